@@ -1,0 +1,129 @@
+//! What the seam costs: one typed call on a backend that does nothing, under stacks of different shapes.
+//!
+//! One line a figure: `figure NAME VALUE UNIT`. Every time is the least of several rounds, so that what else the
+//! machine does is left out as far as it can be; all shapes are measured in turn in each round. `cargo bench --bench
+//! pipeline`.
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+mod noop;
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use noop::{Noop, NoopBackend, NoopPlugin};
+use throughline::{Add, NewMessage, Persistence, Phase, Result, pipeline::LayerList, plugin::PluginList};
+use tokio::runtime::{Builder, Runtime};
+use tower::ServiceBuilder;
+
+const CALLS: u32 = 40_000;
+const ROUNDS: u32 = 9;
+const NAMES: [&str; 8] = ["l1", "l2", "l3", "l4", "l5", "l6", "l7", "l8"];
+
+/// A stack, and what it is measured under.
+struct Shape {
+    name: &'static str,
+    db: Persistence,
+    best: Duration,
+}
+
+fn main() -> Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut shapes = runtime.block_on(async { shapes() })?;
+    let add = Add::new("bench".parse()?, NewMessage::user("hello").with_id("m".parse()?));
+    for _ in 0..ROUNDS {
+        for shape in &mut shapes {
+            let took = time(&runtime, &shape.db, &add);
+            shape.best = shape.best.min(took);
+        }
+    }
+    for shape in &shapes {
+        let nanos = shape.best.as_nanos() as f64 / f64::from(CALLS);
+        println!("figure pipeline.{} {nanos:.0} ns", shape.name);
+        println!("figure pipeline.{}.allocs {} per_call", shape.name, allocations(&runtime, &shape.db, &add));
+    }
+    let nanos = |name: &str| {
+        let shape = shapes.iter().find(|shape| shape.name == name).expect("a shape of this name");
+        shape.best.as_nanos() as f64 / f64::from(CALLS)
+    };
+    println!("figure pipeline.noop8.added {:.0} ns", nanos("noop8") - nanos("noop0"));
+    Ok(())
+}
+
+fn shapes() -> Result<Vec<Shape>> {
+    let shape = |name, db| Shape { name, db, best: Duration::MAX };
+    // Eight static layers as one foreign layer: tower's own stack, no guard between them.
+    let eight = ServiceBuilder::new()
+        .layer(Noop)
+        .layer(Noop)
+        .layer(Noop)
+        .layer(Noop)
+        .layer(Noop)
+        .layer(Noop)
+        .layer(Noop)
+        .layer(Noop)
+        .into_inner();
+    let guarded = || {
+        let [l1, l2, l3, l4, l5, l6, l7, l8] = NAMES;
+        Persistence::builder()
+            .layer_as(l1, Phase::Route, Noop)
+            .layer_as(l2, Phase::Route, Noop)
+            .layer_as(l3, Phase::Route, Noop)
+            .layer_as(l4, Phase::Route, Noop)
+            .layer_as(l5, Phase::Route, Noop)
+            .layer_as(l6, Phase::Route, Noop)
+            .layer_as(l7, Phase::Route, Noop)
+            .layer_as(l8, Phase::Route, Noop)
+            .backend(NoopBackend)
+    };
+    let [p1, p2, p3, p4, p5, p6, p7, p8] = NAMES.map(NoopPlugin);
+    let plugins = Persistence::builder()
+        .plugin(p1)
+        .plugin(p2)
+        .plugin(p3)
+        .plugin(p4)
+        .plugin(p5)
+        .plugin(p6)
+        .plugin(p7)
+        .plugin(p8)
+        .backend(NoopBackend);
+    let list = NAMES.into_iter().fold(PluginList::new(), |list, name| list.with(NoopPlugin(name)));
+    let boxed = NAMES.into_iter().fold(LayerList::new(), |list, name| list.with_as(name, Phase::Route, Noop));
+    Ok(vec![
+        shape("noop0", Persistence::builder().backend(NoopBackend).build()?),
+        shape(
+            "noop8",
+            Persistence::builder().layer_as("eight", Phase::Route, eight).backend(NoopBackend).build()?,
+        ),
+        shape("guarded8", guarded().deadline(Duration::from_secs(60)).build()?),
+        shape("guarded8_no_deadline", guarded().build()?),
+        shape("layers8_list", Persistence::builder().layers(boxed).backend(NoopBackend).build()?),
+        shape("plugins8_list", Persistence::builder().plugins(list).backend(NoopBackend).build()?),
+        shape("plugins8", plugins.build()?),
+    ])
+}
+
+fn time(runtime: &Runtime, db: &Persistence, add: &Add) -> Duration {
+    runtime.block_on(async {
+        let begun = Instant::now();
+        for _ in 0..CALLS {
+            black_box(db.run(black_box(add).clone()).await).expect("a call that does nothing");
+        }
+        begun.elapsed()
+    })
+}
+
+/// Allocations of one call. The operation is made before counting, as a caller has made it.
+fn allocations(runtime: &Runtime, db: &Persistence, add: &Add) -> u64 {
+    runtime.block_on(async {
+        db.run(add.clone()).await.expect("a call that does nothing");
+    });
+    let add = add.clone();
+    let counted = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            black_box(db.run(add).await).expect("a call that does nothing");
+        });
+    });
+    counted.count_total
+}

@@ -1,0 +1,29 @@
+use throughline_core::{IdempotencyKey, PersistArgs, PersistResponse, Persistence, Result};
+
+/// Makes a call of any kind in its typed form, as callers do.
+pub(crate) async fn call(
+    db: &Persistence,
+    args: PersistArgs,
+    key: Option<IdempotencyKey>,
+) -> Result<PersistResponse> {
+    macro_rules! typed {
+        ($operation:expr) => {{
+            let request = db.run($operation);
+            let request = match key {
+                Some(key) => request.key(key),
+                None => request,
+            };
+            request.reply().await.map(Into::into)
+        }};
+    }
+    match args {
+        PersistArgs::Add(add) => typed!(add),
+        PersistArgs::Reserve(reserve) => typed!(reserve),
+        PersistArgs::UpdateContent(update) => typed!(update),
+        PersistArgs::Update(update) => typed!(update),
+        PersistArgs::Delete(delete) => typed!(delete),
+        PersistArgs::Batch(batch) => typed!(batch),
+        PersistArgs::Read(read) => typed!(read),
+        other => unreachable!("{:?} is an operation that the kit does not know", other.kind()),
+    }
+}

@@ -1,0 +1,99 @@
+//! Claims are tested in both directions: what is claimed is done, what is not claimed is refused and leaves no trace.
+
+use throughline_core::{
+    Add, Addressed as _, Batch, Delete, Effect, ErrorKind, MetadataPatch, NewReservation, OpKind,
+    PersistArgs, ReadPage, Reserve, Role, Update, UpdateContent, UpdateMode,
+};
+use tower_service::Service as _;
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, everything, id, said},
+};
+
+checks! {
+    Core "claims.add" [] "`add` is done if it is claimed, and refused without a trace if it is not" => add;
+    Core "claims.reserve" [] "`reserve` is done if it is claimed, and refused without a trace if it is not" => reserve;
+    Core "claims.update-content" [] "`updateContent` is done if it is claimed, and refused if it is not" => update_content;
+    Core "claims.update" [] "`update` is done if it is claimed, and refused if it is not" => update;
+    Core "claims.delete" [] "`delete` is done if it is claimed, and refused if it is not" => delete;
+    Core "claims.batch" [] "`batch` is done if it is claimed, and refused without a trace if it is not" => batch;
+    Core "claims.read" [] "`read` is done if it is claimed, and refused if it is not" => read;
+    Core "claims.keys" [] "idempotency keys are kept if that is claimed, and refused without a trace if not" => keys;
+    Core "claims.described" [] "the pipeline describes the backend by its name and its claims" => described;
+}
+
+async fn add(rig: Rig) {
+    claim(rig, Add::new("t".parse().unwrap(), said("m", "x")).into()).await;
+}
+
+async fn reserve(rig: Rig) {
+    let reservation = NewReservation::new(Role::Assistant).with_id(id("m"));
+    claim(rig, Reserve::new("t".parse().unwrap(), reservation).into()).await;
+}
+
+async fn update_content(rig: Rig) {
+    let thread = "t".parse().unwrap();
+    claim(rig, UpdateContent::new(thread, id("m"), append("x"), UpdateMode::Partial).into()).await;
+}
+
+async fn update(rig: Rig) {
+    claim(rig, Update::new("t".parse().unwrap(), id("m"), MetadataPatch::new()).into()).await;
+}
+
+async fn delete(rig: Rig) {
+    claim(rig, Delete::new("t".parse().unwrap(), id("m")).into()).await;
+}
+
+async fn batch(rig: Rig) {
+    claim(rig, Batch::new().with(Add::new("t".parse().unwrap(), said("m", "x"))).into()).await;
+}
+
+async fn read(rig: Rig) {
+    claim(rig, ReadPage::new("t".parse().unwrap(), throughline_core::PageFrom::Start, 1).into()).await;
+}
+
+/// On an empty store an operation that is done answers, or says that there is no such message.
+async fn claim(rig: Rig, args: PersistArgs) {
+    let kind = args.kind();
+    let thread = args.thread().cloned().expect("of one thread");
+    let mut db = rig.db().await;
+    let answer = db.call(args).await;
+    if rig.capabilities.supports(kind) {
+        let done = answer.as_ref().map_or_else(|error| error.kind() == ErrorKind::NotFound, |_| true);
+        assert!(done, "`{kind}` is claimed: {answer:?}");
+    } else {
+        let error = answer.expect_err("`{kind}` is not claimed");
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::NotApplied), "{error}");
+        if rig.capabilities.supports(OpKind::Read) {
+            assert_eq!(everything(&db.thread(thread)).await, []);
+        }
+    }
+}
+
+async fn keys(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    if !rig.capabilities.supports(OpKind::Add) {
+        return;
+    }
+    let answer = thread.add(said("m", "x")).key("k").await;
+    if rig.capabilities.idempotency {
+        assert!(!answer.expect("keys are claimed").deduplicated);
+        return;
+    }
+    let error = answer.expect_err("keys are not claimed");
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::NotApplied), "{error}");
+    // The neighbour that is claimed: the same call without a key, which finds no trace of the refused one.
+    thread.add(said("m", "x")).await.expect("without a key it is done");
+}
+
+async fn described(rig: Rig) {
+    let backend = rig.open().await;
+    let name = throughline_core::Backend::name(&backend).to_owned();
+    let db = rig.builder().backend(backend).build().expect("an empty stack builds");
+    assert_eq!(db.describe().names().collect::<Vec<_>>(), [name.as_str()]);
+    assert_eq!(*db.describe().capabilities(), rig.capabilities);
+    assert!(!name.is_empty());
+}

@@ -1,0 +1,180 @@
+//! Many callers at once.
+
+use throughline_core::{
+    Content, ErrorKind, MessageState, NewMessage, NewReservation, Reserve, Revision, Role, UpdateContent,
+    UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, everything, id, said, the},
+};
+
+checks! {
+    Core "concurrent.same-id" [Add Read; threads] "of many who add the same id one wins, and the others are told" => same_id;
+    Core "concurrent.revision" [Reserve UpdateContent Read; threads] "of many who saw the same revision one wins, and the others are told" => revision;
+    Core "concurrent.appends" [Reserve UpdateContent Read; threads] "appends that arrive at once are all there, each once and whole" => appends;
+    Core "concurrent.places" [Add Read; threads] "messages that arrive at once have places and positions of their own, in the same order" => places;
+    Core "concurrent.final" [Reserve UpdateContent Read; threads] "of many who settle a message one wins, and it is settled once" => settle;
+    Extended "concurrent.key" [Add Read; keys threads] "of many who call with the same key one makes the change, and all are answered alike" => same_key;
+}
+
+const CALLERS: usize = 12;
+
+/// Runs a call of each caller at once, and answers what each was answered.
+async fn at_once<T, F>(call: impl Fn(usize) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let calls: Vec<_> = (0..CALLERS).map(|number| tokio::spawn(call(number))).collect();
+    let mut answers = Vec::with_capacity(CALLERS);
+    for call in calls {
+        answers.push(call.await.expect("no caller panics"));
+    }
+    answers
+}
+
+/// The one that won; the others were refused so.
+#[track_caller]
+fn only_one<T: std::fmt::Debug>(answers: Vec<throughline_core::Result<T>>, kind: ErrorKind) -> T {
+    let mut won = Vec::new();
+    for answer in answers {
+        match answer {
+            Ok(answer) => won.push(answer),
+            Err(error) => assert_eq!(error.kind(), kind, "{error}"),
+        }
+    }
+    assert_eq!(won.len(), 1, "{won:?}");
+    won.remove(0)
+}
+
+async fn same_id(rig: Rig) {
+    let db = rig.db().await;
+    for round in 0..8 {
+        let thread = db.thread(format!("{round}"));
+        let add = |number: usize| thread.add(said("m", &number.to_string())).into_future();
+        let won = only_one(at_once(add).await, ErrorKind::AlreadyExists);
+        assert_eq!(everything(&thread).await, [won.message]);
+    }
+}
+
+async fn reserved(db: &throughline_core::Persistence, thread: &str) {
+    let reservation = NewReservation::new(Role::Assistant).with_id(id("m"));
+    db.run(Reserve::new(thread.parse().unwrap(), reservation)).await.unwrap();
+}
+
+async fn revision(rig: Rig) {
+    let db = rig.db().await;
+    for round in 0..8 {
+        let name = format!("{round}");
+        reserved(&db, &name).await;
+        let update = |number: usize| {
+            let change = append(&number.to_string());
+            let update = UpdateContent::new(name.parse().unwrap(), id("m"), change, UpdateMode::Partial);
+            db.run(update.expecting(Revision::FIRST)).into_future()
+        };
+        let won = only_one(at_once(update).await, ErrorKind::Stale);
+        assert_eq!(won.revision, Revision::new(2));
+        assert_eq!(the(&db.thread(name), "m").await.revision, Revision::new(2));
+    }
+}
+
+async fn appends(rig: Rig) {
+    let db = rig.db().await;
+    reserved(&db, "t").await;
+    let thread = db.thread("t");
+    let append = |number: usize| {
+        let thread = thread.clone();
+        async move {
+            let mut revisions = Vec::new();
+            for time in 0..4 {
+                let change = append(&format!("<{number}.{time}>"));
+                let updated = thread.update_content(id("m"), change, UpdateMode::Partial).await;
+                revisions.push(updated.expect("an append without conditions").revision);
+            }
+            revisions
+        }
+    };
+    let mut revisions = at_once(append).await.concat();
+    revisions.sort();
+    let expected: Vec<_> = (2..2 + CALLERS as u64 * 4).map(Revision::new).collect();
+    assert_eq!(revisions, expected, "each append is a revision of its own");
+    let text = the(&thread, "m").await.content;
+    for number in 0..CALLERS {
+        let places: Vec<_> = (0..4).map(|time| text.as_json().find(&format!("<{number}.{time}>"))).collect();
+        assert!(places.iter().all(Option::is_some), "an append of caller {number} is lost");
+        assert!(places.is_sorted(), "each caller's own are in order");
+    }
+    let pieces = text.as_json().matches('<').count();
+    assert_eq!(pieces, CALLERS * 4, "an append is there twice");
+}
+
+async fn places(rig: Rig) {
+    let db = rig.db().await;
+    let add = |number: usize| {
+        let thread = db.thread(if number.is_multiple_of(2) { "even" } else { "odd" });
+        async move {
+            let mut added = Vec::new();
+            for _ in 0..4 {
+                let reply = thread.add(NewMessage::user("x")).reply().await.expect("an added message");
+                added.push((crate::shorthand::position(&reply), reply.output.message));
+            }
+            added
+        }
+    };
+    let mut added = at_once(add).await.concat();
+    added.sort_by_key(|(position, _)| *position);
+    assert!(added.is_sorted_by(|a, b| a.0 < b.0), "two changes have the same position");
+    for name in ["even", "odd"] {
+        let by_position: Vec<_> = added
+            .iter()
+            .filter(|(_, message)| message.thread.as_str() == name)
+            .map(|(_, m)| m.clone())
+            .collect();
+        assert_eq!(everything(&db.thread(name)).await, by_position, "places are in the order of positions");
+    }
+}
+
+async fn settle(rig: Rig) {
+    let db = rig.db().await;
+    for round in 0..8 {
+        let name = format!("{round}");
+        reserved(&db, &name).await;
+        let thread = db.thread(name);
+        let settle = |number: usize| {
+            let mode = if number.is_multiple_of(2) {
+                UpdateMode::Final
+            } else {
+                UpdateMode::Abandon { reason: None }
+            };
+            thread.update_content(id("m"), append(&number.to_string()), mode).into_future()
+        };
+        let won = only_one(at_once(settle).await, ErrorKind::Stale);
+        let after = the(&thread, "m").await;
+        assert_eq!((after.state, after.revision), (won.state, Revision::new(2)));
+        let winner: usize =
+            after.content.as_json().chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();
+        assert_eq!(after.content, Content::text(&winner.to_string()));
+        assert_eq!(
+            after.state == MessageState::Final,
+            winner.is_multiple_of(2),
+            "its content and its end are the same caller's"
+        );
+    }
+}
+
+async fn same_key(rig: Rig) {
+    let db = rig.db().await;
+    for round in 0..8 {
+        let thread = db.thread(format!("{round}"));
+        let add = |_| thread.add(NewMessage::user("x")).key("k").into_future();
+        let answers = at_once(add).await;
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.expect("all are answered")).collect();
+        assert_eq!(answers.iter().filter(|answer| !answer.deduplicated).count(), 1);
+        let read = everything(&thread).await;
+        assert_eq!(read.len(), 1);
+        assert!(answers.iter().all(|answer| answer.message == read[0]));
+    }
+}

@@ -1,0 +1,163 @@
+//! `kill -9` in the middle of writing.
+//!
+//! This shows what survives the end of a *process*. What survives the loss of power is claimed by the backend and not
+//! shown here: the operating system lives on and keeps what it was given.
+
+use std::time::Duration;
+
+use throughline_core::{Content, ErrorKind, Message, MessageState, NewMessage, UpdateMode};
+
+use crate::{
+    check::checks,
+    child::{Process, Role, long_text, piece},
+    clock::ManualClock,
+    rig::Rig,
+    shorthand::{append, everything, id, ids, refused, said, the},
+};
+
+checks! {
+    Extended "crash.acknowledged" [Add Read; keys durable] "every acknowledged message is there and whole, at most the one in flight beside them" => acknowledged;
+    Extended "crash.keys" [Add Read; keys durable] "a caller that repeats its calls after a crash makes each of them once" => keys;
+    Extended "crash.batches" [Add Batch Read; durable] "every acknowledged batch is there and whole, the one in flight is whole or absent" => batches;
+    Extended "crash.again" [Add Read; keys durable] "a store survives one crash after another" => again;
+    Extended "VL-S14" [Reserve UpdateContent Read; durable threads] "a crash between reservation and end leaves an open row with what was committed, settled once after its lease" => draft;
+}
+
+/// Starts a process that writes, kills it after so many acknowledgements, and answers everything it acknowledged.
+async fn killed(rig: &Rig, role: Role, after: usize) -> Vec<String> {
+    let mut process = Process::start(rig, role);
+    let mut acks = Vec::new();
+    for _ in 0..after {
+        acks.push(process.ack().await);
+    }
+    let rest = process.kill().await;
+    acks.extend(rest.iter().filter_map(|line| line.strip_prefix("ack ")).map(str::to_owned));
+    acks
+}
+
+/// The messages of [`Role::Adds`]: whole, in order, and none missing.
+fn whole(read: &[Message], acks: &[String]) {
+    for (number, message) in read.iter().enumerate() {
+        let name = format!("a{number}");
+        assert_eq!(message.id.as_str(), name, "none is missing in between");
+        assert_eq!(message.content, Content::text(&long_text(&name)), "{name} is not whole");
+        assert_eq!(message.state, MessageState::Final);
+    }
+    assert!(read.len() >= acks.len(), "{} were acknowledged, and {} are there", acks.len(), read.len());
+    assert!(read.len() <= acks.len() + 1, "{} were acknowledged, and {} are there", acks.len(), read.len());
+}
+
+async fn acknowledged(rig: Rig) {
+    for after in [1, 4, 23] {
+        let rig = rig.beside(&after.to_string());
+        let acks = killed(&rig, Role::Adds, after).await;
+        let db = rig.db().await;
+        let thread = db.thread("t");
+        whole(&everything(&thread).await, &acks);
+        for name in &acks {
+            assert_eq!(the(&thread, name).await.content, Content::text(&long_text(name)));
+        }
+        // The store is as good as new.
+        thread.add(said("after the crash", "x")).await.expect("it goes on");
+        assert_eq!(the(&thread, "after the crash").await.content, Content::text("x"));
+    }
+}
+
+async fn keys(rig: Rig) {
+    let acks = killed(&rig, Role::Adds, 7).await;
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let count = acks.len() + 2;
+    for number in 0..count {
+        let name = format!("a{number}");
+        let repeated = thread.add(said(&name, &long_text(&name))).key(name.as_str()).await.expect("once");
+        assert!(repeated.deduplicated || number >= acks.len(), "{name} was acknowledged and made again");
+    }
+    refused(thread.add(NewMessage::user("other")).key("a0").await, ErrorKind::Conflict);
+    assert_eq!(everything(&thread).await.len(), count);
+}
+
+async fn batches(rig: Rig) {
+    for after in [1, 6] {
+        let rig = rig.beside(&after.to_string());
+        let acks = killed(&rig, Role::Batches, after).await;
+        let db = rig.db().await;
+        let mut counts = Vec::new();
+        for item in 0..3 {
+            let read = everything(&db.thread(format!("t{item}"))).await;
+            for (number, message) in read.iter().enumerate() {
+                let name = format!("b{number}.{item}");
+                assert_eq!(message.id.as_str(), name);
+                assert_eq!(message.content, Content::text(&long_text(&name)), "{name} is not whole");
+            }
+            counts.push(read.len());
+        }
+        assert!(counts.iter().all(|count| *count == counts[0]), "half a batch: {counts:?}");
+        assert!(
+            (acks.len()..=acks.len() + 1).contains(&counts[0]),
+            "{} acknowledged, {counts:?}",
+            acks.len()
+        );
+    }
+}
+
+async fn again(rig: Rig) {
+    let mut total = 0;
+    for _ in 0..3 {
+        // The keys are the same each time: what is there is acknowledged again, and more is added behind it.
+        let acks = killed(&rig, Role::Adds, total + 3).await;
+        let db = rig.db().await;
+        let read = everything(&db.thread("t")).await;
+        whole(&read, &acks);
+        total = read.len();
+        db.close().await.expect("it closes");
+    }
+}
+
+async fn draft(rig: Rig) {
+    const PIECES: usize = 9;
+    let acks = killed(&rig, Role::Draft, PIECES + 1).await;
+    assert_eq!(acks[0], "reserved");
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let open = db.open_reservations(10).await.unwrap().messages;
+    assert_eq!(ids(&open), ["d"]);
+    let row = open.into_iter().next().expect("one is open");
+    let committed = |count: usize| {
+        let pieces: Vec<_> = (0..count).map(|number| piece(u32::try_from(number).expect("few"))).collect();
+        Content::text(&pieces.concat())
+    };
+    let acknowledged = acks.len() - 1;
+    let as_acknowledged = row.content == committed(acknowledged);
+    assert!(
+        as_acknowledged || row.content == committed(acknowledged + 1),
+        "{acknowledged} pieces: {}",
+        row.content.as_json()
+    );
+    assert_eq!(row.state, MessageState::Streaming);
+    assert_eq!(the(&thread, "d").await, row);
+    // Its lease is alive: nobody may touch it.
+    assert!(db.sweep_expired("too early").await.unwrap().abandoned.is_empty());
+    assert_eq!(the(&thread, "d").await, row);
+    let ends = row.lease.expect("an open row has a lease").expires_at;
+    assert!(ends > ManualClock::START);
+    rig.clock.set(ends.plus(Duration::from_micros(1)));
+    let sweepers = [db.clone(), db.clone()];
+    let sweepers =
+        sweepers.map(|db| tokio::spawn(async move { db.sweep_expired("its process died").await.unwrap() }));
+    let mut settled = 0;
+    for sweeper in sweepers {
+        let swept = sweeper.await.expect("a sweep");
+        assert!(swept.failed.is_empty(), "{:?}", swept.failed);
+        settled += swept.abandoned.len();
+    }
+    assert_eq!(settled, 1, "settled exactly once");
+    let after = the(&thread, "d").await;
+    assert_eq!(
+        (after.state, after.content, after.revision),
+        (MessageState::Abandoned, row.content, row.revision.next())
+    );
+    assert_eq!(after.abandon_reason.as_deref(), Some("its process died"));
+    // And the writer, had it lived, would be told.
+    refused(thread.update_content(id("d"), append("late"), UpdateMode::Partial).await, ErrorKind::Stale);
+}

@@ -1,0 +1,5 @@
+//! What an acknowledged write survives, and stores that several processes have open.
+
+pub(super) mod crash;
+pub(super) mod processes;
+pub(super) mod reopen;

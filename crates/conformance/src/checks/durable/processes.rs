@@ -1,0 +1,158 @@
+//! Several handles and several processes on one store.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use throughline_core::{
+    Content, ErrorKind, MessageState, NewMessage, NewReservation, Persistence, Reserve, Role, Seq, UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    child::{Process, Role as Task},
+    rig::Rig,
+    shorthand::{append, everything, id, ids, position, refused, said, the},
+};
+
+checks! {
+    Extended "processes.see" [Add UpdateContent Delete Read; durable processes] "what one handle has acknowledged the other one sees" => see;
+    Extended "processes.revision" [Reserve UpdateContent Read; durable processes] "of two handles that saw the same revision one is refused" => revision;
+    Extended "VL-S15.processes" [Reserve Read; keys durable processes threads] "two handles that reserve the same slot at once get the same row" => one_slot;
+    Extended "VL-S14.processes" [Reserve UpdateContent Read; durable processes threads] "two handles that sweep at once settle each message exactly once" => sweepers;
+    Extended "VL-S23.processes" [Add Read; durable processes] "two processes that write at once are ordered by commit, and pages neither repeat nor skip" => writers;
+    Extended "crash.neighbour" [Add Read; keys durable processes] "a process that is killed does not hinder its neighbour" => neighbour;
+}
+
+async fn two(rig: &Rig) -> [Persistence; 2] {
+    [rig.db().await, rig.db().await]
+}
+
+async fn see(rig: Rig) {
+    let [one, other] = two(&rig).await;
+    let (ours, theirs) = (one.thread("t"), other.thread("t"));
+    let mut last = throughline_core::Position::ZERO;
+    for number in 0..10 {
+        let name = format!("m{number}");
+        let (writer, reader) = if number % 2 == 0 { (&ours, &theirs) } else { (&theirs, &ours) };
+        let added = writer.add(said(&name, "a")).reply().await.unwrap();
+        assert!(position(&added) > last, "positions are the store's, not the handle's");
+        last = position(&added);
+        assert_eq!(the(reader, &name).await, added.output.message);
+        reader.edit(id(&name), Content::text("b")).await.unwrap();
+        assert_eq!(the(writer, &name).await.content, Content::text("b"));
+        assert_eq!(everything(writer).await, everything(reader).await);
+    }
+    theirs.delete(id("m0")).await.unwrap();
+    refused(ours.add(said("m0", "x")).await, ErrorKind::Gone);
+    assert_eq!(everything(&ours).await.len(), 9);
+}
+
+async fn revision(rig: Rig) {
+    let [one, other] = two(&rig).await;
+    let reservation = NewReservation::new(Role::Assistant).with_id(id("m"));
+    let seen = one.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap().message.revision;
+    let append = |db: &Persistence, text: &str| {
+        let thread = "t".parse().unwrap();
+        let update = throughline_core::UpdateContent::new(thread, id("m"), append(text), UpdateMode::Partial);
+        db.run(update.expecting(seen))
+    };
+    append(&one, "first").await.unwrap();
+    refused(append(&other, "second").await, ErrorKind::Stale);
+    assert_eq!(the(&other.thread("t"), "m").await.content, Content::text("first"));
+}
+
+async fn one_slot(rig: Rig) {
+    let handles = two(&rig).await;
+    for round in 0..10 {
+        let calls = handles.clone().map(|db| {
+            tokio::spawn(async move {
+                let reserve = Reserve::new("t".parse().unwrap(), NewReservation::new(Role::Assistant));
+                db.run(reserve).key(format!("slot {round}")).await.expect("busy is the backend's to wait out")
+            })
+        });
+        let mut answers = Vec::new();
+        for call in calls {
+            answers.push(call.await.expect("no panic"));
+        }
+        assert_eq!(answers[0].message, answers[1].message);
+        assert_ne!(answers[0].deduplicated, answers[1].deduplicated);
+        assert_eq!(everything(&handles[0].thread("t")).await.len(), round + 1);
+    }
+}
+
+async fn sweepers(rig: Rig) {
+    const MESSAGES: usize = 16;
+    let handles = two(&rig).await;
+    for number in 0..MESSAGES {
+        let reservation = NewReservation::new(Role::Assistant).with_id(id(&format!("m{number}")));
+        handles[number % 2].run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
+    }
+    rig.clock.advance(Duration::from_secs(3600));
+    let sweeps =
+        handles.clone().map(|db| tokio::spawn(async move { db.sweep_expired("swept").await.unwrap() }));
+    let mut settled = 0;
+    for sweep in sweeps {
+        let swept = sweep.await.expect("no panic");
+        assert!(swept.failed.is_empty(), "{:?}", swept.failed);
+        settled += swept.abandoned.len();
+    }
+    assert_eq!(settled, MESSAGES);
+    let read = everything(&handles[1].thread("t")).await;
+    assert_eq!(read.len(), MESSAGES);
+    for message in read {
+        assert_eq!((message.state, message.revision.get()), (MessageState::Abandoned, 2));
+    }
+}
+
+async fn writers(rig: Rig) {
+    const EACH: u32 = 40;
+    // The file is made first: the processes are to meet in writing, not in making it.
+    let db = rig.db().await;
+    let mut processes =
+        [Process::start(&rig, Task::Writer(1, EACH)), Process::start(&rig, Task::Writer(2, EACH))];
+    for process in &mut processes {
+        assert_eq!(process.ack().await, "ready");
+    }
+    for process in &mut processes {
+        process.go();
+    }
+    // A reader in the middle: a cursor that moves forward only must see every message in the end.
+    let thread = db.thread("t");
+    let (mut seen, mut cursor) = (Vec::new(), Seq::ZERO);
+    let mut places = BTreeMap::new();
+    for process in processes {
+        for line in process.end().await {
+            let (seq, name) = line.strip_prefix("ack ").and_then(|ack| ack.split_once(' ')).expect("an ack");
+            let before = places.insert(seq.parse::<u64>().expect("a place"), name.to_owned());
+            assert_eq!(before, None, "the place {seq} was given twice");
+        }
+        loop {
+            let page = thread.page(throughline_core::PageFrom::After(cursor), 7).await.unwrap();
+            let Some(last) = page.messages.last() else { break };
+            cursor = last.seq;
+            seen.extend(page.messages);
+        }
+    }
+    assert_eq!(seen.len(), 2 * EACH as usize);
+    let order: Vec<&str> = places.values().map(String::as_str).collect();
+    assert_eq!(ids(&seen), order, "the order is that of the acknowledged places");
+    for number in ["1.", "2."] {
+        let own: Vec<_> = order.iter().filter_map(|name| name.strip_prefix(number)).collect();
+        let expected: Vec<_> = (0..EACH).map(|message| message.to_string()).collect();
+        assert_eq!(own, expected, "each process's own are in its own order");
+    }
+}
+
+async fn neighbour(rig: Rig) {
+    let db = rig.db().await;
+    let mut process = Process::start(&rig, Task::Adds);
+    for _ in 0..5 {
+        process.ack().await;
+        db.thread("u").add(NewMessage::user("x")).await.expect("both write");
+    }
+    process.kill().await;
+    for _ in 0..5 {
+        db.thread("u").add(NewMessage::user("x")).await.expect("it goes on");
+    }
+    assert_eq!(everything(&db.thread("u")).await.len(), 10);
+    assert!(everything(&db.thread("t")).await.len() >= 5);
+}

@@ -1,0 +1,90 @@
+//! The registry of checks, a file for each topic.
+
+mod claims;
+mod concurrent;
+mod durable;
+mod read;
+mod stack;
+mod store;
+mod time;
+mod write;
+
+use std::sync::OnceLock;
+
+use crate::Check;
+
+/// Every check, in the order of the report.
+#[must_use]
+pub fn all() -> &'static [&'static Check] {
+    static ALL: OnceLock<Vec<&'static Check>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let topics: &[&[Check]] = &[
+            claims::CHECKS,
+            write::add::CHECKS,
+            write::reserve::CHECKS,
+            write::transition::CHECKS,
+            write::content::CHECKS,
+            write::update::CHECKS,
+            write::delete::CHECKS,
+            write::batch::CHECKS,
+            write::key::CHECKS,
+            write::replay::CHECKS,
+            read::get::CHECKS,
+            read::page::CHECKS,
+            read::visibility::CHECKS,
+            read::open::CHECKS,
+            store::scope::CHECKS,
+            store::text::CHECKS,
+            store::order::CHECKS,
+            time::stamps::CHECKS,
+            time::lease::CHECKS,
+            stack::same::CHECKS,
+            stack::redirect::CHECKS,
+            stack::order::CHECKS,
+            stack::contract::CHECKS,
+            stack::failure::CHECKS,
+            stack::cancel::CHECKS,
+            stack::deadline::CHECKS,
+            stack::draft::CHECKS,
+            stack::retry::CHECKS,
+            stack::observe::CHECKS,
+            stack::close::CHECKS,
+            durable::reopen::CHECKS,
+            durable::crash::CHECKS,
+            durable::processes::CHECKS,
+            concurrent::CHECKS,
+            crate::history::CHECKS,
+            crate::model::CHECKS,
+        ];
+        topics.iter().copied().flatten().collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use throughline_core::{Capabilities, Durability, OpKind};
+
+    use crate::Level;
+
+    #[test]
+    fn a_store_that_forgets_everything_can_reach_the_core_level() {
+        let single: Vec<_> = OpKind::ALL.into_iter().filter(|kind| *kind != OpKind::Batch).collect();
+        let least = Capabilities::new(Durability::Volatile).with_operations(&single);
+        for check in super::all().iter().filter(|check| check.level == Level::Core) {
+            assert_eq!(check.gate(&least), None, "{}", check.id);
+        }
+    }
+
+    #[test]
+    fn ids_are_unique_and_fit_for_file_names() {
+        let mut seen = HashSet::new();
+        for check in super::all() {
+            let id = check.id();
+            assert!(seen.insert(id), "{id} stands twice");
+            assert!(id.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-'), "{id}");
+            assert!(check.about().len() > 12, "{id} does not say what it is about");
+        }
+    }
+}

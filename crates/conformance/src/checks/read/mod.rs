@@ -1,0 +1,6 @@
+//! What the reads show.
+
+pub(super) mod get;
+pub(super) mod open;
+pub(super) mod page;
+pub(super) mod visibility;

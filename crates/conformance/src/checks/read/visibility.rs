@@ -1,0 +1,165 @@
+//! `ReadPage`: which messages show.
+
+use throughline_core::{
+    NewReservation, Page, PageFrom, Persistence, Reserve, Role, Thread, UpdateMode, Visibility,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, id, ids, said, the},
+};
+
+checks! {
+    Core "page.all" [Add Reserve UpdateContent Read] "by default every message shows, with its state" => all;
+    Core "page.final" [Add Reserve UpdateContent Read] "the history for a model is final messages only, before and behind an open one" => finals;
+    Core "page.final-limit" [Add Reserve UpdateContent Read] "a limit counts what shows" => final_limit;
+    Core "page.first-open" [Add Reserve UpdateContent Delete Read] "every page says where the first open message is" => first_open;
+    Core "VL-S18" [Add Reserve UpdateContent Read] "a consumer's page stops before the first open message, and passes once it is settled" => settled;
+    Core "VL-S18.backwards" [Add Reserve UpdateContent Read] "read backwards, nothing behind the first open message shows either" => settled_backwards;
+    Core "VL-S21.by-pages" [Add Reserve UpdateContent Read] "a consumer that dies and goes on at its cursor sees every settled message at least once, in order" => consumer;
+}
+
+async fn reserve(db: &Persistence, name: &str) {
+    let reservation = NewReservation::new(Role::Assistant).with_id(id(name));
+    db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
+}
+
+async fn settle(thread: &Thread, name: &str, mode: UpdateMode) {
+    thread.update_content(id(name), append("x"), mode).await.unwrap();
+}
+
+/// `a` final, `b` abandoned, `c` open, `d` final, `e` open and streaming, `f` abandoned, `g` final.
+async fn mixed(rig: &Rig) -> (Persistence, Thread) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    for name in ["a", "b", "c", "d", "e", "f", "g"] {
+        match name {
+            "a" | "d" | "g" => drop(thread.add(said(name, "x")).await.unwrap()),
+            _ => reserve(&db, name).await,
+        }
+    }
+    settle(&thread, "e", UpdateMode::Partial).await;
+    for name in ["b", "f"] {
+        settle(&thread, name, UpdateMode::Abandon { reason: None }).await;
+    }
+    (db, thread)
+}
+
+async fn page(thread: &Thread, from: PageFrom, limit: u32, visibility: Visibility) -> Page {
+    thread.page_showing(from, limit, visibility).await.expect("a page")
+}
+
+async fn all(rig: Rig) {
+    let (_db, thread) = mixed(&rig).await;
+    let shown = page(&thread, PageFrom::Start, 10, Visibility::All).await;
+    let states: Vec<_> = shown.messages.iter().map(|message| message.state.as_str()).collect();
+    let expected = ["final", "abandoned", "reserved", "final", "streaming", "abandoned", "final"];
+    assert_eq!(states, expected);
+    assert_eq!(thread.page(PageFrom::Start, 10).await.unwrap(), shown);
+}
+
+async fn finals(rig: Rig) {
+    let (_db, thread) = mixed(&rig).await;
+    for from in [PageFrom::Start, PageFrom::End] {
+        let shown = page(&thread, from, 10, Visibility::Final).await;
+        assert_eq!((ids(&shown.messages), shown.has_more), (vec!["a", "d", "g"], false));
+    }
+}
+
+async fn final_limit(rig: Rig) {
+    let (_db, thread) = mixed(&rig).await;
+    let d = the(&thread, "d").await.seq;
+    for (from, limit, names, more) in [
+        (PageFrom::Start, 2, vec!["a", "d"], true),
+        (PageFrom::Start, 3, vec!["a", "d", "g"], false),
+        (PageFrom::End, 2, vec!["d", "g"], true),
+        (PageFrom::After(d), 1, vec!["g"], false),
+        (PageFrom::Before(d), 1, vec!["a"], false),
+    ] {
+        let shown = page(&thread, from, limit, Visibility::Final).await;
+        assert_eq!((ids(&shown.messages), shown.has_more), (names, more), "{from:?} {limit}");
+    }
+}
+
+async fn first_open(rig: Rig) {
+    let (_db, thread) = mixed(&rig).await;
+    let (c, e) = (the(&thread, "c").await.seq, the(&thread, "e").await.seq);
+    for visibility in [Visibility::All, Visibility::Final, Visibility::Settled] {
+        for from in [PageFrom::Start, PageFrom::End, PageFrom::After(e)] {
+            // Whatever the page shows, and wherever it begins.
+            assert_eq!(
+                page(&thread, from, 1, visibility).await.first_open,
+                Some(c),
+                "{from:?} {visibility:?}"
+            );
+        }
+    }
+    thread.delete(id("c")).await.unwrap();
+    assert_eq!(thread.page(PageFrom::Start, 1).await.unwrap().first_open, Some(e));
+    settle(&thread, "e", UpdateMode::Final).await;
+    assert_eq!(thread.page(PageFrom::Start, 1).await.unwrap().first_open, None);
+}
+
+async fn settled(rig: Rig) {
+    let (_db, thread) = mixed(&rig).await;
+    let shown = page(&thread, PageFrom::Start, 10, Visibility::Settled).await;
+    assert_eq!((ids(&shown.messages), shown.has_more), (vec!["a", "b"], false));
+    let shown = page(&thread, PageFrom::Start, 1, Visibility::Settled).await;
+    assert_eq!((ids(&shown.messages), shown.has_more), (vec!["a"], true));
+    let cursor = the(&thread, "b").await.seq;
+    let behind = page(&thread, PageFrom::After(cursor), 10, Visibility::Settled).await;
+    assert_eq!((ids(&behind.messages), behind.has_more), (vec![], false));
+    settle(&thread, "c", UpdateMode::Final).await;
+    let behind = page(&thread, PageFrom::After(cursor), 10, Visibility::Settled).await;
+    assert_eq!(ids(&behind.messages), ["c", "d"]);
+    settle(&thread, "e", UpdateMode::Abandon { reason: None }).await;
+    let behind = page(&thread, PageFrom::After(cursor), 10, Visibility::Settled).await;
+    assert_eq!((ids(&behind.messages), behind.first_open), (vec!["c", "d", "e", "f", "g"], None));
+}
+
+async fn settled_backwards(rig: Rig) {
+    let (_db, thread) = mixed(&rig).await;
+    let shown = page(&thread, PageFrom::End, 10, Visibility::Settled).await;
+    assert_eq!((ids(&shown.messages), shown.has_more), (vec!["a", "b"], false));
+    let shown = page(&thread, PageFrom::End, 1, Visibility::Settled).await;
+    assert_eq!((ids(&shown.messages), shown.has_more), (vec!["b"], true));
+    let g = the(&thread, "g").await.seq;
+    let shown = page(&thread, PageFrom::Before(g), 10, Visibility::Settled).await;
+    assert_eq!(ids(&shown.messages), ["a", "b"]);
+}
+
+/// A consumer of settled messages that dies in the middle of every page, with a cursor that it keeps.
+async fn consumer(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let names: Vec<String> = (0..12).map(|number| format!("m{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        if number % 4 == 1 {
+            reserve(&db, name).await;
+        } else {
+            thread.add(said(name, "x")).await.unwrap();
+        }
+    }
+    // Settled in another order than they were reserved in, one each time that the consumer comes to a stop.
+    let mut open = vec!["m1", "m9", "m5"];
+    let (mut seen, mut cursor) = (Vec::new(), PageFrom::Start);
+    loop {
+        let shown = page(&thread, cursor, 3, Visibility::Settled).await;
+        let Some(last) = shown.messages.first() else {
+            let Some(name) = open.pop() else { break };
+            settle(&thread, name, UpdateMode::Final).await;
+            continue;
+        };
+        // It handles the whole page, and dies after it has kept the place of the first message only.
+        cursor = PageFrom::After(last.seq);
+        seen.extend(shown.messages.iter().map(|message| message.id.as_str().to_owned()));
+    }
+    let mut first_time: Vec<String> = Vec::new();
+    for name in seen {
+        if !first_time.contains(&name) {
+            first_time.push(name);
+        }
+    }
+    assert_eq!(first_time, names);
+}

@@ -1,0 +1,164 @@
+//! A caller that leaves leaves nothing half done.
+
+use std::{future::IntoFuture, pin::pin, time::Duration};
+
+use throughline_core::{
+    Batch, Content, MessageState, NewMessage, Persistence, Request, UpdateMode, pipeline::Admission,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, everything, id, ids, said},
+    tap::Gate,
+    turned::settle,
+};
+
+checks! {
+    Core "VL-S9" [Add Read] "dropped before the hand-over nothing ran, dropped after it the write is made" => hand_over;
+    Core "VL-S9.every-await" [Add Read] "dropped at any await point, the write is whole or absent, and the next one is served" => every_await;
+    Extended "VL-S9.key" [Add Read; keys] "after leaving at any await point the outcome is learnt by the key" => by_key;
+    Extended "VL-S9.batch" [Add UpdateContent Batch Read; keys] "a batch that was left is whole or absent" => batch;
+    Core "VL-S9.slots" [Add Read] "callers that leave give their places back, waiting or running" => slots;
+}
+
+/// Only a hang reaches it; then the check says so instead of waiting for its own end.
+const HANG: Duration = Duration::from_secs(20);
+
+/// Lets one call in at a time, so that a place that is not given back is missed at once.
+const ONE: Admission = Admission { writes: 1, reads: 1, waiting: 8 };
+
+async fn gated(rig: &Rig) -> (Persistence, std::sync::Arc<Gate>) {
+    let gate = Gate::new();
+    let backend = rig.tapped(&gate).await;
+    (rig.builder().admission(ONE).backend(backend).build().unwrap(), gate)
+}
+
+async fn hand_over(rig: Rig) {
+    let (db, gate) = gated(&rig).await;
+    let thread = db.thread("t");
+    // Never polled: nothing happened.
+    drop(thread.add(said("never", "x")).into_future());
+    for (name, stop) in [("before", &gate.before), ("after", &gate.after)] {
+        stop.hold();
+        let left = tokio::spawn(thread.add(said(name, "x")).into_future());
+        stop.arrived().await;
+        left.abort();
+        assert!(left.await.expect_err("aborted").is_cancelled());
+        stop.open();
+        // The place is given back when the write has ended, and not before: so this one finds it ended.
+        thread.add(said(&format!("next to {name}"), "x")).deadline(HANG).await.expect("a free place");
+    }
+    let names = ["before", "next to before", "after", "next to after"];
+    assert_eq!(ids(&everything(&thread).await), names);
+}
+
+/// Polls a call until it was woken so many times, and drops it then. Whether it had answered.
+async fn leave_after<O: throughline_core::Operation>(call: Request<O>, polls: usize) -> bool {
+    let mut call = pin!(call.into_future());
+    for _ in 0..polls {
+        tokio::select! {
+            biased;
+            answer = &mut call => {
+                answer.expect("the write itself is a good one");
+                return true;
+            }
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    false
+}
+
+/// How far callers are followed before they leave: past the end of any call that answers by then.
+const FAR: usize = 40;
+
+async fn every_await(rig: Rig) {
+    let backend = rig.open().await;
+    let db = rig.builder().admission(ONE).backend(backend).build().unwrap();
+    let thread = db.thread("t");
+    for polls in 0..FAR {
+        let name = format!("m{polls}");
+        let answered = leave_after(thread.add(said(&name, &name)), polls).await;
+        thread.add(said(&format!("next to {name}"), "x")).deadline(HANG).await.expect("a free place");
+        match thread.get(id(&name)).await.unwrap() {
+            Some(message) => {
+                assert_eq!((message.state, message.content), (MessageState::Final, Content::text(&name)));
+                assert!(polls > 0, "a call that was never polled was made");
+            }
+            None => assert!(!answered, "an answered write is not there"),
+        }
+    }
+}
+
+async fn by_key(rig: Rig) {
+    let backend = rig.open().await;
+    let db = rig.builder().admission(ONE).backend(backend).build().unwrap();
+    let thread = db.thread("t");
+    for polls in 0..FAR {
+        let key = format!("k{polls}");
+        let call = || thread.add(NewMessage::user(&key)).key(key.as_str());
+        let answered = leave_after(call(), polls).await;
+        let learnt = call().deadline(HANG).await.expect("the outcome");
+        assert!(learnt.deduplicated || !answered, "an answered write was made again");
+        assert_eq!(the_only(&db, polls + 1).await, learnt.message.id);
+    }
+}
+
+/// The id of the last message of `t`, which has so many.
+async fn the_only(db: &Persistence, count: usize) -> throughline_core::MessageId {
+    let read = everything(&db.thread("t")).await;
+    assert_eq!(read.len(), count, "each key has one row");
+    read.last().expect("at least one").id.clone()
+}
+
+async fn batch(rig: Rig) {
+    let db = rig.db().await;
+    for polls in 0..FAR {
+        let name = format!("m{polls}");
+        let batch = || {
+            let thread: throughline_core::ThreadId = "t".parse().unwrap();
+            let change = |text| {
+                throughline_core::UpdateContent::new(
+                    thread.clone(),
+                    id(&name),
+                    append(text),
+                    UpdateMode::Edit,
+                )
+            };
+            let add = throughline_core::Add::new(thread.clone(), said(&name, "a"));
+            db.batch(Batch::new().with(add).with(change("b")).with(change("c"))).key(name.as_str())
+        };
+        leave_after(batch(), polls).await;
+        if let Some(message) = db.thread("t").get(id(&name)).await.unwrap() {
+            assert_eq!(message.content, Content::text("abc"), "half a batch");
+        }
+        assert_eq!(batch().await.expect("the outcome").outputs.len(), 3);
+        let message = db.thread("t").get(id(&name)).await.unwrap().expect("made by now");
+        assert_eq!(message.content, Content::text("abc"));
+    }
+}
+
+async fn slots(rig: Rig) {
+    let (db, gate) = gated(&rig).await;
+    let thread = db.thread("t");
+    gate.before.hold();
+    let running = tokio::spawn(thread.add(said("running", "x")).into_future());
+    gate.before.arrived().await;
+    // All of them wait for the one place; as many as may wait.
+    for round in 0..3 {
+        let waiting: Vec<_> = (0..8)
+            .map(|number| tokio::spawn(thread.add(said(&format!("{round}.{number}"), "x")).into_future()))
+            .collect();
+        settle().await;
+        for call in waiting {
+            call.abort();
+            assert!(call.await.expect_err("aborted").is_cancelled());
+        }
+    }
+    // A read has places of its own.
+    assert_eq!(everything(&thread).await.len(), 0);
+    gate.before.open();
+    running.await.expect("no panic").expect("it was let through");
+    thread.add(said("next", "x")).deadline(HANG).await.expect("a free place");
+    assert_eq!(ids(&everything(&thread).await), ["running", "next"]);
+}

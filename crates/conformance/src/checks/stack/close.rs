@@ -1,0 +1,55 @@
+//! The end of a pipeline.
+
+use throughline_core::{Effect, ErrorKind};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{everything, id, ids, refused, said},
+    tap::Gate,
+    turned::settle,
+};
+
+checks! {
+    Core "close.refuses" [Add Read] "after the end every call is refused as unavailable, and nothing is applied" => refuses;
+    Core "close.waits" [Add] "the end waits for a write that its caller left" => waits;
+    Extended "close.keeps" [Add Read; durable] "a write that its caller left is there after the end" => keeps;
+}
+
+async fn refuses(rig: Rig) {
+    let db = rig.db().await;
+    let other = db.clone();
+    db.thread("t").add(said("m", "x")).await.unwrap();
+    db.close().await.expect("it closes");
+    refused(other.thread("t").add(said("n", "x")).await, ErrorKind::Unavailable);
+    let error = other.thread("t").get(id("m")).await.expect_err("closed");
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
+    other.close().await.expect("closing again is the same");
+}
+
+/// Leaves a write behind that the backend is at work on, closes, and lets the backend go on only then.
+async fn leave_and_close(rig: &Rig) {
+    let gate = Gate::new();
+    let backend = rig.tapped(&gate).await;
+    let db = rig.builder().backend(backend).build().unwrap();
+    gate.before.hold();
+    let left = tokio::spawn(db.thread("t").add(said("m", "x")).into_future());
+    gate.before.arrived().await;
+    left.abort();
+    assert!(left.await.expect_err("aborted").is_cancelled());
+    let closing = tokio::spawn(async move { db.close().await });
+    settle().await;
+    assert!(!closing.is_finished(), "it closed over a write in flight");
+    gate.before.open();
+    closing.await.expect("no panic").expect("it closes");
+}
+
+async fn waits(rig: Rig) {
+    leave_and_close(&rig).await;
+}
+
+async fn keeps(rig: Rig) {
+    leave_and_close(&rig).await;
+    let db = rig.db().await;
+    assert_eq!(ids(&everything(&db.thread("t")).await), ["m"]);
+}

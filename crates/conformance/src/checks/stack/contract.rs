@@ -1,0 +1,95 @@
+//! A layer that answers what it may not.
+
+use throughline_core::{
+    Add, Effect, ErrorKind, Message, PersistArgs, PersistError, PersistRequest, PersistResult, Phase,
+    ReadResult, Reserved, Site,
+    plugin::{NextRequest, from_fn},
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{id, said},
+};
+
+checks! {
+    Core "VL-S7" [Add Read] "a layer that answers another variant, tenant, thread or id is named, and nothing is reported as done" => answers;
+    Core "VL-S7.passes-on" [Add Delete Read] "a layer that passes on another thread, id or operation is named, and nothing is applied" => passes_on;
+}
+
+/// What the misbehaving layer does to an answer.
+type Spoil = fn(&mut PersistResult);
+
+const SPOILS: [(&str, Spoil); 5] = [
+    ("id", |result| message(result).id = id("other")),
+    ("thread", |result| message(result).thread = "other".parse().unwrap()),
+    ("tenant", |result| message(result).tenant = "other".parse().unwrap()),
+    ("variant", |result| {
+        let message = message(result).clone();
+        *result = Reserved { message, deduplicated: false }.into();
+    }),
+    ("read", |result| *result = ReadResult::Get(None).into()),
+];
+
+/// The message in an answer to `Add`.
+fn message(result: &mut PersistResult) -> &mut Message {
+    match result {
+        PersistResult::Add(added) => &mut added.message,
+        other => panic!("an answer to {:?}", other.kind()),
+    }
+}
+
+async fn answers(rig: Rig) {
+    for (what, spoil) in SPOILS {
+        let rig = rig.beside(what);
+        let layer =
+            from_fn("spoils", Phase::Observe, move |request: PersistRequest, next: NextRequest| async move {
+                let is_write = request.kind().is_write();
+                let mut response = next.run(request).await?;
+                if is_write {
+                    spoil(&mut response.result);
+                }
+                Ok(response)
+            });
+        let db = rig.builder().layer(layer).backend(rig.open().await).build().unwrap();
+        let error = db.thread("t").add(said("m", "x")).await.expect_err(what);
+        violation(&error, "spoils");
+        // The write was made before the answer was spoilt, and that is what is said.
+        assert_eq!(error.effect(), Effect::Applied, "{what}: {error}");
+        assert!(db.thread("t").get(id("m")).await.unwrap().is_some());
+    }
+}
+
+#[track_caller]
+fn violation(error: &PersistError, site: &str) {
+    assert_eq!(error.kind(), ErrorKind::ContractViolation, "{error}");
+    assert_eq!(error.site().map(Site::name), Some(site), "{error}");
+}
+
+async fn passes_on(rig: Rig) {
+    let add = |thread: &str, name: &str| -> PersistArgs {
+        Add::new(thread.parse().unwrap(), said(name, "x")).into()
+    };
+    let delete = throughline_core::Delete::new("t".parse().unwrap(), id("m")).into();
+    let others: [PersistArgs; 3] = [add("other", "m"), add("t", "other"), delete];
+    for (number, other) in others.into_iter().enumerate() {
+        let rig = rig.beside(&number.to_string());
+        let layer =
+            from_fn("strays", Phase::Observe, move |mut request: PersistRequest, next: NextRequest| {
+                let other = other.clone();
+                async move {
+                    if request.kind().is_write() {
+                        request.args = other;
+                    }
+                    next.run(request).await
+                }
+            });
+        let db = rig.builder().layer(layer).backend(rig.open().await).build().unwrap();
+        let error = db.thread("t").add(said("m", "x")).await.expect_err("it strays");
+        violation(&error, "strays");
+        assert_eq!(error.effect(), Effect::NotApplied, "{error}");
+        for (thread, name) in [("t", "m"), ("t", "other"), ("other", "m")] {
+            assert_eq!(db.thread(thread).get(id(name)).await.unwrap(), None);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A deadline answers what is known, and abandons nothing.
+
+use std::time::Duration;
+
+use throughline_core::{
+    Content, Effect, ErrorKind, IdempotencyKey, NewMessage, PageFrom, Thread, layers::timeout::TimeoutLayer,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{id, said, the},
+    tap::{Gate, Stop},
+    turned::{in_step, turn},
+};
+
+checks! {
+    Extended "VL-S10" [Add Read; keys] "a deadline while the store commits answers unknown with the key, and a retry with it finds one row" => committed;
+    Extended "VL-S10.handed-over" [Add Read; keys] "a deadline after the hand-over, before anything is committed, answers unknown as well" => handed_over;
+    Core "VL-S10.without-key" [Add Read] "without a key the outcome is learnt by the id" => without_key;
+    Extended "VL-S10.attempt" [Add Read; keys] "a time limit inside the stack abandons no write" => attempt;
+    Core "VL-S10.passed" [Add Read] "a deadline that had passed lets nothing happen" => passed;
+    Core "VL-S10.in-time" [Add Read] "a deadline that is not reached changes nothing" => in_time;
+}
+
+const DEADLINE: Duration = Duration::from_secs(3600);
+
+async fn committed(rig: Rig) {
+    by_key(&rig, |gate| &gate.after).await;
+}
+
+async fn handed_over(rig: Rig) {
+    by_key(&rig, |gate| &gate.before).await;
+}
+
+async fn by_key(rig: &Rig, stop: fn(&Gate) -> &Stop) {
+    let gate = Gate::new();
+    let stop = stop(&gate);
+    let backend = rig.tapped(&gate).await;
+    let db = rig.builder().backend(backend).build().unwrap();
+    let thread = db.thread("t");
+    stop.hold();
+    let call = thread.add(NewMessage::user("x")).key("k").deadline(DEADLINE);
+    let late = tokio::spawn(call.into_future());
+    stop.arrived().await;
+    turn(DEADLINE + Duration::from_secs(1)).await;
+    let error = late.await.expect("no panic").expect_err("the deadline passed");
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
+    assert_eq!(error.idempotency_key().map(IdempotencyKey::as_str), Some("k"));
+    assert_eq!(error.site().map(throughline_core::Site::name), db.describe().names().last());
+    assert!(error.is_transient());
+    stop.open();
+    one_row(&thread).await;
+}
+
+/// The same call with the same key answers the one row that there is.
+async fn one_row(thread: &Thread) {
+    let thread = thread.clone();
+    let (learnt, read) = in_step(async move {
+        let learnt = thread.add(NewMessage::user("x")).key("k").await;
+        (learnt, thread.page(PageFrom::Start, 10).await)
+    })
+    .await;
+    assert_eq!(read.expect("a page").messages, [learnt.expect("the outcome").message]);
+}
+
+async fn without_key(rig: Rig) {
+    let gate = Gate::new();
+    let backend = rig.tapped(&gate).await;
+    let db = rig.builder().backend(backend).build().unwrap();
+    let thread = db.thread("t");
+    gate.after.hold();
+    let late = tokio::spawn(thread.add(said("m", "x")).deadline(DEADLINE).into_future());
+    gate.after.arrived().await;
+    turn(DEADLINE + Duration::from_secs(1)).await;
+    let error = late.await.expect("no panic").expect_err("the deadline passed");
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
+    assert_eq!(error.message(), Some(&id("m")));
+    assert!(!error.is_transient(), "without a key it must not simply be made again");
+    gate.after.open();
+    let learnt = in_step(async move { thread.get(id("m")).await }).await.expect("a read");
+    assert_eq!(learnt.expect("it was committed").content, Content::text("x"));
+}
+
+async fn attempt(rig: Rig) {
+    let gate = Gate::new();
+    let backend = rig.tapped(&gate).await;
+    let db = rig.builder().layer(TimeoutLayer::new(DEADLINE)).backend(backend).build().unwrap();
+    let thread = db.thread("t");
+    gate.before.hold();
+    let late = tokio::spawn(thread.add(NewMessage::user("x")).key("k").into_future());
+    gate.before.arrived().await;
+    turn(DEADLINE + Duration::from_secs(1)).await;
+    let error = late.await.expect("no panic").expect_err("the time is over");
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
+    assert_eq!(error.site().map(throughline_core::Site::name), Some("timeout"));
+    gate.before.open();
+    one_row(&thread).await;
+}
+
+async fn passed(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let error = thread.add(said("m", "x")).deadline(Duration::ZERO).await.expect_err("no time at all");
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied), "{error}");
+    assert_eq!(thread.get(id("m")).await.unwrap(), None);
+    thread.add(said("m", "x")).await.expect("it was never made");
+}
+
+async fn in_time(rig: Rig) {
+    let db = rig.db().await.with_deadline(DEADLINE);
+    let added = db.thread("t").add(said("m", "x")).await.unwrap().message;
+    assert_eq!(the(&db.thread("t"), "m").await, added);
+    assert_eq!(db.thread("t").get(id("m")).deadline(Duration::MAX).await.unwrap(), Some(added));
+}

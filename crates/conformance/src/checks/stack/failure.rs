@@ -1,0 +1,158 @@
+//! A layer that fails, panics or hangs is named, the effect is told truly, and the next call is served.
+
+use std::{future::pending, time::Duration};
+
+use throughline_core::{
+    Effect, ErrorKind, PageFrom, PersistError, PersistRequest, PersistResponse, Persistence, Phase, Result,
+    Site,
+    plugin::{AsyncRequestFn, FromFn, NextRequest, from_fn},
+};
+use tokio::task;
+use tower::{layer::layer_fn, util::service_fn};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{everything, id, said},
+    turned::{in_step, turn},
+    verdict::ON_PURPOSE,
+};
+
+checks! {
+    Core "VL-S8.error" [Add Read] "a layer that fails before or after the store is named, with the effect of that moment" => error;
+    Core "VL-S8.panic" [Add Read] "a layer that panics, when called or later, is named, and the next call is served" => panic;
+    Core "VL-S8.hang" [Add Read] "a layer that hangs before the store past the deadline is named, and nothing was applied" => hang_before;
+    Core "VL-S8.hang-after" [Add Read] "a layer that hangs after the store past the deadline is named, and it was applied" => hang_after;
+    Core "VL-S8.backend" [Add Read] "an error of the backend names the backend, and a layer around it changes neither kind nor effect" => backend;
+}
+
+/// What a layer does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    Error,
+    Panic,
+    Hang,
+}
+
+impl Wrong {
+    async fn happen(self) -> Result<()> {
+        match self {
+            Self::Error => Err(PersistError::new(ErrorKind::Denied, ON_PURPOSE)),
+            Self::Panic => panic!("{ON_PURPOSE}"),
+            Self::Hang => pending().await,
+        }
+    }
+}
+
+/// A layer that goes wrong in writes to the thread `wrong`, before or after the ones inside it.
+fn wrong(what: Wrong, before: bool) -> FromFn<impl AsyncRequestFn> {
+    from_fn("wrong", Phase::Observe, move |request: PersistRequest, next: NextRequest| async move {
+        let fails = request.kind().is_write()
+            && request.context.thread().is_some_and(|thread| thread.as_str() == "wrong");
+        if fails && before {
+            what.happen().await?;
+        }
+        let answer = next.run(request).await;
+        if fails && !before {
+            what.happen().await?;
+        }
+        answer
+    })
+}
+
+async fn stack(rig: &Rig, what: Wrong, before: bool) -> Persistence {
+    let rig = rig.beside(if before { "before" } else { "after" });
+    let passes = from_fn("passes", Phase::Guard, |request, next: NextRequest| next.run(request));
+    rig.builder().layer(passes).layer(wrong(what, before)).backend(rig.open().await).build().unwrap()
+}
+
+/// The error names the layer and says the truth.
+#[track_caller]
+fn named(error: &PersistError, kind: ErrorKind, before: bool) {
+    let effect = if before { Effect::NotApplied } else { Effect::Applied };
+    assert_eq!((error.kind(), error.effect()), (kind, effect), "{error}");
+    assert_eq!(error.site().map(Site::name), Some("wrong"), "{error}");
+    assert_eq!(error.message(), Some(&id("m")));
+}
+
+/// So it does, and the next call is served.
+async fn told(db: &Persistence, error: &PersistError, kind: ErrorKind, before: bool) {
+    named(error, kind, before);
+    assert_eq!(everything(&db.thread("wrong")).await.len(), usize::from(!before), "{error}");
+    db.thread("right").add(said("m", "x")).await.expect("the next call");
+}
+
+async fn error(rig: Rig) {
+    for before in [true, false] {
+        let db = stack(&rig, Wrong::Error, before).await;
+        let error = db.thread("wrong").add(said("m", "x")).await.expect_err("it fails");
+        told(&db, &error, ErrorKind::Denied, before).await;
+    }
+}
+
+async fn panic(rig: Rig) {
+    for before in [true, false] {
+        let db = stack(&rig, Wrong::Panic, before).await;
+        let error = db.thread("wrong").add(said("m", "x")).await.expect_err("it panics");
+        told(&db, &error, ErrorKind::Panicked, before).await;
+    }
+    // In the call itself, before there is anything to poll.
+    let rig = rig.beside("called");
+    let layer = layer_fn(|inner| {
+        service_fn(move |request: PersistRequest| {
+            let fails = request.context.thread().is_some_and(|thread| thread.as_str() == "wrong");
+            assert!(!(fails && request.kind().is_write()), "{ON_PURPOSE}");
+            let inner: throughline_core::pipeline::SharedService = Clone::clone(&inner);
+            tower::ServiceExt::oneshot(inner, request)
+        })
+    });
+    let list = throughline_core::pipeline::LayerList::new().with_as("wrong", Phase::Observe, layer);
+    let db = rig.builder().layers(list).backend(rig.open().await).build().unwrap();
+    let error = db.thread("wrong").add(said("m", "x")).await.expect_err("it panics");
+    told(&db, &error, ErrorKind::Panicked, true).await;
+}
+
+async fn hang_before(rig: Rig) {
+    hang(&rig, true).await;
+}
+
+async fn hang_after(rig: Rig) {
+    hang(&rig, false).await;
+}
+
+async fn hang(rig: &Rig, before: bool) {
+    const DEADLINE: Duration = Duration::from_secs(3600);
+    let db = stack(rig, Wrong::Hang, before).await;
+    let call = tokio::spawn(db.thread("wrong").add(said("m", "x")).deadline(DEADLINE).into_future());
+    while !before && db.thread("wrong").get(id("m")).await.unwrap().is_none() {
+        task::yield_now().await;
+    }
+    turn(DEADLINE + Duration::from_secs(1)).await;
+    let error = call.await.expect("no panic").expect_err("it hangs");
+    named(&error, ErrorKind::Timeout, before);
+    let (read, next) = in_step(async move {
+        let read = db.thread("wrong").page(PageFrom::Start, 10).await;
+        (read, db.thread("right").add(said("m", "x")).await)
+    })
+    .await;
+    assert_eq!(read.expect("a page").messages.len(), usize::from(!before), "{error}");
+    next.expect("the next call");
+}
+
+async fn backend(rig: Rig) {
+    let backend = rig.open().await;
+    let name = throughline_core::Backend::name(&backend).to_owned();
+    let softens =
+        from_fn("softens", Phase::Observe, |request: PersistRequest, next: NextRequest| async move {
+            let answer: Result<PersistResponse> = next.run(request).await;
+            answer.map_err(|error| error.context("while softening"))
+        });
+    let db = rig.builder().layer(softens).backend(backend).build().unwrap();
+    db.thread("t").add(said("m", "x")).await.unwrap();
+    let error = db.thread("t").add(said("m", "x")).await.expect_err("it exists");
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::NotApplied));
+    assert_eq!(error.site(), Some(&Site::Backend(name.as_str().into())));
+    assert!(error.detail().starts_with("while softening: "), "{error}");
+    assert_eq!(error.operation(), Some(throughline_core::OpKind::Add));
+    assert_eq!(error.thread().map(throughline_core::ThreadId::as_str), Some("t"));
+}

@@ -1,0 +1,91 @@
+//! Observers cannot hurt.
+
+use std::sync::mpsc::{Receiver, channel};
+
+use throughline_core::{
+    BoxError, Content, NewReservation, Role,
+    plugin::{Event, Observe, ObserverStats, observe},
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{everything, id, ids, said, the},
+    verdict::ON_PURPOSE,
+};
+
+checks! {
+    Core "VL-S20" [Add Reserve UpdateContent Read] "observers that fail, panic or block on every event fail, delay and change no write" => observers;
+    Core "VL-S20.told" [Add Read] "an observer is told of every call and how it ended, with its place among the commits" => told;
+}
+
+struct Fails;
+
+impl Observe for Fails {
+    fn observe(&mut self, _: &Event) -> Result<(), BoxError> {
+        Err(ON_PURPOSE.into())
+    }
+}
+
+/// Waits until the check is over: a sleep that no write could have waited for.
+struct Blocks(Receiver<()>);
+
+impl Observe for Blocks {
+    fn observe(&mut self, _: &Event) -> Result<(), BoxError> {
+        // The sender is dropped when the check is over.
+        self.0.recv().or(Ok(()))
+    }
+}
+
+async fn observers(rig: Rig) {
+    let (release, blocked) = channel::<()>();
+    let fails = observe("fails", Fails);
+    let panics = observe("panics", |_: &Event| panic!("{ON_PURPOSE}"));
+    let blocks = observe("blocks", Blocks(blocked));
+    let stats = [fails.stats(), panics.stats()];
+    let blocking = blocks.stats();
+    let stack = rig.builder().layer(fails).layer(panics).layer(blocks);
+    let db = stack.backend(rig.open().await).build().unwrap();
+    let thread = db.thread("t");
+    for number in 0..10 {
+        thread.add(said(&format!("m{number}"), "x")).await.expect("no observer can fail it");
+    }
+    let mut draft = thread.reserve(NewReservation::new(Role::Assistant).with_id(id("d"))).await.unwrap();
+    draft.append("streamed").await.unwrap();
+    draft.finish().await.unwrap();
+    assert_eq!(the(&thread, "d").await.content, Content::text("streamed"));
+    assert_eq!(everything(&thread).await.len(), 11);
+    // All of this while one observer is still at its first event.
+    assert_eq!(blocking().observed, 0);
+    for stats in stats {
+        // Ten, a reservation, an end, and two reads.
+        settled(stats, |stats| stats.failed >= 14 && stats.observed == stats.failed).await;
+    }
+    drop(release);
+    settled(blocking, |stats| stats.observed >= 14 && stats.failed == 0).await;
+    assert_eq!(ids(&everything(&thread).await).len(), 11);
+}
+
+/// Waits for the thread of an observer.
+async fn settled(stats: impl Fn() -> ObserverStats, done: impl Fn(ObserverStats) -> bool) {
+    while !done(stats()) {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn told(rig: Rig) {
+    let (sender, events) = channel();
+    let layer = observe("watches", move |event: &Event| drop(sender.send(event.clone())));
+    let db = rig.builder().layer(layer).backend(rig.open().await).build().unwrap();
+    let thread = db.thread("t");
+    let reply = thread.add(said("m", "x")).reply().await.unwrap();
+    thread.add(said("m", "x")).await.unwrap_err();
+    thread.get(id("m")).await.unwrap();
+    let told: Vec<Event> = events.iter().take(3).collect();
+    let outcomes: Vec<String> = told.iter().map(|event| format!("{:?}", event.outcome)).collect();
+    let position = reply.receipt.position;
+    assert_eq!(outcomes[0], format!("Answered {{ position: {position:?}, deduplicated: false }}"));
+    assert_eq!(outcomes[1], "Failed { kind: AlreadyExists, effect: NotApplied }");
+    assert_eq!(outcomes[2], "Answered { position: None, deduplicated: false }");
+    assert!(told.iter().all(|event| event.message() == Some(&id("m")) && event.tenant() == db.tenant()));
+}

@@ -1,0 +1,179 @@
+//! Layers are visited in the order that is printed.
+
+use std::sync::{Arc, Mutex};
+
+use throughline_core::{
+    Call, ErrorKind, Next, Operation, PersistError, PersistRequest, Persistence, Phase, Plugin, Reply,
+    Result,
+    pipeline::LayerList,
+    plugin::{AsyncRequestFn, FromFn, NextRequest, PluginList, from_fn},
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{everything, refused, said},
+    tap::Counts,
+};
+
+checks! {
+    Core "VL-S6" [Add Read] "three layers in each of their six orders are visited once, outer to inner and back" => permutations;
+    Core "VL-S6.lists" [Add Read] "a list chosen at run time, of layers or of plugins, is visited in its order" => lists;
+    Core "VL-S6.forbidden" [Add] "an order that the phases forbid is refused with both names" => forbidden;
+    Core "VL-S6.short-circuit" [Add Read] "a layer in the middle that answers itself leaves the inner ones and the store alone" => short_circuit;
+    Core "VL-S24" [Add Read] "the description prints the chain with phases, names and claims, in the order of the visits" => described;
+}
+
+/// What was visited, on the way down and on the way up.
+#[derive(Clone, Default)]
+struct Visits(Arc<Mutex<Vec<String>>>);
+
+impl Visits {
+    fn note(&self, what: String) {
+        self.0.lock().expect("the visits").push(what);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().expect("the visits"))
+    }
+
+    fn layer(&self, name: &'static str, phase: Phase) -> FromFn<impl AsyncRequestFn + use<>> {
+        let visits = self.clone();
+        from_fn(name, phase, move |request: PersistRequest, next: NextRequest| {
+            let visits = visits.clone();
+            async move {
+                visits.note(format!("{name}>"));
+                let answer = next.run(request).await;
+                visits.note(format!("<{name}"));
+                answer
+            }
+        })
+    }
+
+    fn plugin(&self, name: &'static str) -> Visiting {
+        Visiting { name, visits: self.clone() }
+    }
+}
+
+struct Visiting {
+    name: &'static str,
+    visits: Visits,
+}
+
+impl Plugin for Visiting {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    async fn around<O: Operation>(&self, call: Call<O>, next: Next<'_, O>) -> Result<Reply<O>> {
+        self.visits.note(format!("{}>", self.name));
+        let answer = next.run(call).await;
+        self.visits.note(format!("<{}", self.name));
+        answer
+    }
+}
+
+const ORDERS: [[&str; 3]; 6] =
+    [["a", "b", "c"], ["a", "c", "b"], ["b", "a", "c"], ["b", "c", "a"], ["c", "a", "b"], ["c", "b", "a"]];
+
+/// Writes and reads once each, and compares the visits with what is described.
+async fn visited(db: &Persistence, visits: &Visits, order: [&str; 3]) {
+    let described: Vec<_> = db.describe().names().take(3).collect();
+    assert_eq!(described, order);
+    let down = order.iter().map(|name| format!("{name}>"));
+    let expected: Vec<_> = down.chain(order.iter().rev().map(|name| format!("<{name}"))).collect();
+    db.thread(order.concat()).add(said("m", "x")).await.unwrap();
+    assert_eq!(visits.take(), expected);
+    assert_eq!(everything(&db.thread(order.concat())).await.len(), 1);
+    assert_eq!(visits.take(), expected, "a read goes the same way");
+}
+
+async fn permutations(rig: Rig) {
+    for (number, order) in ORDERS.into_iter().enumerate() {
+        let rig = rig.beside(&number.to_string());
+        let visits = Visits::default();
+        let [one, two, three] = order.map(|name| visits.layer(name, Phase::Observe));
+        let stack = rig.builder().layer(one).layer(two).layer(three);
+        let db = stack.backend(rig.open().await).build().unwrap();
+        visited(&db, &visits, order).await;
+        let [one, two, three] = order.map(|name| visits.plugin(name));
+        let rig = rig.beside("plugins");
+        let stack = rig.builder().plugin(one).plugin(two).plugin(three);
+        let db = stack.backend(rig.open().await).build().unwrap();
+        visited(&db, &visits, order).await;
+    }
+}
+
+async fn lists(rig: Rig) {
+    for (number, order) in ORDERS.into_iter().enumerate() {
+        let rig = rig.beside(&number.to_string());
+        let visits = Visits::default();
+        let add = |list: LayerList, name| list.with(visits.layer(name, Phase::Guard));
+        let list = order.into_iter().fold(LayerList::new(), add);
+        let db = rig.builder().layers(list).backend(rig.open().await).build().unwrap();
+        visited(&db, &visits, order).await;
+        let list = order.into_iter().fold(PluginList::new(), |list, name| list.with(visits.plugin(name)));
+        let rig = rig.beside("plugins");
+        let db = rig.builder().plugins(list).backend(rig.open().await).build().unwrap();
+        visited(&db, &visits, order).await;
+    }
+    // A list sorts itself by phase, whatever the order it was filled in.
+    let visits = Visits::default();
+    let phases = [("c", Phase::Route), ("a", Phase::Admit), ("b", Phase::Transform)];
+    let add = |list: LayerList, (name, phase)| list.with(visits.layer(name, phase));
+    let list = phases.into_iter().fold(LayerList::new(), add);
+    let rig = rig.beside("sorted");
+    let db = rig.builder().layers(list).backend(rig.open().await).build().unwrap();
+    visited(&db, &visits, ["a", "b", "c"]).await;
+}
+
+async fn forbidden(rig: Rig) {
+    let visits = Visits::default();
+    let stack =
+        rig.builder().layer(visits.layer("inner", Phase::Route)).layer(visits.layer("outer", Phase::Guard));
+    let error = refused(stack.backend(rig.open().await).build(), ErrorKind::Invalid);
+    assert!(error.detail().contains("`inner`") && error.detail().contains("`outer`"), "{error}");
+    let stack =
+        rig.builder().layer(visits.layer("twice", Phase::Guard)).layer(visits.layer("twice", Phase::Guard));
+    let error = refused(stack.backend(rig.beside("twice").open().await).build(), ErrorKind::Invalid);
+    assert!(error.detail().contains("`twice`"), "{error}");
+    let right = rig.beside("right");
+    let stack =
+        right.builder().layer(visits.layer("outer", Phase::Guard)).layer(visits.layer("inner", Phase::Route));
+    stack.backend(right.open().await).build().expect("the other way round");
+}
+
+async fn short_circuit(rig: Rig) {
+    let visits = Visits::default();
+    let counts = Counts::new();
+    let refuses =
+        from_fn("refuses", Phase::Observe, |request: PersistRequest, next: NextRequest| async move {
+            if request.context.thread().is_some_and(|thread| thread.as_str() == "refused") {
+                return Err(PersistError::new(ErrorKind::Denied, "not here"));
+            }
+            next.run(request).await
+        });
+    let stack = rig.builder().layer(visits.layer("outer", Phase::Observe)).layer(refuses);
+    let stack = stack.layer(visits.layer("inner", Phase::Observe));
+    let db = stack.backend(rig.tapped(&counts).await).build().unwrap();
+    let error = refused(db.thread("refused").add(said("m", "x")).await, ErrorKind::Denied);
+    assert_eq!(error.site().map(throughline_core::Site::name), Some("refuses"));
+    assert_eq!((visits.take(), counts.asked()), (vec!["outer>".to_owned(), "<outer".to_owned()], 0));
+    db.thread("let through").add(said("m", "x")).await.unwrap();
+    assert_eq!((visits.take().len(), counts.asked()), (4, 1));
+}
+
+async fn described(rig: Rig) {
+    let visits = Visits::default();
+    let backend = rig.open().await;
+    let name = throughline_core::Backend::name(&backend).to_owned();
+    let stack = rig.builder().layer(visits.layer("a", Phase::Admit)).layer(visits.layer("b", Phase::Guard));
+    let db = stack.layer(visits.layer("c", Phase::Route)).backend(backend).build().unwrap();
+    visited(&db, &visits, ["a", "b", "c"]).await;
+    let printed: Vec<String> = db.describe().to_string().lines().map(str::to_owned).collect();
+    let words: Vec<Vec<&str>> = printed.iter().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[..3], [["a", "Admit"], ["b", "Guard"], ["c", "Route"]]);
+    assert_eq!(printed.len(), 4);
+    let claims = db.describe().capabilities().to_string();
+    assert!(printed[3].starts_with(&name) && printed[3].ends_with(&claims), "{}", printed[3]);
+}

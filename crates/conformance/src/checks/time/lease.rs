@@ -1,0 +1,180 @@
+//! Leases, renewals and the sweep.
+
+use std::time::Duration;
+
+use throughline_core::{
+    ContentChange, ErrorKind, Lease, Message, MessageState, NewReservation, Persistence, Reserve, Revision,
+    Role, UpdateContent, UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    clock::ManualClock,
+    rig::Rig,
+    shorthand::{append, id, refused, the},
+};
+
+checks! {
+    Core "lease.renewal" [Reserve UpdateContent Read] "an empty partial renews the lease and changes neither state nor revision" => renewal;
+    Core "lease.partial" [Reserve UpdateContent Read] "every partial renews the lease, for as long as it was asked for" => partial;
+    Core "lease.never-shorter" [Reserve UpdateContent Read] "a clock that jumps back shortens no lease" => never_shorter;
+    Core "VL-S14.live" [Reserve UpdateContent Read] "a sweep never touches a live writer" => live;
+    Core "VL-S14.sweep" [Reserve UpdateContent Read] "a sweep settles what expired, once, with what was committed of it" => sweep;
+    Core "VL-S14.two-sweepers" [Reserve UpdateContent Read; threads] "two sweepers at once settle each message exactly once" => two_sweepers;
+    Core "VL-S14.came-back" [Reserve UpdateContent Read] "a writer that came back too late is refused, one that came back in time goes on" => came_back;
+}
+
+const LEASE: Duration = Duration::from_secs(10);
+
+async fn reserve(db: &Persistence, name: &str) -> Message {
+    let reservation = NewReservation::new(Role::Assistant).with_id(id(name)).with_lease(LEASE);
+    db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap().message
+}
+
+fn until(moment: throughline_core::Timestamp) -> Option<Lease> {
+    Some(Lease { duration: LEASE, expires_at: moment })
+}
+
+async fn renewal(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let reserved = reserve(&db, "m").await;
+    for streaming in [false, true] {
+        let before = if streaming {
+            thread.update_content(id("m"), append("x"), UpdateMode::Partial).await.unwrap();
+            the(&thread, "m").await
+        } else {
+            reserved.clone()
+        };
+        let now = rig.clock.advance(Duration::from_secs(4));
+        let renewed =
+            thread.update_content(id("m"), ContentChange::none(), UpdateMode::Partial).await.unwrap();
+        assert_eq!((renewed.state, renewed.revision), (before.state, before.revision));
+        let after = the(&thread, "m").await;
+        assert_eq!(after.lease, until(now.plus(LEASE)));
+        // Nothing of what was said has changed; whether a sign of life counts as a change is the store's to say.
+        assert_eq!(after, Message { lease: after.lease, updated_at: after.updated_at, ..before });
+    }
+}
+
+async fn partial(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    reserve(&db, "m").await;
+    for _ in 0..3 {
+        let now = rig.clock.advance(Duration::from_secs(9));
+        thread.update_content(id("m"), append("x"), UpdateMode::Partial).await.unwrap();
+        assert_eq!(the(&thread, "m").await.lease, until(now.plus(LEASE)));
+    }
+}
+
+async fn never_shorter(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    reserve(&db, "m").await;
+    let now = rig.clock.go_back(Duration::from_secs(3600));
+    thread.update_content(id("m"), append("x"), UpdateMode::Partial).await.unwrap();
+    assert_eq!(the(&thread, "m").await.lease, until(ManualClock::START.plus(LEASE)));
+    // Nor does it make one live for ever: the lease ends when it was to end.
+    assert!(now < ManualClock::START);
+    rig.clock.set(ManualClock::START.plus(LEASE));
+    assert_eq!(db.sweep_expired("gone").await.unwrap().abandoned.len(), 1);
+}
+
+/// What a sweep does to one message.
+fn settle(message: &Message) -> UpdateContent {
+    let mode = UpdateMode::Abandon { reason: Some("swept".to_owned()) };
+    UpdateContent::new(message.thread.clone(), message.id.clone(), ContentChange::none(), mode)
+        .expecting(message.revision)
+        .only_if_expired()
+}
+
+async fn live(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let before = reserve(&db, "m").await;
+    rig.clock.advance(LEASE - Duration::from_micros(1));
+    refused(db.run(settle(&before)).await, ErrorKind::Conflict);
+    let swept = db.sweep_expired("gone").await.unwrap();
+    assert!(swept.abandoned.is_empty() && swept.failed.is_empty(), "{swept:?}");
+    assert_eq!(the(&thread, "m").await, before);
+    // A moment later it is not alive any more.
+    rig.clock.advance(Duration::from_micros(1));
+    db.run(settle(&before)).await.expect("the lease has ended");
+}
+
+async fn sweep(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    for name in ["reserved", "streaming", "finished", "renewed"] {
+        reserve(&db, name).await;
+    }
+    thread.update_content(id("streaming"), append("so far"), UpdateMode::Partial).await.unwrap();
+    thread.update_content(id("finished"), append("done"), UpdateMode::Final).await.unwrap();
+    rig.clock.advance(LEASE / 2);
+    thread.update_content(id("renewed"), append("alive"), UpdateMode::Partial).await.unwrap();
+    let before = the(&thread, "streaming").await;
+    let now = rig.clock.advance(LEASE / 2);
+    let swept = db.sweep_expired("its writer is gone").await.unwrap();
+    let abandoned: Vec<_> = swept.abandoned.iter().map(|(_, id)| id.as_str()).collect();
+    assert_eq!((abandoned, swept.failed.len()), (vec!["reserved", "streaming"], 0));
+    let expected = Message {
+        state: MessageState::Abandoned,
+        revision: before.revision.next(),
+        abandon_reason: Some("its writer is gone".to_owned()),
+        lease: None,
+        updated_at: now,
+        ..before
+    };
+    assert_eq!(the(&thread, "streaming").await, expected);
+    assert_eq!(the(&thread, "finished").await.state, MessageState::Final);
+    assert_eq!(the(&thread, "renewed").await.state, MessageState::Streaming);
+    // What is settled is settled: the next sweep finds nothing to do.
+    let again = db.sweep_expired("again").await.unwrap();
+    assert!(again.abandoned.is_empty() && again.failed.is_empty(), "{again:?}");
+    assert_eq!(the(&thread, "streaming").await, expected);
+}
+
+async fn two_sweepers(rig: Rig) {
+    const MESSAGES: usize = 24;
+    let db = rig.db().await;
+    for number in 0..MESSAGES {
+        reserve(&db, &format!("m{number}")).await;
+    }
+    rig.clock.advance(LEASE);
+    let sweepers = [db.clone(), db.clone(), db.clone()];
+    let sweepers = sweepers.map(|db| tokio::spawn(async move { db.sweep_expired("swept").await.unwrap() }));
+    let mut abandoned = Vec::new();
+    for sweeper in sweepers {
+        let swept = sweeper.await.expect("a sweep");
+        assert!(swept.failed.is_empty(), "{:?}", swept.failed);
+        abandoned.extend(swept.abandoned.into_iter().map(|(_, id)| id));
+    }
+    abandoned.sort();
+    let count = abandoned.len();
+    abandoned.dedup();
+    assert_eq!((count, abandoned.len()), (MESSAGES, MESSAGES));
+    for name in abandoned {
+        let read = the(&db.thread("t"), name.as_str()).await;
+        assert_eq!((read.state, read.revision), (MessageState::Abandoned, Revision::new(2)));
+    }
+}
+
+async fn came_back(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    reserve(&db, "late").await;
+    let in_time = reserve(&db, "in-time").await;
+    rig.clock.advance(LEASE);
+    // The lease has ended and nobody has swept: the writer is still the writer.
+    thread
+        .update_content(id("in-time"), append("x"), UpdateMode::Partial)
+        .await
+        .expect("nobody was there first");
+    refused(db.run(settle(&in_time)).await, ErrorKind::Stale);
+    let swept = db.sweep_expired("gone").await.unwrap().abandoned;
+    assert_eq!(swept.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), ["late"]);
+    let late = thread.update_content(id("late"), append("x"), UpdateMode::Partial);
+    refused(late.await, ErrorKind::Stale);
+    thread.update_content(id("in-time"), append("y"), UpdateMode::Final).await.expect("it goes on");
+}

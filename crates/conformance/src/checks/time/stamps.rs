@@ -1,0 +1,111 @@
+//! `created_at` and `updated_at`.
+
+use std::time::Duration;
+
+use throughline_core::{
+    Add, Content, MetadataPatch, NewReservation, PageFrom, Reserve, Role, Timestamp, UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    clock::ManualClock,
+    rig::Rig,
+    shorthand::{append, everything, id, ids, said, the},
+};
+
+checks! {
+    Core "time.created-at" [Add Reserve UpdateContent Update Read] "the first time stays, through every kind of change" => created_at;
+    Core "time.updated-at" [Add UpdateContent Update Read] "the last change is by the clock of the pipeline" => updated_at;
+    Core "time.back" [Add UpdateContent Update Read] "the last change never decreases, when the clock does" => back;
+    Core "time.range" [Add Read] "moments long before and after now survive" => range;
+    Core "VL-S23" [Add Reserve UpdateContent Read] "with one moment for all, and with a clock that jumps back an hour, order is the order of commits" => order;
+}
+
+async fn created_at(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("a", "x")).await.unwrap();
+    let reservation = NewReservation::new(Role::Assistant).with_id(id("r"));
+    db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
+    for number in 0..20 {
+        rig.clock.advance(Duration::from_secs(1));
+        thread.edit(id("a"), Content::text("y")).await.unwrap();
+        thread.update(id("a"), MetadataPatch::new().set("k", &number).unwrap()).await.unwrap();
+        thread.update_content(id("r"), append("y"), UpdateMode::Partial).await.unwrap();
+    }
+    thread.update_content(id("r"), append("y"), UpdateMode::Final).await.unwrap();
+    for message in everything(&thread).await {
+        assert_eq!(message.created_at, ManualClock::START, "{}", message.id);
+        assert_eq!(message.updated_at, ManualClock::START.plus(Duration::from_secs(20)), "{}", message.id);
+    }
+}
+
+async fn updated_at(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("m", "x")).await.unwrap();
+    let later = rig.clock.advance(Duration::from_micros(1));
+    thread.update(id("m"), MetadataPatch::new().set("k", &1).unwrap()).await.unwrap();
+    assert_eq!(the(&thread, "m").await.updated_at, later);
+    let later = rig.clock.advance(Duration::from_micros(1));
+    thread.edit(id("m"), Content::text("y")).await.unwrap();
+    assert_eq!(the(&thread, "m").await.updated_at, later);
+    // A read is no change.
+    rig.clock.advance(Duration::from_micros(1));
+    assert_eq!(the(&thread, "m").await.updated_at, later);
+}
+
+async fn back(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("m", "x")).await.unwrap();
+    rig.clock.go_back(Duration::from_secs(3600));
+    thread.edit(id("m"), Content::text("y")).await.unwrap();
+    assert_eq!(the(&thread, "m").await.updated_at, ManualClock::START);
+    thread.update(id("m"), MetadataPatch::new().set("k", &1).unwrap()).await.unwrap();
+    let read = the(&thread, "m").await;
+    assert_eq!((read.created_at, read.updated_at), (ManualClock::START, ManualClock::START));
+    assert_eq!((read.content, read.revision.get()), (Content::text("y"), 2));
+}
+
+async fn range(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let moments = [i64::MIN, -1, 0, 1, i64::MAX].map(Timestamp::from_micros);
+    for (number, moment) in moments.into_iter().enumerate() {
+        thread.add(said(&format!("m{number}"), "x").created_at(moment)).await.unwrap();
+    }
+    let read: Vec<_> = everything(&thread).await.iter().map(|message| message.created_at).collect();
+    assert_eq!(read, moments);
+}
+
+async fn order(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let mut names = Vec::new();
+    let mut last = None;
+    for number in 0..12 {
+        if number == 6 {
+            rig.clock.go_back(Duration::from_secs(3600));
+        }
+        // Named so that an order by id would be another one.
+        let name = format!("{}", 99 - number);
+        let added = db.run(Add::new("t".parse().unwrap(), said(&name, "x"))).reply().await.unwrap();
+        assert!(added.receipt.position > last, "positions are the order of commits");
+        last = added.receipt.position;
+        names.push(name);
+    }
+    assert_eq!(ids(&everything(&thread).await), names);
+    let (mut seen, mut from) = (Vec::new(), Some(PageFrom::End));
+    while let Some(at) = from {
+        let page = thread.page(at, 5).await.unwrap();
+        from = page.next(at);
+        seen.splice(0..0, page.messages);
+    }
+    assert_eq!(ids(&seen), names);
+    // A reservation behind the jump can still be told apart from a finished one: revisions count, not moments.
+    let reservation = NewReservation::new(Role::Assistant).with_id(id("r"));
+    db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
+    thread.update_content(id("r"), append("x"), UpdateMode::Final).await.unwrap();
+    assert_eq!(the(&thread, "r").await.revision.get(), 2);
+}

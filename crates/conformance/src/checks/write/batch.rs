@@ -1,0 +1,180 @@
+//! `Batch`.
+
+use throughline_core::{
+    Add, Batch, Batched, Content, ContentChange, Delete, ErrorKind, GetMessage, MessageState, MetadataPatch,
+    NewReservation, PersistArgs, PersistResult, Reserve, Revision, Role, ThreadId, Update, UpdateContent,
+    UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, everything, id, ids, position, refused, replace, said, shown, the},
+};
+
+checks! {
+    Extended "batch.order" [Add Reserve UpdateContent Update Delete Batch Read] "items are applied in order, and each sees what the ones before did" => order;
+    Extended "VL-S19" [Add Batch Read] "with the third of five operations invalid nothing is written, and a retry without it writes four" => third_of_five;
+    Extended "batch.refusals" [Add Reserve UpdateContent Update Delete Batch Read] "whatever refuses an item refuses the batch whole, names the item, and leaves everything" => refusals;
+    Extended "batch.threads" [Add Batch Read] "a batch over several threads is whole in all of them, or in none" => threads;
+    Extended "batch.position" [Add Batch Read] "a batch takes one position" => one_position;
+    Extended "batch.nested" [Add Batch Read] "a batch or a read inside a batch is refused, and names the item" => nested;
+    Extended "batch.empty" [Add Batch Read] "a batch of no items is refused, and takes no position" => empty;
+    Extended "batch.many" [Add Batch Read] "a batch of 250 items is whole, and in order" => many;
+}
+
+fn t() -> ThreadId {
+    "t".parse().unwrap()
+}
+
+fn add(name: &str) -> PersistArgs {
+    Add::new(t(), said(name, name)).into()
+}
+
+fn change(name: &str, change: ContentChange, mode: UpdateMode) -> UpdateContent {
+    UpdateContent::new(t(), id(name), change, mode)
+}
+
+async fn order(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("old", "x")).await.unwrap();
+    let batch = Batch::new()
+        .with(Reserve::new(t(), NewReservation::new(Role::Assistant).with_id(id("m"))))
+        .with(change("m", append("a"), UpdateMode::Partial).expecting(Revision::FIRST))
+        .with(change("m", append("b"), UpdateMode::Final).expecting(Revision::new(2)))
+        .with(Update::new(t(), id("m"), MetadataPatch::new().set("k", &1).unwrap()))
+        .with(change("m", append("c"), UpdateMode::Edit))
+        .with(Delete::new(t(), id("old")))
+        .with(add("n"));
+    let Batched { outputs, deduplicated } = db.batch(batch).await.expect("a batch");
+    assert!(!deduplicated);
+    let kinds: Vec<_> = outputs.iter().map(|output| output.kind().as_str()).collect();
+    let expected = ["reserve", "updateContent", "updateContent", "update", "updateContent", "delete", "add"];
+    assert_eq!(kinds, expected);
+    let (PersistResult::UpdateContent(edited), PersistResult::Update(patched)) = (&outputs[4], &outputs[3])
+    else {
+        panic!("the outputs are in the order of the items");
+    };
+    assert_eq!((edited.revision, edited.state), (Revision::new(4), MessageState::Final));
+    assert_eq!(shown(&patched.metadata), r#"{"k":1}"#);
+    let read = everything(&thread).await;
+    assert_eq!(ids(&read), ["m", "n"]);
+    assert_eq!((&read[0].content, read[0].revision), (&Content::text("abc"), Revision::new(4)));
+    let PersistResult::Add(added) = &outputs[6] else { panic!("the last output is the last item's") };
+    assert_eq!(read[1], added.message);
+}
+
+async fn third_of_five(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("taken", "x")).await.unwrap();
+    let items = ["a", "b", "taken", "c", "d"];
+    let batch = items.iter().fold(Batch::new(), |batch, name| batch.with(add(name)));
+    let error = refused(db.batch(batch).await, ErrorKind::AlreadyExists);
+    assert_eq!(error.batch_index(), Some(2));
+    assert_eq!(ids(&everything(&thread).await), ["taken"]);
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(thread.get(id(name)).await.unwrap(), None);
+    }
+    let rest = items.iter().filter(|name| **name != "taken");
+    let batch = rest.fold(Batch::new(), |batch, name| batch.with(add(name)));
+    assert_eq!(db.batch(batch).await.expect("without it").outputs.len(), 4);
+    assert_eq!(ids(&everything(&thread).await), ["taken", "a", "b", "c", "d"]);
+}
+
+async fn refusals(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    for name in ["final", "dead"] {
+        thread.add(said(name, name)).await.unwrap();
+    }
+    thread.delete(id("dead")).await.unwrap();
+    db.run(Reserve::new(t(), NewReservation::new(Role::Assistant).with_id(id("open")))).await.unwrap();
+    let before = everything(&thread).await;
+    // Everything that a batch can change is changed before the fault, as far as the fault is one behind that.
+    let changes: [PersistArgs; 5] = [
+        add("first"),
+        Update::new(t(), id("open"), MetadataPatch::new().set("lost", &true).unwrap()).into(),
+        change("final", replace("lost"), UpdateMode::Edit).into(),
+        change("open", append("lost"), UpdateMode::Final).into(),
+        Delete::new(t(), id("final")).into(),
+    ];
+    let stale_patch = Update::new(t(), id("open"), MetadataPatch::new()).expecting(Revision::new(9));
+    let faults: [(usize, PersistArgs, ErrorKind); 8] = [
+        (4, add("final"), ErrorKind::AlreadyExists),
+        (5, add("dead"), ErrorKind::Gone),
+        (5, Delete::new(t(), id("nobody")).into(), ErrorKind::NotFound),
+        (5, Update::new(t(), id("final"), MetadataPatch::new()).into(), ErrorKind::NotFound),
+        (3, stale_patch.into(), ErrorKind::Stale),
+        (4, change("open", append("x"), UpdateMode::Partial).into(), ErrorKind::Stale),
+        (3, change("open", append("x"), UpdateMode::Edit).into(), ErrorKind::Conflict),
+        // An id that the batch itself has used.
+        (1, add("first"), ErrorKind::AlreadyExists),
+    ];
+    for (index, fault, kind) in faults {
+        let batch = changes.iter().take(index).cloned().fold(Batch::new(), Batch::with);
+        let error = refused(db.batch(batch.with(fault).with(add("last"))).await, kind);
+        assert_eq!(error.batch_index(), Some(index), "{error}");
+        assert_eq!(everything(&thread).await, before, "after {error}");
+    }
+    let free = Batch::new().with(add("first")).with(add("last"));
+    db.batch(free).await.expect("a refused batch uses no id");
+}
+
+async fn threads(rig: Rig) {
+    let db = rig.db().await;
+    let batch = |names: [&str; 3]| {
+        names
+            .iter()
+            .fold(Batch::new(), |batch, name| batch.with(Add::new(name.parse().unwrap(), said("m", name))))
+    };
+    let error = refused(db.batch(batch(["a", "b", "a"])).await, ErrorKind::AlreadyExists);
+    assert_eq!(error.batch_index(), Some(2));
+    for name in ["a", "b"] {
+        assert_eq!(everything(&db.thread(name)).await, []);
+    }
+    db.batch(batch(["a", "b", "c"])).await.expect("one in each");
+    for name in ["a", "b", "c"] {
+        assert_eq!(the(&db.thread(name), "m").await.content, Content::text(name));
+    }
+}
+
+async fn one_position(rig: Rig) {
+    let db = rig.db().await;
+    let single = |name: &str| db.run(Add::new(t(), said(name, name))).reply();
+    let before = position(&single("a").await.unwrap());
+    let batch = db.batch(Batch::new().with(add("b")).with(add("c")).with(add("d")));
+    let batch = position(&batch.reply().await.unwrap());
+    let after = position(&single("e").await.unwrap());
+    assert!(before < batch && batch < after, "{before}, {batch}, {after}");
+    // A refused one takes none that a reader would miss.
+    refused(db.batch(Batch::new().with(add("f")).with(add("a"))).await, ErrorKind::AlreadyExists);
+    assert!(position(&single("g").await.unwrap()) > after);
+}
+
+async fn nested(rig: Rig) {
+    let db = rig.db().await;
+    let inner = Batch::new().with(add("inner"));
+    let error = refused(db.batch(Batch::new().with(add("a")).with(inner)).await, ErrorKind::Invalid);
+    assert_eq!(error.batch_index(), Some(1));
+    let read = GetMessage { thread: t(), id: id("a") };
+    let error = refused(db.batch(Batch::new().with(read).with(add("a"))).await, ErrorKind::Invalid);
+    assert_eq!(error.batch_index(), Some(0));
+    assert_eq!(everything(&db.thread("t")).await, []);
+}
+
+async fn empty(rig: Rig) {
+    let db = rig.db().await;
+    refused(db.batch(Batch::new()).await, ErrorKind::Invalid);
+    assert_eq!(everything(&db.thread("t")).await, []);
+    db.batch(Batch::new().with(add("m"))).await.expect("one item is enough");
+}
+
+async fn many(rig: Rig) {
+    let db = rig.db().await;
+    let names: Vec<String> = (0..250).map(|number| format!("m{number}")).collect();
+    let batch = names.iter().fold(Batch::new(), |batch, name| batch.with(add(name)));
+    assert_eq!(db.batch(batch).await.expect("a batch").outputs.len(), names.len());
+    assert_eq!(ids(&everything(&db.thread("t")).await), names);
+}

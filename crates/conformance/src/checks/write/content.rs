@@ -1,0 +1,132 @@
+//! `UpdateContent`: what becomes of the content.
+
+use throughline_core::{
+    Content, ContentChange, Delta, MessageState, NewReservation, PageFrom, Reserve, Revision, Role, Thread,
+    UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    child::{Process, Role as Task},
+    rig::Rig,
+    shorthand::{append, everything, id, json, replace, the},
+};
+
+checks! {
+    Core "append.text" [Reserve UpdateContent Read] "text continues a plain text block, and opens one beside any other" => text;
+    Core "append.blocks" [Reserve UpdateContent Read] "blocks are appended as they are, whatever they hold" => blocks;
+    Core "append.after-replace" [Reserve UpdateContent Read] "replacing and appending mix in every order" => after_replace;
+    Core "append.nothing" [Reserve UpdateContent Read] "appending nothing keeps the bytes that are there" => nothing;
+    Core "VL-S12" [Reserve UpdateContent Read] "a thousand appends are their concatenation, and a reader sees prefixes" => thousand;
+    Extended "VL-S12.linear" [Reserve UpdateContent; durable] "appends cost what they append: the second half of many writes as much as the first" => linear;
+}
+
+/// A reservation of `m`.
+async fn reserved(rig: &Rig) -> Thread {
+    let db = rig.db().await;
+    let reservation = NewReservation::new(Role::Assistant).with_id(id("m"));
+    db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
+    db.thread("t")
+}
+
+async fn partial(thread: &Thread, change: ContentChange) {
+    thread.update_content(id("m"), change, UpdateMode::Partial).await.unwrap();
+}
+
+async fn text(rig: Rig) {
+    let thread = reserved(&rig).await;
+    for text in ["Hel", "lo \"", "\u{0}\n✓", "\u{1F600}"] {
+        partial(&thread, append(text)).await;
+    }
+    let one = r#"[{"type":"text","text":"Hello \"\u0000\n✓😀"}]"#;
+    assert_eq!(the(&thread, "m").await.content.as_json(), one);
+    // Beside anything that is not exactly a plain text block, a new one is opened.
+    let other = r#"[{"type":"text","text":"a","x":1}]"#;
+    partial(&thread, ContentChange::Replace(json(other))).await;
+    partial(&thread, append("b")).await;
+    partial(&thread, append("c")).await;
+    let two = r#"[{"type":"text","text":"a","x":1},{"type":"text","text":"bc"}]"#;
+    assert_eq!(the(&thread, "m").await.content.as_json(), two);
+}
+
+async fn blocks(rig: Rig) {
+    let thread = reserved(&rig).await;
+    partial(&thread, append("a")).await;
+    let blocks = r#"[{"n":1.10,"n":18446744073709551615}, "\ud800" , null]"#;
+    partial(&thread, ContentChange::Append(Delta::Blocks(json(blocks)))).await;
+    partial(&thread, append("b")).await;
+    partial(&thread, ContentChange::Append(Delta::Blocks(Content::text("c")))).await;
+    partial(&thread, append("d")).await;
+    let expected = concat!(
+        r#"[{"type":"text","text":"a"},{"n":1.10,"n":18446744073709551615}, "\ud800" , null,"#,
+        r#"{"type":"text","text":"b"},{"type":"text","text":"cd"}]"#
+    );
+    assert_eq!(the(&thread, "m").await.content.as_json(), expected);
+}
+
+async fn after_replace(rig: Rig) {
+    let thread = reserved(&rig).await;
+    partial(&thread, append("lost")).await;
+    partial(&thread, replace("a")).await;
+    partial(&thread, append("b")).await;
+    assert_eq!(the(&thread, "m").await.content, Content::text("ab"));
+    partial(&thread, ContentChange::Replace(Content::empty())).await;
+    assert_eq!(the(&thread, "m").await.content, Content::empty());
+    partial(&thread, append("c")).await;
+    thread.update_content(id("m"), append("d"), UpdateMode::Final).await.unwrap();
+    assert_eq!(the(&thread, "m").await.content, Content::text("cd"));
+    thread.update_content(id("m"), append("e"), UpdateMode::Edit).await.unwrap();
+    assert_eq!(the(&thread, "m").await.content, Content::text("cde"));
+}
+
+async fn nothing(rig: Rig) {
+    let thread = reserved(&rig).await;
+    let odd = r#"[ {"type":"text","text":"a"} , 1.0 ]"#;
+    partial(&thread, ContentChange::Replace(json(odd))).await;
+    partial(&thread, ContentChange::none()).await;
+    partial(&thread, ContentChange::Append(Delta::Blocks(json("[ ]")))).await;
+    let open = the(&thread, "m").await;
+    assert_eq!((open.content.as_json(), open.revision), (odd, Revision::new(2)));
+    thread.update_content(id("m"), ContentChange::none(), UpdateMode::Final).await.unwrap();
+    let settled = the(&thread, "m").await;
+    assert_eq!((settled.content.as_json(), settled.revision), (odd, Revision::new(3)));
+}
+
+async fn thousand(rig: Rig) {
+    const APPENDS: usize = 1000;
+    let thread = reserved(&rig).await;
+    let piece = |number: usize| format!("{number:>31}.");
+    let mut whole = String::new();
+    for number in 0..APPENDS {
+        whole.push_str(&piece(number));
+        partial(&thread, append(&piece(number))).await;
+        if number % 250 == 10 {
+            let seen = the(&thread, "m").await;
+            assert_eq!(seen.content, Content::text(&whole), "after {number}");
+            assert_eq!(seen.state, MessageState::Streaming);
+            assert_eq!(seen.revision.get(), number as u64 + 2);
+            assert_eq!(thread.page(PageFrom::End, 1).await.unwrap().messages, [seen]);
+        }
+    }
+    thread.update_content(id("m"), ContentChange::none(), UpdateMode::Final).await.unwrap();
+    let read = everything(&thread).await;
+    assert_eq!(read[0].content, Content::text(&whole));
+    assert_eq!(read[0].content.byte_len(), APPENDS * 32 + r#"[{"type":"text","text":""}]"#.len());
+}
+
+async fn linear(rig: Rig) {
+    const APPENDS: u32 = 400;
+    let mut process = Process::start(&rig, Task::Appends(APPENDS));
+    let mut written = Vec::new();
+    for _ in 0..3 {
+        written.push(process.ack().await.parse::<u64>().expect("a count of bytes"));
+    }
+    process.end().await;
+    if written[0] == 0 {
+        // An operating system that counts for no process what it writes: there is nothing to compare.
+        return;
+    }
+    let (first, second) = (written[1] - written[0], written[2] - written[1]);
+    // Rewriting the whole content each time would make the second half three times the first.
+    assert!(second * 2 < first * 3, "{APPENDS} appends wrote {first} bytes, and {APPENDS} more {second}");
+}

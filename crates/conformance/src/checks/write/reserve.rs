@@ -1,0 +1,141 @@
+//! `Reserve`.
+
+use std::time::Duration;
+
+use throughline_core::{
+    ContentChange, ErrorKind, Lease, Message, MessageState, NewReservation, Reserve, Revision, Role,
+    UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    clock::ManualClock,
+    rig::Rig,
+    shorthand::{everything, facts, id, ids, json, refused, replace, said, the},
+};
+
+checks! {
+    Core "VL-S2" [Reserve Read] "a reservation is a row with its id, `[]`, its metadata and a lease, state reserved" => row;
+    Core "VL-S2.place" [Add Reserve UpdateContent Read] "a reservation has its place before anything is said" => place;
+    Core "VL-S3" [Reserve UpdateContent Read] "replacing the content of a reservation finishes it byte for byte" => finish;
+    Core "reserve.existing-id" [Add Reserve Read] "an id that the thread has is refused, in any state" => existing_id;
+    Core "reserve.other-thread" [Reserve Read] "an id that another thread has reserved is free" => other_thread;
+    Core "reserve.created-at" [Reserve Read] "an imported reservation keeps its time, and its lease begins now" => created_at;
+    Core "reserve.lease" [Reserve Read] "of a lease whole milliseconds count, in the answer and in the store" => lease;
+}
+
+fn reservation(name: &str) -> NewReservation {
+    NewReservation::new(Role::Assistant).with_id(id(name))
+}
+
+fn reserve(name: &str) -> Reserve {
+    Reserve::new("t".parse().unwrap(), reservation(name))
+}
+
+async fn row(rig: Rig) {
+    let db = rig.db().await;
+    let reservation = reservation("m")
+        .with_metadata(facts(r#"{"turn":7}"#))
+        .with_attachments(["a".parse().unwrap()])
+        .with_lease(Duration::from_millis(1500));
+    let reserved = db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
+    assert!(!reserved.deduplicated);
+    let expected = Message {
+        tenant: db.tenant().clone(),
+        thread: "t".parse().unwrap(),
+        id: id("m"),
+        seq: reserved.message.seq,
+        role: Role::Assistant,
+        state: MessageState::Reserved,
+        revision: Revision::FIRST,
+        content: json("[]"),
+        metadata: facts(r#"{"turn":7}"#),
+        attachments: vec!["a".parse().unwrap()],
+        abandon_reason: None,
+        lease: Some(Lease {
+            duration: Duration::from_millis(1500),
+            expires_at: ManualClock::START.plus(Duration::from_millis(1500)),
+        }),
+        created_at: ManualClock::START,
+        updated_at: ManualClock::START,
+    };
+    assert_eq!(reserved.message, expected);
+    assert_eq!(the(&db.thread("t"), "m").await, expected);
+}
+
+async fn place(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("question", "?")).await.unwrap();
+    let reserved = db.run(reserve("answer")).await.unwrap().message;
+    let later = thread.add(said("later", "!")).await.unwrap().message;
+    assert!(reserved.seq < later.seq);
+    assert_eq!(ids(&everything(&thread).await), ["question", "answer", "later"]);
+    thread.update_content(id("answer"), replace("."), UpdateMode::Final).await.unwrap();
+    assert_eq!(ids(&everything(&thread).await), ["question", "answer", "later"]);
+}
+
+async fn finish(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let reserved = db.run(reserve("m")).await.unwrap().message;
+    let content = r#"[{"type":"text","text":"é\u00e9\ud800"},  1.10 , {"a":1,"a":2}]"#;
+    let change = ContentChange::Replace(json(content));
+    let updated = thread.update_content(id("m"), change, UpdateMode::Final).await.unwrap();
+    assert_eq!((updated.state, updated.revision), (MessageState::Final, Revision::new(2)));
+    assert!(!updated.deduplicated);
+    let expected = Message {
+        state: MessageState::Final,
+        revision: Revision::new(2),
+        content: json(content),
+        lease: None,
+        ..reserved
+    };
+    assert_eq!(the(&thread, "m").await, expected);
+    assert_eq!(everything(&thread).await, [expected]);
+}
+
+async fn existing_id(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("final", "x")).await.unwrap();
+    db.run(reserve("open")).await.unwrap();
+    let before = everything(&thread).await;
+    for name in ["final", "open"] {
+        refused(db.run(reserve(name)).await, ErrorKind::AlreadyExists);
+    }
+    assert_eq!(everything(&thread).await, before);
+    db.run(reserve("free")).await.expect("another id is free");
+}
+
+async fn other_thread(rig: Rig) {
+    let db = rig.db().await;
+    for thread in ["a", "b"] {
+        db.run(Reserve::new(thread.parse().unwrap(), reservation("m"))).await.expect("free in each thread");
+    }
+    assert_eq!(ids(&everything(&db.thread("a")).await), ["m"]);
+    assert_eq!(ids(&everything(&db.thread("b")).await), ["m"]);
+}
+
+async fn created_at(rig: Rig) {
+    let db = rig.db().await;
+    let old = throughline_core::Timestamp::from_micros(77);
+    let reservation = reservation("m").created_at(old).with_lease(Duration::from_secs(5));
+    let reserved = db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap().message;
+    assert_eq!(reserved.created_at, old);
+    let ends = reserved.lease.map(|lease| lease.expires_at);
+    assert_eq!(ends, Some(ManualClock::START.plus(Duration::from_secs(5))));
+    assert_eq!(the(&db.thread("t"), "m").await, reserved);
+}
+
+async fn lease(rig: Rig) {
+    let db = rig.db().await;
+    for (name, asked, kept) in [("a", 1_999, 1), ("b", 1_000, 1), ("c", 60_000_999, 60_000)] {
+        let reservation = reservation(name).with_lease(Duration::from_micros(asked));
+        let reserved = db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap().message;
+        let duration = Duration::from_millis(kept);
+        let expires_at = ManualClock::START.plus(duration);
+        assert_eq!(reserved.lease, Some(Lease { duration, expires_at }), "{name}");
+        assert_eq!(the(&db.thread("t"), name).await, reserved);
+    }
+}

@@ -1,0 +1,114 @@
+//! `Update`.
+
+use throughline_core::{
+    AttachmentKey, ContentChange, ErrorKind, Message, MessageState, MetadataPatch, NewReservation, Reserve,
+    Revision, Role, Update, UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, everything, facts, id, refused, said, shown, the},
+};
+
+checks! {
+    Core "update.patch" [Add Update Read] "an absent key is kept, null clears, a value sets, byte for byte" => patch;
+    Core "update.shallow" [Add Update Read] "a nested value is set as a whole, and a nested null stays" => shallow;
+    Core "update.any-state" [Add Reserve UpdateContent Update Read] "a patch works in every state and raises no revision" => any_state;
+    Core "update.attachments" [Add Update Read] "absent attachments are kept, an empty list clears, another list sets" => attachments;
+    Core "update.expected" [Add Update Read] "another revision than the expected one is stale, the right one is not" => expected;
+    Core "update.not-found" [Update Read] "an unknown message is not found, never made" => not_found;
+    Core "update.nothing" [Add Update Read] "a patch of nothing keeps everything" => nothing;
+}
+
+fn update(patch: &str) -> Update {
+    let patch: MetadataPatch = serde_json::from_str(patch).unwrap();
+    Update::new("t".parse().unwrap(), id("m"), patch)
+}
+
+async fn patch(rig: Rig) {
+    let db = rig.db().await;
+    let message = said("m", "x").with_metadata(facts(r#"{"keep":1.10,"clear":2,"set":{"deep":1}}"#));
+    let before = db.thread("t").add(message).await.unwrap().message;
+    let patch = r#"{"clear":null,"set":"v","new":18446744073709551615,"never":null}"#;
+    let updated = db.run(update(patch)).await.unwrap();
+    let expected = r#"{"keep":1.10,"new":18446744073709551615,"set":"v"}"#;
+    assert_eq!(shown(&updated.metadata), expected);
+    assert_eq!((updated.revision, updated.deduplicated), (before.revision, false));
+    assert_eq!(the(&db.thread("t"), "m").await, Message { metadata: facts(expected), ..before });
+}
+
+async fn shallow(rig: Rig) {
+    let db = rig.db().await;
+    let message = said("m", "x").with_metadata(facts(r#"{"a":{"one":1,"two":2},"n":null}"#));
+    db.thread("t").add(message).await.unwrap();
+    db.run(update(r#"{"a":{"two":null}}"#)).await.unwrap();
+    // A null that was added as a value is a value until a patch clears it.
+    assert_eq!(shown(&the(&db.thread("t"), "m").await.metadata), r#"{"a":{"two":null},"n":null}"#);
+}
+
+async fn any_state(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let modes = [
+        (MessageState::Reserved, None),
+        (MessageState::Streaming, Some(UpdateMode::Partial)),
+        (MessageState::Final, Some(UpdateMode::Final)),
+        (MessageState::Abandoned, Some(UpdateMode::Abandon { reason: None })),
+    ];
+    for (state, mode) in modes {
+        let name = state.as_str();
+        let reservation = NewReservation::new(Role::Assistant).with_id(id(name));
+        db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
+        if let Some(mode) = mode {
+            thread.update_content(id(name), append("x"), mode).await.unwrap();
+        }
+        let before = the(&thread, name).await;
+        thread.update(id(name), serde_json::from_str(r#"{"k":1}"#).unwrap()).await.unwrap();
+        let expected = Message { metadata: facts(r#"{"k":1}"#), ..before };
+        assert_eq!(expected.state, state);
+        assert_eq!(the(&thread, name).await, expected);
+    }
+    // And an open one goes on as if nothing had happened.
+    thread.update_content(id("streaming"), append("y"), UpdateMode::Partial).await.unwrap();
+    thread.update_content(id("streaming"), ContentChange::none(), UpdateMode::Final).await.unwrap();
+    assert_eq!(shown(&the(&thread, "streaming").await.metadata), r#"{"k":1}"#);
+}
+
+async fn attachments(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let keys =
+        |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<AttachmentKey>>();
+    thread.add(said("m", "x").with_attachments(keys(&["a"]))).await.unwrap();
+    assert_eq!(db.run(update("{}")).await.unwrap().attachments, keys(&["a"]));
+    let set = db.run(update("{}").with_attachments(keys(&["b", "a"]))).await.unwrap();
+    assert_eq!(set.attachments, keys(&["b", "a"]));
+    assert_eq!(the(&thread, "m").await.attachments, keys(&["b", "a"]));
+    assert_eq!(db.run(update("{}").with_attachments([])).await.unwrap().attachments, []);
+    assert_eq!(the(&thread, "m").await.attachments, []);
+}
+
+async fn expected(rig: Rig) {
+    let db = rig.db().await;
+    let before = db.thread("t").add(said("m", "x")).await.unwrap().message;
+    refused(db.run(update(r#"{"k":1}"#).expecting(Revision::new(2))).await, ErrorKind::Stale);
+    assert_eq!(the(&db.thread("t"), "m").await, before);
+    db.run(update(r#"{"k":1}"#).expecting(Revision::FIRST)).await.expect("the revision that it has");
+    db.run(update(r#"{"k":2}"#).expecting(Revision::FIRST)).await.expect("a patch raises no revision");
+}
+
+async fn not_found(rig: Rig) {
+    let db = rig.db().await;
+    let error = refused(db.run(update(r#"{"k":1}"#)).await, ErrorKind::NotFound);
+    assert_eq!(error.message(), Some(&id("m")));
+    assert_eq!(everything(&db.thread("t")).await, []);
+}
+
+async fn nothing(rig: Rig) {
+    let db = rig.db().await;
+    let message = said("m", "x").with_metadata(facts(r#"{"k":1}"#)).with_attachments(["a".parse().unwrap()]);
+    let before = db.thread("t").add(message).await.unwrap().message;
+    db.run(update("{}")).await.unwrap();
+    assert_eq!(the(&db.thread("t"), "m").await, before);
+}

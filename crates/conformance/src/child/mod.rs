@@ -1,0 +1,65 @@
+//! Checks that need another process: the test program starts itself again and is told by the environment what to do.
+//!
+//! The environment is looked at before the arguments, so that it works under every runner.
+
+mod process;
+mod role;
+
+use std::{env, ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
+
+use throughline_core::Persistence;
+
+pub(crate) use self::{
+    process::Process,
+    role::{Role, long_text, piece},
+};
+use crate::{Place, clock::ManualClock, erased::Subject};
+
+const ROLE: &str = "THROUGHLINE_CONFORMANCE_ROLE";
+const BACKEND: &str = "THROUGHLINE_CONFORMANCE_BACKEND";
+const DIRECTORY: &str = "THROUGHLINE_CONFORMANCE_DIRECTORY";
+const NAME: &str = "THROUGHLINE_CONFORMANCE_NAME";
+
+/// What this process was started for, when a check started it.
+#[derive(Debug)]
+pub(crate) struct Requested {
+    role: Role,
+    backend: String,
+    place: Place,
+}
+
+/// What the environment asks for, if anything.
+pub(crate) fn requested() -> Option<Requested> {
+    let text = |name| env::var_os(name).and_then(|value: OsString| value.into_string().ok());
+    Some(Requested {
+        role: Role::parse(&text(ROLE)?)?,
+        backend: text(BACKEND)?,
+        place: Place::known(PathBuf::from(env::var_os(DIRECTORY)?), text(NAME)?),
+    })
+}
+
+impl Requested {
+    /// The name of the backend to open: a program may have several.
+    pub(crate) fn backend(&self) -> &str {
+        &self.backend
+    }
+
+    /// Does it, until it is done or killed.
+    pub(crate) fn play(self, subject: &Arc<dyn Subject>) -> ExitCode {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let played = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+            runtime.block_on(async {
+                let backend = subject.open(&self.place).await.map_err(|error| error.to_string())?;
+                let db = Persistence::builder().clock(ManualClock::new()).backend(backend).build();
+                self.role.play(db.map_err(|error| error.to_string())?).await
+            })
+        });
+        match played {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                drop(writeln!(std::io::stderr(), "{:?} failed: {error}", self.role));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

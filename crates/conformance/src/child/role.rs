@@ -1,0 +1,153 @@
+use std::{
+    fmt,
+    io::{BufRead as _, Write as _},
+};
+
+use throughline_core::{
+    Add, Batch, ContentChange, Delta, NewMessage, NewReservation, Persistence, Result, Role as Speaker,
+    UpdateMode,
+};
+
+use crate::shorthand::{id, said};
+
+/// What another process of a check does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Adds `a0`, `a1`, … to the thread `t` without end, and acknowledges each.
+    Adds,
+    /// Adds three messages at a time, `b0.0`, `b0.1`, `b0.2`, … without end, and acknowledges each batch.
+    Batches,
+    /// Reserves `d` and streams into it without end, and acknowledges each flush.
+    Draft,
+    /// Waits to be told, adds so many messages whose ids begin with this number, and acknowledges their places.
+    Writer(u8, u32),
+    /// Appends so many times to one message, twice, and acknowledges after each half what it has written to files.
+    Appends(u32),
+}
+
+impl Role {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        Some(match words.next()? {
+            "adds" => Self::Adds,
+            "batches" => Self::Batches,
+            "draft" => Self::Draft,
+            "writer" => Self::Writer(words.next()?.parse().ok()?, words.next()?.parse().ok()?),
+            "appends" => Self::Appends(words.next()?.parse().ok()?),
+            _ => return None,
+        })
+    }
+
+    pub(super) async fn play(self, db: Persistence) -> Result<(), String> {
+        let played = match self {
+            Self::Adds => adds(&db).await,
+            Self::Batches => batches(&db).await,
+            Self::Draft => draft(&db).await,
+            Self::Writer(number, count) => writer(&db, number, count).await,
+            Self::Appends(count) => appends(&db, count).await,
+        };
+        played.map_err(|error| error.to_string())?;
+        db.close().await.map_err(|error| error.to_string())
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Adds => f.write_str("adds"),
+            Self::Batches => f.write_str("batches"),
+            Self::Draft => f.write_str("draft"),
+            Self::Writer(number, count) => write!(f, "writer {number} {count}"),
+            Self::Appends(count) => write!(f, "appends {count}"),
+        }
+    }
+}
+
+/// Whole only when it ends as it began.
+pub(crate) fn long_text(name: &str) -> String {
+    format!("<{name}>{}</{name}>", "0123456789abcdef".repeat(64))
+}
+
+/// What the draft of [`Role::Draft`] appends as its piece `number`.
+pub(crate) fn piece(number: u32) -> String {
+    format!("[{number}]")
+}
+
+fn ack(what: impl fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    // A parent that no longer listens has killed this process, or is about to.
+    drop(writeln!(out, "ack {what}").and_then(|()| out.flush()));
+}
+
+async fn adds(db: &Persistence) -> Result<()> {
+    let thread = db.thread("t");
+    for number in 0_u32.. {
+        let name = format!("a{number}");
+        thread.add(said(&name, &long_text(&name))).key(name.as_str()).await?;
+        ack(name);
+    }
+    Ok(())
+}
+
+async fn batches(db: &Persistence) -> Result<()> {
+    for number in 0_u32.. {
+        let mut batch = Batch::new();
+        for item in 0..3 {
+            let name = format!("b{number}.{item}");
+            let thread = format!("t{item}").parse().expect("a valid id");
+            batch = batch.with(Add::new(thread, said(&name, &long_text(&name))));
+        }
+        db.batch(batch).await?;
+        ack(number);
+    }
+    Ok(())
+}
+
+async fn draft(db: &Persistence) -> Result<()> {
+    let mut draft = db.thread("t").reserve(NewReservation::new(Speaker::Assistant).with_id(id("d"))).await?;
+    ack("reserved");
+    for number in 0_u32.. {
+        draft.append(piece(number)).await?;
+        draft.flush().await?;
+        ack(number);
+    }
+    Ok(())
+}
+
+async fn writer(db: &Persistence, number: u8, count: u32) -> Result<()> {
+    ack("ready");
+    let mut line = String::new();
+    // The parent that tells it to go on may be gone: then it goes on and fails to be heard.
+    drop(std::io::stdin().lock().read_line(&mut line));
+    for message in 0..count {
+        let message = NewMessage::user("x").with_id(id(&format!("{number}.{message}")));
+        let added = db.thread("t").add(message).await?;
+        ack(format_args!("{} {}", added.message.seq, added.message.id));
+    }
+    Ok(())
+}
+
+async fn appends(db: &Persistence, count: u32) -> Result<()> {
+    let thread = db.thread("t");
+    let reserve = throughline_core::Reserve::new(
+        "t".parse().expect("a valid id"),
+        NewReservation::new(Speaker::Assistant).with_id(id("d")),
+    );
+    db.run(reserve).await?;
+    ack(written());
+    for _ in 0..2 {
+        for _ in 0..count {
+            let change = ContentChange::Append(Delta::text("0123456789abcdef0123456789abcdef"));
+            thread.update_content(id("d"), change, UpdateMode::Partial).await?;
+        }
+        ack(written());
+    }
+    Ok(())
+}
+
+/// Bytes that this process has handed to the operating system to write; nothing where it does not say.
+fn written() -> u64 {
+    let counts = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = counts.lines().find_map(|line| line.strip_prefix("wchar: "));
+    line.and_then(|count| count.parse().ok()).unwrap_or_default()
+}

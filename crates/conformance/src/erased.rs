@@ -1,0 +1,105 @@
+//! A backend and a fixture without their types: the checks are compiled once, for every backend.
+
+use std::{future::Future, pin::Pin};
+
+use throughline_core::{
+    Add, Admitted, Backend, Batch, BoxError, Capabilities, Delete, ReadArgs, Reply, Reserve, Result, Update,
+    UpdateContent,
+};
+
+use crate::{Fixture, Place, Profile};
+
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A [`Fixture`] without its type.
+pub(crate) trait Subject: Send + Sync {
+    fn profile(&self) -> Profile;
+    fn open<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<AnyBackend, BoxError>>;
+    fn clean<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, ()>;
+}
+
+impl<F: Fixture> Subject for F {
+    fn profile(&self) -> Profile {
+        Fixture::profile(self)
+    }
+
+    fn open<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<AnyBackend, BoxError>> {
+        Box::pin(async move { Ok(AnyBackend(Box::new(Fixture::open(self, place).await?))) })
+    }
+
+    fn clean<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, ()> {
+        Box::pin(Fixture::clean(self, place))
+    }
+}
+
+/// A backend without its type.
+pub(crate) struct AnyBackend(Box<dyn DynBackend>);
+
+macro_rules! erase {
+    ($($method:ident: $operation:ident;)+) => {
+        trait DynBackend: Send + Sync {
+            fn name(&self) -> &str;
+            fn capabilities(&self) -> Capabilities;
+            fn close(&self) -> BoxFuture<'_, Result<()>>;
+            $(
+                fn $method<'a, 't: 'a>(
+                    &'a self,
+                    call: Admitted<'t, $operation>,
+                ) -> BoxFuture<'a, Result<Reply<$operation>>>;
+            )+
+        }
+
+        impl<B: Backend> DynBackend for B {
+            fn name(&self) -> &str {
+                Backend::name(self)
+            }
+
+            fn capabilities(&self) -> Capabilities {
+                Backend::capabilities(self)
+            }
+
+            fn close(&self) -> BoxFuture<'_, Result<()>> {
+                Box::pin(Backend::close(self))
+            }
+
+            $(
+                fn $method<'a, 't: 'a>(
+                    &'a self,
+                    call: Admitted<'t, $operation>,
+                ) -> BoxFuture<'a, Result<Reply<$operation>>> {
+                    Box::pin(Backend::$method(self, call))
+                }
+            )+
+        }
+
+        impl Backend for AnyBackend {
+            fn name(&self) -> &str {
+                self.0.name()
+            }
+
+            fn capabilities(&self) -> Capabilities {
+                self.0.capabilities()
+            }
+
+            async fn close(&self) -> Result<()> {
+                self.0.close().await
+            }
+
+            $(
+                async fn $method(&self, call: Admitted<'_, $operation>) -> Result<Reply<$operation>> {
+                    self.0.$method(call).await
+                }
+            )+
+        }
+    };
+}
+
+erase! {
+    add: Add;
+    reserve: Reserve;
+    update_content: UpdateContent;
+    update: Update;
+    delete: Delete;
+    batch: Batch;
+    read: ReadArgs;
+}

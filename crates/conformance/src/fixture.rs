@@ -1,0 +1,69 @@
+use std::{
+    fmt,
+    future::{Future, ready},
+    path::{Path, PathBuf},
+};
+
+use throughline_core::{Backend, BoxError, MessageId};
+
+use crate::Profile;
+
+/// How the kit comes to a backend: the one thing that its author writes.
+///
+/// See the [crate](crate) for a whole program.
+pub trait Fixture: Send + Sync + 'static {
+    /// The backend.
+    type Backend: Backend;
+
+    /// Its name in the report, and what is known not to work.
+    fn profile(&self) -> Profile;
+
+    /// Opens the store at `place`, or opens it again: every check has a place of its own, and a check of durability
+    /// comes back to it, also from another process.
+    fn open(&self, place: &Place) -> impl Future<Output = Result<Self::Backend, BoxError>> + Send;
+
+    /// Removes what a check left at `place`. Its directory is removed by the kit.
+    fn clean(&self, place: &Place) -> impl Future<Output = ()> + Send {
+        let _ = place;
+        ready(())
+    }
+}
+
+/// Where a store is: a directory for one that keeps files, a name for one that keeps them elsewhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Place {
+    directory: PathBuf,
+    name: String,
+}
+
+impl Place {
+    /// A place that nobody has used, in this directory.
+    pub(crate) fn fresh(directory: impl Into<PathBuf>) -> Self {
+        let name = format!("c{}", MessageId::mint().as_str().replace('-', ""));
+        Self { directory: directory.into(), name }
+    }
+
+    /// The place that another process has made.
+    pub(crate) const fn known(directory: PathBuf, name: String) -> Self {
+        Self { directory, name }
+    }
+
+    /// A directory of this place's own, which exists.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A name of this place's own, for a schema or a key prefix: a letter, then up to 32 letters and digits, all ASCII
+    /// and lower-case.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Place({})", self.name)
+    }
+}

@@ -1,0 +1,164 @@
+//! The `main` of a test target.
+
+use std::{
+    io::Write as _,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use libtest_mimic::{Arguments, Trial};
+use throughline_core::{Backend as _, Capabilities};
+
+use crate::{
+    Check, Fixture, Place, child,
+    erased::Subject,
+    judge::judge,
+    report::{Column, Entry, Fragments, Outcome, Report},
+    verdict,
+};
+
+/// Runs every check of a backend: the whole `main` of a test target with `harness = false`.
+///
+/// Understands the arguments of a Rust test program (`--list`, filters, `--exact`, `--skip`, …). A check that does not
+/// apply to what the backend claims is *ignored*: it is listed, and counts as neither passed nor failed.
+///
+/// See the [crate](crate) for a whole program.
+pub fn main(fixture: impl Fixture) -> ExitCode {
+    let subject: Arc<dyn Subject> = Arc::new(fixture);
+    // Before the arguments: a check may have started this program again, to kill it.
+    if let Some(role) = child::requested() {
+        return role.play(&subject);
+    }
+    let mut arguments = Arguments::from_args();
+    // Checks of a durable store wait for the disk more than they work.
+    arguments.test_threads.get_or_insert(THREADS);
+    let claims = match claims(&subject) {
+        Ok(claims) => claims,
+        Err(error) => {
+            drop(writeln!(std::io::stderr(), "the backend did not open: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let column = Column::of(&subject.profile(), &claims);
+    let run = Arc::new(Run::new(subject, claims));
+    run.leave(|fragments| fragments.column(&column));
+    let trials = run.trials();
+    let count = trials.len();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let mut report = run.report();
+    // One process for one check leaves its fragment; a table of one line would only be noise.
+    if !arguments.list && !report.entries.is_empty() && (report.entries.len() > 1 || count == 1) {
+        report.columns.push(column);
+        report.add_gated(run.gated());
+        report.sort();
+        drop(writeln!(std::io::stdout(), "{}", report.to_markdown()));
+    }
+    conclusion.exit_code()
+}
+
+/// How many checks run at once, unless the arguments say.
+const THREADS: usize = 8;
+
+/// Opens the backend once to ask it.
+fn claims(subject: &Arc<dyn Subject>) -> Result<Capabilities, String> {
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let place = Place::fresh(directory.path());
+    let answer = Arc::new(Mutex::new(None));
+    let (asked, told) = (Arc::clone(subject), Arc::clone(&answer));
+    verdict::isolated("claims", false, move || async move {
+        let opened = asked.open(&place).await;
+        let opened = opened.map(|backend| backend.capabilities());
+        asked.clean(&place).await;
+        *lock(&told) = Some(opened.map_err(|error| error.to_string()));
+    })?;
+    let answer = lock(&answer).take();
+    answer.unwrap_or_else(|| Err("no answer".to_owned()))
+}
+
+/// One run of the checks against one backend.
+struct Run {
+    subject: Arc<dyn Subject>,
+    claims: Capabilities,
+    fragments: Fragments,
+    entries: Mutex<Vec<Entry>>,
+}
+
+impl Run {
+    fn new(subject: Arc<dyn Subject>, claims: Capabilities) -> Self {
+        Self { subject, claims, fragments: Fragments::from_environment(), entries: Mutex::default() }
+    }
+
+    fn trials(self: &Arc<Self>) -> Vec<Trial> {
+        let profile = self.subject.profile();
+        let unknown =
+            profile.expected().filter(|id| crate::checks::all().iter().all(|check| check.id != *id));
+        let unknown: Vec<_> = unknown.map(unknown_expectation).collect();
+        let checks = crate::checks::all().iter().map(|check| self.trial(check));
+        checks.chain(unknown).collect()
+    }
+
+    fn trial(self: &Arc<Self>, check: &'static Check) -> Trial {
+        let gate = check.gate(&self.claims);
+        if let Some(why) = gate {
+            let entry = self.entry(check, Outcome::NotApplicable, Some(why.clone()));
+            self.leave(|fragments| fragments.entry(&entry));
+            // Asked for in spite of the gate, it still does not pass.
+            let refuse = move || Err(format!("not applicable: {why}").into());
+            return Trial::test(check.id, refuse).with_kind(check.level.as_str()).with_ignored_flag(true);
+        }
+        let run = Arc::clone(self);
+        Trial::test(check.id, move || run.run(check)).with_kind(check.level.as_str())
+    }
+
+    fn run(&self, check: &Check) -> Result<(), libtest_mimic::Failed> {
+        let begun = Instant::now();
+        let ended = verdict::run(&self.subject, check, &self.claims);
+        let profile = self.subject.profile();
+        let (outcome, detail) = judge(ended, profile.expected_failure(check.id));
+        let mut entry = self.entry(check, outcome, detail.clone());
+        entry.millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.leave(|fragments| fragments.entry(&entry));
+        lock(&self.entries).push(entry);
+        match (outcome, detail) {
+            (Outcome::Fail, Some(detail)) => Err(format!("{}\n{detail}", check.about).into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn entry(&self, check: &Check, outcome: Outcome, detail: Option<String>) -> Entry {
+        Entry::of(self.subject.profile().name(), check, outcome, detail)
+    }
+
+    fn gated(&self) -> Vec<Entry> {
+        let gated = crate::checks::all().iter().filter_map(|check| Some((check, check.gate(&self.claims)?)));
+        gated.map(|(check, why)| self.entry(check, Outcome::NotApplicable, Some(why))).collect()
+    }
+
+    fn report(&self) -> Report {
+        Report { columns: Vec::new(), entries: lock(&self.entries).clone() }
+    }
+
+    /// A report that cannot be written is said, and fails no check.
+    fn leave(&self, write: impl FnOnce(&Fragments) -> std::io::Result<()>) {
+        if let Err(error) = write(&self.fragments) {
+            drop(writeln!(std::io::stderr(), "the report cannot be written: {error}"));
+        }
+    }
+}
+
+impl Report {
+    fn add_gated(&mut self, gated: Vec<Entry>) {
+        self.entries.extend(gated);
+    }
+}
+
+/// A misspelt expectation must not look like one that holds.
+fn unknown_expectation(id: &str) -> Trial {
+    let why = format!("the profile expects `{id}` to fail, and there is no such check");
+    Trial::test(format!("profile.{id}"), move || Err(why.into())).with_kind("profile")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,29 @@
+use crate::report::Outcome;
+
+/// Weighs how a check ended against whether it was expected to fail.
+pub(crate) fn judge(ended: Result<(), String>, expected: Option<&str>) -> (Outcome, Option<String>) {
+    match (ended, expected) {
+        (Ok(()), None) => (Outcome::Pass, None),
+        (Err(failure), None) => (Outcome::Fail, Some(failure)),
+        (Err(failure), Some(why)) => (Outcome::ExpectedFail, Some(format!("{why}: {failure}"))),
+        (Ok(()), Some(why)) => {
+            (Outcome::Fail, Some(format!("it passes, and was expected to fail ({why}): take that back")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_expected_to_fail_has_to_fail() {
+        let broken = || Err("broken".to_owned());
+        assert_eq!(judge(Ok(()), None), (Outcome::Pass, None));
+        assert_eq!(judge(broken(), None), (Outcome::Fail, Some("broken".to_owned())));
+        assert_eq!(judge(broken(), Some("#7")), (Outcome::ExpectedFail, Some("#7: broken".to_owned())));
+        let (outcome, why) = judge(Ok(()), Some("#7"));
+        assert_eq!(outcome, Outcome::Fail);
+        assert!(why.is_some_and(|why| why.contains("#7")));
+    }
+}

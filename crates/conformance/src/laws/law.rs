@@ -1,0 +1,83 @@
+use std::{fmt, future::Future, pin::Pin};
+
+use super::{LayerProfile, bench::Bench, rules};
+
+/// One law. Its id is stable.
+#[derive(Clone, Copy)]
+pub struct Law {
+    pub(crate) id: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) applies: Applies,
+    pub(crate) run: fn(Bench) -> Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// To which layers a law applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applies {
+    All,
+    Transparent,
+    Transforms,
+    Restores,
+    Repeats,
+    Refuses,
+}
+
+impl Law {
+    /// The stable id.
+    #[must_use]
+    pub const fn id(&self) -> &'static str {
+        self.id
+    }
+
+    /// What it says, in one sentence.
+    #[must_use]
+    pub const fn about(&self) -> &'static str {
+        self.about
+    }
+
+    /// Why it does not apply to a layer with this profile; nothing when it does.
+    pub(crate) fn gate(&self, profile: &LayerProfile) -> Option<&'static str> {
+        let (applies, why) = match self.applies {
+            Applies::All => (true, ""),
+            Applies::Transparent => (profile.hides.is_none(), "it changes content"),
+            Applies::Transforms => (profile.hides.is_some(), "it changes no content"),
+            Applies::Restores => (profile.restores, "what is read is what was stored"),
+            Applies::Repeats => (profile.repeats, "it repeats no call"),
+            Applies::Refuses => (profile.refuses.is_some(), "it names nothing that it refuses"),
+        };
+        (!applies).then_some(why)
+    }
+}
+
+impl fmt::Debug for Law {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Law").field("id", &self.id).field("applies", &self.applies).finish_non_exhaustive()
+    }
+}
+
+/// Every law, in the order of the report.
+pub(crate) fn all() -> impl Iterator<Item = &'static Law> {
+    let topics = [
+        rules::passage::LAWS,
+        rules::failure::LAWS,
+        rules::cancel::LAWS,
+        rules::content::LAWS,
+        rules::repeat::LAWS,
+    ];
+    topics.into_iter().flatten()
+}
+
+/// Writes a table of laws: to what it applies, its id, a sentence, the function.
+macro_rules! laws {
+    ($($applies:ident $id:literal $about:literal => $run:ident;)+) => {
+        pub(crate) const LAWS: &[$crate::laws::Law] = &[$(
+            $crate::laws::Law {
+                id: $id,
+                about: $about,
+                applies: $crate::laws::law::Applies::$applies,
+                run: |bench| Box::pin($run(bench)),
+            }
+        ),+];
+    };
+}
+pub(crate) use laws;

@@ -1,0 +1,37 @@
+//! Laws for layers: what a layer of anybody's has to keep to, in a real stack over the memory backend.
+//!
+//! The whole of what the author of a layer writes is where it stands, and one line, in a test target with
+//! `harness = false`:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use throughline_conformance::laws::{self, Around, LayerProfile};
+//! use throughline_core::layers::trace::TraceLayer;
+//!
+//! fn main() -> ExitCode {
+//!     laws::main(vec![Box::new((LayerProfile::transparent("trace"), |around: &Around| {
+//!         around.outside().layer(TraceLayer::new()).layer(around.inside()).backend(around.backend()).build()
+//!     }))])
+//! }
+//! ```
+//!
+//! A probe stands on either side of the layer: the laws are about what passes between them.
+
+mod bench;
+mod fixture;
+mod harness;
+mod law;
+mod operations;
+mod probe;
+mod rules;
+
+pub use self::{
+    fixture::{Around, LayerFixture, LayerProfile},
+    harness::main,
+    law::Law,
+    probe::{Probe, ProbeFuture, ProbeService},
+};
+pub(crate) use self::{
+    harness::{Subject as LayerSubject, run as run_law},
+    law::all,
+};

@@ -1,0 +1,84 @@
+//! One call of every kind, with content in every place that holds some.
+
+use throughline_core::{
+    Add, Batch, Content, ContentChange, Delete, Delta, GetMessage, ListOpen, MessageId, Metadata,
+    MetadataPatch, NewMessage, NewReservation, PageFrom, PersistArgs, ReadPage, Reserve, Role, ThreadId,
+    Update, UpdateContent, UpdateMode,
+};
+
+pub(super) fn t() -> ThreadId {
+    "t".parse().expect("a valid id")
+}
+
+fn id(name: &str) -> MessageId {
+    name.parse().expect("a valid id")
+}
+
+fn facts(text: &str) -> Metadata {
+    let mut facts = Metadata::new();
+    facts.set("note", text).expect("a string");
+    facts
+}
+
+fn change(name: &str, change: ContentChange, mode: UpdateMode) -> PersistArgs {
+    UpdateContent::new(t(), id(name), change, mode).into()
+}
+
+/// Every write, in an order in which each can be done, with `text` wherever text can be. What each is called.
+pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
+    let nested = Content::from_blocks(&[serde_json::json!({"type": "tool", "input": {"deep": [text]}})]);
+    let nested = nested.expect("an array");
+    let add = |name: &str| Add::new(t(), NewMessage::user(text).with_id(id(name)).with_metadata(facts(text)));
+    let reserve = |name: &str| {
+        let row = NewReservation::new(Role::Assistant).with_id(id(name)).with_metadata(facts(text));
+        Reserve::new(t(), row)
+    };
+    let append = || ContentChange::Append(Delta::text(text));
+    let blocks = || ContentChange::Append(Delta::Blocks(nested.clone()));
+    let replace = || ContentChange::Replace(nested.clone());
+    let abandon = || UpdateMode::Abandon { reason: Some(text.to_owned()) };
+    let patch = |name: &str| {
+        let patch = MetadataPatch::new().set("patched", text).expect("a string");
+        Update::new(t(), id(name), patch)
+    };
+    vec![
+        ("add", add("added").into()),
+        ("reserve metadata", reserve("r").into()),
+        ("append", change("r", append(), UpdateMode::Partial)),
+        ("append blocks", change("r", blocks(), UpdateMode::Partial)),
+        ("replace", change("r", replace(), UpdateMode::Partial)),
+        ("finish", change("r", append(), UpdateMode::Final)),
+        ("edit", change("r", replace(), UpdateMode::Edit)),
+        ("update metadata", patch("r").into()),
+        ("reserve another", reserve("s").into()),
+        ("abandon reason", change("s", append(), abandon())),
+        (
+            "batch",
+            Batch::new()
+                .with(add("b1"))
+                .with(reserve("b2"))
+                .with(change("b2", append(), UpdateMode::Partial))
+                .with(patch("b2"))
+                .with(change("b2", replace(), abandon()))
+                .with(change("b1", blocks(), UpdateMode::Edit))
+                .into(),
+        ),
+        ("delete", Delete::new(t(), id("added")).into()),
+    ]
+}
+
+/// Every read.
+pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
+    vec![
+        ("get", GetMessage { thread: t(), id: id("r") }.into()),
+        ("page", ReadPage::new(t(), PageFrom::Start, 10).into()),
+        ("open reservations", ListOpen::new(10).into()),
+    ]
+}
+
+/// Every call there is.
+pub(super) fn all(text: &str) -> Vec<(&'static str, PersistArgs)> {
+    let mut all = writes(text);
+    all.extend(reads());
+    all
+}

@@ -1,0 +1,255 @@
+//! What stands on either side of a layer: it notes what passes, does what it is told, and looks at how it is called.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::{Future, pending},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context as TaskContext, Poll},
+};
+
+use throughline_core::{
+    Context, Described, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, Phase,
+    Receipt, Result, pipeline::SiteSpec,
+};
+use tokio::sync::Semaphore;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::verdict::ON_PURPOSE;
+
+/// A layer that notes and, where a law wants it, misbehaves.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    name: &'static str,
+    phase: Phase,
+    notes: Arc<Mutex<Notes>>,
+}
+
+/// What a probe does with the next calls.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    Fail(PersistError),
+    Answer(PersistResult),
+    PanicWhenCalled,
+    PanicWhenPolled,
+    /// Never answers, and never calls what is inside.
+    Hang,
+    /// Lets the call through, and passes the answer on once it is told to.
+    HoldAfter(Arc<Semaphore>),
+}
+
+/// Why a probe cannot be called.
+#[derive(Debug, Clone)]
+pub(crate) enum Unfit {
+    Fails(PersistError),
+    Panics,
+}
+
+#[derive(Default)]
+struct Notes {
+    visits: Vec<Visit>,
+    acts: VecDeque<Act>,
+    /// How often `poll_ready` answers pending before it answers ready.
+    unready: usize,
+    unfit: Option<Unfit>,
+    /// Calls of an instance that had not said that it is ready.
+    unready_calls: usize,
+}
+
+impl fmt::Debug for Notes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notes").field("visits", &self.visits.len()).finish_non_exhaustive()
+    }
+}
+
+/// What passed a probe.
+#[derive(Debug, Clone)]
+pub(crate) struct Visit {
+    pub(crate) args: PersistArgs,
+    pub(crate) context: Context,
+    /// The answer that passed on the way up; nothing while it has not.
+    pub(crate) answer: Option<Result<(PersistResult, Receipt)>>,
+    /// Whether the mark of the other probe was there: going down, and coming up.
+    pub(crate) marked_down: bool,
+    pub(crate) marked_up: bool,
+}
+
+/// What the probe outside leaves for the one inside.
+#[derive(Debug)]
+struct FromOutside;
+
+/// What the probe inside leaves for the one outside.
+#[derive(Debug)]
+struct FromInside;
+
+impl Probe {
+    pub(super) fn outside() -> Self {
+        Self { name: "outside", phase: Phase::Admit, notes: Arc::default() }
+    }
+
+    pub(super) fn inside() -> Self {
+        Self { name: "inside", phase: Phase::Route, notes: Arc::default() }
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the next calls are met with, one each.
+    pub(crate) fn act(&self, acts: impl IntoIterator<Item = Act>) {
+        self.notes().acts.extend(acts);
+    }
+
+    /// Forgets what was still to be done.
+    pub(crate) fn behave(&self) {
+        self.notes().acts.clear();
+    }
+
+    /// What has passed since this was last asked.
+    pub(crate) fn visits(&self) -> Vec<Visit> {
+        std::mem::take(&mut self.notes().visits)
+    }
+
+    /// How much has passed so far.
+    pub(crate) fn count(&self) -> usize {
+        self.notes().visits.len()
+    }
+
+    pub(crate) fn be_unready(&self, times: usize) {
+        self.notes().unready = times;
+    }
+
+    /// What happens the next time that it is asked whether it is ready.
+    pub(crate) fn unfit(&self, how: Unfit) {
+        self.notes().unfit = Some(how);
+    }
+
+    pub(crate) fn unready_calls(&self) -> usize {
+        self.notes().unready_calls
+    }
+}
+
+impl Described for Probe {
+    fn site(&self) -> SiteSpec {
+        SiteSpec::new(self.name, self.phase)
+    }
+}
+
+impl<S> Layer<S> for Probe {
+    type Service = ProbeService<S>;
+
+    fn layer(&self, inner: S) -> ProbeService<S> {
+        ProbeService { inner, probe: self.clone(), ready: false }
+    }
+}
+
+/// The service of a [`Probe`]. A clone is not ready, whatever the original is.
+#[derive(Debug)]
+pub struct ProbeService<S> {
+    inner: S,
+    probe: Probe,
+    ready: bool,
+}
+
+impl<S: Clone> Clone for ProbeService<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), probe: self.probe.clone(), ready: false }
+    }
+}
+
+/// The future of a [`ProbeService`].
+pub type ProbeFuture = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
+
+impl<S> Service<PersistRequest> for ProbeService<S>
+where
+    S: Service<PersistRequest, Response = PersistResponse, Error = PersistError, Future: Send + 'static>,
+{
+    type Response = PersistResponse;
+    type Error = PersistError;
+    type Future = ProbeFuture;
+
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<()>> {
+        let mut notes = self.probe.notes();
+        match notes.unfit.take() {
+            Some(Unfit::Fails(error)) => return Poll::Ready(Err(error)),
+            Some(Unfit::Panics) => {
+                drop(notes);
+                panic!("{ON_PURPOSE}");
+            }
+            None => {}
+        }
+        if notes.unready > 0 {
+            notes.unready -= 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        drop(notes);
+        let ready = self.inner.poll_ready(cx);
+        self.ready = matches!(ready, Poll::Ready(Ok(())));
+        ready
+    }
+
+    fn call(&mut self, mut request: PersistRequest) -> ProbeFuture {
+        let probe = self.probe.clone();
+        let mut notes = probe.notes();
+        if !std::mem::take(&mut self.ready) {
+            notes.unready_calls += 1;
+        }
+        let marked_down = if probe.name == "outside" {
+            request.context.extensions_mut().insert(FromOutside);
+            true
+        } else {
+            request.context.extensions().get::<FromOutside>().is_some()
+        };
+        let number = notes.visits.len();
+        notes.visits.push(Visit {
+            args: request.args.clone(),
+            context: request.context.clone(),
+            answer: None,
+            marked_down,
+            marked_up: false,
+        });
+        let act = notes.acts.pop_front();
+        drop(notes);
+        let inner = match act {
+            Some(Act::PanicWhenCalled) => panic!("{ON_PURPOSE}"),
+            None | Some(Act::HoldAfter(_)) => Some(self.inner.call(request)),
+            Some(_) => None,
+        };
+        Box::pin(async move {
+            let mut answer = match (act, inner) {
+                (Some(Act::HoldAfter(told)), Some(inner)) => {
+                    let answer = inner.await;
+                    told.acquire().await.expect("never closed").forget();
+                    answer
+                }
+                (_, Some(inner)) => inner.await,
+                (Some(Act::Fail(error)), None) => Err(error),
+                (Some(Act::Answer(result)), None) => Ok(PersistResponse {
+                    result,
+                    receipt: Receipt::default(),
+                    extensions: throughline_core::Extensions::new(),
+                }),
+                (Some(Act::PanicWhenPolled), None) => panic!("{ON_PURPOSE}"),
+                (_, None) => pending().await,
+            };
+            let mut marked_up = true;
+            if let Ok(response) = &mut answer {
+                if probe.name == "inside" {
+                    response.extensions.insert(FromInside);
+                } else {
+                    marked_up = response.extensions.get::<FromInside>().is_some();
+                }
+            }
+            // A law may have taken the visits while this one was under way.
+            if let Some(visit) = probe.notes().visits.get_mut(number) {
+                let told = answer.as_ref().map(|response| (response.result.clone(), response.receipt));
+                visit.answer = Some(told.map_err(Clone::clone));
+                visit.marked_up = marked_up;
+            }
+            answer
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! Layers that change content: everywhere, or the text gets past them.
+
+use throughline_core::{CarriesContent as _, Content, PersistResult, ReadResult};
+
+use crate::{
+    laws::{bench::Bench, law::laws, operations},
+    shorthand::everything,
+};
+
+laws! {
+    Transforms "law.coverage" "the text passes in no operation that carries content: add, append, replace, batch, edit, metadata, reason" => coverage;
+    Transforms "law.narrow" "content without the text is stored as a message all the same" => narrow;
+    Transforms "law.answer-agrees" "what a write answers is what a read shows" => agrees;
+    Restores "law.restores" "what is read is what was given, in every operation" => restores;
+}
+
+/// Whether anything in it holds `text`.
+fn holds(json: &impl serde::Serialize, text: &str) -> bool {
+    serde_json::to_string(json).expect("it serialises").contains(text)
+}
+
+async fn coverage(bench: Bench) {
+    let hidden = bench.profile.hides.clone().expect("the law applies");
+    let text = format!("before {hidden} after");
+    for (what, args) in operations::writes(&text) {
+        let carries = !args.places().is_empty();
+        bench.call(args.clone(), None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let passed = bench.inside.visits().into_iter().map(|visit| visit.args).collect::<Vec<_>>();
+        assert!(!holds(&passed, &hidden), "{what}: the text passed");
+        assert_eq!(passed.len(), 1, "{what}");
+        assert_eq!(passed[0].places().len(), args.places().len(), "{what}: a place is gone");
+        assert!(!carries || holds(&args, &hidden), "{what} was to hold the text");
+    }
+}
+
+async fn narrow(bench: Bench) {
+    for (what, args) in operations::all("nothing to hide") {
+        bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    }
+    assert!(everything(&bench.db.thread("t")).await.len() >= 2);
+}
+
+async fn agrees(bench: Bench) {
+    let hidden = bench.profile.hides.clone().expect("the law applies");
+    for (what, args) in operations::writes(&format!("before {hidden} after")) {
+        let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let (thread, answered) = match &answer.result {
+            PersistResult::Add(added) => (added.message.thread.clone(), &added.message),
+            PersistResult::Reserve(reserved) => (reserved.message.thread.clone(), &reserved.message),
+            _ => continue,
+        };
+        let read = bench.db.thread(thread).get(answered.id.clone()).await.expect("a read");
+        assert_eq!(read.as_ref(), Some(answered), "{what}");
+    }
+}
+
+async fn restores(bench: Bench) {
+    let hidden = bench.profile.hides.clone().expect("a layer that restores hides something");
+    let text = format!("before {hidden} after");
+    for (what, args) in operations::writes(&text) {
+        bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    }
+    for (what, args) in operations::reads() {
+        let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let PersistResult::Read(read) = &answer.result else { panic!("{what}") };
+        let settled = !matches!(read, ReadResult::OpenReservations(_));
+        assert!(!settled || holds(&answer.result, &hidden), "{what} shows what was stored");
+    }
+    let read = everything(&bench.db.thread("t")).await;
+    let finished = read.iter().find(|message| message.id.as_str() == "r").expect("it is there");
+    let expected = Content::from_blocks(&[serde_json::json!({"type": "tool", "input": {"deep": [text]}})]);
+    assert_eq!(finished.content, expected.expect("an array"));
+}

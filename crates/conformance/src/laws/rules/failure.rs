@@ -1,0 +1,107 @@
+//! What becomes of failures.
+
+use throughline_core::{
+    Add, Added, Effect, ErrorKind, NewMessage, PersistArgs, PersistError, PersistResult, Site,
+};
+
+use crate::{
+    laws::{bench::Bench, law::laws, operations, probe::Act},
+    shorthand::{everything, id},
+};
+
+laws! {
+    All "law.error" "an error from inside comes out as what it is: kind, effect, site, item" => error;
+    All "law.error-every-operation" "in every operation an error stays an error" => every_operation;
+    All "law.panic" "a panic inside is answered and put down to where it happened, and the next call is served" => panic;
+    All "law.short-circuit" "an answer from a layer inside comes out, and nothing is stored" => short_circuit;
+    All "law.goes-on" "after errors and panics the layer serves as before" => goes_on;
+    Refuses "law.own-error" "what the layer refuses itself names it, and nothing of it is passed on" => own_error;
+}
+
+fn add(name: &str) -> PersistArgs {
+    Add::new(operations::t(), NewMessage::user("x").with_id(id(name))).into()
+}
+
+/// Errors of every kind and effect that a call can end with.
+fn errors() -> Vec<PersistError> {
+    let effects = [Effect::NotApplied, Effect::Unknown, Effect::Applied];
+    let each = |kind: ErrorKind| {
+        let fits = move |effect: &Effect| !kind.is_refusal() || *effect == Effect::NotApplied;
+        effects
+            .into_iter()
+            .filter(fits)
+            .map(move |effect| PersistError::new(kind, "from inside").with_effect(effect).with_batch_index(3))
+    };
+    ErrorKind::ALL.iter().copied().flat_map(each).collect()
+}
+
+async fn error(bench: Bench) {
+    for (number, error) in errors().into_iter().enumerate() {
+        // Enough for a layer that makes the call again.
+        bench.inside.act(std::iter::repeat_n(Act::Fail(error.clone()), 16));
+        let came = bench.call(add(&format!("m{number}")), None).await.expect_err("it failed");
+        assert_eq!((came.kind(), came.effect()), (error.kind(), error.effect()), "{came}");
+        assert_eq!(came.site(), Some(&Site::Layer("inside".into())), "{came}");
+        assert_eq!(came.batch_index(), Some(3), "{came}");
+        assert!(came.detail().ends_with("from inside"), "{came}");
+        bench.inside.behave();
+    }
+}
+
+async fn every_operation(bench: Bench) {
+    for (what, args) in operations::all("x") {
+        let error = PersistError::new(ErrorKind::Corrupt, "from inside").with_effect(Effect::NotApplied);
+        bench.inside.act([Act::Fail(error)]);
+        match bench.call(args, None).await {
+            Ok(_) => panic!("{what}: an error became an answer"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}"),
+        }
+    }
+}
+
+async fn panic(bench: Bench) {
+    for (name, act) in [("called", Act::PanicWhenCalled), ("polled", Act::PanicWhenPolled)] {
+        bench.inside.act([act]);
+        let error = bench.call(add(name), None).await.expect_err("it panicked");
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Panicked, Effect::NotApplied), "{error}");
+        assert_eq!(error.site(), Some(&Site::Layer("inside".into())), "{error}");
+        bench.call(add(name), None).await.expect("the next call");
+    }
+}
+
+async fn short_circuit(bench: Bench) {
+    let args = add("m");
+    let PersistArgs::Add(asked) = &args else { unreachable!("an addition") };
+    let stored = bench.call(args.clone(), None).await.expect("it is added");
+    let PersistResult::Add(Added { mut message, .. }) = stored.result else { unreachable!("an addition") };
+    message.thread = "elsewhere".parse().expect("a valid id");
+    let mut elsewhere = asked.clone();
+    elsewhere.thread = message.thread.clone();
+    bench.inside.act([Act::Answer(Added { message: message.clone(), deduplicated: true }.into())]);
+    let answer = bench.call(elsewhere.into(), None).await.expect("it is answered");
+    assert!(answer.result.is_deduplicated());
+    assert_eq!(answer.receipt.position, None);
+    assert_eq!(everything(&bench.db.thread("elsewhere")).await, []);
+}
+
+async fn goes_on(bench: Bench) {
+    for round in 0..20 {
+        let error = PersistError::new(ErrorKind::Denied, "from inside").with_effect(Effect::NotApplied);
+        let acts = [Act::Fail(error), Act::PanicWhenPolled, Act::PanicWhenCalled];
+        for act in acts {
+            bench.inside.act([act]);
+            bench.call(add("m"), None).await.expect_err("it failed");
+        }
+        bench.call(add(&format!("m{round}")), None).await.expect("it serves as before");
+    }
+    assert_eq!(everything(&bench.db.thread("t")).await.len(), 20);
+}
+
+async fn own_error(bench: Bench) {
+    let refused = bench.profile.refuses.clone().expect("the law applies");
+    let error = bench.call(*refused, None).await.expect_err("it refuses that");
+    assert_eq!(error.site().map(Site::name), Some(bench.profile.name()), "{error}");
+    assert_eq!(error.effect(), Effect::NotApplied, "{error}");
+    assert_eq!(bench.inside.count(), 0, "it was passed on");
+    bench.call(add("m"), None).await.expect("what it does not refuse");
+}

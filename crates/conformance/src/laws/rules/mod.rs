@@ -1,0 +1,7 @@
+//! The laws, a file for each topic.
+
+pub(super) mod cancel;
+pub(super) mod content;
+pub(super) mod failure;
+pub(super) mod passage;
+pub(super) mod repeat;

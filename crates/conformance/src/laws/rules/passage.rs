@@ -1,0 +1,173 @@
+//! What passes a layer, and how it is called.
+
+use throughline_core::{Effect, ErrorKind, NewMessage, PersistError, Site};
+
+use crate::{
+    laws::{bench::Bench, law::laws, operations, probe::Unfit},
+    shorthand::id,
+};
+
+laws! {
+    All "law.named" "the layer is described once, under its name, between what stands around it" => named;
+    All "law.visited" "every operation passes the layer once, and is passed on once" => visited;
+    All "law.arguments" "what is passed on is the same call about the same messages" => arguments;
+    Transparent "law.unchanged" "what is passed on is what was asked, to the byte" => unchanged;
+    Transparent "law.answer" "what is answered is what came from inside, to the byte" => answer;
+    All "law.receipt" "the receipt and what layers tell each other come through, both ways" => receipt;
+    All "law.context" "the facts of the call come through: tenant, actor, key, deadline" => context;
+    All "law.readiness" "what is inside is called only by the instance that said that it is ready" => readiness;
+    All "law.readiness-error" "what is inside may say that it cannot be called, and the next call is served" => readiness_error;
+    All "law.readiness-panic" "a panic inside while it is asked whether it is ready is contained and put down to it" => readiness_panic;
+    All "law.key" "a call that is repeated with its key is answered as the first one" => key;
+}
+
+const TEXT: &str = "a plain text";
+
+async fn named(bench: Bench) {
+    let names: Vec<_> = bench.db.describe().names().collect();
+    let at = |name: &str| {
+        names.iter().position(|other| *other == name).unwrap_or_else(|| panic!("{name}: {names:?}"))
+    };
+    assert!(at("outside") < at(bench.profile.name()) && at(bench.profile.name()) < at("inside"), "{names:?}");
+    // And it is that stack which serves.
+    bench.db.thread("t").add(NewMessage::user(TEXT)).await.expect("it is added");
+    assert_eq!((bench.outside.count(), bench.passed(throughline_core::OpKind::Add).len()), (1, 1));
+}
+
+async fn visited(bench: Bench) {
+    for (what, args) in operations::all(TEXT) {
+        let kind = args.kind();
+        bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let (outside, inside) = (bench.outside.visits(), bench.passed(kind));
+        assert_eq!((outside.len(), inside.len()), (1, 1), "{what}");
+        assert!(inside[0].answer.is_some(), "{what} was not seen through");
+    }
+}
+
+async fn arguments(bench: Bench) {
+    for (what, args) in operations::all(TEXT) {
+        let asked = without_content(&args);
+        let kind = args.kind();
+        bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let passed = bench.passed(kind);
+        assert_eq!(passed.len(), 1, "{what}");
+        assert_eq!(without_content(&passed[0].args), asked, "{what}");
+    }
+}
+
+/// An operation as JSON with every place of content emptied: what is left is what no layer may change.
+fn without_content(args: &throughline_core::PersistArgs) -> String {
+    use throughline_core::{CarriesContent as _, Content, Delta, Metadata, SlotMut};
+    let mut args = args.clone();
+    for place in args.places_mut() {
+        match place.slot {
+            SlotMut::Whole(content) => *content = Content::empty(),
+            SlotMut::Delta(delta) => *delta = Delta::empty(),
+            SlotMut::Metadata(metadata) => *metadata = Metadata::new(),
+            SlotMut::Reason(reason) => reason.clear(),
+            _ => {}
+        }
+    }
+    serde_json::to_string(&args).expect("it serialises")
+}
+
+async fn unchanged(bench: Bench) {
+    for (what, args) in operations::all(TEXT) {
+        bench.call(args.clone(), None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let passed: Vec<_> = bench.passed(args.kind()).into_iter().map(|visit| visit.args).collect();
+        assert_eq!(passed, [args], "{what}");
+    }
+}
+
+async fn answer(bench: Bench) {
+    for (what, args) in operations::all(TEXT) {
+        let kind = args.kind();
+        let response = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let came = bench.passed(kind).remove(0).answer.expect("it answered").expect("well");
+        let left = bench.outside.visits().remove(0).answer.expect("it answered").expect("well");
+        assert_eq!(left, came, "{what}");
+        assert_eq!((response.result, response.receipt), came, "{what}");
+    }
+}
+
+async fn receipt(bench: Bench) {
+    for (what, args) in operations::all(TEXT) {
+        let kind = args.kind();
+        let response = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let (outside, inside) = (bench.outside.visits().remove(0), bench.passed(kind).remove(0));
+        let came = inside.answer.expect("it answered").expect("well").1;
+        assert_eq!(response.receipt, came, "{what}: the receipt");
+        assert!(inside.marked_down, "{what}: what was left for layers further in");
+        assert!(outside.marked_up, "{what}: what was left for layers further out");
+    }
+}
+
+async fn context(bench: Bench) {
+    let db =
+        bench.db.for_tenant("tenant".parse().expect("a valid id")).with_actor("actor").with_call_site("site");
+    let hour = std::time::Duration::from_secs(3600);
+    db.thread("t")
+        .add(NewMessage::user(TEXT).with_id(id("m")))
+        .key("k")
+        .deadline(hour)
+        .await
+        .expect("it is added");
+    let (outside, inside) =
+        (bench.outside.visits().remove(0).context, bench.inside.visits().remove(0).context);
+    assert_eq!(inside.tenant().as_str(), "tenant");
+    assert_eq!((inside.actor(), inside.call_site()), (Some("actor"), Some("site")));
+    assert_eq!((inside.idempotency(), inside.deadline()), (outside.idempotency(), outside.deadline()));
+    assert_eq!(inside.idempotency().map(|idempotency| idempotency.key.as_str()), Some("k"));
+    assert_eq!((inside.call_id(), inside.kind()), (outside.call_id(), outside.kind()));
+    assert_eq!((inside.thread(), inside.message()), (outside.thread(), outside.message()));
+}
+
+async fn readiness(bench: Bench) {
+    for (what, args) in operations::all(TEXT) {
+        // Not at once: a layer that does not wait calls an instance that is not ready.
+        bench.inside.be_unready(2);
+        bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(bench.inside.unready_calls(), 0, "{what}: called without being ready");
+    }
+    // Several at once: a clone that was not asked is not ready, whatever the original was.
+    let calls = (0..8).map(|number| {
+        let thread = bench.db.thread(format!("{number}"));
+        tokio::spawn(async move { thread.add(NewMessage::user(TEXT)).await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.expect("no panic").expect("it is added");
+    }
+    assert_eq!(bench.inside.unready_calls(), 0, "called at once without being ready");
+}
+
+async fn readiness_error(bench: Bench) {
+    let refusal = PersistError::new(ErrorKind::Denied, "not to be called").with_effect(Effect::NotApplied);
+    bench.inside.unfit(Unfit::Fails(refusal));
+    unfit(&bench, ErrorKind::Denied).await;
+}
+
+async fn readiness_panic(bench: Bench) {
+    bench.inside.unfit(Unfit::Panics);
+    unfit(&bench, ErrorKind::Panicked).await;
+}
+
+/// What is inside cannot be called: the caller is told, and by whom.
+async fn unfit(bench: &Bench, kind: ErrorKind) {
+    let thread = bench.db.thread("t");
+    let error = thread.add(NewMessage::user(TEXT)).await.expect_err("it cannot be called");
+    assert_eq!((error.kind(), error.effect()), (kind, Effect::NotApplied), "{error}");
+    assert_eq!(bench.inside.count(), 0, "called in spite of it");
+    assert_eq!(error.site(), Some(&Site::Layer("inside".into())), "{error}");
+    thread.add(NewMessage::user(TEXT)).await.expect("the next call");
+}
+
+async fn key(bench: Bench) {
+    for (what, args) in operations::writes(TEXT) {
+        let first =
+            bench.call(args.clone(), Some(what)).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let again =
+            bench.call(args, Some(what)).await.unwrap_or_else(|error| panic!("{what} again: {error}"));
+        assert!(!first.result.is_deduplicated() && again.result.is_deduplicated(), "{what}");
+        assert_eq!(again.receipt.position, None, "{what}");
+    }
+}

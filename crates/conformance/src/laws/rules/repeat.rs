@@ -1,0 +1,47 @@
+//! Layers that make calls again.
+
+use throughline_core::{Add, Effect, ErrorKind, NewMessage, PersistArgs, PersistError};
+
+use crate::laws::{bench::Bench, law::laws, operations, probe::Act};
+
+laws! {
+    Repeats "law.repeats" "what passes with time is made again, as the same call with the same id and key" => repeats;
+    Repeats "law.repeats-no-more" "what does not pass with time, or may have been done, is not made again" => no_more;
+}
+
+fn busy() -> Act {
+    Act::Fail(PersistError::new(ErrorKind::Busy, "from inside").with_effect(Effect::NotApplied))
+}
+
+fn add() -> PersistArgs {
+    Add::new(operations::t(), NewMessage::user("x")).into()
+}
+
+async fn repeats(bench: Bench) {
+    for key in [None, Some("k")] {
+        bench.inside.act([busy(), busy()]);
+        let args = add();
+        bench.call(args.clone(), key).await.expect("it passes");
+        let visits = bench.inside.visits();
+        assert_eq!(visits.len(), 3);
+        for (number, visit) in visits.iter().enumerate() {
+            assert_eq!(visit.args, args);
+            assert_eq!(visit.context.attempt() as usize, number + 1);
+            assert_eq!(visit.context.idempotency().map(|idempotency| idempotency.key.as_str()), key);
+        }
+    }
+}
+
+async fn no_more(bench: Bench) {
+    for (kind, effect, key) in [
+        (ErrorKind::Denied, Effect::NotApplied, Some("k")),
+        (ErrorKind::Corrupt, Effect::Unknown, Some("k")),
+        (ErrorKind::Unavailable, Effect::Unknown, None),
+        (ErrorKind::Timeout, Effect::Applied, Some("k")),
+    ] {
+        bench.inside.act([Act::Fail(PersistError::new(kind, "from inside").with_effect(effect))]);
+        bench.call(add(), key).await.expect_err("it failed");
+        assert_eq!(bench.inside.visits().len(), 1, "{kind}, {effect}");
+        bench.inside.behave();
+    }
+}

@@ -1,0 +1,114 @@
+//! What the model says is due, against what the store answered.
+
+use throughline_core::{Batched, Effect, ErrorKind, PersistResult, Result, TenantId};
+
+use super::{
+    key::Used,
+    step::WriteCall,
+    write::{At, Rows},
+};
+
+/// What a call has to be answered.
+#[derive(Debug)]
+pub(super) enum Due {
+    Done(PersistResult),
+    Replayed(PersistResult),
+    Refused(ErrorKind),
+    RefusedItem(ErrorKind, usize),
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Model {
+    pub(super) rows: Rows,
+    used: Vec<Used>,
+}
+
+impl Model {
+    /// Applies a call to the model. `answer` tells which places the store chose.
+    pub(super) fn write(
+        &mut self,
+        tenant: (usize, &TenantId),
+        now: i64,
+        (call, args): (&WriteCall, &throughline_core::PersistArgs),
+        key: Option<usize>,
+        answer: &Result<PersistResult>,
+    ) -> Due {
+        let (tenant, name) = tenant;
+        let thread = call.ops()[0].thread;
+        let known =
+            self.used.iter().find(|used| (used.tenant, used.thread, Some(used.key)) == (tenant, thread, key));
+        if let Some(used) = known {
+            return used.again(call, &self.rows);
+        }
+        let mut seqs = answer.as_ref().map(places).unwrap_or_default();
+        let mut at = At { tenant, name, now, seqs: &mut seqs };
+        let mut rows = self.rows.clone();
+        let applied = match (call, args) {
+            (WriteCall::Single(op), args) => rows.apply(&mut at, op, args).map_err(Due::Refused),
+            (WriteCall::Batch(ops), throughline_core::PersistArgs::Batch(batch)) => {
+                let items = ops.iter().zip(&batch.items).enumerate();
+                let outputs = items
+                    .map(|(index, (op, args))| rows.apply(&mut at, op, args).map_err(|kind| (kind, index)));
+                match outputs.collect::<Result<Vec<_>, _>>() {
+                    Ok(outputs) => Ok(Batched { outputs, deduplicated: false }.into()),
+                    Err((kind, index)) => Err(Due::RefusedItem(kind, index)),
+                }
+            }
+            (WriteCall::Batch(_), _) => unreachable!("a batch is sent as one"),
+        };
+        match applied {
+            Err(due) => due,
+            Ok(answer) => {
+                self.rows = rows;
+                if let Some(key) = key {
+                    self.used.push(Used { tenant, thread, key, call: call.clone(), answer: answer.clone() });
+                }
+                Due::Done(answer)
+            }
+        }
+    }
+}
+
+/// The places in an answer, in order.
+fn places(answer: &PersistResult) -> Vec<u64> {
+    match answer {
+        PersistResult::Add(added) => vec![added.message.seq.get()],
+        PersistResult::Reserve(reserved) => vec![reserved.message.seq.get()],
+        PersistResult::Batch(batched) => batched.outputs.iter().flat_map(places).collect(),
+        _ => Vec::new(),
+    }
+}
+
+impl Due {
+    /// Says how `answer` differs.
+    pub(super) fn compare(&self, answer: &Result<PersistResult>) -> Result<(), String> {
+        let same = match (self, answer) {
+            (Self::Done(due) | Self::Replayed(due), Ok(answer)) => due == answer,
+            (Self::Refused(kind), Err(error)) => {
+                (*kind, Effect::NotApplied) == (error.kind(), error.effect())
+            }
+            (Self::RefusedItem(kind, index), Err(error)) => {
+                (*kind, Effect::NotApplied, Some(*index))
+                    == (error.kind(), error.effect(), error.batch_index())
+            }
+            _ => false,
+        };
+        if same { Ok(()) } else { Err(format!("answered {}\n     due {}", shown(answer), self.shown())) }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Done(result) | Self::Replayed(result) => json(result),
+            Self::Refused(kind) => format!("a refusal as {kind}, nothing applied"),
+            Self::RefusedItem(kind, index) => format!("a refusal as {kind} of item {index}, nothing applied"),
+        }
+    }
+}
+
+fn shown(answer: &Result<PersistResult>) -> String {
+    answer.as_ref().map_or_else(ToString::to_string, json)
+}
+
+fn json(result: &PersistResult) -> String {
+    serde_json::to_string(result).expect("an answer serialises")
+}

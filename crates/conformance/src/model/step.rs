@@ -1,0 +1,235 @@
+//! What a sequence is made of.
+
+use proptest::{collection::vec, option, prelude::*};
+use throughline_core::{
+    Add, AttachmentKey, Batch, Delete, MessageId, MetadataPatch, NewMessage, NewReservation, PersistArgs,
+    Reserve, Revision, Role, ThreadId, Timestamp, Update, UpdateContent, UpdateMode,
+};
+
+use super::content;
+
+/// The world of a sequence.
+pub(super) const THREADS: [&str; 2] = ["t", "T"];
+pub(super) const IDS: [&str; 4] = ["a", "b", "c", "A"];
+const KEYS: [&str; 3] = ["k", "K", "l"];
+
+/// What a backend claims, as far as sequences differ by it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope {
+    pub(super) batches: bool,
+    pub(super) keys: bool,
+    pub(super) reopens: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// A call of tenant 0 or 1, under one of the keys or none.
+    Write { tenant: usize, call: WriteCall, key: Option<usize> },
+    /// Reads a page, a message and the list of open ones.
+    Look { tenant: usize, look: Look },
+    /// The clock moves by so many microseconds, forward or back.
+    Clock(i64),
+    /// The store is closed and opened again.
+    Reopen,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum WriteCall {
+    Single(Op),
+    Batch(Vec<Op>),
+}
+
+/// A write of a single message.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Op {
+    pub(super) thread: usize,
+    pub(super) what: What,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum What {
+    /// Under one of the ids, or a minted one.
+    Add {
+        id: Option<usize>,
+        content: usize,
+        metadata: usize,
+        imported: bool,
+    },
+    Reserve {
+        id: Option<usize>,
+        lease: i64,
+        metadata: usize,
+    },
+    Content {
+        id: usize,
+        change: content::Change,
+        mode: usize,
+        expected: Option<u64>,
+        only_if_expired: bool,
+    },
+    Update {
+        id: usize,
+        patch: usize,
+        attachments: Option<usize>,
+        expected: Option<u64>,
+    },
+    Delete {
+        id: usize,
+        expected: Option<u64>,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Look {
+    pub(super) thread: usize,
+    /// 0 start, 1 end, 2 after and 3 before the place of a message.
+    pub(super) from: usize,
+    pub(super) at: usize,
+    pub(super) limit: u32,
+    /// 0 all, 1 final, 2 settled.
+    pub(super) visibility: usize,
+    pub(super) expired_only: bool,
+}
+
+/// What metadata begins as, and what patches are made of; `null` clears.
+pub(super) const METADATA: [&str; 3] = [r"{}", r#"{"a":1.10,"b":null}"#, r#"{"b":"x","c":{"d":1}}"#];
+pub(super) const PATCHES: [&str; 4] =
+    [r"{}", r#"{"a":null}"#, r#"{"a":2,"d":18446744073709551615}"#, r#"{"b":null,"c":1}"#];
+pub(super) const ATTACHMENTS: [&[&str]; 3] = [&[], &["y", "x"], &["z"]];
+pub(super) const REASON: &str = "lost \u{0} interest";
+/// When imported messages are from.
+pub(super) const IMPORTED: i64 = 42;
+
+pub(super) fn mode(number: usize) -> UpdateMode {
+    match number {
+        0 => UpdateMode::Partial,
+        1 => UpdateMode::Final,
+        2 => UpdateMode::Abandon { reason: None },
+        3 => UpdateMode::Abandon { reason: Some(REASON.to_owned()) },
+        _ => UpdateMode::Edit,
+    }
+}
+
+pub(super) fn key(number: usize) -> &'static str {
+    KEYS[number]
+}
+
+impl Op {
+    pub(super) fn thread(&self) -> ThreadId {
+        THREADS[self.thread].parse().expect("a valid id")
+    }
+
+    /// The operation; each call mints anew.
+    pub(super) fn args(&self) -> PersistArgs {
+        let thread = self.thread();
+        let id = |number: usize| IDS[number].parse::<MessageId>().expect("a valid id");
+        let facts = |number: usize| serde_json::from_str(METADATA[number]).expect("metadata");
+        let keys = |number: usize| {
+            ATTACHMENTS[number].iter().map(|name| name.parse::<AttachmentKey>().expect("a valid key"))
+        };
+        match &self.what {
+            What::Add { id: name, content, metadata, imported } => {
+                let message = NewMessage::new(Role::User, content::whole(*content).json());
+                let message = message.with_metadata(facts(*metadata)).with_attachments(keys(*metadata));
+                let message = name.map_or(message.clone(), |name| message.with_id(id(name)));
+                let at = Timestamp::from_micros(IMPORTED);
+                Add::new(thread, if *imported { message.created_at(at) } else { message }).into()
+            }
+            What::Reserve { id: name, lease, metadata } => {
+                let lease = std::time::Duration::from_micros(lease.unsigned_abs());
+                let row =
+                    NewReservation::new(Role::Assistant).with_lease(lease).with_metadata(facts(*metadata));
+                Reserve::new(thread, name.map_or(row.clone(), |name| row.with_id(id(name)))).into()
+            }
+            What::Content { id: name, change, mode: number, expected, only_if_expired } => {
+                let mut update = UpdateContent::new(thread, id(*name), change.args(), mode(*number));
+                update.expected = expected.map(Revision::new);
+                update.only_if_expired = *only_if_expired;
+                update.into()
+            }
+            What::Update { id: name, patch, attachments, expected } => {
+                let patch: MetadataPatch = serde_json::from_str(PATCHES[*patch]).expect("a patch");
+                let mut update = Update::new(thread, id(*name), patch);
+                update.attachments = attachments.map(|number| keys(number).collect());
+                update.expected = expected.map(Revision::new);
+                update.into()
+            }
+            What::Delete { id: name, expected } => {
+                let mut delete = Delete::new(thread, id(*name));
+                delete.expected = expected.map(Revision::new);
+                delete.into()
+            }
+        }
+    }
+}
+
+impl WriteCall {
+    pub(super) fn args(&self) -> PersistArgs {
+        match self {
+            Self::Single(op) => op.args(),
+            Self::Batch(ops) => ops.iter().map(Op::args).fold(Batch::new(), Batch::with).into(),
+        }
+    }
+
+    pub(super) fn ops(&self) -> &[Op] {
+        match self {
+            Self::Single(op) => std::slice::from_ref(op),
+            Self::Batch(ops) => ops,
+        }
+    }
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    // Some of the world more often than the rest: what happens to a message should go on happening to it.
+    let ids = || prop_oneof![3 => 0..2_usize, 1 => 2..IDS.len()];
+    let minted = prop_oneof![5 => ids().prop_map(Some), 1 => Just(None)];
+    let expected = || prop_oneof![3 => Just(None), 2 => (1..5_u64).prop_map(Some)];
+    let change = prop_oneof![
+        3 => (0..content::DELTAS).prop_map(content::Change::Append),
+        1 => (0..content::WHOLES).prop_map(content::Change::Replace),
+    ];
+    let add = (minted.clone(), 0..content::WHOLES, 0..METADATA.len(), prop::bool::weighted(0.2));
+    let reserve = (minted, prop::sample::select(vec![1_000_000_i64, 10_000_000]), 0..METADATA.len());
+    let content = (ids(), change, 0..5_usize, expected(), prop::bool::weighted(0.2));
+    let update = (ids(), 0..PATCHES.len(), option::of(0..ATTACHMENTS.len()), expected());
+    let what = prop_oneof![
+        3 => add.prop_map(|(id, content, metadata, imported)| What::Add { id, content, metadata, imported }),
+        3 => reserve.prop_map(|(id, lease, metadata)| What::Reserve { id, lease, metadata }),
+        7 => content.prop_map(|(id, change, mode, expected, only_if_expired)| {
+            What::Content { id, change, mode, expected, only_if_expired }
+        }),
+        3 => update.prop_map(|(id, patch, attachments, expected)| What::Update { id, patch, attachments, expected }),
+        2 => (ids(), expected()).prop_map(|(id, expected)| What::Delete { id, expected }),
+    ];
+    (prop::bool::weighted(0.3), what).prop_map(|(thread, what)| Op { thread: usize::from(thread), what })
+}
+
+fn look() -> impl Strategy<Value = Look> {
+    (0..THREADS.len(), 0..4_usize, 0..IDS.len(), 1..4_u32, 0..3_usize, any::<bool>()).prop_map(
+        |(thread, from, at, limit, visibility, expired_only)| Look {
+            thread,
+            from,
+            at,
+            limit,
+            visibility,
+            expired_only,
+        },
+    )
+}
+
+pub(super) fn sequences(scope: Scope) -> impl Strategy<Value = Vec<Step>> {
+    let Scope { batches, keys, reopens } = scope;
+    let call = prop_oneof![
+        6 => op().prop_map(WriteCall::Single),
+        u32::from(batches) => vec(op(), 1..5).prop_map(WriteCall::Batch),
+    ];
+    let key = prop_oneof![3 => Just(None), u32::from(keys) * 2 => (0..KEYS.len()).prop_map(Some)];
+    let write = (prop::bool::weighted(0.3), call, key);
+    let step = prop_oneof![
+        12 => write.prop_map(|(tenant, call, key)| Step::Write { tenant: usize::from(tenant), call, key }),
+        4 => (0..2_usize, look()).prop_map(|(tenant, look)| Step::Look { tenant, look }),
+        3 => prop::sample::select(vec![1_i64, 999_999, 1_000_000, 11_000_000, -3_600_000_000]).prop_map(Step::Clock),
+        u32::from(reopens) => Just(Step::Reopen),
+    ];
+    vec(step, 1..60)
+}

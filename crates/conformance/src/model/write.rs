@@ -1,0 +1,211 @@
+//! What each write does to the model.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use throughline_core::{
+    Added, ContentUpdated, Deleted, ErrorKind, MessageId, MessageState, PersistArgs, PersistResult, Reserved,
+    Revision, Role, Seq, TenantId, UpdateMode, Updated,
+};
+
+use super::{
+    content::Blocks,
+    row::Row,
+    step::{ATTACHMENTS, IDS, IMPORTED, METADATA, Op, PATCHES, REASON, What, mode},
+};
+
+/// What the model holds: every row there ever was.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rows(pub(super) Vec<Row>);
+
+/// Why the model refuses.
+pub(super) type Refusal = ErrorKind;
+
+/// The circumstances of a write.
+pub(super) struct At<'a> {
+    pub(super) tenant: usize,
+    pub(super) name: &'a TenantId,
+    pub(super) now: i64,
+    /// The places that the store gave to new rows, which are its own to choose; the next one is the first.
+    pub(super) seqs: &'a mut Vec<u64>,
+}
+
+fn parse(json: &str) -> BTreeMap<String, String> {
+    let facts: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json).expect("an object");
+    facts.into_iter().map(|(key, value)| (key, value.get().to_owned())).collect()
+}
+
+impl Rows {
+    pub(super) fn find(&self, tenant: usize, thread: usize, id: &str) -> Option<&Row> {
+        self.0.iter().find(|row| (row.tenant, row.thread, row.id.as_str()) == (tenant, thread, id))
+    }
+
+    fn living(&mut self, at: &At<'_>, op: &Op, id: usize) -> Result<&mut Row, Refusal> {
+        let found = self.0.iter_mut().find(|row| {
+            (row.tenant, row.thread, row.id.as_str()) == (at.tenant, op.thread, IDS[id]) && !row.dead
+        });
+        found.ok_or(ErrorKind::NotFound)
+    }
+
+    /// Applies `op`, whose operation as it was sent is `args`.
+    pub(super) fn apply(
+        &mut self,
+        at: &mut At<'_>,
+        op: &Op,
+        args: &PersistArgs,
+    ) -> Result<PersistResult, Refusal> {
+        match (&op.what, args) {
+            (What::Add { content, metadata, imported, .. }, PersistArgs::Add(add)) => {
+                let made = if *imported { IMPORTED } else { at.now };
+                let row = Row {
+                    state: MessageState::Final,
+                    blocks: super::content::whole(*content),
+                    attachments: ATTACHMENTS[*metadata].to_vec(),
+                    ..blank(at, op, &add.id, Role::User, *metadata, made)
+                };
+                let message = self.insert(at, row)?.message(at.name);
+                Ok(Added { message, deduplicated: false }.into())
+            }
+            (What::Reserve { lease, metadata, .. }, PersistArgs::Reserve(reserve)) => {
+                let row = Row {
+                    lease: Some((*lease, at.now + lease)),
+                    ..blank(at, op, &reserve.id, Role::Assistant, *metadata, at.now)
+                };
+                let message = self.insert(at, row)?.message(at.name);
+                Ok(Reserved { message, deduplicated: false }.into())
+            }
+            (What::Content { id, .. }, _) => self.content(at, op, *id),
+            (What::Update { id, patch, attachments, expected }, _) => {
+                let now = at.now;
+                let row = self.living(at, op, *id)?;
+                expect(row, *expected)?;
+                for (key, value) in parse(PATCHES[*patch]) {
+                    if value == "null" {
+                        row.metadata.remove(&key)
+                    } else {
+                        row.metadata.insert(key, value)
+                    };
+                }
+                if let Some(number) = attachments {
+                    row.attachments = ATTACHMENTS[*number].to_vec();
+                }
+                row.touch(now);
+                Ok(updated(row, op).into())
+            }
+            (What::Delete { id, expected }, _) => {
+                let row = self.living(at, op, *id)?;
+                expect(row, *expected)?;
+                row.dead = true;
+                Ok(Deleted {
+                    thread: op.thread(),
+                    id: row.id.clone(),
+                    seq: Seq::new(row.seq),
+                    revision: Revision::new(row.revision),
+                    state: row.state,
+                    attachments: row
+                        .attachments
+                        .iter()
+                        .map(|name| name.parse().expect("a valid key"))
+                        .collect(),
+                    deduplicated: false,
+                }
+                .into())
+            }
+            (what, args) => unreachable!("{what:?} is sent as {:?}", args.kind()),
+        }
+    }
+
+    fn insert(&mut self, at: &mut At<'_>, mut row: Row) -> Result<&Row, Refusal> {
+        if let Some(other) = self.find(row.tenant, row.thread, row.id.as_str()) {
+            return Err(if other.dead { ErrorKind::Gone } else { ErrorKind::AlreadyExists });
+        }
+        let before = self.0.iter().filter(|other| (other.tenant, other.thread) == (row.tenant, row.thread));
+        let last = before.map(|other| other.seq).max().unwrap_or(0);
+        // Increasing and never given again; how large the steps are is the store's to say.
+        row.seq = if at.seqs.is_empty() { last + 1 } else { at.seqs.remove(0) }.max(last + 1);
+        self.0.push(row);
+        Ok(self.0.last().expect("just pushed"))
+    }
+
+    fn content(&mut self, at: &At<'_>, op: &Op, id: usize) -> Result<PersistResult, Refusal> {
+        let What::Content { change, mode: number, expected, only_if_expired, .. } = op.what else {
+            unreachable!("a change of content")
+        };
+        let now = at.now;
+        let row = self.living(at, op, id)?;
+        let mode = mode(number);
+        let edits = mode == UpdateMode::Edit;
+        match row.state {
+            MessageState::Reserved | MessageState::Streaming if edits => return Err(ErrorKind::Conflict),
+            MessageState::Final if !edits => return Err(ErrorKind::Stale),
+            MessageState::Abandoned => return Err(ErrorKind::Stale),
+            _ => {}
+        }
+        expect(row, expected)?;
+        if only_if_expired && row.lease.is_some_and(|(_, until)| until > now) {
+            return Err(ErrorKind::Conflict);
+        }
+        row.blocks.change(change);
+        if let Some((duration, until)) = row.lease {
+            row.lease = Some((duration, until.max(now + duration)));
+        }
+        if mode == UpdateMode::Partial && change.is_nothing() {
+            row.renew(now);
+        } else {
+            row.touch(now);
+            row.revision += 1;
+            row.state = match mode {
+                UpdateMode::Partial => MessageState::Streaming,
+                UpdateMode::Final | UpdateMode::Edit => MessageState::Final,
+                UpdateMode::Abandon { .. } => MessageState::Abandoned,
+            };
+        }
+        if let UpdateMode::Abandon { reason } = mode {
+            row.reason = reason.map(|_| REASON);
+        }
+        if !row.is_open() {
+            row.lease = None;
+        }
+        let (revision, state) = (Revision::new(row.revision), row.state);
+        let id = row.id.clone();
+        Ok(ContentUpdated { thread: op.thread(), id, revision, state, deduplicated: false }.into())
+    }
+}
+
+/// A reserved row of no content.
+fn blank(at: &At<'_>, op: &Op, id: &MessageId, role: Role, metadata: usize, made: i64) -> Row {
+    Row {
+        tenant: at.tenant,
+        thread: op.thread,
+        id: id.clone(),
+        dead: false,
+        seq: 0,
+        role,
+        state: MessageState::Reserved,
+        revision: 1,
+        blocks: Blocks::default(),
+        metadata: parse(METADATA[metadata]),
+        attachments: Vec::new(),
+        reason: None,
+        lease: None,
+        created: made,
+        updated: made,
+        renewed: None,
+    }
+}
+
+fn expect(row: &Row, expected: Option<u64>) -> Result<(), Refusal> {
+    if expected.is_none_or(|expected| expected == row.revision) { Ok(()) } else { Err(ErrorKind::Stale) }
+}
+
+/// The answer to a patch, as the row stands.
+pub(super) fn updated(row: &Row, op: &Op) -> Updated {
+    Updated {
+        thread: op.thread(),
+        id: row.id.clone(),
+        metadata: row.facts(),
+        attachments: row.attachments.iter().map(|name| name.parse().expect("a valid key")).collect(),
+        revision: Revision::new(row.revision),
+        deduplicated: false,
+    }
+}

@@ -1,0 +1,70 @@
+//! Broken layers.
+
+mod redactor;
+mod registry;
+mod tower;
+
+use std::sync::Arc;
+
+use throughline_core::{Persistence, Result};
+
+use crate::laws::{Around, LayerFixture, LayerProfile, LayerSubject};
+
+/// A layer with one fault.
+pub(super) struct Mutant {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) killed_by: &'static [&'static str],
+    kind: Kind,
+}
+
+/// How it is made.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// A layer that changes nothing, but for its fault.
+    Plain(fn(&Around) -> Result<Persistence>),
+    /// The same, which says that it repeats calls.
+    Repeats(fn(&Around) -> Result<Persistence>),
+    /// The same, which says that it refuses something.
+    Refuses(fn(&Around) -> Result<Persistence>),
+    /// A redaction that forgets something.
+    Redactor(redactor::Forgets),
+    /// A cipher that forgets something.
+    Cipher(redactor::Forgets),
+}
+
+impl Mutant {
+    pub(super) fn subject(&self) -> LayerSubject {
+        subject(self.name, self.kind)
+    }
+}
+
+fn subject(name: &'static str, kind: Kind) -> LayerSubject {
+    match kind {
+        Kind::Plain(stack) => Arc::new((LayerProfile::transparent(name), stack)) as Arc<dyn LayerFixture>,
+        Kind::Repeats(stack) => Arc::new((LayerProfile::transparent(name).repeats(), stack)),
+        Kind::Refuses(stack) => Arc::new((LayerProfile::transparent(name).refuses(tower::refused()), stack)),
+        Kind::Redactor(forgets) => {
+            Arc::new((LayerProfile::transform(name, redactor::SECRET), move |around: &Around| {
+                redactor::redacting(name, forgets, around)
+            }))
+        }
+        Kind::Cipher(forgets) => {
+            let profile = LayerProfile::transform(name, redactor::SECRET).restores();
+            Arc::new((profile, move |around: &Around| redactor::enciphering(name, forgets, around)))
+        }
+    }
+}
+
+pub(super) fn all() -> Vec<&'static Mutant> {
+    registry::MUTANTS.iter().collect()
+}
+
+/// The ones without a fault, that the others are made from.
+pub(super) fn sound() -> Vec<LayerSubject> {
+    vec![
+        subject("sound", Kind::Plain(|around| tower::stack("sound", tower::Fault::None, around))),
+        subject("sound-redactor", Kind::Redactor(redactor::Forgets::Nothing)),
+        subject("sound-cipher", Kind::Cipher(redactor::Forgets::Nothing)),
+    ]
+}

@@ -1,0 +1,60 @@
+//! The faults of layers, each with the laws that have to catch it.
+
+use super::{
+    Kind, Mutant,
+    redactor::Forgets,
+    tower::{Fault, nothing, stack},
+};
+
+/// Writes a table of mutants: name, what it does, the laws that catch it, its fault.
+macro_rules! mutants {
+    ($($kind:ident($fault:ident) $name:literal $about:literal [$($law:literal)+];)+) => {
+        pub(super) static MUTANTS: &[Mutant] = &[$(Mutant {
+            name: $name,
+            about: $about,
+            killed_by: &[$($law),+],
+            kind: mutants!(@$kind $fault $name),
+        }),+];
+    };
+    (@Plain $fault:ident $name:literal) => { Kind::Plain(|around| stack($name, Fault::$fault, around)) };
+    (@Nothing $fault:ident $name:literal) => { Kind::Plain(nothing) };
+    (@Repeats $fault:ident $name:literal) => { Kind::Repeats(|around| stack($name, Fault::$fault, around)) };
+    (@Refuses $fault:ident $name:literal) => { Kind::Refuses(|around| stack($name, Fault::$fault, around)) };
+    (@Redactor $fault:ident $name:literal) => { Kind::Redactor(Forgets::$fault) };
+    (@Cipher $fault:ident $name:literal) => { Kind::Cipher(Forgets::$fault) };
+}
+
+mutants! {
+    Plain(SkipsDeletes) "skips-deletes" "answers a deletion without passing it on" ["law.visited"];
+    Plain(CallsTwice) "calls-next-twice" "passes every call on twice" ["law.visited"];
+    Plain(SwallowsErrors) "swallows-errors" "answers an error of a read with nothing found" ["law.error-every-operation"];
+    Plain(HidesTheKind) "hides-the-kind" "makes every error an internal one" ["law.error" "law.panic"];
+    Plain(HidesTheSite) "hides-the-site" "makes every error its own" ["law.error"];
+    Plain(SaysApplied) "says-applied" "says of every error that the write was made" ["law.error"];
+    Plain(CallsUnready) "calls-unready" "calls a clone that was never asked whether it is ready" ["law.readiness"];
+    Plain(NeverAsks) "never-asks" "says that it is ready without asking what is inside" ["law.readiness"];
+    Plain(LosesUp) "loses-extensions-up" "answers without what layers further in have left" ["law.receipt"];
+    Plain(LosesDown) "loses-extensions-down" "passes on without what layers further out have left" ["law.receipt"];
+    Plain(LosesReceipt) "loses-the-receipt" "answers without the place among the commits" ["law.receipt" "law.answer"];
+    Plain(ChangesThread) "changes-the-thread" "passes additions on to another thread" ["law.visited" "law.arguments"];
+    Plain(ChangesRole) "changes-the-role" "passes additions on as somebody else's" ["law.arguments" "law.unchanged"];
+    Plain(TrimsContent) "trims-content" "changes content and says that it changes nothing" ["law.unchanged"];
+    Plain(TouchesAnswers) "touches-answers" "says that everything was done before" ["law.answer" "law.key"];
+    Plain(HoldsLock) "holds-a-lock" "lets one call through at a time" ["law.at-once"];
+    Plain(LeaksPermits) "leaks-permits" "lets in a hundred calls, and forgets the places of callers that left" ["law.drop"];
+    Plain(GivesUp) "gives-up" "refuses every call after the first error" ["law.goes-on"];
+    Nothing(None) "not-there" "is not in the stack" ["law.named"];
+    Refuses(RefusesLate) "refuses-late" "refuses what it has passed on already" ["law.own-error"];
+    Repeats(RepeatsAnything) "repeats-anything" "makes every call again that failed" ["law.repeats-no-more"];
+    Repeats(NeverRepeats) "never-repeats" "says that it repeats calls, and does not" ["law.repeats"];
+    Redactor(Batches) "redactor-forgets-batches" "redacts no batch" ["law.coverage"];
+    Redactor(Deltas) "redactor-forgets-appends" "redacts no appended text" ["law.coverage"];
+    Redactor(Edits) "redactor-forgets-edits" "redacts no edit" ["law.coverage"];
+    Redactor(Metadata) "redactor-forgets-metadata" "redacts no metadata" ["law.coverage"];
+    Redactor(Reasons) "redactor-forgets-reasons" "redacts no reason" ["law.coverage"];
+    Redactor(Reservations) "redactor-forgets-reservations" "redacts no reservation" ["law.coverage"];
+    Redactor(Nesting) "redactor-forgets-nesting" "redacts text blocks only" ["law.coverage"];
+    Redactor(Plain) "redactor-refuses-plain" "refuses what there is nothing to redact in" ["law.narrow"];
+    Cipher(Pages) "cipher-forgets-pages" "deciphers no page" ["law.restores"];
+    Cipher(Answers) "cipher-forgets-answers" "deciphers what is read, and not what is answered to a write" ["law.answer-agrees"];
+}

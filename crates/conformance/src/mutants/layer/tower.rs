@@ -1,0 +1,274 @@
+//! A layer that changes nothing, with a fault.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context as TaskContext, Poll},
+};
+
+use throughline_core::{
+    Add, CarriesContent as _, Content, Deleted, Effect, ErrorKind, Extensions, MessageState, NewMessage,
+    PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, Persistence, Phase, ReadArgs,
+    ReadResult, Receipt, Result, Revision, Role, Seq, SlotMut, pipeline::SiteSpec,
+};
+use tokio::sync::Semaphore;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::laws::Around;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    None,
+    SkipsDeletes,
+    CallsTwice,
+    SwallowsErrors,
+    HidesTheKind,
+    HidesTheSite,
+    SaysApplied,
+    CallsUnready,
+    NeverAsks,
+    LosesUp,
+    LosesDown,
+    LosesReceipt,
+    ChangesThread,
+    ChangesRole,
+    TrimsContent,
+    TouchesAnswers,
+    HoldsLock,
+    LeaksPermits,
+    GivesUp,
+    RefusesLate,
+    RepeatsAnything,
+    NeverRepeats,
+}
+
+/// No layer at all, in spite of its name.
+pub(super) fn nothing(around: &Around) -> Result<Persistence> {
+    around.outside().layer(around.inside()).backend(around.backend()).build()
+}
+
+/// The layer between its probes.
+pub(super) fn stack(name: &'static str, fault: Fault, around: &Around) -> Result<Persistence> {
+    let layer = FaultyLayer { name, fault, state: Arc::default() };
+    around.outside().layer(layer).layer(around.inside()).backend(around.backend()).build()
+}
+
+#[derive(Debug, Clone)]
+struct FaultyLayer {
+    name: &'static str,
+    fault: Fault,
+    state: Arc<State>,
+}
+
+/// What the service shares with its clones.
+#[derive(Debug)]
+struct State {
+    one: Semaphore,
+    hundred: Semaphore,
+    failed: AtomicBool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { one: Semaphore::new(1), hundred: Semaphore::new(100), failed: AtomicBool::new(false) }
+    }
+}
+
+impl throughline_core::Described for FaultyLayer {
+    fn site(&self) -> SiteSpec {
+        SiteSpec::new(self.name, Phase::Observe)
+    }
+}
+
+impl<S> Layer<S> for FaultyLayer {
+    type Service = FaultyService<S>;
+
+    fn layer(&self, inner: S) -> FaultyService<S> {
+        FaultyService { inner, fault: self.fault, state: Arc::clone(&self.state) }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct FaultyService<S> {
+    inner: S,
+    fault: Fault,
+    state: Arc<State>,
+}
+
+impl<S> Service<PersistRequest> for FaultyService<S>
+where
+    S: Service<PersistRequest, Response = PersistResponse, Error = PersistError, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+{
+    type Response = PersistResponse;
+    type Error = PersistError;
+    type Future = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<()>> {
+        if self.fault == Fault::NeverAsks { Poll::Ready(Ok(())) } else { self.inner.poll_ready(cx) }
+    }
+
+    fn call(&mut self, request: PersistRequest) -> Self::Future {
+        let clone = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, clone);
+        if self.fault == Fault::CallsUnready {
+            ready = ready.clone();
+        }
+        Box::pin(run(self.fault, Arc::clone(&self.state), ready, request))
+    }
+}
+
+async fn run<S>(
+    fault: Fault,
+    state: Arc<State>,
+    mut inner: S,
+    mut request: PersistRequest,
+) -> Result<PersistResponse>
+where
+    S: Service<PersistRequest, Response = PersistResponse, Error = PersistError>,
+{
+    let asked = request.args.clone();
+    if let Some(answer) = fault.instead(&state, &asked) {
+        return answer;
+    }
+    let _one = if fault == Fault::HoldsLock { state.one.acquire().await.ok() } else { None };
+    if fault == Fault::LeaksPermits {
+        // Given back below, by whoever gets there.
+        state.hundred.acquire().await.expect("never closed").forget();
+    }
+    fault.before(&mut request);
+    if fault == Fault::CallsTwice {
+        drop(inner.call(request.clone()).await);
+        std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
+    }
+    let mut answer = inner.call(request.clone()).await;
+    if fault == Fault::RepeatsAnything {
+        for attempt in 2..=4 {
+            if answer.is_ok() {
+                break;
+            }
+            std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
+            let context = request.context.clone().with_attempt(attempt);
+            answer = inner.call(PersistRequest { context, ..request.clone() }).await;
+        }
+    }
+    if fault == Fault::LeaksPermits {
+        state.hundred.add_permits(1);
+    }
+    fault.after(&state, &asked, answer)
+}
+
+impl Fault {
+    /// What is answered without asking anybody.
+    fn instead(self, state: &State, asked: &PersistArgs) -> Option<Result<PersistResponse>> {
+        match (self, asked) {
+            (Self::SkipsDeletes, PersistArgs::Delete(delete)) => {
+                let deleted = Deleted {
+                    thread: delete.thread.clone(),
+                    id: delete.id.clone(),
+                    seq: Seq::FIRST,
+                    revision: Revision::FIRST,
+                    state: MessageState::Final,
+                    attachments: Vec::new(),
+                    deduplicated: false,
+                };
+                Some(Ok(response(deleted.into())))
+            }
+            (Self::GivesUp, _) if state.failed.load(Ordering::SeqCst) => {
+                Some(Err(
+                    PersistError::new(ErrorKind::Unavailable, "given up").with_effect(Effect::NotApplied)
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    fn before(self, request: &mut PersistRequest) {
+        match (self, &mut request.args) {
+            (Self::LosesDown, _) => *request.context.extensions_mut() = Extensions::new(),
+            (Self::ChangesThread, PersistArgs::Add(add)) => {
+                add.thread = "another".parse().expect("a valid id");
+            }
+            (Self::ChangesRole, PersistArgs::Add(add)) => add.role = Role::System,
+            (Self::TrimsContent, args) => {
+                for place in args.places_mut() {
+                    if let SlotMut::Whole(content) = place.slot {
+                        *content = Content::empty();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn after(
+        self,
+        state: &State,
+        asked: &PersistArgs,
+        answer: Result<PersistResponse>,
+    ) -> Result<PersistResponse> {
+        let mut response = match answer {
+            Ok(response) => response,
+            Err(error) => {
+                state.failed.store(true, Ordering::SeqCst);
+                return self.after_error(asked, error);
+            }
+        };
+        match self {
+            Self::RefusesLate if is_refused(asked) => {
+                return Err(
+                    PersistError::new(ErrorKind::Denied, "not that one").with_effect(Effect::NotApplied)
+                );
+            }
+            Self::LosesUp => response.extensions = Extensions::new(),
+            Self::LosesReceipt => response.receipt = Receipt::default(),
+            Self::TouchesAnswers => match &mut response.result {
+                PersistResult::Add(added) => added.deduplicated = true,
+                PersistResult::UpdateContent(updated) => updated.deduplicated = true,
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(response)
+    }
+
+    fn after_error(self, asked: &PersistArgs, error: PersistError) -> Result<PersistResponse> {
+        match (self, asked) {
+            (Self::SwallowsErrors, PersistArgs::Read(ReadArgs::Get(_))) => {
+                Ok(response(ReadResult::Get(None).into()))
+            }
+            (Self::HidesTheKind, _) => Err(PersistError::new(ErrorKind::Internal, "it failed")),
+            (Self::HidesTheSite, _) => {
+                let own =
+                    PersistError::new(error.kind(), error.detail().to_owned()).with_effect(error.effect());
+                Err(match error.batch_index() {
+                    Some(index) => own.with_batch_index(index),
+                    None => own,
+                })
+            }
+            (Self::SaysApplied, _) => Err(error.with_effect(Effect::Applied)),
+            _ => Err(error),
+        }
+    }
+}
+
+/// What a layer that refuses something refuses.
+pub(super) fn refused() -> PersistArgs {
+    let add = NewMessage::user("x").with_id("refused".parse().expect("a valid id"));
+    Add::new("t".parse().expect("a valid id"), add).into()
+}
+
+fn is_refused(args: &PersistArgs) -> bool {
+    matches!(args, PersistArgs::Add(add) if add.id.as_str() == "refused")
+}
+
+fn response(result: PersistResult) -> PersistResponse {
+    PersistResponse { result, receipt: Receipt::default(), extensions: Extensions::new() }
+}

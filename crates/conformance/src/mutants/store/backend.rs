@@ -1,0 +1,115 @@
+//! A journal with a fault, as a backend.
+
+use std::sync::atomic::AtomicUsize;
+
+use throughline_core::{
+    Add, Admitted, Backend, Batch, BoxError, Capabilities, Delete, Effect, Operation, PersistArgs,
+    PersistError, PersistResponse, ReadArgs, Reply, Reserve, Result, Update, UpdateContent,
+};
+
+use super::{
+    Mutant,
+    journal::{Journal, Line},
+    special::Memory,
+};
+use crate::Place;
+
+pub(crate) struct Faulty {
+    pub(super) mutant: &'static Mutant,
+    pub(super) journal: Journal,
+    pub(super) writes: AtomicUsize,
+    pub(super) memory: Memory,
+}
+
+impl Faulty {
+    pub(super) async fn open(mutant: &'static Mutant, place: &Place) -> Result<Self, BoxError> {
+        let journal = Journal::open(place.directory()).await?;
+        Ok(Self { mutant, journal, writes: AtomicUsize::new(0), memory: Memory::default() })
+    }
+
+    async fn serve<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>> {
+        let (op, context, now) = call.into_parts();
+        let asked: PersistArgs = op.into();
+        let mut args = asked.clone();
+        (self.mutant.before)(&mut args, &context);
+        let key = context.idempotency().map(|idempotency| idempotency.key.clone());
+        let line = Line::new(context.tenant().clone(), args, key, now);
+        let answer = match self.mutant.special {
+            Some(special) => special.serve(self, line).await,
+            None => self.sound(line).await,
+        };
+        let mut response = answer.map_err(|error| own(&error))?;
+        (self.mutant.after)(&asked, &mut response);
+        Reply::from_response(response)
+    }
+
+    /// As it should be: applied, written to the file, and answered then.
+    pub(super) async fn sound(&self, line: Line) -> Result<PersistResponse> {
+        if !line.args.kind().is_write() {
+            return self.journal.read(&line).await;
+        }
+        let (response, mut pending) = self.journal.apply(&line).await?;
+        // What was replayed is in the file already.
+        if response.receipt.position.is_some() {
+            pending.write(&line);
+            pending.flush();
+        }
+        Ok(response)
+    }
+}
+
+/// An error of the store inside, as one of this backend's own.
+fn own(error: &PersistError) -> PersistError {
+    let mut own = PersistError::new(error.kind(), error.detail().to_owned()).with_effect(error.effect());
+    if let (Some(thread), Some(message)) = (error.thread(), error.message()) {
+        own = own.about(thread, message);
+    }
+    match error.batch_index() {
+        Some(index) => own.with_batch_index(index),
+        None => own,
+    }
+}
+
+/// Nothing but the kind of the error: what it may have done is not said.
+pub(super) fn silent(error: &PersistError) -> PersistError {
+    PersistError::new(throughline_core::ErrorKind::Internal, error.detail().to_owned())
+        .with_effect(Effect::Unknown)
+}
+
+impl Backend for Faulty {
+    fn name(&self) -> &str {
+        self.mutant.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.mutant.claims()
+    }
+
+    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
+        self.serve(call).await
+    }
+
+    async fn reserve(&self, call: Admitted<'_, Reserve>) -> Result<Reply<Reserve>> {
+        self.serve(call).await
+    }
+
+    async fn update_content(&self, call: Admitted<'_, UpdateContent>) -> Result<Reply<UpdateContent>> {
+        self.serve(call).await
+    }
+
+    async fn update(&self, call: Admitted<'_, Update>) -> Result<Reply<Update>> {
+        self.serve(call).await
+    }
+
+    async fn delete(&self, call: Admitted<'_, Delete>) -> Result<Reply<Delete>> {
+        self.serve(call).await
+    }
+
+    async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
+        self.serve(call).await
+    }
+
+    async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
+        self.serve(call).await
+    }
+}

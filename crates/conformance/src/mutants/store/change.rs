@@ -1,0 +1,69 @@
+//! Small changes of calls and answers, for the faults that need no more.
+
+use throughline_core::{
+    CarriesContent as _, Content, Delta, Message, PersistArgs, PersistResponse, PersistResult, Position,
+    ReadArgs, ReadResult, Receipt, SlotMut, UpdateContent,
+};
+
+/// Changes every change of content, in batches too.
+pub(super) fn contents(args: &mut PersistArgs, change: fn(&mut UpdateContent)) {
+    match args {
+        PersistArgs::UpdateContent(update) => change(update),
+        PersistArgs::Batch(batch) => batch.items.iter_mut().for_each(|item| contents(item, change)),
+        _ => {}
+    }
+}
+
+/// Changes every JSON of content.
+pub(super) fn json(args: &mut PersistArgs, change: fn(&Content) -> Content) {
+    for place in args.places_mut() {
+        match place.slot {
+            SlotMut::Whole(content) | SlotMut::Delta(Delta::Blocks(content)) => *content = change(content),
+            _ => {}
+        }
+    }
+}
+
+/// JSON by way of a tree of values.
+pub(super) fn by_way_of_a_tree(content: &Content) -> Content {
+    let tree = serde_json::from_str::<Vec<serde_json::Value>>(content.as_json());
+    // What no tree can hold, such as a lone surrogate, is left alone by this fault.
+    tree.map_or_else(|_| content.clone(), |blocks| Content::from_blocks(&blocks).expect("an array"))
+}
+
+/// The first thousand bytes of text, and no more.
+pub(super) fn cut_short(content: &Content) -> Content {
+    if content.byte_len() <= 1000 { content.clone() } else { Content::text(&"x".repeat(900)) }
+}
+
+/// Changes every message that is read.
+pub(super) fn messages(response: &mut PersistResponse, change: impl Fn(&mut Message)) {
+    let PersistResult::Read(read) = &mut response.result else { return };
+    let messages: &mut [Message] = match read {
+        ReadResult::Get(message) => message.as_mut_slice(),
+        ReadResult::Page(page) => &mut page.messages,
+        ReadResult::OpenReservations(open) => &mut open.messages,
+        _ => &mut [],
+    };
+    messages.iter_mut().for_each(change);
+}
+
+/// The page of a read of one.
+pub(super) fn page<'a>(
+    asked: &'a PersistArgs,
+    response: &'a mut PersistResponse,
+) -> Option<(&'a throughline_core::ReadPage, &'a mut throughline_core::Page)> {
+    match (asked, &mut response.result) {
+        (PersistArgs::Read(ReadArgs::Page(read)), PersistResult::Read(ReadResult::Page(page))) => {
+            Some((read, page))
+        }
+        _ => None,
+    }
+}
+
+/// Puts a change at another position, if it has one.
+pub(super) fn position(response: &mut PersistResponse, change: fn(u64) -> u64) {
+    if let Some(position) = response.receipt.position {
+        response.receipt = Receipt::at(Position::new(change(position.get())));
+    }
+}

@@ -1,0 +1,142 @@
+//! A sound store: the memory backend, and a file of everything that was applied to it.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{BufWriter, Write as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use throughline_core::{
+    BoxError, CarriesContent, IdempotencyKey, Message, Metadata, PersistArgs, PersistResponse, Persistence,
+    Result, SlotMut, TenantId, Timestamp,
+};
+use throughline_memory::MemoryBackend;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::{call::call, clock::ManualClock};
+
+/// One line of the file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Line {
+    pub(super) tenant: TenantId,
+    pub(super) args: PersistArgs,
+    pub(super) key: Option<IdempotencyKey>,
+    pub(super) now: Timestamp,
+}
+
+pub(super) struct Journal {
+    db: Persistence,
+    clock: ManualClock,
+    file: Mutex<BufWriter<File>>,
+    path: PathBuf,
+}
+
+fn empty() -> Result<(Persistence, ManualClock)> {
+    let clock = ManualClock::new();
+    Ok((Persistence::builder().clock(clock.clone()).backend(MemoryBackend::new()).build()?, clock))
+}
+
+impl Line {
+    /// A call as it is kept: under names that a caller may give.
+    pub(super) fn new(
+        tenant: TenantId,
+        mut args: PersistArgs,
+        key: Option<IdempotencyKey>,
+        now: Timestamp,
+    ) -> Self {
+        rename(&mut args, Metadata::RESERVED, RESERVED);
+        Self { tenant, args, key, now }
+    }
+}
+
+impl Journal {
+    pub(super) async fn open(directory: &Path) -> Result<Self, BoxError> {
+        let path = directory.join("journal");
+        let (db, clock) = replayed(&path).await?;
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        Ok(Self { db, clock, file: Mutex::new(BufWriter::new(file)), path })
+    }
+
+    /// A store of its own with everything that the file has so far.
+    pub(super) async fn copy(&self) -> Result<(Persistence, ManualClock), BoxError> {
+        self.file.lock().await.flush()?;
+        replayed(&self.path).await
+    }
+
+    /// Applies a call and leaves it for the file. The guard holds the others up.
+    pub(super) async fn apply(&self, line: &Line) -> Result<(PersistResponse, Pending<'_>)> {
+        let file = self.file.lock().await;
+        self.clock.set(line.now);
+        let response = inside(&self.db, line).await?;
+        Ok((response, Pending { file }))
+    }
+
+    /// Writes a message to another file, which nobody reads.
+    pub(super) fn write_beside(&self, message: &Message) {
+        let file = OpenOptions::new().create(true).append(true).open(self.path.with_extension("beside"));
+        let json = serde_json::to_vec(message).expect("a message serialises");
+        file.and_then(|mut file| file.write_all(&json)).expect("a file beside");
+    }
+
+    pub(super) async fn read(&self, line: &Line) -> Result<PersistResponse> {
+        self.clock.set(line.now);
+        inside(&self.db, line).await
+    }
+}
+
+/// An applied call that is not in the file yet.
+pub(super) struct Pending<'a> {
+    file: MutexGuard<'a, BufWriter<File>>,
+}
+
+impl Pending<'_> {
+    pub(super) fn write(&mut self, line: &Line) {
+        let line = serde_json::to_string(line).expect("a line serialises");
+        // JSON may hold line breaks, so its length stands before it.
+        write!(self.file, "{}\n{line}", line.len()).expect("the journal can be written");
+    }
+
+    pub(super) fn flush(mut self) {
+        self.file.flush().expect("the journal can be written");
+    }
+}
+
+/// A store with what the file has. A last line that a crash cut short was never acknowledged.
+async fn replayed(path: &Path) -> Result<(Persistence, ManualClock), BoxError> {
+    let (db, clock) = empty()?;
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut rest = text.as_str();
+    while let Some((length, behind)) = rest.split_once('\n') {
+        let length: usize = length.parse()?;
+        let Some(json) = behind.get(..length) else { break };
+        rest = &behind[length..];
+        let Line { tenant, args, key, now } = serde_json::from_str(json)?;
+        clock.set(now);
+        call(&db.for_tenant(tenant), args, key).await?;
+    }
+    Ok((db, clock))
+}
+
+/// What the names that only the framework may give are called inside, where this backend is a caller.
+const RESERVED: &str = "inside: throughline.";
+
+/// Renames what begins with `from` in all metadata.
+fn rename(carrier: &mut impl CarriesContent, from: &str, to: &str) {
+    for place in carrier.places_mut() {
+        let SlotMut::Metadata(metadata) = place.slot else { continue };
+        let names: Vec<String> = metadata.iter().map(|(name, _)| name.to_owned()).collect();
+        for name in names.iter().filter(|name| name.starts_with(from)) {
+            let value = metadata.get(name).map(ToOwned::to_owned).expect("a name that is there");
+            metadata.remove(name);
+            metadata.set_raw(name.replacen(from, to, 1), value);
+        }
+    }
+}
+
+/// Makes a call of the store inside.
+async fn inside(db: &Persistence, line: &Line) -> Result<PersistResponse> {
+    let mut response = call(&db.for_tenant(line.tenant.clone()), line.args.clone(), line.key.clone()).await?;
+    rename(&mut response.result, RESERVED, Metadata::RESERVED);
+    Ok(response)
+}

@@ -1,0 +1,48 @@
+//! Answers that no store gave.
+
+use throughline_core::{
+    Added, ContentUpdated, Deleted, Extensions, Message, MessageState, Metadata, PersistArgs,
+    PersistResponse, PersistResult, Position, Receipt, Revision, Seq, Updated,
+};
+
+pub(super) fn response(result: PersistResult, receipt: Receipt) -> PersistResponse {
+    PersistResponse { result, receipt, extensions: Extensions::new() }
+}
+
+fn applied(result: PersistResult) -> PersistResponse {
+    response(result, Receipt::at(Position::FIRST))
+}
+
+pub(super) fn added(message: Message) -> PersistResponse {
+    applied(Added { message, deduplicated: false }.into())
+}
+
+/// The answer to a sign of life.
+pub(super) fn renewed(message: &Message) -> PersistResponse {
+    let (thread, id) = (message.thread.clone(), message.id.clone());
+    let (revision, state) = (message.revision, message.state);
+    applied(ContentUpdated { thread, id, revision, state, deduplicated: false }.into())
+}
+
+/// A change of what is not there, as if it had been.
+pub(super) fn done(asked: &PersistArgs) -> Option<PersistResponse> {
+    let (revision, state, deduplicated) = (Revision::FIRST, MessageState::Final, false);
+    let result: PersistResult = match asked {
+        PersistArgs::UpdateContent(update) => {
+            let (thread, id) = (update.thread.clone(), update.id.clone());
+            ContentUpdated { thread, id, revision, state, deduplicated }.into()
+        }
+        PersistArgs::Update(update) => {
+            let (thread, id) = (update.thread.clone(), update.id.clone());
+            let (metadata, attachments) = (Metadata::new(), Vec::new());
+            Updated { thread, id, metadata, attachments, revision, deduplicated }.into()
+        }
+        PersistArgs::Delete(delete) => {
+            let (thread, id) = (delete.thread.clone(), delete.id.clone());
+            Deleted { thread, id, seq: Seq::FIRST, revision, state, attachments: Vec::new(), deduplicated }
+                .into()
+        }
+        _ => return None,
+    };
+    Some(applied(result))
+}

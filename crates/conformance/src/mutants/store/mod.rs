@@ -1,0 +1,119 @@
+//! Broken backends.
+
+mod backend;
+mod change;
+mod journal;
+mod made_up;
+mod registry;
+mod special;
+
+use std::{fmt, sync::Arc};
+
+use throughline_core::{BoxError, Capabilities, Context, Durability, OpKind, PersistArgs, PersistResponse};
+
+use self::{backend::Faulty, special::Special};
+use crate::{Fixture, Place, Profile, erased::Subject};
+
+/// A backend with one fault.
+pub(super) struct Mutant {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) killed_by: &'static [&'static str],
+    /// What it does to a call.
+    before: fn(&mut PersistArgs, &Context),
+    /// What it does to an answer, knowing what was asked.
+    after: fn(&PersistArgs, &mut PersistResponse),
+    special: Option<Special>,
+    claims: fn() -> Capabilities,
+}
+
+/// Everything, as the journal keeps it.
+fn everything() -> Capabilities {
+    Capabilities::full(Durability::Process)
+}
+
+impl Mutant {
+    /// No fault yet.
+    const fn new(name: &'static str, about: &'static str, killed_by: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            about,
+            killed_by,
+            before: |_, _| {},
+            after: |_, _| {},
+            special: None,
+            claims: everything,
+        }
+    }
+
+    const fn before(mut self, before: fn(&mut PersistArgs, &Context)) -> Self {
+        self.before = before;
+        self
+    }
+
+    const fn after(mut self, after: fn(&PersistArgs, &mut PersistResponse)) -> Self {
+        self.after = after;
+        self
+    }
+
+    const fn special(mut self, special: Special) -> Self {
+        self.special = Some(special);
+        self
+    }
+
+    const fn claiming(mut self, claims: fn() -> Capabilities) -> Self {
+        self.claims = claims;
+        self
+    }
+
+    pub(super) fn claims(&self) -> Capabilities {
+        (self.claims)()
+    }
+}
+
+impl fmt::Debug for Mutant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// The one without a fault, that the others are made from.
+pub(super) static SOUND: Mutant = Mutant::new("sound", "keeps a journal in a file, and nothing else", &[]);
+
+/// Everything but the patch of metadata.
+fn without_update() -> Capabilities {
+    let rest: Vec<OpKind> = OpKind::ALL.into_iter().filter(|kind| *kind != OpKind::Update).collect();
+    Capabilities::new(Durability::Process).with_operations(&rest).with_idempotency()
+}
+
+pub(super) fn all() -> Vec<&'static Mutant> {
+    registry::MUTANTS.iter().collect()
+}
+
+/// The mutant that a process was started for.
+pub(super) fn named(name: &str) -> Option<Arc<dyn Subject>> {
+    let mutant = all().into_iter().chain([&SOUND]).find(|mutant| mutant.name == name)?;
+    Some(Arc::new(Mutated::new(mutant)))
+}
+
+/// A mutant as a fixture.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mutated(&'static Mutant);
+
+impl Mutated {
+    pub(super) const fn new(mutant: &'static Mutant) -> Self {
+        Self(mutant)
+    }
+}
+
+impl Fixture for Mutated {
+    type Backend = Faulty;
+
+    fn profile(&self) -> Profile {
+        Profile::new(self.0.name)
+    }
+
+    async fn open(&self, place: &Place) -> Result<Faulty, BoxError> {
+        Faulty::open(self.0, place).await
+    }
+}

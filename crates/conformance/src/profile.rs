@@ -1,0 +1,62 @@
+/// What an author says of a backend beside its claims.
+///
+/// ```
+/// use throughline_conformance::Profile;
+///
+/// let profile = Profile::new("my-backend")
+///     .expect_fail("text.large", "issue 17: rows are limited to a page")
+///     .note("tested against server 4.2");
+/// assert_eq!(profile.name(), "my-backend");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    name: String,
+    expected: Vec<(String, String)>,
+    notes: Vec<String>,
+}
+
+impl Profile {
+    /// A backend of this name, which is also its column in the report.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), expected: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Says that this check fails, and why or where that is followed up. The check then *must* fail, so that the list
+    /// cannot outlive its reasons.
+    #[must_use]
+    pub fn expect_fail(mut self, check: impl Into<String>, why: impl Into<String>) -> Self {
+        self.expected.push((check.into(), why.into()));
+        self
+    }
+
+    /// Adds a line to the report.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// The name of the backend.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Why this check is expected to fail, where it is.
+    #[must_use]
+    pub fn expected_failure(&self, check: &str) -> Option<&str> {
+        self.expected.iter().find(|(id, _)| id == check).map(|(_, why)| why.as_str())
+    }
+
+    /// The checks that are expected to fail.
+    pub(crate) fn expected(&self) -> impl Iterator<Item = &str> {
+        self.expected.iter().map(|(id, _)| id.as_str())
+    }
+
+    /// The lines for the report.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}

@@ -1,0 +1,166 @@
+//! What the checks found, as a table for people and as JSON for machines.
+//!
+//! Under `cargo test` all checks of a backend run in one process, and [`main`](crate::main) prints the table at its end.
+//! Under a runner with a process for each test, every process leaves what it found in the directory that the
+//! environment variable `THROUGHLINE_CONFORMANCE_REPORT` names, and the program `conformance-report` puts it together:
+//!
+//! ```sh
+//! export THROUGHLINE_CONFORMANCE_REPORT=target/conformance
+//! cargo nextest run --test conformance_memory --test conformance_sqlite
+//! cargo run -p throughline-conformance --bin conformance-report -- target/conformance
+//! ```
+
+mod fragment;
+mod level;
+mod markdown;
+
+use serde::{Deserialize, Serialize};
+use throughline_core::{Capabilities, Durability};
+
+pub(crate) use self::fragment::Fragments;
+use crate::{Check, Level, Profile};
+
+/// How a check ended for a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// The backend does it.
+    Pass,
+    /// The backend does not do it.
+    Fail,
+    /// The backend does not claim it.
+    NotApplicable,
+    /// It failed, as its profile says that it does.
+    ExpectedFail,
+}
+
+impl Outcome {
+    /// As it stands in the table.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "FAIL",
+            Self::NotApplicable => "n/a",
+            Self::ExpectedFail => "xfail",
+        }
+    }
+}
+
+/// One check of one backend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// The backend.
+    pub backend: String,
+    /// The id of the check.
+    pub check: String,
+    /// What it checks.
+    pub about: String,
+    /// `core` or `extended`.
+    pub level: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it failed, or does not apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// How long it took.
+    #[serde(default)]
+    pub millis: u64,
+}
+
+impl Entry {
+    pub(crate) fn of(backend: &str, check: &Check, outcome: Outcome, detail: Option<String>) -> Self {
+        Self {
+            backend: backend.to_owned(),
+            check: check.id.to_owned(),
+            about: check.about.to_owned(),
+            level: check.level.as_str().to_owned(),
+            outcome,
+            detail,
+            millis: 0,
+        }
+    }
+}
+
+/// One backend, as its author and it itself describe it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Column {
+    /// Its name.
+    pub backend: String,
+    /// What it claims, in words.
+    pub claims: String,
+    /// What an acknowledged write survives, as claimed.
+    pub durability: Durability,
+    /// The author's notes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Column {
+    pub(crate) fn of(profile: &Profile, claims: &Capabilities) -> Self {
+        Self {
+            backend: profile.name().to_owned(),
+            claims: claims.to_string(),
+            durability: claims.durability,
+            notes: profile.notes().to_vec(),
+        }
+    }
+}
+
+/// What was found of one backend or of several.
+///
+/// ```
+/// use throughline_conformance::report::Report;
+///
+/// let report: Report = serde_json::from_str(r#"{"columns":[],"entries":[]}"#)?;
+/// assert!(report.is_success());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The backends, in order of their names.
+    pub columns: Vec<Column>,
+    /// Every check of every backend, in the order of the registry.
+    pub entries: Vec<Entry>,
+}
+
+impl Report {
+    /// Whether nothing failed.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.entries.iter().all(|entry| entry.outcome != Outcome::Fail)
+    }
+
+    /// The report as JSON.
+    ///
+    /// # Panics
+    /// Never: it serialises.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a report serialises")
+    }
+
+    /// Brings columns and entries in order, and drops what was found twice.
+    pub(crate) fn sort(&mut self) {
+        self.columns.sort_by(|a, b| a.backend.cmp(&b.backend));
+        self.columns.dedup_by(|a, b| a.backend == b.backend);
+        let order = |entry: &Entry| {
+            crate::checks::all().iter().position(|check| check.id == entry.check).unwrap_or(usize::MAX)
+        };
+        self.entries.sort_by_cached_key(|entry| (order(entry), entry.check.clone(), entry.backend.clone()));
+        self.entries.dedup_by(|a, b| (&a.check, &a.backend) == (&b.check, &b.backend));
+    }
+
+    fn entry(&self, check: &str, backend: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.check == check && entry.backend == backend)
+    }
+
+    fn count(&self, backend: &str, level: Level, outcome: Outcome) -> usize {
+        let counted = |entry: &&Entry| {
+            entry.backend == backend && entry.level == level.as_str() && entry.outcome == outcome
+        };
+        self.entries.iter().filter(counted).count()
+    }
+}

@@ -1,0 +1,78 @@
+use std::{
+    fs,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use throughline_core::{Capabilities, Persistence, pipeline::Builder};
+
+use crate::{
+    Place,
+    clock::ManualClock,
+    erased::{AnyBackend, Subject},
+    tap::{Tap, Tapped},
+};
+
+/// What a check works with: a backend that can be opened at a place of the check's own, and a clock.
+#[derive(Clone)]
+pub(crate) struct Rig {
+    pub(crate) subject: Arc<dyn Subject>,
+    pub(crate) place: Place,
+    pub(crate) clock: ManualClock,
+    pub(crate) capabilities: Capabilities,
+    /// Every place of the check, to be cleaned at its end.
+    places: Arc<Mutex<Vec<Place>>>,
+}
+
+impl Rig {
+    pub(crate) fn new(subject: Arc<dyn Subject>, place: Place, capabilities: Capabilities) -> Self {
+        let places = Arc::new(Mutex::new(vec![place.clone()]));
+        Self { subject, place, clock: ManualClock::new(), capabilities, places }
+    }
+
+    /// The same at another place, for a check that compares two stores.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        let directory = self.place.directory().join(name);
+        fs::create_dir(&directory).expect("a directory beside");
+        let place = Place::fresh(directory);
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).push(place.clone());
+        Self { place, clock: ManualClock::new(), ..self.clone() }
+    }
+
+    /// Lets the fixture remove what is at the places of the check.
+    pub(crate) async fn clean(&self) {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for place in places {
+            self.subject.clean(&place).await;
+        }
+    }
+
+    /// Opens the store, or opens it again.
+    pub(crate) async fn open(&self) -> AnyBackend {
+        match self.subject.open(&self.place).await {
+            Ok(backend) => backend,
+            Err(error) => panic!("the store did not open: {error}"),
+        }
+    }
+
+    /// The store, with something before and after it.
+    pub(crate) async fn tapped<T: Tap>(&self, tap: &Arc<T>) -> Tapped<T> {
+        Tapped::new(self.open().await, tap)
+    }
+
+    /// The beginning of a pipeline on the clock of the check.
+    pub(crate) fn builder(&self) -> Builder {
+        Persistence::builder().clock(self.clock.clone())
+    }
+
+    /// A pipeline of nothing but the backend: no layer repeats or softens what it answers.
+    pub(crate) async fn db(&self) -> Persistence {
+        self.builder().backend(self.open().await).build().expect("an empty stack builds")
+    }
+
+    /// Closes the store and opens it again.
+    pub(crate) async fn reopen(&self, db: Persistence) -> Persistence {
+        db.close().await.expect("the store closes");
+        drop(db);
+        self.db().await
+    }
+}

@@ -1,0 +1,75 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use throughline_core::{OpKind, Result};
+use tokio::sync::Semaphore;
+
+use super::Tap;
+
+/// Holds writes up before the backend sees them, or after it has applied them.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) before: Stop,
+    pub(crate) after: Stop,
+}
+
+/// One place to be held up at.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    held: AtomicBool,
+    arrived: Semaphore,
+    let_through: Semaphore,
+}
+
+impl Stop {
+    fn new() -> Self {
+        Self { held: AtomicBool::new(false), arrived: Semaphore::new(0), let_through: Semaphore::new(0) }
+    }
+
+    /// Holds up every write that comes from now on.
+    pub(crate) fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until one is held up here.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.acquire().await.expect("never closed").forget();
+    }
+
+    /// Holds up no more, and lets go on what is held up.
+    pub(crate) fn open(&self) {
+        self.held.store(false, Ordering::SeqCst);
+        self.let_through.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    async fn pass(&self) {
+        if self.held.load(Ordering::SeqCst) {
+            self.arrived.add_permits(1);
+            self.let_through.acquire().await.expect("never closed").forget();
+        }
+    }
+}
+
+impl Gate {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { before: Stop::new(), after: Stop::new() })
+    }
+}
+
+impl Tap for Gate {
+    async fn before(&self, kind: OpKind) -> Result<()> {
+        if kind.is_write() {
+            self.before.pass().await;
+        }
+        Ok(())
+    }
+
+    async fn after(&self, kind: OpKind) -> Result<()> {
+        if kind.is_write() {
+            self.after.pass().await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! A backend with something before and after it: held up, failing, counted. The ticket is handed on.
+
+mod counts;
+mod faults;
+mod gate;
+
+use std::{future::Future, sync::Arc};
+
+use throughline_core::{
+    Add, Admitted, Backend, Batch, Capabilities, Delete, OpKind, Operation as _, ReadArgs, Reply, Reserve,
+    Result, Update, UpdateContent,
+};
+
+pub(crate) use self::{
+    counts::Counts,
+    faults::{Fault, Faults},
+    gate::{Gate, Stop},
+};
+use crate::erased::AnyBackend;
+
+/// What stands before and after a backend.
+pub(crate) trait Tap: Send + Sync + 'static {
+    /// Before the backend is called; an error is answered in its place.
+    fn before(&self, kind: OpKind) -> impl Future<Output = Result<()>> + Send;
+
+    /// After the backend has answered well; an error hides the answer.
+    fn after(&self, kind: OpKind) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// A backend with a tap.
+pub(crate) struct Tapped<T> {
+    inner: AnyBackend,
+    tap: Arc<T>,
+}
+
+impl<T: Tap> Tapped<T> {
+    pub(crate) fn new(inner: AnyBackend, tap: &Arc<T>) -> Self {
+        Self { inner, tap: Arc::clone(tap) }
+    }
+}
+
+macro_rules! hand_on {
+    ($($method:ident: $operation:ident;)+) => {
+        impl<T: Tap> Backend for Tapped<T> {
+            fn name(&self) -> &str {
+                self.inner.name()
+            }
+
+            fn capabilities(&self) -> Capabilities {
+                self.inner.capabilities()
+            }
+
+            async fn close(&self) -> Result<()> {
+                self.inner.close().await
+            }
+
+            $(
+                async fn $method(&self, call: Admitted<'_, $operation>) -> Result<Reply<$operation>> {
+                    self.tap.before($operation::KIND).await?;
+                    let reply = self.inner.$method(call).await?;
+                    self.tap.after($operation::KIND).await?;
+                    Ok(reply)
+                }
+            )+
+        }
+    };
+}
+
+hand_on! {
+    add: Add;
+    reserve: Reserve;
+    update_content: UpdateContent;
+    update: Update;
+    delete: Delete;
+    batch: Batch;
+    read: ReadArgs;
+}

@@ -1,0 +1,117 @@
+//! Runs one check and says how it ended.
+
+use std::{
+    any::Any,
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
+    sync::{Arc, Once, mpsc::channel},
+    thread,
+    time::Duration,
+};
+
+use throughline_core::Capabilities;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{Check, Place, erased::Subject, model, rig::Rig};
+
+/// Ends a check that hangs, so that the others are still run. No check waits for a time to pass.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
+
+/// Runs `check` at a fresh place; an error says where it failed and on what.
+pub(crate) fn run(subject: &Arc<dyn Subject>, check: &Check, claims: &Capabilities) -> Result<(), String> {
+    let directory = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
+    let rig = Rig::new(Arc::clone(subject), Place::fresh(directory.path()), claims.clone());
+    let threads = check.needs.wants_threads();
+    let (run, checked) = (check.run, rig.clone());
+    let outcome = isolated(check.id, threads, move || run(checked));
+    // Also after a failure: the next run of the suite should not find it.
+    let cleaned = isolated(check.id, false, move || async move { rig.clean().await });
+    outcome.and(cleaned)
+}
+
+/// Runs a future to its end on a thread and a runtime of its own; a panic is an error.
+pub(crate) fn isolated<F>(
+    name: &str,
+    threads: bool,
+    work: impl FnOnce() -> F + Send + 'static,
+) -> Result<(), String>
+where
+    F: Future<Output = ()>,
+{
+    capture_panics();
+    let (told, ended) = channel();
+    let body = move || {
+        CAPTURED.with_borrow_mut(|captured| *captured = Some(None));
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            let runtime = runtime(threads);
+            runtime.block_on(work());
+            // What a check left running must not hold up the others.
+            runtime.shutdown_background();
+        }));
+        let ran = ran.map_err(|payload| {
+            let captured = CAPTURED.with_borrow_mut(|captured| captured.take().flatten());
+            captured.unwrap_or_else(|| text(&*payload))
+        });
+        // Nobody listens any more to one that was taken to hang.
+        told.send(ran).ok();
+    };
+    // The time is taken outside the runtime: checks turn its clock.
+    match thread::Builder::new().name(name.to_owned()).spawn(body) {
+        Ok(_) => {
+            // A second more for each sequence that was asked for.
+            let patience = HANGS_AFTER + Duration::from_secs(model::cases());
+            let ended = ended.recv_timeout(patience);
+            ended.unwrap_or_else(|_| Err(format!("it hangs: no end after {patience:?}")))
+        }
+        Err(error) => Err(format!("no thread: {error}")),
+    }
+}
+
+fn runtime(threads: bool) -> Runtime {
+    let runtime = if threads {
+        Builder::new_multi_thread().worker_threads(4).enable_all().build()
+    } else {
+        Builder::new_current_thread().enable_all().build()
+    };
+    runtime.expect("a runtime")
+}
+
+fn text(payload: &(dyn Any + Send)) -> String {
+    payload
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "it panicked".to_owned())
+}
+
+/// What a check panics with where it plays a layer or an observer that does: told to nobody.
+pub(crate) const ON_PURPOSE: &str = "on purpose";
+
+thread_local! {
+    /// On the thread of a check: the last panic, with its place. Many checks panic on purpose inside the pipeline; only
+    /// the one that ends the check is told.
+    static CAPTURED: RefCell<Option<Option<String>>> = const { RefCell::new(None) };
+}
+
+fn capture_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |info| {
+            if text(info.payload()) == ON_PURPOSE {
+                return;
+            }
+            let captured = CAPTURED.try_with(|captured| {
+                let mut captured = captured.borrow_mut();
+                let Some(captured) = captured.as_mut() else { return false };
+                let place =
+                    info.location().map_or_else(String::new, |at| format!("{}:{}: ", at.file(), at.line()));
+                *captured = Some(format!("{place}{}", text(info.payload())));
+                true
+            });
+            if captured != Ok(true) {
+                before(info);
+            }
+        }));
+    });
+}

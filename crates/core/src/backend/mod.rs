@@ -1,0 +1,131 @@
+//! The end of a pipeline: what a store implements, and what only the pipeline can call.
+//!
+//! A backend is not a layer and has no write methods of its own: each method takes an [`Admitted`] ticket, which
+//! only the pipeline can make, and which cannot be kept. The smallest backend keeps nothing and says so:
+//!
+//! ```
+//! use throughline_core::{
+//!     Add, Admitted, Backend, Capabilities, Durability, ErrorKind, NewMessage, PersistError, Persistence, Reply, Result,
+//! };
+//!
+//! struct Refuse;
+//!
+//! impl Backend for Refuse {
+//!     fn name(&self) -> &str {
+//!         "refuse"
+//!     }
+//!
+//!     fn capabilities(&self) -> Capabilities {
+//!         Capabilities::new(Durability::Volatile)
+//!     }
+//!
+//!     async fn add(&self, _call: Admitted<'_, Add>) -> Result<Reply<Add>> {
+//!         Err(PersistError::new(ErrorKind::Denied, "this store takes nothing"))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! let db = Persistence::builder().backend(Refuse).build()?;
+//! let error = db.thread("t").add(NewMessage::user("hello")).await.unwrap_err();
+//! assert_eq!(error.kind(), ErrorKind::Denied);
+//! assert_eq!(error.site().unwrap().name(), "refuse");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`rules`] holds what every backend has to decide alike, and [`Replay`] what a store keeps under an
+//! idempotency key. The conformance kit, `throughline-conformance`, checks the rest.
+
+mod admitted;
+mod capabilities;
+mod replay;
+pub mod rules;
+mod service_backend;
+mod terminal;
+
+use std::future::{Future, ready};
+
+pub(crate) use self::terminal::Terminal;
+pub use self::{
+    admitted::Admitted,
+    capabilities::{Capabilities, Durability},
+    replay::Replay,
+    service_backend::ServiceBackend,
+};
+use crate::{
+    Add, Batch, Delete, OpKind, Operation, PersistError, ReadArgs, Reply, Reserve, Result, Update,
+    UpdateContent,
+};
+
+/// A store, as the end of a pipeline.
+///
+/// Implementors write `async fn`. A method that is not written answers `Unsupported`, loudly; it must then not be
+/// claimed in [`capabilities`](Self::capabilities).
+///
+/// # Contract
+/// - A write is applied whole or not at all, and answered only after it is as durable as
+///   [`Capabilities::durability`] claims.
+/// - Dropping a returned future must not leave half a write. The pipeline does not drop it once it was polled,
+///   while the runtime lives.
+/// - An error of a kind that [is a refusal](crate::ErrorKind::is_refusal) means that nothing was applied. Any other
+///   error says its [`Effect`](crate::Effect); without one, the outcome counts as unknown.
+/// - Timestamps are [`Admitted::now`]; order never depends on them.
+/// - A backend must not be `Clone`, and must have no public methods that write: the pipeline is the only way in.
+pub trait Backend: Send + Sync + 'static {
+    /// The name in errors, reports and `describe()`; unique in the pipeline.
+    fn name(&self) -> &str;
+
+    /// What it does and promises.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Adds a complete message.
+    fn add(&self, call: Admitted<'_, Add>) -> impl Future<Output = Result<Reply<Add>>> + Send {
+        unsupported(&call)
+    }
+
+    /// Makes the empty row of a message to come.
+    fn reserve(&self, call: Admitted<'_, Reserve>) -> impl Future<Output = Result<Reply<Reserve>>> + Send {
+        unsupported(&call)
+    }
+
+    /// Changes the content of a message, or settles it. See [`rules::transition`].
+    fn update_content(
+        &self,
+        call: Admitted<'_, UpdateContent>,
+    ) -> impl Future<Output = Result<Reply<UpdateContent>>> + Send {
+        unsupported(&call)
+    }
+
+    /// Patches metadata and attachments.
+    fn update(&self, call: Admitted<'_, Update>) -> impl Future<Output = Result<Reply<Update>>> + Send {
+        unsupported(&call)
+    }
+
+    /// Deletes a message and leaves a tombstone.
+    fn delete(&self, call: Admitted<'_, Delete>) -> impl Future<Output = Result<Reply<Delete>>> + Send {
+        unsupported(&call)
+    }
+
+    /// Applies several writes, all or nothing. An error names the item by
+    /// [`with_batch_index`](PersistError::with_batch_index).
+    fn batch(&self, call: Admitted<'_, Batch>) -> impl Future<Output = Result<Reply<Batch>>> + Send {
+        unsupported(&call)
+    }
+
+    /// Answers a read. A read must not wait for a place in a queue of writes.
+    fn read(&self, call: Admitted<'_, ReadArgs>) -> impl Future<Output = Result<Reply<ReadArgs>>> + Send {
+        unsupported(&call)
+    }
+
+    /// Finishes what was admitted and lets go of every resource. Called once, by
+    /// [`Persistence::close`](crate::Persistence::close), when nothing is in flight any more.
+    fn close(&self) -> impl Future<Output = Result<()>> + Send {
+        ready(Ok(()))
+    }
+}
+
+fn unsupported<O: Operation>(_: &Admitted<'_, O>) -> std::future::Ready<Result<Reply<O>>> {
+    let kind: OpKind = O::KIND;
+    ready(Err(PersistError::unsupported(format_args!("`{kind}`"))))
+}

@@ -1,0 +1,232 @@
+//! What every backend decides alike.
+//!
+//! ```
+//! use throughline_core::{
+//!     ContentChange, Delta, MessageState, Revision, Timestamp, UpdateContent, UpdateMode, backend::rules,
+//! };
+//!
+//! let update = UpdateContent::new(
+//!     "t".parse()?,
+//!     "m".parse()?,
+//!     ContentChange::Append(Delta::text("hi")),
+//!     UpdateMode::Final,
+//! );
+//! let now = Timestamp::from_micros(0);
+//! let next = rules::transition(&update, MessageState::Reserved, Revision::FIRST, None, now)?;
+//! assert_eq!((next.state, next.revision.get()), (MessageState::Final, 2));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::{
+    ErrorKind, Lease, Message, MessageState, PersistError, ReadPage, Result, Revision, Timestamp,
+    UpdateContent, UpdateMode,
+    context::Idempotency,
+    operation::{Fingerprint, Visibility},
+};
+
+/// A message after an [`UpdateContent`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// Its state.
+    pub state: MessageState,
+    /// Its revision.
+    pub revision: Revision,
+    /// Its lease; none once it is settled.
+    pub lease: Option<Lease>,
+}
+
+/// Decides what `update` does to a message in this state, or why it is refused. The table stands at
+/// [`UpdateMode`].
+///
+/// # Errors
+/// `Stale` on a settled message or another revision than expected, `Conflict` for an edit of an open message and for
+/// a sweep while the lease is alive.
+pub fn transition(
+    update: &UpdateContent,
+    state: MessageState,
+    revision: Revision,
+    lease: Option<Lease>,
+    now: Timestamp,
+) -> Result<Transition> {
+    let refuse =
+        |kind, detail: String| Err(PersistError::new(kind, detail).about(&update.thread, &update.id));
+    let mode = update.mode.as_str();
+    match (&update.mode, state) {
+        (UpdateMode::Edit, MessageState::Reserved | MessageState::Streaming) => {
+            return refuse(
+                ErrorKind::Conflict,
+                format!("an edit needs a final message, and this one is {state}"),
+            );
+        }
+        (UpdateMode::Edit, MessageState::Final) => {}
+        (_, MessageState::Final | MessageState::Abandoned) => {
+            return refuse(ErrorKind::Stale, format!("a {mode} update came late: the message is {state}"));
+        }
+        (_, MessageState::Reserved | MessageState::Streaming) => {}
+    }
+    expect_revision(update.expected, revision).map_err(|error| error.about(&update.thread, &update.id))?;
+    if update.only_if_expired && lease.is_some_and(|lease| !lease.is_expired(now)) {
+        return refuse(ErrorKind::Conflict, "the lease of its writer is alive".to_owned());
+    }
+    let renewed = lease.map(|lease| {
+        let next = Lease::starting(now, lease.duration);
+        Lease { expires_at: next.expires_at.max(lease.expires_at), ..next }
+    });
+    Ok(match &update.mode {
+        UpdateMode::Partial if update.change.is_none() => Transition { state, revision, lease: renewed },
+        UpdateMode::Partial => {
+            Transition { state: MessageState::Streaming, revision: revision.next(), lease: renewed }
+        }
+        UpdateMode::Final | UpdateMode::Edit => {
+            Transition { state: MessageState::Final, revision: revision.next(), lease: None }
+        }
+        UpdateMode::Abandon { .. } => {
+            Transition { state: MessageState::Abandoned, revision: revision.next(), lease: None }
+        }
+    })
+}
+
+/// Refuses a caller who saw another revision.
+///
+/// # Errors
+/// `Stale`, naming both revisions.
+pub fn expect_revision(expected: Option<Revision>, revision: Revision) -> Result<()> {
+    match expected {
+        Some(expected) if expected != revision => Err(PersistError::new(
+            ErrorKind::Stale,
+            format!("the caller saw revision {expected}, and the message is at {revision}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a key that was used for something else.
+///
+/// # Errors
+/// `Conflict`, naming the key.
+pub fn expect_fingerprint(idempotency: &Idempotency, recorded: &Fingerprint) -> Result<()> {
+    if idempotency.fingerprint == *recorded {
+        return Ok(());
+    }
+    let key = &idempotency.key;
+    Err(PersistError::new(
+        ErrorKind::Conflict,
+        format!("the idempotency key `{key}` was used for another operation or other content"),
+    ))
+}
+
+/// Whether a page with this visibility shows a message in this state. [`Visibility::Settled`] also ends the page at
+/// the first open message, which the caller of this function has to do.
+#[must_use]
+pub const fn is_visible(visibility: Visibility, state: MessageState) -> bool {
+    match visibility {
+        Visibility::All => true,
+        Visibility::Final => matches!(state, MessageState::Final),
+        Visibility::Settled => !state.is_open(),
+    }
+}
+
+/// When a message was last changed: now, but never earlier than before.
+#[must_use]
+pub fn updated_at(before: Timestamp, now: Timestamp) -> Timestamp {
+    before.max(now)
+}
+
+/// Refuses a page or a list that asks for nothing or for too much.
+///
+/// # Errors
+/// `Invalid`, naming the limit.
+pub fn check_limit(limit: u32) -> Result<()> {
+    let max = ReadPage::MAX_LIMIT;
+    if (1..=max).contains(&limit) {
+        return Ok(());
+    }
+    Err(PersistError::new(ErrorKind::Invalid, format!("a limit of {limit} is not from 1 to {max}")))
+}
+
+/// Whether a list of open messages that asks for expired ones only shows this message.
+#[must_use]
+pub fn is_expired(message: &Message, now: Timestamp) -> bool {
+    message.lease.is_none_or(|lease| lease.is_expired(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{ContentChange, Delta, MessageState::*};
+
+    fn update(mode: UpdateMode, text: &str) -> UpdateContent {
+        let change = ContentChange::Append(Delta::text(text));
+        UpdateContent::new("t".parse().unwrap(), "m".parse().unwrap(), change, mode)
+    }
+
+    fn kind(result: &Result<Transition>) -> Result<(MessageState, u64), ErrorKind> {
+        result.as_ref().map(|t| (t.state, t.revision.get())).map_err(PersistError::kind)
+    }
+
+    #[test]
+    fn the_table_holds() {
+        let abandon = UpdateMode::Abandon { reason: None };
+        let stale = Err(ErrorKind::Stale);
+        for (mode, expected) in [
+            (UpdateMode::Partial, [Ok((Streaming, 8)), Ok((Streaming, 8)), stale, stale]),
+            (UpdateMode::Final, [Ok((Final, 8)), Ok((Final, 8)), stale, stale]),
+            (abandon, [Ok((Abandoned, 8)), Ok((Abandoned, 8)), stale, stale]),
+            (UpdateMode::Edit, [Err(ErrorKind::Conflict), Err(ErrorKind::Conflict), Ok((Final, 8)), stale]),
+        ] {
+            for (state, expected) in [Reserved, Streaming, Final, Abandoned].into_iter().zip(expected) {
+                let next = transition(
+                    &update(mode.clone(), "x"),
+                    state,
+                    Revision::new(7),
+                    None,
+                    Timestamp::from_micros(0),
+                );
+                assert_eq!(kind(&next), expected, "{mode:?} on {state}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_partial_renews_only() {
+        let at = Timestamp::from_micros;
+        let lease = Lease::starting(at(0), Duration::from_micros(1000));
+        let renew =
+            transition(&update(UpdateMode::Partial, ""), Reserved, Revision::FIRST, Some(lease), at(700))
+                .unwrap();
+        assert_eq!((renew.state, renew.revision), (Reserved, Revision::FIRST));
+        assert_eq!(renew.lease.unwrap().expires_at, at(1700));
+        // A clock that jumps back does not shorten what was promised.
+        let back =
+            transition(&update(UpdateMode::Partial, ""), Reserved, Revision::FIRST, Some(lease), at(-5000))
+                .unwrap();
+        assert_eq!(back.lease.unwrap().expires_at, at(1000));
+    }
+
+    #[test]
+    fn a_sweep_never_touches_a_live_writer() {
+        let at = Timestamp::from_micros;
+        let lease = Some(Lease::starting(at(0), Duration::from_micros(1000)));
+        let sweep = update(UpdateMode::Abandon { reason: None }, "").only_if_expired();
+        assert_eq!(
+            kind(&transition(&sweep, Streaming, Revision::FIRST, lease, at(999))),
+            Err(ErrorKind::Conflict)
+        );
+        assert_eq!(
+            kind(&transition(&sweep, Streaming, Revision::FIRST, lease, at(1000))),
+            Ok((Abandoned, 2))
+        );
+    }
+
+    #[test]
+    fn another_revision_is_stale() {
+        for (expected, ok) in [(6, false), (7, true), (8, false)] {
+            let update = update(UpdateMode::Partial, "x").expecting(Revision::new(expected));
+            let next = transition(&update, Streaming, Revision::new(7), None, Timestamp::from_micros(0));
+            assert_eq!(next.is_ok(), ok);
+            assert!(ok || next.unwrap_err().kind() == ErrorKind::Stale);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What a call carries beside the operation: immutable facts, shared and cheap to clone, and a typed map.
+//!
+//! ```
+//! use throughline_core::Extensions;
+//!
+//! #[derive(Debug, PartialEq)]
+//! struct Route(&'static str);
+//!
+//! let mut extensions = Extensions::new();
+//! extensions.insert(Route("archive"));
+//! assert_eq!(extensions.get::<Route>(), Some(&Route("archive")));
+//! ```
+
+mod call_id;
+mod clock;
+mod extensions;
+mod progress;
+mod shape;
+
+use std::{fmt, sync::Arc, sync::atomic::AtomicU8, time::Instant};
+
+use self::progress::Progress;
+pub(crate) use self::shape::Shape;
+pub use self::{
+    call_id::CallId,
+    clock::{Clock, SystemClock},
+    extensions::Extensions,
+};
+use crate::{Effect, Fingerprint, IdempotencyKey, MessageId, OpKind, Site, TenantId, ThreadId};
+
+/// The idempotency key of a call, and what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The key, scoped to tenant and thread.
+    pub key: IdempotencyKey,
+    /// The keyed hash of what the caller sent.
+    pub fingerprint: Fingerprint,
+}
+
+/// The facts of a call. They never change on the way; the attempt and the extensions belong to this copy.
+#[derive(Clone)]
+pub struct Context {
+    call: Arc<CallState>,
+    attempt: u32,
+    extensions: Extensions,
+}
+
+pub(crate) struct CallState {
+    pub(crate) id: CallId,
+    pub(crate) facts: Facts,
+    pub(crate) shape: Shape,
+    /// The sites of the pipeline that runs the call; the last one is the backend.
+    pub(crate) sites: Arc<[Site]>,
+    /// Which site is at work: an index into `sites`, or [`CallState::EDGE`].
+    cursor: AtomicU8,
+    progress: Progress,
+    parent: Option<Arc<Self>>,
+}
+
+impl fmt::Debug for CallState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.shape.kind(), self.id)
+    }
+}
+
+/// What the caller says about the call.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    pub(crate) tenant: TenantId,
+    pub(crate) actor: Option<Arc<str>>,
+    pub(crate) call_site: Option<Arc<str>>,
+    pub(crate) idempotency: Option<Idempotency>,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl CallState {
+    pub(crate) const EDGE: u8 = u8::MAX;
+
+    pub(crate) fn cursor(&self) -> &AtomicU8 {
+        &self.cursor
+    }
+
+    /// This call and the ones that it is made on behalf of, from the inside out.
+    fn lineage(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |call| call.parent.as_deref())
+    }
+
+    /// Something is handed to a backend: for this call, and so for those around it. `false` when the call was given up
+    /// before.
+    pub(crate) fn hand_over(&self) -> bool {
+        for (depth, call) in self.lineage().enumerate() {
+            if !call.progress.hand_over() {
+                self.lineage().take(depth).for_each(|call| call.progress.settle(Effect::NotApplied));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What became of it.
+    pub(crate) fn settle(&self, effect: Effect) {
+        self.lineage().for_each(|call| call.progress.settle(effect));
+    }
+
+    /// Forgets what was applied: a layer has taken it back.
+    pub(crate) fn take_back(&self) {
+        self.progress.take_back();
+    }
+
+    /// Gives the call up, unless something was handed over: answers whether it did.
+    pub(crate) fn cancel(&self) -> bool {
+        self.progress.cancel()
+    }
+
+    /// What the store may contain of this call, as far as the pipeline has seen.
+    pub(crate) fn effect(&self) -> Effect {
+        self.progress.effect()
+    }
+
+    pub(crate) fn site(&self, index: u8) -> Site {
+        self.sites.get(usize::from(index)).cloned().unwrap_or(Site::Edge)
+    }
+}
+
+impl Context {
+    pub(crate) fn new(facts: Facts, shape: Shape, sites: Arc<[Site]>) -> Self {
+        Self {
+            call: Arc::new(CallState {
+                id: CallId::next(),
+                facts,
+                shape,
+                sites,
+                cursor: AtomicU8::new(CallState::EDGE),
+                progress: Progress::default(),
+                parent: None,
+            }),
+            attempt: 1,
+            extensions: Extensions::new(),
+        }
+    }
+
+    /// The same facts for another call made on behalf of this one, in a pipeline with these sites.
+    pub(crate) fn child(&self, shape: Shape, sites: Arc<[Site]>, keep_key: bool) -> Self {
+        let mut facts = self.call.facts.clone();
+        if !keep_key {
+            facts.idempotency = None;
+        }
+        Self {
+            call: Arc::new(CallState {
+                id: self.call.id,
+                facts,
+                shape,
+                sites,
+                cursor: AtomicU8::new(CallState::EDGE),
+                progress: Progress::default(),
+                parent: Some(Arc::clone(&self.call)),
+            }),
+            attempt: self.attempt,
+            extensions: self.extensions.clone(),
+        }
+    }
+
+    pub(crate) fn call(&self) -> &Arc<CallState> {
+        &self.call
+    }
+
+    /// Names this call in logs; the same for every attempt and for calls made on its behalf.
+    #[must_use]
+    pub fn call_id(&self) -> CallId {
+        self.call.id
+    }
+
+    /// Which operation it is.
+    #[must_use]
+    pub fn kind(&self) -> OpKind {
+        self.call.shape.kind()
+    }
+
+    /// The thread it speaks of, where it is exactly one.
+    #[must_use]
+    pub fn thread(&self) -> Option<&ThreadId> {
+        self.call.shape.thread()
+    }
+
+    /// The message it speaks of, where it is exactly one.
+    #[must_use]
+    pub fn message(&self) -> Option<&MessageId> {
+        self.call.shape.message()
+    }
+
+    /// Whose call it is.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.call.facts.tenant
+    }
+
+    /// On whose behalf the host acts, as the handle was told.
+    #[must_use]
+    pub fn actor(&self) -> Option<&str> {
+        self.call.facts.actor.as_deref()
+    }
+
+    /// From which part of the host the call comes, as the handle was told.
+    #[must_use]
+    pub fn call_site(&self) -> Option<&str> {
+        self.call.facts.call_site.as_deref()
+    }
+
+    /// The idempotency key and what it stands for.
+    #[must_use]
+    pub fn idempotency(&self) -> Option<&Idempotency> {
+        self.call.facts.idempotency.as_ref()
+    }
+
+    /// When the caller stops waiting.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.call.facts.deadline
+    }
+
+    /// Which attempt this is, from 1; a retry layer counts it up.
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// This context for another attempt.
+    #[must_use]
+    pub const fn with_attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// What layers further out left for layers further in.
+    #[must_use]
+    pub const fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// Leaves something for layers further in.
+    pub const fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.extensions
+    }
+
+    /// What the store may contain at this moment, as far as the pipeline has seen.
+    #[must_use]
+    pub fn effect_so_far(&self) -> Effect {
+        self.call.effect()
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("call_id", &self.call_id())
+            .field("kind", &self.kind())
+            .field("tenant", self.tenant())
+            .field("thread", &self.thread())
+            .field("message", &self.message())
+            .field("idempotency", &self.idempotency())
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! How far a call has come, in one word: the source of every effect that an error does not say itself.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::Effect;
+
+/// How many attempts are with a backend, and what became of the others.
+///
+/// Attempts are counted, because they can overlap: a retry begins while an attempt that ran out of time is still at
+/// work, a layer asks two stores at once. None of them may hide what another one did.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(AtomicU32);
+
+const APPLIED: u32 = 1 << 31;
+const UNKNOWN: u32 = 1 << 30;
+const CANCELLED: u32 = 1 << 29;
+const IN_FLIGHT: u32 = CANCELLED - 1;
+
+impl Progress {
+    /// Counts an attempt in; `false` when the call was given up before anything was handed over.
+    pub(super) fn hand_over(&self) -> bool {
+        let counted = |now: u32| (now & CANCELLED == 0).then_some(now + 1);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted).is_ok()
+    }
+
+    /// Counts it out again, with what became of it.
+    pub(super) fn settle(&self, effect: Effect) {
+        let mark = match effect {
+            Effect::Applied => APPLIED,
+            Effect::Unknown => UNKNOWN,
+            Effect::NotApplied => 0,
+        };
+        let settled = |now: u32| Some((now - 1) | mark);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, settled).unwrap_or_default();
+    }
+
+    /// Gives the call up, unless something was handed over: answers whether it did.
+    pub(super) fn cancel(&self) -> bool {
+        let untouched = |now: u32| (now & !CANCELLED == 0).then_some(CANCELLED);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, untouched).is_ok()
+    }
+
+    /// Forgets what was applied: a layer has taken it back.
+    pub(super) fn take_back(&self) {
+        self.0.fetch_and(!APPLIED, Ordering::AcqRel);
+    }
+
+    pub(super) fn effect(&self) -> Effect {
+        match self.0.load(Ordering::Acquire) {
+            now if now & IN_FLIGHT != 0 => Effect::Unknown,
+            now if now & APPLIED != 0 => Effect::Applied,
+            now if now & UNKNOWN != 0 => Effect::Unknown,
+            _ => Effect::NotApplied,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_attempt_does_not_hide_an_unknown_one() {
+        let progress = Progress::default();
+        assert_eq!(progress.effect(), Effect::NotApplied);
+        assert!(progress.hand_over());
+        assert_eq!(progress.effect(), Effect::Unknown);
+        progress.settle(Effect::Unknown);
+        assert!(progress.hand_over());
+        progress.settle(Effect::NotApplied);
+        assert_eq!(progress.effect(), Effect::Unknown);
+        assert!(progress.hand_over());
+        progress.settle(Effect::Applied);
+        assert_eq!(progress.effect(), Effect::Applied);
+    }
+
+    #[test]
+    fn a_late_refusal_does_not_hide_an_attempt_that_is_at_work() {
+        let progress = Progress::default();
+        assert!(progress.hand_over() && progress.hand_over());
+        progress.settle(Effect::NotApplied);
+        assert_eq!(progress.effect(), Effect::Unknown);
+        progress.settle(Effect::NotApplied);
+        assert_eq!(progress.effect(), Effect::NotApplied);
+    }
+
+    #[test]
+    fn what_was_given_up_is_not_handed_over_later_and_what_was_handed_over_is_not_given_up() {
+        let given_up = Progress::default();
+        assert!(given_up.cancel() && given_up.cancel());
+        assert!(!given_up.hand_over());
+        assert_eq!(given_up.effect(), Effect::NotApplied);
+        let begun = Progress::default();
+        assert!(begun.hand_over());
+        assert!(!begun.cancel());
+    }
+}

@@ -1,0 +1,144 @@
+//! What a call is about, as it was admitted: what every boundary is checked against.
+
+use crate::{
+    Message, MessageId, OpKind, TenantId, ThreadId,
+    operation::{Addressed, PersistArgs, PersistResult, ReadResult},
+};
+
+/// Kind and subject of a call; of a batch, of each item.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape {
+    kind: OpKind,
+    /// Which read, where it is one.
+    read: Option<&'static str>,
+    thread: Option<ThreadId>,
+    message: Option<MessageId>,
+    /// The id was made up for the call, so that a replay answers with another one.
+    minted: bool,
+    items: Box<[Self]>,
+}
+
+impl Shape {
+    pub(crate) fn of(args: &PersistArgs) -> Self {
+        let (read, minted, items) = match args {
+            PersistArgs::Add(add) => (None, add.minted, Box::default()),
+            PersistArgs::Reserve(reserve) => (None, reserve.minted, Box::default()),
+            PersistArgs::Batch(batch) => (None, false, batch.items.iter().map(Self::of).collect()),
+            PersistArgs::Read(read) => (Some(read.as_str()), false, Box::default()),
+            PersistArgs::UpdateContent(_) | PersistArgs::Update(_) | PersistArgs::Delete(_) => {
+                (None, false, Box::default())
+            }
+        };
+        Self {
+            kind: args.kind(),
+            read,
+            thread: args.thread().cloned(),
+            message: args.message().cloned(),
+            minted,
+            items,
+        }
+    }
+
+    pub(crate) const fn kind(&self) -> OpKind {
+        self.kind
+    }
+
+    pub(crate) const fn thread(&self) -> Option<&ThreadId> {
+        self.thread.as_ref()
+    }
+
+    pub(crate) const fn message(&self) -> Option<&MessageId> {
+        self.message.as_ref()
+    }
+
+    /// What a layer may not change on the way down; says what it changed.
+    pub(crate) fn check_args(&self, args: &PersistArgs) -> Result<(), &'static str> {
+        if args.kind() != self.kind {
+            return Err("passed on another operation than it was given");
+        }
+        if args.thread() != self.thread.as_ref() {
+            return Err("passed on another thread than it was given");
+        }
+        if args.message() != self.message.as_ref() {
+            return Err("passed on another message id than it was given");
+        }
+        match args {
+            PersistArgs::Batch(batch) => {
+                if batch.items.len() != self.items.len() {
+                    return Err("passed on a batch of another length than it was given");
+                }
+                self.items.iter().zip(&batch.items).try_for_each(|(shape, item)| shape.check_args(item))
+            }
+            PersistArgs::Read(read) if Some(read.as_str()) != self.read => {
+                Err("passed on another read than it was given")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What an answer has to be; says what is wrong with it.
+    pub(crate) fn check_result(&self, result: &PersistResult, tenant: &TenantId) -> Result<(), &'static str> {
+        if result.kind() != self.kind {
+            return Err("answered another operation than it was asked");
+        }
+        match result {
+            PersistResult::Read(read) => self.check_read(read, tenant),
+            PersistResult::Batch(batched) => {
+                if batched.outputs.len() != self.items.len() {
+                    return Err("answered a batch with another number of outputs than it has items");
+                }
+                let replayed = batched.deduplicated;
+                self.items
+                    .iter()
+                    .zip(&batched.outputs)
+                    .try_for_each(|(shape, output)| shape.check_write(output, tenant, replayed))
+            }
+            _ => self.check_write(result, tenant, false),
+        }
+    }
+
+    fn check_write(
+        &self,
+        result: &PersistResult,
+        tenant: &TenantId,
+        in_replay: bool,
+    ) -> Result<(), &'static str> {
+        if result.kind() != self.kind {
+            return Err("answered another operation than it was asked");
+        }
+        if result.thread() != self.thread.as_ref() {
+            return Err("answered for another thread than it was asked");
+        }
+        let first_id_may_differ = self.minted && (in_replay || result.is_deduplicated());
+        if !first_id_may_differ && result.message() != self.message.as_ref() {
+            return Err("answered for another message id than it was asked");
+        }
+        let message = match result {
+            PersistResult::Add(added) => &added.message,
+            PersistResult::Reserve(reserved) => &reserved.message,
+            _ => return Ok(()),
+        };
+        if message.tenant == *tenant { Ok(()) } else { Err("answered with a message of another tenant") }
+    }
+
+    fn check_read(&self, result: &ReadResult, tenant: &TenantId) -> Result<(), &'static str> {
+        if Some(result.as_str()) != self.read {
+            return Err("answered another read than it was asked");
+        }
+        let matches = |message: &Message| {
+            message.tenant == *tenant
+                && self.thread.as_ref().is_none_or(|thread| message.thread == *thread)
+                && self.message.as_ref().is_none_or(|id| message.id == *id)
+        };
+        if let ReadResult::Page(page) = result
+            && Some(&page.thread) != self.thread.as_ref()
+        {
+            return Err("answered for another thread than it was asked");
+        }
+        if result.messages().iter().all(matches) {
+            Ok(())
+        } else {
+            Err("answered with a message of another tenant, thread or id than it was asked")
+        }
+    }
+}

@@ -1,0 +1,194 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use tower_service::Service;
+
+use super::{ReadRequest, Request, Thread, request::Options};
+use crate::{
+    Batch, InvalidId, Operation, PersistArgs, PersistError, PersistResponse, ReadOperation, Result, TenantId,
+    ThreadId, Timestamp,
+    context::{Context, Facts, Idempotency},
+    pipeline::{Builder, Core, Description, Execution},
+};
+
+/// A store with everything that stands before it: the only way to read and write.
+///
+/// A clone is another handle on the same pipeline. A handle is bound to a tenant, the default one unless
+/// [`for_tenant`](Self::for_tenant) says otherwise.
+///
+/// ```
+/// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
+/// # struct Nowhere;
+/// # impl Backend for Nowhere {
+/// #     fn name(&self) -> &str { "nowhere" }
+/// #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
+/// # }
+/// use throughline_core::Persistence;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> throughline_core::Result<()> {
+/// let db = Persistence::builder().backend(Nowhere).build()?;
+/// let alice = db.for_tenant("alice".parse()?).with_actor("alice@web");
+/// assert_eq!(alice.tenant().as_str(), "alice");
+/// db.close().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Persistence {
+    core: Arc<Core>,
+    tenant: TenantId,
+    actor: Option<Arc<str>>,
+    call_site: Option<Arc<str>>,
+    deadline: Option<Duration>,
+}
+
+impl Persistence {
+    /// Begins to compose a pipeline.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn new(core: Core, deadline: Option<Duration>) -> Self {
+        Self { core: Arc::new(core), tenant: TenantId::default(), actor: None, call_site: None, deadline }
+    }
+
+    /// A handle for another tenant. Nothing that it does shows or changes anything of this one's.
+    #[must_use]
+    pub fn for_tenant(&self, tenant: TenantId) -> Self {
+        Self { tenant, ..self.clone() }
+    }
+
+    /// A handle that acts on behalf of `actor`, as layers see in the context of each call.
+    #[must_use]
+    pub fn with_actor(&self, actor: &str) -> Self {
+        Self { actor: Some(actor.into()), ..self.clone() }
+    }
+
+    /// A handle for one part of the host, as layers see in the context of each call.
+    #[must_use]
+    pub fn with_call_site(&self, call_site: &str) -> Self {
+        Self { call_site: Some(call_site.into()), ..self.clone() }
+    }
+
+    /// A handle whose calls are waited for this long, where a call says nothing else.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self { deadline: Some(deadline), ..self.clone() }
+    }
+
+    /// The tenant of this handle.
+    #[must_use]
+    pub const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// A conversation. An unusable id is answered by the first call made on it, as
+    /// [`Invalid`](crate::ErrorKind::Invalid).
+    pub fn thread<I>(&self, id: I) -> Thread
+    where
+        I: TryInto<ThreadId>,
+        I::Error: Into<InvalidId>,
+    {
+        Thread::new(self.clone(), id.try_into().map_err(Into::into))
+    }
+
+    /// Any operation, typed.
+    pub fn run<O: Operation>(&self, operation: O) -> Request<O> {
+        Request::new(self.clone(), Ok(operation))
+    }
+
+    /// Several writes as one, all or nothing.
+    pub fn batch(&self, batch: Batch) -> Request<Batch> {
+        self.run(batch)
+    }
+
+    /// Any read, typed.
+    pub fn read<R: ReadOperation>(&self, read: R) -> ReadRequest<R> {
+        ReadRequest::new(self.clone(), Ok(read))
+    }
+
+    /// The resolved chain.
+    #[must_use]
+    pub fn describe(&self) -> &Description {
+        &self.core.description
+    }
+
+    /// The present moment by the clock of the pipeline.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.core.clock.now()
+    }
+
+    /// Refuses further calls, waits until every call in flight has ended, the ones that their callers left included,
+    /// and closes the backend. Closing again, from any handle, waits likewise and does nothing more.
+    ///
+    /// # Errors
+    /// What the backend answers when it closes.
+    pub async fn close(&self) -> Result<()> {
+        self.core.close().await
+    }
+
+    pub(super) fn execute(&self, args: PersistArgs, options: Options) -> Execution {
+        let idempotency = options.key.map(|key| {
+            let fingerprint = self.core.fingerprints.fingerprint(&args);
+            Idempotency { key, fingerprint }
+        });
+        let deadline = options.deadline.or(self.deadline);
+        let facts = Facts {
+            tenant: self.tenant.clone(),
+            actor: self.actor.clone(),
+            call_site: self.call_site.clone(),
+            idempotency,
+            // A deadline too far off to be told is none.
+            deadline: deadline.and_then(|after| std::time::Instant::now().checked_add(after)),
+        };
+        self.core.execute(facts, args)
+    }
+
+    /// Runs a task on the runtime of the pipeline.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.core.spawn(task));
+    }
+
+    /// Makes a call on behalf of another, under its promises. Its tenant is the parent's.
+    pub(crate) fn execute_child(
+        &self,
+        parent: &Context,
+        args: PersistArgs,
+        keep_key: bool,
+    ) -> Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>> {
+        self.core.execute_child(parent, args, keep_key)
+    }
+}
+
+/// A handle as a service over the erased form, for a tower stack of the host's outside the pipeline. Always ready:
+/// back-pressure is waiting in the call.
+impl Service<PersistArgs> for Persistence {
+    type Response = PersistResponse;
+    type Error = PersistError;
+    type Future = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, args: PersistArgs) -> Self::Future {
+        Box::pin(self.execute(args, Options::default()))
+    }
+}
+
+impl fmt::Debug for Persistence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Persistence")
+            .field("tenant", &self.tenant)
+            .field("pipeline", &self.core)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,178 @@
+//! A call before it is made: await it, or say more about it first.
+
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context as TaskContext, Poll, ready},
+    time::Duration,
+};
+
+use super::Persistence;
+use crate::{
+    Effect, ErrorKind, IdempotencyKey, InvalidId, Operation, PersistArgs, PersistError, PersistResponse,
+    ReadArgs, ReadOperation, Reply, Result, pipeline::Execution, request::read_output,
+};
+
+/// What a caller says about one call.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Options {
+    pub(super) key: Option<IdempotencyKey>,
+    pub(super) deadline: Option<Duration>,
+}
+
+/// An operation that is made when it is awaited.
+///
+/// # Cancel safety
+/// Dropping the future before the call was handed to the backend makes nothing happen. Afterwards the write goes on
+/// by itself; learn its outcome by a read of the message, or by the same call with the same idempotency key.
+#[derive(Debug)]
+#[must_use = "nothing happens before it is awaited"]
+pub struct Request<O> {
+    db: Persistence,
+    operation: Result<O, PersistError>,
+    options: Options,
+}
+
+impl<O: Operation> Request<O> {
+    pub(super) fn new(db: Persistence, operation: Result<O>) -> Self {
+        Self { db, operation, options: Options::default() }
+    }
+
+    /// Gives the call an idempotency key: see [`IdempotencyKey`]. An unusable key is answered as `Invalid`.
+    pub fn key<K>(mut self, key: K) -> Self
+    where
+        K: TryInto<IdempotencyKey>,
+        K::Error: Into<InvalidId>,
+    {
+        match key.try_into() {
+            Ok(key) => self.options.key = Some(key),
+            Err(error) => self.operation = self.operation.and(Err(PersistError::from(error.into()))),
+        }
+        self
+    }
+
+    /// How long the caller waits. When it is over, the answer is `Timeout`, with the effect known at that moment; a
+    /// write that was handed over goes on.
+    pub fn deadline(mut self, after: Duration) -> Self {
+        self.options.deadline = Some(after);
+        self
+    }
+
+    /// The answer together with its receipt and what layers added to it.
+    pub fn reply(self) -> ReplyFuture<O> {
+        let start = match self.operation {
+            Ok(operation) => Start::Execution(self.db.execute(operation.into(), self.options)),
+            Err(error) => Start::Refused(Some(at_the_edge::<O>(error))),
+        };
+        ReplyFuture { start, operation: PhantomData }
+    }
+}
+
+impl<O: Operation> IntoFuture for Request<O> {
+    type Output = Result<O::Output>;
+    type IntoFuture = RequestFuture<O>;
+
+    fn into_future(self) -> RequestFuture<O> {
+        RequestFuture(self.reply())
+    }
+}
+
+/// A malformed id or key never became a call; its error says the rest as one that did would.
+fn at_the_edge<O: Operation>(error: PersistError) -> PersistError {
+    error.with_effect(Effect::NotApplied).refused_at_the_edge(O::KIND)
+}
+
+#[derive(Debug)]
+enum Start {
+    Execution(Execution),
+    Refused(Option<PersistError>),
+}
+
+impl Start {
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<PersistResponse>> {
+        match self {
+            Self::Execution(execution) => Pin::new(execution).poll(cx),
+            Self::Refused(error) => Poll::Ready(Err(error.take().expect("polled after it was ready"))),
+        }
+    }
+}
+
+/// The future of [`Request::reply`].
+#[derive(Debug)]
+#[must_use = "nothing happens before it is awaited"]
+pub struct ReplyFuture<O> {
+    start: Start,
+    operation: PhantomData<fn() -> O>,
+}
+
+impl<O: Operation> Future for ReplyFuture<O> {
+    type Output = Result<Reply<O>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        Poll::Ready(ready!(self.start.poll(cx)).and_then(Reply::from_response))
+    }
+}
+
+/// The future of a [`Request`].
+#[derive(Debug)]
+#[must_use = "nothing happens before it is awaited"]
+pub struct RequestFuture<O>(ReplyFuture<O>);
+
+impl<O: Operation> Future for RequestFuture<O> {
+    type Output = Result<O::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let reply = ready!(Pin::new(&mut self.0).poll(cx))?;
+        Poll::Ready(Ok(reply.output))
+    }
+}
+
+/// A read that is made when it is awaited.
+#[must_use = "nothing happens before it is awaited"]
+pub struct ReadRequest<R> {
+    db: Persistence,
+    read: Result<R, PersistError>,
+    options: Options,
+}
+
+impl<R: ReadOperation> ReadRequest<R> {
+    pub(super) fn new(db: Persistence, read: Result<R>) -> Self {
+        Self { db, read, options: Options::default() }
+    }
+
+    /// How long the caller waits. When it is over, the answer is `Timeout`.
+    pub fn deadline(mut self, after: Duration) -> Self {
+        self.options.deadline = Some(after);
+        self
+    }
+}
+
+impl<R: ReadOperation> IntoFuture for ReadRequest<R> {
+    type Output = Result<R::Output>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let read: ReadArgs = self.read.map_err(at_the_edge::<ReadArgs>)?.into();
+            let asked = read.as_str();
+            let response = self.db.execute(PersistArgs::Read(read), self.options).await?;
+            match Reply::<ReadArgs>::from_response(response) {
+                Ok(reply) => read_output::<R>(reply.output, asked),
+                Err(error) => Err(error),
+            }
+        })
+    }
+}
+
+impl<R> fmt::Debug for ReadRequest<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadRequest").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// What every handle says of an id that is none.
+pub(super) fn refused(error: &InvalidId) -> PersistError {
+    PersistError::new(ErrorKind::Invalid, error.to_string()).with_effect(Effect::NotApplied)
+}

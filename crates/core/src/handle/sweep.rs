@@ -1,0 +1,60 @@
+use super::Persistence;
+use crate::{
+    ContentChange, ErrorKind, ListOpen, MessageId, OpenCursor, PersistError, Result, ThreadId, UpdateContent,
+    UpdateMode,
+};
+
+/// What a sweep did.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Swept {
+    /// The messages that it settled as abandoned.
+    pub abandoned: Vec<(ThreadId, MessageId)>,
+    /// The messages that it could not settle, and why. What another sweeper or a returned writer did first is not
+    /// among them.
+    pub failed: Vec<PersistError>,
+}
+
+impl Persistence {
+    /// Lists up to `limit` open messages of the tenant, in every thread: writers at work, and what a crash left.
+    pub fn open_reservations(&self, limit: u32) -> super::ReadRequest<ListOpen> {
+        self.read(ListOpen::new(limit))
+    }
+
+    /// Settles as abandoned every open message of the tenant whose writer's lease has expired, keeping what is
+    /// committed of it. Safe to run at any time, in any number of processes: a live writer is never touched, and each
+    /// message is settled once.
+    ///
+    /// # Errors
+    /// What reading the list answers. What goes wrong with one message stands in [`Swept::failed`] and stops no other.
+    ///
+    /// # Cancel safety
+    /// Dropping it stops between two messages.
+    pub async fn sweep_expired(&self, reason: &str) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let mut after: Option<OpenCursor> = None;
+        loop {
+            let list = ListOpen { after, ..ListOpen::new(256).expired_only() };
+            let open = self.read(list).await?;
+            for message in open.messages {
+                let mode = UpdateMode::Abandon { reason: Some(reason.to_owned()) };
+                let (thread, id) = (message.thread, message.id);
+                let settle = UpdateContent::new(thread.clone(), id.clone(), ContentChange::none(), mode)
+                    .expecting(message.revision)
+                    .only_if_expired();
+                match self.run(settle).await {
+                    Ok(_) => swept.abandoned.push((thread, id)),
+                    Err(error) => match error.kind() {
+                        // Somebody was there first: another sweeper, or the writer came back.
+                        ErrorKind::Stale | ErrorKind::Conflict | ErrorKind::NotFound => {}
+                        _ => swept.failed.push(error),
+                    },
+                }
+            }
+            match open.next {
+                Some(next) => after = Some(next),
+                None => return Ok(swept),
+            }
+        }
+    }
+}

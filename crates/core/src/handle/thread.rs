@@ -1,0 +1,114 @@
+use super::{DraftRequest, Persistence, ReadRequest, Request, request::refused};
+use crate::{
+    Add, Content, ContentChange, Delete, GetMessage, InvalidId, ListOpen, MessageId, MetadataPatch,
+    NewMessage, NewReservation, PageFrom, ReadPage, Result, ThreadId, Update, UpdateContent, UpdateMode,
+    Visibility,
+};
+
+/// One conversation of a tenant. It exists from its first write.
+///
+/// ```no_run
+/// use throughline_core::{NewMessage, PageFrom, Persistence, Role};
+///
+/// # async fn example(db: Persistence) -> throughline_core::Result<()> {
+/// let thread = db.thread("telegram:42");
+/// thread.add(NewMessage::user("hello")).key("update-1007").await?;
+/// let mut draft = thread.reserve(Role::Assistant).await?; // its id is stable from here
+/// draft.append("Hel").await?;
+/// draft.append("lo!").await?;
+/// let reply = draft.finish().await?;
+/// let latest = thread.page(PageFrom::End, 20).await?;
+/// assert_eq!(latest.messages.last().unwrap().id, reply.id);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Thread {
+    db: Persistence,
+    id: Result<ThreadId, InvalidId>,
+}
+
+impl Thread {
+    pub(super) const fn new(db: Persistence, id: Result<ThreadId, InvalidId>) -> Self {
+        Self { db, id }
+    }
+
+    /// Its id.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when the handle was made of an unusable one.
+    pub fn id(&self) -> Result<&ThreadId, InvalidId> {
+        self.id.as_ref().map_err(|error| *error)
+    }
+
+    /// The handle that it came from.
+    #[must_use]
+    pub const fn persistence(&self) -> &Persistence {
+        &self.db
+    }
+
+    fn with_id<T>(&self, make: impl FnOnce(ThreadId) -> T) -> Result<T> {
+        match &self.id {
+            Ok(id) => Ok(make(id.clone())),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// Adds a complete message.
+    pub fn add(&self, message: NewMessage) -> Request<Add> {
+        Request::new(self.db.clone(), self.with_id(|thread| Add::new(thread, message)))
+    }
+
+    /// Reserves a message and answers its writer: the id is stable before the first token.
+    pub fn reserve(&self, reservation: impl Into<NewReservation>) -> DraftRequest {
+        let reservation = reservation.into();
+        DraftRequest::new(self.db.clone(), self.with_id(|thread| (thread, reservation)))
+    }
+
+    /// Changes the content of a message, or settles it. A [`Draft`](super::Draft) does it better.
+    pub fn update_content(
+        &self,
+        id: MessageId,
+        change: ContentChange,
+        mode: UpdateMode,
+    ) -> Request<UpdateContent> {
+        Request::new(self.db.clone(), self.with_id(|thread| UpdateContent::new(thread, id, change, mode)))
+    }
+
+    /// Replaces the content of a final message.
+    pub fn edit(&self, id: MessageId, content: Content) -> Request<UpdateContent> {
+        self.update_content(id, ContentChange::Replace(content), UpdateMode::Edit)
+    }
+
+    /// Patches the metadata of a message.
+    pub fn update(&self, id: MessageId, metadata: MetadataPatch) -> Request<Update> {
+        Request::new(self.db.clone(), self.with_id(|thread| Update::new(thread, id, metadata)))
+    }
+
+    /// Deletes a message.
+    pub fn delete(&self, id: MessageId) -> Request<Delete> {
+        Request::new(self.db.clone(), self.with_id(|thread| Delete::new(thread, id)))
+    }
+
+    /// Reads one message; nothing where there is no such one.
+    pub fn get(&self, id: MessageId) -> ReadRequest<GetMessage> {
+        ReadRequest::new(self.db.clone(), self.with_id(|thread| GetMessage { thread, id }))
+    }
+
+    /// Reads up to `limit` messages from there on, oldest first.
+    pub fn page(&self, from: PageFrom, limit: u32) -> ReadRequest<ReadPage> {
+        ReadRequest::new(self.db.clone(), self.with_id(|thread| ReadPage::new(thread, from, limit)))
+    }
+
+    /// Reads like [`page`](Self::page), and shows only some of the messages: the history for a model, or what a
+    /// consumer's cursor may pass.
+    pub fn page_showing(&self, from: PageFrom, limit: u32, visibility: Visibility) -> ReadRequest<ReadPage> {
+        let read = |thread| ReadPage::new(thread, from, limit).showing(visibility);
+        ReadRequest::new(self.db.clone(), self.with_id(read))
+    }
+
+    /// Lists up to `limit` open messages of this thread.
+    pub fn open_reservations(&self, limit: u32) -> ReadRequest<ListOpen> {
+        ReadRequest::new(self.db.clone(), self.with_id(|thread| ListOpen::new(limit).in_thread(thread)))
+    }
+}

@@ -1,0 +1,279 @@
+//! The opaque identifiers: tenant, thread, message, idempotency key, attachment key.
+//!
+//! A message is named by the *tuple* `(TenantId, ThreadId, MessageId)`, never by a joined string, so that
+//! `("a:b", "c")` and `("a", "b:c")` cannot meet.
+//!
+//! ```
+//! use throughline_core::{MessageId, ThreadId};
+//!
+//! let thread: ThreadId = "telegram:42".parse()?;
+//! assert_eq!(thread.as_str(), "telegram:42");
+//! assert_eq!("".parse::<ThreadId>().unwrap_err().to_string(), "thread id: is empty");
+//! assert_eq!(MessageId::mint().as_str().len(), 36); // a UUIDv7
+//! # Ok::<(), throughline_core::InvalidId>(())
+//! ```
+
+use std::{borrow::Borrow, convert::Infallible, fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// The longest identifier, in bytes of UTF-8.
+pub const MAX_ID_BYTES: usize = 255;
+
+/// Why a text is not an identifier. The text itself is not repeated: it may be a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidId {
+    what: &'static str,
+    fault: Fault,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Empty,
+    TooLong(usize),
+    Control(usize),
+}
+
+impl InvalidId {
+    /// Which identifier was refused: `"thread id"`, `"message id"`, …
+    #[must_use]
+    pub const fn what(&self) -> &'static str {
+        self.what
+    }
+}
+
+impl fmt::Display for InvalidId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.what;
+        match self.fault {
+            Fault::Empty => write!(f, "{what}: is empty"),
+            Fault::TooLong(bytes) => {
+                write!(f, "{what}: {bytes} bytes are more than the {MAX_ID_BYTES} allowed")
+            }
+            Fault::Control(at) => write!(f, "{what}: holds a control character at byte {at}"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidId {}
+
+impl From<Infallible> for InvalidId {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+fn check(what: &'static str, text: &str) -> Result<(), InvalidId> {
+    let fault = if text.is_empty() {
+        Fault::Empty
+    } else if text.len() > MAX_ID_BYTES {
+        Fault::TooLong(text.len())
+    } else if let Some((at, _)) = text.char_indices().find(|(_, c)| c.is_control()) {
+        Fault::Control(at)
+    } else {
+        return Ok(());
+    };
+    Err(InvalidId { what, fault })
+}
+
+/// Writes a fresh UUIDv7 as text without a heap allocation of its own.
+fn uuid_v7() -> Arc<str> {
+    let mut buffer = uuid::Uuid::encode_buffer();
+    Arc::from(&*uuid::Uuid::now_v7().hyphenated().encode_lower(&mut buffer))
+}
+
+macro_rules! opaque_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        ///
+        /// 1 to 255 bytes of UTF-8 without control characters, compared byte for byte. Cloning is cheap.
+        #[derive(Clone, Eq, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                // Inside a pipeline both are nearly always the same allocation.
+                Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+            }
+        }
+
+        impl std::hash::Hash for $name {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                self.0.hash(state);
+            }
+        }
+
+        impl $name {
+            /// Checks `text` and makes the identifier.
+            ///
+            /// # Errors
+            /// [`InvalidId`] when the text is empty, longer than [`MAX_ID_BYTES`] or holds a control character.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
+                let text = text.as_ref();
+                check($what, text)?;
+                Ok(Self(Arc::from(text)))
+            }
+
+            /// The identifier as it was given.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: &String) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl From<&$name> for $name {
+            fn from(id: &$name) -> Self {
+                id.clone()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::new(text).map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+opaque_id!(
+    /// Whose conversations these are. A [`Persistence`](crate::Persistence) handle is bound to one tenant.
+    TenantId,
+    "tenant id"
+);
+opaque_id!(
+    /// One conversation of a tenant. It exists from its first write.
+    ThreadId,
+    "thread id"
+);
+opaque_id!(
+    /// One entry of a thread. The same id in another thread is another message.
+    MessageId,
+    "message id"
+);
+opaque_id!(
+    /// The caller's name for one intended change, scoped to tenant and thread.
+    ///
+    /// A second operation with the same key and the same content replays the first result with
+    /// `deduplicated: true`; with other content it is refused as [`Conflict`](crate::ErrorKind::Conflict).
+    IdempotencyKey,
+    "idempotency key"
+);
+opaque_id!(
+    /// The name under which the host keeps an attachment of a message. The store keeps names, never bytes.
+    AttachmentKey,
+    "attachment key"
+);
+
+/// The tenant of a handle that was not bound to one: `"default"`.
+impl Default for TenantId {
+    fn default() -> Self {
+        Self(Arc::from("default"))
+    }
+}
+
+impl ThreadId {
+    /// A fresh UUIDv7.
+    #[must_use]
+    pub fn mint() -> Self {
+        Self(uuid_v7())
+    }
+}
+
+impl MessageId {
+    /// A fresh UUIDv7.
+    #[must_use]
+    pub fn mint() -> Self {
+        Self(uuid_v7())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_exact() {
+        assert_eq!(ThreadId::new("x".repeat(255)).unwrap().as_str().len(), 255);
+        assert_eq!(
+            ThreadId::new("x".repeat(256)).unwrap_err().to_string(),
+            "thread id: 256 bytes are more than the 255 allowed"
+        );
+        assert_eq!(
+            MessageId::new("ab\n").unwrap_err().to_string(),
+            "message id: holds a control character at byte 2"
+        );
+        assert_eq!(MessageId::new("a\u{85}").unwrap_err().what(), "message id");
+        assert_eq!(TenantId::new("naïve ✓ 日本").unwrap().as_str(), "naïve ✓ 日本");
+    }
+
+    #[test]
+    fn wire_form_is_checked() {
+        assert_eq!(serde_json::to_string(&MessageId::new("m").unwrap()).unwrap(), "\"m\"");
+        assert_eq!(serde_json::from_str::<MessageId>("\"\\u006d\"").unwrap().as_str(), "m");
+        let refused = serde_json::from_str::<MessageId>("\"\"").unwrap_err().to_string();
+        assert!(refused.starts_with("message id: is empty"), "{refused}");
+    }
+}

@@ -1,0 +1,45 @@
+//! Refuses what is too large, too deep or too much at once, before anything is spent on it.
+//!
+//! ```
+//! # use throughline_core::{Admitted, Backend, Capabilities, Durability};
+//! # struct Nowhere;
+//! # impl Backend for Nowhere {
+//! #     fn name(&self) -> &str { "nowhere" }
+//! #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
+//! # }
+//! use throughline_core::{ErrorKind, NewMessage, Persistence, layers::limits::LimitsLayer};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> throughline_core::Result<()> {
+//! let db = Persistence::builder().layer(LimitsLayer::new().content_bytes(1024)).backend(Nowhere).build()?;
+//! let error = db.thread("t").add(NewMessage::user(&"x".repeat(2000))).await.unwrap_err();
+//! assert_eq!(error.kind(), ErrorKind::TooLarge);
+//! assert_eq!(error.detail(), "2027 bytes of content are more than the 1024 allowed");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is limited
+//! | limit | default | counts |
+//! |---|---|---|
+//! | [`content_bytes`](LimitsLayer::content_bytes) | 8 MiB | the JSON of one content or of one delta |
+//! | [`metadata_bytes`](LimitsLayer::metadata_bytes) | 256 KiB | names and JSON values of one message's metadata or patch |
+//! | [`depth`](LimitsLayer::depth) | 64 | nested arrays and objects, in content and in each metadata value |
+//! | [`attachments`](LimitsLayer::attachments) | 256 | attachment names of one message |
+//! | [`batch_items`](LimitsLayer::batch_items) | 256 | operations of one batch |
+//! | [`batch_bytes`](LimitsLayer::batch_bytes) | 16 MiB | content and metadata of one batch together |
+//!
+//! A content that grows by appends is limited by each delta here; its total is the backend's
+//! [`max_content_bytes`](crate::Capabilities::max_content_bytes). The length of ids is limited by their types.
+//!
+//! It fails closed: what it cannot measure it refuses. Its cost is one pass over the content, without memory.
+
+mod depth;
+mod layer;
+mod measure;
+mod service;
+
+pub use self::{
+    layer::LimitsLayer,
+    service::{LimitsFuture, LimitsService},
+};

@@ -1,0 +1,69 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project::pin_project;
+use tower_service::Service;
+
+use super::LimitsLayer;
+use crate::{PersistError, PersistRequest, PersistResponse, Result};
+
+/// The service of [`LimitsLayer`].
+#[derive(Debug, Clone)]
+pub struct LimitsService<S> {
+    inner: S,
+    limits: LimitsLayer,
+}
+
+impl<S> LimitsService<S> {
+    pub(super) const fn new(inner: S, limits: LimitsLayer) -> Self {
+        Self { inner, limits }
+    }
+}
+
+impl<S> Service<PersistRequest> for LimitsService<S>
+where
+    S: Service<PersistRequest, Response = PersistResponse, Error = PersistError>,
+{
+    type Response = PersistResponse;
+    type Error = PersistError;
+    type Future = LimitsFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: PersistRequest) -> Self::Future {
+        LimitsFuture(match self.limits.check(&request.args) {
+            Ok(()) => State::Passed(self.inner.call(request)),
+            Err(error) => State::Refused(Some(error)),
+        })
+    }
+}
+
+/// The future of [`LimitsService`].
+#[pin_project]
+#[derive(Debug)]
+pub struct LimitsFuture<F>(#[pin] State<F>);
+
+#[pin_project(project = StateProjection)]
+#[derive(Debug)]
+enum State<F> {
+    Passed(#[pin] F),
+    Refused(Option<PersistError>),
+}
+
+impl<F: Future<Output = Result<PersistResponse>>> Future for LimitsFuture<F> {
+    type Output = Result<PersistResponse>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().0.project() {
+            StateProjection::Passed(inner) => inner.poll(cx),
+            StateProjection::Refused(error) => {
+                Poll::Ready(Err(error.take().expect("polled after it was ready")))
+            }
+        }
+    }
+}

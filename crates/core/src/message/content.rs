@@ -1,0 +1,209 @@
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::value::RawValue;
+
+/// What a message says: a JSON array of blocks, kept as the raw bytes it came in.
+///
+/// Nothing is parsed into a tree and written out again, so that `1.10`, 64-bit integers, doubled keys, escapes
+/// and lone surrogates survive. Cloning is cheap; equality is equality of the bytes.
+#[derive(Clone)]
+pub struct Content(Arc<RawValue>);
+
+static EMPTY: LazyLock<Content> = LazyLock::new(|| Content(raw("[]".to_owned()).into()));
+
+/// The one text block that [`Content::text`] and a text [`Delta`](crate::Delta) write.
+pub(super) const TEXT_BLOCK_OPEN: &str = r#"{"type":"text","text":""#;
+pub(super) const TEXT_BLOCK_CLOSE: &str = r#""}"#;
+
+/// Makes a raw value of text that this crate itself has written as JSON.
+pub(super) fn raw(json: String) -> Box<RawValue> {
+    RawValue::from_string(json).expect("written as JSON by this crate")
+}
+
+impl Content {
+    /// No blocks: what a reservation holds.
+    #[must_use]
+    pub fn empty() -> Self {
+        EMPTY.clone()
+    }
+
+    /// One text block: `[{"type":"text","text":…}]`.
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        let mut json = String::with_capacity(text.len() + text.len() / 16 + 32);
+        json.push('[');
+        json.push_str(TEXT_BLOCK_OPEN);
+        escape_into(&mut json, text);
+        json.push_str(TEXT_BLOCK_CLOSE);
+        json.push(']');
+        Self(raw(json).into())
+    }
+
+    /// Checks that `json` is a JSON array and keeps it, without the blanks around it.
+    ///
+    /// # Errors
+    /// [`InvalidContent`] when it is not JSON, or JSON but not an array.
+    pub fn from_json(json: impl Into<String>) -> Result<Self, InvalidContent> {
+        let raw = RawValue::from_string(json.into())
+            .map_err(|error| InvalidContent(format!("is not JSON at column {}", error.column())))?;
+        Self::from_raw(raw)
+    }
+
+    /// Serialises `blocks`, which must come out as a JSON array.
+    ///
+    /// # Errors
+    /// [`InvalidContent`] when it does not serialise, or not as an array.
+    pub fn from_blocks<T: Serialize + ?Sized>(blocks: &T) -> Result<Self, InvalidContent> {
+        let raw = serde_json::value::to_raw_value(blocks)
+            .map_err(|_| InvalidContent("does not serialise as JSON".to_owned()))?;
+        Self::from_raw(raw)
+    }
+
+    fn from_raw(raw: Box<RawValue>) -> Result<Self, InvalidContent> {
+        if raw.get().starts_with('[') {
+            Ok(Self(raw.into()))
+        } else {
+            Err(InvalidContent("is JSON, but not an array of blocks".to_owned()))
+        }
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        self.0.get()
+    }
+
+    /// The length of the JSON text in bytes.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.as_json().len()
+    }
+
+    /// The blocks, each as raw JSON. Costs one pass over the text.
+    ///
+    /// # Panics
+    /// Never: the text is a checked array.
+    #[must_use]
+    pub fn blocks(&self) -> Vec<&RawValue> {
+        serde_json::from_str(self.as_json()).expect("a checked JSON array")
+    }
+}
+
+/// Appends `text` as the inside of a JSON string.
+pub(super) fn escape_into(json: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|b| b < 0x20 || b == b'"' || b == b'\\') {
+        json.push_str(&rest[..at]);
+        match rest.as_bytes()[at] {
+            b'"' => json.push_str("\\\""),
+            b'\\' => json.push_str("\\\\"),
+            b'\n' => json.push_str("\\n"),
+            b'\r' => json.push_str("\\r"),
+            b'\t' => json.push_str("\\t"),
+            control => {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                json.push_str("\\u00");
+                json.push(HEX[usize::from(control >> 4)].into());
+                json.push(HEX[usize::from(control & 15)].into());
+            }
+        }
+        rest = &rest[at + 1..];
+    }
+    json.push_str(rest);
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_json() == other.as_json()
+    }
+}
+
+impl Eq for Content {}
+
+/// Shows the length only: content does not belong into logs.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Content({} bytes)", self.byte_len())
+    }
+}
+
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_raw(Box::<RawValue>::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+/// Why a text is not [`Content`]. The text itself is not repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidContent(String);
+
+impl fmt::Display for InvalidContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "content: {}", self.0)
+    }
+}
+
+impl std::error::Error for InvalidContent {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_escaped_as_json() {
+        let text = "a\"b\\c\nd\u{0}e\u{1f}f\u{7f}✓\u{10ffff}";
+        let content = Content::text(text);
+        let back: Vec<std::collections::BTreeMap<String, String>> =
+            serde_json::from_str(content.as_json()).unwrap();
+        assert_eq!(back[0]["text"], text);
+        assert!(content.as_json().contains("\\u0000e\\u001ff"));
+    }
+
+    #[test]
+    fn bytes_survive() {
+        let odd = r#"[{"n":1.10,"n":18446744073709551615},  "\ud800 \u0000", null]"#;
+        let content = Content::from_json(format!("  {odd}\n")).unwrap();
+        assert_eq!(content.as_json(), odd);
+        let wire = serde_json::to_string(&content).unwrap();
+        assert_eq!(wire, odd);
+        assert_eq!(serde_json::from_str::<Content>(&wire).unwrap(), content);
+        assert_eq!(content.blocks().len(), 3);
+    }
+
+    #[test]
+    fn only_an_array_is_content() {
+        assert_eq!(
+            Content::from_json("{}").unwrap_err().to_string(),
+            "content: is JSON, but not an array of blocks"
+        );
+        assert_eq!(Content::from_json("[1").unwrap_err().to_string(), "content: is not JSON at column 2");
+        assert!(serde_json::from_str::<Content>("null").is_err());
+    }
+
+    #[test]
+    fn depth_does_not_overflow_the_stack() {
+        let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+        assert_eq!(Content::from_json(deep).unwrap().byte_len(), 2_000_000);
+    }
+
+    #[test]
+    fn debug_hides_the_text() {
+        assert_eq!(format!("{:?}", Content::text("secret")), "Content(33 bytes)");
+    }
+}

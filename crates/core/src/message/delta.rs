@@ -1,0 +1,235 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Content,
+    content::{TEXT_BLOCK_CLOSE, TEXT_BLOCK_OPEN, escape_into},
+};
+
+/// What is appended to a streaming message: more text, or further blocks.
+///
+/// Text continues the last block when that is a plain text block, byte for byte of the form
+/// `{"type":"text","text":"…"}`, and opens such a block otherwise. So the text deltas of a run come out as one
+/// block that holds their concatenation.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Delta {
+    /// More text.
+    Text(String),
+    /// Further blocks.
+    Blocks(Content),
+}
+
+impl Delta {
+    /// More text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// Nothing: as a partial update it changes no content and renews the lease.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self::Text(String::new())
+    }
+
+    /// Whether appending it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Blocks(blocks) => inner(blocks.as_json()).is_empty(),
+        }
+    }
+
+    /// Its length in bytes, text unescaped.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Blocks(blocks) => blocks.byte_len(),
+        }
+    }
+}
+
+/// Shows the length only: content does not belong into logs.
+impl fmt::Debug for Delta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if matches!(self, Self::Text(_)) { "Text" } else { "Blocks" };
+        write!(f, "Delta::{kind}({} bytes)", self.byte_len())
+    }
+}
+
+/// The JSON between the brackets of an array.
+fn inner(array: &str) -> &str {
+    array[1..array.len() - 1].trim()
+}
+
+/// Grows content by deltas; each costs what it appends.
+///
+/// The one place that knows what appending means, so that every backend folds alike:
+///
+/// ```
+/// use throughline_core::{Content, ContentBuffer, Delta};
+///
+/// let mut buffer = ContentBuffer::new(&Content::empty());
+/// buffer.push(&Delta::text("Hel"));
+/// buffer.push(&Delta::text("lo"));
+/// buffer.push(&Delta::Blocks(Content::from_json(r#"[{"type":"image"}]"#)?));
+/// buffer.push(&Delta::text("!"));
+/// assert_eq!(
+///     buffer.content().as_json(),
+///     r#"[{"type":"text","text":"Hello"},{"type":"image"},{"type":"text","text":"!"}]"#
+/// );
+/// # Ok::<(), throughline_core::InvalidContent>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct ContentBuffer {
+    /// The array without what closes it: no `]`, and in open text no `"}` either.
+    json: String,
+    open_text: bool,
+}
+
+impl ContentBuffer {
+    /// Begins with `base`. Costs one pass over it.
+    #[must_use]
+    pub fn new(base: &Content) -> Self {
+        let mut buffer = Self { json: String::with_capacity(base.byte_len() + 64), open_text: false };
+        buffer.extend(base);
+        buffer
+    }
+
+    /// Appends `delta`.
+    pub fn push(&mut self, delta: &Delta) {
+        match delta {
+            Delta::Text(text) if text.is_empty() => {}
+            Delta::Text(text) => {
+                if !self.open_text {
+                    self.separate();
+                    self.json.push_str(TEXT_BLOCK_OPEN);
+                    self.open_text = true;
+                }
+                escape_into(&mut self.json, text);
+            }
+            Delta::Blocks(blocks) => self.extend(blocks),
+        }
+    }
+
+    /// The content so far.
+    #[must_use]
+    pub fn content(&self) -> Content {
+        let mut json = String::with_capacity(self.json.len() + 4);
+        json.push('[');
+        json.push_str(&self.json);
+        if self.open_text {
+            json.push_str(TEXT_BLOCK_CLOSE);
+        }
+        json.push(']');
+        Content::from_json(json).expect("a checked array stays one")
+    }
+
+    fn extend(&mut self, blocks: &Content) {
+        let body = inner(blocks.as_json());
+        if body.is_empty() {
+            return;
+        }
+        self.separate();
+        // Only the last block can be continued, and only its exact form says that it was written as plain text.
+        let last = blocks.blocks().last().map_or("", |block| block.get());
+        self.open_text = is_plain_text(last) && body.ends_with(last);
+        let kept = if self.open_text { &body[..body.len() - TEXT_BLOCK_CLOSE.len()] } else { body };
+        self.json.push_str(kept);
+    }
+
+    /// Closes what is open and sets the comma before a further block.
+    fn separate(&mut self) {
+        if std::mem::take(&mut self.open_text) {
+            self.json.push_str(TEXT_BLOCK_CLOSE);
+        }
+        if !self.json.is_empty() {
+            self.json.push(',');
+        }
+    }
+}
+
+/// Whether `block` is `{"type":"text","text":"…"}` and nothing else.
+fn is_plain_text(block: &str) -> bool {
+    let Some(text) = block.strip_prefix(TEXT_BLOCK_OPEN).and_then(|rest| rest.strip_suffix(TEXT_BLOCK_CLOSE))
+    else {
+        return false;
+    };
+    // The closing quote must be the first one that is not escaped.
+    let mut escaped = false;
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return false,
+            _ => {}
+        }
+    }
+    !escaped
+}
+
+impl fmt::Debug for ContentBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContentBuffer({} bytes)", self.json.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fold(base: &str, deltas: &[Delta]) -> String {
+        let mut buffer = ContentBuffer::new(&Content::from_json(base).unwrap());
+        for delta in deltas {
+            buffer.push(delta);
+        }
+        buffer.content().as_json().to_owned()
+    }
+
+    fn text(text: &str) -> Delta {
+        Delta::text(text)
+    }
+
+    #[test]
+    fn text_continues_a_plain_text_block() {
+        assert_eq!(fold("[]", &[]), "[]");
+        assert_eq!(fold("[]", &[text(""), text("a\"")]), r#"[{"type":"text","text":"a\""}]"#);
+        assert_eq!(
+            fold(r#"[{"type":"text","text":"a\\"}]"#, &[text("b")]),
+            r#"[{"type":"text","text":"a\\b"}]"#
+        );
+        assert_eq!(fold(r#"[ {"type":"text","text":""} ]"#, &[text("b")]), r#"[{"type":"text","text":"b"}]"#);
+    }
+
+    #[test]
+    fn text_opens_a_block_beside_any_other() {
+        for other in [
+            r#"{"type":"text","text":"a","x":"y"}"#,
+            r#"{"type":"text","text":"a\""}"#.replace("a\\\"", "a\", \"z\": \"").as_str(),
+            r#"{"type": "text","text":"a"}"#,
+            r#"{"text":"a","type":"text"}"#,
+            "7",
+            r#""}""#,
+        ] {
+            assert_eq!(
+                fold(&format!("[{other}]"), &[text("b")]),
+                format!(r#"[{other},{{"type":"text","text":"b"}}]"#)
+            );
+        }
+    }
+
+    #[test]
+    fn blocks_close_open_text() {
+        let blocks = Delta::Blocks(Content::from_json("[1, 2 ]").unwrap());
+        assert_eq!(
+            fold("[]", &[text("a"), blocks.clone(), text("b"), blocks]),
+            r#"[{"type":"text","text":"a"},1, 2,{"type":"text","text":"b"},1, 2]"#
+        );
+        let nothing = Delta::Blocks(Content::from_json("[ ]").unwrap());
+        assert!(nothing.is_empty());
+        assert_eq!(fold("[]", &[text("a"), nothing, text("b")]), r#"[{"type":"text","text":"ab"}]"#);
+    }
+}

@@ -1,0 +1,253 @@
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+type Map = BTreeMap<String, Arc<RawValue>>;
+
+/// The host's own facts about a message: a map from names to raw JSON values.
+///
+/// Values keep their bytes; the names are kept in order of their bytes. Keys that begin with
+/// [`Metadata::RESERVED`] belong to the framework and are refused from callers. Cloning is cheap.
+#[derive(Clone, Default)]
+pub struct Metadata(Option<Arc<Map>>);
+
+impl Metadata {
+    /// Keys with this prefix are the framework's own.
+    pub const RESERVED: &'static str = "throughline.";
+
+    /// No facts.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(None)
+    }
+
+    /// The value under `key`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&RawValue> {
+        self.0.as_ref()?.get(key).map(|value| &**value)
+    }
+
+    /// The value under `key`, read as a `T`; `None` where there is none or it is something else.
+    #[must_use]
+    pub fn get_as<'a, T: Deserialize<'a>>(&'a self, key: &str) -> Option<T> {
+        serde_json::from_str(self.get(key)?.get()).ok()
+    }
+
+    /// Sets `key` to `value`, serialised as JSON.
+    ///
+    /// # Errors
+    /// [`InvalidMetadata`] when the value does not serialise.
+    pub fn set<T: Serialize + ?Sized>(
+        &mut self,
+        key: impl Into<String>,
+        value: &T,
+    ) -> Result<(), InvalidMetadata> {
+        let key = key.into();
+        match serde_json::value::to_raw_value(value) {
+            Ok(raw) => {
+                self.set_raw(key, raw);
+                Ok(())
+            }
+            Err(_) => Err(InvalidMetadata { key }),
+        }
+    }
+
+    /// Sets `key` to a value that is JSON already.
+    pub fn set_raw(&mut self, key: impl Into<String>, value: impl Into<Arc<RawValue>>) {
+        let map = Arc::make_mut(self.0.get_or_insert_default());
+        map.insert(key.into(), value.into());
+    }
+
+    /// Removes `key` and answers whether it was there.
+    pub fn remove(&mut self, key: &str) -> bool {
+        let Some(map) = &mut self.0 else { return false };
+        if !map.contains_key(key) {
+            return false;
+        }
+        let map = Arc::make_mut(map);
+        map.remove(key);
+        if map.is_empty() {
+            self.0 = None;
+        }
+        true
+    }
+
+    /// The facts in order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().flat_map(|map| map.iter()).map(|(key, value)| (key.as_str(), &**value))
+    }
+
+    /// How many facts there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |map| map.len())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Bytes of names and values together, as the limits count them.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.iter().map(|(key, value)| key.len() + value.get().len()).sum()
+    }
+
+    /// Applies `patch`: an absent key is kept, a `null` clears, a value sets. Shallow.
+    pub fn apply(&mut self, patch: &MetadataPatch) {
+        for (key, value) in patch.iter() {
+            if value.get() == "null" {
+                self.remove(key);
+            } else {
+                self.set_raw(key, value.to_owned());
+            }
+        }
+    }
+}
+
+/// Shows names and lengths only: values do not belong into logs.
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.iter().map(|(key, value)| (key, format!("{} bytes", value.get().len()))))
+            .finish()
+    }
+}
+
+impl PartialEq for Metadata {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self.iter().zip(other.iter()).all(|(a, b)| a.0 == b.0 && a.1.get() == b.1.get())
+    }
+}
+
+impl Eq for Metadata {}
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = BTreeMap::<String, Box<RawValue>>::deserialize(deserializer)?;
+        let mut metadata = Self::new();
+        for (key, value) in map {
+            metadata.set_raw(key, value);
+        }
+        Ok(metadata)
+    }
+}
+
+/// A change of [`Metadata`]: an absent key is kept, `null` clears, a value sets. Shallow.
+///
+/// ```
+/// use throughline_core::{Metadata, MetadataPatch};
+///
+/// let mut metadata = Metadata::new();
+/// metadata.set("a", &1)?;
+/// metadata.set("b", &2)?;
+/// metadata.apply(&MetadataPatch::new().set("a", &"one")?.clear("b"));
+/// assert_eq!(serde_json::to_string(&metadata)?, r#"{"a":"one"}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MetadataPatch(Metadata);
+
+impl MetadataPatch {
+    /// A patch that keeps everything.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Metadata::new())
+    }
+
+    /// Sets `key` to `value`; a value that serialises as `null` clears it.
+    ///
+    /// # Errors
+    /// [`InvalidMetadata`] when the value does not serialise.
+    pub fn set<T: Serialize + ?Sized>(
+        mut self,
+        key: impl Into<String>,
+        value: &T,
+    ) -> Result<Self, InvalidMetadata> {
+        self.0.set(key, value)?;
+        Ok(self)
+    }
+
+    /// Clears `key`.
+    #[must_use]
+    pub fn clear(mut self, key: impl Into<String>) -> Self {
+        self.0.set_raw(key, RawValue::NULL.to_owned());
+        self
+    }
+
+    /// The changes in order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter()
+    }
+
+    /// Whether it keeps everything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The changes as a map in which `null` stands for "clear".
+    #[must_use]
+    pub const fn as_metadata(&self) -> &Metadata {
+        &self.0
+    }
+
+    pub(crate) const fn as_metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.0
+    }
+}
+
+/// A value could not be serialised as JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidMetadata {
+    key: String,
+}
+
+impl fmt::Display for InvalidMetadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "metadata: the value of `{}` does not serialise as JSON", self.key)
+    }
+}
+
+impl std::error::Error for InvalidMetadata {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_keeps_clears_and_sets() {
+        let mut metadata: Metadata =
+            serde_json::from_str(r#"{"keep":1.10,"clear":2,"set":{"deep":1,"also":2}}"#).unwrap();
+        let patch: MetadataPatch =
+            serde_json::from_str(r#"{"clear":null,"set":{"deep":3},"new":18446744073709551615,"no":null}"#)
+                .unwrap();
+        metadata.apply(&patch);
+        assert_eq!(
+            serde_json::to_string(&metadata).unwrap(),
+            r#"{"keep":1.10,"new":18446744073709551615,"set":{"deep":3}}"#
+        );
+        assert_eq!(serde_json::to_string(&patch).unwrap().matches("null").count(), 2);
+    }
+
+    #[test]
+    fn an_emptied_map_equals_a_new_one() {
+        let mut metadata = Metadata::new();
+        metadata.set("a", &1).unwrap();
+        assert!(metadata.remove("a"));
+        assert!(!metadata.remove("a"));
+        assert_eq!(metadata, Metadata::new());
+        assert!(metadata.is_empty());
+    }
+}

@@ -1,0 +1,80 @@
+//! A message and the values that it is made of.
+//!
+//! ```
+//! use throughline_core::{Content, Delta, MessageState, Metadata};
+//!
+//! // Content is raw JSON: an array of blocks, kept byte for byte.
+//! let content = Content::from_json(r#"[{"type":"text","text":"4.10"}, 1.10]"#)?;
+//! assert_eq!(content.as_json(), r#"[{"type":"text","text":"4.10"}, 1.10]"#);
+//! assert_eq!(Content::text("hi").as_json(), r#"[{"type":"text","text":"hi"}]"#);
+//!
+//! // Metadata is a map of raw JSON values.
+//! let mut metadata = Metadata::new();
+//! metadata.set("channel", &"telegram")?;
+//! assert_eq!(metadata.get("channel").unwrap().get(), "\"telegram\"");
+//! assert!(MessageState::Streaming.is_open());
+//! # let _ = Delta::text("x");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod content;
+mod delta;
+mod metadata;
+mod number;
+mod role;
+mod state;
+pub(crate) use self::state::lease_milliseconds;
+mod timestamp;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    content::{Content, InvalidContent},
+    delta::{ContentBuffer, Delta},
+    metadata::{InvalidMetadata, Metadata, MetadataPatch},
+    number::{Position, Revision, Seq},
+    role::Role,
+    state::{Lease, MessageState},
+    timestamp::Timestamp,
+};
+use crate::{AttachmentKey, MessageId, TenantId, ThreadId};
+
+/// One entry of a thread, as a store answers it.
+///
+/// Every field is public and the struct is exhaustive on purpose: a backend or a layer that builds a message
+/// must be made to look again when a field is added.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// Whose message it is.
+    pub tenant: TenantId,
+    /// The conversation it belongs to.
+    pub thread: ThreadId,
+    /// Its name inside the thread; stable from the reservation on.
+    pub id: MessageId,
+    /// Its place in the thread: assigned by the store at the first commit, increasing, never reused.
+    pub seq: Seq,
+    /// Who said it.
+    pub role: Role,
+    /// Where it is in its life.
+    pub state: MessageState,
+    /// Raised by one at each change of content or state.
+    pub revision: Revision,
+    /// The blocks.
+    pub content: Content,
+    /// The host's own facts about it.
+    pub metadata: Metadata,
+    /// Names of its attachments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<AttachmentKey>,
+    /// Why it was abandoned, where the writer said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abandon_reason: Option<String>,
+    /// Until when its writer is taken to be alive; only while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+    /// When it was first written. Never changed afterwards.
+    pub created_at: Timestamp,
+    /// When it was last changed. Never decreases.
+    pub updated_at: Timestamp,
+}

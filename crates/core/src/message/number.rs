@@ -1,0 +1,62 @@
+//! The three counters: sequence, revision, position.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! counter {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// Counts from 1; 0 stands for "before the first". At most `i64::MAX`, so that every engine can keep it.
+        #[derive(
+            Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(u64);
+
+        impl $name {
+            /// Before the first.
+            pub const ZERO: Self = Self(0);
+            /// The first.
+            pub const FIRST: Self = Self(1);
+
+            /// The counter with this value.
+            #[must_use]
+            pub const fn new(value: u64) -> Self {
+                Self(value)
+            }
+
+            /// Its value.
+            #[must_use]
+            pub const fn get(self) -> u64 {
+                self.0
+            }
+
+            /// The one after it.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+counter!(
+    /// The order of a thread: assigned by the store, increasing, never reused. The only order there is.
+    Seq
+);
+counter!(
+    /// The version of a message's content; a writer that names the one it saw cannot overwrite a later one.
+    Revision
+);
+counter!(
+    /// The order of all commits of a store.
+    Position
+);

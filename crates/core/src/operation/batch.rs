@@ -1,0 +1,84 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Addressed, PersistArgs, PersistResult, places::carries_parts};
+use crate::{MessageId, ThreadId};
+
+/// Several writes as one: all or nothing, in one transaction of the backend, in order. An item sees what the
+/// items before it did.
+///
+/// Items are message operations; a read or a batch inside a batch is refused. An error names the index of the
+/// item. The idempotency key of a batch is scoped to the thread of its first item.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Batch {
+    /// The writes in order.
+    pub items: Vec<PersistArgs>,
+}
+
+impl Batch {
+    /// No writes yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { items: Vec::new() }
+    }
+
+    /// Adds a write at the end.
+    #[must_use]
+    pub fn with(mut self, item: impl Into<PersistArgs>) -> Self {
+        self.items.push(item.into());
+        self
+    }
+}
+
+carries_parts!(Batch, self => {
+    let Self { items } = self;
+    items
+}, {
+    let Self { items } = self;
+    items
+});
+
+/// The thread that all of `parts` are in, if they are all in one.
+fn common_thread<T: Addressed>(parts: &[T]) -> Option<&ThreadId> {
+    let (first, rest) = parts.split_first()?;
+    let thread = first.thread()?;
+    rest.iter().all(|part| part.thread() == Some(thread)).then_some(thread)
+}
+
+impl Addressed for Batch {
+    fn thread(&self) -> Option<&ThreadId> {
+        common_thread(&self.items)
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        None
+    }
+}
+
+/// The answer to [`Batch`]: the answer to each item, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Batched {
+    /// The answers in the order of the items.
+    pub outputs: Vec<PersistResult>,
+    /// Whether an earlier call with the same idempotency key had made the writes.
+    pub deduplicated: bool,
+}
+
+carries_parts!(Batched, self => {
+    let Self { outputs, deduplicated: _ } = self;
+    outputs
+}, {
+    let Self { outputs, deduplicated: _ } = self;
+    outputs
+});
+
+impl Addressed for Batched {
+    fn thread(&self) -> Option<&ThreadId> {
+        common_thread(&self.outputs)
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        None
+    }
+}

@@ -1,0 +1,61 @@
+use serde::{Deserialize, Serialize};
+
+use super::places::carries_content;
+use crate::{AttachmentKey, MessageId, MessageState, Revision, Seq, ThreadId};
+
+/// Deletes one message, in any state. A tombstone keeps its id dead: it can never name another message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Delete {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The message.
+    pub id: MessageId,
+    /// The revision that the caller saw; with another one in the store it is refused as
+    /// [`Stale`](crate::ErrorKind::Stale).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Revision>,
+}
+
+impl Delete {
+    /// Deletes a message, whatever its revision.
+    #[must_use]
+    pub const fn new(thread: ThreadId, id: MessageId) -> Self {
+        Self { thread, id, expected: None }
+    }
+
+    /// Refuses to run on another revision than this.
+    #[must_use]
+    pub const fn expecting(mut self, revision: Revision) -> Self {
+        self.expected = Some(revision);
+        self
+    }
+}
+
+carries_content!(Delete { thread, id, expected: _ } for (thread, id) => []);
+super::addressed_by_fields!(Delete, Deleted);
+
+/// The answer to [`Delete`]: what was removed, so that the caller can clean up what hangs on it. An index keeps
+/// its entries under `(thread, id)` or `(thread, seq)`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deleted {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The message.
+    pub id: MessageId,
+    /// The place it had.
+    pub seq: Seq,
+    /// The revision it had.
+    pub revision: Revision,
+    /// The state it was in.
+    pub state: MessageState,
+    /// The attachments that no message of this id holds any more.
+    pub attachments: Vec<AttachmentKey>,
+    /// Whether an earlier call with the same idempotency key had deleted it.
+    pub deduplicated: bool,
+}
+
+carries_content!(
+    Deleted { thread, id, seq: _, revision: _, state: _, attachments: _, deduplicated: _ } for (thread, id) => []
+);

@@ -1,0 +1,201 @@
+//! The erased form of operations and outputs.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Add, Added, Addressed, Batch, Batched, CarriesContent, ContentUpdated, Delete, Deleted, OpKind,
+    Operation, Place, PlaceMut, ReadArgs, ReadResult, Reserve, Reserved, Update, UpdateContent, Updated,
+};
+use crate::{MessageId, ThreadId};
+
+/// Any operation: what goes down through the layers, and the wire form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum PersistArgs {
+    /// A complete message.
+    Add(Add),
+    /// An empty row for a message to come.
+    Reserve(Reserve),
+    /// A change of content, or the end of a reservation.
+    UpdateContent(UpdateContent),
+    /// A patch of metadata.
+    Update(Update),
+    /// The end of a message.
+    Delete(Delete),
+    /// Several writes as one.
+    Batch(Batch),
+    /// A read.
+    Read(ReadArgs),
+}
+
+/// Any output: what comes up through the layers, and the wire form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum PersistResult {
+    /// To [`Add`].
+    Add(Added),
+    /// To [`Reserve`].
+    Reserve(Reserved),
+    /// To [`UpdateContent`].
+    UpdateContent(ContentUpdated),
+    /// To [`Update`].
+    Update(Updated),
+    /// To [`Delete`].
+    Delete(Deleted),
+    /// To [`Batch`].
+    Batch(Batched),
+    /// To [`ReadArgs`].
+    Read(ReadResult),
+}
+
+macro_rules! erased {
+    ($($variant:ident: $operation:ident -> $output:ident;)+) => {
+        $(
+            impl super::sealed::Sealed for $operation {}
+
+            impl Operation for $operation {
+                const KIND: OpKind = OpKind::$variant;
+                type Output = $output;
+            }
+
+            impl From<$operation> for PersistArgs {
+                fn from(operation: $operation) -> Self {
+                    Self::$variant(operation)
+                }
+            }
+
+            impl TryFrom<PersistArgs> for $operation {
+                type Error = PersistArgs;
+
+                fn try_from(args: PersistArgs) -> Result<Self, PersistArgs> {
+                    match args {
+                        PersistArgs::$variant(operation) => Ok(operation),
+                        other => Err(other),
+                    }
+                }
+            }
+
+            impl From<$output> for PersistResult {
+                fn from(output: $output) -> Self {
+                    Self::$variant(output)
+                }
+            }
+
+            impl TryFrom<PersistResult> for $output {
+                type Error = PersistResult;
+
+                fn try_from(result: PersistResult) -> Result<Self, PersistResult> {
+                    match result {
+                        PersistResult::$variant(output) => Ok(output),
+                        other => Err(other),
+                    }
+                }
+            }
+        )+
+
+        impl PersistArgs {
+            /// Which operation it is.
+            #[must_use]
+            pub const fn kind(&self) -> OpKind {
+                match self {
+                    $(Self::$variant(_) => OpKind::$variant,)+
+                }
+            }
+        }
+
+        impl PersistResult {
+            /// Which operation it answers.
+            #[must_use]
+            pub const fn kind(&self) -> OpKind {
+                match self {
+                    $(Self::$variant(_) => OpKind::$variant,)+
+                }
+            }
+        }
+
+        erased!(@delegate PersistArgs: $($variant)+);
+        erased!(@delegate PersistResult: $($variant)+);
+    };
+    (@delegate $name:ident: $($variant:ident)+) => {
+        impl CarriesContent for $name {
+            fn places(&self) -> Vec<Place<'_>> {
+                match self {
+                    $(Self::$variant(inner) => inner.places(),)+
+                }
+            }
+
+            fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+                match self {
+                    $(Self::$variant(inner) => inner.places_mut(),)+
+                }
+            }
+        }
+
+        impl Addressed for $name {
+            fn thread(&self) -> Option<&ThreadId> {
+                match self {
+                    $(Self::$variant(inner) => inner.thread(),)+
+                }
+            }
+
+            fn message(&self) -> Option<&MessageId> {
+                match self {
+                    $(Self::$variant(inner) => inner.message(),)+
+                }
+            }
+        }
+    };
+}
+
+erased! {
+    Add: Add -> Added;
+    Reserve: Reserve -> Reserved;
+    UpdateContent: UpdateContent -> ContentUpdated;
+    Update: Update -> Updated;
+    Delete: Delete -> Deleted;
+    Batch: Batch -> Batched;
+    Read: ReadArgs -> ReadResult;
+}
+
+impl PersistArgs {
+    /// The thread that an idempotency key of this operation is scoped to: its own, and of a batch that of the first item.
+    #[must_use]
+    pub fn key_scope(&self) -> Option<&ThreadId> {
+        self.each().next().and_then(Addressed::thread)
+    }
+
+    /// The operation itself, or each item of a batch: what a guard has to look at, since a batch can hold any write.
+    ///
+    /// ```
+    /// use throughline_core::{Batch, Delete, OpKind, PersistArgs};
+    ///
+    /// let delete = Delete::new("t".parse()?, "m".parse()?);
+    /// let args: PersistArgs = Batch::new().with(delete).into();
+    /// assert!(args.each().any(|one| one.kind() == OpKind::Delete));
+    /// # Ok::<(), throughline_core::InvalidId>(())
+    /// ```
+    pub fn each(&self) -> std::slice::Iter<'_, Self> {
+        match self {
+            Self::Batch(batch) => batch.items.iter(),
+            one => std::slice::from_ref(one).iter(),
+        }
+    }
+}
+
+impl PersistResult {
+    /// Whether an earlier call with the same idempotency key had done it.
+    #[must_use]
+    pub const fn is_deduplicated(&self) -> bool {
+        match self {
+            Self::Add(Added { deduplicated, .. })
+            | Self::Reserve(Reserved { deduplicated, .. })
+            | Self::UpdateContent(ContentUpdated { deduplicated, .. })
+            | Self::Update(Updated { deduplicated, .. })
+            | Self::Delete(Deleted { deduplicated, .. })
+            | Self::Batch(Batched { deduplicated, .. }) => *deduplicated,
+            Self::Read(_) => false,
+        }
+    }
+}

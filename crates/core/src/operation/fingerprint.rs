@@ -1,0 +1,135 @@
+//! What an idempotency key stands for.
+
+use std::{fmt, sync::LazyLock};
+
+use serde::{Deserialize, Serialize};
+
+use super::PersistArgs;
+use crate::MessageId;
+
+/// A keyed hash of what the caller sent, without the ids that were made up for the call.
+///
+/// It is taken at the edge, before any layer: a layer that encrypts with a random nonce would otherwise turn
+/// every replay into a conflict. It is keyed, because a plain hash would let a reader of the store test guesses
+/// at content that a redaction layer removed.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint with these bytes, as a store kept them.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes, to be kept in a store.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint(..)")
+    }
+}
+
+/// The secret that fingerprints are keyed with.
+#[derive(Clone)]
+pub(crate) struct FingerprintKey([u8; 32]);
+
+impl FingerprintKey {
+    /// Derives the key from a host's secret of any length.
+    pub(crate) fn derive(secret: &[u8]) -> Self {
+        Self(blake3::derive_key("throughline 2026 idempotency fingerprint", secret))
+    }
+
+    /// The fingerprint of `args`.
+    pub(crate) fn fingerprint(&self, args: &PersistArgs) -> Fingerprint {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        let written = match without_minted_ids(args) {
+            Some(args) => serde_json::to_writer(&mut hasher, &args),
+            None => serde_json::to_writer(&mut hasher, args),
+        };
+        written.expect("operations serialise into memory");
+        Fingerprint(*hasher.finalize().as_bytes())
+    }
+}
+
+impl Default for FingerprintKey {
+    fn default() -> Self {
+        Self::derive(&[])
+    }
+}
+
+impl fmt::Debug for FingerprintKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FingerprintKey(..)")
+    }
+}
+
+/// A copy in which minted ids are one placeholder; nothing when there are none.
+fn without_minted_ids(args: &PersistArgs) -> Option<PersistArgs> {
+    static PLACEHOLDER: LazyLock<MessageId> = LazyLock::new(|| MessageId::new("minted").expect("a valid id"));
+    match args {
+        PersistArgs::Add(add) if add.minted => {
+            let mut add = add.clone();
+            add.id = PLACEHOLDER.clone();
+            Some(add.into())
+        }
+        PersistArgs::Reserve(reserve) if reserve.minted => {
+            let mut reserve = reserve.clone();
+            reserve.id = PLACEHOLDER.clone();
+            Some(reserve.into())
+        }
+        PersistArgs::Batch(batch) => {
+            let mut batch = batch.clone();
+            for item in &mut batch.items {
+                if let Some(replaced) = without_minted_ids(item) {
+                    *item = replaced;
+                }
+            }
+            Some(batch.into())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Add, Batch, Metadata, NewMessage, NewReservation, Reserve, Role};
+
+    fn add(text: &str) -> PersistArgs {
+        Add::new("t".parse().unwrap(), NewMessage::user(text)).into()
+    }
+
+    #[test]
+    fn minted_ids_do_not_count_and_given_ones_do() {
+        let key = FingerprintKey::default();
+        assert_eq!(key.fingerprint(&add("a")), key.fingerprint(&add("a")));
+        assert_ne!(key.fingerprint(&add("a")), key.fingerprint(&add("b")));
+        let given = |id: &str| -> PersistArgs {
+            let message = NewMessage::user("a").with_id(id.parse().unwrap());
+            Add::new("t".parse().unwrap(), message).into()
+        };
+        assert_ne!(key.fingerprint(&given("x")), key.fingerprint(&given("y")));
+        assert_ne!(key.fingerprint(&given("minted")), key.fingerprint(&add("a")));
+        let reserve = || Reserve::new("t".parse().unwrap(), NewReservation::new(Role::Assistant));
+        let batch = |text| PersistArgs::from(Batch::new().with(add(text)).with(reserve()));
+        assert_eq!(key.fingerprint(&batch("a")), key.fingerprint(&batch("a")));
+        assert_ne!(key.fingerprint(&batch("a")), key.fingerprint(&batch("b")));
+    }
+
+    #[test]
+    fn metadata_counts_and_the_key_separates() {
+        let mut metadata = Metadata::new();
+        metadata.set("a", &1).unwrap();
+        let other = Add::new("t".parse().unwrap(), NewMessage::user("a").with_metadata(metadata)).into();
+        let key = FingerprintKey::default();
+        assert_ne!(key.fingerprint(&other), key.fingerprint(&add("a")));
+        assert_ne!(key.fingerprint(&add("a")), FingerprintKey::derive(b"s").fingerprint(&add("a")));
+    }
+}

@@ -1,0 +1,164 @@
+//! The operations: typed structs with an associated output, and the enums they travel in.
+//!
+//! A caller and a plugin work with the typed form; [`PersistArgs`] and [`PersistResult`] are the erased form
+//! that goes through the layers, and the wire form (externally tagged, camelCase):
+//!
+//! ```
+//! use throughline_core::{Add, NewMessage, PersistArgs, ThreadId};
+//!
+//! let message = NewMessage::user("hello").with_id("m-1".parse()?);
+//! let args: PersistArgs = Add::new("t".parse()?, message).into();
+//! assert_eq!(
+//!     serde_json::to_string(&args)?,
+//!     r#"{"add":{"thread":"t","id":"m-1","role":"user","content":[{"type":"text","text":"hello"}],"metadata":{}}}"#
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod add;
+mod batch;
+mod delete;
+mod erased;
+mod fingerprint;
+mod places;
+mod read;
+mod reserve;
+mod update;
+mod update_content;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::fingerprint::FingerprintKey;
+pub use self::{
+    add::{Add, Added, NewMessage},
+    batch::{Batch, Batched},
+    delete::{Delete, Deleted},
+    erased::{PersistArgs, PersistResult},
+    fingerprint::Fingerprint,
+    places::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
+    read::{
+        GetMessage, ListOpen, OpenCursor, OpenReservations, Page, PageFrom, ReadArgs, ReadOperation,
+        ReadPage, ReadResult, Visibility,
+    },
+    reserve::{NewReservation, Reserve, Reserved},
+    update::{Update, Updated},
+    update_content::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},
+};
+use crate::{MessageId, ThreadId};
+
+/// Which operation a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum OpKind {
+    /// [`Add`]
+    Add,
+    /// [`Reserve`]
+    Reserve,
+    /// [`UpdateContent`]
+    UpdateContent,
+    /// [`Update`]
+    Update,
+    /// [`Delete`]
+    Delete,
+    /// [`Batch`]
+    Batch,
+    /// [`ReadArgs`]
+    Read,
+}
+
+impl OpKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 7] =
+        [Self::Add, Self::Reserve, Self::UpdateContent, Self::Update, Self::Delete, Self::Batch, Self::Read];
+
+    /// The camelCase name, as on the wire and in errors, spans and reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Reserve => "reserve",
+            Self::UpdateContent => "updateContent",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Batch => "batch",
+            Self::Read => "read",
+        }
+    }
+
+    /// Whether it changes the store.
+    #[must_use]
+    pub const fn is_write(self) -> bool {
+        !matches!(self, Self::Read)
+    }
+}
+
+impl fmt::Display for OpKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A typed operation. Sealed: the set of operations is the framework's.
+///
+/// The output is tied to the operation by its type, so that a layer that answers `Add` with the output of a
+/// `Delete` does not compile.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an operation of the pipeline",
+    note = "the operations are `Add`, `Reserve`, `UpdateContent`, `Update`, `Delete`, `Batch` and `ReadArgs`"
+)]
+pub trait Operation:
+    sealed::Sealed
+    + Into<PersistArgs>
+    + TryFrom<PersistArgs, Error = PersistArgs>
+    + CarriesContent
+    + Addressed
+    + Clone
+    + fmt::Debug
+    + Send
+    + Sync
+    + 'static
+{
+    /// Which operation this is.
+    const KIND: OpKind;
+
+    /// What it answers.
+    type Output: Into<PersistResult>
+        + TryFrom<PersistResult, Error = PersistResult>
+        + CarriesContent
+        + fmt::Debug
+        + Send
+        + Sync
+        + 'static;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// What an operation or an output speaks of.
+pub trait Addressed {
+    /// The thread, where it speaks of exactly one.
+    fn thread(&self) -> Option<&ThreadId>;
+
+    /// The message, where it speaks of exactly one.
+    fn message(&self) -> Option<&MessageId>;
+}
+
+/// Implements [`Addressed`] for a struct with the fields `thread` and `id`.
+macro_rules! addressed_by_fields {
+    ($($name:ident),+) => {$(
+        impl $crate::operation::Addressed for $name {
+            fn thread(&self) -> Option<&$crate::ThreadId> {
+                Some(&self.thread)
+            }
+
+            fn message(&self) -> Option<&$crate::MessageId> {
+                Some(&self.id)
+            }
+        }
+    )+};
+}
+pub(crate) use addressed_by_fields;

@@ -1,0 +1,175 @@
+//! The one visitor over content.
+//!
+//! Every operation and every output says where its content is, by destructuring itself without `..`: a new
+//! operation or a new field does not compile before it has said so. A layer that touches content uses this
+//! visitor and is complete by construction.
+//!
+//! ```
+//! use throughline_core::{Add, CarriesContent, Content, NewMessage, SlotMut};
+//!
+//! let mut add = Add::new("t".parse()?, NewMessage::user("my key is hunter2"));
+//! for place in add.places_mut() {
+//!     if let SlotMut::Whole(content) = place.slot {
+//!         *content = Content::from_json(content.as_json().replace("hunter2", "***"))?;
+//!     }
+//! }
+//! assert_eq!(add.content.as_json(), r#"[{"type":"text","text":"my key is ***"}]"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::{Content, Delta, MessageId, Metadata, ThreadId};
+
+/// One place that holds content.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The thread it belongs to.
+    pub thread: &'a ThreadId,
+    /// The message it belongs to.
+    pub message: &'a MessageId,
+    /// What is there.
+    pub slot: Slot<'a>,
+}
+
+/// What a [`Place`] holds.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Slot<'a> {
+    /// The whole content of a message.
+    Whole(&'a Content),
+    /// Content that is appended: a secret may be split over two of these.
+    Delta(&'a Delta),
+    /// Metadata; in a patch `null` stands for "clear".
+    Metadata(&'a Metadata),
+    /// Why a message was abandoned, in the writer's words.
+    Reason(&'a str),
+}
+
+/// One place that holds content, to be changed.
+#[derive(Debug)]
+pub struct PlaceMut<'a> {
+    /// The thread it belongs to.
+    pub thread: &'a ThreadId,
+    /// The message it belongs to.
+    pub message: &'a MessageId,
+    /// What is there.
+    pub slot: SlotMut<'a>,
+}
+
+/// What a [`PlaceMut`] holds.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SlotMut<'a> {
+    /// The whole content of a message.
+    Whole(&'a mut Content),
+    /// Content that is appended: a secret may be split over two of these.
+    Delta(&'a mut Delta),
+    /// Metadata; in a patch `null` stands for "clear".
+    Metadata(&'a mut Metadata),
+    /// Why a message was abandoned, in the writer's words.
+    Reason(&'a mut String),
+}
+
+/// Says where content is.
+pub trait CarriesContent {
+    /// Every place that holds content, to be read.
+    fn places(&self) -> Vec<Place<'_>>;
+
+    /// Every place that holds content, to be changed. A list, so that a layer may await at each place.
+    fn places_mut(&mut self) -> Vec<PlaceMut<'_>>;
+}
+
+/// Implements [`CarriesContent`] from one pattern without `..`; the bound fields are then named as slots.
+///
+/// `Type { pattern } for (thread, message) => [Slot(field), …]`
+macro_rules! carries_content {
+    ($name:ident { $($pattern:tt)* } for ($thread:ident, $message:ident) => [$($slot:ident($field:ident)),* $(,)?]) => {
+        impl $crate::operation::CarriesContent for $name {
+            fn places(&self) -> Vec<$crate::operation::Place<'_>> {
+                let Self { $($pattern)* } = self;
+                let _ = ($thread, $message);
+                vec![$($crate::operation::Place {
+                    thread: $thread,
+                    message: $message,
+                    slot: $crate::operation::Slot::$slot($field),
+                }),*]
+            }
+
+            fn places_mut(&mut self) -> Vec<$crate::operation::PlaceMut<'_>> {
+                let Self { $($pattern)* } = self;
+                let _ = (&$thread, &$message);
+                vec![$($crate::operation::PlaceMut {
+                    thread: $thread,
+                    message: $message,
+                    slot: $crate::operation::SlotMut::$slot($field),
+                }),*]
+            }
+        }
+    };
+}
+pub(crate) use carries_content;
+
+/// Implements [`CarriesContent`] by asking each part in turn.
+macro_rules! carries_parts {
+    ($name:ident, $self:ident => $shared:expr, $exclusive:expr) => {
+        impl $crate::operation::CarriesContent for $name {
+            fn places(&$self) -> Vec<$crate::operation::Place<'_>> {
+                $shared.into_iter().flat_map($crate::operation::CarriesContent::places).collect()
+            }
+
+            fn places_mut(&mut $self) -> Vec<$crate::operation::PlaceMut<'_>> {
+                $exclusive.into_iter().flat_map($crate::operation::CarriesContent::places_mut).collect()
+            }
+        }
+    };
+}
+pub(crate) use carries_parts;
+
+/// A message's own places, for every output that holds one.
+impl CarriesContent for crate::Message {
+    fn places(&self) -> Vec<Place<'_>> {
+        let Self {
+            tenant: _,
+            thread,
+            id: message,
+            seq: _,
+            role: _,
+            state: _,
+            revision: _,
+            content,
+            metadata,
+            attachments: _,
+            abandon_reason,
+            lease: _,
+            created_at: _,
+            updated_at: _,
+        } = self;
+        let at = |slot| Place { thread, message, slot };
+        let mut places = vec![at(Slot::Whole(content)), at(Slot::Metadata(metadata))];
+        places.extend(abandon_reason.as_deref().map(|reason| at(Slot::Reason(reason))));
+        places
+    }
+
+    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+        let Self {
+            tenant: _,
+            thread,
+            id: message,
+            seq: _,
+            role: _,
+            state: _,
+            revision: _,
+            content,
+            metadata,
+            attachments: _,
+            abandon_reason,
+            lease: _,
+            created_at: _,
+            updated_at: _,
+        } = self;
+        let (thread, message) = (&*thread, &*message);
+        let at = |slot| PlaceMut { thread, message, slot };
+        let mut places = vec![at(SlotMut::Whole(content)), at(SlotMut::Metadata(metadata))];
+        places.extend(abandon_reason.as_mut().map(|reason| at(SlotMut::Reason(reason))));
+        places
+    }
+}

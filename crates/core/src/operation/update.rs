@@ -1,0 +1,84 @@
+use serde::{Deserialize, Serialize};
+
+use super::places::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content};
+use crate::{AttachmentKey, MessageId, Metadata, MetadataPatch, Revision, ThreadId};
+
+/// Patches what surrounds the content: metadata and the names of attachments. Works in every state, does not
+/// raise the revision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Update {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The message.
+    pub id: MessageId,
+    /// The change of the metadata: an absent key is kept, `null` clears, a value sets.
+    #[serde(default)]
+    pub metadata: MetadataPatch,
+    /// The attachments: absent keeps them, an empty list clears them, another list sets them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<Vec<AttachmentKey>>,
+    /// The revision that the caller saw; with another one in the store it is refused as
+    /// [`Stale`](crate::ErrorKind::Stale).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Revision>,
+}
+
+impl Update {
+    /// Patches the metadata of a message.
+    #[must_use]
+    pub const fn new(thread: ThreadId, id: MessageId, metadata: MetadataPatch) -> Self {
+        Self { thread, id, metadata, attachments: None, expected: None }
+    }
+
+    /// Sets the names of its attachments; an empty list clears them.
+    #[must_use]
+    pub fn with_attachments(mut self, attachments: impl IntoIterator<Item = AttachmentKey>) -> Self {
+        self.attachments = Some(attachments.into_iter().collect());
+        self
+    }
+
+    /// Refuses to run on another revision than this.
+    #[must_use]
+    pub const fn expecting(mut self, revision: Revision) -> Self {
+        self.expected = Some(revision);
+        self
+    }
+}
+
+impl CarriesContent for Update {
+    fn places(&self) -> Vec<Place<'_>> {
+        let Self { thread, id: message, metadata, attachments: _, expected: _ } = self;
+        vec![Place { thread, message, slot: Slot::Metadata(metadata.as_metadata()) }]
+    }
+
+    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+        let Self { thread, id: message, metadata, attachments: _, expected: _ } = self;
+        vec![PlaceMut { thread, message, slot: SlotMut::Metadata(metadata.as_metadata_mut()) }]
+    }
+}
+
+super::addressed_by_fields!(Update, Updated);
+
+/// The answer to [`Update`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Updated {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The message.
+    pub id: MessageId,
+    /// The whole metadata after the patch.
+    pub metadata: Metadata,
+    /// The names of the attachments after the patch.
+    pub attachments: Vec<AttachmentKey>,
+    /// The revision of the content, which a patch does not change.
+    pub revision: Revision,
+    /// Whether an earlier call with the same idempotency key had made the change.
+    pub deduplicated: bool,
+}
+
+carries_content!(
+    Updated { thread, id, metadata, attachments: _, revision: _, deduplicated: _ }
+    for (thread, id) => [Metadata(metadata)]
+);

@@ -1,0 +1,89 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{Effect, ErrorKind, PersistError, Result};
+
+/// How many calls a pipeline lets in: so many run, so many more wait, the rest is refused as `Overloaded`.
+///
+/// Reads and writes are counted apart, so that a read never waits for a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admission {
+    /// Writes that run at once.
+    pub writes: usize,
+    /// Reads that run at once.
+    pub reads: usize,
+    /// Calls of each sort that may wait for their turn.
+    pub waiting: usize,
+}
+
+impl Default for Admission {
+    /// 1 024 writes, 1 024 reads, and 16 384 waiting of each.
+    fn default() -> Self {
+        Self { writes: 1024, reads: 1024, waiting: 16_384 }
+    }
+}
+
+/// The gate at the edge.
+#[derive(Debug)]
+pub(super) struct Gate {
+    writes: Lane,
+    reads: Lane,
+}
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    slots: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    max_waiting: usize,
+}
+
+/// What a refused caller is told to wait.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+impl Gate {
+    pub(super) fn new(admission: Admission) -> Self {
+        let lane = |slots: usize| Lane {
+            slots: Arc::new(Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS))),
+            waiting: AtomicUsize::new(0),
+            max_waiting: admission.waiting,
+        };
+        Self { writes: lane(admission.writes), reads: lane(admission.reads) }
+    }
+
+    pub(super) const fn lane(&self, is_write: bool) -> &Lane {
+        if is_write { &self.writes } else { &self.reads }
+    }
+}
+
+impl Lane {
+    /// A slot, if one is free and nobody waits before us.
+    pub(super) fn try_enter(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.slots).try_acquire_owned().ok()
+    }
+
+    /// Waits for a slot in turn.
+    pub(super) async fn enter(&self) -> Result<OwnedSemaphorePermit> {
+        struct Waiting<'a>(&'a AtomicUsize);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        if before >= self.max_waiting {
+            let max = self.max_waiting;
+            return Err(PersistError::new(ErrorKind::Overloaded, format!("{max} calls are waiting already"))
+                .with_effect(Effect::NotApplied)
+                .with_retry_after(RETRY_AFTER));
+        }
+        Ok(Arc::clone(&self.slots).acquire_owned().await.expect("the gate is never closed"))
+    }
+}

@@ -1,0 +1,241 @@
+use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
+
+use tokio::runtime::Handle;
+use tower::layer::util::{Identity, Stack};
+use tower::util::Either;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{
+    Admission, Core, Described, Description, Guard, InFlight, LayerList, PersistService, Phase,
+    SharedService, SiteSpec, core::Parts, layer_list::BoxedLayers, order,
+};
+use crate::{
+    Backend, Clock, Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Persistence, Plugin,
+    PluginLayer, Result, Site, SystemClock,
+    backend::Terminal,
+    operation::FingerprintKey,
+    plugin::{MountedPlugins, PluginList},
+};
+
+/// Composes a pipeline: layers from the outside in, then a backend, then [`build`](Self::build).
+///
+/// See the [module](super) for an example and the rules of order.
+#[derive(Debug)]
+#[must_use = "nothing is built before `build()`"]
+pub struct Builder<L = Identity, B = NoBackend> {
+    layers: L,
+    backend: B,
+    specs: Vec<SiteSpec>,
+    settings: Settings,
+}
+
+#[derive(Debug)]
+struct Settings {
+    admission: Admission,
+    deadline: Option<Duration>,
+    clock: Arc<dyn Clock>,
+    fingerprints: FingerprintKey,
+}
+
+/// A builder that has no backend yet.
+#[derive(Debug, Clone, Copy)]
+pub struct NoBackend;
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            layers: Identity::new(),
+            backend: NoBackend,
+            specs: Vec::new(),
+            settings: Settings {
+                admission: Admission::default(),
+                deadline: None,
+                clock: Arc::new(SystemClock),
+                fingerprints: FingerprintKey::default(),
+            },
+        }
+    }
+}
+
+impl<L, B> Builder<L, B> {
+    /// Adds a layer inside the ones before, under the name and phase that it says itself.
+    pub fn layer<N>(self, layer: N) -> Builder<Stack<Guard<N>, L>, B>
+    where
+        N: Described + Layer<Probe, Service: PersistService>,
+    {
+        let spec = layer.site();
+        self.push(spec, layer)
+    }
+
+    /// Adds any tower layer inside the ones before, under this name and phase.
+    ///
+    /// Its errors come out as they are when they are ours, boxed or not; others become
+    /// [`Internal`](ErrorKind::Internal).
+    pub fn layer_as<N>(
+        self,
+        name: impl Into<Cow<'static, str>>,
+        phase: Phase,
+        layer: N,
+    ) -> Builder<Stack<Guard<N>, L>, B>
+    where
+        N: Layer<Probe, Service: PersistService>,
+    {
+        self.push(SiteSpec::new(name, phase), layer)
+    }
+
+    /// Adds a layer if there is one. An absent layer has no site.
+    pub fn layer_when<N>(self, layer: Option<N>) -> Builder<Stack<Either<Guard<N>, Identity>, L>, B>
+    where
+        N: Described + Layer<Probe, Service: PersistService>,
+    {
+        match layer {
+            None => self.stack(Either::Right(Identity::new()), []),
+            Some(layer) => {
+                let spec = layer.site();
+                let guard = Guard::new(layer, self.next_index());
+                self.stack(Either::Left(guard), [spec])
+            }
+        }
+    }
+
+    /// Adds layers chosen at run time, each as a site of its own.
+    pub fn layers(self, list: LayerList) -> Builder<Stack<BoxedLayers, L>, B> {
+        let specs: Vec<_> = list.specs().collect();
+        let first = self.next_index();
+        self.stack(list.at(first), specs)
+    }
+
+    /// Adds a plugin, in the phase that it says itself.
+    pub fn plugin<P: Plugin>(self, plugin: P) -> Builder<Stack<Guard<PluginLayer<P>>, L>, B> {
+        self.layer(PluginLayer::new(plugin))
+    }
+
+    /// Adds plugins chosen at run time as one layer, each as a site of its own. Cheaper than a layer each from
+    /// three plugins on.
+    pub fn plugins(self, list: PluginList) -> Builder<Stack<MountedPlugins, L>, B> {
+        let specs: Vec<_> = list.specs().collect();
+        let first = self.next_index();
+        self.stack(list.at(first), specs)
+    }
+
+    /// Sets how many calls are let in at once, and how many may wait.
+    pub fn admission(mut self, admission: Admission) -> Self {
+        self.settings.admission = admission;
+        self
+    }
+
+    /// Sets how long a caller waits for any call, where neither handle nor call says otherwise. Without it a caller
+    /// waits as long as it takes.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.settings.deadline = Some(deadline);
+        self
+    }
+
+    /// Takes timestamps from this clock instead of the system's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.settings.clock = Arc::new(clock);
+        self
+    }
+
+    /// Keys the fingerprints of idempotent calls with a secret of the host, so that who reads the store cannot test
+    /// guesses at content. It has to stay the same as long as keys are to be recognised: with another secret every
+    /// replay is a conflict. Without it the key is a constant.
+    pub fn fingerprint_secret(mut self, secret: &[u8]) -> Self {
+        self.settings.fingerprints = FingerprintKey::derive(secret);
+        self
+    }
+
+    fn next_index(&self) -> u8 {
+        // More layers than fit are refused by `build`, before an index is used.
+        u8::try_from(self.specs.len()).unwrap_or(u8::MAX)
+    }
+
+    fn push<N>(self, spec: SiteSpec, layer: N) -> Builder<Stack<Guard<N>, L>, B> {
+        let guard = Guard::new(layer, self.next_index());
+        self.stack(guard, [spec])
+    }
+
+    fn stack<N>(mut self, layer: N, specs: impl IntoIterator<Item = SiteSpec>) -> Builder<Stack<N, L>, B> {
+        self.specs.extend(specs);
+        Builder {
+            layers: Stack::new(layer, self.layers),
+            backend: self.backend,
+            specs: self.specs,
+            settings: self.settings,
+        }
+    }
+}
+
+impl<L> Builder<L, NoBackend> {
+    /// Sets where the pipeline ends. Takes the backend for good: nothing else can reach it.
+    pub fn backend<B: Backend>(self, backend: B) -> Builder<L, B> {
+        Builder { layers: self.layers, backend, specs: self.specs, settings: self.settings }
+    }
+}
+
+impl<L, B: Backend> Builder<L, B> {
+    /// Checks the order and builds the pipeline.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid), naming the layers, when a phase or a rank goes backwards, a name is used twice
+    /// or is not usable, or there are more than 250 layers; and when it is called outside a tokio runtime, which it
+    /// captures to see detached writes through.
+    #[allow(private_bounds, reason = "the terminal is the one way to a backend and stays private")]
+    pub fn build(self) -> Result<Persistence>
+    where
+        L: Layer<Terminal<B>>,
+        L::Service: PersistService + Service<PersistRequest, Error = PersistError>,
+    {
+        let Self { layers, backend, specs, settings } = self;
+        let runtime = Handle::try_current().map_err(|_| {
+            PersistError::new(ErrorKind::Invalid, "a pipeline has to be built inside a tokio runtime")
+                .with_effect(Effect::NotApplied)
+        })?;
+        let name = backend.name().to_owned();
+        order::check(&specs, &name)?;
+        let description = Description::new(&specs, &name, backend.capabilities());
+        let sites = specs
+            .iter()
+            .map(|spec| Site::Layer(spec.name.as_ref().into()))
+            .chain([Site::Backend(name.into())])
+            .collect();
+        let in_flight = InFlight::new(runtime);
+        let index = u8::try_from(specs.len()).unwrap_or(u8::MAX);
+        let Settings { admission, deadline, clock, fingerprints } = settings;
+        let terminal = Terminal::new(backend, Arc::clone(&clock), Arc::clone(&in_flight), index);
+        let core = Core::new(Parts {
+            stack: SharedService::new(layers.layer(terminal.clone())),
+            sites,
+            admission,
+            in_flight,
+            fingerprints,
+            description,
+            clock,
+            close: Box::new(move || {
+                let terminal = terminal.clone();
+                Box::pin(async move { terminal.close().await })
+            }),
+        });
+        Ok(Persistence::new(core, deadline))
+    }
+}
+
+/// A service that stands for "the rest of the stack" where a layer is checked before there is one: a layer that makes
+/// something unfit of it is reported on its own line.
+#[derive(Debug, Clone)]
+pub struct Probe(Infallible);
+
+impl Service<PersistRequest> for Probe {
+    type Response = PersistResponse;
+    type Error = PersistError;
+    type Future = std::future::Ready<Result<PersistResponse>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<()>> {
+        match self.0 {}
+    }
+
+    fn call(&mut self, _: PersistRequest) -> Self::Future {
+        match self.0 {}
+    }
+}

@@ -1,0 +1,129 @@
+//! A built pipeline, shared by every handle.
+
+use std::{fmt, future::Future, sync::Arc};
+
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{Admission, Description, Execution, InFlight, SharedService, admission::Gate, erased::BoxFuture};
+use crate::{
+    Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result, Site,
+    context::{Context, Facts, Shape},
+    operation::FingerprintKey,
+};
+
+pub(crate) struct Core {
+    pub(super) stack: SharedService,
+    pub(super) sites: Arc<[Site]>,
+    pub(super) gate: Gate,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(crate) fingerprints: FingerprintKey,
+    pub(crate) description: Description,
+    pub(crate) clock: Arc<dyn Clock>,
+    close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
+    /// What closing came to, once it is over.
+    closed: watch::Sender<Option<Result<()>>>,
+}
+
+pub(super) struct Parts {
+    pub(super) stack: SharedService,
+    pub(super) sites: Arc<[Site]>,
+    pub(super) admission: Admission,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) fingerprints: FingerprintKey,
+    pub(super) description: Description,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
+}
+
+impl Core {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { stack, sites, admission, in_flight, fingerprints, description, clock, close } = parts;
+        let closed = watch::Sender::new(None);
+        Self {
+            stack,
+            sites,
+            gate: Gate::new(admission),
+            in_flight,
+            fingerprints,
+            description,
+            clock,
+            close,
+            closed,
+        }
+    }
+
+    /// Runs a call from a caller: admission, deadline, and the promise to see it through.
+    pub(crate) fn execute(self: &Arc<Self>, facts: Facts, args: PersistArgs) -> Execution {
+        let context = Context::new(facts, Shape::of(&args), Arc::clone(&self.sites));
+        Execution::new(Arc::clone(self), context, args)
+    }
+
+    /// Runs a call on behalf of another, which holds the promises of the edge for both.
+    pub(crate) fn execute_child(
+        &self,
+        parent: &Context,
+        args: PersistArgs,
+        keep_key: bool,
+    ) -> BoxFuture<'static, Result<PersistResponse>> {
+        let Some(ticket) = self.in_flight.enter() else {
+            return Box::pin(std::future::ready(Err(closed())));
+        };
+        let context = parent.child(Shape::of(&args), self.sites_under(parent), keep_key);
+        let running = self.stack.run(PersistRequest { args, context });
+        Box::pin(async move {
+            let _ticket = ticket;
+            running.await
+        })
+    }
+
+    /// The sites of this pipeline, named as being inside the one at work.
+    fn sites_under(&self, parent: &Context) -> Arc<[Site]> {
+        let call = parent.call();
+        let outer = call.site(call.cursor().load(std::sync::atomic::Ordering::Relaxed));
+        let inside = |site: &Site| {
+            let path = format!("{}/{}", outer.name(), site.name()).into();
+            match site {
+                Site::Backend(_) => Site::Backend(path),
+                Site::Layer(_) | Site::Edge => Site::Layer(path),
+            }
+        };
+        self.sites.iter().map(inside).collect()
+    }
+
+    /// Runs a task on the runtime of the pipeline.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.in_flight.runtime().spawn(task)
+    }
+
+    /// Closes once, in a task of its own that no caller can cut short; every caller learns what came of it.
+    pub(crate) async fn close(&self) -> Result<()> {
+        let mut closed = self.closed.subscribe();
+        if self.in_flight.begin_closing() {
+            let (in_flight, answer, close) =
+                (Arc::clone(&self.in_flight), self.closed.clone(), (self.close)());
+            drop(self.spawn(async move {
+                in_flight.drained().await;
+                let closed = close.await;
+                answer.send_replace(Some(closed));
+            }));
+        }
+        match closed.wait_for(Option::is_some).await.map(|closed| closed.clone()) {
+            Ok(Some(answer)) => answer,
+            _ => Err(PersistError::new(
+                ErrorKind::Cancelled,
+                "the runtime of the pipeline ended before it was closed",
+            )
+            .with_effect(Effect::Unknown)),
+        }
+    }
+}
+
+pub(super) fn closed() -> PersistError {
+    PersistError::new(ErrorKind::Unavailable, "the pipeline is closed").with_effect(Effect::NotApplied)
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("sites", &self.sites).finish_non_exhaustive()
+    }
+}

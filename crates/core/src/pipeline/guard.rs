@@ -1,0 +1,164 @@
+//! What surrounds each layer.
+
+use std::{
+    any::Any,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context as TaskContext, Poll},
+};
+
+use pin_project::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{ErrorKind, PersistError, PersistRequest, PersistResponse, Result, context::CallState};
+
+/// A layer in its place: attributed, contained, checked at both boundaries.
+#[derive(Debug, Clone)]
+pub struct Guard<L> {
+    layer: L,
+    index: u8,
+}
+
+impl<L> Guard<L> {
+    pub(super) const fn new(layer: L, index: u8) -> Self {
+        Self { layer, index }
+    }
+}
+
+impl<S, L: Layer<S>> Layer<S> for Guard<L> {
+    type Service = Guarded<L::Service>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Guarded { inner: self.layer.layer(inner), index: self.index }
+    }
+}
+
+/// The service of a [`Guard`].
+#[derive(Debug, Clone)]
+pub struct Guarded<S> {
+    inner: S,
+    index: u8,
+}
+
+impl<S> Service<PersistRequest> for Guarded<S>
+where
+    S: Service<PersistRequest, Response = PersistResponse>,
+    S::Error: Into<PersistError>,
+{
+    type Response = PersistResponse;
+    type Error = PersistError;
+    type Future = GuardedFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<()>> {
+        // There is no call yet to name the site: the error keeps the index until there is one.
+        match catch_unwind(AssertUnwindSafe(|| self.inner.poll_ready(cx))) {
+            Ok(ready) => ready.map_err(|error| error.into().unready(self.index)),
+            Err(payload) => Poll::Ready(Err(panicked(&*payload).unready(self.index))),
+        }
+    }
+
+    fn call(&mut self, request: PersistRequest) -> Self::Future {
+        let index = self.index;
+        GuardedFuture::start(index, request, |request| self.inner.call(request))
+    }
+}
+
+/// The future of a guarded layer.
+#[pin_project]
+#[derive(Debug)]
+pub struct GuardedFuture<F> {
+    #[pin]
+    state: State<F>,
+    call: Arc<CallState>,
+    index: u8,
+    /// The site that called, to be at work again when this one is done.
+    outer: u8,
+}
+
+#[pin_project(project = StateProjection)]
+#[derive(Debug)]
+enum State<F> {
+    Running(#[pin] F),
+    /// The layer was not called, or panicked while it was.
+    Failed(Option<PersistError>),
+}
+
+impl<F> GuardedFuture<F> {
+    /// Checks what the layer outside passed on, and calls this one.
+    pub(crate) fn start(index: u8, request: PersistRequest, call: impl FnOnce(PersistRequest) -> F) -> Self {
+        let state = Arc::clone(request.context.call());
+        let outer = state.cursor().load(Relaxed);
+        let running = match state.shape.check_args(&request.args) {
+            Err(what) => State::Failed(Some(contract_violation(what, &state, outer))),
+            Ok(()) => {
+                state.cursor().store(index, Relaxed);
+                let called = catch_unwind(AssertUnwindSafe(|| call(request)));
+                state.cursor().store(outer, Relaxed);
+                match called {
+                    Ok(future) => State::Running(future),
+                    Err(payload) => State::Failed(Some(panicked(&*payload))),
+                }
+            }
+        };
+        Self { state: running, call: state, index, outer }
+    }
+}
+
+impl<F, E> Future for GuardedFuture<F>
+where
+    F: Future<Output = Result<PersistResponse, E>>,
+    E: Into<PersistError>,
+{
+    type Output = Result<PersistResponse>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let (call, index, outer) = (&**this.call, *this.index, *this.outer);
+        let error = match this.state.as_mut().project() {
+            StateProjection::Failed(error) => error.take().expect("polled after it was ready"),
+            StateProjection::Running(future) => {
+                call.cursor().store(index, Relaxed);
+                // On Pending the cursor stays where the innermost site left it.
+                match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                    Ok(Poll::Pending) => return Poll::Pending,
+                    Ok(Poll::Ready(Ok(response))) => {
+                        match call.shape.check_result(&response.result, &call.facts.tenant) {
+                            Ok(()) => {
+                                // The way of nearly every call: the answer is moved once and looked at once.
+                                call.cursor().store(outer, Relaxed);
+                                return Poll::Ready(Ok(response));
+                            }
+                            Err(what) => PersistError::new(ErrorKind::ContractViolation, what),
+                        }
+                    }
+                    Ok(Poll::Ready(Err(error))) => error.into(),
+                    Err(payload) => {
+                        // A future that panicked is never polled again.
+                        this.state.set(State::Failed(None));
+                        panicked(&*payload)
+                    }
+                }
+            }
+        };
+        call.cursor().store(outer, Relaxed);
+        Poll::Ready(Err(error.stamped(index, call)))
+    }
+}
+
+/// What `site` did that it may not.
+#[cold]
+pub(crate) fn contract_violation(what: &'static str, call: &CallState, site: u8) -> PersistError {
+    PersistError::new(ErrorKind::ContractViolation, what).stamped(site, call)
+}
+
+/// The error for a panic. The text of the panic is not repeated where it may hold content: only a literal is.
+pub(crate) fn panicked(payload: &(dyn Any + Send)) -> PersistError {
+    let detail = match payload.downcast_ref::<&'static str>() {
+        Some(literal) => format!("panicked: {literal}"),
+        None => "panicked".to_owned(),
+    };
+    PersistError::new(ErrorKind::Panicked, detail)
+}

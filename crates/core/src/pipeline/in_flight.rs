@@ -1,0 +1,81 @@
+//! Counts what is running, keeps alive what its caller left, and lets `close` wait for all of it.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{runtime::Handle, sync::Notify};
+
+/// The calls of a pipeline that have begun and not ended.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    runtime: Handle,
+    count: AtomicUsize,
+    closing: AtomicBool,
+    idle: Notify,
+}
+
+/// One call in flight.
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<InFlight>);
+
+impl InFlight {
+    pub(crate) fn new(runtime: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            runtime,
+            count: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            idle: Notify::new(),
+        })
+    }
+
+    /// Counts a call in; nothing once the pipeline is closing.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Ticket> {
+        // Counted first and checked second: `close` sets the flag first and reads the count second.
+        self.count.fetch_add(1, Ordering::SeqCst);
+        let ticket = Ticket(Arc::clone(self));
+        if self.closing.load(Ordering::SeqCst) { None } else { Some(ticket) }
+    }
+
+    /// Runs `work` to its end on the runtime of the pipeline, whoever dropped it and wherever.
+    pub(crate) fn detach(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        let ticket = Ticket(Arc::clone(self));
+        self.runtime.spawn(async move {
+            let _ticket = ticket;
+            work.await;
+        });
+    }
+
+    pub(crate) const fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Lets nothing in any more. `false` when it was closing already.
+    pub(crate) fn begin_closing(&self) -> bool {
+        !self.closing.swap(true, Ordering::SeqCst)
+    }
+
+    /// Waits until nothing is in flight.
+    pub(crate) async fn drained(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.count.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.closing.load(Ordering::SeqCst) {
+            self.0.idle.notify_waiters();
+        }
+    }
+}

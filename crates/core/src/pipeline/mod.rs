@@ -1,0 +1,63 @@
+//! The stack: layers in named phases, composed statically, erased once.
+//!
+//! ```
+//! # use throughline_core::{Admitted, Add, Backend, Capabilities, Durability, Reply};
+//! # struct Nowhere;
+//! # impl Backend for Nowhere {
+//! #     fn name(&self) -> &str { "nowhere" }
+//! #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
+//! # }
+//! use throughline_core::{Persistence, Phase, PersistRequest};
+//! use tower::layer::layer_fn;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> throughline_core::Result<()> {
+//! // Any tower layer over `PersistRequest` fits, once it has a name and a phase.
+//! let identity = tower::layer::util::Identity::new();
+//! let db = Persistence::builder()
+//!     .layer_as("gate", Phase::Guard, identity)
+//!     .backend(Nowhere)
+//!     .build()?;
+//! assert_eq!(db.describe().names().collect::<Vec<_>>(), ["gate", "nowhere"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Order
+//! The first layer registered is the outermost. Every layer has a unique name and a [`Phase`], and a built-in one a
+//! rank inside it; [`Builder::build`] refuses an order in which a phase or a rank goes backwards, and says the right
+//! one. [`Persistence::describe`](crate::Persistence::describe) prints what was built.
+//!
+//! # What surrounds each layer
+//! Each layer is wrapped in a guard: it knows which site is at work (so that a deadline, a panic or an error without a
+//! name is put down to the right layer), contains panics of `call` and of `poll`, and checks both boundaries: what a
+//! layer passes on and what it answers must be of the same operation, thread and id as the call.
+
+mod admission;
+mod builder;
+mod core;
+mod description;
+mod edge;
+mod erased;
+mod guard;
+mod in_flight;
+mod layer_list;
+mod order;
+mod phase;
+mod validate;
+
+pub use self::{
+    admission::Admission,
+    builder::{Builder, NoBackend, Probe},
+    description::{DescribedSite, Description},
+    erased::{PersistService, SharedService},
+    guard::{Guard, Guarded},
+    layer_list::{BoxedLayers, LayerList},
+    phase::{Described, Phase, SiteSpec},
+};
+pub(crate) use self::{
+    core::Core,
+    edge::Execution,
+    guard::{GuardedFuture, contract_violation, panicked},
+    in_flight::InFlight,
+};

@@ -1,0 +1,124 @@
+//! Checks the order of the sites before anything is built.
+
+use super::SiteSpec;
+use crate::{Effect, ErrorKind, PersistError, Result};
+
+/// The most layers of one pipeline: the site at work is kept in one byte.
+pub(super) const MAX_LAYERS: usize = 250;
+
+pub(super) fn check(layers: &[SiteSpec], backend: &str) -> Result<()> {
+    if layers.len() > MAX_LAYERS {
+        return refuse(format!("{} layers are more than the {MAX_LAYERS} of one pipeline", layers.len()));
+    }
+    for (at, later) in layers.iter().enumerate() {
+        let name = &later.name;
+        if name.is_empty() || name.chars().any(|c| c.is_control() || c == '/') {
+            return refuse(format!("layer {} has no usable name: {name:?}", at + 1));
+        }
+        for (before, earlier) in layers[..at].iter().enumerate() {
+            if earlier.name == *name {
+                return refuse(format!(
+                    "two layers are named `{name}`: number {} and number {}",
+                    before + 1,
+                    at + 1
+                ));
+            }
+            if let Some(why) = goes_backwards(earlier, later) {
+                return refuse(format!("{why}; the right order is {}", right_order(layers)));
+            }
+        }
+        if name == backend {
+            return refuse(format!("a layer and the backend are both named `{name}`"));
+        }
+    }
+    Ok(())
+}
+
+fn goes_backwards(outer: &SiteSpec, inner: &SiteSpec) -> Option<String> {
+    if outer.phase > inner.phase {
+        return Some(format!(
+            "`{}` ({}) stands inside `{}` ({})",
+            inner.name, inner.phase, outer.name, outer.phase
+        ));
+    }
+    match (outer.rank, inner.rank) {
+        (Some(o), Some(i)) if outer.phase == inner.phase && o > i => {
+            Some(format!("`{}` has to stand outside `{}`", inner.name, outer.name))
+        }
+        _ => None,
+    }
+}
+
+/// The same layers in an order that would be accepted.
+fn right_order(layers: &[SiteSpec]) -> String {
+    let mut sorted: Vec<&SiteSpec> = layers.iter().collect();
+    sort(&mut sorted, |spec| spec);
+    sorted.iter().map(|spec| &*spec.name).collect::<Vec<_>>().join(" > ")
+}
+
+/// Sorts by phase, and the ranked ones of a phase by rank in the places that ranked ones have.
+pub(super) fn sort<T>(items: &mut [T], spec: impl Fn(&T) -> &SiteSpec) {
+    items.sort_by_key(|item| spec(item).phase);
+    // A selection sort over the ranked ones alone: an unranked layer keeps its place between its neighbours.
+    for at in 0..items.len() {
+        let Some(rank) = spec(&items[at]).rank else { continue };
+        let phase = spec(&items[at]).phase;
+        let lowest = (at + 1..items.len())
+            .filter(|other| spec(&items[*other]).phase == phase)
+            .filter_map(|other| spec(&items[other]).rank.map(|rank| (rank, other)))
+            .min();
+        if let Some((lower, other)) = lowest
+            && lower < rank
+        {
+            items.swap(at, other);
+        }
+    }
+}
+
+fn refuse(detail: String) -> Result<()> {
+    Err(PersistError::new(ErrorKind::Invalid, detail).with_effect(Effect::NotApplied))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Phase::*;
+
+    fn detail(layers: &[SiteSpec]) -> String {
+        check(layers, "store").unwrap_err().detail().to_owned()
+    }
+
+    #[test]
+    fn a_phase_that_goes_backwards_names_both_and_the_right_order() {
+        let layers =
+            [SiteSpec::new("enc", Transform), SiteSpec::new("trace", Observe), SiteSpec::new("x", Route)];
+        assert_eq!(
+            detail(&layers),
+            "`trace` (Observe) stands inside `enc` (Transform); the right order is trace > enc > x"
+        );
+    }
+
+    #[test]
+    fn a_rank_orders_inside_a_phase_and_skips_the_unranked() {
+        let layers = [
+            SiteSpec::new("timeout", Route).with_rank(20),
+            SiteSpec::new("own", Route),
+            SiteSpec::new("retry", Route).with_rank(10),
+        ];
+        assert_eq!(
+            detail(&layers),
+            "`retry` has to stand outside `timeout`; the right order is retry > own > timeout"
+        );
+    }
+
+    #[test]
+    fn names_are_unique_the_backend_included() {
+        let twice = [SiteSpec::new("x", Guard), SiteSpec::new("y", Guard), SiteSpec::new("x", Observe)];
+        assert_eq!(detail(&twice), "two layers are named `x`: number 1 and number 3");
+        assert_eq!(
+            detail(&[SiteSpec::new("store", Guard)]),
+            "a layer and the backend are both named `store`"
+        );
+        assert_eq!(detail(&[SiteSpec::new("a/b", Guard)]), "layer 1 has no usable name: \"a/b\"");
+    }
+}

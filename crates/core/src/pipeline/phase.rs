@@ -1,0 +1,56 @@
+use std::{borrow::Cow, fmt};
+
+/// The part of the order that a layer belongs to, from the caller to the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Limits and quotas: sees what the caller sent, before anything costs.
+    Admit,
+    /// Permission and scope: may refuse.
+    Guard,
+    /// What was asked and answered: tracing, metrics, audit.
+    Observe,
+    /// Changes content: redaction, encryption. The last to touch it.
+    Transform,
+    /// Where it goes and how often: retry, attempt timeout, redirect.
+    Route,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What the builder has to know of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteSpec {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) phase: Phase,
+    pub(crate) rank: Option<u16>,
+}
+
+impl SiteSpec {
+    /// A layer of this name and phase, anywhere inside it.
+    pub fn new(name: impl Into<Cow<'static, str>>, phase: Phase) -> Self {
+        Self { name: name.into(), phase, rank: None }
+    }
+
+    /// Its place inside the phase: among ranked layers of one phase, a lower rank stands further out.
+    #[must_use]
+    pub const fn with_rank(mut self, rank: u16) -> Self {
+        self.rank = Some(rank);
+        self
+    }
+}
+
+/// A layer that knows its name and phase. A layer that does not is added with
+/// [`Builder::layer_as`](crate::pipeline::Builder::layer_as).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say its name and phase",
+    label = "a layer of a pipeline needs a name and a phase",
+    note = "add a foreign layer with `.layer_as(name, phase, layer)`, or implement `Described` for your own"
+)]
+pub trait Described {
+    /// Its name, phase and rank.
+    fn site(&self) -> SiteSpec;
+}

@@ -1,0 +1,60 @@
+//! What is refused before any layer sees it, because no layer and no backend could make sense of it.
+
+use crate::{
+    Addressed as _, Effect, ErrorKind, Metadata, PersistArgs, PersistError, ReadArgs, Reserve, Result,
+    backend::rules,
+};
+
+pub(super) fn check(args: &PersistArgs) -> Result<()> {
+    match args {
+        PersistArgs::Batch(batch) => batch.items.iter().enumerate().try_for_each(|(index, item)| {
+            let checked = match item {
+                PersistArgs::Batch(_) | PersistArgs::Read(_) => {
+                    let kind = item.kind();
+                    Err(invalid(format!("a `{kind}` cannot be an item of a batch")))
+                }
+                PersistArgs::Add(_)
+                | PersistArgs::Reserve(_)
+                | PersistArgs::UpdateContent(_)
+                | PersistArgs::Update(_)
+                | PersistArgs::Delete(_) => check(item),
+            };
+            checked.map_err(|error| about(error, item).with_batch_index(index))
+        }),
+        PersistArgs::Add(add) => no_reserved_keys(&add.metadata),
+        PersistArgs::Reserve(reserve) => {
+            no_reserved_keys(&reserve.metadata)?;
+            if (Reserve::MIN_LEASE..=Reserve::MAX_LEASE).contains(&reserve.lease) {
+                return Ok(());
+            }
+            let (lease, min, max) = (reserve.lease, Reserve::MIN_LEASE, Reserve::MAX_LEASE);
+            Err(invalid(format!("a lease of {lease:?} is not from {min:?} to {max:?}")))
+        }
+        PersistArgs::Update(update) => no_reserved_keys(update.metadata.as_metadata()),
+        PersistArgs::UpdateContent(_) | PersistArgs::Delete(_) => Ok(()),
+        PersistArgs::Read(ReadArgs::Get(_)) => Ok(()),
+        PersistArgs::Read(ReadArgs::Page(page)) => rules::check_limit(page.limit),
+        PersistArgs::Read(ReadArgs::OpenReservations(list)) => rules::check_limit(list.limit),
+    }
+}
+
+fn no_reserved_keys(metadata: &Metadata) -> Result<()> {
+    match metadata.iter().find(|(key, _)| key.starts_with(Metadata::RESERVED)) {
+        None => Ok(()),
+        Some((key, _)) => Err(invalid(format!(
+            "the metadata key `{key}` is reserved: it begins with `{}`",
+            Metadata::RESERVED
+        ))),
+    }
+}
+
+fn about(error: PersistError, args: &PersistArgs) -> PersistError {
+    match (args.thread(), args.message()) {
+        (Some(thread), Some(message)) => error.about(thread, message),
+        _ => error,
+    }
+}
+
+fn invalid(detail: String) -> PersistError {
+    PersistError::new(ErrorKind::Invalid, detail).with_effect(Effect::NotApplied)
+}

@@ -1,0 +1,43 @@
+use std::sync::Arc;
+
+use tower_layer::Layer;
+
+use super::{Plugin, service::PluginService};
+use crate::pipeline::{Described, SiteSpec};
+
+/// Mounts a [`Plugin`] as a tower layer. One allocation a call.
+///
+/// [`Builder::plugin`](crate::pipeline::Builder::plugin) does it for you; by hand, a plugin fits any stack over
+/// [`PersistRequest`](crate::PersistRequest).
+#[derive(Debug)]
+pub struct PluginLayer<P> {
+    plugin: Arc<P>,
+}
+
+impl<P: Plugin> PluginLayer<P> {
+    /// The plugin as a layer.
+    #[must_use]
+    pub fn new(plugin: P) -> Self {
+        Self { plugin: Arc::new(plugin) }
+    }
+}
+
+impl<P> Clone for PluginLayer<P> {
+    fn clone(&self) -> Self {
+        Self { plugin: Arc::clone(&self.plugin) }
+    }
+}
+
+impl<P: Plugin, S> Layer<S> for PluginLayer<P> {
+    type Service = PluginService<P, S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        PluginService::new(Arc::clone(&self.plugin), inner)
+    }
+}
+
+impl<P: Plugin> Described for PluginLayer<P> {
+    fn site(&self) -> SiteSpec {
+        SiteSpec::new(self.plugin.name().to_owned(), self.plugin.phase())
+    }
+}

@@ -1,0 +1,92 @@
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll, ready},
+};
+
+use pin_project::pin_project;
+
+use super::tail::{Tail, TailFuture};
+use crate::{
+    Call, Context, ErrorKind, Operation, PersistArgs, PersistError, PersistRequest, PersistResult, ReadArgs,
+    ReadOperation, Reply, Result, context::Shape, request::read_output,
+};
+
+/// The rest of the stack, for one call.
+///
+/// [`run`](Self::run) consumes it, so that a plugin cannot run it twice; not running it is a short-circuit. A layer
+/// that repeats calls is written as a tower layer: see [`retry`](crate::layers::retry).
+pub struct Next<'a, O> {
+    tail: Tail<'a>,
+    operation: PhantomData<fn(O)>,
+}
+
+impl<'a, O: Operation> Next<'a, O> {
+    pub(super) const fn new(tail: Tail<'a>) -> Self {
+        Self { tail, operation: PhantomData }
+    }
+
+    /// Runs the rest of the stack with `call`, which must be about the same thread and message as the call it came
+    /// from.
+    ///
+    /// # Errors
+    /// Whatever the rest of the stack answers, named after its site.
+    pub fn run(self, call: Call<O>) -> NextFuture<'a, O> {
+        NextFuture { tail: self.tail.run(call.into()), operation: PhantomData }
+    }
+
+    /// Reads on the way: asks the rest of the stack on behalf of `context`, and leaves `next` as it was.
+    ///
+    /// # Errors
+    /// Whatever the rest of the stack answers.
+    pub async fn read<R: ReadOperation>(&mut self, context: &Context, read: R) -> Result<R::Output> {
+        let args: ReadArgs = read.into();
+        let asked = args.as_str();
+        let args = PersistArgs::Read(args);
+        let sites = Arc::clone(&context.call().sites);
+        let context = context.child(Shape::of(&args), sites, false);
+        match self.tail.reborrow().run(PersistRequest { args, context }).await?.result {
+            PersistResult::Read(result) => read_output::<R>(result, asked),
+            other => {
+                let kind = other.kind();
+                Err(PersistError::new(
+                    ErrorKind::ContractViolation,
+                    format!("a read was answered as `{kind}`"),
+                ))
+            }
+        }
+    }
+}
+
+impl<O: Operation> fmt::Debug for Next<'_, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Next<{}>", O::KIND)
+    }
+}
+
+/// The rest of the stack at work.
+#[pin_project]
+#[must_use = "nothing runs before it is awaited"]
+pub struct NextFuture<'a, O> {
+    #[pin]
+    tail: TailFuture<'a>,
+    operation: PhantomData<fn(O)>,
+}
+
+impl<O: Operation> Future for NextFuture<'_, O> {
+    type Output = Result<Reply<O>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let response = ready!(self.project().tail.poll(cx))?;
+        Poll::Ready(Reply::from_response(response))
+    }
+}
+
+impl<O: Operation> fmt::Debug for NextFuture<'_, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NextFuture<{}>", O::KIND)
+    }
+}

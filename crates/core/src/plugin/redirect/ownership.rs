@@ -1,0 +1,252 @@
+//! Who keeps a message: the marker, and every operation by it.
+
+use super::messages::Here;
+use crate::{
+    Add, Addressed as _, Content, ContentChange, Delete, Effect, ErrorKind, GetMessage, Message, MessageId,
+    MessageState, Metadata, NewReservation, PersistArgs, PersistError, PersistRequest, PersistResponse,
+    PersistResult, Persistence, ReadArgs, ReadResult, Receipt, Reserve, Result, Seq, ThreadId, UpdateContent,
+    UpdateMode, context::Context, error::SiteName, pipeline::PersistService,
+};
+
+/// The metadata key of the marker, inside the part of the names that callers cannot write.
+const MARKER: &str = "throughline.redirect";
+
+pub(super) struct Ownership<S> {
+    pub(super) here: Here<S>,
+    pub(super) there: Persistence,
+    pub(super) name: SiteName,
+}
+
+impl<S: PersistService<Error = PersistError>> Ownership<S> {
+    pub(super) async fn serve(self, request: PersistRequest, picked: bool) -> Result<PersistResponse> {
+        let PersistRequest { args, context } = request;
+        match args {
+            PersistArgs::Add(add) if picked => self.add(context, add).await,
+            PersistArgs::Reserve(reserve) if picked => self.reserve(context, reserve).await,
+            PersistArgs::Add(_) | PersistArgs::Reserve(_) => {
+                self.here.pass(PersistRequest { args, context }).await
+            }
+            PersistArgs::UpdateContent(ref update) => {
+                let update = update.clone();
+                match self.marked(&context, &update.thread, &update.id).await? {
+                    Some(_) => self.update_content(&context, update).await,
+                    None => self.here.pass(PersistRequest { args, context }).await,
+                }
+            }
+            PersistArgs::Update(ref update) => match self.marked(&context, &update.thread, &update.id).await?
+            {
+                Some(_) => self.there.execute_child(&context, args, true).await,
+                None => self.here.pass(PersistRequest { args, context }).await,
+            },
+            PersistArgs::Delete(ref delete) => match self.marked(&context, &delete.thread, &delete.id).await?
+            {
+                Some(row) => self.delete(&context, delete.clone(), row.seq).await,
+                None => self.here.pass(PersistRequest { args, context }).await,
+            },
+            PersistArgs::Batch(_) if picked => {
+                Err(refuse("a batch cannot make a message that is kept on the other side"))
+            }
+            PersistArgs::Batch(ref batch) => {
+                for item in &batch.items {
+                    let (Some(thread), Some(id)) = (item.thread(), item.message()) else { continue };
+                    if self.marked(&context, thread, id).await?.is_some() {
+                        return Err(refuse("a batch cannot touch a message that is kept on the other side"));
+                    }
+                }
+                self.here.pass(PersistRequest { args, context }).await
+            }
+            PersistArgs::Read(_) => {
+                let response = self.here.pass(PersistRequest { args, context: context.clone() }).await?;
+                self.fill_in(&context, response).await
+            }
+        }
+    }
+
+    /// The row here, when it says that the other side keeps the message.
+    async fn marked(&self, context: &Context, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
+        let get = GetMessage { thread: thread.clone(), id: id.clone() };
+        let response = self.here.call(context, get.into(), false).await?;
+        match response.result {
+            PersistResult::Read(ReadResult::Get(message)) => {
+                Ok(message.filter(|message| self.is_marked(message)))
+            }
+            _ => {
+                Err(PersistError::new(ErrorKind::ContractViolation, "a read was answered as something else"))
+            }
+        }
+    }
+
+    fn is_marked(&self, message: &Message) -> bool {
+        message.metadata.get_as::<String>(MARKER).is_some_and(|name| *name == *self.name)
+    }
+
+    /// Makes the row here first: it has the place in the thread, and after a crash the sweep finds it. A row that an
+    /// earlier attempt left open is taken up again.
+    async fn mark(&self, context: &Context, mut row: Reserve) -> Result<(MessageId, Seq, Receipt)> {
+        row.metadata = Metadata::new();
+        row.metadata.set(MARKER, &*self.name)?;
+        row.attachments.clear();
+        let (thread, id) = (row.thread.clone(), row.id.clone());
+        let response = match self.here.call(context, row.into(), true).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                return match self.marked(context, &thread, &id).await? {
+                    Some(left) if left.state.is_open() => Ok((left.id, left.seq, Receipt::default())),
+                    _ => Err(error),
+                };
+            }
+            answer => answer?,
+        };
+        match response.result {
+            PersistResult::Reserve(reserved) => {
+                Ok((reserved.message.id, reserved.message.seq, response.receipt))
+            }
+            _ => Err(PersistError::new(
+                ErrorKind::ContractViolation,
+                "a reservation was answered as something else",
+            )),
+        }
+    }
+
+    async fn reserve(&self, context: Context, reserve: Reserve) -> Result<PersistResponse> {
+        let (id, seq, receipt) = self.mark(&context, reserve.clone()).await?;
+        let thread = reserve.thread.clone();
+        let there = Reserve { id: id.clone(), ..reserve };
+        match self.there.execute_child(&context, there.into(), true).await {
+            Ok(mut response) => {
+                if let PersistResult::Reserve(reserved) = &mut response.result {
+                    reserved.message.seq = seq;
+                }
+                response.receipt = receipt;
+                Ok(response)
+            }
+            Err(error) => Err(self.give_up(&context, thread, id, error).await),
+        }
+    }
+
+    async fn add(&self, context: Context, add: Add) -> Result<PersistResponse> {
+        let row = NewReservation::new(add.role).with_id(add.id.clone());
+        let mut row = Reserve::new(add.thread.clone(), row);
+        row.created_at = add.created_at;
+        row.minted = add.minted;
+        let (id, seq, receipt) = self.mark(&context, row).await?;
+        let thread = add.thread.clone();
+        let there = Add { id: id.clone(), ..add };
+        match self.there.execute_child(&context, there.into(), true).await {
+            Ok(mut response) => {
+                if let PersistResult::Add(added) = &mut response.result {
+                    added.message.seq = seq;
+                }
+                self.settle_here(&context, thread, id, UpdateMode::Final).await;
+                response.receipt = receipt;
+                Ok(response)
+            }
+            Err(error) => Err(self.give_up(&context, thread, id, error).await),
+        }
+    }
+
+    /// Takes the row here away again when the other side has refused the message for good. Where the refusal passes with
+    /// time, or the call has a key, it stays open: the same call can be made again and takes it up, or the sweep settles
+    /// it. Nothing of the message itself is anywhere then.
+    async fn give_up(
+        &self,
+        context: &Context,
+        thread: ThreadId,
+        id: MessageId,
+        error: PersistError,
+    ) -> PersistError {
+        if error.effect() == Effect::NotApplied {
+            if context.idempotency().is_none() && !error.kind().passes_with_time() {
+                drop(self.here.call(context, Delete::new(thread, id).into(), false).await);
+            }
+            context.call().take_back();
+        }
+        error
+    }
+
+    /// Settles the row here as its message was settled there. The message is what counts and has its answer already: a
+    /// row that cannot be settled now is left to the sweep, which learns from the other side how it ended.
+    async fn settle_here(&self, context: &Context, thread: ThreadId, id: MessageId, mode: UpdateMode) {
+        let settle = UpdateContent::new(thread, id, ContentChange::none(), mode);
+        drop(self.here.call(context, settle.into(), false).await);
+    }
+
+    async fn update_content(&self, context: &Context, update: UpdateContent) -> Result<PersistResponse> {
+        let (thread, id, mode) = (update.thread.clone(), update.id.clone(), update.mode.clone());
+        let answer = self.there.execute_child(context, update.into(), true).await;
+        let mode = match (&answer, mode) {
+            // Settled there already: the row here may have missed it.
+            (Err(error), _) if error.kind() == ErrorKind::Stale => match self
+                .kept(context, &thread, &id)
+                .await?
+            {
+                Some(kept) if kept.state == MessageState::Final => UpdateMode::Final,
+                Some(kept) if kept.state == MessageState::Abandoned => UpdateMode::Abandon { reason: None },
+                _ => return answer,
+            },
+            (Err(_), _) | (Ok(_), UpdateMode::Edit) => return answer,
+            // A partial update renews the lease of the row here as well.
+            (Ok(_), mode @ (UpdateMode::Partial | UpdateMode::Final)) => mode,
+            // The reason is the message's, and is kept with it.
+            (Ok(_), UpdateMode::Abandon { .. }) => UpdateMode::Abandon { reason: None },
+        };
+        self.settle_here(context, thread, id, mode).await;
+        answer
+    }
+
+    async fn delete(&self, context: &Context, delete: Delete, seq: Seq) -> Result<PersistResponse> {
+        let row = Delete::new(delete.thread.clone(), delete.id.clone());
+        let deleted = self.there.execute_child(context, delete.into(), true).await;
+        match deleted {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            // What never arrived there, or went before a crash, is deleted with its row. The key stays with the row, so
+            // that the same call finds its answer although there is nothing left to say whose the message was.
+            answer => {
+                let here = self.here.call(context, row.into(), true).await?;
+                let mut response = answer.unwrap_or(here);
+                if let PersistResult::Delete(deleted) = &mut response.result {
+                    deleted.seq = seq;
+                }
+                Ok(response)
+            }
+        }
+    }
+
+    /// The message as the other side keeps it.
+    async fn kept(&self, context: &Context, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
+        let get = ReadArgs::Get(GetMessage { thread: thread.clone(), id: id.clone() });
+        match self.there.execute_child(context, PersistArgs::Read(get), false).await?.result {
+            PersistResult::Read(ReadResult::Get(kept)) => Ok(kept),
+            _ => {
+                Err(PersistError::new(ErrorKind::ContractViolation, "a read was answered as something else"))
+            }
+        }
+    }
+
+    /// Puts the messages that the other side keeps in the place of their rows here.
+    async fn fill_in(&self, context: &Context, mut response: PersistResponse) -> Result<PersistResponse> {
+        let PersistResult::Read(result) = &mut response.result else { return Ok(response) };
+        let messages: &mut [Message] = match result {
+            ReadResult::Get(message) => message.as_mut_slice(),
+            ReadResult::Page(page) => &mut page.messages,
+            ReadResult::OpenReservations(open) => &mut open.messages,
+        };
+        for message in messages.iter_mut() {
+            if !self.is_marked(message) {
+                continue;
+            }
+            match self.kept(context, &message.thread, &message.id).await? {
+                Some(kept) => *message = Message { seq: message.seq, ..kept },
+                // The process died between the two stores: an empty row until the sweep.
+                None => {
+                    message.metadata.remove(MARKER);
+                    message.content = Content::empty();
+                }
+            }
+        }
+        Ok(response)
+    }
+}
+
+fn refuse(detail: &'static str) -> PersistError {
+    PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied)
+}

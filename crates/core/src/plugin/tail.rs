@@ -1,0 +1,134 @@
+//! The rest of a stack, as a plugin holds it: the items after it in its list, then the layers after the list.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll, ready},
+};
+
+use pin_project::{pin_project, pinned_drop};
+use tower_service::Service;
+
+use super::list::Item;
+use crate::{PersistError, PersistRequest, PersistResponse, Result, pipeline::GuardedFuture};
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The layers after a plugin, without their type: the plugin's own box holds the service and its future, so that an
+/// inner call is not boxed again.
+pub(super) trait Rest: Send {
+    /// Readies the service, calls it with what is in `request`, and drives the call.
+    fn poll_call(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        request: &mut Option<PersistRequest>,
+    ) -> Poll<Result<PersistResponse>>;
+
+    /// Drops a call that is under way.
+    fn cancel(self: Pin<&mut Self>);
+}
+
+#[pin_project]
+pub(super) struct Inner<S: Service<PersistRequest>> {
+    service: S,
+    #[pin]
+    call: Option<S::Future>,
+}
+
+impl<S: Service<PersistRequest>> Inner<S> {
+    pub(super) const fn new(service: S) -> Self {
+        Self { service, call: None }
+    }
+}
+
+impl<S> Rest for Inner<S>
+where
+    S: Service<PersistRequest, Response = PersistResponse> + Send,
+    S::Future: Send,
+    S::Error: Into<PersistError>,
+{
+    fn poll_call(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        request: &mut Option<PersistRequest>,
+    ) -> Poll<Result<PersistResponse>> {
+        let mut this = self.project();
+        if this.call.is_none() {
+            ready!(this.service.poll_ready(cx)).map_err(Into::into)?;
+            let request = request.take().expect("polled after it was ready");
+            this.call.set(Some(this.service.call(request)));
+        }
+        let call = this.call.as_mut().as_pin_mut().expect("just set");
+        let answer = ready!(call.poll(cx)).map_err(Into::into);
+        this.call.set(None);
+        Poll::Ready(answer)
+    }
+
+    fn cancel(self: Pin<&mut Self>) {
+        self.project().call.set(None);
+    }
+}
+
+/// The items after a plugin in its list, and the layers after the list.
+pub(super) struct Tail<'a> {
+    items: &'a [Arc<dyn Item>],
+    /// The site of the first of the items.
+    index: u8,
+    rest: Pin<&'a mut (dyn Rest + 'a)>,
+}
+
+impl<'a> Tail<'a> {
+    pub(super) fn new(items: &'a [Arc<dyn Item>], index: u8, rest: Pin<&'a mut (dyn Rest + 'a)>) -> Self {
+        Self { items, index, rest }
+    }
+
+    /// The same rest for a call made on the way.
+    pub(super) fn reborrow(&mut self) -> Tail<'_> {
+        Tail { items: self.items, index: self.index, rest: shorten(self.rest.as_mut()) }
+    }
+
+    pub(super) fn run(self, request: PersistRequest) -> TailFuture<'a> {
+        match self.items.split_first() {
+            None => TailFuture::Rest { rest: self.rest, request: Some(request) },
+            Some((item, items)) => {
+                let tail = Tail { items, index: self.index.saturating_add(1), rest: self.rest };
+                TailFuture::Item(GuardedFuture::start(self.index, request, |request| item.run(request, tail)))
+            }
+        }
+    }
+}
+
+/// A trait object borrowed for less long. A function, because the compiler shortens the bound of the object only at a
+/// coercion site.
+fn shorten<'s, 'a: 's>(rest: Pin<&'s mut (dyn Rest + 'a)>) -> Pin<&'s mut (dyn Rest + 's)> {
+    rest
+}
+
+/// The rest of the stack at work.
+#[pin_project(project = TailProjection, PinnedDrop)]
+pub(super) enum TailFuture<'a> {
+    Item(#[pin] GuardedFuture<BoxFuture<'a, Result<PersistResponse>>>),
+    Rest { rest: Pin<&'a mut (dyn Rest + 'a)>, request: Option<PersistRequest> },
+}
+
+impl Future for TailFuture<'_> {
+    type Output = Result<PersistResponse>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            TailProjection::Item(item) => item.poll(cx),
+            TailProjection::Rest { rest, request } => rest.as_mut().poll_call(cx, request),
+        }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for TailFuture<'_> {
+    /// A call that a plugin gave up, in a `select!` say, would otherwise live on in the plugin's box.
+    fn drop(self: Pin<&mut Self>) {
+        if let TailProjection::Rest { rest, .. } = self.project() {
+            rest.as_mut().cancel();
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What goes through the layers: a request down, a response up.
+
+use crate::{
+    Context, Extensions, Operation, PersistArgs, PersistError, PersistResult, Position, Result,
+    operation::{OpKind, ReadOperation},
+};
+
+/// An operation on its way down. What a `tower::Layer` of a pipeline receives.
+#[derive(Debug, Clone)]
+pub struct PersistRequest {
+    /// The operation.
+    pub args: PersistArgs,
+    /// The facts of the call.
+    pub context: Context,
+}
+
+impl PersistRequest {
+    /// Which operation it is.
+    #[must_use]
+    pub const fn kind(&self) -> OpKind {
+        self.args.kind()
+    }
+}
+
+/// An answer on its way up.
+#[derive(Debug, Clone)]
+pub struct PersistResponse {
+    /// The output.
+    pub result: PersistResult,
+    /// What the store says about the commit.
+    pub receipt: Receipt,
+    /// What layers further in left for layers further out.
+    pub extensions: Extensions,
+}
+
+/// What a store says about a commit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The place of the change among all commits of the store; none for a read and for a replay.
+    pub position: Option<Position>,
+}
+
+impl Receipt {
+    /// The receipt of a change at this position.
+    #[must_use]
+    pub const fn at(position: Position) -> Self {
+        Self { position: Some(position) }
+    }
+}
+
+/// A typed operation on its way down: what a [`Plugin`](crate::Plugin) receives.
+#[derive(Debug, Clone)]
+pub struct Call<O> {
+    /// The operation.
+    pub op: O,
+    /// The facts of the call.
+    pub context: Context,
+}
+
+impl<O: Operation> From<Call<O>> for PersistRequest {
+    fn from(call: Call<O>) -> Self {
+        Self { args: call.op.into(), context: call.context }
+    }
+}
+
+/// A typed answer on its way up: what a [`Plugin`](crate::Plugin) and a [`Backend`](crate::Backend) return.
+#[derive(Debug)]
+pub struct Reply<O: Operation> {
+    /// The output.
+    pub output: O::Output,
+    /// What the store says about the commit.
+    pub receipt: Receipt,
+    /// What layers further in left for layers further out.
+    pub extensions: Extensions,
+}
+
+impl<O: Operation> Reply<O> {
+    /// An answer without a commit behind it: a read, a replay, a short-circuit.
+    pub fn new(output: O::Output) -> Self {
+        Self { output, receipt: Receipt::default(), extensions: Extensions::new() }
+    }
+
+    /// An answer to a change that was committed at `position`.
+    pub fn at(output: O::Output, position: Position) -> Self {
+        Self { output, receipt: Receipt::at(position), extensions: Extensions::new() }
+    }
+
+    /// Reads an erased answer as one to `O`.
+    ///
+    /// # Errors
+    /// [`ContractViolation`](crate::ErrorKind::ContractViolation) when it answers another operation.
+    pub fn from_response(response: PersistResponse) -> Result<Self> {
+        let PersistResponse { result, receipt, extensions } = response;
+        match O::Output::try_from(result) {
+            Ok(output) => Ok(Self { output, receipt, extensions }),
+            Err(other) => Err(wrong_variant(O::KIND.as_str(), other.kind().as_str())),
+        }
+    }
+}
+
+impl<O: Operation> From<Reply<O>> for PersistResponse {
+    fn from(reply: Reply<O>) -> Self {
+        Self { result: reply.output.into(), receipt: reply.receipt, extensions: reply.extensions }
+    }
+}
+
+/// Reads the answer to a read as the one of `R`.
+pub(crate) fn read_output<R: ReadOperation>(
+    result: crate::operation::ReadResult,
+    asked: &'static str,
+) -> Result<R::Output> {
+    R::Output::try_from(result).map_err(|other| wrong_variant(asked, other.as_str()))
+}
+
+fn wrong_variant(asked: &'static str, answered: &'static str) -> PersistError {
+    PersistError::new(
+        crate::ErrorKind::ContractViolation,
+        format!("an answer to `{answered}` where one to `{asked}` was due"),
+    )
+}

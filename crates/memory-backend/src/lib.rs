@@ -1,0 +1,132 @@
+//! A store in memory: for tests, for drafts that may be lost, and as the reference that other backends are held
+//! against.
+//!
+//! ```
+//! use throughline_core::{NewMessage, PageFrom, Persistence};
+//! use throughline_memory::MemoryBackend;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> throughline_core::Result<()> {
+//! let db = Persistence::builder().backend(MemoryBackend::new()).build()?;
+//! let thread = db.thread("telegram:42");
+//! thread.add(NewMessage::user("hello")).await?;
+//! assert_eq!(thread.page(PageFrom::End, 20).await?.messages.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything stands behind one lock, and is gone with the value. It does every operation and claims no durability.
+
+mod operation;
+mod page;
+mod store;
+mod thread;
+
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard},
+};
+
+use throughline_core::{
+    Add, Admitted, Backend, Batch, Capabilities, Delete, Durability, Operation, PersistArgs, PersistError,
+    PersistResult, ReadArgs, Reply, Reserve, Result, Update, UpdateContent,
+};
+
+use self::store::Store;
+
+/// A store in memory.
+pub struct MemoryBackend {
+    name: String,
+    store: Mutex<Store>,
+}
+
+impl MemoryBackend {
+    /// An empty store of the name `memory`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { name: "memory".to_owned(), store: Mutex::default() }
+    }
+
+    /// Gives it another name, for a pipeline with a pipeline inside it.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().expect("nothing panics while it holds the lock")
+    }
+
+    /// Every write: under the lock from the first look to the last change.
+    fn write<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>> {
+        let (op, context, now) = call.into_parts();
+        let args: PersistArgs = op.into();
+        let (result, position) = self.lock().write(context.tenant(), &args, context.idempotency(), now)?;
+        let output = output::<O>(result);
+        Ok(match position {
+            Some(position) => Reply::at(output, position),
+            None => Reply::new(output),
+        })
+    }
+}
+
+fn output<O: Operation>(result: PersistResult) -> O::Output {
+    O::Output::try_from(result).unwrap_or_else(|_| unreachable!("an operation is answered in kind"))
+}
+
+impl Default for MemoryBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBackend").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Backend for MemoryBackend {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::full(Durability::Volatile)
+    }
+
+    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
+        self.write(call)
+    }
+
+    async fn reserve(&self, call: Admitted<'_, Reserve>) -> Result<Reply<Reserve>> {
+        self.write(call)
+    }
+
+    async fn update_content(&self, call: Admitted<'_, UpdateContent>) -> Result<Reply<UpdateContent>> {
+        self.write(call)
+    }
+
+    async fn update(&self, call: Admitted<'_, Update>) -> Result<Reply<Update>> {
+        self.write(call)
+    }
+
+    async fn delete(&self, call: Admitted<'_, Delete>) -> Result<Reply<Delete>> {
+        self.write(call)
+    }
+
+    async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
+        self.write(call)
+    }
+
+    async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
+        let (read, context, now) = call.into_parts();
+        Ok(Reply::new(self.lock().read(context.tenant(), &read, now)?))
+    }
+
+    async fn close(&self) -> Result<(), PersistError> {
+        self.lock().close();
+        Ok(())
+    }
+}

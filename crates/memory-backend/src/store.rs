@@ -1,0 +1,158 @@
+//! Everything there is: tenants, their threads, and the count of commits.
+
+use std::collections::{BTreeMap, HashMap};
+
+use throughline_core::{
+    Addressed as _, Batch, Batched, Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult,
+    Position, ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
+    backend::{Replay, rules},
+};
+
+use crate::{page, thread::ThreadLog};
+
+#[derive(Default)]
+pub(crate) struct Store {
+    closed: bool,
+    position: Position,
+    tenants: HashMap<TenantId, Threads>,
+}
+
+/// The threads of a tenant, in the order in which open messages are listed.
+pub(crate) type Threads = BTreeMap<ThreadId, ThreadLog>;
+
+impl Store {
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        self.tenants.clear();
+    }
+
+    /// Applies one write, whole or not at all. A replay has no position.
+    pub(crate) fn write(
+        &mut self,
+        tenant: &TenantId,
+        args: &PersistArgs,
+        idempotency: Option<&Idempotency>,
+        now: Timestamp,
+    ) -> Result<(PersistResult, Option<Position>)> {
+        self.check_open()?;
+        let threads = self.tenants.entry(tenant.clone()).or_default();
+        // An empty batch speaks of no thread; there is nothing that it could be.
+        let Some(scope) = scope(args).cloned() else {
+            return Err(PersistError::new(ErrorKind::Invalid, "a batch of no items"));
+        };
+        if let Some(idempotency) = idempotency
+            && let Some((fingerprint, replay)) =
+                threads.get(&scope).and_then(|thread| thread.keys.get(&idempotency.key))
+        {
+            rules::expect_fingerprint(idempotency, fingerprint)?;
+            let mut look_up =
+                |thread: &ThreadId, id: &_| Ok(threads.get(thread).and_then(|thread| thread.message(id)));
+            return Ok((replay.answer(tenant, args, &mut look_up)?, None));
+        }
+        let result = match args {
+            PersistArgs::Batch(batch) => apply_batch(threads, tenant, batch, now)?,
+            single => apply(threads, tenant, single, now)?,
+        };
+        if let Some(idempotency) = idempotency {
+            let kept = (idempotency.fingerprint, Replay::of(&result));
+            threads.entry(scope).or_default().keys.insert(idempotency.key.clone(), kept);
+        }
+        self.position = self.position.next();
+        Ok((result, Some(self.position)))
+    }
+
+    pub(crate) fn read(&self, tenant: &TenantId, read: &ReadArgs, now: Timestamp) -> Result<ReadResult> {
+        self.check_open()?;
+        let nothing = Threads::new();
+        let threads = self.tenants.get(tenant).unwrap_or(&nothing);
+        match read {
+            ReadArgs::Get(get) => {
+                let thread = threads.get(&get.thread);
+                Ok(ReadResult::Get(thread.and_then(|thread| thread.message(&get.id))))
+            }
+            ReadArgs::Page(read) => {
+                rules::check_limit(read.limit)?;
+                Ok(ReadResult::Page(page::page(threads.get(&read.thread), read)))
+            }
+            ReadArgs::OpenReservations(list) => {
+                rules::check_limit(list.limit)?;
+                Ok(ReadResult::OpenReservations(page::open(threads, list, now)))
+            }
+            other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
+        }
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed {
+            let error = PersistError::new(ErrorKind::Unavailable, "the store is closed");
+            return Err(error.with_effect(Effect::NotApplied));
+        }
+        Ok(())
+    }
+}
+
+/// The thread whose key it is: of a batch, that of the first item.
+fn scope(args: &PersistArgs) -> Option<&ThreadId> {
+    match args {
+        PersistArgs::Batch(batch) => batch.items.first().and_then(scope),
+        single => single.thread(),
+    }
+}
+
+/// Applies a single write: it checks everything before it changes anything.
+fn apply(
+    threads: &mut Threads,
+    tenant: &TenantId,
+    args: &PersistArgs,
+    now: Timestamp,
+) -> Result<PersistResult> {
+    match args {
+        PersistArgs::Add(add) => Ok(log(threads, &add.thread).add(tenant, add, now)?.into()),
+        PersistArgs::Reserve(reserve) => {
+            Ok(log(threads, &reserve.thread).reserve(tenant, reserve, now)?.into())
+        }
+        PersistArgs::UpdateContent(update) => {
+            Ok(log(threads, &update.thread).update_content(update, now)?.into())
+        }
+        PersistArgs::Update(update) => Ok(log(threads, &update.thread).update(update, now)?.into()),
+        PersistArgs::Delete(delete) => Ok(log(threads, &delete.thread).delete(delete)?.into()),
+        PersistArgs::Batch(_) | PersistArgs::Read(_) => {
+            let kind = args.kind();
+            Err(PersistError::new(ErrorKind::Invalid, format!("a `{kind}` cannot be an item of a batch")))
+        }
+        _ => Err(PersistError::unsupported(format_args!("`{}`", args.kind()))),
+    }
+}
+
+fn log<'a>(threads: &'a mut Threads, id: &ThreadId) -> &'a mut ThreadLog {
+    threads.entry(id.clone()).or_default()
+}
+
+/// Applies the items in order, and puts every thread back as it was when one is refused.
+fn apply_batch(
+    threads: &mut Threads,
+    tenant: &TenantId,
+    batch: &Batch,
+    now: Timestamp,
+) -> Result<PersistResult> {
+    let mut before: BTreeMap<ThreadId, Option<ThreadLog>> = BTreeMap::new();
+    let mut outputs = Vec::with_capacity(batch.items.len());
+    for (index, item) in batch.items.iter().enumerate() {
+        if let Some(id) = item.thread() {
+            before.entry(id.clone()).or_insert_with(|| threads.get(id).cloned());
+        }
+        match apply(threads, tenant, item, now) {
+            Ok(output) => outputs.push(output),
+            Err(error) => {
+                for (id, log) in before {
+                    match log {
+                        Some(log) => drop(threads.insert(id, log)),
+                        None => drop(threads.remove(&id)),
+                    }
+                }
+                return Err(error.with_batch_index(index));
+            }
+        }
+    }
+    Ok(Batched { outputs, deduplicated: false }.into())
+}

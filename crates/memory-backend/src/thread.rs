@@ -1,0 +1,85 @@
+//! One thread: its rows in order, the ids that it has or has had, the keys that were used in it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use throughline_core::{
+    ContentBuffer, ContentChange, Fingerprint, IdempotencyKey, Message, MessageId, PersistError, Result, Seq,
+    ThreadId, backend::Replay,
+};
+
+/// A clone copies no row, so that a batch may keep the thread as it was.
+#[derive(Clone, Default)]
+pub(crate) struct ThreadLog {
+    pub(crate) last_seq: Seq,
+    pub(crate) rows: BTreeMap<Seq, Arc<Row>>,
+    /// Where each id is; nothing for one that was deleted, which stays dead.
+    pub(crate) ids: HashMap<MessageId, Option<Seq>>,
+    /// The rows that a writer may still be at work on.
+    pub(crate) open: BTreeSet<Seq>,
+    pub(crate) keys: HashMap<IdempotencyKey, (Fingerprint, Replay)>,
+}
+
+/// A message, whose content grows in place so that an append costs what it appends.
+#[derive(Clone)]
+pub(crate) struct Row {
+    /// The message; while there is growth, with the content that it grew from.
+    pub(crate) message: Message,
+    growth: Option<ContentBuffer>,
+}
+
+impl Row {
+    pub(crate) const fn new(message: Message) -> Self {
+        Self { message, growth: None }
+    }
+
+    /// The message as it stands.
+    pub(crate) fn message(&self) -> Message {
+        let mut message = self.message.clone();
+        if let Some(growth) = &self.growth {
+            message.content = growth.content();
+        }
+        message
+    }
+
+    pub(crate) fn change(&mut self, change: &ContentChange) {
+        match change {
+            ContentChange::Replace(content) => {
+                self.message.content = content.clone();
+                self.growth = None;
+            }
+            // Content that nothing is appended to keeps its bytes.
+            ContentChange::Append(delta) if delta.is_empty() => {}
+            ContentChange::Append(delta) => {
+                let Self { message, growth } = self;
+                growth.get_or_insert_with(|| ContentBuffer::new(&message.content)).push(delta);
+            }
+        }
+    }
+
+    /// Lets go of the room to grow, once nothing is appended any more.
+    pub(crate) fn settle(&mut self) {
+        if let Some(growth) = self.growth.take() {
+            self.message.content = growth.content();
+        }
+    }
+}
+
+impl ThreadLog {
+    /// The message as it stands.
+    pub(crate) fn message(&self, id: &MessageId) -> Option<Message> {
+        let seq = (*self.ids.get(id)?)?;
+        self.rows.get(&seq).map(|row| row.message())
+    }
+
+    /// The row of `id`, to be changed.
+    pub(crate) fn row_mut(&mut self, thread: &ThreadId, id: &MessageId) -> Result<&mut Row> {
+        let seq = self.ids.get(id).copied().flatten();
+        match seq.and_then(|seq| self.rows.get_mut(&seq)) {
+            Some(row) => Ok(Arc::make_mut(row)),
+            None => Err(PersistError::not_found(thread, id)),
+        }
+    }
+}

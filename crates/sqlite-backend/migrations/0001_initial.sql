@@ -1,0 +1,74 @@
+-- The store as a whole, in one row: how far it has come, and which writers brought it there last.
+CREATE TABLE store (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    position INTEGER NOT NULL,
+    fences   INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    writers  BLOB    NOT NULL
+) STRICT;
+
+INSERT INTO store (id, position, fences, checksum, writers) VALUES (1, 0, 0, 7607618485596480772, x'');
+
+-- The last place of a thread is the greatest that a message has, or that a deleted message had: no place is given
+-- twice, and an addition needs no change here.
+CREATE TABLE threads (
+    thread_pk   INTEGER PRIMARY KEY,
+    tenant      TEXT    NOT NULL,
+    thread      TEXT    NOT NULL,
+    deleted_seq INTEGER NOT NULL,
+    UNIQUE (tenant, thread)
+) STRICT;
+
+-- A row is appended for each message and never moved. While a message is open its content is `[]`, and what was
+-- written stands in `appends`; once it is settled the content stands here. A deleted message keeps its row, without
+-- its place and without anything that was said, so that its id stays dead. What is long stands last.
+--
+-- Ids come before threads in the index: minted ids grow with time, so that additions to any number of threads meet in
+-- the same page of it.
+CREATE TABLE messages (
+    message_pk       INTEGER PRIMARY KEY,
+    thread_pk        INTEGER NOT NULL REFERENCES threads (thread_pk),
+    message_id       TEXT    NOT NULL,
+    seq              INTEGER,
+    role             TEXT    NOT NULL,
+    state            TEXT    NOT NULL,
+    revision         INTEGER NOT NULL,
+    appends          INTEGER NOT NULL,
+    content_bytes    INTEGER NOT NULL,
+    tail             INTEGER NOT NULL,
+    lease_ms         INTEGER,
+    lease_expires_at INTEGER,
+    created_at       INTEGER NOT NULL,
+    updated_at       INTEGER NOT NULL,
+    position         INTEGER NOT NULL,
+    checksum         INTEGER NOT NULL,
+    metadata         TEXT    NOT NULL,
+    attachments      TEXT,
+    abandon_reason   TEXT,
+    content          TEXT    NOT NULL,
+    UNIQUE (message_id, thread_pk)
+) STRICT;
+
+CREATE UNIQUE INDEX messages_in_order ON messages (thread_pk, seq) WHERE seq IS NOT NULL;
+CREATE INDEX messages_open ON messages (thread_pk, seq) WHERE state IN ('reserved', 'streaming');
+
+-- What was written to an open message, in order. Emptied when the message is settled.
+CREATE TABLE appends (
+    message_pk INTEGER NOT NULL REFERENCES messages (message_pk),
+    n          INTEGER NOT NULL,
+    kind       INTEGER NOT NULL,
+    checksum   INTEGER NOT NULL,
+    delta      TEXT    NOT NULL,
+    PRIMARY KEY (message_pk, n)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE idempotency (
+    record_pk   INTEGER PRIMARY KEY,
+    thread_pk   INTEGER NOT NULL REFERENCES threads (thread_pk),
+    key         TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL,
+    checksum    INTEGER NOT NULL,
+    fingerprint BLOB    NOT NULL,
+    replay      TEXT    NOT NULL,
+    UNIQUE (key, thread_pk)
+) STRICT;

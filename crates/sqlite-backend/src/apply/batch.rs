@@ -1,0 +1,50 @@
+//! Several writes as one.
+
+use throughline_core::{Batch, Batched, PersistResult};
+
+use super::{Applied, Failure, Scope, item};
+
+/// Applies the items in order, each seeing the ones before it, and then what belongs to the batch as a whole. Refused,
+/// it is undone as if it had never begun.
+pub(super) fn apply(
+    scope: Scope<'_>,
+    batch: &Batch,
+    finish: impl FnOnce(&PersistResult) -> Applied<()>,
+) -> Applied<PersistResult> {
+    run(scope, "SAVEPOINT batch")?;
+    let applied = items(scope, batch).and_then(|result| {
+        finish(&result)?;
+        Ok(result)
+    });
+    match applied {
+        Ok(result) => {
+            run(scope, "RELEASE batch")?;
+            Ok(result)
+        }
+        Err(Failure::Refused(error)) => {
+            // Rolled back to, a savepoint still stands.
+            run(scope, "ROLLBACK TO batch")?;
+            run(scope, "RELEASE batch")?;
+            Err(Failure::Refused(error))
+        }
+        // The whole transaction goes.
+        Err(Failure::Engine(error)) => Err(Failure::Engine(error)),
+    }
+}
+
+fn items(scope: Scope<'_>, batch: &Batch) -> Applied<PersistResult> {
+    let mut outputs = Vec::with_capacity(batch.items.len());
+    for (index, args) in batch.items.iter().enumerate() {
+        match item(scope, args) {
+            Ok(output) => outputs.push(output),
+            Err(Failure::Refused(error)) => return Err(error.with_batch_index(index).into()),
+            Err(Failure::Engine(error)) => return Err(Failure::Engine(error)),
+        }
+    }
+    Ok(Batched { outputs, deduplicated: false }.into())
+}
+
+fn run(scope: Scope<'_>, sql: &'static str) -> Applied<()> {
+    scope.db.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}

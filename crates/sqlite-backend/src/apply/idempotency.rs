@@ -1,0 +1,105 @@
+//! Keys that were used, in the same commit as what they were used for.
+
+use rusqlite::{OptionalExtension, params};
+use throughline_core::{
+    ErrorKind, Fingerprint, Idempotency, PersistArgs, PersistError, PersistResult, ThreadId,
+    backend::{Replay, rules},
+};
+
+use super::{Applied, Failure, Scope, refusal, row};
+use crate::record::Checksum;
+
+/// Answers a call whose key was used before, as the first one was answered.
+pub(super) fn replay(
+    scope: Scope<'_>,
+    thread: &ThreadId,
+    idempotency: &Idempotency,
+    args: &PersistArgs,
+) -> Applied<Option<PersistResult>> {
+    let found = scope
+        .db
+        .prepare_cached(
+            "SELECT i.checksum, i.fingerprint, i.replay FROM threads t \
+             JOIN idempotency i ON i.thread_pk = t.thread_pk \
+             WHERE t.tenant = ?1 AND t.thread = ?2 AND i.key = ?3",
+        )?
+        .query_row(params![scope.tenant.as_str(), thread.as_str(), idempotency.key.as_str()], |row| {
+            let fingerprint: Option<[u8; 32]> = row.get_ref(1)?.as_blob()?.try_into().ok();
+            let replay = row.get_ref(2)?.as_bytes()?;
+            let sum =
+                fingerprint.map(|fingerprint| checksum(scope, thread, idempotency, &fingerprint, replay));
+            let whole = sum == Some(row.get(0)?);
+            let replay = if whole { serde_json::from_slice::<Replay>(replay).ok() } else { None };
+            Ok(fingerprint.map(Fingerprint::from_bytes).zip(replay))
+        })
+        .optional()?;
+    let Some(record) = found else { return Ok(None) };
+    let Some((fingerprint, replay)) = record else {
+        let key = &idempotency.key;
+        return Err(
+            refusal(ErrorKind::Corrupt, format!("what is kept under the key `{key}` is damaged")).into()
+        );
+    };
+    rules::expect_fingerprint(idempotency, &fingerprint)?;
+    let mut failed = None;
+    let mut look_up = |thread: &ThreadId, id: &_| {
+        let found = row::find(scope, thread, id)
+            .and_then(|found| found.map(|record| row::message(scope, record)).transpose());
+        found.map_err(|failure| match failure {
+            Failure::Refused(error) => error,
+            Failure::Engine(error) => {
+                failed = Some(error);
+                PersistError::new(ErrorKind::Internal, "the look-up failed")
+            }
+        })
+    };
+    let answer = replay.answer(scope.tenant, args, &mut look_up);
+    match failed {
+        Some(error) => Err(Failure::Engine(error)),
+        None => Ok(Some(answer?)),
+    }
+}
+
+/// Keeps the key of a write that is about to be committed. Its thread is there by now.
+pub(super) fn record(
+    scope: Scope<'_>,
+    thread: &ThreadId,
+    idempotency: &Idempotency,
+    result: &PersistResult,
+) -> Applied<()> {
+    let replay = serde_json::to_string(&Replay::of(result)).expect("a record of ids and numbers serialises");
+    let fingerprint = idempotency.fingerprint.as_bytes();
+    let sum = checksum(scope, thread, idempotency, fingerprint, replay.as_bytes());
+    scope
+        .db
+        .prepare_cached(
+            "INSERT INTO idempotency (thread_pk, key, created_at, checksum, fingerprint, replay) \
+             SELECT thread_pk, ?3, ?4, ?5, ?6, ?7 FROM threads WHERE tenant = ?1 AND thread = ?2",
+        )?
+        .execute(params![
+            scope.tenant.as_str(),
+            thread.as_str(),
+            idempotency.key.as_str(),
+            scope.now.as_micros(),
+            sum,
+            fingerprint,
+            replay,
+        ])?;
+    Ok(())
+}
+
+fn checksum(
+    scope: Scope<'_>,
+    thread: &ThreadId,
+    idempotency: &Idempotency,
+    fingerprint: &[u8; 32],
+    replay: &[u8],
+) -> i64 {
+    Checksum::new()
+        .text(scope.tenant.as_str())
+        .text(thread.as_str())
+        .text(idempotency.key.as_str())
+        .bytes(fingerprint)
+        .bytes(replay)
+        .finish()
+}

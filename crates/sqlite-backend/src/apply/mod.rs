@@ -1,0 +1,109 @@
+//! What each write does to the file, inside the transaction of the writer.
+//!
+//! A write checks everything before it changes anything, so that one that is refused leaves nothing behind and needs
+//! no savepoint. A batch, whose items see each other, has one.
+
+mod batch;
+mod content;
+mod delete;
+mod idempotency;
+mod insert;
+mod row;
+mod update;
+
+#[cfg(test)]
+pub(crate) use self::{insert::LAST_SEQ, row::FIND};
+use rusqlite::Connection;
+use throughline_core::{Effect, ErrorKind, PersistArgs, PersistError, PersistResult, TenantId, Timestamp};
+
+use crate::{error::EngineError, queue::Write};
+
+/// What a write works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) db: &'a Connection,
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) now: Timestamp,
+    /// The place that it takes among all commits, if it changes anything.
+    pub(crate) position: i64,
+    pub(crate) max_content_bytes: u64,
+}
+
+/// Why a write was not applied.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It was refused, and changed nothing.
+    Refused(PersistError),
+    /// A statement failed; what it means for the transaction is for the writer to say.
+    Engine(EngineError),
+}
+
+impl From<PersistError> for Failure {
+    fn from(error: PersistError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+pub(crate) type Applied<T> = Result<T, Failure>;
+
+/// The answer to a write, and whether the write changed the file.
+pub(crate) struct Outcome {
+    pub(crate) result: PersistResult,
+    pub(crate) changed: bool,
+}
+
+/// Applies one write, whole or not at all.
+pub(crate) fn apply(scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
+    // An empty batch speaks of no thread; there is nothing that it could be.
+    let Some(thread) = write.args.key_scope() else {
+        return Err(refusal(ErrorKind::Invalid, "a batch of no items").into());
+    };
+    if let Some(idempotency) = &write.idempotency
+        && let Some(result) = idempotency::replay(scope, thread, idempotency, &write.args)?
+    {
+        return Ok(Outcome { result, changed: false });
+    }
+    let result = match &write.args {
+        PersistArgs::Batch(batch) => batch::apply(scope, batch, |result| record(scope, write, result))?,
+        single => {
+            let result = item(scope, single)?;
+            record(scope, write, &result)?;
+            result
+        }
+    };
+    Ok(Outcome { result, changed: true })
+}
+
+/// Keeps the idempotency key of a write, if it has one.
+fn record(scope: Scope<'_>, write: &Write, result: &PersistResult) -> Applied<()> {
+    match (&write.idempotency, write.args.key_scope()) {
+        (Some(idempotency), Some(thread)) => idempotency::record(scope, thread, idempotency, result),
+        _ => Ok(()),
+    }
+}
+
+/// Applies a write that is no batch.
+fn item(scope: Scope<'_>, args: &PersistArgs) -> Applied<PersistResult> {
+    match args {
+        PersistArgs::Add(add) => insert::add(scope, add).map(Into::into),
+        PersistArgs::Reserve(reserve) => insert::reserve(scope, reserve).map(Into::into),
+        PersistArgs::UpdateContent(update) => content::update_content(scope, update).map(Into::into),
+        PersistArgs::Update(update) => update::update(scope, update).map(Into::into),
+        PersistArgs::Delete(delete) => delete::delete(scope, delete).map(Into::into),
+        PersistArgs::Batch(_) | PersistArgs::Read(_) => {
+            let kind = args.kind();
+            Err(refusal(ErrorKind::Invalid, format!("a `{kind}` cannot be an item of a batch")).into())
+        }
+        _ => Err(PersistError::unsupported(format_args!("`{}`", args.kind())).into()),
+    }
+}
+
+fn refusal(kind: ErrorKind, detail: impl Into<std::borrow::Cow<'static, str>>) -> PersistError {
+    PersistError::new(kind, detail).with_effect(Effect::NotApplied)
+}

@@ -1,0 +1,132 @@
+//! One row of `messages`: found, written, changed.
+
+use rusqlite::{OptionalExtension, Row, params};
+use throughline_core::{Message, MessageId, PersistError, ThreadId};
+
+use super::{Applied, Scope};
+use crate::record::{Damage, Encoded, Growth, Record, message_columns, number};
+
+/// The row of a message.
+pub(crate) const FIND: &str = concat!(
+    "SELECT 0, ",
+    message_columns!(),
+    " FROM threads t JOIN messages m ON m.thread_pk = t.thread_pk \
+     WHERE t.tenant = ?1 AND t.thread = ?2 AND m.message_id = ?3 AND m.seq IS NOT NULL"
+);
+
+/// The row of a message, unless there is none.
+pub(super) fn find(scope: Scope<'_>, thread: &ThreadId, id: &MessageId) -> Applied<Option<Record>> {
+    let found = scope
+        .db
+        .prepare_cached(FIND)?
+        .query_row(params![scope.tenant.as_str(), thread.as_str(), id.as_str()], |row: &Row<'_>| {
+            Ok(Record::read(row, scope.tenant, thread))
+        })
+        .optional()?;
+    match found {
+        Some(Ok(record)) => Ok(Some(record)),
+        Some(Err(damage)) => Err(damage.into_error(thread).into()),
+        None => Ok(None),
+    }
+}
+
+/// The row of a message that a write is about.
+pub(super) fn find_or_refuse(scope: Scope<'_>, thread: &ThreadId, id: &MessageId) -> Applied<Record> {
+    find(scope, thread, id)?.ok_or_else(|| PersistError::not_found(thread, id).into())
+}
+
+/// The message as it stands: of an open one, with what was appended.
+pub(super) fn message(scope: Scope<'_>, record: Record) -> Applied<Message> {
+    let content = if record.message.state.is_open() {
+        growth(scope, &record)?.content()
+    } else {
+        record.message.content.clone()
+    };
+    Ok(Message { content, ..record.message })
+}
+
+/// What was written to an open message so far.
+pub(super) fn growth(scope: Scope<'_>, record: &Record) -> Applied<Growth> {
+    let mut growth = Growth::new();
+    let mut whole = true;
+    if record.appends > 0 {
+        let mut statement = scope.db.prepare_cached(
+            "SELECT 1, message_pk, n, kind, checksum, delta FROM appends WHERE message_pk = ?1 ORDER BY n",
+        )?;
+        let mut rows = statement.query([record.message_pk])?;
+        while let Some(row) = rows.next()? {
+            whole = whole && growth.take(row).is_some();
+        }
+    }
+    if whole && growth.pieces() == record.appends {
+        return Ok(growth);
+    }
+    let Message { thread, id, seq, .. } = &record.message;
+    let damage = Damage { id: Some(id.clone()), seq: Some(number(seq.get())) };
+    Err(damage.into_error(thread).into())
+}
+
+/// Forgets what was written to a message piece by piece.
+pub(super) fn clear_appends(scope: Scope<'_>, record: &Record) -> Applied<()> {
+    if record.appends > 0 {
+        scope.db.prepare_cached("DELETE FROM appends WHERE message_pk = ?1")?.execute([record.message_pk])?;
+    }
+    Ok(())
+}
+
+/// Writes what an append changes: nothing of any length.
+pub(super) fn write_head(scope: Scope<'_>, record: &Record) -> Applied<()> {
+    let Encoded { lease, checksum, .. } = record.encode();
+    let (lease_ms, lease_expires_at) = lease.unzip();
+    let Message { state, revision, updated_at, .. } = &record.message;
+    scope
+        .db
+        .prepare_cached(
+            "UPDATE messages SET state = ?2, revision = ?3, appends = ?4, content_bytes = ?5, tail = ?6, \
+             lease_ms = ?7, lease_expires_at = ?8, updated_at = ?9, position = ?10, checksum = ?11 WHERE message_pk = ?1",
+        )?
+        .execute(params![
+            record.message_pk,
+            state.as_str(),
+            number(revision.get()),
+            record.appends,
+            record.length.bytes,
+            record.length.tail.code(),
+            lease_ms,
+            lease_expires_at,
+            updated_at.as_micros(),
+            record.position,
+            checksum,
+        ])?;
+    Ok(())
+}
+
+/// Writes what the end of a message and an edit change.
+pub(super) fn write_content(scope: Scope<'_>, record: &Record) -> Applied<()> {
+    write_head(scope, record)?;
+    scope
+        .db
+        .prepare_cached("UPDATE messages SET abandon_reason = ?2, content = ?3 WHERE message_pk = ?1")?
+        .execute(params![record.message_pk, record.message.abandon_reason, record.message.content.as_json()])?;
+    Ok(())
+}
+
+/// Writes what a patch changes.
+pub(super) fn write_metadata(scope: Scope<'_>, record: &Record) -> Applied<()> {
+    let Encoded { metadata, attachments, checksum, .. } = record.encode();
+    scope
+        .db
+        .prepare_cached(
+            "UPDATE messages SET metadata = ?2, attachments = ?3, updated_at = ?4, position = ?5, checksum = ?6 \
+             WHERE message_pk = ?1",
+        )?
+        .execute(params![
+            record.message_pk,
+            metadata,
+            attachments,
+            record.message.updated_at.as_micros(),
+            record.position,
+            checksum,
+        ])?;
+    Ok(())
+}

@@ -1,0 +1,160 @@
+use std::{fmt, path::Path, time::Instant};
+
+use throughline_core::{
+    Add, Admitted, Backend, Batch, Capabilities, Context, Delete, Durability, Effect, ErrorKind, Operation,
+    PersistArgs, PersistError, ReadArgs, Reply, Reserve, Result, Timestamp, Update, UpdateContent,
+};
+
+use crate::{
+    OpenError, SqliteOptions,
+    queue::{Committed, Pending, Times, Write},
+    read::Readers,
+    size,
+    writer::Writer,
+};
+
+/// A store in one SQLite file.
+///
+/// A write is answered after it was committed with `synchronous = FULL`: it survives the loss of power. Writes that
+/// wait at the same time share a commit. Reads run beside the writes on connections of their own, and see every write
+/// that was answered before they began. Several processes may open the same file.
+///
+/// Closing, with [`Persistence::close`](throughline_core::Persistence::close), applies what was admitted and folds the
+/// log into the file. A backend that is dropped instead applies what was admitted too, on its thread, and nobody waits
+/// for that: a process that ends earlier loses only writes that were not answered. Dropping a
+/// [temporary](Self::temporary) one waits until its directory is gone.
+pub struct SqliteBackend {
+    options: SqliteOptions,
+    readers: Readers,
+    writer: Writer,
+}
+
+impl SqliteBackend {
+    pub(crate) const fn new(options: SqliteOptions, writer: Writer, readers: Readers) -> Self {
+        Self { options, readers, writer }
+    }
+
+    /// Opens the store in the file at `path` with the default [`SqliteOptions`]. The file is made if it is missing;
+    /// its directory is not.
+    ///
+    /// Needs a tokio runtime with time. Dropping the future before it is ready opens nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the file is as it was then, but for a fresh one that may be left empty.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        SqliteOptions::new().open(path).await
+    }
+
+    /// Opens a fresh store in a directory of its own, which goes away when the store is closed or dropped: for tests
+    /// and drafts.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn temporary() -> Result<Self, OpenError> {
+        SqliteOptions::new().temporary().await
+    }
+
+    /// Settings other than the defaults.
+    pub fn builder() -> SqliteOptions {
+        SqliteOptions::new()
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// Hands a write to the writer and waits for its answer.
+    ///
+    /// Cancelled while it waits for a place, or before the writer has taken it, the write is not applied; afterwards
+    /// it is, whoever listens.
+    async fn write<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>> {
+        let (op, context, now) = call.into_parts();
+        let args: PersistArgs = op.into();
+        let bytes = size::of(&args, self.options.max_content_bytes)?;
+        let times = self.times(&context);
+        let slot = self.writer.admission.enter(bytes, times.give_up).await?;
+        let write = pending_write(&context, args, now);
+        let (pending, answer) = Pending::new(write, times, bytes, slot);
+        self.writer.queue.push(pending);
+        // Every write is answered, also one that the writer was lost with.
+        let Committed { result, position } = answer.await.unwrap_or_else(|_| Err(unanswered()))?;
+        let output = O::Output::try_from(result).map_err(|_| mixed_up())?;
+        Ok(match position {
+            Some(position) => Reply::at(output, position),
+            None => Reply::new(output),
+        })
+    }
+
+    fn times(&self, context: &Context) -> Times {
+        let deadline = context.deadline();
+        Times { deadline, give_up: deadline.unwrap_or_else(|| Instant::now() + self.options.wait_limit) }
+    }
+}
+
+fn pending_write(context: &Context, args: PersistArgs, now: Timestamp) -> Write {
+    Write { tenant: context.tenant().clone(), args, idempotency: context.idempotency().cloned(), now }
+}
+
+fn unanswered() -> PersistError {
+    PersistError::new(ErrorKind::Internal, "the writer let a write go without an answer")
+        .with_effect(Effect::Unknown)
+}
+
+fn mixed_up() -> PersistError {
+    PersistError::new(ErrorKind::Internal, "the writer answered another operation")
+        .with_effect(Effect::Applied)
+}
+
+impl Backend for SqliteBackend {
+    fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::full(Durability::PowerLoss)
+            .with_multi_process()
+            .with_max_content_bytes(self.options.max_content_bytes)
+    }
+
+    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
+        self.write(call).await
+    }
+
+    async fn reserve(&self, call: Admitted<'_, Reserve>) -> Result<Reply<Reserve>> {
+        self.write(call).await
+    }
+
+    async fn update_content(&self, call: Admitted<'_, UpdateContent>) -> Result<Reply<UpdateContent>> {
+        self.write(call).await
+    }
+
+    async fn update(&self, call: Admitted<'_, Update>) -> Result<Reply<Update>> {
+        self.write(call).await
+    }
+
+    async fn delete(&self, call: Admitted<'_, Delete>) -> Result<Reply<Delete>> {
+        self.write(call).await
+    }
+
+    async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
+        self.write(call).await
+    }
+
+    async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
+        let (read, context, now) = call.into_parts();
+        Ok(Reply::new(self.readers.read(context.tenant(), &read, context.deadline(), now).await?))
+    }
+
+    async fn close(&self) -> Result<()> {
+        // The readers first: the last connection folds the log away, and must be one that writes.
+        self.readers.close().await;
+        self.writer.close().await
+    }
+}
+
+impl fmt::Debug for SqliteBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteBackend").field("options", &self.options).finish_non_exhaustive()
+    }
+}

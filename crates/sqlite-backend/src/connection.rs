@@ -1,0 +1,69 @@
+//! The writer's connection: how it is opened and what is set on it.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::OpenError;
+
+/// Marks a file as a store of ours: `ThrL`.
+pub(crate) const APPLICATION_ID: i32 = 0x5468_724c;
+
+/// How many prepared statements the writer keeps; it has fewer.
+const STATEMENTS: usize = 64;
+
+/// Opens a file that exists, and waits for no lock: the caller does.
+pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// Sets what has to be set on every connection that writes, and reads back what an acknowledgement rests on.
+pub(crate) fn configure(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    connection
+        .execute_batch(
+            "PRAGMA synchronous = FULL;
+             PRAGMA fullfsync = ON;
+             PRAGMA checkpoint_fullfsync = ON;
+             PRAGMA foreign_keys = ON;
+             PRAGMA trusted_schema = OFF;
+             PRAGMA cell_size_check = ON;
+             PRAGMA secure_delete = ON;
+             PRAGMA mmap_size = 0;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA cache_size = -8000;
+             PRAGMA locking_mode = NORMAL;
+             PRAGMA wal_autocheckpoint = 1000;
+             PRAGMA journal_size_limit = 67108864;",
+        )
+        .map_err(|error| OpenError::sqlite(path, error))?;
+    for (pragma, expected) in [("synchronous", "2"), ("foreign_keys", "1"), ("secure_delete", "1")] {
+        let found: i64 = connection
+            .pragma_query_value(None, pragma, |row| row.get(0))
+            .map_err(|error| OpenError::sqlite(path, error))?;
+        let found = found.to_string();
+        if found != expected {
+            return Err(OpenError::Refused { path: path.to_owned(), pragma, found, expected });
+        }
+    }
+    Ok(())
+}
+
+/// Opens the store again, after the connection before was given up. What is there now must still be the store.
+pub(crate) fn reopen(path: &Path) -> Result<Connection, OpenError> {
+    let connection = connect(path).map_err(|error| OpenError::sqlite(path, error))?;
+    let id: i32 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(|error| OpenError::sqlite(path, error))?;
+    if id != APPLICATION_ID {
+        return Err(OpenError::Foreign {
+            path: path.to_owned(),
+            found: format!("its application id is {id}"),
+        });
+    }
+    configure(&connection, path)?;
+    Ok(connection)
+}

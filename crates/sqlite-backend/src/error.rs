@@ -1,0 +1,234 @@
+//! What SQLite's codes mean for a call: the one table.
+
+use throughline_core::{BoxError, Effect, ErrorKind, PersistError};
+
+/// Why the engine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineError {
+    #[error("{text} (SQLite code {code})")]
+    Sqlite { code: i32, text: &'static str, source: BoxError },
+    #[error("no reader became free in time")]
+    NoReader { source: BoxError },
+    #[error("the readers are closed")]
+    ReadersClosed,
+    #[error("a reader's thread ended")]
+    ReaderLost { source: BoxError },
+    #[error("SQLite rolled the transaction back by itself")]
+    RolledBack,
+    #[error("{what} is damaged")]
+    Damaged { what: &'static str },
+    #[error("the driver failed")]
+    Driver { source: BoxError },
+}
+
+/// Where in a transaction it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Opening, and `BEGIN`: nothing of any operation has run.
+    Begin,
+    /// A statement between `BEGIN` and `COMMIT`.
+    Statement,
+    /// `COMMIT`: what the file holds is not known before a fence has found it out.
+    Commit,
+    /// A read.
+    Read,
+}
+
+/// How far a failed statement reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// It failed for what one operation brought or met: the others of its transaction can be run without it.
+    Operation,
+    /// Every operation of the transaction fails alike.
+    Transaction,
+}
+
+impl EngineError {
+    fn code(&self) -> Option<i32> {
+        match self {
+            Self::Sqlite { code, .. } => Some(*code),
+            Self::NoReader { .. }
+            | Self::ReadersClosed
+            | Self::ReaderLost { .. }
+            | Self::RolledBack
+            | Self::Damaged { .. }
+            | Self::Driver { .. } => None,
+        }
+    }
+
+    /// Whether somebody else holds the lock, for now.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.code().is_some_and(|code| matches!(code & 0xff, 5 | 6))
+    }
+
+    /// Whether it is worth to open the file again and to begin again, while there is time.
+    pub(crate) fn passes(&self) -> bool {
+        self.code().is_some_and(|code| matches!(code & 0xff, 3 | 5 | 6 | 7 | 8 | 10 | 14 | 15))
+    }
+
+    pub(crate) fn reach(&self) -> Reach {
+        match self.code().map(|code| code & 0xff) {
+            // CONSTRAINT, MISMATCH, TOOBIG, RANGE: what it brought. CORRUPT: what it met.
+            Some(19 | 20 | 18 | 25 | 11) => Reach::Operation,
+            _ => Reach::Transaction,
+        }
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Sqlite { code, .. } => kind(*code),
+            Self::NoReader { .. } => ErrorKind::Overloaded,
+            Self::ReadersClosed | Self::ReaderLost { .. } | Self::RolledBack => ErrorKind::Unavailable,
+            Self::Damaged { .. } => ErrorKind::Corrupt,
+            Self::Driver { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// The error of a call that was in `phase`.
+    pub(crate) fn to_persist(&self, phase: Phase) -> PersistError {
+        let effect = if phase == Phase::Commit { Effect::Unknown } else { Effect::NotApplied };
+        PersistError::new(self.kind(), self.to_string()).with_effect(effect)
+    }
+}
+
+/// What a result code, primary or extended, is to a caller.
+const fn kind(code: i32) -> ErrorKind {
+    match code & 0xff {
+        // BUSY, LOCKED
+        5 | 6 => ErrorKind::Busy,
+        // FULL
+        13 => ErrorKind::StorageFull,
+        // TOOBIG
+        18 => ErrorKind::TooLarge,
+        // CORRUPT, NOTADB
+        11 | 26 => ErrorKind::Corrupt,
+        // INTERRUPT
+        9 => ErrorKind::Cancelled,
+        // PERM, NOMEM, READONLY, IOERR, CANTOPEN, PROTOCOL, NOLFS, AUTH
+        3 | 7 | 8 | 10 | 14 | 15 | 22 | 23 => ErrorKind::Unavailable,
+        _ => ErrorKind::Internal,
+    }
+}
+
+/// What the code says, without the text of the statement and without any value.
+const fn text(code: i32) -> &'static str {
+    match code & 0xff {
+        3 => "access to the file was denied",
+        5 | 6 => "another writer holds the lock",
+        7 => "SQLite is out of memory",
+        8 => "the file cannot be written",
+        9 => "the statement was interrupted",
+        10 => "the disk failed",
+        11 => "the file is damaged",
+        13 => "the disk is full",
+        14 => "the file cannot be opened",
+        15 => "the lock of the file cannot be used",
+        18 => "a value is larger than SQLite can hold",
+        19 => "a constraint was violated",
+        26 => "the file is not a database",
+        _ => "SQLite refused",
+    }
+}
+
+impl From<rusqlite::Error> for EngineError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error() {
+            Some(failure) => {
+                let code = failure.extended_code;
+                Self::Sqlite { code, text: text(code), source: error.into() }
+            }
+            None => Self::Driver { source: error.into() },
+        }
+    }
+}
+
+impl From<sqlx::Error> for EngineError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::PoolTimedOut => Self::NoReader { source: error.into() },
+            sqlx::Error::PoolClosed => Self::ReadersClosed,
+            sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => Self::ReaderLost { source: error.into() },
+            sqlx::Error::Database(database) => match database.code().and_then(|code| code.parse().ok()) {
+                Some(code) => Self::Sqlite { code, text: text(code), source: error.into() },
+                None => Self::Driver { source: error.into() },
+            },
+            _ => Self::Driver { source: error.into() },
+        }
+    }
+}
+
+impl From<EngineError> for PersistError {
+    fn from(error: EngineError) -> Self {
+        error.to_persist(Phase::Read).with_source(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    fn engine(code: i32) -> EngineError {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).into()
+    }
+
+    #[test]
+    fn the_table_holds() {
+        use ErrorKind::*;
+        use Reach::{Operation, Transaction};
+
+        for (code, kind, reach, passes) in [
+            (ffi::SQLITE_CONSTRAINT_UNIQUE, Internal, Operation, false),
+            (ffi::SQLITE_CONSTRAINT, Internal, Operation, false),
+            (ffi::SQLITE_MISMATCH, Internal, Operation, false),
+            (ffi::SQLITE_TOOBIG, TooLarge, Operation, false),
+            (ffi::SQLITE_RANGE, Internal, Operation, false),
+            (ffi::SQLITE_BUSY, Busy, Transaction, true),
+            (ffi::SQLITE_BUSY_RECOVERY, Busy, Transaction, true),
+            (ffi::SQLITE_BUSY_SNAPSHOT, Busy, Transaction, true),
+            (ffi::SQLITE_LOCKED, Busy, Transaction, true),
+            (ffi::SQLITE_FULL, StorageFull, Transaction, false),
+            (ffi::SQLITE_IOERR, Unavailable, Transaction, true),
+            (ffi::SQLITE_IOERR_WRITE, Unavailable, Transaction, true),
+            (ffi::SQLITE_IOERR_FSYNC, Unavailable, Transaction, true),
+            (ffi::SQLITE_IOERR_SHORT_READ, Unavailable, Transaction, true),
+            (ffi::SQLITE_NOMEM, Unavailable, Transaction, true),
+            (ffi::SQLITE_CORRUPT, Corrupt, Operation, false),
+            (ffi::SQLITE_CORRUPT_INDEX, Corrupt, Operation, false),
+            (ffi::SQLITE_NOTADB, Corrupt, Transaction, false),
+            (ffi::SQLITE_CANTOPEN, Unavailable, Transaction, true),
+            (ffi::SQLITE_READONLY, Unavailable, Transaction, true),
+            (ffi::SQLITE_PERM, Unavailable, Transaction, true),
+            (ffi::SQLITE_PROTOCOL, Unavailable, Transaction, true),
+            (ffi::SQLITE_INTERRUPT, Cancelled, Transaction, false),
+            (ffi::SQLITE_ERROR, Internal, Transaction, false),
+            (ffi::SQLITE_MISUSE, Internal, Transaction, false),
+        ] {
+            let error = engine(code);
+            assert_eq!((error.kind(), error.reach(), error.passes()), (kind, reach, passes), "code {code}");
+            for (phase, effect) in [
+                (Phase::Begin, Effect::NotApplied),
+                (Phase::Statement, Effect::NotApplied),
+                (Phase::Commit, Effect::Unknown),
+                (Phase::Read, Effect::NotApplied),
+            ] {
+                let error = error.to_persist(phase);
+                assert_eq!((error.kind(), error.effect()), (kind, effect), "code {code} in {phase:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pool_that_is_used_up_is_an_overload() {
+        let error = PersistError::from(EngineError::from(sqlx::Error::PoolTimedOut));
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied));
+        assert!(error.is_transient());
+    }
+
+    #[test]
+    fn a_lost_reader_is_unavailable() {
+        let error = PersistError::from(EngineError::from(sqlx::Error::WorkerCrashed));
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
+    }
+}

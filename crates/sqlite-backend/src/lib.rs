@@ -1,0 +1,50 @@
+//! The SQLite backend of Throughline: one file, one writer with group commit, durable.
+//!
+//! ```
+//! use throughline_core::{NewMessage, PageFrom, Persistence};
+//! use throughline_sqlite::SqliteBackend;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> throughline_core::Result<()> {
+//! let backend = SqliteBackend::temporary().await?; // or `SqliteBackend::open("chat.db")`
+//! let db = Persistence::builder().backend(backend).build()?;
+//! let thread = db.thread("telegram:42");
+//! thread.add(NewMessage::user("hello")).await?;
+//! assert_eq!(thread.page(PageFrom::End, 20).await?.messages.len(), 1);
+//! db.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it promises
+//! - An answered write survives the loss of power. Writes that wait at the same time share one commit, so that this
+//!   costs little where it matters.
+//! - Every outcome is one of three. When a commit fails, the store finds out what became of it before it answers; what
+//!   it cannot find out it calls unknown.
+//! - Damage is noticed: each row carries a checksum, and a damaged one is answered as `Corrupt` with its name. A page
+//!   that would show it is refused; every other message can still be read.
+//! - Several processes may share the file. It has to be on a disk of this machine: a log in WAL mode does not work over
+//!   a network file system.
+//!
+//! # What it asks of the host
+//! While a store is open, its process must not open and close the file, or its `-wal` and `-shm`, by other means: on
+//! Unix that drops the locks that SQLite holds. Copies are made with SQLite, of the three files as one.
+//!
+//! # Limits
+//! [`SqliteOptions`] holds them all: how much may wait, how long, how large a message may be. What does not fit in time
+//! is refused as `Overloaded` or `Busy`, and nothing of it was applied.
+
+mod apply;
+mod backend;
+mod connection;
+mod error;
+mod open;
+mod options;
+mod pause;
+mod queue;
+mod read;
+mod record;
+mod size;
+mod writer;
+
+pub use self::{backend::SqliteBackend, open::OpenError, options::SqliteOptions};

@@ -1,0 +1,86 @@
+//! The file itself: where it is, and who may read it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use super::OpenError;
+
+/// The path to open: absolute, so that it never reads as a `file:` URI and survives a change of directory.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
+    let fault = |fault| Err(OpenError::Path { path: path.to_owned(), fault });
+    if path.as_os_str().is_empty() {
+        return fault("it is empty");
+    }
+    let path = std::path::absolute(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    if path.to_str().is_none() {
+        return fault("it is not UTF-8");
+    }
+    let directory = path.parent().unwrap_or(&path);
+    if !directory.is_dir() {
+        return Err(OpenError::NoDirectory { directory: directory.to_owned() });
+    }
+    match fs::metadata(&path) {
+        Ok(metadata) if !metadata.is_file() => fault("it is not a file"),
+        Ok(_) => Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path),
+        Err(source) => Err(OpenError::Io { path, source }),
+    }
+}
+
+/// Makes the file if it is missing, for its owner alone; SQLite gives `-wal` and `-shm` the same mode.
+///
+/// A process that closes a file loses every lock that it holds on it, SQLite's included. So an existing file is
+/// never opened here, and nobody in this process goes on to open a fresh one before it was closed here.
+pub(super) fn create(path: &Path) -> Result<(), OpenError> {
+    static CREATING: Mutex<()> = Mutex::new(());
+
+    let _one_at_a_time = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(OpenError::Io { path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("none/chat.db");
+        assert_eq!(
+            resolve(&missing).unwrap_err().to_string(),
+            format!("there is no directory `{}`", missing.parent().unwrap().display())
+        );
+        assert_eq!(
+            resolve(directory.path()).unwrap_err().to_string(),
+            format!("`{}` cannot be a store: it is not a file", directory.path().display())
+        );
+        assert!(matches!(resolve(Path::new("")), Err(OpenError::Path { .. })));
+        assert!(resolve(Path::new("file:x.db?mode=memory")).unwrap().is_absolute());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_fresh_file_is_its_owners_alone_and_an_old_one_is_left_alone() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chat.db");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        create(&path).unwrap();
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        create(&path).unwrap();
+        assert_eq!(mode(), 0o640);
+    }
+}

@@ -1,0 +1,58 @@
+//! Whose file it is, before anything is changed in it.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{OpenError, migration};
+use crate::connection::APPLICATION_ID;
+
+/// What a file was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// Nothing yet.
+    Fresh,
+    /// A store with this schema.
+    Store(i64),
+}
+
+/// What went wrong in a look at the file: SQLite may be asked again, the answer will not change.
+#[derive(Debug)]
+pub(super) enum Unfit {
+    Sqlite(rusqlite::Error),
+    File(OpenError),
+}
+
+impl From<rusqlite::Error> for Unfit {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Looks at the file, in a transaction of the caller's so that every answer is of one moment.
+pub(super) fn examine(connection: &Connection, path: &Path) -> Result<Identity, Unfit> {
+    let foreign = |found| Err(Unfit::File(OpenError::Foreign { path: path.to_owned(), found }));
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let application_id = match pragma("application_id") {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            return foreign("it is not an SQLite database".to_owned());
+        }
+        answer => answer?,
+    };
+    let schema = pragma("user_version")?;
+    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application_id == 0 && objects == 0 && schema == 0 {
+        return Ok(Identity::Fresh);
+    }
+    if application_id != i64::from(APPLICATION_ID) {
+        return foreign(format!(
+            "its application id is {application_id}, and it has {objects} tables and indexes"
+        ));
+    }
+    let known = migration::LATEST;
+    if schema > known {
+        return Err(Unfit::File(OpenError::Newer { path: path.to_owned(), found: schema, known }));
+    }
+    migration::check(connection, path, schema)?;
+    Ok(Identity::Store(schema))
+}

@@ -1,0 +1,110 @@
+//! The schema, step by step, and the ledger of the steps that a file has taken.
+
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+
+use super::{
+    OpenError,
+    identity::{Identity, Unfit, examine},
+};
+use crate::connection::APPLICATION_ID;
+
+/// One step. Never changed once a file may have taken it: its checksum stands in the ledger.
+struct Migration {
+    id: i64,
+    name: &'static str,
+    sql: &'static str,
+}
+
+const MIGRATIONS: &[Migration] =
+    &[Migration { id: 1, name: "initial", sql: include_str!("../../migrations/0001_initial.sql") }];
+
+/// The schema that this version writes.
+pub(super) const LATEST: i64 = MIGRATIONS.len() as i64;
+
+const LEDGER: &str = "
+    CREATE TABLE migrations (
+        id       INTEGER PRIMARY KEY,
+        name     TEXT NOT NULL,
+        checksum TEXT NOT NULL
+    ) STRICT";
+
+impl Migration {
+    /// Of the text, with the line ends of any platform.
+    fn checksum(&self) -> String {
+        blake3::hash(self.sql.replace("\r\n", "\n").as_bytes()).to_hex().as_str().to_owned()
+    }
+
+    fn describe(&self) -> String {
+        entry(self.name, &self.checksum())
+    }
+}
+
+fn entry(name: &str, checksum: &str) -> String {
+    let start: String = checksum.chars().take(16).collect();
+    format!("`{name}` with checksum {start}…")
+}
+
+/// Holds the ledger of a file of this schema against the steps of this version.
+pub(super) fn check(connection: &Connection, path: &Path, schema: i64) -> Result<(), Unfit> {
+    let nothing = || "nothing".to_owned();
+    let mut taken = connection.prepare("SELECT id, name, checksum FROM migrations ORDER BY id")?;
+    let taken: Vec<(i64, String, String)> = taken
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let differs = |id, found, expected| {
+        Err(Unfit::File(OpenError::Ledger { path: path.to_owned(), id, found, expected }))
+    };
+    let expected = MIGRATIONS.iter().filter(|migration| migration.id <= schema);
+    let mut entries = taken.iter();
+    for migration in expected {
+        match entries.next() {
+            Some((id, name, checksum))
+                if *id == migration.id && name == migration.name && *checksum == migration.checksum() => {}
+            Some((id, name, checksum)) => return differs(*id, entry(name, checksum), migration.describe()),
+            None => return differs(migration.id, nothing(), migration.describe()),
+        }
+    }
+    match entries.next() {
+        Some((id, name, checksum)) => differs(*id, entry(name, checksum), nothing()),
+        None => Ok(()),
+    }
+}
+
+/// Takes the steps that the file has not taken, in the transaction of the caller, which holds the write lock.
+pub(super) fn apply(connection: &Connection, path: &Path) -> Result<(), Unfit> {
+    let schema = match examine(connection, path)? {
+        Identity::Fresh => {
+            connection.execute_batch(LEDGER)?;
+            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+            0
+        }
+        Identity::Store(schema) => schema,
+    };
+    for migration in MIGRATIONS.iter().filter(|migration| migration.id > schema) {
+        connection.execute_batch(migration.sql)?;
+        connection.execute(
+            "INSERT INTO migrations (id, name, checksum) VALUES (?1, ?2, ?3)",
+            params![migration.id, migration.name, migration.checksum()],
+        )?;
+    }
+    Ok(connection.pragma_update(None, "user_version", LATEST)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_are_numbered_from_one() {
+        let ids: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.id).collect();
+        assert_eq!(ids, (1..=LATEST).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_step_that_was_released_never_changes() {
+        let sums: Vec<String> = MIGRATIONS.iter().map(Migration::checksum).collect();
+        assert_eq!(sums, ["2a71f129cb8fda3dd3ad6a42112c5d5dc44346ca6ee4a6be9652dd86815eeab5"]);
+    }
+}

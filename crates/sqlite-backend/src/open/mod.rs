@@ -1,0 +1,118 @@
+//! From a path to a store that may be written.
+
+mod error;
+mod file;
+mod identity;
+mod migration;
+mod version;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, config::DbConfig};
+
+pub use self::error::OpenError;
+use self::identity::{Identity, Unfit};
+use crate::{
+    SqliteBackend, SqliteOptions,
+    connection::{configure, connect},
+    error::EngineError,
+    pause,
+    read::Readers,
+    writer::Writer,
+};
+
+/// Opens the store at `path`.
+pub(crate) async fn open(options: SqliteOptions, path: &Path) -> Result<SqliteBackend, OpenError> {
+    let path = file::resolve(path)?;
+    start(options, path, None).await
+}
+
+/// Opens a store in a fresh directory.
+pub(crate) async fn temporary(options: SqliteOptions) -> Result<SqliteBackend, OpenError> {
+    let failed = |source| OpenError::Io { path: std::env::temp_dir(), source };
+    let directory = tempfile::Builder::new().prefix("throughline-").tempdir().map_err(failed)?;
+    let path = file::resolve(&directory.path().join("store.db"))?;
+    start(options, path, Some(directory)).await
+}
+
+async fn start(
+    options: SqliteOptions,
+    path: PathBuf,
+    directory: Option<tempfile::TempDir>,
+) -> Result<SqliteBackend, OpenError> {
+    let path = Arc::<Path>::from(path);
+    let writer = Writer::start(&options, Arc::clone(&path), directory).await?;
+    let readers = Readers::open(&options, &path).await?;
+    Ok(SqliteBackend::new(options, writer, readers))
+}
+
+/// Opens the file, makes it a store if it is fresh, and brings an older one up to date. Blocks.
+pub(crate) fn bootstrap(path: &Path, wait_limit: Duration) -> Result<Connection, OpenError> {
+    let version = rusqlite::version_number();
+    if !version::is_safe(version) {
+        return Err(OpenError::UnsafeSqlite { version: rusqlite::version() });
+    }
+    file::create(path)?;
+    let patience = Patience { path, begun: Instant::now(), limit: wait_limit };
+    let mut connection = connect(path).map_err(|error| OpenError::sqlite(path, error))?;
+    // A foreign file with a log of its own is not folded just because it was looked at.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(|error| OpenError::sqlite(path, error))?;
+    let identity = patience.retry(|| {
+        let snapshot = connection.transaction()?;
+        let identity = identity::examine(&snapshot, path)?;
+        snapshot.finish()?;
+        Ok(identity)
+    })?;
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        .map_err(|error| OpenError::sqlite(path, error))?;
+    let mode: String = patience
+        .retry(|| Ok(connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?))?;
+    if mode != "wal" {
+        let (pragma, expected) = ("journal_mode", "wal");
+        return Err(OpenError::Refused { path: path.to_owned(), pragma, found: mode, expected });
+    }
+    configure(&connection, path)?;
+    if identity != Identity::Store(migration::LATEST) {
+        patience.retry(|| {
+            let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            migration::apply(&change, path)?;
+            Ok(change.commit()?)
+        })?;
+    }
+    Ok(connection)
+}
+
+/// Waits for other openers of the file, who hold it for moments.
+struct Patience<'a> {
+    path: &'a Path,
+    begun: Instant,
+    limit: Duration,
+}
+
+impl Patience<'_> {
+    fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, Unfit>) -> Result<T, OpenError> {
+        loop {
+            let error = match attempt() {
+                Ok(done) => return Ok(done),
+                Err(Unfit::File(error)) => return Err(error),
+                Err(Unfit::Sqlite(error)) => EngineError::from(error),
+            };
+            if !error.is_busy() {
+                return Err(OpenError::sqlite(self.path, error));
+            }
+            let waited = self.begun.elapsed();
+            if waited >= self.limit {
+                return Err(OpenError::Busy { path: self.path.to_owned(), waited });
+            }
+            thread::sleep(pause::for_the_lock());
+        }
+    }
+}

@@ -1,0 +1,178 @@
+use std::{path::Path, time::Duration};
+
+use crate::{OpenError, SqliteBackend, open};
+
+/// How a store is opened. The defaults are measured ones; most hosts need none of this.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use throughline_sqlite::SqliteOptions;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), throughline_sqlite::OpenError> {
+/// let backend = SqliteOptions::new()
+///     .name("drafts")
+///     .wait_limit(Duration::from_secs(1))
+///     .temporary()
+///     .await?;
+/// # drop(backend);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "options do nothing before a store is opened with them"]
+pub struct SqliteOptions {
+    pub(crate) name: String,
+    pub(crate) queue_operations: usize,
+    pub(crate) queue_bytes: usize,
+    pub(crate) batch_operations: usize,
+    pub(crate) batch_bytes: usize,
+    pub(crate) batch_time: Duration,
+    pub(crate) readers: u32,
+    pub(crate) wait_limit: Duration,
+    pub(crate) max_content_bytes: u64,
+}
+
+impl SqliteOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self {
+            name: "sqlite".to_owned(),
+            queue_operations: 1024,
+            queue_bytes: 64 << 20,
+            batch_operations: 256,
+            batch_bytes: 4 << 20,
+            batch_time: Duration::from_millis(20),
+            readers: 4,
+            wait_limit: Duration::from_secs(5),
+            max_content_bytes: 64 << 20,
+        }
+    }
+
+    /// The name in errors, reports and `describe()`: `sqlite`. Unique in a pipeline.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How many writes may wait for the writer: 1024, at least 1. The next one waits for a place.
+    pub const fn queue_operations(mut self, operations: usize) -> Self {
+        self.queue_operations = operations;
+        self
+    }
+
+    /// How many bytes the waiting writes may hold together: 64 MiB, at least 1 and less than 4 GiB. A write that is
+    /// larger than that waits until it is alone.
+    pub const fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.queue_bytes = bytes;
+        self
+    }
+
+    /// How many writes one transaction takes at most: 256, at least 1.
+    pub const fn batch_operations(mut self, operations: usize) -> Self {
+        self.batch_operations = operations;
+        self
+    }
+
+    /// How many bytes one transaction takes before it takes no further write: 4 MiB.
+    pub const fn batch_bytes(mut self, bytes: usize) -> Self {
+        self.batch_bytes = bytes;
+        self
+    }
+
+    /// How long one transaction runs before it takes no further write: 20 ms.
+    pub const fn batch_time(mut self, time: Duration) -> Self {
+        self.batch_time = time;
+        self
+    }
+
+    /// How many connections read: 4, from 1 to 64.
+    pub const fn readers(mut self, readers: u32) -> Self {
+        self.readers = readers;
+        self
+    }
+
+    /// How long a call without a deadline waits for a place in the queue, for the write lock of the file or for a
+    /// reader, each: 5 s, at most a day. Opening waits as long for the lock.
+    pub const fn wait_limit(mut self, limit: Duration) -> Self {
+        self.wait_limit = limit;
+        self
+    }
+
+    /// The longest content of one message, in bytes of JSON: 64 MiB, at most 512 MiB. More is refused as `TooLarge`.
+    pub const fn max_content_bytes(mut self, bytes: u64) -> Self {
+        self.max_content_bytes = bytes;
+        self
+    }
+
+    /// Opens the store in the file at `path`, which is made if it is missing; its directory is not.
+    ///
+    /// Needs a tokio runtime with time. Dropping the future before it is ready opens nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the file is as it was then, but for a fresh one that may be left empty.
+    pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteBackend, OpenError> {
+        self.check()?;
+        open::open(self, path.as_ref()).await
+    }
+
+    /// Opens a fresh store in a directory of its own, which goes away when the store is closed or dropped.
+    ///
+    /// It is a real file, with everything that a store at a path does.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn temporary(self) -> Result<SqliteBackend, OpenError> {
+        self.check()?;
+        open::temporary(self).await
+    }
+
+    fn check(&self) -> Result<(), OpenError> {
+        let within = |name, value: u64, min: u64, max: u64| {
+            if (min..=max).contains(&value) {
+                return Ok(());
+            }
+            Err(OpenError::Setting { name, fault: format!("is {value}, and {min} to {max} are allowed") })
+        };
+        if self.name.is_empty() {
+            return Err(OpenError::Setting { name: "name", fault: "is empty".to_owned() });
+        }
+        within("queue_operations", self.queue_operations as u64, 1, u64::from(u32::MAX) >> 3)?;
+        within("queue_bytes", self.queue_bytes as u64, 1, u64::from(u32::MAX))?;
+        within("batch_operations", self.batch_operations as u64, 1, u64::MAX)?;
+        within("wait_limit", self.wait_limit.as_secs(), 0, 24 * 3600)?;
+        within("readers", u64::from(self.readers), 1, 64)?;
+        within("max_content_bytes", self.max_content_bytes, 2, 512 << 20)
+    }
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_exact() {
+        let fault = |options: SqliteOptions| options.check().err().map(|error| error.to_string());
+        assert_eq!(fault(SqliteOptions::new()), None);
+        assert_eq!(fault(SqliteOptions::new().readers(64)), None);
+        assert_eq!(
+            fault(SqliteOptions::new().readers(65)).unwrap(),
+            "the setting `readers` is 65, and 1 to 64 are allowed"
+        );
+        assert!(fault(SqliteOptions::new().queue_operations(0)).is_some());
+        assert!(fault(SqliteOptions::new().queue_bytes(0)).is_some());
+        assert!(fault(SqliteOptions::new().batch_operations(0)).is_some());
+        assert_eq!(fault(SqliteOptions::new().wait_limit(Duration::ZERO)), None);
+        assert!(fault(SqliteOptions::new().wait_limit(Duration::MAX)).is_some());
+        assert_eq!(fault(SqliteOptions::new().max_content_bytes(512 << 20)), None);
+        assert!(fault(SqliteOptions::new().max_content_bytes((512 << 20) + 1)).is_some());
+        assert_eq!(fault(SqliteOptions::new().name("")).unwrap(), "the setting `name` is empty");
+    }
+}

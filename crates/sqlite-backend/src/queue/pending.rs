@@ -1,0 +1,127 @@
+use std::time::Instant;
+
+use throughline_core::{
+    Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult, Position, Result, TenantId,
+    Timestamp,
+};
+use tokio::{runtime::Handle, sync::oneshot};
+
+use super::Slot;
+
+/// A write as plain data: nothing of the caller's runs while it is applied.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) tenant: TenantId,
+    pub(crate) args: PersistArgs,
+    pub(crate) idempotency: Option<Idempotency>,
+    pub(crate) now: Timestamp,
+}
+
+/// What a write came to.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(crate) result: PersistResult,
+    /// Nothing for a replay.
+    pub(crate) position: Option<Position>,
+}
+
+/// When a write that waits is given up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// When its caller stops waiting.
+    pub(crate) deadline: Option<Instant>,
+    /// Until when it waits for a place, and then for the lock.
+    pub(crate) give_up: Instant,
+}
+
+/// How far a write has come: what its caller is told if the writer is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It waits, or its transaction has not been asked to commit.
+    Uncommitted,
+    /// `COMMIT` was sent.
+    Committing,
+}
+
+/// A write that was admitted, and whoever waits for it. It is answered once, on every path: dropped without an
+/// answer, it says what is known.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) write: Write,
+    pub(crate) times: Times,
+    /// The bytes that it holds of the queue's.
+    pub(crate) bytes: usize,
+    /// It failed a transaction that it shared, and is to have one of its own.
+    pub(crate) alone: bool,
+    pub(crate) stage: Stage,
+    reply: Option<Reply>,
+}
+
+/// The way back to a caller.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    answer: oneshot::Sender<Result<Committed>>,
+    /// Where the caller waits.
+    runtime: Option<Handle>,
+    /// Its place in the queue, given up with the answer.
+    _slot: Slot,
+}
+
+impl Pending {
+    pub(crate) fn new(
+        write: Write,
+        times: Times,
+        bytes: usize,
+        slot: Slot,
+    ) -> (Self, oneshot::Receiver<Result<Committed>>) {
+        let (answer, receiver) = oneshot::channel();
+        let reply = Reply { answer, runtime: Handle::try_current().ok(), _slot: slot };
+        let stage = Stage::Uncommitted;
+        (Self { write, times, bytes, alone: false, stage, reply: Some(reply) }, receiver)
+    }
+
+    /// Whether nobody waits for it any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.reply.as_ref().is_none_or(|reply| reply.answer.is_closed())
+    }
+
+    /// The way back; the write itself is done with.
+    pub(crate) fn into_reply(mut self) -> Option<Reply> {
+        self.reply.take()
+    }
+
+    /// Answers at once.
+    pub(crate) fn answer(self, answer: Result<Committed>) {
+        if let Some(reply) = self.into_reply() {
+            reply.send(answer);
+        }
+    }
+}
+
+impl Reply {
+    /// Wakes the caller. One who has left is no fault: the write counts all the same.
+    pub(crate) fn send(self, answer: Result<Committed>) {
+        drop(self.answer.send(answer));
+    }
+
+    pub(crate) fn runtime(&self) -> Option<&Handle> {
+        self.runtime.as_ref()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            let effect = match self.stage {
+                Stage::Uncommitted => Effect::NotApplied,
+                Stage::Committing => Effect::Unknown,
+            };
+            reply.send(Err(lost(effect)));
+        }
+    }
+}
+
+/// What a caller is told whose write the writer was lost with.
+pub(crate) fn lost(effect: Effect) -> PersistError {
+    PersistError::new(ErrorKind::Unavailable, "the writer of the store was lost").with_effect(effect)
+}

@@ -1,0 +1,97 @@
+use throughline_core::{Page, PageFrom, ReadPage, Result, Seq, Visibility, backend::rules};
+
+use super::{
+    Scope,
+    rows::{Answer, answer},
+};
+use crate::record::{Columns as _, number};
+
+/// A page in one direction: the thread, its first open message, and the rows to show.
+macro_rules! page {
+    ($bound:literal, $visible:literal, $order:literal) => {
+        answer!(
+            concat!(
+                "open AS MATERIALIZED (SELECT m.seq FROM messages m WHERE m.thread_pk = \
+                 (SELECT thread_pk FROM threads WHERE tenant = ?1 AND thread = ?2) \
+                 AND m.state IN ('reserved', 'streaming') ORDER BY m.seq LIMIT 1), \
+                 found AS MATERIALIZED (SELECT m.message_pk FROM messages m WHERE m.thread_pk = \
+                 (SELECT thread_pk FROM threads WHERE tenant = ?1 AND thread = ?2) AND m.seq ",
+                $bound,
+                " ?3",
+                $visible,
+                " ORDER BY m.seq ",
+                $order,
+                " LIMIT ?4)"
+            ),
+            "NULL",
+            " UNION ALL SELECT 2, seq, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+             NULL, NULL, NULL, NULL, NULL FROM open"
+        )
+    };
+}
+
+const FORWARD: Shown = Shown {
+    all: page!(">", "", "ASC"),
+    last: page!(">", " AND m.state = 'final'", "ASC"),
+    settled: page!(">", " AND m.seq < coalesce((SELECT seq FROM open), 9223372036854775807)", "ASC"),
+};
+const BACKWARD: Shown = Shown {
+    all: page!("<", "", "DESC"),
+    last: page!("<", " AND m.state = 'final'", "DESC"),
+    settled: page!("<", " AND m.seq < coalesce((SELECT seq FROM open), 9223372036854775807)", "DESC"),
+};
+
+/// The statement of one direction for each visibility.
+struct Shown {
+    all: &'static str,
+    last: &'static str,
+    settled: &'static str,
+}
+
+impl Shown {
+    const fn statement(&self, visibility: Visibility) -> &'static str {
+        match visibility {
+            Visibility::All => self.all,
+            Visibility::Final => self.last,
+            Visibility::Settled => self.settled,
+        }
+    }
+}
+
+/// Every statement, and where to begin in the middle of a thread.
+#[cfg(test)]
+pub(super) fn every_statement() -> impl Iterator<Item = (&'static str, i64)> {
+    [(FORWARD, 20), (BACKWARD, 60)]
+        .into_iter()
+        .flat_map(|(shown, bound)| [shown.all, shown.last, shown.settled].map(|sql| (sql, bound)))
+}
+
+/// Reads a stretch of a thread.
+pub(super) async fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page> {
+    rules::check_limit(read.limit)?;
+    let (direction, bound) = match read.from {
+        PageFrom::Start => (FORWARD, 0),
+        PageFrom::After(seq) => (FORWARD, number(seq.get())),
+        PageFrom::End => (BACKWARD, i64::MAX),
+        PageFrom::Before(seq) => (BACKWARD, number(seq.get())),
+    };
+    let statement = sqlx::query(direction.statement(read.visibility))
+        .bind(scope.tenant.as_str().to_owned())
+        .bind(read.thread.as_str().to_owned())
+        .bind(bound)
+        .bind(i64::from(read.limit) + 1);
+    let mut answer = Answer::of(scope.rows(statement).await?);
+    let first_open = answer.remark().and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);
+    let mut rows = answer.take_messages();
+    rows.sort_unstable_by_key(|row| row.integer(3));
+    let limit = read.limit as usize;
+    let has_more = rows.len() > limit;
+    // The one row too many is the furthest in the direction of the read.
+    if !read.from.is_forward() && has_more {
+        rows.remove(0);
+    }
+    rows.truncate(limit);
+    let messages =
+        rows.iter().map(|row| answer.message(row, scope.tenant, &read.thread)).collect::<Result<_>>()?;
+    Ok(Page { thread: read.thread.clone(), messages, has_more, first_open })
+}

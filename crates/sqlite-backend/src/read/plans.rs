@@ -1,0 +1,59 @@
+//! What each statement costs: what it shows, however much there is beside it.
+
+use rusqlite::{Connection, StatementStatus, ToSql};
+
+use super::{get::GET, open, page};
+use crate::apply::{FIND, LAST_SEQ};
+
+/// A store with so many messages in one thread, every second of them deleted, and as many threads beside it.
+fn store(messages: i64) -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+    connection
+        .execute_batch(&format!(
+            "CREATE TEMP TABLE numbers AS WITH RECURSIVE n (n) AS \
+             (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < {messages}) SELECT n FROM n;
+             INSERT INTO threads (tenant, thread, deleted_seq) SELECT 'a', printf('t%06d', n), 0 FROM numbers;
+             INSERT INTO messages (thread_pk, message_id, seq, role, state, revision, appends, content_bytes, tail, \
+             created_at, updated_at, position, checksum, metadata, content) \
+             SELECT 1, printf('m%06d', n), iif(n % 2, n, NULL), 'user', iif(n % 2, 'final', 'deleted'), \
+             1, 0, 2, 0, 0, 0, n, 0, '{{}}', '[]' FROM numbers;
+             UPDATE messages SET state = 'streaming' WHERE seq = {messages} - 1;"
+        ))
+        .unwrap();
+    connection
+}
+
+/// The steps of SQLite's machine until the statement has answered, and the rows of its answer.
+fn cost(messages: i64, sql: &str, parameters: &[&dyn ToSql]) -> (i32, usize) {
+    let connection = store(messages);
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map(parameters, |_| Ok(())).unwrap().map(Result::unwrap).count();
+    (statement.get_status(StatementStatus::VmStep), rows)
+}
+
+fn costs_the_same(sql: &str, parameters: &[&dyn ToSql]) {
+    let ((few, shown), (many, shown_of_many)) = (cost(100, sql, parameters), cost(10_000, sql, parameters));
+    assert_eq!(shown, shown_of_many, "{sql}");
+    assert!(shown > 0 && many <= few + 10, "{few} steps of 100, {many} steps of 10000: {sql}");
+}
+
+#[test]
+fn a_message_costs_the_same_in_any_thread() {
+    costs_the_same(GET, &[&"a", &"t000001", &"m000051"]);
+    costs_the_same(FIND, &[&"a", &"t000001", &"m000051"]);
+    costs_the_same(LAST_SEQ, &[&"a", &"t000001"]);
+}
+
+#[test]
+fn a_page_costs_its_page() {
+    for (sql, bound) in page::every_statement() {
+        costs_the_same(sql, &[&"a", &"t000001", &bound, &11]);
+    }
+}
+
+#[test]
+fn open_messages_cost_what_is_open() {
+    costs_the_same(open::OF_TENANT, &[&"a", &"", &0, &false, &0, &11]);
+    costs_the_same(open::OF_THREAD, &[&"a", &"", &0, &false, &0, &11, &"t000001"]);
+}

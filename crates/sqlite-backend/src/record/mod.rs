@@ -1,0 +1,282 @@
+//! A message as a row: written, read back, and checked on the way.
+//!
+//! SQLite does not notice a bit that flipped on the disk. Every row carries a checksum over its identity and
+//! everything in it, so that damage is answered as `Corrupt`, by name, and never as somebody's words.
+
+mod append;
+mod checksum;
+mod columns;
+mod length;
+
+use std::{borrow::Cow, time::Duration};
+
+use throughline_core::{
+    Content, Effect, ErrorKind, Lease, Message, MessageId, MessageState, PersistError, Revision, Role, Seq,
+    TenantId, ThreadId, Timestamp,
+};
+
+pub(crate) use self::{
+    append::{Append, AppendKind, Growth},
+    checksum::Checksum,
+    columns::Columns,
+    length::{Length, Tail},
+};
+
+/// The columns of a message in the order in which [`Record::read`] takes them, as `m`, after one that says which
+/// part of an answer the row is.
+macro_rules! message_columns {
+    () => {
+        "m.message_pk, m.message_id, m.seq, m.role, m.state, m.revision, m.appends, m.content_bytes, m.lease_ms, \
+         m.lease_expires_at, m.created_at, m.updated_at, m.position, m.checksum, m.metadata, m.attachments, \
+         m.abandon_reason, m.content, m.tail"
+    };
+}
+pub(crate) use message_columns;
+
+/// The state of a deleted row, which is no state of a message.
+pub(crate) const DELETED: &str = "deleted";
+
+/// A message and what the store keeps beside it.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) message_pk: i64,
+    /// The message; while it is open its content is `[]`, and what was written stands in the appends.
+    pub(crate) message: Message,
+    /// How many appends there are.
+    pub(crate) appends: i64,
+    /// How long the content is; of an open message, what the appends come to.
+    pub(crate) length: Length,
+    /// Where its last change stands among all commits.
+    pub(crate) position: i64,
+}
+
+impl Record {
+    /// Reads the columns of [`message_columns!`], whatever they hold.
+    pub(crate) fn read(row: &impl Columns, tenant: &TenantId, thread: &ThreadId) -> Result<Self, Damage> {
+        let id = row.text(2).and_then(|text| MessageId::new(str::from_utf8(text).ok()?).ok());
+        let seq = row.integer(3);
+        Self::check_and_read(row, tenant, thread, id.as_ref()).ok_or(Damage { id, seq })
+    }
+
+    fn check_and_read(
+        row: &impl Columns,
+        tenant: &TenantId,
+        thread: &ThreadId,
+        id: Option<&MessageId>,
+    ) -> Option<Self> {
+        let lease = match (row.integer(9), row.integer(10)) {
+            (Some(ms), Some(expires_at)) => Some((ms, expires_at)),
+            (None, None) => None,
+            _ => return None,
+        };
+        let fields = Fields {
+            tenant: tenant.as_str(),
+            thread: thread.as_str(),
+            id: id?.as_str(),
+            seq: row.integer(3)?,
+            role: str::from_utf8(row.text(4)?).ok()?,
+            state: str::from_utf8(row.text(5)?).ok()?,
+            revision: row.integer(6)?,
+            appends: row.integer(7)?,
+            content_bytes: row.integer(8)?,
+            tail: row.integer(19)?,
+            lease,
+            created_at: row.integer(11)?,
+            updated_at: row.integer(12)?,
+            position: row.integer(13)?,
+            metadata: str::from_utf8(row.text(15)?).ok()?,
+            attachments: row.optional_str(16)?,
+            reason: row.optional_str(17)?,
+            content: str::from_utf8(row.text(18)?).ok()?,
+        };
+        if row.integer(14)? != fields.checksum() {
+            return None;
+        }
+        Some(Self {
+            message_pk: row.integer(1)?,
+            message: Message {
+                tenant: tenant.clone(),
+                thread: thread.clone(),
+                id: id?.clone(),
+                seq: Seq::new(u64::try_from(fields.seq).ok()?),
+                role: Role::from_name(fields.role)?,
+                state: MessageState::from_name(fields.state)?,
+                revision: Revision::new(u64::try_from(fields.revision).ok()?),
+                content: Content::from_json(fields.content).ok()?,
+                metadata: serde_json::from_str(fields.metadata).ok()?,
+                attachments: match fields.attachments {
+                    Some(json) => serde_json::from_str(json).ok()?,
+                    None => Vec::new(),
+                },
+                abandon_reason: fields.reason.map(str::to_owned),
+                lease: match lease {
+                    Some((ms, expires_at)) => Some(Lease {
+                        duration: Duration::from_millis(u64::try_from(ms).ok()?),
+                        expires_at: Timestamp::from_micros(expires_at),
+                    }),
+                    None => None,
+                },
+                created_at: Timestamp::from_micros(fields.created_at),
+                updated_at: Timestamp::from_micros(fields.updated_at),
+            },
+            appends: fields.appends,
+            length: Length { bytes: fields.content_bytes, tail: Tail::from_code(fields.tail)? },
+            position: fields.position,
+        })
+    }
+
+    /// The row to write.
+    pub(crate) fn encode(&self) -> Encoded<'_> {
+        let message = &self.message;
+        let metadata = if message.metadata.is_empty() {
+            Cow::Borrowed("{}")
+        } else {
+            Cow::Owned(serde_json::to_string(&message.metadata).expect(IN_MEMORY))
+        };
+        let attachments = (!message.attachments.is_empty())
+            .then(|| serde_json::to_string(&message.attachments).expect(IN_MEMORY));
+        let lease = message.lease.map(|lease| {
+            let ms = i64::try_from(lease.duration.as_millis()).unwrap_or(i64::MAX);
+            (ms, lease.expires_at.as_micros())
+        });
+        let mut encoded = Encoded { record: self, metadata, attachments, lease, checksum: 0 };
+        encoded.checksum = encoded.fields().checksum();
+        encoded
+    }
+}
+
+const IN_MEMORY: &str = "raw values and names serialise into memory";
+
+/// A record as the columns hold it.
+#[derive(Debug)]
+pub(crate) struct Encoded<'a> {
+    record: &'a Record,
+    pub(crate) metadata: Cow<'static, str>,
+    pub(crate) attachments: Option<String>,
+    pub(crate) lease: Option<(i64, i64)>,
+    pub(crate) checksum: i64,
+}
+
+impl Encoded<'_> {
+    fn fields(&self) -> Fields<'_> {
+        let Record { message_pk: _, message, appends, length, position } = self.record;
+        Fields {
+            tenant: message.tenant.as_str(),
+            thread: message.thread.as_str(),
+            id: message.id.as_str(),
+            seq: number(message.seq.get()),
+            role: message.role.as_str(),
+            state: message.state.as_str(),
+            revision: number(message.revision.get()),
+            appends: *appends,
+            content_bytes: length.bytes,
+            tail: length.tail.code(),
+            lease: self.lease,
+            created_at: message.created_at.as_micros(),
+            updated_at: message.updated_at.as_micros(),
+            position: *position,
+            metadata: &self.metadata,
+            attachments: self.attachments.as_deref(),
+            reason: message.abandon_reason.as_deref(),
+            content: message.content.as_json(),
+        }
+    }
+}
+
+/// A counter as a column holds it. The counters of the store count up from 1 and stay far below the limit.
+pub(crate) fn number(counter: u64) -> i64 {
+    i64::try_from(counter).unwrap_or(i64::MAX)
+}
+
+/// Everything that the checksum of a row covers.
+#[derive(Debug, Clone, Copy)]
+struct Fields<'a> {
+    tenant: &'a str,
+    thread: &'a str,
+    id: &'a str,
+    seq: i64,
+    role: &'a str,
+    state: &'a str,
+    revision: i64,
+    appends: i64,
+    content_bytes: i64,
+    tail: i64,
+    lease: Option<(i64, i64)>,
+    created_at: i64,
+    updated_at: i64,
+    position: i64,
+    metadata: &'a str,
+    attachments: Option<&'a str>,
+    reason: Option<&'a str>,
+    content: &'a str,
+}
+
+impl Fields<'_> {
+    fn checksum(&self) -> i64 {
+        let Self {
+            tenant,
+            thread,
+            id,
+            seq,
+            role,
+            state,
+            revision,
+            appends,
+            content_bytes,
+            tail,
+            lease,
+            created_at,
+            updated_at,
+            position,
+            metadata,
+            attachments,
+            reason,
+            content,
+        } = *self;
+        let (lease_ms, lease_expires_at) = lease.unzip();
+        Checksum::new()
+            .text(tenant)
+            .text(thread)
+            .text(id)
+            .integer(seq)
+            .text(role)
+            .text(state)
+            .integer(revision)
+            .integer(appends)
+            .integer(content_bytes)
+            .integer(tail)
+            .optional_integer(lease_ms)
+            .optional_integer(lease_expires_at)
+            .integer(created_at)
+            .integer(updated_at)
+            .integer(position)
+            .text(metadata)
+            .optional_text(attachments)
+            .optional_text(reason)
+            .text(content)
+            .finish()
+    }
+}
+
+/// A row that cannot be trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damage {
+    /// Its message, if that much can be read.
+    pub(crate) id: Option<MessageId>,
+    /// Its place in the thread, if that much can be read.
+    pub(crate) seq: Option<i64>,
+}
+
+impl Damage {
+    pub(crate) fn into_error(self, thread: &ThreadId) -> PersistError {
+        let detail = match self.seq {
+            Some(seq) => format!("the stored message of seq {seq} is damaged"),
+            None => "a stored message is damaged".to_owned(),
+        };
+        let error = PersistError::new(ErrorKind::Corrupt, detail).with_effect(Effect::NotApplied);
+        match &self.id {
+            Some(id) => error.about(thread, id),
+            None => error,
+        }
+    }
+}

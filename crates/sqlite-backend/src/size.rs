@@ -1,0 +1,73 @@
+//! What a write weighs, before it takes a place in the queue.
+
+use throughline_core::{
+    AttachmentKey, Effect, ErrorKind, Metadata, PersistArgs, PersistError, Result, UpdateMode,
+};
+
+/// What a write holds beside its content: itself, its ids, its place, its answer.
+const FRAME: usize = 1024;
+
+/// The bytes that a write is counted for.
+///
+/// # Errors
+/// `TooLarge` for content that the store would refuse: it need not wait for that.
+pub(crate) fn of(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
+    let fits = |content: usize| {
+        if content as u64 <= max_content_bytes {
+            return Ok(content);
+        }
+        let detail = format!("the content has {content} bytes, and {max_content_bytes} are allowed");
+        Err(PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied))
+    };
+    let about =
+        |bytes: Result<usize>, thread, id| bytes.map_err(|error: PersistError| error.about(thread, id));
+    let held = match args {
+        PersistArgs::Add(add) => {
+            about(fits(add.content.byte_len()), &add.thread, &add.id)?
+                + around(&add.metadata, &add.attachments)
+        }
+        PersistArgs::Reserve(reserve) => around(&reserve.metadata, &reserve.attachments),
+        PersistArgs::UpdateContent(update) => {
+            let reason = match &update.mode {
+                UpdateMode::Abandon { reason: Some(reason) } => reason.len(),
+                _ => 0,
+            };
+            about(fits(update.change.byte_len()), &update.thread, &update.id)? + reason
+        }
+        PersistArgs::Update(update) => {
+            around(update.metadata.as_metadata(), update.attachments.as_deref().unwrap_or_default())
+        }
+        PersistArgs::Batch(batch) => {
+            let mut held = 0;
+            for (index, item) in batch.items.iter().enumerate() {
+                held += of(item, max_content_bytes).map_err(|error| error.with_batch_index(index))?;
+            }
+            held
+        }
+        _ => 0,
+    };
+    Ok(FRAME + held)
+}
+
+fn around(metadata: &Metadata, attachments: &[AttachmentKey]) -> usize {
+    metadata.byte_len() + attachments.iter().map(|key| key.as_str().len()).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use throughline_core::{Add, Batch, Content, NewMessage};
+
+    use super::*;
+
+    #[test]
+    fn the_longest_content_fits_and_one_byte_more_does_not() {
+        let add = || Add::new("t".parse().unwrap(), NewMessage::user("hello").with_id("m".parse().unwrap()));
+        let max = Content::text("hello").byte_len() as u64;
+        assert_eq!(of(&add().into(), max).unwrap(), FRAME + max as usize);
+        let error = of(&add().into(), max - 1).unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
+        assert_eq!(error.message().unwrap().as_str(), "m");
+        let batch = Batch::new().with(Add::new("t".parse().unwrap(), NewMessage::user(""))).with(add());
+        assert_eq!(of(&batch.into(), max - 1).unwrap_err().batch_index(), Some(1));
+    }
+}

@@ -1,0 +1,151 @@
+//! How far the store has come, and who brought it there.
+//!
+//! The row of the store is read at the beginning of each transaction and written at the end of each that changes
+//! something. Beside the position it names the writers that have committed last, each with the position of its last
+//! commit: what a writer looks up that does not know whether its commit came true.
+
+use rusqlite::{Connection, params};
+
+use crate::{error::EngineError, record::Checksum};
+
+/// How many writers the store remembers. More have to commit after one before it is forgotten.
+const REMEMBERED: usize = 64;
+
+/// The row of the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) position: i64,
+    fences: i64,
+    /// From the one that has not committed for longest to the last one.
+    writers: Vec<Mark>,
+}
+
+/// A writer and the position of its last commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    writer: i64,
+    position: i64,
+}
+
+impl Progress {
+    pub(super) fn read(connection: &Connection) -> Result<Self, EngineError> {
+        let read = connection
+            .prepare_cached("SELECT position, fences, checksum, writers FROM store WHERE id = 1")?
+            .query_row([], |row| {
+                let (position, fences, checksum) = (row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?);
+                let writers = decode(row.get_ref(3)?.as_blob()?);
+                let progress = writers.map(|writers| Self { position, fences, writers });
+                Ok(progress.filter(|progress| progress.checksum() == checksum))
+            })?;
+        read.ok_or(EngineError::Damaged { what: "the position of the store" })
+    }
+
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        connection
+            .prepare_cached(
+                "UPDATE store SET position = ?1, fences = ?2, checksum = ?3, writers = ?4 WHERE id = 1",
+            )?
+            .execute(params![self.position, self.fences, self.checksum(), encode(&self.writers)])?;
+        Ok(())
+    }
+
+    /// Notes that `writer` commits up to `position`.
+    pub(super) fn advance(&mut self, writer: i64, position: i64) {
+        self.writers.retain(|mark| mark.writer != writer);
+        if self.writers.len() >= REMEMBERED {
+            self.writers.remove(0);
+        }
+        self.writers.push(Mark { writer, position });
+        self.position = position;
+    }
+
+    /// Notes that a writer found something out, so that its looking is a change that can be committed.
+    pub(super) const fn fence(&mut self) {
+        self.fences = self.fences.wrapping_add(1);
+    }
+
+    /// Whether the commit of `writer` up to `position` is here; nothing when that cannot be told any more.
+    pub(super) fn holds(&self, writer: i64, position: i64) -> Option<bool> {
+        match self.writers.iter().find(|mark| mark.writer == writer) {
+            Some(mark) => Some(mark.position == position),
+            // Had it been here, it could only be forgotten for those who came later.
+            None if self.writers.len() < REMEMBERED => Some(false),
+            None => (self.writers[0].position < position).then_some(false),
+        }
+    }
+
+    fn checksum(&self) -> i64 {
+        let sum = Checksum::new().integer(self.position).integer(self.fences);
+        self.writers.iter().fold(sum, |sum, mark| sum.integer(mark.writer).integer(mark.position)).finish()
+    }
+}
+
+fn encode(writers: &[Mark]) -> Vec<u8> {
+    writers.iter().flat_map(|mark| [mark.writer, mark.position]).flat_map(i64::to_le_bytes).collect()
+}
+
+fn decode(bytes: &[u8]) -> Option<Vec<Mark>> {
+    let (marks, rest) = bytes.as_chunks::<16>();
+    let number = |bytes: &[u8]| Some(i64::from_le_bytes(bytes.try_into().ok()?));
+    let mark = |mark: &[u8; 16]| Some(Mark { writer: number(&mark[..8])?, position: number(&mark[8..])? });
+    if rest.is_empty() { marks.iter().map(mark).collect() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_told_from_one_that_is_not_there() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.holds(7, 1), Some(false));
+        progress.advance(7, 3);
+        assert_eq!((progress.holds(7, 3), progress.holds(7, 5)), (Some(true), Some(false)));
+        progress.advance(8, 4);
+        progress.advance(7, 6);
+        assert_eq!(
+            (progress.holds(7, 6), progress.holds(8, 4), progress.position),
+            (Some(true), Some(true), 6)
+        );
+        assert_eq!(progress.writers.len(), 2);
+    }
+
+    #[test]
+    fn what_may_have_been_forgotten_is_not_told() {
+        let mut progress = Progress::default();
+        progress.advance(-1, 1);
+        for writer in 0..REMEMBERED as i64 {
+            assert_eq!(progress.holds(-1, 1), Some(true));
+            progress.advance(writer, writer + 2);
+        }
+        // All who are remembered came after the commit that is asked for: it may have been there.
+        assert_eq!(progress.holds(-1, 1), None);
+        // One who is remembered came before: it would be remembered too.
+        assert_eq!(progress.holds(-1, 3), Some(false));
+        assert_eq!(progress.writers.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn it_survives_the_file_and_damage_does_not() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+        let mut progress = Progress::read(&connection).unwrap();
+        assert_eq!(progress, Progress::default());
+        progress.advance(7, 3);
+        progress.advance(i64::MAX, 9);
+        progress.fence();
+        progress.write(&connection).unwrap();
+        assert_eq!(Progress::read(&connection).unwrap(), progress);
+        for change in [
+            "position = 8",
+            "fences = 0",
+            "writers = x''",
+            "writers = CAST(writers || x'00' AS BLOB)",
+            "checksum = 0",
+        ] {
+            progress.write(&connection).unwrap();
+            connection.execute(&format!("UPDATE store SET {change}"), []).unwrap();
+            assert!(matches!(Progress::read(&connection), Err(EngineError::Damaged { .. })), "{change}");
+        }
+    }
+}

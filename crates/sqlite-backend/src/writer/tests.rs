@@ -1,0 +1,435 @@
+//! What becomes of writes when something fails, and who is told what.
+
+use std::{
+    future::Future,
+    sync::{Arc, atomic::Ordering, mpsc},
+    time::{Duration, Instant},
+};
+
+use throughline_core::{
+    Add, Batch, Effect, ErrorKind, Fingerprint, Idempotency, MessageId, NewMessage, PersistArgs,
+    PersistError, Persistence, Position, Result, Timestamp,
+};
+
+use super::fault::{CommitFault, Faults};
+use crate::{
+    SqliteBackend, SqliteOptions,
+    queue::{Committed, Pending, Queue, Times, Write},
+};
+
+/// A store whose writer can be made to fail.
+struct Store {
+    db: Persistence,
+    faults: Arc<Faults>,
+    queue: Arc<Queue>,
+}
+
+async fn store(options: SqliteOptions) -> Store {
+    let backend = options.temporary().await.unwrap();
+    let faults = Arc::clone(&backend.writer().faults);
+    let queue = Arc::clone(&backend.writer().queue);
+    Store { db: Persistence::builder().backend(backend).build().unwrap(), faults, queue }
+}
+
+/// A transaction stays open for as long as a test holds it.
+fn patient() -> SqliteOptions {
+    SqliteOptions::new().batch_time(Duration::from_secs(3600))
+}
+
+fn id(text: &str) -> MessageId {
+    text.parse().unwrap()
+}
+
+fn message(text: &str) -> NewMessage {
+    NewMessage::user(text).with_id(id(text))
+}
+
+impl Store {
+    async fn add(&self, text: &str) -> Result<Option<Position>> {
+        let reply = self.db.thread("t").add(message(text)).reply().await?;
+        Ok(reply.receipt.position)
+    }
+
+    async fn ids(&self) -> Vec<String> {
+        let page = self.db.thread("t").page(throughline_core::PageFrom::Start, 1000).await.unwrap();
+        page.messages.iter().map(|message| message.id.as_str().to_owned()).collect()
+    }
+
+    /// Holds the writer inside its transaction, before the first write it applies, and tells when it is there.
+    fn hold(&self) -> Hold {
+        let (at_the_gate, arrived) = mpsc::channel();
+        let (release, gate) = mpsc::channel::<()>();
+        let mut gate = Some((at_the_gate, gate));
+        self.faults.set_before_apply(move |_| {
+            if let Some((at_the_gate, gate)) = gate.take() {
+                at_the_gate.send(()).unwrap();
+                gate.recv().unwrap();
+            }
+        });
+        Hold { arrived, release }
+    }
+
+    /// Puts an addition into the queue beside the pipeline.
+    fn push(&self, text: &str, times: Times) -> Answer {
+        self.push_write(Add::new("t".parse().unwrap(), message(text)).into(), None, times)
+    }
+
+    fn push_write(&self, args: PersistArgs, key: Option<&str>, times: Times) -> Answer {
+        let fingerprint = Fingerprint::from_bytes([7; 32]);
+        let idempotency = key.map(|key| Idempotency { key: key.parse().unwrap(), fingerprint });
+        let tenant = self.db.tenant().clone();
+        let write = Write { tenant, args, idempotency, now: Timestamp::from_micros(0) };
+        let admission = crate::queue::Admission::new(1, 1);
+        let slot = at_once(admission.enter(1, times.give_up)).unwrap();
+        let (pending, answer) = Pending::new(write, times, 1, slot);
+        self.queue.push(pending);
+        answer
+    }
+}
+
+type Answer = tokio::sync::oneshot::Receiver<Result<Committed>>;
+
+/// The output of a future that does not wait.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut cx) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("it waits"),
+    }
+}
+
+struct Hold {
+    arrived: mpsc::Receiver<()>,
+    release: mpsc::Sender<()>,
+}
+
+fn far() -> Times {
+    Times { deadline: None, give_up: Instant::now() + Duration::from_secs(60) }
+}
+
+fn told(error: &PersistError) -> (ErrorKind, Effect) {
+    (error.kind(), error.effect())
+}
+
+/// Sends writes while the writer is held, so that they share its transaction; answers theirs.
+async fn together(store: &Store, texts: &[&'static str]) -> Vec<Result<Option<Position>>> {
+    let hold = store.hold();
+    let send = |text: &'static str| {
+        let db = store.db.clone();
+        tokio::spawn(async move {
+            db.thread("t").add(message(text)).reply().await.map(|reply| reply.receipt.position)
+        })
+    };
+    let mut answers = vec![send(texts[0])];
+    tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
+    for (waiting, text) in texts[1..].iter().enumerate() {
+        answers.push(send(text));
+        while store.queue.len() <= waiting {
+            tokio::task::yield_now().await;
+        }
+    }
+    hold.release.send(()).unwrap();
+    let mut told = Vec::new();
+    for answer in answers {
+        told.push(answer.await.unwrap());
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_wait_together_share_a_commit_and_fail_alone() {
+    let store = store(patient()).await;
+    let commits = store.faults.count_commits();
+    assert_eq!(store.add("first").await.unwrap(), Some(Position::new(1)));
+    let told: Vec<_> = together(&store, &["a", "b", "first", "b", "c"])
+        .await
+        .into_iter()
+        .map(|answer| answer.map_err(|error| (error.kind(), error.effect(), error.message().cloned())))
+        .collect();
+    let taken = |text| Err((ErrorKind::AlreadyExists, Effect::NotApplied, Some(id(text))));
+    let at = |position| Ok(Some(Position::new(position)));
+    assert_eq!(told, [at(2), at(3), taken("first"), taken("b"), at(4)]);
+    assert_eq!(commits.load(Ordering::SeqCst), 2);
+    assert_eq!(store.ids().await, ["first", "a", "b", "c"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_shares_a_commit_is_each_for_itself() {
+    let store = store(patient()).await;
+    let hold = store.hold();
+    let add = |text: &str| Add::new("t".parse().unwrap(), message(text));
+    let first = store.push_write(add("a").into(), Some("key"), far());
+    tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
+    let again = store.push_write(add("a").into(), Some("key"), far());
+    let refused = store.push_write(Batch::new().with(add("b")).with(add("a")).into(), None, far());
+    let batch = store.push_write(Batch::new().with(add("c")).with(add("d")).into(), None, far());
+    let last = store.push("b", far());
+    hold.release.send(()).unwrap();
+    let position = |answer: Result<Committed>| answer.map(|committed| committed.position.map(Position::get));
+    assert_eq!(position(first.await.unwrap()).unwrap(), Some(1));
+    let again = again.await.unwrap().unwrap();
+    assert!(again.result.is_deduplicated() && again.position.is_none());
+    let refused = refused.await.unwrap().unwrap_err();
+    assert_eq!((refused.kind(), refused.batch_index()), (ErrorKind::AlreadyExists, Some(1)));
+    assert_eq!(position(batch.await.unwrap()).unwrap(), Some(2));
+    assert_eq!(position(last.await.unwrap()).unwrap(), Some(3));
+    assert_eq!(store.ids().await, ["a", "c", "d", "b"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_was_lost_applied_nothing() {
+    let store = store(patient()).await;
+    store.add("first").await.unwrap();
+    store.faults.fail_next_commit(CommitFault::Lost);
+    for answer in together(&store, &["a", "b", "first"]).await {
+        // Also the one that was refused: what it met was looked at in the transaction that is gone.
+        assert_eq!(told(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
+    }
+    assert_eq!(store.ids().await, ["first"]);
+    assert_eq!(store.add("a").await.unwrap(), Some(Position::new(2)));
+    assert_eq!(store.ids().await, ["first", "a"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_failed_and_came_true_was_applied() {
+    for first in [true, false] {
+        let store = store(patient()).await;
+        if !first {
+            store.add("first").await.unwrap();
+        }
+        let before = u64::from(!first);
+        store.faults.fail_next_commit(CommitFault::Kept);
+        let answers: Vec<_> = together(&store, &["a", "b"]).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(answers, [Some(Position::new(before + 1)), Some(Position::new(before + 2))]);
+        assert_eq!(store.add("c").await.unwrap(), Some(Position::new(before + 3)));
+        assert_eq!(store.ids().await[before as usize..], ["a", "b", "c"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_commit_that_was_lost_applied_nothing() {
+    let store = store(patient()).await;
+    store.faults.fail_next_commit(CommitFault::Lost);
+    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_that_fails_at_first_is_tried_again() {
+    let store = store(patient()).await;
+    store.faults.fail_fences(3);
+    store.faults.fail_next_commit(CommitFault::Kept);
+    assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_found_out_is_unknown() {
+    for (fault, kept) in [(CommitFault::Kept, true), (CommitFault::Lost, false)] {
+        let store = store(patient().wait_limit(Duration::from_millis(200))).await;
+        store.add("first").await.unwrap();
+        store.faults.fail_fences(u64::MAX);
+        store.faults.fail_next_commit(fault);
+        assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
+        store.faults.fail_fences(0);
+        // The key of a write is not needed to learn the outcome: the id is there, or it is not.
+        assert_eq!(store.ids().await.contains(&"a".to_owned()), kept);
+        assert_eq!(store.add("b").await.unwrap(), Some(Position::new(2 + u64::from(kept))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_answers_and_the_writer_goes_on() {
+    let store = store(patient()).await;
+    store.faults.fail_next_commit(CommitFault::Panic);
+    for answer in together(&store, &["a", "b"]).await {
+        assert_eq!(told(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
+    }
+    store.faults.set_before_apply(|_| panic!("a fault of the test"));
+    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
+    store.faults.set_before_apply(|_| {});
+    assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
+    assert_eq!(store.ids().await, ["a"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_fails_the_transaction_and_leaves_nothing_of_it() {
+    let store = store(patient()).await;
+    store.add("first").await.unwrap();
+    let hold = store.hold();
+    let send = |text: &'static str, bytes: usize| {
+        let db = store.db.clone();
+        let content = NewMessage::user(&"x".repeat(bytes)).with_id(id(text));
+        tokio::spawn(async move { db.thread("t").add(content).await.map(drop) })
+    };
+    let small = send("small", 1);
+    tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
+    let large = send("large", 100_000);
+    while store.queue.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // From the second write on the file may not grow.
+    store.faults.set_before_apply_once(|connection| {
+        connection.execute_batch("PRAGMA max_page_count = 1").unwrap();
+    });
+    hold.release.send(()).unwrap();
+    for answer in [small, large] {
+        assert_eq!(told(&answer.await.unwrap().unwrap_err()), (ErrorKind::StorageFull, Effect::NotApplied));
+    }
+    assert_eq!(store.ids().await, ["first"]);
+    assert_eq!(store.add("next").await.unwrap(), Some(Position::new(2)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_breaks_its_transaction_is_taken_out_of_it() {
+    let store = store(patient()).await;
+    store.faults.set_before_apply_once(|connection| {
+        connection
+            .execute_batch(
+                "CREATE TRIGGER refuse BEFORE INSERT ON messages WHEN NEW.message_id = 'bad' \
+                 BEGIN SELECT RAISE(ABORT, 'refused by the test'); END",
+            )
+            .unwrap();
+    });
+    store.add("first").await.unwrap();
+    let commits = store.faults.count_commits();
+    let told: Vec<_> = together(&store, &["a", "bad", "b"])
+        .await
+        .into_iter()
+        .map(|answer| answer.map_err(|error| told(&error)))
+        .collect();
+    let at = |position| Ok(Some(Position::new(position)));
+    assert_eq!(told, [at(2), Err((ErrorKind::Internal, Effect::NotApplied)), at(3)]);
+    assert_eq!(commits.load(Ordering::SeqCst), 2);
+    assert_eq!(store.ids().await, ["first", "a", "b"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_went_away_unnoticed_is_unknown() {
+    let store = store(patient()).await;
+    store.add("first").await.unwrap();
+    store.faults.set_before_apply_once(|connection| connection.execute_batch("ROLLBACK").unwrap());
+    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
+    store.add("b").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_is_an_overload() {
+    let store = store(patient().queue_operations(1).wait_limit(Duration::from_millis(200))).await;
+    let hold = store.hold();
+    let first = tokio::spawn({
+        let db = store.db.clone();
+        async move { db.thread("t").add(message("first")).await.map(drop) }
+    });
+    tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
+    assert_eq!(told(&store.add("second").await.unwrap_err()), (ErrorKind::Overloaded, Effect::NotApplied));
+    // A read does not wait for a place.
+    assert_eq!(store.ids().await, [""; 0]);
+    hold.release.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    assert_eq!(store.ids().await, ["first"]);
+    store.add("second").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_left_or_is_out_of_time_in_the_queue_changes_nothing() {
+    let store = store(patient()).await;
+    let hold = store.hold();
+    let first = store.push("first", far());
+    tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
+    drop(store.push("left", far()));
+    let late = store.push("late", Times { deadline: Some(Instant::now()), ..far() });
+    let last = store.push("last", far());
+    hold.release.send(()).unwrap();
+    assert_eq!(first.await.unwrap().unwrap().position, Some(Position::new(1)));
+    assert_eq!(told(&late.await.unwrap().unwrap_err()), (ErrorKind::Timeout, Effect::NotApplied));
+    assert_eq!(last.await.unwrap().unwrap().position, Some(Position::new(2)));
+    assert_eq!(store.ids().await, ["first", "last"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_while_the_writer_works_is_not_undone() {
+    let store = store(patient()).await;
+    let hold = store.hold();
+    let first = store.push("first", far());
+    tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
+    drop(first);
+    hold.release.send(()).unwrap();
+    assert_eq!(store.add("second").await.unwrap(), Some(Position::new(2)));
+    assert_eq!(store.ids().await, ["first", "second"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_has_bounds() {
+    let store = store(patient().batch_operations(2)).await;
+    let commits = store.faults.count_commits();
+    assert!(together(&store, &["a", "b", "c", "d", "e"]).await.iter().all(Result::is_ok));
+    assert_eq!(commits.load(Ordering::SeqCst), 3);
+    let store = self::store(patient().batch_bytes(1)).await;
+    let commits = store.faults.count_commits();
+    assert!(together(&store, &["a", "b", "c"]).await.iter().all(Result::is_ok));
+    assert_eq!(commits.load(Ordering::SeqCst), 3);
+    let store = self::store(SqliteOptions::new().batch_time(Duration::ZERO)).await;
+    let commits = store.faults.count_commits();
+    assert!(together(&store, &["a", "b", "c"]).await.iter().all(Result::is_ok));
+    assert_eq!(commits.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_applies_what_was_admitted() {
+    let backend = SqliteBackend::temporary().await.unwrap();
+    let queue = Arc::clone(&backend.writer().queue);
+    let faults = Arc::clone(&backend.writer().faults);
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    let store = Store { db, faults, queue };
+    let hold = store.hold();
+    let answers: Vec<_> = ["a", "b", "c"].map(|text| store.push(text, far())).into();
+    tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
+    let closing = tokio::spawn({
+        let db = store.db.clone();
+        async move { db.close().await }
+    });
+    hold.release.send(()).unwrap();
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    closing.await.unwrap().unwrap();
+    assert_eq!(store.add("d").await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[test]
+fn a_runtime_that_goes_away_takes_no_answer_with_it() {
+    let outer = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
+    let inner = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
+    let store = outer.block_on(store(patient()));
+    let hold = store.hold();
+    let answers: Vec<_> = {
+        let _inside = inner.enter();
+        (0..20).map(|n| store.push(&format!("m{n}"), far())).collect()
+    };
+    hold.arrived.recv().unwrap();
+    inner.shutdown_background();
+    hold.release.send(()).unwrap();
+    for answer in answers {
+        outer.block_on(answer).unwrap().unwrap();
+    }
+    outer.block_on(async { assert_eq!(store.ids().await.len(), 20) });
+    outer.block_on(async { store.db.close().await.unwrap() });
+}
+
+#[tokio::test]
+async fn a_temporary_store_goes_away_with_its_backend() {
+    for closes in [true, false] {
+        let backend = SqliteBackend::temporary().await.unwrap();
+        let directory = backend.writer().path().parent().unwrap().to_owned();
+        let db = Persistence::builder().backend(backend).build().unwrap();
+        db.thread("t").add(message("a")).await.unwrap();
+        assert!(directory.join("store.db").is_file());
+        if closes {
+            db.close().await.unwrap();
+        } else {
+            drop(db);
+        }
+        assert!(!directory.exists());
+    }
+}

@@ -1,0 +1,149 @@
+//! One transaction: from the lock to the answers.
+
+use std::time::Instant;
+
+use rusqlite::Connection;
+use throughline_core::{Effect, ErrorKind, PersistError};
+
+use super::{Worker, batch::Batch, fence::Verdict, progress::Progress};
+use crate::{
+    apply::{Failure, Scope, apply},
+    error::{EngineError, Phase, Reach},
+};
+
+impl Worker {
+    /// Applies what waits in the transaction that [`begin`](Self::begin) began, commits, answers.
+    pub(super) fn transact(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let mut batch = Batch::default();
+        match self.fill(&connection, &mut batch) {
+            Ok(None) => {
+                // Nothing was changed: there is nothing to commit, and what was read was committed before.
+                if execute(&connection, "ROLLBACK").is_ok() {
+                    self.connection = Some(connection);
+                }
+                batch.deliver();
+            }
+            Ok(Some(position)) => self.commit(connection, batch, position),
+            Err(error) => {
+                // Closing it rolls back what SQLite has not rolled back already; nothing runs on it again.
+                drop(connection);
+                self.broken(batch, &error);
+            }
+        }
+    }
+
+    /// Applies writes until the bounds are met or none waits. Answers the position that the store has reached then,
+    /// unless nothing was changed.
+    ///
+    /// # Errors
+    /// Why the transaction is over. A write that met it is the last of the batch.
+    fn fill(&self, connection: &Connection, batch: &mut Batch) -> Result<Option<i64>, EngineError> {
+        let begun = Instant::now();
+        let mut progress = Progress::read(connection)?;
+        let mut position = progress.position;
+        let mut alone = false;
+        loop {
+            let now = Instant::now();
+            let has_room = !alone
+                && batch.len() < self.limits.operations
+                && (batch.len() == 0 || batch.bytes() < self.limits.bytes && now - begun < self.limits.time);
+            if !has_room {
+                break;
+            }
+            let Some(pending) = self.queue.pop_if(|next| batch.len() == 0 || !next.alone) else { break };
+            if pending.is_abandoned() {
+                continue;
+            }
+            if pending.times.deadline.is_some_and(|deadline| deadline <= now) {
+                let late =
+                    PersistError::new(ErrorKind::Timeout, "the deadline passed in the queue of the writer");
+                pending.answer(Err(late.with_effect(Effect::NotApplied)));
+                continue;
+            }
+            alone = pending.alone;
+            let scope = Scope {
+                db: connection,
+                tenant: &pending.write.tenant,
+                now: pending.write.now,
+                position: position + 1,
+                max_content_bytes: self.limits.max_content_bytes,
+            };
+            #[cfg(test)]
+            self.faults.before_apply(connection);
+            let changes = connection.total_changes();
+            let applied = apply(scope, &pending.write);
+            match applied {
+                Ok(_) | Err(Failure::Refused(_)) if connection.is_autocommit() => {
+                    batch.failed(pending);
+                    return Err(EngineError::RolledBack);
+                }
+                Ok(outcome) => {
+                    position += i64::from(outcome.changed);
+                    batch.applied(pending, outcome, position);
+                }
+                Err(Failure::Refused(error)) => {
+                    // A batch undoes itself; anything else is refused before it changes anything.
+                    let is_batch = pending.write.args.kind() == throughline_core::OpKind::Batch;
+                    debug_assert!(
+                        is_batch || changes == connection.total_changes(),
+                        "refused after a change"
+                    );
+                    batch.refused(pending, error);
+                }
+                Err(Failure::Engine(error)) => {
+                    batch.failed(pending);
+                    return Err(error);
+                }
+            }
+        }
+        if !batch.changed {
+            return Ok(None);
+        }
+        progress.advance(self.id, position);
+        progress.write(connection)?;
+        Ok(Some(position))
+    }
+
+    fn commit(&mut self, connection: Connection, mut batch: Batch, position: i64) {
+        batch.committing();
+        #[cfg(test)]
+        let committed = self.faults.commit(&connection);
+        #[cfg(not(test))]
+        let committed = execute(&connection, "COMMIT");
+        match committed {
+            Ok(()) => {
+                self.connection = Some(connection);
+                batch.deliver();
+            }
+            Err(error) => {
+                let error = EngineError::from(error);
+                drop(connection);
+                match self.fence(position) {
+                    Verdict::Applied => batch.deliver(),
+                    Verdict::NotApplied => batch.fail(&error, Phase::Statement),
+                    Verdict::Unknown => batch.fail(&error, Phase::Commit),
+                }
+            }
+        }
+    }
+
+    /// Answers the writes of a transaction that was rolled back, or puts them back, each to have one of its own.
+    fn broken(&self, mut batch: Batch, error: &EngineError) {
+        if batch.len() > 1 && error.reach() == Reach::Operation {
+            return self.queue.put_back(batch.into_alone());
+        }
+        if batch.len() == 0 {
+            // A transaction that fails before its first write is that write's, or it would be begun for ever.
+            self.queue.pop_if(|_| true).into_iter().for_each(|pending| batch.failed(pending));
+        }
+        // Statements that ran after SQLite had rolled back, and told nobody, may have been committed each by itself.
+        let phase = if matches!(error, EngineError::RolledBack) { Phase::Commit } else { Phase::Statement };
+        batch.fail(error, phase);
+    }
+}
+
+pub(super) fn execute(connection: &Connection, sql: &'static str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}

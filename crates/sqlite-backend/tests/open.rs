@@ -1,0 +1,266 @@
+//! What may be opened, what is refused, and what is left of it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use throughline_core::{
+    Backend as _, Durability, ErrorKind, NewMessage, PageFrom, PersistError, Persistence, Position,
+};
+use throughline_sqlite::{OpenError, SqliteBackend, SqliteOptions};
+
+struct File {
+    _directory: TempDir,
+    path: PathBuf,
+}
+
+fn file() -> File {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    File { _directory: directory, path }
+}
+
+async fn open(path: &Path) -> Persistence {
+    Persistence::builder().backend(SqliteBackend::open(path).await.unwrap()).build().unwrap()
+}
+
+async fn refused(path: &Path) -> OpenError {
+    SqliteBackend::open(path).await.map(drop).unwrap_err()
+}
+
+/// A store with one message in it, closed.
+async fn written(path: &Path) {
+    let db = open(path).await;
+    db.thread("t").add(NewMessage::user("hello").with_id("m".parse().unwrap())).await.unwrap();
+    db.close().await.unwrap();
+}
+
+async fn ids(db: &Persistence) -> Vec<String> {
+    let page = db.thread("t").page(PageFrom::Start, 1000).await.unwrap();
+    page.messages.iter().map(|message| message.id.as_str().to_owned()).collect()
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_when_it_is_opened_again() {
+    let file = file();
+    written(&file.path).await;
+    let db = open(&file.path).await;
+    assert_eq!(ids(&db).await, ["m"]);
+    let reply = db.thread("t").add(NewMessage::user("again")).reply().await.unwrap();
+    assert_eq!(reply.output.message.seq.get(), 2);
+    assert_eq!(reply.receipt.position, Some(Position::new(2)));
+}
+
+#[tokio::test]
+async fn the_file_is_set_up_as_an_acknowledgement_needs_it() {
+    let file = file();
+    written(&file.path).await;
+    let connection = Connection::open(&file.path).unwrap();
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!((mode.as_str(), pragma("application_id"), pragma("user_version")), ("wal", 0x5468_724c, 1));
+    let ledger: (i64, String) = connection
+        .query_row("SELECT id, name FROM migrations", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    assert_eq!(ledger, (1, "initial".to_owned()));
+}
+
+#[tokio::test]
+async fn it_says_what_it_does() {
+    let backend = SqliteOptions::new().name("chat").max_content_bytes(1000).temporary().await.unwrap();
+    assert_eq!(backend.name(), "chat");
+    assert_eq!(
+        backend.capabilities().to_string(),
+        "survives power loss, several processes, idempotency keys, content up to 1000 bytes, every operation"
+    );
+    assert_eq!(backend.capabilities().durability, Durability::PowerLoss);
+}
+
+#[tokio::test]
+async fn a_missing_directory_is_named() {
+    let file = file();
+    let path = file.path.join("none").join("chat.db");
+    let error = refused(&path).await;
+    assert!(matches!(&error, OpenError::NoDirectory { directory } if *directory == file.path.join("none")));
+    assert_eq!(PersistError::from(error).kind(), ErrorKind::Invalid);
+    assert!(!file.path.exists());
+}
+
+#[tokio::test]
+async fn a_directory_is_no_store() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(matches!(refused(directory.path()).await, OpenError::Path { fault: "it is not a file", .. }));
+}
+
+#[tokio::test]
+async fn another_kind_of_file_is_refused_and_left_alone() {
+    for bytes in [b"hello".to_vec(), b"not a database, ".repeat(1000), vec![0xff; 4096]] {
+        let file = file();
+        fs::write(&file.path, &bytes).unwrap();
+        assert!(matches!(refused(&file.path).await, OpenError::Foreign { .. }));
+        assert_eq!(fs::read(&file.path).unwrap(), bytes);
+    }
+}
+
+#[tokio::test]
+async fn another_programs_database_is_refused_and_left_alone() {
+    for setup in [
+        "CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')",
+        "PRAGMA application_id = 42",
+        "PRAGMA user_version = 3",
+        "PRAGMA journal_mode = WAL; CREATE TABLE notes (text)",
+    ] {
+        let file = file();
+        Connection::open(&file.path).unwrap().execute_batch(setup).unwrap();
+        let before = fs::read(&file.path).unwrap();
+        let error = refused(&file.path).await;
+        assert!(matches!(error, OpenError::Foreign { .. }), "{setup}: {error}");
+        assert_eq!(PersistError::from(error).kind(), ErrorKind::Invalid);
+        assert_eq!(fs::read(&file.path).unwrap(), before, "{setup}");
+    }
+}
+
+#[tokio::test]
+async fn another_programs_log_is_left_alone() {
+    let (theirs, file) = (file(), file());
+    let owner = Connection::open(&theirs.path).unwrap();
+    owner.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE notes (text)").unwrap();
+    // What a crash leaves: a log that nobody has folded, and nobody who has it open.
+    for suffix in ["", "-wal"] {
+        fs::copy(beside(&theirs.path, suffix), beside(&file.path, suffix)).unwrap();
+    }
+    let bytes = || (fs::read(&file.path).unwrap(), fs::read(beside(&file.path, "-wal")).unwrap());
+    let before = bytes();
+    assert!(!before.1.is_empty());
+    assert!(matches!(refused(&file.path).await, OpenError::Foreign { .. }));
+    assert_eq!(bytes(), before);
+}
+
+/// Changes a store behind its back and expects it to be refused as it is then.
+async fn tampered(sql: &str) -> OpenError {
+    let file = file();
+    written(&file.path).await;
+    Connection::open(&file.path).unwrap().execute_batch(sql).unwrap();
+    let before = fs::read(&file.path).unwrap();
+    let error = refused(&file.path).await;
+    assert_eq!(fs::read(&file.path).unwrap(), before);
+    error
+}
+
+#[tokio::test]
+async fn a_newer_store_is_refused() {
+    let error = tampered("PRAGMA user_version = 2").await;
+    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn a_changed_ledger_is_refused() {
+    for (sql, expected, other) in [
+        ("UPDATE migrations SET checksum = 'ffff'", "`initial` with checksum ffff", "`initial`"),
+        ("UPDATE migrations SET name = 'other'", "`other`", "`initial`"),
+        ("INSERT INTO migrations VALUES (2, 'unknown', 'aaaa')", "`unknown` with checksum aaaa", "nothing"),
+        ("DELETE FROM migrations", "nothing", "`initial`"),
+    ] {
+        let error = tampered(sql).await;
+        let OpenError::Ledger { found, expected: ours, .. } = &error else { panic!("{sql}: {error}") };
+        assert!(found.starts_with(expected) && ours.starts_with(other), "{sql}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_stays_locked_is_busy() {
+    let file = file();
+    let owner = Connection::open(&file.path).unwrap();
+    owner.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let options = SqliteOptions::new().wait_limit(std::time::Duration::from_millis(200));
+    let error = options.open(&file.path).await.map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::Busy { .. }), "{error}");
+    assert!(PersistError::from(error).is_transient());
+    owner.execute_batch("COMMIT").unwrap();
+    written(&file.path).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn every_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let file = file();
+    let db = open(&file.path).await;
+    db.thread("t").add(NewMessage::user("hello")).await.unwrap();
+    for suffix in ["", "-wal", "-shm"] {
+        let mode = fs::metadata(beside(&file.path, suffix)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{suffix}");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_store_is_one_file_and_answers_no_more() {
+    let file = file();
+    let db = open(&file.path).await;
+    db.thread("t").add(NewMessage::user("hello")).await.unwrap();
+    assert_eq!(db.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
+    db.close().await.unwrap();
+    let left: Vec<_> =
+        fs::read_dir(file.path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, std::slice::from_ref(&file.path));
+    let error = db.thread("t").add(NewMessage::user("late")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_store_that_is_dropped_keeps_what_was_answered() {
+    let file = file();
+    let db = open(&file.path).await;
+    let adding: Vec<_> = (0..50)
+        .map(|n| {
+            let thread = db.thread("t");
+            tokio::spawn(async move {
+                thread.add(NewMessage::user("hello").with_id(format!("m{n}").parse().unwrap())).await
+            })
+        })
+        .collect();
+    let mut answered = Vec::new();
+    for add in adding {
+        answered.push(add.await.unwrap().unwrap().message.id.as_str().to_owned());
+    }
+    drop(db);
+    let mut found = ids(&open(&file.path).await).await;
+    answered.sort();
+    found.sort();
+    assert_eq!(found, answered);
+    assert_eq!(found.len(), 50);
+}
+
+#[tokio::test]
+async fn threads_that_open_a_fresh_file_at_once_all_succeed() {
+    for _ in 0..5 {
+        let file = file();
+        let opening: Vec<_> = (0..8)
+            .map(|n| {
+                let path = file.path.clone();
+                tokio::spawn(async move {
+                    let db = open(&path).await;
+                    db.thread("t")
+                        .add(NewMessage::user("hello").with_id(format!("m{n}").parse().unwrap()))
+                        .await
+                })
+            })
+            .collect();
+        for opened in opening {
+            opened.await.unwrap().unwrap();
+        }
+        assert_eq!(ids(&open(&file.path).await).await.len(), 8);
+    }
+}

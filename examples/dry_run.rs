@@ -1,0 +1,103 @@
+//! A short-circuit: every write is answered as if it had been made, and nothing reaches the store.
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
+use std::error::Error;
+
+use throughline::{
+    Add, Added, Batch, Batched, ContentUpdated, Context, Delete, Deleted, MessageState, Metadata, NewMessage,
+    PageFrom, PersistArgs, PersistResult, Persistence, Reserved, Revision, Role, Seq, Timestamp,
+    UpdateContent, UpdateMode, Updated, memory::MemoryBackend, plugin::respond,
+};
+
+/// The answer to a write; nothing for a read, which goes on to the store.
+fn pretend(args: &PersistArgs, context: &Context) -> Option<PersistResult> {
+    Some(match args {
+        PersistArgs::Add(add) => {
+            let message = add.to_message(context.tenant(), Seq::FIRST, Timestamp::now());
+            Added { message, deduplicated: false }.into()
+        }
+        PersistArgs::Reserve(reserve) => {
+            let message = reserve.to_message(context.tenant(), Seq::FIRST, Timestamp::now());
+            Reserved { message, deduplicated: false }.into()
+        }
+        PersistArgs::UpdateContent(update) => updated(update).into(),
+        PersistArgs::Update(update) => {
+            let mut metadata = Metadata::new();
+            metadata.apply(&update.metadata);
+            Updated {
+                thread: update.thread.clone(),
+                id: update.id.clone(),
+                metadata,
+                attachments: update.attachments.clone().unwrap_or_default(),
+                revision: update.expected.unwrap_or(Revision::FIRST),
+                deduplicated: false,
+            }
+            .into()
+        }
+        PersistArgs::Delete(delete) => Deleted {
+            thread: delete.thread.clone(),
+            id: delete.id.clone(),
+            seq: Seq::FIRST,
+            revision: delete.expected.unwrap_or(Revision::FIRST),
+            state: MessageState::Final,
+            attachments: Vec::new(),
+            deduplicated: false,
+        }
+        .into(),
+        PersistArgs::Batch(batch) => {
+            let outputs = batch.items.iter().filter_map(|item| pretend(item, context)).collect();
+            Batched { outputs, deduplicated: false }.into()
+        }
+        _ => return None,
+    })
+}
+
+fn updated(update: &UpdateContent) -> ContentUpdated {
+    let seen = update.expected.unwrap_or(Revision::FIRST);
+    let (revision, state) = match update.mode {
+        // It would only have renewed the lease.
+        UpdateMode::Partial if update.change.is_none() => (seen, MessageState::Streaming),
+        UpdateMode::Partial => (seen.next(), MessageState::Streaming),
+        UpdateMode::Final | UpdateMode::Edit => (seen.next(), MessageState::Final),
+        UpdateMode::Abandon { .. } => (seen.next(), MessageState::Abandoned),
+    };
+    ContentUpdated {
+        thread: update.thread.clone(),
+        id: update.id.clone(),
+        revision,
+        state,
+        deduplicated: false,
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let dry_run = respond("dry-run", |args, context| pretend(args, context).map(Ok));
+    let db = Persistence::builder().plugin(dry_run).backend(MemoryBackend::new()).build()?;
+    let thread = db.thread("rehearsal");
+
+    // The host runs as ever: it adds, streams, patches, deletes, and each answer fits.
+    let added = thread.add(NewMessage::user("hello")).await?.message;
+    println!("added {} as {}, revision {}", added.content.as_json(), added.state, added.revision);
+    let mut draft = thread.reserve(Role::Assistant).await?;
+    draft.append("Good ").await?;
+    draft.flush().await?;
+    draft.append("morning.").await?;
+    let reply = draft.finish().await?;
+    println!("finished the reply as {}, revision {}", reply.state, reply.revision);
+    assert_eq!((reply.state, reply.revision.get()), (MessageState::Final, 3));
+    let id = thread.id()?;
+    let batch = Batch::new()
+        .with(Add::new(id.clone(), NewMessage::user("x")))
+        .with(Delete::new(id.clone(), added.id));
+    assert_eq!(db.batch(batch).await?.outputs.len(), 2);
+
+    // A commit has a position. A pretended one has none, and that tells them apart.
+    let receipt = thread.add(NewMessage::user("again")).reply().await?.receipt;
+    assert!(receipt.position.is_none());
+    let stored = thread.page(PageFrom::Start, 10).await?.messages;
+    println!("messages in the store: {}", stored.len());
+    assert!(stored.is_empty());
+    db.close().await?;
+    Ok(())
+}

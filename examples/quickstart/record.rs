@@ -1,0 +1,218 @@
+//! One line of input: a turn of a session log, or a whole chat. Told apart by what it holds.
+//!
+//! Content stays the raw JSON it came as. A tree of values would lose the difference between `1.10` and `1.1`, large
+//! integers, doubled keys, and half a surrogate pair.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use throughline::Role;
+
+use crate::transcript::{Block, Said};
+
+/// What a line is.
+pub(crate) enum Record {
+    /// A turn of a session of a coding agent.
+    Turn {
+        session: String,
+        /// A conversation beside the main one, such as a sub-agent's.
+        is_side: bool,
+        uuid: String,
+        role: Role,
+        said: Said,
+    },
+    /// A chat, whole.
+    Chat { id: String, turns: Vec<(Role, Said)> },
+    /// A record of a session that is no turn, such as its summary.
+    NoTurn,
+}
+
+/// Every field of both kinds of record. Raw, so that a field that is of no interest cannot spoil the rest.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, rename = "sessionId")]
+    session: Option<&'a RawValue>,
+    #[serde(borrow, rename = "isSidechain")]
+    side: Option<&'a RawValue>,
+    #[serde(borrow)]
+    uuid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    conversations: Option<&'a RawValue>,
+}
+
+/// The inside of a session's `message`.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    role: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+}
+
+/// One of the `conversations` of a chat.
+#[derive(Deserialize)]
+struct ChatTurn<'a> {
+    #[serde(borrow)]
+    from: Option<&'a RawValue>,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+}
+
+/// Reads a line, or says what is wrong with it.
+pub(crate) fn parse(line: &[u8], is_unfinished: bool) -> Result<Record, String> {
+    let line = line.trim_ascii();
+    if line.is_empty() {
+        return Err("a blank line".to_owned());
+    }
+    let text = str::from_utf8(line)
+        .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to() + 1))?;
+    let whole: &RawValue = serde_json::from_str(text).map_err(|error| {
+        let what = if is_unfinished && error.is_eof() { "cut off" } else { "not JSON" };
+        format!("{what}: {}", reason(&error))
+    })?;
+    if kind_of(whole) != Kind::Object {
+        return Err(format!("{}, where an object is due", kind_of(whole).name()));
+    }
+    let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| reason(&error))?;
+    match (fields.conversations, fields.kind) {
+        (Some(conversations), _) => chat(&fields, conversations),
+        (None, Some(_)) => turn(&fields),
+        (None, None) => Err("neither a turn (no `type`) nor a chat (no `conversations`)".to_owned()),
+    }
+}
+
+fn turn(fields: &Fields<'_>) -> Result<Record, String> {
+    let kind = text(fields.kind, "type")?;
+    let (Some(speaker), "user" | "assistant") = (Role::from_name(&kind), kind.as_str()) else {
+        return Ok(Record::NoTurn);
+    };
+    let message = fields.message.ok_or("no `message`")?;
+    let (role, content) = match kind_of(message) {
+        Kind::String => (speaker, message),
+        Kind::Object => {
+            let message: Message<'_> = serde_json::from_str(message.get()).map_err(|error| reason(&error))?;
+            let role = match message.role {
+                None => speaker,
+                role => {
+                    let name = text(role, "role")?;
+                    Role::from_name(&name).ok_or_else(|| format!("no role is called {}", shortened(&name)))?
+                }
+            };
+            (role, message.content.ok_or("no `content` in the `message`")?)
+        }
+        other => return Err(format!("`message` is {}", other.name())),
+    };
+    Ok(Record::Turn {
+        session: text(fields.session, "sessionId")?,
+        is_side: fields.side.is_some_and(|side| side.get() == "true"),
+        uuid: text(fields.uuid, "uuid")?,
+        role,
+        said: said(role, content)?,
+    })
+}
+
+fn chat(fields: &Fields<'_>, conversations: &RawValue) -> Result<Record, String> {
+    let turns: Vec<&RawValue> = serde_json::from_str(conversations.get())
+        .map_err(|_| format!("`conversations` is {}", kind_of(conversations).name()))?;
+    if turns.is_empty() {
+        return Err("a chat without turns".to_owned());
+    }
+    let turns = turns
+        .iter()
+        .enumerate()
+        .map(|(at, turn)| chat_turn(turn).map_err(|reason| format!("turn {} of the chat: {reason}", at + 1)));
+    Ok(Record::Chat { id: text(fields.id, "id")?, turns: turns.collect::<Result<_, _>>()? })
+}
+
+fn chat_turn(turn: &RawValue) -> Result<(Role, Said), String> {
+    if kind_of(turn) != Kind::Object {
+        return Err(format!("{}, where an object is due", kind_of(turn).name()));
+    }
+    let turn: ChatTurn<'_> = serde_json::from_str(turn.get()).map_err(|error| reason(&error))?;
+    let from = text(turn.from, "from")?;
+    let role = match from.as_str() {
+        "human" | "user" => Role::User,
+        "gpt" | "assistant" => Role::Assistant,
+        "system" => Role::System,
+        "tool" | "function" => Role::Tool,
+        other => return Err(format!("nobody is called {}", shortened(other))),
+    };
+    let value = turn.value.filter(|value| kind_of(value) == Kind::String).ok_or("no text as its `value`")?;
+    Ok((role, said(role, value)?))
+}
+
+/// What a turn says: an assistant's is streamed block by block, anybody else's is added whole.
+fn said(role: Role, content: &RawValue) -> Result<Said, String> {
+    let blocks = match kind_of(content) {
+        Kind::Array => content.get().to_owned(),
+        // A bare string is one block of text; the string itself keeps its bytes.
+        Kind::String => format!(r#"[{{"type":"text","text":{}}}]"#, content.get()),
+        other => return Err(format!("`content` is {}", other.name())),
+    };
+    if role != Role::Assistant {
+        return Ok(Said::Whole(blocks));
+    }
+    let blocks: Vec<&RawValue> = serde_json::from_str(&blocks).map_err(|error| reason(&error))?;
+    Ok(Said::Streamed(blocks.into_iter().map(Block::read).collect()))
+}
+
+fn text(field: Option<&RawValue>, name: &str) -> Result<String, String> {
+    let field = field.ok_or_else(|| format!("no `{name}`"))?;
+    serde_json::from_str(field.get()).map_err(|_| match kind_of(field) {
+        Kind::String => format!("`{name}` is not valid text"),
+        other => format!("`{name}` is {}", other.name()),
+    })
+}
+
+/// What a JSON value is, told by its first byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    Boolean,
+    Null,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Object => "an object",
+            Self::Array => "an array",
+            Self::String => "a string",
+            Self::Number => "a number",
+            Self::Boolean => "a boolean",
+            Self::Null => "null",
+        }
+    }
+}
+
+fn kind_of(value: &RawValue) -> Kind {
+    match value.get().as_bytes().first() {
+        Some(b'{') => Kind::Object,
+        Some(b'[') => Kind::Array,
+        Some(b'"') => Kind::String,
+        Some(b't' | b'f') => Kind::Boolean,
+        Some(b'n') => Kind::Null,
+        _ => Kind::Number,
+    }
+}
+
+/// What serde says, without its line number: to it, every record is line 1.
+fn reason(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    let what = told.split(" at line ").next().unwrap_or_default();
+    format!("{} at column {}", shortened(what), error.column())
+}
+
+/// Input may be of any length, and a reason is one line.
+fn shortened(text: &str) -> String {
+    let short: String = text.chars().take(60).flat_map(char::escape_debug).collect();
+    if text.chars().nth(60).is_some() { format!("{short}…") } else { short }
+}

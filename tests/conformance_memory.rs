@@ -1,0 +1,24 @@
+//! The checks of the conformance kit against the backend in memory.
+
+use std::process::ExitCode;
+
+use throughline::{BoxError, memory::MemoryBackend};
+use throughline_conformance::{Fixture, Place, Profile};
+
+struct Memory;
+
+impl Fixture for Memory {
+    type Backend = MemoryBackend;
+
+    fn profile(&self) -> Profile {
+        Profile::new("memory")
+    }
+
+    async fn open(&self, _place: &Place) -> Result<MemoryBackend, BoxError> {
+        Ok(MemoryBackend::new())
+    }
+}
+
+fn main() -> ExitCode {
+    throughline_conformance::main(Memory)
+}

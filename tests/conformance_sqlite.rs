@@ -1,0 +1,26 @@
+//! The checks of the conformance kit against the backend on SQLite.
+
+use std::process::ExitCode;
+
+use throughline::{BoxError, sqlite::SqliteBackend};
+use throughline_conformance::{Fixture, Place, Profile};
+
+struct Sqlite;
+
+impl Fixture for Sqlite {
+    type Backend = SqliteBackend;
+
+    fn profile(&self) -> Profile {
+        Profile::new("sqlite")
+    }
+
+    async fn open(&self, place: &Place) -> Result<SqliteBackend, BoxError> {
+        // A limit that the checks can reach.
+        let options = SqliteBackend::builder().max_content_bytes(1 << 20);
+        Ok(options.open(place.directory().join("store.db")).await?)
+    }
+}
+
+fn main() -> ExitCode {
+    throughline_conformance::main(Sqlite)
+}

@@ -1,0 +1,91 @@
+//! Back-pressure at the edge: so many run, so many wait, the rest is refused; reads and writes apart.
+
+use std::{
+    future::{IntoFuture as _, poll_fn},
+    task::Poll,
+    time::Duration,
+};
+
+use throughline::{Effect, ErrorKind, NewMessage, PageFrom, Persistence, pipeline::Admission};
+
+use crate::{
+    gated::{Gated, OPEN},
+    said,
+};
+
+fn tight() -> Admission {
+    Admission { writes: 1, reads: 1, waiting: 1 }
+}
+
+macro_rules! begin {
+    ($request:expr) => {{
+        let mut call = Box::pin($request.into_future());
+        poll_fn(|cx| {
+            assert!(call.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        call
+    }};
+}
+
+#[tokio::test]
+async fn one_runs_one_waits_and_the_third_is_overloaded() {
+    let (gated, gates) = Gated::new(0, OPEN);
+    let db = Persistence::builder().admission(tight()).backend(gated).build().unwrap();
+    let thread = db.thread("t");
+    let running = begin!(thread.add(NewMessage::user("1")));
+    let waiting = begin!(thread.add(NewMessage::user("2")));
+    let refused = thread.add(NewMessage::user("3")).await.unwrap_err();
+    assert_eq!(said(&refused), (ErrorKind::Overloaded, Effect::NotApplied, "edge"));
+    assert!(refused.is_transient());
+    assert_eq!(refused.retry_after(), Some(Duration::from_millis(50)));
+    // A read does not wait for a write.
+    assert!(thread.page(PageFrom::Start, 10).await.unwrap().messages.is_empty());
+    gates.before.add_permits(OPEN);
+    let first = running.await.unwrap();
+    let second = waiting.await.unwrap();
+    assert_eq!((first.message.seq.get(), second.message.seq.get()), (1, 2));
+    // Every place is free again.
+    thread.add(NewMessage::user("4")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_the_queue_frees_its_place() {
+    let (gated, gates) = Gated::new(0, OPEN);
+    let db = Persistence::builder().admission(tight()).backend(gated).build().unwrap();
+    let thread = db.thread("t");
+    let running = begin!(thread.add(NewMessage::user("1")));
+    let waiting = begin!(thread.add(NewMessage::user("2")));
+    drop(waiting);
+    let waiting = begin!(thread.add(NewMessage::user("3")));
+    gates.before.add_permits(OPEN);
+    running.await.unwrap();
+    waiting.await.unwrap();
+    let texts: Vec<_> = thread.page(PageFrom::Start, 10).await.unwrap().messages;
+    assert_eq!(texts.len(), 2, "the one that left was never written");
+}
+
+#[tokio::test]
+async fn a_detached_write_keeps_its_place_until_it_ends() {
+    let (gated, gates) = Gated::new(0, OPEN);
+    let db = Persistence::builder().admission(tight()).backend(gated).build().unwrap();
+    let thread = db.thread("t");
+    drop(begin!(thread.add(NewMessage::user("1"))));
+    let waiting = begin!(thread.add(NewMessage::user("2")));
+    gates.before.add_permits(OPEN);
+    assert_eq!(waiting.await.unwrap().message.seq.get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_in_the_queue_runs_nothing() {
+    let (gated, gates) = Gated::new(0, OPEN);
+    let db = Persistence::builder().admission(tight()).backend(gated).build().unwrap();
+    let thread = db.thread("t");
+    let running = begin!(thread.add(NewMessage::user("1")));
+    let late = thread.add(NewMessage::user("2")).deadline(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(said(&late), (ErrorKind::Timeout, Effect::NotApplied, "edge"));
+    gates.before.add_permits(OPEN);
+    running.await.unwrap();
+    assert_eq!(thread.page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
+}

@@ -1,0 +1,99 @@
+//! Order: phases and ranks, checked and printed.
+
+use throughline::{
+    ErrorKind, PersistError, Persistence, Phase,
+    layers::{limits::LimitsLayer, retry::RetryLayer, timeout::TimeoutLayer, trace::TraceLayer},
+    memory::MemoryBackend,
+    pipeline::LayerList,
+};
+use tower::layer::util::Identity;
+
+fn refusal(built: throughline::Result<Persistence>) -> String {
+    let error: PersistError = built.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    error.detail().to_owned()
+}
+
+#[tokio::test]
+async fn the_chain_is_printed() {
+    let db = Persistence::builder()
+        .layer(LimitsLayer::new())
+        .layer_when(Some(TraceLayer::new()))
+        .layer_when(None::<TimeoutLayer>)
+        .layer(RetryLayer::new())
+        .backend(MemoryBackend::new())
+        .build()
+        .unwrap();
+    assert_eq!(
+        db.describe().to_string(),
+        "limits   Admit\n\
+         trace    Observe\n\
+         retry    Route\n\
+         memory   backend    volatile, idempotency keys, every operation"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_order_is_refused_with_the_right_one() {
+    let built = Persistence::builder()
+        .layer(TraceLayer::new())
+        .layer(LimitsLayer::new())
+        .backend(MemoryBackend::new())
+        .build();
+    assert_eq!(
+        refusal(built),
+        "`limits` (Admit) stands inside `trace` (Observe); the right order is limits > trace"
+    );
+    let built = Persistence::builder()
+        .layer(TimeoutLayer::new(std::time::Duration::from_secs(1)))
+        .layer(RetryLayer::new())
+        .backend(MemoryBackend::new())
+        .build();
+    assert_eq!(refusal(built), "`retry` has to stand outside `timeout`; the right order is retry > timeout");
+}
+
+#[tokio::test]
+async fn an_item_of_a_list_is_checked_against_the_layers_around_it() {
+    let list = LayerList::new().with_as("late", Phase::Route, Identity::new()).with(LimitsLayer::new());
+    assert_eq!(list.names().collect::<Vec<_>>(), ["limits", "late"]);
+    let built =
+        Persistence::builder().layer(TraceLayer::new()).layers(list).backend(MemoryBackend::new()).build();
+    assert_eq!(
+        refusal(built),
+        "`limits` (Admit) stands inside `trace` (Observe); the right order is limits > trace > late"
+    );
+}
+
+#[tokio::test]
+async fn names_are_unique() {
+    let built = Persistence::builder()
+        .layer_as("x", Phase::Guard, Identity::new())
+        .layer_as("x", Phase::Guard, Identity::new())
+        .backend(MemoryBackend::new())
+        .build();
+    assert_eq!(refusal(built), "two layers are named `x`: number 1 and number 2");
+    let built = Persistence::builder()
+        .layer_as("memory", Phase::Guard, Identity::new())
+        .backend(MemoryBackend::new())
+        .build();
+    assert_eq!(refusal(built), "a layer and the backend are both named `memory`");
+}
+
+#[tokio::test]
+async fn more_layers_than_a_byte_counts_are_refused_and_250_work() {
+    let many = |count: usize| {
+        (0..count)
+            .fold(LayerList::new(), |list, at| list.with_as(format!("l{at}"), Phase::Route, Identity::new()))
+    };
+    let built = Persistence::builder().layers(many(251)).backend(MemoryBackend::new()).build();
+    assert_eq!(refusal(built), "251 layers are more than the 250 of one pipeline");
+    let db = Persistence::builder().layers(many(250)).backend(MemoryBackend::new()).build().unwrap();
+    let error = db.thread("t").delete("m".parse().unwrap()).await.unwrap_err();
+    assert_eq!(error.site().unwrap().name(), "memory");
+}
+
+#[test]
+fn a_pipeline_is_built_inside_a_runtime() {
+    let built = Persistence::builder().backend(MemoryBackend::new()).build();
+    assert_eq!(refusal(built), "a pipeline has to be built inside a tokio runtime");
+}

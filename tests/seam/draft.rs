@@ -1,0 +1,329 @@
+//! Laws 9 and 10: the life of a draft, over a store that the test holds.
+
+use std::time::Duration;
+
+use throughline::{
+    Coalesce, Content, Draft, Effect, ErrorKind, MessageState, NewReservation, Persistence, Role, Watermark,
+    memory::MemoryBackend,
+};
+use tokio::task::yield_now;
+
+use crate::gated::{Gated, Gates, OPEN};
+
+fn memory() -> Persistence {
+    Persistence::builder().backend(MemoryBackend::new()).build().unwrap()
+}
+
+fn gated() -> (Persistence, std::sync::Arc<Gates>) {
+    let (gated, gates) = Gated::new(0, OPEN);
+    (Persistence::builder().backend(gated).build().unwrap(), gates)
+}
+
+/// Never by itself: only a flush, an end or so many bytes.
+const BY_HAND: Coalesce = Coalesce { interval: Duration::from_secs(3600), bytes: 1 << 20 };
+
+async fn draft(db: &Persistence, coalesce: Coalesce) -> Draft {
+    db.thread("t").reserve(Role::Assistant).coalesce(coalesce).await.unwrap()
+}
+
+async fn stored(db: &Persistence, draft: &Draft) -> (String, MessageState, u64) {
+    let message = db.thread("t").get(draft.id().clone()).await.unwrap().unwrap();
+    (message.content.as_json().to_owned(), message.state, message.revision.get())
+}
+
+fn text(text: &str) -> String {
+    Content::text(text).as_json().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_id_is_stable_and_what_is_committed_is_published() {
+    let db = memory();
+    let mut draft = draft(&db, BY_HAND).await;
+    assert_eq!(stored(&db, &draft).await, ("[]".to_owned(), MessageState::Reserved, 1));
+    draft.append("Hel").await.unwrap();
+    draft.append("lo").await.unwrap();
+    assert_eq!(draft.committed(), Watermark { bytes: 0, revision: throughline::Revision::FIRST });
+    assert_eq!(draft.streamed_bytes(), 5);
+    let mark = draft.flush().await.unwrap();
+    assert_eq!((mark.bytes, mark.revision.get()), (5, 2));
+    assert_eq!(stored(&db, &draft).await, (text("Hello"), MessageState::Streaming, 2));
+    draft.append("!").await.unwrap();
+    let settled = draft.finish().await.unwrap();
+    assert_eq!((&settled.id, settled.revision.get(), settled.state), (draft.id(), 3, MessageState::Final));
+    assert_eq!(stored(&db, &draft).await, (text("Hello!"), MessageState::Final, 3));
+    assert_eq!(draft.committed().bytes, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_append_sets_the_time_and_later_ones_do_not_move_it() {
+    let db = memory();
+    let coalesce = Coalesce { interval: Duration::from_millis(250), bytes: 1 << 20 };
+    let mut draft = draft(&db, coalesce).await;
+    let mut mark = draft.watch();
+    mark.borrow_and_update();
+    let begun = tokio::time::Instant::now();
+    draft.append("a").await.unwrap();
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    tokio::time::advance(Duration::from_millis(200)).await;
+    draft.append("b").await.unwrap();
+    mark.changed().await.unwrap();
+    assert_eq!(mark.borrow_and_update().bytes, 2);
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(250) && took < Duration::from_millis(300), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_bytes_are_written_at_once() {
+    let db = memory();
+    let mut draft = draft(&db, Coalesce { bytes: 4, ..BY_HAND }).await;
+    let mut mark = draft.watch();
+    draft.append("abc").await.unwrap();
+    draft.append("d").await.unwrap();
+    mark.wait_for(|mark| mark.bytes == 4).await.unwrap();
+    assert_eq!(stored(&db, &draft).await.0, text("abcd"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_write_at_a_time_and_none_after_the_end() {
+    let (db, gates) = gated();
+    gates.before.add_permits(1);
+    let mut draft = draft(&db, Coalesce { bytes: 1, ..BY_HAND }).await;
+    gates.arrival().await;
+    for at in 0..20 {
+        draft.append(at.to_string()).await.unwrap();
+    }
+    gates.arrival().await;
+    for _ in 0..100 {
+        yield_now().await;
+    }
+    assert_eq!(gates.arrived.available_permits(), 0, "one write is under way, and no other");
+    gates.before.add_permits(OPEN);
+    draft.finish().await.unwrap();
+    let (content, state, revision) = stored(&db, &draft).await;
+    assert_eq!((content, state), (text("012345678910111213141516171819"), MessageState::Final));
+    tokio::time::advance(Duration::from_secs(7200)).await;
+    for _ in 0..100 {
+        yield_now().await;
+    }
+    assert_eq!(stored(&db, &draft).await.2, revision);
+    // Asked again, the end is the same end; another one is refused; more content is not taken.
+    assert_eq!(draft.finish().await.unwrap().revision.get(), revision);
+    let error = draft.abandon("no").await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Stale, Effect::NotApplied));
+    let error = draft.append("late").await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Stale, Effect::NotApplied));
+}
+
+#[tokio::test(start_paused = true)]
+async fn abandoning_writes_what_waits_and_says_why() {
+    let db = memory();
+    let mut draft = draft(&db, BY_HAND).await;
+    draft.append("half").await.unwrap();
+    draft.abandon("the user pressed stop").await.unwrap();
+    assert_eq!(stored(&db, &draft).await, (text("half"), MessageState::Abandoned, 2));
+    let message = db.thread("t").get(draft.id().clone()).await.unwrap().unwrap();
+    assert_eq!(message.abandon_reason.as_deref(), Some("the user pressed stop"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_draft_writes_nothing_more_and_leaves_a_row_to_recover() {
+    let db = memory();
+    let mut draft = draft(&db, BY_HAND).await;
+    let id = draft.id().clone();
+    draft.append("kept").await.unwrap();
+    draft.flush().await.unwrap();
+    draft.append(" lost").await.unwrap();
+    drop(draft);
+    tokio::time::advance(Duration::from_secs(7200)).await;
+    for _ in 0..100 {
+        yield_now().await;
+    }
+    let open = db.open_reservations(10).await.unwrap().messages;
+    assert_eq!(open.len(), 1);
+    assert_eq!((&open[0].id, open[0].content.as_json()), (&id, text("kept").as_str()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finish_whose_caller_leaves_is_seen_through() {
+    let (db, gates) = gated();
+    gates.before.add_permits(1);
+    let mut draft = draft(&db, BY_HAND).await;
+    gates.arrival().await;
+    let id = draft.id().clone();
+    draft.append("all of it").await.unwrap();
+    tokio::select! {
+        biased;
+        _ = draft.finish() => panic!("the gate is closed"),
+        () = gates.arrival() => {}
+    }
+    drop(draft);
+    gates.before.add_permits(OPEN);
+    let message = loop {
+        let message = db.thread("t").get(id.clone()).await.unwrap().unwrap();
+        if !message.state.is_open() {
+            break message;
+        }
+        yield_now().await;
+    };
+    assert_eq!((message.content.as_json(), message.state), (text("all of it").as_str(), MessageState::Final));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_living_draft_renews_its_lease_and_a_sweep_spares_it() {
+    let now = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
+    let clock = std::sync::Arc::clone(&now);
+    let db = Persistence::builder()
+        .clock(move || throughline::Timestamp::from_micros(clock.load(std::sync::atomic::Ordering::SeqCst)))
+        .backend(MemoryBackend::new())
+        .build()
+        .unwrap();
+    let lease = NewReservation::new(Role::Assistant).with_lease(Duration::from_secs(30));
+    let draft = db.thread("t").reserve(lease).await.unwrap();
+    for second in 1..=100 {
+        now.store(second * 1_000_000, std::sync::atomic::Ordering::SeqCst);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for _ in 0..20 {
+            yield_now().await;
+        }
+        let swept = db.sweep_expired("crashed").await.unwrap();
+        assert_eq!(swept.abandoned.len(), 0, "after {second} s");
+    }
+    assert_eq!(stored(&db, &draft).await, ("[]".to_owned(), MessageState::Reserved, 1));
+    let id = draft.id().clone();
+    drop(draft);
+    now.store(131 * 1_000_000, std::sync::atomic::Ordering::SeqCst);
+    let swept = db.sweep_expired("crashed").await.unwrap();
+    assert_eq!(swept.abandoned, [("t".parse().unwrap(), id)]);
+    assert!(db.sweep_expired("crashed").await.unwrap().abandoned.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_settled_by_somebody_else_ends_the_draft() {
+    let db = memory();
+    let mut draft = draft(&db, BY_HAND).await;
+    db.thread("t").delete(draft.id().clone()).await.unwrap();
+    draft.append("x").await.unwrap();
+    assert_eq!(draft.flush().await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(draft.append("y").await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_draft_that_cannot_be_written_can_be_given_up() {
+    let limits = throughline::layers::limits::LimitsLayer::new().content_bytes(10);
+    let db = Persistence::builder().layer(limits).backend(MemoryBackend::new()).build().unwrap();
+    let mut draft = draft(&db, BY_HAND).await;
+    draft.append("short").await.unwrap();
+    draft.flush().await.unwrap();
+    draft.append("much too long").await.unwrap();
+    assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::TooLarge);
+    draft.abandon("too long").await.unwrap();
+    assert_eq!(stored(&db, &draft).await, (text("short"), MessageState::Abandoned, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_passes_leaves_everything_waiting() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let down = std::sync::Arc::new(AtomicBool::new(false));
+    let switch = std::sync::Arc::clone(&down);
+    let fails = throughline::plugin::respond("fails", move |args: &throughline::PersistArgs, _: &_| {
+        let fail = args.kind().is_write() && switch.load(Ordering::SeqCst);
+        fail.then(|| Err(throughline::PersistError::new(ErrorKind::Busy, "locked")))
+    });
+    let db = Persistence::builder().plugin(fails).backend(MemoryBackend::new()).build().unwrap();
+    let mut draft = draft(&db, BY_HAND).await;
+    down.store(true, Ordering::SeqCst);
+    draft.append("a").await.unwrap();
+    assert_eq!(draft.flush().await.unwrap_err().kind(), ErrorKind::Busy);
+    draft.append("b").await.unwrap();
+    assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(draft.committed().bytes, 0);
+    down.store(false, Ordering::SeqCst);
+    draft.finish().await.unwrap();
+    assert_eq!(stored(&db, &draft).await.0, text("ab"));
+    assert_eq!(draft.committed().bytes, 2);
+}
+
+/// A write that the store makes after its caller ran out of time.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_applied_late_is_neither_lost_nor_mixed_with_what_came_after() {
+    for end in ["append", "replace"] {
+        let (gated, gates) = Gated::new(1, OPEN);
+        let db = Persistence::builder().deadline(Duration::from_secs(1)).backend(gated).build().unwrap();
+        let mut draft = draft(&db, BY_HAND).await;
+        draft.append("AAA").await.unwrap();
+        let error = draft.flush().await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
+        if end == "append" {
+            draft.append("BBB").await.unwrap();
+        } else {
+            draft.replace(Content::text("BBB")).await.unwrap();
+        }
+        // The first write is applied now, with nobody waiting for it.
+        gates.before.add_permits(1);
+        while stored(&db, &draft).await.2 == 1 {
+            yield_now().await;
+        }
+        gates.before.add_permits(OPEN);
+        draft.finish().await.unwrap();
+        let (expected, bytes) = match end {
+            "append" => (text("AAABBB"), 3 + 3),
+            _ => (text("BBB"), 3 + text("BBB").len() as u64),
+        };
+        assert_eq!(stored(&db, &draft).await, (expected, MessageState::Final, 3), "{end}");
+        assert_eq!(draft.committed().bytes, bytes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_writer_of_a_message_is_refused_and_claims_nothing() {
+    let db = memory();
+    let reserve = || db.thread("t").reserve(Role::Assistant).key("k").coalesce(BY_HAND);
+    let (mut first, mut second) = (reserve().await.unwrap(), reserve().await.unwrap());
+    assert!(second.deduplicated() && first.id() == second.id());
+    first.append("first").await.unwrap();
+    first.flush().await.unwrap();
+    second.append("SECOND").await.unwrap();
+    assert_eq!(second.flush().await.unwrap_err().kind(), ErrorKind::Stale);
+    assert_eq!(second.finish().await.unwrap_err().kind(), ErrorKind::Stale);
+    assert_eq!(second.committed().bytes, 0);
+    first.finish().await.unwrap();
+    assert_eq!(stored(&db, &first).await.0, text("first"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn gathered_text_that_is_too_large_for_one_write_is_written_in_its_parts() {
+    let limits = throughline::layers::limits::LimitsLayer::new().content_bytes(1000);
+    let db = Persistence::builder().layer(limits).backend(MemoryBackend::new()).build().unwrap();
+    let mut draft = draft(&db, BY_HAND).await;
+    let part = "x".repeat(100);
+    for _ in 0..55 {
+        draft.append(part.clone()).await.unwrap();
+    }
+    draft.finish().await.unwrap();
+    assert_eq!(stored(&db, &draft).await.0, text(&"x".repeat(5500)));
+    assert_eq!(draft.committed().bytes, 5500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_makes_an_append_wait_and_a_closed_one_refuses_it() {
+    let (db, gates) = gated();
+    gates.before.add_permits(1);
+    let mut draft = draft(&db, Coalesce { bytes: 1, ..BY_HAND }).await;
+    let megabyte = "x".repeat(1 << 20);
+    for _ in 0..4 {
+        draft.append(megabyte.clone()).await.unwrap();
+    }
+    let more = tokio::time::timeout(Duration::from_secs(5), draft.append("y")).await;
+    assert!(more.is_err(), "four megabytes wait, and no more");
+    gates.before.add_permits(OPEN);
+    draft.append("y").await.unwrap();
+    draft.flush().await.unwrap();
+    db.close().await.unwrap();
+    draft.append("z").await.unwrap();
+    assert_eq!(draft.flush().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(draft.append("z").await.unwrap_err().kind(), ErrorKind::Unavailable);
+}

@@ -1,0 +1,18 @@
+//! The seam, over real stacks: attribution, effects, detachment, admission, order, redirects, drafts.
+
+mod admission;
+mod attribution;
+mod describe;
+mod detach;
+mod draft;
+mod gated;
+mod observers;
+mod redirects;
+mod retries;
+
+use throughline::{Effect, ErrorKind, PersistError};
+
+/// What an error says, in one comparable value.
+fn said(error: &PersistError) -> (ErrorKind, Effect, &str) {
+    (error.kind(), error.effect(), error.site().map_or("", |site| site.name()))
+}

@@ -1,0 +1,259 @@
+//! Law 8: a redirect owns what it took for life, reads included.
+
+use throughline::{
+    Batch, Content, ContentChange, Delete, Effect, ErrorKind, ListOpen, MessageId, MessageState,
+    MetadataPatch, NewMessage, NewReservation, PageFrom, PersistArgs, Persistence, Role, UpdateMode,
+    Visibility,
+    memory::MemoryBackend,
+    plugin::{redirect, redirect_messages},
+    sqlite::SqliteBackend,
+};
+
+use crate::said;
+
+/// Two pipelines: the second one keeps the threads that begin with `there:`.
+fn by_thread() -> (Persistence, Persistence) {
+    let second = Persistence::builder().backend(MemoryBackend::new().with_name("second")).build().unwrap();
+    let rule =
+        |_: &throughline::TenantId, thread: &throughline::ThreadId| thread.as_str().starts_with("there:");
+    let db = Persistence::builder()
+        .layer(redirect("split", rule, second.clone()))
+        .backend(MemoryBackend::new())
+        .build()
+        .unwrap();
+    (db, second)
+}
+
+#[tokio::test]
+async fn every_operation_of_a_redirected_thread_goes_there() {
+    let (db, second) = by_thread();
+    let thread = db.thread("there:1");
+    let id = thread.add(NewMessage::user("a")).await.unwrap().message.id;
+    let mut draft = thread.reserve(Role::Assistant).await.unwrap();
+    draft.append("b").await.unwrap();
+    draft.finish().await.unwrap();
+    thread.update(id.clone(), MetadataPatch::new().set("k", &1).unwrap()).await.unwrap();
+    thread.edit(id.clone(), Content::text("c")).await.unwrap();
+    let through = thread.page(PageFrom::Start, 10).await.unwrap();
+    let there = second.thread("there:1").page(PageFrom::Start, 10).await.unwrap();
+    assert_eq!(through, there);
+    assert_eq!(through.messages.len(), 2);
+    thread.delete(id.clone()).await.unwrap();
+    assert_eq!(second.thread("there:1").get(id).await.unwrap(), None);
+    // The narrow twin: the neighbouring thread stays here.
+    db.thread("here:1").add(NewMessage::user("a")).await.unwrap();
+    assert!(second.thread("here:1").page(PageFrom::Start, 10).await.unwrap().messages.is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_over_both_sides_is_refused_and_one_over_either_is_not() {
+    let (db, second) = by_thread();
+    let add = |thread: &str| throughline::Add::new(thread.parse().unwrap(), NewMessage::user("a"));
+    let error = db.batch(Batch::new().with(add("there:1")).with(add("here:1"))).await.unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "split"));
+    db.batch(Batch::new().with(add("there:1")).with(add("there:2"))).await.unwrap();
+    db.batch(Batch::new().with(add("here:1")).with(add("here:2"))).await.unwrap();
+    for (thread, there) in [("there:1", 1), ("there:2", 1), ("here:1", 0), ("here:2", 0)] {
+        assert_eq!(second.thread(thread).page(PageFrom::Start, 10).await.unwrap().messages.len(), there);
+        assert_eq!(db.thread(thread).page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_list_over_all_threads_is_merged_in_order_page_by_page() {
+    let (db, _second) = by_thread();
+    for thread in ["a", "there:1", "z", "there:2", "b"] {
+        for _ in 0..2 {
+            let reserve =
+                throughline::Reserve::new(thread.parse().unwrap(), NewReservation::new(Role::Assistant));
+            db.run(reserve).await.unwrap();
+        }
+    }
+    let mut shown = Vec::new();
+    let mut list = ListOpen::new(3);
+    loop {
+        let page = db.read(list.clone()).await.unwrap();
+        assert!(page.messages.len() <= 3);
+        shown.extend(page.messages.iter().map(|m| (m.thread.to_string(), m.seq.get())));
+        let Some(next) = page.next else { break };
+        list.after = Some(next);
+    }
+    let expected: Vec<(String, u64)> = ["a", "b", "there:1", "there:2", "z"]
+        .iter()
+        .flat_map(|t| [((*t).to_owned(), 1), ((*t).to_owned(), 2)])
+        .collect();
+    assert_eq!(shown, expected);
+}
+
+/// A store here and one there; the redirect takes what the assistant says.
+async fn by_message(folder: &std::path::Path) -> (Persistence, Persistence) {
+    let there = SqliteBackend::open(folder.join("there.db")).await.unwrap();
+    let here = SqliteBackend::open(folder.join("here.db")).await.unwrap();
+    let there = Persistence::builder().backend(there).build().unwrap();
+    let rule = |args: &PersistArgs| match args {
+        PersistArgs::Add(add) => add.role == Role::Assistant,
+        PersistArgs::Reserve(reserve) => reserve.role == Role::Assistant,
+        _ => false,
+    };
+    let db = Persistence::builder()
+        .layer(redirect_messages("vault", rule, there.clone()))
+        .backend(here)
+        .build()
+        .unwrap();
+    (db, there)
+}
+
+async fn close(db: (Persistence, Persistence)) {
+    db.0.close().await.unwrap();
+    db.1.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redirected_message_is_served_from_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reserved, added): (MessageId, MessageId) = ("reserved".parse().unwrap(), "added".parse().unwrap());
+    let stores = by_message(folder.path()).await;
+    let thread = stores.0.thread("t");
+    thread.add(NewMessage::user("question")).await.unwrap();
+    let reservation = NewReservation::new(Role::Assistant).with_id(reserved.clone());
+    let mut draft = thread.reserve(reservation).await.unwrap();
+    draft.append("half an ").await.unwrap();
+    draft.flush().await.unwrap();
+    drop(draft);
+    let answer = thread.add(NewMessage::assistant("whole").with_id(added.clone())).key("k").await.unwrap();
+    assert_eq!(answer.message.seq.get(), 3);
+    close(stores).await;
+
+    let stores = by_message(folder.path()).await;
+    let (db, there) = &stores;
+    let thread = db.thread("t");
+    let open = db.open_reservations(10).await.unwrap().messages;
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].content, Content::text("half an "));
+    let more = ContentChange::Append(throughline::Delta::text("answer"));
+    thread.update_content(reserved.clone(), more, UpdateMode::Final).await.unwrap();
+    thread.update(added.clone(), MetadataPatch::new().set("k", &1).unwrap()).await.unwrap();
+    let again = thread.add(NewMessage::assistant("whole").with_id(added.clone())).key("k").await.unwrap();
+    assert!(again.deduplicated);
+    assert_eq!(again.message.seq.get(), 3);
+    let page = thread.page_showing(PageFrom::Start, 10, Visibility::Final).await.unwrap();
+    let shown: Vec<_> =
+        page.messages.iter().map(|m| (m.seq.get(), m.content.as_json(), m.metadata.len())).collect();
+    let (question, half, whole) =
+        (Content::text("question"), Content::text("half an answer"), Content::text("whole"));
+    assert_eq!(shown, [(1, question.as_json(), 0), (2, half.as_json(), 0), (3, whole.as_json(), 1)]);
+    // Nothing that the assistant said is in the store here.
+    for file in ["here.db", "here.db-wal"] {
+        let bytes = std::fs::read(folder.path().join(file)).unwrap_or_default();
+        assert!(!bytes.windows(4).any(|window| window == b"half" || window == b"whol"), "{file}");
+    }
+    thread.delete(reserved.clone()).await.unwrap();
+    assert_eq!(thread.get(reserved.clone()).await.unwrap(), None);
+    assert_eq!(there.thread("t").get(reserved.clone()).await.unwrap(), None);
+    assert_eq!(thread.delete(reserved).await.unwrap_err().kind(), ErrorKind::NotFound);
+    close(stores).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_touches_a_redirected_message_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = by_message(folder.path()).await;
+    let thread = stores.0.thread("t");
+    let there = thread.add(NewMessage::assistant("a")).await.unwrap().message.id;
+    let here = thread.add(NewMessage::user("b")).await.unwrap().message.id;
+    let delete = |id: &MessageId| Delete::new("t".parse().unwrap(), id.clone());
+    let error = stores.0.batch(Batch::new().with(delete(&here)).with(delete(&there))).await.unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "vault"));
+    stores.0.batch(Batch::new().with(delete(&here))).await.unwrap();
+    assert_eq!(thread.page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
+    // Nor can one be made in a batch: it would fall through to this side.
+    let add = throughline::Add::new("t".parse().unwrap(), NewMessage::assistant("c"));
+    let error = stores.0.batch(Batch::new().with(add)).await.unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "vault"));
+    close(stores).await;
+}
+
+/// The other side fails as it is told to, before or after it has written.
+fn by_fault() -> (Persistence, std::sync::Arc<std::sync::Mutex<Vec<&'static str>>>) {
+    use throughline::{
+        PersistError, PersistRequest, Phase,
+        plugin::{NextRequest, from_fn},
+    };
+    let faults = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let plan = std::sync::Arc::clone(&faults);
+    let fault = from_fn("fault", Phase::Route, move |request: PersistRequest, next: NextRequest| {
+        let plan = if request.kind().is_write() { plan.lock().unwrap().pop() } else { None };
+        async move {
+            match plan {
+                Some("busy") => {
+                    Err(PersistError::new(ErrorKind::Busy, "locked").with_effect(Effect::NotApplied))
+                }
+                _ => next.run(request).await,
+            }
+        }
+    });
+    let there =
+        Persistence::builder().layer(fault).backend(MemoryBackend::new().with_name("there")).build().unwrap();
+    let rule = |args: &PersistArgs| matches!(args, PersistArgs::Add(add) if add.role == Role::Assistant);
+    let db = Persistence::builder()
+        .layer(throughline::layers::retry::RetryLayer::new())
+        .layer(redirect_messages("vault", rule, there))
+        .backend(MemoryBackend::new())
+        .build()
+        .unwrap();
+    (db, faults)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirected_message_survives_a_busy_other_side() {
+    let (db, faults) = by_fault();
+    faults.lock().unwrap().extend(["busy", "busy"]);
+    let id: MessageId = "m".parse().unwrap();
+    let added = db.thread("t").add(NewMessage::assistant("a").with_id(id.clone())).await.unwrap();
+    assert_eq!((&added.message.id, added.message.seq.get()), (&id, 1));
+    let page = db.thread("t").page_showing(PageFrom::Start, 10, Visibility::Final).await.unwrap();
+    assert_eq!(page.messages, [added.message]);
+    assert_eq!(page.first_open, None);
+}
+
+#[tokio::test]
+async fn replays_on_a_redirected_message_answer_as_the_first_call() {
+    let (db, _faults) = by_fault();
+    let thread = db.thread("t");
+    thread.add(NewMessage::user("first in line")).await.unwrap();
+    let add = || thread.add(NewMessage::assistant("a").with_id("m".parse().unwrap())).key("add");
+    let first = add().await.unwrap();
+    let delete = || thread.delete("m".parse().unwrap()).key("delete");
+    let gone = delete().await.unwrap();
+    assert_eq!((gone.seq.get(), gone.deduplicated), (2, false));
+    let again = delete().await.unwrap();
+    assert_eq!((again.seq.get(), again.deduplicated), (2, true));
+    let again = add().await.unwrap();
+    assert_eq!(
+        (again.message.id, again.message.seq, again.deduplicated),
+        (first.message.id, first.message.seq, true)
+    );
+}
+
+#[tokio::test]
+async fn a_message_that_the_other_side_refuses_leaves_no_open_row() {
+    let deny = throughline::plugin::respond("deny", |args: &PersistArgs, _: &_| {
+        args.kind().is_write().then(|| Err(throughline::PersistError::new(ErrorKind::Denied, "no")))
+    });
+    let there = Persistence::builder().plugin(deny).backend(MemoryBackend::new()).build().unwrap();
+    let rule = |args: &PersistArgs| args.kind().is_write();
+    let db = Persistence::builder()
+        .layer(redirect_messages("vault", rule, there))
+        .backend(MemoryBackend::new())
+        .build()
+        .unwrap();
+    let error = db.thread("t").add(NewMessage::user("a")).await.unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::Denied, Effect::NotApplied, "vault/deny"));
+    assert!(db.open_reservations(10).await.unwrap().messages.is_empty());
+    let page = db.thread("t").page(PageFrom::Start, 10).await.unwrap();
+    assert!(page.messages.is_empty());
+    // With a key the row stays for the same call to come again, or for the sweep.
+    db.thread("t").add(NewMessage::user("a")).key("k").await.unwrap_err();
+    let open = db.open_reservations(10).await.unwrap().messages;
+    assert_eq!(open.iter().map(|m| m.state).collect::<Vec<_>>(), [MessageState::Reserved]);
+}

@@ -1,0 +1,163 @@
+//! Retries: every operation, the id and the key of the first attempt, a budget, a named end.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use throughline::{
+    Batch, Content, ContentChange, Delete, Effect, ErrorKind, IdempotencyKey, MessageId, MetadataPatch,
+    NewMessage, NewReservation, PageFrom, PersistArgs, PersistError, PersistRequest, Persistence, Phase,
+    Reserve, Role, Update, UpdateContent, UpdateMode,
+    layers::retry::RetryLayer,
+    memory::MemoryBackend,
+    plugin::{AsyncRequestFn, FromFn, NextRequest, from_fn},
+};
+
+use crate::said;
+
+/// What an attempt carried: its number, its key and its message.
+type Attempt = (u32, Option<IdempotencyKey>, Option<MessageId>);
+
+/// Fails the first `failures` attempts of each call with this kind, before or after the store has done it.
+fn flaky(
+    failures: u32,
+    kind: ErrorKind,
+    effect: Effect,
+    seen: Arc<Mutex<Vec<Attempt>>>,
+) -> FromFn<impl AsyncRequestFn> {
+    from_fn("flaky", Phase::Route, move |request: PersistRequest, next: NextRequest| {
+        let context = request.context.clone();
+        let key = context.idempotency().map(|idempotency| idempotency.key.clone());
+        seen.lock().unwrap().push((context.attempt(), key, context.message().cloned()));
+        async move {
+            if context.attempt() > failures {
+                return next.run(request).await;
+            }
+            if effect == Effect::Unknown {
+                next.run(request).await?;
+            }
+            Err(PersistError::new(kind, "planned").with_effect(effect))
+        }
+    })
+}
+
+fn stack(retry: RetryLayer, flaky: FromFn<impl AsyncRequestFn>) -> Persistence {
+    Persistence::builder().layer(retry).layer(flaky).backend(MemoryBackend::new()).build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_operation_is_repeated_with_the_id_and_the_key_of_the_first_attempt() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let flaky = flaky(3, ErrorKind::Busy, Effect::NotApplied, Arc::clone(&seen));
+    let db = stack(RetryLayer::new(), flaky);
+    let thread = || "t".parse().unwrap();
+    let id = |id: &str| id.parse::<MessageId>().unwrap();
+    let update = |change, mode| UpdateContent::new(thread(), id("r"), change, mode);
+    let operations: Vec<PersistArgs> = vec![
+        throughline::Add::new(thread(), NewMessage::user("a")).into(),
+        Reserve::new(thread(), NewReservation::new(Role::Assistant).with_id(id("r"))).into(),
+        update(ContentChange::Replace(Content::text("b")), UpdateMode::Partial).into(),
+        update(ContentChange::none(), UpdateMode::Final).into(),
+        Update::new(thread(), id("r"), MetadataPatch::new()).into(),
+        Batch::new().with(Delete::new(thread(), id("r"))).into(),
+        throughline::GetMessage { thread: thread(), id: id("r") }.into(),
+    ];
+    for (at, args) in operations.into_iter().enumerate() {
+        let kind = args.kind();
+        match args {
+            PersistArgs::Add(op) => drop(db.run(op).key(format!("k{at}")).await.unwrap()),
+            PersistArgs::Reserve(op) => drop(db.run(op).key(format!("k{at}")).await.unwrap()),
+            PersistArgs::UpdateContent(op) => drop(db.run(op).key(format!("k{at}")).await.unwrap()),
+            PersistArgs::Update(op) => drop(db.run(op).key(format!("k{at}")).await.unwrap()),
+            PersistArgs::Batch(op) => drop(db.run(op).key(format!("k{at}")).await.unwrap()),
+            PersistArgs::Read(op) => drop(db.run(op).await.unwrap()),
+            other => panic!("{other:?} has no place here"),
+        }
+        let attempts = std::mem::take(&mut *seen.lock().unwrap());
+        let numbers: Vec<u32> = attempts.iter().map(|attempt| attempt.0).collect();
+        assert_eq!(numbers, [1, 2, 3, 4], "{kind}");
+        assert!(
+            attempts.iter().all(|attempt| attempt.1 == attempts[0].1 && attempt.2 == attempts[0].2),
+            "{kind}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_outcome_is_repeated_with_a_key_and_not_without() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let db = stack(RetryLayer::new(), flaky(2, ErrorKind::Unavailable, Effect::Unknown, Arc::clone(&seen)));
+    let thread = db.thread("t");
+    let error = thread.add(NewMessage::user("a")).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect(), error.attempts()),
+        (ErrorKind::Unavailable, Effect::Unknown, 1)
+    );
+    assert_eq!(seen.lock().unwrap().len(), 1);
+    let added = thread.add(NewMessage::user("b")).key("k").await.unwrap();
+    assert!(added.deduplicated, "the first attempt had written it");
+    assert_eq!(thread.page(PageFrom::Start, 10).await.unwrap().messages.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_budget_the_error_is_transient_typed_and_names_the_attempts() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let flaky = || flaky(u32::MAX, ErrorKind::Busy, Effect::NotApplied, Arc::clone(&seen));
+    let error = stack(RetryLayer::new(), flaky()).thread("t").add(NewMessage::user("a")).await.unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::Busy, Effect::NotApplied, "flaky"));
+    assert!(error.is_transient());
+    assert_eq!((error.attempts(), seen.lock().unwrap().len()), (4, 4));
+    // The shared budget: two repetitions in all, for as many calls as there are.
+    seen.lock().unwrap().clear();
+    let db = stack(RetryLayer::new().budget(0, 2), flaky());
+    for _ in 0..5 {
+        db.thread("t").add(NewMessage::user("a")).await.unwrap_err();
+    }
+    assert_eq!(seen.lock().unwrap().len(), 5 + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_pass_with_time_is_not_repeated() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let db = stack(RetryLayer::new(), flaky(1, ErrorKind::Denied, Effect::NotApplied, Arc::clone(&seen)));
+    let error = db.thread("t").add(NewMessage::user("a")).key("k").await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Denied, 1));
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_would_end_after_the_deadline_is_not_begun() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&calls);
+    let slow = from_fn("slow", Phase::Route, move |_: PersistRequest, _: NextRequest| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async {
+            Err(PersistError::new(ErrorKind::Overloaded, "later")
+                .with_effect(Effect::NotApplied)
+                .with_retry_after(Duration::from_secs(60)))
+        }
+    });
+    let db = stack(RetryLayer::new(), slow);
+    let error = db.thread("t").add(NewMessage::user("a")).deadline(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Overloaded, "the truth, and not a timeout");
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+}
+
+/// The first attempt is applied and unknown, the second is refused: the refusal says nothing about the first.
+#[tokio::test(start_paused = true)]
+async fn a_refused_repetition_does_not_deny_what_an_earlier_attempt_may_have_done() {
+    let turn = from_fn("turn", Phase::Route, |request: PersistRequest, next: NextRequest| async move {
+        if request.context.attempt() == 1 {
+            next.run(request).await?;
+            return Err(PersistError::new(ErrorKind::Unavailable, "lost").with_effect(Effect::Unknown));
+        }
+        Err(PersistError::new(ErrorKind::Busy, "locked").with_effect(Effect::NotApplied))
+    });
+    let db = stack(RetryLayer::new().attempts(2), turn);
+    let error = db.thread("t").add(NewMessage::user("a")).key("k").await.unwrap_err();
+    assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Busy, Effect::Applied, 2));
+}

@@ -1,0 +1,158 @@
+//! The command line.
+
+use lexopt::prelude::*;
+
+use crate::Result;
+use crate::steps::{self, Step};
+
+/// What `cargo xtask --help` prints.
+pub(crate) const HELP: &str = "\
+The tasks of the workspace.
+
+Usage:
+    cargo xtask test [OPTIONS]    run the checks, in order, and stop at the first that fails
+    cargo xtask list              show the steps of `test`
+    cargo xtask --help            show this
+
+Options of test:
+    --quick                only the inner loop: the steps that `list` marks with a star
+    --only STEP[,STEP]     only these steps, in the order of the list; can be given more than once
+    --keep-going           run the remaining steps after one has failed
+
+A failure of any step makes the exit code 1; a wrong command line makes it 2. What could not be checked is
+printed as `SKIPPED: what (why)`, and again below the closing table. With CI=true there are no colours and no
+progress bars. Tools that are missing are installed by the step `tools`.
+";
+
+/// One command line, understood.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Show [`HELP`].
+    Help,
+    /// Show the steps.
+    List,
+    /// Run steps.
+    Test(Test),
+}
+
+/// The options of `test`.
+#[derive(Debug)]
+pub(crate) struct Test {
+    /// Which steps.
+    pub(crate) selection: Selection,
+    /// Go on after a failure.
+    pub(crate) keep_going: bool,
+}
+
+/// Which steps were asked for.
+#[derive(Debug)]
+pub(crate) enum Selection {
+    /// All of them.
+    All,
+    /// The inner loop.
+    Quick,
+    /// The named ones.
+    Only(Vec<&'static Step>),
+}
+
+impl Selection {
+    /// The steps, always in the order of the list, whatever the order on the command line.
+    pub(crate) fn steps(&self) -> Vec<&'static Step> {
+        let chosen = |step: &&'static Step| match self {
+            Self::All => true,
+            Self::Quick => step.quick,
+            Self::Only(steps) => steps.iter().any(|named| named.name == step.name),
+        };
+        steps::STEPS.iter().filter(chosen).collect()
+    }
+}
+
+/// Understands a command line.
+pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
+    let mut verb = None;
+    let (mut quick, mut keep_going, mut only) = (false, false, Vec::new());
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Long("quick") => quick = true,
+            Long("keep-going") => keep_going = true,
+            Long("only") => only.extend(named_steps(&parser.value()?.string()?)?),
+            Value(value) if verb.is_none() => verb = Some(value.string()?),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    match verb.as_deref() {
+        Some("test") => Ok(Command::Test(Test { selection: selection(quick, only)?, keep_going })),
+        Some("list") if quick || keep_going || !only.is_empty() => Err("`list` takes no options".into()),
+        Some("list") => Ok(Command::List),
+        Some(other) => Err(format!("there is no command `{other}`").into()),
+        None => Err("which command?".into()),
+    }
+}
+
+/// `--quick` and `--only` are two answers to one question.
+fn selection(quick: bool, only: Vec<&'static Step>) -> Result<Selection> {
+    match (quick, only.is_empty()) {
+        (true, false) => Err("--quick and --only exclude each other".into()),
+        (true, true) => Ok(Selection::Quick),
+        (false, true) => Ok(Selection::All),
+        (false, false) => Ok(Selection::Only(only)),
+    }
+}
+
+/// The steps of a comma-separated list.
+fn named_steps(list: &str) -> Result<Vec<&'static Step>> {
+    let find = |name: &str| {
+        steps::STEPS.iter().find(|step| step.name == name).ok_or_else(|| {
+            let names: Vec<_> = steps::STEPS.iter().map(|step| step.name).collect();
+            format!("there is no step `{name}`; the steps are {}", names.join(", ")).into()
+        })
+    };
+    list.split(',').map(str::trim).map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps_of(line: &[&str]) -> Vec<&'static str> {
+        match parse(lexopt::Parser::from_args(line)).expect("a good command line") {
+            Command::Test(test) => test.selection.steps().iter().map(|step| step.name).collect(),
+            other => panic!("not a test: {other:?}"),
+        }
+    }
+
+    fn complaint(line: &[&str]) -> String {
+        parse(lexopt::Parser::from_args(line)).expect_err("a bad command line").to_string()
+    }
+
+    #[test]
+    fn everything_is_the_default() {
+        assert_eq!(steps_of(&["test"]).len(), steps::STEPS.len());
+    }
+
+    #[test]
+    fn quick_is_the_inner_loop() {
+        assert_eq!(steps_of(&["test", "--quick"]), ["fmt", "clippy", "tests"]);
+    }
+
+    #[test]
+    fn only_keeps_the_order_of_the_list() {
+        assert_eq!(steps_of(&["test", "--only", "guard,fmt", "--only=docs"]), ["fmt", "docs", "guard"]);
+    }
+
+    #[test]
+    fn an_unknown_step_is_answered_with_the_known_ones() {
+        let complaint = complaint(&["test", "--only", "fmt,nonsense"]);
+        assert!(complaint.contains("`nonsense`") && complaint.contains("conformance"), "{complaint}");
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        assert!(complaint(&["test", "--quick", "--only", "fmt"]).contains("exclude"));
+        assert!(complaint(&["list", "--quick"]).contains("no options"));
+        assert!(complaint(&["test", "fmt"]).contains("fmt"));
+        assert!(complaint(&["bake"]).contains("`bake`"));
+        assert!(complaint(&[]).contains("which command"));
+    }
+}

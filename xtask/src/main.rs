@@ -1,0 +1,51 @@
+//! The tasks of the workspace.
+//!
+//! ```text
+//! cargo xtask test            everything that is checked before a change lands
+//! cargo xtask test --quick    the inner loop
+//! cargo xtask list            the steps
+//! ```
+#![allow(clippy::print_stdout, reason = "a command-line tool talks to its user on standard output")]
+
+mod cli;
+mod metadata;
+mod process;
+mod report;
+mod runner;
+mod skips;
+mod steps;
+mod workspace;
+
+use std::process::ExitCode;
+
+use cli::Command;
+use workspace::Workspace;
+
+/// What a fallible part of xtask returns. Its errors are only ever shown to a person, so they are text.
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    match cli::parse(lexopt::Parser::from_env()) {
+        Ok(command) => execute(&command),
+        Err(error) => {
+            eprintln!("error: {error}\n\n{}", cli::HELP);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Carries out one command line.
+fn execute(command: &Command) -> ExitCode {
+    match command {
+        Command::Help => print!("{}", cli::HELP),
+        Command::List => print!("{}", steps::listing()),
+        Command::Test(test) => match Workspace::find() {
+            Ok(workspace) => return runner::run(&workspace, &test.selection.steps(), test.keep_going),
+            Err(error) => {
+                eprintln!("error: {error}");
+                return ExitCode::FAILURE;
+            }
+        },
+    }
+    ExitCode::SUCCESS
+}

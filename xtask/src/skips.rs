@@ -1,0 +1,34 @@
+//! What could not be checked, kept so that nobody takes a skip for a pass.
+
+use std::fmt;
+
+/// One thing that was not checked.
+#[derive(Debug)]
+pub(crate) struct Skip {
+    what: String,
+    why: String,
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SKIPPED: {} ({})", self.what, self.why)
+    }
+}
+
+/// All that was skipped in a run, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Skips(Vec<Skip>);
+
+impl Skips {
+    /// Says at once that something is not checked, and keeps it for the closing table.
+    pub(crate) fn add(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        let skip = Skip { what: what.into(), why: why.into() };
+        println!("{skip}");
+        self.0.push(skip);
+    }
+
+    /// The skips so far.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Skip> {
+        self.0.iter()
+    }
+}

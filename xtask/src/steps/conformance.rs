@@ -1,0 +1,69 @@
+//! `conformance`: the tables of what each backend and each law was checked for.
+//!
+//! The step `tests` has run the same checks. Here they run under plain `cargo test`, which lets through what they
+//! print: the tables.
+
+use std::collections::BTreeSet;
+
+use crate::Result;
+use crate::metadata::Metadata;
+use crate::skips::Skips;
+use crate::workspace::Workspace;
+
+/// Every test target whose name begins so is a backend's.
+const BACKENDS: &str = "conformance_";
+
+/// Test targets without which the workspace does not prove what it claims.
+const REQUIRED: [&str; 3] = ["conformance_memory", "conformance_sqlite", "mutants"];
+
+/// Test targets that are run where they exist.
+const OPTIONAL: [&str; 1] = ["layer_laws"];
+
+/// Runs all of them; a required one that does not exist is a failure.
+pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
+    let present = targets(workspace.metadata());
+    let missing: Vec<_> = REQUIRED.into_iter().filter(|name| !present.contains(name)).collect();
+    if !missing.is_empty() {
+        return Err(format!("no such test target: {}", missing.join(", ")).into());
+    }
+    for name in OPTIONAL.into_iter().filter(|name| !present.contains(name)) {
+        skips.add(name, "there is no such test target");
+    }
+    let chosen = present.into_iter().flat_map(|name| ["--test", name]);
+    workspace
+        .cargo(["test", "--workspace", "--all-features", "--no-fail-fast"])
+        .args(chosen)
+        .args(["--", "--nocapture"])
+        .run()
+}
+
+/// The test targets of the whole workspace that belong to this step.
+fn targets(metadata: &Metadata) -> BTreeSet<&str> {
+    let tests = metadata.packages.iter().flat_map(|package| package.targets_of("test"));
+    tests
+        .filter(|name| name.starts_with(BACKENDS) || REQUIRED.contains(name) || OPTIONAL.contains(name))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backends_mutants_and_laws_are_found_by_name() {
+        let json = r#"{
+            "packages": [
+                {"name": "a", "manifest_path": "/w/Cargo.toml", "features": {}, "targets": [
+                    {"name": "a", "kind": ["lib"]}, {"name": "conformance_far", "kind": ["test"]},
+                    {"name": "mutants", "kind": ["test"]}, {"name": "crash", "kind": ["test"]},
+                    {"name": "conformance_of_an_example", "kind": ["example"]}]},
+                {"name": "b", "manifest_path": "/w/b/Cargo.toml", "features": {}, "targets": [
+                    {"name": "layer_laws", "kind": ["test"]}]}
+            ],
+            "workspace_root": "/w", "target_directory": "/t"
+        }"#;
+        let metadata = Metadata::parse(json).expect("good metadata");
+        let found: Vec<_> = targets(&metadata).into_iter().collect();
+        assert_eq!(found, ["conformance_far", "layer_laws", "mutants"]);
+    }
+}

@@ -1,0 +1,76 @@
+//! `guard`: the rules of the source that no compiler checks. One file each.
+
+mod decisions;
+mod length;
+mod machine_paths;
+mod names;
+mod unfinished;
+
+use std::fmt;
+use std::fs;
+
+use crate::Result;
+use crate::skips::Skips;
+use crate::workspace::Workspace;
+
+/// A rule: what is wrong with a file, given its path from the root, with `/` between the parts, and its text.
+type Rule = fn(path: &str, text: &str) -> Vec<Finding>;
+
+/// All rules.
+const RULES: [Rule; 5] =
+    [length::check, names::check, unfinished::check, machine_paths::check, decisions::check];
+
+/// Something in a file that breaks a rule.
+#[derive(Debug, PartialEq, Eq)]
+struct Finding {
+    /// The line, if it is about one.
+    line: Option<usize>,
+    what: String,
+}
+
+impl Finding {
+    /// About the whole file.
+    fn whole(what: impl Into<String>) -> Self {
+        Self { line: None, what: what.into() }
+    }
+
+    /// About a line, counted from 0 as iterators do.
+    fn at(index: usize, what: impl Into<String>) -> Self {
+        Self { line: Some(index + 1), what: what.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{line}: {}", self.what),
+            None => write!(f, " {}", self.what),
+        }
+    }
+}
+
+/// Checks every file that is or would be committed.
+pub(super) fn run(workspace: &Workspace, _: &mut Skips) -> Result {
+    // What is not yet added counts too: the rule should speak before the commit, not after.
+    let listing = workspace
+        .program("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .capture()?;
+    let (mut files, mut findings) = (0, 0);
+    for path in listing.split_terminator('\0') {
+        // Neither bytes that are not text, nor a file that was removed but not yet from the index.
+        let Ok(text) = fs::read_to_string(workspace.root().join(path)) else { continue };
+        files += 1;
+        for finding in RULES.iter().flat_map(|rule| rule(path, &text)) {
+            println!("{path}:{finding}");
+            findings += 1;
+        }
+    }
+    println!("{files} files, {findings} findings");
+    if findings == 0 { Ok(()) } else { Err(format!("{findings} findings").into()) }
+}
+
+/// Whether a path is of Rust source.
+fn is_rust(path: &str) -> bool {
+    path.ends_with(".rs")
+}

@@ -1,0 +1,39 @@
+//! Nothing is committed unfinished, and no test is switched off in silence.
+
+use super::{Finding, is_rust};
+
+/// What marks it. Each in two parts, so that this file does not hold them.
+const MARKS: [&str; 4] = [
+    concat!("to", "do!("),
+    concat!("unimpl", "emented!("),
+    concat!("#[", "ignore"),
+    concat!("#![", "ignore"),
+];
+
+pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
+    if !is_rust(path) {
+        return Vec::new();
+    }
+    let marks = |line: &str| MARKS.into_iter().find(|mark| line.contains(mark));
+    let lines = text.lines().enumerate();
+    lines.filter_map(|(index, line)| Some(Finding::at(index, format!("`{}`", marks(line)?)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mark_is_found() {
+        for mark in MARKS {
+            let found = check("src/a.rs", &format!("fn a() {{\n    {mark}\n}}\n"));
+            assert_eq!(found, [Finding::at(1, format!("`{mark}`"))]);
+        }
+    }
+
+    #[test]
+    fn words_are_not_marks() {
+        assert_eq!(check("src/a.rs", "// to do; ignored\nfn todo() {}\n"), []);
+        assert_eq!(check("docs/a.md", MARKS[0]), []);
+    }
+}

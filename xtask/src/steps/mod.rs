@@ -1,0 +1,71 @@
+//! The steps of `cargo xtask test`, in order.
+//!
+//! Clippy, tests, doctests, documentation and conformance all build the whole workspace with all features: what
+//! one of them has compiled, the next finds. A call with `-p` would choose other features for shared dependencies
+//! and compile those again.
+
+mod cargo;
+mod conformance;
+mod examples;
+mod features;
+mod guard;
+mod tools;
+
+use std::fmt::Write;
+
+use crate::Result;
+use crate::skips::Skips;
+use crate::workspace::Workspace;
+
+/// One named check.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// What `--only` calls it.
+    pub(crate) name: &'static str,
+    /// What it checks, in a few words.
+    pub(crate) summary: &'static str,
+    /// Part of the inner loop.
+    pub(crate) quick: bool,
+    /// Does it.
+    pub(crate) run: fn(&Workspace, &mut Skips) -> Result,
+}
+
+/// All steps.
+pub(crate) const STEPS: &[Step] = &[
+    Step { name: "tools", summary: "what the other steps need is installed", quick: false, run: tools::run },
+    Step { name: "fmt", summary: "the source is formatted", quick: true, run: cargo::fmt },
+    Step { name: "clippy", summary: "no lint of rustc or clippy", quick: true, run: cargo::clippy },
+    Step { name: "tests", summary: "unit and integration tests", quick: true, run: cargo::tests },
+    Step { name: "doctests", summary: "examples in the documentation", quick: false, run: cargo::doctests },
+    Step {
+        name: "docs",
+        summary: "the documentation builds without a warning",
+        quick: false,
+        run: cargo::docs,
+    },
+    Step {
+        name: "features",
+        summary: "every feature alone, none, and all",
+        quick: false,
+        run: features::run,
+    },
+    Step { name: "examples", summary: "every example runs", quick: false, run: examples::run },
+    Step {
+        name: "conformance",
+        summary: "the tables of backends and laws",
+        quick: false,
+        run: conformance::run,
+    },
+    Step { name: "guard", summary: "the rules of the source", quick: false, run: guard::run },
+];
+
+/// What `cargo xtask list` prints.
+pub(crate) fn listing() -> String {
+    let mut out = String::new();
+    for Step { name, summary, quick, .. } in STEPS {
+        let star = if *quick { "*" } else { " " };
+        writeln!(out, "{star} {name:<12} {summary}").expect("a string takes any text");
+    }
+    out.push_str("\n* also with --quick\n");
+    out
+}

@@ -1,0 +1,64 @@
+//! The workspace that the steps check.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::Result;
+use crate::metadata::Metadata;
+use crate::process::Process;
+
+/// Where it is, what is in it, and how to call cargo on it.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    metadata: Metadata,
+    /// Output goes to a log, not to a person.
+    plain: bool,
+}
+
+impl Workspace {
+    /// The workspace that the current folder is in.
+    pub(crate) fn find() -> Result<Self> {
+        let metadata = Process::new(cargo(), Path::new("."))
+            .args(["metadata", "--no-deps", "--format-version", "1", "--quiet"])
+            .capture()?;
+        let plain = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+        Ok(Self { metadata: Metadata::parse(&metadata)?, plain })
+    }
+
+    /// What cargo knows of it.
+    pub(crate) fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Its folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.metadata.root
+    }
+
+    /// A call of cargo in its folder.
+    pub(crate) fn cargo<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, args: I) -> Process {
+        self.program(cargo()).args(args)
+    }
+
+    /// A call of any program in its folder.
+    pub(crate) fn program(&self, program: impl AsRef<OsStr>) -> Process {
+        let process = Process::new(program, self.root());
+        if self.plain { plain(process) } else { process }
+    }
+}
+
+/// The cargo that runs xtask, so that a toolchain chosen with `+name` stays chosen.
+fn cargo() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// No colours and no progress bars. What is built once is not built incrementally either: that costs time and
+/// disk, and pays only at the second build.
+fn plain(process: Process) -> Process {
+    process
+        .setting("CARGO_TERM_COLOR", "never")
+        .setting("CARGO_TERM_PROGRESS_WHEN", "never")
+        .setting("NEXTEST_SHOW_PROGRESS", "counter")
+        .setting("NO_COLOR", "1")
+        .setting("CARGO_INCREMENTAL", "0")
+}
