@@ -14,6 +14,7 @@ use crate::{
     Check, Fixture, Place, child,
     erased::Subject,
     judge::judge,
+    model,
     report::{Column, Entry, Fragments, Outcome, Report},
     verdict,
 };
@@ -113,7 +114,7 @@ impl Run {
 
     fn run(&self, check: &Check) -> Result<(), libtest_mimic::Failed> {
         let begun = Instant::now();
-        let ended = verdict::run(&self.subject, check, &self.claims);
+        let ended = verdict::run(&self.subject, check, &self.claims, model::seed());
         let profile = self.subject.profile();
         let (outcome, detail) = judge(ended, profile.expected_failure(check.id));
         let mut entry = self.entry(check, outcome, detail.clone());

@@ -19,14 +19,21 @@ pub(crate) struct Rig {
     pub(crate) place: Place,
     pub(crate) clock: ManualClock,
     pub(crate) capabilities: Capabilities,
+    /// Where random sequences begin.
+    pub(crate) seed: u64,
     /// Every place of the check, to be cleaned at its end.
     places: Arc<Mutex<Vec<Place>>>,
 }
 
 impl Rig {
-    pub(crate) fn new(subject: Arc<dyn Subject>, place: Place, capabilities: Capabilities) -> Self {
+    pub(crate) fn new(
+        subject: Arc<dyn Subject>,
+        place: Place,
+        capabilities: Capabilities,
+        seed: u64,
+    ) -> Self {
         let places = Arc::new(Mutex::new(vec![place.clone()]));
-        Self { subject, place, clock: ManualClock::new(), capabilities, places }
+        Self { subject, place, clock: ManualClock::new(), capabilities, seed, places }
     }
 
     /// The same at another place, for a check that compares two stores.

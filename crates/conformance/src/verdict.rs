@@ -17,10 +17,15 @@ use crate::{Check, Place, erased::Subject, model, rig::Rig};
 /// Ends a check that hangs, so that the others are still run. No check waits for a time to pass.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
-/// Runs `check` at a fresh place; an error says where it failed and on what.
-pub(crate) fn run(subject: &Arc<dyn Subject>, check: &Check, claims: &Capabilities) -> Result<(), String> {
+/// Runs `check` at a fresh place, random sequences from `seed` on; an error says where it failed and on what.
+pub(crate) fn run(
+    subject: &Arc<dyn Subject>,
+    check: &Check,
+    claims: &Capabilities,
+    seed: u64,
+) -> Result<(), String> {
     let directory = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
-    let rig = Rig::new(Arc::clone(subject), Place::fresh(directory.path()), claims.clone());
+    let rig = Rig::new(Arc::clone(subject), Place::fresh(directory.path()), claims.clone(), seed);
     let threads = check.needs.wants_threads();
     let (run, checked) = (check.run, rig.clone());
     let outcome = isolated(check.id, threads, move || run(checked));

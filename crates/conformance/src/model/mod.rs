@@ -49,9 +49,13 @@ pub(crate) fn cases() -> u64 {
     number("THROUGHLINE_CONFORMANCE_CASES").unwrap_or(CASES)
 }
 
+/// Which sequences are run: others each time, unless one was named.
+pub(crate) fn seed() -> u64 {
+    number("THROUGHLINE_CONFORMANCE_SEED").unwrap_or_else(|| RandomState::new().hash_one(0_u8))
+}
+
 async fn sequences(rig: Rig) {
-    let seed = number("THROUGHLINE_CONFORMANCE_SEED").unwrap_or_else(|| RandomState::new().hash_one(0_u8));
-    let cases = cases();
+    let (seed, cases) = (rig.seed, cases());
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, env, fmt::Write as _, sync::Arc};
 
-use super::{layer, store};
+use super::{SEED, layer, store};
 use crate::{checks, erased::Subject, laws, verdict};
 
 /// A mutant, and the checks that have caught it.
@@ -42,7 +42,7 @@ pub(super) fn in_full() -> String {
         let caught = store::all().into_iter().filter(|mutant| {
             let subject: Arc<dyn Subject> = Arc::new(store::Mutated::new(mutant));
             let claims = mutant.claims();
-            check.gate(&claims).is_none() && verdict::run(&subject, check, &claims).is_err()
+            check.gate(&claims).is_none() && verdict::run(&subject, check, &claims, SEED).is_err()
         });
         let _ = writeln!(text, "| `{}` | {} |", check.id, names(caught.map(|mutant| mutant.name)));
     }

@@ -22,6 +22,9 @@ use libtest_mimic::{Arguments, Trial};
 use self::matrix::Killed;
 use crate::{Check, checks, child, erased::Subject, laws, verdict};
 
+/// Random sequences are the same ones in every run: whether a mutant is caught must not be a matter of luck.
+const SEED: u64 = 1;
+
 /// Runs every mutant against the checks that are to catch it, and prints who caught whom.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -57,7 +60,7 @@ fn backend(mutant: &'static store::Mutant, killed: &Arc<Mutex<Vec<Killed>>>) -> 
             let check = checks().iter().find(|check| check.id == *id);
             let check = check.unwrap_or_else(|| panic!("there is no check `{id}`"));
             assert_eq!(check.gate(&claims), None, "`{id}` does not apply to it");
-            verdict::run(&subject, check, &claims).is_ok()
+            verdict::run(&subject, check, &claims, SEED).is_ok()
         });
         settle(mutant.name, mutant.about, mutant.killed_by, &escaped.collect::<Vec<_>>(), &killed)
     };
@@ -102,7 +105,7 @@ fn sound_backend(check: &'static Check) -> Option<Trial> {
     }
     let run = move || {
         let subject: Arc<dyn Subject> = Arc::new(store::Mutated::new(&store::SOUND));
-        verdict::run(&subject, check, &claims).map_err(Into::into)
+        verdict::run(&subject, check, &claims, SEED).map_err(Into::into)
     };
     Some(Trial::test(format!("backend.{}", check.id), run).with_kind("sound"))
 }
