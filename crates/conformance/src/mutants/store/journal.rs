@@ -1,8 +1,8 @@
 //! A sound store: the memory backend, and a file of everything that was applied to it.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{BufWriter, Write as _},
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -53,15 +53,18 @@ impl Line {
 impl Journal {
     pub(super) async fn open(directory: &Path) -> Result<Self, BoxError> {
         let path = directory.join("journal");
-        let (db, clock) = replayed(&path).await?;
+        let (db, clock, whole) = replayed(&path).await?;
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        // What is written next must not stand behind half a line.
+        file.set_len(whole)?;
         Ok(Self { db, clock, file: Mutex::new(BufWriter::new(file)), path })
     }
 
     /// A store of its own with everything that the file has so far.
     pub(super) async fn copy(&self) -> Result<(Persistence, ManualClock), BoxError> {
         self.file.lock().await.flush()?;
-        replayed(&self.path).await
+        let (db, clock, _) = replayed(&self.path).await?;
+        Ok((db, clock))
     }
 
     /// Applies a call and leaves it for the file. The guard holds the others up.
@@ -102,20 +105,25 @@ impl Pending<'_> {
     }
 }
 
-/// A store with what the file has. A last line that a crash cut short was never acknowledged.
-async fn replayed(path: &Path) -> Result<(Persistence, ManualClock), BoxError> {
+/// A store with what the file has, and how many bytes of whole lines that is. A last line that a crash cut short was never
+/// acknowledged.
+async fn replayed(path: &Path) -> Result<(Persistence, ManualClock, u64), BoxError> {
     let (db, clock) = empty()?;
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let mut rest = text.as_str();
-    while let Some((length, behind)) = rest.split_once('\n') {
-        let length: usize = length.parse()?;
-        let Some(json) = behind.get(..length) else { break };
-        rest = &behind[length..];
-        let Line { tenant, args, key, now } = serde_json::from_str(json)?;
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    let mut rest = bytes.as_slice();
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let length: usize = str::from_utf8(&rest[..end])?.parse()?;
+        let Some(json) = rest.get(end + 1..end + 1 + length) else { break };
+        let Line { tenant, args, key, now } = serde_json::from_slice(json)?;
         clock.set(now);
         call(&db.for_tenant(tenant), args, key).await?;
+        rest = &rest[end + 1 + length..];
     }
-    Ok((db, clock))
+    let whole = bytes.len() - rest.len();
+    Ok((db, clock, u64::try_from(whole)?))
 }
 
 /// What the names that only the framework may give are called inside, where this backend is a caller.
