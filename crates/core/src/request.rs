@@ -90,16 +90,17 @@ impl<O: Operation> Reply<O> {
     ///
     /// # Errors
     /// [`ContractViolation`](crate::ErrorKind::ContractViolation) when it answers another operation.
+    #[inline]
     pub fn from_response(response: PersistResponse) -> Result<Self> {
-        let PersistResponse { result, receipt, extensions } = response;
-        match O::Output::try_from(result) {
-            Ok(output) => Ok(Self { output, receipt, extensions }),
-            Err(other) => Err(wrong_variant(O::KIND.as_str(), other.kind().as_str())),
+        match O::reply(response) {
+            Ok(reply) => Ok(reply),
+            Err(other) => Err(wrong_variant(O::KIND.as_str(), other.as_str())),
         }
     }
 }
 
 impl<O: Operation> From<Reply<O>> for PersistResponse {
+    #[inline]
     fn from(reply: Reply<O>) -> Self {
         Self { result: reply.output.into(), receipt: reply.receipt, extensions: reply.extensions }
     }
@@ -113,6 +114,7 @@ pub(crate) fn read_output<R: ReadOperation>(
     R::Output::try_from(result).map_err(|other| wrong_variant(asked, other.as_str()))
 }
 
+#[cold]
 fn wrong_variant(asked: &'static str, answered: &'static str) -> PersistError {
     PersistError::new(
         crate::ErrorKind::ContractViolation,

@@ -2,9 +2,10 @@
 
 use std::{
     future::Future,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context as TaskContext, Poll},
 };
 
@@ -12,8 +13,9 @@ use tower_service::Service;
 
 use super::{Admitted, Backend, Capabilities, admitted::Counter};
 use crate::{
-    Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result, Timestamp,
-    context::{Clock, Context},
+    Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Result,
+    context::{CallState, Clock},
+    operation::by_operation,
     pipeline::{InFlight, contract_violation, panicked},
 };
 
@@ -59,132 +61,134 @@ impl<B: Backend> Service<PersistRequest> for Terminal<B> {
     }
 
     fn call(&mut self, request: PersistRequest) -> TerminalFuture {
-        let shared = Arc::clone(&self.shared);
-        let context = request.context.clone();
-        let outer = context.call().cursor().load(std::sync::atomic::Ordering::Relaxed);
+        let state = Arc::clone(request.context.call());
         TerminalFuture {
-            index: shared.index,
-            outer,
-            in_flight: Arc::clone(&shared.in_flight),
-            call: Some(Box::pin(async move { shared.run(request, outer).await })),
-            begun: false,
-            context,
+            index: self.shared.index,
+            outer: state.cursor().load(Relaxed),
+            in_flight: Arc::clone(&self.shared.in_flight),
+            call: match self.shared.refusal(&request) {
+                Some(error) => Stage::Refused(error),
+                None => Stage::Ready(Arc::clone(&self.shared).dispatch(request)),
+            },
+            state,
         }
     }
 }
 
 impl<B: Backend> Shared<B> {
-    async fn run(&self, request: PersistRequest, outer: u8) -> Result<PersistResponse> {
+    /// Why the backend is not asked, where it is not.
+    fn refusal(&self, request: &PersistRequest) -> Option<PersistError> {
         let PersistRequest { args, context } = request;
-        let call = Arc::clone(context.call());
-        if let Err(what) = call.shape.check_args(&args) {
-            return Err(contract_violation(what, &call, outer));
+        let call = context.call();
+        if let Err(what) = call.shape.check_args(args) {
+            return Some(contract_violation(what, call, call.cursor().load(Relaxed)));
         }
-        let kind = args.kind();
-        if context.idempotency().is_some() && kind.is_write() && !self.capabilities.idempotency {
-            return Err(PersistError::unsupported("an idempotency key"));
-        }
-        if !kind.is_write() {
-            return self.dispatch(args, context, self.clock.now()).await;
-        }
-        if !call.hand_over() {
-            return Err(PersistError::new(
-                ErrorKind::Cancelled,
-                "its caller had left before it was handed over",
-            )
-            .with_effect(Effect::NotApplied));
-        }
-        match self.dispatch(args, context, self.clock.now()).await {
-            Ok(response) => {
-                call.settle(Effect::Applied);
-                Ok(response)
-            }
-            Err(error) => {
-                let refused = error.kind().is_refusal();
-                let error = if error.has_effect() {
-                    error
-                } else {
-                    error.with_effect(if refused { Effect::NotApplied } else { Effect::Unknown })
-                };
-                call.settle(error.effect());
-                Err(error)
-            }
-        }
+        let unsupported =
+            context.idempotency().is_some() && args.kind().is_write() && !self.capabilities.idempotency;
+        unsupported.then(|| PersistError::unsupported("an idempotency key"))
     }
 
-    async fn dispatch(&self, args: PersistArgs, context: Context, now: Timestamp) -> Result<PersistResponse> {
-        let counter = Counter;
-        let backend = &self.backend;
+    /// The call of the backend, not begun. A box for each operation: one future over all of them would be as large as
+    /// the largest, and moved as a whole.
+    fn dispatch(self: Arc<Self>, request: PersistRequest) -> BoxFuture<Result<PersistResponse>> {
+        let PersistRequest { args, context } = request;
+        let now = self.clock.now();
         macro_rules! hand_in {
             ($op:ident, $method:ident) => {
-                backend.$method(Admitted::new($op, context, now, &counter)).await.map(Into::into)
+                Box::pin(async move {
+                    let counter = Counter;
+                    self.backend.$method(Admitted::new($op, context, now, &counter)).await.map(Into::into)
+                })
             };
         }
-        match args {
-            PersistArgs::Add(op) => hand_in!(op, add),
-            PersistArgs::Reserve(op) => hand_in!(op, reserve),
-            PersistArgs::UpdateContent(op) => hand_in!(op, update_content),
-            PersistArgs::Update(op) => hand_in!(op, update),
-            PersistArgs::Delete(op) => hand_in!(op, delete),
-            PersistArgs::Batch(op) => hand_in!(op, batch),
-            PersistArgs::Read(op) => hand_in!(op, read),
-        }
+        by_operation!(args, hand_in)
     }
 }
 
 /// A call to the backend. Dropped after it began, a write goes on by itself: a time limit *inside* the stack drops
 /// this future, and must not abandon what was handed over.
 pub(crate) struct TerminalFuture {
-    /// Taken out while it is polled, so that one that panicked is never polled again.
-    call: Option<BoxFuture<Result<PersistResponse>>>,
-    begun: bool,
-    context: Context,
+    call: Stage,
+    state: Arc<CallState>,
     in_flight: Arc<InFlight>,
     index: u8,
     outer: u8,
+}
+
+enum Stage {
+    Refused(PersistError),
+    /// Made, and handed over at the first poll.
+    Ready(BoxFuture<Result<PersistResponse>>),
+    Begun(BoxFuture<Result<PersistResponse>>),
+    /// Answered, or panicked: never polled again.
+    Done,
+}
+
+/// Takes down what became of a write.
+fn settle(state: &CallState, answer: &mut Result<PersistResponse>) {
+    if !state.shape.kind().is_write() {
+        return;
+    }
+    state.settle(match answer {
+        Ok(_) => Effect::Applied,
+        Err(error) => {
+            let refused = error.kind().is_refusal();
+            error.effect_or(if refused { Effect::NotApplied } else { Effect::Unknown })
+        }
+    });
 }
 
 impl Future for TerminalFuture {
     type Output = Result<PersistResponse>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        use std::sync::atomic::Ordering::Relaxed;
-
-        let mut call = self.call.take().expect("polled after it was ready");
-        self.begun = true;
-        let state = &**self.context.call();
-        state.cursor().store(self.index, Relaxed);
-        let error = match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => {
-                self.call = Some(call);
-                return Poll::Pending;
+        let this = &mut *self;
+        let state = &*this.state;
+        state.cursor().store(this.index, Relaxed);
+        // Taken out while it is polled, so that one that panicked is neither polled nor detached again.
+        let error = match mem::replace(&mut this.call, Stage::Done) {
+            Stage::Refused(error) => error,
+            Stage::Ready(_) if state.shape.kind().is_write() && !state.hand_over() => {
+                PersistError::new(ErrorKind::Cancelled, "its caller had left before it was handed over")
+                    .with_effect(Effect::NotApplied)
             }
-            Ok(Poll::Ready(Ok(response))) => {
-                match state.shape.check_result(&response.result, &state.facts.tenant) {
-                    Ok(()) => {
-                        state.cursor().store(self.outer, Relaxed);
-                        return Poll::Ready(Ok(response));
+            Stage::Ready(mut call) | Stage::Begun(mut call) => {
+                let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
+                let mut answer = match polled {
+                    Ok(Poll::Pending) => {
+                        this.call = Stage::Begun(call);
+                        return Poll::Pending;
                     }
-                    Err(what) => PersistError::new(ErrorKind::ContractViolation, what),
+                    Ok(Poll::Ready(answer)) => answer,
+                    Err(payload) => Err(panicked(&*payload)),
+                };
+                settle(state, &mut answer);
+                match answer {
+                    Ok(response) => match state.shape.check_result(&response.result, &state.facts.tenant) {
+                        Ok(()) => {
+                            state.cursor().store(this.outer, Relaxed);
+                            return Poll::Ready(Ok(response));
+                        }
+                        Err(what) => PersistError::new(ErrorKind::ContractViolation, what),
+                    },
+                    Err(error) => error,
                 }
             }
-            Ok(Poll::Ready(Err(error))) => error,
-            Err(payload) => panicked(&*payload),
+            Stage::Done => panic!("polled after it was ready"),
         };
-        state.cursor().store(self.outer, Relaxed);
-        Poll::Ready(Err(error.stamped(self.index, state)))
+        state.cursor().store(this.outer, Relaxed);
+        Poll::Ready(Err(error.stamped(this.index, state)))
     }
 }
 
 impl Drop for TerminalFuture {
     fn drop(&mut self) {
-        if !self.begun || !self.context.kind().is_write() {
+        if !self.state.shape.kind().is_write() {
             return;
         }
-        if let Some(call) = self.call.take() {
-            self.in_flight.detach(async move {
-                drop(call.await);
-            });
+        if let Stage::Begun(call) = mem::replace(&mut self.call, Stage::Done) {
+            let state = Arc::clone(&self.state);
+            self.in_flight.detach(async move { settle(&state, &mut call.await) });
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What a call is about, as it was admitted: what every boundary is checked against.
 
 use crate::{
-    Message, MessageId, OpKind, TenantId, ThreadId,
+    Add, Added, ContentUpdated, Delete, Deleted, Message, MessageId, OpKind, Reserve, Reserved, TenantId,
+    ThreadId, Update, UpdateContent, Updated,
     operation::{Addressed, PersistArgs, PersistResult, ReadResult},
 };
 
@@ -56,33 +57,63 @@ impl Shape {
         if args.kind() != self.kind {
             return Err("passed on another operation than it was given");
         }
-        if args.thread() != self.thread.as_ref() {
-            return Err("passed on another thread than it was given");
-        }
-        if args.message() != self.message.as_ref() {
-            return Err("passed on another message id than it was given");
-        }
         match args {
+            PersistArgs::Add(Add { thread, id, .. })
+            | PersistArgs::Reserve(Reserve { thread, id, .. })
+            | PersistArgs::UpdateContent(UpdateContent { thread, id, .. })
+            | PersistArgs::Update(Update { thread, id, .. })
+            | PersistArgs::Delete(Delete { thread, id, .. }) => {
+                if self.thread.as_ref() != Some(thread) {
+                    return Err("passed on another thread than it was given");
+                }
+                if self.message.as_ref() != Some(id) {
+                    return Err("passed on another message id than it was given");
+                }
+                Ok(())
+            }
             PersistArgs::Batch(batch) => {
                 if batch.items.len() != self.items.len() {
                     return Err("passed on a batch of another length than it was given");
                 }
                 self.items.iter().zip(&batch.items).try_for_each(|(shape, item)| shape.check_args(item))
             }
-            PersistArgs::Read(read) if Some(read.as_str()) != self.read => {
-                Err("passed on another read than it was given")
+            PersistArgs::Read(read) => {
+                if Some(read.as_str()) != self.read {
+                    return Err("passed on another read than it was given");
+                }
+                if read.thread() != self.thread.as_ref() {
+                    return Err("passed on another thread than it was given");
+                }
+                if read.message() != self.message.as_ref() {
+                    return Err("passed on another message id than it was given");
+                }
+                Ok(())
             }
-            _ => Ok(()),
         }
     }
 
     /// What an answer has to be; says what is wrong with it.
     pub(crate) fn check_result(&self, result: &PersistResult, tenant: &TenantId) -> Result<(), &'static str> {
+        self.check(result, tenant, false)
+    }
+
+    fn check(&self, result: &PersistResult, tenant: &TenantId, in_replay: bool) -> Result<(), &'static str> {
         if result.kind() != self.kind {
             return Err("answered another operation than it was asked");
         }
         match result {
-            PersistResult::Read(read) => self.check_read(read, tenant),
+            PersistResult::Add(Added { message, deduplicated })
+            | PersistResult::Reserve(Reserved { message, deduplicated }) => {
+                let id_may_differ = self.minted && (in_replay || *deduplicated);
+                self.check_subject(&message.thread, &message.id, id_may_differ)?;
+                if message.tenant != *tenant {
+                    return Err("answered with a message of another tenant");
+                }
+                Ok(())
+            }
+            PersistResult::UpdateContent(ContentUpdated { thread, id, .. })
+            | PersistResult::Update(Updated { thread, id, .. })
+            | PersistResult::Delete(Deleted { thread, id, .. }) => self.check_subject(thread, id, false),
             PersistResult::Batch(batched) => {
                 if batched.outputs.len() != self.items.len() {
                     return Err("answered a batch with another number of outputs than it has items");
@@ -91,34 +122,25 @@ impl Shape {
                 self.items
                     .iter()
                     .zip(&batched.outputs)
-                    .try_for_each(|(shape, output)| shape.check_write(output, tenant, replayed))
+                    .try_for_each(|(shape, output)| shape.check(output, tenant, replayed))
             }
-            _ => self.check_write(result, tenant, false),
+            PersistResult::Read(read) => self.check_read(read, tenant),
         }
     }
 
-    fn check_write(
+    fn check_subject(
         &self,
-        result: &PersistResult,
-        tenant: &TenantId,
-        in_replay: bool,
+        thread: &ThreadId,
+        id: &MessageId,
+        id_may_differ: bool,
     ) -> Result<(), &'static str> {
-        if result.kind() != self.kind {
-            return Err("answered another operation than it was asked");
-        }
-        if result.thread() != self.thread.as_ref() {
+        if self.thread.as_ref() != Some(thread) {
             return Err("answered for another thread than it was asked");
         }
-        let first_id_may_differ = self.minted && (in_replay || result.is_deduplicated());
-        if !first_id_may_differ && result.message() != self.message.as_ref() {
+        if !id_may_differ && self.message.as_ref() != Some(id) {
             return Err("answered for another message id than it was asked");
         }
-        let message = match result {
-            PersistResult::Add(added) => &added.message,
-            PersistResult::Reserve(reserved) => &reserved.message,
-            _ => return Ok(()),
-        };
-        if message.tenant == *tenant { Ok(()) } else { Err("answered with a message of another tenant") }
+        Ok(())
     }
 
     fn check_read(&self, result: &ReadResult, tenant: &TenantId) -> Result<(), &'static str> {

@@ -236,8 +236,9 @@ impl PersistError {
         self
     }
 
-    pub(crate) fn has_effect(&self) -> bool {
-        self.0.effect.is_some()
+    /// The effect that the error says, or from now on `otherwise`.
+    pub(crate) fn effect_or(&mut self, otherwise: Effect) -> Effect {
+        *self.0.effect.get_or_insert(otherwise)
     }
 
     /// Says which layer could not be made ready; whoever sees the error with its call names it.

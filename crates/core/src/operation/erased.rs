@@ -6,7 +6,7 @@ use super::{
     Add, Added, Addressed, Batch, Batched, CarriesContent, ContentUpdated, Delete, Deleted, OpKind,
     Operation, Place, PlaceMut, ReadArgs, ReadResult, Reserve, Reserved, Update, UpdateContent, Updated,
 };
-use crate::{MessageId, ThreadId};
+use crate::{MessageId, PersistResponse, Reply, ThreadId};
 
 /// Any operation: what goes down through the layers, and the wire form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,10 +50,35 @@ pub enum PersistResult {
     Read(ReadResult),
 }
 
+/// Goes on with the operation that `$args` is: `$arm!(op, method)`, with the name that it has in `Plugin` and `Backend`.
+macro_rules! by_operation {
+    ($args:expr, $arm:ident) => {
+        match $args {
+            $crate::PersistArgs::Add(op) => $arm!(op, add),
+            $crate::PersistArgs::Reserve(op) => $arm!(op, reserve),
+            $crate::PersistArgs::UpdateContent(op) => $arm!(op, update_content),
+            $crate::PersistArgs::Update(op) => $arm!(op, update),
+            $crate::PersistArgs::Delete(op) => $arm!(op, delete),
+            $crate::PersistArgs::Batch(op) => $arm!(op, batch),
+            $crate::PersistArgs::Read(op) => $arm!(op, read),
+        }
+    };
+}
+pub(crate) use by_operation;
+
 macro_rules! erased {
     ($($variant:ident: $operation:ident -> $output:ident;)+) => {
         $(
-            impl super::sealed::Sealed for $operation {}
+            impl super::sealed::Sealed for $operation {
+                #[inline]
+                fn reply(response: PersistResponse) -> Result<Reply<Self>, OpKind> {
+                    let PersistResponse { result, receipt, extensions } = response;
+                    match result {
+                        PersistResult::$variant(output) => Ok(Reply { output, receipt, extensions }),
+                        other => Err(other.kind()),
+                    }
+                }
+            }
 
             impl Operation for $operation {
                 const KIND: OpKind = OpKind::$variant;

@@ -30,6 +30,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::erased::by_operation;
 pub(crate) use self::fingerprint::FingerprintKey;
 pub use self::{
     add::{Add, Added, NewMessage},
@@ -135,7 +136,16 @@ pub trait Operation:
 }
 
 mod sealed {
-    pub trait Sealed {}
+    use super::Operation;
+    use crate::{OpKind, PersistResponse, Reply};
+
+    pub trait Sealed {
+        /// Reads an erased answer as one to this operation, or says what else it answers. In one move: an answer is large, and
+        /// every plugin on its way reads it.
+        fn reply(response: PersistResponse) -> Result<Reply<Self>, OpKind>
+        where
+            Self: Operation;
+    }
 }
 
 /// What an operation or an output speaks of.

@@ -80,8 +80,10 @@ impl<O: Operation> Future for NextFuture<'_, O> {
     type Output = Result<Reply<O>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let response = ready!(self.project().tail.poll(cx))?;
-        Poll::Ready(Reply::from_response(response))
+        match ready!(self.project().tail.poll(cx)) {
+            Ok(response) => Poll::Ready(Reply::from_response(response)),
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 }
 

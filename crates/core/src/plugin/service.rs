@@ -6,6 +6,7 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
+use pin_project::pin_project;
 use tower_service::Service;
 
 use super::{
@@ -15,34 +16,44 @@ use super::{
     tail::{Inner, Tail},
 };
 use crate::{
-    Call, PersistArgs, PersistError, PersistRequest, PersistResponse, Result, pipeline::PersistService,
+    Call, Operation, PersistError, PersistRequest, PersistResponse, Reply, Result, operation::by_operation,
+    pipeline::PersistService,
 };
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Calls the hook for the operation of `$request` with `$next`, each in a box of its own: smaller and faster than one
-/// future over every operation. `$setup` runs inside the box.
-macro_rules! call_hook {
-    ($request:ident, $plugin:expr, { $($setup:tt)* }, $next:expr) => {{
-        let PersistRequest { args, context } = $request;
-        macro_rules! hook {
-            ($op:ident, $method:ident) => {
-                Box::pin(async move {
-                    $($setup)*
-                    $plugin.$method(Call { op: $op, context }, $next).await.map(Into::into)
-                })
-            };
+/// A hook that is called when it is first polled, and its answer in the erased form. What it is called with and its future
+/// lie in the same place, where an `async` block would keep room for both.
+#[pin_project(project = HookProjection, project_replace = HookReplaced)]
+enum Hook<C, F> {
+    Start(C),
+    Running(#[pin] F),
+    Starting,
+}
+
+impl<C, F, O> Future for Hook<C, F>
+where
+    C: FnOnce() -> F,
+    F: Future<Output = Result<Reply<O>>>,
+    O: Operation,
+{
+    type Output = Result<PersistResponse>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        if matches!(*self, Self::Start(_))
+            && let HookReplaced::Start(call) = self.as_mut().project_replace(Self::Starting)
+        {
+            self.set(Self::Running(call()));
         }
-        match args {
-            PersistArgs::Add(op) => hook!(op, add),
-            PersistArgs::Reserve(op) => hook!(op, reserve),
-            PersistArgs::UpdateContent(op) => hook!(op, update_content),
-            PersistArgs::Update(op) => hook!(op, update),
-            PersistArgs::Delete(op) => hook!(op, delete),
-            PersistArgs::Batch(op) => hook!(op, batch),
-            PersistArgs::Read(op) => hook!(op, read),
+        let HookProjection::Running(hook) = self.project() else {
+            panic!("polled after its hook had panicked")
+        };
+        match hook.poll(cx) {
+            Poll::Ready(Ok(reply)) => Poll::Ready(Ok(reply.into())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
         }
-    }};
+    }
 }
 
 impl<P: Plugin> Item for P {
@@ -55,7 +66,13 @@ impl<P: Plugin> Item for P {
     }
 
     fn run<'a>(&'a self, request: PersistRequest, tail: Tail<'a>) -> BoxFuture<'a, Result<PersistResponse>> {
-        call_hook!(request, self, {}, Next::new(tail))
+        let PersistRequest { args, context } = request;
+        macro_rules! hook {
+            ($op:ident, $method:ident) => {
+                Box::pin(Hook::Start(move || self.$method(Call { op: $op, context }, Next::new(tail))))
+            };
+        }
+        by_operation!(args, hook)
     }
 }
 
@@ -91,15 +108,18 @@ where
     }
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
+        let PersistRequest { args, context } = request;
         let shared = Arc::clone(&self.shared);
-        call_hook!(
-            request,
-            shared.0,
-            {
-                let rest = pin!(Inner::new(shared.1.clone()));
-            },
-            Next::new(Tail::new(&[], 0, rest))
-        )
+        macro_rules! hook {
+            ($op:ident, $method:ident) => {
+                Box::pin(async move {
+                    let rest = pin!(Inner::new(shared.1.clone()));
+                    let next = Next::new(Tail::new(&[], 0, rest));
+                    Hook::Start(|| shared.0.$method(Call { op: $op, context }, next)).await
+                })
+            };
+        }
+        by_operation!(args, hook)
     }
 }
 

@@ -15,17 +15,16 @@ use crate::{PersistError, PersistRequest, PersistResponse, Result, pipeline::Gua
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The layers after a plugin, without their type: the plugin's own box holds the service and its future, so that an
-/// inner call is not boxed again.
+/// The layers after a plugin, without their type: the plugin's own box holds the service, the request and the future, so
+/// that an inner call is not boxed again.
 pub(super) trait Rest: Send {
-    /// Readies the service, calls it with what is in `request`, and drives the call.
-    fn poll_call(
-        self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-        request: &mut Option<PersistRequest>,
-    ) -> Poll<Result<PersistResponse>>;
+    /// Takes the request of the next call.
+    fn take(self: Pin<&mut Self>, request: PersistRequest);
 
-    /// Drops a call that is under way.
+    /// Readies the service, calls it with the request that was taken, and drives the call.
+    fn poll_call(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<PersistResponse>>;
+
+    /// Drops the request, or the call that is under way.
     fn cancel(self: Pin<&mut Self>);
 }
 
@@ -33,12 +32,19 @@ pub(super) trait Rest: Send {
 pub(super) struct Inner<S: Service<PersistRequest>> {
     service: S,
     #[pin]
-    call: Option<S::Future>,
+    stage: Stage<S::Future>,
+}
+
+#[pin_project(project = StageProjection, project_replace = StageReplaced)]
+enum Stage<F> {
+    Idle,
+    Asked(PersistRequest),
+    Called(#[pin] F),
 }
 
 impl<S: Service<PersistRequest>> Inner<S> {
     pub(super) const fn new(service: S) -> Self {
-        Self { service, call: None }
+        Self { service, stage: Stage::Idle }
     }
 }
 
@@ -48,25 +54,31 @@ where
     S::Future: Send,
     S::Error: Into<PersistError>,
 {
-    fn poll_call(
-        self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-        request: &mut Option<PersistRequest>,
-    ) -> Poll<Result<PersistResponse>> {
+    fn take(self: Pin<&mut Self>, request: PersistRequest) {
+        self.project().stage.set(Stage::Asked(request));
+    }
+
+    fn poll_call(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<PersistResponse>> {
         let mut this = self.project();
-        if this.call.is_none() {
+        if let StageProjection::Asked(_) = this.stage.as_mut().project() {
             ready!(this.service.poll_ready(cx)).map_err(Into::into)?;
-            let request = request.take().expect("polled after it was ready");
-            this.call.set(Some(this.service.call(request)));
+            let StageReplaced::Asked(request) = this.stage.as_mut().project_replace(Stage::Idle) else {
+                unreachable!("looked at just now")
+            };
+            this.stage.set(Stage::Called(this.service.call(request)));
         }
-        let call = this.call.as_mut().as_pin_mut().expect("just set");
-        let answer = ready!(call.poll(cx)).map_err(Into::into);
-        this.call.set(None);
-        Poll::Ready(answer)
+        let StageProjection::Called(call) = this.stage.as_mut().project() else {
+            panic!("polled after it was ready")
+        };
+        let polled = call.poll(cx).map_err(Into::into);
+        if polled.is_ready() {
+            this.stage.set(Stage::Idle);
+        }
+        polled
     }
 
     fn cancel(self: Pin<&mut Self>) {
-        self.project().call.set(None);
+        self.project().stage.set(Stage::Idle);
     }
 }
 
@@ -90,7 +102,11 @@ impl<'a> Tail<'a> {
 
     pub(super) fn run(self, request: PersistRequest) -> TailFuture<'a> {
         match self.items.split_first() {
-            None => TailFuture::Rest { rest: self.rest, request: Some(request) },
+            None => {
+                let mut rest = self.rest;
+                rest.as_mut().take(request);
+                TailFuture::Rest(rest)
+            }
             Some((item, items)) => {
                 let tail = Tail { items, index: self.index.saturating_add(1), rest: self.rest };
                 TailFuture::Item(GuardedFuture::start(self.index, request, |request| item.run(request, tail)))
@@ -109,7 +125,7 @@ fn shorten<'s, 'a: 's>(rest: Pin<&'s mut (dyn Rest + 'a)>) -> Pin<&'s mut (dyn R
 #[pin_project(project = TailProjection, PinnedDrop)]
 pub(super) enum TailFuture<'a> {
     Item(#[pin] GuardedFuture<BoxFuture<'a, Result<PersistResponse>>>),
-    Rest { rest: Pin<&'a mut (dyn Rest + 'a)>, request: Option<PersistRequest> },
+    Rest(Pin<&'a mut (dyn Rest + 'a)>),
 }
 
 impl Future for TailFuture<'_> {
@@ -118,7 +134,7 @@ impl Future for TailFuture<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         match self.project() {
             TailProjection::Item(item) => item.poll(cx),
-            TailProjection::Rest { rest, request } => rest.as_mut().poll_call(cx, request),
+            TailProjection::Rest(rest) => rest.as_mut().poll_call(cx),
         }
     }
 }
@@ -127,7 +143,7 @@ impl Future for TailFuture<'_> {
 impl PinnedDrop for TailFuture<'_> {
     /// A call that a plugin gave up, in a `select!` say, would otherwise live on in the plugin's box.
     fn drop(self: Pin<&mut Self>) {
-        if let TailProjection::Rest { rest, .. } = self.project() {
+        if let TailProjection::Rest(rest) = self.project() {
             rest.as_mut().cancel();
         }
     }
