@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use throughline::{Effect, ErrorKind, NewMessage, PageFrom, Persistence, pipeline::Admission};
+use throughline::{
+    Effect, ErrorKind, NewMessage, PageFrom, Persistence, layers::timeout::TimeoutLayer, pipeline::Admission,
+};
 
 use crate::{
     gated::{Gated, OPEN},
@@ -88,4 +90,24 @@ async fn a_deadline_in_the_queue_runs_nothing() {
     gates.before.add_permits(OPEN);
     running.await.unwrap();
     assert_eq!(thread.page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_an_attempt_left_behind_keeps_the_place_of_its_call() {
+    let (gated, gates) = Gated::new(0, OPEN);
+    let db = Persistence::builder()
+        .admission(tight())
+        .layer(TimeoutLayer::new(Duration::from_secs(1)))
+        .backend(gated)
+        .build()
+        .unwrap();
+    let thread = db.thread("t");
+    let late = thread.add(NewMessage::user("1")).await.unwrap_err();
+    assert_eq!(said(&late), (ErrorKind::Timeout, Effect::Unknown, "timeout"));
+    // The store still works on it: nobody else is let in.
+    let mut waiting = begin!(thread.add(NewMessage::user("2")));
+    let refused = thread.add(NewMessage::user("3")).await.unwrap_err();
+    assert_eq!(said(&refused), (ErrorKind::Overloaded, Effect::NotApplied, "edge"));
+    gates.before.add_permits(OPEN);
+    assert_eq!(waiting.as_mut().await.unwrap().message.seq.get(), 2);
 }

@@ -2,11 +2,17 @@
 
 mod admission;
 mod attribution;
+mod close;
 mod describe;
 mod detach;
 mod draft;
+mod edge;
+mod faults;
 mod gated;
+mod inner_calls;
 mod observers;
+mod outage;
+mod redirect_faults;
 mod redirects;
 mod retries;
 

@@ -1,11 +1,24 @@
 //! Law 6: observers cannot hurt.
 
-use std::{sync::mpsc::channel, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Sender, channel},
+    },
+    time::Duration,
+};
 
 use throughline::{
-    BoxError, ErrorKind, MessageId, NewMessage, OpKind, PageFrom, Persistence, Position,
+    BoxError, Effect, ErrorKind, MessageId, NewMessage, OpKind, PageFrom, PersistError, PersistRequest,
+    Persistence, Phase, Position,
     memory::MemoryBackend,
-    plugin::{Event, Observe, ObserverStats, Outcome, observe},
+    plugin::{Event, NextRequest, Observe, ObserverStats, Outcome, from_fn, observe},
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    gated::{Gated, OPEN},
+    said,
 };
 
 /// Waits until the observer was told of `count` events: it runs on a thread of its own.
@@ -33,7 +46,7 @@ async fn an_observer_is_told_of_every_end() {
     add().await.unwrap();
     thread.delete("none".parse().unwrap()).await.unwrap_err();
     thread.get(id.clone()).await.unwrap();
-    let failed = Outcome::Failed { kind: ErrorKind::NotFound, effect: throughline::Effect::NotApplied };
+    let failed = Outcome::Failed { kind: ErrorKind::NotFound, effect: Effect::NotApplied };
     let expected = [
         (OpKind::Add, Some(id.clone()), answered(Some(1), false)),
         (OpKind::Add, Some(id.clone()), answered(None, true)),
@@ -92,4 +105,79 @@ async fn an_observer_that_hangs_delays_no_call_and_drops_what_it_cannot_keep() {
     drop(release);
     let told = settle(&stats, 5000 - dropped);
     assert_eq!(told.failed, 0);
+}
+
+/// When the layer outside the observer lets the call go: by where it is with the store.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Leaves {
+    Before,
+    During,
+    After,
+}
+
+/// One event for a call that an outer layer drops midway, with what was known at that moment.
+#[tokio::test]
+async fn an_observer_is_told_of_a_call_that_an_outer_layer_lets_go() {
+    let moments = [
+        (Leaves::Before, Effect::NotApplied),
+        (Leaves::During, Effect::Unknown),
+        (Leaves::After, Effect::Applied),
+    ];
+    for (leaves, effect) in moments {
+        let (gated, gates) = Gated::new(if leaves == Leaves::During { 0 } else { OPEN }, OPEN);
+        let (told, arrived) = (Arc::new(Semaphore::new(0)), Arc::clone(&gates));
+        let reached = Arc::clone(&told);
+        let lets_go =
+            from_fn("lets-go", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
+                let (reached, arrived) = (Arc::clone(&reached), Arc::clone(&arrived));
+                async move {
+                    let reached = async {
+                        match leaves {
+                            Leaves::During => arrived.arrival().await,
+                            _ => reached.acquire().await.expect("never closed").forget(),
+                        }
+                    };
+                    tokio::select! {
+                        biased;
+                        answer = next.run(request) => answer,
+                        () = reached => Err(PersistError::new(ErrorKind::Overloaded, "let go")),
+                    }
+                }
+            });
+        let hangs = from_fn("hangs", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
+            let told = Arc::clone(&told);
+            async move {
+                if leaves == Leaves::After {
+                    next.run(request).await?;
+                } else if leaves == Leaves::During {
+                    return next.run(request).await;
+                }
+                told.add_permits(1);
+                std::future::pending().await
+            }
+        });
+        let (sender, seen) = channel();
+        let tell = |name: &'static str, sender: &Sender<_>| {
+            let sender = sender.clone();
+            observe(name, move |event: &Event| sender.send((name, event.outcome)).unwrap_or_default())
+        };
+        let (outside, watch) = (tell("outside", &sender), tell("watch", &sender));
+        let stats = [outside.stats(), watch.stats()];
+        let stack = Persistence::builder().layer(outside).layer(lets_go).layer(watch).layer(hangs);
+        let db = stack.backend(gated).build().unwrap();
+        let error = db.thread("t").add(NewMessage::user("hello")).await.unwrap_err();
+        assert_eq!(said(&error), (ErrorKind::Overloaded, effect, "lets-go"), "{leaves:?}");
+        for stats in &stats {
+            settle(stats, 1);
+        }
+        // What the write comes to later is not told again.
+        gates.before.add_permits(OPEN);
+        db.close().await.unwrap();
+        drop(sender);
+        let mut events: Vec<_> = seen.try_iter().collect();
+        events.sort_by_key(|(name, _)| *name);
+        let failed = Outcome::Failed { kind: ErrorKind::Overloaded, effect };
+        assert_eq!(events, [("outside", failed), ("watch", Outcome::Left { effect })], "{leaves:?}");
+        assert!(stats.iter().all(|stats| stats().observed == 1), "{leaves:?}");
+    }
 }

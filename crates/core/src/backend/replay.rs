@@ -1,8 +1,11 @@
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Added, Batched, ContentUpdated, Deleted, ErrorKind, Lease, Message, MessageId, MessageState, PersistArgs,
-    PersistError, PersistResult, Reserved, Result, Revision, Seq, TenantId, ThreadId, Timestamp, Updated,
+    Added, Batch, Batched, ContentUpdated, Deleted, ErrorKind, Lease, Message, MessageId, MessageState,
+    PersistArgs, PersistError, PersistResult, Reserved, Result, Revision, Seq, TenantId, ThreadId, Timestamp,
+    Updated,
 };
 
 /// What a store keeps under an idempotency key, beside the fingerprint: enough to answer a repeated call as the first
@@ -139,15 +142,10 @@ impl Replay {
             (Self::Delete(deleted), PersistArgs::Delete(_)) => {
                 Deleted { deduplicated: true, ..deleted.clone() }.into()
             }
-            (Self::Batch(items), PersistArgs::Batch(batch)) if items.len() == batch.items.len() => Batched {
-                outputs: items
-                    .iter()
-                    .zip(&batch.items)
-                    .map(|(item, args)| item.answer(tenant, args, look_up))
-                    .collect::<Result<_>>()?,
-                deduplicated: true,
+            (Self::Batch(items), PersistArgs::Batch(batch)) if items.len() == batch.items.len() => {
+                Batched { outputs: Self::answer_items(items, batch, tenant, look_up)?, deduplicated: true }
+                    .into()
             }
-            .into(),
             _ => {
                 return Err(PersistError::new(
                     ErrorKind::Corrupt,
@@ -155,5 +153,34 @@ impl Replay {
                 ));
             }
         })
+    }
+
+    fn answer_items(
+        items: &[Self],
+        batch: &Batch,
+        tenant: &TenantId,
+        look_up: &mut dyn FnMut(&ThreadId, &MessageId) -> Result<Option<Message>>,
+    ) -> Result<Vec<PersistResult>> {
+        // The repeated call has made up other ids; what it says of them is about the messages of the first one.
+        let renamed: HashMap<&MessageId, &MessageId> = items
+            .iter()
+            .zip(&batch.items)
+            .filter_map(|(item, args)| match item {
+                Self::Add { id, .. } | Self::Reserve { id, .. } => {
+                    args.minted_id().map(|minted| (minted, id))
+                }
+                _ => None,
+            })
+            .collect();
+        let answer = |(item, args): (&Self, &PersistArgs)| {
+            let mut args = args.clone();
+            if let Some(id) = args.message_mut()
+                && let Some(first) = renamed.get(&*id)
+            {
+                *id = (*first).clone();
+            }
+            item.answer(tenant, &args, look_up)
+        };
+        items.iter().zip(&batch.items).map(answer).collect()
     }
 }

@@ -187,8 +187,11 @@ impl Drop for TerminalFuture {
             return;
         }
         if let Stage::Begun(call) = mem::replace(&mut self.call, Stage::Done) {
-            let state = Arc::clone(&self.state);
-            self.in_flight.detach(async move { settle(&state, &mut call.await) });
+            let (state, lingers) = (Arc::clone(&self.state), self.state.linger());
+            self.in_flight.detach(async move {
+                settle(&state, &mut call.await);
+                drop(lingers);
+            });
         }
     }
 }

@@ -14,18 +14,22 @@
 mod call_id;
 mod clock;
 mod extensions;
+mod lingering;
 mod progress;
 mod shape;
 
 use std::{fmt, sync::Arc, sync::atomic::AtomicU8, time::Instant};
 
-use self::progress::Progress;
+use tokio::sync::OwnedSemaphorePermit;
+
+pub(crate) use self::lingering::Lingers;
 pub(crate) use self::shape::Shape;
 pub use self::{
     call_id::CallId,
     clock::{Clock, SystemClock},
     extensions::Extensions,
 };
+use self::{lingering::Lingering, progress::Progress};
 use crate::{Effect, Fingerprint, IdempotencyKey, MessageId, OpKind, Site, TenantId, ThreadId};
 
 /// The idempotency key of a call, and what it stands for.
@@ -54,6 +58,7 @@ pub(crate) struct CallState {
     /// Which site is at work: an index into `sites`, or [`CallState::EDGE`].
     cursor: AtomicU8,
     progress: Progress,
+    lingering: Lingering,
     parent: Option<Arc<Self>>,
 }
 
@@ -83,6 +88,21 @@ impl CallState {
     /// This call and the ones that it is made on behalf of, from the inside out.
     fn lineage(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |call| call.parent.as_deref())
+    }
+
+    /// The call that a caller made, of the lineage.
+    fn outermost(&self) -> &Self {
+        self.lineage().last().unwrap_or(self)
+    }
+
+    /// A write goes on that nobody waits for any more.
+    pub(crate) fn linger(self: &Arc<Self>) -> Lingers {
+        Lingers::new(self)
+    }
+
+    /// Gives the place at the gate back, as soon as nothing of the call goes on.
+    pub(crate) fn leave(&self, place: OwnedSemaphorePermit) {
+        self.lingering.leave(place);
     }
 
     /// Something is handed to a backend: for this call, and so for those around it. `false` when the call was given up
@@ -132,6 +152,7 @@ impl Context {
                 sites,
                 cursor: AtomicU8::new(CallState::EDGE),
                 progress: Progress::default(),
+                lingering: Lingering::default(),
                 parent: None,
             }),
             attempt: 1,
@@ -153,6 +174,7 @@ impl Context {
                 sites,
                 cursor: AtomicU8::new(CallState::EDGE),
                 progress: Progress::default(),
+                lingering: Lingering::default(),
                 parent: Some(Arc::clone(&self.call)),
             }),
             attempt: self.attempt,

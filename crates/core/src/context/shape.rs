@@ -24,7 +24,7 @@ impl Shape {
         let (read, minted, items) = match args {
             PersistArgs::Add(add) => (None, add.minted, Box::default()),
             PersistArgs::Reserve(reserve) => (None, reserve.minted, Box::default()),
-            PersistArgs::Batch(batch) => (None, false, batch.items.iter().map(Self::of).collect()),
+            PersistArgs::Batch(batch) => (None, false, Self::of_items(&batch.items)),
             PersistArgs::Read(read) => (Some(read.as_str()), false, Box::default()),
             PersistArgs::UpdateContent(_) | PersistArgs::Update(_) | PersistArgs::Delete(_) => {
                 (None, false, Box::default())
@@ -38,6 +38,16 @@ impl Shape {
             minted,
             items,
         }
+    }
+
+    fn of_items(items: &[PersistArgs]) -> Box<[Self]> {
+        let mut shapes: Box<[Self]> = items.iter().map(Self::of).collect();
+        // What a batch says further on of a message that it makes up an id for is under that id as well.
+        let minted: Vec<MessageId> = items.iter().filter_map(PersistArgs::minted_id).cloned().collect();
+        for shape in &mut shapes {
+            shape.minted |= shape.message.as_ref().is_some_and(|id| minted.contains(id));
+        }
+        shapes
     }
 
     pub(crate) const fn kind(&self) -> OpKind {
@@ -113,7 +123,9 @@ impl Shape {
             }
             PersistResult::UpdateContent(ContentUpdated { thread, id, .. })
             | PersistResult::Update(Updated { thread, id, .. })
-            | PersistResult::Delete(Deleted { thread, id, .. }) => self.check_subject(thread, id, false),
+            | PersistResult::Delete(Deleted { thread, id, .. }) => {
+                self.check_subject(thread, id, self.minted && in_replay)
+            }
             PersistResult::Batch(batched) => {
                 if batched.outputs.len() != self.items.len() {
                     return Err("answered a batch with another number of outputs than it has items");

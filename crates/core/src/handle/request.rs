@@ -40,13 +40,18 @@ impl<O: Operation> Request<O> {
         Self { db, operation, options: Options::default() }
     }
 
-    /// Gives the call an idempotency key: see [`IdempotencyKey`]. An unusable key is answered as `Invalid`.
+    /// Gives the call an idempotency key: see [`IdempotencyKey`]. An unusable key is answered as `Invalid`, and so is any
+    /// key of a read.
     pub fn key<K>(mut self, key: K) -> Self
     where
         K: TryInto<IdempotencyKey>,
         K::Error: Into<InvalidId>,
     {
         match key.try_into() {
+            Ok(_) if !O::KIND.is_write() => {
+                let refusal = PersistError::new(ErrorKind::Invalid, "a read takes no idempotency key");
+                self.operation = self.operation.and(Err(refusal));
+            }
             Ok(key) => self.options.key = Some(key),
             Err(error) => self.operation = self.operation.and(Err(PersistError::from(error.into()))),
         }

@@ -191,6 +191,28 @@ impl PersistArgs {
         self.each().next().and_then(Addressed::thread)
     }
 
+    /// The id that was made up for this operation, where one was.
+    pub(crate) const fn minted_id(&self) -> Option<&MessageId> {
+        match self {
+            Self::Add(Add { minted: true, id, .. }) | Self::Reserve(Reserve { minted: true, id, .. }) => {
+                Some(id)
+            }
+            _ => None,
+        }
+    }
+
+    /// The id of the one message that it writes.
+    pub(crate) const fn message_mut(&mut self) -> Option<&mut MessageId> {
+        match self {
+            Self::Add(Add { id, .. })
+            | Self::Reserve(Reserve { id, .. })
+            | Self::UpdateContent(UpdateContent { id, .. })
+            | Self::Update(Update { id, .. })
+            | Self::Delete(Delete { id, .. }) => Some(id),
+            Self::Batch(_) | Self::Read(_) => None,
+        }
+    }
+
     /// The operation itself, or each item of a batch: what a guard has to look at, since a batch can hold any write.
     ///
     /// ```

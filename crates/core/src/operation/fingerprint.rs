@@ -1,6 +1,6 @@
 //! What an idempotency key stands for.
 
-use std::{fmt, sync::LazyLock};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,37 +70,29 @@ impl fmt::Debug for FingerprintKey {
     }
 }
 
-/// A copy in which minted ids are one placeholder; nothing when there are none.
+/// A copy in which each minted id is the number of its place, wherever it stands; nothing when there are none.
 fn without_minted_ids(args: &PersistArgs) -> Option<PersistArgs> {
-    static PLACEHOLDER: LazyLock<MessageId> = LazyLock::new(|| MessageId::new("minted").expect("a valid id"));
-    match args {
-        PersistArgs::Add(add) if add.minted => {
-            let mut add = add.clone();
-            add.id = PLACEHOLDER.clone();
-            Some(add.into())
-        }
-        PersistArgs::Reserve(reserve) if reserve.minted => {
-            let mut reserve = reserve.clone();
-            reserve.id = PLACEHOLDER.clone();
-            Some(reserve.into())
-        }
-        PersistArgs::Batch(batch) => {
-            let mut batch = batch.clone();
-            for item in &mut batch.items {
-                if let Some(replaced) = without_minted_ids(item) {
-                    *item = replaced;
-                }
-            }
-            Some(batch.into())
-        }
-        _ => None,
+    let minted: Vec<MessageId> = args.each().filter_map(PersistArgs::minted_id).cloned().collect();
+    if minted.is_empty() {
+        return None;
     }
+    let mut args = args.clone();
+    let items = match &mut args {
+        PersistArgs::Batch(batch) => batch.items.as_mut_slice(),
+        one => std::slice::from_mut(one),
+    };
+    for id in items.iter_mut().filter_map(PersistArgs::message_mut) {
+        if let Some(number) = minted.iter().position(|minted| minted == id) {
+            *id = MessageId::new(format!("minted {number}")).expect("a valid id");
+        }
+    }
+    Some(args)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Add, Batch, Metadata, NewMessage, NewReservation, Reserve, Role};
+    use crate::{Add, Batch, Delete, Metadata, NewMessage, NewReservation, Reserve, Role};
 
     fn add(text: &str) -> PersistArgs {
         Add::new("t".parse().unwrap(), NewMessage::user(text)).into()
@@ -116,11 +108,24 @@ mod tests {
             Add::new("t".parse().unwrap(), message).into()
         };
         assert_ne!(key.fingerprint(&given("x")), key.fingerprint(&given("y")));
-        assert_ne!(key.fingerprint(&given("minted")), key.fingerprint(&add("a")));
+        assert_ne!(key.fingerprint(&given("minted 0")), key.fingerprint(&add("a")));
         let reserve = || Reserve::new("t".parse().unwrap(), NewReservation::new(Role::Assistant));
         let batch = |text| PersistArgs::from(Batch::new().with(add(text)).with(reserve()));
         assert_eq!(key.fingerprint(&batch("a")), key.fingerprint(&batch("a")));
         assert_ne!(key.fingerprint(&batch("a")), key.fingerprint(&batch("b")));
+    }
+
+    #[test]
+    fn a_minted_id_is_the_same_one_wherever_the_batch_says_it() {
+        let key = FingerprintKey::default();
+        let batch = |about: usize| {
+            let adds = [(); 2].map(|()| Add::new("t".parse().unwrap(), NewMessage::user("a")));
+            let delete = Delete::new("t".parse().unwrap(), adds[about].id.clone());
+            let [first, second] = adds;
+            key.fingerprint(&Batch::new().with(first).with(second).with(delete).into())
+        };
+        assert_eq!(batch(0), batch(0));
+        assert_ne!(batch(0), batch(1));
     }
 
     #[test]

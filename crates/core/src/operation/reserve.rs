@@ -57,10 +57,12 @@ impl NewReservation {
         self
     }
 
-    /// How long its writer is taken to be alive without a sign. Whole milliseconds count.
+    /// How long its writer is taken to be alive without a sign; a part of a millisecond counts as a whole one.
     #[must_use]
     pub const fn with_lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
+        let over = lease.subsec_nanos() % 1_000_000;
+        let missing = if over == 0 { 0 } else { 1_000_000 - over };
+        self.lease = lease.saturating_add(Duration::from_nanos(missing as u64));
         self
     }
 

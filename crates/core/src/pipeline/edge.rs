@@ -3,13 +3,16 @@
 use std::{
     fmt,
     future::Future,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Context as TaskContext, Poll, ready},
+    task::{Context as TaskContext, Poll},
     time::Instant,
 };
 
 use tokio::{
+    runtime::Handle,
     sync::OwnedSemaphorePermit,
     time::{Sleep, sleep_until},
 };
@@ -42,8 +45,19 @@ enum Stage {
 
 struct Running {
     call: BoxFuture<'static, Result<PersistResponse>>,
-    _slot: OwnedSemaphorePermit,
-    _ticket: Ticket,
+    place: OwnedSemaphorePermit,
+    ticket: Ticket,
+}
+
+impl Running {
+    /// The call has answered, or is given up before it began. A layer that panics while its future is dropped takes
+    /// nothing away from the answer.
+    fn end(self, state: &CallState) {
+        let Self { call, place, ticket } = self;
+        drop(catch_unwind(AssertUnwindSafe(|| drop(call))));
+        state.leave(place);
+        drop(ticket);
+    }
 }
 
 impl Execution {
@@ -64,7 +78,7 @@ impl Execution {
         }
         let lane = self.core.gate.lane(args.kind().is_write());
         match lane.try_enter() {
-            Some(slot) => self.begin(args, slot),
+            Some(place) => self.begin(args, place),
             None => {
                 let core = Arc::clone(&self.core);
                 let is_write = args.kind().is_write();
@@ -75,27 +89,30 @@ impl Execution {
         }
     }
 
-    fn begin(&mut self, args: PersistArgs, slot: OwnedSemaphorePermit) -> Result<()> {
+    fn begin(&mut self, args: PersistArgs, place: OwnedSemaphorePermit) -> Result<()> {
         let ticket = self.core.in_flight.enter().ok_or_else(closed)?;
         let call = self.core.stack.run(PersistRequest { args, context: self.context.clone() });
-        self.stage = Stage::Running(Running { call, _slot: slot, _ticket: ticket });
+        self.stage = Stage::Running(Running { call, place, ticket });
         Ok(())
     }
 
     fn poll_stage(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<PersistResponse>> {
         loop {
             // Taken out while it is polled: a future that panicked is neither polled nor detached again.
-            match std::mem::replace(&mut self.stage, Stage::Done) {
+            match mem::replace(&mut self.stage, Stage::Done) {
                 Stage::Start(args) => self.admit(args)?,
                 Stage::Waiting(args, mut wait) => match wait.as_mut().poll(cx) {
-                    Poll::Ready(slot) => self.begin(args, slot?)?,
+                    Poll::Ready(place) => self.begin(args, place?)?,
                     Poll::Pending => {
                         self.stage = Stage::Waiting(args, wait);
                         return Poll::Pending;
                     }
                 },
                 Stage::Running(mut running) => match running.call.as_mut().poll(cx) {
-                    Poll::Ready(answer) => return Poll::Ready(answer),
+                    Poll::Ready(answer) => {
+                        running.end(self.context.call());
+                        return Poll::Ready(answer);
+                    }
                     Poll::Pending => {
                         self.stage = Stage::Running(running);
                         return Poll::Pending;
@@ -108,24 +125,25 @@ impl Execution {
 
     /// Lets the call go: on by itself when something was handed over, away otherwise.
     fn let_go(&mut self) {
-        if let Stage::Running(running) = std::mem::replace(&mut self.stage, Stage::Done)
-            && !self.context.call().cancel()
-        {
+        let Stage::Running(running) = mem::replace(&mut self.stage, Stage::Done) else { return };
+        let state = Arc::clone(self.context.call());
+        if state.cancel() {
+            running.end(&state);
+        } else {
             self.core.in_flight.detach(async move {
-                let Running { call, _slot, _ticket } = running;
-                drop(call.await);
+                let Running { mut call, place, ticket } = running;
+                drop(call.as_mut().await);
+                Running { call, place, ticket }.end(&state);
             });
         }
     }
 
-    fn timed_out(&mut self) -> PersistError {
+    fn given_up(&mut self, kind: ErrorKind, why: &'static str) -> PersistError {
         let call = Arc::clone(self.context.call());
         let at_work = call.cursor().load(Relaxed);
         let effect = call.effect();
         self.let_go();
-        PersistError::new(ErrorKind::Timeout, "the deadline passed")
-            .with_effect(effect)
-            .stamped(at_work, &call)
+        PersistError::new(kind, why).with_effect(effect).stamped(at_work, &call)
     }
 }
 
@@ -134,6 +152,9 @@ impl Future for Execution {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        // Layers may use the timers of tokio, whatever executor their caller has.
+        let runtime = Handle::try_current().is_err().then(|| this.core.in_flight.runtime().clone());
+        let _entered = runtime.as_ref().map(Handle::enter);
         match this.poll_stage(cx) {
             Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
             // One that has no site yet was refused here.
@@ -144,12 +165,19 @@ impl Future for Execution {
         }
         // A timer is made only for a call that has to wait.
         let Some(deadline) = this.deadline else { return Poll::Pending };
+        let runtime = this.core.in_flight.runtime();
         let timer = this.timer.get_or_insert_with(|| {
-            let _runtime = this.core.in_flight.runtime().enter();
+            let _entered = runtime.enter();
             Box::pin(sleep_until(deadline.into()))
         });
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(this.timed_out()))
+        // The timer of a runtime that has ended panics.
+        match catch_unwind(AssertUnwindSafe(|| timer.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) => Poll::Ready(Err(this.given_up(ErrorKind::Timeout, "the deadline passed"))),
+            Err(_) => {
+                Poll::Ready(Err(this.given_up(ErrorKind::Cancelled, "the runtime of the pipeline has ended")))
+            }
+        }
     }
 }
 

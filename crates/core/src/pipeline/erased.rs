@@ -3,10 +3,10 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use tower::ServiceExt as _;
+use pin_project::pin_project;
 use tower_service::Service;
 
 use crate::{PersistError, PersistRequest, PersistResponse, Result};
@@ -39,7 +39,33 @@ trait Erased: Send + Sync {
 
 impl<S: PersistService<Error = PersistError>> Erased for S {
     fn call(&self, request: PersistRequest) -> BoxFuture<'static, Result<PersistResponse>> {
-        Box::pin(self.clone().oneshot(request))
+        Box::pin(Oneshot::Start { service: self.clone(), request })
+    }
+}
+
+/// Readies a service and calls it once. What has answered is dropped with the call and not before: its caller is then past
+/// the answer, and a panic takes nothing away from it.
+#[pin_project(project = OneshotProjection, project_replace = OneshotReplaced)]
+enum Oneshot<S: Service<PersistRequest>> {
+    Start { service: S, request: PersistRequest },
+    Running(#[pin] S::Future),
+    Starting,
+}
+
+impl<S: Service<PersistRequest>> Future for Oneshot<S> {
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let OneshotProjection::Start { service, .. } = self.as_mut().project() {
+            ready!(service.poll_ready(cx))?;
+            if let OneshotReplaced::Start { mut service, request } =
+                self.as_mut().project_replace(Self::Starting)
+            {
+                self.set(Self::Running(service.call(request)));
+            }
+        }
+        let OneshotProjection::Running(call) = self.project() else { panic!("polled after it had panicked") };
+        call.poll(cx)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Checks the order of the sites before anything is built.
 
 use super::SiteSpec;
-use crate::{Effect, ErrorKind, PersistError, Result};
+use crate::{Effect, ErrorKind, PersistError, Result, Site};
 
 /// The most layers of one pipeline: the site at work is kept in one byte.
 pub(super) const MAX_LAYERS: usize = 250;
@@ -10,9 +10,12 @@ pub(super) fn check(layers: &[SiteSpec], backend: &str) -> Result<()> {
     if layers.len() > MAX_LAYERS {
         return refuse(format!("{} layers are more than the {MAX_LAYERS} of one pipeline", layers.len()));
     }
+    if !is_usable(backend) {
+        return refuse(format!("the backend has no usable name: {backend:?}"));
+    }
     for (at, later) in layers.iter().enumerate() {
         let name = &later.name;
-        if name.is_empty() || name.chars().any(|c| c.is_control() || c == '/') {
+        if !is_usable(name) {
             return refuse(format!("layer {} has no usable name: {name:?}", at + 1));
         }
         for (before, earlier) in layers[..at].iter().enumerate() {
@@ -32,6 +35,11 @@ pub(super) fn check(layers: &[SiteSpec], backend: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether errors and paths can carry it: `/` stands between the names of nested pipelines, and the edge has a name already.
+fn is_usable(name: &str) -> bool {
+    !name.is_empty() && name != Site::Edge.name() && !name.chars().any(|c| c.is_control() || c == '/')
 }
 
 fn goes_backwards(outer: &SiteSpec, inner: &SiteSpec) -> Option<String> {
@@ -119,6 +127,13 @@ mod tests {
             detail(&[SiteSpec::new("store", Guard)]),
             "a layer and the backend are both named `store`"
         );
-        assert_eq!(detail(&[SiteSpec::new("a/b", Guard)]), "layer 1 has no usable name: \"a/b\"");
+        for name in ["", "a/b", "a\nb", "edge"] {
+            assert_eq!(
+                detail(&[SiteSpec::new(name, Guard)]),
+                format!("layer 1 has no usable name: {name:?}")
+            );
+            let refused = check(&[], name).unwrap_err();
+            assert_eq!(refused.detail(), format!("the backend has no usable name: {name:?}"));
+        }
     }
 }

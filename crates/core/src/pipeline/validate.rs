@@ -7,6 +7,9 @@ use crate::{
 
 pub(super) fn check(args: &PersistArgs) -> Result<()> {
     match args {
+        PersistArgs::Batch(batch) if batch.items.is_empty() => {
+            Err(invalid("a batch of no writes".to_owned()))
+        }
         PersistArgs::Batch(batch) => batch.items.iter().enumerate().try_for_each(|(index, item)| {
             let checked = match item {
                 PersistArgs::Batch(_) | PersistArgs::Read(_) => {
@@ -24,11 +27,14 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Add(add) => no_reserved_keys(&add.metadata),
         PersistArgs::Reserve(reserve) => {
             no_reserved_keys(&reserve.metadata)?;
-            if (Reserve::MIN_LEASE..=Reserve::MAX_LEASE).contains(&reserve.lease) {
-                return Ok(());
-            }
             let (lease, min, max) = (reserve.lease, Reserve::MIN_LEASE, Reserve::MAX_LEASE);
-            Err(invalid(format!("a lease of {lease:?} is not from {min:?} to {max:?}")))
+            if !(min..=max).contains(&lease) {
+                return Err(invalid(format!("a lease of {lease:?} is not from {min:?} to {max:?}")));
+            }
+            if !lease.subsec_nanos().is_multiple_of(1_000_000) {
+                return Err(invalid(format!("a lease of {lease:?} is not whole milliseconds")));
+            }
+            Ok(())
         }
         PersistArgs::Update(update) => no_reserved_keys(update.metadata.as_metadata()),
         PersistArgs::UpdateContent(_) | PersistArgs::Delete(_) => Ok(()),

@@ -1,0 +1,194 @@
+//! What the edge promises whatever runs it: any executor, layers that panic late, a runtime that has gone.
+
+use std::{
+    future::{IntoFuture as _, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use throughline::{
+    Add, Batch, Content, ContentChange, Effect, ErrorKind, NewMessage, NewReservation, OpKind, PersistArgs,
+    PersistRequest, PersistResult, Persistence, Phase, ReadArgs, Reserve, Result, Role, UpdateContent,
+    UpdateMode,
+    layers::retry::RetryLayer,
+    memory::MemoryBackend,
+    plugin::{from_fn, respond},
+};
+use tower::{Layer, Service};
+
+use crate::{gated::Gated, said};
+
+/// Runs a future on this thread, which no runtime knows of.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
+    }
+}
+
+#[test]
+fn layers_have_timers_on_any_executor() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let refuses = respond("busy", |_, context| {
+        let busy = throughline::PersistError::new(ErrorKind::Busy, "not yet").with_effect(Effect::NotApplied);
+        (context.attempt() < 3).then_some(Err(busy))
+    });
+    let db = runtime
+        .block_on(async {
+            let retry = RetryLayer::new().backoff(Duration::from_millis(1), Duration::from_millis(1));
+            Persistence::builder().layer(retry).plugin(refuses).backend(MemoryBackend::new()).build()
+        })
+        .unwrap();
+    let added = block_on(db.thread("t").add(NewMessage::user("x")).into_future()).unwrap();
+    assert_eq!(added.message.seq.get(), 1);
+}
+
+#[test]
+fn a_runtime_that_has_gone_is_an_answer_and_no_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (gated, _gates) = Gated::new(0, 0);
+    let db = runtime.block_on(async { Persistence::builder().backend(gated).build() }).unwrap();
+    drop(runtime);
+    let call = db.thread("t").add(NewMessage::user("x")).deadline(Duration::from_secs(60)).into_future();
+    let error = block_on(call).unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::Cancelled, Effect::Unknown, "gated"));
+}
+
+/// A layer whose future panics when it is dropped.
+#[derive(Clone)]
+struct DropsBadly<S>(S);
+
+struct DropsBadlyFuture<F>(Pin<Box<F>>);
+
+impl<S: Service<PersistRequest>> Service<PersistRequest> for DropsBadly<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = DropsBadlyFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: PersistRequest) -> Self::Future {
+        DropsBadlyFuture(Box::pin(self.0.call(request)))
+    }
+}
+
+impl<F: Future> Future for DropsBadlyFuture<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<F> Drop for DropsBadlyFuture<F> {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+struct DropsBadlyLayer;
+
+impl<S> Layer<S> for DropsBadlyLayer {
+    type Service = DropsBadly<S>;
+
+    fn layer(&self, inner: S) -> DropsBadly<S> {
+        DropsBadly(inner)
+    }
+}
+
+#[tokio::test]
+async fn a_panic_while_a_future_is_dropped_takes_no_answer_away() {
+    let db = Persistence::builder()
+        .layer_as("drops-badly", Phase::Route, DropsBadlyLayer)
+        .backend(MemoryBackend::new())
+        .build()
+        .unwrap();
+    let added = db.thread("t").add(NewMessage::user("x")).await.unwrap();
+    assert_eq!(added.message.seq.get(), 1);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_while_a_call_is_given_up_does_not_reach_its_caller() {
+    let hangs = from_fn("hangs", Phase::Route, |_, _| std::future::pending());
+    let db = Persistence::builder()
+        .layer_as("drops-badly", Phase::Route, DropsBadlyLayer)
+        .layer(hangs)
+        .backend(MemoryBackend::new())
+        .build()
+        .unwrap();
+    let mut call = Box::pin(db.thread("t").add(NewMessage::user("x")).into_future());
+    poll_fn(|cx| {
+        assert!(call.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    drop(call);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_read_takes_no_key() {
+    let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let read =
+        ReadArgs::Get(throughline::GetMessage { thread: "t".parse().unwrap(), id: "m".parse().unwrap() });
+    let error = db.run(read).key("k").await.unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
+    assert_eq!(error.detail(), "a read takes no idempotency key");
+}
+
+#[tokio::test]
+async fn a_batch_of_nothing_is_refused_before_any_layer() {
+    let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let error = db.batch(Batch::new()).await.unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
+    assert_eq!(error.operation(), Some(OpKind::Batch));
+}
+
+/// A question, and its answer from reservation to end, under ids that are made up anew each time.
+fn turn() -> Batch {
+    let question = Add::new("t".parse().unwrap(), NewMessage::user("why?"));
+    let answer = Reserve::new("t".parse().unwrap(), NewReservation::new(Role::Assistant));
+    let change = ContentChange::Replace(Content::text("because"));
+    let end = UpdateContent::new("t".parse().unwrap(), answer.id.clone(), change, UpdateMode::Final);
+    Batch::new().with(question).with(answer).with(end)
+}
+
+#[tokio::test]
+async fn a_batch_that_speaks_of_the_ids_it_makes_up_can_be_repeated() {
+    let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let first = db.batch(turn()).key("k").await.unwrap();
+    let again = db.batch(turn()).key("k").await.unwrap();
+    assert!(again.deduplicated && !first.deduplicated);
+    let ids = |outputs: &[PersistResult]| -> Vec<_> {
+        outputs.iter().map(|output| throughline::Addressed::message(output).cloned().unwrap()).collect()
+    };
+    assert_eq!(ids(&again.outputs), ids(&first.outputs));
+    assert_eq!(ids(&first.outputs)[1], ids(&first.outputs)[2]);
+    // What is said of another one of the made up ids is another call.
+    let mut other = turn();
+    let question = match &other.items[0] {
+        PersistArgs::Add(add) => add.id.clone(),
+        _ => unreachable!("a turn begins with an add"),
+    };
+    if let PersistArgs::UpdateContent(update) = &mut other.items[2] {
+        update.id = question;
+    }
+    let error = db.batch(other).key("k").await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::NotApplied));
+}

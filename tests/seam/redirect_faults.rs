@@ -1,0 +1,203 @@
+//! Law 8 with a fault between the two stores of a redirect: the other side has the message, and this side missed it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use throughline::{
+    Content, ContentChange, Delta, Effect, ErrorKind, Message, MessageId, MessageState, NewMessage,
+    NewReservation, OpKind, PageFrom, PersistArgs, Persistence, Reserve, Role, Thread, Timestamp, UpdateMode,
+    Visibility, memory::MemoryBackend, plugin::redirect_messages,
+};
+
+use tokio::task::yield_now;
+
+use crate::{
+    faults::{Fault, Faults},
+    gated::{Gated, OPEN},
+};
+
+/// A redirect of all that the assistant says, faults on either side of it, and a clock.
+struct Sides {
+    db: Persistence,
+    there: Persistence,
+    faults_here: Faults,
+    faults_there: Faults,
+    clock: Arc<AtomicI64>,
+}
+
+fn sides() -> Sides {
+    let (faults_here, faults_there, clock) = (Faults::default(), Faults::default(), Arc::default());
+    let now = |clock: &Arc<AtomicI64>| {
+        let clock = Arc::clone(clock);
+        move || Timestamp::from_micros(clock.load(Ordering::SeqCst))
+    };
+    let there = Persistence::builder().clock(now(&clock)).layer(faults_there.layer());
+    let there = there.backend(MemoryBackend::new().with_name("there")).build().unwrap();
+    let rule = |args: &PersistArgs| match args {
+        PersistArgs::Add(add) => add.role == Role::Assistant,
+        PersistArgs::Reserve(reserve) => reserve.role == Role::Assistant,
+        _ => false,
+    };
+    let db = Persistence::builder()
+        .clock(now(&clock))
+        .layer(redirect_messages("vault", rule, there.clone()))
+        .layer(faults_here.layer())
+        .backend(MemoryBackend::new().with_name("here"))
+        .build()
+        .unwrap();
+    Sides { db, there, faults_here, faults_there, clock }
+}
+
+fn m() -> MessageId {
+    "m".parse().unwrap()
+}
+
+fn answer() -> NewMessage {
+    NewMessage::assistant("whole").with_id(m())
+}
+
+/// What a model is shown.
+async fn history(thread: &Thread) -> Vec<Message> {
+    thread.page_showing(PageFrom::Start, 10, Visibility::Final).await.unwrap().messages
+}
+
+impl Sides {
+    fn thread(&self) -> Thread {
+        self.db.thread("t")
+    }
+
+    async fn read(&self) -> Message {
+        self.thread().get(m()).await.unwrap().expect("it is there")
+    }
+
+    async fn kept_there(&self) -> Option<Message> {
+        self.there.thread("t").get(m()).await.unwrap()
+    }
+
+    /// Sweeps after the lease has expired: nothing fails, and nothing is abandoned.
+    async fn sweep(&self) {
+        self.clock.fetch_add(3_600_000_000, Ordering::SeqCst);
+        let swept = self.db.sweep_expired("its writer is gone").await.unwrap();
+        assert!(swept.failed.is_empty() && swept.abandoned.is_empty(), "{swept:?}");
+        assert!(self.db.open_reservations(10).await.unwrap().messages.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_addition_whose_row_here_was_not_settled_is_answered_shown_and_settled_by_the_sweep() {
+    for fault in [Fault::Refused, Fault::NeverArrived, Fault::AnswerLost] {
+        let sides = sides();
+        sides.faults_here.next(OpKind::UpdateContent, &[fault]);
+        let added =
+            sides.thread().add(answer()).await.expect("the message is there, and that is what counts");
+        assert!(sides.faults_here.are_over(), "{fault:?} has come");
+        assert_eq!(sides.read().await, added.message, "{fault:?}");
+        assert_eq!(sides.kept_there().await.map(|kept| kept.content), Some(Content::text("whole")));
+        // Later ones stand behind it, whatever became of its row.
+        sides.thread().add(NewMessage::user("next")).await.unwrap();
+        sides.sweep().await;
+        assert_eq!(sides.read().await, added.message, "{fault:?}, swept");
+        let history = history(&sides.thread()).await;
+        assert_eq!((history.len(), &history[0]), (2, &added.message), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_end_whose_row_here_was_not_settled_is_what_the_sweep_makes_of_it() {
+    let abandon = || UpdateMode::Abandon { reason: Some("stopped".to_owned()) };
+    for (mode, state) in [(UpdateMode::Final, MessageState::Final), (abandon(), MessageState::Abandoned)] {
+        let sides = sides();
+        let thread = sides.thread();
+        let reservation = NewReservation::new(Role::Assistant).with_id(m());
+        sides.db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
+        let append = |text| ContentChange::Append(Delta::text(text));
+        thread.update_content(m(), append("half"), UpdateMode::Partial).await.unwrap();
+        sides.faults_here.next(OpKind::UpdateContent, &[Fault::Refused]);
+        let ended = thread.update_content(m(), append(" more"), mode.clone()).await.unwrap();
+        assert_eq!((ended.state, sides.faults_here.are_over()), (state, true));
+        let told = sides.read().await;
+        assert_eq!((&told.content, told.state), (&Content::text("half more"), state));
+        sides.sweep().await;
+        assert_eq!(sides.read().await, told, "the sweep learns how it ended");
+        assert_eq!(told.abandon_reason.as_deref(), (state == MessageState::Abandoned).then_some("stopped"));
+        assert_eq!(history(&thread).await.len(), usize::from(state == MessageState::Final));
+    }
+}
+
+/// The call is made again with its key, whatever was lost between the two stores.
+#[tokio::test]
+async fn a_repeated_addition_settles_what_the_first_one_left() {
+    let cases = [
+        ("the reservation here", OpKind::Reserve, Fault::AnswerLost, true),
+        ("the message there", OpKind::Add, Fault::AnswerLost, false),
+        ("the message there, not made", OpKind::Add, Fault::NeverArrived, false),
+        ("the message there, refused", OpKind::Add, Fault::Refused, false),
+        ("the end here", OpKind::UpdateContent, Fault::NeverArrived, true),
+    ];
+    for (what, kind, fault, is_here) in cases {
+        let sides = sides();
+        let faults = if is_here { &sides.faults_here } else { &sides.faults_there };
+        faults.next(kind, &[fault]);
+        let add = || sides.thread().add(answer()).key("k");
+        let first = add().await;
+        assert!(faults.are_over(), "{what}");
+        if let Err(error) = &first {
+            // Nothing of the message is anywhere, or it is not known.
+            let kept = sides.kept_there().await.is_some();
+            assert!(error.effect() == Effect::Unknown || !kept, "{what}: {error}");
+            assert!(error.is_transient(), "{what}: {error}");
+        }
+        let again = add().await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(sides.read().await, again.message, "{what}");
+        assert_eq!(history(&sides.thread()).await, [again.message], "{what}");
+        assert!(sides.db.open_reservations(10).await.unwrap().messages.is_empty(), "{what}");
+        assert_eq!(sides.there.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_addition_without_a_key_whose_answer_was_lost_there_is_learnt_by_its_id() {
+    let sides = sides();
+    sides.faults_there.next(OpKind::Add, &[Fault::AnswerLost]);
+    let error = sides.thread().add(answer()).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+    assert_eq!(error.message(), Some(&m()));
+    let learnt = sides.read().await;
+    assert_eq!((&learnt.content, learnt.state), (&Content::text("whole"), MessageState::Final));
+    sides.sweep().await;
+    assert_eq!(history(&sides.thread()).await, [learnt]);
+}
+
+/// A caller that leaves between the two: the call goes on, here as well.
+#[tokio::test]
+async fn an_addition_whose_caller_leaves_between_the_two_is_settled_on_both_sides() {
+    let (gated, gates) = Gated::new(0, OPEN);
+    let there = Persistence::builder().backend(gated).build().unwrap();
+    let layer = redirect_messages("vault", |_: &PersistArgs| true, there);
+    let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
+    let left = tokio::spawn(db.thread("t").add(answer()).into_future());
+    gates.arrival().await;
+    left.abort();
+    assert!(left.await.unwrap_err().is_cancelled());
+    gates.before.add_permits(OPEN);
+    // Both stores are in memory: it needs no time, only turns.
+    for _ in 0..1000 {
+        yield_now().await;
+    }
+    let history = history(&db.thread("t")).await;
+    assert_eq!(history.iter().map(|message| &message.content).collect::<Vec<_>>(), [&Content::text("whole")]);
+}
+
+#[tokio::test]
+async fn a_deletion_that_missed_the_row_here_can_be_made_again() {
+    let sides = sides();
+    let seq = sides.thread().add(answer()).await.unwrap().message.seq;
+    sides.faults_here.next(OpKind::Delete, &[Fault::Refused]);
+    let error = sides.thread().delete(m()).await.unwrap_err();
+    assert_ne!(error.effect(), Effect::NotApplied, "it is gone there: {error}");
+    assert_eq!(sides.kept_there().await, None);
+    assert_eq!(sides.thread().delete(m()).await.unwrap().seq, seq);
+    assert_eq!(sides.thread().get(m()).await.unwrap(), None);
+}
