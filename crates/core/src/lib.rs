@@ -28,7 +28,7 @@ pub use self::{
     error::{BoxError, Effect, ErrorKind, PersistError, Result, Site},
     handle::{
         Coalesce, Draft, DraftRequest, Persistence, ReadRequest, ReplyFuture, Request, RequestFuture, Swept,
-        Thread, Watermark,
+        Thread, Walk, Watermark,
     },
     id::{AttachmentKey, IdempotencyKey, InvalidId, MAX_ID_BYTES, MessageId, TenantId, ThreadId},
     message::{

@@ -5,6 +5,7 @@ mod persistence;
 mod request;
 mod sweep;
 mod thread;
+mod walk;
 
 pub use self::{
     draft::{Coalesce, Draft, DraftRequest, Watermark},
@@ -12,4 +13,5 @@ pub use self::{
     request::{ReadRequest, ReplyFuture, Request, RequestFuture},
     sweep::Swept,
     thread::Thread,
+    walk::Walk,
 };

@@ -1,4 +1,4 @@
-use super::{DraftRequest, Persistence, ReadRequest, Request, request::refused};
+use super::{DraftRequest, Persistence, ReadRequest, Request, Walk, request::refused};
 use crate::{
     Add, Content, ContentChange, Delete, GetMessage, InvalidId, ListOpen, MessageId, MetadataPatch,
     NewMessage, NewReservation, PageFrom, ReadPage, Result, ThreadId, Update, UpdateContent, UpdateMode,
@@ -105,6 +105,11 @@ impl Thread {
     pub fn page_showing(&self, from: PageFrom, limit: u32, visibility: Visibility) -> ReadRequest<ReadPage> {
         let read = |thread| ReadPage::new(thread, from, limit).showing(visibility);
         ReadRequest::new(self.db.clone(), self.with_id(read))
+    }
+
+    /// Walks through the messages from there on, to the end of the thread or back to its beginning.
+    pub fn walk(&self, from: PageFrom, visibility: Visibility) -> Walk {
+        Walk::new(self.db.clone(), self.with_id(|thread| thread), from, visibility)
     }
 
     /// Lists up to `limit` open messages of this thread.

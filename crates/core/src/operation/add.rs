@@ -75,6 +75,30 @@ impl NewMessage {
         self
     }
 
+    /// The id that it is to have; nothing where one is minted.
+    #[must_use]
+    pub const fn id(&self) -> Option<&MessageId> {
+        self.id.as_ref()
+    }
+
+    /// Who says it.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The blocks.
+    #[must_use]
+    pub const fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The host's facts.
+    #[must_use]
+    pub const fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
     /// Says when it was first written, for an import. Order does not follow it: the store assigns that.
     #[must_use]
     pub const fn created_at(mut self, created_at: Timestamp) -> Self {

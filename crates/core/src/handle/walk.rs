@@ -1,0 +1,72 @@
+use std::{collections::VecDeque, fmt};
+
+use super::Persistence;
+use crate::{Message, PageFrom, ReadPage, Result, ThreadId, Visibility};
+
+/// The messages of a thread one after the other, in the direction that the walk began in; read a page at a time.
+///
+/// What is added behind it while it goes is met; what is deleted before it is not. See
+/// [`Thread::walk`](super::Thread::walk).
+///
+/// ```no_run
+/// use throughline_core::{PageFrom, Persistence, Visibility};
+///
+/// # async fn example(db: Persistence) -> throughline_core::Result<()> {
+/// let mut history = db.thread("telegram:42").walk(PageFrom::Start, Visibility::Final);
+/// while let Some(message) = history.next().await? {
+///     println!("{}: {}", message.role, message.content.as_json());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing is read before `next`"]
+pub struct Walk {
+    db: Persistence,
+    /// The page to read when the one at hand is used up; nothing at the end.
+    next: Result<Option<ReadPage>>,
+    page: VecDeque<Message>,
+}
+
+/// How many messages are read at once.
+const PAGE: u32 = 100;
+
+impl Walk {
+    pub(super) fn new(
+        db: Persistence,
+        thread: Result<ThreadId>,
+        from: PageFrom,
+        visibility: Visibility,
+    ) -> Self {
+        let next = thread.map(|thread| Some(ReadPage::new(thread, from, PAGE).showing(visibility)));
+        Self { db, next, page: VecDeque::new() }
+    }
+
+    /// The next message; nothing at the end, and nothing again after it.
+    ///
+    /// # Errors
+    /// What the read of a page answers. The walk stays where it is: called again, it reads that page again.
+    ///
+    /// # Cancel safety
+    /// Dropped before it answers, it has not moved.
+    pub async fn next(&mut self) -> Result<Option<Message>> {
+        while self.page.is_empty() {
+            let Some(read) = self.next.clone()? else { return Ok(None) };
+            let page = self.db.read(read.clone()).await?;
+            self.next = Ok(page.next(read.from).map(|from| ReadPage { from, ..read.clone() }));
+            self.page = page.messages.into();
+            if !read.from.is_forward() {
+                self.page.make_contiguous().reverse();
+            }
+        }
+        Ok(self.page.pop_front())
+    }
+}
+
+impl fmt::Debug for Walk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Walk")
+            .field("next", &self.next)
+            .field("at_hand", &self.page.len())
+            .finish_non_exhaustive()
+    }
+}
