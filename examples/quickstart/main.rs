@@ -120,6 +120,7 @@ impl Arguments {
         let mut parser = lexopt::Parser::from_env();
         while let Some(argument) = parser.next()? {
             match argument {
+                Long("db") if arguments.db.is_some() => return Err("`--db` is given twice".into()),
                 Long("db") => arguments.db = Some(parser.value()?.into()),
                 Long("help") | Short('h') => return Ok(None),
                 Value(file) => arguments.files.push(file.into()),

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, pin::Pin};
 
 use throughline_core::{Capabilities, Durability, OpKind};
 
-use crate::rig::Rig;
+use crate::{child, rig::Rig};
 
 /// How much a check asks of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +42,8 @@ pub(crate) struct Needs {
     content_limit: bool,
     /// Not a claim: the check runs on several threads at once.
     threads: bool,
+    /// Not a claim: the operating system counts for a process what it writes.
+    counted_writes: bool,
 }
 
 impl Needs {
@@ -56,6 +58,7 @@ impl Needs {
             multi_process: false,
             content_limit: false,
             threads: false,
+            counted_writes: false,
         }
     }
 
@@ -84,11 +87,28 @@ impl Needs {
         self
     }
 
+    pub(crate) const fn counted_writes(mut self) -> Self {
+        self.counted_writes = true;
+        self
+    }
+
     pub(crate) const fn wants_threads(&self) -> bool {
         self.threads
     }
 
-    /// What is not claimed of it, for people to read.
+    /// What this machine cannot tell, whatever the backend claims.
+    pub(crate) fn untold(&self) -> Option<&'static str> {
+        self.untold_where(child::written().is_some())
+    }
+
+    fn untold_where(&self, counts_writes: bool) -> Option<&'static str> {
+        let untold = self.counted_writes && !counts_writes;
+        untold.then_some(
+            "this system does not tell a process how much it has written: Linux does, in /proc/self/io",
+        )
+    }
+
+    /// What is not claimed of it, or cannot be told here, for people to read.
     pub(crate) fn unmet(&self, claims: &Capabilities) -> Option<String> {
         if let Some(missing) = self.operations.iter().find(|kind| !claims.supports(**kind)) {
             return Some(format!("`{missing}` is not claimed"));
@@ -103,7 +123,8 @@ impl Needs {
                 "the claimed limit of content is too far off: open the store with one of at most 4 MiB",
             ),
         ];
-        gates.into_iter().find(|(unmet, _)| *unmet).map(|(_, why)| why.to_owned())
+        let unclaimed = gates.into_iter().find(|(unmet, _)| *unmet).map(|(_, why)| why);
+        unclaimed.or_else(|| self.untold()).map(str::to_owned)
     }
 }
 
@@ -114,6 +135,8 @@ pub struct Check {
     pub(crate) about: &'static str,
     pub(crate) level: Level,
     pub(crate) needs: Needs,
+    /// Why no backend can break it, where only the core can.
+    pub(crate) core_alone: Option<&'static str>,
     pub(crate) run: fn(Rig) -> Pin<Box<dyn Future<Output = ()>>>,
 }
 
@@ -136,7 +159,7 @@ impl Check {
         self.level
     }
 
-    /// Why it does not apply to a backend with these claims; nothing when it does.
+    /// Why it does not apply to a backend with these claims, or on this machine; nothing when it does.
     #[must_use]
     pub fn gate(&self, claims: &Capabilities) -> Option<String> {
         self.needs.unmet(claims)
@@ -149,18 +172,47 @@ impl fmt::Debug for Check {
     }
 }
 
-/// Writes a table of checks: level, id, `[operations; further needs]`, a sentence, the function.
+/// Writes a table of checks: level, id, `[operations; further needs]`, a sentence, the function; where no broken backend
+/// can be caught by it, `core alone` and why.
 macro_rules! checks {
-    ($($level:ident $id:literal [$($op:ident)* $(; $($need:ident)+)?] $about:literal => $run:ident;)+) => {
+    ($(
+        $level:ident $id:literal [$($op:ident)* $(; $($need:ident)+)?] $about:literal => $run:ident
+        $(, core alone: $why:literal)?;
+    )+) => {
         pub(crate) const CHECKS: &[$crate::check::Check] = &[$(
             $crate::check::Check {
                 id: $id,
                 about: $about,
                 level: $crate::check::Level::$level,
                 needs: $crate::check::Needs::operations(&[$(throughline_core::OpKind::$op),*])$($(.$need())+)?,
+                core_alone: $crate::check::why!($($why)?),
                 run: |rig| Box::pin($run(rig)),
             }
         ),+];
     };
 }
 pub(crate) use checks;
+
+/// A reason, or none.
+macro_rules! why {
+    () => {
+        None
+    };
+    ($why:literal) => {
+        Some($why)
+    };
+}
+pub(crate) use why;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_told_here_is_said_and_not_passed() {
+        let needs = Needs::operations(&[]).counted_writes();
+        assert_eq!(needs.untold_where(true), None);
+        assert!(needs.untold_where(false).is_some_and(|why| why.contains("how much it has written")));
+        assert_eq!(Needs::operations(&[]).untold_where(false), None);
+    }
+}

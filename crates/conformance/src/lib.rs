@@ -45,7 +45,7 @@
 //!
 //! - **Gates.** What a check needs is compared with the [`Capabilities`](throughline_core::Capabilities) of the backend. A
 //!   check that does not apply is listed as *ignored*: never absent, never passed. What is not claimed is checked for
-//!   being refused without a trace (`claims.…`).
+//!   being refused without a trace (`claims.…`). A check that looks at what this machine does not tell is ignored too.
 //! - **Levels.** A [`Level::Core`] check needs nothing that a store in memory could not do. A backend has the level
 //!   `core` when all of these have passed, and `full` when all others have as well.
 //! - **Known gaps.** [`Profile::expect_fail`] names them, with a reason. Such a check must fail, or the suite does.

@@ -11,7 +11,7 @@ use throughline_core::Persistence;
 
 pub(crate) use self::{
     process::Process,
-    role::{Role, long_text, piece},
+    role::{Role, long_text, piece, written},
 };
 use crate::{Place, clock::ManualClock, erased::Subject};
 

@@ -8,6 +8,8 @@ pub struct Law {
     pub(crate) id: &'static str,
     pub(crate) about: &'static str,
     pub(crate) applies: Applies,
+    /// Why no layer can break it, where only the core can.
+    pub(crate) core_alone: Option<&'static str>,
     pub(crate) run: fn(Bench) -> Pin<Box<dyn Future<Output = ()>>>,
 }
 
@@ -67,14 +69,16 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Law> {
     topics.into_iter().flatten()
 }
 
-/// Writes a table of laws: to what it applies, its id, a sentence, the function.
+/// Writes a table of laws: to what it applies, its id, a sentence, the function; where no broken layer can be caught by
+/// it, `core alone` and why.
 macro_rules! laws {
-    ($($applies:ident $id:literal $about:literal => $run:ident;)+) => {
+    ($($applies:ident $id:literal $about:literal => $run:ident $(, core alone: $why:literal)?;)+) => {
         pub(crate) const LAWS: &[$crate::laws::Law] = &[$(
             $crate::laws::Law {
                 id: $id,
                 about: $about,
                 applies: $crate::laws::law::Applies::$applies,
+                core_alone: $crate::check::why!($($why)?),
                 run: |bench| Box::pin($run(bench)),
             }
         ),+];

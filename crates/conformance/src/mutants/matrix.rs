@@ -27,7 +27,17 @@ pub(super) fn table(killed: &[Killed]) -> String {
         let by: Vec<String> = by.iter().map(|id| format!("`{id}`")).collect();
         let _ = writeln!(text, "| {name} | {about} | {} |", by.join(", "));
     }
+    text.push_str("\n| only the core can break | because |\n|---|---|\n");
+    for (id, why) in core_alone() {
+        let _ = writeln!(text, "| `{id}` | {why} |");
+    }
     text
+}
+
+/// The checks and laws that no broken backend and no broken layer can be caught by, and why.
+pub(super) fn core_alone() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let checks = checks().iter().map(|check| (check.id, check.core_alone));
+    checks.chain(laws::all().map(|law| (law.id, law.core_alone))).filter_map(|(id, why)| Some((id, why?)))
 }
 
 /// Whether every check is to be run against every mutant, which takes a quarter of an hour.
@@ -35,7 +45,8 @@ pub(super) fn is_wanted_in_full() -> bool {
     env::var_os("THROUGHLINE_CONFORMANCE_MATRIX").is_some_and(|wanted| wanted == "full")
 }
 
-/// Check × every mutant that it catches, as Markdown; a check that catches none stands there without a name.
+/// Check × every mutant that it catches, as Markdown; a check that catches none stands there without a name, and has to
+/// say that only the core can break it.
 pub(super) fn in_full() -> String {
     let mut text = "# Checks\n\n| check | catches |\n|---|---|\n".to_owned();
     for check in checks() {

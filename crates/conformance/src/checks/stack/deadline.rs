@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use throughline_core::{
     Content, Effect, ErrorKind, IdempotencyKey, NewMessage, PageFrom, Thread, layers::timeout::TimeoutLayer,
+    pipeline::Admission,
 };
 
 use crate::{
@@ -37,7 +38,9 @@ async fn by_key(rig: &Rig, stop: fn(&Gate) -> &Stop) {
     let gate = Gate::new();
     let stop = stop(&gate);
     let backend = rig.tapped(&gate).await;
-    let db = rig.builder().backend(backend).build().unwrap();
+    // One place for writes: the next one finds the late one ended.
+    let one = Admission { writes: 1, ..Admission::default() };
+    let db = rig.builder().admission(one).backend(backend).build().unwrap();
     let thread = db.thread("t");
     stop.hold();
     let call = thread.add(NewMessage::user("x")).key("k").deadline(DEADLINE);
@@ -94,7 +97,11 @@ async fn attempt(rig: Rig) {
     let error = late.await.expect("no panic").expect_err("the time is over");
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
     assert_eq!(error.site().map(throughline_core::Site::name), Some("timeout"));
+    // The place at the edge is free by now: that the late one has come to its end is seen at the gate behind the store.
+    gate.after.hold();
     gate.before.open();
+    gate.after.arrived().await;
+    gate.after.open();
     one_row(&thread).await;
 }
 

@@ -1,13 +1,13 @@
 //! A layer that fails, panics or hangs is named, the effect is told truly, and the next call is served.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use throughline_core::{
     Effect, ErrorKind, PageFrom, PersistError, PersistRequest, PersistResponse, Persistence, Phase, Result,
     Site,
     plugin::{AsyncRequestFn, FromFn, NextRequest, from_fn},
 };
-use tokio::task;
+use tokio::sync::Semaphore;
 use tower::{layer::layer_fn, util::service_fn};
 
 use crate::{
@@ -44,26 +44,34 @@ impl Wrong {
     }
 }
 
-/// A layer that goes wrong in writes to the thread `wrong`, before or after the ones inside it.
-fn wrong(what: Wrong, before: bool) -> FromFn<impl AsyncRequestFn> {
-    from_fn("wrong", Phase::Observe, move |request: PersistRequest, next: NextRequest| async move {
-        let fails = request.kind().is_write()
-            && request.context.thread().is_some_and(|thread| thread.as_str() == "wrong");
-        if fails && before {
-            what.happen().await?;
+/// A layer that goes wrong in writes to the thread `wrong`, before or after the ones inside it, and lets it be known when
+/// it comes to that.
+fn wrong(what: Wrong, before: bool, reached: Arc<Semaphore>) -> FromFn<impl AsyncRequestFn> {
+    from_fn("wrong", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
+        let reached = Arc::clone(&reached);
+        async move {
+            let fails = request.kind().is_write()
+                && request.context.thread().is_some_and(|thread| thread.as_str() == "wrong");
+            if fails && before {
+                reached.add_permits(1);
+                what.happen().await?;
+            }
+            let answer = next.run(request).await;
+            if fails && !before {
+                reached.add_permits(1);
+                what.happen().await?;
+            }
+            answer
         }
-        let answer = next.run(request).await;
-        if fails && !before {
-            what.happen().await?;
-        }
-        answer
     })
 }
 
-async fn stack(rig: &Rig, what: Wrong, before: bool) -> Persistence {
+async fn stack(rig: &Rig, what: Wrong, before: bool) -> (Persistence, Arc<Semaphore>) {
     let rig = rig.beside(if before { "before" } else { "after" });
+    let reached = Arc::new(Semaphore::new(0));
     let passes = from_fn("passes", Phase::Guard, |request, next: NextRequest| next.run(request));
-    rig.builder().layer(passes).layer(wrong(what, before)).backend(rig.open().await).build().unwrap()
+    let stack = rig.builder().layer(passes).layer(wrong(what, before, Arc::clone(&reached)));
+    (stack.backend(rig.open().await).build().unwrap(), reached)
 }
 
 /// The error names the layer and says the truth.
@@ -84,7 +92,7 @@ async fn told(db: &Persistence, error: &PersistError, kind: ErrorKind, before: b
 
 async fn error(rig: Rig) {
     for before in [true, false] {
-        let db = stack(&rig, Wrong::Error, before).await;
+        let (db, _) = stack(&rig, Wrong::Error, before).await;
         let error = db.thread("wrong").add(said("m", "x")).await.expect_err("it fails");
         told(&db, &error, ErrorKind::Denied, before).await;
     }
@@ -92,7 +100,7 @@ async fn error(rig: Rig) {
 
 async fn panic(rig: Rig) {
     for before in [true, false] {
-        let db = stack(&rig, Wrong::Panic, before).await;
+        let (db, _) = stack(&rig, Wrong::Panic, before).await;
         let error = db.thread("wrong").add(said("m", "x")).await.expect_err("it panics");
         told(&db, &error, ErrorKind::Panicked, before).await;
     }
@@ -122,11 +130,9 @@ async fn hang_after(rig: Rig) {
 
 async fn hang(rig: &Rig, before: bool) {
     const DEADLINE: Duration = Duration::from_secs(3600);
-    let db = stack(rig, Wrong::Hang, before).await;
+    let (db, reached) = stack(rig, Wrong::Hang, before).await;
     let call = tokio::spawn(db.thread("wrong").add(said("m", "x")).deadline(DEADLINE).into_future());
-    while !before && db.thread("wrong").get(id("m")).await.unwrap().is_none() {
-        task::yield_now().await;
-    }
+    reached.acquire().await.expect("never closed").forget();
     turn(DEADLINE + Duration::from_secs(1)).await;
     let error = call.await.expect("no panic").expect_err("it hangs");
     named(&error, ErrorKind::Timeout, before);

@@ -1,10 +1,21 @@
 //! Observers cannot hurt.
 
-use std::sync::mpsc::{Receiver, channel};
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, channel},
+    },
+};
 
 use throughline_core::{
     BoxError, Content, NewReservation, Role,
     plugin::{Event, Observe, ObserverStats, observe},
+};
+use tracing::{
+    Dispatch, Level, Metadata, Subscriber, dispatcher,
+    field::{Field, Visit},
+    span,
 };
 
 use crate::{
@@ -16,6 +27,8 @@ use crate::{
 
 checks! {
     Core "VL-S20" [Add Reserve UpdateContent Read] "observers that fail, panic or block on every event fail, delay and change no write" => observers;
+    Core "VL-S20.once" [Add Read] "an observer that fails or panics on every event is reported once for each kind of event" => once,
+        core alone: "the report is made on the thread of the observer, where neither a store nor a layer comes by";
     Core "VL-S20.told" [Add Read] "an observer is told of every call and how it ended, with its place among the commits" => told;
 }
 
@@ -64,6 +77,97 @@ async fn observers(rig: Rig) {
     drop(release);
     settled(blocking, |stats| stats.observed >= 14 && stats.failed == 0).await;
     assert_eq!(ids(&everything(&thread).await).len(), 11);
+}
+
+/// What is logged on the thread of an observer: who failed, and at what.
+#[derive(Debug, Clone, Default)]
+struct Reports(Arc<Mutex<Vec<(String, String)>>>);
+
+impl Reports {
+    /// Listens to this thread for as long as it lives: a report is made after its observer has returned.
+    fn listen(&self) {
+        std::mem::forget(dispatcher::set_default(&Dispatch::new(self.clone())));
+    }
+
+    /// All of them, in an order of their own.
+    fn sorted(&self) -> Vec<(String, String)> {
+        let mut reports = self.0.lock().expect("the reports").clone();
+        reports.sort();
+        reports
+    }
+}
+
+/// The two fields of a report that say who and what.
+#[derive(Default)]
+struct Report(String, String);
+
+impl Visit for Report {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "observer" => self.0 = value.to_owned(),
+            "operation" => self.1 = value.to_owned(),
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+}
+
+impl Subscriber for Reports {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut report = Report::default();
+        event.record(&mut report);
+        self.0.lock().expect("the reports").push((report.0, report.1));
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// Listens to its thread, and then fails at every event, in its own way.
+struct Reported {
+    reports: Option<Reports>,
+    panics: bool,
+}
+
+impl Observe for Reported {
+    fn observe(&mut self, _: &Event) -> Result<(), BoxError> {
+        if let Some(reports) = self.reports.take() {
+            reports.listen();
+        }
+        assert!(!self.panics, "{ON_PURPOSE}");
+        Err(ON_PURPOSE.into())
+    }
+}
+
+async fn once(rig: Rig) {
+    const EACH: u64 = 5;
+    let reports = Reports::default();
+    let observer = |panics| Reported { reports: Some(reports.clone()), panics };
+    let (fails, panics) = (observe("fails", observer(false)), observe("panics", observer(true)));
+    let stats = [fails.stats(), panics.stats()];
+    let db = rig.builder().layer(fails).layer(panics).backend(rig.open().await).build().unwrap();
+    let thread = db.thread("t");
+    // Turn by turn: that the last one was of the same kind is not what keeps a report back.
+    for number in 0..EACH {
+        thread.add(said(&format!("m{number}"), "x")).await.expect("no observer can fail it");
+        thread.get(id("m0")).await.expect("no observer can fail it");
+    }
+    for stats in stats {
+        settled(stats, |stats| stats.failed == 2 * EACH && stats.observed == stats.failed).await;
+    }
+    let each = [("fails", "add"), ("fails", "read"), ("panics", "add"), ("panics", "read")];
+    assert_eq!(reports.sorted(), each.map(|(who, what)| (who.to_owned(), what.to_owned())));
 }
 
 /// Waits for the thread of an observer.

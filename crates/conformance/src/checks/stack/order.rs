@@ -19,8 +19,10 @@ use crate::{
 checks! {
     Core "VL-S6" [Add Read] "three layers in each of their six orders are visited once, outer to inner and back" => permutations;
     Core "VL-S6.lists" [Add Read] "a list chosen at run time, of layers or of plugins, is visited in its order" => lists;
-    Core "VL-S6.forbidden" [Add] "an order that the phases forbid is refused with both names" => forbidden;
-    Core "VL-S6.short-circuit" [Add Read] "a layer in the middle that answers itself leaves the inner ones and the store alone" => short_circuit;
+    Core "VL-S6.forbidden" [Add] "an order that the phases forbid is refused with both names" => forbidden,
+        core alone: "it is refused while the stack is built, before the store is asked anything";
+    Core "VL-S6.short-circuit" [Add Read] "a layer in the middle that answers itself leaves the inner ones and the store alone" => short_circuit,
+        core alone: "whether the store is asked is not in its own hands";
     Core "VL-S24" [Add Read] "the description prints the chain with phases, names and claims, in the order of the visits" => described;
 }
 

@@ -16,7 +16,8 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S4" [Add Reserve UpdateContent Update Delete Read] "with a redirect of everything the store stays empty, and every read answers from the other side" => everything_away;
+    Core "VL-S4" [Add Reserve UpdateContent Update Delete Read] "with a redirect of everything the store stays empty, and every read answers from the other side" => everything_away,
+        core alone: "the store is not asked anything, and so has nothing to do wrong";
     Core "VL-S4.some" [Add Delete Read] "with a redirect of some threads the others stay here" => some_threads;
     Core "VL-S5" [Add Reserve UpdateContent Update Delete Read] "a redirect that took one reservation keeps it, for updates, deletes and reads" => one_message;
     Extended "VL-S5.reopened" [Reserve UpdateContent Read; durable] "a message that was redirected is found on the other side after the store was opened again" => reopened;

@@ -15,7 +15,8 @@ laws! {
     All "law.drop" "callers that leave while nothing was handed over leave nothing behind: more of them than any limit" => drop_early;
     All "law.drop-late" "a caller that leaves after the hand-over does not stop the write" => drop_late;
     All "law.at-once" "one call that hangs holds up no other" => at_once;
-    All "law.close" "the pipeline can be closed when all calls have ended or were left" => close;
+    All "law.close" "the pipeline can be closed when all calls have ended or were left" => close,
+        core alone: "what the end waits for is counted at the edge: a layer cannot hold it up without failing the calls before";
 }
 
 /// More than any layer lets in at once.

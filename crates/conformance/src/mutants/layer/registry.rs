@@ -3,7 +3,7 @@
 use super::{
     Kind, Mutant,
     redactor::Forgets,
-    tower::{Fault, nothing, stack},
+    tower::{Fault, forgets_who_asks, nothing, stack},
 };
 
 /// Writes a table of mutants: name, what it does, the laws that catch it, its fault.
@@ -18,6 +18,7 @@ macro_rules! mutants {
     };
     (@Plain $fault:ident $name:literal) => { Kind::Plain(|around| stack($name, Fault::$fault, around)) };
     (@Nothing $fault:ident $name:literal) => { Kind::Plain(nothing) };
+    (@Forgets $fault:ident $name:literal) => { Kind::Plain(forgets_who_asks) };
     (@Repeats $fault:ident $name:literal) => { Kind::Repeats(|around| stack($name, Fault::$fault, around)) };
     (@Refuses $fault:ident $name:literal) => { Kind::Refuses(|around| stack($name, Fault::$fault, around)) };
     (@Redactor $fault:ident $name:literal) => { Kind::Redactor(Forgets::$fault) };
@@ -26,13 +27,13 @@ macro_rules! mutants {
 
 mutants! {
     Plain(SkipsDeletes) "skips-deletes" "answers a deletion without passing it on" ["law.visited"];
-    Plain(CallsTwice) "calls-next-twice" "passes every call on twice" ["law.visited"];
+    Plain(CallsTwice) "calls-next-twice" "passes every call on twice" ["law.visited" "law.short-circuit"];
     Plain(SwallowsErrors) "swallows-errors" "answers an error of a read with nothing found" ["law.error-every-operation"];
     Plain(HidesTheKind) "hides-the-kind" "makes every error an internal one" ["law.error" "law.panic"];
     Plain(HidesTheSite) "hides-the-site" "makes every error its own" ["law.error"];
     Plain(SaysApplied) "says-applied" "says of every error that the write was made" ["law.error"];
     Plain(CallsUnready) "calls-unready" "calls a clone that was never asked whether it is ready" ["law.readiness"];
-    Plain(NeverAsks) "never-asks" "says that it is ready without asking what is inside" ["law.readiness"];
+    Plain(NeverAsks) "never-asks" "says that it is ready without asking what is inside" ["law.readiness" "law.readiness-error" "law.readiness-panic"];
     Plain(LosesUp) "loses-extensions-up" "answers without what layers further in have left" ["law.receipt"];
     Plain(LosesDown) "loses-extensions-down" "passes on without what layers further out have left" ["law.receipt"];
     Plain(LosesReceipt) "loses-the-receipt" "answers without the place among the commits" ["law.receipt" "law.answer"];
@@ -42,7 +43,9 @@ mutants! {
     Plain(TouchesAnswers) "touches-answers" "says that everything was done before" ["law.answer" "law.key"];
     Plain(HoldsLock) "holds-a-lock" "lets one call through at a time" ["law.at-once"];
     Plain(LeaksPermits) "leaks-permits" "lets in a hundred calls, and forgets the places of callers that left" ["law.drop"];
+    Plain(StaysWithItsTask) "stays-with-its-task" "goes on only in the task that it began in" ["law.drop-late"];
     Plain(GivesUp) "gives-up" "refuses every call after the first error" ["law.goes-on"];
+    Forgets(None) "forgets-who-asks" "makes every call again as a caller of its own" ["law.context"];
     Nothing(None) "not-there" "is not in the stack" ["law.named"];
     Refuses(RefusesLate) "refuses-late" "refuses what it has passed on already" ["law.own-error"];
     Repeats(RepeatsAnything) "repeats-anything" "makes every call again that failed" ["law.repeats-no-more"];

@@ -13,13 +13,15 @@ use std::{
 use throughline_core::{
     Add, CarriesContent as _, Content, Deleted, Effect, ErrorKind, Extensions, MessageState, NewMessage,
     PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, Persistence, Phase, ReadArgs,
-    ReadResult, Receipt, Result, Revision, Role, Seq, SlotMut, pipeline::SiteSpec,
+    ReadResult, Receipt, Result, Revision, Role, Seq, SlotMut,
+    pipeline::SiteSpec,
+    plugin::{NextRequest, from_fn},
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::laws::Around;
+use crate::{call::call, laws::Around};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -45,11 +47,25 @@ pub(super) enum Fault {
     RefusesLate,
     RepeatsAnything,
     NeverRepeats,
+    StaysWithItsTask,
 }
 
 /// No layer at all, in spite of its name.
 pub(super) fn nothing(around: &Around) -> Result<Persistence> {
     around.outside().layer(around.inside()).backend(around.backend()).build()
+}
+
+/// Makes every call again as a caller of its own, in a pipeline inside: for the same tenant, with the same key, and
+/// without whatever else its caller has said.
+pub(super) fn forgets_who_asks(around: &Around) -> Result<Persistence> {
+    let inside = Persistence::builder().layer(around.inside()).backend(around.backend()).build()?;
+    let layer =
+        from_fn("forgets-who-asks", Phase::Observe, move |request: PersistRequest, _: NextRequest| {
+            let inside = inside.for_tenant(request.context.tenant().clone());
+            let key = request.context.idempotency().map(|idempotency| idempotency.key.clone());
+            async move { call(&inside, request.args, key).await }
+        });
+    around.outside().layer(layer).backend(around.backend()).build()
 }
 
 /// The layer between its probes.
@@ -135,6 +151,7 @@ where
     S: Service<PersistRequest, Response = PersistResponse, Error = PersistError>,
 {
     let asked = request.args.clone();
+    let begun_in = task::try_id();
     if let Some(answer) = fault.instead(&state, &asked) {
         return answer;
     }
@@ -161,6 +178,10 @@ where
     }
     if fault == Fault::LeaksPermits {
         state.hundred.add_permits(1);
+    }
+    if fault == Fault::StaysWithItsTask && begun_in != task::try_id() {
+        // Nobody here has what it keeps with the task that it began in.
+        std::future::pending::<()>().await;
     }
     fault.after(&state, &asked, answer)
 }

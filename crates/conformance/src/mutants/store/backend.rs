@@ -3,14 +3,14 @@
 use std::sync::atomic::AtomicUsize;
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, BoxError, Capabilities, Delete, Effect, Operation, PersistArgs,
+    Add, Admitted, Backend, Batch, BoxError, Capabilities, Delete, Effect, ErrorKind, Operation, PersistArgs,
     PersistError, PersistResponse, ReadArgs, Reply, Reserve, Result, Update, UpdateContent,
 };
 
 use super::{
     Mutant,
     journal::{Journal, Line},
-    special::Memory,
+    special::{Memory, Special},
 };
 use crate::Place;
 
@@ -83,6 +83,13 @@ impl Backend for Faulty {
 
     fn capabilities(&self) -> Capabilities {
         self.mutant.claims()
+    }
+
+    async fn close(&self) -> Result<()> {
+        match self.mutant.special {
+            Some(Special::FailsToClose) => Err(PersistError::new(ErrorKind::Unavailable, "it stays open")),
+            _ => Ok(()),
+        }
     }
 
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {

@@ -1,8 +1,8 @@
 //! Small changes of calls and answers, for the faults that need no more.
 
 use throughline_core::{
-    CarriesContent as _, Content, Delta, Message, PersistArgs, PersistResponse, PersistResult, Position,
-    ReadArgs, ReadResult, Receipt, SlotMut, UpdateContent,
+    CarriesContent as _, Content, Delta, Message, MetadataPatch, PersistArgs, PersistResponse, PersistResult,
+    Position, ReadArgs, ReadResult, Receipt, SlotMut, UpdateContent,
 };
 
 /// Changes every change of content, in batches too.
@@ -29,6 +29,38 @@ pub(super) fn by_way_of_a_tree(content: &Content) -> Content {
     let tree = serde_json::from_str::<Vec<serde_json::Value>>(content.as_json());
     // What no tree can hold, such as a lone surrogate, is left alone by this fault.
     tree.map_or_else(|_| content.clone(), |blocks| Content::from_blocks(&blocks).expect("an array"))
+}
+
+/// Metadata by way of a tree of values.
+pub(super) fn metadata_by_way_of_a_tree(args: &mut PersistArgs) {
+    for place in args.places_mut() {
+        let SlotMut::Metadata(metadata) = place.slot else { continue };
+        let values: Vec<_> =
+            metadata.iter().map(|(name, value)| (name.to_owned(), tree(value.get()))).collect();
+        for (name, value) in values {
+            if let Some(value) = value {
+                metadata.set(name, &value).expect("a value");
+            }
+        }
+    }
+}
+
+/// A patch whose values hold no null further in.
+pub(super) fn without_inner_nulls(patch: &MetadataPatch) -> MetadataPatch {
+    patch.iter().fold(MetadataPatch::new(), |patch, (name, value)| {
+        let value = match tree(value.get()) {
+            Some(serde_json::Value::Object(mut inner)) => {
+                inner.retain(|_, value| !value.is_null());
+                tree(&serde_json::Value::Object(inner).to_string())
+            }
+            value => value,
+        };
+        patch.set(name, &value).expect("JSON")
+    })
+}
+
+fn tree(json: &str) -> Option<serde_json::Value> {
+    serde_json::from_str(json).ok()
 }
 
 /// The first thousand bytes of text, and no more.

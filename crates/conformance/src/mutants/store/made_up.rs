@@ -1,8 +1,9 @@
 //! Answers that no store gave.
 
 use throughline_core::{
-    Added, ContentUpdated, Deleted, Extensions, Message, MessageState, Metadata, PersistArgs,
-    PersistResponse, PersistResult, Position, Receipt, Revision, Seq, Updated,
+    Added, Content, ContentUpdated, Deleted, Extensions, GetMessage, Message, MessageState, Metadata,
+    PersistArgs, PersistResponse, PersistResult, Position, Receipt, Revision, Role, Seq, TenantId, Timestamp,
+    Updated,
 };
 
 pub(super) fn response(result: PersistResult, receipt: Receipt) -> PersistResponse {
@@ -45,4 +46,25 @@ pub(super) fn done(asked: &PersistArgs) -> Option<PersistResponse> {
         _ => return None,
     };
     Some(applied(result))
+}
+
+/// A message in which nobody says anything.
+pub(super) fn nothing_said(asked: &GetMessage) -> Message {
+    let never = Timestamp::from_micros(0);
+    Message {
+        tenant: TenantId::default(),
+        thread: asked.thread.clone(),
+        id: asked.id.clone(),
+        seq: Seq::FIRST,
+        role: Role::User,
+        state: MessageState::Final,
+        revision: Revision::FIRST,
+        content: Content::empty(),
+        metadata: Metadata::new(),
+        attachments: Vec::new(),
+        abandon_reason: None,
+        lease: None,
+        created_at: never,
+        updated_at: never,
+    }
 }

@@ -87,7 +87,7 @@ fn without_update() -> Capabilities {
 }
 
 pub(super) fn all() -> Vec<&'static Mutant> {
-    registry::MUTANTS.iter().collect()
+    registry::all().collect()
 }
 
 /// The mutant that a process was started for.

@@ -49,6 +49,7 @@ pub(super) enum Special {
     RewritesContent,
     DeletesEverywhere,
     MissesEmptyThreads,
+    FailsToClose,
 }
 
 /// Whose message it is, and which.
