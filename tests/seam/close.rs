@@ -150,3 +150,13 @@ async fn a_call_that_waits_to_be_let_in_is_refused_by_the_end() {
     }
     ending.await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_while_it_is_closed_is_told() {
+    let (db, _, _) = closing(OPEN, || panic!("planned"));
+    for _ in 0..2 {
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(60), db.close()).await;
+        let error = ended.expect("it hangs").unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Panicked, Effect::Unknown), "{error}");
+    }
+}

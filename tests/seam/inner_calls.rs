@@ -247,3 +247,26 @@ async fn a_task_of_its_own_that_comes_late_is_not_let_in() {
     go.add_permits(1);
     db.thread("t").add(message()).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_strays_beside_another_call_is_put_down_to_the_layer_that_let_it() {
+    let (gated, gates) = Gated::new(0, OPEN);
+    let strays = |inside: SharedService, request: PersistRequest| {
+        let mut other = request.clone();
+        if let PersistArgs::Add(add) = &mut other.args {
+            add.thread = "other".parse().expect("an id");
+        }
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                _ = inside.clone().oneshot(request) => panic!("the gate is closed"),
+                strayed = inside.oneshot(other) => strayed,
+            }
+        }) as Answer
+    };
+    let db = stack(strays, passes(), gated);
+    let error = db.thread("t").add(message()).await.unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::ContractViolation, Effect::Unknown, "forks"));
+    gates.before.add_permits(OPEN);
+    db.close().await.unwrap();
+}

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use throughline::{
-    Coalesce, Draft, ErrorKind, MessageState, OpKind, Persistence, Role, memory::MemoryBackend,
+    Coalesce, Draft, Effect, ErrorKind, MessageState, OpKind, Persistence, Role, memory::MemoryBackend,
 };
 
 use crate::faults::{
     Fault::{self, AnswerLost, NeverArrived, Refused},
     Faults,
 };
+use crate::gated::{Gated, OPEN};
 
 /// Never by itself: only a flush, an end or so many bytes.
 const BY_HAND: Coalesce = Coalesce { interval: Duration::from_secs(3600), bytes: 1 << 20 };
@@ -139,4 +140,58 @@ async fn a_follower_of_the_watermark_is_never_ahead_of_the_store() {
     let marks = follower.await.unwrap();
     assert!(marks.is_sorted_by(|a, b| a.bytes <= b.bytes && a.revision < b.revision), "{marks:?}");
     assert_eq!(marks.last().map(|mark| mark.bytes), Some(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_large_change_makes_no_more_room_than_there_was() {
+    let (gated, gates) = Gated::new(1, OPEN);
+    let db = Persistence::builder().backend(gated).build().unwrap();
+    let mut draft = draft(&db, Coalesce { bytes: 1, ..BY_HAND }).await;
+    gates.before.add_permits(1);
+    draft.append("x".repeat(6 << 20)).await.unwrap();
+    draft.flush().await.unwrap();
+    for _ in 0..4 {
+        draft.append("x".repeat(1 << 20)).await.unwrap();
+    }
+    let more = tokio::time::timeout(Duration::from_secs(5), draft.append("y")).await;
+    assert!(more.is_err(), "four megabytes wait, and no more");
+    gates.before.add_permits(OPEN);
+    draft.finish().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_does_not_settle_what_an_earlier_attempt_came_to() {
+    let (db, faults) = faulty();
+    let mut draft = draft(&db, BY_HAND).await;
+    draft.append("AAA").await.unwrap();
+    faults.next(OpKind::UpdateContent, &[AnswerLost, Refused]);
+    draft.flush().await.unwrap_err();
+    assert!(faults.are_over());
+    draft.append("BBB").await.unwrap();
+    draft.finish().await.unwrap();
+    assert_eq!(stored(&db, &draft).await, ("AAABBB".to_owned(), MessageState::Final));
+    assert_eq!(draft.committed().bytes, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_is_not_taken_for_its_own_end() {
+    let now = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
+    let clock = std::sync::Arc::clone(&now);
+    let faults = Faults::default();
+    let db = Persistence::builder()
+        .clock(move || throughline::Timestamp::from_micros(clock.load(std::sync::atomic::Ordering::SeqCst)))
+        .layer(faults.layer())
+        .backend(MemoryBackend::new())
+        .build()
+        .unwrap();
+    let mut draft = draft(&db, BY_HAND).await;
+    draft.append("lost").await.unwrap();
+    faults.next(OpKind::UpdateContent, &[NeverArrived, NeverArrived]);
+    assert_eq!(draft.abandon("stopped").await.unwrap_err().effect(), Effect::Unknown);
+    now.store(3_600_000_000, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(db.sweep_expired("its writer is gone").await.unwrap().abandoned.len(), 1);
+    let ended = draft.abandon("stopped").await;
+    assert_eq!(stored(&db, &draft).await, (String::new(), MessageState::Abandoned));
+    assert_eq!(draft.committed().bytes, 0, "nothing of it is stored");
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Stale);
 }

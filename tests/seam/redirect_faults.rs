@@ -201,3 +201,18 @@ async fn a_deletion_that_missed_the_row_here_can_be_made_again() {
     assert_eq!(sides.thread().delete(m()).await.unwrap().seq, seq);
     assert_eq!(sides.thread().get(m()).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_deletion_that_missed_the_row_here_shows_no_empty_message() {
+    let sides = sides();
+    let before = sides.thread().add(answer()).await.unwrap().message;
+    sides.faults_here.next(OpKind::Delete, &[Fault::Refused]);
+    let error = sides.thread().delete(m()).await.unwrap_err();
+    let after = sides.thread().get(m()).await.unwrap();
+    match error.effect() {
+        Effect::Applied => assert_eq!(after, None, "{error}"),
+        Effect::NotApplied => assert_eq!(after, Some(before), "{error}"),
+        Effect::Unknown => assert!(after.is_none() || after == Some(before), "{error}"),
+    }
+    assert_eq!(history(&sides.thread()).await, after.as_slice());
+}

@@ -64,7 +64,6 @@ impl<B: Backend> Service<PersistRequest> for Terminal<B> {
         let state = Arc::clone(request.context.call());
         TerminalFuture {
             index: self.shared.index,
-            outer: state.cursor().load(Relaxed),
             in_flight: Arc::clone(&self.shared.in_flight),
             call: match self.shared.refusal(&request) {
                 Some(error) => Stage::Refused(error),
@@ -81,7 +80,7 @@ impl<B: Backend> Shared<B> {
         let PersistRequest { args, context } = request;
         let call = context.call();
         if let Err(what) = call.shape.check_args(args) {
-            return Some(contract_violation(what, call, call.cursor().load(Relaxed)));
+            return Some(contract_violation(what, call, CallState::outside(self.index)));
         }
         let unsupported =
             context.idempotency().is_some() && args.kind().is_write() && !self.capabilities.idempotency;
@@ -112,7 +111,6 @@ pub(crate) struct TerminalFuture {
     state: Arc<CallState>,
     in_flight: Arc<InFlight>,
     index: u8,
-    outer: u8,
 }
 
 enum Stage {
@@ -144,6 +142,7 @@ impl Future for TerminalFuture {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let state = &*this.state;
+        let outer = CallState::outside(this.index);
         state.cursor().store(this.index, Relaxed);
         // Taken out while it is polled, so that one that panicked is neither polled nor detached again.
         let error = match mem::replace(&mut this.call, Stage::Done) {
@@ -166,7 +165,7 @@ impl Future for TerminalFuture {
                 match answer {
                     Ok(response) => match state.shape.check_result(&response.result, &state.facts.tenant) {
                         Ok(()) => {
-                            state.cursor().store(this.outer, Relaxed);
+                            state.cursor().store(outer, Relaxed);
                             return Poll::Ready(Ok(response));
                         }
                         Err(what) => PersistError::new(ErrorKind::ContractViolation, what),
@@ -176,7 +175,7 @@ impl Future for TerminalFuture {
             }
             Stage::Done => panic!("polled after it was ready"),
         };
-        state.cursor().store(this.outer, Relaxed);
+        state.cursor().store(outer, Relaxed);
         Poll::Ready(Err(error.stamped(this.index, state)))
     }
 }

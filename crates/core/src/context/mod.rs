@@ -81,6 +81,12 @@ pub(crate) struct Facts {
 impl CallState {
     pub(crate) const EDGE: u8 = u8::MAX;
 
+    /// The site that stands just outside this one, and so passes on what comes to it. The cursor does not say: another
+    /// call of a layer may be at work further in.
+    pub(crate) const fn outside(index: u8) -> u8 {
+        if index == 0 { Self::EDGE } else { index - 1 }
+    }
+
     pub(crate) fn cursor(&self) -> &AtomicU8 {
         &self.cursor
     }

@@ -4,7 +4,10 @@ use std::{fmt, future::Future, sync::Arc};
 
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::{Admission, Description, Execution, InFlight, SharedService, admission::Gate, erased::BoxFuture};
+use super::{
+    Admission, Description, Execution, InFlight, SharedService, admission::Gate, erased::BoxFuture,
+    guard::panicked,
+};
 use crate::{
     Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result, Site,
     context::{Context, Facts, Shape},
@@ -103,7 +106,17 @@ impl Core {
                 (Arc::clone(&self.in_flight), self.closed.clone(), (self.close)());
             drop(self.spawn(async move {
                 in_flight.drained().await;
-                let closed = close.await;
+                // In a task of its own, so that a backend that panics is an answer as well.
+                let closed = match in_flight.runtime().spawn(close).await {
+                    Ok(closed) => closed,
+                    Err(ended) => Err(match ended.try_into_panic() {
+                        Ok(payload) => panicked(&*payload),
+                        Err(_) => {
+                            PersistError::new(ErrorKind::Cancelled, "the runtime of the pipeline has ended")
+                        }
+                    }
+                    .with_effect(Effect::Unknown)),
+                };
                 answer.send_replace(Some(closed));
             }));
         }

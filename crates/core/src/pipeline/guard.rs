@@ -74,8 +74,6 @@ pub struct GuardedFuture<F> {
     state: State<F>,
     call: Arc<CallState>,
     index: u8,
-    /// The site that called, to be at work again when this one is done.
-    outer: u8,
 }
 
 #[pin_project(project = StateProjection)]
@@ -90,7 +88,7 @@ impl<F> GuardedFuture<F> {
     /// Checks what the layer outside passed on, and calls this one.
     pub(crate) fn start(index: u8, request: PersistRequest, call: impl FnOnce(PersistRequest) -> F) -> Self {
         let state = Arc::clone(request.context.call());
-        let outer = state.cursor().load(Relaxed);
+        let outer = CallState::outside(index);
         // Nobody stands outside the first one: the edge has just taken the shape of what it passes on.
         let checked = if index == 0 { Ok(()) } else { state.shape.check_args(&request.args) };
         let running = match checked {
@@ -105,7 +103,7 @@ impl<F> GuardedFuture<F> {
                 }
             }
         };
-        Self { state: running, call: state, index, outer }
+        Self { state: running, call: state, index }
     }
 }
 
@@ -118,7 +116,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let (call, index, outer) = (&**this.call, *this.index, *this.outer);
+        let (call, index) = (&**this.call, *this.index);
+        let outer = CallState::outside(index);
         let error = match this.state.as_mut().project() {
             StateProjection::Failed(error) => error.take().expect("polled after it was ready"),
             StateProjection::Running(future) => {

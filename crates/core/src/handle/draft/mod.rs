@@ -17,7 +17,10 @@ use std::{
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub use self::request::DraftRequest;
-use self::writer::{Command, Settlement};
+use self::{
+    pending::{MAX_WAITING, taken},
+    writer::{Command, Settlement},
+};
 use crate::{
     Content, ContentChange, ContentUpdated, Delta, Effect, ErrorKind, Message, MessageId, PersistError,
     Result, Revision, ThreadId,
@@ -67,9 +70,6 @@ pub struct Draft {
     streamed: u64,
 }
 
-/// The most bytes that wait to be written before an append waits too: 4 MiB.
-const MAX_WAITING: u32 = 4 << 20;
-
 /// What the draft and its task tell each other beside the commands.
 #[derive(Debug)]
 struct Shared {
@@ -107,8 +107,8 @@ impl Shared {
         self.room.close();
     }
 
-    fn give_room(&self, bytes: u64) {
-        self.room.add_permits(usize::try_from(bytes).unwrap_or(0));
+    fn give_room(&self, room: u64) {
+        self.room.add_permits(usize::try_from(room).unwrap_or(0));
     }
 }
 
@@ -193,10 +193,10 @@ impl Draft {
         }
         let bytes = change.byte_len() as u64;
         // One change larger than all the room waits until nothing else does.
-        let room = u32::try_from(bytes).unwrap_or(MAX_WAITING).min(MAX_WAITING);
-        let Ok(taken) = self.shared.room.acquire_many(room).await else { return Err(self.gone()) };
+        let room = u32::try_from(taken(bytes)).unwrap_or(MAX_WAITING);
+        let Ok(permit) = self.shared.room.acquire_many(room).await else { return Err(self.gone()) };
         let Ok(place) = self.commands.reserve().await else { return Err(self.gone()) };
-        taken.forget();
+        permit.forget();
         place.send(Command::Change(change));
         self.streamed += bytes;
         Ok(())

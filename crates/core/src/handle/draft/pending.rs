@@ -1,8 +1,16 @@
 //! What waits to be written.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, iter};
 
 use crate::{ContentChange, Delta};
+
+/// The most bytes that wait to be written before an append waits too: 4 MiB.
+pub(super) const MAX_WAITING: u32 = 4 << 20;
+
+/// How much room a change of so many bytes takes. One larger than all the room takes all of it.
+pub(super) fn taken(bytes: u64) -> u64 {
+    bytes.min(MAX_WAITING.into())
+}
 
 /// One write to come: what was given in one go, or neighbouring text gathered.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,6 +18,8 @@ pub(super) struct Piece {
     pub(super) change: ContentChange,
     /// Bytes given to the draft that are committed with it: its own, and those that it supersedes.
     pub(super) bytes: u64,
+    /// Of the room of the draft, what it and those that it supersedes have taken.
+    pub(super) room: u64,
     /// Where the text was given in parts: the byte lengths of all but the first, from the front.
     cuts: Vec<usize>,
 }
@@ -17,26 +27,34 @@ pub(super) struct Piece {
 impl Piece {
     /// A piece that writes nothing: to settle or to renew.
     pub(super) const fn nothing() -> Self {
-        Self { change: ContentChange::none(), bytes: 0, cuts: Vec::new() }
+        Self { change: ContentChange::none(), bytes: 0, room: 0, cuts: Vec::new() }
     }
 
     /// Parts it where it was given in parts, near the middle; itself again when it was given in one go.
     pub(super) fn part(self) -> Result<(Self, Self), Self> {
-        let Self { change, bytes, mut cuts } = self;
+        let Self { change, bytes, room, mut cuts } = self;
         let ContentChange::Append(Delta::Text(mut text)) = change else {
-            return Err(Self { change, bytes, cuts });
+            return Err(Self { change, bytes, room, cuts });
         };
         if cuts.is_empty() {
-            return Err(Self { change: ContentChange::Append(Delta::Text(text)), bytes, cuts });
+            return Err(Self { change: ContentChange::Append(Delta::Text(text)), bytes, room, cuts });
         }
         let back_cuts = cuts.split_off(cuts.len() / 2 + 1);
         let at = cuts.pop().unwrap_or(0);
         let back = text.split_off(at);
         let back_bytes = back.len() as u64;
-        let back_cuts = back_cuts.into_iter().map(|cut| cut - at).collect();
-        let piece =
-            |text, bytes, cuts| Self { change: ContentChange::Append(Delta::Text(text)), bytes, cuts };
-        Ok((piece(text, bytes - back_bytes, cuts), piece(back, back_bytes, back_cuts)))
+        let back_cuts: Vec<usize> = back_cuts.into_iter().map(|cut| cut - at).collect();
+        let starts = iter::once(0).chain(back_cuts.iter().copied());
+        let ends = back_cuts.iter().copied().chain([back.len()]);
+        let back_room = starts.zip(ends).map(|(start, end)| taken((end - start) as u64)).sum();
+        let piece = |text, bytes, room, cuts| {
+            let change = ContentChange::Append(Delta::Text(text));
+            Self { change, bytes, room, cuts }
+        };
+        Ok((
+            piece(text, bytes - back_bytes, room - back_room, cuts),
+            piece(back, back_bytes, back_room, back_cuts),
+        ))
     }
 }
 
@@ -56,24 +74,28 @@ impl Pending {
 
     pub(super) fn push(&mut self, change: ContentChange) {
         let bytes = change.byte_len() as u64;
-        let mut superseded = 0;
+        let (mut superseded, mut room) = (0, taken(bytes));
         if matches!(change, ContentChange::Replace(_)) {
-            superseded = self.pieces.drain(..).map(|piece| piece.bytes).sum();
+            for piece in self.pieces.drain(..) {
+                superseded += piece.bytes;
+                room += piece.room;
+            }
             self.bytes = 0;
         }
         self.bytes += bytes;
         if let ContentChange::Append(Delta::Text(more)) = &change
-            && let Some(Piece { change: ContentChange::Append(Delta::Text(text)), bytes: counted, cuts }) =
-                self.pieces.back_mut()
+            && let Some(piece) = self.pieces.back_mut()
+            && let ContentChange::Append(Delta::Text(text)) = &mut piece.change
             && text.len() < self.gather
         {
-            cuts.push(text.len());
+            piece.cuts.push(text.len());
             text.push_str(more);
-            *counted += bytes;
+            piece.bytes += bytes;
+            piece.room += room;
             return;
         }
         // What was given counts as committed once what replaced it is.
-        self.pieces.push_back(Piece { change, bytes: superseded + bytes, cuts: Vec::new() });
+        self.pieces.push_back(Piece { change, bytes: superseded + bytes, room, cuts: Vec::new() });
     }
 
     pub(super) fn pop(&mut self) -> Option<Piece> {
@@ -143,6 +165,24 @@ mod tests {
         assert_eq!(pending.bytes(), 2 + 1);
         assert_eq!(popped(&mut pending), Some((replace, 5)));
         assert_eq!(popped(&mut pending), Some((text("d"), 1)));
+    }
+
+    #[test]
+    fn every_piece_gives_back_the_room_that_was_taken_for_it() {
+        const ROOM: u64 = MAX_WAITING as u64;
+        let large = "x".repeat(MAX_WAITING as usize + 5);
+        let mut pending = Pending::new(usize::MAX);
+        for part in ["ab", &large, "c"] {
+            pending.push(text(part));
+        }
+        let (front, back) = pending.pop().unwrap().part().unwrap();
+        assert_eq!((front.room, front.bytes), (2 + ROOM, 2 + ROOM + 5));
+        assert_eq!((back.room, back.bytes), (1, 1));
+        let (ab, large) = front.part().unwrap();
+        assert_eq!((ab.room, large.room), (2, ROOM));
+        pending.push(text("abc"));
+        pending.push(ContentChange::Replace(Content::empty()));
+        assert_eq!(pending.pop().unwrap().room, 3 + 2);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use super::{
     pending::{Pending, Piece},
 };
 use crate::{
-    ContentChange, ContentUpdated, Effect, ErrorKind, GetMessage, MessageId, MessageState, PersistError,
-    Persistence, Reserved, Result, Revision, Site, ThreadId, UpdateContent, UpdateMode,
+    ContentChange, ContentUpdated, Effect, ErrorKind, GetMessage, Message, MessageId, MessageState,
+    PersistError, Persistence, Reserved, Result, Revision, Site, ThreadId, UpdateContent, UpdateMode,
 };
 
 /// How many changes may wait for the task before an append waits too.
@@ -232,11 +232,18 @@ impl Writer {
     /// Makes the doubtful write again, as it was. Both are for the same revision, so at most one of them is applied.
     async fn resolve(&mut self) -> Result<()> {
         let Some(attempt) = self.doubtful.take() else { return Ok(()) };
-        match self.attempt(&attempt).await {
-            // The first one was applied after all: the message is one revision on, in the state that it makes.
-            Err(error) if error.kind() == ErrorKind::Stale => match self.look().await {
-                Ok(Some(done)) if done.revision == self.revision.next() && done.state == attempt.state() => {
-                    self.done(&attempt, done);
+        let error = match self.attempt(&attempt).await {
+            Ok(updated) => {
+                self.done(&attempt, updated);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if error.kind() == ErrorKind::Stale {
+            return match self.look().await {
+                // The first one was applied after all.
+                Ok(Some(message)) if self.is_made_by(&message, &attempt) => {
+                    self.done(&attempt, as_updated(message));
                     Ok(())
                 }
                 Ok(_) => Err(self.fail(error)),
@@ -244,9 +251,26 @@ impl Writer {
                     self.doubtful = Some(attempt);
                     Err(self.wait(unread))
                 }
-            },
-            answer => self.take(attempt, answer),
+            };
         }
+        // What this attempt came to says nothing of the first one: it stays in doubt.
+        let lost = error.effect() != Effect::NotApplied;
+        if lost || error.kind().passes_with_time() && !is_closed(&error) {
+            self.doubtful = Some(attempt);
+            return Err(self.wait(error));
+        }
+        Err(self.fail(error))
+    }
+
+    /// Whether the message is what this write makes of it: one revision on, and in its state. A sweep, or whoever else
+    /// gives the message up, gives another reason.
+    fn is_made_by(&self, message: &Message, attempt: &Attempt) -> bool {
+        message.revision == self.revision.next()
+            && message.state == attempt.state()
+            && match &attempt.mode {
+                UpdateMode::Abandon { reason } => message.abandon_reason == *reason,
+                UpdateMode::Partial | UpdateMode::Final | UpdateMode::Edit => true,
+            }
     }
 
     /// Makes one write. Where the answer was lost, it is looked for at once; where time ran out, the store is given more
@@ -313,7 +337,7 @@ impl Writer {
             mark.bytes += attempt.piece.bytes;
             mark.revision = updated.revision;
         });
-        self.shared.give_room(attempt.piece.bytes);
+        self.shared.give_room(attempt.piece.room);
         if !matches!(attempt.mode, UpdateMode::Partial) {
             self.shared.settle();
             self.settled = Some(updated);
@@ -335,15 +359,19 @@ impl Writer {
     }
 
     /// The message as it stands.
-    async fn look(&self) -> Result<Option<ContentUpdated>> {
-        let read = GetMessage { thread: self.thread.clone(), id: self.id.clone() };
-        Ok(self.db.read(read).await?.map(|message| ContentUpdated {
-            thread: message.thread,
-            id: message.id,
-            revision: message.revision,
-            state: message.state,
-            deduplicated: false,
-        }))
+    async fn look(&self) -> Result<Option<Message>> {
+        self.db.read(GetMessage { thread: self.thread.clone(), id: self.id.clone() }).await
+    }
+}
+
+/// A message as the answer to the write that made it so.
+fn as_updated(message: Message) -> ContentUpdated {
+    ContentUpdated {
+        thread: message.thread,
+        id: message.id,
+        revision: message.revision,
+        state: message.state,
+        deduplicated: false,
     }
 }
 

@@ -3,9 +3,9 @@
 use super::messages::Here;
 use crate::{
     Add, Addressed as _, Content, ContentChange, Delete, Effect, ErrorKind, GetMessage, Message, MessageId,
-    MessageState, Metadata, NewReservation, PersistArgs, PersistError, PersistRequest, PersistResponse,
-    PersistResult, Persistence, ReadArgs, ReadResult, Receipt, Reserve, Result, Seq, ThreadId, UpdateContent,
-    UpdateMode, context::Context, error::SiteName, pipeline::PersistService,
+    MessageState, Metadata, NewReservation, Page, PersistArgs, PersistError, PersistRequest, PersistResponse,
+    PersistResult, Persistence, ReadArgs, ReadPage, ReadResult, Receipt, Reserve, Result, Seq, ThreadId,
+    UpdateContent, UpdateMode, context::Context, error::SiteName, pipeline::PersistService,
 };
 
 /// The metadata key of the marker, inside the part of the names that callers cannot write.
@@ -55,10 +55,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 }
                 self.here.pass(PersistRequest { args, context }).await
             }
-            PersistArgs::Read(_) => {
-                let response = self.here.pass(PersistRequest { args, context: context.clone() }).await?;
-                self.fill_in(&context, response).await
-            }
+            PersistArgs::Read(read) => self.read(context, read).await,
         }
     }
 
@@ -222,29 +219,67 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         }
     }
 
-    /// Puts the messages that the other side keeps in the place of their rows here.
-    async fn fill_in(&self, context: &Context, mut response: PersistResponse) -> Result<PersistResponse> {
-        let PersistResult::Read(result) = &mut response.result else { return Ok(response) };
-        let messages: &mut [Message] = match result {
-            ReadResult::Get(message) => message.as_mut_slice(),
-            ReadResult::Page(page) => &mut page.messages,
-            ReadResult::OpenReservations(open) => &mut open.messages,
-        };
-        for message in messages.iter_mut() {
-            if !self.is_marked(message) {
-                continue;
-            }
-            match self.kept(context, &message.thread, &message.id).await? {
-                Some(kept) => *message = Message { seq: message.seq, ..kept },
-                // The process died between the two stores: an empty row until the sweep.
-                None => {
-                    message.metadata.remove(MARKER);
-                    message.content = Content::empty();
+    async fn read(&self, context: Context, mut read: ReadArgs) -> Result<PersistResponse> {
+        loop {
+            let args = PersistArgs::Read(read.clone());
+            let mut response = self.here.pass(PersistRequest { args, context: context.clone() }).await?;
+            let PersistResult::Read(result) = &mut response.result else { return Ok(response) };
+            match result {
+                ReadResult::Get(message) => {
+                    if let Some(row) = message.take() {
+                        *message = self.filled(&context, row).await?;
+                    }
+                }
+                ReadResult::OpenReservations(open) => self.fill_in(&context, &mut open.messages).await?,
+                ReadResult::Page(page) => {
+                    let ends = further(&read, page);
+                    self.fill_in(&context, &mut page.messages).await?;
+                    // A page of rows that are shown no more says nothing: the next one does.
+                    if page.messages.is_empty()
+                        && let Some(further) = ends
+                    {
+                        read = further;
+                        continue;
+                    }
                 }
             }
+            return Ok(response);
         }
-        Ok(response)
     }
+
+    /// Puts the messages that the other side keeps in the place of their rows here.
+    async fn fill_in(&self, context: &Context, messages: &mut Vec<Message>) -> Result<()> {
+        for row in std::mem::take(messages) {
+            messages.extend(self.filled(context, row).await?);
+        }
+        Ok(())
+    }
+
+    /// The message that a row stands for.
+    async fn filled(&self, context: &Context, row: Message) -> Result<Option<Message>> {
+        if !self.is_marked(&row) {
+            return Ok(Some(row));
+        }
+        match self.kept(context, &row.thread, &row.id).await? {
+            Some(kept) => Ok(Some(Message { seq: row.seq, ..kept })),
+            // It was complete, so it was there: a deletion has not reached its row. Repeated, it does.
+            None if row.state == MessageState::Final => Ok(None),
+            // The process died between the two stores: an empty row until the sweep.
+            None => {
+                let mut row = row;
+                row.metadata.remove(MARKER);
+                row.content = Content::empty();
+                Ok(Some(row))
+            }
+        }
+    }
+}
+
+/// The read of the page behind this one, where there is one.
+fn further(read: &ReadArgs, page: &Page) -> Option<ReadArgs> {
+    let ReadArgs::Page(read) = read else { return None };
+    let from = page.next(read.from)?;
+    Some(ReadArgs::Page(ReadPage { from, ..read.clone() }))
 }
 
 fn refuse(detail: &'static str) -> PersistError {
