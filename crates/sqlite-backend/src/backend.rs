@@ -7,7 +7,7 @@ use throughline_core::{
 
 use crate::{
     OpenError, SqliteOptions,
-    queue::{Committed, Pending, Times, Write},
+    queue::{Committed, Lookout, Pending, Times, Write},
     read::Readers,
     size,
     writer::Writer,
@@ -27,11 +27,12 @@ pub struct SqliteBackend {
     options: SqliteOptions,
     readers: Readers,
     writer: Writer,
+    lookout: Lookout,
 }
 
 impl SqliteBackend {
     pub(crate) const fn new(options: SqliteOptions, writer: Writer, readers: Readers) -> Self {
-        Self { options, readers, writer }
+        Self { options, readers, writer, lookout: Lookout::new() }
     }
 
     /// Opens the store in the file at `path` with the default [`SqliteOptions`]. The file is made if it is missing;
@@ -77,8 +78,9 @@ impl SqliteBackend {
         let write = pending_write(&context, args, now);
         let (pending, answer) = Pending::new(write, times, bytes, slot);
         self.writer.queue.push(pending);
+        let answer = self.lookout.wait(answer, || self.writer.admission.has_one()).await;
         // Every write is answered, also one that the writer was lost with.
-        let Committed { result, position } = answer.await.unwrap_or_else(|_| Err(unanswered()))?;
+        let Committed { result, position } = answer.unwrap_or_else(|| Err(unanswered()))?;
         let output = O::Output::try_from(result).map_err(|_| mixed_up())?;
         Ok(match position {
             Some(position) => Reply::at(output, position),

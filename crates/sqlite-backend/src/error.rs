@@ -8,7 +8,7 @@ pub(crate) enum EngineError {
     #[error("{text} (SQLite code {code})")]
     Sqlite { code: i32, text: &'static str, source: BoxError },
     #[error("no reader became free in time")]
-    NoReader { source: BoxError },
+    NoReader,
     #[error("the readers are closed")]
     ReadersClosed,
     #[error("a reader's thread ended")]
@@ -47,7 +47,7 @@ impl EngineError {
     fn code(&self) -> Option<i32> {
         match self {
             Self::Sqlite { code, .. } => Some(*code),
-            Self::NoReader { .. }
+            Self::NoReader
             | Self::ReadersClosed
             | Self::ReaderLost { .. }
             | Self::RolledBack
@@ -77,7 +77,7 @@ impl EngineError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Sqlite { code, .. } => kind(*code),
-            Self::NoReader { .. } => ErrorKind::Overloaded,
+            Self::NoReader => ErrorKind::Overloaded,
             Self::ReadersClosed | Self::ReaderLost { .. } | Self::RolledBack => ErrorKind::Unavailable,
             Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Driver { .. } => ErrorKind::Internal,
@@ -145,8 +145,6 @@ impl From<rusqlite::Error> for EngineError {
 impl From<sqlx::Error> for EngineError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::PoolTimedOut => Self::NoReader { source: error.into() },
-            sqlx::Error::PoolClosed => Self::ReadersClosed,
             sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => Self::ReaderLost { source: error.into() },
             sqlx::Error::Database(database) => match database.code().and_then(|code| code.parse().ok()) {
                 Some(code) => Self::Sqlite { code, text: text(code), source: error.into() },
@@ -220,8 +218,8 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_that_is_used_up_is_an_overload() {
-        let error = PersistError::from(EngineError::from(sqlx::Error::PoolTimedOut));
+    fn readers_that_are_used_up_are_an_overload() {
+        let error = PersistError::from(EngineError::NoReader);
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied));
         assert!(error.is_transient());
     }

@@ -11,6 +11,7 @@ use tokio::{
 pub(crate) struct Admission {
     operations: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    operation_limit: usize,
     byte_limit: usize,
 }
 
@@ -26,6 +27,7 @@ impl Admission {
         Self {
             operations: Arc::new(Semaphore::new(operations)),
             bytes: Arc::new(Semaphore::new(bytes)),
+            operation_limit: operations,
             byte_limit: bytes,
         }
     }
@@ -37,6 +39,11 @@ impl Admission {
         let operation = take(&self.operations, 1, give_up).await?;
         let bytes = take(&self.bytes, bytes, give_up).await?;
         Ok(Slot { _operation: operation, _bytes: bytes })
+    }
+
+    /// Whether no more than one operation is inside.
+    pub(crate) fn has_one(&self) -> bool {
+        self.operations.available_permits() + 1 >= self.operation_limit
     }
 
     /// Lets nobody in any more.
@@ -91,8 +98,11 @@ mod tests {
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied));
         let second = admission.enter(40, soon()).await.unwrap();
         assert_eq!(admission.free(), (0, 0));
+        assert!(!admission.has_one());
         assert_eq!(admission.enter(0, soon()).await.unwrap_err().kind(), ErrorKind::Overloaded);
-        drop((first, second));
+        drop(first);
+        assert!(admission.has_one());
+        drop(second);
         assert_eq!(admission.free(), (2, 100));
     }
 

@@ -1,20 +1,26 @@
 //! What waits for the writer: admitted writes, in the order in which they came.
 
 mod admission;
-mod delivery;
+mod lookout;
 mod pending;
 
 use std::{
     collections::VecDeque,
+    hint, mem,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use self::lookout::leaves_room;
 pub(crate) use self::{
     admission::{Admission, Slot, closed},
-    delivery::Delivery,
-    pending::{Committed, Pending, Reply, Stage, Times, Write},
+    lookout::Lookout,
+    pending::{Committed, Pending, Stage, Times, Write},
 };
+
+/// How long the writer stays awake for a lone caller, who has an answer and may have a next write: about what it costs
+/// to be woken.
+const LOOK_OUT: Duration = Duration::from_micros(100);
 
 /// A queue with one reader, the writer's thread. Its bounds are kept by [`Admission`].
 #[derive(Debug, Default)]
@@ -26,8 +32,10 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Pending>,
-    /// The writer sleeps and has to be woken.
+    /// The writer sleeps, and nobody has woken it yet.
     asleep: bool,
+    /// The last write came within the time in which the writer could have waited for it awake.
+    came_soon: bool,
     closed: bool,
 }
 
@@ -90,20 +98,31 @@ impl Queue {
 
     /// Waits for a write. False when there is none and there will be none.
     ///
-    /// It sleeps at once: looking out for a while first was measured to win nothing, also for a single caller.
-    pub(crate) fn wait(&self) -> bool {
+    /// After a lone caller the writer looks out for a moment before it sleeps, if that was worth it the last time: see
+    /// [`Lookout`]. After several it sleeps at once, so that their next writes gather.
+    pub(crate) fn wait(&self, after_a_lone_caller: bool) -> bool {
         let mut state = self.state();
-        loop {
-            if !state.waiting.is_empty() {
-                return true;
+        if !state.waiting.is_empty() {
+            return true;
+        }
+        let begun = Instant::now();
+        if after_a_lone_caller && state.came_soon && leaves_room() {
+            while state.waiting.is_empty() && !state.closed && begun.elapsed() < LOOK_OUT {
+                drop(state);
+                for _ in 0..16 {
+                    hint::spin_loop();
+                }
+                state = self.state();
             }
-            if state.closed {
-                return false;
-            }
+        }
+        while state.waiting.is_empty() && !state.closed {
             state.asleep = true;
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.asleep = false;
         }
+        // Once for the way of the write, and once for the way of the signal.
+        state.came_soon = begun.elapsed() < 2 * LOOK_OUT;
+        !state.waiting.is_empty()
     }
 
     /// Takes no further write. What was admitted is still applied.
@@ -113,8 +132,9 @@ impl Queue {
         self.changed(state);
     }
 
-    fn changed(&self, state: MutexGuard<'_, State>) {
-        let asleep = state.asleep;
+    fn changed(&self, mut state: MutexGuard<'_, State>) {
+        // Woken once: those who come before it is awake need not do so again.
+        let asleep = mem::take(&mut state.asleep);
         drop(state);
         if asleep {
             self.arrived.notify_one();

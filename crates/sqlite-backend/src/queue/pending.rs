@@ -4,7 +4,7 @@ use throughline_core::{
     Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult, Position, Result, TenantId,
     Timestamp,
 };
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::sync::oneshot;
 
 use super::Slot;
 
@@ -59,12 +59,10 @@ pub(crate) struct Pending {
 
 /// The way back to a caller.
 #[derive(Debug)]
-pub(crate) struct Reply {
+struct Reply {
     answer: oneshot::Sender<Result<Committed>>,
-    /// Where the caller waits.
-    runtime: Option<Handle>,
     /// Its place in the queue, given up with the answer.
-    _slot: Slot,
+    slot: Slot,
 }
 
 impl Pending {
@@ -75,7 +73,7 @@ impl Pending {
         slot: Slot,
     ) -> (Self, oneshot::Receiver<Result<Committed>>) {
         let (answer, receiver) = oneshot::channel();
-        let reply = Reply { answer, runtime: Handle::try_current().ok(), _slot: slot };
+        let reply = Reply { answer, slot };
         let stage = Stage::Uncommitted;
         (Self { write, times, bytes, alone: false, stage, reply: Some(reply) }, receiver)
     }
@@ -85,14 +83,10 @@ impl Pending {
         self.reply.as_ref().is_none_or(|reply| reply.answer.is_closed())
     }
 
-    /// The way back; the write itself is done with.
-    pub(crate) fn into_reply(mut self) -> Option<Reply> {
-        self.reply.take()
-    }
-
-    /// Answers at once.
-    pub(crate) fn answer(self, answer: Result<Committed>) {
-        if let Some(reply) = self.into_reply() {
+    /// Answers and wakes the caller, from this thread: what would be left to a task of the caller's runtime would wait
+    /// until somebody runs it.
+    pub(crate) fn answer(mut self, answer: Result<Committed>) {
+        if let Some(reply) = self.reply.take() {
             reply.send(answer);
         }
     }
@@ -100,12 +94,11 @@ impl Pending {
 
 impl Reply {
     /// Wakes the caller. One who has left is no fault: the write counts all the same.
-    pub(crate) fn send(self, answer: Result<Committed>) {
-        drop(self.answer.send(answer));
-    }
-
-    pub(crate) fn runtime(&self) -> Option<&Handle> {
-        self.runtime.as_ref()
+    fn send(self, answer: Result<Committed>) {
+        let Self { answer: caller, slot } = self;
+        // Before: who is answered finds the place free that it had.
+        drop(slot);
+        drop(caller.send(answer));
     }
 }
 

@@ -8,6 +8,7 @@ mod open;
 mod page;
 #[cfg(test)]
 mod plans;
+mod pool;
 mod rows;
 
 use std::{
@@ -17,29 +18,24 @@ use std::{
 
 use sqlx::{
     ConnectOptions as _, Sqlite,
-    pool::PoolConnection,
     query::Query,
-    sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow},
+    sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow},
 };
 use throughline_core::{PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp};
-use tokio::{runtime::Handle, time::timeout_at};
 
-use crate::{OpenError, SqliteOptions, error::EngineError};
-
-/// The pool's own limit, out of the way: each read keeps its own.
-const FAR_OFF: Duration = Duration::from_secs(30 * 24 * 3600);
+use self::pool::Pool;
+use crate::{OpenError, SqliteOptions};
 
 /// How long a reader waits for a lock of the file: readers of a log hardly ever do.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Statement = Query<'static, Sqlite, SqliteArguments>;
 
-/// The pool of readers.
+/// The readers of a store.
 #[derive(Debug)]
 pub(crate) struct Readers {
-    pool: SqlitePool,
+    pool: Pool,
     wait_limit: Duration,
-    runtime: Handle,
 }
 
 /// What a read works with.
@@ -67,16 +63,9 @@ impl Readers {
             .pragma("cache_size", "-8000")
             .thread_name(|n| format!("throughline-reader-{n}"))
             .disable_statement_logging();
-        let pool = SqlitePoolOptions::new()
-            .max_connections(options.readers)
-            .acquire_timeout(FAR_OFF)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_with(connect)
-            .await
-            .map_err(|error| OpenError::sqlite(path, error))?;
-        Ok(Self { pool, wait_limit: options.wait_limit, runtime: Handle::current() })
+        let pool =
+            Pool::open(connect, options.readers).await.map_err(|error| OpenError::sqlite(path, error))?;
+        Ok(Self { pool, wait_limit: options.wait_limit })
     }
 
     /// Answers a read.
@@ -107,36 +96,7 @@ impl Readers {
 impl Scope<'_> {
     /// Runs one statement on a reader.
     async fn rows(self, statement: Statement) -> Result<Vec<SqliteRow>> {
-        let mut reader = self.reader().await?;
-        Ok(statement.fetch_all(&mut **reader.connection()).await.map_err(EngineError::from)?)
-    }
-
-    async fn reader(self) -> Result<Reader> {
-        let Readers { pool, wait_limit, runtime } = self.readers;
-        let until = self.deadline.unwrap_or_else(|| Instant::now() + *wait_limit);
-        let connection = match timeout_at(until.into(), pool.acquire()).await {
-            Ok(connection) => connection.map_err(EngineError::from)?,
-            Err(_) => return Err(EngineError::from(sqlx::Error::PoolTimedOut).into()),
-        };
-        Ok(Reader { connection: Some(connection), runtime: runtime.clone() })
-    }
-}
-
-/// A reader in use. The pool takes it back in a task, which needs a runtime even where the read is dropped outside.
-struct Reader {
-    connection: Option<PoolConnection<Sqlite>>,
-    runtime: Handle,
-}
-
-impl Reader {
-    fn connection(&mut self) -> &mut PoolConnection<Sqlite> {
-        self.connection.as_mut().expect("it is there until it is dropped")
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let _inside = self.runtime.enter();
-        drop(self.connection.take());
+        let give_up = self.deadline.unwrap_or_else(|| Instant::now() + self.readers.wait_limit);
+        Ok(self.readers.pool.reader(give_up).await?.rows(statement).await?)
     }
 }

@@ -5,7 +5,7 @@ use throughline_core::{Effect, PersistError, Position, Result};
 use crate::{
     apply::Outcome,
     error::{EngineError, Phase},
-    queue::{Committed, Delivery, Pending, Stage},
+    queue::{Committed, Pending, Stage},
 };
 
 /// What was applied and not yet answered. Dropped, every write in it answers what is known.
@@ -56,21 +56,17 @@ impl Batch {
 
     /// Answers everyone what was found, now that it is so.
     pub(super) fn deliver(self) {
-        let mut delivery = Delivery::with_capacity(self.writes.len());
         for (pending, answer) in self.writes {
-            delivery.push(pending.into_reply(), answer);
+            pending.answer(answer);
         }
-        delivery.send();
     }
 
     /// Answers everyone that the transaction failed. What one was refused for, or answered from, may have been
     /// another's change that is gone with it, so nobody keeps an answer of their own.
     pub(super) fn fail(self, error: &EngineError, phase: Phase) {
-        let mut delivery = Delivery::with_capacity(self.writes.len());
         for (pending, _) in self.writes {
-            delivery.push(pending.into_reply(), Err(error.to_persist(phase)));
+            pending.answer(Err(error.to_persist(phase)));
         }
-        delivery.send();
     }
 
     /// The writes as they came, to be applied again one by one.

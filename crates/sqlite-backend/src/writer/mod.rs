@@ -183,10 +183,9 @@ impl Worker {
     }
 
     fn serve(&mut self) {
-        while self.queue.wait() {
-            if self.begin() {
-                self.transact();
-            }
+        let mut took_one = false;
+        while self.queue.wait(took_one) {
+            took_one = self.begin() && self.transact() == 1;
         }
     }
 

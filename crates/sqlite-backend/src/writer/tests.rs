@@ -417,6 +417,28 @@ fn a_runtime_that_goes_away_takes_no_answer_with_it() {
     outer.block_on(async { store.db.close().await.unwrap() });
 }
 
+#[test]
+fn a_runtime_that_nobody_waits_on_keeps_no_answer() {
+    let outer = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
+    let idle = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = outer.block_on(store(patient()));
+    let hold = store.hold();
+    let answers: Vec<_> = {
+        let _inside = idle.enter();
+        (0..20).map(|n| store.push(&format!("m{n}"), far())).collect()
+    };
+    hold.arrived.recv().unwrap();
+    hold.release.send(()).unwrap();
+    outer.block_on(async {
+        for answer in answers {
+            // Without an end to it the test would hang instead of failing.
+            let answer = tokio::time::timeout(Duration::from_secs(30), answer).await;
+            answer.expect("the answer came").unwrap().unwrap();
+        }
+        store.db.close().await.unwrap();
+    });
+}
+
 #[tokio::test]
 async fn a_temporary_store_goes_away_with_its_backend() {
     for closes in [true, false] {

@@ -12,11 +12,14 @@ use crate::{
 };
 
 impl Worker {
-    /// Applies what waits in the transaction that [`begin`](Self::begin) began, commits, answers.
-    pub(super) fn transact(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
+    /// Applies what waits in the transaction that [`begin`](Self::begin) began, commits, answers. Says how many
+    /// writes it took.
+    pub(super) fn transact(&mut self) -> usize {
+        let Some(connection) = self.connection.take() else { return 0 };
         let mut batch = Batch::default();
-        match self.fill(&connection, &mut batch) {
+        let filled = self.fill(&connection, &mut batch);
+        let taken = batch.len();
+        match filled {
             Ok(None) => {
                 // Nothing was changed: there is nothing to commit, and what was read was committed before.
                 if execute(&connection, "ROLLBACK").is_ok() {
@@ -31,6 +34,7 @@ impl Worker {
                 self.broken(batch, &error);
             }
         }
+        taken
     }
 
     /// Applies writes until the bounds are met or none waits. Answers the position that the store has reached then,

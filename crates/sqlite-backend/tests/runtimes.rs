@@ -1,0 +1,50 @@
+//! A store is used from whatever runtime a call is made on, whatever became of the others.
+
+use std::time::Duration;
+
+use throughline_core::{NewMessage, PageFrom, Persistence};
+use throughline_sqlite::SqliteBackend;
+use tokio::runtime::{Builder, Runtime};
+
+/// A runtime that does nothing by itself: only while it is waited on.
+fn of_one_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn a_reader_is_free_again_whatever_its_runtime_does() {
+    let [opening, reading, idle] = [(); 3].map(|()| of_one_thread());
+    let backend = SqliteBackend::builder().readers(1).wait_limit(Duration::from_secs(2));
+    let db = opening
+        .block_on(async { Persistence::builder().backend(backend.temporary().await.unwrap()).build() })
+        .unwrap();
+    let read = || async { db.thread("t").page(PageFrom::Start, 10).await.map(|page| page.messages.len()) };
+    reading.block_on(async { db.thread("t").add(NewMessage::user("hello")).await }).unwrap();
+    // Each leaves its runtime at the end of the read; the only reader must not stay behind in it.
+    for runtime in [&opening, &reading, &idle, &reading] {
+        assert_eq!(runtime.block_on(read()).unwrap(), 1);
+    }
+    opening.block_on(db.close()).unwrap();
+}
+
+#[test]
+fn a_reader_is_free_again_when_its_caller_leaves() {
+    let [opening, leaving] = [(); 2].map(|()| of_one_thread());
+    let backend = SqliteBackend::builder().readers(1).wait_limit(Duration::from_secs(2));
+    let db = opening
+        .block_on(async { Persistence::builder().backend(backend.temporary().await.unwrap()).build() })
+        .unwrap();
+    let thread = db.thread("t");
+    leaving.block_on(async {
+        let mut read = std::pin::pin!(thread.page(PageFrom::Start, 10).into_future());
+        std::future::poll_fn(|cx| {
+            assert!(read.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    });
+    opening.block_on(async {
+        assert!(thread.page(PageFrom::Start, 10).await.unwrap().messages.is_empty());
+        db.close().await.unwrap();
+    });
+}
