@@ -27,6 +27,9 @@ use crate::{
 /// When the process dies between the two stores, the row here stays an open reservation for the sweep. It stands in
 /// [`Phase::Route`].
 ///
+/// The target stays the host's: closing this pipeline does not close it, and it is closed afterwards. Where it fails, so do
+/// the reads that show what it keeps: nothing is left out of an answer.
+///
 /// ```
 /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
 /// # struct Nowhere(&'static str);

@@ -26,6 +26,9 @@ type BoxFuture = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
 /// The rule must be a pure function of tenant and thread, and stay the same for the life of the data. A batch over
 /// both sides is refused; a list over all threads is merged from both. It stands in [`Phase::Route`].
 ///
+/// The target stays the host's: closing this pipeline does not close it, and it is closed afterwards. Where it fails, so do
+/// the reads that show what it keeps: nothing is left out of an answer.
+///
 /// ```
 /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
 /// # struct Nowhere(&'static str);
