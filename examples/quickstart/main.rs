@@ -61,6 +61,11 @@ async fn main() -> ExitCode {
         Ok(code) => code.into(),
         Err(error) => {
             eprintln!("error: {error}");
+            let mut cause = error.source();
+            while let Some(further) = cause {
+                eprintln!("  because: {further}");
+                cause = further.source();
+            }
             FAILED.into()
         }
     }

@@ -51,6 +51,8 @@ impl Stores {
         let before_main = tally("before the main file", Phase::Route);
         let before_agents = tally("before the agents' file", Phase::Route);
 
+        // The file that was named comes first: where it is refused, no other one is made.
+        let main = SqliteBackend::open(&files.main).await?;
         let agents = Persistence::builder()
             .plugin(before_agents)
             .backend(SqliteBackend::open(&files.agents).await?)
@@ -63,7 +65,7 @@ impl Stores {
             .plugin(before_redirect)
             .layer(redirect("redirect", is_agents, agents.clone()))
             .plugin(before_main)
-            .backend(SqliteBackend::open(&files.main).await?)
+            .backend(main)
             .build()?;
         Ok(Self { db: db.for_tenant(run.clone()), agents: agents.for_tenant(run.clone()), tallies })
     }

@@ -10,12 +10,12 @@ use std::{
 };
 
 use throughline::{
-    Add, Batch, Content, ContentChange, Effect, ErrorKind, NewMessage, NewReservation, OpKind, PersistArgs,
-    PersistRequest, PersistResult, Persistence, Phase, ReadArgs, Reserve, Result, Role, UpdateContent,
-    UpdateMode,
+    Add, Batch, Content, ContentChange, Effect, ErrorKind, NewMessage, NewReservation, OpKind, PageFrom,
+    PersistArgs, PersistError, PersistRequest, PersistResult, Persistence, Phase, ReadArgs, Reserve, Result,
+    Role, UpdateContent, UpdateMode,
     layers::retry::RetryLayer,
     memory::MemoryBackend,
-    plugin::{from_fn, respond},
+    plugin::{NextRequest, from_fn, respond},
 };
 use tower::{Layer, Service};
 
@@ -43,7 +43,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 fn layers_have_timers_on_any_executor() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let refuses = respond("busy", |_, context| {
-        let busy = throughline::PersistError::new(ErrorKind::Busy, "not yet").with_effect(Effect::NotApplied);
+        let busy = PersistError::new(ErrorKind::Busy, "not yet").with_effect(Effect::NotApplied);
         (context.attempt() < 3).then_some(Err(busy))
     });
     let db = runtime
@@ -191,4 +191,28 @@ async fn a_batch_that_speaks_of_the_ids_it_makes_up_can_be_repeated() {
     }
     let error = db.batch(other).key("k").await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::NotApplied));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_answered_as_not_applied_is_not_applied_later() {
+    // A layer that stops waiting for the rest of the stack, which it has left running.
+    let impatient = from_fn("impatient", Phase::Observe, |request, next: NextRequest| async move {
+        match tokio::time::timeout(Duration::from_millis(10), tokio::spawn(next.run(request))).await {
+            Ok(answer) => answer.expect("the rest does not panic"),
+            Err(_) => Err(PersistError::new(ErrorKind::Timeout, "it took too long")),
+        }
+    });
+    let slow = from_fn("slow", Phase::Route, |request: PersistRequest, next: NextRequest| async move {
+        if request.kind().is_write() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        next.run(request).await
+    });
+    let db =
+        Persistence::builder().layer(impatient).layer(slow).backend(MemoryBackend::new()).build().unwrap();
+    let thread = db.thread("t");
+    let error = thread.add(NewMessage::user("x")).await.unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::Timeout, Effect::NotApplied, "impatient"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(thread.page(PageFrom::Start, 10).await.unwrap().messages, []);
 }

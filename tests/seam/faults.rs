@@ -18,6 +18,8 @@ use throughline::{
 pub(crate) enum Fault {
     /// The store has done nothing, and says so.
     Refused,
+    /// The store has done nothing and never will, and says so.
+    Denied,
     /// The store has done nothing, and nobody knows.
     NeverArrived,
     /// The store has done it, and nobody knows.
@@ -80,6 +82,7 @@ impl Faults {
                 match fault {
                     None => next.run(request).await,
                     Some(Fault::Refused) => error(ErrorKind::Busy, Effect::NotApplied),
+                    Some(Fault::Denied) => error(ErrorKind::Denied, Effect::NotApplied),
                     Some(Fault::NeverArrived) => error(ErrorKind::Unavailable, Effect::Unknown),
                     Some(Fault::AnswerLost) => {
                         next.run(request).await?;

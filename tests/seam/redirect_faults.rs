@@ -216,3 +216,51 @@ async fn a_deletion_that_missed_the_row_here_shows_no_empty_message() {
     }
     assert_eq!(history(&sides.thread()).await, after.as_slice());
 }
+
+/// What the other side refuses once, while nothing of it is anywhere.
+async fn refused_there(sides: &Sides, message: NewMessage) {
+    sides.faults_there.next(OpKind::Add, &[Fault::Refused]);
+    let error = sides.thread().add(message).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::NotApplied);
+    let shown = sides.thread().page(PageFrom::Start, 10).await.unwrap().messages;
+    assert_eq!(shown, [], "nothing of it is there");
+    assert_eq!(sides.thread().get(m()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_row_whose_message_never_arrived_is_settled_by_the_sweep() {
+    let sides = sides();
+    refused_there(&sides, answer()).await;
+    let later = sides.thread().add(NewMessage::user("later")).await.unwrap().message;
+    assert_eq!(sides.db.open_reservations(10).await.unwrap().messages.len(), 1);
+    sides.clock.store(3_600_000_000, Ordering::SeqCst);
+    let swept = sides.db.sweep_expired("its writer is gone").await.unwrap();
+    assert_eq!((swept.abandoned.len(), swept.failed.len()), (1, 0));
+    assert!(sides.db.open_reservations(10).await.unwrap().messages.is_empty());
+    let settled = sides.thread().page_showing(PageFrom::Start, 10, Visibility::Settled).await.unwrap();
+    assert_eq!(settled.messages, [later]);
+}
+
+#[tokio::test]
+async fn a_call_with_a_key_that_was_refused_there_can_be_repeated() {
+    let sides = sides();
+    let add = || sides.thread().add(NewMessage::assistant("whole")).key("k");
+    sides.faults_there.next(OpKind::Add, &[Fault::Refused]);
+    let refused = add().await.unwrap_err();
+    assert_eq!(refused.effect(), Effect::NotApplied);
+    let repeated = add().await.unwrap();
+    assert!(repeated.deduplicated);
+    let again = add().await.unwrap();
+    assert_eq!(again.message.id, repeated.message.id);
+    assert_eq!(history(&sides.thread()).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_id_of_the_callers_own_lives_on_after_a_refusal_for_good() {
+    let sides = sides();
+    sides.faults_there.next(OpKind::Add, &[Fault::Denied]);
+    let refused = sides.thread().add(answer()).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.effect()), (ErrorKind::Denied, Effect::NotApplied));
+    let added = sides.thread().add(answer()).await.unwrap().message;
+    assert_eq!(history(&sides.thread()).await, [added]);
+}

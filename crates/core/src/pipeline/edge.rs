@@ -111,7 +111,7 @@ impl Execution {
                 Stage::Running(mut running) => match running.call.as_mut().poll(cx) {
                     Poll::Ready(answer) => {
                         running.end(self.context.call());
-                        return Poll::Ready(answer);
+                        return Poll::Ready(answer.map_err(|error| self.kept(error)));
                     }
                     Poll::Pending => {
                         self.stage = Stage::Running(running);
@@ -121,6 +121,15 @@ impl Execution {
                 Stage::Done => panic!("a call was polled after it had answered"),
             }
         }
+    }
+
+    /// Holds an error to its word: where it says that nothing was applied, nothing will be, whatever a layer has left running.
+    fn kept(&self, error: PersistError) -> PersistError {
+        let call = self.context.call();
+        if error.effect() != Effect::NotApplied || !call.shape.kind().is_write() || call.cancel() {
+            return error;
+        }
+        error.with_effect(call.effect())
     }
 
     /// Lets the call go: on by itself when something was handed over, away otherwise.

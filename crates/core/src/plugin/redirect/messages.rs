@@ -24,8 +24,9 @@ use crate::{
 ///
 /// Every operation on an id costs one read of the marker. A batch that touches a message of the other side, or would make
 /// one, is refused.
-/// When the process dies between the two stores, the row here stays an open reservation for the sweep. It stands in
-/// [`Phase::Route`].
+/// When the process dies between the two stores, or the other one refuses for a while, the row here stays an open reservation
+/// for the sweep, and is shown to nobody else. When a message was completed there and its row could not be settled, the
+/// sweep does it; until then `Visibility::Final` leaves the message out. It stands in [`Phase::Route`].
 ///
 /// The target stays the host's: closing this pipeline does not close it, and it is closed afterwards. Where it fails, so do
 /// the reads that show what it keeps: nothing is left out of an answer.

@@ -29,7 +29,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             PersistArgs::UpdateContent(ref update) => {
                 let update = update.clone();
                 match self.marked(&context, &update.thread, &update.id).await? {
-                    Some(_) => self.update_content(&context, update).await,
+                    Some(row) => self.update_content(&context, update, row.state).await,
                     None => self.here.pass(PersistRequest { args, context }).await,
                 }
             }
@@ -106,17 +106,19 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
 
     async fn reserve(&self, context: Context, reserve: Reserve) -> Result<PersistResponse> {
         let (id, seq, receipt) = self.mark(&context, reserve.clone()).await?;
-        let thread = reserve.thread.clone();
+        let (thread, asked, minted) = (reserve.thread.clone(), reserve.id.clone(), reserve.minted);
         let there = Reserve { id: id.clone(), ..reserve };
         match self.there.execute_child(&context, there.into(), true).await {
             Ok(mut response) => {
                 if let PersistResult::Reserve(reserved) = &mut response.result {
                     reserved.message.seq = seq;
+                    // The id is the one of an earlier call with the key, whose message arrives only now.
+                    reserved.deduplicated |= id != asked;
                 }
                 response.receipt = receipt;
                 Ok(response)
             }
-            Err(error) => Err(self.give_up(&context, thread, id, error).await),
+            Err(error) => Err(self.give_up(&context, thread, id, minted, error).await),
         }
     }
 
@@ -126,33 +128,36 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         row.created_at = add.created_at;
         row.minted = add.minted;
         let (id, seq, receipt) = self.mark(&context, row).await?;
-        let thread = add.thread.clone();
+        let (thread, asked, minted) = (add.thread.clone(), add.id.clone(), add.minted);
         let there = Add { id: id.clone(), ..add };
         match self.there.execute_child(&context, there.into(), true).await {
             Ok(mut response) => {
                 if let PersistResult::Add(added) = &mut response.result {
                     added.message.seq = seq;
+                    added.deduplicated |= id != asked;
                 }
                 self.settle_here(&context, thread, id, UpdateMode::Final).await;
                 response.receipt = receipt;
                 Ok(response)
             }
-            Err(error) => Err(self.give_up(&context, thread, id, error).await),
+            Err(error) => Err(self.give_up(&context, thread, id, minted, error).await),
         }
     }
 
-    /// Takes the row here away again when the other side has refused the message for good. Where the refusal passes with
-    /// time, or the call has a key, it stays open: the same call can be made again and takes it up, or the sweep settles
-    /// it. Nothing of the message itself is anywhere then.
+    /// Takes the row here away again when the other side has refused the message for good and nobody can name it again. Where
+    /// the refusal passes with time, the call has a key, or the id is the caller's own, it stays open: the same call can be
+    /// made again and takes it up, or the sweep settles it. It is shown to nobody then but the sweep: nothing of the message
+    /// itself is anywhere.
     async fn give_up(
         &self,
         context: &Context,
         thread: ThreadId,
         id: MessageId,
+        minted: bool,
         error: PersistError,
     ) -> PersistError {
         if error.effect() == Effect::NotApplied {
-            if context.idempotency().is_none() && !error.kind().passes_with_time() {
+            if minted && context.idempotency().is_none() && !error.kind().passes_with_time() {
                 drop(self.here.call(context, Delete::new(thread, id).into(), false).await);
             }
             context.call().take_back();
@@ -167,10 +172,21 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         drop(self.here.call(context, settle.into(), false).await);
     }
 
-    async fn update_content(&self, context: &Context, update: UpdateContent) -> Result<PersistResponse> {
+    async fn update_content(
+        &self,
+        context: &Context,
+        update: UpdateContent,
+        row: MessageState,
+    ) -> Result<PersistResponse> {
         let (thread, id, mode) = (update.thread.clone(), update.id.clone(), update.mode.clone());
-        let answer = self.there.execute_child(context, update.into(), true).await;
+        let answer = self.there.execute_child(context, update.clone().into(), true).await;
         let mode = match (&answer, mode) {
+            // The message never arrived there, and its row is given up, by a sweep say: it ends here.
+            (Err(error), UpdateMode::Abandon { .. })
+                if error.kind() == ErrorKind::NotFound && row.is_open() =>
+            {
+                return self.here.call(context, update.into(), true).await;
+            }
             // Settled there already: the row here may have missed it.
             (Err(error), _) if error.kind() == ErrorKind::Stale => match self
                 .kept(context, &thread, &id)
@@ -230,7 +246,12 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                         *message = self.filled(&context, row).await?;
                     }
                 }
-                ReadResult::OpenReservations(open) => self.fill_in(&context, &mut open.messages).await?,
+                ReadResult::OpenReservations(open) => {
+                    for row in &mut open.messages {
+                        *row =
+                            self.filled(&context, row.clone()).await?.unwrap_or_else(|| without_message(row));
+                    }
+                }
                 ReadResult::Page(page) => {
                     let ends = further(&read, page);
                     self.fill_in(&context, &mut page.messages).await?;
@@ -255,24 +276,24 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         Ok(())
     }
 
-    /// The message that a row stands for.
+    /// The message that a row stands for; nothing where there is none.
     async fn filled(&self, context: &Context, row: Message) -> Result<Option<Message>> {
         if !self.is_marked(&row) {
             return Ok(Some(row));
         }
-        match self.kept(context, &row.thread, &row.id).await? {
-            Some(kept) => Ok(Some(Message { seq: row.seq, ..kept })),
-            // It was complete, so it was there: a deletion has not reached its row. Repeated, it does.
-            None if row.state == MessageState::Final => Ok(None),
-            // The process died between the two stores: an empty row until the sweep.
-            None => {
-                let mut row = row;
-                row.metadata.remove(MARKER);
-                row.content = Content::empty();
-                Ok(Some(row))
-            }
-        }
+        // None: a deletion has not reached its row, or the process died between the two stores. Repeated, the call ends it,
+        // and what is open is settled by the sweep.
+        let kept = self.kept(context, &row.thread, &row.id).await?;
+        Ok(kept.map(|kept| Message { seq: row.seq, ..kept }))
     }
+}
+
+/// What a sweep has to know of a row whose message never arrived on the other side.
+fn without_message(row: &Message) -> Message {
+    let mut row = row.clone();
+    row.metadata.remove(MARKER);
+    row.content = Content::empty();
+    row
 }
 
 /// The read of the page behind this one, where there is one.
