@@ -1,4 +1,4 @@
-use std::{fmt, path::Path, time::Instant};
+use std::{fmt, path::Path, sync::Arc, time::Instant};
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, Context, Delete, Durability, Effect, ErrorKind, Operation,
@@ -6,7 +6,7 @@ use throughline_core::{
 };
 
 use crate::{
-    OpenError, SqliteOptions,
+    Maintenance, OpenError, SqliteOptions,
     queue::{Committed, Lookout, Pending, Times, Write},
     read::Readers,
     size,
@@ -25,14 +25,20 @@ use crate::{
 /// [temporary](Self::temporary) one waits until its directory is gone.
 pub struct SqliteBackend {
     options: SqliteOptions,
+    path: Arc<Path>,
     readers: Readers,
     writer: Writer,
     lookout: Lookout,
 }
 
 impl SqliteBackend {
-    pub(crate) const fn new(options: SqliteOptions, writer: Writer, readers: Readers) -> Self {
-        Self { options, readers, writer, lookout: Lookout::new() }
+    pub(crate) const fn new(
+        options: SqliteOptions,
+        path: Arc<Path>,
+        writer: Writer,
+        readers: Readers,
+    ) -> Self {
+        Self { options, path, readers, writer, lookout: Lookout::new() }
     }
 
     /// Opens the store in the file at `path` with the default [`SqliteOptions`]. The file is made if it is missing;
@@ -58,6 +64,13 @@ impl SqliteBackend {
     /// Settings other than the defaults.
     pub fn builder() -> SqliteOptions {
         SqliteOptions::new()
+    }
+
+    /// A handle that checks and copies the store while it is in use. To be taken before the backend is moved into a
+    /// pipeline.
+    #[must_use]
+    pub fn maintenance(&self) -> Maintenance {
+        Maintenance::new(Arc::clone(&self.path))
     }
 
     #[cfg(test)]

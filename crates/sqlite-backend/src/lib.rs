@@ -28,7 +28,8 @@
 //!
 //! # What it asks of the host
 //! While a store is open, its process must not open and close the file, or its `-wal` and `-shm`, by other means: on
-//! Unix that drops the locks that SQLite holds. Copies are made with SQLite, of the three files as one.
+//! Unix that drops the locks that SQLite holds. A copy is made with [`Maintenance::backup`], and a check of everything in
+//! the store with [`Maintenance::verify`], both while it is in use.
 //!
 //! # Limits
 //! [`SqliteOptions`] holds them all: how much may wait, how long, how large a message may be. What does not fit in time
@@ -38,6 +39,7 @@ mod apply;
 mod backend;
 mod connection;
 mod error;
+mod maintenance;
 mod open;
 mod options;
 mod pause;
@@ -47,4 +49,9 @@ mod record;
 mod size;
 mod writer;
 
-pub use self::{backend::SqliteBackend, open::OpenError, options::SqliteOptions};
+pub use self::{
+    backend::SqliteBackend,
+    maintenance::{Backup, BackupError, Damage, Maintenance, Part, Verification},
+    open::OpenError,
+    options::SqliteOptions,
+};

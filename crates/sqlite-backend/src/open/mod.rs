@@ -48,7 +48,7 @@ async fn start(
     let path = Arc::<Path>::from(path);
     let writer = Writer::start(&options, Arc::clone(&path), directory).await?;
     let readers = Readers::open(&options, &path).await?;
-    Ok(SqliteBackend::new(options, writer, readers))
+    Ok(SqliteBackend::new(options, path, writer, readers))
 }
 
 /// Opens the file, makes it a store if it is fresh, and brings an older one up to date. Blocks.

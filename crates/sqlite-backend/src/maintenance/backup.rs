@@ -1,0 +1,306 @@
+//! A copy of the store, page by page.
+//!
+//! The online backup of SQLite begins again whenever another connection has written between two of its steps, and so
+//! might never end. Its source is in one read transaction here, from which all steps read: they copy one moment of the
+//! log, and whoever writes neither waits for them nor makes them begin again.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{
+    Connection, OpenFlags,
+    backup::{Backup as Copying, StepResult},
+};
+use tempfile::TempPath;
+use throughline_core::{Effect, ErrorKind, PersistError, Result};
+
+use super::{Stop, connect, failed};
+
+/// How many pages are copied before it is looked whether anybody still waits: 1 MiB.
+const PAGES_BETWEEN_LOOKS: i32 = 256;
+
+/// A copy that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Backup {
+    /// Where it is: the path that was given.
+    pub path: PathBuf,
+    /// How long the file is.
+    pub bytes: u64,
+}
+
+/// Why there is no copy: the source of the error of a [`Maintenance::backup`](crate::Maintenance::backup) that SQLite
+/// has no part in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// There is something at the path of the copy, or what SQLite would take for its log.
+    #[error("there is `{}` already", path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// There is no directory to put the copy in.
+    #[error("there is no directory `{}`", directory.display())]
+    NoDirectory {
+        /// The directory that is missing.
+        directory: PathBuf,
+    },
+    /// No file can have this path, or SQLite cannot be told of it.
+    #[error("`{}` cannot be a copy: {fault}", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// The operating system refused.
+    #[error("`{}`: the operating system refused", path.display())]
+    Io {
+        /// The file or the directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl BackupError {
+    /// The same as an error of the pipeline.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Exists { .. } => ErrorKind::AlreadyExists,
+            Self::NoDirectory { .. } | Self::Path { .. } => ErrorKind::Invalid,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => ErrorKind::StorageFull,
+            Self::Io { .. } => ErrorKind::Unavailable,
+        }
+    }
+}
+
+impl From<BackupError> for PersistError {
+    fn from(error: BackupError) -> Self {
+        Self::new(error.kind(), error.to_string()).with_effect(Effect::NotApplied).with_source(error)
+    }
+}
+
+/// Copies the store at `source` to `path`. Blocks.
+pub(super) fn backup(source: &Path, path: &Path, stop: &Stop) -> Result<Backup> {
+    let target = Target::of(path)?;
+    let unfinished = target.unfinished()?;
+    copy(source, &unfinished, || stop.check())?;
+    let bytes = settle(source, &unfinished)?;
+    stop.check()?;
+    target.name(unfinished)?;
+    Ok(Backup { path: path.to_owned(), bytes })
+}
+
+/// Where the copy is to be.
+struct Target {
+    path: PathBuf,
+    directory: PathBuf,
+    name: OsString,
+}
+
+impl Target {
+    fn of(path: &Path) -> Result<Self, BackupError> {
+        let fault = |fault| Err(BackupError::Path { path: path.to_owned(), fault });
+        if path.as_os_str().is_empty() {
+            return fault("it is empty");
+        }
+        // Absolute, so that SQLite never reads it as a `file:` URI.
+        let path = std::path::absolute(path).map_err(io_error(path))?;
+        let (Some(directory), Some(name), Some(_)) = (path.parent(), path.file_name(), path.to_str()) else {
+            return fault("it names no file in UTF-8");
+        };
+        let (directory, name) = (directory.to_owned(), name.to_owned());
+        if !directory.is_dir() {
+            return Err(BackupError::NoDirectory { directory });
+        }
+        let target = Self { path, directory, name };
+        // The log of a file that was here would be taken for that of the copy.
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            target.expect_nothing(suffix)?;
+        }
+        Ok(target)
+    }
+
+    fn expect_nothing(&self, suffix: &str) -> Result<(), BackupError> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(suffix);
+        let path = PathBuf::from(path);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => Err(BackupError::Exists { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(BackupError::Io { path, source }),
+        }
+    }
+
+    /// A fresh file beside the target, for its owner alone, that goes away unless it becomes the target.
+    fn unfinished(&self) -> Result<TempPath, BackupError> {
+        let mut prefix = self.name.clone();
+        prefix.push(".");
+        let file =
+            tempfile::Builder::new().prefix(&prefix).suffix(".unfinished").tempfile_in(&self.directory);
+        // Closed before SQLite opens it: a later close would drop the locks that SQLite holds.
+        file.map(tempfile::NamedTempFile::into_temp_path).map_err(io_error(&self.directory))
+    }
+
+    /// Gives the whole copy its name, unless somebody else was there first, and brings the name to the disk.
+    fn name(&self, unfinished: TempPath) -> Result<(), BackupError> {
+        unfinished.persist_noclobber(&self.path).map_err(|refused| {
+            if refused.error.kind() == io::ErrorKind::AlreadyExists {
+                BackupError::Exists { path: self.path.clone() }
+            } else {
+                io_error(&self.path)(refused.error)
+            }
+        })?;
+        sync_directory(&self.directory).map_err(|source| {
+            // Whoever is told that there is no copy finds none. It may stay if the disk refuses that too.
+            let _ = fs::remove_file(&self.path);
+            io_error(&self.directory)(source)
+        })
+    }
+}
+
+/// Copies every page, as of one moment. `go_on` is asked between the steps.
+fn copy(source: &Path, unfinished: &Path, go_on: impl Fn() -> Result<()>) -> Result<()> {
+    // Whoever stops this one is asked for between the steps alone: no statement runs for long.
+    let source = connect(source, &Stop::default()).map_err(failed)?;
+    source.execute_batch("BEGIN").map_err(failed)?;
+    // The moment: the first read takes it.
+    source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut copy = Connection::open_with_flags(unfinished, flags).map_err(failed)?;
+    // It is brought to the disk as a whole, and thrown away as a whole.
+    copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA mmap_size = 0;")
+        .map_err(failed)?;
+    let copying = Copying::new(&source, &mut copy).map_err(failed)?;
+    loop {
+        go_on()?;
+        match copying.step(PAGES_BETWEEN_LOOKS).map_err(failed)? {
+            StepResult::Done => break,
+            StepResult::More => {}
+            // Nobody else knows the copy, and the source is read from a log.
+            _ => {
+                let detail = "another process holds a lock of the store or of its copy";
+                return Err(PersistError::new(ErrorKind::Busy, detail).with_effect(Effect::NotApplied));
+            }
+        }
+    }
+    drop(copying);
+    copy.close().map_err(|(_, error)| failed(error))
+}
+
+/// Brings the copy to the disk, for whoever may read the store. Answers how long it is.
+fn settle(source: &Path, unfinished: &Path) -> Result<u64, BackupError> {
+    let settle = || -> io::Result<u64> {
+        // Not by opening the store: closing it again would drop the locks that SQLite holds.
+        fs::set_permissions(unfinished, fs::metadata(source)?.permissions())?;
+        let file = File::options().read(true).write(true).open(unfinished)?;
+        file.sync_all()?;
+        Ok(file.metadata()?.len())
+    };
+    settle().map_err(io_error(unfinished))
+}
+
+#[cfg(unix)]
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Elsewhere a directory is no file that could be synced; its file system keeps a journal of names.
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
+    let path = path.to_owned();
+    |source| BackupError::Io { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<OsString> {
+        let mut names: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
+    /// A file of more pages than one step copies.
+    fn source(directory: &Path) -> (Connection, PathBuf) {
+        let path = directory.join("source.db");
+        let source = Connection::open(&path).unwrap();
+        source
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER PRIMARY KEY, b BLOB NOT NULL);
+                 WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 2000)
+                 INSERT INTO t SELECT n, randomblob(2000) FROM n;",
+            )
+            .unwrap();
+        (source, path)
+    }
+
+    #[test]
+    fn whoever_leaves_in_the_middle_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_source, path) = source(directory.path());
+        let before = names(directory.path());
+        let target = Target::of(&directory.path().join("copy.db")).unwrap();
+        let unfinished = target.unfinished().unwrap();
+        let steps = Cell::new(0);
+        let error = copy(&path, &unfinished, || {
+            steps.set(steps.get() + 1);
+            if steps.get() == 3 { Err(super::super::cancelled()) } else { Ok(()) }
+        });
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(names(directory.path()).len() > before.len());
+        drop(unfinished);
+        assert_eq!(names(directory.path()), before);
+    }
+
+    #[test]
+    fn a_writer_between_the_steps_neither_waits_nor_makes_them_begin_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, path) = source(directory.path());
+        let pages: i32 = source.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        let target = Target::of(&directory.path().join("copy.db")).unwrap();
+        let unfinished = target.unfinished().unwrap();
+        let steps = Cell::new(0);
+        copy(&path, &unfinished, || {
+            steps.set(steps.get() + 1);
+            // Without waiting: a lock that was held would fail it.
+            source.busy_timeout(std::time::Duration::ZERO).unwrap();
+            source.execute("UPDATE t SET b = zeroblob(2000)", []).unwrap();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(steps.get(), (pages + PAGES_BETWEEN_LOOKS - 1) / PAGES_BETWEEN_LOOKS);
+        // Of the moment at which it began, before the first of the writes.
+        let copy = Connection::open(&unfinished).unwrap();
+        let zeroed = "SELECT count(*) FROM t WHERE b = zeroblob(2000)";
+        assert_eq!(copy.query_row(zeroed, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+        assert_eq!(copy.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 2000);
+    }
+
+    #[test]
+    fn whoever_comes_first_keeps_the_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = Target::of(&directory.path().join("copy.db")).unwrap();
+        let unfinished = target.unfinished().unwrap();
+        fs::write(&target.path, "first").unwrap();
+        let error = target.name(unfinished).unwrap_err();
+        assert!(matches!(&error, BackupError::Exists { path } if *path == target.path), "{error}");
+        assert_eq!(fs::read(&target.path).unwrap(), b"first");
+        assert_eq!(names(directory.path()), ["copy.db"]);
+    }
+}

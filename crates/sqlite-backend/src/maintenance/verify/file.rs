@@ -1,0 +1,68 @@
+//! The file as SQLite sees it, and the row of the store.
+
+use std::collections::BTreeMap;
+
+use rusqlite::OptionalExtension;
+
+use super::{Check, Owner, Part};
+use crate::record::{Checksum, Columns};
+
+impl Check<'_> {
+    /// The pages, the trees and the indexes.
+    pub(super) fn pages(&mut self) -> rusqlite::Result<()> {
+        // SQLite would stop at the hundredth.
+        let mut statement = self.db.prepare("PRAGMA integrity_check(2147483647)")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let messages = String::from_utf8_lossy(row.text(0).unwrap_or_default()).into_owned();
+            // What concerns a tree comes in one row, under a headline.
+            let told = messages.lines().filter(|line| *line != "ok" && !line.starts_with("***"));
+            for message in told {
+                self.report(&Owner::default(), Part::File, message);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that refer to one that is not there, counted: each is named where its table is checked.
+    pub(super) fn references(&mut self) -> rusqlite::Result<()> {
+        let mut broken = BTreeMap::<(String, String), u64>::new();
+        {
+            let mut statement = self.db.prepare("PRAGMA foreign_key_check")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                *broken.entry((row.get(0)?, row.get(2)?)).or_default() += 1;
+            }
+        }
+        for ((table, parent), rows) in broken {
+            let what = format!("{rows} rows of `{table}` refer to rows of `{parent}` that are not there");
+            self.report(&Owner::default(), Part::File, what);
+        }
+        Ok(())
+    }
+
+    /// The row of the store: how far it has come.
+    pub(super) fn store(&mut self) -> rusqlite::Result<()> {
+        let row = self
+            .db
+            .query_row("SELECT position, fences, checksum, writers FROM store WHERE id = 1", [], |row| {
+                Ok(position(row))
+            })
+            .optional()?;
+        self.position = row.flatten();
+        if self.position.is_none() {
+            self.report(&Owner::default(), Part::Store, "the position of the store is damaged");
+        }
+        Ok(())
+    }
+}
+
+/// The position, if the row is as its checksum says: see the row of the store as the writer keeps it.
+fn position(row: &impl Columns) -> Option<i64> {
+    let position = row.integer(0)?;
+    let (marks, rest) = row.text(3)?.as_chunks::<8>();
+    let sum = Checksum::new().integer(position).integer(row.integer(1)?);
+    let sum = marks.iter().fold(sum, |sum, mark| sum.integer(i64::from_le_bytes(*mark)));
+    let is_whole = rest.is_empty() && marks.len().is_multiple_of(2) && sum.finish() == row.integer(2)?;
+    is_whole.then_some(position)
+}

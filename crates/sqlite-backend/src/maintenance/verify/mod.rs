@@ -1,0 +1,128 @@
+//! The check of everything in the store that can be checked.
+
+mod bookkeeping;
+mod file;
+mod messages;
+mod walk;
+
+use std::{collections::HashMap, path::Path};
+
+use rusqlite::{Connection, ErrorCode};
+use throughline_core::{MessageId, Result, TenantId, ThreadId};
+
+use super::{Damage, Part, Stop, Verification, connect, failed};
+use crate::record::Columns;
+
+/// Checks the store at `path`. Blocks.
+pub(super) fn verify(path: &Path, stop: &Stop) -> Result<Verification> {
+    let mut found = Verification::default();
+    let mut check = || -> rusqlite::Result<()> {
+        let db = connect(path, stop)?;
+        db.execute_batch("BEGIN")?;
+        Check::new(&db, &mut found).run()
+    };
+    match check() {
+        Ok(()) => Ok(found),
+        // Damage that leaves nothing of the file to look at.
+        Err(error) if is_damage(&error) => {
+            found.damaged.push(Owner::default().damage(Part::File, error.to_string()));
+            Ok(found)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Whether SQLite failed for what stands in the file. A table or a column that is missing is damage too: the file was
+/// opened as a store.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    let code = match error {
+        rusqlite::Error::SqliteFailure(failure, _) => failure.code,
+        rusqlite::Error::SqlInputError { error, .. } => error.code,
+        _ => return false,
+    };
+    matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
+}
+
+/// A check at work, in the transaction of its connection.
+struct Check<'a> {
+    db: &'a Connection,
+    found: &'a mut Verification,
+    /// How far the store has come, if that can be believed.
+    position: Option<i64>,
+    /// How many rows of deleted messages a thread has, by its number.
+    deleted: HashMap<i64, i64>,
+}
+
+impl<'a> Check<'a> {
+    fn new(db: &'a Connection, found: &'a mut Verification) -> Self {
+        Self { db, found, position: None, deleted: HashMap::new() }
+    }
+
+    fn run(&mut self) -> rusqlite::Result<()> {
+        for part in [
+            Self::pages,
+            Self::references,
+            Self::store,
+            Self::messages,
+            Self::stray_pieces,
+            Self::threads,
+            Self::keys,
+        ] {
+            if let Err(error) = part(self) {
+                self.note_or_fail(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports what SQLite met in the file, so that the rest is checked all the same.
+    fn note_or_fail(&mut self, error: rusqlite::Error) -> rusqlite::Result<()> {
+        if !is_damage(&error) {
+            return Err(error);
+        }
+        self.report(&Owner::default(), Part::File, error.to_string());
+        Ok(())
+    }
+
+    fn report(&mut self, owner: &Owner, part: Part, what: impl Into<String>) {
+        self.found.damaged.push(owner.damage(part, what));
+    }
+}
+
+/// Whose a row is, as far as that can be read.
+#[derive(Debug, Default)]
+struct Owner {
+    tenant: Option<TenantId>,
+    thread: Option<ThreadId>,
+    message: Option<MessageId>,
+}
+
+impl Owner {
+    /// Of a row with the tenant and the thread in the columns `at` and the next one.
+    fn read(row: &impl Columns, at: usize) -> Self {
+        Self {
+            tenant: text(row, at).and_then(|text| TenantId::new(text).ok()),
+            thread: text(row, at + 1).and_then(|text| ThreadId::new(text).ok()),
+            message: None,
+        }
+    }
+
+    fn with_message(self, row: &impl Columns, at: usize) -> Self {
+        Self { message: text(row, at).and_then(|text| MessageId::new(text).ok()), ..self }
+    }
+
+    fn damage(&self, part: Part, what: impl Into<String>) -> Damage {
+        let Self { tenant, thread, message } = self;
+        Damage {
+            part,
+            tenant: tenant.clone(),
+            thread: thread.clone(),
+            message: message.clone(),
+            what: what.into(),
+        }
+    }
+}
+
+fn text(row: &impl Columns, at: usize) -> Option<&str> {
+    str::from_utf8(row.text(at)?).ok()
+}

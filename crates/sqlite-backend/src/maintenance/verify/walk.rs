@@ -1,0 +1,119 @@
+//! Going through a table row by row, and past what cannot be read.
+
+use rusqlite::{OptionalExtension, Row, ffi};
+
+use super::{Check, is_damage};
+use crate::record::Columns as _;
+
+/// A table and how to go through it.
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    /// The rows from the key `?1` on, in the order of the key, which stands in column 1.
+    pub(super) rows: &'static str,
+    /// The first key from `?1` on.
+    pub(super) next: &'static str,
+}
+
+/// What was met.
+pub(super) enum Met<'a> {
+    Row(&'a Row<'a>),
+    /// There is a row with this key, and it cannot be read.
+    Unreadable(i64),
+    /// What there is from the first of these keys up to the second cannot even be told.
+    Lost(i64, i64),
+}
+
+impl Check<'_> {
+    /// Shows every row of the table to `visit`, one at a time.
+    ///
+    /// A page that cannot be read ends a statement. Another one begins behind it, where the tree can be entered again:
+    /// no row that can be read is left out. Keys only ever grow, whatever a damaged tree says, so that it ends.
+    pub(super) fn walk(
+        &mut self,
+        table: &Table,
+        mut visit: impl FnMut(&mut Self, Met<'_>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        let mut from = i64::MIN;
+        loop {
+            let error = match self.walk_on(table, &mut from, &mut visit) {
+                Ok(()) => return Ok(()),
+                Err(error) if is_damage(&error) => error,
+                Err(error) => return Err(error),
+            };
+            let met = match self.next_key(table, from) {
+                Ok(Some(key)) => Met::Unreadable(key),
+                // The rows fail and the keys do not: what is wrong is in the schema.
+                Ok(None) => return Err(error),
+                Err(error) if is_damage(&error) => Met::Lost(from, self.end_of_loss(table, from)?),
+                Err(error) => return Err(error),
+            };
+            let last = match met {
+                Met::Unreadable(last) | Met::Lost(_, last) => last,
+                Met::Row(_) => from,
+            };
+            visit(self, met)?;
+            let Some(next) = last.checked_add(1) else { return Ok(()) };
+            from = next;
+        }
+    }
+
+    fn walk_on(
+        &mut self,
+        table: &Table,
+        from: &mut i64,
+        visit: &mut impl FnMut(&mut Self, Met<'_>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        let mut statement = self.db.prepare(table.rows)?;
+        let mut rows = statement.query([*from])?;
+        while let Some(row) = rows.next()? {
+            let key = row.integer(1).unwrap_or(*from);
+            if key < *from {
+                return Err(out_of_order());
+            }
+            *from = key.saturating_add(1);
+            visit(self, Met::Row(row))?;
+        }
+        Ok(())
+    }
+
+    fn next_key(&self, table: &Table, from: i64) -> rusqlite::Result<Option<i64>> {
+        let next = self.db.prepare_cached(table.next)?.query_row([from], |row| row.get(0)).optional()?;
+        if next.is_some_and(|key| key < from) { Err(out_of_order()) } else { Ok(next) }
+    }
+
+    /// The last key from `from` on where the tree cannot be entered, found in as many attempts as its distance has
+    /// bits.
+    fn end_of_loss(&self, table: &Table, from: i64) -> rusqlite::Result<i64> {
+        let is_lost = |key| match self.next_key(table, key) {
+            Ok(_) => Ok(false),
+            Err(error) if is_damage(&error) => Ok(true),
+            Err(error) => Err(error),
+        };
+        // The keys of rows count from 1: nothing is to be searched before.
+        let from = from.max(0);
+        let (mut lost, mut step) = (from, 1_i64);
+        let mut found = loop {
+            let Some(key) = from.checked_add(step) else { return Ok(i64::MAX) };
+            if !is_lost(key)? {
+                break key;
+            }
+            lost = key;
+            let Some(further) = step.checked_mul(2) else { return Ok(i64::MAX) };
+            step = further;
+        };
+        while found - lost > 1 {
+            let middle = lost + (found - lost) / 2;
+            if is_lost(middle)? {
+                lost = middle;
+            } else {
+                found = middle;
+            }
+        }
+        Ok(lost)
+    }
+}
+
+fn out_of_order() -> rusqlite::Error {
+    let told = "the keys of a table are out of order".to_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(told))
+}

@@ -1,0 +1,430 @@
+//! A store is checked and copied while it is in use.
+
+use std::{
+    collections::BTreeSet,
+    error::Error as _,
+    fs,
+    future::Future as _,
+    io::{Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use throughline_core::{
+    Content, ContentChange, Delta, ErrorKind, Metadata, NewMessage, NewReservation, PageFrom, Persistence,
+    Reserve, Role, UpdateMode, Visibility,
+};
+use throughline_sqlite::{BackupError, Damage, Maintenance, Part, SqliteBackend, Verification};
+
+struct Store {
+    directory: TempDir,
+    path: PathBuf,
+    maintenance: Maintenance,
+    db: Persistence,
+}
+
+async fn open(path: &Path) -> (Maintenance, Persistence) {
+    let backend = SqliteBackend::open(path).await.unwrap();
+    (backend.maintenance(), Persistence::builder().backend(backend).build().unwrap())
+}
+
+async fn empty() -> Store {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let (maintenance, db) = open(&path).await;
+    Store { directory, path, maintenance, db }
+}
+
+/// A message of every kind in thread `t`, and messages in `u` and, of another tenant, in `v`.
+async fn store() -> Store {
+    let store = empty().await;
+    let thread = store.db.thread("t");
+    let mut metadata = Metadata::new();
+    metadata.set("k", &"v").unwrap();
+    thread.add(NewMessage::user("one").with_id("a".parse().unwrap())).key("key").await.unwrap();
+    let message = NewMessage::user("two").with_id("b".parse().unwrap()).with_metadata(metadata);
+    thread.add(message.with_attachments(["file".parse().unwrap()])).await.unwrap();
+    thread.add(NewMessage::user("dead").with_id("d".parse().unwrap())).await.unwrap();
+    for id in ["gone", "streaming", "replaced", "abandoned", "final"] {
+        let reservation = NewReservation::new(Role::Assistant).with_id(id.parse().unwrap());
+        store.db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
+    }
+    let update = |id: &str, change, mode| thread.update_content(id.parse().unwrap(), change, mode);
+    let append = |text: &str| ContentChange::Append(Delta::text(text));
+    let blocks = |json: &str| ContentChange::Append(Delta::Blocks(Content::from_json(json).unwrap()));
+    for id in ["gone", "streaming", "abandoned", "final"] {
+        update(id, append("Hel"), UpdateMode::Partial).await.unwrap();
+        update(id, blocks(r#"[ {"type":"x", "n":1.10} ]"#), UpdateMode::Partial).await.unwrap();
+        update(id, append("lo\n✓"), UpdateMode::Partial).await.unwrap();
+    }
+    // Its bytes are not those that growing content has.
+    let whole = ContentChange::Replace(Content::from_json(r#"[ 1,  {"type":"text","text":"a"} ]"#).unwrap());
+    update("replaced", whole, UpdateMode::Partial).await.unwrap();
+    update("abandoned", ContentChange::none(), UpdateMode::Abandon { reason: Some("stop".to_owned()) })
+        .await
+        .unwrap();
+    update("final", ContentChange::none(), UpdateMode::Final).await.unwrap();
+    for id in ["d", "gone"] {
+        thread.delete(id.parse().unwrap()).await.unwrap();
+    }
+    store.db.thread("u").add(NewMessage::user("other").with_id("c".parse().unwrap())).await.unwrap();
+    let bob = store.db.for_tenant("bob".parse().unwrap());
+    bob.thread("v").add(NewMessage::user("his").with_id("b".parse().unwrap())).key("key").await.unwrap();
+    store
+}
+
+impl Store {
+    /// Changes the file behind the back of the store.
+    fn damage(&self, sql: &str) {
+        let connection = Connection::open(&self.path).unwrap();
+        connection.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        let changed = connection.execute(sql, []).unwrap();
+        assert_eq!(changed, 1, "{sql}");
+    }
+
+    async fn verify(&self) -> Verification {
+        self.maintenance.verify().await.unwrap()
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        names(self.directory.path())
+    }
+}
+
+fn names(directory: &Path) -> BTreeSet<String> {
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+    fs::read_dir(directory).unwrap().map(|entry| name(entry.unwrap())).collect()
+}
+
+fn counts(found: &Verification) -> [u64; 5] {
+    [found.messages, found.deleted, found.pieces, found.keys, found.threads]
+}
+
+/// Messages live and deleted, pieces, keys, threads: what [`store`] has.
+const COUNTS: [u64; 5] = [8, 2, 4, 2, 3];
+
+/// The part, and the names in it.
+fn named(damage: &Damage) -> (Part, [&str; 3]) {
+    let tenant = damage.tenant.as_ref().map_or("", |tenant| tenant.as_str());
+    let thread = damage.thread.as_ref().map_or("", |thread| thread.as_str());
+    (damage.part, [tenant, thread, damage.message.as_ref().map_or("", |message| message.as_str())])
+}
+
+fn all_named(found: &Verification) -> Vec<(Part, [&str; 3])> {
+    found.damaged.iter().map(named).collect()
+}
+
+#[tokio::test]
+async fn a_sound_store_is_sound_to_the_last_row() {
+    let store = store().await;
+    let found = store.verify().await;
+    assert!(found.is_sound(), "{:#?}", found.damaged);
+    assert_eq!(counts(&found), COUNTS);
+    store.db.close().await.unwrap();
+    assert_eq!(store.verify().await, found, "as it was left");
+
+    let fresh = empty().await.verify().await;
+    assert_eq!((fresh.is_sound(), counts(&fresh)), (true, [0; 5]));
+}
+
+#[tokio::test]
+async fn exactly_what_is_damaged_is_named() {
+    let store = store().await;
+    store.damage("UPDATE messages SET content = replace(content, 'one', 'onf') WHERE message_id = 'a'");
+    store.damage("UPDATE messages SET content = replace(content, 'his', 'hit') WHERE content LIKE '%his%'");
+    store.damage(
+        "UPDATE appends SET delta = 'Hem' WHERE n = 1 \
+         AND message_pk = (SELECT message_pk FROM messages WHERE message_id = 'streaming')",
+    );
+    let found = store.verify().await;
+    assert_eq!(
+        all_named(&found),
+        [
+            (Part::Message, ["default", "t", "a"]),
+            (Part::Pieces, ["default", "t", "streaming"]),
+            (Part::Message, ["bob", "v", "b"]),
+        ],
+        "{:#?}",
+        found.damaged
+    );
+    assert_eq!(counts(&found), COUNTS, "what is behind them was checked as well");
+    assert_eq!(
+        found.damaged[1].to_string(),
+        "tenant `default`, thread `t`, message `streaming`, piece 1 of it is not what its checksum was made for"
+    );
+    for damage in &found.damaged {
+        assert!(!damage.to_string().contains("Hem") && !damage.to_string().contains("onf"), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn every_contradiction_is_noticed_where_it_is() {
+    let of = |part, message| vec![(part, ["default", "t", message])];
+    let streaming = "message_pk = (SELECT message_pk FROM messages WHERE message_id = 'streaming')";
+    let final_pk = "(SELECT message_pk FROM messages WHERE message_id = 'final')";
+    let cases = [
+        (
+            "UPDATE messages SET role = 'nobody' WHERE message_id = 'final'".to_owned(),
+            of(Part::Message, "final"),
+        ),
+        (
+            "UPDATE messages SET content = CAST(x'ff' AS TEXT) WHERE message_id = 'a'".to_owned(),
+            of(Part::Message, "a"),
+        ),
+        (
+            "UPDATE messages SET metadata = '{\"k\":1}' WHERE message_id = 'd'".to_owned(),
+            of(Part::Message, "d"),
+        ),
+        (format!("DELETE FROM appends WHERE n = 3 AND {streaming}"), of(Part::Message, "streaming")),
+        (format!("DELETE FROM appends WHERE n = 1 AND {streaming}"), of(Part::Pieces, "streaming")),
+        (format!("UPDATE appends SET kind = 7 WHERE n = 2 AND {streaming}"), of(Part::Pieces, "streaming")),
+        (
+            format!("INSERT INTO appends VALUES ({final_pk}, 1, 0, 0, 'x')"),
+            vec![(Part::Message, ["default", "t", "final"]), (Part::Pieces, ["default", "t", "final"])],
+        ),
+        ("UPDATE threads SET deleted_seq = 99 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
+        ("DELETE FROM messages WHERE message_id = 'abandoned'".to_owned(), of(Part::Thread, "")),
+        ("UPDATE idempotency SET replay = '{}' WHERE record_pk = 1".to_owned(), of(Part::Key, "")),
+        ("UPDATE store SET fences = fences + 1".to_owned(), vec![(Part::Store, ["", "", ""])]),
+        ("UPDATE store SET writers = x'00'".to_owned(), vec![(Part::Store, ["", "", ""])]),
+        (
+            "INSERT INTO appends VALUES (99, 1, 0, 0, 'x')".to_owned(),
+            vec![(Part::File, ["", "", ""]), (Part::Pieces, ["", "", ""])],
+        ),
+        (
+            "DELETE FROM threads WHERE thread = 'u'".to_owned(),
+            vec![(Part::File, ["", "", ""]), (Part::Message, ["", "", "c"])],
+        ),
+    ];
+    for (sql, expected) in cases {
+        let store = store().await;
+        store.damage(&sql);
+        let found = store.verify().await;
+        assert_eq!(all_named(&found), expected, "{sql}: {:#?}", found.damaged);
+    }
+}
+
+/// Overwrites a page that holds rows of a table. The store is closed: nobody else has the page.
+fn overwrite(path: &Path, table: &str, which: usize, bytes: &[u8]) {
+    let (size, page) = {
+        let look = Connection::open(path).unwrap();
+        let size: u32 = look.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
+        let leaves = "SELECT pageno FROM dbstat WHERE name = ?1 AND pagetype = 'leaf' ORDER BY path";
+        let mut statement = look.prepare(leaves).unwrap();
+        let leaves: Vec<u32> =
+            statement.query_map([table], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        (size, leaves[which])
+    };
+    let mut file = fs::File::options().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(u64::from(page - 1) * u64::from(size))).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_read_hides_nothing_behind_it() {
+    let store = empty().await;
+    let thread = store.db.thread("t");
+    for n in 0..100 {
+        let message = NewMessage::user(&"x".repeat(500)).with_id(format!("m{n}").parse().unwrap());
+        thread.add(message).await.unwrap();
+    }
+    store.db.close().await.unwrap();
+    overwrite(&store.path, "messages", 3, &[0; 4096]);
+    let found = store.verify().await;
+    let lost: Vec<&str> = found
+        .damaged
+        .iter()
+        .filter(|damage| damage.part == Part::Message)
+        .map(|damage| damage.message.as_ref().unwrap().as_str())
+        .collect();
+    assert!((2..20).contains(&lost.len()), "{:#?}", found.damaged);
+    assert_eq!(found.messages, 100 - lost.len() as u64, "everything else was checked");
+    assert!(found.damaged.iter().any(|damage| damage.part == Part::File), "{:#?}", found.damaged);
+    assert!(found.damaged.iter().all(|damage| damage.part != Part::Thread), "its index is whole");
+    for damage in found.damaged.iter().filter(|damage| damage.part == Part::Message) {
+        assert_eq!(named(damage).1[..2], ["default", "t"]);
+    }
+}
+
+#[tokio::test]
+async fn any_damage_to_the_file_is_reported_and_never_a_panic() {
+    for (table, bytes) in [
+        ("messages", vec![0xff; 4096]),
+        ("threads", vec![0xa5; 64]),
+        ("appends", vec![0; 4096]),
+        ("idempotency", vec![0xff; 200]),
+        ("messages_in_order", vec![0; 4096]),
+        ("store", vec![0xff; 100]),
+        ("sqlite_schema", vec![0; 4096]),
+    ] {
+        let store = store().await;
+        store.db.close().await.unwrap();
+        overwrite(&store.path, table, 0, &bytes);
+        let found = store.verify().await;
+        assert!(!found.is_sound(), "{table}");
+    }
+    let mut random = fastrand::Rng::with_seed(11);
+    let store = store().await;
+    store.db.close().await.unwrap();
+    let whole = fs::read(&store.path).unwrap();
+    for _ in 0..60 {
+        let mut bytes = whole.clone();
+        for _ in 0..8 {
+            let at = random.usize(..bytes.len());
+            bytes[at] = random.u8(..);
+        }
+        fs::write(&store.path, &bytes).unwrap();
+        // Whatever it finds: some bytes are of no importance.
+        drop(store.maintenance.verify().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_made_beside_writers_has_what_was_acknowledged_before() {
+    let store = store().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    for n in 0..200 {
+        let message = NewMessage::user(&"y".repeat(3000)).with_id(format!("early{n}").parse().unwrap());
+        store.db.thread("busy").add(message).await.unwrap();
+    }
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let (db, stop) = (store.db.clone(), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut written = 0_u64;
+                while !stop.load(Ordering::Relaxed) {
+                    db.thread(format!("w{writer}").as_str()).add(NewMessage::user("late")).await.unwrap();
+                    written += 1;
+                }
+                written
+            })
+        })
+        .collect();
+    let copy = store.directory.path().join("copy.db");
+    let before: BTreeSet<String> = store.names();
+    let backup = store.maintenance.backup(&copy).await.unwrap();
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!((&backup.path, backup.bytes), (&copy, fs::metadata(&copy).unwrap().len()));
+    let mut after = before;
+    after.insert("copy.db".to_owned());
+    assert_eq!(store.names(), after);
+
+    let (maintenance, db) = open(&copy).await;
+    let found = maintenance.verify().await.unwrap();
+    assert!(found.is_sound(), "{:#?}", found.damaged);
+    for n in 0..200 {
+        let id = format!("early{n}").parse().unwrap();
+        assert!(db.thread("busy").get(id).await.unwrap().is_some(), "{n}");
+    }
+    let read = async |db: &Persistence| {
+        db.thread("t").page_showing(PageFrom::Start, 100, Visibility::All).await.unwrap()
+    };
+    assert_eq!(read(&db).await.messages, read(&store.db).await.messages);
+    // A store of its own: each is written without the other.
+    db.thread("t").add(NewMessage::user("only here")).await.unwrap();
+    assert_eq!(read(&db).await.messages.len(), read(&store.db).await.messages.len() + 1);
+    db.close().await.unwrap();
+    assert!(store.verify().await.is_sound());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_copy_may_be_read_by_whoever_may_read_the_store() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let store = store().await;
+    for mode in [0o600, 0o640] {
+        fs::set_permissions(&store.path, fs::Permissions::from_mode(mode)).unwrap();
+        let copy = store.directory.path().join(format!("{mode:o}.db"));
+        store.maintenance.backup(&copy).await.unwrap();
+        assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, mode);
+    }
+}
+
+#[tokio::test]
+async fn what_is_there_is_refused_by_name_and_left_alone() {
+    let store = store().await;
+    let copy = store.directory.path().join("copy.db");
+    for suffix in ["", "-wal", "-journal"] {
+        let there = store.directory.path().join(format!("copy.db{suffix}"));
+        fs::write(&there, "mine").unwrap();
+        let before = store.names();
+        let error = store.maintenance.backup(&copy).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        let source = error.source().unwrap().downcast_ref::<BackupError>().unwrap();
+        assert!(matches!(source, BackupError::Exists { path } if *path == there), "{error}");
+        assert!(error.to_string().contains(there.to_str().unwrap()), "{error}");
+        assert_eq!((fs::read(&there).unwrap(), store.names()), (b"mine".to_vec(), before));
+        fs::remove_file(&there).unwrap();
+    }
+    // The store itself is there as well.
+    assert_eq!(store.maintenance.backup(&store.path).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert!(store.verify().await.is_sound());
+}
+
+#[tokio::test]
+async fn a_copy_to_nowhere_leaves_nothing() {
+    let store = store().await;
+    let before = store.names();
+    let error = store.maintenance.backup(store.directory.path().join("none/copy.db")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let source = error.source().unwrap().downcast_ref::<BackupError>().unwrap();
+    assert!(
+        matches!(source, BackupError::NoDirectory { directory } if directory.ends_with("none")),
+        "{error}"
+    );
+    assert_eq!(store.maintenance.backup("").await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(store.names(), before);
+}
+
+#[test]
+fn a_call_that_was_dropped_before_it_began_does_nothing() {
+    // One thread for what blocks, so that what is asked for later runs later.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let store = store().await;
+        let before = store.names();
+        let copy = store.directory.path().join("copy.db");
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let occupied = tokio::task::spawn_blocking(move || wait.recv());
+        {
+            let mut backup = pin!(store.maintenance.backup(&copy));
+            let polled = std::future::poll_fn(|context| Poll::Ready(backup.as_mut().poll(context))).await;
+            assert!(polled.is_pending());
+        }
+        go_on.send(()).unwrap();
+        occupied.await.unwrap().unwrap();
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        assert_eq!(store.names(), before);
+    });
+}
+
+#[tokio::test]
+async fn a_temporary_store_has_maintenance_too() {
+    let backend = SqliteBackend::temporary().await.unwrap();
+    let maintenance = backend.maintenance();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    db.thread("t").add(NewMessage::user("hello")).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("kept.db");
+    maintenance.clone().backup(&copy).await.unwrap();
+    assert_eq!(maintenance.verify().await.unwrap().messages, 1);
+    db.close().await.unwrap();
+    drop(db);
+    // It went away with its directory.
+    assert_eq!(maintenance.verify().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    let again = directory.path().join("again.db");
+    assert_eq!(maintenance.backup(&again).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(names(directory.path()), BTreeSet::from(["kept.db".to_owned()]));
+}
