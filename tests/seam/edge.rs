@@ -216,3 +216,22 @@ async fn what_was_answered_as_not_applied_is_not_applied_later() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(thread.page(PageFrom::Start, 10).await.unwrap().messages, []);
 }
+
+#[tokio::test]
+async fn a_lease_is_whole_milliseconds_and_never_shorter_than_asked() {
+    let lease = |asked| {
+        let row = NewReservation::new(Role::Assistant).with_lease(asked);
+        Reserve::new("t".parse().unwrap(), row).lease
+    };
+    let micros = Duration::from_micros;
+    for (asked, kept) in [(1_000, 1_000), (1_001, 2_000), (1_999, 2_000), (60_000_999, 60_001_000)] {
+        assert_eq!(lease(micros(asked)), micros(kept));
+    }
+    // Written past the builder, it is refused and not cut.
+    let mut reserve = Reserve::new("t".parse().unwrap(), NewReservation::new(Role::Assistant));
+    reserve.lease = micros(1_500);
+    let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let error = db.run(reserve).await.unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
+    assert_eq!(error.detail(), "a lease of 1.5ms is not whole milliseconds");
+}

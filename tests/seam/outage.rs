@@ -195,3 +195,18 @@ async fn a_sweep_is_not_taken_for_its_own_end() {
     assert_eq!(draft.committed().bytes, 0, "nothing of it is stored");
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::Stale);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_for_good_does_not_say_that_an_earlier_attempt_came_to_nothing() {
+    for (first, applied) in [(AnswerLost, "AAA"), (NeverArrived, "")] {
+        let (db, faults) = faulty();
+        let mut draft = draft(&db, BY_HAND).await;
+        draft.append("AAA").await.unwrap();
+        faults.next(OpKind::UpdateContent, &[first, Fault::Denied]);
+        assert_eq!(draft.flush().await.unwrap_err().effect(), Effect::Unknown);
+        let kept = draft.append("BBB").await.unwrap_err();
+        assert_eq!((kept.kind(), kept.effect()), (ErrorKind::Denied, Effect::Unknown));
+        assert_eq!(stored(&db, &draft).await.0, applied);
+        assert_eq!(draft.committed().bytes, 0);
+    }
+}

@@ -264,3 +264,28 @@ async fn an_id_of_the_callers_own_lives_on_after_a_refusal_for_good() {
     let added = sides.thread().add(answer()).await.unwrap().message;
     assert_eq!(history(&sides.thread()).await, [added]);
 }
+
+#[tokio::test]
+async fn a_reservation_with_a_key_that_was_refused_there_can_be_repeated() {
+    let sides = sides();
+    let reserve = || sides.thread().reserve(Role::Assistant).key("k");
+    sides.faults_there.next(OpKind::Reserve, &[Fault::Refused]);
+    assert_eq!(reserve().await.unwrap_err().effect(), Effect::NotApplied);
+    let mut draft = reserve().await.unwrap();
+    assert!(draft.deduplicated());
+    draft.append("whole").await.unwrap();
+    draft.finish().await.unwrap();
+    let [message] = &history(&sides.thread()).await[..] else { panic!("one message") };
+    assert_eq!((&message.id, &message.content), (draft.id(), &Content::text("whole")));
+}
+
+#[tokio::test]
+async fn a_page_of_nothing_but_rows_without_a_message_leads_on_to_the_next() {
+    let sides = sides();
+    refused_there(&sides, answer()).await;
+    let later = sides.thread().add(NewMessage::user("later")).await.unwrap().message;
+    let page = sides.thread().page(PageFrom::Start, 1).await.unwrap();
+    assert_eq!((page.messages, page.has_more), (vec![later.clone()], false));
+    let page = sides.thread().page(PageFrom::Before(later.seq), 1).await.unwrap();
+    assert_eq!((page.messages, page.has_more), (vec![], false));
+}

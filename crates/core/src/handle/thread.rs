@@ -107,7 +107,8 @@ impl Thread {
         ReadRequest::new(self.db.clone(), self.with_id(read))
     }
 
-    /// Walks through the messages from there on, to the end of the thread or back to its beginning.
+    /// Walks through the messages from there on, to the end of the thread or back to its beginning. Nothing is read, and
+    /// nothing refused, before the first [`Walk::next`].
     pub fn walk(&self, from: PageFrom, visibility: Visibility) -> Walk {
         Walk::new(self.db.clone(), self.with_id(|thread| thread), from, visibility)
     }

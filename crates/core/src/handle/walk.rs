@@ -5,8 +5,9 @@ use crate::{Message, PageFrom, ReadPage, Result, ThreadId, Visibility};
 
 /// The messages of a thread one after the other, in the direction that the walk began in; read a page at a time.
 ///
-/// What is added behind it while it goes is met; what is deleted before it is not. See
-/// [`Thread::walk`](super::Thread::walk).
+/// It reads 100 messages at once, and shows each as it was when its page was read. A walk to the end of the thread meets what
+/// is added while it goes; one back to the beginning does not. No message is met twice, and none that is there all the
+/// time is missed. See [`Thread::walk`](super::Thread::walk).
 ///
 /// ```no_run
 /// use throughline_core::{PageFrom, Persistence, Visibility};

@@ -246,7 +246,12 @@ impl Writer {
                     self.done(&attempt, as_updated(message));
                     Ok(())
                 }
-                Ok(_) => Err(self.fail(error)),
+                Ok(found) => {
+                    // At the one revision that both attempts were for stands somebody else's write: neither was applied.
+                    let at_it = found.is_some_and(|message| message.revision == self.revision.next());
+                    let effect = if at_it { Effect::NotApplied } else { Effect::Unknown };
+                    Err(self.fail(error.with_effect(effect)))
+                }
                 Err(unread) => {
                     self.doubtful = Some(attempt);
                     Err(self.wait(unread))
@@ -259,7 +264,7 @@ impl Writer {
             self.doubtful = Some(attempt);
             return Err(self.wait(error));
         }
-        Err(self.fail(error))
+        Err(self.fail(error.with_effect(Effect::Unknown)))
     }
 
     /// Whether the message is what this write makes of it: one revision on, and in its state. A sweep, or whoever else
