@@ -16,6 +16,7 @@ pub(super) fn replay(
     idempotency: &Idempotency,
     args: &PersistArgs,
 ) -> Applied<Option<PersistResult>> {
+    let (tenant, key) = (scope.tenant.as_str(), idempotency.key.as_str());
     let found = scope
         .db
         .prepare_cached(
@@ -23,11 +24,11 @@ pub(super) fn replay(
              JOIN idempotency i ON i.thread_pk = t.thread_pk \
              WHERE t.tenant = ?1 AND t.thread = ?2 AND i.key = ?3",
         )?
-        .query_row(params![scope.tenant.as_str(), thread.as_str(), idempotency.key.as_str()], |row| {
+        .query_row(params![tenant, thread.as_str(), key], |row| {
             let fingerprint: Option<[u8; 32]> = row.get_ref(1)?.as_blob()?.try_into().ok();
             let replay = row.get_ref(2)?.as_bytes()?;
             let sum =
-                fingerprint.map(|fingerprint| checksum(scope, thread, idempotency, &fingerprint, replay));
+                fingerprint.map(|fingerprint| checksum(tenant, thread.as_str(), key, &fingerprint, replay));
             let whole = sum == Some(row.get(0)?);
             let replay = if whole { serde_json::from_slice::<Replay>(replay).ok() } else { None };
             Ok(fingerprint.map(Fingerprint::from_bytes).zip(replay))
@@ -35,7 +36,6 @@ pub(super) fn replay(
         .optional()?;
     let Some(record) = found else { return Ok(None) };
     let Some((fingerprint, replay)) = record else {
-        let key = &idempotency.key;
         return Err(
             refusal(ErrorKind::Corrupt, format!("what is kept under the key `{key}` is damaged")).into()
         );
@@ -69,37 +69,19 @@ pub(super) fn record(
 ) -> Applied<()> {
     let replay = serde_json::to_string(&Replay::of(result)).expect("a record of ids and numbers serialises");
     let fingerprint = idempotency.fingerprint.as_bytes();
-    let sum = checksum(scope, thread, idempotency, fingerprint, replay.as_bytes());
+    let (tenant, key) = (scope.tenant.as_str(), idempotency.key.as_str());
+    let sum = checksum(tenant, thread.as_str(), key, fingerprint, replay.as_bytes());
     scope
         .db
         .prepare_cached(
             "INSERT INTO idempotency (thread_pk, key, created_at, checksum, fingerprint, replay) \
              SELECT thread_pk, ?3, ?4, ?5, ?6, ?7 FROM threads WHERE tenant = ?1 AND thread = ?2",
         )?
-        .execute(params![
-            scope.tenant.as_str(),
-            thread.as_str(),
-            idempotency.key.as_str(),
-            scope.now.as_micros(),
-            sum,
-            fingerprint,
-            replay,
-        ])?;
+        .execute(params![tenant, thread.as_str(), key, scope.now.as_micros(), sum, fingerprint, replay,])?;
     Ok(())
 }
 
-fn checksum(
-    scope: Scope<'_>,
-    thread: &ThreadId,
-    idempotency: &Idempotency,
-    fingerprint: &[u8; 32],
-    replay: &[u8],
-) -> i64 {
-    Checksum::new()
-        .text(scope.tenant.as_str())
-        .text(thread.as_str())
-        .text(idempotency.key.as_str())
-        .bytes(fingerprint)
-        .bytes(replay)
-        .finish()
+/// The checksum of the row that keeps a key.
+pub(crate) fn checksum(tenant: &str, thread: &str, key: &str, fingerprint: &[u8], replay: &[u8]) -> i64 {
+    Checksum::new().text(tenant).text(thread).text(key).bytes(fingerprint).bytes(replay).finish()
 }

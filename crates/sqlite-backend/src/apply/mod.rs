@@ -11,6 +11,7 @@ mod insert;
 mod row;
 mod update;
 
+pub(crate) use self::idempotency::checksum as key_checksum;
 #[cfg(test)]
 pub(crate) use self::{insert::LAST_SEQ, row::FIND};
 use rusqlite::Connection;

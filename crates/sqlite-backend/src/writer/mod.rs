@@ -13,6 +13,7 @@ mod progress;
 mod tests;
 mod transaction;
 
+pub(crate) use self::progress::Progress;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,

@@ -4,7 +4,7 @@
 //! something. Beside the position it names the writers that have committed last, each with the position of its last
 //! commit: what a writer looks up that does not know whether its commit came true.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::{error::EngineError, record::Checksum};
 
@@ -13,8 +13,8 @@ const REMEMBERED: usize = 64;
 
 /// The row of the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Progress {
-    pub(super) position: i64,
+pub(crate) struct Progress {
+    pub(crate) position: i64,
     fences: i64,
     /// From the one that has not committed for longest to the last one.
     writers: Vec<Mark>,
@@ -28,15 +28,19 @@ struct Mark {
 }
 
 impl Progress {
+    /// Answers the row of the store.
+    pub(crate) const SELECT: &str = "SELECT position, fences, checksum, writers FROM store WHERE id = 1";
+
+    /// Reads that row; nothing when it is not what its checksum was made for.
+    pub(crate) fn of(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
+        let (position, fences, checksum) = (row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?);
+        let writers = decode(row.get_ref(3)?.as_blob()?);
+        let progress = writers.map(|writers| Self { position, fences, writers });
+        Ok(progress.filter(|progress| progress.checksum() == checksum))
+    }
+
     pub(super) fn read(connection: &Connection) -> Result<Self, EngineError> {
-        let read = connection
-            .prepare_cached("SELECT position, fences, checksum, writers FROM store WHERE id = 1")?
-            .query_row([], |row| {
-                let (position, fences, checksum) = (row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?);
-                let writers = decode(row.get_ref(3)?.as_blob()?);
-                let progress = writers.map(|writers| Self { position, fences, writers });
-                Ok(progress.filter(|progress| progress.checksum() == checksum))
-            })?;
+        let read = connection.prepare_cached(Self::SELECT)?.query_row([], Self::of)?;
         read.ok_or(EngineError::Damaged { what: "the position of the store" })
     }
 

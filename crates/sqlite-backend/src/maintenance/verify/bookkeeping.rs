@@ -7,7 +7,7 @@ use super::{
     Check, Owner, Part, text,
     walk::{Met, Table},
 };
-use crate::record::{Checksum, Columns as _};
+use crate::{apply::key_checksum, record::Columns as _};
 
 const THREADS: Table = Table {
     name: "threads",
@@ -90,18 +90,13 @@ impl Check<'_> {
     }
 }
 
-/// Whether a key is as its checksum says: see the keys as a write keeps them.
+/// Whether a key is as its checksum says.
 fn is_whole(row: &Row<'_>) -> bool {
     let whole = || {
         let (fingerprint, replay) = (row.text(6)?, row.text(7)?);
-        let sum = Checksum::new()
-            .text(text(row, 2)?)
-            .text(text(row, 3)?)
-            .text(text(row, 4)?)
-            .bytes(fingerprint)
-            .bytes(replay);
+        let sum = key_checksum(text(row, 2)?, text(row, 3)?, text(row, 4)?, fingerprint, replay);
         let is_read = fingerprint.len() == 32 && serde_json::from_slice::<Replay>(replay).is_ok();
-        Some(is_read && sum.finish() == row.integer(5)?)
+        Some(is_read && sum == row.integer(5)?)
     };
     whole().unwrap_or(false)
 }

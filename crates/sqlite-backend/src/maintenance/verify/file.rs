@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::OptionalExtension;
 
 use super::{Check, Owner, Part};
-use crate::record::{Checksum, Columns};
+use crate::{record::Columns as _, writer::Progress};
 
 impl Check<'_> {
     /// The pages, the trees and the indexes.
@@ -43,26 +43,11 @@ impl Check<'_> {
 
     /// The row of the store: how far it has come.
     pub(super) fn store(&mut self) -> rusqlite::Result<()> {
-        let row = self
-            .db
-            .query_row("SELECT position, fences, checksum, writers FROM store WHERE id = 1", [], |row| {
-                Ok(position(row))
-            })
-            .optional()?;
-        self.position = row.flatten();
+        let read = self.db.query_row(Progress::SELECT, [], |row| Ok(Progress::of(row).ok().flatten()));
+        self.position = read.optional()?.flatten().map(|progress| progress.position);
         if self.position.is_none() {
             self.report(&Owner::default(), Part::Store, "the position of the store is damaged");
         }
         Ok(())
     }
-}
-
-/// The position, if the row is as its checksum says: see the row of the store as the writer keeps it.
-fn position(row: &impl Columns) -> Option<i64> {
-    let position = row.integer(0)?;
-    let (marks, rest) = row.text(3)?.as_chunks::<8>();
-    let sum = Checksum::new().integer(position).integer(row.integer(1)?);
-    let sum = marks.iter().fold(sum, |sum, mark| sum.integer(i64::from_le_bytes(*mark)));
-    let is_whole = rest.is_empty() && marks.len().is_multiple_of(2) && sum.finish() == row.integer(2)?;
-    is_whole.then_some(position)
 }
