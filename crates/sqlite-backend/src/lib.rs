@@ -39,6 +39,7 @@ mod apply;
 mod backend;
 mod connection;
 mod error;
+mod failpoint;
 mod maintenance;
 mod open;
 mod options;
@@ -49,6 +50,8 @@ mod record;
 mod size;
 mod writer;
 
+#[cfg(feature = "failpoints")]
+pub use self::failpoint::Failpoint;
 pub use self::{
     backend::SqliteBackend,
     maintenance::{Backup, BackupError, Damage, Maintenance, Part, Verification},

@@ -1,6 +1,6 @@
 use std::{path::Path, time::Duration};
 
-use crate::{OpenError, SqliteBackend, open};
+use crate::{OpenError, SqliteBackend, failpoint::Failpoints, open};
 
 /// How a store is opened. The defaults are measured ones; most hosts need none of this.
 ///
@@ -32,6 +32,7 @@ pub struct SqliteOptions {
     pub(crate) readers: u32,
     pub(crate) wait_limit: Duration,
     pub(crate) max_content_bytes: u64,
+    pub(crate) failpoints: Failpoints,
 }
 
 impl SqliteOptions {
@@ -47,6 +48,7 @@ impl SqliteOptions {
             readers: 4,
             wait_limit: Duration::from_secs(5),
             max_content_bytes: 64 << 20,
+            failpoints: Failpoints::none(),
         }
     }
 
@@ -103,6 +105,17 @@ impl SqliteOptions {
     /// The longest content of one message, in bytes of JSON: 64 MiB, at most 512 MiB. More is refused as `TooLarge`.
     pub const fn max_content_bytes(mut self, bytes: u64) -> Self {
         self.max_content_bytes = bytes;
+        self
+    }
+
+    /// Calls `hook` wherever the writer comes through one of the [`Failpoint`](crate::Failpoint)s, on its thread. An
+    /// error is a code of SQLite that it then fails with. For tests.
+    #[cfg(feature = "failpoints")]
+    pub fn failpoints(
+        self,
+        hook: impl Fn(crate::Failpoint) -> std::result::Result<(), i32> + Send + Sync + 'static,
+    ) -> Self {
+        self.failpoints.set(move |point, _| hook(point));
         self
     }
 

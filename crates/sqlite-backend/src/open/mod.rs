@@ -21,6 +21,7 @@ use crate::{
     SqliteBackend, SqliteOptions,
     connection::{configure, connect},
     error::EngineError,
+    failpoint::{Failpoint, Failpoints},
     pause,
     read::Readers,
     writer::Writer,
@@ -52,7 +53,11 @@ async fn start(
 }
 
 /// Opens the file, makes it a store if it is fresh, and brings an older one up to date. Blocks.
-pub(crate) fn bootstrap(path: &Path, wait_limit: Duration) -> Result<Connection, OpenError> {
+pub(crate) fn bootstrap(
+    path: &Path,
+    wait_limit: Duration,
+    failpoints: &Failpoints,
+) -> Result<Connection, OpenError> {
     let version = rusqlite::version_number();
     if !version::is_safe(version) {
         return Err(OpenError::UnsafeSqlite { version: rusqlite::version() });
@@ -84,6 +89,7 @@ pub(crate) fn bootstrap(path: &Path, wait_limit: Duration) -> Result<Connection,
         patience.retry(|| {
             let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             migration::apply(&change, path)?;
+            failpoints.reach(Failpoint::Migrating, &change)?;
             Ok(change.commit()?)
         })?;
     }

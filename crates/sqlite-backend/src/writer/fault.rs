@@ -1,13 +1,13 @@
 //! Failures on demand, for the tests of what follows them.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
 use rusqlite::{Connection, ffi};
 
-use super::transaction::execute;
+use crate::failpoint::{Failpoint, Failpoints};
 
 /// What the next `COMMIT` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub(crate) enum CommitFault {
 
 type Hook = Box<dyn FnMut(&Connection) + Send>;
 
+/// What is to go wrong in one store.
 #[derive(Default)]
 pub(crate) struct Faults {
     commit: Mutex<Option<CommitFault>>,
@@ -37,13 +38,42 @@ impl std::fmt::Debug for Faults {
 }
 
 impl Faults {
+    /// Those that happen at these places.
+    pub(crate) fn at(failpoints: &Failpoints) -> Arc<Self> {
+        let faults = Arc::<Self>::default();
+        let at = Arc::clone(&faults);
+        failpoints.set(move |point, connection| at.reach(point, connection));
+        faults
+    }
+
+    fn reach(&self, point: Failpoint, connection: &Connection) -> Result<(), i32> {
+        match point {
+            Failpoint::Applying => self.before_apply(connection),
+            Failpoint::Committing => {
+                self.commits.fetch_add(1, Ordering::SeqCst);
+                let panics = held(&self.commit).take_if(|fault| *fault == CommitFault::Panic).is_some();
+                assert!(!panics, "a fault of the test");
+                return failed(held(&self.commit).take_if(|fault| *fault == CommitFault::Lost).is_some());
+            }
+            Failpoint::Committed => return failed(held(&self.commit).take().is_some()),
+            Failpoint::Fencing => {
+                let mut fences = held(&self.fences);
+                let fails = *fences > 0;
+                *fences = fences.saturating_sub(1);
+                return failed(fails);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     pub(crate) fn fail_next_commit(&self, fault: CommitFault) {
-        *self.commit.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        *held(&self.commit) = Some(fault);
     }
 
     /// How many fences from now on fail.
     pub(crate) fn fail_fences(&self, fences: u64) {
-        *self.fences.lock().unwrap_or_else(PoisonError::into_inner) = fences;
+        *held(&self.fences) = fences;
     }
 
     /// How many commits were asked for from now on.
@@ -64,36 +94,23 @@ impl Faults {
 
     /// What runs on the writer's thread before each write is applied.
     pub(crate) fn set_before_apply(&self, hook: impl FnMut(&Connection) + Send + 'static) {
-        *self.before_apply.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(hook));
+        *held(&self.before_apply) = Some(Box::new(hook));
     }
 
-    pub(super) fn before_apply(&self, connection: &Connection) {
+    fn before_apply(&self, connection: &Connection) {
         // Not held while it runs: it may wait for a test that sets the next one.
-        let hook = self.before_apply.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let hook = held(&self.before_apply).take();
         if let Some(mut hook) = hook {
             hook(connection);
-            self.before_apply.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(hook);
+            held(&self.before_apply).get_or_insert(hook);
         }
     }
+}
 
-    pub(super) fn commit(&self, connection: &Connection) -> rusqlite::Result<()> {
-        self.commits.fetch_add(1, Ordering::SeqCst);
-        let fault = self.commit.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match fault {
-            None => return execute(connection, "COMMIT"),
-            Some(CommitFault::Lost) => {}
-            Some(CommitFault::Kept) => execute(connection, "COMMIT")?,
-            Some(CommitFault::Panic) => panic!("a fault of the test"),
-        }
-        Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), None))
-    }
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    pub(super) fn before_fence(&self) -> Option<()> {
-        let mut fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner);
-        if *fences == 0 {
-            return Some(());
-        }
-        *fences -= 1;
-        None
-    }
+fn failed(fails: bool) -> Result<(), i32> {
+    if fails { Err(ffi::SQLITE_IOERR_FSYNC) } else { Ok(()) }
 }

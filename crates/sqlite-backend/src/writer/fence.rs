@@ -9,7 +9,7 @@ use std::{thread, time::Instant};
 use rusqlite::Connection;
 
 use super::{Worker, progress::Progress, transaction::execute};
-use crate::{connection, error::EngineError, pause};
+use crate::{connection, error::EngineError, failpoint::Failpoint, pause};
 
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +39,9 @@ impl Worker {
     }
 
     fn try_fence(&self, position: i64) -> Option<(Verdict, Connection)> {
-        #[cfg(test)]
-        self.faults.before_fence()?;
         let connection = connection::reopen(&self.path).ok()?;
         let fence = || -> Result<Verdict, EngineError> {
+            self.failpoints.reach(Failpoint::Fencing, &connection)?;
             execute(&connection, "BEGIN IMMEDIATE")?;
             let mut progress = Progress::read(&connection)?;
             let verdict = match progress.holds(self.id, position) {
@@ -53,6 +52,7 @@ impl Worker {
             progress.fence();
             progress.write(&connection)?;
             execute(&connection, "COMMIT")?;
+            self.failpoints.reach(Failpoint::Fenced, &connection)?;
             Ok(verdict)
         };
         let verdict = fence().ok()?;

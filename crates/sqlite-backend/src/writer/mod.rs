@@ -30,6 +30,7 @@ use tokio::sync::oneshot;
 use crate::{
     OpenError, SqliteOptions,
     error::{EngineError, Phase},
+    failpoint::{Failpoint, Failpoints},
     open,
     queue::{Admission, Queue},
 };
@@ -68,8 +69,7 @@ struct Worker {
     connection: Option<Connection>,
     /// Names this writer in the file.
     id: i64,
-    #[cfg(test)]
-    faults: Arc<fault::Faults>,
+    failpoints: Failpoints,
 }
 
 impl Writer {
@@ -88,16 +88,15 @@ impl Writer {
             max_content_bytes: options.max_content_bytes,
         };
         let is_temporary = directory.is_some();
+        let failpoints = options.failpoints.clone();
         #[cfg(test)]
-        let faults = Arc::<fault::Faults>::default();
+        let faults = fault::Faults::at(&failpoints);
         let (opened, on_opened) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let thread = thread::Builder::new().name("throughline-sqlite".to_owned()).spawn({
             let (path, queue) = (Arc::clone(&path), Arc::clone(&queue));
-            #[cfg(test)]
-            let faults = Arc::clone(&faults);
             move || {
-                let connection = match open::bootstrap(&path, limits.wait) {
+                let connection = match open::bootstrap(&path, limits.wait, &failpoints) {
                     Ok(connection) => connection,
                     Err(error) => return drop(opened.send(Err(error))),
                 };
@@ -109,8 +108,7 @@ impl Writer {
                     limits,
                     connection: Some(connection),
                     id: fastrand::i64(1..),
-                    #[cfg(test)]
-                    faults,
+                    failpoints,
                 };
                 let result = worker.work();
                 drop(directory);
@@ -197,7 +195,10 @@ impl Worker {
             let note = "every acknowledged write is in the log, which could not be folded into the file";
             error.to_persist(Phase::Begin).with_source(error).context(note)
         };
-        let folded = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let folded = self
+            .failpoints
+            .reach(Failpoint::Closing, &connection)
+            .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
         match connection.close() {
             Ok(()) => {}
             Err((_, error)) => return Err(failed(error.into())),

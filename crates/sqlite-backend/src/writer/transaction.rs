@@ -7,8 +7,10 @@ use throughline_core::{Effect, ErrorKind, PersistError};
 
 use super::{Worker, batch::Batch, fence::Verdict, progress::Progress};
 use crate::{
-    apply::{Failure, Scope, apply},
+    apply::{Applied, Failure, Outcome, Scope, apply},
     error::{EngineError, Phase, Reach},
+    failpoint::Failpoint,
+    queue::Write,
 };
 
 impl Worker {
@@ -44,6 +46,7 @@ impl Worker {
     /// Why the transaction is over. A write that met it is the last of the batch.
     fn fill(&self, connection: &Connection, batch: &mut Batch) -> Result<Option<i64>, EngineError> {
         let begun = Instant::now();
+        self.failpoints.reach(Failpoint::Begun, connection)?;
         let mut progress = Progress::read(connection)?;
         let mut position = progress.position;
         let mut alone = false;
@@ -73,10 +76,8 @@ impl Worker {
                 position: position + 1,
                 max_content_bytes: self.limits.max_content_bytes,
             };
-            #[cfg(test)]
-            self.faults.before_apply(connection);
             let changes = connection.total_changes();
-            let applied = apply(scope, &pending.write);
+            let applied = self.apply(connection, scope, &pending.write);
             match applied {
                 Ok(_) | Err(Failure::Refused(_)) if connection.is_autocommit() => {
                     batch.failed(pending);
@@ -109,16 +110,26 @@ impl Worker {
         Ok(Some(position))
     }
 
+    fn apply(&self, connection: &Connection, scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
+        self.failpoints.reach(Failpoint::Applying, connection)?;
+        let outcome = apply(scope, write)?;
+        self.failpoints.reach(Failpoint::Applied, connection)?;
+        Ok(outcome)
+    }
+
     fn commit(&mut self, connection: Connection, mut batch: Batch, position: i64) {
         batch.committing();
-        #[cfg(test)]
-        let committed = self.faults.commit(&connection);
-        #[cfg(not(test))]
-        let committed = execute(&connection, "COMMIT");
-        match committed {
+        let commit = || {
+            self.failpoints.reach(Failpoint::Committing, &connection)?;
+            execute(&connection, "COMMIT")?;
+            self.failpoints.reach(Failpoint::Committed, &connection)
+        };
+        match commit() {
             Ok(()) => {
-                self.connection = Some(connection);
                 batch.deliver();
+                // Nothing is open any more that an error could be about.
+                drop(self.failpoints.reach(Failpoint::Answered, &connection));
+                self.connection = Some(connection);
             }
             Err(error) => {
                 let error = EngineError::from(error);

@@ -1,0 +1,1 @@
+//! What was acknowledged, kept on another path than the store.

@@ -1,0 +1,20 @@
+//! Faults for the SQLite store, and what the checks under `tests/` share: how much they do, what they print, what they
+//! could not check.
+//!
+//! ```
+//! use throughline_reliability::Report;
+//!
+//! let mut report = Report::new("REL-0");
+//! report.count("cycles", 3);
+//! report.fired("fsync failed", 1); // a fault that was planned and never fired fails the check
+//! report.finish();
+//! ```
+
+pub mod acks;
+pub mod mount;
+mod report;
+mod scale;
+mod skip;
+pub mod vfs;
+
+pub use self::{report::Report, scale::scaled, skip::skipped};

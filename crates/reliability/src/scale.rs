@@ -1,0 +1,19 @@
+//! How much a check does.
+
+use std::env;
+
+/// Multiplies every count: 1 in an ordinary run, more in a long one.
+const SCALE: &str = "THROUGHLINE_SCALE";
+
+/// So many, times `THROUGHLINE_SCALE`, and at least one.
+///
+/// # Panics
+/// When `THROUGHLINE_SCALE` is not a positive number.
+#[must_use]
+pub fn scaled(count: u64) -> u64 {
+    let scale = env::var(SCALE).map_or(1.0, |scale| {
+        let number = scale.parse().ok().filter(|scale| f64::is_normal(*scale) && *scale > 0.0);
+        number.unwrap_or_else(|| panic!("{SCALE} is `{scale}`, which is no positive number"))
+    });
+    ((count as f64 * scale) as u64).max(1)
+}
