@@ -70,7 +70,7 @@ impl SqliteBackend {
     /// pipeline.
     #[must_use]
     pub fn maintenance(&self) -> Maintenance {
-        Maintenance::new(Arc::clone(&self.path))
+        Maintenance::new(Arc::clone(&self.path), Arc::clone(&self.writer.board))
     }
 
     #[cfg(test)]
@@ -86,6 +86,7 @@ impl SqliteBackend {
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
         let bytes = size::of(&args, self.options.max_content_bytes)?;
+        self.writer.board.admit()?;
         let times = self.times(&context);
         let slot = self.writer.admission.enter(bytes, times.give_up).await?;
         let write = pending_write(&context, args, now);

@@ -66,6 +66,11 @@ impl EngineError {
         self.code().is_some_and(|code| matches!(code & 0xff, 3 | 5 | 6 | 7 | 8 | 10 | 14 | 15))
     }
 
+    /// Whether the writer cannot go on for it: not a disk that is full, a lock that is held, or what one operation met.
+    pub(crate) fn is_trouble(&self) -> bool {
+        self.reach() == Reach::Transaction && !matches!(self.kind(), ErrorKind::StorageFull | ErrorKind::Busy)
+    }
+
     pub(crate) fn reach(&self) -> Reach {
         match self.code().map(|code| code & 0xff) {
             // CONSTRAINT, MISMATCH, TOOBIG, RANGE: what it brought. CORRUPT: what it met.

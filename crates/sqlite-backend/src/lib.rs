@@ -40,6 +40,7 @@ mod backend;
 mod connection;
 mod error;
 mod failpoint;
+mod health;
 mod maintenance;
 mod open;
 mod options;
@@ -54,6 +55,7 @@ mod writer;
 pub use self::failpoint::Failpoint;
 pub use self::{
     backend::SqliteBackend,
+    health::{Alarm, Condition, Health},
     maintenance::{Backup, BackupError, Damage, Maintenance, Part, Verification},
     open::OpenError,
     options::SqliteOptions,

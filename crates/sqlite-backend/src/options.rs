@@ -32,6 +32,8 @@ pub struct SqliteOptions {
     pub(crate) readers: u32,
     pub(crate) wait_limit: Duration,
     pub(crate) max_content_bytes: u64,
+    pub(crate) free_space_floor: u64,
+    pub(crate) log_limit: u64,
     pub(crate) failpoints: Failpoints,
 }
 
@@ -48,6 +50,8 @@ impl SqliteOptions {
             readers: 4,
             wait_limit: Duration::from_secs(5),
             max_content_bytes: 64 << 20,
+            free_space_floor: 16 << 20,
+            log_limit: 64 << 20,
             failpoints: Failpoints::none(),
         }
     }
@@ -108,6 +112,25 @@ impl SqliteOptions {
         self
     }
 
+    /// How many bytes of the disk are left free: 16 MiB; 0 is no floor. With less, every write is refused with
+    /// `StorageFull` and `NotApplied`, deletions too, as SQLite needs space for those first; reads go on, and so do
+    /// writes once there is space again. With less than 1 MiB and less than this, a store is not opened.
+    ///
+    /// Without a floor a disk can become full in the middle of a commit, and a process may then be ended by the
+    /// operating system (`SIGBUS`) on file systems with blocks smaller than a page.
+    pub const fn free_space_floor(mut self, bytes: u64) -> Self {
+        self.free_space_floor = bytes;
+        self
+    }
+
+    /// How long the log of the file (its `-wal`) may become before it is cut back as soon as nobody reads what is in
+    /// it: 64 MiB, at least 1 MiB. One that cannot be cut is an [alarm](crate::Alarm::LogTooLong), not a limit:
+    /// writes go on.
+    pub const fn log_limit(mut self, bytes: u64) -> Self {
+        self.log_limit = bytes;
+        self
+    }
+
     /// Calls `hook` wherever the writer comes through one of the [`Failpoint`](crate::Failpoint)s, on its thread. An
     /// error is a code of SQLite that it then fails with. For tests.
     #[cfg(feature = "failpoints")]
@@ -155,6 +178,7 @@ impl SqliteOptions {
         within("queue_bytes", self.queue_bytes as u64, 1, u64::from(u32::MAX))?;
         within("batch_operations", self.batch_operations as u64, 1, u64::MAX)?;
         within("wait_limit", self.wait_limit.as_secs(), 0, 24 * 3600)?;
+        within("log_limit", self.log_limit, 1 << 20, i64::MAX as u64)?;
         within("readers", u64::from(self.readers), 1, 64)?;
         within("max_content_bytes", self.max_content_bytes, 2, 512 << 20)
     }

@@ -24,7 +24,11 @@ pub use self::{
     backup::{Backup, BackupError},
     report::{Damage, Part, Verification},
 };
-use crate::error::EngineError;
+use crate::{
+    error::EngineError,
+    health::{Board, Health},
+    writer::{log_length, log_path_of},
+};
 
 /// How long a lock of the file is waited for: whoever reads a log hardly ever does.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,7 +36,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many steps SQLite's machine does before it looks whether anybody still waits.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
-/// Checks and copies a store while it is in use.
+/// Watches, checks and copies a store while it is in use.
 ///
 /// Taken from the backend before that is moved into a pipeline. It reaches nothing that writes, its clones are handles
 /// of the same store, and it keeps nothing open between its calls. After the store was closed it works on the file that
@@ -64,11 +68,40 @@ const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 #[derive(Debug, Clone)]
 pub struct Maintenance {
     path: Arc<Path>,
+    board: Arc<Board>,
 }
 
 impl Maintenance {
-    pub(crate) const fn new(path: Arc<Path>) -> Self {
-        Self { path }
+    pub(crate) const fn new(path: Arc<Path>, board: Arc<Board>) -> Self {
+        Self { path, board }
+    }
+
+    /// How the store is now. It asks the writer's notes and the directory, and waits for neither writer nor reader.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.with_log(self.board.health())
+    }
+
+    /// Waits until the store takes writes or not, or an alarm is raised or over, other than in `seen`, and says how it
+    /// is then.
+    ///
+    /// Cancelled, it has no effect. It does not wait when something has changed since `seen` was taken.
+    ///
+    /// ```
+    /// # async fn example(maintenance: throughline_sqlite::Maintenance) {
+    /// let mut health = maintenance.health();
+    /// while health.condition != throughline_sqlite::Condition::Closed {
+    ///     health = maintenance.health_other_than(&health).await;
+    ///     println!("{health:?}");
+    /// }
+    /// # }
+    /// ```
+    pub async fn health_other_than(&self, seen: &Health) -> Health {
+        self.with_log(self.board.other_than(seen).await)
+    }
+
+    fn with_log(&self, health: Health) -> Health {
+        Health { log_bytes: log_length(&log_path_of(&self.path)), ..health }
     }
 
     /// Checks everything that can be checked in the store as it is at one moment of the call: the pages and indexes

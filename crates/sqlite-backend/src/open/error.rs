@@ -86,6 +86,16 @@ pub enum OpenError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// The disk is all but full.
+    #[error("`{}`: the disk has {available} bytes left, and {needed} are needed to open a store", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What is left, in bytes.
+        available: u64,
+        /// What is needed, in bytes: less than the [floor](crate::SqliteOptions::free_space_floor).
+        needed: u64,
+    },
     /// The operating system refused.
     #[error("`{}`: the operating system refused", path.display())]
     Io {
@@ -124,6 +134,7 @@ impl OpenError {
                 ErrorKind::Unsupported
             }
             Self::Busy { .. } => ErrorKind::Busy,
+            Self::Full { .. } => ErrorKind::StorageFull,
             Self::Io { .. } => ErrorKind::Unavailable,
             Self::Sqlite { kind, .. } => *kind,
         }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::OpenError;
+use crate::writer::available;
 
 /// The path to open: absolute, so that it never reads as a `file:` URI and survives a change of directory.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
@@ -28,6 +29,19 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path),
         Err(source) => Err(OpenError::Io { path, source }),
     }
+}
+
+/// What opening itself may need: the index of a log, and the schema of a fresh file.
+const OPENING: u64 = 1 << 20;
+
+/// Refuses to open on a disk that is all but full: the operating system ends a process that maps the index of a log
+/// which the disk then has no block for. A store that is only short of the floor is opened, to be read.
+pub(super) fn expect_space(path: &Path, floor: u64) -> Result<(), OpenError> {
+    let (available, needed) = (available(path.parent().unwrap_or(path)), floor.min(OPENING));
+    if available < needed {
+        return Err(OpenError::Full { path: path.to_owned(), available, needed });
+    }
+    Ok(())
 }
 
 /// Makes the file if it is missing, for its owner alone; SQLite gives `-wal` and `-shm` the same mode.

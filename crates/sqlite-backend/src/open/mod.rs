@@ -21,7 +21,7 @@ use crate::{
     SqliteBackend, SqliteOptions,
     connection::{configure, connect},
     error::EngineError,
-    failpoint::{Failpoint, Failpoints},
+    failpoint::Failpoint,
     pause,
     read::Readers,
     writer::Writer,
@@ -53,17 +53,14 @@ async fn start(
 }
 
 /// Opens the file, makes it a store if it is fresh, and brings an older one up to date. Blocks.
-pub(crate) fn bootstrap(
-    path: &Path,
-    wait_limit: Duration,
-    failpoints: &Failpoints,
-) -> Result<Connection, OpenError> {
+pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
     let version = rusqlite::version_number();
     if !version::is_safe(version) {
         return Err(OpenError::UnsafeSqlite { version: rusqlite::version() });
     }
+    file::expect_space(path, options.free_space_floor)?;
     file::create(path)?;
-    let patience = Patience { path, begun: Instant::now(), limit: wait_limit };
+    let patience = Patience { path, begun: Instant::now(), limit: options.wait_limit };
     let mut connection = connect(path).map_err(|error| OpenError::sqlite(path, error))?;
     // A foreign file with a log of its own is not folded just because it was looked at.
     connection
@@ -89,7 +86,7 @@ pub(crate) fn bootstrap(
         patience.retry(|| {
             let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             migration::apply(&change, path)?;
-            failpoints.reach(Failpoint::Migrating, &change)?;
+            options.failpoints.reach(Failpoint::Migrating, &change)?;
             Ok(change.commit()?)
         })?;
     }

@@ -22,6 +22,17 @@ pub(crate) use self::{
 /// to be woken.
 const LOOK_OUT: Duration = Duration::from_micros(100);
 
+/// Why the writer is awake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// There is something to write.
+    ForWrites,
+    /// Nobody has written for a while.
+    Idle,
+    /// There is nothing to write, and there will be nothing.
+    Closed,
+}
+
 /// A queue with one reader, the writer's thread. Its bounds are kept by [`Admission`].
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -96,14 +107,14 @@ impl Queue {
         self.state().waiting.len()
     }
 
-    /// Waits for a write. False when there is none and there will be none.
+    /// Waits for a write, for as long as `idle` if there is such a time.
     ///
     /// After a lone caller the writer looks out for a moment before it sleeps, if that was worth it the last time: see
     /// [`Lookout`]. After several it sleeps at once, so that their next writes gather.
-    pub(crate) fn wait(&self, after_a_lone_caller: bool) -> bool {
+    pub(crate) fn wait(&self, after_a_lone_caller: bool, idle: Option<Duration>) -> Woken {
         let mut state = self.state();
         if !state.waiting.is_empty() {
-            return true;
+            return Woken::ForWrites;
         }
         let begun = Instant::now();
         if after_a_lone_caller && state.came_soon && leaves_room() {
@@ -116,13 +127,22 @@ impl Queue {
             }
         }
         while state.waiting.is_empty() && !state.closed {
+            let left = idle.map(|idle| idle.saturating_sub(begun.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Woken::Idle;
+            }
             state.asleep = true;
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match left {
+                Some(left) => {
+                    self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
             state.asleep = false;
         }
         // Once for the way of the write, and once for the way of the signal.
         state.came_soon = begun.elapsed() < 2 * LOOK_OUT;
-        !state.waiting.is_empty()
+        if state.waiting.is_empty() { Woken::Closed } else { Woken::ForWrites }
     }
 
     /// Takes no further write. What was admitted is still applied.

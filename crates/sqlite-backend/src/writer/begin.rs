@@ -4,7 +4,7 @@ use std::{thread, time::Instant};
 
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use super::Worker;
+use super::worker::Worker;
 use crate::{
     OpenError, connection,
     error::{EngineError, Phase},
@@ -22,6 +22,14 @@ impl NotBegun {
         match self {
             Self::Engine(error) => error.is_busy(),
             Self::File(_) => false,
+        }
+    }
+
+    /// Whether the writer cannot go on for it.
+    fn is_trouble(&self) -> bool {
+        match self {
+            Self::Engine(error) => error.is_trouble(),
+            Self::File(error) => !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::Busy),
         }
     }
 
@@ -61,8 +69,11 @@ impl Worker {
             };
             if !not_begun.is_busy() {
                 self.connection = None;
+                if not_begun.is_trouble() {
+                    self.trouble.failed(&self.board, not_begun.to_persist());
+                }
             }
-            let given_up = if not_begun.passes() {
+            let given_up = if not_begun.passes() && !self.board.is_read_only() {
                 self.queue.take_given_up(Instant::now())
             } else {
                 self.queue.take_all()

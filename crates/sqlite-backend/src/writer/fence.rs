@@ -8,8 +8,10 @@ use std::{thread, time::Instant};
 
 use rusqlite::Connection;
 
-use super::{Worker, progress::Progress, transaction::execute};
-use crate::{connection, error::EngineError, failpoint::Failpoint, pause};
+use super::{progress::Progress, transaction::execute, worker::Worker};
+use throughline_core::ErrorKind;
+
+use crate::{OpenError, connection, error::EngineError, failpoint::Failpoint, pause};
 
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,19 +29,31 @@ impl Worker {
     pub(super) fn fence(&mut self, position: i64) -> Verdict {
         let begun = Instant::now();
         loop {
-            if let Some((verdict, connection)) = self.try_fence(position) {
-                self.connection = Some(connection);
-                return verdict;
+            let error = match self.try_fence(position) {
+                Ok((verdict, connection)) => {
+                    self.connection = Some(connection);
+                    self.trouble.is_over(&self.board);
+                    return verdict;
+                }
+                Err(error) => error,
+            };
+            let is_busy = error.kind() == ErrorKind::Busy;
+            if !is_busy && error.kind() != ErrorKind::StorageFull {
+                self.trouble.failed(&self.board, error);
             }
             if begun.elapsed() >= self.limits.wait {
                 return Verdict::Unknown;
             }
-            thread::sleep(pause::for_the_lock());
+            if self.board.is_read_only() {
+                // Who came before this was known is told like who comes now.
+                self.refuse_all(&self.board.refusal());
+            }
+            thread::sleep(if is_busy { pause::for_the_lock() } else { pause::for_the_file() });
         }
     }
 
-    fn try_fence(&self, position: i64) -> Option<(Verdict, Connection)> {
-        let connection = connection::reopen(&self.path).ok()?;
+    fn try_fence(&self, position: i64) -> Result<(Verdict, Connection), OpenError> {
+        let connection = connection::reopen(&self.path)?;
         let fence = || -> Result<Verdict, EngineError> {
             self.failpoints.reach(Failpoint::Fencing, &connection)?;
             execute(&connection, "BEGIN IMMEDIATE")?;
@@ -55,7 +69,7 @@ impl Worker {
             self.failpoints.reach(Failpoint::Fenced, &connection)?;
             Ok(verdict)
         };
-        let verdict = fence().ok()?;
-        Some((verdict, connection))
+        let verdict = fence().map_err(|error| OpenError::sqlite(&self.path, error))?;
+        Ok((verdict, connection))
     }
 }

@@ -8,29 +8,35 @@ mod begin;
 #[cfg(test)]
 mod fault;
 mod fence;
+mod log;
 mod progress;
+mod space;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod trouble;
+mod worker;
 
-pub(crate) use self::progress::Progress;
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
 };
 
-use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 use tokio::sync::oneshot;
 
+use self::worker::Worker;
+pub(crate) use self::{
+    log::{length as log_length, path_of as log_path_of},
+    progress::Progress,
+    space::available,
+    trouble::PROBE_EVERY,
+};
 use crate::{
     OpenError, SqliteOptions,
-    error::{EngineError, Phase},
-    failpoint::{Failpoint, Failpoints},
+    health::Board,
     open,
     queue::{Admission, Queue},
 };
@@ -40,6 +46,7 @@ use crate::{
 pub(crate) struct Writer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) admission: Admission,
+    pub(crate) board: Arc<Board>,
     ended: Mutex<Option<oneshot::Receiver<Result<()>>>>,
     thread: Option<thread::JoinHandle<()>>,
     /// The store goes away with the writer, and whoever drops it waits for that.
@@ -48,28 +55,8 @@ pub(crate) struct Writer {
     path: Arc<Path>,
     #[cfg(test)]
     pub(crate) faults: Arc<fault::Faults>,
-}
-
-/// The bounds of one transaction, and what a write is held to.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    operations: usize,
-    bytes: usize,
-    time: Duration,
-    wait: Duration,
-    max_content_bytes: u64,
-}
-
-/// The writer itself, on its thread.
-struct Worker {
-    path: Arc<Path>,
-    queue: Arc<Queue>,
-    limits: Limits,
-    /// None after a failure, until it is opened again.
-    connection: Option<Connection>,
-    /// Names this writer in the file.
-    id: i64,
-    failpoints: Failpoints,
+    #[cfg(test)]
+    pub(crate) failpoints: crate::failpoint::Failpoints,
 }
 
 impl Writer {
@@ -80,36 +67,23 @@ impl Writer {
         directory: Option<TempDir>,
     ) -> Result<Self, OpenError> {
         let queue = Arc::<Queue>::default();
-        let limits = Limits {
-            operations: options.batch_operations,
-            bytes: options.batch_bytes,
-            time: options.batch_time,
-            wait: options.wait_limit,
-            max_content_bytes: options.max_content_bytes,
-        };
+        let board = Arc::new(Board::new());
         let is_temporary = directory.is_some();
-        let failpoints = options.failpoints.clone();
         #[cfg(test)]
-        let faults = fault::Faults::at(&failpoints);
+        let faults = fault::Faults::at(&options.failpoints);
         let (opened, on_opened) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let thread = thread::Builder::new().name("throughline-sqlite".to_owned()).spawn({
-            let (path, queue) = (Arc::clone(&path), Arc::clone(&queue));
+            let (path, queue, board) = (Arc::clone(&path), Arc::clone(&queue), Arc::clone(&board));
+            let options = options.clone();
             move || {
-                let connection = match open::bootstrap(&path, limits.wait, &failpoints) {
+                let connection = match open::bootstrap(&path, &options) {
                     Ok(connection) => connection,
                     Err(error) => return drop(opened.send(Err(error))),
                 };
                 // Whoever opened may have left; the queue is closed then, and the thread ends.
                 drop(opened.send(Ok(())));
-                let worker = Worker {
-                    path,
-                    queue,
-                    limits,
-                    connection: Some(connection),
-                    id: fastrand::i64(1..),
-                    failpoints,
-                };
+                let worker = Worker::new(&options, path, queue, board, connection);
                 let result = worker.work();
                 drop(directory);
                 drop(end.send(result));
@@ -118,6 +92,7 @@ impl Writer {
         let failed = |source| OpenError::Io { path: path.to_path_buf(), source };
         let writer = Self {
             queue,
+            board,
             admission: Admission::new(options.queue_operations, options.queue_bytes),
             ended: Mutex::new(Some(ended)),
             thread: Some(thread.map_err(failed)?),
@@ -126,6 +101,8 @@ impl Writer {
             path: Arc::clone(&path),
             #[cfg(test)]
             faults,
+            #[cfg(test)]
+            failpoints: options.failpoints.clone(),
         };
         match on_opened.await {
             Ok(opened) => opened.map(|()| writer),
@@ -167,45 +144,6 @@ impl Drop for Writer {
         {
             // A panic was contained and answered where it happened.
             drop(thread.join());
-        }
-    }
-}
-
-impl Worker {
-    /// Works until the queue is closed and empty, and closes the file.
-    fn work(mut self) -> Result<()> {
-        // A panic drops the writes in hand, which answers them, and what is left of the connection, which rolls back.
-        while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
-            self.connection = None;
-        }
-        self.finish()
-    }
-
-    fn serve(&mut self) {
-        let mut took_one = false;
-        while self.queue.wait(took_one) {
-            took_one = self.begin() && self.transact() == 1;
-        }
-    }
-
-    /// Folds the log into the file. Another process that is at work leaves some of it for later.
-    fn finish(self) -> Result<()> {
-        let Some(connection) = self.connection else { return Ok(()) };
-        let failed = |error: EngineError| -> PersistError {
-            let note = "every acknowledged write is in the log, which could not be folded into the file";
-            error.to_persist(Phase::Begin).with_source(error).context(note)
-        };
-        let folded = self
-            .failpoints
-            .reach(Failpoint::Closing, &connection)
-            .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
-        match connection.close() {
-            Ok(()) => {}
-            Err((_, error)) => return Err(failed(error.into())),
-        }
-        match folded.map_err(EngineError::from) {
-            Err(error) if !error.is_busy() => Err(failed(error)),
-            _ => Ok(()),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use super::{Worker, batch::Batch, fence::Verdict, progress::Progress};
+use super::{batch::Batch, fence::Verdict, progress::Progress, worker::Worker};
 use crate::{
     apply::{Applied, Failure, Outcome, Scope, apply},
     error::{EngineError, Phase, Reach},
@@ -126,14 +126,14 @@ impl Worker {
         };
         match commit() {
             Ok(()) => {
+                let bytes = batch.bytes();
                 batch.deliver();
-                // Nothing is open any more that an error could be about.
-                drop(self.failpoints.reach(Failpoint::Answered, &connection));
-                self.connection = Some(connection);
+                self.committed(connection, bytes);
             }
             Err(error) => {
                 let error = EngineError::from(error);
                 drop(connection);
+                self.failed(&error);
                 match self.fence(position) {
                     Verdict::Applied => batch.deliver(),
                     Verdict::NotApplied => batch.fail(&error, Phase::Statement),
@@ -143,11 +143,31 @@ impl Worker {
         }
     }
 
+    /// What is done once everyone was told.
+    fn committed(&mut self, connection: Connection, bytes: usize) {
+        self.trouble.is_over(&self.board);
+        self.space.grew(bytes);
+        let answered = self.failpoints.reach(Failpoint::Answered, &connection);
+        match answered.and_then(|()| self.log.grew(&connection, bytes, &self.board, &self.failpoints)) {
+            Ok(()) => self.connection = Some(connection),
+            // Nothing is open that it could be about; what it was about is tried again with another connection.
+            Err(error) => self.failed(&error.into()),
+        }
+    }
+
+    /// Notes a failure that is none of an operation's.
+    fn failed(&mut self, error: &EngineError) {
+        if error.is_trouble() {
+            self.trouble.failed(&self.board, error);
+        }
+    }
+
     /// Answers the writes of a transaction that was rolled back, or puts them back, each to have one of its own.
-    fn broken(&self, mut batch: Batch, error: &EngineError) {
+    fn broken(&mut self, mut batch: Batch, error: &EngineError) {
         if batch.len() > 1 && error.reach() == Reach::Operation {
             return self.queue.put_back(batch.into_alone());
         }
+        self.failed(error);
         if batch.len() == 0 {
             // A transaction that fails before its first write is that write's, or it would be begun for ever.
             self.queue.pop_if(|_| true).into_iter().for_each(|pending| batch.failed(pending));

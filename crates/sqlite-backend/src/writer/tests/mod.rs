@@ -1,5 +1,7 @@
 //! What becomes of writes when something fails, and who is told what.
 
+mod health;
+
 use std::{
     future::Future,
     sync::{Arc, atomic::Ordering, mpsc},

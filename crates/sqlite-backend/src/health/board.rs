@@ -1,0 +1,139 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use throughline_core::{Effect, ErrorKind, PersistError, Result};
+use tokio::sync::watch;
+
+use super::{Alarm, Condition, Health};
+use crate::writer::PROBE_EVERY;
+
+/// Where the writer says how it is, for everyone who asks.
+#[derive(Debug)]
+pub(crate) struct Board {
+    health: watch::Sender<Health>,
+    /// What a write looks at before it asks for a place.
+    is_read_only: AtomicBool,
+}
+
+impl Board {
+    pub(crate) fn new() -> Self {
+        Self { health: watch::Sender::new(Health::new()), is_read_only: AtomicBool::new(false) }
+    }
+
+    /// How the store is; the log is for the caller to measure.
+    pub(crate) fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+
+    /// Waits until the condition or the alarms are others than in `seen`.
+    pub(crate) async fn other_than(&self, seen: &Health) -> Health {
+        let mut changes = self.health.subscribe();
+        let found = changes.wait_for(|health| !health.is_like(seen)).await.map(|health| health.clone());
+        // The sender is `self`: it is there for as long as this waits.
+        found.unwrap_or_else(|_| self.health())
+    }
+
+    /// Lets a write in, unless none can succeed now.
+    pub(crate) fn admit(&self) -> Result<()> {
+        if self.is_read_only.load(Ordering::Relaxed) { Err(self.refusal()) } else { Ok(()) }
+    }
+
+    /// What a write is told that comes while the store is read-only.
+    pub(crate) fn refusal(&self) -> PersistError {
+        let last = self.health.borrow().last_failure.clone().unwrap_or_default();
+        PersistError::new(
+            ErrorKind::Unavailable,
+            format!("the store is read-only: its writer fails again and again ({last})"),
+        )
+        .with_effect(Effect::NotApplied)
+        .with_retry_after(PROBE_EVERY)
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.is_read_only.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_condition(&self, condition: Condition) {
+        let changed = self.health.send_if_modified(|health| {
+            let changed = health.condition != condition;
+            health.condition = condition;
+            changed
+        });
+        self.is_read_only.store(condition == Condition::ReadOnly, Ordering::Relaxed);
+        if changed {
+            match condition {
+                Condition::Writable => tracing::info!(target: TARGET, "the store takes writes again"),
+                Condition::ReadOnly => {
+                    let last = self.health.borrow().last_failure.clone();
+                    tracing::error!(target: TARGET, failure = last, "the store is read-only");
+                }
+                Condition::Closed => tracing::debug!(target: TARGET, "the store is closed"),
+            }
+        }
+    }
+
+    /// Raises an alarm, or ends it.
+    pub(crate) fn set_alarm(&self, alarm: Alarm, raised: bool) {
+        let changed = self.health.send_if_modified(|health| {
+            let before = health.alarms.len();
+            health.alarms.retain(|other| *other != alarm);
+            if raised {
+                health.alarms.push(alarm);
+                health.alarms.sort_unstable();
+            }
+            health.alarms.len() != before
+        });
+        match (changed, raised) {
+            (true, true) => tracing::warn!(target: TARGET, ?alarm, "an alarm of the store is raised"),
+            (true, false) => tracing::info!(target: TARGET, ?alarm, "an alarm of the store is over"),
+            (false, _) => {}
+        }
+    }
+
+    /// Notes a failure of the writer, or its success.
+    pub(crate) fn set_failures(&self, failures: u32, last: Option<String>) {
+        self.health.send_if_modified(|health| {
+            let changed = health.failures != failures;
+            health.failures = failures;
+            if last.is_some() {
+                health.last_failure = last;
+            }
+            changed
+        });
+    }
+}
+
+/// The target of the events.
+const TARGET: &str = "throughline_sqlite";
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, task::Poll};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_told_to_who_waits_for_it() {
+        let board = Board::new();
+        let seen = board.health();
+        assert!(seen.is_good());
+        let mut waiting = pin!(board.other_than(&seen));
+        board.set_failures(1, Some("the disk failed".to_owned()));
+        assert!(std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
+        board.set_alarm(Alarm::LogTooLong, true);
+        assert_eq!(waiting.await.alarms, [Alarm::LogTooLong]);
+        board.set_alarm(Alarm::LogTooLong, true);
+        board.set_alarm(Alarm::SpaceLow, true);
+        assert_eq!(board.health().alarms, [Alarm::LogTooLong, Alarm::SpaceLow]);
+        board.set_alarm(Alarm::LogTooLong, false);
+        assert_eq!(board.health().alarms, [Alarm::SpaceLow]);
+        assert!(board.admit().is_ok());
+        board.set_condition(Condition::ReadOnly);
+        let error = board.admit().unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
+        assert!(error.to_string().contains("the disk failed"), "{error}");
+        assert!(error.is_transient() && error.retry_after().is_some());
+        board.set_condition(Condition::Writable);
+        assert!(board.admit().is_ok());
+        assert_eq!((board.health().failures, board.health().is_good()), (1, false));
+    }
+}

@@ -1,0 +1,124 @@
+//! Keeping the log of the file short.
+//!
+//! SQLite folds what it can into the file at every commit that leaves more than a thousand pages in the log. That does
+//! not shorten the log: it is written from its beginning again once nobody reads what is in it. Here it is folded when
+//! nobody writes, and cut when it has become long and nobody reads.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+
+use crate::{
+    failpoint::{Failpoint, Failpoints},
+    health::{Alarm, Board},
+};
+
+/// How long nobody must have written before the log is folded.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// How often a log that is too long is tried to be cut.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The log of one file.
+#[derive(Debug)]
+pub(super) struct Log {
+    path: PathBuf,
+    limit: u64,
+    /// Bytes of writes since it was measured.
+    written: u64,
+    measured: Instant,
+    is_folded: bool,
+    is_too_long: bool,
+}
+
+impl Log {
+    pub(super) fn new(path: &Path, limit: u64) -> Self {
+        let measured = Instant::now();
+        Self { path: path_of(path), limit, written: 0, measured, is_folded: true, is_too_long: false }
+    }
+
+    /// How long the writer waits for a write before [`is_idle`](Self::is_idle) is to be called.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        if !self.is_folded {
+            Some(IDLE)
+        } else if self.is_too_long {
+            Some(AGAIN)
+        } else {
+            None
+        }
+    }
+
+    /// Something was committed: the log is cut if it has become too long by it.
+    pub(super) fn grew(
+        &mut self,
+        connection: &Connection,
+        bytes: usize,
+        board: &Board,
+        failpoints: &Failpoints,
+    ) -> rusqlite::Result<()> {
+        self.is_folded = false;
+        self.written += bytes as u64;
+        if self.written >= self.limit / 16 || self.measured.elapsed() >= AGAIN {
+            self.measure(connection, board, failpoints)?;
+        }
+        Ok(())
+    }
+
+    /// Nobody writes: what the log holds goes into the file.
+    pub(super) fn is_idle(
+        &mut self,
+        connection: &Connection,
+        board: &Board,
+        failpoints: &Failpoints,
+    ) -> rusqlite::Result<()> {
+        if !self.is_folded {
+            self.is_folded = true;
+            failpoints.reach(Failpoint::Checkpointing, connection)?;
+            // As far as it goes without waiting for a reader or another writer.
+            fold(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        }
+        self.measure(connection, board, failpoints)
+    }
+
+    fn measure(
+        &mut self,
+        connection: &Connection,
+        board: &Board,
+        failpoints: &Failpoints,
+    ) -> rusqlite::Result<()> {
+        (self.written, self.measured) = (0, Instant::now());
+        let is_long = || length(&self.path) > self.limit;
+        self.is_too_long = is_long() && {
+            failpoints.reach(Failpoint::Checkpointing, connection)?;
+            fold(connection, "PRAGMA wal_checkpoint(TRUNCATE)")?;
+            is_long()
+        };
+        board.set_alarm(Alarm::LogTooLong, self.is_too_long);
+        Ok(())
+    }
+}
+
+/// Where the log of a file is.
+pub(crate) fn path_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+/// How long a log is; one that is not there has no length.
+pub(crate) fn length(log: &Path) -> u64 {
+    // Asked of the directory: to open and close the file would drop the locks of SQLite.
+    fs::metadata(log).map_or(0, |metadata| metadata.len())
+}
+
+/// Folds the log; that others are at work, and that some of it stays for later, is no fault.
+fn fold(connection: &Connection, how: &'static str) -> rusqlite::Result<()> {
+    match connection.prepare_cached(how)?.query_row([], |_| Ok(())) {
+        Err(error) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,68 @@
+//! Leaving some of the disk free.
+//!
+//! A disk that is full to the last byte is where a store is hurt most: a commit fails half way, and with small blocks
+//! the operating system ends a process whose mapped index of the log it cannot write (`SIGBUS`).
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use throughline_core::{Effect, ErrorKind, PersistError};
+
+use crate::health::{Alarm, Board};
+
+/// How long what was measured holds, while little is written.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The space beside one file.
+#[derive(Debug)]
+pub(super) struct Space {
+    directory: PathBuf,
+    floor: u64,
+    /// Bytes of writes since it was measured.
+    written: u64,
+    measured: Option<Instant>,
+    is_low: bool,
+}
+
+impl Space {
+    pub(super) fn new(path: &Path, floor: u64) -> Self {
+        let directory = path.parent().unwrap_or(path).to_owned();
+        Self { directory, floor, written: 0, measured: None, is_low: false }
+    }
+
+    pub(super) const fn grew(&mut self, bytes: usize) {
+        self.written += bytes as u64;
+    }
+
+    /// How long the writer waits for a write before it measures again.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.is_low.then_some(FRESH)
+    }
+
+    /// Whether there is space for writes.
+    ///
+    /// # Errors
+    /// What a write is told when there is not. A disk that cannot be asked is for SQLite to complain of.
+    pub(super) fn check(&mut self, board: &Board) -> Result<(), PersistError> {
+        let is_fresh = self.measured.is_some_and(|at| at.elapsed() < FRESH);
+        if self.floor == 0 || is_fresh && !self.is_low && self.written < self.floor / 4 {
+            return Ok(());
+        }
+        let available = available(&self.directory);
+        (self.written, self.measured, self.is_low) = (0, Some(Instant::now()), available < self.floor);
+        board.set_alarm(Alarm::SpaceLow, self.is_low);
+        if self.is_low { Err(too_little(available, self.floor)) } else { Ok(()) }
+    }
+}
+
+/// How many bytes can still be written in a directory.
+pub(crate) fn available(directory: &Path) -> u64 {
+    fs4::available_space(directory).unwrap_or(u64::MAX)
+}
+
+fn too_little(available: u64, floor: u64) -> PersistError {
+    let detail = format!("the disk has {available} bytes left, and {floor} are kept free");
+    PersistError::new(ErrorKind::StorageFull, detail).with_effect(Effect::NotApplied)
+}

@@ -1,0 +1,149 @@
+//! What the writer says of itself, and what it does about it.
+
+use std::sync::atomic::AtomicI32;
+
+use rusqlite::ffi;
+
+use super::*;
+use crate::{Alarm, Condition, Maintenance, failpoint::Failpoint};
+
+struct Watched {
+    store: Store,
+    maintenance: Maintenance,
+    path: std::path::PathBuf,
+    /// The code that each commit fails with, if it is not 0.
+    code: Arc<AtomicI32>,
+}
+
+/// A store whose commits, fences and probes all fail with one code.
+async fn watched(options: SqliteOptions) -> Watched {
+    let backend = options.temporary().await.unwrap();
+    let code = Arc::<AtomicI32>::default();
+    backend.writer().failpoints.set({
+        let code = Arc::clone(&code);
+        move |point, _| match (point, code.load(Ordering::SeqCst)) {
+            (Failpoint::Committing | Failpoint::Fencing, code) if code != 0 => Err(code),
+            _ => Ok(()),
+        }
+    });
+    let maintenance = backend.maintenance();
+    let path = backend.writer().path().to_owned();
+    let faults = Arc::clone(&backend.writer().faults);
+    let queue = Arc::clone(&backend.writer().queue);
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    Watched { store: Store { db, faults, queue }, maintenance, path, code }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_fails_again_and_again_makes_the_store_read_only_until_it_works() {
+    let Watched { store, maintenance, code, .. } = watched(SqliteOptions::new()).await;
+    store.add("first").await.unwrap();
+    let good = maintenance.health();
+    assert!(good.is_good() && good.failures == 0 && good.last_failure.is_none());
+    code.store(ffi::SQLITE_IOERR_FSYNC, Ordering::SeqCst);
+    let doubtful = tokio::spawn({
+        let db = store.db.clone();
+        async move { db.thread("t").add(message("doubtful")).await.map(drop) }
+    });
+    let bad = maintenance.health_other_than(&good).await;
+    assert_eq!((bad.condition, bad.is_good()), (Condition::ReadOnly, false));
+    assert!(bad.failures >= 3, "{bad:?}");
+    assert_eq!(bad.last_failure.as_deref().map(|last| last.contains("the disk failed")), Some(true));
+    // Nobody waits for a writer that does not write, and what is there is read.
+    let refused = store.add("refused").await.unwrap_err();
+    assert_eq!(told(&refused), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert!(refused.is_transient() && refused.retry_after().is_some());
+    assert_eq!(store.ids().await, ["first"]);
+    code.store(0, Ordering::SeqCst);
+    // The disk is back before the fence gives up: what was in doubt was not applied.
+    let doubtful = doubtful.await.unwrap().unwrap_err();
+    assert_eq!(told(&doubtful), (ErrorKind::Unavailable, Effect::NotApplied));
+    let again = maintenance.health_other_than(&bad).await;
+    assert_eq!((again.condition, again.failures, again.is_good()), (Condition::Writable, 0, true));
+    assert!(again.last_failure.is_some());
+    assert_eq!(store.add("doubtful").await.unwrap(), Some(Position::new(2)));
+    store.db.close().await.unwrap();
+    assert_eq!(maintenance.health().condition, Condition::Closed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_only_store_whose_fence_gave_up_is_found_to_work_by_a_probe() {
+    let Watched { store, maintenance, code, .. } =
+        watched(SqliteOptions::new().wait_limit(Duration::from_millis(1200))).await;
+    let good = maintenance.health();
+    code.store(ffi::SQLITE_IOERR_FSYNC, Ordering::SeqCst);
+    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
+    let bad = maintenance.health_other_than(&good).await;
+    assert_eq!(bad.condition, Condition::ReadOnly);
+    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
+    code.store(0, Ordering::SeqCst);
+    assert_eq!(maintenance.health_other_than(&bad).await.condition, Condition::Writable);
+    assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_and_refused_writes_are_no_failures_of_the_writer() {
+    let Watched { store, maintenance, code, .. } =
+        watched(SqliteOptions::new().wait_limit(Duration::from_millis(100))).await;
+    store.add("first").await.unwrap();
+    for _ in 0..5 {
+        assert_eq!(
+            told(&store.add("first").await.unwrap_err()),
+            (ErrorKind::AlreadyExists, Effect::NotApplied)
+        );
+    }
+    code.store(ffi::SQLITE_FULL, Ordering::SeqCst);
+    assert_eq!(store.add("second").await.unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!((maintenance.health().failures, maintenance.health().condition), (0, Condition::Writable));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn below_the_floor_nothing_is_written_and_everything_read() {
+    let backend = SqliteOptions::new().free_space_floor(u64::MAX).temporary().await.unwrap();
+    let maintenance = backend.maintenance();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    let error = db.thread("t").add(message("a")).await.unwrap_err();
+    assert_eq!(told(&error), (ErrorKind::StorageFull, Effect::NotApplied));
+    assert_eq!(maintenance.health().alarms, [Alarm::SpaceLow]);
+    assert_eq!(maintenance.health().condition, Condition::Writable);
+    assert!(db.thread("t").page(throughline_core::PageFrom::Start, 10).await.unwrap().messages.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_read_for_long_is_an_alarm_and_is_cut_afterwards() {
+    let Watched { store, maintenance, path, .. } = watched(SqliteOptions::new().log_limit(1 << 20)).await;
+    store.add("first").await.unwrap();
+    let good = maintenance.health();
+    let reader = rusqlite::Connection::open(path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM messages").unwrap();
+    for n in 0..40 {
+        let text = "x".repeat(64 << 10);
+        let message = NewMessage::user(&text).with_id(id(&format!("m{n}")));
+        store.db.thread("t").add(message).await.unwrap();
+    }
+    let bad = maintenance.health_other_than(&good).await;
+    assert_eq!((bad.condition, bad.alarms.as_slice()), (Condition::Writable, [Alarm::LogTooLong].as_slice()));
+    assert!(bad.log_bytes > 1 << 20, "{bad:?}");
+    reader.execute_batch("COMMIT").unwrap();
+    let again = maintenance.health_other_than(&bad).await;
+    assert!(again.is_good() && again.log_bytes <= 1 << 20, "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_is_folded_into_the_file_when_nobody_writes() {
+    let backend = SqliteBackend::temporary().await.unwrap();
+    let (folds, folded) = mpsc::channel();
+    backend.writer().failpoints.set(move |point, _| {
+        if point == Failpoint::Checkpointing {
+            folds.send(()).unwrap();
+        }
+        Ok(())
+    });
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    db.thread("t").add(message("a")).await.unwrap();
+    tokio::task::block_in_place(|| folded.recv_timeout(Duration::from_secs(60))).unwrap();
+    // Once: the writer sleeps then, until there is something to write.
+    assert!(matches!(folded.try_recv(), Err(mpsc::TryRecvError::Empty)));
+    db.thread("t").add(message("b")).await.unwrap();
+    tokio::task::block_in_place(|| folded.recv_timeout(Duration::from_secs(60))).unwrap();
+}

@@ -1,0 +1,190 @@
+//! The writer itself, on its thread: what it does when there is something to write, and when there is not.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use throughline_core::{PersistError, Result};
+
+use super::{
+    PROBE_EVERY, log::Log, progress::Progress, space::Space, transaction::execute, trouble::Trouble,
+};
+use crate::{
+    SqliteOptions, connection,
+    error::{EngineError, Phase},
+    failpoint::{Failpoint, Failpoints},
+    health::{Board, Condition},
+    open::OpenError,
+    queue::{Queue, Woken},
+};
+
+/// The bounds of one transaction, and what a write is held to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) operations: usize,
+    pub(super) bytes: usize,
+    pub(super) time: Duration,
+    pub(super) wait: Duration,
+    pub(super) max_content_bytes: u64,
+}
+
+pub(super) struct Worker {
+    pub(super) path: Arc<Path>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) board: Arc<Board>,
+    pub(super) limits: Limits,
+    /// None after a failure, until it is opened again.
+    pub(super) connection: Option<Connection>,
+    /// Names this writer in the file.
+    pub(super) id: i64,
+    pub(super) log: Log,
+    pub(super) space: Space,
+    pub(super) trouble: Trouble,
+    pub(super) failpoints: Failpoints,
+}
+
+impl Worker {
+    pub(super) fn new(
+        options: &SqliteOptions,
+        path: Arc<Path>,
+        queue: Arc<Queue>,
+        board: Arc<Board>,
+        connection: Connection,
+    ) -> Self {
+        Self {
+            queue,
+            board,
+            limits: Limits {
+                operations: options.batch_operations,
+                bytes: options.batch_bytes,
+                time: options.batch_time,
+                wait: options.wait_limit,
+                max_content_bytes: options.max_content_bytes,
+            },
+            connection: Some(connection),
+            id: fastrand::i64(1..),
+            log: Log::new(&path, options.log_limit),
+            space: Space::new(&path, options.free_space_floor),
+            trouble: Trouble::default(),
+            failpoints: options.failpoints.clone(),
+            path,
+        }
+    }
+
+    /// Works until the queue is closed and empty, and closes the file.
+    pub(super) fn work(mut self) -> Result<()> {
+        // A panic drops the writes in hand, which answers them, and what is left of the connection, which rolls back.
+        while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
+            self.connection = None;
+            self.trouble.failed(&self.board, "the writer panicked");
+        }
+        let board = Arc::clone(&self.board);
+        let finished = self.finish();
+        board.set_condition(Condition::Closed);
+        finished
+    }
+
+    fn serve(&mut self) {
+        let mut took_one = false;
+        loop {
+            let idle =
+                [self.log.patience(), self.space.patience(), self.probes()].into_iter().flatten().min();
+            match self.queue.wait(took_one, idle) {
+                Woken::ForWrites => took_one = self.turn() == 1,
+                Woken::Idle => self.look_after_the_file(),
+                Woken::Closed => return,
+            }
+        }
+    }
+
+    fn probes(&self) -> Option<Duration> {
+        self.board.is_read_only().then_some(PROBE_EVERY)
+    }
+
+    /// Writes what waits. Says how many writes that were.
+    fn turn(&mut self) -> usize {
+        if self.board.is_read_only() {
+            self.refuse_all(&self.board.refusal());
+            return 0;
+        }
+        if let Err(error) = self.space.check(&self.board) {
+            self.refuse_all(&error);
+            return 0;
+        }
+        if self.begin() { self.transact() } else { 0 }
+    }
+
+    /// Answers everyone who waits.
+    pub(super) fn refuse_all(&self, error: &PersistError) {
+        for pending in self.queue.take_all() {
+            pending.answer(Err(error.clone()));
+        }
+    }
+
+    /// What is done while nobody writes.
+    fn look_after_the_file(&mut self) {
+        if self.board.is_read_only() {
+            self.probe();
+        }
+        // Only who writes is told that there is no space; here it is found out when there is again.
+        drop(self.space.check(&self.board));
+        if let Some(connection) = &self.connection
+            && let Err(error) = self.log.is_idle(connection, &self.board, &self.failpoints)
+        {
+            self.connection = None;
+            self.trouble.failed(&self.board, EngineError::from(error));
+        }
+    }
+
+    /// Tries whether something can be committed again.
+    fn probe(&mut self) {
+        self.connection = None;
+        let probe = || -> Result<Connection, OpenError> {
+            let connection = connection::reopen(&self.path)?;
+            self.leave_a_mark(&connection).map_err(|error| OpenError::sqlite(&self.path, error))?;
+            Ok(connection)
+        };
+        match probe() {
+            Ok(connection) => {
+                self.connection = Some(connection);
+                self.trouble.is_over(&self.board);
+            }
+            Err(error) => self.trouble.failed(&self.board, error),
+        }
+    }
+
+    fn leave_a_mark(&self, connection: &Connection) -> Result<(), EngineError> {
+        execute(connection, "BEGIN IMMEDIATE")?;
+        let mut progress = Progress::read(connection)?;
+        progress.fence();
+        progress.write(connection)?;
+        self.failpoints.reach(Failpoint::Committing, connection)?;
+        execute(connection, "COMMIT")?;
+        Ok(())
+    }
+
+    /// Folds the log into the file. Another process that is at work leaves some of it for later.
+    fn finish(self) -> Result<()> {
+        let Some(connection) = self.connection else { return Ok(()) };
+        let failed = |error: EngineError| -> PersistError {
+            let note = "every acknowledged write is in the log, which could not be folded into the file";
+            error.to_persist(Phase::Begin).with_source(error).context(note)
+        };
+        let folded = self
+            .failpoints
+            .reach(Failpoint::Closing, &connection)
+            .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        match connection.close() {
+            Ok(()) => {}
+            Err((_, error)) => return Err(failed(error.into())),
+        }
+        match folded.map_err(EngineError::from) {
+            Err(error) if !error.is_busy() => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+}
