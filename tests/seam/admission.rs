@@ -2,13 +2,17 @@
 
 use std::{
     future::{IntoFuture as _, poll_fn},
+    pin::Pin,
     task::Poll,
     time::Duration,
 };
 
 use throughline::{
-    Effect, ErrorKind, NewMessage, PageFrom, Persistence, layers::timeout::TimeoutLayer, pipeline::Admission,
+    Add, Effect, ErrorKind, NewMessage, PageFrom, Persistence, RequestFuture, layers::timeout::TimeoutLayer,
+    pipeline::Admission,
 };
+
+use tokio::task::JoinSet;
 
 use crate::{
     gated::{Gated, OPEN},
@@ -50,6 +54,39 @@ async fn one_runs_one_waits_and_the_third_is_overloaded() {
     assert_eq!((first.message.seq.get(), second.message.seq.get()), (1, 2));
     // Every place is free again.
     thread.add(NewMessage::user("4")).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_tenant_with_many_calls_holds_no_other_up() {
+    let (gated, gates) = Gated::new(0, OPEN);
+    let admission = Admission { writes: 1, reads: 1, waiting: 16 };
+    let db = Persistence::builder().admission(admission).backend(gated).build().unwrap();
+    let of = |tenant: &str| db.for_tenant(tenant.parse().unwrap()).thread("t");
+    let (busy, other) = (of("busy"), of("other"));
+    let mut calls = vec![begin!(busy.add(NewMessage::user("0")))];
+    for n in 1..=14 {
+        calls.push(begin!(busy.add(NewMessage::user(&n.to_string()))));
+    }
+    // Seven eighths of the room are taken; what is left is not for who took them.
+    let refused = busy.add(NewMessage::user("15")).await.unwrap_err();
+    assert_eq!(said(&refused), (ErrorKind::Overloaded, Effect::NotApplied, "edge"));
+    let mut running = JoinSet::new();
+    let mut run = |call: Pin<Box<RequestFuture<Add>>>, tenant: &'static str| {
+        running.spawn(async move {
+            let added = call.await.unwrap();
+            (tenant, added.message.seq.get())
+        });
+    };
+    let others = [begin!(other.add(NewMessage::user("x"))), begin!(other.add(NewMessage::user("y")))];
+    calls.into_iter().for_each(|call| run(call, "busy"));
+    others.into_iter().for_each(|call| run(call, "other"));
+    gates.before.add_permits(OPEN);
+    let mut order = Vec::new();
+    while let Some(done) = running.join_next().await {
+        order.push(done.unwrap());
+    }
+    assert_eq!(order[..5], [("busy", 1), ("busy", 2), ("other", 1), ("busy", 3), ("other", 2)]);
+    assert_eq!(order.len(), 17);
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ impl SqliteBackend {
         let bytes = size::of(&args, self.options.max_content_bytes)?;
         self.writer.board.admit()?;
         let times = self.times(&context);
-        let slot = self.writer.admission.enter(bytes, times.give_up).await?;
+        let slot = self.writer.admission.enter(context.tenant(), bytes, times.give_up).await?;
         let write = pending_write(&context, args, now);
         let (pending, answer) = Pending::new(write, times, bytes, slot);
         self.writer.queue.push(pending);

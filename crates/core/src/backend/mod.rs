@@ -43,6 +43,7 @@ mod replay;
 pub mod rules;
 mod service_backend;
 mod terminal;
+mod turns;
 
 use std::future::{Future, ready};
 
@@ -52,6 +53,7 @@ pub use self::{
     capabilities::{Capabilities, Durability},
     replay::Replay,
     service_backend::ServiceBackend,
+    turns::{Turn, Turns},
 };
 use crate::{
     Add, Batch, Delete, OpKind, Operation, PersistError, ReadArgs, Reply, Reserve, Result, Update,

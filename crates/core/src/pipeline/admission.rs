@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{Effect, ErrorKind, PersistError, Result};
+use crate::{Effect, ErrorKind, PersistError, Result, TenantId, backend::Turns};
 
 /// How many calls a pipeline lets in: so many run, so many more wait, the rest is refused as `Overloaded`.
 ///
@@ -19,7 +19,8 @@ pub struct Admission {
     pub writes: usize,
     /// Reads that run at once.
     pub reads: usize,
-    /// Calls of each sort that may wait for their turn.
+    /// Calls of each sort that may wait for their turn, seven eighths of them for one tenant. Tenants take turns, so
+    /// that the calls of one do not wait behind all those of another.
     pub waiting: usize,
 }
 
@@ -40,6 +41,7 @@ pub(super) struct Gate {
 #[derive(Debug)]
 pub(super) struct Lane {
     slots: Arc<Semaphore>,
+    turns: Turns,
     waiting: AtomicUsize,
     max_waiting: usize,
 }
@@ -51,6 +53,7 @@ impl Gate {
     pub(super) fn new(admission: Admission) -> Self {
         let lane = |slots: usize| Lane {
             slots: Arc::new(Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS))),
+            turns: Turns::new(),
             waiting: AtomicUsize::new(0),
             max_waiting: admission.waiting,
         };
@@ -68,8 +71,8 @@ impl Lane {
         Arc::clone(&self.slots).try_acquire_owned().ok()
     }
 
-    /// Waits for a slot in turn.
-    pub(super) async fn enter(&self) -> Result<OwnedSemaphorePermit> {
+    /// Waits for a slot. Tenants take turns: who has many calls waiting holds nobody else up.
+    pub(super) async fn enter(&self, tenant: &TenantId) -> Result<OwnedSemaphorePermit> {
         struct Waiting<'a>(&'a AtomicUsize);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
@@ -78,12 +81,17 @@ impl Lane {
         }
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
-        if before >= self.max_waiting {
-            let max = self.max_waiting;
-            return Err(PersistError::new(ErrorKind::Overloaded, format!("{max} calls are waiting already"))
-                .with_effect(Effect::NotApplied)
-                .with_retry_after(RETRY_AFTER));
+        let max = self.max_waiting;
+        // An eighth of the room is for tenants who have not filled the rest.
+        if before >= max || self.turns.waiting(tenant) >= max - max / 8 {
+            return Err(PersistError::new(
+                ErrorKind::Overloaded,
+                format!("{before} calls are waiting already"),
+            )
+            .with_effect(Effect::NotApplied)
+            .with_retry_after(RETRY_AFTER));
         }
+        let _turn = self.turns.take(tenant).await;
         Ok(Arc::clone(&self.slots).acquire_owned().await.expect("the gate is never closed"))
     }
 }

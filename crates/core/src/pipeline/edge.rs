@@ -80,9 +80,9 @@ impl Execution {
         match lane.try_enter() {
             Some(place) => self.begin(args, place),
             None => {
-                let core = Arc::clone(&self.core);
+                let (core, context) = (Arc::clone(&self.core), self.context.clone());
                 let is_write = args.kind().is_write();
-                let wait = Box::pin(async move { core.gate.lane(is_write).enter().await });
+                let wait = Box::pin(async move { core.gate.lane(is_write).enter(context.tenant()).await });
                 self.stage = Stage::Waiting(args, wait);
                 Ok(())
             }

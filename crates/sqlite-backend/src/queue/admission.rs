@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Instant};
 
-use throughline_core::{Effect, ErrorKind, PersistError, Result};
+use throughline_core::{Effect, ErrorKind, PersistError, Result, TenantId, backend::Turns};
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError},
     time::timeout_at,
@@ -13,6 +13,7 @@ pub(crate) struct Admission {
     bytes: Arc<Semaphore>,
     operation_limit: usize,
     byte_limit: usize,
+    turns: Turns,
 }
 
 /// A place in the queue. Dropping it gives it back.
@@ -29,15 +30,34 @@ impl Admission {
             bytes: Arc::new(Semaphore::new(bytes)),
             operation_limit: operations,
             byte_limit: bytes,
+            turns: Turns::new(),
         }
     }
 
-    /// Takes a place, waiting for it until `give_up`. Dropping the future takes none.
-    pub(crate) async fn enter(&self, bytes: usize, give_up: Instant) -> Result<Slot> {
+    /// Takes a place, waiting for it until `give_up`; tenants take turns. Dropping the future takes none.
+    pub(crate) async fn enter(&self, tenant: &TenantId, bytes: usize, give_up: Instant) -> Result<Slot> {
         // What is larger than the queue waits until it has the queue for itself.
         let bytes = u32::try_from(bytes.min(self.byte_limit)).unwrap_or(u32::MAX);
-        let operation = take(&self.operations, 1, give_up).await?;
-        let bytes = take(&self.bytes, bytes, give_up).await?;
+        match self.try_enter(bytes) {
+            Err(TryAcquireError::NoPermits) => {}
+            entered => return entered.map_err(|_| closed()),
+        }
+        let waiting = async {
+            let _turn = self.turns.take(tenant).await;
+            let operation = Arc::clone(&self.operations).acquire_owned().await?;
+            let bytes = Arc::clone(&self.bytes).acquire_many_owned(bytes).await?;
+            Ok(Slot { _operation: operation, _bytes: bytes })
+        };
+        match timeout_at(give_up.into(), waiting).await {
+            Ok(entered) => entered.map_err(|_: AcquireError| closed()),
+            Err(_) => Err(PersistError::new(ErrorKind::Overloaded, "the queue of the writer stayed full")
+                .with_effect(Effect::NotApplied)),
+        }
+    }
+
+    fn try_enter(&self, bytes: u32) -> Result<Slot, TryAcquireError> {
+        let operation = Arc::clone(&self.operations).try_acquire_owned()?;
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(bytes)?;
         Ok(Slot { _operation: operation, _bytes: bytes })
     }
 
@@ -59,23 +79,6 @@ impl Admission {
     }
 }
 
-async fn take(semaphore: &Arc<Semaphore>, permits: u32, give_up: Instant) -> Result<OwnedSemaphorePermit> {
-    match Arc::clone(semaphore).try_acquire_many_owned(permits) {
-        Ok(permit) => Ok(permit),
-        Err(TryAcquireError::Closed) => Err(closed()),
-        Err(TryAcquireError::NoPermits) => {
-            let waiting = Arc::clone(semaphore).acquire_many_owned(permits);
-            match timeout_at(give_up.into(), waiting).await {
-                Ok(permit) => permit.map_err(|_: AcquireError| closed()),
-                Err(_) => {
-                    Err(PersistError::new(ErrorKind::Overloaded, "the queue of the writer stayed full")
-                        .with_effect(Effect::NotApplied))
-                }
-            }
-        }
-    }
-}
-
 pub(crate) fn closed() -> PersistError {
     PersistError::new(ErrorKind::Unavailable, "the store is closed").with_effect(Effect::NotApplied)
 }
@@ -86,6 +89,10 @@ mod tests {
 
     use super::*;
 
+    fn tenant() -> TenantId {
+        "t".parse().unwrap()
+    }
+
     fn soon() -> Instant {
         Instant::now() + Duration::from_millis(5)
     }
@@ -93,13 +100,13 @@ mod tests {
     #[tokio::test]
     async fn both_bounds_hold_and_are_given_back() {
         let admission = Admission::new(2, 100);
-        let first = admission.enter(60, soon()).await.unwrap();
-        let error = admission.enter(60, soon()).await.unwrap_err();
+        let first = admission.enter(&tenant(), 60, soon()).await.unwrap();
+        let error = admission.enter(&tenant(), 60, soon()).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied));
-        let second = admission.enter(40, soon()).await.unwrap();
+        let second = admission.enter(&tenant(), 40, soon()).await.unwrap();
         assert_eq!(admission.free(), (0, 0));
         assert!(!admission.has_one());
-        assert_eq!(admission.enter(0, soon()).await.unwrap_err().kind(), ErrorKind::Overloaded);
+        assert_eq!(admission.enter(&tenant(), 0, soon()).await.unwrap_err().kind(), ErrorKind::Overloaded);
         drop(first);
         assert!(admission.has_one());
         drop(second);
@@ -109,7 +116,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_larger_than_the_queue_has_it_for_itself() {
         let admission = Admission::new(2, 100);
-        let all = admission.enter(1 << 40, soon()).await.unwrap();
+        let all = admission.enter(&tenant(), 1 << 40, soon()).await.unwrap();
         assert_eq!(admission.free(), (1, 0));
         drop(all);
         assert_eq!(admission.free(), (2, 100));
@@ -118,19 +125,19 @@ mod tests {
     #[tokio::test]
     async fn who_waits_is_let_in_by_who_leaves_and_sent_away_by_the_end() {
         let admission = Arc::new(Admission::new(1, 100));
-        let first = admission.enter(1, soon()).await.unwrap();
+        let first = admission.enter(&tenant(), 1, soon()).await.unwrap();
         let far = Instant::now() + Duration::from_secs(60);
         let waiting = tokio::spawn({
             let admission = Arc::clone(&admission);
-            async move { admission.enter(1, far).await.map(drop) }
+            async move { admission.enter(&tenant(), 1, far).await.map(drop) }
         });
         tokio::task::yield_now().await;
         drop(first);
         waiting.await.unwrap().unwrap();
-        let _first = admission.enter(1, soon()).await.unwrap();
+        let _first = admission.enter(&tenant(), 1, soon()).await.unwrap();
         let waiting = tokio::spawn({
             let admission = Arc::clone(&admission);
-            async move { admission.enter(1, far).await.map(drop) }
+            async move { admission.enter(&tenant(), 1, far).await.map(drop) }
         });
         tokio::task::yield_now().await;
         admission.close();

@@ -1,22 +1,22 @@
-//! What waits for the writer: admitted writes, in the order in which they came.
+//! What waits for the writer: admitted writes, a tenant's in the order in which they came.
 
 mod admission;
+mod lines;
 mod lookout;
 mod pending;
 
 use std::{
-    collections::VecDeque,
     hint, mem,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use self::lookout::leaves_room;
 pub(crate) use self::{
     admission::{Admission, Slot, closed},
     lookout::Lookout,
     pending::{Committed, Pending, Stage, Times, Write},
 };
+use self::{lines::Lines, lookout::leaves_room};
 
 /// How long the writer stays awake for a lone caller, who has an answer and may have a next write: about what it costs
 /// to be woken.
@@ -42,7 +42,7 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Pending>,
+    waiting: Lines,
     /// The writer sleeps, and nobody has woken it yet.
     asleep: bool,
     /// The last write came within the time in which the writer could have waited for it awake.
@@ -56,14 +56,14 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a write at the end; a closed queue answers it that the store is closed.
+    /// Adds a write at the end of its tenant's; a closed queue answers it that the store is closed.
     pub(crate) fn push(&self, pending: Pending) {
         let mut state = self.state();
         if state.closed {
             drop(state);
             return pending.answer(Err(closed()));
         }
-        state.waiting.push_back(pending);
+        state.waiting.push(pending);
         self.changed(state);
     }
 
@@ -77,25 +77,17 @@ impl Queue {
 
     /// Takes the first write, if `fits` says so.
     pub(crate) fn pop_if(&self, fits: impl FnOnce(&Pending) -> bool) -> Option<Pending> {
-        let mut state = self.state();
-        if state.waiting.front().is_some_and(fits) { state.waiting.pop_front() } else { None }
+        self.state().waiting.pop_if(fits)
     }
 
     /// Takes every write that has waited long enough at `now`, or that nobody waits for.
     pub(crate) fn take_given_up(&self, now: Instant) -> Vec<Pending> {
-        let mut state = self.state();
-        let over = |pending: &Pending| pending.times.give_up <= now || pending.is_abandoned();
-        if !state.waiting.iter().any(over) {
-            return Vec::new();
-        }
-        let (given_up, waiting) = state.waiting.drain(..).partition(over);
-        state.waiting = waiting;
-        Vec::from(given_up)
+        self.state().waiting.take_if(|pending| pending.times.give_up <= now || pending.is_abandoned())
     }
 
     /// Takes every write.
     pub(crate) fn take_all(&self) -> Vec<Pending> {
-        self.state().waiting.drain(..).collect()
+        self.state().waiting.take_if(|_| true)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -80,9 +80,9 @@ impl Store {
         let fingerprint = Fingerprint::from_bytes([7; 32]);
         let idempotency = key.map(|key| Idempotency { key: key.parse().unwrap(), fingerprint });
         let tenant = self.db.tenant().clone();
-        let write = Write { tenant, args, idempotency, now: Timestamp::from_micros(0) };
         let admission = crate::queue::Admission::new(1, 1);
-        let slot = at_once(admission.enter(1, times.give_up)).unwrap();
+        let slot = at_once(admission.enter(&tenant, 1, times.give_up)).unwrap();
+        let write = Write { tenant, args, idempotency, now: Timestamp::from_micros(0) };
         let (pending, answer) = Pending::new(write, times, 1, slot);
         self.queue.push(pending);
         answer
