@@ -17,6 +17,7 @@ Usage:
 Options of test:
     --quick                only the inner loop: the steps that `list` marks with a star
     --only STEP[,STEP]     only these steps, in the order of the list; can be given more than once
+    --long                 ten times as much of what the step `reliability` does: an hour, not minutes
     --keep-going           run the remaining steps after one has failed
 
 A failure of any step makes the exit code 1; a wrong command line makes it 2. What could not be checked is
@@ -40,6 +41,8 @@ pub(crate) enum Command {
 pub(crate) struct Test {
     /// Which steps.
     pub(crate) selection: Selection,
+    /// Do more of what can be scaled.
+    pub(crate) long: bool,
     /// Go on after a failure.
     pub(crate) keep_going: bool,
 }
@@ -70,11 +73,12 @@ impl Selection {
 /// Understands a command line.
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let mut verb = None;
-    let (mut quick, mut keep_going, mut only) = (false, false, Vec::new());
+    let (mut quick, mut long, mut keep_going, mut only) = (false, false, false, Vec::new());
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("quick") => quick = true,
+            Long("long") => long = true,
             Long("keep-going") => keep_going = true,
             Long("only") => only.extend(named_steps(&parser.value()?.string()?)?),
             Value(value) if verb.is_none() => verb = Some(value.string()?),
@@ -82,8 +86,10 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         }
     }
     match verb.as_deref() {
-        Some("test") => Ok(Command::Test(Test { selection: selection(quick, only)?, keep_going })),
-        Some("list") if quick || keep_going || !only.is_empty() => Err("`list` takes no options".into()),
+        Some("test") => Ok(Command::Test(Test { selection: selection(quick, only)?, long, keep_going })),
+        Some("list") if quick || long || keep_going || !only.is_empty() => {
+            Err("`list` takes no options".into())
+        }
         Some("list") => Ok(Command::List),
         Some(other) => Err(format!("there is no command `{other}`").into()),
         None => Err("which command?".into()),
@@ -145,6 +151,16 @@ mod tests {
     fn an_unknown_step_is_answered_with_the_known_ones() {
         let complaint = complaint(&["test", "--only", "fmt,nonsense"]);
         assert!(complaint.contains("`nonsense`") && complaint.contains("conformance"), "{complaint}");
+    }
+
+    #[test]
+    fn a_long_run_is_asked_for() {
+        let is_long = |line: &[&str]| match parse(lexopt::Parser::from_args(line)) {
+            Ok(Command::Test(test)) => test.long,
+            other => panic!("not a test: {other:?}"),
+        };
+        assert!(is_long(&["test", "--long", "--only", "reliability"]));
+        assert!(!is_long(&["test"]));
     }
 
     #[test]

@@ -39,7 +39,7 @@ fn execute(command: &Command) -> ExitCode {
     match command {
         Command::Help => print!("{}", cli::HELP),
         Command::List => print!("{}", steps::listing()),
-        Command::Test(test) => match Workspace::find() {
+        Command::Test(test) => match Workspace::find(test.long) {
             Ok(workspace) => return runner::run(&workspace, &test.selection.steps(), test.keep_going),
             Err(error) => {
                 eprintln!("error: {error}");

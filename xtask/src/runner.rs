@@ -59,7 +59,7 @@ mod tests {
     static FAILS: Step = Step { name: "fails", summary: "", quick: false, run: fails };
 
     fn verdicts(keep_going: bool) -> Vec<&'static str> {
-        let workspace = Workspace::find().expect("the workspace of this test");
+        let workspace = Workspace::find(false).expect("the workspace of this test");
         let steps = [&PASSES, &FAILS, &PASSES];
         let rows = rows(&workspace, &steps, keep_going, &mut Skips::default());
         let word = |row: &Row| match row.verdict {

@@ -13,16 +13,18 @@ pub(crate) struct Workspace {
     metadata: Metadata,
     /// Output goes to a log, not to a person.
     plain: bool,
+    /// The checks whose counts can be scaled do more.
+    long: bool,
 }
 
 impl Workspace {
     /// The workspace that the current folder is in.
-    pub(crate) fn find() -> Result<Self> {
+    pub(crate) fn find(long: bool) -> Result<Self> {
         let metadata = Process::new(cargo(), Path::new("."))
             .args(["metadata", "--no-deps", "--format-version", "1", "--quiet"])
             .capture()?;
         let plain = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
-        Ok(Self { metadata: Metadata::parse(&metadata)?, plain })
+        Ok(Self { metadata: Metadata::parse(&metadata)?, plain, long })
     }
 
     /// What cargo knows of it.
@@ -33,6 +35,11 @@ impl Workspace {
     /// Its folder.
     pub(crate) fn root(&self) -> &Path {
         &self.metadata.root
+    }
+
+    /// Whether the checks whose counts can be scaled are to do more.
+    pub(crate) const fn is_long(&self) -> bool {
+        self.long
     }
 
     /// A call of cargo in its folder.

@@ -9,6 +9,7 @@ mod conformance;
 mod examples;
 mod features;
 mod guard;
+mod reliability;
 mod tools;
 
 use std::fmt::Write;
@@ -55,6 +56,12 @@ pub(crate) const STEPS: &[Step] = &[
         summary: "the tables of backends and laws",
         quick: false,
         run: conformance::run,
+    },
+    Step {
+        name: "reliability",
+        summary: "what the SQLite store survives",
+        quick: false,
+        run: reliability::run,
     },
     Step { name: "guard", summary: "the rules of the source", quick: false, run: guard::run },
 ];
