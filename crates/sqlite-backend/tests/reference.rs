@@ -1,10 +1,12 @@
 //! Any sequence of calls is answered as the reference backend answers it: outputs, positions, kinds of refusal.
 
 use std::{
+    future::{Future as _, poll_fn},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -197,11 +199,77 @@ fn over(backend: impl Backend, now: &Arc<AtomicI64>) -> Persistence {
     Persistence::builder().clock(clock).backend(backend).build().unwrap()
 }
 
+/// Calls that are sent at once, and so mostly share a transaction, in their order.
+async fn run_together(db: &Persistence, calls: &[(PersistArgs, Option<String>)]) -> Vec<String> {
+    let mut running: Vec<_> =
+        calls.iter().map(|(args, key)| Box::pin(run(db, args.clone(), key.as_deref()))).collect();
+    let mut answers = vec![None; running.len()];
+    for (call, answer) in running.iter_mut().zip(&mut answers) {
+        // Each begins before the next one.
+        poll_fn(|cx| {
+            if let Poll::Ready(told) = call.as_mut().poll(cx) {
+                *answer = Some(told);
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+    let mut told = Vec::new();
+    for (call, answer) in running.into_iter().zip(answers) {
+        told.push(match answer {
+            Some(answer) => answer,
+            None => call.await,
+        });
+    }
+    told
+}
+
+fn random() -> (Random, u64) {
+    let seed = std::env::var("THROUGHLINE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let rng = Rng::with_seed(seed.unwrap_or_else(|| fastrand::u64(..)));
+    let seed = rng.get_seed();
+    (Random(rng), seed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_is_the_references_of_calls_that_share_a_transaction() {
+    let (mut random, seed) = random();
+    let now = Arc::new(AtomicI64::new(0));
+    let memory = over(MemoryBackend::new(), &now);
+    let sqlite = over(SqliteBackend::temporary().await.unwrap(), &now);
+    for step in 0..400 {
+        now.fetch_add(random.0.i64(-1000..40_000), Ordering::Relaxed);
+        let calls: Vec<_> = (0..random.0.u8(1..20))
+            .map(|_| {
+                let args = match random.0.u8(..3) {
+                    // Most are about few messages, so that they meet.
+                    0 => random.write(),
+                    _ => {
+                        UpdateContent::new(random.thread(), random.id(), random.change(), UpdateMode::Partial)
+                            .into()
+                    }
+                };
+                (args, (random.0.u8(..6) == 0).then(|| format!("key{}", random.0.u8(..40))))
+            })
+            .collect();
+        let mut expected = Vec::new();
+        for (args, key) in &calls {
+            expected.push(run(&memory, args.clone(), key.as_deref()).await);
+        }
+        let found = run_together(&sqlite, &calls).await;
+        assert_eq!(found, expected, "seed {seed}, step {step}: {calls:?}");
+        for thread in ["a", "b", "b:c", "日本"] {
+            let read = || ReadArgs::from(ReadPage::new(thread.parse().unwrap(), PageFrom::Start, 1000));
+            let (expected, found) =
+                (run(&memory, read().into(), None).await, run(&sqlite, read().into(), None).await);
+            assert_eq!(found, expected, "seed {seed}, after step {step}: {calls:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_is_the_references() {
-    let seed = std::env::var("THROUGHLINE_SEED").ok().and_then(|seed| seed.parse().ok());
-    let mut random = Random(Rng::with_seed(seed.unwrap_or_else(|| fastrand::u64(..))));
-    let seed = random.0.get_seed();
+    let (mut random, seed) = random();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let now = Arc::new(AtomicI64::new(0));

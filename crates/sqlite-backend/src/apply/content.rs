@@ -1,64 +1,77 @@
 //! A change of what a message says, or the end of it.
 
-use rusqlite::params;
-use throughline_core::{ContentChange, ContentUpdated, ErrorKind, UpdateContent, UpdateMode, backend::rules};
+use throughline_core::{
+    ContentChange, ContentUpdated, ErrorKind, Timestamp, UpdateContent, UpdateMode,
+    backend::rules::{self, Transition},
+};
 
 use super::{
     Applied, Scope, refusal,
-    row::{clear_appends, find_or_refuse, growth, write_content, write_head},
+    row::{clear_appends, find_or_refuse, growth, write_content},
+    unwritten::OpenMessage,
 };
-use crate::record::{Append, AppendKind, Growth, Length, Record};
+use crate::record::{Growth, Length, Record};
 
 pub(super) fn update_content(scope: Scope<'_>, update: &UpdateContent) -> Applied<ContentUpdated> {
-    let mut record = find_or_refuse(scope, &update.thread, &update.id)?;
-    let message = &record.message;
-    let next = rules::transition(update, message.state, message.revision, message.lease, scope.now)?;
-    let was_open = message.state.is_open();
-    record.message.state = next.state;
-    record.message.revision = next.revision;
-    record.message.lease = next.lease;
-    record.message.updated_at = rules::updated_at(record.message.updated_at, scope.now);
-    record.position = scope.position;
-    if next.state.is_open() {
-        append(scope, update, &mut record)?;
-        write_head(scope, &record)?;
-    } else {
-        if let UpdateMode::Abandon { reason } = &update.mode {
-            record.message.abandon_reason.clone_from(reason);
-        }
-        settle(scope, update, was_open, &mut record)?;
+    let record = find_or_refuse(scope, &update.thread, &update.id)?;
+    let step = Step::of(scope, update, &record)?;
+    if step.next.state.is_open() {
+        let mut message = OpenMessage::new(record);
+        message.take(update, step);
+        message.write(scope.db)?;
+        return Ok(answer(update, message.record()));
     }
-    Ok(ContentUpdated {
-        thread: update.thread.clone(),
-        id: update.id.clone(),
-        revision: next.revision,
-        state: next.state,
-        deduplicated: false,
-    })
+    let was_open = record.message.state.is_open();
+    let mut record = record;
+    step.apply(&mut record);
+    if let UpdateMode::Abandon { reason } = &update.mode {
+        record.message.abandon_reason.clone_from(reason);
+    }
+    settle(scope, update, was_open, &mut record)?;
+    Ok(answer(update, &record))
 }
 
-/// Adds a piece to an open message, or begins its pieces anew.
-fn append(scope: Scope<'_>, update: &UpdateContent, record: &mut Record) -> Applied<()> {
-    if update.change.is_none() {
-        return Ok(());
+/// What a change makes of a message, before anything is changed.
+pub(super) struct Step {
+    next: Transition,
+    updated_at: Timestamp,
+    position: i64,
+    /// Of a message that stays open.
+    length: Length,
+}
+
+impl Step {
+    /// What it makes of this one, if that is allowed.
+    pub(super) fn of(scope: Scope<'_>, update: &UpdateContent, record: &Record) -> Applied<Self> {
+        let message = &record.message;
+        let next = rules::transition(update, message.state, message.revision, message.lease, scope.now)?;
+        let mut length = record.length;
+        if next.state.is_open() && !update.change.is_none() {
+            length = length.after(&update.change);
+            check_length(scope, update, length)?;
+        }
+        let updated_at = rules::updated_at(message.updated_at, scope.now);
+        Ok(Self { next, updated_at, position: scope.position, length })
     }
-    let length = record.length.after(&update.change);
-    check_length(scope, update, length)?;
-    let piece = Append::of(&update.change);
-    if piece.kind == AppendKind::Base {
-        clear_appends(scope, record)?;
-        record.appends = 0;
+
+    pub(super) fn apply(self, record: &mut Record) {
+        record.message.state = self.next.state;
+        record.message.revision = self.next.revision;
+        record.message.lease = self.next.lease;
+        record.message.updated_at = self.updated_at;
+        record.position = self.position;
+        record.length = self.length;
     }
-    record.appends += 1;
-    record.length = length;
-    let (message_pk, n) = (record.message_pk, record.appends);
-    scope
-        .db
-        .prepare_cached(
-            "INSERT INTO appends (message_pk, n, kind, checksum, delta) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![message_pk, n, piece.kind.code(), piece.checksum(message_pk, n), piece.delta])?;
-    Ok(())
+}
+
+pub(super) fn answer(update: &UpdateContent, record: &Record) -> ContentUpdated {
+    ContentUpdated {
+        thread: update.thread.clone(),
+        id: update.id.clone(),
+        revision: record.message.revision,
+        state: record.message.state,
+        deduplicated: false,
+    }
 }
 
 /// Gives a message its content, whole.
@@ -80,7 +93,7 @@ fn settle(scope: Scope<'_>, update: &UpdateContent, was_open: bool, record: &mut
             content
         }
     };
-    clear_appends(scope, record)?;
+    clear_appends(scope.db, record)?;
     record.length = Length::settled(&content);
     record.message.content = content;
     record.appends = 0;

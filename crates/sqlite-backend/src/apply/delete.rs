@@ -13,7 +13,7 @@ pub(super) fn delete(scope: Scope<'_>, delete: &Delete) -> Applied<Deleted> {
     let record = find_or_refuse(scope, &delete.thread, &delete.id)?;
     rules::expect_revision(delete.expected, record.message.revision)
         .map_err(|error| error.about(&delete.thread, &delete.id))?;
-    clear_appends(scope, &record)?;
+    clear_appends(scope.db, &record)?;
     scope
         .db
         .prepare_cached(

@@ -9,13 +9,17 @@ mod delete;
 mod idempotency;
 mod insert;
 mod row;
+mod unwritten;
 mod update;
 
-pub(crate) use self::idempotency::checksum as key_checksum;
+pub(crate) use self::{idempotency::checksum as key_checksum, unwritten::Unwritten};
 #[cfg(test)]
 pub(crate) use self::{insert::LAST_SEQ, row::FIND};
 use rusqlite::Connection;
-use throughline_core::{Effect, ErrorKind, PersistArgs, PersistError, PersistResult, TenantId, Timestamp};
+use throughline_core::{
+    Effect, ErrorKind, OpKind, PersistArgs, PersistError, PersistResult, TenantId, ThreadId, Timestamp,
+    UpdateMode,
+};
 
 use crate::{error::EngineError, queue::Write};
 
@@ -28,6 +32,8 @@ pub(crate) struct Scope<'a> {
     /// The place that it takes among all commits, if it changes anything.
     pub(crate) position: i64,
     pub(crate) max_content_bytes: u64,
+    /// What the writes before it in the transaction have left to be written.
+    pub(crate) unwritten: &'a Unwritten,
 }
 
 /// Why a write was not applied.
@@ -65,6 +71,25 @@ pub(crate) fn apply(scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
     let Some(thread) = write.args.key_scope() else {
         return Err(refusal(ErrorKind::Invalid, "a batch of no items").into());
     };
+    if let (PersistArgs::UpdateContent(update), None) = (&write.args, &write.idempotency)
+        && matches!(update.mode, UpdateMode::Partial)
+    {
+        return Ok(Outcome { result: Unwritten::update_content(scope, update)?.into(), changed: true });
+    }
+    scope.unwritten.flush(scope.db)?;
+    let changes = scope.db.total_changes();
+    let applied = apply_at_once(scope, thread, write);
+    // A batch undoes itself; anything else is refused before it changes anything.
+    debug_assert!(
+        !matches!(applied, Err(Failure::Refused(_)))
+            || write.args.kind() == OpKind::Batch
+            || changes == scope.db.total_changes(),
+        "refused after a change"
+    );
+    applied
+}
+
+fn apply_at_once(scope: Scope<'_>, thread: &ThreadId, write: &Write) -> Applied<Outcome> {
     if let Some(idempotency) = &write.idempotency
         && let Some(result) = idempotency::replay(scope, thread, idempotency, &write.args)?
     {

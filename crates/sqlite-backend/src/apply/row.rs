@@ -1,6 +1,6 @@
 //! One row of `messages`: found, written, changed.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use throughline_core::{Message, MessageId, PersistError, ThreadId};
 
 use super::{Applied, Scope};
@@ -67,21 +67,19 @@ pub(super) fn growth(scope: Scope<'_>, record: &Record) -> Applied<Growth> {
 }
 
 /// Forgets what was written to a message piece by piece.
-pub(super) fn clear_appends(scope: Scope<'_>, record: &Record) -> Applied<()> {
+pub(super) fn clear_appends(db: &Connection, record: &Record) -> rusqlite::Result<()> {
     if record.appends > 0 {
-        scope.db.prepare_cached("DELETE FROM appends WHERE message_pk = ?1")?.execute([record.message_pk])?;
+        db.prepare_cached("DELETE FROM appends WHERE message_pk = ?1")?.execute([record.message_pk])?;
     }
     Ok(())
 }
 
 /// Writes what an append changes: nothing of any length.
-pub(super) fn write_head(scope: Scope<'_>, record: &Record) -> Applied<()> {
+pub(super) fn write_head(db: &Connection, record: &Record) -> rusqlite::Result<()> {
     let Encoded { lease, checksum, .. } = record.encode();
     let (lease_ms, lease_expires_at) = lease.unzip();
     let Message { state, revision, updated_at, .. } = &record.message;
-    scope
-        .db
-        .prepare_cached(
+    db.prepare_cached(
             "UPDATE messages SET state = ?2, revision = ?3, appends = ?4, content_bytes = ?5, tail = ?6, \
              lease_ms = ?7, lease_expires_at = ?8, updated_at = ?9, position = ?10, checksum = ?11 WHERE message_pk = ?1",
         )?
@@ -103,7 +101,7 @@ pub(super) fn write_head(scope: Scope<'_>, record: &Record) -> Applied<()> {
 
 /// Writes what the end of a message and an edit change.
 pub(super) fn write_content(scope: Scope<'_>, record: &Record) -> Applied<()> {
-    write_head(scope, record)?;
+    write_head(scope.db, record)?;
     scope
         .db
         .prepare_cached("UPDATE messages SET abandon_reason = ?2, content = ?3 WHERE message_pk = ?1")?

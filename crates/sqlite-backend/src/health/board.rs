@@ -34,7 +34,7 @@ impl Board {
 
     /// Lets a write in, unless none can succeed now.
     pub(crate) fn admit(&self) -> Result<()> {
-        if self.is_read_only.load(Ordering::Relaxed) { Err(self.refusal()) } else { Ok(()) }
+        if self.is_read_only() { Err(self.refusal()) } else { Ok(()) }
     }
 
     /// What a write is told that comes while the store is read-only.
@@ -49,16 +49,17 @@ impl Board {
     }
 
     pub(crate) fn is_read_only(&self) -> bool {
-        self.is_read_only.load(Ordering::Relaxed)
+        self.is_read_only.load(Ordering::Acquire)
     }
 
     pub(crate) fn set_condition(&self, condition: Condition) {
         let changed = self.health.send_if_modified(|health| {
             let changed = health.condition != condition;
             health.condition = condition;
+            // Before anybody learns of it: who was told that the store takes writes finds it so.
+            self.is_read_only.store(condition == Condition::ReadOnly, Ordering::Release);
             changed
         });
-        self.is_read_only.store(condition == Condition::ReadOnly, Ordering::Relaxed);
         if changed {
             match condition {
                 Condition::Writable => tracing::info!(target: TARGET, "the store takes writes again"),

@@ -7,7 +7,7 @@ use throughline_core::{Effect, ErrorKind, PersistError};
 
 use super::{batch::Batch, fence::Verdict, progress::Progress, worker::Worker};
 use crate::{
-    apply::{Applied, Failure, Outcome, Scope, apply},
+    apply::{Applied, Failure, Outcome, Scope, Unwritten, apply},
     error::{EngineError, Phase, Reach},
     failpoint::Failpoint,
     queue::Write,
@@ -49,6 +49,7 @@ impl Worker {
         self.failpoints.reach(Failpoint::Begun, connection)?;
         let mut progress = Progress::read(connection)?;
         let mut position = progress.position;
+        let unwritten = Unwritten::default();
         let mut alone = false;
         loop {
             let now = Instant::now();
@@ -75,8 +76,8 @@ impl Worker {
                 now: pending.write.now,
                 position: position + 1,
                 max_content_bytes: self.limits.max_content_bytes,
+                unwritten: &unwritten,
             };
-            let changes = connection.total_changes();
             let applied = self.apply(connection, scope, &pending.write);
             match applied {
                 Ok(_) | Err(Failure::Refused(_)) if connection.is_autocommit() => {
@@ -88,12 +89,6 @@ impl Worker {
                     batch.applied(pending, outcome, position);
                 }
                 Err(Failure::Refused(error)) => {
-                    // A batch undoes itself; anything else is refused before it changes anything.
-                    let is_batch = pending.write.args.kind() == throughline_core::OpKind::Batch;
-                    debug_assert!(
-                        is_batch || changes == connection.total_changes(),
-                        "refused after a change"
-                    );
                     batch.refused(pending, error);
                 }
                 Err(Failure::Engine(error)) => {
@@ -105,6 +100,7 @@ impl Worker {
         if !batch.changed {
             return Ok(None);
         }
+        unwritten.flush(connection)?;
         progress.advance(self.id, position);
         progress.write(connection)?;
         Ok(Some(position))

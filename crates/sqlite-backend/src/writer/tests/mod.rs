@@ -1,5 +1,6 @@
 //! What becomes of writes when something fails, and who is told what.
 
+mod coalescing;
 mod health;
 
 use std::{

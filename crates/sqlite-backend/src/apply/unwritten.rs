@@ -1,0 +1,121 @@
+//! Partial writes that share a transaction.
+//!
+//! Several may be about one message, and then only what they come to together has to be in the file: of two that
+//! replace the content only the later one, of two that append text one piece of both. So what they change is kept here
+//! until something else is written, and at the latest until the transaction commits. Each is answered as if it were
+//! alone.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, hash_map::Entry},
+    mem,
+};
+
+use rusqlite::{Connection, params};
+use throughline_core::{ContentUpdated, MessageId, TenantId, ThreadId, UpdateContent};
+
+use super::{
+    Applied, Scope,
+    content::{Step, answer},
+    row::{clear_appends, find_or_refuse, write_head},
+};
+use crate::record::{Append, AppendKind, Record};
+
+/// What the partial writes of a transaction have changed, and nobody has written yet.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten {
+    messages: RefCell<HashMap<(TenantId, ThreadId, MessageId), OpenMessage>>,
+}
+
+impl Unwritten {
+    /// Writes everything.
+    pub(crate) fn flush(&self, db: &Connection) -> rusqlite::Result<()> {
+        if !self.messages.borrow().is_empty() {
+            for (_, mut message) in self.messages.borrow_mut().drain() {
+                message.write(db)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies a partial write and leaves the writing for later.
+    pub(super) fn update_content(scope: Scope<'_>, update: &UpdateContent) -> Applied<ContentUpdated> {
+        let mut messages = scope.unwritten.messages.borrow_mut();
+        let place = (scope.tenant.clone(), update.thread.clone(), update.id.clone());
+        let message = match messages.entry(place) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                entry.insert(OpenMessage::new(find_or_refuse(scope, &update.thread, &update.id)?))
+            }
+        };
+        let step = Step::of(scope, update, &message.record)?;
+        message.take(update, step);
+        Ok(answer(update, &message.record))
+    }
+}
+
+/// An open message, with what it has grown by and is not in the file.
+#[derive(Debug)]
+pub(super) struct OpenMessage {
+    record: Record,
+    /// What is in the file is to go.
+    begins_anew: bool,
+    pieces: Vec<(AppendKind, String)>,
+    changed: bool,
+}
+
+impl OpenMessage {
+    pub(super) const fn new(record: Record) -> Self {
+        Self { record, begins_anew: false, pieces: Vec::new(), changed: false }
+    }
+
+    pub(super) const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Takes what was found to be allowed.
+    pub(super) fn take(&mut self, update: &UpdateContent, step: Step) {
+        self.changed = true;
+        step.apply(&mut self.record);
+        if update.change.is_none() {
+            return;
+        }
+        let Append { kind, delta } = Append::of(&update.change);
+        if kind == AppendKind::Base {
+            self.begins_anew = true;
+            self.pieces.clear();
+        }
+        match self.pieces.last_mut() {
+            Some((AppendKind::Text, text)) if kind == AppendKind::Text => text.push_str(delta),
+            _ => self.pieces.push((kind, delta.to_owned())),
+        }
+    }
+
+    /// Brings it to the file.
+    pub(super) fn write(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if !mem::take(&mut self.changed) {
+            return Ok(());
+        }
+        if mem::take(&mut self.begins_anew) {
+            clear_appends(db, &self.record)?;
+            self.record.appends = 0;
+        }
+        let message_pk = self.record.message_pk;
+        for (kind, delta) in self.pieces.drain(..) {
+            self.record.appends += 1;
+            let n = self.record.appends;
+            let piece = Append { kind, delta: &delta };
+            db.prepare_cached(
+                "INSERT INTO appends (message_pk, n, kind, checksum, delta) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                message_pk,
+                n,
+                kind.code(),
+                piece.checksum(message_pk, n),
+                delta
+            ])?;
+        }
+        write_head(db, &self.record)
+    }
+}
