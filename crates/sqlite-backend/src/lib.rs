@@ -23,6 +23,9 @@
 //!   it cannot find out it calls unknown.
 //! - Damage is noticed: each row carries a checksum, and a damaged one is answered as `Corrupt` with its name. A page
 //!   that would show it is refused; every other message can still be read.
+//! - It says how it is: [`Maintenance::health`] tells whether it takes writes, and raises an alarm for a log that
+//!   cannot be cut and for a disk that is nearly full. A store whose writer fails again and again is read-only until a
+//!   commit succeeds.
 //! - Several processes may share the file. It has to be on a disk of this machine: a log in WAL mode does not work over
 //!   a network file system.
 //!
