@@ -19,8 +19,9 @@ pub struct Admission {
     pub writes: usize,
     /// Reads that run at once.
     pub reads: usize,
-    /// Calls of each sort that may wait for their turn, seven eighths of them for one tenant. Tenants take turns, so
-    /// that the calls of one do not wait behind all those of another.
+    /// Calls of each sort that may wait for their turn. Tenants take turns, so that the calls of one do not wait behind
+    /// all those of another; and when so many wait, a tenant with less than an eighth of them may still let calls wait,
+    /// until there are twice as many.
     pub waiting: usize,
 }
 
@@ -82,8 +83,9 @@ impl Lane {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
         let max = self.max_waiting;
-        // An eighth of the room is for tenants who have not filled the rest.
-        if before >= max || self.turns.waiting(tenant) >= max - max / 8 {
+        // A tenant who has not filled the room is let in all the same, while it has no great part of it.
+        let is_full = before >= max.saturating_mul(2) || self.turns.waiting(tenant) >= max / 8;
+        if before >= max && is_full {
             return Err(PersistError::new(
                 ErrorKind::Overloaded,
                 format!("{before} calls are waiting already"),

@@ -1,8 +1,8 @@
 //! Idempotency keys: which calls are the same.
 
 use throughline_core::{
-    Add, Batch, Content, Delete, ErrorKind, MetadataPatch, NewMessage, NewReservation, Reserve, Role,
-    ThreadId, Update, UpdateContent, UpdateMode,
+    Add, Added, Batch, Content, Delete, ErrorKind, MessageId, MetadataPatch, NewMessage, NewReservation,
+    PersistResult, Reserve, Reserved, Role, ThreadId, Update, UpdateContent, UpdateMode,
 };
 
 use crate::{
@@ -21,6 +21,7 @@ checks! {
     Extended "VL-S15" [Reserve Read; keys] "two concurrent reservations with the same key make one row, and both get it" => one_slot;
     Extended "VL-S15.failed" [Add Reserve UpdateContent Read; keys] "a refused call does not use its key" => failed;
     Extended "key.minted" [Add Reserve Read; keys] "a minted id does not count, and the first one is answered" => minted;
+    Extended "key.batch-minted" [Add Reserve UpdateContent Update Batch Read; keys] "a repeated batch is about the messages of the first one, whatever ids it made up" => batch_minted;
     Extended "key.batch-scope" [Add Batch Read; keys] "the key of a batch is of the thread of its first item" => batch_scope;
 }
 
@@ -167,6 +168,41 @@ async fn minted(rig: Rig) {
     // A given id is content: it names what the caller means.
     refused(thread.add(NewMessage::user("x").with_id(first.id)).key("a").await, ErrorKind::Conflict);
     assert_eq!(everything(&thread).await.len(), 1);
+}
+
+async fn batch_minted(rig: Rig) {
+    let db = rig.db().await;
+    // Each time with ids of its own, which its later items speak of.
+    let batch = || {
+        let add = Add::new(t(), NewMessage::user("x"));
+        let reserve = Reserve::new(t(), NewReservation::new(Role::Assistant));
+        let patch = Update::new(t(), add.id.clone(), MetadataPatch::new().set("k", &1).unwrap());
+        let finish = UpdateContent::new(t(), reserve.id.clone(), append("y"), UpdateMode::Final);
+        Batch::new().with(add).with(reserve).with(patch).with(finish)
+    };
+    let told = async || {
+        let answer = db.batch(batch()).key("k").await.unwrap();
+        let about: Vec<_> = answer.outputs.iter().map(about).collect();
+        (answer.deduplicated, about)
+    };
+    let (first, about) = told().await;
+    let read = everything(&db.thread("t")).await;
+    let [added, reserved] = [&read[0].id, &read[1].id].map(Clone::clone);
+    assert_eq!((first, &about), (false, &vec![added.clone(), reserved.clone(), added, reserved]));
+    assert_eq!(told().await, (true, about));
+    assert_eq!(everything(&db.thread("t")).await, read);
+}
+
+/// The message that an answer speaks of.
+fn about(output: &PersistResult) -> MessageId {
+    match output {
+        PersistResult::Add(Added { message, .. }) | PersistResult::Reserve(Reserved { message, .. }) => {
+            message.id.clone()
+        }
+        PersistResult::UpdateContent(updated) => updated.id.clone(),
+        PersistResult::Update(updated) => updated.id.clone(),
+        other => panic!("not an answer of this batch: {other:?}"),
+    }
 }
 
 async fn batch_scope(rig: Rig) {

@@ -66,6 +66,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "VL-S9.key",
             "VL-S9.batch",
             "key.minted",
+            "key.batch-minted",
             "replay.first-answer",
             "replay.update",
             "replay.batch",
@@ -88,6 +89,24 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
         },
     ),
+    Mutant::new(
+        "speaks-of-ids-never-used",
+        "answers a repeated batch with the ids that the repeat made up",
+        &["key.batch-minted"],
+    )
+    .after(|asked, response| {
+        if let (PersistArgs::Batch(batch), PersistResult::Batch(batched)) = (asked, &mut response.result) {
+            for (item, output) in batch.items.iter().zip(&mut batched.outputs) {
+                match (item, output) {
+                    (PersistArgs::UpdateContent(asked), PersistResult::UpdateContent(told)) => {
+                        told.id = asked.id.clone();
+                    }
+                    (PersistArgs::Update(asked), PersistResult::Update(told)) => told.id = asked.id.clone(),
+                    _ => {}
+                }
+            }
+        }
+    }),
     // Scope.
     Mutant::new(
         "ignores-tenants",
