@@ -16,5 +16,6 @@ mod report;
 mod scale;
 mod skip;
 pub mod vfs;
+pub mod worker;
 
 pub use self::{report::Report, scale::scaled, skip::skipped};

@@ -1,4 +1,9 @@
-use std::{fmt, path::Path, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, Context, Delete, Durability, Effect, ErrorKind, Operation,
@@ -12,6 +17,9 @@ use crate::{
     size,
     writer::Writer,
 };
+
+/// How long before its deadline a write that still waits is given up.
+const LAST_WORD: Duration = Duration::from_millis(10);
 
 /// A store in one SQLite file.
 ///
@@ -104,7 +112,13 @@ impl SqliteBackend {
 
     fn times(&self, context: &Context) -> Times {
         let deadline = context.deadline();
-        Times { deadline, give_up: deadline.unwrap_or_else(|| Instant::now() + self.options.wait_limit) }
+        let now = Instant::now();
+        let give_up = match deadline {
+            // A little before its caller stops listening, who could not know then that nothing was applied.
+            Some(deadline) => deadline - (deadline.saturating_duration_since(now) / 8).min(LAST_WORD),
+            None => now + self.options.wait_limit,
+        };
+        Times { deadline, give_up }
     }
 }
 

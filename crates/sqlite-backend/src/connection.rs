@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use crate::OpenError;
 
@@ -50,6 +50,12 @@ pub(crate) fn configure(connection: &Connection, path: &Path) -> Result<(), Open
         }
     }
     Ok(())
+}
+
+/// Has the connection leave the log alone when it is closed, instead of folding it and deleting what is at its path.
+pub(crate) fn leave_the_log(connection: &Connection) {
+    // A connection that refuses this is about to be closed all the same.
+    drop(connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true));
 }
 
 /// Opens the store again, after the connection before was given up. What is there now must still be the store.

@@ -15,6 +15,8 @@ pub(crate) enum EngineError {
     ReaderLost { source: BoxError },
     #[error("SQLite rolled the transaction back by itself")]
     RolledBack,
+    #[error("the file or its log was moved or deleted while it was open")]
+    Elsewhere,
     #[error("{what} is damaged")]
     Damaged { what: &'static str },
     #[error("the driver failed")]
@@ -51,6 +53,7 @@ impl EngineError {
             | Self::ReadersClosed
             | Self::ReaderLost { .. }
             | Self::RolledBack
+            | Self::Elsewhere
             | Self::Damaged { .. }
             | Self::Driver { .. } => None,
         }
@@ -61,9 +64,15 @@ impl EngineError {
         self.code().is_some_and(|code| matches!(code & 0xff, 5 | 6))
     }
 
+    /// Whether the disk was full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.kind() == ErrorKind::StorageFull
+    }
+
     /// Whether it is worth to open the file again and to begin again, while there is time.
     pub(crate) fn passes(&self) -> bool {
-        self.code().is_some_and(|code| matches!(code & 0xff, 3 | 5 | 6 | 7 | 8 | 10 | 14 | 15))
+        matches!(self, Self::Elsewhere)
+            || self.code().is_some_and(|code| matches!(code & 0xff, 3 | 5 | 6 | 7 | 8 | 10 | 14 | 15))
     }
 
     /// Whether the writer cannot go on for it: not a disk that is full, a lock that is held, or what one operation met.
@@ -83,7 +92,9 @@ impl EngineError {
         match self {
             Self::Sqlite { code, .. } => kind(*code),
             Self::NoReader => ErrorKind::Overloaded,
-            Self::ReadersClosed | Self::ReaderLost { .. } | Self::RolledBack => ErrorKind::Unavailable,
+            Self::ReadersClosed | Self::ReaderLost { .. } | Self::RolledBack | Self::Elsewhere => {
+                ErrorKind::Unavailable
+            }
             Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Driver { .. } => ErrorKind::Internal,
         }
@@ -141,6 +152,16 @@ impl From<rusqlite::Error> for EngineError {
             Some(failure) => {
                 let code = failure.extended_code;
                 Self::Sqlite { code, text: text(code), source: error.into() }
+            }
+            // Tables are strict and text is UTF-8: a value that is neither was not written so.
+            None if matches!(
+                error,
+                rusqlite::Error::Utf8Error(..)
+                    | rusqlite::Error::InvalidColumnType(..)
+                    | rusqlite::Error::FromSqlConversionFailure(..)
+            ) =>
+            {
+                Self::Damaged { what: "a value in the file" }
             }
             None => Self::Driver { source: error.into() },
         }

@@ -25,7 +25,7 @@ pub enum Failpoint {
     Committed,
     /// Everyone was told.
     Answered,
-    /// A commit failed, and what became of it is about to be found out.
+    /// A commit failed; what became of it was looked up, and nothing was committed after it that makes that final.
     Fencing,
     /// What became of a commit was found out, and nobody was told.
     Fenced,

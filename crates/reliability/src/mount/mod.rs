@@ -1,1 +1,53 @@
-//! File systems of their own for a test: small ones, and ones that lose their power.
+//! File systems of a test's own: small ones that fill up, ones that lose their power.
+//!
+//! They are mounted where only the thread that makes them sees them, and the threads and processes that it starts from
+//! then on: so before a runtime is started. They go away when they are dropped, and with the process however it ends.
+//!
+//! A machine that does not allow it says why, and the test is [`skipped`](crate::skipped):
+//!
+//! ```
+//! use throughline_reliability::{mount::Tmpfs, skipped};
+//!
+//! let small = match Tmpfs::mount(1 << 20) {
+//!     Ok(small) => small,
+//!     Err(why) => return skipped("a full disk", &why.to_string()),
+//! };
+//! assert!(std::fs::write(small.path().join("large"), vec![1; 2 << 20]).is_err());
+//! ```
+
+mod ballast;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod ext4;
+#[cfg(target_os = "linux")]
+mod loop_device;
+#[cfg(target_os = "linux")]
+mod point;
+#[cfg(target_os = "linux")]
+mod tmpfs;
+
+use std::{fmt, io};
+
+pub use self::ballast::{Ballast, free};
+#[cfg(not(target_os = "linux"))]
+pub use self::elsewhere::{Ext4, Tmpfs};
+#[cfg(target_os = "linux")]
+pub use self::{ext4::Ext4, tmpfs::Tmpfs};
+
+/// Why there is no file system of one's own here.
+#[derive(Debug)]
+pub struct Refusal(String);
+
+impl Refusal {
+    #[cfg(target_os = "linux")]
+    fn of<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self(format!("{what}: {}", error.into()))
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

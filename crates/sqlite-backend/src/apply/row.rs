@@ -24,7 +24,9 @@ pub(super) fn find(scope: Scope<'_>, thread: &ThreadId, id: &MessageId) -> Appli
         })
         .optional()?;
     match found {
-        Some(Ok(record)) => Ok(Some(record)),
+        Some(Ok(record)) if record.message.id == *id => Ok(Some(record)),
+        // The index led to another message.
+        Some(Ok(_)) => Err(Damage { id: Some(id.clone()), seq: None }.into_error(thread).into()),
         Some(Err(damage)) => Err(damage.into_error(thread).into()),
         None => Ok(None),
     }
@@ -78,29 +80,36 @@ pub(super) fn clear_appends(db: &Connection, record: &Record) -> rusqlite::Resul
 pub(super) fn write_head(db: &Connection, record: &Record) -> rusqlite::Result<()> {
     let Encoded { lease, checksum, .. } = record.encode();
     let (lease_ms, lease_expires_at) = lease.unzip();
-    let Message { state, revision, updated_at, .. } = &record.message;
+    let Message { revision, updated_at, .. } = &record.message;
     db.prepare_cached(
-            "UPDATE messages SET state = ?2, revision = ?3, appends = ?4, content_bytes = ?5, tail = ?6, \
-             lease_ms = ?7, lease_expires_at = ?8, updated_at = ?9, position = ?10, checksum = ?11 WHERE message_pk = ?1",
-        )?
-        .execute(params![
-            record.message_pk,
-            state.as_str(),
-            number(revision.get()),
-            record.appends,
-            record.length.bytes,
-            record.length.tail.code(),
-            lease_ms,
-            lease_expires_at,
-            updated_at.as_micros(),
-            record.position,
-            checksum,
-        ])?;
+        "UPDATE messages SET revision = ?2, appends = ?3, content_bytes = ?4, tail = ?5, lease_ms = ?6, \
+             lease_expires_at = ?7, updated_at = ?8, position = ?9, checksum = ?10 WHERE message_pk = ?1",
+    )?
+    .execute(params![
+        record.message_pk,
+        number(revision.get()),
+        record.appends,
+        record.length.bytes,
+        record.length.tail.code(),
+        lease_ms,
+        lease_expires_at,
+        updated_at.as_micros(),
+        record.position,
+        checksum,
+    ])?;
+    Ok(())
+}
+
+/// Writes the state by itself: to set it, also to what it is, writes a page of the index of the open messages.
+pub(super) fn write_state(db: &Connection, record: &Record) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE messages SET state = ?2 WHERE message_pk = ?1")?
+        .execute(params![record.message_pk, record.message.state.as_str()])?;
     Ok(())
 }
 
 /// Writes what the end of a message and an edit change.
 pub(super) fn write_content(scope: Scope<'_>, record: &Record) -> Applied<()> {
+    write_state(scope.db, record)?;
     write_head(scope.db, record)?;
     scope
         .db

@@ -12,12 +12,12 @@ use std::{
 };
 
 use rusqlite::{Connection, params};
-use throughline_core::{ContentUpdated, MessageId, TenantId, ThreadId, UpdateContent};
+use throughline_core::{ContentUpdated, MessageId, MessageState, TenantId, ThreadId, UpdateContent};
 
 use super::{
     Applied, Scope,
     content::{Step, answer},
-    row::{clear_appends, find_or_refuse, write_head},
+    row::{clear_appends, find_or_refuse, write_head, write_state},
 };
 use crate::record::{Append, AppendKind, Record};
 
@@ -58,6 +58,8 @@ impl Unwritten {
 #[derive(Debug)]
 pub(super) struct OpenMessage {
     record: Record,
+    /// The state that the file has.
+    state: MessageState,
     /// What is in the file is to go.
     begins_anew: bool,
     pieces: Vec<(AppendKind, String)>,
@@ -66,7 +68,8 @@ pub(super) struct OpenMessage {
 
 impl OpenMessage {
     pub(super) const fn new(record: Record) -> Self {
-        Self { record, begins_anew: false, pieces: Vec::new(), changed: false }
+        let state = record.message.state;
+        Self { record, state, begins_anew: false, pieces: Vec::new(), changed: false }
     }
 
     pub(super) const fn record(&self) -> &Record {
@@ -115,6 +118,9 @@ impl OpenMessage {
                 piece.checksum(message_pk, n),
                 delta
             ])?;
+        }
+        if mem::replace(&mut self.state, self.record.message.state) != self.record.message.state {
+            write_state(db, &self.record)?;
         }
         write_head(db, &self.record)
     }

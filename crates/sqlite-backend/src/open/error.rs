@@ -66,6 +66,14 @@ pub enum OpenError {
         /// What this version has there.
         expected: String,
     },
+    /// What the file says of itself is damaged.
+    #[error("`{}` is damaged: {found}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        found: String,
+    },
     /// A setting of SQLite did not take.
     #[error("`{}`: SQLite answers {found} to `{pragma}`, and {expected} is needed", path.display())]
     Refused {
@@ -134,6 +142,7 @@ impl OpenError {
                 ErrorKind::Unsupported
             }
             Self::Busy { .. } => ErrorKind::Busy,
+            Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Full { .. } => ErrorKind::StorageFull,
             Self::Io { .. } => ErrorKind::Unavailable,
             Self::Sqlite { kind, .. } => *kind,

@@ -68,6 +68,43 @@ pub(super) fn check(connection: &Connection, path: &Path, schema: i64) -> Result
     }
     match entries.next() {
         Some((id, name, checksum)) => differs(*id, entry(name, checksum), nothing()),
+        None => check_schema(connection, path, schema),
+    }
+}
+
+/// A table or an index, as the file describes it.
+#[derive(PartialEq, Eq)]
+struct Object {
+    kind: String,
+    name: String,
+    table: String,
+    sql: Option<String>,
+}
+
+impl Object {
+    fn all(of: &Connection) -> rusqlite::Result<Vec<Self>> {
+        let mut statement = of.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema")?;
+        let objects = statement.query_map([], |row| {
+            Ok(Self { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
+        })?;
+        objects.collect()
+    }
+}
+
+/// Holds the tables and indexes of a file against those that its steps make: one whose description is damaged would
+/// be read as another.
+fn check_schema(connection: &Connection, path: &Path, schema: i64) -> Result<(), Unfit> {
+    let fresh = Connection::open_in_memory()?;
+    fresh.execute_batch(LEDGER)?;
+    for migration in MIGRATIONS.iter().filter(|migration| migration.id <= schema) {
+        fresh.execute_batch(migration.sql)?;
+    }
+    let found = Object::all(connection)?;
+    match Object::all(&fresh)?.into_iter().find(|object| !found.contains(object)) {
+        Some(Object { kind, name, .. }) => Err(Unfit::File(OpenError::Damaged {
+            path: path.to_owned(),
+            found: format!("the {kind} `{name}` is not described as it was made"),
+        })),
         None => Ok(()),
     }
 }

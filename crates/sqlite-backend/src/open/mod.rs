@@ -75,8 +75,12 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .map_err(|error| OpenError::sqlite(path, error))?;
-    let mode: String = patience
-        .retry(|| Ok(connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?))?;
+    let mode = patience.retry(|| {
+        let mut change = connection.prepare("PRAGMA journal_mode = wal")?;
+        // To its end: it answers first, and commits the change then.
+        let answers = change.query_map([], |row| row.get(0))?;
+        Ok(answers.collect::<rusqlite::Result<Vec<String>>>()?.pop().unwrap_or_default())
+    })?;
     if mode != "wal" {
         let (pragma, expected) = ("journal_mode", "wal");
         return Err(OpenError::Refused { path: path.to_owned(), pragma, found: mode, expected });

@@ -59,7 +59,7 @@ pub(super) async fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReserv
         None => statement,
     };
     let mut answer = Answer::of(scope.rows(statement).await?);
-    let mut rows = answer.take_messages();
+    let mut rows = answer.take_messages()?;
     rows.sort_unstable_by(|a, b| (a.text(THREAD), a.integer(3)).cmp(&(b.text(THREAD), b.integer(3))));
     let limit = read.limit as usize;
     let has_more = rows.len() > limit;

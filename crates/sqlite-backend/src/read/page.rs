@@ -1,4 +1,6 @@
-use throughline_core::{Page, PageFrom, ReadPage, Result, Seq, Visibility, backend::rules};
+use throughline_core::{
+    Effect, ErrorKind, Page, PageFrom, PersistError, ReadPage, Result, Seq, Visibility, backend::rules,
+};
 
 use super::{
     Scope,
@@ -82,8 +84,15 @@ pub(super) async fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page> {
         .bind(i64::from(read.limit) + 1);
     let mut answer = Answer::of(scope.rows(statement).await?);
     let first_open = answer.remark().and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);
-    let mut rows = answer.take_messages();
+    let mut rows = answer.take_messages()?;
     rows.sort_unstable_by_key(|row| row.integer(3));
+    let is_asked_for = |seq: i64| if read.from.is_forward() { seq > bound } else { seq < bound };
+    let is_twice = rows.windows(2).any(|pair| pair[0].integer(3) == pair[1].integer(3));
+    if is_twice || !rows.iter().filter_map(|row| row.integer(3)).all(is_asked_for) {
+        // Each row may be as it was written, and the index leads to it from another place.
+        let error = PersistError::new(ErrorKind::Corrupt, "the order of the thread is damaged");
+        return Err(error.with_effect(Effect::NotApplied));
+    }
     let limit = read.limit as usize;
     let has_more = rows.len() > limit;
     // The one row too many is the furthest in the direction of the read.

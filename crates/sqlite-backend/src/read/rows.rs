@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use sqlx::sqlite::SqliteRow;
-use throughline_core::{Message, Result, TenantId, ThreadId};
+use throughline_core::{Effect, ErrorKind, Message, PersistError, Result, TenantId, ThreadId};
 
 use crate::record::{Columns as _, Damage, Growth, Record, number};
 
@@ -43,8 +43,15 @@ impl Answer {
     }
 
     /// The rows of the messages, in no order.
-    pub(super) fn take_messages(&mut self) -> Vec<SqliteRow> {
-        std::mem::take(&mut self.messages)
+    ///
+    /// # Errors
+    /// `Corrupt` when an index names a row that is not there: left out, it would be missed by nobody.
+    pub(super) fn take_messages(&mut self) -> Result<Vec<SqliteRow>> {
+        if self.messages.iter().any(|row| row.is_null(1)) {
+            let detail = "an index names a message that is not there";
+            return Err(PersistError::new(ErrorKind::Corrupt, detail).with_effect(Effect::NotApplied));
+        }
+        Ok(std::mem::take(&mut self.messages))
     }
 
     /// The message of a row, checked, and whole with what was appended to it.
@@ -84,7 +91,7 @@ macro_rules! answer {
             $crate::record::message_columns!(),
             ", ",
             $thread,
-            " FROM found f CROSS JOIN messages m ON m.message_pk = f.message_pk \
+            " FROM found f LEFT JOIN messages m ON m.message_pk = f.message_pk \
              UNION ALL SELECT 1, a.message_pk, a.n, a.kind, a.checksum, a.delta, NULL, NULL, NULL, NULL, NULL, NULL, \
              NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
              FROM found f CROSS JOIN appends a ON a.message_pk = f.message_pk",

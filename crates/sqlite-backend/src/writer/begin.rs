@@ -93,6 +93,7 @@ impl Worker {
             Some(connection) => connection,
             None => {
                 let connection = connection::reopen(&self.path).map_err(NotBegun::File)?;
+                self.place.reopened();
                 self.connection.insert(connection)
             }
         };
@@ -100,6 +101,12 @@ impl Worker {
             connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             Ok(())
         };
-        begin().map_err(|error| NotBegun::Engine(error.into()))
+        begin().map_err(|error| NotBegun::Engine(error.into()))?;
+        // The log is open by now.
+        self.place.expect_both().map_err(|error| {
+            // Closed like any other, it would delete the log of whatever is at the path now.
+            connection::leave_the_log(connection);
+            NotBegun::Engine(error)
+        })
     }
 }

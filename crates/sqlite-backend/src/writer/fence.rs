@@ -3,6 +3,9 @@
 //! A `COMMIT` that failed may still come true: its frames may stand in the log, complete, for a later recovery to
 //! take. What the file holds is only final once something was committed after it. So the file is opened again, it is
 //! looked up how far this writer has come, and the answer is believed when a change of its own was committed.
+//!
+//! On a disk that is full no change can be committed. There the commit failed because a part of its frames found no
+//! space, and the mark that makes them a commit stands on the last of them; so it is not there, and will not be.
 
 use std::{thread, time::Instant};
 
@@ -25,19 +28,26 @@ pub(super) enum Verdict {
 }
 
 impl Worker {
-    /// What became of the transaction that took the store to `position`. Tries for as long as a write may wait.
-    pub(super) fn fence(&mut self, position: i64) -> Verdict {
+    /// What became of the transaction that would have taken the store to `position` and ended with `failure`. Tries for
+    /// as long as a write may wait.
+    pub(super) fn fence(&mut self, position: i64, failure: &EngineError) -> Verdict {
         let begun = Instant::now();
+        let mut leaves_mark = true;
         loop {
-            let error = match self.try_fence(position) {
+            let error = match self.try_fence(position, leaves_mark) {
                 Ok((verdict, connection)) => {
                     self.connection = Some(connection);
+                    self.place.reopened();
                     self.trouble.is_over(&self.board);
                     return verdict;
                 }
                 Err(error) => error,
             };
             let is_busy = error.kind() == ErrorKind::Busy;
+            if leaves_mark && failure.is_full() && error.kind() == ErrorKind::StorageFull {
+                leaves_mark = false;
+                continue;
+            }
             if !is_busy && error.kind() != ErrorKind::StorageFull {
                 self.trouble.failed(&self.board, error);
             }
@@ -52,17 +62,22 @@ impl Worker {
         }
     }
 
-    fn try_fence(&self, position: i64) -> Result<(Verdict, Connection), OpenError> {
+    fn try_fence(&self, position: i64, leaves_mark: bool) -> Result<(Verdict, Connection), OpenError> {
         let connection = connection::reopen(&self.path)?;
         let fence = || -> Result<Verdict, EngineError> {
-            self.failpoints.reach(Failpoint::Fencing, &connection)?;
             execute(&connection, "BEGIN IMMEDIATE")?;
+            self.place.expect_file()?;
             let mut progress = Progress::read(&connection)?;
             let verdict = match progress.holds(self.id, position) {
                 Some(true) => Verdict::Applied,
                 Some(false) => Verdict::NotApplied,
                 None => Verdict::Unknown,
             };
+            if !leaves_mark && verdict == Verdict::NotApplied {
+                execute(&connection, "ROLLBACK")?;
+                return Ok(verdict);
+            }
+            self.failpoints.reach(Failpoint::Fencing, &connection)?;
             progress.fence();
             progress.write(&connection)?;
             execute(&connection, "COMMIT")?;

@@ -9,6 +9,7 @@ mod begin;
 mod fault;
 mod fence;
 mod log;
+mod place;
 mod progress;
 mod space;
 #[cfg(test)]

@@ -130,7 +130,7 @@ impl Worker {
                 let error = EngineError::from(error);
                 drop(connection);
                 self.failed(&error);
-                match self.fence(position) {
+                match self.fence(position, &error) {
                     Verdict::Applied => batch.deliver(),
                     Verdict::NotApplied => batch.fail(&error, Phase::Statement),
                     Verdict::Unknown => batch.fail(&error, Phase::Commit),

@@ -11,7 +11,13 @@ use rusqlite::Connection;
 use throughline_core::{PersistError, Result};
 
 use super::{
-    PROBE_EVERY, log::Log, progress::Progress, space::Space, transaction::execute, trouble::Trouble,
+    PROBE_EVERY,
+    log::{Log, path_of},
+    place::Place,
+    progress::Progress,
+    space::Space,
+    transaction::execute,
+    trouble::Trouble,
 };
 use crate::{
     SqliteOptions, connection,
@@ -39,6 +45,7 @@ pub(super) struct Worker {
     pub(super) limits: Limits,
     /// None after a failure, until it is opened again.
     pub(super) connection: Option<Connection>,
+    pub(super) place: Place,
     /// Names this writer in the file.
     pub(super) id: i64,
     pub(super) log: Log,
@@ -66,6 +73,7 @@ impl Worker {
                 max_content_bytes: options.max_content_bytes,
             },
             connection: Some(connection),
+            place: Place::new(&path, path_of(&path)),
             id: fastrand::i64(1..),
             log: Log::new(&path, options.log_limit),
             space: Space::new(&path, options.free_space_floor),
@@ -151,6 +159,7 @@ impl Worker {
         match probe() {
             Ok(connection) => {
                 self.connection = Some(connection);
+                self.place.reopened();
                 self.trouble.is_over(&self.board);
             }
             Err(error) => self.trouble.failed(&self.board, error),
@@ -159,6 +168,7 @@ impl Worker {
 
     fn leave_a_mark(&self, connection: &Connection) -> Result<(), EngineError> {
         execute(connection, "BEGIN IMMEDIATE")?;
+        self.place.expect_file()?;
         let mut progress = Progress::read(connection)?;
         progress.fence();
         progress.write(connection)?;

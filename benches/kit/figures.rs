@@ -1,0 +1,18 @@
+use std::fmt::Display;
+
+/// Prints one figure.
+pub(crate) fn figure(name: impl Display, value: f64, unit: &str) {
+    let decimals = if value.abs() < 100.0 { 2 } else { 0 };
+    println!("figure {name} {value:.decimals$} {unit}");
+}
+
+/// The median over rounds of what was measured in the same round: what drifts from round to round is in both.
+pub(crate) fn ratio(ours: &[f64], theirs: &[f64]) -> f64 {
+    median(&ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect::<Vec<_>>())
+}
+
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}

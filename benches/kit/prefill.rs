@@ -1,0 +1,45 @@
+use std::time::Instant;
+
+use throughline::{Add, Batch, NewMessage, Persistence, ThreadId};
+use tokio::task::JoinSet;
+
+use crate::Failure;
+
+/// A short message: a thread of a million of them is to be made in a moment.
+const TEXT: &str = "A number is read up to the first character that cannot belong to it, and that character is left \
+    where it is; whoever reads a whole line after it reads what is left of the line.";
+
+/// As many as the limits of the stack let through.
+const BATCH: usize = 256;
+
+/// While one batch is committed the next one is made.
+const TASKS: usize = 2;
+
+/// Adds so many messages to a thread.
+pub(crate) async fn prefill(db: &Persistence, thread: &ThreadId, messages: usize) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let mut writers = JoinSet::new();
+    for task in 0..TASKS {
+        let (db, thread) = (db.clone(), thread.clone());
+        let mut left = messages / TASKS + usize::from(task < messages % TASKS);
+        writers.spawn(async move {
+            while left > 0 {
+                let items = left.min(BATCH);
+                let adds = (0..items).map(|_| Add::new(thread.clone(), NewMessage::user(TEXT)).into());
+                db.batch(Batch { items: adds.collect() }).await?;
+                left -= items;
+            }
+            Ok::<_, Failure>(())
+        });
+    }
+    while let Some(writer) = writers.join_next().await {
+        writer??;
+    }
+    eprintln!("{messages} messages added in {:.1} s", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Three lengths of a thread: the longest, a tenth of it and a thousandth, from the shortest on.
+pub(crate) fn lengths(longest: usize) -> [usize; 3] {
+    [1000, 10, 1].map(|part| (longest / part).max(100))
+}

@@ -1,0 +1,37 @@
+use std::{hint::black_box, path::Path};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+
+use crate::{Failure, PAGE};
+
+/// As many connections as the store has readers.
+const CONNECTIONS: u32 = 4;
+
+/// The last rows of a thread that stand before a place.
+const PAGE_BEFORE: &str =
+    "SELECT message_id, seq, role, state, revision, created_at, updated_at, metadata, content
+    FROM messages WHERE thread_pk = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
+
+/// Rows of the same file, queried through a pool of sqlx and given out as they stand there: nothing is checked, nothing
+/// is parsed.
+#[derive(Clone)]
+pub(crate) struct Raw(SqlitePool);
+
+/// What a host would make of a row.
+type Message = (String, i64, String, String, i64, i64, i64, String, String);
+
+impl Raw {
+    pub(crate) async fn open(path: &Path) -> Result<Self, Failure> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true).create_if_missing(false);
+        Ok(Self(SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?))
+    }
+
+    /// Reads a page, oldest first, and checks that it is a full one.
+    pub(crate) async fn page(&self, before: i64) -> Result<(), Failure> {
+        // The first thread of the file, which has no other.
+        let query = sqlx::query_as::<_, Message>(PAGE_BEFORE).bind(1_i64).bind(before).bind(i64::from(PAGE));
+        let mut page = query.fetch_all(&self.0).await?;
+        page.reverse();
+        if black_box(page).len() == PAGE as usize { Ok(()) } else { Err("a page is not full".into()) }
+    }
+}

@@ -1,0 +1,108 @@
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::{
+    Failure,
+    figures::{figure, median, ratio},
+    pool::Pool,
+    raw::Raw,
+    tasks::{Tasks, Turn},
+};
+
+/// How long each contender writes in its turn. Short, because the disk of a shared machine drifts from second to second.
+const SPAN: Duration = Duration::from_millis(150);
+
+/// Everyone who writes, each into a file of its own.
+pub(crate) struct Contenders {
+    autocommit: Raw,
+    batch100: Raw,
+    pools: [Pool; 2],
+    stacks: Vec<Tasks>,
+}
+
+/// What was measured beside one number of tasks, in each round: writes a second, and what a write took.
+#[derive(Default)]
+struct Rounds {
+    turns: Vec<Turn>,
+    autocommit: Vec<f64>,
+    batch100: Vec<f64>,
+    /// A pool of one connection, which queues its callers, and one of eight, which fight for the lock.
+    pools: [Vec<f64>; 2],
+}
+
+impl Contenders {
+    pub(crate) async fn open(folder: &TempDir, tasks: &[usize]) -> Result<Self, Failure> {
+        let at = |name: &str| folder.path().join(name);
+        let mut stacks = Vec::new();
+        for count in tasks {
+            stacks.push(Tasks::open(&at(&format!("stack{count}.db")), *count).await?);
+        }
+        Ok(Self {
+            autocommit: Raw::open(&at("autocommit.db"), 1)?,
+            batch100: Raw::open(&at("batch100.db"), 100)?,
+            pools: [Pool::open(&at("pool1.db"), 1).await?, Pool::open(&at("pool8.db"), 8).await?],
+            stacks,
+        })
+    }
+
+    /// Lets everyone write by turns, and prints what came of it.
+    pub(crate) async fn compare(mut self, rounds: usize) -> Result<(), Failure> {
+        let mut measured: Vec<_> = self.stacks.iter().map(|_| Rounds::default()).collect();
+        for _ in 0..rounds {
+            for (stack, measured) in self.stacks.iter().zip(&mut measured) {
+                measured.autocommit.push(self.autocommit.run(SPAN)?);
+                measured.turns.push(stack.run(SPAN).await?);
+                measured.batch100.push(self.batch100.run(SPAN)?);
+                for (pool, measured) in self.pools.iter().zip(&mut measured.pools) {
+                    measured.push(pool.run(stack.count, SPAN).await?);
+                }
+            }
+        }
+        let all = |of: fn(&Rounds) -> &Vec<f64>| measured.iter().flat_map(of).copied().collect::<Vec<_>>();
+        figure("sqlite_write.rusqlite_autocommit", median(&all(|rounds| &rounds.autocommit)), "writes/s");
+        figure("sqlite_write.rusqlite_batch100", median(&all(|rounds| &rounds.batch100)), "writes/s");
+        for (stack, measured) in self.stacks.iter().zip(&measured) {
+            measured.report(stack.count);
+        }
+        for stack in &self.stacks {
+            stack.close().await?;
+        }
+        let rates = |tasks| {
+            let at = self.stacks.iter().position(|stack| stack.count == tasks);
+            at.map(|at| measured[at].rates())
+        };
+        if let (Some(many), Some(some)) = (rates(1024), rates(64)) {
+            figure("sqlite_write.1024_vs_64", ratio(&many, &some), "x");
+        }
+        Ok(())
+    }
+}
+
+impl Rounds {
+    fn rates(&self) -> Vec<f64> {
+        self.turns.iter().map(|turn| turn.rate).collect()
+    }
+
+    fn report(&self, tasks: usize) {
+        let rates = self.rates();
+        figure(format_args!("sqlite_write.throughline.{tasks}"), median(&rates), "writes/s");
+        // The faster of them over the whole run: the faster of each round would be the luckier one.
+        let pool = self.pools.iter().max_by(|one, other| median(one).total_cmp(&median(other))).expect("two");
+        figure(format_args!("sqlite_write.sqlx_pool.{tasks}"), median(pool), "writes/s");
+        figure(format_args!("sqlite_write.vs_sqlx_pool.{tasks}"), ratio(&rates, pool), "x");
+        figure(format_args!("sqlite_write.vs_rusqlite_batch100.{tasks}"), ratio(&rates, &self.batch100), "x");
+        figure(
+            format_args!("sqlite_write.vs_rusqlite_autocommit.{tasks}"),
+            ratio(&rates, &self.autocommit),
+            "x",
+        );
+        if tasks == 64 {
+            let p50: Vec<_> = self.turns.iter().map(|turn| turn.p50).collect();
+            let p99: Vec<_> = self.turns.iter().map(|turn| turn.p99).collect();
+            figure("sqlite_write.p50.64", median(&p50), "us");
+            figure("sqlite_write.p99.64", median(&p99), "us");
+            figure("sqlite_write.p99_over_p50.64", ratio(&p99, &p50), "x");
+        }
+    }
+}

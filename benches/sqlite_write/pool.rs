@@ -1,0 +1,70 @@
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use throughline::{Content, MessageId};
+use tokio::task::JoinSet;
+
+use crate::{
+    Failure,
+    row::{INSERT, SCHEMA, TEXT},
+};
+
+/// Inserts through a pool of so many connections of sqlx, each its own durable transaction.
+pub(crate) struct Pool {
+    pool: SqlitePool,
+    next: Arc<AtomicI64>,
+}
+
+impl Pool {
+    pub(crate) async fn open(path: &Path, connections: u32) -> Result<Self, Failure> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(30));
+        let pool = SqlitePoolOptions::new().max_connections(connections).connect_with(options).await?;
+        sqlx::query(SCHEMA).execute(&pool).await?;
+        let pool = Self { pool, next: Arc::default() };
+        pool.run(connections as usize, Duration::from_millis(50)).await?;
+        Ok(pool)
+    }
+
+    /// Writes a second, from this many tasks, each to a thread of its own.
+    pub(crate) async fn run(&self, tasks: usize, span: Duration) -> Result<f64, Failure> {
+        let begun = Instant::now();
+        let mut writers = JoinSet::new();
+        for task in 0..tasks {
+            let (pool, next) = (self.pool.clone(), Arc::clone(&self.next));
+            writers.spawn(async move {
+                let mut written = 0_u64;
+                while begun.elapsed() < span {
+                    let (id, content) = (MessageId::mint(), Content::text(TEXT));
+                    sqlx::query(INSERT)
+                        .bind(i64::try_from(task)?)
+                        .bind(id.as_str())
+                        .bind(next.fetch_add(1, Ordering::Relaxed))
+                        .bind(content.as_json())
+                        .execute(&pool)
+                        .await?;
+                    written += 1;
+                }
+                Ok::<_, Failure>(written)
+            });
+        }
+        let mut written = 0;
+        while let Some(writer) = writers.join_next().await {
+            written += writer??;
+        }
+        Ok(written as f64 / begun.elapsed().as_secs_f64())
+    }
+}

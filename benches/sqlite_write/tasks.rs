@@ -1,0 +1,67 @@
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use throughline::{NewMessage, Persistence};
+use tokio::task::JoinSet;
+
+use crate::{Failure, row::TEXT, stack};
+
+/// The whole default stack over a file, and the tasks that add through it, each to a thread of its own.
+pub(crate) struct Tasks {
+    pub(crate) count: usize,
+    db: Persistence,
+}
+
+/// What one turn came to.
+pub(crate) struct Turn {
+    /// Writes a second.
+    pub(crate) rate: f64,
+    /// The time that half of the writes took at most, in microseconds, and 99 of 100.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+impl Tasks {
+    pub(crate) async fn open(path: &Path, count: usize) -> Result<Self, Failure> {
+        let tasks = Self { count, db: stack::open(path).await? };
+        tasks.run(Duration::from_millis(50)).await?;
+        Ok(tasks)
+    }
+
+    pub(crate) async fn run(&self, span: Duration) -> Result<Turn, Failure> {
+        let begun = Instant::now();
+        let mut writers = JoinSet::new();
+        for task in 0..self.count {
+            let thread = self.db.thread(format!("thread-{task}"));
+            writers.spawn(async move {
+                let (mut took, mut last) = (Vec::new(), begun);
+                while last - begun < span {
+                    thread.add(NewMessage::user(TEXT)).await?;
+                    let now = Instant::now();
+                    took.push(now - last);
+                    last = now;
+                }
+                Ok::<_, Failure>(took)
+            });
+        }
+        let mut latencies = Histogram::<u32>::new_with_max(60_000_000_000, 3)?;
+        while let Some(writer) = writers.join_next().await {
+            for took in writer?? {
+                latencies.record(u64::try_from(took.as_nanos())?)?;
+            }
+        }
+        let micros = |quantile| latencies.value_at_quantile(quantile) as f64 / 1000.0;
+        Ok(Turn {
+            rate: latencies.len() as f64 / begun.elapsed().as_secs_f64(),
+            p50: micros(0.5),
+            p99: micros(0.99),
+        })
+    }
+
+    pub(crate) async fn close(&self) -> Result<(), Failure> {
+        Ok(self.db.close().await?)
+    }
+}

@@ -1,0 +1,43 @@
+//! The process that the checks kill, stop and start several times at once. See `throughline_reliability::worker`.
+
+mod interfere;
+mod open;
+mod repeat;
+mod write;
+
+use std::{error::Error, io};
+
+use throughline_core::Persistence;
+use throughline_reliability::{
+    vfs::{self, Lie},
+    worker::{Job, Work},
+};
+
+type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> Outcome {
+    let job = Job::from_args()?;
+    if job.lie != Lie::None {
+        vfs::install().lie(job.lie);
+    }
+    match job.work {
+        Work::Write => write::write(job).await,
+        Work::Repeat => repeat::repeat(job).await,
+        Work::Open => open::open(&job).await,
+    }
+}
+
+/// Opens the store of the job, says so, and waits for a word if it is to.
+async fn opened(job: &Job) -> Outcome<Persistence> {
+    let backend = interfere::options(job).open(&job.store).await?;
+    let db = Persistence::builder().backend(backend).build()?;
+    println!("open");
+    if job.waits {
+        io::stdin().read_line(&mut String::new())?;
+    }
+    Ok(match job.deadline {
+        Some(deadline) => db.with_deadline(deadline),
+        None => db,
+    })
+}

@@ -1,0 +1,26 @@
+//! The process that is killed: what it is told, and how a test holds it.
+//!
+//! The process itself is the program `worker` of this crate. A test starts it with a [`Job`]:
+//!
+//! ```no_run
+//! use throughline_reliability::worker::{Job, Worker};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! # let (store, acks) = (std::path::Path::new("chat.db"), std::path::Path::new("acks"));
+//! # let program = "worker"; // in a test: env!("CARGO_BIN_EXE_worker")
+//! let job = Job { operations: Some(100), ..Job::new(store, acks, "1") };
+//! let mut worker = Worker::start(program, &job)?;
+//! assert_eq!(worker.line().as_deref(), Some("open"));
+//! worker.kill()?;
+//! assert!(worker.end()?.was_killed());
+//! # Ok(())
+//! # }
+//! ```
+
+mod job;
+mod process;
+
+pub use self::{
+    job::{Interference, Job, Mix, Then, Work},
+    process::{End, Worker},
+};

@@ -1,0 +1,381 @@
+//! REL-11: a call that is dropped, wherever it is by then, leaves nothing behind but its whole effect or none.
+//!
+//! The limits are so tight that whatever a dropped call kept would stop the next one: two places in the queue, one
+//! reader, two writes and two reads at once.
+
+use std::{
+    collections::BTreeMap,
+    future::{Future, IntoFuture, poll_fn},
+    path::{Path, PathBuf},
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use throughline_core::{
+    Add, Batch, Content, ContentChange, Delta, ErrorKind, MessageId, NewMessage, NewReservation, PageFrom,
+    Persistence, Reserve, Result, Role, Thread, UpdateMode, Visibility, pipeline::Admission,
+};
+use throughline_reliability::{Report, scaled};
+use throughline_sqlite::{Failpoint, SqliteBackend, SqliteOptions};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+    time::timeout,
+};
+
+/// The next call has that long: far more than it takes, and far less than a place that never comes back.
+const PROMPT: Duration = Duration::from_secs(20);
+
+/// A call that is dropped is dropped within this time.
+const WINDOW: Duration = Duration::from_millis(2);
+
+const TIGHT: Admission = Admission { writes: 2, reads: 2, waiting: 16 };
+
+struct Store {
+    _directory: TempDir,
+    path: PathBuf,
+}
+
+impl Store {
+    fn fresh() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chat.db");
+        Self { _directory: directory, path }
+    }
+
+    async fn open(&self, adjust: impl FnOnce(SqliteOptions) -> SqliteOptions) -> Persistence {
+        let tight = SqliteBackend::builder().queue_operations(2).readers(1).wait_limit(PROMPT);
+        let backend = adjust(tight).open(&self.path).await.unwrap();
+        Persistence::builder().backend(backend).admission(TIGHT).build().unwrap()
+    }
+}
+
+async fn promptly<T>(what: &str, call: impl IntoFuture<Output = Result<T>>) -> T {
+    match timeout(PROMPT, call.into_future()).await {
+        Ok(answer) => answer.unwrap_or_else(|error| panic!("{what}: {error}")),
+        Err(_) => panic!("{what}: no answer in {PROMPT:?}"),
+    }
+}
+
+/// Nobody holds a transaction open: another connection gets the lock of the file, and folds the log away.
+fn nobody_holds_the_file(path: &Path) {
+    let other = Connection::open(path).unwrap();
+    other.busy_timeout(PROMPT).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE; ROLLBACK").unwrap();
+    let busy: i64 = other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+    assert_eq!(busy, 0, "somebody still reads an old moment of the store");
+}
+
+/// When a call is dropped.
+#[derive(Debug, Clone, Copy)]
+enum Drops {
+    After(Duration),
+    AtPoll(u32),
+}
+
+/// Polls a call until it answers or is to be dropped. Nothing for one that was dropped.
+async fn polled_until<T>(drops: Drops, call: impl Future<Output = T>) -> Option<T> {
+    let mut call = pin!(call);
+    let begun = Instant::now();
+    let mut polls = 0;
+    poll_fn(|cx| {
+        if let Poll::Ready(answer) = call.as_mut().poll(cx) {
+            return Poll::Ready(Some(answer));
+        }
+        polls += 1;
+        let is_over = match drops {
+            Drops::After(time) => begun.elapsed() >= time,
+            Drops::AtPoll(poll) => polls >= poll,
+        };
+        if is_over {
+            return Poll::Ready(None);
+        }
+        // A timer is too coarse: it is asked again at once, and those that it waits for come between.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}
+
+/// What may be dropped.
+#[derive(Debug, Clone, Copy)]
+enum Call {
+    Add,
+    KeyedAdd,
+    Append,
+    Batch,
+    KeyedBatch,
+    Get,
+    Page,
+}
+
+impl Call {
+    const ALL: [Self; 7] =
+        [Self::Add, Self::KeyedAdd, Self::Append, Self::Batch, Self::KeyedBatch, Self::Get, Self::Page];
+
+    /// How many messages or pieces are to be there, once it was made.
+    const fn effects(self) -> usize {
+        match self {
+            Self::Add | Self::KeyedAdd | Self::Append => 1,
+            Self::Batch | Self::KeyedBatch => 3,
+            Self::Get | Self::Page => 0,
+        }
+    }
+
+    const fn has_key(self) -> bool {
+        matches!(self, Self::KeyedAdd | Self::KeyedBatch)
+    }
+
+    /// Makes the call. Each message and piece says its number, under an id that is minted anew by each attempt.
+    async fn make(self, thread: &Thread, n: usize) -> Result<()> {
+        let message = || NewMessage::user(&format!("call {n}"));
+        let add = || Add::new(thread.id().unwrap().clone(), message());
+        let batch = || Batch::new().with(add()).with(add()).with(add());
+        match self {
+            Self::Add => thread.add(message()).await.map(drop),
+            Self::KeyedAdd => thread.add(message()).key(format!("key {n}")).await.map(drop),
+            Self::Append => {
+                let change = ContentChange::Append(Delta::text(format!("[{n}]")));
+                thread.update_content(streamed(), change, UpdateMode::Partial).await.map(drop)
+            }
+            Self::Batch => thread.persistence().batch(batch()).await.map(drop),
+            Self::KeyedBatch => thread.persistence().batch(batch()).key(format!("key {n}")).await.map(drop),
+            Self::Get => thread.get(streamed()).await.map(drop),
+            Self::Page => thread.page(PageFrom::End, 5).await.map(drop),
+        }
+    }
+}
+
+fn streamed() -> MessageId {
+    "streamed".parse().unwrap()
+}
+
+async fn reserve(thread: &Thread) {
+    let reservation = NewReservation::new(Role::Assistant).with_id(streamed());
+    let reserve = Reserve::new(thread.id().unwrap().clone(), reservation);
+    promptly("the reservation", thread.persistence().run(reserve)).await;
+}
+
+/// How often each call is found in the store: messages by what they say, pieces by what the streamed message says.
+async fn found(thread: &Thread) -> BTreeMap<usize, usize> {
+    let mut found = BTreeMap::new();
+    let mut count = |n: &str| *found.entry(n.parse().unwrap()).or_default() += 1;
+    let mut walk = thread.walk(PageFrom::Start, Visibility::All);
+    while let Some(message) = promptly("the walk", walk.next()).await {
+        let text = text_of(&message.content);
+        if message.id == streamed() {
+            text.split_terminator(']').for_each(|piece| count(piece.strip_prefix('[').unwrap()));
+        } else if let Some(n) = text.strip_prefix("call ") {
+            count(n);
+        }
+    }
+    found
+}
+
+/// The text of the one block that there is: nothing in it is escaped.
+fn text_of(content: &Content) -> &str {
+    let json = content.as_json();
+    let text = json.strip_prefix(r#"[{"type":"text","text":""#).and_then(|rest| rest.strip_suffix(r#""}]"#));
+    text.unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rel_11_a_dropped_call_is_there_once_or_not_at_all() {
+    let mut report = Report::new("REL-11");
+    let mut random = report.random();
+    let store = Store::fresh();
+    let db = store.open(|options| options).await;
+    let thread = db.thread("t");
+    reserve(&thread).await;
+    let points = scaled(500) as usize;
+    let mut dropped = BTreeMap::<&str, u64>::new();
+    let mut calls = Vec::new();
+    for point in 0..points {
+        let call = random.choice(Call::ALL).unwrap();
+        let (way, drops) = match point % 3 {
+            2 => ("at a poll", Drops::AtPoll(1 + random.u32(0..24))),
+            _ => ("after a time", Drops::After(WINDOW.mul_f64(point as f64 / points as f64))),
+        };
+        // Every second call meets a queue and a gate that are full.
+        let mut company = JoinSet::new();
+        for _ in 0..point % 2 * 4 {
+            let thread = thread.clone();
+            company.spawn(async move { thread.add(NewMessage::user("company")).await.map(drop) });
+        }
+        let answer = polled_until(drops, call.make(&thread, point)).await;
+        *dropped.entry(way).or_default() += u64::from(answer.is_none());
+        *dropped.entry("in company").or_default() += u64::from(answer.is_none() && point % 2 == 1);
+        let answer = answer.map(|answer| answer.unwrap_or_else(|error| panic!("{call:?}: {error}")));
+        // As many more as there are places, at once: none is kept.
+        for _ in 0..TIGHT.writes {
+            let thread = thread.clone();
+            company.spawn(async move { thread.add(NewMessage::user("next")).await.map(drop) });
+        }
+        while let Some(next) = timeout(PROMPT, company.join_next()).await.expect("a place never came back") {
+            next.unwrap().unwrap();
+        }
+        promptly("a read", thread.get(streamed())).await;
+        if call.has_key() {
+            promptly("a repeated call", call.make(&thread, point)).await;
+        }
+        if point % 50 == 0 {
+            nobody_holds_the_file(&store.path);
+        }
+        calls.push((call, answer.is_some()));
+    }
+    promptly("closing", db.close()).await;
+    let db = store.open(|options| options).await;
+    let found = found(&db.thread("t")).await;
+    let mut absent = 0;
+    for (n, &(call, answered)) in calls.iter().enumerate() {
+        let (times, once) = (found.get(&n).copied().unwrap_or_default(), call.effects());
+        if answered || call.has_key() {
+            assert_eq!(times, once, "{call:?} {n}, answered: {answered}");
+        } else {
+            assert!(times == 0 || times == once, "{call:?} {n} is there {times} times");
+            absent += u64::from(times == 0 && once > 0);
+        }
+    }
+    nobody_holds_the_file(&store.path);
+    promptly("closing", db.close()).await;
+    report.count("calls", points);
+    report.count("absent", absent);
+    for (way, times) in dropped {
+        report.fired(format!("dropped {way}"), times);
+    }
+    report.finish();
+}
+
+/// Holds the writer where it comes through a place, until it is let go.
+struct Hold {
+    reached: mpsc::Receiver<()>,
+    let_go: mpsc::Sender<()>,
+    armed: Arc<AtomicBool>,
+}
+
+impl Hold {
+    fn at(point: Failpoint) -> (Self, impl Fn(Failpoint) -> Result<(), i32> + Send + Sync + 'static) {
+        let (reach, reached) = mpsc::channel();
+        let (let_go, wait) = mpsc::channel();
+        let (reach, wait) = (Mutex::new(reach), Mutex::new(wait));
+        let armed = Arc::<AtomicBool>::default();
+        let hook = {
+            let armed = Arc::clone(&armed);
+            move |reached| {
+                if reached == point && armed.swap(false, Ordering::SeqCst) {
+                    reach.lock().unwrap().send(()).unwrap();
+                    // A test that has failed lets it go as well.
+                    let _ = wait.lock().unwrap().recv();
+                }
+                Ok(())
+            }
+        };
+        (Self { reached, let_go, armed }, hook)
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Where the writer is when a runtime ends under its callers.
+const PLACES: [Failpoint; 6] = [
+    Failpoint::Begun,
+    Failpoint::Applying,
+    Failpoint::Applied,
+    Failpoint::Committing,
+    Failpoint::Committed,
+    Failpoint::Answered,
+];
+
+/// Ends a runtime while the writer is held in a transaction with calls of that runtime, and checks what is left.
+/// Answers how many calls were not answered, and how many of those are in the store.
+fn a_runtime_ends(point: Failpoint, ends_the_pipelines: bool) -> (u64, u64) {
+    const CALLS: usize = 6;
+
+    let store = Store::fresh();
+    let (hold, hook) = Hold::at(point);
+    let (staying, ending) = (runtime(), runtime());
+    let opening = if ends_the_pipelines { &ending } else { &staying };
+    let db = opening.block_on(store.open(|options| options.failpoints(hook)));
+    staying.block_on(reserve(&db.thread("t")));
+    hold.armed.store(true, Ordering::SeqCst);
+    let (answer, answers) = mpsc::channel();
+    for n in 0..CALLS {
+        let (thread, answer) = (db.thread("t"), answer.clone());
+        let call = [Call::Add, Call::Append, Call::Batch][n % 3];
+        ending.spawn(async move {
+            let answered = call.make(&thread, n).await;
+            // The test outlives its runtimes.
+            answer.send((n, answered)).unwrap();
+        });
+    }
+    drop(answer);
+    hold.reached.recv_timeout(PROMPT).unwrap_or_else(|_| panic!("the writer never came to {point:?}"));
+    drop(ending);
+    hold.let_go.send(()).unwrap();
+    // The channel ends with the last call.
+    let mut answered = [false; CALLS];
+    for (n, answer) in answers {
+        match answer {
+            Ok(()) => answered[n] = true,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Cancelled, "{point:?}: {error}"),
+        }
+    }
+    let thread = db.thread("t");
+    let next = || async {
+        promptly("the next write", thread.add(NewMessage::user("next"))).await;
+        promptly("the next read", thread.get(streamed())).await;
+    };
+    staying.block_on(async {
+        for _ in 0..4 {
+            next().await;
+        }
+    });
+    nobody_holds_the_file(&store.path);
+    if ends_the_pipelines {
+        // There is no runtime to close it on. The writer ends with the last handle.
+        drop((thread, db));
+    } else {
+        staying.block_on(promptly("closing", db.close()));
+    }
+    staying.block_on(async {
+        let db = store.open(|options| options).await;
+        let found = found(&db.thread("t")).await;
+        let mut left = (0, 0);
+        for (n, answered) in answered.into_iter().enumerate() {
+            let (times, once) = (found.get(&n).copied().unwrap_or_default(), if n % 3 == 2 { 3 } else { 1 });
+            assert!(times == once || times == 0 && !answered, "{point:?}: call {n} is there {times} times");
+            left.0 += u64::from(!answered);
+            left.1 += u64::from(!answered && times > 0);
+        }
+        promptly("closing", db.close()).await;
+        left
+    })
+}
+
+#[test]
+fn rel_11_a_runtime_that_ends_in_the_middle_of_a_transaction_leaves_nothing() {
+    let mut report = Report::new("REL-11-RUNTIME");
+    for ends_the_pipelines in [false, true] {
+        let which = if ends_the_pipelines { "the pipeline's" } else { "the callers'" };
+        let mut left = (0, 0);
+        for _ in 0..scaled(5) {
+            for point in PLACES {
+                let (unanswered, applied) = a_runtime_ends(point, ends_the_pipelines);
+                left = (left.0 + unanswered, left.1 + applied);
+            }
+        }
+        report.fired(format!("calls left by {which} runtime"), left.0);
+        report.count(format!("of them applied, {which} runtime"), left.1);
+    }
+    report.finish();
+}

@@ -1,0 +1,173 @@
+//! A wall clock that cannot be trusted. It is the pipeline's own, set from here; deadlines never ask it.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use throughline_core::{
+    ContentChange, Delta, Effect, MessageId, NewMessage, NewReservation, PageFrom, Persistence, Role, Seq,
+    Thread, Timestamp, UpdateMode, Visibility,
+};
+use throughline_reliability::{Report, scaled};
+use throughline_sqlite::{SqliteBackend, SqliteOptions};
+
+const HOUR: i64 = 3600 * 1_000_000;
+const TEN_YEARS: i64 = 10 * 365 * 24 * HOUR;
+
+/// A clock that stands still until it is moved.
+#[derive(Clone)]
+struct Hand(Arc<AtomicI64>);
+
+impl Hand {
+    fn now() -> Self {
+        Self(Arc::new(AtomicI64::new(Timestamp::now().as_micros())))
+    }
+
+    fn jump(&self, micros: i64) {
+        self.0.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    async fn open(&self, path: &Path) -> Persistence {
+        let hand = Arc::clone(&self.0);
+        Persistence::builder()
+            .clock(move || Timestamp::from_micros(hand.load(Ordering::SeqCst)))
+            .backend(SqliteBackend::open(path).await.unwrap())
+            .build()
+            .unwrap()
+    }
+}
+
+async fn add(thread: &Thread, id: String) -> u64 {
+    let id = MessageId::new(id).unwrap();
+    thread.add(NewMessage::user("hello").with_id(id)).await.unwrap().message.seq.get()
+}
+
+async fn ids(thread: &Thread) -> Vec<String> {
+    let mut walk = thread.walk(PageFrom::Start, Visibility::All);
+    let mut ids = Vec::new();
+    while let Some(message) = walk.next().await.unwrap() {
+        ids.push(message.id.to_string());
+    }
+    ids
+}
+
+/// A sign of life of the writer of an open message; when the message was last changed.
+async fn renew(thread: &Thread, id: &str) -> Timestamp {
+    let id = MessageId::new(id).unwrap();
+    let change = ContentChange::Append(Delta::text("more"));
+    thread.update_content(id.clone(), change, UpdateMode::Partial).await.unwrap();
+    thread.get(id).await.unwrap().unwrap().updated_at
+}
+
+#[tokio::test]
+async fn rel_33_jumps_of_the_clock_change_no_order_no_key_and_no_living_lease() {
+    let mut report = Report::new("REL-33");
+    let store = tempfile::tempdir().unwrap();
+    let path = store.path().join("chat.db");
+    let hand = Hand::now();
+    let mut db = hand.open(&path).await;
+    let count = scaled(200);
+    let mut expected = vec!["draft".to_owned()];
+    let draft = NewReservation::new(Role::Assistant).with_id("draft".parse().unwrap());
+    drop(db.thread("t").reserve(draft).await.unwrap());
+    let keyed = NewMessage::user("once");
+    let first = db.thread("keyed").add(keyed.clone()).key("k").await.unwrap();
+    let mut changed = Timestamp::default();
+    for (jump, fault) in [
+        (0, "frozen"),
+        (-HOUR, "an hour back"),
+        (TEN_YEARS, "ten years on"),
+        (-TEN_YEARS - HOUR, "ten years back"),
+    ] {
+        hand.jump(jump);
+        let thread = db.thread("t");
+        let cursor = PageFrom::After(Seq::new(expected.len() as u64));
+        for n in 0..count {
+            // Under ids that go the other way than the messages do.
+            let id = format!("m{}", 1_000_000 - expected.len());
+            let seq = add(&thread, id.clone()).await;
+            expected.push(id);
+            assert_eq!(seq, expected.len() as u64, "{fault}, message {n}");
+        }
+        assert_eq!(ids(&thread).await, expected, "{fault}");
+        // A cursor of before the jump goes on where it was.
+        let page = thread.page(cursor, 1000).await.unwrap();
+        let after: Vec<_> = page.messages.iter().map(|message| message.id.to_string()).collect();
+        assert_eq!(after, expected[expected.len() - usize::try_from(count).unwrap()..], "{fault}");
+
+        let again = db.thread("keyed").add(keyed.clone()).key("k").await.unwrap();
+        assert_eq!((again.message, again.deduplicated), (first.message.clone(), true), "{fault}");
+
+        // Whoever gives a sign of life after the jump is left alone, and the time of a change never goes back.
+        let now = renew(&thread, "draft").await;
+        assert!(now >= changed, "{fault}");
+        changed = now;
+        let swept = db.sweep_expired("its writer is gone").await.unwrap();
+        assert_eq!((swept.abandoned.len(), swept.failed.len()), (0, 0), "{fault}");
+
+        db.close().await.unwrap();
+        db = hand.open(&path).await;
+        report.fired(fault, 1);
+    }
+    // And whoever gives none is found. No lease is ever cut short, so one that was renewed in a wrong future lasts until
+    // then, whatever the clock says meanwhile.
+    hand.jump(HOUR);
+    assert_eq!(db.sweep_expired("its writer is gone").await.unwrap().abandoned.len(), 0);
+    hand.jump(TEN_YEARS + HOUR);
+    let swept = db.sweep_expired("its writer is gone").await.unwrap();
+    assert_eq!(swept.abandoned.len(), 1);
+    db.close().await.unwrap();
+    report.count("messages", expected.len());
+    report.finish();
+}
+
+#[tokio::test]
+async fn rel_33_deadlines_do_not_ask_the_wall_clock() {
+    let mut report = Report::new("REL-33 deadlines");
+    let store = tempfile::tempdir().unwrap();
+    let path = store.path().join("chat.db");
+    let hand = Hand::now();
+    let limit = Duration::from_millis(200);
+    let clock = Arc::clone(&hand.0);
+    let backend = SqliteOptions::new().wait_limit(limit).open(&path).await.unwrap();
+    let db = Persistence::builder()
+        .clock(move || Timestamp::from_micros(clock.load(Ordering::SeqCst)))
+        .backend(backend)
+        .build()
+        .unwrap();
+    let thread = db.thread("t");
+    let holder = Connection::open(&path).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for (jump, fault) in [(0, "frozen"), (-HOUR, "an hour back"), (TEN_YEARS, "ten years on")] {
+        for deadline in [None, Some(limit / 2)] {
+            let begun = Instant::now();
+            let adding = thread.add(NewMessage::user("too late"));
+            let adding = match deadline {
+                Some(deadline) => adding.deadline(deadline),
+                None => adding,
+            };
+            let adding = tokio::spawn(adding.into_future());
+            tokio::task::yield_now().await;
+            hand.jump(jump);
+            let error = adding.await.unwrap().unwrap_err();
+            // At a deadline the caller's side may answer before the writer has let go of it.
+            let is_sure = error.effect() == Effect::NotApplied;
+            assert!(is_sure || deadline.is_some() && error.effect() == Effect::Unknown, "{fault}: {error}");
+            let (waited, planned) = (begun.elapsed(), deadline.unwrap_or(limit));
+            assert!(waited >= planned && waited < planned + Duration::from_secs(1), "{fault}: {waited:?}");
+            report.fired(fault, 1);
+        }
+    }
+    holder.execute_batch("COMMIT").unwrap();
+    // Nothing of them was applied, and nothing will be.
+    assert_eq!(add(&thread, "a".to_owned()).await, 1);
+    assert_eq!(ids(&thread).await, ["a"]);
+    db.close().await.unwrap();
+    report.finish();
+}

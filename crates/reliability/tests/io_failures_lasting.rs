@@ -1,0 +1,70 @@
+//! REL-5, for good: a disk that stays broken is told, is read from, and is written to when it works again.
+
+use std::time::{Duration, Instant};
+
+use throughline_core::{Effect, ErrorKind, Persistence};
+use throughline_reliability::{
+    Report,
+    acks::{AckLog, Call as Asked, Ledger, Outcome, check_store, message},
+    vfs::{self, Call, Plan},
+};
+use throughline_sqlite::{Condition, SqliteOptions};
+use tokio::time::timeout;
+
+/// How long a write is retried.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How soon a store says that its disk stays broken, and how soon it is written to when that is over.
+const SOON: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rel_5_a_disk_that_stays_broken_is_told_and_survived() {
+    let mut report = Report::new("REL-5");
+    let faults = vfs::install();
+    for call in [Call::Sync, Call::Write, Call::ShortWrite] {
+        let (store, acks) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = store.path().join("chat.db");
+        let backend = SqliteOptions::new().wait_limit(PATIENCE).open(&path).await.unwrap();
+        let maintenance = backend.maintenance();
+        let db = Persistence::builder().backend(backend).build().unwrap();
+        let log = AckLog::create(acks.path().join("1.acks")).unwrap();
+        let add = async |name: &str| {
+            let begun = log.begin(Asked::Add, "t", &[name]).unwrap();
+            let answer = db.thread("t").add(message(name)).await;
+            begun.end(Outcome::of(&answer)).unwrap();
+            answer
+        };
+        let there = add("before").await.unwrap().message.id;
+
+        // No `SQLITE_FULL`: a full disk is no broken one.
+        faults.plan(Plan::new(call).sticky().code(Call::Write.code()));
+        let begun = Instant::now();
+        let mut tried = 0;
+        while maintenance.health().condition == Condition::Writable {
+            tried += 1;
+            let error = add(&format!("meanwhile {tried}")).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            assert!(begun.elapsed() < SOON, "nothing is told after {tried} writes");
+        }
+        report.count(format!("ms until told[{call:?}]"), begun.elapsed().as_millis());
+        let refused = add("refused").await.unwrap_err();
+        assert_eq!((refused.kind(), refused.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
+        assert!(db.thread("t").get(there).await.unwrap().is_some());
+        report.fired(format!("{call:?}"), faults.fired());
+
+        faults.clear();
+        let begun = Instant::now();
+        let mut health = maintenance.health();
+        while health.condition != Condition::Writable {
+            let other = timeout(SOON, maintenance.health_other_than(&health)).await;
+            health = other.expect("it is told that the disk works again");
+        }
+        add("again").await.unwrap();
+        report.count(format!("ms until written again[{call:?}]"), begun.elapsed().as_millis());
+        db.close().await.unwrap();
+        let mut ledger = Ledger::new();
+        ledger.read_directory(acks.path()).unwrap();
+        assert_eq!(check_store(&path, &mut ledger).await.faults, [""; 0]);
+    }
+    report.finish();
+}

@@ -1,0 +1,98 @@
+//! REL-32: somebody who reads one moment of the store for long holds nobody up, and is noticed.
+
+use std::{
+    future::IntoFuture as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use throughline_core::{Content, NewMessage, Persistence, Role};
+use throughline_reliability::{Report, scaled};
+use throughline_sqlite::{Alarm, Failpoint, Health, Maintenance, SqliteBackend};
+use tokio::time::timeout;
+
+/// The limit of the log that a store has where nobody says otherwise.
+const LIMIT: u64 = 64 << 20;
+
+/// What is written while somebody reads: in messages of this length, half as much again as the log may hold.
+const MESSAGE: usize = 256 << 10;
+const MESSAGES: u64 = 3 * LIMIT / 2 / MESSAGE as u64;
+
+/// A write takes milliseconds, and a busy machine makes seconds of them. One that waits for the reader takes for ever.
+const BLOCKED: Duration = Duration::from_secs(10);
+
+/// An alarm is raised and ended within this time.
+const NOTICED: Duration = Duration::from_secs(60);
+
+/// Waits until the log is too long, or is not any more.
+async fn until_the_log_is(too_long: bool, maintenance: &Maintenance) -> Health {
+    let waiting = async {
+        let mut health = maintenance.health();
+        while health.alarms.contains(&Alarm::LogTooLong) != too_long {
+            health = maintenance.health_other_than(&health).await;
+        }
+        health
+    };
+    timeout(NOTICED, waiting).await.unwrap_or_else(|_| panic!("the alarm stays {:?}", maintenance.health()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rel_32_a_long_reader_holds_nobody_up_and_is_noticed() {
+    let mut report = Report::new("REL-32");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let folded = Arc::<AtomicU64>::default();
+    let hook = {
+        let folded = Arc::clone(&folded);
+        move |point| {
+            folded.fetch_add(u64::from(point == Failpoint::Checkpointing), SeqCst);
+            Ok(())
+        }
+    };
+    let backend = SqliteBackend::builder().failpoints(hook).open(&path).await.unwrap();
+    let maintenance = backend.maintenance();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    let thread = db.thread("t");
+    thread.add(NewMessage::user("before")).await.unwrap();
+
+    let reader = Connection::open(&path).unwrap();
+    let count =
+        || -> i64 { reader.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap() };
+    reader.execute_batch("BEGIN").unwrap();
+    assert_eq!(count(), 1);
+
+    let mut worst = Duration::ZERO;
+    let messages = scaled(MESSAGES);
+    for _ in 0..messages {
+        let content = Content::from_json(format!(r#"["{}"]"#, "x".repeat(MESSAGE))).unwrap();
+        let begun = Instant::now();
+        let add = thread.add(NewMessage::new(Role::User, content));
+        timeout(BLOCKED, add.into_future()).await.expect("a write waits for a reader").unwrap();
+        worst = worst.max(begun.elapsed());
+    }
+    assert_eq!(count(), 1, "the reader sees its moment");
+    let during = until_the_log_is(true, &maintenance).await;
+    assert!(during.log_bytes > LIMIT, "{during:?}");
+
+    let before = folded.load(SeqCst);
+    drop(reader);
+    let after = until_the_log_is(false, &maintenance).await;
+    // One that was under way as the reader ended, what a writer does that has become idle, and the one that cuts it.
+    let attempts = folded.load(SeqCst) - before;
+    assert!((1..=3).contains(&attempts) && after.log_bytes < LIMIT, "{attempts}: {after:?}");
+    assert!(after.is_good(), "{after:?}");
+
+    assert_eq!(maintenance.verify().await.unwrap().messages, messages + 1);
+    db.close().await.unwrap();
+    report.count("written_mib", (messages * MESSAGE as u64) >> 20);
+    report.count("worst_write_ms", worst.as_millis());
+    report.count("log_mib_while_read", during.log_bytes >> 20);
+    report.count("log_bytes_afterwards", after.log_bytes);
+    report.count("attempts_to_cut_it_afterwards", attempts);
+    report.fired("the log was too long", u64::from(during.alarms.contains(&Alarm::LogTooLong)));
+    report.finish();
+}

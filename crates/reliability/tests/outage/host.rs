@@ -1,0 +1,101 @@
+//! A store with what a test does to it.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use throughline_core::{Effect, ErrorKind, PageFrom, Persistence, Result, Visibility};
+use throughline_reliability::acks::{AckLog, Call, Outcome, message};
+use throughline_sqlite::{Condition, Failpoint, Maintenance, OpenError, SqliteOptions};
+use tokio::time::timeout;
+
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// `SQLITE_IOERR_WRITE`.
+const WRITE_FAILED: i32 = 778;
+
+/// A process with a store.
+pub(super) struct Host {
+    pub(super) db: Persistence,
+    maintenance: Maintenance,
+    log: AckLog,
+    /// Names it in every message.
+    name: String,
+    /// The next write loses its connection.
+    loses: Arc<AtomicBool>,
+}
+
+impl Host {
+    pub(super) async fn open(store: &Path, acks: impl AsRef<Path>) -> Self {
+        Self::try_open(store, acks).await.unwrap()
+    }
+
+    pub(super) async fn try_open(store: &Path, acks: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let loses = Arc::new(AtomicBool::new(false));
+        let lost = Arc::clone(&loses);
+        let options = settings().failpoints(move |point| match point {
+            Failpoint::Applying if lost.swap(false, Ordering::SeqCst) => Err(WRITE_FAILED),
+            _ => Ok(()),
+        });
+        let backend = options.open(store).await?;
+        let maintenance = backend.maintenance();
+        let db = Persistence::builder().backend(backend).build().unwrap().with_deadline(DEADLINE);
+        let name = format!("{:x}", fastrand::u64(..));
+        let log = AckLog::create(acks.as_ref().join(format!("{name}.acks"))).unwrap();
+        Ok(Self { db, maintenance, log, name, loses })
+    }
+
+    pub(super) fn options(&self) -> SqliteOptions {
+        settings()
+    }
+
+    pub(super) async fn add(&self, name: &str) -> Result<()> {
+        let name = format!("{} {name}", self.name);
+        let begun = self.log.begin(Call::Add, "t", &[&name]).unwrap();
+        let answer = self.db.thread("t").add(message(&name)).await;
+        begun.end(Outcome::of(&answer)).unwrap();
+        answer.map(drop)
+    }
+
+    pub(super) async fn reads(&self) -> Result<()> {
+        self.db.thread("t").page_showing(PageFrom::End, 10, Visibility::All).await.map(drop)
+    }
+
+    /// A write fails, and the writer has to open the file again for the next one.
+    pub(super) async fn lose_the_connection(&self) {
+        self.loses.store(true, Ordering::SeqCst);
+        self.refuses("loses the connection").await;
+        // One that has lost it already does not come that far.
+        self.loses.store(false, Ordering::SeqCst);
+    }
+
+    pub(super) async fn refuses(&self, name: &str) {
+        let begun = Instant::now();
+        let error = self.add(name).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
+        assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+    }
+
+    /// Takes writes again, with nothing done for it.
+    pub(super) async fn recovers(&self, name: &str) {
+        let writable = async {
+            let mut health = self.maintenance.health();
+            while health.condition != Condition::Writable {
+                health = self.maintenance.health_other_than(&health).await;
+            }
+        };
+        timeout(DEADLINE, writable).await.expect("it takes writes again");
+        self.add(name).await.unwrap();
+        self.reads().await.unwrap();
+    }
+}
+
+/// No floor: the disk itself is to fail. A call is given up before its deadline, so that it says why.
+fn settings() -> SqliteOptions {
+    SqliteOptions::new().free_space_floor(0).wait_limit(DEADLINE / 4)
+}
