@@ -5,6 +5,11 @@ use std::env;
 /// Multiplies every count: 1 in an ordinary run, more in a long one.
 const SCALE: &str = "THROUGHLINE_SCALE";
 
+/// Whether a longer or a shorter run than the ordinary one is asked for.
+pub(crate) fn is_scaled() -> bool {
+    env::var_os(SCALE).is_some()
+}
+
 /// So many, times `THROUGHLINE_SCALE`, and at least one.
 ///
 /// # Panics

@@ -17,6 +17,9 @@ use throughline_core::{
 use throughline_reliability::{Report, scaled};
 use throughline_sqlite::{SqliteBackend, SqliteOptions};
 
+/// How long before its deadline the writer gives a write up.
+const LAST_WORD: Duration = Duration::from_millis(10);
+
 const HOUR: i64 = 3600 * 1_000_000;
 const TEN_YEARS: i64 = 10 * 365 * 24 * HOUR;
 
@@ -160,7 +163,11 @@ async fn rel_33_deadlines_do_not_ask_the_wall_clock() {
             let is_sure = error.effect() == Effect::NotApplied;
             assert!(is_sure || deadline.is_some() && error.effect() == Effect::Unknown, "{fault}: {error}");
             let (waited, planned) = (begun.elapsed(), deadline.unwrap_or(limit));
-            assert!(waited >= planned && waited < planned + Duration::from_secs(1), "{fault}: {waited:?}");
+            // It is given up a little before, so that the writer has the last word.
+            assert!(
+                waited + LAST_WORD >= planned && waited < planned + Duration::from_secs(1),
+                "{fault}: {waited:?}"
+            );
             report.fired(fault, 1);
         }
     }

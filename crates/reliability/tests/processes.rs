@@ -17,6 +17,9 @@ use throughline_reliability::{
 };
 use throughline_sqlite::{Failpoint, SqliteOptions};
 
+/// How long before its deadline the writer gives a write up.
+const LAST_WORD: Duration = Duration::from_millis(10);
+
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
 fn directories() -> (TempDir, TempDir) {
@@ -220,12 +223,12 @@ async fn rel_29_a_process_that_is_stopped_with_the_lock_stops_nobody_for_ever() 
 
         let begun = Instant::now();
         let error = thread.add(NewMessage::user("too late")).deadline(WAIT_LIMIT / 2).await.unwrap_err();
-        // Whoever notices it first, the caller's side or the writer.
+        // The writer, who gives up a little before, unless the machine is so busy that the caller's side is first.
         assert!(matches!(error.kind(), ErrorKind::Busy | ErrorKind::Timeout), "{error}");
         assert_ne!(error.effect(), Effect::Applied);
         in_doubt += u64::from(error.effect() == Effect::Unknown);
         let waited = begun.elapsed();
-        assert!(waited >= WAIT_LIMIT / 2 && waited < WAIT_LIMIT / 2 + SLACK, "{waited:?}");
+        assert!(waited + LAST_WORD >= WAIT_LIMIT / 2 && waited < WAIT_LIMIT / 2 + SLACK, "{waited:?}");
         // Reading needs no lock.
         assert_eq!(thread.page(PageFrom::Start, 1000).await.unwrap().messages.len(), added);
 

@@ -48,6 +48,7 @@ fn entry(name: &str, checksum: &str) -> String {
 
 /// Holds the ledger of a file of this schema against the steps of this version.
 pub(super) fn check(connection: &Connection, path: &Path, schema: i64) -> Result<(), Unfit> {
+    check_schema(connection, path, &[LEDGER])?;
     let nothing = || "nothing".to_owned();
     let mut taken = connection.prepare("SELECT id, name, checksum FROM migrations ORDER BY id")?;
     let taken: Vec<(i64, String, String)> = taken
@@ -66,10 +67,11 @@ pub(super) fn check(connection: &Connection, path: &Path, schema: i64) -> Result
             None => return differs(migration.id, nothing(), migration.describe()),
         }
     }
-    match entries.next() {
-        Some((id, name, checksum)) => differs(*id, entry(name, checksum), nothing()),
-        None => check_schema(connection, path, schema),
+    if let Some((id, name, checksum)) = entries.next() {
+        return differs(*id, entry(name, checksum), nothing());
     }
+    let steps = MIGRATIONS.iter().filter(|migration| migration.id <= schema).map(|migration| migration.sql);
+    check_schema(connection, path, &steps.collect::<Vec<_>>())
 }
 
 /// A table or an index, as the file describes it.
@@ -91,13 +93,12 @@ impl Object {
     }
 }
 
-/// Holds the tables and indexes of a file against those that its steps make: one whose description is damaged would
+/// Holds the tables and indexes of a file against those that these steps make: one whose description is damaged would
 /// be read as another.
-fn check_schema(connection: &Connection, path: &Path, schema: i64) -> Result<(), Unfit> {
+fn check_schema(connection: &Connection, path: &Path, steps: &[&str]) -> Result<(), Unfit> {
     let fresh = Connection::open_in_memory()?;
-    fresh.execute_batch(LEDGER)?;
-    for migration in MIGRATIONS.iter().filter(|migration| migration.id <= schema) {
-        fresh.execute_batch(migration.sql)?;
+    for step in steps {
+        fresh.execute_batch(step)?;
     }
     let found = Object::all(connection)?;
     match Object::all(&fresh)?.into_iter().find(|object| !found.contains(object)) {
