@@ -20,7 +20,8 @@ CREATE TABLE threads (
 ) STRICT;
 
 -- A row is appended for each message and never moved. While a message is open its content is `[]`, and what was
--- written stands in `appends`; once it is settled the content stands here. A deleted message keeps its row, without
+-- written stands in `appends`, as many pieces as `appends` says, of which `last_append` is the last; once it is settled
+-- the content stands here. A deleted message keeps its row, without
 -- its place and without anything that was said, so that its id stays dead. What is long stands last.
 --
 -- Ids come before threads in the index: minted ids grow with time, so that additions to any number of threads meet in
@@ -34,6 +35,7 @@ CREATE TABLE messages (
     state            TEXT    NOT NULL,
     revision         INTEGER NOT NULL,
     appends          INTEGER NOT NULL,
+    last_append      INTEGER,
     content_bytes    INTEGER NOT NULL,
     tail             INTEGER NOT NULL,
     lease_ms         INTEGER,
@@ -52,15 +54,24 @@ CREATE TABLE messages (
 CREATE UNIQUE INDEX messages_in_order ON messages (thread_pk, seq) WHERE seq IS NOT NULL;
 CREATE INDEX messages_open ON messages (thread_pk, seq) WHERE state IN ('reserved', 'streaming');
 
--- What was written to an open message, in order. Emptied when the message is settled.
+-- What was written to open messages: of each the pieces 1, 2 and so on. Those of a message go when it is settled.
+--
+-- A piece gets a greater key than every other one, whichever message it is of: at the end of a table that is ordered by
+-- such a key SQLite fills each page and begins the next, and anywhere else it shares a full page out to its neighbours,
+-- which writes several pages for a few words. So the pieces of a message lie apart, and each leads to the one before it,
+-- from the last one, which the row of the message names. An index would be written with each piece.
+--
+-- Neither `prev` nor `last_append` is declared as a reference: for each piece that goes SQLite would look through both
+-- tables for a row that leads to it.
 CREATE TABLE appends (
+    append_pk  INTEGER PRIMARY KEY,
     message_pk INTEGER NOT NULL REFERENCES messages (message_pk),
     n          INTEGER NOT NULL,
+    prev       INTEGER,
     kind       INTEGER NOT NULL,
     checksum   INTEGER NOT NULL,
-    delta      TEXT    NOT NULL,
-    PRIMARY KEY (message_pk, n)
-) STRICT, WITHOUT ROWID;
+    delta      TEXT    NOT NULL
+) STRICT;
 
 CREATE TABLE idempotency (
     record_pk   INTEGER PRIMARY KEY,

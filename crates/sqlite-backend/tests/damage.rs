@@ -20,7 +20,8 @@ async fn open(path: &Path) -> Persistence {
     Persistence::builder().backend(SqliteBackend::open(path).await.unwrap()).build().unwrap()
 }
 
-/// Three messages: `a` and `c` final, `b` with metadata, an attachment and the state that `open` says.
+/// Three messages: `a` and `c` final, `b` with metadata, and an attachment or open. If that is so, then `x` is open in
+/// another thread, and the pieces of both lie by turns: those of `b` are 1 and 3, those of `x` are 2 and 4.
 async fn store(streaming: bool) -> Store {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
@@ -32,9 +33,13 @@ async fn store(streaming: bool) -> Store {
     if streaming {
         let reservation = NewReservation::new(Role::Assistant).with_id("b".parse().unwrap());
         db.run(Reserve::new("t".parse().unwrap(), reservation.with_metadata(metadata))).await.unwrap();
-        for text in ["Hel", "lo"] {
+        let reservation = NewReservation::new(Role::Assistant).with_id("x".parse().unwrap());
+        db.run(Reserve::new("u".parse().unwrap(), reservation)).await.unwrap();
+        for (thread, id, text) in
+            [("t", "b", "Hel"), ("u", "x", "Hello"), ("t", "b", "lo"), ("u", "x", ", you")]
+        {
             let change = ContentChange::Append(Delta::text(text));
-            thread.update_content("b".parse().unwrap(), change, UpdateMode::Partial).await.unwrap();
+            db.thread(thread).update_content(id.parse().unwrap(), change, UpdateMode::Partial).await.unwrap();
         }
     } else {
         let message = NewMessage::user("two").with_id("b".parse().unwrap()).with_metadata(metadata);
@@ -42,6 +47,11 @@ async fn store(streaming: bool) -> Store {
     }
     thread.add(NewMessage::user("three").with_id("c".parse().unwrap())).await.unwrap();
     Store { _directory: directory, path, db }
+}
+
+async fn x_is_whole(store: &Store) {
+    let x = store.db.thread("u").get("x".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(x.content, Content::text("Hello, you"));
 }
 
 fn is_damage_of_b(error: &PersistError) {
@@ -81,6 +91,7 @@ async fn every_column_of_a_message_is_guarded() {
         "state = 'abandoned'",
         "revision = 2",
         "appends = 1",
+        "last_append = 1",
         "content_bytes = 1",
         "lease_ms = 5",
         "created_at = created_at + 1",
@@ -112,12 +123,22 @@ async fn a_row_in_anothers_place_is_damage() {
 #[tokio::test]
 async fn what_was_appended_is_guarded() {
     for sql in [
-        "UPDATE appends SET delta = 'Hex' WHERE n = 1",
-        "UPDATE appends SET kind = 1 WHERE n = 1",
-        "UPDATE appends SET kind = 7 WHERE n = 2",
-        "UPDATE appends SET n = 3 WHERE n = 2",
-        "DELETE FROM appends WHERE n = 1",
-        "DELETE FROM appends WHERE n = 2",
+        "UPDATE appends SET delta = 'Hex' WHERE append_pk = 1",
+        "UPDATE appends SET kind = 1 WHERE append_pk = 1",
+        "UPDATE appends SET kind = 7 WHERE append_pk = 3",
+        "UPDATE appends SET n = 3 WHERE append_pk = 3",
+        "DELETE FROM appends WHERE append_pk = 1",
+        "DELETE FROM appends WHERE append_pk = 3",
+        // A chain that is broken, that runs in circles, and that leads to the pieces of another message.
+        "UPDATE appends SET append_pk = 9 WHERE append_pk = 1",
+        "UPDATE appends SET append_pk = 9 WHERE append_pk = 3",
+        "UPDATE appends SET prev = NULL WHERE append_pk = 3",
+        "UPDATE appends SET prev = -1 WHERE append_pk = 3",
+        "UPDATE appends SET prev = 9 WHERE append_pk = 3",
+        "UPDATE appends SET prev = 3 WHERE append_pk = 3",
+        "UPDATE appends SET prev = 4 WHERE append_pk = 3",
+        "UPDATE appends SET prev = 2 WHERE append_pk = 3",
+        "UPDATE appends SET message_pk = (SELECT message_pk FROM messages WHERE message_id = 'x') WHERE append_pk = 3",
     ] {
         let store = store(true).await;
         let changed = Connection::open(&store.path).unwrap().execute(sql, []).unwrap();
@@ -132,7 +153,43 @@ async fn what_was_appended_is_guarded() {
         let whole = ContentChange::Replace(Content::text("Hello"));
         thread.update_content(b(), whole, UpdateMode::Final).await.unwrap();
         assert_eq!(thread.get(b()).await.unwrap().unwrap().content, Content::text("Hello"));
+        let left: i64 = Connection::open(&store.path)
+            .unwrap()
+            .query_row(
+                "SELECT count(*) FROM appends NATURAL JOIN messages WHERE message_id = 'b'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(left, 0, "{sql}");
+        x_is_whole(&store).await;
     }
+}
+
+/// What the first piece leads to is nothing that is read.
+#[tokio::test]
+async fn a_chain_that_goes_on_before_its_beginning_says_nothing_more() {
+    for prev in [-1, 0, 1, 2, 3, 4, 9] {
+        let store = store(true).await;
+        let damage = "UPDATE appends SET prev = ?1 WHERE append_pk = 1";
+        Connection::open(&store.path).unwrap().execute(damage, [prev]).unwrap();
+        let b = store.db.thread("t").get("b".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(b.content, Content::text("Hello"));
+        x_is_whole(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn a_piece_that_could_not_be_found_again_is_not_acknowledged() {
+    let store = store(true).await;
+    Connection::open(&store.path).unwrap().execute("DELETE FROM appends", []).unwrap();
+    // A key is given again that was given to a piece before.
+    let thread = store.db.thread("t");
+    let change = ContentChange::Append(Delta::text("!"));
+    let update = thread.update_content("b".parse().unwrap(), change, UpdateMode::Partial);
+    let error = update.await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied), "{error}");
+    thread.add(NewMessage::user("four")).await.unwrap();
 }
 
 #[tokio::test]
@@ -159,9 +216,7 @@ async fn a_damaged_key_is_corrupt_and_never_a_replay() {
 #[tokio::test]
 async fn damage_in_one_thread_hides_no_open_message_of_another() {
     let store = store(true).await;
-    let reservation = NewReservation::new(Role::Assistant).with_id("x".parse().unwrap());
-    store.db.run(Reserve::new("u".parse().unwrap(), reservation)).await.unwrap();
-    Connection::open(&store.path).unwrap().execute("DELETE FROM appends", []).unwrap();
+    Connection::open(&store.path).unwrap().execute("DELETE FROM appends WHERE append_pk = 1", []).unwrap();
     is_damage_of_b(&store.db.read(ListOpen::new(10)).await.unwrap_err());
     let open = store.db.read(ListOpen::new(10).in_thread("u".parse().unwrap())).await.unwrap();
     assert_eq!(open.messages.len(), 1);

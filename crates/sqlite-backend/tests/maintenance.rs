@@ -169,6 +169,7 @@ async fn every_contradiction_is_noticed_where_it_is() {
     let of = |part, message| vec![(part, ["default", "t", message])];
     let streaming = "message_pk = (SELECT message_pk FROM messages WHERE message_id = 'streaming')";
     let final_pk = "(SELECT message_pk FROM messages WHERE message_id = 'final')";
+    let gone_pk = "(SELECT message_pk FROM messages WHERE message_id = 'gone')";
     let cases = [
         (
             "UPDATE messages SET role = 'nobody' WHERE message_id = 'final'".to_owned(),
@@ -182,20 +183,50 @@ async fn every_contradiction_is_noticed_where_it_is() {
             "UPDATE messages SET metadata = '{\"k\":1}' WHERE message_id = 'd'".to_owned(),
             of(Part::Message, "d"),
         ),
-        (format!("DELETE FROM appends WHERE n = 3 AND {streaming}"), of(Part::Message, "streaming")),
+        // Of a chain that is broken, what it does not lead to is named as well.
+        (
+            format!("DELETE FROM appends WHERE n = 3 AND {streaming}"),
+            [of(Part::Message, "streaming"), of(Part::Pieces, "streaming")].concat(),
+        ),
+        (
+            format!("DELETE FROM appends WHERE n = 2 AND {streaming}"),
+            [of(Part::Pieces, "streaming"), of(Part::Pieces, "streaming")].concat(),
+        ),
         (format!("DELETE FROM appends WHERE n = 1 AND {streaming}"), of(Part::Pieces, "streaming")),
+        (
+            format!("UPDATE appends SET prev = append_pk WHERE n = 2 AND {streaming}"),
+            [of(Part::Pieces, "streaming"), of(Part::Pieces, "streaming")].concat(),
+        ),
+        (
+            format!("UPDATE appends SET prev = NULL WHERE n = 2 AND {streaming}"),
+            [of(Part::Pieces, "streaming"), of(Part::Pieces, "streaming")].concat(),
+        ),
+        (
+            format!("UPDATE appends SET prev = 3 WHERE n = 2 AND {streaming}"),
+            [of(Part::Pieces, "streaming"), of(Part::Pieces, "streaming")].concat(),
+        ),
+        (
+            format!("UPDATE appends SET prev = append_pk + 2 WHERE n = 1 AND {streaming}"),
+            of(Part::Pieces, "streaming"),
+        ),
+        (
+            "UPDATE messages SET last_append = NULL WHERE message_id = 'streaming'".to_owned(),
+            [of(Part::Message, "streaming"), of(Part::Pieces, "streaming")].concat(),
+        ),
+        ("UPDATE messages SET last_append = 1 WHERE message_id = 'd'".to_owned(), of(Part::Message, "d")),
         (format!("UPDATE appends SET kind = 7 WHERE n = 2 AND {streaming}"), of(Part::Pieces, "streaming")),
         (
-            format!("INSERT INTO appends VALUES ({final_pk}, 1, 0, 0, 'x')"),
-            vec![(Part::Message, ["default", "t", "final"]), (Part::Pieces, ["default", "t", "final"])],
+            format!("INSERT INTO appends VALUES (99, {final_pk}, 1, NULL, 0, 0, 'x')"),
+            of(Part::Pieces, "final"),
         ),
+        (format!("INSERT INTO appends VALUES (99, {gone_pk}, 1, NULL, 0, 0, 'x')"), of(Part::Pieces, "gone")),
         ("UPDATE threads SET deleted_seq = 99 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
         ("DELETE FROM messages WHERE message_id = 'abandoned'".to_owned(), of(Part::Thread, "")),
         ("UPDATE idempotency SET replay = '{}' WHERE record_pk = 1".to_owned(), of(Part::Key, "")),
         ("UPDATE store SET fences = fences + 1".to_owned(), vec![(Part::Store, ["", "", ""])]),
         ("UPDATE store SET writers = x'00'".to_owned(), vec![(Part::Store, ["", "", ""])]),
         (
-            "INSERT INTO appends VALUES (99, 1, 0, 0, 'x')".to_owned(),
+            "INSERT INTO appends VALUES (99, 99, 1, NULL, 0, 0, 'x')".to_owned(),
             vec![(Part::File, ["", "", ""]), (Part::Pieces, ["", "", ""])],
         ),
         (

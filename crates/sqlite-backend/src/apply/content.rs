@@ -96,7 +96,7 @@ fn settle(scope: Scope<'_>, update: &UpdateContent, was_open: bool, record: &mut
     clear_appends(scope.db, record)?;
     record.length = Length::settled(&content);
     record.message.content = content;
-    record.appends = 0;
+    (record.appends, record.last_append) = (0, None);
     write_content(scope, record)
 }
 

@@ -17,8 +17,8 @@ pub(super) fn delete(scope: Scope<'_>, delete: &Delete) -> Applied<Deleted> {
     scope
         .db
         .prepare_cached(
-            "UPDATE messages SET seq = NULL, state = ?2, appends = 0, content_bytes = 0, tail = 0, lease_ms = NULL, \
-             lease_expires_at = NULL, position = ?3, checksum = 0, metadata = '{}', attachments = NULL, \
+            "UPDATE messages SET seq = NULL, state = ?2, appends = 0, last_append = NULL, content_bytes = 0, tail = 0, \
+             lease_ms = NULL, lease_expires_at = NULL, position = ?3, checksum = 0, metadata = '{}', attachments = NULL, \
              abandon_reason = NULL, content = '[]' WHERE message_pk = ?1",
         )?
         .execute(params![record.message_pk, DELETED, scope.position])?;

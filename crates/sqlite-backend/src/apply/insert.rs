@@ -38,7 +38,8 @@ fn insert(scope: Scope<'_>, thread: &ThreadId, make: impl FnOnce(Seq) -> Message
     };
     let message = make(Seq::new(seq).next());
     let length = Length::settled(&message.content);
-    let record = Record { message_pk: 0, message, appends: 0, length, position: scope.position };
+    let position = scope.position;
+    let record = Record { message_pk: 0, message, appends: 0, last_append: None, length, position };
     match found {
         // The id is checked by the index, in the statement that uses it: nothing was changed before.
         Some((thread_pk, _)) => {

@@ -12,9 +12,12 @@ mod row;
 mod unwritten;
 mod update;
 
-pub(crate) use self::{idempotency::checksum as key_checksum, unwritten::Unwritten};
+pub(crate) use self::{idempotency::checksum as key_checksum, row::PIECES, unwritten::Unwritten};
 #[cfg(test)]
-pub(crate) use self::{insert::LAST_SEQ, row::FIND};
+pub(crate) use self::{
+    insert::LAST_SEQ,
+    row::{CLEAR, FIND},
+};
 use rusqlite::Connection;
 use throughline_core::{
     Effect, ErrorKind, OpKind, PersistArgs, PersistError, PersistResult, TenantId, ThreadId, Timestamp,

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use throughline_core::{Message, MessageId, PersistError, ThreadId};
 
 use super::{Applied, Scope};
-use crate::record::{Damage, Encoded, Growth, Record, message_columns, number};
+use crate::record::{Damage, Encoded, Growth, Record, append_chain, message_columns, number};
 
 /// The row of a message.
 pub(crate) const FIND: &str = concat!(
@@ -12,6 +12,21 @@ pub(crate) const FIND: &str = concat!(
     message_columns!(),
     " FROM threads t JOIN messages m ON m.thread_pk = t.thread_pk \
      WHERE t.tenant = ?1 AND t.thread = ?2 AND m.message_id = ?3 AND m.seq IS NOT NULL"
+);
+
+/// The pieces of a message, from its last one on.
+pub(crate) const PIECES: &str = concat!(
+    "WITH RECURSIVE ",
+    append_chain!("SELECT ?1, ?2"),
+    " SELECT 1, a.message_pk, a.n, a.kind, a.checksum, a.delta, a.append_pk, a.prev \
+     FROM chain c CROSS JOIN appends a ON a.append_pk = c.append_pk AND a.message_pk = c.message_pk ORDER BY a.n"
+);
+
+/// The end of them.
+pub(crate) const CLEAR: &str = concat!(
+    "WITH RECURSIVE ",
+    append_chain!("SELECT ?1, ?2"),
+    " DELETE FROM appends WHERE append_pk IN (SELECT append_pk FROM chain) AND message_pk = ?1"
 );
 
 /// The row of a message, unless there is none.
@@ -52,10 +67,8 @@ pub(super) fn growth(scope: Scope<'_>, record: &Record) -> Applied<Growth> {
     let mut growth = Growth::new();
     let mut whole = true;
     if record.appends > 0 {
-        let mut statement = scope.db.prepare_cached(
-            "SELECT 1, message_pk, n, kind, checksum, delta FROM appends WHERE message_pk = ?1 ORDER BY n",
-        )?;
-        let mut rows = statement.query([record.message_pk])?;
+        let mut statement = scope.db.prepare_cached(PIECES)?;
+        let mut rows = statement.query(params![record.message_pk, record.last_append])?;
         while let Some(row) = rows.next()? {
             whole = whole && growth.take(row).is_some();
         }
@@ -71,7 +84,12 @@ pub(super) fn growth(scope: Scope<'_>, record: &Record) -> Applied<Growth> {
 /// Forgets what was written to a message piece by piece.
 pub(super) fn clear_appends(db: &Connection, record: &Record) -> rusqlite::Result<()> {
     if record.appends > 0 {
-        db.prepare_cached("DELETE FROM appends WHERE message_pk = ?1")?.execute([record.message_pk])?;
+        let chain = params![record.message_pk, record.last_append];
+        let cleared = db.prepare_cached(CLEAR)?.execute(chain)?;
+        if number(cleared as u64) != record.appends {
+            // What a broken chain does not lead to is to go all the same: it is looked for everywhere.
+            db.execute("DELETE FROM appends WHERE message_pk = ?1", [record.message_pk])?;
+        }
     }
     Ok(())
 }
@@ -82,13 +100,15 @@ pub(super) fn write_head(db: &Connection, record: &Record) -> rusqlite::Result<(
     let (lease_ms, lease_expires_at) = lease.unzip();
     let Message { revision, updated_at, .. } = &record.message;
     db.prepare_cached(
-        "UPDATE messages SET revision = ?2, appends = ?3, content_bytes = ?4, tail = ?5, lease_ms = ?6, \
-             lease_expires_at = ?7, updated_at = ?8, position = ?9, checksum = ?10 WHERE message_pk = ?1",
+        "UPDATE messages SET revision = ?2, appends = ?3, last_append = ?4, content_bytes = ?5, tail = ?6, \
+             lease_ms = ?7, lease_expires_at = ?8, updated_at = ?9, position = ?10, checksum = ?11 \
+             WHERE message_pk = ?1",
     )?
     .execute(params![
         record.message_pk,
         number(revision.get()),
         record.appends,
+        record.last_append,
         record.length.bytes,
         record.length.tail.code(),
         lease_ms,

@@ -11,7 +11,7 @@ use std::{
     mem,
 };
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ffi, params};
 use throughline_core::{ContentUpdated, MessageId, MessageState, TenantId, ThreadId, UpdateContent};
 
 use super::{
@@ -101,7 +101,7 @@ impl OpenMessage {
         }
         if mem::take(&mut self.begins_anew) {
             clear_appends(db, &self.record)?;
-            self.record.appends = 0;
+            (self.record.appends, self.record.last_append) = (0, None);
         }
         let message_pk = self.record.message_pk;
         for (kind, delta) in self.pieces.drain(..) {
@@ -109,19 +109,31 @@ impl OpenMessage {
             let n = self.record.appends;
             let piece = Append { kind, delta: &delta };
             db.prepare_cached(
-                "INSERT INTO appends (message_pk, n, kind, checksum, delta) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO appends (message_pk, n, prev, kind, checksum, delta) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
                 message_pk,
                 n,
+                self.record.last_append,
                 kind.code(),
                 piece.checksum(message_pk, n),
                 delta
             ])?;
+            let append_pk = Some(db.last_insert_rowid());
+            if append_pk <= self.record.last_append {
+                // The table is damaged. The piece would not be found again.
+                return Err(keys_do_not_grow());
+            }
+            self.record.last_append = append_pk;
         }
         if mem::replace(&mut self.state, self.record.message.state) != self.record.message.state {
             write_state(db, &self.record)?;
         }
         write_head(db, &self.record)
     }
+}
+
+fn keys_do_not_grow() -> rusqlite::Error {
+    let told = "the keys of `appends` are out of order".to_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(told))
 }

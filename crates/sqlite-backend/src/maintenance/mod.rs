@@ -109,7 +109,7 @@ impl Maintenance {
     /// the rows agree with each other. The time it takes grows with the file, which is read more than once.
     ///
     /// Damage is no error: it is in the answer, by name, and everything behind it is checked as well. It holds one
-    /// message at a time, a number for each thread that has deleted messages, and what it has to report.
+    /// message at a time, a number for each open message and each thread that has deleted ones, and what it has to report.
     ///
     /// Cancelled, it ends soon after, and nothing is changed in any case. Needs a tokio runtime.
     ///

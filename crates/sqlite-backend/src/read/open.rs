@@ -9,7 +9,7 @@ use super::{
 use crate::record::{Columns as _, number};
 
 /// The column that holds the thread of a message.
-const THREAD: usize = 20;
+const THREAD: usize = 21;
 
 /// What both lists ask of a message: after the cursor, and expired if that is asked.
 macro_rules! list {

@@ -27,7 +27,7 @@ macro_rules! page {
             ),
             "NULL",
             " UNION ALL SELECT 2, seq, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-             NULL, NULL, NULL, NULL, NULL FROM open"
+             NULL, NULL, NULL, NULL, NULL, NULL FROM open"
         )
     };
 }

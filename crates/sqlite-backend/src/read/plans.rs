@@ -3,9 +3,15 @@
 use rusqlite::{Connection, StatementStatus, ToSql};
 
 use super::{get::GET, open, page};
-use crate::apply::{FIND, LAST_SEQ};
+use crate::apply::{CLEAR, FIND, LAST_SEQ, PIECES};
 
-/// A store with so many messages in one thread, every second of them deleted, and as many threads beside it.
+/// The one open message.
+const OPEN: i64 = 1_000_000;
+/// The last of its three pieces.
+const LAST_APPEND: i64 = 3;
+
+/// A store with so many messages in one thread, every second of them deleted, and as many threads beside it. The last
+/// message is open, and there are as many pieces beside its own.
 fn store(messages: i64) -> Connection {
     let connection = Connection::open_in_memory().unwrap();
     connection.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
@@ -18,7 +24,12 @@ fn store(messages: i64) -> Connection {
              created_at, updated_at, position, checksum, metadata, content) \
              SELECT 1, printf('m%06d', n), iif(n % 2, n, NULL), 'user', iif(n % 2, 'final', 'deleted'), \
              1, 0, 2, 0, 0, 0, n, 0, '{{}}', '[]' FROM numbers;
-             UPDATE messages SET state = 'streaming' WHERE seq = {messages} - 1;"
+             INSERT INTO messages (message_pk, thread_pk, message_id, seq, role, state, revision, appends, last_append, \
+             content_bytes, tail, created_at, updated_at, position, checksum, metadata, content) \
+             VALUES ({OPEN}, 1, 'open', {messages} + 1, 'user', 'streaming', 4, 3, {LAST_APPEND}, \
+             2, 1, 0, 0, 1, 0, '{{}}', '[]');
+             INSERT INTO appends SELECT n, iif(n <= {LAST_APPEND}, {OPEN}, n % 10 + 1), n, nullif(n - 1, 0), 0, 0, 'x' \
+             FROM numbers;"
         ))
         .unwrap();
     connection
@@ -43,6 +54,14 @@ fn a_message_costs_the_same_in_any_thread() {
     costs_the_same(GET, &[&"a", &"t000001", &"m000051"]);
     costs_the_same(FIND, &[&"a", &"t000001", &"m000051"]);
     costs_the_same(LAST_SEQ, &[&"a", &"t000001"]);
+}
+
+#[test]
+fn an_open_message_costs_its_pieces() {
+    let (message, piece) = (&OPEN, &LAST_APPEND);
+    costs_the_same(GET, &[&"a", &"t000001", &"open"]);
+    costs_the_same(PIECES, &[message, piece]);
+    costs_the_same(&format!("{CLEAR} RETURNING append_pk"), &[message, piece]);
 }
 
 #[test]

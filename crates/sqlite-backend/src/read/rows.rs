@@ -85,16 +85,21 @@ impl Answer {
 macro_rules! answer {
     ($with:expr, $thread:literal, $remark:literal) => {
         concat!(
-            "WITH ",
+            "WITH RECURSIVE ",
             $with,
+            ", ",
+            $crate::record::append_chain!(
+                "SELECT m.message_pk, m.last_append FROM found f CROSS JOIN messages m ON m.message_pk = f.message_pk \
+                 WHERE m.last_append IS NOT NULL"
+            ),
             " SELECT 0, ",
             $crate::record::message_columns!(),
             ", ",
             $thread,
             " FROM found f LEFT JOIN messages m ON m.message_pk = f.message_pk \
              UNION ALL SELECT 1, a.message_pk, a.n, a.kind, a.checksum, a.delta, NULL, NULL, NULL, NULL, NULL, NULL, \
-             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
-             FROM found f CROSS JOIN appends a ON a.message_pk = f.message_pk",
+             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
+             FROM chain c CROSS JOIN appends a ON a.append_pk = c.append_pk AND a.message_pk = c.message_pk",
             $remark
         )
     };

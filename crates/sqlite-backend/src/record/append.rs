@@ -55,6 +55,23 @@ impl<'a> Append<'a> {
     }
 }
 
+/// The pieces of messages by their keys, `chain (message_pk, append_pk)` of a recursive `WITH`: from the last ones, which
+/// `$ends` answers with their messages, back to the first.
+///
+/// A piece is younger than the one that it leads to, so the keys become smaller and smaller: a chain that is damaged ends
+/// as well. It never goes on behind a piece of another message.
+macro_rules! append_chain {
+    ($ends:literal) => {
+        concat!(
+            "chain (message_pk, append_pk) AS (",
+            $ends,
+            " UNION ALL SELECT a.message_pk, a.prev FROM chain c CROSS JOIN appends a ON a.append_pk = c.append_pk \
+             WHERE a.message_pk = c.message_pk AND a.prev < a.append_pk)"
+        )
+    };
+}
+pub(crate) use append_chain;
+
 fn checksum(message_pk: i64, n: i64, kind: i64, delta: &[u8]) -> i64 {
     Checksum::new().integer(message_pk).integer(n).integer(kind).bytes(delta).finish()
 }

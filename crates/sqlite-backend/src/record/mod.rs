@@ -16,7 +16,7 @@ use throughline_core::{
 };
 
 pub(crate) use self::{
-    append::{Append, AppendKind, Growth},
+    append::{Append, AppendKind, Growth, append_chain},
     checksum::Checksum,
     columns::Columns,
     length::{Length, Tail},
@@ -28,7 +28,7 @@ macro_rules! message_columns {
     () => {
         "m.message_pk, m.message_id, m.seq, m.role, m.state, m.revision, m.appends, m.content_bytes, m.lease_ms, \
          m.lease_expires_at, m.created_at, m.updated_at, m.position, m.checksum, m.metadata, m.attachments, \
-         m.abandon_reason, m.content, m.tail"
+         m.abandon_reason, m.content, m.tail, m.last_append"
     };
 }
 pub(crate) use message_columns;
@@ -44,6 +44,9 @@ pub(crate) struct Record {
     pub(crate) message: Message,
     /// How many appends there are.
     pub(crate) appends: i64,
+    /// The key of the last of them. It is guarded with the row: the pieces guard themselves and are counted, so it could
+    /// not lead to other words, but what stands in the row is as it was written or it is damage.
+    pub(crate) last_append: Option<i64>,
     /// How long the content is; of an open message, what the appends come to.
     pub(crate) length: Length,
     /// Where its last change stands among all commits.
@@ -78,6 +81,7 @@ impl Record {
             state: str::from_utf8(row.text(5)?).ok()?,
             revision: row.integer(6)?,
             appends: row.integer(7)?,
+            last_append: row.integer(20),
             content_bytes: row.integer(8)?,
             tail: row.integer(19)?,
             lease,
@@ -120,6 +124,7 @@ impl Record {
                 updated_at: Timestamp::from_micros(fields.updated_at),
             },
             appends: fields.appends,
+            last_append: fields.last_append,
             length: Length { bytes: fields.content_bytes, tail: Tail::from_code(fields.tail)? },
             position: fields.position,
         })
@@ -159,7 +164,7 @@ pub(crate) struct Encoded<'a> {
 
 impl Encoded<'_> {
     fn fields(&self) -> Fields<'_> {
-        let Record { message_pk: _, message, appends, length, position } = self.record;
+        let Record { message_pk: _, message, appends, last_append, length, position } = self.record;
         Fields {
             tenant: message.tenant.as_str(),
             thread: message.thread.as_str(),
@@ -169,6 +174,7 @@ impl Encoded<'_> {
             state: message.state.as_str(),
             revision: number(message.revision.get()),
             appends: *appends,
+            last_append: *last_append,
             content_bytes: length.bytes,
             tail: length.tail.code(),
             lease: self.lease,
@@ -199,6 +205,7 @@ struct Fields<'a> {
     state: &'a str,
     revision: i64,
     appends: i64,
+    last_append: Option<i64>,
     content_bytes: i64,
     tail: i64,
     lease: Option<(i64, i64)>,
@@ -222,6 +229,7 @@ impl Fields<'_> {
             state,
             revision,
             appends,
+            last_append,
             content_bytes,
             tail,
             lease,
@@ -243,6 +251,7 @@ impl Fields<'_> {
             .text(state)
             .integer(revision)
             .integer(appends)
+            .optional_integer(last_append)
             .integer(content_bytes)
             .integer(tail)
             .optional_integer(lease_ms)

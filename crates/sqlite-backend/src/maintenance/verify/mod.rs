@@ -3,6 +3,7 @@
 mod bookkeeping;
 mod file;
 mod messages;
+mod pieces;
 mod walk;
 
 use std::{collections::HashMap, path::Path};
@@ -10,6 +11,7 @@ use std::{collections::HashMap, path::Path};
 use rusqlite::{Connection, ErrorCode};
 use throughline_core::{MessageId, Result, TenantId, ThreadId};
 
+use self::pieces::Reached;
 use super::{Damage, Part, Stop, Verification, connect, failed};
 use crate::record::Columns;
 
@@ -51,11 +53,13 @@ struct Check<'a> {
     position: Option<i64>,
     /// How many rows of deleted messages a thread has, by its number.
     deleted: HashMap<i64, i64>,
+    /// What is kept of messages piece by piece, by their numbers.
+    pieces: HashMap<i64, Reached>,
 }
 
 impl<'a> Check<'a> {
     fn new(db: &'a Connection, found: &'a mut Verification) -> Self {
-        Self { db, found, position: None, deleted: HashMap::new() }
+        Self { db, found, position: None, deleted: HashMap::new(), pieces: HashMap::new() }
     }
 
     fn run(&mut self) -> rusqlite::Result<()> {

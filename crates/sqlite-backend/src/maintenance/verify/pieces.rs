@@ -1,0 +1,148 @@
+//! What was written to open messages, piece by piece.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, Row, params};
+use throughline_core::Content;
+
+use super::{
+    Check, Owner, Part, is_damage, text,
+    walk::{Met, Table},
+};
+use crate::{
+    apply::PIECES,
+    record::{Append, AppendKind, Columns as _, Growth},
+};
+
+const APPENDS: Table = Table {
+    name: "appends",
+    rows: "SELECT 0, append_pk, message_pk FROM appends WHERE append_pk >= ?1 ORDER BY append_pk",
+    next: "SELECT append_pk FROM appends WHERE append_pk >= ?1 ORDER BY append_pk LIMIT 1",
+};
+
+/// What is kept of a message piece by piece.
+pub(super) struct Pieces {
+    pub(super) count: i64,
+    /// What they come to, if they are whole.
+    pub(super) content: Option<Content>,
+    pub(super) faults: Vec<String>,
+}
+
+/// How many pieces the row of a message leads to.
+pub(super) enum Reached {
+    /// So many, of those that were not met yet.
+    Pieces(i64),
+    /// That cannot be told.
+    Unknown,
+}
+
+impl Check<'_> {
+    /// Reads the pieces of a message from its last one on. Each has a checksum of its own, and leads to the one before.
+    pub(super) fn pieces_of(
+        &mut self,
+        message_pk: i64,
+        last_append: Option<i64>,
+    ) -> rusqlite::Result<Pieces> {
+        let (mut count, mut growth, mut faults) = (0_i64, Some(Growth::new()), Vec::new());
+        let mut read = || -> rusqlite::Result<()> {
+            let mut statement = self.db.prepare_cached(PIECES)?;
+            let mut rows = statement.query(params![message_pk, last_append])?;
+            let mut before = None;
+            while let Some(row) = rows.next()? {
+                count += 1;
+                let n = row.integer(2).unwrap_or_default();
+                let follows = row.integer(7) == before;
+                before = row.integer(6);
+                if !is_whole(row) {
+                    faults.push(format!("piece {n} of it is not what its checksum was made for"));
+                    growth = None;
+                } else if let Some(grown) = &mut growth
+                    && (grown.take(row).is_none() || !follows)
+                {
+                    faults.push(format!("piece {n} of it does not continue those before"));
+                    growth = None;
+                }
+            }
+            Ok(())
+        };
+        let reached = match read() {
+            Err(error) if !is_damage(&error) => return Err(error),
+            Err(_) => {
+                faults.push("its pieces cannot be read".to_owned());
+                Reached::Unknown
+            }
+            Ok(()) => Reached::Pieces(count),
+        };
+        if !matches!(reached, Reached::Pieces(0)) {
+            self.pieces.insert(message_pk, reached);
+        }
+        Ok(Pieces { count, content: growth.map(Growth::content), faults })
+    }
+
+    /// Every piece, to count those that no row of a message leads to.
+    pub(super) fn stray_pieces(&mut self) -> rusqlite::Result<()> {
+        let mut strays = BTreeMap::<i64, u64>::new();
+        self.walk(&APPENDS, |check, met| {
+            match met {
+                Met::Row(row) => {
+                    check.found.pieces += 1;
+                    let message_pk = row.integer(2).unwrap_or_default();
+                    match check.pieces.get_mut(&message_pk) {
+                        Some(Reached::Pieces(left @ 1..)) => *left -= 1,
+                        Some(Reached::Unknown) => {}
+                        Some(Reached::Pieces(_)) | None => *strays.entry(message_pk).or_default() += 1,
+                    }
+                }
+                Met::Unreadable(append_pk) => {
+                    let what = format!("piece number {append_pk} cannot be read");
+                    check.report(&Owner::default(), Part::Pieces, what);
+                }
+                Met::Lost(first, last) => check.lost(&APPENDS, first, last),
+            }
+            Ok(())
+        })?;
+        for (message_pk, count) in strays {
+            self.stray(message_pk, count)?;
+        }
+        Ok(())
+    }
+
+    fn stray(&mut self, message_pk: i64, count: u64) -> rusqlite::Result<()> {
+        let found = self
+            .db
+            .prepare_cached("SELECT 1 FROM messages WHERE message_pk = ?1")?
+            .query_row([message_pk], |_| Ok(()))
+            .optional();
+        match found {
+            Ok(Some(())) => {
+                let owner = self.owner_of(message_pk)?;
+                self.report(
+                    &owner,
+                    Part::Pieces,
+                    format!("{count} pieces are kept that its row does not lead to"),
+                );
+            }
+            Ok(None) => {
+                let what = format!("{count} pieces of message number {message_pk}, which is missing");
+                self.report(&Owner::default(), Part::Pieces, what);
+            }
+            // The page of the message is lost, and was named.
+            Err(error) if is_damage(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Whether a piece is as its checksum says: message, number, kind, checksum and text from column `1` on.
+fn is_whole(row: &Row<'_>) -> bool {
+    let whole = || {
+        let (message_pk, n, kind) = (row.integer(1)?, row.integer(2)?, row.integer(3)?);
+        let kind = [AppendKind::Text, AppendKind::Blocks, AppendKind::Base]
+            .into_iter()
+            .find(|known| known.code() == kind)?;
+        let piece = Append { kind, delta: text(row, 5)? };
+        Some(piece.checksum(message_pk, n) == row.integer(4)?)
+    };
+    whole().unwrap_or(false)
+}
