@@ -56,7 +56,8 @@ pub struct Turn<'a> {
 struct InLine<'a> {
     turns: &'a Turns,
     tenant: TenantId,
-    line: Arc<Line>,
+    /// Let go under the lock of the map, so that of two who leave at once the second sees that the first is gone.
+    line: Option<Arc<Line>>,
 }
 
 impl Turns {
@@ -72,8 +73,8 @@ impl Turns {
     pub async fn take(&self, tenant: &TenantId) -> Turn<'_> {
         let empty = || Arc::new(Line { front: Arc::new(Semaphore::new(1)) });
         let line = Arc::clone(self.lines().entry(tenant.clone()).or_insert_with(empty));
-        let in_line = InLine { turns: self, tenant: tenant.clone(), line };
-        let front = Arc::clone(&in_line.line.front).acquire_owned();
+        let front = Arc::clone(&line.front).acquire_owned();
+        let in_line = InLine { turns: self, tenant: tenant.clone(), line: Some(line) };
         let first = front.await.expect("a line is never closed");
         Turn { _first: first, _line: in_line }
     }
@@ -94,8 +95,9 @@ impl Turns {
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
         let mut lines = self.turns.lines();
-        // The map's and ours: everyone who is in the line has one, and gets it under this lock.
-        if Arc::strong_count(&self.line) == 2 {
+        // Everyone who is in the line has a hold on it, and gets it and lets it go under this lock.
+        drop(self.line.take());
+        if lines.get(&self.tenant).is_some_and(|line| Arc::strong_count(line) == 1) {
             lines.remove(&self.tenant);
         }
     }

@@ -25,6 +25,12 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     }
     match fs::metadata(&path) {
         Ok(metadata) if !metadata.is_file() => fault("it is not a file"),
+        // SQLite keeps the log beside the file itself, wherever there are links to it; so does everything here.
+        Ok(_) if path.is_symlink() => match fs::canonicalize(&path) {
+            Ok(path) if path.to_str().is_none() => fault("it is not UTF-8"),
+            Ok(path) => Ok(path),
+            Err(source) => Err(OpenError::Io { path, source }),
+        },
         Ok(_) => Ok(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path),
         Err(source) => Err(OpenError::Io { path, source }),

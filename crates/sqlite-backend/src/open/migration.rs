@@ -87,7 +87,10 @@ impl Object {
     fn all(of: &Connection) -> rusqlite::Result<Vec<Self>> {
         let mut statement = of.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema")?;
         let objects = statement.query_map([], |row| {
-            Ok(Self { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
+            let sql: Option<String> = row.get(3)?;
+            // Made by a build from a checkout with the line ends of another platform, it is the same.
+            let sql = sql.map(|sql| sql.replace("\r\n", "\n"));
+            Ok(Self { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql })
         })?;
         objects.collect()
     }

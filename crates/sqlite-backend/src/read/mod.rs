@@ -97,6 +97,6 @@ impl Scope<'_> {
     /// Runs one statement on a reader.
     async fn rows(self, statement: Statement) -> Result<Vec<SqliteRow>> {
         let give_up = self.deadline.unwrap_or_else(|| Instant::now() + self.readers.wait_limit);
-        Ok(self.readers.pool.reader(give_up).await?.rows(statement).await?)
+        Ok(self.readers.pool.reader(self.tenant, give_up).await?.rows(statement).await?)
     }
 }

@@ -15,9 +15,11 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow},
 };
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{Semaphore, SemaphorePermit, TryAcquireError},
     time::timeout_at,
 };
+
+use throughline_core::{TenantId, backend::Turns};
 
 use super::Statement;
 use crate::error::EngineError;
@@ -29,6 +31,7 @@ pub(super) struct Pool {
     size: u32,
     /// One for each connection that may be in use. Closed with the pool.
     places: Semaphore,
+    turns: Turns,
     free: Mutex<Vec<SqliteConnection>>,
 }
 
@@ -44,7 +47,7 @@ impl Pool {
     pub(super) async fn open(options: SqliteConnectOptions, size: u32) -> sqlx::Result<Self> {
         let first = options.connect().await?;
         let places = Semaphore::new(size as usize);
-        Ok(Self { options, size, places, free: Mutex::new(vec![first]) })
+        Ok(Self { options, size, places, turns: Turns::new(), free: Mutex::new(vec![first]) })
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<SqliteConnection>> {
@@ -52,10 +55,20 @@ impl Pool {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection, waited for until `give_up`.
-    pub(super) async fn reader(&self, give_up: Instant) -> Result<Reader<'_>, EngineError> {
+    /// A connection, waited for until `give_up`; tenants take turns.
+    pub(super) async fn reader(
+        &self,
+        tenant: &TenantId,
+        give_up: Instant,
+    ) -> Result<Reader<'_>, EngineError> {
         let opening = async {
-            let place = self.places.acquire().await.map_err(|_| EngineError::ReadersClosed)?;
+            let place = match self.places.try_acquire() {
+                Err(TryAcquireError::NoPermits) => {
+                    let _turn = self.turns.take(tenant).await;
+                    self.places.acquire().await.map_err(|_| EngineError::ReadersClosed)?
+                }
+                place => place.map_err(|_| EngineError::ReadersClosed)?,
+            };
             let mut reader = Reader { pool: self, connection: self.free().pop(), _place: place };
             if reader.connection.is_none() {
                 reader.connection = Some(self.options.connect().await?);

@@ -4,7 +4,7 @@ use std::{thread, time::Instant};
 
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use super::worker::Worker;
+use super::{log::fold, transaction::execute, worker::Worker};
 use crate::{
     OpenError, connection,
     error::{EngineError, Phase},
@@ -68,13 +68,17 @@ impl Worker {
                 Err(not_begun) => not_begun,
             };
             if !not_begun.is_busy() {
-                self.connection = None;
+                if !self.place.lost_log {
+                    self.connection = None;
+                }
                 if not_begun.is_trouble() {
                     self.trouble.failed(&self.board, not_begun.to_persist());
                 }
             }
+            let pause = if not_begun.is_busy() { pause::for_the_lock() } else { pause::for_the_file() };
             let given_up = if not_begun.passes() && !self.board.is_read_only() {
-                self.queue.take_given_up(Instant::now())
+                // Also those whose time would be over before the next attempt.
+                self.queue.take_given_up(Instant::now() + pause)
             } else {
                 self.queue.take_all()
             };
@@ -84,7 +88,7 @@ impl Worker {
             if self.queue.is_empty() {
                 return false;
             }
-            thread::sleep(if not_begun.is_busy() { pause::for_the_lock() } else { pause::for_the_file() });
+            thread::sleep(pause);
         }
     }
 
@@ -104,6 +108,12 @@ impl Worker {
         begin().map_err(|error| NotBegun::Engine(error.into()))?;
         // The log is open by now.
         self.place.expect_both().map_err(|error| {
+            if self.place.lost_log {
+                // Kept: what was committed is in the log that this connection has open, and is folded from there.
+                drop(execute(connection, "ROLLBACK"));
+                drop(fold(connection, "PRAGMA wal_checkpoint(PASSIVE)"));
+                return NotBegun::Engine(error);
+            }
             // Closed like any other, it would delete the log of whatever is at the path now.
             connection::leave_the_log(connection);
             NotBegun::Engine(error)

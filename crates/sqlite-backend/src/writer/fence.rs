@@ -12,7 +12,7 @@ use std::{thread, time::Instant};
 use rusqlite::Connection;
 
 use super::{progress::Progress, transaction::execute, worker::Worker};
-use throughline_core::ErrorKind;
+use throughline_core::{Effect, ErrorKind, PersistError};
 
 use crate::{OpenError, connection, error::EngineError, failpoint::Failpoint, pause};
 
@@ -58,7 +58,15 @@ impl Worker {
                 // Who came before this was known is told like who comes now.
                 self.refuse_all(&self.board.refusal());
             }
-            thread::sleep(if is_busy { pause::for_the_lock() } else { pause::for_the_file() });
+            let pause = if is_busy { pause::for_the_lock() } else { pause::for_the_file() };
+            // Nothing of those who wait was begun: who runs out of time meanwhile is told so.
+            for pending in self.queue.take_given_up(Instant::now() + pause) {
+                let kind = if is_busy { ErrorKind::Busy } else { ErrorKind::Unavailable };
+                let error =
+                    PersistError::new(kind, "the writer finds out what became of a commit that failed");
+                pending.answer(Err(error.with_effect(Effect::NotApplied)));
+            }
+            thread::sleep(pause);
         }
     }
 

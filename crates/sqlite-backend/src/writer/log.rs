@@ -23,6 +23,9 @@ const IDLE: Duration = Duration::from_millis(100);
 /// How often a log that is too long is tried to be cut.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// For how long it cannot be cut before that is an alarm: readers who come and go are in the way for moments.
+const LONG: Duration = Duration::from_secs(3);
+
 /// The log of one file.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -32,20 +35,20 @@ pub(super) struct Log {
     written: u64,
     measured: Instant,
     is_folded: bool,
-    is_too_long: bool,
+    too_long_since: Option<Instant>,
 }
 
 impl Log {
     pub(super) fn new(path: &Path, limit: u64) -> Self {
         let measured = Instant::now();
-        Self { path: path_of(path), limit, written: 0, measured, is_folded: true, is_too_long: false }
+        Self { path: path_of(path), limit, written: 0, measured, is_folded: true, too_long_since: None }
     }
 
     /// How long the writer waits for a write before [`is_idle`](Self::is_idle) is to be called.
     pub(super) fn patience(&self) -> Option<Duration> {
         if !self.is_folded {
             Some(IDLE)
-        } else if self.is_too_long {
+        } else if self.too_long_since.is_some() {
             Some(AGAIN)
         } else {
             None
@@ -92,12 +95,18 @@ impl Log {
     ) -> rusqlite::Result<()> {
         (self.written, self.measured) = (0, Instant::now());
         let is_long = || length(&self.path) > self.limit;
-        self.is_too_long = is_long() && {
+        let is_too_long = is_long() && {
             failpoints.reach(Failpoint::Checkpointing, connection)?;
             fold(connection, "PRAGMA wal_checkpoint(TRUNCATE)")?;
             is_long()
         };
-        board.set_alarm(Alarm::LogTooLong, self.is_too_long);
+        if is_too_long {
+            let since = *self.too_long_since.get_or_insert_with(Instant::now);
+            board.set_alarm(Alarm::LogTooLong, since.elapsed() >= LONG);
+        } else {
+            self.too_long_since = None;
+            board.set_alarm(Alarm::LogTooLong, false);
+        }
         Ok(())
     }
 }
@@ -116,7 +125,7 @@ pub(crate) fn length(log: &Path) -> u64 {
 }
 
 /// Folds the log; that others are at work, and that some of it stays for later, is no fault.
-fn fold(connection: &Connection, how: &'static str) -> rusqlite::Result<()> {
+pub(super) fn fold(connection: &Connection, how: &'static str) -> rusqlite::Result<()> {
     match connection.prepare_cached(how)?.query_row([], |_| Ok(())) {
         Err(error) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) => Err(error),
         _ => Ok(()),

@@ -82,9 +82,11 @@ impl Writer {
                     Ok(connection) => connection,
                     Err(error) => return drop(opened.send(Err(error))),
                 };
+                let mut worker = Worker::new(&options, path, queue, board, connection);
+                // A disk that is short of space, and a log that was left long, are told before anybody writes.
+                worker.look_after_the_file();
                 // Whoever opened may have left; the queue is closed then, and the thread ends.
                 drop(opened.send(Ok(())));
-                let worker = Worker::new(&options, path, queue, board, connection);
                 let result = worker.work();
                 drop(directory);
                 drop(end.send(result));

@@ -19,15 +19,29 @@ type Identity = (u64, u64);
 pub(super) struct Place {
     path: PathBuf,
     log_path: PathBuf,
+    /// Of the log; its locks are the locks of the store.
+    index_path: PathBuf,
     /// The same for as long as the store is open.
     file: Option<Identity>,
     /// The same for as long as the connection is open; nothing before its first transaction.
-    log: Option<Identity>,
+    log: Option<(Identity, Identity)>,
+    /// The log, or its index, was removed or replaced under an open connection. That connection alone can still bring
+    /// what is in it to the file, and the readers have the same log open: a new connection would begin another one, and
+    /// they would read the new index against the old log.
+    pub(super) lost_log: bool,
 }
 
 impl Place {
     pub(super) fn new(path: &Path, log_path: PathBuf) -> Self {
-        Self { path: path.to_owned(), log_path, file: identity(path).ok(), log: None }
+        let index_path = beside(path, "-shm");
+        Self {
+            path: path.to_owned(),
+            log_path,
+            index_path,
+            file: identity(path).ok(),
+            log: None,
+            lost_log: false,
+        }
     }
 
     /// The connection is another one, which may make a new log.
@@ -38,10 +52,12 @@ impl Place {
     /// Expects the file, and the log of the connection, which has begun a transaction, where they were.
     pub(super) fn expect_both(&mut self) -> Result<(), EngineError> {
         self.expect_file()?;
-        match identity(&self.log_path) {
-            Ok(found) => expect(*self.log.get_or_insert(found) == found),
-            Err(error) => expect(error.kind() != io::ErrorKind::NotFound),
-        }
+        let is_there = match (identity(&self.log_path), identity(&self.index_path)) {
+            (Ok(log), Ok(index)) => *self.log.get_or_insert((log, index)) == (log, index),
+            (Err(error), _) | (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+        };
+        self.lost_log |= !is_there;
+        expect(!self.lost_log)
     }
 
     /// Expects the file where it was.
@@ -52,6 +68,12 @@ impl Place {
             Err(error) => expect(error.kind() != io::ErrorKind::NotFound),
         }
     }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 const fn expect(is_there: bool) -> Result<(), EngineError> {

@@ -5,54 +5,49 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use throughline_core::{Effect, ErrorKind, PersistError};
 
 use crate::health::{Alarm, Board};
 
-/// How long what was measured holds, while little is written.
-const FRESH: Duration = Duration::from_secs(1);
+/// How often it is measured while there is too little and nobody writes.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The space beside one file.
 #[derive(Debug)]
 pub(super) struct Space {
     directory: PathBuf,
     floor: u64,
-    /// Bytes of writes since it was measured.
-    written: u64,
-    measured: Option<Instant>,
     is_low: bool,
 }
 
 impl Space {
     pub(super) fn new(path: &Path, floor: u64) -> Self {
         let directory = path.parent().unwrap_or(path).to_owned();
-        Self { directory, floor, written: 0, measured: None, is_low: false }
-    }
-
-    pub(super) const fn grew(&mut self, bytes: usize) {
-        self.written += bytes as u64;
+        Self { directory, floor, is_low: false }
     }
 
     /// How long the writer waits for a write before it measures again.
     pub(super) fn patience(&self) -> Option<Duration> {
-        self.is_low.then_some(FRESH)
+        self.is_low.then_some(AGAIN)
     }
 
-    /// Whether there is space for writes.
+    /// Whether there is space for writes. Asked before each transaction, which costs a thousandth of it: how much a
+    /// write takes of the disk is not known from its bytes, while the log cannot be folded.
     ///
     /// # Errors
     /// What a write is told when there is not. A disk that cannot be asked is for SQLite to complain of.
     pub(super) fn check(&mut self, board: &Board) -> Result<(), PersistError> {
-        let is_fresh = self.measured.is_some_and(|at| at.elapsed() < FRESH);
-        if self.floor == 0 || is_fresh && !self.is_low && self.written < self.floor / 4 {
+        if self.floor == 0 {
             return Ok(());
         }
         let available = available(&self.directory);
-        (self.written, self.measured, self.is_low) = (0, Some(Instant::now()), available < self.floor);
-        board.set_alarm(Alarm::SpaceLow, self.is_low);
+        let was_low = std::mem::replace(&mut self.is_low, available < self.floor);
+        if self.is_low != was_low {
+            board.set_alarm(Alarm::SpaceLow, self.is_low);
+        }
         if self.is_low { Err(too_little(available, self.floor)) } else { Ok(()) }
     }
 }

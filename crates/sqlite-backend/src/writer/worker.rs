@@ -99,8 +99,9 @@ impl Worker {
     fn serve(&mut self) {
         let mut took_one = false;
         loop {
-            let idle =
-                [self.log.patience(), self.space.patience(), self.probes()].into_iter().flatten().min();
+            // Without a connection there is no log to look after.
+            let log = self.connection.as_ref().and_then(|_| self.log.patience());
+            let idle = [log, self.space.patience(), self.probes()].into_iter().flatten().min();
             match self.queue.wait(took_one, idle) {
                 Woken::ForWrites => took_one = self.turn() == 1,
                 Woken::Idle => self.look_after_the_file(),
@@ -134,7 +135,7 @@ impl Worker {
     }
 
     /// What is done while nobody writes.
-    fn look_after_the_file(&mut self) {
+    pub(super) fn look_after_the_file(&mut self) {
         if self.board.is_read_only() {
             self.probe();
         }
@@ -150,6 +151,10 @@ impl Worker {
 
     /// Tries whether something can be committed again.
     fn probe(&mut self) {
+        if self.place.lost_log {
+            // For the host to close and to open again.
+            return self.trouble.failed(&self.board, EngineError::Elsewhere);
+        }
         self.connection = None;
         let probe = || -> Result<Connection, OpenError> {
             let connection = connection::reopen(&self.path)?;
@@ -188,6 +193,10 @@ impl Worker {
             .failpoints
             .reach(Failpoint::Closing, &connection)
             .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        if self.place.lost_log {
+            // What is at the path of the log now is not the log of this connection.
+            connection::leave_the_log(&connection);
+        }
         match connection.close() {
             Ok(()) => {}
             Err((_, error)) => return Err(failed(error.into())),
