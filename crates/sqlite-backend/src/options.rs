@@ -99,8 +99,9 @@ impl SqliteOptions {
         self
     }
 
-    /// How long a call without a deadline waits for a place in the queue, for the write lock of the file or for a
-    /// reader, each: 5 s, at most a day. Opening waits as long for the lock.
+    /// How long a write without a deadline waits for a place in the queue and then for the write lock of the file, both
+    /// together, and a read for a reader: 5 s, at most a day. Opening waits as long for the lock, and a writer whose commit
+    /// failed tries as long to find out what became of it.
     pub const fn wait_limit(mut self, limit: Duration) -> Self {
         self.wait_limit = limit;
         self
@@ -112,8 +113,9 @@ impl SqliteOptions {
         self
     }
 
-    /// How many bytes of the disk are left free: 16 MiB; 0 is no floor. With less, every write is refused with
-    /// `StorageFull` and `NotApplied`, deletions too, as SQLite needs space for those first; reads go on, and so do
+    /// How many bytes of the disk are left free: 16 MiB; 0 is no floor. It is looked at before each transaction, so one
+    /// transaction and what is folded from the log may go below it, and a backup does not keep to it. With less, every
+    /// write is refused with `StorageFull` and `NotApplied`, deletions too, as SQLite needs space for those first; reads go on, and so do
     /// writes once there is space again. With less than 1 MiB and less than this, a store is not opened.
     ///
     /// Without a floor a disk can become full in the middle of a commit, and a process may then be ended by the

@@ -46,16 +46,19 @@ pub(super) async fn without_descriptors(host: Host, store: PathBuf) {
 
 #[test]
 fn rel_39_no_permission() {
-    let mut report = Report::new("REL-39");
     let place = Place::anywhere();
     let mut part = place.part("permissions");
     if geteuid().is_root() {
         // To whom modes mean nothing.
         for path in [place.store().parent().unwrap(), &place.acks()] {
-            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            // In a user namespace there may be nobody else.
+            if let Err(why) = chown(path, Some(NOBODY), Some(NOBODY)) {
+                return skipped("REL-39 without permission", &why.to_string());
+            }
         }
         part.uid(NOBODY).gid(NOBODY);
     }
+    let mut report = Report::new("REL-39");
     match part.spawn() {
         Ok(mut part) => {
             let ended = part.wait().unwrap();
@@ -88,4 +91,7 @@ pub(super) async fn without_permission(host: Host, store: PathBuf, acks: PathBuf
     host.refuses("to a file for reading").await;
     allow(&store, 0o600);
     host.recovers("to a file for writing").await;
+    // Closed: its log and the index of that were made with the mode of a file for reading, and would keep everybody else
+    // who is not root from writing.
+    host.db.close().await.unwrap();
 }

@@ -85,7 +85,8 @@ impl Maintenance {
     /// Waits until the store takes writes or not, or an alarm is raised or over, other than in `seen`, and says how it
     /// is then.
     ///
-    /// Cancelled, it has no effect. It does not wait when something has changed since `seen` was taken.
+    /// Cancelled, it has no effect. It does not wait when the store is otherwise than in `seen` already; what came and went
+    /// meanwhile, and how long the log is, is not told.
     ///
     /// ```
     /// # async fn example(maintenance: throughline_sqlite::Maintenance) {

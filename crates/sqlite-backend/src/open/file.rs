@@ -9,7 +9,8 @@ use std::{
 use super::OpenError;
 use crate::writer::available;
 
-/// The path to open: absolute, so that it never reads as a `file:` URI and survives a change of directory.
+/// The path to open: absolute, so that it never reads as a `file:` URI and survives a change of directory, and the one of
+/// the file itself where it is a symbolic link, as SQLite puts the log beside that.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     let fault = |fault| Err(OpenError::Path { path: path.to_owned(), fault });
     if path.as_os_str().is_empty() {
@@ -25,7 +26,6 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     }
     match fs::metadata(&path) {
         Ok(metadata) if !metadata.is_file() => fault("it is not a file"),
-        // SQLite keeps the log beside the file itself, wherever there are links to it; so does everything here.
         Ok(_) if path.is_symlink() => match fs::canonicalize(&path) {
             Ok(path) if path.to_str().is_none() => fault("it is not UTF-8"),
             Ok(path) => Ok(path),
@@ -87,6 +87,16 @@ mod tests {
         );
         assert!(matches!(resolve(Path::new("")), Err(OpenError::Path { .. })));
         assert!(resolve(Path::new("file:x.db?mode=memory")).unwrap().is_absolute());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_leads_to_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("chat.db"), directory.path().join("link.db"));
+        create(&file).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(resolve(&link).unwrap(), fs::canonicalize(&file).unwrap());
     }
 
     #[cfg(unix)]

@@ -4,7 +4,7 @@ use std::{thread, time::Instant};
 
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use super::{log::fold, transaction::execute, worker::Worker};
+use super::{log::fold, place::Lost, transaction::execute, worker::Worker};
 use crate::{
     OpenError, connection,
     error::{EngineError, Phase},
@@ -68,7 +68,7 @@ impl Worker {
                 Err(not_begun) => not_begun,
             };
             if !not_begun.is_busy() {
-                if !self.place.lost_log {
+                if self.place.lost.is_none() {
                     self.connection = None;
                 }
                 if not_begun.is_trouble() {
@@ -108,10 +108,11 @@ impl Worker {
         begin().map_err(|error| NotBegun::Engine(error.into()))?;
         // The log is open by now.
         self.place.expect_both().map_err(|error| {
-            if self.place.lost_log {
-                // Kept: what was committed is in the log that this connection has open, and is folded from there.
+            if let Some(lost) = self.place.lost {
                 drop(execute(connection, "ROLLBACK"));
-                drop(fold(connection, "PRAGMA wal_checkpoint(PASSIVE)"));
+                if lost == Lost::Log {
+                    drop(fold(connection, "PRAGMA wal_checkpoint(PASSIVE)"));
+                }
                 return NotBegun::Engine(error);
             }
             // Closed like any other, it would delete the log of whatever is at the path now.

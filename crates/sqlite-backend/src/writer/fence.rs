@@ -38,7 +38,9 @@ impl Worker {
                 Ok((verdict, connection)) => {
                     self.connection = Some(connection);
                     self.place.reopened();
-                    self.trouble.is_over(&self.board);
+                    if leaves_mark {
+                        self.trouble.is_over(&self.board);
+                    }
                     return verdict;
                 }
                 Err(error) => error,

@@ -14,6 +14,29 @@ use crate::error::EngineError;
 /// A file, whatever its name is.
 type Identity = (u64, u64);
 
+/// What a look at a path found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    File(Identity),
+    Nothing,
+    /// It could not be seen, and may well be there.
+    Unknown,
+}
+
+impl Seen {
+    fn is_other_than(self, open: Self) -> bool {
+        self != Self::Unknown && open != Self::Unknown && self != open
+    }
+}
+
+fn seen(path: &Path) -> Seen {
+    match identity(path) {
+        Ok(identity) => Seen::File(identity),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Nothing,
+        Err(_) => Seen::Unknown,
+    }
+}
+
 /// Where a store was opened.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -24,24 +47,24 @@ pub(super) struct Place {
     /// The same for as long as the store is open.
     file: Option<Identity>,
     /// The same for as long as the connection is open; nothing before its first transaction.
-    log: Option<(Identity, Identity)>,
-    /// The log, or its index, was removed or replaced under an open connection. That connection alone can still bring
-    /// what is in it to the file, and the readers have the same log open: a new connection would begin another one, and
-    /// they would read the new index against the old log.
-    pub(super) lost_log: bool,
+    log: Option<(Seen, Seen)>,
+    pub(super) lost: Option<Lost>,
+}
+
+/// What was removed or replaced under an open connection. The connection is kept then: the readers have the same open,
+/// and a new connection would begin another log, which they would read by the old index or the other way round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The log. The connection alone can still bring what is in it to the file.
+    Log,
+    /// The index of the log, with the locks on it: another process may be writing to the log.
+    Index,
 }
 
 impl Place {
     pub(super) fn new(path: &Path, log_path: PathBuf) -> Self {
         let index_path = beside(path, "-shm");
-        Self {
-            path: path.to_owned(),
-            log_path,
-            index_path,
-            file: identity(path).ok(),
-            log: None,
-            lost_log: false,
-        }
+        Self { path: path.to_owned(), log_path, index_path, file: identity(path).ok(), log: None, lost: None }
     }
 
     /// The connection is another one, which may make a new log.
@@ -52,12 +75,19 @@ impl Place {
     /// Expects the file, and the log of the connection, which has begun a transaction, where they were.
     pub(super) fn expect_both(&mut self) -> Result<(), EngineError> {
         self.expect_file()?;
-        let is_there = match (identity(&self.log_path), identity(&self.index_path)) {
-            (Ok(log), Ok(index)) => *self.log.get_or_insert((log, index)) == (log, index),
-            (Err(error), _) | (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+        let (log, index) = (seen(&self.log_path), seen(&self.index_path));
+        let (open_log, open_index) = *self.log.get_or_insert((log, index));
+        let lost = if index.is_other_than(open_index) {
+            Some(Lost::Index)
+        } else {
+            log.is_other_than(open_log).then_some(Lost::Log)
         };
-        self.lost_log |= !is_there;
-        expect(!self.lost_log)
+        if lost.is_some() {
+            // Nor was the whole directory moved between the looks.
+            self.expect_file()?;
+        }
+        self.lost = lost;
+        expect(lost.is_none())
     }
 
     /// Expects the file where it was.

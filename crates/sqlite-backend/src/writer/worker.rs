@@ -13,7 +13,7 @@ use throughline_core::{PersistError, Result};
 use super::{
     PROBE_EVERY,
     log::{Log, path_of},
-    place::Place,
+    place::{Lost, Place},
     progress::Progress,
     space::Space,
     transaction::execute,
@@ -54,6 +54,15 @@ pub(super) struct Worker {
     pub(super) failpoints: Failpoints,
 }
 
+/// Says that the store is closed, also when closing it panicked.
+struct Closed(Arc<Board>);
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        self.0.set_condition(Condition::Closed);
+    }
+}
+
 impl Worker {
     pub(super) fn new(
         options: &SqliteOptions,
@@ -90,17 +99,18 @@ impl Worker {
             self.connection = None;
             self.trouble.failed(&self.board, "the writer panicked");
         }
-        let board = Arc::clone(&self.board);
-        let finished = self.finish();
-        board.set_condition(Condition::Closed);
-        finished
+        let _closed = Closed(Arc::clone(&self.board));
+        self.finish()
     }
 
     fn serve(&mut self) {
         let mut took_one = false;
         loop {
             // Without a connection there is no log to look after.
-            let log = self.connection.as_ref().and_then(|_| self.log.patience());
+            let log = match (&self.connection, self.place.lost) {
+                (Some(_), None) => self.log.patience(),
+                _ => None,
+            };
             let idle = [log, self.space.patience(), self.probes()].into_iter().flatten().min();
             match self.queue.wait(took_one, idle) {
                 Woken::ForWrites => took_one = self.turn() == 1,
@@ -142,6 +152,7 @@ impl Worker {
         // Only who writes is told that there is no space; here it is found out when there is again.
         drop(self.space.check(&self.board));
         if let Some(connection) = &self.connection
+            && self.place.lost.is_none()
             && let Err(error) = self.log.is_idle(connection, &self.board, &self.failpoints)
         {
             self.connection = None;
@@ -151,9 +162,11 @@ impl Worker {
 
     /// Tries whether something can be committed again.
     fn probe(&mut self) {
-        if self.place.lost_log {
-            // For the host to close and to open again.
-            return self.trouble.failed(&self.board, EngineError::Elsewhere);
+        if self.place.lost.is_some()
+            && let Err(error) = self.place.expect_both()
+        {
+            // For the host to close and to open again, unless what was lost comes back.
+            return self.trouble.failed(&self.board, error);
         }
         self.connection = None;
         let probe = || -> Result<Connection, OpenError> {
@@ -189,12 +202,13 @@ impl Worker {
             let note = "every acknowledged write is in the log, which could not be folded into the file";
             error.to_persist(Phase::Begin).with_source(error).context(note)
         };
-        let folded = self
-            .failpoints
-            .reach(Failpoint::Closing, &connection)
-            .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
-        if self.place.lost_log {
-            // What is at the path of the log now is not the log of this connection.
+        let folded =
+            self.failpoints.reach(Failpoint::Closing, &connection).and_then(|()| match self.place.lost {
+                Some(Lost::Index) => Ok(()),
+                _ => connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())),
+            });
+        if self.place.lost.is_some() {
+            // What is at the path of the log now is not the log of this connection alone.
             connection::leave_the_log(&connection);
         }
         match connection.close() {

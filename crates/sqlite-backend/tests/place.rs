@@ -1,0 +1,103 @@
+//! Files that are taken away from under an open store.
+#![cfg(unix)]
+
+use std::{fs, path::PathBuf};
+
+use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
+use throughline_sqlite::{Condition, Maintenance, SqliteBackend};
+
+struct Store {
+    db: Persistence,
+    maintenance: Maintenance,
+    directory: tempfile::TempDir,
+}
+
+impl Store {
+    /// One with `count` messages.
+    async fn with(count: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let backend = SqliteBackend::open(directory.path().join("chat.db")).await.unwrap();
+        let maintenance = backend.maintenance();
+        let db = Persistence::builder().backend(backend).build().unwrap();
+        for _ in 0..count {
+            db.thread("t").add(NewMessage::user("hello")).await.unwrap();
+        }
+        Self { db, maintenance, directory }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes are refused until the store is read-only and after it.
+    async fn refuses_writes(&self) {
+        let good = self.maintenance.health();
+        let refused = async |id: &str| {
+            let message = NewMessage::user("lost").with_id(id.parse().unwrap());
+            let error = self.db.thread("t").add(message).await.unwrap_err();
+            assert_eq!(
+                (error.kind(), error.effect()),
+                (ErrorKind::Unavailable, Effect::NotApplied),
+                "{error}"
+            );
+        };
+        refused("first").await;
+        assert_eq!(self.maintenance.health_other_than(&good).await.condition, Condition::ReadOnly);
+        refused("second").await;
+    }
+
+    async fn count(db: &Persistence) -> usize {
+        db.thread("t").page(PageFrom::Start, 1000).await.unwrap().messages.len()
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_deleted_takes_nothing_with_it() {
+    let store = Store::with(50).await;
+    fs::remove_file(store.file("chat.db-wal")).unwrap();
+    store.refuses_writes().await;
+    assert_eq!(Store::count(&store.db).await, 50);
+    store.db.close().await.unwrap();
+    let again = SqliteBackend::open(store.file("chat.db")).await.unwrap();
+    let again = Persistence::builder().backend(again).build().unwrap();
+    assert_eq!(Store::count(&again).await, 50);
+    again.thread("t").add(NewMessage::user("again")).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_writes_by_an_index_of_the_log_that_was_deleted() {
+    let store = Store::with(5).await;
+    fs::remove_file(store.file("chat.db-shm")).unwrap();
+    store.refuses_writes().await;
+    assert_eq!(Store::count(&store.db).await, 5);
+    store.db.close().await.unwrap();
+    let again = SqliteBackend::open(store.file("chat.db")).await.unwrap();
+    assert_eq!(Store::count(&Persistence::builder().backend(again).build().unwrap()).await, 5);
+}
+
+#[tokio::test]
+async fn another_file_in_its_place_is_not_taken_up() {
+    let (store, other) = (Store::with(3).await, Store::with(1).await);
+    other.db.close().await.unwrap();
+    fs::rename(store.file("chat.db"), store.file("moved.db")).unwrap();
+    fs::copy(other.file("chat.db"), store.file("chat.db")).unwrap();
+    store.refuses_writes().await;
+    assert_eq!(Store::count(&store.db).await, 3);
+    // Back where it was, it is the store again.
+    let bad = store.maintenance.health();
+    fs::rename(store.file("moved.db"), store.file("chat.db")).unwrap();
+    assert_eq!(store.maintenance.health_other_than(&bad).await.condition, Condition::Writable);
+    store.db.thread("t").add(NewMessage::user("again")).await.unwrap();
+    assert_eq!(Store::count(&store.db).await, 4);
+}
+
+#[tokio::test]
+async fn a_link_to_the_file_is_the_file() {
+    let store = Store::with(1).await;
+    let link = store.file("link.db");
+    std::os::unix::fs::symlink(store.file("chat.db"), &link).unwrap();
+    let linked = Persistence::builder().backend(SqliteBackend::open(&link).await.unwrap()).build().unwrap();
+    linked.thread("t").add(NewMessage::user("through the link")).await.unwrap();
+    assert_eq!(Store::count(&store.db).await, 2);
+    assert!(!store.file("link.db-wal").exists());
+}
