@@ -143,4 +143,27 @@ mod tests {
         admission.close();
         assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
     }
+
+    #[tokio::test]
+    async fn a_tenant_with_many_waiting_holds_no_other_up() {
+        let admission = Arc::new(Admission::new(1, 100));
+        let far = Instant::now() + Duration::from_secs(60);
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let first = admission.enter(&tenant(), 1, soon()).await.unwrap();
+        let mut waiting = Vec::new();
+        for name in ["busy", "busy", "busy", "other"] {
+            let (admission, order) = (Arc::clone(&admission), Arc::clone(&order));
+            waiting.push(tokio::spawn(async move {
+                let slot = admission.enter(&name.parse().unwrap(), 1, far).await.unwrap();
+                order.lock().unwrap().push(name);
+                drop(slot);
+            }));
+            tokio::task::yield_now().await;
+        }
+        drop(first);
+        for waiting in waiting {
+            waiting.await.unwrap();
+        }
+        assert_eq!(*order.lock().unwrap(), ["busy", "other", "busy", "busy"]);
+    }
 }

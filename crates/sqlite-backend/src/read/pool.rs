@@ -110,3 +110,36 @@ impl Drop for Reader<'_> {
         self.pool.free().extend(self.connection.take());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Arc,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_tenant_with_many_reads_holds_no_other_up() {
+        let pool = Arc::new(Pool::open(SqliteConnectOptions::new(), 1).await.unwrap());
+        let far = Instant::now() + Duration::from_secs(60);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let first = pool.reader(&"busy".parse().unwrap(), far).await.unwrap();
+        let mut waiting = Vec::new();
+        for name in ["busy", "busy", "busy", "other"] {
+            let (pool, order) = (Arc::clone(&pool), Arc::clone(&order));
+            waiting.push(tokio::spawn(async move {
+                let reader = pool.reader(&name.parse().unwrap(), far).await.unwrap();
+                order.lock().unwrap().push(name);
+                drop(reader);
+            }));
+            tokio::task::yield_now().await;
+        }
+        drop(first);
+        for waiting in waiting {
+            waiting.await.unwrap();
+        }
+        assert_eq!(*order.lock().unwrap(), ["busy", "other", "busy", "busy"]);
+    }
+}

@@ -400,6 +400,31 @@ async fn closing_applies_what_was_admitted() {
     assert_eq!(store.add("d").await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropping_applies_what_was_admitted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    let maintenance = backend.maintenance();
+    let queue = Arc::clone(&backend.writer().queue);
+    let faults = Arc::clone(&backend.writer().faults);
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    let store = Store { db, faults, queue };
+    let hold = store.hold();
+    let answers: Vec<_> = ["a", "b", "c"].map(|text| store.push(text, far())).into();
+    tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
+    let open = maintenance.health();
+    drop(store);
+    hold.release.send(()).unwrap();
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    assert_eq!(maintenance.health_other_than(&open).await.condition, crate::Condition::Closed);
+    let db = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();
+    let page = db.thread("t").page(throughline_core::PageFrom::Start, 10).await.unwrap();
+    assert_eq!(page.messages.len(), 3);
+}
+
 #[test]
 fn a_runtime_that_goes_away_takes_no_answer_with_it() {
     let outer = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
