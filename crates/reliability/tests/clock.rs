@@ -17,8 +17,9 @@ use throughline_core::{
 use throughline_reliability::{Report, scaled};
 use throughline_sqlite::{SqliteBackend, SqliteOptions};
 
-/// How long before its deadline the writer gives a write up.
-const LAST_WORD: Duration = Duration::from_millis(10);
+/// How long before its time is over the writer may give a write up: 10 ms before a deadline, and the pause before another
+/// attempt that would come too late.
+const LAST_WORD: Duration = Duration::from_millis(15);
 
 const HOUR: i64 = 3600 * 1_000_000;
 const TEN_YEARS: i64 = 10 * 365 * 24 * HOUR;
@@ -165,7 +166,7 @@ async fn rel_33_deadlines_do_not_ask_the_wall_clock() {
             let (waited, planned) = (begun.elapsed(), deadline.unwrap_or(limit));
             // It is given up a little before, so that the writer has the last word.
             assert!(
-                waited + LAST_WORD >= planned && waited < planned + Duration::from_secs(1),
+                waited + LAST_WORD >= planned && waited < planned + Duration::from_secs(5),
                 "{fault}: {waited:?}"
             );
             report.fired(fault, 1);

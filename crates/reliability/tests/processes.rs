@@ -17,8 +17,9 @@ use throughline_reliability::{
 };
 use throughline_sqlite::{Failpoint, SqliteOptions};
 
-/// How long before its deadline the writer gives a write up.
-const LAST_WORD: Duration = Duration::from_millis(10);
+/// How long before its time is over the writer may give a write up: 10 ms before a deadline, and the pause before another
+/// attempt that would come too late.
+const LAST_WORD: Duration = Duration::from_millis(15);
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
@@ -183,7 +184,7 @@ async fn rel_20_eight_processes_open_a_file_that_has_to_be_recovered() {
 const WAIT_LIMIT: Duration = Duration::from_millis(300);
 
 /// How much later than planned an answer may come on a machine that is busy with other things.
-const SLACK: Duration = Duration::from_secs(1);
+const SLACK: Duration = Duration::from_secs(5);
 
 /// A process that was stopped while it held the write lock of the store.
 fn stopped_holder(path: &Path, acks: &Path, process: String) -> Worker {
@@ -221,8 +222,8 @@ async fn rel_29_a_process_that_is_stopped_with_the_lock_stops_nobody_for_ever() 
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Busy, Effect::NotApplied));
         }
         let waited = begun.elapsed();
-        assert!(waited >= WAIT_LIMIT && waited < WAIT_LIMIT + SLACK, "{waited:?}");
-        latest_busy = latest_busy.max(waited - WAIT_LIMIT);
+        assert!(waited + LAST_WORD >= WAIT_LIMIT && waited < WAIT_LIMIT + SLACK, "{waited:?}");
+        latest_busy = latest_busy.max(waited.saturating_sub(WAIT_LIMIT));
 
         let begun = Instant::now();
         let error = thread.add(NewMessage::user("too late")).deadline(WAIT_LIMIT / 2).await.unwrap_err();
