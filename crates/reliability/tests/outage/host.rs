@@ -14,7 +14,7 @@ use throughline_reliability::acks::{AckLog, Call, Outcome, message};
 use throughline_sqlite::{Condition, Failpoint, Maintenance, OpenError, SqliteOptions};
 use tokio::time::timeout;
 
-const DEADLINE: Duration = Duration::from_secs(3);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// `SQLITE_IOERR_WRITE`.
 const WRITE_FAILED: i32 = 778;
