@@ -113,8 +113,8 @@ impl SqliteOptions {
         self
     }
 
-    /// How many bytes of the disk are left free: 16 MiB; 0 is no floor. It is looked at before each transaction, so one
-    /// transaction and what is folded from the log may go below it, and a backup does not keep to it. With less, every
+    /// How many bytes of the disk are left free: 16 MiB; 0 is no floor. It is looked at every 10 ms of writing, so what is
+    /// written meanwhile and what is folded from the log may go below it, and a backup does not keep to it. With less, every
     /// write is refused with `StorageFull` and `NotApplied`, deletions too, as SQLite needs space for those first; reads go on, and so do
     /// writes once there is space again. With less than 1 MiB and less than this, a store is not opened.
     ///

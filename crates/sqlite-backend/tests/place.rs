@@ -1,7 +1,7 @@
 //! Files that are taken away from under an open store.
 #![cfg(unix)]
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
 use throughline_sqlite::{Condition, Maintenance, SqliteBackend};
@@ -31,6 +31,8 @@ impl Store {
 
     /// Writes are refused until the store is read-only and after it.
     async fn refuses_writes(&self) {
+        // The file and the index are looked at every 10 ms of writing.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         let good = self.maintenance.health();
         let refused = async |id: &str| {
             let message = NewMessage::user("lost").with_id(id.parse().unwrap());

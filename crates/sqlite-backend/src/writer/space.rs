@@ -5,12 +5,15 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use throughline_core::{Effect, ErrorKind, PersistError};
 
 use crate::health::{Alarm, Board};
+
+/// How long what was measured holds: less than any disk takes to write what is kept free.
+const FRESH: Duration = Duration::from_millis(10);
 
 /// How often it is measured while there is too little and nobody writes.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -21,12 +24,13 @@ pub(super) struct Space {
     directory: PathBuf,
     floor: u64,
     is_low: bool,
+    measured: Option<Instant>,
 }
 
 impl Space {
     pub(super) fn new(path: &Path, floor: u64) -> Self {
         let directory = path.parent().unwrap_or(path).to_owned();
-        Self { directory, floor, is_low: false }
+        Self { directory, floor, is_low: false, measured: None }
     }
 
     /// How long the writer waits for a write before it measures again.
@@ -34,16 +38,18 @@ impl Space {
         self.is_low.then_some(AGAIN)
     }
 
-    /// Whether there is space for writes. Asked before each transaction, which costs a thousandth of it: how much a
-    /// write takes of the disk is not known from its bytes, while the log cannot be folded.
+    /// Whether there is space for writes. Asked of the disk, and not reckoned from the bytes of the writes: how much a
+    /// write takes is not known while the log cannot be folded.
     ///
     /// # Errors
     /// What a write is told when there is not. A disk that cannot be asked is for SQLite to complain of.
     pub(super) fn check(&mut self, board: &Board) -> Result<(), PersistError> {
-        if self.floor == 0 {
+        let is_fresh = !self.is_low && self.measured.is_some_and(|at| at.elapsed() < FRESH);
+        if self.floor == 0 || is_fresh {
             return Ok(());
         }
         let available = available(&self.directory);
+        self.measured = Some(Instant::now());
         let was_low = std::mem::replace(&mut self.is_low, available < self.floor);
         if self.is_low != was_low {
             board.set_alarm(Alarm::SpaceLow, self.is_low);
