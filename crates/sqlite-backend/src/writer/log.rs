@@ -113,9 +113,14 @@ impl Log {
 
 /// Where the log of a file is.
 pub(crate) fn path_of(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
+    beside(path, "-wal")
+}
+
+/// Where SQLite keeps something beside a file.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// How long a log is; one that is not there has no length.

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::log::beside;
 use crate::error::EngineError;
 
 /// A file, whatever its name is.
@@ -118,12 +119,6 @@ impl Place {
             Err(error) => expect(error.kind() != io::ErrorKind::NotFound),
         }
     }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 const fn expect(is_there: bool) -> Result<(), EngineError> {

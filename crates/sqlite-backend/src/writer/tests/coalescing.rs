@@ -26,9 +26,7 @@ fn pieces(path: &std::path::Path) -> Vec<(i64, i64)> {
 async fn what_is_superseded_in_its_transaction_is_not_written() {
     let backend = SqliteBackend::builder().batch_time(Duration::from_secs(3600)).temporary().await.unwrap();
     let path = backend.writer().path().to_owned();
-    let faults = Arc::clone(&backend.writer().faults);
-    let queue = Arc::clone(&backend.writer().queue);
-    let store = Store { db: Persistence::builder().backend(backend).build().unwrap(), faults, queue };
+    let store = Store::over(backend);
     let thread = store.db.thread("t");
     drop(thread.reserve(NewReservation::new(Role::Assistant).with_id(id("m"))).await.unwrap());
     store.push_write(text("before"), None, far()).await.unwrap().unwrap();

@@ -28,10 +28,7 @@ async fn watched(options: SqliteOptions) -> Watched {
     });
     let maintenance = backend.maintenance();
     let path = backend.writer().path().to_owned();
-    let faults = Arc::clone(&backend.writer().faults);
-    let queue = Arc::clone(&backend.writer().queue);
-    let db = Persistence::builder().backend(backend).build().unwrap();
-    Watched { store: Store { db, faults, queue }, maintenance, path, code }
+    Watched { store: Store::over(backend), maintenance, path, code }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,10 +28,7 @@ struct Store {
 }
 
 async fn store(options: SqliteOptions) -> Store {
-    let backend = options.temporary().await.unwrap();
-    let faults = Arc::clone(&backend.writer().faults);
-    let queue = Arc::clone(&backend.writer().queue);
-    Store { db: Persistence::builder().backend(backend).build().unwrap(), faults, queue }
+    Store::over(options.temporary().await.unwrap())
 }
 
 /// A transaction stays open for as long as a test holds it.
@@ -48,6 +45,12 @@ fn message(text: &str) -> NewMessage {
 }
 
 impl Store {
+    fn over(backend: SqliteBackend) -> Self {
+        let faults = Arc::clone(&backend.writer().faults);
+        let queue = Arc::clone(&backend.writer().queue);
+        Self { db: Persistence::builder().backend(backend).build().unwrap(), faults, queue }
+    }
+
     async fn add(&self, text: &str) -> Result<Option<Position>> {
         let reply = self.db.thread("t").add(message(text)).reply().await?;
         Ok(reply.receipt.position)
@@ -381,10 +384,7 @@ async fn a_transaction_has_bounds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn closing_applies_what_was_admitted() {
     let backend = SqliteBackend::temporary().await.unwrap();
-    let queue = Arc::clone(&backend.writer().queue);
-    let faults = Arc::clone(&backend.writer().faults);
-    let db = Persistence::builder().backend(backend).build().unwrap();
-    let store = Store { db, faults, queue };
+    let store = Store::over(backend);
     let hold = store.hold();
     let answers: Vec<_> = ["a", "b", "c"].map(|text| store.push(text, far())).into();
     tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
@@ -406,10 +406,7 @@ async fn dropping_applies_what_was_admitted() {
     let path = directory.path().join("chat.db");
     let backend = SqliteBackend::open(&path).await.unwrap();
     let maintenance = backend.maintenance();
-    let queue = Arc::clone(&backend.writer().queue);
-    let faults = Arc::clone(&backend.writer().faults);
-    let db = Persistence::builder().backend(backend).build().unwrap();
-    let store = Store { db, faults, queue };
+    let store = Store::over(backend);
     let hold = store.hold();
     let answers: Vec<_> = ["a", "b", "c"].map(|text| store.push(text, far())).into();
     tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
