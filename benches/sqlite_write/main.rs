@@ -2,7 +2,8 @@
 //!
 //! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same
 //! round, because the disk of a shared machine drifts.
-//! `cargo bench --bench sqlite_write [-- [--rounds N] [--messages N]]`.
+//! `cargo bench --bench sqlite_write [-- [--rounds N] [--messages N] [--tasks N]]`; with `--tasks` only so many tasks write,
+//! and nothing is measured of the length of a thread: what a profiler wants to see.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
@@ -33,6 +34,9 @@ async fn main() -> Result<(), Failure> {
     let rounds = arguments::number("rounds")?.unwrap_or(20);
     let longest = arguments::number("messages")?.unwrap_or(1_000_000);
     let folder = tempfile::tempdir()?;
+    if let Some(tasks) = arguments::number("tasks")? {
+        return Contenders::open(&folder, &[tasks]).await?.compare(rounds).await;
+    }
     Contenders::open(&folder, &TASKS).await?.compare(rounds).await?;
     growth::compare(&folder, prefill::lengths(longest), 2 * rounds).await
 }

@@ -1,6 +1,6 @@
 //! The writer's connection: how it is opened and what is set on it.
 
-use std::{path::Path, time::Duration};
+use std::{cell::Cell, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
@@ -11,6 +11,16 @@ pub(crate) const APPLICATION_ID: i32 = 0x5468_724c;
 
 /// How many prepared statements the writer keeps; it has fewer.
 const STATEMENTS: usize = 64;
+
+thread_local! {
+    /// How many pages the log held after the last commit that this thread made. The hook can keep nothing of its own.
+    static PAGES_IN_LOG: Cell<u32> = const { Cell::new(0) };
+}
+
+/// How many pages the log held after the last commit of this thread.
+pub(crate) fn pages_in_log() -> u32 {
+    PAGES_IN_LOG.get()
+}
 
 /// Opens a file that exists, and waits for no lock: the caller does.
 pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -36,10 +46,14 @@ pub(crate) fn configure(connection: &Connection, path: &Path) -> Result<(), Open
              PRAGMA temp_store = MEMORY;
              PRAGMA cache_size = -8000;
              PRAGMA locking_mode = NORMAL;
-             PRAGMA wal_autocheckpoint = 1000;
+             PRAGMA wal_autocheckpoint = 0;
              PRAGMA journal_size_limit = 67108864;",
         )
         .map_err(|error| OpenError::sqlite(path, error))?;
+    connection.wal_hook(Some(|_, pages| {
+        PAGES_IN_LOG.set(u32::try_from(pages).unwrap_or(0));
+        Ok(())
+    }));
     for (pragma, expected) in [("synchronous", "2"), ("foreign_keys", "1"), ("secure_delete", "1")] {
         let found: i64 = connection
             .pragma_query_value(None, pragma, |row| row.get(0))

@@ -1,8 +1,9 @@
 //! Keeping the log of the file short.
 //!
-//! SQLite folds what it can into the file at every commit that leaves more than a thousand pages in the log. That does
-//! not shorten the log: it is written from its beginning again once nobody reads what is in it. Here it is folded when
-//! nobody writes, and cut when it has become long and nobody reads.
+//! By itself SQLite folds what it can into the file within a commit that leaves more than a thousand pages in the log, and
+//! its callers wait for that. Here they have their answers first. Folding does not shorten the log: it is written from its
+//! beginning again once nobody reads what is in it. So it is also folded when nobody writes, and cut when it has become
+//! long and nobody reads.
 
 use std::{
     fs,
@@ -13,9 +14,13 @@ use std::{
 use rusqlite::Connection;
 
 use crate::{
+    connection,
     failpoint::{Failpoint, Failpoints},
     health::{Alarm, Board},
 };
+
+/// So many pages more in the log, and it is folded.
+const PAGES: u32 = 1000;
 
 /// How long nobody must have written before the log is folded.
 const IDLE: Duration = Duration::from_millis(100);
@@ -35,13 +40,23 @@ pub(super) struct Log {
     written: u64,
     measured: Instant,
     is_folded: bool,
+    /// The length in pages at which it is folded next.
+    fold_at: u32,
     too_long_since: Option<Instant>,
 }
 
 impl Log {
     pub(super) fn new(path: &Path, limit: u64) -> Self {
         let measured = Instant::now();
-        Self { path: path_of(path), limit, written: 0, measured, is_folded: true, too_long_since: None }
+        Self {
+            path: path_of(path),
+            limit,
+            written: 0,
+            measured,
+            is_folded: true,
+            fold_at: PAGES,
+            too_long_since: None,
+        }
     }
 
     /// How long the writer waits for a write before [`is_idle`](Self::is_idle) is to be called.
@@ -55,7 +70,7 @@ impl Log {
         }
     }
 
-    /// Something was committed: the log is cut if it has become too long by it.
+    /// Something was committed, in which the log may have become long enough to be folded, or too long.
     pub(super) fn grew(
         &mut self,
         connection: &Connection,
@@ -64,6 +79,16 @@ impl Log {
         failpoints: &Failpoints,
     ) -> rusqlite::Result<()> {
         self.is_folded = false;
+        let pages = connection::pages_in_log();
+        if pages < PAGES {
+            // It was begun again.
+            self.fold_at = PAGES;
+        } else if pages >= self.fold_at {
+            // What a reader holds up stays for the next time; to try it at every commit would sync the file each time.
+            self.fold_at = pages + PAGES;
+            failpoints.reach(Failpoint::Checkpointing, connection)?;
+            fold(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        }
         self.written += bytes as u64;
         if self.written >= self.limit / 16 || self.measured.elapsed() >= AGAIN {
             self.measure(connection, board, failpoints)?;
