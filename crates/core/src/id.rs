@@ -1,4 +1,4 @@
-//! The opaque identifiers: tenant, thread, message, idempotency key, attachment key.
+//! The opaque identifiers: tenant, thread, message, idempotency key, attachment key, owner, label.
 //!
 //! A message is named by the *tuple* `(TenantId, ThreadId, MessageId)`, never by a joined string, so that
 //! `("a:b", "c")` and `("a", "b:c")` cannot meet.
@@ -225,6 +225,21 @@ opaque_id!(
     /// The name under which the host keeps an attachment of a message. The store keeps names, never bytes.
     AttachmentKey,
     "attachment key"
+);
+opaque_id!(
+    /// Who a conversation belongs to inside its tenant, in the host's own words.
+    OwnerId,
+    "owner id"
+);
+opaque_id!(
+    /// What a label of a thread says something about: `project`, `pipeline`, `channel`.
+    LabelName,
+    "label name"
+);
+opaque_id!(
+    /// What a label of a thread says.
+    LabelValue,
+    "label value"
 );
 
 /// The tenant of a handle that was not bound to one: `"default"`.

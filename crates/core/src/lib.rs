@@ -10,6 +10,7 @@
 //! The crate `throughline` puts this one together with the backends.
 
 pub mod backend;
+mod change;
 mod context;
 pub mod error;
 mod handle;
@@ -20,29 +21,39 @@ pub mod operation;
 pub mod pipeline;
 pub mod plugin;
 mod request;
+mod thread;
 
 pub(crate) use self::message::lease_milliseconds as message_lease_milliseconds;
 pub use self::{
     backend::{Admitted, Backend, Capabilities, Durability},
+    change::{Change, ChangeScope, ChangedMessage, Happened},
     context::{CallId, Clock, Context, Extensions, Idempotency, SystemClock},
     error::{BoxError, Effect, ErrorKind, PersistError, Result, Site},
     handle::{
-        Coalesce, Draft, DraftRequest, Persistence, ReadRequest, ReplyFuture, Request, RequestFuture, Swept,
-        Thread, Walk, Watermark,
+        ChangeFeed, Coalesce, Draft, DraftRequest, Forked, Persistence, ReadRequest, ReplyFuture, Request,
+        RequestFuture, Swept, Thread, ThreadRequest, Walk, Watermark,
     },
-    id::{AttachmentKey, IdempotencyKey, InvalidId, MAX_ID_BYTES, MessageId, TenantId, ThreadId},
+    id::{
+        AttachmentKey, IdempotencyKey, InvalidId, LabelName, LabelValue, MAX_ID_BYTES, MessageId, OwnerId,
+        TenantId, ThreadId,
+    },
     message::{
-        Content, ContentBuffer, Delta, InvalidContent, InvalidMetadata, Lease, Message, MessageState,
-        Metadata, MetadataPatch, Position, Revision, Role, Seq, Timestamp,
+        Content, ContentBuffer, Delta, Generation, InvalidContent, InvalidMetadata, Lease, Message,
+        MessageState, Metadata, MetadataPatch, Position, Revision, Role, Seq, Timestamp,
     },
     operation::{
-        Add, Added, Addressed, Batch, Batched, CarriesContent, ContentChange, ContentUpdated, Delete,
-        Deleted, Fingerprint, GetMessage, ListOpen, NewMessage, NewReservation, OpKind, OpenCursor,
-        OpenReservations, Operation, Page, PageFrom, PersistArgs, PersistResult, Place, PlaceMut, ReadArgs,
-        ReadOperation, ReadPage, ReadResult, Reserve, Reserved, Slot, SlotMut, Update, UpdateContent,
+        Add, Added, Addressed, ArchiveThread, Batch, Batched, CarriesContent, Changes, ClearThread,
+        ContentChange, ContentUpdated, CreateThread, Delete, DeleteThread, Deleted, Fingerprint, GetMessage,
+        GetThread, Import, ImportRow, Imported, ImportedRow, LabelThread, ListOpen, ListPurgeable,
+        ListThreads, NewMessage, NewReservation, NewThread, OpKind, OpenCursor, OpenReservations, Operation,
+        Page, PageFrom, PersistArgs, PersistResult, Place, PlaceMut, PlanPrune, PrunePlan, PruneThread,
+        Pruned, PublishThread, PurgeThread, PurgeableThreads, Purged, ReadArgs, ReadChanges, ReadOperation,
+        ReadPage, ReadResult, RebuildThread, RenameThread, Reserve, Reserved, Slot, SlotMut, ThreadArgs,
+        ThreadChanged, ThreadDeleted, ThreadList, ThreadOperation, ThreadResult, Update, UpdateContent,
         UpdateMode, Updated, Visibility,
     },
     pipeline::{Described, Phase},
     plugin::{Next, Plugin, PluginLayer},
     request::{Call, PersistRequest, PersistResponse, Receipt, Reply},
+    thread::{ForkPoint, InvalidTitle, Keep, LabelPatch, Labels, ThreadCursor, ThreadEntry, Title},
 };

@@ -17,10 +17,14 @@
 //!
 //! Everything stands behind one lock, and is gone with the value. It does every operation and claims no durability.
 
+mod changes;
+mod facts;
+mod list;
 mod operation;
 mod page;
 mod store;
 mod thread;
+mod threads;
 
 use std::{
     fmt,
@@ -28,9 +32,11 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, Delete, Durability, Operation, PersistArgs, PersistError,
-    PersistResult, ReadArgs, Reply, Reserve, Result, Update, UpdateContent,
+    Add, Admitted, Backend, Batch, Capabilities, Delete, Durability, Import, Operation, PersistArgs,
+    PersistError, PersistResult, Position, ReadArgs, Reply, Reserve, Result, ThreadArgs, Update,
+    UpdateContent,
 };
+use tokio::sync::watch;
 
 use self::store::Store;
 
@@ -38,13 +44,14 @@ use self::store::Store;
 pub struct MemoryBackend {
     name: String,
     store: Mutex<Store>,
+    signs: watch::Sender<Position>,
 }
 
 impl MemoryBackend {
     /// An empty store of the name `memory`.
     #[must_use]
     pub fn new() -> Self {
-        Self { name: "memory".to_owned(), store: Mutex::default() }
+        Self { name: "memory".to_owned(), store: Mutex::default(), signs: watch::Sender::new(Position::ZERO) }
     }
 
     /// Gives it another name, for a pipeline with a pipeline inside it.
@@ -65,7 +72,14 @@ impl MemoryBackend {
         let (result, position) = self.lock().write(context.tenant(), &args, context.idempotency(), now)?;
         let output = output::<O>(result);
         Ok(match position {
-            Some(position) => Reply::at(output, position),
+            Some(position) => {
+                self.signs.send_if_modified(|told| {
+                    let is_later = position > *told;
+                    *told = position.max(*told);
+                    is_later
+                });
+                Reply::at(output, position)
+            }
             None => Reply::new(output),
         })
     }
@@ -120,9 +134,21 @@ impl Backend for MemoryBackend {
         self.write(call)
     }
 
+    async fn import(&self, call: Admitted<'_, Import>) -> Result<Reply<Import>> {
+        self.write(call)
+    }
+
+    async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
+        self.write(call)
+    }
+
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         let (read, context, now) = call.into_parts();
         Ok(Reply::new(self.lock().read(context.tenant(), &read, now)?))
+    }
+
+    fn signs(&self) -> Option<watch::Receiver<Position>> {
+        Some(self.signs.subscribe())
     }
 
     async fn close(&self) -> Result<(), PersistError> {

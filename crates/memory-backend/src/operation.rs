@@ -3,18 +3,33 @@
 use std::sync::Arc;
 
 use throughline_core::{
-    Add, Added, ContentUpdated, Delete, Deleted, ErrorKind, Message, MessageId, PersistError, Reserve,
-    Reserved, Result, Seq, TenantId, ThreadId, Timestamp, Update, UpdateContent, UpdateMode, Updated,
-    backend::rules,
+    Add, Added, ChangedMessage, ContentUpdated, Delete, Deleted, ErrorKind, Happened, Import, Imported,
+    ImportedRow, Message, MessageId, PersistError, Reserve, Reserved, Result, Seq, TenantId, ThreadId,
+    Timestamp, Update, UpdateContent, UpdateMode, Updated, backend::rules,
 };
 
-use crate::thread::{Row, ThreadLog};
+use crate::{
+    facts::Facts,
+    thread::{Row, ThreadLog},
+};
+
+/// What a write did, as the changes tell it.
+pub(crate) type Told = Vec<(ThreadId, Happened)>;
 
 impl ThreadLog {
-    pub(crate) fn add(&mut self, tenant: &TenantId, add: &Add, now: Timestamp) -> Result<Added> {
+    pub(crate) fn add(
+        &mut self,
+        tenant: &TenantId,
+        add: &Add,
+        now: Timestamp,
+        told: &mut Told,
+    ) -> Result<Added> {
+        self.check_alive(&add.thread)?;
+        self.check_generation(add.generation)?;
         let seq = self.next_seq(&add.thread, &add.id)?;
         let message = add.to_message(tenant, seq, now);
         self.insert(message.clone());
+        told.push((add.thread.clone(), Happened::Added(changed(&message))));
         Ok(Added { message, deduplicated: false })
     }
 
@@ -23,21 +38,56 @@ impl ThreadLog {
         tenant: &TenantId,
         reserve: &Reserve,
         now: Timestamp,
+        told: &mut Told,
     ) -> Result<Reserved> {
+        self.check_alive(&reserve.thread)?;
+        self.check_generation(reserve.generation)?;
         let seq = self.next_seq(&reserve.thread, &reserve.id)?;
         let message = reserve.to_message(tenant, seq, now);
         self.insert(message.clone());
+        told.push((reserve.thread.clone(), Happened::Reserved(changed(&message))));
         Ok(Reserved { message, deduplicated: false })
+    }
+
+    /// Adds what is not there yet. Nothing of it can be refused once it has begun.
+    pub(crate) fn import(&mut self, tenant: &TenantId, import: &Import, told: &mut Told) -> Result<Imported> {
+        self.check_alive(&import.thread)?;
+        let mut rows = Vec::with_capacity(import.rows.len());
+        for row in &import.rows {
+            rows.push(match self.ids.get(&row.id) {
+                Some(None) => ImportedRow::Gone,
+                Some(Some(seq)) => {
+                    let there = self.rows[seq].message();
+                    if (there.role, &there.content) == (row.role, &row.content) {
+                        ImportedRow::Present(*seq)
+                    } else {
+                        ImportedRow::Differs(*seq)
+                    }
+                }
+                None => {
+                    let message = row.to_message(tenant, &import.thread, self.last_seq.next());
+                    told.push((import.thread.clone(), Happened::Added(changed(&message))));
+                    let seq = message.seq;
+                    self.insert(message);
+                    ImportedRow::Added(seq)
+                }
+            });
+        }
+        Ok(Imported { thread: import.thread.clone(), rows, deduplicated: false })
     }
 
     pub(crate) fn update_content(
         &mut self,
         update: &UpdateContent,
         now: Timestamp,
+        told: &mut Told,
     ) -> Result<ContentUpdated> {
+        self.check_alive(&update.thread)?;
         let row = self.row_mut(&update.thread, &update.id)?;
         let next =
             rules::transition(update, row.message.state, row.message.revision, row.message.lease, now)?;
+        let is_change = next.revision != row.message.revision;
+        let bytes_before = row.message.content.byte_len() as u64;
         row.change(&update.change);
         row.message.state = next.state;
         row.message.revision = next.revision;
@@ -46,10 +96,27 @@ impl ThreadLog {
         if let UpdateMode::Abandon { reason } = &update.mode {
             row.message.abandon_reason.clone_from(reason);
         }
-        let seq = row.message.seq;
-        if !next.state.is_open() {
+        let is_open = next.state.is_open();
+        if !is_open {
             row.settle();
-            self.open.remove(&seq);
+        }
+        let message = row.message.clone();
+        match update.mode {
+            UpdateMode::Edit => self.facts_mut().tally.edited(bytes_before, &message),
+            _ if !is_open => {
+                self.open.remove(&message.seq);
+                self.count(&message);
+            }
+            _ => {}
+        }
+        if is_change {
+            let what = match &update.mode {
+                UpdateMode::Partial => Happened::Written,
+                UpdateMode::Final => Happened::Finished,
+                UpdateMode::Abandon { .. } => Happened::Abandoned,
+                UpdateMode::Edit => Happened::Edited,
+            };
+            told.push((update.thread.clone(), what(changed(&message))));
         }
         Ok(ContentUpdated {
             thread: update.thread.clone(),
@@ -60,7 +127,8 @@ impl ThreadLog {
         })
     }
 
-    pub(crate) fn update(&mut self, update: &Update, now: Timestamp) -> Result<Updated> {
+    pub(crate) fn update(&mut self, update: &Update, now: Timestamp, told: &mut Told) -> Result<Updated> {
+        self.check_alive(&update.thread)?;
         let Row { message, .. } = self.row_mut(&update.thread, &update.id)?;
         rules::expect_revision(update.expected, message.revision)
             .map_err(|error| error.about(&update.thread, &update.id))?;
@@ -69,33 +137,45 @@ impl ThreadLog {
             message.attachments.clone_from(attachments);
         }
         message.updated_at = rules::updated_at(message.updated_at, now);
+        let message = message.clone();
+        self.facts_mut().tally.touched(&message);
+        told.push((update.thread.clone(), Happened::Patched(changed(&message))));
         Ok(Updated {
             thread: update.thread.clone(),
             id: update.id.clone(),
-            metadata: message.metadata.clone(),
-            attachments: message.attachments.clone(),
+            metadata: message.metadata,
+            attachments: message.attachments,
             revision: message.revision,
             deduplicated: false,
         })
     }
 
-    pub(crate) fn delete(&mut self, delete: &Delete) -> Result<Deleted> {
+    pub(crate) fn delete(&mut self, delete: &Delete, now: Timestamp, told: &mut Told) -> Result<Deleted> {
+        self.check_alive(&delete.thread)?;
         let Row { message, .. } = self.row_mut(&delete.thread, &delete.id)?;
         rules::expect_revision(delete.expected, message.revision)
             .map_err(|error| error.about(&delete.thread, &delete.id))?;
-        let deleted = Deleted {
+        let message = message.clone();
+        self.remove(&message);
+        self.facts_mut().changed(now);
+        told.push((delete.thread.clone(), Happened::Deleted(changed(&message))));
+        Ok(Deleted {
             thread: delete.thread.clone(),
             id: delete.id.clone(),
             seq: message.seq,
             revision: message.revision,
             state: message.state,
-            attachments: message.attachments.clone(),
+            attachments: message.attachments,
             deduplicated: false,
-        };
-        self.rows.remove(&deleted.seq);
-        self.open.remove(&deleted.seq);
-        self.ids.insert(delete.id.clone(), None);
-        Ok(deleted)
+        })
+    }
+
+    /// Takes a message away. Its id stays dead.
+    pub(crate) fn remove(&mut self, message: &Message) {
+        self.rows.remove(&message.seq);
+        self.open.remove(&message.seq);
+        self.ids.insert(message.id.clone(), None);
+        self.uncount(message);
     }
 
     /// The place of a new message, if its id was never used.
@@ -114,9 +194,16 @@ impl ThreadLog {
         let seq = message.seq;
         self.last_seq = seq;
         self.ids.insert(message.id.clone(), Some(seq));
+        self.facts.get_or_insert_with(|| Facts::implied(message.created_at));
         if message.state.is_open() {
             self.open.insert(seq);
+        } else {
+            self.count(&message);
         }
         self.rows.insert(seq, Arc::new(Row::new(message)));
     }
+}
+
+fn changed(message: &Message) -> ChangedMessage {
+    ChangedMessage { id: message.id.clone(), seq: message.seq, revision: message.revision }
 }

@@ -3,13 +3,13 @@
 use std::ops::Bound;
 
 use throughline_core::{
-    ListOpen, Message, OpenCursor, OpenReservations, Page, PageFrom, ReadPage, Seq, Timestamp, Visibility,
-    backend::rules,
+    ListOpen, Message, OpenCursor, OpenReservations, Page, PageFrom, Position, ReadPage, Seq, Timestamp,
+    Visibility, backend::rules,
 };
 
 use crate::{store::Threads, thread::ThreadLog};
 
-pub(crate) fn page(thread: Option<&ThreadLog>, read: &ReadPage) -> Page {
+pub(crate) fn page(thread: Option<&ThreadLog>, read: &ReadPage, position: Position) -> Page {
     let nothing = ThreadLog::default();
     let thread = thread.unwrap_or(&nothing);
     let first_open = thread.open.first().copied();
@@ -37,7 +37,7 @@ pub(crate) fn page(thread: Option<&ThreadLog>, read: &ReadPage) -> Page {
         seqs.reverse();
     }
     let messages = seqs.into_iter().map(|seq| thread.rows[seq].message()).collect();
-    Page { thread: read.thread.clone(), messages, has_more, first_open }
+    Page { thread: read.thread.clone(), messages, has_more, first_open, position }
 }
 
 pub(crate) fn open(threads: &Threads, list: &ListOpen, now: Timestamp) -> OpenReservations {

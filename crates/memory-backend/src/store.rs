@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 
 use throughline_core::{
-    Addressed as _, Batch, Batched, Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult,
-    Position, ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
-    backend::{Replay, rules},
+    Addressed as _, Batch, Batched, Effect, ErrorKind, Idempotency, Message, MessageId, PersistArgs,
+    PersistError, PersistResult, Position, PurgeableThreads, ReadArgs, ReadResult, Result, TenantId,
+    ThreadArgs, ThreadEntry, ThreadId, Timestamp,
+    backend::{LookUp, Replay, rules},
 };
 
-use crate::{page, thread::ThreadLog};
+use crate::{changes::Journal, list, operation::Told, page, thread::ThreadLog};
 
 #[derive(Default)]
 pub(crate) struct Store {
     closed: bool,
-    position: Position,
+    pub(crate) journal: Journal,
     tenants: HashMap<TenantId, Threads>,
 }
 
@@ -40,25 +41,28 @@ impl Store {
         let Some(scope) = scope(args).cloned() else {
             return Err(PersistError::new(ErrorKind::Invalid, "a batch of no items"));
         };
+        if let Some(log) = threads.get(&scope)
+            && !matches!(args, PersistArgs::Thread(ThreadArgs::Delete(_) | ThreadArgs::Purge(_)))
+        {
+            log.check_alive(&scope)?;
+        }
         if let Some(idempotency) = idempotency
             && let Some((fingerprint, replay)) =
                 threads.get(&scope).and_then(|thread| thread.keys.get(&idempotency.key))
         {
             rules::expect_fingerprint(idempotency, fingerprint)?;
-            let mut look_up =
-                |thread: &ThreadId, id: &_| Ok(threads.get(thread).and_then(|thread| thread.message(id)));
-            return Ok((replay.answer(tenant, args, &mut look_up)?, None));
+            return Ok((replay.answer(tenant, args, &mut Present { threads, tenant })?, None));
         }
+        let mut told = Told::new();
         let result = match args {
-            PersistArgs::Batch(batch) => apply_batch(threads, tenant, batch, now)?,
-            single => apply(threads, tenant, single, now)?,
+            PersistArgs::Batch(batch) => apply_batch(threads, tenant, batch, now, &mut told)?,
+            single => apply(threads, tenant, single, now, &mut told)?,
         };
         if let Some(idempotency) = idempotency {
             let kept = (idempotency.fingerprint, Replay::of(&result));
             threads.entry(scope).or_default().keys.insert(idempotency.key.clone(), kept);
         }
-        self.position = self.position.next();
-        Ok((result, Some(self.position)))
+        Ok((result, Some(self.journal.tell(tenant, told, now))))
     }
 
     pub(crate) fn read(&self, tenant: &TenantId, read: &ReadArgs, now: Timestamp) -> Result<ReadResult> {
@@ -72,11 +76,29 @@ impl Store {
             }
             ReadArgs::Page(read) => {
                 rules::check_limit(read.limit)?;
-                Ok(ReadResult::Page(page::page(threads.get(&read.thread), read)))
+                let position = self.journal.position;
+                Ok(ReadResult::Page(page::page(threads.get(&read.thread), read, position)))
             }
             ReadArgs::OpenReservations(list) => {
                 rules::check_limit(list.limit)?;
                 Ok(ReadResult::OpenReservations(page::open(threads, list, now)))
+            }
+            ReadArgs::Thread(get) => Ok(ReadResult::Thread(list::entry(threads, tenant, &get.thread))),
+            ReadArgs::Threads(read) => {
+                rules::check_limit(read.limit)?;
+                Ok(ReadResult::Threads(list::list(threads, tenant, read, self.journal.position)))
+            }
+            ReadArgs::PlanPrune(plan) => {
+                Ok(ReadResult::PlanPrune(list::plan_prune(threads.get(&plan.thread), plan)))
+            }
+            ReadArgs::Purgeable(list) => {
+                rules::check_limit(list.limit)?;
+                // Here nothing is kept of what is gone.
+                Ok(ReadResult::Purgeable(PurgeableThreads { threads: Vec::new() }))
+            }
+            ReadArgs::Changes(read) => {
+                rules::check_limit(read.limit)?;
+                self.journal.read(tenant, read).map(ReadResult::Changes)
             }
             other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
         }
@@ -88,6 +110,22 @@ impl Store {
             return Err(error.with_effect(Effect::NotApplied));
         }
         Ok(())
+    }
+}
+
+/// What there is by now, for a replay.
+struct Present<'a> {
+    threads: &'a Threads,
+    tenant: &'a TenantId,
+}
+
+impl LookUp for Present<'_> {
+    fn message(&mut self, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
+        Ok(self.threads.get(thread).and_then(|thread| thread.message(id)))
+    }
+
+    fn thread(&mut self, thread: &ThreadId) -> Result<Option<ThreadEntry>> {
+        Ok(list::entry(self.threads, self.tenant, thread))
     }
 }
 
@@ -105,17 +143,23 @@ fn apply(
     tenant: &TenantId,
     args: &PersistArgs,
     now: Timestamp,
+    told: &mut Told,
 ) -> Result<PersistResult> {
     match args {
-        PersistArgs::Add(add) => Ok(log(threads, &add.thread).add(tenant, add, now)?.into()),
+        PersistArgs::Add(add) => Ok(log(threads, &add.thread).add(tenant, add, now, told)?.into()),
         PersistArgs::Reserve(reserve) => {
-            Ok(log(threads, &reserve.thread).reserve(tenant, reserve, now)?.into())
+            Ok(log(threads, &reserve.thread).reserve(tenant, reserve, now, told)?.into())
         }
         PersistArgs::UpdateContent(update) => {
-            Ok(log(threads, &update.thread).update_content(update, now)?.into())
+            Ok(log(threads, &update.thread).update_content(update, now, told)?.into())
         }
-        PersistArgs::Update(update) => Ok(log(threads, &update.thread).update(update, now)?.into()),
-        PersistArgs::Delete(delete) => Ok(log(threads, &delete.thread).delete(delete)?.into()),
+        PersistArgs::Update(update) => Ok(log(threads, &update.thread).update(update, now, told)?.into()),
+        PersistArgs::Delete(delete) => Ok(log(threads, &delete.thread).delete(delete, now, told)?.into()),
+        PersistArgs::Import(import) => Ok(log(threads, &import.thread).import(tenant, import, told)?.into()),
+        PersistArgs::Thread(thread) => {
+            let id = thread.thread().expect("every operation on a thread names it");
+            Ok(log(threads, id).thread(tenant, thread, now, told)?.into())
+        }
         PersistArgs::Batch(_) | PersistArgs::Read(_) => {
             let kind = args.kind();
             Err(PersistError::new(ErrorKind::Invalid, format!("a `{kind}` cannot be an item of a batch")))
@@ -134,6 +178,7 @@ fn apply_batch(
     tenant: &TenantId,
     batch: &Batch,
     now: Timestamp,
+    told: &mut Told,
 ) -> Result<PersistResult> {
     let mut before: BTreeMap<ThreadId, Option<ThreadLog>> = BTreeMap::new();
     let mut outputs = Vec::with_capacity(batch.items.len());
@@ -141,7 +186,7 @@ fn apply_batch(
         if let Some(id) = item.thread() {
             before.entry(id.clone()).or_insert_with(|| threads.get(id).cloned());
         }
-        match apply(threads, tenant, item, now) {
+        match apply(threads, tenant, item, now, told) {
             Ok(output) => outputs.push(output),
             Err(error) => {
                 for (id, log) in before {

@@ -1,10 +1,11 @@
-//! One thread: its rows in order, the ids that it has or has had, the keys that were used in it.
+//! One thread: its rows in order, the ids that it has or has had, the keys that were used in it, what it is called.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
+use crate::facts::Facts;
 use throughline_core::{
     ContentBuffer, ContentChange, Fingerprint, IdempotencyKey, Message, MessageId, PersistError, Result, Seq,
     ThreadId, backend::Replay,
@@ -20,6 +21,8 @@ pub(crate) struct ThreadLog {
     /// The rows that a writer may still be at work on.
     pub(crate) open: BTreeSet<Seq>,
     pub(crate) keys: HashMap<IdempotencyKey, (Fingerprint, Replay)>,
+    /// What is said of the thread as a whole, from its first write on.
+    pub(crate) facts: Option<Facts>,
 }
 
 /// A message, whose content grows in place so that an append costs what it appends.

@@ -43,6 +43,9 @@ pub struct Capabilities {
     pub durability: Durability,
     /// Whether it keeps idempotency keys. A call with a key is refused otherwise.
     pub idempotency: bool,
+    /// Whether it keeps what was changed, in the order of the commits, to be read by
+    /// [`ReadChanges`](crate::ReadChanges).
+    pub changes: bool,
     /// Whether several processes may open the same store at once.
     pub multi_process: bool,
     /// The longest content of one message, in bytes of JSON.
@@ -54,13 +57,20 @@ impl Capabilities {
     /// No operations, nothing promised but this durability.
     #[must_use]
     pub const fn new(durability: Durability) -> Self {
-        Self { durability, idempotency: false, multi_process: false, max_content_bytes: None, operations: 0 }
+        Self {
+            durability,
+            idempotency: false,
+            changes: false,
+            multi_process: false,
+            max_content_bytes: None,
+            operations: 0,
+        }
     }
 
-    /// Every operation and idempotency keys.
+    /// Every operation, idempotency keys and the changes.
     #[must_use]
     pub const fn full(durability: Durability) -> Self {
-        Self::new(durability).with_operations(&OpKind::ALL).with_idempotency()
+        Self::new(durability).with_operations(&OpKind::ALL).with_idempotency().with_changes()
     }
 
     /// Claims these operations too.
@@ -78,6 +88,13 @@ impl Capabilities {
     #[must_use]
     pub const fn with_idempotency(mut self) -> Self {
         self.idempotency = true;
+        self
+    }
+
+    /// Claims to keep what was changed.
+    #[must_use]
+    pub const fn with_changes(mut self) -> Self {
+        self.changes = true;
         self
     }
 
@@ -115,6 +132,9 @@ impl fmt::Display for Capabilities {
         }
         if self.idempotency {
             f.write_str(", idempotency keys")?;
+        }
+        if self.changes {
+            f.write_str(", changes")?;
         }
         if let Some(bytes) = self.max_content_bytes {
             write!(f, ", content up to {bytes} bytes")?;

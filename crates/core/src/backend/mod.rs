@@ -42,6 +42,7 @@ mod capabilities;
 mod replay;
 pub mod rules;
 mod service_backend;
+mod tally;
 mod terminal;
 mod turns;
 
@@ -51,13 +52,16 @@ pub(crate) use self::terminal::Terminal;
 pub use self::{
     admitted::Admitted,
     capabilities::{Capabilities, Durability},
-    replay::Replay,
+    replay::{LookUp, Replay},
     service_backend::ServiceBackend,
+    tally::{Removed, Tally},
     turns::{Turn, Turns},
 };
+use tokio::sync::watch;
+
 use crate::{
-    Add, Batch, Delete, OpKind, Operation, PersistError, ReadArgs, Reply, Reserve, Result, Update,
-    UpdateContent,
+    Add, Batch, Delete, Import, OpKind, Operation, PersistError, Position, ReadArgs, Reply, Reserve, Result,
+    ThreadArgs, Update, UpdateContent,
 };
 
 /// A store, as the end of a pipeline.
@@ -115,9 +119,29 @@ pub trait Backend: Send + Sync + 'static {
         unsupported(&call)
     }
 
+    /// Brings messages in that were written elsewhere: what the thread has not yet, in one commit.
+    fn import(&self, call: Admitted<'_, Import>) -> impl Future<Output = Result<Reply<Import>>> + Send {
+        unsupported(&call)
+    }
+
+    /// Does something to a thread as a whole.
+    fn thread(
+        &self,
+        call: Admitted<'_, ThreadArgs>,
+    ) -> impl Future<Output = Result<Reply<ThreadArgs>>> + Send {
+        unsupported(&call)
+    }
+
     /// Answers a read. A read must not wait for a place in a queue of writes.
     fn read(&self, call: Admitted<'_, ReadArgs>) -> impl Future<Output = Result<Reply<ReadArgs>>> + Send {
         unsupported(&call)
+    }
+
+    /// Tells of new changes: the position that the store has come to, as far as this process knows, is sent after each
+    /// commit. It is a sign to read, never the data: signs may be left out, and one may come for nothing. Without one,
+    /// who follows the changes looks for them now and then.
+    fn signs(&self) -> Option<watch::Receiver<Position>> {
+        None
     }
 
     /// Finishes what was admitted and lets go of every resource. Called once, by

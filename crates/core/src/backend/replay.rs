@@ -3,9 +3,10 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Added, Batch, Batched, ContentUpdated, Deleted, ErrorKind, Lease, Message, MessageId, MessageState,
-    PersistArgs, PersistError, PersistResult, Reserved, Result, Revision, Seq, TenantId, ThreadId, Timestamp,
-    Updated,
+    Added, Addressed as _, Batch, Batched, ContentUpdated, Deleted, ErrorKind, Imported, ImportedRow, Lease,
+    Message, MessageId, MessageState, PersistArgs, PersistError, PersistResult, Pruned, Purged, Reserved,
+    Result, Revision, Seq, TenantId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadEntry, ThreadId,
+    ThreadResult, Timestamp, Updated,
 };
 
 /// What a store keeps under an idempotency key, beside the fingerprint: enough to answer a repeated call as the first
@@ -58,8 +59,37 @@ pub enum Replay {
     Update,
     /// Of a [`Delete`](crate::Delete).
     Delete(Deleted),
+    /// Of an [`Import`](crate::Import).
+    Import(Vec<ImportedRow>),
+    /// Of what answers with the entry of a thread.
+    Thread,
+    /// Of a [`PruneThread`](crate::PruneThread).
+    Prune(Pruned),
+    /// Of a [`DeleteThread`](crate::DeleteThread).
+    DeleteThread(ThreadDeleted),
+    /// Of a [`PurgeThread`](crate::PurgeThread).
+    Purge(Purged),
     /// Of a [`Batch`](crate::Batch), item by item.
     Batch(Vec<Self>),
+}
+
+/// What a store has by now, for an answer that is read from it.
+pub trait LookUp {
+    /// A message as it stands.
+    ///
+    /// # Errors
+    /// What the store answers to a read.
+    fn message(&mut self, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>>;
+
+    /// The entry of a thread.
+    ///
+    /// # Errors
+    /// What the store answers to a read.
+    fn thread(&mut self, thread: &ThreadId) -> Result<Option<ThreadEntry>>;
+}
+
+fn misfit() -> PersistError {
+    PersistError::new(ErrorKind::Corrupt, "what is kept under the idempotency key does not fit the call")
 }
 
 impl Replay {
@@ -85,12 +115,24 @@ impl Replay {
             PersistResult::Update(_) => Self::Update,
             PersistResult::Delete(deleted) => Self::Delete(deleted.clone()),
             PersistResult::Batch(batched) => Self::Batch(batched.outputs.iter().map(Self::of).collect()),
+            PersistResult::Import(imported) => Self::Import(imported.rows.clone()),
+            PersistResult::Thread(ThreadResult::Prune(pruned)) => Self::Prune(pruned.clone()),
+            PersistResult::Thread(ThreadResult::Delete(deleted)) => Self::DeleteThread(deleted.clone()),
+            PersistResult::Thread(ThreadResult::Purge(purged)) => Self::Purge(purged.clone()),
+            PersistResult::Thread(
+                ThreadResult::Create(_)
+                | ThreadResult::Rename(_)
+                | ThreadResult::Archive(_)
+                | ThreadResult::Label(_)
+                | ThreadResult::Publish(_)
+                | ThreadResult::Rebuild(_)
+                | ThreadResult::Clear(_),
+            ) => Self::Thread,
             PersistResult::Read(_) => panic!("a read has no idempotency key"),
         }
     }
 
-    /// Answers the repeated call `args` as the first one was answered, with `deduplicated: true`. `look_up` reads a
-    /// message as it stands.
+    /// Answers the repeated call `args` as the first one was answered, with `deduplicated: true`.
     ///
     /// # Errors
     /// `Gone` when a patched message has been deleted since; `Corrupt` when the record does not fit the call,
@@ -99,7 +141,7 @@ impl Replay {
         &self,
         tenant: &TenantId,
         args: &PersistArgs,
-        look_up: &mut dyn FnMut(&ThreadId, &MessageId) -> Result<Option<Message>>,
+        look_up: &mut dyn LookUp,
     ) -> Result<PersistResult> {
         Ok(match (self, args) {
             (Self::Add { id, seq, at }, PersistArgs::Add(add)) => {
@@ -122,7 +164,7 @@ impl Replay {
             }
             .into(),
             (Self::Update, PersistArgs::Update(update)) => {
-                let Some(message) = look_up(&update.thread, &update.id)? else {
+                let Some(message) = look_up.message(&update.thread, &update.id)? else {
                     return Err(PersistError::new(
                         ErrorKind::Gone,
                         "the patch was applied, and the message has been deleted since",
@@ -142,16 +184,34 @@ impl Replay {
             (Self::Delete(deleted), PersistArgs::Delete(_)) => {
                 Deleted { deduplicated: true, ..deleted.clone() }.into()
             }
+            (Self::Import(rows), PersistArgs::Import(import)) if rows.len() == import.rows.len() => {
+                Imported { thread: import.thread.clone(), rows: rows.clone(), deduplicated: true }.into()
+            }
+            (Self::Thread, PersistArgs::Thread(args)) => {
+                let thread = args.thread().expect("every operation on a thread names it");
+                let Some(entry) = look_up.thread(thread)? else {
+                    let detail = "it was done, and the thread has been deleted since";
+                    return Err(PersistError::new(ErrorKind::Gone, detail));
+                };
+                match args.changed(ThreadChanged { entry, deduplicated: true }) {
+                    Some(result) => result.into(),
+                    None => return Err(misfit()),
+                }
+            }
+            (Self::Prune(pruned), PersistArgs::Thread(ThreadArgs::Prune(_))) => {
+                ThreadResult::Prune(Pruned { deduplicated: true, ..pruned.clone() }).into()
+            }
+            (Self::DeleteThread(deleted), PersistArgs::Thread(ThreadArgs::Delete(_))) => {
+                ThreadResult::Delete(ThreadDeleted { deduplicated: true, ..deleted.clone() }).into()
+            }
+            (Self::Purge(purged), PersistArgs::Thread(ThreadArgs::Purge(_))) => {
+                ThreadResult::Purge(Purged { deduplicated: true, ..purged.clone() }).into()
+            }
             (Self::Batch(items), PersistArgs::Batch(batch)) if items.len() == batch.items.len() => {
                 Batched { outputs: Self::answer_items(items, batch, tenant, look_up)?, deduplicated: true }
                     .into()
             }
-            _ => {
-                return Err(PersistError::new(
-                    ErrorKind::Corrupt,
-                    "what is kept under the idempotency key does not fit the call",
-                ));
-            }
+            _ => return Err(misfit()),
         })
     }
 
@@ -159,7 +219,7 @@ impl Replay {
         items: &[Self],
         batch: &Batch,
         tenant: &TenantId,
-        look_up: &mut dyn FnMut(&ThreadId, &MessageId) -> Result<Option<Message>>,
+        look_up: &mut dyn LookUp,
     ) -> Result<Vec<PersistResult>> {
         // The repeated call has made up other ids; what it says of them is about the messages of the first one.
         let renamed: HashMap<&MessageId, &MessageId> = items

@@ -18,8 +18,8 @@
 //! ```
 
 use crate::{
-    ErrorKind, Lease, Message, MessageState, PersistError, ReadPage, Result, Revision, Timestamp,
-    UpdateContent, UpdateMode,
+    ErrorKind, Generation, Labels, Lease, Message, MessageState, PersistError, Position, ReadPage, Result,
+    Revision, ThreadId, Timestamp, Title, UpdateContent, UpdateMode,
     context::Idempotency,
     operation::{Fingerprint, Visibility},
 };
@@ -142,6 +142,65 @@ pub fn check_limit(limit: u32) -> Result<()> {
         return Ok(());
     }
     Err(PersistError::new(ErrorKind::Invalid, format!("a limit of {limit} is not from 1 to {max}")))
+}
+
+/// Refuses more labels than a thread may have.
+///
+/// # Errors
+/// `TooLarge`, naming both numbers.
+pub fn check_labels(labels: &Labels) -> Result<()> {
+    let (count, max) = (labels.len(), Labels::MAX);
+    if count <= max {
+        return Ok(());
+    }
+    Err(PersistError::new(ErrorKind::TooLarge, format!("{count} labels are more than the {max} allowed")))
+}
+
+/// Refuses a caller who saw another generation of the thread.
+///
+/// # Errors
+/// `Stale`, naming both generations.
+pub fn expect_generation(expected: Option<Generation>, generation: Generation) -> Result<()> {
+    match expected {
+        Some(expected) if expected != generation => Err(PersistError::new(
+            ErrorKind::Stale,
+            format!("the caller saw generation {expected} of the thread, and it is at {generation}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a caller who saw another title.
+///
+/// # Errors
+/// `Stale`. The titles are not repeated: they may be secrets.
+pub fn expect_title(expected: Option<&Title>, title: &Title) -> Result<()> {
+    match expected {
+        Some(expected) if expected != title => {
+            Err(PersistError::new(ErrorKind::Stale, "the thread is called otherwise than the caller saw"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is answered to an operation on a thread that there is not.
+#[must_use]
+pub fn no_such_thread(thread: &ThreadId) -> PersistError {
+    PersistError::new(ErrorKind::NotFound, format!("there is no thread `{thread}`"))
+}
+
+/// What is answered to a write to a thread that was deleted.
+#[must_use]
+pub fn thread_is_gone(thread: &ThreadId) -> PersistError {
+    PersistError::new(ErrorKind::Gone, format!("the thread `{thread}` was deleted"))
+}
+
+/// What is answered where changes after a position are asked for, and are not kept any more.
+#[must_use]
+pub fn too_old(after: Position, kept_after: Position) -> PersistError {
+    let detail =
+        format!("the changes after {after} are not all kept any more, but only those after {kept_after}");
+    PersistError::new(ErrorKind::TooOld, detail)
 }
 
 /// Whether a list of open messages that asks for expired ones only shows this message.

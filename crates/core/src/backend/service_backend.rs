@@ -4,8 +4,8 @@ use tower_service::Service;
 
 use super::{Admitted, Backend, Capabilities};
 use crate::{
-    Add, Batch, Delete, Operation, PersistError, PersistRequest, PersistResponse, ReadArgs, Reply, Reserve,
-    Result, Update, UpdateContent, error::SiteName,
+    Add, Batch, Delete, Import, Operation, PersistError, PersistRequest, PersistResponse, ReadArgs, Reply,
+    Reserve, Result, ThreadArgs, Update, UpdateContent, error::SiteName,
 };
 
 /// Any tower service as the end of a pipeline: a remote store behind a client stack, a test double.
@@ -94,6 +94,14 @@ where
     }
 
     async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
+        self.forward(call).await
+    }
+
+    async fn import(&self, call: Admitted<'_, Import>) -> Result<Reply<Import>> {
+        self.forward(call).await
+    }
+
+    async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
         self.forward(call).await
     }
 

@@ -1,8 +1,8 @@
 //! What a call is about, as it was admitted: what every boundary is checked against.
 
 use crate::{
-    Add, Added, ContentUpdated, Delete, Deleted, Message, MessageId, OpKind, Reserve, Reserved, TenantId,
-    ThreadId, Update, UpdateContent, Updated,
+    Add, Added, Change, ChangeScope, ContentUpdated, Delete, Deleted, Message, MessageId, OpKind, ReadArgs,
+    Reserve, Reserved, TenantId, ThreadId, Update, UpdateContent, Updated,
     operation::{Addressed, PersistArgs, PersistResult, ReadResult},
 };
 
@@ -10,8 +10,10 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     kind: OpKind,
-    /// Which read, where it is one.
-    read: Option<&'static str>,
+    /// Which read, or which operation on a thread, where it is one.
+    member: Option<&'static str>,
+    /// It asks for the changes of every tenant.
+    every_tenant: bool,
     thread: Option<ThreadId>,
     message: Option<MessageId>,
     /// The id was made up for the call, so that a replay answers with another one.
@@ -21,18 +23,21 @@ pub(crate) struct Shape {
 
 impl Shape {
     pub(crate) fn of(args: &PersistArgs) -> Self {
-        let (read, minted, items) = match args {
+        let (member, minted, items) = match args {
             PersistArgs::Add(add) => (None, add.minted, Box::default()),
             PersistArgs::Reserve(reserve) => (None, reserve.minted, Box::default()),
             PersistArgs::Batch(batch) => (None, false, Self::of_items(&batch.items)),
+            PersistArgs::Thread(thread) => (Some(thread.as_str()), false, Box::default()),
             PersistArgs::Read(read) => (Some(read.as_str()), false, Box::default()),
-            PersistArgs::UpdateContent(_) | PersistArgs::Update(_) | PersistArgs::Delete(_) => {
-                (None, false, Box::default())
-            }
+            PersistArgs::UpdateContent(_)
+            | PersistArgs::Update(_)
+            | PersistArgs::Delete(_)
+            | PersistArgs::Import(_) => (None, false, Box::default()),
         };
         Self {
             kind: args.kind(),
-            read,
+            member,
+            every_tenant: is_of_every_tenant(args),
             thread: args.thread().cloned(),
             message: args.message().cloned(),
             minted,
@@ -73,9 +78,7 @@ impl Shape {
             | PersistArgs::UpdateContent(UpdateContent { thread, id, .. })
             | PersistArgs::Update(Update { thread, id, .. })
             | PersistArgs::Delete(Delete { thread, id, .. }) => {
-                if self.thread.as_ref() != Some(thread) {
-                    return Err("passed on another thread than it was given");
-                }
+                self.check_thread(thread)?;
                 if self.message.as_ref() != Some(id) {
                     return Err("passed on another message id than it was given");
                 }
@@ -87,9 +90,19 @@ impl Shape {
                 }
                 self.items.iter().zip(&batch.items).try_for_each(|(shape, item)| shape.check_args(item))
             }
+            PersistArgs::Import(import) => self.check_thread(&import.thread),
+            PersistArgs::Thread(thread) => {
+                if Some(thread.as_str()) != self.member {
+                    return Err("passed on another operation on a thread than it was given");
+                }
+                thread.thread().map_or(Ok(()), |thread| self.check_thread(thread))
+            }
             PersistArgs::Read(read) => {
-                if Some(read.as_str()) != self.read {
+                if Some(read.as_str()) != self.member {
                     return Err("passed on another read than it was given");
+                }
+                if is_of_every_tenant(args) != self.every_tenant {
+                    return Err("passed on a read of other tenants than it was given");
                 }
                 if read.thread() != self.thread.as_ref() {
                     return Err("passed on another thread than it was given");
@@ -99,6 +112,14 @@ impl Shape {
                 }
                 Ok(())
             }
+        }
+    }
+
+    fn check_thread(&self, thread: &ThreadId) -> Result<(), &'static str> {
+        if self.thread.as_ref() == Some(thread) {
+            Ok(())
+        } else {
+            Err("passed on another thread than it was given")
         }
     }
 
@@ -136,7 +157,22 @@ impl Shape {
                     .zip(&batched.outputs)
                     .try_for_each(|(shape, output)| shape.check(output, tenant, replayed))
             }
+            PersistResult::Import(imported) => self.check_answered(&imported.thread),
+            PersistResult::Thread(thread) => {
+                if Some(thread.as_str()) != self.member {
+                    return Err("answered another operation on a thread than it was asked");
+                }
+                thread.thread().map_or(Ok(()), |thread| self.check_answered(thread))
+            }
             PersistResult::Read(read) => self.check_read(read, tenant),
+        }
+    }
+
+    fn check_answered(&self, thread: &ThreadId) -> Result<(), &'static str> {
+        if self.thread.as_ref() == Some(thread) {
+            Ok(())
+        } else {
+            Err("answered for another thread than it was asked")
         }
     }
 
@@ -146,9 +182,7 @@ impl Shape {
         id: &MessageId,
         id_may_differ: bool,
     ) -> Result<(), &'static str> {
-        if self.thread.as_ref() != Some(thread) {
-            return Err("answered for another thread than it was asked");
-        }
+        self.check_answered(thread)?;
         if !id_may_differ && self.message.as_ref() != Some(id) {
             return Err("answered for another message id than it was asked");
         }
@@ -156,7 +190,7 @@ impl Shape {
     }
 
     fn check_read(&self, result: &ReadResult, tenant: &TenantId) -> Result<(), &'static str> {
-        if Some(result.as_str()) != self.read {
+        if Some(result.as_str()) != self.member {
             return Err("answered another read than it was asked");
         }
         let matches = |message: &Message| {
@@ -164,10 +198,26 @@ impl Shape {
                 && self.thread.as_ref().is_none_or(|thread| message.thread == *thread)
                 && self.message.as_ref().is_none_or(|id| message.id == *id)
         };
-        if let ReadResult::Page(page) = result
-            && Some(&page.thread) != self.thread.as_ref()
-        {
-            return Err("answered for another thread than it was asked");
+        let is_asked_for = |thread: &ThreadId| self.thread.as_ref().is_none_or(|asked| asked == thread);
+        match result {
+            ReadResult::Page(page) => self.check_answered(&page.thread)?,
+            ReadResult::PlanPrune(plan) => self.check_answered(&plan.thread)?,
+            ReadResult::Changes(changes) => {
+                let matches = |change: &Change| {
+                    (self.every_tenant || change.tenant == *tenant) && is_asked_for(&change.thread)
+                };
+                if !changes.changes.iter().all(matches) {
+                    return Err("answered with a change of another tenant or thread than it was asked");
+                }
+            }
+            ReadResult::Get(_)
+            | ReadResult::OpenReservations(_)
+            | ReadResult::Thread(_)
+            | ReadResult::Threads(_)
+            | ReadResult::Purgeable(_) => {}
+        }
+        if !result.entries().iter().all(|entry| entry.tenant == *tenant && is_asked_for(&entry.thread)) {
+            return Err("answered with a thread of another tenant or id than it was asked");
         }
         if result.messages().iter().all(matches) {
             Ok(())
@@ -175,4 +225,8 @@ impl Shape {
             Err("answered with a message of another tenant, thread or id than it was asked")
         }
     }
+}
+
+fn is_of_every_tenant(args: &PersistArgs) -> bool {
+    matches!(args, PersistArgs::Read(ReadArgs::Changes(read)) if read.scope == ChangeScope::Store)
 }

@@ -49,6 +49,8 @@ kinds! {
     Conflict = "conflict", passes: false, refusal: true;
     /// The message has moved on: another revision, or it is settled already.
     Stale = "stale", passes: false, refusal: true;
+    /// The changes after the position are not kept any more: what is followed has to be read anew.
+    TooOld = "too_old", passes: false, refusal: true;
     /// The call is not well-formed.
     Invalid = "invalid", passes: false, refusal: true;
     /// The call is larger than a limit allows.

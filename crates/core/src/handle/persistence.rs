@@ -9,10 +9,11 @@ use std::{
 
 use tower_service::Service;
 
-use super::{ReadRequest, Request, Thread, request::Options};
+use super::{ChangeFeed, ReadRequest, Request, Thread, ThreadRequest, request::Options};
 use crate::{
-    Batch, InvalidId, Operation, PersistArgs, PersistError, PersistResponse, ReadOperation, Result, TenantId,
-    ThreadId, Timestamp,
+    Batch, ChangeScope, CreateThread, InvalidId, ListThreads, NewThread, Operation, PersistArgs,
+    PersistError, PersistResponse, Position, ReadOperation, Result, TenantId, ThreadId, ThreadOperation,
+    Timestamp,
     context::{Context, Facts, Idempotency},
     pipeline::{Builder, Core, Description, Execution},
 };
@@ -102,6 +103,41 @@ impl Persistence {
     /// Any operation, typed.
     pub fn run<O: Operation>(&self, operation: O) -> Request<O> {
         Request::new(self.clone(), Ok(operation))
+    }
+
+    /// Something that is done to a thread as a whole, typed. A [`Thread`] has the same by name.
+    pub fn on_thread<T: ThreadOperation>(&self, operation: T) -> ThreadRequest<T> {
+        ThreadRequest::new(self.clone(), Ok(operation))
+    }
+
+    /// Creates a thread that has no message yet. A thread also exists from its first write; this says more about it.
+    ///
+    /// Where no id is named, the answer says which one was minted. An idempotency key is scoped to the thread: to be able to
+    /// make the same call again, name the id.
+    pub fn create_thread(&self, thread: NewThread) -> ThreadRequest<CreateThread> {
+        self.on_thread(CreateThread::new(thread))
+    }
+
+    /// Lists threads, the latest active first.
+    ///
+    /// ```no_run
+    /// use throughline_core::{ListThreads, Persistence};
+    ///
+    /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
+    /// let list = db.threads(ListThreads::new(50)).await?;
+    /// for entry in &list.entries {
+    ///     println!("{} ({} messages) {}", entry.title, entry.messages, entry.preview.as_deref().unwrap_or(""));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn threads(&self, list: ListThreads) -> ReadRequest<ListThreads> {
+        self.read(list)
+    }
+
+    /// Follows the changes after a position, the ones to come included: see [`ChangeFeed`].
+    pub fn changes(&self, scope: ChangeScope, after: Position) -> ChangeFeed {
+        ChangeFeed::new(self.clone(), self.core.signs.clone(), scope, after)
     }
 
     /// Several writes as one, all or nothing.

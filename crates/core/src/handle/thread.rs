@@ -1,8 +1,11 @@
-use super::{DraftRequest, Persistence, ReadRequest, Request, Walk, request::refused};
+use super::{
+    ChangeFeed, DraftRequest, Persistence, ReadRequest, Request, ThreadRequest, Walk, request::refused,
+};
 use crate::{
-    Add, Content, ContentChange, Delete, GetMessage, InvalidId, ListOpen, MessageId, MetadataPatch,
-    NewMessage, NewReservation, PageFrom, ReadPage, Result, ThreadId, Update, UpdateContent, UpdateMode,
-    Visibility,
+    Add, ArchiveThread, ChangeScope, ClearThread, Content, ContentChange, Delete, DeleteThread, GetMessage,
+    GetThread, InvalidId, LabelPatch, LabelThread, ListOpen, MessageId, MetadataPatch, NewMessage,
+    NewReservation, PageFrom, Position, ReadPage, RebuildThread, RenameThread, Result, ThreadId,
+    ThreadOperation, Title, Update, UpdateContent, UpdateMode, Visibility,
 };
 
 /// One conversation of a tenant. It exists from its first write.
@@ -47,7 +50,7 @@ impl Thread {
         &self.db
     }
 
-    fn with_id<T>(&self, make: impl FnOnce(ThreadId) -> T) -> Result<T> {
+    pub(super) fn with_id<T>(&self, make: impl FnOnce(ThreadId) -> T) -> Result<T> {
         match &self.id {
             Ok(id) => Ok(make(id.clone())),
             Err(error) => Err(refused(error)),
@@ -111,6 +114,54 @@ impl Thread {
     /// nothing refused, before the first [`Walk::next`].
     pub fn walk(&self, from: PageFrom, visibility: Visibility) -> Walk {
         Walk::new(self.db.clone(), self.with_id(|thread| thread), from, visibility)
+    }
+
+    /// Its entry, as lists show it; nothing where there is no such thread.
+    pub fn entry(&self) -> ReadRequest<GetThread> {
+        ReadRequest::new(self.db.clone(), self.with_id(|thread| GetThread { thread }))
+    }
+
+    fn on<T: ThreadOperation>(&self, operation: impl FnOnce(ThreadId) -> T) -> ThreadRequest<T> {
+        ThreadRequest::new(self.db.clone(), self.with_id(operation))
+    }
+
+    /// Gives it another title. A title that is made by itself names the one it was made for, by
+    /// [`RenameThread::expecting`] and [`Persistence::on_thread`].
+    pub fn rename(&self, title: Title) -> ThreadRequest<RenameThread> {
+        self.on(|thread| RenameThread::new(thread, title))
+    }
+
+    /// Puts it into the archive, or gets it out.
+    pub fn archive(&self, archived: bool) -> ThreadRequest<ArchiveThread> {
+        self.on(|thread| ArchiveThread { thread, archived })
+    }
+
+    /// Changes its labels.
+    pub fn label(&self, labels: LabelPatch) -> ThreadRequest<LabelThread> {
+        self.on(|thread| LabelThread { thread, labels, owner: None })
+    }
+
+    /// Takes every message away and begins another generation.
+    pub fn clear(&self) -> ThreadRequest<ClearThread> {
+        self.on(ClearThread::new)
+    }
+
+    /// Deletes the thread, with everything in it.
+    pub fn delete_thread(&self) -> ThreadRequest<DeleteThread> {
+        self.on(|thread| DeleteThread { thread })
+    }
+
+    /// Makes what its entry says of its messages again, of the messages alone.
+    pub fn rebuild_entry(&self) -> ThreadRequest<RebuildThread> {
+        self.on(|thread| RebuildThread { thread })
+    }
+
+    /// Follows what is changed in it after a position, such as that of a [page](crate::Page::position): see [`ChangeFeed`].
+    ///
+    /// # Errors
+    /// `Invalid` where the handle was made of an unusable id.
+    pub fn changes(&self, after: Position) -> Result<ChangeFeed> {
+        self.with_id(|thread| self.db.changes(ChangeScope::Thread(thread), after))
     }
 
     /// Lists up to `limit` open messages of this thread.

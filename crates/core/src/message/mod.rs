@@ -32,7 +32,7 @@ pub use self::{
     content::{Content, InvalidContent},
     delta::{ContentBuffer, Delta},
     metadata::{InvalidMetadata, Metadata, MetadataPatch},
-    number::{Position, Revision, Seq},
+    number::{Generation, Position, Revision, Seq},
     role::Role,
     state::{Lease, MessageState},
     timestamp::Timestamp,

@@ -1,4 +1,4 @@
-//! The three counters: sequence, revision, position.
+//! The counters: sequence, revision, generation, position.
 
 use std::fmt;
 
@@ -57,6 +57,11 @@ counter!(
     Revision
 );
 counter!(
-    /// The order of all commits of a store.
+    /// How often a thread was begun: raised when it is cleared, so that a writer that names the one it saw cannot write
+    /// into the history that came after.
+    Generation
+);
+counter!(
+    /// The order of all changes of a store. A write takes one position for each change that it makes.
     Position
 );

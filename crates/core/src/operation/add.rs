@@ -5,8 +5,8 @@ use super::{
     places::{carries_content, carries_parts},
 };
 use crate::{
-    AttachmentKey, Content, Message, MessageId, MessageState, Metadata, Revision, Role, Seq, TenantId,
-    ThreadId, Timestamp,
+    AttachmentKey, Content, Generation, Message, MessageId, MessageState, Metadata, Revision, Role, Seq,
+    TenantId, ThreadId, Timestamp,
 };
 
 /// A complete message, as a caller gives it.
@@ -27,13 +27,22 @@ pub struct NewMessage {
     pub(crate) metadata: Metadata,
     pub(crate) attachments: Vec<AttachmentKey>,
     pub(crate) created_at: Option<Timestamp>,
+    pub(crate) generation: Option<Generation>,
 }
 
 impl NewMessage {
     /// A message with these blocks, under an id that is minted when it is added.
     #[must_use]
     pub const fn new(role: Role, content: Content) -> Self {
-        Self { id: None, role, content, metadata: Metadata::new(), attachments: Vec::new(), created_at: None }
+        Self {
+            id: None,
+            role,
+            content,
+            metadata: Metadata::new(),
+            attachments: Vec::new(),
+            created_at: None,
+            generation: None,
+        }
     }
 
     /// A user's message of one text block.
@@ -105,6 +114,14 @@ impl NewMessage {
         self.created_at = Some(created_at);
         self
     }
+
+    /// Names the generation of the thread that it belongs to; in another one it is refused as
+    /// [`Stale`](crate::ErrorKind::Stale), so that what was begun before the thread was cleared does not turn up after it.
+    #[must_use]
+    pub const fn in_generation(mut self, generation: Generation) -> Self {
+        self.generation = Some(generation);
+        self
+    }
 }
 
 /// Adds a complete message; its state is `Final`, its revision 1.
@@ -134,16 +151,19 @@ pub struct Add {
     /// When it was first written, where it is imported; the pipeline's clock otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
+    /// The generation of the thread that the caller saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
 }
 
 impl Add {
     /// Adds `message` to `thread`, under a minted id where it names none.
     #[must_use]
     pub fn new(thread: ThreadId, message: NewMessage) -> Self {
-        let NewMessage { id, role, content, metadata, attachments, created_at } = message;
+        let NewMessage { id, role, content, metadata, attachments, created_at, generation } = message;
         let minted = id.is_none();
         let id = id.unwrap_or_else(MessageId::mint);
-        Self { thread, id, minted, role, content, metadata, attachments, created_at }
+        Self { thread, id, minted, role, content, metadata, attachments, created_at, generation }
     }
 
     /// Whether the id was made up for this call.
@@ -155,7 +175,8 @@ impl Add {
     /// The message as a store keeps it: at this place, created `now` unless the call says otherwise.
     #[must_use]
     pub fn to_message(&self, tenant: &TenantId, seq: Seq, now: Timestamp) -> Message {
-        let Self { thread, id, minted: _, role, content, metadata, attachments, created_at } = self;
+        let Self { thread, id, minted: _, role, content, metadata, attachments, created_at, generation: _ } =
+            self;
         let created_at = created_at.unwrap_or(now);
         Message {
             tenant: tenant.clone(),
@@ -177,7 +198,7 @@ impl Add {
 }
 
 carries_content!(
-    Add { thread, id, minted: _, role: _, content, metadata, attachments: _, created_at: _ }
+    Add { thread, id, minted: _, role: _, content, metadata, attachments: _, created_at: _, generation: _ }
     for (thread, id) => [Whole(content), Metadata(metadata)]
 );
 super::addressed_by_fields!(Add);

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Add, Added, Addressed, Batch, Batched, CarriesContent, ContentUpdated, Delete, Deleted, OpKind,
-    Operation, Place, PlaceMut, ReadArgs, ReadResult, Reserve, Reserved, Update, UpdateContent, Updated,
+    Add, Added, Addressed, Batch, Batched, CarriesContent, ContentUpdated, Delete, Deleted, Import, Imported,
+    OpKind, Operation, Place, PlaceMut, ReadArgs, ReadResult, Reserve, Reserved, ThreadArgs, ThreadResult,
+    Update, UpdateContent, Updated,
 };
 use crate::{MessageId, PersistResponse, Reply, ThreadId};
 
@@ -25,6 +26,10 @@ pub enum PersistArgs {
     Delete(Delete),
     /// Several writes as one.
     Batch(Batch),
+    /// Messages that were written elsewhere.
+    Import(Import),
+    /// Something that is done to a thread as a whole.
+    Thread(ThreadArgs),
     /// A read.
     Read(ReadArgs),
 }
@@ -46,6 +51,10 @@ pub enum PersistResult {
     Delete(Deleted),
     /// To [`Batch`].
     Batch(Batched),
+    /// To [`Import`].
+    Import(Imported),
+    /// To [`ThreadArgs`].
+    Thread(ThreadResult),
     /// To [`ReadArgs`].
     Read(ReadResult),
 }
@@ -60,6 +69,8 @@ macro_rules! by_operation {
             $crate::PersistArgs::Update(op) => $arm!(op, update),
             $crate::PersistArgs::Delete(op) => $arm!(op, delete),
             $crate::PersistArgs::Batch(op) => $arm!(op, batch),
+            $crate::PersistArgs::Import(op) => $arm!(op, import),
+            $crate::PersistArgs::Thread(op) => $arm!(op, thread),
             $crate::PersistArgs::Read(op) => $arm!(op, read),
         }
     };
@@ -181,6 +192,8 @@ erased! {
     Update: Update -> Updated;
     Delete: Delete -> Deleted;
     Batch: Batch -> Batched;
+    Import: Import -> Imported;
+    Thread: ThreadArgs -> ThreadResult;
     Read: ReadArgs -> ReadResult;
 }
 
@@ -209,7 +222,7 @@ impl PersistArgs {
             | Self::UpdateContent(UpdateContent { id, .. })
             | Self::Update(Update { id, .. })
             | Self::Delete(Delete { id, .. }) => Some(id),
-            Self::Batch(_) | Self::Read(_) => None,
+            Self::Batch(_) | Self::Import(_) | Self::Thread(_) | Self::Read(_) => None,
         }
     }
 
@@ -234,14 +247,16 @@ impl PersistArgs {
 impl PersistResult {
     /// Whether an earlier call with the same idempotency key had done it.
     #[must_use]
-    pub const fn is_deduplicated(&self) -> bool {
+    pub fn is_deduplicated(&self) -> bool {
         match self {
             Self::Add(Added { deduplicated, .. })
             | Self::Reserve(Reserved { deduplicated, .. })
             | Self::UpdateContent(ContentUpdated { deduplicated, .. })
             | Self::Update(Updated { deduplicated, .. })
             | Self::Delete(Deleted { deduplicated, .. })
-            | Self::Batch(Batched { deduplicated, .. }) => *deduplicated,
+            | Self::Batch(Batched { deduplicated, .. })
+            | Self::Import(Imported { deduplicated, .. }) => *deduplicated,
+            Self::Thread(thread) => thread.is_deduplicated(),
             Self::Read(_) => false,
         }
     }

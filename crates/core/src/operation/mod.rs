@@ -20,9 +20,11 @@ mod batch;
 mod delete;
 mod erased;
 mod fingerprint;
+mod import;
 mod places;
 mod read;
 mod reserve;
+mod thread;
 mod update;
 mod update_content;
 
@@ -38,12 +40,19 @@ pub use self::{
     delete::{Delete, Deleted},
     erased::{PersistArgs, PersistResult},
     fingerprint::Fingerprint,
+    import::{Import, ImportRow, Imported, ImportedRow},
     places::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
     read::{
-        GetMessage, ListOpen, OpenCursor, OpenReservations, Page, PageFrom, ReadArgs, ReadOperation,
-        ReadPage, ReadResult, Visibility,
+        Changes, GetMessage, GetThread, ListOpen, ListPurgeable, ListThreads, OpenCursor, OpenReservations,
+        Page, PageFrom, PlanPrune, PrunePlan, PurgeableThreads, ReadArgs, ReadChanges, ReadOperation,
+        ReadPage, ReadResult, ThreadList, Visibility,
     },
     reserve::{NewReservation, Reserve, Reserved},
+    thread::{
+        ArchiveThread, ClearThread, CreateThread, DeleteThread, LabelThread, NewThread, PruneThread, Pruned,
+        PublishThread, PurgeThread, Purged, RebuildThread, RenameThread, ThreadArgs, ThreadChanged,
+        ThreadDeleted, ThreadOperation, ThreadResult,
+    },
     update::{Update, Updated},
     update_content::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},
 };
@@ -66,14 +75,27 @@ pub enum OpKind {
     Delete,
     /// [`Batch`]
     Batch,
+    /// [`Import`]
+    Import,
+    /// [`ThreadArgs`]
+    Thread,
     /// [`ReadArgs`]
     Read,
 }
 
 impl OpKind {
     /// Every kind there is.
-    pub const ALL: [Self; 7] =
-        [Self::Add, Self::Reserve, Self::UpdateContent, Self::Update, Self::Delete, Self::Batch, Self::Read];
+    pub const ALL: [Self; 9] = [
+        Self::Add,
+        Self::Reserve,
+        Self::UpdateContent,
+        Self::Update,
+        Self::Delete,
+        Self::Batch,
+        Self::Import,
+        Self::Thread,
+        Self::Read,
+    ];
 
     /// The camelCase name, as on the wire and in errors, spans and reports.
     #[must_use]
@@ -85,6 +107,8 @@ impl OpKind {
             Self::Update => "update",
             Self::Delete => "delete",
             Self::Batch => "batch",
+            Self::Import => "import",
+            Self::Thread => "thread",
             Self::Read => "read",
         }
     }
@@ -108,7 +132,7 @@ impl fmt::Display for OpKind {
 /// `Delete` does not compile.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an operation of the pipeline",
-    note = "the operations are `Add`, `Reserve`, `UpdateContent`, `Update`, `Delete`, `Batch` and `ReadArgs`"
+    note = "the operations are `Add`, `Reserve`, `UpdateContent`, `Update`, `Delete`, `Batch`, `Import`, `ThreadArgs` and `ReadArgs`"
 )]
 pub trait Operation:
     sealed::Sealed

@@ -17,15 +17,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::{Content, Delta, MessageId, Metadata, ThreadId};
+use crate::{Content, Delta, MessageId, Metadata, ThreadId, Title};
 
 /// One place that holds content.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     /// The thread it belongs to.
     pub thread: &'a ThreadId,
-    /// The message it belongs to.
-    pub message: &'a MessageId,
+    /// The message it belongs to; none where it belongs to the thread as a whole.
+    pub message: Option<&'a MessageId>,
     /// What is there.
     pub slot: Slot<'a>,
 }
@@ -42,6 +42,10 @@ pub enum Slot<'a> {
     Metadata(&'a Metadata),
     /// Why a message was abandoned, in the writer's words.
     Reason(&'a str),
+    /// What a thread is called.
+    Title(&'a Title),
+    /// The beginning of a message, as a list of threads shows it.
+    Preview(&'a str),
 }
 
 /// One place that holds content, to be changed.
@@ -49,8 +53,8 @@ pub enum Slot<'a> {
 pub struct PlaceMut<'a> {
     /// The thread it belongs to.
     pub thread: &'a ThreadId,
-    /// The message it belongs to.
-    pub message: &'a MessageId,
+    /// The message it belongs to; none where it belongs to the thread as a whole.
+    pub message: Option<&'a MessageId>,
     /// What is there.
     pub slot: SlotMut<'a>,
 }
@@ -67,6 +71,10 @@ pub enum SlotMut<'a> {
     Metadata(&'a mut Metadata),
     /// Why a message was abandoned, in the writer's words.
     Reason(&'a mut String),
+    /// What a thread is called.
+    Title(&'a mut Title),
+    /// The beginning of a message, as a list of threads shows it.
+    Preview(&'a mut String),
 }
 
 /// Says where content is.
@@ -89,7 +97,7 @@ macro_rules! carries_content {
                 let _ = ($thread, $message);
                 vec![$($crate::operation::Place {
                     thread: $thread,
-                    message: $message,
+                    message: Some($message),
                     slot: $crate::operation::Slot::$slot($field),
                 }),*]
             }
@@ -99,7 +107,7 @@ macro_rules! carries_content {
                 let _ = (&$thread, &$message);
                 vec![$($crate::operation::PlaceMut {
                     thread: $thread,
-                    message: $message,
+                    message: Some($message),
                     slot: $crate::operation::SlotMut::$slot($field),
                 }),*]
             }
@@ -107,6 +115,24 @@ macro_rules! carries_content {
     };
 }
 pub(crate) use carries_content;
+
+/// Implements [`CarriesContent`] of what carries none, from one pattern without `..` that says so of every field.
+macro_rules! carries_nothing {
+    ($name:ident { $($pattern:tt)* }) => {
+        impl $crate::operation::CarriesContent for $name {
+            fn places(&self) -> Vec<$crate::operation::Place<'_>> {
+                let Self { $($pattern)* } = self;
+                Vec::new()
+            }
+
+            fn places_mut(&mut self) -> Vec<$crate::operation::PlaceMut<'_>> {
+                let Self { $($pattern)* } = self;
+                Vec::new()
+            }
+        }
+    };
+}
+pub(crate) use carries_nothing;
 
 /// Implements [`CarriesContent`] by asking each part in turn.
 macro_rules! carries_parts {
@@ -143,7 +169,7 @@ impl CarriesContent for crate::Message {
             created_at: _,
             updated_at: _,
         } = self;
-        let at = |slot| Place { thread, message, slot };
+        let at = |slot| Place { thread, message: Some(message), slot };
         let mut places = vec![at(Slot::Whole(content)), at(Slot::Metadata(metadata))];
         places.extend(abandon_reason.as_deref().map(|reason| at(Slot::Reason(reason))));
         places
@@ -167,7 +193,7 @@ impl CarriesContent for crate::Message {
             updated_at: _,
         } = self;
         let (thread, message) = (&*thread, &*message);
-        let at = |slot| PlaceMut { thread, message, slot };
+        let at = |slot| PlaceMut { thread, message: Some(message), slot };
         let mut places = vec![at(SlotMut::Whole(content)), at(SlotMut::Metadata(metadata))];
         places.extend(abandon_reason.as_mut().map(|reason| at(SlotMut::Reason(reason))));
         places

@@ -7,8 +7,8 @@ use super::{
     places::{carries_content, carries_parts},
 };
 use crate::{
-    AttachmentKey, Content, Lease, Message, MessageId, MessageState, Metadata, Revision, Role, Seq, TenantId,
-    ThreadId, Timestamp, message_lease_milliseconds as milliseconds,
+    AttachmentKey, Content, Generation, Lease, Message, MessageId, MessageState, Metadata, Revision, Role,
+    Seq, TenantId, ThreadId, Timestamp, message_lease_milliseconds as milliseconds,
 };
 
 /// A message that is about to be written, as a caller gives it.
@@ -20,6 +20,7 @@ pub struct NewReservation {
     pub(crate) attachments: Vec<AttachmentKey>,
     pub(crate) lease: Duration,
     pub(crate) created_at: Option<Timestamp>,
+    pub(crate) generation: Option<Generation>,
 }
 
 impl NewReservation {
@@ -33,6 +34,7 @@ impl NewReservation {
             attachments: Vec::new(),
             lease: Reserve::DEFAULT_LEASE,
             created_at: None,
+            generation: None,
         }
     }
 
@@ -72,6 +74,14 @@ impl NewReservation {
         self.created_at = Some(created_at);
         self
     }
+
+    /// Names the generation of the thread that it belongs to; in another one it is refused as
+    /// [`Stale`](crate::ErrorKind::Stale), so that what was begun before the thread was cleared does not turn up after it.
+    #[must_use]
+    pub const fn in_generation(mut self, generation: Generation) -> Self {
+        self.generation = Some(generation);
+        self
+    }
 }
 
 impl From<Role> for NewReservation {
@@ -106,6 +116,9 @@ pub struct Reserve {
     /// When it was first written, where it is imported; the pipeline's clock otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
+    /// The generation of the thread that the caller saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
 }
 
 impl Reserve {
@@ -119,10 +132,10 @@ impl Reserve {
     /// Reserves a message in `thread`, under a minted id where `reservation` names none.
     #[must_use]
     pub fn new(thread: ThreadId, reservation: NewReservation) -> Self {
-        let NewReservation { id, role, metadata, attachments, lease, created_at } = reservation;
+        let NewReservation { id, role, metadata, attachments, lease, created_at, generation } = reservation;
         let minted = id.is_none();
         let id = id.unwrap_or_else(MessageId::mint);
-        Self { thread, id, minted, role, metadata, attachments, lease, created_at }
+        Self { thread, id, minted, role, metadata, attachments, lease, created_at, generation }
     }
 
     /// Whether the id was made up for this call.
@@ -135,7 +148,8 @@ impl Reserve {
     /// now.
     #[must_use]
     pub fn to_message(&self, tenant: &TenantId, seq: Seq, now: Timestamp) -> Message {
-        let Self { thread, id, minted: _, role, metadata, attachments, lease, created_at } = self;
+        let Self { thread, id, minted: _, role, metadata, attachments, lease, created_at, generation: _ } =
+            self;
         let whole_milliseconds = Duration::from_millis(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         let created_at = created_at.unwrap_or(now);
         Message {
@@ -158,7 +172,7 @@ impl Reserve {
 }
 
 carries_content!(
-    Reserve { thread, id, minted: _, role: _, metadata, attachments: _, lease: _, created_at: _ }
+    Reserve { thread, id, minted: _, role: _, metadata, attachments: _, lease: _, created_at: _, generation: _ }
     for (thread, id) => [Metadata(metadata)]
 );
 super::addressed_by_fields!(Reserve);

@@ -49,12 +49,12 @@ impl Update {
 impl CarriesContent for Update {
     fn places(&self) -> Vec<Place<'_>> {
         let Self { thread, id: message, metadata, attachments: _, expected: _ } = self;
-        vec![Place { thread, message, slot: Slot::Metadata(metadata.as_metadata()) }]
+        vec![Place { thread, message: Some(message), slot: Slot::Metadata(metadata.as_metadata()) }]
     }
 
     fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
         let Self { thread, id: message, metadata, attachments: _, expected: _ } = self;
-        vec![PlaceMut { thread, message, slot: SlotMut::Metadata(metadata.as_metadata_mut()) }]
+        vec![PlaceMut { thread, message: Some(message), slot: SlotMut::Metadata(metadata.as_metadata_mut()) }]
     }
 }
 

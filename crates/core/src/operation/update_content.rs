@@ -124,7 +124,7 @@ impl UpdateContent {
 impl CarriesContent for UpdateContent {
     fn places(&self) -> Vec<Place<'_>> {
         let Self { thread, id: message, change, mode, expected: _, only_if_expired: _ } = self;
-        let at = |slot| Place { thread, message, slot };
+        let at = |slot| Place { thread, message: Some(message), slot };
         let mut places = vec![at(match change {
             ContentChange::Replace(content) => Slot::Whole(content),
             ContentChange::Append(delta) => Slot::Delta(delta),
@@ -141,7 +141,7 @@ impl CarriesContent for UpdateContent {
     fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
         let Self { thread, id: message, change, mode, expected: _, only_if_expired: _ } = self;
         let (thread, message) = (&*thread, &*message);
-        let at = |slot| PlaceMut { thread, message, slot };
+        let at = |slot| PlaceMut { thread, message: Some(message), slot };
         let mut places = vec![at(match change {
             ContentChange::Replace(content) => SlotMut::Whole(content),
             ContentChange::Append(delta) => SlotMut::Delta(delta),

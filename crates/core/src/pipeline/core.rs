@@ -9,7 +9,8 @@ use super::{
     guard::panicked,
 };
 use crate::{
-    Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result, Site,
+    Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Position, Result,
+    Site,
     context::{Context, Facts, Shape},
     operation::FingerprintKey,
 };
@@ -22,6 +23,7 @@ pub(crate) struct Core {
     pub(crate) fingerprints: FingerprintKey,
     pub(crate) description: Description,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) signs: Option<watch::Receiver<Position>>,
     close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
     /// What closing came to, once it is over.
     closed: watch::Sender<Option<Result<()>>>,
@@ -35,12 +37,14 @@ pub(super) struct Parts {
     pub(super) fingerprints: FingerprintKey,
     pub(super) description: Description,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) signs: Option<watch::Receiver<Position>>,
     pub(super) close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { stack, sites, admission, in_flight, fingerprints, description, clock, close } = parts;
+        let Parts { stack, sites, admission, in_flight, fingerprints, description, clock, signs, close } =
+            parts;
         let closed = watch::Sender::new(None);
         Self {
             stack,
@@ -50,6 +54,7 @@ impl Core {
             fingerprints,
             description,
             clock,
+            signs,
             close,
             closed,
         }

@@ -1,8 +1,10 @@
 //! What is refused before any layer sees it, because no layer and no backend could make sense of it.
 
+use std::collections::HashSet;
+
 use crate::{
-    Addressed as _, Effect, ErrorKind, Metadata, PersistArgs, PersistError, ReadArgs, Reserve, Result,
-    backend::rules,
+    Addressed as _, Effect, ErrorKind, Import, Metadata, PersistArgs, PersistError, ReadArgs, Reserve,
+    Result, ThreadArgs, backend::rules,
 };
 
 pub(super) fn check(args: &PersistArgs) -> Result<()> {
@@ -12,7 +14,11 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         }
         PersistArgs::Batch(batch) => batch.items.iter().enumerate().try_for_each(|(index, item)| {
             let checked = match item {
-                PersistArgs::Batch(_) | PersistArgs::Read(_) => {
+                PersistArgs::Batch(_)
+                | PersistArgs::Import(_)
+                | PersistArgs::Read(_)
+                | PersistArgs::Thread(ThreadArgs::Prune(_) | ThreadArgs::Purge(_) | ThreadArgs::Rebuild(_)) =>
+                {
                     let kind = item.kind();
                     Err(invalid(format!("a `{kind}` cannot be an item of a batch")))
                 }
@@ -20,7 +26,8 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
                 | PersistArgs::Reserve(_)
                 | PersistArgs::UpdateContent(_)
                 | PersistArgs::Update(_)
-                | PersistArgs::Delete(_) => check(item),
+                | PersistArgs::Delete(_)
+                | PersistArgs::Thread(_) => check(item),
             };
             checked.map_err(|error| about(error, item).with_batch_index(index))
         }),
@@ -38,10 +45,33 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         }
         PersistArgs::Update(update) => no_reserved_keys(update.metadata.as_metadata()),
         PersistArgs::UpdateContent(_) | PersistArgs::Delete(_) => Ok(()),
-        PersistArgs::Read(ReadArgs::Get(_)) => Ok(()),
+        PersistArgs::Import(import) => check_import(import),
+        PersistArgs::Thread(ThreadArgs::Create(create)) => rules::check_labels(&create.labels),
+        PersistArgs::Thread(ThreadArgs::Prune(prune)) => rules::check_limit(prune.limit),
+        PersistArgs::Thread(ThreadArgs::Purge(purge)) => rules::check_limit(purge.limit),
+        PersistArgs::Thread(_) => Ok(()),
+        PersistArgs::Read(ReadArgs::Get(_) | ReadArgs::Thread(_) | ReadArgs::PlanPrune(_)) => Ok(()),
         PersistArgs::Read(ReadArgs::Page(page)) => rules::check_limit(page.limit),
         PersistArgs::Read(ReadArgs::OpenReservations(list)) => rules::check_limit(list.limit),
+        PersistArgs::Read(ReadArgs::Threads(list)) => rules::check_limit(list.limit),
+        PersistArgs::Read(ReadArgs::Purgeable(list)) => rules::check_limit(list.limit),
+        PersistArgs::Read(ReadArgs::Changes(read)) => rules::check_limit(read.limit),
     }
+}
+
+fn check_import(import: &Import) -> Result<()> {
+    let (rows, max) = (import.rows.len(), Import::MAX_ROWS);
+    if !(1..=max).contains(&rows) {
+        return Err(invalid(format!("an import of {rows} messages is not of 1 to {max}")));
+    }
+    let mut ids = HashSet::with_capacity(rows);
+    for row in &import.rows {
+        no_reserved_keys(&row.metadata).map_err(|error| error.about(&import.thread, &row.id))?;
+        if !ids.insert(&row.id) {
+            return Err(invalid("an import names a message twice".to_owned()).about(&import.thread, &row.id));
+        }
+    }
+    Ok(())
 }
 
 fn no_reserved_keys(metadata: &Metadata) -> Result<()> {

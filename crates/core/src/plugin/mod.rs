@@ -69,7 +69,8 @@ pub use self::{
     service::{PluginListService, PluginService},
 };
 use crate::{
-    Add, Batch, Call, Delete, Operation, Phase, ReadArgs, Reply, Reserve, Result, Update, UpdateContent,
+    Add, Batch, Call, Delete, Import, Operation, Phase, ReadArgs, Reply, Reserve, Result, ThreadArgs, Update,
+    UpdateContent,
 };
 
 /// A layer, written as hooks.
@@ -151,6 +152,24 @@ pub trait Plugin: Send + Sync + 'static {
         call: Call<Batch>,
         next: Next<'_, Batch>,
     ) -> impl Future<Output = Result<Reply<Batch>>> + Send {
+        self.around(call, next)
+    }
+
+    /// Messages that were written elsewhere are brought in.
+    fn import(
+        &self,
+        call: Call<Import>,
+        next: Next<'_, Import>,
+    ) -> impl Future<Output = Result<Reply<Import>>> + Send {
+        self.around(call, next)
+    }
+
+    /// Something is done to a thread as a whole.
+    fn thread(
+        &self,
+        call: Call<ThreadArgs>,
+        next: Next<'_, ThreadArgs>,
+    ) -> impl Future<Output = Result<Reply<ThreadArgs>>> + Send {
         self.around(call, next)
     }
 

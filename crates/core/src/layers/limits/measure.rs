@@ -18,6 +18,10 @@ impl LimitsLayer {
                 }
                 within("bytes of content and metadata in a batch", bytes, self.batch_bytes)
             }
+            PersistArgs::Import(import) => {
+                within("messages in an import", import.rows.len(), self.batch_items)?;
+                within("bytes of content and metadata in an import", self.weigh(args)?, self.batch_bytes)
+            }
             _ => self.weigh(args).map(drop),
         }
     }
@@ -28,9 +32,13 @@ impl LimitsLayer {
             PersistArgs::Add(add) => add.attachments.len(),
             PersistArgs::Reserve(reserve) => reserve.attachments.len(),
             PersistArgs::Update(update) => update.attachments.as_ref().map_or(0, Vec::len),
+            PersistArgs::Import(import) => {
+                import.rows.iter().map(|row| row.attachments.len()).max().unwrap_or(0)
+            }
             PersistArgs::UpdateContent(_)
             | PersistArgs::Delete(_)
             | PersistArgs::Batch(_)
+            | PersistArgs::Thread(_)
             | PersistArgs::Read(_) => 0,
         };
         within("attachments", attachments, self.attachments)?;
@@ -54,6 +62,8 @@ impl LimitsLayer {
                     within("bytes of a reason", reason.len(), self.metadata_bytes)?;
                     reason.len()
                 }
+                Slot::Title(title) => title.as_str().len(),
+                Slot::Preview(preview) => preview.len(),
             };
             total = total.saturating_add(bytes);
         }

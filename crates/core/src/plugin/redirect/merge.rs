@@ -1,8 +1,11 @@
-//! One list of open messages from two stores.
+//! One answer from two stores.
+
+use std::cmp::Ordering;
 
 use crate::{
-    ErrorKind, ListOpen, OpenCursor, OpenReservations, PersistError, PersistResponse, PersistResult,
-    ReadResult, Result,
+    ErrorKind, ListOpen, ListPurgeable, ListThreads, OpenCursor, OpenReservations, PersistError,
+    PersistResponse, PersistResult, Position, PurgeableThreads, ReadArgs, ReadResult, Result, ThreadCursor,
+    ThreadList,
 };
 
 /// Merges the answers of two stores to the same question. Each side has shown its first `limit` after the cursor, so
@@ -10,33 +13,80 @@ use crate::{
 pub(super) fn merge(
     mut here: PersistResponse,
     there: PersistResponse,
-    list: &ListOpen,
+    read: &ReadArgs,
 ) -> Result<PersistResponse> {
-    let mut merged = open(&mut here.result)?;
-    let mut there_result = there.result;
-    let other = open(&mut there_result)?;
-    let more = merged.next.is_some() || other.next.is_some();
-    merged.messages.extend(other.messages);
-    merged.messages.sort_by(|a, b| (&a.thread, a.seq).cmp(&(&b.thread, b.seq)));
-    let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
-    let cut = merged.messages.len() > limit;
-    merged.messages.truncate(limit);
-    merged.next = match merged.messages.last() {
-        Some(last) if more || cut => Some(OpenCursor { thread: last.thread.clone(), seq: last.seq }),
-        _ => None,
+    let (PersistResult::Read(merged), PersistResult::Read(there)) = (&mut here.result, there.result) else {
+        return Err(misfit());
     };
-    here.result = PersistResult::Read(ReadResult::OpenReservations(merged));
+    match (read, merged, there) {
+        (
+            ReadArgs::OpenReservations(list),
+            ReadResult::OpenReservations(here),
+            ReadResult::OpenReservations(there),
+        ) => {
+            open(here, there, list);
+        }
+        (ReadArgs::Threads(list), ReadResult::Threads(here), ReadResult::Threads(there)) => {
+            threads(here, there, list);
+        }
+        (ReadArgs::Purgeable(list), ReadResult::Purgeable(here), ReadResult::Purgeable(there)) => {
+            purgeable(here, there, list);
+        }
+        _ => return Err(misfit()),
+    }
     Ok(here)
 }
 
-fn open(result: &mut PersistResult) -> Result<OpenReservations> {
-    match result {
-        PersistResult::Read(ReadResult::OpenReservations(open)) => {
-            Ok(std::mem::replace(open, OpenReservations { messages: Vec::new(), next: None }))
-        }
-        other => {
-            let kind = other.kind();
-            Err(PersistError::new(ErrorKind::ContractViolation, format!("a list was answered as `{kind}`")))
-        }
+fn misfit() -> PersistError {
+    PersistError::new(ErrorKind::ContractViolation, "a list was answered as something else")
+}
+
+fn open(here: &mut OpenReservations, there: OpenReservations, list: &ListOpen) {
+    let more = here.next.is_some() || there.next.is_some();
+    here.messages.extend(there.messages);
+    here.messages.sort_by(|a, b| (&a.thread, a.seq).cmp(&(&b.thread, b.seq)));
+    let cut = cut(&mut here.messages, list.limit);
+    here.next = match here.messages.last() {
+        Some(last) if more || cut => Some(OpenCursor { thread: last.thread.clone(), seq: last.seq }),
+        _ => None,
+    };
+}
+
+fn threads(here: &mut ThreadList, there: ThreadList, list: &ListThreads) {
+    // A damaged thread takes a place on the page of its side, which may therefore end before it is full.
+    let mut ends = [&here.next, &there.next].into_iter().flatten().cloned().collect::<Vec<_>>();
+    ends.sort_by(in_order);
+    let end = ends.into_iter().next();
+    here.entries.extend(there.entries);
+    here.entries.sort_by(|a, b| in_order(&ThreadCursor::of(a), &ThreadCursor::of(b)));
+    if let Some(end) = &end {
+        here.entries.retain(|entry| !end.is_before(&ThreadCursor::of(entry)));
     }
+    let cut = cut(&mut here.entries, list.limit);
+    here.next = match here.entries.last() {
+        Some(last) if cut => Some(ThreadCursor::of(last)),
+        _ => end,
+    };
+    here.damaged.extend(there.damaged);
+    // The two stores count their changes by themselves.
+    here.position = Position::ZERO;
+}
+
+pub(super) fn purgeable(here: &mut PurgeableThreads, there: PurgeableThreads, list: &ListPurgeable) {
+    here.threads.extend(there.threads);
+    here.threads.sort_unstable();
+    here.threads.dedup();
+    cut(&mut here.threads, list.limit);
+}
+
+fn in_order(a: &ThreadCursor, b: &ThreadCursor) -> Ordering {
+    b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread))
+}
+
+/// Keeps so many at most, and says whether there were more.
+fn cut<T>(list: &mut Vec<T>, limit: u32) -> bool {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let cut = list.len() > limit;
+    list.truncate(limit);
+    cut
 }

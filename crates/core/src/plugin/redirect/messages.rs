@@ -11,7 +11,8 @@ use tower_service::Service;
 
 use super::ownership::Ownership;
 use crate::{
-    Context, PersistArgs, PersistError, PersistRequest, PersistResponse, Persistence, Phase, Result,
+    Add, Context, ImportRow, NewMessage, PersistArgs, PersistError, PersistRequest, PersistResponse,
+    Persistence, Phase, Result,
     context::Shape,
     error::SiteName,
     pipeline::{Described, PersistService, SiteSpec},
@@ -23,7 +24,8 @@ use crate::{
 /// metadata.
 ///
 /// Every operation on an id costs one read of the marker. A batch that touches a message of the other side, or would make
-/// one, is refused.
+/// one, is refused, and so is such an import. A thread is cleared and deleted on both sides; to prune it, and to read the
+/// changes, is refused: neither has a meaning over two stores.
 /// When the process dies between the two stores, or the other one refuses for a while, the row here stays an open reservation
 /// for the sweep, and is shown to nobody else. When a message was completed there and its row could not be settled, the
 /// sweep does it; until then `Visibility::Final` leaves the message out. It stands in [`Phase::Route`].
@@ -145,6 +147,17 @@ where
         let picked = match &request.args {
             PersistArgs::Batch(batch) => {
                 batch.items.iter().any(|item| makes_a_message(item) && (self.rule)(item))
+            }
+            // The rule speaks of messages that are added; an imported one is added as any other.
+            PersistArgs::Import(import) => {
+                let adds = |row: &ImportRow| {
+                    let message = NewMessage::new(row.role, row.content.clone())
+                        .with_id(row.id.clone())
+                        .with_metadata(row.metadata.clone())
+                        .with_attachments(row.attachments.clone());
+                    (self.rule)(&Add::new(import.thread.clone(), message).into())
+                };
+                import.rows.iter().any(adds)
             }
             args => makes_a_message(args) && (self.rule)(args),
         };

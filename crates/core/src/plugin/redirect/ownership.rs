@@ -1,11 +1,12 @@
 //! Who keeps a message: the marker, and every operation by it.
 
-use super::messages::Here;
+use super::{merge, messages::Here};
 use crate::{
-    Add, Addressed as _, Content, ContentChange, Delete, Effect, ErrorKind, GetMessage, Message, MessageId,
-    MessageState, Metadata, NewReservation, Page, PersistArgs, PersistError, PersistRequest, PersistResponse,
-    PersistResult, Persistence, ReadArgs, ReadPage, ReadResult, Receipt, Reserve, Result, Seq, ThreadId,
-    UpdateContent, UpdateMode, context::Context, error::SiteName, pipeline::PersistService,
+    Add, Addressed as _, ClearThread, Content, ContentChange, Delete, Effect, ErrorKind, GetMessage, Message,
+    MessageId, MessageState, Metadata, NewReservation, Page, PersistArgs, PersistError, PersistRequest,
+    PersistResponse, PersistResult, Persistence, ReadArgs, ReadPage, ReadResult, Receipt, Reserve, Result,
+    Seq, ThreadArgs, ThreadId, ThreadResult, UpdateContent, UpdateMode, context::Context, error::SiteName,
+    pipeline::PersistService,
 };
 
 /// The metadata key of the marker, inside the part of the names that callers cannot write.
@@ -55,8 +56,50 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 }
                 self.here.pass(PersistRequest { args, context }).await
             }
+            PersistArgs::Import(_) if picked => {
+                Err(refuse("an import cannot make a message that is kept on the other side"))
+            }
+            PersistArgs::Import(_) => self.here.pass(PersistRequest { args, context }).await,
+            PersistArgs::Thread(thread) => self.thread(context, thread).await,
+            PersistArgs::Read(ReadArgs::Changes(_)) => {
+                Err(refuse("what is changed on the other side is not among the changes here"))
+            }
+            PersistArgs::Read(ReadArgs::PlanPrune(_)) => Err(refuse(NO_PRUNE)),
             PersistArgs::Read(read) => self.read(context, read).await,
         }
+    }
+
+    /// What ends messages ends them on both sides, here first: repeated after a failure, it ends the rest.
+    async fn thread(&self, context: Context, args: ThreadArgs) -> Result<PersistResponse> {
+        let there: Option<PersistArgs> = match &args {
+            ThreadArgs::Prune(_) => return Err(refuse(NO_PRUNE)),
+            // The other side counts its own generations.
+            ThreadArgs::Clear(clear) => Some(ClearThread::new(clear.thread.clone()).into()),
+            ThreadArgs::Delete(delete) => Some(delete.clone().into()),
+            ThreadArgs::Purge(purge) => Some(purge.clone().into()),
+            ThreadArgs::Create(_)
+            | ThreadArgs::Rename(_)
+            | ThreadArgs::Archive(_)
+            | ThreadArgs::Label(_)
+            | ThreadArgs::Publish(_)
+            | ThreadArgs::Rebuild(_) => None,
+        };
+        let request = PersistRequest { args: PersistArgs::Thread(args), context: context.clone() };
+        let mut here = self.here.pass(request).await?;
+        let Some(there) = there else { return Ok(here) };
+        let there = match self.there.execute_child(&context, there, false).await {
+            // It has none of the messages of this thread.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(here),
+            answer => answer?,
+        };
+        if let PersistResult::Thread(ThreadResult::Purge(here)) = &mut here.result
+            && let PersistResult::Thread(ThreadResult::Purge(there)) = there.result
+        {
+            here.messages += there.messages;
+            here.attachments.extend(there.attachments);
+            here.more |= there.more;
+        }
+        Ok(here)
     }
 
     /// The row here, when it says that the other side keeps the message.
@@ -107,7 +150,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     async fn reserve(&self, context: Context, reserve: Reserve) -> Result<PersistResponse> {
         let (id, seq, receipt) = self.mark(&context, reserve.clone()).await?;
         let (thread, asked, minted) = (reserve.thread.clone(), reserve.id.clone(), reserve.minted);
-        let there = Reserve { id: id.clone(), ..reserve };
+        let there = Reserve { id: id.clone(), generation: None, ..reserve };
         match self.there.execute_child(&context, there.into(), true).await {
             Ok(mut response) => {
                 if let PersistResult::Reserve(reserved) = &mut response.result {
@@ -127,9 +170,10 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         let mut row = Reserve::new(add.thread.clone(), row);
         row.created_at = add.created_at;
         row.minted = add.minted;
+        row.generation = add.generation;
         let (id, seq, receipt) = self.mark(&context, row).await?;
         let (thread, asked, minted) = (add.thread.clone(), add.id.clone(), add.minted);
-        let there = Add { id: id.clone(), ..add };
+        let there = Add { id: id.clone(), generation: None, ..add };
         match self.there.execute_child(&context, there.into(), true).await {
             Ok(mut response) => {
                 if let PersistResult::Add(added) = &mut response.result {
@@ -263,6 +307,18 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                         continue;
                     }
                 }
+                ReadResult::Purgeable(here) => {
+                    let there = self.there.execute_child(&context, read.clone().into(), false).await?;
+                    if let (ReadArgs::Purgeable(list), PersistResult::Read(ReadResult::Purgeable(there))) =
+                        (&read, there.result)
+                    {
+                        merge::purgeable(here, there, list);
+                    }
+                }
+                ReadResult::Thread(_)
+                | ReadResult::Threads(_)
+                | ReadResult::PlanPrune(_)
+                | ReadResult::Changes(_) => {}
             }
             return Ok(response);
         }
@@ -302,6 +358,8 @@ fn further(read: &ReadArgs, page: &Page) -> Option<ReadArgs> {
     let from = page.next(read.from)?;
     Some(ReadArgs::Page(ReadPage { from, ..read.clone() }))
 }
+
+const NO_PRUNE: &str = "a thread cannot be pruned while some of its messages are kept on the other side";
 
 fn refuse(detail: &'static str) -> PersistError {
     PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied)

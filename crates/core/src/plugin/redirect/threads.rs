@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::merge::merge;
 use crate::{
-    Addressed as _, Effect, ErrorKind, ListOpen, PersistArgs, PersistError, PersistRequest, PersistResponse,
+    Addressed as _, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse,
     Persistence, Phase, ReadArgs, Result, TenantId, ThreadId,
     error::SiteName,
     pipeline::{Described, SiteSpec},
@@ -24,7 +24,8 @@ type BoxFuture = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
 /// that what was written there is read there.
 ///
 /// The rule must be a pure function of tenant and thread, and stay the same for the life of the data. A batch over
-/// both sides is refused; a list over all threads is merged from both. It stands in [`Phase::Route`].
+/// both sides is refused; a list over all threads is merged from both. The changes of one thread are read from its side;
+/// those of all threads are refused, because two stores have no common order. It stands in [`Phase::Route`].
 ///
 /// The target stays the host's: closing this pipeline does not close it, and it is closed afterwards. Where it fails, so do
 /// the reads that show what it keeps: nothing is left out of an answer.
@@ -116,8 +117,8 @@ impl<S, R> fmt::Debug for RedirectService<S, R> {
 enum Side {
     Here,
     There,
-    Both(ListOpen),
-    Refused,
+    Both(ReadArgs),
+    Refused(&'static str),
 }
 
 impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
@@ -128,12 +129,17 @@ impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
             PersistArgs::Batch(batch) => {
                 let there = batch.items.iter().filter(|item| is_there(item)).count();
                 if there != 0 && there != batch.items.len() {
-                    return Side::Refused;
+                    return Side::Refused("a batch cannot be over both sides of a redirect");
                 }
                 there != 0
             }
-            PersistArgs::Read(ReadArgs::OpenReservations(list)) if list.thread.is_none() => {
-                return Side::Both(list.clone());
+            PersistArgs::Read(read) if read.thread().is_none() => {
+                return match read {
+                    ReadArgs::Changes(_) => {
+                        Side::Refused("the changes of both sides of a redirect have no common order")
+                    }
+                    _ => Side::Both(read.clone()),
+                };
             }
             args => is_there(args),
         };
@@ -161,11 +167,11 @@ where
                 let PersistRequest { args, context } = request;
                 RedirectFuture::There(self.target.execute_child(&context, args, true))
             }
-            Side::Both(list) => {
+            Side::Both(read) => {
                 let there = self.target.execute_child(&request.context, request.args.clone(), false);
-                RedirectFuture::Both { here: self.inner.call(request), first: None, there, list }
+                RedirectFuture::Both { here: self.inner.call(request), first: None, there, read }
             }
-            Side::Refused => RedirectFuture::Refused,
+            Side::Refused(why) => RedirectFuture::Refused(why),
         }
     }
 }
@@ -187,10 +193,10 @@ pub enum RedirectFuture<F> {
         /// The other side.
         there: BoxFuture,
         /// What was asked.
-        list: ListOpen,
+        read: ReadArgs,
     },
     /// Neither can.
-    Refused,
+    Refused(&'static str),
 }
 
 impl<F: Future<Output = Result<PersistResponse>>> Future for RedirectFuture<F> {
@@ -200,19 +206,18 @@ impl<F: Future<Output = Result<PersistResponse>>> Future for RedirectFuture<F> {
         match self.project() {
             RedirectProjection::Here(here) => here.poll(cx),
             RedirectProjection::There(there) => there.as_mut().poll(cx),
-            RedirectProjection::Both { here, first, there, list } => {
+            RedirectProjection::Both { here, first, there, read } => {
                 if first.is_none() {
                     *first = Some(Box::new(ready!(here.poll(cx))?));
                 }
                 let second = ready!(there.as_mut().poll(cx))?;
                 let first = first.take().expect("just answered");
-                Poll::Ready(merge(*first, second, list))
+                Poll::Ready(merge(*first, second, read))
             }
-            RedirectProjection::Refused => Poll::Ready(Err(PersistError::new(
-                ErrorKind::Unsupported,
-                "a batch cannot be over both sides of a redirect",
-            )
-            .with_effect(Effect::NotApplied))),
+            RedirectProjection::Refused(why) => {
+                let error = PersistError::new(ErrorKind::Unsupported, *why);
+                Poll::Ready(Err(error.with_effect(Effect::NotApplied)))
+            }
         }
     }
 }

@@ -1,0 +1,211 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Addressed, CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing};
+use crate::{
+    AttachmentKey, Content, Message, MessageId, MessageState, Metadata, Revision, Role, Seq, TenantId,
+    ThreadId, Timestamp,
+};
+
+/// Brings messages into a thread that were written elsewhere: from another store, from a file, from the thread that this
+/// one is a fork of. They keep their ids and their times, and come in the order of the list.
+///
+/// A message whose id the thread has already is left alone, and so is one whose id is dead: the answer says what became of
+/// each. So an import can be made again from its beginning after a failure, and only what is missing is added. All that is
+/// added is added in one commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Import {
+    /// The thread; it exists from its first write.
+    pub thread: ThreadId,
+    /// The messages: 1 to [`Import::MAX_ROWS`].
+    pub rows: Vec<ImportRow>,
+}
+
+impl Import {
+    /// The most messages of one call.
+    pub const MAX_ROWS: usize = 500;
+
+    /// Brings these messages into `thread`.
+    #[must_use]
+    pub const fn new(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
+        Self { thread, rows }
+    }
+}
+
+/// A settled message to be imported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImportRow {
+    /// Its id.
+    pub id: MessageId,
+    /// Who said it.
+    pub role: Role,
+    /// The blocks.
+    pub content: Content,
+    /// The host's facts.
+    #[serde(default)]
+    pub metadata: Metadata,
+    /// Names of its attachments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<AttachmentKey>,
+    /// It was abandoned, for this reason where one is known; otherwise it is final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abandoned: Option<Option<String>>,
+    /// When it was first written.
+    pub created_at: Timestamp,
+    /// When it was last changed; not before it was written.
+    pub updated_at: Timestamp,
+}
+
+impl ImportRow {
+    /// A final message of this id, without metadata, written and last changed at this time.
+    #[must_use]
+    pub const fn new(id: MessageId, role: Role, content: Content, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            role,
+            content,
+            metadata: Metadata::new(),
+            attachments: Vec::new(),
+            abandoned: None,
+            created_at,
+            updated_at: created_at,
+        }
+    }
+
+    /// The same message as `message`, where that is settled.
+    #[must_use]
+    pub fn of(message: Message) -> Option<Self> {
+        let abandoned = match message.state {
+            MessageState::Final => None,
+            MessageState::Abandoned => Some(message.abandon_reason),
+            MessageState::Reserved | MessageState::Streaming => return None,
+        };
+        let Message { id, role, content, metadata, attachments, created_at, updated_at, .. } = message;
+        Some(Self { id, role, content, metadata, attachments, abandoned, created_at, updated_at })
+    }
+
+    /// The message as a store keeps it, at this place of `thread`.
+    #[must_use]
+    pub fn to_message(&self, tenant: &TenantId, thread: &ThreadId, seq: Seq) -> Message {
+        let Self { id, role, content, metadata, attachments, abandoned, created_at, updated_at } = self;
+        Message {
+            tenant: tenant.clone(),
+            thread: thread.clone(),
+            id: id.clone(),
+            seq,
+            role: *role,
+            state: if abandoned.is_some() { MessageState::Abandoned } else { MessageState::Final },
+            revision: Revision::FIRST,
+            content: content.clone(),
+            metadata: metadata.clone(),
+            attachments: attachments.clone(),
+            abandon_reason: abandoned.clone().flatten(),
+            lease: None,
+            created_at: *created_at,
+            updated_at: (*updated_at).max(*created_at),
+        }
+    }
+}
+
+impl CarriesContent for Import {
+    fn places(&self) -> Vec<Place<'_>> {
+        let Self { thread, rows } = self;
+        let mut places = Vec::with_capacity(2 * rows.len());
+        for row in rows {
+            let ImportRow {
+                id,
+                role: _,
+                content,
+                metadata,
+                attachments: _,
+                abandoned,
+                created_at: _,
+                updated_at: _,
+            } = row;
+            let at = |slot| Place { thread, message: Some(id), slot };
+            places.extend([at(Slot::Whole(content)), at(Slot::Metadata(metadata))]);
+            places.extend(abandoned.iter().flatten().map(|reason| at(Slot::Reason(reason))));
+        }
+        places
+    }
+
+    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+        let Self { thread, rows } = self;
+        let thread = &*thread;
+        let mut places = Vec::with_capacity(2 * rows.len());
+        for row in rows {
+            let ImportRow {
+                id,
+                role: _,
+                content,
+                metadata,
+                attachments: _,
+                abandoned,
+                created_at: _,
+                updated_at: _,
+            } = row;
+            let id = &*id;
+            let at = |slot| PlaceMut { thread, message: Some(id), slot };
+            places.extend([at(SlotMut::Whole(content)), at(SlotMut::Metadata(metadata))]);
+            places.extend(abandoned.iter_mut().flatten().map(|reason| at(SlotMut::Reason(reason))));
+        }
+        places
+    }
+}
+
+impl Addressed for Import {
+    fn thread(&self) -> Option<&ThreadId> {
+        Some(&self.thread)
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        None
+    }
+}
+
+/// The answer to [`Import`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Imported {
+    /// The thread.
+    pub thread: ThreadId,
+    /// What became of each message, in the order of the call.
+    pub rows: Vec<ImportedRow>,
+    /// Whether an earlier call with the same idempotency key had made the import.
+    pub deduplicated: bool,
+}
+
+/// What became of a message that was to be imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImportedRow {
+    /// It was added at this place.
+    Added(Seq),
+    /// The thread has a message of this id at this place, with the same role and the same content.
+    Present(Seq),
+    /// The thread has another message of this id at this place, which was left as it is.
+    Differs(Seq),
+    /// The thread had a message of this id, which was deleted.
+    Gone,
+}
+
+impl Imported {
+    /// How many messages were added.
+    #[must_use]
+    pub fn added(&self) -> usize {
+        self.rows.iter().filter(|row| matches!(row, ImportedRow::Added(_))).count()
+    }
+}
+
+carries_nothing!(Imported { thread: _, rows: _, deduplicated: _ });
+
+impl Addressed for Imported {
+    fn thread(&self) -> Option<&ThreadId> {
+        Some(&self.thread)
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        None
+    }
+}

@@ -1,0 +1,237 @@
+//! The reads. They go through the same layers as the writes.
+
+mod changes;
+mod get;
+mod open;
+mod page;
+mod threads;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    changes::{Changes, ReadChanges},
+    get::GetMessage,
+    open::{ListOpen, OpenCursor, OpenReservations},
+    page::{Page, PageFrom, ReadPage, Visibility},
+    threads::{GetThread, ListPurgeable, ListThreads, PlanPrune, PrunePlan, PurgeableThreads, ThreadList},
+};
+use super::{Addressed, CarriesContent, Place, PlaceMut};
+use crate::{ChangeScope, Message, MessageId, ThreadEntry, ThreadId};
+
+/// A read with its own answer. Sealed: the reads are the framework's.
+pub trait ReadOperation: Into<ReadArgs> + sealed::Sealed + Send + 'static {
+    /// What it answers.
+    type Output: TryFrom<ReadResult, Error = ReadResult>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! reads {
+    ($($(#[$doc:meta])* $variant:ident: $name:ident -> $output:ty as $code:literal;)+) => {
+        /// The reads. They go through the same layers as the writes: an encryption layer must decrypt, a redirect must
+        /// answer from where it wrote.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        #[non_exhaustive]
+        pub enum ReadArgs {
+            $($(#[$doc])* $variant($name),)+
+        }
+
+        /// The answers to the reads.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        #[non_exhaustive]
+        pub enum ReadResult {
+            $(
+                #[doc = concat!("To [`", stringify!($name), "`].")]
+                $variant($output),
+            )+
+        }
+
+        impl ReadArgs {
+            /// The camelCase name of the read.
+            #[must_use]
+            pub const fn as_str(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $code,)+ }
+            }
+        }
+
+        impl ReadResult {
+            /// The camelCase name of the read that it answers.
+            #[must_use]
+            pub const fn as_str(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $code,)+ }
+            }
+        }
+
+        impl CarriesContent for ReadArgs {
+            fn places(&self) -> Vec<Place<'_>> {
+                match self { $(Self::$variant(inner) => inner.places(),)+ }
+            }
+
+            fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+                match self { $(Self::$variant(inner) => inner.places_mut(),)+ }
+            }
+        }
+
+        impl CarriesContent for ReadResult {
+            fn places(&self) -> Vec<Place<'_>> {
+                match self { $(Self::$variant(inner) => inner.places(),)+ }
+            }
+
+            fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+                match self { $(Self::$variant(inner) => inner.places_mut(),)+ }
+            }
+        }
+
+        $(
+            impl sealed::Sealed for $name {}
+
+            impl ReadOperation for $name {
+                type Output = $output;
+            }
+
+            impl From<$name> for ReadArgs {
+                fn from(read: $name) -> Self {
+                    Self::$variant(read)
+                }
+            }
+
+            impl From<$name> for super::PersistArgs {
+                fn from(read: $name) -> Self {
+                    Self::Read(read.into())
+                }
+            }
+
+            impl TryFrom<ReadResult> for $output {
+                type Error = ReadResult;
+
+                fn try_from(result: ReadResult) -> Result<Self, ReadResult> {
+                    match result {
+                        ReadResult::$variant(output) => Ok(output),
+                        other => Err(other),
+                    }
+                }
+            }
+        )+
+    };
+}
+
+reads! {
+    /// One message.
+    Get: GetMessage -> Option<Message> as "get";
+    /// A stretch of a thread.
+    Page: ReadPage -> Page as "page";
+    /// The messages that a writer may still be at work on.
+    OpenReservations: ListOpen -> OpenReservations as "openReservations";
+    /// One thread.
+    Thread: GetThread -> Option<ThreadEntry> as "thread";
+    /// The threads of the tenant.
+    Threads: ListThreads -> ThreadList as "threads";
+    /// What a prune would take away.
+    PlanPrune: PlanPrune -> PrunePlan as "planPrune";
+    /// The threads that take up room for nothing.
+    Purgeable: ListPurgeable -> PurgeableThreads as "purgeable";
+    /// What was changed, in the order of the commits.
+    Changes: ReadChanges -> Changes as "changes";
+}
+
+impl ReadResult {
+    /// The messages it holds.
+    #[must_use]
+    pub fn messages(&self) -> &[Message] {
+        match self {
+            Self::Get(message) => message.as_slice(),
+            Self::Page(page) => &page.messages,
+            Self::OpenReservations(open) => &open.messages,
+            Self::Thread(_)
+            | Self::Threads(_)
+            | Self::PlanPrune(_)
+            | Self::Purgeable(_)
+            | Self::Changes(_) => &[],
+        }
+    }
+
+    /// The entries of threads it holds.
+    #[must_use]
+    pub fn entries(&self) -> &[ThreadEntry] {
+        match self {
+            Self::Thread(entry) => entry.as_slice(),
+            Self::Threads(list) => &list.entries,
+            Self::Get(_)
+            | Self::Page(_)
+            | Self::OpenReservations(_)
+            | Self::PlanPrune(_)
+            | Self::Purgeable(_)
+            | Self::Changes(_) => &[],
+        }
+    }
+}
+
+/// A read of one thing that may not be there.
+impl<T: CarriesContent> CarriesContent for Option<T> {
+    fn places(&self) -> Vec<Place<'_>> {
+        self.iter().flat_map(CarriesContent::places).collect()
+    }
+
+    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+        self.iter_mut().flat_map(CarriesContent::places_mut).collect()
+    }
+}
+
+impl Addressed for ReadArgs {
+    fn thread(&self) -> Option<&ThreadId> {
+        match self {
+            Self::Get(get) => Some(&get.thread),
+            Self::Page(page) => Some(&page.thread),
+            Self::OpenReservations(list) => list.thread.as_ref(),
+            Self::Thread(get) => Some(&get.thread),
+            Self::PlanPrune(plan) => Some(&plan.thread),
+            Self::Changes(changes) => match &changes.scope {
+                ChangeScope::Thread(thread) => Some(thread),
+                ChangeScope::Tenant | ChangeScope::Store => None,
+            },
+            Self::Threads(_) | Self::Purgeable(_) => None,
+        }
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        match self {
+            Self::Get(get) => Some(&get.id),
+            Self::Page(_)
+            | Self::OpenReservations(_)
+            | Self::Thread(_)
+            | Self::Threads(_)
+            | Self::PlanPrune(_)
+            | Self::Purgeable(_)
+            | Self::Changes(_) => None,
+        }
+    }
+}
+
+impl Addressed for ReadResult {
+    fn thread(&self) -> Option<&ThreadId> {
+        match self {
+            Self::Get(message) => message.as_ref().map(|message| &message.thread),
+            Self::Page(page) => Some(&page.thread),
+            Self::Thread(entry) => entry.as_ref().map(|entry| &entry.thread),
+            Self::PlanPrune(plan) => Some(&plan.thread),
+            Self::OpenReservations(_) | Self::Threads(_) | Self::Purgeable(_) | Self::Changes(_) => None,
+        }
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        match self {
+            Self::Get(message) => message.as_ref().map(|message| &message.id),
+            Self::Page(_)
+            | Self::OpenReservations(_)
+            | Self::Thread(_)
+            | Self::Threads(_)
+            | Self::PlanPrune(_)
+            | Self::Purgeable(_)
+            | Self::Changes(_) => None,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Message, Position, Seq, ThreadId,
+    operation::places::{carries_nothing, carries_parts},
+};
+
+/// Where a page begins. Cursors are exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PageFrom {
+    /// The oldest messages.
+    Start,
+    /// The oldest messages after this one.
+    After(Seq),
+    /// The latest messages.
+    End,
+    /// The latest messages before this one.
+    Before(Seq),
+}
+
+impl PageFrom {
+    /// Whether the page goes from older to newer messages.
+    #[must_use]
+    pub const fn is_forward(self) -> bool {
+        matches!(self, Self::Start | Self::After(_))
+    }
+}
+
+/// Which messages a page shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Visibility {
+    /// Every message, with its state.
+    #[default]
+    All,
+    /// Final messages only: the history for a model.
+    Final,
+    /// Settled messages, final or abandoned, up to the first open one: for a consumer whose cursor must not
+    /// pass a message that may still change.
+    Settled,
+}
+
+/// Reads a stretch of a thread. The answer is in the order of the thread, oldest first, also when it was read
+/// backwards ("the latest 20, oldest first"). A thread that was never written to has no messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReadPage {
+    /// The thread.
+    pub thread: ThreadId,
+    /// Where to begin.
+    pub from: PageFrom,
+    /// How many messages at most: 1 to [`ReadPage::MAX_LIMIT`].
+    pub limit: u32,
+    /// Which messages to show.
+    #[serde(default)]
+    pub visibility: Visibility,
+}
+
+impl ReadPage {
+    /// The most messages of one page.
+    pub const MAX_LIMIT: u32 = 1000;
+
+    /// A page of all messages.
+    #[must_use]
+    pub const fn new(thread: ThreadId, from: PageFrom, limit: u32) -> Self {
+        Self { thread, from, limit, visibility: Visibility::All }
+    }
+
+    /// Shows only these messages.
+    #[must_use]
+    pub const fn showing(mut self, visibility: Visibility) -> Self {
+        self.visibility = visibility;
+        self
+    }
+}
+
+/// The answer to [`ReadPage`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The messages, oldest first.
+    pub messages: Vec<Message>,
+    /// Whether there are more to show in the direction of the read.
+    pub has_more: bool,
+    /// The first open message of the thread, where there is one. Under [`Visibility::Settled`] nothing from
+    /// here on is shown.
+    pub first_open: Option<Seq>,
+    /// The changes that the page holds: all of the thread up to this one. Whoever follows the changes after it misses none.
+    pub position: Position,
+}
+
+impl Page {
+    /// Where the next page in the same direction begins; nothing when this was the last one.
+    #[must_use]
+    pub fn next(&self, from: PageFrom) -> Option<PageFrom> {
+        if !self.has_more {
+            return None;
+        }
+        Some(if from.is_forward() {
+            PageFrom::After(self.messages.last()?.seq)
+        } else {
+            PageFrom::Before(self.messages.first()?.seq)
+        })
+    }
+}
+
+carries_parts!(Page, self => {
+    let Self { thread: _, messages, has_more: _, first_open: _, position: _ } = self;
+    messages
+}, {
+    let Self { thread: _, messages, has_more: _, first_open: _, position: _ } = self;
+    messages
+});
+
+carries_nothing!(ReadPage { thread: _, from: _, limit: _, visibility: _ });

@@ -1,0 +1,131 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    LabelPatch, OwnerId, ThreadId, Title,
+    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
+};
+
+/// Gives a thread another title.
+///
+/// With `expected` it is refused as [`Stale`](crate::ErrorKind::Stale) when the thread is called otherwise: a title that is
+/// made by itself must not replace one that somebody chose meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RenameThread {
+    /// The thread.
+    pub thread: ThreadId,
+    /// What it is to be called.
+    pub title: Title,
+    /// What the caller saw that it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Title>,
+}
+
+impl RenameThread {
+    /// Gives `thread` this title, whatever it is called.
+    #[must_use]
+    pub const fn new(thread: ThreadId, title: Title) -> Self {
+        Self { thread, title, expected: None }
+    }
+
+    /// Only when it is called this.
+    #[must_use]
+    pub fn expecting(mut self, title: Title) -> Self {
+        self.expected = Some(title);
+        self
+    }
+}
+
+impl CarriesContent for RenameThread {
+    fn places(&self) -> Vec<Place<'_>> {
+        let Self { thread, title, expected } = self;
+        let at = |title| Place { thread, message: None, slot: Slot::Title(title) };
+        std::iter::once(title).chain(expected).map(at).collect()
+    }
+
+    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+        let Self { thread, title, expected } = self;
+        let thread = &*thread;
+        let at = |title| PlaceMut { thread, message: None, slot: SlotMut::Title(title) };
+        std::iter::once(title).chain(expected).map(at).collect()
+    }
+}
+
+/// Puts a thread away, or gets it out again. It stays writable: an archive is a matter of lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArchiveThread {
+    /// The thread.
+    pub thread: ThreadId,
+    /// Whether it is to be in the archive.
+    pub archived: bool,
+}
+
+carries_nothing!(ArchiveThread { thread: _, archived: _ });
+
+/// Changes the labels and the owner of a thread.
+///
+/// Refused as [`TooLarge`](crate::ErrorKind::TooLarge) when it would have more than [`Labels::MAX`](crate::Labels::MAX).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LabelThread {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The labels to set and to take away.
+    #[serde(default)]
+    pub labels: LabelPatch,
+    /// Absent: the owner stays. `null`: it has none any more.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub owner: Option<Option<OwnerId>>,
+}
+
+/// Tells a field that is `null` from one that is absent.
+fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+carries_nothing!(LabelThread { thread: _, labels: _, owner: _ });
+
+/// Lets a thread that was created hidden into the lists. A second time nothing happens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PublishThread {
+    /// The thread.
+    pub thread: ThreadId,
+}
+
+carries_nothing!(PublishThread { thread: _ });
+
+/// Makes what the entry of a thread says of its messages again, of the messages alone: counts, preview, activity. It
+/// comes out the same unless the entry was damaged; what the host said is kept as far as it can be read. Costs a pass
+/// over the thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RebuildThread {
+    /// The thread.
+    pub thread: ThreadId,
+}
+
+carries_nothing!(RebuildThread { thread: _ });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_has_three_states_on_the_wire() {
+        for (json, owner) in [
+            (r#"{"thread":"t","labels":{}}"#, None),
+            (r#"{"thread":"t","labels":{},"owner":null}"#, Some(None)),
+            (r#"{"thread":"t","labels":{},"owner":"o"}"#, Some(Some("o".parse().unwrap()))),
+        ] {
+            let label: LabelThread = serde_json::from_str(json).unwrap();
+            assert_eq!(label.owner, owner);
+            assert_eq!(serde_json::to_string(&label).unwrap(), json);
+        }
+    }
+}

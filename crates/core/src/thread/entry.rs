@@ -1,0 +1,193 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Labels, Title};
+use crate::{
+    Generation, MessageId, OwnerId, TenantId, ThreadId, Timestamp,
+    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
+};
+
+/// A conversation as a list shows it.
+///
+/// Title, labels, owner and the archive are what the host said. The rest follows from the messages: a store keeps it up to
+/// date with every commit, and [`RebuildThread`](crate::RebuildThread) makes the same of the messages alone. Counts,
+/// preview and activity are of messages that are settled; one that is still being written is in none of them.
+///
+/// Every field is public and the struct is exhaustive on purpose: a backend that builds an entry must be made to look
+/// again when a field is added.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadEntry {
+    /// Whose conversation it is.
+    pub tenant: TenantId,
+    /// Its id.
+    pub thread: ThreadId,
+    /// What it is called.
+    pub title: Title,
+    /// Who it belongs to inside the tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerId>,
+    /// What the host says about it.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// Whether it was put away.
+    pub archived: bool,
+    /// Whether lists show it: from its first settled message on, and never while it is being imported.
+    pub listed: bool,
+    /// How often it was begun: 1, and one more each time that it is cleared.
+    pub generation: Generation,
+    /// Where it branched off, if it is a fork.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<ForkPoint>,
+    /// The first [`ThreadEntry::PREVIEW_CHARS`] characters of the latest message of the user, if that has text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<String>,
+    /// How many final messages it has.
+    pub messages: u64,
+    /// How many of them are the user's: each begins a turn.
+    pub turns: u64,
+    /// The bytes of content in its final messages.
+    pub bytes: u64,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When one of its messages was last added, settled or changed; when it began, if none was. Lists are in this order.
+    /// Never decreases.
+    pub active_at: Timestamp,
+    /// When anything of it was last changed. Never decreases.
+    pub updated_at: Timestamp,
+}
+
+impl ThreadEntry {
+    /// How many characters a preview has at most.
+    pub const PREVIEW_CHARS: usize = 80;
+}
+
+/// Where a fork branched off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForkPoint {
+    /// The thread that it is a copy of.
+    pub thread: ThreadId,
+    /// The last message that was copied.
+    pub message: MessageId,
+}
+
+/// A place in a list of threads, which is ordered by their activity, the latest first, and then by the bytes of their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadCursor {
+    /// When the last thread shown was active.
+    pub active_at: Timestamp,
+    /// Its id.
+    pub thread: ThreadId,
+}
+
+impl ThreadCursor {
+    /// The place of `entry`.
+    #[must_use]
+    pub fn of(entry: &ThreadEntry) -> Self {
+        Self { active_at: entry.active_at, thread: entry.thread.clone() }
+    }
+
+    /// Whether `other` stands after this place.
+    #[must_use]
+    pub fn is_before(&self, other: &Self) -> bool {
+        (other.active_at, &self.thread) < (self.active_at, &other.thread)
+    }
+}
+
+/// How far a prune is to go: see [`PlanPrune`](crate::PlanPrune).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Keep {
+    /// The latest so many final messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u64>,
+    /// The latest messages whose content has so many bytes together at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Everything from the first message on that was created at this time or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+impl Keep {
+    /// Everything.
+    #[must_use]
+    pub const fn everything() -> Self {
+        Self { messages: None, bytes: None, since: None }
+    }
+
+    /// No more than the latest `count` final messages.
+    #[must_use]
+    pub const fn messages(mut self, count: u64) -> Self {
+        self.messages = Some(count);
+        self
+    }
+
+    /// No more than `bytes` of content.
+    #[must_use]
+    pub const fn bytes(mut self, bytes: u64) -> Self {
+        self.bytes = Some(bytes);
+        self
+    }
+
+    /// Nothing from before the first message that was created at `time` or later.
+    #[must_use]
+    pub const fn since(mut self, time: Timestamp) -> Self {
+        self.since = Some(time);
+        self
+    }
+}
+
+impl CarriesContent for ThreadEntry {
+    fn places(&self) -> Vec<Place<'_>> {
+        let Self {
+            tenant: _,
+            thread,
+            title,
+            owner: _,
+            labels: _,
+            archived: _,
+            listed: _,
+            generation: _,
+            forked_from: _,
+            preview,
+            messages: _,
+            turns: _,
+            bytes: _,
+            created_at: _,
+            active_at: _,
+            updated_at: _,
+        } = self;
+        let at = |slot| Place { thread, message: None, slot };
+        let mut places = vec![at(Slot::Title(title))];
+        places.extend(preview.as_deref().map(|preview| at(Slot::Preview(preview))));
+        places
+    }
+
+    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+        let Self {
+            tenant: _,
+            thread,
+            title,
+            owner: _,
+            labels: _,
+            archived: _,
+            listed: _,
+            generation: _,
+            forked_from: _,
+            preview,
+            messages: _,
+            turns: _,
+            bytes: _,
+            created_at: _,
+            active_at: _,
+            updated_at: _,
+        } = self;
+        let thread = &*thread;
+        let at = |slot| PlaceMut { thread, message: None, slot };
+        let mut places = vec![at(SlotMut::Title(title))];
+        places.extend(preview.as_mut().map(|preview| at(SlotMut::Preview(preview))));
+        places
+    }
+}

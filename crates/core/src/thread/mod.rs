@@ -1,0 +1,20 @@
+//! A conversation as a whole, and the values that it is made of.
+//!
+//! ```
+//! use throughline_core::{Labels, Title};
+//!
+//! let title: Title = "Trip to Lisbon".parse()?;
+//! let labels = Labels::new().with("project", "atlas")?;
+//! assert!(!title.is_untitled() && labels.get("project").is_some());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod entry;
+mod labels;
+mod title;
+
+pub use self::{
+    entry::{ForkPoint, Keep, ThreadCursor, ThreadEntry},
+    labels::{LabelPatch, Labels},
+    title::{InvalidTitle, Title},
+};

@@ -1,0 +1,61 @@
+//! What was changed, in the order of the commits.
+
+use std::collections::VecDeque;
+
+use throughline_core::{
+    Change, ChangeScope, Changes, Position, ReadChanges, Result, TenantId, Timestamp, backend::rules,
+};
+
+use crate::operation::Told;
+
+/// How many changes are kept.
+const KEPT: usize = 1_000_000;
+
+#[derive(Default)]
+pub(crate) struct Journal {
+    /// The position that the store has come to.
+    pub(crate) position: Position,
+    /// The last change that is not kept any more.
+    kept_after: Position,
+    changes: VecDeque<Change>,
+}
+
+impl Journal {
+    /// Takes down what a write did. A write that tells nothing, as a sign of life, has a position too.
+    pub(crate) fn tell(&mut self, tenant: &TenantId, told: Told, at: Timestamp) -> Position {
+        if told.is_empty() {
+            self.position = self.position.next();
+        }
+        for (thread, what) in told {
+            self.position = self.position.next();
+            let (position, tenant) = (self.position, tenant.clone());
+            self.changes.push_back(Change { position, tenant, thread, at, what });
+        }
+        while self.changes.len() > KEPT {
+            self.kept_after = self.changes.pop_front().map_or(self.kept_after, |change| change.position);
+        }
+        self.position
+    }
+
+    pub(crate) fn read(&self, tenant: &TenantId, read: &ReadChanges) -> Result<Changes> {
+        if read.after < self.kept_after {
+            return Err(rules::too_old(read.after, self.kept_after));
+        }
+        let is_asked_for = |change: &&Change| match &read.scope {
+            ChangeScope::Store => true,
+            ChangeScope::Tenant => change.tenant == *tenant,
+            ChangeScope::Thread(thread) => change.tenant == *tenant && change.thread == *thread,
+        };
+        let limit = read.limit as usize;
+        let begin = self.changes.partition_point(|change| change.position <= read.after);
+        let mut changes: Vec<Change> =
+            self.changes.range(begin..).filter(is_asked_for).take(limit + 1).cloned().collect();
+        let more = changes.len() > limit;
+        changes.truncate(limit);
+        let position = match changes.last() {
+            Some(last) if more => last.position,
+            _ => self.position.max(read.after),
+        };
+        Ok(Changes { changes, position, more })
+    }
+}
