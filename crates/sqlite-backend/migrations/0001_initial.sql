@@ -1,22 +1,82 @@
--- The store as a whole, in one row: how far it has come, and which writers brought it there last.
+-- The store as a whole, in one row: how far it has come, which changes it does not keep any more, and which writers
+-- brought it there last.
 CREATE TABLE store (
-    id       INTEGER PRIMARY KEY CHECK (id = 1),
-    position INTEGER NOT NULL,
-    fences   INTEGER NOT NULL,
-    checksum INTEGER NOT NULL,
-    writers  BLOB    NOT NULL
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    position   INTEGER NOT NULL,
+    kept_after INTEGER NOT NULL,
+    fences     INTEGER NOT NULL,
+    checksum   INTEGER NOT NULL,
+    writers    BLOB    NOT NULL
 ) STRICT;
 
-INSERT INTO store (id, position, fences, checksum, writers) VALUES (1, 0, 0, 7607618485596480772, x'');
+INSERT INTO store (id, position, kept_after, fences, checksum, writers) VALUES (1, 0, 0, 0, @SUM@, x'');
 
 -- The last place of a thread is the greatest that a message has, or that a deleted message had: no place is given
--- twice, and an addition needs no change here.
+-- twice, and an addition needs no change here. Messages up to `floor` went when the thread was cleared or deleted: nobody is
+-- shown them, and while `purgeable` says so some still stand in `messages`.
 CREATE TABLE threads (
     thread_pk   INTEGER PRIMARY KEY,
     tenant      TEXT    NOT NULL,
     thread      TEXT    NOT NULL,
     deleted_seq INTEGER NOT NULL,
+    floor       INTEGER NOT NULL,
+    generation  INTEGER NOT NULL,
+    gone_at     INTEGER NOT NULL,
+    deleted     INTEGER NOT NULL,
+    purgeable   INTEGER NOT NULL,
+    checksum    INTEGER NOT NULL,
     UNIQUE (tenant, thread)
+) STRICT;
+
+CREATE INDEX threads_purgeable ON threads (tenant, thread) WHERE purgeable = 1;
+
+-- What lists show of a thread: what the host said, and what follows from the messages, kept up to date in the commit of each
+-- change. It can be made again from the messages. A deleted thread has no row here.
+CREATE TABLE catalogue (
+    thread_pk   INTEGER PRIMARY KEY REFERENCES threads (thread_pk),
+    tenant      TEXT    NOT NULL,
+    listed      INTEGER NOT NULL,
+    archived    INTEGER NOT NULL,
+    active_at   INTEGER NOT NULL,
+    hidden      INTEGER NOT NULL,
+    has_begun   INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    changed_at  INTEGER NOT NULL,
+    messages    INTEGER NOT NULL,
+    turns       INTEGER NOT NULL,
+    bytes       INTEGER NOT NULL,
+    preview_seq INTEGER,
+    checksum    INTEGER NOT NULL,
+    title       TEXT    NOT NULL,
+    owner       TEXT,
+    labels      TEXT    NOT NULL,
+    forked_from TEXT,
+    preview     TEXT
+) STRICT;
+
+CREATE INDEX catalogue_by_activity ON catalogue (tenant, archived, active_at DESC) WHERE listed = 1;
+
+-- The labels once more, to find threads by them; the owner stands here under the empty name.
+CREATE TABLE labels (
+    tenant    TEXT    NOT NULL,
+    name      TEXT    NOT NULL,
+    value     TEXT    NOT NULL,
+    thread_pk INTEGER NOT NULL REFERENCES threads (thread_pk),
+    PRIMARY KEY (tenant, name, value, thread_pk)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX labels_of_thread ON labels (thread_pk);
+
+-- What was changed, in the order of the commits. Without any content: whoever reads it late reads what is there by then.
+CREATE TABLE changes (
+    position   INTEGER PRIMARY KEY,
+    thread_pk  INTEGER NOT NULL REFERENCES threads (thread_pk),
+    kind       INTEGER NOT NULL,
+    at         INTEGER NOT NULL,
+    seq        INTEGER,
+    number     INTEGER,
+    checksum   INTEGER NOT NULL,
+    message_id TEXT
 ) STRICT;
 
 -- A row is appended for each message and never moved. While a message is open its content is `[]`, and what was

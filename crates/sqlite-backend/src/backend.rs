@@ -6,8 +6,9 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, Context, Delete, Durability, Effect, ErrorKind, Operation,
-    PersistArgs, PersistError, ReadArgs, Reply, Reserve, Result, Timestamp, Update, UpdateContent,
+    Add, Admitted, Backend, Batch, Capabilities, Context, Delete, Durability, Effect, ErrorKind, Import,
+    Operation, PersistArgs, PersistError, ReadArgs, Reply, Reserve, Result, ThreadArgs, Timestamp, Update,
+    UpdateContent,
 };
 
 use crate::{
@@ -168,6 +169,14 @@ impl Backend for SqliteBackend {
     }
 
     async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
+        self.write(call).await
+    }
+
+    async fn import(&self, call: Admitted<'_, Import>) -> Result<Reply<Import>> {
+        self.write(call).await
+    }
+
+    async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
         self.write(call).await
     }
 

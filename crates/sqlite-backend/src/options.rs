@@ -34,6 +34,7 @@ pub struct SqliteOptions {
     pub(crate) max_content_bytes: u64,
     pub(crate) free_space_floor: u64,
     pub(crate) log_limit: u64,
+    pub(crate) changes_kept: u64,
     pub(crate) failpoints: Failpoints,
 }
 
@@ -52,6 +53,7 @@ impl SqliteOptions {
             max_content_bytes: 64 << 20,
             free_space_floor: 16 << 20,
             log_limit: 64 << 20,
+            changes_kept: 1_000_000,
             failpoints: Failpoints::none(),
         }
     }
@@ -110,6 +112,13 @@ impl SqliteOptions {
     /// The longest content of one message, in bytes of JSON: 64 MiB, at most 512 MiB. More is refused as `TooLarge`.
     pub const fn max_content_bytes(mut self, bytes: u64) -> Self {
         self.max_content_bytes = bytes;
+        self
+    }
+
+    /// How many of the latest changes are kept for who follows them: 1 000 000, about 80 MB; at least 1. Who comes later for
+    /// older ones is told so, and reads anew what is followed. There may be a few more.
+    pub const fn changes_kept(mut self, changes: u64) -> Self {
+        self.changes_kept = changes;
         self
     }
 

@@ -11,6 +11,9 @@ pub(super) fn apply(
     batch: &Batch,
     finish: impl FnOnce(&PersistResult) -> Applied<()>,
 ) -> Applied<PersistResult> {
+    // What was counted before stays, whatever becomes of the batch.
+    scope.threads.flush(scope.db)?;
+    let position = scope.position.get();
     run(scope, "SAVEPOINT batch")?;
     let applied = items(scope, batch).and_then(|result| {
         finish(&result)?;
@@ -25,6 +28,8 @@ pub(super) fn apply(
             // Rolled back to, a savepoint still stands.
             run(scope, "ROLLBACK TO batch")?;
             run(scope, "RELEASE batch")?;
+            scope.threads.forget();
+            scope.position.set(position);
             Err(Failure::Refused(error))
         }
         // The whole transaction goes.

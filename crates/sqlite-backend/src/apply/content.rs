@@ -1,34 +1,63 @@
 //! A change of what a message says, or the end of it.
 
+use std::cell::RefMut;
+
 use throughline_core::{
-    ContentChange, ContentUpdated, ErrorKind, Timestamp, UpdateContent, UpdateMode,
+    ContentChange, ContentUpdated, ErrorKind, Happened, ThreadId, Timestamp, UpdateContent, UpdateMode,
     backend::rules::{self, Transition},
 };
 
 use super::{
     Applied, Scope, refusal,
     row::{clear_appends, find_or_refuse, growth, write_content},
+    threads::{ThreadState, changed},
     unwritten::OpenMessage,
 };
 use crate::record::{Growth, Length, Record};
 
 pub(super) fn update_content(scope: Scope<'_>, update: &UpdateContent) -> Applied<ContentUpdated> {
     let record = find_or_refuse(scope, &update.thread, &update.id)?;
+    if let Some(state) = scope.living(&update.thread)? {
+        state.entry(&update.thread)?;
+    }
     let step = Step::of(scope, update, &record)?;
     if step.next.state.is_open() {
-        let mut message = OpenMessage::new(record);
-        message.take(update, step);
+        let mut message = OpenMessage::new(scope, record)?;
+        message.take(scope, update, step);
         message.write(scope.db)?;
         return Ok(answer(update, message.record()));
     }
     let was_open = record.message.state.is_open();
+    let bytes_before = u64::try_from(record.length.bytes).unwrap_or_default();
     let mut record = record;
     step.apply(&mut record);
     if let UpdateMode::Abandon { reason } = &update.mode {
         record.message.abandon_reason.clone_from(reason);
     }
     settle(scope, update, was_open, &mut record)?;
+    let message = &record.message;
+    let mut state = living(scope, &update.thread)?;
+    let what = match &update.mode {
+        UpdateMode::Edit => {
+            state.entry_mut(&update.thread)?.tally.edited(bytes_before, message);
+            Happened::Edited
+        }
+        UpdateMode::Abandon { .. } => {
+            state.count(message)?;
+            Happened::Abandoned
+        }
+        UpdateMode::Final | UpdateMode::Partial => {
+            state.count(message)?;
+            Happened::Finished
+        }
+    };
+    scope.tell(record.position, state.thread_pk, &what(changed(message)))?;
     Ok(answer(update, &record))
+}
+
+/// The thread of a row that was found.
+fn living<'a>(scope: Scope<'a>, thread: &ThreadId) -> Applied<RefMut<'a, ThreadState>> {
+    scope.living(thread)?.ok_or_else(|| rules::no_such_thread(thread).into())
 }
 
 /// What a change makes of a message, before anything is changed.
@@ -51,7 +80,7 @@ impl Step {
             check_length(scope, update, length)?;
         }
         let updated_at = rules::updated_at(message.updated_at, scope.now);
-        Ok(Self { next, updated_at, position: scope.position, length })
+        Ok(Self { next, updated_at, position: scope.take_position(), length })
     }
 
     pub(super) fn apply(self, record: &mut Record) {

@@ -1,34 +1,30 @@
 //! The end of a message: what was said is erased, the id stays dead.
 
-use rusqlite::params;
-use throughline_core::{Delete, Deleted, backend::rules};
+use rusqlite::{Connection, params};
+use throughline_core::{Delete, Deleted, Happened, backend::rules};
 
 use super::{
     Applied, Scope,
     row::{clear_appends, find_or_refuse},
+    threads::changed,
 };
-use crate::record::{DELETED, number};
+use crate::record::{DELETED, Record};
 
 pub(super) fn delete(scope: Scope<'_>, delete: &Delete) -> Applied<Deleted> {
     let record = find_or_refuse(scope, &delete.thread, &delete.id)?;
     rules::expect_revision(delete.expected, record.message.revision)
         .map_err(|error| error.about(&delete.thread, &delete.id))?;
+    let Some(mut state) = scope.living(&delete.thread)? else {
+        return Err(rules::no_such_thread(&delete.thread).into());
+    };
+    // Before anything is changed.
+    state.entry_mut(&delete.thread)?.changed(scope.now);
+    let position = scope.take_position();
     clear_appends(scope.db, &record)?;
-    scope
-        .db
-        .prepare_cached(
-            "UPDATE messages SET seq = NULL, state = ?2, appends = 0, last_append = NULL, content_bytes = 0, tail = 0, \
-             lease_ms = NULL, lease_expires_at = NULL, position = ?3, checksum = 0, metadata = '{}', attachments = NULL, \
-             abandon_reason = NULL, content = '[]' WHERE message_pk = ?1",
-        )?
-        .execute(params![record.message_pk, DELETED, scope.position])?;
-    scope
-        .db
-        .prepare_cached(
-            "UPDATE threads SET deleted_seq = ?3 WHERE tenant = ?1 AND thread = ?2 AND deleted_seq < ?3",
-        )?
-        .execute(params![scope.tenant.as_str(), delete.thread.as_str(), number(record.message.seq.get())])?;
-    let message = record.message;
+    erase(scope.db, record.message_pk, position)?;
+    state.uncount(scope, &record.message, record.length.bytes)?;
+    scope.tell(position, state.thread_pk, &Happened::Deleted(changed(&record.message)))?;
+    let Record { message, .. } = record;
     Ok(Deleted {
         thread: message.thread,
         id: message.id,
@@ -38,4 +34,15 @@ pub(super) fn delete(scope: Scope<'_>, delete: &Delete) -> Applied<Deleted> {
         attachments: message.attachments,
         deduplicated: false,
     })
+}
+
+/// Takes everything out of a row that was said. Its pieces have gone before.
+pub(super) fn erase(db: &Connection, message_pk: i64, position: i64) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE messages SET seq = NULL, state = ?2, appends = 0, last_append = NULL, content_bytes = 0, tail = 0, \
+         lease_ms = NULL, lease_expires_at = NULL, position = ?3, checksum = 0, metadata = '{}', attachments = NULL, \
+         abandon_reason = NULL, content = '[]' WHERE message_pk = ?1",
+    )?
+    .execute(params![message_pk, DELETED, position])?;
+    Ok(())
 }

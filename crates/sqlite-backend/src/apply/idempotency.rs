@@ -2,12 +2,13 @@
 
 use rusqlite::{OptionalExtension, params};
 use throughline_core::{
-    ErrorKind, Fingerprint, Idempotency, PersistArgs, PersistError, PersistResult, ThreadId,
-    backend::{Replay, rules},
+    ErrorKind, Fingerprint, Idempotency, Message, MessageId, PersistArgs, PersistError, PersistResult,
+    Result, ThreadEntry, ThreadId,
+    backend::{LookUp, Replay, rules},
 };
 
 use super::{Applied, Failure, Scope, refusal, row};
-use crate::record::Checksum;
+use crate::{error::EngineError, record::Checksum};
 
 /// Answers a call whose key was used before, as the first one was answered.
 pub(super) fn replay(
@@ -41,22 +42,47 @@ pub(super) fn replay(
         );
     };
     rules::expect_fingerprint(idempotency, &fingerprint)?;
-    let mut failed = None;
-    let mut look_up = |thread: &ThreadId, id: &_| {
-        let found = row::find(scope, thread, id)
-            .and_then(|found| found.map(|record| row::message(scope, record)).transpose());
+    let mut present = Present { scope, failed: None };
+    let answer = replay.answer(scope.tenant, args, &mut present);
+    match present.failed {
+        Some(error) => Err(Failure::Engine(error)),
+        None => Ok(Some(answer?)),
+    }
+}
+
+/// What there is by now, for a replay.
+struct Present<'a> {
+    scope: Scope<'a>,
+    /// What a statement failed with, which is the transaction's.
+    failed: Option<EngineError>,
+}
+
+impl Present<'_> {
+    fn found<T>(&mut self, found: Applied<T>) -> Result<T> {
         found.map_err(|failure| match failure {
             Failure::Refused(error) => error,
             Failure::Engine(error) => {
-                failed = Some(error);
+                self.failed = Some(error);
                 PersistError::new(ErrorKind::Internal, "the look-up failed")
             }
         })
-    };
-    let answer = replay.answer(scope.tenant, args, &mut look_up);
-    match failed {
-        Some(error) => Err(Failure::Engine(error)),
-        None => Ok(Some(answer?)),
+    }
+}
+
+impl LookUp for Present<'_> {
+    fn message(&mut self, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
+        let found = row::find(self.scope, thread, id)
+            .and_then(|found| found.map(|record| row::message(self.scope, record)).transpose());
+        self.found(found)
+    }
+
+    fn thread(&mut self, thread: &ThreadId) -> Result<Option<ThreadEntry>> {
+        let scope = self.scope;
+        let found = scope.thread(thread).and_then(|state| match state {
+            Some(state) if !state.head.deleted => state.shown(scope.tenant, thread).map(Some),
+            _ => Ok(None),
+        });
+        self.found(found)
     }
 }
 

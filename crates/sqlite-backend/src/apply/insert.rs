@@ -2,58 +2,67 @@
 
 use rusqlite::{OptionalExtension, ffi, params};
 use throughline_core::{
-    Add, Added, ErrorKind, Message, MessageId, PersistError, Reserve, Reserved, Seq, ThreadId,
+    Add, Added, ErrorKind, Generation, Happened, Message, MessageId, PersistError, Reserve, Reserved, Seq,
+    ThreadId, backend::rules,
 };
 
-use super::{Applied, Failure, Scope, refusal};
+use super::{Applied, Failure, Scope, refusal, threads::changed};
 use crate::record::{DELETED, Encoded, Length, Record, number};
 
-/// The thread and the last place that a message of it has or had.
-pub(crate) const LAST_SEQ: &str = "SELECT t.thread_pk, max(t.deleted_seq, coalesce((SELECT m.seq FROM messages m \
-    WHERE m.thread_pk = t.thread_pk AND m.seq IS NOT NULL ORDER BY m.seq DESC LIMIT 1), 0)) \
-    FROM threads t WHERE t.tenant = ?1 AND t.thread = ?2";
-
 pub(super) fn add(scope: Scope<'_>, add: &Add) -> Applied<Added> {
-    let message = insert(scope, &add.thread, |seq| add.to_message(scope.tenant, seq, scope.now))?;
+    let make = |seq| add.to_message(scope.tenant, seq, scope.now);
+    let message = insert(scope, &add.thread, add.generation, make)?;
     Ok(Added { message, deduplicated: false })
 }
 
 pub(super) fn reserve(scope: Scope<'_>, reserve: &Reserve) -> Applied<Reserved> {
-    let message = insert(scope, &reserve.thread, |seq| reserve.to_message(scope.tenant, seq, scope.now))?;
+    let make = |seq| reserve.to_message(scope.tenant, seq, scope.now);
+    let message = insert(scope, &reserve.thread, reserve.generation, make)?;
     Ok(Reserved { message, deduplicated: false })
 }
 
 /// Appends the row that `make` makes of its place in the thread.
-fn insert(scope: Scope<'_>, thread: &ThreadId, make: impl FnOnce(Seq) -> Message) -> Applied<Message> {
-    let found = scope
-        .db
-        .prepare_cached(LAST_SEQ)?
-        .query_row(params![scope.tenant.as_str(), thread.as_str()], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })
-        .optional()?;
-    let last_seq = found.map_or(0, |(_, last_seq)| last_seq);
+fn insert(
+    scope: Scope<'_>,
+    thread: &ThreadId,
+    generation: Option<Generation>,
+    make: impl FnOnce(Seq) -> Message,
+) -> Applied<Message> {
+    let found = scope.living(thread)?;
+    let is = found.as_ref().map_or(Generation::FIRST, |state| state.generation());
+    rules::expect_generation(generation, is)?;
+    let last_seq = found.as_ref().map_or(0, |state| state.last_seq);
+    drop(found);
     let Ok(seq) = u64::try_from(last_seq) else {
         return Err(refusal(ErrorKind::Corrupt, "the last place of the thread is damaged").into());
     };
     let message = make(Seq::new(seq).next());
-    let length = Length::settled(&message.content);
-    let position = scope.position;
-    let record = Record { message_pk: 0, message, appends: 0, last_append: None, length, position };
-    match found {
-        // The id is checked by the index, in the statement that uses it: nothing was changed before.
-        Some((thread_pk, _)) => {
-            insert_row(scope, &record, thread_pk)
-                .map_err(|error| explain(scope, thread_pk, &record, error))?;
-        }
-        None => {
-            scope
-                .db
-                .prepare_cached("INSERT INTO threads (tenant, thread, deleted_seq) VALUES (?1, ?2, 0)")?
-                .execute(params![scope.tenant.as_str(), thread.as_str()])?;
-            insert_row(scope, &record, scope.db.last_insert_rowid())?;
-        }
+    append(scope, message)
+}
+
+/// Appends a new message to its thread, which may begin with it.
+pub(super) fn append(scope: Scope<'_>, message: Message) -> Applied<Message> {
+    // Before anything is changed: a thread whose entry is damaged takes nothing.
+    if let Some(state) = scope.living(&message.thread)? {
+        state.entry(&message.thread)?;
     }
+    let length = Length::settled(&message.content);
+    let position = scope.take_position();
+    let record = Record { message_pk: 0, message, appends: 0, last_append: None, length, position };
+    let message = &record.message;
+    let thread_pk = {
+        let mut state = scope.living_or_begun(&message.thread, message.created_at)?;
+        // The id is checked by the index, in the statement that uses it: nothing was changed before.
+        insert_row(scope, &record, state.thread_pk)
+            .map_err(|error| explain(scope, state.thread_pk, &record, error))?;
+        state.last_seq = number(message.seq.get());
+        if !message.state.is_open() {
+            state.count(message)?;
+        }
+        state.thread_pk
+    };
+    let what = if message.state.is_open() { Happened::Reserved } else { Happened::Added };
+    scope.tell(position, thread_pk, &what(changed(message)))?;
     Ok(record.message)
 }
 
@@ -65,8 +74,9 @@ fn insert_row(scope: Scope<'_>, record: &Record, thread_pk: i64) -> rusqlite::Re
         .db
         .prepare_cached(
             "INSERT INTO messages (thread_pk, message_id, seq, role, state, revision, appends, content_bytes, tail, \
-             lease_ms, lease_expires_at, created_at, updated_at, position, checksum, metadata, attachments, content) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             lease_ms, lease_expires_at, created_at, updated_at, position, checksum, metadata, attachments, \
+             abandon_reason, content) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             thread_pk,
@@ -86,6 +96,7 @@ fn insert_row(scope: Scope<'_>, record: &Record, thread_pk: i64) -> rusqlite::Re
             checksum,
             metadata,
             attachments,
+            message.abandon_reason,
             message.content.as_json(),
         ])?;
     Ok(())
@@ -115,7 +126,7 @@ fn refused(kind: ErrorKind, detail: &'static str, thread: &ThreadId, id: &Messag
     error.into()
 }
 
-fn state_of(scope: Scope<'_>, thread_pk: i64, id: &MessageId) -> rusqlite::Result<Option<String>> {
+pub(super) fn state_of(scope: Scope<'_>, thread_pk: i64, id: &MessageId) -> rusqlite::Result<Option<String>> {
     scope
         .db
         .prepare_cached("SELECT state FROM messages WHERE thread_pk = ?1 AND message_id = ?2")?

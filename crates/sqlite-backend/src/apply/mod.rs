@@ -7,21 +7,28 @@ mod batch;
 mod content;
 mod delete;
 mod idempotency;
+mod import;
 mod insert;
 mod row;
+mod thread;
+mod threads;
 mod unwritten;
 mod update;
 
-pub(crate) use self::{idempotency::checksum as key_checksum, row::PIECES, unwritten::Unwritten};
+use std::cell::Cell;
+
+pub(crate) use self::{
+    idempotency::checksum as key_checksum, row::PIECES, threads::Threads, unwritten::Unwritten,
+};
 #[cfg(test)]
 pub(crate) use self::{
-    insert::LAST_SEQ,
     row::{CLEAR, FIND},
+    threads::FIND_THREAD,
 };
 use rusqlite::Connection;
 use throughline_core::{
-    Effect, ErrorKind, OpKind, PersistArgs, PersistError, PersistResult, TenantId, ThreadId, Timestamp,
-    UpdateMode,
+    Effect, ErrorKind, OpKind, PersistArgs, PersistError, PersistResult, TenantId, ThreadArgs, ThreadId,
+    Timestamp, UpdateMode,
 };
 
 use crate::{error::EngineError, queue::Write};
@@ -32,11 +39,13 @@ pub(crate) struct Scope<'a> {
     pub(crate) db: &'a Connection,
     pub(crate) tenant: &'a TenantId,
     pub(crate) now: Timestamp,
-    /// The place that it takes among all commits, if it changes anything.
-    pub(crate) position: i64,
+    /// The last place that was taken among all changes of the store.
+    pub(crate) position: &'a Cell<i64>,
     pub(crate) max_content_bytes: u64,
     /// What the writes before it in the transaction have left to be written.
     pub(crate) unwritten: &'a Unwritten,
+    /// The threads that the writes before it were about.
+    pub(crate) threads: &'a Threads,
 }
 
 /// Why a write was not applied.
@@ -93,6 +102,9 @@ pub(crate) fn apply(scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
 }
 
 fn apply_at_once(scope: Scope<'_>, thread: &ThreadId, write: &Write) -> Applied<Outcome> {
+    if !is_the_end(&write.args) {
+        drop(scope.living(thread)?);
+    }
     if let Some(idempotency) = &write.idempotency
         && let Some(result) = idempotency::replay(scope, thread, idempotency, &write.args)?
     {
@@ -125,12 +137,19 @@ fn item(scope: Scope<'_>, args: &PersistArgs) -> Applied<PersistResult> {
         PersistArgs::UpdateContent(update) => content::update_content(scope, update).map(Into::into),
         PersistArgs::Update(update) => update::update(scope, update).map(Into::into),
         PersistArgs::Delete(delete) => delete::delete(scope, delete).map(Into::into),
+        PersistArgs::Import(import) => import::import(scope, import).map(Into::into),
+        PersistArgs::Thread(thread) => thread::apply(scope, thread).map(Into::into),
         PersistArgs::Batch(_) | PersistArgs::Read(_) => {
             let kind = args.kind();
             Err(refusal(ErrorKind::Invalid, format!("a `{kind}` cannot be an item of a batch")).into())
         }
         _ => Err(PersistError::unsupported(format_args!("`{}`", args.kind())).into()),
     }
+}
+
+/// Whether it may be done to a thread that was deleted.
+const fn is_the_end(args: &PersistArgs) -> bool {
+    matches!(args, PersistArgs::Thread(ThreadArgs::Delete(_) | ThreadArgs::Purge(_)))
 }
 
 fn refusal(kind: ErrorKind, detail: impl Into<std::borrow::Cow<'static, str>>) -> PersistError {

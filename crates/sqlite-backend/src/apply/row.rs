@@ -10,8 +10,7 @@ use crate::record::{Damage, Encoded, Growth, Record, append_chain, message_colum
 pub(crate) const FIND: &str = concat!(
     "SELECT 0, ",
     message_columns!(),
-    " FROM threads t JOIN messages m ON m.thread_pk = t.thread_pk \
-     WHERE t.tenant = ?1 AND t.thread = ?2 AND m.message_id = ?3 AND m.seq IS NOT NULL"
+    " FROM messages m WHERE m.message_id = ?2 AND m.thread_pk = ?1 AND m.seq > ?3"
 );
 
 /// The pieces of a message, from its last one on.
@@ -29,12 +28,24 @@ pub(crate) const CLEAR: &str = concat!(
     " DELETE FROM appends WHERE append_pk IN (SELECT append_pk FROM chain) AND message_pk = ?1"
 );
 
+/// The latest final message of the user.
+pub(crate) const LATEST_OF_THE_USER: &str = concat!(
+    "SELECT 0, ",
+    message_columns!(),
+    " FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 AND m.state = 'final' AND m.role = 'user' \
+     ORDER BY m.seq DESC LIMIT 1"
+);
+
 /// The row of a message, unless there is none.
 pub(super) fn find(scope: Scope<'_>, thread: &ThreadId, id: &MessageId) -> Applied<Option<Record>> {
+    let (thread_pk, floor) = match scope.thread(thread)? {
+        Some(state) if !state.head.deleted => (state.thread_pk, state.head.floor),
+        _ => return Ok(None),
+    };
     let found = scope
         .db
         .prepare_cached(FIND)?
-        .query_row(params![scope.tenant.as_str(), thread.as_str(), id.as_str()], |row: &Row<'_>| {
+        .query_row(params![thread_pk, id.as_str(), floor], |row: &Row<'_>| {
             Ok(Record::read(row, scope.tenant, thread))
         })
         .optional()?;
@@ -47,8 +58,29 @@ pub(super) fn find(scope: Scope<'_>, thread: &ThreadId, id: &MessageId) -> Appli
     }
 }
 
+/// The latest final message of the user in a thread, if it has one.
+pub(super) fn latest_of_the_user(
+    scope: Scope<'_>,
+    thread_pk: i64,
+    floor: i64,
+    thread: &ThreadId,
+) -> Applied<Option<Message>> {
+    let found = scope
+        .db
+        .prepare_cached(LATEST_OF_THE_USER)?
+        .query_row(params![thread_pk, floor], |row: &Row<'_>| Ok(Record::read(row, scope.tenant, thread)))
+        .optional()?;
+    match found {
+        Some(Ok(record)) => Ok(Some(record.message)),
+        Some(Err(damage)) => Err(damage.into_error(thread).into()),
+        None => Ok(None),
+    }
+}
+
 /// The row of a message that a write is about.
 pub(super) fn find_or_refuse(scope: Scope<'_>, thread: &ThreadId, id: &MessageId) -> Applied<Record> {
+    // Of a thread that was deleted it is said so.
+    drop(scope.living(thread)?);
     find(scope, thread, id)?.ok_or_else(|| PersistError::not_found(thread, id).into())
 }
 
@@ -83,12 +115,21 @@ pub(super) fn growth(scope: Scope<'_>, record: &Record) -> Applied<Growth> {
 
 /// Forgets what was written to a message piece by piece.
 pub(super) fn clear_appends(db: &Connection, record: &Record) -> rusqlite::Result<()> {
-    if record.appends > 0 {
-        let chain = params![record.message_pk, record.last_append];
-        let cleared = db.prepare_cached(CLEAR)?.execute(chain)?;
-        if number(cleared as u64) != record.appends {
+    clear_appends_of(db, record.message_pk, record.appends, record.last_append)
+}
+
+/// The same of a row of which no more is known.
+pub(super) fn clear_appends_of(
+    db: &Connection,
+    message_pk: i64,
+    appends: i64,
+    last_append: Option<i64>,
+) -> rusqlite::Result<()> {
+    if appends > 0 {
+        let cleared = db.prepare_cached(CLEAR)?.execute(params![message_pk, last_append])?;
+        if number(cleared as u64) != appends {
             // What a broken chain does not lead to is to go all the same: it is looked for everywhere.
-            db.execute("DELETE FROM appends WHERE message_pk = ?1", [record.message_pk])?;
+            db.execute("DELETE FROM appends WHERE message_pk = ?1", [message_pk])?;
         }
     }
     Ok(())

@@ -12,12 +12,16 @@ use std::{
 };
 
 use rusqlite::{Connection, ffi, params};
-use throughline_core::{ContentUpdated, MessageId, MessageState, TenantId, ThreadId, UpdateContent};
+use throughline_core::{
+    ContentUpdated, Happened, MessageId, MessageState, TenantId, ThreadId, Timestamp, UpdateContent,
+    backend::rules,
+};
 
 use super::{
     Applied, Scope,
     content::{Step, answer},
     row::{clear_appends, find_or_refuse, write_head, write_state},
+    threads::{changed, tell},
 };
 use crate::record::{Append, AppendKind, Record};
 
@@ -45,11 +49,12 @@ impl Unwritten {
         let message = match messages.entry(place) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                entry.insert(OpenMessage::new(find_or_refuse(scope, &update.thread, &update.id)?))
+                let record = find_or_refuse(scope, &update.thread, &update.id)?;
+                entry.insert(OpenMessage::new(scope, record)?)
             }
         };
         let step = Step::of(scope, update, &message.record)?;
-        message.take(update, step);
+        message.take(scope, update, step);
         Ok(answer(update, &message.record))
     }
 }
@@ -64,12 +69,22 @@ pub(super) struct OpenMessage {
     begins_anew: bool,
     pieces: Vec<(AppendKind, String)>,
     changed: bool,
+    thread_pk: i64,
+    /// The last change of the content that nobody was told of: its position, and when it was.
+    untold: Option<(i64, Timestamp)>,
 }
 
 impl OpenMessage {
-    pub(super) const fn new(record: Record) -> Self {
+    /// A message whose row was found.
+    pub(super) fn new(scope: Scope<'_>, record: Record) -> Applied<Self> {
         let state = record.message.state;
-        Self { record, state, begins_anew: false, pieces: Vec::new(), changed: false }
+        let thread = &record.message.thread;
+        let thread_pk = match scope.living(thread)? {
+            Some(state) => state.thread_pk,
+            None => return Err(rules::no_such_thread(thread).into()),
+        };
+        let pieces = Vec::new();
+        Ok(Self { record, state, begins_anew: false, pieces, changed: false, thread_pk, untold: None })
     }
 
     pub(super) const fn record(&self) -> &Record {
@@ -77,12 +92,13 @@ impl OpenMessage {
     }
 
     /// Takes what was found to be allowed.
-    pub(super) fn take(&mut self, update: &UpdateContent, step: Step) {
+    pub(super) fn take(&mut self, scope: Scope<'_>, update: &UpdateContent, step: Step) {
         self.changed = true;
         step.apply(&mut self.record);
         if update.change.is_none() {
             return;
         }
+        self.untold = Some((self.record.position, scope.now));
         let Append { kind, delta } = Append::of(&update.change);
         if kind == AppendKind::Base {
             self.begins_anew = true;
@@ -129,7 +145,12 @@ impl OpenMessage {
         if mem::replace(&mut self.state, self.record.message.state) != self.record.message.state {
             write_state(db, &self.record)?;
         }
-        write_head(db, &self.record)
+        write_head(db, &self.record)?;
+        if let Some((position, at)) = self.untold.take() {
+            let what = Happened::Written(changed(&self.record.message));
+            tell(db, position, self.thread_pk, at, &what)?;
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,10 @@
 mod append;
 mod checksum;
 mod columns;
+mod entry;
+mod head;
 mod length;
+mod told;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -19,7 +22,10 @@ pub(crate) use self::{
     append::{Append, AppendKind, Growth, append_chain},
     checksum::Checksum,
     columns::Columns,
+    entry::{ENTRY_COLUMNS, Entry, entry_columns},
+    head::{Head, head_columns},
     length::{Length, Tail},
+    told::{Told, told_columns, unreadable},
 };
 
 /// The columns of a message in the order in which [`Record::read`] takes them, as `m`, after one that says which

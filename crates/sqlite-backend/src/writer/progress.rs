@@ -15,6 +15,8 @@ const REMEMBERED: usize = 64;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) position: i64,
+    /// The last change that is not kept any more.
+    pub(crate) kept_after: i64,
     fences: i64,
     /// From the one that has not committed for longest to the last one.
     writers: Vec<Mark>,
@@ -29,13 +31,15 @@ struct Mark {
 
 impl Progress {
     /// Answers the row of the store.
-    pub(crate) const SELECT: &str = "SELECT position, fences, checksum, writers FROM store WHERE id = 1";
+    pub(crate) const SELECT: &str =
+        "SELECT position, kept_after, fences, checksum, writers FROM store WHERE id = 1";
 
     /// Reads that row; nothing when it is not what its checksum was made for.
     pub(crate) fn of(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
-        let (position, fences, checksum) = (row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?);
-        let writers = decode(row.get_ref(3)?.as_blob()?);
-        let progress = writers.map(|writers| Self { position, fences, writers });
+        let (position, kept_after, fences) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let checksum: i64 = row.get(3)?;
+        let writers = decode(row.get_ref(4)?.as_blob()?);
+        let progress = writers.map(|writers| Self { position, kept_after, fences, writers });
         Ok(progress.filter(|progress| progress.checksum() == checksum))
     }
 
@@ -47,9 +51,16 @@ impl Progress {
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         connection
             .prepare_cached(
-                "UPDATE store SET position = ?1, fences = ?2, checksum = ?3, writers = ?4 WHERE id = 1",
+                "UPDATE store SET position = ?1, kept_after = ?2, fences = ?3, checksum = ?4, writers = ?5 \
+                 WHERE id = 1",
             )?
-            .execute(params![self.position, self.fences, self.checksum(), encode(&self.writers)])?;
+            .execute(params![
+                self.position,
+                self.kept_after,
+                self.fences,
+                self.checksum(),
+                encode(&self.writers)
+            ])?;
         Ok(())
     }
 
@@ -79,7 +90,7 @@ impl Progress {
     }
 
     fn checksum(&self) -> i64 {
-        let sum = Checksum::new().integer(self.position).integer(self.fences);
+        let sum = Checksum::new().integer(self.position).integer(self.kept_after).integer(self.fences);
         self.writers.iter().fold(sum, |sum, mark| sum.integer(mark.writer).integer(mark.position)).finish()
     }
 }
@@ -142,6 +153,7 @@ mod tests {
         assert_eq!(Progress::read(&connection).unwrap(), progress);
         for change in [
             "position = 8",
+            "kept_after = 1",
             "fences = 0",
             "writers = x''",
             "writers = CAST(writers || x'00' AS BLOB)",

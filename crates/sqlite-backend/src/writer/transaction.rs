@@ -1,13 +1,13 @@
 //! One transaction: from the lock to the answers.
 
-use std::time::Instant;
+use std::{cell::Cell, time::Instant};
 
 use rusqlite::Connection;
 use throughline_core::{Effect, ErrorKind, PersistError};
 
 use super::{batch::Batch, fence::Verdict, progress::Progress, worker::Worker};
 use crate::{
-    apply::{Applied, Failure, Outcome, Scope, Unwritten, apply},
+    apply::{Applied, Failure, Outcome, Scope, Threads, Unwritten, apply},
     error::{EngineError, Phase, Reach},
     failpoint::Failpoint,
     queue::Write,
@@ -48,8 +48,8 @@ impl Worker {
         let begun = Instant::now();
         self.failpoints.reach(Failpoint::Begun, connection)?;
         let mut progress = Progress::read(connection)?;
-        let mut position = progress.position;
-        let unwritten = Unwritten::default();
+        let position = Cell::new(progress.position);
+        let (unwritten, threads) = (Unwritten::default(), Threads::default());
         let mut alone = false;
         loop {
             let now = Instant::now();
@@ -74,10 +74,12 @@ impl Worker {
                 db: connection,
                 tenant: &pending.write.tenant,
                 now: pending.write.now,
-                position: position + 1,
+                position: &position,
                 max_content_bytes: self.limits.max_content_bytes,
                 unwritten: &unwritten,
+                threads: &threads,
             };
+            let before = position.get();
             let applied = self.apply(connection, scope, &pending.write);
             match applied {
                 Ok(_) | Err(Failure::Refused(_)) if connection.is_autocommit() => {
@@ -85,10 +87,14 @@ impl Worker {
                     return Err(EngineError::RolledBack);
                 }
                 Ok(outcome) => {
-                    position += i64::from(outcome.changed);
-                    batch.applied(pending, outcome, position);
+                    if outcome.changed && position.get() == before {
+                        // It changed nothing that is told, and has its place all the same.
+                        scope.take_position();
+                    }
+                    batch.applied(pending, outcome, position.get());
                 }
                 Err(Failure::Refused(error)) => {
+                    position.set(before);
                     batch.refused(pending, error);
                 }
                 Err(Failure::Engine(error)) => {
@@ -101,9 +107,26 @@ impl Worker {
             return Ok(None);
         }
         unwritten.flush(connection)?;
+        threads.flush(connection)?;
+        let position = position.get();
+        let brought = position - progress.position;
         progress.advance(self.id, position);
+        self.trim(connection, &mut progress, brought)?;
         progress.write(connection)?;
         Ok(Some(position))
+    }
+
+    /// Lets some of the oldest changes go where there are more than are kept: more than a transaction brings, so that there
+    /// are never many more.
+    fn trim(&self, connection: &Connection, progress: &mut Progress, brought: i64) -> rusqlite::Result<()> {
+        let surplus = progress.position - progress.kept_after - self.limits.changes;
+        if surplus > 0 {
+            progress.kept_after += surplus.min(2 * brought + 64);
+            connection
+                .prepare_cached("DELETE FROM changes WHERE position <= ?1")?
+                .execute([progress.kept_after])?;
+        }
+        Ok(())
     }
 
     fn apply(&self, connection: &Connection, scope: Scope<'_>, write: &Write) -> Applied<Outcome> {

@@ -36,6 +36,8 @@ pub(super) struct Limits {
     pub(super) time: Duration,
     pub(super) wait: Duration,
     pub(super) max_content_bytes: u64,
+    /// How many changes are kept.
+    pub(super) changes: i64,
 }
 
 pub(super) struct Worker {
@@ -80,6 +82,7 @@ impl Worker {
                 time: options.batch_time,
                 wait: options.wait_limit,
                 max_content_bytes: options.max_content_bytes,
+                changes: i64::try_from(options.changes_kept).unwrap_or(i64::MAX),
             },
             connection: Some(connection),
             place: Place::new(&path, path_of(&path)),

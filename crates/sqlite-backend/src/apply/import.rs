@@ -1,0 +1,72 @@
+//! Messages that were written elsewhere.
+
+use rusqlite::{OptionalExtension, params};
+use throughline_core::{
+    ErrorKind, Import, ImportRow, Imported, ImportedRow, MessageId, Seq, ThreadId, backend::rules,
+};
+
+use super::{Applied, Scope, insert, refusal, row};
+use crate::record::{DELETED, number};
+
+/// Adds what is not there yet. What is there, or was, is left alone.
+pub(super) fn import(scope: Scope<'_>, import: &Import) -> Applied<Imported> {
+    let thread = &import.thread;
+    // Everything that could be refused is looked at before anything is changed.
+    let mut states = Vec::with_capacity(import.rows.len());
+    for row in &import.rows {
+        check_length(scope, thread, row)?;
+        states.push(before(scope, thread, row)?);
+    }
+    if let Some(state) = scope.living(thread)? {
+        state.entry(thread)?;
+    }
+    let mut rows = Vec::with_capacity(import.rows.len());
+    for (row, state) in import.rows.iter().zip(states) {
+        rows.push(match state {
+            Some(state) => state,
+            None => {
+                let last_seq = scope.living(thread)?.map_or(0, |state| state.last_seq);
+                let seq = Seq::new(u64::try_from(last_seq).unwrap_or_default()).next();
+                let message = insert::append(scope, row.to_message(scope.tenant, thread, seq))?;
+                ImportedRow::Added(message.seq)
+            }
+        });
+    }
+    Ok(Imported { thread: thread.clone(), rows, deduplicated: false })
+}
+
+/// What the thread has of the message, if it has or had it.
+fn before(scope: Scope<'_>, thread: &ThreadId, row: &ImportRow) -> Applied<Option<ImportedRow>> {
+    let Some(thread_pk) = scope.living(thread)?.map(|state| state.thread_pk) else { return Ok(None) };
+    let Some(state) = state_of(scope, thread_pk, &row.id)? else { return Ok(None) };
+    if state == DELETED {
+        return Ok(Some(ImportedRow::Gone));
+    }
+    let Some(record) = row::find(scope, thread, &row.id)? else {
+        // It stands below the floor.
+        return Ok(Some(ImportedRow::Gone));
+    };
+    let there = row::message(scope, record)?;
+    Ok(Some(if (there.role, &there.content) == (row.role, &row.content) {
+        ImportedRow::Present(there.seq)
+    } else {
+        ImportedRow::Differs(there.seq)
+    }))
+}
+
+fn state_of(scope: Scope<'_>, thread_pk: i64, id: &MessageId) -> rusqlite::Result<Option<String>> {
+    scope
+        .db
+        .prepare_cached("SELECT state FROM messages WHERE message_id = ?1 AND thread_pk = ?2")?
+        .query_row(params![id.as_str(), thread_pk], |row| row.get(0))
+        .optional()
+}
+
+fn check_length(scope: Scope<'_>, thread: &ThreadId, row: &ImportRow) -> Applied<()> {
+    let (bytes, max) = (row.content.byte_len(), scope.max_content_bytes);
+    if bytes as u64 <= max {
+        return Ok(());
+    }
+    let detail = format!("the content has {bytes} bytes, and {max} are allowed");
+    Err(refusal(ErrorKind::TooLarge, detail).about(thread, &row.id).into())
+}

@@ -1,0 +1,69 @@
+//! What is done to a thread as a whole.
+
+mod change;
+mod end;
+mod prune;
+mod rebuild;
+
+use throughline_core::{
+    ErrorKind, Happened, PersistError, ThreadArgs, ThreadChanged, ThreadId, ThreadResult, backend::rules,
+};
+
+use super::{Applied, Scope, refusal, threads::ThreadState};
+use crate::record::Entry;
+
+/// Does it, whole or not at all.
+pub(super) fn apply(scope: Scope<'_>, args: &ThreadArgs) -> Applied<ThreadResult> {
+    let thread = match args {
+        ThreadArgs::Create(create) => {
+            if scope.living(&create.thread)?.is_some() {
+                let detail = format!("there is a thread `{}`", create.thread);
+                return Err(refusal(ErrorKind::AlreadyExists, detail).into());
+            }
+            rules::check_labels(&create.labels)?;
+            let thread_pk = scope.begin(&create.thread, Entry::created(create, scope.now))?.thread_pk;
+            change::write_labels(scope, &create.thread)?;
+            scope.tell(scope.take_position(), thread_pk, &Happened::ThreadCreated)?;
+            &create.thread
+        }
+        ThreadArgs::Rename(rename) => {
+            change::rename(scope, rename)?;
+            &rename.thread
+        }
+        ThreadArgs::Archive(archive) => {
+            change::change(scope, &archive.thread, |entry| entry.archived = archive.archived)?;
+            &archive.thread
+        }
+        ThreadArgs::Label(label) => {
+            change::label(scope, label)?;
+            &label.thread
+        }
+        ThreadArgs::Publish(publish) => {
+            change::publish(scope, &publish.thread)?;
+            &publish.thread
+        }
+        ThreadArgs::Rebuild(rebuild) => {
+            rebuild::rebuild(scope, &rebuild.thread)?;
+            &rebuild.thread
+        }
+        ThreadArgs::Clear(clear) => {
+            end::clear(scope, clear)?;
+            &clear.thread
+        }
+        ThreadArgs::Delete(delete) => return Ok(ThreadResult::Delete(end::delete(scope, &delete.thread)?)),
+        ThreadArgs::Prune(prune) => return Ok(ThreadResult::Prune(prune::prune(scope, prune)?)),
+        ThreadArgs::Purge(purge) => return Ok(ThreadResult::Purge(end::purge(scope, purge)?)),
+        other => return Err(unsupported(other).into()),
+    };
+    let entry = existing(scope, thread)?.shown(scope.tenant, thread)?;
+    args.changed(ThreadChanged { entry, deduplicated: false }).ok_or_else(|| unsupported(args).into())
+}
+
+fn unsupported(args: &ThreadArgs) -> PersistError {
+    PersistError::unsupported(format_args!("`{}`", args.as_str()))
+}
+
+/// The thread, which has to be there.
+fn existing<'a>(scope: Scope<'a>, thread: &ThreadId) -> Applied<std::cell::RefMut<'a, ThreadState>> {
+    scope.living(thread)?.ok_or_else(|| rules::no_such_thread(thread).into())
+}

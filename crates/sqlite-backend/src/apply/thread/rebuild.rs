@@ -1,0 +1,71 @@
+//! An entry made of the messages.
+
+use rusqlite::params;
+use throughline_core::{Labels, OwnerId, ThreadId, Timestamp, backend::Tally, backend::rules};
+
+use super::change::write_labels;
+use crate::{
+    apply::{Applied, Scope},
+    record::{Entry, Record, message_columns},
+};
+
+/// Every settled message of a thread.
+const SETTLED: &str = concat!(
+    "SELECT 0, ",
+    message_columns!(),
+    " FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 AND m.state IN ('final', 'abandoned') ORDER BY m.seq"
+);
+
+pub(super) fn rebuild(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
+    let (thread_pk, head, readable) = {
+        let Some(state) = scope.living(thread)? else { return Err(rules::no_such_thread(thread).into()) };
+        (state.thread_pk, state.head, state.readable_entry().cloned())
+    };
+    let is_damaged = readable.is_none();
+    let mut entry = match readable {
+        Some(entry) => entry,
+        None => of_labels(scope, thread_pk, head.gone_at)?,
+    };
+    let gone_at = Timestamp::from_micros(head.gone_at);
+    let mut first = None;
+    {
+        let mut statement = scope.db.prepare_cached(SETTLED)?;
+        let mut rows = statement.query(params![thread_pk, head.floor])?;
+        let mut tally = Tally::new(entry.created_at.max(gone_at));
+        while let Some(row) = rows.next()? {
+            let record =
+                Record::read(row, scope.tenant, thread).map_err(|damage| damage.into_error(thread))?;
+            first.get_or_insert(record.message.created_at);
+            tally.settled(&record.message);
+        }
+        entry.tally = tally;
+    }
+    if is_damaged {
+        // The host's words are lost; that the thread had begun is not.
+        entry.has_begun = first.is_some() || head.deleted_seq > 0 || head.floor > 0;
+        entry.created_at = first.map_or(entry.created_at, |first| first.min(entry.created_at));
+        entry.changed(scope.now);
+    }
+    if let Some(mut state) = scope.living(thread)? {
+        state.set_entry(Some(entry));
+    }
+    if is_damaged { write_labels(scope, thread) } else { Ok(()) }
+}
+
+/// What is left of an entry that cannot be read: the labels stand once more in a table of their own.
+fn of_labels(scope: Scope<'_>, thread_pk: i64, gone_at: i64) -> Applied<Entry> {
+    let mut entry = Entry::implied(Timestamp::from_micros(gone_at));
+    let mut statement = scope.db.prepare_cached("SELECT name, value FROM labels WHERE thread_pk = ?1")?;
+    let mut rows = statement.query([thread_pk])?;
+    let mut labels = Labels::new();
+    while let Some(row) = rows.next()? {
+        let (name, value): (String, String) = (row.get(0)?, row.get(1)?);
+        if name.is_empty() {
+            entry.owner = OwnerId::new(value).ok();
+        } else if let (Ok(name), Ok(value)) = (name.parse(), value.parse()) {
+            labels.set(name, value);
+        }
+    }
+    entry.labels = labels;
+    Ok(entry)
+}

@@ -1,0 +1,270 @@
+//! The threads that a transaction is about.
+//!
+//! Each is read when it is first needed, and what is counted of it is written once, at the end: writes to one thread that
+//! share a commit share that too.
+
+use std::{
+    cell::{RefCell, RefMut},
+    collections::{HashMap, hash_map::Entry as Place},
+};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use throughline_core::{
+    ChangedMessage, ErrorKind, Generation, Happened, Message, TenantId, ThreadEntry, ThreadId, Timestamp,
+    backend::{Removed, rules},
+};
+
+use super::{Applied, Scope, refusal, row};
+use crate::record::{ENTRY_COLUMNS, Entry, Head, Told, entry_columns, head_columns, number};
+
+/// A thread, and the last place that a message of it has or had.
+pub(crate) const FIND_THREAD: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    ", c.thread_pk, ",
+    entry_columns!(),
+    ", max(t.deleted_seq, t.floor, coalesce((SELECT m.seq FROM messages m \
+     WHERE m.thread_pk = t.thread_pk AND m.seq IS NOT NULL ORDER BY m.seq DESC LIMIT 1), 0)) \
+     FROM threads t LEFT JOIN catalogue c ON c.thread_pk = t.thread_pk WHERE t.tenant = ?1 AND t.thread = ?2"
+);
+/// The columns of [`FIND_THREAD`].
+const HAS_ENTRY: usize = 8;
+const ENTRY: usize = 9;
+const LAST_SEQ: usize = ENTRY + ENTRY_COLUMNS;
+
+/// The threads that were read in a transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Threads {
+    read: RefCell<HashMap<(TenantId, ThreadId), Option<ThreadState>>>,
+}
+
+/// A thread as the transaction has left it so far.
+#[derive(Debug, Clone)]
+pub(crate) struct ThreadState {
+    pub(super) thread_pk: i64,
+    pub(super) head: Head,
+    /// Nothing where it cannot be read.
+    entry: Option<Entry>,
+    pub(super) last_seq: i64,
+    unwritten: Unwritten,
+}
+
+/// What of a thread is not in the file yet.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unwritten {
+    head: bool,
+    purgeable: bool,
+    entry: bool,
+}
+
+impl Threads {
+    /// Writes what is not in the file yet.
+    pub(crate) fn flush(&self, db: &Connection) -> rusqlite::Result<()> {
+        for ((tenant, thread), state) in &mut *self.read.borrow_mut() {
+            if let Some(state) = state {
+                state.write(db, tenant, thread)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what was read: what follows a change that was undone reads anew.
+    pub(super) fn forget(&self) {
+        self.read.borrow_mut().clear();
+    }
+}
+
+impl ThreadState {
+    fn read(row: &Row<'_>, tenant: &TenantId, thread: &ThreadId) -> rusqlite::Result<Option<Self>> {
+        let Some((thread_pk, head)) = Head::read(row, 0, tenant.as_str(), thread.as_str()) else {
+            return Ok(None);
+        };
+        let has_entry = row.get::<_, Option<i64>>(HAS_ENTRY)?.is_some();
+        let entry = if has_entry { Entry::read(row, ENTRY, tenant.as_str(), thread.as_str()) } else { None };
+        Ok(Some(Self {
+            thread_pk,
+            head,
+            entry,
+            last_seq: row.get(LAST_SEQ)?,
+            unwritten: Unwritten::default(),
+        }))
+    }
+
+    fn write(&mut self, db: &Connection, tenant: &TenantId, thread: &ThreadId) -> rusqlite::Result<()> {
+        let Unwritten { head, purgeable, entry } = std::mem::take(&mut self.unwritten);
+        let (tenant, thread) = (tenant.as_str(), thread.as_str());
+        if head {
+            self.head.update(db, self.thread_pk, tenant, thread)?;
+        }
+        if purgeable {
+            self.head.write_purgeable(db, self.thread_pk)?;
+        }
+        if let (true, Some(entry)) = (entry, &self.entry) {
+            entry.write(db, self.thread_pk, tenant, thread)?;
+        }
+        Ok(())
+    }
+
+    /// What lists show of it.
+    pub(super) fn entry(&self, thread: &ThreadId) -> Applied<&Entry> {
+        self.entry.as_ref().ok_or_else(|| entry_is_damaged(thread).into())
+    }
+
+    /// What lists show of it, to be changed.
+    pub(super) fn entry_mut(&mut self, thread: &ThreadId) -> Applied<&mut Entry> {
+        self.unwritten.entry = true;
+        self.entry.as_mut().ok_or_else(|| entry_is_damaged(thread).into())
+    }
+
+    /// What can be read of the entry, for one that is made again.
+    pub(super) const fn readable_entry(&self) -> Option<&Entry> {
+        self.entry.as_ref()
+    }
+
+    pub(super) fn set_entry(&mut self, entry: Option<Entry>) {
+        self.unwritten.entry = true;
+        self.entry = entry;
+    }
+
+    pub(super) const fn head_mut(&mut self) -> &mut Head {
+        self.unwritten.head = true;
+        &mut self.head
+    }
+
+    pub(super) const fn set_purgeable(&mut self, purgeable: bool) {
+        self.unwritten.head = true;
+        self.unwritten.purgeable = true;
+        self.head.purgeable = purgeable;
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        self.head.generation()
+    }
+
+    pub(super) fn shown(&self, tenant: &TenantId, thread: &ThreadId) -> Applied<ThreadEntry> {
+        Ok(self.entry(thread)?.shown(tenant, thread, self.generation()))
+    }
+
+    /// Counts a message that became settled.
+    pub(super) fn count(&mut self, message: &Message) -> Applied<()> {
+        let entry = self.entry_mut(&message.thread)?;
+        entry.has_begun = true;
+        entry.tally.settled(message);
+        Ok(())
+    }
+
+    /// Takes a message that goes out of the count. Its row must not be found any more.
+    pub(super) fn uncount(&mut self, scope: Scope<'_>, gone: &Message, bytes: i64) -> Applied<()> {
+        let seq = number(gone.seq.get());
+        let head = self.head_mut();
+        head.deleted_seq = head.deleted_seq.max(seq);
+        head.gone_at = head.gone_at.max(gone.updated_at.as_micros());
+        let bytes = u64::try_from(bytes).unwrap_or_default();
+        let entry = self.entry_mut(&gone.thread)?;
+        let removed = entry.tally.removed(gone.seq, gone.role, gone.state, bytes, gone.updated_at);
+        if removed == Removed::PreviewIsDue {
+            let latest = row::latest_of_the_user(scope, self.thread_pk, self.head.floor, &gone.thread)?;
+            let tally = &mut self.entry_mut(&gone.thread)?.tally;
+            match latest {
+                Some(message) => tally.show(&message),
+                None => tally.show_none(),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn entry_is_damaged(thread: &ThreadId) -> throughline_core::PersistError {
+    refusal(ErrorKind::Corrupt, format!("what lists show of the thread `{thread}` is damaged"))
+}
+
+impl<'a> Scope<'a> {
+    /// The thread, if there is one, deleted or not.
+    pub(super) fn thread(self, thread: &ThreadId) -> Applied<Option<RefMut<'a, ThreadState>>> {
+        let mut read = self.threads.read.borrow_mut();
+        if let Place::Vacant(place) = read.entry((self.tenant.clone(), thread.clone())) {
+            let found = self
+                .db
+                .prepare_cached(FIND_THREAD)?
+                .query_row(params![self.tenant.as_str(), thread.as_str()], |row| {
+                    ThreadState::read(row, self.tenant, thread)
+                })
+                .optional()?;
+            match found {
+                None => place.insert(None),
+                Some(None) => {
+                    let detail = format!("the row of the thread `{thread}` is damaged");
+                    return Err(refusal(ErrorKind::Corrupt, detail).into());
+                }
+                Some(state) => place.insert(state),
+            };
+        }
+        let key = (self.tenant.clone(), thread.clone());
+        Ok(RefMut::filter_map(read, |read| read.get_mut(&key).and_then(Option::as_mut)).ok())
+    }
+
+    /// The thread, for a write to it; nothing where it was never written to.
+    pub(super) fn living(self, thread: &ThreadId) -> Applied<Option<RefMut<'a, ThreadState>>> {
+        match self.thread(thread)? {
+            Some(state) if state.head.deleted => Err(rules::thread_is_gone(thread).into()),
+            found => Ok(found),
+        }
+    }
+
+    /// Makes a thread that there is not.
+    pub(super) fn begin(self, thread: &ThreadId, entry: Entry) -> Applied<RefMut<'a, ThreadState>> {
+        let head = Head::new(entry.created_at.as_micros());
+        let thread_pk = head.insert(self.db, self.tenant.as_str(), thread.as_str())?;
+        let unwritten = Unwritten { entry: true, ..Unwritten::default() };
+        let state = ThreadState { thread_pk, head, entry: Some(entry), last_seq: 0, unwritten };
+        let read = self.threads.read.borrow_mut();
+        let key = (self.tenant.clone(), thread.clone());
+        Ok(RefMut::map(read, |read| {
+            let place = read.entry(key).or_default();
+            place.insert(state)
+        }))
+    }
+
+    /// The thread, for a write that it begins with if there is none.
+    pub(super) fn living_or_begun(
+        self,
+        thread: &ThreadId,
+        created_at: Timestamp,
+    ) -> Applied<RefMut<'a, ThreadState>> {
+        match self.living(thread)? {
+            Some(state) => Ok(state),
+            None => self.begin(thread, Entry::implied(created_at)),
+        }
+    }
+
+    /// The place of the next change among all of the store.
+    pub(super) fn take_position(self) -> i64 {
+        let position = self.position.get() + 1;
+        self.position.set(position);
+        position
+    }
+
+    /// Takes down what was changed.
+    pub(super) fn tell(self, position: i64, thread_pk: i64, what: &Happened) -> Applied<()> {
+        Ok(tell(self.db, position, thread_pk, self.now, what)?)
+    }
+}
+
+/// Takes down what was changed then.
+pub(super) fn tell(
+    db: &Connection,
+    position: i64,
+    thread_pk: i64,
+    at: Timestamp,
+    what: &Happened,
+) -> rusqlite::Result<()> {
+    match Told::new(position, thread_pk, at.as_micros(), what) {
+        Some(told) => told.insert(db),
+        None => Ok(()),
+    }
+}
+
+/// What a change says of the message that it is about.
+pub(super) fn changed(message: &Message) -> ChangedMessage {
+    ChangedMessage { id: message.id.clone(), seq: message.seq, revision: message.revision }
+}

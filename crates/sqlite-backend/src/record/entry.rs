@@ -1,0 +1,247 @@
+use rusqlite::{Connection, params};
+use throughline_core::{
+    CreateThread, ForkPoint, Generation, Labels, OwnerId, Seq, TenantId, ThreadEntry, ThreadId, Timestamp,
+    Title, backend::Tally,
+};
+
+use super::{Checksum, Columns, IN_MEMORY, head::flag, number};
+
+/// What lists show of a thread, and what the store keeps beside it: the row of `catalogue`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) title: Title,
+    pub(crate) owner: Option<OwnerId>,
+    pub(crate) labels: Labels,
+    pub(crate) archived: bool,
+    /// Kept out of lists until it is published.
+    pub(crate) hidden: bool,
+    /// Has or had a settled message.
+    pub(crate) has_begun: bool,
+    pub(crate) forked_from: Option<ForkPoint>,
+    pub(crate) created_at: Timestamp,
+    /// When anything was changed that its messages do not tell.
+    pub(crate) changed_at: Timestamp,
+    pub(crate) tally: Tally,
+}
+
+/// The columns of an entry in the order in which [`Entry::read`] takes them, as `c`.
+macro_rules! entry_columns {
+    () => {
+        "c.checksum, c.listed, c.archived, c.active_at, c.hidden, c.has_begun, c.created_at, c.changed_at, c.messages, \
+         c.turns, c.bytes, c.preview_seq, c.title, c.owner, c.labels, c.forked_from, c.preview"
+    };
+}
+pub(crate) use entry_columns;
+
+/// How many columns that is.
+pub(crate) const ENTRY_COLUMNS: usize = 17;
+
+impl Entry {
+    /// Of a thread that begins with its first write.
+    pub(crate) fn implied(created_at: Timestamp) -> Self {
+        Self {
+            title: Title::default(),
+            owner: None,
+            labels: Labels::new(),
+            archived: false,
+            hidden: false,
+            has_begun: false,
+            forked_from: None,
+            created_at,
+            changed_at: created_at,
+            tally: Tally::new(created_at),
+        }
+    }
+
+    pub(crate) fn created(create: &CreateThread, now: Timestamp) -> Self {
+        Self {
+            title: create.title.clone(),
+            owner: create.owner.clone(),
+            labels: create.labels.clone(),
+            hidden: create.hidden,
+            forked_from: create.forked_from.clone(),
+            ..Self::implied(create.created_at.unwrap_or(now))
+        }
+    }
+
+    pub(crate) const fn is_listed(&self) -> bool {
+        self.has_begun && !self.hidden
+    }
+
+    pub(crate) fn changed(&mut self, now: Timestamp) {
+        self.changed_at = self.changed_at.max(now);
+    }
+
+    pub(crate) fn shown(&self, tenant: &TenantId, thread: &ThreadId, generation: Generation) -> ThreadEntry {
+        let Tally { messages, turns, bytes, preview_seq: _, preview, active_at } = &self.tally;
+        ThreadEntry {
+            tenant: tenant.clone(),
+            thread: thread.clone(),
+            title: self.title.clone(),
+            owner: self.owner.clone(),
+            labels: self.labels.clone(),
+            archived: self.archived,
+            listed: self.is_listed(),
+            generation,
+            forked_from: self.forked_from.clone(),
+            preview: preview.clone(),
+            messages: *messages,
+            turns: *turns,
+            bytes: *bytes,
+            created_at: self.created_at,
+            active_at: *active_at,
+            updated_at: (*active_at).max(self.changed_at),
+        }
+    }
+
+    /// Reads the columns of [`entry_columns!`] from `at` on; nothing when they are not what their checksum was made for.
+    pub(crate) fn read(row: &impl Columns, at: usize, tenant: &str, thread: &str) -> Option<Self> {
+        let text = |column: usize| str::from_utf8(row.text(at + column)?).ok();
+        let count = |column: usize| u64::try_from(row.integer(at + column)?).ok();
+        let time = |column: usize| row.integer(at + column).map(Timestamp::from_micros);
+        let fields = Fields {
+            tenant,
+            thread,
+            listed: row.integer(at + 1)?,
+            title: text(12)?,
+            owner: row.optional_str(at + 13)?,
+            labels: text(14)?,
+            forked_from: row.optional_str(at + 15)?,
+            preview: row.optional_str(at + 16)?,
+            preview_seq: row.integer(at + 11),
+            numbers: [2, 3, 4, 5, 6, 7, 8, 9, 10].map(|column| row.integer(at + column).unwrap_or(i64::MIN)),
+        };
+        if row.integer(at)? != fields.checksum() {
+            return None;
+        }
+        Some(Self {
+            title: Title::new(fields.title).ok()?,
+            owner: match fields.owner {
+                Some(owner) => Some(OwnerId::new(owner).ok()?),
+                None => None,
+            },
+            labels: serde_json::from_str(fields.labels).ok()?,
+            archived: flag(row, at + 2)?,
+            hidden: flag(row, at + 4)?,
+            has_begun: flag(row, at + 5)?,
+            forked_from: match fields.forked_from {
+                Some(json) => Some(serde_json::from_str(json).ok()?),
+                None => None,
+            },
+            created_at: time(6)?,
+            changed_at: time(7)?,
+            tally: Tally {
+                messages: count(8)?,
+                turns: count(9)?,
+                bytes: count(10)?,
+                preview_seq: match fields.preview_seq {
+                    Some(seq) => Some(Seq::new(u64::try_from(seq).ok()?)),
+                    None => None,
+                },
+                preview: fields.preview.map(str::to_owned),
+                active_at: time(3)?,
+            },
+        })
+    }
+
+    /// Writes the row, over the one that is there.
+    pub(crate) fn write(
+        &self,
+        db: &Connection,
+        thread_pk: i64,
+        tenant: &str,
+        thread: &str,
+    ) -> rusqlite::Result<()> {
+        let labels = serde_json::to_string(&self.labels).expect(IN_MEMORY);
+        let forked_from =
+            self.forked_from.as_ref().map(|point| serde_json::to_string(point).expect(IN_MEMORY));
+        let tally = &self.tally;
+        let fields = Fields {
+            tenant,
+            thread,
+            listed: self.is_listed().into(),
+            title: self.title.as_str(),
+            owner: self.owner.as_ref().map(OwnerId::as_str),
+            labels: &labels,
+            forked_from: forked_from.as_deref(),
+            preview: tally.preview.as_deref(),
+            preview_seq: tally.preview_seq.map(|seq| number(seq.get())),
+            numbers: [
+                self.archived.into(),
+                tally.active_at.as_micros(),
+                self.hidden.into(),
+                self.has_begun.into(),
+                self.created_at.as_micros(),
+                self.changed_at.as_micros(),
+                number(tally.messages),
+                number(tally.turns),
+                number(tally.bytes),
+            ],
+        };
+        let [archived, active_at, hidden, has_begun, created_at, changed_at, messages, turns, bytes] =
+            fields.numbers;
+        db.prepare_cached(
+            "INSERT INTO catalogue (thread_pk, tenant, listed, archived, active_at, hidden, has_begun, created_at, \
+             changed_at, messages, turns, bytes, preview_seq, checksum, title, owner, labels, forked_from, preview) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
+             ON CONFLICT (thread_pk) DO UPDATE SET listed = ?3, archived = ?4, active_at = ?5, hidden = ?6, \
+             has_begun = ?7, created_at = ?8, changed_at = ?9, messages = ?10, turns = ?11, bytes = ?12, \
+             preview_seq = ?13, checksum = ?14, title = ?15, owner = ?16, labels = ?17, forked_from = ?18, \
+             preview = ?19",
+        )?
+        .execute(params![
+            thread_pk,
+            tenant,
+            fields.listed,
+            archived,
+            active_at,
+            hidden,
+            has_begun,
+            created_at,
+            changed_at,
+            messages,
+            turns,
+            bytes,
+            fields.preview_seq,
+            fields.checksum(),
+            fields.title,
+            fields.owner,
+            fields.labels,
+            fields.forked_from,
+            fields.preview,
+        ])?;
+        Ok(())
+    }
+}
+
+/// Everything that the checksum of an entry covers.
+struct Fields<'a> {
+    tenant: &'a str,
+    thread: &'a str,
+    listed: i64,
+    title: &'a str,
+    owner: Option<&'a str>,
+    labels: &'a str,
+    forked_from: Option<&'a str>,
+    preview: Option<&'a str>,
+    preview_seq: Option<i64>,
+    numbers: [i64; 9],
+}
+
+impl Fields<'_> {
+    fn checksum(&self) -> i64 {
+        let Self { tenant, thread, listed, title, owner, labels, forked_from, preview, preview_seq, numbers } =
+            self;
+        let sum = Checksum::new()
+            .text(tenant)
+            .text(thread)
+            .integer(*listed)
+            .text(title)
+            .optional_text(*owner)
+            .text(labels)
+            .optional_text(*forked_from)
+            .optional_text(*preview)
+            .optional_integer(*preview_seq);
+        numbers.iter().fold(sum, |sum, number| sum.integer(*number)).finish()
+    }
+}

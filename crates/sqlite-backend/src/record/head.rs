@@ -1,0 +1,131 @@
+use rusqlite::{Connection, params};
+use throughline_core::Generation;
+
+use super::{Checksum, Columns};
+
+/// What a thread is beside its messages and its entry: the row of `threads`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The last place that a deleted message had.
+    pub(crate) deleted_seq: i64,
+    /// The last place that went when the thread was cleared or deleted.
+    pub(crate) floor: i64,
+    pub(crate) generation: i64,
+    /// When the latest of the messages that are gone by now was changed, or when the thread began.
+    pub(crate) gone_at: i64,
+    pub(crate) deleted: bool,
+    /// Whether messages up to the floor still stand in the file.
+    pub(crate) purgeable: bool,
+}
+
+/// The columns of a head in the order in which [`Head::read`] takes them, as `t`.
+macro_rules! head_columns {
+    () => {
+        "t.thread_pk, t.deleted_seq, t.floor, t.generation, t.gone_at, t.deleted, t.purgeable, t.checksum"
+    };
+}
+pub(crate) use head_columns;
+
+impl Head {
+    /// Of a thread that begins then.
+    pub(crate) const fn new(created_at: i64) -> Self {
+        Self {
+            deleted_seq: 0,
+            floor: 0,
+            generation: 1,
+            gone_at: created_at,
+            deleted: false,
+            purgeable: false,
+        }
+    }
+
+    /// Reads the columns of [`head_columns!`] from `at` on: the number of the thread and its head. Nothing when they are
+    /// not what their checksum was made for.
+    pub(crate) fn read(row: &impl Columns, at: usize, tenant: &str, thread: &str) -> Option<(i64, Self)> {
+        let head = Self {
+            deleted_seq: row.integer(at + 1)?,
+            floor: row.integer(at + 2)?,
+            generation: row.integer(at + 3)?,
+            gone_at: row.integer(at + 4)?,
+            deleted: flag(row, at + 5)?,
+            purgeable: flag(row, at + 6)?,
+        };
+        (head.checksum(tenant, thread) == row.integer(at + 7)?).then_some((row.integer(at)?, head))
+    }
+
+    pub(crate) fn insert(&self, db: &Connection, tenant: &str, thread: &str) -> rusqlite::Result<i64> {
+        db.prepare_cached(
+            "INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, deleted, purgeable, checksum) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            tenant,
+            thread,
+            self.deleted_seq,
+            self.floor,
+            self.generation,
+            self.gone_at,
+            self.deleted,
+            self.purgeable,
+            self.checksum(tenant, thread),
+        ])?;
+        Ok(db.last_insert_rowid())
+    }
+
+    pub(crate) fn update(
+        &self,
+        db: &Connection,
+        thread_pk: i64,
+        tenant: &str,
+        thread: &str,
+    ) -> rusqlite::Result<()> {
+        db.prepare_cached(
+            "UPDATE threads SET deleted_seq = ?2, floor = ?3, generation = ?4, gone_at = ?5, deleted = ?6, \
+             checksum = ?7 WHERE thread_pk = ?1",
+        )?
+        .execute(params![
+            thread_pk,
+            self.deleted_seq,
+            self.floor,
+            self.generation,
+            self.gone_at,
+            self.deleted,
+            self.checksum(tenant, thread),
+        ])?;
+        Ok(())
+    }
+
+    /// Writes whether there is something to purge: by itself, because the index of those that have is written too.
+    pub(crate) fn write_purgeable(&self, db: &Connection, thread_pk: i64) -> rusqlite::Result<()> {
+        db.prepare_cached("UPDATE threads SET purgeable = ?2 WHERE thread_pk = ?1")?
+            .execute(params![thread_pk, self.purgeable])?;
+        Ok(())
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        Generation::new(u64::try_from(self.generation).unwrap_or_default())
+    }
+
+    fn checksum(&self, tenant: &str, thread: &str) -> i64 {
+        let Self { deleted_seq, floor, generation, gone_at, deleted, purgeable } = *self;
+        Checksum::new()
+            .text(tenant)
+            .text(thread)
+            .integer(deleted_seq)
+            .integer(floor)
+            .integer(generation)
+            .integer(gone_at)
+            .integer(deleted.into())
+            .integer(purgeable.into())
+            .finish()
+    }
+}
+
+/// A column that is 0 or 1.
+pub(super) fn flag(row: &impl Columns, at: usize) -> Option<bool> {
+    match row.integer(at)? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}

@@ -1,0 +1,161 @@
+use rusqlite::{Connection, params};
+use throughline_core::{ChangedMessage, Generation, Happened, MessageId, Revision, Seq};
+
+use super::{Checksum, Columns, number};
+
+/// What a change did, as a row of `changes` holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told<'a> {
+    pub(crate) position: i64,
+    pub(crate) thread_pk: i64,
+    pub(crate) kind: i64,
+    pub(crate) at: i64,
+    pub(crate) seq: Option<i64>,
+    /// The revision of a message, or the generation of a thread.
+    pub(crate) number: Option<i64>,
+    pub(crate) message_id: Option<&'a str>,
+}
+
+/// The columns of a change in the order in which [`Told::read`] takes them, as `f`.
+macro_rules! told_columns {
+    () => {
+        "f.position, f.thread_pk, f.kind, f.at, f.seq, f.number, f.message_id, f.checksum"
+    };
+}
+pub(crate) use told_columns;
+
+// Numbers that stand in files: never changed, and never used again.
+const ADDED: i64 = 1;
+const RESERVED: i64 = 2;
+const WRITTEN: i64 = 3;
+const FINISHED: i64 = 4;
+const ABANDONED: i64 = 5;
+const EDITED: i64 = 6;
+const PATCHED: i64 = 7;
+const DELETED: i64 = 8;
+const THREAD_CREATED: i64 = 20;
+const THREAD_CHANGED: i64 = 21;
+const THREAD_PUBLISHED: i64 = 22;
+const THREAD_CLEARED: i64 = 23;
+const THREAD_PRUNED: i64 = 24;
+const THREAD_DELETED: i64 = 25;
+
+impl<'a> Told<'a> {
+    pub(crate) fn new(position: i64, thread_pk: i64, at: i64, what: &'a Happened) -> Option<Self> {
+        let (kind, seq, figure, message_id) = match what {
+            Happened::Added(message) => of(ADDED, message),
+            Happened::Reserved(message) => of(RESERVED, message),
+            Happened::Written(message) => of(WRITTEN, message),
+            Happened::Finished(message) => of(FINISHED, message),
+            Happened::Abandoned(message) => of(ABANDONED, message),
+            Happened::Edited(message) => of(EDITED, message),
+            Happened::Patched(message) => of(PATCHED, message),
+            Happened::Deleted(message) => of(DELETED, message),
+            Happened::ThreadCreated => (THREAD_CREATED, None, None, None),
+            Happened::ThreadChanged => (THREAD_CHANGED, None, None, None),
+            Happened::ThreadPublished => (THREAD_PUBLISHED, None, None, None),
+            Happened::ThreadCleared { generation, through } => {
+                (THREAD_CLEARED, Some(number(through.get())), Some(number(generation.get())), None)
+            }
+            Happened::ThreadPruned { through } => (THREAD_PRUNED, Some(number(through.get())), None, None),
+            Happened::ThreadDeleted => (THREAD_DELETED, None, None, None),
+            // Nothing that is written: it is what a reader says of a row that it cannot read.
+            _ => return None,
+        };
+        Some(Self { position, thread_pk, kind, at, seq, number: figure, message_id })
+    }
+
+    pub(crate) fn insert(&self, db: &Connection) -> rusqlite::Result<()> {
+        db.prepare_cached(
+            "INSERT INTO changes (position, thread_pk, kind, at, seq, number, message_id, checksum) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            self.position,
+            self.thread_pk,
+            self.kind,
+            self.at,
+            self.seq,
+            self.number,
+            self.message_id,
+            self.checksum(),
+        ])?;
+        Ok(())
+    }
+
+    /// Reads the columns of [`told_columns!`] from `at` on; nothing when they are not what their checksum was made for.
+    pub(crate) fn read(row: &'a impl Columns, at: usize) -> Option<Self> {
+        let told = Self {
+            position: row.integer(at)?,
+            thread_pk: row.integer(at + 1)?,
+            kind: row.integer(at + 2)?,
+            at: row.integer(at + 3)?,
+            seq: row.integer(at + 4),
+            number: row.integer(at + 5),
+            message_id: row.optional_str(at + 6)?,
+        };
+        (told.checksum() == row.integer(at + 7)?).then_some(told)
+    }
+
+    /// What it says; why not, where it cannot be told.
+    pub(crate) fn what(&self) -> Happened {
+        let told = match self.kind {
+            ADDED => self.message().map(Happened::Added),
+            RESERVED => self.message().map(Happened::Reserved),
+            WRITTEN => self.message().map(Happened::Written),
+            FINISHED => self.message().map(Happened::Finished),
+            ABANDONED => self.message().map(Happened::Abandoned),
+            EDITED => self.message().map(Happened::Edited),
+            PATCHED => self.message().map(Happened::Patched),
+            DELETED => self.message().map(Happened::Deleted),
+            THREAD_CREATED => Some(Happened::ThreadCreated),
+            THREAD_CHANGED => Some(Happened::ThreadChanged),
+            THREAD_PUBLISHED => Some(Happened::ThreadPublished),
+            THREAD_CLEARED => self.cleared(),
+            THREAD_PRUNED => self.through().map(|through| Happened::ThreadPruned { through }),
+            THREAD_DELETED => Some(Happened::ThreadDeleted),
+            kind => return unreadable(format!("it is of kind {kind}, which this version does not know")),
+        };
+        told.unwrap_or_else(|| unreadable("it does not say what it is about".to_owned()))
+    }
+
+    fn message(&self) -> Option<ChangedMessage> {
+        Some(ChangedMessage {
+            id: MessageId::new(self.message_id?).ok()?,
+            seq: self.through()?,
+            revision: Revision::new(u64::try_from(self.number?).ok()?),
+        })
+    }
+
+    fn cleared(&self) -> Option<Happened> {
+        let generation = Generation::new(u64::try_from(self.number?).ok()?);
+        Some(Happened::ThreadCleared { generation, through: self.through()? })
+    }
+
+    fn through(&self) -> Option<Seq> {
+        Some(Seq::new(u64::try_from(self.seq?).ok()?))
+    }
+
+    fn checksum(&self) -> i64 {
+        let Self { position, thread_pk, kind, at, seq, number, message_id } = *self;
+        Checksum::new()
+            .integer(position)
+            .integer(thread_pk)
+            .integer(kind)
+            .integer(at)
+            .optional_integer(seq)
+            .optional_integer(number)
+            .optional_text(message_id)
+            .finish()
+    }
+}
+
+fn of(kind: i64, message: &ChangedMessage) -> (i64, Option<i64>, Option<i64>, Option<&str>) {
+    let (seq, revision) = (number(message.seq.get()), number(message.revision.get()));
+    (kind, Some(seq), Some(revision), Some(message.id.as_str()))
+}
+
+/// What is told of a row that cannot be read.
+pub(crate) fn unreadable(why: String) -> Happened {
+    Happened::Unreadable { why }
+}
