@@ -182,7 +182,7 @@ impl Backend for SqliteBackend {
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         let (read, context, now) = call.into_parts();
-        Ok(Reply::new(self.readers.read(context.tenant(), &read, context.deadline(), now).await?))
+        Ok(Reply::new(self.readers.read(context.tenant(), read, context.deadline(), now).await?))
     }
 
     async fn close(&self) -> Result<()> {

@@ -1,4 +1,4 @@
-//! The writer's connection: how it is opened and what is set on it.
+//! Connections: how they are opened and what is set on them.
 
 use std::{cell::Cell, path::Path, time::Duration};
 
@@ -9,8 +9,11 @@ use crate::OpenError;
 /// Marks a file as a store of ours: `ThrL`.
 pub(crate) const APPLICATION_ID: i32 = 0x5468_724c;
 
-/// How many prepared statements the writer keeps; it has fewer.
+/// How many prepared statements a connection keeps; it has fewer.
 const STATEMENTS: usize = 64;
+
+/// How long who reads waits for a lock of the file: whoever reads a log hardly ever does.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// How many pages the log held after the last commit that this thread made. The hook can keep nothing of its own.
@@ -29,6 +32,30 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(Duration::ZERO)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// Opens a file that exists and that a writer has made a store, to read it.
+pub(crate) fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_plans(&connection)?;
+    connection.execute_batch(
+        "PRAGMA query_only = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON;
+         PRAGMA mmap_size = 0;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -8000;",
+    )?;
+    Ok(connection)
+}
+
+/// Has SQLite keep the plan of a statement whatever is bound to it. This build looks at the value of a `LIMIT` to plan, and
+/// so would compile such a statement anew each time that it is run.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Sets what has to be set on every connection that writes, and reads back what an acknowledgement rests on.

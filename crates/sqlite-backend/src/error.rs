@@ -11,8 +11,8 @@ pub(crate) enum EngineError {
     NoReader,
     #[error("the readers are closed")]
     ReadersClosed,
-    #[error("a reader's thread ended")]
-    ReaderLost { source: BoxError },
+    #[error("the reader was lost")]
+    ReaderLost,
     #[error("SQLite rolled the transaction back by itself")]
     RolledBack,
     #[error("the file or its log was moved or deleted while it was open")]
@@ -51,7 +51,7 @@ impl EngineError {
             Self::Sqlite { code, .. } => Some(*code),
             Self::NoReader
             | Self::ReadersClosed
-            | Self::ReaderLost { .. }
+            | Self::ReaderLost
             | Self::RolledBack
             | Self::Elsewhere
             | Self::Damaged { .. }
@@ -92,7 +92,7 @@ impl EngineError {
         match self {
             Self::Sqlite { code, .. } => kind(*code),
             Self::NoReader => ErrorKind::Overloaded,
-            Self::ReadersClosed | Self::ReaderLost { .. } | Self::RolledBack | Self::Elsewhere => {
+            Self::ReadersClosed | Self::ReaderLost | Self::RolledBack | Self::Elsewhere => {
                 ErrorKind::Unavailable
             }
             Self::Damaged { .. } => ErrorKind::Corrupt,
@@ -168,19 +168,6 @@ impl From<rusqlite::Error> for EngineError {
     }
 }
 
-impl From<sqlx::Error> for EngineError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => Self::ReaderLost { source: error.into() },
-            sqlx::Error::Database(database) => match database.code().and_then(|code| code.parse().ok()) {
-                Some(code) => Self::Sqlite { code, text: text(code), source: error.into() },
-                None => Self::Driver { source: error.into() },
-            },
-            _ => Self::Driver { source: error.into() },
-        }
-    }
-}
-
 impl From<EngineError> for PersistError {
     fn from(error: EngineError) -> Self {
         error.to_persist(Phase::Read).with_source(error)
@@ -252,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_lost_reader_is_unavailable() {
-        let error = PersistError::from(EngineError::from(sqlx::Error::WorkerCrashed));
+        let error = PersistError::from(EngineError::ReaderLost);
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
     }
 }

@@ -44,6 +44,7 @@ mod connection;
 mod error;
 mod failpoint;
 mod health;
+mod lines;
 mod maintenance;
 mod open;
 mod options;

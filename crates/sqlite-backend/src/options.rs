@@ -95,7 +95,8 @@ impl SqliteOptions {
         self
     }
 
-    /// How many connections read: 4, from 1 to 64.
+    /// How many connections read, each on a thread of its own: 4, from 1 to 64. One is opened with the store, the others when
+    /// they are needed.
     pub const fn readers(mut self, readers: u32) -> Self {
         self.readers = readers;
         self

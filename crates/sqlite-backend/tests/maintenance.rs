@@ -223,6 +223,13 @@ async fn every_contradiction_is_noticed_where_it_is() {
         ("UPDATE threads SET deleted_seq = 99 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
         ("DELETE FROM messages WHERE message_id = 'abandoned'".to_owned(), of(Part::Thread, "")),
         ("UPDATE idempotency SET replay = '{}' WHERE record_pk = 1".to_owned(), of(Part::Key, "")),
+        // What still reads as a key is held against its checksum.
+        ("UPDATE idempotency SET key = 'other' WHERE record_pk = 1".to_owned(), of(Part::Key, "")),
+        ("UPDATE idempotency SET checksum = checksum + 1 WHERE record_pk = 1".to_owned(), of(Part::Key, "")),
+        (
+            "UPDATE idempotency SET fingerprint = zeroblob(32) WHERE record_pk = 1".to_owned(),
+            of(Part::Key, ""),
+        ),
         ("UPDATE store SET fences = fences + 1".to_owned(), vec![(Part::Store, ["", "", ""])]),
         ("UPDATE store SET writers = x'00'".to_owned(), vec![(Part::Store, ["", "", ""])]),
         (

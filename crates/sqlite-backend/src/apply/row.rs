@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use throughline_core::{Message, MessageId, PersistError, ThreadId};
 
 use super::{Applied, Scope};
-use crate::record::{Damage, Encoded, Growth, Record, append_chain, message_columns, number};
+use crate::record::{Damage, Encoded, Growth, Piece, Record, append_chain, message_columns, number};
 
 /// The row of a message.
 pub(crate) const FIND: &str = concat!(
@@ -102,7 +102,7 @@ pub(super) fn growth(scope: Scope<'_>, record: &Record) -> Applied<Growth> {
         let mut statement = scope.db.prepare_cached(PIECES)?;
         let mut rows = statement.query(params![record.message_pk, record.last_append])?;
         while let Some(row) = rows.next()? {
-            whole = whole && growth.take(row).is_some();
+            whole = whole && growth.take(Piece::read(row)).is_some();
         }
     }
     if whole && growth.pieces() == record.appends {

@@ -14,10 +14,9 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
 pub use self::{
@@ -25,13 +24,11 @@ pub use self::{
     report::{Damage, Part, Verification},
 };
 use crate::{
+    connection::connect_to_read,
     error::EngineError,
     health::{Board, Health},
     writer::{log_length, log_path_of},
 };
-
-/// How long a lock of the file is waited for: whoever reads a log hardly ever does.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many steps SQLite's machine does before it looks whether anybody still waits.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
@@ -189,17 +186,7 @@ fn cancelled() -> PersistError {
 
 /// Opens the store to read it, and to be interrupted when nobody waits any more.
 fn connect(path: &Path, stop: &Stop) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.execute_batch(
-        "PRAGMA query_only = ON;
-         PRAGMA trusted_schema = OFF;
-         PRAGMA cell_size_check = ON;
-         PRAGMA mmap_size = 0;
-         PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -8000;",
-    )?;
+    let connection = connect_to_read(path)?;
     let stop = stop.clone();
     connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || stop.is_wanted()))?;
     Ok(connection)

@@ -43,7 +43,11 @@ const OPENING: u64 = 1 << 20;
 /// Refuses to open on a disk that is all but full: the operating system ends a process that maps the index of a log
 /// which the disk then has no block for. A store that is only short of the floor is opened, to be read.
 pub(super) fn expect_space(path: &Path, floor: u64) -> Result<(), OpenError> {
-    let (available, needed) = (available(path.parent().unwrap_or(path)), floor.min(OPENING));
+    expect_enough(path, available(path.parent().unwrap_or(path)), floor)
+}
+
+fn expect_enough(path: &Path, available: u64, floor: u64) -> Result<(), OpenError> {
+    let needed = floor.min(OPENING);
     if available < needed {
         return Err(OpenError::Full { path: path.to_owned(), available, needed });
     }
@@ -87,6 +91,29 @@ mod tests {
         );
         assert!(matches!(resolve(Path::new("")), Err(OpenError::Path { .. })));
         assert!(resolve(Path::new("file:x.db?mode=memory")).unwrap().is_absolute());
+    }
+
+    #[test]
+    fn what_opening_needs_is_what_it_needs_and_no_more_than_the_floor() {
+        let path = Path::new("/chat.db");
+        for (available, floor, refused) in [
+            (OPENING - 1, 16 << 20, Some(OPENING)),
+            (OPENING, 16 << 20, None),
+            (0, OPENING, Some(OPENING)),
+            (511, 512, Some(512)),
+            (512, 512, None),
+            (0, 0, None),
+        ] {
+            let told = match expect_enough(path, available, floor) {
+                Ok(()) => None,
+                Err(OpenError::Full { path: told, available: left, needed }) => {
+                    assert_eq!((told.as_path(), left), (path, available));
+                    Some(needed)
+                }
+                Err(other) => panic!("{other}"),
+            };
+            assert_eq!(told, refused, "{available} of {floor}");
+        }
     }
 
     #[cfg(unix)]

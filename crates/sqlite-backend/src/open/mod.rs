@@ -48,7 +48,7 @@ async fn start(
 ) -> Result<SqliteBackend, OpenError> {
     let path = Arc::<Path>::from(path);
     let writer = Writer::start(&options, Arc::clone(&path), directory).await?;
-    let readers = Readers::open(&options, &path).await?;
+    let readers = Readers::open(&options, Arc::clone(&path)).await?;
     Ok(SqliteBackend::new(options, path, writer, readers))
 }
 

@@ -1,7 +1,6 @@
 //! What waits for the writer: admitted writes, a tenant's in the order in which they came.
 
 mod admission;
-mod lines;
 mod lookout;
 mod pending;
 
@@ -11,12 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::lookout::leaves_room;
 pub(crate) use self::{
     admission::{Admission, Slot, closed},
     lookout::Lookout,
     pending::{Committed, Pending, Stage, Times, Write},
 };
-use self::{lines::Lines, lookout::leaves_room};
+use crate::lines::Lines;
 
 /// How long the writer stays awake for a lone caller, who has an answer and may have a next write: about what it costs
 /// to be woken.
@@ -42,7 +42,7 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: Lines,
+    waiting: Lines<Pending>,
     /// The writer sleeps, and nobody has woken it yet.
     asleep: bool,
     /// The last write came within the time in which the writer could have waited for it awake.

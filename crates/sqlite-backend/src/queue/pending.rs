@@ -7,6 +7,7 @@ use throughline_core::{
 use tokio::sync::oneshot;
 
 use super::Slot;
+use crate::lines::InLine;
 
 /// A write as plain data: nothing of the caller's runs while it is applied.
 #[derive(Debug)]
@@ -89,6 +90,12 @@ impl Pending {
         if let Some(reply) = self.reply.take() {
             reply.send(answer);
         }
+    }
+}
+
+impl InLine for Pending {
+    fn tenant(&self) -> &TenantId {
+        &self.write.tenant
     }
 }
 

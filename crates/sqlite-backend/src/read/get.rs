@@ -1,6 +1,6 @@
 use throughline_core::{GetMessage, Message, Result};
 
-use crate::record::{Columns as _, DELETED, Damage};
+use crate::record::{Columns as _, DELETED, Damage, Record};
 
 use super::{
     Scope,
@@ -15,21 +15,24 @@ pub(super) const GET: &str = answer!(
 );
 
 /// Reads one message.
-pub(super) async fn get(scope: Scope<'_>, read: &GetMessage) -> Result<Option<Message>> {
-    let statement = sqlx::query(GET)
-        .bind(scope.tenant.as_str().to_owned())
-        .bind(read.thread.as_str().to_owned())
-        .bind(read.id.as_str().to_owned());
-    let mut answer = Answer::of(scope.rows(statement).await?);
-    let rows = answer.take_messages()?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    if row.text(2) != Some(read.id.as_str().as_bytes()) {
-        // The index led to another row: what that one says, or that it was deleted, is not about this message.
-        return Err(Damage { id: Some(read.id.clone()), seq: None }.into_error(&read.thread));
+pub(super) fn get(scope: Scope<'_>, read: &GetMessage) -> Result<Option<Message>> {
+    let GetMessage { thread, id } = read;
+    let parameters = [scope.tenant.as_str(), thread.as_str(), id.as_str()];
+    let answer = Answer::read(scope, GET, parameters, |row| {
+        if row.text(2) != Some(id.as_str().as_bytes()) {
+            // The index led to another row: what that one says, or that it was deleted, is not about this message.
+            return Err(Damage { id: Some(id.clone()), seq: None });
+        }
+        // What a deleted message leaves has no place, and says so: a row that has lost its place is damage.
+        if row.is_null(3) && row.text(5) == Some(DELETED.as_bytes()) {
+            return Ok(None);
+        }
+        Record::read(row, scope.tenant, thread).map(Some)
+    });
+    let Answer { messages, mut pieces, .. } = answer?;
+    match messages.into_iter().next() {
+        Some(Ok(Some(record))) => pieces.complete(record).map(Some),
+        Some(Ok(None)) | None => Ok(None),
+        Some(Err(damage)) => Err(damage.into_error(thread)),
     }
-    // What a deleted message leaves has no place, and says so: a row that has lost its place is damage.
-    if row.is_null(3) && row.text(5) == Some(DELETED.as_bytes()) {
-        return Ok(None);
-    }
-    answer.message(row, scope.tenant, &read.thread).map(Some)
 }

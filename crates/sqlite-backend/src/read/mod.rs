@@ -1,35 +1,30 @@
-//! The readers: connections that cannot write, and never wait for the queue of the writer.
+//! The readers: threads with connections that cannot write, and never wait for the queue of the writer.
 //!
 //! Each read is one statement, so that everything in its answer is of one moment: the messages, what was appended to
-//! the open ones, whether there are more.
+//! the open ones, whether there are more. Its rows become messages on the thread of the reader, one by one as SQLite
+//! comes to them: what goes back to the caller is the answer.
 
+mod call;
 mod get;
 mod open;
 mod page;
 #[cfg(test)]
 mod plans;
 mod pool;
+mod reader;
 mod rows;
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use sqlx::{
-    ConnectOptions as _, Sqlite,
-    query::Query,
-    sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow},
-};
+use rusqlite::Connection;
 use throughline_core::{PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp};
 
 use self::pool::Pool;
 use crate::{OpenError, SqliteOptions};
-
-/// How long a reader waits for a lock of the file: readers of a log hardly ever do.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-type Statement = Query<'static, Sqlite, SqliteArguments>;
 
 /// The readers of a store.
 #[derive(Debug)]
@@ -40,31 +35,16 @@ pub(crate) struct Readers {
 
 /// What a read works with.
 #[derive(Clone, Copy)]
-pub(crate) struct Scope<'a> {
-    readers: &'a Readers,
+struct Scope<'a> {
+    db: &'a Connection,
     tenant: &'a TenantId,
-    deadline: Option<Instant>,
     now: Timestamp,
 }
 
 impl Readers {
     /// Opens one reader, and more as they are needed. The file is there, and a writer has it open.
-    pub(crate) async fn open(options: &SqliteOptions, path: &Path) -> Result<Self, OpenError> {
-        let connect = SqliteConnectOptions::new()
-            .filename(path)
-            .read_only(true)
-            .create_if_missing(false)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("query_only", "ON")
-            .pragma("trusted_schema", "OFF")
-            .pragma("cell_size_check", "ON")
-            .pragma("mmap_size", "0")
-            .pragma("temp_store", "MEMORY")
-            .pragma("cache_size", "-8000")
-            .thread_name(|n| format!("throughline-reader-{n}"))
-            .disable_statement_logging();
-        let pool =
-            Pool::open(connect, options.readers).await.map_err(|error| OpenError::sqlite(path, error))?;
+    pub(crate) async fn open(options: &SqliteOptions, path: Arc<Path>) -> Result<Self, OpenError> {
+        let pool = Pool::open(path, options.readers).await?;
         Ok(Self { pool, wait_limit: options.wait_limit })
     }
 
@@ -72,19 +52,17 @@ impl Readers {
     pub(crate) async fn read(
         &self,
         tenant: &TenantId,
-        read: &ReadArgs,
+        read: ReadArgs,
         deadline: Option<Instant>,
         now: Timestamp,
     ) -> Result<ReadResult> {
-        let scope = Scope { readers: self, tenant, deadline, now };
-        match read {
-            ReadArgs::Get(read) => get::get(scope, read).await.map(ReadResult::Get),
-            ReadArgs::Page(read) => page::page(scope, read).await.map(ReadResult::Page),
-            ReadArgs::OpenReservations(read) => {
-                open::open(scope, read).await.map(ReadResult::OpenReservations)
-            }
-            other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
-        }
+        let give_up = deadline.unwrap_or_else(|| Instant::now() + self.wait_limit);
+        let tenant = tenant.clone();
+        let work = {
+            let tenant = tenant.clone();
+            move |db: &Connection| answer(Scope { db, tenant: &tenant, now }, &read)
+        };
+        self.pool.run(tenant, give_up, work).await
     }
 
     /// Waits until every read has ended, and closes the readers.
@@ -93,10 +71,11 @@ impl Readers {
     }
 }
 
-impl Scope<'_> {
-    /// Runs one statement on a reader.
-    async fn rows(self, statement: Statement) -> Result<Vec<SqliteRow>> {
-        let give_up = self.deadline.unwrap_or_else(|| Instant::now() + self.readers.wait_limit);
-        Ok(self.readers.pool.reader(self.tenant, give_up).await?.rows(statement).await?)
+fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
+    match read {
+        ReadArgs::Get(read) => get::get(scope, read).map(ReadResult::Get),
+        ReadArgs::Page(read) => page::page(scope, read).map(ReadResult::Page),
+        ReadArgs::OpenReservations(read) => open::open(scope, read).map(ReadResult::OpenReservations),
+        other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
     }
 }

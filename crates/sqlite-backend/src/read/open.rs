@@ -1,3 +1,4 @@
+use rusqlite::{ToSql, params};
 use throughline_core::{
     ErrorKind, ListOpen, OpenCursor, OpenReservations, PersistError, Result, ThreadId, backend::rules,
 };
@@ -6,7 +7,7 @@ use super::{
     Scope,
     rows::{Answer, answer},
 };
-use crate::record::{Columns as _, number};
+use crate::record::{Columns as _, Record, number};
 
 /// The column that holds the thread of a message.
 const THREAD: usize = 21;
@@ -41,35 +42,35 @@ pub(super) const OF_THREAD: &str = list!(
 );
 
 /// Lists the open messages.
-pub(super) async fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReservations> {
+pub(super) fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReservations> {
     rules::check_limit(read.limit)?;
     let (after_thread, after_seq) = match &read.after {
         Some(after) => (after.thread.as_str(), number(after.seq.get())),
         None => ("", 0),
     };
-    let statement = sqlx::query(if read.thread.is_some() { OF_THREAD } else { OF_TENANT })
-        .bind(scope.tenant.as_str().to_owned())
-        .bind(after_thread.to_owned())
-        .bind(after_seq)
-        .bind(read.expired_only)
-        .bind(scope.now.as_micros())
-        .bind(i64::from(read.limit) + 1);
-    let statement = match &read.thread {
-        Some(thread) => statement.bind(thread.as_str().to_owned()),
-        None => statement,
-    };
-    let mut answer = Answer::of(scope.rows(statement).await?);
-    let mut rows = answer.take_messages()?;
-    rows.sort_unstable_by(|a, b| (a.text(THREAD), a.integer(3)).cmp(&(b.text(THREAD), b.integer(3))));
-    let limit = read.limit as usize;
-    let has_more = rows.len() > limit;
-    rows.truncate(limit);
-    let mut messages = Vec::with_capacity(rows.len());
-    for row in &rows {
+    let (tenant, now) = (scope.tenant.as_str(), scope.now.as_micros());
+    let limit = i64::from(read.limit) + 1;
+    let of_tenant = params![tenant, after_thread, after_seq, read.expired_only, now, limit];
+    let thread = read.thread.as_ref().map(ThreadId::as_str);
+    let mut parameters = Vec::with_capacity(7);
+    parameters.extend_from_slice(of_tenant);
+    parameters.extend(thread.as_ref().map(|thread| thread as &dyn ToSql));
+    let sql = if thread.is_some() { OF_THREAD } else { OF_TENANT };
+    let Answer { messages: mut found, mut pieces, .. } = Answer::read(scope, sql, &parameters[..], |row| {
         let thread = row.text(THREAD).and_then(|text| ThreadId::new(str::from_utf8(text).ok()?).ok());
-        let thread = thread
-            .ok_or_else(|| PersistError::new(ErrorKind::Corrupt, "the id of a stored thread is damaged"))?;
-        messages.push(answer.message(row, scope.tenant, &thread)?);
+        let record = thread.as_ref().map(|thread| Record::read(row, scope.tenant, thread));
+        (thread, row.integer(3), record)
+    })?;
+    found.sort_unstable_by(|(a, a_seq, _), (b, b_seq, _)| (a, a_seq).cmp(&(b, b_seq)));
+    let limit = read.limit as usize;
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let mut messages = Vec::with_capacity(found.len());
+    for found in found {
+        let (Some(thread), _, Some(record)) = found else {
+            return Err(PersistError::new(ErrorKind::Corrupt, "the id of a stored thread is damaged"));
+        };
+        messages.push(pieces.complete(record.map_err(|damage| damage.into_error(&thread))?)?);
     }
     let next = match messages.last() {
         Some(last) if has_more => Some(OpenCursor { thread: last.thread.clone(), seq: last.seq }),

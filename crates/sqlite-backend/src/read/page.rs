@@ -1,3 +1,4 @@
+use rusqlite::params;
 use throughline_core::{
     Effect, ErrorKind, Page, PageFrom, PersistError, ReadPage, Result, Seq, Visibility, backend::rules,
 };
@@ -6,7 +7,7 @@ use super::{
     Scope,
     rows::{Answer, answer},
 };
-use crate::record::{Columns as _, number};
+use crate::record::{Columns as _, Record, number};
 
 /// A page in one direction: the thread, its first open message, and the rows to show.
 macro_rules! page {
@@ -69,7 +70,7 @@ pub(super) fn every_statement() -> impl Iterator<Item = (&'static str, i64)> {
 }
 
 /// Reads a stretch of a thread.
-pub(super) async fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page> {
+pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page> {
     rules::check_limit(read.limit)?;
     let (direction, bound) = match read.from {
         PageFrom::Start => (FORWARD, 0),
@@ -77,30 +78,27 @@ pub(super) async fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page> {
         PageFrom::End => (BACKWARD, i64::MAX),
         PageFrom::Before(seq) => (BACKWARD, number(seq.get())),
     };
-    let statement = sqlx::query(direction.statement(read.visibility))
-        .bind(scope.tenant.as_str().to_owned())
-        .bind(read.thread.as_str().to_owned())
-        .bind(bound)
-        .bind(i64::from(read.limit) + 1);
-    let mut answer = Answer::of(scope.rows(statement).await?);
-    let first_open = answer.remark().and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);
-    let mut rows = answer.take_messages()?;
-    rows.sort_unstable_by_key(|row| row.integer(3));
+    let sql = direction.statement(read.visibility);
+    let parameters = params![scope.tenant.as_str(), read.thread.as_str(), bound, i64::from(read.limit) + 1];
+    let Answer { messages: mut found, remark, mut pieces } = Answer::read(scope, sql, parameters, |row| {
+        (row.integer(3), Record::read(row, scope.tenant, &read.thread))
+    })?;
+    let first_open = remark.and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);
+    found.sort_unstable_by_key(|(seq, _)| *seq);
     let is_asked_for = |seq: i64| if read.from.is_forward() { seq > bound } else { seq < bound };
-    let is_twice = rows.windows(2).any(|pair| pair[0].integer(3) == pair[1].integer(3));
-    if is_twice || !rows.iter().filter_map(|row| row.integer(3)).all(is_asked_for) {
+    let is_twice = found.windows(2).any(|pair| pair[0].0 == pair[1].0);
+    if is_twice || !found.iter().filter_map(|(seq, _)| *seq).all(is_asked_for) {
         // Each row may be as it was written, and the index leads to it from another place.
         let error = PersistError::new(ErrorKind::Corrupt, "the order of the thread is damaged");
         return Err(error.with_effect(Effect::NotApplied));
     }
     let limit = read.limit as usize;
-    let has_more = rows.len() > limit;
-    // The one row too many is the furthest in the direction of the read.
-    if !read.from.is_forward() && has_more {
-        rows.remove(0);
-    }
-    rows.truncate(limit);
-    let messages =
-        rows.iter().map(|row| answer.message(row, scope.tenant, &read.thread)).collect::<Result<_>>()?;
+    let has_more = found.len() > limit;
+    // The one row too many is the furthest in the direction of the read. If it is damaged, that is not about this page.
+    let first = if read.from.is_forward() { 0 } else { found.len().saturating_sub(limit) };
+    let shown = found.into_iter().skip(first).take(limit);
+    let messages = shown
+        .map(|(_, record)| pieces.complete(record.map_err(|damage| damage.into_error(&read.thread))?))
+        .collect::<Result<_>>()?;
     Ok(Page { thread: read.thread.clone(), messages, has_more, first_open })
 }

@@ -3,7 +3,10 @@
 use rusqlite::{Connection, StatementStatus, ToSql};
 
 use super::{get::GET, open, page};
-use crate::apply::{CLEAR, FIND, LAST_SEQ, PIECES};
+use crate::{
+    apply::{CLEAR, FIND, LAST_SEQ, PIECES},
+    connection::connect_to_read,
+};
 
 /// The one open message.
 const OPEN: i64 = 1_000_000;
@@ -75,4 +78,32 @@ fn a_page_costs_its_page() {
 fn open_messages_cost_what_is_open() {
     costs_the_same(open::OF_TENANT, &[&"a", &"", &0, &false, &0, &11]);
     costs_the_same(open::OF_THREAD, &[&"a", &"", &0, &false, &0, &11, &"t000001"]);
+}
+
+/// How often a statement is compiled again while it is run with these parameters by turns.
+fn compiled_again(connection: &Connection, sql: &str, parameters: [&[&dyn ToSql]; 2]) -> i32 {
+    for parameters in [parameters, parameters].concat() {
+        let mut statement = connection.prepare_cached(sql).unwrap();
+        assert!(statement.query_map(parameters, |_| Ok(())).unwrap().all(|row| row.is_ok()));
+    }
+    connection.prepare_cached(sql).unwrap().get_status(StatementStatus::RePrepare)
+}
+
+#[test]
+fn no_read_is_compiled_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    store(100).execute("VACUUM INTO ?1", [path.to_str()]).unwrap();
+    let connection = connect_to_read(&path).unwrap();
+    for (sql, bound) in page::every_statement() {
+        let (few, many): (&[&dyn ToSql], &[&dyn ToSql]) =
+            (&[&"a", &"t000001", &bound, &11], &[&"a", &"t000002", &1, &51]);
+        assert_eq!(compiled_again(&connection, sql, [few, many]), 0, "{sql}");
+    }
+    let (one, other): (&[&dyn ToSql], &[&dyn ToSql]) =
+        (&[&"a", &"t000001", &"m000051"], &[&"b", &"t000002", &"open"]);
+    assert_eq!(compiled_again(&connection, GET, [one, other]), 0);
+    let (few, many): (&[&dyn ToSql], &[&dyn ToSql]) =
+        (&[&"a", &"", &0, &false, &0, &11], &[&"a", &"t", &1, &true, &1, &51]);
+    assert_eq!(compiled_again(&connection, open::OF_TENANT, [few, many]), 0);
 }

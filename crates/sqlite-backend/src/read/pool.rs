@@ -1,145 +1,466 @@
-//! The connections of the readers.
+//! The readers of a store, and who waits for them.
 //!
-//! A pool of sqlx takes a connection back in a task on some runtime. A runtime of one thread that nobody waits on never
-//! runs it, and keeps the connection: as many such runtimes as there are readers, and nobody reads any more. Here it is
-//! back when it is dropped.
+//! Whoever comes puts the read in line and wakes an idle reader, or starts one. A reader that has answered takes the next
+//! read from the line by itself, without anybody to wake it: while there is more to read than there are readers, none of
+//! them sleeps.
 
 use std::{
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    path::Path,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Instant,
 };
 
-use sqlx::{
-    ConnectOptions as _, Connection as _,
-    sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow},
-};
-use tokio::{
-    sync::{Semaphore, SemaphorePermit, TryAcquireError},
-    time::timeout_at,
-};
+use rusqlite::Connection;
+use throughline_core::{ReadResult, Result, TenantId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use throughline_core::{TenantId, backend::Turns};
+use super::{call::Call, reader::Reader};
+use crate::{OpenError, error::EngineError, lines::Lines};
 
-use super::Statement;
-use crate::error::EngineError;
-
-/// So many connections at most, opened as they are needed.
+/// So many readers at most, started as they are needed. Dropped, they end after what they are at.
 #[derive(Debug)]
 pub(super) struct Pool {
-    options: SqliteConnectOptions,
+    path: Arc<Path>,
+    waiting: Arc<Waiting>,
     size: u32,
-    /// One for each connection that may be in use. Closed with the pool.
-    places: Semaphore,
-    turns: Turns,
-    free: Mutex<Vec<SqliteConnection>>,
+    /// One for each reader; it is given up when the connection is closed.
+    seats: Arc<Semaphore>,
 }
 
-/// A connection in use. Dropped, it is free again.
-pub(super) struct Reader<'a> {
-    pool: &'a Pool,
-    connection: Option<SqliteConnection>,
-    _place: SemaphorePermit<'a>,
+/// The reads that no reader has taken, and the readers that have none.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    calls: Lines<Call>,
+    /// The bells of those who sleep, and of those who are about to: the last one is the first to be woken, and has most of
+    /// the file in its cache.
+    idle: Vec<Arc<Condvar>>,
+    /// How many have to wait before it is looked for those whose callers have left.
+    look_at: usize,
+    closed: bool,
+}
+
+/// How few reads may wait without a look for those whose callers have left.
+const FEW: usize = 64;
+
+impl Waiting {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock, and every change is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a read in line. Answers whether an idle reader was woken to take it.
+    fn push(&self, call: Call) -> Result<bool, EngineError> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(EngineError::ReadersClosed);
+        }
+        state.calls.push(call);
+        let left = state.take_left();
+        let bell = state.idle.pop();
+        drop(state);
+        drop(left);
+        Ok(bell.inspect(|bell| bell.notify_one()).is_some())
+    }
+
+    /// The next read for a reader that has come to the end of one. Without one it counts as idle from now on, and has
+    /// to [`wait`](Self::wait).
+    pub(super) fn is_free(&self, bell: &Arc<Condvar>) -> Option<Call> {
+        let mut state = self.state();
+        let next = state.calls.pop();
+        if next.is_none() && !state.closed {
+            state.idle.push(Arc::clone(bell));
+        }
+        next
+    }
+
+    /// Waits for the next read. There is none when the readers are closed.
+    pub(super) fn wait(&self, bell: &Arc<Condvar>) -> Option<Call> {
+        let mut state = self.state();
+        loop {
+            while state.idle.iter().any(|idle| Arc::ptr_eq(idle, bell)) {
+                state = bell.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            // Another reader may have been quicker.
+            let next = state.calls.pop();
+            if next.is_some() || state.closed {
+                return next;
+            }
+            state.idle.push(Arc::clone(bell));
+        }
+    }
+
+    /// Takes no further read, and sends every reader home who has none.
+    fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let idle = mem::take(&mut state.idle);
+        drop(state);
+        for bell in idle {
+            bell.notify_one();
+        }
+    }
+}
+
+impl State {
+    /// Takes the reads out of the line whose callers have left, when they may have become as many as the others.
+    fn take_left(&mut self) -> Vec<Call> {
+        if self.calls.len() < self.look_at.max(FEW) {
+            return Vec::new();
+        }
+        let left = self.calls.take_if(|call| call.stage.is_left());
+        self.look_at = 2 * self.calls.len();
+        left
+    }
 }
 
 impl Pool {
-    /// Opens the first connection.
-    pub(super) async fn open(options: SqliteConnectOptions, size: u32) -> sqlx::Result<Self> {
-        let first = options.connect().await?;
-        let places = Semaphore::new(size as usize);
-        Ok(Self { options, size, places, turns: Turns::new(), free: Mutex::new(vec![first]) })
-    }
-
-    fn free(&self) -> MutexGuard<'_, Vec<SqliteConnection>> {
-        // Nothing panics while it holds the lock.
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A connection, waited for until `give_up`; tenants take turns.
-    pub(super) async fn reader(
-        &self,
-        tenant: &TenantId,
-        give_up: Instant,
-    ) -> Result<Reader<'_>, EngineError> {
-        let opening = async {
-            let place = match self.places.try_acquire() {
-                Err(TryAcquireError::NoPermits) => {
-                    let _turn = self.turns.take(tenant).await;
-                    self.places.acquire().await.map_err(|_| EngineError::ReadersClosed)?
-                }
-                place => place.map_err(|_| EngineError::ReadersClosed)?,
-            };
-            let mut reader = Reader { pool: self, connection: self.free().pop(), _place: place };
-            if reader.connection.is_none() {
-                reader.connection = Some(self.options.connect().await?);
+    /// Starts the first reader, and opens its connection.
+    pub(super) async fn open(path: Arc<Path>, size: u32) -> Result<Self, OpenError> {
+        let seats = Arc::new(Semaphore::new(size as usize));
+        let pool = Self { path, waiting: Arc::default(), size, seats };
+        let failed = |source| OpenError::Io { path: pool.path.to_path_buf(), source };
+        let (opened, on_opened) = oneshot::channel();
+        pool.start(|mut reader, seat| {
+            let connected = reader.connect().map(drop);
+            let is_open = connected.is_ok();
+            // Before: the first read finds it free.
+            reader.stand_by();
+            // Whoever opens may have left: the readers are closed then.
+            drop(opened.send(connected));
+            if is_open {
+                reader.work();
             }
-            Ok(reader)
-        };
-        timeout_at(give_up.into(), opening).await.unwrap_or(Err(EngineError::NoReader))
+            drop(seat);
+        })
+        .map_err(failed)?;
+        match on_opened.await {
+            Ok(opened) => opened.map_err(|error| OpenError::sqlite(&pool.path, error))?,
+            Err(_) => return Err(failed(std::io::Error::other("the thread of a reader ended"))),
+        }
+        Ok(pool)
     }
 
-    /// Waits until no connection is in use, and closes them all. Whoever still waits for one is sent away.
+    /// Starts a thread, unless there are as many as may be.
+    fn start(&self, run: impl FnOnce(Reader, OwnedSemaphorePermit) + Send + 'static) -> std::io::Result<()> {
+        let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else { return Ok(()) };
+        let name = format!("throughline-reader-{}", self.size as usize - self.seats.available_permits());
+        let reader = Reader::new(Arc::clone(&self.path), Arc::clone(&self.waiting));
+        thread::Builder::new().name(name).spawn(move || run(reader, seat)).map(drop)
+    }
+
+    /// Does `work` on a reader, which is waited for until `give_up`; tenants take turns.
+    ///
+    /// Dropped, the future takes back what no reader has begun; what one has begun ends soon.
+    pub(super) async fn run(
+        &self,
+        tenant: TenantId,
+        give_up: Instant,
+        work: impl FnOnce(&Connection) -> Result<ReadResult> + Send + 'static,
+    ) -> Result<ReadResult> {
+        let (call, caller) = Call::new(tenant, Box::new(work));
+        if self.waiting.push(call)? {
+            return caller.answer().await;
+        }
+        // One that does not start is done without: there is one at least, and it takes this read when it is free.
+        drop(self.start(|reader, seat| {
+            reader.work();
+            drop(seat);
+        }));
+        caller.answer_if_begun_by(give_up).await
+    }
+
+    /// Waits until everything was read that somebody waits for and every connection is closed.
     pub(super) async fn close(&self) {
-        // They wait in a line: who comes after this gets no place before the end of it.
-        let Ok(_all) = self.places.acquire_many(self.size).await else { return };
-        self.places.close();
-        let free = mem::take(&mut *self.free());
-        for connection in free {
-            // It has nothing to lose: a reader writes nothing.
-            drop(connection.close().await);
+        self.waiting.close();
+        if self.seats.acquire_many(self.size).await.is_ok() {
+            self.seats.close();
         }
     }
 }
 
-impl Reader<'_> {
-    /// Every row that a statement answers.
-    pub(super) async fn rows(mut self, statement: Statement) -> Result<Vec<SqliteRow>, EngineError> {
-        let Some(connection) = &mut self.connection else { return Err(EngineError::ReadersClosed) };
-        let rows = statement.fetch_all(connection).await;
-        if !matches!(rows, Ok(_) | Err(sqlx::Error::Database(_))) {
-            // The thread behind the connection is gone; the next reader opens another.
-            self.connection = None;
-        }
-        Ok(rows?)
-    }
-}
-
-impl Drop for Reader<'_> {
+impl Drop for Pool {
     fn drop(&mut self) {
-        // What a caller left in the middle of a statement is ended by the thread of the connection.
-        self.pool.free().extend(self.connection.take());
+        self.waiting.close();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
-        sync::Arc,
-        time::{Duration, Instant},
+        sync::{
+            atomic::{AtomicBool, Ordering},
+            mpsc,
+        },
+        task::{Context, Poll, Waker},
+        time::Duration,
     };
+
+    use tempfile::TempDir;
+    use throughline_core::{Effect, ErrorKind, PersistError};
 
     use super::*;
 
+    /// Statements that never end by themselves.
+    const ENDLESS: &str =
+        "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n) SELECT max(n) FROM n";
+
+    struct Readers {
+        pool: Pool,
+        _directory: TempDir,
+    }
+
+    async fn readers(size: u32) -> Readers {
+        let directory = tempfile::tempdir().unwrap();
+        let path = Arc::<Path>::from(directory.path().join("store.db"));
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n)")
+            .unwrap();
+        Readers { pool: Pool::open(path, size).await.unwrap(), _directory: directory }
+    }
+
+    fn far() -> Instant {
+        Instant::now() + Duration::from_secs(3600)
+    }
+
+    fn tenant(name: &str) -> TenantId {
+        name.parse().unwrap()
+    }
+
+    fn nothing() -> Result<ReadResult> {
+        Ok(ReadResult::Get(None))
+    }
+
+    impl Readers {
+        async fn read(
+            &self,
+            work: impl FnOnce(&Connection) -> Result<ReadResult> + Send + 'static,
+        ) -> Result<ReadResult> {
+            self.pool.run(tenant("a"), far(), work).await
+        }
+
+        /// Keeps a reader busy until the sender is dropped. Back when the reader is at it.
+        fn occupy(&self) -> (mpsc::Sender<()>, impl Future<Output = Result<ReadResult>>) {
+            let (release, released) = mpsc::channel::<()>();
+            let (begin, begun) = mpsc::channel();
+            let mut read = Box::pin(self.read(move |_| {
+                begin.send(()).unwrap();
+                assert!(released.recv().is_err());
+                nothing()
+            }));
+            assert!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            begun.recv().unwrap();
+            (release, read)
+        }
+
+        fn running(&self) -> usize {
+            self.pool.size as usize - self.pool.seats.available_permits()
+        }
+    }
+
     #[tokio::test]
     async fn a_tenant_with_many_reads_holds_no_other_up() {
-        let pool = Arc::new(Pool::open(SqliteConnectOptions::new(), 1).await.unwrap());
-        let far = Instant::now() + Duration::from_secs(60);
+        let readers = readers(1).await;
+        let (release, first) = readers.occupy();
         let order = Arc::new(Mutex::new(Vec::new()));
-        let first = pool.reader(&"busy".parse().unwrap(), far).await.unwrap();
-        let mut waiting = Vec::new();
-        for name in ["busy", "busy", "busy", "other"] {
-            let (pool, order) = (Arc::clone(&pool), Arc::clone(&order));
-            waiting.push(tokio::spawn(async move {
-                let reader = pool.reader(&name.parse().unwrap(), far).await.unwrap();
+        let reads = ["busy", "busy", "busy", "other"].map(|name| {
+            let order = Arc::clone(&order);
+            readers.pool.run(tenant(name), far(), move |_| {
                 order.lock().unwrap().push(name);
-                drop(reader);
-            }));
-            tokio::task::yield_now().await;
-        }
-        drop(first);
-        for waiting in waiting {
-            waiting.await.unwrap();
+                nothing()
+            })
+        });
+        let [a, b, c, d] = reads;
+        let releasing = async {
+            // The others stand in line by now.
+            drop(release);
+            first.await
+        };
+        let (a, b, c, d, first) = tokio::join!(biased; a, b, c, d, releasing);
+        for read in [a, b, c, d, first] {
+            read.unwrap();
         }
         assert_eq!(*order.lock().unwrap(), ["busy", "other", "busy", "busy"]);
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_has_an_answer_finds_its_reader_free() {
+        let readers = readers(4).await;
+        for _ in 0..1000 {
+            readers.read(|_| nothing()).await.unwrap();
+        }
+        assert_eq!(readers.running(), 1);
+    }
+
+    #[tokio::test]
+    async fn readers_are_started_as_they_are_needed() {
+        let readers = readers(2).await;
+        let (release, first) = readers.occupy();
+        let (release_other, second) = readers.occupy();
+        assert_eq!(readers.running(), 2);
+        drop((release, release_other));
+        first.await.unwrap();
+        second.await.unwrap();
+        readers.read(|_| nothing()).await.unwrap();
+        assert_eq!(readers.running(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_its_caller_left_is_not_begun() {
+        let readers = readers(1).await;
+        let (release, first) = readers.occupy();
+        let begun = Arc::<AtomicBool>::default();
+        for _ in 0..1000 {
+            let begun = Arc::clone(&begun);
+            let mut read = Box::pin(readers.read(move |_| {
+                begun.store(true, Ordering::Relaxed);
+                nothing()
+            }));
+            assert!(matches!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
+        }
+        // Nor does it stay in line for as long as no reader comes to it.
+        assert!(readers.pool.waiting.state().calls.len() < FEW);
+        drop(release);
+        first.await.unwrap();
+        readers.read(|_| nothing()).await.unwrap();
+        assert!(!begun.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn a_read_that_its_caller_leaves_in_the_middle_is_ended() {
+        let readers = readers(1).await;
+        let (begin, begun) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        let mut read = Box::pin(readers.read(move |db| {
+            begin.send(()).unwrap();
+            let error = db.query_row(ENDLESS, [], |_| Ok(())).unwrap_err();
+            end.send(PersistError::from(EngineError::from(error)).kind()).unwrap();
+            nothing()
+        }));
+        assert!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        begun.recv().unwrap();
+        drop(read);
+        assert_eq!(ended.recv().unwrap(), ErrorKind::Cancelled);
+        // Who comes next has the same connection, and is not ended with it.
+        let count = |db: &Connection| db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
+        readers
+            .read(move |db| count(db).map_or_else(|error| panic!("{error}"), |_| nothing()))
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_is_waited_for_until_the_deadline_and_no_longer() {
+        let readers = readers(1).await;
+        let (release, first) = readers.occupy();
+        let begun = Instant::now();
+        let late = readers.pool.run(tenant("a"), begun + Duration::from_secs(60), |_| nothing());
+        let error = late.await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied));
+        assert_eq!(error.detail(), "no reader became free in time");
+        drop(release);
+        first.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_has_begun_is_not_given_up() {
+        let readers = readers(2).await;
+        let (release, first) = readers.occupy();
+        let (begin, begun) = mpsc::channel();
+        let (finish, finished) = mpsc::channel::<()>();
+        let give_up = Instant::now() + Duration::from_secs(60);
+        // It is waited for while a second reader is started.
+        let mut read = Box::pin(readers.pool.run(tenant("a"), give_up, move |_| {
+            begin.send(()).unwrap();
+            assert!(finished.recv().is_err());
+            nothing()
+        }));
+        assert!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        begun.recv().unwrap();
+        let finishing = async {
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            drop(finish);
+        };
+        let (answer, ()) = tokio::join!(read, finishing);
+        answer.unwrap();
+        drop(release);
+        first.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_one_reads_alone() {
+        let readers = readers(1).await;
+        let error = readers.read(|_| panic!("a read")).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Panicked, Effect::NotApplied));
+        readers.read(|_| nothing()).await.unwrap();
+        assert_eq!(readers.running(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_callers_waker_costs_no_reader() {
+        struct Panics;
+        impl std::task::Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("a waker");
+            }
+        }
+
+        let readers = readers(1).await;
+        let (release, released) = mpsc::channel::<()>();
+        let mut read = Box::pin(readers.read(move |_| {
+            assert!(released.recv().is_err());
+            nothing()
+        }));
+        let waker = Waker::from(Arc::new(Panics));
+        assert!(read.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(release);
+        readers.read(|_| nothing()).await.unwrap();
+        drop(read);
+        readers.read(|_| nothing()).await.unwrap();
+        assert_eq!(readers.running(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_reader_cannot_write() {
+        let readers = readers(1).await;
+        let read = readers.read(|db| {
+            let error = db.execute("INSERT INTO t VALUES (1)", []).unwrap_err();
+            Err(EngineError::from(error).into())
+        });
+        assert_eq!(read.await.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn closing_waits_for_every_read() {
+        let readers = readers(1).await;
+        let (release, first) = readers.occupy();
+        let second = readers.read(|_| nothing());
+        let closing = async {
+            let mut closing = Box::pin(readers.pool.close());
+            assert!(closing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            drop(release);
+            closing.await;
+            assert_eq!(readers.pool.seats.available_permits(), 1);
+        };
+        let (second, first, ()) = tokio::join!(biased; second, first, closing);
+        first.unwrap();
+        second.unwrap();
+        let error = readers.read(|_| nothing()).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
+        // A second time, there is nothing to wait for.
+        readers.pool.close().await;
+    }
+
+    #[tokio::test]
+    async fn readers_end_with_their_store() {
+        let Readers { pool, _directory } = readers(2).await;
+        let seats = Arc::clone(&pool.seats);
+        drop(pool);
+        drop(seats.acquire_many(2).await.unwrap());
     }
 }

@@ -5,76 +5,81 @@
 
 use std::collections::HashMap;
 
-use sqlx::sqlite::SqliteRow;
-use throughline_core::{Effect, ErrorKind, Message, PersistError, Result, TenantId, ThreadId};
+use rusqlite::{Params, Row};
+use throughline_core::{Effect, ErrorKind, Message, PersistError, Result};
 
-use crate::record::{Columns as _, Damage, Growth, Record, number};
+use super::Scope;
+use crate::{
+    error::EngineError,
+    record::{Columns as _, Damage, Growth, Piece, Record, number},
+};
 
-/// A message: the columns of [`message_columns!`](crate::record::message_columns).
-const MESSAGE: i64 = 0;
-/// A piece of an open message: message, number, kind, checksum, text.
+/// A piece of an open message: message, number, kind, checksum, text. A message, which is any other number than these
+/// two, has the columns of [`message_columns!`](crate::record::message_columns).
 const APPEND: i64 = 1;
 /// Something said of the whole, in the second column.
 const REMARK: i64 = 2;
 
 /// The statement's rows, sorted out.
-pub(super) struct Answer {
-    messages: Vec<SqliteRow>,
-    appends: HashMap<i64, Vec<SqliteRow>>,
-    remark: Option<i64>,
+pub(super) struct Answer<T> {
+    /// What was made of each row of a message, in no order.
+    pub(super) messages: Vec<T>,
+    /// What is said of the whole.
+    pub(super) remark: Option<i64>,
+    pub(super) pieces: Pieces,
 }
 
-impl Answer {
-    pub(super) fn of(rows: Vec<SqliteRow>) -> Self {
-        let mut answer =
-            Self { messages: Vec::with_capacity(rows.len()), appends: HashMap::new(), remark: None };
-        for row in rows {
-            match (row.integer(0), row.integer(1)) {
-                (Some(APPEND), Some(message_pk)) => answer.appends.entry(message_pk).or_default().push(row),
-                (Some(REMARK), remark) => answer.remark = remark,
-                (Some(MESSAGE) | Some(_) | None, _) => answer.messages.push(row),
-            }
-        }
-        answer
-    }
+/// What was appended to each open message, in no order; nothing for a piece that is damaged.
+#[derive(Default)]
+pub(super) struct Pieces(HashMap<i64, Vec<Option<Piece>>>);
 
-    pub(super) fn remark(&self) -> Option<i64> {
-        self.remark
-    }
-
-    /// The rows of the messages, in no order.
+impl<T> Answer<T> {
+    /// Runs a statement, and makes something of each message while its row is at hand.
     ///
     /// # Errors
     /// `Corrupt` when an index names a row that is not there: left out, it would be missed by nobody.
-    pub(super) fn take_messages(&mut self) -> Result<Vec<SqliteRow>> {
-        if self.messages.iter().any(|row| row.is_null(1)) {
-            let detail = "an index names a message that is not there";
-            return Err(PersistError::new(ErrorKind::Corrupt, detail).with_effect(Effect::NotApplied));
+    pub(super) fn read(
+        scope: Scope<'_>,
+        sql: &str,
+        parameters: impl Params,
+        message: impl Fn(&Row<'_>) -> T,
+    ) -> Result<Self> {
+        let mut answer = Self { messages: Vec::new(), remark: None, pieces: Pieces::default() };
+        let mut statement = scope.db.prepare_cached(sql).map_err(EngineError::from)?;
+        let mut rows = statement.query(parameters).map_err(EngineError::from)?;
+        while let Some(row) = rows.next().map_err(EngineError::from)? {
+            match (row.integer(0), row.integer(1)) {
+                (Some(APPEND), Some(message_pk)) => {
+                    answer.pieces.0.entry(message_pk).or_default().push(Piece::read(row));
+                }
+                (Some(REMARK), remark) => answer.remark = remark,
+                _ if row.is_null(1) => {
+                    let detail = "an index names a message that is not there";
+                    return Err(PersistError::new(ErrorKind::Corrupt, detail).with_effect(Effect::NotApplied));
+                }
+                _ => answer.messages.push(message(row)),
+            }
         }
-        Ok(std::mem::take(&mut self.messages))
+        Ok(answer)
     }
+}
 
-    /// The message of a row, checked, and whole with what was appended to it.
-    pub(super) fn message(
-        &mut self,
-        row: &SqliteRow,
-        tenant: &TenantId,
-        thread: &ThreadId,
-    ) -> Result<Message> {
-        let record = Record::read(row, tenant, thread).map_err(|damage| damage.into_error(thread))?;
+impl Pieces {
+    /// The message, whole with what was appended to it.
+    pub(super) fn complete(&mut self, record: Record) -> Result<Message> {
         let Record { message_pk, message, appends, .. } = record;
         if !message.state.is_open() {
             return Ok(message);
         }
-        let mut pieces = self.appends.remove(&message_pk).unwrap_or_default();
-        pieces.sort_unstable_by_key(|piece| piece.integer(2));
+        let mut pieces = self.0.remove(&message_pk).unwrap_or_default();
+        pieces.sort_unstable_by_key(|piece| piece.as_ref().map(|piece| piece.n));
         let mut growth = Growth::new();
-        let whole = pieces.iter().all(|piece| growth.take(piece).is_some());
+        let whole = pieces.into_iter().all(|piece| growth.take(piece).is_some());
         if whole && growth.pieces() == appends {
             return Ok(Message { content: growth.content(), ..message });
         }
         let damage = Damage { id: Some(message.id), seq: Some(number(message.seq.get())) };
-        Err(damage.into_error(thread))
+        Err(damage.into_error(&message.thread))
     }
 }
 

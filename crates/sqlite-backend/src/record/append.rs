@@ -1,5 +1,6 @@
 //! What is written to an open message, piece by piece.
 
+use rusqlite::Row;
 use throughline_core::{Content, ContentBuffer, ContentChange, Delta};
 
 use super::{Checksum, Columns};
@@ -76,6 +77,28 @@ fn checksum(message_pk: i64, n: i64, kind: i64, delta: &[u8]) -> i64 {
     Checksum::new().integer(message_pk).integer(n).integer(kind).bytes(delta).finish()
 }
 
+/// One piece as it is stored, checked.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    /// Which one it is, from 1 on.
+    pub(crate) n: i64,
+    kind: AppendKind,
+    text: String,
+}
+
+impl Piece {
+    /// Reads message, number, kind, checksum and text from column `1` on. Nothing when the piece is damaged.
+    pub(crate) fn read(row: &Row<'_>) -> Option<Self> {
+        let (message_pk, n, kind) = (row.integer(1)?, row.integer(2)?, row.integer(3)?);
+        let delta = row.text(5)?;
+        if row.integer(4)? != checksum(message_pk, n, kind, delta) {
+            return None;
+        }
+        let text = str::from_utf8(delta).ok()?.to_owned();
+        Some(Self { n, kind: AppendKind::from_code(kind)?, text })
+    }
+}
+
 /// Folds pieces, given in order, into the content.
 ///
 /// Content that nothing was appended to keeps its bytes, so the buffer is only made for the first append.
@@ -96,16 +119,13 @@ impl Growth {
         self.pieces
     }
 
-    /// Takes the next stored piece: message, number, kind, checksum and text from column `1` on. Nothing when the
-    /// piece is damaged or another one than is due.
-    pub(crate) fn take(&mut self, row: &impl Columns) -> Option<()> {
-        let (message_pk, n, kind) = (row.integer(1)?, row.integer(2)?, row.integer(3)?);
-        let delta = row.text(5)?;
-        if n != self.pieces + 1 || row.integer(4)? != checksum(message_pk, n, kind, delta) {
+    /// Takes the next stored piece. Nothing when it is damaged or another one than is due.
+    pub(crate) fn take(&mut self, piece: Option<Piece>) -> Option<()> {
+        let Piece { n, kind, text } = piece?;
+        if n != self.pieces + 1 {
             return None;
         }
-        let text = str::from_utf8(delta).ok()?.to_owned();
-        match AppendKind::from_code(kind)? {
+        match kind {
             AppendKind::Text => self.push(&Delta::Text(text)),
             AppendKind::Blocks => self.push(&Delta::Blocks(Content::from_json(text).ok()?)),
             AppendKind::Base if n == 1 => self.base = Content::from_json(text).ok()?,

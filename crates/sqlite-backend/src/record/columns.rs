@@ -1,7 +1,6 @@
-use rusqlite::types::ValueRef;
-use sqlx::{Row as _, sqlite::SqliteRow};
+use rusqlite::{Row, types::ValueRef};
 
-/// One row of an answer, from the writer's connection or from a reader's.
+/// One row of an answer, whatever it holds.
 ///
 /// A column of another type than was asked for reads as nothing: what that means is for the caller to say.
 pub(crate) trait Columns {
@@ -18,7 +17,7 @@ pub(crate) trait Columns {
     }
 }
 
-impl Columns for rusqlite::Row<'_> {
+impl Columns for Row<'_> {
     fn integer(&self, index: usize) -> Option<i64> {
         match self.get_ref(index) {
             Ok(ValueRef::Integer(integer)) => Some(integer),
@@ -35,21 +34,5 @@ impl Columns for rusqlite::Row<'_> {
 
     fn is_null(&self, index: usize) -> bool {
         matches!(self.get_ref(index), Ok(ValueRef::Null))
-    }
-}
-
-/// The checked getters compare types and then decode; the tables are strict, so decoding alone is enough.
-impl Columns for SqliteRow {
-    fn integer(&self, index: usize) -> Option<i64> {
-        self.try_get_unchecked::<Option<i64>, _>(index).ok().flatten()
-    }
-
-    fn text(&self, index: usize) -> Option<&[u8]> {
-        self.try_get_unchecked::<Option<&[u8]>, _>(index).ok().flatten()
-    }
-
-    fn is_null(&self, index: usize) -> bool {
-        use sqlx::ValueRef as _;
-        self.try_get_raw(index).is_ok_and(|value| value.is_null())
     }
 }

@@ -13,13 +13,14 @@ mod told;
 
 use std::{borrow::Cow, time::Duration};
 
+use rusqlite::Row;
 use throughline_core::{
     Content, Effect, ErrorKind, Lease, Message, MessageId, MessageState, PersistError, Revision, Role, Seq,
     TenantId, ThreadId, Timestamp,
 };
 
 pub(crate) use self::{
-    append::{Append, AppendKind, Growth, append_chain},
+    append::{Append, AppendKind, Growth, Piece, append_chain},
     checksum::Checksum,
     columns::Columns,
     entry::{ENTRY_COLUMNS, Entry, entry_columns},
@@ -61,14 +62,14 @@ pub(crate) struct Record {
 
 impl Record {
     /// Reads the columns of [`message_columns!`], whatever they hold.
-    pub(crate) fn read(row: &impl Columns, tenant: &TenantId, thread: &ThreadId) -> Result<Self, Damage> {
+    pub(crate) fn read(row: &Row<'_>, tenant: &TenantId, thread: &ThreadId) -> Result<Self, Damage> {
         let id = row.text(2).and_then(|text| MessageId::new(str::from_utf8(text).ok()?).ok());
         let seq = row.integer(3);
         Self::check_and_read(row, tenant, thread, id.as_ref()).ok_or(Damage { id, seq })
     }
 
     fn check_and_read(
-        row: &impl Columns,
+        row: &Row<'_>,
         tenant: &TenantId,
         thread: &ThreadId,
         id: Option<&MessageId>,

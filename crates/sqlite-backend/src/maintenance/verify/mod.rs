@@ -8,12 +8,12 @@ mod walk;
 
 use std::{collections::HashMap, path::Path};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, Row};
 use throughline_core::{MessageId, Result, TenantId, ThreadId};
 
 use self::pieces::Reached;
 use super::{Damage, Part, Stop, Verification, connect, failed};
-use crate::record::Columns;
+use crate::record::Columns as _;
 
 /// Checks the store at `path`. Blocks.
 pub(super) fn verify(path: &Path, stop: &Stop) -> Result<Verification> {
@@ -103,7 +103,7 @@ struct Owner {
 
 impl Owner {
     /// Of a row with the tenant and the thread in the columns `at` and the next one.
-    fn read(row: &impl Columns, at: usize) -> Self {
+    fn read(row: &Row<'_>, at: usize) -> Self {
         Self {
             tenant: text(row, at).and_then(|text| TenantId::new(text).ok()),
             thread: text(row, at + 1).and_then(|text| ThreadId::new(text).ok()),
@@ -111,7 +111,7 @@ impl Owner {
         }
     }
 
-    fn with_message(self, row: &impl Columns, at: usize) -> Self {
+    fn with_message(self, row: &Row<'_>, at: usize) -> Self {
         Self { message: text(row, at).and_then(|text| MessageId::new(text).ok()), ..self }
     }
 
@@ -127,6 +127,6 @@ impl Owner {
     }
 }
 
-fn text(row: &impl Columns, at: usize) -> Option<&str> {
+fn text<'a>(row: &'a Row<'_>, at: usize) -> Option<&'a str> {
     str::from_utf8(row.text(at)?).ok()
 }

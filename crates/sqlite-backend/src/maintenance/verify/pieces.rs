@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, params};
 use throughline_core::Content;
 
 use super::{
-    Check, Owner, Part, is_damage, text,
+    Check, Owner, Part, is_damage,
     walk::{Met, Table},
 };
 use crate::{
     apply::PIECES,
-    record::{Append, AppendKind, Columns as _, Growth},
+    record::{Columns as _, Growth, Piece},
 };
 
 const APPENDS: Table = Table {
@@ -53,11 +53,12 @@ impl Check<'_> {
                 let n = row.integer(2).unwrap_or_default();
                 let follows = row.integer(7) == before;
                 before = row.integer(6);
-                if !is_whole(row) {
+                let piece = Piece::read(row);
+                if piece.is_none() {
                     faults.push(format!("piece {n} of it is not what its checksum was made for"));
                     growth = None;
                 } else if let Some(grown) = &mut growth
-                    && (grown.take(row).is_none() || !follows)
+                    && (grown.take(piece).is_none() || !follows)
                 {
                     faults.push(format!("piece {n} of it does not continue those before"));
                     growth = None;
@@ -132,17 +133,4 @@ impl Check<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a piece is as its checksum says: message, number, kind, checksum and text from column `1` on.
-fn is_whole(row: &Row<'_>) -> bool {
-    let whole = || {
-        let (message_pk, n, kind) = (row.integer(1)?, row.integer(2)?, row.integer(3)?);
-        let kind = [AppendKind::Text, AppendKind::Blocks, AppendKind::Base]
-            .into_iter()
-            .find(|known| known.code() == kind)?;
-        let piece = Append { kind, delta: text(row, 5)? };
-        Some(piece.checksum(message_pk, n) == row.integer(4)?)
-    };
-    whole().unwrap_or(false)
 }

@@ -1,3 +1,5 @@
+//! Lines, one for each tenant: of the writes that wait for the writer, and of the reads that wait for a reader.
+
 use std::{
     collections::{HashMap, VecDeque},
     mem,
@@ -5,51 +7,72 @@ use std::{
 
 use throughline_core::TenantId;
 
-use super::Pending;
+/// What somebody's tenant waits for in line with others.
+pub(crate) trait InLine {
+    /// Whose it is.
+    fn tenant(&self) -> &TenantId;
+}
 
-/// What waits, each tenant's writes in the order in which they came. Tenants take turns: each write is the next tenant's.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
+/// What waits, each tenant's in the order in which it came. Tenants take turns: after one of a tenant's comes one of the
+/// next tenant's.
+#[derive(Debug)]
+pub(crate) struct Lines<T> {
     /// What was taken too early and comes first, whosesoever it is.
-    again: VecDeque<Pending>,
-    lines: HashMap<TenantId, VecDeque<Pending>>,
+    again: VecDeque<T>,
+    lines: HashMap<TenantId, VecDeque<T>>,
     /// Everyone who has a line, the next one first.
     turns: VecDeque<TenantId>,
     len: usize,
-    /// What the last line to become empty was kept in: a lone tenant's next write needs no new memory.
-    spare: VecDeque<Pending>,
+    /// What the last line to become empty was kept in: the next one of a lone tenant needs no new memory.
+    spare: VecDeque<T>,
 }
 
-impl Lines {
-    pub(super) const fn is_empty(&self) -> bool {
+impl<T> Default for Lines<T> {
+    fn default() -> Self {
+        Self {
+            again: VecDeque::new(),
+            lines: HashMap::new(),
+            turns: VecDeque::new(),
+            len: 0,
+            spare: VecDeque::new(),
+        }
+    }
+}
+
+impl<T: InLine> Lines<T> {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    #[cfg(test)]
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn push(&mut self, pending: Pending) {
+    pub(crate) fn push(&mut self, waiting: T) {
         self.len += 1;
-        if let Some(line) = self.lines.get_mut(&pending.write.tenant) {
-            return line.push_back(pending);
+        if let Some(line) = self.lines.get_mut(waiting.tenant()) {
+            return line.push_back(waiting);
         }
-        let tenant = pending.write.tenant.clone();
+        let tenant = waiting.tenant().clone();
         self.turns.push_back(tenant.clone());
         let mut line = mem::take(&mut self.spare);
-        line.push_back(pending);
+        line.push_back(waiting);
         self.lines.insert(tenant, line);
     }
 
-    /// Puts a write before all others.
-    pub(super) fn push_front(&mut self, pending: Pending) {
+    /// Puts one before all others.
+    pub(crate) fn push_front(&mut self, waiting: T) {
         self.len += 1;
-        self.again.push_front(pending);
+        self.again.push_front(waiting);
     }
 
-    /// Takes the next write, if `fits` says so.
-    pub(super) fn pop_if(&mut self, fits: impl FnOnce(&Pending) -> bool) -> Option<Pending> {
+    /// Takes the next one.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        self.pop_if(|_| true)
+    }
+
+    /// Takes the next one, if `fits` says so.
+    pub(crate) fn pop_if(&mut self, fits: impl FnOnce(&T) -> bool) -> Option<T> {
         if let Some(first) = self.again.front() {
             if !fits(first) {
                 return None;
@@ -62,7 +85,7 @@ impl Lines {
         if !line.front().is_some_and(fits) {
             return None;
         }
-        let pending = line.pop_front();
+        let waiting = line.pop_front();
         self.len -= 1;
         if line.is_empty() {
             self.spare = self.lines.remove(tenant).unwrap_or_default();
@@ -70,11 +93,11 @@ impl Lines {
         } else if self.turns.len() > 1 {
             self.turns.rotate_left(1);
         }
-        pending
+        waiting
     }
 
-    /// Takes every write of which `is_over` says so.
-    pub(super) fn take_if(&mut self, mut is_over: impl FnMut(&Pending) -> bool) -> Vec<Pending> {
+    /// Takes all of which `is_over` says so.
+    pub(crate) fn take_if(&mut self, mut is_over: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut taken = Vec::new();
         for line in self.lines.values_mut().chain([&mut self.again]) {
             if line.iter().any(&mut is_over) {
@@ -97,7 +120,7 @@ mod tests {
     use throughline_core::{Add, NewMessage, Timestamp};
 
     use super::*;
-    use crate::queue::{Admission, Times, Write};
+    use crate::queue::{Admission, Pending, Times, Write};
 
     async fn write(tenant: &str, text: &str) -> Pending {
         let tenant: TenantId = tenant.parse().unwrap();
@@ -116,11 +139,11 @@ mod tests {
         }
     }
 
-    fn pop_all(lines: &mut Lines) -> Vec<String> {
-        std::iter::from_fn(|| lines.pop_if(|_| true)).map(|pending| text(&pending)).collect()
+    fn pop_all(lines: &mut Lines<Pending>) -> Vec<String> {
+        std::iter::from_fn(|| lines.pop()).map(|pending| text(&pending)).collect()
     }
 
-    async fn lines() -> Lines {
+    async fn lines() -> Lines<Pending> {
         let mut lines = Lines::default();
         for (tenant, name) in [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("b", "b2"), ("c", "c1")] {
             lines.push(write(tenant, name).await);
@@ -142,7 +165,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_put_back_comes_first() {
         let mut lines = lines().await;
-        let taken = [lines.pop_if(|_| true).unwrap(), lines.pop_if(|_| true).unwrap()];
+        let taken = [lines.pop().unwrap(), lines.pop().unwrap()];
         taken.into_iter().rev().for_each(|pending| lines.push_front(pending));
         assert!(lines.pop_if(|first| text(first) != "a1").is_none());
         assert_eq!(pop_all(&mut lines), ["a1", "b1", "c1", "a2", "b2", "a3"]);
@@ -151,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_over_is_taken_from_every_line() {
         let mut lines = lines().await;
-        let first = lines.pop_if(|_| true).unwrap();
+        let first = lines.pop().unwrap();
         lines.push_front(first);
         let taken = lines.take_if(|pending| ["a1", "a2", "c1"].contains(&text(pending).as_str()));
         let mut taken: Vec<_> = taken.iter().map(text).collect();

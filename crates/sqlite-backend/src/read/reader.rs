@@ -1,0 +1,86 @@
+//! One reader: a thread with a connection of its own.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{Arc, Condvar},
+};
+
+use rusqlite::Connection;
+use throughline_core::{Effect, ErrorKind, PersistError, ReadResult, Result};
+
+use super::{
+    call::{Call, Stage, Work},
+    pool::Waiting,
+};
+use crate::{connection::connect_to_read, error::EngineError};
+
+/// How many steps SQLite's machine does before it looks whether anybody still waits: a few rows.
+const STEPS_BETWEEN_LOOKS: i32 = 200;
+
+pub(super) struct Reader {
+    path: Arc<Path>,
+    waiting: Arc<Waiting>,
+    /// Wakes this reader and no other.
+    bell: Arc<Condvar>,
+    /// None before the first read, and after a failure until the next one.
+    connection: Option<Connection>,
+    /// What it took from the line as it came to the end of the read before.
+    next: Option<Call>,
+}
+
+impl Reader {
+    pub(super) fn new(path: Arc<Path>, waiting: Arc<Waiting>) -> Self {
+        Self { path, waiting, bell: Arc::default(), connection: None, next: None }
+    }
+
+    /// Opens the connection, which a read would do as well.
+    pub(super) fn connect(&mut self) -> rusqlite::Result<&Connection> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect_to_read(&self.path)?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    /// Counts as idle before there was anything to read.
+    pub(super) fn stand_by(&self) {
+        let nobody_knows_it_yet = self.waiting.is_free(&self.bell);
+        debug_assert!(nobody_knows_it_yet.is_none());
+    }
+
+    /// Works until the readers are closed and nobody waits.
+    pub(super) fn work(mut self) {
+        // To wake a caller runs code of the caller's runtime. What that does is nothing to the next one.
+        while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {}
+    }
+
+    fn serve(&mut self) {
+        while let Some(call) = self.next.take().or_else(|| self.waiting.wait(&self.bell)) {
+            let Call { work, stage, answer, .. } = call;
+            if stage.begin() {
+                let result = self.read(work, &stage);
+                // Before: a caller who has an answer finds the reader free that it had.
+                self.next = self.waiting.is_free(&self.bell);
+                // One who has left is no fault.
+                drop(answer.send(result));
+            }
+        }
+    }
+
+    fn read(&mut self, work: Work, stage: &Arc<Stage>) -> Result<ReadResult> {
+        let asked = Arc::clone(stage);
+        let read = || {
+            let connection = self.connect().map_err(EngineError::from)?;
+            connection
+                .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || asked.is_left()))
+                .map_err(EngineError::from)?;
+            work(connection)
+        };
+        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+            self.connection = None;
+            let detail = "a read of the store panicked";
+            Err(PersistError::new(ErrorKind::Panicked, detail).with_effect(Effect::NotApplied))
+        })
+    }
+}
