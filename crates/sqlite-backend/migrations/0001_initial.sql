@@ -9,7 +9,7 @@ CREATE TABLE store (
     writers    BLOB    NOT NULL
 ) STRICT;
 
-INSERT INTO store (id, position, kept_after, fences, checksum, writers) VALUES (1, 0, 0, 0, @SUM@, x'');
+INSERT INTO store (id, position, kept_after, fences, checksum, writers) VALUES (1, 0, 0, 0, -1896607939751548547, x'');
 
 -- The last place of a thread is the greatest that a message has, or that a deleted message had: no place is given
 -- twice, and an addition needs no change here. Messages up to `floor` went when the thread was cleared or deleted: nobody is

@@ -7,9 +7,10 @@ use std::{
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, Context, Delete, Durability, Effect, ErrorKind, Import,
-    Operation, PersistArgs, PersistError, ReadArgs, Reply, Reserve, Result, ThreadArgs, Timestamp, Update,
-    UpdateContent,
+    Operation, PersistArgs, PersistError, Position, ReadArgs, Reply, Reserve, Result, ThreadArgs, Timestamp,
+    Update, UpdateContent,
 };
+use tokio::sync::watch;
 
 use crate::{
     Maintenance, OpenError, SqliteOptions,
@@ -183,6 +184,10 @@ impl Backend for SqliteBackend {
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         let (read, context, now) = call.into_parts();
         Ok(Reply::new(self.readers.read(context.tenant(), read, context.deadline(), now).await?))
+    }
+
+    fn signs(&self) -> Option<watch::Receiver<Position>> {
+        Some(self.writer.signs())
     }
 
     async fn close(&self) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::OpenError;
 pub(crate) const APPLICATION_ID: i32 = 0x5468_724c;
 
 /// How many prepared statements a connection keeps; it has fewer.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 /// How long who reads waits for a lock of the file: whoever reads a log hardly ever does.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -137,7 +137,7 @@ pub trait Backend: Send + Sync + 'static {
         unsupported(&call)
     }
 
-    /// Tells of new changes: the position that the store has come to, as far as this process knows, is sent after each
+    /// Begins to tell somebody of new changes: the position that the store has come to, as far as this process knows, is sent after each
     /// commit. It is a sign to read, never the data: signs may be left out, and one may come for nothing. Without one,
     /// who follows the changes looks for them now and then.
     fn signs(&self) -> Option<watch::Receiver<Position>> {

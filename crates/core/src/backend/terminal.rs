@@ -9,11 +9,12 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
+use tokio::sync::watch;
 use tower_service::Service;
 
 use super::{Admitted, Backend, Capabilities, admitted::Counter};
 use crate::{
-    Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Result,
+    Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Position, Result,
     context::{CallState, Clock},
     operation::by_operation,
     pipeline::{InFlight, contract_violation, panicked},
@@ -38,6 +39,10 @@ impl<B: Backend> Terminal<B> {
     pub(crate) fn new(backend: B, clock: Arc<dyn Clock>, in_flight: Arc<InFlight>, index: u8) -> Self {
         let capabilities = backend.capabilities();
         Self { shared: Arc::new(Shared { backend, capabilities, clock, in_flight, index }) }
+    }
+
+    pub(crate) fn signs(&self) -> Option<watch::Receiver<Position>> {
+        self.shared.backend.signs()
     }
 
     pub(crate) async fn close(&self) -> Result<()> {

@@ -137,7 +137,7 @@ impl Persistence {
 
     /// Follows the changes after a position, the ones to come included: see [`ChangeFeed`].
     pub fn changes(&self, scope: ChangeScope, after: Position) -> ChangeFeed {
-        ChangeFeed::new(self.clone(), self.core.signs.clone(), scope, after)
+        ChangeFeed::new(self.clone(), (self.core.signs)(), scope, after)
     }
 
     /// Several writes as one, all or nothing.

@@ -203,7 +203,6 @@ impl<L, B: Backend> Builder<L, B> {
         let in_flight = InFlight::new(runtime);
         let index = u8::try_from(specs.len()).unwrap_or(u8::MAX);
         let Settings { admission, deadline, clock, fingerprints } = settings;
-        let signs = backend.signs();
         let terminal = Terminal::new(backend, Arc::clone(&clock), Arc::clone(&in_flight), index);
         let core = Core::new(Parts {
             stack: SharedService::new(layers.layer(terminal.clone())),
@@ -213,7 +212,10 @@ impl<L, B: Backend> Builder<L, B> {
             fingerprints,
             description,
             clock,
-            signs,
+            signs: Box::new({
+                let terminal = terminal.clone();
+                move || terminal.signs()
+            }),
             close: Box::new(move || {
                 let terminal = terminal.clone();
                 Box::pin(async move { terminal.close().await })

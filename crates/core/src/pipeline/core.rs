@@ -23,7 +23,7 @@ pub(crate) struct Core {
     pub(crate) fingerprints: FingerprintKey,
     pub(crate) description: Description,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) signs: Option<watch::Receiver<Position>>,
+    pub(crate) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
     close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
     /// What closing came to, once it is over.
     closed: watch::Sender<Option<Result<()>>>,
@@ -37,7 +37,7 @@ pub(super) struct Parts {
     pub(super) fingerprints: FingerprintKey,
     pub(super) description: Description,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) signs: Option<watch::Receiver<Position>>,
+    pub(super) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
     pub(super) close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
 }
 

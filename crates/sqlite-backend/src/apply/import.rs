@@ -1,12 +1,10 @@
 //! Messages that were written elsewhere.
 
 use rusqlite::{OptionalExtension, params};
-use throughline_core::{
-    ErrorKind, Import, ImportRow, Imported, ImportedRow, MessageId, Seq, ThreadId, backend::rules,
-};
+use throughline_core::{ErrorKind, Import, ImportRow, Imported, ImportedRow, MessageId, Seq, ThreadId};
 
 use super::{Applied, Scope, insert, refusal, row};
-use crate::record::{DELETED, number};
+use crate::record::DELETED;
 
 /// Adds what is not there yet. What is there, or was, is left alone.
 pub(super) fn import(scope: Scope<'_>, import: &Import) -> Applied<Imported> {

@@ -22,7 +22,7 @@ pub(crate) use self::{
 };
 #[cfg(test)]
 pub(crate) use self::{
-    row::{CLEAR, FIND},
+    row::{CLEAR, FIND, LATEST_OF_THE_USER},
     threads::FIND_THREAD,
 };
 use rusqlite::Connection;

@@ -238,7 +238,7 @@ impl<'a> Scope<'a> {
     }
 
     /// The place of the next change among all of the store.
-    pub(super) fn take_position(self) -> i64 {
+    pub(crate) fn take_position(self) -> i64 {
         let position = self.position.get() + 1;
         self.position.set(position);
         position

@@ -16,8 +16,10 @@ pub struct Verification {
     pub pieces: u64,
     /// The idempotency keys.
     pub keys: u64,
-    /// The threads.
+    /// The threads, deleted ones among them.
     pub threads: u64,
+    /// The changes.
+    pub changes: u64,
     /// Everything that is wrong, in the order in which it was found. One fault may show in several places: a page that
     /// cannot be read is named, and so are the rows in it.
     pub damaged: Vec<Damage>,
@@ -55,8 +57,12 @@ pub enum Part {
     File,
     /// What the store keeps of itself as a whole.
     Store,
-    /// A thread: its places do not add up.
+    /// A thread: its row, or its places do not add up.
     Thread,
+    /// What lists show of a thread. It can be [made again](throughline_core::RebuildThread).
+    Entry,
+    /// A change that is kept for who follows them.
+    Change,
     /// The row of a message, or of a deleted one.
     Message,
     /// What was written to an open message.

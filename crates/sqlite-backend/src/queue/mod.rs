@@ -47,6 +47,8 @@ struct State {
     asleep: bool,
     /// The last write came within the time in which the writer could have waited for it awake.
     came_soon: bool,
+    /// The writer is to have a look at how long it may sleep.
+    nudged: bool,
     closed: bool,
 }
 
@@ -120,7 +122,7 @@ impl Queue {
         }
         while state.waiting.is_empty() && !state.closed {
             let left = idle.map(|idle| idle.saturating_sub(begun.elapsed()));
-            if left.is_some_and(|left| left.is_zero()) {
+            if left.is_some_and(|left| left.is_zero()) || mem::take(&mut state.nudged) {
                 return Woken::Idle;
             }
             state.asleep = true;
@@ -135,6 +137,13 @@ impl Queue {
         // Once for the way of the write, and once for the way of the signal.
         state.came_soon = begun.elapsed() < 2 * LOOK_OUT;
         if state.waiting.is_empty() { Woken::Closed } else { Woken::ForWrites }
+    }
+
+    /// Wakes a writer that sleeps, with nothing to write: how long it sleeps is to be found out anew.
+    pub(crate) fn nudge(&self) {
+        let mut state = self.state();
+        state.nudged = true;
+        self.changed(state);
     }
 
     /// Takes no further write. What was admitted is still applied.

@@ -1,3 +1,4 @@
+use rusqlite::params;
 use throughline_core::{GetMessage, Message, Result};
 
 use crate::record::{Columns as _, DELETED, Damage, Record};
@@ -5,11 +6,11 @@ use crate::record::{Columns as _, DELETED, Damage, Record};
 use super::{
     Scope,
     rows::{Answer, answer},
+    thread::{Living, living},
 };
 
 pub(super) const GET: &str = answer!(
-    "found AS MATERIALIZED (SELECT m.message_pk FROM threads t JOIN messages m ON m.thread_pk = t.thread_pk \
-     WHERE t.tenant = ?1 AND t.thread = ?2 AND m.message_id = ?3)",
+    "found AS MATERIALIZED (SELECT m.message_pk FROM messages m WHERE m.message_id = ?2 AND m.thread_pk = ?1)",
     "NULL",
     ""
 );
@@ -17,7 +18,8 @@ pub(super) const GET: &str = answer!(
 /// Reads one message.
 pub(super) fn get(scope: Scope<'_>, read: &GetMessage) -> Result<Option<Message>> {
     let GetMessage { thread, id } = read;
-    let parameters = [scope.tenant.as_str(), thread.as_str(), id.as_str()];
+    let Some(Living { thread_pk, head }) = living(scope, thread)? else { return Ok(None) };
+    let parameters = params![thread_pk, id.as_str()];
     let answer = Answer::read(scope, GET, parameters, |row| {
         if row.text(2) != Some(id.as_str().as_bytes()) {
             // The index led to another row: what that one says, or that it was deleted, is not about this message.
@@ -25,6 +27,10 @@ pub(super) fn get(scope: Scope<'_>, read: &GetMessage) -> Result<Option<Message>
         }
         // What a deleted message leaves has no place, and says so: a row that has lost its place is damage.
         if row.is_null(3) && row.text(5) == Some(DELETED.as_bytes()) {
+            return Ok(None);
+        }
+        if row.integer(3).is_some_and(|seq| seq <= head.floor) {
+            // It went when the thread was cleared.
             return Ok(None);
         }
         Record::read(row, scope.tenant, thread).map(Some)

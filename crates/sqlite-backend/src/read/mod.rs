@@ -1,18 +1,22 @@
 //! The readers: threads with connections that cannot write, and never wait for the queue of the writer.
 //!
-//! Each read is one statement, so that everything in its answer is of one moment: the messages, what was appended to
-//! the open ones, whether there are more. Its rows become messages on the thread of the reader, one by one as SQLite
+//! Each read is a transaction, so that everything in its answer is of one moment: the thread, the messages, what was appended
+//! to the open ones, whether there are more, how far the store has come. Its rows become messages on the thread of the reader, one by one as SQLite
 //! comes to them: what goes back to the caller is the answer.
 
 mod call;
+mod changes;
 mod get;
 mod open;
 mod page;
 #[cfg(test)]
 mod plans;
 mod pool;
+mod prune;
 mod reader;
 mod rows;
+mod thread;
+mod threads;
 
 use std::{
     path::Path,
@@ -24,7 +28,7 @@ use rusqlite::Connection;
 use throughline_core::{PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp};
 
 use self::pool::Pool;
-use crate::{OpenError, SqliteOptions};
+use crate::{OpenError, SqliteOptions, error::EngineError};
 
 /// The readers of a store.
 #[derive(Debug)]
@@ -71,11 +75,30 @@ impl Readers {
     }
 }
 
+/// Answers from one moment of the file.
 fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
-    match read {
+    scope.run("BEGIN")?;
+    let answer = match read {
         ReadArgs::Get(read) => get::get(scope, read).map(ReadResult::Get),
         ReadArgs::Page(read) => page::page(scope, read).map(ReadResult::Page),
         ReadArgs::OpenReservations(read) => open::open(scope, read).map(ReadResult::OpenReservations),
+        ReadArgs::Thread(read) => thread::entry(scope, read).map(ReadResult::Thread),
+        ReadArgs::Threads(read) => threads::threads(scope, read).map(ReadResult::Threads),
+        ReadArgs::PlanPrune(read) => prune::plan(scope, read).map(ReadResult::PlanPrune),
+        ReadArgs::Purgeable(read) => threads::purgeable(scope, read).map(ReadResult::Purgeable),
+        ReadArgs::Changes(read) => changes::changes(scope, read).map(ReadResult::Changes),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
+    };
+    // A failure may have ended the transaction already.
+    if !scope.db.is_autocommit() {
+        scope.run("ROLLBACK")?;
+    }
+    answer
+}
+
+impl Scope<'_> {
+    fn run(self, sql: &str) -> Result<()> {
+        let run = self.db.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        run.map(drop).map_err(|error| EngineError::from(error).into())
     }
 }

@@ -19,7 +19,7 @@ macro_rules! list {
             concat!(
                 "found AS MATERIALIZED (SELECT m.message_pk, t.thread ",
                 $from,
-                " AND (t.thread, m.seq) > (?2, ?3) \
+                " AND m.seq > t.floor AND (t.thread, m.seq) > (?2, ?3) \
                  AND (NOT ?4 OR m.lease_expires_at IS NULL OR m.lease_expires_at <= ?5) \
                  ORDER BY t.thread, m.seq LIMIT ?6)"
             ),

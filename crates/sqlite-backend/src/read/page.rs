@@ -6,6 +6,7 @@ use throughline_core::{
 use super::{
     Scope,
     rows::{Answer, answer},
+    thread::{Living, living, position, progress},
 };
 use crate::record::{Columns as _, Record, number};
 
@@ -14,11 +15,10 @@ macro_rules! page {
     ($bound:literal, $visible:literal, $order:literal) => {
         answer!(
             concat!(
-                "open AS MATERIALIZED (SELECT m.seq FROM messages m WHERE m.thread_pk = \
-                 (SELECT thread_pk FROM threads WHERE tenant = ?1 AND thread = ?2) \
+                "open AS MATERIALIZED (SELECT m.seq FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 \
                  AND m.state IN ('reserved', 'streaming') ORDER BY m.seq LIMIT 1), \
-                 found AS MATERIALIZED (SELECT m.message_pk FROM messages m WHERE m.thread_pk = \
-                 (SELECT thread_pk FROM threads WHERE tenant = ?1 AND thread = ?2) AND m.seq ",
+                 found AS MATERIALIZED (SELECT m.message_pk FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 \
+                 AND m.seq ",
                 $bound,
                 " ?3",
                 $visible,
@@ -78,14 +78,20 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page> {
         PageFrom::End => (BACKWARD, i64::MAX),
         PageFrom::Before(seq) => (BACKWARD, number(seq.get())),
     };
+    let position = position(&progress(scope)?);
+    let Some(Living { thread_pk, head }) = living(scope, &read.thread)? else {
+        let thread = read.thread.clone();
+        return Ok(Page { thread, messages: Vec::new(), has_more: false, first_open: None, position });
+    };
     let sql = direction.statement(read.visibility);
-    let parameters = params![scope.tenant.as_str(), read.thread.as_str(), bound, i64::from(read.limit) + 1];
+    let parameters = params![thread_pk, head.floor, bound, i64::from(read.limit) + 1];
     let Answer { messages: mut found, remark, mut pieces } = Answer::read(scope, sql, parameters, |row| {
         (row.integer(3), Record::read(row, scope.tenant, &read.thread))
     })?;
     let first_open = remark.and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);
     found.sort_unstable_by_key(|(seq, _)| *seq);
-    let is_asked_for = |seq: i64| if read.from.is_forward() { seq > bound } else { seq < bound };
+    let is_asked_for =
+        |seq: i64| seq > head.floor && if read.from.is_forward() { seq > bound } else { seq < bound };
     let is_twice = found.windows(2).any(|pair| pair[0].0 == pair[1].0);
     if is_twice || !found.iter().filter_map(|(seq, _)| *seq).all(is_asked_for) {
         // Each row may be as it was written, and the index leads to it from another place.
@@ -100,5 +106,5 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page> {
     let messages = shown
         .map(|(_, record)| pieces.complete(record.map_err(|damage| damage.into_error(&read.thread))?))
         .collect::<Result<_>>()?;
-    Ok(Page { thread: read.thread.clone(), messages, has_more, first_open })
+    Ok(Page { thread: read.thread.clone(), messages, has_more, first_open, position })
 }

@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, StatementStatus, ToSql};
 
-use super::{get::GET, open, page};
+use super::{get::GET, open, page, thread, threads};
 use crate::{
-    apply::{CLEAR, FIND, LAST_SEQ, PIECES},
+    apply::{CLEAR, FIND, FIND_THREAD, LATEST_OF_THE_USER, PIECES},
     connection::connect_to_read,
 };
 
@@ -22,7 +22,12 @@ fn store(messages: i64) -> Connection {
         .execute_batch(&format!(
             "CREATE TEMP TABLE numbers AS WITH RECURSIVE n (n) AS \
              (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < {messages}) SELECT n FROM n;
-             INSERT INTO threads (tenant, thread, deleted_seq) SELECT 'a', printf('t%06d', n), 0 FROM numbers;
+             INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, deleted, purgeable, checksum) \
+             SELECT 'a', printf('t%06d', n), 0, 0, 1, 0, 0, n <= 20, 0 FROM numbers;
+             INSERT INTO catalogue (thread_pk, tenant, listed, archived, active_at, hidden, has_begun, created_at, \
+             changed_at, messages, turns, bytes, checksum, title, labels) \
+             SELECT n, 'a', n % 2, n % 3 = 0, n / 5, 0, 1, 0, 0, 1, 1, 1, 0, 'x', '{{}}' FROM numbers;
+             INSERT INTO labels SELECT 'a', 'k', iif(n <= 60, 'few', 'many'), n FROM numbers;
              INSERT INTO messages (thread_pk, message_id, seq, role, state, revision, appends, content_bytes, tail, \
              created_at, updated_at, position, checksum, metadata, content) \
              SELECT 1, printf('m%06d', n), iif(n % 2, n, NULL), 'user', iif(n % 2, 'final', 'deleted'), \
@@ -54,15 +59,18 @@ fn costs_the_same(sql: &str, parameters: &[&dyn ToSql]) {
 
 #[test]
 fn a_message_costs_the_same_in_any_thread() {
-    costs_the_same(GET, &[&"a", &"t000001", &"m000051"]);
-    costs_the_same(FIND, &[&"a", &"t000001", &"m000051"]);
-    costs_the_same(LAST_SEQ, &[&"a", &"t000001"]);
+    costs_the_same(GET, &[&1, &"m000051"]);
+    costs_the_same(FIND, &[&1, &"m000051", &0]);
+    costs_the_same(FIND_THREAD, &[&"a", &"t000001"]);
+    costs_the_same(thread::HEAD, &[&"a", &"t000001"]);
+    costs_the_same(thread::ENTRY, &[&1]);
+    costs_the_same(LATEST_OF_THE_USER, &[&1, &0]);
 }
 
 #[test]
 fn an_open_message_costs_its_pieces() {
     let (message, piece) = (&OPEN, &LAST_APPEND);
-    costs_the_same(GET, &[&"a", &"t000001", &"open"]);
+    costs_the_same(GET, &[&1, &"open"]);
     costs_the_same(PIECES, &[message, piece]);
     costs_the_same(&format!("{CLEAR} RETURNING append_pk"), &[message, piece]);
 }
@@ -70,8 +78,20 @@ fn an_open_message_costs_its_pieces() {
 #[test]
 fn a_page_costs_its_page() {
     for (sql, bound) in page::every_statement() {
-        costs_the_same(sql, &[&"a", &"t000001", &bound, &11]);
+        costs_the_same(sql, &[&1, &0, &bound, &11]);
     }
+}
+
+#[test]
+fn a_list_of_threads_costs_its_page() {
+    // From the beginning, and from somewhere among threads that were active at the same time.
+    for (active_at, thread) in [(i64::MAX, ""), (15, "t000076")] {
+        let begin: [&dyn ToSql; 5] = [&"a", &false, &active_at, &thread, &5];
+        costs_the_same(&threads::statement(false, 0), &begin);
+    }
+    let few: [&dyn ToSql; 7] = [&"a", &false, &i64::MAX, &"", &5, &"k", &"few"];
+    costs_the_same(&threads::statement(true, 1), &few);
+    costs_the_same(threads::PURGEABLE, &[&"a", &"t000010", &5]);
 }
 
 #[test]
@@ -96,12 +116,10 @@ fn no_read_is_compiled_twice() {
     store(100).execute("VACUUM INTO ?1", [path.to_str()]).unwrap();
     let connection = connect_to_read(&path).unwrap();
     for (sql, bound) in page::every_statement() {
-        let (few, many): (&[&dyn ToSql], &[&dyn ToSql]) =
-            (&[&"a", &"t000001", &bound, &11], &[&"a", &"t000002", &1, &51]);
+        let (few, many): (&[&dyn ToSql], &[&dyn ToSql]) = (&[&1, &0, &bound, &11], &[&2, &1, &1, &51]);
         assert_eq!(compiled_again(&connection, sql, [few, many]), 0, "{sql}");
     }
-    let (one, other): (&[&dyn ToSql], &[&dyn ToSql]) =
-        (&[&"a", &"t000001", &"m000051"], &[&"b", &"t000002", &"open"]);
+    let (one, other): (&[&dyn ToSql], &[&dyn ToSql]) = (&[&1, &"m000051"], &[&2, &"open"]);
     assert_eq!(compiled_again(&connection, GET, [one, other]), 0);
     let (few, many): (&[&dyn ToSql], &[&dyn ToSql]) =
         (&[&"a", &"", &0, &false, &0, &11], &[&"a", &"t", &1, &true, &1, &51]);

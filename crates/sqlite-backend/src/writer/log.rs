@@ -38,7 +38,9 @@ pub(super) struct Log {
     limit: u64,
     /// Bytes of writes since it was measured.
     written: u64,
-    measured: Instant,
+    measured: Option<Instant>,
+    /// When something was last committed.
+    grew_at: Instant,
     is_folded: bool,
     /// The length in pages at which it is folded next.
     fold_at: u32,
@@ -47,12 +49,12 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(path: &Path, limit: u64) -> Self {
-        let measured = Instant::now();
         Self {
             path: path_of(path),
             limit,
             written: 0,
-            measured,
+            measured: None,
+            grew_at: Instant::now(),
             is_folded: true,
             fold_at: PAGES,
             too_long_since: None,
@@ -78,7 +80,7 @@ impl Log {
         board: &Board,
         failpoints: &Failpoints,
     ) -> rusqlite::Result<()> {
-        self.is_folded = false;
+        (self.is_folded, self.grew_at) = (false, Instant::now());
         let pages = connection::pages_in_log();
         if pages < PAGES {
             // It was begun again.
@@ -90,7 +92,7 @@ impl Log {
             fold(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
         }
         self.written += bytes as u64;
-        if self.written >= self.limit / 16 || self.measured.elapsed() >= AGAIN {
+        if self.written >= self.limit / 16 || self.is_due() {
             self.measure(connection, board, failpoints)?;
         }
         Ok(())
@@ -104,12 +106,22 @@ impl Log {
         failpoints: &Failpoints,
     ) -> rusqlite::Result<()> {
         if !self.is_folded {
+            if self.grew_at.elapsed() < IDLE {
+                // It was looked up for something else.
+                return Ok(());
+            }
             self.is_folded = true;
             failpoints.reach(Failpoint::Checkpointing, connection)?;
             // As far as it goes without waiting for a reader or another writer.
             fold(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        } else if !self.is_due() {
+            return Ok(());
         }
         self.measure(connection, board, failpoints)
+    }
+
+    fn is_due(&self) -> bool {
+        self.measured.is_none_or(|measured| measured.elapsed() >= AGAIN)
     }
 
     fn measure(
@@ -118,7 +130,7 @@ impl Log {
         board: &Board,
         failpoints: &Failpoints,
     ) -> rusqlite::Result<()> {
-        (self.written, self.measured) = (0, Instant::now());
+        (self.written, self.measured) = (0, Some(Instant::now()));
         let is_long = || length(&self.path) > self.limit;
         let is_too_long = is_long() && {
             failpoints.reach(Failpoint::Checkpointing, connection)?;

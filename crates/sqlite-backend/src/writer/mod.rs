@@ -11,6 +11,7 @@ mod fence;
 mod log;
 mod place;
 mod progress;
+mod signs;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,8 @@ use std::{
 };
 
 use tempfile::TempDir;
-use throughline_core::{Effect, ErrorKind, PersistError, Result};
-use tokio::sync::oneshot;
+use throughline_core::{Effect, ErrorKind, PersistError, Position, Result};
+use tokio::sync::{oneshot, watch};
 
 use self::worker::Worker;
 pub(crate) use self::{
@@ -48,6 +49,7 @@ pub(crate) struct Writer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) admission: Admission,
     pub(crate) board: Arc<Board>,
+    signs: watch::Sender<Position>,
     ended: Mutex<Option<oneshot::Receiver<Result<()>>>>,
     thread: Option<thread::JoinHandle<()>>,
     /// The store goes away with the writer, and whoever drops it waits for that.
@@ -61,6 +63,14 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// Tells somebody of new changes, from now on.
+    pub(crate) fn signs(&self) -> watch::Receiver<Position> {
+        let signs = self.signs.subscribe();
+        // Asleep, it would not look for those of other processes.
+        self.queue.nudge();
+        signs
+    }
+
     /// Starts the thread and opens the file on it.
     pub(crate) async fn start(
         options: &SqliteOptions,
@@ -69,6 +79,7 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let queue = Arc::<Queue>::default();
         let board = Arc::new(Board::new());
+        let signs = watch::Sender::new(Position::ZERO);
         let is_temporary = directory.is_some();
         #[cfg(test)]
         let faults = fault::Faults::at(&options.failpoints);
@@ -76,13 +87,13 @@ impl Writer {
         let (end, ended) = oneshot::channel();
         let thread = thread::Builder::new().name("throughline-sqlite".to_owned()).spawn({
             let (path, queue, board) = (Arc::clone(&path), Arc::clone(&queue), Arc::clone(&board));
-            let options = options.clone();
+            let (options, signs) = (options.clone(), signs.clone());
             move || {
                 let connection = match open::bootstrap(&path, &options) {
                     Ok(connection) => connection,
                     Err(error) => return drop(opened.send(Err(error))),
                 };
-                let mut worker = Worker::new(&options, path, queue, board, connection);
+                let mut worker = Worker::new(&options, path, queue, board, connection, signs);
                 // A disk that is short of space, and a log that was left long, are told before anybody writes.
                 worker.look_after_the_file();
                 // Whoever opened may have left; the queue is closed then, and the thread ends.
@@ -96,6 +107,7 @@ impl Writer {
         let writer = Self {
             queue,
             board,
+            signs,
             admission: Admission::new(options.queue_operations, options.queue_bytes),
             ended: Mutex::new(Some(ended)),
             thread: Some(thread.map_err(failed)?),

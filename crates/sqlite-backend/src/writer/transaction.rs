@@ -147,6 +147,7 @@ impl Worker {
             Ok(()) => {
                 let bytes = batch.bytes();
                 batch.deliver();
+                self.signs.committed(position);
                 self.committed(connection, bytes);
             }
             Err(error) => {
@@ -154,7 +155,10 @@ impl Worker {
                 drop(connection);
                 self.failed(&error);
                 match self.fence(position, &error) {
-                    Verdict::Applied => batch.deliver(),
+                    Verdict::Applied => {
+                        batch.deliver();
+                        self.signs.committed(position);
+                    }
                     Verdict::NotApplied => batch.fail(&error, Phase::Statement),
                     Verdict::Unknown => batch.fail(&error, Phase::Commit),
                 }

@@ -8,13 +8,15 @@ use std::{
 };
 
 use rusqlite::Connection;
-use throughline_core::{PersistError, Result};
+use throughline_core::{PersistError, Position, Result};
+use tokio::sync::watch;
 
 use super::{
     PROBE_EVERY,
     log::{Log, path_of},
     place::{Lost, Place},
     progress::Progress,
+    signs::Signs,
     space::Space,
     transaction::execute,
     trouble::Trouble,
@@ -54,6 +56,7 @@ pub(super) struct Worker {
     pub(super) space: Space,
     pub(super) trouble: Trouble,
     pub(super) failpoints: Failpoints,
+    pub(super) signs: Signs,
 }
 
 /// Says that the store is closed, also when closing it panicked.
@@ -72,6 +75,7 @@ impl Worker {
         queue: Arc<Queue>,
         board: Arc<Board>,
         connection: Connection,
+        signs: watch::Sender<Position>,
     ) -> Self {
         Self {
             queue,
@@ -91,6 +95,7 @@ impl Worker {
             space: Space::new(&path, options.free_space_floor),
             trouble: Trouble::default(),
             failpoints: options.failpoints.clone(),
+            signs: Signs::new(signs),
             path,
         }
     }
@@ -114,7 +119,8 @@ impl Worker {
                 (Some(_), None) => self.log.patience(),
                 _ => None,
             };
-            let idle = [log, self.space.patience(), self.probes()].into_iter().flatten().min();
+            let signs = self.connection.as_ref().and_then(|_| self.signs.patience());
+            let idle = [log, self.space.patience(), self.probes(), signs].into_iter().flatten().min();
             match self.queue.wait(took_one, idle) {
                 Woken::ForWrites => took_one = self.turn() == 1,
                 Woken::Idle => self.look_after_the_file(),
@@ -154,6 +160,12 @@ impl Worker {
         }
         // Only who writes is told that there is no space; here it is found out when there is again.
         drop(self.space.check(&self.board));
+        if let Some(connection) = &self.connection
+            && let Err(error) = self.signs.look(connection)
+        {
+            self.connection = None;
+            self.trouble.failed(&self.board, EngineError::from(error));
+        }
         if let Some(connection) = &self.connection
             && self.place.lost.is_none()
             && let Err(error) = self.log.is_idle(connection, &self.board, &self.failpoints)

@@ -1,24 +1,51 @@
-//! Threads, whose places have to add up, and idempotency keys.
+//! Threads, whose places and counts have to add up, changes, and idempotency keys.
 
 use rusqlite::Row;
-use throughline_core::backend::Replay;
+use throughline_core::{Happened, backend::Replay};
 
 use super::{
-    Check, Owner, Part, text,
+    Check, Counted, Owner, Part, text,
     walk::{Met, Table},
 };
-use crate::{apply::key_checksum, record::Columns as _};
+use crate::{
+    apply::key_checksum,
+    record::{Columns as _, Entry, Head, Told, entry_columns, head_columns, told_columns},
+};
 
 const THREADS: Table = Table {
     name: "threads",
-    rows: "SELECT 0, t.thread_pk, t.tenant, t.thread, t.deleted_seq, \
-           (SELECT count(*) FROM messages m INDEXED BY messages_in_order \
-            WHERE m.thread_pk = t.thread_pk AND m.seq IS NOT NULL), \
-           (SELECT coalesce(max(m.seq), 0) FROM messages m INDEXED BY messages_in_order \
-            WHERE m.thread_pk = t.thread_pk AND m.seq IS NOT NULL) \
-           FROM threads t WHERE t.thread_pk >= ?1 ORDER BY t.thread_pk",
+    rows: concat!(
+        "SELECT 0, t.thread_pk, t.tenant, t.thread, ",
+        head_columns!(),
+        ", (SELECT count(*) FROM messages m INDEXED BY messages_in_order \
+         WHERE m.thread_pk = t.thread_pk AND m.seq IS NOT NULL), \
+         (SELECT coalesce(max(m.seq), 0) FROM messages m INDEXED BY messages_in_order \
+         WHERE m.thread_pk = t.thread_pk AND m.seq IS NOT NULL), c.thread_pk, ",
+        entry_columns!(),
+        " FROM threads t LEFT JOIN catalogue c ON c.thread_pk = t.thread_pk \
+         WHERE t.thread_pk >= ?1 ORDER BY t.thread_pk"
+    ),
     next: "SELECT thread_pk FROM threads WHERE thread_pk >= ?1 ORDER BY thread_pk LIMIT 1",
 };
+/// The columns of [`THREADS`].
+const HEAD: usize = 4;
+const LIVE: usize = 12;
+const LAST_LIVE: usize = 13;
+const HAS_ENTRY: usize = 14;
+const ENTRY: usize = 15;
+
+const CHANGES: Table = Table {
+    name: "changes",
+    rows: concat!(
+        "SELECT 0, f.position, t.tenant, t.thread, ",
+        told_columns!(),
+        " FROM changes f LEFT JOIN threads t ON t.thread_pk = f.thread_pk \
+         WHERE f.position >= ?1 ORDER BY f.position"
+    ),
+    next: "SELECT position FROM changes WHERE position >= ?1 ORDER BY position LIMIT 1",
+};
+/// Where a change begins in [`CHANGES`].
+const TOLD: usize = 4;
 
 const KEYS: Table = Table {
     name: "idempotency",
@@ -48,16 +75,23 @@ impl Check<'_> {
     fn thread(&mut self, row: &Row<'_>) {
         self.found.threads += 1;
         let owner = Owner::read(row, 2);
-        if owner.tenant.is_none() || owner.thread.is_none() {
+        let (Some(tenant), Some(thread)) = (&owner.tenant, &owner.thread) else {
             self.report(&owner, Part::Thread, "the name of a thread is damaged");
-        }
+            return;
+        };
+        let Some((thread_pk, head)) = Head::read(row, HEAD, tenant.as_str(), thread.as_str()) else {
+            self.report(&owner, Part::Thread, "its row is not what its checksum was made for");
+            return;
+        };
         let number = |column| row.integer(column).unwrap_or(-1);
-        let (deleted_seq, live, last_live) = (number(4), number(5), number(6));
-        let deleted = self.deleted.get(&number(1)).copied().unwrap_or_default();
-        let last = deleted_seq.max(last_live);
-        if deleted_seq < 0 || deleted_seq > 0 && deleted == 0 {
-            let what =
-                format!("the last place of its deleted messages is {deleted_seq}, and it has {deleted}");
+        let (live, last_live) = (number(LIVE), number(LAST_LIVE));
+        let deleted = self.deleted.get(&thread_pk).copied().unwrap_or_default();
+        let last = head.deleted_seq.max(last_live);
+        if head.deleted_seq < 0 || head.deleted_seq > 0 && deleted == 0 {
+            let what = format!(
+                "the last place of its deleted messages is {}, and it has {deleted}",
+                head.deleted_seq
+            );
             self.report(&owner, Part::Thread, what);
         }
         if live + deleted != last {
@@ -65,6 +99,68 @@ impl Check<'_> {
                 format!("its last place is {last}, and it has {live} messages and {deleted} deleted ones");
             self.report(&owner, Part::Thread, what);
         }
+        if head.floor > last || head.purgeable && head.floor == 0 {
+            self.report(&owner, Part::Thread, "it was cleared further than it goes");
+        }
+        match (head.deleted, row.is_null(HAS_ENTRY)) {
+            (true, true) => {}
+            (true, false) => self.report(&owner, Part::Entry, "it was deleted, and lists still show it"),
+            (false, true) => self.report(&owner, Part::Entry, "its entry is missing"),
+            (false, false) => match Entry::read(row, ENTRY, tenant.as_str(), thread.as_str()) {
+                Some(entry) => self.entry(&owner, thread_pk, &entry),
+                None => {
+                    self.report(&owner, Part::Entry, "its entry is not what its checksum was made for");
+                }
+            },
+        }
+    }
+
+    /// What an entry says that is as it was written, against the messages.
+    fn entry(&mut self, owner: &Owner, thread_pk: i64, entry: &Entry) {
+        let tally = &entry.tally;
+        let counted = self.counted.get(&thread_pk).copied().unwrap_or_default();
+        let told = Counted { messages: tally.messages, turns: tally.turns, bytes: tally.bytes };
+        if self.counts && !self.uncounted.contains(&thread_pk) && told != counted {
+            let what = format!("its entry counts {told}, and it has {counted}");
+            self.report(owner, Part::Entry, what);
+        }
+        let labels: rusqlite::Result<Vec<(String, String)>> = self
+            .db
+            .prepare_cached("SELECT name, value FROM labels WHERE thread_pk = ?1 ORDER BY name")
+            .and_then(|mut labels| {
+                labels.query_map([thread_pk], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            });
+        let owned = entry.owner.iter().map(|owner| (String::new(), owner.to_string()));
+        let labelled = entry.labels.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let is_found = labels.is_ok_and(|found| owned.chain(labelled).eq(found));
+        if !is_found {
+            self.report(owner, Part::Entry, "it is not found by the labels that its entry names");
+        }
+    }
+
+    /// Every change that is kept.
+    pub(super) fn changes(&mut self) -> rusqlite::Result<()> {
+        self.walk(&CHANGES, |check, met| {
+            match met {
+                Met::Row(row) => {
+                    check.found.changes += 1;
+                    let position = row.integer(1).unwrap_or_default();
+                    let is_ahead = check.position.is_some_and(|last| position > last);
+                    let is_told = Told::read(row, TOLD)
+                        .is_some_and(|told| !matches!(told.what(), Happened::Unreadable { .. }));
+                    if !is_told || is_ahead || row.is_null(2) {
+                        let what = format!("the change at position {position} is damaged");
+                        check.report(&Owner::read(row, 2), Part::Change, what);
+                    }
+                }
+                Met::Unreadable(position) => {
+                    let what = format!("the change at position {position} cannot be read");
+                    check.report(&Owner::default(), Part::Change, what);
+                }
+                Met::Lost(first, last) => check.lost(&CHANGES, first, last),
+            }
+            Ok(())
+        })
     }
 
     /// Every idempotency key.

@@ -1,7 +1,7 @@
 //! Messages, and what deleted ones have left.
 
 use rusqlite::{OptionalExtension, Row};
-use throughline_core::ContentChange;
+use throughline_core::{ContentChange, MessageState, Role};
 
 use super::{
     Check, Owner, Part, is_damage,
@@ -9,14 +9,14 @@ use super::{
     text,
     walk::{Met, Table},
 };
-use crate::record::{Columns as _, DELETED, Length, Record, Tail, message_columns};
+use crate::record::{Columns as _, DELETED, Length, Record, Tail, message_columns, number};
 
 const MESSAGES: Table = Table {
     name: "messages",
     rows: concat!(
         "SELECT 0, ",
         message_columns!(),
-        ", t.tenant, t.thread, m.thread_pk FROM messages m LEFT JOIN threads t ON t.thread_pk = m.thread_pk \
+        ", t.tenant, t.thread, m.thread_pk, t.floor FROM messages m LEFT JOIN threads t ON t.thread_pk = m.thread_pk \
          WHERE m.message_pk >= ?1 ORDER BY m.message_pk"
     ),
     next: "SELECT message_pk FROM messages WHERE message_pk >= ?1 ORDER BY message_pk LIMIT 1",
@@ -25,6 +25,7 @@ const MESSAGES: Table = Table {
 /// The columns of [`MESSAGES`] behind those of the message.
 const TENANT: usize = 21;
 const THREAD_PK: usize = 23;
+const FLOOR: usize = 24;
 
 const UNREADABLE: &str = "its row stands on a page that cannot be read";
 
@@ -35,12 +36,14 @@ impl Check<'_> {
         self.walk(&MESSAGES, |check, met| match met {
             Met::Row(row) => check.message(row),
             Met::Unreadable(message_pk) => {
+                check.counts = false;
                 let owner = check.owner_of(message_pk)?;
                 check.report(&owner, Part::Message, UNREADABLE);
                 check.pieces.insert(message_pk, Reached::Unknown);
                 Ok(())
             }
             Met::Lost(first, last) => {
+                check.counts = false;
                 lost.push((first, last));
                 check.lost(&MESSAGES, first, last);
                 Ok(())
@@ -64,8 +67,12 @@ impl Check<'_> {
             self.found.messages += 1;
             match (&owner.tenant, &owner.thread) {
                 (Some(tenant), Some(thread)) => match Record::read(row, tenant, thread) {
-                    Ok(record) => self.agree(&record, &pieces, &mut faults),
+                    Ok(record) => {
+                        self.agree(&record, &pieces, &mut faults);
+                        self.count(row, &record);
+                    }
                     Err(_) => {
+                        self.uncounted.insert(row.integer(THREAD_PK).unwrap_or_default());
                         faults.push("its row is not what its checksum was made for".to_owned());
                     }
                 },
@@ -82,6 +89,18 @@ impl Check<'_> {
             self.report(&owner, Part::Pieces, fault);
         }
         Ok(())
+    }
+
+    /// Counts a message, as the entry of its thread does.
+    fn count(&mut self, row: &Row<'_>, record: &Record) {
+        let message = &record.message;
+        let is_shown = row.integer(FLOOR).is_some_and(|floor| number(message.seq.get()) > floor);
+        if is_shown && message.state == MessageState::Final {
+            let counted = self.counted.entry(row.integer(THREAD_PK).unwrap_or_default()).or_default();
+            counted.messages += 1;
+            counted.turns += u64::from(message.role == Role::User);
+            counted.bytes += message.content.byte_len() as u64;
+        }
     }
 
     /// What a row says that is as it was written, against everything else.

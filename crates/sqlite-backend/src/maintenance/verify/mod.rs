@@ -6,7 +6,11 @@ mod messages;
 mod pieces;
 mod walk;
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    path::Path,
+};
 
 use rusqlite::{Connection, ErrorCode, Row};
 use throughline_core::{MessageId, Result, TenantId, ThreadId};
@@ -53,13 +57,28 @@ struct Check<'a> {
     position: Option<i64>,
     /// How many rows of deleted messages a thread has, by its number.
     deleted: HashMap<i64, i64>,
+    /// What there is of a thread, by its number.
+    counted: HashMap<i64, Counted>,
+    /// The threads of damaged messages, of which that cannot be told.
+    uncounted: HashSet<i64>,
+    /// Whether every message could be read that there is.
+    counts: bool,
     /// What is kept of messages piece by piece, by their numbers.
     pieces: HashMap<i64, Reached>,
 }
 
 impl<'a> Check<'a> {
     fn new(db: &'a Connection, found: &'a mut Verification) -> Self {
-        Self { db, found, position: None, deleted: HashMap::new(), pieces: HashMap::new() }
+        Self {
+            db,
+            found,
+            position: None,
+            deleted: HashMap::new(),
+            counted: HashMap::new(),
+            uncounted: HashSet::new(),
+            counts: true,
+            pieces: HashMap::new(),
+        }
     }
 
     fn run(&mut self) -> rusqlite::Result<()> {
@@ -70,6 +89,7 @@ impl<'a> Check<'a> {
             Self::messages,
             Self::stray_pieces,
             Self::threads,
+            Self::changes,
             Self::keys,
         ] {
             if let Err(error) = part(self) {
@@ -90,6 +110,21 @@ impl<'a> Check<'a> {
 
     fn report(&mut self, owner: &Owner, part: Part, what: impl Into<String>) {
         self.found.damaged.push(owner.damage(part, what));
+    }
+}
+
+/// What of a thread its entry counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counted {
+    messages: u64,
+    turns: u64,
+    bytes: u64,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { messages, turns, bytes } = self;
+        write!(f, "{messages} messages, {turns} turns and {bytes} bytes")
     }
 }
 

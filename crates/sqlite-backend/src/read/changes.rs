@@ -1,0 +1,88 @@
+//! What was changed, in the order of the commits.
+
+use rusqlite::{Row, params};
+use throughline_core::{
+    Change, ChangeScope, Changes, Position, ReadChanges, Result, TenantId, ThreadId, Timestamp,
+    backend::rules,
+};
+
+use super::{
+    Scope,
+    thread::{position, progress},
+};
+use crate::{
+    error::EngineError,
+    record::{Columns as _, Told, told_columns, unreadable},
+};
+
+pub(super) const CHANGES: &str = concat!(
+    "SELECT ",
+    told_columns!(),
+    ", t.tenant, t.thread FROM changes f LEFT JOIN threads t ON t.thread_pk = f.thread_pk \
+     WHERE f.position > ?1 ORDER BY f.position"
+);
+const TENANT: usize = 8;
+const THREAD: usize = 9;
+
+/// At so many changes one read looks at most, whoever they are of.
+const LOOK_AT: usize = 20_000;
+
+/// Under what name a change is told whose thread cannot be read.
+const NAMELESS: &str = "?";
+
+/// Reads the changes after a position.
+pub(super) fn changes(scope: Scope<'_>, read: &ReadChanges) -> Result<Changes> {
+    rules::check_limit(read.limit)?;
+    let progress = progress(scope)?;
+    let reached = position(&progress);
+    let kept_after = Position::new(u64::try_from(progress.kept_after).unwrap_or_default());
+    if read.after < kept_after {
+        return Err(rules::too_old(read.after, kept_after));
+    }
+    let limit = read.limit as usize;
+    let mut answer = Changes { changes: Vec::new(), position: reached.max(read.after), more: false };
+    let after = i64::try_from(read.after.get()).unwrap_or(i64::MAX);
+    let mut statement = scope.db.prepare_cached(CHANGES).map_err(EngineError::from)?;
+    let mut rows = statement.query(params![after]).map_err(EngineError::from)?;
+    let (mut looked_at, mut last) = (0, read.after);
+    while let Some(row) = rows.next().map_err(EngineError::from)? {
+        let is_full = answer.changes.len() == limit || looked_at == LOOK_AT;
+        let change = change(scope, read, row);
+        if is_full && (change.is_some() || looked_at == LOOK_AT) {
+            (answer.position, answer.more) = (last, true);
+            break;
+        }
+        looked_at += 1;
+        last = row.integer(0).and_then(|at| u64::try_from(at).ok()).map_or(last, Position::new);
+        answer.changes.extend(change);
+    }
+    Ok(answer)
+}
+
+/// The change of a row, if it is asked for.
+fn change(scope: Scope<'_>, read: &ReadChanges, row: &Row<'_>) -> Option<Change> {
+    let text = |column| str::from_utf8(row.text(column)?).ok();
+    let tenant = text(TENANT).and_then(|tenant| TenantId::new(tenant).ok());
+    let thread = text(THREAD).and_then(|thread| ThreadId::new(thread).ok());
+    // What cannot be read may be anybody's, and is told to everybody who asks for more than one thread.
+    let is_the_tenants = tenant.as_ref().is_none_or(|tenant| tenant == scope.tenant);
+    let is_asked_for = match &read.scope {
+        ChangeScope::Store => true,
+        ChangeScope::Tenant => is_the_tenants,
+        ChangeScope::Thread(asked) => is_the_tenants && thread.as_ref() == Some(asked),
+    };
+    if !is_asked_for {
+        return None;
+    }
+    let position = Position::new(u64::try_from(row.integer(0)?).ok()?);
+    let told = Told::read(row, 0);
+    let at = Timestamp::from_micros(told.map_or(0, |told| told.at));
+    let what = match told {
+        _ if thread.is_none() => unreadable("it does not say which thread it is about".to_owned()),
+        Some(told) => told.what(),
+        None => unreadable("it is not what its checksum was made for".to_owned()),
+    };
+    let tenant = tenant.unwrap_or_else(|| scope.tenant.clone());
+    let thread = thread.unwrap_or_else(|| ThreadId::new(NAMELESS).expect("a valid id"));
+    Some(Change { position, tenant, thread, at, what })
+}

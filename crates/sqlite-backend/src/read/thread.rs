@@ -1,0 +1,81 @@
+//! Where every read of a thread begins: its head, and how far the store has come.
+
+use rusqlite::{OptionalExtension, params};
+use throughline_core::{Effect, ErrorKind, GetThread, PersistError, Position, Result, ThreadEntry, ThreadId};
+
+use super::Scope;
+use crate::{
+    error::EngineError,
+    record::{Entry, Head, entry_columns, head_columns},
+    writer::Progress,
+};
+
+pub(super) const HEAD: &str =
+    concat!("SELECT ", head_columns!(), " FROM threads t WHERE t.tenant = ?1 AND t.thread = ?2");
+
+/// A thread that is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Living {
+    pub(super) thread_pk: i64,
+    pub(super) head: Head,
+}
+
+pub(super) fn corrupt(detail: String) -> PersistError {
+    PersistError::new(ErrorKind::Corrupt, detail).with_effect(Effect::NotApplied)
+}
+
+/// The thread; nothing where it was never written to, or was deleted.
+pub(super) fn living(scope: Scope<'_>, thread: &ThreadId) -> Result<Option<Living>> {
+    let found = scope
+        .db
+        .prepare_cached(HEAD)
+        .and_then(|mut statement| {
+            let parameters = params![scope.tenant.as_str(), thread.as_str()];
+            let read =
+                |row: &rusqlite::Row<'_>| Ok(Head::read(row, 0, scope.tenant.as_str(), thread.as_str()));
+            statement.query_row(parameters, read).optional()
+        })
+        .map_err(EngineError::from)?;
+    match found {
+        None => Ok(None),
+        Some(None) => Err(corrupt(format!("the row of the thread `{thread}` is damaged"))),
+        Some(Some((_, head))) if head.deleted => Ok(None),
+        Some(Some((thread_pk, head))) => Ok(Some(Living { thread_pk, head })),
+    }
+}
+
+/// How far the store has come in this moment.
+pub(super) fn progress(scope: Scope<'_>) -> Result<Progress> {
+    let read = scope
+        .db
+        .prepare_cached(Progress::SELECT)
+        .and_then(|mut statement| statement.query_row([], Progress::of))
+        .map_err(EngineError::from)?;
+    read.ok_or_else(|| corrupt("the position of the store is damaged".to_owned()))
+}
+
+pub(super) fn position(progress: &Progress) -> Position {
+    Position::new(u64::try_from(progress.position).unwrap_or_default())
+}
+
+pub(super) const ENTRY: &str =
+    concat!("SELECT ", entry_columns!(), " FROM catalogue c WHERE c.thread_pk = ?1");
+
+/// Reads the entry of one thread.
+pub(super) fn entry(scope: Scope<'_>, read: &GetThread) -> Result<Option<ThreadEntry>> {
+    let thread = &read.thread;
+    let Some(Living { thread_pk, head }) = living(scope, thread)? else { return Ok(None) };
+    let found = scope
+        .db
+        .prepare_cached(ENTRY)
+        .and_then(|mut statement| {
+            let read =
+                |row: &rusqlite::Row<'_>| Ok(Entry::read(row, 0, scope.tenant.as_str(), thread.as_str()));
+            statement.query_row([thread_pk], read).optional()
+        })
+        .map_err(EngineError::from)?;
+    match found.flatten() {
+        Some(entry) => Ok(Some(entry.shown(scope.tenant, thread, head.generation()))),
+        None => Err(corrupt(format!("what lists show of the thread `{thread}` is damaged"))),
+    }
+}
