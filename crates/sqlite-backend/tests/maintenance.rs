@@ -238,8 +238,23 @@ async fn every_contradiction_is_noticed_where_it_is() {
         ),
         (
             "DELETE FROM threads WHERE thread = 'u'".to_owned(),
-            vec![(Part::File, ["", "", ""]), (Part::Message, ["", "", "c"])],
+            vec![
+                (Part::File, ["", "", ""]),
+                (Part::File, ["", "", ""]),
+                (Part::File, ["", "", ""]),
+                (Part::Message, ["", "", "c"]),
+                (Part::Change, ["", "", ""]),
+            ],
         ),
+        ("UPDATE threads SET floor = 1 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
+        ("UPDATE threads SET deleted = 1 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
+        ("UPDATE catalogue SET title = 'other' WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
+        ("UPDATE catalogue SET turns = turns + 1 WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
+        ("UPDATE catalogue SET active_at = 0 WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
+        ("DELETE FROM catalogue WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
+        ("INSERT INTO labels VALUES ('default', 'k', 'v', 1)".to_owned(), of(Part::Entry, "")),
+        ("UPDATE changes SET kind = 2 WHERE position = 1".to_owned(), of(Part::Change, "")),
+        ("UPDATE changes SET position = 999 WHERE position = 1".to_owned(), of(Part::Change, "")),
     ];
     for (sql, expected) in cases {
         let store = store().await;

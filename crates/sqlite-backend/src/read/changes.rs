@@ -55,6 +55,7 @@ pub(super) fn changes(scope: Scope<'_>, read: &ReadChanges) -> Result<Changes> {
         looked_at += 1;
         last = row.integer(0).and_then(|at| u64::try_from(at).ok()).map_or(last, Position::new);
         answer.changes.extend(change);
+        answer.position = answer.position.max(last);
     }
     Ok(answer)
 }

@@ -48,6 +48,16 @@ impl Progress {
         read.ok_or(EngineError::Damaged { what: "the position of the store" })
     }
 
+    /// Goes on behind the last change that is told. It is the last one of the store, unless a change was committed by itself
+    /// after a transaction had gone away: its place is not to be given again.
+    pub(super) fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let last: Option<i64> = connection
+            .prepare_cached("SELECT max(position) FROM changes")?
+            .query_row([], |row| row.get(0))?;
+        self.position = self.position.max(last.unwrap_or_default());
+        Ok(())
+    }
+
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         connection
             .prepare_cached(

@@ -48,6 +48,7 @@ impl Worker {
         let begun = Instant::now();
         self.failpoints.reach(Failpoint::Begun, connection)?;
         let mut progress = Progress::read(connection)?;
+        progress.catch_up(connection)?;
         let position = Cell::new(progress.position);
         let (unwritten, threads) = (Unwritten::default(), Threads::default());
         let mut alone = false;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Batch, Effect, ErrorKind, Fingerprint, Idempotency, MessageId, NewMessage, PersistArgs,
-    PersistError, Persistence, Position, Result, Timestamp,
+    Add, Batch, ChangeScope, Effect, ErrorKind, Fingerprint, Idempotency, MessageId, NewMessage, PersistArgs,
+    PersistError, Persistence, Position, ReadChanges, Result, Timestamp,
 };
 
 use super::fault::{CommitFault, Faults};
@@ -178,8 +178,9 @@ async fn what_shares_a_commit_is_each_for_itself() {
     assert!(again.result.is_deduplicated() && again.position.is_none());
     let refused = refused.await.unwrap().unwrap_err();
     assert_eq!((refused.kind(), refused.batch_index()), (ErrorKind::AlreadyExists, Some(1)));
-    assert_eq!(position(batch.await.unwrap()).unwrap(), Some(2));
-    assert_eq!(position(last.await.unwrap()).unwrap(), Some(3));
+    // Two changes, of which it names the last.
+    assert_eq!(position(batch.await.unwrap()).unwrap(), Some(3));
+    assert_eq!(position(last.await.unwrap()).unwrap(), Some(4));
     assert_eq!(store.ids().await, ["a", "c", "d", "b"]);
 }
 
@@ -316,7 +317,13 @@ async fn a_transaction_that_went_away_unnoticed_is_unknown() {
     store.add("first").await.unwrap();
     store.faults.set_before_apply_once(|connection| connection.execute_batch("ROLLBACK").unwrap());
     assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
-    store.add("b").await.unwrap();
+    // What was committed of it by itself is among the changes, and its position is not given again.
+    assert_eq!(store.add("b").await.unwrap(), Some(Position::new(3)));
+    let read = ReadChanges::new(ChangeScope::Tenant, Position::ZERO, 10);
+    let changes = store.db.read(read).await.unwrap();
+    let ids: Vec<_> =
+        changes.changes.iter().map(|change| change.what.message().unwrap().id.as_str()).collect();
+    assert_eq!((ids, changes.position), (vec!["first", "a", "b"], Position::new(3)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
