@@ -22,6 +22,7 @@ mod facts;
 mod list;
 mod operation;
 mod page;
+mod search;
 mod store;
 mod thread;
 mod threads;
@@ -107,7 +108,7 @@ impl Backend for MemoryBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::full(Durability::Volatile)
+        Capabilities::full(Durability::Volatile).with_search()
     }
 
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {

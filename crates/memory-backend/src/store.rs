@@ -9,7 +9,7 @@ use throughline_core::{
     backend::{LookUp, Replay, rules},
 };
 
-use crate::{changes::Journal, list, operation::Told, page, thread::ThreadLog};
+use crate::{changes::Journal, list, operation::Told, page, search, thread::ThreadLog};
 
 #[derive(Default)]
 pub(crate) struct Store {
@@ -95,6 +95,10 @@ impl Store {
                 rules::check_limit(list.limit)?;
                 // Here nothing is kept of what is gone.
                 Ok(ReadResult::Purgeable(PurgeableThreads { threads: Vec::new() }))
+            }
+            ReadArgs::Search(read) => {
+                rules::check_limit(read.limit)?;
+                search::search(threads, read, self.journal.position).map(ReadResult::Search)
             }
             ReadArgs::Changes(read) => {
                 rules::check_limit(read.limit)?;

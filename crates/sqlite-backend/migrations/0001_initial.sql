@@ -143,3 +143,20 @@ CREATE TABLE idempotency (
     replay      TEXT    NOT NULL,
     UNIQUE (key, thread_pk)
 ) STRICT;
+
+-- The words of final messages, for who looks for them. `scope` holds two words: one for the tenant and one for the thread.
+-- What goes from here goes from the pages, too.
+CREATE VIRTUAL TABLE search USING fts5 (text, scope, tokenize = 'unicode61 remove_diacritics 0');
+
+INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
+
+-- Which changes are in the index: all up to `indexed`, unless it is not complete. Up to where the messages were gone through
+-- anew, while that is done.
+CREATE TABLE search_state (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    indexed  INTEGER NOT NULL,
+    swept    INTEGER,
+    complete INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO search_state (id, indexed, swept, complete) VALUES (1, 0, NULL, 0);

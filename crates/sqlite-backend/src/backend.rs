@@ -144,9 +144,10 @@ impl Backend for SqliteBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::full(Durability::PowerLoss)
+        let claims = Capabilities::full(Durability::PowerLoss)
             .with_multi_process()
-            .with_max_content_bytes(self.options.max_content_bytes)
+            .with_max_content_bytes(self.options.max_content_bytes);
+        if self.options.search { claims.with_search() } else { claims }
     }
 
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {

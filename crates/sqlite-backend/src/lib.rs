@@ -52,6 +52,7 @@ mod pause;
 mod queue;
 mod read;
 mod record;
+mod search;
 mod size;
 mod writer;
 

@@ -35,6 +35,7 @@ pub struct SqliteOptions {
     pub(crate) free_space_floor: u64,
     pub(crate) log_limit: u64,
     pub(crate) changes_kept: u64,
+    pub(crate) search: bool,
     pub(crate) failpoints: Failpoints,
 }
 
@@ -54,6 +55,7 @@ impl SqliteOptions {
             free_space_floor: 16 << 20,
             log_limit: 64 << 20,
             changes_kept: 1_000_000,
+            search: false,
             failpoints: Failpoints::none(),
         }
     }
@@ -120,6 +122,17 @@ impl SqliteOptions {
     /// older ones is told so, and reads anew what is followed. There may be a few more.
     pub const fn changes_kept(mut self, changes: u64) -> Self {
         self.changes_kept = changes;
+        self
+    }
+
+    /// Keeps an index of the words in final messages, for [`Persistence::search`](throughline_core::Persistence::search).
+    ///
+    /// It follows the writes while nobody writes, at most half a second late unless the writer is busy all the time, and takes
+    /// about as much room as the text once more, and half of that. On a store that has none it is made of every message
+    /// there is. Without it a search is refused as `Unsupported`; text that goes from the store goes from an index that was
+    /// kept before all the same.
+    pub const fn search(mut self, keep: bool) -> Self {
+        self.search = keep;
         self
     }
 

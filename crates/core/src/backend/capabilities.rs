@@ -46,6 +46,8 @@ pub struct Capabilities {
     /// Whether it keeps what was changed, in the order of the commits, to be read by
     /// [`ReadChanges`](crate::ReadChanges).
     pub changes: bool,
+    /// Whether it finds messages by their words.
+    pub search: bool,
     /// Whether several processes may open the same store at once.
     pub multi_process: bool,
     /// The longest content of one message, in bytes of JSON.
@@ -61,6 +63,7 @@ impl Capabilities {
             durability,
             idempotency: false,
             changes: false,
+            search: false,
             multi_process: false,
             max_content_bytes: None,
             operations: 0,
@@ -95,6 +98,13 @@ impl Capabilities {
     #[must_use]
     pub const fn with_changes(mut self) -> Self {
         self.changes = true;
+        self
+    }
+
+    /// Claims to find messages by their words.
+    #[must_use]
+    pub const fn with_search(mut self) -> Self {
+        self.search = true;
         self
     }
 
@@ -135,6 +145,9 @@ impl fmt::Display for Capabilities {
         }
         if self.changes {
             f.write_str(", changes")?;
+        }
+        if self.search {
+            f.write_str(", search")?;
         }
         if let Some(bytes) = self.max_content_bytes {
             write!(f, ", content up to {bytes} bytes")?;

@@ -41,6 +41,7 @@ mod admitted;
 mod capabilities;
 mod replay;
 pub mod rules;
+pub mod search;
 mod service_backend;
 mod tally;
 mod terminal;

@@ -1,6 +1,3 @@
-use serde::de::{Deserializer as _, Visitor};
-use serde_json::value::RawValue;
-
 use crate::{Content, Message, MessageState, Role, Seq, ThreadEntry, Timestamp};
 
 /// What the entry of a thread says of its messages, kept up to date message by message. Every backend counts alike by it.
@@ -121,94 +118,8 @@ impl Tally {
     }
 }
 
-/// The beginning of the text in `content`: of its text blocks, one after the other with a blank between them.
+/// The beginning of the text in `content`.
 fn preview(content: &Content) -> Option<String> {
-    let mut preview = String::new();
-    let mut left = ThreadEntry::PREVIEW_CHARS;
-    for text in content.blocks().into_iter().filter_map(text_of).filter(|text| !text.is_empty()) {
-        if left > 0 && !preview.is_empty() {
-            preview.push(' ');
-            left -= 1;
-        }
-        let end = text.char_indices().nth(left).map_or(text.len(), |(at, _)| at);
-        left -= text[..end].chars().count();
-        preview.push_str(&text[..end]);
-        if left == 0 {
-            break;
-        }
-    }
+    let preview = content.plain_text(ThreadEntry::PREVIEW_CHARS);
     (!preview.is_empty()).then_some(preview)
-}
-
-/// The text of a block: a JSON string, or an object with the member `text`.
-fn text_of(block: &RawValue) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Block<'a> {
-        #[serde(borrow, default)]
-        text: Option<&'a RawValue>,
-    }
-    if block.get().starts_with('"') {
-        return string_of(block);
-    }
-    serde_json::from_str::<Block<'_>>(block.get()).ok()?.text.and_then(string_of)
-}
-
-/// A JSON string as text. A lone surrogate, which no text can hold, becomes the replacement character.
-fn string_of(value: &RawValue) -> Option<String> {
-    struct Lossy;
-
-    impl Visitor<'_> for Lossy {
-        type Value = String;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a string")
-        }
-
-        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<String, E> {
-            Ok(String::from_utf8_lossy(bytes).into_owned())
-        }
-    }
-
-    if !value.get().starts_with('"') {
-        return None;
-    }
-    serde_json::Deserializer::from_str(value.get()).deserialize_bytes(Lossy).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(json: &str) -> Option<String> {
-        preview(&Content::from_json(json).unwrap())
-    }
-
-    #[test]
-    fn a_preview_is_the_first_eighty_characters() {
-        assert_eq!(of(r#"[{"type":"text","text":"hi"}]"#).as_deref(), Some("hi"));
-        let long = "é".repeat(79) + "🦀x";
-        let json = serde_json::to_string(&[&long]).unwrap();
-        assert_eq!(of(&json), Some("é".repeat(79) + "🦀"));
-        assert_eq!(of(&serde_json::to_string(&["x".repeat(80)]).unwrap()), Some("x".repeat(80)));
-    }
-
-    #[test]
-    fn blocks_without_text_are_passed_over() {
-        let json = r#"[{"type":"image","source":"a"}, 1, null, {"text":2}, "a", {"text":"b"}, {"text":""}]"#;
-        assert_eq!(of(json).as_deref(), Some("a b"));
-        assert_eq!(of(r#"[{"type":"image"}]"#), None);
-        assert_eq!(of("[]"), None);
-    }
-
-    #[test]
-    fn a_preview_is_cut_between_blocks_too() {
-        let json = serde_json::to_string(&["x".repeat(79), "yz".to_owned()]).unwrap();
-        assert_eq!(of(&json), Some("x".repeat(79) + " "));
-    }
-
-    #[test]
-    fn what_no_text_can_hold_is_replaced() {
-        assert_eq!(of(r#"["a\ud800b\u0000"]"#).unwrap().chars().last(), Some('\0'));
-        assert!(of(r#"["a\ud800b"]"#).unwrap().contains('\u{fffd}'));
-    }
 }

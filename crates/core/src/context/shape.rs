@@ -210,6 +210,11 @@ impl Shape {
                     return Err("answered with a change of another tenant or thread than it was asked");
                 }
             }
+            ReadResult::Search(found) => {
+                if !found.hits.iter().all(|hit| is_asked_for(&hit.thread)) {
+                    return Err("answered with a message of another thread than it was asked");
+                }
+            }
             ReadResult::Get(_)
             | ReadResult::OpenReservations(_)
             | ReadResult::Thread(_)

@@ -12,8 +12,8 @@ use tower_service::Service;
 use super::{ChangeFeed, ReadRequest, Request, Thread, ThreadRequest, request::Options};
 use crate::{
     Batch, ChangeScope, CreateThread, InvalidId, ListThreads, NewThread, Operation, PersistArgs,
-    PersistError, PersistResponse, Position, ReadOperation, Result, TenantId, ThreadId, ThreadOperation,
-    Timestamp,
+    PersistError, PersistResponse, Position, ReadOperation, Result, SearchMessages, TenantId, ThreadId,
+    ThreadOperation, Timestamp,
     context::{Context, Facts, Idempotency},
     pipeline::{Builder, Core, Description, Execution},
 };
@@ -133,6 +133,23 @@ impl Persistence {
     /// ```
     pub fn threads(&self, list: ListThreads) -> ReadRequest<ListThreads> {
         self.read(list)
+    }
+
+    /// Looks for messages with certain words, in every thread of the tenant; one thread is named by
+    /// [`SearchMessages::in_thread`].
+    ///
+    /// ```no_run
+    /// use throughline_core::{Persistence, SearchMessages};
+    ///
+    /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
+    /// for hit in db.search(SearchMessages::new("lisbon train*", 20)).await?.hits {
+    ///     println!("{} {}: {}", hit.thread, hit.seq, hit.snippet);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn search(&self, search: SearchMessages) -> ReadRequest<SearchMessages> {
+        self.read(search)
     }
 
     /// Follows the changes after a position, the ones to come included: see [`ChangeFeed`].

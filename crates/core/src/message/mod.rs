@@ -23,6 +23,7 @@ mod metadata;
 mod number;
 mod role;
 mod state;
+mod text;
 pub(crate) use self::state::lease_milliseconds;
 mod timestamp;
 

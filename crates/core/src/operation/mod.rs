@@ -45,7 +45,7 @@ pub use self::{
     read::{
         Changes, GetMessage, GetThread, ListOpen, ListPurgeable, ListThreads, OpenCursor, OpenReservations,
         Page, PageFrom, PlanPrune, PrunePlan, PurgeableThreads, ReadArgs, ReadChanges, ReadOperation,
-        ReadPage, ReadResult, ThreadList, Visibility,
+        ReadPage, ReadResult, SearchHit, SearchHits, SearchMessages, ThreadList, Visibility,
     },
     reserve::{NewReservation, Reserve, Reserved},
     thread::{

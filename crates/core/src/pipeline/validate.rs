@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use crate::{
     Addressed as _, Effect, ErrorKind, Import, Metadata, PersistArgs, PersistError, ReadArgs, Reserve,
-    Result, ThreadArgs, backend::rules,
+    Result, ThreadArgs,
+    backend::{rules, search::Query},
 };
 
 pub(super) fn check(args: &PersistArgs) -> Result<()> {
@@ -56,6 +57,10 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Read(ReadArgs::Threads(list)) => rules::check_limit(list.limit),
         PersistArgs::Read(ReadArgs::Purgeable(list)) => rules::check_limit(list.limit),
         PersistArgs::Read(ReadArgs::Changes(read)) => rules::check_limit(read.limit),
+        PersistArgs::Read(ReadArgs::Search(read)) => {
+            rules::check_limit(read.limit)?;
+            Query::parse(&read.query).map(drop)
+        }
     }
 }
 

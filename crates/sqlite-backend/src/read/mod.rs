@@ -15,6 +15,7 @@ mod pool;
 mod prune;
 mod reader;
 mod rows;
+mod search;
 mod thread;
 mod threads;
 
@@ -35,6 +36,7 @@ use crate::{OpenError, SqliteOptions, error::EngineError};
 pub(crate) struct Readers {
     pool: Pool,
     wait_limit: Duration,
+    has_index: bool,
 }
 
 /// What a read works with.
@@ -43,13 +45,15 @@ struct Scope<'a> {
     db: &'a Connection,
     tenant: &'a TenantId,
     now: Timestamp,
+    /// Whether an index of words is kept.
+    has_index: bool,
 }
 
 impl Readers {
     /// Opens one reader, and more as they are needed. The file is there, and a writer has it open.
     pub(crate) async fn open(options: &SqliteOptions, path: Arc<Path>) -> Result<Self, OpenError> {
         let pool = Pool::open(path, options.readers).await?;
-        Ok(Self { pool, wait_limit: options.wait_limit })
+        Ok(Self { pool, wait_limit: options.wait_limit, has_index: options.search })
     }
 
     /// Answers a read.
@@ -63,8 +67,8 @@ impl Readers {
         let give_up = deadline.unwrap_or_else(|| Instant::now() + self.wait_limit);
         let tenant = tenant.clone();
         let work = {
-            let tenant = tenant.clone();
-            move |db: &Connection| answer(Scope { db, tenant: &tenant, now }, &read)
+            let (tenant, has_index) = (tenant.clone(), self.has_index);
+            move |db: &Connection| answer(Scope { db, tenant: &tenant, now, has_index }, &read)
         };
         self.pool.run(tenant, give_up, work).await
     }
@@ -87,6 +91,7 @@ fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
         ReadArgs::PlanPrune(read) => prune::plan(scope, read).map(ReadResult::PlanPrune),
         ReadArgs::Purgeable(read) => threads::purgeable(scope, read).map(ReadResult::Purgeable),
         ReadArgs::Changes(read) => changes::changes(scope, read).map(ReadResult::Changes),
+        ReadArgs::Search(read) if scope.has_index => search::search(scope, read).map(ReadResult::Search),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
     };
     // A failure may have ended the transaction already.

@@ -170,6 +170,7 @@ impl Worker {
     /// What is done once everyone was told.
     fn committed(&mut self, connection: Connection, bytes: usize) {
         self.trouble.is_over(&self.board);
+        self.index.committed();
         let answered = self.failpoints.reach(Failpoint::Answered, &connection);
         match answered.and_then(|()| self.log.grew(&connection, bytes, &self.board, &self.failpoints)) {
             Ok(()) => self.connection = Some(connection),

@@ -28,6 +28,7 @@ use crate::{
     health::{Board, Condition},
     open::OpenError,
     queue::{Queue, Woken},
+    search::Index,
 };
 
 /// The bounds of one transaction, and what a write is held to.
@@ -57,6 +58,7 @@ pub(super) struct Worker {
     pub(super) trouble: Trouble,
     pub(super) failpoints: Failpoints,
     pub(super) signs: Signs,
+    pub(super) index: Index,
 }
 
 /// Says that the store is closed, also when closing it panicked.
@@ -96,6 +98,7 @@ impl Worker {
             trouble: Trouble::default(),
             failpoints: options.failpoints.clone(),
             signs: Signs::new(signs),
+            index: Index::new(options.search),
             path,
         }
     }
@@ -120,9 +123,15 @@ impl Worker {
                 _ => None,
             };
             let signs = self.connection.as_ref().and_then(|_| self.signs.patience());
-            let idle = [log, self.space.patience(), self.probes(), signs].into_iter().flatten().min();
+            let index = self.connection.as_ref().and_then(|_| self.index.patience());
+            let idle = [log, self.space.patience(), self.probes(), signs, index].into_iter().flatten().min();
             match self.queue.wait(took_one, idle) {
-                Woken::ForWrites => took_one = self.turn() == 1,
+                Woken::ForWrites => {
+                    took_one = self.turn() == 1;
+                    if self.index.is_due() {
+                        self.go_on_with_the_index();
+                    }
+                }
                 Woken::Idle => self.look_after_the_file(),
                 Woken::Closed => return,
             }
@@ -160,6 +169,9 @@ impl Worker {
         }
         // Only who writes is told that there is no space; here it is found out when there is again.
         drop(self.space.check(&self.board));
+        if self.index.patience().is_some() {
+            self.go_on_with_the_index();
+        }
         if let Some(connection) = &self.connection
             && let Err(error) = self.signs.look(connection)
         {
@@ -172,6 +184,29 @@ impl Worker {
         {
             self.connection = None;
             self.trouble.failed(&self.board, EngineError::from(error));
+        }
+    }
+
+    /// Takes what was committed into the index of words, some of it.
+    fn go_on_with_the_index(&mut self) {
+        if self.board.is_read_only() || self.place.lost.is_some() {
+            return;
+        }
+        let Some(connection) = self.connection.take() else { return };
+        let mut go_on = || -> Result<(), EngineError> {
+            execute(&connection, "BEGIN IMMEDIATE")?;
+            self.place.expect_file()?;
+            let end = if self.index.go_on(&connection)? { "COMMIT" } else { "ROLLBACK" };
+            Ok(execute(&connection, end)?)
+        };
+        match go_on() {
+            Ok(()) => self.connection = Some(connection),
+            // Another process writes: there is time.
+            Err(error) if error.is_busy() && connection.is_autocommit() => self.connection = Some(connection),
+            Err(error) => {
+                drop(connection);
+                self.trouble.failed(&self.board, error);
+            }
         }
     }
 

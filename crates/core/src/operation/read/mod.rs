@@ -4,6 +4,7 @@ mod changes;
 mod get;
 mod open;
 mod page;
+mod search;
 mod threads;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ pub use self::{
     get::GetMessage,
     open::{ListOpen, OpenCursor, OpenReservations},
     page::{Page, PageFrom, ReadPage, Visibility},
+    search::{SearchHit, SearchHits, SearchMessages},
     threads::{GetThread, ListPurgeable, ListThreads, PlanPrune, PrunePlan, PurgeableThreads, ThreadList},
 };
 use super::{Addressed, CarriesContent, Place, PlaceMut};
@@ -136,6 +138,8 @@ reads! {
     Purgeable: ListPurgeable -> PurgeableThreads as "purgeable";
     /// What was changed, in the order of the commits.
     Changes: ReadChanges -> Changes as "changes";
+    /// Messages with certain words.
+    Search: SearchMessages -> SearchHits as "search";
 }
 
 impl ReadResult {
@@ -150,7 +154,8 @@ impl ReadResult {
             | Self::Threads(_)
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
-            | Self::Changes(_) => &[],
+            | Self::Changes(_)
+            | Self::Search(_) => &[],
         }
     }
 
@@ -165,7 +170,8 @@ impl ReadResult {
             | Self::OpenReservations(_)
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
-            | Self::Changes(_) => &[],
+            | Self::Changes(_)
+            | Self::Search(_) => &[],
         }
     }
 }
@@ -189,6 +195,7 @@ impl Addressed for ReadArgs {
             Self::OpenReservations(list) => list.thread.as_ref(),
             Self::Thread(get) => Some(&get.thread),
             Self::PlanPrune(plan) => Some(&plan.thread),
+            Self::Search(search) => search.thread.as_ref(),
             Self::Changes(changes) => match &changes.scope {
                 ChangeScope::Thread(thread) => Some(thread),
                 ChangeScope::Tenant | ChangeScope::Store => None,
@@ -206,7 +213,8 @@ impl Addressed for ReadArgs {
             | Self::Threads(_)
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
-            | Self::Changes(_) => None,
+            | Self::Changes(_)
+            | Self::Search(_) => None,
         }
     }
 }
@@ -218,7 +226,11 @@ impl Addressed for ReadResult {
             Self::Page(page) => Some(&page.thread),
             Self::Thread(entry) => entry.as_ref().map(|entry| &entry.thread),
             Self::PlanPrune(plan) => Some(&plan.thread),
-            Self::OpenReservations(_) | Self::Threads(_) | Self::Purgeable(_) | Self::Changes(_) => None,
+            Self::OpenReservations(_)
+            | Self::Threads(_)
+            | Self::Purgeable(_)
+            | Self::Changes(_)
+            | Self::Search(_) => None,
         }
     }
 
@@ -231,7 +243,8 @@ impl Addressed for ReadResult {
             | Self::Threads(_)
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
-            | Self::Changes(_) => None,
+            | Self::Changes(_)
+            | Self::Search(_) => None,
         }
     }
 }

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 use crate::{
     ErrorKind, ListOpen, ListPurgeable, ListThreads, OpenCursor, OpenReservations, PersistError,
-    PersistResponse, PersistResult, Position, PurgeableThreads, ReadArgs, ReadResult, Result, ThreadCursor,
-    ThreadList,
+    PersistResponse, PersistResult, Position, PurgeableThreads, ReadArgs, ReadResult, Result, SearchHits,
+    SearchMessages, ThreadCursor, ThreadList,
 };
 
 /// Merges the answers of two stores to the same question. Each side has shown its first `limit` after the cursor, so
@@ -28,6 +28,9 @@ pub(super) fn merge(
         }
         (ReadArgs::Threads(list), ReadResult::Threads(here), ReadResult::Threads(there)) => {
             threads(here, there, list);
+        }
+        (ReadArgs::Search(search), ReadResult::Search(here), ReadResult::Search(there)) => {
+            found(here, there, search);
         }
         (ReadArgs::Purgeable(list), ReadResult::Purgeable(here), ReadResult::Purgeable(there)) => {
             purgeable(here, there, list);
@@ -70,6 +73,22 @@ fn threads(here: &mut ThreadList, there: ThreadList, list: &ListThreads) {
     here.damaged.extend(there.damaged);
     // The two stores count their changes by themselves.
     here.position = Position::ZERO;
+}
+
+fn found(here: &mut SearchHits, there: SearchHits, search: &SearchMessages) {
+    // Two stores measure by themselves what is best: one of each by turns.
+    let mut merged = Vec::with_capacity(here.hits.len() + there.hits.len());
+    let (mut ours, mut theirs) = (std::mem::take(&mut here.hits).into_iter(), there.hits.into_iter());
+    loop {
+        let pair = [ours.next(), theirs.next()];
+        if pair.iter().all(Option::is_none) {
+            break;
+        }
+        merged.extend(pair.into_iter().flatten());
+    }
+    cut(&mut merged, search.limit);
+    here.hits = merged;
+    here.indexed = Position::ZERO;
 }
 
 pub(super) fn purgeable(here: &mut PurgeableThreads, there: PurgeableThreads, list: &ListPurgeable) {

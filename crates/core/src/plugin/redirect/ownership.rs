@@ -65,6 +65,9 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 Err(refuse("what is changed on the other side is not among the changes here"))
             }
             PersistArgs::Read(ReadArgs::PlanPrune(_)) => Err(refuse(NO_PRUNE)),
+            PersistArgs::Read(ReadArgs::Search(_)) => {
+                Err(refuse("what is kept on the other side is not found here"))
+            }
             PersistArgs::Read(read) => self.read(context, read).await,
         }
     }
@@ -318,7 +321,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 ReadResult::Thread(_)
                 | ReadResult::Threads(_)
                 | ReadResult::PlanPrune(_)
-                | ReadResult::Changes(_) => {}
+                | ReadResult::Changes(_)
+                | ReadResult::Search(_) => {}
             }
             return Ok(response);
         }

@@ -1,0 +1,91 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    MessageId, Position, Role, Seq, ThreadId, Timestamp,
+    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
+};
+
+/// Looks for final messages of the tenant that have certain words, the best first.
+///
+/// A message is found that has every word of the query, in any order and in capitals or not. A word is a run of letters and
+/// digits; one that ends in `*` stands for all that begin so. What is best is for the store to say; of equal ones the latest comes first.
+///
+/// A store may look at what was committed a moment ago and is not in its index yet: [`SearchHits::indexed`] says how far that is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SearchMessages {
+    /// The words: see [`backend::search`](crate::backend::search).
+    pub query: String,
+    /// Only in this thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<ThreadId>,
+    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
+    pub limit: u32,
+}
+
+impl SearchMessages {
+    /// The best `limit` messages of the tenant.
+    #[must_use]
+    pub fn new(query: impl Into<String>, limit: u32) -> Self {
+        Self { query: query.into(), thread: None, limit }
+    }
+
+    /// Only in this thread.
+    #[must_use]
+    pub fn in_thread(mut self, thread: ThreadId) -> Self {
+        self.thread = Some(thread);
+        self
+    }
+}
+
+carries_nothing!(SearchMessages { query: _, thread: _, limit: _ });
+
+/// The answer to [`SearchMessages`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SearchHits {
+    /// The messages that were found, the best first.
+    pub hits: Vec<SearchHit>,
+    /// The changes that were looked at: all up to this one.
+    pub indexed: Position,
+}
+
+/// A message that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SearchHit {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The message.
+    pub id: MessageId,
+    /// Its place in the thread.
+    pub seq: Seq,
+    /// Who said it.
+    pub role: Role,
+    /// When it was first written.
+    pub created_at: Timestamp,
+    /// Some of its text, around the first word that was found.
+    pub snippet: String,
+    /// Where in the snippet words stand that were looked for: from one byte to before another.
+    pub marks: Vec<(u32, u32)>,
+}
+
+impl CarriesContent for SearchHits {
+    fn places(&self) -> Vec<Place<'_>> {
+        let Self { hits, indexed: _ } = self;
+        fn place(hit: &SearchHit) -> Place<'_> {
+            let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } = hit;
+            Place { thread, message: Some(id), slot: Slot::Preview(snippet) }
+        }
+        hits.iter().map(place).collect()
+    }
+
+    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+        let Self { hits, indexed: _ } = self;
+        fn place(hit: &mut SearchHit) -> PlaceMut<'_> {
+            let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } = hit;
+            PlaceMut { thread, message: Some(id), slot: SlotMut::Preview(snippet) }
+        }
+        hits.iter_mut().map(place).collect()
+    }
+}

@@ -1,0 +1,66 @@
+//! The index of words.
+//!
+//! It follows the changes, in transactions of its own on the connection of the writer, a little at a time while nobody
+//! writes, and now and then while somebody does. How far it is stands in the same transaction, so whichever process goes on
+//! with it goes on from there. What it holds can be made again from the messages: where changes are missing, it is.
+
+mod refresh;
+mod state;
+mod step;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use self::{
+    refresh::{scope_of_tenant, scope_of_thread},
+    state::State,
+};
+use rusqlite::Connection;
+
+use self::step::Step;
+
+/// How long nobody must have written before the index goes on.
+const IDLE: Duration = Duration::from_millis(5);
+
+/// How long it waits for that at most.
+const AT_THE_LATEST: Duration = Duration::from_millis(500);
+
+/// What the writer knows of the index.
+#[derive(Debug)]
+pub(crate) struct Index {
+    /// Whether words are added to it. What goes from the store goes from it all the same.
+    is_kept: bool,
+    /// There is none, and none is kept.
+    is_absent: bool,
+    is_behind: bool,
+    stepped: Instant,
+}
+
+impl Index {
+    pub(crate) fn new(is_kept: bool) -> Self {
+        Self { is_kept, is_absent: false, is_behind: true, stepped: Instant::now() }
+    }
+
+    /// Something was committed.
+    pub(crate) const fn committed(&mut self) {
+        self.is_behind = !self.is_absent;
+    }
+
+    /// How long the writer waits for a write before it goes [on](Self::go_on) with the index.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.is_behind.then_some(IDLE)
+    }
+
+    /// Whether it has waited for long enough, although somebody writes.
+    pub(crate) fn is_due(&self) -> bool {
+        self.is_behind && self.stepped.elapsed() >= AT_THE_LATEST
+    }
+
+    /// Takes some changes into the index, in the transaction that was begun. Says whether anything was written.
+    pub(crate) fn go_on(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+        self.stepped = Instant::now();
+        let step = Step::take(connection, self.is_kept)?;
+        self.is_behind = step.more;
+        self.is_absent = step.is_absent;
+        Ok(step.wrote)
+    }
+}

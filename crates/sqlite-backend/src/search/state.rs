@@ -1,0 +1,31 @@
+use rusqlite::{Connection, Row, params};
+
+/// How far the index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State {
+    /// The changes that it holds: all up to this one.
+    pub(crate) indexed: i64,
+    /// While the messages are gone through anew: the last one.
+    pub(crate) swept: Option<i64>,
+    /// Whether it holds every message that there was before those changes.
+    pub(crate) complete: bool,
+}
+
+impl State {
+    const SELECT: &str = "SELECT indexed, swept, complete FROM search_state WHERE id = 1";
+
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { indexed: row.get(0)?, swept: row.get(1)?, complete: row.get(2)? })
+    }
+
+    pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached(Self::SELECT)?.query_row([], Self::of)
+    }
+
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        connection
+            .prepare_cached("UPDATE search_state SET indexed = ?1, swept = ?2, complete = ?3 WHERE id = 1")?
+            .execute(params![self.indexed, self.swept, self.complete])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use throughline_core::Happened;
+
+use super::{State, refresh::refresh, scope_of_thread};
+use crate::{
+    record::{Told, told_columns},
+    writer::Progress,
+};
+
+/// How long one step goes on.
+const SPAN: Duration = Duration::from_millis(5);
+
+/// How many messages one step looks at most.
+const MESSAGES: i64 = 256;
+
+const CHANGES: &str = concat!(
+    "SELECT ",
+    told_columns!(),
+    ", m.message_pk FROM changes f LEFT JOIN messages m ON m.message_id = f.message_id AND m.thread_pk = f.thread_pk \
+     WHERE f.position > ?1 ORDER BY f.position"
+);
+const MESSAGE_PK: usize = 8;
+
+/// Messages of a thread that are in the index and nobody is shown any more.
+const GONE: &str = "SELECT s.rowid FROM search s JOIN messages m ON m.message_pk = s.rowid \
+    JOIN threads t ON t.thread_pk = m.thread_pk WHERE search MATCH ?1 AND m.thread_pk = ?2 \
+    AND (m.seq IS NULL OR m.seq <= t.floor OR t.deleted) LIMIT ?3";
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Step {
+    pub(super) wrote: bool,
+    /// Whether there is more to do.
+    pub(super) more: bool,
+    /// There is no index, and none is kept.
+    pub(super) is_absent: bool,
+}
+
+impl Step {
+    pub(super) fn take(db: &Connection, adds: bool) -> rusqlite::Result<Self> {
+        let mut state = State::read(db)?;
+        let before = state;
+        let Some(progress) = db.prepare_cached(Progress::SELECT)?.query_row([], Progress::of)? else {
+            return Ok(Self::default());
+        };
+        if !adds && !has_words(db)? {
+            // Nothing is kept, and nothing has to go. Whoever keeps one again begins anew.
+            if state.complete {
+                state.complete = false;
+                state.write(db)?;
+            }
+            return Ok(Self { wrote: before != state, more: false, is_absent: true });
+        }
+        if state.swept.is_none() && (state.indexed < progress.kept_after || adds && !state.complete) {
+            // Changes are missing: every message is gone through, and what comes meanwhile is among the changes.
+            state = State { indexed: progress.position, swept: Some(0), complete: false };
+        }
+        let more = match state.swept {
+            Some(swept) => sweep(db, &mut state, swept, adds)?,
+            None => follow(db, &mut state, adds)?,
+        };
+        if !adds {
+            state.complete = false;
+        }
+        if state != before {
+            state.write(db)?;
+        }
+        Ok(Self { wrote: state != before, more, is_absent: false })
+    }
+}
+
+fn has_words(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM search)")?.query_row([], |row| row.get(0))
+}
+
+/// Goes through the messages, from the one after `swept` on. Says whether there are more.
+fn sweep(db: &Connection, state: &mut State, swept: i64, adds: bool) -> rusqlite::Result<bool> {
+    let begun = Instant::now();
+    let messages: Vec<i64> = db
+        .prepare_cached("SELECT message_pk FROM messages WHERE message_pk > ?1 ORDER BY message_pk LIMIT ?2")?
+        .query_map(params![swept, MESSAGES], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for message_pk in &messages {
+        refresh(db, *message_pk, adds)?;
+        state.swept = Some(*message_pk);
+        if begun.elapsed() >= SPAN {
+            return Ok(true);
+        }
+    }
+    if messages.is_empty() {
+        (state.swept, state.complete) = (None, adds);
+    }
+    // What was committed meanwhile is still to be followed.
+    Ok(true)
+}
+
+/// Takes the changes in, from the one after `indexed` on. Says whether there are more.
+fn follow(db: &Connection, state: &mut State, adds: bool) -> rusqlite::Result<bool> {
+    let begun = Instant::now();
+    let mut left = MESSAGES;
+    loop {
+        let found = db
+            .prepare_cached(CHANGES)?
+            .query_row([state.indexed], |row| {
+                let told = Told::read(row, 0).map(|told| (told.thread_pk, told.what()));
+                Ok((row.get::<_, i64>(0)?, told, row.get::<_, Option<i64>>(MESSAGE_PK)?))
+            })
+            .optional()?;
+        let Some((position, told, message_pk)) = found else { return Ok(false) };
+        match (told, message_pk) {
+            (Some((_, what)), Some(message_pk)) if is_about_words(&what) => {
+                refresh(db, message_pk, adds)?;
+                left -= 1;
+            }
+            (Some((thread_pk, what)), None) if takes_away(&what) => {
+                let gone = gone(db, thread_pk, left)?;
+                for message_pk in &gone {
+                    refresh(db, *message_pk, false)?;
+                }
+                left -= i64::try_from(gone.len()).unwrap_or(left);
+                if left <= 0 {
+                    // There may be more of the thread; it is looked at again.
+                    return Ok(true);
+                }
+            }
+            // One that cannot be read may have taken something away, which is then not shown all the same.
+            _ => {}
+        }
+        state.indexed = position;
+        if left <= 0 || begun.elapsed() >= SPAN {
+            return Ok(true);
+        }
+    }
+}
+
+const fn is_about_words(what: &Happened) -> bool {
+    matches!(what, Happened::Added(_) | Happened::Finished(_) | Happened::Edited(_) | Happened::Deleted(_))
+}
+
+const fn takes_away(what: &Happened) -> bool {
+    matches!(what, Happened::ThreadCleared { .. } | Happened::ThreadPruned { .. } | Happened::ThreadDeleted)
+}
+
+fn gone(db: &Connection, thread_pk: i64, limit: i64) -> rusqlite::Result<Vec<i64>> {
+    let scope = format!("scope : {}", scope_of_thread(thread_pk));
+    db.prepare_cached(GONE)?.query_map(params![scope, thread_pk, limit], |row| row.get(0))?.collect()
+}

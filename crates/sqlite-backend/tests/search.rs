@@ -1,0 +1,153 @@
+//! Looking for words.
+
+use std::{path::Path, time::Duration};
+
+use throughline_core::{
+    Content, ErrorKind, MessageId, NewMessage, Persistence, Position, Role, SearchHits, SearchMessages,
+};
+use throughline_sqlite::{SqliteBackend, SqliteOptions};
+
+async fn open(path: &Path, keeps: bool) -> Persistence {
+    let backend = SqliteOptions::new().search(keeps).open(path).await.unwrap();
+    Persistence::builder().backend(backend).build().unwrap()
+}
+
+/// Searches until the index holds everything up to a position.
+async fn search(db: &Persistence, query: SearchMessages, at_least: Position) -> SearchHits {
+    loop {
+        let found = db.search(query.clone()).await.unwrap();
+        if found.indexed >= at_least {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn ids(db: &Persistence, query: &str, at_least: Position) -> Vec<String> {
+    let found = search(db, SearchMessages::new(query, 10), at_least).await;
+    let mut ids: Vec<String> = found.hits.iter().map(|hit| hit.id.to_string()).collect();
+    ids.sort();
+    ids
+}
+
+fn user(id: &str, text: &str) -> NewMessage {
+    NewMessage::user(text).with_id(id.parse().unwrap())
+}
+
+async fn add(db: &Persistence, thread: &str, id: &str, text: &str) -> Position {
+    db.thread(thread).add(user(id, text)).reply().await.unwrap().receipt.position.unwrap()
+}
+
+fn id(text: &str) -> MessageId {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_was_said_is_found_and_what_went_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(&directory.path().join("store.db"), true).await;
+    add(&db, "t", "a", "the train to Lisbon leaves at nine").await;
+    add(&db, "t", "b", "Lisbon has seven hills").await;
+    let last = add(&db, "u", "c", "a train of thought").await;
+    assert_eq!(ids(&db, "lisbon", last).await, ["a", "b"]);
+    assert_eq!(ids(&db, "TRAIN lis*", last).await, ["a"]);
+    assert_eq!(ids(&db, "lis", last).await, [""; 0]);
+    let in_thread = SearchMessages::new("train", 10).in_thread("u".parse().unwrap());
+    let found = search(&db, in_thread, last).await;
+    let [hit] = &found.hits[..] else { panic!("{found:?}") };
+    assert_eq!((hit.id.as_str(), hit.seq.get(), hit.role), ("c", 1, Role::User));
+    assert_eq!((hit.snippet.as_str(), &hit.marks[..]), ("a train of thought", &[(2, 7)][..]));
+    let other = db.for_tenant("other".parse().unwrap());
+    assert!(other.search(SearchMessages::new("train", 10)).await.unwrap().hits.is_empty());
+
+    db.thread("t").edit(id("a"), Content::text("the bus to Porto")).await.unwrap();
+    let last = db.thread("t").delete(id("b")).reply().await.unwrap().receipt.position.unwrap();
+    assert_eq!(ids(&db, "lisbon", last).await, [""; 0]);
+    assert_eq!(ids(&db, "porto", last).await, ["a"]);
+    db.thread("u").clear().await.unwrap();
+    let last = add(&db, "u", "d", "another train").await;
+    assert_eq!(ids(&db, "train", last).await, ["d"]);
+    db.thread("u").delete_thread().await.unwrap();
+    let last = add(&db, "v", "e", "no more").await;
+    assert_eq!(ids(&db, "train", last).await, [""; 0]);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_open_message_is_found_once_it_is_complete() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(&directory.path().join("store.db"), true).await;
+    let mut draft = db.thread("t").reserve(Role::Assistant).await.unwrap();
+    draft.append("half a nee").await.unwrap();
+    draft.append("dle").await.unwrap();
+    let last = add(&db, "t", "a", "something else").await;
+    assert_eq!(ids(&db, "needle", last).await, [""; 0]);
+    let message = draft.finish().await.unwrap();
+    let last = add(&db, "t", "b", "something else").await;
+    assert_eq!(ids(&db, "needle", last).await, [message.id.to_string()]);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_index_is_made_of_what_there_is_and_cleaned_up_without_being_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let db = open(&path, false).await;
+    for n in 0..700 {
+        add(&db, "t", &format!("m{n}"), "a word like any other").await;
+    }
+    let last = add(&db, "t", "needle", "a needle").await;
+    let error = db.search(SearchMessages::new("needle", 10)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    db.close().await.unwrap();
+
+    let db = open(&path, true).await;
+    assert_eq!(ids(&db, "needle", last).await, ["needle"]);
+    assert_eq!(ids(&db, "word", last).await.len(), 10);
+    db.close().await.unwrap();
+
+    let db = open(&path, false).await;
+    db.thread("t").delete(id("needle")).await.unwrap();
+    let last = add(&db, "t", "later", "a later word").await;
+    // Its words go, although nobody could ask for them here.
+    let words = || {
+        let file = rusqlite::Connection::open(&path).unwrap();
+        let count = "SELECT count(*) FROM search WHERE search MATCH 'needle'";
+        file.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    while words() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    db.close().await.unwrap();
+
+    let db = open(&path, true).await;
+    assert_eq!(ids(&db, "later", last).await, ["later"]);
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    let verified = backend.maintenance().verify().await.unwrap();
+    assert!(verified.is_sound(), "{:?}", verified.damaged);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn changes_that_are_not_kept_any_more_are_made_up_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let db = open(&path, true).await;
+    let last = add(&db, "t", "first", "a needle").await;
+    assert_eq!(ids(&db, "needle", last).await, ["first"]);
+    db.close().await.unwrap();
+    // Another host, without an index of its own, and with few changes.
+    let backend = SqliteOptions::new().changes_kept(10).open(&path).await.unwrap();
+    let other = Persistence::builder().backend(backend).build().unwrap();
+    for n in 0..300 {
+        add(&other, "t", &format!("m{n}"), "another needle").await;
+    }
+    other.thread("t").delete(id("m7")).await.unwrap();
+    let last = add(&other, "t", "last", "another needle").await;
+    other.close().await.unwrap();
+    let db = open(&path, true).await;
+    let found = search(&db, SearchMessages::new("needle", 1000), last).await;
+    assert_eq!(found.hits.len(), 301);
+    assert!(found.hits.iter().all(|hit| hit.id.as_str() != "m7"));
+    db.close().await.unwrap();
+}
