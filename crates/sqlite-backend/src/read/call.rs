@@ -86,7 +86,7 @@ impl fmt::Debug for Call {
 }
 
 impl Caller {
-    /// Waits for the answer of a reader that is about to take the read.
+    /// Waits for the answer of the reader that has the read in hand.
     pub(super) async fn answer(mut self) -> Result<ReadResult> {
         (&mut self.answer).await.unwrap_or_else(|_| Err(EngineError::ReaderLost.into()))
     }

@@ -1,8 +1,8 @@
 //! The readers of a store, and who waits for them.
 //!
-//! Whoever comes puts the read in line and wakes an idle reader, or starts one. A reader that has answered takes the next
-//! read from the line by itself, without anybody to wake it: while there is more to read than there are readers, none of
-//! them sleeps.
+//! Whoever finds a reader idle hands the read to it and wakes it. Whoever finds none puts the read in line, and starts a
+//! reader if there may be another. A reader that has answered takes the next read from the line by itself, without anybody to
+//! wake it: while there is more to read than there are readers, none of them sleeps.
 
 use std::{
     mem,
@@ -35,10 +35,13 @@ pub(super) struct Waiting(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
+    /// The line. There is none while a reader is idle.
     calls: Lines<Call>,
     /// The bells of those who sleep, and of those who are about to: the last one is the first to be woken, and has most of
     /// the file in its cache.
     idle: Vec<Arc<Condvar>>,
+    /// What each of those has in hand who were woken for it.
+    handed: Vec<(Arc<Condvar>, Call)>,
     /// How many have to wait before it is looked for those whose callers have left.
     look_at: usize,
     closed: bool,
@@ -53,18 +56,23 @@ impl Waiting {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a read in line. Answers whether an idle reader was woken to take it.
+    /// Hands a read to an idle reader, or puts it in line. Answers whether a reader has it in hand.
     fn push(&self, call: Call) -> Result<bool, EngineError> {
         let mut state = self.state();
         if state.closed {
             return Err(EngineError::ReadersClosed);
         }
-        state.calls.push(call);
-        let left = state.take_left();
-        let bell = state.idle.pop();
+        let Some(bell) = state.idle.pop() else {
+            state.calls.push(call);
+            let left = state.take_left();
+            drop(state);
+            drop(left);
+            return Ok(false);
+        };
+        state.handed.push((Arc::clone(&bell), call));
         drop(state);
-        drop(left);
-        Ok(bell.inspect(|bell| bell.notify_one()).is_some())
+        bell.notify_one();
+        Ok(true)
     }
 
     /// The next read for a reader that has come to the end of one. Without one it counts as idle from now on, and has
@@ -85,8 +93,7 @@ impl Waiting {
             while state.idle.iter().any(|idle| Arc::ptr_eq(idle, bell)) {
                 state = bell.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            // Another reader may have been quicker.
-            let next = state.calls.pop();
+            let next = state.take_handed(bell).or_else(|| state.calls.pop());
             if next.is_some() || state.closed {
                 return next;
             }
@@ -107,6 +114,11 @@ impl Waiting {
 }
 
 impl State {
+    fn take_handed(&mut self, bell: &Arc<Condvar>) -> Option<Call> {
+        let at = self.handed.iter().position(|(to, _)| Arc::ptr_eq(to, bell))?;
+        Some(self.handed.swap_remove(at).1)
+    }
+
     /// Takes the reads out of the line whose callers have left, when they may have become as many as the others.
     fn take_left(&mut self) -> Vec<Call> {
         if self.calls.len() < self.look_at.max(FEW) {
@@ -204,6 +216,7 @@ mod tests {
     use throughline_core::{Effect, ErrorKind, PersistError};
 
     use super::*;
+    use crate::lines::InLine as _;
 
     /// Statements that never end by themselves.
     const ENDLESS: &str =
@@ -286,6 +299,23 @@ mod tests {
             read.unwrap();
         }
         assert_eq!(*order.lock().unwrap(), ["busy", "other", "busy", "busy"]);
+    }
+
+    #[test]
+    fn what_an_idle_reader_was_woken_for_is_no_others() {
+        let waiting = Waiting::default();
+        let [first, second] = [(); 2].map(|()| Arc::<Condvar>::default());
+        let push = |name| {
+            let (call, _) = Call::new(tenant(name), Box::new(|_| nothing()));
+            waiting.push(call).unwrap()
+        };
+        let taken = |call: Option<Call>| call.map(|call| call.tenant().to_string());
+        assert!(waiting.is_free(&first).is_none());
+        assert_eq!([push("a"), push("b")], [true, false]);
+        assert_eq!(taken(waiting.is_free(&second)).as_deref(), Some("b"));
+        waiting.close();
+        assert_eq!(taken(waiting.wait(&first)).as_deref(), Some("a"), "also when the readers are closed");
+        assert!(waiting.wait(&first).is_none() && waiting.is_free(&second).is_none());
     }
 
     #[tokio::test]
