@@ -1,11 +1,13 @@
 //! The registry of checks, a file for each topic.
 
+mod changes;
 mod claims;
 mod concurrent;
 mod durable;
 mod read;
 mod stack;
 mod store;
+mod thread;
 mod time;
 mod write;
 
@@ -36,6 +38,25 @@ pub fn all() -> &'static [&'static Check] {
             store::scope::CHECKS,
             store::text::CHECKS,
             store::order::CHECKS,
+            thread::create::CHECKS,
+            thread::catalogue::CHECKS,
+            thread::rename::CHECKS,
+            thread::label::CHECKS,
+            thread::list::CHECKS,
+            thread::entry::CHECKS,
+            thread::rebuild::CHECKS,
+            thread::clear::CHECKS,
+            thread::delete::CHECKS,
+            thread::prune::CHECKS,
+            thread::purge::CHECKS,
+            thread::import::CHECKS,
+            thread::fork::CHECKS,
+            thread::unknown::CHECKS,
+            thread::scenario::CHECKS,
+            changes::told::CHECKS,
+            changes::scope::CHECKS,
+            changes::read::CHECKS,
+            changes::feed::CHECKS,
             time::stamps::CHECKS,
             time::lease::CHECKS,
             stack::same::CHECKS,

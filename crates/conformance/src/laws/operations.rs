@@ -1,10 +1,10 @@
 //! One call of every kind, with content in every place that holds some.
 
 use throughline_core::{
-    Add, Batch, ChangeScope, Content, ContentChange, CreateThread, Delete, Delta, GetMessage, GetThread,
-    Import, ImportRow, LabelPatch, LabelThread, ListOpen, ListPurgeable, ListThreads, MessageId, Metadata,
-    MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom, PersistArgs, Position, ReadChanges,
-    ReadPage, RenameThread, Reserve, Role, ThreadId, Timestamp, Title, Update, UpdateContent, UpdateMode,
+    Add, Batch, Content, ContentChange, CreateThread, Delete, Delta, GetMessage, GetThread, Import,
+    ImportRow, LabelPatch, LabelThread, ListOpen, ListPurgeable, ListThreads, MessageId, Metadata,
+    MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom, PersistArgs, ReadPage, RenameThread,
+    Reserve, Role, ThreadId, Timestamp, Title, Update, UpdateContent, UpdateMode,
 };
 
 pub(super) fn t() -> ThreadId {
@@ -81,16 +81,25 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     ]
 }
 
-/// Every read, but for the plan of a prune: a layer that keeps messages elsewhere cannot make one.
+/// Every read that each layer can answer as it came: one that keeps messages elsewhere can plan no prune, has no one order of
+/// changes, and puts lists of threads together.
 pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
     vec![
         ("get", GetMessage { thread: t(), id: id("r") }.into()),
         ("page", ReadPage::new(t(), PageFrom::Start, 10).into()),
         ("open reservations", ListOpen::new(10).into()),
         ("thread", GetThread { thread: t() }.into()),
-        ("threads", ListThreads::new(10).into()),
         ("purgeable", ListPurgeable { after: None, limit: 10 }.into()),
-        ("changes", ReadChanges::new(ChangeScope::Tenant, Position::ZERO, 10).into()),
+    ]
+}
+
+/// Every read that shows content.
+pub(super) fn shows(limit: u32) -> Vec<(&'static str, PersistArgs)> {
+    vec![
+        ("get", GetMessage { thread: t(), id: id("r") }.into()),
+        ("page", ReadPage::new(t(), PageFrom::Start, limit).into()),
+        ("thread", GetThread { thread: t() }.into()),
+        ("threads", ListThreads::new(limit).into()),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Layers that change content: everywhere, or the text gets past them.
 
-use throughline_core::{CarriesContent as _, Content, PersistResult, ReadResult};
+use throughline_core::{CarriesContent as _, Content, PersistResult};
 
 use crate::{
     laws::{bench::Bench, law::laws, operations},
@@ -60,14 +60,9 @@ async fn restores(bench: Bench) {
     for (what, args) in operations::writes(&text) {
         bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     }
-    for (what, args) in operations::reads() {
+    for (what, args) in operations::shows(10) {
         let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-        let PersistResult::Read(read) = &answer.result else { panic!("{what}") };
-        let shows = matches!(
-            read,
-            ReadResult::Get(_) | ReadResult::Page(_) | ReadResult::Thread(_) | ReadResult::Threads(_)
-        );
-        assert!(!shows || holds(&answer.result, &hidden), "{what} shows what was stored");
+        assert!(holds(&answer.result, &hidden), "{what} shows what was stored");
     }
     let read = everything(&bench.db.thread("t")).await;
     let finished = read.iter().find(|message| message.id.as_str() == "r").expect("it is there");
