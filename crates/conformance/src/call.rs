@@ -23,6 +23,8 @@ pub(crate) async fn call(
         PersistArgs::Update(update) => typed!(update),
         PersistArgs::Delete(delete) => typed!(delete),
         PersistArgs::Batch(batch) => typed!(batch),
+        PersistArgs::Import(import) => typed!(import),
+        PersistArgs::Thread(thread) => typed!(thread),
         PersistArgs::Read(read) => typed!(read),
         other => unreachable!("{:?} is an operation that the kit does not know", other.kind()),
     }

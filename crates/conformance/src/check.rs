@@ -37,6 +37,7 @@ impl fmt::Display for Level {
 pub(crate) struct Needs {
     pub(crate) operations: &'static [OpKind],
     idempotency: bool,
+    changes: bool,
     durable: bool,
     multi_process: bool,
     content_limit: bool,
@@ -54,6 +55,7 @@ impl Needs {
         Self {
             operations,
             idempotency: false,
+            changes: false,
             durable: false,
             multi_process: false,
             content_limit: false,
@@ -64,6 +66,11 @@ impl Needs {
 
     pub(crate) const fn keys(mut self) -> Self {
         self.idempotency = true;
+        self
+    }
+
+    pub(crate) const fn changes(mut self) -> Self {
+        self.changes = true;
         self
     }
 
@@ -115,6 +122,7 @@ impl Needs {
         }
         let gates = [
             (self.idempotency && !claims.idempotency, "idempotency keys are not claimed"),
+            (self.changes && !claims.changes, "changes are not claimed"),
             (self.durable && claims.durability < Durability::Process, "no durability is claimed"),
             (self.multi_process && !claims.multi_process, "several processes are not claimed"),
             (self.content_limit && claims.max_content_bytes.is_none(), "no limit of content is claimed"),

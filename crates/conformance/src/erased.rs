@@ -3,9 +3,10 @@
 use std::{future::Future, pin::Pin};
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, BoxError, Capabilities, Delete, ReadArgs, Reply, Reserve, Result, Update,
-    UpdateContent,
+    Add, Admitted, Backend, Batch, BoxError, Capabilities, Delete, Import, Position, ReadArgs, Reply,
+    Reserve, Result, ThreadArgs, Update, UpdateContent,
 };
+use tokio::sync::watch;
 
 use crate::{Fixture, Place, Profile};
 
@@ -41,6 +42,7 @@ macro_rules! erase {
             fn name(&self) -> &str;
             fn capabilities(&self) -> Capabilities;
             fn close(&self) -> BoxFuture<'_, Result<()>>;
+            fn signs(&self) -> Option<watch::Receiver<Position>>;
             $(
                 fn $method<'a, 't: 'a>(
                     &'a self,
@@ -60,6 +62,10 @@ macro_rules! erase {
 
             fn close(&self) -> BoxFuture<'_, Result<()>> {
                 Box::pin(Backend::close(self))
+            }
+
+            fn signs(&self) -> Option<watch::Receiver<Position>> {
+                Backend::signs(self)
             }
 
             $(
@@ -85,6 +91,10 @@ macro_rules! erase {
                 self.0.close().await
             }
 
+            fn signs(&self) -> Option<watch::Receiver<Position>> {
+                self.0.signs()
+            }
+
             $(
                 async fn $method(&self, call: Admitted<'_, $operation>) -> Result<Reply<$operation>> {
                     self.0.$method(call).await
@@ -101,5 +111,7 @@ erase! {
     update: Update;
     delete: Delete;
     batch: Batch;
+    import: Import;
+    thread: ThreadArgs;
     read: ReadArgs;
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use throughline_core::{
-    Content, ContentChange, Delta, Effect, ErrorKind, Message, MessageId, Metadata, NewMessage, PageFrom,
-    PersistError, Position, Result, Role, Thread,
+    Change, ChangeScope, Content, ContentChange, Delta, Effect, ErrorKind, ListThreads, Message, MessageId,
+    Metadata, NewMessage, NewThread, PageFrom, PersistError, Persistence, Position, ReadChanges, Result,
+    Role, Thread, ThreadEntry, ThreadId, Title,
 };
 
 /// A message id.
@@ -86,4 +87,57 @@ pub(crate) async fn the(thread: &Thread, name: &str) -> Message {
 #[track_caller]
 pub(crate) fn position<O: throughline_core::Operation>(reply: &throughline_core::Reply<O>) -> Position {
     reply.receipt.position.expect("a change has a position")
+}
+
+/// A thread id.
+pub(crate) fn thread_id(text: &str) -> ThreadId {
+    ThreadId::new(text).expect("a valid id")
+}
+
+/// A title.
+pub(crate) fn title(text: &str) -> Title {
+    Title::new(text).expect("a short title")
+}
+
+/// A thread to come of this id.
+pub(crate) fn new_thread(name: &str) -> NewThread {
+    NewThread::new().with_id(thread_id(name))
+}
+
+/// The entry of a thread that is there.
+pub(crate) async fn entry(db: &Persistence, name: &str) -> ThreadEntry {
+    let read = db.thread(name).entry().await.expect("a read");
+    read.unwrap_or_else(|| panic!("there is no thread `{name}`"))
+}
+
+/// The threads of a list, page by page.
+pub(crate) async fn listed(db: &Persistence, mut list: ListThreads) -> Vec<ThreadEntry> {
+    let mut entries = Vec::new();
+    loop {
+        let page = db.threads(list.clone()).await.expect("a list");
+        assert_eq!(page.damaged, []);
+        entries.extend(page.entries);
+        match page.next {
+            Some(next) => list = list.after(next),
+            None => return entries,
+        }
+    }
+}
+
+/// The ids of entries, in order.
+pub(crate) fn names(entries: &[ThreadEntry]) -> Vec<&str> {
+    entries.iter().map(|entry| entry.thread.as_str()).collect()
+}
+
+/// Every change after a position.
+pub(crate) async fn changes_after(db: &Persistence, scope: ChangeScope, mut after: Position) -> Vec<Change> {
+    let mut changes = Vec::new();
+    loop {
+        let read = db.read(ReadChanges::new(scope.clone(), after, 100)).await.expect("changes");
+        changes.extend(read.changes);
+        after = read.position;
+        if !read.more {
+            return changes;
+        }
+    }
 }

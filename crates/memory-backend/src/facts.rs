@@ -25,7 +25,7 @@ pub(crate) struct Facts {
     /// When anything was changed that its messages do not tell.
     pub(crate) changed_at: Timestamp,
     pub(crate) tally: Tally,
-    /// When the latest of the messages that are gone by now was changed.
+    /// When the latest of the settled messages that are gone by now was changed.
     pub(crate) gone_at: Timestamp,
 }
 
@@ -123,7 +123,9 @@ impl ThreadLog {
     pub(crate) fn uncount(&mut self, message: &Message) {
         let bytes = message.content.byte_len() as u64;
         let facts = self.facts_mut();
-        facts.gone_at = facts.gone_at.max(message.updated_at);
+        if !message.state.is_open() {
+            facts.gone_at = facts.gone_at.max(message.updated_at);
+        }
         let removed =
             facts.tally.removed(message.seq, message.role, message.state, bytes, message.updated_at);
         if removed == Removed::PreviewIsDue {

@@ -1,8 +1,8 @@
 //! Reads of threads as a whole.
 
 use throughline_core::{
-    Generation, Keep, ListThreads, MessageState, PlanPrune, Position, PrunePlan, Seq, TenantId, ThreadCursor,
-    ThreadEntry, ThreadId, ThreadList,
+    Generation, Keep, ListPurgeable, ListThreads, MessageState, PlanPrune, Position, PrunePlan,
+    PurgeableThreads, Seq, TenantId, ThreadCursor, ThreadEntry, ThreadId, ThreadList,
 };
 
 use crate::{store::Threads, thread::ThreadLog};
@@ -30,6 +30,13 @@ pub(crate) fn list(
     entries.truncate(limit);
     let next = if more { entries.last().map(ThreadCursor::of) } else { None };
     ThreadList { entries, damaged: Vec::new(), next, position }
+}
+
+/// The threads of which something is left to be asked for.
+pub(crate) fn purgeable(threads: &Threads, list: &ListPurgeable) -> PurgeableThreads {
+    let left = threads.iter().filter(|(_, log)| !log.left.is_empty()).map(|(thread, _)| thread);
+    let after = left.filter(|thread| list.after.as_ref().is_none_or(|after| *thread > after));
+    PurgeableThreads { threads: after.take(list.limit as usize).cloned().collect() }
 }
 
 pub(crate) fn plan_prune(thread: Option<&ThreadLog>, plan: &PlanPrune) -> PrunePlan {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use throughline_core::{
     Addressed as _, Batch, Batched, Effect, ErrorKind, Idempotency, Message, MessageId, PersistArgs,
-    PersistError, PersistResult, Position, PurgeableThreads, ReadArgs, ReadResult, Result, TenantId,
-    ThreadArgs, ThreadEntry, ThreadId, Timestamp,
+    PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, TenantId, ThreadArgs, ThreadEntry,
+    ThreadId, Timestamp,
     backend::{LookUp, Replay, rules},
 };
 
@@ -38,13 +38,17 @@ impl Store {
         self.check_open()?;
         let threads = self.tenants.entry(tenant.clone()).or_default();
         // An empty batch speaks of no thread; there is nothing that it could be.
-        let Some(scope) = scope(args).cloned() else {
+        let first = first(args);
+        let Some(scope) = first.and_then(PersistArgs::thread).cloned() else {
             return Err(PersistError::new(ErrorKind::Invalid, "a batch of no items"));
         };
         if let Some(log) = threads.get(&scope)
-            && !matches!(args, PersistArgs::Thread(ThreadArgs::Delete(_) | ThreadArgs::Purge(_)))
+            && !matches!(first, Some(PersistArgs::Thread(ThreadArgs::Delete(_) | ThreadArgs::Purge(_))))
         {
-            log.check_alive(&scope)?;
+            log.check_alive(&scope).map_err(|error| match args {
+                PersistArgs::Batch(_) => error.with_batch_index(0),
+                _ => error,
+            })?;
         }
         if let Some(idempotency) = idempotency
             && let Some((fingerprint, replay)) =
@@ -91,10 +95,9 @@ impl Store {
             ReadArgs::PlanPrune(plan) => {
                 Ok(ReadResult::PlanPrune(list::plan_prune(threads.get(&plan.thread), plan)))
             }
-            ReadArgs::Purgeable(list) => {
-                rules::check_limit(list.limit)?;
-                // Here nothing is kept of what is gone.
-                Ok(ReadResult::Purgeable(PurgeableThreads { threads: Vec::new() }))
+            ReadArgs::Purgeable(read) => {
+                rules::check_limit(read.limit)?;
+                Ok(ReadResult::Purgeable(list::purgeable(threads, read)))
             }
             ReadArgs::Search(read) => {
                 rules::check_limit(read.limit)?;
@@ -133,11 +136,11 @@ impl LookUp for Present<'_> {
     }
 }
 
-/// The thread whose key it is: of a batch, that of the first item.
-fn scope(args: &PersistArgs) -> Option<&ThreadId> {
+/// The write whose thread's key it is: of a batch, the first item.
+fn first(args: &PersistArgs) -> Option<&PersistArgs> {
     match args {
-        PersistArgs::Batch(batch) => batch.items.first().and_then(scope),
-        single => single.thread(),
+        PersistArgs::Batch(batch) => batch.items.first(),
+        single => Some(single),
     }
 }
 

@@ -1,14 +1,14 @@
 //! One thread: its rows in order, the ids that it has or has had, the keys that were used in it, what it is called.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
 use crate::facts::Facts;
 use throughline_core::{
-    ContentBuffer, ContentChange, Fingerprint, IdempotencyKey, Message, MessageId, PersistError, Result, Seq,
-    ThreadId, backend::Replay,
+    AttachmentKey, ContentBuffer, ContentChange, Fingerprint, IdempotencyKey, Message, MessageId,
+    PersistError, Result, Seq, ThreadId, backend::Replay,
 };
 
 /// A clone copies no row, so that a batch may keep the thread as it was.
@@ -21,6 +21,8 @@ pub(crate) struct ThreadLog {
     /// The rows that a writer may still be at work on.
     pub(crate) open: BTreeSet<Seq>,
     pub(crate) keys: HashMap<IdempotencyKey, (Fingerprint, Replay)>,
+    /// The attachments of each message that went with all others, until they are asked for.
+    pub(crate) left: VecDeque<Vec<AttachmentKey>>,
     /// What is said of the thread as a whole, from its first write on.
     pub(crate) facts: Option<Facts>,
 }

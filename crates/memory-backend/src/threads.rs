@@ -1,8 +1,9 @@
 //! What is done to a thread as a whole. Everything is checked before anything is changed.
 
 use throughline_core::{
-    Addressed as _, ErrorKind, Happened, Message, PersistError, PruneThread, Pruned, Purged, Result, Seq,
-    TenantId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadId, ThreadResult, Timestamp, backend::rules,
+    Addressed as _, ErrorKind, Happened, Message, PersistError, PruneThread, Pruned, PurgeThread, Purged,
+    Result, Seq, TenantId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadId, ThreadResult, Timestamp,
+    backend::rules,
 };
 
 use crate::{facts::Facts, operation::Told, thread::ThreadLog};
@@ -18,17 +19,7 @@ impl ThreadLog {
         match args {
             ThreadArgs::Delete(delete) => Ok(ThreadResult::Delete(self.delete_thread(&delete.thread, told)?)),
             ThreadArgs::Prune(prune) => Ok(ThreadResult::Prune(self.prune(prune, now, told)?)),
-            // Here nothing is kept of what is gone.
-            ThreadArgs::Purge(purge) => match &self.facts {
-                None => Err(rules::no_such_thread(&purge.thread)),
-                Some(_) => Ok(ThreadResult::Purge(Purged {
-                    thread: purge.thread.clone(),
-                    messages: 0,
-                    attachments: Vec::new(),
-                    more: false,
-                    deduplicated: false,
-                })),
-            },
+            ThreadArgs::Purge(purge) => Ok(ThreadResult::Purge(self.purge(purge)?)),
             args => {
                 let thread = thread_of(args);
                 let what = self.change(thread, args, now)?;
@@ -104,9 +95,30 @@ impl ThreadLog {
         let settled = gone.iter().filter(|message| !message.state.is_open());
         facts.gone_at = settled.map(|message| message.updated_at).fold(facts.gone_at, Timestamp::max);
         facts.tally.cleared();
+        self.leave_attachments();
         self.rows.clear();
         self.open.clear();
         self.ids.extend(gone.into_iter().map(|message| (message.id, None)));
+    }
+
+    /// Of what goes with everything else the attachments are kept: nobody has been told them.
+    fn leave_attachments(&mut self) {
+        self.left.extend(self.rows.values().map(|row| row.message.attachments.clone()));
+    }
+
+    fn purge(&mut self, purge: &PurgeThread) -> Result<Purged> {
+        if self.facts.is_none() {
+            return Err(rules::no_such_thread(&purge.thread));
+        }
+        let count = self.left.len().min(purge.limit as usize);
+        let attachments = self.left.drain(..count).flatten().collect();
+        Ok(Purged {
+            thread: purge.thread.clone(),
+            messages: count as u64,
+            attachments,
+            more: !self.left.is_empty(),
+            deduplicated: false,
+        })
     }
 
     fn delete_thread(&mut self, thread: &ThreadId, told: &mut Told) -> Result<ThreadDeleted> {
@@ -115,6 +127,7 @@ impl ThreadLog {
             Some(facts) => facts.deleted,
         };
         if !already {
+            self.leave_attachments();
             self.rows.clear();
             self.open.clear();
             self.ids.clear();

@@ -1,8 +1,10 @@
 //! Claims are tested in both directions: what is claimed is done, what is not claimed is refused and leaves no trace.
 
 use throughline_core::{
-    Add, Addressed as _, Batch, Delete, Effect, ErrorKind, MetadataPatch, NewReservation, OpKind,
-    PersistArgs, ReadPage, Reserve, Role, Update, UpdateContent, UpdateMode,
+    Add, Addressed as _, Batch, ChangeScope, ClearThread, Clock as _, Content, CreateThread, Delete, Effect,
+    ErrorKind, GetThread, Import, ImportRow, Keep, ListPurgeable, ListThreads, MetadataPatch, NewReservation,
+    NewThread, OpKind, PersistArgs, Persistence, PlanPrune, Position, ReadArgs, ReadChanges, ReadPage,
+    Reserve, Role, Update, UpdateContent, UpdateMode,
 };
 use tower_service::Service as _;
 
@@ -19,6 +21,10 @@ checks! {
     Core "claims.update" [] "`update` is done if it is claimed, and refused if it is not" => update;
     Core "claims.delete" [] "`delete` is done if it is claimed, and refused if it is not" => delete;
     Core "claims.batch" [] "`batch` is done if it is claimed, and refused without a trace if it is not" => batch;
+    Core "claims.import" [] "`import` is done if it is claimed, and refused without a trace if it is not" => import;
+    Core "claims.thread" [] "`thread` is done if it is claimed, and refused without a trace if it is not" => thread;
+    Core "claims.catalogue" [] "threads are shown if operations on them are claimed, and the reads of them refused if not" => catalogue;
+    Core "claims.changes" [] "changes are told if that is claimed, and reading them is refused if it is not" => changes;
     Core "claims.read" [] "`read` is done if it is claimed, and refused if it is not" => read;
     Core "claims.keys" [] "idempotency keys are kept if that is claimed, and refused without a trace if not" => keys;
     Core "claims.described" [] "the pipeline describes the backend by its name and its claims" => described;
@@ -48,6 +54,55 @@ async fn delete(rig: Rig) {
 
 async fn batch(rig: Rig) {
     claim(rig, Batch::new().with(Add::new("t".parse().unwrap(), said("m", "x"))).into()).await;
+}
+
+async fn import(rig: Rig) {
+    let row = ImportRow::new(id("m"), Role::User, Content::text("x"), rig.clock.now());
+    claim(rig, Import::new("t".parse().unwrap(), vec![row]).into()).await;
+}
+
+async fn thread(rig: Rig) {
+    claim(rig.clone(), CreateThread::new(NewThread::new().with_id("t".parse().unwrap())).into()).await;
+    // One of those that need a thread first, at a place of its own.
+    claim(rig.beside("clear"), ClearThread::new("t".parse().unwrap()).into()).await;
+}
+
+async fn catalogue(rig: Rig) {
+    let db = rig.db().await;
+    let t = || "t".parse().unwrap();
+    let reads: [ReadArgs; 4] = [
+        GetThread { thread: t() }.into(),
+        ListThreads::new(1).into(),
+        PlanPrune { thread: t(), keep: Keep::everything() }.into(),
+        ListPurgeable { after: None, limit: 1 }.into(),
+    ];
+    for read in reads {
+        let due = rig.capabilities.supports(OpKind::Read) && rig.capabilities.supports(OpKind::Thread);
+        done_or_refused(&db, read, due).await;
+    }
+}
+
+async fn changes(rig: Rig) {
+    let db = rig.db().await;
+    let due = rig.capabilities.supports(OpKind::Read) && rig.capabilities.changes;
+    for scope in [ChangeScope::Thread("t".parse().unwrap()), ChangeScope::Tenant, ChangeScope::Store] {
+        done_or_refused(&db, ReadChanges::new(scope, Position::ZERO, 1).into(), due).await;
+    }
+}
+
+async fn done_or_refused(db: &Persistence, read: ReadArgs, due: bool) {
+    let what = read.as_str();
+    match db.run(read).await {
+        Ok(_) => assert!(due, "`{what}` is not claimed, and answered"),
+        Err(error) => {
+            assert!(!due, "`{what}` is claimed: {error}");
+            assert_eq!(
+                (error.kind(), error.effect()),
+                (ErrorKind::Unsupported, Effect::NotApplied),
+                "{error}"
+            );
+        }
+    }
 }
 
 async fn read(rig: Rig) {

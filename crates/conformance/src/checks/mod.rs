@@ -1,11 +1,13 @@
 //! The registry of checks, a file for each topic.
 
+mod changes;
 mod claims;
 mod concurrent;
 mod durable;
 mod read;
 mod stack;
 mod store;
+mod thread;
 mod time;
 mod write;
 
@@ -36,6 +38,25 @@ pub fn all() -> &'static [&'static Check] {
             store::scope::CHECKS,
             store::text::CHECKS,
             store::order::CHECKS,
+            thread::create::CHECKS,
+            thread::catalogue::CHECKS,
+            thread::rename::CHECKS,
+            thread::label::CHECKS,
+            thread::list::CHECKS,
+            thread::entry::CHECKS,
+            thread::rebuild::CHECKS,
+            thread::clear::CHECKS,
+            thread::delete::CHECKS,
+            thread::prune::CHECKS,
+            thread::purge::CHECKS,
+            thread::import::CHECKS,
+            thread::fork::CHECKS,
+            thread::unknown::CHECKS,
+            thread::scenario::CHECKS,
+            changes::told::CHECKS,
+            changes::scope::CHECKS,
+            changes::read::CHECKS,
+            changes::feed::CHECKS,
             time::stamps::CHECKS,
             time::lease::CHECKS,
             stack::same::CHECKS,
@@ -70,7 +91,8 @@ mod tests {
 
     #[test]
     fn a_store_that_forgets_everything_can_reach_the_core_level() {
-        let single: Vec<_> = OpKind::ALL.into_iter().filter(|kind| *kind != OpKind::Batch).collect();
+        let beyond = [OpKind::Batch, OpKind::Import, OpKind::Thread];
+        let single: Vec<_> = OpKind::ALL.into_iter().filter(|kind| !beyond.contains(kind)).collect();
         let least = Capabilities::new(Durability::Volatile).with_operations(&single);
         for check in super::all().iter().filter(|check| check.level == Level::Core) {
             assert_eq!(check.gate(&least), None, "{}", check.id);

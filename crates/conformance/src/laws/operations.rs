@@ -1,9 +1,10 @@
 //! One call of every kind, with content in every place that holds some.
 
 use throughline_core::{
-    Add, Batch, Content, ContentChange, Delete, Delta, GetMessage, ListOpen, MessageId, Metadata,
-    MetadataPatch, NewMessage, NewReservation, PageFrom, PersistArgs, ReadPage, Reserve, Role, ThreadId,
-    Update, UpdateContent, UpdateMode,
+    Add, Batch, Content, ContentChange, CreateThread, Delete, Delta, GetMessage, GetThread, Import,
+    ImportRow, LabelPatch, LabelThread, ListOpen, ListPurgeable, ListThreads, MessageId, Metadata,
+    MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom, PersistArgs, ReadPage, RenameThread,
+    Reserve, Role, ThreadId, Timestamp, Title, Update, UpdateContent, UpdateMode,
 };
 
 pub(super) fn t() -> ThreadId {
@@ -41,6 +42,14 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
         let patch = MetadataPatch::new().set("patched", text).expect("a string");
         Update::new(t(), id(name), patch)
     };
+    let imported = || ImportRow {
+        metadata: facts(text),
+        abandoned: Some(Some(text.to_owned())),
+        ..ImportRow::new(id("i"), Role::Assistant, nested.clone(), Timestamp::from_micros(7))
+    };
+    let title = || Title::new(text).expect("a short title");
+    let created = || NewThread::new().with_id("created".parse().expect("a valid id")).with_title(title());
+    let label = LabelPatch::new().set("name", "value").expect("a label");
     vec![
         ("add", add("added").into()),
         ("reserve metadata", reserve("r").into()),
@@ -61,18 +70,36 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
                 .with(patch("b2"))
                 .with(change("b2", replace(), abandon()))
                 .with(change("b1", blocks(), UpdateMode::Edit))
+                .with(RenameThread::new(t(), title()))
                 .into(),
         ),
+        ("import", Import::new(t(), vec![imported()]).into()),
+        ("create thread", CreateThread::new(created()).into()),
+        ("rename thread", RenameThread::new(t(), title()).expecting(title()).into()),
+        ("label thread", LabelThread { thread: t(), labels: label, owner: None }.into()),
         ("delete", Delete::new(t(), id("added")).into()),
     ]
 }
 
-/// Every read.
+/// Every read that each layer can answer as it came: one that keeps messages elsewhere can plan no prune, has no one order of
+/// changes, and puts lists of threads together.
 pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
     vec![
         ("get", GetMessage { thread: t(), id: id("r") }.into()),
         ("page", ReadPage::new(t(), PageFrom::Start, 10).into()),
         ("open reservations", ListOpen::new(10).into()),
+        ("thread", GetThread { thread: t() }.into()),
+        ("purgeable", ListPurgeable { after: None, limit: 10 }.into()),
+    ]
+}
+
+/// Every read that shows content.
+pub(super) fn shows(limit: u32) -> Vec<(&'static str, PersistArgs)> {
+    vec![
+        ("get", GetMessage { thread: t(), id: id("r") }.into()),
+        ("page", ReadPage::new(t(), PageFrom::Start, limit).into()),
+        ("thread", GetThread { thread: t() }.into()),
+        ("threads", ListThreads::new(limit).into()),
     ]
 }
 

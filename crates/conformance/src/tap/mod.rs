@@ -7,9 +7,10 @@ mod gate;
 use std::{future::Future, sync::Arc};
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, Delete, OpKind, Operation as _, ReadArgs, Reply, Reserve,
-    Result, Update, UpdateContent,
+    Add, Admitted, Backend, Batch, Capabilities, Delete, Import, OpKind, Operation as _, Position, ReadArgs,
+    Reply, Reserve, Result, ThreadArgs, Update, UpdateContent,
 };
+use tokio::sync::watch;
 
 pub(crate) use self::{
     counts::Counts,
@@ -54,6 +55,10 @@ macro_rules! hand_on {
                 self.inner.close().await
             }
 
+            fn signs(&self) -> Option<watch::Receiver<Position>> {
+                self.inner.signs()
+            }
+
             $(
                 async fn $method(&self, call: Admitted<'_, $operation>) -> Result<Reply<$operation>> {
                     self.tap.before($operation::KIND).await?;
@@ -73,5 +78,7 @@ hand_on! {
     update: Update;
     delete: Delete;
     batch: Batch;
+    import: Import;
+    thread: ThreadArgs;
     read: ReadArgs;
 }

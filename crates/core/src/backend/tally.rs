@@ -80,7 +80,8 @@ impl Tally {
         }
     }
 
-    /// A message was deleted, or pruned: what it was, and how many bytes its content had.
+    /// A message was deleted, or pruned: what it was, and how many bytes its content had. One that was open was never
+    /// settled, and leaves nothing behind.
     pub fn removed(
         &mut self,
         at: Seq,
@@ -89,7 +90,9 @@ impl Tally {
         bytes: u64,
         updated_at: Timestamp,
     ) -> Removed {
-        self.active_at = self.active_at.max(updated_at);
+        if !state.is_open() {
+            self.active_at = self.active_at.max(updated_at);
+        }
         if state != MessageState::Final {
             return Removed::Complete;
         }

@@ -64,7 +64,8 @@ fn without_content(args: &throughline_core::PersistArgs) -> String {
             SlotMut::Whole(content) => *content = Content::empty(),
             SlotMut::Delta(delta) => *delta = Delta::empty(),
             SlotMut::Metadata(metadata) => *metadata = Metadata::new(),
-            SlotMut::Reason(reason) => reason.clear(),
+            SlotMut::Reason(text) | SlotMut::Preview(text) => text.clear(),
+            SlotMut::Title(title) => *title = throughline_core::Title::default(),
             _ => {}
         }
     }

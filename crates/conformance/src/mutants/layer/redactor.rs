@@ -2,7 +2,7 @@
 
 use throughline_core::{
     Call, CarriesContent, Content, Delta, ErrorKind, Metadata, Next, OpKind, Operation, PersistArgs,
-    PersistError, Persistence, Phase, Plugin, ReadArgs, Reply, Result, SlotMut, UpdateMode,
+    PersistError, Persistence, Phase, Plugin, ReadArgs, Reply, Result, SlotMut, Title, UpdateMode,
 };
 
 use crate::laws::Around;
@@ -21,12 +21,15 @@ pub(super) enum Forgets {
     Batches,
     Deltas,
     Edits,
+    Imports,
     Metadata,
     Reasons,
     Reservations,
     Nesting,
     Plain,
     Pages,
+    Previews,
+    Titles,
     Answers,
 }
 
@@ -87,9 +90,9 @@ impl Swap {
     /// Whether the whole operation is forgotten.
     fn forgotten(&self, args: &PersistArgs) -> bool {
         match (self.forgets, args) {
-            (Forgets::Batches, PersistArgs::Batch(_)) | (Forgets::Reservations, PersistArgs::Reserve(_)) => {
-                true
-            }
+            (Forgets::Batches, PersistArgs::Batch(_))
+            | (Forgets::Imports, PersistArgs::Import(_))
+            | (Forgets::Reservations, PersistArgs::Reserve(_)) => true,
             (Forgets::Edits, PersistArgs::UpdateContent(update)) => update.mode == UpdateMode::Edit,
             _ => false,
         }
@@ -110,6 +113,12 @@ impl Swap {
                 }
                 SlotMut::Reason(_) if self.forgets == Forgets::Reasons => {}
                 SlotMut::Reason(reason) => *reason = reason.replace(from, into),
+                SlotMut::Title(_) if self.forgets == Forgets::Titles => {}
+                SlotMut::Title(title) => {
+                    *title = Title::new(title.as_str().replace(from, into)).expect("a title");
+                }
+                SlotMut::Preview(_) if self.forgets == Forgets::Previews => {}
+                SlotMut::Preview(preview) => *preview = preview.replace(from, into),
                 _ => {}
             }
         }

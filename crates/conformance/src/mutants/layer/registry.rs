@@ -53,11 +53,14 @@ mutants! {
     Redactor(Batches) "redactor-forgets-batches" "redacts no batch" ["law.coverage"];
     Redactor(Deltas) "redactor-forgets-appends" "redacts no appended text" ["law.coverage"];
     Redactor(Edits) "redactor-forgets-edits" "redacts no edit" ["law.coverage"];
+    Redactor(Imports) "redactor-forgets-imports" "redacts nothing that is imported" ["law.coverage"];
+    Redactor(Titles) "redactor-forgets-titles" "redacts no title" ["law.coverage"];
     Redactor(Metadata) "redactor-forgets-metadata" "redacts no metadata" ["law.coverage"];
     Redactor(Reasons) "redactor-forgets-reasons" "redacts no reason" ["law.coverage"];
     Redactor(Reservations) "redactor-forgets-reservations" "redacts no reservation" ["law.coverage"];
     Redactor(Nesting) "redactor-forgets-nesting" "redacts text blocks only" ["law.coverage"];
     Redactor(Plain) "redactor-refuses-plain" "refuses what there is nothing to redact in" ["law.narrow"];
     Cipher(Pages) "cipher-forgets-pages" "deciphers no page" ["law.restores"];
+    Cipher(Previews) "cipher-forgets-previews" "deciphers no preview" ["law.restores"];
     Cipher(Answers) "cipher-forgets-answers" "deciphers what is read, and not what is answered to a write" ["law.answer-agrees"];
 }

@@ -3,9 +3,11 @@
 use std::sync::atomic::AtomicUsize;
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, BoxError, Capabilities, Delete, Effect, ErrorKind, Operation, PersistArgs,
-    PersistError, PersistResponse, ReadArgs, Reply, Reserve, Result, Update, UpdateContent,
+    Add, Admitted, Backend, Batch, BoxError, Capabilities, Delete, Effect, ErrorKind, Import, Operation,
+    PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Reply, Reserve, Result, ThreadArgs,
+    Update, UpdateContent,
 };
+use tokio::sync::watch;
 
 use super::{
     Mutant,
@@ -19,12 +21,14 @@ pub(crate) struct Faulty {
     pub(super) journal: Journal,
     pub(super) writes: AtomicUsize,
     pub(super) memory: Memory,
+    signs: watch::Sender<Position>,
 }
 
 impl Faulty {
     pub(super) async fn open(mutant: &'static Mutant, place: &Place) -> Result<Self, BoxError> {
         let journal = Journal::open(place.directory()).await?;
-        Ok(Self { mutant, journal, writes: AtomicUsize::new(0), memory: Memory::default() })
+        let signs = watch::Sender::new(Position::ZERO);
+        Ok(Self { mutant, journal, writes: AtomicUsize::new(0), memory: Memory::default(), signs })
     }
 
     async fn serve<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>> {
@@ -39,6 +43,9 @@ impl Faulty {
             None => self.sound(line).await,
         };
         let mut response = answer.map_err(|error| own(&error))?;
+        if let Some(position) = response.receipt.position {
+            self.signs.send_replace(position);
+        }
         (self.mutant.after)(&asked, &mut response);
         Reply::from_response(response)
     }
@@ -114,6 +121,18 @@ impl Backend for Faulty {
 
     async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
         self.serve(call).await
+    }
+
+    async fn import(&self, call: Admitted<'_, Import>) -> Result<Reply<Import>> {
+        self.serve(call).await
+    }
+
+    async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
+        self.serve(call).await
+    }
+
+    fn signs(&self) -> Option<watch::Receiver<Position>> {
+        Some(self.signs.subscribe())
     }
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {

@@ -80,7 +80,7 @@ impl fmt::Debug for Mutant {
 /// The one without a fault, that the others are made from.
 pub(super) static SOUND: Mutant = Mutant::new("sound", "keeps a journal in a file, and nothing else", &[]);
 
-/// Everything but the patch of metadata.
+/// Everything but the patch of metadata and the changes.
 fn without_update() -> Capabilities {
     let rest: Vec<OpKind> = OpKind::ALL.into_iter().filter(|kind| *kind != OpKind::Update).collect();
     Capabilities::new(Durability::Process).with_operations(&rest).with_idempotency()

@@ -10,7 +10,17 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "claims-nothing",
         "claims no operation and does all of them",
-        &["claims.add", "claims.reserve", "claims.read", "claims.update-content", "claims.delete"],
+        &[
+            "claims.add",
+            "claims.reserve",
+            "claims.read",
+            "claims.update-content",
+            "claims.delete",
+            "claims.import",
+            "claims.thread",
+            "claims.catalogue",
+            "claims.changes",
+        ],
     )
     .claiming(|| Capabilities::new(Durability::Process)),
     Mutant::new("claims-keys", "claims to keep keys and refuses them", &["claims.keys"])

@@ -1,0 +1,138 @@
+//! `ChangeFeed`.
+
+use std::time::Duration;
+
+use throughline_core::{ChangeFeed, ChangeScope, ErrorKind, Happened, Position};
+use tokio::time::timeout;
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{id, position, said},
+    turned::{in_step, turn},
+};
+
+checks! {
+    Extended "changes.feed" [Add Delete Read; changes] "a feed tells every change once, in order, and says where to go on" => feed;
+    Extended "changes.feed-woken" [Add Read; changes] "a feed that waits is woken by the write of another" => woken;
+    Extended "changes.feed-many" [Add Read; changes threads] "a feed that runs beside many writers tells every change once" => many;
+}
+
+fn name(change: &throughline_core::Change) -> String {
+    let message = change.what.message().expect("of a message");
+    format!("{} {}", change.thread, message.id)
+}
+
+async fn all_now(feed: &mut ChangeFeed) -> Vec<String> {
+    let mut seen = Vec::new();
+    while let Some(change) = feed.next_now().await.expect("changes") {
+        assert!(feed.position() >= change.position, "{} at {}", change.position, feed.position());
+        seen.push(name(&change));
+    }
+    seen
+}
+
+async fn feed(rig: Rig) {
+    let db = rig.db().await;
+    let mut feed = db.changes(ChangeScope::Tenant, Position::ZERO);
+    assert_eq!(feed.next_now().await.unwrap(), None);
+    // More than it reads at once.
+    for number in 0..300 {
+        db.thread(["t", "u"][number % 2]).add(said(&format!("m{number}"), "x")).await.unwrap();
+    }
+    let due: Vec<String> = (0..300).map(|number| format!("{} m{number}", ["t", "u"][number % 2])).collect();
+    let mut begun = Vec::new();
+    for _ in 0..7 {
+        begun.push(name(&feed.next().await.unwrap()));
+    }
+    // Another one goes on where this one is, without a gap and without a repetition.
+    let mut other = db.changes(ChangeScope::Tenant, feed.position());
+    begun.extend(all_now(&mut other).await);
+    assert_eq!(begun, due);
+    assert_eq!(all_now(&mut feed).await, due[7..]);
+    let mut one = db.thread("u").changes(Position::ZERO).unwrap();
+    assert_eq!(all_now(&mut one).await.len(), 150);
+    db.thread("t").delete(id("m0")).await.unwrap();
+    assert_eq!(one.next_now().await.unwrap(), None);
+    let change = feed.next().await.unwrap();
+    assert!(matches!(change.what, Happened::Deleted(_)), "{change:?}");
+    assert_eq!(feed.position(), change.position);
+    // At the end everything up to the last commit is known.
+    assert_eq!(feed.next_now().await.unwrap(), None);
+    let last = position(&db.thread("t").add(said("last", "x")).reply().await.unwrap());
+    assert!(feed.position() < last);
+    let unusable = db.thread("").changes(Position::ZERO).unwrap_err();
+    assert_eq!(unusable.kind(), ErrorKind::Invalid);
+}
+
+async fn woken(rig: Rig) {
+    let db = rig.db().await;
+    db.thread("t").add(said("before", "x")).await.unwrap();
+    let (tx, mut rx) = tokio::sync::mpsc::channel(8);
+    let mut feed = db.changes(ChangeScope::Tenant, Position::ZERO);
+    let follower = tokio::spawn(async move {
+        while let Ok(change) = feed.next().await {
+            if tx.send(name(&change)).await.is_err() {
+                break;
+            }
+        }
+    });
+    assert_eq!(rx.recv().await.as_deref(), Some("t before"));
+    let writer = {
+        let db = db.clone();
+        tokio::spawn(async move { db.thread("t").add(said("after", "x")).await })
+    };
+    writer.await.expect("no panic").expect("it is added");
+    // Without a sign a feed looks now and then: its timers are turned.
+    let mut told = None;
+    for _ in 0..20 {
+        turn(Duration::from_secs(5)).await;
+        told = rx.try_recv().ok();
+        if told.is_some() {
+            break;
+        }
+        let thread = db.thread("t");
+        drop(in_step(async move { thread.get(id("after")).await }).await);
+    }
+    if told.is_none() {
+        // What is left is the time that a read takes. Only a hang is ended by it.
+        told = timeout(Duration::from_secs(10), rx.recv()).await.expect("it is not woken");
+    }
+    assert_eq!(told.as_deref(), Some("t after"));
+    follower.abort();
+}
+
+async fn many(rig: Rig) {
+    const WRITERS: usize = 6;
+    const EACH: usize = 20;
+    let db = rig.db().await;
+    let mut feed = db.changes(ChangeScope::Tenant, Position::ZERO);
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let thread = db.thread(format!("{writer}"));
+            tokio::spawn(async move {
+                for number in 0..EACH {
+                    thread.add(said(&format!("m{number}"), "x")).await.expect("it is added");
+                }
+            })
+        })
+        .collect();
+    let mut seen = Vec::new();
+    let mut last = Position::ZERO;
+    while seen.len() < WRITERS * EACH {
+        let change =
+            timeout(Duration::from_secs(20), feed.next()).await.expect("a change is missing").unwrap();
+        assert!(change.position > last, "{} after {last}", change.position);
+        last = change.position;
+        seen.push(name(&change));
+    }
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
+    assert_eq!(feed.next_now().await.unwrap(), None);
+    for writer in 0..WRITERS {
+        let of = format!("{writer} ");
+        let due: Vec<String> = (0..EACH).map(|number| format!("{writer} m{number}")).collect();
+        assert_eq!(seen.iter().filter(|name| name.starts_with(&of)).cloned().collect::<Vec<_>>(), due);
+    }
+}

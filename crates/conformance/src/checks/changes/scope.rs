@@ -1,0 +1,77 @@
+//! Whose changes are told.
+
+use throughline_core::{ChangeScope, Persistence, Position};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{changes_after, id, said, thread_id},
+};
+
+checks! {
+    Extended "changes.tenant" [Add Delete Read; changes] "a tenant is told of its own changes, and of nothing of another's" => tenant;
+    Extended "changes.thread" [Add Delete Read; changes] "who follows a thread is told of that one" => thread;
+    Extended "changes.store" [Add Delete Read; changes] "who follows the store is told of every tenant's changes, in one order" => store;
+}
+
+/// Two tenants with two threads each, of the same names.
+async fn four(rig: &Rig) -> [Persistence; 2] {
+    let db = rig.db().await;
+    let other = db.for_tenant("other".parse().unwrap());
+    for name in ["a", "b"] {
+        for db in [&db, &other] {
+            for thread in ["t", "T"] {
+                db.thread(thread).add(said(name, "x")).await.unwrap();
+            }
+        }
+    }
+    other.thread("t").delete(id("a")).await.unwrap();
+    [db, other]
+}
+
+async fn shown(db: &Persistence, scope: ChangeScope) -> Vec<String> {
+    let changes = changes_after(db, scope, Position::ZERO).await;
+    assert!(changes.is_sorted_by(|a, b| a.position < b.position), "{changes:?}");
+    let text = |change: &throughline_core::Change| {
+        let message = change.what.message().expect("of a message");
+        format!("{} {} {}", change.tenant, change.thread, message.id)
+    };
+    changes.iter().map(text).collect()
+}
+
+async fn tenant(rig: Rig) {
+    let [db, other] = four(&rig).await;
+    let name = db.tenant().clone();
+    let due = ["t a", "T a", "t b", "T b"].map(|what| format!("{name} {what}"));
+    assert_eq!(shown(&db, ChangeScope::Tenant).await, due);
+    let due = ["t a", "T a", "t b", "T b", "t a"].map(|what| format!("other {what}"));
+    assert_eq!(shown(&other, ChangeScope::Tenant).await, due);
+    let nobody = db.for_tenant("nobody".parse().unwrap());
+    assert_eq!(shown(&nobody, ChangeScope::Tenant).await, Vec::<String>::new());
+}
+
+async fn thread(rig: Rig) {
+    let [db, other] = four(&rig).await;
+    let of = |name: &str| ChangeScope::Thread(thread_id(name));
+    let name = db.tenant().clone();
+    assert_eq!(shown(&db, of("t")).await, ["t a", "t b"].map(|what| format!("{name} {what}")));
+    assert_eq!(shown(&other, of("t")).await, ["other t a", "other t b", "other t a"]);
+    assert_eq!(shown(&other, of("T")).await, ["other T a", "other T b"]);
+    assert_eq!(shown(&db, of("u")).await, Vec::<String>::new());
+}
+
+async fn store(rig: Rig) {
+    let [db, other] = four(&rig).await;
+    let seen = shown(&db, ChangeScope::Store).await;
+    assert_eq!(seen.len(), 9);
+    assert_eq!(seen, shown(&other, ChangeScope::Store).await);
+    let name = db.tenant().clone();
+    let due = [
+        format!("{name} t a"),
+        format!("{name} T a"),
+        "other t a".to_owned(),
+        "other T a".to_owned(),
+        format!("{name} t b"),
+    ];
+    assert_eq!(seen[..5], due);
+}

@@ -1,0 +1,242 @@
+//! What is told of each write.
+
+use std::time::Duration;
+
+use throughline_core::{
+    Add, Batch, Change, ChangeScope, ChangedMessage, ClearThread, Content, CreateThread, Delete, ErrorKind,
+    Generation, Happened, Import, ImportRow, LabelPatch, NewReservation, PersistArgs, Persistence, Position,
+    PruneThread, PublishThread, PurgeThread, RebuildThread, Reserve, Revision, Role, Seq, Timestamp, Update,
+    UpdateContent, UpdateMode,
+};
+
+use crate::{
+    call::call,
+    check::checks,
+    rig::Rig,
+    shorthand::{append, changes_after, id, new_thread, refused, said, the, thread_id, title},
+};
+
+checks! {
+    Extended "changes.messages" [Add Reserve UpdateContent Update Delete Read; changes] "every write to a message is told as what it was, with the message as it was left" => messages;
+    Extended "changes.threads" [Add Thread Read; changes] "every operation on a thread is told as what it was" => threads;
+    Extended "changes.batch" [Add Reserve UpdateContent Delete Batch Read; changes] "a batch is told item by item, in order" => batch;
+    Extended "changes.import" [Add Import Read; changes] "an import is told message by message, as far as it added any" => import;
+    Extended "changes.nothing" [Reserve UpdateContent Thread Read; changes] "what changed nothing is not told: a sign of life, a second deletion, a rebuild, a purge" => nothing;
+    Extended "changes.refusals" [Add UpdateContent Delete Thread Read; changes] "what was refused is not told" => refusals;
+    Extended "changes.refused-batch" [Add Batch Read; changes] "of a batch that was refused nothing is told" => refused_batch;
+    Extended "changes.replays" [Add Read; keys changes] "what was answered by its key is told once" => replays;
+}
+
+/// Makes a call and answers what was told of it, by whom and when.
+struct Told {
+    db: Persistence,
+    after: Position,
+}
+
+impl Told {
+    async fn new(rig: &Rig) -> Self {
+        Self { db: rig.db().await, after: Position::ZERO }
+    }
+
+    async fn all(&mut self) -> Vec<Change> {
+        let changes = changes_after(&self.db, ChangeScope::Tenant, self.after).await;
+        self.after = changes.last().map_or(self.after, |change| change.position);
+        changes
+    }
+
+    /// What is told of this write, whose position is that of the last of it.
+    async fn of(&mut self, args: impl Into<PersistArgs>, now: Timestamp) -> Vec<Happened> {
+        let args = args.into();
+        let what = format!("{args:?}");
+        let response = call(&self.db, args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let position = response.receipt.position.expect("a write has a position");
+        let changes = self.all().await;
+        assert!(changes.is_sorted_by(|a, b| a.position < b.position), "{changes:?}");
+        if let Some(last) = changes.last() {
+            assert_eq!(last.position, position, "{what}");
+        }
+        let circumstances = |change: &Change| (change.tenant == *self.db.tenant(), change.at);
+        assert!(changes.iter().all(|change| circumstances(change) == (true, now)), "{changes:?}");
+        changes.into_iter().map(|change| change.what).collect()
+    }
+}
+
+fn message(name: &str, seq: Seq, revision: u64) -> ChangedMessage {
+    ChangedMessage { id: id(name), seq, revision: Revision::new(revision) }
+}
+
+fn t() -> throughline_core::ThreadId {
+    thread_id("t")
+}
+
+async fn messages(rig: Rig) {
+    let mut told = Told::new(&rig).await;
+    let now = rig.clock.advance(Duration::from_secs(1));
+    let reserve = |name: &str| Reserve::new(t(), NewReservation::new(Role::Assistant).with_id(id(name)));
+    let update = |name: &str, mode| UpdateContent::new(t(), id(name), append("x"), mode);
+    let added = told.of(Add::new(t(), said("m", "x").created_at(Timestamp::from_micros(1))), now).await;
+    let m = the(&told.db.thread("t"), "m").await.seq;
+    assert_eq!(added, [Happened::Added(message("m", m, 1))]);
+    let reserved = told.of(reserve("r"), now).await;
+    let r = the(&told.db.thread("t"), "r").await.seq;
+    assert_eq!(reserved, [Happened::Reserved(message("r", r, 1))]);
+    let written = told.of(update("r", UpdateMode::Partial), now).await;
+    assert_eq!(written, [Happened::Written(message("r", r, 2))]);
+    let patched = told.of(Update::new(t(), id("r"), Default::default()), now).await;
+    assert_eq!(patched, [Happened::Patched(message("r", r, 2))]);
+    let finished = told.of(update("r", UpdateMode::Final), now).await;
+    assert_eq!(finished, [Happened::Finished(message("r", r, 3))]);
+    let edited = told.of(update("r", UpdateMode::Edit), now).await;
+    assert_eq!(edited, [Happened::Edited(message("r", r, 4))]);
+    told.of(reserve("s"), now).await;
+    let s = the(&told.db.thread("t"), "s").await.seq;
+    let abandoned = told.of(update("s", UpdateMode::Abandon { reason: None }), now).await;
+    assert_eq!(abandoned, [Happened::Abandoned(message("s", s, 2))]);
+    let deleted = told.of(Delete::new(t(), id("r")), now).await;
+    assert_eq!(deleted, [Happened::Deleted(message("r", r, 4))]);
+    let all = changes_after(&told.db, ChangeScope::Tenant, Position::ZERO).await;
+    assert_eq!(all.len(), 9);
+    assert!(all.iter().all(|change| change.thread == t()));
+}
+
+async fn threads(rig: Rig) {
+    let mut told = Told::new(&rig).await;
+    let db = told.db.clone();
+    let now = rig.clock.advance(Duration::from_secs(1));
+    let created = CreateThread::new(new_thread("t").hidden().created_at(Timestamp::from_micros(1)));
+    assert_eq!(told.of(created, now).await, [Happened::ThreadCreated]);
+    let labels = LabelPatch::new().set("k", "v").unwrap();
+    let changes: [throughline_core::ThreadArgs; 3] = [
+        throughline_core::RenameThread::new(t(), title("x")).into(),
+        throughline_core::ArchiveThread { thread: t(), archived: true }.into(),
+        throughline_core::LabelThread { thread: t(), labels, owner: None }.into(),
+    ];
+    for args in changes {
+        assert_eq!(told.of(PersistArgs::Thread(args), now).await, [Happened::ThreadChanged]);
+    }
+    assert_eq!(told.of(PublishThread { thread: t() }, now).await, [Happened::ThreadPublished]);
+    let mut seqs = vec![];
+    for name in ["a", "b", "c"] {
+        told.of(Add::new(t(), said(name, "x")), now).await;
+        seqs.push(the(&db.thread("t"), name).await.seq);
+    }
+    let prune = |limit| PruneThread { thread: t(), through: seqs[1], generation: Generation::FIRST, limit };
+    for seq in &seqs[..2] {
+        assert_eq!(told.of(prune(1), now).await, [Happened::ThreadPruned { through: *seq }]);
+    }
+    assert_eq!(told.of(prune(1), now).await, []);
+    let cleared = told.of(ClearThread::new(t()), now).await;
+    let [Happened::ThreadCleared { generation, through }] = cleared.as_slice() else { panic!("{cleared:?}") };
+    assert_eq!(*generation, Generation::new(2));
+    assert!(*through >= seqs[2]);
+    let next = db.thread("t").add(said("d", "x")).await.unwrap().message.seq;
+    assert!(*through < next, "{through} would take away what came after it, at {next}");
+    told.all().await;
+    assert_eq!(told.of(throughline_core::DeleteThread { thread: t() }, now).await, [Happened::ThreadDeleted]);
+}
+
+async fn batch(rig: Rig) {
+    let mut told = Told::new(&rig).await;
+    let now = rig.clock.advance(Duration::from_secs(1));
+    let u = || thread_id("u");
+    let batch = Batch::new()
+        .with(Add::new(t(), said("m", "x")))
+        .with(Reserve::new(u(), NewReservation::new(Role::Assistant).with_id(id("m"))))
+        .with(UpdateContent::new(u(), id("m"), append("x"), UpdateMode::Final))
+        .with(Add::new(t(), said("n", "x")))
+        .with(Delete::new(t(), id("m")));
+    let response = told.db.batch(batch).reply().await.unwrap();
+    let changes = told.all().await;
+    let seqs: Vec<Seq> = changes.iter().filter_map(|change| change.what.message()).map(|m| m.seq).collect();
+    let n = the(&told.db.thread("t"), "n").await.seq;
+    let due = [
+        ("t", Happened::Added(message("m", seqs[0], 1))),
+        ("u", Happened::Reserved(message("m", seqs[1], 1))),
+        ("u", Happened::Finished(message("m", seqs[1], 2))),
+        ("t", Happened::Added(message("n", n, 1))),
+        ("t", Happened::Deleted(message("m", seqs[0], 1))),
+    ];
+    let read: Vec<_> = changes.iter().map(|change| (change.thread.as_str(), change.what.clone())).collect();
+    assert_eq!(read, due);
+    assert!(changes.is_sorted_by(|a, b| a.position < b.position), "{changes:?}");
+    assert_eq!(changes.last().map(|change| change.position), response.receipt.position);
+    assert!(changes.iter().all(|change| change.at == now));
+}
+
+async fn import(rig: Rig) {
+    let mut told = Told::new(&rig).await;
+    let now = rig.clock.advance(Duration::from_secs(1));
+    told.of(Add::new(t(), said("b", "x")), now).await;
+    let row =
+        |name: &str| ImportRow::new(id(name), Role::User, Content::text("x"), Timestamp::from_micros(1));
+    let mut given_up = row("c");
+    given_up.abandoned = Some(None);
+    let rows = vec![row("a"), row("b"), given_up];
+    let changes = told.of(Import::new(t(), rows.clone()), now).await;
+    let seqs = [the(&told.db.thread("t"), "a").await.seq, the(&told.db.thread("t"), "c").await.seq];
+    assert_eq!(
+        changes,
+        [Happened::Added(message("a", seqs[0], 1)), Happened::Added(message("c", seqs[1], 1))]
+    );
+    assert_eq!(told.of(Import::new(t(), rows), now).await, []);
+}
+
+async fn nothing(rig: Rig) {
+    let mut told = Told::new(&rig).await;
+    let now = rig.clock.advance(Duration::from_secs(1));
+    let reserve = Reserve::new(t(), NewReservation::new(Role::Assistant).with_id(id("r")));
+    assert_eq!(told.of(reserve, now).await.len(), 1);
+    let alive = UpdateContent::new(t(), id("r"), append(""), UpdateMode::Partial);
+    assert_eq!(told.of(alive, now).await, []);
+    for args in [
+        PersistArgs::from(RebuildThread { thread: t() }),
+        PublishThread { thread: t() }.into(),
+        PurgeThread { thread: t(), limit: 1 }.into(),
+    ] {
+        assert_eq!(told.of(args.clone(), now).await, [], "{args:?}");
+    }
+    assert_eq!(told.of(throughline_core::DeleteThread { thread: t() }, now).await.len(), 1);
+    assert_eq!(told.of(throughline_core::DeleteThread { thread: t() }, now).await, []);
+    assert_eq!(told.of(PurgeThread { thread: t(), limit: 10 }, now).await, []);
+}
+
+async fn refusals(rig: Rig) {
+    let mut told = Told::new(&rig).await;
+    let db = told.db.clone();
+    let thread = db.thread("t");
+    thread.add(said("m", "x")).await.unwrap();
+    assert_eq!(told.all().await.len(), 1);
+    refused(thread.add(said("m", "y")).await, ErrorKind::AlreadyExists);
+    refused(thread.update_content(id("m"), append("x"), UpdateMode::Final).await, ErrorKind::Stale);
+    refused(thread.delete(id("n")).await, ErrorKind::NotFound);
+    refused(db.create_thread(new_thread("t")).await, ErrorKind::AlreadyExists);
+    refused(db.thread("u").rename(title("x")).await, ErrorKind::NotFound);
+    refused(thread.add(said("n", "x").in_generation(Generation::new(2))).await, ErrorKind::Stale);
+    assert_eq!(told.all().await, []);
+    thread.add(said("o", "x")).await.unwrap();
+    assert_eq!(told.all().await.len(), 1);
+}
+
+async fn refused_batch(rig: Rig) {
+    let mut told = Told::new(&rig).await;
+    let db = told.db.clone();
+    let add = |name: &str| Add::new(t(), said(name, "x"));
+    refused(
+        db.batch(Batch::new().with(add("m")).with(add("n")).with(add("m"))).await,
+        ErrorKind::AlreadyExists,
+    );
+    assert_eq!(told.all().await, []);
+    db.batch(Batch::new().with(add("m")).with(add("n"))).await.unwrap();
+    assert_eq!(told.all().await.len(), 2);
+}
+
+async fn replays(rig: Rig) {
+    let mut told = Told::new(&rig).await;
+    let db = told.db.clone();
+    for key in ["k", "l"] {
+        for round in 0..2 {
+            let answer = db.thread("t").add(throughline_core::NewMessage::user(key)).key(key).await.unwrap();
+            assert_eq!((answer.deduplicated, told.all().await.len()), (round == 1, 1 - round));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `ClearThread`, and the generations of a thread.
+
+use std::time::Duration;
+
+use throughline_core::{
+    Add, Batch, ClearThread, ErrorKind, Generation, Labels, NewReservation, PageFrom, Reserve, Role, Seq,
+    UpdateMode, Visibility,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, entry, everything, id, ids, new_thread, refused, said, thread_id, title},
+};
+
+checks! {
+    Extended "thread.clear" [Add Reserve Thread Read] "clearing takes every message in any state out of every read, and begins the next generation" => clear;
+    Extended "thread.clear-narrow" [Add Thread Read] "clearing leaves title, owner and labels, and every other thread" => narrow;
+    Extended "thread.clear-ids" [Add Reserve Delete Thread Read] "the ids of what was cleared stay dead, and its places are not given again" => dead;
+    Extended "thread.clear-late" [Add Reserve UpdateContent Update Delete Thread Read] "a writer of before finds its message gone" => late;
+    Extended "thread.generation" [Add Reserve Thread Read] "a message of another generation is refused as stale, one of this generation or of none is added" => generation;
+    Extended "thread.generation-batch" [Add Batch Thread Read] "a batch with a message of another generation does nothing" => batch;
+    Extended "thread.clear-expected" [Add Thread Read] "clearing another generation than the expected one is stale" => expected;
+}
+
+async fn clear(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("m", "x")).await.unwrap();
+    for name in ["r", "s"] {
+        let row = NewReservation::new(Role::Assistant).with_id(id(name));
+        db.run(Reserve::new(thread_id("t"), row)).await.unwrap();
+    }
+    thread.update_content(id("s"), append("x"), UpdateMode::Abandon { reason: None }).await.unwrap();
+    let mut due = entry(&db, "t").await;
+    let now = rig.clock.advance(Duration::from_secs(1));
+    let answer = thread.clear().await.unwrap();
+    (due.generation, due.messages, due.turns, due.bytes) = (Generation::new(2), 0, 0, 0);
+    (due.preview, due.updated_at) = (None, now);
+    assert_eq!((&answer.entry, answer.deduplicated), (&due, false));
+    assert_eq!(entry(&db, "t").await, due);
+    for name in ["m", "r", "s"] {
+        assert_eq!(thread.get(id(name)).await.unwrap(), None);
+    }
+    for visibility in [Visibility::All, Visibility::Final, Visibility::Settled] {
+        let page = thread.page_showing(PageFrom::Start, 10, visibility).await.unwrap();
+        assert_eq!((page.messages, page.has_more, page.first_open), (vec![], false, None));
+    }
+    assert_eq!(thread.open_reservations(10).await.unwrap().messages, []);
+    assert_eq!(
+        db.run(throughline_core::ReadArgs::from(throughline_core::ListOpen::new(10)))
+            .await
+            .unwrap()
+            .messages(),
+        []
+    );
+    // And it goes on from there.
+    thread.add(said("n", "y")).await.unwrap();
+    assert_eq!(ids(&everything(&thread).await), ["n"]);
+    assert_eq!(entry(&db, "t").await.messages, 1);
+    assert_eq!(thread.clear().await.unwrap().entry.generation, Generation::new(3));
+}
+
+async fn narrow(rig: Rig) {
+    let db = rig.db().await;
+    let other = db.for_tenant("other".parse().unwrap());
+    let labels = Labels::new().with("project", "atlas").unwrap();
+    let new = new_thread("t").with_title(title("kept")).with_owner("o".parse().unwrap());
+    db.create_thread(new.with_labels(labels.clone())).await.unwrap();
+    for thread in [db.thread("t"), db.thread("T"), db.thread("u"), other.thread("t")] {
+        thread.add(said("m", "x")).await.unwrap();
+    }
+    db.thread("t").archive(true).await.unwrap();
+    let before = [entry(&db, "T").await, entry(&db, "u").await, entry(&other, "t").await];
+    let cleared = db.thread("t").clear().await.unwrap().entry;
+    assert_eq!(
+        (cleared.title, cleared.owner, cleared.labels),
+        (title("kept"), Some("o".parse().unwrap()), labels)
+    );
+    assert!(cleared.archived && cleared.listed);
+    assert_eq!([entry(&db, "T").await, entry(&db, "u").await, entry(&other, "t").await], before);
+    for thread in [db.thread("T"), db.thread("u"), other.thread("t")] {
+        assert_eq!(ids(&everything(&thread).await), ["m"]);
+    }
+    assert_eq!(everything(&db.thread("t")).await, []);
+}
+
+async fn dead(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let mut last = Seq::ZERO;
+    for name in ["a", "b", "deleted"] {
+        last = thread.add(said(name, "x")).await.unwrap().message.seq;
+    }
+    thread.delete(id("deleted")).await.unwrap();
+    thread.clear().await.unwrap();
+    for name in ["a", "b", "deleted"] {
+        refused(thread.add(said(name, "y")).await, ErrorKind::Gone);
+        let row = NewReservation::new(Role::Assistant).with_id(id(name));
+        refused(db.run(Reserve::new(thread_id("t"), row)).await, ErrorKind::Gone);
+    }
+    let added = thread.add(said("c", "x")).await.expect("another id lives").message;
+    assert!(added.seq > last, "{} was given after {last}", added.seq);
+    db.thread("u").add(said("a", "x")).await.expect("dead in one thread only");
+}
+
+async fn late(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("m", "x")).await.unwrap();
+    let row = NewReservation::new(Role::Assistant).with_id(id("r"));
+    db.run(Reserve::new(thread_id("t"), row)).await.unwrap();
+    let mut draft = thread.reserve(NewReservation::new(Role::Assistant).with_id(id("d"))).await.unwrap();
+    draft.append("before").await.unwrap();
+    thread.clear().await.unwrap();
+    for mode in [UpdateMode::Partial, UpdateMode::Final, UpdateMode::Abandon { reason: None }] {
+        refused(thread.update_content(id("r"), append("late"), mode).await, ErrorKind::NotFound);
+    }
+    draft.append("late").await.ok();
+    draft.finish().await.expect_err("its message is gone");
+    refused(thread.edit(id("m"), throughline_core::Content::text("late")).await, ErrorKind::NotFound);
+    refused(thread.update(id("m"), Default::default()).await, ErrorKind::NotFound);
+    refused(thread.delete(id("m")).await, ErrorKind::NotFound);
+    assert_eq!(everything(&thread).await, []);
+}
+
+async fn generation(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let (one, two) = (Generation::FIRST, Generation::new(2));
+    let reserve = |name: &str, generation| {
+        let row = NewReservation::new(Role::Assistant).with_id(id(name)).in_generation(generation);
+        db.run(Reserve::new(thread_id("t"), row))
+    };
+    // The first one before there is a thread.
+    refused(thread.add(said("a", "x").in_generation(two)).await, ErrorKind::Stale);
+    refused(reserve("a", two).await, ErrorKind::Stale);
+    assert_eq!(thread.entry().await.unwrap(), None);
+    thread.add(said("a", "x").in_generation(one)).await.unwrap();
+    reserve("b", one).await.unwrap();
+    thread.clear().await.unwrap();
+    for generation in [one, Generation::new(3)] {
+        refused(thread.add(said("c", "x").in_generation(generation)).await, ErrorKind::Stale);
+        refused(reserve("c", generation).await, ErrorKind::Stale);
+    }
+    assert_eq!(everything(&thread).await, []);
+    thread.add(said("c", "x").in_generation(two)).await.unwrap();
+    reserve("d", two).await.unwrap();
+    thread.add(said("e", "x")).await.expect("who names none is taken at once");
+    assert_eq!(ids(&everything(&thread).await), ["c", "d", "e"]);
+}
+
+async fn batch(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("a", "x")).await.unwrap();
+    thread.clear().await.unwrap();
+    let stale = Add::new(thread_id("t"), said("c", "x").in_generation(Generation::FIRST));
+    let both = Batch::new().with(Add::new(thread_id("t"), said("b", "x"))).with(stale);
+    let error = refused(db.batch(both).await, ErrorKind::Stale);
+    assert_eq!(error.batch_index(), Some(1));
+    assert_eq!(everything(&thread).await, []);
+    // Cleared in the same batch, the generation is another one for what follows.
+    let next = Add::new(thread_id("t"), said("d", "x").in_generation(Generation::new(3)));
+    db.batch(Batch::new().with(ClearThread::new(thread_id("t"))).with(next)).await.unwrap();
+    assert_eq!(ids(&everything(&thread).await), ["d"]);
+    assert_eq!(entry(&db, "t").await.generation, Generation::new(3));
+}
+
+async fn expected(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("a", "x")).await.unwrap();
+    let clear = |generation| db.on_thread(ClearThread::new(thread_id("t")).expecting(generation));
+    let before = entry(&db, "t").await;
+    refused(clear(Generation::new(2)).await, ErrorKind::Stale);
+    assert_eq!((entry(&db, "t").await, ids(&everything(&thread).await)), (before, vec!["a"]));
+    assert_eq!(clear(Generation::FIRST).await.unwrap().entry.generation, Generation::new(2));
+    thread.add(said("b", "x")).await.unwrap();
+    refused(clear(Generation::FIRST).await, ErrorKind::Stale);
+    assert_eq!(ids(&everything(&thread).await), ["b"]);
+}

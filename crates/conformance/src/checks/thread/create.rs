@@ -1,0 +1,133 @@
+//! `CreateThread`.
+
+use std::time::Duration;
+
+use throughline_core::{
+    CreateThread, ErrorKind, ForkPoint, Generation, Labels, NewThread, ThreadEntry, Timestamp,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{entry, id, new_thread, refused, said, thread_id, title},
+};
+
+checks! {
+    Extended "thread.create" [Thread Read] "a thread is created as it was described, and shown by its id" => created;
+    Extended "thread.create-plain" [Thread Read] "a thread of which nothing is said is untitled, nobody's, and begins now" => plain;
+    Extended "thread.create-minted" [Thread Read] "threads that name no id are created under ids of their own" => minted;
+    Extended "thread.create-exists" [Add Thread Read] "a thread that was created or written to cannot be created, and stays as it is" => exists;
+    Extended "thread.create-gone" [Thread Read] "a thread that was deleted cannot be created, of another tenant it can" => gone;
+    Extended "thread.key" [Thread Read; keys] "an operation on a thread that is repeated with its key is made once" => key;
+}
+
+async fn created(rig: Rig) {
+    let db = rig.db().await;
+    let began = Timestamp::from_micros(-7);
+    let labels = Labels::new().with("project", "atlas").unwrap().with("Channel é", "web").unwrap();
+    let point = ForkPoint { thread: thread_id("elsewhere"), message: id("m") };
+    let new = new_thread("t")
+        .with_title(title("Trip to \u{0} Lisbon é"))
+        .with_owner("o".parse().unwrap())
+        .with_labels(labels.clone())
+        .created_at(began)
+        .forked_from(point.clone());
+    let answer = db.create_thread(new).await.unwrap();
+    let expected = ThreadEntry {
+        tenant: db.tenant().clone(),
+        thread: thread_id("t"),
+        title: title("Trip to \u{0} Lisbon é"),
+        owner: Some("o".parse().unwrap()),
+        labels,
+        archived: false,
+        listed: false,
+        generation: Generation::FIRST,
+        forked_from: Some(point),
+        preview: None,
+        messages: 0,
+        turns: 0,
+        bytes: 0,
+        created_at: began,
+        active_at: began,
+        updated_at: began,
+    };
+    assert_eq!((&answer.entry, answer.deduplicated), (&expected, false));
+    assert_eq!(entry(&db, "t").await, expected);
+}
+
+async fn plain(rig: Rig) {
+    let db = rig.db().await;
+    let now = rig.clock.advance(Duration::from_secs(1));
+    let create = CreateThread::new(new_thread("t"));
+    let answer = db.on_thread(create.clone()).await.unwrap();
+    assert_eq!(answer.entry, create.to_entry(db.tenant(), now));
+    assert!(answer.entry.title.is_untitled());
+    rig.clock.advance(Duration::from_secs(1));
+    assert_eq!(entry(&db, "t").await, answer.entry);
+    assert_eq!(db.thread("u").entry().await.unwrap(), None);
+}
+
+async fn minted(rig: Rig) {
+    let db = rig.db().await;
+    let create = |name: &str| db.create_thread(NewThread::new().with_title(title(name)));
+    let (a, b) = (create("a").await.unwrap().entry, create("b").await.unwrap().entry);
+    assert_ne!(a.thread, b.thread);
+    for entry in [a, b] {
+        assert_eq!(db.thread(entry.thread.clone()).entry().await.unwrap(), Some(entry));
+    }
+}
+
+async fn exists(rig: Rig) {
+    let db = rig.db().await;
+    db.create_thread(new_thread("created").with_title(title("first"))).await.unwrap();
+    db.thread("written").add(said("m", "x")).await.unwrap();
+    rig.clock.advance(Duration::from_secs(1));
+    for name in ["created", "written"] {
+        let before = entry(&db, name).await;
+        let again = db.create_thread(new_thread(name).with_title(title("second"))).await;
+        refused(again, ErrorKind::AlreadyExists);
+        assert_eq!(entry(&db, name).await, before);
+    }
+    // The neighbours: another id, and another tenant.
+    db.create_thread(new_thread("Created")).await.expect("another id is free");
+    let other = db.for_tenant("other".parse().unwrap());
+    other.create_thread(new_thread("created")).await.expect("another tenant's");
+}
+
+async fn gone(rig: Rig) {
+    let db = rig.db().await;
+    for name in ["t", "u"] {
+        db.create_thread(new_thread(name)).await.unwrap();
+    }
+    db.thread("t").delete_thread().await.unwrap();
+    refused(db.create_thread(new_thread("t")).await, ErrorKind::Gone);
+    assert_eq!(db.thread("t").entry().await.unwrap(), None);
+    let other = db.for_tenant("other".parse().unwrap());
+    other.create_thread(new_thread("t")).await.expect("dead for one tenant only");
+    assert!(db.thread("u").entry().await.unwrap().is_some());
+}
+
+async fn key(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let create = |name: &str| db.create_thread(new_thread("t").with_title(title(name))).key("create");
+    let first = create("a").await.unwrap();
+    thread.rename(title("b")).key("rename").await.unwrap();
+    let again = create("a").await.unwrap();
+    // What the thread is by now is what is answered.
+    assert!(!first.deduplicated && again.deduplicated);
+    assert_eq!(again.entry, entry(&db, "t").await);
+    assert_eq!(again.entry.title, title("b"));
+    refused(create("c").await, ErrorKind::Conflict);
+    let clear = || thread.clear().key("clear");
+    let (first, again) = (clear().await.unwrap(), clear().await.unwrap());
+    let second = Generation::FIRST.next();
+    assert_eq!((first.entry.generation, again.entry.generation), (second, second));
+    assert!(!first.deduplicated && again.deduplicated);
+    let delete = || thread.delete_thread().key("delete");
+    let (first, again) = (delete().await.unwrap(), delete().await.unwrap());
+    assert!(!first.deduplicated && again.deduplicated);
+    assert_eq!((first.already, again.already), (false, false));
+    // A key keeps nothing alive: the thread is gone for what was done to it before, too.
+    refused(create("a").await, ErrorKind::Gone);
+}

@@ -1,0 +1,244 @@
+//! What an entry says of the messages.
+
+use std::time::Duration;
+
+use throughline_core::{
+    Content, MessageState, NewMessage, NewReservation, Persistence, Reserve, Role, Timestamp, UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, entry, id, json, replace, said, silent, the, thread_id},
+};
+
+checks! {
+    Extended "entry.preview" [Add Thread Read] "a preview is the first 80 characters of the text, and ends between two of them" => preview;
+    Extended "entry.preview-latest" [Add Reserve UpdateContent Thread Read] "the preview is of the latest final message of the user, by place" => latest;
+    Extended "entry.preview-follows" [Add UpdateContent Delete Thread Read] "the preview follows an edit, and falls back when its message is deleted" => follows;
+    Extended "entry.counts" [Add Reserve UpdateContent Delete Thread Read] "messages, turns and bytes are counted of what is final, and of nothing else" => counts;
+    Extended "entry.times" [Add Reserve UpdateContent Update Thread Read] "activity is when something settled was changed, and open messages are none" => times;
+    Extended "entry.times-back" [Add UpdateContent Delete Thread Read] "the times of an entry never decrease, when the clock does" => back;
+    Extended "entry.open-deleted" [Add Reserve UpdateContent Delete Thread Read] "an open message that is deleted leaves no activity behind" => open_deleted;
+    Extended "entry.first" [Add Reserve Thread Read] "a thread that nobody created began with its first message" => first;
+}
+
+async fn preview_of(db: &Persistence) -> Option<String> {
+    entry(db, "t").await.preview
+}
+
+async fn preview(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let wide = "é".repeat(79);
+    let cases: [(Content, Option<String>); 8] = [
+        (Content::text("short"), Some("short".into())),
+        (Content::text(&"x".repeat(80)), Some("x".repeat(80))),
+        (Content::text(&"y".repeat(81)), Some("y".repeat(80))),
+        (Content::text(&format!("{wide}🦀 and more")), Some(format!("{wide}🦀"))),
+        (Content::text("a\nb\u{0}c"), Some("a\nb\u{0}c".into())),
+        (json(r#"[{"type":"image"}, "one", {"type":"text","text":"two"}]"#), Some("one two".into())),
+        (json(r#"[{"type":"image"}]"#), None),
+        (Content::empty(), None),
+    ];
+    for (content, due) in cases {
+        thread.add(NewMessage::new(Role::User, content.clone())).await.unwrap();
+        assert_eq!(preview_of(&db).await, due, "{}", content.as_json());
+    }
+}
+
+async fn reserve(db: &Persistence, name: &str, role: Role) {
+    let row = NewReservation::new(role).with_id(id(name));
+    db.run(Reserve::new(thread_id("t"), row)).await.unwrap();
+}
+
+async fn latest(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(NewMessage::assistant("hello")).await.unwrap();
+    assert_eq!(preview_of(&db).await, None);
+    thread.add(said("a", "first")).await.unwrap();
+    assert_eq!(preview_of(&db).await.as_deref(), Some("first"));
+    reserve(&db, "b", Role::User).await;
+    thread.update_content(id("b"), append("dictated"), UpdateMode::Partial).await.unwrap();
+    thread.add(said("c", "third").created_at(Timestamp::from_micros(1))).await.unwrap();
+    thread.add(NewMessage::assistant("an answer")).await.unwrap();
+    thread.add(NewMessage::system("a rule")).await.unwrap();
+    assert_eq!(preview_of(&db).await.as_deref(), Some("third"));
+    // Settled later, it stands before that one all the same.
+    thread.update_content(id("b"), append(""), UpdateMode::Final).await.unwrap();
+    assert_eq!(preview_of(&db).await.as_deref(), Some("third"));
+    reserve(&db, "d", Role::User).await;
+    thread.update_content(id("d"), append("given up"), UpdateMode::Abandon { reason: None }).await.unwrap();
+    assert_eq!(preview_of(&db).await.as_deref(), Some("third"));
+    reserve(&db, "e", Role::User).await;
+    thread.update_content(id("e"), append("fifth"), UpdateMode::Final).await.unwrap();
+    assert_eq!(preview_of(&db).await.as_deref(), Some("fifth"));
+}
+
+async fn follows(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    for name in ["one", "two", "three"] {
+        thread.add(said(name, name)).await.unwrap();
+        thread.add(NewMessage::assistant("an answer")).await.unwrap();
+    }
+    thread.edit(id("two"), Content::text("edited")).await.unwrap();
+    assert_eq!(preview_of(&db).await.as_deref(), Some("three"));
+    thread.edit(id("three"), Content::text("corrected")).await.unwrap();
+    assert_eq!(preview_of(&db).await.as_deref(), Some("corrected"));
+    thread.delete(id("three")).await.unwrap();
+    assert_eq!(preview_of(&db).await.as_deref(), Some("edited"));
+    // Not the one that is shown.
+    thread.delete(id("one")).await.unwrap();
+    assert_eq!(preview_of(&db).await.as_deref(), Some("edited"));
+    thread.delete(id("two")).await.unwrap();
+    assert_eq!(preview_of(&db).await, None);
+    thread.add(said("four", "four")).await.unwrap();
+    assert_eq!(preview_of(&db).await.as_deref(), Some("four"));
+}
+
+async fn counted(db: &Persistence) -> (u64, u64, u64) {
+    let entry = entry(db, "t").await;
+    (entry.messages, entry.turns, entry.bytes)
+}
+
+async fn counts(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let bytes = |text: &str| Content::text(text).byte_len() as u64;
+    let (ask, answer) = (bytes("ask"), bytes("answer"));
+    thread.add(said("u", "ask")).await.unwrap();
+    assert_eq!(counted(&db).await, (1, 1, ask));
+    reserve(&db, "a", Role::Assistant).await;
+    thread.update_content(id("a"), replace("answer"), UpdateMode::Partial).await.unwrap();
+    assert_eq!(counted(&db).await, (1, 1, ask));
+    thread.update_content(id("a"), append(""), UpdateMode::Final).await.unwrap();
+    assert_eq!(counted(&db).await, (2, 1, ask + answer));
+    reserve(&db, "b", Role::User).await;
+    thread.update_content(id("b"), replace("lost"), UpdateMode::Abandon { reason: None }).await.unwrap();
+    assert_eq!(counted(&db).await, (2, 1, ask + answer));
+    thread.edit(id("a"), Content::text("é, a longer answer")).await.unwrap();
+    let longer = bytes("é, a longer answer");
+    assert_eq!(counted(&db).await, (2, 1, ask + longer));
+    thread.edit(id("a"), Content::empty()).await.unwrap();
+    let empty = Content::empty().byte_len() as u64;
+    assert_eq!(counted(&db).await, (2, 1, ask + empty));
+    thread.add(silent("s", Role::System)).await.unwrap();
+    assert_eq!(counted(&db).await, (3, 1, ask + 2 * empty));
+    for name in ["b", "s"] {
+        thread.delete(id(name)).await.unwrap();
+    }
+    assert_eq!(counted(&db).await, (2, 1, ask + empty));
+    thread.delete(id("u")).await.unwrap();
+    assert_eq!(counted(&db).await, (1, 0, empty));
+    // A message of somebody else's is none of this thread's.
+    db.thread("T").add(said("u", "ask")).await.unwrap();
+    assert_eq!(counted(&db).await, (1, 0, empty));
+}
+
+/// When it began, was last active and was last changed.
+async fn times_of(db: &Persistence) -> [i64; 3] {
+    let entry = entry(db, "t").await;
+    [entry.created_at, entry.active_at, entry.updated_at].map(Timestamp::as_micros)
+}
+
+async fn times(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let at = |time| rig.clock.set(Timestamp::from_micros(time));
+    at(10);
+    db.create_thread(crate::shorthand::new_thread("t")).await.unwrap();
+    assert_eq!(times_of(&db).await, [10, 10, 10]);
+    at(20);
+    thread.add(said("m", "x")).await.unwrap();
+    assert_eq!(times_of(&db).await, [10, 20, 20]);
+    at(30);
+    reserve(&db, "r", Role::Assistant).await;
+    thread.update_content(id("r"), append("x"), UpdateMode::Partial).await.unwrap();
+    thread.update(id("r"), Default::default()).await.unwrap();
+    assert_eq!(times_of(&db).await, [10, 20, 20]);
+    at(40);
+    thread.rename("x".parse().unwrap()).await.unwrap();
+    assert_eq!(times_of(&db).await, [10, 20, 40]);
+    at(50);
+    thread.update_content(id("r"), append("x"), UpdateMode::Final).await.unwrap();
+    assert_eq!(times_of(&db).await, [10, 50, 50]);
+    at(60);
+    thread.update(id("m"), Default::default()).await.unwrap();
+    assert_eq!(times_of(&db).await, [10, 60, 60]);
+    at(70);
+    thread.edit(id("m"), Content::text("y")).await.unwrap();
+    assert_eq!(times_of(&db).await, [10, 70, 70]);
+    at(80);
+    reserve(&db, "s", Role::Assistant).await;
+    thread.update_content(id("s"), append("x"), UpdateMode::Abandon { reason: None }).await.unwrap();
+    assert_eq!(times_of(&db).await, [10, 80, 80]);
+    // What was said long ago is no activity of now.
+    thread.add(said("old", "x").created_at(Timestamp::from_micros(-1))).await.unwrap();
+    assert_eq!(times_of(&db).await, [10, 80, 80]);
+}
+
+async fn back(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    for name in ["a", "b"] {
+        thread.add(said(name, "x")).await.unwrap();
+    }
+    let mut last = times_of(&db).await;
+    let began = last[0];
+    for step in 0..6 {
+        rig.clock.go_back(Duration::from_secs(3600));
+        match step {
+            0 => drop(thread.add(said("c", "x")).await.unwrap()),
+            1 => drop(thread.edit(id("b"), Content::text("y")).await.unwrap()),
+            2 => drop(thread.delete(id("b")).await.unwrap()),
+            3 => drop(thread.rename("x".parse().unwrap()).await.unwrap()),
+            4 => drop(thread.archive(true).await.unwrap()),
+            _ => drop(thread.clear().await.unwrap()),
+        }
+        let now = times_of(&db).await;
+        assert!(now.iter().zip(last).all(|(now, before)| *now >= before), "{now:?} after {last:?}");
+        assert_eq!(now[0], began);
+        last = now;
+    }
+    let now = rig.clock.advance(Duration::from_secs(24 * 3600)).as_micros();
+    thread.add(said("d", "x")).await.unwrap();
+    assert_eq!(times_of(&db).await, [began, now, now]);
+}
+
+async fn open_deleted(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let at = |time| rig.clock.set(Timestamp::from_micros(time));
+    at(10);
+    thread.add(said("m", "x")).await.unwrap();
+    at(20);
+    reserve(&db, "r", Role::Assistant).await;
+    at(30);
+    thread.update_content(id("r"), append("x"), UpdateMode::Partial).await.unwrap();
+    assert_eq!(the(&thread, "r").await.state, MessageState::Streaming);
+    at(40);
+    thread.delete(id("r")).await.unwrap();
+    assert_eq!(times_of(&db).await, [10, 10, 40]);
+    // Of a settled one it stays known when it was last changed.
+    at(50);
+    thread.add(said("n", "x")).await.unwrap();
+    at(60);
+    thread.delete(id("n")).await.unwrap();
+    assert_eq!(times_of(&db).await, [10, 50, 60]);
+    assert_eq!(thread.rebuild_entry().await.unwrap().entry, entry(&db, "t").await);
+    assert_eq!(times_of(&db).await, [10, 50, 60]);
+}
+
+async fn first(rig: Rig) {
+    let db = rig.db().await;
+    let now = rig.clock.advance(Duration::from_secs(1)).as_micros();
+    db.thread("t").add(said("m", "x").created_at(Timestamp::from_micros(5))).await.unwrap();
+    assert_eq!(times_of(&db).await, [5, 5, 5]);
+    let row = NewReservation::new(Role::Assistant).with_id(id("m"));
+    db.run(Reserve::new(thread_id("u"), row)).await.unwrap();
+    let entry = entry(&db, "u").await;
+    assert_eq!([entry.created_at, entry.active_at, entry.updated_at].map(Timestamp::as_micros), [now; 3]);
+    assert!(entry.title.is_untitled() && entry.owner.is_none() && entry.labels.is_empty() && !entry.archived);
+}

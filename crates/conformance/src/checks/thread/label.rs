@@ -1,0 +1,169 @@
+//! The archive, labels and owners.
+
+use std::time::Duration;
+
+use throughline_core::{
+    CreateThread, ErrorKind, LabelPatch, LabelThread, Labels, ListThreads, OwnerId, Persistence,
+    ThreadChanged,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{entry, everything, ids, listed, names, new_thread, refused, said, thread_id},
+};
+
+checks! {
+    Extended "thread.archive" [Add Thread Read] "a thread in the archive is in the lists that ask for the archive, stays writable, and can be got out" => archive;
+    Extended "thread.labels" [Add Thread Read] "labels are set and taken away one by one, and the others stay" => labels;
+    Extended "list.labels" [Add Thread Read] "a list by labels shows the threads that have all of them with exactly these values" => by_labels;
+    Extended "thread.owner" [Add Thread Read] "an owner is named, kept and taken away, and a list by owner shows that owner's" => owner;
+    Extended "thread.labels-limit" [Thread Read] "a thread has 32 labels at most" => limit;
+}
+
+fn owner_of(name: &str) -> OwnerId {
+    name.parse().expect("a valid id")
+}
+
+async fn archive(rig: Rig) {
+    let db = rig.db().await;
+    for name in ["a", "b", "c"] {
+        db.thread(name).add(said("m", "x")).await.unwrap();
+    }
+    let before = entry(&db, "b").await;
+    let now = rig.clock.advance(Duration::from_secs(1));
+    let answer = db.thread("b").archive(true).await.unwrap().entry;
+    let mut due = before.clone();
+    (due.archived, due.updated_at) = (true, now);
+    assert_eq!(answer, due);
+    let list = || ListThreads::new(10);
+    assert_eq!(names(&listed(&db, list()).await), ["a", "c"]);
+    assert_eq!(names(&listed(&db, list().archived()).await), ["b"]);
+    assert_eq!(names(&listed(&db, list().archived_too()).await), ["a", "b", "c"]);
+    db.thread("b").add(said("n", "x")).await.expect("an archive is a matter of lists");
+    assert_eq!(ids(&everything(&db.thread("b")).await), ["m", "n"]);
+    assert!(entry(&db, "b").await.archived);
+    assert!(!db.thread("b").archive(false).await.unwrap().entry.archived);
+    assert_eq!(names(&listed(&db, list()).await), ["b", "a", "c"]);
+    assert_eq!(listed(&db, list().archived()).await, []);
+}
+
+fn patch(pairs: &[(&str, Option<&str>)]) -> LabelPatch {
+    pairs.iter().fold(LabelPatch::new(), |patch, (name, value)| match value {
+        Some(value) => patch.set(name, value).expect("a label"),
+        None => patch.clear(name).expect("a label"),
+    })
+}
+
+fn set(pairs: &[(&str, &str)]) -> Labels {
+    pairs.iter().fold(Labels::new(), |labels, (name, value)| labels.with(name, value).expect("a label"))
+}
+
+async fn labels(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("m", "x")).await.unwrap();
+    let before = entry(&db, "t").await;
+    let mut now = rig.clock.advance(Duration::from_secs(1));
+    let steps: [(&[_], &[_]); 4] = [
+        (
+            &[("project", Some("atlas")), ("channel", Some("web"))],
+            &[("project", "atlas"), ("channel", "web")],
+        ),
+        (&[("project", Some("orion"))], &[("project", "orion"), ("channel", "web")]),
+        (
+            &[("channel", None), ("absent", None), ("é %_", Some("é %_"))],
+            &[("project", "orion"), ("é %_", "é %_")],
+        ),
+        (&[], &[("project", "orion"), ("é %_", "é %_")]),
+    ];
+    for (change, left) in steps {
+        let answer = thread.label(patch(change)).await.unwrap().entry;
+        let mut due = before.clone();
+        (due.labels, due.updated_at) = (set(left), now);
+        assert_eq!(answer, due);
+        assert_eq!(entry(&db, "t").await, due);
+        now = rig.clock.advance(Duration::from_secs(1));
+    }
+}
+
+async fn by_labels(rig: Rig) {
+    let db = rig.db().await;
+    let threads: [(&str, &[(&str, &str)]); 6] = [
+        ("a", &[("project", "atlas"), ("channel", "web")]),
+        ("b", &[("project", "atlas")]),
+        ("c", &[("project", "Atlas"), ("channel", "web")]),
+        ("d", &[("project", "atlas2")]),
+        ("e", &[("channel", "atlas"), ("atlas", "project")]),
+        ("f", &[]),
+    ];
+    for (name, labels) in threads {
+        db.create_thread(new_thread(name).with_labels(set(labels))).await.unwrap();
+        db.thread(name).add(said("m", "x")).await.unwrap();
+    }
+    let wanted: [(&[_], &[&str]); 6] = [
+        (&[("project", "atlas")], &["a", "b"]),
+        (&[("project", "atlas"), ("channel", "web")], &["a"]),
+        (&[("channel", "web")], &["a", "c"]),
+        (&[("project", "atla_")], &[]),
+        (&[("PROJECT", "atlas")], &[]),
+        (&[], &["a", "b", "c", "d", "e", "f"]),
+    ];
+    for (labels, shown) in wanted {
+        let list = ListThreads::new(1).with_labels(set(labels));
+        assert_eq!(names(&listed(&db, list).await), shown, "{labels:?}");
+    }
+    // What a label says by now is what counts.
+    db.thread("b").label(patch(&[("project", None)])).await.unwrap();
+    db.thread("f").label(patch(&[("project", Some("atlas"))])).await.unwrap();
+    let list = ListThreads::new(10).with_labels(set(&[("project", "atlas")]));
+    assert_eq!(names(&listed(&db, list).await), ["a", "f"]);
+}
+
+async fn label(db: &Persistence, owner: Option<Option<OwnerId>>) -> ThreadChanged {
+    let label = LabelThread { thread: thread_id("b"), labels: patch(&[("k", Some("v"))]), owner };
+    db.on_thread(label).await.expect("a label")
+}
+
+async fn owner(rig: Rig) {
+    let db = rig.db().await;
+    for (name, owner) in [("a", Some("alice")), ("b", Some("bob")), ("c", None), ("d", Some("Alice"))] {
+        let new = new_thread(name);
+        let new = owner.map_or(new.clone(), |owner| new.with_owner(owner_of(owner)));
+        db.create_thread(new).await.unwrap();
+        db.thread(name).add(said("m", "x")).await.unwrap();
+    }
+    let of = |name: &str| listed(&db, ListThreads::new(1).of_owner(owner_of(name)));
+    assert_eq!(names(&of("alice").await), ["a"]);
+    assert_eq!(names(&of("bob").await), ["b"]);
+    // Nothing is said about the owner: it stays.
+    assert_eq!(label(&db, None).await.entry.owner, Some(owner_of("bob")));
+    assert_eq!(label(&db, Some(Some(owner_of("alice")))).await.entry.owner, Some(owner_of("alice")));
+    assert_eq!(names(&of("alice").await), ["a", "b"]);
+    assert_eq!(of("bob").await, []);
+    assert_eq!(label(&db, Some(None)).await.entry.owner, None);
+    assert_eq!(names(&of("alice").await), ["a"]);
+    assert_eq!(entry(&db, "b").await.owner, None);
+    assert_eq!(names(&listed(&db, ListThreads::new(10)).await), ["a", "b", "c", "d"]);
+}
+
+async fn limit(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let many = |count: usize| (0..count).map(|number| (format!("l{number}"), "v"));
+    let labels =
+        |count| many(count).fold(Labels::new(), |set, (name, value)| set.with(&name, value).unwrap());
+    refused(
+        db.on_thread(CreateThread::new(new_thread("t").with_labels(labels(33)))).await,
+        ErrorKind::TooLarge,
+    );
+    db.create_thread(new_thread("t").with_labels(labels(32))).await.unwrap();
+    let before = entry(&db, "t").await;
+    assert_eq!(before.labels.len(), Labels::MAX);
+    refused(thread.label(patch(&[("one more", Some("v"))])).await, ErrorKind::TooLarge);
+    assert_eq!(entry(&db, "t").await, before);
+    // As many as before: one in the place of another, and another value of one that is there.
+    thread.label(patch(&[("l0", None), ("one more", Some("v"))])).await.unwrap();
+    let left = thread.label(patch(&[("l1", Some("other"))])).await.unwrap().entry.labels;
+    assert_eq!((left.len(), left.get("one more").is_some(), left.get("l0").is_some()), (32, true, false));
+}

@@ -1,0 +1,17 @@
+//! What is done to threads as a whole, what is brought into them, and what is shown of them.
+
+pub(super) mod catalogue;
+pub(super) mod clear;
+pub(super) mod create;
+pub(super) mod delete;
+pub(super) mod entry;
+pub(super) mod fork;
+pub(super) mod import;
+pub(super) mod label;
+pub(super) mod list;
+pub(super) mod prune;
+pub(super) mod purge;
+pub(super) mod rebuild;
+pub(super) mod rename;
+pub(super) mod scenario;
+pub(super) mod unknown;

@@ -1,0 +1,228 @@
+//! `PlanPrune` and `PruneThread`.
+
+use throughline_core::{
+    Content, ErrorKind, Generation, Keep, NewReservation, Persistence, PlanPrune, PrunePlan, PruneThread,
+    Pruned, Reserve, Role, Seq, Thread, Timestamp, UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, entry, everything, id, ids, refused, said, the, thread_id},
+};
+
+checks! {
+    Extended "prune.count" [Add Thread Read] "a prune to so many messages keeps the latest so many" => count;
+    Extended "prune.bytes" [Add Thread Read] "a prune to so many bytes keeps the latest messages that have no more together" => bytes;
+    Extended "prune.time" [Add Thread Read] "a prune to a time keeps everything from the first message of that time on" => time;
+    Extended "prune.several" [Add Thread Read] "of several limits each holds" => several;
+    Extended "prune.abandoned" [Add Reserve UpdateContent Thread Read] "abandoned messages go with the rest, and are not what is counted" => abandoned;
+    Extended "prune.plan" [Add Thread Read] "a plan says what will go, and takes nothing" => plan;
+    Extended "prune.open" [Add Reserve UpdateContent Thread Read] "a prune never goes beyond the first open message, whatever was planned" => open;
+    Extended "prune.steps" [Add Thread Read] "a prune takes so many messages at once, and says whether there are more" => steps;
+    Extended "prune.generation" [Add Thread Read] "a plan of another generation is stale" => generation;
+    Extended "prune.leaves" [Add Thread Read] "what is pruned is gone from every read and count, its ids stay dead, and another thread keeps its own" => leaves;
+    Extended "prune.limit" [Add Thread Read] "a limit is from 1 to 1000" => limit,
+        core alone: "the pipeline refuses another limit before a store is asked";
+}
+
+/// A thread of `m0`, `m1`, … one for each text, a second apart.
+async fn thread_of(rig: &Rig, texts: &[&str]) -> (Persistence, Thread) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    for (number, text) in texts.iter().enumerate() {
+        rig.clock.set(Timestamp::from_micros(number as i64));
+        thread.add(said(&format!("m{number}"), text)).await.unwrap();
+    }
+    (db, thread)
+}
+
+async fn left(thread: &Thread) -> String {
+    ids(&everything(thread).await).join(" ")
+}
+
+async fn count(rig: Rig) {
+    let (_db, thread) = thread_of(&rig, &["x"; 5]).await;
+    for (keep, due) in [(6, "m0 m1 m2 m3 m4"), (5, "m0 m1 m2 m3 m4"), (2, "m3 m4"), (1, "m4"), (0, "")] {
+        thread.prune(Keep::everything().messages(keep)).await.unwrap();
+        assert_eq!(left(&thread).await, due, "{keep}");
+    }
+}
+
+async fn bytes(rig: Rig) {
+    let (_db, thread) = thread_of(&rig, &["x", "xxx", "xx", "x"]).await;
+    let bytes = |text: &str| Content::text(text).byte_len() as u64;
+    let (one, two, three) = (bytes("x"), bytes("xx"), bytes("xxx"));
+    let cases = [
+        (one + two + three + one, "m0 m1 m2 m3"),
+        (one + two + three + one - 1, "m1 m2 m3"),
+        (one + two, "m2 m3"),
+        (one + two - 1, "m3"),
+        (one - 1, ""),
+    ];
+    for (keep, due) in cases {
+        thread.prune(Keep::everything().bytes(keep)).await.unwrap();
+        assert_eq!(left(&thread).await, due, "{keep}");
+    }
+}
+
+async fn time(rig: Rig) {
+    let (_db, thread) = thread_of(&rig, &["x"; 4]).await;
+    // One that says that it is of long ago stands behind one that is not.
+    thread.add(said("old", "x").created_at(Timestamp::from_micros(-9))).await.unwrap();
+    for (since, due) in
+        [(-1, "m0 m1 m2 m3 old"), (0, "m0 m1 m2 m3 old"), (2, "m2 m3 old"), (3, "m3 old"), (4, "")]
+    {
+        thread.prune(Keep::everything().since(Timestamp::from_micros(since))).await.unwrap();
+        assert_eq!(left(&thread).await, due, "{since}");
+    }
+}
+
+async fn several(rig: Rig) {
+    let (_db, thread) = thread_of(&rig, &["x"; 8]).await;
+    let one = Content::text("x").byte_len() as u64;
+    let keep = |messages, bytes, since| {
+        Keep::everything().messages(messages).bytes(bytes * one).since(Timestamp::from_micros(since))
+    };
+    for (keep, due) in [
+        (Keep::everything(), "m0 m1 m2 m3 m4 m5 m6 m7"),
+        (keep(7, 8, 0), "m1 m2 m3 m4 m5 m6 m7"),
+        (keep(8, 6, 0), "m2 m3 m4 m5 m6 m7"),
+        (keep(8, 8, 3), "m3 m4 m5 m6 m7"),
+        (keep(2, 1, 5), "m7"),
+    ] {
+        thread.prune(keep).await.unwrap();
+        assert_eq!(left(&thread).await, due, "{keep:?}");
+    }
+}
+
+async fn reserve(db: &Persistence, name: &str) {
+    let row = NewReservation::new(Role::Assistant).with_id(id(name));
+    db.run(Reserve::new(thread_id("t"), row)).await.unwrap();
+}
+
+async fn abandoned(rig: Rig) {
+    let (db, thread) = thread_of(&rig, &["x", "x"]).await;
+    for name in ["a", "b"] {
+        reserve(&db, name).await;
+        let mode = UpdateMode::Abandon { reason: None };
+        thread.update_content(id(name), append("given up"), mode).await.unwrap();
+        thread.add(said(&format!("after {name}"), "x")).await.unwrap();
+    }
+    assert_eq!(left(&thread).await, "m0 m1 a after a b after b");
+    // Nothing says that the abandoned one before the latest two is too much.
+    for (keep, gone, due) in [(2, 2, "a after a b after b"), (1, 2, "b after b"), (0, 2, "")] {
+        let pruned = thread.prune(Keep::everything().messages(keep)).await.unwrap();
+        assert_eq!((pruned.messages, left(&thread).await.as_str()), (gone, due));
+    }
+}
+
+async fn plan(rig: Rig) {
+    let (db, thread) = thread_of(&rig, &["x", "xx", "xxx", "xxxx"]).await;
+    let keep = Keep::everything().messages(2);
+    let before = (everything(&thread).await, entry(&db, "t").await);
+    let plan = thread.plan_prune(keep).await.unwrap();
+    let gone = [&before.0[0], &before.0[1]];
+    let due = PrunePlan {
+        thread: thread_id("t"),
+        generation: Generation::FIRST,
+        through: Some(gone[1].seq),
+        messages: 2,
+        bytes: gone.iter().map(|message| message.content.byte_len() as u64).sum(),
+    };
+    assert_eq!(plan, due);
+    assert_eq!((everything(&thread).await, entry(&db, "t").await), before);
+    let nothing = thread.plan_prune(Keep::everything().messages(4)).await.unwrap();
+    assert_eq!((nothing.through, nothing.messages, nothing.bytes), (None, 0, 0));
+    let pruned = thread.prune(keep).await.unwrap();
+    assert_eq!((pruned.messages, pruned.bytes), (due.messages, due.bytes));
+    thread.clear().await.unwrap();
+    assert_eq!(thread.plan_prune(keep).await.unwrap().generation, Generation::new(2));
+}
+
+fn step(through: Seq, limit: u32) -> PruneThread {
+    PruneThread { thread: thread_id("t"), through, generation: Generation::FIRST, limit }
+}
+
+async fn open(rig: Rig) {
+    let (db, thread) = thread_of(&rig, &["x", "x"]).await;
+    reserve(&db, "open").await;
+    thread.add(said("behind", "x")).await.unwrap();
+    let open = the(&thread, "open").await.seq;
+    let plan = thread.plan_prune(Keep::everything().messages(0)).await.unwrap();
+    assert!(plan.through.is_some_and(|through| through < open), "{plan:?}");
+    assert_eq!(plan.messages, 2);
+    // A caller who names a place behind it.
+    let behind = the(&thread, "behind").await.seq;
+    let pruned = db.on_thread(step(behind, 10)).await.unwrap();
+    assert_eq!((pruned.messages, pruned.more), (2, false));
+    assert_eq!(left(&thread).await, "open behind");
+    thread.update_content(id("open"), append("x"), UpdateMode::Final).await.unwrap();
+    let pruned = db.on_thread(step(open, 10)).await.unwrap();
+    assert_eq!((pruned.messages, pruned.more, left(&thread).await.as_str()), (1, false, "behind"));
+}
+
+async fn steps(rig: Rig) {
+    let (db, thread) = thread_of(&rig, &["x"; 6]).await;
+    let through = the(&thread, "m4").await.seq;
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        let Pruned { messages, more, .. } = db.on_thread(step(through, 2)).await.unwrap();
+        answers.push((messages, more, left(&thread).await));
+    }
+    let due = [(2, true, "m2 m3 m4 m5"), (2, true, "m4 m5"), (1, false, "m5"), (0, false, "m5")];
+    assert_eq!(answers, due.map(|(messages, more, left)| (messages, more, left.to_owned())));
+}
+
+async fn generation(rig: Rig) {
+    let (db, thread) = thread_of(&rig, &["x"; 3]).await;
+    let through = the(&thread, "m1").await.seq;
+    let of = |generation| db.on_thread(PruneThread { generation, ..step(through, 10) });
+    refused(of(Generation::new(2)).await, ErrorKind::Stale);
+    assert_eq!(left(&thread).await, "m0 m1 m2");
+    assert_eq!(of(Generation::FIRST).await.unwrap().messages, 2);
+    thread.clear().await.unwrap();
+    thread.add(said("n", "x")).await.unwrap();
+    refused(of(Generation::FIRST).await, ErrorKind::Stale);
+    assert_eq!(left(&thread).await, "n");
+}
+
+async fn leaves(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let other = db.for_tenant("other".parse().unwrap());
+    for thread in [&thread, &db.thread("u"), &other.thread("t")] {
+        for name in ["a", "b", "c"] {
+            let keys = [format!("{name}1").parse().unwrap(), format!("{name}2").parse().unwrap()];
+            thread.add(said(name, name).with_attachments(keys)).await.unwrap();
+        }
+    }
+    let kept = (everything(&db.thread("u")).await, everything(&other.thread("t")).await);
+    let pruned = thread.prune(Keep::everything().messages(1)).await.unwrap();
+    let attachments: Vec<&str> =
+        pruned.attachments.iter().map(throughline_core::AttachmentKey::as_str).collect();
+    assert_eq!(attachments, ["a1", "a2", "b1", "b2"]);
+    let now = entry(&db, "t").await;
+    assert_eq!((now.messages, now.turns, now.preview.as_deref()), (1, 1, Some("c")));
+    assert_eq!(now.bytes, Content::text("c").byte_len() as u64);
+    for name in ["a", "b"] {
+        assert_eq!(thread.get(id(name)).await.unwrap(), None);
+        refused(thread.add(said(name, "x")).await, ErrorKind::Gone);
+        refused(thread.edit(id(name), Content::empty()).await, ErrorKind::NotFound);
+    }
+    assert_eq!((everything(&db.thread("u")).await, everything(&other.thread("t")).await), kept);
+    assert_eq!(
+        db.read(PlanPrune { thread: thread_id("t"), keep: Keep::everything() }).await.unwrap().through,
+        None
+    );
+}
+
+async fn limit(rig: Rig) {
+    let (db, thread) = thread_of(&rig, &["x"]).await;
+    for limit in [0, 1001, u32::MAX] {
+        refused(db.on_thread(step(Seq::FIRST, limit)).await, ErrorKind::Invalid);
+        let purge = throughline_core::PurgeThread { thread: thread_id("t"), limit };
+        refused(db.on_thread(purge).await, ErrorKind::Invalid);
+    }
+    assert_eq!(left(&thread).await, "m0");
+}

@@ -1,0 +1,58 @@
+//! Threads that there are not.
+
+use throughline_core::{
+    ArchiveThread, ClearThread, DeleteThread, ErrorKind, Generation, Keep, LabelPatch, LabelThread,
+    ListThreads, PlanPrune, PruneThread, PublishThread, PurgeThread, RebuildThread, RenameThread, Seq,
+    ThreadArgs, ThreadId,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{entry, listed, refused, said, thread_id, title},
+};
+
+checks! {
+    Extended "thread.unknown" [Add Thread Read] "every operation on a thread that there is not is refused as not found, and makes none" => unknown;
+    Extended "thread.unknown-reads" [Thread Read] "reads of a thread that there is not show nothing" => reads;
+}
+
+/// Every operation on a thread but for its creation.
+pub(crate) fn every(thread: &ThreadId) -> Vec<ThreadArgs> {
+    let t = || thread.clone();
+    vec![
+        RenameThread::new(t(), title("x")).into(),
+        ArchiveThread { thread: t(), archived: true }.into(),
+        LabelThread { thread: t(), labels: LabelPatch::new(), owner: None }.into(),
+        PublishThread { thread: t() }.into(),
+        RebuildThread { thread: t() }.into(),
+        ClearThread::new(t()).into(),
+        PruneThread { thread: t(), through: Seq::FIRST, generation: Generation::FIRST, limit: 1 }.into(),
+        DeleteThread { thread: t() }.into(),
+        PurgeThread { thread: t(), limit: 1 }.into(),
+    ]
+}
+
+async fn unknown(rig: Rig) {
+    let db = rig.db().await;
+    db.thread("T").add(said("m", "x")).await.unwrap();
+    let other = db.for_tenant("other".parse().unwrap());
+    other.thread("t").add(said("m", "x")).await.unwrap();
+    let before = (entry(&db, "T").await, entry(&other, "t").await);
+    for args in every(&thread_id("t")) {
+        let what = args.as_str();
+        let error = refused(db.run(args).await, ErrorKind::NotFound);
+        assert_eq!(db.thread("t").entry().await.unwrap(), None, "{what}: {error}");
+    }
+    assert_eq!((entry(&db, "T").await, entry(&other, "t").await), before);
+    db.thread("t").add(said("m", "x")).await.expect("and none of it is dead by that");
+}
+
+async fn reads(rig: Rig) {
+    let db = rig.db().await;
+    assert_eq!(db.thread("t").entry().await.unwrap(), None);
+    assert_eq!(listed(&db, ListThreads::new(10).archived_too()).await, []);
+    let plan =
+        db.read(PlanPrune { thread: thread_id("t"), keep: Keep::everything().messages(0) }).await.unwrap();
+    assert_eq!((plan.thread, plan.through, plan.messages, plan.bytes), (thread_id("t"), None, 0, 0));
+}
