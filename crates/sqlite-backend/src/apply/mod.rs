@@ -102,9 +102,7 @@ pub(crate) fn apply(scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
 }
 
 fn apply_at_once(scope: Scope<'_>, thread: &ThreadId, write: &Write) -> Applied<Outcome> {
-    if !is_the_end(&write.args) {
-        drop(scope.living(thread)?);
-    }
+    expect_alive(scope, thread, &write.args)?;
     if let Some(idempotency) = &write.idempotency
         && let Some(result) = idempotency::replay(scope, thread, idempotency, &write.args)?
     {
@@ -147,9 +145,20 @@ fn item(scope: Scope<'_>, args: &PersistArgs) -> Applied<PersistResult> {
     }
 }
 
-/// Whether it may be done to a thread that was deleted.
-const fn is_the_end(args: &PersistArgs) -> bool {
-    matches!(args, PersistArgs::Thread(ThreadArgs::Delete(_) | ThreadArgs::Purge(_)))
+/// Refuses a write to a thread that was deleted, also one that was made before: what it wrote is gone.
+fn expect_alive(scope: Scope<'_>, thread: &ThreadId, args: &PersistArgs) -> Applied<()> {
+    let first = match args {
+        PersistArgs::Batch(batch) => batch.items.first(),
+        single => Some(single),
+    };
+    if matches!(first, Some(PersistArgs::Thread(ThreadArgs::Delete(_) | ThreadArgs::Purge(_)))) {
+        return Ok(());
+    }
+    match (scope.living(thread), args) {
+        (Ok(_), _) => Ok(()),
+        (Err(Failure::Refused(error)), PersistArgs::Batch(_)) => Err(error.with_batch_index(0).into()),
+        (Err(failure), _) => Err(failure),
+    }
 }
 
 fn refusal(kind: ErrorKind, detail: impl Into<std::borrow::Cow<'static, str>>) -> PersistError {

@@ -158,7 +158,9 @@ impl ThreadState {
         let seq = number(gone.seq.get());
         let head = self.head_mut();
         head.deleted_seq = head.deleted_seq.max(seq);
-        head.gone_at = head.gone_at.max(gone.updated_at.as_micros());
+        if !gone.state.is_open() {
+            head.gone_at = head.gone_at.max(gone.updated_at.as_micros());
+        }
         let bytes = u64::try_from(bytes).unwrap_or_default();
         let entry = self.entry_mut(&gone.thread)?;
         let removed = entry.tally.removed(gone.seq, gone.role, gone.state, bytes, gone.updated_at);
