@@ -1,10 +1,8 @@
 //! Messages that were written elsewhere.
 
-use rusqlite::{OptionalExtension, params};
-use throughline_core::{ErrorKind, Import, ImportRow, Imported, ImportedRow, MessageId, Seq, ThreadId};
+use throughline_core::{ErrorKind, Import, ImportRow, Imported, ImportedRow, Seq, ThreadId};
 
 use super::{Applied, Scope, insert, refusal, row};
-use crate::record::DELETED;
 
 /// Adds what is not there yet. What is there, or was, is left alone.
 pub(super) fn import(scope: Scope<'_>, import: &Import) -> Applied<Imported> {
@@ -35,29 +33,22 @@ pub(super) fn import(scope: Scope<'_>, import: &Import) -> Applied<Imported> {
 
 /// What the thread has of the message, if it has or had it.
 fn before(scope: Scope<'_>, thread: &ThreadId, row: &ImportRow) -> Applied<Option<ImportedRow>> {
-    let Some(thread_pk) = scope.living(thread)?.map(|state| state.thread_pk) else { return Ok(None) };
-    let Some(state) = state_of(scope, thread_pk, &row.id)? else { return Ok(None) };
-    if state == DELETED {
-        return Ok(Some(ImportedRow::Gone));
-    }
-    let Some(record) = row::find(scope, thread, &row.id)? else {
-        // It stands below the floor.
-        return Ok(Some(ImportedRow::Gone));
+    let Some((thread_pk, floor)) = scope.living(thread)?.map(|state| (state.thread_pk, state.head.floor))
+    else {
+        return Ok(None);
     };
+    match row::is_alive(scope, thread_pk, floor, &row.id)? {
+        None => return Ok(None),
+        Some(false) => return Ok(Some(ImportedRow::Gone)),
+        Some(true) => {}
+    }
+    let record = row::find_or_refuse(scope, thread, &row.id)?;
     let there = row::message(scope, record)?;
     Ok(Some(if (there.role, &there.content) == (row.role, &row.content) {
         ImportedRow::Present(there.seq)
     } else {
         ImportedRow::Differs(there.seq)
     }))
-}
-
-fn state_of(scope: Scope<'_>, thread_pk: i64, id: &MessageId) -> rusqlite::Result<Option<String>> {
-    scope
-        .db
-        .prepare_cached("SELECT state FROM messages WHERE message_id = ?1 AND thread_pk = ?2")?
-        .query_row(params![id.as_str(), thread_pk], |row| row.get(0))
-        .optional()
 }
 
 fn check_length(scope: Scope<'_>, thread: &ThreadId, row: &ImportRow) -> Applied<()> {

@@ -1,13 +1,17 @@
 //! A new message: complete, or to come.
 
-use rusqlite::{OptionalExtension, ffi, params};
+use rusqlite::{ffi, params};
 use throughline_core::{
     Add, Added, ErrorKind, Generation, Happened, Message, MessageId, PersistError, Reserve, Reserved, Seq,
     ThreadId, backend::rules,
 };
 
-use super::{Applied, Failure, Scope, refusal, threads::changed};
-use crate::record::{DELETED, Encoded, Length, Record, number};
+use super::{
+    Applied, Failure, Scope, refusal,
+    row::is_alive,
+    threads::{ThreadState, changed},
+};
+use crate::record::{Encoded, Length, Record, number};
 
 pub(super) fn add(scope: Scope<'_>, add: &Add) -> Applied<Added> {
     let make = |seq| add.to_message(scope.tenant, seq, scope.now);
@@ -54,7 +58,7 @@ pub(super) fn append(scope: Scope<'_>, message: Message) -> Applied<Message> {
         let mut state = scope.living_or_begun(&message.thread, message.created_at)?;
         // The id is checked by the index, in the statement that uses it: nothing was changed before.
         insert_row(scope, &record, state.thread_pk)
-            .map_err(|error| explain(scope, state.thread_pk, &record, error))?;
+            .map_err(|error| explain(scope, &state, &record, error))?;
         state.last_seq = number(message.seq.get());
         if !message.state.is_open() {
             state.count(message)?;
@@ -103,16 +107,18 @@ fn insert_row(scope: Scope<'_>, record: &Record, thread_pk: i64) -> rusqlite::Re
 }
 
 /// Says what a violated index means: the id is taken, or was, or the indexes contradict each other.
-fn explain(scope: Scope<'_>, thread_pk: i64, record: &Record, error: rusqlite::Error) -> Failure {
+fn explain(scope: Scope<'_>, state: &ThreadState, record: &Record, error: rusqlite::Error) -> Failure {
     if error.sqlite_error().map(|failure| failure.extended_code) != Some(ffi::SQLITE_CONSTRAINT_UNIQUE) {
         return error.into();
     }
     let Message { thread, id, .. } = &record.message;
-    match state_of(scope, thread_pk, id) {
-        Ok(Some(state)) if state == DELETED => {
+    match is_alive(scope, state.thread_pk, state.head.floor, id) {
+        Ok(Some(false)) => {
             refused(ErrorKind::Gone, "the thread had a message with this id, and it was deleted", thread, id)
         }
-        Ok(Some(_)) => refused(ErrorKind::AlreadyExists, "the thread has a message with this id", thread, id),
+        Ok(Some(true)) => {
+            refused(ErrorKind::AlreadyExists, "the thread has a message with this id", thread, id)
+        }
         Ok(None) => {
             let damage = "the place after the last one of the thread is taken";
             refused(ErrorKind::Corrupt, damage, thread, id)
@@ -124,12 +130,4 @@ fn explain(scope: Scope<'_>, thread_pk: i64, record: &Record, error: rusqlite::E
 fn refused(kind: ErrorKind, detail: &'static str, thread: &ThreadId, id: &MessageId) -> Failure {
     let error: PersistError = refusal(kind, detail).about(thread, id);
     error.into()
-}
-
-pub(super) fn state_of(scope: Scope<'_>, thread_pk: i64, id: &MessageId) -> rusqlite::Result<Option<String>> {
-    scope
-        .db
-        .prepare_cached("SELECT state FROM messages WHERE thread_pk = ?1 AND message_id = ?2")?
-        .query_row(params![thread_pk, id.as_str()], |row| row.get(0))
-        .optional()
 }

@@ -58,6 +58,23 @@ pub(super) fn find(scope: Scope<'_>, thread: &ThreadId, id: &MessageId) -> Appli
     }
 }
 
+/// Whether a message of this id is there, of a thread that has or had one. One that went when the thread was cleared is not,
+/// although its row may still stand.
+pub(super) fn is_alive(
+    scope: Scope<'_>,
+    thread_pk: i64,
+    floor: i64,
+    id: &MessageId,
+) -> rusqlite::Result<Option<bool>> {
+    scope
+        .db
+        .prepare_cached(
+            "SELECT coalesce(seq, 0) > ?3 FROM messages WHERE message_id = ?2 AND thread_pk = ?1",
+        )?
+        .query_row(params![thread_pk, id.as_str(), floor], |row| row.get(0))
+        .optional()
+}
+
 /// The latest final message of the user in a thread, if it has one.
 pub(super) fn latest_of_the_user(
     scope: Scope<'_>,
