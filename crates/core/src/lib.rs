@@ -30,8 +30,9 @@ pub use self::{
     context::{CallId, Clock, Context, Extensions, Idempotency, SystemClock},
     error::{BoxError, Effect, ErrorKind, PersistError, Result, Site},
     handle::{
-        ChangeFeed, Coalesce, Draft, DraftRequest, Forked, Persistence, ReadRequest, ReplyFuture, Request,
-        RequestFuture, Swept, Thread, ThreadRequest, Walk, Watermark,
+        BlockAt, ChangeFeed, Coalesce, Draft, DraftRequest, Forked, History, NewTurn, Persistence,
+        ReadRequest, Recalled, ReplyFuture, Request, RequestFuture, Swept, Thread, ThreadRequest, ToolCall,
+        Turn, TurnRequest, Walk, Watermark,
     },
     id::{
         AttachmentKey, IdempotencyKey, InvalidId, LabelName, LabelValue, MAX_ID_BYTES, MessageId, OwnerId,

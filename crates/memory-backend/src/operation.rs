@@ -26,6 +26,7 @@ impl ThreadLog {
     ) -> Result<Added> {
         self.check_alive(&add.thread)?;
         self.check_generation(add.generation)?;
+        rules::expect_last(add.after, self.last_seq)?;
         let seq = self.next_seq(&add.thread, &add.id)?;
         let message = add.to_message(tenant, seq, now);
         self.insert(message.clone());
@@ -42,6 +43,7 @@ impl ThreadLog {
     ) -> Result<Reserved> {
         self.check_alive(&reserve.thread)?;
         self.check_generation(reserve.generation)?;
+        rules::expect_last(reserve.after, self.last_seq)?;
         let seq = self.next_seq(&reserve.thread, &reserve.id)?;
         let message = reserve.to_message(tenant, seq, now);
         self.insert(message.clone());

@@ -19,7 +19,7 @@
 
 use crate::{
     ErrorKind, Generation, Labels, Lease, Message, MessageState, PersistError, Position, ReadPage, Result,
-    Revision, ThreadId, Timestamp, Title, UpdateContent, UpdateMode,
+    Revision, Seq, ThreadId, Timestamp, Title, UpdateContent, UpdateMode,
     context::Idempotency,
     operation::{Fingerprint, Visibility},
 };
@@ -165,6 +165,20 @@ pub fn expect_generation(expected: Option<Generation>, generation: Generation) -
         Some(expected) if expected != generation => Err(PersistError::new(
             ErrorKind::Stale,
             format!("the caller saw generation {expected} of the thread, and it is at {generation}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a caller who saw another end of the thread.
+///
+/// # Errors
+/// `Stale`, naming both places.
+pub fn expect_last(after: Option<Seq>, last: Seq) -> Result<()> {
+    match after {
+        Some(after) if after != last => Err(PersistError::new(
+            ErrorKind::Stale,
+            format!("the caller saw the thread up to {after}, and its last place is {last}"),
         )),
         _ => Ok(()),
     }

@@ -28,6 +28,7 @@ pub struct NewMessage {
     pub(crate) attachments: Vec<AttachmentKey>,
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) generation: Option<Generation>,
+    pub(crate) after: Option<Seq>,
 }
 
 impl NewMessage {
@@ -42,6 +43,7 @@ impl NewMessage {
             attachments: Vec::new(),
             created_at: None,
             generation: None,
+            after: None,
         }
     }
 
@@ -122,6 +124,14 @@ impl NewMessage {
         self.generation = Some(generation);
         self
     }
+
+    /// Names the last place that the caller saw in the thread; when the thread has given another one since, it is refused as
+    /// [`Stale`](crate::ErrorKind::Stale): what was said meanwhile is to be read first.
+    #[must_use]
+    pub const fn after(mut self, seq: Seq) -> Self {
+        self.after = Some(seq);
+        self
+    }
 }
 
 /// Adds a complete message; its state is `Final`, its revision 1.
@@ -154,16 +164,19 @@ pub struct Add {
     /// The generation of the thread that the caller saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
+    /// The last place that the caller saw in the thread: 0 in one that is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Seq>,
 }
 
 impl Add {
     /// Adds `message` to `thread`, under a minted id where it names none.
     #[must_use]
     pub fn new(thread: ThreadId, message: NewMessage) -> Self {
-        let NewMessage { id, role, content, metadata, attachments, created_at, generation } = message;
+        let NewMessage { id, role, content, metadata, attachments, created_at, generation, after } = message;
         let minted = id.is_none();
         let id = id.unwrap_or_else(MessageId::mint);
-        Self { thread, id, minted, role, content, metadata, attachments, created_at, generation }
+        Self { thread, id, minted, role, content, metadata, attachments, created_at, generation, after }
     }
 
     /// Whether the id was made up for this call.
@@ -175,8 +188,18 @@ impl Add {
     /// The message as a store keeps it: at this place, created `now` unless the call says otherwise.
     #[must_use]
     pub fn to_message(&self, tenant: &TenantId, seq: Seq, now: Timestamp) -> Message {
-        let Self { thread, id, minted: _, role, content, metadata, attachments, created_at, generation: _ } =
-            self;
+        let Self {
+            thread,
+            id,
+            minted: _,
+            role,
+            content,
+            metadata,
+            attachments,
+            created_at,
+            generation: _,
+            after: _,
+        } = self;
         let created_at = created_at.unwrap_or(now);
         Message {
             tenant: tenant.clone(),
@@ -198,7 +221,7 @@ impl Add {
 }
 
 carries_content!(
-    Add { thread, id, minted: _, role: _, content, metadata, attachments: _, created_at: _, generation: _ }
+    Add { thread, id, minted: _, role: _, content, metadata, attachments: _, created_at: _, generation: _, after: _ }
     for (thread, id) => [Whole(content), Metadata(metadata)]
 );
 super::addressed_by_fields!(Add);

@@ -21,6 +21,7 @@ pub struct NewReservation {
     pub(crate) lease: Duration,
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) generation: Option<Generation>,
+    pub(crate) after: Option<Seq>,
 }
 
 impl NewReservation {
@@ -35,6 +36,7 @@ impl NewReservation {
             lease: Reserve::DEFAULT_LEASE,
             created_at: None,
             generation: None,
+            after: None,
         }
     }
 
@@ -82,6 +84,14 @@ impl NewReservation {
         self.generation = Some(generation);
         self
     }
+
+    /// Names the last place that the caller saw in the thread; when the thread has given another one since, it is refused as
+    /// [`Stale`](crate::ErrorKind::Stale): what was said meanwhile is to be read first.
+    #[must_use]
+    pub const fn after(mut self, seq: Seq) -> Self {
+        self.after = Some(seq);
+        self
+    }
 }
 
 impl From<Role> for NewReservation {
@@ -119,6 +129,9 @@ pub struct Reserve {
     /// The generation of the thread that the caller saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
+    /// The last place that the caller saw in the thread: 0 in one that is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Seq>,
 }
 
 impl Reserve {
@@ -132,10 +145,11 @@ impl Reserve {
     /// Reserves a message in `thread`, under a minted id where `reservation` names none.
     #[must_use]
     pub fn new(thread: ThreadId, reservation: NewReservation) -> Self {
-        let NewReservation { id, role, metadata, attachments, lease, created_at, generation } = reservation;
+        let NewReservation { id, role, metadata, attachments, lease, created_at, generation, after } =
+            reservation;
         let minted = id.is_none();
         let id = id.unwrap_or_else(MessageId::mint);
-        Self { thread, id, minted, role, metadata, attachments, lease, created_at, generation }
+        Self { thread, id, minted, role, metadata, attachments, lease, created_at, generation, after }
     }
 
     /// Whether the id was made up for this call.
@@ -148,8 +162,18 @@ impl Reserve {
     /// now.
     #[must_use]
     pub fn to_message(&self, tenant: &TenantId, seq: Seq, now: Timestamp) -> Message {
-        let Self { thread, id, minted: _, role, metadata, attachments, lease, created_at, generation: _ } =
-            self;
+        let Self {
+            thread,
+            id,
+            minted: _,
+            role,
+            metadata,
+            attachments,
+            lease,
+            created_at,
+            generation: _,
+            after: _,
+        } = self;
         let whole_milliseconds = Duration::from_millis(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         let created_at = created_at.unwrap_or(now);
         Message {
@@ -172,7 +196,7 @@ impl Reserve {
 }
 
 carries_content!(
-    Reserve { thread, id, minted: _, role: _, metadata, attachments: _, lease: _, created_at: _, generation: _ }
+    Reserve { thread, id, minted: _, role: _, metadata, attachments: _, lease: _, created_at: _, generation: _, after: _ }
     for (thread, id) => [Metadata(metadata)]
 );
 super::addressed_by_fields!(Reserve);

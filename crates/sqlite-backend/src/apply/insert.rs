@@ -15,21 +15,21 @@ use crate::record::{Encoded, Length, Record, number};
 
 pub(super) fn add(scope: Scope<'_>, add: &Add) -> Applied<Added> {
     let make = |seq| add.to_message(scope.tenant, seq, scope.now);
-    let message = insert(scope, &add.thread, add.generation, make)?;
+    let message = insert(scope, &add.thread, (add.generation, add.after), make)?;
     Ok(Added { message, deduplicated: false })
 }
 
 pub(super) fn reserve(scope: Scope<'_>, reserve: &Reserve) -> Applied<Reserved> {
     let make = |seq| reserve.to_message(scope.tenant, seq, scope.now);
-    let message = insert(scope, &reserve.thread, reserve.generation, make)?;
+    let message = insert(scope, &reserve.thread, (reserve.generation, reserve.after), make)?;
     Ok(Reserved { message, deduplicated: false })
 }
 
-/// Appends the row that `make` makes of its place in the thread.
+/// Appends the row that `make` makes of its place in the thread, if that is as its writer saw it.
 fn insert(
     scope: Scope<'_>,
     thread: &ThreadId,
-    generation: Option<Generation>,
+    (generation, after): (Option<Generation>, Option<Seq>),
     make: impl FnOnce(Seq) -> Message,
 ) -> Applied<Message> {
     let found = scope.living(thread)?;
@@ -40,6 +40,7 @@ fn insert(
     let Ok(seq) = u64::try_from(last_seq) else {
         return Err(refusal(ErrorKind::Corrupt, "the last place of the thread is damaged").into());
     };
+    rules::expect_last(after, Seq::new(seq))?;
     let message = make(Seq::new(seq).next());
     append(scope, message)
 }

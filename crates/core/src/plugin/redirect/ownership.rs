@@ -153,7 +153,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     async fn reserve(&self, context: Context, reserve: Reserve) -> Result<PersistResponse> {
         let (id, seq, receipt) = self.mark(&context, reserve.clone()).await?;
         let (thread, asked, minted) = (reserve.thread.clone(), reserve.id.clone(), reserve.minted);
-        let there = Reserve { id: id.clone(), generation: None, ..reserve };
+        let there = Reserve { id: id.clone(), generation: None, after: None, ..reserve };
         match self.there.execute_child(&context, there.into(), true).await {
             Ok(mut response) => {
                 if let PersistResult::Reserve(reserved) = &mut response.result {
@@ -174,9 +174,10 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         row.created_at = add.created_at;
         row.minted = add.minted;
         row.generation = add.generation;
+        row.after = add.after;
         let (id, seq, receipt) = self.mark(&context, row).await?;
         let (thread, asked, minted) = (add.thread.clone(), add.id.clone(), add.minted);
-        let there = Add { id: id.clone(), generation: None, ..add };
+        let there = Add { id: id.clone(), generation: None, after: None, ..add };
         match self.there.execute_child(&context, there.into(), true).await {
             Ok(mut response) => {
                 if let PersistResult::Add(added) = &mut response.result {

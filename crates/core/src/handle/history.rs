@@ -1,0 +1,220 @@
+//! What a model is told of a conversation.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use serde_json::value::RawValue;
+
+use super::Thread;
+use crate::{Message, PageFrom, Result, Seq, Visibility};
+
+/// The latest final messages of a thread, as a model may be given them.
+///
+/// Messages that are still being written, or were abandoned, are not among them. Calls of tools are paired with their results:
+/// a model refuses a call without a result, and a result without a call, so what has no other half is named and nothing is
+/// made up for it.
+///
+/// ```no_run
+/// use throughline_core::Persistence;
+///
+/// # async fn example(db: Persistence) -> throughline_core::Result<()> {
+/// let history = db.thread("telegram:42").history(None, 20).await?;
+/// for call in history.tool_calls.iter().filter(|call| call.is_orphan()) {
+///     println!("{} has no other half", call.id);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    /// The messages, oldest first.
+    pub messages: Vec<Message>,
+    /// Whether there are older ones.
+    pub has_more: bool,
+    /// The calls of tools in them and their results, in the order in which they are met.
+    pub tool_calls: Vec<ToolCall>,
+}
+
+/// A call of a tool, and its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// What the call is known by.
+    pub id: String,
+    /// Where it is called; nowhere where only the result is among the messages.
+    pub call: Option<BlockAt>,
+    /// Where its result is; nowhere where only the call is among the messages.
+    pub result: Option<BlockAt>,
+}
+
+impl ToolCall {
+    /// Whether the call or the result is missing.
+    #[must_use]
+    pub const fn is_orphan(&self) -> bool {
+        self.call.is_none() || self.result.is_none()
+    }
+}
+
+/// A block of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockAt {
+    /// The message, by its index.
+    pub message: usize,
+    /// The block of its content, by its index.
+    pub block: usize,
+}
+
+impl History {
+    /// How many messages are read where a caller asks for more.
+    pub const MAX_LIMIT: u32 = 1000;
+
+    /// Finds the calls of tools in these messages, and their results.
+    ///
+    /// A call is a block of the type `tool_use` with an `id`, or `function_call` with a `call_id`; a result is one of the type
+    /// `tool_result` with a `tool_use_id`, or `function_call_output` with a `call_id`. A result belongs to the latest call
+    /// of its id before it that has none.
+    #[must_use]
+    pub fn of(messages: Vec<Message>, has_more: bool) -> Self {
+        let mut tool_calls: Vec<ToolCall> = Vec::new();
+        let mut waiting: HashMap<String, Vec<usize>> = HashMap::new();
+        for (message, content) in messages.iter().map(|message| &message.content).enumerate() {
+            for (block, json) in content.blocks().into_iter().enumerate() {
+                let at = Some(BlockAt { message, block });
+                match half_of(json) {
+                    Some(Half::Call(id)) => {
+                        waiting.entry(id.clone()).or_default().push(tool_calls.len());
+                        tool_calls.push(ToolCall { id, call: at, result: None });
+                    }
+                    Some(Half::Result(id)) => match waiting.get_mut(&id).and_then(Vec::pop) {
+                        Some(call) => tool_calls[call].result = at,
+                        None => tool_calls.push(ToolCall { id, call: None, result: at }),
+                    },
+                    None => {}
+                }
+            }
+        }
+        Self { messages, has_more, tool_calls }
+    }
+}
+
+enum Half {
+    Call(String),
+    Result(String),
+}
+
+fn half_of(block: &RawValue) -> Option<Half> {
+    #[derive(serde::Deserialize)]
+    struct Block<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Cow<'a, str>,
+        #[serde(default)]
+        id: Option<String>,
+        #[serde(default)]
+        tool_use_id: Option<String>,
+        #[serde(default)]
+        call_id: Option<String>,
+    }
+    let block: Block<'_> = serde_json::from_str(block.get()).ok()?;
+    match &*block.kind {
+        "tool_use" => block.id.map(Half::Call),
+        "tool_result" => block.tool_use_id.map(Half::Result),
+        "function_call" => block.call_id.map(Half::Call),
+        "function_call_output" => block.call_id.map(Half::Result),
+        _ => None,
+    }
+}
+
+/// What was remembered of a conversation, the latest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recalled {
+    /// Final messages, the latest first.
+    pub messages: Vec<Message>,
+    /// Whether there are older ones.
+    pub has_more: bool,
+}
+
+impl Recalled {
+    /// How many messages are recalled at most.
+    pub const MAX_LIMIT: u32 = 50;
+}
+
+impl Thread {
+    /// Reads what a model may be told: the latest final messages before a place, or up to the end. A limit of 0 counts as 1,
+    /// and one above [`History::MAX_LIMIT`] as that.
+    ///
+    /// # Errors
+    /// What the read answers.
+    ///
+    /// # Cancel safety
+    /// It only reads.
+    pub async fn history(&self, before: Option<Seq>, limit: u32) -> Result<History> {
+        let from = before.map_or(PageFrom::End, PageFrom::Before);
+        let page = self.page_showing(from, limit.clamp(1, History::MAX_LIMIT), Visibility::Final).await?;
+        Ok(History::of(page.messages, page.has_more))
+    }
+
+    /// Recalls what was said before a place, or up to the end, the latest first: for a model that asks for it. A limit of 0
+    /// counts as 1, and one above [`Recalled::MAX_LIMIT`] as that.
+    ///
+    /// # Errors
+    /// What the read answers.
+    ///
+    /// # Cancel safety
+    /// It only reads.
+    pub async fn recall(&self, before: Option<Seq>, limit: u32) -> Result<Recalled> {
+        let from = before.map_or(PageFrom::End, PageFrom::Before);
+        let limit = limit.clamp(1, Recalled::MAX_LIMIT);
+        let mut page = self.page_showing(from, limit, Visibility::Final).await?;
+        page.messages.reverse();
+        Ok(Recalled { messages: page.messages, has_more: page.has_more })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Add, Content, NewMessage, Role, TenantId, Timestamp};
+
+    fn message(json: &str) -> Message {
+        let message = NewMessage::new(Role::Assistant, Content::from_json(json).unwrap());
+        let add = Add::new("t".parse().unwrap(), message);
+        add.to_message(&TenantId::default(), Seq::FIRST, Timestamp::from_micros(0))
+    }
+
+    #[test]
+    fn calls_are_paired_with_results_and_orphans_are_named() {
+        let messages = vec![
+            message(r#"[{"type":"tool_result","tool_use_id":"lost","content":"x"}]"#),
+            message(
+                r#"[{"type":"text","text":"a"},{"type":"tool_use","id":"a"},{"type":"tool_use","id":"b"}]"#,
+            ),
+            message(r#"[{"type":"tool_result","tool_use_id":"b"},{"type":"tool_result","tool_use_id":"a"}]"#),
+            message(r#"[{"type":"function_call","call_id":"c"},"text",1,{"type":"tool_use"}]"#),
+        ];
+        let history = History::of(messages, false);
+        let at = |message, block| Some(BlockAt { message, block });
+        let call = |id: &str, call, result| ToolCall { id: id.to_owned(), call, result };
+        assert_eq!(
+            history.tool_calls,
+            [
+                call("lost", None, at(0, 0)),
+                call("a", at(1, 1), at(2, 1)),
+                call("b", at(1, 2), at(2, 0)),
+                call("c", at(3, 0), None),
+            ]
+        );
+        let orphans: Vec<&str> =
+            history.tool_calls.iter().filter(|call| call.is_orphan()).map(|call| &*call.id).collect();
+        assert_eq!(orphans, ["lost", "c"]);
+    }
+
+    #[test]
+    fn an_id_that_is_used_again_is_another_call() {
+        let messages = vec![
+            message(r#"[{"type":"tool_use","id":"a"},{"type":"tool_result","tool_use_id":"a"}]"#),
+            message(r#"[{"type":"tool_use","id":"a"},{"type":"tool_result","tool_use_id":"a"}]"#),
+            message(r#"[{"type":"tool_result","tool_use_id":"a"}]"#),
+        ];
+        let history = History::of(messages, false);
+        let orphans: Vec<bool> = history.tool_calls.iter().map(ToolCall::is_orphan).collect();
+        assert_eq!(orphans, [false, false, true]);
+    }
+}
