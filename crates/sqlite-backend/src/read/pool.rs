@@ -459,6 +459,10 @@ mod tests {
     async fn a_reader_cannot_write() {
         let readers = readers(1).await;
         let read = readers.read(|db| {
+            // The one would do without the other.
+            assert!(db.is_readonly("main").unwrap());
+            let query_only = db.pragma_query_value(None, "query_only", |row| row.get::<_, i64>(0));
+            assert_eq!(query_only.unwrap(), 1);
             let error = db.execute("INSERT INTO t VALUES (1)", []).unwrap_err();
             Err(EngineError::from(error).into())
         });
