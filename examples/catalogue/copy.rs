@@ -1,0 +1,81 @@
+//! Taking everything to another store, and holding the two against each other.
+
+use throughline::{
+    Import, ImportRow, ListThreads, NewThread, PageFrom, Persistence, PublishThread, ThreadEntry, Visibility,
+};
+
+use crate::Failure;
+
+/// Every thread that a list shows.
+async fn every_thread(db: &Persistence) -> Result<Vec<ThreadEntry>, Failure> {
+    let mut entries = Vec::new();
+    let mut list = ListThreads::new(100).archived_too();
+    loop {
+        let page = db.threads(list.clone()).await?;
+        entries.extend(page.entries);
+        match page.next {
+            Some(next) => list.after = Some(next),
+            None => return Ok(entries),
+        }
+    }
+}
+
+pub(crate) async fn copy(from: &Persistence, to: &Persistence) -> Result<(), Failure> {
+    for entry in every_thread(from).await? {
+        let thread = entry.thread.clone();
+        let new = NewThread::new()
+            .with_id(thread.clone())
+            .with_title(entry.title)
+            .with_labels(entry.labels)
+            .created_at(entry.created_at)
+            .hidden();
+        let new = match entry.forked_from {
+            Some(point) => new.forked_from(point),
+            None => new,
+        };
+        to.create_thread(new).await?;
+        let mut walk = from.thread(thread.clone()).walk(PageFrom::Start, Visibility::Final);
+        let mut rows = Vec::new();
+        loop {
+            let message = walk.next().await?;
+            let is_the_end = message.is_none();
+            rows.extend(message.and_then(ImportRow::of));
+            if rows.len() == 100 || is_the_end && !rows.is_empty() {
+                to.run(Import::new(thread.clone(), std::mem::take(&mut rows))).await?;
+            }
+            if is_the_end {
+                break;
+            }
+        }
+        to.on_thread(PublishThread { thread }).await?;
+    }
+    Ok(())
+}
+
+/// Fails where the two differ; counts threads and messages otherwise.
+pub(crate) async fn compare(one: &Persistence, other: &Persistence) -> Result<(usize, usize), Failure> {
+    let (threads, copies) = (every_thread(one).await?, every_thread(other).await?);
+    let mut count = 0;
+    for (entry, copy) in threads.iter().zip(&copies) {
+        // The copy was changed when it was made; everything else is the same.
+        if *entry != (ThreadEntry { updated_at: entry.updated_at, ..copy.clone() }) {
+            return Err(format!("the entries of {} differ", entry.thread).into());
+        }
+        let mut messages = one.thread(entry.thread.clone()).walk(PageFrom::Start, Visibility::Final);
+        let mut copied = other.thread(entry.thread.clone()).walk(PageFrom::Start, Visibility::Final);
+        loop {
+            let (message, copy) = (messages.next().await?, copied.next().await?);
+            if message.clone().and_then(ImportRow::of) != copy.and_then(ImportRow::of) {
+                return Err(format!("a message of {} differs", entry.thread).into());
+            }
+            if message.is_none() {
+                break;
+            }
+            count += 1;
+        }
+    }
+    if threads.len() != copies.len() {
+        return Err("the copy has another number of threads".into());
+    }
+    Ok((threads.len(), count))
+}

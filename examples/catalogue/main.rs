@@ -1,0 +1,130 @@
+//! Keeps many conversations: imports, lists, searches, follows, forks, prunes and copies them.
+//!
+//! ```text
+//! cargo run --release --example catalogue [-- [FILE] [WORD]]
+//! ```
+//!
+//! `FILE` holds one ShareGPT-style chat a line; without one a small sample is read. `WORD` is what is looked for.
+//! Bringing chats in stands in `chats.rs`, and taking everything to a second store in `copy.rs`.
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
+mod chats;
+mod copy;
+
+use std::{error::Error, fs, path::Path};
+
+use throughline::{
+    ChangeScope, Keep, ListThreads, NewMessage, NewThread, NewTurn, PageFrom, Persistence, Position,
+    SearchMessages, ThreadEntry, ThreadList, Title, sqlite::SqliteOptions,
+};
+
+const SAMPLE: &str = include_str!("../quickstart/sample.jsonl");
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let file = arguments.next();
+    let word = arguments.next().unwrap_or_else(|| "the".to_owned());
+    let text = file.map_or_else(|| Ok(SAMPLE.to_owned()), fs::read_to_string)?;
+    let folder = tempfile::tempdir()?;
+    let db = open(&folder.path().join("chats.db")).await?;
+
+    let imported = chats::import(&db, &text).await?;
+    println!("imported {} chats with {} messages", imported.chats, imported.messages);
+    let list = db.threads(ListThreads::new(5)).await?;
+    show(&list);
+    search(&db, &word, list.position).await?;
+    follow(&db, list.position).await?;
+    fork_and_prune(&db, &list).await?;
+
+    let other = open(&folder.path().join("copy.db")).await?;
+    copy::copy(&db, &other).await?;
+    let (threads, messages) = copy::compare(&db, &other).await?;
+    println!("the copy has the same {threads} threads with the same {messages} messages");
+    db.close().await?;
+    other.close().await?;
+    Ok(())
+}
+
+async fn open(path: &Path) -> Result<Persistence, Failure> {
+    let backend = SqliteOptions::new().search(true).open(path).await?;
+    Ok(Persistence::builder().backend(backend).build()?)
+}
+
+fn show(list: &ThreadList) {
+    for ThreadEntry { title, messages, turns, preview, .. } in &list.entries {
+        let preview = preview.as_deref().unwrap_or("").replace('\n', " ");
+        println!("  {title}: {messages} messages in {turns} turns, {preview}");
+    }
+}
+
+/// Prints where a word was said.
+async fn search(db: &Persistence, word: &str, committed: Position) -> Result<(), Failure> {
+    // The index is made while nobody writes. A host shows what there is; here we wait for all of it.
+    let found = loop {
+        let found = db.search(SearchMessages::new(word, 3)).await?;
+        if found.indexed >= committed {
+            break found;
+        }
+        tokio::task::yield_now().await;
+    };
+    println!("the best places for `{word}`:");
+    for hit in found.hits {
+        let mut shown = hit.snippet;
+        for (begin, end) in hit.marks.iter().rev() {
+            shown.insert(*end as usize, ']');
+            shown.insert(*begin as usize, '[');
+        }
+        println!("  {} at {}: {}", hit.thread, hit.seq, shown.replace('\n', " "));
+    }
+    Ok(())
+}
+
+/// Follows what another task writes.
+async fn follow(db: &Persistence, after: Position) -> Result<(), Failure> {
+    let writer = tokio::spawn({
+        let thread = db.thread("live");
+        async move {
+            for n in 1..=3 {
+                let question = NewMessage::user(&format!("What is {n} + {n}?"));
+                let answer = NewMessage::assistant(&format!("{}", n + n));
+                thread
+                    .append_turn(NewTurn::new(question).answered(answer))
+                    .key(format!("turn-{n}").as_str())
+                    .await?;
+            }
+            Ok::<_, throughline::PersistError>(())
+        }
+    });
+    let mut feed = db.changes(ChangeScope::Tenant, after);
+    for _ in 0..6 {
+        let change = feed.next().await?;
+        let message = change.what.message().ok_or("something other than a message was changed")?;
+        println!("  at {} in {}: message {} was added", change.position, change.thread, message.seq);
+    }
+    writer.await??;
+    Ok(())
+}
+
+/// Branches off in the middle of a conversation, and keeps the end of the branch.
+async fn fork_and_prune(db: &Persistence, list: &ThreadList) -> Result<(), Failure> {
+    let longest = list.entries.iter().max_by_key(|entry| entry.messages).ok_or("there is no thread")?;
+    let thread = db.thread(longest.thread.clone());
+    let half = u32::try_from(longest.messages.div_ceil(2))?;
+    let page = thread.page(PageFrom::Start, half.clamp(1, 1000)).await?;
+    let middle = page.messages.last().ok_or("the thread is empty")?;
+    let title: Title = format!("{} (branch)", longest.title).parse()?;
+    let forked =
+        thread.fork(&middle.id, NewThread::new().with_id("branch".parse()?).with_title(title)).await?;
+    println!("a branch of `{}` has {} of its {} messages", longest.title, forked.messages, longest.messages);
+    let branch = db.thread("branch");
+    let plan = branch.plan_prune(Keep::everything().messages(2)).await?;
+    let pruned = branch.prune(Keep::everything().messages(2)).await?;
+    println!(
+        "{} of them were to go, and {} went, with {} bytes",
+        plan.messages, pruned.messages, pruned.bytes
+    );
+    Ok(())
+}
