@@ -226,6 +226,35 @@ impl PersistArgs {
         }
     }
 
+    /// Whether it takes messages away: a deletion, of one or of a thread, a clearing, a pruning, a purge, or a batch with one of
+    /// these in it.
+    ///
+    /// ```
+    /// use throughline_core::{Batch, ClearThread, Delete, PersistArgs};
+    ///
+    /// let clear: PersistArgs = ClearThread::new("t".parse()?).into();
+    /// let delete = Delete::new("t".parse()?, "m".parse()?);
+    /// assert!(clear.deletes() && PersistArgs::from(Batch::new().with(delete)).deletes());
+    /// # Ok::<(), throughline_core::InvalidId>(())
+    /// ```
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        match self {
+            Self::Delete(_)
+            | Self::Thread(
+                ThreadArgs::Clear(_) | ThreadArgs::Prune(_) | ThreadArgs::Delete(_) | ThreadArgs::Purge(_),
+            ) => true,
+            Self::Batch(batch) => batch.items.iter().any(Self::deletes),
+            Self::Add(_)
+            | Self::Reserve(_)
+            | Self::UpdateContent(_)
+            | Self::Update(_)
+            | Self::Import(_)
+            | Self::Thread(_)
+            | Self::Read(_) => false,
+        }
+    }
+
     /// The operation itself, or each item of a batch: what a guard has to look at, since a batch can hold any write.
     ///
     /// ```

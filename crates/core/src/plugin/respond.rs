@@ -17,13 +17,12 @@ use crate::{
 /// #     fn name(&self) -> &str { "nowhere" }
 /// #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
 /// # }
-/// use throughline_core::{ErrorKind, PersistArgs, PersistError, Persistence, plugin::respond};
+/// use throughline_core::{ErrorKind, PersistError, Persistence, plugin::respond};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> throughline_core::Result<()> {
-/// let no_deletes = respond("no-deletes", |args, _context| match args {
-///     PersistArgs::Delete(_) => Some(Err(PersistError::new(ErrorKind::Denied, "nothing is deleted here"))),
-///     _ => None,
+/// let no_deletes = respond("no-deletes", |args, _context| {
+///     args.deletes().then(|| Err(PersistError::new(ErrorKind::Denied, "nothing is deleted here")))
 /// });
 /// let db = Persistence::builder().plugin(no_deletes).backend(Nowhere).build()?;
 /// let error = db.thread("t").delete("m".parse()?).await.unwrap_err();
