@@ -13,9 +13,9 @@ use std::{
 
 use serde_json::Deserializer;
 use throughline::{
-    Add, Added, Admitted, Backend, BoxError, Capabilities, Durability, ErrorKind, Message, MessageId, OpKind,
-    OpenReservations, Page, PageFrom, PersistError, Position, ReadArgs, ReadPage, ReadResult, Reply, Result,
-    Seq, TenantId, ThreadId, backend::rules,
+    Add, Added, Admitted, Backend, BoxError, Capabilities, Durability, ErrorKind, Generation, Message,
+    MessageId, OpKind, OpenReservations, Page, PageFrom, PersistError, Position, ReadArgs, ReadPage,
+    ReadResult, Reply, Result, Seq, TenantId, ThreadId, backend::rules,
 };
 use throughline_conformance::{Fixture, Place, Profile};
 
@@ -102,8 +102,11 @@ impl Backend for LogBackend {
             let error = PersistError::new(ErrorKind::AlreadyExists, "the thread has a message with this id");
             return Err(error.about(&add.thread, &add.id));
         }
-        let seq = Seq::new(rows.messages.len() as u64 + 1);
-        let message = add.to_message(context.tenant(), seq, now);
+        let last = Seq::new(rows.messages.len() as u64);
+        rules::expect_last(add.after, last)?;
+        // No thread is ever cleared here, so that each is in its first generation.
+        rules::expect_generation(add.generation, Generation::FIRST)?;
+        let message = add.to_message(context.tenant(), last.next(), now);
         let position = log.commit(&message)?;
         Ok(Reply::at(Added { message, deduplicated: false }, position))
     }
@@ -120,7 +123,9 @@ impl Backend for LogBackend {
                 let rows = rows(&get.thread);
                 ReadResult::Get(rows.places.get(&get.id).map(|place| rows.messages[*place].clone()))
             }
-            ReadArgs::Page(read) => ReadResult::Page(rows(&read.thread).page(&read)?),
+            ReadArgs::Page(read) => {
+                ReadResult::Page(rows(&read.thread).page(&read, Position::new(log.written))?)
+            }
             // Nothing is ever reserved here, so nothing is open.
             ReadArgs::OpenReservations(list) => {
                 rules::check_limit(list.limit)?;
@@ -138,7 +143,7 @@ impl Backend for LogBackend {
 
 impl Rows {
     /// The message of place 1 stands first, so that a cursor is an index.
-    fn page(&self, read: &ReadPage) -> Result<Page> {
+    fn page(&self, read: &ReadPage, position: Position) -> Result<Page> {
         rules::check_limit(read.limit)?;
         let (all, limit) = (self.messages.len(), read.limit as usize);
         let index = |seq: u64| usize::try_from(seq).unwrap_or(usize::MAX).min(all);
@@ -154,7 +159,7 @@ impl Rows {
         };
         let has_more = cut.len() < shown.len();
         let messages = self.messages[cut].to_vec();
-        Ok(Page { thread: read.thread.clone(), messages, has_more, first_open: None })
+        Ok(Page { thread: read.thread.clone(), messages, has_more, first_open: None, position })
     }
 }
 

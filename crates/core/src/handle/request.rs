@@ -68,8 +68,8 @@ impl<O: Operation> Request<O> {
     /// The answer together with its receipt and what layers added to it.
     pub fn reply(self) -> ReplyFuture<O> {
         let start = match self.operation {
-            Ok(operation) => Start::Execution(self.db.execute(operation.into(), self.options)),
-            Err(error) => Start::Refused(Some(at_the_edge::<O>(error))),
+            Ok(operation) => Start(Ok(self.db.execute(operation.into(), self.options))),
+            Err(error) => Start(Err(Some(at_the_edge::<O>(error)))),
         };
         ReplyFuture { start, operation: PhantomData }
     }
@@ -89,17 +89,15 @@ fn at_the_edge<O: Operation>(error: PersistError) -> PersistError {
     error.with_effect(Effect::NotApplied).refused_at_the_edge(O::KIND)
 }
 
+/// A call that runs, or the error of one that never became a call.
 #[derive(Debug)]
-enum Start {
-    Execution(Execution),
-    Refused(Option<PersistError>),
-}
+struct Start(std::result::Result<Execution, Option<PersistError>>);
 
 impl Start {
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<PersistResponse>> {
-        match self {
-            Self::Execution(execution) => Pin::new(execution).poll(cx),
-            Self::Refused(error) => Poll::Ready(Err(error.take().expect("polled after it was ready"))),
+        match &mut self.0 {
+            Ok(execution) => Pin::new(execution).poll(cx),
+            Err(error) => Poll::Ready(Err(error.take().expect("polled after it was ready"))),
         }
     }
 }
