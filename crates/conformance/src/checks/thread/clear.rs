@@ -74,10 +74,11 @@ async fn narrow(rig: Rig) {
     let before = [entry(&db, "T").await, entry(&db, "u").await, entry(&other, "t").await];
     let cleared = db.thread("t").clear().await.unwrap().entry;
     assert_eq!(
-        (cleared.title, cleared.owner, cleared.labels),
-        (title("kept"), Some("o".parse().unwrap()), labels)
+        (&cleared.title, &cleared.owner, &cleared.labels),
+        (&title("kept"), &Some("o".parse().unwrap()), &labels)
     );
     assert!(cleared.archived && cleared.listed);
+    assert_eq!(entry(&db, "t").await, cleared);
     assert_eq!([entry(&db, "T").await, entry(&db, "u").await, entry(&other, "t").await], before);
     for thread in [db.thread("T"), db.thread("u"), other.thread("t")] {
         assert_eq!(ids(&everything(&thread).await), ["m"]);

@@ -26,8 +26,7 @@ checks! {
     Extended "fork.copies" [Add UpdateContent Reserve Import Thread Read] "a fork has the final messages up to the one named, with their ids, times and bytes" => copies;
     Extended "fork.hidden" [Import Thread Read] "a fork that failed on its way is in no list, and goes on when it is begun again with its id" => resumes;
     Extended "fork.refused" [Add Reserve UpdateContent Import Thread Read] "a fork at what is no final message, into itself or into another thread is refused, and nothing is made" => impossible;
-    Extended "fork.layers" [Import Thread Read] "every layer sees every message that is copied" => layers,
-        core alone: "the handle makes a fork of reads and imports, which no store can keep from a layer";
+    Extended "fork.layers" [Import Thread Read] "every layer sees every message that is copied" => layers;
 }
 
 async fn copies(rig: Rig) {

@@ -22,8 +22,7 @@ checks! {
     Extended "prune.steps" [Add Thread Read] "a prune takes so many messages at once, and says whether there are more" => steps;
     Extended "prune.generation" [Add Thread Read] "a plan of another generation is stale" => generation;
     Extended "prune.leaves" [Add Thread Read] "what is pruned is gone from every read and count, its ids stay dead, and another thread keeps its own" => leaves;
-    Extended "prune.limit" [Add Thread Read] "a limit is from 1 to 1000" => limit,
-        core alone: "the pipeline refuses another limit before a store is asked";
+    Extended "prune.limit" [Add Thread Read] "a limit is from 1 to 1000" => limit;
 }
 
 /// A thread of `m0`, `m1`, … one for each text, a second apart.

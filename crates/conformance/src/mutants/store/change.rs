@@ -1,8 +1,9 @@
 //! Small changes of calls and answers, for the faults that need no more.
 
 use throughline_core::{
-    CarriesContent as _, Content, Delta, Message, MetadataPatch, PersistArgs, PersistResponse, PersistResult,
-    Position, ReadArgs, ReadResult, Receipt, SlotMut, UpdateContent,
+    CarriesContent as _, Changes, Content, Delta, ListThreads, Message, MetadataPatch, PersistArgs,
+    PersistResponse, PersistResult, Position, ReadArgs, ReadResult, Receipt, SlotMut, ThreadEntry,
+    ThreadList, ThreadResult, UpdateContent,
 };
 
 /// Changes every change of content, in batches too.
@@ -89,6 +90,45 @@ pub(super) fn page<'a>(
         (PersistArgs::Read(ReadArgs::Page(read)), PersistResult::Read(ReadResult::Page(page))) => {
             Some((read, page))
         }
+        _ => None,
+    }
+}
+
+/// Changes every entry of a thread, read or answered to what was done to it.
+pub(super) fn entries(response: &mut PersistResponse, change: impl Fn(&mut ThreadEntry)) {
+    match &mut response.result {
+        PersistResult::Read(ReadResult::Thread(entry)) => entry.iter_mut().for_each(change),
+        PersistResult::Read(ReadResult::Threads(list)) => list.entries.iter_mut().for_each(change),
+        PersistResult::Thread(
+            ThreadResult::Create(changed)
+            | ThreadResult::Rename(changed)
+            | ThreadResult::Archive(changed)
+            | ThreadResult::Label(changed)
+            | ThreadResult::Publish(changed)
+            | ThreadResult::Rebuild(changed)
+            | ThreadResult::Clear(changed),
+        ) => change(&mut changed.entry),
+        _ => {}
+    }
+}
+
+/// The list of a read of one.
+pub(super) fn list<'a>(
+    asked: &'a PersistArgs,
+    response: &'a mut PersistResponse,
+) -> Option<(&'a ListThreads, &'a mut ThreadList)> {
+    match (asked, &mut response.result) {
+        (PersistArgs::Read(ReadArgs::Threads(read)), PersistResult::Read(ReadResult::Threads(list))) => {
+            Some((read, list))
+        }
+        _ => None,
+    }
+}
+
+/// The changes that are told.
+pub(super) fn told(response: &mut PersistResponse) -> Option<&mut Changes> {
+    match &mut response.result {
+        PersistResult::Read(ReadResult::Changes(changes)) => Some(changes),
         _ => None,
     }
 }

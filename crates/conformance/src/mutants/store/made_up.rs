@@ -1,9 +1,10 @@
 //! Answers that no store gave.
 
 use throughline_core::{
-    Added, Content, ContentUpdated, Deleted, Extensions, GetMessage, Message, MessageState, Metadata,
-    PersistArgs, PersistResponse, PersistResult, Position, Receipt, Revision, Role, Seq, TenantId, Timestamp,
-    Updated,
+    Added, Addressed as _, Batched, Content, ContentUpdated, CreateThread, Deleted, Extensions, GetMessage,
+    Imported, ImportedRow, Message, MessageState, Metadata, NewThread, PersistArgs, PersistResponse,
+    PersistResult, Position, Receipt, Reserved, Revision, Role, Seq, TenantId, ThreadChanged, ThreadEntry,
+    ThreadId, Timestamp, Updated,
 };
 
 pub(super) fn response(result: PersistResult, receipt: Receipt) -> PersistResponse {
@@ -44,6 +45,37 @@ pub(super) fn done(asked: &PersistArgs) -> Option<PersistResponse> {
                 .into()
         }
         _ => return None,
+    };
+    Some(applied(result))
+}
+
+/// An entry of a thread that was just created.
+pub(super) fn entry(tenant: &TenantId, thread: &ThreadId, now: Timestamp) -> ThreadEntry {
+    CreateThread::new(NewThread::new().with_id(thread.clone())).to_entry(tenant, now)
+}
+
+/// A write to a thread that takes none, as if it did.
+pub(super) fn taken(tenant: &TenantId, asked: &PersistArgs, now: Timestamp) -> Option<PersistResponse> {
+    let result: PersistResult = match asked {
+        PersistArgs::Add(add) => {
+            Added { message: add.to_message(tenant, Seq::FIRST, now), deduplicated: false }.into()
+        }
+        PersistArgs::Reserve(reserve) => {
+            Reserved { message: reserve.to_message(tenant, Seq::FIRST, now), deduplicated: false }.into()
+        }
+        PersistArgs::Import(import) => {
+            let rows = vec![ImportedRow::Gone; import.rows.len()];
+            Imported { thread: import.thread.clone(), rows, deduplicated: false }.into()
+        }
+        PersistArgs::Thread(args) => {
+            let entry = entry(tenant, args.thread()?, now);
+            args.changed(ThreadChanged { entry, deduplicated: false })?.into()
+        }
+        PersistArgs::Batch(batch) => {
+            let outputs = batch.items.iter().map(|item| Some(taken(tenant, item, now)?.result));
+            Batched { outputs: outputs.collect::<Option<_>>()?, deduplicated: false }.into()
+        }
+        other => return done(other),
     };
     Some(applied(result))
 }

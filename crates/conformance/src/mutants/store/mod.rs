@@ -2,10 +2,12 @@
 
 mod backend;
 mod change;
+mod changes;
 mod journal;
 mod made_up;
 mod registry;
 mod special;
+mod threads;
 
 use std::{fmt, sync::Arc};
 

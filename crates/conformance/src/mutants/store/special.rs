@@ -15,8 +15,10 @@ use tokio::task;
 use super::{
     backend::{Faulty, silent},
     change,
+    changes::{ChangeFault, Known},
     journal::Line,
     made_up,
+    threads::{Seen, ThreadFault},
 };
 use crate::call::call;
 
@@ -50,6 +52,10 @@ pub(super) enum Special {
     DeletesEverywhere,
     MissesEmptyThreads,
     FailsToClose,
+    /// A fault of threads as a whole.
+    Thread(ThreadFault),
+    /// A fault of what is told.
+    Change(ChangeFault),
 }
 
 /// Whose message it is, and which.
@@ -66,6 +72,8 @@ struct Remembered {
     changed: HashMap<Name, Timestamp>,
     used: HashMap<IdempotencyKey, ThreadId>,
     refused: HashSet<IdempotencyKey>,
+    threads_seen: Seen,
+    known: Known,
     /// A write that was answered and is still to be made.
     later: Option<Line>,
 }
@@ -73,6 +81,16 @@ struct Remembered {
 impl Memory {
     fn get(&self) -> MutexGuard<'_, Remembered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What faults of threads remember.
+    pub(super) fn seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
+        look(&mut self.get().threads_seen)
+    }
+
+    /// What faults of changes remember.
+    pub(super) fn known<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
+        look(&mut self.get().known)
     }
 
     fn wrote(&self, line: &Line) {
@@ -183,6 +201,8 @@ impl Special {
                     _ => Ok(response),
                 }
             }
+            Self::Thread(fault) => fault.serve(store, line).await,
+            Self::Change(fault) => fault.serve(store, line).await,
             _ => store.sound(line).await,
         }
     }

@@ -35,7 +35,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         let asked = ASKED.fetch_add(1, Ordering::SeqCst);
         if asked.is_multiple_of(2) { everything() } else { everything().with_multi_process() }
     }),
-    Mutant::new("claims-too-little", "does what it does not claim", &["claims.update"])
+    Mutant::new("claims-too-little", "does what it does not claim", &["claims.update", "claims.changes"])
         .claiming(without_update),
     Mutant::new(
         "claims-too-much",

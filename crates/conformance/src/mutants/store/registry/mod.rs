@@ -1,11 +1,16 @@
 //! The faults, each with the checks that have to catch it.
 
+mod changes;
 mod claims;
+mod imports;
 mod reads;
+mod threads;
 mod writes;
 
 use super::Mutant;
 
 pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
-    [writes::MUTANTS, reads::MUTANTS, claims::MUTANTS].into_iter().flatten()
+    [writes::MUTANTS, reads::MUTANTS, threads::MUTANTS, imports::MUTANTS, changes::MUTANTS, claims::MUTANTS]
+        .into_iter()
+        .flatten()
 }

@@ -44,7 +44,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "pages-newest-first",
         "shows a page that was read backwards newest first",
-        &["page.backwards", "page.cursor-anywhere"],
+        &["page.backwards", "page.cursor-anywhere", "RR-S10"],
     )
     .after(|asked, response| {
         if let Some((read, page)) = change::page(asked, response)

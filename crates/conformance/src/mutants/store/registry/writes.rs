@@ -22,6 +22,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "VL-S9.every-await",
             "VL-S14.two-sweepers",
             "concurrent.final",
+            "RR-S15",
+            "RR-S4",
         ],
     )
     .special(Special::DropsEveryThird),
@@ -46,7 +48,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "halves-batches",
         "writes a batch to the file item by item, and dies on the way",
-        &["crash.batches"],
+        &["crash.batches", "changes.reopened"],
     )
     .special(Special::HalvesBatches),
     // Keys.
@@ -71,6 +73,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "replay.update",
             "replay.batch",
             "replay.deleted",
+            "RR-S12.replay",
+            "T3-S14",
+            "changes.replays",
+            "import.key",
+            "thread.key",
         ],
     )
     .special(Special::IgnoresKeys),
@@ -119,11 +126,21 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "scope.joined",
             "scope.batch",
             "scope.long",
+            "T3-S9",
+            "changes.tenant",
+            "changes.thread",
+            "import.tenant",
+            "list.tenant",
+            "thread.delete-narrow",
         ],
     )
     .special(Special::IgnoresTenants),
-    Mutant::new("ignores-threads", "finds a message by its id alone", &["get.absent", "scope.thread"])
-        .special(Special::IgnoresThreads),
+    Mutant::new(
+        "ignores-threads",
+        "finds a message by its id alone",
+        &["get.absent", "scope.thread", "prune.leaves", "thread.delete"],
+    )
+    .special(Special::IgnoresThreads),
     Mutant::new("folds-case", "takes ids for the same that differ by case", &["scope.bytes"])
         .special(Special::FoldsCase),
     // Content, metadata, text.
@@ -193,7 +210,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "clears-attachments",
         "takes absent attachments for none",
-        &["update.attachments", "update.nothing"],
+        &["update.attachments", "update.nothing", "T3-S4"],
     )
     .before(|args, _| {
         if let PersistArgs::Update(update) = args {
@@ -297,7 +314,15 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "revives-the-dead",
         "lets a deleted id name another message",
-        &["delete.tombstone", "reopen.tombstones"],
+        &[
+            "delete.tombstone",
+            "reopen.tombstones",
+            "RR-S12.replay",
+            "T3-S14",
+            "changes.replays",
+            "purge.gone",
+            "thread.clear-ids",
+        ],
     )
     .special(Special::RevivesTheDead),
     Mutant::new(
@@ -309,7 +334,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "stands-still",
         "gives every change the same position",
-        &["order.position", "batch.position", "concurrent.places", "reopen.counters"],
+        &["order.position", "batch.position", "concurrent.places", "reopen.counters", "changes.positions"],
     )
     .after(|_, response| change::position(response, |_| 1)),
     Mutant::new("reads-have-positions", "gives a read a position", &["order.no-position", "VL-S20.told"])
@@ -318,8 +343,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 response.receipt = Receipt::at(throughline_core::Position::FIRST);
             }
         }),
-    Mutant::new("creation-moves", "takes the last change for the creation", &["time.created-at"])
-        .after(|_, response| change::messages(response, |message| message.created_at = message.updated_at)),
+    Mutant::new(
+        "creation-moves",
+        "takes the last change for the creation",
+        &["time.created-at", "T3-S2", "T3-S5"],
+    )
+    .after(|_, response| change::messages(response, |message| message.created_at = message.updated_at)),
     Mutant::new(
         "changes-go-back",
         "takes the clock for the last change, also when it goes back",
@@ -338,7 +367,14 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "partial-batches",
         "keeps the items before the one that is refused",
-        &["VL-S19", "batch.refusals", "batch.threads"],
+        &[
+            "VL-S19",
+            "batch.refusals",
+            "batch.threads",
+            "RR-S12.batch",
+            "changes.refused-batch",
+            "thread.generation-batch",
+        ],
     )
     .special(Special::PartialBatches),
     Mutant::new(
@@ -350,7 +386,14 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "makes-what-is-missing",
         "answers a change of what is not there as done",
-        &["update.not-found", "delete.not-found", "update-content.not-found", "VL-S13.settled-elsewhere"],
+        &[
+            "update.not-found",
+            "delete.not-found",
+            "update-content.not-found",
+            "VL-S13.settled-elsewhere",
+            "changes.refusals",
+            "thread.clear-late",
+        ],
     )
     .special(Special::MakesWhatIsMissing),
     Mutant::new(
@@ -396,6 +439,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "VL-S10.without-key",
             "VL-S10.in-time",
             "VL-S16.without-key",
+            "prune.limit",
+            "thread.create-minted",
         ],
     )
     .special(Special::AnswersEarly),

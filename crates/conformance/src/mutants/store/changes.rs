@@ -1,0 +1,130 @@
+//! Faults of what is told of changes that need more than a changed call or answer.
+
+use std::collections::HashMap;
+
+use throughline_core::{
+    Addressed as _, Change, ChangeScope, Changes, Happened, PersistArgs, PersistResponse, PersistResult,
+    Position, ReadArgs, ReadChanges, ReadResult, Result, TenantId, ThreadId,
+};
+use tokio::task;
+
+use super::{backend::Faulty, change, journal::Line};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChangeFault {
+    TellsTheLastOnly,
+    TellsEverything,
+    TellsRefusals,
+    TellsWhatItToldBefore,
+    PositionsLate,
+}
+
+/// What these faults remember.
+#[derive(Default)]
+pub(super) struct Known {
+    last: Position,
+    /// What was told to who asked the same before.
+    answered: HashMap<String, Changes>,
+    /// The positions that are in the middle of a write.
+    inside: Vec<Position>,
+    /// What is told and did not happen.
+    made_up: Vec<Change>,
+}
+
+fn is_asked_for(read: &ReadChanges, tenant: &TenantId, change: &Change) -> bool {
+    let ours = change.tenant == *tenant;
+    change.position > read.after
+        && match &read.scope {
+            ChangeScope::Store => true,
+            ChangeScope::Tenant => ours,
+            ChangeScope::Thread(thread) => ours && change.thread == *thread,
+        }
+}
+
+impl ChangeFault {
+    pub(super) async fn serve(self, store: &Faulty, line: Line) -> Result<PersistResponse> {
+        let answer = store.sound(line.clone()).await;
+        if line.args.kind().is_write() {
+            self.wrote(store, &line, &answer);
+            return answer;
+        }
+        let mut response = answer?;
+        if self == Self::PositionsLate && matches!(line.args, PersistArgs::Read(ReadArgs::Page(_))) {
+            for _ in 0..64 {
+                task::yield_now().await;
+            }
+            let later = store.sound(line).await?;
+            if let (
+                PersistResult::Read(ReadResult::Page(page)),
+                PersistResult::Read(ReadResult::Page(later)),
+            ) = (&mut response.result, later.result)
+            {
+                page.position = later.position;
+            }
+            return Ok(response);
+        }
+        let (PersistArgs::Read(ReadArgs::Changes(read)), Some(told)) =
+            (&line.args, change::told(&mut response))
+        else {
+            return Ok(response);
+        };
+        store.memory.known(|known| match self {
+            Self::TellsTheLastOnly => told.changes.retain(|change| !known.inside.contains(&change.position)),
+            Self::TellsWhatItToldBefore => {
+                let asked = format!("{} {read:?}", line.tenant);
+                *told = known.answered.entry(asked).or_insert_with(|| told.clone()).clone();
+            }
+            _ => {
+                let more = known.made_up.iter().filter(|change| is_asked_for(read, &line.tenant, change));
+                told.changes.extend(more.cloned());
+                told.changes.sort_by_key(|change| change.position);
+            }
+        });
+        Ok(response)
+    }
+
+    fn wrote(self, store: &Faulty, line: &Line, answer: &Result<PersistResponse>) {
+        let Some(thread) = first_thread(&line.args) else { return };
+        store.memory.known(|known| {
+            let before = known.last;
+            let change = |position| Change {
+                position,
+                tenant: line.tenant.clone(),
+                thread: thread.clone(),
+                at: line.now,
+                what: Happened::ThreadChanged,
+            };
+            match (self, answer) {
+                (Self::TellsRefusals, Err(_)) => known.made_up.push(change(before.next())),
+                (_, Err(_)) => {}
+                (_, Ok(response)) => {
+                    let Some(position) = response.receipt.position else { return };
+                    known.last = position;
+                    match self {
+                        Self::TellsTheLastOnly => {
+                            known.inside.extend((before.get() + 1..position.get()).map(Position::new));
+                        }
+                        Self::TellsEverything if is_nothing(response) => known.made_up.push(change(position)),
+                        _ => {}
+                    }
+                }
+            }
+        });
+    }
+}
+
+fn first_thread(args: &PersistArgs) -> Option<ThreadId> {
+    match args {
+        PersistArgs::Batch(batch) => batch.items.first().and_then(first_thread),
+        single => single.thread().cloned(),
+    }
+}
+
+/// Whether a write may have changed nothing.
+fn is_nothing(response: &PersistResponse) -> bool {
+    match &response.result {
+        PersistResult::UpdateContent(updated) => updated.revision == throughline_core::Revision::FIRST,
+        PersistResult::Thread(_) => true,
+        _ => false,
+    }
+}

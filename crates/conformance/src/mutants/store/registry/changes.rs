@@ -1,0 +1,141 @@
+//! Faults of what is told of changes.
+
+use throughline_core::{ChangeScope, Happened, PersistArgs, PersistResult, Position, ReadArgs, ReadResult};
+
+use crate::mutants::store::{Mutant, change, changes::ChangeFault, special::Special};
+
+/// Changes what happened, wherever it is told.
+fn happened(response: &mut throughline_core::PersistResponse, change: fn(Happened) -> Happened) {
+    if let Some(told) = change::told(response) {
+        told.changes.iter_mut().for_each(|told| told.what = change(told.what.clone()));
+    }
+}
+
+fn scope(args: &mut PersistArgs, change: fn(ChangeScope) -> ChangeScope) {
+    if let PersistArgs::Read(ReadArgs::Changes(read)) = args {
+        read.scope = change(read.scope.clone());
+    }
+}
+
+pub(super) static MUTANTS: &[Mutant] = &[
+    Mutant::new(
+        "tells-edits-as-writes",
+        "tells of an edit as of a piece of a message",
+        &["changes.messages"],
+    )
+    .after(|_, response| {
+        happened(response, |what| match what {
+            Happened::Edited(message) => Happened::Written(message),
+            what => what,
+        });
+    }),
+    Mutant::new(
+        "tells-no-publication",
+        "tells of a publication as of any change of a thread",
+        &["changes.threads"],
+    )
+    .after(|_, response| {
+        happened(response, |what| match what {
+            Happened::ThreadPublished => Happened::ThreadChanged,
+            what => what,
+        });
+    }),
+    Mutant::new(
+        "tells-the-last-only",
+        "tells of a batch or an import the last change alone",
+        &["changes.batch", "changes.feed-many", "changes.import", "changes.reopened"],
+    )
+    .special(Special::Change(ChangeFault::TellsTheLastOnly)),
+    Mutant::new("tells-everything", "tells of writes that changed nothing", &["RR-S4", "changes.nothing"])
+        .special(Special::Change(ChangeFault::TellsEverything)),
+    Mutant::new(
+        "tells-refusals",
+        "tells of writes that were refused",
+        &["RR-S12", "changes.refusals", "changes.refused-batch"],
+    )
+    .special(Special::Change(ChangeFault::TellsRefusals)),
+    Mutant::new(
+        "tells-what-it-told-before",
+        "answers who asks again as before",
+        &["changes.feed-woken", "changes.feed"],
+    )
+    .special(Special::Change(ChangeFault::TellsWhatItToldBefore)),
+    Mutant::new(
+        "tells-other-positions",
+        "tells of a change at another position than its writer",
+        &["RR-S4", "changes.messages", "changes.threads", "changes.positions"],
+    )
+    .after(|_, response| {
+        if let Some(told) = change::told(response) {
+            let later = |position: Position| Position::new(position.get() + 1);
+            told.changes.iter_mut().for_each(|change| change.position = later(change.position));
+            told.position = later(told.position);
+        }
+    }),
+    Mutant::new("tells-by-time", "tells of changes in the order of the clock", &["changes.back"]).after(
+        |_, response| {
+            if let Some(told) = change::told(response) {
+                told.changes.sort_by_key(|change| change.at);
+            }
+        },
+    ),
+    Mutant::new(
+        "tells-what-is-known",
+        "tells of the change at the position again",
+        &["RR-S4", "changes.messages", "changes.threads", "changes.resume", "changes.feed-many"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Read(ReadArgs::Changes(read)) = args {
+            read.after = Position::new(read.after.get().saturating_sub(1));
+        }
+    }),
+    Mutant::new("tells-of-every-tenant", "tells a tenant of the changes of all", &["changes.tenant"]).before(
+        |args, _| {
+            scope(args, |scope| if scope == ChangeScope::Tenant { ChangeScope::Store } else { scope });
+        },
+    ),
+    Mutant::new(
+        "tells-of-every-thread",
+        "tells of every thread who follows one",
+        &["changes.feed", "changes.more", "changes.page", "changes.resume", "changes.thread"],
+    )
+    .before(|args, _| {
+        scope(args, |scope| match scope {
+            ChangeScope::Thread(_) => ChangeScope::Tenant,
+            scope => scope,
+        });
+    }),
+    Mutant::new("tells-of-one-tenant", "tells who follows the store of one tenant", &["changes.store"])
+        .before(|args, _| {
+            scope(args, |scope| if scope == ChangeScope::Store { ChangeScope::Tenant } else { scope });
+        }),
+    Mutant::new("tells-no-more", "never says that there are more changes", &["RR-S4", "changes.more"]).after(
+        |_, response| {
+            if let Some(told) = change::told(response) {
+                told.more = false;
+            }
+        },
+    ),
+    Mutant::new(
+        "pages-from-the-beginning",
+        "shows a page as if nothing had changed before",
+        &["changes.page", "changes.page-at-once"],
+    )
+    .after(|asked, response| {
+        if let Some((_, page)) = change::page(asked, response) {
+            page.position = Position::ZERO;
+        }
+    }),
+    Mutant::new(
+        "lists-from-the-beginning",
+        "shows a list as if nothing had changed before",
+        &["changes.list"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Read(ReadResult::Threads(list)) = &mut response.result {
+            list.position = Position::ZERO;
+        }
+    }),
+    Mutant::new("positions-late", "says how far a page goes after it was read", &["changes.page-at-once"])
+        .special(Special::Change(ChangeFault::PositionsLate)),
+];
