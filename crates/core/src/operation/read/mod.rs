@@ -1,6 +1,7 @@
 //! The reads. They go through the same layers as the writes.
 
 mod changes;
+mod consumer;
 mod get;
 mod open;
 mod page;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     changes::{Changes, ReadChanges},
+    consumer::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
     get::GetMessage,
     open::{ListOpen, OpenCursor, OpenReservations},
     page::{Page, PageFrom, ReadPage, Visibility},
@@ -136,6 +138,10 @@ reads! {
     Purgeable: ListPurgeable -> PurgeableThreads as "purgeable";
     /// What was changed, in the order of the commits.
     Changes: ReadChanges -> Changes as "changes";
+    /// How far a consumer of the changes has come.
+    Cursor: GetCursor -> ConsumerCursor as "cursor";
+    /// What a consumer of the changes has passed over.
+    Quarantined: ListQuarantined -> QuarantinedChanges as "quarantined";
 }
 
 impl ReadResult {
@@ -150,7 +156,9 @@ impl ReadResult {
             | Self::Threads(_)
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
-            | Self::Changes(_) => &[],
+            | Self::Changes(_)
+            | Self::Cursor(_)
+            | Self::Quarantined(_) => &[],
         }
     }
 
@@ -165,7 +173,9 @@ impl ReadResult {
             | Self::OpenReservations(_)
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
-            | Self::Changes(_) => &[],
+            | Self::Changes(_)
+            | Self::Cursor(_)
+            | Self::Quarantined(_) => &[],
         }
     }
 }
@@ -193,7 +203,7 @@ impl Addressed for ReadArgs {
                 ChangeScope::Thread(thread) => Some(thread),
                 ChangeScope::Tenant | ChangeScope::Store => None,
             },
-            Self::Threads(_) | Self::Purgeable(_) => None,
+            Self::Threads(_) | Self::Purgeable(_) | Self::Cursor(_) | Self::Quarantined(_) => None,
         }
     }
 
@@ -206,7 +216,9 @@ impl Addressed for ReadArgs {
             | Self::Threads(_)
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
-            | Self::Changes(_) => None,
+            | Self::Changes(_)
+            | Self::Cursor(_)
+            | Self::Quarantined(_) => None,
         }
     }
 }
@@ -218,7 +230,12 @@ impl Addressed for ReadResult {
             Self::Page(page) => Some(&page.thread),
             Self::Thread(entry) => entry.as_ref().map(|entry| &entry.thread),
             Self::PlanPrune(plan) => Some(&plan.thread),
-            Self::OpenReservations(_) | Self::Threads(_) | Self::Purgeable(_) | Self::Changes(_) => None,
+            Self::OpenReservations(_)
+            | Self::Threads(_)
+            | Self::Purgeable(_)
+            | Self::Changes(_)
+            | Self::Cursor(_)
+            | Self::Quarantined(_) => None,
         }
     }
 
@@ -231,7 +248,9 @@ impl Addressed for ReadResult {
             | Self::Threads(_)
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
-            | Self::Changes(_) => None,
+            | Self::Changes(_)
+            | Self::Cursor(_)
+            | Self::Quarantined(_) => None,
         }
     }
 }

@@ -65,6 +65,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 Err(refuse("what is changed on the other side is not among the changes here"))
             }
             PersistArgs::Read(ReadArgs::PlanPrune(_)) => Err(refuse(NO_PRUNE)),
+            // Of who follows the changes of this side.
+            PersistArgs::Consumer(_) => self.here.pass(PersistRequest { args, context }).await,
             PersistArgs::Read(read) => self.read(context, read).await,
         }
     }
@@ -318,7 +320,9 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 ReadResult::Thread(_)
                 | ReadResult::Threads(_)
                 | ReadResult::PlanPrune(_)
-                | ReadResult::Changes(_) => {}
+                | ReadResult::Changes(_)
+                | ReadResult::Cursor(_)
+                | ReadResult::Quarantined(_) => {}
             }
             return Ok(response);
         }
