@@ -12,6 +12,7 @@
 pub mod backend;
 mod change;
 mod context;
+#[cfg(feature = "effects")]
 pub mod effects;
 pub mod error;
 mod handle;
