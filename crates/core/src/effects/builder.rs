@@ -3,13 +3,8 @@ use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    Consumer, Effects,
-    consumer::AnyConsumer,
-    delivery::Delivery,
-    running::Running,
-    settings::Settings,
-    status::Board,
-    worker::Worker,
+    Consumer, Effects, consumer::AnyConsumer, delivery::Delivery, running::Running, settings::Settings,
+    status::Board, worker::Worker,
 };
 use crate::{
     ChangeScope, ConsumerName, Effect, ErrorKind, GetCursor, InvalidId, OpKind, PersistError, Persistence,

@@ -151,8 +151,7 @@ mod tests {
     use crate::{ChangedMessage, Revision, Seq, Timestamp};
 
     fn change(position: u64, thread: &str, what: fn(ChangedMessage) -> Happened, id: &str) -> Change {
-        let message =
-            ChangedMessage { id: id.parse().unwrap(), seq: Seq::FIRST, revision: Revision::FIRST };
+        let message = ChangedMessage { id: id.parse().unwrap(), seq: Seq::FIRST, revision: Revision::FIRST };
         Change {
             position: Position::new(position),
             tenant: TenantId::default(),
