@@ -241,6 +241,11 @@ opaque_id!(
     LabelValue,
     "label value"
 );
+opaque_id!(
+    /// A consumer of the changes: whose cursor it is. See [`effects`](crate::effects).
+    ConsumerName,
+    "consumer name"
+);
 
 /// The tenant of a handle that was not bound to one: `"default"`.
 impl Default for TenantId {

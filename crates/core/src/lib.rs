@@ -12,6 +12,8 @@
 pub mod backend;
 mod change;
 mod context;
+#[cfg(feature = "effects")]
+pub mod effects;
 pub mod error;
 mod handle;
 mod id;
@@ -35,23 +37,26 @@ pub use self::{
         Turn, TurnRequest, Walk, Watermark,
     },
     id::{
-        AttachmentKey, IdempotencyKey, InvalidId, LabelName, LabelValue, MAX_ID_BYTES, MessageId, OwnerId,
-        TenantId, ThreadId,
+        AttachmentKey, ConsumerName, IdempotencyKey, InvalidId, LabelName, LabelValue, MAX_ID_BYTES,
+        MessageId, OwnerId, TenantId, ThreadId,
     },
     message::{
         Content, ContentBuffer, Delta, Generation, InvalidContent, InvalidMetadata, Lease, Message,
         MessageState, Metadata, MetadataPatch, Position, Revision, Role, Seq, Timestamp,
     },
     operation::{
-        Add, Added, Addressed, ArchiveThread, Batch, Batched, CarriesContent, Changes, ClearThread,
-        ContentChange, ContentUpdated, CreateThread, Delete, DeleteThread, Deleted, Fingerprint, GetMessage,
-        GetThread, Import, ImportRow, Imported, ImportedRow, LabelThread, ListOpen, ListPurgeable,
-        ListThreads, NewMessage, NewReservation, NewThread, OpKind, OpenCursor, OpenReservations, Operation,
-        Page, PageFrom, PersistArgs, PersistResult, Place, PlaceMut, PlanPrune, PrunePlan, PruneThread,
-        Pruned, PublishThread, PurgeThread, PurgeableThreads, Purged, ReadArgs, ReadChanges, ReadOperation,
-        ReadPage, ReadResult, RebuildThread, RenameThread, Reserve, Reserved, SearchHit, SearchHits,
-        SearchMessages, Slot, SlotMut, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadList, ThreadOperation,
-        ThreadResult, Update, UpdateContent, UpdateMode, Updated, Visibility,
+        Add, Added, Addressed, ArchiveThread, Batch, Batched, CarriesContent, ChangeQuarantined,
+        ChangeReleased, Changes, ClearThread, ConsumerArgs, ConsumerCursor, ConsumerOperation,
+        ConsumerResult, ContentChange, ContentUpdated, CreateThread, CursorMoved, Delete, DeleteThread,
+        Deleted, Fingerprint, GetCursor, GetMessage, GetThread, Import, ImportRow, Imported, ImportedRow,
+        LabelThread, ListOpen, ListPurgeable, ListQuarantined, ListThreads, MoveCursor, NewMessage,
+        NewReservation, NewThread, OpKind, OpenCursor, OpenReservations, Operation, Page, PageFrom,
+        PersistArgs, PersistResult, Place, PlaceMut, PlanPrune, PrunePlan, PruneThread, Pruned,
+        PublishThread, PurgeThread, PurgeableThreads, Purged, QuarantineChange, QuarantinedChange,
+        QuarantinedChanges, ReadArgs, ReadChanges, ReadOperation, ReadPage, ReadResult, RebuildThread,
+        ReleaseChange, RenameThread, Reserve, Reserved, ResetCursor, SearchHit, SearchHits, SearchMessages,
+        Slot, SlotMut, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadList, ThreadOperation, ThreadResult,
+        Update, UpdateContent, UpdateMode, Updated, Visibility,
     },
     pipeline::{Described, Phase},
     plugin::{Next, Plugin, PluginLayer},

@@ -18,6 +18,7 @@
 //! Everything stands behind one lock, and is gone with the value. It does every operation and claims no durability.
 
 mod changes;
+mod consumers;
 mod facts;
 mod list;
 mod operation;
@@ -33,8 +34,8 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, Delete, Durability, Import, Operation, PersistArgs,
-    PersistError, PersistResult, Position, ReadArgs, Reply, Reserve, Result, ThreadArgs, Update,
+    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Import, Operation,
+    PersistArgs, PersistError, PersistResult, Position, ReadArgs, Reply, Reserve, Result, ThreadArgs, Update,
     UpdateContent,
 };
 use tokio::sync::watch;
@@ -146,6 +147,11 @@ impl Backend for MemoryBackend {
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         let (read, context, now) = call.into_parts();
         Ok(Reply::new(self.lock().read(context.tenant(), &read, now)?))
+    }
+
+    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
+        let (op, context, now) = call.into_parts();
+        Ok(Reply::new(self.lock().consumer(context.tenant(), op, now)?))
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

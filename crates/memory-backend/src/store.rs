@@ -3,19 +3,20 @@
 use std::collections::{BTreeMap, HashMap};
 
 use throughline_core::{
-    Addressed as _, Batch, Batched, Effect, ErrorKind, Idempotency, Message, MessageId, PersistArgs,
-    PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, TenantId, ThreadArgs, ThreadEntry,
-    ThreadId, Timestamp,
+    Addressed as _, Batch, Batched, ConsumerArgs, ConsumerResult, Effect, ErrorKind, Idempotency, Message,
+    MessageId, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, TenantId,
+    ThreadArgs, ThreadEntry, ThreadId, Timestamp,
     backend::{LookUp, Replay, rules},
 };
 
-use crate::{changes::Journal, list, operation::Told, page, search, thread::ThreadLog};
+use crate::{changes::Journal, consumers::Consumers, list, operation::Told, page, search, thread::ThreadLog};
 
 #[derive(Default)]
 pub(crate) struct Store {
     closed: bool,
     pub(crate) journal: Journal,
     tenants: HashMap<TenantId, Threads>,
+    consumers: Consumers,
 }
 
 /// The threads of a tenant, in the order in which open messages are listed.
@@ -25,6 +26,7 @@ impl Store {
     pub(crate) fn close(&mut self) {
         self.closed = true;
         self.tenants.clear();
+        self.consumers = Consumers::default();
     }
 
     /// Applies one write, whole or not at all. A replay has no position.
@@ -69,6 +71,17 @@ impl Store {
         Ok((result, Some(self.journal.tell(tenant, told, now))))
     }
 
+    /// Keeps what a consumer of the changes says of itself. It has no position: nothing is told of it.
+    pub(crate) fn consumer(
+        &mut self,
+        tenant: &TenantId,
+        args: ConsumerArgs,
+        now: Timestamp,
+    ) -> Result<ConsumerResult> {
+        self.check_open()?;
+        self.consumers.apply(tenant, args, now)
+    }
+
     pub(crate) fn read(&self, tenant: &TenantId, read: &ReadArgs, now: Timestamp) -> Result<ReadResult> {
         self.check_open()?;
         let nothing = Threads::new();
@@ -106,6 +119,11 @@ impl Store {
             ReadArgs::Changes(read) => {
                 rules::check_limit(read.limit)?;
                 self.journal.read(tenant, read).map(ReadResult::Changes)
+            }
+            ReadArgs::Cursor(read) => Ok(ReadResult::Cursor(self.consumers.cursor(tenant, &read.consumer))),
+            ReadArgs::Quarantined(list) => {
+                rules::check_limit(list.limit)?;
+                Ok(ReadResult::Quarantined(self.consumers.quarantined(tenant, list)))
             }
             other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
         }
@@ -167,7 +185,7 @@ fn apply(
             let id = thread.thread().expect("every operation on a thread names it");
             Ok(log(threads, id).thread(tenant, thread, now, told)?.into())
         }
-        PersistArgs::Batch(_) | PersistArgs::Read(_) => {
+        PersistArgs::Batch(_) | PersistArgs::Read(_) | PersistArgs::Consumer(_) => {
             let kind = args.kind();
             Err(PersistError::new(ErrorKind::Invalid, format!("a `{kind}` cannot be an item of a batch")))
         }

@@ -160,3 +160,25 @@ CREATE TABLE search_state (
 ) STRICT;
 
 INSERT INTO search_state (id, indexed, swept, complete) VALUES (1, 0, NULL, 0);
+
+-- How far each consumer of the changes has come.
+CREATE TABLE consumers (
+    consumer_pk INTEGER PRIMARY KEY,
+    tenant      TEXT    NOT NULL,
+    consumer    TEXT    NOT NULL,
+    position    INTEGER NOT NULL,
+    checksum    INTEGER NOT NULL,
+    UNIQUE (tenant, consumer)
+) STRICT;
+
+-- What a consumer has passed over, and why. The change itself may not be kept any more.
+CREATE TABLE quarantine (
+    quarantine_pk INTEGER PRIMARY KEY,
+    consumer_pk   INTEGER NOT NULL REFERENCES consumers (consumer_pk),
+    position      INTEGER NOT NULL,
+    at            INTEGER NOT NULL,
+    checksum      INTEGER NOT NULL,
+    thread        TEXT    NOT NULL,
+    why           TEXT    NOT NULL,
+    UNIQUE (consumer_pk, position)
+) STRICT;

@@ -6,9 +6,9 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, Context, Delete, Durability, Effect, ErrorKind, Import,
-    Operation, PersistArgs, PersistError, Position, ReadArgs, Reply, Reserve, Result, ThreadArgs, Timestamp,
-    Update, UpdateContent,
+    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Context, Delete, Durability, Effect,
+    ErrorKind, Import, Operation, PersistArgs, PersistError, Position, ReadArgs, Reply, Reserve, Result,
+    ThreadArgs, Timestamp, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
@@ -185,6 +185,10 @@ impl Backend for SqliteBackend {
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         let (read, context, now) = call.into_parts();
         Ok(Reply::new(self.readers.read(context.tenant(), read, context.deadline(), now).await?))
+    }
+
+    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
+        self.write(call).await
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

@@ -1,7 +1,7 @@
 //! What a write weighs, before it takes a place in the queue.
 
 use throughline_core::{
-    AttachmentKey, Effect, ErrorKind, Metadata, PersistArgs, PersistError, Result, UpdateMode,
+    AttachmentKey, ConsumerArgs, Effect, ErrorKind, Metadata, PersistArgs, PersistError, Result, UpdateMode,
 };
 
 /// What a write holds beside its content: itself, its ids, its place, its answer.
@@ -44,6 +44,7 @@ pub(crate) fn of(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
             }
             held
         }
+        PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => change.why.len(),
         _ => 0,
     };
     Ok(FRAME + held)

@@ -61,8 +61,8 @@ pub use self::{
 use tokio::sync::watch;
 
 use crate::{
-    Add, Batch, Delete, Import, OpKind, Operation, PersistError, Position, ReadArgs, Reply, Reserve, Result,
-    ThreadArgs, Update, UpdateContent,
+    Add, Batch, ConsumerArgs, Delete, Import, OpKind, Operation, PersistError, Position, ReadArgs, Reply,
+    Reserve, Result, ThreadArgs, Update, UpdateContent,
 };
 
 /// A store, as the end of a pipeline.
@@ -135,6 +135,14 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Answers a read. A read must not wait for a place in a queue of writes.
     fn read(&self, call: Admitted<'_, ReadArgs>) -> impl Future<Output = Result<Reply<ReadArgs>>> + Send {
+        unsupported(&call)
+    }
+
+    /// Keeps what a consumer of the changes says of itself: its cursor, and what it has passed over.
+    fn consumer(
+        &self,
+        call: Admitted<'_, ConsumerArgs>,
+    ) -> impl Future<Output = Result<Reply<ConsumerArgs>>> + Send {
         unsupported(&call)
     }
 

@@ -96,7 +96,7 @@ impl Replay {
     /// What to keep of a write that is about to be committed.
     ///
     /// # Panics
-    /// When `result` answers a read, which has no key.
+    /// When `result` answers a read or an operation of a consumer, which have no key.
     #[must_use]
     pub fn of(result: &PersistResult) -> Self {
         match result {
@@ -128,7 +128,9 @@ impl Replay {
                 | ThreadResult::Rebuild(_)
                 | ThreadResult::Clear(_),
             ) => Self::Thread,
-            PersistResult::Read(_) => panic!("a read has no idempotency key"),
+            PersistResult::Read(_) | PersistResult::Consumer(_) => {
+                panic!("a read has no idempotency key, and neither has what a consumer keeps")
+            }
         }
     }
 

@@ -209,6 +209,21 @@ pub fn thread_is_gone(thread: &ThreadId) -> PersistError {
     PersistError::new(ErrorKind::Gone, format!("the thread `{thread}` was deleted"))
 }
 
+/// Where the cursor of a consumer is after this move.
+///
+/// # Errors
+/// `Stale` where it is elsewhere than the caller saw, or further on than it is to go.
+pub fn move_cursor(position: Position, to: Position, expected: Option<Position>) -> Result<Position> {
+    if position == to {
+        return Ok(to);
+    }
+    if expected.is_some_and(|expected| expected != position) || to < position {
+        let detail = format!("the cursor is at {position}, and cannot be moved from there to {to}");
+        return Err(PersistError::new(ErrorKind::Stale, detail));
+    }
+    Ok(to)
+}
+
 /// What is answered where changes after a position are asked for, and are not kept any more.
 #[must_use]
 pub fn too_old(after: Position, kept_after: Position) -> PersistError {
@@ -291,6 +306,25 @@ mod tests {
             kind(&transition(&sweep, Streaming, Revision::FIRST, lease, at(1000))),
             Ok((Abandoned, 2))
         );
+    }
+
+    #[test]
+    fn a_cursor_moves_on_only() {
+        let at = Position::new;
+        for (expected, to, ok) in [
+            (None, 6, true),
+            (None, 5, true),
+            (None, 4, false),
+            (Some(5), 6, true),
+            (Some(4), 6, false),
+            (Some(6), 7, false),
+            // Made twice, it has done what it should.
+            (Some(4), 5, true),
+        ] {
+            let moved = move_cursor(at(5), at(to), expected.map(at));
+            assert_eq!(moved.is_ok(), ok, "{expected:?} {to}");
+            assert!(ok || moved.unwrap_err().kind() == ErrorKind::Stale);
+        }
     }
 
     #[test]

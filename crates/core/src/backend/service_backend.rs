@@ -4,8 +4,8 @@ use tower_service::Service;
 
 use super::{Admitted, Backend, Capabilities};
 use crate::{
-    Add, Batch, Delete, Import, Operation, PersistError, PersistRequest, PersistResponse, ReadArgs, Reply,
-    Reserve, Result, ThreadArgs, Update, UpdateContent, error::SiteName,
+    Add, Batch, ConsumerArgs, Delete, Import, Operation, PersistError, PersistRequest, PersistResponse,
+    ReadArgs, Reply, Reserve, Result, ThreadArgs, Update, UpdateContent, error::SiteName,
 };
 
 /// Any tower service as the end of a pipeline: a remote store behind a client stack, a test double.
@@ -106,6 +106,10 @@ where
     }
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
+        self.forward(call).await
+    }
+
+    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
         self.forward(call).await
     }
 }

@@ -1,8 +1,8 @@
 //! What a call is about, as it was admitted: what every boundary is checked against.
 
 use crate::{
-    Add, Added, Change, ChangeScope, ContentUpdated, Delete, Deleted, Message, MessageId, OpKind, ReadArgs,
-    Reserve, Reserved, TenantId, ThreadId, Update, UpdateContent, Updated,
+    Add, Added, Change, ChangeScope, ConsumerName, ContentUpdated, Delete, Deleted, Message, MessageId,
+    OpKind, ReadArgs, Reserve, Reserved, TenantId, ThreadId, Update, UpdateContent, Updated,
     operation::{Addressed, PersistArgs, PersistResult, ReadResult},
 };
 
@@ -16,6 +16,8 @@ pub(crate) struct Shape {
     every_tenant: bool,
     thread: Option<ThreadId>,
     message: Option<MessageId>,
+    /// The consumer of the changes that it is of.
+    consumer: Option<ConsumerName>,
     /// The id was made up for the call, so that a replay answers with another one.
     minted: bool,
     items: Box<[Self]>,
@@ -29,6 +31,7 @@ impl Shape {
             PersistArgs::Batch(batch) => (None, false, Self::of_items(&batch.items)),
             PersistArgs::Thread(thread) => (Some(thread.as_str()), false, Box::default()),
             PersistArgs::Read(read) => (Some(read.as_str()), false, Box::default()),
+            PersistArgs::Consumer(consumer) => (Some(consumer.as_str()), false, Box::default()),
             PersistArgs::UpdateContent(_)
             | PersistArgs::Update(_)
             | PersistArgs::Delete(_)
@@ -40,6 +43,7 @@ impl Shape {
             every_tenant: is_of_every_tenant(args),
             thread: args.thread().cloned(),
             message: args.message().cloned(),
+            consumer: consumer(args).cloned(),
             minted,
             items,
         }
@@ -110,8 +114,22 @@ impl Shape {
                 if read.message() != self.message.as_ref() {
                     return Err("passed on another message id than it was given");
                 }
-                Ok(())
+                self.check_same_consumer(args)
             }
+            PersistArgs::Consumer(operation) => {
+                if Some(operation.as_str()) != self.member {
+                    return Err("passed on another operation of a consumer than it was given");
+                }
+                self.check_same_consumer(args)
+            }
+        }
+    }
+
+    fn check_same_consumer(&self, args: &PersistArgs) -> Result<(), &'static str> {
+        if consumer(args) == self.consumer.as_ref() {
+            Ok(())
+        } else {
+            Err("passed on another consumer than it was given")
         }
     }
 
@@ -165,6 +183,12 @@ impl Shape {
                 thread.thread().map_or(Ok(()), |thread| self.check_answered(thread))
             }
             PersistResult::Read(read) => self.check_read(read, tenant),
+            PersistResult::Consumer(answer) => {
+                if Some(answer.as_str()) != self.member {
+                    return Err("answered another operation of a consumer than it was asked");
+                }
+                self.check_consumer(answer.consumer())
+            }
         }
     }
 
@@ -173,6 +197,14 @@ impl Shape {
             Ok(())
         } else {
             Err("answered for another thread than it was asked")
+        }
+    }
+
+    fn check_consumer(&self, consumer: &ConsumerName) -> Result<(), &'static str> {
+        if self.consumer.as_ref() == Some(consumer) {
+            Ok(())
+        } else {
+            Err("answered for another consumer than it was asked")
         }
     }
 
@@ -215,6 +247,8 @@ impl Shape {
                     return Err("answered with a message of another thread than it was asked");
                 }
             }
+            ReadResult::Cursor(cursor) => self.check_consumer(&cursor.consumer)?,
+            ReadResult::Quarantined(list) => self.check_consumer(&list.consumer)?,
             ReadResult::Get(_)
             | ReadResult::OpenReservations(_)
             | ReadResult::Thread(_)
@@ -229,6 +263,16 @@ impl Shape {
         } else {
             Err("answered with a message of another tenant, thread or id than it was asked")
         }
+    }
+}
+
+/// The consumer that a call is of.
+const fn consumer(args: &PersistArgs) -> Option<&ConsumerName> {
+    match args {
+        PersistArgs::Consumer(args) => Some(args.consumer()),
+        PersistArgs::Read(ReadArgs::Cursor(read)) => Some(&read.consumer),
+        PersistArgs::Read(ReadArgs::Quarantined(read)) => Some(&read.consumer),
+        _ => None,
     }
 }
 

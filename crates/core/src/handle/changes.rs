@@ -107,6 +107,18 @@ impl ChangeFeed {
         Ok(change)
     }
 
+    /// The changes that are at hand, or are found by one look, which may be none; the look is taken at the next sign, or now.
+    #[cfg(feature = "effects")]
+    pub(crate) async fn look(&mut self, at_next_sign: bool) -> Result<Vec<Change>> {
+        if at_next_sign {
+            self.sign().await;
+        }
+        let Some(first) = self.next_now().await? else { return Ok(Vec::new()) };
+        let changes: Vec<Change> = std::iter::once(first).chain(self.at_hand.drain(..)).collect();
+        self.told = self.read;
+        Ok(changes)
+    }
+
     async fn sign(&mut self) {
         if let Some(signs) = &mut self.signs {
             match timeout(LOOK, signs.changed()).await {

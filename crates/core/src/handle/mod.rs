@@ -1,6 +1,7 @@
 //! What a host holds: the store, a thread, a message being written.
 
 mod changes;
+mod consumer;
 mod draft;
 mod fork;
 mod history;

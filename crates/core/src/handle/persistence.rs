@@ -210,6 +210,21 @@ impl Persistence {
         drop(self.core.spawn(task));
     }
 
+    /// Runs a task on the runtime of the pipeline, to be ended by who holds it.
+    #[cfg(feature = "effects")]
+    pub(crate) fn run_task(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        self.core.spawn(task)
+    }
+
+    /// How far the store has come, as far as this process is told.
+    #[cfg(feature = "effects")]
+    pub(crate) fn signs(&self) -> Option<tokio::sync::watch::Receiver<Position>> {
+        (self.core.signs)()
+    }
+
     /// Makes a call on behalf of another, under its promises. Its tenant is the parent's.
     pub(crate) fn execute_child(
         &self,

@@ -41,15 +41,16 @@ impl<O: Operation> Request<O> {
     }
 
     /// Gives the call an idempotency key: see [`IdempotencyKey`]. An unusable key is answered as `Invalid`, and so is any
-    /// key of a read.
+    /// key of a read or of what a consumer keeps.
     pub fn key<K>(mut self, key: K) -> Self
     where
         K: TryInto<IdempotencyKey>,
         K::Error: Into<InvalidId>,
     {
         match key.try_into() {
-            Ok(_) if !O::KIND.is_write() => {
-                let refusal = PersistError::new(ErrorKind::Invalid, "a read takes no idempotency key");
+            Ok(_) if !O::KIND.takes_key() => {
+                let detail = format!("a `{}` takes no idempotency key", O::KIND);
+                let refusal = PersistError::new(ErrorKind::Invalid, detail);
                 self.operation = self.operation.and(Err(refusal));
             }
             Ok(key) => self.options.key = Some(key),

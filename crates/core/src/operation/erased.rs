@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Add, Added, Addressed, Batch, Batched, CarriesContent, ContentUpdated, Delete, Deleted, Import, Imported,
-    OpKind, Operation, Place, PlaceMut, ReadArgs, ReadResult, Reserve, Reserved, ThreadArgs, ThreadResult,
-    Update, UpdateContent, Updated,
+    Add, Added, Addressed, Batch, Batched, CarriesContent, ConsumerArgs, ConsumerResult, ContentUpdated,
+    Delete, Deleted, Import, Imported, OpKind, Operation, Place, PlaceMut, ReadArgs, ReadResult, Reserve,
+    Reserved, ThreadArgs, ThreadResult, Update, UpdateContent, Updated,
 };
 use crate::{MessageId, PersistResponse, Reply, ThreadId};
 
@@ -32,6 +32,8 @@ pub enum PersistArgs {
     Thread(ThreadArgs),
     /// A read.
     Read(ReadArgs),
+    /// What a consumer of the changes keeps.
+    Consumer(ConsumerArgs),
 }
 
 /// Any output: what comes up through the layers, and the wire form.
@@ -57,6 +59,8 @@ pub enum PersistResult {
     Thread(ThreadResult),
     /// To [`ReadArgs`].
     Read(ReadResult),
+    /// To [`ConsumerArgs`].
+    Consumer(ConsumerResult),
 }
 
 /// Goes on with the operation that `$args` is: `$arm!(op, method)`, with the name that it has in `Plugin` and `Backend`.
@@ -72,6 +76,7 @@ macro_rules! by_operation {
             $crate::PersistArgs::Import(op) => $arm!(op, import),
             $crate::PersistArgs::Thread(op) => $arm!(op, thread),
             $crate::PersistArgs::Read(op) => $arm!(op, read),
+            $crate::PersistArgs::Consumer(op) => $arm!(op, consumer),
         }
     };
 }
@@ -195,6 +200,7 @@ erased! {
     Import: Import -> Imported;
     Thread: ThreadArgs -> ThreadResult;
     Read: ReadArgs -> ReadResult;
+    Consumer: ConsumerArgs -> ConsumerResult;
 }
 
 impl PersistArgs {
@@ -222,7 +228,7 @@ impl PersistArgs {
             | Self::UpdateContent(UpdateContent { id, .. })
             | Self::Update(Update { id, .. })
             | Self::Delete(Delete { id, .. }) => Some(id),
-            Self::Batch(_) | Self::Import(_) | Self::Thread(_) | Self::Read(_) => None,
+            Self::Batch(_) | Self::Import(_) | Self::Thread(_) | Self::Read(_) | Self::Consumer(_) => None,
         }
     }
 
@@ -251,6 +257,7 @@ impl PersistArgs {
             | Self::Update(_)
             | Self::Import(_)
             | Self::Thread(_)
+            | Self::Consumer(_)
             | Self::Read(_) => false,
         }
     }
@@ -286,7 +293,7 @@ impl PersistResult {
             | Self::Batch(Batched { deduplicated, .. })
             | Self::Import(Imported { deduplicated, .. }) => *deduplicated,
             Self::Thread(thread) => thread.is_deduplicated(),
-            Self::Read(_) => false,
+            Self::Read(_) | Self::Consumer(_) => false,
         }
     }
 }

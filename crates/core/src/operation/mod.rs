@@ -17,6 +17,7 @@
 
 mod add;
 mod batch;
+mod consumer;
 mod delete;
 mod erased;
 mod fingerprint;
@@ -37,15 +38,20 @@ pub(crate) use self::fingerprint::FingerprintKey;
 pub use self::{
     add::{Add, Added, NewMessage},
     batch::{Batch, Batched},
+    consumer::{
+        ChangeQuarantined, ChangeReleased, ConsumerArgs, ConsumerOperation, ConsumerResult, CursorMoved,
+        MoveCursor, QuarantineChange, ReleaseChange, ResetCursor,
+    },
     delete::{Delete, Deleted},
     erased::{PersistArgs, PersistResult},
     fingerprint::Fingerprint,
     import::{Import, ImportRow, Imported, ImportedRow},
     places::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
     read::{
-        Changes, GetMessage, GetThread, ListOpen, ListPurgeable, ListThreads, OpenCursor, OpenReservations,
-        Page, PageFrom, PlanPrune, PrunePlan, PurgeableThreads, ReadArgs, ReadChanges, ReadOperation,
-        ReadPage, ReadResult, SearchHit, SearchHits, SearchMessages, ThreadList, Visibility,
+        Changes, ConsumerCursor, GetCursor, GetMessage, GetThread, ListOpen, ListPurgeable, ListQuarantined,
+        ListThreads, OpenCursor, OpenReservations, Page, PageFrom, PlanPrune, PrunePlan, PurgeableThreads,
+        QuarantinedChange, QuarantinedChanges, ReadArgs, ReadChanges, ReadOperation, ReadPage, ReadResult,
+        SearchHit, SearchHits, SearchMessages, ThreadList, Visibility,
     },
     reserve::{NewReservation, Reserve, Reserved},
     thread::{
@@ -81,11 +87,13 @@ pub enum OpKind {
     Thread,
     /// [`ReadArgs`]
     Read,
+    /// [`ConsumerArgs`]
+    Consumer,
 }
 
 impl OpKind {
     /// Every kind there is.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Add,
         Self::Reserve,
         Self::UpdateContent,
@@ -95,6 +103,7 @@ impl OpKind {
         Self::Import,
         Self::Thread,
         Self::Read,
+        Self::Consumer,
     ];
 
     /// The camelCase name, as on the wire and in errors, spans and reports.
@@ -110,6 +119,7 @@ impl OpKind {
             Self::Import => "import",
             Self::Thread => "thread",
             Self::Read => "read",
+            Self::Consumer => "consumer",
         }
     }
 
@@ -117,6 +127,12 @@ impl OpKind {
     #[must_use]
     pub const fn is_write(self) -> bool {
         !matches!(self, Self::Read)
+    }
+
+    /// Whether a call of it may have an idempotency key: the key is scoped to a thread.
+    #[must_use]
+    pub const fn takes_key(self) -> bool {
+        !matches!(self, Self::Read | Self::Consumer)
     }
 }
 
@@ -132,7 +148,7 @@ impl fmt::Display for OpKind {
 /// `Delete` does not compile.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an operation of the pipeline",
-    note = "the operations are `Add`, `Reserve`, `UpdateContent`, `Update`, `Delete`, `Batch`, `Import`, `ThreadArgs` and `ReadArgs`"
+    note = "the operations are `Add`, `Reserve`, `UpdateContent`, `Update`, `Delete`, `Batch`, `Import`, `ThreadArgs`, `ReadArgs` and `ConsumerArgs`"
 )]
 pub trait Operation:
     sealed::Sealed

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use crate::{
-    Addressed as _, Effect, ErrorKind, Import, Metadata, PersistArgs, PersistError, ReadArgs, Reserve,
-    Result, ThreadArgs,
+    Addressed as _, ConsumerArgs, Effect, ErrorKind, Import, Metadata, PersistArgs, PersistError,
+    QuarantineChange, ReadArgs, Reserve, Result, ThreadArgs,
     backend::{rules, search::Query},
 };
 
@@ -18,6 +18,7 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
                 PersistArgs::Batch(_)
                 | PersistArgs::Import(_)
                 | PersistArgs::Read(_)
+                | PersistArgs::Consumer(_)
                 | PersistArgs::Thread(ThreadArgs::Prune(_) | ThreadArgs::Purge(_) | ThreadArgs::Rebuild(_)) =>
                 {
                     let kind = item.kind();
@@ -61,6 +62,17 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
             rules::check_limit(read.limit)?;
             Query::parse(&read.query).map(drop)
         }
+        PersistArgs::Read(ReadArgs::Cursor(_)) => Ok(()),
+        PersistArgs::Read(ReadArgs::Quarantined(list)) => rules::check_limit(list.limit),
+        PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => {
+            let (bytes, max) = (change.why.len(), QuarantineChange::MAX_WHY);
+            if bytes > max {
+                let detail = format!("a reason of {bytes} bytes is more than the {max} allowed");
+                return Err(PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied));
+            }
+            Ok(())
+        }
+        PersistArgs::Consumer(_) => Ok(()),
     }
 }
 

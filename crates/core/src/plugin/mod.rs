@@ -69,8 +69,8 @@ pub use self::{
     service::{PluginListService, PluginService},
 };
 use crate::{
-    Add, Batch, Call, Delete, Import, Operation, Phase, ReadArgs, Reply, Reserve, Result, ThreadArgs, Update,
-    UpdateContent,
+    Add, Batch, Call, ConsumerArgs, Delete, Import, Operation, Phase, ReadArgs, Reply, Reserve, Result,
+    ThreadArgs, Update, UpdateContent,
 };
 
 /// A layer, written as hooks.
@@ -179,6 +179,15 @@ pub trait Plugin: Send + Sync + 'static {
         call: Call<ReadArgs>,
         next: Next<'_, ReadArgs>,
     ) -> impl Future<Output = Result<Reply<ReadArgs>>> + Send {
+        self.around(call, next)
+    }
+
+    /// A consumer of the changes keeps something of itself.
+    fn consumer(
+        &self,
+        call: Call<ConsumerArgs>,
+        next: Next<'_, ConsumerArgs>,
+    ) -> impl Future<Output = Result<Reply<ConsumerArgs>>> + Send {
         self.around(call, next)
     }
 }

@@ -4,6 +4,7 @@
 //! no savepoint. A batch, whose items see each other, has one.
 
 mod batch;
+mod consumer;
 mod content;
 mod delete;
 mod idempotency;
@@ -18,7 +19,8 @@ mod update;
 use std::cell::Cell;
 
 pub(crate) use self::{
-    idempotency::checksum as key_checksum, row::PIECES, threads::Threads, unwritten::Unwritten,
+    consumer::damaged as damaged_cursor, idempotency::checksum as key_checksum, row::PIECES,
+    threads::Threads, unwritten::Unwritten,
 };
 #[cfg(test)]
 pub(crate) use self::{
@@ -79,6 +81,9 @@ pub(crate) struct Outcome {
 
 /// Applies one write, whole or not at all.
 pub(crate) fn apply(scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
+    if let PersistArgs::Consumer(args) = &write.args {
+        return consumer::apply(scope, args);
+    }
     // An empty batch speaks of no thread; there is nothing that it could be.
     let Some(thread) = write.args.key_scope() else {
         return Err(refusal(ErrorKind::Invalid, "a batch of no items").into());
@@ -137,7 +142,7 @@ fn item(scope: Scope<'_>, args: &PersistArgs) -> Applied<PersistResult> {
         PersistArgs::Delete(delete) => delete::delete(scope, delete).map(Into::into),
         PersistArgs::Import(import) => import::import(scope, import).map(Into::into),
         PersistArgs::Thread(thread) => thread::apply(scope, thread).map(Into::into),
-        PersistArgs::Batch(_) | PersistArgs::Read(_) => {
+        PersistArgs::Batch(_) | PersistArgs::Read(_) | PersistArgs::Consumer(_) => {
             let kind = args.kind();
             Err(refusal(ErrorKind::Invalid, format!("a `{kind}` cannot be an item of a batch")).into())
         }

@@ -20,6 +20,8 @@ pub struct Verification {
     pub threads: u64,
     /// The changes.
     pub changes: u64,
+    /// The consumers of the changes.
+    pub consumers: u64,
     /// Everything that is wrong, in the order in which it was found. One fault may show in several places: a page that
     /// cannot be read is named, and so are the rows in it.
     pub damaged: Vec<Damage>,
@@ -69,6 +71,8 @@ pub enum Part {
     Pieces,
     /// What is kept under an idempotency key.
     Key,
+    /// What a consumer of the changes keeps: its cursor, or what it has passed over.
+    Consumer,
 }
 
 impl fmt::Display for Damage {

@@ -6,6 +6,7 @@
 
 mod call;
 mod changes;
+mod consumer;
 mod get;
 mod open;
 mod page;
@@ -92,6 +93,8 @@ fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
         ReadArgs::Purgeable(read) => threads::purgeable(scope, read).map(ReadResult::Purgeable),
         ReadArgs::Changes(read) => changes::changes(scope, read).map(ReadResult::Changes),
         ReadArgs::Search(read) if scope.has_index => search::search(scope, read).map(ReadResult::Search),
+        ReadArgs::Cursor(read) => consumer::cursor(scope, read).map(ReadResult::Cursor),
+        ReadArgs::Quarantined(list) => consumer::quarantined(scope, list).map(ReadResult::Quarantined),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
     };
     // A failure may have ended the transaction already.

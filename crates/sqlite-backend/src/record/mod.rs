@@ -6,6 +6,7 @@
 mod append;
 mod checksum;
 mod columns;
+mod consumer;
 mod entry;
 mod head;
 mod length;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     append::{Append, AppendKind, Growth, Piece, append_chain},
     checksum::Checksum,
     columns::Columns,
+    consumer::{Cursor, PassedOver, cursor_columns, passed_over_columns},
     entry::{ENTRY_COLUMNS, Entry, entry_columns},
     head::{Head, head_columns},
     length::{Length, Tail},

@@ -39,7 +39,8 @@ impl LimitsLayer {
             | PersistArgs::Delete(_)
             | PersistArgs::Batch(_)
             | PersistArgs::Thread(_)
-            | PersistArgs::Read(_) => 0,
+            | PersistArgs::Read(_)
+            | PersistArgs::Consumer(_) => 0,
         };
         within("attachments", attachments, self.attachments)?;
         let mut total = 0_usize;

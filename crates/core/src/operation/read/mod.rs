@@ -1,6 +1,7 @@
 //! The reads. They go through the same layers as the writes.
 
 mod changes;
+mod consumer;
 mod get;
 mod open;
 mod page;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     changes::{Changes, ReadChanges},
+    consumer::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
     get::GetMessage,
     open::{ListOpen, OpenCursor, OpenReservations},
     page::{Page, PageFrom, ReadPage, Visibility},
@@ -140,6 +142,10 @@ reads! {
     Changes: ReadChanges -> Changes as "changes";
     /// Messages with certain words.
     Search: SearchMessages -> SearchHits as "search";
+    /// How far a consumer of the changes has come.
+    Cursor: GetCursor -> ConsumerCursor as "cursor";
+    /// What a consumer of the changes has passed over.
+    Quarantined: ListQuarantined -> QuarantinedChanges as "quarantined";
 }
 
 impl ReadResult {
@@ -155,7 +161,9 @@ impl ReadResult {
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
             | Self::Changes(_)
-            | Self::Search(_) => &[],
+            | Self::Search(_)
+            | Self::Cursor(_)
+            | Self::Quarantined(_) => &[],
         }
     }
 
@@ -171,7 +179,9 @@ impl ReadResult {
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
             | Self::Changes(_)
-            | Self::Search(_) => &[],
+            | Self::Search(_)
+            | Self::Cursor(_)
+            | Self::Quarantined(_) => &[],
         }
     }
 }
@@ -200,7 +210,7 @@ impl Addressed for ReadArgs {
                 ChangeScope::Thread(thread) => Some(thread),
                 ChangeScope::Tenant | ChangeScope::Store => None,
             },
-            Self::Threads(_) | Self::Purgeable(_) => None,
+            Self::Threads(_) | Self::Purgeable(_) | Self::Cursor(_) | Self::Quarantined(_) => None,
         }
     }
 
@@ -214,7 +224,9 @@ impl Addressed for ReadArgs {
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
             | Self::Changes(_)
-            | Self::Search(_) => None,
+            | Self::Search(_)
+            | Self::Cursor(_)
+            | Self::Quarantined(_) => None,
         }
     }
 }
@@ -230,7 +242,9 @@ impl Addressed for ReadResult {
             | Self::Threads(_)
             | Self::Purgeable(_)
             | Self::Changes(_)
-            | Self::Search(_) => None,
+            | Self::Search(_)
+            | Self::Cursor(_)
+            | Self::Quarantined(_) => None,
         }
     }
 
@@ -244,7 +258,9 @@ impl Addressed for ReadResult {
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
             | Self::Changes(_)
-            | Self::Search(_) => None,
+            | Self::Search(_)
+            | Self::Cursor(_)
+            | Self::Quarantined(_) => None,
         }
     }
 }

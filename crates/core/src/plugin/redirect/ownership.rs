@@ -68,6 +68,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             PersistArgs::Read(ReadArgs::Search(_)) => {
                 Err(refuse("what is kept on the other side is not found here"))
             }
+            // Of who follows the changes of this side.
+            PersistArgs::Consumer(_) => self.here.pass(PersistRequest { args, context }).await,
             PersistArgs::Read(read) => self.read(context, read).await,
         }
     }
@@ -323,7 +325,9 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 | ReadResult::Threads(_)
                 | ReadResult::PlanPrune(_)
                 | ReadResult::Changes(_)
-                | ReadResult::Search(_) => {}
+                | ReadResult::Search(_)
+                | ReadResult::Cursor(_)
+                | ReadResult::Quarantined(_) => {}
             }
             return Ok(response);
         }

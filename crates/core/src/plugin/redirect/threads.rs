@@ -138,6 +138,8 @@ impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
                     ReadArgs::Changes(_) => {
                         Side::Refused("the changes of both sides of a redirect have no common order")
                     }
+                    // The cursor of who follows the changes of this side.
+                    ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Side::Here,
                     _ => Side::Both(read.clone()),
                 };
             }

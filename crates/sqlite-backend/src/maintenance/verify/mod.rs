@@ -1,6 +1,7 @@
 //! The check of everything in the store that can be checked.
 
 mod bookkeeping;
+mod consumers;
 mod file;
 mod messages;
 mod pieces;
@@ -91,6 +92,8 @@ impl<'a> Check<'a> {
             Self::threads,
             Self::changes,
             Self::keys,
+            Self::cursors,
+            Self::quarantine,
         ] {
             if let Err(error) = part(self) {
                 self.note_or_fail(error)?;
@@ -144,6 +147,11 @@ impl Owner {
             thread: text(row, at + 1).and_then(|text| ThreadId::new(text).ok()),
             message: None,
         }
+    }
+
+    /// Of a row with the tenant in the column `at`, that is of no thread.
+    fn of_tenant(row: &Row<'_>, at: usize) -> Self {
+        Self { tenant: text(row, at).and_then(|text| TenantId::new(text).ok()), ..Self::default() }
     }
 
     fn with_message(self, row: &Row<'_>, at: usize) -> Self {

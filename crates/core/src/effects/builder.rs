@@ -1,0 +1,130 @@
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+
+use tokio::sync::{Semaphore, watch};
+
+use super::{
+    Consumer, Effects, consumer::AnyConsumer, delivery::Delivery, running::Running, settings::Settings,
+    status::Board, worker::Worker,
+};
+use crate::{
+    ChangeScope, ConsumerName, Effect, ErrorKind, GetCursor, InvalidId, OpKind, PersistError, Persistence,
+    ReadChanges, Result,
+};
+
+/// Puts consumers together.
+#[must_use = "nothing is followed before `start`"]
+pub struct EffectsBuilder {
+    db: Persistence,
+    settings: Settings,
+    consumers: Vec<(Result<ConsumerName, InvalidId>, Arc<dyn AnyConsumer>)>,
+}
+
+impl EffectsBuilder {
+    pub(super) fn new(db: Persistence) -> Self {
+        Self { db, settings: Settings::default(), consumers: Vec::new() }
+    }
+
+    /// One more consumer.
+    pub fn consumer<C: Consumer>(mut self, consumer: C) -> Self {
+        let name = ConsumerName::new(consumer.name());
+        self.consumers.push((name, Arc::new(consumer)));
+        self
+    }
+
+    /// How many calls of one consumer run at once, each of another thread; 16 unless it is said otherwise, at least 1.
+    pub const fn parallel(mut self, calls: usize) -> Self {
+        self.settings.parallel = if calls == 0 { 1 } else { calls };
+        self
+    }
+
+    /// After how many attempts a change is passed over; 8 unless it is said otherwise, at least 1.
+    pub const fn attempts(mut self, attempts: u32) -> Self {
+        self.settings.attempts = if attempts == 0 { 1 } else { attempts };
+        self
+    }
+
+    /// How long one call of a consumer may take; 30 s unless it is said otherwise.
+    pub const fn time_limit(mut self, limit: Duration) -> Self {
+        self.settings.time_limit = limit;
+        self
+    }
+
+    /// The shortest and the longest wait between two attempts, before jitter; 100 ms and 30 s unless it is said otherwise.
+    pub const fn backoff(mut self, shortest: Duration, longest: Duration) -> Self {
+        (self.settings.shortest_wait, self.settings.longest_wait) = (shortest, longest);
+        self
+    }
+
+    /// Checks everything and begins to follow the changes, each consumer from its cursor.
+    ///
+    /// # Errors
+    /// `Invalid` for a name that is none or is there twice, `Unsupported` for a store that keeps no changes or no cursors,
+    /// or a pipeline that does not let them through; what the first reads answer.
+    ///
+    /// # Cancel safety
+    /// Dropped before it answers, it has begun nothing.
+    pub async fn start(self) -> Result<Effects> {
+        let Self { db, settings, consumers } = self;
+        let claims = db.describe().capabilities();
+        if !claims.changes {
+            return Err(refusal(ErrorKind::Unsupported, "the store keeps no changes to follow"));
+        }
+        if !claims.supports(OpKind::Consumer) {
+            return Err(refusal(ErrorKind::Unsupported, "the store keeps no cursors of consumers"));
+        }
+        let mut names = HashSet::new();
+        let (stop, stopping) = watch::channel(false);
+        let mut ready = Vec::with_capacity(consumers.len());
+        for (name, consumer) in consumers {
+            let name = name.map_err(|error| refusal(ErrorKind::Invalid, error.to_string()))?;
+            if !names.insert(name.clone()) {
+                let detail = format!("two consumers are called `{name}`");
+                return Err(refusal(ErrorKind::Invalid, detail));
+            }
+            let scope = consumer.scope();
+            let about = |error: PersistError| error.context(format!("the consumer `{name}`"));
+            can_be_followed(&db, &scope).await.map_err(about)?;
+            let cursor = db.read(GetCursor { consumer: name.clone() }).await.map_err(about)?;
+            let delivery = Arc::new(Delivery {
+                board: Board::new(name.clone(), cursor.position, cursor.quarantined),
+                db: db.clone(),
+                name,
+                consumer,
+                scope,
+                settings,
+                permits: Semaphore::new(settings.parallel.min(Semaphore::MAX_PERMITS)),
+                stopping: stopping.clone(),
+            });
+            ready.push((delivery, cursor.position));
+        }
+        // Nothing is begun before everything is known to be in order.
+        let running = ready.into_iter().map(|(delivery, cursor)| {
+            let task = db.run_task(Worker::new(Arc::clone(&delivery), cursor).run());
+            Running::new(delivery, task)
+        });
+        Ok(Effects::new(stop, running.collect()))
+    }
+}
+
+/// A redirect or a guard in the pipeline may refuse what the store would do.
+async fn can_be_followed(db: &Persistence, scope: &ChangeScope) -> Result<()> {
+    let read = ReadChanges::new(scope.clone(), crate::Position::new(u64::MAX), 1);
+    match db.read(read).await {
+        Err(error) if error.kind() != ErrorKind::TooOld => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn refusal(kind: ErrorKind, detail: impl Into<std::borrow::Cow<'static, str>>) -> PersistError {
+    PersistError::new(kind, detail).with_effect(Effect::NotApplied)
+}
+
+impl fmt::Debug for EffectsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.consumers.iter().filter_map(|(name, _)| name.as_ref().ok()).collect();
+        f.debug_struct("EffectsBuilder")
+            .field("settings", &self.settings)
+            .field("consumers", &names)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+//! One event on its way to a consumer: its message is read, the consumer is called, again and again if need be, and what it
+//! never takes is put on the list.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{sleep, timeout},
+};
+
+use super::{
+    consumer::{AnyConsumer, Event, takes_away},
+    contain::contained,
+    settings::Settings,
+    status::Board,
+};
+use crate::{
+    Change, ChangeScope, ConsumerName, ErrorKind, GetMessage, Happened, Message, PersistError, Persistence,
+    QuarantineChange, Result,
+};
+
+/// What the events of a consumer have in common.
+pub(super) struct Delivery {
+    pub(super) db: Persistence,
+    pub(super) name: ConsumerName,
+    pub(super) consumer: Arc<dyn AnyConsumer>,
+    pub(super) scope: ChangeScope,
+    pub(super) settings: Settings,
+    /// One for each attempt that may run at once. An event that waits for its next attempt has none.
+    pub(super) permits: Semaphore,
+    pub(super) board: Board,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The consumer has taken it, or it stands on the list.
+    Done,
+    /// It is about a message that is still being written.
+    Open,
+    /// The runner stops, and it is not done.
+    Left,
+}
+
+/// Why an attempt came to nothing.
+enum Trouble {
+    /// The store, which gets better by itself or by somebody's doing. The event has nothing to do with it.
+    Store(PersistError),
+    /// The event, or what the consumer does with it.
+    Event(String),
+    /// The event, for good.
+    Hopeless(String),
+}
+
+/// How long one call of the store may take.
+pub(super) const STORE_LIMIT: Duration = Duration::from_secs(30);
+
+impl Delivery {
+    pub(super) async fn deliver(&self, change: Change) -> Outcome {
+        let (mut waits, mut made) = (self.settings.waits(), 0);
+        loop {
+            let trouble = match self.attempt(&change).await {
+                Ok(outcome) => return outcome,
+                Err(trouble) => trouble,
+            };
+            let why = match trouble {
+                Trouble::Store(error) => error.to_string(),
+                Trouble::Event(why) => {
+                    made += 1;
+                    if made >= self.settings.attempts {
+                        self.board.failed(&why);
+                        return self.pass_over(&change, &format!("{why} ({made} attempts)")).await;
+                    }
+                    why
+                }
+                Trouble::Hopeless(why) => {
+                    self.board.failed(&why);
+                    return self.pass_over(&change, &why).await;
+                }
+            };
+            self.board.failed(&why);
+            if !self.waited(waits.next()).await {
+                return Outcome::Left;
+            }
+        }
+    }
+
+    async fn attempt(&self, change: &Change) -> Result<Outcome, Trouble> {
+        if *self.stopping.borrow() {
+            return Ok(Outcome::Left);
+        }
+        // It is closed by nobody.
+        let _permit = self.permits.acquire().await;
+        if let Happened::Unreadable { why } = &change.what {
+            return Err(Trouble::Hopeless(format!("the change cannot be read: {why}")));
+        }
+        if !takes_away(&change.what) && !self.is_on() {
+            return Ok(Outcome::Done);
+        }
+        let message = self.message(change).await?;
+        if message.as_ref().is_some_and(|message| message.state.is_open()) {
+            return Ok(Outcome::Open);
+        }
+        let event = Event { change: change.clone(), message };
+        let limit = self.settings.time_limit;
+        match timeout(limit, contained(self.consumer.handle(event))).await {
+            Ok(Ok(Ok(()))) => Ok(Outcome::Done),
+            Ok(Ok(Err(error))) => Err(Trouble::Event(error.to_string())),
+            Ok(Err(panic)) => Err(Trouble::Event(panic)),
+            Err(_) => Err(Trouble::Event(format!("it took longer than {limit:?}"))),
+        }
+    }
+
+    fn is_on(&self) -> bool {
+        // Somebody else's code: where it cannot say, it is told.
+        catch_unwind(AssertUnwindSafe(|| self.consumer.is_on())).unwrap_or(true)
+    }
+
+    async fn message(&self, change: &Change) -> Result<Option<Message>, Trouble> {
+        let Some(about) = change.what.message() else { return Ok(None) };
+        let get = GetMessage { thread: change.thread.clone(), id: about.id.clone() };
+        let db = self.db.for_tenant(change.tenant.clone());
+        db.read(get).deadline(STORE_LIMIT).await.map_err(|error| match error.kind() {
+            kind if kind.passes_with_time() => Trouble::Store(error),
+            ErrorKind::Cancelled => Trouble::Store(error),
+            _ => Trouble::Event(error.to_string()),
+        })
+    }
+
+    /// Puts it on the list. Until it stands there, it is not passed over.
+    async fn pass_over(&self, change: &Change, why: &str) -> Outcome {
+        let mut waits = self.settings.waits();
+        let quarantine = QuarantineChange {
+            consumer: self.name.clone(),
+            position: change.position,
+            thread: change.thread.clone(),
+            why: cut(why).to_owned(),
+        };
+        loop {
+            match self.db.with_deadline(STORE_LIMIT).on_consumer(quarantine.clone()).await {
+                Ok(_) => {
+                    self.board.put(|status| status.quarantined += 1);
+                    return Outcome::Done;
+                }
+                Err(error) => self.board.failed(&error.to_string()),
+            }
+            if !self.waited(waits.next()).await {
+                return Outcome::Left;
+            }
+        }
+    }
+
+    /// Waits so long; says whether to go on after it.
+    pub(super) async fn waited(&self, wait: Duration) -> bool {
+        let mut stopping = self.stopping.clone();
+        tokio::select! {
+            () = sleep(wait) => true,
+            // Also where nobody is left who could say so.
+            _ = stopping.wait_for(|stopping| *stopping) => false,
+        }
+    }
+}
+
+/// As much of a reason as the list takes.
+fn cut(why: &str) -> &str {
+    let end = why.floor_char_boundary(QuarantineChange::MAX_WHY);
+    &why[..end]
+}

@@ -1,0 +1,227 @@
+//! The order of the events: one after the other in a thread, and none of them passed by the cursor before it is done.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use crate::{Change, Happened, Position, TenantId, ThreadId};
+
+/// A thread of a tenant.
+pub(super) type Key = (TenantId, ThreadId);
+
+/// The events that were read and are not done.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    lanes: HashMap<Key, Lane>,
+    /// The lanes whose first event can be begun.
+    ready: VecDeque<Key>,
+    undone: BTreeSet<Position>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    events: VecDeque<Change>,
+    state: State,
+}
+
+/// How it stands with the first event of a lane.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    /// It stands among those that are ready.
+    #[default]
+    Ready,
+    /// It is at work. What came meanwhile may have settled the message that it is about.
+    AtWork { settled: bool },
+    /// It waits for its message to be settled.
+    Open,
+}
+
+impl Lanes {
+    /// Takes an event in, behind those of its thread.
+    pub(super) fn push(&mut self, change: Change) {
+        let settles = may_settle(&change.what);
+        if matches!(change.what, Happened::Unreadable { .. }) {
+            // It may have been the end of any message.
+            self.look_again();
+        }
+        let key = (change.tenant.clone(), change.thread.clone());
+        self.undone.insert(change.position);
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            self.ready.push_back(key.clone());
+            self.lanes.insert(key, Lane { events: VecDeque::from([change]), state: State::Ready });
+            return;
+        };
+        lane.push(change, &mut self.undone);
+        match &mut lane.state {
+            State::AtWork { settled } => *settled |= settles,
+            State::Open if settles => {
+                lane.state = State::Ready;
+                self.ready.push_back(key);
+            }
+            State::Open | State::Ready => {}
+        }
+    }
+
+    /// The next event that can be begun. It is at work from here on.
+    pub(super) fn begin(&mut self) -> Option<(Key, Change)> {
+        let key = self.ready.pop_front()?;
+        let lane = self.lanes.get_mut(&key)?;
+        lane.state = State::AtWork { settled: false };
+        let change = lane.events.front()?.clone();
+        Some((key, change))
+    }
+
+    /// The first event of a lane is done.
+    pub(super) fn done(&mut self, key: &Key) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        if let Some(change) = lane.events.pop_front() {
+            self.undone.remove(&change.position);
+        }
+        if lane.events.is_empty() {
+            self.lanes.remove(key);
+        } else {
+            lane.state = State::Ready;
+            self.ready.push_back(key.clone());
+        }
+    }
+
+    /// The first event of a lane is about a message that is open.
+    pub(super) fn open(&mut self, key: &Key) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        if lane.state == (State::AtWork { settled: true }) {
+            lane.state = State::Ready;
+            self.ready.push_back(key.clone());
+        } else {
+            lane.state = State::Open;
+        }
+    }
+
+    /// Lets every lane look at its message again.
+    pub(super) fn look_again(&mut self) {
+        for (key, lane) in &mut self.lanes {
+            match &mut lane.state {
+                State::Open => {
+                    lane.state = State::Ready;
+                    self.ready.push_back(key.clone());
+                }
+                State::AtWork { settled } => *settled = true,
+                State::Ready => {}
+            }
+        }
+    }
+
+    /// How far everything is done, where everything up to `read` was read.
+    pub(super) fn done_through(&self, read: Position) -> Position {
+        match self.undone.first() {
+            Some(first) => Position::new(first.get().saturating_sub(1)),
+            None => read,
+        }
+    }
+
+    /// How many events wait or are at work.
+    pub(super) fn len(&self) -> usize {
+        self.undone.len()
+    }
+}
+
+impl Lane {
+    /// Of pieces that are written to one message one after the other only the last is told, as the store may do too: the
+    /// event shows the message as it is in the end anyway.
+    fn push(&mut self, change: Change, undone: &mut BTreeSet<Position>) {
+        let is_free = self.events.len() > 1 || !matches!(self.state, State::AtWork { .. });
+        if is_free
+            && let Some(last) = self.events.back_mut()
+            && let (Happened::Written(before), Happened::Written(after)) = (&last.what, &change.what)
+            && before.id == after.id
+        {
+            undone.remove(&last.position);
+            *last = change;
+            return;
+        }
+        self.events.push_back(change);
+    }
+}
+
+/// Whether this may end the wait for a message.
+const fn may_settle(what: &Happened) -> bool {
+    !matches!(what, Happened::Added(_) | Happened::Reserved(_) | Happened::Written(_) | Happened::Edited(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChangedMessage, Revision, Seq, Timestamp};
+
+    fn change(position: u64, thread: &str, what: fn(ChangedMessage) -> Happened, id: &str) -> Change {
+        let message = ChangedMessage { id: id.parse().unwrap(), seq: Seq::FIRST, revision: Revision::FIRST };
+        Change {
+            position: Position::new(position),
+            tenant: TenantId::default(),
+            thread: thread.parse().unwrap(),
+            at: Timestamp::from_micros(0),
+            what: what(message),
+        }
+    }
+
+    fn begun(lanes: &mut Lanes) -> Vec<(Key, u64)> {
+        std::iter::from_fn(|| lanes.begin()).map(|(key, change)| (key, change.position.get())).collect()
+    }
+
+    fn done(lanes: &Lanes) -> u64 {
+        lanes.done_through(Position::new(100)).get()
+    }
+
+    #[test]
+    fn a_thread_is_in_order_and_others_go_on() {
+        let mut lanes = Lanes::default();
+        for (at, thread) in [(1, "a"), (2, "b"), (3, "a"), (4, "b")] {
+            lanes.push(change(at, thread, Happened::Added, "m"));
+        }
+        let first = begun(&mut lanes);
+        assert_eq!(first.iter().map(|(_, at)| *at).collect::<Vec<_>>(), [1, 2]);
+        lanes.done(&first[1].0);
+        assert_eq!(begun(&mut lanes)[0].1, 4);
+        assert_eq!(done(&lanes), 0, "the first one is not done");
+        lanes.done(&first[1].0);
+        lanes.done(&first[0].0);
+        assert_eq!(done(&lanes), 2);
+        assert_eq!(begun(&mut lanes)[0].1, 3);
+        lanes.done(&first[0].0);
+        assert_eq!((done(&lanes), lanes.len()), (100, 0));
+    }
+
+    #[test]
+    fn a_lane_waits_for_the_end_of_its_message() {
+        let mut lanes = Lanes::default();
+        lanes.push(change(1, "a", Happened::Reserved, "m"));
+        let (key, _) = lanes.begin().unwrap();
+        lanes.open(&key);
+        lanes.push(change(2, "a", Happened::Added, "n"));
+        assert!(begun(&mut lanes).is_empty());
+        lanes.push(change(3, "a", Happened::Finished, "m"));
+        assert_eq!(begun(&mut lanes)[0].1, 1);
+    }
+
+    #[test]
+    fn an_end_that_comes_while_it_is_looked_is_not_missed() {
+        let mut lanes = Lanes::default();
+        lanes.push(change(1, "a", Happened::Reserved, "m"));
+        let (key, _) = lanes.begin().unwrap();
+        lanes.push(change(2, "a", Happened::Finished, "m"));
+        lanes.open(&key);
+        assert_eq!(begun(&mut lanes)[0].1, 1);
+    }
+
+    #[test]
+    fn pieces_that_wait_are_one() {
+        let mut lanes = Lanes::default();
+        lanes.push(change(1, "a", Happened::Written, "m"));
+        let (key, _) = lanes.begin().unwrap();
+        for at in 2..5 {
+            lanes.push(change(at, "a", Happened::Written, "m"));
+        }
+        assert_eq!(lanes.len(), 2, "the one at work, and the last");
+        lanes.open(&key);
+        lanes.push(change(5, "a", Happened::Written, "n"));
+        assert_eq!(lanes.len(), 3);
+        assert_eq!(done(&lanes), 0);
+    }
+}

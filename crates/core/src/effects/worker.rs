@@ -1,0 +1,322 @@
+//! What follows the changes for one consumer.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    consumer::{BoxFuture, Rebuilt},
+    contain::contained,
+    delivery::{Delivery, Outcome, STORE_LIMIT},
+    lanes::{Key, Lanes},
+    settings::Waits,
+    status::ConsumerState,
+};
+use crate::{
+    Change, ChangeFeed, ErrorKind, GetCursor, ListThreads, MoveCursor, PersistError, Position, ResetCursor,
+    Result,
+};
+
+/// So many events may be read and not done. When they all wait for one that is open, nothing more is read for the time.
+const WINDOW: usize = 8192;
+
+/// After so many events, or so long after the first of them, the cursor is moved.
+const MOVE_AFTER: u64 = 256;
+const MOVE_EVERY: Duration = Duration::from_millis(200);
+
+/// When so much of the store was passed without anything that concerns the consumer, the cursor is moved as well: what it
+/// stands at must not be forgotten by the store.
+const MOVE_PAST: u64 = 10_000;
+
+/// While the window is full of what waits, it is looked so often whether it still has to.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+pub(super) struct Worker {
+    delivery: Arc<Delivery>,
+    lanes: Lanes,
+    at_work: JoinSet<Outcome>,
+    keys: HashMap<Id, Key>,
+    /// The cursor in the store.
+    cursor: Position,
+    /// How far the feed has read.
+    read: Position,
+    /// Events that were done since the cursor was moved, and when it is to be moved for them.
+    unmoved: u64,
+    move_at: Option<Instant>,
+    waits: Waits,
+    /// Somebody has put the cursor back: everything after it is told again.
+    anew: Option<Position>,
+    signs: Option<watch::Receiver<Position>>,
+}
+
+/// Reads on, and gives the feed back. It is never dropped in the middle of a read because something else happened.
+type Reading = BoxFuture<'static, (ChangeFeed, Result<Vec<Change>>)>;
+
+enum Next {
+    Stop,
+    Ended(Option<Result<(Id, Outcome), JoinError>>),
+    Read(ChangeFeed, Result<Vec<Change>>),
+    Move,
+    LookAgain,
+}
+
+impl Worker {
+    pub(super) fn new(delivery: Arc<Delivery>, cursor: Position) -> Self {
+        let (waits, signs) = (delivery.settings.waits(), delivery.db.signs());
+        Self {
+            delivery,
+            lanes: Lanes::default(),
+            at_work: JoinSet::new(),
+            keys: HashMap::new(),
+            cursor,
+            read: cursor,
+            unmoved: 0,
+            move_at: None,
+            waits,
+            anew: None,
+            signs,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let why = self.follow().await;
+        // What runs is finished; what has failed and waits is left.
+        while let Some(ended) = self.at_work.join_next_with_id().await {
+            self.ended(ended);
+        }
+        self.move_cursor().await;
+        self.tell();
+        self.delivery.board.put(|status| status.state = ConsumerState::Stopped { why });
+    }
+
+    /// Follows the changes until it is to stop, or answers why it cannot go on.
+    async fn follow(&mut self) -> Option<String> {
+        let mut stopping = self.delivery.stopping.clone();
+        let mut reading = Some(self.read_on());
+        loop {
+            if let Some(position) = self.anew.take() {
+                self.begin_at(position).await;
+                reading = Some(self.read_on());
+            }
+            self.begin();
+            self.tell();
+            let is_full = self.lanes.len() >= WINDOW;
+            let look_again = Instant::now() + LOOK_AGAIN;
+            let next = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => Next::Stop,
+                ended = self.at_work.join_next_with_id(), if !self.at_work.is_empty() => Next::Ended(ended),
+                () = at(self.move_at), if self.move_at.is_some() => Next::Move,
+                () = sleep_until(look_again), if is_full => Next::LookAgain,
+                (feed, read) = to_be(&mut reading), if !is_full => Next::Read(feed, read),
+            };
+            match next {
+                Next::Stop => return None,
+                Next::Ended(ended) => {
+                    if let Some(ended) = ended {
+                        self.ended(ended);
+                    }
+                    if self.unmoved >= MOVE_AFTER {
+                        self.move_cursor().await;
+                    }
+                }
+                Next::Read(feed, Ok(changes)) => {
+                    self.waits = self.delivery.settings.waits();
+                    let is_all = changes.is_empty();
+                    for change in changes {
+                        self.lanes.push(change);
+                    }
+                    self.read = feed.position();
+                    if self.lanes.done_through(self.read).get().saturating_sub(self.cursor.get()) >= MOVE_PAST
+                    {
+                        self.move_cursor().await;
+                    }
+                    reading = Some(reading_of(feed, is_all));
+                }
+                Next::Read(_, Err(error)) if error.kind() == ErrorKind::TooOld => {
+                    if let Err(why) = self.begin_anew(error).await {
+                        return why;
+                    }
+                    reading = Some(self.read_on());
+                }
+                Next::Read(feed, Err(error)) => {
+                    self.delivery.board.failed(&error.to_string());
+                    if !self.delivery.waited(self.waits.next()).await {
+                        return None;
+                    }
+                    reading = Some(reading_of(feed, false));
+                }
+                Next::Move => self.move_cursor().await,
+                Next::LookAgain => self.lanes.look_again(),
+            }
+        }
+    }
+
+    fn read_on(&self) -> Reading {
+        reading_of(self.delivery.db.changes(self.delivery.scope.clone(), self.read), false)
+    }
+
+    /// Tells everything after this position, once more where it was told already.
+    async fn begin_at(&mut self, position: Position) {
+        self.at_work.shutdown().await;
+        self.keys.clear();
+        self.lanes = Lanes::default();
+        (self.cursor, self.read) = (position, position);
+        (self.unmoved, self.move_at) = (0, None);
+    }
+
+    /// Begins everything that can be begun. How much of it is at work at once is a matter of the permits.
+    fn begin(&mut self) {
+        while let Some((key, change)) = self.lanes.begin() {
+            let delivery = Arc::clone(&self.delivery);
+            let task = self.at_work.spawn(async move { delivery.deliver(change).await });
+            self.keys.insert(task.id(), key);
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) {
+        let (id, outcome) = match ended {
+            Ok(ended) => ended,
+            // Everything of the consumer's is contained; what is left is ours, and the event stays undone.
+            Err(error) => {
+                self.delivery.board.failed(&error.to_string());
+                (error.id(), Outcome::Left)
+            }
+        };
+        let Some(key) = self.keys.remove(&id) else { return };
+        match outcome {
+            Outcome::Done => {
+                self.lanes.done(&key);
+                self.unmoved += 1;
+                self.move_at.get_or_insert_with(|| Instant::now() + MOVE_EVERY);
+            }
+            Outcome::Open => self.lanes.open(&key),
+            Outcome::Left => {}
+        }
+    }
+
+    /// Moves the cursor to where everything is done. What goes wrong is tried again with the next events.
+    async fn move_cursor(&mut self) {
+        (self.unmoved, self.move_at) = (0, None);
+        let to = self.lanes.done_through(self.read);
+        if to <= self.cursor {
+            return;
+        }
+        let (db, name) = (self.delivery.db.with_deadline(STORE_LIMIT), self.delivery.name.clone());
+        let moved = MoveCursor::new(name.clone(), to).expecting(self.cursor);
+        match db.on_consumer(moved).await {
+            Ok(moved) => self.cursor = moved.position,
+            // Another process runs this consumer too, and was here, or somebody put the cursor elsewhere.
+            Err(error) if error.kind() == ErrorKind::Stale => {
+                match db.read(GetCursor { consumer: name }).await {
+                    Ok(found) if found.position < self.cursor => self.anew = Some(found.position),
+                    Ok(found) => {
+                        self.cursor = found.position;
+                        self.move_at = (found.position < to).then(|| Instant::now() + MOVE_EVERY);
+                    }
+                    Err(error) => self.not_moved(&error),
+                }
+            }
+            Err(error) => self.not_moved(&error),
+        }
+    }
+
+    fn not_moved(&mut self, error: &PersistError) {
+        self.delivery.board.failed(&error.to_string());
+        self.move_at = Some(Instant::now() + self.waits.next());
+    }
+
+    /// Makes everything again, because changes that were not seen are not kept any more. Answers why not, where the consumer
+    /// has to stop; nothing where it was to stop anyway.
+    async fn begin_anew(&mut self, error: PersistError) -> Result<(), Option<String>> {
+        // What they are about is made again as well.
+        self.at_work.shutdown().await;
+        self.keys.clear();
+        let delivery = Arc::clone(&self.delivery);
+        delivery.board.put(|status| {
+            status.state = ConsumerState::Rebuilding;
+            status.last_error = Some(error.to_string());
+        });
+        let mut waits = delivery.settings.waits();
+        let mut stopping = delivery.stopping.clone();
+        let mut made = 0;
+        loop {
+            let rebuilt = tokio::select! {
+                rebuilt = rebuild(&delivery) => rebuilt,
+                _ = stopping.wait_for(|stopping| *stopping) => return Err(None),
+            };
+            let why = match rebuilt {
+                Ok(Some(position)) => {
+                    self.begin_at(position).await;
+                    delivery.board.put(|status| status.state = ConsumerState::Running);
+                    return Ok(());
+                }
+                Ok(None) => return Err(Some(format!("it cannot be made again: {error}"))),
+                Err(why) => why,
+            };
+            delivery.board.failed(&why);
+            made += 1;
+            if made >= delivery.settings.attempts {
+                return Err(Some(format!("it could not be made again: {why}")));
+            }
+            if !delivery.waited(waits.next()).await {
+                return Err(None);
+            }
+        }
+    }
+
+    fn tell(&self) {
+        let done = self.lanes.done_through(self.read);
+        let (cursor, read, waiting) = (self.cursor, self.read, self.lanes.len());
+        let reached = self.signs.as_ref().map_or(read, |signs| *signs.borrow());
+        self.delivery.board.put(|status| {
+            (status.cursor, status.done, status.waiting) = (cursor, done, waiting);
+            status.reached = reached.max(read);
+        });
+    }
+}
+
+/// Makes everything again, and answers from where to go on; nothing where that cannot be done.
+async fn rebuild(delivery: &Delivery) -> Result<Option<Position>, String> {
+    let told = |error: PersistError| error.to_string();
+    // Read before anything else: what is changed while it is made again is told afterwards.
+    let begun = delivery.db.threads(ListThreads::new(1).archived_too()).await.map_err(told)?.position;
+    match contained(delivery.consumer.rebuild(&delivery.db)).await? {
+        Ok(Rebuilt::Whole) => {}
+        Ok(Rebuilt::Impossible) => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    }
+    let reset = ResetCursor::new(delivery.name.clone(), begun);
+    let moved = delivery.db.on_consumer(reset).await.map_err(told)?;
+    Ok(Some(moved.position))
+}
+
+/// Takes a look, at the next sign or now.
+fn reading_of(mut feed: ChangeFeed, at_next_sign: bool) -> Reading {
+    Box::pin(async move {
+        let read = feed.look(at_next_sign).await;
+        (feed, read)
+    })
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn to_be(reading: &mut Option<Reading>) -> (ChangeFeed, Result<Vec<Change>>) {
+    match reading {
+        Some(running) => {
+            let read = running.await;
+            *reading = None;
+            read
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,35 @@
+use super::Persistence;
+use crate::{ConsumerArgs, ConsumerOperation, ErrorKind, PersistError, Result};
+
+impl Persistence {
+    /// What a consumer of the changes keeps in the store, typed. The runner in [`effects`](crate::effects) does it by itself;
+    /// a host does it to look after one.
+    ///
+    /// ```no_run
+    /// use throughline_core::{ConsumerName, ListQuarantined, Persistence, ReleaseChange};
+    ///
+    /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
+    /// let consumer: ConsumerName = "search".parse().expect("a valid name");
+    /// let passed_over = db.read(ListQuarantined::new(consumer.clone(), 100)).await?;
+    /// for change in passed_over.changes {
+    ///     println!("{} in {}: {}", change.position, change.thread, change.why);
+    ///     db.on_consumer(ReleaseChange { consumer: consumer.clone(), position: change.position }).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What the store answers; [`Stale`](ErrorKind::Stale) to a cursor that is elsewhere.
+    ///
+    /// # Cancel safety
+    /// As for a [`Request`](super::Request).
+    pub async fn on_consumer<C: ConsumerOperation>(&self, operation: C) -> Result<C::Output> {
+        let result = self.run::<ConsumerArgs>(operation.into()).await?;
+        let answered = result.as_str();
+        C::output(result).ok_or_else(|| {
+            let detail = format!("an answer to `{answered}` where another was due");
+            PersistError::new(ErrorKind::ContractViolation, detail)
+        })
+    }
+}

@@ -1,0 +1,75 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ConsumerName, Position, ThreadId,
+    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
+};
+
+/// Takes down that a consumer passed over a change, and why. A second time the later reason stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QuarantineChange {
+    /// Whose list.
+    pub consumer: ConsumerName,
+    /// The change.
+    pub position: Position,
+    /// The thread that it is about.
+    pub thread: ThreadId,
+    /// Why: what the consumer failed with, which may repeat content. At most [`MAX_WHY`](Self::MAX_WHY) bytes.
+    pub why: String,
+}
+
+impl QuarantineChange {
+    /// The longest reason, in bytes.
+    pub const MAX_WHY: usize = 4096;
+}
+
+impl CarriesContent for QuarantineChange {
+    fn places(&self) -> Vec<Place<'_>> {
+        let Self { consumer: _, position: _, thread, why } = self;
+        vec![Place { thread, message: None, slot: Slot::Reason(why) }]
+    }
+
+    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+        let Self { consumer: _, position: _, thread, why } = self;
+        vec![PlaceMut { thread, message: None, slot: SlotMut::Reason(why) }]
+    }
+}
+
+/// The answer to [`QuarantineChange`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeQuarantined {
+    /// Whose list.
+    pub consumer: ConsumerName,
+    /// The change.
+    pub position: Position,
+}
+
+carries_nothing!(ChangeQuarantined { consumer: _, position: _ });
+
+/// Takes a change off the list of those that a consumer passed over. It is not told again by that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseChange {
+    /// Whose list.
+    pub consumer: ConsumerName,
+    /// The change.
+    pub position: Position,
+}
+
+carries_nothing!(ReleaseChange { consumer: _, position: _ });
+
+/// The answer to [`ReleaseChange`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeReleased {
+    /// Whose list.
+    pub consumer: ConsumerName,
+    /// The change.
+    pub position: Position,
+    /// Whether it was on the list.
+    pub was_listed: bool,
+}
+
+carries_nothing!(ChangeReleased { consumer: _, position: _, was_listed: _ });

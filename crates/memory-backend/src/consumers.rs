@@ -1,0 +1,83 @@
+//! What consumers of the changes keep of themselves.
+
+use std::collections::{BTreeMap, HashMap};
+
+use throughline_core::{
+    ChangeQuarantined, ChangeReleased, ConsumerArgs, ConsumerCursor, ConsumerName, ConsumerResult,
+    CursorMoved, ListQuarantined, PersistError, Position, QuarantinedChange, QuarantinedChanges, Result,
+    TenantId, Timestamp, backend::rules,
+};
+
+#[derive(Default)]
+pub(crate) struct Consumers {
+    kept: HashMap<(TenantId, ConsumerName), Kept>,
+}
+
+/// What one consumer of a tenant keeps.
+#[derive(Default)]
+struct Kept {
+    cursor: Position,
+    quarantined: BTreeMap<Position, QuarantinedChange>,
+}
+
+impl Consumers {
+    pub(crate) fn apply(
+        &mut self,
+        tenant: &TenantId,
+        args: ConsumerArgs,
+        now: Timestamp,
+    ) -> Result<ConsumerResult> {
+        let name = args.consumer().clone();
+        let kept = self.kept.entry((tenant.clone(), name)).or_default();
+        Ok(match args {
+            ConsumerArgs::MoveCursor(moved) => {
+                kept.cursor = rules::move_cursor(kept.cursor, moved.to, moved.expected)?;
+                ConsumerResult::MoveCursor(CursorMoved { consumer: moved.consumer, position: kept.cursor })
+            }
+            ConsumerArgs::ResetCursor(reset) => {
+                kept.cursor = reset.to;
+                // What comes after is told again.
+                drop(kept.quarantined.split_off(&reset.to.next()));
+                ConsumerResult::ResetCursor(CursorMoved { consumer: reset.consumer, position: kept.cursor })
+            }
+            ConsumerArgs::Quarantine(change) => {
+                let (position, thread, why) = (change.position, change.thread, change.why);
+                kept.quarantined.insert(position, QuarantinedChange { position, thread, at: now, why });
+                ConsumerResult::Quarantine(ChangeQuarantined { consumer: change.consumer, position })
+            }
+            ConsumerArgs::Release(change) => {
+                let was_listed = kept.quarantined.remove(&change.position).is_some();
+                let (consumer, position) = (change.consumer, change.position);
+                ConsumerResult::Release(ChangeReleased { consumer, position, was_listed })
+            }
+            other => {
+                let what = format_args!("the operation `{}` of a consumer", other.as_str());
+                return Err(PersistError::unsupported(what));
+            }
+        })
+    }
+
+    pub(crate) fn cursor(&self, tenant: &TenantId, consumer: &ConsumerName) -> ConsumerCursor {
+        let kept = self.kept.get(&(tenant.clone(), consumer.clone()));
+        ConsumerCursor {
+            consumer: consumer.clone(),
+            position: kept.map_or(Position::ZERO, |kept| kept.cursor),
+            quarantined: kept.map_or(0, |kept| kept.quarantined.len() as u64),
+        }
+    }
+
+    pub(crate) fn quarantined(&self, tenant: &TenantId, list: &ListQuarantined) -> QuarantinedChanges {
+        let limit = list.limit as usize;
+        let mut changes: Vec<QuarantinedChange> = self
+            .kept
+            .get(&(tenant.clone(), list.consumer.clone()))
+            .into_iter()
+            .flat_map(|kept| kept.quarantined.range(list.after.next()..))
+            .take(limit + 1)
+            .map(|(_, change)| change.clone())
+            .collect();
+        let more = changes.len() > limit;
+        changes.truncate(limit);
+        QuarantinedChanges { consumer: list.consumer.clone(), changes, more }
+    }
+}

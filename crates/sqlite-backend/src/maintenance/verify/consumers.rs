@@ -1,0 +1,85 @@
+//! What consumers of the changes keep of themselves.
+
+use super::{
+    Check, Owner, Part, text,
+    walk::{Met, Table},
+};
+use crate::record::{Columns as _, Cursor, PassedOver, cursor_columns, passed_over_columns};
+
+const CURSORS: Table = Table {
+    name: "consumers",
+    rows: concat!(
+        "SELECT 0, k.consumer_pk, k.tenant, k.consumer, ",
+        cursor_columns!(),
+        " FROM consumers k WHERE k.consumer_pk >= ?1 ORDER BY k.consumer_pk"
+    ),
+    next: "SELECT consumer_pk FROM consumers WHERE consumer_pk >= ?1 ORDER BY consumer_pk LIMIT 1",
+};
+/// Where a cursor begins in [`CURSORS`].
+const CURSOR: usize = 4;
+
+const QUARANTINE: Table = Table {
+    name: "quarantine",
+    rows: concat!(
+        "SELECT 0, q.quarantine_pk, k.tenant, q.thread, q.consumer_pk, ",
+        passed_over_columns!(),
+        " FROM quarantine q LEFT JOIN consumers k ON k.consumer_pk = q.consumer_pk \
+         WHERE q.quarantine_pk >= ?1 ORDER BY q.quarantine_pk"
+    ),
+    next: "SELECT quarantine_pk FROM quarantine WHERE quarantine_pk >= ?1 ORDER BY quarantine_pk LIMIT 1",
+};
+/// The columns of [`QUARANTINE`].
+const OF: usize = 4;
+const PASSED_OVER: usize = 5;
+
+impl Check<'_> {
+    /// Every cursor.
+    pub(super) fn cursors(&mut self) -> rusqlite::Result<()> {
+        self.walk(&CURSORS, |check, met| {
+            match met {
+                Met::Row(row) => {
+                    check.found.consumers += 1;
+                    let (tenant, consumer) = (text(row, 2), text(row, 3));
+                    let cursor = tenant
+                        .zip(consumer)
+                        .and_then(|(tenant, consumer)| Cursor::read(row, CURSOR, tenant, consumer));
+                    if cursor.is_none_or(|cursor| cursor.position < 0) {
+                        let what =
+                            format!("the cursor of the consumer `{}` is damaged", consumer.unwrap_or("?"));
+                        check.report(&Owner::of_tenant(row, 2), Part::Consumer, what);
+                    }
+                }
+                Met::Unreadable(number) => {
+                    let what = format!("the cursor of consumer number {number} cannot be read");
+                    check.report(&Owner::default(), Part::Consumer, what);
+                }
+                Met::Lost(first, last) => check.lost(&CURSORS, first, last),
+            }
+            Ok(())
+        })
+    }
+
+    /// Everything that was passed over.
+    pub(super) fn quarantine(&mut self) -> rusqlite::Result<()> {
+        self.walk(&QUARANTINE, |check, met| {
+            match met {
+                Met::Row(row) => {
+                    let is_whole =
+                        row.integer(OF).is_some_and(|of| PassedOver::read(row, PASSED_OVER, of).is_some());
+                    if !is_whole || row.is_null(2) {
+                        let position = row.integer(PASSED_OVER).unwrap_or_default();
+                        let what =
+                            format!("what is kept of the change at {position}, passed over, is damaged");
+                        check.report(&Owner::read(row, 2), Part::Consumer, what);
+                    }
+                }
+                Met::Unreadable(number) => {
+                    let what = format!("what was passed over, number {number}, cannot be read");
+                    check.report(&Owner::default(), Part::Consumer, what);
+                }
+                Met::Lost(first, last) => check.lost(&QUARANTINE, first, last),
+            }
+            Ok(())
+        })
+    }
+}
