@@ -120,7 +120,7 @@ impl Backend for LogBackend {
                 let rows = rows(&get.thread);
                 ReadResult::Get(rows.places.get(&get.id).map(|place| rows.messages[*place].clone()))
             }
-            ReadArgs::Page(read) => ReadResult::Page(rows(&read.thread).page(&read)?),
+            ReadArgs::Page(read) => ReadResult::Page(rows(&read.thread).page(&read, Position::new(log.written))?),
             // Nothing is ever reserved here, so nothing is open.
             ReadArgs::OpenReservations(list) => {
                 rules::check_limit(list.limit)?;
@@ -137,8 +137,8 @@ impl Backend for LogBackend {
 }
 
 impl Rows {
-    /// The message of place 1 stands first, so that a cursor is an index.
-    fn page(&self, read: &ReadPage) -> Result<Page> {
+    /// The message of place 1 stands first, so that a cursor is an index. `position` is the last commit that it can show.
+    fn page(&self, read: &ReadPage, position: Position) -> Result<Page> {
         rules::check_limit(read.limit)?;
         let (all, limit) = (self.messages.len(), read.limit as usize);
         let index = |seq: u64| usize::try_from(seq).unwrap_or(usize::MAX).min(all);
@@ -154,7 +154,7 @@ impl Rows {
         };
         let has_more = cut.len() < shown.len();
         let messages = self.messages[cut].to_vec();
-        Ok(Page { thread: read.thread.clone(), messages, has_more, first_open: None })
+        Ok(Page { thread: read.thread.clone(), messages, has_more, first_open: None, position })
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Probe {
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
     Fail(PersistError),
-    Answer(PersistResult),
+    Answer(Box<PersistResult>),
     PanicWhenCalled,
     PanicWhenPolled,
     /// Never answers, and never calls what is inside.
@@ -228,7 +228,7 @@ where
                 (_, Some(inner)) => inner.await,
                 (Some(Act::Fail(error)), None) => Err(error),
                 (Some(Act::Answer(result)), None) => Ok(PersistResponse {
-                    result,
+                    result: *result,
                     receipt: Receipt::default(),
                     extensions: throughline_core::Extensions::new(),
                 }),

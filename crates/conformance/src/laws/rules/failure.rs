@@ -77,7 +77,7 @@ async fn short_circuit(bench: Bench) {
     message.thread = "elsewhere".parse().expect("a valid id");
     let mut elsewhere = asked.clone();
     elsewhere.thread = message.thread.clone();
-    bench.inside.act([Act::Answer(Added { message: message.clone(), deduplicated: true }.into())]);
+    bench.inside.act([Act::Answer(Box::new(Added { message: message.clone(), deduplicated: true }.into()))]);
     let answer = bench.call(elsewhere.into(), None).await.expect("it is answered");
     assert!(answer.result.is_deduplicated());
     assert_eq!(answer.receipt.position, None);
