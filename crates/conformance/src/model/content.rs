@@ -56,6 +56,16 @@ impl Blocks {
         Content::from_json(format!("[{}]", blocks.join(","))).expect("an array")
     }
 
+    /// How the text of it begins.
+    pub(super) fn preview(&self) -> Option<String> {
+        let texts = self.0.iter().filter_map(|block| match block {
+            Block::Text(text) if !text.is_empty() => Some(text.as_str()),
+            _ => None,
+        });
+        let text: String = texts.collect::<Vec<_>>().join(" ").chars().take(80).collect();
+        (!text.is_empty()).then_some(text)
+    }
+
     pub(super) fn change(&mut self, change: Change) {
         match change {
             Change::Replace(number) => *self = whole(number),

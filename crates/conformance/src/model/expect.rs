@@ -1,10 +1,12 @@
 //! What the model says is due, against what the store answered.
 
-use throughline_core::{Batched, Effect, ErrorKind, PersistResult, Result, TenantId};
+use throughline_core::{
+    Batched, Effect, ErrorKind, PersistResult, Result, TenantId, ThreadEntry, ThreadResult,
+};
 
 use super::{
     key::Used,
-    step::WriteCall,
+    step::{Deed, What, WriteCall},
     write::{At, Rows},
 };
 
@@ -34,14 +36,24 @@ impl Model {
         answer: &Result<PersistResult>,
     ) -> Due {
         let (tenant, name) = tenant;
-        let thread = call.ops()[0].thread;
+        let first = &call.ops()[0];
+        let thread = first.thread;
+        self.rows.told.clear();
+        // Whoever deletes again, or frees what is left, may go on.
+        if first.what != What::Thread(Deed::Delete) && self.rows.alive(tenant, thread).is_err() {
+            return match call {
+                WriteCall::Single(_) => Due::Refused(ErrorKind::Gone),
+                WriteCall::Batch(_) => Due::RefusedItem(ErrorKind::Gone, 0),
+            };
+        }
+        let seen = answer.as_ref().map(entries).unwrap_or_default();
         let known =
             self.used.iter().find(|used| (used.tenant, used.thread, Some(used.key)) == (tenant, thread, key));
         if let Some(used) = known {
-            return used.again(call, &self.rows);
+            return used.again(call, &self.rows, name, &seen);
         }
         let mut seqs = answer.as_ref().map(places).unwrap_or_default();
-        let mut at = At { tenant, name, now, seqs: &mut seqs };
+        let mut at = At { tenant, name, now, seqs: &mut seqs, seen: &seen };
         let mut rows = self.rows.clone();
         let applied = match (call, args) {
             (WriteCall::Single(op), args) => rows.apply(&mut at, op, args).map_err(Due::Refused),
@@ -75,6 +87,22 @@ fn places(answer: &PersistResult) -> Vec<u64> {
         PersistResult::Add(added) => vec![added.message.seq.get()],
         PersistResult::Reserve(reserved) => vec![reserved.message.seq.get()],
         PersistResult::Batch(batched) => batched.outputs.iter().flat_map(places).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The entries of threads in an answer.
+fn entries(answer: &PersistResult) -> Vec<ThreadEntry> {
+    match answer {
+        PersistResult::Thread(
+            ThreadResult::Create(changed)
+            | ThreadResult::Rename(changed)
+            | ThreadResult::Archive(changed)
+            | ThreadResult::Publish(changed)
+            | ThreadResult::Rebuild(changed)
+            | ThreadResult::Clear(changed),
+        ) => vec![changed.entry.clone()],
+        PersistResult::Batch(batched) => batched.outputs.iter().flat_map(entries).collect(),
         _ => Vec::new(),
     }
 }

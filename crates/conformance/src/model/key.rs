@@ -1,10 +1,11 @@
 //! Idempotency keys as the model sees them: the whole call and the whole first answer are kept.
 
-use throughline_core::{Batched, ErrorKind, PersistResult};
+use throughline_core::{Batched, ErrorKind, PersistResult, TenantId, ThreadEntry, ThreadResult};
 
 use super::{
     expect::Due,
     step::{IDS, Op, What, WriteCall},
+    thread::answered,
     write::{Rows, updated},
 };
 
@@ -20,11 +21,11 @@ pub(super) struct Used {
 
 impl Used {
     /// What the same key is answered for `call`.
-    pub(super) fn again(&self, call: &WriteCall, rows: &Rows) -> Due {
+    pub(super) fn again(&self, call: &WriteCall, rows: &Rows, name: &TenantId, seen: &[ThreadEntry]) -> Due {
         if *call != self.call {
             return Due::Refused(ErrorKind::Conflict);
         }
-        match repeated(self.tenant, call.ops(), &self.answer, rows) {
+        match repeated((self.tenant, name), call.ops(), &self.answer, rows, seen) {
             Ok(answer) => Due::Replayed(answer),
             Err(kind) => Due::Refused(kind),
         }
@@ -32,10 +33,11 @@ impl Used {
 }
 
 fn repeated(
-    tenant: usize,
+    (tenant, name): (usize, &TenantId),
     ops: &[Op],
     first: &PersistResult,
     rows: &Rows,
+    seen: &[ThreadEntry],
 ) -> Result<PersistResult, ErrorKind> {
     Ok(match (first.clone(), ops) {
         (PersistResult::Add(mut added), _) => {
@@ -62,9 +64,24 @@ fn repeated(
             updated.deduplicated = true;
             updated.into()
         }
+        (PersistResult::Thread(ThreadResult::Prune(mut pruned)), _) => {
+            pruned.deduplicated = true;
+            ThreadResult::Prune(pruned).into()
+        }
+        (PersistResult::Thread(ThreadResult::Delete(mut deleted)), _) => {
+            deleted.deduplicated = true;
+            ThreadResult::Delete(deleted).into()
+        }
+        // What is answered of a thread is what it is by now.
+        (PersistResult::Thread(_), [op]) => {
+            let What::Thread(deed) = op.what else { unreachable!("a deed answers a deed") };
+            let entry = rows.entry((tenant, name), op.thread, seen).ok_or(ErrorKind::Gone)?;
+            answered(deed, entry, true)
+        }
         (PersistResult::Batch(Batched { outputs, .. }), _) => {
             let items = ops.iter().zip(&outputs);
-            let items = items.map(|(op, output)| repeated(tenant, std::slice::from_ref(op), output, rows));
+            let items = items
+                .map(|(op, output)| repeated((tenant, name), std::slice::from_ref(op), output, rows, seen));
             Batched { outputs: items.collect::<Result<_, _>>()?, deduplicated: true }.into()
         }
         (other, _) => unreachable!("a key of a {:?}", other.kind()),

@@ -1,7 +1,7 @@
 //! What the reads of the model show.
 
 use throughline_core::{
-    ListOpen, Message, MessageState, PageFrom, Persistence, ReadPage, Seq, TenantId, Visibility,
+    ListOpen, ListThreads, Message, MessageState, PageFrom, Persistence, ReadPage, Seq, TenantId, Visibility,
 };
 
 use super::{
@@ -17,12 +17,14 @@ pub(super) struct Reader<'a> {
     pub(super) name: &'a TenantId,
     pub(super) now: i64,
     pub(super) db: &'a Persistence,
+    /// Whether the store shows threads.
+    pub(super) threads: bool,
 }
 
 impl Rows {
     fn of(&self, tenant: usize, thread: usize) -> Vec<&Row> {
         let living = |row: &&Row| (row.tenant, row.thread) == (tenant, thread) && !row.dead;
-        let mut rows: Vec<&Row> = self.0.iter().filter(living).collect();
+        let mut rows: Vec<&Row> = self.messages.iter().filter(living).collect();
         rows.sort_by_key(|row| row.seq);
         rows
     }
@@ -31,6 +33,9 @@ impl Rows {
     pub(super) async fn look(&mut self, reader: Reader<'_>, look: &Look) -> Result<(), String> {
         self.page(reader, look).await?;
         self.open(reader, look).await?;
+        if reader.threads {
+            self.entries(reader, look).await?;
+        }
         self.get(reader, look.thread, look.at).await
     }
 
@@ -38,6 +43,9 @@ impl Rows {
     pub(super) async fn audit(&mut self, reader: Reader<'_>) -> Result<(), String> {
         let mut look = Look { thread: 0, from: 0, at: 0, limit: 1000, visibility: 0, expired_only: false };
         self.open(reader, &look).await?;
+        if reader.threads {
+            self.entries(reader, &look).await?;
+        }
         for thread in 0..THREADS.len() {
             for id in 0..IDS.len() {
                 self.get(reader, thread, id).await?;
@@ -53,7 +61,7 @@ impl Rows {
     async fn get(&mut self, reader: Reader<'_>, thread: usize, id: usize) -> Result<(), String> {
         let read = reader.db.thread(THREADS[thread]).get(IDS[id].parse().expect("a valid id")).await;
         let read = read.map_err(|error| error.to_string())?;
-        let Some(row) = self.0.iter_mut().find(|row| {
+        let Some(row) = self.messages.iter_mut().find(|row| {
             (row.tenant, row.thread, row.id.as_str()) == (reader.tenant, thread, IDS[id]) && !row.dead
         }) else {
             return same("get", &read, &None);
@@ -66,6 +74,30 @@ impl Rows {
             row.renewed = None;
         }
         same("get", &read, &Some(row.message(reader.name)))
+    }
+
+    /// Compares the entry of each thread, and the list of those that are listed.
+    async fn entries(&mut self, reader: Reader<'_>, look: &Look) -> Result<(), String> {
+        let tenant = (reader.tenant, reader.name);
+        let mut due = Vec::new();
+        for (number, name) in THREADS.into_iter().enumerate() {
+            let read = reader.db.thread(name).entry().await.map_err(|error| error.to_string())?;
+            let entry = self.entry(tenant, number, read.as_slice());
+            same("entry", &read, &entry)?;
+            due.extend(entry.filter(|entry| entry.listed && entry.archived == look.expired_only));
+        }
+        due.sort_by(|a, b| b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread)));
+        let (mut seen, mut list) = (Vec::new(), ListThreads::new(look.limit));
+        list.archived = Some(look.expired_only);
+        loop {
+            let page = reader.db.threads(list.clone()).await.map_err(|error| error.to_string())?;
+            seen.extend(page.entries);
+            match page.next {
+                Some(next) => list = list.after(next),
+                None => break,
+            }
+        }
+        same("threads", &seen, &due)
     }
 
     async fn page(&mut self, reader: Reader<'_>, look: &Look) -> Result<(), String> {
@@ -139,7 +171,7 @@ fn settle(row: &Row, tenant: &TenantId, seen: &[Message]) -> Message {
     message
 }
 
-fn same<T: PartialEq + serde::Serialize>(what: &str, read: &T, due: &T) -> Result<(), String> {
+pub(super) fn same<T: PartialEq + serde::Serialize>(what: &str, read: &T, due: &T) -> Result<(), String> {
     if read == due {
         return Ok(());
     }

@@ -11,6 +11,8 @@ mod look;
 mod play;
 mod row;
 mod step;
+mod tell;
+mod thread;
 mod write;
 
 use std::{
@@ -64,9 +66,11 @@ async fn sequences(rig: Rig) {
         batches: rig.capabilities.supports(OpKind::Batch),
         keys: rig.capabilities.idempotency,
         reopens: rig.capabilities.durability >= Durability::Process,
+        threads: rig.capabilities.supports(OpKind::Thread),
+        changes: rig.capabilities.changes,
     };
     let strategy = step::sequences(scope);
-    let mut play = Play::new(rig).await;
+    let mut play = Play::new(rig, scope).await;
     for case in 0..cases {
         let mut tree = strategy.new_tree(&mut runner).expect("a sequence");
         let Err(first) = play.sequence(&tree.current()).await else { continue };

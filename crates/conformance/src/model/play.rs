@@ -5,7 +5,8 @@ use throughline_core::{Clock as _, IdempotencyKey, Persistence, Position, Tenant
 use super::{
     expect::{Due, Model},
     look::Reader,
-    step::{self, Step},
+    step::{self, Scope, Step},
+    tell::Told,
 };
 use crate::{call, clock::ManualClock, rig::Rig};
 
@@ -15,12 +16,13 @@ pub(super) struct Play {
     /// Every sequence has tenants of its own, so that all of them share one store.
     sequences: usize,
     position: Position,
+    scope: Scope,
 }
 
 impl Play {
-    pub(super) async fn new(rig: Rig) -> Self {
+    pub(super) async fn new(rig: Rig, scope: Scope) -> Self {
         let db = Some(rig.db().await);
-        Self { rig, db, sequences: 0, position: Position::ZERO }
+        Self { rig, db, sequences: 0, position: Position::ZERO, scope }
     }
 
     pub(super) async fn sequence(&mut self, steps: &[Step]) -> Result<(), String> {
@@ -29,16 +31,20 @@ impl Play {
         let number = self.sequences;
         let tenants = [0, 1].map(|tenant| format!("{number}.{tenant}").parse().expect("a valid id"));
         let mut model = Model::default();
+        let mut told = [Told::since(self.position), Told::since(self.position)];
         for (number, step) in steps.iter().enumerate() {
-            self.step(step, &tenants, &mut model)
+            self.step(step, &tenants, &mut model, &mut told)
                 .await
                 .map_err(|why| format!("step {}: {why}", number + 1))?;
         }
         for tenant in [0, 1] {
             let db = self.of(&tenants[tenant]);
-            let reader =
-                Reader { tenant, name: &tenants[tenant], now: self.rig.clock.now().as_micros(), db: &db };
+            let now = self.rig.clock.now().as_micros();
+            let reader = Reader { tenant, name: &tenants[tenant], now, db: &db, threads: self.scope.threads };
             model.rows.audit(reader).await.map_err(|why| format!("in the end {why}"))?;
+            if self.scope.changes {
+                told[tenant].look(&db, 1000).await.map_err(|why| format!("in the end {why}"))?;
+            }
         }
         Ok(())
     }
@@ -47,7 +53,13 @@ impl Play {
         self.db.as_ref().expect("an open store").for_tenant(tenant.clone())
     }
 
-    async fn step(&mut self, step: &Step, tenants: &[TenantId; 2], model: &mut Model) -> Result<(), String> {
+    async fn step(
+        &mut self,
+        step: &Step,
+        tenants: &[TenantId; 2],
+        model: &mut Model,
+        told: &mut [Told; 2],
+    ) -> Result<(), String> {
         let now = self.rig.clock.now().as_micros();
         match step {
             Step::Clock(by) => {
@@ -61,8 +73,10 @@ impl Play {
             }
             Step::Look { tenant, look } => {
                 let db = self.of(&tenants[*tenant]);
-                let reader = Reader { tenant: *tenant, name: &tenants[*tenant], now, db: &db };
-                model.rows.look(reader, look).await
+                let threads = self.scope.threads;
+                let reader = Reader { tenant: *tenant, name: &tenants[*tenant], now, db: &db, threads };
+                model.rows.look(reader, look).await?;
+                if self.scope.changes { told[*tenant].look(&db, look.limit).await } else { Ok(()) }
             }
             Step::Write { tenant, call, key } => {
                 let name = &tenants[*tenant];
@@ -75,7 +89,11 @@ impl Play {
                 };
                 let due = model.write((*tenant, name), now, (call, &args), *key, &answer);
                 due.compare(&answer)?;
-                self.positioned(&due, position)
+                self.positioned(&due, position)?;
+                if let (Due::Done(_), Some(position)) = (&due, position) {
+                    told[*tenant].wrote(position, now, std::mem::take(&mut model.rows.told));
+                }
+                Ok(())
             }
         }
     }

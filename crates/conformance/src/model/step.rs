@@ -2,8 +2,10 @@
 
 use proptest::{collection::vec, option, prelude::*};
 use throughline_core::{
-    Add, AttachmentKey, Batch, Delete, MessageId, MetadataPatch, NewMessage, NewReservation, PersistArgs,
-    Reserve, Revision, Role, ThreadId, Timestamp, Update, UpdateContent, UpdateMode,
+    Add, ArchiveThread, AttachmentKey, Batch, ClearThread, CreateThread, Delete, DeleteThread, Generation,
+    MessageId, MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs, PruneThread, PublishThread,
+    RebuildThread, RenameThread, Reserve, Revision, Role, Seq, ThreadArgs, ThreadId, Timestamp, Title,
+    Update, UpdateContent, UpdateMode,
 };
 
 use super::content;
@@ -19,6 +21,8 @@ pub(super) struct Scope {
     pub(super) batches: bool,
     pub(super) keys: bool,
     pub(super) reopens: bool,
+    pub(super) threads: bool,
+    pub(super) changes: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -54,6 +58,7 @@ pub(super) enum What {
         content: usize,
         metadata: usize,
         imported: bool,
+        generation: Option<u64>,
     },
     Reserve {
         id: Option<usize>,
@@ -77,7 +82,23 @@ pub(super) enum What {
         id: usize,
         expected: Option<u64>,
     },
+    Thread(Deed),
 }
+
+/// What is done to a thread as a whole.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Deed {
+    Create { title: usize, hidden: bool },
+    Rename { title: usize, expected: Option<usize> },
+    Archive(bool),
+    Publish,
+    Rebuild,
+    Clear { expected: Option<u64> },
+    Prune { through: u64, generation: u64, limit: u32 },
+    Delete,
+}
+
+pub(super) const TITLES: [&str; 3] = ["Untitled", "one", "two \u{0} é"];
 
 #[derive(Debug, Clone)]
 pub(super) struct Look {
@@ -128,10 +149,12 @@ impl Op {
             ATTACHMENTS[number].iter().map(|name| name.parse::<AttachmentKey>().expect("a valid key"))
         };
         match &self.what {
-            What::Add { id: name, content, metadata, imported } => {
+            What::Add { id: name, content, metadata, imported, generation } => {
                 let message = NewMessage::new(Role::User, content::whole(*content).json());
                 let message = message.with_metadata(facts(*metadata)).with_attachments(keys(*metadata));
                 let message = name.map_or(message.clone(), |name| message.with_id(id(name)));
+                let message =
+                    generation.map_or(message.clone(), |seen| message.in_generation(Generation::new(seen)));
                 let at = Timestamp::from_micros(IMPORTED);
                 Add::new(thread, if *imported { message.created_at(at) } else { message }).into()
             }
@@ -159,6 +182,35 @@ impl Op {
                 delete.expected = expected.map(Revision::new);
                 delete.into()
             }
+            What::Thread(deed) => deed.args(thread).into(),
+        }
+    }
+}
+
+impl Deed {
+    fn args(self, thread: ThreadId) -> ThreadArgs {
+        let title = |number: usize| TITLES[number].parse::<Title>().expect("a title");
+        match self {
+            Self::Create { title: number, hidden } => {
+                let new = NewThread::new().with_id(thread).with_title(title(number));
+                CreateThread::new(if hidden { new.hidden() } else { new }).into()
+            }
+            Self::Rename { title: number, expected } => {
+                let mut rename = RenameThread::new(thread, title(number));
+                rename.expected = expected.map(title);
+                rename.into()
+            }
+            Self::Archive(archived) => ArchiveThread { thread, archived }.into(),
+            Self::Publish => PublishThread { thread }.into(),
+            Self::Rebuild => RebuildThread { thread }.into(),
+            Self::Clear { expected } => {
+                ClearThread { thread, expected: expected.map(Generation::new) }.into()
+            }
+            Self::Prune { through, generation, limit } => {
+                let (through, generation) = (Seq::new(through), Generation::new(generation));
+                PruneThread { thread, through, generation, limit }.into()
+            }
+            Self::Delete => DeleteThread { thread }.into(),
         }
     }
 }
@@ -179,7 +231,26 @@ impl WriteCall {
     }
 }
 
-fn op() -> impl Strategy<Value = Op> {
+/// What is done to a thread; some of it cannot be an item of a batch.
+fn deed(batched: bool) -> impl Strategy<Value = Deed> {
+    let single = u32::from(!batched);
+    let generation = || option::of(1..3_u64);
+    prop_oneof![
+        4 => (0..TITLES.len(), prop::bool::weighted(0.3)).prop_map(|(title, hidden)| Deed::Create { title, hidden }),
+        4 => (0..TITLES.len(), option::of(0..TITLES.len()))
+            .prop_map(|(title, expected)| Deed::Rename { title, expected }),
+        2 => any::<bool>().prop_map(Deed::Archive),
+        2 => Just(Deed::Publish),
+        3 * single => Just(Deed::Rebuild),
+        3 => generation().prop_map(|expected| Deed::Clear { expected }),
+        4 * single => (1..9_u64, 1..3_u64, 1..4_u32)
+            .prop_map(|(through, generation, limit)| Deed::Prune { through, generation, limit }),
+        // Nothing happens to a thread afterwards.
+        1 => Just(Deed::Delete),
+    ]
+}
+
+fn op(threads: bool, batched: bool) -> impl Strategy<Value = Op> {
     // Some of the world more often than the rest: what happens to a message should go on happening to it.
     let ids = || prop_oneof![3 => 0..2_usize, 1 => 2..IDS.len()];
     let minted = prop_oneof![5 => ids().prop_map(Some), 1 => Just(None)];
@@ -188,18 +259,22 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (0..content::DELTAS).prop_map(content::Change::Append),
         1 => (0..content::WHOLES).prop_map(content::Change::Replace),
     ];
-    let add = (minted.clone(), 0..content::WHOLES, 0..METADATA.len(), prop::bool::weighted(0.2));
+    let generation = prop_oneof![5 => Just(None), u32::from(threads) => (1..3_u64).prop_map(Some)];
+    let add = (minted.clone(), 0..content::WHOLES, 0..METADATA.len(), prop::bool::weighted(0.2), generation);
     let reserve = (minted, prop::sample::select(vec![1_000_000_i64, 10_000_000]), 0..METADATA.len());
     let content = (ids(), change, 0..5_usize, expected(), prop::bool::weighted(0.2));
     let update = (ids(), 0..PATCHES.len(), option::of(0..ATTACHMENTS.len()), expected());
     let what = prop_oneof![
-        3 => add.prop_map(|(id, content, metadata, imported)| What::Add { id, content, metadata, imported }),
-        3 => reserve.prop_map(|(id, lease, metadata)| What::Reserve { id, lease, metadata }),
-        7 => content.prop_map(|(id, change, mode, expected, only_if_expired)| {
+        6 => add.prop_map(|(id, content, metadata, imported, generation)| {
+            What::Add { id, content, metadata, imported, generation }
+        }),
+        6 => reserve.prop_map(|(id, lease, metadata)| What::Reserve { id, lease, metadata }),
+        16 => content.prop_map(|(id, change, mode, expected, only_if_expired)| {
             What::Content { id, change, mode, expected, only_if_expired }
         }),
-        3 => update.prop_map(|(id, patch, attachments, expected)| What::Update { id, patch, attachments, expected }),
-        2 => (ids(), expected()).prop_map(|(id, expected)| What::Delete { id, expected }),
+        6 => update.prop_map(|(id, patch, attachments, expected)| What::Update { id, patch, attachments, expected }),
+        3 => (ids(), expected()).prop_map(|(id, expected)| What::Delete { id, expected }),
+        7 * u32::from(threads) => deed(batched).prop_map(What::Thread),
     ];
     (prop::bool::weighted(0.3), what).prop_map(|(thread, what)| Op { thread: usize::from(thread), what })
 }
@@ -218,10 +293,10 @@ fn look() -> impl Strategy<Value = Look> {
 }
 
 pub(super) fn sequences(scope: Scope) -> impl Strategy<Value = Vec<Step>> {
-    let Scope { batches, keys, reopens } = scope;
+    let Scope { batches, keys, reopens, threads, changes: _ } = scope;
     let call = prop_oneof![
-        6 => op().prop_map(WriteCall::Single),
-        u32::from(batches) => vec(op(), 1..5).prop_map(WriteCall::Batch),
+        6 => op(threads, false).prop_map(WriteCall::Single),
+        u32::from(batches) => vec(op(threads, true), 1..5).prop_map(WriteCall::Batch),
     ];
     let key = prop_oneof![3 => Just(None), u32::from(keys) * 2 => (0..KEYS.len()).prop_map(Some)];
     let write = (prop::bool::weighted(0.3), call, key);

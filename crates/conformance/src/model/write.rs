@@ -4,19 +4,24 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use throughline_core::{
-    Added, ContentUpdated, Deleted, ErrorKind, MessageId, MessageState, PersistArgs, PersistResult, Reserved,
-    Revision, Role, Seq, TenantId, UpdateMode, Updated,
+    Added, ContentUpdated, Deleted, ErrorKind, Happened, MessageId, MessageState, PersistArgs, PersistResult,
+    Reserved, Revision, Role, Seq, TenantId, ThreadEntry, UpdateMode, Updated,
 };
 
 use super::{
     content::Blocks,
     row::Row,
     step::{ATTACHMENTS, IDS, IMPORTED, METADATA, Op, PATCHES, REASON, What, mode},
+    thread::Thread,
 };
 
-/// What the model holds: every row there ever was.
+/// What the model holds: every row there ever was, every thread, and what has happened since it was last asked.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rows(pub(super) Vec<Row>);
+pub(super) struct Rows {
+    pub(super) messages: Vec<Row>,
+    pub(super) threads: Vec<Thread>,
+    pub(super) told: Vec<(usize, Happened)>,
+}
 
 /// Why the model refuses.
 pub(super) type Refusal = ErrorKind;
@@ -28,6 +33,8 @@ pub(super) struct At<'a> {
     pub(super) now: i64,
     /// The places that the store gave to new rows, which are its own to choose; the next one is the first.
     pub(super) seqs: &'a mut Vec<u64>,
+    /// The entries in the answer.
+    pub(super) seen: &'a [ThreadEntry],
 }
 
 fn parse(json: &str) -> BTreeMap<String, String> {
@@ -37,11 +44,11 @@ fn parse(json: &str) -> BTreeMap<String, String> {
 
 impl Rows {
     pub(super) fn find(&self, tenant: usize, thread: usize, id: &str) -> Option<&Row> {
-        self.0.iter().find(|row| (row.tenant, row.thread, row.id.as_str()) == (tenant, thread, id))
+        self.messages.iter().find(|row| (row.tenant, row.thread, row.id.as_str()) == (tenant, thread, id))
     }
 
     fn living(&mut self, at: &At<'_>, op: &Op, id: usize) -> Result<&mut Row, Refusal> {
-        let found = self.0.iter_mut().find(|row| {
+        let found = self.messages.iter_mut().find(|row| {
             (row.tenant, row.thread, row.id.as_str()) == (at.tenant, op.thread, IDS[id]) && !row.dead
         });
         found.ok_or(ErrorKind::NotFound)
@@ -54,8 +61,13 @@ impl Rows {
         op: &Op,
         args: &PersistArgs,
     ) -> Result<PersistResult, Refusal> {
+        if let (What::Thread(deed), PersistArgs::Thread(_)) = (&op.what, args) {
+            return self.thread(at, op, *deed);
+        }
+        self.alive(at.tenant, op.thread)?;
         match (&op.what, args) {
-            (What::Add { content, metadata, imported, .. }, PersistArgs::Add(add)) => {
+            (What::Add { content, metadata, imported, generation, .. }, PersistArgs::Add(add)) => {
+                self.expect_generation(at.tenant, op.thread, *generation)?;
                 let made = if *imported { IMPORTED } else { at.now };
                 let row = Row {
                     state: MessageState::Final,
@@ -63,7 +75,10 @@ impl Rows {
                     attachments: ATTACHMENTS[*metadata].to_vec(),
                     ..blank(at, op, &add.id, Role::User, *metadata, made)
                 };
-                let message = self.insert(at, row)?.message(at.name);
+                let row = self.insert(at, row)?.clone();
+                self.settled(&row);
+                self.tell(&row, Happened::Added);
+                let message = row.message(at.name);
                 Ok(Added { message, deduplicated: false }.into())
             }
             (What::Reserve { lease, metadata, .. }, PersistArgs::Reserve(reserve)) => {
@@ -71,7 +86,9 @@ impl Rows {
                     lease: Some((*lease, at.now + lease)),
                     ..blank(at, op, &reserve.id, Role::Assistant, *metadata, at.now)
                 };
-                let message = self.insert(at, row)?.message(at.name);
+                let row = self.insert(at, row)?.clone();
+                self.tell(&row, Happened::Reserved);
+                let message = row.message(at.name);
                 Ok(Reserved { message, deduplicated: false }.into())
             }
             (What::Content { id, .. }, _) => self.content(at, op, *id),
@@ -90,12 +107,20 @@ impl Rows {
                     row.attachments = ATTACHMENTS[*number].to_vec();
                 }
                 row.touch(now);
-                Ok(updated(row, op).into())
+                let row = row.clone();
+                if !row.is_open() {
+                    self.active(&row);
+                }
+                self.tell(&row, Happened::Patched);
+                Ok(updated(&row, op).into())
             }
             (What::Delete { id, expected }, _) => {
                 let row = self.living(at, op, *id)?;
                 expect(row, *expected)?;
                 row.dead = true;
+                let row = row.clone();
+                self.changed(at, op.thread);
+                self.tell(&row, Happened::Deleted);
                 Ok(Deleted {
                     thread: op.thread(),
                     id: row.id.clone(),
@@ -119,12 +144,14 @@ impl Rows {
         if let Some(other) = self.find(row.tenant, row.thread, row.id.as_str()) {
             return Err(if other.dead { ErrorKind::Gone } else { ErrorKind::AlreadyExists });
         }
-        let before = self.0.iter().filter(|other| (other.tenant, other.thread) == (row.tenant, row.thread));
+        let before =
+            self.messages.iter().filter(|other| (other.tenant, other.thread) == (row.tenant, row.thread));
         let last = before.map(|other| other.seq).max().unwrap_or(0);
         // Increasing and never given again; how large the steps are is the store's to say.
         row.seq = if at.seqs.is_empty() { last + 1 } else { at.seqs.remove(0) }.max(last + 1);
-        self.0.push(row);
-        Ok(self.0.last().expect("just pushed"))
+        self.begin(&row);
+        self.messages.push(row);
+        Ok(self.messages.last().expect("just pushed"))
     }
 
     fn content(&mut self, at: &At<'_>, op: &Op, id: usize) -> Result<PersistResult, Refusal> {
@@ -149,25 +176,39 @@ impl Rows {
         if let Some((duration, until)) = row.lease {
             row.lease = Some((duration, until.max(now + duration)));
         }
-        if mode == UpdateMode::Partial && change.is_nothing() {
+        let is_sign = mode == UpdateMode::Partial && change.is_nothing();
+        if is_sign {
             row.renew(now);
         } else {
             row.touch(now);
             row.revision += 1;
-            row.state = match mode {
+            row.state = match &mode {
                 UpdateMode::Partial => MessageState::Streaming,
                 UpdateMode::Final | UpdateMode::Edit => MessageState::Final,
                 UpdateMode::Abandon { .. } => MessageState::Abandoned,
             };
         }
-        if let UpdateMode::Abandon { reason } = mode {
-            row.reason = reason.map(|_| REASON);
+        if let UpdateMode::Abandon { reason } = &mode {
+            row.reason = reason.as_ref().map(|_| REASON);
         }
         if !row.is_open() {
             row.lease = None;
         }
+        let row = row.clone();
+        let what = match &mode {
+            UpdateMode::Partial => Happened::Written,
+            UpdateMode::Final => Happened::Finished,
+            UpdateMode::Abandon { .. } => Happened::Abandoned,
+            UpdateMode::Edit => Happened::Edited,
+        };
+        if !row.is_open() {
+            self.settled(&row);
+        }
+        if !is_sign {
+            self.tell(&row, what);
+        }
         let (revision, state) = (Revision::new(row.revision), row.state);
-        let id = row.id.clone();
+        let id = row.id;
         Ok(ContentUpdated { thread: op.thread(), id, revision, state, deduplicated: false }.into())
     }
 }

@@ -1,8 +1,8 @@
 //! Positions and pages of changes.
 
 use throughline_core::{
-    Change, ChangeScope, Changes, ErrorKind, ListThreads, PageFrom, Persistence, Position, ReadChanges,
-    Timestamp,
+    Batch, Change, ChangeScope, Changes, ErrorKind, ListThreads, PageFrom, Persistence, Position,
+    ReadChanges, Timestamp,
 };
 
 use crate::{
@@ -179,10 +179,7 @@ async fn reopened(rig: Rig) {
     let db = rig.db().await;
     let answered = eleven(&db).await;
     let add = |name: &str| throughline_core::Add::new(thread_id("t"), said(name, "x"));
-    let batch = ["x", "y", "z"]
-        .into_iter()
-        .map(add)
-        .fold(throughline_core::Batch::new(), throughline_core::Batch::with);
+    let batch = ["x", "y", "z"].into_iter().map(add).fold(Batch::new(), Batch::with);
     db.batch(batch).await.unwrap();
     let before = changes_after(&db, ChangeScope::Store, Position::ZERO).await;
     assert_eq!(before.len(), 14);

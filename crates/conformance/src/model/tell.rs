@@ -1,0 +1,102 @@
+//! What has to be told of the changes of a tenant.
+
+use std::collections::BTreeSet;
+
+use throughline_core::{
+    Change, ChangeScope, Happened, MessageId, Persistence, Position, ReadChanges, Seq, ThreadId, Timestamp,
+};
+
+use super::{look::same, step::THREADS};
+
+/// What one write did, and where it ends.
+#[derive(Debug)]
+struct Write {
+    position: Position,
+    at: Timestamp,
+    what: Vec<(ThreadId, Happened)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Where the sequence began.
+    since: Position,
+    writes: Vec<Write>,
+}
+
+impl Told {
+    pub(super) const fn since(since: Position) -> Self {
+        Self { since, writes: Vec::new() }
+    }
+
+    pub(super) fn wrote(&mut self, position: Position, now: i64, what: Vec<(usize, Happened)>) {
+        let what =
+            what.into_iter().map(|(thread, what)| (THREADS[thread].parse().expect("a valid id"), what));
+        self.writes.push(Write { position, at: Timestamp::from_micros(now), what: what.collect() });
+    }
+
+    /// Compares everything that is told of the tenant.
+    pub(super) async fn look(&self, db: &Persistence, limit: u32) -> Result<(), String> {
+        let (mut after, mut told) = (self.since, Vec::<Change>::new());
+        loop {
+            let read = ReadChanges::new(ChangeScope::Tenant, after, limit);
+            let read = db.read(read).await.map_err(|error| error.to_string())?;
+            told.extend(read.changes);
+            if read.more && read.position <= after {
+                return Err(format!("no way on after {after}"));
+            }
+            after = read.position;
+            if !read.more {
+                break;
+            }
+        }
+        let mut told = told.into_iter().peekable();
+        for write in &self.writes {
+            let mut read = Vec::new();
+            let mut last = None;
+            while let Some(change) = told.next_if(|change| change.position <= write.position) {
+                if last.is_some_and(|last| last >= change.position) || change.at != write.at {
+                    return Err(format!("{change:?} is told of the write at {}", write.position));
+                }
+                last = Some(change.position);
+                read.push((change.thread, change.what));
+            }
+            same("changes", &plain(read), &plain(write.what.clone()))?;
+            if last.is_some_and(|last| last != write.position) {
+                return Err(format!(
+                    "the last change of the write at {} is told at {last:?}",
+                    write.position
+                ));
+            }
+        }
+        match told.next() {
+            Some(change) => Err(format!("{change:?} is told, and did not happen")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What every store tells alike: of writes to one open message in one commit it may tell the last alone, and how far the
+/// places go that are cleared is its own to say.
+fn plain(told: Vec<(ThreadId, Happened)>) -> Vec<(ThreadId, Happened)> {
+    let mut later = BTreeSet::<(ThreadId, MessageId)>::new();
+    let mut plain = Vec::with_capacity(told.len());
+    for (thread, what) in told.into_iter().rev() {
+        let name = what.message().map(|message| (thread.clone(), message.id.clone()));
+        let is_write = matches!(what, Happened::Written(_) | Happened::Finished(_) | Happened::Abandoned(_));
+        match (what, name) {
+            (Happened::Written(_), Some(name)) if later.contains(&name) => {}
+            (what, Some(name)) => {
+                if is_write {
+                    later.insert(name);
+                }
+                plain.push((thread, what));
+            }
+            (Happened::ThreadCleared { generation, .. }, _) => {
+                plain.push((thread, Happened::ThreadCleared { generation, through: Seq::ZERO }));
+            }
+            (what, None) => plain.push((thread, what)),
+        }
+    }
+    plain.reverse();
+    plain
+}

@@ -1,0 +1,263 @@
+//! A thread as the model sees it.
+
+use throughline_core::{
+    ChangedMessage, ErrorKind, Generation, Happened, Labels, MessageState, PersistResult, Pruned, Revision,
+    Role, Seq, TenantId, ThreadChanged, ThreadDeleted, ThreadEntry, ThreadResult, Timestamp,
+};
+
+use super::{
+    row::Row,
+    step::{Deed, Op, THREADS, TITLES},
+    write::{At, Refusal, Rows},
+};
+
+/// What is known of a thread beside its rows.
+#[derive(Debug, Clone)]
+pub(super) struct Thread {
+    tenant: usize,
+    thread: usize,
+    title: usize,
+    archived: bool,
+    hidden: bool,
+    /// Has or had a settled message.
+    begun: bool,
+    deleted: bool,
+    generation: u64,
+    created: i64,
+    active: i64,
+    /// When it may have been active too, where a store counts signs of life.
+    perhaps_active: Vec<i64>,
+    changed: i64,
+}
+
+impl Thread {
+    fn new(tenant: usize, thread: usize, created: i64) -> Self {
+        Self {
+            tenant,
+            thread,
+            title: 0,
+            archived: false,
+            hidden: false,
+            begun: false,
+            deleted: false,
+            generation: 1,
+            created,
+            active: created,
+            perhaps_active: Vec::new(),
+            changed: created,
+        }
+    }
+}
+
+/// What a deed is answered.
+pub(super) fn answered(deed: Deed, entry: ThreadEntry, deduplicated: bool) -> PersistResult {
+    let changed = ThreadChanged { entry, deduplicated };
+    let result = match deed {
+        Deed::Create { .. } => ThreadResult::Create(changed),
+        Deed::Rename { .. } => ThreadResult::Rename(changed),
+        Deed::Archive(_) => ThreadResult::Archive(changed),
+        Deed::Publish => ThreadResult::Publish(changed),
+        Deed::Rebuild => ThreadResult::Rebuild(changed),
+        Deed::Clear { .. } => ThreadResult::Clear(changed),
+        Deed::Prune { .. } | Deed::Delete => unreachable!("they have answers of their own"),
+    };
+    result.into()
+}
+
+impl Rows {
+    fn known(&self, tenant: usize, thread: usize) -> Option<&Thread> {
+        self.threads.iter().find(|known| (known.tenant, known.thread) == (tenant, thread))
+    }
+
+    fn known_mut(&mut self, tenant: usize, thread: usize) -> Option<&mut Thread> {
+        self.threads.iter_mut().find(|known| (known.tenant, known.thread) == (tenant, thread))
+    }
+
+    /// Refuses what is done to a deleted thread.
+    pub(super) fn alive(&self, tenant: usize, thread: usize) -> Result<(), Refusal> {
+        let deleted = self.known(tenant, thread).is_some_and(|known| known.deleted);
+        if deleted { Err(ErrorKind::Gone) } else { Ok(()) }
+    }
+
+    pub(super) fn expect_generation(
+        &self,
+        tenant: usize,
+        thread: usize,
+        expected: Option<u64>,
+    ) -> Result<(), Refusal> {
+        let generation = self.known(tenant, thread).map_or(1, |known| known.generation);
+        if expected.is_none_or(|expected| expected == generation) { Ok(()) } else { Err(ErrorKind::Stale) }
+    }
+
+    /// A thread exists from its first row.
+    pub(super) fn begin(&mut self, row: &Row) {
+        if self.known(row.tenant, row.thread).is_none() {
+            self.threads.push(Thread::new(row.tenant, row.thread, row.created));
+        }
+    }
+
+    /// Something settled was changed.
+    pub(super) fn active(&mut self, row: &Row) {
+        let known = self.known_mut(row.tenant, row.thread).expect("a row has a thread");
+        known.active = known.active.max(row.updated);
+        known.perhaps_active.extend(row.renewed);
+    }
+
+    /// A row is settled.
+    pub(super) fn settled(&mut self, row: &Row) {
+        self.active(row);
+        self.known_mut(row.tenant, row.thread).expect("a row has a thread").begun = true;
+    }
+
+    /// Something of the thread was changed that its rows do not tell.
+    pub(super) fn changed(&mut self, at: &At<'_>, thread: usize) {
+        let known = self.known_mut(at.tenant, thread).expect("it was looked for");
+        known.changed = known.changed.max(at.now);
+    }
+
+    pub(super) fn tell(&mut self, row: &Row, what: fn(ChangedMessage) -> Happened) {
+        let (id, seq, revision) = (row.id.clone(), Seq::new(row.seq), Revision::new(row.revision));
+        self.told.push((row.thread, what(ChangedMessage { id, seq, revision })));
+    }
+
+    /// The entry of a thread; `seen` tells which of the times it may have been active at is the store's.
+    pub(super) fn entry(
+        &self,
+        (tenant, name): (usize, &TenantId),
+        thread: usize,
+        seen: &[ThreadEntry],
+    ) -> Option<ThreadEntry> {
+        let known = self.known(tenant, thread).filter(|known| !known.deleted)?;
+        let finals = || {
+            let rows = self
+                .messages
+                .iter()
+                .filter(|row| (row.tenant, row.thread, row.dead) == (tenant, thread, false));
+            rows.filter(|row| row.state == MessageState::Final)
+        };
+        let users = || finals().filter(|row| row.role == Role::User);
+        let is_stores = |at: &i64| {
+            let same = |entry: &&ThreadEntry| entry.thread.as_str() == THREADS[thread];
+            seen.iter().filter(same).any(|entry| entry.active_at.as_micros() == *at)
+        };
+        let perhaps = known.perhaps_active.iter().copied().filter(is_stores).max();
+        let active = perhaps.map_or(known.active, |at| at.max(known.active));
+        let latest = users().max_by_key(|row| row.seq);
+        Some(ThreadEntry {
+            tenant: name.clone(),
+            thread: THREADS[thread].parse().expect("a valid id"),
+            title: TITLES[known.title].parse().expect("a title"),
+            owner: None,
+            labels: Labels::new(),
+            archived: known.archived,
+            listed: known.begun && !known.hidden,
+            generation: Generation::new(known.generation),
+            forked_from: None,
+            preview: latest.and_then(|row| row.blocks.preview()),
+            messages: finals().count() as u64,
+            turns: users().count() as u64,
+            bytes: finals().map(|row| row.blocks.json().byte_len() as u64).sum(),
+            created_at: Timestamp::from_micros(known.created),
+            active_at: Timestamp::from_micros(active),
+            updated_at: Timestamp::from_micros(active.max(known.changed)),
+        })
+    }
+
+    /// Does something to a thread as a whole.
+    pub(super) fn thread(&mut self, at: &At<'_>, op: &Op, deed: Deed) -> Result<PersistResult, Refusal> {
+        let (tenant, thread) = (at.tenant, op.thread);
+        let told = match deed {
+            Deed::Delete => return self.delete_thread(at, op),
+            Deed::Create { title, hidden } => {
+                self.alive(tenant, thread)?;
+                if self.known(tenant, thread).is_some() {
+                    return Err(ErrorKind::AlreadyExists);
+                }
+                self.threads.push(Thread { title, hidden, ..Thread::new(tenant, thread, at.now) });
+                Some(Happened::ThreadCreated)
+            }
+            deed => {
+                self.alive(tenant, thread)?;
+                let known = self.known_mut(tenant, thread).ok_or(ErrorKind::NotFound)?;
+                match deed {
+                    Deed::Rename { title, expected } => {
+                        if expected.is_some_and(|expected| expected != known.title) {
+                            return Err(ErrorKind::Stale);
+                        }
+                        known.title = title;
+                        Some(Happened::ThreadChanged)
+                    }
+                    Deed::Archive(archived) => {
+                        known.archived = archived;
+                        Some(Happened::ThreadChanged)
+                    }
+                    Deed::Publish => std::mem::take(&mut known.hidden).then_some(Happened::ThreadPublished),
+                    Deed::Clear { expected } => {
+                        if expected.is_some_and(|expected| expected != known.generation) {
+                            return Err(ErrorKind::Stale);
+                        }
+                        known.generation += 1;
+                        let generation = Generation::new(known.generation);
+                        self.rows_of(tenant, thread).for_each(|row| row.dead = true);
+                        Some(Happened::ThreadCleared { generation, through: Seq::ZERO })
+                    }
+                    Deed::Prune { through, generation, limit } => {
+                        self.expect_generation(tenant, thread, Some(generation))?;
+                        return Ok(self.prune(at, op, through, limit as usize));
+                    }
+                    // It comes out the same.
+                    _ => None,
+                }
+            }
+        };
+        if let Some(what) = told {
+            self.changed(at, thread);
+            self.told.push((thread, what));
+        }
+        let entry = self.entry((tenant, at.name), thread, at.seen).expect("it is there");
+        Ok(answered(deed, entry, false))
+    }
+
+    fn rows_of(&mut self, tenant: usize, thread: usize) -> impl Iterator<Item = &mut Row> {
+        self.messages
+            .iter_mut()
+            .filter(move |row| (row.tenant, row.thread, row.dead) == (tenant, thread, false))
+    }
+
+    fn delete_thread(&mut self, at: &At<'_>, op: &Op) -> Result<PersistResult, Refusal> {
+        let known = self.known_mut(at.tenant, op.thread).ok_or(ErrorKind::NotFound)?;
+        let already = std::mem::replace(&mut known.deleted, true);
+        if !already {
+            self.rows_of(at.tenant, op.thread).for_each(|row| row.dead = true);
+            self.told.push((op.thread, Happened::ThreadDeleted));
+        }
+        Ok(ThreadResult::Delete(ThreadDeleted { thread: op.thread(), already, deduplicated: false }).into())
+    }
+
+    fn prune(&mut self, at: &At<'_>, op: &Op, through: u64, limit: usize) -> PersistResult {
+        let mut rows: Vec<&mut Row> = self.rows_of(at.tenant, op.thread).collect();
+        rows.sort_by_key(|row| row.seq);
+        let count = rows.iter().take_while(|row| row.seq <= through && !row.is_open()).count();
+        let mut pruned = Pruned {
+            thread: op.thread(),
+            messages: 0,
+            bytes: 0,
+            attachments: Vec::new(),
+            more: count > limit,
+            deduplicated: false,
+        };
+        let mut last = None;
+        for row in rows.into_iter().take(count.min(limit)) {
+            row.dead = true;
+            last = Some(row.seq);
+            pruned.messages += 1;
+            pruned.bytes += row.blocks.json().byte_len() as u64;
+            pruned.attachments.extend(row.attachments.iter().map(|name| name.parse().expect("a valid key")));
+        }
+        if let Some(last) = last {
+            self.changed(at, op.thread);
+            self.told.push((op.thread, Happened::ThreadPruned { through: Seq::new(last) }));
+        }
+        ThreadResult::Prune(pruned).into()
+    }
+}
