@@ -1,0 +1,165 @@
+//! What a consumer keeps in the store.
+
+use throughline::{
+    Batch, ConsumerArgs, ConsumerName, Effect, ErrorKind, GetCursor, ListQuarantined, MoveCursor,
+    Persistence, Position, QuarantineChange, ReleaseChange, ResetCursor, ThreadId,
+    effects::Effects,
+    memory::MemoryBackend,
+    plugin::{redirect, redirect_messages},
+    sqlite::SqliteBackend,
+};
+
+use crate::support::{add, consumer, in_memory, stores};
+
+fn name() -> ConsumerName {
+    "search".parse().unwrap()
+}
+
+fn at(position: u64) -> Position {
+    Position::new(position)
+}
+
+async fn cursor(db: &Persistence) -> (u64, u64) {
+    let cursor = db.read(GetCursor { consumer: name() }).await.unwrap();
+    assert_eq!(cursor.consumer, name());
+    (cursor.position.get(), cursor.quarantined)
+}
+
+fn quarantine(position: u64, why: &str) -> QuarantineChange {
+    let thread = ThreadId::new("t").unwrap();
+    QuarantineChange { consumer: name(), position: at(position), thread, why: why.to_owned() }
+}
+
+#[tokio::test]
+async fn a_cursor_is_compared_before_it_is_moved() {
+    for db in stores().await {
+        assert_eq!(cursor(&db).await, (0, 0));
+        db.on_consumer(MoveCursor::new(name(), at(5)).expecting(Position::ZERO)).await.unwrap();
+        for (to, expected, moved) in [
+            (9, Some(3), false),
+            (4, None, false),
+            (4, Some(5), false),
+            (5, Some(0), true),
+            (9, Some(5), true),
+            (12, None, true),
+        ] {
+            let operation = MoveCursor { consumer: name(), to: at(to), expected: expected.map(at) };
+            match db.on_consumer(operation).await {
+                Ok(answer) => assert!(moved && answer.position == at(to), "{to} {expected:?}"),
+                Err(error) => {
+                    assert!(!moved, "{to} {expected:?}: {error}");
+                    assert_eq!((error.kind(), error.effect()), (ErrorKind::Stale, Effect::NotApplied));
+                }
+            }
+        }
+        db.on_consumer(ResetCursor::new(name(), at(2))).await.unwrap();
+        assert_eq!(cursor(&db).await, (2, 0));
+        // Another tenant and another consumer have their own.
+        assert_eq!(cursor(&db.for_tenant("other".parse().unwrap())).await, (0, 0));
+        db.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_passed_over_is_listed_until_it_is_released() {
+    for db in stores().await {
+        for position in [7, 3, 5] {
+            db.on_consumer(quarantine(position, "first")).await.unwrap();
+        }
+        db.on_consumer(quarantine(5, "again")).await.unwrap();
+        assert_eq!(cursor(&db).await, (0, 3));
+        let page = db.read(ListQuarantined::new(name(), 2)).await.unwrap();
+        let shown: Vec<_> =
+            page.changes.iter().map(|change| (change.position.get(), change.why.as_str())).collect();
+        assert_eq!((shown, page.more), (vec![(3, "first"), (5, "again")], true));
+        let rest = ListQuarantined { after: at(5), ..ListQuarantined::new(name(), 2) };
+        let rest = db.read(rest).await.unwrap();
+        assert_eq!((rest.changes.len(), rest.more), (1, false));
+        let release = || ReleaseChange { consumer: name(), position: at(3) };
+        assert!(db.on_consumer(release()).await.unwrap().was_listed);
+        assert!(!db.on_consumer(release()).await.unwrap().was_listed);
+        // What is told again is not passed over any more.
+        db.on_consumer(ResetCursor::new(name(), at(5))).await.unwrap();
+        assert_eq!(cursor(&db).await, (5, 1));
+        let long = "x".repeat(QuarantineChange::MAX_WHY + 1);
+        let error = db.on_consumer(quarantine(9, &long)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        db.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn it_is_told_to_nobody_and_takes_no_key() {
+    for db in stores().await {
+        add(&db, "t", "m", "hello").await;
+        db.on_consumer(MoveCursor::new(name(), at(1))).await.unwrap();
+        db.on_consumer(quarantine(1, "why")).await.unwrap();
+        let mut feed = db.changes(throughline::ChangeScope::Store, Position::ZERO);
+        assert!(feed.next_now().await.unwrap().is_some());
+        assert_eq!(feed.next_now().await.unwrap(), None);
+        let moved: ConsumerArgs = MoveCursor::new(name(), at(2)).into();
+        let error = db.run(moved.clone()).key("k").await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Invalid, Effect::NotApplied));
+        let error = db.batch(Batch::new().with(moved)).await.unwrap_err();
+        assert_eq!((error.kind(), error.batch_index()), (ErrorKind::Invalid, Some(0)));
+        db.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn it_survives_the_process_and_is_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.db");
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    db.on_consumer(MoveCursor::new(name(), at(5))).await.unwrap();
+    db.on_consumer(quarantine(3, "why")).await.unwrap();
+    db.close().await.unwrap();
+
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    let maintenance = backend.maintenance();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    assert_eq!(cursor(&db).await, (5, 1));
+    let found = maintenance.verify().await.unwrap();
+    assert!(found.is_sound() && found.consumers == 1, "{found:?}");
+
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute_batch("UPDATE consumers SET position = 9; UPDATE quarantine SET why = 'other'").unwrap();
+    drop(raw);
+    let damaged = maintenance.verify().await.unwrap().damaged;
+    assert_eq!(damaged.len(), 2, "{damaged:?}");
+    let error = db.read(GetCursor { consumer: name() }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let error = db.on_consumer(MoveCursor::new(name(), at(9))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    // To put it somewhere mends it.
+    db.on_consumer(ResetCursor::new(name(), at(1))).await.unwrap();
+    assert_eq!(cursor(&db).await, (1, 0));
+    assert!(maintenance.verify().await.unwrap().is_sound());
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redirect_leaves_it_here() {
+    for by_message in [false, true] {
+        let there = in_memory();
+        let here = MemoryBackend::new().with_name("here");
+        let builder = Persistence::builder();
+        let db = if by_message {
+            builder.layer(redirect_messages("to", |_| true, there.clone())).backend(here).build().unwrap()
+        } else {
+            builder.layer(redirect("to", |_, _| true, there.clone())).backend(here).build().unwrap()
+        };
+        db.on_consumer(MoveCursor::new(name(), at(4))).await.unwrap();
+        db.on_consumer(quarantine(3, "why")).await.unwrap();
+        assert_eq!((cursor(&db).await, cursor(&there).await), ((4, 1), (0, 0)));
+        assert_eq!(db.read(ListQuarantined::new(name(), 9)).await.unwrap().changes.len(), 1);
+        // And nothing follows the changes of two stores as if they were one.
+        let error = Effects::builder(db.clone())
+            .consumer(consumer("search", |_| async { Ok(()) }))
+            .start()
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+}

@@ -1,0 +1,120 @@
+//! Two runners of one consumer, and somebody who looks after it.
+
+use std::sync::Arc;
+
+use throughline::{
+    ChangeScope, ConsumerName, GetCursor, MoveCursor, Persistence, Position, ResetCursor,
+    sqlite::SqliteBackend,
+};
+
+use crate::support::{Projection, add, add_many, effects, in_memory, projecting};
+
+async fn cursor(db: &Persistence) -> Position {
+    let consumer: ConsumerName = "index".parse().unwrap();
+    db.read(GetCursor { consumer }).await.unwrap().position
+}
+
+#[tokio::test]
+async fn two_processes_never_move_the_cursor_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.db");
+    let open = async || {
+        let backend = SqliteBackend::open(&path).await.unwrap();
+        Persistence::builder().backend(backend).build().unwrap()
+    };
+    let (one, two) = (open().await, open().await);
+    add_many(&one, "a", 700).await;
+    let (first, second) = (Projection::default(), Projection::default());
+    let left = effects(&one).consumer(projecting("index", &first)).start().await.unwrap();
+    let right = effects(&two).consumer(projecting("index", &second)).start().await.unwrap();
+    let watch = {
+        let db = one.clone();
+        tokio::spawn(async move {
+            let mut last = Position::ZERO;
+            loop {
+                let now = cursor(&db).await;
+                assert!(now >= last, "from {last} back to {now}");
+                last = now;
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let mut last = Position::ZERO;
+    for at in 0..50 {
+        let db = if at % 2 == 0 { &one } else { &two };
+        last = add(db, "b", &format!("n{at}"), "x").await;
+    }
+    assert!(left.reached(last).await && right.reached(last).await);
+    left.stop().await;
+    right.stop().await;
+    assert!(!watch.is_finished(), "it never went back");
+    watch.abort();
+    assert!(cursor(&two).await >= last);
+    for projection in [first, second] {
+        assert!(projection.lock().unwrap().of("b").is_sorted());
+    }
+    one.close().await.unwrap();
+    two.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_that_is_put_back_is_gone_on_from() {
+    let db = in_memory();
+    let projection = Projection::default();
+    let first = add(&db, "t", "1", "x").await;
+    let effects = effects(&db).consumer(projecting("index", &projection)).start().await.unwrap();
+    assert!(effects.reached(first).await);
+    while cursor(&db).await < first {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    db.on_consumer(ResetCursor::new("index".parse().unwrap(), Position::ZERO)).await.unwrap();
+    let second = add(&db, "t", "2", "x").await;
+    while projection.lock().unwrap().told.len() < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(projection.lock().unwrap().of("t"), [first, second, first, second]);
+}
+
+#[tokio::test]
+async fn a_consumer_of_the_whole_store_is_told_of_every_tenant() {
+    let db = in_memory();
+    let projection = Projection::default();
+    let mut whole = projecting("index", &projection);
+    whole.scope = ChangeScope::Store;
+    let effects = effects(&db).consumer(whole).start().await.unwrap();
+    add(&db.for_tenant("alice".parse().unwrap()), "t", "m", "alice's").await;
+    let last = add(&db.for_tenant("bob".parse().unwrap()), "t", "m", "bob's").await;
+    assert!(effects.reached(last).await);
+    let seen = projection.lock().unwrap();
+    assert_eq!(seen.told.len(), 2);
+    assert!(seen.texts["t/m"].contains("bob's"), "its message was read as its tenant's");
+}
+
+#[tokio::test]
+async fn one_too_old_is_made_again_or_stops_and_says_so() {
+    let backend = SqliteBackend::builder().changes_kept(100).temporary().await.unwrap();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    add_many(&db, "a", 1000).await;
+    for at in 0..300 {
+        add(&db, "a", &format!("x{at}"), "x").await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = throughline::effects::JsonlMirror::open(dir.path()).await.unwrap();
+    let file = mirror.file_of(db.tenant(), &"a".parse().unwrap());
+    let projection = Projection::default();
+    let effects = effects(&db)
+        .consumer(Arc::new(mirror))
+        .consumer(projecting("index", &projection))
+        .start()
+        .await
+        .unwrap();
+    let last = add(&db, "a", "last", "x").await;
+    assert!(!effects.reached(last).await, "the other one has stopped");
+    let status = effects.stop().await;
+    assert!(status[0].cursor >= last && status[0].last_error.is_some(), "{status:?}");
+    assert_eq!(std::fs::read_to_string(file).unwrap().lines().count(), 1301);
+    assert!(matches!(&status[1].state, throughline::effects::ConsumerState::Stopped { why: Some(_) }));
+    assert!(projection.lock().unwrap().told.is_empty());
+    db.on_consumer(MoveCursor::new("index".parse().unwrap(), last)).await.unwrap();
+    db.close().await.unwrap();
+}
