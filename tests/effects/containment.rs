@@ -266,9 +266,10 @@ async fn a_change_that_cannot_be_read_is_listed_and_never_skipped_in_silence() {
     for (_, why) in passed_over(&db, "index").await {
         assert!(why.starts_with("the change cannot be read: "), "{why}");
     }
-    let seen = projection.lock().unwrap();
-    assert!(seen.of("lost").contains(&last));
-    assert!(seen.texts.values().any(|text| text.contains("whole")), "told by what was before its end");
-    drop(seen);
+    {
+        let seen = projection.lock().unwrap();
+        assert!(seen.of("lost").contains(&last));
+        assert!(seen.texts.values().any(|text| text.contains("whole")), "told by what was before its end");
+    }
     db.close().await.unwrap();
 }
