@@ -226,3 +226,50 @@ async fn what_is_off_cleans_up_all_the_same() {
     assert!(effects.reached(last).await);
     assert_eq!(projection.lock().unwrap().told.len(), 3);
 }
+
+/// Damages the change that is the last one of this kind.
+fn damage(path: &std::path::Path, kind: i64) {
+    let raw = rusqlite::Connection::open(path).unwrap();
+    let sql =
+        "UPDATE changes SET kind = 99 WHERE position = (SELECT max(position) FROM changes WHERE kind = ?1)";
+    assert_eq!(raw.execute(sql, [kind]).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_read_is_listed_and_never_skipped_in_silence() {
+    const ADDED: i64 = 1;
+    const FINISHED: i64 = 4;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.db");
+    let backend = throughline::sqlite::SqliteBackend::open(&path).await.unwrap();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    let projection = Projection::default();
+    // It waits for this one before its end is damaged.
+    let started = effects(&db).consumer(projecting("index", &projection)).start().await.unwrap();
+    let mut open = db.thread("open").reserve(throughline::Role::Assistant).await.unwrap();
+    let first = add(&db, "before", "m", "x").await;
+    while started.status()[0].reached < first || projection.lock().unwrap().told.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    started.stop().await;
+    open.append("whole").await.unwrap();
+    open.finish().await.unwrap();
+    damage(&path, FINISHED);
+    add(&db, "lost", "m", "its change is damaged").await;
+    damage(&path, ADDED);
+    let last = add(&db, "lost", "n", "the one behind it").await;
+
+    let started = effects(&db).consumer(projecting("index", &projection)).start().await.unwrap();
+    assert!(started.reached(last).await);
+    let status = started.stop().await.remove(0);
+    assert_eq!((status.quarantined, status.waiting), (2, 0), "{status:?}");
+    for (_, why) in passed_over(&db, "index").await {
+        assert!(why.starts_with("the change cannot be read: "), "{why}");
+    }
+    {
+        let seen = projection.lock().unwrap();
+        assert!(seen.of("lost").contains(&last));
+        assert!(seen.texts.values().any(|text| text.contains("whole")), "told by what was before its end");
+    }
+    db.close().await.unwrap();
+}

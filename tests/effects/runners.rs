@@ -69,8 +69,8 @@ async fn a_cursor_that_is_put_back_is_gone_on_from() {
     }
     db.on_consumer(ResetCursor::new("index".parse().unwrap(), Position::ZERO)).await.unwrap();
     let second = add(&db, "t", "2", "x").await;
+    // Time is paused: it goes on to the moment at which the cursor is moved next.
     while projection.lock().unwrap().told.len() < 4 {
-        // The time is paused: it goes on only while nobody has anything to do.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!(projection.lock().unwrap().of("t"), [first, second, first, second]);

@@ -3,8 +3,14 @@ use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    Consumer, Effects, consumer::AnyConsumer, delivery::Delivery, running::Running, settings::Settings,
-    status::Board, worker::Worker,
+    Consumer, Effects,
+    consumer::AnyConsumer,
+    contain::contained,
+    delivery::Delivery,
+    running::Running,
+    settings::Settings,
+    status::{Board, ConsumerState},
+    worker::Worker,
 };
 use crate::{
     ChangeScope, ConsumerName, Effect, ErrorKind, GetCursor, InvalidId, OpKind, PersistError, Persistence,
@@ -99,7 +105,14 @@ impl EffectsBuilder {
         }
         // Nothing is begun before everything is known to be in order.
         let running = ready.into_iter().map(|(delivery, cursor)| {
-            let task = db.run_task(Worker::new(Arc::clone(&delivery), cursor).run());
+            let worker = Worker::new(Arc::clone(&delivery), cursor);
+            let theirs = Arc::clone(&delivery);
+            let task = db.run_task(async move {
+                // A panic of ours is no reason for whoever waits to wait for ever.
+                if let Err(why) = contained(Box::pin(worker.run())).await {
+                    theirs.board.put(|status| status.state = ConsumerState::Stopped { why: Some(why) });
+                }
+            });
             Running::new(delivery, task)
         });
         Ok(Effects::new(stop, running.collect()))

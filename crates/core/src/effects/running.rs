@@ -40,7 +40,7 @@ impl Effects {
     /// How it stands with each consumer, in the order in which they were named.
     #[must_use]
     pub fn status(&self) -> Vec<ConsumerStatus> {
-        self.running.iter().map(|running| running.status()).collect()
+        self.running.iter().map(Running::status).collect()
     }
 
     /// Waits until every consumer has done everything up to this position of the store, which the
