@@ -5,7 +5,8 @@ use std::sync::Arc;
 use throughline_core::{
     Add, Added, ChangedMessage, ContentUpdated, Delete, Deleted, ErrorKind, Happened, Import, Imported,
     ImportedRow, Message, MessageId, PersistError, Reserve, Reserved, Result, Seq, TenantId, ThreadId,
-    Timestamp, Update, UpdateContent, UpdateMode, Updated, backend::rules,
+    Timestamp, Update, UpdateContent, UpdateMode, Updated,
+    backend::{ThreadFacts, rules},
 };
 
 use crate::{
@@ -104,7 +105,7 @@ impl ThreadLog {
         }
         let message = row.message.clone();
         match update.mode {
-            UpdateMode::Edit => self.facts_mut().tally.edited(bytes_before, &message),
+            UpdateMode::Edit => self.facts_mut().said.tally.edited(bytes_before, &message),
             _ if !is_open => {
                 self.open.remove(&message.seq);
                 self.count(&message);
@@ -140,7 +141,7 @@ impl ThreadLog {
         }
         message.updated_at = rules::updated_at(message.updated_at, now);
         let message = message.clone();
-        self.facts_mut().tally.touched(&message);
+        self.facts_mut().said.tally.touched(&message);
         told.push((update.thread.clone(), Happened::Patched(changed(&message))));
         Ok(Updated {
             thread: update.thread.clone(),
@@ -159,7 +160,7 @@ impl ThreadLog {
             .map_err(|error| error.about(&delete.thread, &delete.id))?;
         let message = message.clone();
         self.remove(&message);
-        self.facts_mut().changed(now);
+        self.facts_mut().said.changed(now);
         told.push((delete.thread.clone(), Happened::Deleted(changed(&message))));
         Ok(Deleted {
             thread: delete.thread.clone(),
@@ -196,7 +197,7 @@ impl ThreadLog {
         let seq = message.seq;
         self.last_seq = seq;
         self.ids.insert(message.id.clone(), Some(seq));
-        self.facts.get_or_insert_with(|| Facts::implied(message.created_at));
+        self.facts.get_or_insert_with(|| Facts::new(ThreadFacts::implied(message.created_at)));
         if message.state.is_open() {
             self.open.insert(seq);
         } else {

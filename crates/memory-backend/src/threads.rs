@@ -3,7 +3,7 @@
 use throughline_core::{
     Addressed as _, ErrorKind, Happened, Message, PersistError, PruneThread, Pruned, PurgeThread, Purged,
     Result, Seq, TenantId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadId, ThreadResult, Timestamp,
-    backend::rules,
+    backend::{ThreadFacts, rules},
 };
 
 use crate::{facts::Facts, operation::Told, thread::ThreadLog};
@@ -40,34 +40,34 @@ impl ThreadLog {
                 let detail = format!("there is a thread `{thread}`");
                 return Err(PersistError::new(ErrorKind::AlreadyExists, detail));
             }
-            self.facts = Some(Facts::created(create, now));
+            self.facts = Some(Facts::new(ThreadFacts::created(create, now)));
             return Ok(Some(Happened::ThreadCreated));
         }
         let last_seq = self.last_seq;
         let Some(facts) = &mut self.facts else { return Err(rules::no_such_thread(thread)) };
         let what = match args {
             ThreadArgs::Rename(rename) => {
-                rules::expect_title(rename.expected.as_ref(), &facts.title)?;
-                facts.title = rename.title.clone();
+                rules::expect_title(rename.expected.as_ref(), &facts.said.title)?;
+                facts.said.title = rename.title.clone();
                 Happened::ThreadChanged
             }
             ThreadArgs::Archive(archive) => {
-                facts.archived = archive.archived;
+                facts.said.archived = archive.archived;
                 Happened::ThreadChanged
             }
             ThreadArgs::Label(label) => {
-                let mut labels = facts.labels.clone();
+                let mut labels = facts.said.labels.clone();
                 labels.apply(&label.labels);
                 rules::check_labels(&labels)?;
-                facts.labels = labels;
+                facts.said.labels = labels;
                 if let Some(owner) = &label.owner {
-                    facts.owner.clone_from(owner);
+                    facts.said.owner.clone_from(owner);
                 }
                 Happened::ThreadChanged
             }
-            ThreadArgs::Publish(_) if !facts.hidden => return Ok(None),
+            ThreadArgs::Publish(_) if !facts.said.hidden => return Ok(None),
             ThreadArgs::Publish(_) => {
-                facts.hidden = false;
+                facts.said.hidden = false;
                 Happened::ThreadPublished
             }
             ThreadArgs::Rebuild(_) => {
@@ -83,7 +83,7 @@ impl ThreadLog {
             }
             other => return Err(PersistError::unsupported(format_args!("`{}`", other.as_str()))),
         };
-        self.facts_mut().changed(now);
+        self.facts_mut().said.changed(now);
         Ok(Some(what))
     }
 
@@ -94,7 +94,7 @@ impl ThreadLog {
         // One that was open when it went was never settled, and never counted.
         let settled = gone.iter().filter(|message| !message.state.is_open());
         facts.gone_at = settled.map(|message| message.updated_at).fold(facts.gone_at, Timestamp::max);
-        facts.tally.cleared();
+        facts.said.tally.cleared();
         self.leave_attachments();
         self.rows.clear();
         self.open.clear();
@@ -132,7 +132,7 @@ impl ThreadLog {
             self.open.clear();
             self.ids.clear();
             let facts = self.facts_mut();
-            *facts = Facts { deleted: true, ..Facts::implied(facts.created_at) };
+            *facts = Facts { deleted: true, ..Facts::new(ThreadFacts::implied(facts.said.created_at)) };
             told.push((thread.clone(), Happened::ThreadDeleted));
         }
         Ok(ThreadDeleted { thread: thread.clone(), already, deduplicated: false })
@@ -167,7 +167,7 @@ impl ThreadLog {
         }
         pruned.more = self.rows.keys().next().is_some_and(within);
         if let Some(last) = gone.last() {
-            self.facts_mut().changed(now);
+            self.facts_mut().said.changed(now);
             told.push((prune.thread.clone(), Happened::ThreadPruned { through: last.seq }));
         }
         Ok(pruned)

@@ -39,6 +39,7 @@
 
 mod admitted;
 mod capabilities;
+mod facts;
 mod replay;
 pub mod rules;
 pub mod search;
@@ -53,6 +54,7 @@ pub(crate) use self::terminal::Terminal;
 pub use self::{
     admitted::Admitted,
     capabilities::{Capabilities, Durability},
+    facts::ThreadFacts,
     replay::{LookUp, Replay},
     service_backend::ServiceBackend,
     tally::{Removed, Tally},

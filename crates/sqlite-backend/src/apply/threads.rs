@@ -11,11 +11,11 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throughline_core::{
     ChangedMessage, ErrorKind, Generation, Happened, Message, TenantId, ThreadEntry, ThreadId, Timestamp,
-    backend::{Removed, rules},
+    backend::{Removed, ThreadFacts, rules},
 };
 
 use super::{Applied, Scope, refusal, row};
-use crate::record::{ENTRY_COLUMNS, Entry, Head, Told, entry_columns, head_columns, number};
+use crate::record::{ENTRY_COLUMNS, EntryRow, Head, Told, entry_columns, head_columns, number};
 
 /// A thread, and the last place that a message of it has or had.
 pub(crate) const FIND_THREAD: &str = concat!(
@@ -44,7 +44,7 @@ pub(crate) struct ThreadState {
     pub(super) thread_pk: i64,
     pub(super) head: Head,
     /// Nothing where it cannot be read.
-    entry: Option<Entry>,
+    entry: Option<ThreadFacts>,
     pub(super) last_seq: i64,
     unwritten: Unwritten,
 }
@@ -80,7 +80,8 @@ impl ThreadState {
             return Ok(None);
         };
         let has_entry = row.get::<_, Option<i64>>(HAS_ENTRY)?.is_some();
-        let entry = if has_entry { Entry::read(row, ENTRY, tenant.as_str(), thread.as_str()) } else { None };
+        let entry =
+            if has_entry { EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()) } else { None };
         Ok(Some(Self {
             thread_pk,
             head,
@@ -100,28 +101,28 @@ impl ThreadState {
             self.head.write_purgeable(db, self.thread_pk)?;
         }
         if let (true, Some(entry)) = (entry, &self.entry) {
-            entry.write(db, self.thread_pk, tenant, thread)?;
+            EntryRow::write(entry, db, self.thread_pk, tenant, thread)?;
         }
         Ok(())
     }
 
     /// What lists show of it.
-    pub(super) fn entry(&self, thread: &ThreadId) -> Applied<&Entry> {
+    pub(super) fn entry(&self, thread: &ThreadId) -> Applied<&ThreadFacts> {
         self.entry.as_ref().ok_or_else(|| entry_is_damaged(thread).into())
     }
 
     /// What lists show of it, to be changed.
-    pub(super) fn entry_mut(&mut self, thread: &ThreadId) -> Applied<&mut Entry> {
+    pub(super) fn entry_mut(&mut self, thread: &ThreadId) -> Applied<&mut ThreadFacts> {
         self.unwritten.entry = true;
         self.entry.as_mut().ok_or_else(|| entry_is_damaged(thread).into())
     }
 
     /// What can be read of the entry, for one that is made again.
-    pub(super) const fn readable_entry(&self) -> Option<&Entry> {
+    pub(super) const fn readable_entry(&self) -> Option<&ThreadFacts> {
         self.entry.as_ref()
     }
 
-    pub(super) fn set_entry(&mut self, entry: Option<Entry>) {
+    pub(super) fn set_entry(&mut self, entry: Option<ThreadFacts>) {
         self.unwritten.entry = true;
         self.entry = entry;
     }
@@ -142,14 +143,12 @@ impl ThreadState {
     }
 
     pub(super) fn shown(&self, tenant: &TenantId, thread: &ThreadId) -> Applied<ThreadEntry> {
-        Ok(self.entry(thread)?.shown(tenant, thread, self.generation()))
+        Ok(self.entry(thread)?.entry(tenant, thread, self.generation()))
     }
 
     /// Counts a message that became settled.
     pub(super) fn count(&mut self, message: &Message) -> Applied<()> {
-        let entry = self.entry_mut(&message.thread)?;
-        entry.has_begun = true;
-        entry.tally.settled(message);
+        self.entry_mut(&message.thread)?.count(message);
         Ok(())
     }
 
@@ -214,7 +213,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Makes a thread that there is not.
-    pub(super) fn begin(self, thread: &ThreadId, entry: Entry) -> Applied<RefMut<'a, ThreadState>> {
+    pub(super) fn begin(self, thread: &ThreadId, entry: ThreadFacts) -> Applied<RefMut<'a, ThreadState>> {
         let head = Head::new(entry.created_at.as_micros());
         let thread_pk = head.insert(self.db, self.tenant.as_str(), thread.as_str())?;
         let unwritten = Unwritten { entry: true, ..Unwritten::default() };
@@ -235,7 +234,7 @@ impl<'a> Scope<'a> {
     ) -> Applied<RefMut<'a, ThreadState>> {
         match self.living(thread)? {
             Some(state) => Ok(state),
-            None => self.begin(thread, Entry::implied(created_at)),
+            None => self.begin(thread, ThreadFacts::implied(created_at)),
         }
     }
 

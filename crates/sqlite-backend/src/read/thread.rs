@@ -6,7 +6,7 @@ use throughline_core::{Effect, ErrorKind, GetThread, PersistError, Position, Res
 use super::Scope;
 use crate::{
     error::EngineError,
-    record::{Entry, Head, entry_columns, head_columns},
+    record::{EntryRow, Head, entry_columns, head_columns},
     writer::Progress,
 };
 
@@ -70,12 +70,12 @@ pub(super) fn entry(scope: Scope<'_>, read: &GetThread) -> Result<Option<ThreadE
         .prepare_cached(ENTRY)
         .and_then(|mut statement| {
             let read =
-                |row: &rusqlite::Row<'_>| Ok(Entry::read(row, 0, scope.tenant.as_str(), thread.as_str()));
+                |row: &rusqlite::Row<'_>| Ok(EntryRow::read(row, 0, scope.tenant.as_str(), thread.as_str()));
             statement.query_row([thread_pk], read).optional()
         })
         .map_err(EngineError::from)?;
     match found.flatten() {
-        Some(entry) => Ok(Some(entry.shown(scope.tenant, thread, head.generation()))),
+        Some(entry) => Ok(Some(entry.entry(scope.tenant, thread, head.generation()))),
         None => Err(corrupt(format!("what lists show of the thread `{thread}` is damaged"))),
     }
 }

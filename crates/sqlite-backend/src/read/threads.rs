@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::EngineError,
-    record::{Columns as _, ENTRY_COLUMNS, Entry, Head, entry_columns, head_columns},
+    record::{Columns as _, ENTRY_COLUMNS, EntryRow, Head, entry_columns, head_columns},
 };
 
 /// What a list shows of each thread.
@@ -152,8 +152,8 @@ impl Found {
         };
         let tenant = scope.tenant;
         let entry = Head::read(row, 0, tenant.as_str(), thread.as_str())
-            .zip(Entry::read(row, ENTRY, tenant.as_str(), thread.as_str()))
-            .map(|((_, head), entry)| entry.shown(tenant, &thread, head.generation()));
+            .zip(EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()))
+            .map(|((_, head), entry)| entry.entry(tenant, &thread, head.generation()));
         let cursor = ThreadCursor { active_at: Timestamp::from_micros(active_at), thread };
         Ok(Self { cursor, entry })
     }

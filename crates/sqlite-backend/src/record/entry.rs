@@ -1,30 +1,15 @@
 use rusqlite::{Connection, params};
 use throughline_core::{
-    CreateThread, ForkPoint, Generation, Labels, OwnerId, Seq, TenantId, ThreadEntry, ThreadId, Timestamp,
-    Title, backend::Tally,
+    OwnerId, Seq, Timestamp, Title,
+    backend::{Tally, ThreadFacts},
 };
 
 use super::{Checksum, Columns, IN_MEMORY, head::flag, number};
 
 /// What lists show of a thread, and what the store keeps beside it: the row of `catalogue`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) title: Title,
-    pub(crate) owner: Option<OwnerId>,
-    pub(crate) labels: Labels,
-    pub(crate) archived: bool,
-    /// Kept out of lists until it is published.
-    pub(crate) hidden: bool,
-    /// Has or had a settled message.
-    pub(crate) has_begun: bool,
-    pub(crate) forked_from: Option<ForkPoint>,
-    pub(crate) created_at: Timestamp,
-    /// When anything was changed that its messages do not tell.
-    pub(crate) changed_at: Timestamp,
-    pub(crate) tally: Tally,
-}
+pub(crate) struct EntryRow;
 
-/// The columns of an entry in the order in which [`Entry::read`] takes them, as `c`.
+/// The columns of an entry in the order in which [`EntryRow::read`] takes them, as `c`.
 macro_rules! entry_columns {
     () => {
         "c.checksum, c.listed, c.archived, c.active_at, c.hidden, c.has_begun, c.created_at, c.changed_at, c.messages, \
@@ -36,66 +21,9 @@ pub(crate) use entry_columns;
 /// How many columns that is.
 pub(crate) const ENTRY_COLUMNS: usize = 17;
 
-impl Entry {
-    /// Of a thread that begins with its first write.
-    pub(crate) fn implied(created_at: Timestamp) -> Self {
-        Self {
-            title: Title::default(),
-            owner: None,
-            labels: Labels::new(),
-            archived: false,
-            hidden: false,
-            has_begun: false,
-            forked_from: None,
-            created_at,
-            changed_at: created_at,
-            tally: Tally::new(created_at),
-        }
-    }
-
-    pub(crate) fn created(create: &CreateThread, now: Timestamp) -> Self {
-        Self {
-            title: create.title.clone(),
-            owner: create.owner.clone(),
-            labels: create.labels.clone(),
-            hidden: create.hidden,
-            forked_from: create.forked_from.clone(),
-            ..Self::implied(create.created_at.unwrap_or(now))
-        }
-    }
-
-    pub(crate) const fn is_listed(&self) -> bool {
-        self.has_begun && !self.hidden
-    }
-
-    pub(crate) fn changed(&mut self, now: Timestamp) {
-        self.changed_at = self.changed_at.max(now);
-    }
-
-    pub(crate) fn shown(&self, tenant: &TenantId, thread: &ThreadId, generation: Generation) -> ThreadEntry {
-        let Tally { messages, turns, bytes, preview_seq: _, preview, active_at } = &self.tally;
-        ThreadEntry {
-            tenant: tenant.clone(),
-            thread: thread.clone(),
-            title: self.title.clone(),
-            owner: self.owner.clone(),
-            labels: self.labels.clone(),
-            archived: self.archived,
-            listed: self.is_listed(),
-            generation,
-            forked_from: self.forked_from.clone(),
-            preview: preview.clone(),
-            messages: *messages,
-            turns: *turns,
-            bytes: *bytes,
-            created_at: self.created_at,
-            active_at: *active_at,
-            updated_at: (*active_at).max(self.changed_at),
-        }
-    }
-
+impl EntryRow {
     /// Reads the columns of [`entry_columns!`] from `at` on; nothing when they are not what their checksum was made for.
-    pub(crate) fn read(row: &impl Columns, at: usize, tenant: &str, thread: &str) -> Option<Self> {
+    pub(crate) fn read(row: &impl Columns, at: usize, tenant: &str, thread: &str) -> Option<ThreadFacts> {
         let text = |column: usize| str::from_utf8(row.text(at + column)?).ok();
         let count = |column: usize| u64::try_from(row.integer(at + column)?).ok();
         let time = |column: usize| row.integer(at + column).map(Timestamp::from_micros);
@@ -114,7 +42,7 @@ impl Entry {
         if row.integer(at)? != fields.checksum() {
             return None;
         }
-        Some(Self {
+        Some(ThreadFacts {
             title: Title::new(fields.title).ok()?,
             owner: match fields.owner {
                 Some(owner) => Some(OwnerId::new(owner).ok()?),
@@ -146,33 +74,33 @@ impl Entry {
 
     /// Writes the row, over the one that is there.
     pub(crate) fn write(
-        &self,
+        facts: &ThreadFacts,
         db: &Connection,
         thread_pk: i64,
         tenant: &str,
         thread: &str,
     ) -> rusqlite::Result<()> {
-        let labels = serde_json::to_string(&self.labels).expect(IN_MEMORY);
+        let labels = serde_json::to_string(&facts.labels).expect(IN_MEMORY);
         let forked_from =
-            self.forked_from.as_ref().map(|point| serde_json::to_string(point).expect(IN_MEMORY));
-        let tally = &self.tally;
+            facts.forked_from.as_ref().map(|point| serde_json::to_string(point).expect(IN_MEMORY));
+        let tally = &facts.tally;
         let fields = Fields {
             tenant,
             thread,
-            listed: self.is_listed().into(),
-            title: self.title.as_str(),
-            owner: self.owner.as_ref().map(OwnerId::as_str),
+            listed: facts.is_listed().into(),
+            title: facts.title.as_str(),
+            owner: facts.owner.as_ref().map(OwnerId::as_str),
             labels: &labels,
             forked_from: forked_from.as_deref(),
             preview: tally.preview.as_deref(),
             preview_seq: tally.preview_seq.map(|seq| number(seq.get())),
             numbers: [
-                self.archived.into(),
+                facts.archived.into(),
                 tally.active_at.as_micros(),
-                self.hidden.into(),
-                self.has_begun.into(),
-                self.created_at.as_micros(),
-                self.changed_at.as_micros(),
+                facts.hidden.into(),
+                facts.has_begun.into(),
+                facts.created_at.as_micros(),
+                facts.changed_at.as_micros(),
                 number(tally.messages),
                 number(tally.turns),
                 number(tally.bytes),

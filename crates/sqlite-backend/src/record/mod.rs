@@ -25,7 +25,7 @@ pub(crate) use self::{
     checksum::Checksum,
     columns::Columns,
     consumer::{Cursor, PassedOver, cursor_columns, passed_over_columns},
-    entry::{ENTRY_COLUMNS, Entry, entry_columns},
+    entry::{ENTRY_COLUMNS, EntryRow, entry_columns},
     head::{Head, head_columns},
     length::{Length, Tail},
     told::{Told, told_columns, unreadable},

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use throughline_core::{
     CreateThread, ErrorKind, ForkPoint, Generation, Labels, NewThread, ThreadEntry, Timestamp,
+    backend::ThreadFacts,
 };
 
 use crate::{
@@ -60,7 +61,10 @@ async fn plain(rig: Rig) {
     let now = rig.clock.advance(Duration::from_secs(1));
     let create = CreateThread::new(new_thread("t"));
     let answer = db.on_thread(create.clone()).await.unwrap();
-    assert_eq!(answer.entry, create.to_entry(db.tenant(), now));
+    assert_eq!(
+        answer.entry,
+        ThreadFacts::created(&create, now).entry(db.tenant(), &create.thread, Generation::FIRST)
+    );
     assert!(answer.entry.title.is_untitled());
     rig.clock.advance(Duration::from_secs(1));
     assert_eq!(entry(&db, "t").await, answer.entry);

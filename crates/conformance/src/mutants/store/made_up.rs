@@ -1,10 +1,10 @@
 //! Answers that no store gave.
 
 use throughline_core::{
-    Added, Addressed as _, Batched, Content, ContentUpdated, CreateThread, Deleted, Extensions, GetMessage,
-    Imported, ImportedRow, Message, MessageState, Metadata, NewThread, PersistArgs, PersistResponse,
-    PersistResult, Position, Receipt, Reserved, Revision, Role, Seq, TenantId, ThreadChanged, ThreadEntry,
-    ThreadId, Timestamp, Updated,
+    Added, Addressed as _, Batched, Content, ContentUpdated, Deleted, Extensions, Generation, GetMessage,
+    Imported, ImportedRow, Message, MessageState, Metadata, PersistArgs, PersistResponse, PersistResult,
+    Position, Receipt, Reserved, Revision, Role, Seq, TenantId, ThreadChanged, ThreadEntry, ThreadId,
+    Timestamp, Updated, backend::ThreadFacts,
 };
 
 pub(super) fn response(result: PersistResult, receipt: Receipt) -> PersistResponse {
@@ -51,7 +51,7 @@ pub(super) fn done(asked: &PersistArgs) -> Option<PersistResponse> {
 
 /// An entry of a thread that was just created.
 pub(super) fn entry(tenant: &TenantId, thread: &ThreadId, now: Timestamp) -> ThreadEntry {
-    CreateThread::new(NewThread::new().with_id(thread.clone())).to_entry(tenant, now)
+    ThreadFacts::implied(now).entry(tenant, thread, Generation::FIRST)
 }
 
 /// A write to a thread that takes none, as if it did.

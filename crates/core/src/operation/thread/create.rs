@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ForkPoint, Generation, Labels, OwnerId, TenantId, ThreadEntry, ThreadId, Timestamp, Title,
+    ForkPoint, Labels, OwnerId, ThreadId, Timestamp, Title,
     operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
 };
 
@@ -129,31 +129,6 @@ impl CreateThread {
         let thread = id.unwrap_or_else(ThreadId::mint);
         let title = title.unwrap_or_default();
         Self { thread, title, owner, labels, created_at, forked_from, hidden }
-    }
-
-    /// The entry as a store keeps it, created `now` unless the call says otherwise.
-    #[must_use]
-    pub fn to_entry(&self, tenant: &TenantId, now: Timestamp) -> ThreadEntry {
-        let Self { thread, title, owner, labels, created_at, forked_from, hidden: _ } = self;
-        let created_at = created_at.unwrap_or(now);
-        ThreadEntry {
-            tenant: tenant.clone(),
-            thread: thread.clone(),
-            title: title.clone(),
-            owner: owner.clone(),
-            labels: labels.clone(),
-            archived: false,
-            listed: false,
-            generation: Generation::FIRST,
-            forked_from: forked_from.clone(),
-            preview: None,
-            messages: 0,
-            turns: 0,
-            bytes: 0,
-            created_at,
-            active_at: created_at,
-            updated_at: created_at,
-        }
     }
 }
 

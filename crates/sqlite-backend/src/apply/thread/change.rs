@@ -1,16 +1,20 @@
 //! What leaves the messages as they are.
 
 use rusqlite::params;
-use throughline_core::{Happened, LabelThread, RenameThread, ThreadId, backend::rules};
-
-use super::existing;
-use crate::{
-    apply::{Applied, Scope},
-    record::Entry,
+use throughline_core::{
+    Happened, LabelThread, RenameThread, ThreadId,
+    backend::{ThreadFacts, rules},
 };
 
+use super::existing;
+use crate::apply::{Applied, Scope};
+
 /// Changes what the host said of a thread.
-pub(super) fn change(scope: Scope<'_>, thread: &ThreadId, make: impl FnOnce(&mut Entry)) -> Applied<()> {
+pub(super) fn change(
+    scope: Scope<'_>,
+    thread: &ThreadId,
+    make: impl FnOnce(&mut ThreadFacts),
+) -> Applied<()> {
     let mut state = existing(scope, thread)?;
     let entry = state.entry_mut(thread)?;
     make(entry);

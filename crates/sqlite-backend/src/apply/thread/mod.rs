@@ -6,11 +6,11 @@ mod prune;
 mod rebuild;
 
 use throughline_core::{
-    ErrorKind, Happened, PersistError, ThreadArgs, ThreadChanged, ThreadId, ThreadResult, backend::rules,
+    ErrorKind, Happened, PersistError, ThreadArgs, ThreadChanged, ThreadId, ThreadResult,
+    backend::{ThreadFacts, rules},
 };
 
 use super::{Applied, Scope, refusal, threads::ThreadState};
-use crate::record::Entry;
 
 /// Does it, whole or not at all.
 pub(super) fn apply(scope: Scope<'_>, args: &ThreadArgs) -> Applied<ThreadResult> {
@@ -21,7 +21,7 @@ pub(super) fn apply(scope: Scope<'_>, args: &ThreadArgs) -> Applied<ThreadResult
                 return Err(refusal(ErrorKind::AlreadyExists, detail).into());
             }
             rules::check_labels(&create.labels)?;
-            let thread_pk = scope.begin(&create.thread, Entry::created(create, scope.now))?.thread_pk;
+            let thread_pk = scope.begin(&create.thread, ThreadFacts::created(create, scope.now))?.thread_pk;
             change::write_labels(scope, &create.thread)?;
             scope.tell(scope.take_position(), thread_pk, &Happened::ThreadCreated)?;
             &create.thread

@@ -1,12 +1,15 @@
 //! An entry made of the messages.
 
 use rusqlite::params;
-use throughline_core::{Labels, OwnerId, ThreadId, Timestamp, backend::Tally, backend::rules};
+use throughline_core::{
+    Labels, OwnerId, ThreadId, Timestamp,
+    backend::{Tally, ThreadFacts, rules},
+};
 
 use super::change::write_labels;
 use crate::{
     apply::{Applied, Scope},
-    record::{Entry, Record, message_columns},
+    record::{Record, message_columns},
 };
 
 /// Every settled message of a thread.
@@ -53,8 +56,8 @@ pub(super) fn rebuild(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
 }
 
 /// What is left of an entry that cannot be read: the labels stand once more in a table of their own.
-fn of_labels(scope: Scope<'_>, thread_pk: i64, gone_at: i64) -> Applied<Entry> {
-    let mut entry = Entry::implied(Timestamp::from_micros(gone_at));
+fn of_labels(scope: Scope<'_>, thread_pk: i64, gone_at: i64) -> Applied<ThreadFacts> {
+    let mut entry = ThreadFacts::implied(Timestamp::from_micros(gone_at));
     let mut statement = scope.db.prepare_cached("SELECT name, value FROM labels WHERE thread_pk = ?1")?;
     let mut rows = statement.query([thread_pk])?;
     let mut labels = Labels::new();

@@ -1,7 +1,10 @@
 //! Threads, whose places and counts have to add up, changes, and idempotency keys.
 
 use rusqlite::Row;
-use throughline_core::{Happened, backend::Replay};
+use throughline_core::{
+    Happened,
+    backend::{Replay, ThreadFacts},
+};
 
 use super::{
     Check, Counted, Owner, Part, text,
@@ -9,7 +12,7 @@ use super::{
 };
 use crate::{
     apply::key_checksum,
-    record::{Columns as _, Entry, Head, Told, entry_columns, head_columns, told_columns},
+    record::{Columns as _, EntryRow, Head, Told, entry_columns, head_columns, told_columns},
 };
 
 const THREADS: Table = Table {
@@ -106,7 +109,7 @@ impl Check<'_> {
             (true, true) => {}
             (true, false) => self.report(&owner, Part::Entry, "it was deleted, and lists still show it"),
             (false, true) => self.report(&owner, Part::Entry, "its entry is missing"),
-            (false, false) => match Entry::read(row, ENTRY, tenant.as_str(), thread.as_str()) {
+            (false, false) => match EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()) {
                 Some(entry) => self.entry(&owner, thread_pk, &entry),
                 None => {
                     self.report(&owner, Part::Entry, "its entry is not what its checksum was made for");
@@ -116,7 +119,7 @@ impl Check<'_> {
     }
 
     /// What an entry says that is as it was written, against the messages.
-    fn entry(&mut self, owner: &Owner, thread_pk: i64, entry: &Entry) {
+    fn entry(&mut self, owner: &Owner, thread_pk: i64, entry: &ThreadFacts) {
         let tally = &entry.tally;
         let counted = self.counted.get(&thread_pk).copied().unwrap_or_default();
         let told = Counted { messages: tally.messages, turns: tally.turns, bytes: tally.bytes };
