@@ -408,6 +408,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
         },
     ),
+    Mutant::new("forgets-threads", "does not keep in the file what is done to threads", &["thread.reopened"])
+        .special(Special::ForgetsThreads),
     // Threads that run into each other.
     Mutant::new("merges-threads", "shows the messages of every thread in one", &["T3-S1"])
         .special(Special::Thread(ThreadFault::MergesThreads)),
