@@ -120,7 +120,9 @@ impl Backend for LogBackend {
                 let rows = rows(&get.thread);
                 ReadResult::Get(rows.places.get(&get.id).map(|place| rows.messages[*place].clone()))
             }
-            ReadArgs::Page(read) => ReadResult::Page(rows(&read.thread).page(&read, Position::new(log.written))?),
+            ReadArgs::Page(read) => {
+                ReadResult::Page(rows(&read.thread).page(&read, Position::new(log.written))?)
+            }
             // Nothing is ever reserved here, so nothing is open.
             ReadArgs::OpenReservations(list) => {
                 rules::check_limit(list.limit)?;
