@@ -39,9 +39,9 @@
 //!
 //! # Checks
 //! A [`Check`] has a stable id, under which it can be run alone, looked up and expected to fail: a scenario of the
-//! framework (`VL-S9`, split ones as `VL-S9.batch`) or a plain rule (`delete.tombstone`). Each runs at a [`Place`] of its
-//! own, on a runtime of its own, against the backend alone: no layer repeats or softens what it answers, except where the
-//! check is about that layer.
+//! framework (`VL-S9`, split ones as `VL-S9.batch`), one of the stores that hosts wrote by hand before (`T3-S2`, `RR-S12`), or
+//! a plain rule (`delete.tombstone`). Each runs at a [`Place`] of its own, on a runtime of its own, against the backend alone:
+//! no layer repeats or softens what it answers, except where the check is about that layer.
 //!
 //! - **Gates.** What a check needs is compared with the [`Capabilities`](throughline_core::Capabilities) of the backend. A
 //!   check that does not apply is listed as *ignored*: never absent, never passed. What is not claimed is checked for

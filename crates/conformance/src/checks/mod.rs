@@ -53,6 +53,7 @@ pub fn all() -> &'static [&'static Check] {
             thread::fork::CHECKS,
             thread::unknown::CHECKS,
             thread::scenario::CHECKS,
+            thread::lasting::CHECKS,
             changes::told::CHECKS,
             changes::scope::CHECKS,
             changes::read::CHECKS,

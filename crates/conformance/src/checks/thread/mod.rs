@@ -8,6 +8,7 @@ pub(super) mod entry;
 pub(super) mod fork;
 pub(super) mod import;
 pub(super) mod label;
+pub(super) mod lasting;
 pub(super) mod list;
 pub(super) mod prune;
 pub(super) mod purge;

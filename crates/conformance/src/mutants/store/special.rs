@@ -28,6 +28,7 @@ pub(super) enum Special {
     AcksEarly,
     ForgetsPartials,
     ForgetsKeys,
+    ForgetsThreads,
     HalvesBatches,
     IgnoresKeys,
     KeysAcrossThreads,
@@ -121,7 +122,13 @@ impl Special {
             Self::DropsEveryThird if is_write && store.writes.fetch_add(1, Ordering::SeqCst) % 3 == 2 => {
                 on_a_copy(store, &line).await
             }
-            Self::AcksEarly | Self::ForgetsPartials | Self::ForgetsKeys | Self::HalvesBatches if is_write => {
+            Self::AcksEarly
+            | Self::ForgetsPartials
+            | Self::ForgetsKeys
+            | Self::ForgetsThreads
+            | Self::HalvesBatches
+                if is_write =>
+            {
                 self.keep(store, line).await
             }
             Self::IgnoresKeys => {
@@ -217,6 +224,7 @@ impl Special {
             matches!(&line.args, PersistArgs::UpdateContent(UpdateContent { mode: UpdateMode::Partial, .. }));
         match (self, &mut line.args) {
             (Self::ForgetsPartials, _) if is_partial => return Ok(response),
+            (Self::ForgetsThreads, PersistArgs::Thread(_)) => return Ok(response),
             (Self::ForgetsKeys, _) => line.key = None,
             (Self::HalvesBatches, PersistArgs::Batch(batch)) => batch.items.truncate(2),
             _ => {}

@@ -54,12 +54,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["RR-S12", "changes.refusals", "changes.refused-batch"],
     )
     .special(Special::Change(ChangeFault::TellsRefusals)),
-    Mutant::new(
-        "tells-what-it-told-before",
-        "answers who asks again as before",
-        &["changes.feed-woken", "changes.feed"],
-    )
-    .special(Special::Change(ChangeFault::TellsWhatItToldBefore)),
+    Mutant::new("tells-what-it-told-before", "answers who asks again as before", &["changes.feed-woken"])
+        .special(Special::Change(ChangeFault::TellsWhatItToldBefore)),
     Mutant::new(
         "tells-other-positions",
         "tells of a change at another position than its writer",

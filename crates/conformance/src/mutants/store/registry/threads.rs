@@ -63,7 +63,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "shows-threads-that-are-not",
         "shows an empty thread where there is none",
-        &["thread.create-plain", "thread.create-gone", "RR-S11"],
+        &["thread.unknown-reads", "thread.create-plain", "thread.create-gone", "RR-S11"],
     )
     .special(Special::Thread(ThreadFault::ShowsWhatIsNot)),
     Mutant::new(
@@ -149,7 +149,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "lists-at-once",
         "lists threads that have no message, or are hidden",
-        &["RR-S1", "thread.hidden", "thread.listed-settled"],
+        &["fork.hidden", "RR-S1", "thread.hidden", "thread.listed-settled"],
     )
     .special(Special::Thread(ThreadFault::ListsAtOnce)),
     Mutant::new(
@@ -274,6 +274,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         "clears-nothing",
         "counts a generation, and takes no message away",
         &[
+            "thread.clear",
             "prune.generation",
             "thread.clear-expected",
             "thread.clear-late",
@@ -288,7 +289,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["changes.threads", "thread.clear-narrow"],
     )
     .special(Special::Thread(ThreadFault::ClearsTitles)),
-    Mutant::new("clears-everything", "clears every thread", &["purge.narrow"])
+    Mutant::new("clears-everything", "clears every thread", &["thread.clear-narrow", "purge.narrow"])
         .special(Special::Thread(ThreadFault::ClearsEverything)),
     Mutant::new(
         "ignores-generations",
@@ -299,7 +300,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "deletes-nothing",
         "takes no more writes to a deleted thread, and shows all of it",
-        &["thread.create-gone"],
+        &["thread.delete", "RR-S12", "thread.create-gone"],
     )
     .special(Special::Thread(ThreadFault::DeletesNothing)),
     Mutant::new(
@@ -311,7 +312,14 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "takes-writes-to-the-dead",
         "answers writes to what is gone as done",
-        &["RR-S12.batch", "thread.clear-ids", "thread.create-gone", "thread.delete-again"],
+        &[
+            "RR-S12",
+            "RR-S12.replay",
+            "RR-S12.batch",
+            "thread.clear-ids",
+            "thread.create-gone",
+            "thread.delete-again",
+        ],
     )
     .special(Special::Thread(ThreadFault::TakesWritesToTheDead)),
     Mutant::new(
@@ -399,8 +407,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
             purge.limit = 1000;
         }
     }),
-    Mutant::new("purges-the-living", "purges what nobody has cleared", &["purge.attachments"])
-        .special(Special::Thread(ThreadFault::PurgesTheLiving)),
+    Mutant::new(
+        "purges-the-living",
+        "purges what nobody has cleared",
+        &["purge.narrow", "purge.attachments"],
+    )
+    .special(Special::Thread(ThreadFault::PurgesTheLiving)),
     Mutant::new("lists-nothing-to-purge", "lists no thread that can be purged", &["purge.listed"]).after(
         |_, response| {
             if let PersistResult::Read(ReadResult::Purgeable(list)) = &mut response.result {
@@ -408,6 +420,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
         },
     ),
+    Mutant::new("forgets-threads", "does not keep in the file what is done to threads", &["thread.reopened"])
+        .special(Special::ForgetsThreads),
     // Threads that run into each other.
     Mutant::new("merges-threads", "shows the messages of every thread in one", &["T3-S1"])
         .special(Special::Thread(ThreadFault::MergesThreads)),

@@ -15,6 +15,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         "drops-every-third-write",
         "acknowledges every third write without making it",
         &[
+            "thread.at-once",
             "VL-S12",
             "concurrent.appends",
             "page.limit",
