@@ -2,13 +2,18 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use throughline::{
-    ErrorKind, ListQuarantined, Persistence, Position, ThreadId,
+    Call, ConsumerArgs, ErrorKind, ListQuarantined, Next, PersistError, Persistence, Plugin, Position,
+    ReadArgs, Reply, ThreadId,
     effects::{Consumer, ConsumerState, Event},
+    memory::MemoryBackend,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -162,7 +167,7 @@ async fn so_many_threads_at_once_and_no_more() {
 
 #[tokio::test]
 async fn what_could_do_nothing_is_refused_at_the_start() {
-    use throughline::{Admitted, Backend, Capabilities, Durability, OpKind, ReadArgs, Reply};
+    use throughline::{Admitted, Backend, Capabilities, Durability, OpKind};
     struct Claims(Capabilities);
     impl Backend for Claims {
         fn name(&self) -> &str {
@@ -272,4 +277,61 @@ async fn a_change_that_cannot_be_read_is_listed_and_never_skipped_in_silence() {
         assert!(seen.texts.values().any(|text| text.contains("whole")), "told by what was before its end");
     }
     db.close().await.unwrap();
+}
+
+/// Refuses so many reads of a message and so many moves of a cursor, as a store does that is away.
+struct Away {
+    reads: AtomicU32,
+    moves: AtomicU32,
+}
+
+impl Away {
+    fn refused(left: &AtomicU32) -> throughline::Result<()> {
+        match left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
+            Ok(_) => Err(PersistError::new(ErrorKind::Unavailable, "it is away")),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Plugin for Away {
+    fn name(&self) -> &str {
+        "away"
+    }
+
+    async fn read(
+        &self,
+        call: Call<ReadArgs>,
+        next: Next<'_, ReadArgs>,
+    ) -> throughline::Result<Reply<ReadArgs>> {
+        if matches!(call.op, ReadArgs::Get(_)) {
+            Self::refused(&self.reads)?;
+        }
+        next.run(call).await
+    }
+
+    async fn consumer(
+        &self,
+        call: Call<ConsumerArgs>,
+        next: Next<'_, ConsumerArgs>,
+    ) -> throughline::Result<Reply<ConsumerArgs>> {
+        Self::refused(&self.moves)?;
+        next.run(call).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_is_waited_for_and_nothing_is_passed_over() {
+    let away = Away { reads: AtomicU32::new(30), moves: AtomicU32::new(5) };
+    let db = Persistence::builder().plugin(away).backend(MemoryBackend::new()).build().unwrap();
+    let projection = Projection::default();
+    let last = add(&db, "t", "m", "x").await;
+    let effects = effects(&db).attempts(2).consumer(projecting("index", &projection)).start().await.unwrap();
+    assert!(effects.reached(last).await);
+    while effects.status()[0].cursor < last {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let status = effects.stop().await.remove(0);
+    assert_eq!((status.failures, status.quarantined), (35, 0), "{status:?}");
+    assert_eq!(projection.lock().unwrap().told.len(), 1);
 }

@@ -1,8 +1,9 @@
 //! What a consumer keeps in the store.
 
 use throughline::{
-    Batch, ConsumerArgs, ConsumerName, Effect, ErrorKind, GetCursor, ListQuarantined, MoveCursor,
-    Persistence, Position, QuarantineChange, ReleaseChange, ResetCursor, ThreadId,
+    Batch, Call, ConsumerArgs, ConsumerName, ConsumerResult, Effect, ErrorKind, GetCursor, ListQuarantined,
+    MoveCursor, Next, Persistence, Plugin, Position, QuarantineChange, ReadArgs, ReadResult, ReleaseChange,
+    Reply, ResetCursor, ThreadId,
     effects::Effects,
     memory::MemoryBackend,
     plugin::{redirect, redirect_messages},
@@ -161,5 +162,57 @@ async fn a_redirect_leaves_it_here() {
             .await
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+}
+
+/// Speaks of another consumer than it was asked about: down, or up.
+struct Mixes {
+    down: bool,
+}
+
+impl Plugin for Mixes {
+    fn name(&self) -> &str {
+        "mixes"
+    }
+
+    async fn consumer(
+        &self,
+        mut call: Call<ConsumerArgs>,
+        next: Next<'_, ConsumerArgs>,
+    ) -> throughline::Result<Reply<ConsumerArgs>> {
+        let other: ConsumerName = "other".parse().unwrap();
+        if let (true, ConsumerArgs::MoveCursor(moved)) = (self.down, &mut call.op) {
+            moved.consumer = other.clone();
+        }
+        let mut reply = next.run(call).await?;
+        if let ConsumerResult::MoveCursor(moved) = &mut reply.output {
+            moved.consumer = other;
+        }
+        Ok(reply)
+    }
+
+    async fn read(
+        &self,
+        call: Call<ReadArgs>,
+        next: Next<'_, ReadArgs>,
+    ) -> throughline::Result<Reply<ReadArgs>> {
+        let mut reply = next.run(call).await?;
+        if let ReadResult::Cursor(cursor) = &mut reply.output {
+            cursor.consumer = "other".parse().unwrap();
+        }
+        Ok(reply)
+    }
+}
+
+#[tokio::test]
+async fn a_layer_that_mixes_consumers_up_is_named() {
+    for down in [false, true] {
+        let db = Persistence::builder().plugin(Mixes { down }).backend(MemoryBackend::new()).build().unwrap();
+        let moved = db.on_consumer(MoveCursor::new(name(), at(1))).await.unwrap_err();
+        let read = db.read(GetCursor { consumer: name() }).await.unwrap_err();
+        for error in [moved, read] {
+            assert_eq!(error.kind(), ErrorKind::ContractViolation);
+            assert_eq!(error.site().unwrap().name(), "mixes");
+        }
     }
 }

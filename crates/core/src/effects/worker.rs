@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     task::{Id, JoinError, JoinSet},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -55,6 +55,15 @@ pub(super) struct Worker {
 
 /// Reads on, and gives the feed back. It is never dropped in the middle of a read because something else happened.
 type Reading = BoxFuture<'static, (ChangeFeed, Result<Vec<Change>>)>;
+
+/// When to look for changes.
+#[derive(Debug, Clone, Copy)]
+enum When {
+    Now,
+    AtNextSign,
+    /// After a failure.
+    After(Duration),
+}
 
 enum Next {
     Stop,
@@ -126,7 +135,7 @@ impl Worker {
                 }
                 Next::Read(feed, Ok(changes)) => {
                     self.waits = self.delivery.settings.waits();
-                    let is_all = changes.is_empty();
+                    let when = if changes.is_empty() { When::AtNextSign } else { When::Now };
                     for change in changes {
                         self.lanes.push(change);
                     }
@@ -135,7 +144,7 @@ impl Worker {
                     {
                         self.move_cursor().await;
                     }
-                    reading = Some(reading_of(feed, is_all));
+                    reading = Some(reading_of(feed, when));
                 }
                 Next::Read(_, Err(error)) if error.kind() == ErrorKind::TooOld => {
                     if let Err(why) = self.begin_anew(error).await {
@@ -145,10 +154,7 @@ impl Worker {
                 }
                 Next::Read(feed, Err(error)) => {
                     self.delivery.board.failed(&error.to_string());
-                    if !self.delivery.waited(self.waits.next()).await {
-                        return None;
-                    }
-                    reading = Some(reading_of(feed, false));
+                    reading = Some(reading_of(feed, When::After(self.waits.next())));
                 }
                 Next::Move => self.move_cursor().await,
                 Next::LookAgain => self.lanes.look_again(),
@@ -157,7 +163,7 @@ impl Worker {
     }
 
     fn read_on(&self) -> Reading {
-        reading_of(self.delivery.db.changes(self.delivery.scope.clone(), self.read), false)
+        reading_of(self.delivery.db.changes(self.delivery.scope.clone(), self.read), When::Now)
     }
 
     /// Tells everything after this position, once more where it was told already.
@@ -295,10 +301,13 @@ async fn rebuild(delivery: &Delivery) -> Result<Option<Position>, String> {
     Ok(Some(moved.position))
 }
 
-/// Takes a look, at the next sign or now.
-fn reading_of(mut feed: ChangeFeed, at_next_sign: bool) -> Reading {
+/// Takes a look.
+fn reading_of(mut feed: ChangeFeed, when: When) -> Reading {
     Box::pin(async move {
-        let read = feed.look(at_next_sign).await;
+        if let When::After(wait) = when {
+            sleep(wait).await;
+        }
+        let read = feed.look(matches!(when, When::AtNextSign)).await;
         (feed, read)
     })
 }

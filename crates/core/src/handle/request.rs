@@ -49,7 +49,11 @@ impl<O: Operation> Request<O> {
     {
         match key.try_into() {
             Ok(_) if !O::KIND.takes_key() => {
-                let detail = format!("a `{}` takes no idempotency key", O::KIND);
+                let detail = if O::KIND.is_write() {
+                    "what a consumer keeps takes no idempotency key"
+                } else {
+                    "a read takes no idempotency key"
+                };
                 let refusal = PersistError::new(ErrorKind::Invalid, detail);
                 self.operation = self.operation.and(Err(refusal));
             }
