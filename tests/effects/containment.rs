@@ -94,7 +94,8 @@ async fn poison_is_passed_over_and_listed_and_the_rest_goes_on() {
     let effects = effects(&db).attempts(3).consumer(obeying(&projection)).start().await.unwrap();
     assert!(effects.reached(last).await);
     let status = effects.stop().await.remove(0);
-    assert_eq!((status.quarantined, status.waiting, status.cursor), (3, 0, last));
+    assert_eq!((status.quarantined, status.waiting), (3, 0));
+    assert!(status.cursor >= last, "{status:?}");
     let why: HashMap<String, String> =
         passed_over(&db, "obeys").await.into_iter().map(|(thread, why)| (thread.to_string(), why)).collect();
     assert_eq!(why["a"], "it failed (3 attempts)");

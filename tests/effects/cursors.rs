@@ -55,6 +55,11 @@ async fn a_cursor_is_compared_before_it_is_moved() {
         }
         db.on_consumer(ResetCursor::new(name(), at(2))).await.unwrap();
         assert_eq!(cursor(&db).await, (2, 0));
+        // What changes something has its place among the commits, though nothing is told of it.
+        let moved = |to| db.run(ConsumerArgs::from(MoveCursor::new(name(), at(to)))).reply();
+        let (first, same, next) = (moved(3).await.unwrap(), moved(3).await.unwrap(), moved(4).await.unwrap());
+        assert!(first.receipt.position < next.receipt.position && same.receipt.position.is_none());
+        db.on_consumer(ResetCursor::new(name(), at(2))).await.unwrap();
         // Another tenant and another consumer have their own.
         assert_eq!(cursor(&db.for_tenant("other".parse().unwrap())).await, (0, 0));
         db.close().await.unwrap();

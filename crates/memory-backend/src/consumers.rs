@@ -21,34 +21,39 @@ struct Kept {
 }
 
 impl Consumers {
+    /// Applies one operation, and says whether it changed anything.
     pub(crate) fn apply(
         &mut self,
         tenant: &TenantId,
         args: ConsumerArgs,
         now: Timestamp,
-    ) -> Result<ConsumerResult> {
+    ) -> Result<(ConsumerResult, bool)> {
         let name = args.consumer().clone();
         let kept = self.kept.entry((tenant.clone(), name)).or_default();
         Ok(match args {
             ConsumerArgs::MoveCursor(moved) => {
-                kept.cursor = rules::move_cursor(kept.cursor, moved.to, moved.expected)?;
-                ConsumerResult::MoveCursor(CursorMoved { consumer: moved.consumer, position: kept.cursor })
+                let before = kept.cursor;
+                kept.cursor = rules::move_cursor(before, moved.to, moved.expected)?;
+                let answer = CursorMoved { consumer: moved.consumer, position: kept.cursor };
+                (ConsumerResult::MoveCursor(answer), kept.cursor != before)
             }
             ConsumerArgs::ResetCursor(reset) => {
                 kept.cursor = reset.to;
                 // What comes after is told again.
                 drop(kept.quarantined.split_off(&reset.to.next()));
-                ConsumerResult::ResetCursor(CursorMoved { consumer: reset.consumer, position: kept.cursor })
+                let answer = CursorMoved { consumer: reset.consumer, position: kept.cursor };
+                (ConsumerResult::ResetCursor(answer), true)
             }
             ConsumerArgs::Quarantine(change) => {
                 let (position, thread, why) = (change.position, change.thread, change.why);
                 kept.quarantined.insert(position, QuarantinedChange { position, thread, at: now, why });
-                ConsumerResult::Quarantine(ChangeQuarantined { consumer: change.consumer, position })
+                let answer = ChangeQuarantined { consumer: change.consumer, position };
+                (ConsumerResult::Quarantine(answer), true)
             }
             ConsumerArgs::Release(change) => {
                 let was_listed = kept.quarantined.remove(&change.position).is_some();
                 let (consumer, position) = (change.consumer, change.position);
-                ConsumerResult::Release(ChangeReleased { consumer, position, was_listed })
+                (ConsumerResult::Release(ChangeReleased { consumer, position, was_listed }), was_listed)
             }
             other => {
                 let what = format_args!("the operation `{}` of a consumer", other.as_str());

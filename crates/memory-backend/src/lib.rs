@@ -151,7 +151,11 @@ impl Backend for MemoryBackend {
 
     async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
         let (op, context, now) = call.into_parts();
-        Ok(Reply::new(self.lock().consumer(context.tenant(), op, now)?))
+        let (output, position) = self.lock().consumer(context.tenant(), op, now)?;
+        Ok(match position {
+            Some(position) => Reply::at(output, position),
+            None => Reply::new(output),
+        })
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

@@ -71,15 +71,16 @@ impl Store {
         Ok((result, Some(self.journal.tell(tenant, told, now))))
     }
 
-    /// Keeps what a consumer of the changes says of itself. It has no position: nothing is told of it.
+    /// Keeps what a consumer of the changes says of itself. It has its place among the commits, and nothing is told of it.
     pub(crate) fn consumer(
         &mut self,
         tenant: &TenantId,
         args: ConsumerArgs,
         now: Timestamp,
-    ) -> Result<ConsumerResult> {
+    ) -> Result<(ConsumerResult, Option<Position>)> {
         self.check_open()?;
-        self.consumers.apply(tenant, args, now)
+        let (result, changed) = self.consumers.apply(tenant, args, now)?;
+        Ok((result, changed.then(|| self.journal.tell(tenant, Told::new(), now))))
     }
 
     pub(crate) fn read(&self, tenant: &TenantId, read: &ReadArgs, now: Timestamp) -> Result<ReadResult> {
