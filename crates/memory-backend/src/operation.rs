@@ -55,6 +55,7 @@ impl ThreadLog {
     /// Adds what is not there yet. Nothing of it can be refused once it has begun.
     pub(crate) fn import(&mut self, tenant: &TenantId, import: &Import, told: &mut Told) -> Result<Imported> {
         self.check_alive(&import.thread)?;
+        rules::check_import(import)?;
         let mut rows = Vec::with_capacity(import.rows.len());
         for row in &import.rows {
             rows.push(match self.ids.get(&row.id) {

@@ -69,6 +69,11 @@ impl EngineError {
         self.kind() == ErrorKind::StorageFull
     }
 
+    /// Whether it speaks of what stands in the tables, and not of the file or the disk.
+    pub(crate) fn is_damage(&self) -> bool {
+        self.code().is_some_and(|code| matches!(code & 0xff, 1 | 11 | 19))
+    }
+
     /// Whether it is worth to open the file again and to begin again, while there is time.
     pub(crate) fn passes(&self) -> bool {
         matches!(self, Self::Elsewhere)

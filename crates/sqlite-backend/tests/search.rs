@@ -151,3 +151,38 @@ async fn changes_that_are_not_kept_any_more_are_made_up_for() {
     assert!(found.hits.iter().all(|hit| hit.id.as_str() != "m7"));
     db.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_damaged_index_is_made_again_and_hurts_no_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let db = open(&path, true).await;
+    for n in 0..300 {
+        add(&db, "t", &format!("m{n}"), &format!("a needle of its own, number{n}")).await;
+    }
+    let last = add(&db, "t", "last", "a needle").await;
+    assert_eq!(ids(&db, "number7", last).await, ["m7"]);
+    db.close().await.unwrap();
+    let file = rusqlite::Connection::open(&path).unwrap();
+    // What FTS5 keeps of the words; the first rows describe the rest.
+    file.execute("UPDATE search_data SET block = ?1 WHERE id > 10", [vec![0xff_u8; 100]]).unwrap();
+    drop(file);
+    let backend = SqliteOptions::new().search(true).open(&path).await.unwrap();
+    let maintenance = backend.maintenance();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    db.thread("t").delete(id("m7")).await.unwrap();
+    for n in 0..20 {
+        add(&db, "t", &format!("later{n}"), "a later needle").await;
+    }
+    let last = add(&db, "t", "end", "the last needle").await;
+    // Until it is made again, a search says what is wrong.
+    while let Err(error) = db.search(SearchMessages::new("number8", 10)).await {
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(ids(&db, "number8", last).await, ["m8"]);
+    assert_eq!(ids(&db, "number7", last).await, [""; 0]);
+    let health = maintenance.health();
+    assert_eq!((health.condition, health.failures), (throughline_sqlite::Condition::Writable, 0));
+    db.close().await.unwrap();
+}

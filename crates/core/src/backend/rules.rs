@@ -17,9 +17,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::collections::HashSet;
+
 use crate::{
-    ErrorKind, Generation, Labels, Lease, Message, MessageState, PersistError, Position, ReadPage, Result,
-    Revision, Seq, ThreadId, Timestamp, Title, UpdateContent, UpdateMode,
+    ErrorKind, Generation, Import, Labels, Lease, Message, MessageState, PersistError, Position, ReadPage,
+    Result, Revision, Seq, ThreadId, Timestamp, Title, UpdateContent, UpdateMode,
     context::Idempotency,
     operation::{Fingerprint, Visibility},
 };
@@ -142,6 +144,24 @@ pub fn check_limit(limit: u32) -> Result<()> {
         return Ok(());
     }
     Err(PersistError::new(ErrorKind::Invalid, format!("a limit of {limit} is not from 1 to {max}")))
+}
+
+/// Refuses an import of nothing, of too many messages, or of one message twice.
+///
+/// # Errors
+/// `Invalid`, naming the message or the number.
+pub fn check_import(import: &Import) -> Result<()> {
+    let (rows, max) = (import.rows.len(), Import::MAX_ROWS);
+    if !(1..=max).contains(&rows) {
+        let detail = format!("an import of {rows} messages is not of 1 to {max}");
+        return Err(PersistError::new(ErrorKind::Invalid, detail));
+    }
+    let mut ids = HashSet::with_capacity(rows);
+    match import.rows.iter().find(|row| !ids.insert(&row.id)) {
+        None => Ok(()),
+        Some(row) => Err(PersistError::new(ErrorKind::Invalid, "an import names a message twice")
+            .about(&import.thread, &row.id)),
+    }
 }
 
 /// Refuses more labels than a thread may have.

@@ -1,7 +1,5 @@
 //! What is refused before any layer sees it, because no layer and no backend could make sense of it.
 
-use std::collections::HashSet;
-
 use crate::{
     Addressed as _, ConsumerArgs, Effect, ErrorKind, Import, Metadata, PersistArgs, PersistError,
     QuarantineChange, ReadArgs, Reserve, Result, ThreadArgs,
@@ -77,18 +75,10 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
 }
 
 fn check_import(import: &Import) -> Result<()> {
-    let (rows, max) = (import.rows.len(), Import::MAX_ROWS);
-    if !(1..=max).contains(&rows) {
-        return Err(invalid(format!("an import of {rows} messages is not of 1 to {max}")));
-    }
-    let mut ids = HashSet::with_capacity(rows);
-    for row in &import.rows {
-        no_reserved_keys(&row.metadata).map_err(|error| error.about(&import.thread, &row.id))?;
-        if !ids.insert(&row.id) {
-            return Err(invalid("an import names a message twice".to_owned()).about(&import.thread, &row.id));
-        }
-    }
-    Ok(())
+    rules::check_import(import).map_err(|error| error.with_effect(Effect::NotApplied))?;
+    import.rows.iter().try_for_each(|row| {
+        no_reserved_keys(&row.metadata).map_err(|error| error.about(&import.thread, &row.id))
+    })
 }
 
 fn no_reserved_keys(metadata: &Metadata) -> Result<()> {

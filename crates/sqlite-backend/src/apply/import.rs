@@ -1,6 +1,6 @@
 //! Messages that were written elsewhere.
 
-use throughline_core::{ErrorKind, Import, ImportRow, Imported, ImportedRow, Seq, ThreadId};
+use throughline_core::{ErrorKind, Import, ImportRow, Imported, ImportedRow, Seq, ThreadId, backend::rules};
 
 use super::{Applied, Scope, insert, refusal, row};
 
@@ -8,6 +8,7 @@ use super::{Applied, Scope, insert, refusal, row};
 pub(super) fn import(scope: Scope<'_>, import: &Import) -> Applied<Imported> {
     let thread = &import.thread;
     // Everything that could be refused is looked at before anything is changed.
+    rules::check_import(import)?;
     let mut states = Vec::with_capacity(import.rows.len());
     for row in &import.rows {
         check_length(scope, thread, row)?;

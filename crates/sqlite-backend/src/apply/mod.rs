@@ -24,7 +24,7 @@ pub(crate) use self::{
 };
 #[cfg(test)]
 pub(crate) use self::{
-    row::{CLEAR, FIND, LATEST_OF_THE_USER},
+    row::{CLEAR, FIND, OF_THE_USER},
     threads::FIND_THREAD,
 };
 use rusqlite::Connection;

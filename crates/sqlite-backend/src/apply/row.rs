@@ -28,12 +28,12 @@ pub(crate) const CLEAR: &str = concat!(
     " DELETE FROM appends WHERE append_pk IN (SELECT append_pk FROM chain) AND message_pk = ?1"
 );
 
-/// The latest final message of the user.
-pub(crate) const LATEST_OF_THE_USER: &str = concat!(
+/// The final messages of the user, the latest first.
+pub(crate) const OF_THE_USER: &str = concat!(
     "SELECT 0, ",
     message_columns!(),
     " FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 AND m.state = 'final' AND m.role = 'user' \
-     ORDER BY m.seq DESC LIMIT 1"
+     ORDER BY m.seq DESC"
 );
 
 /// The row of a message, unless there is none.
@@ -75,23 +75,22 @@ pub(super) fn is_alive(
         .optional()
 }
 
-/// The latest final message of the user in a thread, if it has one.
+/// The latest final message of the user in a thread that can be read, if it has one. A damaged one is named where it is read:
+/// what asks here has changed something already, and cannot be refused any more.
 pub(super) fn latest_of_the_user(
     scope: Scope<'_>,
     thread_pk: i64,
     floor: i64,
     thread: &ThreadId,
-) -> Applied<Option<Message>> {
-    let found = scope
-        .db
-        .prepare_cached(LATEST_OF_THE_USER)?
-        .query_row(params![thread_pk, floor], |row: &Row<'_>| Ok(Record::read(row, scope.tenant, thread)))
-        .optional()?;
-    match found {
-        Some(Ok(record)) => Ok(Some(record.message)),
-        Some(Err(damage)) => Err(damage.into_error(thread).into()),
-        None => Ok(None),
+) -> rusqlite::Result<Option<Message>> {
+    let mut statement = scope.db.prepare_cached(OF_THE_USER)?;
+    let mut rows = statement.query(params![thread_pk, floor])?;
+    while let Some(row) = rows.next()? {
+        if let Ok(record) = Record::read(row, scope.tenant, thread) {
+            return Ok(Some(record.message));
+        }
     }
+    Ok(None)
 }
 
 /// The row of a message that a write is about.

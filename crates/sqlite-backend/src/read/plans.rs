@@ -4,7 +4,7 @@ use rusqlite::{Connection, StatementStatus, ToSql};
 
 use super::{get::GET, open, page, thread, threads};
 use crate::{
-    apply::{CLEAR, FIND, FIND_THREAD, LATEST_OF_THE_USER, PIECES},
+    apply::{CLEAR, FIND, FIND_THREAD, OF_THE_USER, PIECES},
     connection::connect_to_read,
 };
 
@@ -64,7 +64,7 @@ fn a_message_costs_the_same_in_any_thread() {
     costs_the_same(FIND_THREAD, &[&"a", &"t000001"]);
     costs_the_same(thread::HEAD, &[&"a", &"t000001"]);
     costs_the_same(thread::ENTRY, &[&1]);
-    costs_the_same(LATEST_OF_THE_USER, &[&1, &0]);
+    costs_the_same(&format!("{OF_THE_USER} LIMIT 1"), &[&1, &0]);
 }
 
 #[test]

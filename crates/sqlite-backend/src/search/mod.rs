@@ -32,12 +32,14 @@ pub(crate) struct Index {
     /// There is none, and none is kept.
     is_absent: bool,
     is_behind: bool,
+    /// It was thrown away once. What is damaged again is not the index.
+    has_begun_anew: bool,
     stepped: Instant,
 }
 
 impl Index {
     pub(crate) fn new(is_kept: bool) -> Self {
-        Self { is_kept, is_absent: false, is_behind: true, stepped: Instant::now() }
+        Self { is_kept, is_absent: false, is_behind: true, has_begun_anew: false, stepped: Instant::now() }
     }
 
     /// Something was committed.
@@ -53,6 +55,22 @@ impl Index {
     /// Whether it has waited for long enough, although somebody writes.
     pub(crate) fn is_due(&self) -> bool {
         self.is_behind && self.stepped.elapsed() >= AT_THE_LATEST
+    }
+
+    /// Throws the index away, in the transaction that was begun, so that it is made again: it could not be written. Says
+    /// whether it did; a second time it does not.
+    pub(crate) fn begin_anew(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+        if self.has_begun_anew {
+            return Ok(false);
+        }
+        (self.is_behind, self.has_begun_anew) = (true, true);
+        state::begin_anew(connection)?;
+        Ok(true)
+    }
+
+    /// It could not even be thrown away, and is left alone until the store is opened again.
+    pub(crate) const fn give_up(&mut self) {
+        (self.is_absent, self.is_behind) = (true, false);
     }
 
     /// Takes some changes into the index, in the transaction that was begun. Says whether anything was written.

@@ -29,3 +29,16 @@ impl State {
         Ok(())
     }
 }
+
+/// Makes the tables of the index again, as they were described, without a word in them.
+pub(super) fn begin_anew(connection: &Connection) -> rusqlite::Result<()> {
+    let described: String = connection.query_row(
+        "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = 'search'",
+        [],
+        |row| row.get(0),
+    )?;
+    connection.execute_batch("DROP TABLE search")?;
+    connection.execute_batch(&described)?;
+    connection.execute_batch("INSERT INTO search (search, rank) VALUES ('secure-delete', 1)")?;
+    State { indexed: 0, swept: None, complete: false }.write(connection)
+}

@@ -203,11 +203,33 @@ impl Worker {
             Ok(()) => self.connection = Some(connection),
             // Another process writes: there is time.
             Err(error) if error.is_busy() && connection.is_autocommit() => self.connection = Some(connection),
+            // The index is damaged. It can be made again, and nothing else depends on it.
+            Err(error) if error.is_damage() => {
+                drop(connection);
+                if !matches!(self.begin_the_index_anew(), Ok(true)) {
+                    self.index.give_up();
+                }
+            }
             Err(error) => {
                 drop(connection);
                 self.trouble.failed(&self.board, error);
             }
         }
+    }
+
+    /// On a connection of its own: the one that met the damage may have rolled back by itself.
+    fn begin_the_index_anew(&mut self) -> Result<bool, OpenError> {
+        let connection = connection::reopen(&self.path)?;
+        let mut begin = || -> Result<bool, EngineError> {
+            execute(&connection, "BEGIN IMMEDIATE")?;
+            self.place.expect_file()?;
+            let has_begun = self.index.begin_anew(&connection)?;
+            execute(&connection, if has_begun { "COMMIT" } else { "ROLLBACK" })?;
+            Ok(has_begun)
+        };
+        let has_begun = begin().map_err(|error| OpenError::sqlite(&self.path, error))?;
+        self.connection = Some(connection);
+        Ok(has_begun)
     }
 
     /// Tries whether something can be committed again.

