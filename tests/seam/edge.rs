@@ -149,7 +149,7 @@ async fn a_read_takes_no_key() {
         ReadArgs::Get(throughline::GetMessage { thread: "t".parse().unwrap(), id: "m".parse().unwrap() });
     let error = db.run(read).key("k").await.unwrap_err();
     assert_eq!(said(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
-    assert_eq!(error.detail(), "a `read` takes no idempotency key");
+    assert_eq!(error.detail(), "a read takes no idempotency key");
 }
 
 #[tokio::test]

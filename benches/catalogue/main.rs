@@ -1,0 +1,34 @@
+//! Lists of threads, the changes and the search, of stores of two sizes, all in one run and by turns.
+//!
+//! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same
+//! round. `cargo bench --bench catalogue [-- [--rounds N] [--threads N]]`.
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+#[path = "../kit/arguments.rs"]
+mod arguments;
+mod changes;
+#[path = "../kit/figures.rs"]
+mod figures;
+mod lists;
+mod store;
+
+use std::error::Error;
+
+use store::Store;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let rounds = arguments::number("rounds")?.unwrap_or(30);
+    let most = arguments::number("threads")?.unwrap_or(100_000);
+    let folder = tempfile::tempdir()?;
+    let stores = [Store::filled(&folder, (most / 100).max(100)).await?, Store::filled(&folder, most).await?];
+    lists::compare(&stores, rounds).await?;
+    changes::latency(&folder).await?;
+    changes::throughput(&stores[1]).await?;
+    for store in &stores {
+        store.db.close().await?;
+    }
+    Ok(())
+}

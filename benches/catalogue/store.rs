@@ -1,0 +1,53 @@
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use throughline::{Add, Batch, NewMessage, Persistence, Position, SearchMessages, sqlite::SqliteOptions};
+
+use crate::{Failure, figures::figure};
+
+/// As many as one call takes.
+const BATCH: usize = 256;
+
+/// One thread in a hundred says this word, and one in ten thousand the other.
+pub(crate) const COMMON: &str = "harbour";
+pub(crate) const RARE: &str = "lighthouse";
+
+/// A store with so many threads of one message, and an index of their words.
+pub(crate) struct Store {
+    pub(crate) threads: usize,
+    pub(crate) db: Persistence,
+}
+
+impl Store {
+    pub(crate) async fn filled(folder: &TempDir, threads: usize) -> Result<Self, Failure> {
+        let path = folder.path().join(format!("catalogue{threads}.db"));
+        let backend = SqliteOptions::new().search(true).open(path).await?;
+        let db = Persistence::builder().backend(backend).build()?;
+        let begun = Instant::now();
+        let mut last = Position::ZERO;
+        for first in (0..threads).step_by(BATCH) {
+            let adds = (first..threads.min(first + BATCH)).map(add);
+            let items = adds.collect::<Result<_, Failure>>()?;
+            last = db.batch(Batch { items }).reply().await?.receipt.position.unwrap_or(last);
+        }
+        let written = begun.elapsed();
+        while db.search(SearchMessages::new(RARE, 1)).await?.indexed < last {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let lag = begun.elapsed().saturating_sub(written);
+        figure(format_args!("catalogue.burst.{threads}"), written.as_secs_f64() * 1e3, "ms");
+        figure(format_args!("catalogue.index_lag.{threads}"), lag.as_secs_f64() * 1e3, "ms");
+        Ok(Self { threads, db })
+    }
+}
+
+fn add(number: usize) -> Result<throughline::PersistArgs, Failure> {
+    let word = match number {
+        number if number % 10_000 == 77 => RARE,
+        number if number % 100 == 7 => COMMON,
+        _ => "town",
+    };
+    let text =
+        format!("A walk along the {word} of number {number} takes an hour, and two with a rest in between.");
+    Ok(Add::new(format!("thread-{number}").parse()?, NewMessage::user(&text)).into())
+}
