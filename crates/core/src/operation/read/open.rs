@@ -18,7 +18,7 @@ pub struct ListOpen {
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<OpenCursor>,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`].
+    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 
