@@ -1,6 +1,7 @@
 //! What consumers of the changes keep of themselves.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 
 use throughline_core::{
     ChangeQuarantined, ChangeReleased, ConsumerArgs, ConsumerCursor, ConsumerName, ConsumerResult,
@@ -40,7 +41,7 @@ impl Consumers {
             ConsumerArgs::ResetCursor(reset) => {
                 kept.cursor = reset.to;
                 // What comes after is told again.
-                drop(kept.quarantined.split_off(&reset.to.next()));
+                kept.quarantined.retain(|at, _| *at <= reset.to);
                 let answer = CursorMoved { consumer: reset.consumer, position: kept.cursor };
                 (ConsumerResult::ResetCursor(answer), true)
             }
@@ -77,7 +78,7 @@ impl Consumers {
             .kept
             .get(&(tenant.clone(), list.consumer.clone()))
             .into_iter()
-            .flat_map(|kept| kept.quarantined.range(list.after.next()..))
+            .flat_map(|kept| kept.quarantined.range((Bound::Excluded(list.after), Bound::Unbounded)))
             .take(limit + 1)
             .map(|(_, change)| change.clone())
             .collect();

@@ -130,7 +130,8 @@ impl SqliteOptions {
     /// It follows the writes while nobody writes, at most half a second late unless the writer is busy all the time, and takes
     /// about as much room as the text once more, and half of that. On a store that has none it is made of every message
     /// there is. Without it a search is refused as `Unsupported`; text that goes from the store goes from an index that was
-    /// kept before all the same.
+    /// kept before all the same. Processes that share a file open it alike: one without an index leaves that of the others to
+    /// be made anew. Keep more changes than come while it is made.
     pub const fn search(mut self, keep: bool) -> Self {
         self.search = keep;
         self

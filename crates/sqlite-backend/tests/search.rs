@@ -186,3 +186,59 @@ async fn a_damaged_index_is_made_again_and_hurts_no_write() {
     assert_eq!((health.condition, health.failures), (throughline_sqlite::Condition::Writable, 0));
     db.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn many_messages_that_go_at_once_go_from_the_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(&directory.path().join("store.db"), true).await;
+    for n in 0..600 {
+        add(&db, "t", &format!("m{n}"), "a needle").await;
+    }
+    db.thread("t").clear().await.unwrap();
+    let last = add(&db, "u", "after", "another needle").await;
+    assert_eq!(ids(&db, "needle", last).await, ["after"]);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_deleted_before_the_end_is_not_left_in_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let db = open(&path, true).await;
+    let last = add(&db, "t", "a", "an unmistakable haystackneedle").await;
+    assert_eq!(ids(&db, "haystackneedle", last).await, ["a"]);
+    db.thread("t").delete(id("a")).await.unwrap();
+    db.close().await.unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let word = b"haystackneedle";
+    assert!(!bytes.windows(word.len()).any(|window| window == word));
+}
+
+#[tokio::test]
+async fn words_are_found_as_they_are_compared() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(&directory.path().join("store.db"), true).await;
+    let words =
+        ["cafe\u{301}", "Mu\u{308}nchen", "İstanbul", "ᲐᲑᲒ", "x\u{e000}abc", "naïve", "日本語", "ẞtraße"];
+    let mut last = Position::ZERO;
+    for (n, word) in words.iter().enumerate() {
+        last = add(&db, "t", &format!("m{n}"), &format!("before {word} after")).await;
+    }
+    for (n, word) in words.iter().enumerate() {
+        assert_eq!(ids(&db, word, last).await, [format!("m{n}")], "{word}");
+    }
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_another_host_writes_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let (db, other) = (open(&path, true).await, open(&path, false).await);
+    let last = add(&db, "t", "a", "a needle").await;
+    assert_eq!(ids(&db, "needle", last).await, ["a"]);
+    let last = add(&other, "t", "b", "another needle").await;
+    other.close().await.unwrap();
+    assert_eq!(ids(&db, "needle", last).await, ["a", "b"]);
+    db.close().await.unwrap();
+}

@@ -118,6 +118,20 @@ impl Word {
     }
 }
 
+/// The words of a text as they are compared, with a blank between them: what an index is to hold, so that it finds what
+/// [`Query::matches`].
+#[must_use]
+pub fn words(text: &str) -> String {
+    let mut words = String::with_capacity(text.len());
+    for token in tokens(text) {
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        words.push_str(&fold(&text[token]));
+    }
+    words
+}
+
 /// The runs of letters and digits.
 fn tokens(text: &str) -> impl Iterator<Item = Range<usize>> {
     let mut rest = 0;

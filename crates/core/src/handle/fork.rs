@@ -1,6 +1,6 @@
 use super::Thread;
 use crate::{
-    ErrorKind, ForkPoint, Import, ImportRow, MessageId, NewThread, Page, PageFrom, PersistError,
+    ErrorKind, ForkPoint, Import, ImportRow, ImportedRow, MessageId, NewThread, Page, PageFrom, PersistError,
     PublishThread, ReadPage, Result, Seq, ThreadEntry, ThreadId, Visibility,
 };
 
@@ -27,8 +27,9 @@ impl Thread {
     /// most 200 messages. `to` says what the new thread is like; where it names no title, it has that of this one.
     ///
     /// # Errors
-    /// `NotFound` when this thread has no final message `at`; `AlreadyExists` when there is a thread of that id that is not
-    /// the same fork begun before; what a read or a write answers. Called again with the same id, it goes on where it stopped.
+    /// `NotFound` when this thread has no final message `at`; `Gone` when it is cleared or the message deleted meanwhile;
+    /// `AlreadyExists` when there is a thread of that id that is not the same fork, and `Conflict` when others have written to
+    /// it; what a read or a write answers. Called again with the same id, it goes on where it stopped.
     ///
     /// # Cancel safety
     /// Dropping it stops between two steps, and leaves a thread that no list shows. Begun again with the same id, it goes on.
@@ -43,20 +44,34 @@ impl Thread {
             return Err(PersistError::new(ErrorKind::Conflict, detail).about(&from, at));
         };
         let point = ForkPoint { thread: from.clone(), message: at.clone() };
-        let thread = self.begin_fork(&from, to, &point).await?;
-        let mut read = ReadPage::new(from, PageFrom::Start, PAGE).showing(Visibility::Final);
-        let mut messages = 0;
-        loop {
+        let thread = match self.begin_fork(&from, to, &point).await? {
+            Begun::Hidden(thread) => thread,
+            // An earlier call has made it, and its answer was lost.
+            Begun::Whole(entry) => return Ok(Forked { messages: entry.messages, entry }),
+        };
+        let mut read = ReadPage::new(from.clone(), PageFrom::Start, PAGE).showing(Visibility::Final);
+        let (mut messages, mut is_whole) = (0, false);
+        while !is_whole {
             let page = db.read(read.clone()).await?;
             let next = page.next(read.from);
-            let reached = copied(page, last.seq);
-            for rows in in_steps(reached.rows) {
+            is_whole = page.messages.iter().any(|message| message.id == *at);
+            for rows in in_steps(copied(page, last.seq)) {
                 messages += rows.len() as u64;
-                db.run(Import::new(thread.clone(), rows)).await?;
+                let imported = db.run(Import::new(thread.clone(), rows)).await?;
+                let is_copied =
+                    |row: &ImportedRow| matches!(row, ImportedRow::Added(_) | ImportedRow::Present(_));
+                if !imported.rows.iter().all(is_copied) {
+                    let detail = format!("`{thread}` has been written to by others");
+                    return Err(PersistError::new(ErrorKind::Conflict, detail));
+                }
             }
             match next {
-                Some(from) if !reached.the_end => read.from = from,
-                _ => break,
+                Some(from) => read.from = from,
+                None if is_whole => {}
+                None => {
+                    let detail = "the thread was cleared, or the message deleted, while it was forked";
+                    return Err(PersistError::new(ErrorKind::Gone, detail).about(&from, at));
+                }
             }
         }
         let published = db.on_thread(PublishThread { thread }).await?;
@@ -64,7 +79,7 @@ impl Thread {
     }
 
     /// Makes the new thread, or finds the one that an earlier call made for the same fork.
-    async fn begin_fork(&self, from: &ThreadId, to: NewThread, point: &ForkPoint) -> Result<ThreadId> {
+    async fn begin_fork(&self, from: &ThreadId, to: NewThread, point: &ForkPoint) -> Result<Begun> {
         let db = self.persistence();
         let titled = match (&to.title, self.entry().await?) {
             (None, Some(entry)) => to.with_title(entry.title),
@@ -77,11 +92,13 @@ impl Thread {
         }
         let new = titled.with_id(thread.clone()).forked_from(point.clone()).hidden();
         match db.create_thread(new).await {
-            Ok(_) => Ok(thread),
+            Ok(_) => Ok(Begun::Hidden(thread)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 match db.thread(thread.clone()).entry().await? {
-                    Some(entry) if entry.forked_from.as_ref() == Some(point) && !entry.listed => Ok(thread),
-                    _ => Err(error),
+                    Some(entry) if entry.forked_from.as_ref() != Some(point) => Err(error),
+                    Some(entry) if entry.listed => Ok(Begun::Whole(entry)),
+                    Some(_) => Ok(Begun::Hidden(thread)),
+                    None => Err(error),
                 }
             }
             Err(error) => Err(error),
@@ -89,16 +106,18 @@ impl Thread {
     }
 }
 
-struct Copied {
-    rows: Vec<ImportRow>,
-    the_end: bool,
+/// How far a fork is when a call begins.
+enum Begun {
+    /// It is to be filled.
+    Hidden(ThreadId),
+    /// It is there.
+    Whole(ThreadEntry),
 }
 
 /// What of a page belongs to the fork.
-fn copied(page: Page, last: Seq) -> Copied {
-    let the_end = page.messages.last().is_none_or(|message| message.seq >= last);
+fn copied(page: Page, last: Seq) -> Vec<ImportRow> {
     let messages = page.messages.into_iter().filter(|message| message.seq <= last);
-    Copied { rows: messages.filter_map(ImportRow::of).collect(), the_end }
+    messages.filter_map(ImportRow::of).collect()
 }
 
 /// The rows in their order, so many bytes at once.

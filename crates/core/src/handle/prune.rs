@@ -80,23 +80,25 @@ impl Persistence {
     /// run at any time, in any number of processes. Answers the attachments that they had, by thread.
     ///
     /// # Errors
-    /// What reading the list or one of the steps answers.
+    /// What reading the list answers, at once; what the first step that failed answers, when the other threads are done.
     ///
     /// # Cancel safety
     /// Dropping it stops between two steps of 500 messages each. Begun again, it goes on.
     pub async fn purge(&self) -> Result<Vec<(ThreadId, AttachmentKey)>> {
-        let mut attachments = Vec::new();
-        let mut after = None;
+        let (mut attachments, mut after, mut failed) = (Vec::new(), None, None);
         loop {
             let list = self.read(ListPurgeable { after, limit: STEP }).await?;
-            let Some(last) = list.threads.last().cloned() else { return Ok(attachments) };
+            let Some(last) = list.threads.last().cloned() else {
+                return failed.map_or(Ok(attachments), Err);
+            };
             after = Some(last);
             for thread in list.threads {
                 match self.purge_thread(&thread).await {
                     Ok(freed) => attachments.extend(freed.into_iter().map(|key| (thread.clone(), key))),
                     // Another process has freed it.
                     Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
+                    // One that cannot be purged hinders no other.
+                    Err(error) => failed = failed.or(Some(error)),
                 }
             }
         }

@@ -62,7 +62,9 @@ pub(super) fn changes(scope: Scope<'_>, read: &ReadChanges) -> Result<Changes> {
 
 /// The change of a row, if it is asked for.
 fn change(scope: Scope<'_>, read: &ReadChanges, row: &Row<'_>) -> Option<Change> {
-    let text = |column| str::from_utf8(row.text(column)?).ok();
+    let told = Told::read(row, 0);
+    // Of a damaged row it cannot be told whose it is either.
+    let text = |column| told.and_then(|_| str::from_utf8(row.text(column)?).ok());
     let tenant = text(TENANT).and_then(|tenant| TenantId::new(tenant).ok());
     let thread = text(THREAD).and_then(|thread| ThreadId::new(thread).ok());
     // What cannot be read may be anybody's, and is told to everybody who asks for more than one thread.
@@ -76,12 +78,11 @@ fn change(scope: Scope<'_>, read: &ReadChanges, row: &Row<'_>) -> Option<Change>
         return None;
     }
     let position = Position::new(u64::try_from(row.integer(0)?).ok()?);
-    let told = Told::read(row, 0);
     let at = Timestamp::from_micros(told.map_or(0, |told| told.at));
     let what = match told {
-        _ if thread.is_none() => unreadable("it does not say which thread it is about".to_owned()),
-        Some(told) => told.what(),
         None => unreadable("it is not what its checksum was made for".to_owned()),
+        Some(_) if thread.is_none() => unreadable("it does not say which thread it is about".to_owned()),
+        Some(told) => told.what(),
     };
     let tenant = tenant.unwrap_or_else(|| scope.tenant.clone());
     let thread = thread.unwrap_or_else(|| ThreadId::new(NAMELESS).expect("a valid id"));

@@ -42,6 +42,11 @@ impl Index {
         Self { is_kept, is_absent: false, is_behind: true, has_begun_anew: false, stepped: Instant::now() }
     }
 
+    /// Whether words are added to it.
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.is_kept && !self.is_absent
+    }
+
     /// Something was committed.
     pub(crate) const fn committed(&mut self) {
         self.is_behind = !self.is_absent;

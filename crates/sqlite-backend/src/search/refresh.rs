@@ -1,5 +1,5 @@
 use rusqlite::{Connection, OptionalExtension, params};
-use throughline_core::{MessageState, TenantId, ThreadId};
+use throughline_core::{MessageState, TenantId, ThreadId, backend::search::words};
 
 use crate::record::{Checksum, Columns as _, Record, message_columns};
 
@@ -46,7 +46,7 @@ fn words_of(db: &Connection, message_pk: i64) -> rusqlite::Result<Option<(String
                     return None;
                 }
                 let message = Record::read(row, &tenant, &thread).ok()?.message;
-                let text = message.content.plain_text(usize::MAX);
+                let text = words(&message.content.plain_text(usize::MAX));
                 let is_found = message.state == MessageState::Final && !text.is_empty();
                 let thread = scope_of_thread(row.integer(TENANT + 4)?);
                 is_found.then(|| (text, format!("{} {thread}", scope_of_tenant(tenant.as_str()))))

@@ -12,6 +12,9 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// No index.
+    pub(super) const NOTHING: Self = Self { indexed: 0, swept: None, complete: false };
+
     const SELECT: &str = "SELECT indexed, swept, complete FROM search_state WHERE id = 1";
 
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -40,5 +43,5 @@ pub(super) fn begin_anew(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("DROP TABLE search")?;
     connection.execute_batch(&described)?;
     connection.execute_batch("INSERT INTO search (search, rank) VALUES ('secure-delete', 1)")?;
-    State { indexed: 0, swept: None, complete: false }.write(connection)
+    State::NOTHING.write(connection)
 }

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, params};
 use throughline_core::Happened;
 
-use super::{State, refresh::refresh, scope_of_thread};
+use super::{State, refresh::refresh, scope_of_thread, state::begin_anew};
 use crate::{
     record::{Told, told_columns},
     writer::Progress,
@@ -45,20 +45,29 @@ impl Step {
         let Some(progress) = db.prepare_cached(Progress::SELECT)?.query_row([], Progress::of)? else {
             return Ok(Self::default());
         };
-        if !adds && !has_words(db)? {
-            // Nothing is kept, and nothing has to go. Whoever keeps one again begins anew.
-            if state.complete {
-                state.complete = false;
-                state.write(db)?;
+        let is_missing_changes = state.indexed < progress.kept_after;
+        if !adds {
+            let has_words = has_words(db)?;
+            if has_words && (state.swept.is_some() || is_missing_changes) {
+                // It cannot be told what has to go. Whoever keeps an index again begins anew.
+                begin_anew(db)?;
+                return Ok(Self { wrote: true, more: false, is_absent: true });
             }
-            return Ok(Self { wrote: before != state, more: false, is_absent: true });
+            if !has_words {
+                let wrote = state != State::NOTHING;
+                if wrote {
+                    State::NOTHING.write(db)?;
+                }
+                return Ok(Self { wrote, more: false, is_absent: true });
+            }
         }
-        if state.swept.is_none() && (state.indexed < progress.kept_after || adds && !state.complete) {
-            // Changes are missing: every message is gone through, and what comes meanwhile is among the changes.
+        if adds && state.swept.is_none() && (is_missing_changes || !state.complete) {
+            // Every message is gone through, and what comes meanwhile is among the changes.
             state = State { indexed: progress.position, swept: Some(0), complete: false };
         }
+        let changes = db.total_changes();
         let more = match state.swept {
-            Some(swept) => sweep(db, &mut state, swept, adds)?,
+            Some(swept) => sweep(db, &mut state, swept)?,
             None => follow(db, &mut state, adds)?,
         };
         if !adds {
@@ -67,7 +76,9 @@ impl Step {
         if state != before {
             state.write(db)?;
         }
-        Ok(Self { wrote: state != before, more, is_absent: false })
+        // Also where it only took some of what one change takes away, and stays before it.
+        let wrote = db.total_changes() != changes || state != before;
+        Ok(Self { wrote, more, is_absent: false })
     }
 }
 
@@ -76,21 +87,21 @@ fn has_words(db: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Goes through the messages, from the one after `swept` on. Says whether there are more.
-fn sweep(db: &Connection, state: &mut State, swept: i64, adds: bool) -> rusqlite::Result<bool> {
+fn sweep(db: &Connection, state: &mut State, swept: i64) -> rusqlite::Result<bool> {
     let begun = Instant::now();
     let messages: Vec<i64> = db
         .prepare_cached("SELECT message_pk FROM messages WHERE message_pk > ?1 ORDER BY message_pk LIMIT ?2")?
         .query_map(params![swept, MESSAGES], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for message_pk in &messages {
-        refresh(db, *message_pk, adds)?;
+        refresh(db, *message_pk, true)?;
         state.swept = Some(*message_pk);
         if begun.elapsed() >= SPAN {
             return Ok(true);
         }
     }
     if messages.is_empty() {
-        (state.swept, state.complete) = (None, adds);
+        (state.swept, state.complete) = (None, true);
     }
     // What was committed meanwhile is still to be followed.
     Ok(true)

@@ -12,6 +12,9 @@ use tokio::sync::watch;
 /// How often it is looked whether another process has committed.
 const LOOK: Duration = Duration::from_millis(25);
 
+/// The same where only an index of words is kept.
+const LOOK_FOR_THE_INDEX: Duration = Duration::from_millis(250);
+
 #[derive(Debug)]
 pub(super) struct Signs {
     sender: watch::Sender<Position>,
@@ -24,9 +27,13 @@ impl Signs {
         Self { sender, version: None }
     }
 
-    /// How long the writer waits for a write before it [looks](Self::look).
-    pub(super) fn patience(&self) -> Option<Duration> {
-        (self.sender.receiver_count() > 0).then_some(LOOK)
+    /// How long the writer waits for a write before it [looks](Self::look): for those who follow, and for an index.
+    pub(super) fn patience(&self, has_index: bool) -> Option<Duration> {
+        match (self.sender.receiver_count() > 0, has_index) {
+            (true, _) => Some(LOOK),
+            (false, true) => Some(LOOK_FOR_THE_INDEX),
+            (false, false) => None,
+        }
     }
 
     /// This process has committed.
@@ -35,17 +42,18 @@ impl Signs {
         self.sender.send_replace(position);
     }
 
-    /// Tells of what another process has committed.
-    pub(super) fn look(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        if self.sender.receiver_count() == 0 {
+    /// Tells of what another process has committed; says whether one has, as far as can be told.
+    pub(super) fn look(&mut self, connection: &Connection, has_index: bool) -> rusqlite::Result<bool> {
+        if self.sender.receiver_count() == 0 && !has_index {
             self.version = None;
-            return Ok(());
+            return Ok(false);
         }
         let version = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        if self.version.replace(version) != Some(version) {
-            // The first look, too: others may have committed since the last one who followed left.
+        // The first look, too: others may have committed since the last one who followed left.
+        let is_new = self.version.replace(version) != Some(version);
+        if is_new {
             self.sender.send_modify(|_| {});
         }
-        Ok(())
+        Ok(is_new)
     }
 }

@@ -4,7 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -30,6 +30,9 @@ use crate::{
     queue::{Queue, Woken},
     search::Index,
 };
+
+/// For how long a store that is closed goes on with the index of words.
+const INDEX_AT_THE_END: Duration = Duration::from_secs(1);
 
 /// The bounds of one transaction, and what a write is held to.
 #[derive(Debug, Clone, Copy)]
@@ -111,6 +114,14 @@ impl Worker {
             self.trouble.failed(&self.board, "the writer panicked");
         }
         let _closed = Closed(Arc::clone(&self.board));
+        // What was deleted a moment ago is not to be left in the index.
+        let begun = Instant::now();
+        while self.index.patience().is_some()
+            && self.connection.is_some()
+            && begun.elapsed() < INDEX_AT_THE_END
+        {
+            self.go_on_with_the_index();
+        }
         self.finish()
     }
 
@@ -122,7 +133,8 @@ impl Worker {
                 (Some(_), None) => self.log.patience(),
                 _ => None,
             };
-            let signs = self.connection.as_ref().and_then(|_| self.signs.patience());
+            let is_kept = self.index.is_kept();
+            let signs = self.connection.as_ref().and_then(|_| self.signs.patience(is_kept));
             let index = self.connection.as_ref().and_then(|_| self.index.patience());
             let idle = [log, self.space.patience(), self.probes(), signs, index].into_iter().flatten().min();
             match self.queue.wait(took_one, idle) {
@@ -172,11 +184,15 @@ impl Worker {
         if self.index.patience().is_some() {
             self.go_on_with_the_index();
         }
-        if let Some(connection) = &self.connection
-            && let Err(error) = self.signs.look(connection)
-        {
-            self.connection = None;
-            self.trouble.failed(&self.board, EngineError::from(error));
+        if let Some(connection) = &self.connection {
+            match self.signs.look(connection, self.index.is_kept()) {
+                Ok(true) => self.index.committed(),
+                Ok(false) => {}
+                Err(error) => {
+                    self.connection = None;
+                    self.trouble.failed(&self.board, EngineError::from(error));
+                }
+            }
         }
         if let Some(connection) = &self.connection
             && self.place.lost.is_none()

@@ -2,11 +2,11 @@
 
 use super::{merge, messages::Here};
 use crate::{
-    Add, Addressed as _, ClearThread, Content, ContentChange, Delete, Effect, ErrorKind, GetMessage, Message,
-    MessageId, MessageState, Metadata, NewReservation, Page, PersistArgs, PersistError, PersistRequest,
-    PersistResponse, PersistResult, Persistence, ReadArgs, ReadPage, ReadResult, Receipt, Reserve, Result,
-    Seq, ThreadArgs, ThreadId, ThreadResult, UpdateContent, UpdateMode, context::Context, error::SiteName,
-    pipeline::PersistService,
+    Add, Addressed as _, ClearThread, Content, ContentChange, Delete, Effect, ErrorKind, GetMessage,
+    GetThread, Message, MessageId, MessageState, Metadata, NewReservation, Page, PersistArgs, PersistError,
+    PersistRequest, PersistResponse, PersistResult, Persistence, ReadArgs, ReadPage, ReadResult, Receipt,
+    Reserve, Result, Seq, ThreadArgs, ThreadChanged, ThreadId, ThreadResult, UpdateContent, UpdateMode,
+    context::Context, error::SiteName, pipeline::PersistService,
 };
 
 /// The metadata key of the marker, inside the part of the names that callers cannot write.
@@ -89,8 +89,12 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             | ThreadArgs::Publish(_)
             | ThreadArgs::Rebuild(_) => None,
         };
-        let request = PersistRequest { args: PersistArgs::Thread(args), context: context.clone() };
-        let mut here = self.here.pass(request).await?;
+        let request = PersistRequest { args: PersistArgs::Thread(args.clone()), context: context.clone() };
+        let mut here = match self.here.pass(request).await {
+            // It may be this one, made again: its other half is still to be done.
+            Err(error) if error.kind() == ErrorKind::Stale => self.cleared(&context, &args, error).await?,
+            answer => answer?,
+        };
         let Some(there) = there else { return Ok(here) };
         let there = match self.there.execute_child(&context, there, false).await {
             // It has none of the messages of this thread.
@@ -105,6 +109,28 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             here.more |= there.more;
         }
         Ok(here)
+    }
+
+    /// The answer to a clearing that was refused, when the generation that it was to begin is the one that there is.
+    async fn cleared(
+        &self,
+        context: &Context,
+        args: &ThreadArgs,
+        error: PersistError,
+    ) -> Result<PersistResponse> {
+        let ThreadArgs::Clear(ClearThread { thread, expected: Some(expected) }) = args else {
+            return Err(error);
+        };
+        let get = GetThread { thread: thread.clone() };
+        let mut response = self.here.call(context, get.into(), false).await?;
+        match response.result {
+            PersistResult::Read(ReadResult::Thread(Some(entry))) if entry.generation == expected.next() => {
+                let changed = ThreadChanged { entry, deduplicated: false };
+                response.result = PersistResult::Thread(ThreadResult::Clear(changed));
+                Ok(response)
+            }
+            _ => Err(error),
+        }
     }
 
     /// The row here, when it says that the other side keeps the message.
