@@ -33,5 +33,5 @@ pub(crate) fn search(threads: &Threads, read: &SearchMessages, indexed: Position
             marks,
         }
     };
-    Ok(SearchHits { hits: found.into_iter().map(hit).collect(), indexed })
+    Ok(SearchHits { hits: found.into_iter().map(hit).collect(), damaged: Vec::new(), indexed })
 }

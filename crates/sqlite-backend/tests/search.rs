@@ -242,3 +242,26 @@ async fn what_another_host_writes_is_found() {
     assert_eq!(ids(&db, "needle", last).await, ["a", "b"]);
     db.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_damaged_message_hides_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let db = open(&path, true).await;
+    add(&db, "t", "a", "a needle").await;
+    let last = add(&db, "u", "b", "another needle").await;
+    assert_eq!(ids(&db, "needle", last).await, ["a", "b"]);
+    db.close().await.unwrap();
+    let file = rusqlite::Connection::open(&path).unwrap();
+    file.execute(
+        "UPDATE messages SET content = replace(content, 'a needle', 'b needle') WHERE message_id = 'a'",
+        [],
+    )
+    .unwrap();
+    drop(file);
+    let db = open(&path, true).await;
+    let found = search(&db, SearchMessages::new("needle", 10), last).await;
+    assert_eq!(found.hits.iter().map(|hit| hit.id.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(found.damaged, ["t".parse().unwrap()]);
+    db.close().await.unwrap();
+}

@@ -243,7 +243,7 @@ impl Shape {
                 }
             }
             ReadResult::Search(found) => {
-                if !found.hits.iter().all(|hit| is_asked_for(&hit.thread)) {
+                if !found.hits.iter().map(|hit| &hit.thread).chain(&found.damaged).all(is_asked_for) {
                     return Err("answered with a message of another thread than it was asked");
                 }
             }

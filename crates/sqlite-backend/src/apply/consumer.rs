@@ -6,7 +6,7 @@ use throughline_core::{
     MoveCursor, PersistError, Position, QuarantineChange, ReleaseChange, ResetCursor, backend::rules,
 };
 
-use super::{Applied, Outcome, Scope, refusal};
+use super::{Applied, Failure, Outcome, Scope, refusal};
 use crate::record::{Cursor, PassedOver, cursor_columns, number};
 
 const FIND: &str =
@@ -43,9 +43,9 @@ fn move_cursor(scope: Scope<'_>, moved: &MoveCursor) -> Applied<Done> {
 fn reset_cursor(scope: Scope<'_>, reset: &ResetCursor) -> Applied<Done> {
     let consumer = &reset.consumer;
     let cursor = match find(scope, consumer) {
-        // This is how one that cannot be read is mended.
-        Err(_) => raw(scope, consumer)?,
-        Ok(cursor) => cursor,
+        // This is how one that cannot be read is mended. What a statement failed with is the transaction's.
+        Err(Failure::Refused(_)) => raw(scope, consumer)?,
+        found => found?,
     };
     let consumer_pk = write(scope, consumer, cursor, reset.to)?;
     scope

@@ -39,7 +39,7 @@ pub(super) fn search(scope: Scope<'_>, read: &SearchMessages) -> Result<SearchHi
         State { complete: true, swept: None, indexed } => u64::try_from(indexed).unwrap_or_default(),
         _ => 0,
     };
-    let mut found = SearchHits { hits: Vec::new(), indexed: Position::new(indexed) };
+    let mut found = SearchHits { hits: Vec::new(), damaged: Vec::new(), indexed: Position::new(indexed) };
     let thread_pk = match &read.thread {
         None => None,
         Some(thread) => match living(scope, thread)? {
@@ -58,7 +58,11 @@ pub(super) fn search(scope: Scope<'_>, read: &SearchMessages) -> Result<SearchHi
         }
         let thread = row.text(THREAD).and_then(|text| ThreadId::new(str::from_utf8(text).ok()?).ok());
         let thread = thread.ok_or_else(|| corrupt("the id of a stored thread is damaged".to_owned()))?;
-        let record = Record::read(row, scope.tenant, &thread).map_err(|damage| damage.into_error(&thread))?;
+        let Ok(record) = Record::read(row, scope.tenant, &thread) else {
+            // It hides no other.
+            found.damaged.push(thread);
+            continue;
+        };
         let text = record.message.content.plain_text(usize::MAX);
         if !query.matches(&text) {
             // It was edited since.

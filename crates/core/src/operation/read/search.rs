@@ -46,6 +46,10 @@ carries_nothing!(SearchMessages { query: _, thread: _, limit: _ });
 pub struct SearchHits {
     /// The messages that were found, the best first.
     pub hits: Vec<SearchHit>,
+    /// Threads with a message that would be among them and cannot be read, one for each such message. To read it says so by
+    /// name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<ThreadId>,
     /// The changes that were looked at: all up to this one.
     pub indexed: Position,
 }
@@ -72,7 +76,7 @@ pub struct SearchHit {
 
 impl CarriesContent for SearchHits {
     fn places(&self) -> Vec<Place<'_>> {
-        let Self { hits, indexed: _ } = self;
+        let Self { hits, damaged: _, indexed: _ } = self;
         fn place(hit: &SearchHit) -> Place<'_> {
             let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } = hit;
             Place { thread, message: Some(id), slot: Slot::Preview(snippet) }
@@ -81,7 +85,7 @@ impl CarriesContent for SearchHits {
     }
 
     fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-        let Self { hits, indexed: _ } = self;
+        let Self { hits, damaged: _, indexed: _ } = self;
         fn place(hit: &mut SearchHit) -> PlaceMut<'_> {
             let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } = hit;
             PlaceMut { thread, message: Some(id), slot: SlotMut::Preview(snippet) }

@@ -88,6 +88,7 @@ fn found(here: &mut SearchHits, there: SearchHits, search: &SearchMessages) {
     }
     cut(&mut merged, search.limit);
     here.hits = merged;
+    here.damaged.extend(there.damaged);
     here.indexed = Position::ZERO;
 }
 
