@@ -38,6 +38,7 @@ pub(crate) struct Needs {
     pub(crate) operations: &'static [OpKind],
     idempotency: bool,
     changes: bool,
+    search: bool,
     durable: bool,
     multi_process: bool,
     content_limit: bool,
@@ -56,6 +57,7 @@ impl Needs {
             operations,
             idempotency: false,
             changes: false,
+            search: false,
             durable: false,
             multi_process: false,
             content_limit: false,
@@ -71,6 +73,11 @@ impl Needs {
 
     pub(crate) const fn changes(mut self) -> Self {
         self.changes = true;
+        self
+    }
+
+    pub(crate) const fn search(mut self) -> Self {
+        self.search = true;
         self
     }
 
@@ -123,6 +130,7 @@ impl Needs {
         let gates = [
             (self.idempotency && !claims.idempotency, "idempotency keys are not claimed"),
             (self.changes && !claims.changes, "changes are not claimed"),
+            (self.search && !claims.search, "search is not claimed"),
             (self.durable && claims.durability < Durability::Process, "no durability is claimed"),
             (self.multi_process && !claims.multi_process, "several processes are not claimed"),
             (self.content_limit && claims.max_content_bytes.is_none(), "no limit of content is claimed"),

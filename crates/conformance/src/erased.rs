@@ -3,8 +3,8 @@
 use std::{future::Future, pin::Pin};
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, BoxError, Capabilities, Delete, Import, Position, ReadArgs, Reply,
-    Reserve, Result, ThreadArgs, Update, UpdateContent,
+    Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Import, Position, ReadArgs,
+    Reply, Reserve, Result, ThreadArgs, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
@@ -113,5 +113,6 @@ erase! {
     batch: Batch;
     import: Import;
     thread: ThreadArgs;
+    consumer: ConsumerArgs;
     read: ReadArgs;
 }

@@ -2,9 +2,10 @@
 
 use throughline_core::{
     Add, Addressed as _, Batch, ChangeScope, ClearThread, Clock as _, Content, CreateThread, Delete, Effect,
-    ErrorKind, GetThread, Import, ImportRow, Keep, ListPurgeable, ListThreads, MetadataPatch, NewReservation,
-    NewThread, OpKind, PersistArgs, Persistence, PlanPrune, Position, ReadArgs, ReadChanges, ReadPage,
-    Reserve, Role, Update, UpdateContent, UpdateMode,
+    ErrorKind, GetCursor, GetThread, Import, ImportRow, Keep, ListPurgeable, ListQuarantined, ListThreads,
+    MetadataPatch, MoveCursor, NewReservation, NewThread, OpKind, PersistArgs, Persistence, PlanPrune,
+    Position, ReadArgs, ReadChanges, ReadPage, Reserve, Role, SearchMessages, Update, UpdateContent,
+    UpdateMode,
 };
 use tower_service::Service as _;
 
@@ -25,6 +26,8 @@ checks! {
     Core "claims.thread" [] "`thread` is done if it is claimed, and refused without a trace if it is not" => thread;
     Core "claims.catalogue" [] "threads are shown if operations on them are claimed, and the reads of them refused if not" => catalogue;
     Core "claims.changes" [] "changes are told if that is claimed, and reading them is refused if it is not" => changes;
+    Core "claims.consumer" [] "what consumers keep is kept if that is claimed, and refused, the reads of it too, if it is not" => consumer;
+    Core "claims.search" [] "words are found if that is claimed, and a search is refused if it is not" => search;
     Core "claims.read" [] "`read` is done if it is claimed, and refused if it is not" => read;
     Core "claims.keys" [] "idempotency keys are kept if that is claimed, and refused without a trace if not" => keys;
     Core "claims.described" [] "the pipeline describes the backend by its name and its claims" => described;
@@ -88,6 +91,31 @@ async fn changes(rig: Rig) {
     for scope in [ChangeScope::Thread("t".parse().unwrap()), ChangeScope::Tenant, ChangeScope::Store] {
         done_or_refused(&db, ReadChanges::new(scope, Position::ZERO, 1).into(), due).await;
     }
+}
+
+async fn consumer(rig: Rig) {
+    let db = rig.db().await;
+    let name = || "index".parse().unwrap();
+    let claimed = rig.capabilities.supports(OpKind::Consumer);
+    match db.on_consumer(MoveCursor::new(name(), Position::FIRST)).await {
+        Ok(_) => assert!(claimed, "`consumer` is not claimed, and answered"),
+        Err(error) => {
+            assert!(!claimed, "`consumer` is claimed: {error}");
+            assert_eq!(
+                (error.kind(), error.effect()),
+                (ErrorKind::Unsupported, Effect::NotApplied),
+                "{error}"
+            );
+        }
+    }
+    for read in [GetCursor { consumer: name() }.into(), ListQuarantined::new(name(), 1).into()] {
+        done_or_refused(&db, read, rig.capabilities.supports(OpKind::Read) && claimed).await;
+    }
+}
+
+async fn search(rig: Rig) {
+    let due = rig.capabilities.supports(OpKind::Read) && rig.capabilities.search;
+    done_or_refused(&rig.db().await, SearchMessages::new("word", 1).into(), due).await;
 }
 
 async fn done_or_refused(db: &Persistence, read: ReadArgs, due: bool) {

@@ -7,8 +7,8 @@ mod gate;
 use std::{future::Future, sync::Arc};
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, Delete, Import, OpKind, Operation as _, Position, ReadArgs,
-    Reply, Reserve, Result, ThreadArgs, Update, UpdateContent,
+    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Import, OpKind, Operation as _,
+    Position, ReadArgs, Reply, Reserve, Result, ThreadArgs, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
@@ -80,5 +80,6 @@ hand_on! {
     batch: Batch;
     import: Import;
     thread: ThreadArgs;
+    consumer: ConsumerArgs;
     read: ReadArgs;
 }

@@ -3,4 +3,5 @@
 pub(super) mod get;
 pub(super) mod open;
 pub(super) mod page;
+pub(super) mod search;
 pub(super) mod visibility;

@@ -15,4 +15,5 @@ pub(super) mod purge;
 pub(super) mod rebuild;
 pub(super) mod rename;
 pub(super) mod scenario;
+pub(super) mod turn;
 pub(super) mod unknown;

@@ -3,9 +3,9 @@
 use std::sync::atomic::AtomicUsize;
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, BoxError, Capabilities, Delete, Effect, ErrorKind, Import, Operation,
-    PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Reply, Reserve, Result, ThreadArgs,
-    Update, UpdateContent,
+    Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Effect, ErrorKind, Import,
+    Operation, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Reply, Reserve, Result,
+    ThreadArgs, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
@@ -128,6 +128,10 @@ impl Backend for Faulty {
     }
 
     async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
+        self.serve(call).await
+    }
+
+    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
         self.serve(call).await
     }
 

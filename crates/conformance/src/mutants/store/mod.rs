@@ -31,7 +31,7 @@ pub(super) struct Mutant {
 
 /// Everything, as the journal keeps it.
 fn everything() -> Capabilities {
-    Capabilities::full(Durability::Process)
+    Capabilities::full(Durability::Process).with_search()
 }
 
 impl Mutant {

@@ -20,6 +20,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "claims.thread",
             "claims.catalogue",
             "claims.changes",
+            "claims.consumer",
+            "claims.search",
         ],
     )
     .claiming(|| Capabilities::new(Durability::Process)),

@@ -2,6 +2,7 @@
 
 mod changes;
 mod claims;
+mod consumers;
 mod imports;
 mod reads;
 mod threads;
@@ -10,7 +11,15 @@ mod writes;
 use super::Mutant;
 
 pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
-    [writes::MUTANTS, reads::MUTANTS, threads::MUTANTS, imports::MUTANTS, changes::MUTANTS, claims::MUTANTS]
-        .into_iter()
-        .flatten()
+    [
+        writes::MUTANTS,
+        reads::MUTANTS,
+        threads::MUTANTS,
+        imports::MUTANTS,
+        changes::MUTANTS,
+        consumers::MUTANTS,
+        claims::MUTANTS,
+    ]
+    .into_iter()
+    .flatten()
 }

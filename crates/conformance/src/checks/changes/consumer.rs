@@ -1,0 +1,128 @@
+//! What consumers of the changes keep in the store.
+
+use throughline_core::{
+    ConsumerName, ErrorKind, GetCursor, ListQuarantined, MoveCursor, Persistence, Position, QuarantineChange,
+    ReleaseChange, ResetCursor,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{refused, thread_id},
+};
+
+checks! {
+    Extended "consumer.cursor" [Consumer Read] "a cursor moves on from where it was seen, and never back" => cursor;
+    Extended "consumer.reset" [Consumer Read] "a cursor is put anywhere, and what was passed over after it is told again" => reset;
+    Extended "consumer.quarantine" [Consumer Read] "what was passed over is listed by position with its reason, page by page, until it is released" => quarantine;
+    Extended "consumer.apart" [Consumer Read] "consumers and tenants keep each their own" => apart;
+    Extended "consumer.reopened" [Consumer Read; durable] "a cursor and what was passed over are there after the store was opened again" => reopened;
+}
+
+fn name(text: &str) -> ConsumerName {
+    text.parse().expect("a valid name")
+}
+
+const fn at(position: u64) -> Position {
+    Position::new(position)
+}
+
+async fn state(db: &Persistence, consumer: &str) -> (u64, u64) {
+    let cursor = db.read(GetCursor { consumer: name(consumer) }).await.expect("a read");
+    assert_eq!(cursor.consumer, name(consumer));
+    (cursor.position.get(), cursor.quarantined)
+}
+
+async fn pass_over(db: &Persistence, consumer: &str, position: u64, why: &str) {
+    let change = QuarantineChange {
+        consumer: name(consumer),
+        position: at(position),
+        thread: thread_id("t"),
+        why: why.into(),
+    };
+    db.on_consumer(change).await.expect("it is taken down");
+}
+
+async fn listed(db: &Persistence, consumer: &str) -> Vec<(u64, String)> {
+    let (mut listed, mut after) = (Vec::new(), Position::ZERO);
+    loop {
+        let page = db
+            .read(ListQuarantined { after, ..ListQuarantined::new(name(consumer), 2) })
+            .await
+            .expect("a list");
+        let Some(last) = page.changes.last() else { return listed };
+        assert!(page.changes.len() <= 2);
+        after = last.position;
+        listed.extend(page.changes.into_iter().map(|change| (change.position.get(), change.why)));
+    }
+}
+
+async fn cursor(rig: Rig) {
+    let db = rig.db().await;
+    assert_eq!(state(&db, "index").await, (0, 0));
+    let moved = |to, expected: Option<u64>| {
+        db.on_consumer(MoveCursor { consumer: name("index"), to: at(to), expected: expected.map(at) })
+    };
+    assert_eq!(moved(5, Some(0)).await.unwrap().position, at(5));
+    for (to, expected) in [(9, Some(0)), (9, Some(4)), (4, None), (4, Some(5))] {
+        refused(moved(to, expected).await, ErrorKind::Stale);
+        assert_eq!(state(&db, "index").await, (5, 0));
+    }
+    // Made again, it has done what it should.
+    assert_eq!(moved(5, Some(0)).await.unwrap().position, at(5));
+    assert_eq!(moved(9, Some(5)).await.unwrap().position, at(9));
+    assert_eq!(moved(12, None).await.unwrap().position, at(12));
+    assert_eq!(state(&db, "index").await, (12, 0));
+}
+
+async fn reset(rig: Rig) {
+    let db = rig.db().await;
+    db.on_consumer(MoveCursor::new(name("index"), at(9))).await.unwrap();
+    for position in [3, 4, 5] {
+        pass_over(&db, "index", position, "broken").await;
+    }
+    let answer = db.on_consumer(ResetCursor::new(name("index"), at(4))).await.unwrap();
+    assert_eq!(answer.position, at(4));
+    assert_eq!(state(&db, "index").await, (4, 2));
+    assert_eq!(listed(&db, "index").await.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [3, 4]);
+    // On as well, past everything that there is.
+    db.on_consumer(ResetCursor::new(name("index"), at(u64::MAX >> 1))).await.unwrap();
+    assert_eq!(state(&db, "index").await, (u64::MAX >> 1, 2));
+}
+
+async fn quarantine(rig: Rig) {
+    let db = rig.db().await;
+    for position in [7, 3, 5, 9, 1] {
+        pass_over(&db, "index", position, &format!("why {position}")).await;
+    }
+    pass_over(&db, "index", 5, "another \u{0} reason").await;
+    let why = |at: u64| if at == 5 { "another \u{0} reason".to_owned() } else { format!("why {at}") };
+    assert_eq!(listed(&db, "index").await, [1, 3, 5, 7, 9].map(|at| (at, why(at))));
+    assert_eq!(state(&db, "index").await, (0, 5));
+    let release =
+        |position| db.on_consumer(ReleaseChange { consumer: name("index"), position: at(position) });
+    assert!(release(3).await.unwrap().was_listed && !release(3).await.unwrap().was_listed);
+    assert_eq!(listed(&db, "index").await, [1, 5, 7, 9].map(|at| (at, why(at))));
+    assert_eq!(state(&db, "index").await, (0, 4));
+}
+
+async fn apart(rig: Rig) {
+    let db = rig.db().await;
+    let other = db.for_tenant("other".parse().unwrap());
+    db.on_consumer(MoveCursor::new(name("index"), at(3))).await.unwrap();
+    pass_over(&db, "index", 2, "x").await;
+    assert_eq!((state(&db, "mirror").await, state(&other, "index").await), ((0, 0), (0, 0)));
+    other.on_consumer(MoveCursor::new(name("index"), at(7))).await.unwrap();
+    db.on_consumer(ResetCursor::new(name("mirror"), Position::ZERO)).await.unwrap();
+    assert_eq!((state(&db, "index").await, state(&other, "index").await), ((3, 1), (7, 0)));
+    assert!(listed(&other, "index").await.is_empty() && listed(&db, "mirror").await.is_empty());
+}
+
+async fn reopened(rig: Rig) {
+    let db = rig.db().await;
+    db.on_consumer(MoveCursor::new(name("index"), at(3))).await.unwrap();
+    pass_over(&db, "index", 2, "x").await;
+    let db = rig.reopen(db).await;
+    assert_eq!(state(&db, "index").await, (3, 1));
+    assert_eq!(listed(&db, "index").await, [(2, "x".to_owned())]);
+}

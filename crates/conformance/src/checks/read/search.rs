@@ -1,0 +1,140 @@
+//! `SearchMessages`.
+
+use std::time::Duration;
+
+use throughline_core::{
+    Content, ErrorKind, NewReservation, Persistence, Position, Reserve, Role, SearchHits, SearchMessages,
+    UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, id, position, refused, said, thread_id},
+};
+
+checks! {
+    Extended "search.words" [Add Read; search] "a message is found by any of its words, in capitals or not, and by what a word begins with" => words;
+    Extended "search.snippet" [Add Read; search] "a hit says where the message is, and marks the words in some of its text" => snippet;
+    Extended "search.scope" [Add Read; search] "what is said in another thread or another tenant is not found where it is not asked for" => scope;
+    Extended "search.settled" [Reserve UpdateContent Add Read; search] "an open message is not found, nor an abandoned one; a final one is" => settled;
+    Extended "search.gone" [Add UpdateContent Delete Thread Read; search] "what was edited, deleted, cleared or went with its thread is not found any more" => gone;
+    Extended "search.limit" [Add Read; search] "a limit holds, and one of nothing or too much is refused, as is a query of no word" => limit;
+}
+
+/// Searches once the index holds everything up to a position.
+async fn search(db: &Persistence, search: SearchMessages, committed: Position) -> SearchHits {
+    loop {
+        let found = db.search(search.clone()).await.expect("a search");
+        assert_eq!(found.damaged, []);
+        if found.indexed >= committed {
+            return found;
+        }
+        // An index follows the writes in its own time; nothing says when.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn found(db: &Persistence, query: &str, committed: Position) -> Vec<String> {
+    let found = search(db, SearchMessages::new(query, 100), committed).await;
+    let mut ids: Vec<String> = found.hits.iter().map(|hit| hit.id.to_string()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+async fn add(db: &Persistence, thread: &str, name: &str, text: &str) -> Position {
+    position(&db.thread(thread).add(said(name, text)).reply().await.expect("an addition"))
+}
+
+async fn words(rig: Rig) {
+    let db = rig.db().await;
+    add(&db, "t", "a", "The train to Lisbon leaves at nine.").await;
+    add(&db, "t", "b", "Lisbon has seven hills").await;
+    let last = add(&db, "u", "c", "A train of thought, e\u{301}tude, naïve").await;
+    for (query, due) in [
+        ("lisbon", vec!["a", "b"]),
+        ("TRAIN", vec!["a", "c"]),
+        ("train lisbon", vec!["a"]),
+        ("lisbon, train!", vec!["a"]),
+        ("lis*", vec!["a", "b"]),
+        ("lis", vec![]),
+        ("thought NAÏVE", vec!["c"]),
+        ("\"lisbon\" OR train", vec![]),
+    ] {
+        assert_eq!(found(&db, query, last).await, due, "{query}");
+    }
+}
+
+async fn snippet(rig: Rig) {
+    let db = rig.db().await;
+    add(&db, "t", "before", "x").await;
+    let text = format!("{}a needle in a haystack{}", "straw ".repeat(50), " straw".repeat(50));
+    let last = add(&db, "t", "a", &text).await;
+    let found = search(&db, SearchMessages::new("NEEDLE haystack", 10), last).await;
+    let [hit] = &found.hits[..] else { panic!("{found:?}") };
+    assert_eq!((hit.thread.as_str(), hit.id.as_str(), hit.seq.get(), hit.role), ("t", "a", 2, Role::User));
+    let marked: Vec<&str> =
+        hit.marks.iter().map(|(begin, end)| &hit.snippet[*begin as usize..*end as usize]).collect();
+    assert_eq!(marked, ["needle", "haystack"]);
+    assert!(hit.snippet.starts_with('…') && hit.snippet.ends_with('…') && hit.snippet.len() < text.len());
+}
+
+async fn scope(rig: Rig) {
+    let db = rig.db().await;
+    let other = db.for_tenant("other".parse().unwrap());
+    add(&db, "t", "a", "a needle").await;
+    add(&other, "t", "theirs", "a needle").await;
+    let last = add(&db, "u", "b", "a needle").await;
+    assert_eq!(found(&db, "needle", last).await, ["a", "b"]);
+    assert_eq!(found(&other, "needle", last).await, ["theirs"]);
+    let in_thread = |name| SearchMessages::new("needle", 10).in_thread(thread_id(name));
+    let hits = search(&db, in_thread("u"), last).await.hits;
+    assert_eq!(hits.iter().map(|hit| hit.id.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert!(search(&db, in_thread("nothing"), Position::ZERO).await.hits.is_empty());
+}
+
+async fn settled(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    for name in ["open", "left", "done"] {
+        let row = NewReservation::new(Role::Assistant).with_id(id(name));
+        db.run(Reserve::new(thread_id("t"), row)).await.unwrap();
+        thread.update_content(id(name), append("a needle"), UpdateMode::Partial).await.unwrap();
+    }
+    thread.update_content(id("left"), append("."), UpdateMode::Abandon { reason: None }).await.unwrap();
+    thread.update_content(id("done"), append("."), UpdateMode::Final).await.unwrap();
+    let last = add(&db, "t", "after", "x").await;
+    assert_eq!(found(&db, "needle", last).await, ["done"]);
+}
+
+async fn gone(rig: Rig) {
+    let db = rig.db().await;
+    for (thread, name) in [("t", "edited"), ("t", "deleted"), ("t", "stays"), ("u", "cleared"), ("v", "dead")]
+    {
+        add(&db, thread, name, "a needle").await;
+    }
+    let last = add(&db, "t", "x", "x").await;
+    assert_eq!(found(&db, "needle", last).await, ["cleared", "dead", "deleted", "edited", "stays"]);
+    db.thread("t").edit(id("edited"), Content::text("a pin")).await.unwrap();
+    db.thread("t").delete(id("deleted")).await.unwrap();
+    db.thread("u").clear().await.unwrap();
+    db.thread("v").delete_thread().await.unwrap();
+    let last = add(&db, "u", "again", "another needle").await;
+    assert_eq!(found(&db, "needle", last).await, ["again", "stays"]);
+    assert_eq!(found(&db, "pin", last).await, ["edited"]);
+}
+
+async fn limit(rig: Rig) {
+    let db = rig.db().await;
+    for n in 0..5 {
+        add(&db, "t", &format!("m{n}"), "a needle").await;
+    }
+    let last = add(&db, "t", "end", "a needle").await;
+    for limit in [1, 5, 6, 1000] {
+        let found = search(&db, SearchMessages::new("needle", limit), last).await;
+        assert_eq!(found.hits.len(), (limit as usize).min(6));
+    }
+    for (query, limit) in [("needle", 0), ("needle", 1001), ("", 1), (" -* ", 1)] {
+        refused(db.search(SearchMessages::new(query, limit)).await, ErrorKind::Invalid);
+    }
+}

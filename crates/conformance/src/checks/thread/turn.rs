@@ -1,0 +1,123 @@
+//! Turns, an expected end of the thread, and what a model is told of it.
+
+use throughline_core::{
+    Add, Batch, Content, ErrorKind, History, MessageState, NewMessage, NewReservation, NewTurn, Recalled,
+    Reserve, Role, Seq, UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, everything, id, ids, refused, said, thread_id},
+};
+
+checks! {
+    Extended "turn.append" [Add Batch Read] "a turn is a question and its answers, all of them or none" => whole;
+    Extended "turn.key" [Add Batch Read; keys] "a turn that is added again under its key is answered as it is, and not added" => again;
+    Extended "thread.after" [Add Batch Read] "who saw another end of the thread is refused, alone and in a turn; who saw this one is not" => after;
+    Extended "thread.after-reserved" [Add Reserve Read] "a reservation behind another end of the thread is refused too" => after_reserved;
+    Extended "turn.history" [Add Reserve UpdateContent Read] "a history holds final messages alone, and says truly whether there are more" => history;
+}
+
+fn turn(names: [&str; 3]) -> NewTurn {
+    let [question, one, other] = names.map(|name| NewMessage::assistant(name).with_id(id(name)));
+    NewTurn::new(said(question.id().expect("an id").as_str(), "why?")).answered(one).answered(other)
+}
+
+async fn whole(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let added = thread.append_turn(turn(["a", "b", "c"])).await.unwrap();
+    assert_eq!(
+        (added.question.id.as_str(), ids(&added.answers), added.deduplicated),
+        ("a", vec!["b", "c"], false)
+    );
+    let read = everything(&thread).await;
+    assert_eq!(read, [vec![added.question], added.answers].concat());
+    // The second answer is there already: nothing of the turn is added.
+    let error = refused(thread.append_turn(turn(["d", "e", "a"])).await, ErrorKind::AlreadyExists);
+    assert_eq!(error.batch_index(), Some(2));
+    assert_eq!(everything(&thread).await, read);
+}
+
+async fn again(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let first = thread.append_turn(turn(["a", "b", "c"])).key("k").await.unwrap();
+    let second = thread.append_turn(turn(["a", "b", "c"])).key("k").await.unwrap();
+    assert_eq!(
+        (&second.question, &second.answers, second.deduplicated),
+        (&first.question, &first.answers, true)
+    );
+    refused(thread.append_turn(turn(["a", "b", "d"])).key("k").await, ErrorKind::Conflict);
+    assert_eq!(ids(&everything(&thread).await), ["a", "b", "c"]);
+}
+
+async fn after(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    // An empty thread ends at 0.
+    refused(thread.add(said("x", "x").after(Seq::FIRST)).await, ErrorKind::Stale);
+    let first = thread.add(said("a", "x").after(Seq::ZERO)).await.unwrap().message.seq;
+    refused(thread.add(said("x", "x").after(Seq::ZERO)).await, ErrorKind::Stale);
+    refused(thread.append_turn(turn(["x", "y", "z"]).after(Seq::ZERO)).await, ErrorKind::Stale);
+    let next = first.next();
+    let ahead = Batch::new()
+        .with(Add::new(thread_id("t"), said("x", "x")))
+        .with(Add::new(thread_id("t"), said("y", "x").after(first)));
+    assert_eq!(refused(db.batch(ahead).await, ErrorKind::Stale).batch_index(), Some(1));
+    assert_eq!(ids(&everything(&thread).await), ["a"]);
+    let turn = thread.append_turn(turn(["b", "c", "d"]).after(first)).await.unwrap();
+    assert_eq!(turn.question.seq, next);
+    // Where another thread ends is nothing to this one.
+    db.thread("u").add(said("a", "x").after(Seq::ZERO)).await.unwrap();
+    assert_eq!(ids(&everything(&thread).await), ["a", "b", "c", "d"]);
+}
+
+async fn after_reserved(rig: Rig) {
+    let db = rig.db().await;
+    let last = db.thread("t").add(said("a", "x")).await.unwrap().message.seq;
+    let reserve = |after| {
+        let row = NewReservation::new(Role::Assistant).with_id(id("r")).after(after);
+        db.run(Reserve::new(thread_id("t"), row))
+    };
+    refused(reserve(Seq::ZERO).await, ErrorKind::Stale);
+    assert_eq!(reserve(last).await.unwrap().message.seq, last.next());
+}
+
+async fn history(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    for n in 1..=60 {
+        thread.add(said(&format!("m{n}"), "x")).await.unwrap();
+    }
+    for (name, mode) in [("open", None), ("left", Some(UpdateMode::Abandon { reason: None }))] {
+        let row = NewReservation::new(Role::Assistant).with_id(id(name));
+        db.run(Reserve::new(thread_id("t"), row)).await.unwrap();
+        if let Some(mode) = mode {
+            thread.update_content(id(name), append("x"), mode).await.unwrap();
+        }
+    }
+    let calls = r#"[{"type":"tool_use","id":"c"},{"type":"tool_result","tool_use_id":"d"}]"#;
+    thread
+        .add(NewMessage::new(Role::Assistant, Content::from_json(calls).unwrap()).with_id(id("calls")))
+        .await
+        .unwrap();
+    let told = thread.history(None, 3).await.unwrap();
+    assert_eq!((ids(&told.messages), told.has_more), (vec!["m59", "m60", "calls"], true));
+    assert!(told.messages.iter().all(|message| message.state == MessageState::Final));
+    let orphans: Vec<&str> =
+        told.tool_calls.iter().filter(|call| call.is_orphan()).map(|call| &*call.id).collect();
+    assert_eq!(orphans, ["c", "d"]);
+    let all = thread.history(None, u32::MAX).await.unwrap();
+    assert_eq!((all.messages.len(), all.has_more), (61, false));
+    assert!(History::MAX_LIMIT >= 61);
+    // The latest first, of a limit that is clamped, before a place.
+    let recalled = thread.recall(None, 0).await.unwrap();
+    assert_eq!((ids(&recalled.messages), recalled.has_more), (vec!["calls"], true));
+    let most = thread.recall(None, 999).await.unwrap();
+    assert_eq!((most.messages.len(), most.has_more), (Recalled::MAX_LIMIT as usize, true));
+    let before = thread.recall(Some(Seq::new(3)), 10).await.unwrap();
+    assert_eq!((ids(&before.messages), before.has_more), (vec!["m2", "m1"], false));
+    assert!(thread.recall(Some(Seq::FIRST), 10).await.unwrap().messages.is_empty());
+}
