@@ -25,6 +25,7 @@ pub(crate) async fn call(
         PersistArgs::Batch(batch) => typed!(batch),
         PersistArgs::Import(import) => typed!(import),
         PersistArgs::Thread(thread) => typed!(thread),
+        PersistArgs::Consumer(consumer) => typed!(consumer),
         PersistArgs::Read(read) => typed!(read),
         other => unreachable!("{:?} is an operation that the kit does not know", other.kind()),
     }
