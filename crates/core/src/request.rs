@@ -2,7 +2,7 @@
 
 use crate::{
     Context, Extensions, Operation, PersistArgs, PersistError, PersistResult, Position, Result,
-    operation::{OpKind, ReadOperation},
+    operation::OpKind,
 };
 
 /// An operation on its way down. What a `tower::Layer` of a pipeline receives.
@@ -94,7 +94,7 @@ impl<O: Operation> Reply<O> {
     pub fn from_response(response: PersistResponse) -> Result<Self> {
         match O::reply(response) {
             Ok(reply) => Ok(reply),
-            Err(other) => Err(wrong_variant(O::KIND.as_str(), other.as_str())),
+            Err(other) => Err(wrong_answer(O::KIND.as_str(), other.as_str())),
         }
     }
 }
@@ -106,16 +106,9 @@ impl<O: Operation> From<Reply<O>> for PersistResponse {
     }
 }
 
-/// Reads the answer to a read as the one of `R`.
-pub(crate) fn read_output<R: ReadOperation>(
-    result: crate::operation::ReadResult,
-    asked: &'static str,
-) -> Result<R::Output> {
-    R::Output::try_from(result).map_err(|other| wrong_variant(asked, other.as_str()))
-}
-
+/// An answer to one operation where one to another was due.
 #[cold]
-fn wrong_variant(asked: &'static str, answered: &'static str) -> PersistError {
+pub(crate) fn wrong_answer(asked: &str, answered: &str) -> PersistError {
     PersistError::new(
         crate::ErrorKind::ContractViolation,
         format!("an answer to `{answered}` where one to `{asked}` was due"),

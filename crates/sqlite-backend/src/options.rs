@@ -205,6 +205,7 @@ impl SqliteOptions {
         within("batch_operations", self.batch_operations as u64, 1, u64::MAX)?;
         within("wait_limit", self.wait_limit.as_secs(), 0, 24 * 3600)?;
         within("log_limit", self.log_limit, 1 << 20, i64::MAX as u64)?;
+        within("changes_kept", self.changes_kept, 1, i64::MAX as u64)?;
         within("readers", u64::from(self.readers), 1, 64)?;
         within("max_content_bytes", self.max_content_bytes, 2, 512 << 20)
     }
@@ -232,6 +233,9 @@ mod tests {
         assert!(fault(SqliteOptions::new().queue_operations(0)).is_some());
         assert!(fault(SqliteOptions::new().queue_bytes(0)).is_some());
         assert!(fault(SqliteOptions::new().batch_operations(0)).is_some());
+        assert!(fault(SqliteOptions::new().changes_kept(0)).is_some());
+        assert_eq!(fault(SqliteOptions::new().changes_kept(1)), None);
+        assert!(fault(SqliteOptions::new().changes_kept(u64::MAX)).is_some());
         assert_eq!(fault(SqliteOptions::new().wait_limit(Duration::ZERO)), None);
         assert!(fault(SqliteOptions::new().wait_limit(Duration::MAX)).is_some());
         assert_eq!(fault(SqliteOptions::new().max_content_bytes(512 << 20)), None);

@@ -1,5 +1,5 @@
-use super::Persistence;
-use crate::{ConsumerArgs, ConsumerOperation, ErrorKind, PersistError, Result};
+use super::{ConsumerRequest, Persistence};
+use crate::{ConsumerArgs, OperationOf};
 
 impl Persistence {
     /// What a consumer of the changes keeps in the store, typed. The runner in [`effects`](crate::effects) does it by itself;
@@ -20,16 +20,8 @@ impl Persistence {
     /// ```
     ///
     /// # Errors
-    /// What the store answers; [`Stale`](ErrorKind::Stale) to a cursor that is elsewhere.
-    ///
-    /// # Cancel safety
-    /// As for a [`Request`](super::Request).
-    pub async fn on_consumer<C: ConsumerOperation>(&self, operation: C) -> Result<C::Output> {
-        let result = self.run::<ConsumerArgs>(operation.into()).await?;
-        let answered = result.as_str();
-        C::output(result).ok_or_else(|| {
-            let detail = format!("an answer to `{answered}` where another was due");
-            PersistError::new(ErrorKind::ContractViolation, detail)
-        })
+    /// What the store answers; [`Stale`](crate::ErrorKind::Stale) to a cursor that is elsewhere.
+    pub fn on_consumer<C: OperationOf<ConsumerArgs>>(&self, operation: C) -> ConsumerRequest<C> {
+        ConsumerRequest::new(self.clone(), Ok(operation))
     }
 }

@@ -3,6 +3,7 @@
 mod changes;
 mod consumer;
 mod draft;
+mod family_request;
 mod fork;
 mod history;
 mod persistence;
@@ -10,20 +11,19 @@ mod prune;
 mod request;
 mod sweep;
 mod thread;
-mod thread_request;
 mod turn;
 mod walk;
 
 pub use self::{
     changes::ChangeFeed,
     draft::{Coalesce, Draft, DraftRequest, Watermark},
+    family_request::{ConsumerRequest, FamilyRequest, ReadRequest, ThreadRequest},
     fork::Forked,
     history::{BlockAt, History, Recalled, ToolCall},
     persistence::Persistence,
-    request::{ReadRequest, ReplyFuture, Request, RequestFuture},
+    request::{ReplyFuture, Request, RequestFuture},
     sweep::Swept,
     thread::Thread,
-    thread_request::ThreadRequest,
     turn::{NewTurn, Turn, TurnRequest},
     walk::Walk,
 };

@@ -11,9 +11,9 @@ use tower_service::Service;
 
 use super::{ChangeFeed, ReadRequest, Request, Thread, ThreadRequest, request::Options};
 use crate::{
-    Batch, ChangeScope, CreateThread, InvalidId, ListThreads, NewThread, Operation, PersistArgs,
-    PersistError, PersistResponse, Position, ReadOperation, Result, SearchMessages, TenantId, ThreadId,
-    ThreadOperation, Timestamp,
+    Batch, ChangeScope, CreateThread, InvalidId, ListThreads, NewThread, Operation, OperationOf, PersistArgs,
+    PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages, TenantId, ThreadArgs,
+    ThreadId, Timestamp,
     context::{Context, Facts, Idempotency},
     pipeline::{Builder, Core, Description, Execution},
 };
@@ -106,7 +106,7 @@ impl Persistence {
     }
 
     /// Something that is done to a thread as a whole, typed. A [`Thread`] has the same by name.
-    pub fn on_thread<T: ThreadOperation>(&self, operation: T) -> ThreadRequest<T> {
+    pub fn on_thread<T: OperationOf<ThreadArgs>>(&self, operation: T) -> ThreadRequest<T> {
         ThreadRequest::new(self.clone(), Ok(operation))
     }
 
@@ -163,7 +163,7 @@ impl Persistence {
     }
 
     /// Any read, typed.
-    pub fn read<R: ReadOperation>(&self, read: R) -> ReadRequest<R> {
+    pub fn read<R: OperationOf<ReadArgs>>(&self, read: R) -> ReadRequest<R> {
         ReadRequest::new(self.clone(), Ok(read))
     }
 

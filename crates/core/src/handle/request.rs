@@ -1,7 +1,6 @@
 //! A call before it is made: await it, or say more about it first.
 
 use std::{
-    fmt,
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
@@ -11,8 +10,8 @@ use std::{
 
 use super::Persistence;
 use crate::{
-    Effect, ErrorKind, IdempotencyKey, InvalidId, Operation, PersistArgs, PersistError, PersistResponse,
-    ReadArgs, ReadOperation, Reply, Result, pipeline::Execution, request::read_output,
+    Effect, ErrorKind, IdempotencyKey, InvalidId, Operation, PersistError, PersistResponse, Reply, Result,
+    pipeline::Execution,
 };
 
 /// What a caller says about one call.
@@ -134,49 +133,6 @@ impl<O: Operation> Future for RequestFuture<O> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let reply = ready!(Pin::new(&mut self.0).poll(cx))?;
         Poll::Ready(Ok(reply.output))
-    }
-}
-
-/// A read that is made when it is awaited.
-#[must_use = "nothing happens before it is awaited"]
-pub struct ReadRequest<R> {
-    db: Persistence,
-    read: Result<R, PersistError>,
-    options: Options,
-}
-
-impl<R: ReadOperation> ReadRequest<R> {
-    pub(super) fn new(db: Persistence, read: Result<R>) -> Self {
-        Self { db, read, options: Options::default() }
-    }
-
-    /// How long the caller waits. When it is over, the answer is `Timeout`.
-    pub fn deadline(mut self, after: Duration) -> Self {
-        self.options.deadline = Some(after);
-        self
-    }
-}
-
-impl<R: ReadOperation> IntoFuture for ReadRequest<R> {
-    type Output = Result<R::Output>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let read: ReadArgs = self.read.map_err(at_the_edge::<ReadArgs>)?.into();
-            let asked = read.as_str();
-            let response = self.db.execute(PersistArgs::Read(read), self.options).await?;
-            match Reply::<ReadArgs>::from_response(response) {
-                Ok(reply) => read_output::<R>(reply.output, asked),
-                Err(error) => Err(error),
-            }
-        })
-    }
-}
-
-impl<R> fmt::Debug for ReadRequest<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadRequest").field("options", &self.options).finish_non_exhaustive()
     }
 }
 

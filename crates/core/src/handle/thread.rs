@@ -4,8 +4,8 @@ use super::{
 use crate::{
     Add, ArchiveThread, ChangeScope, ClearThread, Content, ContentChange, Delete, DeleteThread, GetMessage,
     GetThread, InvalidId, LabelPatch, LabelThread, ListOpen, MessageId, MetadataPatch, NewMessage,
-    NewReservation, PageFrom, Position, ReadPage, RebuildThread, RenameThread, Result, ThreadId,
-    ThreadOperation, Title, Update, UpdateContent, UpdateMode, Visibility,
+    NewReservation, OperationOf, PageFrom, Position, ReadPage, RebuildThread, RenameThread, Result,
+    ThreadArgs, ThreadId, Title, Update, UpdateContent, UpdateMode, Visibility,
 };
 
 /// One conversation of a tenant. It exists from its first write.
@@ -121,7 +121,7 @@ impl Thread {
         ReadRequest::new(self.db.clone(), self.with_id(|thread| GetThread { thread }))
     }
 
-    fn on<T: ThreadOperation>(&self, operation: impl FnOnce(ThreadId) -> T) -> ThreadRequest<T> {
+    fn on<T: OperationOf<ThreadArgs>>(&self, operation: impl FnOnce(ThreadId) -> T) -> ThreadRequest<T> {
         ThreadRequest::new(self.db.clone(), self.with_id(operation))
     }
 

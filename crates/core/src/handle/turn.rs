@@ -9,8 +9,8 @@ use std::{
 
 use super::{Request, Thread};
 use crate::{
-    Add, Batch, ErrorKind, IdempotencyKey, InvalidId, Message, NewMessage, PersistError, PersistResult,
-    Result, Seq,
+    Add, Batch, IdempotencyKey, InvalidId, Message, NewMessage, PersistResult, Result, Seq,
+    request::wrong_answer,
 };
 
 /// A turn to be added: what was asked, and what was answered if that is known.
@@ -97,19 +97,14 @@ impl IntoFuture for TurnRequest {
             for output in batched.outputs {
                 match output {
                     PersistResult::Add(added) => messages.push(added.message),
-                    other => return Err(misfit(other.kind().as_str())),
+                    other => return Err(wrong_answer("add", other.kind().as_str())),
                 }
             }
             let mut messages = messages.into_iter();
-            let question = messages.next().ok_or_else(|| misfit("nothing"))?;
+            let question = messages.next().ok_or_else(|| wrong_answer("add", "nothing"))?;
             Ok(Turn { question, answers: messages.collect(), deduplicated: batched.deduplicated })
         })
     }
-}
-
-fn misfit(answered: &str) -> PersistError {
-    let detail = format!("an answer to `{answered}` where one to `add` was due");
-    PersistError::new(ErrorKind::ContractViolation, detail)
 }
 
 impl fmt::Debug for TurnRequest {

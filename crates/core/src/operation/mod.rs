@@ -20,6 +20,7 @@ mod batch;
 mod consumer;
 mod delete;
 mod erased;
+mod family;
 mod fingerprint;
 mod import;
 mod places;
@@ -39,25 +40,26 @@ pub use self::{
     add::{Add, Added, NewMessage},
     batch::{Batch, Batched},
     consumer::{
-        ChangeQuarantined, ChangeReleased, ConsumerArgs, ConsumerOperation, ConsumerResult, CursorMoved,
-        MoveCursor, QuarantineChange, ReleaseChange, ResetCursor,
+        ChangeQuarantined, ChangeReleased, ConsumerArgs, ConsumerResult, CursorMoved, MoveCursor,
+        QuarantineChange, ReleaseChange, ResetCursor,
     },
     delete::{Delete, Deleted},
     erased::{PersistArgs, PersistResult},
+    family::OperationOf,
     fingerprint::Fingerprint,
     import::{Import, ImportRow, Imported, ImportedRow},
     places::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
     read::{
         Changes, ConsumerCursor, GetCursor, GetMessage, GetThread, ListOpen, ListPurgeable, ListQuarantined,
         ListThreads, OpenCursor, OpenReservations, Page, PageFrom, PlanPrune, PrunePlan, PurgeableThreads,
-        QuarantinedChange, QuarantinedChanges, ReadArgs, ReadChanges, ReadOperation, ReadPage, ReadResult,
-        SearchHit, SearchHits, SearchMessages, ThreadList, Visibility,
+        QuarantinedChange, QuarantinedChanges, ReadArgs, ReadChanges, ReadPage, ReadResult, SearchHit,
+        SearchHits, SearchMessages, ThreadList, Visibility,
     },
     reserve::{NewReservation, Reserve, Reserved},
     thread::{
         ArchiveThread, ClearThread, CreateThread, DeleteThread, LabelThread, NewThread, PruneThread, Pruned,
         PublishThread, PurgeThread, Purged, RebuildThread, RenameThread, ThreadArgs, ThreadChanged,
-        ThreadDeleted, ThreadOperation, ThreadResult,
+        ThreadDeleted, ThreadResult,
     },
     update::{Update, Updated},
     update_content::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},

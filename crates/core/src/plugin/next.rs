@@ -11,8 +11,8 @@ use pin_project::pin_project;
 
 use super::tail::{Tail, TailFuture};
 use crate::{
-    Call, Context, ErrorKind, Operation, PersistArgs, PersistError, PersistRequest, PersistResult, ReadArgs,
-    ReadOperation, Reply, Result, context::Shape, request::read_output,
+    Call, Context, Operation, OperationOf, PersistArgs, PersistRequest, ReadArgs, Reply, Result,
+    context::Shape,
 };
 
 /// The rest of the stack, for one call.
@@ -42,22 +42,12 @@ impl<'a, O: Operation> Next<'a, O> {
     ///
     /// # Errors
     /// Whatever the rest of the stack answers.
-    pub async fn read<R: ReadOperation>(&mut self, context: &Context, read: R) -> Result<R::Output> {
-        let args: ReadArgs = read.into();
-        let asked = args.as_str();
-        let args = PersistArgs::Read(args);
+    pub async fn read<R: OperationOf<ReadArgs>>(&mut self, context: &Context, read: R) -> Result<R::Output> {
+        let args = PersistArgs::Read(read.into());
         let sites = Arc::clone(&context.call().sites);
         let context = context.child(Shape::of(&args), sites, false);
-        match self.tail.reborrow().run(PersistRequest { args, context }).await?.result {
-            PersistResult::Read(result) => read_output::<R>(result, asked),
-            other => {
-                let kind = other.kind();
-                Err(PersistError::new(
-                    ErrorKind::ContractViolation,
-                    format!("a read was answered as `{kind}`"),
-                ))
-            }
-        }
+        let response = self.tail.reborrow().run(PersistRequest { args, context }).await?;
+        R::output(Reply::<ReadArgs>::from_response(response)?.output)
     }
 }
 

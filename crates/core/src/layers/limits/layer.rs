@@ -23,7 +23,7 @@ impl LimitsLayer {
             metadata_bytes: 256 << 10,
             depth: 64,
             attachments: 256,
-            batch_items: 256,
+            batch_items: 512,
             batch_bytes: 16 << 20,
         }
     }
@@ -56,14 +56,14 @@ impl LimitsLayer {
         self
     }
 
-    /// The most operations of one batch.
+    /// The most operations of one batch, and rows of one import.
     #[must_use]
     pub const fn batch_items(mut self, items: usize) -> Self {
         self.batch_items = items;
         self
     }
 
-    /// The most bytes of content and metadata of one batch together.
+    /// The most bytes of content and metadata of one batch or import together.
     #[must_use]
     pub const fn batch_bytes(mut self, bytes: usize) -> Self {
         self.batch_bytes = bytes;

@@ -26,8 +26,8 @@
 //! | [`metadata_bytes`](LimitsLayer::metadata_bytes) | 256 KiB | names and JSON values of one message's metadata or patch |
 //! | [`depth`](LimitsLayer::depth) | 64 | nested arrays and objects, in content and in each metadata value |
 //! | [`attachments`](LimitsLayer::attachments) | 256 | attachment names of one message |
-//! | [`batch_items`](LimitsLayer::batch_items) | 256 | operations of one batch |
-//! | [`batch_bytes`](LimitsLayer::batch_bytes) | 16 MiB | content and metadata of one batch together |
+//! | [`batch_items`](LimitsLayer::batch_items) | 512 | operations of one batch, rows of one [import](crate::Import) |
+//! | [`batch_bytes`](LimitsLayer::batch_bytes) | 16 MiB | content and metadata of one batch or import together |
 //!
 //! A content that grows by appends is limited by each delta here; its total is the backend's
 //! [`max_content_bytes`](crate::Capabilities::max_content_bytes). The length of ids is limited by their types.

@@ -8,8 +8,6 @@ mod page;
 mod search;
 mod threads;
 
-use serde::{Deserialize, Serialize};
-
 pub use self::{
     changes::{Changes, ReadChanges},
     consumer::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
@@ -19,111 +17,17 @@ pub use self::{
     search::{SearchHit, SearchHits, SearchMessages},
     threads::{GetThread, ListPurgeable, ListThreads, PlanPrune, PrunePlan, PurgeableThreads, ThreadList},
 };
-use super::{Addressed, CarriesContent, Place, PlaceMut};
+use super::{Addressed, CarriesContent, Place, PlaceMut, family::family};
 use crate::{ChangeScope, Message, MessageId, ThreadEntry, ThreadId};
 
-/// A read with its own answer. Sealed: the reads are the framework's.
-pub trait ReadOperation: Into<ReadArgs> + sealed::Sealed + Send + 'static {
-    /// What it answers.
-    type Output: TryFrom<ReadResult, Error = ReadResult>;
-}
+family! {
+    /// The reads. They go through the same layers as the writes: an encryption layer must decrypt, a redirect must
+    /// answer from where it wrote.
+    #[derive(Eq)]
+    ReadArgs in Read;
+    /// The answers to the reads.
+    ReadResult;
 
-mod sealed {
-    pub trait Sealed {}
-}
-
-macro_rules! reads {
-    ($($(#[$doc:meta])* $variant:ident: $name:ident -> $output:ty as $code:literal;)+) => {
-        /// The reads. They go through the same layers as the writes: an encryption layer must decrypt, a redirect must
-        /// answer from where it wrote.
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        #[non_exhaustive]
-        pub enum ReadArgs {
-            $($(#[$doc])* $variant($name),)+
-        }
-
-        /// The answers to the reads.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        #[non_exhaustive]
-        pub enum ReadResult {
-            $(
-                #[doc = concat!("To [`", stringify!($name), "`].")]
-                $variant($output),
-            )+
-        }
-
-        impl ReadArgs {
-            /// The camelCase name of the read.
-            #[must_use]
-            pub const fn as_str(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $code,)+ }
-            }
-        }
-
-        impl ReadResult {
-            /// The camelCase name of the read that it answers.
-            #[must_use]
-            pub const fn as_str(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $code,)+ }
-            }
-        }
-
-        impl CarriesContent for ReadArgs {
-            fn places(&self) -> Vec<Place<'_>> {
-                match self { $(Self::$variant(inner) => inner.places(),)+ }
-            }
-
-            fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-                match self { $(Self::$variant(inner) => inner.places_mut(),)+ }
-            }
-        }
-
-        impl CarriesContent for ReadResult {
-            fn places(&self) -> Vec<Place<'_>> {
-                match self { $(Self::$variant(inner) => inner.places(),)+ }
-            }
-
-            fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-                match self { $(Self::$variant(inner) => inner.places_mut(),)+ }
-            }
-        }
-
-        $(
-            impl sealed::Sealed for $name {}
-
-            impl ReadOperation for $name {
-                type Output = $output;
-            }
-
-            impl From<$name> for ReadArgs {
-                fn from(read: $name) -> Self {
-                    Self::$variant(read)
-                }
-            }
-
-            impl From<$name> for super::PersistArgs {
-                fn from(read: $name) -> Self {
-                    Self::Read(read.into())
-                }
-            }
-
-            impl TryFrom<ReadResult> for $output {
-                type Error = ReadResult;
-
-                fn try_from(result: ReadResult) -> Result<Self, ReadResult> {
-                    match result {
-                        ReadResult::$variant(output) => Ok(output),
-                        other => Err(other),
-                    }
-                }
-            }
-        )+
-    };
-}
-
-reads! {
     /// One message.
     Get: GetMessage -> Option<Message> as "get";
     /// A stretch of a thread.

@@ -1,0 +1,124 @@
+//! A family: operations that travel as one [`Operation`], each with an answer of its own.
+
+use super::Operation;
+
+pub(super) mod sealed {
+    pub trait Sealed {}
+}
+
+/// A member of the family `F` ([`ThreadArgs`](crate::ThreadArgs), [`ReadArgs`](crate::ReadArgs) or
+/// [`ConsumerArgs`](crate::ConsumerArgs)), with its own answer. Sealed: they are the framework's.
+///
+/// ```
+/// use throughline_core::{ClearThread, OperationOf, ThreadArgs, ThreadChanged};
+///
+/// fn name<O: OperationOf<ThreadArgs, Output = ThreadChanged>>(_: &O) -> &'static str {
+///     O::NAME
+/// }
+///
+/// assert_eq!(name(&ClearThread::new("t".parse()?)), "clearThread");
+/// # Ok::<(), throughline_core::InvalidId>(())
+/// ```
+#[diagnostic::on_unimplemented(message = "`{Self}` is not an operation of the family `{F}`")]
+pub trait OperationOf<F: Operation>: Into<F> + sealed::Sealed + Send + 'static {
+    /// The camelCase name, as in errors, spans and reports.
+    const NAME: &'static str;
+
+    /// What it answers.
+    type Output: Send + 'static;
+
+    /// Reads an answer of the family as the one to this operation.
+    ///
+    /// # Errors
+    /// [`ContractViolation`](crate::ErrorKind::ContractViolation) when it is the answer to another.
+    fn output(answer: F::Output) -> crate::Result<Self::Output>;
+}
+
+/// Makes the two enums of a family, and each operation a member of it.
+macro_rules! family {
+    (
+        $(#[$args_attribute:meta])*
+        $args:ident in $family:ident;
+        $(#[$result_attribute:meta])*
+        $result:ident;
+        $($(#[$doc:meta])* $variant:ident: $name:ident -> $output:ty as $code:literal;)+
+    ) => {
+        $(#[$args_attribute])*
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        #[non_exhaustive]
+        pub enum $args {
+            $($(#[$doc])* $variant($name),)+
+        }
+
+        $(#[$result_attribute])*
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        #[non_exhaustive]
+        pub enum $result {
+            $(
+                #[doc = concat!("To [`", stringify!($name), "`].")]
+                $variant($output),
+            )+
+        }
+
+        impl $args {
+            /// The camelCase name of the operation.
+            #[must_use]
+            pub const fn as_str(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $code,)+ }
+            }
+        }
+
+        impl $result {
+            /// The camelCase name of the operation that it answers.
+            #[must_use]
+            pub const fn as_str(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $code,)+ }
+            }
+        }
+
+        $crate::operation::family::family!(@carries $args: $($variant)+);
+        $crate::operation::family::family!(@carries $result: $($variant)+);
+
+        $(
+            impl $crate::operation::family::sealed::Sealed for $name {}
+
+            impl $crate::OperationOf<$args> for $name {
+                const NAME: &'static str = $code;
+                type Output = $output;
+
+                fn output(answer: $result) -> $crate::Result<$output> {
+                    match answer {
+                        $result::$variant(output) => Ok(output),
+                        other => Err($crate::request::wrong_answer($code, other.as_str())),
+                    }
+                }
+            }
+
+            impl From<$name> for $args {
+                fn from(operation: $name) -> Self {
+                    Self::$variant(operation)
+                }
+            }
+
+            impl From<$name> for $crate::PersistArgs {
+                fn from(operation: $name) -> Self {
+                    Self::$family(operation.into())
+                }
+            }
+        )+
+    };
+    (@carries $name:ident: $($variant:ident)+) => {
+        impl $crate::CarriesContent for $name {
+            fn places(&self) -> Vec<$crate::Place<'_>> {
+                match self { $(Self::$variant(inner) => $crate::CarriesContent::places(inner),)+ }
+            }
+
+            fn places_mut(&mut self) -> Vec<$crate::PlaceMut<'_>> {
+                match self { $(Self::$variant(inner) => $crate::CarriesContent::places_mut(inner),)+ }
+            }
+        }
+    };
+}
+pub(super) use family;
