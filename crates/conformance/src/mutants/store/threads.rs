@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use throughline_core::{
     Addressed as _, ClearThread, CreateThread, Delete, DeleteThread, ErrorKind, GetThread, ImportedRow,
-    LabelPatch, LabelThread, Message, MessageState, NewThread, PageFrom, PersistArgs, PersistResponse,
+    LabelThread, Message, MessageState, MetadataPatch, NewThread, PageFrom, PersistArgs, PersistResponse,
     PersistResult, PrunePlan, ReadArgs, ReadPage, ReadResult, RenameThread, Result, Role, TenantId,
     ThreadArgs, ThreadCursor, ThreadDeleted, ThreadEntry, ThreadId, ThreadResult, Timestamp, Visibility,
 };
@@ -19,6 +19,7 @@ pub(super) enum ThreadFault {
     ShowsWhatIsNot,
     TakesAnyLabels,
     PublishesAgain,
+    RebuildsWithoutMetadata,
     PreviewsAnybody,
     KeepsPreviews,
     CountsOpen,
@@ -83,6 +84,17 @@ impl ThreadFault {
                 }
                 Ok(response)
             }
+            Self::RebuildsWithoutMetadata => {
+                let response = store.sound(line.clone()).await?;
+                if let PersistArgs::Thread(ThreadArgs::Rebuild(rebuild)) = &line.args {
+                    let facts = entry(store, &line, &rebuild.thread).await?.map(|entry| entry.metadata);
+                    let clear = facts.iter().flat_map(throughline_core::Metadata::iter);
+                    let clear = clear.fold(MetadataPatch::new(), |patch, (key, _)| patch.clear(key));
+                    let label = LabelThread::new(rebuild.thread.clone()).with_metadata(clear);
+                    store.sound(Line { args: label.into(), key: None, ..line.clone() }).await?;
+                }
+                Ok(response)
+            }
             Self::KeepsPreviews => {
                 if let (PersistArgs::Delete(_), Some(name)) = (&line.args, named) {
                     store.memory.seen(|seen| seen.kept.insert(name));
@@ -110,7 +122,7 @@ impl ThreadFault {
                 store.sound(line).await
             }
             (Self::TakesAnyLabels, ErrorKind::TooLarge, PersistArgs::Thread(ThreadArgs::Label(label)), _) => {
-                let nothing = LabelThread { labels: LabelPatch::new(), ..label.clone() };
+                let nothing = LabelThread { labels: throughline_core::LabelPatch::new(), ..label.clone() };
                 store.sound(Line { args: nothing.into(), ..line.clone() }).await
             }
             (Self::TakesWritesToTheDead, ErrorKind::Gone, args, _) => {
