@@ -242,6 +242,22 @@ opaque_id!(
     "label value"
 );
 opaque_id!(
+    /// What a provider or the host calls one turn: a question and everything that is answered to it. See
+    /// [`Origin`](crate::Origin).
+    TurnId,
+    "turn id"
+);
+opaque_id!(
+    /// What a provider calls one item of its answer: a message, a segment. Only within a turn does it name one thing.
+    ItemId,
+    "item id"
+);
+opaque_id!(
+    /// What a provider calls one event of its stream.
+    EventId,
+    "event id"
+);
+opaque_id!(
     /// A consumer of the changes: whose cursor it is. See [`effects`](crate::effects).
     ConsumerName,
     "consumer name"

@@ -21,6 +21,7 @@ mod changes;
 mod consumers;
 mod facts;
 mod list;
+mod names;
 mod operation;
 mod page;
 mod search;

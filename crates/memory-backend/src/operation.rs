@@ -73,6 +73,7 @@ impl ThreadLog {
                     told.push((import.thread.clone(), Happened::Added(changed(&message))));
                     let seq = message.seq;
                     self.insert(message);
+                    self.name(&row.id, row.role, &row.origin);
                     ImportedRow::Added(seq)
                 }
             });

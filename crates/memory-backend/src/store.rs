@@ -9,7 +9,9 @@ use throughline_core::{
     backend::{LookUp, Replay, rules},
 };
 
-use crate::{changes::Journal, consumers::Consumers, list, operation::Told, page, search, thread::ThreadLog};
+use crate::{
+    changes::Journal, consumers::Consumers, list, names, operation::Told, page, search, thread::ThreadLog,
+};
 
 #[derive(Default)]
 pub(crate) struct Store {
@@ -125,6 +127,10 @@ impl Store {
             ReadArgs::Quarantined(list) => {
                 rules::check_limit(list.limit)?;
                 Ok(ReadResult::Quarantined(self.consumers.quarantined(tenant, list)))
+            }
+            ReadArgs::Aliases(list) => {
+                rules::check_limit(list.limit)?;
+                Ok(ReadResult::Aliases(names::aliases(threads.get(&list.thread), list)))
             }
             other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
         }

@@ -8,7 +8,8 @@ use std::{
 use crate::facts::Facts;
 use throughline_core::{
     AttachmentKey, ContentBuffer, ContentChange, Fingerprint, IdempotencyKey, Message, MessageId,
-    PersistError, Result, Seq, ThreadId, backend::Replay,
+    PersistError, Result, Seq, ThreadId,
+    backend::{Replay, names::KnownName},
 };
 
 /// A clone copies no row, so that a batch may keep the thread as it was.
@@ -23,6 +24,8 @@ pub(crate) struct ThreadLog {
     pub(crate) keys: HashMap<IdempotencyKey, (Fingerprint, Replay)>,
     /// The attachments of each message that went with all others, until they are asked for.
     pub(crate) left: VecDeque<Vec<AttachmentKey>>,
+    /// By what names its messages are known, in the order in which they were taken down.
+    pub(crate) names: Vec<KnownName>,
     /// What is said of the thread as a whole, from its first write on.
     pub(crate) facts: Option<Facts>,
 }

@@ -20,6 +20,7 @@ impl ThreadLog {
             ThreadArgs::Delete(delete) => Ok(ThreadResult::Delete(self.delete_thread(&delete.thread, told)?)),
             ThreadArgs::Prune(prune) => Ok(ThreadResult::Prune(self.prune(prune, now, told)?)),
             ThreadArgs::Purge(purge) => Ok(ThreadResult::Purge(self.purge(purge)?)),
+            ThreadArgs::Resolve(asked) => Ok(ThreadResult::Resolve(self.resolve(asked, now)?)),
             args => {
                 let thread = thread_of(args);
                 let what = self.change(thread, args, now)?;
@@ -99,6 +100,7 @@ impl ThreadLog {
         self.leave_attachments();
         self.rows.clear();
         self.open.clear();
+        self.names.clear();
         self.ids.extend(gone.into_iter().map(|message| (message.id, None)));
     }
 
@@ -132,6 +134,7 @@ impl ThreadLog {
             self.rows.clear();
             self.open.clear();
             self.ids.clear();
+            self.names.clear();
             let facts = self.facts_mut();
             *facts = Facts { deleted: true, ..Facts::new(ThreadFacts::implied(facts.said.created_at)) };
             told.push((thread.clone(), Happened::ThreadDeleted));

@@ -145,6 +145,26 @@ CREATE TABLE idempotency (
     UNIQUE (key, thread_pk)
 ) STRICT;
 
+-- By what names messages are known to who made them: a provider's turn, item or event. A message may have several names, and
+-- may not have been written yet.
+CREATE TABLE aliases (
+    alias_pk   INTEGER PRIMARY KEY,
+    thread_pk  INTEGER NOT NULL REFERENCES threads (thread_pk),
+    generation INTEGER NOT NULL,
+    seen       INTEGER NOT NULL,
+    role       TEXT    NOT NULL,
+    checksum   INTEGER NOT NULL,
+    turn       TEXT,
+    item       TEXT,
+    event      TEXT,
+    message_id TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX aliases_by_item ON aliases (thread_pk, generation, item, turn) WHERE item IS NOT NULL;
+CREATE INDEX aliases_by_turn ON aliases (thread_pk, generation, turn) WHERE turn IS NOT NULL;
+CREATE INDEX aliases_by_event ON aliases (thread_pk, generation, event) WHERE item IS NULL AND turn IS NULL;
+CREATE INDEX aliases_of_message ON aliases (thread_pk, generation, message_id);
+
 -- The words of final messages, for who looks for them. `scope` holds two words: one for the tenant and one for the thread.
 -- What goes from here goes from the pages, too.
 CREATE VIRTUAL TABLE search USING fts5 (text, scope, tokenize = 'unicode61 remove_diacritics 0');

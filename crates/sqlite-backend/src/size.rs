@@ -44,6 +44,15 @@ pub(crate) fn of(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
             }
             held
         }
+        PersistArgs::Import(import) => {
+            let mut held = 0;
+            for row in &import.rows {
+                held += about(fits(row.content.byte_len()), &import.thread, &row.id)?
+                    + around(&row.metadata, &row.attachments)
+                    + FRAME;
+            }
+            held
+        }
         PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => change.why.len(),
         _ => 0,
     };

@@ -40,6 +40,7 @@
 mod admitted;
 mod capabilities;
 mod facts;
+pub mod names;
 mod replay;
 pub mod rules;
 pub mod search;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Added, Addressed as _, Batch, Batched, ContentUpdated, Deleted, ErrorKind, Imported, ImportedRow, Lease,
     Message, MessageId, MessageState, PersistArgs, PersistError, PersistResult, Pruned, Purged, Reserved,
-    Result, Revision, Seq, TenantId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadEntry, ThreadId,
-    ThreadResult, Timestamp, Updated,
+    ResolvedId, Result, Revision, Seq, TenantId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadEntry,
+    ThreadId, ThreadResult, Timestamp, Updated,
 };
 
 /// What a store keeps under an idempotency key, beside the fingerprint: enough to answer a repeated call as the first
@@ -69,6 +69,8 @@ pub enum Replay {
     DeleteThread(ThreadDeleted),
     /// Of a [`PurgeThread`](crate::PurgeThread).
     Purge(Purged),
+    /// Of a [`ResolveId`](crate::ResolveId).
+    Resolve(ResolvedId),
     /// Of a [`Batch`](crate::Batch), item by item.
     Batch(Vec<Self>),
 }
@@ -119,6 +121,7 @@ impl Replay {
             PersistResult::Thread(ThreadResult::Prune(pruned)) => Self::Prune(pruned.clone()),
             PersistResult::Thread(ThreadResult::Delete(deleted)) => Self::DeleteThread(deleted.clone()),
             PersistResult::Thread(ThreadResult::Purge(purged)) => Self::Purge(purged.clone()),
+            PersistResult::Thread(ThreadResult::Resolve(resolved)) => Self::Resolve(resolved.clone()),
             PersistResult::Thread(
                 ThreadResult::Create(_)
                 | ThreadResult::Rename(_)
@@ -208,6 +211,9 @@ impl Replay {
             }
             (Self::Purge(purged), PersistArgs::Thread(ThreadArgs::Purge(_))) => {
                 ThreadResult::Purge(Purged { deduplicated: true, ..purged.clone() }).into()
+            }
+            (Self::Resolve(resolved), PersistArgs::Thread(ThreadArgs::Resolve(_))) => {
+                ThreadResult::Resolve(ResolvedId { deduplicated: true, ..resolved.clone() }).into()
             }
             (Self::Batch(items), PersistArgs::Batch(batch)) if items.len() == batch.items.len() => {
                 Batched { outputs: Self::answer_items(items, batch, tenant, look_up)?, deduplicated: true }

@@ -234,6 +234,7 @@ impl Shape {
         match result {
             ReadResult::Page(page) => self.check_answered(&page.thread)?,
             ReadResult::PlanPrune(plan) => self.check_answered(&plan.thread)?,
+            ReadResult::Aliases(list) => self.check_answered(&list.thread)?,
             ReadResult::Changes(changes) => {
                 let matches = |change: &Change| {
                     (self.every_tenant || change.tenant == *tenant) && is_asked_for(&change.thread)

@@ -4,8 +4,8 @@ use super::{
 use crate::{
     Add, ArchiveThread, ChangeScope, ClearThread, Content, ContentChange, Delete, DeleteThread, GetMessage,
     GetThread, InvalidId, LabelPatch, LabelThread, ListOpen, MessageId, MetadataPatch, NewMessage,
-    NewReservation, OperationOf, PageFrom, Position, ReadPage, RebuildThread, RenameThread, Result,
-    ThreadArgs, ThreadId, Title, Update, UpdateContent, UpdateMode, Visibility,
+    NewReservation, OperationOf, Origin, PageFrom, Position, ReadPage, RebuildThread, RenameThread,
+    ResolveId, Result, ThreadArgs, ThreadId, Title, Update, UpdateContent, UpdateMode, Visibility,
 };
 
 /// One conversation of a tenant. It exists from its first write.
@@ -159,6 +159,26 @@ impl Thread {
     /// Makes what its entry says of its messages again, of the messages alone.
     pub fn rebuild_entry(&self) -> ThreadRequest<RebuildThread> {
         self.on(|thread| RebuildThread { thread })
+    }
+
+    /// Asks under which id it has, or is to have, the message that a provider speaks of: see [`ResolveId`]. Ids of old, and what
+    /// else can be said, go by [`Persistence::on_thread`].
+    ///
+    /// ```no_run
+    /// use throughline_core::{NewReservation, Origin, Persistence, Role};
+    ///
+    /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
+    /// let thread = db.thread("telegram:42");
+    /// let item = Origin::new().in_turn("turn-7".parse()?).item("seg:0".parse()?);
+    /// let resolved = thread.resolve_id(item).await?;
+    /// if resolved.state.is_none() {
+    ///     thread.reserve(NewReservation::new(Role::Assistant).with_id(resolved.id)).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resolve_id(&self, origin: Origin) -> ThreadRequest<ResolveId> {
+        self.on(|thread| ResolveId::new(thread, origin))
     }
 
     /// Follows what is changed in it after a position, such as that of a [page](crate::Page::position): see [`ChangeFeed`].

@@ -2,8 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Addressed, CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing};
 use crate::{
-    AttachmentKey, Content, Message, MessageId, MessageState, Metadata, Revision, Role, Seq, TenantId,
-    ThreadId, Timestamp,
+    AttachmentKey, Content, Message, MessageId, MessageState, Metadata, Origin, Revision, Role, Seq,
+    TenantId, ThreadId, Timestamp,
 };
 
 /// Brings messages into a thread that were written elsewhere: from another store, from a file, from the thread that this
@@ -51,6 +51,9 @@ pub struct ImportRow {
     /// It was abandoned, for this reason where one is known; otherwise it is final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abandoned: Option<Option<String>>,
+    /// What its provider calls it, for [`ResolveId`](crate::ResolveId) to find it by.
+    #[serde(default, skip_serializing_if = "Origin::is_empty")]
+    pub origin: Origin,
     /// When it was first written.
     pub created_at: Timestamp,
     /// When it was last changed; not before it was written.
@@ -68,12 +71,20 @@ impl ImportRow {
             metadata: Metadata::new(),
             attachments: Vec::new(),
             abandoned: None,
+            origin: Origin::new(),
             created_at,
             updated_at: created_at,
         }
     }
 
-    /// The same message as `message`, where that is settled.
+    /// Says what its provider calls it.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
+    }
+
+    /// The same message as `message`, where that is settled; of no origin.
     #[must_use]
     pub fn of(message: Message) -> Option<Self> {
         let abandoned = match message.state {
@@ -82,13 +93,15 @@ impl ImportRow {
             MessageState::Reserved | MessageState::Streaming => return None,
         };
         let Message { id, role, content, metadata, attachments, created_at, updated_at, .. } = message;
-        Some(Self { id, role, content, metadata, attachments, abandoned, created_at, updated_at })
+        let origin = Origin::new();
+        Some(Self { id, role, content, metadata, attachments, abandoned, origin, created_at, updated_at })
     }
 
     /// The message as a store keeps it, at this place of `thread`.
     #[must_use]
     pub fn to_message(&self, tenant: &TenantId, thread: &ThreadId, seq: Seq) -> Message {
-        let Self { id, role, content, metadata, attachments, abandoned, created_at, updated_at } = self;
+        let Self { id, role, content, metadata, attachments, abandoned, origin: _, created_at, updated_at } =
+            self;
         Message {
             tenant: tenant.clone(),
             thread: thread.clone(),
@@ -120,6 +133,7 @@ impl CarriesContent for Import {
                 metadata,
                 attachments: _,
                 abandoned,
+                origin: _,
                 created_at: _,
                 updated_at: _,
             } = row;
@@ -142,6 +156,7 @@ impl CarriesContent for Import {
                 metadata,
                 attachments: _,
                 abandoned,
+                origin: _,
                 created_at: _,
                 updated_at: _,
             } = row;

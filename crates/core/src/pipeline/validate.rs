@@ -3,7 +3,7 @@
 use crate::{
     Addressed as _, ConsumerArgs, Effect, ErrorKind, Import, Metadata, PersistArgs, PersistError,
     QuarantineChange, ReadArgs, Reserve, Result, ThreadArgs,
-    backend::{rules, search::Query},
+    backend::{names, rules, search::Query},
 };
 
 pub(super) fn check(args: &PersistArgs) -> Result<()> {
@@ -53,6 +53,9 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Thread(ThreadArgs::Label(label)) => no_reserved_keys(label.metadata.as_metadata()),
         PersistArgs::Thread(ThreadArgs::Prune(prune)) => rules::check_limit(prune.limit),
         PersistArgs::Thread(ThreadArgs::Purge(purge)) => rules::check_limit(purge.limit),
+        PersistArgs::Thread(ThreadArgs::Resolve(asked)) => {
+            names::check(asked).map_err(|error| error.with_effect(Effect::NotApplied))
+        }
         PersistArgs::Thread(_) => Ok(()),
         PersistArgs::Read(ReadArgs::Get(_) | ReadArgs::Thread(_) | ReadArgs::PlanPrune(_)) => Ok(()),
         PersistArgs::Read(ReadArgs::Page(page)) => rules::check_limit(page.limit),
@@ -66,6 +69,7 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         }
         PersistArgs::Read(ReadArgs::Cursor(_)) => Ok(()),
         PersistArgs::Read(ReadArgs::Quarantined(list)) => rules::check_limit(list.limit),
+        PersistArgs::Read(ReadArgs::Aliases(list)) => rules::check_limit(list.limit),
         PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => {
             let (bytes, max) = (change.why.len(), QuarantineChange::MAX_WHY);
             if bytes > max {

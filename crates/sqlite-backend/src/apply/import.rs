@@ -1,8 +1,10 @@
 //! Messages that were written elsewhere.
 
-use throughline_core::{ErrorKind, Import, ImportRow, Imported, ImportedRow, Seq, ThreadId, backend::rules};
+use throughline_core::{
+    Alias, ErrorKind, Import, ImportRow, Imported, ImportedRow, Seq, ThreadId, backend::rules,
+};
 
-use super::{Applied, Scope, insert, refusal, row};
+use super::{Applied, Scope, insert, refusal, row, thread::name};
 
 /// Adds what is not there yet. What is there, or was, is left alone.
 pub(super) fn import(scope: Scope<'_>, import: &Import) -> Applied<Imported> {
@@ -25,6 +27,10 @@ pub(super) fn import(scope: Scope<'_>, import: &Import) -> Applied<Imported> {
                 let last_seq = scope.living(thread)?.map_or(0, |state| state.last_seq);
                 let seq = Seq::new(u64::try_from(last_seq).unwrap_or_default()).next();
                 let message = insert::append(scope, row.to_message(scope.tenant, thread, seq))?;
+                if !row.origin.is_empty() {
+                    let (id, origin) = (row.id.clone(), row.origin.clone());
+                    name(scope, thread, Alias { message: id, role: row.role, origin })?;
+                }
                 ImportedRow::Added(message.seq)
             }
         });

@@ -18,6 +18,8 @@ pub struct Verification {
     pub keys: u64,
     /// The threads, deleted ones among them.
     pub threads: u64,
+    /// The names that providers have for messages.
+    pub names: u64,
     /// The changes.
     pub changes: u64,
     /// The consumers of the changes.
@@ -69,6 +71,8 @@ pub enum Part {
     Message,
     /// What was written to an open message.
     Pieces,
+    /// By what name a message is known to its provider.
+    Name,
     /// What is kept under an idempotency key.
     Key,
     /// What a consumer of the changes keeps: its cursor, or what it has passed over.

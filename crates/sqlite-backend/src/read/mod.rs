@@ -4,6 +4,7 @@
 //! to the open ones, whether there are more, how far the store has come. Its rows become messages on the thread of the reader, one by one as SQLite
 //! comes to them: what goes back to the caller is the answer.
 
+mod aliases;
 mod call;
 mod changes;
 mod consumer;
@@ -94,6 +95,7 @@ fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
         ReadArgs::Changes(read) => changes::changes(scope, read).map(ReadResult::Changes),
         ReadArgs::Search(read) if scope.has_index => search::search(scope, read).map(ReadResult::Search),
         ReadArgs::Cursor(read) => consumer::cursor(scope, read).map(ReadResult::Cursor),
+        ReadArgs::Aliases(list) => aliases::aliases(scope, list).map(ReadResult::Aliases),
         ReadArgs::Quarantined(list) => consumer::quarantined(scope, list).map(ReadResult::Quarantined),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
     };

@@ -3,6 +3,7 @@
 //! SQLite does not notice a bit that flipped on the disk. Every row carries a checksum over its identity and
 //! everything in it, so that damage is answered as `Corrupt`, by name, and never as somebody's words.
 
+mod alias;
 mod append;
 mod checksum;
 mod columns;
@@ -21,6 +22,7 @@ use throughline_core::{
 };
 
 pub(crate) use self::{
+    alias::{AliasRow, alias_columns},
     append::{Append, AppendKind, Growth, Piece, append_chain},
     checksum::Checksum,
     columns::Columns,

@@ -1,5 +1,6 @@
 //! The reads. They go through the same layers as the writes.
 
+mod aliases;
 mod changes;
 mod consumer;
 mod get;
@@ -9,6 +10,7 @@ mod search;
 mod threads;
 
 pub use self::{
+    aliases::{Alias, AliasCursor, Aliases, ListAliases},
     changes::{Changes, ReadChanges},
     consumer::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
     get::GetMessage,
@@ -50,6 +52,8 @@ family! {
     Cursor: GetCursor -> ConsumerCursor as "cursor";
     /// What a consumer of the changes has passed over.
     Quarantined: ListQuarantined -> QuarantinedChanges as "quarantined";
+    /// By what names the messages of a thread are known.
+    Aliases: ListAliases -> Aliases as "aliases";
 }
 
 impl ReadResult {
@@ -67,7 +71,8 @@ impl ReadResult {
             | Self::Changes(_)
             | Self::Search(_)
             | Self::Cursor(_)
-            | Self::Quarantined(_) => &[],
+            | Self::Quarantined(_)
+            | Self::Aliases(_) => &[],
         }
     }
 
@@ -85,7 +90,8 @@ impl ReadResult {
             | Self::Changes(_)
             | Self::Search(_)
             | Self::Cursor(_)
-            | Self::Quarantined(_) => &[],
+            | Self::Quarantined(_)
+            | Self::Aliases(_) => &[],
         }
     }
 }
@@ -110,6 +116,7 @@ impl Addressed for ReadArgs {
             Self::Thread(get) => Some(&get.thread),
             Self::PlanPrune(plan) => Some(&plan.thread),
             Self::Search(search) => search.thread.as_ref(),
+            Self::Aliases(list) => Some(&list.thread),
             Self::Changes(changes) => match &changes.scope {
                 ChangeScope::Thread(thread) => Some(thread),
                 ChangeScope::Tenant | ChangeScope::Store => None,
@@ -130,7 +137,8 @@ impl Addressed for ReadArgs {
             | Self::Changes(_)
             | Self::Search(_)
             | Self::Cursor(_)
-            | Self::Quarantined(_) => None,
+            | Self::Quarantined(_)
+            | Self::Aliases(_) => None,
         }
     }
 }
@@ -142,6 +150,7 @@ impl Addressed for ReadResult {
             Self::Page(page) => Some(&page.thread),
             Self::Thread(entry) => entry.as_ref().map(|entry| &entry.thread),
             Self::PlanPrune(plan) => Some(&plan.thread),
+            Self::Aliases(list) => Some(&list.thread),
             Self::OpenReservations(_)
             | Self::Threads(_)
             | Self::Purgeable(_)
@@ -164,7 +173,8 @@ impl Addressed for ReadResult {
             | Self::Changes(_)
             | Self::Search(_)
             | Self::Cursor(_)
-            | Self::Quarantined(_) => None,
+            | Self::Quarantined(_)
+            | Self::Aliases(_) => None,
         }
     }
 }

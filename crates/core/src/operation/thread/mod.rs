@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod end;
 mod prune;
+mod resolve;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ pub use self::{
     create::{CreateThread, NewThread},
     end::{ClearThread, DeleteThread, PurgeThread, Purged, ThreadDeleted},
     prune::{PruneThread, Pruned},
+    resolve::{NotIt, Origin, PassedOver, ResolveId, ResolvedBy, ResolvedId},
 };
 use super::{Addressed, family::family, places::carries_parts};
 use crate::{MessageId, ThreadEntry, ThreadId};
@@ -60,6 +62,8 @@ family! {
     Delete: DeleteThread -> ThreadDeleted as "deleteThread";
     /// Frees what a cleared or deleted thread still takes up.
     Purge: PurgeThread -> Purged as "purgeThread";
+    /// Asks under which id it has, or is to have, a message that a provider speaks of.
+    Resolve: ResolveId -> ResolvedId as "resolveId";
 }
 
 impl ThreadArgs {
@@ -74,7 +78,7 @@ impl ThreadArgs {
             Self::Publish(_) => ThreadResult::Publish(changed),
             Self::Rebuild(_) => ThreadResult::Rebuild(changed),
             Self::Clear(_) => ThreadResult::Clear(changed),
-            Self::Prune(_) | Self::Delete(_) | Self::Purge(_) => return None,
+            Self::Prune(_) | Self::Delete(_) | Self::Purge(_) | Self::Resolve(_) => return None,
         })
     }
 }
@@ -93,7 +97,8 @@ impl ThreadResult {
             | Self::Clear(ThreadChanged { deduplicated, .. })
             | Self::Prune(Pruned { deduplicated, .. })
             | Self::Delete(ThreadDeleted { deduplicated, .. })
-            | Self::Purge(Purged { deduplicated, .. }) => *deduplicated,
+            | Self::Purge(Purged { deduplicated, .. })
+            | Self::Resolve(ResolvedId { deduplicated, .. }) => *deduplicated,
         }
     }
 }
@@ -110,7 +115,8 @@ impl Addressed for ThreadArgs {
             | Self::Clear(ClearThread { thread, .. })
             | Self::Prune(PruneThread { thread, .. })
             | Self::Delete(DeleteThread { thread, .. })
-            | Self::Purge(PurgeThread { thread, .. }) => thread,
+            | Self::Purge(PurgeThread { thread, .. })
+            | Self::Resolve(ResolveId { thread, .. }) => thread,
         })
     }
 
@@ -131,7 +137,8 @@ impl Addressed for ThreadResult {
             | Self::Clear(ThreadChanged { entry, .. }) => &entry.thread,
             Self::Prune(Pruned { thread, .. })
             | Self::Delete(ThreadDeleted { thread, .. })
-            | Self::Purge(Purged { thread, .. }) => thread,
+            | Self::Purge(Purged { thread, .. })
+            | Self::Resolve(ResolvedId { thread, .. }) => thread,
         })
     }
 

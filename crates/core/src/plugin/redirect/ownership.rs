@@ -87,7 +87,9 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             | ThreadArgs::Archive(_)
             | ThreadArgs::Label(_)
             | ThreadArgs::Publish(_)
-            | ThreadArgs::Rebuild(_) => None,
+            | ThreadArgs::Rebuild(_)
+            // A message has its row and its names here, wherever it is kept.
+            | ThreadArgs::Resolve(_) => None,
         };
         let request = PersistRequest { args: PersistArgs::Thread(args.clone()), context: context.clone() };
         let mut here = match self.here.pass(request).await {
@@ -353,7 +355,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 | ReadResult::Changes(_)
                 | ReadResult::Search(_)
                 | ReadResult::Cursor(_)
-                | ReadResult::Quarantined(_) => {}
+                | ReadResult::Quarantined(_)
+                | ReadResult::Aliases(_) => {}
             }
             return Ok(response);
         }

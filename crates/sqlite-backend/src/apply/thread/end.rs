@@ -52,11 +52,14 @@ pub(super) fn delete(scope: Scope<'_>, thread: &ThreadId) -> Applied<ThreadDelet
     Ok(ThreadDeleted { thread: thread.clone(), already, deduplicated: false })
 }
 
-/// Whether a thread has messages above a place.
+/// Whether a thread has messages above a place, or names of messages.
 fn has_rows(scope: Scope<'_>, thread_pk: i64, floor: i64) -> rusqlite::Result<bool> {
     scope
         .db
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE thread_pk = ?1 AND seq > ?2)")?
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM messages WHERE thread_pk = ?1 AND seq > ?2) \
+             OR EXISTS (SELECT 1 FROM aliases WHERE thread_pk = ?1)",
+        )?
         .query_row(params![thread_pk, floor], |row| row.get(0))
 }
 
@@ -109,10 +112,22 @@ pub(super) fn purge(scope: Scope<'_>, purge: &PurgeThread) -> Applied<Purged> {
         head.deleted_seq = head.deleted_seq.max(last.seq);
     }
     if !purged.more {
+        // Everything that an earlier generation knew its messages by, once they are gone.
+        let kept = if state.head.deleted { i64::MAX } else { state.head.generation };
+        let limit = i64::from(purge.limit);
+        let forgotten =
+            scope.db.prepare_cached(FORGET_ALIASES)?.execute(params![state.thread_pk, kept, limit])?;
+        purged.more = forgotten as u64 == u64::from(purge.limit);
+    }
+    if !purged.more {
         state.set_purgeable(false);
     }
     Ok(purged)
 }
+
+/// So many names of earlier generations.
+pub(crate) const FORGET_ALIASES: &str = "DELETE FROM aliases WHERE alias_pk IN \
+    (SELECT alias_pk FROM aliases WHERE thread_pk = ?1 AND generation < ?2 LIMIT ?3)";
 
 /// A row that is to be erased.
 struct Gone {

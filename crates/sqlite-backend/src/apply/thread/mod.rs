@@ -4,7 +4,9 @@ mod change;
 mod end;
 mod prune;
 mod rebuild;
+mod resolve;
 
+pub(super) use self::resolve::name;
 use throughline_core::{
     ErrorKind, Happened, PersistError, ThreadArgs, ThreadChanged, ThreadId, ThreadResult,
     backend::{ThreadFacts, rules},
@@ -52,6 +54,7 @@ pub(super) fn apply(scope: Scope<'_>, args: &ThreadArgs) -> Applied<ThreadResult
         }
         ThreadArgs::Delete(delete) => return Ok(ThreadResult::Delete(end::delete(scope, &delete.thread)?)),
         ThreadArgs::Prune(prune) => return Ok(ThreadResult::Prune(prune::prune(scope, prune)?)),
+        ThreadArgs::Resolve(asked) => return Ok(ThreadResult::Resolve(resolve::resolve(scope, asked)?)),
         ThreadArgs::Purge(purge) => return Ok(ThreadResult::Purge(end::purge(scope, purge)?)),
         other => return Err(unsupported(other).into()),
     };

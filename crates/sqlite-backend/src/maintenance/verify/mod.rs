@@ -4,6 +4,7 @@ mod bookkeeping;
 mod consumers;
 mod file;
 mod messages;
+mod names;
 mod pieces;
 mod walk;
 
@@ -90,6 +91,7 @@ impl<'a> Check<'a> {
             Self::messages,
             Self::stray_pieces,
             Self::threads,
+            Self::names,
             Self::changes,
             Self::keys,
             Self::cursors,

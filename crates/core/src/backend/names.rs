@@ -1,0 +1,268 @@
+//! Which message a provider means: the decision of [`ResolveId`], made once for every backend.
+//!
+//! A backend says what it knows through [`Names`], and keeps the name that [`resolve`] answers:
+//!
+//! ```
+//! use throughline_core::{
+//!     EventId, ItemId, MessageId, Origin, PersistError, ResolveId, ResolvedBy, Role, Seq, TurnId,
+//!     backend::names::{KnownName, Named, Names, resolve},
+//! };
+//!
+//! /// A thread of which nothing is known yet.
+//! struct Empty;
+//!
+//! impl Names for Empty {
+//!     type Error = PersistError;
+//!
+//!     fn item(&mut self, _: Option<&TurnId>, _: &ItemId, _: Role) -> Result<Option<KnownName>, PersistError> {
+//!         Ok(None)
+//!     }
+//!     fn turn(&mut self, _: &TurnId, _: Role) -> Result<Option<KnownName>, PersistError> {
+//!         Ok(None)
+//!     }
+//!     fn event(&mut self, _: &EventId, _: Role) -> Result<Option<KnownName>, PersistError> {
+//!         Ok(None)
+//!     }
+//!     fn names_of(&mut self, _: &MessageId) -> Result<Vec<Origin>, PersistError> {
+//!         Ok(Vec::new())
+//!     }
+//!     fn message(&mut self, _: &MessageId) -> Result<Named, PersistError> {
+//!         Ok(Named::Nothing)
+//!     }
+//!     fn latest_question(&mut self) -> Result<Option<Seq>, PersistError> {
+//!         Ok(None)
+//!     }
+//! }
+//!
+//! let asked = ResolveId::new("t".parse()?, Origin::new().item("seg:0".parse()?));
+//! let (resolved, alias) = resolve(&asked, &mut Empty)?;
+//! assert_eq!((resolved.by, resolved.id), (ResolvedBy::Fresh, asked.fresh.clone()));
+//! assert_eq!(alias.unwrap().message, asked.fresh);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::{
+    Alias, ErrorKind, EventId, ItemId, Message, MessageId, MessageState, NotIt, Origin, PassedOver,
+    PersistError, ResolveId, ResolvedBy, ResolvedId, Role, Seq, TurnId,
+};
+
+/// A name that a store keeps of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownName {
+    /// The name, and whose.
+    pub alias: Alias,
+    /// The last place that the thread had given when the name was taken down: what was asked after that is a later turn.
+    pub seen: Seq,
+}
+
+/// What a thread says of the names of its messages in its present generation, to [`resolve`].
+///
+/// Of several that fit, each method answers the one that was taken down last.
+pub trait Names {
+    /// What a look-up fails with.
+    type Error: From<PersistError>;
+
+    /// The message of this role that is this item of this turn, or of none.
+    ///
+    /// # Errors
+    /// What the store answers.
+    fn item(
+        &mut self,
+        turn: Option<&TurnId>,
+        item: &ItemId,
+        role: Role,
+    ) -> Result<Option<KnownName>, Self::Error>;
+
+    /// The latest message of this role in this turn, an item of it or not.
+    ///
+    /// # Errors
+    /// What the store answers.
+    fn turn(&mut self, turn: &TurnId, role: Role) -> Result<Option<KnownName>, Self::Error>;
+
+    /// The message of this role that is known by this event alone.
+    ///
+    /// # Errors
+    /// What the store answers.
+    fn event(&mut self, event: &EventId, role: Role) -> Result<Option<KnownName>, Self::Error>;
+
+    /// The names of a message: as many as tell whether it is an item, and of which turn. Few at most: see
+    /// [`NAMES_PER_MESSAGE`].
+    ///
+    /// # Errors
+    /// What the store answers.
+    fn names_of(&mut self, id: &MessageId) -> Result<Vec<Origin>, Self::Error>;
+
+    /// The message of this id: there, dead, or never there.
+    ///
+    /// # Errors
+    /// What the store answers.
+    fn message(&mut self, id: &MessageId) -> Result<Named, Self::Error>;
+
+    /// The place of the latest final message of the user.
+    ///
+    /// # Errors
+    /// What the store answers.
+    fn latest_question(&mut self) -> Result<Option<Seq>, Self::Error>;
+}
+
+/// How many names of one message [`Names::names_of`] has to answer at most, the latest first.
+pub const NAMES_PER_MESSAGE: usize = 16;
+
+/// What a thread has under an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// Nothing, and it never had.
+    Nothing,
+    /// A message that was deleted.
+    Dead,
+    /// A message.
+    There {
+        /// Who says it.
+        role: Role,
+        /// Where it is in its life.
+        state: MessageState,
+        /// Its place.
+        seq: Seq,
+    },
+}
+
+impl From<&Message> for Named {
+    fn from(message: &Message) -> Self {
+        Self::There { role: message.role, state: message.state, seq: message.seq }
+    }
+}
+
+impl Named {
+    const fn state(&self) -> Option<MessageState> {
+        match self {
+            Self::There { state, .. } => Some(*state),
+            Self::Nothing | Self::Dead => None,
+        }
+    }
+}
+
+/// Decides which message is meant, by the order of [`ResolveId`]. The second answer is a name that the store has to take down
+/// with it, where there is a new one.
+///
+/// # Errors
+/// `Invalid` when the origin says nothing or too many ids of old are named; `Gone` when the message was deleted; what a
+/// look-up fails with.
+pub fn resolve<N: Names>(asked: &ResolveId, names: &mut N) -> Result<(ResolvedId, Option<Alias>), N::Error> {
+    check(asked)?;
+    let mut search = Search { asked, names, passed_over: Vec::new() };
+    let known = search.by_name()?;
+    if let Some((id, by)) = known {
+        return Ok((search.found(id, by)?, None));
+    }
+    let (id, by) = match search.by_legacy()? {
+        Some(id) => (id, ResolvedBy::Legacy),
+        None => (search.fresh()?, ResolvedBy::Fresh),
+    };
+    let alias = Alias { message: id.clone(), role: asked.role, origin: asked.origin.clone() };
+    Ok((search.found(id, by)?, Some(alias)))
+}
+
+/// Refuses what no thread can answer.
+///
+/// # Errors
+/// `Invalid`.
+pub(crate) fn check(asked: &ResolveId) -> Result<(), PersistError> {
+    if asked.origin.is_empty() {
+        return Err(PersistError::new(ErrorKind::Invalid, "the origin names no turn, no item and no event"));
+    }
+    let (count, max) = (asked.legacy.len(), ResolveId::MAX_LEGACY);
+    if count > max {
+        let detail = format!("{count} ids of old are more than the {max} allowed");
+        return Err(PersistError::new(ErrorKind::Invalid, detail));
+    }
+    Ok(())
+}
+
+struct Search<'a, N> {
+    asked: &'a ResolveId,
+    names: &'a mut N,
+    passed_over: Vec<PassedOver>,
+}
+
+impl<N: Names> Search<'_, N> {
+    fn by_name(&mut self) -> Result<Option<(MessageId, ResolvedBy)>, N::Error> {
+        let ResolveId { origin, role, .. } = self.asked;
+        let (known, by) = match origin {
+            Origin { item: Some(item), turn, event: _ } => {
+                let known = self.names.item(turn.as_ref(), item, *role)?;
+                if let (Some(known), None) = (&known, turn)
+                    && self.is_over(known.seen)?
+                {
+                    self.pass_over(&known.alias.message, NotIt::TurnIsOver);
+                    return Ok(None);
+                }
+                (known, ResolvedBy::Item)
+            }
+            Origin { turn: Some(turn), .. } => (self.names.turn(turn, *role)?, ResolvedBy::Turn),
+            Origin { event: Some(event), .. } => (self.names.event(event, *role)?, ResolvedBy::Event),
+            Origin { turn: None, item: None, event: None } => (None, ResolvedBy::Fresh),
+        };
+        Ok(known.map(|known| (known.alias.message, by)))
+    }
+
+    fn by_legacy(&mut self) -> Result<Option<MessageId>, N::Error> {
+        for id in &self.asked.legacy {
+            match self.why_not(id)? {
+                None => return Ok(Some(id.clone())),
+                Some(why) => self.pass_over(id, why),
+            }
+        }
+        Ok(None)
+    }
+
+    fn why_not(&mut self, id: &MessageId) -> Result<Option<NotIt>, N::Error> {
+        let ResolveId { origin, role, .. } = self.asked;
+        let seq = match self.names.message(id)? {
+            Named::Nothing => return Ok(Some(NotIt::NoSuchMessage)),
+            Named::Dead => return Ok(Some(NotIt::Deleted)),
+            Named::There { role: other, .. } if other != *role => return Ok(Some(NotIt::OtherRole)),
+            Named::There { seq, .. } => seq,
+        };
+        let known_as = self.names.names_of(id)?;
+        if origin.item.is_some() && known_as.iter().any(|known| known.item.is_some()) {
+            return Ok(Some(NotIt::OtherItem));
+        }
+        let of_turn = known_as.iter().find_map(|known| known.turn.as_ref());
+        match (of_turn, &origin.turn) {
+            (Some(known), Some(asked)) => Ok((known != asked).then_some(NotIt::OtherTurn)),
+            _ => Ok(self.is_over(seq)?.then_some(NotIt::TurnIsOver)),
+        }
+    }
+
+    /// The id of a message that is not there yet.
+    fn fresh(&mut self) -> Result<MessageId, N::Error> {
+        let ResolveId { thread, fresh, .. } = self.asked;
+        match self.names.message(fresh)? {
+            Named::Nothing => Ok(fresh.clone()),
+            Named::Dead | Named::There { .. } => {
+                let detail = "the id for a new message is, or was, that of another one";
+                Err(PersistError::new(ErrorKind::AlreadyExists, detail).about(thread, fresh).into())
+            }
+        }
+    }
+
+    /// Whether the user has asked something after this place.
+    fn is_over(&mut self, seq: Seq) -> Result<bool, N::Error> {
+        Ok(self.names.latest_question()?.is_some_and(|question| question > seq))
+    }
+
+    fn pass_over(&mut self, id: &MessageId, why: NotIt) {
+        self.passed_over.push(PassedOver { id: id.clone(), why });
+    }
+
+    fn found(self, id: MessageId, by: ResolvedBy) -> Result<ResolvedId, N::Error> {
+        let thread = self.asked.thread.clone();
+        let named = self.names.message(&id)?;
+        if named == Named::Dead {
+            let error = PersistError::new(ErrorKind::Gone, "the message that is meant was deleted");
+            return Err(error.about(&thread, &id).into());
+        }
+        let state = named.state();
+        Ok(ResolvedId { thread, id, by, state, passed_over: self.passed_over, deduplicated: false })
+    }
+}

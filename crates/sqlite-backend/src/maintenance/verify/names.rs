@@ -1,0 +1,46 @@
+//! By what names messages are known.
+
+use super::{
+    Check, Owner, Part,
+    walk::{Met, Table},
+};
+use crate::record::{AliasRow, Columns as _, alias_columns};
+
+const NAMES: Table = Table {
+    name: "aliases",
+    rows: concat!(
+        "SELECT 0, a.alias_pk, t.tenant, t.thread, a.thread_pk, ",
+        alias_columns!(),
+        " FROM aliases a LEFT JOIN threads t ON t.thread_pk = a.thread_pk \
+         WHERE a.alias_pk >= ?1 ORDER BY a.alias_pk"
+    ),
+    next: "SELECT alias_pk FROM aliases WHERE alias_pk >= ?1 ORDER BY alias_pk LIMIT 1",
+};
+/// The columns of [`NAMES`].
+const OF: usize = 4;
+const ALIAS: usize = 5;
+const MESSAGE: usize = ALIAS + 7;
+
+impl Check<'_> {
+    /// Every name.
+    pub(super) fn names(&mut self) -> rusqlite::Result<()> {
+        self.walk(&NAMES, |check, met| {
+            match met {
+                Met::Row(row) => {
+                    check.found.names += 1;
+                    let is_whole = row.integer(OF).is_some_and(|of| AliasRow::read(row, ALIAS, of).is_some());
+                    if !is_whole || row.is_null(2) {
+                        let owner = Owner::read(row, 2).with_message(row, MESSAGE);
+                        check.report(&owner, Part::Name, "a name of it is damaged");
+                    }
+                }
+                Met::Unreadable(number) => {
+                    let what = format!("the name number {number} of a message cannot be read");
+                    check.report(&Owner::default(), Part::Name, what);
+                }
+                Met::Lost(first, last) => check.lost(&NAMES, first, last),
+            }
+            Ok(())
+        })
+    }
+}
