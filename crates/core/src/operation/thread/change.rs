@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     LabelPatch, MetadataPatch, OwnerId, ThreadId, Title,
-    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
+    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, nullable::present, places::carries_nothing},
 };
 
 /// Gives a thread another title.
@@ -109,15 +109,6 @@ impl LabelThread {
         self.metadata = metadata;
         self
     }
-}
-
-/// Tells a field that is `null` from one that is absent.
-fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    T::deserialize(deserializer).map(Some)
 }
 
 impl CarriesContent for LabelThread {
