@@ -56,6 +56,7 @@ pub fn all() -> &'static [&'static Check] {
             thread::scenario::CHECKS,
             thread::lasting::CHECKS,
             thread::turn::CHECKS,
+            thread::resolve::CHECKS,
             changes::told::CHECKS,
             changes::scope::CHECKS,
             changes::read::CHECKS,

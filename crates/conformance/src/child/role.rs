@@ -4,8 +4,8 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Batch, ContentChange, Delta, NewMessage, NewReservation, Persistence, Result, Role as Speaker,
-    UpdateMode,
+    Add, Batch, ContentChange, Delta, NewMessage, NewReservation, NewTurn, Persistence, Result,
+    Role as Speaker, UpdateMode,
 };
 
 use crate::shorthand::{id, said};
@@ -21,6 +21,8 @@ pub(crate) enum Role {
     Draft,
     /// Waits to be told, adds so many messages whose ids begin with this number, and acknowledges their places.
     Writer(u8, u32),
+    /// Waits to be told, adds so many turns of a question and an answer to the thread `t`, and acknowledges their places.
+    Turns(u32),
     /// Appends so many times to one message, twice, and acknowledges after each half what it has written to files.
     Appends(u32),
 }
@@ -33,6 +35,7 @@ impl Role {
             "batches" => Self::Batches,
             "draft" => Self::Draft,
             "writer" => Self::Writer(words.next()?.parse().ok()?, words.next()?.parse().ok()?),
+            "turns" => Self::Turns(words.next()?.parse().ok()?),
             "appends" => Self::Appends(words.next()?.parse().ok()?),
             _ => return None,
         })
@@ -44,6 +47,7 @@ impl Role {
             Self::Batches => batches(&db).await,
             Self::Draft => draft(&db).await,
             Self::Writer(number, count) => writer(&db, number, count).await,
+            Self::Turns(count) => turns(&db, count).await,
             Self::Appends(count) => appends(&db, count).await,
         };
         played.map_err(|error| error.to_string())?;
@@ -58,6 +62,7 @@ impl fmt::Display for Role {
             Self::Batches => f.write_str("batches"),
             Self::Draft => f.write_str("draft"),
             Self::Writer(number, count) => write!(f, "writer {number} {count}"),
+            Self::Turns(count) => write!(f, "turns {count}"),
             Self::Appends(count) => write!(f, "appends {count}"),
         }
     }
@@ -114,11 +119,26 @@ async fn draft(db: &Persistence) -> Result<()> {
     Ok(())
 }
 
-async fn writer(db: &Persistence, number: u8, count: u32) -> Result<()> {
+/// Says that it is ready, and waits until it is told to go on.
+fn wait() {
     ack("ready");
     let mut line = String::new();
     // The parent that tells it to go on may be gone: then it goes on and fails to be heard.
     drop(std::io::stdin().lock().read_line(&mut line));
+}
+
+async fn turns(db: &Persistence, count: u32) -> Result<()> {
+    wait();
+    for _ in 0..count {
+        let turn = NewTurn::new(NewMessage::user("why?")).answered(NewMessage::assistant("so"));
+        let turn = db.thread("t").append_turn(turn).await?;
+        ack(format_args!("{} {}", turn.question.seq, turn.answers[0].seq));
+    }
+    Ok(())
+}
+
+async fn writer(db: &Persistence, number: u8, count: u32) -> Result<()> {
+    wait();
     for message in 0..count {
         let message = NewMessage::user("x").with_id(id(&format!("{number}.{message}")));
         let added = db.thread("t").add(message).await?;

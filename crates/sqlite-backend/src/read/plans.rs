@@ -2,9 +2,15 @@
 
 use rusqlite::{Connection, StatementStatus, ToSql};
 
-use super::{get::GET, open, page, thread, threads};
+use super::{
+    aliases::{ALIASES, ALIASES_OF_MESSAGE},
+    get::GET,
+    open, page, thread, threads,
+};
 use crate::{
-    apply::{CLEAR, FIND, FIND_THREAD, OF_THE_USER, PIECES},
+    apply::{
+        BY_EVENT, BY_ITEM, BY_TURN, CLEAR, FIND, FIND_THREAD, FORGET_ALIASES, OF_MESSAGE, OF_THE_USER, PIECES,
+    },
     connection::connect_to_read,
 };
 
@@ -124,4 +130,39 @@ fn no_read_is_compiled_twice() {
     let (few, many): (&[&dyn ToSql], &[&dyn ToSql]) =
         (&[&"a", &"", &0, &false, &0, &11], &[&"a", &"t", &1, &true, &1, &51]);
     assert_eq!(compiled_again(&connection, open::OF_TENANT, [few, many]), 0);
+}
+
+/// A thread with so many names in it, of as many messages and of items that are named again in each turn.
+#[test]
+fn a_name_costs_the_same_in_any_thread() {
+    let cost = |names: i64, sql: &str, parameters: &[&dyn ToSql]| {
+        let connection = store(100);
+        connection
+            .execute_batch(&format!(
+                "INSERT INTO aliases (thread_pk, generation, seen, role, checksum, turn, item, event, message_id) \
+                 WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < {names}) \
+                 SELECT 1, 1, 0, 'assistant', 0, iif(n % 3, printf('t%d', n), NULL), \
+                 iif(n % 3 = 1, 'seg:0', NULL), printf('e%d', n), printf('m%06d', n) FROM n;"
+            ))
+            .unwrap();
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map(parameters, |_| Ok(())).unwrap().map(Result::unwrap).count();
+        (statement.get_status(StatementStatus::VmStep), rows)
+    };
+    let assistant = "assistant";
+    let cases: [(&str, &[&dyn ToSql]); 7] = [
+        (BY_ITEM, &[&1, &1, &assistant, &"seg:0", &"t49"]),
+        (BY_TURN, &[&1, &1, &assistant, &"t50"]),
+        (BY_EVENT, &[&1, &1, &assistant, &"e51"]),
+        (OF_MESSAGE, &[&1, &1, &"m000050", &16]),
+        (ALIASES, &[&1, &1, &"m000050", &0, &11]),
+        (ALIASES_OF_MESSAGE, &[&1, &1, &"m000050", &0, &11]),
+        (FORGET_ALIASES, &[&1, &2, &10]),
+    ];
+    for (sql, parameters) in cases {
+        let ((few, shown), (many, shown_of_many)) =
+            (cost(100, sql, parameters), cost(10_000, sql, parameters));
+        assert_eq!(shown, shown_of_many, "{sql}");
+        assert!(many <= few + 10, "{few} steps of 100, {many} steps of 10000: {sql}");
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     check::checks,
     child::{Process, Role as Task},
     rig::Rig,
-    shorthand::{append, everything, id, ids, position, refused, said, the},
+    shorthand::{append, entry, everything, id, ids, position, refused, said, the},
 };
 
 checks! {
@@ -19,6 +19,7 @@ checks! {
     Extended "VL-S15.processes" [Reserve Read; keys durable processes threads] "two handles that reserve the same slot at once get the same row" => one_slot;
     Extended "VL-S14.processes" [Reserve UpdateContent Read; durable processes threads] "two handles that sweep at once settle each message exactly once" => sweepers;
     Extended "VL-S23.processes" [Add Read; durable processes] "two processes that write at once are ordered by commit, and pages neither repeat nor skip" => writers;
+    Extended "RR-S3" [Add Batch Thread Read; durable processes] "of two processes that send turns at once every turn is there, whole, and the entry counts them" => turns;
     Extended "crash.neighbour" [Add Read; keys durable processes] "a process that is killed does not hinder its neighbour" => neighbour;
 }
 
@@ -140,6 +141,34 @@ async fn writers(rig: Rig) {
         let expected: Vec<_> = (0..EACH).map(|message| message.to_string()).collect();
         assert_eq!(own, expected, "each process's own are in its own order");
     }
+}
+
+async fn turns(rig: Rig) {
+    const EACH: u32 = 50;
+    let db = rig.db().await;
+    let mut processes = [Process::start(&rig, Task::Turns(EACH)), Process::start(&rig, Task::Turns(EACH))];
+    for process in &mut processes {
+        assert_eq!(process.ack().await, "ready");
+    }
+    for process in &mut processes {
+        process.go();
+    }
+    let mut places = Vec::new();
+    for process in processes {
+        for line in process.end().await {
+            let (question, answer) =
+                line.strip_prefix("ack ").and_then(|ack| ack.split_once(' ')).expect("an ack");
+            let (question, answer): (u64, u64) = (question.parse().unwrap(), answer.parse().unwrap());
+            assert_eq!(answer, question + 1, "nothing came between a question and its answer");
+            places.extend([question, answer]);
+        }
+    }
+    places.sort_unstable();
+    assert_eq!(places, (1..=4 * u64::from(EACH)).collect::<Vec<_>>());
+    let roles: Vec<Role> = everything(&db.thread("t")).await.iter().map(|message| message.role).collect();
+    assert_eq!(roles, [Role::User, Role::Assistant].repeat(2 * EACH as usize));
+    let entry = entry(&db, "t").await;
+    assert_eq!((entry.messages, entry.turns), (4 * u64::from(EACH), 2 * u64::from(EACH)));
 }
 
 async fn neighbour(rig: Rig) {

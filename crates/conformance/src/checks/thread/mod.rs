@@ -14,6 +14,7 @@ pub(super) mod prune;
 pub(super) mod purge;
 pub(super) mod rebuild;
 pub(super) mod rename;
+pub(super) mod resolve;
 pub(super) mod scenario;
 pub(super) mod turn;
 pub(super) mod unknown;

@@ -1,19 +1,21 @@
 //! Turns, an expected end of the thread, and what a model is told of it.
 
 use throughline_core::{
-    Add, Batch, Content, ErrorKind, MessageState, NewMessage, NewReservation, NewTurn, Recalled, Reserve,
-    Role, Seq, UpdateMode,
+    Add, Batch, Content, Effect, ErrorKind, MessageState, NewMessage, NewReservation, NewTurn, Recalled,
+    Reserve, Role, Seq, UpdateMode,
 };
 
 use crate::{
     check::checks,
     rig::Rig,
     shorthand::{append, everything, id, ids, refused, said, thread_id},
+    tap::{Fault, Faults},
 };
 
 checks! {
     Extended "turn.append" [Add Batch Read] "a turn is a question and its answers, all of them or none" => whole;
     Extended "turn.key" [Add Batch Read; keys] "a turn that is added again under its key is answered as it is, and not added" => again;
+    Extended "RR-S5" [Add Batch Read; keys] "a turn whose answer was lost is there once when it is sent again under its key, and is answered then" => answer_lost;
     Extended "thread.after" [Add Batch Read] "who saw another end of the thread is refused, alone and in a turn; who saw this one is not" => after;
     Extended "thread.after-reserved" [Add Reserve Read] "a reservation behind another end of the thread is refused too" => after_reserved;
     Extended "turn.history" [Add Reserve UpdateContent Read] "a history holds final messages alone, and says truly whether there are more" => history;
@@ -51,6 +53,22 @@ async fn again(rig: Rig) {
     );
     refused(thread.append_turn(turn(["a", "b", "d"])).key("k").await, ErrorKind::Conflict);
     assert_eq!(ids(&everything(&thread).await), ["a", "b", "c"]);
+}
+
+async fn answer_lost(rig: Rig) {
+    let faults = Faults::new();
+    let db = rig.builder().backend(rig.tapped(&faults).await).build().unwrap();
+    let thread = db.thread("t");
+    let send = || thread.append_turn(turn(["a", "b", "c"])).key("k");
+    // The store was not reached: nothing of the turn is there.
+    faults.next(Fault::Unreachable, 1);
+    assert_eq!(send().await.unwrap_err().effect(), Effect::NotApplied);
+    assert_eq!(everything(&thread).await, []);
+    faults.next(Fault::AnswerLost, 1);
+    assert_eq!(send().await.unwrap_err().effect(), Effect::Unknown);
+    let sent = send().await.unwrap();
+    assert_eq!((ids(&sent.answers), sent.deduplicated), (vec!["b", "c"], true));
+    assert_eq!(everything(&thread).await, [vec![sent.question], sent.answers].concat());
 }
 
 async fn after(rig: Rig) {

@@ -4,9 +4,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use throughline_core::{
     Addressed as _, ClearThread, CreateThread, Delete, DeleteThread, ErrorKind, GetThread, ImportedRow,
-    LabelThread, Message, MessageState, MetadataPatch, NewThread, PageFrom, PersistArgs, PersistResponse,
-    PersistResult, PrunePlan, ReadArgs, ReadPage, ReadResult, RenameThread, Result, Role, TenantId,
-    ThreadArgs, ThreadCursor, ThreadDeleted, ThreadEntry, ThreadId, ThreadResult, Timestamp, Visibility,
+    LabelPatch, LabelThread, Message, MessageId, MessageState, MetadataPatch, NewThread, Origin, PageFrom,
+    PersistArgs, PersistResponse, PersistResult, PrunePlan, ReadArgs, ReadPage, ReadResult, RenameThread,
+    ResolveId, Result, Role, TenantId, ThreadArgs, ThreadCursor, ThreadDeleted, ThreadEntry, ThreadId,
+    ThreadResult, Timestamp, Visibility,
 };
 
 use super::{backend::Faulty, change, journal::Line, made_up};
@@ -38,6 +39,8 @@ pub(super) enum ThreadFault {
     MergesThreads,
     UpdatesEverywhere,
     InheritsAttachments,
+    ResolvesTheDead,
+    ResolvesToTakenIds,
 }
 
 type Name = (TenantId, ThreadId);
@@ -65,6 +68,7 @@ impl ThreadFault {
             Self::CreatesAgain | Self::MakesThreads | Self::TakesAnyLabels | Self::TakesWritesToTheDead => {
                 self.refused(store, line).await
             }
+            Self::ResolvesTheDead | Self::ResolvesToTakenIds => self.resolve(store, line).await,
             Self::ClearsNothing | Self::ClearsTitles | Self::ClearsEverything => {
                 self.clear(store, line).await
             }
@@ -122,11 +126,33 @@ impl ThreadFault {
                 store.sound(line).await
             }
             (Self::TakesAnyLabels, ErrorKind::TooLarge, PersistArgs::Thread(ThreadArgs::Label(label)), _) => {
-                let nothing = LabelThread { labels: throughline_core::LabelPatch::new(), ..label.clone() };
+                let nothing = LabelThread { labels: LabelPatch::new(), ..label.clone() };
                 store.sound(Line { args: nothing.into(), ..line.clone() }).await
             }
             (Self::TakesWritesToTheDead, ErrorKind::Gone, args, _) => {
                 made_up::taken(&line.tenant, args, line.now).ok_or(error)
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// An id that should not have been answered.
+    async fn resolve(self, store: &Faulty, line: Line) -> Result<PersistResponse> {
+        let error = match store.sound(line.clone()).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        let PersistArgs::Thread(ThreadArgs::Resolve(asked)) = &line.args else { return Err(error) };
+        match (self, error.kind(), error.message()) {
+            (Self::ResolvesTheDead, ErrorKind::Gone, Some(_))
+            | (Self::ResolvesToTakenIds, ErrorKind::AlreadyExists, Some(_)) => {
+                let nobody = ResolveId {
+                    origin: Origin::new().event(asked.fresh.as_str().parse().expect("a valid id")),
+                    fresh: MessageId::mint(),
+                    legacy: Vec::new(),
+                    ..asked.clone()
+                };
+                store.sound(Line { args: nobody.into(), ..line.clone() }).await
             }
             _ => Err(error),
         }

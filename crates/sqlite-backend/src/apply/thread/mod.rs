@@ -7,6 +7,11 @@ mod rebuild;
 mod resolve;
 
 pub(super) use self::resolve::name;
+#[cfg(test)]
+pub(crate) use self::{
+    end::FORGET_ALIASES,
+    resolve::{BY_EVENT, BY_ITEM, BY_TURN, OF_MESSAGE},
+};
 use throughline_core::{
     ErrorKind, Happened, PersistError, ThreadArgs, ThreadChanged, ThreadId, ThreadResult,
     backend::{ThreadFacts, rules},

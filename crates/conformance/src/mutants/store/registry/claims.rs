@@ -53,6 +53,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "processes.revision",
             "VL-S14.processes",
             "VL-S15.processes",
+            "RR-S3",
             "VL-S23.processes",
             "crash.neighbour",
         ],

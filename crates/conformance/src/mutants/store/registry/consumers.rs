@@ -40,13 +40,17 @@ pub(super) static MUTANTS: &[Mutant] =
                 }
             },
         ),
-        Mutant::new("halves-turns", "adds the first message of a batch alone", &["turn.append", "turn.key"])
-            .before(|args, _| {
-                if let PersistArgs::Batch(batch) = args {
-                    let first = batch.items[0].clone();
-                    batch.items.iter_mut().for_each(|item| *item = first.clone());
-                }
-            }),
+        Mutant::new(
+            "halves-turns",
+            "adds the first message of a batch alone",
+            &["RR-S5", "turn.append", "turn.key"],
+        )
+        .before(|args, _| {
+            if let PersistArgs::Batch(batch) = args {
+                let first = batch.items[0].clone();
+                batch.items.iter_mut().for_each(|item| *item = first.clone());
+            }
+        }),
         // Consumers.
         Mutant::new("moves-any-cursor", "moves a cursor wherever it is", &["consumer.cursor"]).before(
             |args, _| {

@@ -4,6 +4,7 @@ mod changes;
 mod claims;
 mod consumers;
 mod imports;
+mod names;
 mod reads;
 mod threads;
 mod writes;
@@ -16,6 +17,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         reads::MUTANTS,
         threads::MUTANTS,
         imports::MUTANTS,
+        names::MUTANTS,
         changes::MUTANTS,
         consumers::MUTANTS,
         claims::MUTANTS,

@@ -21,6 +21,7 @@ fn forget_generation(args: &mut PersistArgs) {
         PersistArgs::Add(add) => add.generation = None,
         PersistArgs::Reserve(reserve) => reserve.generation = None,
         PersistArgs::Thread(ThreadArgs::Clear(clear)) => clear.expected = None,
+        PersistArgs::Thread(ThreadArgs::Resolve(asked)) => asked.generation = None,
         PersistArgs::Batch(batch) => batch.items.iter_mut().for_each(forget_generation),
         _ => {}
     }

@@ -1,0 +1,356 @@
+//! Which message a provider means.
+
+use throughline_core::{
+    Alias, ContentChange, Delta, ErrorKind, Generation, Import, ImportRow, ListAliases, MessageId,
+    MessageState, NewReservation, NotIt, Origin, PassedOver, Persistence, Reserve, ResolveId, ResolvedBy,
+    ResolvedId, Role, Timestamp, UpdateMode,
+};
+
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, everything, id, ids, refused, said, the, thread_id},
+};
+
+checks! {
+    Extended "T3-S6" [Thread Import UpdateContent Read] "a message of old is found under its id in its thread, and in no other" => of_old;
+    Extended "T3-S7" [Thread Reserve Read] "two items of one turn are two messages" => two_items;
+    Extended "T3-S8" [Thread Add Read] "an item named again in a later turn is another message, which stands behind its question" => later_turn;
+    Extended "resolve.again" [Thread Reserve Read] "what was resolved once is resolved alike again, by another handle too, before and after it is written" => again;
+    Extended "resolve.turn" [Thread Read] "only what names no item is found by its turn, and it is the latest message of that" => turn;
+    Extended "resolve.event" [Thread Add Read] "an event alone leads to its message for ever" => event;
+    Extended "resolve.no-turn" [Thread Add Read] "where no turn is named a question of the user ends it" => no_turn;
+    Extended "resolve.old-turn" [Thread Import Read] "an id of old is not taken of another turn, another item, another role or a dead message" => not_it;
+    Extended "resolve.gone" [Thread Add Delete Read] "what is said of a deleted message does not come back as a new one" => gone;
+    Extended "resolve.cleared" [Thread Add Read] "a cleared thread knows its messages no more, and a writer from before is refused" => cleared;
+    Extended "resolve.refused" [Thread Add Read] "an origin that says nothing and an id that is taken are refused" => bad;
+    Extended "resolve.apart" [Thread Read] "names with joints in them are told apart" => apart;
+    Extended "resolve.aliases" [Thread Import Read] "names are listed page by page, of all messages and of one" => listed;
+    Extended "resolve.reopened" [Thread Import Read; durable] "names are there when the store is opened again" => reopened;
+    Extended "resolve.key" [Thread Read; keys] "a call that is repeated under its key is answered as it was" => key;
+}
+
+fn origin(turn: &str, item: &str) -> Origin {
+    let mut origin = Origin::new();
+    if !turn.is_empty() {
+        origin = origin.in_turn(turn.parse().expect("a valid id"));
+    }
+    if !item.is_empty() {
+        origin = origin.item(item.parse().expect("a valid id"));
+    }
+    origin
+}
+
+/// With an id for a new one that says what it was asked for.
+fn asked(thread: &str, origin: Origin, fresh: &str) -> ResolveId {
+    ResolveId { fresh: id(fresh), ..ResolveId::new(thread_id(thread), origin) }
+}
+
+async fn resolve(db: &Persistence, asked: ResolveId) -> ResolvedId {
+    db.on_thread(asked).await.expect("it is resolved")
+}
+
+/// The id and how it was found.
+async fn found(db: &Persistence, asked: ResolveId) -> (String, ResolvedBy) {
+    let resolved = resolve(db, asked).await;
+    (resolved.id.as_str().to_owned(), resolved.by)
+}
+
+fn fresh(name: &str) -> (String, ResolvedBy) {
+    (name.to_owned(), ResolvedBy::Fresh)
+}
+
+fn passed_over(name: &str, why: NotIt) -> PassedOver {
+    PassedOver { id: id(name), why }
+}
+
+fn row(name: &str, role: Role, origin: Origin) -> ImportRow {
+    ImportRow::new(id(name), role, throughline_core::Content::text("hello "), Timestamp::from_micros(7))
+        .with_origin(origin)
+}
+
+async fn import(db: &Persistence, rows: Vec<ImportRow>) {
+    db.run(Import::new(thread_id("a"), rows)).await.expect("it is imported");
+}
+
+async fn of_old(rig: Rig) {
+    let db = rig.db().await;
+    import(&db, vec![row("assistant:item-1", Role::Assistant, origin("turn-1", ""))]).await;
+    let legacy = [id("assistant:item-1"), id("assistant:turn-1")];
+    let here = || asked("a", origin("turn-1", "item-1"), "new-a").or_legacy(legacy.clone());
+    let resolved = resolve(&db, here()).await;
+    assert_eq!(
+        (resolved.id.as_str(), resolved.by, resolved.state, &*resolved.passed_over),
+        ("assistant:item-1", ResolvedBy::Legacy, Some(MessageState::Final), &[][..])
+    );
+    let more = ContentChange::Append(Delta::text("world"));
+    db.thread("a").update_content(resolved.id, more, UpdateMode::Edit).await.unwrap();
+    let rows = everything(&db.thread("a")).await;
+    assert_eq!(ids(&rows), ["assistant:item-1"]);
+    assert_eq!(rows[0].content.plain_text(100), "hello world");
+    // By now it has the name.
+    let again = resolve(&db, asked("a", origin("turn-1", "item-1"), "new-a")).await;
+    assert_eq!((again.id.as_str(), again.by), ("assistant:item-1", ResolvedBy::Item));
+    let there = asked("b", origin("turn-1", "item-1"), "new-b").or_legacy(legacy.clone());
+    let resolved = resolve(&db, there).await;
+    assert_eq!((resolved.id.as_str(), resolved.by, resolved.state), ("new-b", ResolvedBy::Fresh, None));
+    assert_eq!(
+        resolved.passed_over,
+        [
+            passed_over("assistant:item-1", NotIt::NoSuchMessage),
+            passed_over("assistant:turn-1", NotIt::NoSuchMessage)
+        ]
+    );
+    assert_eq!(everything(&db.thread("a")).await, rows);
+}
+
+async fn two_items(rig: Rig) {
+    let db = rig.db().await;
+    for (item, name) in [("i1", "m1"), ("i2", "m2")] {
+        let resolved = resolve(&db, asked("a", origin("turn", item), name)).await;
+        assert_eq!((resolved.id.as_str(), resolved.by), (name, ResolvedBy::Fresh));
+        let reserve = NewReservation::new(Role::Assistant).with_id(resolved.id.clone());
+        db.run(Reserve::new(thread_id("a"), reserve)).await.unwrap();
+        db.thread("a").update_content(resolved.id, append(item), UpdateMode::Final).await.unwrap();
+    }
+    let told: Vec<String> =
+        everything(&db.thread("a")).await.iter().map(|message| message.content.plain_text(9)).collect();
+    assert_eq!(told, ["i1", "i2"]);
+    // Not one turn of old, either, that both would have been under.
+    import(&db, vec![row("assistant:old", Role::Assistant, origin("old", ""))]).await;
+    let old = |item, name| asked("a", origin("old", item), name).or_legacy([id("assistant:old")]);
+    assert_eq!(found(&db, old("i1", "x")).await, ("assistant:old".to_owned(), ResolvedBy::Legacy));
+    let other = resolve(&db, old("i2", "y")).await;
+    assert_eq!((other.id.as_str(), other.by), ("y", ResolvedBy::Fresh));
+    assert_eq!(other.passed_over, [passed_over("assistant:old", NotIt::OtherItem)]);
+}
+
+async fn later_turn(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("a");
+    for n in 1..=2 {
+        thread.add(said(&format!("q{n}"), "why?")).await.unwrap();
+        let resolved =
+            resolve(&db, asked("a", origin(&format!("turn-{n}"), "seg:0"), &format!("a{n}"))).await;
+        assert_eq!(resolved.by, ResolvedBy::Fresh);
+        let answer = throughline_core::NewMessage::assistant("so").with_id(resolved.id);
+        thread.add(answer).await.unwrap();
+    }
+    assert_eq!(ids(&everything(&thread).await), ["q1", "a1", "q2", "a2"]);
+    // What is told again of the first turn is of the first turn.
+    let first = found(&db, asked("a", origin("turn-1", "seg:0"), "x")).await;
+    assert_eq!(first, ("a1".to_owned(), ResolvedBy::Item));
+}
+
+async fn again(rig: Rig) {
+    let db = rig.db().await;
+    let first = resolve(&db, asked("a", origin("turn", "i"), "m")).await;
+    assert_eq!((first.id.as_str(), first.by, first.state), ("m", ResolvedBy::Fresh, None));
+    // Nothing was written under it yet, and no entry of the thread is listed for it.
+    let other = db.for_tenant(throughline_core::TenantId::default());
+    let second = resolve(&other, asked("a", origin("turn", "i"), "other")).await;
+    assert_eq!((second.id.as_str(), second.by, second.state), ("m", ResolvedBy::Item, None));
+    assert!(!db.thread("a").entry().await.unwrap().expect("the thread has begun").listed);
+    let reserve = NewReservation::new(Role::Assistant).with_id(id("m"));
+    db.run(Reserve::new(thread_id("a"), reserve)).await.unwrap();
+    let third = resolve(&db, asked("a", origin("turn", "i"), "other")).await;
+    assert_eq!((third.by, third.state), (ResolvedBy::Item, Some(MessageState::Reserved)));
+    // Another tenant has another message.
+    let stranger = db.for_tenant("stranger".parse().unwrap());
+    assert_eq!(found(&stranger, asked("a", origin("turn", "i"), "theirs")).await, fresh("theirs"));
+    // And so has somebody else who speaks in the turn.
+    let tool = asked("a", origin("turn", "i"), "tool").of(Role::Tool);
+    assert_eq!(found(&db, tool).await, fresh("tool"));
+}
+
+async fn turn(rig: Rig) {
+    let db = rig.db().await;
+    assert_eq!(found(&db, asked("a", origin("t1", ""), "m1")).await, fresh("m1"));
+    assert_eq!(found(&db, asked("a", origin("t1", ""), "x")).await, ("m1".to_owned(), ResolvedBy::Turn));
+    // An item of the turn is a message of its own, and by then the latest.
+    assert_eq!(found(&db, asked("a", origin("t1", "i"), "m2")).await, fresh("m2"));
+    assert_eq!(found(&db, asked("a", origin("t1", ""), "x")).await, ("m2".to_owned(), ResolvedBy::Turn));
+    assert_eq!(found(&db, asked("a", origin("t2", ""), "m3")).await, fresh("m3"));
+    assert_eq!(found(&db, asked("b", origin("t1", ""), "m4")).await, fresh("m4"));
+}
+
+async fn event(rig: Rig) {
+    let db = rig.db().await;
+    let of_event = |name: &str| Origin::new().event(name.parse().unwrap());
+    assert_eq!(found(&db, asked("a", of_event("e"), "m1")).await, fresh("m1"));
+    db.thread("a").add(said("q", "why?")).await.unwrap();
+    let told_again = found(&db, asked("a", of_event("e"), "x")).await;
+    assert_eq!(told_again, ("m1".to_owned(), ResolvedBy::Event));
+    assert_eq!(found(&db, asked("a", of_event("f"), "m2")).await, fresh("m2"));
+    assert_eq!(found(&db, asked("b", of_event("e"), "m3")).await, fresh("m3"));
+    // Beside an item it says nothing.
+    let with_item = || origin("", "i").event("e".parse().unwrap());
+    assert_eq!(found(&db, asked("a", with_item(), "m4")).await, fresh("m4"));
+    let told_again = found(&db, asked("a", of_event("e"), "x")).await;
+    assert_eq!(told_again, ("m1".to_owned(), ResolvedBy::Event));
+}
+
+async fn no_turn(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("a");
+    thread.add(said("q1", "why?")).await.unwrap();
+    assert_eq!(found(&db, asked("a", origin("", "i"), "m1")).await, fresh("m1"));
+    thread.add(throughline_core::NewMessage::assistant("so").with_id(id("m1"))).await.unwrap();
+    let same = found(&db, asked("a", origin("", "i"), "x")).await;
+    assert_eq!(same, ("m1".to_owned(), ResolvedBy::Item));
+    thread.add(said("q2", "and?")).await.unwrap();
+    let next = resolve(&db, asked("a", origin("", "i"), "m2")).await;
+    assert_eq!((next.id.as_str(), next.by), ("m2", ResolvedBy::Fresh));
+    assert_eq!(next.passed_over, [passed_over("m1", NotIt::TurnIsOver)]);
+    // An id of old is bound likewise: `m1` stands before the question.
+    let of_old = asked("a", origin("", "j"), "m3").or_legacy([id("m1")]);
+    assert_eq!(resolve(&db, of_old).await.passed_over, [passed_over("m1", NotIt::OtherItem)]);
+    thread.add(throughline_core::NewMessage::assistant("old").with_id(id("m4"))).await.unwrap();
+    thread.add(said("q3", "but?")).await.unwrap();
+    let of_old = asked("a", origin("", "k"), "m5").or_legacy([id("m4")]);
+    assert_eq!(resolve(&db, of_old).await.passed_over, [passed_over("m4", NotIt::TurnIsOver)]);
+}
+
+async fn not_it(rig: Rig) {
+    let db = rig.db().await;
+    import(
+        &db,
+        vec![
+            row("first", Role::Assistant, origin("turn-1", "")),
+            row("named", Role::Assistant, origin("turn-2", "other")),
+            row("user", Role::User, Origin::new()),
+            row("mine", Role::Assistant, origin("turn-2", "")),
+        ],
+    )
+    .await;
+    let legacy = ["first", "named", "user", "nobody", "mine"].map(id);
+    let resolved = resolve(&db, asked("a", origin("turn-2", "seg:0"), "x").or_legacy(legacy)).await;
+    assert_eq!((resolved.id.as_str(), resolved.by), ("mine", ResolvedBy::Legacy));
+    assert_eq!(
+        resolved.passed_over,
+        [
+            passed_over("first", NotIt::OtherTurn),
+            passed_over("named", NotIt::OtherItem),
+            passed_over("user", NotIt::OtherRole),
+            passed_over("nobody", NotIt::NoSuchMessage),
+        ]
+    );
+    db.thread("a").delete(id("first")).await.unwrap();
+    let resolved = resolve(&db, asked("a", origin("turn-1", "seg:0"), "y").or_legacy([id("first")])).await;
+    assert_eq!((resolved.id.as_str(), resolved.by), ("y", ResolvedBy::Fresh));
+    assert_eq!(resolved.passed_over, [passed_over("first", NotIt::Deleted)]);
+}
+
+async fn gone(rig: Rig) {
+    let db = rig.db().await;
+    let resolved = resolve(&db, asked("a", origin("turn", "i"), "m")).await;
+    db.thread("a")
+        .add(throughline_core::NewMessage::assistant("so").with_id(resolved.id.clone()))
+        .await
+        .unwrap();
+    db.thread("a").delete(resolved.id).await.unwrap();
+    let error = refused(db.on_thread(asked("a", origin("turn", "i"), "x")).await, ErrorKind::Gone);
+    assert_eq!(error.message().map(MessageId::as_str), Some("m"));
+    // Another item of the turn is not held up.
+    assert_eq!(found(&db, asked("a", origin("turn", "j"), "y")).await, fresh("y"));
+}
+
+async fn cleared(rig: Rig) {
+    let db = rig.db().await;
+    resolve(&db, asked("a", origin("turn", "i"), "m")).await;
+    db.thread("a").add(throughline_core::NewMessage::assistant("so").with_id(id("m"))).await.unwrap();
+    let begun = db.thread("a").clear().await.unwrap().entry.generation;
+    let before = asked("a", origin("turn", "i"), "x").in_generation(Generation::FIRST);
+    refused(db.on_thread(before).await, ErrorKind::Stale);
+    let list = ListAliases::new(thread_id("a"), 10);
+    assert_eq!(db.read(list.clone()).await.unwrap().aliases, []);
+    let now = asked("a", origin("turn", "i"), "y").in_generation(begun);
+    assert_eq!(found(&db, now).await, fresh("y"));
+    db.thread("a").delete_thread().await.unwrap();
+    refused(db.on_thread(asked("a", origin("turn", "i"), "z")).await, ErrorKind::Gone);
+    assert_eq!(db.read(list).await.unwrap().aliases, []);
+}
+
+async fn bad(rig: Rig) {
+    let db = rig.db().await;
+    refused(db.on_thread(asked("a", Origin::new(), "m")).await, ErrorKind::Invalid);
+    let many = (0..=ResolveId::MAX_LEGACY).map(|n| id(&n.to_string()));
+    let too_many = asked("a", origin("t", ""), "m").or_legacy(many);
+    refused(db.on_thread(too_many).await, ErrorKind::Invalid);
+    assert_eq!(db.thread("a").entry().await.unwrap(), None);
+    let as_many = (0..ResolveId::MAX_LEGACY).map(|n| id(&n.to_string()));
+    assert_eq!(found(&db, asked("a", origin("t", ""), "m").or_legacy(as_many)).await, fresh("m"));
+    db.thread("a").add(said("taken", "x")).await.unwrap();
+    let error = refused(db.on_thread(asked("a", origin("u", ""), "taken")).await, ErrorKind::AlreadyExists);
+    assert_eq!(error.message().map(MessageId::as_str), Some("taken"));
+}
+
+async fn apart(rig: Rig) {
+    let db = rig.db().await;
+    for (turn, item, name) in
+        [("a:b", "c", "1"), ("a", "b:c", "2"), ("", "a:b:c", "3"), ("a:b:c", "", "4"), ("A", "b:c", "5")]
+    {
+        assert_eq!(found(&db, asked("t", origin(turn, item), name)).await, fresh(name));
+    }
+    for (turn, item, name) in [("a:b", "c", "1"), ("a", "b:c", "2"), ("", "a:b:c", "3")] {
+        let known = found(&db, asked("t", origin(turn, item), "x")).await;
+        assert_eq!(known, (name.to_owned(), ResolvedBy::Item));
+    }
+}
+
+async fn listed(rig: Rig) {
+    let db = rig.db().await;
+    import(
+        &db,
+        vec![
+            row("z", Role::Assistant, origin("t1", "i1")),
+            row("b", Role::Tool, origin("t1", "i2")),
+            row("none", Role::User, Origin::new()),
+        ],
+    )
+    .await;
+    let asked = asked("a", origin("t1", "i3"), "a-new");
+    resolve(&db, asked).await;
+    let alias = |name: &str, role, item| Alias { message: id(name), role, origin: origin("t1", item) };
+    let all = [
+        alias("a-new", Role::Assistant, "i3"),
+        alias("b", Role::Tool, "i2"),
+        alias("z", Role::Assistant, "i1"),
+    ];
+    let list = ListAliases::new(thread_id("a"), 2);
+    let page = db.read(list.clone()).await.unwrap();
+    assert_eq!(page.aliases, all[..2]);
+    let rest = db.read(ListAliases { after: page.next, ..list.clone() }).await.unwrap();
+    assert_eq!((&*rest.aliases, rest.next), (&all[2..], None));
+    let exact = db.read(ListAliases { limit: 3, ..list.clone() }).await.unwrap();
+    assert_eq!((exact.aliases.len(), exact.next), (3, None));
+    let one = db.read(list.clone().of_message(id("b"))).await.unwrap();
+    assert_eq!((&*one.aliases, one.next), (&all[1..2], None));
+    assert_eq!(db.read(list.of_message(id("none"))).await.unwrap().aliases, []);
+    refused(db.read(ListAliases::new(thread_id("a"), 0)).await, ErrorKind::Invalid);
+    // An import that is made again takes down nothing twice.
+    import(&db, vec![row("z", Role::Assistant, origin("t1", "i1"))]).await;
+    let whole = db.read(ListAliases::new(thread_id("a"), 10)).await.unwrap();
+    assert_eq!(whole.aliases, all);
+}
+
+async fn reopened(rig: Rig) {
+    let db = rig.db().await;
+    import(&db, vec![row("old", Role::Assistant, origin("t1", "i1"))]).await;
+    resolve(&db, asked("a", origin("t2", "i1"), "new")).await;
+    let db = rig.reopen(db).await;
+    for (turn, name) in [("t1", "old"), ("t2", "new")] {
+        let known = found(&db, asked("a", origin(turn, "i1"), "x")).await;
+        assert_eq!(known, (name.to_owned(), ResolvedBy::Item));
+    }
+    assert_eq!(the(&db.thread("a"), "old").await.state, MessageState::Final);
+}
+
+async fn key(rig: Rig) {
+    let db = rig.db().await;
+    let call = || db.on_thread(asked("a", origin("turn", "i"), "m")).key("k");
+    let first = call().await.unwrap();
+    let second = call().await.unwrap();
+    assert_eq!(second, ResolvedId { deduplicated: true, ..first });
+    refused(db.on_thread(asked("a", origin("turn", "j"), "m")).key("k").await, ErrorKind::Conflict);
+}

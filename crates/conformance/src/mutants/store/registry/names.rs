@@ -1,0 +1,162 @@
+//! Faults of who is meant by a provider's names.
+
+use throughline_core::{
+    ItemId, ListAliases, Origin, PersistArgs, PersistResult, ReadArgs, ResolveId, ResolvedId, Role,
+    ThreadArgs, ThreadResult, TurnId,
+};
+
+use crate::mutants::store::{Mutant, special::Special, threads::ThreadFault};
+
+/// What is asked, if an id is.
+fn resolve(args: &mut PersistArgs) -> Option<&mut ResolveId> {
+    match args {
+        PersistArgs::Thread(ThreadArgs::Resolve(asked)) => Some(asked),
+        _ => None,
+    }
+}
+
+/// What is answered, if an id was asked for.
+fn resolved(result: &mut PersistResult) -> Option<&mut ResolvedId> {
+    match result {
+        PersistResult::Thread(ThreadResult::Resolve(resolved)) => Some(resolved),
+        _ => None,
+    }
+}
+
+/// The name as one text, as systems do that keep one column for it.
+fn joined(origin: &Origin) -> Option<ItemId> {
+    let parts = [origin.turn.as_ref().map(TurnId::as_str), origin.item.as_ref().map(ItemId::as_str)];
+    ItemId::new(parts.into_iter().flatten().collect::<Vec<_>>().join(":")).ok()
+}
+
+pub(super) static MUTANTS: &[Mutant] = &[
+    Mutant::new(
+        "resolves-afresh",
+        "takes every item for a new one",
+        &["T3-S8", "resolve.again", "resolve.no-turn", "resolve.reopened"],
+    )
+    .before(|args, _| {
+        if let Some(asked) = resolve(args)
+            && asked.origin.item.is_some()
+        {
+            asked.origin.item = Some(asked.fresh.as_str().parse().expect("a valid id"));
+        }
+    }),
+    Mutant::new(
+        "resolves-by-turn",
+        "takes every item of a turn for the message of that turn",
+        &["T3-S7", "resolve.turn", "resolve.gone"],
+    )
+    .before(|args, _| {
+        if let Some(asked) = resolve(args)
+            && asked.origin.turn.is_some()
+        {
+            asked.origin.item = None;
+        }
+    }),
+    Mutant::new(
+        "crosses-turns",
+        "takes an item of any turn for the same",
+        &["T3-S8", "resolve.apart", "resolve.old-turn", "resolve.reopened"],
+    )
+    .before(|args, _| {
+        if let Some(asked) = resolve(args)
+            && asked.origin.item.is_some()
+        {
+            asked.origin.turn = None;
+        }
+    }),
+    Mutant::new("joins-names", "joins the turn and the item into one text", &["resolve.apart"]).before(
+        |args, _| {
+            if let Some(asked) = resolve(args)
+                && asked.origin.item.is_some()
+            {
+                asked.origin.item = joined(&asked.origin);
+                asked.origin.turn = Some("joined".parse().expect("a valid id"));
+            }
+        },
+    ),
+    Mutant::new("has-one-turn", "takes what names no turn for one turn", &["resolve.no-turn"]).before(
+        |args, _| {
+            if let Some(asked) = resolve(args)
+                && asked.origin.item.is_some()
+            {
+                asked.origin.turn.get_or_insert("none".parse().expect("a valid id"));
+            }
+        },
+    ),
+    Mutant::new("forgets-events", "takes every event for a new message", &["resolve.event"]).before(
+        |args, _| {
+            if let Some(asked) = resolve(args)
+                && asked.origin.event.is_some()
+            {
+                asked.origin.event = Some(asked.fresh.as_str().parse().expect("a valid id"));
+            }
+        },
+    ),
+    Mutant::new(
+        "forgets-ids-of-old",
+        "looks for nothing under an id of old",
+        &["T3-S6", "T3-S7", "resolve.old-turn"],
+    )
+    .before(|args, _| {
+        if let Some(asked) = resolve(args) {
+            asked.legacy.clear();
+        }
+    }),
+    Mutant::new(
+        "imports-no-names",
+        "forgets by what names imported messages are known",
+        &["resolve.aliases", "resolve.old-turn", "resolve.reopened"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Import(import) = args {
+            import.rows.iter_mut().for_each(|row| row.origin = Origin::new());
+        }
+    }),
+    Mutant::new("knows-one-speaker", "takes everybody for the assistant", &["resolve.again"]).before(
+        |args, _| {
+            if let Some(asked) = resolve(args) {
+                asked.role = Role::Assistant;
+            }
+        },
+    ),
+    Mutant::new(
+        "says-not-written",
+        "says of every message that it is not there yet",
+        &["T3-S6", "resolve.again"],
+    )
+    .after(|_, response| {
+        if let Some(resolved) = resolved(&mut response.result) {
+            resolved.state = None;
+        }
+    }),
+    Mutant::new(
+        "gives-no-reasons",
+        "does not say what it has passed over",
+        &["T3-S6", "T3-S7", "resolve.no-turn", "resolve.old-turn"],
+    )
+    .after(|_, response| {
+        if let Some(resolved) = resolved(&mut response.result) {
+            resolved.passed_over.clear();
+        }
+    }),
+    Mutant::new("resolves-the-dead", "makes a new message of a deleted one", &["resolve.gone"])
+        .special(Special::Thread(ThreadFault::ResolvesTheDead)),
+    Mutant::new("resolves-to-taken-ids", "gives out ids that are taken", &["resolve.refused"])
+        .special(Special::Thread(ThreadFault::ResolvesToTakenIds)),
+    Mutant::new("lists-names-anew", "begins a list of names anew on each page", &["resolve.aliases"]).before(
+        |args, _| {
+            if let PersistArgs::Read(ReadArgs::Aliases(list)) = args {
+                *list = ListAliases { after: None, ..list.clone() };
+            }
+        },
+    ),
+    Mutant::new("lists-every-name", "lists the names of every message", &["resolve.aliases"]).before(
+        |args, _| {
+            if let PersistArgs::Read(ReadArgs::Aliases(list)) = args {
+                list.message = None;
+            }
+        },
+    ),
+];
