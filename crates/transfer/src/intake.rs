@@ -1,8 +1,8 @@
 //! What both ways in have in common: a thread reads the files, and this end writes through the pipeline.
 
 use throughline_core::{
-    ArchiveThread, Effect, ErrorKind, Import, ImportRow, ImportedRow, NewThread, Persistence, PublishThread,
-    ThreadId,
+    ArchiveThread, Effect, ErrorKind, Import, ImportRow, ImportedRow, NewThread, PersistError, Persistence,
+    PublishThread, ThreadId,
 };
 use tokio::{
     sync::mpsc,
@@ -17,6 +17,8 @@ pub(crate) struct Conversation {
     pub(crate) id: ThreadId,
     pub(crate) new: NewThread,
     pub(crate) archived: bool,
+    /// Where it stands.
+    pub(crate) place: Place,
 }
 
 /// What a reader comes to, in the order of what it reads.
@@ -79,8 +81,8 @@ const BYTES: usize = 1 << 20;
 
 /// Brings over what a source has.
 pub(crate) async fn import(source: impl Source, db: &Persistence) -> Result<Report, TransferError> {
-    // As many rows wait as are imported at once.
-    let (mut sender, mut steps) = mpsc::channel(ROWS);
+    // A few messages may be waited for; each may be large.
+    let (mut sender, mut steps) = mpsc::channel(16);
     let reader = spawn_blocking(move || {
         let mut report = Report::default();
         source.read(&mut sender, &mut report).map(|()| report)
@@ -116,8 +118,8 @@ struct Writer<'a> {
 struct Begun {
     id: ThreadId,
     archived: bool,
-    /// It was deleted, and is not brought back.
-    is_deleted: bool,
+    /// Why nothing of it is brought over.
+    refusal: Option<Found>,
 }
 
 impl Writer<'_> {
@@ -138,23 +140,27 @@ impl Writer<'_> {
     }
 
     async fn begin(&mut self, conversation: Conversation) -> Result<(), TransferError> {
-        let Conversation { id, new, archived } = conversation;
+        let Conversation { id, new, archived, place } = conversation;
         // Out of the lists until it is whole.
-        let is_deleted = match self.db.create_thread(new.with_id(id.clone()).hidden()).await {
-            Ok(_) => false,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
-            Err(error) if error.kind() == ErrorKind::Gone => true,
-            Err(error) => return Err(error.into()),
+        let refusal = match self.db.create_thread(new.with_id(id.clone()).hidden()).await {
+            Ok(_) => None,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
+            // It is not brought back.
+            Err(error) if error.kind() == ErrorKind::Gone => Some(Found::Deleted),
+            Err(error) => Some(Found::Refused(refused(error)?)),
         };
-        self.thread = Some(Begun { id, archived, is_deleted });
+        if let Some(found) = &refusal {
+            self.report.skip(&place, found.clone());
+        }
+        self.thread = Some(Begun { id, archived, refusal });
         Ok(())
     }
 
     async fn end(&mut self) -> Result<(), TransferError> {
         self.write().await?;
-        let Some(Begun { id: thread, archived, is_deleted }) = self.thread.take() else { return Ok(()) };
+        let Some(Begun { id: thread, archived, refusal }) = self.thread.take() else { return Ok(()) };
         self.report.threads += 1;
-        if is_deleted {
+        if refusal.is_some() {
             return Ok(());
         }
         // Who has seen it in a list has had the last word about the archive.
@@ -174,8 +180,8 @@ impl Writer<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        if thread.is_deleted {
-            rows.iter().for_each(|(_, place)| self.report.skip(place, Found::Deleted));
+        if let Some(found) = &thread.refusal {
+            rows.iter().for_each(|(_, place)| self.report.skip(place, found.clone()));
             return Ok(());
         }
         let id = thread.id.clone();
@@ -202,10 +208,7 @@ impl Writer<'_> {
         let import = Import::new(thread.clone(), rows.iter().map(|(row, _)| row.clone()).collect());
         let imported = match self.db.run(import).await {
             Ok(imported) => imported,
-            Err(error) if is_of_the_rows(error.kind()) && error.effect() == Effect::NotApplied => {
-                return Ok(Some(error.to_string()));
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return refused(error).map(Some),
         };
         for ((_, place), told) in rows.iter().zip(imported.rows) {
             match told {
@@ -219,6 +222,11 @@ impl Writer<'_> {
     }
 }
 
-fn is_of_the_rows(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::TooLarge | ErrorKind::Invalid)
+/// What is said of a call that was refused for what it holds; any other failure ends the import.
+fn refused(error: PersistError) -> Result<String, TransferError> {
+    let is_for_what_it_holds = matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::Invalid);
+    if is_for_what_it_holds && error.effect() == Effect::NotApplied {
+        return Ok(error.to_string());
+    }
+    Err(error.into())
 }

@@ -14,8 +14,9 @@ use super::{
     ChatId, SCHEMA_VERSION, TRANSCRIPT,
     catalog::{self, Catalog},
     facts::Facts,
+    line::{is_opaque, line_of},
     output::{self, Output, blocking},
-    turn::{Before, LINE, is_opaque, line_of},
+    turn::{Before, LINE},
 };
 use crate::{Found, Place, Report, TransferError};
 

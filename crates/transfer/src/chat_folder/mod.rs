@@ -4,11 +4,14 @@ mod catalog;
 mod chat_id;
 mod export;
 mod facts;
+mod line;
 mod lines;
+mod mark;
 mod object;
 mod output;
 mod read;
 mod turn;
+mod value;
 
 use std::{
     fs, io,

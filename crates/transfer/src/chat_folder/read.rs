@@ -123,7 +123,8 @@ impl Chat<'_> {
             return Ok(Some(()));
         }
         let new = facts.to_new();
-        let conversation = Conversation { id: facts.thread.clone(), new, archived: facts.archived };
+        let place = Place::File(self.file.clone());
+        let conversation = Conversation { id: facts.thread.clone(), new, archived: facts.archived, place };
         if self.sink.take(Step::Begin(Box::new(conversation))).is_none() {
             return Ok(None);
         }

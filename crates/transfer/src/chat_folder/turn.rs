@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use throughline_core::{Content, ImportRow, MessageId, Metadata, Role, Timestamp};
 
 use super::{
     MARK, SCHEMA_VERSION,
-    object::{Object, Patched, quoted},
+    mark::marked,
+    object::{Object, Patched},
+    value::content,
 };
 use crate::{Found, moment};
 
@@ -26,7 +27,7 @@ pub(super) struct Before {
     /// The highest number of a turn.
     pub(super) seq: u64,
     /// The time of the last turn, or of the header.
-    time: Timestamp,
+    pub(super) time: Timestamp,
     met: HashMap<u64, u32>,
 }
 
@@ -41,22 +42,6 @@ pub(super) struct Turn {
     pub(super) unknown: Vec<String>,
     /// Its version, where that is newer.
     pub(super) newer: Option<String>,
-}
-
-/// What an export says of the messages of a line that question and answer do not tell.
-#[derive(Serialize, Deserialize)]
-struct Mark<'a> {
-    #[serde(borrow)]
-    messages: Vec<&'a RawValue>,
-}
-
-/// A message of such a line. The content of the first two stands in the line itself.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Kept {
-    Question(ImportRow),
-    Answer(ImportRow),
-    Message(ImportRow),
 }
 
 impl Before {
@@ -187,36 +172,8 @@ fn raw(json: String) -> Box<RawValue> {
     RawValue::from_string(json).expect("it was read as JSON")
 }
 
-/// A value of a line as content: a text is a block of text, whatever else there is is a block itself. Its bytes are kept.
-fn content(value: &RawValue) -> Content {
-    let value = value.get();
-    let json = if value.starts_with('"') { as_text(value) } else { format!("[{value}]") };
-    Content::from_json(json).expect("an array of JSON")
-}
-
-fn as_text(token: &str) -> String {
-    format!(r#"[{{"type":"text","text":{token}}}]"#)
-}
-
-/// The text of a content that is one block of text, as it was written.
-fn text_of(content: &Content) -> Option<&str> {
-    let token = content.as_json().strip_prefix(r#"[{"type":"text","text":"#)?.strip_suffix("}]")?;
-    let is_one = serde_json::from_str::<&RawValue>(token).is_ok_and(|raw| raw.get() == token);
-    (is_one && token.starts_with('"')).then_some(token)
-}
-
-/// The value of a line that comes to this content.
-fn value_of(content: &Content, is_text: bool) -> Option<&str> {
-    if is_text {
-        return text_of(content);
-    }
-    let value = content.as_json().strip_prefix('[')?.strip_suffix(']')?;
-    let is_one = serde_json::from_str::<&RawValue>(value).is_ok_and(|raw| raw.get() == value);
-    (is_one && !value.contains(['\n', '\r'])).then_some(value)
-}
-
 /// A turn as this crate writes it.
-fn canonical(seq: u64, time: Timestamp, question: &str, answer: &str) -> String {
+pub(super) fn canonical(seq: u64, time: Timestamp, question: &str, answer: &str) -> String {
     let time = moment::format(time);
     format!(
         r#"{{"type":"turn","schema_version":{SCHEMA_VERSION},"seq":{seq},"created":"{time}","question":{question},"answer":{answer}}}"#
@@ -232,132 +189,4 @@ fn skeleton(line: &Object<'_>) -> String {
         }
     }
     text.into_text()
-}
-
-/// The messages of a line that an export has written.
-fn marked(line: &Object<'_>, mark: &RawValue) -> Option<Vec<ImportRow>> {
-    let Mark { messages } = serde_json::from_str(mark.get()).ok()?;
-    let row = |raw: &&RawValue| {
-        let kept = if raw.get().starts_with('"') {
-            let json: String = serde_json::from_str(raw.get()).ok()?;
-            serde_json::from_str(&json).ok()?
-        } else {
-            serde_json::from_str(raw.get()).ok()?
-        };
-        Some(match kept {
-            Kept::Question(row) => ImportRow { content: content(line.raw("question")?), ..row },
-            Kept::Answer(row) => ImportRow { content: content(line.raw("answer")?), ..row },
-            Kept::Message(row) => row,
-        })
-    };
-    messages.iter().map(row).collect()
-}
-
-/// The line for messages that belong together, behind these lines: at `number` in its file.
-pub(super) fn line_of(rows: &[ImportRow], before: &mut Before, number: u64) -> String {
-    for candidate in [whole(rows), plain(rows)].into_iter().flatten() {
-        // What comes back out of it decides.
-        if let Ok(line) = Object::parse(&candidate) {
-            let turn = before.read(&line, number);
-            if turn.rows == rows {
-                before.pass(&turn);
-                return candidate;
-            }
-        }
-    }
-    let text = described(rows, before);
-    if let Ok(line) = Object::parse(&text) {
-        before.pass(&before.read(&line, number));
-    }
-    text
-}
-
-/// A line that was kept as it was.
-fn whole(rows: &[ImportRow]) -> Option<String> {
-    let [row] = rows else { return None };
-    Some(row.metadata.get(OPAQUE)?.get().to_owned())
-}
-
-/// The line that was kept of these messages without them.
-fn kept(rows: &[ImportRow]) -> Option<&str> {
-    let kept = rows.iter().find_map(|row| row.metadata.get(LINE))?.get();
-    (Object::parse(kept).is_ok() && !kept.contains(['\n', '\r'])).then_some(kept)
-}
-
-/// The line that says no more than question, answer and time.
-fn plain(rows: &[ImportRow]) -> Option<String> {
-    let of = |role| rows.iter().find(|row| row.role == role);
-    let (question, answer) = (of(Role::User), of(Role::Assistant));
-    let first = rows.first()?;
-    let Some(kept) = kept(rows) else {
-        let (question, answer) = (text_of(&question?.content)?, text_of(&answer?.content)?);
-        return Some(canonical(seq_of(first)?, first.created_at, question, answer));
-    };
-    let line = Object::parse(kept).ok()?;
-    let mut text = Patched::of(kept);
-    for (field, row) in [("question", question), ("answer", answer)] {
-        if let Some(row) = row {
-            let is_text = line.raw(field).is_none_or(|value| value.get() == "0");
-            text = text.set(field, value_of(&row.content, is_text)?);
-        }
-    }
-    Some(text.into_text())
-}
-
-/// The number in the id of a message of an imported turn.
-fn seq_of(row: &ImportRow) -> Option<u64> {
-    row.id.as_str().strip_prefix("turn-")?.split(['-', '.']).next()?.parse().ok()
-}
-
-/// The line that says of each message what it is, beside a question and an answer for who reads no more than these.
-fn described(rows: &[ImportRow], before: &Before) -> String {
-    let question = rows.iter().position(|row| row.role == Role::User);
-    let answer = rows.iter().rposition(|row| row.role == Role::Assistant);
-    let value = |at: Option<usize>| {
-        let content = at.map(|at| &rows[at].content);
-        let token = content.and_then(text_of).map(str::to_owned);
-        (token.is_some(), token.unwrap_or_else(|| quoted(&content.map_or_else(String::new, in_words))))
-    };
-    let ((holds_question, question_text), (holds_answer, answer_text)) = (value(question), value(answer));
-    let messages = rows.iter().enumerate().map(|(at, row)| {
-        let empty = || ImportRow { content: Content::empty(), ..row.clone() };
-        let kept = if holds_question && question == Some(at) {
-            Kept::Question(empty())
-        } else if holds_answer && answer == Some(at) {
-            Kept::Answer(empty())
-        } else {
-            Kept::Message(row.clone())
-        };
-        let json = serde_json::to_string(&kept).expect("a message serialises");
-        // A line has no line breaks, and JSON may have some.
-        if json.contains(['\n', '\r']) { quoted(&json) } else { json }
-    });
-    let messages: Vec<String> = messages.collect();
-    let mark = format!(r#"{{"messages":[{}]}}"#, messages.join(","));
-    let time = rows.first().map_or(before.time, |row| row.created_at);
-    let next = before.seq.saturating_add(1);
-    let text = match kept(rows) {
-        None => canonical(next, time, &question_text, &answer_text),
-        Some(kept) => {
-            let seq = Object::parse(kept).ok().and_then(|line| line.get::<u64>("seq"));
-            let seq = seq.filter(|seq| *seq >= next).unwrap_or(next);
-            Patched::of(kept)
-                .set("type", "\"turn\"")
-                .set("seq", &seq.to_string())
-                .set("question", &question_text)
-                .set("answer", &answer_text)
-                .into_text()
-        }
-    };
-    Patched::of(&text).set(MARK, &mark).into_text()
-}
-
-/// What a content says in words.
-fn in_words(content: &Content) -> String {
-    content.plain_text(usize::MAX)
-}
-
-/// Whether a message stands in a line of its own.
-pub(super) fn is_opaque(row: &ImportRow) -> bool {
-    row.metadata.get(OPAQUE).is_some()
 }

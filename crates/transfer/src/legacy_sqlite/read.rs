@@ -198,7 +198,8 @@ impl Walk<'_> {
                 begun = true;
                 // Those before it could not be taken: what is left of the thread begins here.
                 let new = NewThread::new().created_at(message.created_at);
-                let conversation = Conversation { id: id.clone(), new, archived: false };
+                let conversation =
+                    Conversation { id: id.clone(), new, archived: false, place: Place::Thread(id.clone()) };
                 if self.sink.take(Step::Begin(Box::new(conversation))).is_none() {
                     return Ok(None);
                 }

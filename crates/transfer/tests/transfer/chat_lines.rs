@@ -236,9 +236,13 @@ async fn what_is_newer_is_kept_whole_and_flagged() {
     let stranger = r#"{"type":"memo","schema_version":2,"n":18446744073709551616}"#;
     let text = [header(ID), turn(1, "q", "a"), newer.to_owned(), stranger.to_owned(), turn(3, "q", "a")];
     chat(folder.path(), ID, lines(&text));
+    let catalog = format!(r#"{{"schema_version":2,"chats":[{}]}}"#, entry(ID, "still read", 2, "q"));
+    fs::write(folder.path().join("catalog.json"), catalog).unwrap();
     let db = store();
     let report = ChatFolder::open(folder.path()).unwrap().import(&db).await.unwrap();
-    assert_eq!((report.messages, report.skipped.len(), report.newer.len()), (6, 0, 2));
+    assert_eq!((report.messages, report.skipped.len(), report.newer.len()), (6, 0, 3));
+    assert_eq!(report.newer[0], Place::File(folder.path().join("catalog.json")));
+    assert_eq!(everything(&db).await[ID].0.title.as_str(), "still read");
     let recalled = db.thread(ID).recall(None, 50).await.unwrap().messages;
     let flagged: Vec<&Message> =
         recalled.iter().filter(|message| message.metadata.get("chat.opaque").is_some()).collect();

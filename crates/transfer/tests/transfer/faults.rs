@@ -1,7 +1,9 @@
 //! T3-S10: whatever call fails, what is done again brings the rest, and nothing twice.
 
 use std::{
+    collections::BTreeMap,
     fs,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -9,8 +11,8 @@ use std::{
 };
 
 use throughline_core::{
-    Backend, CarriesContent as _, Content, Effect, ErrorKind, ListThreads, PersistError, PersistRequest,
-    Persistence, Phase, Result, SlotMut,
+    Backend, CarriesContent as _, Content, Effect, ErrorKind, ListThreads, NewMessage, PersistError,
+    PersistRequest, Persistence, Phase, Result, SlotMut,
     layers::limits::LimitsLayer,
     plugin::{NextRequest, from_fn},
 };
@@ -20,7 +22,7 @@ use throughline_transfer::{ChatFolder, Found, LegacySqlite, TransferError};
 
 use crate::{
     legacy_rows::{Legacy, TABLE, row, text},
-    support::{ID, OTHER, chat, everything, header, lines, rows, store, turn},
+    support::{ID, OTHER, catalog, chat, entry, everything, files, header, lines, rows, store, turn},
 };
 
 /// Fails the call of this number, before or after it is made.
@@ -143,6 +145,64 @@ async fn a_folder_is_brought_over_after_a_failure_at_any_call() {
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn an_export_that_failed_at_any_call_is_done_again() {
+    let fault = Fault::new(false);
+    let db = fault.before(MemoryBackend::new());
+    for (thread, count) in [("a", 250), ("b", 1), ("c", 0)] {
+        for number in 0..count {
+            db.thread(thread).add(NewMessage::user(&format!("{number}"))).await.unwrap();
+        }
+    }
+    let clean = tempfile::tempdir().unwrap();
+    ChatFolder::create(clean.path()).unwrap().export(&db).await.unwrap();
+    let due = shape(clean.path());
+    assert_eq!(due.len(), 3);
+    for at in 0.. {
+        let folder = tempfile::tempdir().unwrap();
+        let chats = ChatFolder::create(folder.path()).unwrap();
+        fault.arm(at);
+        let first = chats.export(&db).await;
+        fault.arm(usize::MAX);
+        // Whatever is there is whole.
+        for (path, bytes) in shape(folder.path()) {
+            assert!(path.ends_with("catalog.json") || due[&path] == bytes, "{at}: {}", path.display());
+        }
+        chats.export(&db).await.unwrap();
+        assert_eq!(shape(folder.path()), due, "{at}");
+        if first.is_ok() {
+            // One list, three pages of the one thread and one of the other.
+            assert_eq!(at, 5);
+            break;
+        }
+    }
+}
+
+/// Every file below a folder by its name there.
+fn shape(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = files(dir).into_iter();
+    files.map(|(path, bytes)| (path.strip_prefix(dir).unwrap().to_owned(), bytes)).collect()
+}
+
+#[tokio::test]
+async fn a_chat_that_a_store_refuses_is_named_and_keeps_no_other_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry = entry(ID, "t", 1, "q").replace('}', r#","throughline":{"metadata":{"throughline.x":1}}}"#);
+    catalog(folder.path(), &[entry]);
+    chat(folder.path(), ID, lines(&[header(ID), turn(1, "q", "a")]));
+    chat(folder.path(), OTHER, lines(&[header(OTHER), turn(1, "q", "a")]));
+    let db = store();
+    let report = ChatFolder::open(folder.path()).unwrap().import(&db).await.unwrap();
+    assert_eq!((report.messages, report.skipped.len()), (2, 3));
+    for finding in &report.skipped {
+        assert!(
+            matches!(&finding.what, Found::Refused(why) if why.contains("`throughline.x` is reserved")),
+            "{finding}"
+        );
+    }
+    assert_eq!(everything(&db).await.keys().collect::<Vec<_>>(), [OTHER]);
 }
 
 #[tokio::test]

@@ -248,10 +248,41 @@ async fn a_message_that_was_deleted_stays_so_and_one_that_differs_is_left() {
     let report = source.import(&db).await.unwrap();
     assert_eq!((report.messages, report.already_there), (1, 1));
     let found: Vec<&Found> = report.skipped.iter().map(|finding| &finding.what).collect();
-    assert_eq!(found, [&Found::Deleted, &Found::Deleted, &Found::Differs]);
+    assert_eq!(found, [&Found::Deleted, &Found::Deleted, &Found::Deleted, &Found::Differs]);
+    assert_eq!(report.skipped[0].place.to_string(), "thread `gone`");
     let texts: Vec<String> = rows(&db, "t").await.iter().map(|row| row.content.plain_text(100)).collect();
     assert_eq!(texts, ["edited", "text of c", "text of new"]);
     assert_eq!(db.thread("gone").entry().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_id_that_two_threads_have_is_a_message_of_each() {
+    for kind in ["", " WITHOUT ROWID"] {
+        let table = TABLE.replace("message_id TEXT PRIMARY KEY", "message_id TEXT");
+        let keyed = table.strip_suffix(')').unwrap();
+        let legacy = Legacy::new(&format!("{keyed}, PRIMARY KEY (thread_id, message_id)){kind}"));
+        legacy.put(Row { text: text("of a"), ..row("a", "m", 1) });
+        legacy.put(Row { text: text("of b"), ..row("b", "m", 2) });
+        let db = store();
+        let report = LegacySqlite::open(legacy.path()).unwrap().import(&db).await.unwrap();
+        assert_eq!((report.threads, report.messages, report.skipped), (2, 2, vec![]));
+        for thread in ["a", "b"] {
+            assert_eq!(rows(&db, thread).await[0].content, Content::text(&format!("of {thread}")));
+        }
+    }
+}
+
+/// What its own program has written and not yet folded into the file is part of it.
+#[tokio::test]
+async fn a_file_in_wal_mode_is_read_with_its_log_and_stays_as_it_is() {
+    let legacy = Legacy::new(TABLE);
+    legacy.db.pragma_update(None, "journal_mode", "wal").unwrap();
+    legacy.put(row("t", "in-the-log", 1));
+    let before = fs::read(legacy.path()).unwrap();
+    let db = store();
+    LegacySqlite::open(legacy.path()).unwrap().import(&db).await.unwrap();
+    assert_eq!(rows(&db, "t").await[0].id.as_str(), "in-the-log");
+    assert_eq!(fs::read(legacy.path()).unwrap(), before);
 }
 
 /// T3-S6, of an imported store.
