@@ -7,3 +7,11 @@ pub use throughline_memory as memory;
 /// The embedded default: one durable SQLite file.
 #[cfg(feature = "sqlite")]
 pub use throughline_sqlite as sqlite;
+/// Conversations in from other programs' files, and out again.
+#[cfg(feature = "transfer")]
+pub use throughline_transfer as transfer;
+
+/// The programs of the guide, so that they are compiled and run.
+#[cfg(all(doctest, feature = "transfer", feature = "sqlite"))]
+#[doc = include_str!("../docs/guide/import.md")]
+mod import_guide {}

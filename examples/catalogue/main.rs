@@ -1,15 +1,16 @@
-//! Keeps many conversations: imports, lists, searches, follows, forks, prunes and copies them.
+//! Keeps many conversations: imports, lists, searches, follows, forks and prunes them, exports them to a folder, and
+//! imports that folder into a second file that proves to be equal.
 //!
 //! ```text
 //! cargo run --release --example catalogue [-- [FILE] [WORD]]
 //! ```
 //!
 //! `FILE` holds one ShareGPT-style chat a line; without one a small sample is read. `WORD` is what is looked for.
-//! Bringing chats in stands in `chats.rs`, and taking everything to a second store in `copy.rs`.
+//! Bringing chats in stands in `chats.rs`, and holding the two files against each other in `proof.rs`.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 mod chats;
-mod copy;
+mod proof;
 
 use std::{error::Error, fs, path::Path};
 
@@ -17,6 +18,7 @@ use throughline::{
     ChangeScope, Keep, ListThreads, NewMessage, NewThread, NewTurn, PageFrom, Persistence, Position,
     SearchMessages, ThreadEntry, ThreadList, Title, sqlite::SqliteOptions,
 };
+use throughline_transfer::ChatFolder;
 
 const SAMPLE: &str = include_str!("../quickstart/sample.jsonl");
 
@@ -39,10 +41,8 @@ async fn main() -> Result<(), Failure> {
     follow(&db, list.position).await?;
     fork_and_prune(&db, &list).await?;
 
-    let other = open(&folder.path().join("copy.db")).await?;
-    copy::copy(&db, &other).await?;
-    let (threads, messages) = copy::compare(&db, &other).await?;
-    println!("the copy has the same {threads} threads with the same {messages} messages");
+    let other = open(&folder.path().join("second.db")).await?;
+    out_and_in_again(&folder.path().join("chats"), &db, &other).await?;
     db.close().await?;
     other.close().await?;
     Ok(())
@@ -51,6 +51,25 @@ async fn main() -> Result<(), Failure> {
 async fn open(path: &Path) -> Result<Persistence, Failure> {
     let backend = SqliteOptions::new().search(true).open(path).await?;
     Ok(Persistence::builder().backend(backend).build()?)
+}
+
+/// Exports everything to a folder, imports that into a second store, and proves the two equal.
+async fn out_and_in_again(chats: &Path, db: &Persistence, other: &Persistence) -> Result<(), Failure> {
+    let written = ChatFolder::create(chats)?.export(db).await?;
+    println!("exported: {written}");
+    let source = ChatFolder::open(chats)?;
+    let planned = source.plan().await?;
+    let read = source.import(other).await?;
+    println!("imported again: {read}");
+    for finding in written.skipped.iter().chain(&read.skipped) {
+        println!("  left out: {finding}");
+    }
+    let (threads, messages) = proof::compare(db, other).await?;
+    if (planned.messages, read.messages) != (written.messages, written.messages) {
+        return Err("the import is not what was exported and planned".into());
+    }
+    println!("the second file has the same {threads} threads with the same {messages} messages");
+    Ok(())
 }
 
 fn show(list: &ThreadList) {

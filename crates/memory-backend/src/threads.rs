@@ -61,6 +61,7 @@ impl ThreadLog {
                 labels.apply(&label.labels);
                 rules::check_labels(&labels)?;
                 facts.said.labels = labels;
+                facts.said.metadata.apply(&label.metadata);
                 if let Some(owner) = &label.owner {
                     facts.said.owner.clone_from(owner);
                 }

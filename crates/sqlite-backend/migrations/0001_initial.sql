@@ -50,6 +50,7 @@ CREATE TABLE catalogue (
     title       TEXT    NOT NULL,
     owner       TEXT,
     labels      TEXT    NOT NULL,
+    metadata    TEXT    NOT NULL,
     forked_from TEXT,
     preview     TEXT
 ) STRICT;

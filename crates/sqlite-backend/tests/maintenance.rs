@@ -249,6 +249,7 @@ async fn every_contradiction_is_noticed_where_it_is() {
         ("UPDATE threads SET floor = 1 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
         ("UPDATE threads SET deleted = 1 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
         ("UPDATE catalogue SET title = 'other' WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
+        ("UPDATE catalogue SET metadata = '{\"k\":1}' WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
         ("UPDATE catalogue SET turns = turns + 1 WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
         ("UPDATE catalogue SET active_at = 0 WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
         ("DELETE FROM catalogue WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),

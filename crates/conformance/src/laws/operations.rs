@@ -48,7 +48,11 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ..ImportRow::new(id("i"), Role::Assistant, nested.clone(), Timestamp::from_micros(7))
     };
     let title = || Title::new(text).expect("a short title");
-    let created = || NewThread::new().with_id("created".parse().expect("a valid id")).with_title(title());
+    let created = || {
+        let new = NewThread::new().with_id("created".parse().expect("a valid id")).with_title(title());
+        new.with_metadata(facts(text))
+    };
+    let annotated = || MetadataPatch::new().set("noted", text).expect("a string");
     let label = LabelPatch::new().set("name", "value").expect("a label");
     vec![
         ("add", add("added").into()),
@@ -76,7 +80,7 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ("import", Import::new(t(), vec![imported()]).into()),
         ("create thread", CreateThread::new(created()).into()),
         ("rename thread", RenameThread::new(t(), title()).expecting(title()).into()),
-        ("label thread", LabelThread { thread: t(), labels: label, owner: None }.into()),
+        ("label thread", LabelThread::new(t()).with_labels(label).with_metadata(annotated()).into()),
         ("delete", Delete::new(t(), id("added")).into()),
     ]
 }

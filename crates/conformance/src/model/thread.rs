@@ -1,8 +1,8 @@
 //! A thread as the model sees it.
 
 use throughline_core::{
-    ChangedMessage, ErrorKind, Generation, Happened, Labels, MessageState, PersistResult, Pruned, Revision,
-    Role, Seq, TenantId, ThreadChanged, ThreadDeleted, ThreadEntry, ThreadResult, Timestamp,
+    ChangedMessage, ErrorKind, Generation, Happened, Labels, MessageState, Metadata, PersistResult, Pruned,
+    Revision, Role, Seq, TenantId, ThreadChanged, ThreadDeleted, ThreadEntry, ThreadResult, Timestamp,
 };
 
 use super::{
@@ -149,6 +149,7 @@ impl Rows {
             title: TITLES[known.title].parse().expect("a title"),
             owner: None,
             labels: Labels::new(),
+            metadata: Metadata::new(),
             archived: known.archived,
             listed: known.begun && !known.hidden,
             generation: Generation::new(known.generation),

@@ -1,6 +1,6 @@
 use super::Tally;
 use crate::{
-    CreateThread, ForkPoint, Generation, Labels, Message, OwnerId, TenantId, ThreadEntry, ThreadId,
+    CreateThread, ForkPoint, Generation, Labels, Message, Metadata, OwnerId, TenantId, ThreadEntry, ThreadId,
     Timestamp, Title,
 };
 
@@ -23,6 +23,8 @@ pub struct ThreadFacts {
     pub owner: Option<OwnerId>,
     /// What the host says about it.
     pub labels: Labels,
+    /// The host's own facts about it.
+    pub metadata: Metadata,
     /// Whether it was put away.
     pub archived: bool,
     /// Whether it is kept out of lists until it is published.
@@ -47,6 +49,7 @@ impl ThreadFacts {
             title: Title::default(),
             owner: None,
             labels: Labels::new(),
+            metadata: Metadata::new(),
             archived: false,
             hidden: false,
             has_begun: false,
@@ -60,11 +63,13 @@ impl ThreadFacts {
     /// Of a thread that is created, `now` unless the call says otherwise.
     #[must_use]
     pub fn created(create: &CreateThread, now: Timestamp) -> Self {
-        let CreateThread { thread: _, title, owner, labels, created_at, forked_from, hidden } = create;
+        let CreateThread { thread: _, title, owner, labels, metadata, created_at, forked_from, hidden } =
+            create;
         Self {
             title: title.clone(),
             owner: owner.clone(),
             labels: labels.clone(),
+            metadata: metadata.clone(),
             hidden: *hidden,
             forked_from: forked_from.clone(),
             ..Self::implied(created_at.unwrap_or(now))
@@ -95,6 +100,7 @@ impl ThreadFacts {
             title,
             owner,
             labels,
+            metadata,
             archived,
             hidden: _,
             has_begun: _,
@@ -110,6 +116,7 @@ impl ThreadFacts {
             title: title.clone(),
             owner: owner.clone(),
             labels: labels.clone(),
+            metadata: metadata.clone(),
             archived: *archived,
             listed: self.is_listed(),
             generation,

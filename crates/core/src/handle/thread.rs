@@ -138,7 +138,12 @@ impl Thread {
 
     /// Changes its labels.
     pub fn label(&self, labels: LabelPatch) -> ThreadRequest<LabelThread> {
-        self.on(|thread| LabelThread { thread, labels, owner: None })
+        self.on(|thread| LabelThread::new(thread).with_labels(labels))
+    }
+
+    /// Changes the host's own facts about it.
+    pub fn annotate(&self, metadata: MetadataPatch) -> ThreadRequest<LabelThread> {
+        self.on(|thread| LabelThread::new(thread).with_metadata(metadata))
     }
 
     /// Takes every message away and begins another generation.

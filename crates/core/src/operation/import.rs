@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Addressed, CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing};
+use super::{
+    Addressed, CarriesContent, Place, PlaceMut, Slot, SlotMut, nullable::present, places::carries_nothing,
+};
 use crate::{
     AttachmentKey, Content, Message, MessageId, MessageState, Metadata, Origin, Revision, Role, Seq,
     TenantId, ThreadId, Timestamp,
@@ -49,7 +51,7 @@ pub struct ImportRow {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<AttachmentKey>,
     /// It was abandoned, for this reason where one is known; otherwise it is final.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub abandoned: Option<Option<String>>,
     /// What its provider calls it, for [`ResolveId`](crate::ResolveId) to find it by.
     #[serde(default, skip_serializing_if = "Origin::is_empty")]
@@ -222,5 +224,21 @@ impl Addressed for Imported {
 
     fn message(&self) -> Option<&MessageId> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_was_abandoned_for_no_known_reason_is_so_on_the_wire() {
+        let row =
+            ImportRow::new("m".parse().unwrap(), Role::User, Content::empty(), Timestamp::from_micros(7));
+        for abandoned in [None, Some(None), Some(Some("why".to_owned()))] {
+            let row = ImportRow { abandoned, ..row.clone() };
+            let json = serde_json::to_string(&row).unwrap();
+            assert_eq!(serde_json::from_str::<ImportRow>(&json).unwrap(), row, "{json}");
+        }
     }
 }

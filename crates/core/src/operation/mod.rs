@@ -23,6 +23,7 @@ mod erased;
 mod family;
 mod fingerprint;
 mod import;
+mod nullable;
 mod places;
 mod read;
 mod reserve;

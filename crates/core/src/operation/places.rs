@@ -38,7 +38,7 @@ pub enum Slot<'a> {
     Whole(&'a Content),
     /// Content that is appended: a secret may be split over two of these.
     Delta(&'a Delta),
-    /// Metadata; in a patch `null` stands for "clear".
+    /// Metadata, of a message or of a thread; in a patch `null` stands for "clear".
     Metadata(&'a Metadata),
     /// Why a message was abandoned, in the writer's words.
     Reason(&'a str),
@@ -67,7 +67,7 @@ pub enum SlotMut<'a> {
     Whole(&'a mut Content),
     /// Content that is appended: a secret may be split over two of these.
     Delta(&'a mut Delta),
-    /// Metadata; in a patch `null` stands for "clear".
+    /// Metadata, of a message or of a thread; in a patch `null` stands for "clear".
     Metadata(&'a mut Metadata),
     /// Why a message was abandoned, in the writer's words.
     Reason(&'a mut String),

@@ -46,7 +46,11 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Update(update) => no_reserved_keys(update.metadata.as_metadata()),
         PersistArgs::UpdateContent(_) | PersistArgs::Delete(_) => Ok(()),
         PersistArgs::Import(import) => check_import(import),
-        PersistArgs::Thread(ThreadArgs::Create(create)) => rules::check_labels(&create.labels),
+        PersistArgs::Thread(ThreadArgs::Create(create)) => {
+            no_reserved_keys(&create.metadata)?;
+            rules::check_labels(&create.labels)
+        }
+        PersistArgs::Thread(ThreadArgs::Label(label)) => no_reserved_keys(label.metadata.as_metadata()),
         PersistArgs::Thread(ThreadArgs::Prune(prune)) => rules::check_limit(prune.limit),
         PersistArgs::Thread(ThreadArgs::Purge(purge)) => rules::check_limit(purge.limit),
         PersistArgs::Thread(ThreadArgs::Resolve(asked)) => {

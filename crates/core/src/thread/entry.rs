@@ -2,13 +2,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Labels, Title};
 use crate::{
-    Generation, MessageId, OwnerId, TenantId, ThreadId, Timestamp,
+    Generation, MessageId, Metadata, OwnerId, TenantId, ThreadId, Timestamp,
     operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
 };
 
 /// A conversation as a list shows it.
 ///
-/// Title, labels, owner and the archive are what the host said. The rest follows from the messages: a store keeps it up to
+/// Title, labels, owner, metadata and the archive are what the host said. The rest follows from the messages: a store keeps it up to
 /// date with every commit, and [`RebuildThread`](crate::RebuildThread) makes the same of the messages alone. Counts,
 /// preview and activity are of messages that are settled; one that is still being written is in none of them.
 ///
@@ -29,6 +29,9 @@ pub struct ThreadEntry {
     /// What the host says about it.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// The host's own facts about it.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
     /// Whether it was put away.
     pub archived: bool,
     /// Whether lists show it: from its first settled message on, and never while it is being imported.
@@ -147,6 +150,7 @@ impl CarriesContent for ThreadEntry {
             title,
             owner: _,
             labels: _,
+            metadata,
             archived: _,
             listed: _,
             generation: _,
@@ -160,7 +164,7 @@ impl CarriesContent for ThreadEntry {
             updated_at: _,
         } = self;
         let at = |slot| Place { thread, message: None, slot };
-        let mut places = vec![at(Slot::Title(title))];
+        let mut places = vec![at(Slot::Title(title)), at(Slot::Metadata(metadata))];
         places.extend(preview.as_deref().map(|preview| at(Slot::Preview(preview))));
         places
     }
@@ -172,6 +176,7 @@ impl CarriesContent for ThreadEntry {
             title,
             owner: _,
             labels: _,
+            metadata,
             archived: _,
             listed: _,
             generation: _,
@@ -186,7 +191,7 @@ impl CarriesContent for ThreadEntry {
         } = self;
         let thread = &*thread;
         let at = |slot| PlaceMut { thread, message: None, slot };
-        let mut places = vec![at(SlotMut::Title(title))];
+        let mut places = vec![at(SlotMut::Title(title)), at(SlotMut::Metadata(metadata))];
         places.extend(preview.as_mut().map(|preview| at(SlotMut::Preview(preview))));
         places
     }

@@ -13,13 +13,13 @@ pub(crate) struct EntryRow;
 macro_rules! entry_columns {
     () => {
         "c.checksum, c.listed, c.archived, c.active_at, c.hidden, c.has_begun, c.created_at, c.changed_at, c.messages, \
-         c.turns, c.bytes, c.preview_seq, c.title, c.owner, c.labels, c.forked_from, c.preview"
+         c.turns, c.bytes, c.preview_seq, c.title, c.owner, c.labels, c.metadata, c.forked_from, c.preview"
     };
 }
 pub(crate) use entry_columns;
 
 /// How many columns that is.
-pub(crate) const ENTRY_COLUMNS: usize = 17;
+pub(crate) const ENTRY_COLUMNS: usize = 18;
 
 impl EntryRow {
     /// Reads the columns of [`entry_columns!`] from `at` on; nothing when they are not what their checksum was made for.
@@ -34,8 +34,9 @@ impl EntryRow {
             title: text(12)?,
             owner: row.optional_str(at + 13)?,
             labels: text(14)?,
-            forked_from: row.optional_str(at + 15)?,
-            preview: row.optional_str(at + 16)?,
+            metadata: text(15)?,
+            forked_from: row.optional_str(at + 16)?,
+            preview: row.optional_str(at + 17)?,
             preview_seq: row.integer(at + 11),
             numbers: [2, 3, 4, 5, 6, 7, 8, 9, 10].map(|column| row.integer(at + column).unwrap_or(i64::MIN)),
         };
@@ -49,6 +50,7 @@ impl EntryRow {
                 None => None,
             },
             labels: serde_json::from_str(fields.labels).ok()?,
+            metadata: serde_json::from_str(fields.metadata).ok()?,
             archived: flag(row, at + 2)?,
             hidden: flag(row, at + 4)?,
             has_begun: flag(row, at + 5)?,
@@ -81,6 +83,7 @@ impl EntryRow {
         thread: &str,
     ) -> rusqlite::Result<()> {
         let labels = serde_json::to_string(&facts.labels).expect(IN_MEMORY);
+        let metadata = serde_json::to_string(&facts.metadata).expect(IN_MEMORY);
         let forked_from =
             facts.forked_from.as_ref().map(|point| serde_json::to_string(point).expect(IN_MEMORY));
         let tally = &facts.tally;
@@ -91,6 +94,7 @@ impl EntryRow {
             title: facts.title.as_str(),
             owner: facts.owner.as_ref().map(OwnerId::as_str),
             labels: &labels,
+            metadata: &metadata,
             forked_from: forked_from.as_deref(),
             preview: tally.preview.as_deref(),
             preview_seq: tally.preview_seq.map(|seq| number(seq.get())),
@@ -110,12 +114,13 @@ impl EntryRow {
             fields.numbers;
         db.prepare_cached(
             "INSERT INTO catalogue (thread_pk, tenant, listed, archived, active_at, hidden, has_begun, created_at, \
-             changed_at, messages, turns, bytes, preview_seq, checksum, title, owner, labels, forked_from, preview) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
+             changed_at, messages, turns, bytes, preview_seq, checksum, title, owner, labels, metadata, forked_from, \
+             preview) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
              ON CONFLICT (thread_pk) DO UPDATE SET listed = ?3, archived = ?4, active_at = ?5, hidden = ?6, \
              has_begun = ?7, created_at = ?8, changed_at = ?9, messages = ?10, turns = ?11, bytes = ?12, \
-             preview_seq = ?13, checksum = ?14, title = ?15, owner = ?16, labels = ?17, forked_from = ?18, \
-             preview = ?19",
+             preview_seq = ?13, checksum = ?14, title = ?15, owner = ?16, labels = ?17, metadata = ?18, \
+             forked_from = ?19, preview = ?20",
         )?
         .execute(params![
             thread_pk,
@@ -135,6 +140,7 @@ impl EntryRow {
             fields.title,
             fields.owner,
             fields.labels,
+            fields.metadata,
             fields.forked_from,
             fields.preview,
         ])?;
@@ -150,6 +156,7 @@ struct Fields<'a> {
     title: &'a str,
     owner: Option<&'a str>,
     labels: &'a str,
+    metadata: &'a str,
     forked_from: Option<&'a str>,
     preview: Option<&'a str>,
     preview_seq: Option<i64>,
@@ -158,8 +165,19 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn checksum(&self) -> i64 {
-        let Self { tenant, thread, listed, title, owner, labels, forked_from, preview, preview_seq, numbers } =
-            self;
+        let Self {
+            tenant,
+            thread,
+            listed,
+            title,
+            owner,
+            labels,
+            metadata,
+            forked_from,
+            preview,
+            preview_seq,
+            numbers,
+        } = self;
         let sum = Checksum::new()
             .text(tenant)
             .text(thread)
@@ -167,6 +185,7 @@ impl Fields<'_> {
             .text(title)
             .optional_text(*owner)
             .text(labels)
+            .text(metadata)
             .optional_text(*forked_from)
             .optional_text(*preview)
             .optional_integer(*preview_seq);

@@ -109,7 +109,7 @@ async fn threads(rig: Rig) {
     let changes: [throughline_core::ThreadArgs; 3] = [
         throughline_core::RenameThread::new(t(), title("x")).into(),
         throughline_core::ArchiveThread { thread: t(), archived: true }.into(),
-        throughline_core::LabelThread { thread: t(), labels, owner: None }.into(),
+        throughline_core::LabelThread::new(t()).with_labels(labels).into(),
     ];
     for args in changes {
         assert_eq!(told.of(PersistArgs::Thread(args), now).await, [Happened::ThreadChanged]);

@@ -10,12 +10,12 @@ use throughline_core::{
 use crate::{
     check::checks,
     rig::Rig,
-    shorthand::{append, entry, everything, id, ids, new_thread, refused, said, thread_id, title},
+    shorthand::{append, entry, everything, facts, id, ids, new_thread, refused, said, thread_id, title},
 };
 
 checks! {
     Extended "thread.clear" [Add Reserve Thread Read] "clearing takes every message in any state out of every read, and begins the next generation" => clear;
-    Extended "thread.clear-narrow" [Add Thread Read] "clearing leaves title, owner and labels, and every other thread" => narrow;
+    Extended "thread.clear-narrow" [Add Thread Read] "clearing leaves title, owner, labels and metadata, and every other thread" => narrow;
     Extended "thread.clear-ids" [Add Reserve Delete Thread Read] "the ids of what was cleared stay dead, and its places are not given again" => dead;
     Extended "thread.clear-late" [Add Reserve UpdateContent Update Delete Thread Read] "a writer of before finds its message gone" => late;
     Extended "thread.generation" [Add Reserve Thread Read] "a message of another generation is refused as stale, one of this generation or of none is added" => generation;
@@ -66,7 +66,8 @@ async fn narrow(rig: Rig) {
     let other = db.for_tenant("other".parse().unwrap());
     let labels = Labels::new().with("project", "atlas").unwrap();
     let new = new_thread("t").with_title(title("kept")).with_owner("o".parse().unwrap());
-    db.create_thread(new.with_labels(labels.clone())).await.unwrap();
+    let noted = facts(r#"{"n":1.10}"#);
+    db.create_thread(new.with_labels(labels.clone()).with_metadata(noted.clone())).await.unwrap();
     for thread in [db.thread("t"), db.thread("T"), db.thread("u"), other.thread("t")] {
         thread.add(said("m", "x")).await.unwrap();
     }
@@ -74,8 +75,8 @@ async fn narrow(rig: Rig) {
     let before = [entry(&db, "T").await, entry(&db, "u").await, entry(&other, "t").await];
     let cleared = db.thread("t").clear().await.unwrap().entry;
     assert_eq!(
-        (&cleared.title, &cleared.owner, &cleared.labels),
-        (&title("kept"), &Some("o".parse().unwrap()), &labels)
+        (&cleared.title, &cleared.owner, &cleared.labels, &cleared.metadata),
+        (&title("kept"), &Some("o".parse().unwrap()), &labels, &noted)
     );
     assert!(cleared.archived && cleared.listed);
     assert_eq!(entry(&db, "t").await, cleared);

@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use throughline_core::{
-    Content, Effect, ErrorKind, ForkPoint, Import, ImportRow, ListThreads, Message, NewReservation,
-    NewThread, OpKind, PersistArgs, PersistError, PersistRequest, Persistence, Phase, Reserve, Result, Role,
-    UpdateMode,
+    Content, Effect, ErrorKind, ForkPoint, Import, ImportRow, ListThreads, Message, MetadataPatch,
+    NewReservation, NewThread, OpKind, PersistArgs, PersistError, PersistRequest, Persistence, Phase,
+    Reserve, Result, Role, UpdateMode,
     plugin::{NextRequest, from_fn},
 };
 
@@ -47,12 +47,15 @@ async fn copies(rig: Rig) {
     thread.add(said("c", "three")).await.unwrap();
     thread.add(said("d", "four")).await.unwrap();
     thread.rename(title("what it is about")).await.unwrap();
+    thread.annotate(MetadataPatch::new().set("of", "the original").unwrap()).await.unwrap();
     let before = (everything(&thread).await, entry(&db, "t").await);
-    let forked = thread.fork(&id("c"), new_thread("f")).await.unwrap();
+    let forked = thread.fork(&id("c"), new_thread("f").with_metadata(facts(r#"{"n":1.10}"#))).await.unwrap();
     assert_eq!(forked.messages, 3);
     assert_eq!(forked.entry, entry(&db, "f").await);
     let fork = &forked.entry;
     assert_eq!(fork.forked_from, Some(ForkPoint { thread: thread_id("t"), message: id("c") }));
+    // Facts and labels are those that the fork is given: what is said of the one need not hold of the other.
+    assert_eq!(fork.metadata, facts(r#"{"n":1.10}"#));
     assert_eq!((&fork.title, fork.listed, fork.messages), (&title("what it is about"), true, 3));
     let copies = everything(&db.thread("f")).await;
     assert_eq!(ids(&copies), ["a", "b", "c"]);

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use throughline_core::{
-    CreateThread, ErrorKind, LabelPatch, LabelThread, Labels, ListThreads, OwnerId, Persistence,
-    ThreadChanged,
+    CreateThread, ErrorKind, LabelPatch, LabelThread, Labels, ListThreads, Metadata, MetadataPatch, OwnerId,
+    Persistence, ThreadChanged,
 };
 
 use crate::{
     check::checks,
     rig::Rig,
-    shorthand::{entry, everything, ids, listed, names, new_thread, refused, said, thread_id},
+    shorthand::{entry, everything, facts, ids, listed, names, new_thread, refused, said, thread_id},
 };
 
 checks! {
@@ -18,6 +18,7 @@ checks! {
     Extended "thread.labels" [Add Thread Read] "labels are set and taken away one by one, and the others stay" => labels;
     Extended "list.labels" [Add Thread Read] "a list by labels shows the threads that have all of them with exactly these values" => by_labels;
     Extended "thread.owner" [Add Thread Read] "an owner is named, kept and taken away, and a list by owner shows that owner's" => owner;
+    Extended "thread.metadata" [Add Thread Read] "facts of a thread are set and cleared one by one, the others keep their bytes, and labels and owner stay" => metadata;
     Extended "thread.labels-limit" [Thread Read] "a thread has 32 labels at most" => limit;
 }
 
@@ -87,6 +88,44 @@ async fn labels(rig: Rig) {
     }
 }
 
+async fn metadata(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let created = new_thread("t").with_owner(owner_of("o")).with_labels(set(&[("k", "v")]));
+    let created = created.with_metadata(facts(r#"{"keep":1.10,"clear":2,"set":{"deep":1,"also":2}}"#));
+    db.create_thread(created).await.unwrap();
+    thread.add(said("m", "x")).await.unwrap();
+    let before = entry(&db, "t").await;
+    let mut now = rig.clock.advance(Duration::from_secs(1));
+    let steps = [
+        (
+            r#"{"clear":null,"set":{"deep":3},"new":18446744073709551615,"absent":null}"#,
+            r#"{"keep":1.10,"new":18446744073709551615,"set":{"deep":3}}"#,
+        ),
+        ("{}", r#"{"keep":1.10,"new":18446744073709551615,"set":{"deep":3}}"#),
+        (r#"{"set":"\u0000 \ud800","new":null}"#, r#"{"keep":1.10,"set":"\u0000 \ud800"}"#),
+        (r#"{"keep":null,"set":null}"#, "{}"),
+    ];
+    for (change, left) in steps {
+        let change = serde_json::from_str(change).expect("a patch");
+        let answer = thread.annotate(change).await.unwrap().entry;
+        let mut due = before.clone();
+        (due.metadata, due.updated_at) = (facts(left), now);
+        assert_eq!(answer, due);
+        assert_eq!(entry(&db, "t").await, due);
+        assert_eq!(listed(&db, ListThreads::new(10)).await, [due]);
+        now = rig.clock.advance(Duration::from_secs(1));
+    }
+    // Keys of the framework are refused, and nothing is made of the rest.
+    let reserved = MetadataPatch::new().set("a", &1).unwrap().set("throughline.x", &1).unwrap();
+    refused(thread.annotate(reserved.clone()).await, ErrorKind::Invalid);
+    let mut created = Metadata::new();
+    created.apply(&reserved);
+    refused(db.create_thread(new_thread("u").with_metadata(created)).await, ErrorKind::Invalid);
+    assert_eq!(entry(&db, "t").await.metadata, Metadata::new());
+    assert_eq!(db.thread("u").entry().await.unwrap(), None);
+}
+
 async fn by_labels(rig: Rig) {
     let db = rig.db().await;
     let threads: [(&str, &[(&str, &str)]); 6] = [
@@ -121,7 +160,8 @@ async fn by_labels(rig: Rig) {
 }
 
 async fn label(db: &Persistence, owner: Option<Option<OwnerId>>) -> ThreadChanged {
-    let label = LabelThread { thread: thread_id("b"), labels: patch(&[("k", Some("v"))]), owner };
+    let labels = patch(&[("k", Some("v"))]);
+    let label = LabelThread { owner, ..LabelThread::new(thread_id("b")).with_labels(labels) };
     db.on_thread(label).await.expect("a label")
 }
 

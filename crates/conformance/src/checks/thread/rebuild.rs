@@ -9,7 +9,7 @@ use throughline_core::{
 use crate::{
     check::checks,
     rig::Rig,
-    shorthand::{append, entry, everything, id, new_thread, said, thread_id, title},
+    shorthand::{append, entry, everything, facts, id, new_thread, said, thread_id, title},
 };
 
 checks! {
@@ -35,6 +35,7 @@ async fn rebuild(rig: Rig) {
     let mut dice = Dice(rig.seed);
     for name in ["a", "b"] {
         let created = new_thread(name).with_title(title("kept")).with_owner("o".parse().unwrap());
+        let created = created.with_metadata(facts(r#"{"n":1.10}"#));
         db.create_thread(created).await.unwrap();
         for step in 0..40 {
             if dice.throw(4) == 0 {

@@ -1,9 +1,9 @@
 //! Threads that there are not.
 
 use throughline_core::{
-    ArchiveThread, ClearThread, DeleteThread, ErrorKind, Generation, Keep, LabelPatch, LabelThread,
-    ListThreads, PlanPrune, PruneThread, PublishThread, PurgeThread, RebuildThread, RenameThread, Seq,
-    ThreadArgs, ThreadId,
+    ArchiveThread, ClearThread, DeleteThread, ErrorKind, Generation, Keep, LabelThread, ListThreads,
+    PlanPrune, PruneThread, PublishThread, PurgeThread, RebuildThread, RenameThread, Seq, ThreadArgs,
+    ThreadId,
 };
 
 use crate::{
@@ -23,7 +23,7 @@ pub(crate) fn every(thread: &ThreadId) -> Vec<ThreadArgs> {
     vec![
         RenameThread::new(t(), title("x")).into(),
         ArchiveThread { thread: t(), archived: true }.into(),
-        LabelThread { thread: t(), labels: LabelPatch::new(), owner: None }.into(),
+        LabelThread::new(t()).into(),
         PublishThread { thread: t() }.into(),
         RebuildThread { thread: t() }.into(),
         ClearThread::new(t()).into(),

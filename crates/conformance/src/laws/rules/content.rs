@@ -66,6 +66,7 @@ async fn restores(bench: Bench) {
     }
     let entry = bench.db.thread("t").entry().await.expect("a read").expect("it is there");
     assert_eq!((entry.title.as_str(), entry.preview.as_deref()), (text.as_str(), Some(text.as_str())));
+    assert_eq!(entry.metadata.get_as::<String>("noted").as_deref(), Some(text.as_str()));
     let read = everything(&bench.db.thread("t")).await;
     let finished = read.iter().find(|message| message.id.as_str() == "r").expect("it is there");
     let expected = Content::from_blocks(&[serde_json::json!({"type": "tool", "input": {"deep": [text]}})]);

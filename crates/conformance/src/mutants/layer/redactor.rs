@@ -23,6 +23,7 @@ pub(super) enum Forgets {
     Edits,
     Imports,
     Metadata,
+    Annotations,
     Reasons,
     Reservations,
     Nesting,
@@ -100,12 +101,14 @@ impl Swap {
 
     fn swap(&self, carrier: &mut impl CarriesContent, from: &str, into: &str) {
         for place in carrier.places_mut() {
+            let is_of_a_thread = place.message.is_none();
             match place.slot {
                 SlotMut::Whole(content) => *content = self.content(content, from, into),
                 SlotMut::Delta(_) if self.forgets == Forgets::Deltas => {}
                 SlotMut::Delta(Delta::Text(text)) => *text = text.replace(from, into),
                 SlotMut::Delta(Delta::Blocks(blocks)) => *blocks = self.content(blocks, from, into),
                 SlotMut::Metadata(_) if self.forgets == Forgets::Metadata => {}
+                SlotMut::Metadata(_) if is_of_a_thread && self.forgets == Forgets::Annotations => {}
                 SlotMut::Metadata(metadata) => {
                     let json = serde_json::to_string(metadata).expect("metadata serialises");
                     *metadata =

@@ -56,6 +56,7 @@ mutants! {
     Redactor(Imports) "redactor-forgets-imports" "redacts nothing that is imported" ["law.coverage"];
     Redactor(Titles) "redactor-forgets-titles" "redacts no title" ["law.coverage"];
     Redactor(Metadata) "redactor-forgets-metadata" "redacts no metadata" ["law.coverage"];
+    Redactor(Annotations) "redactor-forgets-facts-of-threads" "redacts the metadata of messages, and not that of threads" ["law.coverage"];
     Redactor(Reasons) "redactor-forgets-reasons" "redacts no reason" ["law.coverage"];
     Redactor(Reservations) "redactor-forgets-reservations" "redacts no reservation" ["law.coverage"];
     Redactor(Nesting) "redactor-forgets-nesting" "redacts text blocks only" ["law.coverage"];

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use throughline_core::{
     Addressed as _, ClearThread, CreateThread, Delete, DeleteThread, ErrorKind, GetThread, ImportedRow,
-    LabelPatch, LabelThread, Message, MessageId, MessageState, NewThread, Origin, PageFrom, PersistArgs,
-    PersistResponse, PersistResult, PrunePlan, ReadArgs, ReadPage, ReadResult, RenameThread, ResolveId,
-    Result, Role, TenantId, ThreadArgs, ThreadCursor, ThreadDeleted, ThreadEntry, ThreadId, ThreadResult,
-    Timestamp, Visibility,
+    LabelPatch, LabelThread, Message, MessageId, MessageState, MetadataPatch, NewThread, Origin, PageFrom,
+    PersistArgs, PersistResponse, PersistResult, PrunePlan, ReadArgs, ReadPage, ReadResult, RenameThread,
+    ResolveId, Result, Role, TenantId, ThreadArgs, ThreadCursor, ThreadDeleted, ThreadEntry, ThreadId,
+    ThreadResult, Timestamp, Visibility,
 };
 
 use super::{backend::Faulty, change, journal::Line, made_up};
@@ -20,6 +20,7 @@ pub(super) enum ThreadFault {
     ShowsWhatIsNot,
     TakesAnyLabels,
     PublishesAgain,
+    RebuildsWithoutMetadata,
     PreviewsAnybody,
     KeepsPreviews,
     CountsOpen,
@@ -84,6 +85,17 @@ impl ThreadFault {
                     let title = entry(store, &line, &publish.thread).await?.map(|entry| entry.title);
                     let rename = RenameThread::new(publish.thread.clone(), title.unwrap_or_default());
                     store.sound(Line { args: rename.into(), ..line.clone() }).await?;
+                }
+                Ok(response)
+            }
+            Self::RebuildsWithoutMetadata => {
+                let response = store.sound(line.clone()).await?;
+                if let PersistArgs::Thread(ThreadArgs::Rebuild(rebuild)) = &line.args {
+                    let facts = entry(store, &line, &rebuild.thread).await?.map(|entry| entry.metadata);
+                    let clear = facts.iter().flat_map(throughline_core::Metadata::iter);
+                    let clear = clear.fold(MetadataPatch::new(), |patch, (key, _)| patch.clear(key));
+                    let label = LabelThread::new(rebuild.thread.clone()).with_metadata(clear);
+                    store.sound(Line { args: label.into(), key: None, ..line.clone() }).await?;
                 }
                 Ok(response)
             }

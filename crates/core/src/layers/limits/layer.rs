@@ -35,7 +35,7 @@ impl LimitsLayer {
         self
     }
 
-    /// The most bytes of one message's metadata, names and values.
+    /// The most bytes of the metadata of one message or thread, names and values.
     #[must_use]
     pub const fn metadata_bytes(mut self, bytes: usize) -> Self {
         self.metadata_bytes = bytes;

@@ -95,8 +95,8 @@ fn within(what: &str, is: usize, allowed: usize) -> Result<()> {
 mod tests {
     use super::*;
     use crate::{
-        Add, AttachmentKey, Batch, Content, ContentChange, MetadataPatch, NewMessage, Role, Update,
-        UpdateContent, UpdateMode,
+        Add, AttachmentKey, Batch, Content, ContentChange, CreateThread, LabelThread, MetadataPatch,
+        NewMessage, NewThread, Role, Update, UpdateContent, UpdateMode,
     };
 
     const LIMITS: LimitsLayer = LimitsLayer::new()
@@ -168,6 +168,20 @@ mod tests {
             check(update("").with_attachments([key(), key(), key()])),
             refused("3 attachments are more than the 2 allowed")
         );
+    }
+
+    #[test]
+    fn metadata_of_a_thread_is_limited_like_that_of_a_message() {
+        let refused = refused("11 bytes of metadata are more than the 10 allowed");
+        let patch = |value: &str| MetadataPatch::new().set("k", value).unwrap();
+        let label = |value: &str| LabelThread::new("t".parse().unwrap()).with_metadata(patch(value));
+        assert_eq!((check(label("1234567")), check(label("12345678"))), (Ok(()), refused.clone()));
+        let create = |value: &str| {
+            let mut metadata = Metadata::new();
+            metadata.apply(&patch(value));
+            CreateThread::new(NewThread::new().with_metadata(metadata))
+        };
+        assert_eq!((check(create("1234567")), check(create("12345678"))), (Ok(()), refused));
     }
 
     #[test]

@@ -23,7 +23,7 @@
 //! | limit | default | counts |
 //! |---|---|---|
 //! | [`content_bytes`](LimitsLayer::content_bytes) | 8 MiB | the JSON of one content or of one delta |
-//! | [`metadata_bytes`](LimitsLayer::metadata_bytes) | 256 KiB | names and JSON values of one message's metadata or patch |
+//! | [`metadata_bytes`](LimitsLayer::metadata_bytes) | 256 KiB | names and JSON values of one metadata, of a message or a thread, or of one patch |
 //! | [`depth`](LimitsLayer::depth) | 64 | nested arrays and objects, in content and in each metadata value |
 //! | [`attachments`](LimitsLayer::attachments) | 256 | attachment names of one message |
 //! | [`batch_items`](LimitsLayer::batch_items) | 512 | operations of one batch, rows of one [import](crate::Import) |

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    LabelPatch, OwnerId, ThreadId, Title,
-    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
+    LabelPatch, MetadataPatch, OwnerId, ThreadId, Title,
+    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, nullable::present, places::carries_nothing},
 };
 
 /// Gives a thread another title.
@@ -63,7 +63,7 @@ pub struct ArchiveThread {
 
 carries_nothing!(ArchiveThread { thread: _, archived: _ });
 
-/// Changes the labels and the owner of a thread.
+/// Changes the labels, the owner and the metadata of a thread. What it does not name stays.
 ///
 /// Refused as [`TooLarge`](crate::ErrorKind::TooLarge) when it would have more than [`Labels::MAX`](crate::Labels::MAX).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,18 +77,51 @@ pub struct LabelThread {
     /// Absent: the owner stays. `null`: it has none any more.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub owner: Option<Option<OwnerId>>,
+    /// The facts to set and to clear.
+    #[serde(default, skip_serializing_if = "MetadataPatch::is_empty")]
+    pub metadata: MetadataPatch,
 }
 
-/// Tells a field that is `null` from one that is absent.
-fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    T::deserialize(deserializer).map(Some)
+impl LabelThread {
+    /// Changes nothing of `thread` yet.
+    #[must_use]
+    pub const fn new(thread: ThreadId) -> Self {
+        Self { thread, labels: LabelPatch::new(), owner: None, metadata: MetadataPatch::new() }
+    }
+
+    /// Sets these labels and takes those away.
+    #[must_use]
+    pub fn with_labels(mut self, labels: LabelPatch) -> Self {
+        self.labels = labels;
+        self
+    }
+
+    /// Says who the thread belongs to, or that it is nobody's.
+    #[must_use]
+    pub fn with_owner(mut self, owner: Option<OwnerId>) -> Self {
+        self.owner = Some(owner);
+        self
+    }
+
+    /// Sets these facts and clears those.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: MetadataPatch) -> Self {
+        self.metadata = metadata;
+        self
+    }
 }
 
-carries_nothing!(LabelThread { thread: _, labels: _, owner: _ });
+impl CarriesContent for LabelThread {
+    fn places(&self) -> Vec<Place<'_>> {
+        let Self { thread, labels: _, owner: _, metadata } = self;
+        vec![Place { thread, message: None, slot: Slot::Metadata(metadata.as_metadata()) }]
+    }
+
+    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+        let Self { thread, labels: _, owner: _, metadata } = self;
+        vec![PlaceMut { thread, message: None, slot: SlotMut::Metadata(metadata.as_metadata_mut()) }]
+    }
+}
 
 /// Lets a thread that was created hidden into the lists. A second time nothing happens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ForkPoint, Labels, OwnerId, ThreadId, Timestamp, Title,
+    ForkPoint, Labels, Metadata, OwnerId, ThreadId, Timestamp, Title,
     operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
 };
 
@@ -22,6 +22,7 @@ pub struct NewThread {
     pub(crate) title: Option<Title>,
     pub(crate) owner: Option<OwnerId>,
     pub(crate) labels: Labels,
+    pub(crate) metadata: Metadata,
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) forked_from: Option<ForkPoint>,
     pub(crate) hidden: bool,
@@ -36,6 +37,7 @@ impl NewThread {
             title: None,
             owner: None,
             labels: Labels::new(),
+            metadata: Metadata::new(),
             created_at: None,
             forked_from: None,
             hidden: false,
@@ -67,6 +69,14 @@ impl NewThread {
     #[must_use]
     pub fn with_labels(mut self, labels: Labels) -> Self {
         self.labels = labels;
+        self
+    }
+
+    /// Says the host's own facts about it, which are kept as they are: lists cannot be filtered by them, as they can by
+    /// labels.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
         self
     }
 
@@ -110,6 +120,9 @@ pub struct CreateThread {
     /// What the host says about it.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// The host's own facts about it.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
     /// When it began, where it is imported; the pipeline's clock otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
@@ -125,21 +138,26 @@ impl CreateThread {
     /// Creates `thread`, under a minted id where it names none.
     #[must_use]
     pub fn new(thread: NewThread) -> Self {
-        let NewThread { id, title, owner, labels, created_at, forked_from, hidden } = thread;
+        let NewThread { id, title, owner, labels, metadata, created_at, forked_from, hidden } = thread;
         let thread = id.unwrap_or_else(ThreadId::mint);
         let title = title.unwrap_or_default();
-        Self { thread, title, owner, labels, created_at, forked_from, hidden }
+        Self { thread, title, owner, labels, metadata, created_at, forked_from, hidden }
     }
 }
 
 impl CarriesContent for CreateThread {
     fn places(&self) -> Vec<Place<'_>> {
-        let Self { thread, title, owner: _, labels: _, created_at: _, forked_from: _, hidden: _ } = self;
-        vec![Place { thread, message: None, slot: Slot::Title(title) }]
+        let Self { thread, title, owner: _, labels: _, metadata, created_at: _, forked_from: _, hidden: _ } =
+            self;
+        let at = |slot| Place { thread, message: None, slot };
+        vec![at(Slot::Title(title)), at(Slot::Metadata(metadata))]
     }
 
     fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-        let Self { thread, title, owner: _, labels: _, created_at: _, forked_from: _, hidden: _ } = self;
-        vec![PlaceMut { thread, message: None, slot: SlotMut::Title(title) }]
+        let Self { thread, title, owner: _, labels: _, metadata, created_at: _, forked_from: _, hidden: _ } =
+            self;
+        let thread = &*thread;
+        let at = |slot| PlaceMut { thread, message: None, slot };
+        vec![at(SlotMut::Title(title)), at(SlotMut::Metadata(metadata))]
     }
 }

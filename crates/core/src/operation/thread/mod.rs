@@ -48,7 +48,7 @@ family! {
     Rename: RenameThread -> ThreadChanged as "renameThread";
     /// Puts it away, or gets it out again.
     Archive: ArchiveThread -> ThreadChanged as "archiveThread";
-    /// Changes its labels and its owner.
+    /// Changes its labels, its owner and its metadata.
     Label: LabelThread -> ThreadChanged as "labelThread";
     /// Ends its import.
     Publish: PublishThread -> ThreadChanged as "publishThread";

@@ -36,6 +36,7 @@ pub(super) fn label(scope: Scope<'_>, label: &LabelThread) -> Applied<()> {
     rules::check_labels(&labels)?;
     change(scope, &label.thread, |entry| {
         entry.labels = labels;
+        entry.metadata.apply(&label.metadata);
         if let Some(owner) = &label.owner {
             entry.owner.clone_from(owner);
         }

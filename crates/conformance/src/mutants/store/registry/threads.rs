@@ -1,8 +1,8 @@
 //! Faults of threads as a whole, and of what is shown of them.
 
 use throughline_core::{
-    LabelPatch, Labels, PersistArgs, PersistResult, ReadArgs, ReadResult, ThreadArgs, ThreadCursor, ThreadId,
-    ThreadResult, Timestamp, Title,
+    LabelPatch, Labels, Metadata, MetadataPatch, PersistArgs, PersistResult, ReadArgs, ReadResult,
+    ThreadArgs, ThreadCursor, ThreadId, ThreadResult, Timestamp, Title,
 };
 
 use crate::mutants::store::{Mutant, change, special::Special, threads::ThreadFault};
@@ -134,6 +134,32 @@ pub(super) static MUTANTS: &[Mutant] = &[
             label.owner = None;
         }
     }),
+    Mutant::new(
+        "labels-without-metadata",
+        "keeps labels and owner that a thread is given, and no facts",
+        &["thread.metadata"],
+    )
+    .before(|args, _| {
+        if let Some(ThreadArgs::Label(label)) = thread(args) {
+            label.metadata = MetadataPatch::new();
+        }
+    }),
+    Mutant::new(
+        "creates-without-metadata",
+        "creates threads without the facts that they are given",
+        &["fork.copies", "thread.clear-narrow", "thread.create", "thread.metadata"],
+    )
+    .before(|args, _| {
+        if let Some(ThreadArgs::Create(create)) = thread(args) {
+            create.metadata = Metadata::new();
+        }
+    }),
+    Mutant::new(
+        "rebuilds-without-metadata",
+        "loses the facts of a thread when its entry is made again",
+        &["thread.rebuild"],
+    )
+    .special(Special::Thread(ThreadFault::RebuildsWithoutMetadata)),
     Mutant::new(
         "takes-any-labels",
         "answers more labels than there may be as if they were set",

@@ -1,8 +1,6 @@
-//! Taking everything to another store, and holding the two against each other.
+//! Holding two stores against each other.
 
-use throughline::{
-    Import, ImportRow, ListThreads, NewThread, PageFrom, Persistence, PublishThread, ThreadEntry, Visibility,
-};
+use throughline::{ImportRow, ListThreads, PageFrom, Persistence, ThreadEntry, Visibility};
 
 use crate::Failure;
 
@@ -18,38 +16,6 @@ async fn every_thread(db: &Persistence) -> Result<Vec<ThreadEntry>, Failure> {
             None => return Ok(entries),
         }
     }
-}
-
-pub(crate) async fn copy(from: &Persistence, to: &Persistence) -> Result<(), Failure> {
-    for entry in every_thread(from).await? {
-        let thread = entry.thread.clone();
-        let new = NewThread::new()
-            .with_id(thread.clone())
-            .with_title(entry.title)
-            .with_labels(entry.labels)
-            .created_at(entry.created_at)
-            .hidden();
-        let new = match entry.forked_from {
-            Some(point) => new.forked_from(point),
-            None => new,
-        };
-        to.create_thread(new).await?;
-        let mut walk = from.thread(thread.clone()).walk(PageFrom::Start, Visibility::Final);
-        let mut rows = Vec::new();
-        loop {
-            let message = walk.next().await?;
-            let is_the_end = message.is_none();
-            rows.extend(message.and_then(ImportRow::of));
-            if rows.len() == 100 || is_the_end && !rows.is_empty() {
-                to.run(Import::new(thread.clone(), std::mem::take(&mut rows))).await?;
-            }
-            if is_the_end {
-                break;
-            }
-        }
-        to.on_thread(PublishThread { thread }).await?;
-    }
-    Ok(())
 }
 
 /// Fails where the two differ; counts threads and messages otherwise.

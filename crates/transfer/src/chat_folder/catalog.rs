@@ -1,0 +1,141 @@
+//! `catalog.json`: which chats there are.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde_json::value::RawValue;
+use throughline_core::Metadata;
+
+use super::{
+    ChatId, MARK, SCHEMA_VERSION,
+    object::{Object, quoted},
+};
+use crate::{Finding, Found, Place, TransferError};
+
+/// The name of the file.
+pub(super) const FILE: &str = "catalog.json";
+
+/// What an export says in its catalogue beside what any catalogue says.
+const EXPORT: &str = r#"{"export":1}"#;
+
+/// A catalogue that was read.
+#[derive(Debug, Default)]
+pub(super) struct Catalog {
+    /// The entry of each chat as it was written, and its line.
+    pub(super) entries: BTreeMap<ChatId, (String, u64)>,
+    /// Fields that are not known here.
+    pub(super) fields: Metadata,
+    /// How often it was changed.
+    pub(super) version: u64,
+    /// Its schema version, where that is newer than what is known here.
+    pub(super) newer: Option<String>,
+    /// Whether an export has written it.
+    pub(super) is_export: bool,
+    pub(super) findings: Vec<Finding>,
+}
+
+pub(super) fn path(dir: &Path) -> PathBuf {
+    dir.join(FILE)
+}
+
+/// Refuses a symbolic link; answers whether there is anything.
+pub(super) fn is_there(path: &Path) -> Result<bool, TransferError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => Err(TransferError::SymbolicLink { path: path.to_owned() }),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(TransferError::io(path, "read")(error)),
+    }
+}
+
+impl Catalog {
+    /// Reads the catalogue of a folder; nothing where there is none.
+    pub(super) fn read(dir: &Path) -> Result<Option<Self>, TransferError> {
+        let path = path(dir);
+        if !is_there(&path)? {
+            return Ok(None);
+        }
+        let bytes = fs::read(&path).map_err(TransferError::io(&path, "read"))?;
+        Self::parse(&path, &bytes).map(Some)
+    }
+
+    fn parse(path: &Path, bytes: &[u8]) -> Result<Self, TransferError> {
+        let corrupt = |line, column, detail: String| TransferError::Corrupt {
+            path: path.to_owned(),
+            line,
+            column,
+            detail,
+        };
+        let text = str::from_utf8(bytes).map_err(|error| {
+            let (line, column) = place_of(bytes, error.valid_up_to());
+            corrupt(line, column, "it is not UTF-8".to_owned())
+        })?;
+        let object = Object::parse(text).map_err(|error| {
+            corrupt(error.line(), error.column(), "it is not an object of JSON".to_owned())
+        })?;
+        let chats =
+            object.raw("chats").ok_or_else(|| corrupt(1, 0, "there is no field `chats`".to_owned()))?;
+        let line_of = |raw: &RawValue| place_of(bytes, raw.get().as_ptr().addr() - text.as_ptr().addr()).0;
+        let chats: Vec<&RawValue> = serde_json::from_str(chats.get())
+            .map_err(|_| corrupt(line_of(chats), 0, "the field `chats` is no array".to_owned()))?;
+        let mut catalog = Self {
+            version: object.get("version").unwrap_or_default(),
+            newer: object
+                .get::<f64>("schema_version")
+                .filter(|version| *version > SCHEMA_VERSION as f64)
+                .map(|version| version.to_string()),
+            is_export: object.raw(MARK).is_some_and(|mark| mark.get() == EXPORT),
+            ..Self::default()
+        };
+        for (name, value) in object.fields() {
+            if !["schema_version", "version", "chats", MARK].contains(&name) {
+                catalog.fields.set_raw(name, value.to_owned());
+            }
+        }
+        for raw in chats {
+            let line = line_of(raw) as u64;
+            let mut skip = |what| {
+                let place = Place::Line { file: path.to_owned(), line };
+                catalog.findings.push(Finding { place, what });
+            };
+            let Ok(entry) = Object::parse(raw.get()) else {
+                skip(Found::NoObject);
+                continue;
+            };
+            let guid = entry.get::<String>("guid").and_then(|guid| guid.parse::<ChatId>().ok());
+            match guid {
+                None => skip(Found::NoChatId),
+                Some(guid) if catalog.entries.contains_key(&guid) => skip(Found::Twice),
+                Some(guid) => drop(catalog.entries.insert(guid, (entry.text().to_owned(), line))),
+            }
+        }
+        Ok(catalog)
+    }
+
+    /// The text of a catalogue with these entries, in this order.
+    pub(super) fn text(version: u64, entries: &[String], fields: &Metadata) -> String {
+        let mut text =
+            format!("{{\n  \"schema_version\": {SCHEMA_VERSION},\n  \"version\": {version},\n  \"chats\": [");
+        for (at, entry) in entries.iter().enumerate() {
+            text.push_str(if at == 0 { "\n    " } else { ",\n    " });
+            text.push_str(entry);
+        }
+        text.push_str(if entries.is_empty() { "]" } else { "\n  ]" });
+        for (name, value) in fields.iter().filter(|(name, _)| *name != MARK) {
+            text.push_str(&format!(",\n  {}: {}", quoted(name), value.get()));
+        }
+        text.push_str(&format!(",\n  \"{MARK}\": {EXPORT}\n}}\n"));
+        text
+    }
+}
+
+/// The line and the column of a byte, both from 1 on.
+fn place_of(bytes: &[u8], at: usize) -> (usize, usize) {
+    let before = &bytes[..at];
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    (line, column)
+}

@@ -1,0 +1,106 @@
+//! The line that messages become.
+
+use throughline_core::{Content, ImportRow, Role};
+
+use super::{
+    MARK,
+    mark::mark_of,
+    object::{Object, Patched, quoted},
+    turn::{Before, LINE, OPAQUE, canonical},
+    value::{text_of, value_of},
+};
+
+/// The line for messages that belong together, behind these lines: at `number` in its file.
+pub(super) fn line_of(rows: &[ImportRow], before: &mut Before, number: u64) -> String {
+    for candidate in [whole(rows), plain(rows)].into_iter().flatten() {
+        // What comes back out of it decides.
+        if let Ok(line) = Object::parse(&candidate) {
+            let turn = before.read(&line, number);
+            if turn.rows == rows {
+                before.pass(&turn);
+                return candidate;
+            }
+        }
+    }
+    let text = described(rows, before);
+    if let Ok(line) = Object::parse(&text) {
+        before.pass(&before.read(&line, number));
+    }
+    text
+}
+
+/// A line that was kept as it was.
+fn whole(rows: &[ImportRow]) -> Option<String> {
+    let [row] = rows else { return None };
+    Some(row.metadata.get(OPAQUE)?.get().to_owned())
+}
+
+/// The line that was kept of these messages without them.
+fn kept(rows: &[ImportRow]) -> Option<&str> {
+    let kept = rows.iter().find_map(|row| row.metadata.get(LINE))?.get();
+    (Object::parse(kept).is_ok() && !kept.contains(['\n', '\r'])).then_some(kept)
+}
+
+/// The line that says no more than question, answer and time.
+fn plain(rows: &[ImportRow]) -> Option<String> {
+    let of = |role| rows.iter().find(|row| row.role == role);
+    let (question, answer) = (of(Role::User), of(Role::Assistant));
+    let first = rows.first()?;
+    let Some(kept) = kept(rows) else {
+        let (question, answer) = (text_of(&question?.content)?, text_of(&answer?.content)?);
+        return Some(canonical(seq_of(first)?, first.created_at, question, answer));
+    };
+    let line = Object::parse(kept).ok()?;
+    let mut text = Patched::of(kept);
+    for (field, row) in [("question", question), ("answer", answer)] {
+        if let Some(row) = row {
+            let is_text = line.raw(field).is_none_or(|value| value.get() == "0");
+            text = text.set(field, value_of(&row.content, is_text)?);
+        }
+    }
+    Some(text.into_text())
+}
+
+/// The number in the id of a message of an imported turn.
+fn seq_of(row: &ImportRow) -> Option<u64> {
+    row.id.as_str().strip_prefix("turn-")?.split(['-', '.']).next()?.parse().ok()
+}
+
+/// The line that says of each message what it is, beside a question and an answer for who reads no more than these.
+fn described(rows: &[ImportRow], before: &Before) -> String {
+    let question = rows.iter().position(|row| row.role == Role::User);
+    let answer = rows.iter().rposition(|row| row.role == Role::Assistant);
+    let value = |at: Option<usize>| {
+        let content = at.map(|at| &rows[at].content);
+        let token = content.and_then(text_of).map(str::to_owned);
+        (token.is_some(), token.unwrap_or_else(|| quoted(&content.map_or_else(String::new, in_words))))
+    };
+    let ((holds_question, question_text), (holds_answer, answer_text)) = (value(question), value(answer));
+    let mark = mark_of(rows, question.filter(|_| holds_question), answer.filter(|_| holds_answer));
+    let time = rows.first().map_or(before.time, |row| row.created_at);
+    let next = before.seq.saturating_add(1);
+    let text = match kept(rows) {
+        None => canonical(next, time, &question_text, &answer_text),
+        Some(kept) => {
+            let seq = Object::parse(kept).ok().and_then(|line| line.get::<u64>("seq"));
+            let seq = seq.filter(|seq| *seq >= next).unwrap_or(next);
+            Patched::of(kept)
+                .set("type", "\"turn\"")
+                .set("seq", &seq.to_string())
+                .set("question", &question_text)
+                .set("answer", &answer_text)
+                .into_text()
+        }
+    };
+    Patched::of(&text).set(MARK, &mark).into_text()
+}
+
+/// What a content says in words.
+fn in_words(content: &Content) -> String {
+    content.plain_text(usize::MAX)
+}
+
+/// Whether a message stands in a line of its own.
+pub(super) fn is_opaque(row: &ImportRow) -> bool {
+    row.metadata.get(OPAQUE).is_some()
+}

@@ -1,0 +1,64 @@
+//! What an export says of the messages of a line beside question and answer.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use throughline_core::{Content, ImportRow};
+
+use super::{
+    object::{Object, quoted},
+    value::content,
+};
+
+/// What an export says of the messages of a line that question and answer do not tell.
+#[derive(Serialize, Deserialize)]
+struct Mark<'a> {
+    #[serde(borrow)]
+    messages: Vec<&'a RawValue>,
+}
+
+/// A message of such a line. The content of the first two stands in the line itself.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Kept {
+    Question(ImportRow),
+    Answer(ImportRow),
+    Message(ImportRow),
+}
+
+/// The messages of a line that an export has written.
+pub(super) fn marked(line: &Object<'_>, mark: &RawValue) -> Option<Vec<ImportRow>> {
+    let Mark { messages } = serde_json::from_str(mark.get()).ok()?;
+    let row = |raw: &&RawValue| {
+        let kept = if raw.get().starts_with('"') {
+            let json: String = serde_json::from_str(raw.get()).ok()?;
+            serde_json::from_str(&json).ok()?
+        } else {
+            serde_json::from_str(raw.get()).ok()?
+        };
+        Some(match kept {
+            Kept::Question(row) => ImportRow { content: content(line.raw("question")?), ..row },
+            Kept::Answer(row) => ImportRow { content: content(line.raw("answer")?), ..row },
+            Kept::Message(row) => row,
+        })
+    };
+    messages.iter().map(row).collect()
+}
+
+/// What is said of these messages, of which the content of two may stand in the line itself.
+pub(super) fn mark_of(rows: &[ImportRow], question: Option<usize>, answer: Option<usize>) -> String {
+    let messages = rows.iter().enumerate().map(|(at, row)| {
+        let empty = || ImportRow { content: Content::empty(), ..row.clone() };
+        let kept = if question == Some(at) {
+            Kept::Question(empty())
+        } else if answer == Some(at) {
+            Kept::Answer(empty())
+        } else {
+            Kept::Message(row.clone())
+        };
+        let json = serde_json::to_string(&kept).expect("a message serialises");
+        // A line has no line breaks, and JSON may have some.
+        if json.contains(['\n', '\r']) { quoted(&json) } else { json }
+    });
+    let messages: Vec<String> = messages.collect();
+    format!(r#"{{"messages":[{}]}}"#, messages.join(","))
+}

@@ -1,0 +1,257 @@
+//! A folder as it is read.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet, btree_map::Entry},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use throughline_core::Timestamp;
+
+use super::{
+    ChatFolder, ChatId, TRANSCRIPT,
+    catalog::{self, Catalog},
+    facts::{self, Facts},
+    lines::Lines,
+    object::Object,
+    turn::{Before, absent_or_wrong, newer},
+};
+use crate::{
+    Found, Place, Report, TransferError,
+    intake::{Conversation, Sink, Source, Step},
+};
+
+impl Source for ChatFolder {
+    fn read(&self, sink: &mut dyn Sink, report: &mut Report) -> Result<(), TransferError> {
+        let catalog = if self.ignores_catalog { None } else { Catalog::read(&self.dir)? };
+        let names_chats = catalog.is_some();
+        let mut catalog = catalog.unwrap_or_default();
+        report.skipped.append(&mut catalog.findings);
+        for (name, _) in catalog.fields.iter() {
+            report.unknown(format!("catalog.{name}"));
+        }
+        report.catalog_fields = std::mem::take(&mut catalog.fields);
+        if catalog.newer.is_some() {
+            report.newer.push(Place::File(catalog::path(&self.dir)));
+        }
+        let mut threads = HashSet::new();
+        for (id, dir) in chats(&self.dir, report)? {
+            let entry = catalog.entries.remove(&id).map(|(entry, _)| entry);
+            if entry.is_none() && names_chats {
+                report.note(&Place::File(dir.clone()), Found::NotInCatalog);
+            }
+            let mut chat = Chat { id, file: dir.join(TRANSCRIPT), sink, report };
+            if chat.read(&dir, entry.as_deref(), &mut threads)?.is_none() {
+                return Ok(());
+            }
+        }
+        for (_, line) in catalog.entries.into_values() {
+            report.skip(&Place::Line { file: catalog::path(&self.dir), line }, Found::NoTranscript);
+        }
+        Ok(())
+    }
+}
+
+/// The folders of chats, and what else there is.
+fn chats(dir: &Path, report: &mut Report) -> Result<BTreeMap<ChatId, PathBuf>, TransferError> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(dir).map_err(TransferError::io(dir, "read"))? {
+        names.insert(entry.map_err(TransferError::io(dir, "read"))?.file_name());
+    }
+    let mut chats = BTreeMap::new();
+    for name in names {
+        let path = dir.join(&name);
+        let place = Place::File(path.clone());
+        if name == catalog::FILE {
+            continue;
+        }
+        let Some(Ok(id)) = name.to_str().map(str::parse::<ChatId>) else {
+            report.skip(&place, Found::NoChatId);
+            continue;
+        };
+        let found = fs::symlink_metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        if found.is_symlink() {
+            report.skip(&place, Found::SymbolicLink);
+        } else if !found.is_dir() {
+            report.skip(&place, Found::OtherFile);
+        } else {
+            match chats.entry(id) {
+                Entry::Vacant(free) => drop(free.insert(path)),
+                // By the other case.
+                Entry::Occupied(_) => report.skip(&place, Found::Twice),
+            }
+        }
+    }
+    Ok(chats)
+}
+
+/// A chat while it is read.
+struct Chat<'a> {
+    id: ChatId,
+    file: PathBuf,
+    sink: &'a mut dyn Sink,
+    report: &'a mut Report,
+}
+
+impl Chat<'_> {
+    fn at(&self, line: u64) -> Place {
+        Place::Line { file: self.file.clone(), line }
+    }
+
+    /// Reads a chat to its end; nothing where nobody wants it.
+    fn read(
+        &mut self,
+        dir: &Path,
+        entry: Option<&str>,
+        threads: &mut HashSet<throughline_core::ThreadId>,
+    ) -> Result<Option<()>, TransferError> {
+        if !self.has_transcript(dir)? {
+            return Ok(Some(()));
+        }
+        let header = self.header()?;
+        if let Some((header, number)) = &header
+            && Object::parse(header).is_ok_and(|header| header.raw("guid").is_some())
+            && !facts::is_of(header, self.id)
+        {
+            let place = self.at(*number);
+            self.report.skip(&place, Found::HeaderOfAnother);
+            return Ok(Some(()));
+        }
+        let facts = self.facts(header.as_ref().map(|(header, _)| &**header), entry);
+        if !threads.insert(facts.thread.clone()) {
+            self.report.skip(&Place::File(dir.to_owned()), Found::Twice);
+            return Ok(Some(()));
+        }
+        let new = facts.to_new();
+        let place = Place::File(self.file.clone());
+        let conversation = Conversation { id: facts.thread.clone(), new, archived: facts.archived, place };
+        if self.sink.take(Step::Begin(Box::new(conversation))).is_none() {
+            return Ok(None);
+        }
+        // Of a turn that does not tell its time: when the chat began, if that is known.
+        let began = facts.created_at.unwrap_or(Timestamp::from_micros(0));
+        if self.turns(header.map(|(_, number)| number), began)?.is_none() {
+            return Ok(None);
+        }
+        Ok(self.sink.take(Step::End))
+    }
+
+    /// Whether there is a transcript; names what else there is.
+    fn has_transcript(&mut self, dir: &Path) -> Result<bool, TransferError> {
+        let mut others = BTreeSet::new();
+        let mut has = false;
+        for file in fs::read_dir(dir).map_err(TransferError::io(dir, "read"))? {
+            let file = file.map_err(TransferError::io(dir, "read"))?;
+            if file.file_name() == TRANSCRIPT {
+                let found = file.file_type().map_err(TransferError::io(file.path(), "read"))?;
+                if found.is_symlink() {
+                    self.report.skip(&Place::File(file.path()), Found::SymbolicLink);
+                    return Ok(false);
+                }
+                has = found.is_file();
+            } else {
+                others.insert(file.path());
+            }
+        }
+        for other in others {
+            self.report.skip(&Place::File(other), Found::OtherFile);
+        }
+        if !has {
+            self.report.skip(&Place::File(dir.to_owned()), Found::NoTranscript);
+        }
+        Ok(has)
+    }
+
+    /// The first header and its line.
+    fn header(&self) -> Result<Option<(String, u64)>, TransferError> {
+        let mut lines = Lines::open(&self.file)?;
+        while let Some((number, line)) = lines.next()? {
+            if let Ok(line) = line
+                && line.get::<String>("type").as_deref() == Some("header")
+            {
+                return Ok(Some((line.text().to_owned(), number)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is said of the chat as a whole.
+    fn facts(&mut self, header: Option<&str>, entry: Option<&str>) -> Facts {
+        let (file, mut notes) = (Place::File(self.file.clone()), Vec::new());
+        let header = header.map(|text| Object::parse(text).expect("it was read as an object"));
+        let entry = entry.map(|text| Object::parse(text).expect("it was read as an object"));
+        match &header {
+            None => notes.push(Found::NoHeader),
+            Some(header) => {
+                if let Some(version) = newer(header, &mut notes) {
+                    notes.push(Found::Newer(version));
+                    self.report.newer.push(file.clone());
+                }
+                if header.raw("guid").is_none() {
+                    notes.push(absent_or_wrong(header, "guid"));
+                }
+                for name in facts::unknown_in_header(header) {
+                    self.report.unknown(format!("header.{name}"));
+                }
+            }
+        }
+        for name in entry.iter().flat_map(facts::unknown_in_entry) {
+            self.report.unknown(format!("entry.{name}"));
+        }
+        let facts = Facts::read(self.id, header.as_ref(), entry.as_ref(), &mut notes);
+        for found in notes {
+            self.report.note(&file, found);
+        }
+        facts
+    }
+
+    /// Reads the turns, and names every line that is none.
+    fn turns(&mut self, header: Option<u64>, began: Timestamp) -> Result<Option<()>, TransferError> {
+        let file = self.file.clone();
+        let mut lines = Lines::open(&file)?;
+        let mut before = Before::new(began);
+        let mut ids = HashSet::new();
+        while let Some((number, line)) = lines.next()? {
+            let place = self.at(number);
+            let line = match line {
+                Ok(line) => line,
+                Err(found) => {
+                    self.report.skip(&place, found);
+                    continue;
+                }
+            };
+            let kind = line.get::<String>("type").unwrap_or_default();
+            match &*kind {
+                "header" if header == Some(number) => continue,
+                "header" => {
+                    self.report.skip(&place, Found::SecondHeader);
+                    continue;
+                }
+                "turn" => {}
+                // What a newer version writes is kept, whatever it is.
+                _ if newer(&line, &mut Vec::new()).is_some() => {}
+                _ => {
+                    self.report.skip(&place, Found::UnknownType(kind));
+                    continue;
+                }
+            }
+            let turn = before.read(&line, number);
+            before.pass(&turn);
+            match turn.newer {
+                Some(_) => self.report.newer.push(place.clone()),
+                None => turn.unknown.iter().for_each(|name| self.report.unknown(format!("turn.{name}"))),
+            }
+            for found in turn.notes {
+                self.report.note(&place, found);
+            }
+            for row in turn.rows {
+                if !ids.insert(row.id.clone()) {
+                    self.report.skip(&place, Found::Twice);
+                } else if self.sink.take(Step::Row(Box::new(row), place.clone())).is_none() {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(()))
+    }
+}

@@ -1,0 +1,232 @@
+//! What both ways in have in common: a thread reads the files, and this end writes through the pipeline.
+
+use throughline_core::{
+    ArchiveThread, Effect, ErrorKind, Import, ImportRow, ImportedRow, NewThread, PersistError, Persistence,
+    PublishThread, ThreadId,
+};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, spawn_blocking},
+};
+
+use crate::{Found, Place, Report, TransferError};
+
+/// A conversation that is to be brought over.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    pub(crate) id: ThreadId,
+    pub(crate) new: NewThread,
+    pub(crate) archived: bool,
+    /// Where it stands.
+    pub(crate) place: Place,
+}
+
+/// What a reader comes to, in the order of what it reads.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Begin(Box<Conversation>),
+    Row(Box<ImportRow>, Place),
+    End,
+}
+
+/// Where a reader puts what it comes to.
+pub(crate) trait Sink {
+    /// Takes a step; nothing where nobody wants more.
+    fn take(&mut self, step: Step) -> Option<()>;
+}
+
+/// A file or a folder that is read on a thread where waiting harms nobody.
+pub(crate) trait Source: Send + 'static {
+    fn read(&self, sink: &mut dyn Sink, report: &mut Report) -> Result<(), TransferError>;
+}
+
+/// Counts what a transfer would bring.
+#[derive(Default)]
+struct Count {
+    threads: u64,
+    messages: u64,
+}
+
+impl Sink for Count {
+    fn take(&mut self, step: Step) -> Option<()> {
+        match step {
+            Step::Begin(_) => {}
+            Step::Row(..) => self.messages += 1,
+            Step::End => self.threads += 1,
+        }
+        Some(())
+    }
+}
+
+impl Sink for mpsc::Sender<Step> {
+    fn take(&mut self, step: Step) -> Option<()> {
+        self.blocking_send(step).ok()
+    }
+}
+
+/// Reads everything and writes nothing.
+pub(crate) async fn plan(source: impl Source) -> Result<Report, TransferError> {
+    let read = spawn_blocking(move || {
+        let (mut count, mut report) = (Count::default(), Report::default());
+        source.read(&mut count, &mut report)?;
+        (report.threads, report.messages) = (count.threads, count.messages);
+        Ok(report)
+    });
+    read.await.unwrap_or_else(resume)
+}
+
+/// So many rows, or so many bytes of content and metadata unless one row has more, are imported at once.
+const ROWS: usize = 200;
+const BYTES: usize = 1 << 20;
+
+/// Brings over what a source has.
+pub(crate) async fn import(source: impl Source, db: &Persistence) -> Result<Report, TransferError> {
+    // A few messages may be waited for; each may be large.
+    let (mut sender, mut steps) = mpsc::channel(16);
+    let reader = spawn_blocking(move || {
+        let mut report = Report::default();
+        source.read(&mut sender, &mut report).map(|()| report)
+    });
+    let mut writer = Writer { db, report: Report::default(), thread: None, rows: Vec::new(), bytes: 0 };
+    while let Some(step) = steps.recv().await {
+        writer.take(step).await?;
+    }
+    let mut report = reader.await.unwrap_or_else(resume)?;
+    let Report { threads, messages, already_there, skipped, .. } = writer.report;
+    (report.threads, report.messages, report.already_there) = (threads, messages, already_there);
+    report.skipped.extend(skipped);
+    Ok(report)
+}
+
+/// A panic goes on where it is waited for.
+pub(crate) fn resume<T>(error: JoinError) -> T {
+    match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => panic!("the runtime ended while files were read: {error}"),
+    }
+}
+
+/// Writes a thread after the other.
+struct Writer<'a> {
+    db: &'a Persistence,
+    report: Report,
+    thread: Option<Begun>,
+    rows: Vec<(ImportRow, Place)>,
+    bytes: usize,
+}
+
+struct Begun {
+    id: ThreadId,
+    archived: bool,
+    /// Why nothing of it is brought over.
+    refusal: Option<Found>,
+}
+
+impl Writer<'_> {
+    async fn take(&mut self, step: Step) -> Result<(), TransferError> {
+        match step {
+            Step::Begin(conversation) => self.begin(*conversation).await,
+            Step::Row(row, place) => {
+                let bytes = row.content.byte_len() + row.metadata.byte_len();
+                if self.rows.len() == ROWS || self.bytes + bytes > BYTES {
+                    self.write().await?;
+                }
+                self.bytes += bytes;
+                self.rows.push((*row, place));
+                Ok(())
+            }
+            Step::End => self.end().await,
+        }
+    }
+
+    async fn begin(&mut self, conversation: Conversation) -> Result<(), TransferError> {
+        let Conversation { id, new, archived, place } = conversation;
+        // Out of the lists until it is whole.
+        let refusal = match self.db.create_thread(new.with_id(id.clone()).hidden()).await {
+            Ok(_) => None,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
+            // It is not brought back.
+            Err(error) if error.kind() == ErrorKind::Gone => Some(Found::Deleted),
+            Err(error) => Some(Found::Refused(refused(error)?)),
+        };
+        if let Some(found) = &refusal {
+            self.report.skip(&place, found.clone());
+        }
+        self.thread = Some(Begun { id, archived, refusal });
+        Ok(())
+    }
+
+    async fn end(&mut self) -> Result<(), TransferError> {
+        self.write().await?;
+        let Some(Begun { id: thread, archived, refusal }) = self.thread.take() else { return Ok(()) };
+        self.report.threads += 1;
+        if refusal.is_some() {
+            return Ok(());
+        }
+        // Who has seen it in a list has had the last word about the archive.
+        let entry = self.db.thread(thread.clone()).entry().await?;
+        let Some(entry) = entry.filter(|entry| !entry.listed) else { return Ok(()) };
+        if archived && !entry.archived {
+            self.db.on_thread(ArchiveThread { thread: thread.clone(), archived }).await?;
+        }
+        self.db.on_thread(PublishThread { thread }).await?;
+        Ok(())
+    }
+
+    async fn write(&mut self) -> Result<(), TransferError> {
+        self.bytes = 0;
+        let rows = std::mem::take(&mut self.rows);
+        let Some(thread) = self.thread.as_ref() else { return Ok(()) };
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if let Some(found) = &thread.refusal {
+            rows.iter().for_each(|(_, place)| self.report.skip(place, found.clone()));
+            return Ok(());
+        }
+        let id = thread.id.clone();
+        let Some(refusal) = self.import(&id, &rows).await? else { return Ok(()) };
+        if let [(_, place)] = &rows[..] {
+            self.report.skip(place, Found::Refused(refusal));
+            return Ok(());
+        }
+        // One of them is too large, say. The others are brought over.
+        for row in rows {
+            if let Some(refusal) = self.import(&id, std::slice::from_ref(&row)).await? {
+                self.report.skip(&row.1, Found::Refused(refusal));
+            }
+        }
+        Ok(())
+    }
+
+    /// Imports rows; answers why nothing was made of them where it is for what they are.
+    async fn import(
+        &mut self,
+        thread: &ThreadId,
+        rows: &[(ImportRow, Place)],
+    ) -> Result<Option<String>, TransferError> {
+        let import = Import::new(thread.clone(), rows.iter().map(|(row, _)| row.clone()).collect());
+        let imported = match self.db.run(import).await {
+            Ok(imported) => imported,
+            Err(error) => return refused(error).map(Some),
+        };
+        for ((_, place), told) in rows.iter().zip(imported.rows) {
+            match told {
+                ImportedRow::Added(_) => self.report.messages += 1,
+                ImportedRow::Present(_) => self.report.already_there += 1,
+                ImportedRow::Differs(_) => self.report.skip(place, Found::Differs),
+                ImportedRow::Gone => self.report.skip(place, Found::Deleted),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What is said of a call that was refused for what it holds; any other failure ends the import.
+fn refused(error: PersistError) -> Result<String, TransferError> {
+    let is_for_what_it_holds = matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::Invalid);
+    if is_for_what_it_holds && error.effect() == Effect::NotApplied {
+        return Ok(error.to_string());
+    }
+    Err(error.into())
+}

@@ -1,0 +1,41 @@
+/// The columns that the table must have, in the order in which a row is read.
+pub(super) const REQUIRED: [&str; 9] = [
+    "message_id",
+    "thread_id",
+    "turn_id",
+    "role",
+    "text",
+    "is_streaming",
+    "attachments_json",
+    "created_at",
+    "updated_at",
+];
+
+/// What a row of the table has.
+#[derive(Debug)]
+pub(super) struct Columns {
+    /// Those that are not known here, in their order.
+    pub(super) others: Vec<String>,
+    /// A name for the row id; nothing where the table has none.
+    pub(super) row_id: Option<&'static str>,
+}
+
+impl Columns {
+    /// Sorts the names of a table's columns; answers those that are missing otherwise. SQLite takes names for the same that
+    /// differ by case.
+    pub(super) fn of(names: &[String]) -> Result<Vec<String>, Vec<String>> {
+        let has = |name: &str| names.iter().any(|there| there.eq_ignore_ascii_case(name));
+        let missing: Vec<String> =
+            REQUIRED.into_iter().filter(|name| !has(name)).map(str::to_owned).collect();
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        let is_known = |name: &str| REQUIRED.iter().any(|known| known.eq_ignore_ascii_case(name));
+        Ok(names.iter().filter(|name| !is_known(name)).cloned().collect())
+    }
+}
+
+/// A name as SQL.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,53 @@
+//! Brings conversations into a store from other programs' files, and takes them out again.
+//!
+//! ```
+//! use throughline_core::Persistence;
+//! use throughline_memory::MemoryBackend;
+//! use throughline_transfer::ChatFolder;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let chat = dir.path().join("0c9d1ad2-7d1f-4f0a-9b0e-1c2d3e4f5a6b");
+//! # std::fs::create_dir(&chat)?;
+//! # std::fs::write(chat.join("chat.jsonl"), concat!(
+//! #     r#"{"type":"header","schema_version":1,"guid":"0c9d1ad2-7d1f-4f0a-9b0e-1c2d3e4f5a6b","created":"2024-03-01T00:00:00Z"}"#, "\n",
+//! #     r#"{"type":"turn","schema_version":1,"seq":1,"created":"2024-03-01T00:00:01Z","question":"hello","answer":"hi"}"#, "\n",
+//! #     r#"{"type":"turn","schema_ver"#))?;
+//! # let dir = dir.path();
+//! let db = Persistence::builder().backend(MemoryBackend::new()).build()?;
+//! let chats = ChatFolder::open(dir)?;
+//! let plan = chats.plan().await?; // reads everything, writes nothing
+//! let report = chats.import(&db).await?;
+//! assert_eq!((plan.messages, report.messages), (2, 2));
+//! for finding in &report.skipped {
+//!     println!("{finding}"); // …/chat.jsonl:3: the line is not JSON, from column 27 on
+//! }
+//! assert_eq!(chats.import(&db).await?.already_there, 2);
+//! # assert_eq!(report.skipped.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | what | from it | to it |
+//! |---|---|---|
+//! | [`LegacySqlite`]: a SQLite file with a table of messages | yes | no |
+//! | [`ChatFolder`]: `catalog.json` and `<uuid>/chat.jsonl` | yes | yes |
+//!
+//! Everything goes through the pipeline: a thread is created hidden, filled by imports of a few hundred messages, and published.
+//! So every layer sees every message, no list shows a part of a thread, and what failed on its way is done again from its
+//! beginning. What cannot be taken is named in the [`Report`], with its place, and keeps nothing else back.
+
+mod chat_folder;
+mod error;
+mod intake;
+mod legacy_sqlite;
+mod moment;
+mod report;
+
+pub use self::{
+    chat_folder::{ChatFolder, ChatId, InvalidChatId},
+    error::TransferError,
+    legacy_sqlite::{LegacySqlite, LegacySqliteOptions, StreamingRows},
+    report::{Finding, Found, Place, Report},
+};

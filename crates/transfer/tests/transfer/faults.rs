@@ -1,0 +1,271 @@
+//! T3-S10: whatever call fails, what is done again brings the rest, and nothing twice.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use throughline_core::{
+    Backend, CarriesContent as _, Content, Effect, ErrorKind, ListThreads, NewMessage, PersistError,
+    PersistRequest, Persistence, Phase, Result, SlotMut,
+    layers::limits::LimitsLayer,
+    plugin::{NextRequest, from_fn},
+};
+use throughline_memory::MemoryBackend;
+use throughline_sqlite::SqliteOptions;
+use throughline_transfer::{ChatFolder, Found, LegacySqlite, TransferError};
+
+use crate::{
+    legacy_rows::{Legacy, TABLE, row, text},
+    support::{ID, OTHER, catalog, chat, entry, everything, files, header, lines, rows, store, turn},
+};
+
+/// Fails the call of this number, before or after it is made.
+#[derive(Clone)]
+struct Fault {
+    calls: Arc<AtomicUsize>,
+    at: Arc<AtomicUsize>,
+    is_late: bool,
+}
+
+impl Fault {
+    fn new(is_late: bool) -> Self {
+        Self { calls: Arc::default(), at: Arc::new(AtomicUsize::new(usize::MAX)), is_late }
+    }
+
+    fn arm(&self, at: usize) {
+        self.calls.store(0, Ordering::SeqCst);
+        self.at.store(at, Ordering::SeqCst);
+    }
+
+    async fn pass(
+        self,
+        request: PersistRequest,
+        next: NextRequest,
+    ) -> Result<throughline_core::PersistResponse> {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst);
+        let error = || PersistError::new(ErrorKind::Unavailable, "the power is gone");
+        if number < self.at.load(Ordering::SeqCst) {
+            return next.run(request).await;
+        }
+        // From there on nothing is reached any more, as if the process had ended.
+        if number == self.at.load(Ordering::SeqCst) && self.is_late {
+            next.run(request).await?;
+            return Err(error().with_effect(Effect::Unknown));
+        }
+        Err(error().with_effect(Effect::NotApplied))
+    }
+
+    fn before(&self, backend: impl Backend) -> Persistence {
+        let fault = self.clone();
+        let layer = from_fn("fault", Phase::Guard, move |request, next| fault.clone().pass(request, next));
+        Persistence::builder().layer(layer).backend(backend).build().unwrap()
+    }
+}
+
+fn legacy() -> Legacy {
+    let legacy = Legacy::new(TABLE);
+    legacy.db.execute_batch("BEGIN").unwrap();
+    for number in 0..450 {
+        legacy.put(row("long", &format!("m{number}"), number));
+    }
+    for thread in ["a", "b"] {
+        legacy.put(row(thread, &format!("{thread}1"), 1));
+        legacy.put(row(thread, &format!("{thread}2"), 2));
+    }
+    legacy.db.execute_batch("COMMIT").unwrap();
+    legacy
+}
+
+#[tokio::test]
+async fn an_import_that_failed_at_any_call_is_done_again_from_its_beginning() {
+    let legacy = legacy();
+    let source = LegacySqlite::open(legacy.path()).unwrap();
+    let bytes = fs::read(legacy.path()).unwrap();
+    let clean = store();
+    source.import(&clean).await.unwrap();
+    let due = everything(&clean).await;
+    assert_eq!(due["long"].1.len(), 450);
+    for is_late in [false, true] {
+        let mut at = 0;
+        loop {
+            let fault = Fault::new(is_late);
+            let db = fault.before(MemoryBackend::new());
+            fault.arm(at);
+            let first = source.import(&db).await;
+            fault.arm(usize::MAX);
+            if first.is_err() {
+                // What is in a list is whole.
+                for entry in db.threads(ListThreads::new(10)).await.unwrap().entries {
+                    assert_eq!(entry.messages, due[entry.thread.as_str()].0.messages, "{is_late} {at}");
+                }
+            }
+            let brought =
+                rows(&db, "long").await.len() + rows(&db, "a").await.len() + rows(&db, "b").await.len();
+            let again = source.import(&db).await.unwrap();
+            assert_eq!(again.already_there as usize, brought, "{is_late} {at}");
+            assert_eq!(again.messages as usize + brought, 454);
+            assert_eq!(everything(&db).await, due, "{is_late} {at}");
+            match first {
+                Err(error) => assert!(matches!(error, TransferError::Store(_)), "{error}"),
+                Ok(_) => break,
+            }
+            at += 1;
+        }
+        // Each thread is created, filled, looked at and published.
+        assert_eq!(at, 3 * 4 + 2);
+    }
+    assert_eq!(fs::read(legacy.path()).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_folder_is_brought_over_after_a_failure_at_any_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let turns = |from, to| (from..=to).map(|seq| turn(seq, "q", "a")).collect::<Vec<_>>();
+    chat(folder.path(), ID, lines(&[vec![header(ID)], turns(1, 30)].concat()));
+    chat(folder.path(), OTHER, lines(&[vec![header(OTHER)], turns(1, 2)].concat()));
+    let source = ChatFolder::open(folder.path()).unwrap();
+    let clean = store();
+    source.import(&clean).await.unwrap();
+    let due = everything(&clean).await;
+    for at in 0.. {
+        let fault = Fault::new(at % 2 == 0);
+        let db = fault.before(MemoryBackend::new());
+        fault.arm(at);
+        let first = source.import(&db).await;
+        fault.arm(usize::MAX);
+        source.import(&db).await.unwrap();
+        assert_eq!(everything(&db).await, due, "{at}");
+        if first.is_ok() {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_failed_at_any_call_is_done_again() {
+    let fault = Fault::new(false);
+    let db = fault.before(MemoryBackend::new());
+    for (thread, count) in [("a", 250), ("b", 1), ("c", 0)] {
+        for number in 0..count {
+            db.thread(thread).add(NewMessage::user(&format!("{number}"))).await.unwrap();
+        }
+    }
+    let clean = tempfile::tempdir().unwrap();
+    ChatFolder::create(clean.path()).unwrap().export(&db).await.unwrap();
+    let due = shape(clean.path());
+    assert_eq!(due.len(), 3);
+    for at in 0.. {
+        let folder = tempfile::tempdir().unwrap();
+        let chats = ChatFolder::create(folder.path()).unwrap();
+        fault.arm(at);
+        let first = chats.export(&db).await;
+        fault.arm(usize::MAX);
+        // Whatever is there is whole.
+        for (path, bytes) in shape(folder.path()) {
+            assert!(path.ends_with("catalog.json") || due[&path] == bytes, "{at}: {}", path.display());
+        }
+        chats.export(&db).await.unwrap();
+        assert_eq!(shape(folder.path()), due, "{at}");
+        if first.is_ok() {
+            // One list, three pages of the one thread and one of the other.
+            assert_eq!(at, 5);
+            break;
+        }
+    }
+}
+
+/// Every file below a folder by its name there.
+fn shape(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = files(dir).into_iter();
+    files.map(|(path, bytes)| (path.strip_prefix(dir).unwrap().to_owned(), bytes)).collect()
+}
+
+#[tokio::test]
+async fn a_chat_that_a_store_refuses_is_named_and_keeps_no_other_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry = entry(ID, "t", 1, "q").replace('}', r#","throughline":{"metadata":{"throughline.x":1}}}"#);
+    catalog(folder.path(), &[entry]);
+    chat(folder.path(), ID, lines(&[header(ID), turn(1, "q", "a")]));
+    chat(folder.path(), OTHER, lines(&[header(OTHER), turn(1, "q", "a")]));
+    let db = store();
+    let report = ChatFolder::open(folder.path()).unwrap().import(&db).await.unwrap();
+    assert_eq!((report.messages, report.skipped.len()), (2, 3));
+    for finding in &report.skipped {
+        assert!(
+            matches!(&finding.what, Found::Refused(why) if why.contains("`throughline.x` is reserved")),
+            "{finding}"
+        );
+    }
+    assert_eq!(everything(&db).await.keys().collect::<Vec<_>>(), [OTHER]);
+}
+
+#[tokio::test]
+async fn a_process_that_ended_leaves_a_file_that_the_next_one_goes_on_with() {
+    let legacy = legacy();
+    let source = LegacySqlite::open(legacy.path()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for at in [3, 4, 5, 9] {
+        let path = folder.path().join(format!("{at}.db"));
+        let fault = Fault::new(true);
+        let backend = SqliteOptions::new().open(&path).await.unwrap();
+        let db = fault.before(backend);
+        fault.arm(at);
+        source.import(&db).await.unwrap_err();
+        db.close().await.unwrap();
+        let backend = SqliteOptions::new().open(&path).await.unwrap();
+        let db = Persistence::builder().backend(backend).build().unwrap();
+        source.import(&db).await.unwrap();
+        let clean = store();
+        source.import(&clean).await.unwrap();
+        assert_eq!(everything(&db).await, everything(&clean).await);
+        db.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_a_layer_refuses_is_named_and_keeps_no_other_back() {
+    let legacy = Legacy::new(TABLE);
+    legacy.put(row("t", "a", 1));
+    legacy.put(crate::legacy_rows::Row { text: text(&"x".repeat(2000)), ..row("t", "b", 2) });
+    legacy.put(row("t", "c", 3));
+    let limits = LimitsLayer::new().content_bytes(1000);
+    let db = Persistence::builder().layer(limits).backend(MemoryBackend::new()).build().unwrap();
+    let report = LegacySqlite::open(legacy.path()).unwrap().import(&db).await.unwrap();
+    assert_eq!(report.messages, 2);
+    let [refused] = &report.skipped[..] else { panic!("{:?}", report.skipped) };
+    assert_eq!(refused.place.to_string(), "row 2 of `projection_thread_messages`");
+    assert!(
+        matches!(&refused.what, Found::Refused(why) if why.contains("2027 bytes of content")),
+        "{refused}"
+    );
+    assert_eq!(rows(&db, "t").await.len(), 2);
+}
+
+/// A layer sees what is imported as it sees what is written, and what it makes of it is found again.
+#[tokio::test]
+async fn what_a_layer_redacts_comes_over_redacted_and_is_there_the_next_time() {
+    let legacy = Legacy::new(TABLE);
+    legacy.put(crate::legacy_rows::Row { text: text("my key is hunter2"), ..row("t", "a", 1) });
+    let redact =
+        from_fn("redact", Phase::Transform, |mut request: PersistRequest, next: NextRequest| async {
+            for place in request.args.places_mut() {
+                if let SlotMut::Whole(content) = place.slot {
+                    *content =
+                        Content::from_json(content.as_json().replace("hunter2", "***")).expect("an array");
+                }
+            }
+            next.run(request).await
+        });
+    let db = Persistence::builder().layer(redact).backend(MemoryBackend::new()).build().unwrap();
+    let source = LegacySqlite::open(legacy.path()).unwrap();
+    source.import(&db).await.unwrap();
+    assert_eq!(rows(&db, "t").await[0].content.plain_text(100), "my key is ***");
+    let again = source.import(&db).await.unwrap();
+    assert_eq!((again.messages, again.already_there, again.skipped), (0, 1, vec![]));
+}

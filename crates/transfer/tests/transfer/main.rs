@@ -1,0 +1,11 @@
+//! Conversations in from legacy files and chat folders, and out again, over real stores.
+#![allow(missing_docs, reason = "tests")]
+
+mod chat_lines;
+mod export;
+mod faults;
+mod legacy;
+mod legacy_rows;
+mod names;
+mod round_trip;
+mod support;

@@ -1,0 +1,88 @@
+//! Stores, what is in them, and folders to read.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use throughline_core::{ImportRow, ListThreads, PageFrom, Persistence, ThreadEntry, Visibility};
+use throughline_memory::MemoryBackend;
+
+pub(crate) fn store() -> Persistence {
+    Persistence::builder().backend(MemoryBackend::new()).build().unwrap()
+}
+
+/// Every listed thread with its messages, by ids. When entries were changed is of the store, not of what is in it.
+pub(crate) async fn everything(db: &Persistence) -> BTreeMap<String, (ThreadEntry, Vec<ImportRow>)> {
+    let list = db.threads(ListThreads::new(1000).archived_too()).await.unwrap();
+    assert!(list.next.is_none() && list.damaged.is_empty());
+    let mut all = BTreeMap::new();
+    for mut entry in list.entries {
+        let rows = rows(db, entry.thread.as_str()).await;
+        entry.updated_at = entry.active_at;
+        all.insert(entry.thread.to_string(), (entry, rows));
+    }
+    all
+}
+
+pub(crate) async fn rows(db: &Persistence, thread: &str) -> Vec<ImportRow> {
+    let mut walk = db.thread(thread).walk(PageFrom::Start, Visibility::All);
+    let mut rows = Vec::new();
+    while let Some(message) = walk.next().await.unwrap() {
+        rows.extend(ImportRow::of(message));
+    }
+    rows
+}
+
+/// Every file below a folder with its bytes.
+pub(crate) fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(self::files(&path));
+        } else {
+            files.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    files
+}
+
+pub(crate) const ID: &str = "0c9d1ad2-7d1f-4f0a-9b0e-1c2d3e4f5a6b";
+pub(crate) const OTHER: &str = "11111111-2222-4333-8444-555555555555";
+
+pub(crate) fn header(id: &str) -> String {
+    format!(
+        r#"{{"type":"header","schema_version":1,"guid":"{id}","created":"2024-03-01T00:00:00.000Z","pipeline_id":"p-1"}}"#
+    )
+}
+
+pub(crate) fn turn(seq: u64, question: &str, answer: &str) -> String {
+    let (question, answer) =
+        (serde_json::to_string(question).unwrap(), serde_json::to_string(answer).unwrap());
+    format!(
+        r#"{{"type":"turn","schema_version":1,"seq":{seq},"created":"2024-03-01T00:00:{seq:02}.000Z","question":{question},"answer":{answer}}}"#
+    )
+}
+
+pub(crate) fn entry(id: &str, title: &str, count: u64, preview: &str) -> String {
+    format!(
+        r#"{{"guid":"{id}","title":"{title}","created":"2024-03-01T00:00:00.000Z","updated":"2024-03-01T00:00:{count:02}.000Z","message_count":{count},"preview":"{preview}","pipeline_id":"p-1"}}"#
+    )
+}
+
+pub(crate) fn catalog(dir: &Path, entries: &[String]) {
+    let text = format!(r#"{{"schema_version":1,"version":3,"chats":[{}]}}"#, entries.join(","));
+    fs::write(dir.join("catalog.json"), text).unwrap();
+}
+
+/// Writes a transcript as it is given.
+pub(crate) fn chat(dir: &Path, id: &str, bytes: impl AsRef<[u8]>) {
+    fs::create_dir_all(dir.join(id)).unwrap();
+    fs::write(dir.join(id).join("chat.jsonl"), bytes).unwrap();
+}
+
+pub(crate) fn lines(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
