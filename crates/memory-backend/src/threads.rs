@@ -131,6 +131,7 @@ impl ThreadLog {
             self.rows.clear();
             self.open.clear();
             self.ids.clear();
+            self.sessions.clear();
             let facts = self.facts_mut();
             *facts = Facts { deleted: true, ..Facts::new(ThreadFacts::implied(facts.said.created_at)) };
             told.push((thread.clone(), Happened::ThreadDeleted));

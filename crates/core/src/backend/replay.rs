@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Added, Addressed as _, Batch, Batched, ContentUpdated, Deleted, ErrorKind, Imported, ImportedRow, Lease,
     Message, MessageId, MessageState, PersistArgs, PersistError, PersistResult, Pruned, Purged, Reserved,
-    Result, Revision, Seq, TenantId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadEntry, ThreadId,
-    ThreadResult, Timestamp, Updated,
+    Result, Revision, Seq, SessionResult, TenantId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadEntry,
+    ThreadId, ThreadResult, Timestamp, Updated,
 };
 
 /// What a store keeps under an idempotency key, beside the fingerprint: enough to answer a repeated call as the first
@@ -69,6 +69,8 @@ pub enum Replay {
     DeleteThread(ThreadDeleted),
     /// Of a [`PurgeThread`](crate::PurgeThread).
     Purge(Purged),
+    /// Of what was done to agent sessions. Its answer says ids and times, and no content.
+    Session(SessionResult),
     /// Of a [`Batch`](crate::Batch), item by item.
     Batch(Vec<Self>),
 }
@@ -128,6 +130,7 @@ impl Replay {
                 | ThreadResult::Rebuild(_)
                 | ThreadResult::Clear(_),
             ) => Self::Thread,
+            PersistResult::Session(session) => Self::Session(session.clone()),
             PersistResult::Read(_) | PersistResult::Consumer(_) => {
                 panic!("a read has no idempotency key, and neither has what a consumer keeps")
             }
@@ -208,6 +211,9 @@ impl Replay {
             }
             (Self::Purge(purged), PersistArgs::Thread(ThreadArgs::Purge(_))) => {
                 ThreadResult::Purge(Purged { deduplicated: true, ..purged.clone() }).into()
+            }
+            (Self::Session(session), PersistArgs::Session(args)) if session.as_str() == args.as_str() => {
+                session.clone().replayed().into()
             }
             (Self::Batch(items), PersistArgs::Batch(batch)) if items.len() == batch.items.len() => {
                 Batched { outputs: Self::answer_items(items, batch, tenant, look_up)?, deduplicated: true }

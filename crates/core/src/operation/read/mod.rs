@@ -6,6 +6,7 @@ mod get;
 mod open;
 mod page;
 mod search;
+mod session;
 mod threads;
 
 pub use self::{
@@ -15,6 +16,7 @@ pub use self::{
     open::{ListOpen, OpenCursor, OpenReservations},
     page::{Page, PageFrom, ReadPage, Visibility},
     search::{SearchHit, SearchHits, SearchMessages},
+    session::{Attempts, ListAttempts, ResolveSession, SessionResolved},
     threads::{GetThread, ListPurgeable, ListThreads, PlanPrune, PrunePlan, PurgeableThreads, ThreadList},
 };
 use super::{Addressed, CarriesContent, Place, PlaceMut, family::family};
@@ -50,6 +52,10 @@ family! {
     Cursor: GetCursor -> ConsumerCursor as "cursor";
     /// What a consumer of the changes has passed over.
     Quarantined: ListQuarantined -> QuarantinedChanges as "quarantined";
+    /// What a claimer may go on with.
+    Resolve: ResolveSession -> SessionResolved as "resolveSession";
+    /// The runs of an agent in a thread.
+    Attempts: ListAttempts -> Attempts as "attempts";
 }
 
 impl ReadResult {
@@ -67,7 +73,9 @@ impl ReadResult {
             | Self::Changes(_)
             | Self::Search(_)
             | Self::Cursor(_)
-            | Self::Quarantined(_) => &[],
+            | Self::Quarantined(_)
+            | Self::Resolve(_)
+            | Self::Attempts(_) => &[],
         }
     }
 
@@ -85,7 +93,9 @@ impl ReadResult {
             | Self::Changes(_)
             | Self::Search(_)
             | Self::Cursor(_)
-            | Self::Quarantined(_) => &[],
+            | Self::Quarantined(_)
+            | Self::Resolve(_)
+            | Self::Attempts(_) => &[],
         }
     }
 }
@@ -110,6 +120,8 @@ impl Addressed for ReadArgs {
             Self::Thread(get) => Some(&get.thread),
             Self::PlanPrune(plan) => Some(&plan.thread),
             Self::Search(search) => search.thread.as_ref(),
+            Self::Resolve(resolve) => Some(&resolve.thread),
+            Self::Attempts(list) => Some(&list.thread),
             Self::Changes(changes) => match &changes.scope {
                 ChangeScope::Thread(thread) => Some(thread),
                 ChangeScope::Tenant | ChangeScope::Store => None,
@@ -130,7 +142,9 @@ impl Addressed for ReadArgs {
             | Self::Changes(_)
             | Self::Search(_)
             | Self::Cursor(_)
-            | Self::Quarantined(_) => None,
+            | Self::Quarantined(_)
+            | Self::Resolve(_)
+            | Self::Attempts(_) => None,
         }
     }
 }
@@ -142,6 +156,8 @@ impl Addressed for ReadResult {
             Self::Page(page) => Some(&page.thread),
             Self::Thread(entry) => entry.as_ref().map(|entry| &entry.thread),
             Self::PlanPrune(plan) => Some(&plan.thread),
+            Self::Resolve(resolved) => Some(&resolved.thread),
+            Self::Attempts(list) => Some(&list.thread),
             Self::OpenReservations(_)
             | Self::Threads(_)
             | Self::Purgeable(_)
@@ -164,7 +180,9 @@ impl Addressed for ReadResult {
             | Self::Changes(_)
             | Self::Search(_)
             | Self::Cursor(_)
-            | Self::Quarantined(_) => None,
+            | Self::Quarantined(_)
+            | Self::Resolve(_)
+            | Self::Attempts(_) => None,
         }
     }
 }
