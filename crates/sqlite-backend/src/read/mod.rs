@@ -17,6 +17,7 @@ mod prune;
 mod reader;
 mod rows;
 mod search;
+mod session;
 mod thread;
 mod threads;
 
@@ -95,6 +96,8 @@ fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
         ReadArgs::Search(read) if scope.has_index => search::search(scope, read).map(ReadResult::Search),
         ReadArgs::Cursor(read) => consumer::cursor(scope, read).map(ReadResult::Cursor),
         ReadArgs::Quarantined(list) => consumer::quarantined(scope, list).map(ReadResult::Quarantined),
+        ReadArgs::Resolve(read) => session::resolve(scope, read).map(ReadResult::Resolve),
+        ReadArgs::Attempts(list) => session::attempts(scope, list).map(ReadResult::Attempts),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
     };
     // A failure may have ended the transaction already.

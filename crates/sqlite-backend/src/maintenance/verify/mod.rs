@@ -5,6 +5,7 @@ mod consumers;
 mod file;
 mod messages;
 mod pieces;
+mod sessions;
 mod walk;
 
 use std::{
@@ -94,6 +95,7 @@ impl<'a> Check<'a> {
             Self::keys,
             Self::cursors,
             Self::quarantine,
+            Self::sessions,
         ] {
             if let Err(error) = part(self) {
                 self.note_or_fail(error)?;
