@@ -5,6 +5,7 @@ mod claims;
 mod consumers;
 mod imports;
 mod reads;
+mod sessions;
 mod threads;
 mod writes;
 
@@ -18,6 +19,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         imports::MUTANTS,
         changes::MUTANTS,
         consumers::MUTANTS,
+        sessions::MUTANTS,
         claims::MUTANTS,
     ]
     .into_iter()
