@@ -114,7 +114,7 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
         ("thread", GetThread { thread: t() }.into()),
         (
             "resolve session",
-            ResolveSession { agent: run().agent, thread: t(), claimer: run().claimer }.into(),
+            ResolveSession { agent: run().agent, thread: t(), claimer: *run().claimer }.into(),
         ),
         ("purgeable", ListPurgeable { after: None, limit: 10 }.into()),
     ]

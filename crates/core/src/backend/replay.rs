@@ -70,7 +70,7 @@ pub enum Replay {
     /// Of a [`PurgeThread`](crate::PurgeThread).
     Purge(Purged),
     /// Of what was done to agent sessions. Its answer says ids and times, and no content.
-    Session(SessionResult),
+    Session(Box<SessionResult>),
     /// Of a [`Batch`](crate::Batch), item by item.
     Batch(Vec<Self>),
 }
@@ -130,7 +130,7 @@ impl Replay {
                 | ThreadResult::Rebuild(_)
                 | ThreadResult::Clear(_),
             ) => Self::Thread,
-            PersistResult::Session(session) => Self::Session(session.clone()),
+            PersistResult::Session(session) => Self::Session(Box::new(session.clone())),
             PersistResult::Read(_) | PersistResult::Consumer(_) => {
                 panic!("a read has no idempotency key, and neither has what a consumer keeps")
             }
@@ -213,7 +213,7 @@ impl Replay {
                 ThreadResult::Purge(Purged { deduplicated: true, ..purged.clone() }).into()
             }
             (Self::Session(session), PersistArgs::Session(args)) if session.as_str() == args.as_str() => {
-                session.clone().replayed().into()
+                SessionResult::clone(session).replayed().into()
             }
             (Self::Batch(items), PersistArgs::Batch(batch)) if items.len() == batch.items.len() => {
                 Batched { outputs: Self::answer_items(items, batch, tenant, look_up)?, deduplicated: true }

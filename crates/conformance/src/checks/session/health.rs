@@ -125,7 +125,7 @@ async fn retired(rig: Rig) {
     // Before anybody reported it.
     let c = place(&db, "c");
     c.retire(session("s1")).await.unwrap();
-    assert!(!ran(&c, at("r1"), "s1").await.pointer.is_some());
+    assert!(ran(&c, at("r1"), "s1").await.pointer.is_none());
     assert_eq!(offer(&look(&c, at("r1")).await), (None, Some("/s1"), Some(Withheld::Retired)));
 }
 

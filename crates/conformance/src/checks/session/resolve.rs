@@ -1,7 +1,7 @@
 //! What a claimer is offered, and why not.
 
 use throughline_core::{
-    AttemptId, RunReport, SessionRevision,
+    AttemptId, RunReport, SessionId, SessionRevision,
     session::{Claimer, Directory, Reach, Runtime, Withheld},
 };
 
@@ -50,7 +50,7 @@ async fn threads(rig: Rig) {
         let (here, name) = (&places[turn % 2], ["sa", "sb"][turn % 2]);
         let run = begun(here, at("r1")).await;
         let expected = (turn >= 2).then_some(name);
-        assert_eq!(run.resolution.session.as_ref().map(|id| id.as_str()), expected, "turn {turn}");
+        assert_eq!(run.resolution.session.as_ref().map(SessionId::as_str), expected, "turn {turn}");
         here.confirm(run.attempt, RunReport::of(session(name))).await.unwrap();
     }
     for (here, name) in places.iter().zip(["sa", "sb"]) {
@@ -150,7 +150,7 @@ async fn reach(rig: Rig) {
         assert_eq!(gap(&told), Some((Some("s1"), reason)));
         // The dead pair is not served again; one that is only elsewhere is there.
         let next = look(&here, at("r1")).await;
-        assert_eq!((next.session.as_ref().map(|id| id.as_str()), next.gap), (after, None), "{thread}");
+        assert_eq!((next.session.as_ref().map(SessionId::as_str), next.gap), (after, None), "{thread}");
     }
     // The same directory, however it is spelt: that is for the runtime to tell.
     let b = place(&db, "b");

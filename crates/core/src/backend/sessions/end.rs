@@ -57,6 +57,7 @@ pub(super) fn cancel<R: SessionStore>(
 }
 
 /// How a run ends.
+#[derive(Debug, Clone, Copy)]
 struct End {
     state: AttemptState,
     verdict: Verdict,

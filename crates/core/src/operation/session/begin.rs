@@ -22,8 +22,8 @@ pub struct BeginRun {
     pub thread: ThreadId,
     /// The name of the run. One that was used before is refused as [`AlreadyExists`](crate::ErrorKind::AlreadyExists).
     pub attempt: AttemptId,
-    /// Who wants to run.
-    pub claimer: Claimer,
+    /// Who wants to run. In a box, so that the other operations are not as large as this one.
+    pub claimer: Box<Claimer>,
     /// The id that a session of its own is to have, where the host gives it. It is provisional: never offered before the run
     /// has reported it. A run that resumes has no use for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ impl BeginRun {
             agent,
             thread,
             attempt: AttemptId::mint(),
-            claimer,
+            claimer: Box::new(claimer),
             assigned: None,
             work_dir: None,
             origin: None,
