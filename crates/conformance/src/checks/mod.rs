@@ -70,6 +70,7 @@ pub fn all() -> &'static [&'static Check] {
             session::adopt::CHECKS,
             session::whole::CHECKS,
             session::durable::CHECKS,
+            session::random::CHECKS,
             time::stamps::CHECKS,
             time::lease::CHECKS,
             stack::same::CHECKS,

@@ -173,3 +173,30 @@ impl SessionRows for Rows<'_> {
         runtime_incarnation(self.db, self.tenant, runtime)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_look_up_is_led_by_an_index_and_sorts_nothing() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+        for (sql, index) in [
+            (HEAD, "sqlite_autoindex_session_heads_1"),
+            (KNOWN, "sqlite_autoindex_session_known_1"),
+            (NEWEST, "session_known_in_order"),
+            (USABLE, "session_known_usable"),
+            (ATTEMPT, "sqlite_autoindex_session_attempts_1"),
+            (ATTEMPTS, "session_attempts_in_order"),
+        ] {
+            let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let mut steps = Vec::new();
+            let mut rows = plan.raw_query();
+            while let Some(row) = rows.next().unwrap() {
+                steps.push(row.get::<_, String>(3).unwrap());
+            }
+            assert!(steps.len() == 1 && steps[0].contains(index), "{sql}: {steps:?}");
+        }
+    }
+}

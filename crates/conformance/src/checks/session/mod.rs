@@ -4,6 +4,7 @@ pub(super) mod adopt;
 pub(super) mod durable;
 pub(super) mod health;
 pub(super) mod lease;
+pub(super) mod random;
 pub(super) mod resolve;
 pub(super) mod scope;
 pub(super) mod turn;

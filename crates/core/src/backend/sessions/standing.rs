@@ -50,7 +50,8 @@ impl Standing {
         let is_new = found.is_none();
         let mut head = found.unwrap_or_else(|| begun(place, now));
         let generation = place.generation(head.own);
-        let (clears, resets) = (place.cleared.get() - head.cleared.get(), place.resets - head.resets);
+        let clears = place.cleared.get().saturating_sub(head.cleared.get());
+        let resets = place.resets.saturating_sub(head.resets);
         if resets > 0 {
             head.cause = GenerationCause::AgentReset;
         }

@@ -79,7 +79,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "writes-pairs-apart",
         "shows a session before the runtime and the directory that belong to it",
-        &["MU-S5.pointer", "MU-S5.pairs", "session.root"],
+        &["MU-S5.pointer", "MU-S5.pairs", "session.root", "session.random"],
     )
     .after(|_, response| {
         bindings(response, |binding| {
