@@ -7,6 +7,7 @@ use std::{
 
 use throughline_core::{
     AgentThread, AttemptId, ClearThread, Durability, ErrorKind, Persistence, RunReport, SessionGeneration,
+    WorkDir,
     session::{AttemptState, Failure, GenerationCause, Resolution},
 };
 
@@ -202,7 +203,7 @@ async fn holds(here: &AgentThread, seen: &Seen, story: &[String]) {
         assert_eq!(usize::try_from(*owner), Ok(actor), "somebody else's: {told}");
         assert_eq!((*generation, *generation >= seen.floor), (answer.generation, true), "{told}");
         assert!(!seen.retired.contains(name), "retired: {told}");
-        assert_eq!(answer.work_dir.as_ref().map(|dir| dir.as_str()), Some(&*format!("/{name}")), "{told}");
+        assert_eq!(answer.work_dir.as_ref().map(WorkDir::as_str), Some(&*format!("/{name}")), "{told}");
     }
     let running: Vec<_> =
         history.attempts.iter().filter(|attempt| attempt.state == AttemptState::Running).collect();
