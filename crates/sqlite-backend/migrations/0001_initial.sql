@@ -165,7 +165,7 @@ CREATE INDEX aliases_by_turn ON aliases (thread_pk, generation, turn) WHERE turn
 CREATE INDEX aliases_by_event ON aliases (thread_pk, generation, event) WHERE item IS NULL AND turn IS NULL;
 CREATE INDEX aliases_of_message ON aliases (thread_pk, generation, message_id);
 
--- The words of final messages, for who looks for them. `scope` holds two words: one for the tenant and one for the thread.
+-- The words of final messages, for who looks for them, each behind a mark of its tenant. `scope` holds a word for the thread.
 -- What goes from here goes from the pages, too.
 CREATE VIRTUAL TABLE search USING fts5 (text, scope, tokenize = 'unicode61 remove_diacritics 0');
 

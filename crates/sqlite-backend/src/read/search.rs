@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::EngineError,
     record::{Columns as _, Record, message_columns},
-    search::{State, scope_of_tenant, scope_of_thread},
+    search::{State, mark_of_tenant, scope_of_thread},
 };
 
 /// What the index finds, held against the rows: it may be behind.
@@ -87,12 +87,13 @@ pub(super) fn search(scope: Scope<'_>, read: &SearchMessages) -> Result<SearchHi
 fn matches(scope: Scope<'_>, thread_pk: Option<i64>, query: &Query) -> String {
     let mut matches = match thread_pk {
         Some(thread_pk) => format!("scope : {} AND text : (", scope_of_thread(thread_pk)),
-        None => format!("scope : {} AND text : (", scope_of_tenant(scope.tenant.as_str())),
+        None => "text : (".to_owned(),
     };
+    let mark = mark_of_tenant(scope.tenant.as_str());
     for (at, word) in query.words().iter().enumerate() {
         let (and, star) = (if at == 0 { "" } else { " AND " }, if word.is_prefix { " *" } else { "" });
         // Writing into a string does not fail.
-        let _ = write!(matches, "{and}\"{}\"{star}", word.text);
+        let _ = write!(matches, "{and}\"{mark}{}\"{star}", word.text);
     }
     matches.push(')');
     matches

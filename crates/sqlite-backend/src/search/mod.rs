@@ -11,7 +11,7 @@ mod step;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::{
-    refresh::{scope_of_tenant, scope_of_thread},
+    refresh::{mark_of_tenant, scope_of_thread},
     state::State,
 };
 use rusqlite::Connection;

@@ -11,9 +11,11 @@ const MESSAGE: &str = concat!(
 );
 const TENANT: usize = 21;
 
-/// The word that stands for a tenant in the index. Two may have the same one: what is found is held against the row.
-pub(crate) fn scope_of_tenant(tenant: &str) -> String {
-    format!("t{:016x}", Checksum::new().text(tenant).finish())
+/// What each word of a tenant begins with in the index, so that its searches cost what its own messages say: a word of its own
+/// for the tenant would be in every one of them. Always so long. Two tenants may have the same: what is found is held against the
+/// row.
+pub(crate) fn mark_of_tenant(tenant: &str) -> String {
+    format!("{:05x}", Checksum::new().text(tenant).finish() & 0xf_ffff)
 }
 
 /// The word that stands for a thread in the index.
@@ -30,6 +32,19 @@ pub(super) fn refresh(db: &Connection, message_pk: i64, adds: bool) -> rusqlite:
             .execute(params![message_pk, text, scope])?;
     }
     Ok(())
+}
+
+/// The words of a text, which stand apart by a blank, each with the mark before it.
+fn marked(words: &str, mark: &str) -> String {
+    let mut marked = String::with_capacity(2 * words.len());
+    for word in words.split(' ') {
+        if !marked.is_empty() {
+            marked.push(' ');
+        }
+        marked.push_str(mark);
+        marked.push_str(word);
+    }
+    marked
 }
 
 /// What a message has for the index: its text, and whose it is. Nothing of one that nobody is shown, or that is damaged.
@@ -49,7 +64,7 @@ fn words_of(db: &Connection, message_pk: i64) -> rusqlite::Result<Option<(String
                 let text = words(&message.content.plain_text(usize::MAX));
                 let is_found = message.state == MessageState::Final && !text.is_empty();
                 let thread = scope_of_thread(row.integer(TENANT + 4)?);
-                is_found.then(|| (text, format!("{} {thread}", scope_of_tenant(tenant.as_str()))))
+                is_found.then(|| (marked(&text, &mark_of_tenant(tenant.as_str())), thread))
             };
             Ok(read())
         })
