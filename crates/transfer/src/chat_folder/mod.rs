@@ -157,7 +157,7 @@ impl ChatFolder {
     /// place, synced and then put there, so that a reader finds the old one or the new one. Files are readable by
     /// their owner alone.
     ///
-    /// The folder is empty, or was written by an earlier export. Done again over the same store it changes no byte. A chat that
+    /// The folder is empty, or was written by an earlier export; one export at a time writes to it. Done again over the same store it changes no byte. A chat that
     /// the store does not have any more is left, and named in the report.
     ///
     /// # Errors

@@ -2,8 +2,8 @@ use std::fs;
 
 use rusqlite::types::Value;
 use throughline_core::{
-    Content, ImportRow, ItemId, ListAliases, ListThreads, Metadata, NewMessage, NewThread, Origin,
-    Persistence, ResolveId, ResolvedBy, Role, Timestamp, TurnId,
+    ChangeScope, Content, ImportRow, ItemId, ListAliases, ListThreads, Metadata, NewMessage, NewThread,
+    Origin, Persistence, ReadChanges, ResolveId, ResolvedBy, Role, Timestamp, TurnId,
 };
 use throughline_transfer::{
     Found, LegacySqlite, LegacySqliteOptions, Place, Report, StreamingRows, TransferError,
@@ -80,7 +80,8 @@ async fn every_row_comes_over_with_its_bytes_and_times() {
     let aliases = db.read(ListAliases::new("a".parse().unwrap(), 10)).await.unwrap().aliases;
     let names: Vec<_> = aliases.iter().map(|alias| (alias.message.as_str(), alias.origin.clone())).collect();
     assert_eq!(names, [("m1", Origin::new().in_turn("turn-1".parse().unwrap()))]);
-    // Again: nothing twice.
+    // Again: nothing twice, and nothing changed.
+    let position = db.threads(ListThreads::new(1)).await.unwrap().position;
     let again = source.import(&db).await.unwrap();
     assert_eq!(again, {
         let mut due = Report::default();
@@ -88,6 +89,8 @@ async fn every_row_comes_over_with_its_bytes_and_times() {
         due.already_there = 8;
         due
     });
+    let changes = ReadChanges::new(ChangeScope::Tenant, position, 10);
+    assert_eq!(db.read(changes).await.unwrap().changes, []);
     assert_eq!(rows(&db, "a").await, due);
     assert_eq!(fs::read(legacy.path()).unwrap(), before);
 }
