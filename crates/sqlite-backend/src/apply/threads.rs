@@ -1,10 +1,11 @@
 //! The threads that a transaction is about.
 //!
 //! Each is read when it is first needed, and what is counted of it is written once, at the end: writes to one thread that
-//! share a commit share that too.
+//! share a commit share that too. What was read is good for the next transaction as well, as long as nobody else has
+//! committed between the two.
 
 use std::{
-    cell::{RefCell, RefMut},
+    cell::{Cell, RefCell, RefMut},
     collections::{HashMap, hash_map::Entry as Place},
 };
 
@@ -32,10 +33,16 @@ const HAS_ENTRY: usize = 8;
 const ENTRY: usize = 9;
 const LAST_SEQ: usize = ENTRY + ENTRY_COLUMNS;
 
-/// The threads that were read in a transaction.
+/// How many threads are kept from one transaction to the next: about a kilobyte each.
+const KEPT: usize = 4096;
+
+/// The threads that were read.
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
     read: RefCell<HashMap<(TenantId, ThreadId), Option<ThreadState>>>,
+    /// The position of the commit that they are of; none while a transaction is under way, and after one that was not
+    /// committed.
+    as_of: Cell<Option<i64>>,
 }
 
 /// A thread as the transaction has left it so far.
@@ -58,6 +65,19 @@ struct Unwritten {
 }
 
 impl Threads {
+    /// A transaction begins, in a store that has come to this position.
+    pub(crate) fn begin(&self, position: i64) {
+        let is_current = self.as_of.take() == Some(position);
+        if !is_current || self.read.borrow().len() > KEPT {
+            self.forget();
+        }
+    }
+
+    /// It was committed, at this position.
+    pub(crate) fn committed(&self, position: i64) {
+        self.as_of.set(Some(position));
+    }
+
     /// Writes what is not in the file yet.
     pub(crate) fn flush(&self, db: &Connection) -> rusqlite::Result<()> {
         for ((tenant, thread), state) in &mut *self.read.borrow_mut() {

@@ -7,7 +7,7 @@ use throughline_core::{Effect, ErrorKind, PersistError};
 
 use super::{batch::Batch, fence::Verdict, progress::Progress, worker::Worker};
 use crate::{
-    apply::{Applied, Failure, Outcome, Scope, Threads, Unwritten, apply},
+    apply::{Applied, Failure, Outcome, Scope, Unwritten, apply},
     error::{EngineError, Phase, Reach},
     failpoint::Failpoint,
     queue::Write,
@@ -50,7 +50,8 @@ impl Worker {
         let mut progress = Progress::read(connection)?;
         progress.catch_up(connection)?;
         let position = Cell::new(progress.position);
-        let (unwritten, threads) = (Unwritten::default(), Threads::default());
+        let unwritten = Unwritten::default();
+        self.threads.begin(position.get());
         let mut alone = false;
         loop {
             let now = Instant::now();
@@ -78,7 +79,7 @@ impl Worker {
                 position: &position,
                 max_content_bytes: self.limits.max_content_bytes,
                 unwritten: &unwritten,
-                threads: &threads,
+                threads: &self.threads,
             };
             let before = position.get();
             let applied = self.apply(connection, scope, &pending.write);
@@ -108,7 +109,7 @@ impl Worker {
             return Ok(None);
         }
         unwritten.flush(connection)?;
-        threads.flush(connection)?;
+        self.threads.flush(connection)?;
         let position = position.get();
         let brought = position - progress.position;
         progress.advance(self.id, position);
@@ -146,6 +147,7 @@ impl Worker {
         };
         match commit() {
             Ok(()) => {
+                self.threads.committed(position);
                 let bytes = batch.bytes();
                 batch.deliver();
                 self.signs.committed(position);

@@ -22,7 +22,9 @@ use super::{
     trouble::Trouble,
 };
 use crate::{
-    SqliteOptions, connection,
+    SqliteOptions,
+    apply::Threads,
+    connection,
     error::{EngineError, Phase},
     failpoint::{Failpoint, Failpoints},
     health::{Board, Condition},
@@ -53,6 +55,7 @@ pub(super) struct Worker {
     pub(super) limits: Limits,
     /// None after a failure, until it is opened again.
     pub(super) connection: Option<Connection>,
+    pub(super) threads: Threads,
     pub(super) place: Place,
     /// Names this writer in the file.
     pub(super) id: i64,
@@ -94,6 +97,7 @@ impl Worker {
                 changes: i64::try_from(options.changes_kept).unwrap_or(i64::MAX),
             },
             connection: Some(connection),
+            threads: Threads::default(),
             place: Place::new(&path, path_of(&path)),
             id: fastrand::i64(1..),
             log: Log::new(&path, options.log_limit),

@@ -3,14 +3,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use throughline_core::{
-    Content, ErrorKind, MessageState, NewMessage, NewReservation, Persistence, Reserve, Role, Seq, UpdateMode,
+    Content, ErrorKind, LabelPatch, MessageState, NewMessage, NewReservation, Persistence, Reserve, Role,
+    Seq, UpdateMode,
 };
 
 use crate::{
     check::checks,
     child::{Process, Role as Task},
     rig::Rig,
-    shorthand::{append, entry, everything, id, ids, position, refused, said, the},
+    shorthand::{append, entry, everything, id, ids, new_thread, position, refused, said, the, title},
 };
 
 checks! {
@@ -19,6 +20,7 @@ checks! {
     Extended "VL-S15.processes" [Reserve Read; keys durable processes threads] "two handles that reserve the same slot at once get the same row" => one_slot;
     Extended "VL-S14.processes" [Reserve UpdateContent Read; durable processes threads] "two handles that sweep at once settle each message exactly once" => sweepers;
     Extended "VL-S23.processes" [Add Read; durable processes] "two processes that write at once are ordered by commit, and pages neither repeat nor skip" => writers;
+    Extended "processes.entry" [Add Thread Read; durable processes] "of two handles that write to a thread by turns neither undoes what the other says of it" => entries;
     Extended "RR-S3" [Add Batch Thread Read; durable processes] "of two processes that send turns at once every turn is there, whole, and the entry counts them" => turns;
     Extended "crash.neighbour" [Add Read; keys durable processes] "a process that is killed does not hinder its neighbour" => neighbour;
 }
@@ -140,6 +142,24 @@ async fn writers(rig: Rig) {
         let own: Vec<_> = order.iter().filter_map(|name| name.strip_prefix(number)).collect();
         let expected: Vec<_> = (0..EACH).map(|message| message.to_string()).collect();
         assert_eq!(own, expected, "each process's own are in its own order");
+    }
+}
+
+async fn entries(rig: Rig) {
+    let handles = two(&rig).await;
+    handles[0].create_thread(new_thread("t")).await.unwrap();
+    for round in 0..6_u64 {
+        let (one, other) = (&handles[round as usize % 2], &handles[(round as usize + 1) % 2]);
+        let name = format!("title {round}");
+        // Both have seen the thread, and each changes it behind the other's back.
+        one.thread("t").add(said(&format!("m{round}"), "x")).await.unwrap();
+        other.thread("t").rename(title(&name)).await.unwrap();
+        let labels = LabelPatch::new().set("round", &round.to_string()).unwrap();
+        one.thread("t").label(labels).await.unwrap();
+        other.thread("t").add(said(&format!("n{round}"), "x")).await.unwrap();
+        let entry = entry(one, "t").await;
+        assert_eq!((entry.title.as_str(), entry.messages), (&*name, 2 * round + 2));
+        assert_eq!(entry.labels.get("round").map(ToString::to_string), Some(round.to_string()));
     }
 }
 

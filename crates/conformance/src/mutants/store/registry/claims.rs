@@ -54,6 +54,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "VL-S14.processes",
             "VL-S15.processes",
             "RR-S3",
+            "processes.entry",
             "VL-S23.processes",
             "crash.neighbour",
         ],
