@@ -80,8 +80,8 @@ const MARK: &str = "throughline";
 /// | turn | `messages`: each message as an [`ImportRow`](throughline_core::ImportRow), under `question` or `answer` where its content is that of the line, and under `message` otherwise; a text where its JSON has line breaks |
 /// | catalogue | `{"export":1}`, by which a later export knows the folder for its own |
 ///
-/// An import of it makes the same threads with the same messages. What providers call the messages
-/// ([`Origin`](throughline_core::Origin)) is not written, and threads that no list shows are not either.
+/// An import of it makes the same threads with the same messages. Of the names that providers gave a message
+/// ([`Origin`](throughline_core::Origin)) the first is written. Threads that no list shows are not.
 #[derive(Debug, Clone)]
 pub struct ChatFolder {
     dir: PathBuf,

@@ -6,7 +6,7 @@ use throughline_core::{
     Origin, Persistence, ReadChanges, ResolveId, ResolvedBy, Role, Timestamp, TurnId,
 };
 use throughline_transfer::{
-    Found, LegacySqlite, LegacySqliteOptions, Place, Report, StreamingRows, TransferError,
+    ChatFolder, Found, LegacySqlite, LegacySqliteOptions, Place, Report, StreamingRows, TransferError,
 };
 
 use crate::{
@@ -307,6 +307,26 @@ async fn a_runtime_finds_what_it_wrote_under_the_legacy_id_and_another_thread_ha
     assert_ne!(b.id, a.id);
     db.thread("b").add(NewMessage::assistant("its own").with_id(b.id)).await.unwrap();
     assert_eq!(rows(&db, "a").await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_turn_of_a_message_goes_out_to_a_folder_and_comes_back() {
+    let legacy = Legacy::new(TABLE);
+    for (id, second) in [("m1", 1), ("m2", 2), ("m3", 3)] {
+        legacy.put(Row { turn: text(&format!("turn-{second}")), ..row("t", id, second) });
+    }
+    legacy.put(row("t", "of-no-turn", 4));
+    let db = store();
+    LegacySqlite::open(legacy.path()).unwrap().import(&db).await.unwrap();
+    let folder = legacy.folder().join("chats");
+    ChatFolder::create(&folder).unwrap().export(&db).await.unwrap();
+    let other = store();
+    ChatFolder::open(&folder).unwrap().import(&other).await.unwrap();
+    assert_eq!(everything(&other).await, everything(&db).await);
+    let names =
+        async |db: &Persistence| db.read(ListAliases::new("t".parse().unwrap(), 10)).await.unwrap().aliases;
+    assert_eq!(names(&other).await, names(&db).await);
+    assert_eq!(names(&db).await.len(), 3);
 }
 
 #[tokio::test]
