@@ -241,6 +241,7 @@ fn damage(path: &std::path::Path, kind: i64) {
     assert_eq!(raw.execute(sql, [kind]).unwrap(), 1);
 }
 
+/// T3-S13.
 #[tokio::test]
 async fn a_change_that_cannot_be_read_is_listed_and_never_skipped_in_silence() {
     const ADDED: i64 = 1;

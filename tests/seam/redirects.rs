@@ -2,10 +2,11 @@
 
 use throughline::{
     Batch, Content, ContentChange, Delete, Effect, ErrorKind, ListOpen, MessageId, MessageState,
-    MetadataPatch, NewMessage, NewReservation, PageFrom, PersistArgs, Persistence, Role, UpdateMode,
-    Visibility,
+    MetadataPatch, NewMessage, NewReservation, PageFrom, PersistArgs, Persistence, Role, RunReport,
+    UpdateMode, Visibility,
     memory::MemoryBackend,
     plugin::{redirect, redirect_messages},
+    session::{Claimer, Runtime},
     sqlite::SqliteBackend,
 };
 
@@ -256,4 +257,32 @@ async fn a_message_that_the_other_side_refuses_leaves_no_open_row() {
     db.thread("t").add(NewMessage::user("a")).key("k").await.unwrap_err();
     let open = db.open_reservations(10).await.unwrap().messages;
     assert_eq!(open.iter().map(|m| m.state).collect::<Vec<_>>(), [MessageState::Reserved]);
+}
+
+#[tokio::test]
+async fn sessions_go_with_their_thread_and_what_is_of_a_whole_agent_is_refused() {
+    let (db, second) = by_thread();
+    let runtime = Runtime::new("r".parse().unwrap(), "root".parse().unwrap());
+    let claimer = Claimer::new("p".parse().unwrap(), runtime);
+    for (thread, there) in [("there:1", true), ("here:1", false)] {
+        let place = db.agent("g").on(thread);
+        let run = place.begin(place.run(claimer.clone()).unwrap()).await.unwrap();
+        place.confirm(run.attempt, RunReport::of("s1".parse().unwrap())).await.unwrap();
+        let seen = place.resolve(claimer.clone()).await.unwrap().resolution;
+        assert_eq!(seen.session, Some("s1".parse().unwrap()), "{thread}");
+        assert_eq!(place.history(10).await.unwrap().attempts.len(), 1);
+        let beyond = second.agent("g").on(thread).resolve(claimer.clone()).await.unwrap().resolution;
+        assert_eq!((beyond == seen, beyond.binding.is_some()), (there, there), "{thread}");
+    }
+    for error in [
+        db.agent("g").reset_all().await.map(drop).unwrap_err(),
+        db.agent("g").drop_sessions().await.map(drop).unwrap_err(),
+        db.drop_runtime("r".parse().unwrap()).await.map(drop).unwrap_err(),
+    ] {
+        assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "split"));
+    }
+    // Each store is told by itself.
+    second.agent("g").drop_sessions().await.unwrap();
+    assert_eq!(db.agent("g").on("there:1").resolve(claimer.clone()).await.unwrap().resolution.session, None);
+    assert!(db.agent("g").on("here:1").resolve(claimer).await.unwrap().resolution.session.is_some());
 }

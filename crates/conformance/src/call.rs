@@ -26,6 +26,7 @@ pub(crate) async fn call(
         PersistArgs::Import(import) => typed!(import),
         PersistArgs::Thread(thread) => typed!(thread),
         PersistArgs::Consumer(consumer) => typed!(consumer),
+        PersistArgs::Session(session) => typed!(session),
         PersistArgs::Read(read) => typed!(read),
         other => unreachable!("{:?} is an operation that the kit does not know", other.kind()),
     }

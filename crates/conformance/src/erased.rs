@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Import, Position, ReadArgs,
-    Reply, Reserve, Result, ThreadArgs, Update, UpdateContent,
+    Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
@@ -114,5 +114,6 @@ erase! {
     import: Import;
     thread: ThreadArgs;
     consumer: ConsumerArgs;
+    session: SessionArgs;
     read: ReadArgs;
 }

@@ -1,4 +1,4 @@
-//! The opaque identifiers: tenant, thread, message, idempotency key, attachment key, owner, label.
+//! The opaque identifiers: tenant, thread, message, idempotency key, attachment key, owner, label, and those of agent sessions.
 //!
 //! A message is named by the *tuple* `(TenantId, ThreadId, MessageId)`, never by a joined string, so that
 //! `("a:b", "c")` and `("a", "b:c")` cannot meet.
@@ -30,7 +30,7 @@ pub struct InvalidId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Empty,
-    TooLong(usize),
+    TooLong { bytes: usize, max: usize },
     Control(usize),
 }
 
@@ -47,8 +47,8 @@ impl fmt::Display for InvalidId {
         let what = self.what;
         match self.fault {
             Fault::Empty => write!(f, "{what}: is empty"),
-            Fault::TooLong(bytes) => {
-                write!(f, "{what}: {bytes} bytes are more than the {MAX_ID_BYTES} allowed")
+            Fault::TooLong { bytes, max } => {
+                write!(f, "{what}: {bytes} bytes are more than the {max} allowed")
             }
             Fault::Control(at) => write!(f, "{what}: holds a control character at byte {at}"),
         }
@@ -63,11 +63,11 @@ impl From<Infallible> for InvalidId {
     }
 }
 
-fn check(what: &'static str, text: &str) -> Result<(), InvalidId> {
+fn check(what: &'static str, text: &str, max: usize) -> Result<(), InvalidId> {
     let fault = if text.is_empty() {
         Fault::Empty
-    } else if text.len() > MAX_ID_BYTES {
-        Fault::TooLong(text.len())
+    } else if text.len() > max {
+        Fault::TooLong { bytes: text.len(), max }
     } else if let Some((at, _)) = text.char_indices().find(|(_, c)| c.is_control()) {
         Fault::Control(at)
     } else {
@@ -84,9 +84,15 @@ fn uuid_v7() -> Arc<str> {
 
 macro_rules! opaque_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        opaque_id! {
+            $(#[$doc])*
+            ///
+            /// 1 to 255 bytes of UTF-8 without control characters, compared byte for byte. Cloning is cheap.
+            $name, $what, MAX_ID_BYTES
+        }
+    };
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:expr) => {
         $(#[$doc])*
-        ///
-        /// 1 to 255 bytes of UTF-8 without control characters, compared byte for byte. Cloning is cheap.
         #[derive(Clone, Eq, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
 
@@ -107,10 +113,10 @@ macro_rules! opaque_id {
             /// Checks `text` and makes the identifier.
             ///
             /// # Errors
-            /// [`InvalidId`] when the text is empty, longer than [`MAX_ID_BYTES`] or holds a control character.
+            /// [`InvalidId`] when the text is empty, too long or holds a control character.
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
                 let text = text.as_ref();
-                check($what, text)?;
+                check($what, text, $max)?;
                 Ok(Self(Arc::from(text)))
             }
 
@@ -263,6 +269,51 @@ opaque_id!(
     "consumer name"
 );
 
+opaque_id!(
+    /// An agent of the host: whose sessions these are. See [`session`](crate::session).
+    AgentId,
+    "agent id"
+);
+opaque_id!(
+    /// A run of an agent in a thread. The host names it before it begins, so that a repeated call is the same run.
+    AttemptId,
+    "attempt id"
+);
+opaque_id!(
+    /// Who keeps a session: the model provider or the agent program. A session of one is nothing to another.
+    ProviderId,
+    "provider id"
+);
+opaque_id!(
+    /// A session as its provider names it: what is resumed. It says nothing to the store.
+    SessionId,
+    "session id"
+);
+opaque_id!(
+    /// Where runs of agents are carried out: a machine, a daemon, an installation.
+    RuntimeId,
+    "runtime id"
+);
+opaque_id!(
+    /// Which installation or root directory stands behind a [`RuntimeId`]. One that was set up anew has another.
+    RootEpoch,
+    "root epoch"
+);
+opaque_id!(
+    /// The directory that a run works in, as its runtime spells it.
+    ///
+    /// 1 to 4 096 bytes of UTF-8 without control characters. The store compares no directories: two spellings may be one
+    /// directory, and only the runtime can tell. See [`Directory`](crate::session::Directory).
+    WorkDir,
+    "work directory",
+    WorkDir::MAX_BYTES
+);
+
+impl WorkDir {
+    /// The longest, in bytes of UTF-8.
+    pub const MAX_BYTES: usize = 4096;
+}
+
 /// The tenant of a handle that was not bound to one: `"default"`.
 impl Default for TenantId {
     fn default() -> Self {
@@ -271,6 +322,14 @@ impl Default for TenantId {
 }
 
 impl ThreadId {
+    /// A fresh UUIDv7.
+    #[must_use]
+    pub fn mint() -> Self {
+        Self(uuid_v7())
+    }
+}
+
+impl AttemptId {
     /// A fresh UUIDv7.
     #[must_use]
     pub fn mint() -> Self {

@@ -23,6 +23,7 @@ pub mod operation;
 pub mod pipeline;
 pub mod plugin;
 mod request;
+pub mod session;
 mod thread;
 
 pub(crate) use self::message::lease_milliseconds as message_lease_milliseconds;
@@ -32,30 +33,37 @@ pub use self::{
     context::{CallId, Clock, Context, Extensions, Idempotency, SystemClock},
     error::{BoxError, Effect, ErrorKind, PersistError, Result, Site},
     handle::{
-        BlockAt, ChangeFeed, Coalesce, ConsumerRequest, Draft, DraftRequest, FamilyRequest, Forked, History,
-        NewTurn, Persistence, ReadRequest, Recalled, ReplyFuture, Request, RequestFuture, Swept, Thread,
-        ThreadRequest, ToolCall, Turn, TurnRequest, Walk, Watermark,
+        Agent, AgentThread, BlockAt, ChangeFeed, Coalesce, ConsumerRequest, Draft, DraftRequest,
+        FamilyRequest, Forked, History, NewTurn, Persistence, ReadRequest, Recalled, ReplyFuture, Request,
+        RequestFuture, SessionRequest, Swept, Thread, ThreadRequest, ToolCall, Turn, TurnRequest, Walk,
+        Watermark,
     },
     id::{
-        AttachmentKey, ConsumerName, EventId, IdempotencyKey, InvalidId, ItemId, LabelName, LabelValue,
-        MAX_ID_BYTES, MessageId, OwnerId, TenantId, ThreadId, TurnId,
+        AgentId, AttachmentKey, AttemptId, ConsumerName, EventId, IdempotencyKey, InvalidId, ItemId,
+        LabelName, LabelValue, MAX_ID_BYTES, MessageId, OwnerId, ProviderId, RootEpoch, RuntimeId, SessionId,
+        TenantId, ThreadId, TurnId, WorkDir,
     },
     message::{
         Content, ContentBuffer, Delta, Generation, InvalidContent, InvalidMetadata, Lease, Message,
-        MessageState, Metadata, MetadataPatch, Position, Revision, Role, Seq, Timestamp,
+        MessageState, Metadata, MetadataPatch, Position, Revision, Role, Seq, SessionGeneration,
+        SessionRevision, Timestamp,
     },
     operation::{
-        Add, Added, Addressed, Alias, AliasCursor, Aliases, ArchiveThread, Batch, Batched, CarriesContent,
-        ChangeQuarantined, ChangeReleased, Changes, ClearThread, ConsumerArgs, ConsumerCursor,
-        ConsumerResult, ContentChange, ContentUpdated, CreateThread, CursorMoved, Delete, DeleteThread,
-        Deleted, Fingerprint, GetCursor, GetMessage, GetThread, Import, ImportRow, Imported, ImportedRow,
-        LabelThread, ListAliases, ListOpen, ListPurgeable, ListQuarantined, ListThreads, MoveCursor,
-        NewMessage, NewReservation, NewThread, NotIt, OpKind, OpenCursor, OpenReservations, Operation,
-        OperationOf, Origin, Page, PageFrom, PassedOver, PersistArgs, PersistResult, Place, PlaceMut,
+        Add, Added, Addressed, AdoptSession, AdoptedPointer, AdoptedRun, AgentChanged, Alias, AliasCursor,
+        Aliases, ArchiveThread, Attempts, BackfillRuntime, Batch, Batched, BeginRun, CancelRun,
+        CarriesContent, ChangeQuarantined, ChangeReleased, Changes, ClearPointerIf, ClearThread, ConfirmRun,
+        ConsumerArgs, ConsumerCursor, ConsumerResult, ContentChange, ContentUpdated, CreateThread,
+        CursorMoved, Delete, DeleteThread, Deleted, DropAgent, DropRuntime, FailRun, Fingerprint, GetCursor,
+        GetMessage, GetThread, Import, ImportRow, Imported, ImportedRow, LabelThread, ListAliases,
+        ListAttempts, ListOpen, ListPurgeable, ListQuarantined, ListThreads, MoveCursor, NewMessage,
+        NewReservation, NewThread, NotIt, OpKind, OpenCursor, OpenReservations, Operation, OperationOf,
+        Origin, Page, PageFrom, PassedOver, PersistArgs, PersistResult, PinSession, Place, PlaceMut,
         PlanPrune, PrunePlan, PruneThread, Pruned, PublishThread, PurgeThread, PurgeableThreads, Purged,
         QuarantineChange, QuarantinedChange, QuarantinedChanges, ReadArgs, ReadChanges, ReadPage, ReadResult,
-        RebuildThread, ReleaseChange, RenameThread, Reserve, Reserved, ResetCursor, ResolveId, ResolvedBy,
-        ResolvedId, SearchHit, SearchHits, SearchMessages, Slot, SlotMut, ThreadArgs, ThreadChanged,
+        RebuildThread, ReleaseChange, RenameThread, RenewRun, Reserve, Reserved, ResetAgent, ResetCursor,
+        ResetSession, ResolveId, ResolveSession, ResolvedBy, ResolvedId, RetireSession, RunBegun, RunRenewed,
+        RunReport, RuntimeBackfilled, RuntimeDropped, SearchHit, SearchHits, SearchMessages, SessionArgs,
+        SessionChanged, SessionResolved, SessionResult, Slot, SlotMut, ThreadArgs, ThreadChanged,
         ThreadDeleted, ThreadList, ThreadResult, Update, UpdateContent, UpdateMode, Updated, Visibility,
     },
     pipeline::{Described, Phase},

@@ -25,6 +25,7 @@ mod names;
 mod operation;
 mod page;
 mod search;
+mod sessions;
 mod store;
 mod thread;
 mod threads;
@@ -36,8 +37,8 @@ use std::{
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Import, Operation,
-    PersistArgs, PersistError, PersistResult, Position, ReadArgs, Reply, Reserve, Result, ThreadArgs, Update,
-    UpdateContent,
+    PersistArgs, PersistError, PersistResult, Position, ReadArgs, Reply, Reserve, Result, SessionArgs,
+    ThreadArgs, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
@@ -157,6 +158,10 @@ impl Backend for MemoryBackend {
             Some(position) => Reply::at(output, position),
             None => Reply::new(output),
         })
+    }
+
+    async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
+        self.write(call)
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

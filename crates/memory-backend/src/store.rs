@@ -4,13 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 
 use throughline_core::{
     Addressed as _, Batch, Batched, ConsumerArgs, ConsumerResult, Effect, ErrorKind, Idempotency, Message,
-    MessageId, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, TenantId,
-    ThreadArgs, ThreadEntry, ThreadId, Timestamp,
-    backend::{LookUp, Replay, rules},
+    MessageId, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, SessionArgs,
+    SessionResult, TenantId, ThreadArgs, ThreadEntry, ThreadId, Timestamp,
+    backend::{LookUp, Replay, ThreadFacts, rules},
 };
 
 use crate::{
-    changes::Journal, consumers::Consumers, list, names, operation::Told, page, search, thread::ThreadLog,
+    changes::Journal,
+    consumers::Consumers,
+    facts::Facts,
+    list, names,
+    operation::Told,
+    page, search,
+    sessions::{OfTenant, Whole},
+    thread::ThreadLog,
 };
 
 #[derive(Default)]
@@ -19,6 +26,7 @@ pub(crate) struct Store {
     pub(crate) journal: Journal,
     tenants: HashMap<TenantId, Threads>,
     consumers: Consumers,
+    whole: Whole,
 }
 
 /// The threads of a tenant, in the order in which open messages are listed.
@@ -29,6 +37,7 @@ impl Store {
         self.closed = true;
         self.tenants.clear();
         self.consumers = Consumers::default();
+        self.whole = Whole::default();
     }
 
     /// Applies one write, whole or not at all. A replay has no position.
@@ -40,7 +49,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<(PersistResult, Option<Position>)> {
         self.check_open()?;
+        if let PersistArgs::Session(session) = args
+            && session.thread().is_none()
+        {
+            let result = self.whole.apply(tenant, session)?;
+            return Ok((result.into(), Some(self.journal.tell(tenant, Told::new(), now))));
+        }
         let threads = self.tenants.entry(tenant.clone()).or_default();
+        let of = OfTenant { tenant, whole: &self.whole };
         // An empty batch speaks of no thread; there is nothing that it could be.
         let first = first(args);
         let Some(scope) = first.and_then(PersistArgs::thread).cloned() else {
@@ -63,8 +79,8 @@ impl Store {
         }
         let mut told = Told::new();
         let result = match args {
-            PersistArgs::Batch(batch) => apply_batch(threads, tenant, batch, now, &mut told)?,
-            single => apply(threads, tenant, single, now, &mut told)?,
+            PersistArgs::Batch(batch) => apply_batch(threads, of, batch, now, &mut told)?,
+            single => apply(threads, of, single, now, &mut told)?,
         };
         if let Some(idempotency) = idempotency {
             let kept = (idempotency.fingerprint, Replay::of(&result));
@@ -132,6 +148,15 @@ impl Store {
                 rules::check_limit(list.limit)?;
                 Ok(ReadResult::Aliases(names::aliases(threads.get(&list.thread), list)))
             }
+            ReadArgs::Resolve(read) => {
+                let of = OfTenant { tenant, whole: &self.whole };
+                Ok(ReadResult::Resolve(of.resolve(threads.get(&read.thread), read, now)))
+            }
+            ReadArgs::Attempts(list) => {
+                rules::check_limit(list.limit)?;
+                let of = OfTenant { tenant, whole: &self.whole };
+                Ok(ReadResult::Attempts(of.attempts(threads.get(&list.thread), list)))
+            }
             other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
         }
     }
@@ -172,11 +197,12 @@ fn first(args: &PersistArgs) -> Option<&PersistArgs> {
 /// Applies a single write: it checks everything before it changes anything.
 fn apply(
     threads: &mut Threads,
-    tenant: &TenantId,
+    of: OfTenant<'_>,
     args: &PersistArgs,
     now: Timestamp,
     told: &mut Told,
 ) -> Result<PersistResult> {
+    let tenant = of.tenant;
     match args {
         PersistArgs::Add(add) => Ok(log(threads, &add.thread).add(tenant, add, now, told)?.into()),
         PersistArgs::Reserve(reserve) => {
@@ -192,12 +218,31 @@ fn apply(
             let id = thread.thread().expect("every operation on a thread names it");
             Ok(log(threads, id).thread(tenant, thread, now, told)?.into())
         }
+        PersistArgs::Session(session) => Ok(apply_session(threads, of, session, now)?.into()),
         PersistArgs::Batch(_) | PersistArgs::Read(_) | PersistArgs::Consumer(_) => {
             let kind = args.kind();
             Err(PersistError::new(ErrorKind::Invalid, format!("a `{kind}` cannot be an item of a batch")))
         }
         _ => Err(PersistError::unsupported(format_args!("`{}`", args.kind()))),
     }
+}
+
+/// A thread begins with what is done to sessions in it, too.
+fn apply_session(
+    threads: &mut Threads,
+    of: OfTenant<'_>,
+    session: &SessionArgs,
+    now: Timestamp,
+) -> Result<SessionResult> {
+    let (Some(agent), Some(thread)) = (session.agent(), session.thread()) else {
+        let detail = format!("a `{}` speaks of no thread", session.as_str());
+        return Err(PersistError::new(ErrorKind::Invalid, detail));
+    };
+    let log = log(threads, thread);
+    log.check_alive(thread)?;
+    let result = of.apply(log, agent, thread, session, now)?;
+    log.facts.get_or_insert_with(|| Facts::new(ThreadFacts::implied(now)));
+    Ok(result)
 }
 
 fn log<'a>(threads: &'a mut Threads, id: &ThreadId) -> &'a mut ThreadLog {
@@ -207,7 +252,7 @@ fn log<'a>(threads: &'a mut Threads, id: &ThreadId) -> &'a mut ThreadLog {
 /// Applies the items in order, and puts every thread back as it was when one is refused.
 fn apply_batch(
     threads: &mut Threads,
-    tenant: &TenantId,
+    of: OfTenant<'_>,
     batch: &Batch,
     now: Timestamp,
     told: &mut Told,
@@ -218,7 +263,7 @@ fn apply_batch(
         if let Some(id) = item.thread() {
             before.entry(id.clone()).or_insert_with(|| threads.get(id).cloned());
         }
-        match apply(threads, tenant, item, now, told) {
+        match apply(threads, of, item, now, told) {
             Ok(output) => outputs.push(output),
             Err(error) => {
                 for (id, log) in before {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::facts::Facts;
+use crate::{facts::Facts, sessions::Sessions};
 use throughline_core::{
     AttachmentKey, ContentBuffer, ContentChange, Fingerprint, IdempotencyKey, Message, MessageId,
     PersistError, Result, Seq, ThreadId,
@@ -28,6 +28,8 @@ pub(crate) struct ThreadLog {
     pub(crate) names: Vec<KnownName>,
     /// What is said of the thread as a whole, from its first write on.
     pub(crate) facts: Option<Facts>,
+    /// The sessions of agents in it.
+    pub(crate) sessions: Sessions,
 }
 
 /// A message, whose content grows in place so that an append costs what it appends.

@@ -135,6 +135,7 @@ impl ThreadLog {
             self.open.clear();
             self.ids.clear();
             self.names.clear();
+            self.sessions.clear();
             let facts = self.facts_mut();
             *facts = Facts { deleted: true, ..Facts::new(ThreadFacts::implied(facts.said.created_at)) };
             told.push((thread.clone(), Happened::ThreadDeleted));

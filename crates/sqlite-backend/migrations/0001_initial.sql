@@ -203,3 +203,71 @@ CREATE TABLE quarantine (
     why           TEXT    NOT NULL,
     UNIQUE (consumer_pk, position)
 ) STRICT;
+
+-- How often an agent was dropped and its sessions were reset as a whole: what ends the sessions of many threads at once is
+-- counted here, and not written into each of them.
+CREATE TABLE session_agents (
+    agent_pk    INTEGER PRIMARY KEY,
+    tenant      TEXT    NOT NULL,
+    agent       TEXT    NOT NULL,
+    incarnation INTEGER NOT NULL,
+    resets      INTEGER NOT NULL,
+    checksum    INTEGER NOT NULL,
+    UNIQUE (tenant, agent)
+) STRICT;
+
+-- How often a runtime was dropped.
+CREATE TABLE session_runtimes (
+    runtime_pk  INTEGER PRIMARY KEY,
+    tenant      TEXT    NOT NULL,
+    runtime     TEXT    NOT NULL,
+    incarnation INTEGER NOT NULL,
+    checksum    INTEGER NOT NULL,
+    UNIQUE (tenant, runtime)
+) STRICT;
+
+-- Where an agent goes on in a thread, and who runs: one value, only ever written whole.
+CREATE TABLE session_heads (
+    head_pk     INTEGER PRIMARY KEY,
+    thread_pk   INTEGER NOT NULL REFERENCES threads (thread_pk),
+    agent       TEXT    NOT NULL,
+    incarnation INTEGER NOT NULL,
+    checksum    INTEGER NOT NULL,
+    head        TEXT    NOT NULL,
+    UNIQUE (thread_pk, agent, incarnation)
+) STRICT;
+
+-- The sessions that runs have reported, each as the latest run on it left it. What stands before the checksum is found by, and
+-- stands once more in `known`.
+CREATE TABLE session_known (
+    known_pk    INTEGER PRIMARY KEY,
+    head_pk     INTEGER NOT NULL REFERENCES session_heads (head_pk),
+    session     TEXT    NOT NULL,
+    generation  INTEGER,
+    number      INTEGER,
+    usable      INTEGER NOT NULL,
+    provider    TEXT,
+    runtime     TEXT,
+    root        TEXT,
+    incarnation INTEGER,
+    checksum    INTEGER NOT NULL,
+    known       TEXT    NOT NULL,
+    UNIQUE (head_pk, session)
+) STRICT;
+
+CREATE INDEX session_known_in_order ON session_known (head_pk, generation, number) WHERE generation IS NOT NULL;
+CREATE INDEX session_known_usable
+    ON session_known (head_pk, generation, provider, runtime, root, incarnation, number) WHERE usable = 1;
+
+-- Every run, in the order in which they began.
+CREATE TABLE session_attempts (
+    attempt_pk INTEGER PRIMARY KEY,
+    head_pk    INTEGER NOT NULL REFERENCES session_heads (head_pk),
+    number     INTEGER NOT NULL,
+    attempt    TEXT    NOT NULL,
+    checksum   INTEGER NOT NULL,
+    record     TEXT    NOT NULL,
+    UNIQUE (head_pk, attempt)
+) STRICT;
+
+CREATE UNIQUE INDEX session_attempts_in_order ON session_attempts (head_pk, number);

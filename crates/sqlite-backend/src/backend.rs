@@ -8,7 +8,7 @@ use std::{
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Context, Delete, Durability, Effect,
     ErrorKind, Import, Operation, PersistArgs, PersistError, Position, ReadArgs, Reply, Reserve, Result,
-    ThreadArgs, Timestamp, Update, UpdateContent,
+    SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
@@ -188,6 +188,10 @@ impl Backend for SqliteBackend {
     }
 
     async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
+        self.write(call).await
+    }
+
+    async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
         self.write(call).await
     }
 

@@ -53,6 +53,7 @@ mod queue;
 mod read;
 mod record;
 mod search;
+mod sessions;
 mod size;
 mod writer;
 

@@ -1,7 +1,8 @@
 //! What a write weighs, before it takes a place in the queue.
 
 use throughline_core::{
-    AttachmentKey, ConsumerArgs, Effect, ErrorKind, Metadata, PersistArgs, PersistError, Result, UpdateMode,
+    AttachmentKey, ConsumerArgs, Effect, ErrorKind, Metadata, PersistArgs, PersistError, Result, SessionArgs,
+    UpdateMode,
 };
 
 /// What a write holds beside its content: itself, its ids, its place, its answer.
@@ -54,6 +55,8 @@ pub(crate) fn of(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
             held
         }
         PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => change.why.len(),
+        PersistArgs::Session(SessionArgs::Fail(fail)) => fail.detail.as_deref().map_or(0, str::len),
+        PersistArgs::Session(SessionArgs::Adopt(adopt)) => adopt.runs.len() * FRAME,
         _ => 0,
     };
     Ok(FRAME + held)

@@ -163,6 +163,7 @@ async fn a_newer_store_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
+/// T3-S11.
 #[tokio::test]
 async fn a_changed_ledger_is_refused() {
     for (sql, expected, other) in [

@@ -2,10 +2,11 @@
 
 use throughline_core::{
     Add, Addressed as _, Batch, ChangeScope, ClearThread, Clock as _, Content, CreateThread, Delete, Effect,
-    ErrorKind, GetCursor, GetThread, Import, ImportRow, Keep, ListPurgeable, ListQuarantined, ListThreads,
-    MetadataPatch, MoveCursor, NewReservation, NewThread, OpKind, PersistArgs, Persistence, PlanPrune,
-    Position, ReadArgs, ReadChanges, ReadPage, Reserve, Role, SearchMessages, Update, UpdateContent,
-    UpdateMode,
+    ErrorKind, GetCursor, GetThread, Import, ImportRow, Keep, ListAttempts, ListPurgeable, ListQuarantined,
+    ListThreads, MetadataPatch, MoveCursor, NewReservation, NewThread, OpKind, PersistArgs, Persistence,
+    PlanPrune, Position, ReadArgs, ReadChanges, ReadPage, Reserve, ResolveSession, Role, SearchMessages,
+    Update, UpdateContent, UpdateMode,
+    session::{Claimer, Runtime},
 };
 use tower_service::Service as _;
 
@@ -27,6 +28,7 @@ checks! {
     Core "claims.catalogue" [] "threads are shown if operations on them are claimed, and the reads of them refused if not" => catalogue;
     Core "claims.changes" [] "changes are told if that is claimed, and reading them is refused if it is not" => changes;
     Core "claims.consumer" [] "what consumers keep is kept if that is claimed, and refused, the reads of it too, if it is not" => consumer;
+    Core "claims.session" [] "what is done to agent sessions is done if that is claimed, and refused, the reads of it too, if it is not" => session;
     Core "claims.search" [] "words are found if that is claimed, and a search is refused if it is not" => search;
     Core "claims.read" [] "`read` is done if it is claimed, and refused if it is not" => read;
     Core "claims.keys" [] "idempotency keys are kept if that is claimed, and refused without a trace if not" => keys;
@@ -109,6 +111,31 @@ async fn consumer(rig: Rig) {
         }
     }
     for read in [GetCursor { consumer: name() }.into(), ListQuarantined::new(name(), 1).into()] {
+        done_or_refused(&db, read, rig.capabilities.supports(OpKind::Read) && claimed).await;
+    }
+}
+
+async fn session(rig: Rig) {
+    let db = rig.db().await;
+    let place = db.agent("g").on("t");
+    let runtime = Runtime::new("r".parse().unwrap(), "root".parse().unwrap());
+    let claimer = Claimer::new("p".parse().unwrap(), runtime);
+    let claimed = rig.capabilities.supports(OpKind::Session);
+    match place.begin(place.run(claimer.clone()).unwrap()).await {
+        Ok(_) => assert!(claimed, "`session` is not claimed, and answered"),
+        Err(error) => {
+            assert!(!claimed, "`session` is claimed: {error}");
+            assert_eq!(
+                (error.kind(), error.effect()),
+                (ErrorKind::Unsupported, Effect::NotApplied),
+                "{error}"
+            );
+        }
+    }
+    let (agent, thread) = ("g".parse().unwrap(), "t".parse().unwrap());
+    let list = ListAttempts::new(agent, thread, 1);
+    let look = ResolveSession { agent: list.agent.clone(), thread: list.thread.clone(), claimer };
+    for read in [look.into(), list.into()] {
         done_or_refused(&db, read, rig.capabilities.supports(OpKind::Read) && claimed).await;
     }
 }

@@ -5,6 +5,7 @@ mod claims;
 mod concurrent;
 mod durable;
 mod read;
+mod session;
 mod stack;
 mod store;
 mod thread;
@@ -62,6 +63,15 @@ pub fn all() -> &'static [&'static Check] {
             changes::read::CHECKS,
             changes::feed::CHECKS,
             changes::consumer::CHECKS,
+            session::resolve::CHECKS,
+            session::scope::CHECKS,
+            session::lease::CHECKS,
+            session::turn::CHECKS,
+            session::health::CHECKS,
+            session::adopt::CHECKS,
+            session::whole::CHECKS,
+            session::durable::CHECKS,
+            session::random::CHECKS,
             time::stamps::CHECKS,
             time::lease::CHECKS,
             stack::same::CHECKS,

@@ -4,8 +4,9 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Batch, ContentChange, Delta, NewMessage, NewReservation, NewTurn, Persistence, Result,
-    Role as Speaker, UpdateMode,
+    Add, Batch, ContentChange, Delta, ErrorKind, NewMessage, NewReservation, NewTurn, Persistence, Result,
+    Role as Speaker, RunReport, UpdateMode,
+    session::{Claimer, Runtime},
 };
 
 use crate::shorthand::{id, said};
@@ -23,6 +24,9 @@ pub(crate) enum Role {
     Writer(u8, u32),
     /// Waits to be told, adds so many turns of a question and an answer to the thread `t`, and acknowledges their places.
     Turns(u32),
+    /// Waits to be told, makes so many runs of the agent `g` in the thread `a`, each with a session of its own that begins with this
+    /// number, and acknowledges each.
+    Runs(u8, u32),
     /// Appends so many times to one message, twice, and acknowledges after each half what it has written to files.
     Appends(u32),
 }
@@ -36,6 +40,7 @@ impl Role {
             "draft" => Self::Draft,
             "writer" => Self::Writer(words.next()?.parse().ok()?, words.next()?.parse().ok()?),
             "turns" => Self::Turns(words.next()?.parse().ok()?),
+            "runs" => Self::Runs(words.next()?.parse().ok()?, words.next()?.parse().ok()?),
             "appends" => Self::Appends(words.next()?.parse().ok()?),
             _ => return None,
         })
@@ -48,6 +53,7 @@ impl Role {
             Self::Draft => draft(&db).await,
             Self::Writer(number, count) => writer(&db, number, count).await,
             Self::Turns(count) => turns(&db, count).await,
+            Self::Runs(number, count) => runs(&db, number, count).await,
             Self::Appends(count) => appends(&db, count).await,
         };
         played.map_err(|error| error.to_string())?;
@@ -63,6 +69,7 @@ impl fmt::Display for Role {
             Self::Draft => f.write_str("draft"),
             Self::Writer(number, count) => write!(f, "writer {number} {count}"),
             Self::Turns(count) => write!(f, "turns {count}"),
+            Self::Runs(number, count) => write!(f, "runs {number} {count}"),
             Self::Appends(count) => write!(f, "appends {count}"),
         }
     }
@@ -120,7 +127,7 @@ async fn draft(db: &Persistence) -> Result<()> {
 }
 
 /// Says that it is ready, and waits until it is told to go on.
-fn wait() {
+fn wait_to_be_told() {
     ack("ready");
     let mut line = String::new();
     // The parent that tells it to go on may be gone: then it goes on and fails to be heard.
@@ -128,7 +135,7 @@ fn wait() {
 }
 
 async fn turns(db: &Persistence, count: u32) -> Result<()> {
-    wait();
+    wait_to_be_told();
     for _ in 0..count {
         let turn = NewTurn::new(NewMessage::user("why?")).answered(NewMessage::assistant("so"));
         let turn = db.thread("t").append_turn(turn).await?;
@@ -138,11 +145,34 @@ async fn turns(db: &Persistence, count: u32) -> Result<()> {
 }
 
 async fn writer(db: &Persistence, number: u8, count: u32) -> Result<()> {
-    wait();
+    wait_to_be_told();
     for message in 0..count {
         let message = NewMessage::user("x").with_id(id(&format!("{number}.{message}")));
         let added = db.thread("t").add(message).await?;
         ack(format_args!("{} {}", added.message.seq, added.message.id));
+    }
+    Ok(())
+}
+
+async fn runs(db: &Persistence, number: u8, count: u32) -> Result<()> {
+    wait_to_be_told();
+    let place = db.agent("g").on("a");
+    let at =
+        Runtime::new(format!("r{number}").parse().expect("a valid id"), "root".parse().expect("a valid id"));
+    for run in 0..count {
+        let claimer = Claimer::new("p".parse().expect("a valid id"), at.clone());
+        let begun = loop {
+            // Whoever has the lease gives it back soon.
+            match place.begin(place.run(claimer.clone())?).await {
+                Err(error) if error.kind() == ErrorKind::Busy => tokio::task::yield_now().await,
+                begun => break begun?,
+            }
+        };
+        let name = format!("s{number}.{run}");
+        let report = RunReport::of(name.parse().expect("a valid id"))
+            .in_directory(format!("/{name}").parse().expect("a valid directory"));
+        place.confirm(begun.attempt, report).await?;
+        ack(name);
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! One call of every kind, with content in every place that holds some.
 
 use throughline_core::{
-    Add, Batch, Content, ContentChange, CreateThread, Delete, Delta, GetMessage, GetThread, Import,
-    ImportRow, LabelPatch, LabelThread, ListOpen, ListPurgeable, ListThreads, MessageId, Metadata,
-    MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom, PersistArgs, ReadPage, RenameThread,
-    Reserve, Role, ThreadId, Timestamp, Title, Update, UpdateContent, UpdateMode,
+    Add, Batch, BeginRun, Content, ContentChange, CreateThread, Delete, Delta, FailRun, GetMessage,
+    GetThread, Import, ImportRow, LabelPatch, LabelThread, ListAttempts, ListOpen, ListPurgeable,
+    ListThreads, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom,
+    PersistArgs, ReadPage, RenameThread, Reserve, ResolveSession, Role, RunReport, ThreadId, Timestamp,
+    Title, Update, UpdateContent, UpdateMode,
+    session::{Claimer, Failure, Runtime},
 };
 
 pub(super) fn t() -> ThreadId {
@@ -23,6 +25,14 @@ fn facts(text: &str) -> Metadata {
 
 fn change(name: &str, change: ContentChange, mode: UpdateMode) -> PersistArgs {
     UpdateContent::new(t(), id(name), change, mode).into()
+}
+
+/// A run of an agent, always the same.
+fn run() -> BeginRun {
+    let runtime = Runtime::new("r".parse().expect("a valid id"), "root".parse().expect("a valid id"));
+    let claimer = Claimer::new("p".parse().expect("a valid id"), runtime);
+    let attempt = "run".parse().expect("a valid id");
+    BeginRun::new("g".parse().expect("a valid id"), t(), claimer).named(attempt)
 }
 
 /// Every write, in an order in which each can be done, with `text` wherever text can be. What each is called.
@@ -81,6 +91,19 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ("create thread", CreateThread::new(created()).into()),
         ("rename thread", RenameThread::new(t(), title()).expecting(title()).into()),
         ("label thread", LabelThread::new(t()).with_labels(label).with_metadata(annotated()).into()),
+        ("begin run", run().into()),
+        (
+            "fail run reason",
+            FailRun {
+                agent: run().agent,
+                thread: t(),
+                attempt: run().attempt,
+                failure: Failure::Other,
+                detail: Some(text.to_owned()),
+                report: RunReport::default(),
+            }
+            .into(),
+        ),
         ("delete", Delete::new(t(), id("added")).into()),
     ]
 }
@@ -93,6 +116,10 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
         ("page", ReadPage::new(t(), PageFrom::Start, 10).into()),
         ("open reservations", ListOpen::new(10).into()),
         ("thread", GetThread { thread: t() }.into()),
+        (
+            "resolve session",
+            ResolveSession { agent: run().agent, thread: t(), claimer: *run().claimer }.into(),
+        ),
         ("purgeable", ListPurgeable { after: None, limit: 10 }.into()),
     ]
 }
@@ -104,6 +131,7 @@ pub(super) fn shows(limit: u32) -> Vec<(&'static str, PersistArgs)> {
         ("page", ReadPage::new(t(), PageFrom::Start, limit).into()),
         ("thread", GetThread { thread: t() }.into()),
         ("threads", ListThreads::new(limit).into()),
+        ("attempts", ListAttempts::new(run().agent, t(), limit).into()),
     ]
 }
 

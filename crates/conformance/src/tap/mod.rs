@@ -8,7 +8,7 @@ use std::{future::Future, sync::Arc};
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Import, OpKind, Operation as _,
-    Position, ReadArgs, Reply, Reserve, Result, ThreadArgs, Update, UpdateContent,
+    Position, ReadArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
@@ -81,5 +81,6 @@ hand_on! {
     import: Import;
     thread: ThreadArgs;
     consumer: ConsumerArgs;
+    session: SessionArgs;
     read: ReadArgs;
 }

@@ -34,7 +34,7 @@
 //! # }
 //! ```
 //!
-//! [`rules`] holds what every backend has to decide alike, and [`Replay`] what a store keeps under an
+//! [`rules`] and [`sessions`] hold what every backend has to decide alike, and [`Replay`] what a store keeps under an
 //! idempotency key. The conformance kit, `throughline-conformance`, checks the rest.
 
 mod admitted;
@@ -45,6 +45,7 @@ mod replay;
 pub mod rules;
 pub mod search;
 mod service_backend;
+pub mod sessions;
 mod tally;
 mod terminal;
 mod turns;
@@ -65,7 +66,7 @@ use tokio::sync::watch;
 
 use crate::{
     Add, Batch, ConsumerArgs, Delete, Import, OpKind, Operation, PersistError, Position, ReadArgs, Reply,
-    Reserve, Result, ThreadArgs, Update, UpdateContent,
+    Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
 };
 
 /// A store, as the end of a pipeline.
@@ -146,6 +147,14 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         call: Admitted<'_, ConsumerArgs>,
     ) -> impl Future<Output = Result<Reply<ConsumerArgs>>> + Send {
+        unsupported(&call)
+    }
+
+    /// Does something to agent sessions, by the rules of [`sessions`].
+    fn session(
+        &self,
+        call: Admitted<'_, SessionArgs>,
+    ) -> impl Future<Output = Result<Reply<SessionArgs>>> + Send {
         unsupported(&call)
     }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Added, Addressed as _, Batch, Batched, ContentUpdated, Deleted, ErrorKind, Imported, ImportedRow, Lease,
     Message, MessageId, MessageState, PersistArgs, PersistError, PersistResult, Pruned, Purged, Reserved,
-    ResolvedId, Result, Revision, Seq, TenantId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadEntry,
-    ThreadId, ThreadResult, Timestamp, Updated,
+    ResolvedId, Result, Revision, Seq, SessionResult, TenantId, ThreadArgs, ThreadChanged, ThreadDeleted,
+    ThreadEntry, ThreadId, ThreadResult, Timestamp, Updated,
 };
 
 /// What a store keeps under an idempotency key, beside the fingerprint: enough to answer a repeated call as the first
@@ -71,6 +71,8 @@ pub enum Replay {
     Purge(Purged),
     /// Of a [`ResolveId`](crate::ResolveId).
     Resolve(ResolvedId),
+    /// Of what was done to agent sessions. Its answer says ids and times, and no content.
+    Session(Box<SessionResult>),
     /// Of a [`Batch`](crate::Batch), item by item.
     Batch(Vec<Self>),
 }
@@ -131,6 +133,7 @@ impl Replay {
                 | ThreadResult::Rebuild(_)
                 | ThreadResult::Clear(_),
             ) => Self::Thread,
+            PersistResult::Session(session) => Self::Session(Box::new(session.clone())),
             PersistResult::Read(_) | PersistResult::Consumer(_) => {
                 panic!("a read has no idempotency key, and neither has what a consumer keeps")
             }
@@ -214,6 +217,9 @@ impl Replay {
             }
             (Self::Resolve(resolved), PersistArgs::Thread(ThreadArgs::Resolve(_))) => {
                 ThreadResult::Resolve(ResolvedId { deduplicated: true, ..resolved.clone() }).into()
+            }
+            (Self::Session(session), PersistArgs::Session(args)) if session.as_str() == args.as_str() => {
+                SessionResult::clone(session).replayed().into()
             }
             (Self::Batch(items), PersistArgs::Batch(batch)) if items.len() == batch.items.len() => {
                 Batched { outputs: Self::answer_items(items, batch, tenant, look_up)?, deduplicated: true }

@@ -17,11 +17,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use crate::{
     ErrorKind, Generation, Import, Labels, Lease, Message, MessageState, PersistError, Position, ReadPage,
-    Result, Revision, Seq, ThreadId, Timestamp, Title, UpdateContent, UpdateMode,
+    Reserve, Result, Revision, Seq, ThreadId, Timestamp, Title, UpdateContent, UpdateMode,
     context::Idempotency,
     operation::{Fingerprint, Visibility},
 };
@@ -70,10 +70,7 @@ pub fn transition(
     if update.only_if_expired && lease.is_some_and(|lease| !lease.is_expired(now)) {
         return refuse(ErrorKind::Conflict, "the lease of its writer is alive".to_owned());
     }
-    let renewed = lease.map(|lease| {
-        let next = Lease::starting(now, lease.duration);
-        Lease { expires_at: next.expires_at.max(lease.expires_at), ..next }
-    });
+    let renewed = lease.map(|lease| renewed(lease, now));
     Ok(match &update.mode {
         UpdateMode::Partial if update.change.is_none() => Transition { state, revision, lease: renewed },
         UpdateMode::Partial => {
@@ -144,6 +141,30 @@ pub fn check_limit(limit: u32) -> Result<()> {
         return Ok(());
     }
     Err(PersistError::new(ErrorKind::Invalid, format!("a limit of {limit} is not from 1 to {max}")))
+}
+
+/// Refuses a lease that is too short, too long, or of a part of a millisecond.
+///
+/// # Errors
+/// `Invalid`, naming the lease.
+pub fn check_lease(lease: Duration) -> Result<()> {
+    let (min, max) = (Reserve::MIN_LEASE, Reserve::MAX_LEASE);
+    if !(min..=max).contains(&lease) {
+        let detail = format!("a lease of {lease:?} is not from {min:?} to {max:?}");
+        return Err(PersistError::new(ErrorKind::Invalid, detail));
+    }
+    if !lease.subsec_nanos().is_multiple_of(1_000_000) {
+        let detail = format!("a lease of {lease:?} is not whole milliseconds");
+        return Err(PersistError::new(ErrorKind::Invalid, detail));
+    }
+    Ok(())
+}
+
+/// When a lease ends that is renewed now: a clock that jumps back shortens none.
+#[must_use]
+pub fn renewed(lease: Lease, now: Timestamp) -> Lease {
+    let next = Lease::starting(now, lease.duration);
+    Lease { expires_at: next.expires_at.max(lease.expires_at), ..next }
 }
 
 /// Refuses an import of nothing, of too many messages, or of one message twice.

@@ -5,7 +5,7 @@ use tower_service::Service;
 use super::{Admitted, Backend, Capabilities};
 use crate::{
     Add, Batch, ConsumerArgs, Delete, Import, Operation, PersistError, PersistRequest, PersistResponse,
-    ReadArgs, Reply, Reserve, Result, ThreadArgs, Update, UpdateContent, error::SiteName,
+    ReadArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, error::SiteName,
 };
 
 /// Any tower service as the end of a pipeline: a remote store behind a client stack, a test double.
@@ -110,6 +110,10 @@ where
     }
 
     async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
+        self.forward(call).await
+    }
+
+    async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
         self.forward(call).await
     }
 }

@@ -1,9 +1,9 @@
 //! What a call is about, as it was admitted: what every boundary is checked against.
 
 use crate::{
-    Add, Added, Change, ChangeScope, ConsumerName, ContentUpdated, Delete, Deleted, Message, MessageId,
-    OpKind, ReadArgs, Reserve, Reserved, TenantId, ThreadId, Update, UpdateContent, Updated,
-    operation::{Addressed, PersistArgs, PersistResult, ReadResult},
+    Add, Added, AgentId, Change, ChangeScope, ConsumerName, ContentUpdated, Delete, Deleted, Message,
+    MessageId, OpKind, ReadArgs, Reserve, Reserved, TenantId, ThreadId, Update, UpdateContent, Updated,
+    operation::{Addressed, PersistArgs, PersistResult, ReadResult, SessionSubject},
 };
 
 /// Kind and subject of a call; of a batch, of each item.
@@ -18,6 +18,8 @@ pub(crate) struct Shape {
     message: Option<MessageId>,
     /// The consumer of the changes that it is of.
     consumer: Option<ConsumerName>,
+    /// The agent, runtime and run that it is of.
+    session: Option<SessionSubject>,
     /// The id was made up for the call, so that a replay answers with another one.
     minted: bool,
     items: Box<[Self]>,
@@ -32,6 +34,7 @@ impl Shape {
             PersistArgs::Thread(thread) => (Some(thread.as_str()), false, Box::default()),
             PersistArgs::Read(read) => (Some(read.as_str()), false, Box::default()),
             PersistArgs::Consumer(consumer) => (Some(consumer.as_str()), false, Box::default()),
+            PersistArgs::Session(session) => (Some(session.as_str()), false, Box::default()),
             PersistArgs::UpdateContent(_)
             | PersistArgs::Update(_)
             | PersistArgs::Delete(_)
@@ -44,6 +47,7 @@ impl Shape {
             thread: args.thread().cloned(),
             message: args.message().cloned(),
             consumer: consumer(args).cloned(),
+            session: session(args),
             minted,
             items,
         }
@@ -114,7 +118,17 @@ impl Shape {
                 if read.message() != self.message.as_ref() {
                     return Err("passed on another message id than it was given");
                 }
+                self.check_same_session(args)?;
                 self.check_same_consumer(args)
+            }
+            PersistArgs::Session(operation) => {
+                if Some(operation.as_str()) != self.member {
+                    return Err("passed on another operation on sessions than it was given");
+                }
+                if operation.thread() != self.thread.as_ref() {
+                    return Err("passed on another thread than it was given");
+                }
+                self.check_same_session(args)
             }
             PersistArgs::Consumer(operation) => {
                 if Some(operation.as_str()) != self.member {
@@ -130,6 +144,14 @@ impl Shape {
             Ok(())
         } else {
             Err("passed on another consumer than it was given")
+        }
+    }
+
+    fn check_same_session(&self, args: &PersistArgs) -> Result<(), &'static str> {
+        if session(args) == self.session {
+            Ok(())
+        } else {
+            Err("passed on another agent, runtime or run than it was given")
         }
     }
 
@@ -183,6 +205,19 @@ impl Shape {
                 thread.thread().map_or(Ok(()), |thread| self.check_answered(thread))
             }
             PersistResult::Read(read) => self.check_read(read, tenant),
+            PersistResult::Session(answer) => {
+                if Some(answer.as_str()) != self.member {
+                    return Err("answered another operation on sessions than it was asked");
+                }
+                if answer.thread() != self.thread.as_ref() {
+                    return Err("answered for another thread than it was asked");
+                }
+                if self.session.as_ref().is_some_and(|asked| answer.answers(asked)) {
+                    Ok(())
+                } else {
+                    Err("answered for another agent, runtime or run than it was asked")
+                }
+            }
             PersistResult::Consumer(answer) => {
                 if Some(answer.as_str()) != self.member {
                     return Err("answered another operation of a consumer than it was asked");
@@ -205,6 +240,15 @@ impl Shape {
             Ok(())
         } else {
             Err("answered for another consumer than it was asked")
+        }
+    }
+
+    fn check_agent(&self, agent: &AgentId, thread: &ThreadId) -> Result<(), &'static str> {
+        self.check_answered(thread)?;
+        if self.session == Some(SessionSubject::of_agent(agent.clone())) {
+            Ok(())
+        } else {
+            Err("answered for another agent than it was asked")
         }
     }
 
@@ -250,6 +294,8 @@ impl Shape {
             }
             ReadResult::Cursor(cursor) => self.check_consumer(&cursor.consumer)?,
             ReadResult::Quarantined(list) => self.check_consumer(&list.consumer)?,
+            ReadResult::Resolve(resolved) => self.check_agent(&resolved.agent, &resolved.thread)?,
+            ReadResult::Attempts(list) => self.check_agent(&list.agent, &list.thread)?,
             ReadResult::Get(_)
             | ReadResult::OpenReservations(_)
             | ReadResult::Thread(_)
@@ -273,6 +319,16 @@ const fn consumer(args: &PersistArgs) -> Option<&ConsumerName> {
         PersistArgs::Consumer(args) => Some(args.consumer()),
         PersistArgs::Read(ReadArgs::Cursor(read)) => Some(&read.consumer),
         PersistArgs::Read(ReadArgs::Quarantined(read)) => Some(&read.consumer),
+        _ => None,
+    }
+}
+
+/// The agent, runtime and run that a call is of.
+fn session(args: &PersistArgs) -> Option<SessionSubject> {
+    match args {
+        PersistArgs::Session(args) => Some(args.subject()),
+        PersistArgs::Read(ReadArgs::Resolve(read)) => Some(SessionSubject::of_agent(read.agent.clone())),
+        PersistArgs::Read(ReadArgs::Attempts(read)) => Some(SessionSubject::of_agent(read.agent.clone())),
         _ => None,
     }
 }

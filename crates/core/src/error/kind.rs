@@ -39,7 +39,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// There is no such message.
+    /// There is no such message, thread or run.
     NotFound = "not_found", passes: false, refusal: true;
     /// The thread has a message with this id.
     AlreadyExists = "already_exists", passes: false, refusal: true;
@@ -47,7 +47,7 @@ kinds! {
     Gone = "gone", passes: false, refusal: true;
     /// The key was used for other content, or the state of the message does not allow the change.
     Conflict = "conflict", passes: false, refusal: true;
-    /// The message has moved on: another revision, or it is settled already.
+    /// The message has moved on: another revision, or it is settled already. Or the sessions of an agent have.
     Stale = "stale", passes: false, refusal: true;
     /// The changes after the position are not kept any more: what is followed has to be read anew.
     TooOld = "too_old", passes: false, refusal: true;
@@ -61,7 +61,7 @@ kinds! {
     Unsupported = "unsupported", passes: false, refusal: true;
     /// Too much is waiting already.
     Overloaded = "overloaded", passes: true, refusal: true;
-    /// Somebody else holds what is needed, such as a write lock.
+    /// Somebody else holds what is needed, such as a write lock or the lease of a run.
     Busy = "busy", passes: true, refusal: true;
     /// The deadline passed.
     Timeout = "timeout", passes: true, refusal: false;

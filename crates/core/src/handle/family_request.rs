@@ -1,4 +1,4 @@
-//! A call of one member of a family: a read, something done to a thread, what a consumer keeps.
+//! A call of one member of a family: a read, something done to a thread or to agent sessions, what a consumer keeps.
 
 use std::{
     fmt,
@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::{Persistence, Request};
-use crate::{ConsumerArgs, IdempotencyKey, InvalidId, Operation, OperationOf, ReadArgs, Result, ThreadArgs};
+use crate::{
+    ConsumerArgs, IdempotencyKey, InvalidId, Operation, OperationOf, ReadArgs, Result, SessionArgs,
+    ThreadArgs,
+};
 
 /// A read that is made when it is awaited.
 pub type ReadRequest<R> = FamilyRequest<ReadArgs, R>;
@@ -19,6 +22,9 @@ pub type ThreadRequest<T> = FamilyRequest<ThreadArgs, T>;
 
 /// What a consumer of the changes keeps, written when it is awaited.
 pub type ConsumerRequest<C> = FamilyRequest<ConsumerArgs, C>;
+
+/// Something that is done to agent sessions when it is awaited.
+pub type SessionRequest<S> = FamilyRequest<SessionArgs, S>;
 
 /// An operation of the family `F` that is made when it is awaited. It answers what the operation `M` itself answers.
 ///

@@ -9,6 +9,7 @@ mod history;
 mod persistence;
 mod prune;
 mod request;
+mod session;
 mod sweep;
 mod thread;
 mod turn;
@@ -17,11 +18,12 @@ mod walk;
 pub use self::{
     changes::ChangeFeed,
     draft::{Coalesce, Draft, DraftRequest, Watermark},
-    family_request::{ConsumerRequest, FamilyRequest, ReadRequest, ThreadRequest},
+    family_request::{ConsumerRequest, FamilyRequest, ReadRequest, SessionRequest, ThreadRequest},
     fork::Forked,
     history::{BlockAt, History, Recalled, ToolCall},
     persistence::Persistence,
     request::{ReplyFuture, Request, RequestFuture},
+    session::{Agent, AgentThread},
     sweep::Swept,
     thread::Thread,
     turn::{NewTurn, Turn, TurnRequest},

@@ -10,8 +10,8 @@ use std::{
 
 use super::Persistence;
 use crate::{
-    Effect, ErrorKind, IdempotencyKey, InvalidId, Operation, PersistError, PersistResponse, Reply, Result,
-    pipeline::Execution,
+    Effect, ErrorKind, IdempotencyKey, InvalidId, OpKind, Operation, PersistError, PersistResponse, Reply,
+    Result, pipeline::Execution,
 };
 
 /// What a caller says about one call.
@@ -40,7 +40,7 @@ impl<O: Operation> Request<O> {
     }
 
     /// Gives the call an idempotency key: see [`IdempotencyKey`]. An unusable key is answered as `Invalid`, and so is any
-    /// key of a read or of what a consumer keeps.
+    /// key of a read, of what a consumer keeps, or of what is done to a whole agent or runtime.
     pub fn key<K>(mut self, key: K) -> Self
     where
         K: TryInto<IdempotencyKey>,
@@ -55,6 +55,14 @@ impl<O: Operation> Request<O> {
                 };
                 let refusal = PersistError::new(ErrorKind::Invalid, detail);
                 self.operation = self.operation.and(Err(refusal));
+            }
+            // Of an agent or a runtime as a whole.
+            Ok(_)
+                if O::KIND == OpKind::Session
+                    && self.operation.as_ref().is_ok_and(|operation| operation.thread().is_none()) =>
+            {
+                let detail = "what is done to a whole agent or runtime takes no idempotency key";
+                self.operation = Err(PersistError::new(ErrorKind::Invalid, detail));
             }
             Ok(key) => self.options.key = Some(key),
             Err(error) => self.operation = self.operation.and(Err(PersistError::from(error.into()))),

@@ -62,6 +62,16 @@ counter!(
     Generation
 );
 counter!(
+    /// How often the sessions of an agent in a thread were begun anew: raised by a reset and by the clearing of the thread. A
+    /// count of its own: a reset leaves the messages and their [`Generation`] as they are.
+    SessionGeneration
+);
+counter!(
+    /// The version of what is kept of an agent's sessions in a thread; a claim that names the one it was decided on is refused
+    /// when there is a later one.
+    SessionRevision
+);
+counter!(
     /// The order of all changes of a store. A write takes one position for each change that it makes.
     Position
 );

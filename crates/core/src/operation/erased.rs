@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Add, Added, Addressed, Batch, Batched, CarriesContent, ConsumerArgs, ConsumerResult, ContentUpdated,
     Delete, Deleted, Import, Imported, OpKind, Operation, Place, PlaceMut, ReadArgs, ReadResult, Reserve,
-    Reserved, ThreadArgs, ThreadResult, Update, UpdateContent, Updated,
+    Reserved, SessionArgs, SessionResult, ThreadArgs, ThreadResult, Update, UpdateContent, Updated,
 };
 use crate::{MessageId, PersistResponse, Reply, ThreadId};
 
@@ -34,6 +34,8 @@ pub enum PersistArgs {
     Read(ReadArgs),
     /// What a consumer of the changes keeps.
     Consumer(ConsumerArgs),
+    /// What is done to agent sessions.
+    Session(SessionArgs),
 }
 
 /// Any output: what comes up through the layers, and the wire form.
@@ -61,6 +63,8 @@ pub enum PersistResult {
     Read(ReadResult),
     /// To [`ConsumerArgs`].
     Consumer(ConsumerResult),
+    /// To [`SessionArgs`].
+    Session(SessionResult),
 }
 
 /// Goes on with the operation that `$args` is: `$arm!(op, method)`, with the name that it has in `Plugin` and `Backend`.
@@ -77,6 +81,7 @@ macro_rules! by_operation {
             $crate::PersistArgs::Thread(op) => $arm!(op, thread),
             $crate::PersistArgs::Read(op) => $arm!(op, read),
             $crate::PersistArgs::Consumer(op) => $arm!(op, consumer),
+            $crate::PersistArgs::Session(op) => $arm!(op, session),
         }
     };
 }
@@ -201,6 +206,7 @@ erased! {
     Thread: ThreadArgs -> ThreadResult;
     Read: ReadArgs -> ReadResult;
     Consumer: ConsumerArgs -> ConsumerResult;
+    Session: SessionArgs -> SessionResult;
 }
 
 impl PersistArgs {
@@ -228,7 +234,12 @@ impl PersistArgs {
             | Self::UpdateContent(UpdateContent { id, .. })
             | Self::Update(Update { id, .. })
             | Self::Delete(Delete { id, .. }) => Some(id),
-            Self::Batch(_) | Self::Import(_) | Self::Thread(_) | Self::Read(_) | Self::Consumer(_) => None,
+            Self::Batch(_)
+            | Self::Import(_)
+            | Self::Thread(_)
+            | Self::Read(_)
+            | Self::Consumer(_)
+            | Self::Session(_) => None,
         }
     }
 
@@ -258,6 +269,7 @@ impl PersistArgs {
             | Self::Import(_)
             | Self::Thread(_)
             | Self::Consumer(_)
+            | Self::Session(_)
             | Self::Read(_) => false,
         }
     }
@@ -293,6 +305,7 @@ impl PersistResult {
             | Self::Batch(Batched { deduplicated, .. })
             | Self::Import(Imported { deduplicated, .. }) => *deduplicated,
             Self::Thread(thread) => thread.is_deduplicated(),
+            Self::Session(session) => session.is_deduplicated(),
             Self::Read(_) | Self::Consumer(_) => false,
         }
     }

@@ -6,8 +6,8 @@ pub(super) mod sealed {
     pub trait Sealed {}
 }
 
-/// A member of the family `F` ([`ThreadArgs`](crate::ThreadArgs), [`ReadArgs`](crate::ReadArgs) or
-/// [`ConsumerArgs`](crate::ConsumerArgs)), with its own answer. Sealed: they are the framework's.
+/// A member of the family `F` ([`ThreadArgs`](crate::ThreadArgs), [`ReadArgs`](crate::ReadArgs),
+/// [`ConsumerArgs`](crate::ConsumerArgs) or [`SessionArgs`](crate::SessionArgs)), with its own answer. Sealed: they are the framework's.
 ///
 /// ```
 /// use throughline_core::{ClearThread, OperationOf, ThreadArgs, ThreadChanged};

@@ -27,6 +27,7 @@ mod nullable;
 mod places;
 mod read;
 mod reserve;
+mod session;
 mod thread;
 mod update;
 mod update_content;
@@ -36,7 +37,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::erased::by_operation;
-pub(crate) use self::fingerprint::FingerprintKey;
 pub use self::{
     add::{Add, Added, NewMessage},
     batch::{Batch, Batched},
@@ -51,12 +51,19 @@ pub use self::{
     import::{Import, ImportRow, Imported, ImportedRow},
     places::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
     read::{
-        Alias, AliasCursor, Aliases, Changes, ConsumerCursor, GetCursor, GetMessage, GetThread, ListAliases,
-        ListOpen, ListPurgeable, ListQuarantined, ListThreads, OpenCursor, OpenReservations, Page, PageFrom,
-        PlanPrune, PrunePlan, PurgeableThreads, QuarantinedChange, QuarantinedChanges, ReadArgs, ReadChanges,
-        ReadPage, ReadResult, SearchHit, SearchHits, SearchMessages, ThreadList, Visibility,
+        Alias, AliasCursor, Aliases, Attempts, Changes, ConsumerCursor, GetCursor, GetMessage, GetThread,
+        ListAliases, ListAttempts, ListOpen, ListPurgeable, ListQuarantined, ListThreads, OpenCursor,
+        OpenReservations, Page, PageFrom, PlanPrune, PrunePlan, PurgeableThreads, QuarantinedChange,
+        QuarantinedChanges, ReadArgs, ReadChanges, ReadPage, ReadResult, ResolveSession, SearchHit,
+        SearchHits, SearchMessages, SessionResolved, ThreadList, Visibility,
     },
     reserve::{NewReservation, Reserve, Reserved},
+    session::{
+        AdoptSession, AdoptedPointer, AdoptedRun, AgentChanged, BackfillRuntime, BeginRun, CancelRun,
+        ClearPointerIf, ConfirmRun, DropAgent, DropRuntime, FailRun, PinSession, RenewRun, ResetAgent,
+        ResetSession, RetireSession, RunBegun, RunRenewed, RunReport, RuntimeBackfilled, RuntimeDropped,
+        SessionArgs, SessionChanged, SessionResult,
+    },
     thread::{
         ArchiveThread, ClearThread, CreateThread, DeleteThread, LabelThread, NewThread, NotIt, Origin,
         PassedOver, PruneThread, Pruned, PublishThread, PurgeThread, Purged, RebuildThread, RenameThread,
@@ -65,6 +72,7 @@ pub use self::{
     update::{Update, Updated},
     update_content::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},
 };
+pub(crate) use self::{fingerprint::FingerprintKey, session::SessionSubject};
 use crate::{MessageId, ThreadId};
 
 /// Which operation a call is.
@@ -92,11 +100,13 @@ pub enum OpKind {
     Read,
     /// [`ConsumerArgs`]
     Consumer,
+    /// [`SessionArgs`]
+    Session,
 }
 
 impl OpKind {
     /// Every kind there is.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Add,
         Self::Reserve,
         Self::UpdateContent,
@@ -107,6 +117,7 @@ impl OpKind {
         Self::Thread,
         Self::Read,
         Self::Consumer,
+        Self::Session,
     ];
 
     /// The camelCase name, as on the wire and in errors, spans and reports.
@@ -123,6 +134,7 @@ impl OpKind {
             Self::Thread => "thread",
             Self::Read => "read",
             Self::Consumer => "consumer",
+            Self::Session => "session",
         }
     }
 
@@ -132,7 +144,8 @@ impl OpKind {
         !matches!(self, Self::Read)
     }
 
-    /// Whether a call of it may have an idempotency key: the key is scoped to a thread.
+    /// Whether a call of it may have an idempotency key: the key is scoped to a thread, and one that is of a whole agent or
+    /// runtime speaks of none.
     #[must_use]
     pub const fn takes_key(self) -> bool {
         !matches!(self, Self::Read | Self::Consumer)
@@ -151,7 +164,7 @@ impl fmt::Display for OpKind {
 /// `Delete` does not compile.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an operation of the pipeline",
-    note = "the operations are `Add`, `Reserve`, `UpdateContent`, `Update`, `Delete`, `Batch`, `Import`, `ThreadArgs`, `ReadArgs` and `ConsumerArgs`"
+    note = "the operations are `Add`, `Reserve`, `UpdateContent`, `Update`, `Delete`, `Batch`, `Import`, `ThreadArgs`, `ReadArgs`, `ConsumerArgs` and `SessionArgs`"
 )]
 pub trait Operation:
     sealed::Sealed

@@ -2,8 +2,8 @@
 
 use crate::{
     Addressed as _, ConsumerArgs, Effect, ErrorKind, Import, Metadata, PersistArgs, PersistError,
-    QuarantineChange, ReadArgs, Reserve, Result, ThreadArgs,
-    backend::{names, rules, search::Query},
+    QuarantineChange, ReadArgs, Result, ThreadArgs,
+    backend::{names, rules, search::Query, sessions},
 };
 
 pub(super) fn check(args: &PersistArgs) -> Result<()> {
@@ -13,6 +13,10 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         }
         PersistArgs::Batch(batch) => batch.items.iter().enumerate().try_for_each(|(index, item)| {
             let checked = match item {
+                PersistArgs::Session(session) if session.thread().is_none() => {
+                    let what = session.as_str();
+                    Err(invalid(format!("a `{what}` cannot be an item of a batch: it speaks of no thread")))
+                }
                 PersistArgs::Batch(_)
                 | PersistArgs::Import(_)
                 | PersistArgs::Read(_)
@@ -27,6 +31,7 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
                 | PersistArgs::UpdateContent(_)
                 | PersistArgs::Update(_)
                 | PersistArgs::Delete(_)
+                | PersistArgs::Session(_)
                 | PersistArgs::Thread(_) => check(item),
             };
             checked.map_err(|error| about(error, item).with_batch_index(index))
@@ -34,14 +39,7 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Add(add) => no_reserved_keys(&add.metadata),
         PersistArgs::Reserve(reserve) => {
             no_reserved_keys(&reserve.metadata)?;
-            let (lease, min, max) = (reserve.lease, Reserve::MIN_LEASE, Reserve::MAX_LEASE);
-            if !(min..=max).contains(&lease) {
-                return Err(invalid(format!("a lease of {lease:?} is not from {min:?} to {max:?}")));
-            }
-            if !lease.subsec_nanos().is_multiple_of(1_000_000) {
-                return Err(invalid(format!("a lease of {lease:?} is not whole milliseconds")));
-            }
-            Ok(())
+            rules::check_lease(reserve.lease).map_err(|error| error.with_effect(Effect::NotApplied))
         }
         PersistArgs::Update(update) => no_reserved_keys(update.metadata.as_metadata()),
         PersistArgs::UpdateContent(_) | PersistArgs::Delete(_) => Ok(()),
@@ -67,7 +65,8 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
             rules::check_limit(read.limit)?;
             Query::parse(&read.query).map(drop)
         }
-        PersistArgs::Read(ReadArgs::Cursor(_)) => Ok(()),
+        PersistArgs::Read(ReadArgs::Cursor(_) | ReadArgs::Resolve(_)) => Ok(()),
+        PersistArgs::Read(ReadArgs::Attempts(list)) => rules::check_limit(list.limit),
         PersistArgs::Read(ReadArgs::Quarantined(list)) => rules::check_limit(list.limit),
         PersistArgs::Read(ReadArgs::Aliases(list)) => rules::check_limit(list.limit),
         PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => {
@@ -79,6 +78,9 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
             Ok(())
         }
         PersistArgs::Consumer(_) => Ok(()),
+        PersistArgs::Session(session) => {
+            sessions::check(session).map_err(|error| error.with_effect(Effect::NotApplied))
+        }
     }
 }
 

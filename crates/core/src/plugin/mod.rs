@@ -70,7 +70,7 @@ pub use self::{
 };
 use crate::{
     Add, Batch, Call, ConsumerArgs, Delete, Import, Operation, Phase, ReadArgs, Reply, Reserve, Result,
-    ThreadArgs, Update, UpdateContent,
+    SessionArgs, ThreadArgs, Update, UpdateContent,
 };
 
 /// A layer, written as hooks.
@@ -188,6 +188,15 @@ pub trait Plugin: Send + Sync + 'static {
         call: Call<ConsumerArgs>,
         next: Next<'_, ConsumerArgs>,
     ) -> impl Future<Output = Result<Reply<ConsumerArgs>>> + Send {
+        self.around(call, next)
+    }
+
+    /// Something is done to agent sessions.
+    fn session(
+        &self,
+        call: Call<SessionArgs>,
+        next: Next<'_, SessionArgs>,
+    ) -> impl Future<Output = Result<Reply<SessionArgs>>> + Send {
         self.around(call, next)
     }
 }

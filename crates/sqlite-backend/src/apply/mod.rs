@@ -11,6 +11,7 @@ mod idempotency;
 mod import;
 mod insert;
 mod row;
+mod session;
 mod thread;
 mod threads;
 mod unwritten;
@@ -30,8 +31,8 @@ pub(crate) use self::{
 };
 use rusqlite::Connection;
 use throughline_core::{
-    Effect, ErrorKind, OpKind, PersistArgs, PersistError, PersistResult, TenantId, ThreadArgs, ThreadId,
-    Timestamp, UpdateMode,
+    Addressed as _, Effect, ErrorKind, OpKind, PersistArgs, PersistError, PersistResult, TenantId,
+    ThreadArgs, ThreadId, Timestamp, UpdateMode,
 };
 
 use crate::{error::EngineError, queue::Write};
@@ -84,6 +85,11 @@ pub(crate) struct Outcome {
 pub(crate) fn apply(scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
     if let PersistArgs::Consumer(args) = &write.args {
         return consumer::apply(scope, args);
+    }
+    if let PersistArgs::Session(args) = &write.args
+        && args.thread().is_none()
+    {
+        return session::apply_to_whole(scope, args);
     }
     // An empty batch speaks of no thread; there is nothing that it could be.
     let Some(thread) = write.args.key_scope() else {
@@ -143,6 +149,7 @@ fn item(scope: Scope<'_>, args: &PersistArgs) -> Applied<PersistResult> {
         PersistArgs::Delete(delete) => delete::delete(scope, delete).map(Into::into),
         PersistArgs::Import(import) => import::import(scope, import).map(Into::into),
         PersistArgs::Thread(thread) => thread::apply(scope, thread).map(Into::into),
+        PersistArgs::Session(args) => session::apply(scope, args).map(Into::into),
         PersistArgs::Batch(_) | PersistArgs::Read(_) | PersistArgs::Consumer(_) => {
             let kind = args.kind();
             Err(refusal(ErrorKind::Invalid, format!("a `{kind}` cannot be an item of a batch")).into())

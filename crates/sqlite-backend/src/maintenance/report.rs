@@ -24,6 +24,10 @@ pub struct Verification {
     pub changes: u64,
     /// The consumers of the changes.
     pub consumers: u64,
+    /// What is kept of agents in threads.
+    pub sessions: u64,
+    /// The runs of agents.
+    pub attempts: u64,
     /// Everything that is wrong, in the order in which it was found. One fault may show in several places: a page that
     /// cannot be read is named, and so are the rows in it.
     pub damaged: Vec<Damage>,
@@ -77,6 +81,8 @@ pub enum Part {
     Key,
     /// What a consumer of the changes keeps: its cursor, or what it has passed over.
     Consumer,
+    /// What is kept of agent sessions: where an agent goes on, a session, a run, or a count of a whole agent or runtime.
+    Session,
 }
 
 impl fmt::Display for Damage {

@@ -5,7 +5,7 @@ use throughline_core::{AliasCursor, Aliases, ListAliases, Result, backend::rules
 
 use super::{
     Scope,
-    thread::{Living, corrupt, living},
+    thread::{Known, corrupt, living},
 };
 use crate::{
     error::EngineError,
@@ -30,7 +30,7 @@ const ALIAS_PK: usize = 8;
 pub(super) fn aliases(scope: Scope<'_>, list: &ListAliases) -> Result<Aliases> {
     rules::check_limit(list.limit)?;
     let mut answer = Aliases { thread: list.thread.clone(), aliases: Vec::new(), next: None };
-    let Some(Living { thread_pk, head }) = living(scope, &list.thread)? else { return Ok(answer) };
+    let Some(Known { thread_pk, head }) = living(scope, &list.thread)? else { return Ok(answer) };
     let after = list.after.as_ref();
     let n = after.map_or(0, |after| number(after.n));
     let (sql, message) = match &list.message {

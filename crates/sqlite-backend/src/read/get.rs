@@ -6,7 +6,7 @@ use crate::record::{Columns as _, DELETED, Damage, Record};
 use super::{
     Scope,
     rows::{Answer, answer},
-    thread::{Living, living},
+    thread::{Known, living},
 };
 
 pub(super) const GET: &str = answer!(
@@ -18,7 +18,7 @@ pub(super) const GET: &str = answer!(
 /// Reads one message.
 pub(super) fn get(scope: Scope<'_>, read: &GetMessage) -> Result<Option<Message>> {
     let GetMessage { thread, id } = read;
-    let Some(Living { thread_pk, head }) = living(scope, thread)? else { return Ok(None) };
+    let Some(Known { thread_pk, head }) = living(scope, thread)? else { return Ok(None) };
     let parameters = params![thread_pk, id.as_str()];
     let answer = Answer::read(scope, GET, parameters, |row| {
         if row.text(2) != Some(id.as_str().as_bytes()) {

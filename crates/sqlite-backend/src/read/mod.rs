@@ -18,6 +18,7 @@ mod prune;
 mod reader;
 mod rows;
 mod search;
+mod session;
 mod thread;
 mod threads;
 
@@ -97,6 +98,8 @@ fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
         ReadArgs::Cursor(read) => consumer::cursor(scope, read).map(ReadResult::Cursor),
         ReadArgs::Aliases(list) => aliases::aliases(scope, list).map(ReadResult::Aliases),
         ReadArgs::Quarantined(list) => consumer::quarantined(scope, list).map(ReadResult::Quarantined),
+        ReadArgs::Resolve(read) => session::resolve(scope, read).map(ReadResult::Resolve),
+        ReadArgs::Attempts(list) => session::attempts(scope, list).map(ReadResult::Attempts),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
     };
     // A failure may have ended the transaction already.

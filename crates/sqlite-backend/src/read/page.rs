@@ -6,7 +6,7 @@ use throughline_core::{
 use super::{
     Scope,
     rows::{Answer, answer},
-    thread::{Living, living, position, progress},
+    thread::{Known, living, position, progress},
 };
 use crate::record::{Columns as _, Record, number};
 
@@ -79,7 +79,7 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page> {
         PageFrom::Before(seq) => (BACKWARD, number(seq.get())),
     };
     let position = position(&progress(scope)?);
-    let Some(Living { thread_pk, head }) = living(scope, &read.thread)? else {
+    let Some(Known { thread_pk, head }) = living(scope, &read.thread)? else {
         let thread = read.thread.clone();
         return Ok(Page { thread, messages: Vec::new(), has_more: false, first_open: None, position });
     };

@@ -5,7 +5,7 @@ use throughline_core::{Generation, Keep, PlanPrune, PrunePlan, Result, Seq};
 
 use super::{
     Scope,
-    thread::{Living, living},
+    thread::{Known, living},
 };
 use crate::error::EngineError;
 
@@ -44,7 +44,7 @@ pub(super) fn plan(scope: Scope<'_>, read: &PlanPrune) -> Result<PrunePlan> {
 }
 
 /// The last place that is beyond a limit.
-fn beyond(scope: Scope<'_>, living: Living, keep: &Keep) -> rusqlite::Result<Option<i64>> {
+fn beyond(scope: Scope<'_>, living: Known, keep: &Keep) -> rusqlite::Result<Option<i64>> {
     let parameters = params![living.thread_pk, living.head.floor];
     let mut beyond = None;
     if keep.messages.is_some() || keep.bytes.is_some() {

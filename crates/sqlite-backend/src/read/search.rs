@@ -10,7 +10,7 @@ use throughline_core::{
 
 use super::{
     Scope,
-    thread::{Living, corrupt, living},
+    thread::{Known, corrupt, living},
 };
 use crate::{
     error::EngineError,
@@ -43,7 +43,7 @@ pub(super) fn search(scope: Scope<'_>, read: &SearchMessages) -> Result<SearchHi
     let thread_pk = match &read.thread {
         None => None,
         Some(thread) => match living(scope, thread)? {
-            Some(Living { thread_pk, .. }) => Some(thread_pk),
+            Some(Known { thread_pk, .. }) => Some(thread_pk),
             None => return Ok(found),
         },
     };

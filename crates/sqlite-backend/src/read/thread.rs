@@ -13,9 +13,9 @@ use crate::{
 pub(super) const HEAD: &str =
     concat!("SELECT ", head_columns!(), " FROM threads t WHERE t.tenant = ?1 AND t.thread = ?2");
 
-/// A thread that is there.
+/// A thread that is or was there.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Living {
+pub(super) struct Known {
     pub(super) thread_pk: i64,
     pub(super) head: Head,
 }
@@ -25,7 +25,12 @@ pub(super) fn corrupt(detail: String) -> PersistError {
 }
 
 /// The thread; nothing where it was never written to, or was deleted.
-pub(super) fn living(scope: Scope<'_>, thread: &ThreadId) -> Result<Option<Living>> {
+pub(super) fn living(scope: Scope<'_>, thread: &ThreadId) -> Result<Option<Known>> {
+    Ok(known(scope, thread)?.filter(|known| !known.head.deleted))
+}
+
+/// The thread, deleted or not; nothing where it was never written to.
+pub(super) fn known(scope: Scope<'_>, thread: &ThreadId) -> Result<Option<Known>> {
     let found = scope
         .db
         .prepare_cached(HEAD)
@@ -39,8 +44,7 @@ pub(super) fn living(scope: Scope<'_>, thread: &ThreadId) -> Result<Option<Livin
     match found {
         None => Ok(None),
         Some(None) => Err(corrupt(format!("the row of the thread `{thread}` is damaged"))),
-        Some(Some((_, head))) if head.deleted => Ok(None),
-        Some(Some((thread_pk, head))) => Ok(Some(Living { thread_pk, head })),
+        Some(Some((thread_pk, head))) => Ok(Some(Known { thread_pk, head })),
     }
 }
 
@@ -64,7 +68,7 @@ pub(super) const ENTRY: &str =
 /// Reads the entry of one thread.
 pub(super) fn entry(scope: Scope<'_>, read: &GetThread) -> Result<Option<ThreadEntry>> {
     let thread = &read.thread;
-    let Some(Living { thread_pk, head }) = living(scope, thread)? else { return Ok(None) };
+    let Some(Known { thread_pk, head }) = living(scope, thread)? else { return Ok(None) };
     let found = scope
         .db
         .prepare_cached(ENTRY)

@@ -11,6 +11,7 @@ mod consumer;
 mod entry;
 mod head;
 mod length;
+mod session;
 mod told;
 
 use std::{borrow::Cow, time::Duration};
@@ -30,6 +31,9 @@ pub(crate) use self::{
     entry::{ENTRY_COLUMNS, EntryRow, entry_columns},
     head::{Head, head_columns},
     length::{Length, Tail},
+    session::{
+        KnownColumns, SessionOwner, read_attempt, read_head, read_known, session_json, whole_checksum,
+    },
     told::{Told, told_columns, unreadable},
 };
 

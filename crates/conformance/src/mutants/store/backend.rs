@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use throughline_core::{
     Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Effect, ErrorKind, Import,
     Operation, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Reply, Reserve, Result,
-    ThreadArgs, Update, UpdateContent,
+    SessionArgs, ThreadArgs, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
@@ -132,6 +132,10 @@ impl Backend for Faulty {
     }
 
     async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
+        self.serve(call).await
+    }
+
+    async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
         self.serve(call).await
     }
 

@@ -2,8 +2,9 @@
 
 use throughline_core::{
     CarriesContent as _, Changes, Content, Delta, ListThreads, Message, MetadataPatch, PersistArgs,
-    PersistResponse, PersistResult, Position, ReadArgs, ReadResult, Receipt, SlotMut, ThreadEntry,
-    ThreadList, ThreadResult, UpdateContent,
+    PersistResponse, PersistResult, Position, ReadArgs, ReadResult, Receipt, RunReport, SessionArgs,
+    SessionResult, SlotMut, ThreadEntry, ThreadList, ThreadResult, UpdateContent,
+    session::{Binding, Claimer, Resolution},
 };
 
 /// Changes every change of content, in batches too.
@@ -137,5 +138,60 @@ pub(super) fn told(response: &mut PersistResponse) -> Option<&mut Changes> {
 pub(super) fn position(response: &mut PersistResponse, change: fn(u64) -> u64) {
     if let Some(position) = response.receipt.position {
         response.receipt = Receipt::at(Position::new(change(position.get())));
+    }
+}
+
+/// What is done to sessions, if that is what the call is.
+pub(super) fn session(args: &mut PersistArgs) -> Option<&mut SessionArgs> {
+    match args {
+        PersistArgs::Session(session) => Some(session),
+        _ => None,
+    }
+}
+
+/// Who wants to go on, if somebody does.
+pub(super) fn claimer(args: &mut PersistArgs) -> Option<&mut Claimer> {
+    match args {
+        PersistArgs::Session(SessionArgs::Begin(begin)) => Some(&mut begin.claimer),
+        PersistArgs::Read(ReadArgs::Resolve(read)) => Some(&mut read.claimer),
+        _ => None,
+    }
+}
+
+/// Changes what every run says at its end, in batches too.
+pub(super) fn ends(args: &mut PersistArgs, change: fn(&mut RunReport)) {
+    match args {
+        PersistArgs::Session(SessionArgs::Confirm(confirm)) => change(&mut confirm.report),
+        PersistArgs::Session(SessionArgs::Fail(fail)) => change(&mut fail.report),
+        PersistArgs::Session(SessionArgs::Cancel(cancel)) => change(&mut cancel.report),
+        PersistArgs::Batch(batch) => batch.items.iter_mut().for_each(|item| ends(item, change)),
+        _ => {}
+    }
+}
+
+/// Changes what a claimer is answered, at a look and at the beginning of a run.
+pub(super) fn resolution(response: &mut PersistResponse, change: impl FnOnce(&mut Resolution)) {
+    match &mut response.result {
+        PersistResult::Read(ReadResult::Resolve(resolved)) => change(&mut resolved.resolution),
+        PersistResult::Session(SessionResult::Begin(begun)) => change(&mut begun.resolution),
+        _ => {}
+    }
+}
+
+/// Changes everything that is told of what is kept of sessions.
+pub(super) fn bindings(response: &mut PersistResponse, change: impl Fn(&mut Binding)) {
+    resolution(response, |resolution| resolution.binding.iter_mut().for_each(&change));
+    if let PersistResult::Session(
+        SessionResult::Pin(changed)
+        | SessionResult::Confirm(changed)
+        | SessionResult::Fail(changed)
+        | SessionResult::Cancel(changed)
+        | SessionResult::Reset(changed)
+        | SessionResult::Retire(changed)
+        | SessionResult::ClearIf(changed)
+        | SessionResult::Adopt(changed),
+    ) = &mut response.result
+    {
+        change(&mut changed.binding);
     }
 }

@@ -11,7 +11,7 @@ pub(super) fn response(result: PersistResult, receipt: Receipt) -> PersistRespon
     PersistResponse { result, receipt, extensions: Extensions::new() }
 }
 
-fn applied(result: PersistResult) -> PersistResponse {
+pub(super) fn applied(result: PersistResult) -> PersistResponse {
     response(result, Receipt::at(Position::FIRST))
 }
 

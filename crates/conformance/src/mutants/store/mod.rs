@@ -6,6 +6,7 @@ mod changes;
 mod journal;
 mod made_up;
 mod registry;
+mod sessions;
 mod special;
 mod threads;
 

@@ -18,6 +18,7 @@ use super::{
     changes::{ChangeFault, Known},
     journal::Line,
     made_up,
+    sessions::{SessionFault, Sessions},
     threads::{Seen, ThreadFault},
 };
 use crate::call::call;
@@ -57,6 +58,8 @@ pub(super) enum Special {
     Thread(ThreadFault),
     /// A fault of what is told.
     Change(ChangeFault),
+    /// A fault of agent sessions.
+    Session(SessionFault),
 }
 
 /// Whose message it is, and which.
@@ -75,6 +78,7 @@ struct Remembered {
     refused: HashSet<IdempotencyKey>,
     threads_seen: Seen,
     known: Known,
+    sessions: Sessions,
     /// A write that was answered and is still to be made.
     later: Option<Line>,
 }
@@ -92,6 +96,11 @@ impl Memory {
     /// What faults of changes remember.
     pub(super) fn known<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
         look(&mut self.get().known)
+    }
+
+    /// What faults of agent sessions remember.
+    pub(super) fn sessions<T>(&self, look: impl FnOnce(&mut Sessions) -> T) -> T {
+        look(&mut self.get().sessions)
     }
 
     fn wrote(&self, line: &Line) {
@@ -210,6 +219,7 @@ impl Special {
             }
             Self::Thread(fault) => fault.serve(store, line).await,
             Self::Change(fault) => fault.serve(store, line).await,
+            Self::Session(fault) => Box::pin(fault.serve(store, line)).await,
             _ => store.sound(line).await,
         }
     }
@@ -366,7 +376,7 @@ async fn read(store: &Faulty, line: &Line) -> Result<Option<Message>> {
 }
 
 /// What a store would have answered that had made this call.
-async fn on_a_copy(store: &Faulty, line: &Line) -> Result<PersistResponse> {
+pub(super) async fn on_a_copy(store: &Faulty, line: &Line) -> Result<PersistResponse> {
     let copied = store.journal.copy().await;
     let (db, clock) =
         copied.map_err(|error| PersistError::new(ErrorKind::Internal, "no copy").with_source(error))?;

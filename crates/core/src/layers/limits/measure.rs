@@ -40,7 +40,8 @@ impl LimitsLayer {
             | PersistArgs::Batch(_)
             | PersistArgs::Thread(_)
             | PersistArgs::Read(_)
-            | PersistArgs::Consumer(_) => 0,
+            | PersistArgs::Consumer(_)
+            | PersistArgs::Session(_) => 0,
         };
         within("attachments", attachments, self.attachments)?;
         let mut total = 0_usize;

@@ -7,6 +7,7 @@ mod get;
 mod open;
 mod page;
 mod search;
+mod session;
 mod threads;
 
 pub use self::{
@@ -17,6 +18,7 @@ pub use self::{
     open::{ListOpen, OpenCursor, OpenReservations},
     page::{Page, PageFrom, ReadPage, Visibility},
     search::{SearchHit, SearchHits, SearchMessages},
+    session::{Attempts, ListAttempts, ResolveSession, SessionResolved},
     threads::{GetThread, ListPurgeable, ListThreads, PlanPrune, PrunePlan, PurgeableThreads, ThreadList},
 };
 use super::{Addressed, CarriesContent, Place, PlaceMut, family::family};
@@ -54,6 +56,10 @@ family! {
     Quarantined: ListQuarantined -> QuarantinedChanges as "quarantined";
     /// By what names the messages of a thread are known.
     Aliases: ListAliases -> Aliases as "aliases";
+    /// What a claimer may go on with.
+    Resolve: ResolveSession -> SessionResolved as "resolveSession";
+    /// The runs of an agent in a thread.
+    Attempts: ListAttempts -> Attempts as "attempts";
 }
 
 impl ReadResult {
@@ -72,7 +78,9 @@ impl ReadResult {
             | Self::Search(_)
             | Self::Cursor(_)
             | Self::Quarantined(_)
-            | Self::Aliases(_) => &[],
+            | Self::Aliases(_)
+            | Self::Resolve(_)
+            | Self::Attempts(_) => &[],
         }
     }
 
@@ -91,7 +99,9 @@ impl ReadResult {
             | Self::Search(_)
             | Self::Cursor(_)
             | Self::Quarantined(_)
-            | Self::Aliases(_) => &[],
+            | Self::Aliases(_)
+            | Self::Resolve(_)
+            | Self::Attempts(_) => &[],
         }
     }
 }
@@ -117,6 +127,8 @@ impl Addressed for ReadArgs {
             Self::PlanPrune(plan) => Some(&plan.thread),
             Self::Search(search) => search.thread.as_ref(),
             Self::Aliases(list) => Some(&list.thread),
+            Self::Resolve(resolve) => Some(&resolve.thread),
+            Self::Attempts(list) => Some(&list.thread),
             Self::Changes(changes) => match &changes.scope {
                 ChangeScope::Thread(thread) => Some(thread),
                 ChangeScope::Tenant | ChangeScope::Store => None,
@@ -138,7 +150,9 @@ impl Addressed for ReadArgs {
             | Self::Search(_)
             | Self::Cursor(_)
             | Self::Quarantined(_)
-            | Self::Aliases(_) => None,
+            | Self::Aliases(_)
+            | Self::Resolve(_)
+            | Self::Attempts(_) => None,
         }
     }
 }
@@ -151,6 +165,8 @@ impl Addressed for ReadResult {
             Self::Thread(entry) => entry.as_ref().map(|entry| &entry.thread),
             Self::PlanPrune(plan) => Some(&plan.thread),
             Self::Aliases(list) => Some(&list.thread),
+            Self::Resolve(resolved) => Some(&resolved.thread),
+            Self::Attempts(list) => Some(&list.thread),
             Self::OpenReservations(_)
             | Self::Threads(_)
             | Self::Purgeable(_)
@@ -174,7 +190,9 @@ impl Addressed for ReadResult {
             | Self::Search(_)
             | Self::Cursor(_)
             | Self::Quarantined(_)
-            | Self::Aliases(_) => None,
+            | Self::Aliases(_)
+            | Self::Resolve(_)
+            | Self::Attempts(_) => None,
         }
     }
 }

@@ -70,6 +70,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             }
             // Of who follows the changes of this side.
             PersistArgs::Consumer(_) => self.here.pass(PersistRequest { args, context }).await,
+            // Whichever side keeps the words, what is said of the thread as a whole is here.
+            PersistArgs::Session(_) => self.here.pass(PersistRequest { args, context }).await,
             PersistArgs::Read(read) => self.read(context, read).await,
         }
     }
@@ -356,7 +358,9 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 | ReadResult::Search(_)
                 | ReadResult::Cursor(_)
                 | ReadResult::Quarantined(_)
-                | ReadResult::Aliases(_) => {}
+                | ReadResult::Aliases(_)
+                | ReadResult::Resolve(_)
+                | ReadResult::Attempts(_) => {}
             }
             return Ok(response);
         }

@@ -25,7 +25,8 @@ type BoxFuture = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
 ///
 /// The rule must be a pure function of tenant and thread, and stay the same for the life of the data. A batch over
 /// both sides is refused; a list over all threads is merged from both. The changes of one thread are read from its side;
-/// those of all threads are refused, because two stores have no common order. It stands in [`Phase::Route`].
+/// those of all threads are refused, because two stores have no common order. Agent sessions go with their thread; what is done to a whole agent
+/// or runtime is refused: each store is told by itself. It stands in [`Phase::Route`].
 ///
 /// The target stays the host's: closing this pipeline does not close it, and it is closed afterwards. Where it fails, so do
 /// the reads that show what it keeps: nothing is left out of an answer.
@@ -142,6 +143,9 @@ impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
                     ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Side::Here,
                     _ => Side::Both(read.clone()),
                 };
+            }
+            PersistArgs::Session(session) if session.thread().is_none() => {
+                return Side::Refused("a whole agent or runtime is over both sides of a redirect");
             }
             args => is_there(args),
         };

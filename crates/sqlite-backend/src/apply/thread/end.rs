@@ -7,7 +7,7 @@ use throughline_core::{
 };
 
 use super::{change::FORGET_LABELS, existing};
-use crate::apply::{Applied, Scope, delete::erase, refusal, row::clear_appends_of};
+use crate::apply::{Applied, Scope, delete::erase, refusal, row::clear_appends_of, session};
 
 pub(super) fn clear(scope: Scope<'_>, clear: &ClearThread) -> Applied<()> {
     let thread = &clear.thread;
@@ -36,7 +36,7 @@ pub(super) fn delete(scope: Scope<'_>, thread: &ThreadId) -> Applied<ThreadDelet
     let already = state.head.deleted;
     if !already {
         // The entry goes with everything else, also one that is damaged.
-        let has_rows = has_rows(scope, state.thread_pk, 0)?;
+        let has_rows = has_rows(scope, state.thread_pk, 0)? || session::has_rows(scope, state.thread_pk)?;
         let last_seq = state.last_seq;
         let head = state.head_mut();
         head.deleted = true;
@@ -110,6 +110,9 @@ pub(super) fn purge(scope: Scope<'_>, purge: &PurgeThread) -> Applied<Purged> {
     if let Some(last) = gone.last() {
         let head = state.head_mut();
         head.deleted_seq = head.deleted_seq.max(last.seq);
+    }
+    if !purged.more && state.head.deleted {
+        purged.more = session::purge(scope, state.thread_pk, purge.limit)?;
     }
     if !purged.more {
         // Everything that an earlier generation knew its messages by, once they are gone.

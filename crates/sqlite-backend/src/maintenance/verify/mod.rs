@@ -6,6 +6,7 @@ mod file;
 mod messages;
 mod names;
 mod pieces;
+mod sessions;
 mod walk;
 
 use std::{
@@ -96,6 +97,7 @@ impl<'a> Check<'a> {
             Self::keys,
             Self::cursors,
             Self::quarantine,
+            Self::sessions,
         ] {
             if let Err(error) = part(self) {
                 self.note_or_fail(error)?;

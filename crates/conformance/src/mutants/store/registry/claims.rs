@@ -21,6 +21,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "claims.catalogue",
             "claims.changes",
             "claims.consumer",
+            "claims.session",
             "claims.search",
         ],
     )
@@ -57,6 +58,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "processes.entry",
             "VL-S23.processes",
             "crash.neighbour",
+            "TC-S10.handles",
+            "MU-S5.processes",
         ],
     )
     .claiming(|| everything().with_multi_process()),

@@ -6,6 +6,7 @@ mod consumers;
 mod imports;
 mod names;
 mod reads;
+mod sessions;
 mod threads;
 mod writes;
 
@@ -20,6 +21,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         names::MUTANTS,
         changes::MUTANTS,
         consumers::MUTANTS,
+        sessions::MUTANTS,
         claims::MUTANTS,
     ]
     .into_iter()

@@ -1,0 +1,138 @@
+//! Sessions that are there after the store was opened again, over two handles and two processes.
+
+use std::time::Duration;
+
+use throughline_core::{
+    ErrorKind, RunReport, SessionGeneration,
+    session::{Failure, Withheld},
+};
+
+use super::{at, begun, binding, claimed, gap, look, offer, place, points, ran, session};
+use crate::{
+    check::checks,
+    child::{Process, Role},
+    rig::Rig,
+    shorthand::refused,
+};
+
+checks! {
+    Extended "session.reopened" [Session Read; durable] "pointers, reasons, runs and what was done to whole agents and runtimes are there after the store was opened again" => reopened;
+    Extended "TC-S6.reopened" [Session Read; durable] "an id that was given to a run that died with its process is not offered" => provisional;
+    Extended "TC-S10.reopened" [Session Read; durable] "a lease outlives the process of its run, and is taken over when it has ended" => lease;
+    Extended "MU-S16.reopened" [Session Read; durable] "what was told is not told again after the store was opened again" => told;
+    Extended "TC-S10.handles" [Session Read; durable processes threads] "of two handles one begins a run, and the other sees what it leaves" => handles;
+    Extended "MU-S5.processes" [Session Read; durable processes] "two processes that take turns show no pair that no run produced, and lose no run" => processes;
+}
+
+async fn reopened(rig: Rig) {
+    let db = rig.db().await;
+    ran(&place(&db, "a"), at("r1"), "s0").await;
+    ran(&place(&db, "a"), at("r1"), "s1").await;
+    let run = begun(&place(&db, "a"), at("r1")).await.attempt;
+    place(&db, "a").fail(run, Failure::ContextOverflow, RunReport::default()).await.unwrap();
+    ran(&place(&db, "b"), at("r1"), "sb").await;
+    place(&db, "b").reset().await.unwrap();
+    ran(&db.agent("h").on("a"), at("r1"), "sh").await;
+    db.agent("h").drop_sessions().await.unwrap();
+    ran(&place(&db, "c"), at("r2"), "sc").await;
+    db.drop_runtime("r2".parse().unwrap()).await.unwrap();
+    let before = binding(&place(&db, "a")).await;
+    let history = place(&db, "a").history(10).await.unwrap();
+    let db = rig.reopen(db).await;
+    let a = place(&db, "a");
+    assert_eq!((binding(&a).await, a.history(10).await.unwrap()), (before, history));
+    let reason = Withheld::Poisoned(Failure::ContextOverflow);
+    assert_eq!(offer(&look(&a, at("r1")).await), (Some("s0"), Some("/s0"), Some(reason)));
+    assert_eq!(binding(&place(&db, "b")).await.generation, SessionGeneration::new(2));
+    assert_eq!(look(&db.agent("h").on("a"), at("r1")).await.binding, None);
+    assert_eq!(points(&binding(&place(&db, "c")).await), Some(("sc", None, Some("/sc"))));
+}
+
+async fn provisional(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    a.begin(a.run(at("r1")).unwrap().assigning(session("given"))).await.unwrap();
+    let db = rig.reopen(db).await;
+    let a = place(&db, "a");
+    assert_eq!(offer(&look(&a, at("r1")).await), (None, None, Some(Withheld::Provisional)));
+    rig.clock.advance(Duration::from_secs(3600));
+    assert_eq!(claimed(&a, at("r1")).await.session, None);
+}
+
+async fn lease(rig: Rig) {
+    let db = rig.db().await;
+    let run = begun(&place(&db, "a"), at("r1")).await.attempt;
+    let db = rig.reopen(db).await;
+    let a = place(&db, "a");
+    refused(a.begin(a.run(at("r1")).unwrap()).await, ErrorKind::Busy);
+    rig.clock.advance(Duration::from_secs(60));
+    ran(&a, at("r1"), "s2").await;
+    refused(a.confirm(run, RunReport::of(session("s1"))).await, ErrorKind::Stale);
+    let db = rig.reopen(db).await;
+    assert_eq!(look(&place(&db, "a"), at("r1")).await.session, Some(session("s2")));
+}
+
+async fn told(rig: Rig) {
+    let db = rig.db().await;
+    ran(&place(&db, "a"), at("r1"), "s1").await;
+    let db = rig.reopen(db).await;
+    assert_eq!(
+        gap(&claimed(&place(&db, "a"), at("r2")).await),
+        Some((Some("s1"), Withheld::RuntimeMismatch))
+    );
+    let db = rig.reopen(db).await;
+    assert_eq!(gap(&claimed(&place(&db, "a"), at("r2")).await), None);
+}
+
+async fn handles(rig: Rig) {
+    let handles = [rig.db().await, rig.db().await];
+    for round in 0..10 {
+        let calls = handles.clone().map(|db| {
+            tokio::spawn(async move {
+                let a = place(&db, "a");
+                a.begin(a.run(at("r1")).unwrap()).await
+            })
+        });
+        let mut one = Vec::new();
+        for (call, db) in calls.into_iter().zip(&handles) {
+            match call.await.expect("no panic") {
+                Ok(run) => one.push((run, db)),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Busy, "{error}"),
+            }
+        }
+        let Some((run, db)) = one.pop().filter(|_| one.is_empty()) else { panic!("one has the lease") };
+        assert_eq!((run.number, run.resolution.session), (round + 1, (round > 0).then(|| session("s1"))));
+        place(db, "a").confirm(run.attempt, RunReport::of(session("s1"))).await.unwrap();
+    }
+}
+
+async fn processes(rig: Rig) {
+    const EACH: u32 = 20;
+    let db = rig.db().await;
+    let mut processes =
+        [Process::start(&rig, Role::Runs(1, EACH)), Process::start(&rig, Role::Runs(2, EACH))];
+    for process in &mut processes {
+        assert_eq!(process.ack().await, "ready");
+    }
+    for process in &mut processes {
+        process.go();
+    }
+    let a = place(&db, "a");
+    for process in processes {
+        // A look beside what they do, for each run that one of them has ended.
+        let acks = process.end().await;
+        assert_eq!(acks.len(), EACH as usize);
+        for _ in acks {
+            let Some(binding) = look(&a, at("r1")).await.binding else { continue };
+            let Some((name, runtime, directory)) = points(&binding) else { continue };
+            let number = &name[1..2];
+            assert_eq!((runtime, directory), (Some(&*format!("r{number}")), Some(&*format!("/{name}"))));
+        }
+    }
+    let history = a.history(100).await.unwrap().attempts;
+    let mut names: Vec<_> = history.iter().filter_map(|run| run.session.clone()).collect();
+    assert_eq!(names.first(), binding(&a).await.pointer.map(|pointer| pointer.session).as_ref());
+    names.sort();
+    names.dedup();
+    assert_eq!((history.len(), names.len()), (2 * EACH as usize, 2 * EACH as usize));
+}

@@ -1,0 +1,216 @@
+//! Sessions that are not to be resumed, and those beside them that are.
+
+use throughline_core::{
+    AgentThread, RunReport,
+    session::{AttemptState, Claimer, Directory, Failure, PointerState, Reach, Runtime, Withheld},
+};
+
+use super::{at, begun, binding, claimed, gap, look, offer, place, points, ran, runtime, session};
+use crate::{check::checks, rig::Rig};
+
+checks! {
+    Extended "MU-S7.poisoned" [Session Read] "a session that fails for good is passed over until a run succeeds on it, whatever ran well on it before" => poisoned;
+    Extended "MU-S7.kept" [Session Read] "a failure that says nothing of the session leaves it" => kept;
+    Extended "MU-S7.every-failure" [Session Read] "each failure poisons, misses or keeps the session as it says" => every_failure;
+    Extended "MU-S8.retired" [Session Read] "a retired session is offered on no path, and clearing the pointer to it leaves one that has moved on" => retired;
+    Extended "session.clear-if" [Session Read] "a pointer is cleared if it points there, from there, and not otherwise" => clear_if;
+    Extended "MU-S10.artefact" [Session Read] "a session without its artefact is not offered, the older good one is, and exactly one run is told" => artefact;
+    Extended "MU-S16.reasons" [Session Read] "each session that is dropped is dropped for a reason, and told exactly once" => reasons;
+    Extended "MU-S16.again" [Session Read] "a session that went on since is told of again" => told_again;
+}
+
+async fn failed(place: &AgentThread, failure: Failure, report: RunReport) {
+    let run = begun(place, at("r1")).await;
+    place.fail(run.attempt, failure, report).await.expect("it fails");
+}
+
+async fn poisoned(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    ran(&a, at("r1"), "s1").await;
+    ran(&a, at("r1"), "s1").await;
+    // The failure names no session: it is the one that was resumed.
+    failed(&a, Failure::ContextOverflow, RunReport::default()).await;
+    let reason = Withheld::Poisoned(Failure::ContextOverflow);
+    assert_eq!(offer(&look(&a, at("r1")).await), (None, Some("/s1"), Some(reason)));
+    let b = place(&db, "b");
+    ran(&b, at("r1"), "s0").await;
+    ran(&b, at("r1"), "s1").await;
+    failed(&b, Failure::IterationLimit, RunReport::of(session("s1"))).await;
+    let reason = Withheld::Poisoned(Failure::IterationLimit);
+    assert_eq!(offer(&look(&b, at("r1")).await), (Some("s0"), Some("/s0"), Some(reason)));
+    // Cancelled on it, or cut off, heals nothing.
+    failed(&b, Failure::Network, RunReport::of(session("s1"))).await;
+    assert_eq!(look(&b, at("r1")).await.session, Some(session("s0")));
+    ran(&b, at("r1"), "s1").await;
+    assert_eq!(offer(&look(&b, at("r1")).await), (Some("s1"), Some("/s1"), None));
+    // One that was never well is no pointer.
+    let c = place(&db, "c");
+    ran(&c, at("r1"), "s0").await;
+    failed(&c, Failure::InvalidRequest, RunReport::of(session("s9"))).await;
+    assert_eq!(points(&binding(&c).await), Some(("s0", Some("r1"), Some("/s0"))));
+    assert_eq!(look(&c, at("r1")).await.session, Some(session("s0")));
+}
+
+async fn kept(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    ran(&a, at("r1"), "s1").await;
+    for failure in [Failure::Network, Failure::RateLimited, Failure::Tool] {
+        failed(&a, failure, RunReport::default()).await;
+        assert_eq!(offer(&look(&a, at("r1")).await), (Some("s1"), Some("/s1"), None));
+    }
+    // A run that failed has moved on as well.
+    failed(&a, Failure::Timeout, RunReport::of(session("s2"))).await;
+    assert_eq!(points(&binding(&a).await), Some(("s2", Some("r1"), Some("/s1"))));
+    let states: Vec<_> = a.history(2).await.unwrap().attempts.iter().map(|attempt| attempt.state).collect();
+    assert_eq!(states, [AttemptState::Failed(Failure::Timeout), AttemptState::Failed(Failure::Tool)]);
+}
+
+async fn every_failure(rig: Rig) {
+    let db = rig.db().await;
+    let poisons = [
+        Failure::ContextOverflow,
+        Failure::ResumeOversized,
+        Failure::IterationLimit,
+        Failure::InvalidRequest,
+        Failure::FallbackMessage,
+        Failure::SemanticInactivity,
+    ];
+    let keeps = [
+        Failure::Network,
+        Failure::RateLimited,
+        Failure::ProviderUnavailable,
+        Failure::Configuration,
+        Failure::Timeout,
+        Failure::RuntimeOffline,
+        Failure::RuntimeRecovered,
+        Failure::Tool,
+        Failure::Other,
+    ];
+    let expected = poisons.into_iter().map(|failure| (failure, Some(Withheld::Poisoned(failure))));
+    let expected = expected.chain(keeps.into_iter().map(|failure| (failure, None)));
+    for (failure, reason) in expected.chain([(Failure::SessionNotFound, Some(Withheld::ArtefactMissing))]) {
+        let here = place(&db, failure.as_str());
+        ran(&here, at("r1"), "s1").await;
+        failed(&here, failure, RunReport::default()).await;
+        let offered = if reason.is_none() { Some("s1") } else { None };
+        assert_eq!(offer(&look(&here, at("r1")).await), (offered, Some("/s1"), reason), "{failure}");
+    }
+}
+
+async fn retired(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    ran(&a, at("r1"), "s1").await;
+    let run = begun(&a, at("r1")).await.attempt;
+    a.confirm(run, RunReport::of(session("s2")).retiring(session("s1"))).await.unwrap();
+    assert_eq!(look(&a, at("r1")).await.session, Some(session("s2")));
+    let cleared = a.clear_if(session("s1"), Some(runtime("r1"))).await.unwrap();
+    assert_eq!((cleared.moved, points(&cleared.binding)), (false, Some(("s2", Some("r1"), Some("/s1")))));
+    // Not when it is what is left, not for its own run, and not when something succeeds on it once more.
+    failed(&a, Failure::ContextOverflow, RunReport::default()).await;
+    assert_eq!(look(&a, at("r1")).await.session, None);
+    let first = a.history(10).await.unwrap().attempts.pop().expect("the first run");
+    let again = look(&a, at("r1").rerunning(first.id)).await;
+    assert_eq!(offer(&again), (None, Some("/s1"), Some(Withheld::Retired)));
+    ran(&a, at("r1"), "s1").await;
+    assert_eq!(look(&a, at("r1")).await.session, None);
+    // By itself.
+    let b = place(&db, "b");
+    ran(&b, at("r1"), "s1").await;
+    let changed = b.retire(session("s1")).await.unwrap();
+    assert_eq!(changed.binding.pointer.map(|pointer| pointer.state), Some(PointerState::Retired));
+    assert_eq!(offer(&look(&b, at("r1")).await), (None, Some("/s1"), Some(Withheld::Retired)));
+    // Before anybody reported it.
+    let c = place(&db, "c");
+    c.retire(session("s1")).await.unwrap();
+    assert!(ran(&c, at("r1"), "s1").await.pointer.is_none());
+    assert_eq!(offer(&look(&c, at("r1")).await), (None, Some("/s1"), Some(Withheld::Retired)));
+}
+
+async fn clear_if(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    ran(&a, at("r1"), "s1").await;
+    for (name, at_runtime) in [("s2", None), ("s1", Some(runtime("r2")))] {
+        let cleared = a.clear_if(session(name), at_runtime).await.unwrap();
+        assert_eq!((cleared.moved, points(&cleared.binding)), (false, Some(("s1", Some("r1"), Some("/s1")))));
+    }
+    assert_eq!(look(&a, at("r1")).await.session, Some(session("s1")));
+    let cleared = a.clear_if(session("s1"), Some(runtime("r1"))).await.unwrap();
+    assert_eq!((cleared.moved, cleared.binding.pointer), (true, None));
+    assert_eq!(offer(&look(&a, at("r1")).await), (None, Some("/s1"), Some(Withheld::Cleared)));
+    ran(&a, at("r1"), "s1").await;
+    assert_eq!(look(&a, at("r1")).await.session, Some(session("s1")));
+}
+
+async fn artefact(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    ran(&a, at("r1"), "s0").await;
+    let run = begun(&a, at("r1")).await.attempt;
+    let changed = a.confirm(run, RunReport::of(session("s1")).without_artefact()).await.unwrap();
+    assert_eq!((changed.moved, points(&changed.binding)), (false, Some(("s0", Some("r1"), Some("/s0")))));
+    for _ in 0..2 {
+        // A look delivers nothing.
+        let seen = look(&a, at("r1")).await;
+        assert_eq!(offer(&seen), (Some("s0"), Some("/s0"), Some(Withheld::ArtefactMissing)));
+        assert_eq!(gap(&seen), Some((Some("s1"), Withheld::ArtefactMissing)));
+    }
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let claim = claimed(&a, at("r1")).await;
+        assert_eq!(claim.session, Some(session("s0")));
+        told.push(gap(&claim).is_some());
+    }
+    assert_eq!(told, [true, false, false]);
+}
+
+async fn reasons(rig: Rig) {
+    let db = rig.db().await;
+    let anew = Runtime::new("r1".parse().unwrap(), "another".parse().unwrap());
+    let other = Claimer { provider: "q".parse().unwrap(), ..at("r1") };
+    let gone = Reach { directory: Directory::Gone, session_missing: false };
+    let poison = Failure::FallbackMessage;
+    let cases: [(&str, Claimer, Withheld); 10] = [
+        ("runtime", at("r2"), Withheld::RuntimeMismatch),
+        ("root", Claimer { runtime: Some(anew), ..at("r1") }, Withheld::RootEpoch),
+        ("provider", other, Withheld::ProviderMismatch),
+        ("generation", at("r1"), Withheld::Generation),
+        ("retired", at("r1"), Withheld::Retired),
+        ("poisoned", at("r1"), Withheld::Poisoned(poison)),
+        ("artefact", at("r1"), Withheld::ArtefactMissing),
+        ("cleared", at("r1"), Withheld::Cleared),
+        ("gone", at("r1").reaching(gone), Withheld::WorkDirGone),
+        ("fresh", at("r1").fresh(), Withheld::ForcedFresh),
+    ];
+    for (name, claimer, reason) in cases {
+        let here = place(&db, name);
+        ran(&here, at("r1"), "s1").await;
+        match reason {
+            Withheld::Generation => drop(here.reset().await.unwrap()),
+            Withheld::Retired => drop(here.retire(session("s1")).await.unwrap()),
+            Withheld::Poisoned(failure) => failed(&here, failure, RunReport::default()).await,
+            Withheld::ArtefactMissing => failed(&here, Failure::SessionNotFound, RunReport::default()).await,
+            Withheld::Cleared => drop(here.clear_if(session("s1"), None).await.unwrap()),
+            _ => {}
+        }
+        let first = claimed(&here, claimer.clone()).await;
+        assert_eq!((first.session.as_ref(), first.withheld), (None, Some(reason)), "{name}");
+        assert_eq!(gap(&first), Some((Some("s1"), reason)), "{name}");
+        let second = claimed(&here, claimer).await;
+        assert!(second.session.is_none() && second.withheld.is_some(), "{name}");
+        assert_eq!(second.gap, None, "{name}: it was told once");
+    }
+}
+
+async fn told_again(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    for _ in 0..2 {
+        ran(&a, at("r1"), "s1").await;
+        assert_eq!(gap(&claimed(&a, at("r2")).await), Some((Some("s1"), Withheld::RuntimeMismatch)));
+        assert_eq!(gap(&claimed(&a, at("r2")).await), None);
+    }
+}

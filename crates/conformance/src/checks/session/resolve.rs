@@ -1,0 +1,208 @@
+//! What a claimer is offered, and why not.
+
+use throughline_core::{
+    AttemptId, RunReport, SessionId, SessionRevision,
+    session::{Claimer, Directory, Reach, Runtime, Withheld},
+};
+
+use super::{at, begun, binding, claimed, dir, gap, look, offer, place, points, ran, session};
+use crate::{check::checks, rig::Rig};
+
+checks! {
+    Extended "TC-S1.resume" [Session Read] "the first run begins a session, and the next one resumes it" => resume;
+    Extended "TC-S2.threads" [Session Read] "two threads that alternate have two sessions, and neither is offered the other's" => threads;
+    Extended "TC-S3.agents" [Session Read] "two agents in one thread have each their own" => agents;
+    Extended "TC-S8.provider" [Session Read] "another provider is offered nothing, and the first one finds its session when it returns" => provider;
+    Extended "MU-S1.runtime" [Session Read] "another runtime is offered the directory and no session, the same one both" => other_runtime;
+    Extended "MU-S2.moved" [Session Read] "an agent that moved resumes on each runtime what was run there" => moved;
+    Extended "MU-S3.nowhere" [Session Read] "a session of no runtime is offered to nobody, one that ran where the claimer is is" => nowhere;
+    Extended "session.root" [Session Read] "a runtime that was set up anew under its name is another one" => root;
+    Extended "MU-S11.reach" [Session Read] "a session whose directory or store cannot be reached is dropped, reported, and not served again" => reach;
+    Extended "MU-S12.rerun" [Session Read] "a rerun has what its own run had, and nothing of a later one" => rerun;
+    Extended "session.fresh" [Session Read] "who wants to begin anew is offered nothing, and takes nothing away" => fresh;
+    Extended "session.pairs" [Session Read] "a session that is fallen back to comes with its own directory" => pairs;
+}
+
+async fn resume(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    let nothing = look(&a, at("r1")).await;
+    assert_eq!(offer(&nothing), (None, None, Some(Withheld::NoSession)));
+    assert_eq!((nothing.binding, nothing.gap, nothing.revision), (None, None, SessionRevision::ZERO));
+    let first = begun(&a, at("r1")).await;
+    assert_eq!((first.number, offer(&first.resolution)), (1, (None, None, Some(Withheld::NoSession))));
+    a.confirm(first.attempt, RunReport::of(session("s1")).in_directory(dir("/d"))).await.unwrap();
+    let second = begun(&a, at("r1")).await;
+    assert_eq!((second.number, offer(&second.resolution)), (2, (Some("s1"), Some("/d"), None)));
+    assert_eq!(second.resolution.gap, None);
+    let history = a.history(10).await.unwrap();
+    assert_eq!((history.attempts.len(), history.more), (2, false));
+    let resumed: Vec<_> = history.attempts.iter().map(|attempt| attempt.resumes.clone()).collect();
+    assert_eq!(resumed, [Some(session("s1")), None]);
+    let page = a.history(1).await.unwrap();
+    assert_eq!((page.attempts[0].number, page.more), (2, true));
+}
+
+async fn threads(rig: Rig) {
+    let db = rig.db().await;
+    let places = [place(&db, "a"), place(&db, "b")];
+    for turn in 0..10 {
+        let (here, name) = (&places[turn % 2], ["sa", "sb"][turn % 2]);
+        let run = begun(here, at("r1")).await;
+        let expected = (turn >= 2).then_some(name);
+        assert_eq!(run.resolution.session.as_ref().map(SessionId::as_str), expected, "turn {turn}");
+        here.confirm(run.attempt, RunReport::of(session(name))).await.unwrap();
+    }
+    for (here, name) in places.iter().zip(["sa", "sb"]) {
+        assert_eq!(points(&binding(here).await), Some((name, Some("r1"), None)));
+        assert_eq!(here.history(10).await.unwrap().attempts.len(), 5);
+    }
+}
+
+async fn agents(rig: Rig) {
+    let db = rig.db().await;
+    let (g, h) = (db.agent("g").on("a"), db.agent("h").on("a"));
+    ran(&g, at("r1"), "sg").await;
+    assert_eq!(offer(&look(&h, at("r1")).await), (None, None, Some(Withheld::NoSession)));
+    ran(&h, at("r1"), "sh").await;
+    assert_eq!(offer(&look(&g, at("r1")).await), (Some("sg"), Some("/sg"), None));
+    assert_eq!(offer(&look(&h, at("r1")).await), (Some("sh"), Some("/sh"), None));
+    let other = db.for_tenant("other".parse().unwrap());
+    assert_eq!(look(&other.agent("g").on("a"), at("r1")).await.binding, None);
+}
+
+async fn provider(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    ran(&a, at("r1"), "s1").await;
+    let other = || Claimer { provider: "q".parse().unwrap(), ..at("r1") };
+    assert_eq!(offer(&look(&a, other()).await), (None, Some("/s1"), Some(Withheld::ProviderMismatch)));
+    assert_eq!(offer(&look(&a, at("r1")).await), (Some("s1"), Some("/s1"), None));
+    ran(&a, other(), "q1").await;
+    let back = look(&a, at("r1")).await;
+    assert_eq!(offer(&back), (Some("s1"), Some("/s1"), Some(Withheld::ProviderMismatch)));
+    assert_eq!(gap(&back), Some((Some("q1"), Withheld::ProviderMismatch)), "it missed what q1 was told");
+}
+
+async fn other_runtime(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    ran(&a, at("r1"), "s1").await;
+    assert_eq!(offer(&look(&a, at("r2")).await), (None, Some("/s1"), Some(Withheld::RuntimeMismatch)));
+    assert_eq!(offer(&look(&a, at("r1")).await), (Some("s1"), Some("/s1"), None));
+}
+
+async fn moved(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    ran(&a, at("r1"), "s1").await;
+    ran(&a, at("r2"), "s2").await;
+    assert_eq!(points(&binding(&a).await), Some(("s2", Some("r2"), Some("/s2"))));
+    assert_eq!(offer(&look(&a, at("r2")).await), (Some("s2"), Some("/s2"), None));
+    let queued = look(&a, at("r1")).await;
+    assert_eq!(offer(&queued), (Some("s1"), Some("/s1"), Some(Withheld::RuntimeMismatch)));
+}
+
+async fn nowhere(rig: Rig) {
+    let db = rig.db().await;
+    let nobody = || Claimer { runtime: None, ..at("r1") };
+    let a = place(&db, "a");
+    ran(&a, nobody(), "s0").await;
+    for claimer in [nobody(), at("r1")] {
+        assert_eq!(offer(&look(&a, claimer).await), (None, Some("/s0"), Some(Withheld::RuntimeMismatch)));
+    }
+    let b = place(&db, "b");
+    ran(&b, at("r1"), "s1").await;
+    ran(&b, nobody(), "s0").await;
+    assert_eq!(points(&binding(&b).await), Some(("s0", None, Some("/s0"))));
+    assert_eq!(offer(&look(&b, at("r1")).await), (Some("s1"), Some("/s1"), Some(Withheld::RuntimeMismatch)));
+    assert_eq!(look(&b, nobody()).await.session, None);
+}
+
+async fn root(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    ran(&a, at("r1"), "s1").await;
+    let anew = Runtime::new("r1".parse().unwrap(), "another".parse().unwrap());
+    let claimer = Claimer { runtime: Some(anew), ..at("r1") };
+    assert_eq!(offer(&look(&a, claimer).await), (None, Some("/s1"), Some(Withheld::RootEpoch)));
+    assert_eq!(look(&a, at("r1")).await.session, Some(session("s1")));
+}
+
+async fn reach(rig: Rig) {
+    let db = rig.db().await;
+    let found = |directory, session_missing| at("r1").reaching(Reach { directory, session_missing });
+    for (thread, claimer, left, reason, after) in [
+        ("gone", found(Directory::Gone, false), None, Withheld::WorkDirGone, None),
+        ("missing", found(Directory::Same, true), Some("/s1"), Withheld::ArtefactMissing, None),
+        (
+            "elsewhere",
+            found(Directory::Elsewhere, false),
+            Some("/s1"),
+            Withheld::WorkDirElsewhere,
+            Some("s1"),
+        ),
+    ] {
+        let here = place(&db, thread);
+        ran(&here, at("r1"), "s1").await;
+        let told = claimed(&here, claimer).await;
+        assert_eq!(offer(&told), (None, left, Some(reason)));
+        assert_eq!(gap(&told), Some((Some("s1"), reason)));
+        // The dead pair is not served again; one that is only elsewhere is there.
+        let next = look(&here, at("r1")).await;
+        assert_eq!((next.session.as_ref().map(SessionId::as_str), next.gap), (after, None), "{thread}");
+    }
+    // The same directory, however it is spelt: that is for the runtime to tell.
+    let b = place(&db, "b");
+    ran(&b, at("r1"), "s1").await;
+    let run = b.run(found(Directory::Same, false)).unwrap().in_directory(dir("/link/to/s1"));
+    let run = b.begin(run).await.unwrap();
+    assert_eq!(offer(&run.resolution), (Some("s1"), Some("/s1"), None));
+    b.confirm(run.attempt, RunReport::of(session("s1"))).await.unwrap();
+    assert_eq!(points(&binding(&b).await), Some(("s1", Some("r1"), Some("/link/to/s1"))));
+}
+
+async fn rerun(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    let first = begun(&a, at("r1")).await.attempt;
+    let report = RunReport::of(session("s1")).in_directory(dir("/d1"));
+    a.confirm(first.clone(), report).await.unwrap();
+    let second = begun(&a, at("r1")).await.attempt;
+    a.pin(second.clone(), session("s2"), Some(dir("/d2"))).await.unwrap();
+    let again = || at("r1").rerunning(first.clone());
+    assert_eq!(offer(&look(&a, again()).await), (Some("s1"), Some("/d1"), None));
+    let elsewhere = look(&a, at("r2").rerunning(first.clone())).await;
+    assert_eq!(offer(&elsewhere), (None, Some("/d1"), Some(Withheld::RuntimeMismatch)));
+    a.confirm(second, RunReport::default()).await.unwrap();
+    assert_eq!(offer(&look(&a, again()).await), (Some("s1"), Some("/d1"), None));
+    assert_eq!(offer(&look(&a, at("r1")).await), (Some("s2"), Some("/d2"), None));
+    // A run of another thread is nothing to this one.
+    let b = place(&db, "b");
+    let strange = claimed(&b, again()).await;
+    assert_eq!(offer(&strange), (None, None, Some(Withheld::WrongScope)));
+    assert_eq!(gap(&strange), Some((None, Withheld::WrongScope)));
+    let unknown = look(&a, at("r1").rerunning(AttemptId::mint())).await;
+    assert_eq!(offer(&unknown), (None, None, Some(Withheld::WrongScope)));
+}
+
+async fn fresh(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    ran(&a, at("r1"), "s1").await;
+    assert_eq!(offer(&look(&a, at("r1").fresh()).await), (None, None, Some(Withheld::ForcedFresh)));
+    claimed(&a, at("r1").fresh()).await;
+    assert_eq!(offer(&look(&a, at("r1")).await), (Some("s1"), Some("/s1"), None));
+}
+
+async fn pairs(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    ran(&a, at("r1"), "s1").await;
+    ran(&a, at("r2"), "s2").await;
+    ran(&a, at("r3"), "s3").await;
+    for (runtime, name, directory) in [("r1", "s1", "/s1"), ("r2", "s2", "/s2"), ("r3", "s3", "/s3")] {
+        let resolution = look(&a, at(runtime)).await;
+        assert_eq!((resolution.session, resolution.work_dir), (Some(session(name)), Some(dir(directory))));
+    }
+}

@@ -1,0 +1,92 @@
+//! What is done to a whole agent or runtime.
+
+use throughline_core::{
+    ErrorKind, RunReport, SessionGeneration,
+    session::{GenerationCause, Withheld},
+};
+
+use super::{at, begun, binding, gap, look, offer, place, points, ran, session};
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{everything, refused, said},
+};
+
+checks! {
+    Extended "TC-S13.dropped-agent" [Session Add Read] "an agent that was deleted and made again inherits nothing, and conversations stay" => dropped_agent;
+    Extended "session.reset-agent" [Session Read] "all sessions of an agent are reset at once, in each thread for itself, and nobody else's" => reset_agent;
+    Extended "MU-S14.dropped-runtime" [Session Add Read] "of a runtime that was deleted pointers stay unusable, and a new one begins anew in the same directory" => dropped_runtime;
+}
+
+async fn dropped_agent(rig: Rig) {
+    let db = rig.db().await;
+    let (a, b) = (place(&db, "a"), place(&db, "b"));
+    db.thread("a").add(said("m", "x")).await.unwrap();
+    ran(&a, at("r1"), "sa").await;
+    ran(&b, at("r1"), "sb").await;
+    let h = db.agent("h").on("a");
+    ran(&h, at("r1"), "sh").await;
+    let run = begun(&a, at("r1")).await.attempt;
+    db.agent("g").drop_sessions().await.unwrap();
+    for here in [&a, &b] {
+        let seen = look(here, at("r1")).await;
+        assert_eq!((offer(&seen), seen.binding.as_ref()), ((None, None, Some(Withheld::NoSession)), None));
+        assert_eq!(here.history(10).await.unwrap().attempts, []);
+    }
+    refused(a.confirm(run.clone(), RunReport::of(session("sa"))).await, ErrorKind::NotFound);
+    // Made again, it is another: neither old sessions nor an old run of its are there.
+    let first = begun(&a, at("r1")).await;
+    assert_eq!((first.number, first.resolution.session, first.resolution.gap), (1, None, None));
+    a.confirm(first.attempt, RunReport::of(session("sn"))).await.unwrap();
+    assert_eq!(look(&a, at("r1")).await.session, Some(session("sn")));
+    assert_eq!(look(&h, at("r1")).await.session, Some(session("sh")));
+    assert_eq!(everything(&db.thread("a")).await.len(), 1);
+    let other = db.for_tenant("other".parse().unwrap());
+    ran(&place(&other, "a"), at("r1"), "so").await;
+    db.agent("g").drop_sessions().await.unwrap();
+    assert_eq!(look(&place(&other, "a"), at("r1")).await.session, Some(session("so")));
+}
+
+async fn reset_agent(rig: Rig) {
+    let db = rig.db().await;
+    let (a, b) = (place(&db, "a"), place(&db, "b"));
+    ran(&a, at("r1"), "sa").await;
+    ran(&b, at("r1"), "sb").await;
+    let queued = look(&a, at("r1")).await.generation;
+    let h = db.agent("h").on("a");
+    ran(&h, at("r1"), "sh").await;
+    let run = begun(&b, at("r1")).await.attempt;
+    db.agent("g").reset_all().await.unwrap();
+    // One that goes on does not use it up for the other.
+    ran(&a, at("r1"), "sa2").await;
+    assert_eq!(look(&a, at("r1")).await.session, Some(session("sa2")));
+    refused(b.confirm(run.clone(), RunReport::of(session("sb"))).await, ErrorKind::Stale);
+    b.cancel(run, RunReport::default()).await.unwrap();
+    let seen = look(&b, at("r1")).await;
+    assert_eq!(offer(&seen), (None, None, Some(Withheld::Generation)));
+    assert_eq!(seen.binding.as_ref().map(|binding| binding.cause), Some(GenerationCause::AgentReset));
+    assert_eq!(binding(&b).await.generation, SessionGeneration::new(2));
+    assert_eq!(look(&a, at("r1").queued_under(queued)).await.session, Some(session("sa")));
+    assert_eq!(look(&h, at("r1")).await.session, Some(session("sh")));
+}
+
+async fn dropped_runtime(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    db.thread("a").add(said("m", "x")).await.unwrap();
+    ran(&a, at("r2"), "s2").await;
+    ran(&a, at("r1"), "s1").await;
+    let run = begun(&a, at("r1")).await.attempt;
+    db.drop_runtime("r1".parse().unwrap()).await.unwrap();
+    assert_eq!(points(&binding(&a).await), Some(("s1", None, Some("/s1"))), "unusable, and present");
+    // A run that began on it ends on it, not on the one that comes.
+    a.confirm(run, RunReport::of(session("s1"))).await.unwrap();
+    let anew = begun(&a, at("r1")).await;
+    assert_eq!(offer(&anew.resolution), (None, Some("/s1"), Some(Withheld::RuntimeMismatch)));
+    assert_eq!(gap(&anew.resolution), Some((Some("s1"), Withheld::RuntimeMismatch)));
+    a.confirm(anew.attempt, RunReport::of(session("s3"))).await.unwrap();
+    assert_eq!(points(&binding(&a).await), Some(("s3", Some("r1"), Some("/s1"))));
+    assert_eq!(look(&a, at("r2")).await.session, Some(session("s2")));
+    assert_eq!(everything(&db.thread("a")).await.len(), 1);
+    assert_eq!(a.history(10).await.unwrap().attempts.len(), 4);
+}

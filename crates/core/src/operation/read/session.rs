@@ -1,0 +1,116 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AgentId, ThreadId,
+    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
+    session::{Attempt, Claimer, Resolution},
+};
+
+/// Reads what a claimer may go on with. A look: it takes no lease and delivers no gap, as [`BeginRun`](crate::BeginRun)
+/// does, which decides by the same rules in its own commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResolveSession {
+    /// The agent.
+    pub agent: AgentId,
+    /// The thread.
+    pub thread: ThreadId,
+    /// Who asks.
+    pub claimer: Claimer,
+}
+
+carries_nothing!(ResolveSession { agent: _, thread: _, claimer: _ });
+
+/// The answer to [`ResolveSession`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionResolved {
+    /// The agent.
+    pub agent: AgentId,
+    /// The thread.
+    pub thread: ThreadId,
+    /// What it may go on with.
+    pub resolution: Resolution,
+}
+
+carries_nothing!(SessionResolved { agent: _, thread: _, resolution: _ });
+
+/// Lists the runs of an agent in a thread, the latest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ListAttempts {
+    /// The agent.
+    pub agent: AgentId,
+    /// The thread.
+    pub thread: ThreadId,
+    /// Only those before this [number](Attempt::number).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
+    pub limit: u32,
+}
+
+impl ListAttempts {
+    /// The latest `limit` of them.
+    #[must_use]
+    pub const fn new(agent: AgentId, thread: ThreadId, limit: u32) -> Self {
+        Self { agent, thread, before: None, limit }
+    }
+}
+
+carries_nothing!(ListAttempts { agent: _, thread: _, before: _, limit: _ });
+
+/// The answer to [`ListAttempts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempts {
+    /// The agent.
+    pub agent: AgentId,
+    /// The thread.
+    pub thread: ThreadId,
+    /// The runs, the latest first.
+    pub attempts: Vec<Attempt>,
+    /// Whether there are more before the last of them.
+    pub more: bool,
+}
+
+impl CarriesContent for Attempts {
+    fn places(&self) -> Vec<Place<'_>> {
+        let Self { agent: _, thread, attempts, more: _ } = self;
+        let details = attempts.iter().filter_map(|attempt| detail(attempt).as_deref());
+        details.map(|why| Place { thread, message: None, slot: Slot::Reason(why) }).collect()
+    }
+
+    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+        let Self { agent: _, thread, attempts, more: _ } = self;
+        let thread = &*thread;
+        let details = attempts.iter_mut().filter_map(|attempt| detail_mut(attempt).as_mut());
+        details.map(|why| PlaceMut { thread, message: None, slot: SlotMut::Reason(why) }).collect()
+    }
+}
+
+/// All of a run that may repeat content.
+const fn detail(attempt: &Attempt) -> &Option<String> {
+    let Attempt {
+        id: _,
+        number: _,
+        generation: _,
+        provider: _,
+        runtime: _,
+        resumes: _,
+        assigned: _,
+        session: _,
+        work_dir: _,
+        rerun_of: _,
+        origin: _,
+        state: _,
+        detail,
+        started_at: _,
+        ended_at: _,
+    } = attempt;
+    detail
+}
+
+const fn detail_mut(attempt: &mut Attempt) -> &mut Option<String> {
+    &mut attempt.detail
+}

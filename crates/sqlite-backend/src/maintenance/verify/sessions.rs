@@ -1,0 +1,104 @@
+//! Agent sessions: heads, known sessions, runs, and what is counted of whole agents and runtimes.
+
+use rusqlite::Row;
+
+use super::{
+    Check, Owner, Part, text,
+    walk::{Met, Table},
+};
+use crate::record::{Columns as _, KnownColumns, read_attempt, read_head, read_known, whole_checksum};
+
+const AGENTS: Table = Table {
+    name: "session_agents",
+    rows: "SELECT 0, agent_pk, tenant, agent, incarnation, resets, checksum FROM session_agents \
+           WHERE agent_pk >= ?1 ORDER BY agent_pk",
+    next: "SELECT agent_pk FROM session_agents WHERE agent_pk >= ?1 ORDER BY agent_pk LIMIT 1",
+};
+
+const RUNTIMES: Table = Table {
+    name: "session_runtimes",
+    rows: "SELECT 0, runtime_pk, tenant, runtime, incarnation, 0, checksum FROM session_runtimes \
+           WHERE runtime_pk >= ?1 ORDER BY runtime_pk",
+    next: "SELECT runtime_pk FROM session_runtimes WHERE runtime_pk >= ?1 ORDER BY runtime_pk LIMIT 1",
+};
+
+const HEADS: Table = Table {
+    name: "session_heads",
+    rows: "SELECT 0, h.head_pk, t.tenant, t.thread, h.agent, h.incarnation, h.checksum, h.head \
+           FROM session_heads h LEFT JOIN threads t ON t.thread_pk = h.thread_pk \
+           WHERE h.head_pk >= ?1 ORDER BY h.head_pk",
+    next: "SELECT head_pk FROM session_heads WHERE head_pk >= ?1 ORDER BY head_pk LIMIT 1",
+};
+
+const KNOWN: Table = Table {
+    name: "session_known",
+    rows: "SELECT 0, k.known_pk, t.tenant, t.thread, k.head_pk, k.session, k.checksum, k.known, k.generation, \
+           k.number, k.usable, k.provider, k.runtime, k.root, k.incarnation FROM session_known k \
+           LEFT JOIN session_heads h ON h.head_pk = k.head_pk LEFT JOIN threads t ON t.thread_pk = h.thread_pk \
+           WHERE k.known_pk >= ?1 ORDER BY k.known_pk",
+    next: "SELECT known_pk FROM session_known WHERE known_pk >= ?1 ORDER BY known_pk LIMIT 1",
+};
+
+const ATTEMPTS: Table = Table {
+    name: "session_attempts",
+    rows: "SELECT 0, a.attempt_pk, t.tenant, t.thread, a.head_pk, a.number, a.attempt, a.checksum, a.record \
+           FROM session_attempts a LEFT JOIN session_heads h ON h.head_pk = a.head_pk \
+           LEFT JOIN threads t ON t.thread_pk = h.thread_pk WHERE a.attempt_pk >= ?1 ORDER BY a.attempt_pk",
+    next: "SELECT attempt_pk FROM session_attempts WHERE attempt_pk >= ?1 ORDER BY attempt_pk LIMIT 1",
+};
+
+impl Check<'_> {
+    /// Everything that is kept of agent sessions.
+    pub(super) fn sessions(&mut self) -> rusqlite::Result<()> {
+        self.rows_of(&AGENTS, "the counts of an agent", whole_is_sound)?;
+        self.rows_of(&RUNTIMES, "the count of a runtime", whole_is_sound)?;
+        self.rows_of(&HEADS, "where an agent goes on", |check, row| {
+            check.found.sessions += 1;
+            let (tenant, thread, agent) = (text(row, 2)?, text(row, 3)?, text(row, 4)?);
+            read_head(row, 6, tenant, thread, agent, row.integer(5)?).map(drop)
+        })?;
+        self.rows_of(&KNOWN, "a known session", |_, row| {
+            let known = read_known(row, 5, row.integer(4)?)?;
+            (KnownColumns::read(row, 8)? == KnownColumns::of(&known)).then_some(())
+        })?;
+        self.rows_of(&ATTEMPTS, "a run of an agent", |check, row| {
+            check.found.attempts += 1;
+            read_attempt(row, 5, row.integer(4)?).map(drop)
+        })
+    }
+
+    /// Goes through a table and reports every row that is not sound.
+    fn rows_of(
+        &mut self,
+        table: &'static Table,
+        what: &str,
+        sound: impl Fn(&mut Self, &Row<'_>) -> Option<()>,
+    ) -> rusqlite::Result<()> {
+        self.walk(table, |check, met| {
+            match met {
+                Met::Row(row) => {
+                    if sound(check, row).is_none() {
+                        check.report(
+                            &Owner::read(row, 2),
+                            Part::Session,
+                            format!("what is kept of {what} is damaged"),
+                        );
+                    }
+                }
+                Met::Unreadable(number) => {
+                    let what = format!("what is kept of {what}, number {number}, cannot be read");
+                    check.report(&Owner::default(), Part::Session, what);
+                }
+                Met::Lost(first, last) => check.lost(table, first, last),
+            }
+            Ok(())
+        })
+    }
+}
+
+fn whole_is_sound(_: &mut Check<'_>, row: &Row<'_>) -> Option<()> {
+    let (tenant, name, counts) = (text(row, 2)?, text(row, 3)?, [row.integer(4)?, row.integer(5)?]);
+    let is_sound =
+        whole_checksum(tenant, name, counts) == row.integer(6)? && counts.iter().all(|count| *count >= 0);
+    is_sound.then_some(())
+}
