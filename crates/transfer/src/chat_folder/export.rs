@@ -1,13 +1,14 @@
 //! A tenant's threads, written as a folder of chats.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
 };
 
 use throughline_core::{
-    ImportRow, ListThreads, Metadata, PageFrom, Persistence, Role, ThreadEntry, Visibility,
+    ErrorKind, ImportRow, ListAliases, ListThreads, MessageId, Metadata, Origin, PageFrom, Persistence,
+    ReadPage, Role, ThreadEntry, ThreadId, Visibility,
 };
 
 use super::{
@@ -112,13 +113,15 @@ async fn write(
     let before = Before::new(thread.created_at);
     let mut transcript = Transcript { output: output.await?, before, number: 1, group: Vec::new(), turns: 0 };
     transcript.output.line(&header).await?;
+    let mut names = names(db, &thread.thread).await?;
     let mut walk = db.thread(thread.thread.clone()).walk(PageFrom::Start, Visibility::All);
     while let Some(message) = walk.next().await? {
         let place = Place::Message { thread: message.thread.clone(), message: message.id.clone() };
         match ImportRow::of(message) {
             Some(row) => {
                 report.messages += 1;
-                transcript.add(row).await?;
+                let origin = names.remove(&row.id).unwrap_or_default();
+                transcript.add(row.with_origin(origin)).await?;
             }
             None => report.skip(&place, Found::Open),
         }
@@ -127,6 +130,27 @@ async fn write(
     let turns = transcript.turns;
     transcript.output.finish().await?;
     Ok(facts.entry(id, &header, thread, turns))
+}
+
+/// What providers call the messages of a thread: of each the first name that was taken down.
+async fn names(db: &Persistence, thread: &ThreadId) -> Result<HashMap<MessageId, Origin>, TransferError> {
+    let mut names = HashMap::new();
+    let mut list = ListAliases::new(thread.clone(), ReadPage::MAX_LIMIT);
+    loop {
+        let page = match db.read(list.clone()).await {
+            Ok(page) => page,
+            // A store may know no such names.
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(names),
+            Err(error) => return Err(error.into()),
+        };
+        for alias in page.aliases {
+            names.entry(alias.message).or_insert(alias.origin);
+        }
+        match page.next {
+            Some(next) => list.after = Some(next),
+            None => return Ok(names),
+        }
+    }
 }
 
 /// Takes away what an export that was broken off has left.

@@ -9,6 +9,7 @@ use throughline_core::{
 use super::{
     ChatId, MARK, SCHEMA_VERSION,
     object::{Object, Patched, quoted},
+    turn::Kind,
 };
 use crate::{Found, moment};
 
@@ -76,7 +77,10 @@ impl Facts {
                 notes.push(Found::WrongField(MARK));
             }
         };
-        let header_mark = header.and_then(|header| header.get::<HeaderMark>(MARK));
+        // A folder that was copied to another name is another chat.
+        let header_mark = header
+            .and_then(|header| header.get::<HeaderMark>(MARK))
+            .filter(|mark| ChatId::of(&mark.thread) == id);
         if header_mark.is_none() {
             noted(header);
         }
@@ -143,7 +147,8 @@ impl Facts {
     /// The header that says this; of one that was imported the same.
     pub(super) fn header(&self, id: ChatId) -> String {
         let kept = object_in(&self.metadata, HEADER)
-            .filter(|header| !header.contains(['\n', '\r']) && is_of(header, id));
+            .filter(|header| !header.contains(['\n', '\r']) && is_of(header, id))
+            .filter(|header| Object::parse(header).is_ok_and(|header| Kind::of(&header) == Kind::Header));
         let pipeline = object_in(&self.metadata, ENTRY)
             .and_then(|entry| Some(Object::parse(entry).ok()?.raw("pipeline_id")?.get()))
             .filter(|pipeline| !pipeline.contains(['\n', '\r']))

@@ -6,7 +6,7 @@ use super::{
     MARK,
     mark::mark_of,
     object::{Object, Patched, quoted},
-    turn::{Before, LINE, OPAQUE, canonical},
+    turn::{Before, Kind, LINE, OPAQUE, canonical, newer},
     value::{text_of, value_of},
 };
 
@@ -14,7 +14,10 @@ use super::{
 pub(super) fn line_of(rows: &[ImportRow], before: &mut Before, number: u64) -> String {
     for candidate in [whole(rows), plain(rows)].into_iter().flatten() {
         // What comes back out of it decides.
-        if let Ok(line) = Object::parse(&candidate) {
+        if let Ok(line) = Object::parse(&candidate)
+            && Kind::of(&line) == Kind::Turn
+            && !candidate.contains(['\n', '\r'])
+        {
             let turn = before.read(&line, number);
             if turn.rows == rows {
                 before.pass(&turn);
@@ -38,7 +41,8 @@ fn whole(rows: &[ImportRow]) -> Option<String> {
 /// The line that was kept of these messages without them.
 fn kept(rows: &[ImportRow]) -> Option<&str> {
     let kept = rows.iter().find_map(|row| row.metadata.get(LINE))?.get();
-    (Object::parse(kept).is_ok() && !kept.contains(['\n', '\r'])).then_some(kept)
+    let line = Object::parse(kept).ok().filter(|_| !kept.contains(['\n', '\r']))?;
+    (Kind::of(&line) == Kind::Turn && newer(&line, &mut Vec::new()).is_none()).then_some(kept)
 }
 
 /// The line that says no more than question, answer and time.
@@ -85,7 +89,6 @@ fn described(rows: &[ImportRow], before: &Before) -> String {
             let seq = Object::parse(kept).ok().and_then(|line| line.get::<u64>("seq"));
             let seq = seq.filter(|seq| *seq >= next).unwrap_or(next);
             Patched::of(kept)
-                .set("type", "\"turn\"")
                 .set("seq", &seq.to_string())
                 .set("question", &question_text)
                 .set("answer", &answer_text)

@@ -80,8 +80,8 @@ const MARK: &str = "throughline";
 /// | turn | `messages`: each message as an [`ImportRow`](throughline_core::ImportRow), under `question` or `answer` where its content is that of the line, and under `message` otherwise; a text where its JSON has line breaks |
 /// | catalogue | `{"export":1}`, by which a later export knows the folder for its own |
 ///
-/// An import of it makes the same threads with the same messages. What providers call the messages
-/// ([`Origin`](throughline_core::Origin)) is not written, and threads that no list shows are not either.
+/// An import of it makes the same threads with the same messages. Of the names that providers gave a message
+/// ([`Origin`](throughline_core::Origin)) the first is written. Threads that no list shows are not.
 #[derive(Debug, Clone)]
 pub struct ChatFolder {
     dir: PathBuf,
@@ -157,7 +157,7 @@ impl ChatFolder {
     /// place, synced and then put there, so that a reader finds the old one or the new one. Files are readable by
     /// their owner alone.
     ///
-    /// The folder is empty, or was written by an earlier export. Done again over the same store it changes no byte. A chat that
+    /// The folder is empty, or was written by an earlier export; one export at a time writes to it. Done again over the same store it changes no byte. A chat that
     /// the store does not have any more is left, and named in the report.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use super::{
     facts::{self, Facts},
     lines::Lines,
     object::Object,
-    turn::{Before, absent_or_wrong, newer},
+    turn::{Before, Kind, absent_or_wrong, newer},
 };
 use crate::{
     Found, Place, Report, TransferError,
@@ -167,7 +167,7 @@ impl Chat<'_> {
         let mut lines = Lines::open(&self.file)?;
         while let Some((number, line)) = lines.next()? {
             if let Ok(line) = line
-                && line.get::<String>("type").as_deref() == Some("header")
+                && Kind::of(&line) == Kind::Header
             {
                 return Ok(Some((line.text().to_owned(), number)));
             }
@@ -220,17 +220,14 @@ impl Chat<'_> {
                     continue;
                 }
             };
-            let kind = line.get::<String>("type").unwrap_or_default();
-            match &*kind {
-                "header" if header == Some(number) => continue,
-                "header" => {
+            match Kind::of(&line) {
+                Kind::Turn => {}
+                Kind::Header if header == Some(number) => continue,
+                Kind::Header => {
                     self.report.skip(&place, Found::SecondHeader);
                     continue;
                 }
-                "turn" => {}
-                // What a newer version writes is kept, whatever it is.
-                _ if newer(&line, &mut Vec::new()).is_some() => {}
-                _ => {
+                Kind::Other(kind) => {
                     self.report.skip(&place, Found::UnknownType(kind));
                     continue;
                 }

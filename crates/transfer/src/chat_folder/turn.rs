@@ -102,6 +102,27 @@ impl Before {
     }
 }
 
+/// What a line is to a reader.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Header,
+    /// A turn, or whatever a newer version writes.
+    Turn,
+    Other(String),
+}
+
+impl Kind {
+    pub(super) fn of(line: &Object<'_>) -> Self {
+        let kind = line.get::<String>("type").unwrap_or_default();
+        match &*kind {
+            "header" => Self::Header,
+            "turn" => Self::Turn,
+            _ if newer(line, &mut Vec::new()).is_some() => Self::Turn,
+            _ => Self::Other(kind),
+        }
+    }
+}
+
 /// The version of a line, where it is newer than what is known here.
 pub(super) fn newer(line: &Object<'_>, notes: &mut Vec<Found>) -> Option<String> {
     let version = line.raw("schema_version").map(RawValue::get);

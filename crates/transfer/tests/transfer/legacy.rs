@@ -2,11 +2,11 @@ use std::fs;
 
 use rusqlite::types::Value;
 use throughline_core::{
-    Content, ImportRow, ItemId, ListAliases, ListThreads, Metadata, NewMessage, NewThread, Origin,
-    Persistence, ResolveId, ResolvedBy, Role, Timestamp, TurnId,
+    ChangeScope, Content, ImportRow, ItemId, ListAliases, ListThreads, Metadata, NewMessage, NewThread,
+    Origin, Persistence, ReadChanges, ResolveId, ResolvedBy, Role, Timestamp, TurnId,
 };
 use throughline_transfer::{
-    Found, LegacySqlite, LegacySqliteOptions, Place, Report, StreamingRows, TransferError,
+    ChatFolder, Found, LegacySqlite, LegacySqliteOptions, Place, Report, StreamingRows, TransferError,
 };
 
 use crate::{
@@ -80,7 +80,8 @@ async fn every_row_comes_over_with_its_bytes_and_times() {
     let aliases = db.read(ListAliases::new("a".parse().unwrap(), 10)).await.unwrap().aliases;
     let names: Vec<_> = aliases.iter().map(|alias| (alias.message.as_str(), alias.origin.clone())).collect();
     assert_eq!(names, [("m1", Origin::new().in_turn("turn-1".parse().unwrap()))]);
-    // Again: nothing twice.
+    // Again: nothing twice, and nothing changed.
+    let position = db.threads(ListThreads::new(1)).await.unwrap().position;
     let again = source.import(&db).await.unwrap();
     assert_eq!(again, {
         let mut due = Report::default();
@@ -88,6 +89,8 @@ async fn every_row_comes_over_with_its_bytes_and_times() {
         due.already_there = 8;
         due
     });
+    let changes = ReadChanges::new(ChangeScope::Tenant, position, 10);
+    assert_eq!(db.read(changes).await.unwrap().changes, []);
     assert_eq!(rows(&db, "a").await, due);
     assert_eq!(fs::read(legacy.path()).unwrap(), before);
 }
@@ -304,6 +307,26 @@ async fn a_runtime_finds_what_it_wrote_under_the_legacy_id_and_another_thread_ha
     assert_ne!(b.id, a.id);
     db.thread("b").add(NewMessage::assistant("its own").with_id(b.id)).await.unwrap();
     assert_eq!(rows(&db, "a").await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_turn_of_a_message_goes_out_to_a_folder_and_comes_back() {
+    let legacy = Legacy::new(TABLE);
+    for (id, second) in [("m1", 1), ("m2", 2), ("m3", 3)] {
+        legacy.put(Row { turn: text(&format!("turn-{second}")), ..row("t", id, second) });
+    }
+    legacy.put(row("t", "of-no-turn", 4));
+    let db = store();
+    LegacySqlite::open(legacy.path()).unwrap().import(&db).await.unwrap();
+    let folder = legacy.folder().join("chats");
+    ChatFolder::create(&folder).unwrap().export(&db).await.unwrap();
+    let other = store();
+    ChatFolder::open(&folder).unwrap().import(&other).await.unwrap();
+    assert_eq!(everything(&other).await, everything(&db).await);
+    let names =
+        async |db: &Persistence| db.read(ListAliases::new("t".parse().unwrap(), 10)).await.unwrap().aliases;
+    assert_eq!(names(&other).await, names(&db).await);
+    assert_eq!(names(&db).await.len(), 3);
 }
 
 #[tokio::test]
