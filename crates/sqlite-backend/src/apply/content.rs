@@ -80,7 +80,10 @@ impl Step {
             check_length(scope, update, length)?;
         }
         let updated_at = rules::updated_at(message.updated_at, scope.now);
-        Ok(Self { next, updated_at, position: scope.take_position(), length })
+        // A sign of life tells nothing, and has a place only where nothing else in its call has one.
+        let position =
+            if next.revision == message.revision { record.position } else { scope.take_position() };
+        Ok(Self { next, updated_at, position, length })
     }
 
     pub(super) fn apply(self, record: &mut Record) {
