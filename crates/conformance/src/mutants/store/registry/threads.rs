@@ -321,7 +321,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "ignores-generations",
         "takes what was begun before a thread was cleared",
-        &["thread.clear-expected", "thread.generation", "thread.generation-batch"],
+        &["resolve.cleared", "thread.clear-expected", "thread.generation", "thread.generation-batch"],
     )
     .before(|args, _| forget_generation(args)),
     Mutant::new(

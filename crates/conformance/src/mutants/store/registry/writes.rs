@@ -78,6 +78,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "T3-S14",
             "changes.replays",
             "import.key",
+            "resolve.key",
             "thread.key",
         ],
     )
