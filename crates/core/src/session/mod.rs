@@ -15,12 +15,15 @@
 //! assert_eq!(Withheld::RuntimeMismatch.as_str(), "runtimeMismatch");
 //! # Ok::<(), throughline_core::InvalidId>(())
 //! ```
+//!
+//! A host hands a run to a [`SessionRunner`], which begins it, keeps its lease and ends it, whatever becomes of it.
 
 mod attempt;
 mod claim;
 mod failure;
 mod pointer;
 mod resolution;
+mod run;
 
 pub use self::{
     attempt::{Attempt, AttemptState, HandOff},
@@ -28,4 +31,6 @@ pub use self::{
     failure::{AfterFailure, Failure},
     pointer::{Binding, GenerationCause, Pointer, PointerState, RunLease, Runtime},
     resolution::{Gap, Resolution, Withheld},
+    run::{Finished, PreparedRun, Ran, Run, RunError, RunFailure, SessionRunner, Stop},
 };
+pub(crate) use self::run::Lines;
