@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     Change, ChangeFeed, ErrorKind, GetCursor, ListThreads, MoveCursor, PersistError, Position, ResetCursor,
-    Result, contain::{BoxFuture, contained},
+    Result,
+    contain::{BoxFuture, contained},
 };
 
 /// So many events may be read and not done. When they all wait for one that is open, nothing more is read for the time.

@@ -25,6 +25,7 @@ mod pointer;
 mod resolution;
 mod run;
 
+pub(crate) use self::run::Lines;
 pub use self::{
     attempt::{Attempt, AttemptState, HandOff},
     claim::{Claimer, Directory, Reach},
@@ -33,4 +34,3 @@ pub use self::{
     resolution::{Gap, Resolution, Withheld},
     run::{Finished, PreparedRun, Ran, Run, RunError, RunFailure, SessionRunner, Stop},
 };
-pub(crate) use self::run::Lines;

@@ -156,8 +156,7 @@ pub(super) async fn failed<T>(
     }
     let attempt = shared.begun.attempt.clone();
     let (report, writes) = (failure.report.clone(), failure.writes.clone());
-    let Ended { held, answer } =
-        held.fail(failure.failure(), failure.detail(), report.clone(), writes).await;
+    let Ended { held, answer } = held.fail(failure.failure(), failure.detail(), report.clone(), writes).await;
     match (answer, held) {
         (Ok((changed, _)), held) => {
             let place = held.and_then(Held::into_place);

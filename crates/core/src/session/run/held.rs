@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     Batch, BeginRun, CancelRun, ConfirmRun, Effect, ErrorKind, FailRun, PersistArgs, PersistError,
-    PersistResult, Persistence, RenewRun, Result, RunBegun, RunReport, SessionArgs, SessionChanged, SessionId, SessionResult,
-    request::wrong_answer, session::Failure,
+    PersistResult, Persistence, RenewRun, Result, RunBegun, RunReport, SessionArgs, SessionChanged,
+    SessionId, SessionResult, request::wrong_answer, session::Failure,
 };
 
 /// A lease is renewed after this part of it.
@@ -237,7 +237,9 @@ async fn beat(shared: Arc<Shared>, lease: Duration, asked: Instant) {
                 }
             }
             // Somebody else has taken its place, or its thread is gone.
-            Ok(Err(error)) if matches!(error.kind(), ErrorKind::Stale | ErrorKind::NotFound | ErrorKind::Gone) => {
+            Ok(Err(error))
+                if matches!(error.kind(), ErrorKind::Stale | ErrorKind::NotFound | ErrorKind::Gone) =>
+            {
                 return shared.tell(Stop::LeaseLost, Instant::now());
             }
             Ok(Err(_)) | Err(_) => next = Instant::now() + lease / (RENEWED_AFTER * 4),

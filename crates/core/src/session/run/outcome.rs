@@ -4,8 +4,8 @@ use std::{error::Error as StdError, fmt};
 
 use super::Stop;
 use crate::{
-    AttemptId, BoxError, Effect, FailRun, PersistArgs, PersistError, PersistResult, RunReport, SessionChanged,
-    SessionId,
+    AttemptId, BoxError, Effect, FailRun, PersistArgs, PersistError, PersistResult, RunReport,
+    SessionChanged, SessionId,
     session::{Failure, Resolution},
 };
 
