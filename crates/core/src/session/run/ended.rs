@@ -65,7 +65,7 @@ async fn over(until: Option<Instant>) {
 
 async fn changed(told: &mut watch::Receiver<Option<Told>>) {
     if told.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
