@@ -174,7 +174,7 @@ async fn work(
         match serde_json::from_str(&line).map_err(io::Error::from).map_err(gone)? {
             Says::Refused => return Err(RunFailure::session_refused()),
             Says::Session(session) => {
-                run.learned(session.parse().map_err(throughline::PersistError::from)?).await?;
+                run.learned(session.parse()?).await?;
                 learned();
             }
             Says::Tool(_) => run.tool_ran(),

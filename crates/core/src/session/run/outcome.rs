@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt};
 
 use super::Stop;
 use crate::{
-    AttemptId, BoxError, Effect, FailRun, PersistArgs, PersistError, PersistResult, RunReport,
+    AttemptId, BoxError, Effect, FailRun, InvalidId, PersistArgs, PersistError, PersistResult, RunReport,
     SessionChanged, SessionId,
     session::{Failure, Resolution},
 };
@@ -127,6 +127,13 @@ impl StdError for RunFailure {
 /// What the store refuses in the midst of a run says nothing of its session.
 impl From<PersistError> for RunFailure {
     fn from(error: PersistError) -> Self {
+        Self::new(Failure::Other).because(error)
+    }
+}
+
+/// So does a name that the provider gave and that is none.
+impl From<InvalidId> for RunFailure {
+    fn from(error: InvalidId) -> Self {
         Self::new(Failure::Other).because(error)
     }
 }

@@ -38,7 +38,7 @@ use crate::{BeginRun, Persistence};
 ///                 println!("(the agent does not remember: {})", gap.reason);
 ///             }
 ///             // … start the agent with `run.session()` in `run.work_dir()`, and read which session it says it runs …
-///             run.learned("session-7".parse().map_err(throughline_core::PersistError::from)?).await?;
+///             run.learned("session-7".parse()?).await?;
 ///             let answer = NewMessage::assistant("Done.");
 ///             Ok(Finished::new(()).writing(Add::new(thread, answer)))
 ///         }
