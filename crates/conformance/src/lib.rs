@@ -56,7 +56,7 @@
 //! # Environment
 //! | variable | meaning |
 //! |---|---|
-//! | `THROUGHLINE_CONFORMANCE_CASES` | how many random sequences `model.sequences` runs |
+//! | `THROUGHLINE_CONFORMANCE_CASES` | how many random sequences `model.sequences` and `model.sessions` run |
 //! | `THROUGHLINE_CONFORMANCE_SEED` | which ones; a failure names its seed |
 //! | `THROUGHLINE_CONFORMANCE_REPORT` | a directory for the [`report`], where each test is a process |
 //! | `THROUGHLINE_CONFORMANCE_MATRIX` | `full` runs every check against every one of the [`mutants`] |

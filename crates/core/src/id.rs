@@ -337,6 +337,14 @@ impl AttemptId {
     }
 }
 
+impl IdempotencyKey {
+    /// A fresh UUIDv7: for a call that is made again by whoever made it.
+    #[must_use]
+    pub fn mint() -> Self {
+        Self(uuid_v7())
+    }
+}
+
 impl MessageId {
     /// A fresh UUIDv7.
     #[must_use]

@@ -11,6 +11,7 @@
 
 pub mod backend;
 mod change;
+mod contain;
 mod context;
 #[cfg(feature = "effects")]
 pub mod effects;

@@ -158,8 +158,13 @@ impl<K: Deref<Target = Kept>> SessionRows for Rows<'_, K> {
         Ok(self.kept.known.get(id).cloned())
     }
 
-    fn newest(&mut self, up_to: SessionGeneration) -> Result<Option<KnownSession>> {
-        let newest = self.kept.order.range(..(up_to.next(), 0, None)).next_back();
+    fn newest(
+        &mut self,
+        up_to: SessionGeneration,
+        besides: Option<&SessionId>,
+    ) -> Result<Option<KnownSession>> {
+        let mut places = self.kept.order.range(..(up_to.next(), 0, None)).rev();
+        let newest = places.find(|(.., id)| id.as_ref() != besides);
         Ok(newest.and_then(|(.., id)| self.kept.known.get(id.as_ref()?)).cloned())
     }
 

@@ -91,6 +91,7 @@ pub fn all() -> &'static [&'static Check] {
             concurrent::CHECKS,
             crate::history::CHECKS,
             crate::model::CHECKS,
+            crate::model::sessions::CHECKS,
         ];
         topics.iter().copied().flatten().collect()
     })

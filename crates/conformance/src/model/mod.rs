@@ -6,10 +6,12 @@
 
 mod content;
 mod expect;
+mod explore;
 mod key;
 mod look;
 mod play;
 mod row;
+pub(crate) mod sessions;
 mod step;
 mod tell;
 mod thread;
@@ -20,15 +22,12 @@ use std::{
     hash::{BuildHasher as _, RandomState},
 };
 
-use proptest::{
-    strategy::{Strategy as _, ValueTree as _},
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
-};
 use throughline_core::{Durability, OpKind};
 
 use self::{
+    explore::{Cases, explore},
     play::Play,
-    step::{Scope, Step},
+    step::Scope,
 };
 use crate::{check::checks, rig::Rig};
 
@@ -39,16 +38,18 @@ checks! {
 /// How many sequences are run by default.
 const CASES: u64 = 24;
 
-/// How often a failing sequence is made shorter at most.
-const SHRINKS: u32 = 400;
-
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
 }
 
 /// How many sequences are run.
 pub(crate) fn cases() -> u64 {
-    number("THROUGHLINE_CONFORMANCE_CASES").unwrap_or(CASES)
+    cases_or(CASES)
+}
+
+/// How many, where nobody says.
+fn cases_or(count: u64) -> u64 {
+    number("THROUGHLINE_CONFORMANCE_CASES").unwrap_or(count)
 }
 
 /// Which sequences are run: others each time, unless one was named.
@@ -57,11 +58,7 @@ pub(crate) fn seed() -> u64 {
 }
 
 async fn sequences(rig: Rig) {
-    let (seed, cases) = (rig.seed, cases());
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let mut runner = TestRunner::new_with_rng(Config { failure_persistence: None, ..Config::default() }, rng);
+    let cases = Cases { seed: rig.seed, count: cases() };
     let scope = Scope {
         batches: rig.capabilities.supports(OpKind::Batch),
         keys: rig.capabilities.idempotency,
@@ -69,32 +66,6 @@ async fn sequences(rig: Rig) {
         threads: rig.capabilities.supports(OpKind::Thread),
         changes: rig.capabilities.changes,
     };
-    let strategy = step::sequences(scope);
     let mut play = Play::new(rig, scope).await;
-    for case in 0..cases {
-        let mut tree = strategy.new_tree(&mut runner).expect("a sequence");
-        let Err(first) = play.sequence(&tree.current()).await else { continue };
-        let mut shortest = (tree.current(), first);
-        let mut tries = 0;
-        while tries < SHRINKS && tree.simplify() {
-            while tries < SHRINKS {
-                tries += 1;
-                match play.sequence(&tree.current()).await {
-                    Err(why) => {
-                        shortest = (tree.current(), why);
-                        break;
-                    }
-                    Ok(()) if tree.complicate() => {}
-                    Ok(()) => break,
-                }
-            }
-        }
-        let (steps, why) = shortest;
-        let steps: Vec<String> = steps.iter().map(|step: &Step| format!("  {step:?}")).collect();
-        panic!(
-            "{why}\nafter these {} steps (THROUGHLINE_CONFORMANCE_SEED={seed}, case {case}):\n{}",
-            steps.len(),
-            steps.join("\n")
-        );
-    }
+    explore(cases, &step::sequences(scope), async |steps| play.sequence(steps).await).await;
 }

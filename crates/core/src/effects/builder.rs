@@ -5,7 +5,6 @@ use tokio::sync::{Semaphore, watch};
 use super::{
     Consumer, Effects,
     consumer::AnyConsumer,
-    contain::contained,
     delivery::Delivery,
     running::Running,
     settings::Settings,
@@ -14,7 +13,7 @@ use super::{
 };
 use crate::{
     ChangeScope, ConsumerName, Effect, ErrorKind, GetCursor, InvalidId, OpKind, PersistError, Persistence,
-    ReadChanges, Result,
+    ReadChanges, Result, contain::contained,
 };
 
 /// Puts consumers together.

@@ -1,6 +1,6 @@
-use std::{future::Future, pin::Pin};
+use std::future::Future;
 
-use crate::{BoxError, Change, ChangeScope, Happened, Message, Persistence};
+use crate::{BoxError, Change, ChangeScope, Happened, Message, Persistence, contain::BoxFuture};
 
 /// Somebody who follows the changes and does something about each: an index, a mirror, a notification.
 ///
@@ -82,8 +82,6 @@ pub(super) const fn takes_away(what: &Happened) -> bool {
             | Happened::ThreadDeleted
     )
 }
-
-pub(super) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A [`Consumer`] of any type.
 pub(super) trait AnyConsumer: Send + Sync {

@@ -14,13 +14,12 @@ use tokio::{
 
 use super::{
     consumer::{AnyConsumer, Event, takes_away},
-    contain::contained,
     settings::Settings,
     status::Board,
 };
 use crate::{
     Change, ChangeScope, ConsumerName, ErrorKind, GetMessage, Happened, Message, PersistError, Persistence,
-    QuarantineChange, Result,
+    QuarantineChange, Result, contain::contained,
 };
 
 /// What the events of a consumer have in common.

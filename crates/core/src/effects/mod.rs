@@ -50,7 +50,6 @@
 
 mod builder;
 mod consumer;
-mod contain;
 mod delivery;
 #[cfg(feature = "jsonl-mirror")]
 mod jsonl;

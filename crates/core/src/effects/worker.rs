@@ -9,8 +9,7 @@ use tokio::{
 };
 
 use super::{
-    consumer::{BoxFuture, Rebuilt},
-    contain::contained,
+    consumer::Rebuilt,
     delivery::{Delivery, Outcome, STORE_LIMIT},
     lanes::{Key, Lanes},
     settings::Waits,
@@ -19,6 +18,7 @@ use super::{
 use crate::{
     Change, ChangeFeed, ErrorKind, GetCursor, ListThreads, MoveCursor, PersistError, Position, ResetCursor,
     Result,
+    contain::{BoxFuture, contained},
 };
 
 /// So many events may be read and not done. When they all wait for one that is open, nothing more is read for the time.

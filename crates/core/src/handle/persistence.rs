@@ -16,6 +16,7 @@ use crate::{
     ThreadId, Timestamp,
     context::{Context, Facts, Idempotency},
     pipeline::{Builder, Core, Description, Execution},
+    session::Lines,
 };
 
 /// A store with everything that stands before it: the only way to read and write.
@@ -211,12 +212,16 @@ impl Persistence {
     }
 
     /// Runs a task on the runtime of the pipeline, to be ended by who holds it.
-    #[cfg(feature = "effects")]
     pub(crate) fn run_task(
         &self,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> tokio::task::JoinHandle<()> {
         self.core.spawn(task)
+    }
+
+    /// Who waits for whom before a run of an agent in a thread.
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.core.lines
     }
 
     /// How far the store has come, as far as this process is told.

@@ -13,6 +13,7 @@ use crate::{
     Site,
     context::{Context, Facts, Shape},
     operation::FingerprintKey,
+    session::Lines,
 };
 
 pub(crate) struct Core {
@@ -23,6 +24,7 @@ pub(crate) struct Core {
     pub(crate) fingerprints: FingerprintKey,
     pub(crate) description: Description,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) lines: Lines,
     pub(crate) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
     close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
     /// What closing came to, once it is over.
@@ -54,6 +56,7 @@ impl Core {
             fingerprints,
             description,
             clock,
+            lines: Lines::default(),
             signs,
             close,
             closed,

@@ -15,17 +15,22 @@
 //! assert_eq!(Withheld::RuntimeMismatch.as_str(), "runtimeMismatch");
 //! # Ok::<(), throughline_core::InvalidId>(())
 //! ```
+//!
+//! A host hands a run to a [`SessionRunner`], which begins it, keeps its lease and ends it, whatever becomes of it.
 
 mod attempt;
 mod claim;
 mod failure;
 mod pointer;
 mod resolution;
+mod run;
 
+pub(crate) use self::run::Lines;
 pub use self::{
     attempt::{Attempt, AttemptState, HandOff},
     claim::{Claimer, Directory, Reach},
     failure::{AfterFailure, Failure},
     pointer::{Binding, GenerationCause, Pointer, PointerState, RunLease, Runtime},
     resolution::{Gap, Resolution, Withheld},
+    run::{Finished, PreparedRun, Ran, Run, RunError, RunFailure, SessionRunner, Stop},
 };

@@ -149,8 +149,12 @@ impl SessionRows for Store<'_> {
         self.rows.session(id)
     }
 
-    fn newest(&mut self, up_to: SessionGeneration) -> Applied<Option<KnownSession>> {
-        self.rows.newest(up_to)
+    fn newest(
+        &mut self,
+        up_to: SessionGeneration,
+        besides: Option<&SessionId>,
+    ) -> Applied<Option<KnownSession>> {
+        self.rows.newest(up_to, besides)
     }
 
     fn usable(&mut self, wanted: &Wanted<'_>) -> Applied<Option<KnownSession>> {

@@ -23,11 +23,11 @@ const KNOWN: &str =
 
 const NEWEST: &str = "SELECT k.session, k.checksum, k.known FROM session_known k \
      WHERE k.head_pk = ?1 AND k.generation <= ?2 AND k.generation IS NOT NULL \
-     ORDER BY k.generation DESC, k.number DESC LIMIT 1";
+     AND k.session <> ?3 ORDER BY k.generation DESC, k.number DESC LIMIT 1";
 
 const USABLE: &str = "SELECT k.session, k.checksum, k.known FROM session_known k \
      WHERE k.head_pk = ?1 AND k.generation = ?2 AND k.provider = ?3 AND k.runtime = ?4 AND k.root = ?5 \
-     AND k.incarnation = ?6 AND k.usable = 1 ORDER BY k.number DESC LIMIT 1";
+     AND k.incarnation = ?6 AND k.usable = 1 AND k.session <> ?7 ORDER BY k.number DESC LIMIT 1";
 
 const ATTEMPT: &str = "SELECT a.number, a.attempt, a.checksum, a.record FROM session_attempts a \
      WHERE a.head_pk = ?1 AND a.attempt = ?2";
@@ -137,14 +137,18 @@ impl SessionRows for Rows<'_> {
         self.known(head_pk, KNOWN, params![head_pk, id.as_str()])
     }
 
-    fn newest(&mut self, up_to: SessionGeneration) -> Applied<Option<KnownSession>> {
+    fn newest(
+        &mut self,
+        up_to: SessionGeneration,
+        besides: Option<&SessionId>,
+    ) -> Applied<Option<KnownSession>> {
         let Some(head_pk) = self.head_pk else { return Ok(None) };
-        self.known(head_pk, NEWEST, params![head_pk, number(up_to.get())])
+        self.known(head_pk, NEWEST, params![head_pk, number(up_to.get()), name(besides)])
     }
 
     fn usable(&mut self, wanted: &Wanted<'_>) -> Applied<Option<KnownSession>> {
         let Some(head_pk) = self.head_pk else { return Ok(None) };
-        let Wanted { generation, provider, runtime, incarnation } = *wanted;
+        let Wanted { generation, provider, runtime, incarnation, besides } = *wanted;
         let found = self.known(
             head_pk,
             USABLE,
@@ -154,7 +158,8 @@ impl SessionRows for Rows<'_> {
                 provider.as_str(),
                 runtime.id.as_str(),
                 runtime.root.as_str(),
-                number(incarnation)
+                number(incarnation),
+                name(besides)
             ],
         )?;
         match found {
@@ -172,6 +177,11 @@ impl SessionRows for Rows<'_> {
     fn incarnation(&mut self, runtime: &RuntimeId) -> Applied<u64> {
         runtime_incarnation(self.db, self.tenant, runtime)
     }
+}
+
+/// A session to be left out; nothing is the name of none.
+fn name(session: Option<&SessionId>) -> &str {
+    session.map_or("", SessionId::as_str)
 }
 
 #[cfg(test)]

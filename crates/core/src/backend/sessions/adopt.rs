@@ -139,7 +139,7 @@ pub(super) fn backfill<R: SessionStore>(
 
 /// Where the latest run that reported a session ran, if that is the one of the pointer.
 fn evidence<R: SessionStore>(rows: &mut R, pointer: &SessionValue) -> Result<Option<BoundRuntime>, R::Error> {
-    let latest = rows.newest(pointer.generation)?.and_then(|known| known.value);
+    let latest = rows.newest(pointer.generation, None)?.and_then(|known| known.value);
     let same = latest.filter(|value| {
         value.session == pointer.session
             && value.provider == pointer.provider

@@ -214,12 +214,13 @@ fn newest<R: SessionRows>(
     up_to: SessionGeneration,
 ) -> Result<Option<KnownSession>, R::Error> {
     let place = |known: &KnownSession| known.value.as_ref().map(|value| (value.generation, value.number));
-    let found = rows.newest(up_to)?;
-    let over = standing.lapsed.as_ref().and_then(|lapsed| lapsed.session.clone());
+    // Of the run that is taken to be over, the row does not know yet.
+    let over = standing.lapsed.as_ref().and_then(|lapsed| lapsed.session.as_ref());
+    let found = rows.newest(up_to, over.map(|over| &over.id))?;
     let over = over.filter(|known| known.value.as_ref().is_some_and(|value| value.generation <= up_to));
     Ok(match (found, over) {
-        (Some(found), Some(over)) if found.id != over.id && place(&found) > place(&over) => Some(found),
-        (found, over) => over.or(found),
+        (Some(found), Some(over)) if place(&found) > place(over) => Some(found),
+        (found, over) => over.cloned().or(found),
     })
 }
 
@@ -233,11 +234,13 @@ fn usable<R: SessionRows>(
     // Who has not said where it runs is like nobody.
     let Some(runtime) = &claimer.runtime else { return Ok(None) };
     let incarnation = rows.incarnation(&runtime.id)?;
-    let wanted = Wanted { generation, provider: &claimer.provider, runtime, incarnation };
     let over = standing.lapsed.as_ref().and_then(|lapsed| lapsed.session.as_ref());
+    let wanted = Wanted { generation, provider: &claimer.provider, runtime, incarnation, besides: None };
     if let Some(over) = over.filter(|known| known.is_wanted(&wanted)) {
         return Ok(over.value.clone());
     }
+    // Its row still says what it was before.
+    let wanted = Wanted { besides: over.map(|over| &over.id), ..wanted };
     Ok(rows.usable(&wanted)?.and_then(|known| known.value))
 }
 

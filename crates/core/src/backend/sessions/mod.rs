@@ -59,11 +59,15 @@ pub trait SessionRows {
     fn session(&mut self, id: &SessionId) -> Result<Option<KnownSession>, Self::Error>;
 
     /// Of the sessions that have a [value](KnownSession::value) the one with the greatest generation, up to this one, and in that
-    /// the greatest number.
+    /// the greatest number; never the one `besides`, whose row is out of date.
     ///
     /// # Errors
     /// As of [`head`](Self::head).
-    fn newest(&mut self, up_to: SessionGeneration) -> Result<Option<KnownSession>, Self::Error>;
+    fn newest(
+        &mut self,
+        up_to: SessionGeneration,
+        besides: Option<&SessionId>,
+    ) -> Result<Option<KnownSession>, Self::Error>;
 
     /// Of the sessions that are [usable](KnownSession::is_usable) and match the one with the greatest number.
     ///

@@ -127,6 +127,7 @@ impl KnownSession {
             bound.runtime == *wanted.runtime && bound.incarnation == wanted.incarnation
         };
         self.is_usable()
+            && wanted.besides != Some(&self.id)
             && value.generation == wanted.generation
             && value.provider == *wanted.provider
             && value.runtime.as_ref().is_some_and(is_there)
@@ -144,6 +145,8 @@ pub struct Wanted<'a> {
     pub runtime: &'a Runtime,
     /// Since it was dropped so often.
     pub incarnation: u64,
+    /// Not this one: its row is out of date.
+    pub besides: Option<&'a SessionId>,
 }
 
 /// A run as it is kept.

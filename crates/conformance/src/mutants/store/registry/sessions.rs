@@ -32,13 +32,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "compares-no-providers",
         "keeps whose session it is and compares it with nothing",
-        &["TC-S8.provider", "MU-S16.reasons"],
+        &["TC-S8.provider", "MU-S16.reasons", "model.sessions"],
     )
     .special(Special::Session(SessionFault::ComparesNoProviders)),
     Mutant::new(
         "offers-what-was-given",
         "keeps the pointer before the run and offers it",
-        &["TC-S6.provisional", "TC-S6.reopened"],
+        &["TC-S6.provisional", "TC-S6.reopened", "model.sessions"],
     )
     .after(|_, response| {
         resolution(response, |resolution| {
@@ -63,7 +63,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "takes-nothing-for-equal",
         "takes no runtime for a runtime like any other",
-        &["MU-S3.nowhere"],
+        &["MU-S3.nowhere", "model.sessions"],
     )
     .before(|args, _| {
         if let Some(claimer) = claimer(args) {
@@ -73,7 +73,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "wipes-pointers",
         "writes that there is no session when a run reported none",
-        &["MU-S5.pointer"],
+        &["MU-S5.pointer", "model.sessions"],
     )
     .special(Special::Session(SessionFault::WipesPointers)),
     Mutant::new(

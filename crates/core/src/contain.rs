@@ -2,12 +2,13 @@
 
 use std::{
     any::Any,
-    future::poll_fn,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     task::Poll,
 };
 
-use super::consumer::BoxFuture;
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Dropped, it holds a panic of what it held back.
 struct Theirs<'a, T>(Option<BoxFuture<'a, T>>);
@@ -20,7 +21,7 @@ impl<T> Drop for Theirs<'_, T> {
 }
 
 /// Runs it to its end, or to its panic.
-pub(super) async fn contained<T>(theirs: BoxFuture<'_, T>) -> Result<T, String> {
+pub(crate) async fn contained<T>(theirs: BoxFuture<'_, T>) -> Result<T, String> {
     let mut theirs = Theirs(Some(theirs));
     poll_fn(|cx| {
         let Some(future) = theirs.0.as_mut() else { return Poll::Pending };

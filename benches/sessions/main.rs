@@ -1,0 +1,42 @@
+//! Runs of agents: who wins a key, whether keys wait for each other, and whether a long history makes a claim slower.
+//!
+//! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same
+//! round. `cargo bench --bench sessions [-- [--rounds N] [--attempts N]]`.
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+#[path = "../kit/arguments.rs"]
+mod arguments;
+mod claims;
+#[path = "../kit/figures.rs"]
+mod figures;
+mod histories;
+mod keys;
+
+use std::{error::Error, path::Path};
+
+use throughline::{
+    Persistence,
+    session::{Claimer, Runtime},
+    sqlite::SqliteBackend,
+};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let rounds = arguments::number("rounds")?.unwrap_or(10);
+    let attempts = arguments::number("attempts")?.unwrap_or(100_000);
+    let folder = tempfile::tempdir()?;
+    claims::one_wins(folder.path(), rounds).await?;
+    keys::compare(folder.path(), rounds).await?;
+    histories::compare(folder.path(), attempts, rounds).await
+}
+
+async fn open(folder: &Path, name: &str) -> Result<Persistence, Failure> {
+    let backend = SqliteBackend::open(folder.join(format!("{name}.db"))).await?;
+    Ok(Persistence::builder().backend(backend).build()?)
+}
+
+fn claimer() -> Result<Claimer, Failure> {
+    Ok(Claimer::new("bench".parse()?, Runtime::new("here".parse()?, "root".parse()?)))
+}

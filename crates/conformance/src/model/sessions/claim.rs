@@ -1,0 +1,246 @@
+//! What a claim may go on with.
+
+use super::{
+    step::{At, Claim, Found, How},
+    world::{Fault, Place, Refusal, Run, Said, State, Value, World},
+};
+
+/// Why a session is not offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    NoSession,
+    Provisional,
+    Provider,
+    Runtime,
+    Root,
+    Generation,
+    Retired,
+    Poisoned,
+    Missing,
+    Cleared,
+    DirectoryGone,
+    Elsewhere,
+    Fresh,
+    NothingToRerun,
+    WrongScope,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) generation: u64,
+    pub(super) session: Option<usize>,
+    pub(super) dir: Option<usize>,
+    pub(super) why: Option<Why>,
+    pub(super) gap: Option<(Option<usize>, Why)>,
+    /// The session that is not gone on with, and whether it was found not to be there.
+    lost: Option<(usize, bool)>,
+}
+
+impl World {
+    /// The place as it is when the next run begins, and the claim's answer. `source` is the run to be made again, by name.
+    pub(super) fn claim(
+        &self,
+        at: At,
+        claim: &Claim,
+        generation: Option<u64>,
+        source: Option<&str>,
+    ) -> Result<Answer, Answer> {
+        let mut place = self.place(at).cloned().unwrap_or_default();
+        let present = self.present(at);
+        place.lapse(self.now, present);
+        let source = source.map(|id| place.runs.iter().find(|run| run.id == id).cloned());
+        let own = source.as_ref().and_then(Option::as_ref).map(|run| run.generation);
+        let generation = generation.or(own).unwrap_or(present);
+        let mut answer = Answer { generation, ..Answer::default() };
+        if generation > present || generation < self.floor(at) {
+            answer.why = Some(Why::Generation);
+            return Err(answer);
+        }
+        let newest = place.sessions().into_iter().rfind(|value| value.generation <= generation).cloned();
+        let (offered, mut lost) = match &source {
+            Some(None) => {
+                (answer.why, answer.gap) = (Some(Why::WrongScope), Some((None, Why::WrongScope)));
+                (None, None)
+            }
+            Some(Some(source)) => {
+                answer.dir = source.dir;
+                match self.rerun(&place, claim, generation, source) {
+                    Some(Ok(value)) => (Some(value), None),
+                    Some(Err(lost)) => (None, Some(lost)),
+                    None => {
+                        answer.why = Some(Why::NothingToRerun);
+                        (None, None)
+                    }
+                }
+            }
+            None if claim.fresh => {
+                answer.why = Some(Why::Fresh);
+                (None, newest.map(|value| (value.session, Why::Fresh)))
+            }
+            None => self.follow_up(&place, claim, generation, newest.as_ref(), &mut answer),
+        };
+        let unreachable = match claim.found {
+            Found::Same => None,
+            Found::Elsewhere => Some(Why::Elsewhere),
+            Found::DirectoryGone => Some(Why::DirectoryGone),
+            Found::SessionMissing => Some(Why::Missing),
+        };
+        if claim.found == Found::DirectoryGone {
+            answer.dir = None;
+        }
+        match (offered, unreachable) {
+            (Some(value), Some(why)) => {
+                answer.lost = Some((value.session, why != Why::Elsewhere));
+                lost = Some((value.session, why));
+            }
+            (Some(value), None) => answer.session = Some(value.session),
+            (None, _) => {}
+        }
+        if let Some((session, why)) = lost {
+            answer.why = Some(why);
+            answer.lost.get_or_insert((session, false));
+            let number = place.value(session).map(|value| value.number);
+            if number.is_some() && place.told(session) != number {
+                answer.gap = Some((Some(session), why));
+            }
+        }
+        Ok(answer)
+    }
+
+    /// What the run had that is made again: its session, why that is not offered, or nothing where it had none.
+    fn rerun(
+        &self,
+        place: &Place,
+        claim: &Claim,
+        generation: u64,
+        source: &Run,
+    ) -> Option<Result<Value, (usize, Why)>> {
+        let session = source.session.filter(|session| {
+            place.value(*session).is_some() || place.is_retired(*session) || place.fault(*session).is_some()
+        })?;
+        let value = source.value(session);
+        let own = match source.state {
+            State::Ended(How::FailPoisoned) => Some(Why::Poisoned),
+            State::Ended(How::FailMissing) => Some(Why::Missing),
+            _ => None,
+        };
+        let forced = claim.fresh.then_some(Why::Fresh);
+        match forced.or(own).or_else(|| self.against(place, &value, claim, generation)) {
+            None => Some(Ok(value)),
+            Some(why) => Some(Err((session, why))),
+        }
+    }
+
+    /// The pointer, or the latest session that will do; the latest of all is the one that is missed where it is another.
+    fn follow_up(
+        &self,
+        place: &Place,
+        claim: &Claim,
+        generation: u64,
+        newest: Option<&Value>,
+        answer: &mut Answer,
+    ) -> (Option<Value>, Option<(usize, Why)>) {
+        let will_do = |value: &Value| self.against(place, value, claim, generation).is_none();
+        let pointer = place.pointer.as_ref().filter(|pointer| pointer.generation == generation);
+        let sessions = place.sessions();
+        let offered = pointer
+            .filter(|pointer| will_do(pointer))
+            .or_else(|| sessions.into_iter().rfind(|value| will_do(value)))
+            .cloned();
+        let of_the_generation = newest.filter(|value| value.generation == generation);
+        answer.dir = match offered.as_ref().or(pointer).or(of_the_generation) {
+            Some(value) => value.dir,
+            None => None,
+        };
+        let Some(newest) = newest else {
+            if offered.is_none() {
+                let was_given = place.runs.last().is_some_and(|run| run.assigned.is_some());
+                answer.why = Some(if was_given { Why::Provisional } else { Why::NoSession });
+            }
+            return (offered, None);
+        };
+        if offered.as_ref().is_some_and(|value| value.session == newest.session) {
+            return (offered, None);
+        }
+        let why = self.against(place, newest, claim, generation);
+        (offered, why.map(|why| (newest.session, why)))
+    }
+
+    /// What speaks against it that this claim goes on with a session.
+    fn against(&self, place: &Place, value: &Value, claim: &Claim, generation: u64) -> Option<Why> {
+        if place.is_retired(value.session) {
+            return Some(Why::Retired);
+        }
+        if let Some(fault) = place.fault(value.session) {
+            return Some(match fault {
+                Fault::Poisoned => Why::Poisoned,
+                Fault::Missing => Why::Missing,
+                Fault::Cleared => Why::Cleared,
+            });
+        }
+        if value.generation != generation {
+            return Some(Why::Generation);
+        }
+        if value.provider != claim.provider {
+            return Some(Why::Provider);
+        }
+        match (value.runtime, claim.runtime) {
+            (Some(had), Some(has)) if had.0.0 == has.0 && self.is_bound(had) => {
+                (had.0.1 != has.1).then_some(Why::Root)
+            }
+            _ => Some(Why::Runtime),
+        }
+    }
+
+    /// A run begins, if it may.
+    pub(super) fn begin(&mut self, at: At, begin: Beginning<'_>) -> Result<(u64, Answer), Refusal> {
+        let Beginning { id, claim, generation, source, assigned, dir, lease } = begin;
+        let present = self.present(at);
+        if self.place(at).is_some_and(|place| place.lease.is_some_and(|(_, until, _)| until > self.now)) {
+            return Err(Refusal::Busy);
+        }
+        let answer = self.claim(at, claim, generation, source).map_err(|_| Refusal::Stale)?;
+        let (now, runtime) = (self.now, self.bound(claim.runtime));
+        let place = self.write(at);
+        place.lapse(now, present);
+        if let Some((session, is_missing)) = answer.lost {
+            if let (true, Some(value)) = (answer.gap.is_some(), place.value(session)) {
+                let number = value.number;
+                place.said.push(Said::Told(session, number));
+            }
+            if is_missing {
+                place.said.push(Said::Faulty(session, Fault::Missing));
+            }
+        }
+        let number = place.runs.len() as u64 + 1;
+        place.runs.push(Run {
+            id: id.to_owned(),
+            number,
+            generation: answer.generation,
+            begun_under: present,
+            provider: claim.provider,
+            runtime,
+            resumes: answer.session,
+            assigned,
+            session: None,
+            dir: dir.or(answer.dir),
+            state: State::Running,
+        });
+        let run = place.runs.len() - 1;
+        self.lease(at, run, lease);
+        Ok((number, answer))
+    }
+}
+
+/// What a run begins with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beginning<'a> {
+    pub(super) id: &'a str,
+    pub(super) claim: &'a Claim,
+    pub(super) generation: Option<u64>,
+    pub(super) source: Option<&'a str>,
+    pub(super) assigned: Option<usize>,
+    pub(super) dir: Option<usize>,
+    pub(super) lease: usize,
+}

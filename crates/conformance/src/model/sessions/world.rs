@@ -1,0 +1,418 @@
+//! What is kept of agents, as a list of everything that was ever said.
+//!
+//! Nothing is kept up to date in it: whether a session may be resumed is found by reading the whole list. It is slow, and
+//! there is little in it that could be wrong.
+
+use std::collections::BTreeMap;
+
+use super::step::{At, How, LEASES, Report, Where};
+
+/// A session with everything that belongs to it: what one run has produced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Value {
+    pub(super) session: usize,
+    pub(super) provider: usize,
+    /// The runtime, and how often that had been dropped.
+    pub(super) runtime: Option<(Where, u64)>,
+    pub(super) dir: Option<usize>,
+    pub(super) generation: u64,
+    pub(super) number: u64,
+    pub(super) attempt: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Running,
+    Ended(How),
+    Lapsed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) id: String,
+    pub(super) number: u64,
+    pub(super) generation: u64,
+    /// The generation at its beginning, which is a later one where the work had waited.
+    pub(super) begun_under: u64,
+    pub(super) provider: usize,
+    pub(super) runtime: Option<(Where, u64)>,
+    pub(super) resumes: Option<usize>,
+    pub(super) assigned: Option<usize>,
+    pub(super) session: Option<usize>,
+    pub(super) dir: Option<usize>,
+    pub(super) state: State,
+}
+
+impl Run {
+    pub(super) fn value(&self, session: usize) -> Value {
+        Value {
+            session,
+            provider: self.provider,
+            runtime: self.runtime,
+            dir: self.dir,
+            generation: self.generation,
+            number: self.number,
+            attempt: Some(self.id.clone()),
+        }
+    }
+}
+
+/// Why a session may not be resumed, as far as it is its own fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    Poisoned,
+    Missing,
+    Cleared,
+}
+
+/// What was said of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// A run has ended with it: it is good again, faulty, or as it was.
+    Ran { value: Value, fault: Option<Option<Fault>> },
+    /// Somebody other than a run has found a fault.
+    Faulty(usize, Fault),
+    /// Never again.
+    Retired(usize),
+    /// A user was told that it is not gone on with, as that run had left it.
+    Told(usize, u64),
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Place {
+    /// How often the sessions were reset by themselves.
+    pub(super) own: u64,
+    /// How often the thread had been cleared when something was last written here.
+    cleared: u64,
+    floor: u64,
+    pub(super) runs: Vec<Run>,
+    pub(super) said: Vec<Said>,
+    pub(super) pointer: Option<Value>,
+    /// Which run has the lease, until when, in microseconds, and for how long at a time.
+    pub(super) lease: Option<(usize, i64, i64)>,
+}
+
+impl Place {
+    /// What the latest run with a session has made of it.
+    pub(super) fn value(&self, session: usize) -> Option<&Value> {
+        self.ran(session).map(|(value, _)| value).max_by_key(|value| value.number)
+    }
+
+    fn ran(&self, session: usize) -> impl Iterator<Item = (&Value, &Option<Option<Fault>>)> {
+        self.said.iter().filter_map(move |said| match said {
+            Said::Ran { value, fault } if value.session == session => Some((value, fault)),
+            _ => None,
+        })
+    }
+
+    /// What is wrong with a session. What an earlier run says after a later one has spoken changes nothing.
+    pub(super) fn fault(&self, session: usize) -> Option<Fault> {
+        let (mut fault, mut latest) = (None, 0);
+        for said in &self.said {
+            match said {
+                Said::Ran { value, fault: says } if value.session == session && value.number >= latest => {
+                    latest = value.number;
+                    fault = says.unwrap_or(fault);
+                }
+                Said::Faulty(of, found) if *of == session => fault = Some(*found),
+                _ => {}
+            }
+        }
+        fault
+    }
+
+    pub(super) fn is_retired(&self, session: usize) -> bool {
+        self.said.contains(&Said::Retired(session))
+    }
+
+    /// The number that its user was last told of.
+    pub(super) fn told(&self, session: usize) -> Option<u64> {
+        self.said.iter().rev().find_map(|said| match said {
+            Said::Told(of, number) if *of == session => Some(*number),
+            _ => None,
+        })
+    }
+
+    /// The sessions that a run has ended with, the latest last.
+    pub(super) fn sessions(&self) -> Vec<&Value> {
+        let mut values: Vec<_> =
+            (0..super::step::SESSIONS.len()).filter_map(|session| self.value(session)).collect();
+        values.sort_by_key(|value| (value.generation, value.number));
+        values
+    }
+
+    /// A run says that it has, or had, a session. The pointer moves to it if it can be resumed by who comes next, and no later
+    /// run has moved it.
+    pub(super) fn says(&mut self, value: Value, fault: Option<Option<Fault>>, present: u64) -> bool {
+        let session = value.session;
+        let is_late = self.value(session).is_some_and(|known| known.number > value.number);
+        self.said.push(Said::Ran { value: value.clone(), fault });
+        let value = if is_late { self.value(session).expect("it is known").clone() } else { value };
+        let is_good = !self.is_retired(session) && self.fault(session).is_none();
+        let is_later = match &self.pointer {
+            None => true,
+            Some(pointer) => pointer.number <= value.number || pointer.generation < value.generation,
+        };
+        let moves =
+            is_good && is_later && value.generation == present && self.pointer.as_ref() != Some(&value);
+        if moves {
+            self.pointer = Some(value);
+        }
+        moves
+    }
+
+    /// A run whose lease has ended is over, and what it had reported is gone on with.
+    pub(super) fn lapse(&mut self, now: i64, present: u64) {
+        let Some((run, until, _)) = self.lease else { return };
+        if until > now {
+            return;
+        }
+        self.lease = None;
+        self.runs[run].state = State::Lapsed;
+        if let Some(session) = self.runs[run].session {
+            let value = self.runs[run].value(session);
+            self.says(value, None, present);
+        }
+    }
+}
+
+/// An answer that is an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Busy,
+    Stale,
+    NotFound,
+    AlreadyExists,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct World {
+    /// In microseconds.
+    pub(super) now: i64,
+    clears: [u64; 2],
+    /// How often each agent was dropped, and how often it was reset as a whole; a drop is a reset, too.
+    agents: [(u64, u64); 2],
+    pub(super) dropped: [u64; 2],
+    /// By agent, how often that was dropped before, and thread. Nothing until something is written.
+    places: BTreeMap<(usize, u64, usize), Place>,
+    /// How many messages each thread has.
+    pub(super) messages: [u64; 2],
+}
+
+impl World {
+    pub(super) fn beginning_at(now: i64) -> Self {
+        Self { now, ..Self::default() }
+    }
+
+    fn key(&self, (agent, thread): At) -> (usize, u64, usize) {
+        (agent, self.agents[agent].0, thread)
+    }
+
+    pub(super) fn place(&self, at: At) -> Option<&Place> {
+        self.places.get(&self.key(at))
+    }
+
+    pub(super) fn present(&self, at: At) -> u64 {
+        1 + self.clears[at.1] + self.agents[at.0].1 + self.place(at).map_or(0, |place| place.own)
+    }
+
+    /// The first generation that may still be resumed. Whether the agent was reset before the thread was cleared or after is not
+    /// known where nothing was written in between: what was queued in between is refused.
+    pub(super) fn floor(&self, at: At) -> u64 {
+        match self.place(at) {
+            Some(place) if place.cleared == self.clears[at.1] => place.floor,
+            Some(_) => self.present(at),
+            None => 1 + self.clears[at.1],
+        }
+    }
+
+    /// What is there, to be changed.
+    pub(super) fn write(&mut self, at: At) -> &mut Place {
+        let (floor, cleared) = (self.floor(at), self.clears[at.1]);
+        let place = self.places.entry(self.key(at)).or_default();
+        (place.floor, place.cleared) = (floor, cleared);
+        place
+    }
+
+    /// The runtime as it is now.
+    pub(super) fn bound(&self, runtime: Option<Where>) -> Option<(Where, u64)> {
+        runtime.map(|runtime| (runtime, self.dropped[runtime.0]))
+    }
+
+    pub(super) fn is_bound(&self, (runtime, dropped): (Where, u64)) -> bool {
+        self.dropped[runtime.0] == dropped
+    }
+
+    fn run(&self, at: At, id: &str) -> Result<usize, Refusal> {
+        let found = self.place(at).and_then(|place| place.runs.iter().position(|run| run.id == id));
+        found.ok_or(Refusal::NotFound)
+    }
+
+    /// The run, if it is under way.
+    fn under_way(&self, at: At, id: &str) -> Result<usize, Refusal> {
+        let run = self.run(at, id)?;
+        let place = self.place(at).ok_or(Refusal::NotFound)?;
+        let has_lease = place.lease.is_some_and(|(holder, ..)| holder == run);
+        if place.runs[run].state == State::Running && has_lease { Ok(run) } else { Err(Refusal::Stale) }
+    }
+
+    pub(super) fn renew(&mut self, at: At, id: &str) -> Result<bool, Refusal> {
+        let run = self.under_way(at, id)?;
+        let (present, now) = (self.present(at), self.now);
+        let place = self.write(at);
+        if let Some((_, until, length)) = &mut place.lease {
+            *until = (*until).max(now + *length);
+        }
+        Ok(place.runs[run].begun_under != present)
+    }
+
+    pub(super) fn pin(
+        &mut self,
+        at: At,
+        id: &str,
+        session: usize,
+        dir: Option<usize>,
+    ) -> Result<bool, Refusal> {
+        let run = self.run(at, id)?;
+        let present = self.present(at);
+        let row = &self.place(at).ok_or(Refusal::NotFound)?.runs[run];
+        let is_late = row.state == State::Ended(How::Cancel) && row.session.is_none();
+        if !is_late {
+            self.under_way(at, id)?;
+            if self.place(at).is_some_and(|place| place.runs[run].begun_under != present) {
+                return Err(Refusal::Stale);
+            }
+        }
+        let place = self.write(at);
+        let row = &mut place.runs[run];
+        row.session = Some(session);
+        row.dir = dir.or(row.dir);
+        let value = row.value(session);
+        Ok(is_late && place.says(value, None, present))
+    }
+
+    pub(super) fn end(&mut self, at: At, id: &str, how: How, report: &Report) -> Result<bool, Refusal> {
+        let run = self.under_way(at, id)?;
+        let present = self.present(at);
+        let is_superseded = self.place(at).is_some_and(|place| place.runs[run].begun_under != present);
+        if how == How::Confirm && is_superseded {
+            return Err(Refusal::Stale);
+        }
+        let fault = match how {
+            _ if report.artefact_missing => Some(Some(Fault::Missing)),
+            How::Confirm => Some(None),
+            How::Cancel | How::FailKept => None,
+            How::FailPoisoned => Some(Some(Fault::Poisoned)),
+            How::FailMissing => Some(Some(Fault::Missing)),
+        };
+        let place = self.write(at);
+        place.lease = None;
+        let row = &mut place.runs[run];
+        row.state = State::Ended(how);
+        row.session = report.session.or(row.session);
+        row.dir = report.dir.or(row.dir);
+        let blamed = matches!(how, How::FailPoisoned | How::FailMissing);
+        let about = row.session.or(if blamed { row.resumes } else { None });
+        let value = about.map(|session| row.value(session));
+        if let Some(session) = report.retires {
+            place.said.push(Said::Retired(session));
+        }
+        Ok(value.is_some_and(|value| place.says(value, fault, present)))
+    }
+
+    pub(super) fn reset(&mut self, at: At, expected: Option<u64>) -> Result<bool, Refusal> {
+        if expected.is_some_and(|expected| expected != self.present(at)) {
+            return Err(Refusal::Stale);
+        }
+        self.write(at).own += 1;
+        Ok(false)
+    }
+
+    pub(super) fn retire(&mut self, at: At, session: usize) -> bool {
+        let place = self.write(at);
+        place.said.push(Said::Retired(session));
+        place.pointer.as_ref().is_some_and(|pointer| pointer.session == session)
+    }
+
+    pub(super) fn clear_if(&mut self, at: At, session: usize, runtime: Option<Where>) -> bool {
+        let pointer = self.place(at).and_then(|place| place.pointer.clone());
+        let points_there = pointer.is_some_and(|pointer| {
+            let is_there = |asked| pointer.runtime.is_some_and(|had| had.0 == asked && self.is_bound(had));
+            pointer.session == session && runtime.is_none_or(is_there)
+        });
+        if points_there || self.place(at).is_none() {
+            self.write(at);
+        }
+        if points_there {
+            let place = self.write(at);
+            place.said.push(Said::Faulty(session, Fault::Cleared));
+            place.pointer = None;
+        }
+        points_there
+    }
+
+    pub(super) fn adopt(&mut self, at: At, pointer: Value, run: Option<Run>) -> Result<bool, Refusal> {
+        if self.place(at).is_some() {
+            return Err(Refusal::AlreadyExists);
+        }
+        let place = self.write(at);
+        if let Some(run) = run {
+            let fault = match run.state {
+                State::Ended(How::Confirm) => Some(None),
+                State::Ended(How::FailPoisoned) => Some(Some(Fault::Poisoned)),
+                State::Ended(How::FailMissing) => Some(Some(Fault::Missing)),
+                _ => None,
+            };
+            if let Some(session) = run.session {
+                place.said.push(Said::Ran { value: run.value(session), fault });
+            }
+            place.runs.push(run);
+        }
+        if place.value(pointer.session).is_none() {
+            place.said.push(Said::Ran { value: pointer.clone(), fault: None });
+        }
+        place.pointer = Some(pointer);
+        Ok(true)
+    }
+
+    /// The runtime that a pointer without one belongs to, and whether it was written.
+    pub(super) fn backfill(&mut self, at: At, dry: bool) -> (Option<Where>, bool) {
+        let Some(place) = self.place(at) else { return (None, false) };
+        let Some(pointer) = place.pointer.clone().filter(|pointer| pointer.runtime.is_none()) else {
+            return (None, false);
+        };
+        let values = place.sessions();
+        let newest = values.into_iter().rfind(|value| value.generation <= pointer.generation);
+        let same = newest.filter(|value| {
+            (value.session, value.provider, value.generation)
+                == (pointer.session, pointer.provider, pointer.generation)
+        });
+        let Some(bound) = same.and_then(|value| value.runtime).filter(|bound| self.is_bound(*bound)) else {
+            return (None, false);
+        };
+        if !dry {
+            self.write(at).pointer = Some(Value { runtime: Some(bound), ..pointer });
+        }
+        (Some(bound.0), !dry)
+    }
+
+    pub(super) fn reset_agent(&mut self, agent: usize) {
+        self.agents[agent].1 += 1;
+    }
+
+    pub(super) fn drop_agent(&mut self, agent: usize) {
+        self.agents[agent].0 += 1;
+        self.agents[agent].1 += 1;
+    }
+
+    pub(super) fn clear_thread(&mut self, thread: usize) {
+        self.clears[thread] += 1;
+        self.messages[thread] = 0;
+    }
+
+    pub(super) fn lease(&mut self, at: At, run: usize, lease: usize) {
+        let length = i64::try_from(LEASES[lease] * 1000).expect("a short lease");
+        let until = self.now + length;
+        self.write(at).lease = Some((run, until, length));
+    }
+}

@@ -1,0 +1,59 @@
+//! What has to be true of what happened.
+
+use std::collections::{HashMap, HashSet};
+
+use throughline::{
+    PageFrom, Role,
+    session::{AttemptState, Withheld},
+};
+
+use crate::{Failure, host::Host, table::Row};
+
+/// What one run is expected to have done: what it resumed, what it ran, what it remembers, how it ended, and its gap.
+pub(crate) type Expected = (&'static str, &'static str, usize, &'static str, Option<Withheld>);
+
+/// Everything that is wrong, for people to read.
+pub(crate) async fn verify(host: &Host, rows: &[Row], expected: &[Expected]) -> Result<Vec<String>, Failure> {
+    let mut wrong = Vec::new();
+    for (row, due) in rows.iter().zip(expected) {
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let (resumed, ran, gap) =
+            (text(&row.resumed), text(&row.ran), row.gap.as_ref().map(|gap| gap.reason));
+        if (resumed.as_str(), ran.as_str(), row.remembers, row.ended.as_str(), gap) != *due {
+            wrong.push(format!("{}: {:?} is expected", row.scene, due));
+        }
+    }
+    if rows.len() != expected.len() {
+        wrong.push(format!("{} runs, where {} are expected", rows.len(), expected.len()));
+    }
+    let mut owners = HashMap::new();
+    let places: HashSet<_> = rows.iter().map(|row| (row.agent.as_str(), row.thread.as_str())).collect();
+    let (mut confirmed, mut answers) = (0, 0);
+    for (agent, thread) in &places {
+        for attempt in host.db.agent(*agent).on(*thread).history(100).await?.attempts {
+            match attempt.state {
+                AttemptState::Running => wrong.push(format!("the run {} has no end", attempt.id)),
+                AttemptState::Completed => confirmed += 1,
+                _ => {}
+            }
+            let Some(session) = attempt.session else { continue };
+            // A session belongs to one agent in one thread, and to the machine that has it.
+            let machine = attempt.runtime.map(|runtime| runtime.id.to_string()).unwrap_or_default();
+            if !session.as_str().starts_with(&machine) {
+                wrong.push(format!("the session {session} was run on {machine}"));
+            }
+            let owner = *owners.entry(session.clone()).or_insert((*agent, *thread));
+            if owner != (*agent, *thread) {
+                wrong.push(format!("the session {session} has two owners"));
+            }
+        }
+    }
+    for thread in places.iter().map(|(_, thread)| *thread).collect::<HashSet<_>>() {
+        let page = host.db.thread(thread).page(PageFrom::Start, 100).await?;
+        answers += page.messages.iter().filter(|message| message.role == Role::Assistant).count();
+    }
+    if answers != confirmed {
+        wrong.push(format!("{answers} answers of {confirmed} confirmed runs"));
+    }
+    Ok(wrong)
+}
