@@ -137,7 +137,10 @@ async fn a_wait_has_a_limit_and_can_be_given_up() {
         begun.notified().await;
         let at = Instant::now();
         let limited = runner(&db).waiting(Duration::from_secs(90));
-        let never = |_| std::future::ready(Ok(Finished::new(not_to_be_called())));
+        let never = |_| {
+            not_to_be_called();
+            std::future::ready(Ok(Finished::new(())))
+        };
         let error = limited.prepare(place.run(laptop()).unwrap()).run(never).await.unwrap_err();
         let RunError::NotBegun(error) = error else { panic!("{error}") };
         assert_eq!((error.kind(), at.elapsed()), (ErrorKind::Busy, Duration::from_secs(90)));

@@ -46,6 +46,8 @@ pub(crate) struct Needs {
     threads: bool,
     /// Not a claim: the operating system counts for a process what it writes.
     counted_writes: bool,
+    /// Not a claim: it takes longer than others, on a busy machine several times as long.
+    long: bool,
 }
 
 impl Needs {
@@ -63,6 +65,7 @@ impl Needs {
             content_limit: false,
             threads: false,
             counted_writes: false,
+            long: false,
         }
     }
 
@@ -104,6 +107,15 @@ impl Needs {
     pub(crate) const fn counted_writes(mut self) -> Self {
         self.counted_writes = true;
         self
+    }
+
+    pub(crate) const fn long(mut self) -> Self {
+        self.long = true;
+        self
+    }
+
+    pub(crate) const fn is_long(&self) -> bool {
+        self.long
     }
 
     pub(crate) const fn wants_threads(&self) -> bool {

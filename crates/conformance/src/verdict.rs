@@ -17,6 +17,9 @@ use crate::{Check, Place, erased::Subject, model, rig::Rig};
 /// Ends a check that hangs, so that the others are still run. No check waits for a time to pass.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
+/// The same for one that does so much that a busy machine may need longer for it.
+const LONG_HANGS_AFTER: Duration = Duration::from_secs(300);
+
 /// Runs `check` at a fresh place, random sequences from `seed` on; an error says where it failed and on what.
 pub(crate) fn run(
     subject: &Arc<dyn Subject>,
@@ -28,7 +31,8 @@ pub(crate) fn run(
     let rig = Rig::new(Arc::clone(subject), Place::fresh(directory.path()), claims.clone(), seed);
     let threads = check.needs.wants_threads();
     let (run, checked) = (check.run, rig.clone());
-    let outcome = isolated(check.id, threads, move || run(checked));
+    let patience = if check.needs.is_long() { LONG_HANGS_AFTER } else { HANGS_AFTER };
+    let outcome = isolated_for(patience, check.id, threads, move || run(checked));
     // Also after a failure: the next run of the suite should not find it.
     let cleaned = isolated(check.id, false, move || async move { rig.clean().await });
     outcome.and(cleaned)
@@ -36,6 +40,18 @@ pub(crate) fn run(
 
 /// Runs a future to its end on a thread and a runtime of its own; a panic is an error.
 pub(crate) fn isolated<F>(
+    name: &str,
+    threads: bool,
+    work: impl FnOnce() -> F + Send + 'static,
+) -> Result<(), String>
+where
+    F: Future<Output = ()>,
+{
+    isolated_for(HANGS_AFTER, name, threads, work)
+}
+
+fn isolated_for<F>(
+    patience: Duration,
     name: &str,
     threads: bool,
     work: impl FnOnce() -> F + Send + 'static,
@@ -64,7 +80,7 @@ where
     match thread::Builder::new().name(name.to_owned()).spawn(body) {
         Ok(_) => {
             // A second more for each sequence that was asked for.
-            let patience = HANGS_AFTER + Duration::from_secs(model::cases());
+            let patience = patience + Duration::from_secs(model::cases());
             let ended = ended.recv_timeout(patience);
             ended.unwrap_or_else(|_| Err(format!("it hangs: no end after {patience:?}")))
         }
