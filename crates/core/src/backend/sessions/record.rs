@@ -38,16 +38,21 @@ pub struct AgentRecord {
 }
 
 impl AgentRecord {
+    /// By how much a drop raises the count of resets: by more than anybody has reset the agent in one thread, which is counted
+    /// there and begins anew.
+    const BEYOND: u64 = 1 << 32;
+
     /// All its sessions are reset.
     #[must_use]
     pub const fn reset(self) -> Self {
         Self { resets: self.resets + 1, ..self }
     }
 
-    /// It is dropped. The resets are counted on, so that work which was queued before stays older than what comes.
+    /// It is dropped. The resets are counted on, far beyond those of each thread, so that work which was queued before stays older
+    /// than everything that comes.
     #[must_use]
     pub const fn dropped(self) -> Self {
-        Self { incarnation: self.incarnation + 1, resets: self.resets + 1 }
+        Self { incarnation: self.incarnation + 1, resets: self.resets + Self::BEYOND }
     }
 }
 
