@@ -324,3 +324,61 @@ pub(super) fn tell(
 pub(super) fn changed(message: &Message) -> ChangedMessage {
     ChangedMessage { id: message.id.clone(), seq: message.seq, revision: message.revision }
 }
+
+#[cfg(test)]
+mod tests {
+    use throughline_core::Metadata;
+
+    use super::*;
+    use crate::apply::Unwritten;
+
+    #[test]
+    fn a_commit_writes_what_was_handed_out_and_keeps_no_large_thread() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+        let (threads, unwritten, position) = (Threads::default(), Unwritten::default(), Cell::new(0));
+        let (tenant, now) = (TenantId::new("a").unwrap(), Timestamp::from_micros(0));
+        let scope = Scope {
+            db: &db,
+            tenant: &tenant,
+            now,
+            position: &position,
+            max_content_bytes: 0,
+            unwritten: &unwritten,
+            threads: &threads,
+        };
+        threads.begin(0);
+        for (thread, bytes) in [("small", 1), ("large", LARGE)] {
+            let mut metadata = Metadata::new();
+            metadata.set("key", "x".repeat(bytes).as_str()).unwrap();
+            let entry = ThreadFacts { metadata, ..ThreadFacts::implied(now) };
+            drop(scope.begin(&thread.parse().unwrap(), entry).unwrap());
+        }
+        threads.flush(&db).unwrap();
+        threads.committed(1);
+        let count: i64 = db.query_row("SELECT count(*) FROM catalogue", [], |row| row.get(0)).unwrap();
+        assert_eq!(count, 2);
+        let kept = |threads: &Threads| {
+            threads.read.borrow().keys().map(|(_, thread)| thread.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&threads), ["small"]);
+
+        threads.begin(1);
+        for thread in ["small", "large"] {
+            let thread: ThreadId = thread.parse().unwrap();
+            let mut state = scope.living(&thread).unwrap().expect("it was begun");
+            state.entry_mut(&thread).unwrap().archived = true;
+        }
+        assert_eq!(threads.touched.borrow().len(), 2);
+        threads.flush(&db).unwrap();
+        assert!(threads.touched.borrow().is_empty());
+        let archived = "SELECT count(*) FROM catalogue WHERE archived";
+        assert_eq!(db.query_row(archived, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+        threads.committed(2);
+        assert_eq!(kept(&threads), ["small"]);
+
+        // After a commit by somebody else nothing that was read is good.
+        threads.begin(3);
+        assert!(kept(&threads).is_empty());
+    }
+}
