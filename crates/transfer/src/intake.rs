@@ -147,7 +147,7 @@ impl Writer<'_> {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
             // It is not brought back.
             Err(error) if error.kind() == ErrorKind::Gone => Some(Found::Deleted),
-            Err(error) => Some(Found::Refused(refused(error)?)),
+            Err(error) => Some(Found::Refused(refused(error, &id)?)),
         };
         if let Some(found) = &refusal {
             self.report.skip(&place, found.clone());
@@ -163,13 +163,21 @@ impl Writer<'_> {
         if refusal.is_some() {
             return Ok(());
         }
+        if let Err(error) = self.publish(&thread, archived).await {
+            let found = Found::Refused(refused(error, &thread)?);
+            self.report.skip(&Place::Thread(thread), found);
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, thread: &ThreadId, archived: bool) -> Result<(), PersistError> {
         // Who has seen it in a list has had the last word about the archive.
         let entry = self.db.thread(thread.clone()).entry().await?;
         let Some(entry) = entry.filter(|entry| !entry.listed) else { return Ok(()) };
         if archived && !entry.archived {
             self.db.on_thread(ArchiveThread { thread: thread.clone(), archived }).await?;
         }
-        self.db.on_thread(PublishThread { thread }).await?;
+        self.db.on_thread(PublishThread { thread: thread.clone() }).await?;
         Ok(())
     }
 
@@ -208,7 +216,7 @@ impl Writer<'_> {
         let import = Import::new(thread.clone(), rows.iter().map(|(row, _)| row.clone()).collect());
         let imported = match self.db.run(import).await {
             Ok(imported) => imported,
-            Err(error) => return refused(error).map(Some),
+            Err(error) => return refused(error, thread).map(Some),
         };
         for ((_, place), told) in rows.iter().zip(imported.rows) {
             match told {
@@ -222,10 +230,15 @@ impl Writer<'_> {
     }
 }
 
-/// What is said of a call that was refused for what it holds; any other failure ends the import.
-fn refused(error: PersistError) -> Result<String, TransferError> {
-    let is_for_what_it_holds = matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::Invalid);
-    if is_for_what_it_holds && error.effect() == Effect::NotApplied {
+/// What is said of a call that was refused for what it holds, or for what is damaged in its thread; any other failure ends the
+/// import.
+fn refused(error: PersistError, thread: &ThreadId) -> Result<String, TransferError> {
+    let is_of_this_alone = match error.kind() {
+        ErrorKind::TooLarge | ErrorKind::Invalid => true,
+        ErrorKind::Corrupt => error.thread() == Some(thread),
+        _ => false,
+    };
+    if is_of_this_alone && error.effect() == Effect::NotApplied {
         return Ok(error.to_string());
     }
     Err(error.into())

@@ -224,6 +224,9 @@ pub enum Found {
     /// An entry that the store cannot read.
     #[error("its entry is damaged")]
     Damaged,
+    /// A thread whose folder would be that of another thread.
+    #[error("its folder would be that of the thread `{0}`")]
+    FolderTaken(ThreadId),
     /// A chat of an earlier export that the store does not have now; it was left.
     #[error("the store does not have it any more")]
     NoLongerThere,

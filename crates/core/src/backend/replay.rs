@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Added, Addressed as _, Batch, Batched, ContentUpdated, Deleted, ErrorKind, Imported, ImportedRow, Lease,
     Message, MessageId, MessageState, PersistArgs, PersistError, PersistResult, Pruned, Purged, Reserved,
-    ResolvedId, Result, Revision, Seq, SessionResult, TenantId, ThreadArgs, ThreadChanged, ThreadDeleted,
-    ThreadEntry, ThreadId, ThreadResult, Timestamp, Updated,
+    ResolvedBy, ResolvedId, Result, Revision, Seq, SessionResult, TenantId, ThreadArgs, ThreadChanged,
+    ThreadDeleted, ThreadEntry, ThreadId, ThreadResult, Timestamp, Updated,
 };
 
 /// What a store keeps under an idempotency key, beside the fingerprint: enough to answer a repeated call as the first
@@ -243,6 +243,10 @@ impl Replay {
                 Self::Add { id, .. } | Self::Reserve { id, .. } => {
                     args.minted_id().map(|minted| (minted, id))
                 }
+                Self::Resolve(resolved) if resolved.by == ResolvedBy::Fresh => match args {
+                    PersistArgs::Thread(ThreadArgs::Resolve(asked)) => Some((&asked.fresh, &resolved.id)),
+                    _ => None,
+                },
                 _ => None,
             })
             .collect();

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::PersistArgs;
-use crate::MessageId;
+use crate::{MessageId, ThreadArgs};
 
 /// A keyed hash of what the caller sent, without the ids that were made up for the call.
 ///
@@ -72,7 +72,12 @@ impl fmt::Debug for FingerprintKey {
 
 /// A copy in which each minted id is the number of its place, wherever it stands; nothing when there are none.
 fn without_minted_ids(args: &PersistArgs) -> Option<PersistArgs> {
-    let minted: Vec<MessageId> = args.each().filter_map(PersistArgs::minted_id).cloned().collect();
+    let made_up = |args: &PersistArgs| match args {
+        // It says nothing of which message is meant, and each call has another one.
+        PersistArgs::Thread(ThreadArgs::Resolve(asked)) => Some(asked.fresh.clone()),
+        args => args.minted_id().cloned(),
+    };
+    let minted: Vec<MessageId> = args.each().filter_map(made_up).collect();
     if minted.is_empty() {
         return None;
     }
@@ -81,7 +86,13 @@ fn without_minted_ids(args: &PersistArgs) -> Option<PersistArgs> {
         PersistArgs::Batch(batch) => batch.items.as_mut_slice(),
         one => std::slice::from_mut(one),
     };
-    for id in items.iter_mut().filter_map(PersistArgs::message_mut) {
+    fn id_of(args: &mut PersistArgs) -> Option<&mut MessageId> {
+        match args {
+            PersistArgs::Thread(ThreadArgs::Resolve(asked)) => Some(&mut asked.fresh),
+            args => args.message_mut(),
+        }
+    }
+    for id in items.iter_mut().filter_map(id_of) {
         if let Some(number) = minted.iter().position(|minted| minted == id) {
             *id = MessageId::new(format!("minted {number}")).expect("a valid id");
         }
@@ -92,7 +103,7 @@ fn without_minted_ids(args: &PersistArgs) -> Option<PersistArgs> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Add, Batch, Delete, Metadata, NewMessage, NewReservation, Reserve, Role};
+    use crate::{Add, Batch, Delete, Metadata, NewMessage, NewReservation, Origin, Reserve, ResolveId, Role};
 
     fn add(text: &str) -> PersistArgs {
         Add::new("t".parse().unwrap(), NewMessage::user(text)).into()
@@ -113,6 +124,17 @@ mod tests {
         let batch = |text| PersistArgs::from(Batch::new().with(add(text)).with(reserve()));
         assert_eq!(key.fingerprint(&batch("a")), key.fingerprint(&batch("a")));
         assert_ne!(key.fingerprint(&batch("a")), key.fingerprint(&batch("b")));
+    }
+
+    #[test]
+    fn the_id_for_a_message_that_is_not_there_does_not_count() {
+        let key = FingerprintKey::default();
+        let asked = |turn: &str| -> PersistArgs {
+            let origin = Origin::new().in_turn(turn.parse().unwrap());
+            ThreadArgs::from(ResolveId::new("t".parse().unwrap(), origin)).into()
+        };
+        assert_eq!(key.fingerprint(&asked("a")), key.fingerprint(&asked("a")));
+        assert_ne!(key.fingerprint(&asked("a")), key.fingerprint(&asked("b")));
     }
 
     #[test]

@@ -33,13 +33,19 @@ const HAS_ENTRY: usize = 8;
 const ENTRY: usize = 9;
 const LAST_SEQ: usize = ENTRY + ENTRY_COLUMNS;
 
-/// How many threads are kept from one transaction to the next: about a kilobyte each.
+/// How many threads are kept from one transaction to the next: about a kilobyte each, and [`LARGE`] at most of what the host says.
 const KEPT: usize = 4096;
+/// A thread of which the host says more bytes than this is not kept.
+const LARGE: usize = 4096;
 
 /// The threads that were read.
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
     read: RefCell<HashMap<(TenantId, ThreadId), Option<ThreadState>>>,
+    /// Those that were handed out since the last flush, each once: all that there may be to write.
+    touched: RefCell<Vec<(TenantId, ThreadId)>>,
+    /// Those of this transaction that are not kept for the next one.
+    large: RefCell<Vec<(TenantId, ThreadId)>>,
     /// The position of the commit that they are of; none while a transaction is under way, and after one that was not
     /// committed.
     as_of: Cell<Option<i64>>,
@@ -54,6 +60,7 @@ pub(crate) struct ThreadState {
     entry: Option<ThreadFacts>,
     pub(super) last_seq: i64,
     unwritten: Unwritten,
+    is_touched: bool,
 }
 
 /// What of a thread is not in the file yet.
@@ -75,14 +82,22 @@ impl Threads {
 
     /// It was committed, at this position.
     pub(crate) fn committed(&self, position: i64) {
+        let mut read = self.read.borrow_mut();
+        for key in self.large.borrow_mut().drain(..) {
+            read.remove(&key);
+        }
         self.as_of.set(Some(position));
     }
 
     /// Writes what is not in the file yet.
     pub(crate) fn flush(&self, db: &Connection) -> rusqlite::Result<()> {
-        for ((tenant, thread), state) in &mut *self.read.borrow_mut() {
-            if let Some(state) = state {
-                state.write(db, tenant, thread)?;
+        let mut read = self.read.borrow_mut();
+        for key in self.touched.borrow_mut().drain(..) {
+            let Some(Some(state)) = read.get_mut(&key) else { continue };
+            state.is_touched = false;
+            state.write(db, &key.0, &key.1)?;
+            if state.is_large() {
+                self.large.borrow_mut().push(key);
             }
         }
         Ok(())
@@ -91,6 +106,15 @@ impl Threads {
     /// Forgets what was read: what follows a change that was undone reads anew.
     pub(super) fn forget(&self) {
         self.read.borrow_mut().clear();
+        self.touched.borrow_mut().clear();
+        self.large.borrow_mut().clear();
+    }
+
+    /// Takes down that there may be something to write of a thread.
+    fn touch(&self, state: &mut ThreadState, tenant: &TenantId, thread: &ThreadId) {
+        if !std::mem::replace(&mut state.is_touched, true) {
+            self.touched.borrow_mut().push((tenant.clone(), thread.clone()));
+        }
     }
 }
 
@@ -108,7 +132,12 @@ impl ThreadState {
             entry,
             last_seq: row.get(LAST_SEQ)?,
             unwritten: Unwritten::default(),
+            is_touched: false,
         }))
+    }
+
+    fn is_large(&self) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.metadata.byte_len() > LARGE)
     }
 
     fn write(&mut self, db: &Connection, tenant: &TenantId, thread: &ThreadId) -> rusqlite::Result<()> {
@@ -221,7 +250,11 @@ impl<'a> Scope<'a> {
             };
         }
         let key = (self.tenant.clone(), thread.clone());
-        Ok(RefMut::filter_map(read, |read| read.get_mut(&key).and_then(Option::as_mut)).ok())
+        let mut found = RefMut::filter_map(read, |read| read.get_mut(&key).and_then(Option::as_mut)).ok();
+        if let Some(state) = &mut found {
+            self.threads.touch(state, self.tenant, thread);
+        }
+        Ok(found)
     }
 
     /// The thread, for a write to it; nothing where it was never written to.
@@ -237,7 +270,9 @@ impl<'a> Scope<'a> {
         let head = Head::new(entry.created_at.as_micros());
         let thread_pk = head.insert(self.db, self.tenant.as_str(), thread.as_str())?;
         let unwritten = Unwritten { entry: true, ..Unwritten::default() };
-        let state = ThreadState { thread_pk, head, entry: Some(entry), last_seq: 0, unwritten };
+        let mut state =
+            ThreadState { thread_pk, head, entry: Some(entry), last_seq: 0, unwritten, is_touched: false };
+        self.threads.touch(&mut state, self.tenant, thread);
         let read = self.threads.read.borrow_mut();
         let key = (self.tenant.clone(), thread.clone());
         Ok(RefMut::map(read, |read| {
@@ -288,4 +323,62 @@ pub(super) fn tell(
 /// What a change says of the message that it is about.
 pub(super) fn changed(message: &Message) -> ChangedMessage {
     ChangedMessage { id: message.id.clone(), seq: message.seq, revision: message.revision }
+}
+
+#[cfg(test)]
+mod tests {
+    use throughline_core::Metadata;
+
+    use super::*;
+    use crate::apply::Unwritten;
+
+    #[test]
+    fn a_commit_writes_what_was_handed_out_and_keeps_no_large_thread() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+        let (threads, unwritten, position) = (Threads::default(), Unwritten::default(), Cell::new(0));
+        let (tenant, now) = (TenantId::new("a").unwrap(), Timestamp::from_micros(0));
+        let scope = Scope {
+            db: &db,
+            tenant: &tenant,
+            now,
+            position: &position,
+            max_content_bytes: 0,
+            unwritten: &unwritten,
+            threads: &threads,
+        };
+        threads.begin(0);
+        for (thread, bytes) in [("small", 1), ("large", LARGE)] {
+            let mut metadata = Metadata::new();
+            metadata.set("key", "x".repeat(bytes).as_str()).unwrap();
+            let entry = ThreadFacts { metadata, ..ThreadFacts::implied(now) };
+            drop(scope.begin(&thread.parse().unwrap(), entry).unwrap());
+        }
+        threads.flush(&db).unwrap();
+        threads.committed(1);
+        let count: i64 = db.query_row("SELECT count(*) FROM catalogue", [], |row| row.get(0)).unwrap();
+        assert_eq!(count, 2);
+        let kept = |threads: &Threads| {
+            threads.read.borrow().keys().map(|(_, thread)| thread.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&threads), ["small"]);
+
+        threads.begin(1);
+        for thread in ["small", "large"] {
+            let thread: ThreadId = thread.parse().unwrap();
+            let mut state = scope.living(&thread).unwrap().expect("it was begun");
+            state.entry_mut(&thread).unwrap().archived = true;
+        }
+        assert_eq!(threads.touched.borrow().len(), 2);
+        threads.flush(&db).unwrap();
+        assert!(threads.touched.borrow().is_empty());
+        let archived = "SELECT count(*) FROM catalogue WHERE archived";
+        assert_eq!(db.query_row(archived, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+        threads.committed(2);
+        assert_eq!(kept(&threads), ["small"]);
+
+        // After a commit by somebody else nothing that was read is good.
+        threads.begin(3);
+        assert!(kept(&threads).is_empty());
+    }
 }

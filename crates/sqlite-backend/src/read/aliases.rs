@@ -32,7 +32,12 @@ pub(super) fn aliases(scope: Scope<'_>, list: &ListAliases) -> Result<Aliases> {
     let mut answer = Aliases { thread: list.thread.clone(), aliases: Vec::new(), next: None };
     let Some(Known { thread_pk, head }) = living(scope, &list.thread)? else { return Ok(answer) };
     let after = list.after.as_ref();
-    let n = after.map_or(0, |after| number(after.n));
+    let n = match (after, &list.message) {
+        // Of one message alone, a place behind another one's is behind or before all of its names.
+        (Some(after), Some(message)) if after.message > *message => i64::MAX,
+        (Some(after), Some(message)) if after.message < *message => 0,
+        (after, _) => after.map_or(0, |after| number(after.n)),
+    };
     let (sql, message) = match &list.message {
         Some(message) => (ALIASES_OF_MESSAGE, message.as_str()),
         None => (ALIASES, after.map_or("", |after| after.message.as_str())),

@@ -1,7 +1,7 @@
 //! A tenant's threads, written as a folder of chats.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     fs,
     path::{Path, PathBuf},
 };
@@ -23,16 +23,33 @@ use crate::{Found, Place, Report, TransferError};
 
 /// How many threads are listed at once.
 const PAGE: u32 = 200;
+/// How often they are listed at most, while others become active.
+const PASSES: usize = 8;
+/// So many messages, or so many bytes unless one has more, stand in one line: a line is read at once.
+const ROWS: usize = 200;
+const BYTES: usize = 1 << 20;
 
 pub(super) async fn export(dir: &Path, fields: &Metadata, db: &Persistence) -> Result<Report, TransferError> {
     let folder = dir.to_owned();
     let before = blocking(move || prepare(&folder)).await?;
     let mut report = Report::default();
     let mut entries = Vec::new();
+    let mut folders = HashMap::new();
     for thread in every_thread(db, &mut report).await? {
         let id = ChatId::of(&thread.thread);
-        entries.push((id, write(dir, id, &thread, db, &mut report).await?));
-        report.threads += 1;
+        match folders.entry(id) {
+            Entry::Vacant(free) => drop(free.insert(thread.thread.clone())),
+            Entry::Occupied(taken) => {
+                // Its id is the name that follows from the id of another one: neither is written over the other.
+                let found = Found::FolderTaken(taken.get().clone());
+                report.skip(&Place::Thread(thread.thread), found);
+                continue;
+            }
+        }
+        if let Some(entry) = write(dir, id, thread, db, &mut report).await? {
+            entries.push((id, entry));
+            report.threads += 1;
+        }
     }
     let dir = dir.to_owned();
     let fields = fields.clone();
@@ -44,11 +61,7 @@ fn prepare(dir: &Path) -> Result<Catalog, TransferError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir).map_err(TransferError::io(dir, "read"))? {
         let name = entry.map_err(TransferError::io(dir, "read"))?.file_name();
-        if name.to_string_lossy().starts_with(output::UNFINISHED) {
-            // What an export that was broken off has left.
-            let path = dir.join(name);
-            fs::remove_file(&path).map_err(TransferError::io(path, "removed"))?;
-        } else {
+        if !name.to_string_lossy().starts_with(output::UNFINISHED) {
             names.push(name);
         }
     }
@@ -60,10 +73,15 @@ fn prepare(dir: &Path) -> Result<Catalog, TransferError> {
             if let Some(version) = catalog.newer {
                 return Err(TransferError::NewerSchema { path, version, known: SCHEMA_VERSION });
             }
-            if catalog.is_export { Ok(catalog) } else { Err(foreign(path)) }
+            if !catalog.is_export {
+                return Err(foreign(path));
+            }
+            sweep(dir)?;
+            Ok(catalog)
         }
         (None, Some(name)) => Err(foreign(dir.join(name))),
         (None, None) => {
+            sweep(dir)?;
             // From here on a folder that is broken off is known for an export.
             output::write(catalog::path(dir), &Catalog::text(0, &[], &Metadata::new()))?;
             Ok(Catalog::default())
@@ -73,63 +91,105 @@ fn prepare(dir: &Path) -> Result<Catalog, TransferError> {
 
 /// Every thread that a list shows, the oldest first.
 async fn every_thread(db: &Persistence, report: &mut Report) -> Result<Vec<ThreadEntry>, TransferError> {
-    // One that becomes active meanwhile is met twice, and by its id it is one.
-    let mut entries = BTreeMap::new();
-    let mut list = ListThreads::new(PAGE).archived_too();
-    loop {
-        let page = db.threads(list.clone()).await?;
-        for damaged in page.damaged {
-            report.skip(&Place::Thread(damaged), Found::Damaged);
+    // One that becomes active meanwhile goes to the front, behind where the list has come to: it is found there when all is
+    // listed again.
+    let (mut entries, mut damaged) = (BTreeMap::new(), BTreeSet::new());
+    for _ in 0..PASSES {
+        let known = entries.len();
+        let mut list = ListThreads::new(PAGE).archived_too();
+        loop {
+            let page = db.threads(list.clone()).await?;
+            damaged.extend(page.damaged);
+            entries.extend(page.entries.into_iter().map(|entry| (entry.thread.clone(), entry)));
+            match page.next {
+                Some(next) => list.after = Some(next),
+                None => break,
+            }
         }
-        entries.extend(page.entries.into_iter().map(|entry| (entry.thread.clone(), entry)));
-        match page.next {
-            Some(next) => list.after = Some(next),
-            None => break,
+        // A page is of one moment: what is on one alone is all that there was.
+        if list.after.is_none() || entries.len() == known {
+            break;
         }
+    }
+    for thread in damaged {
+        report.skip(&Place::Thread(thread), Found::Damaged);
     }
     let mut entries: Vec<ThreadEntry> = entries.into_values().collect();
     entries.sort_by_key(|entry| entry.created_at);
     Ok(entries)
 }
 
-/// Writes the transcript of a thread; answers its entry in the catalogue.
+/// Writes the transcript of a thread; answers its entry in the catalogue, unless it was deleted meanwhile or something of it
+/// cannot be read.
 async fn write(
     dir: &Path,
     id: ChatId,
-    thread: &ThreadEntry,
+    mut thread: ThreadEntry,
     db: &Persistence,
     report: &mut Report,
-) -> Result<String, TransferError> {
+) -> Result<Option<String>, TransferError> {
     let folder = dir.join(id.to_string());
-    let output = blocking(move || {
-        if !catalog::is_there(&folder)? {
-            fs::create_dir(&folder).map_err(TransferError::io(&folder, "made"))?;
-        }
-        sweep(&folder)?;
-        Output::create(folder.join(TRANSCRIPT))
-    });
-    let facts = Facts::of(thread);
-    let header = facts.header(id);
-    let before = Before::new(thread.created_at);
-    let mut transcript = Transcript { output: output.await?, before, number: 1, group: Vec::new(), turns: 0 };
-    transcript.output.line(&header).await?;
-    let mut names = names(db, &thread.thread).await?;
-    let mut walk = db.thread(thread.thread.clone()).walk(PageFrom::Start, Visibility::All);
-    while let Some(message) = walk.next().await? {
-        let place = Place::Message { thread: message.thread.clone(), message: message.id.clone() };
-        match ImportRow::of(message) {
-            Some(row) => {
-                report.messages += 1;
-                let origin = names.remove(&row.id).unwrap_or_default();
-                transcript.add(row.with_origin(origin)).await?;
+    loop {
+        let facts = Facts::of(&thread);
+        let header = facts.header(id);
+        let (mut messages, mut open) = (0, Vec::new());
+        let mut transcript = Transcript::begin(folder.clone(), &thread).await?;
+        transcript.output.line(&header).await?;
+        let mut names = names(db, &thread.thread).await?;
+        let mut walk = db.thread(thread.thread.clone()).walk(PageFrom::Start, Visibility::All);
+        loop {
+            let message = match walk.next().await {
+                Ok(Some(message)) => message,
+                Ok(None) => break,
+                Err(error)
+                    if error.kind() == ErrorKind::Corrupt && error.thread() == Some(&thread.thread) =>
+                {
+                    drop(transcript);
+                    report.skip(&Place::Thread(thread.thread), Found::Refused(error.to_string()));
+                    return leave(folder).await;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let place = Place::Message { thread: message.thread.clone(), message: message.id.clone() };
+            match ImportRow::of(message) {
+                Some(row) => {
+                    messages += 1;
+                    let origin = names.remove(&row.id).unwrap_or_default();
+                    transcript.add(row.with_origin(origin)).await?;
+                }
+                None => open.push(place),
             }
-            None => report.skip(&place, Found::Open),
         }
+        transcript.flush().await?;
+        // What was read page by page is of one conversation only if that was neither deleted nor begun anew.
+        let now = match db.thread(thread.thread.clone()).entry().await {
+            Err(error) if error.kind() == ErrorKind::Gone => None,
+            entry => entry?,
+        };
+        let Some(now) = now else {
+            drop(transcript);
+            report.skip(&Place::Thread(thread.thread), Found::Deleted);
+            return leave(folder).await;
+        };
+        if now.generation != thread.generation {
+            thread = now;
+            continue;
+        }
+        let turns = transcript.turns;
+        transcript.output.finish().await?;
+        report.messages += messages;
+        open.iter().for_each(|place| report.skip(place, Found::Open));
+        return Ok(Some(facts.entry(id, &header, &thread, turns)));
     }
-    transcript.flush().await?;
-    let turns = transcript.turns;
-    transcript.output.finish().await?;
-    Ok(facts.entry(id, &header, thread, turns))
+}
+
+/// Leaves what an earlier export has written of a thread; where there is nothing, no folder either.
+async fn leave(folder: PathBuf) -> Result<Option<String>, TransferError> {
+    blocking(move || {
+        drop(fs::remove_dir(&folder));
+        Ok(None)
+    })
+    .await
 }
 
 /// What providers call the messages of a thread: of each the first name that was taken down.
@@ -172,21 +232,38 @@ struct Transcript {
     number: u64,
     /// What belongs to the next line.
     group: Vec<ImportRow>,
+    bytes: usize,
     turns: u64,
 }
 
 impl Transcript {
+    async fn begin(folder: PathBuf, thread: &ThreadEntry) -> Result<Self, TransferError> {
+        let output = blocking(move || {
+            if !catalog::is_there(&folder)? {
+                fs::create_dir(&folder).map_err(TransferError::io(&folder, "made"))?;
+            }
+            sweep(&folder)?;
+            Output::create(folder.join(TRANSCRIPT))
+        });
+        let before = Before::new(thread.created_at);
+        Ok(Self { output: output.await?, before, number: 1, group: Vec::new(), bytes: 0, turns: 0 })
+    }
+
     async fn add(&mut self, row: ImportRow) -> Result<(), TransferError> {
         let is_alone = is_opaque(&row);
-        if is_alone || row.role == Role::User || row.metadata.get(LINE).is_some() {
+        let bytes = row.content.byte_len() + row.metadata.byte_len();
+        let is_full = self.group.len() == ROWS || self.bytes + bytes > BYTES;
+        if is_alone || is_full || row.role == Role::User || row.metadata.get(LINE).is_some() {
             self.flush().await?;
         }
+        self.bytes += bytes;
         self.group.push(row);
         if is_alone { self.flush().await } else { Ok(()) }
     }
 
     async fn flush(&mut self) -> Result<(), TransferError> {
         let rows = std::mem::take(&mut self.group);
+        self.bytes = 0;
         if rows.is_empty() {
             return Ok(());
         }
@@ -211,10 +288,20 @@ fn finish(
         left.remove(&id);
         texts.push(entry);
     }
+    // What was named already is there, and could not be read.
+    let named = report.skipped.iter().filter(|finding| finding.what != Found::Deleted);
+    let named: BTreeSet<ChatId> = named
+        .filter_map(|finding| match &finding.place {
+            Place::Thread(thread) => Some(ChatId::of(thread)),
+            _ => None,
+        })
+        .collect();
     for (id, (entry, _)) in left {
         let folder = dir.join(id.to_string());
         if catalog::is_there(&folder)? {
-            report.note(&Place::File(folder), Found::NoLongerThere);
+            if !named.contains(&id) {
+                report.note(&Place::File(folder), Found::NoLongerThere);
+            }
             texts.push(entry);
         }
     }
@@ -224,7 +311,7 @@ fn finish(
     let path = catalog::path(dir);
     let there = fs::read_to_string(&path).map_err(TransferError::io(&path, "read"))?;
     if there != Catalog::text(version, &texts, &all) {
-        output::write(path, &Catalog::text(version + 1, &texts, &all))?;
+        output::write(path, &Catalog::text(version.saturating_add(1), &texts, &all))?;
     }
     Ok(report)
 }

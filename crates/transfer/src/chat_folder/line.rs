@@ -35,7 +35,9 @@ pub(super) fn line_of(rows: &[ImportRow], before: &mut Before, number: u64) -> S
 /// A line that was kept as it was.
 fn whole(rows: &[ImportRow]) -> Option<String> {
     let [row] = rows else { return None };
-    Some(row.metadata.get(OPAQUE)?.get().to_owned())
+    let line = row.metadata.get(OPAQUE)?.get();
+    // A host's own metadata may be written in several lines.
+    (!line.contains(['\n', '\r'])).then(|| line.to_owned())
 }
 
 /// The line that was kept of these messages without them.

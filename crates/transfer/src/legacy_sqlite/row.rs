@@ -60,10 +60,16 @@ fn make(values: &[ValueRef<'_>], others: &[String], streaming: StreamingRows) ->
     turn(&mut row, values[2]);
     for (name, value) in others.iter().zip(&values[9..]) {
         if let Some(value) = json(*value) {
-            row.metadata.set_raw(format!("legacy.{name}"), value);
+            row.metadata.set_raw(key_of(&row.metadata, name), value);
         }
     }
     Ok(row)
+}
+
+/// Where what a column holds is kept that is not known here: not in the place of what was kept of one that is.
+fn key_of(metadata: &Metadata, column: &str) -> String {
+    let key = format!("legacy.{column}");
+    if metadata.get(&key).is_none() { key } else { format!("legacy.column.{column}") }
 }
 
 /// Takes down which turn it is of, or keeps what stands there where that is no name of a turn.

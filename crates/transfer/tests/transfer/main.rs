@@ -4,6 +4,7 @@
 mod chat_lines;
 mod export;
 mod faults;
+mod hostile;
 mod legacy;
 mod legacy_rows;
 mod names;

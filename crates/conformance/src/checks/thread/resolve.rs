@@ -1,9 +1,9 @@
 //! Which message a provider means.
 
 use throughline_core::{
-    Alias, ContentChange, Delta, ErrorKind, Generation, Import, ImportRow, ListAliases, MessageId,
-    MessageState, NewReservation, NotIt, Origin, PassedOver, Persistence, Reserve, ResolveId, ResolvedBy,
-    ResolvedId, Role, Timestamp, UpdateMode,
+    Alias, AliasCursor, ContentChange, Delta, ErrorKind, Generation, Import, ImportRow, ListAliases,
+    MessageId, MessageState, NewReservation, NotIt, Origin, PassedOver, Persistence, Reserve, ResolveId,
+    ResolvedBy, ResolvedId, Role, Timestamp, UpdateMode,
 };
 
 use crate::{
@@ -326,6 +326,12 @@ async fn listed(rig: Rig) {
     assert_eq!((exact.aliases.len(), exact.next), (3, None));
     let one = db.read(list.clone().of_message(id("b"))).await.unwrap();
     assert_eq!((&*one.aliases, one.next), (&all[1..2], None));
+    // Of one message: behind the place of another one is behind, or before, all of its names.
+    for (before, count) in [("a-new", 1), ("z", 0)] {
+        let after = Some(AliasCursor { message: id(before), n: u64::from(count == 1) << 40 });
+        let page = db.read(ListAliases { after, ..list.clone().of_message(id("b")) }).await.unwrap();
+        assert_eq!(page.aliases.len(), count, "behind `{before}`");
+    }
     assert_eq!(db.read(list.of_message(id("none"))).await.unwrap().aliases, []);
     refused(db.read(ListAliases::new(thread_id("a"), 0)).await, ErrorKind::Invalid);
     // An import that is made again takes down nothing twice.
@@ -352,5 +358,7 @@ async fn key(rig: Rig) {
     let first = call().await.unwrap();
     let second = call().await.unwrap();
     assert_eq!(second, ResolvedId { deduplicated: true, ..first });
+    // Whoever makes the call anew has another id for a message that is not there.
+    assert_eq!(db.on_thread(asked("a", origin("turn", "i"), "n")).key("k").await.unwrap(), second);
     refused(db.on_thread(asked("a", origin("turn", "j"), "m")).key("k").await, ErrorKind::Conflict);
 }
