@@ -44,10 +44,11 @@ impl AgentRecord {
         Self { resets: self.resets + 1, ..self }
     }
 
-    /// It is dropped. The resets are counted on, so that work which was queued before stays older than what comes.
+    /// It is dropped. The resets are counted on beyond what any thread was reset by itself, which is kept with what was dropped, so
+    /// that work which was queued before stays older than what comes.
     #[must_use]
     pub const fn dropped(self) -> Self {
-        Self { incarnation: self.incarnation + 1, resets: self.resets + 1 }
+        Self { incarnation: self.incarnation + 1, resets: self.resets + (1 << 32) }
     }
 }
 
