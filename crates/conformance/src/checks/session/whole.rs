@@ -26,6 +26,8 @@ async fn dropped_agent(rig: Rig) {
     ran(&b, at("r1"), "sb").await;
     let h = db.agent("h").on("a");
     ran(&h, at("r1"), "sh").await;
+    let b1 = place(&db, "b1");
+    let decided = look(&b1, at("r1")).await.revision;
     b.reset().await.unwrap();
     let queued = look(&b, at("r1")).await.generation;
     let run = begun(&a, at("r1")).await.attempt;
@@ -38,6 +40,7 @@ async fn dropped_agent(rig: Rig) {
         assert_eq!(here.history(10).await.unwrap().attempts, []);
     }
     refused(a.confirm(run.clone(), RunReport::of(session("sa"))).await, ErrorKind::NotFound);
+    refused(b1.begin(b1.run(at("r1")).unwrap().expecting(decided)).await, ErrorKind::Stale);
     // Made again, it is another: neither old sessions nor an old run of its are there.
     let first = begun(&a, at("r1")).await;
     assert_eq!((first.number, first.resolution.session, first.resolution.gap), (1, None, None));

@@ -189,9 +189,10 @@ impl Decision {
         self.withheld = Some(reason);
         let session = standing.session(rows, &value.session)?;
         // A directory that a later run has left for another one says nothing of the session.
-        let is_where = session.as_ref().and_then(|session| session.value.as_ref()).is_some_and(|latest| {
-            latest.work_dir == value.work_dir && latest.runtime == value.runtime
-        });
+        let is_where = session
+            .as_ref()
+            .and_then(|session| session.value.as_ref())
+            .is_some_and(|latest| latest.work_dir == value.work_dir && latest.runtime == value.runtime);
         self.is_missing = reason == Withheld::ArtefactMissing || reason == Withheld::WorkDirGone && is_where;
         Ok(session.map(|session| Lost { session, reason }))
     }

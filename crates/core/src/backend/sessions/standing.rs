@@ -191,7 +191,8 @@ fn begun(place: &SessionPlace, now: Timestamp) -> SessionHead {
             (false, 0) => GenerationCause::First,
             (false, _) => GenerationCause::AgentReset,
         },
-        revision: SessionRevision::ZERO,
+        // Not one that was seen of an agent that was dropped, or before what ended sessions that were never kept.
+        revision: SessionRevision::new(STEP * (place.resets + place.cleared.get() - Generation::FIRST.get())),
         pointer: None,
         running: None,
         attempts: 0,
