@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    AgentThread, Effect, ErrorKind, Persistence, PurgeThread, RunReport, ThreadId,
-    session::{Claimer, Runtime},
+    AgentThread, Effect, ErrorKind, NewMessage, Persistence, PurgeThread, RunReport, ThreadId,
+    session::{AttemptState, Claimer, Runtime},
 };
 use throughline_sqlite::{Maintenance, Part, SqliteBackend};
 
@@ -97,6 +97,34 @@ async fn every_table_is_guarded_and_damage_offers_nothing() {
     store.execute("UPDATE session_attempts SET record = '{}' WHERE number = 1");
     assert_eq!(store.place().history(10).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(store.place().history(1).await.unwrap().attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_meets_damage_at_its_end_has_not_ended() {
+    let store = store().await;
+    let place = store.place();
+    let run = place.begin(place.run(claimer()).unwrap()).await.unwrap().attempt;
+    let damage = |from: &str, to: &str| {
+        store.execute(&format!(
+            "UPDATE session_known SET known = replace(known, '{from}', '{to}') WHERE session = 's2'"
+        ))
+    };
+    assert_eq!(damage("\"r\"", "\"x\""), 1);
+    // In one transaction with what others write, so that it is committed.
+    let others = (0..50).map(|_| {
+        let db = store.db.clone();
+        tokio::spawn(async move { drop(db.thread("other").add(NewMessage::user("x")).await.unwrap()) })
+    });
+    let others: Vec<_> = others.collect();
+    let report = || RunReport::of("s2".parse().unwrap());
+    let error = place.confirm(run.clone(), report()).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied));
+    for other in others {
+        other.await.unwrap();
+    }
+    assert_eq!(place.history(1).await.unwrap().attempts[0].state, AttemptState::Running);
+    assert_eq!(damage("\"x\"", "\"r\""), 1);
+    place.confirm(run, report()).await.unwrap();
 }
 
 #[tokio::test]

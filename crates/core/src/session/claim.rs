@@ -15,7 +15,8 @@ pub struct Claimer {
     /// Where it runs. Nothing is like no other runtime, nothing included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Runtime>,
-    /// The generation that the work was queued under; the present one where nothing is said.
+    /// The generation that the work was queued under; where nothing is said, that of the run to be made again, and else the
+    /// present one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<SessionGeneration>,
     /// The run that is to be made again: what it had is offered, and nothing of another run.

@@ -11,15 +11,20 @@ pub(super) fn apply(
     batch: &Batch,
     finish: impl FnOnce(&PersistResult) -> Applied<()>,
 ) -> Applied<PersistResult> {
-    // What was counted before stays, whatever becomes of the batch.
+    undone_if_refused(scope, || {
+        let result = items(scope, batch)?;
+        finish(&result)?;
+        Ok(result)
+    })
+}
+
+/// Applies something that may be refused after it has written, and then undoes what it wrote.
+pub(super) fn undone_if_refused<T>(scope: Scope<'_>, apply: impl FnOnce() -> Applied<T>) -> Applied<T> {
+    // What was counted before stays, whatever becomes of it.
     scope.threads.flush(scope.db)?;
     let position = scope.position.get();
     run(scope, "SAVEPOINT batch")?;
-    let applied = items(scope, batch).and_then(|result| {
-        finish(&result)?;
-        Ok(result)
-    });
-    match applied {
+    match apply() {
         Ok(result) => {
             run(scope, "RELEASE batch")?;
             Ok(result)

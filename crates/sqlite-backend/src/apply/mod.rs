@@ -103,10 +103,10 @@ pub(crate) fn apply(scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
     scope.unwritten.flush(scope.db)?;
     let changes = scope.db.total_changes();
     let applied = apply_at_once(scope, thread, write);
-    // A batch undoes itself; anything else is refused before it changes anything.
+    // A batch undoes itself, and so does what is done to sessions; anything else is refused before it changes anything.
     debug_assert!(
         !matches!(applied, Err(Failure::Refused(_)))
-            || write.args.kind() == OpKind::Batch
+            || matches!(write.args.kind(), OpKind::Batch | OpKind::Session)
             || changes == scope.db.total_changes(),
         "refused after a change"
     );

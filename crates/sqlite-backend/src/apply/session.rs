@@ -10,7 +10,7 @@ use throughline_core::{
     },
 };
 
-use super::{Applied, Outcome, Scope, refusal};
+use super::{Applied, Outcome, Scope, batch::undone_if_refused, refusal};
 use crate::{
     record::{KnownColumns, SessionOwner, number, session_json, whole_checksum},
     sessions::{Rows, agent, runtime_incarnation},
@@ -29,9 +29,12 @@ pub(super) fn apply(scope: Scope<'_>, args: &SessionArgs) -> Applied<SessionResu
     let AgentRecord { incarnation, resets } = agent(scope.db, scope.tenant, agent_id)?;
     let place = SessionPlace { agent: agent_id.clone(), thread: thread.clone(), cleared, resets };
     let rows = Rows::find(scope.db, scope.tenant, thread, agent_id, incarnation, thread_pk)?;
-    let result = sessions::apply(&mut Store { scope, rows }, &place, args, scope.now)?;
-    scope.living_or_begun(thread, scope.now)?;
-    Ok(result)
+    // A damaged row may be met after others were written.
+    undone_if_refused(scope, || {
+        let result = sessions::apply(&mut Store { scope, rows }, &place, args, scope.now)?;
+        scope.living_or_begun(thread, scope.now)?;
+        Ok(result)
+    })
 }
 
 /// What is done to a whole agent or runtime.

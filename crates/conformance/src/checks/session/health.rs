@@ -165,6 +165,11 @@ async fn artefact(rig: Rig) {
         told.push(gap(&claim).is_some());
     }
     assert_eq!(told, [true, false, false]);
+    // A run that says nothing else speaks of the session that it resumed.
+    let run = begun(&a, at("r1")).await;
+    assert_eq!(run.resolution.session, Some(session("s0")));
+    a.confirm(run.attempt, RunReport::default().without_artefact()).await.unwrap();
+    assert_eq!(offer(&look(&a, at("r1")).await), (None, Some("/s0"), Some(Withheld::ArtefactMissing)));
 }
 
 async fn reasons(rig: Rig) {
@@ -213,4 +218,10 @@ async fn told_again(rig: Rig) {
         assert_eq!(gap(&claimed(&a, at("r2")).await), Some((Some("s1"), Withheld::RuntimeMismatch)));
         assert_eq!(gap(&claimed(&a, at("r2")).await), None);
     }
+    // It was gone on with, although the run that did said nothing of it.
+    let run = begun(&a, at("r1")).await;
+    assert_eq!(run.resolution.session, Some(session("s1")));
+    a.confirm(run.attempt, RunReport::default()).await.unwrap();
+    assert_eq!(gap(&claimed(&a, at("r2")).await), Some((Some("s1"), Withheld::RuntimeMismatch)));
+    assert_eq!(gap(&claimed(&a, at("r2")).await), None);
 }

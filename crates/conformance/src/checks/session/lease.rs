@@ -67,6 +67,17 @@ async fn lease(rig: Rig) {
     a.confirm(second.clone(), RunReport::of(session("s2"))).await.unwrap();
     refused(a.confirm(second, report()).await, ErrorKind::Stale);
     assert_eq!(points(&binding(&a).await), Some(("s2", Some("r1"), None)));
+    // What was looked at before the lease ended is not what is offered after.
+    let b = place(&db, "b");
+    ran(&b, at("r1"), "s1").await;
+    let run = b.begin(b.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap().attempt;
+    b.pin(run, session("s2"), None).await.unwrap();
+    let before = look(&b, at("r1")).await;
+    rig.clock.advance(LEASE);
+    refused(b.begin(b.run(at("r1")).unwrap().expecting(before.revision)).await, ErrorKind::Stale);
+    let after = look(&b, at("r1")).await;
+    assert_eq!((before.session, &after.session), (Some(session("s1")), &Some(session("s2"))));
+    b.begin(b.run(at("r1")).unwrap().expecting(after.revision)).await.unwrap();
 }
 
 async fn came_back(rig: Rig) {

@@ -105,6 +105,10 @@ async fn step(rig: &Rig, db: &Persistence, thread: &str, dice: &mut Dice, seen: 
             match here.begin(run).await {
                 Ok(begun) => {
                     let generation = begun.resolution.generation;
+                    // What is gone on with can be lost once more.
+                    if let Some(resumed) = &begun.resolution.session {
+                        *seen.reports.entry(resumed.as_str().to_owned()).or_default() += 1;
+                    }
                     seen.runs.push(Run { id: begun.attempt, actor, generation });
                     if let Some(lost) = begun.resolution.gap.and_then(|gap| gap.session) {
                         let lost = lost.as_str().to_owned();

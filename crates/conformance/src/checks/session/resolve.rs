@@ -1,8 +1,8 @@
 //! What a claimer is offered, and why not.
 
 use throughline_core::{
-    AttemptId, RunReport, SessionId, SessionRevision,
-    session::{Claimer, Directory, Reach, Runtime, Withheld},
+    AttemptId, Persistence, RunReport, SessionId, SessionRevision,
+    session::{Claimer, Directory, Failure, Reach, Runtime, Withheld},
 };
 
 use super::{at, begun, binding, claimed, dir, gap, look, offer, place, points, ran, session};
@@ -160,6 +160,20 @@ async fn reach(rig: Rig) {
     assert_eq!(offer(&run.resolution), (Some("s1"), Some("/s1"), None));
     b.confirm(run.attempt, RunReport::of(session("s1"))).await.unwrap();
     assert_eq!(points(&binding(&b).await), Some(("s1", Some("r1"), Some("/link/to/s1"))));
+    elsewhere(&db).await;
+}
+
+/// A run that works elsewhere is not paired with the directory that it did not work in.
+async fn elsewhere(db: &Persistence) {
+    let a = place(db, "works elsewhere");
+    ran(&a, at("r1"), "s1").await;
+    let elsewhere = || at("r1").reaching(Reach { directory: Directory::Elsewhere, session_missing: false });
+    let run = begun(&a, elsewhere()).await.attempt;
+    a.confirm(run, RunReport::of(session("s2"))).await.unwrap();
+    assert_eq!(points(&binding(&a).await), Some(("s2", Some("r1"), None)), "it did not run in `/s1`");
+    let run = a.begin(a.run(elsewhere()).unwrap().in_directory(dir("/here"))).await.unwrap().attempt;
+    a.confirm(run, RunReport::of(session("s3"))).await.unwrap();
+    assert_eq!(points(&binding(&a).await), Some(("s3", Some("r1"), Some("/here"))));
 }
 
 async fn rerun(rig: Rig) {
@@ -184,6 +198,35 @@ async fn rerun(rig: Rig) {
     assert_eq!(gap(&strange), Some((None, Withheld::WrongScope)));
     let unknown = look(&a, at("r1").rerunning(AttemptId::mint())).await;
     assert_eq!(offer(&unknown), (None, None, Some(Withheld::WrongScope)));
+    // A run that was cut off before it said a word had the session that it resumed.
+    let c = place(&db, "c");
+    ran(&c, at("r1"), "s1").await;
+    let cut = begun(&c, at("r1")).await.attempt;
+    c.fail(cut.clone(), Failure::Network, RunReport::default()).await.unwrap();
+    let again = || at("r1").rerunning(cut.clone());
+    assert_eq!(offer(&look(&c, again()).await), (Some("s1"), Some("/s1"), None));
+    assert_eq!(look(&c, at("r2").rerunning(cut.clone())).await.withheld, Some(Withheld::RuntimeMismatch));
+    c.retire(session("s1")).await.unwrap();
+    let lost = claimed(&c, again()).await;
+    assert_eq!(gap(&lost), Some((Some("s1"), Withheld::Retired)));
+    // One that had nothing has nothing.
+    let d = place(&db, "d");
+    let empty = begun(&d, at("r1")).await.attempt;
+    d.fail(empty.clone(), Failure::Network, RunReport::default()).await.unwrap();
+    ran(&d, at("r1"), "s1").await;
+    let nothing = claimed(&d, at("r1").rerunning(empty)).await;
+    assert_eq!(offer(&nothing), (None, None, Some(Withheld::NothingToRerun)));
+    assert_eq!(nothing.gap, None);
+    // That the directory of an earlier run is gone says nothing of a session that works in another one by now.
+    let e = place(&db, "e");
+    ran(&e, at("r1"), "s1").await;
+    let first = e.history(1).await.unwrap().attempts.pop().expect("the first run").id;
+    let moved = begun(&e, at("r1")).await.attempt;
+    e.confirm(moved, RunReport::of(session("s1")).in_directory(dir("/moved"))).await.unwrap();
+    let gone = Reach { directory: Directory::Gone, session_missing: false };
+    let told = claimed(&e, at("r1").rerunning(first).reaching(gone)).await;
+    assert_eq!(offer(&told), (None, None, Some(Withheld::WorkDirGone)));
+    assert_eq!(offer(&look(&e, at("r1")).await), (Some("s1"), Some("/moved"), None));
 }
 
 async fn fresh(rig: Rig) {

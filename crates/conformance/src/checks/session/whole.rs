@@ -1,7 +1,7 @@
 //! What is done to a whole agent or runtime.
 
 use throughline_core::{
-    ErrorKind, RunReport, SessionGeneration,
+    ClearThread, ErrorKind, RunReport, SessionGeneration,
     session::{GenerationCause, Withheld},
 };
 
@@ -9,12 +9,12 @@ use super::{at, begun, binding, gap, look, offer, place, points, ran, session};
 use crate::{
     check::checks,
     rig::Rig,
-    shorthand::{everything, refused, said},
+    shorthand::{everything, refused, said, thread_id},
 };
 
 checks! {
     Extended "TC-S13.dropped-agent" [Session Add Read] "an agent that was deleted and made again inherits nothing, and conversations stay" => dropped_agent;
-    Extended "session.reset-agent" [Session Read] "all sessions of an agent are reset at once, in each thread for itself, and nobody else's" => reset_agent;
+    Extended "session.reset-agent" [Session Thread Add Read] "all sessions of an agent are reset at once, in each thread for itself, and nobody else's" => reset_agent;
     Extended "MU-S14.dropped-runtime" [Session Add Read] "of a runtime that was deleted pointers stay unusable, and a new one begins anew in the same directory" => dropped_runtime;
 }
 
@@ -26,14 +26,21 @@ async fn dropped_agent(rig: Rig) {
     ran(&b, at("r1"), "sb").await;
     let h = db.agent("h").on("a");
     ran(&h, at("r1"), "sh").await;
+    let b1 = place(&db, "b1");
+    let decided = look(&b1, at("r1")).await.revision;
+    b.reset().await.unwrap();
+    let queued = look(&b, at("r1")).await.generation;
     let run = begun(&a, at("r1")).await.attempt;
     db.agent("g").drop_sessions().await.unwrap();
+    // Work that was queued before is older than what comes, however often the sessions were reset.
+    assert!(look(&b, at("r1")).await.generation > queued);
     for here in [&a, &b] {
         let seen = look(here, at("r1")).await;
         assert_eq!((offer(&seen), seen.binding.as_ref()), ((None, None, Some(Withheld::NoSession)), None));
         assert_eq!(here.history(10).await.unwrap().attempts, []);
     }
     refused(a.confirm(run.clone(), RunReport::of(session("sa"))).await, ErrorKind::NotFound);
+    refused(b1.begin(b1.run(at("r1")).unwrap().expecting(decided)).await, ErrorKind::Stale);
     // Made again, it is another: neither old sessions nor an old run of its are there.
     let first = begun(&a, at("r1")).await;
     assert_eq!((first.number, first.resolution.session, first.resolution.gap), (1, None, None));
@@ -68,6 +75,12 @@ async fn reset_agent(rig: Rig) {
     assert_eq!(binding(&b).await.generation, SessionGeneration::new(2));
     assert_eq!(look(&a, at("r1").queued_under(queued)).await.session, Some(session("sa")));
     assert_eq!(look(&h, at("r1")).await.session, Some(session("sh")));
+    // Work that was queued before a thread was cleared is refused, whether or not anything was kept by then.
+    let c = place(&db, "c");
+    db.thread("c").add(said("m", "x")).await.unwrap();
+    let queued = look(&c, at("r1")).await.generation;
+    db.on_thread(ClearThread::new(thread_id("c"))).await.unwrap();
+    refused(c.begin(c.run(at("r1").queued_under(queued)).unwrap()).await, ErrorKind::Stale);
 }
 
 async fn dropped_runtime(rig: Rig) {

@@ -4,7 +4,7 @@ use super::{AttemptRecord, Decision, Running, SessionPlace, SessionStore, Standi
 use crate::{
     AttemptId, BeginRun, ErrorKind, Lease, PersistError, RenewRun, RunBegun, RunRenewed, Timestamp,
     backend::rules,
-    session::{Attempt, AttemptState},
+    session::{Attempt, AttemptState, Directory},
 };
 
 pub(super) fn begin<R: SessionStore>(
@@ -41,6 +41,7 @@ pub(super) fn begin<R: SessionStore>(
         }
     }
     take_down(rows, &decision)?;
+    gone_on_with(rows, &decision)?;
     let number = standing.head.attempts + 1;
     let record = record(rows, begin, &decision, &standing, number, now)?;
     rows.put_attempt(&record)?;
@@ -76,6 +77,17 @@ fn take_down<R: SessionStore>(rows: &mut R, decision: &Decision) -> Result<(), R
     rows.put_session(&session)
 }
 
+/// A session that is gone on with can be lost once more, and is told of again then.
+fn gone_on_with<R: SessionStore>(rows: &mut R, decision: &Decision) -> Result<(), R::Error> {
+    let Some(value) = &decision.offered else { return Ok(()) };
+    match rows.session(&value.session)? {
+        Some(session) if session.told.is_some() => {
+            rows.put_session(&super::KnownSession { told: None, ..session })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn record<R: SessionStore>(
     rows: &mut R,
     begin: &BeginRun,
@@ -88,6 +100,9 @@ fn record<R: SessionStore>(
         Some(runtime) => rows.incarnation(&runtime.id)?,
         None => 0,
     };
+    // Who works elsewhere does not work there, and where is not known before it says so.
+    let is_elsewhere = begin.claimer.reach.directory == Directory::Elsewhere;
+    let answered = decision.work_dir.clone().filter(|_| !is_elsewhere);
     let attempt = Attempt {
         id: begin.attempt.clone(),
         number,
@@ -97,7 +112,7 @@ fn record<R: SessionStore>(
         resumes: decision.offered.as_ref().map(|value| value.session.clone()),
         assigned: begin.assigned.clone(),
         session: None,
-        work_dir: begin.work_dir.clone().or_else(|| decision.work_dir.clone()),
+        work_dir: begin.work_dir.clone().or(answered),
         rerun_of: begin.claimer.rerun_of.clone(),
         origin: begin.origin.clone(),
         state: AttemptState::Running,

@@ -96,7 +96,8 @@ impl Decision {
         claimer: &Claimer,
         source: &super::AttemptRecord,
     ) -> Result<Option<Lost>, R::Error> {
-        let known = match &source.attempt.session {
+        // A run that has reported none had the one that it resumed.
+        let known = match source.attempt.session.as_ref().or(source.attempt.resumes.as_ref()) {
             Some(id) => standing.session(rows, id)?.map(|known| (known, source.value(id))),
             None => None,
         };
@@ -185,9 +186,15 @@ impl Decision {
             self.work_dir = None;
         }
         let Some(value) = self.offered.take() else { return Ok(None) };
-        self.is_missing = reason != Withheld::WorkDirElsewhere;
         self.withheld = Some(reason);
-        Ok(standing.session(rows, &value.session)?.map(|session| Lost { session, reason }))
+        let session = standing.session(rows, &value.session)?;
+        // A directory that a later run has left for another one says nothing of the session.
+        let is_where = session
+            .as_ref()
+            .and_then(|session| session.value.as_ref())
+            .is_some_and(|latest| latest.work_dir == value.work_dir && latest.runtime == value.runtime);
+        self.is_missing = reason == Withheld::ArtefactMissing || reason == Withheld::WorkDirGone && is_where;
+        Ok(session.map(|session| Lost { session, reason }))
     }
 
     pub(super) fn resolution<R: SessionRows>(

@@ -82,7 +82,7 @@ fn finish<R: SessionStore>(
     if let Some(work_dir) = &report.work_dir {
         attempt.work_dir = Some(work_dir.clone());
     }
-    let resumed = attempt.resumes.clone().filter(|_| end.blames_resumed);
+    let resumed = attempt.resumes.clone().filter(|_| end.blames_resumed || report.artefact_missing);
     let about = attempt.session.clone().or(resumed);
     let verdict = if report.artefact_missing { Verdict::Missing } else { end.verdict };
     rows.put_attempt(&record)?;

@@ -21,6 +21,10 @@ pub(super) enum Verdict {
     Missing,
 }
 
+/// What a change adds to the revision. A lease that has ended is seen before anything is written of it, and has the revision
+/// between two of them to itself.
+const STEP: u64 = 2;
+
 /// A head, up to date.
 #[derive(Debug, Clone)]
 pub(super) struct Standing {
@@ -61,7 +65,7 @@ impl Standing {
         }
         head.cleared = place.cleared;
         head.resets = place.resets;
-        head.revision = SessionRevision::new(head.revision.get() + clears + resets);
+        head.revision = SessionRevision::new(head.revision.get() + STEP * (clears + resets));
         Ok(Self { place: place.clone(), head, generation, is_new, lapsed: None })
     }
 
@@ -76,6 +80,8 @@ impl Standing {
         let running = standing.head.running.clone();
         if let Some(over) = running.as_ref().filter(|running| running.lease.is_expired(now)) {
             standing.head.running = None;
+            // What is decided from here on is not what was seen before the lease ended.
+            standing.head.revision = standing.head.revision.next();
             if let Some(mut record) = rows.attempt(&over.attempt)? {
                 record.attempt.state = AttemptState::Lapsed;
                 record.attempt.ended_at = Some(now);
@@ -126,7 +132,7 @@ impl Standing {
 
     /// Writes the head as the next revision.
     pub(super) fn write<R: SessionStore>(&mut self, rows: &mut R, now: Timestamp) -> Result<(), R::Error> {
-        self.head.revision = self.head.revision.next();
+        self.head.revision = SessionRevision::new(self.head.revision.get() + STEP);
         self.head.updated_at = rules::updated_at(self.head.updated_at, now);
         self.is_new = false;
         rows.put_head(&self.head)
@@ -178,13 +184,15 @@ fn begun(place: &SessionPlace, now: Timestamp) -> SessionHead {
         own: 0,
         cleared: place.cleared,
         resets: place.resets,
-        floor: SessionGeneration::new(place.cleared.get()),
+        // The resets of the agent count: work from before the clearing may name any generation up to here.
+        floor: if was_cleared { place.generation(0) } else { SessionGeneration::new(place.cleared.get()) },
         cause: match (was_cleared, place.resets) {
             (true, _) => GenerationCause::ThreadCleared,
             (false, 0) => GenerationCause::First,
             (false, _) => GenerationCause::AgentReset,
         },
-        revision: SessionRevision::ZERO,
+        // Not one that was seen of an agent that was dropped, or before what ended sessions that were never kept.
+        revision: SessionRevision::new(STEP * (place.resets + place.cleared.get() - Generation::FIRST.get())),
         pointer: None,
         running: None,
         attempts: 0,
