@@ -91,7 +91,14 @@ impl World {
         }
         match (offered, unreachable) {
             (Some(value), Some(why)) => {
-                answer.lost = Some((value.session, why != Why::Elsewhere));
+                // A directory that the session has left since says nothing of it.
+                let is_there = |latest: &Value| (latest.dir, latest.runtime) == (value.dir, value.runtime);
+                let is_missing = match why {
+                    Why::Missing => true,
+                    Why::DirectoryGone => place.value(value.session).is_some_and(is_there),
+                    _ => false,
+                };
+                answer.lost = Some((value.session, is_missing));
                 lost = Some((value.session, why));
             }
             (Some(value), None) => answer.session = Some(value.session),
@@ -116,7 +123,7 @@ impl World {
         generation: u64,
         source: &Run,
     ) -> Option<Result<Value, (usize, Why)>> {
-        let session = source.session.filter(|session| {
+        let session = source.session.or(source.resumes).filter(|session| {
             place.value(*session).is_some() || place.is_retired(*session) || place.fault(*session).is_some()
         })?;
         let value = source.value(session);
@@ -213,6 +220,10 @@ impl World {
                 place.said.push(Said::Faulty(session, Fault::Missing));
             }
         }
+        if let Some(session) = answer.session {
+            place.said.push(Said::GoneOn(session));
+        }
+        let known = if claim.found == Found::Elsewhere { None } else { answer.dir };
         let number = place.runs.len() as u64 + 1;
         place.runs.push(Run {
             id: id.to_owned(),
@@ -224,7 +235,7 @@ impl World {
             resumes: answer.session,
             assigned,
             session: None,
-            dir: dir.or(answer.dir),
+            dir: dir.or(known),
             state: State::Running,
         });
         let run = place.runs.len() - 1;

@@ -76,6 +76,8 @@ pub(super) enum Said {
     Retired(usize),
     /// A user was told that it is not gone on with, as that run had left it.
     Told(usize, u64),
+    /// It was gone on with: its user can be told of its loss once more.
+    GoneOn(usize),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -127,10 +129,12 @@ impl Place {
 
     /// The number that its user was last told of.
     pub(super) fn told(&self, session: usize) -> Option<u64> {
-        self.said.iter().rev().find_map(|said| match said {
-            Said::Told(of, number) if *of == session => Some(*number),
+        let latest = self.said.iter().rev().find_map(|said| match said {
+            Said::Told(of, number) if *of == session => Some(Some(*number)),
+            Said::GoneOn(of) if *of == session => Some(None),
             _ => None,
-        })
+        });
+        latest.flatten()
     }
 
     /// The sessions that a run has ended with, the latest last.
@@ -222,7 +226,8 @@ impl World {
         match self.place(at) {
             Some(place) if place.cleared == self.clears[at.1] => place.floor,
             Some(_) => self.present(at),
-            None => 1 + self.clears[at.1],
+            None if self.clears[at.1] > 0 => self.present(at),
+            None => 1,
         }
     }
 
@@ -312,7 +317,7 @@ impl World {
         row.session = report.session.or(row.session);
         row.dir = report.dir.or(row.dir);
         let blamed = matches!(how, How::FailPoisoned | How::FailMissing);
-        let about = row.session.or(if blamed { row.resumes } else { None });
+        let about = row.session.or(if blamed || report.artefact_missing { row.resumes } else { None });
         let value = about.map(|session| row.value(session));
         if let Some(session) = report.retires {
             place.said.push(Said::Retired(session));
@@ -402,7 +407,8 @@ impl World {
 
     pub(super) fn drop_agent(&mut self, agent: usize) {
         self.agents[agent].0 += 1;
-        self.agents[agent].1 += 1;
+        // What any thread was reset by itself goes with what was dropped, and is less than this.
+        self.agents[agent].1 += 1 << 32;
     }
 
     pub(super) fn clear_thread(&mut self, thread: usize) {
