@@ -1,6 +1,6 @@
 use std::{io, path::PathBuf};
 
-use throughline_core::PersistError;
+use throughline_core::{PersistError, TenantId};
 
 /// Why a transfer could not begin or go on.
 ///
@@ -74,6 +74,14 @@ pub enum TransferError {
         path: PathBuf,
         /// What stands there.
         found: PathBuf,
+    },
+    /// A folder to write to holds an export of another tenant: the two would be one when it is imported.
+    #[error("`{}` holds an export of the tenant `{tenant}`", path.display())]
+    ExportOfAnother {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        tenant: TenantId,
     },
     /// A path is a symbolic link, which is never followed.
     #[error("`{}` is a symbolic link", path.display())]

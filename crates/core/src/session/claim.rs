@@ -15,8 +15,7 @@ pub struct Claimer {
     /// Where it runs. Nothing is like no other runtime, nothing included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Runtime>,
-    /// The generation that the work was queued under; where nothing is said, that of the run to be made again, and else the
-    /// present one.
+    /// The generation that the work was queued under; where nothing is said, the present one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<SessionGeneration>,
     /// The run that is to be made again: what it had is offered, and nothing of another run.
@@ -51,7 +50,8 @@ impl Claimer {
         self
     }
 
-    /// To make this run again.
+    /// To make this run again, now: a session that was reset since is offered only to who was [queued](Self::queued_under)
+    /// before.
     #[must_use]
     pub fn rerunning(mut self, attempt: AttemptId) -> Self {
         self.rerun_of = Some(attempt);

@@ -6,8 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use throughline_core::Metadata;
+use throughline_core::{Metadata, TenantId};
 
 use super::{
     ChatId, MARK, SCHEMA_VERSION,
@@ -19,7 +20,12 @@ use crate::{Finding, Found, Place, TransferError};
 pub(super) const FILE: &str = "catalog.json";
 
 /// What an export says in its catalogue beside what any catalogue says.
-const EXPORT: &str = r#"{"export":1}"#;
+#[derive(Debug, Serialize, Deserialize)]
+struct Export {
+    export: u8,
+    /// Whose threads they are.
+    tenant: TenantId,
+}
 
 /// A catalogue that was read.
 #[derive(Debug, Default)]
@@ -32,8 +38,8 @@ pub(super) struct Catalog {
     pub(super) version: u64,
     /// Its schema version, where that is newer than what is known here.
     pub(super) newer: Option<String>,
-    /// Whether an export has written it.
-    pub(super) is_export: bool,
+    /// Whose export has written it, if one has.
+    pub(super) export_of: Option<TenantId>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -87,7 +93,7 @@ impl Catalog {
                 .get::<f64>("schema_version")
                 .filter(|version| *version > SCHEMA_VERSION as f64)
                 .map(|version| version.to_string()),
-            is_export: object.raw(MARK).is_some_and(|mark| mark.get() == EXPORT),
+            export_of: object.get::<Export>(MARK).filter(|mark| mark.export == 1).map(|mark| mark.tenant),
             ..Self::default()
         };
         for (name, value) in object.fields() {
@@ -116,7 +122,7 @@ impl Catalog {
     }
 
     /// The text of a catalogue with these entries, in this order.
-    pub(super) fn text(version: u64, entries: &[String], fields: &Metadata) -> String {
+    pub(super) fn text(tenant: &TenantId, version: u64, entries: &[String], fields: &Metadata) -> String {
         let mut text =
             format!("{{\n  \"schema_version\": {SCHEMA_VERSION},\n  \"version\": {version},\n  \"chats\": [");
         for (at, entry) in entries.iter().enumerate() {
@@ -127,7 +133,9 @@ impl Catalog {
         for (name, value) in fields.iter().filter(|(name, _)| *name != MARK) {
             text.push_str(&format!(",\n  {}: {}", quoted(name), value.get()));
         }
-        text.push_str(&format!(",\n  \"{MARK}\": {EXPORT}\n}}\n"));
+        let mark = serde_json::to_string(&Export { export: 1, tenant: tenant.clone() });
+        let mark = mark.expect("a number and a name serialise");
+        text.push_str(&format!(",\n  \"{MARK}\": {mark}\n}}\n"));
         text
     }
 }

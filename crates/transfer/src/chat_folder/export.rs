@@ -8,7 +8,7 @@ use std::{
 
 use throughline_core::{
     ErrorKind, ImportRow, ListAliases, ListThreads, MessageId, Metadata, Origin, PageFrom, Persistence,
-    ReadPage, Role, ThreadEntry, ThreadId, Visibility,
+    ReadPage, Role, TenantId, ThreadEntry, ThreadId, Visibility,
 };
 
 use super::{
@@ -30,8 +30,8 @@ const ROWS: usize = 200;
 const BYTES: usize = 1 << 20;
 
 pub(super) async fn export(dir: &Path, fields: &Metadata, db: &Persistence) -> Result<Report, TransferError> {
-    let folder = dir.to_owned();
-    let before = blocking(move || prepare(&folder)).await?;
+    let (folder, tenant) = (dir.to_owned(), db.tenant().clone());
+    let before = blocking(move || prepare(&folder, &tenant)).await?;
     let mut report = Report::default();
     let mut entries = Vec::new();
     let mut folders = HashMap::new();
@@ -51,13 +51,12 @@ pub(super) async fn export(dir: &Path, fields: &Metadata, db: &Persistence) -> R
             report.threads += 1;
         }
     }
-    let dir = dir.to_owned();
-    let fields = fields.clone();
-    blocking(move || finish(&dir, before, entries, &fields, report)).await
+    let (dir, tenant, fields) = (dir.to_owned(), db.tenant().clone(), fields.clone());
+    blocking(move || finish(&dir, &tenant, before, entries, &fields, report)).await
 }
 
 /// Makes the folder one of an export, if it may be one.
-fn prepare(dir: &Path) -> Result<Catalog, TransferError> {
+fn prepare(dir: &Path, tenant: &TenantId) -> Result<Catalog, TransferError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir).map_err(TransferError::io(dir, "read"))? {
         let name = entry.map_err(TransferError::io(dir, "read"))?.file_name();
@@ -73,8 +72,15 @@ fn prepare(dir: &Path) -> Result<Catalog, TransferError> {
             if let Some(version) = catalog.newer {
                 return Err(TransferError::NewerSchema { path, version, known: SCHEMA_VERSION });
             }
-            if !catalog.is_export {
-                return Err(foreign(path));
+            match &catalog.export_of {
+                None => return Err(foreign(path)),
+                Some(other) if other != tenant => {
+                    return Err(TransferError::ExportOfAnother {
+                        path: dir.to_owned(),
+                        tenant: other.clone(),
+                    });
+                }
+                Some(_) => {}
             }
             sweep(dir)?;
             Ok(catalog)
@@ -83,7 +89,7 @@ fn prepare(dir: &Path) -> Result<Catalog, TransferError> {
         (None, None) => {
             sweep(dir)?;
             // From here on a folder that is broken off is known for an export.
-            output::write(catalog::path(dir), &Catalog::text(0, &[], &Metadata::new()))?;
+            output::write(catalog::path(dir), &Catalog::text(tenant, 0, &[], &Metadata::new()))?;
             Ok(Catalog::default())
         }
     }
@@ -277,6 +283,7 @@ impl Transcript {
 /// Writes the catalogue, where it would be another one.
 fn finish(
     dir: &Path,
+    tenant: &TenantId,
     before: Catalog,
     entries: Vec<(ChatId, String)>,
     fields: &Metadata,
@@ -310,8 +317,8 @@ fn finish(
     }
     let path = catalog::path(dir);
     let there = fs::read_to_string(&path).map_err(TransferError::io(&path, "read"))?;
-    if there != Catalog::text(version, &texts, &all) {
-        output::write(path, &Catalog::text(version.saturating_add(1), &texts, &all))?;
+    if there != Catalog::text(tenant, version, &texts, &all) {
+        output::write(path, &Catalog::text(tenant, version.saturating_add(1), &texts, &all))?;
     }
     Ok(report)
 }

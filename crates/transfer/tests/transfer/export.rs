@@ -176,7 +176,7 @@ async fn a_folder_of_something_else_is_never_written_to() {
     assert_eq!(files(folder.path()), before);
     let texts = [
         r#"{"schema_version":1,"version":1,"chats":[]}"#,
-        r#"{"schema_version":2,"version":1,"chats":[],"throughline":{"export":1}}"#,
+        r#"{"schema_version":2,"version":1,"chats":[],"throughline":{"export":1,"tenant":"default"}}"#,
         r#"{"schema_version":1,"version":1,"chats":["#,
     ];
     for (at, text) in texts.iter().enumerate() {

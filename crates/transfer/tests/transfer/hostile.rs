@@ -134,7 +134,9 @@ async fn a_catalogue_at_its_last_version_is_written() {
     db.thread("t").add(NewMessage::user("hello")).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let max = u64::MAX;
-    let text = format!(r#"{{"schema_version":1,"version":{max},"chats":[],"throughline":{{"export":1}}}}"#);
+    let text = format!(
+        r#"{{"schema_version":1,"version":{max},"chats":[],"throughline":{{"export":1,"tenant":"default"}}}}"#
+    );
     fs::write(dir.path().join("catalog.json"), text).unwrap();
     assert_eq!(ChatFolder::open(dir.path()).unwrap().export(&db).await.unwrap().messages, 1);
 }
@@ -224,4 +226,22 @@ async fn what_is_damaged_in_one_thread_keeps_no_other_back() {
         assert_eq!(report.threads, 2, "{damage}");
         assert!(report.already_there >= 1 && !report.skipped.is_empty(), "{damage}: {report}");
     }
+}
+
+#[tokio::test]
+async fn an_export_goes_over_no_export_of_another_tenant() {
+    let db = store();
+    let other = db.for_tenant("other".parse().unwrap());
+    db.thread("same").add(NewMessage::user("mine")).await.unwrap();
+    other.thread("same").add(NewMessage::user("theirs")).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let chats = ChatFolder::create(folder.path()).unwrap();
+    chats.export(&db).await.unwrap();
+    let before = files(folder.path());
+    let error = chats.export(&other).await.unwrap_err();
+    let TransferError::ExportOfAnother { tenant, .. } = &error else { panic!("{error}") };
+    assert_eq!(tenant.as_str(), "default");
+    assert_eq!(files(folder.path()), before);
+    chats.export(&db).await.unwrap();
+    assert_eq!(files(folder.path()), before);
 }

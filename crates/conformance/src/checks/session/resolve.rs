@@ -217,6 +217,18 @@ async fn rerun(rig: Rig) {
     let nothing = claimed(&d, at("r1").rerunning(empty)).await;
     assert_eq!(offer(&nothing), (None, None, Some(Withheld::NothingToRerun)));
     assert_eq!(nothing.gap, None);
+    // What was reset since is not brought back by it, and is for who was queued before.
+    let f = place(&db, "f");
+    let before = f.resolve(at("r1")).await.unwrap().resolution.generation;
+    ran(&f, at("r1"), "s1").await;
+    let first = f.history(1).await.unwrap().attempts.pop().expect("the first run").id;
+    f.reset().await.unwrap();
+    let reset = look(&f, at("r1").rerunning(first.clone())).await;
+    assert_eq!(offer(&reset), (None, Some("/s1"), Some(Withheld::Generation)));
+    let queued = look(&f, at("r1").rerunning(first.clone()).queued_under(before)).await;
+    assert_eq!(offer(&queued), (Some("s1"), Some("/s1"), None));
+    let told = claimed(&f, at("r1").rerunning(first)).await;
+    assert_eq!(gap(&told), Some((Some("s1"), Withheld::Generation)));
     // That the directory of an earlier run is gone says nothing of a session that works in another one by now.
     let e = place(&db, "e");
     ran(&e, at("r1"), "s1").await;

@@ -50,8 +50,7 @@ impl World {
         let present = self.present(at);
         place.lapse(self.now, present);
         let source = source.map(|id| place.runs.iter().find(|run| run.id == id).cloned());
-        let own = source.as_ref().and_then(Option::as_ref).map(|run| run.generation);
-        let generation = generation.or(own).unwrap_or(present);
+        let generation = generation.unwrap_or(present);
         let mut answer = Answer { generation, ..Answer::default() };
         if generation > present || generation < self.floor(at) {
             answer.why = Some(Why::Generation);

@@ -43,8 +43,8 @@ impl Decision {
             }),
             None => None,
         };
-        let own = rerun.as_ref().and_then(Option::as_ref).map(|record| record.attempt.generation);
-        let generation = claimer.generation.or(own).unwrap_or(standing.generation);
+        // A run that is made again is made now: what was reset since is not brought back.
+        let generation = claimer.generation.unwrap_or(standing.generation);
         let mut decision = Self {
             offered: None,
             work_dir: None,
