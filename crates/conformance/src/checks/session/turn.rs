@@ -166,6 +166,13 @@ async fn pin(rig: Rig) {
     let left = a.pin(later, session("s4"), None).await.unwrap();
     assert_eq!((left.moved, points(&left.binding)), (false, Some(("s5", Some("r1"), Some("/s5")))));
     assert_eq!(look(&a, at("r1")).await.session, Some(session("s5")));
+    // Nor does one that began before a reset: what it has is of what was discarded.
+    let before = begun(&a, at("r1")).await.attempt;
+    a.cancel(before.clone(), RunReport::default()).await.unwrap();
+    a.reset().await.unwrap();
+    let discarded = refused(a.pin(before, session("s7"), None).await, ErrorKind::Stale);
+    assert!(discarded.detail().ends_with("the sessions were reset since it began"), "{discarded}");
+    assert_eq!(look(&a, at("r1")).await.session, None);
     // One that has ended otherwise says no more.
     let done = begun(&a, at("r1")).await.attempt;
     a.confirm(done.clone(), RunReport::default()).await.unwrap();

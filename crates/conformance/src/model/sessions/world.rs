@@ -284,9 +284,9 @@ impl World {
         let is_late = row.state == State::Ended(How::Cancel) && row.session.is_none();
         if !is_late {
             self.under_way(at, id)?;
-            if self.place(at).is_some_and(|place| place.runs[run].begun_under != present) {
-                return Err(Refusal::Stale);
-            }
+        }
+        if self.place(at).is_some_and(|place| place.runs[run].begun_under != present) {
+            return Err(Refusal::Stale);
         }
         let place = self.write(at);
         let row = &mut place.runs[run];

@@ -159,7 +159,7 @@ pub(super) fn under_way<R: SessionStore>(
     if record.attempt.state == AttemptState::Running && has_lease {
         return Ok(record);
     }
-    Err(came_late(&record, &standing.place).into())
+    Err(is_over(&record, &standing.place).into())
 }
 
 /// The run, whatever became of it.
@@ -175,13 +175,24 @@ pub(super) fn known<R: SessionStore>(
 }
 
 /// What is answered to a run that is over.
-pub(super) fn came_late(record: &AttemptRecord, place: &SessionPlace) -> PersistError {
+fn is_over(record: &AttemptRecord, place: &SessionPlace) -> PersistError {
+    came_late(
+        record,
+        place,
+        match record.attempt.state {
+            AttemptState::Running | AttemptState::Lapsed => "its lease ended and another run took its place",
+            AttemptState::Completed | AttemptState::Failed(_) | AttemptState::Cancelled => "it has ended",
+        },
+    )
+}
+
+/// What is answered to a run of an earlier generation.
+pub(super) fn superseded(record: &AttemptRecord, place: &SessionPlace) -> PersistError {
+    came_late(record, place, "the sessions were reset since it began")
+}
+
+fn came_late(record: &AttemptRecord, place: &SessionPlace, why: &str) -> PersistError {
     let id = &record.attempt.id;
-    let why = match record.attempt.state {
-        AttemptState::Lapsed => "its lease ended and another run took its place",
-        AttemptState::Running => "the sessions were reset since it began",
-        AttemptState::Completed | AttemptState::Failed(_) | AttemptState::Cancelled => "it has ended",
-    };
     PersistError::new(ErrorKind::Stale, format!("the run `{id}` of {} came late: {why}", whose(place)))
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     AttemptRecord, SessionPlace, SessionStore, Standing,
-    begin::{came_late, known, under_way},
+    begin::{known, superseded, under_way},
     standing::{Verdict, recorded, unknown},
 };
 use crate::{
@@ -19,7 +19,7 @@ pub(super) fn confirm<R: SessionStore>(
     let standing = Standing::read(rows, place, now)?;
     let record = under_way(rows, &standing, &confirm.attempt)?;
     if record.begun_under != standing.generation {
-        return Err(came_late(&record, place).into());
+        return Err(superseded(&record, place).into());
     }
     let end = End { state: AttemptState::Completed, verdict: Verdict::Healed, blames_resumed: false };
     finish(rows, standing, record, end, &confirm.report, now)
@@ -111,9 +111,9 @@ pub(super) fn pin<R: SessionStore>(
     let is_late = record.attempt.state == AttemptState::Cancelled && record.attempt.session.is_none();
     if !is_late {
         under_way(rows, &standing, &pin.attempt)?;
-        if record.begun_under != standing.generation {
-            return Err(came_late(&record, place).into());
-        }
+    }
+    if record.begun_under != standing.generation {
+        return Err(superseded(&record, place).into());
     }
     record.attempt.session = Some(pin.session.clone());
     if let Some(work_dir) = &pin.work_dir {
