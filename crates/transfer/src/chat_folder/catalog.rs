@@ -57,6 +57,16 @@ pub(super) fn is_there(path: &Path) -> Result<bool, TransferError> {
     }
 }
 
+/// Refuses what is there and is no file: to read a pipe would wait for ever.
+fn expect_file(path: &Path) -> Result<(), TransferError> {
+    let found = fs::metadata(path).map_err(TransferError::io(path, "read"))?;
+    if found.is_file() {
+        return Ok(());
+    }
+    let what = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+    Err(TransferError::io(path, "read")(what))
+}
+
 impl Catalog {
     /// Reads the catalogue of a folder; nothing where there is none.
     pub(super) fn read(dir: &Path) -> Result<Option<Self>, TransferError> {
@@ -64,6 +74,7 @@ impl Catalog {
         if !is_there(&path)? {
             return Ok(None);
         }
+        expect_file(&path)?;
         let bytes = fs::read(&path).map_err(TransferError::io(&path, "read"))?;
         Self::parse(&path, &bytes).map(Some)
     }

@@ -245,3 +245,14 @@ async fn an_export_goes_over_no_export_of_another_tenant() {
     chats.export(&db).await.unwrap();
     assert_eq!(files(folder.path()), before);
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_catalogue_that_is_no_file_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.json");
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let error = ChatFolder::open(folder.path()).unwrap().plan().await.unwrap_err();
+    let TransferError::Io { path: named, source, .. } = &error else { panic!("{error}") };
+    assert_eq!((named, &*source.to_string()), (&path, "it is no regular file"));
+}
