@@ -129,7 +129,11 @@ impl Backend for LogBackend {
             // Nothing is ever reserved here, so nothing is open.
             ReadArgs::OpenReservations(list) => {
                 rules::check_limit(list.limit)?;
-                ReadResult::OpenReservations(OpenReservations { messages: Vec::new(), next: None })
+                ReadResult::OpenReservations(OpenReservations {
+                    messages: Vec::new(),
+                    damaged: Vec::new(),
+                    next: None,
+                })
             }
             other => return Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
         }))
@@ -159,7 +163,14 @@ impl Rows {
         };
         let has_more = cut.len() < shown.len();
         let messages = self.messages[cut].to_vec();
-        Ok(Page { thread: read.thread.clone(), messages, has_more, first_open: None, position })
+        Ok(Page {
+            thread: read.thread.clone(),
+            messages,
+            damaged: vec![],
+            has_more,
+            first_open: None,
+            position,
+        })
     }
 }
 

@@ -15,3 +15,23 @@ pub use throughline_transfer as transfer;
 #[cfg(all(doctest, feature = "transfer", feature = "sqlite"))]
 #[doc = include_str!("../docs/guide/import.md")]
 mod import_guide {}
+
+#[cfg(all(doctest, feature = "encrypt", feature = "sqlite"))]
+#[doc = include_str!("../docs/guide/encryption.md")]
+mod encryption_guide {}
+
+#[cfg(all(doctest, feature = "layers", feature = "memory"))]
+#[doc = include_str!("../docs/guide/observability.md")]
+mod observability_guide {}
+
+#[cfg(all(doctest, feature = "layers", feature = "memory"))]
+#[doc = include_str!("../docs/guide/writing-a-layer.md")]
+mod layer_guide {}
+
+#[cfg(all(doctest, feature = "memory"))]
+#[doc = include_str!("../docs/guide/writing-a-backend.md")]
+mod backend_guide {}
+
+#[cfg(all(doctest, feature = "layers", feature = "memory", feature = "sqlite"))]
+#[doc = include_str!("../docs/guide/limits-and-guards.md")]
+mod limits_and_guards_guide {}

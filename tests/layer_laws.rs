@@ -3,14 +3,30 @@
 use std::{process::ExitCode, time::Duration};
 
 use throughline::{
-    Call, Content, Delete, ErrorKind, NewMessage, Next, Operation, PersistArgs, PersistError, PersistRequest,
-    Phase, Plugin, Reply, Result, Role,
-    layers::{limits::LimitsLayer, retry::RetryLayer, timeout::TimeoutLayer, trace::TraceLayer},
+    Call, Content, Delete, ErrorKind, GetCursor, NewMessage, Next, Operation, PersistArgs, PersistError,
+    PersistRequest, Phase, Plugin, Reply, Result, Role,
+    layers::{
+        bulk_gate::BulkGateLayer,
+        chaos::{ChaosLayer, Fault, Rule},
+        disk_guard::DiskGuardLayer,
+        encrypt::{EncryptLayer, Key, KeyRing, thread_keys::MemoryThreadKeys},
+        idempotency::RequireKeyLayer,
+        limits::LimitsLayer,
+        metrics::MetricsLayer,
+        quota::{Quota, QuotaLayer},
+        redact::RedactLayer,
+        retry::RetryLayer,
+        scope::{ScopeLayer, Verb},
+        serialise::SerialiseLayer,
+        slow_log::SlowLogLayer,
+        timeout::TimeoutLayer,
+        trace::TraceLayer,
+    },
     memory::MemoryBackend,
     pipeline::LayerList,
     plugin::{Event, NextRequest, PluginList, from_fn, observe, redirect, redirect_messages, respond},
 };
-use throughline_conformance::laws::{self, Around, LayerFixture, LayerProfile};
+use throughline_conformance::laws::{self, Around, LayerFixture, LayerProfile, LayerSet};
 
 /// A plugin that does nothing of its own.
 struct Passes(&'static str);
@@ -35,28 +51,81 @@ fn passes(
 /// A stack of the layer that `$layer` makes.
 macro_rules! layer {
     ($profile:expr, $layer:expr) => {
-        Box::new(($profile, |around: &Around| {
+        Box::new(($profile, move |around: &Around| {
             around.outside().layer($layer).layer(around.inside()).backend(around.backend()).build()
         })) as Box<dyn LayerFixture>
     };
 }
 
-/// The layers that come with the framework.
-fn built_in() -> Vec<Box<dyn LayerFixture>> {
-    let too_large = NewMessage::new(Role::User, Content::text(&"x".repeat(2000)));
-    let too_large = throughline::Add::new("t".parse().expect("a valid id"), too_large);
-    vec![
-        layer!(LayerProfile::transparent("trace"), TraceLayer::new()),
-        layer!(
-            LayerProfile::transparent("limits").refuses(too_large),
-            LimitsLayer::new().content_bytes(1000)
-        ),
-        layer!(
-            LayerProfile::transparent("retry").repeats(),
-            RetryLayer::new().backoff(Duration::from_micros(1), Duration::from_micros(2)).budget(1000, 1000)
-        ),
-        layer!(LayerProfile::transparent("timeout"), TimeoutLayer::new(Duration::from_secs(3600))),
-    ]
+/// An addition of so many bytes of text.
+fn large_add(bytes: usize) -> throughline::Add {
+    let message = NewMessage::new(Role::User, Content::text(&"x".repeat(bytes)));
+    throughline::Add::new("t".parse().expect("a valid id"), message)
+}
+
+/// The layers that come with the framework, in the order of production.
+fn built_in() -> LayerSet {
+    let refused =
+        |thread: &str| throughline::Add::new(thread.parse().expect("a valid id"), NewMessage::user("x"));
+    let micros = Duration::from_micros;
+    let scope = ScopeLayer::new();
+    let verbs = Verb::ALL.iter().copied().filter(|verb| *verb != Verb::Consume);
+    let capability = scope.authority().everything().only(verbs);
+    // In two parts, so that nobody takes this file for a leak.
+    let secret = format!("{}{}", "ghp_", "a1B2c3D4e5F6".repeat(3));
+    let ring = || KeyRing::new(Key::new("k".parse().expect("a valid name"), &[7; 32]));
+    let encrypted = LayerProfile::transform("encrypt", "hunter2").restores().hides_previews();
+    LayerSet::new()
+        .with(LayerProfile::transparent("limits").refuses(large_add(30_000)), || {
+            LimitsLayer::new().content_bytes(20_000)
+        })
+        // A burst that only calls whose callers left can use up, if they are not taken back.
+        .with(LayerProfile::transparent("quota").refuses(large_add(10_001)), || {
+            QuotaLayer::new(Quota::new().operations(1, 290).bytes(1, 10_000))
+        })
+        .with(LayerProfile::transparent("disk-guard"), move || {
+            DiskGuardLayer::new(|| Ok(1 << 30), 1 << 20, 2 << 20).every(micros(1))
+        })
+        .with(LayerProfile::transparent("bulk-gate"), move || {
+            BulkGateLayer::new().quiet(micros(1)).batch_items(2)
+        })
+        .with(scope_profile(), move || scope.clone())
+        .called_through(move |db| db.with_capability(capability.clone()))
+        .with(LayerProfile::transparent("require-key").refuses(refused("keyless")), || {
+            RequireKeyLayer::when(
+                |args| matches!(args, PersistArgs::Add(add) if add.thread.as_str() == "keyless"),
+            )
+        })
+        .with(LayerProfile::transparent("serialise"), SerialiseLayer::new)
+        .with(LayerProfile::transparent("trace"), TraceLayer::new)
+        .with(LayerProfile::transparent("metrics"), MetricsLayer::new)
+        // Every call is slow, and is told.
+        .with(LayerProfile::transparent("slow-log"), || {
+            SlowLogLayer::new(Duration::ZERO).at_most(u32::MAX, Duration::ZERO)
+        })
+        .with(LayerProfile::transform("redact", secret).holds_back(), RedactLayer::secrets)
+        // Under keys of threads, which is what it does under the ring alone and more.
+        .with(encrypted.names_revisions().reads_on_the_way(), move || {
+            EncryptLayer::new(ring()).with_thread_keys(MemoryThreadKeys::new())
+        })
+        .with(LayerProfile::transparent("retry").repeats(), move || {
+            RetryLayer::new().backoff(micros(1), micros(2)).budget(1000, 1000)
+        })
+        .with(LayerProfile::transparent("timeout"), || TimeoutLayer::new(Duration::from_secs(3600)))
+        .with(LayerProfile::transparent("chaos").refuses(refused("refused")), || {
+            let refuses = Rule::new("refused", Fault::before(ErrorKind::Denied)).in_threads("refused");
+            ChaosLayer::seeded(1).rule(refuses)
+        })
+}
+
+fn scope_profile() -> LayerProfile {
+    let profile = LayerProfile::transparent("scope").refuses(consumes());
+    profile.expect_fail("law.close", "who bears a capability cannot close the pipeline")
+}
+
+/// What the capability in the laws does not allow.
+fn consumes() -> GetCursor {
+    GetCursor { consumer: "refused".parse().expect("a valid id") }
 }
 
 /// The doors for plugins.
@@ -120,5 +189,5 @@ fn redirects() -> Vec<Box<dyn LayerFixture>> {
 }
 
 fn main() -> ExitCode {
-    laws::main([built_in(), plugins(), lists(), redirects()].into_iter().flatten().collect())
+    laws::main([built_in().every_way(), plugins(), lists(), redirects()].into_iter().flatten().collect())
 }

@@ -1,7 +1,10 @@
 use throughline_core::{IdempotencyKey, PersistArgs, PersistResponse, Persistence, Result};
 
-/// Makes a call of any kind in its typed form, as callers do.
-pub(crate) async fn call(
+/// Makes a call of any kind in its typed form, as callers do, with a key or without.
+///
+/// # Errors
+/// Those of the call.
+pub async fn call(
     db: &Persistence,
     args: PersistArgs,
     key: Option<IdempotencyKey>,

@@ -67,6 +67,7 @@ mod checks;
 mod child;
 mod clock;
 mod erased;
+mod fake;
 mod fixture;
 mod harness;
 mod history;
@@ -83,8 +84,10 @@ mod turned;
 mod verdict;
 
 pub use self::{
+    call::call,
     check::{Check, Level},
     checks::all as checks,
+    fake::{FakeBackend, FakeService},
     fixture::{Fixture, Place},
     harness::main,
     profile::Profile,

@@ -49,6 +49,17 @@ impl Receipt {
     }
 }
 
+/// So many bytes at most of what a writer has appended to a message are not with the store, although the call was answered: a
+/// layer keeps them back and gives them on with what comes next. In the [extensions](PersistResponse::extensions) of the answer to a
+/// write, and to a read of that one message, where there are any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldBack(pub usize);
+
+/// How many attempts an answer took, the first included: left among its extensions by a layer that made the call again, for
+/// layers further out. One that was answered at once has none; of an error, [`PersistError::attempts`] says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptsMade(pub u32);
+
 /// A typed operation on its way down: what a [`Plugin`](crate::Plugin) receives.
 #[derive(Debug, Clone)]
 pub struct Call<O> {

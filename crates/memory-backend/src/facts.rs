@@ -1,7 +1,7 @@
 //! What is said of a thread as a whole.
 
 use throughline_core::{
-    Generation, Message, MessageState, Result, Role, TenantId, ThreadEntry, ThreadId, Timestamp,
+    Generation, Message, MessageState, Result, Role, Seq, TenantId, ThreadEntry, ThreadId, Timestamp,
     backend::{Removed, Tally, ThreadFacts, rules},
 };
 
@@ -14,12 +14,14 @@ pub(crate) struct Facts {
     pub(crate) generation: Generation,
     /// When the latest of the settled messages that are gone by now was changed.
     pub(crate) gone_at: Timestamp,
+    /// The last place that a question of the user had which was deleted.
+    pub(crate) gone_question: Option<Seq>,
 }
 
 impl Facts {
     pub(crate) const fn new(said: ThreadFacts) -> Self {
         let gone_at = said.created_at;
-        Self { said, deleted: false, generation: Generation::FIRST, gone_at }
+        Self { said, deleted: false, generation: Generation::FIRST, gone_at, gone_question: None }
     }
 
     pub(crate) fn entry(&self, tenant: &TenantId, thread: &ThreadId) -> ThreadEntry {
@@ -63,6 +65,9 @@ impl ThreadLog {
         let facts = self.facts_mut();
         if !message.state.is_open() {
             facts.gone_at = facts.gone_at.max(message.updated_at);
+        }
+        if is_users(message) {
+            facts.gone_question = facts.gone_question.max(Some(message.seq));
         }
         let removed =
             facts.said.tally.removed(message.seq, message.role, message.state, bytes, message.updated_at);

@@ -68,7 +68,7 @@ impl Names for ThreadLog {
     }
 
     fn latest_question(&mut self) -> Result<Option<Seq>> {
-        Ok(self.living().and_then(|facts| facts.said.tally.preview_seq))
+        Ok(self.living().and_then(|facts| facts.said.tally.preview_seq.max(facts.gone_question)))
     }
 }
 

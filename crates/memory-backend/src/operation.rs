@@ -62,7 +62,7 @@ impl ThreadLog {
                 Some(None) => ImportedRow::Gone,
                 Some(Some(seq)) => {
                     let there = self.rows[seq].message();
-                    if (there.role, &there.content) == (row.role, &row.content) {
+                    if row.is_same_as(&there) {
                         ImportedRow::Present(*seq)
                     } else {
                         ImportedRow::Differs(*seq)

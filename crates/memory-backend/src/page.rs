@@ -37,7 +37,7 @@ pub(crate) fn page(thread: Option<&ThreadLog>, read: &ReadPage, position: Positi
         seqs.reverse();
     }
     let messages = seqs.into_iter().map(|seq| thread.rows[seq].message()).collect();
-    Page { thread: read.thread.clone(), messages, has_more, first_open, position }
+    Page { thread: read.thread.clone(), messages, damaged: Vec::new(), has_more, first_open, position }
 }
 
 pub(crate) fn open(threads: &Threads, list: &ListOpen, now: Timestamp) -> OpenReservations {
@@ -55,7 +55,7 @@ pub(crate) fn open(threads: &Threads, list: &ListOpen, now: Timestamp) -> OpenRe
     let has_more = messages.len() > limit;
     messages.truncate(limit);
     let next = if has_more { messages.last().map(cursor) } else { None };
-    OpenReservations { messages, next }
+    OpenReservations { messages, damaged: Vec::new(), next }
 }
 
 fn cursor(message: &Message) -> OpenCursor {

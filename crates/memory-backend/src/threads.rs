@@ -67,9 +67,10 @@ impl ThreadLog {
                 }
                 Happened::ThreadChanged
             }
-            ThreadArgs::Publish(_) if !facts.said.hidden => return Ok(None),
             ThreadArgs::Publish(_) => {
-                facts.said.hidden = false;
+                if !facts.said.publish() {
+                    return Ok(None);
+                }
                 Happened::ThreadPublished
             }
             ThreadArgs::Rebuild(_) => {

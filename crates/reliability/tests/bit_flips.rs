@@ -95,7 +95,10 @@ impl Answers {
             answers.by_id.push(by_id);
             answers.pages.push(thread.page(PageFrom::Start, 100).await);
         }
-        answers.open = db.read(ListOpen::new(100)).await.map(|open| open.messages);
+        answers.open = db.read(ListOpen::new(100)).await.and_then(|open| match open.damaged.first() {
+            None => Ok(open.messages),
+            Some(damaged) => Err(damaged.to_error()),
+        });
         answers
     }
 
@@ -187,6 +190,12 @@ impl Original {
             }
             match &answers.pages[n] {
                 Ok(page) if *page == shown.page => {}
+                Ok(page) if !page.damaged.is_empty() && is_part(&page.messages, &shown.page.messages) => {
+                    if page.messages.len() + page.damaged.len() < shown.page.messages.len() {
+                        differences.lost(n, "page");
+                    }
+                    differences.hurt.insert(n);
+                }
                 Ok(page) if is_part(&page.messages, &shown.page.messages) => differences.lost(n, "page"),
                 Ok(_) => differences.wrong(n, "page"),
                 Err(_) => drop(differences.hurt.insert(n)),

@@ -13,18 +13,20 @@ INSERT INTO store (id, position, kept_after, fences, checksum, writers) VALUES (
 
 -- The last place of a thread is the greatest that a message has, or that a deleted message had: no place is given
 -- twice, and an addition needs no change here. Messages up to `floor` went when the thread was cleared or deleted: nobody is
--- shown them, and while `purgeable` says so some still stand in `messages`.
+-- shown them, and while `purgeable` says so some still stand in `messages`. `gone_question` is the last place that a question of
+-- the user had which was deleted: it has ended a turn.
 CREATE TABLE threads (
-    thread_pk   INTEGER PRIMARY KEY,
-    tenant      TEXT    NOT NULL,
-    thread      TEXT    NOT NULL,
-    deleted_seq INTEGER NOT NULL,
-    floor       INTEGER NOT NULL,
-    generation  INTEGER NOT NULL,
-    gone_at     INTEGER NOT NULL,
-    deleted     INTEGER NOT NULL,
-    purgeable   INTEGER NOT NULL,
-    checksum    INTEGER NOT NULL,
+    thread_pk     INTEGER PRIMARY KEY,
+    tenant        TEXT    NOT NULL,
+    thread        TEXT    NOT NULL,
+    deleted_seq   INTEGER NOT NULL,
+    floor         INTEGER NOT NULL,
+    generation    INTEGER NOT NULL,
+    gone_at       INTEGER NOT NULL,
+    gone_question INTEGER NOT NULL,
+    deleted       INTEGER NOT NULL,
+    purgeable     INTEGER NOT NULL,
+    checksum      INTEGER NOT NULL,
     UNIQUE (tenant, thread)
 ) STRICT;
 

@@ -22,7 +22,7 @@
 //! - Every outcome is one of three. When a commit fails, the store finds out what became of it before it answers; what
 //!   it cannot find out it calls unknown.
 //! - Damage is noticed: each row carries a checksum, and a damaged one is answered as `Corrupt` with its name. A page
-//!   that would show it is refused; every other message can still be read.
+//!   or a list names it beside the others, all of which can still be read.
 //! - It says how it is: [`Maintenance::health`] tells whether it takes writes, and raises an alarm for a log that
 //!   cannot be cut and for a disk that is nearly full. A store whose writer fails again and again is read-only until a
 //!   commit succeeds.

@@ -36,6 +36,7 @@ pub struct SqliteOptions {
     pub(crate) log_limit: u64,
     pub(crate) changes_kept: u64,
     pub(crate) search: bool,
+    pub(crate) repair_ledger: bool,
     pub(crate) failpoints: Failpoints,
 }
 
@@ -56,6 +57,7 @@ impl SqliteOptions {
             log_limit: 64 << 20,
             changes_kept: 1_000_000,
             search: false,
+            repair_ledger: false,
             failpoints: Failpoints::none(),
         }
     }
@@ -134,6 +136,17 @@ impl SqliteOptions {
     /// be made anew. Keep more changes than come while it is made.
     pub const fn search(mut self, keep: bool) -> Self {
         self.search = keep;
+        self
+    }
+
+    /// Whether a file whose ledger of migrations is not the one that this version would have written, refused otherwise as
+    /// [`OpenError::Ledger`], is believed by its tables: not, unless the host declares it.
+    ///
+    /// If its tables and indexes are, each and every one, those that the first migrations make, then the ledger is written anew
+    /// and what is missing up to the present schema is done, in one transaction. In any other case the file is refused as
+    /// before. A file with a newer schema is always refused. Made for one opening, by who knows how the ledger came to be so.
+    pub const fn repair_ledger(mut self, repair: bool) -> Self {
+        self.repair_ledger = repair;
         self
     }
 

@@ -1,12 +1,16 @@
 //! Damage is noticed, named, and hides nothing else.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Content, ContentChange, Delta, Effect, ErrorKind, ListOpen, Metadata, MetadataPatch, NewMessage,
-    NewReservation, PageFrom, PersistError, Persistence, Reserve, Role, UpdateContent, UpdateMode,
+    Content, ContentChange, DamagedMessage, Delta, Effect, ErrorKind, ListOpen, Message, Metadata,
+    MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom, PersistError, Persistence, Reserve, Role,
+    Seq, Timestamp, UpdateContent, UpdateMode, Visibility,
 };
 use throughline_sqlite::SqliteBackend;
 
@@ -60,6 +64,15 @@ fn is_damage_of_b(error: &PersistError) {
     assert_eq!(error.detail(), "the stored message of seq 2 is damaged");
 }
 
+/// What lists say of it.
+fn the_b() -> DamagedMessage {
+    DamagedMessage { thread: "t".parse().unwrap(), seq: Some(Seq::new(2)), id: Some("b".parse().unwrap()) }
+}
+
+fn ids(messages: &[Message]) -> Vec<&str> {
+    messages.iter().map(|message| message.id.as_str()).collect()
+}
+
 /// Damages `b` and expects every answer that would hold it to name it, and every other to be given.
 async fn damaged(store: &Store, sql: &str) {
     let changed = Connection::open(&store.path).unwrap().execute(sql, []).unwrap();
@@ -67,16 +80,28 @@ async fn damaged(store: &Store, sql: &str) {
     let thread = store.db.thread("t");
     let b = || "b".parse().unwrap();
     is_damage_of_b(&thread.get(b()).await.unwrap_err());
-    is_damage_of_b(&thread.page(PageFrom::Start, 10).await.unwrap_err());
+    let page = thread.page(PageFrom::Start, 10).await.unwrap();
+    assert_eq!(
+        (ids(&page.messages), page.damaged.as_slice(), page.has_more),
+        (vec!["a", "c"], &[the_b()][..], false)
+    );
+    is_damage_of_b(&page.into_messages().unwrap_err());
     is_damage_of_b(&thread.update(b(), MetadataPatch::new()).await.unwrap_err());
     is_damage_of_b(&thread.delete(b()).await.unwrap_err());
     for id in ["a", "c"] {
         assert!(thread.get(id.parse().unwrap()).await.unwrap().is_some(), "{id}");
     }
     let page = thread.page(PageFrom::Start, 1).await.unwrap();
-    assert_eq!((page.messages.len(), page.has_more), (1, true));
-    let page = thread.page(PageFrom::After(throughline_core::Seq::new(2)), 10).await.unwrap();
-    assert_eq!(page.messages.len(), 1);
+    assert_eq!((ids(&page.messages), page.damaged.len(), page.has_more), (vec!["a"], 0, true));
+    let page = thread.page(page.next(PageFrom::Start).unwrap(), 1).await.unwrap();
+    assert_eq!((ids(&page.messages), page.damaged.as_slice(), page.has_more), (vec![], &[the_b()][..], true));
+    let page = thread.page(page.next(PageFrom::Start).unwrap(), 10).await.unwrap();
+    assert_eq!((ids(&page.messages), page.damaged.len(), page.has_more), (vec!["c"], 0, false));
+    let page = thread.page(PageFrom::Before(Seq::new(3)), 1).await.unwrap();
+    assert_eq!(
+        (page.damaged.as_slice(), page.next(PageFrom::End)),
+        (&[the_b()][..], Some(PageFrom::Before(Seq::new(2))))
+    );
     thread.add(NewMessage::user("four")).await.unwrap();
 }
 
@@ -146,7 +171,8 @@ async fn what_was_appended_is_guarded() {
         let thread = store.db.thread("t");
         let b = || "b".parse().unwrap();
         is_damage_of_b(&thread.get(b()).await.unwrap_err());
-        is_damage_of_b(&thread.open_reservations(10).await.unwrap_err());
+        let open = thread.open_reservations(10).await.unwrap();
+        assert_eq!((open.messages, open.damaged), (vec![], vec![the_b()]), "{sql}");
         let finish = UpdateContent::new("t".parse().unwrap(), b(), ContentChange::none(), UpdateMode::Final);
         is_damage_of_b(&store.db.run(finish).await.unwrap_err());
         // Its writer can still say what it should be, and that settles it.
@@ -217,7 +243,60 @@ async fn a_damaged_key_is_corrupt_and_never_a_replay() {
 async fn damage_in_one_thread_hides_no_open_message_of_another() {
     let store = store(true).await;
     Connection::open(&store.path).unwrap().execute("DELETE FROM appends WHERE append_pk = 1", []).unwrap();
-    is_damage_of_b(&store.db.read(ListOpen::new(10)).await.unwrap_err());
-    let open = store.db.read(ListOpen::new(10).in_thread("u".parse().unwrap())).await.unwrap();
-    assert_eq!(open.messages.len(), 1);
+    let open = store.db.read(ListOpen::new(10)).await.unwrap();
+    assert_eq!((ids(&open.messages), open.damaged, open.next), (vec!["x"], vec![the_b()], None));
+    let first = store.db.read(ListOpen::new(1)).await.unwrap();
+    assert_eq!((ids(&first.messages), first.damaged), (vec![], vec![the_b()]));
+    let rest = ListOpen { after: first.next, ..ListOpen::new(1) };
+    let rest = store.db.read(rest).await.unwrap();
+    assert_eq!((ids(&rest.messages), rest.damaged, rest.next), (vec!["x"], vec![], None));
+    // A sweep, long after the writers have gone, says what it could not settle, and goes on.
+    let in_an_hour = || Timestamp::now().plus(Duration::from_secs(3600));
+    let later = Persistence::builder().clock(in_an_hour);
+    let later = later.backend(SqliteBackend::open(&store.path).await.unwrap()).build().unwrap();
+    let swept = later.sweep_expired("gone").await.unwrap();
+    assert_eq!(swept.abandoned, [("u".parse().unwrap(), "x".parse().unwrap())]);
+    assert_eq!(swept.failed.len(), 1);
+    is_damage_of_b(&swept.failed[0]);
+}
+
+#[tokio::test]
+async fn a_damaged_message_is_met_once_and_hides_no_other() {
+    let store = store(false).await;
+    let sql = "UPDATE messages SET role = 'nobody' WHERE seq = 2";
+    Connection::open(&store.path).unwrap().execute(sql, []).unwrap();
+    let thread = store.db.thread("t");
+    for (from, ends) in [(PageFrom::Start, ["a", "c"]), (PageFrom::End, ["c", "a"])] {
+        let mut walk = thread.walk(from, Visibility::Final);
+        assert_eq!(walk.next().await.unwrap().unwrap().id.as_str(), ends[0]);
+        is_damage_of_b(&walk.next().await.unwrap_err());
+        assert_eq!(walk.next().await.unwrap().unwrap().id.as_str(), ends[1]);
+        assert_eq!(walk.next().await.unwrap(), None);
+    }
+    let history = thread.history(None, 10).await.unwrap();
+    assert_eq!((ids(&history.messages), history.damaged), (vec!["a", "c"], vec![the_b()]));
+    let recalled = thread.recall(None, 10).await.unwrap();
+    assert_eq!((ids(&recalled.messages), recalled.damaged), (vec!["c", "a"], vec![the_b()]));
+    is_damage_of_b(&thread.fork(&"c".parse().unwrap(), NewThread::new()).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn a_fork_at_a_message_before_the_damage_is_made() {
+    let store = store(false).await;
+    Connection::open(&store.path)
+        .unwrap()
+        .execute("UPDATE messages SET role = 'x' WHERE seq = 2", [])
+        .unwrap();
+    let fork = store.db.thread("t").fork(&"a".parse().unwrap(), NewThread::new()).await.unwrap();
+    assert_eq!(fork.messages, 1);
+}
+
+#[tokio::test]
+async fn a_state_that_is_none_is_damage_and_no_absence() {
+    let store = store(false).await;
+    let change =
+        "PRAGMA ignore_check_constraints = 1; UPDATE messages SET state = 'finbl' WHERE message_id = 'b'";
+    Connection::open(&store.path).unwrap().execute_batch(change).unwrap();
+    let history = store.db.thread("t").history(None, 10).await.unwrap();
+    assert_eq!((ids(&history.messages), history.damaged), (vec!["a", "c"], vec![the_b()]));
 }

@@ -179,6 +179,57 @@ async fn a_changed_ledger_is_refused() {
     }
 }
 
+/// T3-S11: the repair that a host declares.
+#[tokio::test]
+async fn a_changed_ledger_is_written_anew_where_the_tables_are_what_the_steps_make() {
+    for sql in [
+        "UPDATE migrations SET checksum = 'ffff'",
+        "UPDATE migrations SET name = 'other'",
+        "UPDATE migrations SET id = 14",
+        "INSERT INTO migrations VALUES (2, 'unknown', 'aaaa')",
+        "DELETE FROM migrations",
+        "PRAGMA user_version = 0",
+    ] {
+        let file = file();
+        written(&file.path).await;
+        let raw = Connection::open(&file.path).unwrap();
+        let state = || -> (Vec<(i64, String, String)>, i64) {
+            let mut ledger = raw.prepare("SELECT id, name, checksum FROM migrations").unwrap();
+            let rows = ledger.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+            let version = raw.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+            (rows.map(Result::unwrap).collect(), version)
+        };
+        let before = state();
+        raw.execute_batch(sql).unwrap();
+        assert!(matches!(refused(&file.path).await, OpenError::Ledger { .. }), "{sql}");
+        drop(SqliteOptions::new().repair_ledger(true).open(&file.path).await.unwrap());
+        assert_eq!(state(), before, "{sql}");
+        let db = open(&file.path).await;
+        assert!(db.thread("t").get("m".parse().unwrap()).await.unwrap().is_some(), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_is_not_repaired_over_tables_of_somebody_elses_making() {
+    let change = "INSERT INTO migrations VALUES (2, 'unknown', 'aaaa'); ";
+    for sql in
+        ["CREATE TABLE more (x)", "DROP INDEX messages_open", "ALTER TABLE messages ADD COLUMN more TEXT"]
+    {
+        let file = file();
+        written(&file.path).await;
+        Connection::open(&file.path).unwrap().execute_batch(&format!("{change}{sql}")).unwrap();
+        let before = fs::read(&file.path).unwrap();
+        let error = SqliteOptions::new().repair_ledger(true).open(&file.path).await.map(drop).unwrap_err();
+        assert!(matches!(error, OpenError::Ledger { id: 2, .. }), "{sql}: {error}");
+        assert_eq!(fs::read(&file.path).unwrap(), before, "{sql}");
+    }
+    let file = file();
+    written(&file.path).await;
+    Connection::open(&file.path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+    let error = SqliteOptions::new().repair_ledger(true).open(&file.path).await.map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
+}
+
 #[tokio::test]
 async fn a_file_that_stays_locked_is_busy() {
     let file = file();

@@ -83,6 +83,12 @@ pub enum TransferError {
         /// Whose it is.
         tenant: TenantId,
     },
+    /// Another export is writing to the folder.
+    #[error("another export is writing to `{}`", path.display())]
+    ExportUnderWay {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A path is a symbolic link, which is never followed.
     #[error("`{}` is a symbolic link", path.display())]
     SymbolicLink {

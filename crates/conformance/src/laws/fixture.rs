@@ -37,11 +37,17 @@ where
 #[derive(Debug, Clone)]
 pub struct LayerProfile {
     pub(super) name: String,
-    pub(super) hides: Option<String>,
+    /// The sites that it is described as, from the outside in: one, or those of a stack.
+    pub(super) sites: Vec<String>,
+    pub(super) hides: Vec<String>,
     pub(super) restores: bool,
     pub(super) repeats: bool,
     pub(super) asks: bool,
-    pub(super) refuses: Option<Box<PersistArgs>>,
+    pub(super) names_revisions: bool,
+    pub(super) hides_previews: bool,
+    pub(super) holds_back: bool,
+    /// What is refused, and by which site.
+    pub(super) refuses: Vec<(String, PersistArgs)>,
     pub(super) expected: Vec<(String, String)>,
 }
 
@@ -49,12 +55,16 @@ impl LayerProfile {
     fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         Self {
+            sites: vec![name.clone()],
             name,
-            hides: None,
+            hides: Vec::new(),
             restores: false,
             repeats: false,
             asks: false,
-            refuses: None,
+            names_revisions: false,
+            hides_previews: false,
+            holds_back: false,
+            refuses: Vec::new(),
             expected: Vec::new(),
         }
     }
@@ -68,7 +78,7 @@ impl LayerProfile {
     /// A layer that changes content so that this text never passes it: a redaction, an encryption.
     #[must_use]
     pub fn transform(name: impl Into<String>, hides: impl Into<String>) -> Self {
-        Self { hides: Some(hides.into()), ..Self::new(name) }
+        Self { hides: vec![hides.into()], ..Self::new(name) }
     }
 
     /// Says that what is read through the layer is what was given to it, as with an encryption.
@@ -92,10 +102,33 @@ impl LayerProfile {
         self
     }
 
-    /// Names an operation that the layer refuses by itself.
+    /// Says that it names the revision that a change of content is made on, where the caller has named none.
+    #[must_use]
+    pub fn names_revisions(mut self) -> Self {
+        self.names_revisions = true;
+        self
+    }
+
+    /// Says that the store cannot make a preview of what it is given, and that lists of threads show none.
+    #[must_use]
+    pub fn hides_previews(mut self) -> Self {
+        self.hides_previews = true;
+        self
+    }
+
+    /// Says that it holds the end of a text back that goes on, and gives it on with what comes next: it may then replace what is
+    /// stored where it was asked to append. In all else what it passes on is the same call.
+    #[must_use]
+    pub fn holds_back(mut self) -> Self {
+        self.holds_back = true;
+        self.asks = true;
+        self
+    }
+
+    /// Names an operation that the layer refuses by itself; called again, another one.
     #[must_use]
     pub fn refuses(mut self, args: impl Into<PersistArgs>) -> Self {
-        self.refuses = Some(Box::new(args.into()));
+        self.refuses.push((self.name.clone(), args.into()));
         self
     }
 
@@ -106,7 +139,38 @@ impl LayerProfile {
         self
     }
 
-    /// The name of its site.
+    /// Why this law is expected to be broken, where it is.
+    pub(super) fn expected(&self, law: &str) -> Option<&str> {
+        self.expected.iter().find(|(id, _)| id == law).map(|(_, why)| why.as_str())
+    }
+
+    /// That of a stack of these, from the outside in: what any of them does, the stack does.
+    pub(super) fn together(profiles: Vec<Self>) -> Self {
+        let names: Vec<&str> = profiles.iter().map(Self::name).collect();
+        let mut all = Self { sites: Vec::new(), ..Self::new(names.join("+")) };
+        let mut transforms = profiles.iter().filter(|profile| !profile.hides.is_empty()).peekable();
+        all.restores = transforms.peek().is_some() && transforms.all(|profile| profile.restores);
+        for profile in profiles {
+            all.sites.extend(profile.sites);
+            all.hides.extend(profile.hides);
+            all.repeats |= profile.repeats;
+            all.asks |= profile.asks;
+            all.names_revisions |= profile.names_revisions;
+            all.hides_previews |= profile.hides_previews;
+            all.holds_back |= profile.holds_back;
+            all.refuses.extend(profile.refuses);
+            all.expected.extend(profile.expected);
+        }
+        all
+    }
+
+    /// The same under another name.
+    pub(super) fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// The name of its site; of a stack, those of all joined by `+`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

@@ -40,6 +40,66 @@ pub fn main(fixtures: Vec<Box<dyn LayerFixture>>) -> ExitCode {
     conclusion.exit_code()
 }
 
+/// Runs every law for every layer, and says which of them are broken: one text for each, which begins with the names of the
+/// layer and the law, so `` `trace` breaks `law.error`: … ``.
+#[must_use]
+pub fn broken(fixtures: Vec<Box<dyn LayerFixture>>) -> Vec<String> {
+    let mut broken = Vec::new();
+    for subject in fixtures.into_iter().map(Subject::from) {
+        let profile = subject.profile();
+        for law in law::all().filter(|law| law.gate(&profile).is_none()) {
+            if let (Outcome::Fail, Some(detail)) = judge(run(&subject, law), profile.expected(law.id)) {
+                broken.push(format!("`{}` breaks `{}`: {}\n{detail}", profile.name(), law.id, law.about));
+            }
+        }
+    }
+    broken
+}
+
+/// Runs every law for every layer, inside a test of any harness.
+///
+/// # Panics
+/// When a law is broken; the text names every one that is, and by which layer.
+pub fn assert_kept(fixtures: Vec<Box<dyn LayerFixture>>) {
+    let broken = broken(fixtures);
+    assert!(broken.is_empty(), "{} laws are broken\n\n{}", broken.len(), broken.join("\n\n"));
+}
+
+/// Runs all laws on layers: in a test function `layer_laws`, or as a whole `main`.
+///
+/// ```
+/// use throughline_conformance::{layer_laws, laws::LayerProfile};
+/// use throughline_core::layers::{limits::LimitsLayer, trace::TraceLayer};
+///
+/// // Each alone, every pair in every order that is allowed, and all of more than two together.
+/// layer_laws!(
+///     LayerProfile::transparent("limits") => LimitsLayer::new(),
+///     LayerProfile::transparent("trace") => TraceLayer::new(),
+/// );
+/// ```
+///
+/// With `main:` in front it writes the `main` of a test target with `harness = false`, where each law is a test of its own:
+///
+/// ```no_run
+/// # use throughline_conformance::{layer_laws, laws::LayerProfile};
+/// # use throughline_core::layers::trace::TraceLayer;
+/// layer_laws!(main: LayerProfile::transparent("trace") => TraceLayer::new());
+/// ```
+#[macro_export]
+macro_rules! layer_laws {
+    (main: $($profile:expr => $layer:expr),+ $(,)?) => {
+        fn main() -> ::std::process::ExitCode {
+            $crate::laws::main($crate::laws::LayerSet::new()$(.with($profile, || $layer))+.every_way())
+        }
+    };
+    ($($profile:expr => $layer:expr),+ $(,)?) => {
+        #[test]
+        fn layer_laws() {
+            $crate::laws::assert_kept($crate::laws::LayerSet::new()$(.with($profile, || $layer))+.every_way());
+        }
+    };
+}
+
 fn trial(subject: &Subject, law: &'static Law, found: &Found) -> Trial {
     let profile = subject.profile();
     let name = format!("{}.{}", profile.name(), law.id);
@@ -47,7 +107,7 @@ fn trial(subject: &Subject, law: &'static Law, found: &Found) -> Trial {
         let refuse = move || Err(format!("not applicable: {why}").into());
         return Trial::test(name, refuse).with_kind("law").with_ignored_flag(true);
     }
-    let expected = profile.expected.iter().find(|(id, _)| id == law.id).map(|(_, why)| why.clone());
+    let expected = profile.expected(law.id).map(str::to_owned);
     let (subject, found) = (Arc::clone(subject), Arc::clone(found));
     let judge = move || {
         let (outcome, detail) = judge(run(&subject, law), expected.as_deref());
@@ -63,6 +123,9 @@ fn trial(subject: &Subject, law: &'static Law, found: &Found) -> Trial {
 
 /// Law × layer, as Markdown.
 fn table(subjects: &[Subject], found: &[(&'static str, String, Outcome)]) -> String {
+    // A stack of several is counted below: a column for each pair would be a wide table.
+    let (stacks, subjects): (Vec<_>, Vec<_>) =
+        subjects.iter().partition(|subject| subject.profile().sites.len() > 1);
     let names: Vec<String> = subjects.iter().map(|subject| subject.profile().name().to_owned()).collect();
     let mut text = format!(
         "# Laws for layers\n\n| law | {} |\n|---|{}\n",
@@ -78,6 +141,15 @@ fn table(subjects: &[Subject], found: &[(&'static str, String, Outcome)]) -> Str
             found.map_or("not run", |(_, _, outcome)| outcome.as_str())
         });
         let _ = writeln!(text, "| `{}` | {} |", law.id, cells.collect::<Vec<_>>().join(" | "));
+    }
+    if !stacks.is_empty() {
+        let of_stacks = |outcome: Outcome| {
+            let names: Vec<_> = stacks.iter().map(|stack| stack.profile().name().to_owned()).collect();
+            found.iter().filter(|(_, name, found)| *found == outcome && names.contains(name)).count()
+        };
+        let (stacks, passed, failed) = (stacks.len(), of_stacks(Outcome::Pass), of_stacks(Outcome::Fail));
+        let _ =
+            writeln!(text, "\nOf {stacks} stacks of several layers: {passed} laws kept, {failed} broken.");
     }
     text
 }

@@ -41,11 +41,11 @@ impl Law {
     pub(crate) fn gate(&self, profile: &LayerProfile) -> Option<&'static str> {
         let (applies, why) = match self.applies {
             Applies::All => (true, ""),
-            Applies::Transparent => (profile.hides.is_none(), "it changes content"),
-            Applies::Transforms => (profile.hides.is_some(), "it changes no content"),
+            Applies::Transparent => (profile.hides.is_empty(), "it changes content"),
+            Applies::Transforms => (!profile.hides.is_empty(), "it changes no content"),
             Applies::Restores => (profile.restores, "what is read is what was stored"),
             Applies::Repeats => (profile.repeats, "it repeats no call"),
-            Applies::Refuses => (profile.refuses.is_some(), "it names nothing that it refuses"),
+            Applies::Refuses => (!profile.refuses.is_empty(), "it names nothing that it refuses"),
         };
         (!applies).then_some(why)
     }

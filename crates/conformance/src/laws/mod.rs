@@ -15,6 +15,17 @@
 //! }
 //! ```
 //!
+//! Inside an ordinary test, next to others, it is one line ([`layer_laws!`](crate::layer_laws)):
+//!
+//! ```
+//! use throughline_conformance::{layer_laws, laws::LayerProfile};
+//! use throughline_core::layers::trace::TraceLayer;
+//!
+//! layer_laws!(LayerProfile::transparent("trace") => TraceLayer::new());
+//! ```
+//!
+//! Several layers that are meant to stand in one stack are a [`LayerSet`]: each alone, every pair, and all together.
+//!
 //! A probe stands on either side of the layer: the laws are about what passes between them.
 
 mod bench;
@@ -24,12 +35,15 @@ mod law;
 mod operations;
 mod probe;
 mod rules;
+mod set;
 
 pub use self::{
     fixture::{Around, LayerFixture, LayerProfile},
-    harness::main,
+    harness::{assert_kept, broken, main},
     law::Law,
+    operations::every_operation,
     probe::{Probe, ProbeFuture, ProbeService},
+    set::LayerSet,
 };
 pub(crate) use self::{
     harness::{Subject as LayerSubject, run as run_law},

@@ -4,8 +4,8 @@ use throughline_core::{
     Add, Batch, BeginRun, Content, ContentChange, CreateThread, Delete, Delta, FailRun, GetMessage,
     GetThread, Import, ImportRow, LabelPatch, LabelThread, ListAttempts, ListOpen, ListPurgeable,
     ListThreads, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom,
-    PersistArgs, ReadPage, RenameThread, Reserve, ResolveSession, Role, RunReport, ThreadId, Timestamp,
-    Title, Update, UpdateContent, UpdateMode,
+    PersistArgs, ReadPage, RenameThread, Reserve, ResolveSession, Revision, Role, RunReport, ThreadId,
+    Timestamp, Title, Update, UpdateContent, UpdateMode,
     session::{Claimer, Failure, Runtime},
 };
 
@@ -35,6 +35,21 @@ fn run() -> BeginRun {
     BeginRun::new("g".parse().expect("a valid id"), t(), claimer).named(attempt)
 }
 
+/// One call of every kind and what each is called, in an order in which a fresh store can do them, with `text` wherever text can
+/// be: contents, deltas, metadata, reasons, titles. For the tests of a layer that has to see all of it.
+///
+/// ```
+/// use throughline_conformance::laws::every_operation;
+///
+/// let batch = every_operation("hunter2").into_iter().find(|(what, _)| *what == "batch").unwrap().1;
+/// assert!(serde_json::to_string(&batch)?.contains("hunter2"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[must_use]
+pub fn every_operation(text: &str) -> Vec<(&'static str, PersistArgs)> {
+    all(text).into_iter().collect()
+}
+
 /// Every write, in an order in which each can be done, with `text` wherever text can be. What each is called.
 pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let nested = Content::from_blocks(&[serde_json::json!({"type": "tool", "input": {"deep": [text]}})]);
@@ -47,6 +62,8 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let append = || ContentChange::Append(Delta::text(text));
     let blocks = || ContentChange::Append(Delta::Blocks(nested.clone()));
     let replace = || ContentChange::Replace(nested.clone());
+    // Reserved, appended to twice, replaced and finished: the fifth.
+    let edit = UpdateContent::new(t(), id("r"), replace(), UpdateMode::Edit).expecting(Revision::new(5));
     let abandon = || UpdateMode::Abandon { reason: Some(text.to_owned()) };
     let patch = |name: &str| {
         let patch = MetadataPatch::new().set("patched", text).expect("a string");
@@ -71,7 +88,7 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ("append blocks", change("r", blocks(), UpdateMode::Partial)),
         ("replace", change("r", replace(), UpdateMode::Partial)),
         ("finish", change("r", append(), UpdateMode::Final)),
-        ("edit", change("r", replace(), UpdateMode::Edit)),
+        ("edit", edit.into()),
         ("update metadata", patch("r").into()),
         ("reserve another", reserve("s").into()),
         ("abandon reason", change("s", append(), abandon())),

@@ -82,6 +82,16 @@ impl ThreadFacts {
         self.has_begun && !self.hidden
     }
 
+    /// It is no longer hidden; answers whether it was. Lists show it from here on, with messages or without: what is brought over
+    /// may have lost its messages before.
+    pub const fn publish(&mut self) -> bool {
+        let was_hidden = self.hidden;
+        if was_hidden {
+            (self.hidden, self.has_begun) = (false, true);
+        }
+        was_hidden
+    }
+
     /// Something was changed that its messages do not tell.
     pub fn changed(&mut self, now: Timestamp) {
         self.changed_at = self.changed_at.max(now);

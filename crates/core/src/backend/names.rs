@@ -42,7 +42,7 @@
 //! ```
 
 use crate::{
-    Alias, ErrorKind, EventId, ItemId, Message, MessageId, MessageState, NotIt, Origin, PassedOver,
+    Alias, ErrorKind, EventId, ItemId, Message, MessageId, MessageState, Mismatch, Origin, PassedOver,
     PersistError, ResolveId, ResolvedBy, ResolvedId, Role, Seq, TurnId,
 };
 
@@ -98,7 +98,8 @@ pub trait Names {
     /// What the store answers.
     fn message(&mut self, id: &MessageId) -> Result<Named, Self::Error>;
 
-    /// The place of the latest final message of the user.
+    /// The place of the latest final message of the user, also where that one was deleted: a turn that was over does not begin
+    /// again.
     ///
     /// # Errors
     /// What the store answers.
@@ -193,7 +194,7 @@ impl<N: Names> Search<'_, N> {
                 if let (Some(known), None) = (&known, turn)
                     && self.is_over(known.seen)?
                 {
-                    self.pass_over(&known.alias.message, NotIt::TurnIsOver);
+                    self.pass_over(&known.alias.message, Mismatch::TurnIsOver);
                     return Ok(None);
                 }
                 (known, ResolvedBy::Item)
@@ -215,22 +216,22 @@ impl<N: Names> Search<'_, N> {
         Ok(None)
     }
 
-    fn why_not(&mut self, id: &MessageId) -> Result<Option<NotIt>, N::Error> {
+    fn why_not(&mut self, id: &MessageId) -> Result<Option<Mismatch>, N::Error> {
         let ResolveId { origin, role, .. } = self.asked;
         let seq = match self.names.message(id)? {
-            Named::Nothing => return Ok(Some(NotIt::NoSuchMessage)),
-            Named::Dead => return Ok(Some(NotIt::Deleted)),
-            Named::There { role: other, .. } if other != *role => return Ok(Some(NotIt::OtherRole)),
+            Named::Nothing => return Ok(Some(Mismatch::NoSuchMessage)),
+            Named::Dead => return Ok(Some(Mismatch::Deleted)),
+            Named::There { role: other, .. } if other != *role => return Ok(Some(Mismatch::OtherRole)),
             Named::There { seq, .. } => seq,
         };
         let known_as = self.names.names_of(id)?;
         if origin.item.is_some() && known_as.iter().any(|known| known.item.is_some()) {
-            return Ok(Some(NotIt::OtherItem));
+            return Ok(Some(Mismatch::OtherItem));
         }
         let of_turn = known_as.iter().find_map(|known| known.turn.as_ref());
         match (of_turn, &origin.turn) {
-            (Some(known), Some(asked)) => Ok((known != asked).then_some(NotIt::OtherTurn)),
-            _ => Ok(self.is_over(seq)?.then_some(NotIt::TurnIsOver)),
+            (Some(known), Some(asked)) => Ok((known != asked).then_some(Mismatch::OtherTurn)),
+            _ => Ok(self.is_over(seq)?.then_some(Mismatch::TurnIsOver)),
         }
     }
 
@@ -251,7 +252,7 @@ impl<N: Names> Search<'_, N> {
         Ok(self.names.latest_question()?.is_some_and(|question| question > seq))
     }
 
-    fn pass_over(&mut self, id: &MessageId, why: NotIt) {
+    fn pass_over(&mut self, id: &MessageId, why: Mismatch) {
         self.passed_over.push(PassedOver { id: id.clone(), why });
     }
 

@@ -15,9 +15,9 @@ use tower_service::Service;
 use super::{Admitted, Backend, Capabilities, admitted::Counter};
 use crate::{
     Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Position, Result,
-    context::{CallState, Clock},
+    context::{AtWork, CallState, Clock},
     operation::by_operation,
-    pipeline::{InFlight, contract_violation, panicked},
+    pipeline::{InFlight, contract_violation, panicked, strange},
 };
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -71,6 +71,9 @@ impl<B: Backend> Service<PersistRequest> for Terminal<B> {
             index: self.shared.index,
             in_flight: Arc::clone(&self.shared.in_flight),
             call: match self.shared.refusal(&request) {
+                _ if self.shared.index > 0 && AtWork::is_on_another(&state) => {
+                    Stage::Strange(strange(CallState::outside(self.shared.index)))
+                }
                 Some(error) => Stage::Refused(error),
                 None => Stage::Ready(Arc::clone(&self.shared).dispatch(request)),
             },
@@ -86,6 +89,11 @@ impl<B: Backend> Shared<B> {
         let call = context.call();
         if let Err(what) = call.shape.check_args(args) {
             return Some(contract_violation(what, call, CallState::outside(self.index)));
+        }
+        #[cfg(feature = "scope")]
+        if call.is_unguarded() {
+            let detail = "the call bears a capability, and no layer has looked at it";
+            return Some(PersistError::new(ErrorKind::Denied, detail).with_effect(Effect::NotApplied));
         }
         let unsupported =
             context.idempotency().is_some() && args.kind().is_write() && !self.capabilities.idempotency;
@@ -120,6 +128,8 @@ pub(crate) struct TerminalFuture {
 
 enum Stage {
     Refused(PersistError),
+    /// The call is somebody else's: nothing of it is told.
+    Strange(PersistError),
     /// Made, and handed over at the first poll.
     Ready(BoxFuture<Result<PersistResponse>>),
     Begun(BoxFuture<Result<PersistResponse>>),
@@ -146,12 +156,18 @@ impl Future for TerminalFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if matches!(this.call, Stage::Strange(_))
+            && let Stage::Strange(error) = mem::replace(&mut this.call, Stage::Done)
+        {
+            return Poll::Ready(Err(error));
+        }
         let state = &*this.state;
         let outer = CallState::outside(this.index);
         state.cursor().store(this.index, Relaxed);
         // Taken out while it is polled, so that one that panicked is neither polled nor detached again.
         let error = match mem::replace(&mut this.call, Stage::Done) {
             Stage::Refused(error) => error,
+            Stage::Strange(_) => unreachable!("looked at above"),
             Stage::Ready(_) if state.shape.kind().is_write() && !state.hand_over() => {
                 PersistError::new(ErrorKind::Cancelled, "its caller had left before it was handed over")
                     .with_effect(Effect::NotApplied)

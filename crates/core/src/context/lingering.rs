@@ -1,11 +1,9 @@
-//! Writes that outlive the attempt that made them keep their call's place at the gate.
+//! Writes that outlive the attempt that made them keep what their call holds: its place at the gate, its turn in a thread.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
-
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::CallState;
 
@@ -20,8 +18,8 @@ pub(super) struct Lingering {
 #[derive(Default)]
 struct State {
     writes: usize,
-    /// The place of the call, once the call itself has ended.
-    place: Option<OwnedSemaphorePermit>,
+    /// What the call holds, once the call itself has ended.
+    held: Vec<Box<dyn Send>>,
 }
 
 impl Lingering {
@@ -29,14 +27,14 @@ impl Lingering {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The call has ended: its place is free when the last of its writes is over.
-    pub(super) fn leave(&self, place: OwnedSemaphorePermit) {
+    /// The call has ended: what it holds is let go when the last of its writes is over.
+    pub(super) fn leave(&self, held: impl Send + 'static) {
         if !self.any.load(Ordering::Acquire) {
             return;
         }
         let mut state = self.lock();
         if state.writes > 0 {
-            state.place = Some(place);
+            state.held.push(Box::new(held));
         }
     }
 }
@@ -57,8 +55,9 @@ impl Drop for Lingers {
     fn drop(&mut self) {
         let mut state = self.0.outermost().lingering.lock();
         state.writes -= 1;
-        if state.writes == 0 {
-            state.place = None;
-        }
+        let held = if state.writes == 0 { std::mem::take(&mut state.held) } else { Vec::new() };
+        // Letting go takes locks of its own.
+        drop(state);
+        drop(held);
     }
 }

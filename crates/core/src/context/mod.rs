@@ -11,6 +11,7 @@
 //! assert_eq!(extensions.get::<Route>(), Some(&Route("archive")));
 //! ```
 
+mod at_work;
 mod call_id;
 mod clock;
 mod extensions;
@@ -18,10 +19,11 @@ mod lingering;
 mod progress;
 mod shape;
 
+#[cfg(feature = "scope")]
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::{fmt, sync::Arc, sync::atomic::AtomicU8, time::Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
-
+pub(crate) use self::at_work::AtWork;
 pub(crate) use self::lingering::Lingers;
 pub(crate) use self::shape::Shape;
 pub use self::{
@@ -59,6 +61,9 @@ pub(crate) struct CallState {
     cursor: AtomicU8,
     progress: Progress,
     lingering: Lingering,
+    /// Whether a guard has held its capability against it.
+    #[cfg(feature = "scope")]
+    let_through: AtomicBool,
     parent: Option<Arc<Self>>,
 }
 
@@ -76,6 +81,8 @@ pub(crate) struct Facts {
     pub(crate) call_site: Option<Arc<str>>,
     pub(crate) idempotency: Option<Idempotency>,
     pub(crate) deadline: Option<Instant>,
+    #[cfg(feature = "scope")]
+    pub(crate) capability: Option<crate::layers::scope::Capability>,
 }
 
 impl CallState {
@@ -101,14 +108,26 @@ impl CallState {
         self.lineage().last().unwrap_or(self)
     }
 
+    /// A guard has held the capability of this call against it.
+    #[cfg(feature = "scope")]
+    pub(crate) fn let_through(&self) {
+        self.let_through.store(true, Relaxed);
+    }
+
+    /// Whether it bears a capability that no guard has held against it, nor against a call that it is made on behalf of.
+    #[cfg(feature = "scope")]
+    pub(crate) fn is_unguarded(&self) -> bool {
+        self.facts.capability.is_some() && !self.lineage().any(|call| call.let_through.load(Relaxed))
+    }
+
     /// A write goes on that nobody waits for any more.
     pub(crate) fn linger(self: &Arc<Self>) -> Lingers {
         Lingers::new(self)
     }
 
-    /// Gives the place at the gate back, as soon as nothing of the call goes on.
-    pub(crate) fn leave(&self, place: OwnedSemaphorePermit) {
-        self.lingering.leave(place);
+    /// Lets go of what the call holds, such as its place at the gate, as soon as nothing of the call goes on.
+    pub(crate) fn leave(&self, held: impl Send + 'static) {
+        self.outermost().lingering.leave(held);
     }
 
     /// Something is handed to a backend: for this call, and so for those around it. `false` when the call was given up
@@ -159,6 +178,8 @@ impl Context {
                 cursor: AtomicU8::new(CallState::EDGE),
                 progress: Progress::default(),
                 lingering: Lingering::default(),
+                #[cfg(feature = "scope")]
+                let_through: AtomicBool::new(false),
                 parent: None,
             }),
             attempt: 1,
@@ -181,6 +202,8 @@ impl Context {
                 cursor: AtomicU8::new(CallState::EDGE),
                 progress: Progress::default(),
                 lingering: Lingering::default(),
+                #[cfg(feature = "scope")]
+                let_through: AtomicBool::new(false),
                 parent: Some(Arc::clone(&self.call)),
             }),
             attempt: self.attempt,
@@ -238,6 +261,13 @@ impl Context {
     #[must_use]
     pub fn idempotency(&self) -> Option<&Idempotency> {
         self.call.facts.idempotency.as_ref()
+    }
+
+    /// What the caller may do, where the handle was given a capability.
+    #[cfg(feature = "scope")]
+    #[must_use]
+    pub fn capability(&self) -> Option<&crate::layers::scope::Capability> {
+        self.call.facts.capability.as_ref()
     }
 
     /// When the caller stops waiting.

@@ -67,7 +67,7 @@ kinds! {
     Timeout = "timeout", passes: true, refusal: false;
     /// The store cannot be reached, or is closing.
     Unavailable = "unavailable", passes: true, refusal: false;
-    /// The store has no room left.
+    /// The store, or the part of it that is the tenant's, has no room left.
     StorageFull = "storage_full", passes: false, refusal: true;
     /// What is stored cannot be read.
     Corrupt = "corrupt", passes: false, refusal: false;

@@ -129,6 +129,13 @@ impl PersistError {
         self
     }
 
+    /// Says which thread it is about.
+    #[must_use]
+    pub fn about_thread(mut self, thread: &ThreadId) -> Self {
+        self.0.thread = Some(thread.clone());
+        self
+    }
+
     /// Says which message it is about.
     #[must_use]
     pub fn about(mut self, thread: &ThreadId, message: &MessageId) -> Self {

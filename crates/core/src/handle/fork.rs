@@ -1,7 +1,7 @@
 use super::Thread;
 use crate::{
-    ErrorKind, ForkPoint, Import, ImportRow, ImportedRow, MessageId, NewThread, Page, PageFrom, PersistError,
-    PublishThread, ReadPage, Result, Seq, ThreadEntry, ThreadId, Visibility,
+    DamagedMessage, ErrorKind, ForkPoint, Import, ImportRow, ImportedRow, MessageId, NewThread, Page,
+    PageFrom, PersistError, PublishThread, ReadPage, Result, Seq, ThreadEntry, ThreadId, Visibility,
 };
 
 /// What a fork came to.
@@ -54,6 +54,11 @@ impl Thread {
         while !is_whole {
             let page = db.read(read.clone()).await?;
             let next = page.next(read.from);
+            // Left out, it would be missed in the fork by nobody.
+            let is_before = |damaged: &&DamagedMessage| damaged.seq.is_none_or(|seq| seq <= last.seq);
+            if let Some(damaged) = page.damaged.iter().find(is_before) {
+                return Err(damaged.to_error());
+            }
             is_whole = page.messages.iter().any(|message| message.id == *at);
             for rows in in_steps(copied(page, last.seq)) {
                 messages += rows.len() as u64;

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use serde_json::value::RawValue;
 
 use super::Thread;
-use crate::{Message, PageFrom, Result, Seq, Visibility};
+use crate::{DamagedMessage, Message, PageFrom, Result, Seq, Visibility};
 
 /// The latest final messages of a thread, as a model may be given them.
 ///
@@ -28,6 +28,8 @@ use crate::{Message, PageFrom, Result, Seq, Visibility};
 pub struct History {
     /// The messages, oldest first.
     pub messages: Vec<Message>,
+    /// The messages of this stretch that cannot be read, and so are not among them.
+    pub damaged: Vec<DamagedMessage>,
     /// Whether there are older ones.
     pub has_more: bool,
     /// The calls of tools in them and their results, in the order in which they are met.
@@ -91,7 +93,7 @@ impl History {
                 }
             }
         }
-        Self { messages, has_more, tool_calls }
+        Self { messages, damaged: Vec::new(), has_more, tool_calls }
     }
 }
 
@@ -127,6 +129,8 @@ fn half_of(block: &RawValue) -> Option<Half> {
 pub struct Recalled {
     /// Final messages, the latest first.
     pub messages: Vec<Message>,
+    /// The messages of this stretch that cannot be read, and so are not among them.
+    pub damaged: Vec<DamagedMessage>,
     /// Whether there are older ones.
     pub has_more: bool,
 }
@@ -148,7 +152,7 @@ impl Thread {
     pub async fn history(&self, before: Option<Seq>, limit: u32) -> Result<History> {
         let from = before.map_or(PageFrom::End, PageFrom::Before);
         let page = self.page_showing(from, limit.clamp(1, History::MAX_LIMIT), Visibility::Final).await?;
-        Ok(History::of(page.messages, page.has_more))
+        Ok(History { damaged: page.damaged, ..History::of(page.messages, page.has_more) })
     }
 
     /// Recalls what was said before a place, or up to the end, the latest first: for a model that asks for it. A limit of 0
@@ -164,7 +168,7 @@ impl Thread {
         let limit = limit.clamp(1, Recalled::MAX_LIMIT);
         let mut page = self.page_showing(from, limit, Visibility::Final).await?;
         page.messages.reverse();
-        Ok(Recalled { messages: page.messages, has_more: page.has_more })
+        Ok(Recalled { messages: page.messages, damaged: page.damaged, has_more: page.has_more })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages, TenantId, ThreadArgs,
     ThreadId, Timestamp,
     context::{Context, Facts, Idempotency},
-    pipeline::{Builder, Core, Description, Execution},
+    pipeline::{Builder, Core, Description, Execution, Keyless},
     session::Lines,
 };
 
@@ -49,6 +49,8 @@ pub struct Persistence {
     actor: Option<Arc<str>>,
     call_site: Option<Arc<str>>,
     deadline: Option<Duration>,
+    #[cfg(feature = "scope")]
+    capability: Option<crate::layers::scope::Capability>,
 }
 
 impl Persistence {
@@ -58,7 +60,15 @@ impl Persistence {
     }
 
     pub(crate) fn new(core: Core, deadline: Option<Duration>) -> Self {
-        Self { core: Arc::new(core), tenant: TenantId::default(), actor: None, call_site: None, deadline }
+        Self {
+            core: Arc::new(core),
+            tenant: TenantId::default(),
+            actor: None,
+            call_site: None,
+            deadline,
+            #[cfg(feature = "scope")]
+            capability: None,
+        }
     }
 
     /// A handle for another tenant. Nothing that it does shows or changes anything of this one's.
@@ -77,6 +87,21 @@ impl Persistence {
     #[must_use]
     pub fn with_call_site(&self, call_site: &str) -> Self {
         Self { call_site: Some(call_site.into()), ..self.clone() }
+    }
+
+    /// A handle whose calls bear this capability, in place of an earlier one. Every call of it is refused as
+    /// [`Denied`](crate::ErrorKind::Denied) unless a [`ScopeLayer`](crate::layers::scope::ScopeLayer) in the pipeline allows it.
+    #[cfg(feature = "scope")]
+    #[must_use]
+    pub fn with_capability(&self, capability: crate::layers::scope::Capability) -> Self {
+        Self { capability: Some(capability), ..self.clone() }
+    }
+
+    /// The capability that the calls of this handle bear: what may be narrowed for somebody else.
+    #[cfg(feature = "scope")]
+    #[must_use]
+    pub const fn capability(&self) -> Option<&crate::layers::scope::Capability> {
+        self.capability.as_ref()
     }
 
     /// A handle whose calls are waited for this long, where a call says nothing else.
@@ -184,26 +209,45 @@ impl Persistence {
     /// and closes the backend. Closing again, from any handle, waits likewise and does nothing more.
     ///
     /// # Errors
-    /// What the backend answers when it closes.
+    /// What the backend answers when it closes. [`Denied`](crate::ErrorKind::Denied) where this handle bears a capability.
     pub async fn close(&self) -> Result<()> {
+        #[cfg(feature = "scope")]
+        if self.capability.is_some() {
+            let detail = "a handle that bears a capability cannot close the pipeline";
+            return Err(PersistError::new(crate::ErrorKind::Denied, detail));
+        }
         self.core.close().await
     }
 
     pub(super) fn execute(&self, args: PersistArgs, options: Options) -> Execution {
-        let idempotency = options.key.map(|key| {
-            let fingerprint = self.core.fingerprints.fingerprint(&args);
-            Idempotency { key, fingerprint }
-        });
         let deadline = options.deadline.or(self.deadline);
-        let facts = Facts {
+        let mut facts = Facts {
             tenant: self.tenant.clone(),
             actor: self.actor.clone(),
             call_site: self.call_site.clone(),
-            idempotency,
+            idempotency: None,
             // A deadline too far off to be told is none.
             deadline: deadline.and_then(|after| std::time::Instant::now().checked_add(after)),
+            #[cfg(feature = "scope")]
+            capability: self.capability.clone(),
         };
+        let key = match options.key {
+            Some(key) => Some(key),
+            None => match self.core.auto_key.derive(self.keyless(&args)) {
+                Ok(key) => key,
+                Err(error) => return self.core.refuse(facts, &args, error),
+            },
+        };
+        facts.idempotency = key.map(|key| {
+            let fingerprint = self.core.fingerprints.fingerprint(&args);
+            Idempotency { key, fingerprint }
+        });
         self.core.execute(facts, args)
+    }
+
+    fn keyless<'a>(&'a self, args: &'a PersistArgs) -> Keyless<'a> {
+        let (actor, call_site) = (self.actor.as_deref(), self.call_site.as_deref());
+        Keyless { args, tenant: &self.tenant, actor, call_site }
     }
 
     /// Runs a task on the runtime of the pipeline.

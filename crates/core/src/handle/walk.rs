@@ -1,13 +1,13 @@
 use std::{collections::VecDeque, fmt};
 
 use super::Persistence;
-use crate::{Message, PageFrom, ReadPage, Result, ThreadId, Visibility};
+use crate::{DamagedMessage, Message, PageFrom, ReadPage, Result, Seq, ThreadId, Visibility};
 
 /// The messages of a thread one after the other, in the direction that the walk began in; read a page at a time.
 ///
 /// It reads 100 messages at once, and shows each as it was when its page was read. A walk to the end of the thread meets what
 /// is added while it goes; one back to the beginning does not. No message is met twice, and none that is there all the
-/// time is missed. See [`Thread::walk`](super::Thread::walk).
+/// time is missed. One that is damaged is met as an error at its place, and the walk goes on behind it. See [`Thread::walk`](super::Thread::walk).
 ///
 /// ```no_run
 /// use throughline_core::{PageFrom, Persistence, Visibility};
@@ -25,7 +25,7 @@ pub struct Walk {
     db: Persistence,
     /// The page to read when the one at hand is used up; nothing at the end.
     next: Result<Option<ReadPage>>,
-    page: VecDeque<Message>,
+    page: VecDeque<std::result::Result<Message, DamagedMessage>>,
 }
 
 /// How many messages are read at once.
@@ -47,6 +47,9 @@ impl Walk {
     /// # Errors
     /// What the read of a page answers. The walk stays where it is: called again, it reads that page again.
     ///
+    /// [`Corrupt`](crate::ErrorKind::Corrupt), naming a message that is damaged. Called again, it answers what comes behind that
+    /// one.
+    ///
     /// # Cancel safety
     /// Dropped before it answers, it has not moved.
     pub async fn next(&mut self) -> Result<Option<Message>> {
@@ -54,13 +57,21 @@ impl Walk {
             let Some(read) = self.next.clone()? else { return Ok(None) };
             let page = self.db.read(read.clone()).await?;
             self.next = Ok(page.next(read.from).map(|from| ReadPage { from, ..read.clone() }));
-            self.page = page.messages.into();
+            let damaged = page.damaged.into_iter().map(Err);
+            self.page = page.messages.into_iter().map(Ok).chain(damaged).collect();
+            let page = self.page.make_contiguous();
+            page.sort_by_key(place);
             if !read.from.is_forward() {
-                self.page.make_contiguous().reverse();
+                page.reverse();
             }
         }
-        Ok(self.page.pop_front())
+        self.page.pop_front().transpose().map_err(|damaged| damaged.to_error())
     }
+}
+
+/// Where it is met; what has no place comes first.
+fn place(met: &std::result::Result<Message, DamagedMessage>) -> Option<Seq> {
+    met.as_ref().map_or_else(|damaged| damaged.seq, |message| Some(message.seq))
 }
 
 impl fmt::Debug for Walk {

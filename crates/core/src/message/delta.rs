@@ -152,6 +152,14 @@ impl ContentBuffer {
     }
 }
 
+/// Where in the JSON of `content` the text stands that appended text continues, without its quotes. Costs one pass over it.
+#[cfg(feature = "redact")]
+pub(crate) fn open_text(content: &Content) -> Option<std::ops::Range<usize>> {
+    let last = content.blocks().last().map(|block| block.get()).filter(|block| is_plain_text(block))?;
+    let start = last.as_ptr() as usize - content.as_json().as_ptr() as usize + TEXT_BLOCK_OPEN.len();
+    Some(start..start + last.len() - TEXT_BLOCK_OPEN.len() - TEXT_BLOCK_CLOSE.len())
+}
+
 /// Whether `block` is `{"type":"text","text":"…"}` and nothing else.
 fn is_plain_text(block: &str) -> bool {
     let Some(text) = block.strip_prefix(TEXT_BLOCK_OPEN).and_then(|rest| rest.strip_suffix(TEXT_BLOCK_CLOSE))
@@ -218,6 +226,20 @@ mod tests {
                 fold(&format!("[{other}]"), &[text("b")]),
                 format!(r#"[{other},{{"type":"text","text":"b"}}]"#)
             );
+        }
+    }
+
+    #[test]
+    fn open_text_is_what_an_append_continues() {
+        for (json, open) in [
+            (r#"[1, {"type":"text","text":"a\"b"} ]"#, Some("a\\\"b")),
+            (r#"[{"type":"text","text":""}]"#, Some("")),
+            (r#"[{"type":"text","text":"a"},1]"#, None),
+            (r#"[{"type":"text", "text":"a"}]"#, None),
+            ("[]", None),
+        ] {
+            let content = Content::from_json(json).unwrap();
+            assert_eq!(open_text(&content).map(|range| &content.as_json()[range]), open, "{json}");
         }
     }
 

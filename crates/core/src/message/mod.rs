@@ -24,8 +24,12 @@ mod number;
 mod role;
 mod state;
 mod text;
+#[cfg(feature = "redact")]
+pub(crate) use self::delta::open_text;
 pub(crate) use self::state::lease_milliseconds;
+pub(crate) use self::unshown::{Length, debug_without_text};
 mod timestamp;
+mod unshown;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +48,7 @@ use crate::{AttachmentKey, MessageId, TenantId, ThreadId};
 ///
 /// Every field is public and the struct is exhaustive on purpose: a backend or a layer that builds a message
 /// must be made to look again when a field is added.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
     /// Whose message it is.
@@ -79,3 +83,5 @@ pub struct Message {
     /// When it was last changed. Never decreases.
     pub updated_at: Timestamp,
 }
+
+debug_without_text!(Message { tenant, thread, id, seq, role, state, revision, content, metadata, attachments, lease, created_at, updated_at } unshown { abandon_reason });

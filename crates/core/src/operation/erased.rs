@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     Add, Added, Addressed, Batch, Batched, CarriesContent, ConsumerArgs, ConsumerResult, ContentUpdated,
     Delete, Deleted, Import, Imported, OpKind, Operation, Place, PlaceMut, ReadArgs, ReadResult, Reserve,
-    Reserved, SessionArgs, SessionResult, ThreadArgs, ThreadResult, Update, UpdateContent, Updated,
+    Reserved, SessionArgs, SessionResult, ThreadArgs, ThreadResult, Update, UpdateContent, UpdateMode,
+    Updated,
 };
-use crate::{MessageId, PersistResponse, Reply, ThreadId};
+use crate::{MessageId, MetadataPatch, PersistResponse, Reply, ThreadId};
 
 /// Any operation: what goes down through the layers, and the wire form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -274,6 +275,67 @@ impl PersistArgs {
         }
     }
 
+    /// Whether it ends what was begun, and does nothing else: finishes or abandons a message, ends a run, or a batch of these.
+    /// What refuses it leaves something open that is to be swept later.
+    ///
+    /// ```
+    /// use throughline_core::{ContentChange, PersistArgs, UpdateContent, UpdateMode};
+    ///
+    /// let (thread, id) = ("t".parse()?, "m".parse()?);
+    /// let finish: PersistArgs = UpdateContent::new(thread, id, ContentChange::none(), UpdateMode::Final).into();
+    /// assert!(finish.settles());
+    /// # Ok::<(), throughline_core::InvalidId>(())
+    /// ```
+    #[must_use]
+    pub fn settles(&self) -> bool {
+        match self {
+            Self::UpdateContent(update) => {
+                matches!(update.mode, UpdateMode::Final | UpdateMode::Abandon { .. })
+            }
+            Self::Session(session) => {
+                matches!(session, SessionArgs::Confirm(_) | SessionArgs::Fail(_) | SessionArgs::Cancel(_))
+            }
+            Self::Batch(batch) => batch.items.iter().all(Self::settles),
+            Self::Add(_)
+            | Self::Reserve(_)
+            | Self::Update(_)
+            | Self::Delete(_)
+            | Self::Import(_)
+            | Self::Thread(_)
+            | Self::Consumer(_)
+            | Self::Read(_) => false,
+        }
+    }
+
+    /// Whether it begins something that takes room in the store, or adds to it: a message, a thread, a run, content, metadata,
+    /// or a batch with one of these in it. What [settles](Self::settles) or takes away does not, and neither does what changes
+    /// a fact of fixed size, such as a cursor.
+    ///
+    /// ```
+    /// use throughline_core::{Add, Batch, Delete, NewMessage, PersistArgs};
+    ///
+    /// let add: PersistArgs = Add::new("t".parse()?, NewMessage::user("hello")).into();
+    /// let delete: PersistArgs = Delete::new("t".parse()?, "m".parse()?).into();
+    /// assert!(!delete.grows() && PersistArgs::from(Batch::new().with(delete).with(add)).grows());
+    /// # Ok::<(), throughline_core::InvalidId>(())
+    /// ```
+    #[must_use]
+    pub fn grows(&self) -> bool {
+        match self {
+            Self::Add(_) | Self::Reserve(_) | Self::Import(_) => true,
+            Self::UpdateContent(update) => !self.settles() && !update.change.is_none(),
+            Self::Update(update) => {
+                sets(&update.metadata) || update.attachments.as_ref().is_some_and(|keys| !keys.is_empty())
+            }
+            Self::Thread(thread) => {
+                matches!(thread, ThreadArgs::Create(_) | ThreadArgs::Label(_) | ThreadArgs::Resolve(_))
+            }
+            Self::Session(session) => matches!(session, SessionArgs::Begin(_) | SessionArgs::Adopt(_)),
+            Self::Batch(batch) => batch.items.iter().any(Self::grows),
+            Self::Delete(_) | Self::Consumer(_) | Self::Read(_) => false,
+        }
+    }
+
     /// The operation itself, or each item of a batch: what a guard has to look at, since a batch can hold any write.
     ///
     /// ```
@@ -290,6 +352,11 @@ impl PersistArgs {
             one => std::slice::from_ref(one).iter(),
         }
     }
+}
+
+/// Whether a patch does anything but clear.
+fn sets(patch: &MetadataPatch) -> bool {
+    patch.as_metadata().iter().any(|(_, value)| value.get() != "null")
 }
 
 impl PersistResult {

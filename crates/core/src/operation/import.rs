@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Addressed, CarriesContent, Place, PlaceMut, Slot, SlotMut, nullable::present, places::carries_nothing,
 };
+use crate::message::debug_without_text;
 use crate::{
     AttachmentKey, Content, Message, MessageId, MessageState, Metadata, Origin, Revision, Role, Seq,
     TenantId, ThreadId, Timestamp,
@@ -35,7 +36,7 @@ impl Import {
 }
 
 /// A settled message to be imported.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportRow {
     /// Its id.
@@ -61,6 +62,8 @@ pub struct ImportRow {
     /// When it was last changed; not before it was written.
     pub updated_at: Timestamp,
 }
+
+debug_without_text!(ImportRow { id, role, content, metadata, attachments, origin, created_at, updated_at } unshown { abandoned });
 
 impl ImportRow {
     /// A final message of this id, without metadata, written and last changed at this time.
@@ -97,6 +100,27 @@ impl ImportRow {
         let Message { id, role, content, metadata, attachments, created_at, updated_at, .. } = message;
         let origin = Origin::new();
         Some(Self { id, role, content, metadata, attachments, abandoned, origin, created_at, updated_at })
+    }
+
+    /// Whether a message of this id is the same one, whenever it was written: who said it, what, and how it ended, with the same
+    /// facts and attachments.
+    #[must_use]
+    pub fn is_same_as(&self, message: &Message) -> bool {
+        let Self {
+            id,
+            role,
+            content,
+            metadata,
+            attachments,
+            abandoned,
+            origin: _,
+            created_at: _,
+            updated_at: _,
+        } = self;
+        let state = if abandoned.is_some() { MessageState::Abandoned } else { MessageState::Final };
+        (id, *role, content, state) == (&message.id, message.role, &message.content, message.state)
+            && (metadata, attachments) == (&message.metadata, &message.attachments)
+            && abandoned.as_ref().and_then(Option::as_ref) == message.abandon_reason.as_ref()
     }
 
     /// The message as a store keeps it, at this place of `thread`.
@@ -199,7 +223,8 @@ pub struct Imported {
 pub enum ImportedRow {
     /// It was added at this place.
     Added(Seq),
-    /// The thread has a message of this id at this place, with the same role and the same content.
+    /// The thread has this message at this place, with the same role, content, facts, attachments and end: see
+    /// [`ImportRow::is_same_as`].
     Present(Seq),
     /// The thread has another message of this id at this place, which was left as it is.
     Differs(Seq),

@@ -24,6 +24,7 @@ mod family;
 mod fingerprint;
 mod import;
 mod nullable;
+mod origin;
 mod places;
 mod read;
 mod reserve;
@@ -49,13 +50,14 @@ pub use self::{
     family::OperationOf,
     fingerprint::Fingerprint,
     import::{Import, ImportRow, Imported, ImportedRow},
+    origin::Origin,
     places::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
     read::{
-        Alias, AliasCursor, Aliases, Attempts, Changes, ConsumerCursor, GetCursor, GetMessage, GetThread,
-        ListAliases, ListAttempts, ListOpen, ListPurgeable, ListQuarantined, ListThreads, OpenCursor,
-        OpenReservations, Page, PageFrom, PlanPrune, PrunePlan, PurgeableThreads, QuarantinedChange,
-        QuarantinedChanges, ReadArgs, ReadChanges, ReadPage, ReadResult, ResolveSession, SearchHit,
-        SearchHits, SearchMessages, SessionResolved, ThreadList, Visibility,
+        Alias, AliasCursor, Aliases, Attempts, Changes, ConsumerCursor, DamagedMessage, GetCursor,
+        GetMessage, GetThread, ListAliases, ListAttempts, ListOpen, ListPurgeable, ListQuarantined,
+        ListThreads, OpenCursor, OpenReservations, Page, PageFrom, PlanPrune, PrunePlan, PurgeableThreads,
+        QuarantinedChange, QuarantinedChanges, ReadArgs, ReadChanges, ReadPage, ReadResult, ResolveSession,
+        SearchHit, SearchHits, SearchMessages, SessionResolved, ThreadList, Visibility,
     },
     reserve::{NewReservation, Reserve, Reserved},
     session::{
@@ -65,9 +67,9 @@ pub use self::{
         SessionArgs, SessionChanged, SessionResult,
     },
     thread::{
-        ArchiveThread, ClearThread, CreateThread, DeleteThread, LabelThread, NewThread, NotIt, Origin,
-        PassedOver, PruneThread, Pruned, PublishThread, PurgeThread, Purged, RebuildThread, RenameThread,
-        ResolveId, ResolvedBy, ResolvedId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadResult,
+        ArchiveThread, ClearThread, CreateThread, DeleteThread, LabelThread, Mismatch, NewThread, PassedOver,
+        PruneThread, Pruned, PublishThread, PurgeThread, Purged, RebuildThread, RenameThread, ResolveId,
+        ResolvedBy, ResolvedId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadResult,
     },
     update::{Update, Updated},
     update_content::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},

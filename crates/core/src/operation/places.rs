@@ -17,7 +17,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::{Content, Delta, MessageId, Metadata, ThreadId, Title};
+use std::fmt;
+
+use crate::{Content, Delta, MessageId, Metadata, ThreadId, Title, message::Length};
 
 /// One place that holds content.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +33,7 @@ pub struct Place<'a> {
 }
 
 /// What a [`Place`] holds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Slot<'a> {
     /// The whole content of a message.
@@ -48,6 +50,34 @@ pub enum Slot<'a> {
     Preview(&'a str),
 }
 
+/// Text shows as its length: content does not belong into logs.
+impl fmt::Debug for Slot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(content) => f.debug_tuple("Whole").field(content).finish(),
+            Self::Delta(delta) => f.debug_tuple("Delta").field(delta).finish(),
+            Self::Metadata(metadata) => f.debug_tuple("Metadata").field(metadata).finish(),
+            Self::Reason(text) => f.debug_tuple("Reason").field(&Length(*text)).finish(),
+            Self::Title(title) => f.debug_tuple("Title").field(title).finish(),
+            Self::Preview(text) => f.debug_tuple("Preview").field(&Length(*text)).finish(),
+        }
+    }
+}
+
+impl Slot<'_> {
+    /// The bytes that it holds: of content and metadata as JSON, the names of metadata included.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        match self {
+            Self::Whole(content) => content.byte_len(),
+            Self::Delta(delta) => delta.byte_len(),
+            Self::Metadata(metadata) => metadata.byte_len(),
+            Self::Reason(text) | Self::Preview(text) => text.len(),
+            Self::Title(title) => title.as_str().len(),
+        }
+    }
+}
+
 /// One place that holds content, to be changed.
 #[derive(Debug)]
 pub struct PlaceMut<'a> {
@@ -60,7 +90,6 @@ pub struct PlaceMut<'a> {
 }
 
 /// What a [`PlaceMut`] holds.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum SlotMut<'a> {
     /// The whole content of a message.
@@ -75,6 +104,20 @@ pub enum SlotMut<'a> {
     Title(&'a mut Title),
     /// The beginning of a message, as a list of threads shows it.
     Preview(&'a mut String),
+}
+
+/// Text shows as its length: content does not belong into logs.
+impl fmt::Debug for SlotMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(content) => f.debug_tuple("Whole").field(content).finish(),
+            Self::Delta(delta) => f.debug_tuple("Delta").field(delta).finish(),
+            Self::Metadata(metadata) => f.debug_tuple("Metadata").field(metadata).finish(),
+            Self::Reason(text) => f.debug_tuple("Reason").field(&Length(&**text)).finish(),
+            Self::Title(title) => f.debug_tuple("Title").field(title).finish(),
+            Self::Preview(text) => f.debug_tuple("Preview").field(&Length(&**text)).finish(),
+        }
+    }
 }
 
 /// Says where content is.

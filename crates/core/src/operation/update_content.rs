@@ -1,6 +1,9 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::places::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content};
+use crate::message::Length;
 use crate::{Content, Delta, MessageId, MessageState, Revision, ThreadId};
 
 /// What happens to the content.
@@ -47,7 +50,7 @@ impl ContentChange {
 ///
 /// A partial update that changes no content only renews the lease: state and revision stay. Every other one
 /// raises the revision by one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum UpdateMode {
     /// More will follow.
@@ -62,6 +65,18 @@ pub enum UpdateMode {
     },
     /// A complete message is corrected.
     Edit,
+}
+
+/// The reason shows as its length: it does not belong into logs.
+impl fmt::Debug for UpdateMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Partial => f.write_str("Partial"),
+            Self::Final => f.write_str("Final"),
+            Self::Abandon { reason } => f.debug_struct("Abandon").field("reason", &Length(reason)).finish(),
+            Self::Edit => f.write_str("Edit"),
+        }
+    }
 }
 
 impl UpdateMode {

@@ -7,12 +7,12 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Admission, Core, Described, Description, Guard, InFlight, LayerList, PersistService, Phase,
-    SharedService, SiteSpec, core::Parts, layer_list::BoxedLayers, order,
+    Admission, AutoKey, Core, Described, Description, Guard, InFlight, Keyless, LayerList, PersistService,
+    Phase, SharedService, SiteSpec, core::Parts, layer_list::BoxedLayers, order,
 };
 use crate::{
-    Backend, Clock, Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Persistence, Plugin,
-    PluginLayer, Result, Site, SystemClock,
+    Backend, Clock, Effect, ErrorKind, IdempotencyKey, PersistError, PersistRequest, PersistResponse,
+    Persistence, Plugin, PluginLayer, Result, Site, SystemClock,
     backend::Terminal,
     operation::FingerprintKey,
     plugin::{MountedPlugins, PluginList},
@@ -36,6 +36,7 @@ struct Settings {
     deadline: Option<Duration>,
     clock: Arc<dyn Clock>,
     fingerprints: FingerprintKey,
+    auto_key: AutoKey,
 }
 
 /// A builder that has no backend yet.
@@ -53,6 +54,7 @@ impl Builder {
                 deadline: None,
                 clock: Arc::new(SystemClock),
                 fingerprints: FingerprintKey::default(),
+                auto_key: AutoKey::default(),
             },
         }
     }
@@ -146,6 +148,46 @@ impl<L, B> Builder<L, B> {
         self
     }
 
+    /// Asks `derive` for the idempotency key of each write that is given none and may have one; it stays without one where
+    /// the answer is nothing. A key that the call is given stands.
+    ///
+    /// Derive it from what names this one write, such as the id of the event that it comes from. A key that two different
+    /// writes of a thread get is refused as a conflict, and two equal writes of one key are one. It is asked before any layer,
+    /// as what a key stands for is taken down over what the caller sent. A panic of it fails the call with nothing applied.
+    ///
+    /// ```
+    /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
+    /// # struct Nowhere;
+    /// # impl Backend for Nowhere {
+    /// #     fn name(&self) -> &str { "nowhere" }
+    /// #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
+    /// # }
+    /// use throughline_core::{IdempotencyKey, NewMessage, PersistArgs, Persistence, pipeline::Keyless};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> throughline_core::Result<()> {
+    /// // An addition under an id that the host has named is one event, from whichever part of the host it comes.
+    /// let key = |keyless: Keyless<'_>| match keyless.args {
+    ///     PersistArgs::Add(add) if keyless.call_site == Some("webhook") => {
+    ///         IdempotencyKey::new(format!("webhook:{}", add.id)).ok()
+    ///     }
+    ///     _ => None,
+    /// };
+    /// let db = Persistence::builder().auto_key(key).backend(Nowhere).build()?;
+    /// let message = NewMessage::user("hello").with_id("update-1007".parse()?);
+    /// let error = db.with_call_site("webhook").thread("t").add(message).await.unwrap_err();
+    /// assert_eq!(error.idempotency_key().unwrap().as_str(), "webhook:update-1007");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn auto_key(
+        mut self,
+        derive: impl Fn(Keyless<'_>) -> Option<IdempotencyKey> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.auto_key = AutoKey::new(derive);
+        self
+    }
+
     fn next_index(&self) -> u8 {
         // More layers than fit are refused by `build`, before an index is used.
         u8::try_from(self.specs.len()).unwrap_or(u8::MAX)
@@ -202,7 +244,7 @@ impl<L, B: Backend> Builder<L, B> {
             .collect();
         let in_flight = InFlight::new(runtime);
         let index = u8::try_from(specs.len()).unwrap_or(u8::MAX);
-        let Settings { admission, deadline, clock, fingerprints } = settings;
+        let Settings { admission, deadline, clock, fingerprints, auto_key } = settings;
         let terminal = Terminal::new(backend, Arc::clone(&clock), Arc::clone(&in_flight), index);
         let core = Core::new(Parts {
             stack: SharedService::new(layers.layer(terminal.clone())),
@@ -210,6 +252,7 @@ impl<L, B: Backend> Builder<L, B> {
             admission,
             in_flight,
             fingerprints,
+            auto_key,
             description,
             clock,
             signs: Box::new({

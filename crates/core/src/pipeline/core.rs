@@ -5,7 +5,7 @@ use std::{fmt, future::Future, sync::Arc};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    Admission, Description, Execution, InFlight, SharedService, admission::Gate, erased::BoxFuture,
+    Admission, AutoKey, Description, Execution, InFlight, SharedService, admission::Gate, erased::BoxFuture,
     guard::panicked,
 };
 use crate::{
@@ -22,6 +22,7 @@ pub(crate) struct Core {
     pub(super) gate: Gate,
     pub(super) in_flight: Arc<InFlight>,
     pub(crate) fingerprints: FingerprintKey,
+    pub(crate) auto_key: AutoKey,
     pub(crate) description: Description,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lines: Lines,
@@ -37,6 +38,7 @@ pub(super) struct Parts {
     pub(super) admission: Admission,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) fingerprints: FingerprintKey,
+    pub(super) auto_key: AutoKey,
     pub(super) description: Description,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
@@ -45,8 +47,18 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { stack, sites, admission, in_flight, fingerprints, description, clock, signs, close } =
-            parts;
+        let Parts {
+            stack,
+            sites,
+            admission,
+            in_flight,
+            fingerprints,
+            auto_key,
+            description,
+            clock,
+            signs,
+            close,
+        } = parts;
         let closed = watch::Sender::new(None);
         Self {
             stack,
@@ -54,6 +66,7 @@ impl Core {
             gate: Gate::new(admission),
             in_flight,
             fingerprints,
+            auto_key,
             description,
             clock,
             lines: Lines::default(),
@@ -67,6 +80,17 @@ impl Core {
     pub(crate) fn execute(self: &Arc<Self>, facts: Facts, args: PersistArgs) -> Execution {
         let context = Context::new(facts, Shape::of(&args), Arc::clone(&self.sites));
         Execution::new(Arc::clone(self), context, args)
+    }
+
+    /// A call that is refused before it begins.
+    pub(crate) fn refuse(
+        self: &Arc<Self>,
+        facts: Facts,
+        args: &PersistArgs,
+        error: PersistError,
+    ) -> Execution {
+        let context = Context::new(facts, Shape::of(args), Arc::clone(&self.sites));
+        Execution::refused(Arc::clone(self), context, error)
     }
 
     /// Runs a call on behalf of another, which holds the promises of the edge for both.

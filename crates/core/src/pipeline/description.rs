@@ -26,13 +26,19 @@ pub struct DescribedSite {
     pub name: String,
     /// The phase of a layer; nothing for the backend.
     pub phase: Option<Phase>,
+    /// What a reader has to know of it, where it says something.
+    pub note: Option<String>,
 }
 
 impl Description {
     pub(super) fn new(layers: &[SiteSpec], backend: &str, capabilities: Capabilities) -> Self {
-        let layer = |spec: &SiteSpec| DescribedSite { name: spec.name.to_string(), phase: Some(spec.phase) };
+        let layer = |spec: &SiteSpec| DescribedSite {
+            name: spec.name.to_string(),
+            phase: Some(spec.phase),
+            note: spec.note.as_ref().map(ToString::to_string),
+        };
         let mut sites: Vec<_> = layers.iter().map(layer).collect();
-        sites.push(DescribedSite { name: backend.to_owned(), phase: None });
+        sites.push(DescribedSite { name: backend.to_owned(), phase: None, note: None });
         Self { sites, capabilities }
     }
 
@@ -59,7 +65,14 @@ impl fmt::Display for Description {
         let width = self.names().map(|name| name.chars().count()).max().unwrap_or(0);
         for site in &self.sites {
             match site.phase {
-                Some(phase) => writeln!(f, "{:width$}   {phase}", site.name)?,
+                Some(phase) => {
+                    write!(f, "{:width$}   {phase}", site.name)?;
+                    if let Some(note) = &site.note {
+                        // As far in as what a backend can do.
+                        write!(f, "{:gap$}{note}", "", gap = 11 - phase.to_string().len())?;
+                    }
+                    writeln!(f)?;
+                }
                 None => write!(f, "{:width$}   backend    {}", site.name, self.capabilities)?,
             }
         }

@@ -37,6 +37,7 @@ pub(crate) struct Execution {
 }
 
 enum Stage {
+    Refused(PersistError),
     Start(PersistArgs),
     Waiting(PersistArgs, BoxFuture<'static, Result<OwnedSemaphorePermit>>),
     Running(Running),
@@ -64,6 +65,10 @@ impl Execution {
     pub(super) fn new(core: Arc<Core>, context: Context, args: PersistArgs) -> Self {
         let deadline = context.deadline();
         Self { core, context, stage: Stage::Start(args), deadline, timer: None }
+    }
+
+    pub(super) const fn refused(core: Arc<Core>, context: Context, error: PersistError) -> Self {
+        Self { core, context, stage: Stage::Refused(error), deadline: None, timer: None }
     }
 
     /// Lets the call in, or says why not. `Ok(None)` when it has to wait.
@@ -100,6 +105,7 @@ impl Execution {
         loop {
             // Taken out while it is polled: a future that panicked is neither polled nor detached again.
             match mem::replace(&mut self.stage, Stage::Done) {
+                Stage::Refused(error) => return Poll::Ready(Err(error)),
                 Stage::Start(args) => self.admit(args)?,
                 Stage::Waiting(args, mut wait) => match wait.as_mut().poll(cx) {
                     Poll::Ready(place) => self.begin(args, place?)?,

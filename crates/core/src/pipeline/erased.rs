@@ -39,17 +39,24 @@ trait Erased: Send + Sync {
 
 impl<S: PersistService<Error = PersistError>> Erased for S {
     fn call(&self, request: PersistRequest) -> BoxFuture<'static, Result<PersistResponse>> {
-        Box::pin(Oneshot::Start { service: self.clone(), request })
+        Box::pin(Oneshot::new(self.clone(), request))
     }
 }
 
 /// Readies a service and calls it once. What has answered is dropped with the call and not before: its caller is then past
 /// the answer, and a panic takes nothing away from it.
 #[pin_project(project = OneshotProjection, project_replace = OneshotReplaced)]
-enum Oneshot<S: Service<PersistRequest>> {
+pub(crate) enum Oneshot<S: Service<PersistRequest>> {
     Start { service: S, request: PersistRequest },
     Running(#[pin] S::Future),
     Starting,
+}
+
+impl<S: Service<PersistRequest>> Oneshot<S> {
+    /// Nothing happens before it is polled.
+    pub(crate) const fn new(service: S, request: PersistRequest) -> Self {
+        Self::Start { service, request }
+    }
 }
 
 impl<S: Service<PersistRequest>> Future for Oneshot<S> {

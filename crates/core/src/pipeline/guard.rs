@@ -13,7 +13,10 @@ use pin_project::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{ErrorKind, PersistError, PersistRequest, PersistResponse, Result, context::CallState};
+use crate::{
+    Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Result,
+    context::{AtWork, CallState},
+};
 
 /// A layer in its place: attributed, contained, checked at both boundaries.
 #[derive(Debug, Clone)]
@@ -82,6 +85,8 @@ enum State<F> {
     Running(#[pin] F),
     /// The layer was not called, or panicked while it was.
     Failed(Option<PersistError>),
+    /// The call is somebody else's: nothing of it is told.
+    Strange(Option<PersistError>),
 }
 
 impl<F> GuardedFuture<F> {
@@ -92,10 +97,13 @@ impl<F> GuardedFuture<F> {
         // Nobody stands outside the first one: the edge has just taken the shape of what it passes on.
         let checked = if index == 0 { Ok(()) } else { state.shape.check_args(&request.args) };
         let running = match checked {
+            _ if index > 0 && AtWork::is_on_another(&state) => State::Strange(Some(strange(outer))),
             Err(what) => State::Failed(Some(contract_violation(what, &state, outer))),
             Ok(()) => {
                 state.cursor().store(index, Relaxed);
+                let at_work = AtWork::on(&state);
                 let called = catch_unwind(AssertUnwindSafe(|| call(request)));
+                drop(at_work);
                 state.cursor().store(outer, Relaxed);
                 match called {
                     Ok(future) => State::Running(future),
@@ -116,13 +124,19 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let (call, index) = (&**this.call, *this.index);
+        let (call, index) = (&*this.call, *this.index);
         let outer = CallState::outside(index);
         let error = match this.state.as_mut().project() {
             StateProjection::Failed(error) => error.take().expect("polled after it was ready"),
+            StateProjection::Strange(error) => {
+                return Poll::Ready(Err(error.take().expect("polled after it was ready")));
+            }
             StateProjection::Running(future) => {
                 call.cursor().store(index, Relaxed);
-                match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                let at_work = AtWork::on(call);
+                let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+                drop(at_work);
+                match polled {
                     // On Pending the cursor stays where the innermost site left it. An answer is looked at where it lies
                     // and moved once: it is large.
                     Ok(polled) => match &polled {
@@ -152,6 +166,14 @@ where
         call.cursor().store(outer, Relaxed);
         Poll::Ready(Err(error.stamped(index, call)))
     }
+}
+
+/// The layer at this site has passed on a call that is not the one it was given. What that call is about is not for whoever made
+/// this one: only the site is named.
+#[cold]
+pub(crate) fn strange(site: u8) -> PersistError {
+    let detail = "passed on the call of somebody else";
+    PersistError::new(ErrorKind::ContractViolation, detail).with_effect(Effect::NotApplied).unready(site)
 }
 
 /// What `site` did that it may not.

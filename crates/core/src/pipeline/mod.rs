@@ -34,6 +34,7 @@
 //! layer passes on and what it answers must be of the same operation, thread and id as the call.
 
 mod admission;
+mod auto_key;
 mod builder;
 mod core;
 mod description;
@@ -41,13 +42,17 @@ mod edge;
 mod erased;
 mod guard;
 mod in_flight;
+mod inner;
 mod layer_list;
 mod order;
 mod phase;
 mod validate;
 
+#[cfg(any(feature = "serialise", feature = "disk-guard", feature = "bulk-gate"))]
+pub(crate) use self::erased::Oneshot;
 pub use self::{
     admission::Admission,
+    auto_key::Keyless,
     builder::{Builder, NoBackend, Probe},
     description::{DescribedSite, Description},
     erased::{PersistService, SharedService},
@@ -56,8 +61,10 @@ pub use self::{
     phase::{Described, Phase, SiteSpec},
 };
 pub(crate) use self::{
+    auto_key::AutoKey,
     core::Core,
     edge::Execution,
-    guard::{GuardedFuture, contract_violation, panicked},
+    guard::{GuardedFuture, contract_violation, panicked, strange},
     in_flight::InFlight,
+    inner::Inner,
 };

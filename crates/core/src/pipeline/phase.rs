@@ -27,18 +27,26 @@ pub struct SiteSpec {
     pub(crate) name: Cow<'static, str>,
     pub(crate) phase: Phase,
     pub(crate) rank: Option<u16>,
+    pub(crate) note: Option<Cow<'static, str>>,
 }
 
 impl SiteSpec {
     /// A layer of this name and phase, anywhere inside it.
     pub fn new(name: impl Into<Cow<'static, str>>, phase: Phase) -> Self {
-        Self { name: name.into(), phase, rank: None }
+        Self { name: name.into(), phase, rank: None, note: None }
     }
 
     /// Its place inside the phase: among ranked layers of one phase, a lower rank stands further out.
     #[must_use]
     pub const fn with_rank(mut self, rank: u16) -> Self {
         self.rank = Some(rank);
+        self
+    }
+
+    /// What whoever reads the description of the pipeline has to know of the layer, in a few words.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<Cow<'static, str>>) -> Self {
+        self.note = Some(note.into());
         self
     }
 }

@@ -1,11 +1,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, Runtime};
+use crate::message::debug_without_text;
 use crate::{AgentId, AttemptId, ProviderId, SessionGeneration, SessionId, ThreadId, Timestamp, WorkDir};
 
 /// One run of an agent in a thread, as the history tells it. Runs are kept in the order in which they began, none is taken
 /// away while its thread is there, and one that has ended keeps its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
     /// Its name.
@@ -39,6 +40,8 @@ pub struct Attempt {
     /// When it ended.
     pub ended_at: Option<Timestamp>,
 }
+
+debug_without_text!(Attempt { id, number, generation, provider, runtime, resumes, assigned, session, work_dir, rerun_of, origin, state, started_at, ended_at } unshown { detail });
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

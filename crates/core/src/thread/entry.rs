@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Labels, Title};
+use crate::message::debug_without_text;
 use crate::{
     Generation, MessageId, Metadata, OwnerId, TenantId, ThreadId, Timestamp,
     operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
@@ -14,7 +15,7 @@ use crate::{
 ///
 /// Every field is public and the struct is exhaustive on purpose: a backend that builds an entry must be made to look
 /// again when a field is added.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadEntry {
     /// Whose conversation it is.
@@ -58,6 +59,8 @@ pub struct ThreadEntry {
     /// When anything of it was last changed. Never decreases.
     pub updated_at: Timestamp,
 }
+
+debug_without_text!(ThreadEntry { tenant, thread, title, owner, labels, metadata, archived, listed, generation, forked_from, messages, turns, bytes, created_at, active_at, updated_at } unshown { preview });
 
 impl ThreadEntry {
     /// How many characters a preview has at most.

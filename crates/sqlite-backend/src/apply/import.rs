@@ -51,7 +51,7 @@ fn before(scope: Scope<'_>, thread: &ThreadId, row: &ImportRow) -> Applied<Optio
     }
     let record = row::find_or_refuse(scope, thread, &row.id)?;
     let there = row::message(scope, record)?;
-    Ok(Some(if (there.role, &there.content) == (row.role, &row.content) {
+    Ok(Some(if row.is_same_as(&there) {
         ImportedRow::Present(there.seq)
     } else {
         ImportedRow::Differs(there.seq)

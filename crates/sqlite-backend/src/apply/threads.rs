@@ -11,12 +11,13 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throughline_core::{
-    ChangedMessage, ErrorKind, Generation, Happened, Message, TenantId, ThreadEntry, ThreadId, Timestamp,
+    ChangedMessage, ErrorKind, Generation, Happened, Message, MessageState, Role, TenantId, ThreadEntry,
+    ThreadId, Timestamp,
     backend::{Removed, ThreadFacts, rules},
 };
 
 use super::{Applied, Scope, refusal, row};
-use crate::record::{ENTRY_COLUMNS, EntryRow, Head, Told, entry_columns, head_columns, number};
+use crate::record::{ENTRY_COLUMNS, EntryRow, HEAD_COLUMNS, Head, Told, entry_columns, head_columns, number};
 
 /// A thread, and the last place that a message of it has or had.
 pub(crate) const FIND_THREAD: &str = concat!(
@@ -29,8 +30,8 @@ pub(crate) const FIND_THREAD: &str = concat!(
      FROM threads t LEFT JOIN catalogue c ON c.thread_pk = t.thread_pk WHERE t.tenant = ?1 AND t.thread = ?2"
 );
 /// The columns of [`FIND_THREAD`].
-const HAS_ENTRY: usize = 8;
-const ENTRY: usize = 9;
+const HAS_ENTRY: usize = HEAD_COLUMNS;
+const ENTRY: usize = HAS_ENTRY + 1;
 const LAST_SEQ: usize = ENTRY + ENTRY_COLUMNS;
 
 /// How many threads are kept from one transaction to the next: about a kilobyte each, and [`LARGE`] at most of what the host says.
@@ -208,6 +209,9 @@ impl ThreadState {
         head.deleted_seq = head.deleted_seq.max(seq);
         if !gone.state.is_open() {
             head.gone_at = head.gone_at.max(gone.updated_at.as_micros());
+        }
+        if (gone.role, gone.state) == (Role::User, MessageState::Final) {
+            head.gone_question = head.gone_question.max(seq);
         }
         let bytes = u64::try_from(bytes).unwrap_or_default();
         let entry = self.entry_mut(&gone.thread)?;

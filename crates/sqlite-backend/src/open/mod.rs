@@ -71,7 +71,12 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
         let identity = identity::examine(&snapshot, path)?;
         snapshot.finish()?;
         Ok(identity)
-    })?;
+    });
+    let identity = match identity {
+        // It is repaired once the file is set up, under its write lock.
+        Err(OpenError::Ledger { .. }) if options.repair_ledger => None,
+        identity => Some(identity?),
+    };
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .map_err(|error| OpenError::sqlite(path, error))?;
@@ -86,9 +91,12 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
         return Err(OpenError::Refused { path: path.to_owned(), pragma, found: mode, expected });
     }
     configure(&connection, path)?;
-    if identity != Identity::Store(migration::LATEST) {
+    if identity != Some(Identity::Store(migration::LATEST)) {
         patience.retry(|| {
             let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            if options.repair_ledger {
+                migration::repair(&change, path)?;
+            }
             migration::apply(&change, path)?;
             options.failpoints.reach(Failpoint::Migrating, &change)?;
             Ok(change.commit()?)

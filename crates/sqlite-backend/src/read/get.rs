@@ -37,7 +37,9 @@ pub(super) fn get(scope: Scope<'_>, read: &GetMessage) -> Result<Option<Message>
     });
     let Answer { messages, mut pieces, .. } = answer?;
     match messages.into_iter().next() {
-        Some(Ok(Some(record))) => pieces.complete(record).map(Some),
+        Some(Ok(Some(record))) => {
+            pieces.complete(record).map(Some).map_err(|damage| damage.into_error(thread))
+        }
         Some(Ok(None)) | None => Ok(None),
         Some(Err(damage)) => Err(damage.into_error(thread)),
     }

@@ -19,6 +19,7 @@ mod reader;
 mod rows;
 mod search;
 mod session;
+mod stretch;
 mod thread;
 mod threads;
 

@@ -6,6 +6,7 @@ use throughline_core::{
 use super::{
     Scope,
     rows::{Answer, answer},
+    stretch::{Order, Stretch},
 };
 use crate::record::{Columns as _, Record, number};
 
@@ -56,25 +57,27 @@ pub(super) fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReservations
     parameters.extend_from_slice(of_tenant);
     parameters.extend(thread.as_ref().map(|thread| thread as &dyn ToSql));
     let sql = if thread.is_some() { OF_THREAD } else { OF_TENANT };
-    let Answer { messages: mut found, mut pieces, .. } = Answer::read(scope, sql, &parameters[..], |row| {
-        let thread = row.text(THREAD).and_then(|text| ThreadId::new(str::from_utf8(text).ok()?).ok());
-        let record = thread.as_ref().map(|thread| Record::read(row, scope.tenant, thread));
-        (thread, row.integer(3), record)
+    let Answer { messages: found, mut pieces, .. } = Answer::read(scope, sql, &parameters[..], |row| {
+        let thread = row.text(THREAD).and_then(|text| ThreadId::new(str::from_utf8(text).ok()?).ok())?;
+        let record = Record::read(row, scope.tenant, &thread);
+        Some((thread, record))
     })?;
-    found.sort_unstable_by(|(a, a_seq, _), (b, b_seq, _)| (a, a_seq).cmp(&(b, b_seq)));
-    let limit = read.limit as usize;
-    let has_more = found.len() > limit;
-    found.truncate(limit);
-    let mut messages = Vec::with_capacity(found.len());
+    let mut rows = Vec::with_capacity(found.len());
     for found in found {
-        let (Some(thread), _, Some(record)) = found else {
+        let Some((thread, record)) = found else {
             return Err(PersistError::new(ErrorKind::Corrupt, "the id of a stored thread is damaged"));
         };
-        messages.push(pieces.complete(record.map_err(|damage| damage.into_error(&thread))?)?);
+        let whole = record.and_then(|record| pieces.complete(record));
+        rows.push(whole.map_err(|damage| damage.of(&thread)));
     }
-    let next = match messages.last() {
-        Some(last) if has_more => Some(OpenCursor { thread: last.thread.clone(), seq: last.seq }),
-        _ => None,
+    let order = Order {
+        place: |thread: &ThreadId, seq| OpenCursor { thread: thread.clone(), seq },
+        is_asked_for: |place: &OpenCursor| read.after.as_ref().is_none_or(|after| place > after),
+        is_forward: true,
+        limit: read.limit,
     };
-    Ok(OpenReservations { messages, next })
+    let stretch = Stretch::of(rows, &order)?;
+    let next = if stretch.has_more { stretch.last().cloned() } else { None };
+    let (messages, damaged) = stretch.into_parts();
+    Ok(OpenReservations { messages, damaged, next })
 }

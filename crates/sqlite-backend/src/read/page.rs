@@ -1,30 +1,31 @@
 use rusqlite::params;
-use throughline_core::{
-    Effect, ErrorKind, Page, PageFrom, PersistError, ReadPage, Result, Seq, Visibility, backend::rules,
-};
+use throughline_core::{Page, PageFrom, PersistError, ReadPage, Seq, ThreadId, Visibility, backend::rules};
 
 use super::{
     Scope,
     rows::{Answer, answer},
+    stretch::{Order, Stretch},
     thread::{Known, living, position, progress},
 };
-use crate::record::{Columns as _, Record, number};
+use crate::record::{Damage, Record, number};
 
 /// A page in one direction: the thread, its first open message, and the rows to show.
+///
+/// There is one bound from below and one from above: of two from below SQLite would look for the first alone, and walk from
+/// there to the second. A state that is none is shown with the final ones: it is damage, and would be missed by nobody.
 macro_rules! page {
-    ($bound:literal, $visible:literal, $order:literal) => {
+    ($before:literal, $visible:literal, $order:literal) => {
         answer!(
             concat!(
                 "open AS MATERIALIZED (SELECT m.seq FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 \
                  AND m.state IN ('reserved', 'streaming') ORDER BY m.seq LIMIT 1), \
-                 found AS MATERIALIZED (SELECT m.message_pk FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 \
-                 AND m.seq ",
-                $bound,
-                " ?3",
+                 found AS MATERIALIZED (SELECT m.message_pk FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?3 \
+                 AND m.seq < ",
+                $before,
                 $visible,
                 " ORDER BY m.seq ",
                 $order,
-                " LIMIT ?4)"
+                " LIMIT ?5)"
             ),
             "NULL",
             " UNION ALL SELECT 2, seq, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
@@ -34,14 +35,14 @@ macro_rules! page {
 }
 
 const FORWARD: Shown = Shown {
-    all: page!(">", "", "ASC"),
-    last: page!(">", " AND m.state = 'final'", "ASC"),
-    settled: page!(">", " AND m.seq < coalesce((SELECT seq FROM open), 9223372036854775807)", "ASC"),
+    all: page!("?4", "", "ASC"),
+    last: page!("?4", " AND m.state NOT IN ('reserved', 'streaming', 'abandoned')", "ASC"),
+    settled: page!("min(?4, coalesce((SELECT seq FROM open), ?4))", "", "ASC"),
 };
 const BACKWARD: Shown = Shown {
-    all: page!("<", "", "DESC"),
-    last: page!("<", " AND m.state = 'final'", "DESC"),
-    settled: page!("<", " AND m.seq < coalesce((SELECT seq FROM open), 9223372036854775807)", "DESC"),
+    all: page!("?4", "", "DESC"),
+    last: page!("?4", " AND m.state NOT IN ('reserved', 'streaming', 'abandoned')", "DESC"),
+    settled: page!("min(?4, coalesce((SELECT seq FROM open), ?4))", "", "DESC"),
 };
 
 /// The statement of one direction for each visibility.
@@ -61,50 +62,49 @@ impl Shown {
     }
 }
 
-/// Every statement, and where to begin in the middle of a thread.
+/// Every statement.
 #[cfg(test)]
-pub(super) fn every_statement() -> impl Iterator<Item = (&'static str, i64)> {
-    [(FORWARD, 20), (BACKWARD, 60)]
-        .into_iter()
-        .flat_map(|(shown, bound)| [shown.all, shown.last, shown.settled].map(|sql| (sql, bound)))
+pub(super) fn every_statement() -> impl Iterator<Item = &'static str> {
+    [FORWARD, BACKWARD].into_iter().flat_map(|shown| [shown.all, shown.last, shown.settled])
 }
 
 /// Reads a stretch of a thread.
-pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page> {
+pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistError> {
     rules::check_limit(read.limit)?;
-    let (direction, bound) = match read.from {
-        PageFrom::Start => (FORWARD, 0),
-        PageFrom::After(seq) => (FORWARD, number(seq.get())),
-        PageFrom::End => (BACKWARD, i64::MAX),
-        PageFrom::Before(seq) => (BACKWARD, number(seq.get())),
+    let (direction, after, before) = match read.from {
+        PageFrom::Start => (FORWARD, 0, i64::MAX),
+        PageFrom::After(seq) => (FORWARD, number(seq.get()), i64::MAX),
+        PageFrom::End => (BACKWARD, 0, i64::MAX),
+        PageFrom::Before(seq) => (BACKWARD, 0, number(seq.get())),
     };
     let position = position(&progress(scope)?);
     let Some(Known { thread_pk, head }) = living(scope, &read.thread)? else {
         let thread = read.thread.clone();
-        return Ok(Page { thread, messages: Vec::new(), has_more: false, first_open: None, position });
+        return Ok(Page {
+            thread,
+            messages: Vec::new(),
+            damaged: Vec::new(),
+            has_more: false,
+            first_open: None,
+            position,
+        });
     };
     let sql = direction.statement(read.visibility);
-    let parameters = params![thread_pk, head.floor, bound, i64::from(read.limit) + 1];
-    let Answer { messages: mut found, remark, mut pieces } = Answer::read(scope, sql, parameters, |row| {
-        (row.integer(3), Record::read(row, scope.tenant, &read.thread))
-    })?;
+    let after = after.max(head.floor);
+    let parameters = params![thread_pk, head.floor, after, before, i64::from(read.limit) + 1];
+    let Answer { messages: found, remark, mut pieces } =
+        Answer::read(scope, sql, parameters, |row| Record::read(row, scope.tenant, &read.thread))?;
+    let whole = |record: Result<Record, Damage>| pieces.complete(record?);
+    let found = found.into_iter().map(whole).map(|row| row.map_err(|damage| damage.of(&read.thread)));
+    let order = Order {
+        place: |_: &ThreadId, seq: Seq| number(seq.get()),
+        is_asked_for: |seq: &i64| after < *seq && *seq < before,
+        is_forward: read.from.is_forward(),
+        limit: read.limit,
+    };
+    let stretch = Stretch::of(found.collect(), &order)?;
+    let has_more = stretch.has_more;
+    let (messages, damaged) = stretch.into_parts();
     let first_open = remark.and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);
-    found.sort_unstable_by_key(|(seq, _)| *seq);
-    let is_asked_for =
-        |seq: i64| seq > head.floor && if read.from.is_forward() { seq > bound } else { seq < bound };
-    let is_twice = found.windows(2).any(|pair| pair[0].0 == pair[1].0);
-    if is_twice || !found.iter().filter_map(|(seq, _)| *seq).all(is_asked_for) {
-        // Each row may be as it was written, and the index leads to it from another place.
-        let error = PersistError::new(ErrorKind::Corrupt, "the order of the thread is damaged");
-        return Err(error.with_effect(Effect::NotApplied));
-    }
-    let limit = read.limit as usize;
-    let has_more = found.len() > limit;
-    // The one row too many is the furthest in the direction of the read. If it is damaged, that is not about this page.
-    let first = if read.from.is_forward() { 0 } else { found.len().saturating_sub(limit) };
-    let shown = found.into_iter().skip(first).take(limit);
-    let messages = shown
-        .map(|(_, record)| pieces.complete(record.map_err(|damage| damage.into_error(&read.thread))?))
-        .collect::<Result<_>>()?;
-    Ok(Page { thread: read.thread.clone(), messages, has_more, first_open, position })
+    Ok(Page { thread: read.thread.clone(), messages, damaged, has_more, first_open, position })
 }

@@ -28,8 +28,8 @@ fn store(messages: i64) -> Connection {
         .execute_batch(&format!(
             "CREATE TEMP TABLE numbers AS WITH RECURSIVE n (n) AS \
              (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < {messages}) SELECT n FROM n;
-             INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, deleted, purgeable, checksum) \
-             SELECT 'a', printf('t%06d', n), 0, 0, 1, 0, 0, n <= 20, 0 FROM numbers;
+             INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, gone_question, deleted, \
+             purgeable, checksum) SELECT 'a', printf('t%06d', n), 0, 0, 1, 0, 0, 0, n <= 20, 0 FROM numbers;
              INSERT INTO catalogue (thread_pk, tenant, listed, archived, active_at, hidden, has_begun, created_at, \
              changed_at, messages, turns, bytes, checksum, title, labels, metadata) \
              SELECT n, 'a', n % 2, n % 3 = 0, n / 5, 0, 1, 0, 0, 1, 1, 1, 0, 'x', '{{}}', '{{}}' FROM numbers;
@@ -83,8 +83,32 @@ fn an_open_message_costs_its_pieces() {
 
 #[test]
 fn a_page_costs_its_page() {
-    for (sql, bound) in page::every_statement() {
-        costs_the_same(sql, &[&1, &0, &bound, &11]);
+    for sql in page::every_statement() {
+        for (after, before) in [(0, i64::MAX), (20, i64::MAX), (0, 60)] {
+            costs_the_same(sql, &[&1, &0, &after, &before, &11]);
+        }
+        // In the middle of a thread, and so behind more messages the longer it is.
+        let middle = |messages: i64| cost(messages, sql, &[&1, &0, &(messages / 2), &i64::MAX, &11]);
+        let ((few, shown), (many, shown_of_many)) = (middle(100), middle(10_000));
+        assert_eq!(shown, shown_of_many, "{sql}");
+        assert!(many <= few + 10, "{few} steps of 100, {many} steps of 10000: {sql}");
+    }
+}
+
+#[test]
+fn a_settled_page_costs_nothing_of_what_lies_behind_an_open_message() {
+    for sql in page::every_statement() {
+        let shown = |messages: i64| {
+            let connection = store(messages);
+            connection.execute("UPDATE messages SET state = 'streaming' WHERE seq = 7", []).unwrap();
+            let mut statement = connection.prepare(sql).unwrap();
+            let parameters: [&dyn ToSql; 5] = [&1, &0, &0, &i64::MAX, &11];
+            let rows = statement.query_map(parameters, |_| Ok(())).unwrap().map(Result::unwrap).count();
+            (statement.get_status(StatementStatus::VmStep), rows)
+        };
+        let ((few, rows), (many, rows_of_many)) = (shown(100), shown(10_000));
+        assert_eq!(rows, rows_of_many, "{sql}");
+        assert!(many <= few + 10, "{few} steps of 100, {many} steps of 10000: {sql}");
     }
 }
 
@@ -121,8 +145,8 @@ fn no_read_is_compiled_twice() {
     let path = directory.path().join("store.db");
     store(100).execute("VACUUM INTO ?1", [path.to_str()]).unwrap();
     let connection = connect_to_read(&path).unwrap();
-    for (sql, bound) in page::every_statement() {
-        let (few, many): (&[&dyn ToSql], &[&dyn ToSql]) = (&[&1, &0, &bound, &11], &[&2, &1, &1, &51]);
+    for sql in page::every_statement() {
+        let (few, many): (&[&dyn ToSql], &[&dyn ToSql]) = (&[&1, &0, &0, &60, &11], &[&2, &1, &1, &90, &51]);
         assert_eq!(compiled_again(&connection, sql, [few, many]), 0, "{sql}");
     }
     let (one, other): (&[&dyn ToSql], &[&dyn ToSql]) = (&[&1, &"m000051"], &[&2, &"open"]);

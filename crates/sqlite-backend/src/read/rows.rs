@@ -66,7 +66,7 @@ impl<T> Answer<T> {
 
 impl Pieces {
     /// The message, whole with what was appended to it.
-    pub(super) fn complete(&mut self, record: Record) -> Result<Message> {
+    pub(super) fn complete(&mut self, record: Record) -> std::result::Result<Message, Damage> {
         let Record { message_pk, message, appends, .. } = record;
         if !message.state.is_open() {
             return Ok(message);
@@ -78,8 +78,7 @@ impl Pieces {
         if whole && growth.pieces() == appends {
             return Ok(Message { content: growth.content(), ..message });
         }
-        let damage = Damage { id: Some(message.id), seq: Some(number(message.seq.get())) };
-        Err(damage.into_error(&message.thread))
+        Err(Damage { id: Some(message.id), seq: Some(number(message.seq.get())) })
     }
 }
 

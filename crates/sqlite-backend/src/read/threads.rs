@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{
     error::EngineError,
-    record::{Columns as _, ENTRY_COLUMNS, EntryRow, Head, entry_columns, head_columns},
+    record::{Columns as _, ENTRY_COLUMNS, EntryRow, HEAD_COLUMNS, Head, entry_columns, head_columns},
 };
 
 /// What a list shows of each thread.
 const COLUMNS: &str = concat!("SELECT ", head_columns!(), ", ", entry_columns!(), ", t.thread, c.active_at ");
-const ENTRY: usize = 8;
+const ENTRY: usize = HEAD_COLUMNS;
 const THREAD: usize = ENTRY + ENTRY_COLUMNS;
 
 /// From the latest active thread on.

@@ -13,6 +13,8 @@ pub(crate) struct Head {
     pub(crate) generation: i64,
     /// When the latest of the messages that are gone by now was changed, or when the thread began.
     pub(crate) gone_at: i64,
+    /// The last place that a question of the user had which was deleted.
+    pub(crate) gone_question: i64,
     pub(crate) deleted: bool,
     /// Whether messages up to the floor still stand in the file.
     pub(crate) purgeable: bool,
@@ -21,10 +23,13 @@ pub(crate) struct Head {
 /// The columns of a head in the order in which [`Head::read`] takes them, as `t`.
 macro_rules! head_columns {
     () => {
-        "t.thread_pk, t.deleted_seq, t.floor, t.generation, t.gone_at, t.deleted, t.purgeable, t.checksum"
+        "t.thread_pk, t.deleted_seq, t.floor, t.generation, t.gone_at, t.gone_question, t.deleted, t.purgeable, \
+         t.checksum"
     };
 }
 pub(crate) use head_columns;
+/// How many there are.
+pub(crate) const HEAD_COLUMNS: usize = 9;
 
 impl Head {
     /// Of a thread that begins then.
@@ -34,6 +39,7 @@ impl Head {
             floor: 0,
             generation: 1,
             gone_at: created_at,
+            gone_question: 0,
             deleted: false,
             purgeable: false,
         }
@@ -47,16 +53,17 @@ impl Head {
             floor: row.integer(at + 2)?,
             generation: row.integer(at + 3)?,
             gone_at: row.integer(at + 4)?,
-            deleted: flag(row, at + 5)?,
-            purgeable: flag(row, at + 6)?,
+            gone_question: row.integer(at + 5)?,
+            deleted: flag(row, at + 6)?,
+            purgeable: flag(row, at + 7)?,
         };
-        (head.checksum(tenant, thread) == row.integer(at + 7)?).then_some((row.integer(at)?, head))
+        (head.checksum(tenant, thread) == row.integer(at + 8)?).then_some((row.integer(at)?, head))
     }
 
     pub(crate) fn insert(&self, db: &Connection, tenant: &str, thread: &str) -> rusqlite::Result<i64> {
         db.prepare_cached(
-            "INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, deleted, purgeable, checksum) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, gone_question, deleted, purgeable, \
+             checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             tenant,
@@ -65,6 +72,7 @@ impl Head {
             self.floor,
             self.generation,
             self.gone_at,
+            self.gone_question,
             self.deleted,
             self.purgeable,
             self.checksum(tenant, thread),
@@ -80,8 +88,8 @@ impl Head {
         thread: &str,
     ) -> rusqlite::Result<()> {
         db.prepare_cached(
-            "UPDATE threads SET deleted_seq = ?2, floor = ?3, generation = ?4, gone_at = ?5, deleted = ?6, \
-             checksum = ?7 WHERE thread_pk = ?1",
+            "UPDATE threads SET deleted_seq = ?2, floor = ?3, generation = ?4, gone_at = ?5, gone_question = ?6, \
+             deleted = ?7, checksum = ?8 WHERE thread_pk = ?1",
         )?
         .execute(params![
             thread_pk,
@@ -89,6 +97,7 @@ impl Head {
             self.floor,
             self.generation,
             self.gone_at,
+            self.gone_question,
             self.deleted,
             self.checksum(tenant, thread),
         ])?;
@@ -107,7 +116,7 @@ impl Head {
     }
 
     fn checksum(&self, tenant: &str, thread: &str) -> i64 {
-        let Self { deleted_seq, floor, generation, gone_at, deleted, purgeable } = *self;
+        let Self { deleted_seq, floor, generation, gone_at, gone_question, deleted, purgeable } = *self;
         Checksum::new()
             .text(tenant)
             .text(thread)
@@ -115,6 +124,7 @@ impl Head {
             .integer(floor)
             .integer(generation)
             .integer(gone_at)
+            .integer(gone_question)
             .integer(deleted.into())
             .integer(purgeable.into())
             .finish()

@@ -18,7 +18,7 @@ use std::{borrow::Cow, time::Duration};
 
 use rusqlite::Row;
 use throughline_core::{
-    Content, Effect, ErrorKind, Lease, Message, MessageId, MessageState, PersistError, Revision, Role, Seq,
+    Content, DamagedMessage, Lease, Message, MessageId, MessageState, PersistError, Revision, Role, Seq,
     TenantId, ThreadId, Timestamp,
 };
 
@@ -29,7 +29,7 @@ pub(crate) use self::{
     columns::Columns,
     consumer::{Cursor, PassedOver, cursor_columns, passed_over_columns},
     entry::{ENTRY_COLUMNS, EntryRow, entry_columns},
-    head::{Head, head_columns},
+    head::{HEAD_COLUMNS, Head, head_columns},
     length::{Length, Tail},
     session::{
         KnownColumns, SessionOwner, read_attempt, read_head, read_known, session_json, whole_checksum,
@@ -292,15 +292,13 @@ pub(crate) struct Damage {
 }
 
 impl Damage {
+    /// As it is told of in lists.
+    pub(crate) fn of(self, thread: &ThreadId) -> DamagedMessage {
+        let seq = self.seq.and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);
+        DamagedMessage { thread: thread.clone(), seq, id: self.id }
+    }
+
     pub(crate) fn into_error(self, thread: &ThreadId) -> PersistError {
-        let detail = match self.seq {
-            Some(seq) => format!("the stored message of seq {seq} is damaged"),
-            None => "a stored message is damaged".to_owned(),
-        };
-        let error = PersistError::new(ErrorKind::Corrupt, detail).with_effect(Effect::NotApplied);
-        match &self.id {
-            Some(id) => error.about(thread, id),
-            None => error,
-        }
+        self.of(thread).to_error()
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
-    fs,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -30,6 +31,8 @@ const ROWS: usize = 200;
 const BYTES: usize = 1 << 20;
 
 pub(super) async fn export(dir: &Path, fields: &Metadata, db: &Persistence) -> Result<Report, TransferError> {
+    let folder = dir.to_owned();
+    let _alone = blocking(move || alone(&folder)).await?;
     let (folder, tenant) = (dir.to_owned(), db.tenant().clone());
     let before = blocking(move || prepare(&folder, &tenant)).await?;
     let mut report = Report::default();
@@ -53,6 +56,21 @@ pub(super) async fn export(dir: &Path, fields: &Metadata, db: &Persistence) -> R
     }
     let (dir, tenant, fields) = (dir.to_owned(), db.tenant().clone(), fields.clone());
     blocking(move || finish(&dir, &tenant, before, entries, &fields, report)).await
+}
+
+/// Keeps other exports out of the folder, of this process and of others, until the file is closed: by a lock on the folder itself,
+/// which leaves nothing in it and goes with the process. Where a folder cannot be locked, nothing does.
+fn alone(dir: &Path) -> Result<Option<File>, TransferError> {
+    if cfg!(not(unix)) {
+        return Ok(None);
+    }
+    let folder = File::open(dir).map_err(TransferError::io(dir, "read"))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => Err(TransferError::ExportUnderWay { path: dir.to_owned() }),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
+        Err(TryLockError::Error(error)) => Err(TransferError::io(dir, "locked")(error)),
+    }
 }
 
 /// Makes the folder one of an export, if it may be one.

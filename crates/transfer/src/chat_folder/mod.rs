@@ -157,11 +157,12 @@ impl ChatFolder {
     /// place, synced and then put there, so that a reader finds the old one or the new one. Files are readable by
     /// their owner alone.
     ///
-    /// The folder is empty, or was written by an earlier export; one export at a time writes to it. Done again over the same store it changes no byte. A chat that
-    /// the store does not have any more is left, and named in the report.
+    /// The folder is empty, or was written by an earlier export. Done again over the same store it changes no byte. A chat that
+    /// the store does not have any more is left, and named in the report. Of two exports to one folder at once one is refused;
+    /// not where folders cannot be locked, which is so on Windows and on some network file systems.
     ///
     /// # Errors
-    /// [`TransferError::NotAnExport`] where the folder holds anything else, [`TransferError::NewerSchema`] and
+    /// [`TransferError::ExportUnderWay`], [`TransferError::NotAnExport`] where the folder holds anything else, [`TransferError::NewerSchema`] and
     /// [`TransferError::Corrupt`] for its catalogue, [`TransferError::SymbolicLink`], [`TransferError::Io`], and
     /// [`TransferError::Store`] where a read fails.
     ///

@@ -101,6 +101,19 @@ async fn what_a_turn_does_not_tell_comes_back_too() {
 }
 
 #[tokio::test]
+async fn a_thread_that_lists_show_without_messages_comes_back_into_them() {
+    let db = store();
+    db.create_thread(NewThread::new().with_id("t".parse().unwrap()).with_title("Empty".parse().unwrap()))
+        .await
+        .unwrap();
+    db.thread("t").add(NewMessage::user("x")).await.unwrap();
+    db.thread("t").clear().await.unwrap();
+    let back = everything(&round(&db).await).await;
+    let (entry, rows) = &back["t"];
+    assert_eq!((entry.listed, entry.messages, entry.title.as_str(), rows.len()), (true, 0, "Empty", 0));
+}
+
+#[tokio::test]
 async fn an_imported_turn_that_was_changed_keeps_what_is_not_known_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let spaced = turn(1, "q", "a").replace("}", ", \"cost\": 1.10}");
@@ -158,6 +171,23 @@ async fn an_export_is_done_again_and_changes_what_has_changed() {
     assert!(catalog.contains("\"version\": 2,"), "{catalog}");
     let b = ChatId::of(&"b".parse().unwrap()).to_string();
     assert!(out.path().join(&b).join("chat.jsonl").exists() && catalog.contains(&b));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn two_exports_do_not_write_to_one_folder_at_once() {
+    let db = store();
+    db.thread("t").add(NewMessage::user("x")).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let other = fs::File::open(folder.path()).unwrap();
+    other.try_lock().unwrap();
+    let error = ChatFolder::create(folder.path()).unwrap().export(&db).await.unwrap_err();
+    assert!(matches!(&error, TransferError::ExportUnderWay { path } if path == folder.path()), "{error}");
+    assert_eq!(files(folder.path()).len(), 0);
+    drop(other);
+    ChatFolder::create(folder.path()).unwrap().export(&db).await.unwrap();
+    // It is free again when one has ended, also by an error.
+    ChatFolder::open(folder.path()).unwrap().export(&db).await.unwrap();
 }
 
 #[tokio::test]

@@ -134,27 +134,36 @@ async fn list(rig: Rig) {
 async fn at_once(rig: Rig) {
     const MESSAGES: usize = 60;
     let db = rig.db().await;
-    let thread = db.thread("t");
-    let writer = {
-        let thread = thread.clone();
-        tokio::spawn(async move {
-            for number in 0..MESSAGES {
-                thread.add(said(&format!("m{number}"), "x")).await.expect("it is added");
+    // Where a page falls between two writes is chance: several threads give it several.
+    for name in ["t", "u", "v", "w"] {
+        let thread = db.thread(name);
+        let writer = {
+            let thread = thread.clone();
+            tokio::spawn(async move {
+                for number in 0..MESSAGES {
+                    thread.add(said(&format!("m{number}"), "x")).await.expect("it is added");
+                }
+            })
+        };
+        let mut joins = Vec::new();
+        // One at least, also where the writer is through before this task has its turn.
+        loop {
+            let is_last = writer.is_finished();
+            let page = thread.page(PageFrom::Start, 100).await.expect("a page");
+            joins.push((ids(&page.messages).join(" "), page.position));
+            if is_last {
+                break;
             }
-        })
-    };
-    let mut joins = Vec::new();
-    while !writer.is_finished() {
-        let page = thread.page(PageFrom::Start, 100).await.expect("a page");
-        joins.push((ids(&page.messages).join(" "), page.position));
-    }
-    writer.await.expect("no panic");
-    let all = ids(&everything(&thread).await).join(" ");
-    for (shown, position) in joins {
-        let rest = changes_after(&db, ChangeScope::Thread(thread_id("t")), position).await;
-        let rest = rest.iter().filter_map(|change| change.what.message()).map(|message| message.id.as_str());
-        let joined: Vec<&str> = shown.split_whitespace().chain(rest).collect();
-        assert_eq!(joined.join(" "), all, "a page at {position}");
+        }
+        writer.await.expect("no panic");
+        let all = ids(&everything(&thread).await).join(" ");
+        for (shown, position) in joins {
+            let rest = changes_after(&db, ChangeScope::Thread(thread_id(name)), position).await;
+            let rest =
+                rest.iter().filter_map(|change| change.what.message()).map(|message| message.id.as_str());
+            let joined: Vec<&str> = shown.split_whitespace().chain(rest).collect();
+            assert_eq!(joined.join(" "), all, "a page at {position}");
+        }
     }
 }
 

@@ -47,7 +47,7 @@ async fn listed(rig: Rig) {
     let streaming = thread.get(id("streaming")).await.unwrap().expect("it is there");
     assert_eq!(streaming.content, throughline_core::Content::text("so far"));
     let open = db.open_reservations(10).await.unwrap();
-    assert_eq!(open, OpenReservations { messages: vec![reserved, streaming], next: None });
+    assert_eq!(open, OpenReservations { messages: vec![reserved, streaming], damaged: vec![], next: None });
 }
 
 async fn order(rig: Rig) {

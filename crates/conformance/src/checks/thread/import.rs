@@ -109,16 +109,20 @@ async fn again(rig: Rig) {
 async fn differs(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
-    for name in ["same", "role", "content", "deleted"] {
+    for name in ["same", "role", "content", "facts", "attachments", "end", "deleted"] {
         thread.add(said(name, "x")).await.unwrap();
     }
     let open = NewReservation::new(Role::User).with_id(id("open"));
     db.run(Reserve::new(thread_id("t"), open)).await.unwrap();
     thread.delete(id("deleted")).await.unwrap();
     let before = everything(&thread).await;
-    let mut rows = ["same", "role", "content", "deleted", "open", "new"].map(|name| row(name, "x"));
+    let names = ["same", "role", "content", "facts", "attachments", "end", "deleted", "open", "new"];
+    let mut rows = names.map(|name| row(name, "x"));
     rows[1].role = Role::Assistant;
     rows[2].content = Content::text("y");
+    rows[3].metadata = facts(r#"{"n":1}"#);
+    rows[4].attachments = vec!["a".parse().unwrap()];
+    rows[5].abandoned = Some(None);
     let answer = import(&db, &rows).await;
     let new = the(&thread, "new").await;
     let seq = |number: usize| before[number].seq;
@@ -126,13 +130,16 @@ async fn differs(rig: Rig) {
         ImportedRow::Present(seq(0)),
         ImportedRow::Differs(seq(1)),
         ImportedRow::Differs(seq(2)),
-        ImportedRow::Gone,
         ImportedRow::Differs(seq(3)),
+        ImportedRow::Differs(seq(4)),
+        ImportedRow::Differs(seq(5)),
+        ImportedRow::Gone,
+        ImportedRow::Differs(seq(6)),
         ImportedRow::Added(new.seq),
     ];
     assert_eq!(answer.rows, due);
     let read = everything(&thread).await;
-    assert_eq!((read[..4].to_vec(), &read[4]), (before, &new));
+    assert_eq!((read[..7].to_vec(), &read[7]), (before, &new));
     assert_eq!(thread.get(id("deleted")).await.unwrap(), None);
 }
 

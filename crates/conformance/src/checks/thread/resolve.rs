@@ -2,7 +2,7 @@
 
 use throughline_core::{
     Alias, AliasCursor, ContentChange, Delta, ErrorKind, Generation, Import, ImportRow, ListAliases,
-    MessageId, MessageState, NewReservation, NotIt, Origin, PassedOver, Persistence, Reserve, ResolveId,
+    MessageId, MessageState, Mismatch, NewReservation, Origin, PassedOver, Persistence, Reserve, ResolveId,
     ResolvedBy, ResolvedId, Role, Timestamp, UpdateMode,
 };
 
@@ -20,13 +20,14 @@ checks! {
     Extended "resolve.turn" [Thread Read] "only what names no item is found by its turn, and it is the latest message of that" => turn;
     Extended "resolve.event" [Thread Add Read] "an event alone leads to its message for ever" => event;
     Extended "resolve.no-turn" [Thread Add Read] "where no turn is named a question of the user ends it" => no_turn;
+    Extended "resolve.question-gone" [Thread Add Delete Read] "a question that was deleted has ended the turn before it all the same" => question_gone;
     Extended "resolve.old-turn" [Thread Import Read] "an id of old is not taken of another turn, another item, another role or a dead message" => not_it;
     Extended "resolve.gone" [Thread Add Delete Read] "what is said of a deleted message does not come back as a new one" => gone;
     Extended "resolve.cleared" [Thread Add Read] "a cleared thread knows its messages no more, and a writer from before is refused" => cleared;
     Extended "resolve.refused" [Thread Add Read] "an origin that says nothing and an id that is taken are refused" => bad;
     Extended "resolve.apart" [Thread Read] "names with joints in them are told apart" => apart;
     Extended "resolve.aliases" [Thread Import Read] "names are listed page by page, of all messages and of one" => listed;
-    Extended "resolve.reopened" [Thread Import Read; durable] "names are there when the store is opened again" => reopened;
+    Extended "resolve.reopened" [Thread Import Add Delete Read; durable] "names are there when the store is opened again" => reopened;
     Extended "resolve.key" [Thread Read; keys] "a call that is repeated under its key is answered as it was" => key;
 }
 
@@ -60,7 +61,7 @@ fn fresh(name: &str) -> (String, ResolvedBy) {
     (name.to_owned(), ResolvedBy::Fresh)
 }
 
-fn passed_over(name: &str, why: NotIt) -> PassedOver {
+fn passed_over(name: &str, why: Mismatch) -> PassedOver {
     PassedOver { id: id(name), why }
 }
 
@@ -97,8 +98,8 @@ async fn of_old(rig: Rig) {
     assert_eq!(
         resolved.passed_over,
         [
-            passed_over("assistant:item-1", NotIt::NoSuchMessage),
-            passed_over("assistant:turn-1", NotIt::NoSuchMessage)
+            passed_over("assistant:item-1", Mismatch::NoSuchMessage),
+            passed_over("assistant:turn-1", Mismatch::NoSuchMessage)
         ]
     );
     assert_eq!(everything(&db.thread("a")).await, rows);
@@ -122,7 +123,7 @@ async fn two_items(rig: Rig) {
     assert_eq!(found(&db, old("i1", "x")).await, ("assistant:old".to_owned(), ResolvedBy::Legacy));
     let other = resolve(&db, old("i2", "y")).await;
     assert_eq!((other.id.as_str(), other.by), ("y", ResolvedBy::Fresh));
-    assert_eq!(other.passed_over, [passed_over("assistant:old", NotIt::OtherItem)]);
+    assert_eq!(other.passed_over, [passed_over("assistant:old", Mismatch::OtherItem)]);
 }
 
 async fn later_turn(rig: Rig) {
@@ -201,14 +202,34 @@ async fn no_turn(rig: Rig) {
     thread.add(said("q2", "and?")).await.unwrap();
     let next = resolve(&db, asked("a", origin("", "i"), "m2")).await;
     assert_eq!((next.id.as_str(), next.by), ("m2", ResolvedBy::Fresh));
-    assert_eq!(next.passed_over, [passed_over("m1", NotIt::TurnIsOver)]);
+    assert_eq!(next.passed_over, [passed_over("m1", Mismatch::TurnIsOver)]);
     // An id of old is bound likewise: `m1` stands before the question.
     let of_old = asked("a", origin("", "j"), "m3").or_legacy([id("m1")]);
-    assert_eq!(resolve(&db, of_old).await.passed_over, [passed_over("m1", NotIt::OtherItem)]);
+    assert_eq!(resolve(&db, of_old).await.passed_over, [passed_over("m1", Mismatch::OtherItem)]);
     thread.add(throughline_core::NewMessage::assistant("old").with_id(id("m4"))).await.unwrap();
     thread.add(said("q3", "but?")).await.unwrap();
     let of_old = asked("a", origin("", "k"), "m5").or_legacy([id("m4")]);
-    assert_eq!(resolve(&db, of_old).await.passed_over, [passed_over("m4", NotIt::TurnIsOver)]);
+    assert_eq!(resolve(&db, of_old).await.passed_over, [passed_over("m4", Mismatch::TurnIsOver)]);
+}
+
+async fn question_gone(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("a");
+    let answer = |name: &str| throughline_core::NewMessage::assistant("so").with_id(id(name));
+    thread.add(said("q1", "why?")).await.unwrap();
+    assert_eq!(found(&db, asked("a", origin("", "i"), "m1")).await, fresh("m1"));
+    thread.add(answer("m1")).await.unwrap();
+    thread.add(said("q2", "and?")).await.unwrap();
+    thread.delete(id("q2")).await.unwrap();
+    let next = resolve(&db, asked("a", origin("", "i"), "m2")).await;
+    assert_eq!((next.id.as_str(), next.by), ("m2", ResolvedBy::Fresh));
+    assert_eq!(next.passed_over, [passed_over("m1", Mismatch::TurnIsOver)]);
+    thread.add(answer("m2")).await.unwrap();
+    // What is deleted of an answer, and a question from before, end nothing.
+    thread.delete(id("m1")).await.unwrap();
+    thread.delete(id("q1")).await.unwrap();
+    let same = found(&db, asked("a", origin("", "i"), "x")).await;
+    assert_eq!(same, ("m2".to_owned(), ResolvedBy::Item));
 }
 
 async fn not_it(rig: Rig) {
@@ -229,16 +250,16 @@ async fn not_it(rig: Rig) {
     assert_eq!(
         resolved.passed_over,
         [
-            passed_over("first", NotIt::OtherTurn),
-            passed_over("named", NotIt::OtherItem),
-            passed_over("user", NotIt::OtherRole),
-            passed_over("nobody", NotIt::NoSuchMessage),
+            passed_over("first", Mismatch::OtherTurn),
+            passed_over("named", Mismatch::OtherItem),
+            passed_over("user", Mismatch::OtherRole),
+            passed_over("nobody", Mismatch::NoSuchMessage),
         ]
     );
     db.thread("a").delete(id("first")).await.unwrap();
     let resolved = resolve(&db, asked("a", origin("turn-1", "seg:0"), "y").or_legacy([id("first")])).await;
     assert_eq!((resolved.id.as_str(), resolved.by), ("y", ResolvedBy::Fresh));
-    assert_eq!(resolved.passed_over, [passed_over("first", NotIt::Deleted)]);
+    assert_eq!(resolved.passed_over, [passed_over("first", Mismatch::Deleted)]);
 }
 
 async fn gone(rig: Rig) {
@@ -344,12 +365,16 @@ async fn reopened(rig: Rig) {
     let db = rig.db().await;
     import(&db, vec![row("old", Role::Assistant, origin("t1", "i1"))]).await;
     resolve(&db, asked("a", origin("t2", "i1"), "new")).await;
+    resolve(&db, asked("a", origin("", "i2"), "over")).await;
+    db.thread("a").add(said("q", "why?")).await.unwrap();
+    db.thread("a").delete(id("q")).await.unwrap();
     let db = rig.reopen(db).await;
     for (turn, name) in [("t1", "old"), ("t2", "new")] {
         let known = found(&db, asked("a", origin(turn, "i1"), "x")).await;
         assert_eq!(known, (name.to_owned(), ResolvedBy::Item));
     }
     assert_eq!(the(&db.thread("a"), "old").await.state, MessageState::Final);
+    assert_eq!(found(&db, asked("a", origin("", "i2"), "y")).await, fresh("y"));
 }
 
 async fn key(rig: Rig) {

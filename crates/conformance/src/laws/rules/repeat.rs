@@ -1,6 +1,6 @@
 //! Layers that make calls again.
 
-use throughline_core::{Add, Effect, ErrorKind, NewMessage, PersistArgs, PersistError};
+use throughline_core::{Add, Addressed as _, Effect, ErrorKind, NewMessage, PersistArgs, PersistError};
 
 use crate::laws::{bench::Bench, law::laws, operations, probe::Act};
 
@@ -24,8 +24,12 @@ async fn repeats(bench: Bench) {
         bench.call(args.clone(), key).await.expect("it passes");
         let visits = bench.inside.visits();
         assert_eq!(visits.len(), 3);
+        // What a layer further out makes of the content, it makes once.
+        let made = visits[0].args.clone();
+        assert!(!bench.profile.hides.is_empty() || made == args, "{made:?}");
+        assert_eq!(made.message(), args.message());
         for (number, visit) in visits.iter().enumerate() {
-            assert_eq!(visit.args, args);
+            assert_eq!(visit.args, made);
             assert_eq!(visit.context.attempt() as usize, number + 1);
             assert_eq!(visit.context.idempotency().map(|idempotency| idempotency.key.as_str()), key);
         }

@@ -3,6 +3,7 @@
 mod redactor;
 mod registry;
 mod tower;
+mod veil;
 
 use std::sync::Arc;
 
@@ -27,10 +28,14 @@ enum Kind {
     Repeats(fn(&Around) -> Result<Persistence>),
     /// The same, which says that it refuses something.
     Refuses(fn(&Around) -> Result<Persistence>),
+    /// The same, which says that it holds back the end of a text.
+    HoldsBack(fn(&Around) -> Result<Persistence>),
     /// A redaction that forgets something.
     Redactor(redactor::Forgets),
     /// A cipher that forgets something.
     Cipher(redactor::Forgets),
+    /// A cipher that asks on the way.
+    Veil(veil::Fault),
 }
 
 impl Mutant {
@@ -43,6 +48,7 @@ fn subject(name: &'static str, kind: Kind) -> LayerSubject {
     match kind {
         Kind::Plain(stack) => Arc::new((LayerProfile::transparent(name), stack)) as Arc<dyn LayerFixture>,
         Kind::Repeats(stack) => Arc::new((LayerProfile::transparent(name).repeats(), stack)),
+        Kind::HoldsBack(stack) => Arc::new((LayerProfile::transparent(name).holds_back(), stack)),
         Kind::Refuses(stack) => Arc::new((LayerProfile::transparent(name).refuses(tower::refused()), stack)),
         Kind::Redactor(forgets) => {
             Arc::new((LayerProfile::transform(name, redactor::SECRET), move |around: &Around| {
@@ -52,6 +58,11 @@ fn subject(name: &'static str, kind: Kind) -> LayerSubject {
         Kind::Cipher(forgets) => {
             let profile = LayerProfile::transform(name, redactor::SECRET).restores();
             Arc::new((profile, move |around: &Around| redactor::enciphering(name, forgets, around)))
+        }
+        Kind::Veil(fault) => {
+            let profile = LayerProfile::transform(name, redactor::SECRET).restores();
+            let profile = profile.hides_previews().names_revisions().reads_on_the_way();
+            Arc::new((profile, move |around: &Around| veil::veiling(name, fault, around)))
         }
     }
 }
@@ -66,5 +77,6 @@ pub(super) fn sound() -> Vec<LayerSubject> {
         subject("sound", Kind::Plain(|around| tower::stack("sound", tower::Fault::None, around))),
         subject("sound-redactor", Kind::Redactor(redactor::Forgets::Nothing)),
         subject("sound-cipher", Kind::Cipher(redactor::Forgets::Nothing)),
+        subject("sound-veil", Kind::Veil(veil::Fault::None)),
     ]
 }

@@ -44,6 +44,18 @@ pub(super) fn enciphering(name: &'static str, forgets: Forgets, around: &Around)
     around.outside().plugin(layer).layer(around.inside()).backend(around.backend()).build()
 }
 
+/// What the cipher does on the way down, forgetting nothing.
+pub(super) fn encipher(carrier: &mut impl CarriesContent) {
+    SOUND.swap(carrier, SECRET, CIPHER);
+}
+
+/// What it does on the way up.
+pub(super) fn decipher(carrier: &mut impl CarriesContent) {
+    SOUND.swap(carrier, CIPHER, SECRET);
+}
+
+const SOUND: Swap = Swap { name: "sound", forgets: Forgets::Nothing, into: CIPHER, back: true };
+
 /// Puts one text in the place of another, and back where it is a cipher.
 struct Swap {
     name: &'static str,

@@ -4,6 +4,7 @@ use super::{
     Kind, Mutant,
     redactor::Forgets,
     tower::{Fault, forgets_who_asks, nothing, stack},
+    veil,
 };
 
 /// Writes a table of mutants: name, what it does, the laws that catch it, its fault.
@@ -21,8 +22,10 @@ macro_rules! mutants {
     (@Forgets $fault:ident $name:literal) => { Kind::Plain(forgets_who_asks) };
     (@Repeats $fault:ident $name:literal) => { Kind::Repeats(|around| stack($name, Fault::$fault, around)) };
     (@Refuses $fault:ident $name:literal) => { Kind::Refuses(|around| stack($name, Fault::$fault, around)) };
+    (@HoldsBack $fault:ident $name:literal) => { Kind::HoldsBack(|around| stack($name, Fault::$fault, around)) };
     (@Redactor $fault:ident $name:literal) => { Kind::Redactor(Forgets::$fault) };
     (@Cipher $fault:ident $name:literal) => { Kind::Cipher(Forgets::$fault) };
+    (@Veil $fault:ident $name:literal) => { Kind::Veil(veil::Fault::$fault) };
 }
 
 mutants! {
@@ -50,6 +53,7 @@ mutants! {
     Refuses(RefusesLate) "refuses-late" "refuses what it has passed on already" ["law.own-error"];
     Repeats(RepeatsAnything) "repeats-anything" "makes every call again that failed" ["law.repeats-no-more"];
     Repeats(NeverRepeats) "never-repeats" "says that it repeats calls, and does not" ["law.repeats"];
+    HoldsBack(NeverSettles) "never-settles" "says that it holds back, and passes the end of a message on as a part of it" ["law.arguments"];
     Redactor(Batches) "redactor-forgets-batches" "redacts no batch" ["law.coverage"];
     Redactor(Deltas) "redactor-forgets-appends" "redacts no appended text" ["law.coverage"];
     Redactor(Edits) "redactor-forgets-edits" "redacts no edit" ["law.coverage"];
@@ -64,4 +68,7 @@ mutants! {
     Cipher(Pages) "cipher-forgets-pages" "deciphers no page" ["law.restores"];
     Cipher(Previews) "cipher-forgets-previews" "deciphers no preview" ["law.restores"];
     Cipher(Answers) "cipher-forgets-answers" "deciphers what is read, and not what is answered to a write" ["law.answer-agrees"];
+    Veil(ForgetsRevisions) "veil-forgets-revisions" "passes a change on without the revision that its caller has named" ["law.arguments"];
+    Veil(ShowsPreviews) "veil-shows-previews" "says that there are no previews, and shows them" ["law.restores"];
+    Veil(AsksAloud) "veil-asks-aloud" "says the text in what it asks on the way" ["law.coverage"];
 }

@@ -13,7 +13,7 @@ use std::{
 use throughline_core::{
     Add, CarriesContent as _, Content, Deleted, Effect, ErrorKind, Extensions, MessageState, NewMessage,
     PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, Persistence, Phase, ReadArgs,
-    ReadResult, Receipt, Result, Revision, Role, Seq, SlotMut,
+    ReadResult, Receipt, Result, Revision, Role, Seq, SlotMut, UpdateMode,
     pipeline::SiteSpec,
     plugin::{NextRequest, from_fn},
 };
@@ -39,6 +39,7 @@ pub(super) enum Fault {
     LosesReceipt,
     ChangesThread,
     ChangesRole,
+    NeverSettles,
     TrimsContent,
     TouchesAnswers,
     HoldsLock,
@@ -218,6 +219,11 @@ impl Fault {
                 add.thread = "another".parse().expect("a valid id");
             }
             (Self::ChangesRole, PersistArgs::Add(add)) => add.role = Role::System,
+            (Self::NeverSettles, PersistArgs::UpdateContent(update))
+                if !matches!(update.mode, UpdateMode::Edit) =>
+            {
+                update.mode = UpdateMode::Partial;
+            }
             (Self::TrimsContent, args) => {
                 for place in args.places_mut() {
                     if let SlotMut::Whole(content) = place.slot {

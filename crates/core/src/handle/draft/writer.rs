@@ -15,8 +15,9 @@ use super::{
     pending::{Pending, Piece},
 };
 use crate::{
-    ContentChange, ContentUpdated, Effect, ErrorKind, GetMessage, Message, MessageId, MessageState,
-    PersistError, Persistence, Reserved, Result, Revision, Site, ThreadId, UpdateContent, UpdateMode,
+    ContentChange, ContentUpdated, Effect, ErrorKind, Extensions, GetMessage, HeldBack, Message, MessageId,
+    MessageState, PersistError, Persistence, ReadArgs, ReadResult, Reserved, Result, Revision, Site,
+    ThreadId, UpdateContent, UpdateMode,
 };
 
 /// How many changes may wait for the task before an append waits too.
@@ -67,6 +68,7 @@ pub(super) fn spawn(db: &Persistence, reserved: Reserved, coalesce: Coalesce) ->
         renew_every: lease.map(|lease| lease / 3),
         renewed_at: Instant::now(),
         settled: None,
+        answered: 0,
         coalesce,
         publish,
         shared: Arc::clone(&shared),
@@ -91,6 +93,8 @@ struct Writer {
     renew_every: Option<Duration>,
     renewed_at: Instant,
     settled: Option<ContentUpdated>,
+    /// Bytes of what was given that were answered: durable, but for what a layer holds back.
+    answered: u64,
     coalesce: Coalesce,
     publish: watch::Sender<Watermark>,
     shared: Arc<Shared>,
@@ -233,8 +237,8 @@ impl Writer {
     async fn resolve(&mut self) -> Result<()> {
         let Some(attempt) = self.doubtful.take() else { return Ok(()) };
         let error = match self.attempt(&attempt).await {
-            Ok(updated) => {
-                self.done(&attempt, updated);
+            Ok(answer) => {
+                self.done(&attempt, answer);
                 return Ok(());
             }
             Err(error) => error,
@@ -242,13 +246,13 @@ impl Writer {
         if error.kind() == ErrorKind::Stale {
             return match self.look().await {
                 // The first one was applied after all.
-                Ok(Some(message)) if self.is_made_by(&message, &attempt) => {
-                    self.done(&attempt, as_updated(message));
+                Ok(Some((message, held))) if self.is_made_by(&message, &attempt) => {
+                    self.done(&attempt, Answer { updated: as_updated(message), held });
                     Ok(())
                 }
                 Ok(found) => {
                     // At the one revision that both attempts were for stands somebody else's write: neither was applied.
-                    let at_it = found.is_some_and(|message| message.revision == self.revision.next());
+                    let at_it = found.is_some_and(|(message, _)| message.revision == self.revision.next());
                     let effect = if at_it { Effect::NotApplied } else { Effect::Unknown };
                     Err(self.fail(error.with_effect(effect)))
                 }
@@ -290,17 +294,19 @@ impl Writer {
         }
     }
 
-    async fn attempt(&self, attempt: &Attempt) -> Result<ContentUpdated> {
+    async fn attempt(&self, attempt: &Attempt) -> Result<Answer> {
         let (thread, id) = (self.thread.clone(), self.id.clone());
         let update = UpdateContent::new(thread, id, attempt.piece.change.clone(), attempt.mode.clone());
-        self.db.run(update.expecting(self.revision)).await
+        let reply = self.db.run(update.expecting(self.revision)).reply().await?;
+        let held = held_back(&reply.extensions);
+        Ok(Answer { updated: reply.output, held })
     }
 
     /// Takes note of what became of a write.
-    fn take(&mut self, attempt: Attempt, answer: Result<ContentUpdated>) -> Result<()> {
+    fn take(&mut self, attempt: Attempt, answer: Result<Answer>) -> Result<()> {
         let error = match answer {
-            Ok(updated) => {
-                self.done(&attempt, updated);
+            Ok(answer) => {
+                self.done(&attempt, answer);
                 return Ok(());
             }
             Err(error) => error,
@@ -334,12 +340,14 @@ impl Writer {
         }
     }
 
-    fn done(&mut self, attempt: &Attempt, updated: ContentUpdated) {
+    fn done(&mut self, attempt: &Attempt, Answer { updated, held }: Answer) {
+        self.answered += attempt.piece.bytes;
+        let durable = self.answered.saturating_sub(held);
         self.revision = updated.revision;
         self.renewed_at = Instant::now();
         self.not_before = None;
         self.publish.send_modify(|mark| {
-            mark.bytes += attempt.piece.bytes;
+            mark.bytes = mark.bytes.max(durable);
             mark.revision = updated.revision;
         });
         self.shared.give_room(attempt.piece.room);
@@ -364,9 +372,27 @@ impl Writer {
     }
 
     /// The message as it stands.
-    async fn look(&self) -> Result<Option<Message>> {
-        self.db.read(GetMessage { thread: self.thread.clone(), id: self.id.clone() }).await
+    /// The message as it stands, and how much of it is held back.
+    async fn look(&self) -> Result<Option<(Message, u64)>> {
+        let get = GetMessage { thread: self.thread.clone(), id: self.id.clone() };
+        let reply = self.db.run(ReadArgs::from(get)).reply().await?;
+        let held = held_back(&reply.extensions);
+        Ok(match reply.output {
+            ReadResult::Get(message) => message.map(|message| (message, held)),
+            _ => None,
+        })
     }
+}
+
+fn held_back(extensions: &Extensions) -> u64 {
+    extensions.get::<HeldBack>().map_or(0, |held| held.0 as u64)
+}
+
+/// What a write was answered with.
+struct Answer {
+    updated: ContentUpdated,
+    /// Bytes of the message that a layer holds back still.
+    held: u64,
 }
 
 /// A message as the answer to the write that made it so.

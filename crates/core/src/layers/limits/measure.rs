@@ -1,9 +1,7 @@
 //! What an operation weighs.
 
 use super::{LimitsLayer, depth::depth};
-use crate::{
-    CarriesContent as _, Delta, Effect, ErrorKind, Metadata, PersistArgs, PersistError, Result, Slot,
-};
+use crate::{CarriesContent as _, Delta, Effect, ErrorKind, PersistArgs, PersistError, Result, Slot};
 
 impl LimitsLayer {
     /// Refuses `args` when it is beyond a limit, and says which.
@@ -46,37 +44,28 @@ impl LimitsLayer {
         within("attachments", attachments, self.attachments)?;
         let mut total = 0_usize;
         for place in args.places() {
-            let bytes = match place.slot {
+            let bytes = place.slot.byte_len();
+            match place.slot {
                 Slot::Whole(content) => {
-                    within("bytes of content", content.byte_len(), self.content_bytes)?;
+                    within("bytes of content", bytes, self.content_bytes)?;
                     self.not_deeper("content", content.as_json())?;
-                    content.byte_len()
                 }
                 Slot::Delta(delta) => {
-                    within("bytes of content", delta.byte_len(), self.content_bytes)?;
+                    within("bytes of content", bytes, self.content_bytes)?;
                     if let Delta::Blocks(blocks) = delta {
                         self.not_deeper("content", blocks.as_json())?;
                     }
-                    delta.byte_len()
                 }
-                Slot::Metadata(metadata) => self.weigh_metadata(metadata)?,
-                Slot::Reason(reason) => {
-                    within("bytes of a reason", reason.len(), self.metadata_bytes)?;
-                    reason.len()
+                Slot::Metadata(metadata) => {
+                    within("bytes of metadata", bytes, self.metadata_bytes)?;
+                    metadata.iter().try_for_each(|(_, value)| self.not_deeper("metadata", value.get()))?;
                 }
-                Slot::Title(title) => title.as_str().len(),
-                Slot::Preview(preview) => preview.len(),
-            };
+                Slot::Reason(_) => within("bytes of a reason", bytes, self.metadata_bytes)?,
+                Slot::Title(_) | Slot::Preview(_) => {}
+            }
             total = total.saturating_add(bytes);
         }
         Ok(total)
-    }
-
-    fn weigh_metadata(&self, metadata: &Metadata) -> Result<usize> {
-        let bytes = metadata.byte_len();
-        within("bytes of metadata", bytes, self.metadata_bytes)?;
-        metadata.iter().try_for_each(|(_, value)| self.not_deeper("metadata", value.get()))?;
-        Ok(bytes)
     }
 
     fn not_deeper(&self, what: &str, json: &str) -> Result<()> {
@@ -96,8 +85,8 @@ fn within(what: &str, is: usize, allowed: usize) -> Result<()> {
 mod tests {
     use super::*;
     use crate::{
-        Add, AttachmentKey, Batch, Content, ContentChange, CreateThread, LabelThread, MetadataPatch,
-        NewMessage, NewThread, Role, Update, UpdateContent, UpdateMode,
+        Add, AttachmentKey, Batch, Content, ContentChange, CreateThread, LabelThread, Metadata,
+        MetadataPatch, NewMessage, NewThread, Role, Update, UpdateContent, UpdateMode,
     };
 
     const LIMITS: LimitsLayer = LimitsLayer::new()

@@ -8,7 +8,7 @@ use pin_project::pin_project;
 use tower_service::Service;
 
 use super::LimitsLayer;
-use crate::{PersistError, PersistRequest, PersistResponse, Result};
+use crate::{PersistError, PersistRequest, PersistResponse, Result, layers::passage::Passage};
 
 /// The service of [`LimitsLayer`].
 #[derive(Debug, Clone)]
@@ -37,8 +37,8 @@ where
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
         LimitsFuture(match self.limits.check(&request.args) {
-            Ok(()) => State::Passed(self.inner.call(request)),
-            Err(error) => State::Refused(Some(error)),
+            Ok(()) => Passage::Passed(self.inner.call(request)),
+            Err(error) => Passage::refused(error),
         })
     }
 }
@@ -46,24 +46,12 @@ where
 /// The future of [`LimitsService`].
 #[pin_project]
 #[derive(Debug)]
-pub struct LimitsFuture<F>(#[pin] State<F>);
-
-#[pin_project(project = StateProjection)]
-#[derive(Debug)]
-enum State<F> {
-    Passed(#[pin] F),
-    Refused(Option<PersistError>),
-}
+pub struct LimitsFuture<F>(#[pin] Passage<F>);
 
 impl<F: Future<Output = Result<PersistResponse>>> Future for LimitsFuture<F> {
     type Output = Result<PersistResponse>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().0.project() {
-            StateProjection::Passed(inner) => inner.poll(cx),
-            StateProjection::Refused(error) => {
-                Poll::Ready(Err(error.take().expect("polled after it was ready")))
-            }
-        }
+        self.project().0.poll(cx)
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::RetryLayer;
-use crate::{PersistError, PersistRequest, PersistResponse, Result};
+use crate::{AttemptsMade, PersistError, PersistRequest, PersistResponse, Result};
 
 /// The future of [`RetryService`](super::RetryService).
 #[pin_project]
@@ -58,11 +58,17 @@ where
         loop {
             match this.state.as_mut().project() {
                 StateProjection::Attempt(attempt) => {
-                    let error = match ready!(attempt.poll(cx)) {
-                        Ok(response) => return Poll::Ready(Ok(response)),
+                    let answer = ready!(attempt.poll(cx));
+                    let made = *this.attempt - this.request.context.attempt() + 1;
+                    let error = match answer {
+                        Ok(mut response) => {
+                            if made > 1 {
+                                response.extensions.insert(AttemptsMade(made));
+                            }
+                            return Poll::Ready(Ok(response));
+                        }
                         Err(error) => error,
                     };
-                    let made = *this.attempt - this.request.context.attempt() + 1;
                     match next_wait(&error, made, this.policy, this.waits, this.request) {
                         Some(wait) => this.state.set(State::Waiting(sleep(wait))),
                         None => return Poll::Ready(Err(name_attempts(error, made))),

@@ -41,6 +41,7 @@
 //! Every operation is treated alike. Id, key and content are those of the first attempt; the timestamp and
 //! [`Context::attempt`](crate::Context::attempt) are the attempt's own.
 //!
+//! An answer that took more than one attempt says so in its extensions ([`AttemptsMade`](crate::AttemptsMade)).
 //! An error that comes out names the attempts and stays transient; another retry layer further out does not repeat it.
 //! Between attempts it waits exponentially longer, with jitter, or as long as the error asks. A wait that would end
 //! after the deadline of the call is not begun.

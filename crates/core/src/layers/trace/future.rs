@@ -1,7 +1,6 @@
 use std::{
     fmt,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll, ready},
@@ -12,7 +11,7 @@ use pin_project::{pin_project, pinned_drop};
 use tracing::Span;
 
 use super::TraceHooks;
-use crate::{Context, PersistRequest, PersistResponse, Result};
+use crate::{Context, PersistRequest, PersistResponse, Result, contain::shielded};
 
 /// The future of [`TraceService`](super::TraceService).
 #[pin_project(PinnedDrop)]
@@ -39,8 +38,8 @@ pub(super) struct Tracing<H> {
 
 impl<H: TraceHooks> Tracing<H> {
     pub(super) fn begin(hooks: Arc<H>, request: &PersistRequest) -> Self {
-        let span = contained(|| hooks.make_span(request)).unwrap_or_else(Span::none);
-        span.in_scope(|| contained(|| hooks.on_request(request, &span)));
+        let span = shielded(|| hooks.make_span(request)).unwrap_or_else(Span::none);
+        span.in_scope(|| shielded(|| hooks.on_request(request, &span)));
         Self { hooks, context: request.context.clone(), span, begun: Instant::now(), ended: false }
     }
 
@@ -55,18 +54,13 @@ impl<H: TraceHooks> Tracing<H> {
         let Self { hooks, context, span, begun, .. } = self;
         let took = begun.elapsed();
         span.in_scope(|| {
-            contained(|| match answer {
+            shielded(|| match answer {
                 Some(Ok(response)) => hooks.on_response(response, took, span),
                 Some(Err(error)) => hooks.on_failure(error, took, span),
                 None => hooks.on_left(context.effect_so_far(), took, span),
             })
         });
     }
-}
-
-/// A hook of the host's must not be able to fail a call.
-fn contained<T>(hook: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(hook)).ok()
 }
 
 impl<F, H> Future for TraceFuture<F, H>

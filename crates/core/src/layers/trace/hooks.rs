@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tracing::{Span, debug, debug_span, field, warn};
 
-use crate::{Effect, PersistError, PersistRequest, PersistResponse};
+use crate::{AttemptsMade, Effect, PersistError, PersistRequest, PersistResponse};
 
 /// What a [`TraceLayer`](super::TraceLayer) says of a call. Every method has the behaviour of the [module](super) as its
 /// default.
@@ -46,7 +46,8 @@ pub trait TraceHooks: Send + Sync + 'static {
         let _ = span;
         let deduplicated = response.result.is_deduplicated();
         let position = response.receipt.position.map(crate::Position::get);
-        debug!(micros = micros(took), position, deduplicated, "done");
+        let attempts = response.extensions.get::<AttemptsMade>().map_or(1, |attempts| attempts.0);
+        debug!(micros = micros(took), position, deduplicated, attempts, "done");
     }
 
     /// The call failed.

@@ -35,6 +35,7 @@
 //! | event `done`, debug | `micros` | how long it took |
 //! | | `position` | its place among the commits, where it has one |
 //! | | `deduplicated` | whether an earlier call had done it |
+//! | | `attempts` | how many a retry further in made of it |
 //! | event `failed`, debug for a refusal, warn otherwise | `code`, `effect`, `site`, `attempts`, `micros` | of the error |
 //! | event `left`, debug | `effect`, `micros` | its caller left before it was answered |
 //!
@@ -65,6 +66,8 @@
 //! # let _ = layer;
 //! ```
 //!
+//! The hooks [`OpenTelemetry`] name the spans as the conventions for database clients do.
+//!
 //! # When the hooks run
 //! `make_span` and `on_request` run before the layers inside see the call; the span is entered whenever they are polled.
 //! Exactly one of `on_response`, `on_failure` and `on_left` runs afterwards, inside the span. It fails open: a hook that
@@ -73,11 +76,13 @@
 mod future;
 mod hooks;
 mod layer;
+mod open_telemetry;
 mod service;
 
 pub use self::{
     future::TraceFuture,
     hooks::{DefaultHooks, TraceHooks},
     layer::TraceLayer,
+    open_telemetry::OpenTelemetry,
     service::TraceService,
 };

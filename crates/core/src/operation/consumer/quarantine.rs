@@ -1,12 +1,13 @@
 use serde::{Deserialize, Serialize};
 
+use crate::message::debug_without_text;
 use crate::{
     ConsumerName, Position, ThreadId,
     operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
 };
 
 /// Takes down that a consumer passed over a change, and why. A second time the later reason stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QuarantineChange {
     /// Whose list.
@@ -18,6 +19,8 @@ pub struct QuarantineChange {
     /// Why: what the consumer failed with, which may repeat content. At most [`MAX_WHY`](Self::MAX_WHY) bytes.
     pub why: String,
 }
+
+debug_without_text!(QuarantineChange { consumer, position, thread } unshown { why });
 
 impl QuarantineChange {
     /// The longest reason, in bytes.

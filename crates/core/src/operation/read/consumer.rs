@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::message::debug_without_text;
 use crate::{
     ConsumerName, Position, ThreadId, Timestamp,
     operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
@@ -64,7 +65,7 @@ pub struct QuarantinedChanges {
 }
 
 /// One change that a consumer has passed over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QuarantinedChange {
     /// The change.
@@ -76,6 +77,8 @@ pub struct QuarantinedChange {
     /// Why.
     pub why: String,
 }
+
+debug_without_text!(QuarantinedChange { position, thread, at } unshown { why });
 
 impl CarriesContent for QuarantinedChanges {
     fn places(&self) -> Vec<Place<'_>> {

@@ -3,6 +3,7 @@
 mod aliases;
 mod changes;
 mod consumer;
+mod damaged;
 mod get;
 mod open;
 mod page;
@@ -14,6 +15,7 @@ pub use self::{
     aliases::{Alias, AliasCursor, Aliases, ListAliases},
     changes::{Changes, ReadChanges},
     consumer::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
+    damaged::DamagedMessage,
     get::GetMessage,
     open::{ListOpen, OpenCursor, OpenReservations},
     page::{Page, PageFrom, ReadPage, Visibility},

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::DamagedMessage;
 use crate::{
     Message, Seq, ThreadId,
     operation::places::{carries_nothing, carries_parts},
@@ -60,15 +61,18 @@ pub struct OpenCursor {
 pub struct OpenReservations {
     /// The open messages, by thread and seq.
     pub messages: Vec<Message>,
+    /// Those of this stretch that are damaged, by thread and seq; each counts for the limit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<DamagedMessage>,
     /// Where the next page begins; nothing when this was the last one.
     pub next: Option<OpenCursor>,
 }
 
 carries_parts!(OpenReservations, self => {
-    let Self { messages, next: _ } = self;
+    let Self { messages, damaged: _, next: _ } = self;
     messages
 }, {
-    let Self { messages, next: _ } = self;
+    let Self { messages, damaged: _, next: _ } = self;
     messages
 });
 

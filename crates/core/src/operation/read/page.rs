@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 
+use super::damaged::{self, DamagedMessage};
 use crate::{
-    Message, Position, Seq, ThreadId,
+    Message, Position, Result, Seq, ThreadId,
     operation::places::{carries_nothing, carries_parts},
 };
 
@@ -83,6 +84,9 @@ pub struct Page {
     pub thread: ThreadId,
     /// The messages, oldest first.
     pub messages: Vec<Message>,
+    /// The messages of this stretch that are damaged, in the order of the thread; each counts for the limit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<DamagedMessage>,
     /// Whether there are more to show in the direction of the read.
     pub has_more: bool,
     /// The first open message of the thread, where there is one. Under [`Visibility::Settled`] nothing from
@@ -99,19 +103,25 @@ impl Page {
         if !self.has_more {
             return None;
         }
-        Some(if from.is_forward() {
-            PageFrom::After(self.messages.last()?.seq)
-        } else {
-            PageFrom::Before(self.messages.first()?.seq)
-        })
+        let healthy = self.messages.iter().map(|message| message.seq);
+        let places = healthy.chain(self.damaged.iter().filter_map(|damaged| damaged.seq));
+        if from.is_forward() { places.max().map(PageFrom::After) } else { places.min().map(PageFrom::Before) }
+    }
+
+    /// The messages, for who cannot do without any of them.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::ErrorKind::Corrupt), naming the first message that is damaged.
+    pub fn into_messages(self) -> Result<Vec<Message>> {
+        damaged::all_of(self.messages, &self.damaged)
     }
 }
 
 carries_parts!(Page, self => {
-    let Self { thread: _, messages, has_more: _, first_open: _, position: _ } = self;
+    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, position: _ } = self;
     messages
 }, {
-    let Self { thread: _, messages, has_more: _, first_open: _, position: _ } = self;
+    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, position: _ } = self;
     messages
 });
 

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::message::debug_without_text;
 use crate::{
     MessageId, Position, Role, Seq, ThreadId, Timestamp,
     operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
@@ -11,7 +12,7 @@ use crate::{
 /// digits; one that ends in `*` stands for all that begin so. What is best is for the store to say; of equal ones the latest comes first.
 ///
 /// A store may look at what was committed a moment ago and is not in its index yet: [`SearchHits::indexed`] says how far that is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SearchMessages {
     /// The words: see [`backend::search`](crate::backend::search).
@@ -22,6 +23,8 @@ pub struct SearchMessages {
     /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
+
+debug_without_text!(SearchMessages { thread, limit } unshown { query });
 
 impl SearchMessages {
     /// The best `limit` messages of the tenant.
@@ -55,7 +58,7 @@ pub struct SearchHits {
 }
 
 /// A message that was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SearchHit {
     /// The thread.
@@ -73,6 +76,8 @@ pub struct SearchHit {
     /// Where in the snippet words stand that were looked for: from one byte to before another.
     pub marks: Vec<(u32, u32)>,
 }
+
+debug_without_text!(SearchHit { thread, id, seq, role, created_at, marks } unshown { snippet });
 
 impl CarriesContent for SearchHits {
     fn places(&self) -> Vec<Place<'_>> {

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::message::debug_without_text;
 use crate::{
     AgentId, AttemptId, SessionId, ThreadId, WorkDir,
     operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
@@ -79,7 +80,7 @@ carries_nothing!(ConfirmRun { agent: _, thread: _, attempt: _, report: _ });
 /// no use: see [`Failure::session`]. Without a report the failure counts against the session that the run resumed.
 ///
 /// Refused as [`Stale`](crate::ErrorKind::Stale) where it has ended already or was taken over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FailRun {
     /// The agent.
@@ -97,6 +98,8 @@ pub struct FailRun {
     #[serde(default)]
     pub report: RunReport,
 }
+
+debug_without_text!(FailRun { agent, thread, attempt, failure, report } unshown { detail });
 
 impl FailRun {
     /// The longest detail, in bytes.

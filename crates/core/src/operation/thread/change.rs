@@ -123,7 +123,7 @@ impl CarriesContent for LabelThread {
     }
 }
 
-/// Lets a thread that was created hidden into the lists. A second time nothing happens.
+/// Lets a thread that was created hidden into the lists, also if it has no message. A second time nothing happens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PublishThread {

@@ -13,7 +13,7 @@ pub use self::{
     create::{CreateThread, NewThread},
     end::{ClearThread, DeleteThread, PurgeThread, Purged, ThreadDeleted},
     prune::{PruneThread, Pruned},
-    resolve::{NotIt, Origin, PassedOver, ResolveId, ResolvedBy, ResolvedId},
+    resolve::{Mismatch, PassedOver, ResolveId, ResolvedBy, ResolvedId},
 };
 use super::{Addressed, family::family, places::carries_parts};
 use crate::{MessageId, ThreadEntry, ThreadId};

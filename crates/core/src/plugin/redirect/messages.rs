@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -11,11 +11,10 @@ use tower_service::Service;
 
 use super::ownership::Ownership;
 use crate::{
-    Add, Context, ImportRow, NewMessage, PersistArgs, PersistError, PersistRequest, PersistResponse,
-    Persistence, Phase, Result,
-    context::Shape,
+    Add, ImportRow, NewMessage, PersistArgs, PersistError, PersistRequest, PersistResponse, Persistence,
+    Phase, Result,
     error::SiteName,
-    pipeline::{Described, PersistService, SiteSpec},
+    pipeline::{Described, Inner, PersistService, SiteSpec},
 };
 
 /// A layer that gives single messages to another pipeline for life: `rule` is asked when one is added or reserved, and
@@ -140,7 +139,7 @@ where
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
         let owner = Ownership {
-            here: Here { inner: self.inner.clone() },
+            here: Inner::new(self.inner.clone()),
             there: self.target.clone(),
             name: Arc::clone(&self.name),
         };
@@ -168,30 +167,4 @@ where
 /// What the rule is asked about.
 const fn makes_a_message(args: &PersistArgs) -> bool {
     matches!(args, PersistArgs::Add(_) | PersistArgs::Reserve(_))
-}
-
-/// This side of the redirect.
-pub(super) struct Here<S> {
-    inner: S,
-}
-
-impl<S: PersistService<Error = PersistError>> Here<S> {
-    /// The call itself.
-    pub(super) async fn pass(&self, request: PersistRequest) -> Result<PersistResponse> {
-        let mut inner = self.inner.clone();
-        poll_fn(|cx| inner.poll_ready(cx)).await?;
-        inner.call(request).await
-    }
-
-    /// Another call on behalf of it.
-    pub(super) async fn call(
-        &self,
-        context: &Context,
-        args: PersistArgs,
-        keep_key: bool,
-    ) -> Result<PersistResponse> {
-        let sites = Arc::clone(&context.call().sites);
-        let context = context.child(Shape::of(&args), sites, keep_key);
-        self.pass(PersistRequest { args, context }).await
-    }
 }

@@ -1,19 +1,21 @@
 //! Who keeps a message: the marker, and every operation by it.
 
-use super::{merge, messages::Here};
+use super::merge;
 use crate::{
     Add, Addressed as _, ClearThread, Content, ContentChange, Delete, Effect, ErrorKind, GetMessage,
     GetThread, Message, MessageId, MessageState, Metadata, NewReservation, Page, PersistArgs, PersistError,
     PersistRequest, PersistResponse, PersistResult, Persistence, ReadArgs, ReadPage, ReadResult, Receipt,
     Reserve, Result, Seq, ThreadArgs, ThreadChanged, ThreadId, ThreadResult, UpdateContent, UpdateMode,
-    context::Context, error::SiteName, pipeline::PersistService,
+    context::Context,
+    error::SiteName,
+    pipeline::{Inner, PersistService},
 };
 
 /// The metadata key of the marker, inside the part of the names that callers cannot write.
 const MARKER: &str = "throughline.redirect";
 
 pub(super) struct Ownership<S> {
-    pub(super) here: Here<S>,
+    pub(super) here: Inner<S>,
     pub(super) there: Persistence,
     pub(super) name: SiteName,
 }
@@ -139,16 +141,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
 
     /// The row here, when it says that the other side keeps the message.
     async fn marked(&self, context: &Context, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
-        let get = GetMessage { thread: thread.clone(), id: id.clone() };
-        let response = self.here.call(context, get.into(), false).await?;
-        match response.result {
-            PersistResult::Read(ReadResult::Get(message)) => {
-                Ok(message.filter(|message| self.is_marked(message)))
-            }
-            _ => {
-                Err(PersistError::new(ErrorKind::ContractViolation, "a read was answered as something else"))
-            }
-        }
+        let message = self.here.message(context, thread, id).await?;
+        Ok(message.filter(|message| self.is_marked(message)))
     }
 
     fn is_marked(&self, message: &Message) -> bool {
@@ -337,6 +331,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                     self.fill_in(&context, &mut page.messages).await?;
                     // A page of rows that are shown no more says nothing: the next one does.
                     if page.messages.is_empty()
+                        && page.damaged.is_empty()
                         && let Some(further) = ends
                     {
                         read = further;

@@ -50,7 +50,7 @@ pub(super) fn publish(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
         return Ok(());
     }
     let entry = state.entry_mut(thread)?;
-    entry.hidden = false;
+    entry.publish();
     entry.changed(scope.now);
     scope.tell(scope.take_position(), state.thread_pk, &Happened::ThreadPublished)
 }

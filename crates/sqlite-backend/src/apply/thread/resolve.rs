@@ -46,7 +46,9 @@ pub(super) fn resolve(scope: Scope<'_>, asked: &ResolveId) -> Applied<ResolvedId
     let place = match scope.living(thread)? {
         Some(state) => {
             rules::expect_generation(asked.generation, state.generation())?;
-            let latest_question = state.entry(thread)?.tally.preview_seq;
+            let there = state.entry(thread)?.tally.preview_seq;
+            let gone = u64::try_from(state.head.gone_question).ok().map(Seq::new);
+            let latest_question = there.max(gone);
             Some(Place {
                 thread_pk: state.thread_pk,
                 generation: state.head.generation,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     apply::key_checksum,
-    record::{Columns as _, EntryRow, Head, Told, entry_columns, head_columns, told_columns},
+    record::{Columns as _, EntryRow, HEAD_COLUMNS, Head, Told, entry_columns, head_columns, told_columns},
 };
 
 const THREADS: Table = Table {
@@ -32,10 +32,10 @@ const THREADS: Table = Table {
 };
 /// The columns of [`THREADS`].
 const HEAD: usize = 4;
-const LIVE: usize = 12;
-const LAST_LIVE: usize = 13;
-const HAS_ENTRY: usize = 14;
-const ENTRY: usize = 15;
+const LIVE: usize = HEAD + HEAD_COLUMNS;
+const LAST_LIVE: usize = LIVE + 1;
+const HAS_ENTRY: usize = LAST_LIVE + 1;
+const ENTRY: usize = HAS_ENTRY + 1;
 
 const CHANGES: Table = Table {
     name: "changes",

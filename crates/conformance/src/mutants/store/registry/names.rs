@@ -1,8 +1,8 @@
 //! Faults of who is meant by a provider's names.
 
 use throughline_core::{
-    ItemId, ListAliases, Origin, PersistArgs, PersistResult, ReadArgs, ResolveId, ResolvedId, Role,
-    ThreadArgs, ThreadResult, TurnId,
+    ItemId, ListAliases, Mismatch, Origin, PassedOver, PersistArgs, PersistResult, ReadArgs, ResolveId,
+    ResolvedBy, ResolvedId, Role, ThreadArgs, ThreadResult, TurnId,
 };
 
 use crate::mutants::store::{Mutant, special::Special, threads::ThreadFault};
@@ -138,6 +138,19 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .after(|_, response| {
         if let Some(resolved) = resolved(&mut response.result) {
+            resolved.passed_over.clear();
+        }
+    }),
+    Mutant::new(
+        "goes-on-in-a-turn-that-is-over",
+        "takes an item of an earlier turn for the same where no turn is named",
+        &["resolve.no-turn", "resolve.question-gone"],
+    )
+    .after(|_, response| {
+        if let Some(resolved) = resolved(&mut response.result)
+            && let [PassedOver { id, why: Mismatch::TurnIsOver }] = &*resolved.passed_over
+        {
+            (resolved.id, resolved.by) = (id.clone(), ResolvedBy::Item);
             resolved.passed_over.clear();
         }
     }),

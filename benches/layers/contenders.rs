@@ -1,0 +1,138 @@
+use std::time::Instant;
+
+use throughline::{NewMessage, Persistence};
+use tokio::task::JoinSet;
+
+use crate::{
+    Failure,
+    figures::{figure, ratio},
+};
+
+/// A short message.
+const TEXT: &str = "A layer that does nothing for a call should cost next to nothing.";
+
+const TASKS: usize = 64;
+
+/// A stack for each layer, and before them one without any.
+pub(crate) struct Contenders {
+    stacks: Vec<(&'static str, Persistence)>,
+    adds: usize,
+}
+
+/// A stack over what `$store` makes without a layer, with each one that there is, and with those of a host in production. None of
+/// them refuses anything.
+macro_rules! contenders {
+    ($store:expr) => {{
+        use std::time::Duration;
+        use throughline::{
+            OpKind, Persistence,
+            layers::{
+                bulk_gate::BulkGateLayer,
+                chaos::ChaosLayer,
+                disk_guard::{Directory, DiskGuardLayer},
+                encrypt::{EncryptLayer, Key, KeyRing},
+                idempotency::RequireKeyLayer,
+                limits::LimitsLayer,
+                metrics::MetricsLayer,
+                quota::{Quota, QuotaLayer},
+                redact::RedactLayer,
+                retry::RetryLayer,
+                scope::ScopeLayer,
+                serialise::SerialiseLayer,
+                slow_log::SlowLogLayer,
+                timeout::TimeoutLayer,
+                trace::TraceLayer,
+            },
+        };
+        let plenty = Quota::new().operations(1 << 40, 1 << 40).bytes(1 << 50, 1 << 50);
+        let ring = || KeyRing::new(Key::new("k".parse().expect("a valid name"), &[7; 32]));
+        let mut stacks = contenders!(@each $store;
+            "limits" => LimitsLayer::new(),
+            "quota" => QuotaLayer::new(plenty),
+            "disk-guard" => DiskGuardLayer::new(Directory::new("."), 0, 0),
+            "bulk-gate" => BulkGateLayer::new(),
+            "require-key" => RequireKeyLayer::of([OpKind::Import]),
+            "serialise" => SerialiseLayer::new(),
+            "trace" => TraceLayer::new(),
+            "retry" => RetryLayer::new(),
+            "timeout" => TimeoutLayer::new(Duration::from_secs(3600)),
+            "metrics" => MetricsLayer::new(),
+            "slow-log" => SlowLogLayer::new(Duration::from_secs(3600)),
+            "redact" => RedactLayer::secrets(),
+            "encrypt" => EncryptLayer::new(ring()),
+            "chaos" => ChaosLayer::seeded(1),
+        );
+        let scope = ScopeLayer::new();
+        let capability = scope.authority().everything();
+        let stack = Persistence::builder().layer(scope).backend($store).build()?;
+        stacks.push(("scope", stack.with_capability(capability)));
+        let scope = ScopeLayer::new();
+        let capability = scope.authority().everything();
+        let stack = Persistence::builder()
+            .layer(LimitsLayer::new())
+            .layer(scope)
+            .layer(RequireKeyLayer::of([OpKind::Import]))
+            .layer(TraceLayer::new())
+            .layer(MetricsLayer::new())
+            .layer(RedactLayer::secrets())
+            .layer(EncryptLayer::new(ring()))
+            .backend($store)
+            .build()?;
+        stacks.push(("production", stack.with_capability(capability)));
+        stacks
+    }};
+    (@each $store:expr; $($name:literal => $layer:expr,)+) => {
+        vec![
+            ("bare", Persistence::builder().backend($store).build()?),
+            $(($name, Persistence::builder().layer($layer).backend($store).build()?),)+
+        ]
+    };
+}
+pub(crate) use contenders;
+
+impl Contenders {
+    pub(crate) const fn new(stacks: Vec<(&'static str, Persistence)>, adds: usize) -> Self {
+        Self { stacks, adds }
+    }
+
+    /// Measures all of them in each round, beginning with another one each time.
+    pub(crate) async fn compare(&self, rounds: usize, suffix: &str) -> Result<(), Failure> {
+        let mut took = vec![Vec::with_capacity(rounds); self.stacks.len()];
+        // The first round only warms up.
+        for round in 0..=rounds {
+            for turn in 0..self.stacks.len() {
+                let at = (round + turn) % self.stacks.len();
+                let seconds = self.turn(&self.stacks[at].1, round).await?;
+                if round > 0 {
+                    took[at].push(seconds);
+                }
+            }
+        }
+        for ((name, db), times) in self.stacks.iter().zip(&took) {
+            if *name != "bare" {
+                figure(format_args!("layers.cost.{name}{suffix}"), ratio(times, &took[0]), "ratio");
+            }
+            db.close().await?;
+        }
+        Ok(())
+    }
+
+    /// The seconds that all tasks take together, each with a thread of its own.
+    async fn turn(&self, db: &Persistence, round: usize) -> Result<f64, Failure> {
+        let begun = Instant::now();
+        let mut writers = JoinSet::new();
+        for task in 0..TASKS {
+            let (thread, adds) = (db.thread(format!("{round}-{task}")), self.adds);
+            writers.spawn(async move {
+                for _ in 0..adds {
+                    thread.add(NewMessage::user(TEXT)).await?;
+                }
+                Ok::<_, Failure>(())
+            });
+        }
+        while let Some(writer) = writers.join_next().await {
+            writer??;
+        }
+        Ok(begun.elapsed().as_secs_f64())
+    }
+}

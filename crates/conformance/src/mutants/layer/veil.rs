@@ -1,0 +1,76 @@
+//! A cipher that asks on the way and names revisions, and whose store can make no previews: with a fault.
+
+use throughline_core::{
+    Call, GetMessage, Next, Operation, PersistArgs, PersistError, PersistResult, Persistence, Phase, Plugin,
+    ReadResult, Reply, Result, SearchMessages,
+};
+
+use super::redactor::{self, SECRET};
+use crate::laws::Around;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    None,
+    /// Takes a revision away that the caller has named.
+    ForgetsRevisions,
+    /// Shows the previews that the store has made.
+    ShowsPreviews,
+    /// Says the text in what it asks on the way.
+    AsksAloud,
+}
+
+pub(super) fn veiling(name: &'static str, fault: Fault, around: &Around) -> Result<Persistence> {
+    around.outside().plugin(Veil { name, fault }).layer(around.inside()).backend(around.backend()).build()
+}
+
+struct Veil {
+    name: &'static str,
+    fault: Fault,
+}
+
+fn same<T, U: TryFrom<T>>(value: T) -> U {
+    U::try_from(value).unwrap_or_else(|_| unreachable!("it came from there"))
+}
+
+impl Plugin for Veil {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Transform
+    }
+
+    async fn around<O: Operation>(&self, call: Call<O>, mut next: Next<'_, O>) -> Result<Reply<O>> {
+        let Call { op, context } = call;
+        let mut args: PersistArgs = op.into();
+        if let PersistArgs::UpdateContent(update) = &mut args {
+            match update.expected {
+                None => {
+                    let get = GetMessage { thread: update.thread.clone(), id: update.id.clone() };
+                    update.expected = next.read(&context, get).await?.map(|message| message.revision);
+                }
+                Some(_) if self.fault == Fault::ForgetsRevisions => update.expected = None,
+                Some(_) => {}
+            }
+            if self.fault == Fault::AsksAloud {
+                // Whatever comes of it.
+                drop(next.read(&context, SearchMessages::new(SECRET, 1)).await);
+            }
+        }
+        redactor::encipher(&mut args);
+        let reply = next.run(Call { op: same(args), context }).await?;
+        let mut result: PersistResult = reply.output.into();
+        redactor::decipher(&mut result);
+        if self.fault != Fault::ShowsPreviews
+            && let PersistResult::Read(ReadResult::Thread(Some(entry))) = &mut result
+        {
+            entry.preview = None;
+        }
+        Ok::<_, PersistError>(Reply {
+            output: same(result),
+            receipt: reply.receipt,
+            extensions: reply.extensions,
+        })
+    }
+}

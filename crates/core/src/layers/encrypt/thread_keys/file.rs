@@ -1,0 +1,321 @@
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{KeysFuture, Listed, ThreadKey, ThreadKeys, WrappedKey};
+use crate::{Effect, ErrorKind, PersistError, Result, TenantId, ThreadId};
+
+/// Keys of threads in a folder, one small file each. A clone is the same, and so is one that another process opened.
+///
+/// A key that is destroyed is overwritten in its place and synced before its file says that it was destroyed. What a file
+/// system or a disk keeps of overwritten blocks by itself (snapshots, wear levelling) is out of its reach: a host that has to
+/// answer for that keeps the keys in a key service.
+///
+/// ```
+/// use throughline_core::layers::encrypt::thread_keys::FileThreadKeys;
+///
+/// # let folder = std::env::temp_dir().join(format!("throughline-keys-{}", std::process::id()));
+/// let keys = FileThreadKeys::open(&folder)?;
+/// # drop(keys); std::fs::remove_dir_all(folder).unwrap();
+/// # Ok::<(), throughline_core::PersistError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct FileThreadKeys(Arc<Path>);
+
+/// What a file holds.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    tenant: TenantId,
+    thread: ThreadId,
+    /// None: it was destroyed.
+    key: Option<WrappedKey>,
+}
+
+impl FileThreadKeys {
+    /// Keeps the keys in `folder`, which is made where it is missing. On Unix others than its owner cannot look into it, nor
+    /// into the files in one that was there.
+    ///
+    /// # Errors
+    /// `Unavailable` when the folder cannot be made or used.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let folder = folder.as_ref();
+        builder.create(folder).and_then(|()| lock(folder)).map_err(failed)?;
+        Ok(Self(folder.into()))
+    }
+
+    /// Runs blocking work where it hurts nobody.
+    fn run<'a, T: Send + 'static>(
+        &'a self,
+        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    ) -> KeysFuture<'a, T> {
+        let folder = Arc::clone(&self.0);
+        Box::pin(async move {
+            match tokio::task::spawn_blocking(move || work(&folder)).await {
+                Ok(done) => done.map_err(failed),
+                Err(_) => Err(PersistError::new(ErrorKind::Cancelled, "the runtime is shutting down")),
+            }
+        })
+    }
+}
+
+fn failed(error: io::Error) -> PersistError {
+    let kind =
+        if error.kind() == io::ErrorKind::InvalidData { ErrorKind::Corrupt } else { ErrorKind::Unavailable };
+    PersistError::new(kind, "the keys of threads cannot be read or written")
+        .with_effect(Effect::NotApplied)
+        .with_source(error)
+}
+
+/// To write to a file that nobody else can look into.
+fn own() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Held while something is changed, also by another process; let go of when it is dropped.
+fn lock(folder: &Path) -> io::Result<File> {
+    let file = own().create(true).truncate(false).open(folder.join("lock"))?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// Ids hold what no file name may, so that a file is named after a hash of them.
+fn path(folder: &Path, tenant: &TenantId, thread: &ThreadId) -> PathBuf {
+    let mut hasher = blake3::Hasher::new();
+    for id in [tenant.as_str(), thread.as_str()] {
+        hasher.update(&(id.len() as u64).to_be_bytes()).update(id.as_bytes());
+    }
+    folder.join(format!("{}.key", hasher.finalize().to_hex()))
+}
+
+fn read(path: &Path) -> io::Result<Option<Record>> {
+    match fs::read(path) {
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "the file is damaged")),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a record. Where it is not whole it may be about to be destroyed, by somebody who holds the lock.
+fn read_settled(folder: &Path, path: &Path) -> io::Result<Option<Record>> {
+    match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            let _held = lock(folder)?;
+            read(path)
+        }
+        answer => answer,
+    }
+}
+
+/// Puts a record in the place of the one before, whole, and durable when it returns. What it was is overwritten.
+fn write(folder: &Path, path: &Path, record: &Record) -> io::Result<()> {
+    let new = path.with_extension("new");
+    // One that was begun and left.
+    wipe(&new)?;
+    let mut file = own().create(true).truncate(true).open(&new)?;
+    file.write_all(&serde_json::to_vec(record)?)?;
+    file.sync_all()?;
+    // Elsewhere a file that is open cannot always be replaced.
+    #[cfg(unix)]
+    let before = match OpenOptions::new().write(true).open(path) {
+        Ok(before) => Some(before),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    fs::rename(&new, path)?;
+    // Where a folder cannot be synced, as on Windows, the rename is as durable as that system makes it.
+    #[cfg(unix)]
+    {
+        File::open(folder)?.sync_all()?;
+        before.map_or(Ok(()), overwrite)?;
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+/// Overwrites a file in its place.
+fn wipe(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).open(path) {
+        Ok(file) => overwrite(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn overwrite(mut file: File) -> io::Result<()> {
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    file.write_all(&vec![b' '; length])?;
+    file.sync_all()
+}
+
+fn told(record: Option<Record>, tenant: &TenantId, thread: &ThreadId) -> io::Result<ThreadKey> {
+    match record {
+        None => Ok(ThreadKey::Missing),
+        Some(record) if record.tenant != *tenant || record.thread != *thread => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the file is of another thread"))
+        }
+        Some(Record { key: None, .. }) => Ok(ThreadKey::Destroyed),
+        Some(Record { key: Some(key), .. }) => Ok(ThreadKey::Kept(key)),
+    }
+}
+
+impl ThreadKeys for FileThreadKeys {
+    fn get<'a>(&'a self, tenant: &'a TenantId, thread: &'a ThreadId) -> KeysFuture<'a, ThreadKey> {
+        let (tenant, thread) = (tenant.clone(), thread.clone());
+        self.run(move |folder| told(read_settled(folder, &path(folder, &tenant, &thread))?, &tenant, &thread))
+    }
+
+    fn create<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        thread: &'a ThreadId,
+        key: WrappedKey,
+    ) -> KeysFuture<'a, ThreadKey> {
+        let (tenant, thread) = (tenant.clone(), thread.clone());
+        self.run(move |folder| {
+            let _held = lock(folder)?;
+            let path = path(folder, &tenant, &thread);
+            match told(read(&path)?, &tenant, &thread)? {
+                ThreadKey::Missing => {
+                    write(folder, &path, &Record { tenant, thread, key: Some(key.clone()) })?;
+                    Ok(ThreadKey::Kept(key))
+                }
+                stands => Ok(stands),
+            }
+        })
+    }
+
+    fn replace<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        thread: &'a ThreadId,
+        from: &'a WrappedKey,
+        to: WrappedKey,
+    ) -> KeysFuture<'a, bool> {
+        let (tenant, thread, from) = (tenant.clone(), thread.clone(), from.clone());
+        self.run(move |folder| {
+            let _held = lock(folder)?;
+            let path = path(folder, &tenant, &thread);
+            if told(read(&path)?, &tenant, &thread)? != ThreadKey::Kept(from) {
+                return Ok(false);
+            }
+            write(folder, &path, &Record { tenant, thread, key: Some(to) })?;
+            Ok(true)
+        })
+    }
+
+    fn destroy<'a>(&'a self, tenant: &'a TenantId, thread: &'a ThreadId) -> KeysFuture<'a, ()> {
+        let (tenant, thread) = (tenant.clone(), thread.clone());
+        self.run(move |folder| {
+            let _held = lock(folder)?;
+            let path = path(folder, &tenant, &thread);
+            wipe(&path.with_extension("new"))?;
+            wipe(&path)?;
+            write(folder, &path, &Record { tenant, thread, key: None })
+        })
+    }
+
+    fn list<'a>(&'a self, after: Option<&'a (TenantId, ThreadId)>, limit: usize) -> KeysFuture<'a, Listed> {
+        let after = after.cloned();
+        self.run(move |folder| {
+            let after = after.map(|(tenant, thread)| path(folder, &tenant, &thread));
+            let mut paths = Vec::new();
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                if path.extension().is_some_and(|is| is == "key") && after.as_ref() < Some(&path) {
+                    paths.push(path);
+                }
+            }
+            paths.sort_unstable();
+            let mut listed = Vec::new();
+            for path in paths {
+                if listed.len() == limit {
+                    break;
+                }
+                if let Some(Record { tenant, thread, key: Some(key) }) = read_settled(folder, &path)? {
+                    listed.push(((tenant, thread), key));
+                }
+            }
+            Ok(listed)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of its own for each test.
+    fn open(name: &str) -> FileThreadKeys {
+        let folder = std::env::temp_dir().join(format!("throughline-{name}-{}", std::process::id()));
+        drop(fs::remove_dir_all(&folder));
+        FileThreadKeys::open(folder).unwrap()
+    }
+
+    fn key(cell: &str) -> WrappedKey {
+        serde_json::from_str(&format!(r#"{{"id":"t.1","cell":"{cell}"}}"#)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_first_key_is_kept_and_a_destroyed_one_never_comes_back() {
+        let keys = open("first");
+        let (tenant, thread) = (TenantId::default(), "a/../b".parse().unwrap());
+        assert_eq!(keys.get(&tenant, &thread).await.unwrap(), ThreadKey::Missing);
+        let first = keys.create(&tenant, &thread, key("1")).await.unwrap();
+        assert_eq!(first, ThreadKey::Kept(key("1")));
+        assert_eq!(keys.create(&tenant, &thread, key("2")).await.unwrap(), first);
+        assert!(!keys.replace(&tenant, &thread, &key("2"), key("3")).await.unwrap());
+        assert!(keys.replace(&tenant, &thread, &key("1"), key("3")).await.unwrap());
+        // Another process sees the same.
+        let again = FileThreadKeys::open(&*keys.0).unwrap();
+        assert_eq!(again.get(&tenant, &thread).await.unwrap(), ThreadKey::Kept(key("3")));
+        keys.destroy(&tenant, &thread).await.unwrap();
+        assert_eq!(again.create(&tenant, &thread, key("4")).await.unwrap(), ThreadKey::Destroyed);
+        assert!(!again.replace(&tenant, &thread, &key("3"), key("4")).await.unwrap());
+        assert_eq!(again.list(None, 10).await.unwrap(), []);
+        fs::remove_dir_all(&*keys.0).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_list_comes_in_pages_and_a_damaged_file_is_no_absent_one() {
+        let keys = open("pages");
+        let tenant = TenantId::default();
+        for number in 0..5 {
+            let thread = format!("t{number}").parse().unwrap();
+            keys.create(&tenant, &thread, key("1")).await.unwrap();
+        }
+        let mut after = None;
+        let mut seen = Vec::new();
+        loop {
+            let page = keys.list(after.as_ref(), 2).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.0.clone());
+            seen.extend(page.into_iter().map(|((_, thread), _)| thread));
+        }
+        seen.sort();
+        assert_eq!(seen.iter().map(ThreadId::as_str).collect::<Vec<_>>(), ["t0", "t1", "t2", "t3", "t4"]);
+        fs::write(path(&keys.0, &tenant, &seen[0]), "{").unwrap();
+        assert_eq!(keys.get(&tenant, &seen[0]).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        // A file in the place of another one is not taken for its key.
+        fs::copy(path(&keys.0, &tenant, &seen[1]), path(&keys.0, &tenant, &seen[2])).unwrap();
+        assert_eq!(keys.get(&tenant, &seen[2]).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        fs::remove_dir_all(&*keys.0).unwrap();
+    }
+}

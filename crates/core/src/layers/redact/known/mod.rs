@@ -1,0 +1,60 @@
+//! The formats of secrets that are known by name.
+
+mod chat;
+mod cloud;
+mod code;
+mod context;
+mod models;
+mod payment;
+
+use super::rule::Rule;
+
+/// A pattern that begins where a word does, also behind what a text writes for a line break, a percent escape or a colour.
+/// What stands before the word is not part of the secret.
+macro_rules! word {
+    ($pattern:literal) => {
+        concat!(r"(?:\b|\\[nrt]|%[0-9A-Fa-f]{2}|\x1b\[[0-9;]{0,8}m)(", $pattern, ")")
+    };
+}
+use word;
+
+/// Writes a table of rules: name, pattern, and the characters that a secret goes on with once its beginning was found.
+macro_rules! rules {
+    ($($name:literal $pattern:expr, $rest:literal;)+) => {
+        pub(super) const RULES: &[$crate::layers::redact::rule::Known] = &[$(
+            $crate::layers::redact::rule::Known { name: $name, pattern: $pattern, rest: $rest }
+        ),+];
+    };
+}
+use rules;
+
+/// Every rule that [`Rules::secrets`](super::Rules::secrets) holds, the more telling ones first: of two that begin at the
+/// same place the first one counts.
+pub(super) fn all() -> Vec<Rule> {
+    let tables =
+        [cloud::RULES, code::RULES, chat::RULES, payment::RULES, models::RULES].into_iter().flatten();
+    tables.map(Rule::known).chain(context::rules()).collect()
+}
+
+/// Names of fields whose text is a secret whatever it looks like.
+pub(super) const FIELDS: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "api_key",
+    "apiKey",
+    "access_token",
+    "accessToken",
+    "refresh_token",
+    "refreshToken",
+    "client_secret",
+    "clientSecret",
+    "secret_key",
+    "secretKey",
+    "secret_access_key",
+    "secretAccessKey",
+    "private_key",
+    "privateKey",
+    "auth_token",
+    "authToken",
+];

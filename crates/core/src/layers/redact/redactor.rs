@@ -1,0 +1,285 @@
+use std::{fmt, sync::Arc};
+
+use regex_automata::{
+    Anchored, Input, PatternID,
+    hybrid::dfa::{self, DFA},
+    meta::Regex,
+    nfa::thompson,
+    util::{pool::Pool, syntax},
+};
+
+use super::{
+    Redactions, Rules,
+    marker::{self, Markers},
+    rule::{After, Check, Class, Rule},
+    rules::{Field, InvalidRule},
+    scan::{Mode, Scan},
+};
+
+/// All rules in one automaton: finds secrets in a text, in one pass over it. A clone shares it.
+///
+/// ```
+/// use throughline_core::layers::redact::Redactor;
+///
+/// let key = format!("{}{}", "ghp_", "0123456789".repeat(4));
+/// let (text, found) = Redactor::secrets().redact(&format!("use {key}, please")).expect("it holds one");
+/// assert!(text.starts_with("use [redacted:github-token#") && text.ends_with("], please"));
+/// assert_eq!(found.total(), 1);
+/// assert!(Redactor::secrets().redact("no secret").is_none());
+/// ```
+#[derive(Clone)]
+pub struct Redactor(pub(super) Arc<Compiled>);
+
+type Caches = Pool<
+    dfa::Cache,
+    Box<dyn Fn() -> dfa::Cache + Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>,
+>;
+
+pub(super) struct Compiled {
+    /// Finds the next match. Its first pattern is the one of markers, the others are those of `rules` in their order.
+    regex: Regex,
+    /// The same patterns, to see whether a text may still become a match.
+    growing: DFA,
+    caches: Caches,
+    /// The lines that end a private key.
+    block_end: Regex,
+    pub(super) rules: Vec<Compact>,
+    pub(super) fields: Vec<Field>,
+    pub(super) markers: Markers,
+    /// The longest match, in bytes.
+    pub(super) longest: usize,
+    pub(super) resumed: usize,
+    pub(super) field: usize,
+}
+
+/// What of a rule is needed once it has matched.
+pub(super) struct Compact {
+    pub(super) name: Arc<str>,
+    pub(super) marker: String,
+    pub(super) after: After,
+    pub(super) check: Option<Check>,
+}
+
+/// A match: all of it, and the secret in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Nothing for a text of the form of a marker.
+    pub(super) rule: Option<usize>,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) secret: (usize, usize),
+}
+
+impl Found {
+    /// The same in a text with `by` bytes more before it.
+    pub(super) const fn moved(self, by: usize) -> Self {
+        let (start, end) = self.secret;
+        Self { rule: self.rule, start: self.start + by, end: self.end + by, secret: (start + by, end + by) }
+    }
+}
+
+/// How long a line that ends a private key is at most.
+pub(super) const BLOCK_END: usize = 96;
+const BLOCK_END_PATTERN: &str = r"-----END (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----";
+
+fn bytewise() -> syntax::Config {
+    syntax::Config::new().unicode(false).utf8(false)
+}
+
+impl Redactor {
+    /// The rules of [`Rules::secrets`]. Compiled once for all.
+    ///
+    /// # Panics
+    /// Never: the rules are tested to compile.
+    #[must_use]
+    pub fn secrets() -> Self {
+        static SECRETS: std::sync::LazyLock<Redactor> =
+            std::sync::LazyLock::new(|| Rules::secrets().compile().expect("tested to compile"));
+        SECRETS.clone()
+    }
+
+    pub(super) fn compile(rules: &[Rule], fields: Vec<Field>, markers: Markers) -> Result<Self, InvalidRule> {
+        let mut longest = BLOCK_END;
+        for rule in rules {
+            longest = longest.max(longest_match(rule)?);
+        }
+        let patterns: Vec<&str> =
+            std::iter::once(marker::PATTERN).chain(rules.iter().map(|rule| &*rule.pattern)).collect();
+        let fails = |_| InvalidRule::new("all together", "the patterns are too large");
+        let config = Regex::config().utf8_empty(false);
+        let regex = Regex::builder()
+            .syntax(bytewise())
+            .configure(config.clone())
+            .build_many(&patterns)
+            .map_err(|_| InvalidRule::new("all together", "the patterns are too large"))?;
+        let growing = DFA::builder()
+            .syntax(bytewise())
+            .thompson(thompson::Config::new().utf8(false))
+            .configure(DFA::config().skip_cache_capacity_check(true))
+            .build_many(&patterns)
+            .map_err(fails)?;
+        let block_end = Regex::builder()
+            .syntax(bytewise())
+            .configure(config)
+            .build(BLOCK_END_PATTERN)
+            .map_err(|_| InvalidRule::new("private-key", "is no pattern"))?;
+        let for_caches = growing.clone();
+        let compact =
+            |name: &str, after, check| Compact { name: name.into(), marker: markers.of(name), after, check };
+        let mut compacts: Vec<Compact> =
+            rules.iter().map(|rule| compact(&rule.name, rule.after, rule.check.clone())).collect();
+        let resumed = compacts.len();
+        compacts.push(compact(Rules::RESUMED, After::Class(super::scan::token()), None));
+        compacts.push(compact(Rules::FIELD, After::Nothing, None));
+        Ok(Self(Arc::new(Compiled {
+            regex,
+            growing,
+            caches: Pool::new(Box::new(move || for_caches.create_cache())),
+            block_end,
+            rules: compacts,
+            fields,
+            markers,
+            // A match is certain one byte after its end.
+            longest: longest + 1,
+            resumed,
+            field: resumed + 1,
+        })))
+    }
+
+    /// Hides the secrets of a text as the layer does: the text without them, and how many there were; nothing when it holds
+    /// none.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> Option<(String, Redactions)> {
+        let mut found = Redactions::new();
+        let text = self.text(text, &mut found)?;
+        Some((text, found))
+    }
+
+    /// Whether `text` is, as a whole, a marker that was made under the key of these rules.
+    #[must_use]
+    pub fn is_marker(&self, text: &str) -> bool {
+        self.0.markers.is_true(text.as_bytes())
+    }
+
+    /// The most bytes of a message that is being written that are held back at one time.
+    #[must_use]
+    pub fn longest_tail(&self) -> usize {
+        self.0.longest
+    }
+
+    /// The text without its secrets; nothing when it holds none.
+    pub(super) fn text(&self, text: &str, found: &mut Redactions) -> Option<String> {
+        let scan = self.scan(text.as_bytes(), 0, Mode::Text, true);
+        if scan.cuts.is_empty() {
+            return None;
+        }
+        let redacted = self.without(text.as_bytes(), 0, &scan, found);
+        Some(String::from_utf8_lossy(&redacted).into_owned())
+    }
+
+    /// What is left of `text[from..scan.end]`, with markers.
+    pub(super) fn without(&self, text: &[u8], from: usize, scan: &Scan, found: &mut Redactions) -> Vec<u8> {
+        let (mut left, mut at) = (Vec::with_capacity(scan.end.saturating_sub(from)), from);
+        for cut in &scan.cuts {
+            left.extend_from_slice(&text[at.min(cut.start)..cut.start]);
+            if let Some(rule) = cut.rule {
+                let rule = &self.0.rules[rule];
+                left.extend_from_slice(rule.marker.as_bytes());
+                found.count(&rule.name);
+            }
+            at = at.max(cut.end);
+        }
+        left.extend_from_slice(&text[at.min(scan.end)..scan.end]);
+        left
+    }
+}
+
+/// How long a match of the rule is at most.
+fn longest_match(rule: &Rule) -> Result<usize, InvalidRule> {
+    let refuse = |why| InvalidRule::new(&rule.name, why);
+    let parsed = syntax::parse_with(&rule.pattern, &bytewise()).map_err(|_| refuse("is no pattern"))?;
+    let properties = parsed.properties();
+    match (properties.minimum_len(), properties.maximum_len()) {
+        (Some(shortest), Some(longest)) if shortest > 0 && longest <= Rules::MAX_MATCH => Ok(longest),
+        (Some(0), _) => Err(refuse("it matches a text of no length")),
+        (Some(_), _) => Err(refuse("a match has to end after 1024 bytes: write {8,64} in place of +")),
+        (None, _) => Err(refuse("it can never match")),
+    }
+}
+
+impl Compiled {
+    /// The first match in `text[from..]`, as if the text ended there.
+    pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Found> {
+        let all = self.regex.find(Input::new(text).range(from..))?;
+        let (start, end) = (all.start(), all.end());
+        let Some(rule) = all.pattern().as_usize().checked_sub(1) else {
+            return Some(Found { rule: None, start, end, secret: (start, end) });
+        };
+        let secret = self.group(text, all.pattern(), start, end).unwrap_or((start, end));
+        Some(Found { rule: Some(rule), start, end, secret })
+    }
+
+    /// What the first group of the pattern matched that takes part in this match.
+    fn group(&self, text: &[u8], pattern: PatternID, start: usize, end: usize) -> Option<(usize, usize)> {
+        let mut captures = self.regex.create_captures();
+        // All of the text, not up to the end of the match: what comes behind it decides what matches.
+        let input = Input::new(text).range(start..).anchored(Anchored::Pattern(pattern));
+        self.regex.search_captures(&input, &mut captures);
+        let group = captures.iter().skip(1).flatten().next()?;
+        debug_assert!(captures.get_match().is_some_and(|all| all.end() == end), "the same match");
+        Some((group.start, group.end))
+    }
+
+    /// The first place at or after `from` where a match begins that more text could make, or make another.
+    pub(super) fn grows_from(&self, text: &[u8], from: usize) -> Option<usize> {
+        let from = from.max(text.len().saturating_sub(self.longest));
+        let mut cache = self.caches.get();
+        (from..text.len()).find(|start| self.grows(&mut cache, text, *start))
+    }
+
+    fn grows(&self, cache: &mut dfa::Cache, text: &[u8], start: usize) -> bool {
+        let input = Input::new(text).range(start..).anchored(Anchored::Yes);
+        // What cannot be told is held back.
+        let Ok(mut state) = self.growing.start_state_forward(cache, &input) else { return true };
+        for byte in &text[start..] {
+            match self.growing.next_state(cache, state, *byte) {
+                Ok(next) if next.is_dead() => return false,
+                Ok(next) if next.is_quit() => return true,
+                Ok(next) => state = next,
+                Err(_) => return true,
+            }
+        }
+        true
+    }
+
+    /// Whether a secret begins at or after `from` that goes on over `border`.
+    pub(super) fn goes_over(&self, text: &[u8], from: usize, border: usize) -> bool {
+        let found = if from < border { self.find(text, from) } else { None };
+        found.is_some_and(|found| found.rule.is_some() && found.start < border && found.secret.1 > border)
+    }
+
+    /// Whether the last of `text` is a true marker.
+    pub(super) fn ends_with_marker(&self, text: &[u8]) -> bool {
+        let last = text.iter().rposition(|byte| *byte == b'[');
+        last.is_some_and(|start| self.markers.is_true(&text[start..]))
+    }
+
+    /// Where the line ends that ends a private key, if it is in `text[from..]`.
+    pub(super) fn block_end(&self, text: &[u8], from: usize) -> Option<usize> {
+        self.block_end.find(Input::new(text).range(from..)).map(|line| line.end())
+    }
+
+    /// The class of what follows a match of this rule.
+    pub(super) fn rest(&self, rule: usize) -> Option<Class> {
+        match self.rules[rule].after {
+            After::Class(class) => Some(class),
+            After::Nothing | After::Block => None,
+        }
+    }
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor").field("rules", &(self.0.rules.len())).finish_non_exhaustive()
+    }
+}

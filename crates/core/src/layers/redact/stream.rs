@@ -1,0 +1,215 @@
+//! A text that comes in parts.
+
+use super::{
+    Redactions,
+    redactor::{Compact, Redactor},
+    rule::After,
+    scan::Mode,
+};
+
+/// What of an open text is not stored yet, and where it goes on.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct Stream {
+    /// What stands before, as far as it decides what may begin; then what is held back.
+    text: Vec<u8>,
+    /// Where what is held back begins.
+    held: usize,
+    mode: Mode,
+}
+
+/// As much of what is stored as decides what may begin behind it.
+const BEFORE: usize = 4;
+
+impl Stream {
+    /// A text whose beginning is stored, by somebody else or before a restart: what was held back of it is lost.
+    pub(super) fn resumed(redactor: &Redactor, stored: &[u8]) -> Self {
+        let continued = Self::continued(redactor, stored);
+        let is_key =
+            |rule: &Compact| matches!(rule.after, After::Block) && stored.ends_with(rule.marker.as_bytes());
+        let mode = if redactor.0.rules.iter().any(is_key) {
+            // Behind the marker of a private key its lines may go on.
+            Mode::Block
+        } else if redactor.0.ends_with_marker(stored) {
+            // What follows another one at once belongs to its secret.
+            Mode::Rest(redactor.0.resumed)
+        } else {
+            Mode::Resumed
+        };
+        Self { mode, ..continued }
+    }
+
+    /// A text that is stored up to here and was complete: what is added now continues it.
+    pub(super) fn continued(redactor: &Redactor, stored: &[u8]) -> Self {
+        let tail = stored[stored.len().saturating_sub(redactor.0.longest)..].to_vec();
+        Self { held: tail.len(), text: tail, mode: Mode::Text }
+    }
+
+    /// The same for an edit. What it adds at once behind a marker goes on with that secret; what it adds to a private key does where
+    /// it brings the line that ends one.
+    pub(super) fn edited(redactor: &Redactor, stored: &[u8], more: &str) -> Self {
+        let continued = Self::continued(redactor, stored);
+        let is_last = |rule: &Compact| stored.ends_with(rule.marker.as_bytes());
+        let Some(rule) = redactor.0.rules.iter().position(is_last) else { return continued };
+        let mode = match redactor.0.rules[rule].after {
+            After::Nothing => Mode::Text,
+            After::Class(_) => Mode::Rest(rule),
+            After::Block if redactor.0.block_end(more.as_bytes(), 0).is_some() => Mode::Block,
+            After::Block => Mode::Text,
+        };
+        Self { mode, ..continued }
+    }
+
+    /// Where a scan of `text` has left off: it is certain up to `end`, and stored up to `stored`, which is not before it. What it
+    /// goes on with begins at or behind `begins`.
+    pub(super) fn after(text: &[u8], begins: usize, end: usize, stored: usize, mode: Mode) -> Self {
+        let from = end.saturating_sub(BEFORE).max(begins.min(end));
+        Self { text: text[from..].to_vec(), held: stored - from, mode }
+    }
+
+    /// How many bytes are held back.
+    pub(super) fn held(&self) -> usize {
+        self.text.len() - self.held
+    }
+
+    /// Adds `more` and answers what can be stored now: all of it, where it is the `last`.
+    pub(super) fn push(
+        &mut self,
+        redactor: &Redactor,
+        more: &str,
+        last: bool,
+        found: &mut Redactions,
+    ) -> String {
+        let before = std::mem::take(&mut self.text);
+        let from = self.held;
+        let text = [&before, more.as_bytes()].concat();
+        // What is stored may have begun what goes on here: nothing of it is given out again.
+        let begun = if from > BEFORE { self.begun(redactor, &text) } else { from };
+        let (start, mode) = match self.mode {
+            Mode::Text => (begun, Mode::Text),
+            Mode::Resumed if redactor.0.goes_over(&text, begun, from) => (begun, Mode::Text),
+            mode => (from, mode),
+        };
+        let mut scan = redactor.scan(&text, start, mode, last);
+        let certain_to = if scan.mode == Mode::Resumed { scan.end.min(begun) } else { scan.end };
+        scan.end = scan.end.max(from);
+        for cut in &mut scan.cuts {
+            cut.start = cut.start.max(from);
+            cut.end = cut.end.max(from);
+        }
+        scan.cuts.retain(|cut| cut.start < cut.end);
+        let certain = redactor.without(&text, from, &scan, found);
+        *self = Self::after(&text, scan.begins, certain_to, scan.end, scan.mode);
+        String::from_utf8_lossy(&certain).into_owned()
+    }
+
+    /// Where in what is stored a match began that was not one yet.
+    fn begun(&self, redactor: &Redactor, text: &[u8]) -> usize {
+        redactor.0.grows_from(&text[..self.held], 0).unwrap_or(self.held)
+    }
+}
+
+/// Shows how much is held back, and nothing of it.
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream").field("held", &self.held()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn streamed(redactor: &Redactor, parts: &[&str]) -> (String, Redactions, Vec<usize>) {
+        let (mut stream, mut found, mut held) = (Stream::default(), Redactions::new(), Vec::new());
+        let mut stored = String::new();
+        for part in parts {
+            stored.push_str(&stream.push(redactor, part, false, &mut found));
+            held.push(stream.held());
+        }
+        stored.push_str(&stream.push(redactor, "", true, &mut found));
+        assert_eq!(stream.held(), 0);
+        (stored, found, held)
+    }
+
+    /// A key of each kind of rule: with a rest, with what stands before it, with a check, with an end of its own.
+    fn texts() -> Vec<String> {
+        let pem = |what: &str| format!("-----{what} RSA PRIVATE KEY-----");
+        vec![
+            format!("x AKIA{} y", "ABCD2345".repeat(2)),
+            format!("curl -H 'Authorization: Bearer {}' z", "a1b2c3d4".repeat(5)),
+            format!("PASSWORD={} and é so on", "hunter2"),
+            format!("{}\nMIIE\nabcd+/=\n{}\nafter", pem("BEGIN"), pem("END")),
+            format!("{}\nMIIE never ends", pem("BEGIN")),
+            format!("postgres://{}:{}@db/x", "me", "p4ss"),
+            "ghost sketch: task-force é🦀 -----BEGIN CERTIFICATE-----".to_owned(),
+        ]
+    }
+
+    #[test]
+    fn a_text_in_parts_is_stored_as_the_whole_text_would_be() {
+        let redactor = Redactor::secrets();
+        for text in texts() {
+            let (whole, found) = redactor.redact(&text).unwrap_or((text.clone(), Redactions::new()));
+            let cuts: Vec<usize> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
+            for first in &cuts {
+                for second in cuts.iter().filter(|second| *second >= first) {
+                    let parts = [&text[..*first], &text[*first..*second], &text[*second..]];
+                    let (stored, counted, held) = streamed(&redactor, &parts);
+                    assert_eq!((&stored, &counted), (&whole, &found), "{parts:?}");
+                    assert!(held.iter().all(|held| *held <= redactor.longest_tail()));
+                }
+            }
+            let letters: Vec<String> = text.chars().map(String::from).collect();
+            let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
+            assert_eq!(streamed(&redactor, &letters).0, whole);
+        }
+    }
+
+    #[test]
+    fn what_continues_a_stored_text_completes_no_secret_in_it() {
+        let redactor = Redactor::secrets();
+        let key = format!("AKIA{}", "ABCD2345".repeat(2));
+        for cut in 4..key.len() {
+            let stored = format!("x {}", &key[..cut]);
+            for parts in [vec![&key[cut..], " y"], key[cut..].split("").chain([" y"]).collect()] {
+                for mut stream in [
+                    Stream::continued(&redactor, stored.as_bytes()),
+                    Stream::resumed(&redactor, stored.as_bytes()),
+                ] {
+                    let mut found = Redactions::new();
+                    let mut added: String =
+                        parts.iter().map(|part| stream.push(&redactor, part, false, &mut found)).collect();
+                    added.push_str(&stream.push(&redactor, "", true, &mut found));
+                    assert!(
+                        added.starts_with("[redacted:aws-access-key#") && added.ends_with("] y"),
+                        "{added}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_the_beginning_of_is_hidden_as_far_as_it_may_be_a_secret() {
+        let redactor = Redactor::secrets();
+        let resumed = |stored: &str, more: &str| {
+            let (mut stream, mut found) = (Stream::resumed(&redactor, stored.as_bytes()), Redactions::new());
+            let mut text = stream.push(&redactor, more, false, &mut found);
+            text.push_str(&stream.push(&redactor, "", true, &mut found));
+            text
+        };
+        assert!(resumed("the key is ", "ABCD2345ABCD2345 and").starts_with("[redacted:resumed#"));
+        assert_eq!(resumed("the key is ", "here: look"), "here: look");
+        let begun = redactor.redact(&format!("-----{} PRIVATE KEY-----\n", "BEGIN")).unwrap().0;
+        assert_eq!(resumed(&begun, &format!("MIIEabc\n-----{} PRIVATE KEY----- after", "END")), " after");
+    }
+
+    #[test]
+    fn ordinary_text_is_hardly_held_back() {
+        let redactor = Redactor::secrets();
+        let (stored, found, held) =
+            streamed(&redactor, &["The quick brown fox ", "jumps over ", "the lazy dog."]);
+        assert_eq!(stored, "The quick brown fox jumps over the lazy dog.");
+        assert!(found.is_empty() && held.iter().all(|held| *held <= 1), "{held:?}");
+    }
+}

@@ -1,0 +1,88 @@
+//! What a call asks for.
+
+use std::slice;
+
+use super::Verb;
+use crate::{
+    ChangeScope, PersistArgs, ReadArgs, ReadChanges, ThreadArgs, ThreadId, UpdateMode,
+    operation::Addressed as _,
+};
+
+/// One thing that a capability has to allow.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Demand<'a> {
+    pub(super) verb: Verb,
+    pub(super) subject: Subject<'a>,
+}
+
+/// Of what it is asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Subject<'a> {
+    Thread(&'a ThreadId),
+    /// Every thread of the tenant.
+    Tenant,
+    /// Every tenant.
+    Store,
+}
+
+impl<'a> Demand<'a> {
+    /// All that a call asks for: of a batch, what each of its operations does.
+    pub(super) fn of(args: &'a PersistArgs) -> impl Iterator<Item = Self> {
+        // A batch within a batch is refused by the edge.
+        let items = match args {
+            PersistArgs::Batch(batch) => batch.items.as_slice(),
+            single => slice::from_ref(single),
+        };
+        items.iter().map(Self::of_one)
+    }
+
+    fn of_one(args: &'a PersistArgs) -> Self {
+        let verb = match args {
+            PersistArgs::Add(_) | PersistArgs::Reserve(_) | PersistArgs::Batch(_) => Verb::Append,
+            PersistArgs::UpdateContent(update) => match update.mode {
+                UpdateMode::Edit => Verb::Edit,
+                UpdateMode::Partial | UpdateMode::Final | UpdateMode::Abandon { .. } => Verb::Append,
+            },
+            PersistArgs::Update(_) => Verb::Edit,
+            PersistArgs::Delete(_) => Verb::Delete,
+            PersistArgs::Import(_) => Verb::Import,
+            PersistArgs::Thread(thread) => match thread {
+                ThreadArgs::Create(_)
+                | ThreadArgs::Rename(_)
+                | ThreadArgs::Archive(_)
+                | ThreadArgs::Label(_)
+                | ThreadArgs::Publish(_)
+                | ThreadArgs::Rebuild(_) => Verb::Manage,
+                ThreadArgs::Clear(_)
+                | ThreadArgs::Prune(_)
+                | ThreadArgs::Delete(_)
+                | ThreadArgs::Purge(_) => Verb::Clear,
+                ThreadArgs::Resolve(_) => Verb::Append,
+            },
+            PersistArgs::Session(_) => Verb::Sessions,
+            PersistArgs::Consumer(_) => Verb::Consume,
+            PersistArgs::Read(read) => match read {
+                ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Verb::Consume,
+                ReadArgs::Get(_)
+                | ReadArgs::Page(_)
+                | ReadArgs::OpenReservations(_)
+                | ReadArgs::Thread(_)
+                | ReadArgs::Threads(_)
+                | ReadArgs::PlanPrune(_)
+                | ReadArgs::Purgeable(_)
+                | ReadArgs::Changes(_)
+                | ReadArgs::Search(_)
+                | ReadArgs::Aliases(_)
+                | ReadArgs::Resolve(_)
+                | ReadArgs::Attempts(_) => Verb::Read,
+            },
+        };
+        let subject = match args {
+            PersistArgs::Read(ReadArgs::Changes(ReadChanges { scope: ChangeScope::Store, .. })) => {
+                Subject::Store
+            }
+            args => args.thread().map_or(Subject::Tenant, Subject::Thread),
+        };
+        Self { verb, subject }
+    }
+}

@@ -1,0 +1,89 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project::pin_project;
+use tower_service::Service;
+
+use super::Authority;
+use crate::{Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Result};
+
+/// The service of [`ScopeLayer`](super::ScopeLayer).
+#[derive(Debug, Clone)]
+pub struct ScopeService<S> {
+    inner: S,
+    authority: Authority,
+}
+
+impl<S> ScopeService<S> {
+    pub(super) const fn new(inner: S, authority: Authority) -> Self {
+        Self { inner, authority }
+    }
+
+    fn check(&self, request: &PersistRequest) -> Result<()> {
+        let Some(capability) = request.context.capability() else {
+            return Err(denied("the call has no capability"));
+        };
+        if !capability.is_of(&self.authority) {
+            return Err(denied("the capability is of another authority"));
+        }
+        match capability.refuses(request.context.tenant(), &request.args) {
+            Some(refusal) => Err(denied(refusal.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn denied(why: impl Into<std::borrow::Cow<'static, str>>) -> PersistError {
+    PersistError::new(ErrorKind::Denied, why).with_effect(Effect::NotApplied)
+}
+
+impl<S> Service<PersistRequest> for ScopeService<S>
+where
+    S: Service<PersistRequest, Response = PersistResponse, Error = PersistError>,
+{
+    type Response = PersistResponse;
+    type Error = PersistError;
+    type Future = ScopeFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: PersistRequest) -> Self::Future {
+        ScopeFuture(match self.check(&request) {
+            Ok(()) => {
+                request.context.call().let_through();
+                State::Allowed(self.inner.call(request))
+            }
+            Err(error) => State::Refused(Some(error)),
+        })
+    }
+}
+
+/// The future of [`ScopeService`].
+#[pin_project]
+#[derive(Debug)]
+pub struct ScopeFuture<F>(#[pin] State<F>);
+
+#[pin_project(project = StateProjection)]
+#[derive(Debug)]
+enum State<F> {
+    Allowed(#[pin] F),
+    Refused(Option<PersistError>),
+}
+
+impl<F: Future<Output = Result<PersistResponse>>> Future for ScopeFuture<F> {
+    type Output = Result<PersistResponse>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().0.project() {
+            StateProjection::Allowed(inner) => inner.poll(cx),
+            StateProjection::Refused(error) => {
+                Poll::Ready(Err(error.take().expect("polled after it was ready")))
+            }
+        }
+    }
+}

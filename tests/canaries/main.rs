@@ -1,0 +1,224 @@
+//! REL-31: content is in no log, no error, no `Debug` and no metric, at the finest level, whatever becomes of a call.
+
+#[path = "../layers/captured.rs"]
+mod captured;
+#[expect(dead_code, reason = "the tests of the layers ask more of it")]
+#[path = "../layers/recorder.rs"]
+mod recorder;
+
+use std::{collections::BTreeSet, error::Error as _, fmt::Debug, time::Duration};
+
+use throughline::{
+    Add, Batch, BoxError, CarriesContent as _, Content, Delta, ErrorKind, Metadata, MetadataPatch,
+    NewMessage, OpKind, PageFrom, PersistArgs, PersistError, PersistRequest, Persistence, Phase, Role,
+    SearchMessages, Title, Update, UpdateContent, UpdateMode,
+    layers::{
+        chaos::{ChaosLayer, Fault, Rule},
+        limits::LimitsLayer,
+        metrics::MetricsLayer,
+        retry::RetryLayer,
+        slow_log::SlowLogLayer,
+        timeout::TimeoutLayer,
+        trace::{OpenTelemetry, TraceLayer},
+    },
+    memory::MemoryBackend,
+    plugin::{Event, NextRequest, Observe, from_fn, observe},
+    sqlite::SqliteBackend,
+};
+use throughline_conformance::{call, laws::every_operation};
+
+use crate::{captured::Captured, recorder::Recorded};
+
+const CANARY: &str = "canary-4f1d";
+
+/// Everything that a log, an error or a test could show.
+#[derive(Default)]
+struct Shown(Vec<String>);
+
+impl Shown {
+    fn debug(&mut self, value: &impl Debug) {
+        self.0.extend([format!("{value:?}"), format!("{value:#?}")]);
+    }
+
+    fn error(&mut self, error: &PersistError) {
+        self.debug(error);
+        self.0.push(error.to_string());
+        let mut source = error.source();
+        while let Some(error) = source {
+            self.0.extend([format!("{error:?}"), error.to_string()]);
+            source = error.source();
+        }
+    }
+
+    /// Everything of a call: what went down, what came up, and each place of content in it.
+    fn call(&mut self, args: &PersistArgs, answer: &throughline::Result<throughline::PersistResponse>) {
+        self.debug(args);
+        self.debug(&args.places());
+        match answer {
+            Ok(response) => {
+                self.debug(response);
+                self.debug(&response.result.places());
+            }
+            Err(error) => self.error(error),
+        }
+    }
+
+    #[track_caller]
+    fn hold_no_canary(&self) {
+        let found = self.0.iter().filter_map(|text| {
+            let at = text.find(CANARY)?;
+            // What stands before it says where: enough to find it by.
+            let before: String = text[..at].chars().rev().take(60).collect();
+            Some(before.chars().rev().collect::<String>())
+        });
+        let found: BTreeSet<String> = found.collect();
+        assert!(found.is_empty(), "the canary stands behind each of these: {found:#?}");
+    }
+}
+
+/// A full stack; `faults` decides what the store and the layers do wrong.
+macro_rules! stack {
+    ($recorded:expr, $faults:expr, $backend:expr) => {
+        Persistence::builder()
+            .layer(LimitsLayer::new().content_bytes(10_000))
+            .layer(TraceLayer::new())
+            .layer_as("otel", Phase::Observe, TraceLayer::with_hooks(OpenTelemetry))
+            .layer(MetricsLayer::with_recorder($recorded.clone()).with_tenants(10))
+            .layer(SlowLogLayer::new(Duration::ZERO).at_most(u32::MAX, Duration::ZERO))
+            .layer(observe("observer", Tells))
+            .layer(from_fn("panics", Phase::Transform, panics))
+            .layer(RetryLayer::new().backoff(Duration::from_micros(1), Duration::from_micros(2)))
+            .layer(TimeoutLayer::new(Duration::from_secs(3600)))
+            .layer($faults)
+            .backend($backend)
+            .build()
+            .unwrap()
+    };
+}
+
+/// Tells what it was told, and fails.
+struct Tells;
+
+impl Observe for Tells {
+    fn observe(&mut self, event: &Event) -> Result<(), BoxError> {
+        tracing::trace!(?event, "observed");
+        Err("an observer fails".into())
+    }
+}
+
+/// Panics with what it was given, as a careless layer does.
+async fn panics(
+    request: PersistRequest,
+    next: NextRequest,
+) -> throughline::Result<throughline::PersistResponse> {
+    if request.context.call_site() == Some("panics") {
+        let json = serde_json::to_string(&request.args).unwrap_or_default();
+        panic!("cannot stand {json}");
+    }
+    next.run(request).await
+}
+
+fn faults() -> ChaosLayer {
+    ChaosLayer::seeded(31)
+        .rule(Rule::new("busy", Fault::before(ErrorKind::Busy)).with_probability(0.2))
+        .rule(Rule::new("lost", Fault::lost_answer(ErrorKind::Internal)).with_probability(0.2))
+        .rule(Rule::new("panics", Fault::panic_after()).with_probability(0.2))
+}
+
+/// What is refused, each for a reason of its own.
+fn invalid() -> Vec<PersistArgs> {
+    let t = || "t".parse().unwrap();
+    let id = || "m".parse().unwrap();
+    let deep = format!("{}\"{CANARY}\"{}", "[".repeat(100), "]".repeat(100));
+    let add = |content: Content| PersistArgs::from(Add::new(t(), NewMessage::new(Role::User, content)));
+    let missing = throughline::ContentChange::Append(Delta::text(CANARY));
+    let reserved = MetadataPatch::new().set(format!("{}x", Metadata::RESERVED), CANARY).unwrap();
+    vec![
+        add(Content::text(&CANARY.repeat(2000))),
+        add(Content::from_json(deep).unwrap()),
+        UpdateContent::new(t(), "none".parse().unwrap(), missing.clone(), UpdateMode::Final).into(),
+        UpdateContent::new(t(), id(), missing, UpdateMode::Abandon { reason: Some(CANARY.to_owned()) })
+            .into(),
+        Update::new(t(), id(), reserved).into(),
+        Batch::new()
+            .with(Update::new(t(), "none".parse().unwrap(), MetadataPatch::new().set("k", CANARY).unwrap()))
+            .into(),
+        throughline::ReadArgs::from(SearchMessages::new(CANARY, 10)).into(),
+        throughline::ReadArgs::from(SearchMessages::new(format!("\"{CANARY}"), 10)).into(),
+    ]
+}
+
+async fn everything(db: &Persistence, shown: &mut Shown) -> usize {
+    let mut failed = 0;
+    let mut args: Vec<PersistArgs> = every_operation(CANARY).into_iter().map(|(_, args)| args).collect();
+    args.extend(invalid());
+    for round in 0..3 {
+        // The third round panics; the second finds what the first has left.
+        let db = if round == 2 { db.with_call_site("panics") } else { db.clone() };
+        for args in &args {
+            let answer = call(&db, args.clone(), None).await;
+            failed += usize::from(answer.is_err());
+            shown.call(args, &answer);
+        }
+    }
+    let page = db.thread("t").page(PageFrom::Start, 100).await;
+    shown.debug(&page);
+    shown.debug(db);
+    shown.debug(&db.describe());
+    shown.0.push(db.describe().to_string());
+    failed
+}
+
+/// What cannot be made says why without saying what.
+fn what_is_no_content(shown: &mut Shown) {
+    shown.debug(&Content::from_json(format!("[\"{CANARY}")));
+    shown.debug(&Content::from_json(format!("{{\"{CANARY}\":1}}")));
+    shown.debug(&Title::new(CANARY.repeat(1000)));
+    shown.debug(&Title::new(CANARY));
+    shown.debug(&NewMessage::user(CANARY));
+    shown.debug(&Delta::text(CANARY));
+    for error in [
+        Content::from_json(format!("[\"{CANARY}")).map(drop).unwrap_err().to_string(),
+        Content::from_json(format!("[{CANARY}]")).map(drop).unwrap_err().to_string(),
+    ] {
+        shown.0.push(error);
+    }
+    let mut metadata = Metadata::new();
+    metadata.set("key", CANARY).unwrap();
+    shown.debug(&metadata);
+    shown.debug(&serde_json::from_str::<Metadata>(&format!("[\"{CANARY}\"]")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rel_31_no_canary_is_in_a_log_an_error_a_debug_or_a_metric() {
+    let log = Captured::default();
+    // Of the whole process: the threads of the store and of the observers tell it too.
+    tracing::subscriber::set_global_default(log.clone()).unwrap();
+    let recorded = Recorded::default();
+    let mut shown = Shown::default();
+    let directory = tempfile::tempdir().unwrap();
+    let file = SqliteBackend::builder().search(true).open(directory.path().join("chat.db")).await.unwrap();
+    let mut failed = 0;
+    for (db, chaos) in [
+        (stack!(recorded, ChaosLayer::seeded(1), file), "calm"),
+        (stack!(recorded, faults(), SqliteBackend::temporary().await.unwrap()), "faulty"),
+        (stack!(recorded, faults(), MemoryBackend::new()), "faulty"),
+    ] {
+        let before = failed;
+        failed += everything(&db, &mut shown).await;
+        assert!(failed > before + 20, "{chaos}: too little has failed");
+        db.close().await.unwrap();
+    }
+    what_is_no_content(&mut shown);
+    // That they were listened to at all.
+    assert!(
+        log.events("done").len() > 50 && log.events("slow").len() > 50 && log.events("observed").len() > 50
+    );
+    assert!(recorded.series().len() > 20 && shown.0.len() > 500);
+    let add = format!("operation={},outcome=panicked", OpKind::Add);
+    assert!(recorded.series().iter().any(|series| series.contains(&add)), "{:?}", recorded.series());
+    shown.0.extend(log.lines());
+    shown.0.extend(recorded.series());
+    shown.debug(&recorded);
+    shown.hold_no_canary();
+}

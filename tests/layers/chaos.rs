@@ -1,0 +1,260 @@
+//! The layer `chaos`: each fault does what it says, and the same calls get the same faults.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use throughline::{
+    Batch, Effect, ErrorKind, GetMessage, Message, NewMessage, OpKind, PageFrom, Persistence,
+    layers::{
+        chaos::{ChaosLayer, Fault, Rule},
+        retry::RetryLayer,
+    },
+    memory::MemoryBackend,
+    pipeline::LayerList,
+};
+use tokio::time::Instant;
+
+use crate::broken::{Check, How, checks, found};
+
+type Stack = How<ChaosLayer>;
+
+fn stack(how: &Stack, layer: ChaosLayer) -> Persistence {
+    Persistence::builder().layer(how.make(layer)).backend(MemoryBackend::new()).build().unwrap()
+}
+
+fn named(name: &str) -> NewMessage {
+    NewMessage::user("x").with_id(name.parse().unwrap())
+}
+
+async fn stored(db: &Persistence, thread: &str) -> Vec<Message> {
+    db.thread(thread).page(PageFrom::Start, 100).await.unwrap().messages
+}
+
+/// Before the call nothing is applied; after it the write stands, and the error says what it was told to.
+async fn before_and_after(how: Stack) {
+    let layer = ChaosLayer::seeded(1)
+        .rule(Rule::new("before", Fault::before(ErrorKind::StorageFull)).on(OpKind::Add).nth(1))
+        .rule(Rule::new("after", Fault::after(ErrorKind::Internal)).on(OpKind::Add).nth(2))
+        .rule(Rule::new("lost", Fault::lost_answer(ErrorKind::Unavailable)).on(OpKind::Add).nth(3));
+    let db = stack(&how, layer);
+    let mut ends = Vec::new();
+    for name in ["before", "after", "lost", "calm"] {
+        ends.push(
+            db.thread("t").add(named(name)).await.map(drop).map_err(|error| (error.kind(), error.effect())),
+        );
+    }
+    let expected = [
+        Err((ErrorKind::StorageFull, Effect::NotApplied)),
+        Err((ErrorKind::Internal, Effect::Applied)),
+        Err((ErrorKind::Unavailable, Effect::Unknown)),
+        Ok(()),
+    ];
+    assert_eq!(ends, expected);
+    let ids: Vec<_> = stored(&db, "t").await.into_iter().map(|message| message.id.to_string()).collect();
+    assert_eq!(ids, ["after", "lost", "calm"]);
+}
+
+/// The n-th call of each kind in each thread.
+async fn nth_by_thread(how: Stack) {
+    let layer =
+        ChaosLayer::seeded(1).rule(Rule::new("third", Fault::before(ErrorKind::Busy)).on(OpKind::Add).nth(3));
+    let db = stack(&how, layer);
+    for round in 1..=4 {
+        for thread in ["a", "b"] {
+            let ended = db.thread(thread).add(NewMessage::user("x")).await;
+            assert_eq!(ended.is_err(), round == 3, "{thread} {round}");
+        }
+    }
+}
+
+/// Reads and batches have faults too.
+async fn reads(how: Stack) {
+    let db = stack(
+        &how,
+        ChaosLayer::seeded(1).rule(Rule::new("r", Fault::after(ErrorKind::Timeout)).on(OpKind::Read)),
+    );
+    let get = GetMessage { thread: "t".parse().unwrap(), id: "m".parse().unwrap() };
+    let error = db.read(get).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied));
+}
+
+async fn batches(how: Stack) {
+    let db = stack(
+        &how,
+        ChaosLayer::seeded(1).rule(Rule::new("b", Fault::before(ErrorKind::Busy)).on(OpKind::Batch)),
+    );
+    let add = throughline::Add::new("t".parse().unwrap(), named("m"));
+    assert_eq!(db.batch(Batch::new().with(add)).await.unwrap_err().kind(), ErrorKind::Busy);
+    assert!(stored(&db, "t").await.is_empty());
+}
+
+/// Which of forty adds of each of four threads fail, when the threads take turns of this many.
+async fn failures(how: &Stack, seed: u64, turn: usize) -> Vec<(usize, usize)> {
+    let layer = ChaosLayer::seeded(seed)
+        .rule(Rule::new("some", Fault::before(ErrorKind::Busy)).on(OpKind::Add).with_probability(0.3));
+    let db = stack(how, layer);
+    let mut failed = Vec::new();
+    let turns = (0..40).step_by(turn);
+    for (thread, from) in turns.flat_map(|from| (0..4).map(move |thread| (thread, from))) {
+        for number in from..(from + turn).min(40) {
+            let ended = db.thread(format!("t{thread}")).add(NewMessage::user("x")).await;
+            failed.extend(ended.err().map(|_| (thread, number)));
+        }
+    }
+    failed.sort_unstable();
+    failed
+}
+
+/// Whatever the interleaving of threads, the same calls fail.
+async fn interleavings(how: Stack) {
+    let alone = failures(&how, 7, 40).await;
+    assert!((20..80).contains(&alone.len()), "{}", alone.len());
+    for turn in [1, 3, 8] {
+        assert_eq!(failures(&how, 7, turn).await, alone);
+    }
+    assert_ne!(failures(&how, 8, 40).await, alone);
+}
+
+const CHECKS: &[Check<ChaosLayer>] = checks![before_and_after, nth_by_thread, reads, batches, interleavings];
+
+#[tokio::test]
+async fn the_layer_passes_its_checks() {
+    found(CHECKS, &How::Whole, &[]).await;
+}
+
+#[tokio::test]
+async fn one_that_skips_reads_is_found() {
+    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Read), &["reads"]).await;
+}
+
+#[tokio::test]
+async fn one_that_skips_batches_is_found() {
+    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Batch), &["batches"]).await;
+}
+
+#[tokio::test]
+async fn one_that_forgets_which_call_is_next_is_found() {
+    let third = || {
+        ChaosLayer::seeded(1).rule(Rule::new("third", Fault::before(ErrorKind::Busy)).on(OpKind::Add).nth(3))
+    };
+    let checks: &[Check<ChaosLayer>] = checks![nth_by_thread];
+    found(checks, &How::Forgets(Arc::new(third)), &["nth_by_thread"]).await;
+}
+
+#[tokio::test]
+async fn one_that_draws_by_the_order_of_all_calls_is_found() {
+    let calls = AtomicU64::new(0);
+    let next = move || {
+        let some = Rule::new("some", Fault::before(ErrorKind::Busy)).on(OpKind::Add).with_probability(0.3);
+        ChaosLayer::seeded(calls.fetch_add(1, Relaxed)).rule(some)
+    };
+    let checks: &[Check<ChaosLayer>] = checks![interleavings];
+    found(checks, &How::Forgets(Arc::new(next)), &["interleavings"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_is_of_the_clock_of_tokio_and_the_call_goes_on() {
+    let hour = Duration::from_secs(3600);
+    let db =
+        stack(&How::Whole, ChaosLayer::seeded(1).rule(Rule::new("late", Fault::delay(hour)).on(OpKind::Add)));
+    let begun = Instant::now();
+    db.thread("t").add(named("m")).await.unwrap();
+    assert!(begun.elapsed() >= hour);
+    assert_eq!(stored(&db, "t").await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_while_it_is_delayed_leaves_nothing() {
+    let hour = Duration::from_secs(3600);
+    let db =
+        stack(&How::Whole, ChaosLayer::seeded(1).rule(Rule::new("late", Fault::delay(hour)).on(OpKind::Add)));
+    let left =
+        tokio::time::timeout(Duration::from_secs(1), db.thread("t").add(named("m")).into_future()).await;
+    assert!(left.is_err());
+    tokio::time::sleep(2 * hour).await;
+    assert_eq!(stored(&db, "t").await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hangs_is_ended_by_a_deadline_which_says_what_was_applied() {
+    let layer = ChaosLayer::seeded(1)
+        .rule(Rule::new("hang", Fault::hang()).in_threads("before"))
+        .rule(Rule::new("hang-after", Fault::hang_after()).in_threads("after").on(OpKind::Add));
+    let db = stack(&How::Whole, layer);
+    let ended = |thread: &str| {
+        let add = db.thread(thread).add(named("m")).deadline(Duration::from_secs(5));
+        async move { add.await.unwrap_err() }
+    };
+    let (before, after) = (ended("before").await, ended("after").await);
+    assert_eq!((before.kind(), before.effect()), (ErrorKind::Timeout, Effect::NotApplied));
+    assert_eq!((after.kind(), after.effect()), (ErrorKind::Timeout, Effect::Applied));
+    assert_eq!((before.site().unwrap().name(), after.site().unwrap().name()), ("chaos", "chaos"));
+    assert_eq!(stored(&db, "after").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_panic_is_put_down_to_the_layer_with_its_effect() {
+    let layer = ChaosLayer::seeded(1)
+        .rule(Rule::new("panic", Fault::panic()).on(OpKind::Add).nth(1))
+        .rule(Rule::new("panic-after", Fault::panic_after()).on(OpKind::Add).nth(2));
+    let counts = layer.counts();
+    let db = stack(&How::Whole, layer);
+    for effect in [Effect::NotApplied, Effect::Applied] {
+        let error = db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Panicked, effect));
+        assert_eq!(error.site().unwrap().name(), "chaos");
+    }
+    assert_eq!(stored(&db, "t").await.len(), 1);
+    assert_eq!(counts.total(), 2);
+}
+
+#[tokio::test]
+async fn a_rule_that_never_fired_is_named_and_the_first_that_fires_counts() {
+    let layer = ChaosLayer::seeded(1)
+        .rule(Rule::new("first", Fault::before(ErrorKind::Busy)).in_threads("t"))
+        .rule(Rule::new("second", Fault::before(ErrorKind::Denied)))
+        .rule(Rule::new("elsewhere", Fault::panic()).in_threads("z"));
+    let counts = layer.counts();
+    let db = stack(&How::Whole, layer);
+    assert_eq!(db.thread("t").add(NewMessage::user("x")).await.unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(db.thread("u").add(NewMessage::user("x")).await.unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!((counts.fired("first"), counts.fired("second")), (1, 1));
+    assert_eq!(counts.never_fired(), ["elsewhere"]);
+}
+
+#[tokio::test]
+#[should_panic(expected = "no rule `frist`")]
+async fn a_rule_that_there_is_not_cannot_be_asked_for() {
+    let _ = ChaosLayer::seeded(1).rule(Rule::new("first", Fault::hang())).counts().fired("frist");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_of_a_retry_is_a_call_of_its_own() {
+    let layer = ChaosLayer::seeded(1).rule(Rule::new("twice", Fault::before(ErrorKind::Busy)).nth(1).nth(2));
+    let counts = layer.counts();
+    let stack = Persistence::builder().layer(RetryLayer::new()).layer(layer);
+    let db = stack.backend(MemoryBackend::new()).build().unwrap();
+    db.thread("t").add(named("m")).await.unwrap();
+    assert_eq!(counts.fired("twice"), 2);
+}
+
+#[tokio::test]
+async fn the_description_says_that_it_is_not_for_production() {
+    for db in [
+        Persistence::builder().layer(ChaosLayer::seeded(1)).backend(MemoryBackend::new()).build().unwrap(),
+        Persistence::builder()
+            .layers(LayerList::new().with(ChaosLayer::seeded(1)))
+            .backend(MemoryBackend::new())
+            .build()
+            .unwrap(),
+    ] {
+        let printed = db.describe().to_string();
+        assert!(printed.starts_with("chaos    Route      not for production\n"), "{printed}");
+        assert_eq!(db.describe().sites()[0].note.as_deref(), Some("not for production"));
+    }
+}

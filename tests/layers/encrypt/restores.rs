@@ -1,0 +1,263 @@
+//! What callers rely on although nothing is encrypted twice alike.
+
+use throughline::{
+    Content, ContentChange, Delta, ErrorKind, Import, ImportRow, ImportedRow, ListQuarantined, ListThreads,
+    MetadataPatch, NewMessage, NewThread, PageFrom, PersistArgs, PersistResult, Phase, Plugin, Position,
+    QuarantineChange, ReadResult, RenameThread, Role, SearchMessages, Timestamp, UpdateContent, UpdateMode,
+    layers::encrypt::{EncryptLayer, thread_keys::MemoryThreadKeys},
+    pipeline::SiteSpec,
+};
+
+use super::support::{Tap, layer, over_memory, ring, stacks};
+
+fn layers() -> [EncryptLayer; 2] {
+    [layer(), EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new())]
+}
+
+#[tokio::test]
+async fn a_draft_and_all_around_it_come_back_as_they_were_given() {
+    for layer in layers() {
+        for db in stacks(&layer).await {
+            let thread = db.thread("t");
+            let mut draft = thread.reserve(Role::Assistant).await.unwrap();
+            draft.append("Hel").await.unwrap();
+            draft.flush().await.unwrap();
+            draft.append("lo").await.unwrap();
+            draft.append_blocks(Content::from_json(r#"[{"n": 1.10}]"#).unwrap()).await.unwrap();
+            draft.append("!").await.unwrap();
+            let done = draft.finish().await.unwrap();
+            let read = thread.get(done.id.clone()).await.unwrap().unwrap();
+            assert_eq!(
+                read.content.as_json(),
+                r#"[{"type":"text","text":"Hello"},{"n": 1.10},{"type":"text","text":"!"}]"#
+            );
+            assert_eq!(read.revision, done.revision);
+            let history = thread.history(None, 10).await.unwrap();
+            assert_eq!(history.messages.len(), 1);
+            let mut given_up = thread.reserve(Role::Assistant).await.unwrap();
+            given_up.append("half").await.unwrap();
+            let given_up = given_up.abandon("why not").await.unwrap();
+            let read = thread.get(given_up.id).await.unwrap().unwrap();
+            assert_eq!(read.abandon_reason.as_deref(), Some("why not"));
+            db.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_repeated_with_its_key_is_answered_as_the_first_one() {
+    for layer in layers() {
+        for db in stacks(&layer).await {
+            let thread = db.thread("t");
+            // The id is minted anew for the second call, and answered as it was for the first.
+            let first = thread.add(NewMessage::user("once")).key("a").await.unwrap();
+            let again = thread.add(NewMessage::user("once")).key("a").await.unwrap();
+            assert_eq!((&again.message, again.deduplicated), (&first.message, true));
+            let other = thread.add(NewMessage::user("twice")).key("a").await.unwrap_err();
+            assert_eq!(other.kind(), ErrorKind::Conflict);
+            let id = first.message.id;
+            let patch = MetadataPatch::new().set("n", &1).unwrap();
+            let first = thread.update(id.clone(), patch.clone()).key("b").await.unwrap();
+            let again = thread.update(id.clone(), patch).key("b").await.unwrap();
+            assert_eq!((again.metadata, again.deduplicated), (first.metadata, true));
+            let edit = || thread.edit(id.clone(), Content::text("edited")).key("c");
+            assert_eq!(edit().await.unwrap().revision, edit().await.unwrap().revision);
+            // A renaming that was done is not refused because it was done.
+            let rename = || {
+                let rename = RenameThread::new("t".parse().unwrap(), "new".parse().unwrap());
+                db.on_thread(rename.expecting("Untitled".parse().unwrap())).key("d")
+            };
+            assert!(!rename().await.unwrap().deduplicated && rename().await.unwrap().deduplicated);
+            db.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_title_is_compared_as_it_is_and_not_as_it_is_stored() {
+    for db in stacks(&layer()).await {
+        let new = NewThread::new().with_id("t".parse().unwrap()).with_title("one".parse().unwrap());
+        db.create_thread(new).await.unwrap();
+        let rename = |to: &str, from: &str| {
+            let rename = RenameThread::new("t".parse().unwrap(), to.parse().unwrap());
+            db.on_thread(rename.expecting(from.parse().unwrap()))
+        };
+        assert_eq!(rename("two", "one").await.unwrap().entry.title.as_str(), "two");
+        assert_eq!(rename("three", "one").await.unwrap_err().kind(), ErrorKind::Stale);
+        assert_eq!(rename("three", "two").await.unwrap().entry.title.as_str(), "three");
+        let long = "x".repeat(4096);
+        let error = db.thread("t").rename(long.parse().unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        let room: usize = error.detail().split(' ').rev().nth(4).unwrap().parse().unwrap();
+        db.thread("t").rename("x".repeat(room).parse().unwrap()).await.unwrap();
+        let one_more = "x".repeat(room + 1).parse().unwrap();
+        assert_eq!(db.thread("t").rename(one_more).await.unwrap_err().kind(), ErrorKind::TooLarge);
+        db.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn writers_that_name_no_revision_are_not_refused_for_one() {
+    for db in stacks(&layer()).await {
+        let thread = db.thread("t");
+        let id = thread.add(NewMessage::user("")).await.unwrap().message.id;
+        let edits = (0..16).map(|n| {
+            let (db, id) = (db.clone(), id.clone());
+            tokio::spawn(async move {
+                let change = ContentChange::Append(Delta::text(format!("{n};")));
+                let edit = UpdateContent::new("t".parse().unwrap(), id, change, UpdateMode::Edit);
+                db.run(edit).await
+            })
+        });
+        for edit in edits.collect::<Vec<_>>() {
+            edit.await.unwrap().unwrap();
+        }
+        let read = thread.get(id.clone()).await.unwrap().unwrap();
+        assert_eq!((read.revision.get(), read.content.plain_text(1000).matches(';').count()), (17, 16));
+        // Who names one is refused for another.
+        let change = ContentChange::Append(Delta::text("late"));
+        let edit = UpdateContent::new("t".parse().unwrap(), id, change, UpdateMode::Edit);
+        let late = db.run(edit.expecting(throughline::Revision::new(3))).await.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Stale);
+        db.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn appends_to_what_this_process_reserved_read_nothing() {
+    let tap = Tap::default();
+    let db = tap.over_memory(&layer());
+    let mut draft = db.thread("t").reserve(Role::Assistant).await.unwrap();
+    for _ in 0..5 {
+        draft.append("x").await.unwrap();
+        draft.flush().await.unwrap();
+    }
+    draft.finish().await.unwrap();
+    let reads = tap.passed().iter().filter(|args| matches!(args, PersistArgs::Read(_))).count();
+    assert_eq!(reads, 0);
+}
+
+#[tokio::test]
+async fn an_import_that_is_made_again_finds_what_is_there() {
+    for layer in layers() {
+        for db in stacks(&layer).await {
+            let row = |id: &str, text: &str| {
+                ImportRow::new(
+                    id.parse().unwrap(),
+                    Role::User,
+                    Content::text(text),
+                    Timestamp::from_micros(7),
+                )
+            };
+            let import = |second: &str| {
+                db.run(Import::new("t".parse().unwrap(), vec![row("a", "one"), row("b", second)]))
+            };
+            import("two").await.unwrap();
+            let again = import("two").await.unwrap().rows;
+            assert!(again.iter().all(|row| matches!(row, ImportedRow::Present(_))), "{again:?}");
+            let other = import("three").await.unwrap().rows;
+            assert!(matches!(other[..], [ImportedRow::Present(_), ImportedRow::Differs(_)]), "{other:?}");
+            db.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fork_is_sealed_for_its_own_thread_and_can_be_made_again() {
+    for layer in layers() {
+        for db in stacks(&layer).await {
+            let thread = db.thread("t");
+            thread.add(NewMessage::user("one")).await.unwrap();
+            let last = thread.add(NewMessage::assistant("two")).await.unwrap().message.id;
+            thread.rename("title".parse().unwrap()).await.unwrap();
+            let to = || NewThread::new().with_id("fork".parse().unwrap());
+            assert_eq!(thread.fork(&last, to()).await.unwrap().messages, 2);
+            assert_eq!(thread.fork(&last, to()).await.unwrap().entry.title.as_str(), "title");
+            let page = db.thread("fork").page(PageFrom::Start, 10).await.unwrap();
+            assert_eq!(page.messages[1].content, Content::text("two"));
+            db.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn lists_show_no_preview_and_a_search_finds_nothing() {
+    for db in stacks(&layer()).await {
+        db.thread("t").add(NewMessage::user("hello world")).await.unwrap();
+        let list = db.threads(ListThreads::new(10)).await.unwrap();
+        assert_eq!((list.entries[0].preview.as_deref(), list.entries[0].turns), (None, 1));
+        match db.search(SearchMessages::new("hello", 10)).await {
+            Ok(found) => assert_eq!(found.hits, []),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+        }
+        db.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn reasons_of_runs_and_of_consumers_come_back_and_belong_to_their_own() {
+    let tap = Tap::default();
+    let db = tap.over_memory(&layer());
+    db.thread("t").add(NewMessage::user("x")).await.unwrap();
+    let consumer: throughline::ConsumerName = "index".parse().unwrap();
+    for position in [1, 2] {
+        let passed_over = QuarantineChange {
+            consumer: consumer.clone(),
+            position: Position::new(position),
+            thread: "t".parse().unwrap(),
+            why: format!("why {position}"),
+        };
+        db.on_consumer(passed_over).await.unwrap();
+    }
+    assert!(!format!("{:?}", serde_json::to_string(&tap.passed()).unwrap()).contains("why 1"));
+    let list = || db.read(ListQuarantined::new(consumer.clone(), 10));
+    let whys: Vec<_> = list().await.unwrap().changes.into_iter().map(|change| change.why).collect();
+    assert_eq!(whys, ["why 1", "why 2"]);
+    // One in the place of the other.
+    tap.hand(|result| {
+        if let PersistResult::Read(ReadResult::Quarantined(list)) = result {
+            let why = list.changes[0].why.clone();
+            list.changes[1].why = why;
+        }
+    });
+    assert_eq!(list().await.unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+struct Redacts;
+
+impl Plugin for Redacts {
+    fn name(&self) -> &str {
+        "own-redactor"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Transform
+    }
+}
+
+/// A layer of the rank that a redaction has.
+struct Ranked;
+
+impl throughline::pipeline::Described for Ranked {
+    fn site(&self) -> SiteSpec {
+        SiteSpec::new("redact", Phase::Transform).with_rank(10)
+    }
+}
+
+impl<S> tower::Layer<S> for Ranked {
+    type Service = S;
+
+    fn layer(&self, inner: S) -> S {
+        inner
+    }
+}
+
+#[tokio::test]
+async fn a_redaction_inside_the_encryption_is_refused_and_outside_is_not() {
+    let memory = throughline::memory::MemoryBackend::new;
+    let builder = throughline::Persistence::builder;
+    builder().layer(Ranked).plugin(Redacts).layer(layer()).backend(memory()).build().unwrap();
+    let error = builder().layer(layer()).layer(Ranked).backend(memory()).build().unwrap_err();
+    assert!(error.detail().contains("`redact` has to stand outside `encrypt`"), "{error}");
+    assert_eq!(over_memory(&layer()).describe().names().next(), Some("encrypt"));
+}

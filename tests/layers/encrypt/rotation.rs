@@ -1,0 +1,315 @@
+//! Another key, while the store is in use and while the process is killed.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use throughline::{
+    Content, ErrorKind, ListThreads, Metadata, MetadataPatch, NewMessage, NewThread, PageFrom, Persistence,
+    Role,
+    layers::encrypt::{
+        EncryptLayer, KeyId, KeyRing,
+        thread_keys::{FileThreadKeys, MemoryThreadKeys},
+    },
+    memory::MemoryBackend,
+    sqlite::SqliteBackend,
+};
+
+use super::support::{Tap, key, layer, ring, stacks};
+
+fn id(name: &str) -> KeyId {
+    name.parse().unwrap()
+}
+
+/// Threads with content in pieces, metadata and titles.
+async fn fill(db: &Persistence, threads: usize, messages: usize) {
+    for thread in 0..threads {
+        let mut facts = Metadata::new();
+        facts.set("fact", &thread).unwrap();
+        let named = format!("t{thread}");
+        let new = NewThread::new().with_id(named.parse().unwrap()).with_title(named.parse().unwrap());
+        db.create_thread(new.with_metadata(facts.clone())).await.unwrap();
+        for message in 0..messages {
+            let new = NewMessage::user(&format!("{thread}.{message}")).with_metadata(facts.clone());
+            db.thread(&*named).add(new.with_id(format!("m{message}").parse().unwrap())).await.unwrap();
+        }
+        let mut draft = db.thread(&*named).reserve(Role::Assistant).await.unwrap();
+        draft.append("one").await.unwrap();
+        draft.flush().await.unwrap();
+        draft.append(" two").await.unwrap();
+        draft.finish().await.unwrap();
+    }
+}
+
+/// What every row says, or why one cannot be read.
+async fn everything(db: &Persistence) -> Vec<String> {
+    let list = db.threads(ListThreads::new(1000)).await.unwrap();
+    assert_eq!(list.damaged, []);
+    let mut said = Vec::new();
+    for entry in list.entries {
+        said.push(format!("{} {} {}", entry.thread, entry.title, entry.metadata.get("fact").unwrap().get()));
+        for message in db.thread(entry.thread).page(PageFrom::Start, 1000).await.unwrap().messages {
+            let facts = serde_json::to_string(&message.metadata).unwrap();
+            said.push(format!("{} {} {} {facts}", message.thread, message.seq, message.content.as_json()));
+        }
+    }
+    said.sort();
+    said
+}
+
+#[tokio::test]
+async fn a_key_is_retired_once_nothing_is_under_it() {
+    for layer in [layer(), EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new())] {
+        for db in stacks(&layer).await {
+            let old = layer.ring().write_key();
+            fill(&db, 3, 5).await;
+            let before = everything(&db).await;
+            layer.ring().rotate(key(&format!("{old}x"))).unwrap();
+            let stores = [db.clone()];
+            assert_eq!(layer.retire(&old, &stores).await.unwrap_err().kind(), ErrorKind::Conflict);
+            let report = layer.rewrite(&db).page(2).run().await.unwrap();
+            assert_eq!((report.open, report.abandoned, report.damaged, report.overtaken), (0, 0, 0, 0));
+            assert_eq!(everything(&db).await, before);
+            layer.retire(&old, &stores).await.unwrap();
+            assert_eq!(everything(&db).await, before);
+            // A second time there is nothing to do.
+            let mut again = layer.rewrite(&db);
+            assert_eq!(again.run().await.unwrap(), throughline::layers::encrypt::Rewritten::default());
+            db.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn with_keys_of_threads_a_rotation_leaves_every_row_alone() {
+    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new());
+    let tap = Tap::default();
+    let db = tap.over_memory(&layer);
+    fill(&db, 3, 2).await;
+    let mut given_up = db.thread("t0").reserve(Role::Assistant).await.unwrap();
+    given_up.abandon("it stays").await.unwrap();
+    layer.ring().rotate(key("k2")).unwrap();
+    tap.passed();
+    let report = layer.rewrite(&db).run().await.unwrap();
+    assert_eq!((report.thread_keys, report.contents, report.abandoned), (3, 0, 0));
+    assert!(tap.passed().iter().all(|args| !args.kind().is_write()));
+    layer.retire(&id("k1"), std::slice::from_ref(&db)).await.unwrap();
+    assert_eq!(db.thread("t0").page(PageFrom::Start, 10).await.unwrap().messages.len(), 4);
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_anew_is_counted_and_keeps_its_key() {
+    let layer = layer();
+    let tap = Tap::default();
+    let db = tap.over_memory(&layer);
+    let thread = db.thread("t");
+    thread.add(NewMessage::user("x")).await.unwrap();
+    let mut open = thread.reserve(Role::Assistant).await.unwrap();
+    open.append("under way").await.unwrap();
+    open.flush().await.unwrap();
+    let mut given_up = thread.reserve(Role::Assistant).await.unwrap();
+    given_up.abandon("it stays").await.unwrap();
+    layer.ring().rotate(key("k2")).unwrap();
+    let report = layer.rewrite(&db).run().await.unwrap();
+    // The thread was changed by the rewriting itself and is looked at once more.
+    assert!(report.open >= 1 && report.abandoned >= 1, "{report:?}");
+    assert_eq!(report.contents, 1);
+    // The writer goes on, under both keys.
+    open.append(" still").await.unwrap();
+    let done = open.finish().await.unwrap();
+    let read = thread.get(done.id).await.unwrap().unwrap();
+    assert_eq!(read.content, Content::text("under way still"));
+    assert_eq!(layer.retire(&id("k1"), &[db]).await.unwrap_err().kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test]
+async fn a_store_in_the_clear_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.db");
+    let plain = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();
+    fill(&plain, 2, 3).await;
+    let mut open = plain.thread("t0").reserve(Role::Assistant).await.unwrap();
+    open.append("begun").await.unwrap();
+    open.flush().await.unwrap();
+    let open = open.id().clone();
+    let before = everything(&plain).await;
+    plain.close().await.unwrap();
+    let migrating = layer().accept_plaintext();
+    let open_stack = async |layer: &EncryptLayer| {
+        let backend = SqliteBackend::open(&path).await.unwrap();
+        Persistence::builder().layer(layer.clone()).backend(backend).build().unwrap()
+    };
+    let db = open_stack(&migrating).await;
+    assert_eq!(everything(&db).await, before);
+    let end = throughline::UpdateContent::new(
+        "t0".parse().unwrap(),
+        open,
+        throughline::ContentChange::Append(throughline::Delta::text(" and ended")),
+        throughline::UpdateMode::Final,
+    );
+    db.run(end).await.unwrap();
+    let now = everything(&db).await;
+    assert!(now.iter().any(|said| said.contains("begun and ended")));
+    migrating.rewrite(&db).run().await.unwrap();
+    db.close().await.unwrap();
+    let db = open_stack(&layer()).await;
+    assert_eq!(everything(&db).await, now);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn patches_that_come_while_metadata_is_written_anew_are_not_undone() {
+    let layer = layer();
+    let db = Persistence::builder().layer(layer.clone()).backend(MemoryBackend::new()).build().unwrap();
+    fill(&db, 1, 1).await;
+    layer.ring().rotate(key("k2")).unwrap();
+    let patches = (0..50).map(|n| {
+        let db = db.clone();
+        tokio::spawn(async move {
+            let patch = MetadataPatch::new().set("fact", &n).unwrap();
+            let patch = if n % 2 == 0 { patch } else { MetadataPatch::new() };
+            db.thread("t0").update("m0".parse().unwrap(), patch).await.unwrap();
+        })
+    });
+    for patch in patches.collect::<Vec<_>>() {
+        patch.await.unwrap();
+    }
+    let read = db.thread("t0").get("m0".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(read.metadata.get_as::<u64>("fact"), Some(48));
+}
+
+#[tokio::test]
+async fn a_rewriting_goes_on_where_another_was() {
+    let layer = layer();
+    let db = Persistence::builder().layer(layer.clone()).backend(MemoryBackend::new()).build().unwrap();
+    fill(&db, 3, 4).await;
+    layer.ring().rotate(key("k2")).unwrap();
+    let mut cursor = throughline::layers::encrypt::RewriteCursor::default();
+    let mut contents = 0;
+    loop {
+        // Each step by another one, which knows of the last what was written down.
+        let kept = serde_json::to_string(&cursor).unwrap();
+        let mut rewrite = layer.rewrite(&db).page(2).resume(serde_json::from_str(&kept).unwrap());
+        let more = rewrite.step().await.unwrap();
+        contents += rewrite.report().contents;
+        cursor = rewrite.cursor().clone();
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(contents, 15);
+    layer.retire(&id("k1"), &[db]).await.unwrap();
+}
+
+const PATH: &str = "THROUGHLINE_ENCRYPT_PATH";
+const KEYS: &str = "THROUGHLINE_ENCRYPT_KEYS";
+const THREAD_KEYS: &str = "THROUGHLINE_ENCRYPT_THREAD_KEYS";
+
+/// A ring with these keys, of which the last is written under.
+fn ring_of(keys: &[String]) -> KeyRing {
+    let ring = ring(&keys[0]);
+    keys[1..].iter().for_each(|name| ring.rotate(key(name)).unwrap());
+    ring
+}
+
+fn layer_of(keys: &[String], thread_keys: Option<&Path>) -> EncryptLayer {
+    let layer = EncryptLayer::new(ring_of(keys));
+    match thread_keys {
+        Some(folder) => layer.with_thread_keys(FileThreadKeys::open(folder).unwrap()),
+        None => layer,
+    }
+}
+
+async fn opened(path: &Path, layer: &EncryptLayer) -> Persistence {
+    let backend = SqliteBackend::open(path).await.unwrap();
+    Persistence::builder().layer(layer.clone()).backend(backend).build().unwrap()
+}
+
+/// What each process does: it writes anew, and says so of each step. Nothing, where it was not started by the test below.
+#[tokio::test]
+async fn one_process_rewrites() {
+    let (Ok(path), Ok(keys)) = (env::var(PATH), env::var(KEYS)) else { return };
+    let keys: Vec<String> = keys.split(',').map(str::to_owned).collect();
+    let layer = layer_of(&keys, env::var(THREAD_KEYS).ok().as_deref().map(Path::new));
+    let db = opened(Path::new(&path), &layer).await;
+    let mut rewrite = layer.rewrite(&db).page(1);
+    while rewrite.step().await.unwrap() {
+        writeln!(std::io::stdout(), "step").unwrap();
+    }
+    writeln!(std::io::stdout(), "whole").unwrap();
+}
+
+fn start(path: &Path, keys: &[String], thread_keys: Option<&Path>) -> Child {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["encrypt::rotation::one_process_rewrites", "--exact", "--nocapture"])
+        .env(PATH, path)
+        .env(KEYS, keys.join(","))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
+    if let Some(folder) = thread_keys {
+        command.env(THREAD_KEYS, folder);
+    }
+    command.spawn().unwrap()
+}
+
+/// Kills a process in the middle of rewriting, so many times; answers how often it was not done yet.
+async fn killed(kills: usize, thread_keys: bool) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.db");
+    let kept = thread_keys.then(|| folder.path().join("keys"));
+    let mut keys = vec!["k0".to_owned()];
+    let db = opened(&path, &layer_of(&keys, kept.as_deref())).await;
+    fill(&db, 5, 6).await;
+    let before = everything(&db).await;
+    db.close().await.unwrap();
+    let mut in_the_middle = 0;
+    for kill in 0..kills {
+        // Every few kills another key, so that there is always something left to do.
+        if kill % 5 == 0 {
+            keys.push(format!("k{}", keys.len()));
+        }
+        let mut child = start(&path, &keys, kept.as_deref());
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let steps = 1 + (kill * 7) % 12;
+        let mut done = 0;
+        let mut whole = false;
+        for line in lines.by_ref() {
+            let line = line.unwrap();
+            done += usize::from(line.contains("step"));
+            whole |= line.contains("whole");
+            if done == steps {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        in_the_middle += usize::from(!whole);
+        let db = opened(&path, &layer_of(&keys, kept.as_deref())).await;
+        assert_eq!(everything(&db).await, before, "after kill {kill}");
+        db.close().await.unwrap();
+    }
+    let layer = layer_of(&keys, kept.as_deref());
+    let db = opened(&path, &layer).await;
+    layer.rewrite(&db).run().await.unwrap();
+    assert_eq!(everything(&db).await, before);
+    for old in &keys[..keys.len() - 1] {
+        layer.retire(&id(old), std::slice::from_ref(&db)).await.unwrap();
+    }
+    assert_eq!(everything(&db).await, before);
+    db.close().await.unwrap();
+    in_the_middle
+}
+
+#[tokio::test]
+async fn rel_30_fifty_kills_in_the_middle_leave_every_row_readable() {
+    assert_eq!(killed(50, false).await, 50);
+}
+
+#[tokio::test]
+async fn kills_while_keys_of_threads_are_sealed_anew_leave_every_row_readable() {
+    assert!(killed(10, true).await > 0);
+}

@@ -1,0 +1,18 @@
+//! What each layer promises beyond the laws, over both stores.
+
+mod broken;
+mod bulk_gate;
+mod captured;
+mod chaos;
+mod disk_guard;
+mod encrypt;
+mod idempotency;
+mod kit;
+mod metrics;
+mod open_telemetry;
+mod quota;
+mod recorder;
+mod redact;
+mod scope;
+mod serialise;
+mod slow_log;

@@ -1,0 +1,160 @@
+use std::time::Duration;
+
+use throughline::{
+    Add, Batch, Content, ContentChange, Delete, Effect, ErrorKind, NewMessage, NewReservation, PersistError,
+    Persistence, Role, Site, TenantId, UpdateMode,
+};
+use tokio::time::advance;
+
+use super::{ALLOWED, Count, OPERATIONS, Stacks};
+use crate::kit::{Valve, checks, settle};
+
+checks! {
+    Stacks;
+    "operations-a-second" => operations_a_second;
+    "bytes-a-second" => bytes_a_second;
+    "items-count" => items_count;
+    "reads-count" => reads_count;
+    "tenants-apart" => tenants_apart;
+    "ends-pass-and-are-paid-for" => ends_pass_and_are_paid_for;
+    "who-leaves-is-given-back" => who_leaves_is_given_back;
+    "stored-bytes" => stored_bytes;
+    "batches-are-stored" => batches_are_stored;
+    "stored-bytes-stop-no-end" => stored_bytes_stop_no_end;
+}
+
+/// A message of so many bytes.
+fn of(bytes: usize) -> NewMessage {
+    NewMessage::new(Role::User, Content::from_json(format!("[\"{}\"]", "x".repeat(bytes - 4))).unwrap())
+}
+
+fn open(stacks: Stacks) -> Persistence {
+    (stacks.stack)(&Valve::open(), Count::default())
+}
+
+#[track_caller]
+fn refused(error: &PersistError, kind: ErrorKind) {
+    assert_eq!((error.kind(), error.effect()), (kind, Effect::NotApplied), "{error}");
+    assert_eq!(error.site(), Some(&Site::Layer("quota".into())), "{error}");
+}
+
+/// Takes every operation that there is at once.
+async fn spend(db: &Persistence) {
+    for _ in 0..OPERATIONS.1 {
+        db.thread("t").add(of(4)).await.unwrap();
+    }
+}
+
+async fn operations_a_second(stacks: Stacks) {
+    let db = open(stacks);
+    spend(&db).await;
+    let error = db.thread("t").add(of(4)).await.unwrap_err();
+    refused(&error, ErrorKind::Overloaded);
+    let after = error.retry_after().unwrap();
+    assert_eq!(after, Duration::from_millis(100));
+    advance(after).await;
+    db.thread("t").add(of(4)).await.unwrap();
+    refused(&db.thread("t").add(of(4)).await.unwrap_err(), ErrorKind::Overloaded);
+}
+
+async fn bytes_a_second(stacks: Stacks) {
+    let db = open(stacks);
+    db.thread("t").add(of(900)).await.unwrap();
+    let error = db.thread("t").add(of(200)).await.unwrap_err();
+    refused(&error, ErrorKind::Overloaded);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
+    db.thread("t").add(of(100)).await.unwrap();
+    let error = db.thread("t").add(of(1001)).await.unwrap_err();
+    refused(&error, ErrorKind::TooLarge);
+    assert_eq!(error.retry_after(), None, "it would never pass");
+}
+
+fn batch(messages: usize, bytes: usize) -> Batch {
+    (0..messages).fold(Batch::new(), |batch, _| batch.with(Add::new("t".parse().unwrap(), of(bytes))))
+}
+
+async fn items_count(stacks: Stacks) {
+    let db = open(stacks);
+    db.batch(batch(4, 4)).await.unwrap();
+    refused(&db.batch(batch(2, 4)).await.unwrap_err(), ErrorKind::Overloaded);
+    refused(&db.batch(batch(6, 4)).await.unwrap_err(), ErrorKind::TooLarge);
+    db.thread("t").add(of(4)).await.unwrap();
+}
+
+async fn reads_count(stacks: Stacks) {
+    let db = open(stacks);
+    for _ in 0..OPERATIONS.1 {
+        db.thread("t").entry().await.unwrap();
+    }
+    refused(&db.thread("t").entry().await.unwrap_err(), ErrorKind::Overloaded);
+}
+
+async fn tenants_apart(stacks: Stacks) {
+    let db = open(stacks);
+    spend(&db).await;
+    let other = db.for_tenant(TenantId::new("other").unwrap());
+    spend(&other).await;
+    refused(&db.thread("t").add(of(4)).await.unwrap_err(), ErrorKind::Overloaded);
+    refused(&other.thread("t").add(of(4)).await.unwrap_err(), ErrorKind::Overloaded);
+}
+
+async fn ends_pass_and_are_paid_for(stacks: Stacks) {
+    let db = open(stacks);
+    let open = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
+    let mut draft = db.thread("t").reserve(open).await.unwrap();
+    for _ in 1..OPERATIONS.1 {
+        db.thread("t").add(of(4)).await.unwrap();
+    }
+    refused(&db.thread("t").add(of(4)).await.unwrap_err(), ErrorKind::Overloaded);
+    draft.finish().await.unwrap();
+    let error = db.thread("t").add(of(4)).await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_millis(200)), "the end was counted");
+}
+
+async fn who_leaves_is_given_back(stacks: Stacks) {
+    let valve = Valve::shut();
+    let db = (stacks.stack)(&valve, Count::default());
+    for _ in 0..10 * OPERATIONS.1 {
+        let adding = tokio::spawn(db.thread("t").add(of(300)).into_future());
+        settle().await;
+        adding.abort();
+        assert!(adding.await.unwrap_err().is_cancelled());
+    }
+    assert_eq!(valve.came().len() as u64, 10 * OPERATIONS.1);
+    valve.let_on(5);
+    spend(&db).await;
+}
+
+async fn stored_bytes(stacks: Stacks) {
+    let count = Count::default();
+    let db = (stacks.stack)(&Valve::open(), count.clone());
+    count.set(ALLOWED - 10);
+    db.thread("t").add(of(10)).await.unwrap();
+    let error = db.thread("t").add(of(11)).await.unwrap_err();
+    refused(&error, ErrorKind::StorageFull);
+    assert_eq!(
+        error.detail(),
+        "tenant `default` stores 9990 bytes of the 10000 allowed, and asked to add 11"
+    );
+}
+
+async fn batches_are_stored(stacks: Stacks) {
+    let count = Count::default();
+    let db = (stacks.stack)(&Valve::open(), count.clone());
+    count.set(ALLOWED - 10);
+    refused(&db.batch(batch(2, 6)).await.unwrap_err(), ErrorKind::StorageFull);
+}
+
+async fn stored_bytes_stop_no_end(stacks: Stacks) {
+    let count = Count::default();
+    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let thread = db.thread("t");
+    let added = thread.add(of(4)).await.unwrap();
+    let open = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
+    drop(thread.reserve(open).await.unwrap());
+    count.set(2 * ALLOWED);
+    let abandon = UpdateMode::Abandon { reason: Some("no room".to_owned()) };
+    thread.update_content("m".parse().unwrap(), ContentChange::none(), abandon).await.unwrap();
+    thread.get("m".parse().unwrap()).await.unwrap();
+    db.run(Delete::new("t".parse().unwrap(), added.message.id)).await.unwrap();
+}

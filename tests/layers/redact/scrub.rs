@@ -1,0 +1,155 @@
+//! A secret that becomes known later: taken out of everything that is kept.
+
+use std::{path::Path, sync::Arc};
+
+use throughline::{
+    Content, ContentChange, CreateThread, Delta, ErrorKind, MessageState, MetadataPatch, NewMessage,
+    NewReservation, NewThread, Persistence, Position, Reserve, Role, SearchMessages, Update, UpdateContent,
+    UpdateMode,
+    effects::{Effects, JsonlMirror},
+    layers::redact::{RedactLayer, Redactor, Rules, Scrub, ScrubReport, WhyLeft},
+    memory::MemoryBackend,
+    sqlite::SqliteOptions,
+};
+
+const LITERAL: &str = "correct-horse-battery-staple";
+
+fn redactor() -> Redactor {
+    Rules::none().literal("leaked", LITERAL).compile().unwrap()
+}
+
+fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(id: &str) -> T {
+    id.parse().unwrap()
+}
+
+/// Every place, in several threads, with and without the secret.
+async fn fill(db: &Persistence) {
+    for thread in 0..3 {
+        let name = format!("t{thread}");
+        let mut facts = throughline::Metadata::new();
+        facts.set("about", &format!("it is {LITERAL}")).unwrap();
+        let new = NewThread::new()
+            .with_id(id(&name))
+            .with_title(format!("my {LITERAL}").parse().unwrap())
+            .with_metadata(facts.clone());
+        db.on_thread(CreateThread::new(new)).await.unwrap();
+        for at in 0..130 {
+            let text = if at % 10 == 0 { format!("{at} {LITERAL} x") } else { format!("{at} nothing") };
+            db.thread(name.as_str())
+                .add(NewMessage::user(&text).with_id(id(&format!("m{at}"))))
+                .await
+                .unwrap();
+        }
+        let patch = MetadataPatch::new().set(LITERAL, &1).unwrap().set("keep", &2).unwrap();
+        db.run(Update::new(id(&name), id("m1"), patch)).await.unwrap();
+        let nested =
+            Content::from_json(format!(r#"[{{"input":{{"{LITERAL}":[1.10,"\u0063{}"]}}}}]"#, &LITERAL[1..]));
+        db.thread(name.as_str()).edit(id("m2"), nested.unwrap()).await.unwrap();
+        for (name_of, mode) in [("open", UpdateMode::Partial), ("left", UpdateMode::Abandon { reason: None })]
+        {
+            let new = NewReservation::new(Role::Assistant).with_id(id(name_of));
+            db.run(Reserve::new(id(&name), new)).await.unwrap();
+            let change = ContentChange::Append(Delta::text(format!("so: {LITERAL}!")));
+            db.run(UpdateContent::new(id(&name), id(name_of), change, mode)).await.unwrap();
+        }
+    }
+}
+
+/// Whether the secret stands in any file below the folder.
+fn stands_in(folder: &Path) -> Vec<String> {
+    let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if std::fs::read(&path).unwrap().windows(LITERAL.len()).any(|at| at == LITERAL.as_bytes())
+            {
+                found.push(path.file_name().unwrap().to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+    let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    fill(&db).await;
+    let scrub = Scrub::new(&db, redactor());
+    let planned = scrub.clone().dry_run().run().await.unwrap();
+    assert_eq!(planned.looked_at, 3 * (132 + 1));
+    let done = scrub.run().await.unwrap();
+    assert_eq!(done, planned);
+    // In each: the thread, 13 texts, a name in metadata, a nested one with its name.
+    assert_eq!((done.changed, done.redactions.get("leaked")), (3 * 16, 3 * (2 + 13 + 1 + 2)));
+    let whys: Vec<WhyLeft> = done.left.iter().map(|left| left.why).collect();
+    assert_eq!(whys, [WhyLeft::Open, WhyLeft::Abandoned].repeat(3));
+    let again = scrub.run().await.unwrap();
+    assert_eq!((again.changed, again.left.len()), (0, 6), "a second time nothing changes");
+    let entry = db.thread("t0").entry().await.unwrap().unwrap();
+    assert!(entry.title.as_str().starts_with("my [redacted:leaked#"));
+    let message = db.thread("t0").get(id("m1")).await.unwrap().unwrap();
+    assert_eq!((message.metadata.len(), message.metadata.get_as::<u8>("keep")), (2, Some(2)));
+    let thread = scrub.thread(id("t1")).await.unwrap();
+    assert_eq!((thread.changed, thread.looked_at), (0, 133));
+}
+
+#[tokio::test]
+async fn it_goes_on_where_a_cursor_says_and_reports_what_it_met() {
+    let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    fill(&db).await;
+    let (mut next, mut changed, mut steps) = (Some(Default::default()), 0, 0);
+    while let Some(cursor) = next {
+        // As another process would: from what was kept.
+        let kept = serde_json::to_string(&cursor).unwrap();
+        let scrub = Scrub::new(&db, redactor());
+        let report: ScrubReport = scrub.step(serde_json::from_str(&kept).unwrap()).await.unwrap();
+        assert!(report.looked_at <= 100);
+        (changed, steps, next) = (changed + report.changed, steps + 1, report.next);
+    }
+    assert_eq!((changed, steps), (3 * 16, 3 * 3));
+}
+
+#[tokio::test]
+async fn afterwards_it_is_in_no_byte_of_the_file_its_log_the_index_or_the_mirror() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, files) = (folder.path().join("store"), folder.path().join("mirror"));
+    std::fs::create_dir_all(&store).unwrap();
+    let open = async || SqliteOptions::new().search(true).open(store.join("chat.db")).await.unwrap();
+    // Before it was known.
+    let before = Persistence::builder().backend(open().await).build().unwrap();
+    fill(&before).await;
+    before.close().await.unwrap();
+    assert_eq!(stands_in(&store), ["chat.db"]);
+
+    let layer = RedactLayer::new(redactor());
+    let db = Persistence::builder().layer(layer).backend(open().await).build().unwrap();
+    let mirror = Arc::new(JsonlMirror::open(&files).await.unwrap());
+    let effects = Effects::builder(db.clone()).consumer(Arc::clone(&mirror)).start().await.unwrap();
+    let scrub = Scrub::new(&db, redactor()).deleting_abandoned();
+    for left in scrub.run().await.unwrap().left {
+        assert_eq!(left.why, WhyLeft::Open);
+        // Whoever writes it settles it, and then it can be changed.
+        let (thread, message) = (left.thread, left.message.unwrap());
+        let settle = UpdateContent::new(thread.clone(), message, ContentChange::none(), UpdateMode::Final);
+        assert_eq!(db.run(settle).await.unwrap().state, MessageState::Final);
+        assert_eq!(scrub.thread(thread).await.unwrap().left, []);
+    }
+    let last = db.thread("t0").add(NewMessage::user("the last")).reply().await.unwrap();
+    let last: Position = last.receipt.position.unwrap();
+    assert!(effects.reached(last).await);
+    effects.stop().await;
+    while db.search(SearchMessages::new("last", 1)).await.unwrap().indexed < last {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(db.search(SearchMessages::new("staple", 5)).await.unwrap().hits, []);
+    assert_eq!(db.thread("t0").get(id("left")).await.unwrap(), None);
+    assert_eq!(stands_in(&files), Vec::<String>::new(), "the mirror");
+    // Closing folds the log into the file.
+    db.close().await.unwrap();
+    assert_eq!(stands_in(&store), Vec::<String>::new(), "the file and its log");
+    let refused = Rules::none().pattern("endless", "a+").compile().unwrap_err();
+    assert_eq!(throughline::PersistError::from(refused).kind(), ErrorKind::Invalid);
+}

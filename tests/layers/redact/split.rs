@@ -1,0 +1,202 @@
+//! VL-S22: a secret that is split over appends is in no byte of what is kept.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use throughline::{
+    Add, Batch, Content, ContentChange, Delta, NewMessage, NewReservation, Persistence, Reserve, Role,
+    UpdateContent, UpdateMode,
+    layers::{redact::RedactLayer, trace::TraceLayer},
+    sqlite::SqliteBackend,
+};
+
+use super::{
+    corpus::{Sample, leak, samples},
+    logged,
+};
+
+async fn open(path: &Path) -> Persistence {
+    let backend = SqliteBackend::open(path).await.unwrap();
+    Persistence::builder()
+        .layer(TraceLayer::new())
+        .layer(RedactLayer::secrets().open_messages(1 << 16))
+        .backend(backend)
+        .build()
+        .unwrap()
+}
+
+/// Every file of the store.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries
+        .filter(|path| path.is_file())
+        .map(|path| (path.display().to_string(), std::fs::read(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+fn append(thread: &str, id: &str, text: &str, mode: UpdateMode) -> UpdateContent {
+    let change = ContentChange::Append(Delta::text(text));
+    UpdateContent::new(thread.parse().unwrap(), id.parse().unwrap(), change, mode)
+}
+
+/// Writes the sample in parts, at every place where it can be cut in two, and at some in three: one message for each, all of
+/// one length of the first part in one transaction.
+async fn write_split(db: Persistence, number: usize, sample: Sample) {
+    let thread = format!("t{number}");
+    let whole = sample.text();
+    let from = sample.before.len();
+    let ids: Vec<(String, usize, usize)> = (from..=from + sample.secret.len())
+        .flat_map(|cut| {
+            let second = cut + (cut * 7 + number) % (whole.len() - cut + 1);
+            [(format!("a{cut}"), cut, cut), (format!("b{cut}"), cut, second)]
+        })
+        .filter(|(id, _, _)| id.starts_with('a') || number.is_multiple_of(8))
+        .collect();
+    let reserve = |batch: Batch, (id, _, _): &(String, usize, usize)| {
+        let new = NewReservation::new(Role::Assistant).with_id(id.parse().unwrap());
+        batch.with(Reserve::new(thread.parse().unwrap(), new))
+    };
+    db.batch(ids.iter().fold(Batch::new(), reserve)).await.unwrap();
+    type Part = fn(&str, usize, usize) -> &str;
+    let parts: [Part; 3] = [
+        |whole, first, _| &whole[..first],
+        |whole, first, second| &whole[first..second],
+        |whole, _, second| &whole[second..],
+    ];
+    for (step, part) in parts.iter().enumerate() {
+        let mode = || if step == 2 { UpdateMode::Final } else { UpdateMode::Partial };
+        let add = |batch: Batch, (id, first, second): &(String, usize, usize)| {
+            batch.with(append(&thread, id, part(&whole, *first, *second), mode()))
+        };
+        db.batch(ids.iter().fold(Batch::new(), add)).await.unwrap();
+    }
+    // And all other ways in.
+    let nested = Content::from_blocks(&serde_json::json!([{"input": {"deep": [whole]}}])).unwrap();
+    let mut facts = throughline::Metadata::new();
+    facts.set("note", &whole).unwrap();
+    let message = NewMessage::new(Role::Tool, nested).with_id("nested".parse().unwrap()).with_metadata(facts);
+    let live = message.clone();
+    db.run(Add::new(thread.parse().unwrap(), message.clone())).await.unwrap();
+    assert_eq!(message, live, "what the caller has is untouched");
+    db.thread(thread.as_str()).edit("nested".parse().unwrap(), Content::text(&whole)).await.unwrap();
+    db.thread(thread.as_str()).rename(whole.parse().unwrap()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vl_s22_no_part_of_a_split_secret_is_in_the_file_its_log_or_what_is_logged() {
+    logged::begin();
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder.path().join("chat.db")).await;
+    let samples = samples();
+    let writers: Vec<_> = samples
+        .iter()
+        .cloned()
+        .enumerate()
+        .map(|(number, sample)| tokio::spawn(write_split(db.clone(), number, sample)))
+        .collect();
+    for (writer, sample) in writers.into_iter().zip(&samples) {
+        writer.await.unwrap_or_else(|error| panic!("{}: {error}", sample.rule));
+    }
+    let kept = files(folder.path());
+    assert!(kept.iter().any(|(name, bytes)| name.ends_with("-wal") && !bytes.is_empty()), "there is a log");
+    for (name, bytes) in kept {
+        if let Some(rule) = leak(&samples, &bytes) {
+            panic!("{name} holds a part of a {rule}");
+        }
+    }
+    let logged = logged::so_far();
+    assert!(logged.contains("op=updateContent") || logged.contains("op=batch"), "it is logged");
+    assert_eq!(leak(&samples, logged.as_bytes()), None);
+    db.close().await.unwrap();
+    for (name, bytes) in files(folder.path()) {
+        assert_eq!(leak(&samples, &bytes), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_held_back_and_forgotten_is_not_joined_by_the_rest() {
+    let layer = || RedactLayer::secrets().open_messages(2);
+    for restarted in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chat.db");
+        let open = async || {
+            let backend = SqliteBackend::open(&path).await.unwrap();
+            Persistence::builder().layer(layer()).backend(backend).build().unwrap()
+        };
+        let mut db = open().await;
+        let samples: Vec<Sample> =
+            samples().into_iter().filter(|sample| sample.rule != "private-key").take(40).collect();
+        for part in 0..2 {
+            for (number, sample) in samples.iter().enumerate() {
+                let id = format!("m{number}");
+                let half = sample.before.len() + sample.secret.len() / 2;
+                let whole = sample.text();
+                let (text, mode) = match part {
+                    0 => {
+                        let new = NewReservation::new(Role::Assistant).with_id(id.parse().unwrap());
+                        db.run(Reserve::new("t".parse().unwrap(), new)).await.unwrap();
+                        (&whole[..half], UpdateMode::Partial)
+                    }
+                    _ => (&whole[half..], UpdateMode::Final),
+                };
+                db.run(append("t", &id, text, mode)).await.unwrap();
+            }
+            if restarted {
+                db.close().await.unwrap();
+                db = open().await;
+            }
+        }
+        let page = db.thread("t").page(throughline::PageFrom::Start, 1000).await.unwrap();
+        for (message, sample) in page.messages.iter().zip(&samples) {
+            let stored = message.content.plain_text(10_000);
+            let long = sample
+                .secret
+                .as_bytes()
+                .windows(12)
+                .any(|part| stored.contains(std::str::from_utf8(part).unwrap()));
+            assert!(!long, "{}: {stored}", sample.rule);
+        }
+    }
+}
+
+/// Parts of a text, cut where characters end.
+fn cut(text: &str, at: &[prop::sample::Index]) -> Vec<String> {
+    let places: Vec<usize> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
+    let mut cuts: Vec<usize> = at.iter().map(|at| *at.get(&places)).collect();
+    cuts.extend([0, text.len()]);
+    cuts.sort_unstable();
+    cuts.windows(2).map(|pair| text[pair[0]..pair[1]].to_owned()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_text_in_parts_is_stored_as_the_redacted_whole(
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let samples = samples();
+        let whole: String = picks.iter().map(|pick| pick.get(&samples).text() + " é\n").collect();
+        let parts = cut(&whole, &cuts);
+        let layer = RedactLayer::secrets();
+        let expected = layer.redactor().redact(&whole).expect("it holds secrets");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (stored, counted) = runtime.block_on(async {
+            let counts = layer.clone();
+            let backend = throughline::memory::MemoryBackend::new();
+            let db = Persistence::builder().layer(layer).backend(backend).build().unwrap();
+            let new = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
+            db.run(Reserve::new("t".parse().unwrap(), new)).await.unwrap();
+            for part in &parts {
+                db.run(append("t", "m", part, UpdateMode::Partial)).await.unwrap();
+            }
+            db.run(append("t", "m", "", UpdateMode::Final)).await.unwrap();
+            let message = db.thread("t").get("m".parse().unwrap()).await.unwrap().unwrap();
+            (message.content.plain_text(1_000_000), counts.counts())
+        });
+        prop_assert_eq!((stored, counted), expected);
+    }
+}

@@ -1,0 +1,84 @@
+//! Which operations need which verb.
+
+use throughline::{
+    Add, ArchiveThread, Batch, ChangeScope, ClearThread, Content, ContentChange, CreateThread, Delete,
+    DropAgent, GetCursor, GetMessage, Import, ImportRow, ListAttempts, ListThreads, MetadataPatch,
+    NewMessage, NewReservation, NewThread, PersistArgs, Position, ReadChanges, Reserve, ResetCursor, Role,
+    ThreadId, Timestamp, Update, UpdateContent, UpdateMode, layers::scope::Verb,
+};
+
+use super::{Guarded, denied};
+
+fn t() -> ThreadId {
+    "t".parse().unwrap()
+}
+
+fn changed(mode: UpdateMode) -> PersistArgs {
+    let whole = ContentChange::Replace(Content::text("x"));
+    UpdateContent::new(t(), "m".parse().unwrap(), whole, mode).into()
+}
+
+/// An operation for each row of the table in the module of the layer.
+fn operations() -> Vec<(Verb, PersistArgs)> {
+    let (m, agent) = (|| "m".parse().unwrap(), || "g".parse().unwrap());
+    let add = || Add::new(t(), NewMessage::user("x"));
+    let row = ImportRow::new(m(), Role::User, Content::text("x"), Timestamp::from_micros(1));
+    let new = NewThread::new().with_id(t());
+    vec![
+        (Verb::Read, GetMessage { thread: t(), id: m() }.into()),
+        (Verb::Read, ListThreads::new(1).into()),
+        (Verb::Read, ListAttempts::new(agent(), t(), 1).into()),
+        (Verb::Append, add().into()),
+        (Verb::Append, Reserve::new(t(), NewReservation::new(Role::User)).into()),
+        (Verb::Append, changed(UpdateMode::Partial)),
+        (Verb::Append, changed(UpdateMode::Final)),
+        (Verb::Append, changed(UpdateMode::Abandon { reason: None })),
+        (Verb::Edit, changed(UpdateMode::Edit)),
+        (Verb::Edit, Update::new(t(), m(), MetadataPatch::new()).into()),
+        (Verb::Edit, Batch::new().with(add()).with(Update::new(t(), m(), MetadataPatch::new())).into()),
+        (Verb::Delete, Delete::new(t(), m()).into()),
+        (Verb::Manage, CreateThread::new(new).into()),
+        (Verb::Manage, ArchiveThread { thread: t(), archived: true }.into()),
+        (Verb::Clear, ClearThread::new(t()).into()),
+        (Verb::Import, Import::new(t(), vec![row]).into()),
+        (Verb::Sessions, DropAgent { agent: agent() }.into()),
+        (Verb::Consume, GetCursor { consumer: "c".parse().unwrap() }.into()),
+        (Verb::Consume, ResetCursor { consumer: "c".parse().unwrap(), to: Position::new(0) }.into()),
+    ]
+}
+
+/// Each alone is not enough without its verb, and needs no other one but what the rest of a batch needs.
+#[tokio::test]
+async fn each_operation_needs_its_verb_and_no_other() {
+    let guarded = Guarded::new();
+    let everything = guarded.authority.everything();
+    for (verb, args) in operations() {
+        let others = Verb::ALL.iter().copied().filter(|other| *other != verb);
+        let without = guarded.db.with_capability(everything.only(others));
+        let answer = tower::ServiceExt::oneshot(without, args.clone()).await;
+        denied(answer, &format!("the capability does not allow to {verb}"));
+        let with = guarded.db.with_capability(everything.only([verb, Verb::Append]));
+        // The store may say what it likes, but it is asked.
+        if let Err(error) = tower::ServiceExt::oneshot(with, args).await {
+            assert_ne!(error.site().map(throughline::Site::name), Some("scope"), "{error}");
+        }
+    }
+    let named: std::collections::HashSet<Verb> = operations().into_iter().map(|(verb, _)| verb).collect();
+    assert_eq!(named.len(), Verb::ALL.len(), "a verb without an operation");
+}
+
+#[tokio::test]
+async fn the_changes_of_the_store_are_for_who_may_see_every_tenant() {
+    let guarded = Guarded::new();
+    let everything = guarded.authority.everything();
+    let read = |scope| ReadChanges::new(scope, Position::new(0), 10);
+    let of_tenant = guarded.db.with_capability(everything.of_tenant("default".parse().unwrap()));
+    denied(of_tenant.read(read(ChangeScope::Store)).await, "the capability is not for the store as a whole");
+    of_tenant.read(read(ChangeScope::Tenant)).await.unwrap();
+    let of_thread = guarded.db.with_capability(everything.in_thread(t()));
+    let why = "the capability is not for every thread of the tenant";
+    denied(of_thread.read(read(ChangeScope::Store)).await, why);
+    denied(of_thread.read(read(ChangeScope::Tenant)).await, why);
+    of_thread.read(read(ChangeScope::Thread(t()))).await.unwrap();
+    guarded.db.with_capability(everything).read(read(ChangeScope::Store)).await.unwrap();
+}

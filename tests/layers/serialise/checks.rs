@@ -1,0 +1,187 @@
+use std::time::Duration;
+
+use throughline::{
+    Add, Added, Batch, Effect, ErrorKind, NewMessage, PageFrom, Persistence, Result, Site, TenantId,
+};
+use tokio::task::JoinHandle;
+
+use super::{ATTEMPT, Stacks, slow::Slow};
+use crate::kit::{Valve, checks, settle};
+
+checks! {
+    Stacks;
+    "in-order" => in_order;
+    "threads-at-once" => threads_at_once;
+    "tenants-at-once" => tenants_at_once;
+    "reads-pass" => reads_pass;
+    "batches-wait-for-all" => batches_wait_for_all;
+    "batches-are-waited-for" => batches_are_waited_for;
+    "crossed-batches-end" => crossed_batches_end;
+    "held-when-its-caller-left" => held_when_its_caller_left;
+    "held-while-the-write-goes-on" => held_while_the_write_goes_on;
+    "who-leaves-frees-the-place" => who_leaves_frees_the_place;
+    "out-of-time" => out_of_time;
+}
+
+fn said(id: &str) -> NewMessage {
+    NewMessage::user("x").with_id(id.parse().unwrap())
+}
+
+/// Begins an addition that comes after all that were begun before.
+async fn add(db: &Persistence, thread: &str, id: &str) -> JoinHandle<Result<Added>> {
+    let adding = tokio::spawn(db.thread(thread).add(said(id)).into_future());
+    settle().await;
+    adding
+}
+
+async fn in_order(stacks: Stacks) {
+    let valve = Valve::shut();
+    let db = (stacks.memory)(&valve);
+    let ids = ["0", "1", "2", "3", "4", "5", "6", "7"];
+    for id in ids {
+        add(&db, "t", id).await;
+    }
+    for passed in 1..=ids.len() {
+        assert_eq!(valve.came(), ids[..passed]);
+        valve.let_on(1);
+        settle().await;
+    }
+    let page = db.thread("t").page(PageFrom::Start, 10).await.unwrap();
+    assert_eq!(page.messages.iter().map(|message| message.id.as_str()).collect::<Vec<_>>(), ids);
+}
+
+async fn threads_at_once(stacks: Stacks) {
+    let valve = Valve::shut();
+    let db = (stacks.memory)(&valve);
+    for thread in ["a", "b", "c"] {
+        add(&db, thread, thread).await;
+    }
+    assert_eq!(valve.came(), ["a", "b", "c"]);
+}
+
+async fn tenants_at_once(stacks: Stacks) {
+    let valve = Valve::shut();
+    let db = (stacks.memory)(&valve);
+    add(&db, "t", "one").await;
+    add(&db.for_tenant(TenantId::new("other").unwrap()), "t", "two").await;
+    assert_eq!(valve.came(), ["one", "two"]);
+}
+
+async fn reads_pass(stacks: Stacks) {
+    let valve = Valve::shut();
+    let db = (stacks.memory)(&valve);
+    let adding = add(&db, "t", "m").await;
+    assert!(db.thread("t").get("m".parse().unwrap()).await.unwrap().is_none());
+    assert!(!adding.is_finished());
+}
+
+fn batch(adds: &[(&str, &str)]) -> Batch {
+    adds.iter()
+        .fold(Batch::new(), |batch, (thread, id)| batch.with(Add::new(thread.parse().unwrap(), said(id))))
+}
+
+async fn batches_wait_for_all(stacks: Stacks) {
+    let valve = Valve::shut();
+    let db = (stacks.memory)(&valve);
+    add(&db, "a", "a1").await;
+    add(&db, "b", "b1").await;
+    let both = tokio::spawn(db.batch(batch(&[("a", "a2"), ("b", "b2"), ("a", "a3")])).into_future());
+    settle().await;
+    assert_eq!(valve.came(), ["a1", "b1"]);
+    valve.let_on(1);
+    settle().await;
+    assert_eq!(valve.came(), ["a1", "b1"], "one of its threads is still written to");
+    valve.let_on(2);
+    both.await.unwrap().unwrap();
+    assert_eq!(valve.came(), ["a1", "b1", "batch"]);
+}
+
+async fn batches_are_waited_for(stacks: Stacks) {
+    let valve = Valve::shut();
+    let db = (stacks.memory)(&valve);
+    let both = tokio::spawn(db.batch(batch(&[("b", "b1"), ("a", "a1")])).into_future());
+    settle().await;
+    add(&db, "a", "a2").await;
+    add(&db, "b", "b2").await;
+    assert_eq!(valve.came(), ["batch"]);
+    valve.let_on(1);
+    both.await.unwrap().unwrap();
+    settle().await;
+    let mut others = valve.came().split_off(1);
+    others.sort_unstable();
+    assert_eq!(others, ["a2", "b2"]);
+}
+
+async fn crossed_batches_end(stacks: Stacks) {
+    let valve = Valve::shut();
+    let db = (stacks.memory)(&valve);
+    let mut calls = Vec::new();
+    for n in 0..60 {
+        let [one, two] = [["a", "b"], ["b", "c"], ["c", "a"]][n % 3];
+        let (first, second) = (format!("{n}-1"), format!("{n}-2"));
+        let both = batch(&[(one, &first), (two, &second)]);
+        calls.push(tokio::spawn(db.batch(both).into_future()));
+        settle().await;
+    }
+    valve.let_on(calls.len());
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+}
+
+async fn held_when_its_caller_left(stacks: Stacks) {
+    let valve = Valve::answers();
+    let db = (stacks.memory)(&valve);
+    let first = add(&db, "t", "first").await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let second = add(&db, "t", "second").await;
+    assert_eq!(valve.came(), ["first"], "the first one goes on by itself");
+    valve.let_on(2);
+    second.await.unwrap().unwrap();
+}
+
+async fn held_while_the_write_goes_on(stacks: Stacks) {
+    let store = Slow::new();
+    let db = (stacks.slow)(store.clone());
+    let gave_up = db.thread("t").add(said("first")).await.unwrap_err();
+    assert_eq!((gave_up.kind(), gave_up.effect()), (ErrorKind::Timeout, Effect::Unknown));
+    let second = add(&db, "t", "second").await;
+    tokio::time::sleep(2 * ATTEMPT).await;
+    assert_eq!(store.came(), 1, "the first one has not ended in the store");
+    assert!(!second.is_finished(), "an attempt has not begun before its turn");
+    store.answer();
+    settle().await;
+    assert_eq!(store.came(), 2);
+    store.answer();
+    assert_eq!(second.await.unwrap().unwrap_err().kind(), ErrorKind::Denied);
+}
+
+async fn who_leaves_frees_the_place(stacks: Stacks) {
+    let valve = Valve::shut();
+    let db = (stacks.memory)(&valve);
+    let first = add(&db, "t", "first").await;
+    let second = add(&db, "t", "second").await;
+    let third = add(&db, "t", "third").await;
+    second.abort();
+    assert!(second.await.unwrap_err().is_cancelled());
+    assert_eq!(valve.came(), ["first"]);
+    valve.let_on(2);
+    first.await.unwrap().unwrap();
+    third.await.unwrap().unwrap();
+    assert_eq!(valve.came(), ["first", "third"]);
+}
+
+async fn out_of_time(stacks: Stacks) {
+    let valve = Valve::shut();
+    let db = (stacks.memory)(&valve);
+    let first = add(&db, "t", "first").await;
+    let waits = db.thread("t").add(said("second")).deadline(Duration::from_secs(1));
+    let error = waits.await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied));
+    assert_eq!(error.site(), Some(&Site::Layer("serialise".into())));
+    valve.let_on(1);
+    first.await.unwrap().unwrap();
+    settle().await;
+    assert_eq!(valve.came(), ["first"]);
+}

@@ -1,0 +1,155 @@
+//! The layer `slow_log`: what is slow is told once, with where it waited, and a flood is held back.
+
+use std::{sync::Arc, time::Duration};
+
+use throughline::{
+    Add, Batch, NewMessage, OpKind, Persistence,
+    layers::{
+        chaos::{ChaosLayer, Fault, Rule},
+        slow_log::SlowLogLayer,
+    },
+    memory::MemoryBackend,
+};
+use tokio::time::advance;
+use tracing::instrument::WithSubscriber as _;
+
+use crate::{
+    broken::{Check, How, checks, found},
+    captured::Captured,
+};
+
+type Stack = How<SlowLogLayer>;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The layer in front of a store that takes a second for what is about the thread `slow`, and nothing for the rest.
+fn stack(how: &Stack, layer: SlowLogLayer) -> Persistence {
+    let late = Rule::new("late", Fault::delay(SECOND)).in_threads("slow");
+    let stack = Persistence::builder().layer(how.make(layer)).layer(ChaosLayer::seeded(1).rule(late));
+    stack.backend(MemoryBackend::new()).build().unwrap()
+}
+
+fn layer() -> SlowLogLayer {
+    SlowLogLayer::new(SECOND / 2)
+}
+
+fn message(name: &str) -> NewMessage {
+    NewMessage::user("content").with_id(name.parse().unwrap())
+}
+
+/// What is slow is told, and what is fast is not.
+async fn tells_writes(how: Stack) {
+    let log = Captured::default();
+    let db = stack(&how, layer()).with_call_site("tests");
+    let calls = async {
+        db.thread("fast").add(message("m")).await.unwrap();
+        db.thread("slow").add(message("m")).await.unwrap();
+        db.thread("slow").add(message("m")).await.unwrap_err();
+    };
+    calls.with_subscriber(log.clone()).await;
+    let lines = log.events("slow");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for (line, outcome) in lines.iter().zip(["ok", "already_exists"]) {
+        assert!(line.starts_with("WARN "), "{line}");
+        for field in [
+            "op=add",
+            "tenant=default",
+            "thread=slow",
+            "call_site=tests",
+            "attempts=1",
+            "threshold_micros=500000",
+            "waited_at=chaos",
+            "suppressed=0",
+            &format!("outcome={outcome}"),
+        ] {
+            assert!(line.split(' ').any(|word| word == field), "no `{field}` in {line}");
+        }
+        let took = line.split(' ').find_map(|word| word.strip_prefix("micros=")).unwrap();
+        assert!(took.parse::<u64>().unwrap() >= 1_000_000, "{line}");
+    }
+}
+
+async fn tells_reads(how: Stack) {
+    let log = Captured::default();
+    let db = stack(&how, layer());
+    let read = async { db.thread("slow").get("m".parse().unwrap()).await.unwrap() };
+    assert_eq!(read.with_subscriber(log.clone()).await, None);
+    assert_eq!(log.events("slow").len(), 1);
+}
+
+async fn tells_batches(how: Stack) {
+    let log = Captured::default();
+    let late = Rule::new("late", Fault::delay(SECOND)).on(OpKind::Batch);
+    let stack = Persistence::builder().layer(how.make(layer())).layer(ChaosLayer::seeded(1).rule(late));
+    let db = stack.backend(MemoryBackend::new()).build().unwrap();
+    let add = Add::new("t".parse().unwrap(), message("m"));
+    async { db.batch(Batch::new().with(add)).await.unwrap() }.with_subscriber(log.clone()).await;
+    assert!(log.events("slow").iter().any(|line| line.contains(" op=batch ")), "{:?}", log.lines());
+}
+
+/// A flood is held back and counted, and the next line says how much of it.
+async fn holds_back(how: Stack) {
+    let log = Captured::default();
+    let slow = layer().at_most(2, 60 * SECOND);
+    let db = stack(&how, slow.clone());
+    let calls = async {
+        for number in 0..5 {
+            db.thread("slow").add(message(&format!("m{number}"))).await.unwrap();
+        }
+        assert_eq!((log.events("slow").len(), slow.suppressed()), (2, 3));
+        advance(60 * SECOND).await;
+        db.thread("slow").add(message("after")).await.unwrap();
+    };
+    calls.with_subscriber(log.clone()).await;
+    let lines = log.events("slow");
+    assert!(lines.len() == 3 && lines[2].ends_with(" suppressed=3"), "{lines:?}");
+}
+
+const CHECKS: &[Check<SlowLogLayer>] = checks![tells_writes, tells_reads, tells_batches, holds_back];
+
+#[tokio::test(start_paused = true)]
+async fn the_layer_passes_its_checks() {
+    found(CHECKS, &How::Whole, &[]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_skips_reads_is_found() {
+    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Read), &["tells_reads"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_skips_batches_is_found() {
+    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Batch), &["tells_batches"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_forgets_what_it_wrote_floods_and_is_found() {
+    found(CHECKS, &How::Forgets(Arc::new(layer)), &["holds_back"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_kind_has_a_threshold_of_its_own() {
+    let log = Captured::default();
+    let db = stack(&How::Whole, layer().threshold(OpKind::Read, 2 * SECOND).threshold(OpKind::Add, SECOND));
+    let calls = async {
+        db.thread("slow").get("m".parse().unwrap()).await.unwrap();
+        db.thread("slow").add(message("m")).await.unwrap();
+    };
+    calls.with_subscriber(log.clone()).await;
+    let lines = log.events("slow");
+    assert!(lines.len() == 1 && lines[0].contains(" op=add "), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_left_is_told_with_where_it_waited() {
+    let log = Captured::default();
+    let hangs = ChaosLayer::seeded(1).rule(Rule::new("hangs", Fault::hang()));
+    let db =
+        Persistence::builder().layer(layer()).layer(hangs).backend(MemoryBackend::new()).build().unwrap();
+    let call = async { db.thread("t").add(message("m")).deadline(SECOND).await.unwrap_err() };
+    let error = call.with_subscriber(log.clone()).await;
+    assert_eq!(error.code(), "timeout");
+    let lines = log.events("slow");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains(" outcome=left ") && lines[0].contains(" waited_at=chaos "), "{lines:?}");
+}
