@@ -33,7 +33,7 @@ use rusqlite::Connection;
 use throughline_core::{PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp};
 
 use self::pool::Pool;
-use crate::{OpenError, SqliteOptions, error::EngineError};
+use crate::{OpenError, SqliteOptions};
 
 /// The readers of a store.
 #[derive(Debug)]
@@ -83,10 +83,9 @@ impl Readers {
     }
 }
 
-/// Answers from one moment of the file.
+/// Answers within the transaction of a reader.
 fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
-    scope.run("BEGIN")?;
-    let answer = match read {
+    match read {
         ReadArgs::Get(read) => get::get(scope, read).map(ReadResult::Get),
         ReadArgs::Page(read) => page::page(scope, read).map(ReadResult::Page),
         ReadArgs::OpenReservations(read) => open::open(scope, read).map(ReadResult::OpenReservations),
@@ -102,17 +101,5 @@ fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
         ReadArgs::Resolve(read) => session::resolve(scope, read).map(ReadResult::Resolve),
         ReadArgs::Attempts(list) => session::attempts(scope, list).map(ReadResult::Attempts),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
-    };
-    // A failure may have ended the transaction already.
-    if !scope.db.is_autocommit() {
-        scope.run("ROLLBACK")?;
-    }
-    answer
-}
-
-impl Scope<'_> {
-    fn run(self, sql: &str) -> Result<()> {
-        let run = self.db.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
-        run.map(drop).map_err(|error| EngineError::from(error).into())
     }
 }

@@ -215,7 +215,7 @@ mod tests {
     use tempfile::TempDir;
     use throughline_core::{Effect, ErrorKind, PersistError};
 
-    use super::*;
+    use super::{super::reader::STEPS_BETWEEN_LOOKS, *};
     use crate::lines::InLine as _;
 
     /// Statements that never end by themselves.
@@ -380,6 +380,25 @@ mod tests {
         let count = |db: &Connection| db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
         readers
             .read(move |db| count(db).map_or_else(|error| panic!("{error}"), |_| nothing()))
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn reads_that_their_callers_left_leave_no_transaction_behind() {
+        let readers = readers(1).await;
+        // SQLite looks for who waits every so many steps of a statement, over all its runs: some of these ends are looked at.
+        for _ in 0..2 * STEPS_BETWEEN_LOOKS {
+            let (release, read) = readers.occupy();
+            drop(read);
+            drop(release);
+        }
+        let moment = |db: &Connection| {
+            assert!(!db.is_autocommit());
+            db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))
+        };
+        readers
+            .read(move |db| moment(db).map_or_else(|error| panic!("{error}"), |_| nothing()))
             .await
             .unwrap();
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::{connection::connect_to_read, error::EngineError};
 
 /// How many steps SQLite's machine does before it looks whether anybody still waits: a few rows.
-const STEPS_BETWEEN_LOOKS: i32 = 200;
+pub(super) const STEPS_BETWEEN_LOOKS: i32 = 200;
 
 pub(super) struct Reader {
     path: Arc<Path>,
@@ -68,19 +68,36 @@ impl Reader {
         }
     }
 
+    /// Does the work in a transaction, so that everything it finds is of one moment.
     fn read(&mut self, work: Work, stage: &Arc<Stage>) -> Result<ReadResult> {
         let asked = Arc::clone(stage);
         let read = || {
             let connection = self.connect().map_err(EngineError::from)?;
-            connection
-                .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || asked.is_left()))
-                .map_err(EngineError::from)?;
+            let begin = || {
+                connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || asked.is_left()))?;
+                execute(connection, "BEGIN")
+            };
+            begin().map_err(EngineError::from)?;
             work(connection)
         };
-        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let result = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
             self.connection = None;
             let detail = "a read of the store panicked";
             Err(PersistError::new(ErrorKind::Panicked, detail).with_effect(Effect::NotApplied))
-        })
+        });
+        self.connection = self.connection.take().filter(|connection| end(connection).is_ok());
+        result
     }
+}
+
+/// Ends the transaction of a read. It is ended to its end also when nobody waits for the read: what is left open would be
+/// in the way of every read that follows.
+fn end(connection: &Connection) -> rusqlite::Result<()> {
+    connection.progress_handler(0, None::<fn() -> bool>)?;
+    // A failure may have ended it already.
+    if connection.is_autocommit() { Ok(()) } else { execute(connection, "ROLLBACK") }
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
