@@ -1,0 +1,323 @@
+//! REL-34: what is at a limit is taken, what is beyond it is refused by name, and nothing is spent on what is refused.
+
+use std::{fs, io::Write as _};
+
+use serde_json::value::RawValue;
+use throughline_core::{
+    Add, AttachmentKey, Batch, Content, ContentChange, Delta, Effect, ErrorKind, Import, ImportRow,
+    MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom, PersistArgs,
+    PersistError, Persistence, Reserve, Result, Role, Thread, Timestamp, UpdateMode,
+    layers::limits::LimitsLayer,
+};
+use throughline_reliability::{Report, skipped};
+use throughline_sqlite::SqliteBackend;
+
+const MIB: usize = 1 << 20;
+
+/// The defaults of the layer, as its page states them.
+const CONTENT: usize = 8 * MIB;
+const METADATA: usize = 256 << 10;
+const DEPTH: usize = 64;
+const ATTACHMENTS: usize = 256;
+const BATCH_ITEMS: usize = 512;
+const BATCH_BYTES: usize = 16 * MIB;
+
+/// What the store takes of one message, as its options state it.
+const STORED: usize = 64 * MIB;
+
+/// What memory may grow by while a message grows to its limit and is refused beyond it.
+const MEMORY: usize = 256 * MIB;
+
+/// What may be spent on a call that is refused, whatever it carries.
+const SPENT: usize = 4 * MIB;
+
+/// How deep what is far too deep is nested.
+const ABYSS: usize = 1_000_000;
+
+async fn guarded() -> Persistence {
+    let backend = SqliteBackend::temporary().await.unwrap();
+    Persistence::builder().layer(LimitsLayer::new()).backend(backend).build().unwrap()
+}
+
+/// Content of so many bytes of JSON.
+fn content(bytes: usize) -> Content {
+    Content::from_json(format!("[\"{}\"]", "x".repeat(bytes - 4))).unwrap()
+}
+
+/// Metadata of so many bytes.
+fn metadata(bytes: usize) -> Metadata {
+    let mut metadata = Metadata::new();
+    metadata.set("k", &"x".repeat(bytes - 3)).unwrap();
+    assert_eq!(metadata.byte_len(), bytes);
+    metadata
+}
+
+fn nested(levels: usize) -> String {
+    "[".repeat(levels) + &"]".repeat(levels)
+}
+
+fn id(id: &str) -> MessageId {
+    id.parse().unwrap()
+}
+
+/// Refused at the layer, before anything was done.
+#[track_caller]
+fn refused<T>(answer: Result<T>, detail: &str) {
+    let error = answer.err().unwrap_or_else(|| panic!("taken, and not refused as {detail}"));
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied), "{error}");
+    assert_eq!((error.site().map(|site| site.name()), error.detail()), (Some("limits"), detail));
+}
+
+/// At the limit, one beyond it, and ten times as much.
+fn around(limit: usize) -> [usize; 3] {
+    [limit, limit + 1, 10 * limit]
+}
+
+#[tokio::test]
+async fn rel_34_content_is_taken_to_the_byte() {
+    let db = guarded().await;
+    let thread = db.thread("t");
+    let mut report = Report::new("REL-34-CONTENT");
+    thread.add(NewMessage::user("x").with_id(id("final"))).await.unwrap();
+    let reserve = Reserve::new(id_of(&thread), NewReservation::new(Role::Assistant).with_id(id("open")));
+    db.run(reserve).await.unwrap();
+    for bytes in around(CONTENT) {
+        let replace =
+            thread.update_content(id("open"), ContentChange::Replace(content(bytes)), UpdateMode::Partial);
+        let row = ImportRow::new(id("imported"), Role::User, content(bytes), Timestamp::from_micros(0));
+        let answers = [
+            thread.add(NewMessage::new(Role::User, content(bytes))).await.map(drop),
+            thread.edit(id("final"), content(bytes)).await.map(drop),
+            replace.await.map(drop),
+            db.batch(Batch::new().with(add(&thread, content(bytes)))).await.map(drop),
+            db.run(Import::new(id_of(&thread), vec![row])).await.map(drop),
+        ];
+        for answer in answers {
+            if bytes == CONTENT {
+                answer.unwrap();
+            } else {
+                refused(answer, &format!("{bytes} bytes of content are more than the {CONTENT} allowed"));
+            }
+        }
+        let text = Delta::text("x".repeat(bytes));
+        let append =
+            thread.update_content(id("open"), ContentChange::Append(text), UpdateMode::Partial).await;
+        if bytes == CONTENT {
+            append.unwrap();
+        } else {
+            refused(append, &format!("{bytes} bytes of content are more than the {CONTENT} allowed"));
+        }
+        report.count(format!("{bytes} bytes"), 6);
+    }
+    let entry = thread.entry().await.unwrap().unwrap();
+    assert_eq!(entry.messages, 4, "nothing of what was refused is there");
+    db.close().await.unwrap();
+    report.finish();
+}
+
+#[tokio::test]
+async fn rel_34_the_other_limits_are_taken_to_the_unit() {
+    let db = guarded().await;
+    let thread = db.thread("t");
+    let mut report = Report::new("REL-34-UNITS");
+    thread.add(NewMessage::user("x").with_id(id("m"))).await.unwrap();
+    for bytes in around(METADATA) {
+        let patch = || MetadataPatch::new().set("k", &"x".repeat(bytes - 3)).unwrap();
+        let answers = [
+            thread.add(NewMessage::user("x").with_metadata(metadata(bytes))).await.map(drop),
+            thread.update(id("m"), patch()).await.map(drop),
+            thread.annotate(patch()).await.map(drop),
+            db.create_thread(NewThread::new().with_metadata(metadata(bytes))).await.map(drop),
+        ];
+        for answer in answers {
+            taken_at(METADATA, bytes, answer, "bytes of metadata");
+        }
+    }
+    for levels in around(DEPTH) {
+        let deep = || Content::from_json(nested(levels)).unwrap();
+        let add = thread.add(NewMessage::new(Role::User, deep())).await.map(drop);
+        taken_at(DEPTH, levels, add, "levels of nesting in content");
+        let mut metadata = Metadata::new();
+        metadata.set_raw("k", RawValue::from_string(nested(levels)).unwrap());
+        let add = thread.add(NewMessage::user("x").with_metadata(metadata)).await.map(drop);
+        taken_at(DEPTH, levels, add, "levels of nesting in metadata");
+    }
+    for count in around(ATTACHMENTS) {
+        let keys = (0..count).map(|n| format!("file {n}").parse::<AttachmentKey>().unwrap());
+        let add = thread.add(NewMessage::user("x").with_attachments(keys)).await.map(drop);
+        taken_at(ATTACHMENTS, count, add, "attachments");
+    }
+    for count in around(BATCH_ITEMS) {
+        let batch = (0..count).fold(Batch::new(), |batch, _| batch.with(add(&thread, content(5))));
+        taken_at(BATCH_ITEMS, count, db.batch(batch).await.map(drop), "operations in a batch");
+    }
+    for bytes in around(BATCH_BYTES) {
+        // As many as it takes of what one may have, and what is left in one more.
+        let item = CONTENT / 2;
+        let whole = (0..bytes / item).fold(Batch::new(), |batch, _| batch.with(add(&thread, content(item))));
+        let batch = match bytes % item {
+            0 => whole,
+            // A content has five bytes at least: the one before gives some of its own.
+            rest => (0..bytes / item - 1)
+                .fold(Batch::new(), |batch, _| batch.with(add(&thread, content(item))))
+                .with(add(&thread, content(item - 5)))
+                .with(add(&thread, content(rest + 5))),
+        };
+        let answer = db.batch(batch).await.map(drop);
+        taken_at(BATCH_BYTES, bytes, answer, "bytes of content and metadata in a batch");
+    }
+    for length in around(255) {
+        let answer = "i".repeat(length).parse::<MessageId>();
+        assert_eq!(answer.is_ok(), length == 255, "an id of {length} bytes");
+    }
+    report.count("limits", 7);
+    db.close().await.unwrap();
+    report.finish();
+}
+
+#[tokio::test]
+async fn rel_34_a_depth_of_a_million_is_refused_and_costs_no_stack() {
+    let backend = SqliteBackend::temporary().await.unwrap();
+    // A value that deep has more bytes than metadata may have.
+    let limits = LimitsLayer::new().metadata_bytes(CONTENT);
+    let db = Persistence::builder().layer(limits).backend(backend).build().unwrap();
+    let thread = db.thread("t");
+    let detail =
+        |what: &str| format!("{ABYSS} levels of nesting in {what} are more than the {DEPTH} allowed");
+    let deep = || Content::from_json(nested(ABYSS)).unwrap();
+    refused(thread.add(NewMessage::new(Role::User, deep())).await, &detail("content"));
+    let mut metadata = Metadata::new();
+    metadata.set_raw("k", RawValue::from_string(nested(ABYSS)).unwrap());
+    refused(thread.add(NewMessage::user("x").with_metadata(metadata)).await, &detail("metadata"));
+    let blocks = ContentChange::Append(Delta::Blocks(deep()));
+    refused(thread.update_content(id("m"), blocks, UpdateMode::Partial).await, &detail("content"));
+    // As a host gets it from outside.
+    let args = PersistArgs::from(add(&thread, deep()));
+    let json = serde_json::to_string(&args).unwrap();
+    assert_eq!(serde_json::from_str::<PersistArgs>(&json).unwrap(), args);
+    for unfinished in ["[".repeat(ABYSS), "{\"k\":".repeat(ABYSS), "[{\"k\":".repeat(ABYSS)] {
+        assert!(Content::from_json(unfinished.clone()).is_err());
+        assert!(serde_json::from_str::<PersistArgs>(&unfinished).is_err());
+        assert!(serde_json::from_str::<Metadata>(&unfinished).is_err());
+    }
+    // A store without the layer keeps it as any other text, and answers with it.
+    let bare = Persistence::builder().backend(SqliteBackend::temporary().await.unwrap()).build().unwrap();
+    bare.thread("t").add(NewMessage::new(Role::User, deep())).await.unwrap();
+    let page = bare.thread("t").page(PageFrom::Start, 1).await.unwrap();
+    assert_eq!(page.messages[0].content, deep());
+    bare.close().await.unwrap();
+    db.close().await.unwrap();
+    let mut report = Report::new("REL-34-DEPTH");
+    report.count("levels", ABYSS);
+    report.finish();
+}
+
+/// A message that is to become four times as long as one may be, piece by piece: nobody says at the beginning how long.
+#[tokio::test]
+async fn rel_34_a_message_that_grows_without_end_is_refused_at_the_limit_of_the_store() {
+    const PIECE: usize = 4 * MIB;
+    const CLAIMED: usize = 4 * STORED;
+
+    let Some(peak) = Peak::since_now() else {
+        return skipped("REL-34: memory while a message grows to its limit", "the system does not say it");
+    };
+    let db = guarded().await;
+    let thread = db.thread("t");
+    let reserve = Reserve::new(id_of(&thread), NewReservation::new(Role::Assistant).with_id(id("m")));
+    db.run(reserve).await.unwrap();
+    let (mut stored, mut refusals) = (0, 0);
+    for _ in 0..CLAIMED / PIECE {
+        let piece = ContentChange::Append(Delta::text("x".repeat(PIECE)));
+        match thread.update_content(id("m"), piece, UpdateMode::Partial).await {
+            Ok(_) => stored += PIECE,
+            Err(error) => {
+                assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
+                assert_eq!(error.site().map(|site| site.name()), Some("sqlite"));
+                refusals += 1;
+            }
+        }
+    }
+    // The frame of a text block takes a few bytes of the last piece's room.
+    assert_eq!((stored, refusals), (STORED - PIECE, (CLAIMED - stored) / PIECE));
+    let grown = peak.grown();
+    assert!(grown < MEMORY, "{} MiB", grown / MIB);
+    let finish = ContentChange::Append(Delta::text("."));
+    thread.update_content(id("m"), finish, UpdateMode::Final).await.unwrap();
+    let message = thread.get(id("m")).await.unwrap().unwrap();
+    assert_eq!(message.content, Content::text(&("x".repeat(stored) + ".")));
+    db.close().await.unwrap();
+    let mut report = Report::new("REL-34-GROWTH");
+    report.count("MiB claimed", CLAIMED / MIB);
+    report.count("MiB stored", stored / MIB);
+    report.count("MiB of memory at most", grown / MIB);
+    report.finish();
+}
+
+#[tokio::test]
+async fn rel_34_nothing_is_spent_on_what_is_refused() {
+    let db = guarded().await;
+    let thread = db.thread("t");
+    let key = "a key, so that the call is fingerprinted";
+    let add = thread.add(NewMessage::new(Role::User, content(2 * CONTENT))).key(key);
+    let append = ContentChange::Append(Delta::text("x".repeat(2 * CONTENT)));
+    let append = thread.update_content(id("m"), append, UpdateMode::Partial).key(key);
+    let rows = (0..20).map(|n| {
+        ImportRow::new(id(&format!("m{n}")), Role::User, content(CONTENT / 2), Timestamp::from_micros(0))
+    });
+    let import = db.run(Import::new(id_of(&thread), rows.collect())).key(key);
+    // What is to be refused is there already.
+    let Some(peak) = Peak::since_now() else {
+        return skipped("REL-34: memory while a call is refused", "the system does not say it");
+    };
+    let refusals: [PersistError; 3] =
+        [add.await.unwrap_err(), append.await.unwrap_err(), import.await.unwrap_err()];
+    let grown = peak.grown();
+    assert!(refusals.iter().all(|error| error.kind() == ErrorKind::TooLarge), "{refusals:?}");
+    assert!(grown < SPENT, "{} KiB", grown >> 10);
+    db.close().await.unwrap();
+    let mut report = Report::new("REL-34-SPENT");
+    report.count("KiB of memory at most", grown >> 10);
+    report.finish();
+}
+
+/// The most memory that the process has had since a moment.
+struct Peak {
+    before: usize,
+}
+
+impl Peak {
+    /// Begins to look. None where the system does not say it.
+    fn since_now() -> Option<Self> {
+        // The mark of the most is put back to what there is now.
+        fs::OpenOptions::new().write(true).open("/proc/self/clear_refs").ok()?.write_all(b"5").ok()?;
+        Some(Self { before: kilobytes("VmHWM:")? << 10 })
+    }
+
+    fn grown(&self) -> usize {
+        let most = kilobytes("VmHWM:").expect("it was there before") << 10;
+        most.saturating_sub(self.before)
+    }
+}
+
+fn kilobytes(name: &str) -> Option<usize> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_suffix("kB"))?;
+    value.trim().parse().ok()
+}
+
+fn id_of(thread: &Thread) -> throughline_core::ThreadId {
+    thread.id().unwrap().clone()
+}
+
+fn add(thread: &Thread, content: Content) -> Add {
+    Add::new(id_of(thread), NewMessage::new(Role::User, content))
+}
+
+#[track_caller]
+fn taken_at(limit: usize, given: usize, answer: Result<()>, what: &str) {
+    if given == limit {
+        answer.unwrap();
+    } else {
+        refused(answer, &format!("{given} {what} are more than the {limit} allowed"));
+    }
+}
