@@ -13,10 +13,18 @@ use throughline::{
     NewMessage, OpKind, PageFrom, PersistArgs, PersistError, PersistRequest, Persistence, Phase, Role,
     SearchMessages, Title, Update, UpdateContent, UpdateMode,
     layers::{
+        bulk_gate::BulkGateLayer,
         chaos::{ChaosLayer, Fault, Rule},
+        disk_guard::{Directory, DiskGuardLayer},
+        encrypt::{EncryptLayer, Key, KeyRing},
+        idempotency::RequireKeyLayer,
         limits::LimitsLayer,
         metrics::MetricsLayer,
+        quota::{Quota, QuotaLayer},
+        redact::RedactLayer,
         retry::RetryLayer,
+        scope::ScopeLayer,
+        serialise::SerialiseLayer,
         slow_log::SlowLogLayer,
         timeout::TimeoutLayer,
         trace::{OpenTelemetry, TraceLayer},
@@ -76,24 +84,40 @@ impl Shown {
     }
 }
 
-/// A full stack; `faults` decides what the store and the layers do wrong.
+/// Every layer that there is; `faults` decides what the store and the layers do wrong. What a layer keeps to itself is
+/// the canary as well: the bytes of a key.
 macro_rules! stack {
-    ($recorded:expr, $faults:expr, $backend:expr) => {
-        Persistence::builder()
+    ($recorded:expr, $faults:expr, $backend:expr) => {{
+        let scope = ScopeLayer::new();
+        let everything = scope.authority().everything();
+        let mut bytes = [b'.'; 32];
+        bytes[..CANARY.len()].copy_from_slice(CANARY.as_bytes());
+        let key = Key::new("first".parse().unwrap(), &bytes);
+        let owner = Persistence::builder()
             .layer(LimitsLayer::new().content_bytes(10_000))
+            .layer(QuotaLayer::new(Quota::new().operations(1 << 40, 1 << 40).bytes(1 << 50, 1 << 50)))
+            .layer(DiskGuardLayer::new(Directory::new("."), 0, 0))
+            .layer(BulkGateLayer::new())
+            .layer(scope)
+            .layer(RequireKeyLayer::of([OpKind::Import]))
+            .layer(SerialiseLayer::new())
             .layer(TraceLayer::new())
             .layer_as("otel", Phase::Observe, TraceLayer::with_hooks(OpenTelemetry))
             .layer(MetricsLayer::with_recorder($recorded.clone()).with_tenants(10))
             .layer(SlowLogLayer::new(Duration::ZERO).at_most(u32::MAX, Duration::ZERO))
             .layer(observe("observer", Tells))
             .layer(from_fn("panics", Phase::Transform, panics))
+            .layer(RedactLayer::secrets())
+            .layer(EncryptLayer::new(KeyRing::new(key)))
             .layer(RetryLayer::new().backoff(Duration::from_micros(1), Duration::from_micros(2)))
             .layer(TimeoutLayer::new(Duration::from_secs(3600)))
             .layer($faults)
             .backend($backend)
             .build()
-            .unwrap()
-    };
+            .unwrap();
+        let db = owner.with_capability(everything);
+        (owner, db)
+    }};
 }
 
 /// Tells what it was told, and fails.
@@ -199,7 +223,7 @@ async fn rel_31_no_canary_is_in_a_log_an_error_a_debug_or_a_metric() {
     let directory = tempfile::tempdir().unwrap();
     let file = SqliteBackend::builder().search(true).open(directory.path().join("chat.db")).await.unwrap();
     let mut failed = 0;
-    for (db, chaos) in [
+    for ((owner, db), chaos) in [
         (stack!(recorded, ChaosLayer::seeded(1), file), "calm"),
         (stack!(recorded, faults(), SqliteBackend::temporary().await.unwrap()), "faulty"),
         (stack!(recorded, faults(), MemoryBackend::new()), "faulty"),
@@ -207,7 +231,7 @@ async fn rel_31_no_canary_is_in_a_log_an_error_a_debug_or_a_metric() {
         let before = failed;
         failed += everything(&db, &mut shown).await;
         assert!(failed > before + 20, "{chaos}: too little has failed");
-        db.close().await.unwrap();
+        owner.close().await.unwrap();
     }
     what_is_no_content(&mut shown);
     // That they were listened to at all.
