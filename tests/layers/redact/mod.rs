@@ -8,3 +8,4 @@ mod mutants;
 mod narrow;
 mod scrub;
 mod split;
+mod stack;
