@@ -36,7 +36,7 @@ pub mod idempotency;
 pub mod limits;
 #[cfg(feature = "metrics")]
 pub mod metrics;
-#[cfg(any(feature = "limits", feature = "quota", feature = "idempotency"))]
+#[cfg(any(feature = "limits", feature = "quota", feature = "idempotency", feature = "scope"))]
 mod passage;
 #[cfg(feature = "quota")]
 pub mod quota;

@@ -8,7 +8,9 @@ use pin_project::pin_project;
 use tower_service::Service;
 
 use super::Authority;
-use crate::{Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Result};
+use crate::{
+    Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Result, layers::passage::Passage,
+};
 
 /// The service of [`ScopeLayer`](super::ScopeLayer).
 #[derive(Debug, Clone)]
@@ -56,9 +58,9 @@ where
         ScopeFuture(match self.check(&request) {
             Ok(()) => {
                 request.context.call().let_through();
-                State::Allowed(self.inner.call(request))
+                Passage::Passed(self.inner.call(request))
             }
-            Err(error) => State::Refused(Some(error)),
+            Err(error) => Passage::refused(error),
         })
     }
 }
@@ -66,24 +68,12 @@ where
 /// The future of [`ScopeService`].
 #[pin_project]
 #[derive(Debug)]
-pub struct ScopeFuture<F>(#[pin] State<F>);
-
-#[pin_project(project = StateProjection)]
-#[derive(Debug)]
-enum State<F> {
-    Allowed(#[pin] F),
-    Refused(Option<PersistError>),
-}
+pub struct ScopeFuture<F>(#[pin] Passage<F>);
 
 impl<F: Future<Output = Result<PersistResponse>>> Future for ScopeFuture<F> {
     type Output = Result<PersistResponse>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().0.project() {
-            StateProjection::Allowed(inner) => inner.poll(cx),
-            StateProjection::Refused(error) => {
-                Poll::Ready(Err(error.take().expect("polled after it was ready")))
-            }
-        }
+        self.project().0.poll(cx)
     }
 }
