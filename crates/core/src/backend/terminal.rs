@@ -100,6 +100,9 @@ impl<B: Backend> Shared<B> {
             let detail = "the call bears a capability, and no layer has looked at it";
             return Some(PersistError::new(ErrorKind::Denied, detail).with_effect(Effect::NotApplied));
         }
+        if call.audit().is_some() && !self.capabilities.audit {
+            return Some(PersistError::unsupported("an audit log"));
+        }
         let unsupported =
             context.idempotency().is_some() && args.kind().is_write() && !self.capabilities.idempotency;
         unsupported.then(|| PersistError::unsupported("an idempotency key"))

@@ -2,7 +2,10 @@
 
 use std::{fmt, future::Future, sync::Arc};
 
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
 
 use super::{
     Admission, AutoKey, Description, Execution, InFlight, SharedService, admission::Gate, erased::BoxFuture,
@@ -30,6 +33,8 @@ pub(crate) struct Core {
     /// What is noted of calls that the store has not applied, where there is a log.
     trail: Option<AuditTrail>,
     note: Note,
+    /// Held by who brings it to the store.
+    carrying: Mutex<()>,
     pub(crate) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
     close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
     /// What closing came to, once it is over.
@@ -83,6 +88,7 @@ impl Core {
             lines: Lines::default(),
             trail,
             note,
+            carrying: Mutex::new(()),
             signs,
             close,
             closed,
@@ -156,8 +162,9 @@ impl Core {
     ///
     /// # Errors
     /// The store has not taken it; it waits for the next call that is noted, or for the pipeline to be closed.
-    async fn bring_notes(&self) -> Result<()> {
+    pub(crate) async fn bring_notes(&self) -> Result<()> {
         let Some(trail) = &self.trail else { return Ok(()) };
+        let _carrying = self.carrying.lock().await;
         while let Some(notes) = trail.take(self.clock.now()) {
             let records = notes.records().to_vec();
             if let Err(error) = (self.note)(notes).await {

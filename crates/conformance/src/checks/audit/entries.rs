@@ -4,7 +4,7 @@ use throughline_core::{
     Add, Addressed as _, AuditNumber, Batch, ChangeScope, Clock as _, Delete, Effect, ErrorKind, MoveCursor,
     PersistArgs, Position, Revision,
     audit::{AuditDigest, AuditEntry, AuditOutcome},
-    layers::audit::{Anchor, anchor, verify},
+    layers::audit::{Anchor, anchor, settle, verify},
 };
 
 use super::{about, applied, audited, entries, key};
@@ -149,14 +149,9 @@ async fn notes(rig: Rig) {
     let thread = db.thread("t");
     thread.add(said("m", "x")).await.unwrap();
     refused(thread.add(said("m", "y")).await, ErrorKind::AlreadyExists);
-    // It is written when its caller was told, without anybody waiting for it.
-    let failed = loop {
-        let found = entries(&db, ChangeScope::Store).await;
-        if let [_, failed] = &found[..] {
-            break failed.clone();
-        }
-        tokio::task::yield_now().await;
-    };
+    settle(&db).await.unwrap();
+    let found = entries(&db, ChangeScope::Store).await;
+    let [_, failed] = &found[..] else { panic!("two entries: {found:?}") };
     let due = AuditOutcome::Failed {
         kind: ErrorKind::AlreadyExists,
         effect: Effect::NotApplied,
@@ -164,7 +159,7 @@ async fn notes(rig: Rig) {
         times: 1,
     };
     assert_eq!((&failed.record.outcome, failed.record.actor.as_deref()), (&due, Some("alice")));
-    assert_eq!(about(&failed), ["add t m"]);
+    assert_eq!(about(failed), ["add t m"]);
     assert!(verify(&db, &key(), &[]).await.unwrap().is_intact());
 }
 

@@ -27,7 +27,7 @@
 //! - **A write that failed** has one, and so has a read that was denied, that broke the contract of the pipeline, or panicked: wherever
 //!   in the stack it failed. It is written after its caller was told, in a commit of its own, and calls alike are counted in one. What
 //!   a crash takes is what failed since the last such commit. What the store does not take waits; more than 1024 that differ are
-//!   counted and not kept, and the count has an entry. [`Persistence::close`](crate::Persistence::close) says it where some could not be written. Where it cannot
+//!   counted and not kept, and the count has an entry. [`settle`] waits for it. [`Persistence::close`](crate::Persistence::close) says it where some could not be written. Where it cannot
 //!   be known whether such a commit came true, they are written again: twice, and not never.
 //! - **A write that was answered elsewhere**, by a layer further in or by another pipeline, has one that says so.
 //!
@@ -45,6 +45,7 @@ mod key;
 mod layer;
 mod report;
 mod service;
+mod settle;
 mod verify;
 
 pub use self::{
@@ -53,5 +54,6 @@ pub use self::{
     layer::AuditLayer,
     report::{AuditReport, Comparison, Flaw},
     service::AuditService,
+    settle::settle,
     verify::verify,
 };
