@@ -91,3 +91,93 @@ impl AuditEntry {
         rest.iter().all(|item| item.thread.as_ref() == Some(thread)).then_some(thread)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Effect, ErrorKind, Position, Revision, Timestamp,
+        audit::{AuditItem, AuditOutcome},
+    };
+
+    fn item(thread: Option<&str>) -> AuditItem {
+        AuditItem {
+            operation: "updateContent".into(),
+            mode: thread.map(|_| "edit".into()),
+            thread: thread.map(|thread| thread.parse().unwrap()),
+            messages: thread.map(|_| "m \u{1F600}".parse().unwrap()).into_iter().collect(),
+            revision: thread.map(|_| Revision::new(7)),
+            of: thread.is_none().then(|| "index".to_owned()),
+        }
+    }
+
+    fn entry(outcome: AuditOutcome, items: Vec<AuditItem>) -> AuditEntry {
+        let has_facts = !items.is_empty();
+        let record = AuditRecord {
+            outcome,
+            at: Timestamp::from_micros(-7),
+            tenant: "alice".parse().unwrap(),
+            actor: has_facts.then(|| "\"al\u{7}ice\"".to_owned()),
+            call_site: has_facts.then(String::new),
+            call: "0-1".to_owned(),
+            key: has_facts.then_some(AuditDigest::from_bytes([255; 32])),
+            content: has_facts.then_some(AuditDigest::from_bytes([1; 32])),
+            items,
+        };
+        let hash = AuditDigest::from_bytes([9; 32]);
+        AuditEntry { number: AuditNumber::new(3), previous: AuditDigest::ZERO, hash, record, withheld: 0 }
+    }
+
+    fn all() -> Vec<AuditEntry> {
+        let (kind, effect) = (ErrorKind::ContractViolation, Effect::Unknown);
+        vec![
+            entry(
+                AuditOutcome::Applied { after: Position::ZERO, position: Position::new(9) },
+                vec![item(Some("t"))],
+            ),
+            entry(AuditOutcome::Failed { kind, effect, site: "a/b".to_owned(), times: 2 }, vec![item(None)]),
+            entry(AuditOutcome::Elsewhere { times: 1 }, vec![item(Some("t")), item(Some("u")), item(None)]),
+            entry(AuditOutcome::Lost { calls: 7 }, Vec::new()),
+        ]
+    }
+
+    /// The hash is over the text: what is read back has to be written as it was.
+    #[test]
+    fn what_is_kept_comes_back_to_the_same_text() {
+        for entry in all() {
+            let back = AuditEntry::from_kept(entry.body().as_bytes(), entry.hash).unwrap();
+            assert_eq!((&back, back.body()), (&entry, entry.body()));
+            let json = serde_json::to_string(&entry).unwrap();
+            assert_eq!(serde_json::from_str::<AuditEntry>(&json).unwrap(), entry);
+        }
+        let [first, ..] = &all()[..] else { panic!("there are some") };
+        let strange = first.body().replacen('{', r#"{"more":1,"#, 1);
+        for body in [strange.as_str(), "", "{}", "null"] {
+            assert_eq!(AuditEntry::from_kept(body.as_bytes(), first.hash), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn it_never_changes() {
+        // Files carry these texts: another one here would declare every log forged.
+        let body = r#"{"number":3,"previous":"0000000000000000000000000000000000000000000000000000000000000000","record":{"outcome":{"lost":{"calls":7}},"at":-7,"tenant":"alice","call":"0-1","items":[]}}"#;
+        assert_eq!(all()[3].body(), body);
+        let begins = r#"{"outcome":{"failed":{"kind":"contract_violation","effect":"unknown","site":"a/b","times":2}},"#;
+        assert!(all()[1].body().contains(begins), "{}", all()[1].body());
+    }
+
+    #[test]
+    fn a_reader_of_a_thread_is_shown_the_items_of_it() {
+        let [alone, none, several, _] = &all()[..] else { panic!("four") };
+        let t = "t".parse().unwrap();
+        assert_eq!(alone.clone().in_thread(&t), Some(alone.clone()));
+        assert_eq!(none.clone().in_thread(&t), None);
+        let shown = several.clone().in_thread(&t).unwrap();
+        assert_eq!((shown.record.items.len(), shown.withheld), (1, 2));
+        assert_eq!((alone.only_thread(), several.only_thread(), none.only_thread()), (Some(&t), None, None));
+        let other = "bob".parse().unwrap();
+        let scopes = [ChangeScope::Store, ChangeScope::Tenant, ChangeScope::Thread(t)];
+        let shown = scopes.map(|scope| alone.clone().shown(&scope, &other).is_some());
+        assert_eq!(shown, [true, false, false]);
+    }
+}
