@@ -23,6 +23,10 @@ pub(crate) struct Write {
 
 /// What the writer does.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all are writes, and a box would cost each an allocation"
+)]
 pub(crate) enum Work {
     Write(Write),
     /// Entries of the log of who did what, about what was not applied.

@@ -1,6 +1,6 @@
 use rusqlite::{Connection, Row, params};
 use throughline_core::{
-    AuditNumber,
+    AuditNumber, ThreadId,
     audit::{AuditDigest, AuditEntry, AuditLink},
 };
 
@@ -20,8 +20,7 @@ pub(crate) use audit_columns;
 
 impl AuditRow {
     pub(crate) fn insert(db: &Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
-        let (tenant, thread) =
-            (entry.record.tenant.as_str(), entry.only_thread().map(|thread| thread.as_str()));
+        let (tenant, thread) = (entry.record.tenant.as_str(), entry.only_thread().map(ThreadId::as_str));
         let (body, hash) = (entry.body(), entry.hash.as_bytes().as_slice());
         let number = number(entry.number.get());
         let checksum = checksum(number, tenant, thread, hash, body.as_bytes());
