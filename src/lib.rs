@@ -20,6 +20,10 @@ mod import_guide {}
 #[doc = include_str!("../docs/guide/encryption.md")]
 mod encryption_guide {}
 
+#[cfg(all(doctest, feature = "audit", feature = "sqlite"))]
+#[doc = include_str!("../docs/guide/audit.md")]
+mod audit_guide {}
+
 #[cfg(all(doctest, feature = "layers", feature = "memory"))]
 #[doc = include_str!("../docs/guide/observability.md")]
 mod observability_guide {}

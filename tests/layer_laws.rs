@@ -6,6 +6,7 @@ use throughline::{
     Call, Content, Delete, ErrorKind, GetCursor, NewMessage, Next, Operation, PersistArgs, PersistError,
     PersistRequest, Phase, Plugin, Reply, Result, Role,
     layers::{
+        audit::{AuditKey, AuditLayer},
         bulk_gate::BulkGateLayer,
         chaos::{ChaosLayer, Fault, Rule},
         disk_guard::DiskGuardLayer,
@@ -97,6 +98,7 @@ fn built_in() -> LayerSet {
             )
         })
         .with(LayerProfile::transparent("serialise"), SerialiseLayer::new)
+        .with(LayerProfile::transparent("audit"), || AuditLayer::new(AuditKey::new(&[7; 32])))
         .with(LayerProfile::transparent("trace"), TraceLayer::new)
         .with(LayerProfile::transparent("metrics"), MetricsLayer::new)
         // Every call is slow, and is told.

@@ -27,6 +27,7 @@ macro_rules! contenders {
         use throughline::{
             OpKind, Persistence,
             layers::{
+                audit::{AuditKey, AuditLayer},
                 bulk_gate::BulkGateLayer,
                 chaos::ChaosLayer,
                 disk_guard::{Directory, DiskGuardLayer},
@@ -53,6 +54,7 @@ macro_rules! contenders {
             "bulk-gate" => BulkGateLayer::new(),
             "require-key" => RequireKeyLayer::of([OpKind::Import]),
             "serialise" => SerialiseLayer::new(),
+            "audit" => AuditLayer::new(AuditKey::new(&[7; 32])),
             "trace" => TraceLayer::new(),
             "retry" => RetryLayer::new(),
             "timeout" => TimeoutLayer::new(Duration::from_secs(3600)),

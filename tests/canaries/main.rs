@@ -9,10 +9,11 @@ mod recorder;
 use std::{collections::BTreeSet, error::Error as _, fmt::Debug, time::Duration};
 
 use throughline::{
-    Add, Batch, BoxError, CarriesContent as _, Content, Delta, ErrorKind, Metadata, MetadataPatch,
-    NewMessage, OpKind, PageFrom, PersistArgs, PersistError, PersistRequest, Persistence, Phase, Role,
-    SearchMessages, Title, Update, UpdateContent, UpdateMode,
+    Add, AuditFrom, Batch, BoxError, CarriesContent as _, ChangeScope, Content, Delta, ErrorKind, Metadata,
+    MetadataPatch, NewMessage, OpKind, PageFrom, PersistArgs, PersistError, PersistRequest, Persistence,
+    Phase, ReadAudit, Role, SearchMessages, Title, Update, UpdateContent, UpdateMode,
     layers::{
+        audit::{self, AuditKey, AuditLayer},
         bulk_gate::BulkGateLayer,
         chaos::{ChaosLayer, Fault, Rule},
         disk_guard::{Directory, DiskGuardLayer},
@@ -101,6 +102,7 @@ macro_rules! stack {
             .layer(scope)
             .layer(RequireKeyLayer::of([OpKind::Import]))
             .layer(SerialiseLayer::new())
+            .layer(AuditLayer::new(AuditKey::new(&bytes)))
             .layer(TraceLayer::new())
             .layer_as("otel", Phase::Observe, TraceLayer::with_hooks(OpenTelemetry))
             .layer(MetricsLayer::with_recorder($recorded.clone()).with_tenants(10))
@@ -193,6 +195,22 @@ async fn everything(db: &Persistence, shown: &mut Shown) -> usize {
     failed
 }
 
+/// Every entry of the log, as a store keeps it.
+async fn audit_log(db: &Persistence, shown: &mut Shown) {
+    audit::settle(db).await.unwrap();
+    let mut read = Some(ReadAudit::new(ChangeScope::Store, AuditFrom::End, 1000));
+    let (mut applied, mut all) = (0, 0);
+    while let Some(asked) = read {
+        let page = db.read(asked.clone()).await.unwrap();
+        shown.debug(&page);
+        shown.0.extend(page.entries.iter().map(throughline::audit::AuditEntry::body));
+        applied += page.entries.iter().filter(|entry| entry.record.is_applied()).count();
+        all += page.entries.len();
+        read = asked.next(&page);
+    }
+    assert!(applied > 5 && all > applied + 5, "{applied} of {all} entries are of what was applied");
+}
+
 /// What cannot be made says why without saying what.
 fn what_is_no_content(shown: &mut Shown) {
     shown.debug(&Content::from_json(format!("[\"{CANARY}")));
@@ -231,6 +249,7 @@ async fn rel_31_no_canary_is_in_a_log_an_error_a_debug_or_a_metric() {
         let before = failed;
         failed += everything(&db, &mut shown).await;
         assert!(failed > before + 20, "{chaos}: too little has failed");
+        audit_log(&db, &mut shown).await;
         owner.close().await.unwrap();
     }
     what_is_no_content(&mut shown);

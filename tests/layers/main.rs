@@ -1,5 +1,6 @@
 //! What each layer promises beyond the laws, over both stores.
 
+mod audit;
 mod broken;
 mod bulk_gate;
 mod captured;

@@ -39,6 +39,7 @@ pub(crate) struct Needs {
     idempotency: bool,
     changes: bool,
     search: bool,
+    audit: bool,
     durable: bool,
     multi_process: bool,
     content_limit: bool,
@@ -60,6 +61,7 @@ impl Needs {
             idempotency: false,
             changes: false,
             search: false,
+            audit: false,
             durable: false,
             multi_process: false,
             content_limit: false,
@@ -81,6 +83,11 @@ impl Needs {
 
     pub(crate) const fn search(mut self) -> Self {
         self.search = true;
+        self
+    }
+
+    pub(crate) const fn audit(mut self) -> Self {
+        self.audit = true;
         self
     }
 
@@ -143,6 +150,7 @@ impl Needs {
             (self.idempotency && !claims.idempotency, "idempotency keys are not claimed"),
             (self.changes && !claims.changes, "changes are not claimed"),
             (self.search && !claims.search, "search is not claimed"),
+            (self.audit && !claims.audit, "an audit log is not claimed"),
             (self.durable && claims.durability < Durability::Process, "no durability is claimed"),
             (self.multi_process && !claims.multi_process, "several processes are not claimed"),
             (self.content_limit && claims.max_content_bytes.is_none(), "no limit of content is claimed"),

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Import, Position, ReadArgs,
-    Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
 };
 use tokio::sync::watch;
 
@@ -43,6 +43,7 @@ macro_rules! erase {
             fn capabilities(&self) -> Capabilities;
             fn close(&self) -> BoxFuture<'_, Result<()>>;
             fn signs(&self) -> Option<watch::Receiver<Position>>;
+            fn note(&self, notes: AuditNotes) -> BoxFuture<'_, Result<()>>;
             $(
                 fn $method<'a, 't: 'a>(
                     &'a self,
@@ -66,6 +67,10 @@ macro_rules! erase {
 
             fn signs(&self) -> Option<watch::Receiver<Position>> {
                 Backend::signs(self)
+            }
+
+            fn note(&self, notes: AuditNotes) -> BoxFuture<'_, Result<()>> {
+                Box::pin(Backend::note(self, notes))
             }
 
             $(
@@ -93,6 +98,10 @@ macro_rules! erase {
 
             fn signs(&self) -> Option<watch::Receiver<Position>> {
                 self.0.signs()
+            }
+
+            async fn note(&self, notes: AuditNotes) -> Result<()> {
+                self.0.note(notes).await
             }
 
             $(

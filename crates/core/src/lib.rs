@@ -9,6 +9,7 @@
 //!
 //! The crate `throughline` puts this one together with the backends.
 
+pub mod audit;
 pub mod backend;
 mod change;
 mod contain;
@@ -45,28 +46,28 @@ pub use self::{
         TenantId, ThreadId, TurnId, WorkDir,
     },
     message::{
-        Content, ContentBuffer, Delta, Generation, InvalidContent, InvalidMetadata, Lease, Message,
-        MessageState, Metadata, MetadataPatch, Position, Revision, Role, Seq, SessionGeneration,
+        AuditNumber, Content, ContentBuffer, Delta, Generation, InvalidContent, InvalidMetadata, Lease,
+        Message, MessageState, Metadata, MetadataPatch, Position, Revision, Role, Seq, SessionGeneration,
         SessionRevision, Timestamp,
     },
     operation::{
         Add, Added, Addressed, AdoptSession, AdoptedPointer, AdoptedRun, AgentChanged, Alias, AliasCursor,
-        Aliases, ArchiveThread, Attempts, BackfillRuntime, Batch, Batched, BeginRun, CancelRun,
-        CarriesContent, ChangeQuarantined, ChangeReleased, Changes, ClearPointerIf, ClearThread, ConfirmRun,
-        ConsumerArgs, ConsumerCursor, ConsumerResult, ContentChange, ContentUpdated, CreateThread,
-        CursorMoved, DamagedMessage, Delete, DeleteThread, Deleted, DropAgent, DropRuntime, FailRun,
-        Fingerprint, GetCursor, GetMessage, GetThread, Import, ImportRow, Imported, ImportedRow, LabelThread,
-        ListAliases, ListAttempts, ListOpen, ListPurgeable, ListQuarantined, ListThreads, Mismatch,
-        MoveCursor, NewMessage, NewReservation, NewThread, OpKind, OpenCursor, OpenReservations, Operation,
-        OperationOf, Origin, Page, PageFrom, PassedOver, PersistArgs, PersistResult, PinSession, Place,
-        PlaceMut, PlanPrune, PrunePlan, PruneThread, Pruned, PublishThread, PurgeThread, PurgeableThreads,
-        Purged, QuarantineChange, QuarantinedChange, QuarantinedChanges, ReadArgs, ReadChanges, ReadPage,
-        ReadResult, RebuildThread, ReleaseChange, RenameThread, RenewRun, Reserve, Reserved, ResetAgent,
-        ResetCursor, ResetSession, ResolveId, ResolveSession, ResolvedBy, ResolvedId, RetireSession,
-        RunBegun, RunRenewed, RunReport, RuntimeBackfilled, RuntimeDropped, SearchHit, SearchHits,
-        SearchMessages, SessionArgs, SessionChanged, SessionResolved, SessionResult, Slot, SlotMut,
-        ThreadArgs, ThreadChanged, ThreadDeleted, ThreadList, ThreadResult, Update, UpdateContent,
-        UpdateMode, Updated, Visibility,
+        Aliases, ArchiveThread, Attempts, AuditFrom, AuditPage, BackfillRuntime, Batch, Batched, BeginRun,
+        CancelRun, CarriesContent, ChangeQuarantined, ChangeReleased, Changes, ClearPointerIf, ClearThread,
+        ConfirmRun, ConsumerArgs, ConsumerCursor, ConsumerResult, ContentChange, ContentUpdated,
+        CreateThread, CursorMoved, DamagedMessage, Delete, DeleteThread, Deleted, DropAgent, DropRuntime,
+        FailRun, Fingerprint, GetCursor, GetMessage, GetThread, Import, ImportRow, Imported, ImportedRow,
+        LabelThread, ListAliases, ListAttempts, ListOpen, ListPurgeable, ListQuarantined, ListThreads,
+        Mismatch, MoveCursor, NewMessage, NewReservation, NewThread, OpKind, OpenCursor, OpenReservations,
+        Operation, OperationOf, Origin, Page, PageFrom, PassedOver, PersistArgs, PersistResult, PinSession,
+        Place, PlaceMut, PlanPrune, PrunePlan, PruneThread, Pruned, PublishThread, PurgeThread,
+        PurgeableThreads, Purged, QuarantineChange, QuarantinedChange, QuarantinedChanges, ReadArgs,
+        ReadAudit, ReadChanges, ReadPage, ReadResult, RebuildThread, ReleaseChange, RenameThread, RenewRun,
+        Reserve, Reserved, ResetAgent, ResetCursor, ResetSession, ResolveId, ResolveSession, ResolvedBy,
+        ResolvedId, RetireSession, RunBegun, RunRenewed, RunReport, RuntimeBackfilled, RuntimeDropped,
+        SearchHit, SearchHits, SearchMessages, SessionArgs, SessionChanged, SessionResolved, SessionResult,
+        Slot, SlotMut, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadList, ThreadResult, Update,
+        UpdateContent, UpdateMode, Updated, Visibility,
     },
     pipeline::{Described, Phase},
     plugin::{Next, Plugin, PluginLayer},

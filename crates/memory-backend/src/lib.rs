@@ -17,6 +17,7 @@
 //!
 //! Everything stands behind one lock, and is gone with the value. It does every operation and claims no durability.
 
+mod audit;
 mod changes;
 mod consumers;
 mod facts;
@@ -38,7 +39,7 @@ use std::{
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Import, Operation,
     PersistArgs, PersistError, PersistResult, Position, ReadArgs, Reply, Reserve, Result, SessionArgs,
-    ThreadArgs, Update, UpdateContent,
+    ThreadArgs, Update, UpdateContent, audit::AuditNotes,
 };
 use tokio::sync::watch;
 
@@ -70,10 +71,13 @@ impl MemoryBackend {
     }
 
     /// Every write: under the lock from the first look to the last change.
-    fn write<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>> {
+    fn write<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
+        let audit = call.take_audit();
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
-        let (result, position) = self.lock().write(context.tenant(), &args, context.idempotency(), now)?;
+        let (result, position) = self.lock().audited(audit.as_ref(), now, |store| {
+            store.write(context.tenant(), &args, context.idempotency(), now)
+        })?;
         let output = output::<O>(result);
         Ok(match position {
             Some(position) => {
@@ -111,7 +115,7 @@ impl Backend for MemoryBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::full(Durability::Volatile).with_search()
+        Capabilities::full(Durability::Volatile).with_search().with_audit()
     }
 
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
@@ -151,9 +155,11 @@ impl Backend for MemoryBackend {
         Ok(Reply::new(self.lock().read(context.tenant(), &read, now)?))
     }
 
-    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
+    async fn consumer(&self, mut call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
+        let audit = call.take_audit();
         let (op, context, now) = call.into_parts();
-        let (output, position) = self.lock().consumer(context.tenant(), op, now)?;
+        let (output, position) =
+            self.lock().audited(audit.as_ref(), now, |store| store.consumer(context.tenant(), op, now))?;
         Ok(match position {
             Some(position) => Reply::at(output, position),
             None => Reply::new(output),
@@ -162,6 +168,10 @@ impl Backend for MemoryBackend {
 
     async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
         self.write(call)
+    }
+
+    async fn note(&self, notes: AuditNotes) -> Result<()> {
+        self.lock().note(&notes)
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

@@ -6,10 +6,12 @@ use throughline_core::{
     Addressed as _, Batch, Batched, ConsumerArgs, ConsumerResult, Effect, ErrorKind, Idempotency, Message,
     MessageId, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, SessionArgs,
     SessionResult, TenantId, ThreadArgs, ThreadEntry, ThreadId, Timestamp,
+    audit::{AuditNotes, AuditTicket},
     backend::{LookUp, Replay, ThreadFacts, rules},
 };
 
 use crate::{
+    audit::AuditLog,
     changes::Journal,
     consumers::Consumers,
     facts::Facts,
@@ -24,6 +26,7 @@ use crate::{
 pub(crate) struct Store {
     closed: bool,
     pub(crate) journal: Journal,
+    audit: AuditLog,
     tenants: HashMap<TenantId, Threads>,
     consumers: Consumers,
     whole: Whole,
@@ -36,8 +39,34 @@ impl Store {
     pub(crate) fn close(&mut self) {
         self.closed = true;
         self.tenants.clear();
+        self.audit = AuditLog::default();
         self.consumers = Consumers::default();
         self.whole = Whole::default();
+    }
+
+    /// Applies one write as [`write`](Self::write) and [`consumer`](Self::consumer) do, and takes down who did it.
+    pub(crate) fn audited<T: Clone + Into<PersistResult>>(
+        &mut self,
+        audit: Option<&AuditTicket>,
+        now: Timestamp,
+        apply: impl FnOnce(&mut Self) -> Result<(T, Option<Position>)>,
+    ) -> Result<(T, Option<Position>)> {
+        let after = self.journal.position;
+        let (result, position) = apply(self)?;
+        if let (Some(audit), Some(position)) = (audit, position) {
+            let mut link = self.audit.link();
+            let entry = audit.entry(&mut link, now, (after, position), &result.clone().into());
+            self.audit.extend([entry]);
+        }
+        Ok((result, position))
+    }
+
+    /// Takes down what was not applied.
+    pub(crate) fn note(&mut self, notes: &AuditNotes) -> Result<()> {
+        self.check_open()?;
+        let entries = notes.entries(&mut self.audit.link());
+        self.audit.extend(entries);
+        Ok(())
     }
 
     /// Applies one write, whole or not at all. A replay has no position.
@@ -138,6 +167,10 @@ impl Store {
             ReadArgs::Changes(read) => {
                 rules::check_limit(read.limit)?;
                 self.journal.read(tenant, read).map(ReadResult::Changes)
+            }
+            ReadArgs::Audit(read) => {
+                rules::check_limit(read.limit)?;
+                Ok(ReadResult::Audit(self.audit.read(tenant, read)))
             }
             ReadArgs::Cursor(read) => Ok(ReadResult::Cursor(self.consumers.cursor(tenant, &read.consumer))),
             ReadArgs::Quarantined(list) => {

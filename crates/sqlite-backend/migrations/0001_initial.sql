@@ -273,3 +273,29 @@ CREATE TABLE session_attempts (
 ) STRICT;
 
 CREATE UNIQUE INDEX session_attempts_in_order ON session_attempts (head_pk, number);
+
+-- Who did what, in the order in which it was done: each entry in the commit of what it is about, and each with the hash of the one
+-- before it in `body`. `hash` is over `body`, with a key that the file does not have. `thread` is the one that it is about, where it
+-- is about one.
+CREATE TABLE audit (
+    number   INTEGER PRIMARY KEY,
+    tenant   TEXT    NOT NULL,
+    thread   TEXT,
+    checksum INTEGER NOT NULL,
+    hash     BLOB    NOT NULL,
+    body     TEXT    NOT NULL
+) STRICT;
+
+-- Nothing of it is changed by mistake. Who means to can take the triggers away, and is found out by the hashes.
+CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN
+    SELECT RAISE(ABORT, 'an audit log is only ever added to');
+END;
+
+CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit BEGIN
+    SELECT RAISE(ABORT, 'an audit log is only ever added to');
+END;
+
+CREATE TRIGGER audit_has_no_gaps BEFORE INSERT ON audit
+WHEN NEW.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM audit) BEGIN
+    SELECT RAISE(ABORT, 'an audit log is only ever added to');
+END;

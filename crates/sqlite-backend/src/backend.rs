@@ -6,15 +6,15 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Context, Delete, Durability, Effect,
-    ErrorKind, Import, Operation, PersistArgs, PersistError, Position, ReadArgs, Reply, Reserve, Result,
-    SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent,
+    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Effect, ErrorKind, Import,
+    Operation, PersistArgs, PersistError, Position, ReadArgs, Reply, Reserve, Result, SessionArgs, TenantId,
+    ThreadArgs, Update, UpdateContent, audit::AuditNotes,
 };
 use tokio::sync::watch;
 
 use crate::{
     Maintenance, OpenError, SqliteOptions,
-    queue::{Committed, Lookout, Pending, Times, Write},
+    queue::{Committed, Lookout, Pending, Times, Work, Write},
     read::Readers,
     size,
     writer::Writer,
@@ -92,28 +92,40 @@ impl SqliteBackend {
     ///
     /// Cancelled while it waits for a place, or before the writer has taken it, the write is not applied; afterwards
     /// it is, whoever listens.
-    async fn write<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>> {
+    async fn write<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
+        let audit = call.take_audit();
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
         let bytes = size::of(&args, self.options.max_content_bytes)?;
-        self.writer.board.admit()?;
-        let times = self.times(&context);
-        let slot = self.writer.admission.enter(context.tenant(), bytes, times.give_up).await?;
-        let write = pending_write(&context, args, now);
-        let (pending, answer) = Pending::new(write, times, bytes, slot);
-        self.writer.queue.push(pending);
-        let answer = self.lookout.wait(answer, || self.writer.admission.has_one()).await;
-        // Every write is answered, also one that the writer was lost with.
-        let Committed { result, position } = answer.unwrap_or_else(|| Err(unanswered()))?;
-        let output = O::Output::try_from(result).map_err(|_| mixed_up())?;
+        let times = self.times(context.deadline());
+        let write = Write {
+            tenant: context.tenant().clone(),
+            args,
+            idempotency: context.idempotency().cloned(),
+            audit,
+            now,
+        };
+        let Committed { result, position } =
+            self.commit(context.tenant(), write.into(), bytes, times).await?;
+        let output = result.and_then(|result| O::Output::try_from(result).ok()).ok_or_else(mixed_up)?;
         Ok(match position {
             Some(position) => Reply::at(output, position),
             None => Reply::new(output),
         })
     }
 
-    fn times(&self, context: &Context) -> Times {
-        let deadline = context.deadline();
+    /// Hands something to the writer and waits until it is in the file.
+    async fn commit(&self, tenant: &TenantId, work: Work, bytes: usize, times: Times) -> Result<Committed> {
+        self.writer.board.admit()?;
+        let slot = self.writer.admission.enter(tenant, bytes, times.give_up).await?;
+        let (pending, answer) = Pending::new(work, times, bytes, slot);
+        self.writer.queue.push(pending);
+        let answer = self.lookout.wait(answer, || self.writer.admission.has_one()).await;
+        // Every write is answered, also one that the writer was lost with.
+        answer.unwrap_or_else(|| Err(unanswered()))
+    }
+
+    fn times(&self, deadline: Option<Instant>) -> Times {
         let now = Instant::now();
         let give_up = match deadline {
             // A little before its caller stops listening, who could not know then that nothing was applied.
@@ -122,10 +134,6 @@ impl SqliteBackend {
         };
         Times { deadline, give_up }
     }
-}
-
-fn pending_write(context: &Context, args: PersistArgs, now: Timestamp) -> Write {
-    Write { tenant: context.tenant().clone(), args, idempotency: context.idempotency().cloned(), now }
 }
 
 fn unanswered() -> PersistError {
@@ -146,6 +154,7 @@ impl Backend for SqliteBackend {
     fn capabilities(&self) -> Capabilities {
         let claims = Capabilities::full(Durability::PowerLoss)
             .with_multi_process()
+            .with_audit()
             .with_max_content_bytes(self.options.max_content_bytes);
         if self.options.search { claims.with_search() } else { claims }
     }
@@ -193,6 +202,11 @@ impl Backend for SqliteBackend {
 
     async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
         self.write(call).await
+    }
+
+    async fn note(&self, notes: AuditNotes) -> Result<()> {
+        let (tenant, bytes) = (notes.tenant(), size::of_notes(notes.len()));
+        self.commit(&tenant, Work::Notes(notes), bytes, self.times(None)).await.map(drop)
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

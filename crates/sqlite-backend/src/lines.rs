@@ -120,7 +120,7 @@ mod tests {
     use throughline_core::{Add, NewMessage, Timestamp};
 
     use super::*;
-    use crate::queue::{Admission, Pending, Times, Write};
+    use crate::queue::{Admission, Pending, Times, Work, Write};
 
     async fn write(tenant: &str, text: &str) -> Pending {
         let tenant: TenantId = tenant.parse().unwrap();
@@ -128,12 +128,13 @@ mod tests {
         let slot = Admission::new(1, 1).enter(&tenant, 1, give_up).await.unwrap();
         let message = NewMessage::user(text).with_id(text.parse().unwrap());
         let args = Add::new("t".parse().unwrap(), message).into();
-        let write = Write { tenant, args, idempotency: None, now: Timestamp::from_micros(0) };
+        let write = Write { tenant, args, idempotency: None, audit: None, now: Timestamp::from_micros(0) };
         Pending::new(write, Times { deadline: None, give_up }, 1, slot).0
     }
 
     fn text(pending: &Pending) -> String {
-        match &pending.write.args {
+        let Work::Write(write) = &pending.work else { unreachable!("nothing is noted") };
+        match &write.args {
             throughline_core::PersistArgs::Add(add) => add.id.to_string(),
             other => panic!("not an addition: {other:?}"),
         }

@@ -8,6 +8,11 @@ use throughline_core::{
 /// What a write holds beside its content: itself, its ids, its place, its answer.
 const FRAME: usize = 1024;
 
+/// The bytes that so many entries about what was not applied are counted for.
+pub(crate) const fn of_notes(entries: usize) -> usize {
+    entries * FRAME
+}
+
 /// The bytes that a write is counted for.
 ///
 /// # Errors

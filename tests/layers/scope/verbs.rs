@@ -1,10 +1,10 @@
 //! Which operations need which verb.
 
 use throughline::{
-    Add, ArchiveThread, Batch, ChangeScope, ClearThread, Content, ContentChange, CreateThread, Delete,
-    DropAgent, GetCursor, GetMessage, Import, ImportRow, ListAttempts, ListThreads, MetadataPatch,
-    NewMessage, NewReservation, NewThread, PersistArgs, Position, ReadChanges, Reserve, ResetCursor, Role,
-    ThreadId, Timestamp, Update, UpdateContent, UpdateMode, layers::scope::Verb,
+    Add, ArchiveThread, AuditFrom, Batch, ChangeScope, ClearThread, Content, ContentChange, CreateThread,
+    Delete, DropAgent, GetCursor, GetMessage, Import, ImportRow, ListAttempts, ListThreads, MetadataPatch,
+    NewMessage, NewReservation, NewThread, PersistArgs, Position, ReadAudit, ReadChanges, Reserve,
+    ResetCursor, Role, ThreadId, Timestamp, Update, UpdateContent, UpdateMode, layers::scope::Verb,
 };
 
 use super::{Guarded, denied};
@@ -43,6 +43,7 @@ fn operations() -> Vec<(Verb, PersistArgs)> {
         (Verb::Import, Import::new(t(), vec![row]).into()),
         (Verb::Sessions, DropAgent { agent: agent() }.into()),
         (Verb::Consume, GetCursor { consumer: "c".parse().unwrap() }.into()),
+        (Verb::Audit, ReadAudit::new(ChangeScope::Thread(t()), AuditFrom::End, 1).into()),
         (Verb::Consume, ResetCursor { consumer: "c".parse().unwrap(), to: Position::new(0) }.into()),
     ]
 }
@@ -65,6 +66,26 @@ async fn each_operation_needs_its_verb_and_no_other() {
     }
     let named: std::collections::HashSet<Verb> = operations().into_iter().map(|(verb, _)| verb).collect();
     assert_eq!(named.len(), Verb::ALL.len(), "a verb without an operation");
+}
+
+#[tokio::test]
+async fn the_log_of_a_thread_shows_no_other_and_is_for_who_may_read_logs() {
+    let guarded = Guarded::new();
+    let everything = guarded.authority.everything();
+    let read = |scope| ReadAudit::new(scope, AuditFrom::End, 10);
+    let of_thread = guarded.db.with_capability(everything.in_thread(t()).only([Verb::Audit]));
+    of_thread.read(read(ChangeScope::Thread(t()))).await.unwrap();
+    let other = ChangeScope::Thread("u".parse().unwrap());
+    denied(of_thread.read(read(other)).await, "the capability is not for this thread");
+    let why = "the capability is not for every thread of the tenant";
+    denied(of_thread.read(read(ChangeScope::Tenant)).await, why);
+    denied(of_thread.read(read(ChangeScope::Store)).await, why);
+    let of_tenant = guarded.db.with_capability(everything.of_tenant("default".parse().unwrap()));
+    denied(of_tenant.read(read(ChangeScope::Store)).await, "the capability is not for the store as a whole");
+    of_tenant.read(read(ChangeScope::Tenant)).await.unwrap();
+    let reader = guarded.db.with_capability(everything.read_only());
+    let why = "the capability does not allow to read the audit log";
+    denied(reader.read(read(ChangeScope::Thread(t()))).await, why);
 }
 
 #[tokio::test]

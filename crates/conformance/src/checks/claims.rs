@@ -1,11 +1,12 @@
 //! Claims are tested in both directions: what is claimed is done, what is not claimed is refused and leaves no trace.
 
 use throughline_core::{
-    Add, Addressed as _, Batch, ChangeScope, ClearThread, Clock as _, Content, CreateThread, Delete, Effect,
-    ErrorKind, GetCursor, GetThread, Import, ImportRow, Keep, ListAttempts, ListPurgeable, ListQuarantined,
-    ListThreads, MetadataPatch, MoveCursor, NewReservation, NewThread, OpKind, PersistArgs, Persistence,
-    PlanPrune, Position, ReadArgs, ReadChanges, ReadPage, Reserve, ResolveSession, Role, SearchMessages,
-    Update, UpdateContent, UpdateMode,
+    Add, Addressed as _, AuditFrom, Batch, ChangeScope, ClearThread, Clock as _, Content, CreateThread,
+    Delete, Effect, ErrorKind, GetCursor, GetThread, Import, ImportRow, Keep, ListAttempts, ListPurgeable,
+    ListQuarantined, ListThreads, MetadataPatch, MoveCursor, NewReservation, NewThread, OpKind, PersistArgs,
+    Persistence, PlanPrune, Position, ReadArgs, ReadAudit, ReadChanges, ReadPage, Reserve, ResolveSession,
+    Role, SearchMessages, Update, UpdateContent, UpdateMode,
+    layers::audit::{AuditKey, AuditLayer},
     session::{Claimer, Runtime},
 };
 use tower_service::Service as _;
@@ -30,6 +31,7 @@ checks! {
     Core "claims.consumer" [] "what consumers keep is kept if that is claimed, and refused, the reads of it too, if it is not" => consumer;
     Core "claims.session" [] "what is done to agent sessions is done if that is claimed, and refused, the reads of it too, if it is not" => session;
     Core "claims.search" [] "words are found if that is claimed, and a search is refused if it is not" => search;
+    Core "claims.audit" [] "who did what is kept if that is claimed, and reading it refused if it is not, and no pipeline has a log then" => audit;
     Core "claims.read" [] "`read` is done if it is claimed, and refused if it is not" => read;
     Core "claims.keys" [] "idempotency keys are kept if that is claimed, and refused without a trace if not" => keys;
     Core "claims.described" [] "the pipeline describes the backend by its name and its claims" => described;
@@ -143,6 +145,21 @@ async fn session(rig: Rig) {
 async fn search(rig: Rig) {
     let due = rig.capabilities.supports(OpKind::Read) && rig.capabilities.search;
     done_or_refused(&rig.db().await, SearchMessages::new("word", 1).into(), due).await;
+}
+
+async fn audit(rig: Rig) {
+    let due = rig.capabilities.supports(OpKind::Read) && rig.capabilities.audit;
+    let db = rig.db().await;
+    for scope in [ChangeScope::Thread("t".parse().unwrap()), ChangeScope::Tenant, ChangeScope::Store] {
+        done_or_refused(&db, ReadAudit::new(scope, AuditFrom::End, 1).into(), due).await;
+    }
+    drop(db);
+    let layer = AuditLayer::new(AuditKey::new(&[0; 32]));
+    let built = rig.builder().layer(layer).backend(rig.beside("audited").open().await).build();
+    assert_eq!(
+        built.map(drop).map_err(|error| error.kind()),
+        if rig.capabilities.audit { Ok(()) } else { Err(ErrorKind::Invalid) }
+    );
 }
 
 async fn done_or_refused(db: &Persistence, read: ReadArgs, due: bool) {

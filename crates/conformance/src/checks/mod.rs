@@ -1,5 +1,6 @@
 //! The registry of checks, a file for each topic.
 
+mod audit;
 mod changes;
 mod claims;
 mod concurrent;
@@ -63,6 +64,8 @@ pub fn all() -> &'static [&'static Check] {
             changes::read::CHECKS,
             changes::feed::CHECKS,
             changes::consumer::CHECKS,
+            audit::entries::CHECKS,
+            audit::read::CHECKS,
             session::resolve::CHECKS,
             session::scope::CHECKS,
             session::lease::CHECKS,

@@ -9,6 +9,7 @@ use std::{future::Future, sync::Arc};
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Import, OpKind, Operation as _,
     Position, ReadArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    audit::AuditNotes,
 };
 use tokio::sync::watch;
 
@@ -57,6 +58,10 @@ macro_rules! hand_on {
 
             fn signs(&self) -> Option<watch::Receiver<Position>> {
                 self.inner.signs()
+            }
+
+            async fn note(&self, notes: AuditNotes) -> Result<()> {
+                self.inner.note(notes).await
             }
 
             $(

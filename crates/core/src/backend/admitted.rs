@@ -1,6 +1,6 @@
 use std::marker::PhantomData;
 
-use crate::{Context, Operation, Timestamp, context::Idempotency};
+use crate::{Context, Operation, Timestamp, audit::AuditTicket, context::Idempotency};
 
 /// The pipeline's ticket: this operation, once, to this backend, now.
 ///
@@ -12,6 +12,7 @@ pub struct Admitted<'t, O> {
     op: O,
     context: Context,
     now: Timestamp,
+    audit: Option<AuditTicket>,
     /// Invariant in `'t`: a ticket can neither be stretched nor shrunk into another call.
     ticket: PhantomData<fn(&'t ()) -> &'t ()>,
 }
@@ -20,8 +21,13 @@ pub struct Admitted<'t, O> {
 pub(super) struct Counter;
 
 impl<'t, O: Operation> Admitted<'t, O> {
-    pub(super) const fn new(op: O, context: Context, now: Timestamp, _counter: &'t Counter) -> Self {
-        Self { op, context, now, ticket: PhantomData }
+    pub(super) fn new(op: O, context: Context, now: Timestamp, _counter: &'t Counter) -> Self {
+        let audit = if O::KIND.is_write() {
+            context.call().audit().map(|draft| draft.ticket(&context))
+        } else {
+            None
+        };
+        Self { op, context, now, audit, ticket: PhantomData }
     }
 
     /// The operation.
@@ -44,6 +50,13 @@ impl<'t, O: Operation> Admitted<'t, O> {
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Takes what the log of who did what is to say of it, where it is to say something: for a backend that claims
+    /// [`Capabilities::audit`](crate::Capabilities::audit), before it takes the ticket apart.
+    #[must_use]
+    pub const fn take_audit(&mut self) -> Option<AuditTicket> {
+        self.audit.take()
     }
 
     /// Changes the operation of a ticket that is handed on, in a backend that wraps another.

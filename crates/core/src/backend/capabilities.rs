@@ -46,6 +46,8 @@ pub struct Capabilities {
     /// Whether it keeps what was changed, in the order of the commits, to be read by
     /// [`ReadChanges`](crate::ReadChanges).
     pub changes: bool,
+    /// Whether it keeps the log of who did what, each entry in the commit of what it is about. The layer `audit` needs it.
+    pub audit: bool,
     /// Whether it finds messages by their words.
     pub search: bool,
     /// Whether several processes may open the same store at once.
@@ -63,6 +65,7 @@ impl Capabilities {
             durability,
             idempotency: false,
             changes: false,
+            audit: false,
             search: false,
             multi_process: false,
             max_content_bytes: None,
@@ -98,6 +101,13 @@ impl Capabilities {
     #[must_use]
     pub const fn with_changes(mut self) -> Self {
         self.changes = true;
+        self
+    }
+
+    /// Claims to keep the log of who did what, in the commits.
+    #[must_use]
+    pub const fn with_audit(mut self) -> Self {
+        self.audit = true;
         self
     }
 
@@ -145,6 +155,9 @@ impl fmt::Display for Capabilities {
         }
         if self.changes {
             f.write_str(", changes")?;
+        }
+        if self.audit {
+            f.write_str(", audit")?;
         }
         if self.search {
             f.write_str(", search")?;

@@ -66,7 +66,7 @@ use tokio::sync::watch;
 
 use crate::{
     Add, Batch, ConsumerArgs, Delete, Import, OpKind, Operation, PersistError, Position, ReadArgs, Reply,
-    Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
 };
 
 /// A store, as the end of a pipeline.
@@ -156,6 +156,14 @@ pub trait Backend: Send + Sync + 'static {
         call: Admitted<'_, SessionArgs>,
     ) -> impl Future<Output = Result<Reply<SessionArgs>>> + Send {
         unsupported(&call)
+    }
+
+    /// Appends to the log of who did what: entries about calls that were refused, or that somebody else answered. They come from
+    /// the pipeline itself, and not through its layers, which have refused what they are about. In one commit; an error leaves
+    /// nothing of them, or says that the outcome is unknown, and they come again.
+    fn note(&self, notes: AuditNotes) -> impl Future<Output = Result<()>> + Send {
+        drop(notes);
+        ready(Err(PersistError::unsupported("an audit log")))
     }
 
     /// Begins to tell somebody of new changes: the position that the store has come to, as far as this process knows, is sent after each

@@ -15,6 +15,7 @@ use tower_service::Service;
 use super::{Admitted, Backend, Capabilities, admitted::Counter};
 use crate::{
     Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Position, Result,
+    audit::AuditNotes,
     context::{AtWork, CallState, Clock},
     operation::by_operation,
     pipeline::{InFlight, contract_violation, panicked, strange},
@@ -43,6 +44,10 @@ impl<B: Backend> Terminal<B> {
 
     pub(crate) fn signs(&self) -> Option<watch::Receiver<Position>> {
         self.shared.backend.signs()
+    }
+
+    pub(crate) async fn note(&self, notes: AuditNotes) -> Result<()> {
+        self.shared.backend.note(notes).await
     }
 
     pub(crate) async fn close(&self) -> Result<()> {
@@ -94,6 +99,9 @@ impl<B: Backend> Shared<B> {
         if call.is_unguarded() {
             let detail = "the call bears a capability, and no layer has looked at it";
             return Some(PersistError::new(ErrorKind::Denied, detail).with_effect(Effect::NotApplied));
+        }
+        if call.audit().is_some() && !self.capabilities.audit {
+            return Some(PersistError::unsupported("an audit log"));
         }
         let unsupported =
             context.idempotency().is_some() && args.kind().is_write() && !self.capabilities.idempotency;

@@ -21,7 +21,11 @@ mod shape;
 
 #[cfg(feature = "scope")]
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::{fmt, sync::Arc, sync::atomic::AtomicU8, time::Instant};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock, atomic::AtomicU8},
+    time::Instant,
+};
 
 pub(crate) use self::at_work::AtWork;
 pub(crate) use self::lingering::Lingers;
@@ -32,7 +36,9 @@ pub use self::{
     extensions::Extensions,
 };
 use self::{lingering::Lingering, progress::Progress};
-use crate::{Effect, Fingerprint, IdempotencyKey, MessageId, OpKind, Site, TenantId, ThreadId};
+use crate::{
+    Effect, Fingerprint, IdempotencyKey, MessageId, OpKind, Site, TenantId, ThreadId, audit::AuditDraft,
+};
 
 /// The idempotency key of a call, and what it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +67,8 @@ pub(crate) struct CallState {
     cursor: AtomicU8,
     progress: Progress,
     lingering: Lingering,
+    /// What the log of who did what is to say of it, where one is kept. Set once.
+    audit: OnceLock<Arc<AuditDraft>>,
     /// Whether a guard has held its capability against it.
     #[cfg(feature = "scope")]
     let_through: AtomicBool,
@@ -118,6 +126,17 @@ impl CallState {
     #[cfg(feature = "scope")]
     pub(crate) fn is_unguarded(&self) -> bool {
         self.facts.capability.is_some() && !self.lineage().any(|call| call.let_through.load(Relaxed))
+    }
+
+    /// What the log is to say of it.
+    pub(crate) fn audit(&self) -> Option<&Arc<AuditDraft>> {
+        self.audit.get()
+    }
+
+    /// Takes down what the log is to say of it. The first one stands, so that no layer can put another in its place.
+    #[cfg(feature = "audit")]
+    pub(crate) fn set_audit(&self, draft: impl FnOnce() -> AuditDraft) {
+        self.audit.get_or_init(|| Arc::new(draft()));
     }
 
     /// A write goes on that nobody waits for any more.
@@ -178,6 +197,7 @@ impl Context {
                 cursor: AtomicU8::new(CallState::EDGE),
                 progress: Progress::default(),
                 lingering: Lingering::default(),
+                audit: OnceLock::new(),
                 #[cfg(feature = "scope")]
                 let_through: AtomicBool::new(false),
                 parent: None,
@@ -202,6 +222,7 @@ impl Context {
                 cursor: AtomicU8::new(CallState::EDGE),
                 progress: Progress::default(),
                 lingering: Lingering::default(),
+                audit: OnceLock::new(),
                 #[cfg(feature = "scope")]
                 let_through: AtomicBool::new(false),
                 parent: Some(Arc::clone(&self.call)),

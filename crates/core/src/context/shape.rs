@@ -3,6 +3,7 @@
 use crate::{
     Add, Added, AgentId, Change, ChangeScope, ConsumerName, ContentUpdated, Delete, Deleted, Message,
     MessageId, OpKind, ReadArgs, Reserve, Reserved, TenantId, ThreadId, Update, UpdateContent, Updated,
+    audit::{AuditEntry, AuditItem},
     operation::{Addressed, PersistArgs, PersistResult, ReadResult, SessionSubject},
 };
 
@@ -73,6 +74,23 @@ impl Shape {
 
     pub(crate) const fn message(&self) -> Option<&MessageId> {
         self.message.as_ref()
+    }
+
+    /// What it is about, for the log of who did what: of a call that no layer has looked at more closely.
+    pub(crate) fn audited(&self) -> Vec<AuditItem> {
+        let items = if self.items.is_empty() { std::slice::from_ref(self) } else { &self.items };
+        let item = |shape: &Self| AuditItem {
+            operation: shape.member.unwrap_or(shape.kind.as_str()).into(),
+            mode: None,
+            thread: shape.thread.clone(),
+            messages: shape.message.clone().into_iter().collect(),
+            revision: None,
+            of: match &shape.consumer {
+                Some(consumer) => Some(consumer.to_string()),
+                None => shape.session.as_ref().and_then(SessionSubject::name),
+            },
+        };
+        items.iter().map(item).collect()
     }
 
     /// What a layer may not change on the way down; says what it changed.
@@ -292,6 +310,18 @@ impl Shape {
                     return Err("answered with a message of another thread than it was asked");
                 }
             }
+            ReadResult::Audit(page) => {
+                let matches =
+                    |entry: &AuditEntry| {
+                        (self.every_tenant || entry.record.tenant == *tenant)
+                            && entry.record.items.iter().all(|item| {
+                                self.thread.is_none() || item.thread.as_ref() == self.thread.as_ref()
+                            })
+                    };
+                if !page.entries.iter().all(matches) {
+                    return Err("answered with an audit entry of another tenant or thread than it was asked");
+                }
+            }
             ReadResult::Cursor(cursor) => self.check_consumer(&cursor.consumer)?,
             ReadResult::Quarantined(list) => self.check_consumer(&list.consumer)?,
             ReadResult::Resolve(resolved) => self.check_agent(&resolved.agent, &resolved.thread)?,
@@ -334,5 +364,9 @@ fn session(args: &PersistArgs) -> Option<SessionSubject> {
 }
 
 fn is_of_every_tenant(args: &PersistArgs) -> bool {
-    matches!(args, PersistArgs::Read(ReadArgs::Changes(read)) if read.scope == ChangeScope::Store)
+    match args {
+        PersistArgs::Read(ReadArgs::Changes(read)) => read.scope == ChangeScope::Store,
+        PersistArgs::Read(ReadArgs::Audit(read)) => read.scope == ChangeScope::Store,
+        _ => false,
+    }
 }

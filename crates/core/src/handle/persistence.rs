@@ -268,6 +268,12 @@ impl Persistence {
         &self.core.lines
     }
 
+    /// Waits until the log has what was noted so far of calls that were not applied.
+    #[cfg(feature = "audit")]
+    pub(crate) async fn bring_notes(&self) -> Result<()> {
+        self.core.bring_notes().await
+    }
+
     /// How far the store has come, as far as this process is told.
     #[cfg(feature = "effects")]
     pub(crate) fn signs(&self) -> Option<tokio::sync::watch::Receiver<Position>> {

@@ -9,6 +9,7 @@
 //! | [`scope`] | Guard | refuses what the capability of a call does not allow | closed |
 //! | [`idempotency`] | Guard | refuses writes that need a key and have none | closed |
 //! | [`serialise`] | Guard | lets the writes of one thread go on one after the other | closed |
+//! | [`audit`] | Observe | has the store keep a log of who did what, that nobody can change unseen | closed |
 //! | [`trace`] | Observe | a span and events for each call | open |
 //! | [`metrics`] | Observe | counters, gauges and histograms of calls | open |
 //! | [`slow_log`] | Observe | a warning for each call that took long | open |
@@ -20,6 +21,8 @@
 //!
 //! The order of the phases puts them right: limits outside trace, retry outside the timeout of an attempt.
 
+#[cfg(feature = "audit")]
+pub mod audit;
 #[cfg(feature = "bulk-gate")]
 pub mod bulk_gate;
 #[cfg(feature = "chaos")]

@@ -37,7 +37,7 @@ pub use self::{
     content::{Content, InvalidContent},
     delta::{ContentBuffer, Delta},
     metadata::{InvalidMetadata, Metadata, MetadataPatch},
-    number::{Generation, Position, Revision, Seq, SessionGeneration, SessionRevision},
+    number::{AuditNumber, Generation, Position, Revision, Seq, SessionGeneration, SessionRevision},
     role::Role,
     state::{Lease, MessageState},
     timestamp::Timestamp,

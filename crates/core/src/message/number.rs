@@ -75,3 +75,7 @@ counter!(
     /// The order of all changes of a store. A write takes one position for each change that it makes.
     Position
 );
+counter!(
+    /// The order of an audit log: without gaps.
+    AuditNumber
+);

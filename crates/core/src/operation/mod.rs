@@ -53,11 +53,12 @@ pub use self::{
     origin::Origin,
     places::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
     read::{
-        Alias, AliasCursor, Aliases, Attempts, Changes, ConsumerCursor, DamagedMessage, GetCursor,
-        GetMessage, GetThread, ListAliases, ListAttempts, ListOpen, ListPurgeable, ListQuarantined,
-        ListThreads, OpenCursor, OpenReservations, Page, PageFrom, PlanPrune, PrunePlan, PurgeableThreads,
-        QuarantinedChange, QuarantinedChanges, ReadArgs, ReadChanges, ReadPage, ReadResult, ResolveSession,
-        SearchHit, SearchHits, SearchMessages, SessionResolved, ThreadList, Visibility,
+        Alias, AliasCursor, Aliases, Attempts, AuditFrom, AuditPage, Changes, ConsumerCursor, DamagedMessage,
+        GetCursor, GetMessage, GetThread, ListAliases, ListAttempts, ListOpen, ListPurgeable,
+        ListQuarantined, ListThreads, OpenCursor, OpenReservations, Page, PageFrom, PlanPrune, PrunePlan,
+        PurgeableThreads, QuarantinedChange, QuarantinedChanges, ReadArgs, ReadAudit, ReadChanges, ReadPage,
+        ReadResult, ResolveSession, SearchHit, SearchHits, SearchMessages, SessionResolved, ThreadList,
+        Visibility,
     },
     reserve::{NewReservation, Reserve, Reserved},
     session::{

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     Backend, Clock, Effect, ErrorKind, IdempotencyKey, PersistError, PersistRequest, PersistResponse,
     Persistence, Plugin, PluginLayer, Result, Site, SystemClock,
+    audit::AuditTrail,
     backend::Terminal,
     operation::FingerprintKey,
     plugin::{MountedPlugins, PluginList},
@@ -221,7 +222,7 @@ impl<L, B: Backend> Builder<L, B> {
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid), naming the layers, when a phase or a rank goes backwards, a name is used twice
-    /// or is not usable, or there are more than 250 layers; and when it is called outside a tokio runtime, which it
+    /// or is not usable, there are more than 250 layers, or one of them needs what the backend does not claim; and when it is called outside a tokio runtime, which it
     /// captures to see detached writes through.
     #[allow(private_bounds, reason = "the terminal is the one way to a backend and stays private")]
     pub fn build(self) -> Result<Persistence>
@@ -236,7 +237,11 @@ impl<L, B: Backend> Builder<L, B> {
         })?;
         let name = backend.name().to_owned();
         order::check(&specs, &name)?;
-        let description = Description::new(&specs, &name, backend.capabilities());
+        let capabilities = backend.capabilities();
+        order::check_audit(&specs, &name, &capabilities)?;
+        let trail =
+            specs.iter().find_map(|spec| spec.sealing.clone()).map(|sealing| AuditTrail::new(sealing.0));
+        let description = Description::new(&specs, &name, capabilities);
         let sites = specs
             .iter()
             .map(|spec| Site::Layer(spec.name.as_ref().into()))
@@ -255,6 +260,14 @@ impl<L, B: Backend> Builder<L, B> {
             auto_key,
             description,
             clock,
+            trail,
+            note: Box::new({
+                let terminal = terminal.clone();
+                move |notes| {
+                    let terminal = terminal.clone();
+                    Box::pin(async move { terminal.note(notes).await })
+                }
+            }),
             signs: Box::new({
                 let terminal = terminal.clone();
                 move || terminal.signs()

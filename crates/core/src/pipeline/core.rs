@@ -2,7 +2,10 @@
 
 use std::{fmt, future::Future, sync::Arc};
 
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
 
 use super::{
     Admission, AutoKey, Description, Execution, InFlight, SharedService, admission::Gate, erased::BoxFuture,
@@ -11,6 +14,7 @@ use super::{
 use crate::{
     Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Position, Result,
     Site,
+    audit::{AuditNotes, AuditTrail},
     context::{Context, Facts, Shape},
     operation::FingerprintKey,
     session::Lines,
@@ -26,11 +30,19 @@ pub(crate) struct Core {
     pub(crate) description: Description,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lines: Lines,
+    /// What is noted of calls that the store has not applied, where there is a log.
+    trail: Option<AuditTrail>,
+    note: Note,
+    /// Held by who brings it to the store.
+    carrying: Mutex<()>,
     pub(crate) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
     close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
     /// What closing came to, once it is over.
     closed: watch::Sender<Option<Result<()>>>,
 }
+
+/// How what is noted comes to the backend.
+pub(super) type Note = Box<dyn Fn(AuditNotes) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
 pub(super) struct Parts {
     pub(super) stack: SharedService,
@@ -41,6 +53,8 @@ pub(super) struct Parts {
     pub(super) auto_key: AutoKey,
     pub(super) description: Description,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) trail: Option<AuditTrail>,
+    pub(super) note: Note,
     pub(super) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
     pub(super) close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
 }
@@ -56,6 +70,8 @@ impl Core {
             auto_key,
             description,
             clock,
+            trail,
+            note,
             signs,
             close,
         } = parts;
@@ -70,6 +86,9 @@ impl Core {
             description,
             clock,
             lines: Lines::default(),
+            trail,
+            note,
+            carrying: Mutex::new(()),
             signs,
             close,
             closed,
@@ -95,7 +114,7 @@ impl Core {
 
     /// Runs a call on behalf of another, which holds the promises of the edge for both.
     pub(crate) fn execute_child(
-        &self,
+        self: &Arc<Self>,
         parent: &Context,
         args: PersistArgs,
         keep_key: bool,
@@ -104,10 +123,13 @@ impl Core {
             return Box::pin(std::future::ready(Err(closed())));
         };
         let context = parent.child(Shape::of(&args), self.sites_under(parent), keep_key);
-        let running = self.stack.run(PersistRequest { args, context });
+        let running = self.stack.run(PersistRequest { args, context: context.clone() });
+        let core = Arc::clone(self);
         Box::pin(async move {
             let _ticket = ticket;
-            running.await
+            let answer = running.await;
+            core.answered(&context, answer.as_ref().err());
+            answer
         })
     }
 
@@ -125,19 +147,49 @@ impl Core {
         self.sites.iter().map(inside).collect()
     }
 
+    /// A call has answered. What the store has not written down of it, and is to, is brought to it in a task: nobody waits for
+    /// that but who closes the pipeline.
+    pub(super) fn answered(self: &Arc<Self>, context: &Context, failure: Option<&PersistError>) {
+        if let Some(trail) = &self.trail
+            && trail.answered(context, failure, || self.clock.now())
+        {
+            let core = Arc::clone(self);
+            self.in_flight.detach(async move { drop(core.bring_notes().await) });
+        }
+    }
+
+    /// Brings to the store what is noted, until nothing is.
+    ///
+    /// # Errors
+    /// The store has not taken it; it waits for the next call that is noted, or for the pipeline to be closed.
+    pub(crate) async fn bring_notes(&self) -> Result<()> {
+        let Some(trail) = &self.trail else { return Ok(()) };
+        let _carrying = self.carrying.lock().await;
+        while let Some(notes) = trail.take(self.clock.now()) {
+            let records = notes.records().to_vec();
+            if let Err(error) = (self.note)(notes).await {
+                trail.put_back(records);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     /// Runs a task on the runtime of the pipeline.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         self.in_flight.runtime().spawn(task)
     }
 
     /// Closes once, in a task of its own that no caller can cut short; every caller learns what came of it.
-    pub(crate) async fn close(&self) -> Result<()> {
+    pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
         let mut closed = self.closed.subscribe();
         if self.in_flight.begin_closing() {
             let (in_flight, answer, close) =
                 (Arc::clone(&self.in_flight), self.closed.clone(), (self.close)());
+            let core = Arc::clone(self);
             drop(self.spawn(async move {
                 in_flight.drained().await;
+                let noted = core.bring_notes().await;
                 // In a task of its own, so that a backend that panics is an answer as well.
                 let closed = match in_flight.runtime().spawn(close).await {
                     Ok(closed) => closed,
@@ -149,7 +201,11 @@ impl Core {
                     }
                     .with_effect(Effect::Unknown)),
                 };
-                answer.send_replace(Some(closed));
+                let unnoted = |error: PersistError| {
+                    let calls = core.trail.as_ref().map_or(0, AuditTrail::waiting);
+                    error.context(format!("{calls} calls that were not applied are not in the audit log"))
+                };
+                answer.send_replace(Some(closed.and(noted.map_err(unnoted))));
             }));
         }
         match closed.wait_for(Option::is_some).await.map(|closed| closed.clone()) {

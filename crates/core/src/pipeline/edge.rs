@@ -145,9 +145,12 @@ impl Execution {
         if state.cancel() {
             running.end(&state);
         } else {
+            let (core, context) = (Arc::clone(&self.core), self.context.clone());
             self.core.in_flight.detach(async move {
                 let Running { mut call, place, ticket } = running;
-                drop(call.as_mut().await);
+                let answer = call.as_mut().await;
+                core.answered(&context, answer.as_ref().err());
+                drop(answer);
                 Running { call, place, ticket }.end(&state);
             });
         }
@@ -158,7 +161,9 @@ impl Execution {
         let at_work = call.cursor().load(Relaxed);
         let effect = call.effect();
         self.let_go();
-        PersistError::new(kind, why).with_effect(effect).stamped(at_work, &call)
+        let error = PersistError::new(kind, why).with_effect(effect).stamped(at_work, &call);
+        self.core.answered(&self.context, Some(&error));
+        error
     }
 }
 
@@ -171,10 +176,15 @@ impl Future for Execution {
         let runtime = Handle::try_current().is_err().then(|| this.core.in_flight.runtime().clone());
         let _entered = runtime.as_ref().map(Handle::enter);
         match this.poll_stage(cx) {
-            Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
+            Poll::Ready(Ok(response)) => {
+                this.core.answered(&this.context, None);
+                return Poll::Ready(Ok(response));
+            }
             // One that has no site yet was refused here.
             Poll::Ready(Err(error)) => {
-                return Poll::Ready(Err(error.stamped(CallState::EDGE, this.context.call())));
+                let error = error.stamped(CallState::EDGE, this.context.call());
+                this.core.answered(&this.context, Some(&error));
+                return Poll::Ready(Err(error));
             }
             Poll::Pending => {}
         }

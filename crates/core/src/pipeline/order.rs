@@ -1,7 +1,7 @@
 //! Checks the order of the sites before anything is built.
 
 use super::SiteSpec;
-use crate::{Effect, ErrorKind, PersistError, Result, Site};
+use crate::{Capabilities, Effect, ErrorKind, PersistError, Result, Site};
 
 /// The most layers of one pipeline: the site at work is kept in one byte.
 pub(super) const MAX_LAYERS: usize = 250;
@@ -35,6 +35,17 @@ pub(super) fn check(layers: &[SiteSpec], backend: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A log that the backend does not keep in its commits would be a claim about what may not be there.
+pub(super) fn check_audit(layers: &[SiteSpec], backend: &str, claims: &Capabilities) -> Result<()> {
+    match layers.iter().find(|layer| layer.sealing.is_some()) {
+        Some(layer) if !claims.audit => refuse(format!(
+            "the layer `{}` needs a backend that keeps an audit log in its commits, and `{backend}` does not claim to",
+            layer.name
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Whether errors and paths can carry it: `/` stands between the names of nested pipelines, and the edge has a name already.

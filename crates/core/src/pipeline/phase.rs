@@ -1,5 +1,7 @@
 use std::{borrow::Cow, fmt};
 
+use crate::audit::Sealing;
+
 /// The part of the order that a layer belongs to, from the caller to the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
@@ -28,18 +30,27 @@ pub struct SiteSpec {
     pub(crate) phase: Phase,
     pub(crate) rank: Option<u16>,
     pub(crate) note: Option<Cow<'static, str>>,
+    /// Of the layer that keeps the log of who did what.
+    pub(crate) sealing: Option<Sealing>,
 }
 
 impl SiteSpec {
     /// A layer of this name and phase, anywhere inside it.
     pub fn new(name: impl Into<Cow<'static, str>>, phase: Phase) -> Self {
-        Self { name: name.into(), phase, rank: None, note: None }
+        Self { name: name.into(), phase, rank: None, note: None, sealing: None }
     }
 
     /// Its place inside the phase: among ranked layers of one phase, a lower rank stands further out.
     #[must_use]
     pub const fn with_rank(mut self, rank: u16) -> Self {
         self.rank = Some(rank);
+        self
+    }
+
+    /// Has the pipeline keep a log of who did what, which its backend has to be able to.
+    #[cfg(feature = "audit")]
+    pub(crate) fn with_sealing(mut self, sealing: Sealing) -> Self {
+        self.sealing = Some(sealing);
         self
     }
 

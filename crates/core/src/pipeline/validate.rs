@@ -61,6 +61,7 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Read(ReadArgs::Threads(list)) => rules::check_limit(list.limit),
         PersistArgs::Read(ReadArgs::Purgeable(list)) => rules::check_limit(list.limit),
         PersistArgs::Read(ReadArgs::Changes(read)) => rules::check_limit(read.limit),
+        PersistArgs::Read(ReadArgs::Audit(read)) => rules::check_limit(read.limit),
         PersistArgs::Read(ReadArgs::Search(read)) => {
             rules::check_limit(read.limit)?;
             Query::parse(&read.query).map(drop)

@@ -39,6 +39,8 @@ pub struct Job {
     pub lingers: bool,
     /// Ends without closing the store.
     pub leaves: bool,
+    /// Keeps the log of who did what, sealed with [`audit_key`](super::audit_key).
+    pub audited: bool,
 }
 
 /// What a worker does.
@@ -136,6 +138,7 @@ impl Job {
             lie: Lie::None,
             lingers: false,
             leaves: false,
+            audited: false,
         }
     }
 
@@ -166,6 +169,7 @@ impl Job {
         args.extend(self.waits.then(|| "--waits".into()));
         args.extend(self.lingers.then(|| "--lingers".into()));
         args.extend(self.leaves.then(|| "--leaves".into()));
+        args.extend(self.audited.then(|| "--audited".into()));
         args
     }
 
@@ -207,6 +211,7 @@ impl Job {
                 Long("waits") => job.waits = true,
                 Long("lingers") => job.lingers = true,
                 Long("leaves") => job.leaves = true,
+                Long("audited") => job.audited = true,
                 _ => return Err(arg.unexpected()),
             }
         }
@@ -238,6 +243,7 @@ mod tests {
             lie: Lie::NormalSync,
             lingers: true,
             leaves: true,
+            audited: true,
             ..Job::new("a b.db", "acks", "1.2")
         };
         for job in [job, Job::new("a", "b", "c")] {

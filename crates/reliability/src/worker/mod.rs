@@ -24,3 +24,11 @@ pub use self::{
     job::{Interference, Job, Mix, Then, Work},
     process::{End, Worker},
 };
+
+use throughline_core::layers::audit::AuditKey;
+
+/// The key of every log that the checks keep.
+#[must_use]
+pub fn audit_key() -> AuditKey {
+    AuditKey::new(&[36; 32])
+}

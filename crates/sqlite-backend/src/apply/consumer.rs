@@ -23,7 +23,7 @@ pub(super) fn apply(scope: Scope<'_>, args: &ConsumerArgs) -> Applied<Outcome> {
             return Err(PersistError::unsupported(what).into());
         }
     };
-    Ok(Outcome { result: result.into(), changed })
+    Ok(Outcome { result: Some(result.into()), changed })
 }
 
 type Done = (ConsumerResult, bool);

@@ -3,6 +3,7 @@
 //! A write checks everything before it changes anything, so that one that is refused leaves nothing behind and needs
 //! no savepoint. A batch, whose items see each other, has one.
 
+mod audit;
 mod batch;
 mod consumer;
 mod content;
@@ -20,7 +21,7 @@ mod update;
 use std::cell::Cell;
 
 pub(crate) use self::{
-    consumer::damaged as damaged_cursor, idempotency::checksum as key_checksum, row::PIECES,
+    audit::AuditLog, consumer::damaged as damaged_cursor, idempotency::checksum as key_checksum, row::PIECES,
     threads::Threads, unwritten::Unwritten,
 };
 #[cfg(test)]
@@ -77,7 +78,8 @@ pub(crate) type Applied<T> = Result<T, Failure>;
 
 /// The answer to a write, and whether the write changed the file.
 pub(crate) struct Outcome {
-    pub(crate) result: PersistResult,
+    /// Nothing to notes.
+    pub(crate) result: Option<PersistResult>,
     pub(crate) changed: bool,
 }
 
@@ -98,7 +100,7 @@ pub(crate) fn apply(scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
     if let (PersistArgs::UpdateContent(update), None) = (&write.args, &write.idempotency)
         && matches!(update.mode, UpdateMode::Partial)
     {
-        return Ok(Outcome { result: Unwritten::update_content(scope, update)?.into(), changed: true });
+        return Ok(Outcome { result: Some(Unwritten::update_content(scope, update)?.into()), changed: true });
     }
     scope.unwritten.flush(scope.db)?;
     let changes = scope.db.total_changes();
@@ -118,7 +120,7 @@ fn apply_at_once(scope: Scope<'_>, thread: &ThreadId, write: &Write) -> Applied<
     if let Some(idempotency) = &write.idempotency
         && let Some(result) = idempotency::replay(scope, thread, idempotency, &write.args)?
     {
-        return Ok(Outcome { result, changed: false });
+        return Ok(Outcome { result: Some(result), changed: false });
     }
     let result = match &write.args {
         PersistArgs::Batch(batch) => batch::apply(scope, batch, |result| record(scope, write, result))?,
@@ -128,7 +130,7 @@ fn apply_at_once(scope: Scope<'_>, thread: &ThreadId, write: &Write) -> Applied<
             result
         }
     };
-    Ok(Outcome { result, changed: true })
+    Ok(Outcome { result: Some(result), changed: true })
 }
 
 /// Keeps the idempotency key of a write, if it has one.

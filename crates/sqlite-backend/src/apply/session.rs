@@ -57,7 +57,7 @@ pub(super) fn apply_to_whole(scope: Scope<'_>, args: &SessionArgs) -> Applied<Ou
             return Err(throughline_core::PersistError::unsupported(what).into());
         }
     };
-    Ok(Outcome { result: result.into(), changed: true })
+    Ok(Outcome { result: Some(result.into()), changed: true })
 }
 
 fn write_agent(scope: Scope<'_>, id: &AgentId, change: fn(AgentRecord) -> AgentRecord) -> Applied<()> {

@@ -28,6 +28,8 @@ pub struct Verification {
     pub sessions: u64,
     /// The runs of agents.
     pub attempts: u64,
+    /// The entries of the log of who did what.
+    pub audit: u64,
     /// Everything that is wrong, in the order in which it was found. One fault may show in several places: a page that
     /// cannot be read is named, and so are the rows in it.
     pub damaged: Vec<Damage>,
@@ -83,6 +85,9 @@ pub enum Part {
     Consumer,
     /// What is kept of agent sessions: where an agent goes on, a session, a run, or a count of a whole agent or runtime.
     Session,
+    /// The log of who did what. Whether somebody has changed it who knew how is for
+    /// [`layers::audit::verify`](throughline_core::audit) to say, which has the key.
+    Audit,
 }
 
 impl fmt::Display for Damage {

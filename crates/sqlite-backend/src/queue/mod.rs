@@ -14,7 +14,7 @@ use self::lookout::leaves_room;
 pub(crate) use self::{
     admission::{Admission, Slot, closed},
     lookout::Lookout,
-    pending::{Committed, Pending, Stage, Times, Write},
+    pending::{Committed, Pending, Stage, Times, Work, Write},
 };
 use crate::lines::Lines;
 

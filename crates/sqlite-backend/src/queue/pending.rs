@@ -3,6 +3,7 @@ use std::time::Instant;
 use throughline_core::{
     Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult, Position, Result, TenantId,
     Timestamp,
+    audit::{AuditNotes, AuditTicket},
 };
 use tokio::sync::oneshot;
 
@@ -15,13 +16,34 @@ pub(crate) struct Write {
     pub(crate) tenant: TenantId,
     pub(crate) args: PersistArgs,
     pub(crate) idempotency: Option<Idempotency>,
+    /// What the log of who did what is to say of it.
+    pub(crate) audit: Option<AuditTicket>,
     pub(crate) now: Timestamp,
+}
+
+/// What the writer does.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all are writes, and a box would cost each an allocation"
+)]
+pub(crate) enum Work {
+    Write(Write),
+    /// Entries of the log of who did what, about what was not applied.
+    Notes(AuditNotes),
+}
+
+impl From<Write> for Work {
+    fn from(write: Write) -> Self {
+        Self::Write(write)
+    }
 }
 
 /// What a write came to.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    pub(crate) result: PersistResult,
+    /// The answer; nothing to notes.
+    pub(crate) result: Option<PersistResult>,
     /// Nothing for a replay.
     pub(crate) position: Option<Position>,
 }
@@ -48,7 +70,8 @@ pub(crate) enum Stage {
 /// answer, it says what is known.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    pub(crate) write: Write,
+    pub(crate) work: Work,
+    tenant: TenantId,
     pub(crate) times: Times,
     /// The bytes that it holds of the queue's.
     pub(crate) bytes: usize,
@@ -68,7 +91,7 @@ struct Reply {
 
 impl Pending {
     pub(crate) fn new(
-        write: Write,
+        work: impl Into<Work>,
         times: Times,
         bytes: usize,
         slot: Slot,
@@ -76,7 +99,12 @@ impl Pending {
         let (answer, receiver) = oneshot::channel();
         let reply = Reply { answer, slot };
         let stage = Stage::Uncommitted;
-        (Self { write, times, bytes, alone: false, stage, reply: Some(reply) }, receiver)
+        let work = work.into();
+        let tenant = match &work {
+            Work::Write(write) => write.tenant.clone(),
+            Work::Notes(notes) => notes.tenant(),
+        };
+        (Self { work, tenant, times, bytes, alone: false, stage, reply: Some(reply) }, receiver)
     }
 
     /// Whether nobody waits for it any more.
@@ -95,7 +123,7 @@ impl Pending {
 
 impl InLine for Pending {
     fn tenant(&self) -> &TenantId {
-        &self.write.tenant
+        &self.tenant
     }
 }
 

@@ -5,6 +5,7 @@
 //! comes to them: what goes back to the caller is the answer.
 
 mod aliases;
+mod audit;
 mod call;
 mod changes;
 mod consumer;
@@ -94,6 +95,7 @@ fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
         ReadArgs::PlanPrune(read) => prune::plan(scope, read).map(ReadResult::PlanPrune),
         ReadArgs::Purgeable(read) => threads::purgeable(scope, read).map(ReadResult::Purgeable),
         ReadArgs::Changes(read) => changes::changes(scope, read).map(ReadResult::Changes),
+        ReadArgs::Audit(read) => audit::audit(scope, read).map(ReadResult::Audit),
         ReadArgs::Search(read) if scope.has_index => search::search(scope, read).map(ReadResult::Search),
         ReadArgs::Cursor(read) => consumer::cursor(scope, read).map(ReadResult::Cursor),
         ReadArgs::Aliases(list) => aliases::aliases(scope, list).map(ReadResult::Aliases),

@@ -5,6 +5,7 @@
 
 mod alias;
 mod append;
+mod audit;
 mod checksum;
 mod columns;
 mod consumer;
@@ -25,6 +26,7 @@ use throughline_core::{
 pub(crate) use self::{
     alias::{AliasRow, alias_columns},
     append::{Append, AppendKind, Growth, Piece, append_chain},
+    audit::{AuditRow, audit_columns},
     checksum::Checksum,
     columns::Columns,
     consumer::{Cursor, PassedOver, cursor_columns, passed_over_columns},

@@ -7,10 +7,10 @@ use throughline_core::{Effect, ErrorKind, PersistError};
 
 use super::{batch::Batch, fence::Verdict, progress::Progress, worker::Worker};
 use crate::{
-    apply::{Applied, Failure, Outcome, Scope, Unwritten, apply},
+    apply::{Applied, AuditLog, Failure, Outcome, Scope, Unwritten, apply},
     error::{EngineError, Phase, Reach},
     failpoint::Failpoint,
-    queue::Write,
+    queue::{Work, Write},
 };
 
 impl Worker {
@@ -51,6 +51,7 @@ impl Worker {
         progress.catch_up(connection)?;
         let position = Cell::new(progress.position);
         let unwritten = Unwritten::default();
+        let log = AuditLog::default();
         self.threads.begin(position.get());
         let mut alone = false;
         loop {
@@ -72,29 +73,15 @@ impl Worker {
                 continue;
             }
             alone = pending.alone;
-            let scope = Scope {
-                db: connection,
-                tenant: &pending.write.tenant,
-                now: pending.write.now,
-                position: &position,
-                max_content_bytes: self.limits.max_content_bytes,
-                unwritten: &unwritten,
-                threads: &self.threads,
-            };
             let before = position.get();
-            let applied = self.apply(connection, scope, &pending.write);
+            let scope = |write| self.scope(connection, write, &position, &unwritten);
+            let applied = self.apply(connection, &pending.work, scope, &position, &log);
             match applied {
                 Ok(_) | Err(Failure::Refused(_)) if connection.is_autocommit() => {
                     batch.failed(pending);
                     return Err(EngineError::RolledBack);
                 }
-                Ok(outcome) => {
-                    if outcome.changed && position.get() == before {
-                        // It changed nothing that is told, and has its place all the same.
-                        scope.take_position();
-                    }
-                    batch.applied(pending, outcome, position.get());
-                }
+                Ok(outcome) => batch.applied(pending, outcome, position.get()),
                 Err(Failure::Refused(error)) => {
                     position.set(before);
                     batch.refused(pending, error);
@@ -131,10 +118,54 @@ impl Worker {
         Ok(())
     }
 
-    fn apply(&self, connection: &Connection, scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
+    fn scope<'a>(
+        &'a self,
+        db: &'a Connection,
+        write: &'a Write,
+        position: &'a Cell<i64>,
+        unwritten: &'a Unwritten,
+    ) -> Scope<'a> {
+        Scope {
+            db,
+            tenant: &write.tenant,
+            now: write.now,
+            position,
+            max_content_bytes: self.limits.max_content_bytes,
+            unwritten,
+            threads: &self.threads,
+        }
+    }
+
+    /// Applies what is in hand, and takes down who did it.
+    fn apply<'a>(
+        &self,
+        connection: &Connection,
+        work: &'a Work,
+        scope: impl FnOnce(&'a Write) -> Scope<'a>,
+        position: &Cell<i64>,
+        log: &AuditLog,
+    ) -> Applied<Outcome> {
         self.failpoints.reach(Failpoint::Applying, connection)?;
-        let outcome = apply(scope, write)?;
+        let before = position.get();
+        let outcome = match work {
+            Work::Write(write) => apply(scope(write), write)?,
+            Work::Notes(notes) => {
+                log.note(connection, notes)?;
+                Outcome { result: None, changed: true }
+            }
+        };
         self.failpoints.reach(Failpoint::Applied, connection)?;
+        if outcome.changed && position.get() == before {
+            // It changed nothing that is told, and has its place all the same.
+            position.set(before + 1);
+        }
+        // Where SQLite has rolled back, an entry would be committed by itself.
+        if let Work::Write(Write { audit: Some(audit), now, .. }) = work
+            && outcome.changed
+            && !connection.is_autocommit()
+        {
+            log.write(connection, audit, *now, (before, position.get()), &outcome)?;
+        }
         Ok(outcome)
     }
 

@@ -5,12 +5,13 @@ use std::sync::atomic::AtomicUsize;
 use throughline_core::{
     Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Effect, ErrorKind, Import,
     Operation, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Reply, Reserve, Result,
-    SessionArgs, ThreadArgs, Update, UpdateContent,
+    SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
 };
 use tokio::sync::watch;
 
 use super::{
     Mutant,
+    audit::Log,
     journal::{Journal, Line},
     special::{Memory, Special},
 };
@@ -21,6 +22,7 @@ pub(crate) struct Faulty {
     pub(super) journal: Journal,
     pub(super) writes: AtomicUsize,
     pub(super) memory: Memory,
+    log: Log,
     signs: watch::Sender<Position>,
 }
 
@@ -28,19 +30,25 @@ impl Faulty {
     pub(super) async fn open(mutant: &'static Mutant, place: &Place) -> Result<Self, BoxError> {
         let journal = Journal::open(place.directory()).await?;
         let signs = watch::Sender::new(Position::ZERO);
-        Ok(Self { mutant, journal, writes: AtomicUsize::new(0), memory: Memory::default(), signs })
+        let fault = match mutant.special {
+            Some(Special::Audit(fault)) => Some(fault),
+            _ => None,
+        };
+        let log = Log::open(place.directory(), fault)?;
+        Ok(Self { mutant, journal, writes: AtomicUsize::new(0), memory: Memory::default(), log, signs })
     }
 
-    async fn serve<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>> {
+    async fn serve<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
+        let audit = call.take_audit();
         let (op, context, now) = call.into_parts();
         let asked: PersistArgs = op.into();
         let mut args = asked.clone();
         (self.mutant.before)(&mut args, &context);
         let key = context.idempotency().map(|idempotency| idempotency.key.clone());
         let line = Line::new(context.tenant().clone(), args, key, now);
-        let answer = match self.mutant.special {
-            Some(special) => special.serve(self, line).await,
-            None => self.sound(line).await,
+        let answer = match &audit {
+            Some(ticket) => self.log.audited(ticket, self, line.clone(), self.answer(line)).await,
+            None => self.answer(line).await,
         };
         let mut response = answer.map_err(|error| own(&error))?;
         if let Some(position) = response.receipt.position {
@@ -50,8 +58,18 @@ impl Faulty {
         Reply::from_response(response)
     }
 
+    async fn answer(&self, line: Line) -> Result<PersistResponse> {
+        match self.mutant.special {
+            Some(Special::Audit(_)) | None => self.sound(line).await,
+            Some(special) => special.serve(self, line).await,
+        }
+    }
+
     /// As it should be: applied, written to the file, and answered then.
     pub(super) async fn sound(&self, line: Line) -> Result<PersistResponse> {
+        if let PersistArgs::Read(ReadArgs::Audit(read)) = &line.args {
+            return Ok(self.log.read(&line.tenant, read).await);
+        }
         if !line.args.kind().is_write() {
             return self.journal.read(&line).await;
         }
@@ -137,6 +155,11 @@ impl Backend for Faulty {
 
     async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
         self.serve(call).await
+    }
+
+    async fn note(&self, notes: AuditNotes) -> Result<()> {
+        self.log.note(&notes).await;
+        Ok(())
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

@@ -1,5 +1,6 @@
 //! Broken backends.
 
+mod audit;
 mod backend;
 mod change;
 mod changes;
@@ -32,7 +33,7 @@ pub(super) struct Mutant {
 
 /// Everything, as the journal keeps it.
 fn everything() -> Capabilities {
-    Capabilities::full(Durability::Process).with_search()
+    Capabilities::full(Durability::Process).with_search().with_audit()
 }
 
 impl Mutant {

@@ -13,6 +13,7 @@ use throughline_core::{
 use tokio::task;
 
 use super::{
+    audit::AuditFault,
     backend::{Faulty, silent},
     change,
     changes::{ChangeFault, Known},
@@ -60,6 +61,8 @@ pub(super) enum Special {
     Change(ChangeFault),
     /// A fault of agent sessions.
     Session(SessionFault),
+    /// A fault of the log of who did what, which is the log's own.
+    Audit(AuditFault),
 }
 
 /// Whose message it is, and which.

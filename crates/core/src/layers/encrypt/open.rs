@@ -120,6 +120,7 @@ fn open_read(result: &mut ReadResult, bunch: &mut Bunch<'_>) -> Result<()> {
         ReadResult::PlanPrune(_)
         | ReadResult::Purgeable(_)
         | ReadResult::Changes(_)
+        | ReadResult::Audit(_)
         | ReadResult::Cursor(_)
         | ReadResult::Aliases(_)
         | ReadResult::Resolve(_) => carries_none(result),

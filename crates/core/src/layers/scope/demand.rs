@@ -4,7 +4,7 @@ use std::slice;
 
 use super::Verb;
 use crate::{
-    ChangeScope, PersistArgs, ReadArgs, ReadChanges, ThreadArgs, ThreadId, UpdateMode,
+    ChangeScope, PersistArgs, ReadArgs, ReadAudit, ReadChanges, ThreadArgs, ThreadId, UpdateMode,
     operation::Addressed as _,
 };
 
@@ -63,6 +63,7 @@ impl<'a> Demand<'a> {
             PersistArgs::Consumer(_) => Verb::Consume,
             PersistArgs::Read(read) => match read {
                 ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Verb::Consume,
+                ReadArgs::Audit(_) => Verb::Audit,
                 ReadArgs::Get(_)
                 | ReadArgs::Page(_)
                 | ReadArgs::OpenReservations(_)
@@ -78,9 +79,10 @@ impl<'a> Demand<'a> {
             },
         };
         let subject = match args {
-            PersistArgs::Read(ReadArgs::Changes(ReadChanges { scope: ChangeScope::Store, .. })) => {
-                Subject::Store
-            }
+            PersistArgs::Read(
+                ReadArgs::Changes(ReadChanges { scope: ChangeScope::Store, .. })
+                | ReadArgs::Audit(ReadAudit { scope: ChangeScope::Store, .. }),
+            ) => Subject::Store,
             args => args.thread().map_or(Subject::Tenant, Subject::Thread),
         };
         Self { verb, subject }

@@ -42,7 +42,7 @@
 //! # What a verb allows
 //! | verb | operations |
 //! |---|---|
-//! | [`Read`](Verb::Read) | every read, but for those of consumers |
+//! | [`Read`](Verb::Read) | every read, but for those of consumers and of the audit log |
 //! | [`Append`](Verb::Append) | additions, reservations, what is written to open messages, how they end, and asking for ids |
 //! | [`Edit`](Verb::Edit) | edits of final messages, metadata of messages |
 //! | [`Delete`](Verb::Delete) | deletions of messages |
@@ -51,9 +51,10 @@
 //! | [`Import`](Verb::Import) | imports |
 //! | [`Sessions`](Verb::Sessions) | everything about agent sessions but reading |
 //! | [`Consume`](Verb::Consume) | the cursors and quarantined changes of consumers |
+//! | [`Audit`](Verb::Audit) | reading the log of who did what |
 //!
 //! A batch needs what each of its operations needs. What speaks of no single thread, a list of threads, a search without a
-//! thread, the changes of a tenant, needs a capability for every thread of the tenant: a list that left out what is not
+//! thread, the changes or the audit log of a tenant, needs a capability for every thread of the tenant: a list that left out what is not
 //! allowed would tell of it by its cursor. The changes of the whole store need one for every tenant.
 //!
 //! Under a prefix, an id with a segment `.` or `..` (between `/` or `\`) is of no thread: nothing here follows paths, but somebody

@@ -42,6 +42,8 @@ verbs! {
     Sessions = "run agents";
     /// To keep the cursor of a consumer of changes.
     Consume = "consume changes";
+    /// To read the log of who did what.
+    Audit = "read the audit log";
 }
 
 impl fmt::Display for Verb {

@@ -1,6 +1,7 @@
 //! The reads. They go through the same layers as the writes.
 
 mod aliases;
+mod audit;
 mod changes;
 mod consumer;
 mod damaged;
@@ -13,6 +14,7 @@ mod threads;
 
 pub use self::{
     aliases::{Alias, AliasCursor, Aliases, ListAliases},
+    audit::{AuditFrom, AuditPage, ReadAudit},
     changes::{Changes, ReadChanges},
     consumer::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
     damaged::DamagedMessage,
@@ -50,6 +52,8 @@ family! {
     Purgeable: ListPurgeable -> PurgeableThreads as "purgeable";
     /// What was changed, in the order of the commits.
     Changes: ReadChanges -> Changes as "changes";
+    /// Who did what.
+    Audit: ReadAudit -> AuditPage as "audit";
     /// Messages with certain words.
     Search: SearchMessages -> SearchHits as "search";
     /// How far a consumer of the changes has come.
@@ -77,6 +81,7 @@ impl ReadResult {
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
             | Self::Changes(_)
+            | Self::Audit(_)
             | Self::Search(_)
             | Self::Cursor(_)
             | Self::Quarantined(_)
@@ -98,6 +103,7 @@ impl ReadResult {
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
             | Self::Changes(_)
+            | Self::Audit(_)
             | Self::Search(_)
             | Self::Cursor(_)
             | Self::Quarantined(_)
@@ -131,7 +137,7 @@ impl Addressed for ReadArgs {
             Self::Aliases(list) => Some(&list.thread),
             Self::Resolve(resolve) => Some(&resolve.thread),
             Self::Attempts(list) => Some(&list.thread),
-            Self::Changes(changes) => match &changes.scope {
+            Self::Changes(ReadChanges { scope, .. }) | Self::Audit(ReadAudit { scope, .. }) => match scope {
                 ChangeScope::Thread(thread) => Some(thread),
                 ChangeScope::Tenant | ChangeScope::Store => None,
             },
@@ -149,6 +155,7 @@ impl Addressed for ReadArgs {
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
             | Self::Changes(_)
+            | Self::Audit(_)
             | Self::Search(_)
             | Self::Cursor(_)
             | Self::Quarantined(_)
@@ -173,6 +180,7 @@ impl Addressed for ReadResult {
             | Self::Threads(_)
             | Self::Purgeable(_)
             | Self::Changes(_)
+            | Self::Audit(_)
             | Self::Search(_)
             | Self::Cursor(_)
             | Self::Quarantined(_) => None,
@@ -189,6 +197,7 @@ impl Addressed for ReadResult {
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
             | Self::Changes(_)
+            | Self::Audit(_)
             | Self::Search(_)
             | Self::Cursor(_)
             | Self::Quarantined(_)

@@ -66,6 +66,12 @@ pub(crate) struct SessionSubject {
 }
 
 impl SessionSubject {
+    /// The agent that it is of, or the runtime.
+    pub(crate) fn name(&self) -> Option<String> {
+        let agent = self.agent.as_ref().map(ToString::to_string);
+        agent.or_else(|| self.runtime.as_ref().map(ToString::to_string))
+    }
+
     /// Of a whole agent, or of what it does in a thread.
     pub(crate) const fn of_agent(agent: AgentId) -> Self {
         Self { agent: Some(agent), runtime: None, attempt: None }

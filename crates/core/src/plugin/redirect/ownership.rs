@@ -350,6 +350,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 | ReadResult::Threads(_)
                 | ReadResult::PlanPrune(_)
                 | ReadResult::Changes(_)
+                | ReadResult::Audit(_)
                 | ReadResult::Search(_)
                 | ReadResult::Cursor(_)
                 | ReadResult::Quarantined(_)

@@ -134,6 +134,8 @@ impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
                 }
                 there != 0
             }
+            // The log is of this side, whatever it is about: each side keeps its own.
+            PersistArgs::Read(ReadArgs::Audit(_)) => return Side::Here,
             PersistArgs::Read(read) if read.thread().is_none() => {
                 return match read {
                     ReadArgs::Changes(_) => {

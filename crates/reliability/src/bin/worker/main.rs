@@ -7,10 +7,10 @@ mod write;
 
 use std::{error::Error, io};
 
-use throughline_core::Persistence;
+use throughline_core::{Persistence, layers::audit::AuditLayer};
 use throughline_reliability::{
     vfs::{self, Lie},
-    worker::{Job, Work},
+    worker::{Job, Work, audit_key},
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -31,7 +31,8 @@ async fn main() -> Outcome {
 /// Opens the store of the job, says so, and waits for a word if it is to.
 async fn opened(job: &Job) -> Outcome<Persistence> {
     let backend = interfere::options(job).open(&job.store).await?;
-    let db = Persistence::builder().backend(backend).build()?;
+    let log = job.audited.then(|| AuditLayer::new(audit_key()));
+    let db = Persistence::builder().layer_when(log).backend(backend).build()?;
     println!("open");
     if job.waits {
         io::stdin().read_line(&mut String::new())?;

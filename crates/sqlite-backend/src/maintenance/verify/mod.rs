@@ -1,5 +1,6 @@
 //! The check of everything in the store that can be checked.
 
+mod audit;
 mod bookkeeping;
 mod consumers;
 mod file;
@@ -98,6 +99,7 @@ impl<'a> Check<'a> {
             Self::cursors,
             Self::quarantine,
             Self::sessions,
+            Self::audit,
         ] {
             if let Err(error) = part(self) {
                 self.note_or_fail(error)?;

@@ -53,7 +53,7 @@ async fn what_is_superseded_in_its_transaction_is_not_written() {
     let mut found = Vec::new();
     for answer in answers {
         let committed = answer.await.unwrap().unwrap();
-        let PersistResult::UpdateContent(updated) = committed.result else { panic!("another answer") };
+        let Some(PersistResult::UpdateContent(updated)) = committed.result else { panic!("another answer") };
         found.push((updated.revision.get(), committed.position.unwrap().get()));
     }
     assert_eq!(refused.await.unwrap().unwrap_err().kind(), ErrorKind::Stale);

@@ -86,7 +86,7 @@ impl Store {
         let tenant = self.db.tenant().clone();
         let admission = crate::queue::Admission::new(1, 1);
         let slot = at_once(admission.enter(&tenant, 1, times.give_up)).unwrap();
-        let write = Write { tenant, args, idempotency, now: Timestamp::from_micros(0) };
+        let write = Write { tenant, args, idempotency, audit: None, now: Timestamp::from_micros(0) };
         let (pending, answer) = Pending::new(write, times, 1, slot);
         self.queue.push(pending);
         answer
@@ -175,7 +175,7 @@ async fn what_shares_a_commit_is_each_for_itself() {
     let position = |answer: Result<Committed>| answer.map(|committed| committed.position.map(Position::get));
     assert_eq!(position(first.await.unwrap()).unwrap(), Some(1));
     let again = again.await.unwrap().unwrap();
-    assert!(again.result.is_deduplicated() && again.position.is_none());
+    assert!(again.result.unwrap().is_deduplicated() && again.position.is_none());
     let refused = refused.await.unwrap().unwrap_err();
     assert_eq!((refused.kind(), refused.batch_index()), (ErrorKind::AlreadyExists, Some(1)));
     // Two changes, of which it names the last.

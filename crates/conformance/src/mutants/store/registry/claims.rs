@@ -23,6 +23,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "claims.consumer",
             "claims.session",
             "claims.search",
+            "claims.audit",
         ],
     )
     .claiming(|| Capabilities::new(Durability::Process)),

@@ -1,5 +1,6 @@
 //! The faults, each with the checks that have to catch it.
 
+mod audit;
 mod changes;
 mod claims;
 mod consumers;
@@ -20,6 +21,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         imports::MUTANTS,
         names::MUTANTS,
         changes::MUTANTS,
+        audit::MUTANTS,
         consumers::MUTANTS,
         sessions::MUTANTS,
         claims::MUTANTS,

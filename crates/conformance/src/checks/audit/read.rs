@@ -1,0 +1,96 @@
+//! Who is shown what of the log.
+
+use throughline_core::{
+    Add, AuditFrom, AuditNumber, Batch, ChangeScope, ErrorKind, Persistence, ReadAudit, ReadPage,
+};
+
+use super::{about, audited, entries};
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{refused, said, thread_id},
+};
+
+checks! {
+    Extended "audit.tenant" [Add Read; audit] "a tenant reads its own entries, and nothing of another's" => tenant;
+    Extended "audit.thread" [Add Batch Read; audit] "who reads the log of a thread is shown what is of it, and how much is withheld" => thread;
+    Extended "audit.pages" [Add Read; audit] "the log is read in pages, from the beginning or from the end" => pages;
+}
+
+async fn shown(db: &Persistence, scope: ChangeScope) -> Vec<String> {
+    let found = entries(db, scope).await;
+    assert!(found.is_sorted_by(|a, b| a.number < b.number), "{found:?}");
+    found.iter().map(|entry| format!("{} {}", entry.record.tenant, about(entry).join(" "))).collect()
+}
+
+async fn tenant(rig: Rig) {
+    let db = audited(&rig).await;
+    let other = db.for_tenant("other".parse().unwrap());
+    for name in ["a", "b"] {
+        for db in [&db, &other] {
+            db.thread("t").add(said(name, "x")).await.unwrap();
+        }
+    }
+    let name = db.tenant().clone();
+    let ours = ["a", "b"].map(|id| format!("{name} add t {id}"));
+    assert_eq!(shown(&db, ChangeScope::Tenant).await, ours);
+    assert_eq!(shown(&db, ChangeScope::Thread(thread_id("t"))).await, ours);
+    assert_eq!(shown(&other, ChangeScope::Tenant).await, ["other add t a", "other add t b"]);
+    let all = [&ours[0], "other add t a", &ours[1], "other add t b"];
+    assert_eq!(shown(&other, ChangeScope::Store).await, all);
+    let nobody = db.for_tenant("nobody".parse().unwrap());
+    assert_eq!(shown(&nobody, ChangeScope::Tenant).await, Vec::<String>::new());
+}
+
+async fn thread(rig: Rig) {
+    let db = audited(&rig).await;
+    let add = |thread: &str, name: &str| Add::new(thread_id(thread), said(name, "x"));
+    db.thread("t").add(said("a", "x")).await.unwrap();
+    db.thread("u").add(said("a", "x")).await.unwrap();
+    db.batch(Batch::new().with(add("t", "b")).with(add("u", "b")).with(add("T", "b"))).await.unwrap();
+    let of = async |name: &str| {
+        let found = entries(&db, ChangeScope::Thread(thread_id(name))).await;
+        let text = |entry: &throughline_core::audit::AuditEntry| {
+            format!("{} {} -{}", entry.number, about(entry).join(" "), entry.withheld)
+        };
+        found.iter().map(text).collect::<Vec<_>>()
+    };
+    assert_eq!(of("t").await, ["1 add t a -0", "3 add t b -2"]);
+    assert_eq!(of("u").await, ["2 add u a -0", "3 add u b -2"]);
+    assert_eq!(of("T").await, ["3 add T b -2"]);
+    assert_eq!(of("v").await, Vec::<String>::new());
+}
+
+async fn pages(rig: Rig) {
+    let db = audited(&rig).await;
+    for thread in ["t", "u", "t", "u", "t"] {
+        db.thread(thread).add(throughline_core::NewMessage::user("x")).await.unwrap();
+    }
+    let numbers = async |scope: ChangeScope, from, limit| {
+        let mut pages = Vec::new();
+        let mut read = Some(ReadAudit::new(scope, from, limit));
+        while let Some(asked) = read {
+            let page = db.read(asked.clone()).await.unwrap();
+            read = asked.next(&page);
+            pages.push(page.entries.iter().map(|entry| entry.number.get()).collect::<Vec<_>>());
+        }
+        pages
+    };
+    let at = AuditNumber::new;
+    let after = |number| AuditFrom::After(at(number));
+    let before = |number| AuditFrom::Before(at(number));
+    assert_eq!(numbers(ChangeScope::Store, after(0), 2).await, [vec![1, 2], vec![3, 4], vec![5]]);
+    assert_eq!(numbers(ChangeScope::Store, after(4), 2).await, [[5]]);
+    assert_eq!(numbers(ChangeScope::Store, AuditFrom::End, 3).await, [vec![3, 4, 5], vec![1, 2]]);
+    assert_eq!(numbers(ChangeScope::Store, before(3), 2).await, [[1, 2]]);
+    let nothing: [Vec<u64>; 1] = [vec![]];
+    assert_eq!(numbers(ChangeScope::Store, after(5), 2).await, nothing);
+    assert_eq!(numbers(ChangeScope::Store, after(u64::MAX >> 1), 2).await, nothing);
+    assert_eq!(numbers(ChangeScope::Store, before(1), 2).await, nothing);
+    let t = || ChangeScope::Thread(thread_id("t"));
+    assert_eq!(numbers(t(), after(0), 2).await, [vec![1, 3], vec![5]]);
+    assert_eq!(numbers(t(), AuditFrom::End, 2).await, [vec![3, 5], vec![1]]);
+    for limit in [0, ReadPage::MAX_LIMIT + 1] {
+        refused(db.read(ReadAudit::new(t(), after(0), limit)).await, ErrorKind::Invalid);
+    }
+}

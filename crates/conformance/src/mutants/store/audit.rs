@@ -1,0 +1,153 @@
+//! A log of who did what, and its faults.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    path::Path,
+};
+
+use throughline_core::{
+    AuditFrom, AuditPage, BoxError, PageFrom, PersistArgs, PersistResponse, PersistResult, Position,
+    ReadArgs, ReadAudit, ReadPage, ReadResult, Result, TenantId, Timestamp,
+    audit::{AuditDigest, AuditEntry, AuditLink, AuditNotes, AuditTicket},
+};
+use tokio::sync::Mutex;
+
+use super::{backend::Faulty, journal::Line};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AuditFault {
+    ForgetsBatches,
+    ForgetsConsumers,
+    AuditsReplays,
+    PositionsLate,
+    HangsOnNothing,
+    ForgetsNotes,
+    BeginsAnew,
+    ForgetsWhen,
+}
+
+/// The entries, in memory and in a file of their own.
+pub(super) struct Log {
+    fault: Option<AuditFault>,
+    kept: Mutex<Kept>,
+}
+
+struct Kept {
+    entries: Vec<AuditEntry>,
+    file: File,
+}
+
+impl Log {
+    pub(super) fn open(directory: &Path, fault: Option<AuditFault>) -> Result<Self, BoxError> {
+        let path = directory.join("audit");
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let mut entries = Vec::new();
+        for line in fs::read_to_string(&path)?.lines() {
+            entries.push(serde_json::from_str(line)?);
+        }
+        if fault == Some(AuditFault::BeginsAnew) {
+            entries.clear();
+        }
+        Ok(Self { fault, kept: Mutex::new(Kept { entries, file }) })
+    }
+
+    /// Makes a write that is to have an entry, with nothing between the two.
+    pub(super) async fn audited(
+        &self,
+        ticket: &AuditTicket,
+        store: &Faulty,
+        line: Line,
+        write: impl Future<Output = Result<PersistResponse>>,
+    ) -> Result<PersistResponse> {
+        let mut kept = self.kept.lock().await;
+        let (args, mut now) = (line.args.clone(), line.now);
+        let after = position(store, line).await?;
+        let response = write.await?;
+        let position = match response.receipt.position {
+            Some(position) => position,
+            None if self.fault == Some(AuditFault::AuditsReplays) => after,
+            None => return Ok(response),
+        };
+        let (after, position) = match self.fault {
+            Some(AuditFault::ForgetsBatches) if matches!(args, PersistArgs::Batch(_)) => return Ok(response),
+            Some(AuditFault::ForgetsConsumers) if matches!(args, PersistArgs::Consumer(_)) => {
+                return Ok(response);
+            }
+            Some(AuditFault::PositionsLate) => (after.next(), position.next()),
+            _ => (after, position),
+        };
+        if self.fault == Some(AuditFault::ForgetsWhen) {
+            now = Timestamp::from_micros(0);
+        }
+        let entry = ticket.entry(&mut self.link(&kept), now, (after, position), &response.result);
+        kept.extend([entry]);
+        Ok(response)
+    }
+
+    pub(super) async fn note(&self, notes: &AuditNotes) {
+        if self.fault == Some(AuditFault::ForgetsNotes) {
+            return;
+        }
+        let mut kept = self.kept.lock().await;
+        let entries = notes.entries(&mut self.link(&kept));
+        kept.extend(entries);
+    }
+
+    fn link(&self, kept: &Kept) -> AuditLink {
+        match kept.entries.last() {
+            None => AuditLink::first(),
+            Some(last) if self.fault == Some(AuditFault::HangsOnNothing) => {
+                AuditLink::after(last.number, AuditDigest::ZERO)
+            }
+            Some(last) => AuditLink::after(last.number, last.hash),
+        }
+    }
+
+    pub(super) async fn read(&self, tenant: &TenantId, read: &ReadAudit) -> PersistResponse {
+        let kept = self.kept.lock().await;
+        let shown = kept.entries.iter().filter_map(|entry| entry.clone().shown(&read.scope, tenant));
+        let mut entries: Vec<AuditEntry> = shown.collect();
+        match read.from {
+            AuditFrom::After(number) => entries.retain(|entry| entry.number > number),
+            AuditFrom::Before(number) => entries.retain(|entry| entry.number < number),
+            AuditFrom::End => {}
+        }
+        let limit = read.limit as usize;
+        let more = entries.len() > limit;
+        let reached = if matches!(read.from, AuditFrom::After(_)) {
+            entries.truncate(limit);
+            entries.last()
+        } else {
+            entries.drain(..entries.len().saturating_sub(limit));
+            entries.first()
+        };
+        let reached = reached.map_or_else(throughline_core::AuditNumber::default, |entry| entry.number);
+        let page = AuditPage { entries, damaged: Vec::new(), reached, more };
+        PersistResponse {
+            result: ReadResult::Audit(page).into(),
+            receipt: throughline_core::Receipt::default(),
+            extensions: throughline_core::Extensions::new(),
+        }
+    }
+}
+
+impl Kept {
+    fn extend(&mut self, entries: impl IntoIterator<Item = AuditEntry>) {
+        for entry in entries {
+            let line = serde_json::to_string(&entry).expect("an entry serialises");
+            writeln!(self.file, "{line}").expect("the log can be written");
+            self.entries.push(entry);
+        }
+    }
+}
+
+/// How far the store has come.
+async fn position(store: &Faulty, line: Line) -> Result<Position> {
+    let page = ReadPage::new("t".parse().expect("a valid id"), PageFrom::End, 1);
+    let read = Line { args: ReadArgs::from(page).into(), key: None, ..line };
+    match store.journal.read(&read).await?.result {
+        PersistResult::Read(ReadResult::Page(page)) => Ok(page.position),
+        other => panic!("a page was asked for: {other:?}"),
+    }
+}

@@ -1,0 +1,39 @@
+use std::sync::Arc;
+
+use tower_layer::Layer;
+
+use super::{AuditKey, AuditService};
+use crate::{
+    audit::Sealing,
+    pipeline::{Described, Phase, SiteSpec},
+};
+
+/// Has the store keep a log of who did what. See the [module](super).
+///
+/// It needs a backend that claims [`Capabilities::audit`](crate::Capabilities::audit); over another one the pipeline is not built.
+#[derive(Debug, Clone)]
+pub struct AuditLayer {
+    key: AuditKey,
+}
+
+impl AuditLayer {
+    /// A log whose entries are sealed with this key, the same for as long as the store is used.
+    #[must_use]
+    pub const fn new(key: AuditKey) -> Self {
+        Self { key }
+    }
+}
+
+impl Described for AuditLayer {
+    fn site(&self) -> SiteSpec {
+        SiteSpec::new("audit", Phase::Observe).with_sealing(Sealing(Arc::new(self.key.clone())))
+    }
+}
+
+impl<S> Layer<S> for AuditLayer {
+    type Service = AuditService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AuditService::new(inner, self.key.clone())
+    }
+}

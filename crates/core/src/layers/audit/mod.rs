@@ -1,0 +1,59 @@
+//! Keeps a log of who did what to which message, with which outcome: a chain that nobody can change unseen who has not the key.
+//!
+//! ```
+//! # use throughline_core::{Admitted, Backend, Capabilities, Durability};
+//! # struct Nowhere;
+//! # impl Backend for Nowhere {
+//! #     fn name(&self) -> &str { "nowhere" }
+//! #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
+//! # }
+//! use throughline_core::{ErrorKind, Persistence, layers::audit::{AuditKey, AuditLayer}};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> throughline_core::Result<()> {
+//! // From the host's key service; never from the program's text, and never kept in the store.
+//! let key = AuditKey::new(&[7; 32]);
+//! // A backend that does not keep the log in its commits is refused: there is no log that may not be true.
+//! let refused = Persistence::builder().layer(AuditLayer::new(key)).backend(Nowhere).build().unwrap_err();
+//! assert_eq!(refused.kind(), ErrorKind::Invalid);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What has an entry
+//! - **Every write that takes a position among the commits has one, in the same commit**: messages, batches (one entry with an
+//!   item for each operation), imports, threads, sessions, and the cursors of consumers. Neither can be there without the other,
+//!   whatever crashes. A replay under an idempotency key changes nothing and has none.
+//! - **A write that failed** has one, and so has a read that was denied, that broke the contract of the pipeline, or panicked: wherever
+//!   in the stack it failed. It is written after its caller was told, in a commit of its own, and calls alike are counted in one. What
+//!   a crash takes is what failed since the last such commit. What the store does not take waits; more than 1024 that differ are
+//!   counted and not kept, and the count has an entry. [`settle`] waits for it. [`Persistence::close`](crate::Persistence::close) says it where some could not be written. Where it cannot
+//!   be known whether such a commit came true, they are written again: twice, and not never.
+//! - **A write that was answered elsewhere**, by a layer further in or by another pipeline, has one that says so.
+//!
+//! # What an entry holds
+//! An [`AuditRecord`](crate::audit::AuditRecord): no content. Of the content there is a keyed hash, taken where this layer stands: over what the caller sent, before it is
+//! redacted or encrypted. What is encrypted with a fresh nonce hashes to something else each time, and says nothing to anybody;
+//! [`AuditKey::content_digest`] of what somebody claims to have sent says whether they did. Whoever has the key can test guesses.
+//!
+//! # What it detects
+//! See [`verify`]. It fails closed: a write whose entry cannot be written is not applied. Reads cost nothing; a write costs a row.
+
+mod anchor;
+mod items;
+mod key;
+mod layer;
+mod report;
+mod service;
+mod settle;
+mod verify;
+
+pub use self::{
+    anchor::{Anchor, anchor},
+    key::AuditKey,
+    layer::AuditLayer,
+    report::{AuditReport, Comparison, Flaw},
+    service::AuditService,
+    settle::settle,
+    verify::verify,
+};

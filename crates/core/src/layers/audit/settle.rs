@@ -1,0 +1,13 @@
+use crate::{Persistence, Result};
+
+/// Waits until every call that has failed so far, or was answered elsewhere, has its entry: before an [`anchor`](super::anchor) that is to
+/// vouch for them too. Those that were applied have theirs already.
+///
+/// # Errors
+/// What the store answers that does not take them. They wait for the next call that fails, or for the pipeline to be closed.
+///
+/// # Cancel safety
+/// Dropped, what it was about to write is lost; it is not called in a `select!` whose other side may win.
+pub async fn settle(db: &Persistence) -> Result<()> {
+    db.bring_notes().await
+}

@@ -1,0 +1,257 @@
+use std::collections::VecDeque;
+
+use super::{Anchor, AuditKey, AuditReport, Comparison, Flaw};
+use crate::{
+    AuditFrom, AuditNumber, Change, ChangeScope, ErrorKind, Persistence, Position, ReadAudit, ReadChanges,
+    ReadPage, Result,
+    audit::{AuditDigest, AuditEntry, AuditOutcome},
+};
+
+/// Holds the log against itself, against the anchors that were kept outside of the store, and against the changes that the store
+/// still tells.
+///
+/// | done to the log by who has not the key | without an anchor | with one of before |
+/// |---|---|---|
+/// | an entry edited, deleted, inserted, or put elsewhere | found | found |
+/// | the end cut off | not found | found, as far as the anchor goes |
+/// | the end cut off, and the log gone on | not found | found |
+/// | all of it written anew | found: it takes the key | found |
+/// | the whole store put back to an earlier copy | not found | found, as far as the anchor goes |
+///
+/// Who has the key can do everything that is not anchored. What was cut off after the last anchor may be found by the comparison:
+/// a change without an entry. A log that was deleted whole, with a store that keeps no changes, is found by an anchor alone.
+///
+/// The log is read in pages, from its beginning; it may be written to meanwhile. The handle needs to see the whole store, as with [`anchor`](super::anchor).
+///
+/// # Errors
+/// What a read answers; what is wrong with the log is no error but the report.
+///
+/// # Cancel safety
+/// Nothing is kept: dropped, it has only read.
+pub async fn verify(db: &Persistence, key: &AuditKey, anchors: &[Anchor]) -> Result<AuditReport> {
+    let mut chain = Chain::new(key, anchors);
+    let mut read =
+        Some(ReadAudit::new(ChangeScope::Store, AuditFrom::After(AuditNumber::ZERO), ReadPage::MAX_LIMIT));
+    while let Some(asked) = read {
+        let page = db.read(asked.clone()).await?;
+        let mut damaged: VecDeque<AuditNumber> = page.damaged.iter().copied().collect();
+        for entry in &page.entries {
+            if chain.flaw.is_none() && damaged.front().is_some_and(|number| *number == chain.last.next()) {
+                chain.flaw = damaged.pop_front().map(|number| Flaw::Edited { number });
+            }
+            chain.take(entry);
+        }
+        if chain.flaw.is_none()
+            && let Some(number) = damaged.pop_front()
+        {
+            chain.flaw = Some(Flaw::Edited { number });
+        }
+        read = asked.next(&page);
+    }
+    let report = chain.end();
+    let comparison = if report.flaw.is_none() { compare(db).await? } else { None };
+    Ok(AuditReport { comparison, ..report })
+}
+
+/// The entries that were looked at, one after the other.
+struct Chain<'a> {
+    key: &'a AuditKey,
+    /// By their counts.
+    anchors: Vec<Anchor>,
+    last: AuditNumber,
+    head: AuditDigest,
+    anchored: AuditNumber,
+    flaw: Option<Flaw>,
+    /// An entry of a later number stood where this one was due.
+    awaited: Option<AuditNumber>,
+    is_out_of_order: bool,
+}
+
+impl<'a> Chain<'a> {
+    fn new(key: &'a AuditKey, anchors: &[Anchor]) -> Self {
+        let strange = anchors.iter().find(|anchor| !anchor.is_of(key));
+        let mut anchors = anchors.to_vec();
+        anchors.sort_by_key(|anchor| anchor.count);
+        Self {
+            key,
+            flaw: strange.map(|anchor| Flaw::StrangeAnchor { anchor: *anchor }),
+            anchors,
+            last: AuditNumber::ZERO,
+            head: AuditDigest::ZERO,
+            anchored: AuditNumber::ZERO,
+            awaited: None,
+            is_out_of_order: false,
+        }
+    }
+
+    fn take(&mut self, entry: &AuditEntry) {
+        if self.flaw.is_some() {
+            // Whether what was missing stands further on.
+            self.is_out_of_order |= self.awaited == Some(entry.number) && self.key.has_sealed(entry);
+            return;
+        }
+        let number = self.last.next();
+        self.flaw = if !self.key.has_sealed(entry) {
+            Some(Flaw::Edited { number })
+        } else if entry.number > number {
+            self.awaited = Some(number);
+            Some(Flaw::OutOfOrder { number, found: entry.number })
+        } else if entry.number < number {
+            Some(Flaw::OutOfOrder { number, found: entry.number })
+        } else if entry.previous != self.head {
+            Some(Flaw::Spliced { number })
+        } else {
+            None
+        };
+        if self.flaw.is_none() {
+            (self.last, self.head) = (number, entry.hash);
+            self.hold_against_anchors();
+        }
+    }
+
+    fn hold_against_anchors(&mut self) {
+        let here = self.anchors.iter().filter(|anchor| anchor.count == self.last);
+        for anchor in here {
+            if anchor.head == self.head {
+                self.anchored = self.last;
+            } else {
+                self.flaw = Some(Flaw::Rewritten { after: self.anchored, by: self.last });
+                return;
+            }
+        }
+    }
+
+    fn end(self) -> AuditReport {
+        let Self { anchors, last, anchored, flaw, awaited, is_out_of_order, .. } = self;
+        let flaw = match (flaw, awaited) {
+            // It stands nowhere: the one that was found is where it is because this one is gone.
+            (Some(Flaw::OutOfOrder { .. }), Some(number)) if !is_out_of_order => {
+                Some(Flaw::Missing { number })
+            }
+            (None, _) => anchors
+                .last()
+                .filter(|anchor| anchor.count > last)
+                .map(|anchor| Flaw::Truncated { count: last, anchored: anchor.count }),
+            (flaw, _) => flaw,
+        };
+        let intact = match flaw {
+            Some(Flaw::Rewritten { after, .. }) => after,
+            _ => last,
+        };
+        AuditReport { intact, flaw, anchored, comparison: None }
+    }
+}
+
+/// Goes through changes and entries side by side: both are in the order of the commits.
+async fn compare(db: &Persistence) -> Result<Option<Comparison>> {
+    let mut found = Comparison::default();
+    let mut entries = Applied::new(db);
+    let Some(first) = entries.front().await? else { return Ok(Some(found)) };
+    // Before the log was begun there was nobody to write it.
+    let mut after = first.after;
+    loop {
+        let read = db.read(ReadChanges::new(ChangeScope::Store, after, ReadPage::MAX_LIMIT)).await;
+        let page = match read {
+            Ok(page) => page,
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
+            // Some were let go: the ones that are kept begin there.
+            Err(error) if error.kind() == ErrorKind::TooOld => match oldest(db, after).await? {
+                Some(kept) => {
+                    after = kept;
+                    continue;
+                }
+                None => return Ok(None),
+            },
+            Err(error) => return Err(error),
+        };
+        for change in &page.changes {
+            found.changes += 1;
+            if !entries.has(change).await? {
+                found.without_entry += 1;
+                if found.first.len() < Comparison::NAMED {
+                    found.first.push(change.position);
+                }
+            }
+        }
+        after = page.position;
+        if !page.more {
+            return Ok(Some(found));
+        }
+    }
+}
+
+/// Where the changes begin that are kept: by halves, from `lost`, after which some are gone.
+async fn oldest(db: &Persistence, lost: Position) -> Result<Option<Position>> {
+    let is_kept =
+        async |after: u64| match db.read(ReadChanges::new(ChangeScope::Store, Position::new(after), 1)).await
+        {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::TooOld => Ok(false),
+            Err(error) => Err(error),
+        };
+    let (mut lost, mut step) = (lost.get(), 1_u64);
+    let mut kept = loop {
+        let Some(next) = lost.checked_add(step).filter(|next| i64::try_from(*next).is_ok()) else {
+            return Ok(None);
+        };
+        if is_kept(next).await? {
+            break next;
+        }
+        (lost, step) = (next, step * 2);
+    };
+    while kept - lost > 1 {
+        let middle = lost + (kept - lost) / 2;
+        if is_kept(middle).await? { kept = middle } else { lost = middle }
+    }
+    Ok(Some(Position::new(kept)))
+}
+
+/// What was applied, and the positions that it took.
+struct Span {
+    after: Position,
+    position: Position,
+    entry: AuditEntry,
+}
+
+/// The entries of what was applied, one after the other.
+struct Applied<'a> {
+    db: &'a Persistence,
+    next: Option<ReadAudit>,
+    spans: VecDeque<Span>,
+}
+
+impl<'a> Applied<'a> {
+    fn new(db: &'a Persistence) -> Self {
+        let read =
+            ReadAudit::new(ChangeScope::Store, AuditFrom::After(AuditNumber::ZERO), ReadPage::MAX_LIMIT);
+        Self { db, next: Some(read), spans: VecDeque::new() }
+    }
+
+    async fn front(&mut self) -> Result<Option<&Span>> {
+        while self.spans.is_empty() {
+            let Some(read) = self.next.take() else { return Ok(None) };
+            let page = self.db.read(read.clone()).await?;
+            self.next = read.next(&page);
+            self.spans.extend(page.entries.into_iter().filter_map(|entry| match entry.record.outcome {
+                AuditOutcome::Applied { after, position } => Some(Span { after, position, entry }),
+                _ => None,
+            }));
+        }
+        Ok(self.spans.front())
+    }
+
+    /// Whether there is an entry of this change.
+    async fn has(&mut self, change: &Change) -> Result<bool> {
+        while let Some(span) = self.front().await? {
+            if span.position < change.position {
+                self.spans.pop_front();
+                continue;
+            }
+            let record = &span.entry.record;
+            return Ok(span.after < change.position
+                && record.tenant == change.tenant
+                && record.items.iter().any(|item| item.thread.as_ref() == Some(&change.thread)));
+        }
+        Ok(false)
+    }
+}

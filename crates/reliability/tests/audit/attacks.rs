@@ -1,0 +1,281 @@
+//! Somebody who can write to the file, and has not the key.
+
+use std::{fs, path::Path};
+
+use rusqlite::{Connection, params};
+use tempfile::TempDir;
+use throughline_core::{
+    AuditNumber, NewMessage,
+    audit::{AuditDigest, AuditEntry},
+    layers::audit::{Anchor, AuditReport, Flaw, anchor, verify},
+};
+use throughline_reliability::{Report, worker::audit_key};
+use throughline_sqlite::{Part, SqliteBackend};
+
+use super::open;
+
+/// A store of ten writes, with what its host has kept elsewhere.
+struct Scene {
+    directory: TempDir,
+    /// After five entries, and after ten.
+    anchors: [Anchor; 2],
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chat.db");
+        let db = open(&path).await;
+        write(&path, 0..5).await;
+        let five = anchor(&db, &audit_key()).await.unwrap();
+        write(&path, 5..10).await;
+        let ten = anchor(&db, &audit_key()).await.unwrap();
+        db.close().await.unwrap();
+        Self { directory, anchors: [five, ten] }
+    }
+
+    /// What is found of a copy to which this was done: without the anchors, and with them.
+    async fn attacked(&self, attack: impl AsyncFnOnce(&Path)) -> [AuditReport; 2] {
+        let path = self.directory.path().join("attacked.db");
+        for beside in ["attacked.db-wal", "attacked.db-shm"] {
+            drop(fs::remove_file(self.directory.path().join(beside)));
+        }
+        fs::copy(self.directory.path().join("chat.db"), &path).unwrap();
+        attack(&path).await;
+        let db = open(&path).await;
+        let without = verify(&db, &audit_key(), &[]).await.unwrap();
+        let with = verify(&db, &audit_key(), &self.anchors).await.unwrap();
+        db.close().await.unwrap();
+        [without, with]
+    }
+}
+
+/// The honest process.
+async fn write(path: &Path, numbers: std::ops::Range<u32>) {
+    let db = open(path).await.with_actor("alice");
+    for number in numbers {
+        let message = NewMessage::user("hello").with_id(format!("m{number}").parse().unwrap());
+        db.thread("t").add(message).await.unwrap();
+    }
+    db.close().await.unwrap();
+}
+
+/// Takes the triggers away, does it, and puts them back: the store opens as if nothing had been.
+fn tampered(path: &Path, how: impl FnOnce(&Connection)) {
+    let db = Connection::open(path).unwrap();
+    let triggers: Vec<(String, String)> = db
+        .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(triggers.len(), 3);
+    for (name, _) in &triggers {
+        db.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+    }
+    how(&db);
+    for (_, sql) in &triggers {
+        db.execute_batch(sql).unwrap();
+    }
+}
+
+/// Puts `body` where entry `number` stands.
+fn edit(db: &Connection, number: i64, from: &str, to: &str) {
+    let changed = db
+        .execute("UPDATE audit SET body = replace(body, ?2, ?3) WHERE number = ?1", params![number, from, to])
+        .unwrap();
+    assert_eq!(changed, 1);
+}
+
+fn run(db: &Connection, sql: &str) {
+    db.execute_batch(sql).unwrap();
+}
+
+/// Makes the whole chain anew as the honest store would, but for the key.
+fn rewrite(db: &Connection) {
+    let rows: Vec<(i64, Vec<u8>)> = db
+        .prepare("SELECT number, body FROM audit ORDER BY number")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?.into_bytes())))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let mut before = AuditDigest::ZERO;
+    for (number, body) in rows {
+        let mut entry = AuditEntry::from_kept(&body, AuditDigest::ZERO).unwrap();
+        entry.record.actor = Some("mallory".to_owned());
+        entry.previous = before;
+        // Any hash will do where there is no key.
+        let mut hash = [0; 32];
+        fastrand::fill(&mut hash);
+        entry.hash = AuditDigest::from_bytes(hash);
+        before = entry.hash;
+        db.execute(
+            "UPDATE audit SET body = ?2, hash = ?3 WHERE number = ?1",
+            params![number, entry.body(), entry.hash.as_bytes().as_slice()],
+        )
+        .unwrap();
+    }
+}
+
+fn at(number: u64) -> AuditNumber {
+    AuditNumber::new(number)
+}
+
+#[tokio::test]
+async fn rel_36_seven_attacks_are_found() {
+    let mut report = Report::new("REL-36 attacks");
+    let scene = Scene::new().await;
+
+    let untouched = scene.attacked(async |_| {}).await;
+    assert!(untouched.iter().all(AuditReport::is_intact), "{untouched:?}");
+    assert_eq!(
+        untouched.each_ref().map(|report| (report.intact, report.anchored)),
+        [(at(10), at(0)), (at(10), at(10))]
+    );
+    assert_eq!(untouched[0].comparison.as_ref().unwrap().changes, 10);
+
+    let mut found = |what: &str, reports: &[AuditReport; 2], without: Option<Flaw>, with: Flaw| {
+        assert_eq!((reports[0].flaw, reports[1].flaw), (without, Some(with)), "{what}");
+        report.fired(what, 1);
+    };
+
+    let reports = scene.attacked(async |path| tampered(path, |db| edit(db, 4, "alice", "mallory"))).await;
+    found("edited", &reports, Some(Flaw::Edited { number: at(4) }), Flaw::Edited { number: at(4) });
+    assert_eq!((reports[1].intact, reports[1].anchored), (at(3), at(0)));
+
+    let gap =
+        scene.attacked(async |path| tampered(path, |db| run(db, "DELETE FROM audit WHERE number = 4"))).await;
+    found("deleted", &gap, Some(Flaw::Missing { number: at(4) }), Flaw::Missing { number: at(4) });
+    let closed = "DELETE FROM audit WHERE number = 4; UPDATE audit SET number = number - 1 WHERE number > 4";
+    let closed = scene.attacked(async |path| tampered(path, |db| run(db, closed))).await;
+    found(
+        "deleted and closed up",
+        &closed,
+        Some(Flaw::Missing { number: at(4) }),
+        Flaw::Missing { number: at(4) },
+    );
+
+    let swap = "UPDATE audit SET number = -4 WHERE number = 4; UPDATE audit SET number = 4 WHERE number = 6; \
+                UPDATE audit SET number = 6 WHERE number = -4";
+    let reports = scene.attacked(async |path| tampered(path, |db| run(db, swap))).await;
+    let flaw = Flaw::OutOfOrder { number: at(4), found: at(6) };
+    found("reordered", &reports, Some(flaw), flaw);
+
+    let room = "UPDATE audit SET number = -number - 1 WHERE number >= 4; UPDATE audit SET number = -number WHERE number < 0;";
+    let again = format!(
+        "{room} INSERT INTO audit SELECT 4, tenant, thread, checksum, hash, body FROM audit WHERE number = 3"
+    );
+    let reports = scene.attacked(async |path| tampered(path, |db| run(db, &again))).await;
+    let flaw = Flaw::OutOfOrder { number: at(4), found: at(3) };
+    found("inserted again", &reports, Some(flaw), flaw);
+    let forged = format!("{again}; UPDATE audit SET body = replace(body, 'm2', 'm9') WHERE number = 4");
+    let reports = scene.attacked(async |path| tampered(path, |db| run(db, &forged))).await;
+    found("inserted", &reports, Some(Flaw::Edited { number: at(4) }), Flaw::Edited { number: at(4) });
+
+    let cut = "DELETE FROM audit WHERE number > 7";
+    let reports = scene.attacked(async |path| tampered(path, |db| run(db, cut))).await;
+    found("truncated", &reports, None, Flaw::Truncated { count: at(7), anchored: at(10) });
+    // Whoever only cuts the log off has not thought of the changes, which the store still tells.
+    assert_eq!(reports[0].comparison.as_ref().unwrap().without_entry, 3);
+
+    let reports = scene
+        .attacked(async |path| {
+            tampered(path, |db| run(db, cut));
+            write(path, 20..25).await;
+        })
+        .await;
+    found("truncated and gone on", &reports, None, Flaw::Rewritten { after: at(5), by: at(10) });
+    assert_eq!(reports[1].intact, at(5));
+
+    let reports = scene.attacked(async |path| tampered(path, rewrite)).await;
+    found(
+        "rewritten without the key",
+        &reports,
+        Some(Flaw::Edited { number: at(1) }),
+        Flaw::Edited { number: at(1) },
+    );
+    let reports = scene
+        .attacked(async |path| {
+            fs::remove_file(path).unwrap();
+            write(path, 0..12).await;
+        })
+        .await;
+    found("rewritten by the holder of the key", &reports, None, Flaw::Rewritten { after: at(0), by: at(5) });
+
+    let reports = scene.attacked(async |path| tampered(path, |db| run(db, "DELETE FROM audit"))).await;
+    found("all of it deleted", &reports, None, Flaw::Truncated { count: at(0), anchored: at(10) });
+    report.finish();
+}
+
+#[tokio::test]
+async fn rel_36_a_copy_of_before_is_found_by_its_anchor_and_the_entries_of_another_course_by_themselves() {
+    let scene = Scene::new().await;
+    let chat = scene.directory.path().join("chat.db");
+    // Both go on from the same ten entries.
+    let other = scene.directory.path().join("other.db");
+    fs::copy(&chat, &other).unwrap();
+    write(&other, 30..33).await;
+    let ahead = {
+        let db = open(&other).await;
+        let ahead = anchor(&db, &audit_key()).await.unwrap();
+        db.close().await.unwrap();
+        ahead
+    };
+    let db = open(&chat).await;
+    let report = verify(&db, &audit_key(), &[ahead]).await.unwrap();
+    assert_eq!(report.flaw, Some(Flaw::Truncated { count: at(10), anchored: at(13) }));
+    db.close().await.unwrap();
+
+    let reports = scene
+        .attacked(async |path| {
+            write(path, 20..22).await;
+            tampered(path, |db| {
+                db.execute("ATTACH ?1 AS other", [other.to_str().unwrap()]).unwrap();
+                run(db, "DELETE FROM audit WHERE number = 12");
+                run(db, "INSERT INTO audit SELECT * FROM other.audit WHERE number = 12; DETACH other");
+            });
+        })
+        .await;
+    assert_eq!(reports[1].flaw, Some(Flaw::Spliced { number: at(12) }));
+    assert_eq!(reports[1].intact, at(11));
+}
+
+#[tokio::test]
+async fn rel_36_the_file_refuses_what_is_no_addition_and_a_copy_has_the_log() {
+    let scene = Scene::new().await;
+    let path = scene.directory.path().join("chat.db");
+    {
+        let db = Connection::open(&path).unwrap();
+        let appended = "INSERT INTO audit SELECT number + 5, tenant, thread, checksum, hash, body FROM audit WHERE number = 9";
+        let replaced = "INSERT OR REPLACE INTO audit SELECT 4, tenant, thread, checksum, hash, body FROM audit WHERE number = 9";
+        for sql in
+            ["UPDATE audit SET tenant = 'x'", "DELETE FROM audit WHERE number = 10", appended, replaced]
+        {
+            let refused = db.execute_batch(sql).unwrap_err();
+            assert!(refused.to_string().contains("an audit log is only ever added to"), "{sql}: {refused}");
+        }
+    }
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    let maintenance = backend.maintenance();
+    let copy = scene.directory.path().join("copy.db");
+    maintenance.backup(&copy).await.unwrap();
+    let verification = maintenance.verify().await.unwrap();
+    assert!(verification.is_sound() && verification.audit == 10, "{verification:?}");
+    drop(backend);
+    let db = open(&copy).await;
+    assert!(verify(&db, &audit_key(), &scene.anchors).await.unwrap().is_intact());
+    db.close().await.unwrap();
+
+    // Damage is found without the key, a missing row too.
+    tampered(&copy, |db| {
+        edit(db, 4, "alice", "mallory");
+        run(db, "DELETE FROM audit WHERE number = 8");
+    });
+    let backend = SqliteBackend::open(&copy).await.unwrap();
+    let damaged = backend.maintenance().verify().await.unwrap().damaged;
+    let told: Vec<_> = damaged.iter().map(|damage| (damage.part, damage.what.as_str())).collect();
+    let due = ["entry 4 of the audit log is damaged", "the audit log goes on at 9 after 7"];
+    assert_eq!(told, due.map(|what| (Part::Audit, what)));
+}

@@ -1,0 +1,67 @@
+//! The log of who did what, at its end.
+
+use std::cell::Cell;
+
+use rusqlite::{Connection, OptionalExtension};
+use throughline_core::{
+    Position, Timestamp,
+    audit::{AuditEntry, AuditLink, AuditNotes, AuditTicket},
+};
+
+use super::Outcome;
+use crate::record::AuditRow;
+
+/// Where the log stands in a transaction; nothing before it is asked.
+#[derive(Debug, Default)]
+pub(crate) struct AuditLog(Cell<Option<AuditLink>>);
+
+impl AuditLog {
+    /// Takes down a write that was applied, between two positions.
+    pub(crate) fn write(
+        &self,
+        db: &Connection,
+        ticket: &AuditTicket,
+        now: Timestamp,
+        (after, position): (i64, i64),
+        outcome: &Outcome,
+    ) -> rusqlite::Result<()> {
+        let Some(result) = &outcome.result else { return Ok(()) };
+        let span = (place(after), place(position));
+        self.append(db, |link| [ticket.entry(link, now, span, result)])
+    }
+
+    /// Takes down what was not applied.
+    pub(crate) fn note(&self, db: &Connection, notes: &AuditNotes) -> rusqlite::Result<()> {
+        self.append(db, |link| notes.entries(link))
+    }
+
+    fn append<E: IntoIterator<Item = AuditEntry>>(
+        &self,
+        db: &Connection,
+        make: impl FnOnce(&mut AuditLink) -> E,
+    ) -> rusqlite::Result<()> {
+        let mut link = match self.0.take() {
+            Some(link) => link,
+            None => end(db)?,
+        };
+        for entry in make(&mut link) {
+            AuditRow::insert(db, &entry)?;
+        }
+        self.0.set(Some(link));
+        Ok(())
+    }
+}
+
+fn place(position: i64) -> Position {
+    Position::new(u64::try_from(position).unwrap_or_default())
+}
+
+/// Where the next entry goes. One that cannot be read is in nobody's way: the next one hangs on nothing, which whoever verifies the
+/// log is told.
+fn end(db: &Connection) -> rusqlite::Result<AuditLink> {
+    let last = db
+        .prepare_cached("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")?
+        .query_row([], |row| Ok(AuditRow::link(row)))
+        .optional()?;
+    Ok(last.unwrap_or_else(AuditLink::first))
+}

@@ -1,0 +1,53 @@
+//! The log of who did what, as far as can be told without its key: that each row is as it was written, and that none is missing.
+
+use super::{
+    Check, Owner, Part,
+    walk::{Met, Table},
+};
+use crate::record::{AuditRow, Columns as _, audit_columns};
+
+const LOG: Table = Table {
+    name: "audit",
+    rows: concat!(
+        "SELECT 0, l.number, l.tenant, l.thread, ",
+        audit_columns!(),
+        " FROM audit l WHERE l.number >= ?1 ORDER BY l.number"
+    ),
+    next: "SELECT number FROM audit WHERE number >= ?1 ORDER BY number LIMIT 1",
+};
+/// Where an entry begins in [`LOG`].
+const ENTRY: usize = 4;
+
+impl Check<'_> {
+    /// Every entry of the log.
+    pub(super) fn audit(&mut self) -> rusqlite::Result<()> {
+        let mut last = 0;
+        self.walk(&LOG, |check, met| {
+            match met {
+                Met::Row(row) => {
+                    check.found.audit += 1;
+                    let number = row.integer(1).unwrap_or_default();
+                    if number != last + 1 {
+                        let what = format!("the audit log goes on at {number} after {last}");
+                        check.report(&Owner::default(), Part::Audit, what);
+                    }
+                    last = number;
+                    if !AuditRow::is_whole(row, ENTRY) {
+                        let what = format!("entry {number} of the audit log is damaged");
+                        check.report(&Owner::read(row, 2), Part::Audit, what);
+                    }
+                }
+                Met::Unreadable(number) => {
+                    last = number;
+                    let what = format!("entry {number} of the audit log cannot be read");
+                    check.report(&Owner::default(), Part::Audit, what);
+                }
+                Met::Lost(first, end) => {
+                    last = end;
+                    check.lost(&LOG, first, end);
+                }
+            }
+            Ok(())
+        })
+    }
+}

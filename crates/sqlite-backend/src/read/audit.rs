@@ -1,0 +1,112 @@
+//! Who did what.
+
+use rusqlite::{Row, params};
+use throughline_core::{
+    AuditFrom, AuditNumber, AuditPage, ChangeScope, ReadAudit, Result, TenantId, audit::AuditEntry,
+    backend::rules,
+};
+
+use super::Scope;
+use crate::{
+    error::EngineError,
+    record::{AuditRow, Columns as _, audit_columns, number},
+};
+
+/// The entries of a stretch of the log. Of a tenant those that are its own, and of a thread those that are about it alone or may be
+/// about others as well, which their text says.
+macro_rules! stretch {
+    ($order:literal) => {
+        concat!(
+            "SELECT ",
+            audit_columns!(),
+            " FROM audit l WHERE l.number > ?1 AND l.number < ?2 AND (?3 IS NULL OR l.tenant = ?3) \
+             AND (?4 IS NULL OR l.thread IS NULL OR l.thread = ?4) ORDER BY l.number ",
+            $order
+        )
+    };
+}
+pub(super) const FORWARD: &str = stretch!("ASC");
+pub(super) const BACKWARD: &str = stretch!("DESC");
+
+/// At so many entries one read looks at most, whoever they are of.
+const LOOK_AT: u64 = 20_000;
+
+/// Reads a page of the log.
+pub(super) fn audit(scope: Scope<'_>, read: &ReadAudit) -> Result<AuditPage> {
+    rules::check_limit(read.limit)?;
+    let last: Option<i64> = scope
+        .db
+        .prepare_cached("SELECT max(number) FROM audit")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(EngineError::from)?;
+    let last = last.and_then(|last| u64::try_from(last).ok()).unwrap_or_default();
+    match read.from {
+        AuditFrom::After(after) => {
+            let (after, end) = (after.get(), last.max(after.get()));
+            let upto = after.saturating_add(LOOK_AT).min(end);
+            page(scope, read, FORWARD, (after, upto.saturating_add(1)), (upto, upto < last))
+        }
+        AuditFrom::Before(_) | AuditFrom::End => {
+            let before = match read.from {
+                AuditFrom::Before(before) => before.get().min(last.saturating_add(1)),
+                _ => last.saturating_add(1),
+            };
+            let from = before.saturating_sub(1).saturating_sub(LOOK_AT);
+            // Where the stretch ends, the next one begins before it.
+            let reached = if from == 0 { 0 } else { from + 1 };
+            page(scope, read, BACKWARD, (from, before), (reached, from > 0)).map(|mut page| {
+                page.entries.reverse();
+                page.damaged.reverse();
+                page
+            })
+        }
+    }
+}
+
+/// The entries between two numbers, in the order of the statement; how far the stretch goes, and whether the log goes on behind it.
+fn page(
+    scope: Scope<'_>,
+    read: &ReadAudit,
+    sql: &'static str,
+    (after, before): (u64, u64),
+    (end, goes_on): (u64, bool),
+) -> Result<AuditPage> {
+    let (tenant, thread) = match &read.scope {
+        ChangeScope::Store => (None, None),
+        ChangeScope::Tenant => (Some(scope.tenant.as_str()), None),
+        ChangeScope::Thread(thread) => (Some(scope.tenant.as_str()), Some(thread.as_str())),
+    };
+    let mut page =
+        AuditPage { entries: Vec::new(), damaged: Vec::new(), reached: AuditNumber::new(end), more: goes_on };
+    let mut statement = scope.db.prepare_cached(sql).map_err(EngineError::from)?;
+    let bounds = params![number(after), number(before), tenant, thread];
+    let mut rows = statement.query(bounds).map_err(EngineError::from)?;
+    let (mut taken, mut last) = (0, page.reached);
+    while let Some(row) = rows.next().map_err(EngineError::from)? {
+        let Some(found) = found(row, &read.scope, scope.tenant) else { continue };
+        if taken == read.limit {
+            (page.reached, page.more) = (last, true);
+            break;
+        }
+        taken += 1;
+        last = place(row);
+        match found {
+            Ok(entry) => page.entries.push(entry),
+            Err(number) => page.damaged.push(number),
+        }
+    }
+    Ok(page)
+}
+
+/// What stands in a row, if it is shown: the entry, or where one is that cannot be read.
+fn found(row: &Row<'_>, scope: &ChangeScope, tenant: &TenantId) -> Option<Result<AuditEntry, AuditNumber>> {
+    match AuditRow::read(row, 0) {
+        Some(entry) => entry.shown(scope, tenant).map(Ok),
+        // Whose it is cannot be told.
+        None => (!matches!(scope, ChangeScope::Thread(_))).then(|| Err(place(row))),
+    }
+}
+
+fn place(row: &Row<'_>) -> AuditNumber {
+    AuditNumber::new(row.integer(0).and_then(|number| u64::try_from(number).ok()).unwrap_or_default())
+}

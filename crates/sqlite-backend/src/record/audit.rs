@@ -1,0 +1,69 @@
+use rusqlite::{Connection, Row, params};
+use throughline_core::{
+    AuditNumber, ThreadId,
+    audit::{AuditDigest, AuditEntry, AuditLink},
+};
+
+use super::{Checksum, Columns, number};
+
+/// An entry of the log of who did what, as a row of `audit` holds it.
+#[derive(Debug)]
+pub(crate) struct AuditRow;
+
+/// The columns of an entry in the order in which [`AuditRow::read`] takes them, as `l`.
+macro_rules! audit_columns {
+    () => {
+        "l.number, l.tenant, l.thread, l.checksum, l.hash, l.body"
+    };
+}
+pub(crate) use audit_columns;
+
+impl AuditRow {
+    pub(crate) fn insert(db: &Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
+        let (tenant, thread) = (entry.record.tenant.as_str(), entry.only_thread().map(ThreadId::as_str));
+        let (body, hash) = (entry.body(), entry.hash.as_bytes().as_slice());
+        let number = number(entry.number.get());
+        let checksum = checksum(number, tenant, thread, hash, body.as_bytes());
+        db.prepare_cached(
+            "INSERT INTO audit (number, tenant, thread, checksum, hash, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![number, tenant, thread, checksum, hash, body])?;
+        Ok(())
+    }
+
+    /// Reads the columns of [`audit_columns!`] from `at` on: the entry that stands there, whether or not it is what its hash was made
+    /// for; nothing when it cannot be read as one.
+    pub(crate) fn read(row: &Row<'_>, at: usize) -> Option<AuditEntry> {
+        AuditEntry::from_kept(row.text(at + 5)?, hash(row, at + 4)?)
+    }
+
+    /// Whether it is as it was written.
+    pub(crate) fn is_whole(row: &Row<'_>, at: usize) -> bool {
+        let whole = || {
+            let number = row.integer(at)?;
+            let tenant = str::from_utf8(row.text(at + 1)?).ok()?;
+            let sum =
+                checksum(number, tenant, row.optional_str(at + 2)?, row.text(at + 4)?, row.text(at + 5)?);
+            let entry = Self::read(row, at)?;
+            let fits = number == super::number(entry.number.get())
+                && tenant == entry.record.tenant.as_str()
+                && sum == row.integer(at + 3)?;
+            Some(fits)
+        };
+        whole().unwrap_or(false)
+    }
+
+    /// Where the next entry goes, of a row of `number, hash`.
+    pub(crate) fn link(row: &Row<'_>) -> AuditLink {
+        let number = row.integer(0).and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
+        AuditLink::after(AuditNumber::new(number), hash(row, 1).unwrap_or_default())
+    }
+}
+
+fn hash(row: &Row<'_>, at: usize) -> Option<AuditDigest> {
+    Some(AuditDigest::from_bytes(row.text(at)?.try_into().ok()?))
+}
+
+fn checksum(number: i64, tenant: &str, thread: Option<&str>, hash: &[u8], body: &[u8]) -> i64 {
+    Checksum::new().integer(number).text(tenant).optional_text(thread).bytes(hash).bytes(body).finish()
+}

@@ -1,0 +1,214 @@
+use std::time::Duration;
+
+use throughline::{
+    Add, AuditFrom, Batch, ChangeScope, Delete, Effect, ErrorKind, Extensions, NewMessage, PersistArgs,
+    PersistRequest, Persistence, Phase, PluginLayer, ReadAudit,
+    audit::{AuditEntry, AuditOutcome},
+    layers::{
+        audit::{settle, verify},
+        chaos::{ChaosLayer, Fault, Rule},
+        encrypt::{EncryptLayer, Key, KeyRing},
+        retry::RetryLayer,
+        scope::{ScopeLayer, Verb},
+    },
+    memory::MemoryBackend,
+    pipeline::LayerList,
+    plugin::{NextRequest, from_fn, redirect, respond},
+};
+
+use super::{Stacks, key};
+use crate::kit::{Valve, checks, settle as let_on};
+
+checks! {
+    Stacks;
+    "each-write-has-one" => each_write;
+    "content-as-it-was-sent" => as_sent;
+    "refused-outside" => refused_outside;
+    "refused-by-the-store" => refused_inside;
+    "a-hostile-layer-is-named" => hostile;
+    "answered-by-a-layer" => by_a_layer;
+    "answered-by-another-pipeline" => redirected;
+    "alike-are-counted" => alike;
+    "none-is-taken-away" => taken_away;
+    "a-repeated-call-has-one" => repeated;
+    "who-leaves-has-one" => leaves;
+}
+
+fn said(name: &str) -> NewMessage {
+    NewMessage::user("hello").with_id(name.parse().unwrap())
+}
+
+/// Every entry, once what failed has one.
+async fn log(db: &Persistence) -> Vec<AuditEntry> {
+    settle(db).await.unwrap();
+    let page = db.read(ReadAudit::new(ChangeScope::Store, AuditFrom::End, 100)).await.unwrap();
+    page.entries
+}
+
+fn failures(log: &[AuditEntry]) -> Vec<(ErrorKind, String, u64)> {
+    let failed = |entry: &AuditEntry| match &entry.record.outcome {
+        AuditOutcome::Failed { kind, effect, site, times } => {
+            assert_eq!(*effect, Effect::NotApplied);
+            Some((*kind, site.clone(), *times))
+        }
+        _ => None,
+    };
+    log.iter().filter_map(failed).collect()
+}
+
+async fn each_write(stacks: Stacks) {
+    let db = (stacks.stack)(None, LayerList::new());
+    let thread = db.thread("t");
+    thread.add(said("a")).await.unwrap();
+    let add = Add::new("t".parse().unwrap(), said("b"));
+    db.batch(Batch::new().with(add).with(Delete::new("t".parse().unwrap(), "a".parse().unwrap())))
+        .await
+        .unwrap();
+    thread.delete_thread().await.unwrap();
+    let names: Vec<Vec<String>> = log(&db)
+        .await
+        .iter()
+        .map(|entry| entry.record.items.iter().map(|item| item.operation.to_string()).collect())
+        .collect();
+    assert_eq!(names, [vec!["add"], vec!["add", "delete"], vec!["deleteThread"]]);
+    assert!(verify(&db, &key(), &[]).await.unwrap().is_intact());
+}
+
+async fn as_sent(stacks: Stacks) {
+    let ring = KeyRing::new(Key::new("k".parse().unwrap(), &[7; 32]));
+    let db = (stacks.stack)(None, LayerList::new().with(EncryptLayer::new(ring)));
+    db.thread("t").add(said("a")).await.unwrap();
+    let sent = key().content_digest(&Add::new("t".parse().unwrap(), said("a")));
+    assert_eq!(log(&db).await[0].record.content, sent);
+    // What is read has been decrypted: it is what was sent.
+    let read = db.thread("t").get("a".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(key().content_digest(&read), sent);
+}
+
+async fn refused_outside(stacks: Stacks) {
+    let scope = ScopeLayer::new();
+    let everything = scope.authority().everything();
+    let db = (stacks.stack)(Some(scope), LayerList::new());
+    let reader = db
+        .with_capability(everything.in_thread("t".parse().unwrap()).only([Verb::Read]))
+        .with_actor("mallory");
+    for thread in ["t", "u"] {
+        assert_eq!(reader.thread(thread).add(said("a")).await.unwrap_err().kind(), ErrorKind::Denied);
+    }
+    assert_eq!(reader.thread("u").get("a".parse().unwrap()).await.unwrap_err().kind(), ErrorKind::Denied);
+    let log = log(&db.with_capability(everything)).await;
+    let denied = || (ErrorKind::Denied, "scope".to_owned(), 1);
+    assert_eq!(failures(&log), [denied(), denied(), denied()]);
+    let about = |entry: &AuditEntry| {
+        let item = &entry.record.items[0];
+        (item.operation.to_string(), item.thread.as_ref().unwrap().to_string(), item.messages[0].to_string())
+    };
+    let due = [("add", "t"), ("add", "u"), ("get", "u")];
+    assert_eq!(
+        log.iter().map(about).collect::<Vec<_>>(),
+        due.map(|(op, t)| (op.to_owned(), t.to_owned(), "a".to_owned()))
+    );
+    assert!(log.iter().all(|entry| entry.record.actor.as_deref() == Some("mallory")));
+}
+
+async fn refused_inside(stacks: Stacks) {
+    let db = (stacks.stack)(None, LayerList::new());
+    let thread = db.thread("t");
+    let id = || "a".parse().unwrap();
+    assert_eq!(thread.delete(id()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    // To read what is not there is no offence.
+    assert_eq!(thread.get(id()).await.unwrap(), None);
+    assert_eq!(failures(&log(&db).await), [(ErrorKind::NotFound, "memory".to_owned(), 1)]);
+}
+
+/// Passes on an operation on another thread than it was given.
+async fn hostile(stacks: Stacks) {
+    let elsewhere = from_fn("hostile", Phase::Route, |mut request: PersistRequest, next: NextRequest| {
+        if let PersistArgs::Delete(delete) = &mut request.args {
+            delete.thread = "other".parse().unwrap();
+        }
+        next.run(request)
+    });
+    let db = (stacks.stack)(None, LayerList::new().with(elsewhere));
+    let refused = db.thread("t").delete("a".parse().unwrap()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ContractViolation);
+    let log = log(&db).await;
+    assert_eq!(failures(&log), [(ErrorKind::ContractViolation, "hostile".to_owned(), 1)]);
+    assert_eq!(log[0].record.items[0].thread.as_ref().unwrap().as_str(), "t");
+}
+
+async fn by_a_layer(stacks: Stacks) {
+    let store = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let answer =
+        tower::ServiceExt::oneshot(store, Add::new("t".parse().unwrap(), said("a")).into()).await.unwrap();
+    let answers = respond("answers", move |args, _| {
+        matches!(args, PersistArgs::Add(_)).then(|| Ok(answer.result.clone()))
+    });
+    let db = (stacks.stack)(None, LayerList::new().with(PluginLayer::new(answers)));
+    db.thread("t").add(said("a")).await.unwrap();
+    let log = log(&db).await;
+    assert_eq!(log.len(), 1);
+    assert_eq!(log[0].record.outcome, AuditOutcome::Elsewhere { times: 1 });
+    assert!(log[0].record.content.is_some());
+}
+
+async fn redirected(stacks: Stacks) {
+    let there = Persistence::builder().backend(MemoryBackend::new().with_name("there")).build().unwrap();
+    let away = redirect("away", |_, thread| thread.as_str() == "away", there);
+    let db = (stacks.stack)(None, LayerList::new().with(away));
+    db.thread("away").add(said("a")).await.unwrap();
+    db.thread("here").add(said("a")).await.unwrap();
+    let outcomes: Vec<bool> = log(&db).await.iter().map(|entry| entry.record.is_applied()).collect();
+    assert_eq!(outcomes.len(), 2);
+    assert_eq!(outcomes.iter().filter(|applied| **applied).count(), 1);
+}
+
+async fn alike(stacks: Stacks) {
+    let valve = Valve::open();
+    let db = (stacks.stack)(None, LayerList::new().with(valve.layer()));
+    let thread = db.thread("t");
+    for _ in 0..3 {
+        // Answered at once each: nobody has brought the first of them to the store yet.
+        assert!(thread.delete("a".parse().unwrap()).await.is_err());
+    }
+    assert!(db.with_actor("bob").thread("t").delete("a".parse().unwrap()).await.is_err());
+    let log = log(&db).await;
+    let times: u64 = failures(&log).iter().map(|(_, _, times)| times).sum();
+    assert_eq!((times, log.last().unwrap().record.actor.as_deref()), (4, Some("bob")));
+    assert!(log.len() < 4, "{}", log.len());
+}
+
+/// A layer further in throws everything away that was left for layers further in.
+async fn taken_away(stacks: Stacks) {
+    let throws = from_fn("throws", Phase::Route, |mut request: PersistRequest, next: NextRequest| {
+        *request.context.extensions_mut() = Extensions::new();
+        next.run(request)
+    });
+    let db = (stacks.stack)(None, LayerList::new().with(throws));
+    db.thread("t").add(said("a")).await.unwrap();
+    assert_eq!(log(&db).await.iter().filter(|entry| entry.record.is_applied()).count(), 1);
+}
+
+/// The first attempt is applied, and its answer lost; the second is a replay.
+async fn repeated(stacks: Stacks) {
+    let loses = Rule::new("loses", Fault::lost_answer(ErrorKind::Unavailable)).nth(1);
+    let inside = LayerList::new()
+        .with(RetryLayer::new().backoff(Duration::from_micros(1), Duration::from_micros(2)))
+        .with(ChaosLayer::seeded(1).rule(loses));
+    let db = (stacks.stack)(None, inside);
+    let added = db.thread("t").add(said("a")).key("k").await.unwrap();
+    assert!(added.deduplicated);
+    assert_eq!(log(&db).await.iter().map(|entry| entry.record.is_applied()).collect::<Vec<_>>(), [true]);
+}
+
+async fn leaves(stacks: Stacks) {
+    let valve = Valve::answers();
+    let db = (stacks.stack)(None, LayerList::new().with(valve.layer()));
+    let write = tokio::spawn(db.thread("t").add(said("a")).into_future());
+    let_on().await;
+    write.abort();
+    let_on().await;
+    valve.let_on(1);
+    let_on().await;
+    assert_eq!(log(&db).await.iter().map(|entry| entry.record.is_applied()).collect::<Vec<_>>(), [true]);
+}
