@@ -29,7 +29,7 @@ async fn the_chain_is_printed() {
         "limits   Admit\n\
          trace    Observe\n\
          retry    Route\n\
-         memory   backend    volatile, idempotency keys, changes, search, every operation"
+         memory   backend    volatile, idempotency keys, changes, audit, search, every operation"
     );
 }
 

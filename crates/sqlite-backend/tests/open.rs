@@ -80,7 +80,7 @@ async fn it_says_what_it_does() {
     assert_eq!(backend.name(), "chat");
     assert_eq!(
         backend.capabilities().to_string(),
-        "survives power loss, several processes, idempotency keys, changes, content up to 1000 bytes, every operation"
+        "survives power loss, several processes, idempotency keys, changes, audit, content up to 1000 bytes, every operation"
     );
     assert_eq!(backend.capabilities().durability, Durability::PowerLoss);
 }

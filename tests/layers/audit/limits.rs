@@ -17,12 +17,20 @@ use super::key;
 struct Refuses {
     claims: Capabilities,
     open: Arc<AtomicBool>,
+    slow: Arc<AtomicBool>,
+    panics: Arc<AtomicBool>,
     log: Arc<Mutex<Vec<AuditEntry>>>,
 }
 
 impl Refuses {
     fn new(claims: Capabilities) -> Self {
-        Self { claims, open: Arc::new(AtomicBool::new(true)), log: Arc::default() }
+        Self {
+            claims,
+            open: Arc::new(AtomicBool::new(true)),
+            slow: Arc::default(),
+            panics: Arc::default(),
+            log: Arc::default(),
+        }
     }
 
     fn build(&self) -> Result<Persistence> {
@@ -52,6 +60,10 @@ impl Backend for Refuses {
     }
 
     async fn note(&self, notes: AuditNotes) -> Result<()> {
+        assert!(!self.panics.load(Ordering::SeqCst), "on purpose");
+        while self.slow.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
         if !self.open.load(Ordering::SeqCst) {
             return Err(PersistError::new(ErrorKind::StorageFull, "full").with_effect(Effect::NotApplied));
         }
@@ -119,6 +131,32 @@ async fn closing_says_what_could_not_be_written() {
     assert_eq!(error.kind(), ErrorKind::StorageFull);
     assert!(error.detail().starts_with("1 calls that were not applied are not in the audit log"), "{error}");
     assert_eq!(backend.outcomes().len(), 1);
+}
+
+/// It waits for the store with notes in its hands.
+#[tokio::test]
+async fn who_leaves_while_notes_are_on_their_way_takes_none_with_them() {
+    let backend = Refuses::new(claims().with_audit());
+    let db = backend.build().unwrap();
+    db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
+    // The task that would bring it has not run on this thread; polled once, this takes its place, and is dropped at the store.
+    backend.slow.store(true, Ordering::SeqCst);
+    let left = tokio::time::timeout(std::time::Duration::ZERO, settle(&db)).await;
+    assert!(left.is_err() && backend.outcomes().is_empty());
+    backend.slow.store(false, Ordering::SeqCst);
+    settle(&db).await.unwrap();
+    assert_eq!(backend.outcomes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_panics_over_notes_is_an_answer_of_closing() {
+    let backend = Refuses::new(claims().with_audit());
+    let db = backend.build().unwrap();
+    backend.panics.store(true, Ordering::SeqCst);
+    db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
+    let error = db.close().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Panicked);
+    assert!(error.detail().starts_with("1 calls that were not applied"), "{error}");
 }
 
 /// An answer of another read is found out, whoever gives it.

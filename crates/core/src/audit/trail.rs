@@ -102,8 +102,13 @@ impl AuditTrail {
         notes.carried.then(|| AuditNotes::new(&self.sealer, records))
     }
 
+    /// What is on its way to the store, until it has [arrived](Carried::arrived).
+    pub(crate) fn carry(&self, notes: &AuditNotes) -> Carried<'_> {
+        Carried { trail: self, records: notes.records().to_vec() }
+    }
+
     /// The store has not taken them: they wait again, and nobody carries them until the next one comes.
-    pub(crate) fn put_back(&self, notes: Vec<AuditRecord>) {
+    fn put_back(&self, notes: Vec<AuditRecord>) {
         let mut waiting = self.notes();
         let newer = mem::take(&mut waiting.records);
         for record in notes.into_iter().chain(newer) {
@@ -120,6 +125,27 @@ impl AuditTrail {
     pub(crate) fn waiting(&self) -> u64 {
         let notes = self.notes();
         notes.records.len() as u64 + notes.lost
+    }
+}
+
+/// Notes on their way. Dropped before they have arrived, they wait again.
+pub(crate) struct Carried<'a> {
+    trail: &'a AuditTrail,
+    records: Vec<AuditRecord>,
+}
+
+impl Carried<'_> {
+    /// The store has them.
+    pub(crate) fn arrived(mut self) {
+        self.records.clear();
+    }
+}
+
+impl Drop for Carried<'_> {
+    fn drop(&mut self) {
+        if !self.records.is_empty() {
+            self.trail.put_back(mem::take(&mut self.records));
+        }
     }
 }
 

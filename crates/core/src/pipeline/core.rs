@@ -4,7 +4,7 @@ use std::{fmt, future::Future, sync::Arc};
 
 use tokio::{
     sync::{Mutex, watch},
-    task::JoinHandle,
+    task::{JoinError, JoinHandle},
 };
 
 use super::{
@@ -166,11 +166,10 @@ impl Core {
         let Some(trail) = &self.trail else { return Ok(()) };
         let _carrying = self.carrying.lock().await;
         while let Some(notes) = trail.take(self.clock.now()) {
-            let records = notes.records().to_vec();
-            if let Err(error) = (self.note)(notes).await {
-                trail.put_back(records);
-                return Err(error);
-            }
+            // Whatever ends this before the store has answered, a panic of its or a caller who leaves, they wait again.
+            let carried = trail.carry(&notes);
+            (self.note)(notes).await?;
+            carried.arrived();
         }
         Ok(())
     }
@@ -189,18 +188,11 @@ impl Core {
             let core = Arc::clone(self);
             drop(self.spawn(async move {
                 in_flight.drained().await;
-                let noted = core.bring_notes().await;
+                let runtime = in_flight.runtime();
+                let notes = Arc::clone(&core);
+                let noted = ended(runtime.spawn(async move { notes.bring_notes().await }).await);
                 // In a task of its own, so that a backend that panics is an answer as well.
-                let closed = match in_flight.runtime().spawn(close).await {
-                    Ok(closed) => closed,
-                    Err(ended) => Err(match ended.try_into_panic() {
-                        Ok(payload) => panicked(&*payload),
-                        Err(_) => {
-                            PersistError::new(ErrorKind::Cancelled, "the runtime of the pipeline has ended")
-                        }
-                    }
-                    .with_effect(Effect::Unknown)),
-                };
+                let closed = ended(runtime.spawn(close).await);
                 let unnoted = |error: PersistError| {
                     let calls = core.trail.as_ref().map_or(0, AuditTrail::waiting);
                     error.context(format!("{calls} calls that were not applied are not in the audit log"))
@@ -217,6 +209,17 @@ impl Core {
             .with_effect(Effect::Unknown)),
         }
     }
+}
+
+/// What a task of the backend's came to.
+fn ended(task: Result<Result<()>, JoinError>) -> Result<()> {
+    task.unwrap_or_else(|ended| {
+        let error = match ended.try_into_panic() {
+            Ok(payload) => panicked(&*payload),
+            Err(_) => PersistError::new(ErrorKind::Cancelled, "the runtime of the pipeline has ended"),
+        };
+        Err(error.with_effect(Effect::Unknown))
+    })
 }
 
 pub(super) fn closed() -> PersistError {

@@ -10,7 +10,7 @@ use crate::Capabilities;
 /// ```text
 /// limits   Admit
 /// trace    Observe
-/// sqlite   backend    survives power loss, several processes, idempotency keys, changes, every operation
+/// sqlite   backend    survives power loss, several processes, idempotency keys, changes, audit, every operation
 /// ```
 #[derive(Debug, Clone)]
 pub struct Description {

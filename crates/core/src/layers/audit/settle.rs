@@ -7,7 +7,7 @@ use crate::{Persistence, Result};
 /// What the store answers that does not take them. They wait for the next call that fails, or for the pipeline to be closed.
 ///
 /// # Cancel safety
-/// Dropped, what it was about to write is lost; it is not called in a `select!` whose other side may win.
+/// Dropped, what it was about to write waits again; where the store had taken it, it is written twice.
 pub async fn settle(db: &Persistence) -> Result<()> {
     db.bring_notes().await
 }

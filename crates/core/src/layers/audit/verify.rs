@@ -164,6 +164,8 @@ async fn compare(db: &Persistence) -> Result<Option<Comparison>> {
             },
             Err(error) => return Err(error),
         };
+        // Of what was committed meanwhile, the entries are there since.
+        entries.look_again();
         for change in &page.changes {
             found.changes += 1;
             if !entries.has(change).await? {
@@ -217,21 +219,29 @@ struct Span {
 struct Applied<'a> {
     db: &'a Persistence,
     next: Option<ReadAudit>,
+    /// How far was read.
+    reached: AuditNumber,
     spans: VecDeque<Span>,
 }
 
 impl<'a> Applied<'a> {
     fn new(db: &'a Persistence) -> Self {
-        let read =
-            ReadAudit::new(ChangeScope::Store, AuditFrom::After(AuditNumber::ZERO), ReadPage::MAX_LIMIT);
-        Self { db, next: Some(read), spans: VecDeque::new() }
+        let mut entries = Self { db, next: None, reached: AuditNumber::ZERO, spans: VecDeque::new() };
+        entries.look_again();
+        entries
+    }
+
+    /// Goes on where the log had ended.
+    fn look_again(&mut self) {
+        let from = AuditFrom::After(self.reached);
+        self.next.get_or_insert_with(|| ReadAudit::new(ChangeScope::Store, from, ReadPage::MAX_LIMIT));
     }
 
     async fn front(&mut self) -> Result<Option<&Span>> {
         while self.spans.is_empty() {
             let Some(read) = self.next.take() else { return Ok(None) };
             let page = self.db.read(read.clone()).await?;
-            self.next = read.next(&page);
+            (self.next, self.reached) = (read.next(&page), page.reached);
             self.spans.extend(page.entries.into_iter().filter_map(|entry| match entry.record.outcome {
                 AuditOutcome::Applied { after, position } => Some(Span { after, position, entry }),
                 _ => None,
