@@ -24,6 +24,7 @@ mod list;
 mod names;
 mod operation;
 mod page;
+mod replica;
 mod search;
 mod sessions;
 mod store;
@@ -37,8 +38,8 @@ use std::{
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Import, Operation,
-    PersistArgs, PersistError, PersistResult, Position, ReadArgs, Reply, Reserve, Result, SessionArgs,
-    ThreadArgs, Update, UpdateContent,
+    PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result,
+    SessionArgs, ThreadArgs, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
@@ -69,6 +70,14 @@ impl MemoryBackend {
         self.store.lock().expect("nothing panics while it holds the lock")
     }
 
+    fn sign(&self, position: Position) {
+        self.signs.send_if_modified(|told| {
+            let is_later = position > *told;
+            *told = position.max(*told);
+            is_later
+        });
+    }
+
     /// Every write: under the lock from the first look to the last change.
     fn write<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>> {
         let (op, context, now) = call.into_parts();
@@ -77,11 +86,7 @@ impl MemoryBackend {
         let output = output::<O>(result);
         Ok(match position {
             Some(position) => {
-                self.signs.send_if_modified(|told| {
-                    let is_later = position > *told;
-                    *told = position.max(*told);
-                    is_later
-                });
+                self.sign(position);
                 Reply::at(output, position)
             }
             None => Reply::new(output),
@@ -162,6 +167,18 @@ impl Backend for MemoryBackend {
 
     async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
         self.write(call)
+    }
+
+    async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
+        let (op, _, now) = call.into_parts();
+        let (output, position) = self.lock().replicate(op, now)?;
+        Ok(match position {
+            Some(position) => {
+                self.sign(position);
+                Reply::at(output, position)
+            }
+            None => Reply::new(output),
+        })
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

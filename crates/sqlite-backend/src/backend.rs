@@ -7,8 +7,8 @@ use std::{
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Context, Delete, Durability, Effect,
-    ErrorKind, Import, Operation, PersistArgs, PersistError, Position, ReadArgs, Reply, Reserve, Result,
-    SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent,
+    ErrorKind, Import, Operation, PersistArgs, PersistError, Position, ReadArgs, ReplicaArgs, Reply, Reserve,
+    Result, SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
@@ -192,6 +192,10 @@ impl Backend for SqliteBackend {
     }
 
     async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
+        self.write(call).await
+    }
+
+    async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
         self.write(call).await
     }
 

@@ -40,6 +40,7 @@
 mod admitted;
 mod capabilities;
 mod facts;
+pub mod following;
 pub mod names;
 mod replay;
 pub mod rules;
@@ -65,8 +66,8 @@ pub use self::{
 use tokio::sync::watch;
 
 use crate::{
-    Add, Batch, ConsumerArgs, Delete, Import, OpKind, Operation, PersistError, Position, ReadArgs, Reply,
-    Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    Add, Batch, ConsumerArgs, Delete, Import, OpKind, Operation, PersistError, Position, ReadArgs,
+    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
 };
 
 /// A store, as the end of a pipeline.
@@ -155,6 +156,14 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         call: Admitted<'_, SessionArgs>,
     ) -> impl Future<Output = Result<Reply<SessionArgs>>> + Send {
+        unsupported(&call)
+    }
+
+    /// Keeps the store an exact copy of another, or another one of it: see [`replica`](crate::replica).
+    fn replica(
+        &self,
+        call: Admitted<'_, ReplicaArgs>,
+    ) -> impl Future<Output = Result<Reply<ReplicaArgs>>> + Send {
         unsupported(&call)
     }
 

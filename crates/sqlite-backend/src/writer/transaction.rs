@@ -50,6 +50,7 @@ impl Worker {
         let mut progress = Progress::read(connection)?;
         progress.catch_up(connection)?;
         let position = Cell::new(progress.position);
+        let (stance, kept_after) = (Cell::new(progress.stance()), Cell::new(progress.kept_after));
         let unwritten = Unwritten::default();
         self.threads.begin(position.get());
         let mut alone = false;
@@ -79,6 +80,8 @@ impl Worker {
                 position: &position,
                 max_content_bytes: self.limits.max_content_bytes,
                 unwritten: &unwritten,
+                stance: &stance,
+                kept_after: &kept_after,
                 threads: &self.threads,
             };
             let before = position.get();
@@ -111,6 +114,8 @@ impl Worker {
         unwritten.flush(connection)?;
         self.threads.flush(connection)?;
         let position = position.get();
+        progress.set_stance(stance.get());
+        progress.kept_after = kept_after.get();
         let brought = position - progress.position;
         progress.advance(self.id, position);
         self.trim(connection, &mut progress, brought)?;

@@ -4,8 +4,8 @@ use std::sync::atomic::AtomicUsize;
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Effect, ErrorKind, Import,
-    Operation, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Reply, Reserve, Result,
-    SessionArgs, ThreadArgs, Update, UpdateContent,
+    Operation, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, ReplicaArgs, Reply, Reserve,
+    Result, SessionArgs, ThreadArgs, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
@@ -136,6 +136,10 @@ impl Backend for Faulty {
     }
 
     async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
+        self.serve(call).await
+    }
+
+    async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
         self.serve(call).await
     }
 

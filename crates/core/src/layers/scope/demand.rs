@@ -61,8 +61,10 @@ impl<'a> Demand<'a> {
             },
             PersistArgs::Session(_) => Verb::Sessions,
             PersistArgs::Consumer(_) => Verb::Consume,
+            PersistArgs::Replica(_) => Verb::Replicate,
             PersistArgs::Read(read) => match read {
                 ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Verb::Consume,
+                ReadArgs::Images(_) | ReadArgs::Standing(_) => Verb::Replicate,
                 ReadArgs::Get(_)
                 | ReadArgs::Page(_)
                 | ReadArgs::OpenReservations(_)
@@ -79,6 +81,9 @@ impl<'a> Demand<'a> {
         };
         let subject = match args {
             PersistArgs::Read(ReadArgs::Changes(ReadChanges { scope: ChangeScope::Store, .. })) => {
+                Subject::Store
+            }
+            PersistArgs::Replica(_) | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::Standing(_)) => {
                 Subject::Store
             }
             args => args.thread().map_or(Subject::Tenant, Subject::Thread),

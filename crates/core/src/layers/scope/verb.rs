@@ -42,6 +42,8 @@ verbs! {
     Sessions = "run agents";
     /// To keep the cursor of a consumer of changes.
     Consume = "consume changes";
+    /// To keep an exact copy of the store.
+    Replicate = "replicate";
 }
 
 impl fmt::Display for Verb {

@@ -5,6 +5,7 @@ mod changes;
 mod consumer;
 mod damaged;
 mod get;
+mod images;
 mod open;
 mod page;
 mod search;
@@ -17,6 +18,7 @@ pub use self::{
     consumer::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
     damaged::DamagedMessage,
     get::GetMessage,
+    images::{GetStanding, Images, ReadImages},
     open::{ListOpen, OpenCursor, OpenReservations},
     page::{Page, PageFrom, ReadPage, Visibility},
     search::{SearchHit, SearchHits, SearchMessages},
@@ -24,7 +26,7 @@ pub use self::{
     threads::{GetThread, ListPurgeable, ListThreads, PlanPrune, PrunePlan, PurgeableThreads, ThreadList},
 };
 use super::{Addressed, CarriesContent, Place, PlaceMut, family::family};
-use crate::{ChangeScope, Message, MessageId, ThreadEntry, ThreadId};
+use crate::{ChangeScope, Message, MessageId, ThreadEntry, ThreadId, replica::Standing};
 
 family! {
     /// The reads. They go through the same layers as the writes: an encryption layer must decrypt, a redirect must
@@ -62,6 +64,10 @@ family! {
     Resolve: ResolveSession -> SessionResolved as "resolveSession";
     /// The runs of an agent in a thread.
     Attempts: ListAttempts -> Attempts as "attempts";
+    /// What the store keeps, as images.
+    Images: ReadImages -> Images as "images";
+    /// How the store stands to the one beside it.
+    Standing: GetStanding -> Standing as "standing";
 }
 
 impl ReadResult {
@@ -82,7 +88,9 @@ impl ReadResult {
             | Self::Quarantined(_)
             | Self::Aliases(_)
             | Self::Resolve(_)
-            | Self::Attempts(_) => &[],
+            | Self::Attempts(_)
+            | Self::Images(_)
+            | Self::Standing(_) => &[],
         }
     }
 
@@ -103,7 +111,9 @@ impl ReadResult {
             | Self::Quarantined(_)
             | Self::Aliases(_)
             | Self::Resolve(_)
-            | Self::Attempts(_) => &[],
+            | Self::Attempts(_)
+            | Self::Images(_)
+            | Self::Standing(_) => &[],
         }
     }
 }
@@ -135,7 +145,12 @@ impl Addressed for ReadArgs {
                 ChangeScope::Thread(thread) => Some(thread),
                 ChangeScope::Tenant | ChangeScope::Store => None,
             },
-            Self::Threads(_) | Self::Purgeable(_) | Self::Cursor(_) | Self::Quarantined(_) => None,
+            Self::Threads(_)
+            | Self::Purgeable(_)
+            | Self::Cursor(_)
+            | Self::Quarantined(_)
+            | Self::Images(_)
+            | Self::Standing(_) => None,
         }
     }
 
@@ -154,7 +169,9 @@ impl Addressed for ReadArgs {
             | Self::Quarantined(_)
             | Self::Aliases(_)
             | Self::Resolve(_)
-            | Self::Attempts(_) => None,
+            | Self::Attempts(_)
+            | Self::Images(_)
+            | Self::Standing(_) => None,
         }
     }
 }
@@ -175,7 +192,9 @@ impl Addressed for ReadResult {
             | Self::Changes(_)
             | Self::Search(_)
             | Self::Cursor(_)
-            | Self::Quarantined(_) => None,
+            | Self::Quarantined(_)
+            | Self::Images(_)
+            | Self::Standing(_) => None,
         }
     }
 
@@ -194,7 +213,9 @@ impl Addressed for ReadResult {
             | Self::Quarantined(_)
             | Self::Aliases(_)
             | Self::Resolve(_)
-            | Self::Attempts(_) => None,
+            | Self::Attempts(_)
+            | Self::Images(_)
+            | Self::Standing(_) => None,
         }
     }
 }
