@@ -115,5 +115,6 @@ erase! {
     thread: ThreadArgs;
     consumer: ConsumerArgs;
     session: SessionArgs;
+    replica: ReplicaArgs;
     read: ReadArgs;
 }

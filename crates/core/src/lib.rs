@@ -20,6 +20,8 @@ mod handle;
 mod id;
 pub mod layers;
 mod message;
+#[cfg(feature = "mirror")]
+pub mod mirror;
 pub mod operation;
 pub mod pipeline;
 pub mod plugin;

@@ -5,6 +5,7 @@ mod claims;
 mod concurrent;
 mod durable;
 mod read;
+mod replica;
 mod session;
 mod stack;
 mod store;
@@ -72,6 +73,7 @@ pub fn all() -> &'static [&'static Check] {
             session::whole::CHECKS,
             session::durable::CHECKS,
             session::random::CHECKS,
+            replica::CHECKS,
             time::stamps::CHECKS,
             time::lease::CHECKS,
             stack::same::CHECKS,

@@ -269,7 +269,7 @@ impl Persistence {
     }
 
     /// How far the store has come, as far as this process is told.
-    #[cfg(feature = "effects")]
+    #[cfg(any(feature = "effects", feature = "mirror"))]
     pub(crate) fn signs(&self) -> Option<tokio::sync::watch::Receiver<Position>> {
         (self.core.signs)()
     }

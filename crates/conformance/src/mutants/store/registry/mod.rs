@@ -6,6 +6,7 @@ mod consumers;
 mod imports;
 mod names;
 mod reads;
+mod replicas;
 mod sessions;
 mod threads;
 mod writes;
@@ -22,6 +23,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         changes::MUTANTS,
         consumers::MUTANTS,
         sessions::MUTANTS,
+        replicas::MUTANTS,
         claims::MUTANTS,
     ]
     .into_iter()
