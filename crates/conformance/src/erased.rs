@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Import, Position, ReadArgs,
-    Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
 };
 use tokio::sync::watch;
 
