@@ -16,6 +16,10 @@ pub use throughline_transfer as transfer;
 #[doc = include_str!("../docs/guide/import.md")]
 mod import_guide {}
 
+#[cfg(all(doctest, feature = "mirror", feature = "sqlite", feature = "memory"))]
+#[doc = include_str!("../docs/guide/moving-a-store.md")]
+mod moving_guide {}
+
 #[cfg(all(doctest, feature = "encrypt", feature = "sqlite"))]
 #[doc = include_str!("../docs/guide/encryption.md")]
 mod encryption_guide {}

@@ -30,6 +30,7 @@ pub async fn call(
         PersistArgs::Thread(thread) => typed!(thread),
         PersistArgs::Consumer(consumer) => typed!(consumer),
         PersistArgs::Session(session) => typed!(session),
+        PersistArgs::Replica(replica) => typed!(replica),
         PersistArgs::Read(read) => typed!(read),
         other => unreachable!("{:?} is an operation that the kit does not know", other.kind()),
     }

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Import, Position, ReadArgs,
-    Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
 };
 use tokio::sync::watch;
 
@@ -124,5 +124,6 @@ erase! {
     thread: ThreadArgs;
     consumer: ConsumerArgs;
     session: SessionArgs;
+    replica: ReplicaArgs;
     read: ReadArgs;
 }

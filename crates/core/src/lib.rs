@@ -21,9 +21,12 @@ mod handle;
 mod id;
 pub mod layers;
 mod message;
+#[cfg(feature = "mirror")]
+pub mod mirror;
 pub mod operation;
 pub mod pipeline;
 pub mod plugin;
+pub mod replica;
 mod request;
 pub mod session;
 mod thread;
@@ -36,9 +39,9 @@ pub use self::{
     error::{BoxError, Effect, ErrorKind, PersistError, Result, Site},
     handle::{
         Agent, AgentThread, BlockAt, ChangeFeed, Coalesce, ConsumerRequest, Draft, DraftRequest,
-        FamilyRequest, Forked, History, NewTurn, Persistence, ReadRequest, Recalled, ReplyFuture, Request,
-        RequestFuture, SessionRequest, Swept, Thread, ThreadRequest, ToolCall, Turn, TurnRequest, Walk,
-        Watermark,
+        FamilyRequest, Forked, History, NewTurn, Persistence, ReadRequest, Recalled, ReplicaRequest,
+        ReplyFuture, Request, RequestFuture, SessionRequest, Swept, Thread, ThreadRequest, ToolCall, Turn,
+        TurnRequest, Walk, Watermark,
     },
     id::{
         AgentId, AttachmentKey, AttemptId, ConsumerName, EventId, IdempotencyKey, InvalidId, ItemId,
@@ -52,22 +55,23 @@ pub use self::{
     },
     operation::{
         Add, Added, Addressed, AdoptSession, AdoptedPointer, AdoptedRun, AgentChanged, Alias, AliasCursor,
-        Aliases, ArchiveThread, Attempts, AuditFrom, AuditPage, BackfillRuntime, Batch, Batched, BeginRun,
-        CancelRun, CarriesContent, ChangeQuarantined, ChangeReleased, Changes, ClearPointerIf, ClearThread,
-        ConfirmRun, ConsumerArgs, ConsumerCursor, ConsumerResult, ContentChange, ContentUpdated,
-        CreateThread, CursorMoved, DamagedMessage, Delete, DeleteThread, Deleted, DropAgent, DropRuntime,
-        FailRun, Fingerprint, GetCursor, GetMessage, GetThread, Import, ImportRow, Imported, ImportedRow,
+        Aliases, ApplyImages, ArchiveThread, Attempts, AuditFrom, AuditPage, BackfillRuntime, Batch, Batched,
+        BeginCapture, BeginRun, CancelRun, CaptureBegun, CaptureEnded, CarriesContent, ChangeQuarantined,
+        ChangeReleased, Changes, ClearPointerIf, ClearThread, ConfirmRun, ConsumerArgs, ConsumerCursor,
+        ConsumerResult, ContentChange, ContentUpdated, CreateThread, CursorMoved, DamagedMessage, Delete,
+        DeleteThread, Deleted, DropAgent, DropRuntime, EndCapture, FailRun, Fingerprint, GetCursor,
+        GetMessage, GetStanding, GetThread, Images, ImagesApplied, Import, ImportRow, Imported, ImportedRow,
         LabelThread, ListAliases, ListAttempts, ListOpen, ListPurgeable, ListQuarantined, ListThreads,
         Mismatch, MoveCursor, NewMessage, NewReservation, NewThread, OpKind, OpenCursor, OpenReservations,
         Operation, OperationOf, Origin, Page, PageFrom, PassedOver, PersistArgs, PersistResult, PinSession,
         Place, PlaceMut, PlanPrune, PrunePlan, PruneThread, Pruned, PublishThread, PurgeThread,
         PurgeableThreads, Purged, QuarantineChange, QuarantinedChange, QuarantinedChanges, ReadArgs,
-        ReadAudit, ReadChanges, ReadPage, ReadResult, RebuildThread, ReleaseChange, RenameThread, RenewRun,
-        Reserve, Reserved, ResetAgent, ResetCursor, ResetSession, ResolveId, ResolveSession, ResolvedBy,
-        ResolvedId, RetireSession, RunBegun, RunRenewed, RunReport, RuntimeBackfilled, RuntimeDropped,
-        SearchHit, SearchHits, SearchMessages, SessionArgs, SessionChanged, SessionResolved, SessionResult,
-        Slot, SlotMut, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadList, ThreadResult, Update,
-        UpdateContent, UpdateMode, Updated, Visibility,
+        ReadAudit, ReadChanges, ReadImages, ReadPage, ReadResult, RebuildThread, ReleaseChange, RenameThread,
+        RenewRun, ReplicaArgs, ReplicaResult, Reserve, Reserved, ResetAgent, ResetCursor, ResetSession,
+        ResolveId, ResolveSession, ResolvedBy, ResolvedId, RetireSession, RunBegun, RunRenewed, RunReport,
+        RuntimeBackfilled, RuntimeDropped, SearchHit, SearchHits, SearchMessages, SessionArgs,
+        SessionChanged, SessionResolved, SessionResult, Slot, SlotMut, TakeStance, ThreadArgs, ThreadChanged,
+        ThreadDeleted, ThreadList, ThreadResult, Update, UpdateContent, UpdateMode, Updated, Visibility,
     },
     pipeline::{Described, Phase},
     plugin::{Next, Plugin, PluginLayer},

@@ -16,6 +16,28 @@ impl AuditLog {
         self.entries.last().map_or_else(AuditLink::first, |last| AuditLink::after(last.number, last.hash))
     }
 
+    /// The number of the last one.
+    pub(crate) fn last(&self) -> AuditNumber {
+        self.entries.last().map_or(AuditNumber::ZERO, |last| last.number)
+    }
+
+    /// Those behind a number.
+    pub(crate) fn after(&self, number: AuditNumber) -> &[AuditEntry] {
+        &self.entries[self.place(number)..]
+    }
+
+    /// Takes an entry over from the log of another store. What is there already stays: the log is only ever added to.
+    pub(crate) fn carry(&mut self, entry: AuditEntry) {
+        if entry.number > self.last() {
+            self.entries.push(entry);
+        }
+    }
+
+    /// How many there are up to a number. One that could not be carried is missing.
+    fn place(&self, number: AuditNumber) -> usize {
+        self.entries.partition_point(|entry| entry.number <= number)
+    }
+
     pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = AuditEntry>) {
         self.entries.extend(entries);
     }
@@ -23,18 +45,14 @@ impl AuditLog {
     pub(crate) fn read(&self, tenant: &TenantId, read: &ReadAudit) -> AuditPage {
         let limit = read.limit as usize;
         let shown = |entry: &AuditEntry| entry.clone().shown(&read.scope, tenant);
-        let place =
-            |number: AuditNumber| usize::try_from(number.get()).unwrap_or(usize::MAX).min(self.entries.len());
         let (mut entries, end): (Vec<AuditEntry>, AuditNumber) = match read.from {
             AuditFrom::After(number) => {
-                let entries =
-                    self.entries[place(number)..].iter().filter_map(shown).take(limit + 1).collect();
-                let last = self.entries.last().map_or(AuditNumber::ZERO, |last| last.number);
-                (entries, last.max(number))
+                let entries = self.after(number).iter().filter_map(shown).take(limit + 1).collect();
+                (entries, self.last().max(number))
             }
             AuditFrom::Before(_) | AuditFrom::End => {
                 let before = match read.from {
-                    AuditFrom::Before(number) => place(AuditNumber::new(number.get().saturating_sub(1))),
+                    AuditFrom::Before(number) => self.place(AuditNumber::new(number.get().saturating_sub(1))),
                     _ => self.entries.len(),
                 };
                 let entries = self.entries[..before].iter().rev().filter_map(shown).take(limit + 1).collect();

@@ -16,7 +16,7 @@ pub(crate) struct Journal {
     /// The position that the store has come to.
     pub(crate) position: Position,
     /// The last change that is not kept any more.
-    kept_after: Position,
+    pub(crate) kept_after: Position,
     changes: VecDeque<Change>,
 }
 
@@ -37,7 +37,27 @@ impl Journal {
         self.position
     }
 
-    pub(crate) fn read(&self, tenant: &TenantId, read: &ReadChanges) -> Result<Changes> {
+    /// The last change that is told.
+    pub(crate) fn last_change(&self) -> Position {
+        self.changes.back().map_or(self.kept_after, |change| change.position)
+    }
+
+    /// Takes down a change of the store that is followed, at the position that it has there.
+    pub(crate) fn carry(&mut self, change: Change) {
+        if change.position > self.last_change() {
+            self.position = self.position.max(change.position);
+            self.changes.push_back(change);
+        }
+    }
+
+    /// Every change after a position.
+    pub(crate) fn after(&self, after: Position) -> impl Iterator<Item = &Change> {
+        let begin = self.changes.partition_point(|change| change.position <= after);
+        self.changes.range(begin..)
+    }
+
+    /// Reads changes of a store that has told all up to `reached`.
+    pub(crate) fn read(&self, tenant: &TenantId, read: &ReadChanges, reached: Position) -> Result<Changes> {
         if read.after < self.kept_after {
             return Err(rules::too_old(read.after, self.kept_after));
         }
@@ -54,7 +74,7 @@ impl Journal {
         changes.truncate(limit);
         let position = match changes.last() {
             Some(last) if more => last.position,
-            _ => self.position.max(read.after),
+            _ => reached.max(read.after),
         };
         Ok(Changes { changes, position, more })
     }

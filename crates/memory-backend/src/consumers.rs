@@ -6,7 +6,7 @@ use std::ops::Bound;
 use throughline_core::{
     ChangeQuarantined, ChangeReleased, ConsumerArgs, ConsumerCursor, ConsumerName, ConsumerResult,
     CursorMoved, ListQuarantined, PersistError, Position, QuarantinedChange, QuarantinedChanges, Result,
-    TenantId, Timestamp, backend::rules,
+    TenantId, Timestamp, backend::rules, replica::ConsumerImage,
 };
 
 #[derive(Default)]
@@ -61,6 +61,25 @@ impl Consumers {
                 return Err(PersistError::unsupported(what));
             }
         })
+    }
+
+    /// Everything that one consumer keeps.
+    pub(crate) fn image(&self, tenant: &TenantId, consumer: &ConsumerName) -> Option<ConsumerImage> {
+        let kept = self.kept.get(&(tenant.clone(), consumer.clone()))?;
+        let quarantined = kept.quarantined.values().cloned().collect();
+        Some(ConsumerImage { consumer: consumer.clone(), position: kept.cursor, quarantined })
+    }
+
+    /// Keeps what another store keeps of a consumer.
+    pub(crate) fn put(&mut self, tenant: &TenantId, image: ConsumerImage) {
+        let ConsumerImage { consumer, position, quarantined } = image;
+        let quarantined = quarantined.into_iter().map(|change| (change.position, change)).collect();
+        self.kept.insert((tenant.clone(), consumer), Kept { cursor: position, quarantined });
+    }
+
+    /// Every consumer.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &(TenantId, ConsumerName)> {
+        self.kept.keys()
     }
 
     pub(crate) fn cursor(&self, tenant: &TenantId, consumer: &ConsumerName) -> ConsumerCursor {

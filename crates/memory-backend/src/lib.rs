@@ -25,6 +25,7 @@ mod list;
 mod names;
 mod operation;
 mod page;
+mod replica;
 mod search;
 mod sessions;
 mod store;
@@ -38,8 +39,8 @@ use std::{
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Import, Operation,
-    PersistArgs, PersistError, PersistResult, Position, ReadArgs, Reply, Reserve, Result, SessionArgs,
-    ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result,
+    SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
 };
 use tokio::sync::watch;
 
@@ -70,6 +71,14 @@ impl MemoryBackend {
         self.store.lock().expect("nothing panics while it holds the lock")
     }
 
+    fn sign(&self, position: Position) {
+        self.signs.send_if_modified(|told| {
+            let is_later = position > *told;
+            *told = position.max(*told);
+            is_later
+        });
+    }
+
     /// Every write: under the lock from the first look to the last change.
     fn write<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
         let audit = call.take_audit();
@@ -81,11 +90,7 @@ impl MemoryBackend {
         let output = output::<O>(result);
         Ok(match position {
             Some(position) => {
-                self.signs.send_if_modified(|told| {
-                    let is_later = position > *told;
-                    *told = position.max(*told);
-                    is_later
-                });
+                self.sign(position);
                 Reply::at(output, position)
             }
             None => Reply::new(output),
@@ -172,6 +177,18 @@ impl Backend for MemoryBackend {
 
     async fn note(&self, notes: AuditNotes) -> Result<()> {
         self.lock().note(&notes)
+    }
+
+    async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
+        let (op, _, now) = call.into_parts();
+        let (output, position) = self.lock().replicate(op, now)?;
+        Ok(match position {
+            Some(position) => {
+                self.sign(position);
+                Reply::at(output, position)
+            }
+            None => Reply::new(output),
+        })
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

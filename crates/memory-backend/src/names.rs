@@ -1,15 +1,15 @@
 //! By what names the messages of a thread are known to their providers.
 
 use throughline_core::{
-    Alias, AliasCursor, Aliases, EventId, ItemId, ListAliases, MessageId, Origin, PersistError, ResolveId,
-    ResolvedId, Result, Role, Seq, Timestamp, TurnId,
+    Alias, AliasCursor, Aliases, EventId, Generation, ItemId, ListAliases, MessageId, Origin, PersistError,
+    ResolveId, ResolvedId, Result, Role, Seq, Timestamp, TurnId,
     backend::{
         ThreadFacts,
         names::{self, KnownName, NAMES_PER_MESSAGE, Named, Names},
     },
 };
 
-use crate::{facts::Facts, thread::ThreadLog};
+use crate::{facts::Facts, replica::Mark, thread::ThreadLog};
 
 impl ThreadLog {
     pub(crate) fn resolve(&mut self, asked: &ResolveId, now: Timestamp) -> Result<ResolvedId> {
@@ -17,7 +17,9 @@ impl ThreadLog {
         self.check_generation(asked.generation)?;
         let (resolved, alias) = names::resolve(asked, self)?;
         self.facts.get_or_insert_with(|| Facts::new(ThreadFacts::implied(now)));
-        self.names.extend(alias.map(|alias| KnownName { alias, seen: self.last_seq }));
+        if let Some(alias) = alias {
+            self.take_down(KnownName { alias, seen: self.last_seq });
+        }
         Ok(resolved)
     }
 
@@ -25,13 +27,19 @@ impl ThreadLog {
     pub(crate) fn name(&mut self, message: &MessageId, role: Role, origin: &Origin) {
         if !origin.is_empty() {
             let alias = Alias { message: message.clone(), role, origin: origin.clone() };
-            self.names.push(KnownName { alias, seen: self.last_seq });
+            self.take_down(KnownName { alias, seen: self.last_seq });
         }
+    }
+
+    fn take_down(&mut self, known: KnownName) {
+        let generation = self.facts.as_ref().map_or(Generation::FIRST, |facts| facts.generation);
+        self.marks.push(Mark::Name(self.names.len()));
+        self.names.push((generation, known));
     }
 
     fn latest(&self, is_it: impl Fn(&Origin) -> bool, role: Role) -> Option<KnownName> {
         let fits = |known: &&KnownName| known.alias.role == role && is_it(&known.alias.origin);
-        self.names.iter().rev().find(fits).cloned()
+        self.names.iter().rev().map(|(_, known)| known).find(fits).cloned()
     }
 }
 
@@ -55,7 +63,8 @@ impl Names for ThreadLog {
     }
 
     fn names_of(&mut self, id: &MessageId) -> Result<Vec<Origin>> {
-        let names = self.names.iter().rev().filter(|known| known.alias.message == *id);
+        let names =
+            self.names.iter().rev().map(|(_, known)| known).filter(|known| known.alias.message == *id);
         Ok(names.take(NAMES_PER_MESSAGE).map(|known| known.alias.origin.clone()).collect())
     }
 
@@ -77,7 +86,7 @@ pub(crate) fn aliases(log: Option<&ThreadLog>, list: &ListAliases) -> Aliases {
     let names = log.filter(|log| log.living().is_some()).map_or(&[][..], |log| &log.names);
     let mut found: Vec<(AliasCursor, &Alias)> = (1_u64..)
         .zip(names)
-        .map(|(n, known)| (AliasCursor { message: known.alias.message.clone(), n }, &known.alias))
+        .map(|(n, (_, known))| (AliasCursor { message: known.alias.message.clone(), n }, &known.alias))
         .filter(|(place, _)| list.message.as_ref().is_none_or(|id| place.message == *id))
         .filter(|(place, _)| list.after.as_ref().is_none_or(|after| order(place) > order(after)))
         .collect();

@@ -11,6 +11,7 @@ use throughline_core::{
 
 use crate::{
     facts::Facts,
+    replica::Mark,
     thread::{Row, ThreadLog},
 };
 
@@ -177,6 +178,7 @@ impl ThreadLog {
 
     /// Takes a message away. Its id stays dead.
     pub(crate) fn remove(&mut self, message: &Message) {
+        self.marks.push(Mark::Message(message.id.clone()));
         self.rows.remove(&message.seq);
         self.open.remove(&message.seq);
         self.ids.insert(message.id.clone(), None);
@@ -198,6 +200,7 @@ impl ThreadLog {
     fn insert(&mut self, message: Message) {
         let seq = message.seq;
         self.last_seq = seq;
+        self.marks.push(Mark::Message(message.id.clone()));
         self.ids.insert(message.id.clone(), Some(seq));
         self.facts.get_or_insert_with(|| Facts::new(ThreadFacts::implied(message.created_at)));
         if message.state.is_open() {

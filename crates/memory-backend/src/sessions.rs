@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    ops::{Deref, DerefMut},
+    ops::Deref,
     sync::Arc,
 };
 
@@ -16,7 +16,7 @@ use throughline_core::{
     },
 };
 
-use crate::thread::ThreadLog;
+use crate::{replica::Mark, thread::ThreadLog};
 
 /// What is kept of an agent in a thread. An agent that was dropped is another one.
 pub(crate) type Sessions = BTreeMap<(AgentId, u64), Arc<Kept>>;
@@ -25,10 +25,10 @@ pub(crate) type Sessions = BTreeMap<(AgentId, u64), Arc<Kept>>;
 /// A clone copies no run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kept {
-    head: Option<SessionHead>,
-    known: HashMap<SessionId, KnownSession>,
+    pub(crate) head: Option<SessionHead>,
+    pub(crate) known: HashMap<SessionId, KnownSession>,
     order: BTreeSet<Place>,
-    attempts: BTreeMap<u64, Arc<AttemptRecord>>,
+    pub(crate) attempts: BTreeMap<u64, Arc<AttemptRecord>>,
     numbers: HashMap<AttemptId, u64>,
 }
 
@@ -38,8 +38,8 @@ type Place = (SessionGeneration, u64, Option<SessionId>);
 /// The agents and runtimes that anything was done to as a whole.
 #[derive(Debug, Default)]
 pub(crate) struct Whole {
-    agents: HashMap<(TenantId, AgentId), AgentRecord>,
-    runtimes: HashMap<(TenantId, RuntimeId), u64>,
+    pub(crate) agents: HashMap<(TenantId, AgentId), AgentRecord>,
+    pub(crate) runtimes: HashMap<(TenantId, RuntimeId), u64>,
 }
 
 /// The same of one tenant.
@@ -71,6 +71,33 @@ impl Whole {
             other => return Err(PersistError::unsupported(format_args!("`{}`", other.as_str()))),
         })
     }
+}
+
+impl Kept {
+    pub(crate) fn put_head(&mut self, head: &SessionHead) {
+        self.head = Some(head.clone());
+    }
+
+    pub(crate) fn put_session(&mut self, session: &KnownSession) {
+        if let Some(before) = self.known.insert(session.id.clone(), session.clone()) {
+            before.value.map(|value| self.order.remove(&place_of(&value)));
+        }
+        self.order.extend(session.value.as_ref().map(place_of));
+    }
+
+    pub(crate) fn put_attempt(&mut self, record: &AttemptRecord) {
+        let (id, number) = (record.attempt.id.clone(), record.attempt.number);
+        self.numbers.insert(id, number);
+        self.attempts.insert(number, Arc::new(record.clone()));
+    }
+}
+
+/// A row of the sessions of an agent in a thread.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum SessionRow {
+    Head,
+    Known(SessionId),
+    Attempt(u64),
 }
 
 impl OfTenant<'_> {
@@ -136,8 +163,12 @@ impl OfTenant<'_> {
     ) -> Result<SessionResult> {
         let place = self.place(agent, thread, Some(log));
         let key = (agent.clone(), self.agent(agent).incarnation);
-        let kept = Arc::make_mut(log.sessions.entry(key).or_default());
-        sessions::apply(&mut Rows { kept, of: self }, &place, args, now)
+        let marks = &mut log.marks;
+        let kept = Arc::make_mut(log.sessions.entry(key.clone()).or_default());
+        let mut rows = Written { rows: Rows { kept, of: self }, put: Vec::new() };
+        let applied = sessions::apply(&mut rows, &place, args, now);
+        marks.extend(rows.put.into_iter().map(|row| Mark::Session(key.clone(), row)));
+        applied
     }
 }
 
@@ -186,25 +217,60 @@ impl<K: Deref<Target = Kept>> SessionRows for Rows<'_, K> {
     }
 }
 
-impl<K: DerefMut<Target = Kept>> SessionStore for Rows<'_, K> {
+/// The same, with what was written to them.
+struct Written<'a> {
+    rows: Rows<'a, &'a mut Kept>,
+    put: Vec<SessionRow>,
+}
+
+impl SessionRows for Written<'_> {
+    type Error = PersistError;
+
+    fn head(&mut self) -> Result<Option<SessionHead>> {
+        self.rows.head()
+    }
+
+    fn session(&mut self, id: &SessionId) -> Result<Option<KnownSession>> {
+        self.rows.session(id)
+    }
+
+    fn newest(
+        &mut self,
+        up_to: SessionGeneration,
+        besides: Option<&SessionId>,
+    ) -> Result<Option<KnownSession>> {
+        self.rows.newest(up_to, besides)
+    }
+
+    fn usable(&mut self, wanted: &Wanted<'_>) -> Result<Option<KnownSession>> {
+        self.rows.usable(wanted)
+    }
+
+    fn attempt(&mut self, id: &AttemptId) -> Result<Option<AttemptRecord>> {
+        self.rows.attempt(id)
+    }
+
+    fn incarnation(&mut self, runtime: &RuntimeId) -> Result<u64> {
+        SessionRows::incarnation(&mut self.rows, runtime)
+    }
+}
+
+impl SessionStore for Written<'_> {
     fn put_head(&mut self, head: &SessionHead) -> Result<()> {
-        self.kept.head = Some(head.clone());
+        self.put.push(SessionRow::Head);
+        self.rows.kept.put_head(head);
         Ok(())
     }
 
     fn put_session(&mut self, session: &KnownSession) -> Result<()> {
-        let kept = &mut *self.kept;
-        if let Some(before) = kept.known.insert(session.id.clone(), session.clone()) {
-            before.value.map(|value| kept.order.remove(&place_of(&value)));
-        }
-        kept.order.extend(session.value.as_ref().map(place_of));
+        self.put.push(SessionRow::Known(session.id.clone()));
+        self.rows.kept.put_session(session);
         Ok(())
     }
 
     fn put_attempt(&mut self, record: &AttemptRecord) -> Result<()> {
-        let (id, number) = (record.attempt.id.clone(), record.attempt.number);
-        self.kept.numbers.insert(id, number);
-        self.kept.attempts.insert(number, Arc::new(record.clone()));
+        self.put.push(SessionRow::Attempt(record.attempt.number));
+        self.rows.kept.put_attempt(record);
         Ok(())
     }
 }

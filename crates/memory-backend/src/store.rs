@@ -1,13 +1,14 @@
 //! Everything there is: tenants, their threads, and the count of commits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use throughline_core::{
-    Addressed as _, Batch, Batched, ConsumerArgs, ConsumerResult, Effect, ErrorKind, Idempotency, Message,
+    Addressed, Batch, Batched, ConsumerArgs, ConsumerResult, Effect, ErrorKind, Idempotency, Message,
     MessageId, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, SessionArgs,
     SessionResult, TenantId, ThreadArgs, ThreadEntry, ThreadId, Timestamp,
     audit::{AuditNotes, AuditTicket},
-    backend::{LookUp, Replay, ThreadFacts, rules},
+    backend::{LookUp, Replay, ThreadFacts, following, rules},
+    replica::{ImageCursor, Stance},
 };
 
 use crate::{
@@ -17,23 +18,45 @@ use crate::{
     facts::Facts,
     list, names,
     operation::Told,
-    page, search,
+    page,
+    replica::{Capture, Mark},
+    search,
     sessions::{OfTenant, Whole},
-    thread::ThreadLog,
+    thread::{ThreadLog, UsedKey},
 };
 
-#[derive(Default)]
 pub(crate) struct Store {
     closed: bool,
     pub(crate) journal: Journal,
-    audit: AuditLog,
-    tenants: HashMap<TenantId, Threads>,
-    consumers: Consumers,
-    whole: Whole,
+    pub(crate) audit: AuditLog,
+    pub(crate) tenants: BTreeMap<TenantId, Threads>,
+    pub(crate) consumers: Consumers,
+    pub(crate) whole: Whole,
+    /// What it is beside another store.
+    pub(crate) stance: Stance,
+    /// How far it has followed.
+    pub(crate) followed: Option<ImageCursor>,
+    pub(crate) capture: Option<Capture>,
 }
 
 /// The threads of a tenant, in the order in which open messages are listed.
 pub(crate) type Threads = BTreeMap<ThreadId, ThreadLog>;
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            closed: false,
+            journal: Journal::default(),
+            audit: AuditLog::default(),
+            tenants: BTreeMap::new(),
+            consumers: Consumers::default(),
+            whole: Whole::default(),
+            stance: Stance::LEADING,
+            followed: None,
+            capture: None,
+        }
+    }
+}
 
 impl Store {
     pub(crate) fn close(&mut self) {
@@ -64,6 +87,7 @@ impl Store {
     /// Takes down what was not applied.
     pub(crate) fn note(&mut self, notes: &AuditNotes) -> Result<()> {
         self.check_open()?;
+        following::expect_leading(self.stance)?;
         let entries = notes.entries(&mut self.audit.link());
         self.audit.extend(entries);
         Ok(())
@@ -78,10 +102,12 @@ impl Store {
         now: Timestamp,
     ) -> Result<(PersistResult, Option<Position>)> {
         self.check_open()?;
+        following::expect_leading(self.stance)?;
         if let PersistArgs::Session(session) = args
             && session.thread().is_none()
         {
             let result = self.whole.apply(tenant, session)?;
+            self.mark_whole(tenant, session);
             return Ok((result.into(), Some(self.journal.tell(tenant, Told::new(), now))));
         }
         let threads = self.tenants.entry(tenant.clone()).or_default();
@@ -100,11 +126,10 @@ impl Store {
             })?;
         }
         if let Some(idempotency) = idempotency
-            && let Some((fingerprint, replay)) =
-                threads.get(&scope).and_then(|thread| thread.keys.get(&idempotency.key))
+            && let Some(used) = threads.get(&scope).and_then(|thread| thread.keys.get(&idempotency.key))
         {
-            rules::expect_fingerprint(idempotency, fingerprint)?;
-            return Ok((replay.answer(tenant, args, &mut Present { threads, tenant })?, None));
+            rules::expect_fingerprint(idempotency, &used.fingerprint)?;
+            return Ok((used.replay.answer(tenant, args, &mut Present { threads, tenant })?, None));
         }
         let mut told = Told::new();
         let result = match args {
@@ -112,8 +137,13 @@ impl Store {
             single => apply(threads, of, single, now, &mut told)?,
         };
         if let Some(idempotency) = idempotency {
-            let kept = (idempotency.fingerprint, Replay::of(&result));
-            threads.entry(scope).or_default().keys.insert(idempotency.key.clone(), kept);
+            let (fingerprint, replay) = (idempotency.fingerprint, Replay::of(&result));
+            let log = threads.entry(scope).or_default();
+            log.keys.insert(idempotency.key.clone(), UsedKey { fingerprint, replay, at: now });
+            log.marks.push(Mark::Key(idempotency.key.clone()));
+        }
+        for thread in args.each().filter_map(Addressed::thread) {
+            self.mark(tenant, thread);
         }
         Ok((result, Some(self.journal.tell(tenant, told, now))))
     }
@@ -126,7 +156,12 @@ impl Store {
         now: Timestamp,
     ) -> Result<(ConsumerResult, Option<Position>)> {
         self.check_open()?;
+        following::expect_leading(self.stance)?;
+        let consumer = args.consumer().clone();
         let (result, changed) = self.consumers.apply(tenant, args, now)?;
+        if changed {
+            self.mark_consumer(tenant, consumer);
+        }
         Ok((result, changed.then(|| self.journal.tell(tenant, Told::new(), now))))
     }
 
@@ -166,7 +201,7 @@ impl Store {
             }
             ReadArgs::Changes(read) => {
                 rules::check_limit(read.limit)?;
-                self.journal.read(tenant, read).map(ReadResult::Changes)
+                self.journal.read(tenant, read, self.told()).map(ReadResult::Changes)
             }
             ReadArgs::Audit(read) => {
                 rules::check_limit(read.limit)?;
@@ -190,11 +225,13 @@ impl Store {
                 let of = OfTenant { tenant, whole: &self.whole };
                 Ok(ReadResult::Attempts(of.attempts(threads.get(&list.thread), list)))
             }
+            ReadArgs::Images(read) => self.images(read, now).map(ReadResult::Images),
+            ReadArgs::Standing(_) => Ok(ReadResult::Standing(self.standing())),
             other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
         }
     }
 
-    fn check_open(&self) -> Result<()> {
+    pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed {
             let error = PersistError::new(ErrorKind::Unavailable, "the store is closed");
             return Err(error.with_effect(Effect::NotApplied));
@@ -252,7 +289,7 @@ fn apply(
             Ok(log(threads, id).thread(tenant, thread, now, told)?.into())
         }
         PersistArgs::Session(session) => Ok(apply_session(threads, of, session, now)?.into()),
-        PersistArgs::Batch(_) | PersistArgs::Read(_) | PersistArgs::Consumer(_) => {
+        PersistArgs::Batch(_) | PersistArgs::Read(_) | PersistArgs::Consumer(_) | PersistArgs::Replica(_) => {
             let kind = args.kind();
             Err(PersistError::new(ErrorKind::Invalid, format!("a `{kind}` cannot be an item of a batch")))
         }
@@ -278,7 +315,7 @@ fn apply_session(
     Ok(result)
 }
 
-fn log<'a>(threads: &'a mut Threads, id: &ThreadId) -> &'a mut ThreadLog {
+pub(crate) fn log<'a>(threads: &'a mut Threads, id: &ThreadId) -> &'a mut ThreadLog {
     threads.entry(id.clone()).or_default()
 }
 

@@ -1,14 +1,14 @@
 //! One thread: its rows in order, the ids that it has or has had, the keys that were used in it, what it is called.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
-use crate::{facts::Facts, sessions::Sessions};
+use crate::{facts::Facts, replica::Mark, sessions::Sessions};
 use throughline_core::{
-    AttachmentKey, ContentBuffer, ContentChange, Fingerprint, IdempotencyKey, Message, MessageId,
-    PersistError, Result, Seq, ThreadId,
+    AttachmentKey, ContentBuffer, ContentChange, Fingerprint, Generation, IdempotencyKey, Message, MessageId,
+    PersistError, Result, Seq, ThreadId, Timestamp,
     backend::{Replay, names::KnownName},
 };
 
@@ -21,15 +21,27 @@ pub(crate) struct ThreadLog {
     pub(crate) ids: HashMap<MessageId, Option<Seq>>,
     /// The rows that a writer may still be at work on.
     pub(crate) open: BTreeSet<Seq>,
-    pub(crate) keys: HashMap<IdempotencyKey, (Fingerprint, Replay)>,
+    pub(crate) keys: HashMap<IdempotencyKey, UsedKey>,
+    /// The last place that went when the thread was cleared or deleted.
+    pub(crate) floor: Seq,
     /// The attachments of each message that went with all others, until they are asked for.
-    pub(crate) left: VecDeque<Vec<AttachmentKey>>,
+    pub(crate) left: BTreeMap<Seq, (MessageId, Vec<AttachmentKey>)>,
     /// By what names its messages are known, in the order in which they were taken down.
-    pub(crate) names: Vec<KnownName>,
+    pub(crate) names: Vec<(Generation, KnownName)>,
     /// What is said of the thread as a whole, from its first write on.
     pub(crate) facts: Option<Facts>,
     /// The sessions of agents in it.
     pub(crate) sessions: Sessions,
+    /// What was touched since it was last asked.
+    pub(crate) marks: Vec<Mark>,
+}
+
+/// What is kept under an idempotency key.
+#[derive(Clone)]
+pub(crate) struct UsedKey {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) replay: Replay,
+    pub(crate) at: Timestamp,
 }
 
 /// A message, whose content grows in place so that an append costs what it appends.
@@ -88,7 +100,10 @@ impl ThreadLog {
     pub(crate) fn row_mut(&mut self, thread: &ThreadId, id: &MessageId) -> Result<&mut Row> {
         let seq = self.ids.get(id).copied().flatten();
         match seq.and_then(|seq| self.rows.get_mut(&seq)) {
-            Some(row) => Ok(Arc::make_mut(row)),
+            Some(row) => {
+                self.marks.push(Mark::Message(id.clone()));
+                Ok(Arc::make_mut(row))
+            }
             None => Err(PersistError::not_found(thread, id)),
         }
     }

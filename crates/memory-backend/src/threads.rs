@@ -6,7 +6,7 @@ use throughline_core::{
     backend::{ThreadFacts, rules},
 };
 
-use crate::{facts::Facts, operation::Told, thread::ThreadLog};
+use crate::{facts::Facts, operation::Told, replica::Mark, thread::ThreadLog};
 
 impl ThreadLog {
     pub(crate) fn thread(
@@ -99,6 +99,7 @@ impl ThreadLog {
         facts.gone_at = settled.map(|message| message.updated_at).fold(facts.gone_at, Timestamp::max);
         facts.said.tally.cleared();
         self.leave_attachments();
+        self.floor = self.last_seq;
         self.rows.clear();
         self.open.clear();
         self.names.clear();
@@ -107,7 +108,10 @@ impl ThreadLog {
 
     /// Of what goes with everything else the attachments are kept: nobody has been told them.
     fn leave_attachments(&mut self) {
-        self.left.extend(self.rows.values().map(|row| row.message.attachments.clone()));
+        for (seq, row) in &self.rows {
+            self.marks.push(Mark::Left(*seq));
+            self.left.insert(*seq, (row.message.id.clone(), row.message.attachments.clone()));
+        }
     }
 
     fn purge(&mut self, purge: &PurgeThread) -> Result<Purged> {
@@ -115,7 +119,11 @@ impl ThreadLog {
             return Err(rules::no_such_thread(&purge.thread));
         }
         let count = self.left.len().min(purge.limit as usize);
-        let attachments = self.left.drain(..count).flatten().collect();
+        let mut attachments = Vec::new();
+        for (_, (id, of)) in std::iter::from_fn(|| self.left.pop_first()).take(count) {
+            self.marks.push(Mark::Message(id));
+            attachments.extend(of);
+        }
         Ok(Purged {
             thread: purge.thread.clone(),
             messages: count as u64,
@@ -132,6 +140,7 @@ impl ThreadLog {
         };
         if !already {
             self.leave_attachments();
+            self.floor = self.last_seq;
             self.rows.clear();
             self.open.clear();
             self.ids.clear();

@@ -1,15 +1,18 @@
 -- The store as a whole, in one row: how far it has come, which changes it does not keep any more, and which writers
--- brought it there last.
+-- brought it there last. While it follows another store it takes no writes but images of that; `epoch` counts how often it
+-- changed which of the two leads.
 CREATE TABLE store (
     id         INTEGER PRIMARY KEY CHECK (id = 1),
     position   INTEGER NOT NULL,
     kept_after INTEGER NOT NULL,
     fences     INTEGER NOT NULL,
+    epoch      INTEGER NOT NULL,
+    following  INTEGER NOT NULL,
     checksum   INTEGER NOT NULL,
     writers    BLOB    NOT NULL
 ) STRICT;
 
-INSERT INTO store (id, position, kept_after, fences, checksum, writers) VALUES (1, 0, 0, 0, -1896607939751548547, x'');
+INSERT INTO store (id, position, kept_after, fences, epoch, following, checksum, writers) VALUES (1, 0, 0, 0, 0, 0, -878399193442523115, x'');
 
 -- The last place of a thread is the greatest that a message has, or that a deleted message had: no place is given
 -- twice, and an addition needs no change here. Messages up to `floor` went when the thread was cleared or deleted: nobody is
@@ -184,6 +187,27 @@ CREATE TABLE search_state (
 
 INSERT INTO search_state (id, indexed, swept, complete) VALUES (1, 0, NULL, 0);
 
+-- How far this store has followed another one, in the words of that.
+CREATE TABLE followed (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    checksum INTEGER NOT NULL,
+    cursor   TEXT    NOT NULL
+) STRICT;
+
+-- While there is a row here, triggers note in `touched` which rows are changed, for who copies the store.
+CREATE TABLE capture (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    number INTEGER NOT NULL
+) STRICT;
+
+-- Each row that was changed, once: in the order in which they were changed last. Numbers are not given twice.
+CREATE TABLE touched (
+    n    INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind INTEGER NOT NULL,
+    row  INTEGER NOT NULL,
+    UNIQUE (kind, row)
+) STRICT;
+
 -- How far each consumer of the changes has come.
 CREATE TABLE consumers (
     consumer_pk INTEGER PRIMARY KEY,
@@ -295,7 +319,7 @@ CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit BEGIN
     SELECT RAISE(ABORT, 'an audit log is only ever added to');
 END;
 
-CREATE TRIGGER audit_has_no_gaps BEFORE INSERT ON audit
-WHEN NEW.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM audit) BEGIN
+CREATE TRIGGER audit_goes_on BEFORE INSERT ON audit
+WHEN NEW.number <= (SELECT coalesce(max(number), 0) FROM audit) BEGIN
     SELECT RAISE(ABORT, 'an audit log is only ever added to');
 END;

@@ -7,8 +7,8 @@ use std::{
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Effect, ErrorKind, Import,
-    Operation, PersistArgs, PersistError, Position, ReadArgs, Reply, Reserve, Result, SessionArgs, TenantId,
-    ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    Operation, PersistArgs, PersistError, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result,
+    SessionArgs, TenantId, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
 };
 use tokio::sync::watch;
 
@@ -207,6 +207,10 @@ impl Backend for SqliteBackend {
     async fn note(&self, notes: AuditNotes) -> Result<()> {
         let (tenant, bytes) = (notes.tenant(), size::of_notes(notes.len()));
         self.commit(&tenant, Work::Notes(notes), bytes, self.times(None)).await.map(drop)
+    }
+
+    async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
+        self.write(call).await
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

@@ -1,8 +1,9 @@
 //! What a write weighs, before it takes a place in the queue.
 
 use throughline_core::{
-    AttachmentKey, ConsumerArgs, Effect, ErrorKind, Metadata, PersistArgs, PersistError, Result, SessionArgs,
-    UpdateMode,
+    AttachmentKey, ConsumerArgs, Effect, ErrorKind, Metadata, PersistArgs, PersistError, ReplicaArgs, Result,
+    SessionArgs, UpdateMode,
+    replica::{Image, ImagePart},
 };
 
 /// What a write holds beside its content: itself, its ids, its place, its answer.
@@ -62,6 +63,14 @@ pub(crate) fn of(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
         PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => change.why.len(),
         PersistArgs::Session(SessionArgs::Fail(fail)) => fail.detail.as_deref().map_or(0, str::len),
         PersistArgs::Session(SessionArgs::Adopt(adopt)) => adopt.runs.len() * FRAME,
+        PersistArgs::Replica(ReplicaArgs::Apply(apply)) => {
+            for image in &apply.images {
+                if let ImagePart::Message(message) = &image.part {
+                    about(fits(message.content.byte_len()), &message.thread, &message.id)?;
+                }
+            }
+            apply.images.iter().map(Image::weight).sum()
+        }
         _ => 0,
     };
     Ok(FRAME + held)

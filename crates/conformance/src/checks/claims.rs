@@ -2,10 +2,10 @@
 
 use throughline_core::{
     Add, Addressed as _, AuditFrom, Batch, ChangeScope, ClearThread, Clock as _, Content, CreateThread,
-    Delete, Effect, ErrorKind, GetCursor, GetThread, Import, ImportRow, Keep, ListAttempts, ListPurgeable,
-    ListQuarantined, ListThreads, MetadataPatch, MoveCursor, NewReservation, NewThread, OpKind, PersistArgs,
-    Persistence, PlanPrune, Position, ReadArgs, ReadAudit, ReadChanges, ReadPage, Reserve, ResolveSession,
-    Role, SearchMessages, Update, UpdateContent, UpdateMode,
+    Delete, Effect, EndCapture, ErrorKind, GetCursor, GetStanding, GetThread, Import, ImportRow, Keep,
+    ListAttempts, ListPurgeable, ListQuarantined, ListThreads, MetadataPatch, MoveCursor, NewReservation,
+    NewThread, OpKind, PersistArgs, Persistence, PlanPrune, Position, ReadArgs, ReadAudit, ReadChanges,
+    ReadPage, Reserve, ResolveSession, Role, SearchMessages, Update, UpdateContent, UpdateMode,
     layers::audit::{AuditKey, AuditLayer},
     session::{Claimer, Runtime},
 };
@@ -30,6 +30,7 @@ checks! {
     Core "claims.changes" [] "changes are told if that is claimed, and reading them is refused if it is not" => changes;
     Core "claims.consumer" [] "what consumers keep is kept if that is claimed, and refused, the reads of it too, if it is not" => consumer;
     Core "claims.session" [] "what is done to agent sessions is done if that is claimed, and refused, the reads of it too, if it is not" => session;
+    Core "claims.replica" [] "exact copies are made if that is claimed, and refused, the reads of them too, if it is not" => replica;
     Core "claims.search" [] "words are found if that is claimed, and a search is refused if it is not" => search;
     Core "claims.audit" [] "who did what is kept if that is claimed, and reading it refused if it is not, and no pipeline has a log then" => audit;
     Core "claims.read" [] "`read` is done if it is claimed, and refused if it is not" => read;
@@ -115,6 +116,23 @@ async fn consumer(rig: Rig) {
     for read in [GetCursor { consumer: name() }.into(), ListQuarantined::new(name(), 1).into()] {
         done_or_refused(&db, read, rig.capabilities.supports(OpKind::Read) && claimed).await;
     }
+}
+
+async fn replica(rig: Rig) {
+    let db = rig.db().await;
+    let claimed = rig.capabilities.supports(OpKind::Replica);
+    match db.on_replica(EndCapture {}).await {
+        Ok(_) => assert!(claimed, "`replica` is not claimed, and answered"),
+        Err(error) => {
+            assert!(!claimed, "`replica` is claimed: {error}");
+            assert_eq!(
+                (error.kind(), error.effect()),
+                (ErrorKind::Unsupported, Effect::NotApplied),
+                "{error}"
+            );
+        }
+    }
+    done_or_refused(&db, GetStanding {}.into(), rig.capabilities.supports(OpKind::Read) && claimed).await;
 }
 
 async fn session(rig: Rig) {

@@ -6,6 +6,7 @@ mod claims;
 mod concurrent;
 mod durable;
 mod read;
+mod replica;
 mod session;
 mod stack;
 mod store;
@@ -75,6 +76,7 @@ pub fn all() -> &'static [&'static Check] {
             session::whole::CHECKS,
             session::durable::CHECKS,
             session::random::CHECKS,
+            replica::CHECKS,
             time::stamps::CHECKS,
             time::lease::CHECKS,
             stack::same::CHECKS,

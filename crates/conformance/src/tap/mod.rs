@@ -8,7 +8,7 @@ use std::{future::Future, sync::Arc};
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Import, OpKind, Operation as _,
-    Position, ReadArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
     audit::AuditNotes,
 };
 use tokio::sync::watch;
@@ -87,5 +87,6 @@ hand_on! {
     thread: ThreadArgs;
     consumer: ConsumerArgs;
     session: SessionArgs;
+    replica: ReplicaArgs;
     read: ReadArgs;
 }

@@ -57,6 +57,7 @@ fn revision(result: &PersistResult) -> Option<Revision> {
         | PersistResult::Thread(_)
         | PersistResult::Read(_)
         | PersistResult::Consumer(_)
-        | PersistResult::Session(_) => None,
+        | PersistResult::Session(_)
+        | PersistResult::Replica(_) => None,
     }
 }

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::Tally;
 use crate::{
     CreateThread, ForkPoint, Generation, Labels, Message, Metadata, OwnerId, TenantId, ThreadEntry, ThreadId,
@@ -15,7 +17,8 @@ use crate::{
 /// assert!(entry.title.as_str() == "Trip to Lisbon" && !entry.listed);
 /// # Ok::<(), throughline_core::InvalidTitle>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ThreadFacts {
     /// What it is called.
     pub title: Title,

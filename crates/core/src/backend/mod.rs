@@ -40,6 +40,7 @@
 mod admitted;
 mod capabilities;
 mod facts;
+pub mod following;
 pub mod names;
 mod replay;
 pub mod rules;
@@ -65,8 +66,8 @@ pub use self::{
 use tokio::sync::watch;
 
 use crate::{
-    Add, Batch, ConsumerArgs, Delete, Import, OpKind, Operation, PersistError, Position, ReadArgs, Reply,
-    Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    Add, Batch, ConsumerArgs, Delete, Import, OpKind, Operation, PersistError, Position, ReadArgs,
+    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
 };
 
 /// A store, as the end of a pipeline.
@@ -164,6 +165,14 @@ pub trait Backend: Send + Sync + 'static {
     fn note(&self, notes: AuditNotes) -> impl Future<Output = Result<()>> + Send {
         drop(notes);
         ready(Err(PersistError::unsupported("an audit log")))
+    }
+
+    /// Keeps the store an exact copy of another, or another one of it: see [`replica`](crate::replica).
+    fn replica(
+        &self,
+        call: Admitted<'_, ReplicaArgs>,
+    ) -> impl Future<Output = Result<Reply<ReplicaArgs>>> + Send {
+        unsupported(&call)
     }
 
     /// Begins to tell somebody of new changes: the position that the store has come to, as far as this process knows, is sent after each

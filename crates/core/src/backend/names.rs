@@ -41,13 +41,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     Alias, ErrorKind, EventId, ItemId, Message, MessageId, MessageState, Mismatch, Origin, PassedOver,
     PersistError, ResolveId, ResolvedBy, ResolvedId, Role, Seq, TurnId,
 };
 
 /// A name that a store keeps of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct KnownName {
     /// The name, and whose.
     pub alias: Alias,

@@ -100,7 +100,7 @@ impl Replay {
     /// What to keep of a write that is about to be committed.
     ///
     /// # Panics
-    /// When `result` answers a read or an operation of a consumer, which have no key.
+    /// When `result` answers a read, an operation of a consumer or one on a copy of the store, which have no key.
     #[must_use]
     pub fn of(result: &PersistResult) -> Self {
         match result {
@@ -134,7 +134,7 @@ impl Replay {
                 | ThreadResult::Clear(_),
             ) => Self::Thread,
             PersistResult::Session(session) => Self::Session(Box::new(session.clone())),
-            PersistResult::Read(_) | PersistResult::Consumer(_) => {
+            PersistResult::Read(_) | PersistResult::Consumer(_) | PersistResult::Replica(_) => {
                 panic!("a read has no idempotency key, and neither has what a consumer keeps")
             }
         }

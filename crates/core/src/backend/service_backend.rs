@@ -5,7 +5,8 @@ use tower_service::Service;
 use super::{Admitted, Backend, Capabilities};
 use crate::{
     Add, Batch, ConsumerArgs, Delete, Import, Operation, PersistError, PersistRequest, PersistResponse,
-    ReadArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, error::SiteName,
+    ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    error::SiteName,
 };
 
 /// Any tower service as the end of a pipeline: a remote store behind a client stack, a test double.
@@ -114,6 +115,10 @@ where
     }
 
     async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
+        self.forward(call).await
+    }
+
+    async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
         self.forward(call).await
     }
 }

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::{Content, Message, MessageState, Role, Seq, ThreadEntry, Timestamp};
 
 /// What the entry of a thread says of its messages, kept up to date message by message. Every backend counts alike by it.
@@ -14,7 +16,8 @@ use crate::{Content, Message, MessageState, Role, Seq, ThreadEntry, Timestamp};
 /// assert_eq!(tally.active_at, Timestamp::from_micros(7));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Tally {
     /// How many final messages there are.
     pub messages: u64,

@@ -36,6 +36,7 @@ impl Shape {
             PersistArgs::Read(read) => (Some(read.as_str()), false, Box::default()),
             PersistArgs::Consumer(consumer) => (Some(consumer.as_str()), false, Box::default()),
             PersistArgs::Session(session) => (Some(session.as_str()), false, Box::default()),
+            PersistArgs::Replica(replica) => (Some(replica.as_str()), false, Box::default()),
             PersistArgs::UpdateContent(_)
             | PersistArgs::Update(_)
             | PersistArgs::Delete(_)
@@ -148,6 +149,12 @@ impl Shape {
                 }
                 self.check_same_session(args)
             }
+            PersistArgs::Replica(operation) => {
+                if Some(operation.as_str()) != self.member {
+                    return Err("passed on another operation on the copy than it was given");
+                }
+                Ok(())
+            }
             PersistArgs::Consumer(operation) => {
                 if Some(operation.as_str()) != self.member {
                     return Err("passed on another operation of a consumer than it was given");
@@ -235,6 +242,12 @@ impl Shape {
                 } else {
                     Err("answered for another agent, runtime or run than it was asked")
                 }
+            }
+            PersistResult::Replica(answer) => {
+                if Some(answer.as_str()) != self.member {
+                    return Err("answered another operation on the copy than it was asked");
+                }
+                Ok(())
             }
             PersistResult::Consumer(answer) => {
                 if Some(answer.as_str()) != self.member {
@@ -330,7 +343,9 @@ impl Shape {
             | ReadResult::OpenReservations(_)
             | ReadResult::Thread(_)
             | ReadResult::Threads(_)
-            | ReadResult::Purgeable(_) => {}
+            | ReadResult::Purgeable(_)
+            | ReadResult::Images(_)
+            | ReadResult::Standing(_) => {}
         }
         if !result.entries().iter().all(|entry| entry.tenant == *tenant && is_asked_for(&entry.thread)) {
             return Err("answered with a thread of another tenant or id than it was asked");

@@ -10,8 +10,8 @@ use std::{
 
 use super::{Persistence, Request};
 use crate::{
-    ConsumerArgs, IdempotencyKey, InvalidId, Operation, OperationOf, ReadArgs, Result, SessionArgs,
-    ThreadArgs,
+    ConsumerArgs, IdempotencyKey, InvalidId, Operation, OperationOf, ReadArgs, ReplicaArgs, Result,
+    SessionArgs, ThreadArgs,
 };
 
 /// A read that is made when it is awaited.
@@ -22,6 +22,9 @@ pub type ThreadRequest<T> = FamilyRequest<ThreadArgs, T>;
 
 /// What a consumer of the changes keeps, written when it is awaited.
 pub type ConsumerRequest<C> = FamilyRequest<ConsumerArgs, C>;
+
+/// What is done about exact copies of the store when it is awaited.
+pub type ReplicaRequest<R> = FamilyRequest<ReplicaArgs, R>;
 
 /// Something that is done to agent sessions when it is awaited.
 pub type SessionRequest<S> = FamilyRequest<SessionArgs, S>;

@@ -8,6 +8,7 @@ mod fork;
 mod history;
 mod persistence;
 mod prune;
+mod replica;
 mod request;
 mod session;
 mod sweep;
@@ -18,7 +19,9 @@ mod walk;
 pub use self::{
     changes::ChangeFeed,
     draft::{Coalesce, Draft, DraftRequest, Watermark},
-    family_request::{ConsumerRequest, FamilyRequest, ReadRequest, SessionRequest, ThreadRequest},
+    family_request::{
+        ConsumerRequest, FamilyRequest, ReadRequest, ReplicaRequest, SessionRequest, ThreadRequest,
+    },
     fork::Forked,
     history::{BlockAt, History, Recalled, ToolCall},
     persistence::Persistence,

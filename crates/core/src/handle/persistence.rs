@@ -14,6 +14,7 @@ use crate::{
     Batch, ChangeScope, CreateThread, InvalidId, ListThreads, NewThread, Operation, OperationOf, PersistArgs,
     PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages, TenantId, ThreadArgs,
     ThreadId, Timestamp,
+    audit::AuditNotes,
     context::{Context, Facts, Idempotency},
     pipeline::{Builder, Core, Description, Execution, Keyless},
     session::Lines,
@@ -275,9 +276,25 @@ impl Persistence {
     }
 
     /// How far the store has come, as far as this process is told.
-    #[cfg(feature = "effects")]
+    #[cfg(any(feature = "effects", feature = "mirror"))]
     pub(crate) fn signs(&self) -> Option<tokio::sync::watch::Receiver<Position>> {
         (self.core.signs)()
+    }
+
+    /// Makes a call where it is to be done, for a backend that stands for this pipeline.
+    #[cfg(feature = "mirror")]
+    pub(crate) fn execute_for(
+        &self,
+        parent: &Context,
+        args: PersistArgs,
+    ) -> Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>> {
+        self.core.execute_for(parent, args)
+    }
+
+    /// Brings notes for its log to the backend, for one that stands for this pipeline.
+    #[cfg(feature = "mirror")]
+    pub(crate) async fn note(&self, notes: AuditNotes) -> Result<()> {
+        self.core.note(notes).await
     }
 
     /// Makes a call on behalf of another, under its promises. Its tenant is the parent's.

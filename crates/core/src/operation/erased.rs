@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Add, Added, Addressed, Batch, Batched, CarriesContent, ConsumerArgs, ConsumerResult, ContentUpdated,
-    Delete, Deleted, Import, Imported, OpKind, Operation, Place, PlaceMut, ReadArgs, ReadResult, Reserve,
-    Reserved, SessionArgs, SessionResult, ThreadArgs, ThreadResult, Update, UpdateContent, UpdateMode,
-    Updated,
+    Delete, Deleted, Import, Imported, OpKind, Operation, Place, PlaceMut, ReadArgs, ReadResult, ReplicaArgs,
+    ReplicaResult, Reserve, Reserved, SessionArgs, SessionResult, ThreadArgs, ThreadResult, Update,
+    UpdateContent, UpdateMode, Updated,
 };
 use crate::{MessageId, MetadataPatch, PersistResponse, Reply, ThreadId};
 
@@ -37,6 +37,8 @@ pub enum PersistArgs {
     Consumer(ConsumerArgs),
     /// What is done to agent sessions.
     Session(SessionArgs),
+    /// What keeps one store an exact copy of another.
+    Replica(ReplicaArgs),
 }
 
 /// Any output: what comes up through the layers, and the wire form.
@@ -66,6 +68,8 @@ pub enum PersistResult {
     Consumer(ConsumerResult),
     /// To [`SessionArgs`].
     Session(SessionResult),
+    /// To [`ReplicaArgs`].
+    Replica(ReplicaResult),
 }
 
 /// Goes on with the operation that `$args` is: `$arm!(op, method)`, with the name that it has in `Plugin` and `Backend`.
@@ -83,6 +87,7 @@ macro_rules! by_operation {
             $crate::PersistArgs::Read(op) => $arm!(op, read),
             $crate::PersistArgs::Consumer(op) => $arm!(op, consumer),
             $crate::PersistArgs::Session(op) => $arm!(op, session),
+            $crate::PersistArgs::Replica(op) => $arm!(op, replica),
         }
     };
 }
@@ -208,6 +213,7 @@ erased! {
     Read: ReadArgs -> ReadResult;
     Consumer: ConsumerArgs -> ConsumerResult;
     Session: SessionArgs -> SessionResult;
+    Replica: ReplicaArgs -> ReplicaResult;
 }
 
 impl PersistArgs {
@@ -240,7 +246,8 @@ impl PersistArgs {
             | Self::Thread(_)
             | Self::Read(_)
             | Self::Consumer(_)
-            | Self::Session(_) => None,
+            | Self::Session(_)
+            | Self::Replica(_) => None,
         }
     }
 
@@ -271,6 +278,7 @@ impl PersistArgs {
             | Self::Thread(_)
             | Self::Consumer(_)
             | Self::Session(_)
+            | Self::Replica(_)
             | Self::Read(_) => false,
         }
     }
@@ -303,6 +311,7 @@ impl PersistArgs {
             | Self::Import(_)
             | Self::Thread(_)
             | Self::Consumer(_)
+            | Self::Replica(_)
             | Self::Read(_) => false,
         }
     }
@@ -322,7 +331,7 @@ impl PersistArgs {
     #[must_use]
     pub fn grows(&self) -> bool {
         match self {
-            Self::Add(_) | Self::Reserve(_) | Self::Import(_) => true,
+            Self::Add(_) | Self::Reserve(_) | Self::Import(_) | Self::Replica(ReplicaArgs::Apply(_)) => true,
             Self::UpdateContent(update) => !self.settles() && !update.change.is_none(),
             Self::Update(update) => {
                 sets(&update.metadata) || update.attachments.as_ref().is_some_and(|keys| !keys.is_empty())
@@ -332,7 +341,7 @@ impl PersistArgs {
             }
             Self::Session(session) => matches!(session, SessionArgs::Begin(_) | SessionArgs::Adopt(_)),
             Self::Batch(batch) => batch.items.iter().any(Self::grows),
-            Self::Delete(_) | Self::Consumer(_) | Self::Read(_) => false,
+            Self::Delete(_) | Self::Consumer(_) | Self::Replica(_) | Self::Read(_) => false,
         }
     }
 
@@ -373,7 +382,7 @@ impl PersistResult {
             | Self::Import(Imported { deduplicated, .. }) => *deduplicated,
             Self::Thread(thread) => thread.is_deduplicated(),
             Self::Session(session) => session.is_deduplicated(),
-            Self::Read(_) | Self::Consumer(_) => false,
+            Self::Read(_) | Self::Consumer(_) | Self::Replica(_) => false,
         }
     }
 }

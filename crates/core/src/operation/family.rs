@@ -7,7 +7,7 @@ pub(super) mod sealed {
 }
 
 /// A member of the family `F` ([`ThreadArgs`](crate::ThreadArgs), [`ReadArgs`](crate::ReadArgs),
-/// [`ConsumerArgs`](crate::ConsumerArgs) or [`SessionArgs`](crate::SessionArgs)), with its own answer. Sealed: they are the framework's.
+/// [`ConsumerArgs`](crate::ConsumerArgs), [`SessionArgs`](crate::SessionArgs) or [`ReplicaArgs`](crate::ReplicaArgs)), with its own answer. Sealed: they are the framework's.
 ///
 /// ```
 /// use throughline_core::{ClearThread, OperationOf, ThreadArgs, ThreadChanged};

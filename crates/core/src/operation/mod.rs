@@ -27,6 +27,7 @@ mod nullable;
 mod origin;
 mod places;
 mod read;
+mod replica;
 mod reserve;
 mod session;
 mod thread;
@@ -54,11 +55,15 @@ pub use self::{
     places::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
     read::{
         Alias, AliasCursor, Aliases, Attempts, AuditFrom, AuditPage, Changes, ConsumerCursor, DamagedMessage,
-        GetCursor, GetMessage, GetThread, ListAliases, ListAttempts, ListOpen, ListPurgeable,
-        ListQuarantined, ListThreads, OpenCursor, OpenReservations, Page, PageFrom, PlanPrune, PrunePlan,
-        PurgeableThreads, QuarantinedChange, QuarantinedChanges, ReadArgs, ReadAudit, ReadChanges, ReadPage,
-        ReadResult, ResolveSession, SearchHit, SearchHits, SearchMessages, SessionResolved, ThreadList,
-        Visibility,
+        GetCursor, GetMessage, GetStanding, GetThread, Images, ListAliases, ListAttempts, ListOpen,
+        ListPurgeable, ListQuarantined, ListThreads, OpenCursor, OpenReservations, Page, PageFrom, PlanPrune,
+        PrunePlan, PurgeableThreads, QuarantinedChange, QuarantinedChanges, ReadArgs, ReadAudit, ReadChanges,
+        ReadImages, ReadPage, ReadResult, ResolveSession, SearchHit, SearchHits, SearchMessages,
+        SessionResolved, ThreadList, Visibility,
+    },
+    replica::{
+        ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, EndCapture, ImagesApplied, ReplicaArgs,
+        ReplicaResult, TakeStance,
     },
     reserve::{NewReservation, Reserve, Reserved},
     session::{
@@ -105,11 +110,13 @@ pub enum OpKind {
     Consumer,
     /// [`SessionArgs`]
     Session,
+    /// [`ReplicaArgs`]
+    Replica,
 }
 
 impl OpKind {
     /// Every kind there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Add,
         Self::Reserve,
         Self::UpdateContent,
@@ -121,6 +128,7 @@ impl OpKind {
         Self::Read,
         Self::Consumer,
         Self::Session,
+        Self::Replica,
     ];
 
     /// The camelCase name, as on the wire and in errors, spans and reports.
@@ -138,6 +146,7 @@ impl OpKind {
             Self::Read => "read",
             Self::Consumer => "consumer",
             Self::Session => "session",
+            Self::Replica => "replica",
         }
     }
 
@@ -151,7 +160,7 @@ impl OpKind {
     /// runtime speaks of none.
     #[must_use]
     pub const fn takes_key(self) -> bool {
-        !matches!(self, Self::Read | Self::Consumer)
+        !matches!(self, Self::Read | Self::Consumer | Self::Replica)
     }
 }
 
@@ -167,7 +176,7 @@ impl fmt::Display for OpKind {
 /// `Delete` does not compile.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an operation of the pipeline",
-    note = "the operations are `Add`, `Reserve`, `UpdateContent`, `Update`, `Delete`, `Batch`, `Import`, `ThreadArgs`, `ReadArgs`, `ConsumerArgs` and `SessionArgs`"
+    note = "the operations are `Add`, `Reserve`, `UpdateContent`, `Update`, `Delete`, `Batch`, `Import`, `ThreadArgs`, `ReadArgs`, `ConsumerArgs`, `SessionArgs` and `ReplicaArgs`"
 )]
 pub trait Operation:
     sealed::Sealed

@@ -119,10 +119,30 @@ impl Core {
         args: PersistArgs,
         keep_key: bool,
     ) -> BoxFuture<'static, Result<PersistResponse>> {
+        let context = parent.child(Shape::of(&args), self.sites_under(parent), keep_key);
+        self.run_child(context, args)
+    }
+
+    /// Runs a call where it is to be done, for a backend that stands for this pipeline: what a log is to say of the call goes with it.
+    #[cfg(feature = "mirror")]
+    pub(crate) fn execute_for(
+        self: &Arc<Self>,
+        parent: &Context,
+        args: PersistArgs,
+    ) -> BoxFuture<'static, Result<PersistResponse>> {
+        let context = parent.child(Shape::of(&args), self.sites_under(parent), true);
+        parent.hand_on_audit(&context);
+        self.run_child(context, args)
+    }
+
+    fn run_child(
+        self: &Arc<Self>,
+        context: Context,
+        args: PersistArgs,
+    ) -> BoxFuture<'static, Result<PersistResponse>> {
         let Some(ticket) = self.in_flight.enter() else {
             return Box::pin(std::future::ready(Err(closed())));
         };
-        let context = parent.child(Shape::of(&args), self.sites_under(parent), keep_key);
         let running = self.stack.run(PersistRequest { args, context: context.clone() });
         let core = Arc::clone(self);
         Box::pin(async move {
@@ -168,10 +188,15 @@ impl Core {
         while let Some(notes) = trail.take(self.clock.now()) {
             // Whatever ends this before the store has answered, a panic of its or a caller who leaves, they wait again.
             let carried = trail.carry(&notes);
-            (self.note)(notes).await?;
+            self.note(notes).await?;
             carried.arrived();
         }
         Ok(())
+    }
+
+    /// Brings notes to the backend.
+    pub(crate) async fn note(&self, notes: AuditNotes) -> Result<()> {
+        (self.note)(notes).await
     }
 
     /// Runs a task on the runtime of the pipeline.

@@ -2,7 +2,7 @@
 
 use crate::{
     Addressed as _, ConsumerArgs, Effect, ErrorKind, Import, Metadata, PersistArgs, PersistError,
-    QuarantineChange, ReadArgs, Result, ThreadArgs,
+    QuarantineChange, ReadArgs, ReadImages, ReplicaArgs, Result, TakeStance, ThreadArgs,
     backend::{names, rules, search::Query, sessions},
 };
 
@@ -21,6 +21,7 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
                 | PersistArgs::Import(_)
                 | PersistArgs::Read(_)
                 | PersistArgs::Consumer(_)
+                | PersistArgs::Replica(_)
                 | PersistArgs::Thread(ThreadArgs::Prune(_) | ThreadArgs::Purge(_) | ThreadArgs::Rebuild(_)) =>
                 {
                     let kind = item.kind();
@@ -79,10 +80,36 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
             Ok(())
         }
         PersistArgs::Consumer(_) => Ok(()),
+        PersistArgs::Replica(replica) => check_replica(replica),
+        PersistArgs::Read(ReadArgs::Images(read)) => check_images(read.limit as usize),
+        PersistArgs::Read(ReadArgs::Standing(_)) => Ok(()),
         PersistArgs::Session(session) => {
             sessions::check(session).map_err(|error| error.with_effect(Effect::NotApplied))
         }
     }
+}
+
+fn check_replica(args: &ReplicaArgs) -> Result<()> {
+    match args {
+        ReplicaArgs::Apply(apply) if apply.images.is_empty() => Ok(()),
+        ReplicaArgs::Apply(apply) => check_images(apply.images.len()),
+        ReplicaArgs::Stand(TakeStance { expected, to }) => {
+            let rises = to.epoch > expected.epoch || to.epoch == expected.epoch && !to.leads();
+            if rises || to == expected {
+                return Ok(());
+            }
+            Err(invalid(format!("a store that is {expected} cannot be {to}: the epoch has to rise")))
+        }
+        ReplicaArgs::Begin(_) | ReplicaArgs::End(_) => Ok(()),
+    }
+}
+
+fn check_images(count: usize) -> Result<()> {
+    let max = ReadImages::MAX_LIMIT;
+    if (1..=max as usize).contains(&count) {
+        return Ok(());
+    }
+    Err(invalid(format!("{count} images at once are not between 1 and {max}")))
 }
 
 fn check_import(import: &Import) -> Result<()> {

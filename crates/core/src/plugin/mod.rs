@@ -69,8 +69,8 @@ pub use self::{
     service::{PluginListService, PluginService},
 };
 use crate::{
-    Add, Batch, Call, ConsumerArgs, Delete, Import, Operation, Phase, ReadArgs, Reply, Reserve, Result,
-    SessionArgs, ThreadArgs, Update, UpdateContent,
+    Add, Batch, Call, ConsumerArgs, Delete, Import, Operation, Phase, ReadArgs, ReplicaArgs, Reply, Reserve,
+    Result, SessionArgs, ThreadArgs, Update, UpdateContent,
 };
 
 /// A layer, written as hooks.
@@ -197,6 +197,15 @@ pub trait Plugin: Send + Sync + 'static {
         call: Call<SessionArgs>,
         next: Next<'_, SessionArgs>,
     ) -> impl Future<Output = Result<Reply<SessionArgs>>> + Send {
+        self.around(call, next)
+    }
+
+    /// The store is kept an exact copy of another, or another one of it.
+    fn replica(
+        &self,
+        call: Call<ReplicaArgs>,
+        next: Next<'_, ReplicaArgs>,
+    ) -> impl Future<Output = Result<Reply<ReplicaArgs>>> + Send {
         self.around(call, next)
     }
 }

@@ -11,6 +11,7 @@ mod delete;
 mod idempotency;
 mod import;
 mod insert;
+mod replica;
 mod row;
 mod session;
 mod thread;
@@ -21,8 +22,13 @@ mod update;
 use std::cell::Cell;
 
 pub(crate) use self::{
-    audit::AuditLog, consumer::damaged as damaged_cursor, idempotency::checksum as key_checksum, row::PIECES,
-    threads::Threads, unwritten::Unwritten,
+    audit::AuditLog,
+    consumer::damaged as damaged_cursor,
+    idempotency::checksum as key_checksum,
+    replica::{Part, capture, followed, is_empty},
+    row::PIECES,
+    threads::Threads,
+    unwritten::Unwritten,
 };
 #[cfg(test)]
 pub(crate) use self::{
@@ -33,7 +39,7 @@ pub(crate) use self::{
 use rusqlite::Connection;
 use throughline_core::{
     Addressed as _, Effect, ErrorKind, OpKind, PersistArgs, PersistError, PersistResult, TenantId,
-    ThreadArgs, ThreadId, Timestamp, UpdateMode,
+    ThreadArgs, ThreadId, Timestamp, UpdateMode, backend::following, replica::Stance,
 };
 
 use crate::{error::EngineError, queue::Write};
@@ -49,6 +55,10 @@ pub(crate) struct Scope<'a> {
     pub(crate) max_content_bytes: u64,
     /// What the writes before it in the transaction have left to be written.
     pub(crate) unwritten: &'a Unwritten,
+    /// What the store is beside another one, as the writes before it have left it.
+    pub(crate) stance: &'a Cell<Stance>,
+    /// The last change that is not kept any more.
+    pub(crate) kept_after: &'a Cell<i64>,
     /// The threads that the writes before it were about.
     pub(crate) threads: &'a Threads,
 }
@@ -85,6 +95,11 @@ pub(crate) struct Outcome {
 
 /// Applies one write, whole or not at all.
 pub(crate) fn apply(scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
+    if let PersistArgs::Replica(args) = &write.args {
+        scope.unwritten.flush(scope.db)?;
+        return replica::apply(scope, args);
+    }
+    following::expect_leading(scope.stance.get())?;
     if let PersistArgs::Consumer(args) = &write.args {
         return consumer::apply(scope, args);
     }
@@ -152,7 +167,7 @@ fn item(scope: Scope<'_>, args: &PersistArgs) -> Applied<PersistResult> {
         PersistArgs::Import(import) => import::import(scope, import).map(Into::into),
         PersistArgs::Thread(thread) => thread::apply(scope, thread).map(Into::into),
         PersistArgs::Session(args) => session::apply(scope, args).map(Into::into),
-        PersistArgs::Batch(_) | PersistArgs::Read(_) | PersistArgs::Consumer(_) => {
+        PersistArgs::Batch(_) | PersistArgs::Read(_) | PersistArgs::Consumer(_) | PersistArgs::Replica(_) => {
             let kind = args.kind();
             Err(refusal(ErrorKind::Invalid, format!("a `{kind}` cannot be an item of a batch")).into())
         }

@@ -3,11 +3,12 @@
 use rusqlite::params;
 use throughline_core::{
     Addressed as _, AgentChanged, AgentId, AttemptId, ErrorKind, Generation, RuntimeDropped, RuntimeId,
-    SessionArgs, SessionGeneration, SessionId, SessionResult,
+    SessionArgs, SessionGeneration, SessionId, SessionResult, ThreadId,
     backend::sessions::{
         self, AgentRecord, AttemptRecord, KnownSession, SessionHead, SessionPlace, SessionRows, SessionStore,
         Wanted,
     },
+    replica::SessionPart,
 };
 
 use super::{Applied, Outcome, Scope, batch::undone_if_refused, refusal};
@@ -61,7 +62,11 @@ pub(super) fn apply_to_whole(scope: Scope<'_>, args: &SessionArgs) -> Applied<Ou
 }
 
 fn write_agent(scope: Scope<'_>, id: &AgentId, change: fn(AgentRecord) -> AgentRecord) -> Applied<()> {
-    let record = change(agent(scope.db, scope.tenant, id)?);
+    put_agent(scope, id, change(agent(scope.db, scope.tenant, id)?))
+}
+
+/// Writes what was done to an agent as a whole, over what is there.
+pub(super) fn put_agent(scope: Scope<'_>, id: &AgentId, record: AgentRecord) -> Applied<()> {
     let (tenant, counts) = (scope.tenant.as_str(), [number(record.incarnation), number(record.resets)]);
     scope
         .db
@@ -75,7 +80,12 @@ fn write_agent(scope: Scope<'_>, id: &AgentId, change: fn(AgentRecord) -> AgentR
 }
 
 fn drop_runtime(scope: Scope<'_>, id: &RuntimeId) -> Applied<()> {
-    let incarnation = number(runtime_incarnation(scope.db, scope.tenant, id)? + 1);
+    put_runtime(scope, id, runtime_incarnation(scope.db, scope.tenant, id)? + 1)
+}
+
+/// Writes how often a runtime was dropped, over what is there.
+pub(super) fn put_runtime(scope: Scope<'_>, id: &RuntimeId, incarnation: u64) -> Applied<()> {
+    let incarnation = number(incarnation);
     let (tenant, checksum) =
         (scope.tenant.as_str(), whole_checksum(scope.tenant.as_str(), id.as_str(), [incarnation, 0]));
     scope
@@ -87,6 +97,25 @@ fn drop_runtime(scope: Scope<'_>, id: &RuntimeId) -> Applied<()> {
         )?
         .execute(params![tenant, id.as_str(), incarnation, checksum])?;
     Ok(())
+}
+
+/// Writes a row of an agent in a thread that there is, deleted or not, over what is there.
+pub(super) fn put_row(
+    scope: Scope<'_>,
+    (thread, thread_pk): (&ThreadId, i64),
+    (agent, incarnation): (&AgentId, u64),
+    part: &SessionPart,
+) -> Applied<()> {
+    let rows = Rows::find(scope.db, scope.tenant, thread, agent, incarnation, Some(thread_pk))?;
+    let mut store = Store { scope, rows };
+    if store.rows.head_pk.is_none() {
+        store.begin_head(thread_pk)?;
+    }
+    match part {
+        SessionPart::Head(head) => store.put_head(head),
+        SessionPart::Known(known) => store.put_session(known),
+        SessionPart::Attempt(record) => store.put_attempt(record),
+    }
 }
 
 /// Whether anything is kept of agents in a thread.
@@ -128,6 +157,10 @@ impl Store<'_> {
             return Ok(head_pk);
         }
         let thread_pk = self.scope.living_or_begun(self.rows.thread, self.scope.now)?.thread_pk;
+        self.begin_head(thread_pk)
+    }
+
+    fn begin_head(&mut self, thread_pk: i64) -> Applied<i64> {
         self.scope
             .db
             .prepare_cached(

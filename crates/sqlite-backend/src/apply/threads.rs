@@ -105,7 +105,7 @@ impl Threads {
     }
 
     /// Forgets what was read: what follows a change that was undone reads anew.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.read.borrow_mut().clear();
         self.touched.borrow_mut().clear();
         self.large.borrow_mut().clear();
@@ -331,7 +331,7 @@ pub(super) fn changed(message: &Message) -> ChangedMessage {
 
 #[cfg(test)]
 mod tests {
-    use throughline_core::Metadata;
+    use throughline_core::{Metadata, replica::Stance};
 
     use super::*;
     use crate::apply::Unwritten;
@@ -342,7 +342,10 @@ mod tests {
         db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
         let (threads, unwritten, position) = (Threads::default(), Unwritten::default(), Cell::new(0));
         let (tenant, now) = (TenantId::new("a").unwrap(), Timestamp::from_micros(0));
+        let (stance, kept_after) = (Cell::new(Stance::LEADING), Cell::new(0));
         let scope = Scope {
+            stance: &stance,
+            kept_after: &kept_after,
             db: &db,
             tenant: &tenant,
             now,

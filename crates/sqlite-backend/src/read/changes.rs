@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     error::EngineError,
-    record::{Columns as _, Told, told_columns, unreadable},
+    record::{Columns as _, Told, number, told_columns, unreadable},
+    writer::Progress,
 };
 
 pub(super) const CHANGES: &str = concat!(
@@ -34,7 +35,7 @@ const NAMELESS: &str = "?";
 pub(super) fn changes(scope: Scope<'_>, read: &ReadChanges) -> Result<Changes> {
     rules::check_limit(read.limit)?;
     let progress = progress(scope)?;
-    let reached = position(&progress);
+    let reached = reached(scope, &progress)?;
     let kept_after = Position::new(u64::try_from(progress.kept_after).unwrap_or_default());
     if read.after < kept_after {
         return Err(rules::too_old(read.after, kept_after));
@@ -58,6 +59,35 @@ pub(super) fn changes(scope: Scope<'_>, read: &ReadChanges) -> Result<Changes> {
         answer.position = answer.position.max(last);
     }
     Ok(answer)
+}
+
+/// Every change after a position, whoever it is of; no more than `limit`.
+pub(super) fn every_change(scope: Scope<'_>, after: Position, limit: i64) -> Result<Vec<Change>> {
+    let read = ReadChanges::new(ChangeScope::Store, after, 0);
+    let mut statement = scope.db.prepare_cached(CHANGES).map_err(EngineError::from)?;
+    let mut rows = statement.query(params![number(after.get())]).map_err(EngineError::from)?;
+    let mut changes = Vec::new();
+    while let Some(row) = rows.next().map_err(EngineError::from)? {
+        if changes.len() as u64 >= limit.unsigned_abs() {
+            break;
+        }
+        changes.extend(change(scope, &read, row));
+    }
+    Ok(changes)
+}
+
+/// The position up to which every change is told: of a store that follows another, which commits by itself as well, that of the
+/// last one that was carried.
+fn reached(scope: Scope<'_>, progress: &Progress) -> Result<Position> {
+    if progress.stance().leads() {
+        return Ok(position(progress));
+    }
+    let last: i64 = scope
+        .db
+        .prepare_cached("SELECT coalesce(max(position), ?1) FROM changes")
+        .and_then(|mut statement| statement.query_row([progress.kept_after], |row| row.get(0)))
+        .map_err(EngineError::from)?;
+    Ok(Position::new(u64::try_from(last).unwrap_or_default()))
 }
 
 /// The change of a row, if it is asked for.

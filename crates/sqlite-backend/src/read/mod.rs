@@ -10,6 +10,7 @@ mod call;
 mod changes;
 mod consumer;
 mod get;
+mod images;
 mod open;
 mod page;
 #[cfg(test)]
@@ -101,6 +102,8 @@ fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
         ReadArgs::Aliases(list) => aliases::aliases(scope, list).map(ReadResult::Aliases),
         ReadArgs::Quarantined(list) => consumer::quarantined(scope, list).map(ReadResult::Quarantined),
         ReadArgs::Resolve(read) => session::resolve(scope, read).map(ReadResult::Resolve),
+        ReadArgs::Images(read) => images::images(scope, read).map(ReadResult::Images),
+        ReadArgs::Standing(_) => images::standing(scope).map(ReadResult::Standing),
         ReadArgs::Attempts(list) => session::attempts(scope, list).map(ReadResult::Attempts),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
     }

@@ -31,6 +31,14 @@ impl AuditRow {
         Ok(())
     }
 
+    /// The number of the last one.
+    pub(crate) fn last(db: &Connection) -> rusqlite::Result<AuditNumber> {
+        let last: i64 = db
+            .prepare_cached("SELECT coalesce(max(number), 0) FROM audit")?
+            .query_row([], |row| row.get(0))?;
+        Ok(AuditNumber::new(u64::try_from(last).unwrap_or_default()))
+    }
+
     /// Reads the columns of [`audit_columns!`] from `at` on: the entry that stands there, whether or not it is what its hash was made
     /// for; nothing when it cannot be read as one.
     pub(crate) fn read(row: &Row<'_>, at: usize) -> Option<AuditEntry> {

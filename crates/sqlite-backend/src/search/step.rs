@@ -63,7 +63,7 @@ impl Step {
         }
         if adds && state.swept.is_none() && (is_missing_changes || !state.complete) {
             // Every message is gone through, and what comes meanwhile is among the changes.
-            state = State { indexed: progress.position, swept: Some(0), complete: false };
+            state = State { indexed: last_change(db, progress.kept_after)?, swept: Some(0), complete: false };
         }
         let changes = db.total_changes();
         let more = match state.swept {
@@ -80,6 +80,12 @@ impl Step {
         let wrote = db.total_changes() != changes || state != before;
         Ok(Self { wrote, more, is_absent: false })
     }
+}
+
+/// The last change that is told. A store that follows another commits by itself as well, and is told older changes than that.
+fn last_change(db: &Connection, kept_after: i64) -> rusqlite::Result<i64> {
+    db.prepare_cached("SELECT coalesce(max(position), ?1) FROM changes")?
+        .query_row([kept_after], |row| row.get(0))
 }
 
 fn has_words(db: &Connection) -> rusqlite::Result<bool> {

@@ -5,8 +5,12 @@
 //! commit: what a writer looks up that does not know whether its commit came true.
 
 use rusqlite::{Connection, Row, params};
+use throughline_core::replica::{Epoch, Role, Stance};
 
-use crate::{error::EngineError, record::Checksum};
+use crate::{
+    error::EngineError,
+    record::{Checksum, number},
+};
 
 /// How many writers the store remembers. More have to commit after one before it is forgotten.
 const REMEMBERED: usize = 64;
@@ -18,6 +22,8 @@ pub(crate) struct Progress {
     /// The last change that is not kept any more.
     pub(crate) kept_after: i64,
     fences: i64,
+    epoch: i64,
+    following: bool,
     /// From the one that has not committed for longest to the last one.
     writers: Vec<Mark>,
 }
@@ -32,14 +38,16 @@ struct Mark {
 impl Progress {
     /// Answers the row of the store.
     pub(crate) const SELECT: &str =
-        "SELECT position, kept_after, fences, checksum, writers FROM store WHERE id = 1";
+        "SELECT position, kept_after, fences, checksum, writers, epoch, following FROM store WHERE id = 1";
 
     /// Reads that row; nothing when it is not what its checksum was made for.
     pub(crate) fn of(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
         let (position, kept_after, fences) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let checksum: i64 = row.get(3)?;
         let writers = decode(row.get_ref(4)?.as_blob()?);
-        let progress = writers.map(|writers| Self { position, kept_after, fences, writers });
+        let (epoch, following) = (row.get(5)?, row.get::<_, i64>(6)? != 0);
+        let progress =
+            writers.map(|writers| Self { position, kept_after, fences, epoch, following, writers });
         Ok(progress.filter(|progress| progress.checksum() == checksum))
     }
 
@@ -61,17 +69,29 @@ impl Progress {
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         connection
             .prepare_cached(
-                "UPDATE store SET position = ?1, kept_after = ?2, fences = ?3, checksum = ?4, writers = ?5 \
-                 WHERE id = 1",
+                "UPDATE store SET position = ?1, kept_after = ?2, fences = ?3, checksum = ?4, writers = ?5, \
+                 epoch = ?6, following = ?7 WHERE id = 1",
             )?
             .execute(params![
                 self.position,
                 self.kept_after,
                 self.fences,
                 self.checksum(),
-                encode(&self.writers)
+                encode(&self.writers),
+                self.epoch,
+                self.following,
             ])?;
         Ok(())
+    }
+
+    /// What the store is beside another one.
+    pub(crate) fn stance(&self) -> Stance {
+        let role = if self.following { Role::Following } else { Role::Leading };
+        Stance { role, epoch: Epoch::new(u64::try_from(self.epoch).unwrap_or_default()) }
+    }
+
+    pub(crate) fn set_stance(&mut self, stance: Stance) {
+        (self.epoch, self.following) = (number(stance.epoch.get()), !stance.leads());
     }
 
     /// Notes that `writer` commits up to `position`.
@@ -100,7 +120,12 @@ impl Progress {
     }
 
     fn checksum(&self) -> i64 {
-        let sum = Checksum::new().integer(self.position).integer(self.kept_after).integer(self.fences);
+        let sum = Checksum::new()
+            .integer(self.position)
+            .integer(self.kept_after)
+            .integer(self.fences)
+            .integer(self.epoch)
+            .integer(self.following.into());
         self.writers.iter().fold(sum, |sum, mark| sum.integer(mark.writer).integer(mark.position)).finish()
     }
 }
@@ -159,12 +184,15 @@ mod tests {
         progress.advance(7, 3);
         progress.advance(i64::MAX, 9);
         progress.fence();
+        progress.set_stance(Stance { role: Role::Following, epoch: Epoch::new(3) });
         progress.write(&connection).unwrap();
         assert_eq!(Progress::read(&connection).unwrap(), progress);
         for change in [
             "position = 8",
             "kept_after = 1",
             "fences = 0",
+            "epoch = 4",
+            "following = 0",
             "writers = x''",
             "writers = CAST(writers || x'00' AS BLOB)",
             "checksum = 0",

@@ -3,7 +3,7 @@
 use std::{cell::Cell, time::Instant};
 
 use rusqlite::Connection;
-use throughline_core::{Effect, ErrorKind, PersistError};
+use throughline_core::{Effect, ErrorKind, PersistError, backend::following, replica::Stance};
 
 use super::{batch::Batch, fence::Verdict, progress::Progress, worker::Worker};
 use crate::{
@@ -50,6 +50,7 @@ impl Worker {
         let mut progress = Progress::read(connection)?;
         progress.catch_up(connection)?;
         let position = Cell::new(progress.position);
+        let (stance, kept_after) = (Cell::new(progress.stance()), Cell::new(progress.kept_after));
         let unwritten = Unwritten::default();
         let log = AuditLog::default();
         self.threads.begin(position.get());
@@ -74,8 +75,8 @@ impl Worker {
             }
             alone = pending.alone;
             let before = position.get();
-            let scope = |write| self.scope(connection, write, &position, &unwritten);
-            let applied = self.apply(connection, &pending.work, scope, &position, &log);
+            let scope = |write| self.scope(connection, write, &position, &unwritten, &stance, &kept_after);
+            let applied = self.apply(connection, &pending.work, scope, &position, (&log, stance.get()));
             match applied {
                 Ok(_) | Err(Failure::Refused(_)) if connection.is_autocommit() => {
                     batch.failed(pending);
@@ -98,6 +99,8 @@ impl Worker {
         unwritten.flush(connection)?;
         self.threads.flush(connection)?;
         let position = position.get();
+        progress.set_stance(stance.get());
+        progress.kept_after = kept_after.get();
         let brought = position - progress.position;
         progress.advance(self.id, position);
         self.trim(connection, &mut progress, brought)?;
@@ -124,6 +127,8 @@ impl Worker {
         write: &'a Write,
         position: &'a Cell<i64>,
         unwritten: &'a Unwritten,
+        stance: &'a Cell<Stance>,
+        kept_after: &'a Cell<i64>,
     ) -> Scope<'a> {
         Scope {
             db,
@@ -132,6 +137,8 @@ impl Worker {
             position,
             max_content_bytes: self.limits.max_content_bytes,
             unwritten,
+            stance,
+            kept_after,
             threads: &self.threads,
         }
     }
@@ -143,13 +150,14 @@ impl Worker {
         work: &'a Work,
         scope: impl FnOnce(&'a Write) -> Scope<'a>,
         position: &Cell<i64>,
-        log: &AuditLog,
+        (log, stance): (&AuditLog, Stance),
     ) -> Applied<Outcome> {
         self.failpoints.reach(Failpoint::Applying, connection)?;
         let before = position.get();
         let outcome = match work {
             Work::Write(write) => apply(scope(write), write)?,
             Work::Notes(notes) => {
+                following::expect_leading(stance)?;
                 log.note(connection, notes)?;
                 Outcome { result: None, changed: true }
             }

@@ -4,8 +4,8 @@ use std::sync::atomic::AtomicUsize;
 
 use throughline_core::{
     Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Effect, ErrorKind, Import,
-    Operation, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Reply, Reserve, Result,
-    SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    Operation, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, ReplicaArgs, Reply, Reserve,
+    Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
 };
 use tokio::sync::watch;
 
@@ -160,6 +160,10 @@ impl Backend for Faulty {
     async fn note(&self, notes: AuditNotes) -> Result<()> {
         self.log.note(&notes).await;
         Ok(())
+    }
+
+    async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
+        self.serve(call).await
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

@@ -8,7 +8,7 @@ use tower_service::Service;
 
 use super::{AuditKey, items::items};
 use crate::{
-    PersistError, PersistRequest, PersistResponse, Result,
+    PersistArgs, PersistError, PersistRequest, PersistResponse, Result,
     audit::{AuditDraft, Sealer},
 };
 
@@ -46,7 +46,8 @@ where
     }
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
-        if request.args.kind().is_write() {
+        // A store that follows has the log of the one that leads, and no entries of its own.
+        if request.args.kind().is_write() && !matches!(request.args, PersistArgs::Replica(_)) {
             let PersistRequest { args, context } = &request;
             context.call().set_audit(|| {
                 AuditDraft::new(Arc::clone(&self.sealer), self.key.content_digest(args), items(args))

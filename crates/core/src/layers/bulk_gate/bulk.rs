@@ -1,6 +1,6 @@
 //! What sort of work a call is.
 
-use crate::{OpKind, PersistArgs, SessionArgs, ThreadArgs};
+use crate::{OpKind, PersistArgs, ReplicaArgs, SessionArgs, ThreadArgs};
 
 /// What sort of work a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,7 @@ pub(super) enum Sort {
 pub(super) fn sort(args: &PersistArgs, batch_items: usize) -> Sort {
     let is_bulk = match args {
         PersistArgs::Import(_) => true,
+        PersistArgs::Replica(ReplicaArgs::Apply(_)) => true,
         PersistArgs::Batch(batch) => batch.items.len() > batch_items,
         PersistArgs::Thread(thread) => {
             matches!(thread, ThreadArgs::Prune(_) | ThreadArgs::Purge(_) | ThreadArgs::Rebuild(_))
@@ -26,7 +27,7 @@ pub(super) fn sort(args: &PersistArgs, batch_items: usize) -> Sort {
     };
     match args.kind() {
         _ if is_bulk => Sort::Bulk,
-        OpKind::Read | OpKind::Consumer => Sort::Beside,
+        OpKind::Read | OpKind::Consumer | OpKind::Replica => Sort::Beside,
         _ => Sort::Live,
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Attempts, Batch, CarriesContent, Content, DamagedMessage, ErrorKind, Message, MessageId, Metadata,
     PersistArgs, PersistError, PersistResult, PlaceMut, QuarantinedChanges, ReadResult, Result, SlotMut,
-    ThreadEntry, ThreadId, ThreadResult, Title, Updated,
+    ThreadEntry, ThreadId, ThreadResult, Title, Updated, replica::not_through,
 };
 
 /// A call as the caller made it, and as it was passed on.
@@ -55,6 +55,7 @@ pub(super) fn open(result: &mut PersistResult, sent: Option<Sent<'_>>, bunch: &m
         | PersistResult::Delete(_)
         | PersistResult::Import(_)
         | PersistResult::Consumer(_)
+        | PersistResult::Replica(_)
         | PersistResult::Session(_) => carries_none(result),
     }
 }
@@ -116,12 +117,14 @@ fn open_read(result: &mut ReadResult, bunch: &mut Bunch<'_>) -> Result<()> {
             Ok(())
         }
         ReadResult::Attempts(list) => open_attempts(list, bunch),
+        ReadResult::Images(_) => Err(not_through("encrypt")),
         ReadResult::Quarantined(list) => open_quarantined(list, bunch),
         ReadResult::PlanPrune(_)
         | ReadResult::Purgeable(_)
         | ReadResult::Changes(_)
         | ReadResult::Audit(_)
         | ReadResult::Cursor(_)
+        | ReadResult::Standing(_)
         | ReadResult::Aliases(_)
         | ReadResult::Resolve(_) => carries_none(result),
     }

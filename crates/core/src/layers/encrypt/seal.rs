@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     CarriesContent as _, ConsumerArgs, Content, Delta, Effect, ErrorKind, MessageId, Metadata, PersistArgs,
-    PersistError, PlaceMut, Result, Revision, SessionArgs, SlotMut, ThreadArgs, ThreadId, Title,
-    UpdateContent, UpdateMode,
+    PersistError, PlaceMut, ReplicaArgs, Result, Revision, SessionArgs, SlotMut, ThreadArgs, ThreadId, Title,
+    UpdateContent, UpdateMode, replica::not_through,
 };
 
 /// A message of the tenant of the call.
@@ -63,6 +63,7 @@ pub(super) fn seal(args: &mut PersistArgs, bunch: &Bunch<'_>, known: &mut Known)
         return Ok(());
     }
     match args {
+        PersistArgs::Replica(ReplicaArgs::Apply(_)) => return Err(not_through("encrypt")),
         PersistArgs::Add(add) => known.made(&add.thread, &add.id),
         PersistArgs::Reserve(reserve) => known.made(&reserve.thread, &reserve.id),
         PersistArgs::UpdateContent(update) => {
@@ -142,6 +143,7 @@ fn subject<'a>(args: &'a PersistArgs, known: &Known) -> Option<Subject<'a>> {
             Subject::Quarantine { consumer: change.consumer.as_str(), position: change.position.get() }
         }
         PersistArgs::Delete(_)
+        | PersistArgs::Replica(_)
         | PersistArgs::Batch(_)
         | PersistArgs::Thread(_)
         | PersistArgs::Session(_)

@@ -39,6 +39,7 @@ impl LimitsLayer {
             | PersistArgs::Thread(_)
             | PersistArgs::Read(_)
             | PersistArgs::Consumer(_)
+            | PersistArgs::Replica(_)
             | PersistArgs::Session(_) => 0,
         };
         within("attachments", attachments, self.attachments)?;

@@ -7,7 +7,7 @@ use crate::{CarriesContent as _, PersistArgs};
 pub(super) fn weigh(args: &PersistArgs) -> Weight {
     let operations = match args {
         // The host's own work.
-        PersistArgs::Consumer(_) => return Weight { operations: 0, bytes: 0 },
+        PersistArgs::Consumer(_) | PersistArgs::Replica(_) => return Weight { operations: 0, bytes: 0 },
         PersistArgs::Import(import) => import.rows.len(),
         other => other.each().len(),
     };

@@ -10,8 +10,9 @@ use tower_service::Service;
 
 use super::{layer::Shared, write::Write};
 use crate::{
-    HeldBack, PersistArgs, PersistError, PersistRequest, PersistResponse, ReadArgs, Result,
+    HeldBack, PersistArgs, PersistError, PersistRequest, PersistResponse, ReadArgs, ReplicaArgs, Result,
     pipeline::{Inner, PersistService},
+    replica::not_through,
 };
 
 /// The service of [`RedactLayer`](super::RedactLayer). One allocation a call.
@@ -62,6 +63,9 @@ impl<S: PersistService<Error = PersistError>> Service<PersistRequest> for Redact
                     }
                     Ok(response)
                 });
+            }
+            PersistArgs::Replica(ReplicaArgs::Apply(_)) => {
+                return Box::pin(std::future::ready(Err(not_through("redact"))));
             }
             PersistArgs::Read(_) => return Box::pin(async move { inner.pass(request).await }),
             _ => {}

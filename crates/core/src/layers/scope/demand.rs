@@ -61,9 +61,11 @@ impl<'a> Demand<'a> {
             },
             PersistArgs::Session(_) => Verb::Sessions,
             PersistArgs::Consumer(_) => Verb::Consume,
+            PersistArgs::Replica(_) => Verb::Replicate,
             PersistArgs::Read(read) => match read {
                 ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Verb::Consume,
                 ReadArgs::Audit(_) => Verb::Audit,
+                ReadArgs::Images(_) | ReadArgs::Standing(_) => Verb::Replicate,
                 ReadArgs::Get(_)
                 | ReadArgs::Page(_)
                 | ReadArgs::OpenReservations(_)
@@ -83,6 +85,9 @@ impl<'a> Demand<'a> {
                 ReadArgs::Changes(ReadChanges { scope: ChangeScope::Store, .. })
                 | ReadArgs::Audit(ReadAudit { scope: ChangeScope::Store, .. }),
             ) => Subject::Store,
+            PersistArgs::Replica(_) | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::Standing(_)) => {
+                Subject::Store
+            }
             args => args.thread().map_or(Subject::Tenant, Subject::Thread),
         };
         Self { verb, subject }

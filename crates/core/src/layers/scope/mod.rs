@@ -52,6 +52,7 @@
 //! | [`Sessions`](Verb::Sessions) | everything about agent sessions but reading |
 //! | [`Consume`](Verb::Consume) | the cursors and quarantined changes of consumers |
 //! | [`Audit`](Verb::Audit) | reading the log of who did what |
+//! | [`Replicate`](Verb::Replicate) | everything about exact copies of the store, reading included |
 //!
 //! A batch needs what each of its operations needs. What speaks of no single thread, a list of threads, a search without a
 //! thread, the changes or the audit log of a tenant, needs a capability for every thread of the tenant: a list that left out what is not

@@ -44,6 +44,8 @@ verbs! {
     Consume = "consume changes";
     /// To read the log of who did what.
     Audit = "read the audit log";
+    /// To keep an exact copy of the store.
+    Replicate = "replicate";
 }
 
 impl fmt::Display for Verb {

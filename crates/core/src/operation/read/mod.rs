@@ -6,6 +6,7 @@ mod changes;
 mod consumer;
 mod damaged;
 mod get;
+mod images;
 mod open;
 mod page;
 mod search;
@@ -19,6 +20,7 @@ pub use self::{
     consumer::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
     damaged::DamagedMessage,
     get::GetMessage,
+    images::{GetStanding, Images, ReadImages},
     open::{ListOpen, OpenCursor, OpenReservations},
     page::{Page, PageFrom, ReadPage, Visibility},
     search::{SearchHit, SearchHits, SearchMessages},
@@ -26,7 +28,7 @@ pub use self::{
     threads::{GetThread, ListPurgeable, ListThreads, PlanPrune, PrunePlan, PurgeableThreads, ThreadList},
 };
 use super::{Addressed, CarriesContent, Place, PlaceMut, family::family};
-use crate::{ChangeScope, Message, MessageId, ThreadEntry, ThreadId};
+use crate::{ChangeScope, Message, MessageId, ThreadEntry, ThreadId, replica::Standing};
 
 family! {
     /// The reads. They go through the same layers as the writes: an encryption layer must decrypt, a redirect must
@@ -66,6 +68,10 @@ family! {
     Resolve: ResolveSession -> SessionResolved as "resolveSession";
     /// The runs of an agent in a thread.
     Attempts: ListAttempts -> Attempts as "attempts";
+    /// What the store keeps, as images.
+    Images: ReadImages -> Images as "images";
+    /// How the store stands to the one beside it.
+    Standing: GetStanding -> Standing as "standing";
 }
 
 impl ReadResult {
@@ -87,7 +93,9 @@ impl ReadResult {
             | Self::Quarantined(_)
             | Self::Aliases(_)
             | Self::Resolve(_)
-            | Self::Attempts(_) => &[],
+            | Self::Attempts(_)
+            | Self::Images(_)
+            | Self::Standing(_) => &[],
         }
     }
 
@@ -109,7 +117,9 @@ impl ReadResult {
             | Self::Quarantined(_)
             | Self::Aliases(_)
             | Self::Resolve(_)
-            | Self::Attempts(_) => &[],
+            | Self::Attempts(_)
+            | Self::Images(_)
+            | Self::Standing(_) => &[],
         }
     }
 }
@@ -141,7 +151,12 @@ impl Addressed for ReadArgs {
                 ChangeScope::Thread(thread) => Some(thread),
                 ChangeScope::Tenant | ChangeScope::Store => None,
             },
-            Self::Threads(_) | Self::Purgeable(_) | Self::Cursor(_) | Self::Quarantined(_) => None,
+            Self::Threads(_)
+            | Self::Purgeable(_)
+            | Self::Cursor(_)
+            | Self::Quarantined(_)
+            | Self::Images(_)
+            | Self::Standing(_) => None,
         }
     }
 
@@ -161,7 +176,9 @@ impl Addressed for ReadArgs {
             | Self::Quarantined(_)
             | Self::Aliases(_)
             | Self::Resolve(_)
-            | Self::Attempts(_) => None,
+            | Self::Attempts(_)
+            | Self::Images(_)
+            | Self::Standing(_) => None,
         }
     }
 }
@@ -183,7 +200,9 @@ impl Addressed for ReadResult {
             | Self::Audit(_)
             | Self::Search(_)
             | Self::Cursor(_)
-            | Self::Quarantined(_) => None,
+            | Self::Quarantined(_)
+            | Self::Images(_)
+            | Self::Standing(_) => None,
         }
     }
 
@@ -203,7 +222,9 @@ impl Addressed for ReadResult {
             | Self::Quarantined(_)
             | Self::Aliases(_)
             | Self::Resolve(_)
-            | Self::Attempts(_) => None,
+            | Self::Attempts(_)
+            | Self::Images(_)
+            | Self::Standing(_) => None,
         }
     }
 }

@@ -72,6 +72,9 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             }
             // Of who follows the changes of this side.
             PersistArgs::Consumer(_) => self.here.pass(PersistRequest { args, context }).await,
+            PersistArgs::Replica(_) | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::Standing(_)) => {
+                Err(refuse(NO_REPLICA))
+            }
             // Whichever side keeps the words, what is said of the thread as a whole is here.
             PersistArgs::Session(_) => self.here.pass(PersistRequest { args, context }).await,
             PersistArgs::Read(read) => self.read(context, read).await,
@@ -356,7 +359,9 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 | ReadResult::Quarantined(_)
                 | ReadResult::Aliases(_)
                 | ReadResult::Resolve(_)
-                | ReadResult::Attempts(_) => {}
+                | ReadResult::Attempts(_)
+                | ReadResult::Images(_)
+                | ReadResult::Standing(_) => {}
             }
             return Ok(response);
         }
@@ -398,6 +403,8 @@ fn further(read: &ReadArgs, page: &Page) -> Option<ReadArgs> {
 }
 
 const NO_PRUNE: &str = "a thread cannot be pruned while some of its messages are kept on the other side";
+
+pub(super) const NO_REPLICA: &str = "an exact copy is made of one store, and not of both sides of a redirect";
 
 fn refuse(detail: &'static str) -> PersistError {
     PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied)

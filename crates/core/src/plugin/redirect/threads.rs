@@ -10,7 +10,7 @@ use pin_project::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::merge::merge;
+use super::{merge::merge, ownership::NO_REPLICA};
 use crate::{
     Addressed as _, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse,
     Persistence, Phase, ReadArgs, Result, TenantId, ThreadId,
@@ -143,6 +143,7 @@ impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
                     }
                     // The cursor of who follows the changes of this side.
                     ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Side::Here,
+                    ReadArgs::Images(_) | ReadArgs::Standing(_) => Side::Refused(NO_REPLICA),
                     _ => Side::Both(read.clone()),
                 };
             }

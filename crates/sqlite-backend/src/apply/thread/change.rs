@@ -59,16 +59,21 @@ pub(super) fn publish(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
 pub(super) fn write_labels(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
     let state = existing(scope, thread)?;
     let entry = state.entry(thread)?;
+    put_labels(scope, state.thread_pk, entry)
+}
+
+/// Writes by what labels a thread with this entry is found, over what is there.
+pub(in crate::apply) fn put_labels(scope: Scope<'_>, thread_pk: i64, entry: &ThreadFacts) -> Applied<()> {
     let owner = entry.owner.iter().map(|owner| ("", owner.as_str()));
     let labels = entry.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    scope.db.prepare_cached(FORGET_LABELS)?.execute([state.thread_pk])?;
+    scope.db.prepare_cached(FORGET_LABELS)?.execute([thread_pk])?;
     for (name, value) in owner.chain(labels) {
         scope
             .db
             .prepare_cached("INSERT INTO labels (tenant, name, value, thread_pk) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![scope.tenant.as_str(), name, value, state.thread_pk])?;
+            .execute(params![scope.tenant.as_str(), name, value, thread_pk])?;
     }
     Ok(())
 }
 
-pub(super) const FORGET_LABELS: &str = "DELETE FROM labels WHERE thread_pk = ?1";
+pub(in crate::apply) const FORGET_LABELS: &str = "DELETE FROM labels WHERE thread_pk = ?1";

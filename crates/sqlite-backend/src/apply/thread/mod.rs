@@ -6,7 +6,10 @@ mod prune;
 mod rebuild;
 mod resolve;
 
-pub(super) use self::resolve::name;
+pub(super) use self::{
+    change::{FORGET_LABELS, put_labels},
+    resolve::name,
+};
 #[cfg(test)]
 pub(crate) use self::{
     end::FORGET_ALIASES,

@@ -22,6 +22,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "claims.changes",
             "claims.consumer",
             "claims.session",
+            "claims.replica",
             "claims.search",
             "claims.audit",
         ],

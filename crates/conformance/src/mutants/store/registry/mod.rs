@@ -7,6 +7,7 @@ mod consumers;
 mod imports;
 mod names;
 mod reads;
+mod replicas;
 mod sessions;
 mod threads;
 mod writes;
@@ -24,6 +25,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         audit::MUTANTS,
         consumers::MUTANTS,
         sessions::MUTANTS,
+        replicas::MUTANTS,
         claims::MUTANTS,
     ]
     .into_iter()

@@ -1,0 +1,299 @@
+//! Exact copies of a store.
+
+mod filled;
+
+use std::time::Duration;
+
+use throughline_core::{
+    ApplyImages, BeginCapture, ContentChange, Delta, EndCapture, ErrorKind, GetStanding, ImagesApplied,
+    MoveCursor, PersistError, Persistence, Position, PurgeThread, ReadImages, Result, TakeStance, UpdateMode,
+    replica::{Epoch, ImageCursor, Role, Stance},
+};
+
+use self::filled::{fill, look};
+use crate::{
+    check::checks,
+    rig::Rig,
+    shorthand::{append, everything, id, ids, refused, said, the, thread_id},
+};
+
+checks! {
+    Extended "replica.exact" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "a copy has everything that the store has, as it has it, for every tenant" => exact;
+    Extended "replica.follows" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "what is changed after it was copied is copied, and nothing else is" => follows;
+    Extended "replica.goes-on" [Replica Add Reserve UpdateContent Delete Thread Read; keys changes] "who writes to a copy that leads goes on where the store was" => goes_on;
+    Extended "replica.once" [Replica Add Read; changes] "images are put in their places once and in their order, and the copy says how far it is" => once;
+    Extended "replica.refuses" [Replica Add Consumer Session Read; changes] "a store that follows is read and takes no other write, and takes them when it leads" => refuses;
+    Extended "replica.stance" [Replica Read] "who leads is changed by who saw what the store is, and an epoch never comes back" => stance;
+    Extended "replica.empty" [Replica Add Read; changes] "a copy begins in an empty store, or in one that is equal" => empty;
+    Extended "replica.capture" [Replica Add Read; changes] "the cursor of a capture that has ended is too old" => capture;
+    Extended "replica.pages" [Replica Add Read; changes] "images are read so many at once, and what is read of a change is at least as new as that" => pages;
+}
+
+/// The other store, which follows in the first epoch.
+async fn follower(rig: &Rig) -> Persistence {
+    let copy = rig.beside("copy").db().await;
+    follow(&copy).await.expect("it follows");
+    copy
+}
+
+async fn follow(db: &Persistence) -> Result<Stance> {
+    let stance = db.read(GetStanding {}).await?.stance;
+    Ok(db.on_replica(TakeStance::new(stance, stance.following())).await?.stance)
+}
+
+async fn lead(db: &Persistence) -> Stance {
+    let stance = db.read(GetStanding {}).await.expect("a read").stance;
+    db.on_replica(TakeStance::new(stance, stance.leading_next())).await.expect("it leads").stance
+}
+
+/// What a page came to.
+async fn step(
+    from: &Persistence,
+    to: &Persistence,
+    done: Option<ImageCursor>,
+    after: ImageCursor,
+    limit: u32,
+) -> (ApplyImages, bool) {
+    let page = from.read(ReadImages::new(after, limit)).await.expect("images");
+    assert_eq!(page.damaged, Vec::<String>::new());
+    let position = if page.more { Position::ZERO } else { page.position };
+    let standing = to.read(GetStanding {}).await.expect("a read");
+    let apply = ApplyImages {
+        epoch: standing.stance.epoch,
+        from: done,
+        to: page.cursor,
+        images: page.images,
+        position,
+        kept_after: page.kept_after,
+    };
+    (apply, page.more)
+}
+
+/// Copies all that there is; says how many images that were.
+async fn copy(from: &Persistence, to: &Persistence, limit: u32) -> usize {
+    let mut done = to.read(GetStanding {}).await.expect("a read").cursor;
+    let mut after = match done {
+        Some(cursor) => cursor,
+        None => from.on_replica(BeginCapture::WHOLE).await.expect("it begins").cursor,
+    };
+    let mut count = 0;
+    loop {
+        let (apply, more) = step(from, to, done, after, limit).await;
+        assert!(apply.images.len() <= limit as usize);
+        count += apply.images.len();
+        let applied = to.on_replica(apply).await.expect("images are put in their places");
+        assert!(!applied.already || Some(applied.cursor) == done);
+        (done, after) = (Some(applied.cursor), applied.cursor);
+        if !more {
+            return count;
+        }
+    }
+}
+
+async fn exact(rig: Rig) {
+    let db = rig.db().await;
+    let filled = fill(&rig, &db).await;
+    let to = follower(&rig).await;
+    copy(&db, &to, 7).await;
+    assert_eq!(look(&to, &filled).await, look(&db, &filled).await);
+    // What is left of cleared threads is asked for once, in whichever store.
+    lead(&to).await;
+    for thread in ["cleared", "deleted"] {
+        let purge = || PurgeThread { thread: thread_id(thread), limit: 100 };
+        let (here, there) = (db.on_thread(purge()).await.unwrap(), to.on_thread(purge()).await.unwrap());
+        assert_eq!(there, here, "{thread}");
+        assert!(!here.attachments.is_empty());
+    }
+}
+
+async fn follows(rig: Rig) {
+    let db = rig.db().await;
+    db.thread("untouched").add(said("m", "x")).await.unwrap();
+    let to = follower(&rig).await;
+    copy(&db, &to, 100).await;
+    assert_eq!(copy(&db, &to, 100).await, 0);
+    let filled = fill(&rig, &db).await;
+    copy(&db, &to, 3).await;
+    assert_eq!(look(&to, &filled).await, look(&db, &filled).await);
+    // One change is one message, its thread and the change itself: the rest is not copied again.
+    db.thread("untouched").update_content(id("m"), append("y"), UpdateMode::Edit).await.unwrap();
+    let count = copy(&db, &to, 100).await;
+    assert!((2..=3).contains(&count), "{count} images of one change");
+    filled::end(&db).await;
+    copy(&db, &to, 100).await;
+    assert_eq!(look(&to, &filled).await, look(&db, &filled).await);
+}
+
+async fn goes_on(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("a", "x")).key("first").await.unwrap();
+    let kept = thread.add(said("gone", "x")).await.unwrap().message;
+    thread.delete(kept.id).await.unwrap();
+    db.run(throughline_core::Reserve::new(
+        thread_id("t"),
+        throughline_core::NewReservation::new(throughline_core::Role::Assistant).with_id(id("open")),
+    ))
+    .await
+    .unwrap();
+    thread.update_content(id("open"), append("Hel"), UpdateMode::Partial).await.unwrap();
+    thread.delete(thread.add(said("last", "x")).await.unwrap().message.id).await.unwrap();
+    let to = follower(&rig).await;
+    copy(&db, &to, 100).await;
+    follow(&db).await.unwrap();
+    lead(&to).await;
+    let there = to.thread("t");
+    // The same key is answered as it was, and not once more.
+    let again = there.add(said("a", "x")).key("first").await.unwrap();
+    assert_eq!((again.deduplicated, again.message.seq.get()), (true, 1));
+    refused(there.add(said("b", "y")).key("first").await, ErrorKind::Conflict);
+    refused(there.add(said("gone", "x")).await, ErrorKind::Gone);
+    refused(there.add(said("a", "x")).await, ErrorKind::AlreadyExists);
+    // A message that is open goes on where it was, and a place that was given is not given again.
+    there.update_content(id("open"), append("lo"), UpdateMode::Partial).await.unwrap();
+    there
+        .update_content(id("open"), ContentChange::Append(Delta::text("!")), UpdateMode::Final)
+        .await
+        .unwrap();
+    assert_eq!(the(&there, "open").await.content, throughline_core::Content::text("Hello!"));
+    assert_eq!(there.add(said("c", "z")).await.unwrap().message.seq.get(), 5);
+    let last = to.run(throughline_core::Add::new(thread_id("u"), said("d", "z"))).reply().await.unwrap();
+    let before = db.read(GetStanding {}).await.unwrap().position;
+    assert!(last.receipt.position.is_some_and(|position| position > before));
+    refused(db.thread("t").add(said("e", "z")).await, ErrorKind::Following);
+    assert_eq!(ids(&everything(&db.thread("t")).await), ["a", "open"]);
+}
+
+async fn once(rig: Rig) {
+    let db = rig.db().await;
+    for name in ["a", "b", "c"] {
+        db.thread("t").add(said(name, "x")).await.unwrap();
+    }
+    let to = follower(&rig).await;
+    assert_eq!(to.read(GetStanding {}).await.unwrap().cursor, None);
+    let begin = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+    let (first, more) = step(&db, &to, None, begin, 2).await;
+    assert!(more && first.images.len() == 2);
+    let answer = ImagesApplied { cursor: first.to, already: false };
+    assert_eq!(to.on_replica(first.clone()).await.unwrap(), answer);
+    assert_eq!(to.on_replica(first.clone()).await.unwrap(), ImagesApplied { already: true, ..answer });
+    assert_eq!(to.read(GetStanding {}).await.unwrap().cursor, Some(first.to));
+    let (second, _) = step(&db, &to, Some(first.to), first.to, 2).await;
+    // Not on from somewhere else, not in another epoch.
+    refused(to.on_replica(ApplyImages { from: None, ..second.clone() }).await, ErrorKind::Stale);
+    refused(to.on_replica(ApplyImages { epoch: Epoch::new(7), ..second.clone() }).await, ErrorKind::Stale);
+    to.on_replica(second).await.unwrap();
+    // What is older than what is there changes nothing.
+    db.thread("t").update_content(id("a"), append("!"), UpdateMode::Edit).await.unwrap();
+    copy(&db, &to, 100).await;
+    refused(to.on_replica(first).await, ErrorKind::Stale);
+    assert_eq!(everything(&to.thread("t")).await, everything(&db.thread("t")).await);
+}
+
+async fn refuses(rig: Rig) {
+    let db = rig.db().await;
+    db.thread("t").add(said("m", "x")).await.unwrap();
+    let consumer = || MoveCursor::new("c".parse().unwrap(), Position::FIRST);
+    assert_eq!(follow(&db).await.unwrap().role, Role::Following);
+    refused(db.thread("t").add(said("n", "x")).await, ErrorKind::Following);
+    refused(db.on_consumer(consumer()).await, ErrorKind::Following);
+    refused(db.agent("g").reset_all().await, ErrorKind::Following);
+    refused(db.agent("g").on("t").reset().await, ErrorKind::Following);
+    assert_eq!(ids(&everything(&db.thread("t")).await), ["m"]);
+    assert_eq!(lead(&db).await, Stance { role: Role::Leading, epoch: Epoch::FIRST });
+    db.on_consumer(consumer()).await.unwrap();
+    db.thread("t").add(said("n", "x")).await.unwrap();
+    assert_eq!(ids(&everything(&db.thread("t")).await), ["m", "n"]);
+}
+
+async fn stance(rig: Rig) {
+    let db = rig.db().await;
+    let standing = db.read(GetStanding {}).await.unwrap();
+    assert_eq!((standing.stance, standing.cursor, standing.is_empty), (Stance::LEADING, None, true));
+    let follower = Stance::LEADING.following();
+    let leader = follower.leading_next();
+    let take = |expected, to| db.on_replica(TakeStance::new(expected, to));
+    refused(take(leader, leader.following()).await, ErrorKind::Stale);
+    for _again in 0..2 {
+        assert_eq!(take(Stance::LEADING, follower).await.unwrap().stance, follower);
+    }
+    refused(take(follower, Stance::LEADING).await, ErrorKind::Invalid);
+    assert_eq!(take(follower, leader).await.unwrap().stance, leader);
+    // Who saw what was before is late, and so is who wants it again.
+    refused(take(follower, leader.leading_next()).await, ErrorKind::Stale);
+    refused(take(Stance::LEADING, follower).await, ErrorKind::Stale);
+    assert_eq!(db.read(GetStanding {}).await.unwrap().stance, leader);
+}
+
+async fn empty(rig: Rig) {
+    let db = rig.db().await;
+    db.thread("t").add(said("m", "x")).await.unwrap();
+    let other = rig.beside("other").db().await;
+    other.thread("t").add(said("n", "y")).await.unwrap();
+    assert!(!other.read(GetStanding {}).await.unwrap().is_empty);
+    follow(&other).await.unwrap();
+    let begin = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+    let (apply, _) = step(&db, &other, None, begin, 100).await;
+    refused(other.on_replica(apply).await, ErrorKind::Conflict);
+    assert_eq!(ids(&everything(&other.thread("t")).await), ["n"]);
+    // One that was copied, and whose copy leads now, follows that from here on without being copied anew.
+    let to = follower(&rig).await;
+    copy(&db, &to, 100).await;
+    let was = follow(&db).await.unwrap();
+    lead(&to).await;
+    let now = to.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor;
+    let (apply, more) = step(&to, &db, None, now, 100).await;
+    assert!(apply.images.is_empty() && !more && apply.epoch == was.epoch);
+    db.on_replica(ApplyImages { to: now, ..apply }).await.unwrap();
+    to.thread("t").add(said("o", "z")).await.unwrap();
+    copy(&to, &db, 100).await;
+    assert_eq!(ids(&everything(&db.thread("t")).await), ["m", "o"]);
+}
+
+async fn capture(rig: Rig) {
+    let db = rig.db().await;
+    db.thread("t").add(said("m", "x")).await.unwrap();
+    let first = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+    // A second copy is made beside the first one.
+    let second = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+    assert_eq!(second.capture, first.capture);
+    assert!(db.on_replica(EndCapture {}).await.unwrap().was_on);
+    assert!(!db.on_replica(EndCapture {}).await.unwrap().was_on);
+    let late = |error: PersistError| assert_eq!(error.kind(), ErrorKind::TooOld, "{error}");
+    late(db.read(ReadImages::new(first, 1)).await.unwrap_err());
+    let anew = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+    assert_ne!(anew.capture, first.capture);
+    late(db.read(ReadImages::new(first, 1)).await.unwrap_err());
+    assert_eq!(db.read(ReadImages::new(anew, 1)).await.unwrap().images.len(), 1);
+}
+
+async fn pages(rig: Rig) {
+    let db = rig.db().await;
+    for limit in [0, ReadImages::MAX_LIMIT + 1] {
+        let begin = db.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor;
+        refused(db.read(ReadImages::new(begin, limit)).await, ErrorKind::Invalid);
+    }
+    let to = follower(&rig).await;
+    for name in ["a", "b", "c", "d", "e"] {
+        db.thread(name).add(said(name, "x")).await.unwrap();
+        rig.clock.advance(Duration::from_secs(1));
+    }
+    let mut after = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+    let mut done = None;
+    loop {
+        let (apply, more) = step(&db, &to, done, after, 1).await;
+        let changes: Vec<_> = apply.images.iter().map(|image| image.part.clone()).collect();
+        to.on_replica(apply.clone()).await.unwrap();
+        for part in changes {
+            if let throughline_core::replica::ImagePart::Change(change) = part {
+                let name = change.thread.as_str();
+                assert_eq!(the(&to.thread(name), name).await.id, id(name));
+            }
+        }
+        (done, after) = (Some(apply.to), apply.to);
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(crate::shorthand::listed(&to, throughline_core::ListThreads::new(2)).await.len(), 5);
+}

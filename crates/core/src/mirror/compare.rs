@@ -1,0 +1,331 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use super::link::standing;
+use crate::{
+    BeginCapture, Message, MessageId, PageFrom, Persistence, Position, ReadImages, Result, Seq, TenantId,
+    ThreadId,
+    replica::{Image, ImagePart, NameImage, ThreadImage},
+};
+
+/// How often the stores are gone through where the first was written to meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// What two stores have that is not the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// Every difference, by tenant and thread.
+    pub differences: Vec<Difference>,
+    /// The position of the first store, where nothing was written to it meanwhile. Without one the differences may be what was written.
+    pub position: Option<Position>,
+    /// How many threads the first has or had.
+    pub threads: u64,
+    /// How many messages the first has.
+    pub messages: u64,
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Difference {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The thread; none where it belongs to none.
+    pub thread: Option<ThreadId>,
+    /// What is not the same.
+    pub what: Differs,
+}
+
+/// What is not the same.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Differs {
+    /// The second store has not this message.
+    Missing {
+        /// The message.
+        id: MessageId,
+        /// Its place.
+        seq: Seq,
+    },
+    /// Only the second store has this message.
+    Extra {
+        /// The message.
+        id: MessageId,
+        /// Its place.
+        seq: Seq,
+    },
+    /// Both have the message, and not the same.
+    Message {
+        /// The message.
+        id: MessageId,
+        /// Its place in the first store.
+        seq: Seq,
+        /// The fields that differ, by name.
+        fields: Vec<&'static str>,
+    },
+    /// Something else, of which it is only known what it is.
+    Part(&'static str),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tenant `{}`", self.tenant)?;
+        if let Some(thread) = &self.thread {
+            write!(f, ", thread `{thread}`")?;
+        }
+        match &self.what {
+            Differs::Missing { id, seq } => write!(f, ": `{id}` at {seq} is missing"),
+            Differs::Extra { id, seq } => write!(f, ": `{id}` at {seq} is only in the second store"),
+            Differs::Message { id, seq, fields } => {
+                write!(f, ": `{id}` at {seq} differs in {}", fields.join(", "))
+            }
+            Differs::Part(part) => write!(f, ": {part} differ"),
+        }
+    }
+}
+
+/// Compares two stores, thread by thread by the hash of everything in it, and names each message that differs. Nothing is mended.
+///
+/// Both are gone through as a whole once, page by page; a hash is kept for each thread. Both have to be able to be copied, and note what is
+/// touched from then on ([`EndCapture`](crate::EndCapture) ends that). Where the first is written to meanwhile it is done again, three times at
+/// most. What a store keeps of deleted threads and what it has not purged yet is its own affair, and not compared.
+///
+/// # Errors
+/// What the stores answer.
+pub async fn compare(first: &Persistence, second: &Persistence) -> Result<Comparison> {
+    let mut attempt = 1;
+    loop {
+        let comparison = once(first, second).await?;
+        if comparison.differences.is_empty() || comparison.position.is_some() || attempt == ATTEMPTS {
+            return Ok(comparison);
+        }
+        attempt += 1;
+    }
+}
+
+async fn once(first: &Persistence, second: &Persistence) -> Result<Comparison> {
+    let mut here = Sums::begin(first).await?;
+    let mut there = Sums::begin(second).await?;
+    let kept_after = here.kept_after.max(there.kept_after);
+    here.read(first, kept_after).await?;
+    there.read(second, kept_after).await?;
+    let keys: BTreeSet<&Key> = here.sums.keys().chain(there.sums.keys()).collect();
+    let mut differences = Vec::new();
+    for key in keys {
+        if here.sums.get(key) == there.sums.get(key) {
+            continue;
+        }
+        let Key { tenant, thread, part } = key;
+        match thread {
+            Some(thread) if *part == MESSAGES => {
+                let (first, second) = (first.for_tenant(tenant.clone()), second.for_tenant(tenant.clone()));
+                messages(&first, &second, thread, &mut differences).await?;
+            }
+            _ => differences.push(Difference {
+                tenant: tenant.clone(),
+                thread: thread.clone(),
+                what: Differs::Part(part),
+            }),
+        }
+    }
+    differences.sort_unstable();
+    let position = standing(first).await?.position;
+    Ok(Comparison {
+        differences,
+        position: (position == here.position).then_some(position),
+        threads: here.threads.len() as u64,
+        messages: here.messages,
+    })
+}
+
+const MESSAGES: &str = "messages";
+
+/// What a sum is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    tenant: TenantId,
+    thread: Option<ThreadId>,
+    part: &'static str,
+}
+
+/// The hashes of what is in a store, summed up for each thread: so it does not matter in which order it is read.
+struct Sums {
+    sums: BTreeMap<Key, u128>,
+    /// What was said of each thread: whether it is there, and how often it was begun.
+    threads: BTreeMap<(TenantId, ThreadId), (bool, crate::Generation)>,
+    after: crate::replica::ImageCursor,
+    position: Position,
+    kept_after: Position,
+    messages: u64,
+}
+
+impl Sums {
+    async fn begin(db: &Persistence) -> Result<Self> {
+        let after = db.on_replica(BeginCapture::WHOLE).await?.cursor;
+        let page = db.read(ReadImages::new(after, 1)).await?;
+        Ok(Self {
+            sums: BTreeMap::new(),
+            threads: BTreeMap::new(),
+            after,
+            position: page.position,
+            kept_after: page.kept_after,
+            messages: 0,
+        })
+    }
+
+    async fn read(&mut self, db: &Persistence, kept_after: Position) -> Result<()> {
+        loop {
+            let page = db.read(ReadImages::new(self.after, ReadImages::MAX_LIMIT)).await?;
+            for image in page.images {
+                self.add(image, kept_after);
+            }
+            for damaged in page.damaged {
+                self.sum(TenantId::default(), None, "damaged rows", &damaged);
+            }
+            self.after = page.cursor;
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
+    fn add(&mut self, image: Image, kept_after: Position) {
+        let Image { tenant, part } = image;
+        let of = |thread: &ThreadId| self.threads.get(&(tenant.clone(), thread.clone())).copied();
+        match part {
+            ImagePart::Thread(image) => {
+                let ThreadImage { thread, generation, deleted, gone_question, facts, .. } = *image;
+                self.threads.insert((tenant.clone(), thread.clone()), (!deleted, generation));
+                let generation = if deleted { None } else { Some((generation, gone_question)) };
+                self.sum(tenant, Some(thread), "what is said of the thread", &(generation, deleted, facts));
+            }
+            ImagePart::Message(message) => {
+                self.messages += 1;
+                let thread = message.thread.clone();
+                self.sum(tenant, Some(thread), MESSAGES, &message);
+            }
+            ImagePart::Gone(gone) => {
+                if of(&gone.thread).is_none_or(|(is_there, _)| is_there) {
+                    self.sum(tenant, Some(gone.thread.clone()), "ids of deleted messages", &gone.id);
+                }
+            }
+            ImagePart::Name(image) => {
+                let NameImage { thread, generation, known } = *image;
+                let is_of_now =
+                    of(&thread).is_none_or(|(is_there, present)| is_there && generation >= present);
+                if is_of_now {
+                    self.sum(tenant, Some(thread), "names of messages", &(generation, known));
+                }
+            }
+            ImagePart::Key(image) => self.sum(tenant, Some(image.thread.clone()), "idempotency keys", &image),
+            ImagePart::Session(image) => {
+                if of(&image.thread).is_none_or(|(is_there, _)| is_there) {
+                    self.sum(tenant, Some(image.thread.clone()), "agent sessions", &image);
+                }
+            }
+            ImagePart::Agent { agent, record } => self.sum(tenant, None, "agents", &(agent, record)),
+            ImagePart::Runtime { runtime, incarnation } => {
+                self.sum(tenant, None, "runtimes", &(runtime, incarnation))
+            }
+            ImagePart::Consumer(image) => self.sum(tenant, None, "consumers of changes", &image),
+            ImagePart::Audit(entry) => self.sum(tenant, None, "entries of the audit log", &entry),
+            ImagePart::Change(change) => {
+                if change.position > kept_after {
+                    self.sum(tenant, Some(change.thread.clone()), "changes", &change);
+                }
+            }
+        }
+    }
+
+    fn sum(
+        &mut self,
+        tenant: TenantId,
+        thread: Option<ThreadId>,
+        part: &'static str,
+        what: &impl serde::Serialize,
+    ) {
+        let mut hasher = blake3::Hasher::new();
+        serde_json::to_writer(&mut hasher, what).expect("images serialise into memory");
+        let mut half = [0; 16];
+        half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        let sum = self.sums.entry(Key { tenant, thread, part }).or_default();
+        *sum = sum.wrapping_add(u128::from_le_bytes(half));
+    }
+}
+
+/// Names the messages of a thread that are not the same, going through both in the order of their places.
+async fn messages(
+    first: &Persistence,
+    second: &Persistence,
+    thread: &ThreadId,
+    differences: &mut Vec<Difference>,
+) -> Result<()> {
+    let (here, there) = (all(first, thread).await?, all(second, thread).await?);
+    let mut add = |what| {
+        differences.push(Difference { tenant: first.tenant().clone(), thread: Some(thread.clone()), what });
+    };
+    for (id, message) in &here {
+        match there.get(id) {
+            None => add(Differs::Missing { id: id.clone(), seq: message.seq }),
+            Some(other) => {
+                let fields = fields(message, other);
+                if !fields.is_empty() {
+                    add(Differs::Message { id: id.clone(), seq: message.seq, fields });
+                }
+            }
+        }
+    }
+    for (id, message) in there.iter().filter(|(id, _)| !here.contains_key(*id)) {
+        add(Differs::Extra { id: id.clone(), seq: message.seq });
+    }
+    Ok(())
+}
+
+async fn all(db: &Persistence, thread: &ThreadId) -> Result<BTreeMap<MessageId, Message>> {
+    let mut messages = BTreeMap::new();
+    let mut from = Some(PageFrom::Start);
+    let thread = db.thread(thread.clone());
+    while let Some(at) = from {
+        let page = thread.page(at, 100).await?;
+        from = page.next(at);
+        messages.extend(page.messages.into_iter().map(|message| (message.id.clone(), message)));
+    }
+    Ok(messages)
+}
+
+fn fields(a: &Message, b: &Message) -> Vec<&'static str> {
+    let Message {
+        tenant: _,
+        thread: _,
+        id: _,
+        seq,
+        role,
+        state,
+        revision,
+        content,
+        metadata,
+        attachments,
+        abandon_reason,
+        lease,
+        created_at,
+        updated_at,
+    } = a;
+    [
+        ("place", *seq == b.seq),
+        ("role", *role == b.role),
+        ("state", *state == b.state),
+        ("revision", *revision == b.revision),
+        ("content", *content == b.content),
+        ("metadata", *metadata == b.metadata),
+        ("attachments", *attachments == b.attachments),
+        ("reason", *abandon_reason == b.abandon_reason),
+        ("lease", *lease == b.lease),
+        ("creation time", *created_at == b.created_at),
+        ("time of change", *updated_at == b.updated_at),
+    ]
+    .into_iter()
+    .filter(|(_, is_same)| !is_same)
+    .map(|(field, _)| field)
+    .collect()
+}

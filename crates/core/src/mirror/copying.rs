@@ -1,0 +1,203 @@
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+
+use super::{
+    Lag, MirrorState, MirrorStatus,
+    link::{Link, Step},
+};
+use crate::{ErrorKind, PersistError, Persistence, Position, Result};
+
+/// How often it is looked for what another process has written, and for what no sign is given of.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// A store that is copied into another and followed, in a task on the runtime of the first pipeline.
+///
+/// It holds one page of images at a time: 500, or 4 MiB and one image more. What fails is tried again after 100 ms to 30 s; what cannot succeed any
+/// more stops it, and its status says why. Dropped, it stops: what it was at is done again the next time.
+///
+/// Only one may follow into a store. A second one is refused page for page as [`Stale`](ErrorKind::Stale), and stops.
+#[must_use = "dropped, it stops"]
+pub struct Mirror {
+    stop: watch::Sender<bool>,
+    status: watch::Receiver<MirrorStatus>,
+    task: JoinHandle<()>,
+}
+
+impl Mirror {
+    /// Begins to copy `from` into `to`, or goes on where that was left. Where `to` leads and is empty it is told to follow: it refuses every other
+    /// write from then on.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) where `to` leads and has something in it; [`Unsupported`](ErrorKind::Unsupported) where a store cannot be
+    /// copied; what the stores answer.
+    pub async fn start(from: Persistence, to: Persistence) -> Result<Self> {
+        Ok(Self::run(Link::open(from, to).await?))
+    }
+
+    pub(super) fn run(link: Link) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let (board, status) = watch::channel(MirrorStatus::new());
+        let db = link.from.clone();
+        let task = db.run_task(Worker { link, board, stopped }.run());
+        Self { stop, status, task }
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn status(&self) -> MirrorStatus {
+        let mut status = self.status.borrow().clone();
+        if self.task.is_finished() && !status.is_stopped() {
+            let why = PersistError::new(ErrorKind::Internal, "the task of the mirror has ended");
+            status.state = MirrorState::Stopped { why: Some(why) };
+        }
+        status
+    }
+
+    /// How far the follower is behind.
+    #[must_use]
+    pub fn lag(&self) -> Lag {
+        self.status.borrow().lag()
+    }
+
+    /// Waits until the follower has come to this position of the store that is followed. Says whether it has: not where the mirror has stopped
+    /// before.
+    ///
+    /// # Cancel safety
+    /// Dropped, it has only waited.
+    pub async fn reached(&self, position: Position) -> bool {
+        let mut status = self.status.clone();
+        let is_there = |status: &MirrorStatus| status.carried >= position || status.is_stopped();
+        match status.wait_for(is_there).await {
+            Ok(status) => status.carried >= position,
+            Err(_) => false,
+        }
+    }
+
+    /// Lets the page that is under way end, and stops. The follower stays one.
+    pub async fn stop(mut self) -> MirrorStatus {
+        self.stop.send_replace(true);
+        // One that panicked has stopped as well.
+        drop((&mut self.task).await);
+        self.status()
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirror").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+struct Worker {
+    link: Link,
+    board: watch::Sender<MirrorStatus>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        let mut pauses = pauses();
+        let mut signs = self.link.from.signs();
+        while !*self.stopped.borrow() {
+            if let Some(signs) = &mut signs {
+                // What is committed from here on is told by a sign, and what was before is read now.
+                signs.mark_unchanged();
+            }
+            match self.link.step().await {
+                Ok(step) => {
+                    pauses = self::pauses();
+                    let more = step.more;
+                    self.tell(step);
+                    if !more {
+                        self.wait(&mut signs).await;
+                    }
+                }
+                Err(error) => {
+                    let is_over = is_lasting(&error);
+                    self.board.send_modify(|status| {
+                        status.failures += 1;
+                        status.last_failure = Some(error.clone());
+                        if is_over {
+                            status.state = MirrorState::Stopped { why: Some(error.clone()) };
+                        }
+                    });
+                    if is_over {
+                        return;
+                    }
+                    drop(timeout(pauses.next().unwrap_or(LOOK), self.stopped.changed()).await);
+                    // A page may have been put in its place although its answer was lost.
+                    drop(self.link.find().await);
+                }
+            }
+        }
+        self.board.send_modify(|status| status.state = MirrorState::Stopped { why: None });
+    }
+
+    fn tell(&self, step: Step) {
+        let Step { images, damaged, position, carried, more } = step;
+        self.board.send_modify(|status| {
+            status.images += images;
+            (status.position, status.carried) = (position, carried);
+            let room = MirrorStatus::MAX_DAMAGED.saturating_sub(status.damaged.len());
+            status.damaged.extend(damaged.into_iter().take(room));
+            if !more {
+                status.state = MirrorState::Following;
+                status.equal_at = Instant::now();
+            }
+        });
+    }
+
+    async fn wait(&mut self, signs: &mut Option<watch::Receiver<Position>>) {
+        let sign = async {
+            let is_told = match signs {
+                Some(signs) => signs.changed().await.is_ok(),
+                None => false,
+            };
+            if !is_told {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = sign => {}
+            _ = self.stopped.changed() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+fn pauses() -> impl Iterator<Item = Duration> {
+    let (first, longest) = (Duration::from_millis(100), Duration::from_secs(30));
+    ExponentialBuilder::default()
+        .with_min_delay(first)
+        .with_max_delay(longest)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
+/// Whether the same call cannot succeed later.
+fn is_lasting(error: &PersistError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::TooOld
+            | ErrorKind::Stale
+            | ErrorKind::Conflict
+            | ErrorKind::Following
+            | ErrorKind::Invalid
+            | ErrorKind::TooLarge
+            | ErrorKind::Denied
+            | ErrorKind::Unsupported
+            | ErrorKind::ContractViolation
+    )
+}

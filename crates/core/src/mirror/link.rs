@@ -1,0 +1,110 @@
+//! One store and the one that follows it: page after page.
+
+use crate::{
+    ApplyImages, BeginCapture, ErrorKind, GetStanding, Images, PersistError, Persistence, Position,
+    ReadImages, Result, TakeStance,
+    replica::{Epoch, ImageCursor, Stance, Standing},
+};
+
+/// How many images go at once.
+const PAGE: u32 = 500;
+
+/// How one store stands.
+pub(super) async fn standing(db: &Persistence) -> Result<Standing> {
+    db.read(GetStanding {}).await
+}
+
+/// Changes what a store is. An outcome that is not known is found out by asking once more, which does no harm.
+pub(super) async fn stand(db: &Persistence, expected: Stance, to: Stance) -> Result<()> {
+    let take = || db.on_replica(TakeStance::new(expected, to));
+    match take().await {
+        Err(error) if error.effect() == crate::Effect::Unknown => take().await.map(drop),
+        answer => answer.map(drop),
+    }
+}
+
+/// A store and its follower.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    pub(super) from: Persistence,
+    pub(super) to: Persistence,
+    epoch: Epoch,
+    /// How far the follower is, and from where it goes on.
+    done: Option<ImageCursor>,
+    next: ImageCursor,
+}
+
+/// What a page came to.
+pub(super) struct Step {
+    pub(super) images: u64,
+    pub(super) damaged: Vec<String>,
+    pub(super) position: Position,
+    pub(super) carried: Position,
+    pub(super) more: bool,
+}
+
+impl Link {
+    /// Makes the second store follow the first, where it does not yet, and finds out how far it is.
+    pub(super) async fn open(from: Persistence, to: Persistence) -> Result<Self> {
+        let (here, mut there) = (standing(&from).await?, standing(&to).await?);
+        if there.stance.leads() {
+            if !there.is_empty {
+                let detail = "the store that is to follow leads, and has something in it";
+                return Err(PersistError::new(ErrorKind::Conflict, detail));
+            }
+            let epoch = here.stance.epoch.max(there.stance.epoch);
+            stand(&to, there.stance, Stance { epoch, ..there.stance }.following()).await?;
+            there = standing(&to).await?;
+        }
+        let next = match there.cursor {
+            Some(cursor) => cursor,
+            None => from.on_replica(BeginCapture::WHOLE).await?.cursor,
+        };
+        Ok(Self { from, to, epoch: there.stance.epoch, done: there.cursor, next })
+    }
+
+    /// Asks the follower anew how far it is.
+    pub(super) async fn find(&mut self) -> Result<()> {
+        let there = standing(&self.to).await?;
+        self.epoch = there.stance.epoch;
+        if there.cursor.is_some() {
+            self.done = there.cursor;
+            self.next = there.cursor.unwrap_or(self.next);
+        }
+        Ok(())
+    }
+
+    /// Carries one page.
+    pub(super) async fn step(&mut self) -> Result<Step> {
+        let page = self.from.read(ReadImages::new(self.next, PAGE)).await?;
+        let Images { images, cursor, more, position, kept_after, damaged, at: _ } = page;
+        let count = images.len() as u64;
+        if Some(cursor) != self.done {
+            let apply = ApplyImages {
+                epoch: self.epoch,
+                from: self.done,
+                to: cursor,
+                images,
+                position: if more { Position::ZERO } else { position },
+                kept_after,
+            };
+            self.to.on_replica(apply).await?;
+            (self.done, self.next) = (Some(cursor), cursor);
+        }
+        let carried = if more { cursor.changes } else { position };
+        Ok(Step { images: count, damaged, position, carried, more })
+    }
+
+    /// Carries all that there is.
+    pub(super) async fn drain(&mut self) -> Result<()> {
+        loop {
+            match self.step().await {
+                Ok(Step { more: false, .. }) => return Ok(()),
+                Ok(_) => {}
+                // What became of the page is known by how far the follower is.
+                Err(error) if error.effect() != crate::Effect::NotApplied => self.find().await?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+use std::{fmt, sync::Arc};
+
+use tokio::{
+    sync::{RwLockReadGuard, watch},
+    time::timeout_at,
+};
+
+use super::Shared;
+use crate::{
+    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Context, Delete, Durability, Effect,
+    ErrorKind, Import, OpKind, Operation, PersistArgs, PersistError, PersistResponse, Position, ReadArgs,
+    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+};
+
+/// The backend of a [`Switch`](super::Switch): whatever is asked of it is asked of the store that leads.
+///
+/// It claims what both stores claim, and keeps no copies of its own. The positions of the feed are those of both stores.
+pub struct SwitchBackend {
+    shared: Arc<Shared>,
+    claims: Capabilities,
+}
+
+impl SwitchBackend {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let claims =
+            common(shared.stores[0].describe().capabilities(), shared.stores[1].describe().capabilities());
+        let backend = Self { shared, claims };
+        backend.tell_signs();
+        backend
+    }
+
+    /// Passes the signs of both stores on.
+    fn tell_signs(&self) {
+        for store in &self.shared.stores {
+            let Some(mut signs) = store.signs() else { continue };
+            let shared = Arc::downgrade(&self.shared);
+            drop(store.run_task(async move {
+                while signs.changed().await.is_ok() {
+                    let position = *signs.borrow_and_update();
+                    let Some(shared) = shared.upgrade() else { return };
+                    shared.signs.send_replace(position);
+                }
+            }));
+        }
+    }
+
+    async fn forward<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>> {
+        let (op, context, _) = call.into_parts();
+        let args: PersistArgs = op.into();
+        let response = if O::KIND.is_write() {
+            let pass = self.pass(&context).await?;
+            let answer = self.ask(&context, args).await;
+            drop(pass);
+            answer?
+        } else {
+            self.ask(&context, args).await?
+        };
+        Reply::from_response(response)
+    }
+
+    /// Waits while the store that leads is being changed, not longer than the caller does.
+    async fn pass(&self, context: &Context) -> Result<RwLockReadGuard<'_, ()>> {
+        let Some(deadline) = context.deadline() else { return Ok(self.shared.gate.read().await) };
+        timeout_at(deadline.into(), self.shared.gate.read()).await.map_err(|_| {
+            let detail = "the deadline passed while the store that leads was being changed";
+            PersistError::new(ErrorKind::Timeout, detail).with_effect(Effect::NotApplied)
+        })
+    }
+
+    async fn ask(&self, context: &Context, args: PersistArgs) -> Result<PersistResponse> {
+        let asked = self.shared.leading();
+        let answer = asked.execute_for(context, args.clone()).await;
+        match answer {
+            // Another process has changed which store leads. Nothing was applied, so it is asked of the right one.
+            Err(error) if error.kind() == ErrorKind::Following && error.effect() == Effect::NotApplied => {
+                self.shared.look().await?;
+                self.shared.leading().execute_for(context, args).await
+            }
+            answer => answer,
+        }
+    }
+}
+
+/// What both claim; copies are made of the stores, and not of both at once.
+fn common(a: &Capabilities, b: &Capabilities) -> Capabilities {
+    let kinds: Vec<OpKind> =
+        a.operations().filter(|kind| b.supports(*kind) && *kind != OpKind::Replica).collect();
+    let durability: Durability = a.durability.min(b.durability);
+    let mut claims = Capabilities::new(durability).with_operations(&kinds);
+    claims.idempotency = a.idempotency && b.idempotency;
+    claims.changes = a.changes && b.changes;
+    claims.search = a.search && b.search;
+    claims.audit = a.audit && b.audit;
+    claims.multi_process = a.multi_process && b.multi_process;
+    claims.max_content_bytes = match (a.max_content_bytes, b.max_content_bytes) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    claims
+}
+
+impl Backend for SwitchBackend {
+    fn name(&self) -> &'static str {
+        "switch"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.claims.clone()
+    }
+
+    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
+        self.forward(call).await
+    }
+
+    async fn reserve(&self, call: Admitted<'_, Reserve>) -> Result<Reply<Reserve>> {
+        self.forward(call).await
+    }
+
+    async fn update_content(&self, call: Admitted<'_, UpdateContent>) -> Result<Reply<UpdateContent>> {
+        self.forward(call).await
+    }
+
+    async fn update(&self, call: Admitted<'_, Update>) -> Result<Reply<Update>> {
+        self.forward(call).await
+    }
+
+    async fn delete(&self, call: Admitted<'_, Delete>) -> Result<Reply<Delete>> {
+        self.forward(call).await
+    }
+
+    async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
+        self.forward(call).await
+    }
+
+    async fn import(&self, call: Admitted<'_, Import>) -> Result<Reply<Import>> {
+        self.forward(call).await
+    }
+
+    async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
+        self.forward(call).await
+    }
+
+    async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
+        if matches!(call.op(), ReadArgs::Images(_) | ReadArgs::Standing(_)) {
+            return Err(PersistError::unsupported(format_args!("the read `{}`", call.op().as_str())));
+        }
+        self.forward(call).await
+    }
+
+    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
+        self.forward(call).await
+    }
+
+    async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
+        self.forward(call).await
+    }
+
+    async fn replica(&self, _: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
+        Err(PersistError::unsupported(format_args!("`{}`", OpKind::Replica)))
+    }
+
+    async fn note(&self, notes: AuditNotes) -> Result<()> {
+        let _pass = self.shared.gate.read().await;
+        // Another process may have changed which store leads, and nobody would be asked a second time.
+        self.shared.look().await?;
+        self.shared.leading().note(notes).await
+    }
+
+    fn signs(&self) -> Option<watch::Receiver<Position>> {
+        Some(self.shared.signs.subscribe())
+    }
+}
+
+impl fmt::Debug for SwitchBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SwitchBackend").field("claims", &self.claims).finish_non_exhaustive()
+    }
+}

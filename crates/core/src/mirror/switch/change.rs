@@ -1,0 +1,149 @@
+//! The change of the store that leads.
+
+use std::{
+    sync::atomic::Ordering::SeqCst,
+    time::{Duration, Instant},
+};
+
+use tokio::time::timeout;
+
+use super::{Shared, found::give_back};
+use crate::{
+    ApplyImages, BeginCapture, Effect, ErrorKind, PersistError, Position, Result,
+    mirror::{
+        Mirror,
+        link::{Link, stand, standing},
+    },
+    replica::{Epoch, Stance},
+};
+
+/// What a change of the store that leads came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Switched {
+    /// The epoch that began.
+    pub epoch: Epoch,
+    /// The position at which the other store began to lead.
+    pub position: Position,
+    /// For how long writes were held.
+    pub held: Duration,
+}
+
+fn late(what: &'static str) -> PersistError {
+    PersistError::new(ErrorKind::Timeout, what).with_effect(Effect::NotApplied)
+}
+
+impl Shared {
+    pub(super) async fn change(&self, from: usize, patience: Duration) -> Result<Switched> {
+        let Ok(mut mirror) = self.mirror.try_lock() else {
+            let error =
+                PersistError::new(ErrorKind::Busy, "another change of the store that leads is under way");
+            return Err(error.with_effect(Effect::NotApplied));
+        };
+        if self.look().await.map_err(|error| error.with_effect(Effect::NotApplied))? != from {
+            let error = PersistError::new(ErrorKind::Conflict, "the other store leads already");
+            return Err(error.with_effect(Effect::NotApplied));
+        }
+        let Some(following) = mirror.as_ref() else {
+            let error =
+                PersistError::new(ErrorKind::Conflict, "the other store does not follow: nothing was begun");
+            return Err(error.with_effect(Effect::NotApplied));
+        };
+        let position = standing(&self.stores[from]).await?.position;
+        match timeout(patience, following.reached(position)).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let why = following.status().last_failure;
+                let error =
+                    why.unwrap_or_else(|| PersistError::new(ErrorKind::Conflict, "the mirror has stopped"));
+                return Err(error.with_effect(Effect::NotApplied));
+            }
+            Err(_) => return Err(late("the follower is too far behind")),
+        }
+        let Ok(gate) = timeout(patience, self.gate.write()).await else {
+            return Err(late("the writes that are under way do not end"));
+        };
+        let begun = Instant::now();
+        if let Some(following) = mirror.take() {
+            following.stop().await;
+        }
+        let changed = timeout(patience, self.hand_over(from)).await;
+        let changed = match changed {
+            Ok(Ok(changed)) => Ok(changed),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(late("the rest could not be carried in time")),
+        };
+        // Whatever failed, and wherever: the stores say what became of it.
+        let answer = match changed {
+            Ok((epoch, position)) => {
+                self.leader.store(1 - from, SeqCst);
+                Ok(Switched { epoch, position, held: begun.elapsed() })
+            }
+            Err(error) => self.go_back(from, error).await,
+        };
+        drop(gate);
+        // What cannot be followed now is begun again by the host, who sees it by the status.
+        let leader = self.leader.load(SeqCst);
+        let link = Link::open(self.stores[leader].clone(), self.stores[1 - leader].clone()).await;
+        *mirror = link.ok().map(Mirror::run);
+        answer
+    }
+
+    /// Carries what is left, and makes the other store lead. Nothing is written meanwhile.
+    async fn hand_over(&self, from: usize) -> Result<(Epoch, Position)> {
+        let (old, new) = (&self.stores[from], &self.stores[1 - from]);
+        let mut link = Link::open(old.clone(), new.clone()).await?;
+        link.drain().await?;
+        let led = standing(old).await?.stance;
+        stand(old, led, led.following()).await?;
+        // From here on nobody writes to the old store, another process neither.
+        link.drain().await?;
+        let next = new.on_replica(BeginCapture::FROM_NOW).await?.cursor;
+        let equal = ApplyImages {
+            epoch: led.epoch,
+            from: None,
+            to: next,
+            images: Vec::new(),
+            position: Position::ZERO,
+            kept_after: Position::ZERO,
+        };
+        old.on_replica(equal).await?;
+        let followed = standing(new).await?.stance;
+        let epoch = led.epoch.max(followed.epoch).next();
+        stand(new, followed, Stance { epoch, ..followed.leading_next() }).await?;
+        Ok((epoch, standing(new).await?.position))
+    }
+
+    /// What a change that failed has left, by what the stores say: where neither leads, the old one does again.
+    async fn go_back(&self, from: usize, error: PersistError) -> Result<Switched> {
+        match self.settled(from).await {
+            Ok(leader) if leader != from => {
+                // It was done, and only its answer was lost.
+                self.leader.store(leader, SeqCst);
+                let standing = standing(&self.stores[leader]).await?;
+                Ok(Switched {
+                    epoch: standing.stance.epoch,
+                    position: standing.position,
+                    held: Duration::ZERO,
+                })
+            }
+            Ok(_) => Err(error.with_effect(Effect::NotApplied)),
+            Err(_) => Err(error.with_effect(Effect::Unknown)),
+        }
+    }
+
+    async fn settled(&self, from: usize) -> Result<usize> {
+        match super::found::leader(&self.stores).await? {
+            Some(leader) if leader != from => Ok(leader),
+            Some(_) => {
+                // What tells it to follow may be under way still, and comes too late then.
+                let led = standing(&self.stores[from]).await?.stance;
+                match stand(&self.stores[from], led, Stance { epoch: led.epoch.next(), ..led }).await {
+                    Err(error) if error.kind() == ErrorKind::Stale => give_back(&self.stores, from).await,
+                    answer => answer.map(|()| from),
+                }
+            }
+            None => give_back(&self.stores, from).await,
+        }
+    }
+}

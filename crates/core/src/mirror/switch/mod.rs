@@ -1,0 +1,195 @@
+//! A backend over two stores of which one leads.
+
+mod backend;
+mod change;
+mod found;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Mutex, RwLock, watch};
+
+pub use self::{backend::SwitchBackend, change::Switched};
+use super::{Lag, Mirror, MirrorStatus};
+use crate::{Effect, ErrorKind, PersistError, Persistence, Position, Result};
+
+/// Two stores of which one leads and the other follows, and the change between them under a host that goes on writing.
+///
+/// The host mounts [`backend`](Self::backend) once and keeps its one pipeline; layers that encrypt or redact stand in that. The stores
+/// are pipelines on a backend alone, and stay the host's: it closes them after its own.
+///
+/// Which store leads is kept in the stores. A process that still writes to the other one is refused as [`Following`](ErrorKind::Following), so
+/// that nothing is written beside; one that has a switch of its own finds out and writes to the right one.
+///
+/// ```
+/// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
+/// # struct Nowhere(&'static str);
+/// # impl Backend for Nowhere {
+/// #     fn name(&self) -> &str { self.0 }
+/// #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
+/// # }
+/// use throughline_core::{ErrorKind, Persistence, mirror::Switch};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> throughline_core::Result<()> {
+/// let old = Persistence::builder().backend(Nowhere("old")).build()?;
+/// let new = Persistence::builder().backend(Nowhere("new")).build()?;
+/// // Neither of these keeps anything.
+/// assert_eq!(Switch::open(old, new).await.unwrap_err().kind(), ErrorKind::Unsupported);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Switch {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    stores: [Persistence; 2],
+    leader: AtomicUsize,
+    /// Writes hold it shared, and a change of the leader alone.
+    gate: RwLock<()>,
+    mirror: Mutex<Option<Mirror>>,
+    signs: watch::Sender<Position>,
+}
+
+impl Switch {
+    /// Finds out which store leads. Where neither does, because a process ended in the middle of a change, nothing was written since, and
+    /// the one that led before leads again.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) where both lead and have something in them; [`Unsupported`](ErrorKind::Unsupported) where a store cannot be
+    /// copied; what the stores answer.
+    pub async fn open(first: Persistence, second: Persistence) -> Result<Self> {
+        let stores = [first, second];
+        let leader = found::settle(&stores).await?;
+        let shared = Shared {
+            stores,
+            leader: AtomicUsize::new(leader),
+            gate: RwLock::new(()),
+            mirror: Mutex::new(None),
+            signs: watch::Sender::new(Position::ZERO),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The backend for the pipeline of the host.
+    #[must_use]
+    pub fn backend(&self) -> SwitchBackend {
+        SwitchBackend::new(Arc::clone(&self.shared))
+    }
+
+    /// The store that leads: 0 for the first, 1 for the second.
+    #[must_use]
+    pub fn leader(&self) -> usize {
+        self.shared.leader.load(SeqCst)
+    }
+
+    /// Begins to copy the store that leads into the other, which has to be empty or to have followed before. Where that is done
+    /// already it goes on.
+    ///
+    /// # Errors
+    /// As for [`Mirror::start`].
+    pub async fn follow(&self) -> Result<()> {
+        let mut mirror = self.shared.mirror.lock().await;
+        self.shared.follow(&mut mirror).await
+    }
+
+    /// How it stands with the follower; nothing where none was begun.
+    pub async fn status(&self) -> Option<MirrorStatus> {
+        self.shared.mirror.lock().await.as_ref().map(Mirror::status)
+    }
+
+    /// How far the follower is behind; nothing where none was begun.
+    pub async fn lag(&self) -> Option<Lag> {
+        self.shared.mirror.lock().await.as_ref().map(Mirror::lag)
+    }
+
+    /// Stops following. Which store leads stays as it is.
+    pub async fn stop(&self) {
+        let mirror = self.shared.mirror.lock().await.take();
+        if let Some(mirror) = mirror {
+            mirror.stop().await;
+        }
+    }
+
+    /// Makes the second store lead: see [`cut_back`](Self::cut_back) for the way back.
+    ///
+    /// It waits until the follower is equal; holds new writes; lets those that are under way end; carries what is left; tells the first store
+    /// to follow and the second to lead, which both keep; lets the writes go on; and follows in the other direction. Reads go on
+    /// all the time. Messages that are open stay open, and their writers notice nothing.
+    ///
+    /// `patience` is how long it waits for the follower, and how long it holds writes, each. Where that does not do, or a store
+    /// fails before the second one leads, it goes back: the first goes on leading, and is followed.
+    ///
+    /// # Errors
+    /// [`Timeout`](ErrorKind::Timeout) where it went back for time; [`Conflict`](ErrorKind::Conflict) where the second store leads already or
+    /// does not follow; [`Busy`](ErrorKind::Busy) while another change is under way; what the stores answer. With the effect
+    /// `NotApplied` the first store leads. With any other it is not known which leads until the stores can be asked:
+    /// [`Switch::open`] asks them.
+    ///
+    /// # Cancel safety
+    /// Dropped, it runs to its end all the same.
+    pub async fn cut_over(&self, patience: Duration) -> Result<Switched> {
+        self.change(0, patience).await
+    }
+
+    /// Makes the first store lead again, in the same way.
+    ///
+    /// # Errors
+    /// As for [`cut_over`](Self::cut_over), with the stores the other way round.
+    ///
+    /// # Cancel safety
+    /// Dropped, it runs to its end all the same.
+    pub async fn cut_back(&self, patience: Duration) -> Result<Switched> {
+        self.change(1, patience).await
+    }
+
+    async fn change(&self, from: usize, patience: Duration) -> Result<Switched> {
+        let shared = Arc::clone(&self.shared);
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let work = async move { drop(answer.send(shared.change(from, patience).await)) };
+        drop(self.shared.stores[0].run_task(work));
+        answered.await.unwrap_or_else(|_| {
+            let error =
+                PersistError::new(ErrorKind::Internal, "the change of the store that leads has ended early");
+            Err(error.with_effect(Effect::Unknown))
+        })
+    }
+}
+
+impl Shared {
+    fn leading(&self) -> &Persistence {
+        &self.stores[self.leader.load(SeqCst)]
+    }
+
+    /// Finds out which store leads by now: another process may have changed it.
+    async fn look(&self) -> Result<usize> {
+        let leader = found::leader(&self.stores).await?;
+        if let Some(leader) = leader {
+            self.leader.store(leader, SeqCst);
+        }
+        Ok(self.leader.load(SeqCst))
+    }
+
+    async fn follow(&self, mirror: &mut Option<Mirror>) -> Result<()> {
+        if mirror.as_ref().is_some_and(|mirror| !mirror.status().is_stopped()) {
+            return Ok(());
+        }
+        let leader = self.leader.load(SeqCst);
+        *mirror = Some(Mirror::start(self.stores[leader].clone(), self.stores[1 - leader].clone()).await?);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switch").field("leader", &self.leader()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,35 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    operation::places::carries_nothing,
+    replica::{Stance, Standing},
+};
+
+/// Changes whether a store leads, if it is what the caller saw; where it is what is asked for already it is fine, so that a
+/// call that was made twice has done what it should.
+///
+/// A store that is told to follow refuses other writes from that commit on, of other processes too. One that is told to lead forgets
+/// how far it had followed, and makes its index of words anew.
+///
+/// It is refused as [`Stale`](crate::ErrorKind::Stale) where the store is something else, and as [`Invalid`](crate::ErrorKind::Invalid) where
+/// the epoch would go back, or would not rise with a follower that is to lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TakeStance {
+    /// What the caller saw.
+    pub expected: Stance,
+    /// What it is to be.
+    pub to: Stance,
+}
+
+impl TakeStance {
+    /// From `expected` to `to`.
+    #[must_use]
+    pub const fn new(expected: Stance, to: Stance) -> Self {
+        Self { expected, to }
+    }
+}
+
+carries_nothing!(TakeStance { expected: _, to: _ });
+
+carries_nothing!(Standing { stance: _, cursor: _, position: _, is_empty: _ });

@@ -1,0 +1,106 @@
+//! Exact copies: what was touched is noted, answered as images, and images are put in their places.
+
+mod capture;
+mod put;
+mod read;
+
+use throughline_core::{
+    ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, ImagesApplied, PersistError,
+    Position, ReplicaArgs, ReplicaResult, Result, Timestamp,
+    backend::following::{self, Present},
+    replica::{Stance, Standing},
+};
+
+pub(crate) use self::capture::{Capture, Mark};
+use crate::{operation::Told, store::Store};
+
+impl Store {
+    /// Everything that is done about copies. Each of them has its place among the commits, and nothing is told of it.
+    pub(crate) fn replicate(
+        &mut self,
+        args: ReplicaArgs,
+        now: Timestamp,
+    ) -> Result<(ReplicaResult, Option<Position>)> {
+        self.check_open()?;
+        let (result, changed) = match args {
+            ReplicaArgs::Begin(begin) => (ReplicaResult::Begin(self.begin_capture(begin)), true),
+            ReplicaArgs::End(_) => {
+                let was_on = self.capture.take().is_some();
+                (ReplicaResult::End(CaptureEnded { was_on }), was_on)
+            }
+            ReplicaArgs::Stand(take) => {
+                let to = following::take_stance(self.stance, &take)?;
+                if let Some(to) = to {
+                    (self.stance, self.followed) = (to, None.or(self.followed.filter(|_| !to.leads())));
+                }
+                (ReplicaResult::Stand(self.standing()), to.is_some())
+            }
+            ReplicaArgs::Apply(apply) => {
+                let (applied, changed) = self.apply_images(apply)?;
+                (ReplicaResult::Apply(applied), changed)
+            }
+            other => return Err(PersistError::unsupported(format_args!("`{}`", other.as_str()))),
+        };
+        let tenant = throughline_core::TenantId::default();
+        Ok((result, changed.then(|| self.journal.tell(&tenant, Told::new(), now))))
+    }
+
+    fn begin_capture(&mut self, begin: BeginCapture) -> CaptureBegun {
+        if self.capture.is_none() {
+            self.capture = Some(Capture::of(self));
+        }
+        let capture = self.capture.as_ref().expect("it was begun");
+        let ends = if begin.whole {
+            (Position::ZERO, AuditNumber::ZERO)
+        } else {
+            (self.journal.position, self.audit.last())
+        };
+        CaptureBegun { cursor: capture.begin(begin.whole, ends) }
+    }
+
+    fn apply_images(&mut self, apply: ApplyImages) -> Result<(ImagesApplied, bool)> {
+        let present = Present {
+            stance: self.stance,
+            cursor: self.followed,
+            is_empty: self.is_empty(),
+            last_change: self.journal.last_change(),
+        };
+        let cursor = apply.to;
+        if !following::may_apply(present, &apply)? {
+            return Ok((ImagesApplied { cursor, already: true }, false));
+        }
+        for image in apply.images {
+            self.put(image);
+        }
+        self.followed = Some(cursor);
+        self.journal.kept_after = self.journal.kept_after.max(apply.kept_after);
+        self.journal.position = self.journal.position.max(apply.position);
+        Ok((ImagesApplied { cursor, already: false }, true))
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            stance: self.stance,
+            cursor: self.followed,
+            position: self.journal.position,
+            is_empty: self.is_empty(),
+        }
+    }
+
+    /// The position up to which all changes are told: of a follower, which commits by itself as well, those that were carried.
+    pub(crate) fn told(&self) -> Position {
+        if self.stance == Stance::LEADING || self.stance.leads() {
+            self.journal.position
+        } else {
+            self.journal.last_change()
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.tenants.values().all(|threads| threads.values().all(|log| log.facts.is_none()))
+            && self.consumers.all().next().is_none()
+            && self.whole.agents.is_empty()
+            && self.whole.runtimes.is_empty()
+            && self.audit.last() == AuditNumber::ZERO
+    }
+}

@@ -1,0 +1,194 @@
+//! Noting which rows are touched, by triggers that there are only while somebody copies the store: no write can forget it, and a
+//! store that nobody copies writes nothing more.
+
+use rusqlite::{Connection, OptionalExtension};
+use throughline_core::replica::CaptureId;
+
+use crate::record::number;
+
+/// A table whose rows are copied each by itself, in the order in which they are gone through. What belongs to such a row and stands
+/// in another table is copied with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Threads = 1,
+    Messages,
+    Names,
+    Keys,
+    Agents,
+    Runtimes,
+    Heads,
+    Known,
+    Attempts,
+    Consumers,
+}
+
+impl Part {
+    const ALL: [Self; 10] = [
+        Self::Threads,
+        Self::Messages,
+        Self::Names,
+        Self::Keys,
+        Self::Agents,
+        Self::Runtimes,
+        Self::Heads,
+        Self::Known,
+        Self::Attempts,
+        Self::Consumers,
+    ];
+
+    /// Where a copy of everything begins.
+    pub(crate) const FIRST: u32 = Self::Threads as u32;
+    /// What comes behind the last.
+    pub(crate) const DONE: u32 = Self::Consumers as u32 + 1;
+
+    /// The one of this number.
+    pub(crate) fn from_code(code: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| *part as u32 == code)
+    }
+
+    /// The table and its key.
+    pub(crate) const fn table(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Threads => ("threads", "thread_pk"),
+            Self::Messages => ("messages", "message_pk"),
+            Self::Names => ("aliases", "alias_pk"),
+            Self::Keys => ("idempotency", "record_pk"),
+            Self::Agents => ("session_agents", "agent_pk"),
+            Self::Runtimes => ("session_runtimes", "runtime_pk"),
+            Self::Heads => ("session_heads", "head_pk"),
+            Self::Known => ("session_known", "known_pk"),
+            Self::Attempts => ("session_attempts", "attempt_pk"),
+            Self::Consumers => ("consumers", "consumer_pk"),
+        }
+    }
+
+    /// The table whose rows are copied with those of this one.
+    const fn beside(self) -> Option<&'static str> {
+        match self {
+            Self::Threads => Some("catalogue"),
+            Self::Consumers => Some("quarantine"),
+            _ => None,
+        }
+    }
+
+    /// The triggers of this part, each with its name.
+    fn triggers(self) -> Vec<(String, String)> {
+        let (table, key) = self.table();
+        let kind = self as u32;
+        let trigger = |table: &str, event: &str, row: &str| {
+            let name = format!("capture_{table}_{event}");
+            // The row is noted once: what stood of it goes, whatever a statement around the trigger says of conflicts.
+            let sql = format!(
+                "CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN \
+                 DELETE FROM touched WHERE kind = {kind} AND row = {row}.{key}; \
+                 INSERT INTO touched (kind, row) VALUES ({kind}, {row}.{key}); END"
+            );
+            (name, sql)
+        };
+        let mut triggers = vec![trigger(table, "insert", "NEW"), trigger(table, "update", "NEW")];
+        if let Some(table) = self.beside() {
+            triggers.push(trigger(table, "insert", "NEW"));
+            triggers.push(trigger(table, "update", "NEW"));
+            triggers.push(trigger(table, "delete", "OLD"));
+        }
+        triggers
+    }
+}
+
+/// Begins to note what is touched, unless that is done already.
+pub(super) fn begin(db: &Connection) -> rusqlite::Result<CaptureId> {
+    if let Some(capture) = present(db)? {
+        return Ok(capture);
+    }
+    let capture = CaptureId::fresh();
+    db.execute("INSERT INTO capture (id, number) VALUES (1, ?1)", [number(capture.get())])?;
+    for (_, sql) in Part::ALL.into_iter().flat_map(Part::triggers) {
+        db.execute(&sql, [])?;
+    }
+    Ok(capture)
+}
+
+/// Ends that, and says whether it was under way.
+pub(super) fn end(db: &Connection) -> rusqlite::Result<bool> {
+    if present(db)?.is_none() {
+        return Ok(false);
+    }
+    for (name, _) in Part::ALL.into_iter().flat_map(Part::triggers) {
+        db.execute(&format!("DROP TRIGGER IF EXISTS {name}"), [])?;
+    }
+    db.execute("DELETE FROM touched", [])?;
+    db.execute("DELETE FROM capture", [])?;
+    Ok(true)
+}
+
+/// The capture that is under way.
+pub(crate) fn present(db: &Connection) -> rusqlite::Result<Option<CaptureId>> {
+    let number: Option<i64> = db
+        .prepare_cached("SELECT number FROM capture WHERE id = 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(number.and_then(|number| u64::try_from(number).ok()).map(CaptureId::new))
+}
+
+/// The number of what was touched last.
+pub(super) fn last(db: &Connection) -> rusqlite::Result<u64> {
+    let last: i64 =
+        db.prepare_cached("SELECT coalesce(max(n), 0) FROM touched")?.query_row([], |row| row.get(0))?;
+    Ok(u64::try_from(last).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_is_noted_or_copied_with_one_that_is_or_follows_from_others() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("../../../migrations/0001_initial.sql")).unwrap();
+        let mut tables: Vec<String> = db
+            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        let noted: Vec<&str> =
+            Part::ALL.into_iter().flat_map(|part| [Some(part.table().0), part.beside()]).flatten().collect();
+        tables.retain(|table| !noted.contains(&table.as_str()) && !table.starts_with("search"));
+        tables.sort_unstable();
+        // Labels follow from the entry and pieces from the message; the changes are copied by their positions, and the log of who did what by its numbers. The rest is of this
+        // store alone.
+        assert_eq!(
+            tables,
+            ["appends", "audit", "capture", "changes", "followed", "labels", "store", "touched"]
+        );
+    }
+
+    #[test]
+    fn a_row_is_noted_once_and_last_and_nothing_is_after_the_end() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("../../../migrations/0001_initial.sql")).unwrap();
+        let capture = begin(&db).unwrap();
+        assert_eq!(begin(&db).unwrap(), capture);
+        let touch = |name: &str| {
+            let sql = "INSERT INTO consumers (tenant, consumer, position, checksum) VALUES ('t', ?1, 0, 0) \
+                       ON CONFLICT (tenant, consumer) DO UPDATE SET position = position + 1";
+            db.execute(sql, [name]).unwrap();
+        };
+        let noted = || -> Vec<(i64, i64, i64)> {
+            let mut read = db.prepare("SELECT n, kind, row FROM touched ORDER BY n").unwrap();
+            let rows = read.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+            rows.collect::<rusqlite::Result<_>>().unwrap()
+        };
+        touch("a");
+        touch("b");
+        touch("b");
+        touch("a");
+        let consumers = i64::from(Part::Consumers as u32);
+        assert_eq!(noted(), [(3, consumers, 2), (4, consumers, 1)]);
+        assert!(end(&db).unwrap() && !end(&db).unwrap());
+        touch("a");
+        assert_eq!(noted(), []);
+        assert_eq!(present(&db).unwrap(), None);
+    }
+}

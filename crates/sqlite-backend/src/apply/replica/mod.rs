@@ -1,0 +1,129 @@
+//! Exact copies: noting what is touched, putting images in their places, which store leads.
+
+mod capture;
+mod put;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use throughline_core::{
+    ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, ErrorKind, ImagesApplied,
+    PersistError, Position, ReplicaArgs, ReplicaResult,
+    backend::following::{self, Present},
+    replica::{ImageCursor, Standing},
+};
+
+pub(crate) use self::capture::{Part, present as capture};
+use super::{Applied, Outcome, Scope, refusal};
+use crate::record::{AuditRow, Checksum, number};
+
+pub(super) fn apply(scope: Scope<'_>, args: &ReplicaArgs) -> Applied<Outcome> {
+    let (result, changed) = match args {
+        ReplicaArgs::Begin(begin) => (ReplicaResult::Begin(begin_capture(scope, *begin)?), true),
+        ReplicaArgs::End(_) => {
+            let was_on = capture::end(scope.db)?;
+            (ReplicaResult::End(CaptureEnded { was_on }), was_on)
+        }
+        ReplicaArgs::Stand(take) => {
+            let to = following::take_stance(scope.stance.get(), take)?;
+            if let Some(to) = to {
+                scope.stance.set(to);
+                if to.leads() {
+                    scope.db.execute("DELETE FROM followed", [])?;
+                }
+            }
+            (ReplicaResult::Stand(standing(scope)?), to.is_some())
+        }
+        ReplicaArgs::Apply(apply) => {
+            let (applied, changed) = apply_images(scope, apply)?;
+            (ReplicaResult::Apply(applied), changed)
+        }
+        other => return Err(PersistError::unsupported(format_args!("`{}`", other.as_str())).into()),
+    };
+    Ok(Outcome { result: Some(result.into()), changed })
+}
+
+fn begin_capture(scope: Scope<'_>, begin: BeginCapture) -> Applied<CaptureBegun> {
+    let capture = capture::begin(scope.db)?;
+    let touched = capture::last(scope.db)?;
+    let position = |at: i64| Position::new(u64::try_from(at).unwrap_or_default());
+    let (part, changes, audit) = if begin.whole {
+        (Part::FIRST, scope.kept_after.get(), AuditNumber::ZERO)
+    } else {
+        (Part::DONE, scope.position.get(), AuditRow::last(scope.db)?)
+    };
+    let changes = position(changes);
+    Ok(CaptureBegun { cursor: ImageCursor { capture, part, row: 0, touched, changes, audit } })
+}
+
+fn apply_images(scope: Scope<'_>, apply: &ApplyImages) -> Applied<(ImagesApplied, bool)> {
+    let present = Present {
+        stance: scope.stance.get(),
+        cursor: followed(scope.db)?,
+        is_empty: is_empty(scope.db)?,
+        last_change: last_change(scope)?,
+    };
+    let cursor = apply.to;
+    if !following::may_apply(present, apply)? {
+        return Ok((ImagesApplied { cursor, already: true }, false));
+    }
+    // What is kept of threads from one transaction to the next is written past here.
+    scope.threads.flush(scope.db)?;
+    let put = apply.images.iter().try_for_each(|image| put::put(scope, image));
+    scope.threads.forget();
+    put?;
+    write_followed(scope.db, cursor)?;
+    scope.kept_after.set(scope.kept_after.get().max(number(apply.kept_after.get())));
+    let reached = number(apply.position.get().max(cursor.changes.get()));
+    scope.position.set(scope.position.get().max(reached));
+    scope.take_position();
+    Ok((ImagesApplied { cursor, already: false }, true))
+}
+
+fn standing(scope: Scope<'_>) -> Applied<Standing> {
+    Ok(Standing {
+        stance: scope.stance.get(),
+        cursor: followed(scope.db)?,
+        position: Position::new(u64::try_from(scope.position.get()).unwrap_or_default()),
+        is_empty: is_empty(scope.db)?,
+    })
+}
+
+fn last_change(scope: Scope<'_>) -> Applied<Position> {
+    let last: i64 = scope
+        .db
+        .prepare_cached("SELECT coalesce(max(position), ?1) FROM changes")?
+        .query_row([scope.kept_after.get()], |row| row.get(0))?;
+    Ok(Position::new(u64::try_from(last).unwrap_or_default()))
+}
+
+/// Whether nothing was ever written that a copy would bring.
+pub(crate) fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT NOT EXISTS (SELECT 1 FROM threads) AND NOT EXISTS (SELECT 1 FROM consumers) \
+         AND NOT EXISTS (SELECT 1 FROM session_agents) AND NOT EXISTS (SELECT 1 FROM session_runtimes) \
+         AND NOT EXISTS (SELECT 1 FROM audit)",
+    )?
+    .query_row([], |row| row.get(0))
+}
+
+/// How far the store has followed.
+pub(crate) fn followed(db: &Connection) -> Applied<Option<ImageCursor>> {
+    let found = db
+        .prepare_cached("SELECT checksum, cursor FROM followed WHERE id = 1")?
+        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
+        .optional()?;
+    let Some((sum, json)) = found else { return Ok(None) };
+    let cursor = (sum == checksum(&json)).then(|| serde_json::from_str(&json).ok()).flatten();
+    let damaged = || refusal(ErrorKind::Corrupt, "how far the store has followed another one is damaged");
+    Ok(Some(cursor.ok_or_else(damaged)?))
+}
+
+fn write_followed(db: &Connection, cursor: ImageCursor) -> Applied<()> {
+    let json = serde_json::to_string(&cursor).expect("numbers serialise into memory");
+    db.prepare_cached("INSERT OR REPLACE INTO followed (id, checksum, cursor) VALUES (1, ?1, ?2)")?
+        .execute(params![checksum(&json), json])?;
+    Ok(())
+}
+
+fn checksum(json: &str) -> i64 {
+    Checksum::new().text(json).finish()
+}

@@ -1,0 +1,189 @@
+//! What is kept, as images: first every row of each part by its key, then what was touched since, then the changes and the log of who did what.
+
+mod part;
+
+use rusqlite::params;
+use throughline_core::{
+    AuditNumber, Images, Position, ReadImages, Result,
+    audit::AuditEntry,
+    backend::following,
+    replica::{Image, ImageCursor, ImagePart, Standing},
+};
+
+use self::part::{Damaged, Found};
+use super::{
+    Scope,
+    changes::every_change,
+    thread::{position, progress},
+};
+use crate::{
+    apply::{Failure, Part, capture, followed, is_empty},
+    error::EngineError,
+    record::{AuditRow, audit_columns, number},
+};
+
+/// Reads images from a cursor on.
+///
+/// A change of the feed comes only after everything that was touched: who reads of it finds its message as it left it, or later.
+pub(super) fn images(scope: Scope<'_>, read: &ReadImages) -> Result<Images> {
+    let after = read.after;
+    following::expect_capture(capture(scope.db).map_err(EngineError::from)?, after)?;
+    let progress = progress(scope)?;
+    let kept_after = Position::new(u64::try_from(progress.kept_after).unwrap_or_default());
+    let mut page =
+        Page { scope, images: Vec::new(), damaged: Vec::new(), bytes: 0, limit: read.limit as usize };
+    let mut cursor = ImageCursor { changes: after.changes.max(kept_after), ..after };
+    while let Some(part) = Part::from_code(cursor.part) {
+        if !page.rows(part, &mut cursor)? {
+            break;
+        }
+        (cursor.part, cursor.row) = (cursor.part + 1, 0);
+    }
+    let is_whole = cursor.part == Part::DONE
+        && page.touched(&mut cursor)?
+        && page.changes(&mut cursor)?
+        && page.log(&mut cursor)?;
+    let Page { images, damaged, .. } = page;
+    Ok(Images {
+        images,
+        cursor,
+        more: !is_whole,
+        position: position(&progress),
+        kept_after,
+        damaged,
+        at: scope.now,
+    })
+}
+
+/// How the store stands to the one beside it.
+pub(super) fn standing(scope: Scope<'_>) -> Result<Standing> {
+    let progress = progress(scope)?;
+    let cursor = followed(scope.db).map_err(|failure| match failure {
+        Failure::Refused(error) => error,
+        Failure::Engine(error) => error.into(),
+    })?;
+    let is_empty = is_empty(scope.db).map_err(EngineError::from)?;
+    Ok(Standing { stance: progress.stance(), cursor, position: position(&progress), is_empty })
+}
+
+/// An answer that is being filled.
+struct Page<'a> {
+    scope: Scope<'a>,
+    images: Vec<Image>,
+    damaged: Vec<String>,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Page<'_> {
+    fn is_full(&self) -> bool {
+        self.images.len() >= self.limit || self.bytes >= ReadImages::MAX_BYTES
+    }
+
+    fn push(&mut self, image: Image) {
+        self.bytes += image.weight();
+        self.images.push(image);
+    }
+
+    /// How many rows are looked at at most: one more than there is room for tells whether there are more.
+    fn room(&self) -> i64 {
+        number((self.limit - self.images.len().min(self.limit)) as u64) + 1
+    }
+
+    fn image(&mut self, part: Part, row: i64) -> Result<()> {
+        match part::image(self.scope.db, part, row).map_err(EngineError::from)? {
+            Found::Image(image) => self.push(*image),
+            Found::Damaged(Damaged(what)) => self.damaged.push(what),
+            Found::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// The rows of a part, from the one after the cursor on. Says whether that was all.
+    fn rows(&mut self, part: Part, cursor: &mut ImageCursor) -> Result<bool> {
+        let (table, key) = part.table();
+        let sql = format!("SELECT {key} FROM {table} WHERE {key} > ?1 ORDER BY {key} LIMIT ?2");
+        let keys = self.numbers::<1>(&sql, [number(cursor.row), self.room()])?;
+        for [row] in keys {
+            if self.is_full() {
+                return Ok(false);
+            }
+            self.image(part, row)?;
+            cursor.row = u64::try_from(row).unwrap_or_default();
+        }
+        Ok(!self.is_full())
+    }
+
+    /// What was touched, from the cursor on. Says whether that was all.
+    fn touched(&mut self, cursor: &mut ImageCursor) -> Result<bool> {
+        let sql = "SELECT n, kind, row FROM touched WHERE n > ?1 ORDER BY n LIMIT ?2";
+        let touched = self.numbers::<3>(sql, [number(cursor.touched), self.room()])?;
+        for [n, kind, row] in touched {
+            if self.is_full() {
+                return Ok(false);
+            }
+            if let Some(part) = u32::try_from(kind).ok().and_then(Part::from_code) {
+                self.image(part, row)?;
+            }
+            cursor.touched = u64::try_from(n).unwrap_or_default();
+        }
+        Ok(!self.is_full())
+    }
+
+    /// The changes, from the cursor on. Says whether that was all.
+    fn changes(&mut self, cursor: &mut ImageCursor) -> Result<bool> {
+        for change in every_change(self.scope, cursor.changes, self.room())? {
+            if self.is_full() {
+                return Ok(false);
+            }
+            cursor.changes = change.position;
+            self.push(Image::new(change.tenant.clone(), ImagePart::Change(Box::new(change))));
+        }
+        Ok(!self.is_full())
+    }
+
+    /// The log of who did what, from the cursor on. Says whether that was all. An entry that was changed is carried as it is: the hashes
+    /// tell of it there as they do here.
+    fn log(&mut self, cursor: &mut ImageCursor) -> Result<bool> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            audit_columns!(),
+            " FROM audit l WHERE l.number > ?1 ORDER BY l.number LIMIT ?2"
+        );
+        let read = || -> rusqlite::Result<Vec<(i64, Option<AuditEntry>)>> {
+            let mut statement = self.scope.db.prepare_cached(SQL)?;
+            let rows = statement.query_map(params![number(cursor.audit.get()), self.room()], |row| {
+                Ok((row.get(0)?, AuditRow::read(row, 0)))
+            })?;
+            rows.collect()
+        };
+        for (at, entry) in read().map_err(EngineError::from)? {
+            if self.is_full() {
+                return Ok(false);
+            }
+            cursor.audit = AuditNumber::new(u64::try_from(at).unwrap_or_default());
+            match entry {
+                Some(entry) if entry.number == cursor.audit => {
+                    self.push(Image::new(entry.record.tenant.clone(), ImagePart::Audit(Box::new(entry))));
+                }
+                _ => self.damaged.push(format!("entry {at} of `audit`")),
+            }
+        }
+        Ok(!self.is_full())
+    }
+
+    fn numbers<const N: usize>(&self, sql: &str, [after, limit]: [i64; 2]) -> Result<Vec<[i64; N]>> {
+        let read = || -> rusqlite::Result<Vec<[i64; N]>> {
+            let mut statement = self.scope.db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![after, limit], |row| {
+                let mut numbers = [0; N];
+                for (column, number) in numbers.iter_mut().enumerate() {
+                    *number = row.get(column)?;
+                }
+                Ok(numbers)
+            })?;
+            rows.collect()
+        };
+        Ok(read().map_err(EngineError::from)?)
+    }
+}

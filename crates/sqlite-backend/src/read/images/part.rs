@@ -1,0 +1,312 @@
+//! One row as an image, with what belongs to it in other tables.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use throughline_core::{
+    AgentId, ConsumerName, Fingerprint, Generation, IdempotencyKey, Message, MessageId, Position,
+    QuarantinedChange, RuntimeId, Seq, TenantId, ThreadId, Timestamp,
+    backend::{names::KnownName, sessions::AgentRecord},
+    replica::{
+        ConsumerImage, GoneImage, Image, ImagePart, KeyImage, NameImage, SessionImage, SessionPart,
+        ThreadImage,
+    },
+};
+
+use crate::{
+    apply::{PIECES, Part, key_checksum},
+    record::{
+        AliasRow, Columns as _, Cursor, EntryRow, Growth, HEAD_COLUMNS, Head, PassedOver, Piece, Record,
+        alias_columns, cursor_columns, entry_columns, head_columns, message_columns, passed_over_columns,
+        read_attempt, read_head, read_known, whole_checksum,
+    },
+};
+
+/// What a row came to.
+pub(super) enum Found {
+    Image(Box<Image>),
+    /// It is not what its checksum was made for.
+    Damaged(Damaged),
+    /// It is not there any more, and something else says so.
+    Nothing,
+}
+
+/// What cannot be read, by name.
+pub(super) struct Damaged(pub(super) String);
+
+/// The image of a row; nothing of one that is damaged.
+type Made = Option<Image>;
+
+/// Makes the image of a row.
+pub(super) fn image(db: &Connection, part: Part, row: i64) -> rusqlite::Result<Found> {
+    let made = match part {
+        Part::Threads => thread(db, row),
+        Part::Messages => message(db, row),
+        Part::Names => name(db, row),
+        Part::Keys => key(db, row),
+        Part::Agents => agent(db, row),
+        Part::Runtimes => runtime(db, row),
+        Part::Heads | Part::Known | Part::Attempts => session(db, part, row),
+        Part::Consumers => consumer(db, row),
+    };
+    Ok(match made? {
+        None => Found::Nothing,
+        Some(Some(image)) => Found::Image(Box::new(image)),
+        Some(None) => Found::Damaged(Damaged(format!("row {row} of `{}`", part.table().0))),
+    })
+}
+
+/// Reads the one row of a number.
+fn one(
+    db: &Connection,
+    sql: &str,
+    number: i64,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<Made>,
+) -> rusqlite::Result<Option<Made>> {
+    db.prepare_cached(sql)?.query_row([number], |row| read(row)).optional()
+}
+
+fn text<'a>(row: &'a Row<'_>, column: usize) -> Option<&'a str> {
+    str::from_utf8(row.text(column)?).ok()
+}
+
+/// Tenant and thread, which stand in two columns.
+fn whose(row: &Row<'_>, column: usize) -> Option<(TenantId, ThreadId)> {
+    Some((TenantId::new(text(row, column)?).ok()?, ThreadId::new(text(row, column + 1)?).ok()?))
+}
+
+fn count(number: i64) -> Option<u64> {
+    u64::try_from(number).ok()
+}
+
+fn thread(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
+    const SQL: &str = concat!(
+        "SELECT t.tenant, t.thread, ",
+        head_columns!(),
+        ", c.thread_pk, ",
+        entry_columns!(),
+        " FROM threads t LEFT JOIN catalogue c ON c.thread_pk = t.thread_pk WHERE t.thread_pk = ?1"
+    );
+    const HAS_ENTRY: usize = 2 + HEAD_COLUMNS;
+    let read = |row: &Row<'_>| -> Made {
+        let (tenant, thread) = whose(row, 0)?;
+        let (_, head) = Head::read(row, 2, tenant.as_str(), thread.as_str())?;
+        let facts = if row.is_null(HAS_ENTRY) {
+            None
+        } else {
+            Some(EntryRow::read(row, HAS_ENTRY + 1, tenant.as_str(), thread.as_str())?)
+        };
+        let image = ThreadImage {
+            thread,
+            generation: head.generation(),
+            deleted: head.deleted,
+            floor: Seq::new(count(head.floor)?),
+            gone_seq: Seq::new(count(head.deleted_seq)?),
+            gone_at: Timestamp::from_micros(head.gone_at),
+            gone_question: Seq::new(count(head.gone_question)?),
+            purgeable: head.purgeable,
+            facts,
+        };
+        Some(Image::new(tenant, ImagePart::Thread(Box::new(image))))
+    };
+    one(db, SQL, number, |row| Ok(read(row)))
+}
+
+fn message(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
+    const SQL: &str = concat!(
+        "SELECT 0, ",
+        message_columns!(),
+        ", t.tenant, t.thread, t.floor FROM messages m JOIN threads t ON t.thread_pk = m.thread_pk \
+         WHERE m.message_pk = ?1"
+    );
+    const WHOSE: usize = 21;
+    one(db, SQL, number, |row| {
+        let read = || -> Option<(TenantId, Result<Record, GoneImage>)> {
+            let (tenant, thread) = whose(row, WHOSE)?;
+            let gone = |left| {
+                let id = MessageId::new(text(row, 2)?).ok()?;
+                Some(Err(GoneImage { thread: thread.clone(), id, left }))
+            };
+            let floor = row.integer(WHOSE + 2)?;
+            let read = match row.integer(3) {
+                None => gone(None)?,
+                Some(seq) if seq <= floor => {
+                    let attachments = match row.optional_str(16)? {
+                        Some(json) => serde_json::from_str(json).ok()?,
+                        None => Vec::new(),
+                    };
+                    gone(Some((Seq::new(count(seq)?), attachments)))?
+                }
+                Some(_) => Ok(Record::read(row, &tenant, &thread).ok()?),
+            };
+            Some((tenant, read))
+        };
+        let Some((tenant, read)) = read() else { return Ok(None) };
+        let part = match read {
+            Err(gone) => ImagePart::Gone(gone),
+            Ok(record) => match whole(db, record)? {
+                Some(message) => ImagePart::Message(Box::new(message)),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Image::new(tenant, part)))
+    })
+}
+
+/// A message with what was written to it; nothing where some of that is damaged.
+fn whole(db: &Connection, record: Record) -> rusqlite::Result<Option<Message>> {
+    if !record.message.state.is_open() {
+        return Ok(Some(record.message));
+    }
+    let mut growth = Growth::new();
+    if record.appends > 0 {
+        let mut statement = db.prepare_cached(PIECES)?;
+        let mut rows = statement.query(params![record.message_pk, record.last_append])?;
+        while let Some(row) = rows.next()? {
+            if growth.take(Piece::read(row)).is_none() {
+                return Ok(None);
+            }
+        }
+    }
+    let is_whole = growth.pieces() == record.appends;
+    Ok(is_whole.then(|| Message { content: growth.content(), ..record.message }))
+}
+
+fn name(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        alias_columns!(),
+        ", a.thread_pk, t.tenant, t.thread FROM aliases a JOIN threads t ON t.thread_pk = a.thread_pk \
+         WHERE a.alias_pk = ?1"
+    );
+    let read = |row: &Row<'_>| -> Made {
+        let (tenant, thread) = whose(row, 9)?;
+        let AliasRow { generation, seen, alias } = AliasRow::read(row, 0, row.integer(8)?)?;
+        let known = KnownName { alias, seen: Seq::new(count(seen)?) };
+        let image = NameImage { thread, generation: Generation::new(count(generation)?), known };
+        Some(Image::new(tenant, ImagePart::Name(Box::new(image))))
+    };
+    one(db, SQL, number, |row| Ok(read(row)))
+}
+
+fn key(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
+    const SQL: &str = "SELECT i.key, i.created_at, i.checksum, i.fingerprint, i.replay, t.tenant, t.thread \
+        FROM idempotency i JOIN threads t ON t.thread_pk = i.thread_pk WHERE i.record_pk = ?1";
+    let read = |row: &Row<'_>| -> Made {
+        let (tenant, thread) = whose(row, 5)?;
+        let key = text(row, 0)?;
+        let fingerprint: [u8; 32] = row.text(3)?.try_into().ok()?;
+        let replay = row.text(4)?;
+        let sum = key_checksum(tenant.as_str(), thread.as_str(), key, &fingerprint, replay);
+        if sum != row.integer(2)? {
+            return None;
+        }
+        let image = KeyImage {
+            thread,
+            key: IdempotencyKey::new(key).ok()?,
+            fingerprint: Fingerprint::from_bytes(fingerprint),
+            replay: serde_json::from_slice(replay).ok()?,
+            at: Timestamp::from_micros(row.integer(1)?),
+        };
+        Some(Image::new(tenant, ImagePart::Key(Box::new(image))))
+    };
+    one(db, SQL, number, |row| Ok(read(row)))
+}
+
+fn agent(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
+    const SQL: &str =
+        "SELECT tenant, agent, incarnation, resets, checksum FROM session_agents WHERE agent_pk = ?1";
+    let read = |row: &Row<'_>| -> Made {
+        let (tenant, agent) = (TenantId::new(text(row, 0)?).ok()?, AgentId::new(text(row, 1)?).ok()?);
+        let counts = [row.integer(2)?, row.integer(3)?];
+        if whole_checksum(tenant.as_str(), agent.as_str(), counts) != row.integer(4)? {
+            return None;
+        }
+        let record = AgentRecord { incarnation: count(counts[0])?, resets: count(counts[1])? };
+        Some(Image::new(tenant, ImagePart::Agent { agent, record }))
+    };
+    one(db, SQL, number, |row| Ok(read(row)))
+}
+
+fn runtime(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
+    const SQL: &str =
+        "SELECT tenant, runtime, incarnation, checksum FROM session_runtimes WHERE runtime_pk = ?1";
+    let read = |row: &Row<'_>| -> Made {
+        let (tenant, runtime) = (TenantId::new(text(row, 0)?).ok()?, RuntimeId::new(text(row, 1)?).ok()?);
+        let incarnation = row.integer(2)?;
+        if whole_checksum(tenant.as_str(), runtime.as_str(), [incarnation, 0]) != row.integer(3)? {
+            return None;
+        }
+        Some(Image::new(tenant, ImagePart::Runtime { runtime, incarnation: count(incarnation)? }))
+    };
+    one(db, SQL, number, |row| Ok(read(row)))
+}
+
+fn session(db: &Connection, part: Part, number: i64) -> rusqlite::Result<Option<Made>> {
+    const HEAD: &str = "SELECT t.tenant, t.thread, h.agent, h.incarnation, h.head_pk, h.checksum, h.head \
+        FROM session_heads h JOIN threads t ON t.thread_pk = h.thread_pk WHERE h.head_pk = ?1";
+    const KNOWN: &str = "SELECT t.tenant, t.thread, h.agent, h.incarnation, h.head_pk, k.session, k.checksum, k.known \
+        FROM session_known k JOIN session_heads h ON h.head_pk = k.head_pk \
+        JOIN threads t ON t.thread_pk = h.thread_pk WHERE k.known_pk = ?1";
+    const ATTEMPT: &str = "SELECT t.tenant, t.thread, h.agent, h.incarnation, h.head_pk, a.number, a.attempt, \
+        a.checksum, a.record FROM session_attempts a JOIN session_heads h ON h.head_pk = a.head_pk \
+        JOIN threads t ON t.thread_pk = h.thread_pk WHERE a.attempt_pk = ?1";
+    let sql = match part {
+        Part::Heads => HEAD,
+        Part::Known => KNOWN,
+        _ => ATTEMPT,
+    };
+    let read = |row: &Row<'_>| -> Made {
+        let (tenant, thread) = whose(row, 0)?;
+        let (agent, incarnation, head_pk) =
+            (AgentId::new(text(row, 2)?).ok()?, row.integer(3)?, row.integer(4)?);
+        let part = match part {
+            Part::Heads => {
+                let head = read_head(row, 5, tenant.as_str(), thread.as_str(), agent.as_str(), incarnation)?;
+                SessionPart::Head(Box::new(head))
+            }
+            Part::Known => SessionPart::Known(Box::new(read_known(row, 5, head_pk)?)),
+            _ => SessionPart::Attempt(Box::new(read_attempt(row, 5, head_pk)?)),
+        };
+        let image = SessionImage { thread, agent, incarnation: count(incarnation)?, part };
+        Some(Image::new(tenant, ImagePart::Session(Box::new(image))))
+    };
+    one(db, sql, number, |row| Ok(read(row)))
+}
+
+fn consumer(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        cursor_columns!(),
+        ", k.tenant, k.consumer FROM consumers k WHERE k.consumer_pk = ?1"
+    );
+    const PASSED: &str = concat!(
+        "SELECT ",
+        passed_over_columns!(),
+        " FROM quarantine q WHERE q.consumer_pk = ?1 ORDER BY q.position"
+    );
+    one(db, SQL, number, |row| {
+        let read = || {
+            let tenant = TenantId::new(text(row, 3)?).ok()?;
+            let consumer = ConsumerName::new(text(row, 4)?).ok()?;
+            let cursor = Cursor::read(row, 0, tenant.as_str(), consumer.as_str())?;
+            Some((tenant, consumer, Position::new(count(cursor.position)?)))
+        };
+        let Some((tenant, consumer, position)) = read() else { return Ok(None) };
+        let mut quarantined = Vec::new();
+        let mut statement = db.prepare_cached(PASSED)?;
+        let mut rows = statement.query([number])?;
+        while let Some(row) = rows.next()? {
+            let change = PassedOver::read(row, 0, number).and_then(|passed| {
+                Some(QuarantinedChange {
+                    position: Position::new(count(passed.position)?),
+                    thread: ThreadId::new(passed.thread).ok()?,
+                    at: Timestamp::from_micros(passed.at),
+                    why: passed.why.to_owned(),
+                })
+            });
+            let Some(change) = change else { return Ok(None) };
+            quarantined.push(change);
+        }
+        let image = ConsumerImage { consumer, position, quarantined };
+        Ok(Some(Image::new(tenant, ImagePart::Consumer(image))))
+    })
+}

@@ -1,0 +1,128 @@
+//! Differences that were planted are found and named, each of them.
+
+use throughline::{
+    ApplyImages, BeginCapture, GetStanding, Message, Persistence, Position, ReadImages, Revision,
+    mirror::{Differs, compare},
+    replica::{GoneImage, Image, ImagePart},
+};
+
+use super::support::{copy, equal, fill, memory};
+
+/// Puts images into a follower as they should never be.
+async fn plant(from: &Persistence, to: &Persistence, images: Vec<Image>) {
+    let standing = to.read(GetStanding {}).await.unwrap();
+    let cursor = standing.cursor.unwrap();
+    let next = from.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor;
+    let apply = ApplyImages {
+        epoch: standing.stance.epoch,
+        from: Some(cursor),
+        to: next,
+        images,
+        position: Position::ZERO,
+        kept_after: Position::ZERO,
+    };
+    // The cursor has to move for images to be put in their places.
+    assert_ne!(next, cursor);
+    to.on_replica(apply).await.unwrap();
+}
+
+async fn message(db: &Persistence, id: &str) -> Message {
+    db.thread("t0").get(id.parse().unwrap()).await.unwrap().unwrap()
+}
+
+fn image(message: Message) -> Image {
+    Image::new(message.tenant.clone(), ImagePart::Message(Box::new(message)))
+}
+
+/// What is found after something was planted.
+async fn found(plants: impl AsyncFnOnce(&Persistence) -> Vec<Image>) -> Vec<Differs> {
+    let (from, to) = (memory("a"), memory("b"));
+    fill(&from, 2, 12).await;
+    drop(copy(&from, &to).await.stop().await);
+    equal(&from, &to).await;
+    let images = plants(&from).await;
+    plant(&from, &to, images).await;
+    let comparison = compare(&from, &to).await.unwrap();
+    assert!(comparison.position.is_some());
+    for difference in &comparison.differences {
+        assert_eq!(difference.thread.as_ref().unwrap().as_str(), "t0", "{difference}");
+    }
+    comparison.differences.into_iter().map(|difference| difference.what).collect()
+}
+
+fn differs(id: &str, seq: u64, fields: &[&'static str]) -> Differs {
+    Differs::Message { id: id.parse().unwrap(), seq: throughline::Seq::new(seq), fields: fields.to_vec() }
+}
+
+#[tokio::test]
+async fn an_edited_row() {
+    let found = found(async |from| {
+        let other = message(from, "m5").await.content;
+        vec![image(Message { content: other, ..message(from, "m3").await })]
+    });
+    assert_eq!(found.await, [differs("m3", 4, &["content"])]);
+}
+
+#[tokio::test]
+async fn a_row_that_is_missing() {
+    let found = found(async |from| {
+        let Message { tenant, thread, id, .. } = message(from, "m3").await;
+        vec![Image::new(tenant, ImagePart::Gone(GoneImage { thread, id, left: None }))]
+    });
+    let missing = Differs::Missing { id: "m3".parse().unwrap(), seq: throughline::Seq::new(4) };
+    assert_eq!(found.await, [missing, Differs::Part("ids of deleted messages")]);
+}
+
+#[tokio::test]
+async fn a_row_too_many() {
+    let found = found(async |from| {
+        let extra = Message {
+            id: "extra".parse().unwrap(),
+            seq: throughline::Seq::new(99),
+            ..message(from, "m3").await
+        };
+        vec![image(extra)]
+    });
+    let extra = Differs::Extra { id: "extra".parse().unwrap(), seq: throughline::Seq::new(99) };
+    assert_eq!(found.await, [extra]);
+}
+
+#[tokio::test]
+async fn two_rows_that_were_swapped() {
+    let found = found(async |from| {
+        let (a, b) = (message(from, "m3").await, message(from, "m4").await);
+        vec![image(Message { seq: b.seq, ..a.clone() }), image(Message { seq: a.seq, ..b })]
+    });
+    assert_eq!(found.await, [differs("m3", 4, &["place"]), differs("m4", 5, &["place"])]);
+}
+
+#[tokio::test]
+async fn a_stale_revision() {
+    let found = found(async |from| {
+        let open = message(from, "open").await;
+        assert_ne!(open.revision, Revision::FIRST);
+        vec![image(Message { revision: Revision::FIRST, ..open })]
+    });
+    assert_eq!(found.await, [differs("open", 13, &["revision"])]);
+}
+
+#[tokio::test]
+async fn a_key_that_is_missing() {
+    let (from, to) = (memory("a"), memory("b"));
+    fill(&from, 1, 3).await;
+    drop(copy(&from, &to).await.stop().await);
+    from.thread("t0").rename("Trip".parse().unwrap()).key("late").await.unwrap();
+    // All but the key of what came after is carried.
+    let cursor = to.read(GetStanding {}).await.unwrap().cursor.unwrap();
+    let page = from.read(ReadImages::new(cursor, 100)).await.unwrap();
+    let images = page.images.into_iter().filter(|image| !matches!(image.part, ImagePart::Key(_))).collect();
+    plant(&from, &to, images).await;
+    let found: Vec<Differs> = compare(&from, &to)
+        .await
+        .unwrap()
+        .differences
+        .into_iter()
+        .map(|difference| difference.what)
+        .collect();
+    assert_eq!(found, [Differs::Part("idempotency keys")]);
+}

@@ -1,0 +1,81 @@
+//! Copies between stores of both kinds.
+
+use throughline::{
+    ErrorKind, NewMessage, PageFrom, Persistence, UpdateMode,
+    mirror::{Mirror, MirrorState},
+    sqlite::SqliteBackend,
+};
+
+use super::support::{append, copy, equal, fill, memory, position, sqlite};
+
+async fn copies(from: Persistence, to: Persistence) {
+    fill(&from, 3, 40).await;
+    let mirror = copy(&from, &to).await;
+    let comparison = equal(&from, &to).await;
+    assert_eq!((comparison.threads, comparison.messages), (3, 3 * 40));
+    // What comes after is followed.
+    from.thread("late").add(NewMessage::user("later")).await.unwrap();
+    append(&from, "t1", "open", "lo", UpdateMode::Final).await;
+    from.thread("t2").clear().await.unwrap();
+    from.thread("t0").delete_thread().await.unwrap();
+    assert!(mirror.reached(position(&from).await).await);
+    equal(&from, &to).await;
+    let status = mirror.stop().await;
+    assert!(matches!(status.state, MirrorState::Stopped { why: None }), "{status:?}");
+    assert_eq!((status.failures, status.damaged.len(), status.lag().changes), (0, 0, 0));
+    let error = to.thread("t1").add(NewMessage::user("not here")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Following);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_memory_into_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = SqliteBackend::open(folder.path().join("b.db")).await.unwrap();
+    let maintenance = backend.maintenance();
+    let to = Persistence::builder().backend(backend).build().unwrap();
+    copies(memory("a"), to).await;
+    let report = maintenance.verify().await.unwrap();
+    assert!(report.is_sound(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_a_file_into_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = SqliteBackend::open(folder.path().join("b.db")).await.unwrap();
+    let maintenance = backend.maintenance();
+    let to = Persistence::builder().backend(backend).build().unwrap();
+    copies(sqlite(&folder.path().join("a.db")).await, to).await;
+    let report = maintenance.verify().await.unwrap();
+    assert!(report.is_sound(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_a_file_into_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    copies(sqlite(&folder.path().join("a.db")).await, memory("b")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_something_in_it_is_not_made_to_follow() {
+    let (from, to) = (memory("a"), memory("b"));
+    to.thread("t").add(NewMessage::user("mine")).await.unwrap();
+    let error = Mirror::start(from, to.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    to.thread("t").add(NewMessage::user("still mine")).await.unwrap();
+    assert_eq!(to.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_follow_into_one_store_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (memory("a"), sqlite(&folder.path().join("b.db")).await);
+    fill(&from, 2, 30).await;
+    let first = copy(&from, &to).await;
+    let second = Mirror::start(from.clone(), to.clone()).await.unwrap();
+    for n in 0..50 {
+        from.thread("both").add(NewMessage::user(format!("{n}"))).await.unwrap();
+    }
+    let position = position(&from).await;
+    assert!(first.reached(position).await || second.reached(position).await);
+    equal(&from, &to).await;
+}

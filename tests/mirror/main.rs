@@ -1,0 +1,7 @@
+//! A second store: copied, followed, compared, and made the first under a live host.
+
+mod compared;
+mod copied;
+mod killed;
+mod support;
+mod switched;

@@ -1,0 +1,63 @@
+//! Stores with something in them.
+
+use std::path::Path;
+
+use throughline::{
+    ContentChange, Delta, GetStanding, MoveCursor, NewMessage, NewReservation, Persistence, Position,
+    Reserve, Role, UpdateContent, UpdateMode,
+    memory::MemoryBackend,
+    mirror::{Comparison, Mirror, compare},
+    sqlite::SqliteBackend,
+};
+
+pub(crate) fn memory(name: &str) -> Persistence {
+    Persistence::builder().backend(MemoryBackend::new().with_name(name)).build().unwrap()
+}
+
+pub(crate) async fn sqlite(path: &Path) -> Persistence {
+    Persistence::builder().backend(SqliteBackend::open(path).await.unwrap()).build().unwrap()
+}
+
+/// So many messages in so many threads, and some of everything else.
+pub(crate) async fn fill(db: &Persistence, threads: usize, messages: usize) {
+    for thread in 0..threads {
+        let thread = db.thread(format!("t{thread}"));
+        for n in 0..messages {
+            let message = NewMessage::user(format!("text {n}")).with_id(format!("m{n}").parse().unwrap());
+            thread.add(message).key(format!("k{n}").as_str()).await.unwrap();
+        }
+        thread.delete("m0".parse().unwrap()).await.unwrap();
+        reserve(db, thread.id().unwrap().as_str(), "open").await;
+        append(db, thread.id().unwrap().as_str(), "open", "Hel", UpdateMode::Partial).await;
+    }
+    db.on_consumer(MoveCursor::new("index".parse().unwrap(), Position::new(5))).await.unwrap();
+}
+
+pub(crate) async fn reserve(db: &Persistence, thread: &str, id: &str) {
+    let reservation = NewReservation::new(Role::Assistant).with_id(id.parse().unwrap());
+    db.run(Reserve::new(thread.parse().unwrap(), reservation)).await.unwrap();
+}
+
+pub(crate) async fn append(db: &Persistence, thread: &str, id: &str, text: &str, mode: UpdateMode) {
+    let change = ContentChange::Append(Delta::text(text));
+    let update = UpdateContent::new(thread.parse().unwrap(), id.parse().unwrap(), change, mode);
+    db.run(update).await.unwrap();
+}
+
+pub(crate) async fn position(db: &Persistence) -> Position {
+    db.read(GetStanding {}).await.unwrap().position
+}
+
+/// Copies until both are equal.
+pub(crate) async fn copy(from: &Persistence, to: &Persistence) -> Mirror {
+    let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
+    assert!(mirror.reached(position(from).await).await, "{:?}", mirror.status());
+    mirror
+}
+
+/// Compares, and finds nothing.
+pub(crate) async fn equal(first: &Persistence, second: &Persistence) -> Comparison {
+    let comparison = compare(first, second).await.unwrap();
+    assert_eq!(comparison.differences, []);
+    comparison
+}
