@@ -20,6 +20,7 @@
 mod changes;
 mod consumers;
 mod facts;
+mod left;
 mod list;
 mod names;
 mod operation;
