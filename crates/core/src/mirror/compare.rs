@@ -222,7 +222,7 @@ impl Sums {
             ImagePart::Session(image) => self.sum(tenant, Some(image.thread.clone()), SESSIONS, &image),
             ImagePart::Agent { agent, record } => self.sum(tenant, None, "agents", &(agent, record)),
             ImagePart::Runtime { runtime, incarnation } => {
-                self.sum(tenant, None, "runtimes", &(runtime, incarnation))
+                self.sum(tenant, None, "runtimes", &(runtime, incarnation));
             }
             ImagePart::Consumer(image) => self.sum(tenant, None, "consumers of changes", &image),
             ImagePart::Change(change) => {

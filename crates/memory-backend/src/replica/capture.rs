@@ -116,7 +116,9 @@ impl Store {
             SessionArgs::DropRuntime(dropped) => Entity::Runtime(tenant.clone(), dropped.runtime.clone()),
             _ => return,
         };
-        self.capture.iter_mut().for_each(|capture| capture.touch(entity.clone()));
+        if let Some(capture) = &mut self.capture {
+            capture.touch(entity);
+        }
     }
 
     /// Notes that a consumer keeps something else.

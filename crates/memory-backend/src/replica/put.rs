@@ -95,7 +95,9 @@ impl Store {
     }
 
     fn touch(&mut self, entity: Entity) {
-        self.capture.iter_mut().for_each(|capture| capture.touch(entity.clone()));
+        if let Some(capture) = &mut self.capture {
+            capture.touch(entity);
+        }
     }
 }
 
