@@ -73,7 +73,7 @@ async fn of_two_who_follow_into_one_store_nothing_is_lost() {
     let first = copy(&from, &to).await;
     let second = Mirror::start(from.clone(), to.clone()).await.unwrap();
     for n in 0..50 {
-        from.thread("both").add(NewMessage::user(format!("{n}"))).await.unwrap();
+        from.thread("both").add(NewMessage::user(&format!("{n}"))).await.unwrap();
     }
     let position = position(&from).await;
     assert!(first.reached(position).await || second.reached(position).await);

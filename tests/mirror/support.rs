@@ -23,7 +23,7 @@ pub(crate) async fn fill(db: &Persistence, threads: usize, messages: usize) {
     for thread in 0..threads {
         let thread = db.thread(format!("t{thread}"));
         for n in 0..messages {
-            let message = NewMessage::user(format!("text {n}")).with_id(format!("m{n}").parse().unwrap());
+            let message = NewMessage::user(&format!("text {n}")).with_id(format!("m{n}").parse().unwrap());
             thread.add(message).key(format!("k{n}").as_str()).await.unwrap();
         }
         thread.delete("m0".parse().unwrap()).await.unwrap();

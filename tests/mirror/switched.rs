@@ -25,7 +25,7 @@ async fn write(thread: Thread, stop: Arc<AtomicBool>) -> Vec<(String, String)> {
             break;
         }
         let id = format!("q{n}");
-        let message = NewMessage::user(format!("question {n}")).with_id(id.parse().unwrap());
+        let message = NewMessage::user(&format!("question {n}")).with_id(id.parse().unwrap());
         thread.add(message).key(id.as_str()).await.unwrap();
         acknowledged.push((id, format!("question {n}")));
         let mut draft = thread.reserve(Role::Assistant).await.unwrap();

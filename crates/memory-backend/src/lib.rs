@@ -21,6 +21,7 @@ mod audit;
 mod changes;
 mod consumers;
 mod facts;
+mod left;
 mod list;
 mod names;
 mod operation;

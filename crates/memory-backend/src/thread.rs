@@ -5,10 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::{facts::Facts, replica::Mark, sessions::Sessions};
+use crate::{facts::Facts, left::Left, replica::Mark, sessions::Sessions};
 use throughline_core::{
-    AttachmentKey, ContentBuffer, ContentChange, Fingerprint, Generation, IdempotencyKey, Message, MessageId,
-    PersistError, Result, Seq, ThreadId, Timestamp,
+    ContentBuffer, ContentChange, Fingerprint, Generation, IdempotencyKey, Message, MessageId, PersistError,
+    Result, Seq, ThreadId, Timestamp,
     backend::{Replay, names::KnownName},
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct ThreadLog {
     /// The last place that went when the thread was cleared or deleted.
     pub(crate) floor: Seq,
     /// The attachments of each message that went with all others, until they are asked for.
-    pub(crate) left: BTreeMap<Seq, (MessageId, Vec<AttachmentKey>)>,
+    pub(crate) left: Left,
     /// By what names its messages are known, in the order in which they were taken down.
     pub(crate) names: Vec<(Generation, KnownName)>,
     /// What is said of the thread as a whole, from its first write on.

@@ -109,8 +109,9 @@ impl ThreadLog {
     /// Of what goes with everything else the attachments are kept: nobody has been told them.
     fn leave_attachments(&mut self) {
         for (seq, row) in &self.rows {
-            self.marks.push(Mark::Left(*seq));
-            self.left.insert(*seq, (row.message.id.clone(), row.message.attachments.clone()));
+            let Message { id, attachments, .. } = &row.message;
+            self.marks.push(Mark::Message(id.clone()));
+            self.left.insert(*seq, id.clone(), attachments.clone());
         }
     }
 
@@ -120,8 +121,9 @@ impl ThreadLog {
         }
         let count = self.left.len().min(purge.limit as usize);
         let mut attachments = Vec::new();
-        for (_, (id, of)) in std::iter::from_fn(|| self.left.pop_first()).take(count) {
-            self.marks.push(Mark::Message(id));
+        for (id, of) in std::iter::from_fn(|| self.left.pop_first()).take(count) {
+            self.marks.push(Mark::Message(id.clone()));
+            self.ids.insert(id, None);
             attachments.extend(of);
         }
         Ok(Purged {

@@ -3,10 +3,12 @@ use std::{
     fmt,
 };
 
+use serde::Serialize;
+
 use super::link::standing;
 use crate::{
-    BeginCapture, Message, MessageId, PageFrom, Persistence, Position, ReadImages, Result, Seq, TenantId,
-    ThreadId,
+    BeginCapture, Generation, Message, MessageId, PageFrom, Persistence, Position, ReadImages, Result, Seq,
+    TenantId, ThreadId,
     replica::{Image, ImagePart, NameImage, ThreadImage},
 };
 
@@ -116,7 +118,7 @@ async fn once(first: &Persistence, second: &Persistence) -> Result<Comparison> {
         if here.sums.get(key) == there.sums.get(key) {
             continue;
         }
-        let Key { tenant, thread, part } = key;
+        let Key { tenant, thread, part, generation: _ } = key;
         match thread {
             Some(thread) if *part == MESSAGES => {
                 let (first, second) = (first.for_tenant(tenant.clone()), second.for_tenant(tenant.clone()));
@@ -140,6 +142,9 @@ async fn once(first: &Persistence, second: &Persistence) -> Result<Comparison> {
 }
 
 const MESSAGES: &str = "messages";
+const DEAD_IDS: &str = "ids of deleted messages";
+const NAMES: &str = "names of messages";
+const SESSIONS: &str = "agent sessions";
 
 /// What a sum is of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,13 +152,15 @@ struct Key {
     tenant: TenantId,
     thread: Option<ThreadId>,
     part: &'static str,
+    /// Of the names of messages: in which generation of the thread.
+    generation: Option<Generation>,
 }
 
 /// The hashes of what is in a store, summed up for each thread: so it does not matter in which order it is read.
 struct Sums {
     sums: BTreeMap<Key, u128>,
     /// What was said of each thread: whether it is there, and how often it was begun.
-    threads: BTreeMap<(TenantId, ThreadId), (bool, crate::Generation)>,
+    threads: BTreeMap<(TenantId, ThreadId), (bool, Generation)>,
     after: crate::replica::ImageCursor,
     position: Position,
     kept_after: Position,
@@ -185,6 +192,7 @@ impl Sums {
             }
             self.after = page.cursor;
             if !page.more {
+                self.settle();
                 return Ok(());
             }
         }
@@ -192,7 +200,6 @@ impl Sums {
 
     fn add(&mut self, image: Image, kept_after: Position) {
         let Image { tenant, part } = image;
-        let of = |thread: &ThreadId| self.threads.get(&(tenant.clone(), thread.clone())).copied();
         match part {
             ImagePart::Thread(image) => {
                 let ThreadImage { thread, generation, deleted, gone_question, facts, .. } = *image;
@@ -205,28 +212,17 @@ impl Sums {
                 let thread = message.thread.clone();
                 self.sum(tenant, Some(thread), MESSAGES, &message);
             }
-            ImagePart::Gone(gone) => {
-                if of(&gone.thread).is_none_or(|(is_there, _)| is_there) {
-                    self.sum(tenant, Some(gone.thread.clone()), "ids of deleted messages", &gone.id);
-                }
-            }
+            ImagePart::Gone(gone) => self.sum(tenant, Some(gone.thread.clone()), DEAD_IDS, &gone.id),
             ImagePart::Name(image) => {
                 let NameImage { thread, generation, known } = *image;
-                let is_of_now =
-                    of(&thread).is_none_or(|(is_there, present)| is_there && generation >= present);
-                if is_of_now {
-                    self.sum(tenant, Some(thread), "names of messages", &(generation, known));
-                }
+                let key = Key { tenant, thread: Some(thread), part: NAMES, generation: Some(generation) };
+                self.sum_of(key, &known);
             }
             ImagePart::Key(image) => self.sum(tenant, Some(image.thread.clone()), "idempotency keys", &image),
-            ImagePart::Session(image) => {
-                if of(&image.thread).is_none_or(|(is_there, _)| is_there) {
-                    self.sum(tenant, Some(image.thread.clone()), "agent sessions", &image);
-                }
-            }
+            ImagePart::Session(image) => self.sum(tenant, Some(image.thread.clone()), SESSIONS, &image),
             ImagePart::Agent { agent, record } => self.sum(tenant, None, "agents", &(agent, record)),
             ImagePart::Runtime { runtime, incarnation } => {
-                self.sum(tenant, None, "runtimes", &(runtime, incarnation))
+                self.sum(tenant, None, "runtimes", &(runtime, incarnation));
             }
             ImagePart::Consumer(image) => self.sum(tenant, None, "consumers of changes", &image),
             ImagePart::Audit(entry) => self.sum(tenant, None, "entries of the audit log", &entry),
@@ -238,18 +234,29 @@ impl Sums {
         }
     }
 
-    fn sum(
-        &mut self,
-        tenant: TenantId,
-        thread: Option<ThreadId>,
-        part: &'static str,
-        what: &impl serde::Serialize,
-    ) {
+    /// Leaves out what a store has not purged yet of threads that were deleted or cleared.
+    fn settle(&mut self) {
+        let Self { sums, threads, .. } = self;
+        sums.retain(|key, _| {
+            let Some(thread) = &key.thread else { return true };
+            match threads.get(&(key.tenant.clone(), thread.clone())) {
+                Some((false, _)) => ![DEAD_IDS, NAMES, SESSIONS].contains(&key.part),
+                Some((true, present)) => key.generation.is_none_or(|generation| generation >= *present),
+                None => true,
+            }
+        });
+    }
+
+    fn sum(&mut self, tenant: TenantId, thread: Option<ThreadId>, part: &'static str, what: &impl Serialize) {
+        self.sum_of(Key { tenant, thread, part, generation: None }, what);
+    }
+
+    fn sum_of(&mut self, key: Key, what: &impl Serialize) {
         let mut hasher = blake3::Hasher::new();
         serde_json::to_writer(&mut hasher, what).expect("images serialise into memory");
         let mut half = [0; 16];
         half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        let sum = self.sums.entry(Key { tenant, thread, part }).or_default();
+        let sum = self.sums.entry(key).or_default();
         *sum = sum.wrapping_add(u128::from_le_bytes(half));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use throughline_core::{
-    AgentId, AuditNumber, ConsumerName, IdempotencyKey, MessageId, Position, RuntimeId, Seq, SessionArgs,
+    AgentId, AuditNumber, ConsumerName, IdempotencyKey, MessageId, Position, RuntimeId, SessionArgs,
     TenantId, ThreadId,
     replica::{CaptureId, ImageCursor},
 };
@@ -17,8 +17,6 @@ pub(crate) enum Mark {
     Thread,
     /// A message, or an id that is dead.
     Message(MessageId),
-    /// A message that went with all others.
-    Left(Seq),
     /// A name, by its number.
     Name(usize),
     Key(IdempotencyKey),
@@ -82,8 +80,10 @@ impl Capture {
 /// Everything of a thread.
 fn everything(log: &ThreadLog) -> impl Iterator<Item = Mark> {
     let rows = log.rows.values().map(|row| Mark::Message(row.message.id.clone()));
-    let dead = log.ids.iter().filter(|(_, at)| at.is_none()).map(|(id, _)| Mark::Message(id.clone()));
-    let left = log.left.keys().map(|seq| Mark::Left(*seq));
+    let dead = log.ids.iter().filter(|(_, at)| at.is_none()).map(|(id, _)| id);
+    // Of a deleted thread no ids are kept but those of what is still to be asked for.
+    let left = log.left.ids().filter(|id| !log.ids.contains_key(*id));
+    let gone = dead.chain(left).map(|id| Mark::Message(id.clone()));
     let names = (0..log.names.len()).map(Mark::Name);
     let keys = log.keys.keys().cloned().map(Mark::Key);
     let sessions = log.sessions.iter().flat_map(|(key, kept)| {
@@ -92,8 +92,7 @@ fn everything(log: &ThreadLog) -> impl Iterator<Item = Mark> {
         let attempts = kept.attempts.keys().copied().map(SessionRow::Attempt);
         head.chain(known).chain(attempts).map(move |row| Mark::Session(key.clone(), row))
     });
-    // Of an id that is dead and of what it left, the latter is said last.
-    std::iter::once(Mark::Thread).chain(rows).chain(dead).chain(left).chain(names).chain(keys).chain(sessions)
+    std::iter::once(Mark::Thread).chain(rows).chain(gone).chain(names).chain(keys).chain(sessions)
 }
 
 impl Store {
@@ -118,7 +117,9 @@ impl Store {
             SessionArgs::DropRuntime(dropped) => Entity::Runtime(tenant.clone(), dropped.runtime.clone()),
             _ => return,
         };
-        self.capture.iter_mut().for_each(|capture| capture.touch(entity.clone()));
+        if let Some(capture) = &mut self.capture {
+            capture.touch(entity);
+        }
     }
 
     /// Notes that a consumer keeps something else.

@@ -8,7 +8,7 @@ use throughline_core::{
     ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, ImagesApplied, PersistError,
     Position, ReplicaArgs, ReplicaResult, Result, Timestamp,
     backend::following::{self, Present},
-    replica::{Stance, Standing},
+    replica::Standing,
 };
 
 pub(crate) use self::capture::{Capture, Mark};
@@ -31,7 +31,7 @@ impl Store {
             ReplicaArgs::Stand(take) => {
                 let to = following::take_stance(self.stance, &take)?;
                 if let Some(to) = to {
-                    (self.stance, self.followed) = (to, None.or(self.followed.filter(|_| !to.leads())));
+                    (self.stance, self.followed) = (to, self.followed.filter(|_| !to.leads()));
                 }
                 (ReplicaResult::Stand(self.standing()), to.is_some())
             }
@@ -89,11 +89,7 @@ impl Store {
 
     /// The position up to which all changes are told: of a follower, which commits by itself as well, those that were carried.
     pub(crate) fn told(&self) -> Position {
-        if self.stance == Stance::LEADING || self.stance.leads() {
-            self.journal.position
-        } else {
-            self.journal.last_change()
-        }
+        if self.stance.leads() { self.journal.position } else { self.journal.last_change() }
     }
 
     fn is_empty(&self) -> bool {

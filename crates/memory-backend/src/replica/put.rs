@@ -96,7 +96,9 @@ impl Store {
     }
 
     fn touch(&mut self, entity: Entity) {
-        self.capture.iter_mut().for_each(|capture| capture.touch(entity.clone()));
+        if let Some(capture) = &mut self.capture {
+            capture.touch(entity);
+        }
     }
 }
 
@@ -127,17 +129,10 @@ impl ThreadLog {
             self.rows.remove(&seq);
             self.open.remove(&seq);
         }
-        match left {
-            Some((seq, attachments)) => {
-                self.last_seq = self.last_seq.max(seq);
-                self.marks.push(Mark::Left(seq));
-                self.left.insert(seq, (id, attachments));
-            }
-            // They go from the first on, so it is found soon.
-            None => {
-                let seq = self.left.iter().find(|(_, (other, _))| *other == id).map(|(seq, _)| *seq);
-                seq.map(|seq| self.left.remove(&seq));
-            }
+        self.left.remove(&id);
+        if let Some((seq, attachments)) = left {
+            self.last_seq = self.last_seq.max(seq);
+            self.left.insert(seq, id, attachments);
         }
     }
 
@@ -159,7 +154,7 @@ impl ThreadLog {
         for (seq, row) in std::mem::replace(&mut self.rows, above) {
             self.open.remove(&seq);
             self.ids.insert(row.message.id.clone(), None);
-            self.left.insert(seq, (row.message.id.clone(), row.message.attachments.clone()));
+            self.left.insert(seq, row.message.id.clone(), row.message.attachments.clone());
         }
         if !purgeable {
             self.left.clear();

@@ -106,13 +106,13 @@ impl ThreadLog {
         let thread = thread.clone();
         Some(match mark {
             Mark::Thread => ImagePart::Thread(Box::new(self.thread_image(thread)?)),
-            Mark::Message(id) => match self.ids.get(id)? {
-                Some(_) => ImagePart::Message(Box::new(self.message(id)?)),
-                None => ImagePart::Gone(GoneImage { thread, id: id.clone(), left: None }),
-            },
-            Mark::Left(seq) => {
-                let (id, attachments) = self.left.get(seq)?.clone();
-                ImagePart::Gone(GoneImage { thread, id, left: Some((*seq, attachments)) })
+            Mark::Message(id) => {
+                let left = self.left.of(id);
+                match (self.ids.get(id), left) {
+                    (Some(Some(_)), _) => ImagePart::Message(Box::new(self.message(id)?)),
+                    (None, None) => return None,
+                    (_, left) => ImagePart::Gone(GoneImage { thread, id: id.clone(), left }),
+                }
             }
             Mark::Name(number) => {
                 let (generation, known) = self.names.get(*number)?.clone();

@@ -282,6 +282,7 @@ async fn pages(rig: Rig) {
     let mut done = None;
     loop {
         let (apply, more) = step(&db, &to, done, after, 1).await;
+        assert!(apply.images.len() <= 1);
         let changes: Vec<_> = apply.images.iter().map(|image| image.part.clone()).collect();
         to.on_replica(apply.clone()).await.unwrap();
         for part in changes {
