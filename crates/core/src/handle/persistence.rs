@@ -14,7 +14,6 @@ use crate::{
     Batch, ChangeScope, CreateThread, InvalidId, ListThreads, NewThread, Operation, OperationOf, PersistArgs,
     PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages, TenantId, ThreadArgs,
     ThreadId, Timestamp,
-    audit::AuditNotes,
     context::{Context, Facts, Idempotency},
     pipeline::{Builder, Core, Description, Execution, Keyless},
     session::Lines,
@@ -293,7 +292,7 @@ impl Persistence {
 
     /// Brings notes for its log to the backend, for one that stands for this pipeline.
     #[cfg(feature = "mirror")]
-    pub(crate) async fn note(&self, notes: AuditNotes) -> Result<()> {
+    pub(crate) async fn note(&self, notes: crate::audit::AuditNotes) -> Result<()> {
         self.core.note(notes).await
     }
 
