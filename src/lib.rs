@@ -5,6 +5,8 @@ pub use throughline_core::*;
 #[cfg(feature = "memory")]
 pub use throughline_memory as memory;
 /// The embedded default: one durable SQLite file.
+#[cfg(feature = "postgres")]
+pub use throughline_postgres as postgres;
 #[cfg(feature = "sqlite")]
 pub use throughline_sqlite as sqlite;
 /// Conversations in from other programs' files, and out again.

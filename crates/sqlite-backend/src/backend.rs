@@ -8,7 +8,7 @@ use std::{
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Context, Delete, Durability, Effect,
     ErrorKind, Import, Operation, PersistArgs, PersistError, Position, ReadArgs, Reply, Reserve, Result,
-    SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent,
+    SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent, backend::weight,
 };
 use tokio::sync::watch;
 
@@ -16,7 +16,6 @@ use crate::{
     Maintenance, OpenError, SqliteOptions,
     queue::{Committed, Lookout, Pending, Times, Write},
     read::Readers,
-    size,
     writer::Writer,
 };
 
@@ -95,7 +94,7 @@ impl SqliteBackend {
     async fn write<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>> {
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
-        let bytes = size::of(&args, self.options.max_content_bytes)?;
+        let bytes = weight(&args, self.options.max_content_bytes)?;
         self.writer.board.admit()?;
         let times = self.times(&context);
         let slot = self.writer.admission.enter(context.tenant(), bytes, times.give_up).await?;

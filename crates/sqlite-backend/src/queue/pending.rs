@@ -2,11 +2,10 @@ use std::time::Instant;
 
 use throughline_core::{
     Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult, Position, Result, TenantId,
-    Timestamp,
+    Timestamp, backend::Slot,
 };
 use tokio::sync::oneshot;
 
-use super::Slot;
 use crate::lines::InLine;
 
 /// A write as plain data: nothing of the caller's runs while it is applied.
