@@ -52,6 +52,13 @@ pub(crate) fn foresee(rows: &mut Rows, write: &Write) {
             rows.contents.want(&(thread, update.id.clone()));
         }
     }
+    for item in write.args.each() {
+        if let PersistArgs::Session(session) = item
+            && let Some(agent) = session.agent()
+        {
+            rows.agents.want(&(write.tenant.clone(), agent.clone()));
+        }
+    }
     if let (Some(idempotency), Some(thread)) = (&write.idempotency, write.args.key_scope()) {
         rows.keys.want(&((write.tenant.clone(), thread.clone()), idempotency.key.clone()));
     }

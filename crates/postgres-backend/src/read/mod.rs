@@ -122,9 +122,15 @@ async fn attempt_to(
     };
     let answered = timeout(settings.options.answer_limit, answer(&mut connection, tenant, read, now)).await;
     match answered {
-        Ok(Ok(answer)) => Ok(Ok(answer)),
+        Ok(Ok((answer, in_transaction))) => {
+            // Nobody waits for the end of a transaction that has only read.
+            if in_transaction {
+                tokio::spawn(give_back(connection));
+            }
+            Ok(Ok(answer))
+        }
         Ok(Err(Trouble::Refused(error))) => {
-            give_back(connection).await;
+            tokio::spawn(give_back(connection));
             Ok(Err(error))
         }
         Ok(Err(Trouble::Engine(error))) => {
@@ -146,18 +152,18 @@ async fn give_back(mut connection: PoolConnection<sqlx::Postgres>) {
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// Answers from one moment of the store.
+/// Answers from one moment of the store, and says whether a transaction was begun for it.
 async fn answer(
     db: &mut PgConnection,
     tenant: &TenantId,
     read: &ReadArgs,
     now: Timestamp,
-) -> Answer<ReadResult> {
+) -> Answer<(ReadResult, bool)> {
     // One statement is of one moment by itself.
     if let ReadArgs::Get(get) = read
         && let Some(settled) = message::get_settled(db, tenant, get).await?
     {
-        return Ok(ReadResult::Get(settled));
+        return Ok((ReadResult::Get(settled), false));
     }
     sqlx::raw_sql(BEGIN).execute(&mut *db).await?;
     let mut scope = Scope { db: &mut *db, tenant, now };
@@ -177,8 +183,7 @@ async fn answer(
         ReadArgs::Attempts(list) => scope.attempts(list).await.map(ReadResult::Attempts),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str())).into()),
     }?;
-    sqlx::raw_sql("COMMIT").execute(db).await?;
-    Ok(answer)
+    Ok((answer, true))
 }
 
 impl Scope<'_> {

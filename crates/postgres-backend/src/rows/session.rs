@@ -6,11 +6,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{PgConnection, Row as _};
 use throughline_core::{
     AgentId, SessionGeneration, SessionId, TenantId, ThreadId,
-    backend::sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead, Wanted},
+    backend::sessions::{KnownSession, Wanted},
     session::Runtime,
 };
 
-use super::{Rows, ThreadKey, counter, number};
+use super::{Rows, ThreadKey, number};
 use crate::error::damaged;
 
 /// An agent of a tenant.
@@ -55,99 +55,93 @@ pub(crate) fn whose(agent: &AgentId, thread: &ThreadId) -> String {
     format!("what is kept of the sessions of the agent `{agent}` in the thread `{thread}`")
 }
 
+/// Everything that is found by its key, in one statement: which table, which of the keys, and the record.
+const READ: &str = "\
+    SELECT 0 AS of, k.i, json_build_object('incarnation', a.incarnation, 'resets', a.resets)::text AS record \
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (tenant, agent, i) \
+    JOIN throughline.session_agents a ON a.tenant = k.tenant AND a.agent = k.agent \
+    UNION ALL SELECT 1, k.i, r.incarnation::text \
+    FROM unnest($3::text[], $4::text[]) WITH ORDINALITY AS k (tenant, runtime, i) \
+    JOIN throughline.session_runtimes r ON r.tenant = k.tenant AND r.runtime = k.runtime \
+    UNION ALL SELECT 2, k.i, h.head \
+    FROM unnest($5::text[], $6::text[], $7::text[], $8::bigint[]) WITH ORDINALITY AS k (tenant, thread, agent, incarnation, i) \
+    JOIN throughline.session_heads h ON h.tenant = k.tenant AND h.thread = k.thread AND h.agent = k.agent \
+    AND h.incarnation = k.incarnation \
+    UNION ALL SELECT 3, k.i, s.known FROM unnest($9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[]) \
+    WITH ORDINALITY AS k (tenant, thread, agent, incarnation, session, i) \
+    JOIN throughline.session_known s ON s.tenant = k.tenant AND s.thread = k.thread AND s.agent = k.agent \
+    AND s.incarnation = k.incarnation AND s.session = k.session \
+    UNION ALL SELECT 4, k.i, t.record FROM unnest($14::text[], $15::text[], $16::text[], $17::bigint[], $18::text[]) \
+    WITH ORDINALITY AS k (tenant, thread, agent, incarnation, attempt, i) \
+    JOIN throughline.session_attempts t ON t.tenant = k.tenant AND t.thread = k.thread AND t.agent = k.agent \
+    AND t.incarnation = k.incarnation AND t.attempt = k.attempt";
+
 pub(super) async fn read(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result<()> {
-    for key in rows.agents.take_unread() {
-        let row = sqlx::query(
-            "SELECT incarnation, resets FROM throughline.session_agents WHERE tenant = $1 AND agent = $2",
-        )
-        .bind(key.0.as_str())
-        .bind(key.1.as_str())
-        .fetch_optional(&mut *db)
-        .await?;
-        let record = match row {
-            None => None,
-            Some(row) => {
-                let counts = counter(row.try_get("incarnation")?).zip(counter(row.try_get("resets")?));
-                let (incarnation, resets) =
-                    counts.ok_or_else(|| damaged(format!("what is kept of the agent `{}`", key.1)))?;
-                Some(AgentRecord { incarnation, resets })
+    let (agents, runtimes) = (rows.agents.take_unread(), rows.runtimes.take_unread());
+    let (heads, sessions) = (rows.heads.take_unread(), rows.sessions.take_unread());
+    let attempts = rows.attempts.take_unread();
+    let is_nothing = agents.is_empty()
+        && runtimes.is_empty()
+        && heads.is_empty()
+        && sessions.is_empty()
+        && attempts.is_empty();
+    if !is_nothing {
+        let asked = sqlx::query(READ)
+            .bind(agents.iter().map(|key| key.0.as_str()).collect::<Vec<_>>())
+            .bind(agents.iter().map(|key| key.1.as_str()).collect::<Vec<_>>())
+            .bind(runtimes.iter().map(|key| key.0.as_str()).collect::<Vec<_>>())
+            .bind(runtimes.iter().map(|key| key.1.as_str()).collect::<Vec<_>>());
+        let asked = bind_heads(asked, heads.iter());
+        let asked = bind_heads(asked, sessions.iter().map(|(head, _)| head))
+            .bind(sessions.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>());
+        let asked = bind_heads(asked, attempts.iter().map(|(head, _)| head))
+            .bind(attempts.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>());
+        for row in asked.fetch_all(&mut *db).await? {
+            let at: i64 = row.try_get("i")?;
+            let at = usize::try_from(at - 1).unwrap_or(usize::MAX);
+            let record: &str = row.try_get("record")?;
+            let of = |key: &HeadKey| whose(&key.agent, &key.thread.1);
+            match row.try_get::<i32, _>("of")? {
+                0 => {
+                    let Some(key) = agents.get(at) else { continue };
+                    let whose = format!("what is kept of the agent `{}`", key.1);
+                    rows.agents.read(key.clone(), Some(decode(record, whose)?));
+                }
+                1 => {
+                    let Some(key) = runtimes.get(at) else { continue };
+                    let whose = format!("what is kept of the runtime `{}`", key.1);
+                    rows.runtimes.read(key.clone(), Some(decode(record, whose)?));
+                }
+                2 => {
+                    let Some(key) = heads.get(at) else { continue };
+                    rows.heads.read(key.clone(), Some(decode(record, of(key))?));
+                }
+                3 => {
+                    let Some(key) = sessions.get(at) else { continue };
+                    rows.sessions.read(key.clone(), Some(decode(record, of(&key.0))?));
+                }
+                _ => {
+                    let Some(key) = attempts.get(at) else { continue };
+                    rows.attempts.read(key.clone(), Some(decode(record, of(&key.0))?));
+                }
             }
-        };
-        rows.agents.read(key, record);
+        }
+        // What was found is known by now, and of the others that there is nothing.
+        agents.into_iter().for_each(|key| rows.agents.read(key, None));
+        runtimes.into_iter().for_each(|key| rows.runtimes.read(key, None));
+        heads.into_iter().for_each(|key| rows.heads.read(key, None));
+        sessions.into_iter().for_each(|key| rows.sessions.read(key, None));
+        attempts.into_iter().for_each(|key| rows.attempts.read(key, None));
     }
-    for key in rows.runtimes.take_unread() {
-        let row = sqlx::query(
-            "SELECT incarnation FROM throughline.session_runtimes WHERE tenant = $1 AND runtime = $2",
-        )
-        .bind(key.0.as_str())
-        .bind(key.1.as_str())
-        .fetch_optional(&mut *db)
-        .await?;
-        let count = match row {
-            None => None,
-            Some(row) => {
-                let count = counter(row.try_get("incarnation")?);
-                Some(count.ok_or_else(|| damaged(format!("what is kept of the runtime `{}`", key.1)))?)
-            }
-        };
-        rows.runtimes.read(key, count);
-    }
-    read_heads(rows, db).await?;
     read_ranges(rows, db).await
 }
 
-async fn read_heads(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result<()> {
-    for key in rows.heads.take_unread() {
-        let head: Option<SessionHead> = one(
-            db,
-            "SELECT head AS json FROM throughline.session_heads \
-             WHERE tenant = $1 AND thread = $2 AND agent = $3 AND incarnation = $4 AND $5 = ''",
-            &key,
-            "",
-        )
-        .await?;
-        rows.heads.read(key, head);
-    }
-    for key in rows.sessions.take_unread() {
-        let known: Option<KnownSession> = one(
-            db,
-            "SELECT known AS json FROM throughline.session_known \
-             WHERE tenant = $1 AND thread = $2 AND agent = $3 AND incarnation = $4 AND session = $5",
-            &key.0,
-            key.1.as_str(),
-        )
-        .await?;
-        rows.sessions.read(key, known);
-    }
-    for key in rows.attempts.take_unread() {
-        let attempt: Option<AttemptRecord> = one(
-            db,
-            "SELECT record AS json FROM throughline.session_attempts \
-             WHERE tenant = $1 AND thread = $2 AND agent = $3 AND incarnation = $4 AND attempt = $5",
-            &key.0,
-            key.1.as_str(),
-        )
-        .await?;
-        rows.attempts.read(key, attempt);
-    }
-    Ok(())
-}
-
-async fn one<T: DeserializeOwned>(
-    db: &mut PgConnection,
-    sql: &'static str,
-    key: &HeadKey,
-    name: &str,
-) -> sqlx::Result<Option<T>> {
-    let row = sqlx::query(sql)
-        .bind(key.thread.0.as_str())
-        .bind(key.thread.1.as_str())
-        .bind(key.agent.as_str())
-        .bind(number(key.incarnation))
-        .bind(name)
-        .fetch_optional(db)
-        .await?;
-    row.map(|row| decode(row.try_get("json")?, whose(&key.agent, &key.thread.1))).transpose()
+fn bind_heads<'q>(asked: Asked<'q>, keys: impl Iterator<Item = &'q HeadKey> + Clone) -> Asked<'q> {
+    asked
+        .bind(keys.clone().map(|key| key.thread.0.as_str()).collect::<Vec<_>>())
+        .bind(keys.clone().map(|key| key.thread.1.as_str()).collect::<Vec<_>>())
+        .bind(keys.clone().map(|key| key.agent.as_str()).collect::<Vec<_>>())
+        .bind(keys.map(|key| number(key.incarnation)).collect::<Vec<_>>())
 }
 
 async fn read_ranges(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result<()> {
