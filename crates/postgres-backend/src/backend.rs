@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -8,10 +9,11 @@ use throughline_core::{
     ErrorKind, Import, Operation, PersistArgs, PersistError, Position, ReadArgs, Reply, Reserve, Result,
     SessionArgs, ThreadArgs, Update, UpdateContent, backend::weight,
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::AbortHandle};
 
 use crate::{
     OpenError, PostgresOptions,
+    engine::Engine,
     options::Settings,
     queue::{Committed, Pending, Write},
     read::Readers,
@@ -29,22 +31,24 @@ const LAST_WORD: Duration = Duration::from_millis(10);
 /// database.
 ///
 /// Closing, with [`Persistence::close`](throughline_core::Persistence::close), applies what was admitted. A backend that is dropped
-/// instead applies what was admitted too, while its runtime runs.
+/// instead applies what was admitted too, on its threads, and nobody waits for that.
 pub struct PostgresBackend {
     settings: Settings,
     readers: Readers,
     writers: Writers,
     signs: watch::Sender<Position>,
-    follower: JoinHandle<()>,
+    engine: Engine,
+    /// Hears the commits of others, from when somebody first asks for signs.
+    follower: OnceLock<AbortHandle>,
 }
 
 impl PostgresBackend {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings, engine: &Engine) -> Self {
         let signs = watch::Sender::new(Position::ZERO);
-        let writers = Writers::start(&settings, &signs);
-        let readers = Readers::new(&settings);
-        let follower = tokio::spawn(signs::follow(settings.clone(), signs.clone()));
-        Self { settings, readers, writers, signs, follower }
+        let writers = Writers::start(&settings, &signs, engine);
+        let readers = Readers::new(&settings, engine);
+        let engine = engine.clone();
+        Self { settings, readers, writers, signs, engine, follower: OnceLock::new() }
     }
 
     /// Opens the store in the database of this URL with the default [`PostgresOptions`].
@@ -83,6 +87,12 @@ impl PostgresBackend {
             Some(position) => Reply::at(output, position),
             None => Reply::new(output),
         })
+    }
+
+    fn stop_following(&self) {
+        if let Some(follower) = self.follower.get() {
+            follower.abort();
+        }
     }
 
     /// Until when a call waits: a little less than its caller, who could not know otherwise that nothing was applied.
@@ -163,11 +173,16 @@ impl Backend for PostgresBackend {
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {
+        let follow = || {
+            let followed = signs::follow(self.settings.clone(), self.signs.clone());
+            self.engine.handle().spawn(followed).abort_handle()
+        };
+        self.follower.get_or_init(follow);
         Some(self.signs.subscribe())
     }
 
     async fn close(&self) -> Result<()> {
-        self.follower.abort();
+        self.stop_following();
         let closed = self.writers.close().await;
         self.readers.close().await;
         closed
@@ -176,7 +191,7 @@ impl Backend for PostgresBackend {
 
 impl Drop for PostgresBackend {
     fn drop(&mut self) {
-        self.follower.abort();
+        self.stop_following();
     }
 }
 

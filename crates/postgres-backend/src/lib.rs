@@ -27,7 +27,7 @@
 //!
 //! # What it asks of the host
 //! PostgreSQL 15 or newer, a database in UTF8, and a role that may create a schema in it, once. The tables stand in the schema
-//! `throughline`, of which a database has one. The runtime that the store was opened on has to go on running.
+//! `throughline`, of which a database has one.
 //!
 //! # What it does not do
 //! - Search: `SearchMessages` is answered `Unsupported`, and not claimed.
@@ -38,6 +38,7 @@
 
 mod apply;
 mod backend;
+mod engine;
 mod error;
 mod open;
 mod options;

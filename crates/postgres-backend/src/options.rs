@@ -1,8 +1,8 @@
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, io, time::Duration};
 
 use sqlx::postgres::PgConnectOptions;
 
-use crate::{OpenError, PostgresBackend, open};
+use crate::{OpenError, PostgresBackend, engine::Engine, open};
 
 /// How a store in Postgres is opened. The defaults are for a host with a few dozen tasks at work.
 ///
@@ -137,13 +137,11 @@ impl PostgresOptions {
 
     /// Opens the store in the database of this URL, and makes it if it is not there: its tables stand in the schema `throughline`.
     ///
-    /// Its tasks run on the runtime that this is called on, and need it to go on running.
-    ///
     /// # Errors
     /// [`OpenError`]; the database is as it was then.
     ///
     /// # Cancel safety
-    /// Dropped before it is ready, it opens nothing; a schema that was being made is made whole or not at all.
+    /// Dropped before it is ready, it opens nothing; a schema that was being made is made whole or not at all, perhaps later.
     pub async fn open(self, url: &str) -> Result<PostgresBackend, OpenError> {
         let connect: PgConnectOptions = url.parse().map_err(|_| OpenError::Url)?;
         self.open_with(connect).await
@@ -163,8 +161,11 @@ impl PostgresOptions {
             connect
         };
         let settings = Settings { connect, options: self };
-        open::open(&settings).await?;
-        Ok(PostgresBackend::new(settings))
+        let engine = Engine::start().map_err(OpenError::Threads)?;
+        let opening = settings.clone();
+        let opened = engine.handle().spawn(async move { open::open(&opening).await });
+        opened.await.unwrap_or_else(|lost| Err(OpenError::Threads(io::Error::other(lost))))?;
+        Ok(PostgresBackend::new(settings, &engine))
     }
 }
 

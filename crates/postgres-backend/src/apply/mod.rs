@@ -56,7 +56,7 @@ pub(crate) fn foresee(rows: &mut Rows, write: &Write) {
         if let PersistArgs::Session(session) = item
             && let Some(agent) = session.agent()
         {
-            rows.agents.want(&(write.tenant.clone(), agent.clone()));
+            session::foresee(rows, &write.tenant, agent, session.thread());
         }
     }
     if let (Some(idempotency), Some(thread)) = (&write.idempotency, write.args.key_scope()) {

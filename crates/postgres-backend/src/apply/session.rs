@@ -1,9 +1,9 @@
 //! What is done to agent sessions: by the rules of the core, on the rows of a transaction.
 
 use throughline_core::{
-    Addressed as _, AgentChanged, AttemptId, ErrorKind, Generation, PersistError, ResolveSession,
+    Addressed as _, AgentChanged, AgentId, AttemptId, ErrorKind, Generation, PersistError, ResolveSession,
     RuntimeDropped, RuntimeId, SessionArgs, SessionGeneration, SessionId, SessionResolved, SessionResult,
-    TenantId, Timestamp,
+    TenantId, ThreadId, Timestamp,
     backend::sessions::{
         self, AgentRecord, AttemptRecord, KnownSession, SessionHead, SessionPlace, SessionRows, SessionStore,
         SessionValue, Wanted,
@@ -35,7 +35,7 @@ impl Scope<'_> {
         Ok(result)
     }
 
-    fn agent(&mut self, agent: &throughline_core::AgentId) -> Found<AgentRecord> {
+    fn agent(&mut self, agent: &AgentId) -> Found<AgentRecord> {
         let key = (self.tenant.clone(), agent.clone());
         Ok(self.rows.agents.get(&key)?.copied().unwrap_or_default())
     }
@@ -61,6 +61,15 @@ impl Scope<'_> {
             }
             other => return Err(PersistError::unsupported(format_args!("`{}`", other.as_str())).into()),
         })
+    }
+}
+
+/// Notes what is surely looked up of an agent: itself, and what is kept of one that was never dropped, as most are.
+pub(super) fn foresee(rows: &mut Rows, tenant: &TenantId, agent: &AgentId, thread: Option<&ThreadId>) {
+    rows.agents.want(&(tenant.clone(), agent.clone()));
+    if let Some(thread) = thread {
+        let (thread, incarnation) = ((tenant.clone(), thread.clone()), AgentRecord::default().incarnation);
+        rows.heads.want(&HeadKey { thread, agent: agent.clone(), incarnation });
     }
 }
 
@@ -149,6 +158,7 @@ pub(crate) fn resolve_session(
     read: &ResolveSession,
     now: Timestamp,
 ) -> Found<SessionResolved> {
+    foresee(rows, tenant, &read.agent, Some(&read.thread));
     let mut scope = Scope { rows, tenant, now, max_content_bytes: 0 };
     let state = scope.thread(&read.thread)?;
     let cleared = state.as_ref().map_or(Generation::FIRST, |state| state.generation);

@@ -59,6 +59,9 @@ pub enum OpenError {
         /// Which one.
         id: i32,
     },
+    /// The threads of the store could not be started.
+    #[error("the threads of the store could not be started")]
+    Threads(#[source] std::io::Error),
     /// There is a schema `throughline` that is none of a store.
     #[error("there is a schema `throughline` without a list of its migrations")]
     Foreign,

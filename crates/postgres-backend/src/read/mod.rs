@@ -21,6 +21,7 @@ use throughline_core::{
 use tokio::time::{timeout, timeout_at};
 
 use crate::{
+    engine::Engine,
     error::{Failure, Phase, damaged},
     options::Settings,
     rows::{ThreadRow, counter, thread_columns},
@@ -34,6 +35,7 @@ const ATTEMPTS: u32 = 4;
 pub(crate) struct Readers {
     pool: PgPool,
     settings: Settings,
+    engine: Engine,
 }
 
 /// What a read works with.
@@ -64,14 +66,16 @@ impl From<sqlx::Error> for Trouble {
 type Answer<T> = std::result::Result<T, Trouble>;
 
 impl Readers {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, engine: &Engine) -> Self {
+        // The pool has tasks of its own.
+        let _inside = engine.handle().enter();
         let pool = PgPoolOptions::new()
             .max_connections(settings.options.readers)
             .acquire_timeout(settings.options.answer_limit)
             // A connection that was cut is noticed when it is used, and the read is made again.
             .test_before_acquire(false)
             .connect_lazy_with(settings.connect.clone());
-        Self { pool, settings: settings.clone() }
+        Self { pool, settings: settings.clone(), engine: engine.clone() }
     }
 
     /// Answers a read.
@@ -83,7 +87,7 @@ impl Readers {
         now: Timestamp,
     ) -> Result<ReadResult> {
         let (pool, settings, tenant) = (self.pool.clone(), self.settings.clone(), tenant.clone());
-        let task = tokio::spawn(async move {
+        let task = self.engine.handle().spawn(async move {
             let mut attempt = 1;
             loop {
                 match attempt_to(&pool, &settings, &tenant, &read, give_up, now).await {
@@ -103,7 +107,9 @@ impl Readers {
 
     /// Waits until every read has ended, and closes the readers.
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        let pool = self.pool.clone();
+        // A pool that is not closed is closed with its threads.
+        drop(self.engine.handle().spawn(async move { pool.close().await }).await);
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{PgConnection, Row as _};
 use throughline_core::{
     AgentId, SessionGeneration, SessionId, TenantId, ThreadId,
-    backend::sessions::{KnownSession, Wanted},
+    backend::sessions::{KnownSession, SessionHead, Wanted},
     session::Runtime,
 };
 
@@ -80,6 +80,7 @@ pub(super) async fn read(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result
     let (agents, runtimes) = (rows.agents.take_unread(), rows.runtimes.take_unread());
     let (heads, sessions) = (rows.heads.take_unread(), rows.sessions.take_unread());
     let attempts = rows.attempts.take_unread();
+    let mut found_heads = Vec::new();
     let is_nothing = agents.is_empty()
         && runtimes.is_empty()
         && heads.is_empty()
@@ -114,7 +115,9 @@ pub(super) async fn read(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result
                 }
                 2 => {
                     let Some(key) = heads.get(at) else { continue };
-                    rows.heads.read(key.clone(), Some(decode(record, of(key))?));
+                    let head: SessionHead = decode(record, of(key))?;
+                    found_heads.push((key.clone(), head.clone()));
+                    rows.heads.read(key.clone(), Some(head));
                 }
                 3 => {
                     let Some(key) = sessions.get(at) else { continue };
@@ -132,6 +135,16 @@ pub(super) async fn read(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result
         heads.into_iter().for_each(|key| rows.heads.read(key, None));
         sessions.into_iter().for_each(|key| rows.sessions.read(key, None));
         attempts.into_iter().for_each(|key| rows.attempts.read(key, None));
+    }
+    // Whoever looks at a head looks at what it leads to.
+    for (key, head) in &found_heads {
+        if let Some(pointer) = &head.pointer {
+            rows.sessions.want(&(key.clone(), pointer.session.clone()));
+        }
+        let running = head.running.as_ref().map(|running| &running.attempt);
+        for attempt in running.into_iter().chain(&head.last) {
+            rows.attempts.want(&(key.clone(), attempt.clone()));
+        }
     }
     read_ranges(rows, db).await
 }

@@ -28,6 +28,7 @@ use tokio::{
 use self::worker::Worker;
 pub(crate) use self::{link::Link, locks::Locks};
 use crate::{
+    engine::Engine,
     options::Settings,
     queue::{Pending, Write},
 };
@@ -43,13 +44,17 @@ pub(crate) struct Writers {
 
 impl Writers {
     /// Starts the writers; each connects when it has something to write.
-    pub(crate) fn start(settings: &Settings, signs: &watch::Sender<Position>) -> Self {
+    pub(crate) fn start(settings: &Settings, signs: &watch::Sender<Position>, engine: &Engine) -> Self {
         let admission = Admission::new(settings.options.queue_operations, settings.options.queue_bytes);
         let (mut shards, mut tasks) = (Vec::new(), Vec::new());
         for _ in 0..settings.options.writers {
             let (sender, receiver) = mpsc::unbounded_channel();
             let worker = Worker::new(settings.clone(), receiver, signs.clone());
-            tasks.push(tokio::spawn(worker.run()));
+            let stay = engine.stay();
+            tasks.push(engine.handle().spawn(async move {
+                worker.run().await;
+                drop(stay);
+            }));
             shards.push(sender);
         }
         Self { admission, shards: Mutex::new(shards), tasks: tokio::sync::Mutex::new(tasks) }
