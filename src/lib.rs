@@ -4,9 +4,10 @@ pub use throughline_core::*;
 /// A store in memory: for tests, and the reference that other backends are held against.
 #[cfg(feature = "memory")]
 pub use throughline_memory as memory;
-/// The embedded default: one durable SQLite file.
+/// Many hosts, one store: a Postgres database.
 #[cfg(feature = "postgres")]
 pub use throughline_postgres as postgres;
+/// The embedded default: one durable SQLite file.
 #[cfg(feature = "sqlite")]
 pub use throughline_sqlite as sqlite;
 /// Conversations in from other programs' files, and out again.
@@ -17,6 +18,10 @@ pub use throughline_transfer as transfer;
 #[cfg(all(doctest, feature = "transfer", feature = "sqlite"))]
 #[doc = include_str!("../docs/guide/import.md")]
 mod import_guide {}
+
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../docs/guide/postgres.md")]
+mod postgres_guide {}
 
 #[cfg(all(doctest, feature = "encrypt", feature = "sqlite"))]
 #[doc = include_str!("../docs/guide/encryption.md")]

@@ -130,18 +130,11 @@ mod tests {
 
     #[test]
     fn what_is_done_to_a_whole_agent_waits_for_what_is_done_in_its_threads() {
-        let begin: SessionArgs = throughline_core::RetireSession::new(
-            "agent".parse().unwrap(),
-            "t".parse().unwrap(),
-            "s".parse().unwrap(),
-        )
-        .into();
-        let elsewhere: SessionArgs = throughline_core::RetireSession::new(
-            "agent".parse().unwrap(),
-            "u".parse().unwrap(),
-            "s".parse().unwrap(),
-        )
-        .into();
+        let retire = |thread: &str| -> SessionArgs {
+            let (agent, session) = ("agent".parse().unwrap(), "s".parse().unwrap());
+            throughline_core::RetireSession { agent, thread: thread.parse().unwrap(), session }.into()
+        };
+        let (begin, elsewhere) = (retire("t"), retire("u"));
         let dropped: SessionArgs = throughline_core::DropAgent { agent: "agent".parse().unwrap() }.into();
         let runtime: SessionArgs = throughline_core::DropRuntime { runtime: "r".parse().unwrap() }.into();
         assert!(!of(begin.clone()).exclude(&of(elsewhere)));
