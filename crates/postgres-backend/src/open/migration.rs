@@ -75,7 +75,9 @@ async fn take(db: &mut PgConnection, partitions: u32) -> Result<(), OpenError> {
     match (made.try_get("schema")?, made.try_get("ledger")?) {
         (true, false) => return Err(OpenError::Foreign),
         (true, true) => {}
-        (false, _) => drop(sqlx::raw_sql(LEDGER).execute(&mut *db).await?),
+        (false, _) => {
+            sqlx::raw_sql(LEDGER).execute(&mut *db).await?;
+        }
     }
     let taken = missing(db).await?;
     let due = MIGRATIONS.len() - taken.min(MIGRATIONS.len());

@@ -94,8 +94,11 @@ impl Stored {
     }
 }
 
+/// A piece as it stands: its kind and what it says.
+type Piece = (i64, Vec<u8>);
+
 /// The pieces of open messages.
-struct Pieces(HashMap<(ThreadId, MessageId), Vec<(i64, Vec<u8>)>>);
+struct Pieces(HashMap<(ThreadId, MessageId), Vec<Piece>>);
 
 impl Scope<'_> {
     pub(super) async fn get(&mut self, get: &GetMessage) -> Answer<Option<Message>> {

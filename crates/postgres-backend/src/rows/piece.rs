@@ -1,6 +1,6 @@
 //! What is written to open messages, piece by piece, and what it comes to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use sqlx::{PgConnection, Row as _};
 use throughline_core::{Content, ContentBuffer, ContentChange, Delta};
@@ -115,12 +115,15 @@ pub(super) async fn read(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result
     let mut read: HashMap<(&str, &str, &str), (Growth, i64)> = HashMap::new();
     for row in &found {
         let key: (&str, &str, &str) = (row.try_get("tenant")?, row.try_get("thread")?, row.try_get("id")?);
-        if !read.contains_key(&key) {
-            let base =
-                Content::from_json(row.try_get::<&str, _>("content")?).map_err(|_| lacking(key.1, key.2))?;
-            read.insert(key, (Growth::new(base), row.try_get("due")?));
-        }
-        if let (Some(kind), Some((growth, due))) = (row.try_get("kind")?, read.get_mut(&key)) {
+        let (growth, due) = match read.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let json: &str = row.try_get("content")?;
+                let base = Content::from_json(json).map_err(|_| lacking(key.1, key.2))?;
+                entry.insert((Growth::new(base), row.try_get("due")?))
+            }
+        };
+        if let Some(kind) = row.try_get("kind")? {
             let delta: &[u8] = row.try_get("delta")?;
             growth.take_stored(kind, delta).ok_or_else(|| lacking(key.1, key.2))?;
             *due -= 1;
