@@ -4,6 +4,9 @@ pub use throughline_core::*;
 /// A store in memory: for tests, and the reference that other backends are held against.
 #[cfg(feature = "memory")]
 pub use throughline_memory as memory;
+/// Many hosts, one store: a Postgres database.
+#[cfg(feature = "postgres")]
+pub use throughline_postgres as postgres;
 /// The embedded default: one durable SQLite file.
 #[cfg(feature = "sqlite")]
 pub use throughline_sqlite as sqlite;
@@ -19,6 +22,9 @@ mod import_guide {}
 #[cfg(all(doctest, feature = "mirror", feature = "sqlite", feature = "memory"))]
 #[doc = include_str!("../docs/guide/moving-a-store.md")]
 mod moving_guide {}
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../docs/guide/postgres.md")]
+mod postgres_guide {}
 
 #[cfg(all(doctest, feature = "encrypt", feature = "sqlite"))]
 #[doc = include_str!("../docs/guide/encryption.md")]

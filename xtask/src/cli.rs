@@ -12,6 +12,7 @@ The tasks of the workspace.
 Usage:
     cargo xtask test [OPTIONS]    run the checks, in order, and stop at the first that fails
     cargo xtask list              show the steps of `test`
+    cargo xtask postgres          start a throw-away PostgreSQL, print its URL, and stop it with the end of input
     cargo xtask --help            show this
 
 Options of test:
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Help,
     /// Show the steps.
     List,
+    /// Start a PostgreSQL for whoever develops.
+    Postgres,
     /// Run steps.
     Test(Test),
 }
@@ -87,9 +90,10 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     }
     match verb.as_deref() {
         Some("test") => Ok(Command::Test(Test { selection: selection(quick, only)?, long, keep_going })),
-        Some("list") if quick || long || keep_going || !only.is_empty() => {
-            Err("`list` takes no options".into())
+        Some(verb @ ("list" | "postgres")) if quick || long || keep_going || !only.is_empty() => {
+            Err(format!("`{verb}` takes no options").into())
         }
+        Some("postgres") => Ok(Command::Postgres),
         Some("list") => Ok(Command::List),
         Some(other) => Err(format!("there is no command `{other}`").into()),
         None => Err("which command?".into()),
@@ -167,6 +171,7 @@ mod tests {
     fn contradictions_are_refused() {
         assert!(complaint(&["test", "--quick", "--only", "fmt"]).contains("exclude"));
         assert!(complaint(&["list", "--quick"]).contains("no options"));
+        assert!(complaint(&["postgres", "--long"]).contains("no options"));
         assert!(complaint(&["test", "fmt"]).contains("fmt"));
         assert!(complaint(&["bake"]).contains("`bake`"));
         assert!(complaint(&[]).contains("which command"));

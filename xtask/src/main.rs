@@ -4,6 +4,7 @@
 //! cargo xtask test            everything that is checked before a change lands
 //! cargo xtask test --quick    the inner loop
 //! cargo xtask list            the steps
+//! cargo xtask postgres        a PostgreSQL to try things with
 //! ```
 #![allow(clippy::print_stdout, reason = "a command-line tool talks to its user on standard output")]
 
@@ -19,6 +20,7 @@ mod workspace;
 use std::process::ExitCode;
 
 use cli::Command;
+use throughline_postgres_cluster::Cluster;
 use workspace::Workspace;
 
 /// What a fallible part of xtask returns. Its errors are only ever shown to a person, so they are text.
@@ -34,11 +36,26 @@ fn main() -> ExitCode {
     }
 }
 
+/// A cluster until the end of input, or of this program: it goes with it.
+fn serve(workspace: &Workspace) -> Result {
+    let cluster = Cluster::start(&steps::postgres::installation(workspace)?)?;
+    println!("{}", cluster.url("postgres"));
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+    Ok(())
+}
+
 /// Carries out one command line.
 fn execute(command: &Command) -> ExitCode {
     match command {
         Command::Help => print!("{}", cli::HELP),
         Command::List => print!("{}", steps::listing()),
+        Command::Postgres => {
+            let served = Workspace::find(false).and_then(|workspace| serve(&workspace));
+            if let Err(error) = served {
+                eprintln!("error: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
         Command::Test(test) => match Workspace::find(test.long) {
             Ok(workspace) => return runner::run(&workspace, &test.selection.steps(), test.keep_going),
             Err(error) => {

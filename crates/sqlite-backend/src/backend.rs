@@ -8,7 +8,9 @@ use std::{
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Effect, ErrorKind, Import,
     Operation, PersistArgs, PersistError, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result,
-    SessionArgs, TenantId, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    SessionArgs, TenantId, ThreadArgs, Update, UpdateContent,
+    audit::AuditNotes,
+    backend::{weight, weight_of_notes},
 };
 use tokio::sync::watch;
 
@@ -16,7 +18,6 @@ use crate::{
     Maintenance, OpenError, SqliteOptions,
     queue::{Committed, Lookout, Pending, Times, Work, Write},
     read::Readers,
-    size,
     writer::Writer,
 };
 
@@ -96,7 +97,7 @@ impl SqliteBackend {
         let audit = call.take_audit();
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
-        let bytes = size::of(&args, self.options.max_content_bytes)?;
+        let bytes = weight(&args, self.options.max_content_bytes)?;
         let times = self.times(context.deadline());
         let write = Write {
             tenant: context.tenant().clone(),
@@ -205,7 +206,7 @@ impl Backend for SqliteBackend {
     }
 
     async fn note(&self, notes: AuditNotes) -> Result<()> {
-        let (tenant, bytes) = (notes.tenant(), size::of_notes(notes.len()));
+        let (tenant, bytes) = (notes.tenant(), weight_of_notes(notes.len()));
         self.commit(&tenant, Work::Notes(notes), bytes, self.times(None)).await.map(drop)
     }
 

@@ -54,7 +54,6 @@ mod read;
 mod record;
 mod search;
 mod sessions;
-mod size;
 mod writer;
 
 #[cfg(feature = "failpoints")]

@@ -120,7 +120,8 @@ mod tests {
     use throughline_core::{Add, NewMessage, Timestamp};
 
     use super::*;
-    use crate::queue::{Admission, Pending, Times, Work, Write};
+    use crate::queue::{Pending, Times, Work, Write};
+    use throughline_core::backend::Admission;
 
     async fn write(tenant: &str, text: &str) -> Pending {
         let tenant: TenantId = tenant.parse().unwrap();

@@ -1,6 +1,6 @@
 //! The steps that are one call of cargo.
 
-use super::tools;
+use super::{postgres, tools};
 use crate::Result;
 use crate::skips::Skips;
 use crate::workspace::Workspace;
@@ -17,9 +17,14 @@ pub(super) fn clippy(workspace: &Workspace, _: &mut Skips) -> Result {
 }
 
 /// `tests`: all of them, even after a failure, so that one run tells everything.
-pub(super) fn tests(workspace: &Workspace, _: &mut Skips) -> Result {
+///
+/// The checks of the Postgres backend are left to the step `conformance`, where they share a process: here each would make its
+/// own first.
+pub(super) fn tests(workspace: &Workspace, skips: &mut Skips) -> Result {
     tools::nextest(workspace)?;
-    workspace.cargo(["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]).run()
+    let cluster = postgres::serve(workspace, skips)?;
+    let nextest = workspace.cargo(["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]);
+    postgres::told(nextest.args(["-E", "not binary(conformance_postgres)"]), cluster.as_ref()).run()
 }
 
 /// `doctests`, which nextest does not run.

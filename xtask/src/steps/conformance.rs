@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::postgres;
 use crate::Result;
 use crate::metadata::Metadata;
 use crate::skips::Skips;
@@ -14,7 +15,7 @@ use crate::workspace::Workspace;
 const BACKENDS: &str = "conformance_";
 
 /// Test targets without which the workspace does not prove what it claims.
-const REQUIRED: [&str; 3] = ["conformance_memory", "conformance_sqlite", "mutants"];
+const REQUIRED: [&str; 4] = ["conformance_memory", "conformance_postgres", "conformance_sqlite", "mutants"];
 
 /// Test targets that are run where they exist.
 const OPTIONAL: [&str; 1] = ["layer_laws"];
@@ -30,11 +31,12 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
         skips.add(name, "there is no such test target");
     }
     let chosen = present.into_iter().flat_map(|name| ["--test", name]);
-    workspace
+    let cluster = postgres::serve(workspace, skips)?;
+    let tests = workspace
         .cargo(["test", "--workspace", "--all-features", "--no-fail-fast"])
         .args(chosen)
-        .args(["--", "--nocapture"])
-        .run()
+        .args(["--", "--nocapture"]);
+    postgres::told(tests, cluster.as_ref()).run()
 }
 
 /// The test targets of the whole workspace that belong to this step.

@@ -9,6 +9,7 @@ mod conformance;
 mod examples;
 mod features;
 mod guard;
+pub(crate) mod postgres;
 mod reliability;
 mod tools;
 

@@ -55,15 +55,22 @@ fn c_compiler(workspace: &Workspace) -> Result {
     if works() { Ok(()) } else { Err(format!("the C compiler `{compiler}` does not run").into()) }
 }
 
+/// Whether Debian packages can be installed.
+pub(super) fn can_install(workspace: &Workspace) -> bool {
+    workspace.program("apt-get").args(["--version"]).succeeds() && is_root(workspace)
+}
+
 /// Installs Debian packages if that is possible, and says which otherwise.
-fn debian(workspace: &Workspace, what: &str, packages: &[&str]) -> Result {
-    if !(workspace.program("apt-get").args(["--version"]).succeeds() && is_root(workspace)) {
+pub(super) fn debian(workspace: &Workspace, what: &str, packages: &[&str]) -> Result {
+    if !can_install(workspace) {
         return Err(format!("{what} is missing; on Debian: apt-get install {}", packages.join(" ")).into());
     }
     println!("{what} is missing: it is installed now");
     let apt = || -> Process { workspace.program("apt-get").setting("DEBIAN_FRONTEND", "noninteractive") };
     apt().args(["update", "--quiet"]).run()?;
-    apt().args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(packages).run()
+    // What was configured before stays as it is, and nobody is asked.
+    let keep = ["-o", "Dpkg::Options::=--force-confold"];
+    apt().args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(keep).args(packages).run()
 }
 
 fn is_root(workspace: &Workspace) -> bool {

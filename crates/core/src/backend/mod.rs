@@ -37,10 +37,12 @@
 //! [`rules`] and [`sessions`] hold what every backend has to decide alike, and [`Replay`] what a store keeps under an
 //! idempotency key. The conformance kit, `throughline-conformance`, checks the rest.
 
+mod admission;
 mod admitted;
 mod capabilities;
 mod facts;
 pub mod following;
+mod length;
 pub mod names;
 mod replay;
 pub mod rules;
@@ -50,18 +52,22 @@ pub mod sessions;
 mod tally;
 mod terminal;
 mod turns;
+mod weight;
 
 use std::future::{Future, ready};
 
 pub(crate) use self::terminal::Terminal;
 pub use self::{
+    admission::{Admission, Slot, closed},
     admitted::Admitted,
     capabilities::{Capabilities, Durability},
     facts::ThreadFacts,
+    length::{Length, Tail},
     replay::{LookUp, Replay},
     service_backend::ServiceBackend,
     tally::{Removed, Tally},
     turns::{Turn, Turns},
+    weight::{weight, weight_of_notes},
 };
 use tokio::sync::watch;
 

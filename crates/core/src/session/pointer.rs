@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Where runs are carried out, with the installation or root that stands behind the name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Runtime {
     /// Its name.

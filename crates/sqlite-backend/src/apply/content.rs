@@ -4,7 +4,10 @@ use std::cell::RefMut;
 
 use throughline_core::{
     ContentChange, ContentUpdated, ErrorKind, Happened, ThreadId, Timestamp, UpdateContent, UpdateMode,
-    backend::rules::{self, Transition},
+    backend::{
+        Length,
+        rules::{self, Transition},
+    },
 };
 
 use super::{
@@ -13,7 +16,7 @@ use super::{
     threads::{ThreadState, changed},
     unwritten::OpenMessage,
 };
-use crate::record::{Growth, Length, Record};
+use crate::record::{Growth, Record};
 
 pub(super) fn update_content(scope: Scope<'_>, update: &UpdateContent) -> Applied<ContentUpdated> {
     let record = find_or_refuse(scope, &update.thread, &update.id)?;
@@ -28,7 +31,7 @@ pub(super) fn update_content(scope: Scope<'_>, update: &UpdateContent) -> Applie
         return Ok(answer(update, message.record()));
     }
     let was_open = record.message.state.is_open();
-    let bytes_before = u64::try_from(record.length.bytes).unwrap_or_default();
+    let bytes_before = record.length.bytes;
     let mut record = record;
     step.apply(&mut record);
     if let UpdateMode::Abandon { reason } = &update.mode {
@@ -134,7 +137,7 @@ fn settle(scope: Scope<'_>, update: &UpdateContent, was_open: bool, record: &mut
 
 fn check_length(scope: Scope<'_>, update: &UpdateContent, length: Length) -> Applied<()> {
     let (bytes, max) = (length.bytes, scope.max_content_bytes);
-    if u64::try_from(bytes).is_ok_and(|bytes| bytes <= max) {
+    if bytes <= max {
         return Ok(());
     }
     let detail = format!("the content would have {bytes} bytes, and {max} are allowed");

@@ -3,7 +3,8 @@
 use rusqlite::{ffi, params};
 use throughline_core::{
     Add, Added, ErrorKind, Generation, Happened, Message, MessageId, PersistError, Reserve, Reserved, Seq,
-    ThreadId, backend::rules,
+    ThreadId,
+    backend::{Length, rules},
 };
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     row::is_alive,
     threads::{ThreadState, changed},
 };
-use crate::record::{Encoded, Length, Record, number};
+use crate::record::{Encoded, Record, number};
 
 pub(super) fn add(scope: Scope<'_>, add: &Add) -> Applied<Added> {
     let make = |seq| add.to_message(scope.tenant, seq, scope.now);
@@ -91,7 +92,7 @@ fn insert_row(scope: Scope<'_>, record: &Record, thread_pk: i64) -> rusqlite::Re
             message.state.as_str(),
             number(message.revision.get()),
             record.appends,
-            record.length.bytes,
+            number(record.length.bytes),
             record.length.tail.code(),
             lease_ms,
             lease_expires_at,

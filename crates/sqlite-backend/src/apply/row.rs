@@ -166,7 +166,7 @@ pub(super) fn write_head(db: &Connection, record: &Record) -> rusqlite::Result<(
         number(revision.get()),
         record.appends,
         record.last_append,
-        record.length.bytes,
+        number(record.length.bytes),
         record.length.tail.code(),
         lease_ms,
         lease_expires_at,

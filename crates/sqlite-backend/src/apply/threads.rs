@@ -203,7 +203,7 @@ impl ThreadState {
     }
 
     /// Takes a message that goes out of the count. Its row must not be found any more.
-    pub(super) fn uncount(&mut self, scope: Scope<'_>, gone: &Message, bytes: i64) -> Applied<()> {
+    pub(super) fn uncount(&mut self, scope: Scope<'_>, gone: &Message, bytes: u64) -> Applied<()> {
         let seq = number(gone.seq.get());
         let head = self.head_mut();
         head.deleted_seq = head.deleted_seq.max(seq);
@@ -213,7 +213,6 @@ impl ThreadState {
         if (gone.role, gone.state) == (Role::User, MessageState::Final) {
             head.gone_question = head.gone_question.max(seq);
         }
-        let bytes = u64::try_from(bytes).unwrap_or_default();
         let entry = self.entry_mut(&gone.thread)?;
         let removed = entry.tally.removed(gone.seq, gone.role, gone.state, bytes, gone.updated_at);
         if removed == Removed::PreviewIsDue {

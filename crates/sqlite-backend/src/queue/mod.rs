@@ -1,6 +1,5 @@
 //! What waits for the writer: admitted writes, a tenant's in the order in which they came.
 
-mod admission;
 mod lookout;
 mod pending;
 
@@ -12,10 +11,11 @@ use std::{
 
 use self::lookout::leaves_room;
 pub(crate) use self::{
-    admission::{Admission, Slot, closed},
     lookout::Lookout,
     pending::{Committed, Pending, Stage, Times, Work, Write},
 };
+use throughline_core::backend::closed;
+
 use crate::lines::Lines;
 
 /// How long the writer stays awake for a lone caller, who has an answer and may have a next write: about what it costs

@@ -4,10 +4,10 @@ use throughline_core::{
     Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult, Position, Result, TenantId,
     Timestamp,
     audit::{AuditNotes, AuditTicket},
+    backend::Slot,
 };
 use tokio::sync::oneshot;
 
-use super::Slot;
 use crate::lines::InLine;
 
 /// A write as plain data: nothing of the caller's runs while it is applied.

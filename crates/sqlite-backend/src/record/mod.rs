@@ -11,7 +11,6 @@ mod columns;
 mod consumer;
 mod entry;
 mod head;
-mod length;
 mod session;
 mod told;
 
@@ -21,6 +20,7 @@ use rusqlite::Row;
 use throughline_core::{
     Content, DamagedMessage, Lease, Message, MessageId, MessageState, PersistError, Revision, Role, Seq,
     TenantId, ThreadId, Timestamp,
+    backend::{Length, Tail},
 };
 
 pub(crate) use self::{
@@ -32,7 +32,6 @@ pub(crate) use self::{
     consumer::{Cursor, PassedOver, cursor_columns, passed_over_columns},
     entry::{ENTRY_COLUMNS, EntryRow, entry_columns},
     head::{HEAD_COLUMNS, Head, head_columns},
-    length::{Length, Tail},
     session::{
         KnownColumns, SessionOwner, read_attempt, read_head, read_known, session_json, whole_checksum,
     },
@@ -142,7 +141,10 @@ impl Record {
             },
             appends: fields.appends,
             last_append: fields.last_append,
-            length: Length { bytes: fields.content_bytes, tail: Tail::from_code(fields.tail)? },
+            length: Length {
+                bytes: u64::try_from(fields.content_bytes).ok()?,
+                tail: Tail::from_code(fields.tail)?,
+            },
             position: fields.position,
         })
     }
@@ -192,7 +194,7 @@ impl Encoded<'_> {
             revision: number(message.revision.get()),
             appends: *appends,
             last_append: *last_append,
-            content_bytes: length.bytes,
+            content_bytes: number(length.bytes),
             tail: length.tail.code(),
             lease: self.lease,
             created_at: message.created_at.as_micros(),

@@ -26,7 +26,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use throughline_core::{Effect, ErrorKind, PersistError, Position, Result};
+use throughline_core::{Effect, ErrorKind, PersistError, Position, Result, backend::Admission};
 use tokio::sync::{oneshot, watch};
 
 use self::worker::Worker;
@@ -36,12 +36,7 @@ pub(crate) use self::{
     space::available,
     trouble::PROBE_EVERY,
 };
-use crate::{
-    OpenError, SqliteOptions,
-    health::Board,
-    open,
-    queue::{Admission, Queue},
-};
+use crate::{OpenError, SqliteOptions, health::Board, open, queue::Queue};
 
 /// The hold on a writer. Dropped, the writer applies what was admitted and ends.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use super::{at, look, place, points, session};
 use crate::{check::checks, rig::Rig, shorthand::thread_id};
 
 checks! {
-    Extended "session.random" [Session Thread Read] "in random turns of four actors every pointer is a pair that a run produced, every offer the claimer's own, and every gap told once" => random;
+    Extended "session.random" [Session Thread Read; long] "in random turns of four actors every pointer is a pair that a run produced, every offer the claimer's own, and every gap told once" => random;
 }
 
 /// Sequences of so many steps.

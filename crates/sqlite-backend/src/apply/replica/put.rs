@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use throughline_core::{
     Alias, Content, ContentChange, EventId, Happened, ItemId, Message, MessageId, MessageState, Metadata,
     PersistError, Revision, Role, Seq, TenantId, ThreadId, Timestamp, TurnId,
+    backend::Length,
     replica::{ConsumerImage, GoneImage, Image, ImagePart, KeyImage, NameImage, SessionImage, ThreadImage},
 };
 
@@ -18,8 +19,8 @@ use crate::{
         thread::{FORGET_LABELS, put_labels},
     },
     record::{
-        AliasRow, Append, AppendKind, AuditRow, Cursor, DELETED, Encoded, EntryRow, Head, Length, PassedOver,
-        Record, Told, number,
+        AliasRow, Append, AppendKind, AuditRow, Cursor, DELETED, Encoded, EntryRow, Head, PassedOver, Record,
+        Told, number,
     },
 };
 
@@ -211,7 +212,7 @@ impl At<'_> {
                 number(message.revision.get()),
                 record.appends,
                 record.last_append,
-                record.length.bytes,
+                number(record.length.bytes),
                 record.length.tail.code(),
                 lease_ms,
                 lease_expires_at,

@@ -49,7 +49,7 @@ pub(super) fn prune(scope: Scope<'_>, prune: &PruneThread) -> Applied<Pruned> {
     let Some(through) = gone.last().map(|record| record.message.seq) else { return Ok(pruned) };
     let position = scope.take_position();
     for Record { message_pk, message, length, .. } in &gone {
-        pruned.bytes += u64::try_from(length.bytes).unwrap_or_default();
+        pruned.bytes += length.bytes;
         pruned.attachments.extend(message.attachments.iter().cloned());
         erase(scope.db, *message_pk, position)?;
     }

@@ -1,7 +1,10 @@
 //! Messages, and what deleted ones have left.
 
 use rusqlite::{OptionalExtension, Row};
-use throughline_core::{ContentChange, MessageState, Role};
+use throughline_core::{
+    ContentChange, MessageState, Role,
+    backend::{Length, Tail},
+};
 
 use super::{
     Check, Owner, Part, is_damage,
@@ -9,7 +12,7 @@ use super::{
     text,
     walk::{Met, Table},
 };
-use crate::record::{Columns as _, DELETED, Length, Record, Tail, message_columns, number};
+use crate::record::{Columns as _, DELETED, Record, message_columns, number};
 
 const MESSAGES: Table = Table {
     name: "messages",

@@ -1,20 +1,29 @@
 use std::sync::LazyLock;
 
-use throughline_core::{Content, ContentBuffer, ContentChange, Delta};
-
-use super::number;
+use crate::{Content, ContentBuffer, ContentChange, Delta};
 
 /// How long the content of an open message is, without putting it together: known from what was appended alone.
+///
+/// ```
+/// use throughline_core::{Content, ContentChange, Delta, backend::Length};
+///
+/// let mut length = Length::settled(&Content::empty());
+/// for word in ["Hel", "lo!"] {
+///     length = length.after(&ContentChange::Append(Delta::text(word)));
+/// }
+/// assert_eq!(length.bytes, Content::text("Hello!").byte_len() as u64);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Length {
+pub struct Length {
     /// The bytes of JSON that the pieces come to.
-    pub(crate) bytes: i64,
-    pub(crate) tail: Tail,
+    pub bytes: u64,
+    /// How it ends.
+    pub tail: Tail,
 }
 
 /// How content ends, as far as what is appended depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tail {
+pub enum Tail {
     /// There are no blocks.
     Nothing,
     /// With text that more text continues.
@@ -26,7 +35,9 @@ pub(crate) enum Tail {
 impl Tail {
     const ALL: [Self; 3] = [Self::Nothing, Self::Text, Self::Block];
 
-    pub(crate) const fn code(self) -> i64 {
+    /// The number that stands for it in a store.
+    #[must_use]
+    pub const fn code(self) -> i64 {
         match self {
             Self::Nothing => 0,
             Self::Text => 1,
@@ -34,7 +45,9 @@ impl Tail {
         }
     }
 
-    pub(crate) fn from_code(code: i64) -> Option<Self> {
+    /// What the number stands for, if for anything.
+    #[must_use]
+    pub fn from_code(code: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|tail| tail.code() == code)
     }
 
@@ -65,23 +78,25 @@ impl Tail {
 
 impl Length {
     /// Of content that is not appended to, or not yet: the bytes as they are.
-    pub(crate) fn settled(content: &Content) -> Self {
-        Self { bytes: number(content.byte_len() as u64), tail: Tail::Nothing }
+    #[must_use]
+    pub fn settled(content: &Content) -> Self {
+        Self { bytes: content.byte_len() as u64, tail: Tail::Nothing }
     }
 
     /// After a change. Costs what the change carries.
-    pub(crate) fn after(self, change: &ContentChange) -> Self {
+    #[must_use]
+    pub fn after(self, change: &ContentChange) -> Self {
         match change {
             ContentChange::Replace(content) => {
                 let buffer = ContentBuffer::new(content);
-                Self { bytes: number(buffer.content().byte_len() as u64), tail: Tail::of(&buffer) }
+                Self { bytes: buffer.content().byte_len() as u64, tail: Tail::of(&buffer) }
             }
             ContentChange::Append(delta) if delta.is_empty() => self,
             ContentChange::Append(delta) => {
                 let shortest = self.tail.shortest();
                 let mut buffer = ContentBuffer::new(shortest);
                 buffer.push(delta);
-                let added = number((buffer.content().byte_len() - shortest.byte_len()) as u64);
+                let added = (buffer.content().byte_len() - shortest.byte_len()) as u64;
                 let tail = if matches!(delta, Delta::Text(_)) { Tail::Text } else { Tail::of(&buffer) };
                 Self { bytes: self.bytes.saturating_add(added), tail }
             }
@@ -120,7 +135,7 @@ mod tests {
                     ContentChange::Replace(content) => buffer = ContentBuffer::new(content),
                 }
                 length = length.after(change);
-                assert_eq!(length.bytes, buffer.content().byte_len() as i64);
+                assert_eq!(length.bytes, buffer.content().byte_len() as u64);
                 assert_eq!(length.tail, Tail::of(&buffer));
             }
         }

@@ -1,6 +1,4 @@
-//! What a write weighs, before it takes a place in the queue.
-
-use throughline_core::{
+use crate::{
     AttachmentKey, ConsumerArgs, Effect, ErrorKind, Metadata, PersistArgs, PersistError, ReplicaArgs, Result,
     SessionArgs, UpdateMode,
     replica::{Image, ImagePart},
@@ -10,15 +8,25 @@ use throughline_core::{
 const FRAME: usize = 1024;
 
 /// The bytes that so many entries about what was not applied are counted for.
-pub(crate) const fn of_notes(entries: usize) -> usize {
+#[must_use]
+pub const fn weight_of_notes(entries: usize) -> usize {
     entries * FRAME
 }
 
-/// The bytes that a write is counted for.
+/// The bytes that a write is counted for, before it takes a place in the queue of a store.
+///
+/// ```
+/// use throughline_core::{Add, ErrorKind, NewMessage, backend::weight};
+///
+/// let add = Add::new("t".parse()?, NewMessage::user("hello"));
+/// assert!(weight(&add.clone().into(), 1000)? > 0);
+/// assert_eq!(weight(&add.into(), 10).unwrap_err().kind(), ErrorKind::TooLarge);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// `TooLarge` for content that the store would refuse: it need not wait for that.
-pub(crate) fn of(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
+pub fn weight(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
     let fits = |content: usize| {
         if content as u64 <= max_content_bytes {
             return Ok(content);
@@ -47,7 +55,7 @@ pub(crate) fn of(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
         PersistArgs::Batch(batch) => {
             let mut held = 0;
             for (index, item) in batch.items.iter().enumerate() {
-                held += of(item, max_content_bytes).map_err(|error| error.with_batch_index(index))?;
+                held += weight(item, max_content_bytes).map_err(|error| error.with_batch_index(index))?;
             }
             held
         }
@@ -82,19 +90,18 @@ fn around(metadata: &Metadata, attachments: &[AttachmentKey]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use throughline_core::{Add, Batch, Content, NewMessage};
-
     use super::*;
+    use crate::{Add, Batch, Content, NewMessage};
 
     #[test]
     fn the_longest_content_fits_and_one_byte_more_does_not() {
         let add = || Add::new("t".parse().unwrap(), NewMessage::user("hello").with_id("m".parse().unwrap()));
         let max = Content::text("hello").byte_len() as u64;
-        assert_eq!(of(&add().into(), max).unwrap(), FRAME + max as usize);
-        let error = of(&add().into(), max - 1).unwrap_err();
+        assert_eq!(weight(&add().into(), max).unwrap(), FRAME + max as usize);
+        let error = weight(&add().into(), max - 1).unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
         assert_eq!(error.message().unwrap().as_str(), "m");
         let batch = Batch::new().with(Add::new("t".parse().unwrap(), NewMessage::user(""))).with(add());
-        assert_eq!(of(&batch.into(), max - 1).unwrap_err().batch_index(), Some(1));
+        assert_eq!(weight(&batch.into(), max - 1).unwrap_err().batch_index(), Some(1));
     }
 }

@@ -1,14 +1,33 @@
 use std::{sync::Arc, time::Instant};
 
-use throughline_core::{Effect, ErrorKind, PersistError, Result, TenantId, backend::Turns};
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError},
     time::timeout_at,
 };
 
-/// Bounds what waits for the writer: so many operations, so many bytes.
+use super::Turns;
+use crate::{Effect, ErrorKind, PersistError, Result, TenantId};
+
+/// Bounds what waits for the writer of a store: so many operations, so many bytes. Tenants take [`Turns`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> throughline_core::Result<()> {
+/// use std::time::{Duration, Instant};
+///
+/// use throughline_core::{ErrorKind, TenantId, backend::Admission};
+///
+/// let (admission, tenant) = (Admission::new(1, 1 << 20), TenantId::default());
+/// let soon = || Instant::now() + Duration::from_millis(1);
+/// let slot = admission.enter(&tenant, 100, soon()).await?;
+/// let error = admission.enter(&tenant, 100, soon()).await.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Overloaded);
+/// drop(slot);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub struct Admission {
     operations: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     operation_limit: usize,
@@ -16,15 +35,18 @@ pub(crate) struct Admission {
     turns: Turns,
 }
 
-/// A place in the queue. Dropping it gives it back.
+/// A place among what waits for a writer. Dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Slot {
+#[must_use = "the place is given back when this is dropped"]
+pub struct Slot {
     _operation: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
 }
 
 impl Admission {
-    pub(crate) fn new(operations: usize, bytes: usize) -> Self {
+    /// Lets so many operations in at once, and so many bytes.
+    #[must_use]
+    pub fn new(operations: usize, bytes: usize) -> Self {
         Self {
             operations: Arc::new(Semaphore::new(operations)),
             bytes: Arc::new(Semaphore::new(bytes)),
@@ -34,8 +56,14 @@ impl Admission {
         }
     }
 
-    /// Takes a place, waiting for it until `give_up`; tenants take turns. Dropping the future takes none.
-    pub(crate) async fn enter(&self, tenant: &TenantId, bytes: usize, give_up: Instant) -> Result<Slot> {
+    /// Takes a place, waiting for it until `give_up`; tenants take turns. What is larger than everything that may wait has it
+    /// for itself.
+    ///
+    /// Dropping the future takes none.
+    ///
+    /// # Errors
+    /// `Overloaded` when there was no place in time; `Unavailable` once it was [closed](Self::close). Nothing was applied.
+    pub async fn enter(&self, tenant: &TenantId, bytes: usize, give_up: Instant) -> Result<Slot> {
         // What is larger than the queue waits until it has the queue for itself.
         let bytes = u32::try_from(bytes.min(self.byte_limit)).unwrap_or(u32::MAX);
         match self.try_enter(bytes) {
@@ -62,12 +90,13 @@ impl Admission {
     }
 
     /// Whether no more than one operation is inside.
-    pub(crate) fn has_one(&self) -> bool {
+    #[must_use]
+    pub fn has_one(&self) -> bool {
         self.operations.available_permits() + 1 >= self.operation_limit
     }
 
     /// Lets nobody in any more.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.operations.close();
         self.bytes.close();
     }
@@ -79,7 +108,9 @@ impl Admission {
     }
 }
 
-pub(crate) fn closed() -> PersistError {
+/// What a store that was closed answers to a write.
+#[must_use]
+pub fn closed() -> PersistError {
     PersistError::new(ErrorKind::Unavailable, "the store is closed").with_effect(Effect::NotApplied)
 }
 

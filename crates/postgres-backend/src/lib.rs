@@ -1,0 +1,51 @@
+//! The Postgres backend of Throughline: many hosts, one store.
+//!
+//! ```no_run
+//! use throughline_core::{NewMessage, PageFrom, Persistence};
+//! use throughline_postgres::PostgresBackend;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let backend = PostgresBackend::open("postgres://app:secret@db.example/app").await?;
+//! let db = Persistence::builder().backend(backend).build()?;
+//! let thread = db.thread("telegram:42");
+//! thread.add(NewMessage::user("hello")).await?;
+//! assert_eq!(thread.page(PageFrom::End, 20).await?.messages.len(), 1);
+//! db.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it promises
+//! - An answered write was committed with `synchronous_commit` on. Writes that wait at the same time share a transaction, and so the
+//!   way to the server and the write to its disk.
+//! - Every outcome is one of three. When the connection is lost after `COMMIT` was sent, the store finds out on another one what
+//!   became of the transaction before it answers; what it cannot find out it calls unknown.
+//! - Any number of processes write to one store. Those that write to one thread wait for each other; the order of its messages is
+//!   that of the commits, and so are the positions of all changes.
+//! - Content, metadata and ids come back byte for byte.
+//!
+//! # What it asks of the host
+//! PostgreSQL 15 or newer, a database in UTF8, and a role that may create a schema in it, once. The tables stand in the schema
+//! `throughline`, of which a database has one.
+//!
+//! # What it does not do
+//! - Search: `SearchMessages` is answered `Unsupported`, and not claimed.
+//! - A synchronous replica whose wait was cancelled by an administrator is answered by the server as a success with a warning, and
+//!   taken for one here.
+//! - A primary that was replaced and comes back is not recognised as such.
+//! - What is damaged is noticed where it cannot be decoded. Checksums of pages are the server's (`initdb --data-checksums`).
+
+mod apply;
+mod backend;
+mod engine;
+mod error;
+mod open;
+mod options;
+mod queue;
+mod read;
+mod rows;
+mod signs;
+mod writer;
+
+pub use self::{backend::PostgresBackend, open::OpenError, options::PostgresOptions};

@@ -1,0 +1,78 @@
+use throughline_core::BoxError;
+
+/// Why a store was not opened. Nothing was changed then.
+///
+/// ```no_run
+/// use throughline_postgres::{OpenError, PostgresBackend};
+///
+/// # async fn example() {
+/// match PostgresBackend::open("postgres://localhost/app").await {
+///     Ok(_) => {}
+///     Err(OpenError::Newer { .. }) => eprintln!("another host runs a newer version"),
+///     Err(error) => eprintln!("{error}"),
+/// }
+/// # }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The URL is none of a Postgres database. It is not repeated: it may hold a password.
+    #[error("the URL is none of a Postgres database")]
+    Url,
+    /// The server could not be reached, or refused.
+    #[error("the database could not be reached, or refused{}", code.as_deref().map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default())]
+    Unreachable {
+        /// What the server has said, as a SQLSTATE.
+        code: Option<String>,
+        /// What the driver has said.
+        source: BoxError,
+    },
+    /// The server is older than what the store needs.
+    #[error("the server is PostgreSQL {found}, and 15 or newer is needed")]
+    TooOld {
+        /// Its version.
+        found: String,
+    },
+    /// The database keeps text in another encoding than UTF8.
+    #[error("the database keeps text as {encoding}, and UTF8 is needed")]
+    Encoding {
+        /// Which one.
+        encoding: String,
+    },
+    /// Commits would be answered before they are durable.
+    #[error("`{setting}` is `{value}`: what was answered could be lost")]
+    NotDurable {
+        /// The setting of the server.
+        setting: String,
+        /// What it is.
+        value: String,
+    },
+    /// A newer version has changed the schema.
+    #[error("the schema has the migration {id}, which this version does not know")]
+    Newer {
+        /// The first that is not known.
+        id: i32,
+    },
+    /// A migration is not the one that this version knows.
+    #[error("the migration {id} of the schema is another one than this version knows")]
+    Changed {
+        /// Which one.
+        id: i32,
+    },
+    /// The threads of the store could not be started.
+    #[error("the threads of the store could not be started")]
+    Threads(#[source] std::io::Error),
+    /// There is a schema `throughline` that is none of a store.
+    #[error("there is a schema `throughline` without a list of its migrations")]
+    Foreign,
+}
+
+impl From<sqlx::Error> for OpenError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .map(std::borrow::Cow::into_owned);
+        Self::Unreachable { code, source: Box::new(error) }
+    }
+}

@@ -1,0 +1,135 @@
+//! The schema, step by step, and the list of the steps that a database has taken.
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::OpenError;
+
+/// One step.
+struct Migration {
+    id: i32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+/// All of them, in order. One that was released is never changed.
+const MIGRATIONS: &[Migration] =
+    &[Migration { id: 1, name: "initial", sql: include_str!("../../migrations/0001_initial.sql") }];
+
+/// What marks a table that can be partitioned.
+const MARK: &str = "/*partitioned*/";
+
+impl Migration {
+    fn checksum(&self) -> Vec<u8> {
+        blake3::hash(self.sql.as_bytes()).as_bytes().to_vec()
+    }
+
+    /// The statements, with so many partitions to each table that can have them.
+    fn statements(&self, partitions: u32) -> String {
+        if partitions == 0 {
+            return self.sql.replace(MARK, "");
+        }
+        let mut sql = self.sql.replace(MARK, "PARTITION BY HASH (tenant, thread)");
+        let tables = self.sql.split("CREATE TABLE throughline.").skip(1);
+        for table in tables.filter(|table| table.split(';').next().is_some_and(|made| made.contains(MARK))) {
+            let name = table.split_whitespace().next().unwrap_or_default();
+            for remainder in 0..partitions {
+                sql.push_str(&format!(
+                    "\nCREATE TABLE throughline.{name}_{remainder} PARTITION OF throughline.{name} \
+                     FOR VALUES WITH (MODULUS {partitions}, REMAINDER {remainder});"
+                ));
+            }
+        }
+        sql
+    }
+}
+
+/// One that opens waits for the others, so that each step is taken once.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(6070816190463183181)";
+
+const LEDGER: &str = "CREATE SCHEMA throughline; CREATE TABLE throughline.migrations (id integer PRIMARY KEY, \
+    name text COLLATE \"C\" NOT NULL, checksum bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
+
+/// Brings the schema to this version, in one transaction.
+pub(super) async fn migrate(db: &mut PgConnection, partitions: u32) -> Result<(), OpenError> {
+    sqlx::raw_sql("BEGIN").execute(&mut *db).await?;
+    let migrated = take(db, partitions).await;
+    let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    sqlx::raw_sql(end).execute(&mut *db).await?;
+    migrated?;
+    // Read back: the end of a transaction that was aborted may pass for a commit.
+    match missing(db).await? {
+        0 => Ok(()),
+        _ => Err(sqlx::Error::Protocol("the migrations were not committed".into()).into()),
+    }
+}
+
+async fn take(db: &mut PgConnection, partitions: u32) -> Result<(), OpenError> {
+    sqlx::raw_sql(LOCK).execute(&mut *db).await?;
+    let made = sqlx::query(
+        "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'throughline') AS schema, \
+         to_regclass('throughline.migrations') IS NOT NULL AS ledger",
+    )
+    .persistent(false)
+    .fetch_one(&mut *db)
+    .await?;
+    match (made.try_get("schema")?, made.try_get("ledger")?) {
+        (true, false) => return Err(OpenError::Foreign),
+        (true, true) => {}
+        (false, _) => {
+            sqlx::raw_sql(LEDGER).execute(&mut *db).await?;
+        }
+    }
+    let taken = missing(db).await?;
+    let due = MIGRATIONS.len() - taken.min(MIGRATIONS.len());
+    for migration in &MIGRATIONS[due..] {
+        sqlx::raw_sql(AssertSqlSafe(migration.statements(partitions))).execute(&mut *db).await?;
+        sqlx::query("INSERT INTO throughline.migrations (id, name, checksum) VALUES ($1, $2, $3)")
+            .bind(migration.id)
+            .bind(migration.name)
+            .bind(migration.checksum())
+            .persistent(false)
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// How many steps the database has not taken, after those that it has were looked at.
+async fn missing(db: &mut PgConnection) -> Result<usize, OpenError> {
+    let rows = sqlx::query("SELECT id, name, checksum FROM throughline.migrations ORDER BY id")
+        .persistent(false)
+        .fetch_all(db)
+        .await?;
+    for (at, row) in rows.iter().enumerate() {
+        let id: i32 = row.try_get("id")?;
+        let Some(migration) = MIGRATIONS.get(at) else { return Err(OpenError::Newer { id }) };
+        let (name, checksum): (&str, &[u8]) = (row.try_get("name")?, row.try_get("checksum")?);
+        if (id, name, checksum) != (migration.id, migration.name, &*migration.checksum()) {
+            return Err(OpenError::Changed { id });
+        }
+    }
+    Ok(MIGRATIONS.len() - rows.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_that_is_keyed_by_thread_can_be_partitioned() {
+        let whole = MIGRATIONS[0].statements(0);
+        assert!(!whole.contains("PARTITION"));
+        let divided = MIGRATIONS[0].statements(3);
+        assert_eq!(divided.matches("PARTITION BY HASH (tenant, thread)").count(), 9);
+        assert_eq!(divided.matches("PARTITION OF").count(), 27);
+        assert!(divided.contains(
+            "CREATE TABLE throughline.messages_2 PARTITION OF throughline.messages \
+             FOR VALUES WITH (MODULUS 3, REMAINDER 2);"
+        ));
+    }
+
+    #[test]
+    fn the_ids_are_in_order() {
+        assert!(MIGRATIONS.iter().map(|migration| migration.id).eq(1..=MIGRATIONS.len() as i32));
+    }
+}

@@ -1,0 +1,48 @@
+//! Opening a store: the server is looked at, the schema is brought to this version.
+
+mod error;
+mod migration;
+
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+pub use self::error::OpenError;
+use crate::options::Settings;
+
+pub(crate) async fn open(settings: &Settings) -> Result<(), OpenError> {
+    let mut db = PgConnection::connect_with(&settings.connect).await?;
+    look(&mut db).await?;
+    migration::migrate(&mut db, settings.options.partitions).await?;
+    // Writers that are long gone.
+    sqlx::query("DELETE FROM throughline.writers WHERE seen_at < now() - interval '30 days'")
+        .persistent(false)
+        .execute(&mut db)
+        .await?;
+    db.close().await?;
+    Ok(())
+}
+
+/// Refuses a server on which the store could not keep its word.
+async fn look(db: &mut PgConnection) -> Result<(), OpenError> {
+    let row = sqlx::query(
+        "SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS version, \
+         current_setting('server_encoding') AS encoding, current_setting('synchronous_commit') AS synchronous_commit, \
+         current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes",
+    )
+    .persistent(false)
+    .fetch_one(db)
+    .await?;
+    if row.try_get::<i32, _>("number")? < 150_000 {
+        return Err(OpenError::TooOld { found: row.try_get("version")? });
+    }
+    let encoding: String = row.try_get("encoding")?;
+    if encoding != "UTF8" {
+        return Err(OpenError::Encoding { encoding });
+    }
+    for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
+        let value: String = row.try_get(setting)?;
+        if value == "off" {
+            return Err(OpenError::NotDurable { setting: setting.to_owned(), value });
+        }
+    }
+    Ok(())
+}

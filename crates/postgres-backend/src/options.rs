@@ -1,0 +1,201 @@
+use std::{fmt::Write as _, io, time::Duration};
+
+use sqlx::postgres::PgConnectOptions;
+
+use crate::{OpenError, PostgresBackend, engine::Engine, open};
+
+/// How a store in Postgres is opened. The defaults are for a host with a few dozen tasks at work.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use throughline_postgres::PostgresBackend;
+///
+/// # async fn example() -> Result<(), throughline_postgres::OpenError> {
+/// let backend = PostgresBackend::builder()
+///     .writers(2)
+///     .wait_limit(Duration::from_secs(2))
+///     .open("postgres://app:secret@db.example/app")
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is opened before `open`"]
+pub struct PostgresOptions {
+    pub(crate) name: String,
+    pub(crate) writers: usize,
+    pub(crate) readers: u32,
+    pub(crate) partitions: u32,
+    pub(crate) queue_operations: usize,
+    pub(crate) queue_bytes: usize,
+    pub(crate) max_content_bytes: u64,
+    pub(crate) kept_changes: u64,
+    pub(crate) wait_limit: Duration,
+    pub(crate) answer_limit: Duration,
+    pub(crate) resolve_limit: Duration,
+    pub(crate) pgbouncer: bool,
+}
+
+/// The most bytes of content that a store can be told to take: well below what a value of Postgres may have.
+const LARGEST: u64 = 256 << 20;
+
+impl PostgresOptions {
+    pub(crate) fn new() -> Self {
+        Self {
+            name: "postgres".to_owned(),
+            writers: 4,
+            readers: 8,
+            partitions: 0,
+            queue_operations: 4096,
+            queue_bytes: 64 << 20,
+            max_content_bytes: 16 << 20,
+            kept_changes: 1_000_000,
+            wait_limit: Duration::from_secs(5),
+            answer_limit: Duration::from_secs(10),
+            resolve_limit: Duration::from_secs(30),
+            pgbouncer: false,
+        }
+    }
+
+    /// Gives the store another name than `postgres`, for a pipeline with a pipeline inside it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How many tasks write, each on a connection of its own; the writes of a thread are those of one of them. At least 1; 4 by
+    /// default.
+    pub fn writers(mut self, writers: usize) -> Self {
+        self.writers = writers.max(1);
+        self
+    }
+
+    /// How many connections read, at most. At least 1; 8 by default.
+    pub fn readers(mut self, readers: u32) -> Self {
+        self.readers = readers.max(1);
+        self
+    }
+
+    /// Into how many partitions the tables are divided, by the hash of tenant and thread, when the store is *made*: a store that is
+    /// there keeps those that it has. None by default; at most 256.
+    pub fn partitions(mut self, partitions: u32) -> Self {
+        self.partitions = partitions.min(256);
+        self
+    }
+
+    /// How many writes may wait at once; 4096 by default. Further ones wait for a place, and are refused as `Overloaded` when
+    /// there is none in time.
+    pub fn queue_operations(mut self, operations: usize) -> Self {
+        self.queue_operations = operations.max(1);
+        self
+    }
+
+    /// How many bytes may wait at once; 64 MiB by default.
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.queue_bytes = bytes.max(1);
+        self
+    }
+
+    /// How large the content of a message may be, in bytes of JSON; 16 MiB by default, 256 MiB at most.
+    pub fn max_content_bytes(mut self, bytes: u64) -> Self {
+        self.max_content_bytes = bytes.min(LARGEST);
+        self
+    }
+
+    /// How many of the latest changes are kept at least; a million by default.
+    pub fn kept_changes(mut self, changes: u64) -> Self {
+        self.kept_changes = changes;
+        self
+    }
+
+    /// How long a call without a deadline waits for a place in the queue, for a connection, and for a lock of another process;
+    /// 5 s by default.
+    pub fn wait_limit(mut self, limit: Duration) -> Self {
+        self.wait_limit = limit;
+        self
+    }
+
+    /// How long the server may take to answer before its connection is given up; 10 s by default.
+    pub fn answer_limit(mut self, limit: Duration) -> Self {
+        self.answer_limit = limit;
+        self
+    }
+
+    /// How long it is tried to find out what became of a transaction of which nobody has heard; 30 s by default. After that its
+    /// calls are answered that the outcome is unknown.
+    pub fn resolve_limit(mut self, limit: Duration) -> Self {
+        self.resolve_limit = limit;
+        self
+    }
+
+    /// Says that the server is reached through PgBouncer in its transaction mode: no statement is kept prepared, every setting is
+    /// that of one transaction, and commits of other processes are looked for once a second instead of being listened to.
+    pub fn pgbouncer(mut self) -> Self {
+        self.pgbouncer = true;
+        self
+    }
+
+    /// Opens the store in the database of this URL, and makes it if it is not there: its tables stand in the schema `throughline`.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the database is as it was then.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it opens nothing; a schema that was being made is made whole or not at all, perhaps later.
+    pub async fn open(self, url: &str) -> Result<PostgresBackend, OpenError> {
+        let connect: PgConnectOptions = url.parse().map_err(|_| OpenError::Url)?;
+        self.open_with(connect).await
+    }
+
+    /// As [`open`](Self::open), with everything that sqlx can be told of a connection.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    ///
+    /// # Cancel safety
+    /// As of [`open`](Self::open).
+    pub async fn open_with(self, connect: PgConnectOptions) -> Result<PostgresBackend, OpenError> {
+        let connect = if self.pgbouncer {
+            connect.statement_cache_capacity(0).extra_float_digits(None)
+        } else {
+            connect
+        };
+        let settings = Settings { connect, options: self };
+        let engine = Engine::start().map_err(OpenError::Threads)?;
+        let opening = settings.clone();
+        let opened = engine.handle().spawn(async move { open::open(&opening).await });
+        opened.await.unwrap_or_else(|lost| Err(OpenError::Threads(io::Error::other(lost))))?;
+        Ok(PostgresBackend::new(settings, &engine))
+    }
+}
+
+/// Options, and where to connect.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) connect: PgConnectOptions,
+    pub(crate) options: PostgresOptions,
+}
+
+impl Settings {
+    /// The settings of a writer's session, or with `LOCAL ` of its transaction.
+    pub(crate) fn of_writer(&self, local: &str) -> String {
+        let wait = self.options.wait_limit.as_millis();
+        let answer = (self.options.answer_limit + self.options.wait_limit).as_millis();
+        let mut sql = String::new();
+        for (name, value) in [
+            ("lock_timeout", wait.max(1)),
+            ("statement_timeout", answer.max(1)),
+            // A transaction whose writer is gone does not hold its locks for ever.
+            ("idle_in_transaction_session_timeout", answer.max(1)),
+        ] {
+            // Writing into a string does not fail.
+            let _ = write!(sql, "SET {local}{name} = {value}; ");
+        }
+        // Every look-up has its index. A plan that reads a whole table because it was small when it was counted would lock nobody
+        // out, and cost what the table holds.
+        for name in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"] {
+            let _ = write!(sql, "SET {local}{name} = off; ");
+        }
+        sql
+    }
+}

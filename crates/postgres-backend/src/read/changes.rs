@@ -1,0 +1,83 @@
+//! What was changed, in the order of the commits.
+
+use sqlx::{Row as _, postgres::PgRow};
+use throughline_core::{
+    Change, ChangeScope, Changes, Happened, Position, ReadChanges, TenantId, Timestamp, backend::rules,
+};
+
+use super::{Answer, Scope, thread::thread_id};
+use crate::{
+    error::damaged,
+    rows::{counter, number},
+};
+
+/// At so many changes one read looks at most, whoever they are of.
+const LOOK_AT: i64 = 20_000;
+
+macro_rules! changes {
+    ($which:literal) => {
+        concat!(
+            "SELECT position, tenant, thread, at, what FROM (SELECT * FROM throughline.changes WHERE position > $1 \
+             ORDER BY position LIMIT $3) AS looked",
+            $which,
+            " ORDER BY position LIMIT $2"
+        )
+    };
+}
+
+const LOOKED: &str = "SELECT max(position) AS last, count(*) AS looked FROM (SELECT position FROM throughline.changes \
+    WHERE position > $1 ORDER BY position LIMIT $2) AS looked";
+
+impl Scope<'_> {
+    /// Reads the changes after a position.
+    pub(super) async fn changes(&mut self, read: &ReadChanges) -> Answer<Changes> {
+        rules::check_limit(read.limit)?;
+        let (position, kept_after) = self.progress().await?;
+        if read.after < kept_after {
+            return Err(rules::too_old(read.after, kept_after).into());
+        }
+        let (after, tenant) = (number(read.after.get()), self.tenant.as_str());
+        let asked = sqlx::query(match read.scope {
+            ChangeScope::Store => changes!(""),
+            ChangeScope::Tenant => changes!(" WHERE tenant = $4"),
+            ChangeScope::Thread(_) => changes!(" WHERE tenant = $4 AND thread = $5"),
+        })
+        .bind(after)
+        .bind(i64::from(read.limit) + 1)
+        .bind(LOOK_AT);
+        let asked = match &read.scope {
+            ChangeScope::Store => asked,
+            ChangeScope::Tenant => asked.bind(tenant),
+            ChangeScope::Thread(thread) => asked.bind(tenant).bind(thread.as_str()),
+        };
+        let rows = asked.fetch_all(&mut *self.db).await?;
+        let limit = read.limit as usize;
+        let changes = rows.iter().take(limit).map(change).collect::<sqlx::Result<Vec<_>>>()?;
+        let mut answer = Changes { changes, position: position.max(read.after), more: false };
+        if rows.len() > limit {
+            answer.more = true;
+            answer.position = answer.changes.last().map_or(answer.position, |last| last.position);
+        } else if position.get().saturating_sub(read.after.get()) >= LOOK_AT.unsigned_abs() {
+            let row = sqlx::query(LOOKED).bind(after).bind(LOOK_AT).fetch_one(&mut *self.db).await?;
+            let last: Option<i64> = row.try_get("last")?;
+            if let (Some(last), LOOK_AT) = (last.and_then(counter), row.try_get("looked")?) {
+                (answer.position, answer.more) = (Position::new(last), true);
+            }
+        }
+        Ok(answer)
+    }
+}
+
+fn change(row: &PgRow) -> sqlx::Result<Change> {
+    let broken = || damaged("a stored change".to_owned());
+    let position = counter(row.try_get("position")?).map(Position::new).ok_or_else(broken)?;
+    let what: &str = row.try_get("what")?;
+    let unreadable = || Happened::Unreadable { why: "it is damaged, or a newer version wrote it".to_owned() };
+    Ok(Change {
+        position,
+        tenant: TenantId::new(row.try_get::<&str, _>("tenant")?).map_err(|_| broken())?,
+        thread: thread_id(row.try_get("thread")?)?,
+        at: Timestamp::from_micros(row.try_get("at")?),
+        what: serde_json::from_str(what).unwrap_or_else(|_| unreadable()),
+    })
+}

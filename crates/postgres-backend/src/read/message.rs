@@ -1,0 +1,156 @@
+//! Messages, whole.
+
+use std::collections::HashMap;
+
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use throughline_core::{
+    Content, DamagedMessage, GetMessage, Message, MessageId, Result, Seq, TenantId, ThreadId,
+};
+
+use super::{Answer, Scope};
+use crate::rows::{Growth, MessageRow, counter, message_columns, number};
+
+const GET: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    ", m.content FROM throughline.threads t JOIN throughline.messages m ON m.tenant = t.tenant AND m.thread = t.thread \
+     WHERE t.tenant = $1 AND t.thread = $2 AND NOT t.deleted AND m.id = $3 AND m.seq > t.floor"
+);
+
+const PIECES: &str = "SELECT p.thread, p.id, p.kind, p.delta \
+    FROM unnest($2::text[], $3::text[], $4::bigint[]) AS k (thread, id, first) \
+    JOIN throughline.pieces p ON p.tenant = $1 AND p.thread = k.thread AND p.id = k.id AND p.n >= k.first \
+    ORDER BY p.thread, p.id, p.n";
+
+/// A message that is settled, or that there is none; nothing where its pieces have to be read too.
+pub(super) async fn get_settled(
+    db: &mut PgConnection,
+    tenant: &TenantId,
+    get: &GetMessage,
+) -> Answer<Option<Option<Message>>> {
+    let Some(row) = find(db, tenant, get).await? else { return Ok(Some(None)) };
+    match Stored::read(&row)? {
+        Stored { row: Some(found), .. } if found.state.is_open() && found.pieces > 0 => Ok(None),
+        stored => Ok(Some(Some(stored.whole(tenant, None).map_err(|damaged| damaged.to_error())?))),
+    }
+}
+
+async fn find(db: &mut PgConnection, tenant: &TenantId, get: &GetMessage) -> sqlx::Result<Option<PgRow>> {
+    sqlx::query(GET)
+        .bind(tenant.as_str())
+        .bind(get.thread.as_str())
+        .bind(get.id.as_str())
+        .fetch_optional(db)
+        .await
+}
+
+/// A row that was found, as far as it can be read.
+pub(super) struct Stored {
+    pub(super) thread: ThreadId,
+    pub(super) seq: Option<Seq>,
+    id: Option<MessageId>,
+    row: Option<MessageRow>,
+    content: Option<String>,
+}
+
+impl Stored {
+    /// Reads [`message_columns!`] and the content.
+    pub(super) fn read(row: &PgRow) -> sqlx::Result<Self> {
+        let thread: &str = row.try_get("thread")?;
+        let id: &str = row.try_get("id")?;
+        let seq: Option<i64> = row.try_get("seq")?;
+        Ok(Self {
+            thread: ThreadId::new(thread)
+                .map_err(|_| crate::error::damaged("the id of a stored thread".to_owned()))?,
+            seq: seq.and_then(counter).map(Seq::new),
+            id: MessageId::new(id).ok(),
+            row: MessageRow::decode(row)?,
+            content: row.try_get("content")?,
+        })
+    }
+
+    fn is_open(&self) -> bool {
+        self.row.as_ref().is_some_and(|row| row.state.is_open() && row.pieces > 0)
+    }
+
+    /// The message with its pieces, where it has any.
+    fn whole(self, tenant: &TenantId, pieces: Option<&Pieces>) -> Result<Message, DamagedMessage> {
+        let Self { thread, seq, id, row, content } = self;
+        let message = || {
+            let (id, row) = (id.as_ref()?, row.as_ref()?);
+            let mut growth = Growth::new(Content::from_json(content?).ok()?);
+            if row.state.is_open() && row.pieces > 0 {
+                let pieces = pieces?.0.get(&(thread.clone(), id.clone()))?;
+                if pieces.len() as u64 != row.pieces - row.first_piece + 1 {
+                    return None;
+                }
+                for (kind, delta) in pieces {
+                    growth.take_stored(*kind, delta)?;
+                }
+            }
+            Some(row.message(tenant, &thread, id, growth.content()))
+        };
+        message().ok_or_else(|| DamagedMessage { thread: thread.clone(), seq, id: id.clone() })
+    }
+}
+
+/// A piece as it stands: its kind and what it says.
+type Piece = (i64, Vec<u8>);
+
+/// The pieces of open messages.
+struct Pieces(HashMap<(ThreadId, MessageId), Vec<Piece>>);
+
+impl Scope<'_> {
+    pub(super) async fn get(&mut self, get: &GetMessage) -> Answer<Option<Message>> {
+        let Some(row) = find(self.db, self.tenant, get).await? else { return Ok(None) };
+        let mut found = self.whole(vec![Stored::read(&row)?]).await?;
+        match found.pop() {
+            Some(Ok(message)) => Ok(Some(message)),
+            Some(Err(damaged)) => Err(damaged.to_error().into()),
+            None => Ok(None),
+        }
+    }
+
+    /// Completes rows that were found.
+    pub(super) async fn whole(&mut self, found: Vec<Stored>) -> Answer<Vec<Result<Message, DamagedMessage>>> {
+        let (mut threads, mut ids, mut firsts) = (vec![], vec![], vec![]);
+        for stored in found.iter().filter(|stored| stored.is_open()) {
+            if let (Some(id), Some(row)) = (&stored.id, &stored.row) {
+                threads.push(stored.thread.as_str());
+                ids.push(id.as_str());
+                firsts.push(number(row.first_piece));
+            }
+        }
+        let mut pieces = Pieces(HashMap::new());
+        if !threads.is_empty() {
+            let rows = sqlx::query(PIECES)
+                .bind(self.tenant.as_str())
+                .bind(threads)
+                .bind(ids)
+                .bind(firsts)
+                .fetch_all(&mut *self.db)
+                .await?;
+            for row in &rows {
+                let (thread, id): (&str, &str) = (row.try_get("thread")?, row.try_get("id")?);
+                if let (Ok(thread), Ok(id)) = (ThreadId::new(thread), MessageId::new(id)) {
+                    let piece = (row.try_get("kind")?, row.try_get("delta")?);
+                    pieces.0.entry((thread, id)).or_default().push(piece);
+                }
+            }
+        }
+        let tenant = self.tenant;
+        Ok(found.into_iter().map(|stored| stored.whole(tenant, Some(&pieces))).collect())
+    }
+}
+
+/// The messages, and what cannot be read.
+pub(super) fn apart(rows: Vec<Result<Message, DamagedMessage>>) -> (Vec<Message>, Vec<DamagedMessage>) {
+    let (mut messages, mut damaged) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        match row {
+            Ok(message) => messages.push(message),
+            Err(row) => damaged.push(row),
+        }
+    }
+    (messages, damaged)
+}

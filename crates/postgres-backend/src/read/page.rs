@@ -1,0 +1,83 @@
+use sqlx::{AssertSqlSafe, Row as _};
+use throughline_core::{Page, PageFrom, ReadPage, Seq, ThreadId, Visibility, backend::rules};
+
+use super::{
+    Answer, Scope,
+    message::{Stored, apart},
+};
+use crate::rows::{counter, message_columns, number};
+
+impl Scope<'_> {
+    /// Reads a stretch of a thread.
+    pub(super) async fn page(&mut self, read: &ReadPage) -> Answer<Page> {
+        rules::check_limit(read.limit)?;
+        let (position, _) = self.progress().await?;
+        let mut page = Page {
+            thread: read.thread.clone(),
+            messages: Vec::new(),
+            damaged: Vec::new(),
+            has_more: false,
+            first_open: None,
+            position,
+        };
+        let Some(state) = self.living(&read.thread).await? else { return Ok(page) };
+        page.first_open = self.first_open(&read.thread, state.floor).await?;
+        let (after, before) = match read.from {
+            PageFrom::Start | PageFrom::End => (0, i64::MAX),
+            PageFrom::After(seq) => (number(seq.get()), i64::MAX),
+            PageFrom::Before(seq) => (0, number(seq.get())),
+        };
+        let before = match (read.visibility, page.first_open) {
+            (Visibility::Settled, Some(open)) => before.min(number(open.get())),
+            _ => before,
+        };
+        // A state that is none is shown with the final ones: it is damage, and would be missed by nobody.
+        let visible = match read.visibility {
+            Visibility::Final => " AND m.state NOT IN ('reserved', 'streaming', 'abandoned')",
+            Visibility::All | Visibility::Settled => "",
+        };
+        let order = if read.from.is_forward() { "ASC" } else { "DESC" };
+        let sql = format!(
+            concat!(
+                "SELECT ",
+                message_columns!(),
+                ", m.content FROM throughline.messages m WHERE m.tenant = $1 AND m.thread = $2 AND m.seq > $3 AND m.seq < $4{} \
+                 ORDER BY m.seq {} LIMIT $5"
+            ),
+            visible, order
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(self.tenant.as_str())
+            .bind(read.thread.as_str())
+            .bind(after.max(number(state.floor.get())))
+            .bind(before)
+            .bind(i64::from(read.limit) + 1)
+            .fetch_all(&mut *self.db)
+            .await?;
+        let limit = read.limit as usize;
+        page.has_more = rows.len() > limit;
+        let mut found = rows.iter().take(limit).map(Stored::read).collect::<sqlx::Result<Vec<_>>>()?;
+        if !read.from.is_forward() {
+            found.reverse();
+        }
+        (page.messages, page.damaged) = apart(self.whole(found).await?);
+        Ok(page)
+    }
+
+    /// The place of the first open message.
+    pub(super) async fn first_open(&mut self, thread: &ThreadId, floor: Seq) -> Answer<Option<Seq>> {
+        let row = sqlx::query(
+            "SELECT seq FROM throughline.messages WHERE tenant = $1 AND thread = $2 AND seq > $3 \
+             AND state IN ('reserved', 'streaming') ORDER BY seq LIMIT 1",
+        )
+        .bind(self.tenant.as_str())
+        .bind(thread.as_str())
+        .bind(number(floor.get()))
+        .fetch_optional(&mut *self.db)
+        .await?;
+        Ok(match row {
+            Some(row) => counter(row.try_get("seq")?).map(Seq::new),
+            None => None,
+        })
+    }
+}

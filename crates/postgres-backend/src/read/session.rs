@@ -1,0 +1,63 @@
+//! What a claimer may go on with, and the runs that there were.
+
+use sqlx::Row as _;
+use throughline_core::{
+    Attempts, ListAttempts, ResolveSession, SessionResolved,
+    backend::{
+        rules,
+        sessions::{AgentRecord, AttemptRecord},
+    },
+};
+
+use super::{Answer, Scope};
+use crate::{
+    apply::resolve_session,
+    rows::{Halt, Rows, decode, number, whose},
+};
+
+impl Scope<'_> {
+    /// Decided as a write is, and nothing is written.
+    pub(super) async fn resolve(&mut self, read: &ResolveSession) -> Answer<SessionResolved> {
+        let mut rows = Rows::default();
+        loop {
+            match resolve_session(&mut rows, self.tenant, read, self.now) {
+                Ok(resolved) => return Ok(resolved),
+                Err(Halt::Refused(error)) => return Err(error.into()),
+                Err(Halt::Unread) => rows.read(self.db).await?,
+            }
+        }
+    }
+
+    pub(super) async fn attempts(&mut self, list: &ListAttempts) -> Answer<Attempts> {
+        rules::check_limit(list.limit)?;
+        let mut answer = Attempts {
+            agent: list.agent.clone(),
+            thread: list.thread.clone(),
+            attempts: Vec::new(),
+            more: false,
+        };
+        if self.living(&list.thread).await?.is_none() {
+            return Ok(answer);
+        }
+        let rows = sqlx::query(
+            "SELECT record FROM throughline.session_attempts WHERE tenant = $1 AND thread = $2 AND agent = $3 \
+             AND incarnation = coalesce((SELECT a.incarnation FROM throughline.session_agents a \
+             WHERE a.tenant = $1 AND a.agent = $3), $4) AND number < $5 ORDER BY number DESC LIMIT $6",
+        )
+        .bind(self.tenant.as_str())
+        .bind(list.thread.as_str())
+        .bind(list.agent.as_str())
+        .bind(number(AgentRecord::default().incarnation))
+        .bind(list.before.map_or(i64::MAX, number))
+        .bind(i64::from(list.limit) + 1)
+        .fetch_all(&mut *self.db)
+        .await?;
+        let limit = list.limit as usize;
+        answer.more = rows.len() > limit;
+        for row in rows.iter().take(limit) {
+            let record: AttemptRecord = decode(row.try_get("record")?, whose(&list.agent, &list.thread))?;
+            answer.attempts.push(record.attempt);
+        }
+        Ok(answer)
+    }
+}

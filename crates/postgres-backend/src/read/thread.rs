@@ -1,0 +1,129 @@
+//! Threads as a whole.
+
+use std::fmt::Write as _;
+
+use sqlx::{AssertSqlSafe, Row as _};
+use throughline_core::{
+    ErrorKind, GetThread, ListPurgeable, ListThreads, PersistError, PurgeableThreads, ThreadCursor,
+    ThreadEntry, ThreadId, ThreadList, Timestamp, backend::rules,
+};
+
+use super::{Answer, Scope};
+use crate::{
+    error::damaged,
+    rows::{ThreadRow, thread_columns},
+};
+
+/// A thread where the list comes to it.
+struct Found {
+    cursor: ThreadCursor,
+    /// Nothing where it cannot be read.
+    entry: Option<ThreadEntry>,
+}
+
+/// The first of the parameters that are names and values of labels.
+const LABELS: usize = 6;
+
+impl Scope<'_> {
+    /// Reads what lists show of a thread.
+    pub(super) async fn entry(&mut self, get: &GetThread) -> Answer<Option<ThreadEntry>> {
+        let Some(state) = self.living(&get.thread).await? else { return Ok(None) };
+        let entry = state.entry(self.tenant, &get.thread);
+        entry.map(Some).ok_or_else(|| {
+            let detail = format!("what lists show of the thread `{}` is damaged", get.thread);
+            PersistError::new(ErrorKind::Corrupt, detail).into()
+        })
+    }
+
+    /// Lists threads.
+    pub(super) async fn threads(&mut self, list: &ListThreads) -> Answer<ThreadList> {
+        rules::check_limit(list.limit)?;
+        let (position, _) = self.progress().await?;
+        let mut found = Vec::new();
+        for archived in list.archived.map_or_else(|| vec![false, true], |archived| vec![archived]) {
+            self.find(list, archived, &mut found).await?;
+        }
+        found.sort_by(|a, b| {
+            let (a, b) = (&a.cursor, &b.cursor);
+            b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread))
+        });
+        let limit = list.limit as usize;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = if more { found.last().map(|found| found.cursor.clone()) } else { None };
+        let mut answer =
+            ThreadList { entries: Vec::with_capacity(found.len()), damaged: Vec::new(), next, position };
+        for Found { cursor, entry } in found {
+            match entry {
+                Some(entry) => answer.entries.push(entry),
+                None => answer.damaged.push(cursor.thread),
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn find(&mut self, list: &ListThreads, archived: bool, found: &mut Vec<Found>) -> Answer<()> {
+        let mut wanted: Vec<(&str, &str)> =
+            list.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        wanted.extend(list.owner.as_ref().map(|owner| ("", owner.as_str())));
+        let mut sql = concat!(
+            "SELECT t.active_at, ",
+            thread_columns!(),
+            " FROM throughline.threads t WHERE t.tenant = $1 AND t.listed AND t.archived = $2 AND t.active_at <= $3 \
+             AND (t.active_at < $3 OR t.thread > $4)"
+        )
+        .to_owned();
+        for label in 0..wanted.len() {
+            let (name, value) = (LABELS + 2 * label, LABELS + 2 * label + 1);
+            // Writing into a string does not fail.
+            let _ = write!(
+                sql,
+                " AND EXISTS (SELECT 1 FROM throughline.labels l WHERE l.tenant = $1 AND l.name = ${name} \
+                 AND l.value = ${value} AND l.thread = t.thread)"
+            );
+        }
+        sql.push_str(" ORDER BY t.active_at DESC, t.thread LIMIT $5");
+        let (active_at, thread) = match &list.after {
+            Some(after) => (after.active_at.as_micros(), after.thread.as_str()),
+            None => (i64::MAX, ""),
+        };
+        let mut asked = sqlx::query(AssertSqlSafe(sql))
+            .bind(self.tenant.as_str())
+            .bind(archived)
+            .bind(active_at)
+            .bind(thread)
+            .bind(i64::from(list.limit) + 1);
+        for (name, value) in wanted {
+            asked = asked.bind(name).bind(value);
+        }
+        for row in asked.fetch_all(&mut *self.db).await? {
+            let thread = thread_id(row.try_get("thread")?)?;
+            let state = ThreadRow::decode(&row)?;
+            let entry = state.and_then(|state| state.entry(self.tenant, &thread));
+            let active_at = Timestamp::from_micros(row.try_get("active_at")?);
+            found.push(Found { cursor: ThreadCursor { active_at, thread }, entry });
+        }
+        Ok(())
+    }
+
+    /// Lists threads that take up room for messages that are gone.
+    pub(super) async fn purgeable(&mut self, list: &ListPurgeable) -> Answer<PurgeableThreads> {
+        rules::check_limit(list.limit)?;
+        let rows = sqlx::query(
+            "SELECT thread FROM throughline.threads WHERE tenant = $1 AND purgeable AND thread > $2 \
+             ORDER BY thread LIMIT $3",
+        )
+        .bind(self.tenant.as_str())
+        .bind(list.after.as_ref().map_or("", ThreadId::as_str))
+        .bind(i64::from(list.limit))
+        .fetch_all(&mut *self.db)
+        .await?;
+        let threads =
+            rows.iter().map(|row| thread_id(row.try_get("thread")?)).collect::<sqlx::Result<_>>()?;
+        Ok(PurgeableThreads { threads })
+    }
+}
+
+pub(super) fn thread_id(stored: &str) -> sqlx::Result<ThreadId> {
+    ThreadId::new(stored).map_err(|_| damaged("the id of a stored thread".to_owned()))
+}

@@ -1,0 +1,176 @@
+//! One transaction: begun, decided, written, committed.
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use throughline_core::Position;
+
+use super::{
+    Locks,
+    decide::{Decided, decide},
+    link::in_time,
+};
+use crate::{
+    error::{Failure, damaged},
+    options::Settings,
+    queue::Pending,
+    rows::{Rows, counter, number},
+};
+
+/// How often the changes that are not kept any more are taken away: after so many others.
+const TRIM_EVERY: u64 = 4096;
+
+/// What a transaction has come to before it is committed.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) decided: Vec<Decided>,
+    /// The position before it and its id, where it has changed anything.
+    pub(super) written: Option<Written>,
+}
+
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) base: u64,
+    pub(super) taken: u64,
+    xid: String,
+}
+
+impl Written {
+    /// The position of what took so many places.
+    pub(super) const fn position(&self, told: usize) -> Position {
+        Position::new(self.base + told as u64)
+    }
+
+    pub(super) const fn last(&self) -> Position {
+        Position::new(self.base + self.taken)
+    }
+}
+
+/// Does everything but commit. A transaction that fails is given up with its connection, or rolled back by the caller.
+pub(super) async fn prepare(
+    settings: &Settings,
+    db: &mut PgConnection,
+    batch: &[Pending],
+    writer: &str,
+    number_of_batch: u64,
+) -> Result<Prepared, Failure> {
+    let work = async {
+        let mut locks = Locks::default();
+        for pending in batch {
+            locks.extend(&Locks::of(&pending.write));
+        }
+        let local = if settings.options.pgbouncer { settings.of_writer("LOCAL ") } else { String::new() };
+        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {local}{}", locks.statement());
+        sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *db).await?;
+        let mut rows = Rows::default();
+        let decided = decide(&mut rows, db, batch, settings.options.max_content_bytes).await?;
+        let written = if decided.iter().any(|decided| decided.told.is_some()) {
+            rows.write(db).await?;
+            Some(finish(settings, db, &rows, writer, number_of_batch).await?)
+        } else {
+            None
+        };
+        Ok(Prepared { decided, written })
+    };
+    in_time(settings.options.answer_limit + settings.options.wait_limit, work).await
+}
+
+/// Everything that is done while the row of the store is held: as late as possible, and in one statement.
+const FINISH: &str = "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) \
+    VALUES ($1, $2, 0, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at), \
+    s AS (UPDATE throughline.store SET position = position + $3 WHERE id = 1 RETURNING position - $3 AS base), \
+    c AS (INSERT INTO throughline.changes (position, tenant, thread, at, what) \
+    SELECT s.base + k.n, k.tenant, k.thread, k.at, k.what \
+    FROM s, unnest($4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::text[]) AS k (n, tenant, thread, at, what)) \
+    SELECT s.base, pg_current_xact_id()::text AS xid FROM s";
+
+async fn finish(
+    settings: &Settings,
+    db: &mut PgConnection,
+    rows: &Rows,
+    writer: &str,
+    number_of_batch: u64,
+) -> sqlx::Result<Written> {
+    let told = rows.told.items();
+    let taken = told.len() as u64;
+    let (mut places, mut tenants, mut threads, mut times, mut what) =
+        (vec![], vec![], vec![], vec![], vec![]);
+    for (n, told) in (1..).zip(told) {
+        if let Some((thread, happened)) = &told.what {
+            places.push(n);
+            tenants.push(told.tenant.as_str());
+            threads.push(thread.as_str());
+            times.push(told.at.as_micros());
+            what.push(serde_json::to_string(happened).expect("what is in memory serialises"));
+        }
+    }
+    let row = sqlx::query(FINISH)
+        .bind(writer)
+        .bind(number(number_of_batch))
+        .bind(number(taken))
+        .bind(places)
+        .bind(tenants)
+        .bind(threads)
+        .bind(times)
+        .bind(what)
+        .fetch_optional(&mut *db)
+        .await?;
+    let broken = || damaged("the row of the store".to_owned());
+    let row = row.ok_or_else(broken)?;
+    let base = counter(row.try_get("base")?).ok_or_else(broken)?;
+    let written = Written { base, taken, xid: row.try_get("xid")? };
+    if base / TRIM_EVERY != (base + taken) / TRIM_EVERY {
+        trim(db, (base + taken).saturating_sub(settings.options.kept_changes)).await?;
+    }
+    Ok(written)
+}
+
+/// Takes away the changes up to a position.
+async fn trim(db: &mut PgConnection, up_to: u64) -> sqlx::Result<()> {
+    if up_to == 0 {
+        return Ok(());
+    }
+    for sql in [
+        "DELETE FROM throughline.changes WHERE position <= $1",
+        "UPDATE throughline.store SET kept_after = greatest(kept_after, $1) WHERE id = 1",
+    ] {
+        sqlx::query(sql).bind(number(up_to)).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// Commits. Who asked for it is told by the status of the transaction: a driver may take the end of one that was aborted for its
+/// success.
+///
+/// # Errors
+/// Why nobody knows whether it was committed.
+pub(super) async fn commit(
+    settings: &Settings,
+    db: &mut PgConnection,
+    written: &Written,
+) -> Result<(), Failure> {
+    let sql = format!(
+        "COMMIT; SELECT pg_xact_status('{}'::xid8) AS status, \
+         pg_notify('{}', '{}')::text AS told",
+        written.xid,
+        crate::signs::CHANNEL,
+        written.last().get()
+    );
+    let work = async {
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(db).await?;
+        let status: Option<String> = match rows.last() {
+            Some(row) => row.try_get("status")?,
+            None => None,
+        };
+        if status.as_deref() == Some("committed") {
+            Ok(())
+        } else {
+            Err(sqlx::Error::Protocol("it was aborted".into()))
+        }
+    };
+    in_time(settings.options.answer_limit, work).await
+}
+
+/// Gives a transaction up that has failed.
+pub(super) async fn roll_back(settings: &Settings, db: &mut PgConnection) -> Result<(), Failure> {
+    let rolled_back = async { sqlx::raw_sql("ROLLBACK").execute(db).await.map(drop) };
+    in_time(settings.options.answer_limit, rolled_back).await
+}

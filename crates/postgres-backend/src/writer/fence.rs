@@ -1,0 +1,40 @@
+//! Finds out what became of a transaction of which nobody has heard after its `COMMIT` was sent.
+//!
+//! Each transaction leaves its number in the row of its writer. To raise another number in that row waits until the transaction
+//! has ended, one way or the other; what the row says then is final.
+
+use sqlx::{PgConnection, Row as _};
+
+use super::{Link, link::in_time};
+use crate::{
+    error::{Failure, damaged},
+    options::Settings,
+    rows::{counter, number},
+};
+
+const FENCE: &str = "INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) VALUES ($1, 0, 1, now()) \
+    ON CONFLICT (writer) DO UPDATE SET fences = w.fences + 1, seen_at = excluded.seen_at RETURNING w.batch";
+
+/// Whether the transaction of this number was committed.
+///
+/// # Errors
+/// Why that could not be found out now.
+pub(super) async fn was_committed(
+    settings: &Settings,
+    link: &mut Link,
+    writer: &str,
+    number_of_batch: u64,
+) -> Result<bool, Failure> {
+    // Not on the connection that it was on.
+    link.lose();
+    let db: &mut PgConnection = link.get().await?;
+    let work = async {
+        let row = sqlx::query(FENCE).bind(writer).fetch_one(db).await?;
+        let batch: i64 = row.try_get("batch")?;
+        if counter(batch).is_none() {
+            return Err(damaged("the row of the writer".to_owned()));
+        }
+        Ok(batch >= number(number_of_batch))
+    };
+    in_time(settings.options.answer_limit + settings.options.wait_limit, work).await
+}

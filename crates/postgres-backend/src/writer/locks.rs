@@ -1,0 +1,144 @@
+//! Which locks a write needs in the server.
+//!
+//! They are advisory locks of the transaction: a thread that is not there yet has no row to lock, and a lock that is none of a row
+//! writes nothing. All of a transaction are taken at once and in the order of their numbers, so that no two transactions wait for
+//! each other. Two names that have one number merely wait for each other.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use throughline_core::{Addressed as _, PersistArgs, SessionArgs};
+
+use crate::queue::Write;
+
+/// Locks by their numbers; whether nobody else may hold it, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Locks(BTreeMap<i64, bool>);
+
+/// What is locked by the name of.
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    Thread = 1,
+    Consumer = 2,
+    Agent = 3,
+    Runtimes = 4,
+}
+
+impl Locks {
+    pub(crate) fn of(write: &Write) -> Self {
+        let mut locks = Self::default();
+        let tenant = write.tenant.as_str();
+        match &write.args {
+            PersistArgs::Consumer(args) => {
+                locks.take(Of::Consumer, tenant, args.consumer().as_str(), true);
+            }
+            args => {
+                for item in args.each() {
+                    if let Some(thread) = item.thread() {
+                        locks.take(Of::Thread, tenant, thread.as_str(), true);
+                    }
+                    if let PersistArgs::Session(session) = item {
+                        locks.take_for(tenant, session);
+                    }
+                }
+            }
+        }
+        locks
+    }
+
+    /// What is done in one thread reads the counts of whole agents and runtimes; what is done to them changes those.
+    fn take_for(&mut self, tenant: &str, session: &SessionArgs) {
+        let is_whole = session.thread().is_none();
+        match (session, session.agent()) {
+            (SessionArgs::DropRuntime(_), _) => self.take(Of::Runtimes, tenant, "", true),
+            (_, Some(agent)) => {
+                self.take(Of::Agent, tenant, agent.as_str(), is_whole);
+                self.take(Of::Runtimes, tenant, "", false);
+            }
+            (_, None) => {}
+        }
+    }
+
+    fn take(&mut self, of: Of, tenant: &str, name: &str, alone: bool) {
+        let mut hasher = blake3::Hasher::new();
+        // The length keeps apart where one name ends and the other begins.
+        hasher.update(&[of as u8]).update(&(tenant.len() as u64).to_le_bytes());
+        hasher.update(tenant.as_bytes()).update(name.as_bytes());
+        let mut number = [0; 8];
+        hasher.finalize_xof().fill(&mut number);
+        *self.0.entry(i64::from_le_bytes(number)).or_default() |= alone;
+    }
+
+    pub(crate) fn extend(&mut self, other: &Self) {
+        for (number, alone) in &other.0 {
+            *self.0.entry(*number).or_default() |= alone;
+        }
+    }
+
+    /// Whether both cannot be held at once by two.
+    pub(crate) fn exclude(&self, other: &Self) -> bool {
+        self.0.iter().any(|(number, alone)| other.0.get(number).is_some_and(|other| *alone || *other))
+    }
+
+    /// The statement that takes all of them.
+    pub(crate) fn statement(&self) -> String {
+        let (mut numbers, mut alone) = (String::new(), String::new());
+        for (number, is_alone) in &self.0 {
+            let comma = if numbers.is_empty() { "" } else { "," };
+            // Writing into a string does not fail.
+            let _ = write!(numbers, "{comma}{number}");
+            let _ = write!(alone, "{comma}{is_alone}");
+        }
+        format!(
+            "SELECT count(CASE WHEN alone THEN pg_advisory_xact_lock(number)::text \
+             ELSE pg_advisory_xact_lock_shared(number)::text END) \
+             FROM unnest('{{{numbers}}}'::bigint[], '{{{alone}}}'::boolean[]) AS locks (number, alone)"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use throughline_core::{Add, Batch, Delete, NewMessage, SessionArgs, Timestamp};
+
+    use super::*;
+
+    fn of(args: impl Into<PersistArgs>) -> Locks {
+        let tenant = "a".parse().unwrap();
+        let now = Timestamp::from_micros(0);
+        Locks::of(&Write { tenant, args: args.into(), idempotency: None, now })
+    }
+
+    fn add(thread: &str) -> Add {
+        Add::new(thread.parse().unwrap(), NewMessage::user("x"))
+    }
+
+    #[test]
+    fn two_writes_to_a_thread_exclude_each_other_and_two_threads_do_not() {
+        assert!(of(add("t")).exclude(&of(Delete::new("t".parse().unwrap(), "m".parse().unwrap()))));
+        assert!(!of(add("t")).exclude(&of(add("u"))));
+        assert!(of(Batch::new().with(add("u")).with(add("t"))).exclude(&of(add("t"))));
+    }
+
+    #[test]
+    fn every_name_is_locked_in_one_order() {
+        let locks = of(Batch::new().with(add("u")).with(add("t")).with(add("u")));
+        let same = of(Batch::new().with(add("t")).with(add("u")));
+        assert_eq!(locks, same);
+        assert_eq!(locks.0.len(), 2);
+        assert!(locks.statement().contains("'{true,true}'"));
+    }
+
+    #[test]
+    fn what_is_done_to_a_whole_agent_waits_for_what_is_done_in_its_threads() {
+        let retire = |thread: &str| -> SessionArgs {
+            let (agent, session) = ("agent".parse().unwrap(), "s".parse().unwrap());
+            throughline_core::RetireSession { agent, thread: thread.parse().unwrap(), session }.into()
+        };
+        let (begin, elsewhere) = (retire("t"), retire("u"));
+        let dropped: SessionArgs = throughline_core::DropAgent { agent: "agent".parse().unwrap() }.into();
+        let runtime: SessionArgs = throughline_core::DropRuntime { runtime: "r".parse().unwrap() }.into();
+        assert!(!of(begin.clone()).exclude(&of(elsewhere)));
+        assert!(of(begin.clone()).exclude(&of(dropped)));
+        assert!(of(begin).exclude(&of(runtime)));
+    }
+}

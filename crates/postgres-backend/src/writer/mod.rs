@@ -1,0 +1,104 @@
+//! The writers: tasks that each own a connection, take what waits, and commit it together.
+//!
+//! A write goes to the writer of its thread, so that the writes of a thread are applied in the order in which they came. Locks in
+//! the server keep the writers of all processes apart. The connections belong to the tasks: nothing that a caller drops can leave
+//! one in the middle of a transaction.
+
+mod attempt;
+mod decide;
+mod fence;
+mod link;
+mod locks;
+mod worker;
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{Mutex, PoisonError},
+};
+
+use throughline_core::{
+    Effect, ErrorKind, PersistArgs, PersistError, Position, Result,
+    backend::{Admission, closed},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+use self::worker::Worker;
+pub(crate) use self::{link::Link, locks::Locks};
+use crate::{
+    engine::Engine,
+    options::Settings,
+    queue::{Pending, Write},
+};
+
+/// The hold on the writers.
+#[derive(Debug)]
+pub(crate) struct Writers {
+    pub(crate) admission: Admission,
+    /// Nothing once the store is closed.
+    shards: Mutex<Vec<mpsc::UnboundedSender<Pending>>>,
+    tasks: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Writers {
+    /// Starts the writers; each connects when it has something to write.
+    pub(crate) fn start(settings: &Settings, signs: &watch::Sender<Position>, engine: &Engine) -> Self {
+        let admission = Admission::new(settings.options.queue_operations, settings.options.queue_bytes);
+        let (mut shards, mut tasks) = (Vec::new(), Vec::new());
+        for _ in 0..settings.options.writers {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let worker = Worker::new(settings.clone(), receiver, signs.clone());
+            let stay = engine.stay();
+            tasks.push(engine.handle().spawn(async move {
+                worker.run().await;
+                drop(stay);
+            }));
+            shards.push(sender);
+        }
+        Self { admission, shards: Mutex::new(shards), tasks: tokio::sync::Mutex::new(tasks) }
+    }
+
+    /// Hands a write to the writer of its thread.
+    pub(crate) fn push(&self, pending: Pending) {
+        // Nothing panics while it holds the lock.
+        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(shard) = shards.get(shard_of(&pending.write, shards.len())) else {
+            drop(shards);
+            return pending.answer(Err(closed()));
+        };
+        if let Err(mpsc::error::SendError(pending)) = shard.send(pending) {
+            let error = PersistError::new(ErrorKind::Unavailable, "the writer of the store was lost");
+            pending.answer(Err(error.with_effect(Effect::NotApplied)));
+        }
+    }
+
+    /// Applies what was admitted, and ends.
+    pub(crate) async fn close(&self) -> Result<()> {
+        self.admission.close();
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut tasks = self.tasks.lock().await;
+        for task in tasks.iter_mut() {
+            if task.await.is_err() {
+                tasks.clear();
+                return Err(PersistError::new(ErrorKind::Internal, "a writer of the store was lost")
+                    .with_effect(Effect::Unknown));
+            }
+        }
+        tasks.clear();
+        Ok(())
+    }
+}
+
+/// Which writer a write goes to; any number for none.
+fn shard_of(write: &Write, shards: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    write.tenant.hash(&mut hasher);
+    match &write.args {
+        PersistArgs::Consumer(args) => args.consumer().hash(&mut hasher),
+        args => args.key_scope().hash(&mut hasher),
+    }
+    let shards = u64::try_from(shards).unwrap_or(1).max(1);
+    usize::try_from(hasher.finish() % shards).unwrap_or_default()
+}

@@ -1,0 +1,230 @@
+//! A writer: takes what waits, applies it in one transaction, answers after the commit.
+
+use std::time::{Duration, Instant};
+
+use throughline_core::{Effect, ErrorKind, MessageId, PersistError, Position, Result};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
+
+use super::{
+    Link,
+    attempt::{Prepared, Written, commit, prepare, roll_back},
+    decide::Decided,
+    fence::was_committed,
+    link::is_outage,
+};
+use crate::{
+    error::{Failure, Phase, Reach},
+    options::Settings,
+    queue::{Committed, Pending},
+};
+
+/// The most operations of a transaction, and the bytes after which it takes no further one.
+const MOST: usize = 512;
+const LARGE: usize = 8 << 20;
+
+/// How long a writer waits before it begins again: at first, and at most.
+const PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+pub(super) struct Worker {
+    settings: Settings,
+    queue: mpsc::UnboundedReceiver<Pending>,
+    signs: watch::Sender<Position>,
+    link: Link,
+    /// Its name in the store.
+    name: String,
+    /// The number of its last transaction.
+    batch: u64,
+}
+
+/// What became of an attempt.
+enum Ended {
+    /// Everything is answered.
+    Answered,
+    /// Nothing was applied; these are to be answered or tried again.
+    Failed(Vec<Pending>, Failure),
+}
+
+impl Worker {
+    pub(super) fn new(
+        settings: Settings,
+        queue: mpsc::UnboundedReceiver<Pending>,
+        signs: watch::Sender<Position>,
+    ) -> Self {
+        let link = Link::new(settings.clone());
+        Self { settings, queue, signs, link, name: MessageId::mint().as_str().to_owned(), batch: 0 }
+    }
+
+    /// Until nobody can hand it anything any more, and everything is answered.
+    pub(super) async fn run(mut self) {
+        while let Some(first) = self.queue.recv().await {
+            let mut bytes = first.bytes;
+            let mut batch = vec![first];
+            while batch.len() < MOST && bytes < LARGE {
+                let Ok(next) = self.queue.try_recv() else { break };
+                bytes += next.bytes;
+                batch.push(next);
+            }
+            self.apply(batch).await;
+        }
+        self.link.close().await;
+    }
+
+    /// Applies a batch; one that fails for what one of them brought, each by itself.
+    async fn apply(&mut self, batch: Vec<Pending>) {
+        let Some((batch, failure)) = self.settle(batch).await else { return };
+        if failure.reach == Reach::Operation && batch.len() > 1 {
+            for pending in batch {
+                if let Some((batch, failure)) = self.settle(vec![pending]).await {
+                    refuse(batch, &failure);
+                }
+            }
+        } else {
+            refuse(batch, &failure);
+        }
+    }
+
+    /// Tries until it is done, until there is no time left, or until it is of no use. Answers what is left.
+    async fn settle(&mut self, mut batch: Vec<Pending>) -> Option<(Vec<Pending>, Failure)> {
+        let mut pause = PAUSE;
+        let mut last: Option<Failure> = None;
+        loop {
+            batch = without_the_late(batch, last.as_ref());
+            if batch.is_empty() {
+                return None;
+            }
+            match self.attempt(batch).await {
+                Ended::Answered => return None,
+                Ended::Failed(left, failure) if failure.passes => {
+                    tracing::debug!(kind = %failure.kind, "a transaction is begun again");
+                    batch = left;
+                    sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+                    pause = if is_outage(&failure) { (pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
+                    last = Some(failure);
+                }
+                Ended::Failed(left, failure) => return Some((left, failure)),
+            }
+        }
+    }
+
+    async fn attempt(&mut self, mut batch: Vec<Pending>) -> Ended {
+        if let Err(failure) = self.link.get().await {
+            return Ended::Failed(batch, failure);
+        }
+        // Taken away: should this task end in the middle, the connection ends too.
+        let Some(mut db) = self.link.take() else { return Ended::Failed(batch, Failure::silence()) };
+        self.batch += 1;
+        let prepared = prepare(&self.settings, &mut db, &batch, &self.name, self.batch).await;
+        let Prepared { decided, written } = match prepared {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                let is_usable =
+                    failure.reach != Reach::Connection && roll_back(&self.settings, &mut db).await.is_ok();
+                if is_usable {
+                    self.link.bring_back(db);
+                }
+                return Ended::Failed(batch, failure);
+            }
+        };
+        let Some(written) = written else {
+            if roll_back(&self.settings, &mut db).await.is_ok() {
+                self.link.bring_back(db);
+            }
+            answer(batch, decided, None);
+            return Ended::Answered;
+        };
+        for pending in &mut batch {
+            pending.committing = true;
+        }
+        match commit(&self.settings, &mut db, &written).await {
+            Ok(()) => self.link.bring_back(db),
+            Err(failure) => {
+                drop(db);
+                match self.resolve().await {
+                    Some(true) => {}
+                    Some(false) => {
+                        for pending in &mut batch {
+                            pending.committing = false;
+                        }
+                        // Nothing of it is there: it may be begun again.
+                        return Ended::Failed(batch, failure.begun_again());
+                    }
+                    None => {
+                        for pending in batch {
+                            pending.answer(Err(failure.to_persist(Phase::Commit)));
+                        }
+                        return Ended::Answered;
+                    }
+                }
+            }
+        }
+        self.signs.send_if_modified(|told| {
+            let is_later = written.last() > *told;
+            *told = written.last().max(*told);
+            is_later
+        });
+        answer(batch, decided, Some(&written));
+        Ended::Answered
+    }
+
+    /// Whether the last transaction was committed; nothing where that could not be found out in time.
+    async fn resolve(&mut self) -> Option<bool> {
+        let until = Instant::now() + self.settings.options.resolve_limit;
+        let mut pause = PAUSE;
+        loop {
+            match was_committed(&self.settings, &mut self.link, &self.name, self.batch).await {
+                Ok(was_committed) => return Some(was_committed),
+                Err(failure) if Instant::now() + pause < until => {
+                    tracing::debug!(kind = %failure.kind, "the fate of a transaction is not known yet");
+                    self.link.lose();
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(failure) => {
+                    tracing::warn!(kind = %failure.kind, "the fate of a transaction stays unknown");
+                    self.link.lose();
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// Answers those that have waited too long, and forgets those that nobody waits for.
+fn without_the_late(batch: Vec<Pending>, last: Option<&Failure>) -> Vec<Pending> {
+    let now = Instant::now();
+    let mut left = Vec::with_capacity(batch.len());
+    for pending in batch {
+        if pending.is_abandoned() {
+            continue;
+        }
+        if pending.give_up > now {
+            left.push(pending);
+            continue;
+        }
+        let error = match last {
+            Some(failure) => failure.to_persist(Phase::Before),
+            None => PersistError::new(ErrorKind::Overloaded, "it waited too long for the writer")
+                .with_effect(Effect::NotApplied),
+        };
+        pending.answer(Err(error));
+    }
+    left
+}
+
+fn refuse(batch: Vec<Pending>, failure: &Failure) {
+    for pending in batch {
+        pending.answer(Err(failure.to_persist(Phase::Before)));
+    }
+}
+
+fn answer(batch: Vec<Pending>, decided: Vec<Decided>, written: Option<&Written>) {
+    for (pending, Decided { outcome, told }) in batch.into_iter().zip(decided) {
+        let position = told.zip(written).map(|(told, written)| written.position(told));
+        let answer: Result<Committed> = outcome.map(|outcome| Committed { result: outcome.result, position });
+        pending.answer(answer);
+    }
+}

@@ -1,0 +1,5 @@
+//! What is Postgres' own: opening, and what an answer means when a connection is lost.
+
+mod open;
+mod outcomes;
+mod support;

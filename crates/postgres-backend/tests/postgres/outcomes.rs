@@ -1,0 +1,190 @@
+//! What an answer means, whatever becomes of connections.
+
+use std::time::Duration;
+
+use throughline_core::{Effect, ErrorKind, NewMessage};
+use throughline_postgres::PostgresBackend;
+
+use crate::support::{Database, everything};
+
+const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+/// REL-24, small: the connections of eight writers are cut again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answered_write_is_there_once_though_every_connection_is_cut() {
+    const WRITERS: usize = 8;
+    const EACH: usize = 25;
+    let Some(database) = Database::fresh("").await else { return };
+    let options = PostgresBackend::builder().wait_limit(Duration::from_secs(60));
+    let db = database.open(options).await;
+    db.thread("0").add(NewMessage::user("before")).await.unwrap();
+    let (tell, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let tell = tell.clone();
+            let thread = db.thread(format!("{}", writer % 3));
+            tokio::spawn(async move {
+                let mut answered = Vec::new();
+                for number in 0..EACH {
+                    let id = format!("{writer}.{number}").parse().unwrap();
+                    let added = thread.add(NewMessage::user("x").with_id(id)).await;
+                    answered.push(added.map(|added| added.message.id));
+                    tell.send(()).unwrap();
+                }
+                answered
+            })
+        })
+        .collect();
+    drop(tell);
+    // After so many answers each, so that there is always something that goes on.
+    let (mut cut, mut answered) = (0, 0);
+    while answers.recv().await.is_some() {
+        answered += 1;
+        if answered % 10 == 0 {
+            cut += database.count(KILL).await;
+        }
+    }
+    assert!(cut >= 10, "only {cut} connections were cut");
+    let mut ids = Vec::new();
+    for writer in writers {
+        // Nothing is left unknown: the server was there all the time, and could be asked.
+        ids.extend(writer.await.unwrap().into_iter().map(Result::unwrap));
+    }
+    let mut stored = Vec::new();
+    for thread in ["0", "1", "2"] {
+        let messages = everything(&db, thread).await;
+        let seqs: Vec<u64> = messages.iter().map(|message| message.seq.get()).collect();
+        assert_eq!(seqs, (1..=messages.len() as u64).collect::<Vec<_>>());
+        stored.extend(messages.into_iter().map(|message| message.id));
+    }
+    assert_eq!(stored.len(), WRITERS * EACH + 1);
+    assert!(ids.iter().all(|id| stored.contains(id)));
+    let changes = "SELECT count(*) FROM throughline.changes";
+    assert_eq!(database.count(changes).await, (WRITERS * EACH + 1) as i64);
+}
+
+/// REL-22: a transaction that the server ends at its `COMMIT` is no success, whatever the driver makes of it.
+#[tokio::test]
+async fn a_commit_that_was_none_is_not_believed() {
+    let Some(database) = Database::fresh("").await else { return };
+    let db = database.open(PostgresBackend::builder().wait_limit(Duration::from_millis(500))).await;
+    db.thread("t").add(NewMessage::user("before")).await.unwrap();
+    database
+        .run(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$; \
+             CREATE CONSTRAINT TRIGGER late AFTER INSERT ON throughline.messages DEFERRABLE INITIALLY DEFERRED \
+             FOR EACH ROW WHEN (NEW.id = 'poison') EXECUTE FUNCTION refuse()",
+        )
+        .await;
+    let poison = NewMessage::user("x").with_id("poison".parse().unwrap());
+    let error = db.thread("t").add(poison).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::NotApplied, "{error}");
+    assert!(!error.to_string().contains("refused"), "what the server says is not repeated: {error}");
+    let after = db.thread("t").add(NewMessage::user("after")).await.unwrap().message;
+    assert_eq!(everything(&db, "t").await.len(), 2);
+    assert_eq!(after.seq.get(), 2);
+}
+
+/// One that a statement fails for takes no other down with it.
+#[tokio::test]
+async fn what_one_brings_fails_nobody_else() {
+    let Some(database) = Database::fresh("").await else { return };
+    let db = database.open(PostgresBackend::builder().writers(1)).await;
+    db.thread("t").add(NewMessage::user("before")).await.unwrap();
+    database.run("ALTER TABLE throughline.messages ADD CHECK (id <> 'poison')").await;
+    // A lock keeps the writer busy until all of them wait.
+    let mut blocker = database.connect().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE throughline.threads IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut blocker)
+        .await
+        .unwrap();
+    let calls: Vec<_> = ["a", "poison", "b", "c"]
+        .map(|id| {
+            let thread = db.thread(format!("of {id}"));
+            let message = NewMessage::user("x").with_id(id.parse().unwrap());
+            tokio::spawn(async move { thread.add(message).await })
+        })
+        .into_iter()
+        .collect();
+    sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(call.await.unwrap().map_err(|error| (error.kind(), error.effect())));
+    }
+    let refused: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+    assert_eq!(refused, [&(ErrorKind::Internal, Effect::NotApplied)]);
+    assert!(answers[1].is_err());
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_holds_is_busy_and_readers_that_are_taken_are_overloaded() {
+    let Some(database) = Database::fresh("").await else { return };
+    let options = PostgresBackend::builder().wait_limit(Duration::from_millis(300)).readers(1);
+    let db = database.open(options).await;
+    db.thread("t").add(NewMessage::user("before")).await.unwrap();
+    let mut blocker = database.connect().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE throughline.threads IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut blocker)
+        .await
+        .unwrap();
+    let error = db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Busy, Effect::NotApplied), "{error}");
+    let reading = {
+        let thread = db.thread("t");
+        tokio::spawn(async move { thread.page(throughline_core::PageFrom::End, 10).await })
+    };
+    // Until the reader waits for the lock.
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while database.count(waiting).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    let error = db.thread("t").page(throughline_core::PageFrom::End, 10).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied), "{error}");
+    sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
+    assert_eq!(reading.await.unwrap().unwrap().messages.len(), 1);
+    db.thread("t").add(NewMessage::user("after")).await.unwrap();
+}
+
+/// REL-23: callers who leave in the middle leave no connection inside a transaction.
+#[tokio::test]
+async fn callers_who_leave_leave_no_transaction_behind() {
+    let Some(database) = Database::fresh("").await else { return };
+    let db = database.db().await;
+    let mut random = fastrand::Rng::with_seed(7);
+    for round in 0..100 {
+        let thread = db.thread("t");
+        let call = async move { thread.add(NewMessage::user("x")).await.map(drop) };
+        let read = {
+            let thread = db.thread("t");
+            async move { thread.page(throughline_core::PageFrom::End, 10).await.map(drop) }
+        };
+        let patience = Duration::from_micros(random.u64(0..3000));
+        if round % 2 == 0 {
+            drop(tokio::time::timeout(patience, call).await);
+        } else {
+            drop(tokio::time::timeout(patience, read).await);
+        }
+    }
+    db.thread("t").add(NewMessage::user("after")).await.unwrap();
+    db.close().await.unwrap();
+    let inside =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
+    assert_eq!(database.count(inside).await, 0);
+}
+
+/// The store works on threads of its own: the end of the runtime that opened it is nobody's loss.
+#[test]
+fn the_end_of_a_runtime_ends_no_store() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let Some(database) = first.block_on(Database::fresh("")) else { return };
+    let backend = first.block_on(PostgresBackend::open(&database.url)).unwrap();
+    drop(first);
+    runtime().block_on(async {
+        let db = throughline_core::Persistence::builder().backend(backend).build().unwrap();
+        db.thread("t").add(NewMessage::user("x")).await.unwrap();
+        assert_eq!(everything(&db, "t").await.len(), 1);
+        db.close().await.unwrap();
+    });
+}

@@ -1,0 +1,119 @@
+//! The checks of the conformance kit against the backend on Postgres: in a cluster of their own, each in a database of its own.
+
+use std::{
+    env, fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    process::{Command, ExitCode},
+    sync::LazyLock,
+};
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use throughline::{Backend as _, BoxError, postgres::PostgresBackend};
+use throughline_conformance::{Fixture, Place, Profile};
+use throughline_postgres_cluster::{Cluster, Installation, URL_VARIABLE, shared};
+use tokio::sync::OnceCell;
+
+struct Postgres {
+    /// A database with the schema in it, which others are copied from.
+    template: OnceCell<()>,
+}
+
+/// The databases of the checks are copies of it. Its name goes with the schema: a cluster may be older than that.
+static TEMPLATE: LazyLock<String> = LazyLock::new(|| {
+    let mut hasher = DefaultHasher::new();
+    include_str!("../crates/postgres-backend/migrations/0001_initial.sql").hash(&mut hasher);
+    format!("conformance_{:016x}", hasher.finish())
+});
+
+impl Fixture for Postgres {
+    type Backend = PostgresBackend;
+
+    fn profile(&self) -> Profile {
+        Profile::new("postgres")
+    }
+
+    async fn open(&self, place: &Place) -> Result<PostgresBackend, BoxError> {
+        // Left where other processes of the check find it, too.
+        let known = place.directory().join("url");
+        let url = match fs::read_to_string(&known) {
+            Ok(url) => url,
+            Err(_) => {
+                self.template.get_or_try_init(make_template).await?;
+                run(format!("CREATE DATABASE {} TEMPLATE {}", place.name(), *TEMPLATE)).await?;
+                let url = shared(place.name())?;
+                fs::write(&known, &url)?;
+                url
+            }
+        };
+        // A limit that the checks can reach, and few connections: many stores are open at once.
+        let options = PostgresBackend::builder().max_content_bytes(1 << 20).writers(2).readers(3);
+        Ok(options.open(&url).await?)
+    }
+
+    async fn clean(&self, place: &Place) {
+        // What is left goes with the cluster.
+        drop(run(format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", place.name())).await);
+    }
+}
+
+/// Made once, whichever process comes first, and under its name only when it is whole.
+async fn make_template() -> Result<(), BoxError> {
+    let mut db = PgConnection::connect(&shared("postgres")?).await?;
+    sqlx::raw_sql("SELECT pg_advisory_lock(1)").execute(&mut db).await?;
+    let name = &*TEMPLATE;
+    let made = sqlx::query("SELECT 1 FROM pg_database WHERE datname = $1")
+        .bind(name)
+        .fetch_optional(&mut db)
+        .await?;
+    if made.is_none() {
+        let draft = format!("{name}_draft");
+        for sql in
+            [format!("DROP DATABASE IF EXISTS {draft} WITH (FORCE)"), format!("CREATE DATABASE {draft}")]
+        {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await?;
+        }
+        PostgresBackend::open(&shared(&draft)?).await?.close().await?;
+        let sql = format!("ALTER DATABASE {draft} RENAME TO {name}");
+        // The server may take a moment to notice that nobody is connected any more.
+        while sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut db).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+    // Ends the lock.
+    Ok(db.close().await?)
+}
+
+async fn run(sql: String) -> Result<(), BoxError> {
+    let mut db = PgConnection::connect(&shared("postgres")?).await?;
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await?;
+    Ok(db.close().await?)
+}
+
+#[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+fn main() -> ExitCode {
+    if env::var_os(URL_VARIABLE).is_some() {
+        return throughline_conformance::main(Postgres { template: OnceCell::new() });
+    }
+    let Some(installation) = Installation::find() else {
+        println!("SKIPPED: the checks of the Postgres backend (PostgreSQL 15 or newer is not installed)");
+        return ExitCode::SUCCESS;
+    };
+    match in_own_cluster(&installation) {
+        Ok(code) => code,
+        Err(error) => {
+            println!("the checks of the Postgres backend were not run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs this program again, with a cluster for it and for the processes that it starts.
+fn in_own_cluster(installation: &Installation) -> Result<ExitCode, BoxError> {
+    let cluster = Cluster::start(installation)?;
+    let status = Command::new(env::current_exe()?)
+        .args(env::args_os().skip(1))
+        .env(URL_VARIABLE, cluster.url("postgres"))
+        .status()?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
