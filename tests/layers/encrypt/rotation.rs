@@ -61,6 +61,27 @@ async fn everything(db: &Persistence) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn it_ends_while_others_write_without_end() {
+    let layer = layer();
+    for db in stacks(&layer).await {
+        fill(&db, 3, 2).await;
+        let old = layer.ring().write_key();
+        layer.ring().rotate(key(&format!("{old}x"))).unwrap();
+        let mut rewrite = layer.rewrite(&db).page(1);
+        let mut steps = 0;
+        // More is written in each step than a step goes through.
+        while rewrite.step().await.unwrap() {
+            for _ in 0..3 {
+                db.thread(format!("new {steps}")).add(NewMessage::user("x")).await.unwrap();
+            }
+            steps += 1;
+            assert!(steps < 400, "it runs after what is written");
+        }
+        layer.retire(&old, std::slice::from_ref(&db)).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_key_is_retired_once_nothing_is_under_it() {
     for layer in [layer(), EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new())] {
         for db in stacks(&layer).await {

@@ -17,6 +17,10 @@ pub struct RewriteCursor {
     /// missed there: it is among the changes after this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Position>,
+    /// What had been changed when the list of threads ended. Whoever was missed in the list was changed before; what comes after is
+    /// under the present key, and there may be no end of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<Position>,
 }
 
 /// What is gone through.

@@ -58,6 +58,7 @@ impl Walk {
                 let list = ListThreads { after, ..ListThreads::new(self.page).archived_too() };
                 let list = self.db.read(list).await?;
                 self.cursor.since.get_or_insert(list.position);
+                self.cursor.until = Some(list.position);
                 // Taken from the end.
                 let shown = list.entries.into_iter().rev().map(|entry| entry.thread);
                 self.cursor.queue = list.damaged.into_iter().chain(shown).collect();
@@ -73,7 +74,8 @@ impl Walk {
                 threads.dedup();
                 self.cursor.queue = threads;
                 // What it has changed itself is looked at once more, and changed no more.
-                if changes.more { Stage::Changed(changes.position) } else { Stage::Visit }
+                let is_due = self.cursor.until.is_none_or(|until| changes.position < until);
+                if changes.more && is_due { Stage::Changed(changes.position) } else { Stage::Visit }
             }
             Stage::Visit | Stage::Done => Stage::Done,
         };
