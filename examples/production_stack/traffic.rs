@@ -128,7 +128,11 @@ impl Worker {
             }
             // One that has none of its own says secrets.
             if conversations.is_empty() {
-                self.say_a_secret(&db.thread(format!("worker-{}", self.number)), &shared).await?;
+                self.say_a_secret(&db.thread(format!("worker-{}/round-{round}", self.number)), &shared)
+                    .await?;
+            }
+            if shared.stops.load(Relaxed) {
+                break;
             }
         }
         Ok(self)

@@ -2,9 +2,9 @@
 
 use throughline::{
     Add, ArchiveThread, AuditFrom, Batch, ChangeScope, ClearThread, Content, ContentChange, CreateThread,
-    Delete, DropAgent, GetCursor, GetMessage, Import, ImportRow, ListAttempts, ListThreads, MetadataPatch,
-    NewMessage, NewReservation, NewThread, PersistArgs, Position, ReadAudit, ReadChanges, Reserve,
-    ResetCursor, Role, ThreadId, Timestamp, Update, UpdateContent, UpdateMode, layers::scope::Verb,
+    Delete, DropAgent, GetCursor, GetMessage, GetStanding, Import, ImportRow, ListAttempts, ListThreads,
+    MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs, Position, ReadAudit, ReadChanges,
+    Reserve, ResetCursor, Role, ThreadId, Timestamp, Update, UpdateContent, UpdateMode, layers::scope::Verb,
 };
 
 use super::{Guarded, denied};
@@ -44,6 +44,7 @@ fn operations() -> Vec<(Verb, PersistArgs)> {
         (Verb::Sessions, DropAgent { agent: agent() }.into()),
         (Verb::Consume, GetCursor { consumer: "c".parse().unwrap() }.into()),
         (Verb::Audit, ReadAudit::new(ChangeScope::Thread(t()), AuditFrom::End, 1).into()),
+        (Verb::Replicate, GetStanding {}.into()),
         (Verb::Consume, ResetCursor { consumer: "c".parse().unwrap(), to: Position::new(0) }.into()),
     ]
 }
