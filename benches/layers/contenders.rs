@@ -74,6 +74,7 @@ macro_rules! contenders {
             .layer(LimitsLayer::new())
             .layer(scope)
             .layer(RequireKeyLayer::of([OpKind::Import]))
+            .layer(AuditLayer::new(AuditKey::new(&[7; 32])))
             .layer(TraceLayer::new())
             .layer(MetricsLayer::new())
             .layer(RedactLayer::secrets())

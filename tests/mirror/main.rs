@@ -1,5 +1,6 @@
 //! A second store: copied, followed, compared, and made the first under a live host.
 
+mod audited;
 mod compared;
 mod copied;
 mod killed;

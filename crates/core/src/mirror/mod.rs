@@ -1,8 +1,8 @@
 //! A second store kept equal to the first, and the change from one to the other under a live host.
 //!
 //! - [`Mirror`] copies a store into an empty one and follows it: messages with ids, places, states, revisions, content, leases and
-//!   times, dead ids, what is said of threads, agent sessions, the names of providers, idempotency keys, the cursors of consumers and
-//!   the changes at their positions. It goes on where it was after a crash, because the follower says how far it is.
+//!   times, dead ids, what is said of threads, agent sessions, the names of providers, idempotency keys, the cursors of consumers, the
+//!   changes at their positions and the log of who did what. It goes on where it was after a crash, because the follower says how far it is.
 //! - [`compare`] names every difference between two stores, and mends none.
 //! - [`Switch`] is a backend over two stores of which one leads: [`cut_over`](Switch::cut_over) changes which, and
 //!   [`cut_back`](Switch::cut_back) changes it again.

@@ -1,0 +1,101 @@
+//! The log of who did what goes along: one chain over every change of the store that leads.
+
+use std::time::Duration;
+
+use throughline::{
+    AuditFrom, AuditNumber, ChangeScope, MessageId, NewMessage, PageFrom, Persistence, ReadAudit,
+    audit::{AuditEntry, AuditOutcome},
+    layers::audit::{self, AuditKey, AuditLayer, anchor, verify},
+    mirror::{Differs, Switch, compare},
+};
+
+use super::support::{copy, equal, memory, sqlite};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn key() -> AuditKey {
+    AuditKey::new(&[3; 32])
+}
+
+async fn log(db: &Persistence) -> Vec<AuditEntry> {
+    let read = ReadAudit::new(ChangeScope::Store, AuditFrom::After(AuditNumber::ZERO), 1000);
+    db.read(read).await.unwrap().entries
+}
+
+/// Adds a message, and tries what is refused.
+async fn work(db: &Persistence, id: &str) {
+    let id: MessageId = id.parse().unwrap();
+    db.thread("t").add(NewMessage::user("x").with_id(id.clone())).await.unwrap();
+    db.thread("t").add(NewMessage::user("another").with_id(id)).await.unwrap_err();
+    audit::settle(db).await.unwrap();
+}
+
+async fn over(first: Persistence, second: Persistence) {
+    let switch = Switch::open(first.clone(), second.clone()).await.unwrap();
+    let stack = Persistence::builder().layer(AuditLayer::new(key()));
+    let db = stack.backend(switch.backend()).build().unwrap();
+    work(&db, "a").await;
+    let mut anchors = vec![anchor(&db, &key()).await.unwrap()];
+    switch.follow().await.unwrap();
+    for (round, id) in ["b", "c", "d"].into_iter().enumerate() {
+        if round % 2 == 0 {
+            switch.cut_over(PATIENCE).await.unwrap();
+        } else {
+            switch.cut_back(PATIENCE).await.unwrap();
+        }
+        work(&db, id).await;
+        anchors.push(anchor(&db, &key()).await.unwrap());
+    }
+    let counts: Vec<u64> = anchors.iter().map(|anchor| anchor.count.get()).collect();
+    assert_eq!(counts, [2, 4, 6, 8]);
+    let report = verify(&db, &key(), &anchors).await.unwrap();
+    assert!(report.is_intact(), "{report:?}");
+    assert_eq!((report.intact.get(), report.anchored.get()), (8, 8));
+    assert_eq!(report.comparison.unwrap().changes, 4);
+    let outcomes: Vec<bool> = log(&db)
+        .await
+        .iter()
+        .map(|entry| matches!(entry.record.outcome, AuditOutcome::Applied { .. }))
+        .collect();
+    assert_eq!(outcomes, [true, false].repeat(4));
+    // The one that follows has the same, and so says who asks it.
+    switch.cut_back(PATIENCE).await.unwrap();
+    switch.cut_over(PATIENCE).await.unwrap();
+    assert_eq!((log(&first).await, log(&second).await), (log(&db).await, log(&db).await));
+    switch.stop().await;
+    equal(&first, &second).await;
+    db.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_memory_to_a_file_and_back() {
+    let directory = tempfile::tempdir().unwrap();
+    over(memory("a"), sqlite(&directory.path().join("b.db")).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_a_file_to_another_and_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let [a, b] = ["a.db", "b.db"].map(|name| directory.path().join(name));
+    over(sqlite(&a).await, sqlite(&b).await).await;
+}
+
+/// What is written to the follower's own log is a difference.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_went_on_by_itself_is_found() {
+    let (from, to) = (memory("a"), memory("b"));
+    let audited = Persistence::builder().layer(AuditLayer::new(key()));
+    let switch = Switch::open(from.clone(), memory("c")).await.unwrap();
+    let db = audited.backend(switch.backend()).build().unwrap();
+    work(&db, "a").await;
+    copy(&from, &to).await.stop().await;
+    equal(&from, &to).await;
+    assert_eq!(log(&to).await, log(&from).await);
+    // Refused, and so noted in the first store alone.
+    db.thread("t").add(NewMessage::user("another").with_id("a".parse().unwrap())).await.unwrap_err();
+    audit::settle(&db).await.unwrap();
+    let found = compare(&from, &to).await.unwrap();
+    let what: Vec<Differs> = found.differences.into_iter().map(|difference| difference.what).collect();
+    assert_eq!(what, [Differs::Part("entries of the audit log")]);
+    assert_eq!(from.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
+}
