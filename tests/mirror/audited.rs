@@ -5,7 +5,7 @@ use std::time::Duration;
 use throughline::{
     AuditFrom, AuditNumber, ChangeScope, MessageId, NewMessage, PageFrom, Persistence, ReadAudit,
     audit::{AuditEntry, AuditOutcome},
-    layers::audit::{self, AuditKey, AuditLayer, anchor, verify},
+    layers::audit::{self, AuditKey, AuditLayer, Flaw, anchor, verify},
     mirror::{Differs, Switch, compare},
 };
 
@@ -98,4 +98,33 @@ async fn a_log_that_went_on_by_itself_is_found() {
     let what: Vec<Differs> = found.differences.into_iter().map(|difference| difference.what).collect();
     assert_eq!(what, [Differs::Part("entries of the audit log")]);
     assert_eq!(from.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
+}
+
+/// An entry that cannot be read is named, and holds up nothing of the copy, which lacks it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_entry_stops_no_copy() {
+    let directory = tempfile::tempdir().unwrap();
+    let [a, b] = ["a.db", "b.db"].map(|name| directory.path().join(name));
+    let from = sqlite(&a).await;
+    let switch = Switch::open(from.clone(), memory("c")).await.unwrap();
+    let db = Persistence::builder().layer(AuditLayer::new(key())).backend(switch.backend()).build().unwrap();
+    for id in ["a", "b", "c"] {
+        work(&db, id).await;
+    }
+    // Whoever means to change the log takes its triggers away first.
+    let file = rusqlite::Connection::open(&a).unwrap();
+    let trigger = "SELECT sql FROM sqlite_schema WHERE name = 'audit_stays'";
+    let trigger: String = file.query_row(trigger, [], |row| row.get(0)).unwrap();
+    file.execute_batch("DROP TRIGGER audit_stays; UPDATE audit SET body = 'x' WHERE number = 2").unwrap();
+    file.execute_batch(&trigger).unwrap();
+    for to in [memory("b"), sqlite(&b).await] {
+        let mirror = copy(&from, &to).await;
+        assert_eq!(mirror.status().damaged, ["entry 2 of `audit`"]);
+        mirror.stop().await;
+        let numbers: Vec<u64> = log(&to).await.iter().map(|entry| entry.number.get()).collect();
+        assert_eq!(numbers, [1, 3, 4, 5, 6]);
+        let flaw = verify(&to, &key(), &[]).await.unwrap().flaw;
+        assert_eq!(flaw, Some(Flaw::Missing { number: AuditNumber::new(2) }));
+        assert_eq!(to.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 3);
+    }
 }

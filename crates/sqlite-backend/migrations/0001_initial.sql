@@ -319,7 +319,9 @@ CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit BEGIN
     SELECT RAISE(ABORT, 'an audit log is only ever added to');
 END;
 
-CREATE TRIGGER audit_goes_on BEFORE INSERT ON audit
-WHEN NEW.number <= (SELECT coalesce(max(number), 0) FROM audit) BEGIN
+-- What the log of a store has lost that is followed, its copy has lost too.
+CREATE TRIGGER audit_has_no_gaps BEFORE INSERT ON audit
+WHEN NEW.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM audit)
+    AND (NEW.number <= (SELECT max(number) FROM audit) OR NOT (SELECT following FROM store)) BEGIN
     SELECT RAISE(ABORT, 'an audit log is only ever added to');
 END;
