@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use throughline::{
-    AuditFrom, AuditNumber, ChangeScope, MessageId, NewMessage, PageFrom, Persistence, ReadAudit,
+    AuditFrom, AuditNumber, BeginCapture, ChangeScope, GetStanding, MessageId, NewMessage, PageFrom,
+    Persistence, ReadAudit, TakeStance,
     audit::{AuditEntry, AuditOutcome},
     layers::audit::{self, AuditKey, AuditLayer, Flaw, anchor, verify},
+    memory::MemoryBackend,
     mirror::{Differs, Switch, compare},
 };
 
@@ -127,4 +129,16 @@ async fn a_damaged_entry_stops_no_copy() {
         assert_eq!(flaw, Some(Flaw::Missing { number: AuditNumber::new(2) }));
         assert_eq!(to.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 3);
     }
+}
+
+/// A follower has the entries of its leader and none of its own, also where a layer stands before it.
+#[tokio::test]
+async fn what_is_done_about_copies_has_no_entry() {
+    let stack = Persistence::builder().layer(AuditLayer::new(key()));
+    let db = stack.backend(MemoryBackend::new()).build().unwrap();
+    db.on_replica(BeginCapture::WHOLE).await.unwrap();
+    let stance = db.read(GetStanding {}).await.unwrap().stance;
+    db.on_replica(TakeStance::new(stance, stance.following())).await.unwrap();
+    audit::settle(&db).await.unwrap();
+    assert_eq!(log(&db).await, []);
 }

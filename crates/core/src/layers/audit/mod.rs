@@ -23,7 +23,8 @@
 //! # What has an entry
 //! - **Every write that takes a position among the commits has one, in the same commit**: messages, batches (one entry with an
 //!   item for each operation), imports, threads, sessions, and the cursors of consumers. Neither can be there without the other,
-//!   whatever crashes. A replay under an idempotency key changes nothing and has none.
+//!   whatever crashes. A replay under an idempotency key changes nothing and has none. What is done about copies
+//!   ([`ReplicaArgs`](crate::ReplicaArgs)) has none either: a store that follows has the log of the one that leads.
 //! - **A write that failed** has one, and so has a read that was denied, that broke the contract of the pipeline, or panicked: wherever
 //!   in the stack it failed. It is written after its caller was told, in a commit of its own, and calls alike are counted in one. What
 //!   a crash takes is what failed since the last such commit. What the store does not take waits; more than 1024 that differ are
