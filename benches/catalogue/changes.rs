@@ -2,7 +2,11 @@ use std::time::Instant;
 
 use hdrhistogram::Histogram;
 use tempfile::TempDir;
-use throughline::{ChangeScope, NewMessage, Persistence, Position, sqlite::SqliteBackend};
+use throughline::{
+    BoxError, ChangeScope, NewMessage, Persistence, Position,
+    effects::{Consumer, Effects, Event},
+    sqlite::SqliteBackend,
+};
 use tokio::sync::mpsc;
 
 use crate::{Failure, figures::figure, store::Store};
@@ -48,5 +52,31 @@ pub(crate) async fn throughput(store: &Store) -> Result<(), Failure> {
         count += 1;
     }
     figure("catalogue.feed_rate", count as f64 / begun.elapsed().as_secs_f64(), "changes/s");
+    Ok(())
+}
+
+/// Does nothing with what it is told.
+struct Nothing;
+
+impl Consumer for Nothing {
+    fn name(&self) -> &str {
+        "nothing"
+    }
+
+    async fn handle(&self, _: Event) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// How many changes a second go through a consumer: the message of each is read, and the cursor is kept.
+pub(crate) async fn effects(store: &Store) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let effects = Effects::builder(store.db.clone()).consumer(Nothing).start().await?;
+    if !effects.reached(store.last).await {
+        return Err("the consumer has stopped".into());
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let done = effects.stop().await.iter().map(|status| status.done.get()).sum::<u64>();
+    figure("catalogue.effect_rate", done as f64 / seconds, "changes/s");
     Ok(())
 }

@@ -20,13 +20,14 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let rounds = arguments::number("rounds")?.unwrap_or(30);
-    let most = arguments::number("threads")?.unwrap_or(100_000);
+    let rounds = arguments::given("rounds")?.unwrap_or(30);
+    let most = arguments::given("threads")?.unwrap_or(100_000);
     let folder = tempfile::tempdir()?;
     let stores = [Store::filled(&folder, (most / 100).max(100)).await?, Store::filled(&folder, most).await?];
     lists::compare(&stores, rounds).await?;
     changes::latency(&folder).await?;
     changes::throughput(&stores[1]).await?;
+    changes::effects(&stores[1]).await?;
     for store in &stores {
         store.db.close().await?;
     }

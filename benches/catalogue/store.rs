@@ -16,6 +16,8 @@ pub(crate) const RARE: &str = "lighthouse";
 pub(crate) struct Store {
     pub(crate) threads: usize,
     pub(crate) db: Persistence,
+    /// Of the last change.
+    pub(crate) last: Position,
 }
 
 impl Store {
@@ -37,7 +39,7 @@ impl Store {
         let lag = begun.elapsed().saturating_sub(written);
         figure(format_args!("catalogue.burst.{threads}"), written.as_secs_f64() * 1e3, "ms");
         figure(format_args!("catalogue.index_lag.{threads}"), lag.as_secs_f64() * 1e3, "ms");
-        Ok(Self { threads, db })
+        Ok(Self { threads, db, last })
     }
 }
 

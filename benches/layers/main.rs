@@ -2,7 +2,7 @@
 //!
 //! One line a layer: `figure layers.cost.NAME VALUE ratio` over a store in memory, where nothing else costs much, and
 //! `layers.cost.NAME.sqlite` over a durable file. A ratio is the median over rounds of what was measured in the same round.
-//! `cargo bench --bench layers [-- --rounds N]`.
+//! `cargo bench --bench layers [-- [--rounds N] [--only NAME] [--store memory|sqlite]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
@@ -25,9 +25,16 @@ const DURABLE: usize = 32;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let rounds = arguments::number("rounds")?.unwrap_or(21);
-    let memory = Contenders::new(contenders!(MemoryBackend::new()), IN_MEMORY);
-    memory.compare(rounds, "").await?;
-    let sqlite = Contenders::new(contenders!(SqliteOptions::new().temporary().await?), DURABLE);
-    sqlite.compare(rounds, ".sqlite").await
+    let rounds = arguments::given("rounds")?.unwrap_or(21);
+    let only: Option<String> = arguments::given("only")?;
+    let store: Option<String> = arguments::given("store")?;
+    if store.as_deref().is_none_or(|store| store == "memory") {
+        let memory = Contenders::new(contenders!(MemoryBackend::new()), IN_MEMORY, only.as_deref());
+        memory.compare(rounds, "").await?;
+    }
+    if store.as_deref().is_none_or(|store| store == "sqlite") {
+        let stacks = contenders!(SqliteOptions::new().temporary().await?);
+        Contenders::new(stacks, DURABLE, only.as_deref()).compare(rounds, ".sqlite").await?;
+    }
+    Ok(())
 }

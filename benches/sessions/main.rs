@@ -24,8 +24,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let rounds = arguments::number("rounds")?.unwrap_or(10);
-    let attempts = arguments::number("attempts")?.unwrap_or(100_000);
+    let rounds = arguments::given("rounds")?.unwrap_or(10);
+    let attempts = arguments::given("attempts")?.unwrap_or(100_000);
     let folder = tempfile::tempdir()?;
     claims::one_wins(folder.path(), rounds).await?;
     keys::compare(folder.path(), rounds).await?;

@@ -28,8 +28,8 @@ const PAGE: u32 = 50;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let rounds = arguments::number("rounds")?.unwrap_or(50);
-    let longest = arguments::number("messages")?.unwrap_or(1_000_000);
+    let rounds = arguments::given("rounds")?.unwrap_or(50);
+    let longest = arguments::given("messages")?.unwrap_or(1_000_000);
     let folder = tempfile::tempdir()?;
     let mut stores = Vec::new();
     for messages in prefill::lengths(longest) {

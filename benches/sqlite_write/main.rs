@@ -31,10 +31,10 @@ const TASKS: [usize; 5] = [1, 8, 64, 256, 1024];
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let rounds = arguments::number("rounds")?.unwrap_or(20);
-    let longest = arguments::number("messages")?.unwrap_or(1_000_000);
+    let rounds = arguments::given("rounds")?.unwrap_or(20);
+    let longest = arguments::given("messages")?.unwrap_or(1_000_000);
     let folder = tempfile::tempdir()?;
-    if let Some(tasks) = arguments::number("tasks")? {
+    if let Some(tasks) = arguments::given("tasks")? {
         return Contenders::open(&folder, &[tasks]).await?.compare(rounds).await;
     }
     Contenders::open(&folder, &TASKS).await?.compare(rounds).await?;

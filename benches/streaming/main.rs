@@ -32,7 +32,7 @@ const ONE_BYTE: Appends = Appends { count: 1000, bytes: 1 };
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let rounds = arguments::number("rounds")?.unwrap_or(5);
+    let rounds = arguments::given("rounds")?.unwrap_or(5);
     let mut measured = Measured::default();
     for _ in 0..rounds {
         measured.one_byte.push(run(Way::Append, ONE_BYTE).await?);
