@@ -103,11 +103,7 @@ pub(crate) use contenders;
 
 impl Contenders {
     /// All of them, or the bare one and `only` this one.
-    pub(crate) fn new(
-        mut stacks: Vec<(&'static str, Persistence)>,
-        adds: usize,
-        only: Option<&str>,
-    ) -> Self {
+    pub(crate) fn new(mut stacks: Vec<(&'static str, Persistence)>, adds: usize, only: Option<&str>) -> Self {
         stacks.retain(|(name, _)| *name == BARE || only.is_none_or(|only| only == *name));
         Self { stacks, adds }
     }
