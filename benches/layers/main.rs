@@ -10,6 +10,8 @@ mod arguments;
 mod contenders;
 #[path = "../kit/figures.rs"]
 mod figures;
+#[path = "../kit/text.rs"]
+mod text;
 
 use std::error::Error;
 

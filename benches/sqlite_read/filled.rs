@@ -1,5 +1,5 @@
 use tempfile::TempDir;
-use throughline::{MessageId, PageFrom, Persistence, Seq, Thread};
+use throughline::{MessageId, PageFrom, Persistence, Seq, Thread, sqlite::SqliteBackend};
 
 use crate::{Failure, PAGE, prefill::prefill, raw::Raw, stack};
 
@@ -19,7 +19,7 @@ pub(crate) struct Filled {
 impl Filled {
     pub(crate) async fn open(folder: &TempDir, messages: usize) -> Result<Self, Failure> {
         let path = folder.path().join(format!("filled{messages}.db"));
-        let db = stack::open(&path).await?;
+        let db = stack::over(SqliteBackend::open(&path).await?)?;
         let thread = db.thread("filled");
         prefill(&db, thread.id()?, messages).await?;
         let mut picked = Vec::with_capacity(PICKED);

@@ -1,12 +1,14 @@
 use std::time::Duration;
 
 use tempfile::TempDir;
+use throughline::sqlite::SqliteBackend;
 
 use crate::{
     Failure,
     figures::{figure, median, ratio},
     pool::Pool,
     raw::Raw,
+    stack,
     tasks::{Tasks, Turn},
 };
 
@@ -36,7 +38,8 @@ impl Contenders {
         let at = |name: &str| folder.path().join(name);
         let mut stacks = Vec::new();
         for count in tasks {
-            stacks.push(Tasks::open(&at(&format!("stack{count}.db")), *count).await?);
+            let backend = SqliteBackend::open(at(&format!("stack{count}.db"))).await?;
+            stacks.push(Tasks::over(stack::over(backend)?, *count).await?);
         }
         Ok(Self {
             autocommit: Raw::open(&at("autocommit.db"), 1)?,

@@ -1,14 +1,14 @@
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use throughline::{NewMessage, Persistence, Thread};
+use throughline::{NewMessage, Persistence, Thread, sqlite::SqliteBackend};
 
 use crate::{
     Failure,
     figures::{figure, median, ratio},
     prefill::prefill,
-    row::TEXT,
     stack,
+    text::TEXT,
 };
 
 const SPAN: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ struct Filled {
 pub(crate) async fn compare(folder: &TempDir, lengths: [usize; 3], rounds: usize) -> Result<(), Failure> {
     let mut stores = Vec::new();
     for messages in lengths {
-        let db = stack::open(&folder.path().join(format!("filled{messages}.db"))).await?;
+        let db = stack::over(SqliteBackend::open(folder.path().join(format!("filled{messages}.db"))).await?)?;
         let thread = db.thread("filled");
         prefill(&db, thread.id()?, messages).await?;
         stores.push(Filled { messages, db, thread, took: Vec::new() });

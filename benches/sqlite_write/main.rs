@@ -19,7 +19,10 @@ mod raw;
 mod row;
 #[path = "../kit/stack.rs"]
 mod stack;
+#[path = "../kit/tasks.rs"]
 mod tasks;
+#[path = "../kit/text.rs"]
+mod text;
 
 use std::error::Error;
 

@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 
 use crate::{
     Failure,
-    row::{INSERT, SCHEMA, TEXT},
+    row::{INSERT, SCHEMA},
+    text::TEXT,
 };
 
 /// Inserts through a pool of so many connections of sqlx, each its own durable transaction.

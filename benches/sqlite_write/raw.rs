@@ -7,7 +7,8 @@ use throughline::{Content, MessageId};
 
 use crate::{
     Failure,
-    row::{INSERT, SCHEMA, TEXT},
+    row::{INSERT, SCHEMA},
+    text::TEXT,
 };
 
 /// One prepared insert after the other on one connection of rusqlite, so many to a durable transaction.

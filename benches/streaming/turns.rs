@@ -2,7 +2,7 @@ use std::{path::Path, time::Instant};
 
 use throughline::{
     Coalesce, Content, ContentChange, Delta, MessageId, MetadataPatch, NewReservation, Role, Thread,
-    UpdateMode,
+    UpdateMode, sqlite::SqliteBackend,
 };
 
 use crate::{
@@ -39,7 +39,7 @@ const COALESCE: usize = 400;
 /// the log to be written later.
 pub(crate) async fn run(way: Way, appends: Appends) -> Result<Cost, Failure> {
     let folder = tempfile::tempdir()?;
-    let db = stack::open(&folder.path().join("store.db")).await?;
+    let db = stack::over(SqliteBackend::open(folder.path().join("store.db")).await?)?;
     let thread = db.thread("streaming");
     let mut draft = thread.reserve(NewReservation::new(Role::Assistant)).coalesce(coalesce()).await?;
     let id = draft.id().clone();

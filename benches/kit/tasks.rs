@@ -1,15 +1,12 @@
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use throughline::{NewMessage, Persistence};
 use tokio::task::JoinSet;
 
-use crate::{Failure, row::TEXT, stack};
+use crate::{Failure, text::TEXT};
 
-/// The whole default stack over a file, and the tasks that add through it, each to a thread of its own.
+/// A stack over a store, and the tasks that add through it, each to a thread of its own.
 pub(crate) struct Tasks {
     pub(crate) count: usize,
     db: Persistence,
@@ -25,8 +22,8 @@ pub(crate) struct Turn {
 }
 
 impl Tasks {
-    pub(crate) async fn open(path: &Path, count: usize) -> Result<Self, Failure> {
-        let tasks = Self { count, db: stack::open(path).await? };
+    pub(crate) async fn over(db: Persistence, count: usize) -> Result<Self, Failure> {
+        let tasks = Self { count, db };
         tasks.run(Duration::from_millis(50)).await?;
         Ok(tasks)
     }

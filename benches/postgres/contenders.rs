@@ -1,0 +1,71 @@
+use std::time::Duration;
+
+use throughline_postgres_cluster::Cluster;
+
+use crate::{
+    Failure,
+    figures::{figure, median, ratio},
+    pool::Pool,
+    store,
+    tasks::{Tasks, Turn},
+};
+
+/// How long each contender writes in its turn.
+const SPAN: Duration = Duration::from_millis(300);
+
+/// Everyone who writes, each into a database of its own.
+pub(crate) struct Contenders {
+    /// As many connections as the driver takes by itself, and as many as there are tasks in the figure that counts.
+    pools: [Pool; 2],
+    stacks: Vec<Tasks>,
+}
+
+/// What was measured beside one number of tasks, in each round.
+#[derive(Default)]
+struct Rounds {
+    turns: Vec<Turn>,
+    pools: [Vec<f64>; 2],
+}
+
+impl Contenders {
+    pub(crate) async fn open(cluster: &Cluster, tasks: &[usize]) -> Result<Self, Failure> {
+        let mut stacks = Vec::new();
+        for count in tasks {
+            stacks.push(Tasks::over(store(cluster, &format!("stack{count}")).await?, *count).await?);
+        }
+        Ok(Self { pools: [Pool::open(cluster, 10).await?, Pool::open(cluster, 64).await?], stacks })
+    }
+
+    /// Lets everyone write by turns, and prints what came of it.
+    pub(crate) async fn compare(self, rounds: usize) -> Result<(), Failure> {
+        let mut measured: Vec<_> = self.stacks.iter().map(|_| Rounds::default()).collect();
+        for _ in 0..rounds {
+            for (stack, measured) in self.stacks.iter().zip(&mut measured) {
+                measured.turns.push(stack.run(SPAN).await?);
+                for (pool, measured) in self.pools.iter().zip(&mut measured.pools) {
+                    measured.push(pool.run(stack.count, SPAN).await?);
+                }
+            }
+        }
+        for (stack, measured) in self.stacks.iter().zip(&measured) {
+            measured.report(stack.count);
+            stack.close().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Rounds {
+    fn report(&self, tasks: usize) {
+        let rates: Vec<_> = self.turns.iter().map(|turn| turn.rate).collect();
+        figure(format_args!("postgres_write.throughline.{tasks}"), median(&rates), "writes/s");
+        // The faster of them over the whole run.
+        let pool = self.pools.iter().max_by(|one, other| median(one).total_cmp(&median(other))).expect("two");
+        figure(format_args!("postgres_write.sqlx_pool.{tasks}"), median(pool), "writes/s");
+        figure(format_args!("postgres_write.vs_sqlx_pool.{tasks}"), ratio(&rates, pool), "x");
+        for (name, of) in [("p50", (|turn| turn.p50) as fn(&Turn) -> f64), ("p99", |turn| turn.p99)] {
+            let took: Vec<_> = self.turns.iter().map(of).collect();
+            figure(format_args!("postgres_write.{name}.{tasks}"), median(&took), "us");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use throughline::{Content, MessageId};
+use throughline_postgres_cluster::Cluster;
+use tokio::task::JoinSet;
+
+use crate::{Failure, text::TEXT};
+
+/// A message with an id of its own, its place in its thread, and the two indexes that this needs.
+const SCHEMA: &str = "CREATE TABLE messages (
+    message_pk bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    thread_pk bigint NOT NULL,
+    message_id text NOT NULL,
+    seq bigint NOT NULL,
+    role text NOT NULL,
+    state text NOT NULL,
+    revision bigint NOT NULL,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    metadata text NOT NULL,
+    content text NOT NULL,
+    UNIQUE (thread_pk, message_id),
+    UNIQUE (thread_pk, seq)
+)";
+
+const INSERT: &str = "INSERT INTO messages
+    (thread_pk, message_id, seq, role, state, revision, created_at, updated_at, metadata, content)
+    VALUES ($1, $2, $3, 'user', 'final', 1, 0, 0, '{}', $4)";
+
+/// Inserts through a pool of so many connections of sqlx, each its own durable transaction.
+pub(crate) struct Pool {
+    pool: PgPool,
+    next: Arc<AtomicI64>,
+}
+
+impl Pool {
+    pub(crate) async fn open(cluster: &Cluster, connections: u32) -> Result<Self, Failure> {
+        let name = format!("pool{connections}");
+        cluster.run("postgres", &format!("CREATE DATABASE {name}"))?;
+        let pool = PgPoolOptions::new().max_connections(connections).connect(&cluster.url(&name)).await?;
+        sqlx::query(SCHEMA).execute(&pool).await?;
+        let pool = Self { pool, next: Arc::default() };
+        // Every connection is made and has its statement prepared.
+        pool.run(4 * connections as usize, Duration::from_millis(300)).await?;
+        Ok(pool)
+    }
+
+    /// Writes a second, from this many tasks, each to a thread of its own.
+    pub(crate) async fn run(&self, tasks: usize, span: Duration) -> Result<f64, Failure> {
+        let begun = Instant::now();
+        let mut writers = JoinSet::new();
+        for task in 0..tasks {
+            let (pool, next) = (self.pool.clone(), Arc::clone(&self.next));
+            writers.spawn(async move {
+                let mut written = 0_u64;
+                while begun.elapsed() < span {
+                    let (id, content) = (MessageId::mint(), Content::text(TEXT));
+                    sqlx::query(INSERT)
+                        .bind(i64::try_from(task)?)
+                        .bind(id.as_str())
+                        .bind(next.fetch_add(1, Ordering::Relaxed))
+                        .bind(content.as_json())
+                        .execute(&pool)
+                        .await?;
+                    written += 1;
+                }
+                Ok::<_, Failure>(written)
+            });
+        }
+        let mut written = 0;
+        while let Some(writer) = writers.join_next().await {
+            written += writer??;
+        }
+        Ok(written as f64 / begun.elapsed().as_secs_f64())
+    }
+}
