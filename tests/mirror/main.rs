@@ -2,6 +2,7 @@
 
 mod audited;
 mod compared;
+mod contended;
 mod copied;
 mod killed;
 mod support;

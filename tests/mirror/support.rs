@@ -61,3 +61,15 @@ pub(crate) async fn equal(first: &Persistence, second: &Persistence) -> Comparis
     assert_eq!(comparison.differences, []);
     comparison
 }
+
+/// The ids of a thread, in order.
+pub(crate) async fn all_ids(db: &Persistence, thread: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut from = Some(throughline::PageFrom::Start);
+    while let Some(at) = from {
+        let page = db.thread(thread).page(at, 1000).await.unwrap();
+        from = page.next(at);
+        found.extend(page.messages.into_iter().map(|message| message.id.as_str().to_owned()));
+    }
+    found
+}
