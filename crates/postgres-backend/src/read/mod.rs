@@ -99,9 +99,9 @@ impl Readers {
             let mut attempt = 1;
             let attempts = settings.options.readers.saturating_add(ATTEMPTS);
             loop {
-                let place = match timeout_at(give_up.into(), Arc::clone(&places).acquire_owned()).await {
-                    Ok(Ok(place)) => place,
-                    _ => return Err(Failure::from(sqlx::Error::PoolTimedOut).to_persist(Phase::Before)),
+                let place = timeout_at(give_up.into(), Arc::clone(&places).acquire_owned());
+                let Ok(Ok(place)) = place.await else {
+                    return Err(Failure::from(sqlx::Error::PoolTimedOut).to_persist(Phase::Before));
                 };
                 match attempt_to((&pool, place), &settings, &tenant, &read, give_up, now).await {
                     Ok(answer) => return answer,
