@@ -4,6 +4,7 @@ mod audited;
 mod compared;
 mod contended;
 mod copied;
+mod damaged;
 mod killed;
 mod support;
 mod switched;

@@ -139,6 +139,8 @@ fn meaning(code: &str) -> (ErrorKind, Reach, bool) {
         // A lock that somebody else holds: perhaps of one thread alone.
         "55P03" | "55006" => (Busy, Operation, false),
         "53100" => (StorageFull, Transaction, false),
+        // No room for another lock: perhaps of the one that asks for thousands, and not of those beside it.
+        "53200" => (Overloaded, Operation, false),
         "53300" => (Overloaded, Connection, false),
         "57014" => (Timeout, Transaction, false),
         // A plan that was made for another shape of a table.
@@ -196,7 +198,7 @@ mod tests {
             ("42501", Denied, Transaction, false),
             ("42P01", Internal, Transaction, false),
             ("53100", StorageFull, Transaction, false),
-            ("53200", Overloaded, Transaction, false),
+            ("53200", Overloaded, Operation, false),
             ("53300", Overloaded, Connection, false),
             ("54000", TooLarge, Operation, false),
             ("55P03", Busy, Operation, false),
