@@ -120,6 +120,45 @@ async fn one_that_starts_in_the_middle_of_a_change_and_the_change_never_both_suc
     }
 }
 
+/// What tells the old store to follow is under way for longer than there is patience, and comes after it was gone back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_comes_too_late_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
+    let (old, new) = (sqlite(&paths[0]).await, sqlite(&paths[1]).await);
+    fill(&old, 1, 5).await;
+    let (release, released) = tokio::sync::watch::channel(false);
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let layer = from_fn("late", Phase::Route, move |request: PersistRequest, next: NextRequest| {
+        let (mut released, tell) = (released.clone(), tell.clone());
+        async move {
+            let is_it = matches!(&request.args, PersistArgs::Replica(ReplicaArgs::Stand(take)) if take.to.role == Role::Following);
+            if is_it {
+                released.wait_for(|is| *is).await.unwrap();
+            }
+            let answer = next.run(request).await;
+            if is_it {
+                tell.send(answer.as_ref().map(drop).map_err(|error| error.kind())).unwrap();
+            }
+            answer
+        }
+    });
+    let backend = SqliteBackend::open(&paths[0]).await.unwrap();
+    let slow = Persistence::builder().layer(layer).backend(backend).build().unwrap();
+    let switch = Switch::open(slow, new.clone()).await.unwrap();
+    switch.follow().await.unwrap();
+    let error = switch.cut_over(Duration::from_secs(3)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied), "{error}");
+    release.send_replace(true);
+    assert_eq!(told.recv().await.unwrap(), Err(ErrorKind::Stale));
+    assert!(leads(&old).await && !leads(&new).await);
+    // What went back has raised the epoch of the old store; the next one comes after that.
+    let raised = old.read(GetStanding {}).await.unwrap().stance.epoch;
+    let switched = switch.cut_over(PATIENCE).await.unwrap();
+    assert!(switched.epoch > raised, "{} comes after {raised}", switched.epoch);
+    assert!(!leads(&old).await && leads(&new).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_only_reads_reads_what_leads() {
     let folder = tempfile::tempdir().unwrap();
@@ -253,4 +292,21 @@ async fn two_who_change_the_leader_at_once_lose_nothing() {
         let due: Vec<String> = (0..*written).map(|n| format!("q{n}")).collect();
         assert_eq!(found, due, "t{n}");
     }
+}
+
+/// The follower that another process has begun stands still once its store follows itself: it is begun anew, the other way round.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_followed_before_another_process_changed_the_leader_follows_the_other_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
+    let open = async || Switch::open(sqlite(&paths[0]).await, sqlite(&paths[1]).await).await.unwrap();
+    let (here, there) = (open().await, open().await);
+    here.follow().await.unwrap();
+    there.follow().await.unwrap();
+    here.cut_over(PATIENCE).await.unwrap();
+    here.stop().await;
+    assert_eq!(there.cut_back(PATIENCE).await.unwrap_err().kind(), ErrorKind::Conflict);
+    there.follow().await.unwrap();
+    there.cut_back(PATIENCE).await.unwrap();
+    assert_eq!(there.leader(), 0);
 }

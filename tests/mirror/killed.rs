@@ -180,6 +180,19 @@ async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
     }
 }
 
+/// Whichever of the two led has everything: here the second, with a write that the first has not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_back_that_is_killed_leaves_the_second_store_leading() {
+    let (first, second) = (memory("a"), memory("b"));
+    fill(&first, 1, 5).await;
+    cut_short(&first, &second, 3).await;
+    drop(copy(&second, &first).await.stop().await);
+    second.thread("t0").add(NewMessage::user("not carried yet")).await.unwrap();
+    let led = second.read(GetStanding {}).await.unwrap().stance;
+    second.on_replica(TakeStance::new(led, led.following())).await.unwrap();
+    assert_eq!(Switch::open(first, second).await.unwrap().leader(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_stores_that_both_have_something_are_not_taken_for_a_pair() {
     let (first, second) = (memory("a"), memory("b"));

@@ -7,8 +7,9 @@ use std::{
 };
 
 use throughline_core::{
-    AuditFrom, AuditNumber, AuditPage, BoxError, Images, PageFrom, PersistArgs, PersistResponse, PersistResult, Position,
-    ReadArgs, ReadAudit, ReadImages, ReadPage, ReadResult, Result, TenantId, Timestamp,
+    AuditFrom, AuditNumber, AuditPage, BoxError, Images, PageFrom, PersistArgs, PersistResponse,
+    PersistResult, Position, ReadArgs, ReadAudit, ReadImages, ReadPage, ReadResult, Result, TenantId,
+    Timestamp,
     audit::{AuditDigest, AuditEntry, AuditLink, AuditNotes, AuditTicket},
     replica::{Image, ImagePart},
 };
@@ -131,7 +132,8 @@ impl Log {
                 return;
             }
             page.cursor.audit = entry.number;
-            page.images.push(Image::new(entry.record.tenant.clone(), ImagePart::Audit(Box::new(entry.clone()))));
+            page.images
+                .push(Image::new(entry.record.tenant.clone(), ImagePart::Audit(Box::new(entry.clone()))));
         }
     }
 

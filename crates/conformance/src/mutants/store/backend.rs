@@ -3,9 +3,12 @@
 use std::sync::atomic::AtomicUsize;
 
 use throughline_core::{
-    Add, Admitted, AuditNumber, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Effect, ErrorKind, Import,
-    Operation, PersistArgs, PersistError, PersistResponse, PersistResult, Position, ReadArgs, ReadResult, ReplicaArgs, ReplicaResult, Reply, Reserve,
-    Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes, replica::{Image, ImagePart},
+    Add, Admitted, AuditNumber, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Effect,
+    ErrorKind, Import, Operation, PersistArgs, PersistError, PersistResponse, PersistResult, Position,
+    ReadArgs, ReadResult, ReplicaArgs, ReplicaResult, Reply, Reserve, Result, SessionArgs, ThreadArgs,
+    Update, UpdateContent,
+    audit::AuditNotes,
+    replica::{Image, ImagePart},
 };
 use tokio::sync::watch;
 
@@ -116,8 +119,7 @@ impl Faulty {
             ReplicaArgs::Begin(begin) => {
                 let mut response = self.written(line).await?;
                 if let PersistResult::Replica(ReplicaResult::Begin(begun)) = &mut response.result {
-                    begun.cursor.audit =
-                        if begin.whole { AuditNumber::ZERO } else { self.log.last().await };
+                    begun.cursor.audit = if begin.whole { AuditNumber::ZERO } else { self.log.last().await };
                 }
                 Ok(response)
             }
