@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use throughline::{BeginCapture, ReadImages, replica::ImagePart};
+use throughline::{
+    BeginCapture, ReadImages,
+    mirror::{Difference, Differs, compare},
+    replica::ImagePart,
+};
 
 use super::support::{all_ids, copy, import, memory, sqlite};
 
@@ -33,6 +37,10 @@ async fn everything_behind_damaged_rows_is_copied() {
     let mirror = copy(&from, &to).await;
     assert_eq!(mirror.status().damaged.len(), 5, "{:?}", mirror.status());
     assert_eq!(all_ids(&to, "t").await, sound(MESSAGES));
+    drop(mirror.stop().await);
+    let found = compare(&from, &to).await.unwrap().differences;
+    let is_damage = |difference: &&Difference| difference.what == Differs::Part("damaged rows");
+    assert_eq!(found.iter().filter(is_damage).count(), 1, "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
