@@ -127,30 +127,32 @@ async fn a_step_that_comes_too_late_is_refused() {
     let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
     let (old, new) = (sqlite(&paths[0]).await, sqlite(&paths[1]).await);
     fill(&old, 1, 5).await;
-    let (release, released) = tokio::sync::watch::channel(false);
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let layer = from_fn("late", Phase::Route, move |request: PersistRequest, next: NextRequest| {
-        let (mut released, tell) = (released.clone(), tell.clone());
-        async move {
-            let is_it = matches!(&request.args, PersistArgs::Replica(ReplicaArgs::Stand(take)) if take.to.role == Role::Following);
-            if is_it {
-                released.wait_for(|is| *is).await.unwrap();
-            }
-            let answer = next.run(request).await;
-            if is_it {
-                tell.send(answer.as_ref().map(drop).map_err(|error| error.kind())).unwrap();
-            }
-            answer
-        }
-    });
+    let held = Arc::new(std::sync::Mutex::new(None));
+    let layer = {
+        let held = Arc::clone(&held);
+        from_fn("late", Phase::Route, move |request: PersistRequest, next: NextRequest| {
+            let is_held = match &request.args {
+                PersistArgs::Replica(ReplicaArgs::Stand(take)) if take.to.role == Role::Following => {
+                    let mut held = held.lock().unwrap();
+                    let is_first = held.is_none();
+                    held.get_or_insert(*take);
+                    is_first
+                }
+                _ => false,
+            };
+            async move { if is_held { std::future::pending().await } else { next.run(request).await } }
+        })
+    };
     let backend = SqliteBackend::open(&paths[0]).await.unwrap();
     let slow = Persistence::builder().layer(layer).backend(backend).build().unwrap();
     let switch = Switch::open(slow, new.clone()).await.unwrap();
     switch.follow().await.unwrap();
     let error = switch.cut_over(Duration::from_secs(3)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied), "{error}");
-    release.send_replace(true);
-    assert_eq!(told.recv().await.unwrap(), Err(ErrorKind::Stale));
+    let late = held.lock().unwrap().take().expect("it was on its way");
+    assert_eq!(old.on_replica(late).await.unwrap_err().kind(), ErrorKind::Stale);
+    // The next one is not held.
+    *held.lock().unwrap() = Some(late);
     assert!(leads(&old).await && !leads(&new).await);
     // What went back has raised the epoch of the old store; the next one comes after that.
     let raised = old.read(GetStanding {}).await.unwrap().stance.epoch;

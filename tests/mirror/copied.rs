@@ -92,7 +92,7 @@ async fn positions_of_the_copy_are_not_behind_though_no_change_is_told_of_them()
             from.on_consumer(MoveCursor::new("index".parse().unwrap(), Position::new(n))).await.unwrap();
         }
         let led = position(&from).await;
-        assert!(led.get() > 200);
+        assert!(led.get() >= 200);
         drop(copy(&from, &to).await.stop().await);
         assert!(position(&to).await >= led, "{} is behind {led}", position(&to).await);
     }

@@ -44,7 +44,7 @@ async fn everything_behind_damaged_rows_is_copied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_says_that_it_is_the_last_one_is() {
+async fn changes_come_behind_everything_that_was_touched() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let db = sqlite(&path).await;
@@ -53,14 +53,20 @@ async fn a_page_that_says_that_it_is_the_last_one_is() {
     // Noted as touched, like whatever is changed from now on.
     spoil(&path);
     import(&db, "t", 500..MESSAGES).await;
-    let mut found = Vec::new();
+    let (mut found, mut changes) = (Vec::new(), 0);
     loop {
         let page = db.read(ReadImages::new(after, 100)).await.unwrap();
         after = page.cursor;
-        found.extend(page.images.into_iter().filter_map(|image| match image.part {
-            ImagePart::Message(message) => Some(message.id.as_str().to_owned()),
-            _ => None,
-        }));
+        for image in page.images {
+            match image.part {
+                ImagePart::Message(message) => {
+                    assert_eq!(changes, 0, "what a change tells of comes before it");
+                    found.push(message.id.as_str().to_owned());
+                }
+                ImagePart::Change(_) => changes += 1,
+                _ => {}
+            }
+        }
         if !page.more {
             break;
         }
@@ -69,4 +75,5 @@ async fn a_page_that_says_that_it_is_the_last_one_is() {
     assert_eq!((rest.images.len(), rest.more), (0, false));
     let due: Vec<String> = (500..MESSAGES).map(|n| format!("m{n}")).collect();
     assert_eq!(found, due);
+    assert!(changes > 0);
 }
