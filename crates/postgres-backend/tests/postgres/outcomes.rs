@@ -126,15 +126,20 @@ async fn what_one_brings_fails_nobody_else() {
 /// One that asks for more locks than the server has room for is refused alone.
 #[tokio::test]
 async fn a_batch_over_more_threads_than_there_are_locks_fails_nobody_else() {
-    /// More than 64 for each of 500 connections.
-    const THREADS: usize = 50_000;
+    const THREADS: usize = 3000;
     // One of its own: while they are taken nobody else has any.
     let Some(installation) = Installation::find() else { return };
     let cluster = Cluster::start(&installation).unwrap();
     let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(60));
     let backend = options.open(&cluster.url("postgres")).await.unwrap();
     let db = Persistence::builder().backend(backend).build().unwrap();
+    db.thread("before").add(NewMessage::user("x")).await.unwrap();
     let mut blocker = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
+    // Somebody takes all that there are, and gives a thousand back.
+    let all = "SELECT count(pg_advisory_lock(n)) FROM generate_series(1, 1000000) AS n";
+    sqlx::raw_sql(all).execute(&mut blocker).await.unwrap_err();
+    let some = "SELECT count(pg_advisory_unlock(n)) FROM generate_series(1, 1000) AS n";
+    sqlx::raw_sql(some).execute(&mut blocker).await.unwrap();
     let lock = "BEGIN; LOCK TABLE throughline.threads IN ACCESS EXCLUSIVE MODE";
     sqlx::raw_sql(lock).execute(&mut blocker).await.unwrap();
     let first = {
