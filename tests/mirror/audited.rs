@@ -142,3 +142,28 @@ async fn what_is_done_about_copies_has_no_entry() {
     audit::settle(&db).await.unwrap();
     assert_eq!(log(&db).await, []);
 }
+
+/// What failed in a process that has not heard of the change is noted by the store that leads.
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_of_a_process_that_has_not_heard_go_to_the_store_that_leads() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
+    let open = async || Switch::open(sqlite(&paths[0]).await, sqlite(&paths[1]).await).await.unwrap();
+    let (here, there) = (open().await, open().await);
+    let audited = |switch: &Switch| {
+        let stack = Persistence::builder().layer(AuditLayer::new(key()));
+        stack.backend(switch.backend()).build().unwrap()
+    };
+    work(&audited(&here), "a").await;
+    let late = audited(&there);
+    here.follow().await.unwrap();
+    // Refused before any store is asked, so nothing has told this process of the change when the note is brought.
+    let refused =
+        NewMessage::user("x").with_metadata(serde_json::from_str(r#"{"throughline.x":1}"#).unwrap());
+    here.cut_over(PATIENCE).await.unwrap();
+    late.thread("t").add(refused).await.unwrap_err();
+    audit::settle(&late).await.unwrap();
+    let second = sqlite(&paths[1]).await;
+    assert_eq!(log(&second).await.len(), 3);
+    assert!(verify(&late, &key(), &[]).await.unwrap().is_intact());
+}

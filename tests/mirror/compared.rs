@@ -1,7 +1,7 @@
 //! Differences that were planted are found and named, each of them.
 
 use throughline::{
-    ApplyImages, BeginCapture, GetStanding, Message, Persistence, Position, ReadImages, Revision,
+    ApplyImages, BeginCapture, GetStanding, Message, Persistence, Position, ReadImages, Revision, TakeStance,
     mirror::{Differs, compare},
     replica::{GoneImage, Image, ImagePart},
 };
@@ -125,4 +125,53 @@ async fn a_key_that_is_missing() {
         .map(|difference| difference.what)
         .collect();
     assert_eq!(found, [Differs::Part("idempotency keys")]);
+}
+
+/// What is found of a copy that one kind of thing was left out of.
+async fn without(is_left_out: fn(&ImagePart) -> bool) -> Vec<Differs> {
+    let (from, to) = (memory("a"), memory("b"));
+    fill(&from, 1, 3).await;
+    from.agent("g").reset_all().await.unwrap();
+    from.agent("g").on("t0").reset().await.unwrap();
+    from.drop_runtime("r".parse().unwrap()).await.unwrap();
+    let stance = to.read(GetStanding {}).await.unwrap().stance;
+    let epoch = to.on_replica(TakeStance::new(stance, stance.following())).await.unwrap().stance.epoch;
+    let (mut done, mut left_out) = (None, 0);
+    let mut after = from.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+    loop {
+        let mut page = from.read(ReadImages::new(after, 100)).await.unwrap();
+        let all = page.images.len();
+        page.images.retain(|image| !is_left_out(&image.part));
+        left_out += all - page.images.len();
+        let apply = ApplyImages {
+            epoch,
+            from: done,
+            to: page.cursor,
+            images: page.images,
+            position: page.position,
+            kept_after: page.kept_after,
+        };
+        to.on_replica(apply).await.unwrap();
+        (done, after) = (Some(page.cursor), page.cursor);
+        if !page.more {
+            break;
+        }
+    }
+    assert!(left_out > 0);
+    let comparison = compare(&from, &to).await.unwrap();
+    assert!(comparison.position.is_some());
+    comparison.differences.into_iter().map(|difference| difference.what).collect()
+}
+
+#[tokio::test]
+async fn every_kind_of_thing_that_is_left_out_is_named() {
+    let is = |of: fn(&ImagePart) -> bool| without(of);
+    let part = |name| vec![Differs::Part(name)];
+    assert_eq!(is(|part| matches!(part, ImagePart::Key(_))).await, part("idempotency keys"));
+    assert_eq!(is(|part| matches!(part, ImagePart::Gone(_))).await, part("ids of deleted messages"));
+    assert_eq!(is(|part| matches!(part, ImagePart::Agent { .. })).await, part("agents"));
+    assert_eq!(is(|part| matches!(part, ImagePart::Runtime { .. })).await, part("runtimes"));
+    assert_eq!(is(|part| matches!(part, ImagePart::Session(_))).await, part("agent sessions"));
+    assert_eq!(is(|part| matches!(part, ImagePart::Consumer(_))).await, part("consumers of changes"));
+    assert_eq!(is(|part| matches!(part, ImagePart::Change(_))).await, part("changes"));
 }

@@ -1,7 +1,7 @@
 //! Copies between stores of both kinds.
 
 use throughline::{
-    ErrorKind, NewMessage, PageFrom, Persistence, UpdateMode,
+    ChangeScope, ErrorKind, MoveCursor, NewMessage, PageFrom, Persistence, Position, ReadChanges, UpdateMode,
     mirror::{Mirror, MirrorState},
     sqlite::SqliteBackend,
 };
@@ -78,4 +78,40 @@ async fn of_two_who_follow_into_one_store_nothing_is_lost() {
     let position = position(&from).await;
     assert!(first.reached(position).await || second.reached(position).await);
     equal(&from, &to).await;
+}
+
+/// A host that keeps a position of its own finds nothing before it in the other store that it has not seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_of_the_copy_are_not_behind_though_no_change_is_told_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for to in [memory("b"), sqlite(&folder.path().join("b.db")).await] {
+        let from = memory("a");
+        from.thread("t").add(NewMessage::user("one")).await.unwrap();
+        // Each takes a position, and none tells a change.
+        for n in 0..200 {
+            from.on_consumer(MoveCursor::new("index".parse().unwrap(), Position::new(n))).await.unwrap();
+        }
+        let led = position(&from).await;
+        assert!(led.get() >= 200);
+        drop(copy(&from, &to).await.stop().await);
+        assert!(position(&to).await >= led, "{} is behind {led}", position(&to).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_are_not_kept_any_more_are_too_old_in_the_copy_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteBackend::builder().changes_kept(10);
+    let backend = options.open(folder.path().join("a.db")).await.unwrap();
+    let from = Persistence::builder().backend(backend).build().unwrap();
+    for n in 0..50 {
+        from.thread("t").add(NewMessage::user(&format!("{n}"))).await.unwrap();
+    }
+    let all = || ReadChanges::new(ChangeScope::Store, Position::ZERO, 100);
+    assert_eq!(from.read(all()).await.unwrap_err().kind(), ErrorKind::TooOld);
+    for to in [memory("b"), sqlite(&folder.path().join("b.db")).await] {
+        drop(copy(&from, &to).await.stop().await);
+        assert_eq!(to.read(all()).await.unwrap_err().kind(), ErrorKind::TooOld);
+        equal(&from, &to).await;
+    }
 }

@@ -1,12 +1,17 @@
 //! What is cut short goes on where it was.
 
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
+
 use throughline::{
     ApplyImages, BeginCapture, ErrorKind, GetStanding, NewMessage, Persistence, Position, TakeStance,
     mirror::{Mirror, MirrorState, Switch},
     replica::Stance,
 };
 
-use super::support::{copy, equal, fill, memory, position, sqlite};
+use super::support::{copy, equal, fill, import, memory, position, sqlite};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_is_killed_again_and_again_goes_on_where_it_was() {
@@ -37,6 +42,75 @@ async fn a_copy_that_is_killed_again_and_again_goes_on_where_it_was() {
     assert_eq!(comparison.messages, 4 * 500);
     // Keys, messages, changes and a little more: what was carried before a kill was not carried again, but for what was under way.
     assert!(carried < 3 * 4 * 502 + 20 * 500, "{carried} images");
+}
+
+/// Says to a process of this program in which folder it is to copy.
+const FOLDER: &str = "THROUGHLINE_TEST_COPY";
+
+/// Copies until both are equal.
+async fn copy_in(folder: &Path) {
+    let (from, to) = (sqlite(&folder.join("a.db")).await, sqlite(&folder.join("b.db")).await);
+    let mirror = Mirror::start(from, to).await.unwrap();
+    while !matches!(mirror.status().state, MirrorState::Following) {
+        assert!(!mirror.status().is_stopped(), "{:?}", mirror.status());
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The process that copies is killed with a signal, as soon as it has come some pages further, while the store is written to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_copies_and_is_killed_leaves_nothing_out() {
+    const MESSAGES: usize = 10_000;
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return copy_in(Path::new(&folder)).await;
+    }
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (sqlite(&folder.path().join("a.db")).await, sqlite(&folder.path().join("b.db")).await);
+    import(&from, "large", 0..MESSAGES).await;
+    fill(&from, 2, 20).await;
+    let cursor = async || to.read(GetStanding {}).await.unwrap().cursor;
+    let mut killed = 0;
+    let mut written = 0;
+    loop {
+        let mut copier = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "killed::a_process_that_copies_and_is_killed_leaves_nothing_out"])
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut pages = random.u32(1..=6);
+        let mut seen = cursor().await;
+        let ended = loop {
+            if let Some(ended) = copier.try_wait().unwrap() {
+                break Some(ended);
+            }
+            let now = cursor().await;
+            if now != seen {
+                (seen, pages) = (now, pages - 1);
+            }
+            if pages == 0 {
+                break None;
+            }
+            if written < 300 && random.u8(..8) == 0 {
+                let thread = from.thread(format!("t{}", written % 2));
+                thread.add(NewMessage::user("meanwhile")).key(format!("w{written}").as_str()).await.unwrap();
+                written += 1;
+            }
+        };
+        if let Some(ended) = ended {
+            assert!(ended.success(), "{ended}");
+            break;
+        }
+        copier.kill().unwrap();
+        killed += u32::from(copier.wait().unwrap().code().is_none());
+    }
+    assert!(killed >= 3, "it was killed {killed} times");
+    drop(copy(&from, &to).await.stop().await);
+    let comparison = equal(&from, &to).await;
+    assert_eq!(comparison.messages, (MESSAGES + 2 * 20 + written) as u64);
 }
 
 /// The stores as a change of who leads leaves them that ends after so many of its steps.
@@ -104,6 +178,19 @@ async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
         switch.stop().await;
         equal(first, second).await;
     }
+}
+
+/// Whichever of the two led has everything: here the second, with a write that the first has not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_back_that_is_killed_leaves_the_second_store_leading() {
+    let (first, second) = (memory("a"), memory("b"));
+    fill(&first, 1, 5).await;
+    cut_short(&first, &second, 3).await;
+    drop(copy(&second, &first).await.stop().await);
+    second.thread("t0").add(NewMessage::user("not carried yet")).await.unwrap();
+    let led = second.read(GetStanding {}).await.unwrap().stance;
+    second.on_replica(TakeStance::new(led, led.following())).await.unwrap();
+    assert_eq!(Switch::open(first, second).await.unwrap().leader(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

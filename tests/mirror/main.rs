@@ -2,7 +2,9 @@
 
 mod audited;
 mod compared;
+mod contended;
 mod copied;
+mod damaged;
 mod killed;
 mod support;
 mod switched;

@@ -1,10 +1,10 @@
 //! Stores with something in them.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use throughline::{
-    ContentChange, Delta, GetStanding, MoveCursor, NewMessage, NewReservation, Persistence, Position,
-    Reserve, Role, UpdateContent, UpdateMode,
+    Content, ContentChange, Delta, GetStanding, Import, ImportRow, MoveCursor, NewMessage, NewReservation,
+    PageFrom, Persistence, Position, Reserve, Role, Timestamp, UpdateContent, UpdateMode,
     memory::MemoryBackend,
     mirror::{Comparison, Mirror, compare},
     sqlite::SqliteBackend,
@@ -31,6 +31,19 @@ pub(crate) async fn fill(db: &Persistence, threads: usize, messages: usize) {
         append(db, thread.id().unwrap().as_str(), "open", "Hel", UpdateMode::Partial).await;
     }
     db.on_consumer(MoveCursor::new("index".parse().unwrap(), Position::new(5))).await.unwrap();
+}
+
+/// Adds messages with these numbers to a thread, many at once.
+pub(crate) async fn import(db: &Persistence, thread: &str, numbers: Range<usize>) {
+    let numbers: Vec<usize> = numbers.collect();
+    for numbers in numbers.chunks(Import::MAX_ROWS) {
+        let row = |n: &usize| {
+            let (id, at) = (format!("m{n}").parse().unwrap(), Timestamp::from_micros(*n as i64));
+            ImportRow::new(id, Role::User, Content::text(&format!("text {n}")), at)
+        };
+        let rows = numbers.iter().map(row).collect();
+        db.run(Import::new(thread.parse().unwrap(), rows)).await.unwrap();
+    }
 }
 
 pub(crate) async fn reserve(db: &Persistence, thread: &str, id: &str) {
@@ -60,4 +73,16 @@ pub(crate) async fn equal(first: &Persistence, second: &Persistence) -> Comparis
     let comparison = compare(first, second).await.unwrap();
     assert_eq!(comparison.differences, []);
     comparison
+}
+
+/// The ids of a thread, in order.
+pub(crate) async fn all_ids(db: &Persistence, thread: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut from = Some(PageFrom::Start);
+    while let Some(at) = from {
+        let page = db.thread(thread).page(at, 1000).await.unwrap();
+        from = page.next(at);
+        found.extend(page.messages.into_iter().map(|message| message.id.as_str().to_owned()));
+    }
+    found
 }

@@ -31,7 +31,7 @@ pub(crate) struct Failure {
     pub(crate) passes: bool,
     /// The code of the server, where it has said one.
     code: Option<String>,
-    /// What is damaged, where that is known.
+    /// What is damaged or not as it has to be, where that is known.
     what: Option<String>,
 }
 
@@ -44,6 +44,15 @@ pub(crate) fn damaged(what: String) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(Damaged(what)))
 }
 
+/// Somebody has told the server to answer before it keeps, since the store was opened.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is off: what was answered could be lost")]
+struct NotDurable(String);
+
+pub(crate) fn not_durable(setting: String) -> sqlx::Error {
+    sqlx::Error::Configuration(Box::new(NotDurable(setting)))
+}
+
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         use ErrorKind::{Corrupt, Internal, Overloaded, Unavailable};
@@ -53,6 +62,10 @@ impl From<sqlx::Error> for Failure {
                 let code = error.code().unwrap_or_default();
                 let (kind, reach, passes) = meaning(&code);
                 Self { kind, reach, passes, code: Some(code.into_owned()), what: None }
+            }
+            sqlx::Error::Configuration(source) if source.is::<NotDurable>() => {
+                // A session may have the setting that another one has not: the next transaction has another.
+                Self { what: Some(source.to_string()), ..of(Unavailable, Reach::Connection, false) }
             }
             sqlx::Error::PoolTimedOut => of(Overloaded, Reach::Transaction, false),
             sqlx::Error::PoolClosed => of(Unavailable, Reach::Transaction, false),
@@ -77,6 +90,15 @@ impl Failure {
     /// An answer that took too long: whoever does not answer is not asked again.
     pub(crate) const fn silence() -> Self {
         Self { kind: ErrorKind::Unavailable, reach: Reach::Connection, passes: true, code: None, what: None }
+    }
+
+    /// No connection could be made in time.
+    pub(crate) fn unreachable() -> Self {
+        Self {
+            passes: false,
+            what: Some("no connection could be made in time".to_owned()),
+            ..Self::silence()
+        }
     }
 
     /// The same, of a transaction that is known not to have been committed.
@@ -117,6 +139,8 @@ fn meaning(code: &str) -> (ErrorKind, Reach, bool) {
         // A lock that somebody else holds: perhaps of one thread alone.
         "55P03" | "55006" => (Busy, Operation, false),
         "53100" => (StorageFull, Transaction, false),
+        // No room for another lock: perhaps of the one that asks for thousands, and not of those beside it.
+        "53200" => (Overloaded, Operation, false),
         "53300" => (Overloaded, Connection, false),
         "57014" => (Timeout, Transaction, false),
         // A plan that was made for another shape of a table.
@@ -174,7 +198,7 @@ mod tests {
             ("42501", Denied, Transaction, false),
             ("42P01", Internal, Transaction, false),
             ("53100", StorageFull, Transaction, false),
-            ("53200", Overloaded, Transaction, false),
+            ("53200", Overloaded, Operation, false),
             ("53300", Overloaded, Connection, false),
             ("54000", TooLarge, Operation, false),
             ("55P03", Busy, Operation, false),

@@ -39,6 +39,15 @@ pub struct PostgresOptions {
 /// The most bytes of content that a store can be told to take: well below what a value of Postgres may have.
 const LARGEST: u64 = 256 << 20;
 
+/// What is asked of the server with each connection, whatever is set for the role or the database. Rows that a policy keeps from the
+/// role are denied: left out, they would pass for rows that are not there.
+const OF_EVERY_SESSION: [(&str, &str); 4] = [
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
+    ("row_security", "off"),
+];
+
 impl PostgresOptions {
     pub(crate) fn new() -> Self {
         Self {
@@ -158,7 +167,7 @@ impl PostgresOptions {
         let connect = if self.pgbouncer {
             connect.statement_cache_capacity(0).extra_float_digits(None)
         } else {
-            connect
+            connect.options(OF_EVERY_SESSION)
         };
         let settings = Settings { connect, options: self };
         let engine = Engine::start().map_err(OpenError::Threads)?;
@@ -193,7 +202,7 @@ impl Settings {
         }
         // Every look-up has its index. A plan that reads a whole table because it was small when it was counted would lock nobody
         // out, and cost what the table holds.
-        for name in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"] {
+        for name in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit", "row_security"] {
             let _ = write!(sql, "SET {local}{name} = off; ");
         }
         sql

@@ -77,6 +77,7 @@ pub fn all() -> &'static [&'static Check] {
             session::durable::CHECKS,
             session::random::CHECKS,
             replica::CHECKS,
+            replica::log::CHECKS,
             time::stamps::CHECKS,
             time::lease::CHECKS,
             stack::same::CHECKS,

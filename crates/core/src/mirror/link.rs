@@ -95,14 +95,22 @@ impl Link {
         Ok(Step { images: count, damaged, position, carried, more })
     }
 
-    /// Carries all that there is.
+    /// Carries all that there is, also where another process follows into the same store meanwhile.
     pub(super) async fn drain(&mut self) -> Result<()> {
         loop {
+            let (epoch, done) = (self.epoch, self.done);
             match self.step().await {
                 Ok(Step { more: false, .. }) => return Ok(()),
                 Ok(_) => {}
                 // What became of the page is known by how far the follower is.
                 Err(error) if error.effect() != crate::Effect::NotApplied => self.find().await?,
+                Err(error) if error.kind() == ErrorKind::Stale => {
+                    self.find().await?;
+                    // Somebody else has put it in its place; in another epoch it is no business of this one any more.
+                    if self.epoch != epoch || self.done == done {
+                        return Err(error);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -51,7 +51,8 @@ const LEDGER: &str = "CREATE SCHEMA throughline; CREATE TABLE throughline.migrat
 
 /// Brings the schema to this version, in one transaction.
 pub(super) async fn migrate(db: &mut PgConnection, partitions: u32) -> Result<(), OpenError> {
-    sqlx::raw_sql("BEGIN").execute(&mut *db).await?;
+    // Each statement has to see what was committed while the lock was waited for, whatever is set for the role.
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").execute(&mut *db).await?;
     let migrated = take(db, partitions).await;
     let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
     sqlx::raw_sql(end).execute(&mut *db).await?;

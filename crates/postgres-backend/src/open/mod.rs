@@ -13,10 +13,12 @@ pub(crate) async fn open(settings: &Settings) -> Result<(), OpenError> {
     look(&mut db).await?;
     migration::migrate(&mut db, settings.options.partitions).await?;
     // Writers that are long gone.
-    sqlx::query("DELETE FROM throughline.writers WHERE seen_at < now() - interval '30 days'")
-        .persistent(false)
-        .execute(&mut db)
-        .await?;
+    sqlx::raw_sql(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+         DELETE FROM throughline.writers WHERE seen_at < now() - interval '30 days'; COMMIT",
+    )
+    .execute(&mut db)
+    .await?;
     db.close().await?;
     Ok(())
 }

@@ -12,13 +12,16 @@ mod prune;
 mod session;
 mod thread;
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use sqlx::{PgConnection, PgPool, Row as _, pool::PoolConnection, postgres::PgPoolOptions};
 use throughline_core::{
     Effect, ErrorKind, PersistError, Position, ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
 };
-use tokio::time::{timeout, timeout_at};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{timeout, timeout_at},
+};
 
 use crate::{
     engine::Engine,
@@ -27,13 +30,16 @@ use crate::{
     rows::{ThreadRow, counter, thread_columns},
 };
 
-/// How often a read is tried whose connection was lost: a server that was started anew has cut those that lay idle.
+/// How often a read is tried whose connection was lost, beside once for each connection that lay idle: a server that was started anew
+/// has cut all of them.
 const ATTEMPTS: u32 = 4;
 
 /// The readers of a store.
 #[derive(Debug)]
 pub(crate) struct Readers {
     pool: PgPool,
+    /// As many as there are connections: who has one finds a connection free, or none can be made.
+    places: Arc<Semaphore>,
     settings: Settings,
     engine: Engine,
 }
@@ -75,7 +81,8 @@ impl Readers {
             // A connection that was cut is noticed when it is used, and the read is made again.
             .test_before_acquire(false)
             .connect_lazy_with(settings.connect.clone());
-        Self { pool, settings: settings.clone(), engine: engine.clone() }
+        let places = Arc::new(Semaphore::new(settings.options.readers as usize));
+        Self { pool, places, settings: settings.clone(), engine: engine.clone() }
     }
 
     /// Answers a read.
@@ -87,12 +94,18 @@ impl Readers {
         now: Timestamp,
     ) -> Result<ReadResult> {
         let (pool, settings, tenant) = (self.pool.clone(), self.settings.clone(), tenant.clone());
+        let places = Arc::clone(&self.places);
         let task = self.engine.handle().spawn(async move {
             let mut attempt = 1;
+            let attempts = settings.options.readers.saturating_add(ATTEMPTS);
             loop {
-                match attempt_to(&pool, &settings, &tenant, &read, give_up, now).await {
+                let place = timeout_at(give_up.into(), Arc::clone(&places).acquire_owned());
+                let Ok(Ok(place)) = place.await else {
+                    return Err(Failure::from(sqlx::Error::PoolTimedOut).to_persist(Phase::Before));
+                };
+                match attempt_to((&pool, place), &settings, &tenant, &read, give_up, now).await {
                     Ok(answer) => return answer,
-                    Err(failure) if failure.passes && attempt < ATTEMPTS && Instant::now() < give_up => {
+                    Err(failure) if failure.passes && attempt < attempts && Instant::now() < give_up => {
                         attempt += 1;
                     }
                     Err(failure) => return Err(failure.to_persist(Phase::Before)),
@@ -115,7 +128,7 @@ impl Readers {
 
 /// Reads once. A connection on which anything has failed is not used again.
 async fn attempt_to(
-    pool: &PgPool,
+    (pool, place): (&PgPool, OwnedSemaphorePermit),
     settings: &Settings,
     tenant: &TenantId,
     read: &ReadArgs,
@@ -123,20 +136,21 @@ async fn attempt_to(
     now: Timestamp,
 ) -> std::result::Result<Result<ReadResult>, Failure> {
     let mut connection = match timeout_at(give_up.into(), pool.acquire()).await {
+        // There is a place for it, so there is none to be had: the driver itself tries again to connect for as long as it may.
+        Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) => return Err(Failure::unreachable()),
         Ok(connection) => connection?,
-        Err(_) => return Err(sqlx::Error::PoolTimedOut.into()),
     };
     let answered = timeout(settings.options.answer_limit, answer(&mut connection, tenant, read, now)).await;
     match answered {
         Ok(Ok((answer, in_transaction))) => {
             // Nobody waits for the end of a transaction that has only read.
             if in_transaction {
-                tokio::spawn(give_back(connection));
+                tokio::spawn(give_back(connection, place));
             }
             Ok(Ok(answer))
         }
         Ok(Err(Trouble::Refused(error))) => {
-            tokio::spawn(give_back(connection));
+            tokio::spawn(give_back(connection, place));
             Ok(Err(error))
         }
         Ok(Err(Trouble::Engine(error))) => {
@@ -150,10 +164,13 @@ async fn attempt_to(
     }
 }
 
-async fn give_back(mut connection: PoolConnection<sqlx::Postgres>) {
+async fn give_back(mut connection: PoolConnection<sqlx::Postgres>, place: OwnedSemaphorePermit) {
     if sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.is_err() {
         drop(connection.detach());
+    } else {
+        drop(connection);
     }
+    drop(place);
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";

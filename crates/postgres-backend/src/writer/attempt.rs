@@ -9,7 +9,7 @@ use super::{
     link::in_time,
 };
 use crate::{
-    error::{Failure, damaged},
+    error::{Failure, damaged, not_durable},
     options::Settings,
     queue::Pending,
     rows::{Rows, counter, number},
@@ -73,14 +73,16 @@ pub(super) async fn prepare(
     in_time(settings.options.answer_limit + settings.options.wait_limit, work).await
 }
 
-/// Everything that is done while the row of the store is held: as late as possible, and in one statement.
+/// Everything that is done while the row of the store is held, and whether the server still keeps what it answers: as late as possible, and in one statement.
 const FINISH: &str = "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) \
     VALUES ($1, $2, 0, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at), \
     s AS (UPDATE throughline.store SET position = position + $3 WHERE id = 1 RETURNING position - $3 AS base), \
     c AS (INSERT INTO throughline.changes (position, tenant, thread, at, what) \
     SELECT s.base + k.n, k.tenant, k.thread, k.at, k.what \
     FROM s, unnest($4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::text[]) AS k (n, tenant, thread, at, what)) \
-    SELECT s.base, pg_current_xact_id()::text AS xid FROM s";
+    SELECT s.base, pg_current_xact_id()::text AS xid, CASE 'off' WHEN current_setting('synchronous_commit') THEN \
+    'synchronous_commit' WHEN current_setting('fsync') THEN 'fsync' WHEN current_setting('full_page_writes') THEN \
+    'full_page_writes' END AS off FROM s";
 
 async fn finish(
     settings: &Settings,
@@ -115,6 +117,9 @@ async fn finish(
         .await?;
     let broken = || damaged("the row of the store".to_owned());
     let row = row.ok_or_else(broken)?;
+    if let Some(setting) = row.try_get("off")? {
+        return Err(not_durable(setting));
+    }
     let base = counter(row.try_get("base")?).ok_or_else(broken)?;
     let written = Written { base, taken, xid: row.try_get("xid")? };
     if base / TRIM_EVERY != (base + taken) / TRIM_EVERY {

@@ -29,7 +29,10 @@ pub(super) async fn was_committed(
     link.lose();
     let db: &mut PgConnection = link.get().await?;
     let work = async {
-        let row = sqlx::query(FENCE).bind(writer).fetch_one(db).await?;
+        // Said, because another level or a transaction that only reads may be what is set for the role.
+        sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").execute(&mut *db).await?;
+        let row = sqlx::query(FENCE).bind(writer).fetch_one(&mut *db).await?;
+        sqlx::raw_sql("COMMIT").execute(db).await?;
         let batch: i64 = row.try_get("batch")?;
         if counter(batch).is_none() {
             return Err(damaged("the row of the writer".to_owned()));

@@ -2,4 +2,5 @@
 
 mod open;
 mod outcomes;
+mod settings;
 mod support;

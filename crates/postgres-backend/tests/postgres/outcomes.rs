@@ -1,9 +1,15 @@
 //! What an answer means, whatever becomes of connections.
 
-use std::time::Duration;
+use std::{
+    future::{IntoFuture as _, poll_fn},
+    task::Poll,
+    time::Duration,
+};
 
-use throughline_core::{Effect, ErrorKind, NewMessage};
+use sqlx::{Connection as _, PgConnection};
+use throughline_core::{Add, Batch, Effect, ErrorKind, NewMessage, Persistence};
 use throughline_postgres::PostgresBackend;
+use throughline_postgres_cluster::{Cluster, Installation};
 
 use crate::support::{Database, everything};
 
@@ -115,6 +121,54 @@ async fn what_one_brings_fails_nobody_else() {
     let refused: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
     assert_eq!(refused, [&(ErrorKind::Internal, Effect::NotApplied)]);
     assert!(answers[1].is_err());
+}
+
+/// One that asks for more locks than the server has room for is refused alone.
+#[tokio::test]
+async fn a_batch_over_more_threads_than_there_are_locks_fails_nobody_else() {
+    const THREADS: usize = 3000;
+    // One of its own: while they are taken nobody else has any.
+    let Some(installation) = Installation::find() else { return };
+    let cluster = Cluster::start(&installation).unwrap();
+    let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(60));
+    let backend = options.open(&cluster.url("postgres")).await.unwrap();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    db.thread("before").add(NewMessage::user("x")).await.unwrap();
+    let mut blocker = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
+    // Somebody takes all that there are, and gives a thousand back.
+    let all = "SELECT count(pg_advisory_lock(n)) FROM generate_series(1, 1000000) AS n";
+    sqlx::raw_sql(all).execute(&mut blocker).await.unwrap_err();
+    let some = "SELECT count(pg_advisory_unlock(n)) FROM generate_series(1, 1000) AS n";
+    sqlx::raw_sql(some).execute(&mut blocker).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE throughline.threads IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut blocker).await.unwrap();
+    let first = {
+        let thread = db.thread("first");
+        tokio::spawn(async move { thread.add(NewMessage::user("x")).await })
+    };
+    // The writer waits for the table; what comes now goes into one transaction.
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    let mut watch = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut batch = Batch::new();
+    for n in 0..THREADS {
+        batch = batch.with(Add::new(format!("t{n}").parse().unwrap(), NewMessage::user("x")));
+    }
+    let mut large = std::pin::pin!(db.run(batch).into_future());
+    let beside = db.thread("beside");
+    let mut small = std::pin::pin!(beside.add(NewMessage::user("y")).into_future());
+    // Both are handed over before the table is free.
+    assert!(poll_fn(|cx| Poll::Ready(large.as_mut().poll(cx).is_pending())).await);
+    assert!(poll_fn(|cx| Poll::Ready(small.as_mut().poll(cx).is_pending())).await);
+    sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
+    let (large, small) = tokio::join!(large, small);
+    let error = large.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied), "{error}");
+    small.unwrap();
+    first.await.unwrap().unwrap();
+    db.close().await.unwrap();
 }
 
 #[tokio::test]

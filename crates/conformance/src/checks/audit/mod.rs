@@ -12,18 +12,18 @@ use throughline_core::{
 use crate::rig::Rig;
 
 /// The key of every check.
-fn key() -> AuditKey {
+pub(super) fn key() -> AuditKey {
     AuditKey::new(&[36; 32])
 }
 
 /// The store, with a log.
-async fn audited(rig: &Rig) -> Persistence {
+pub(super) async fn audited(rig: &Rig) -> Persistence {
     let stack = rig.builder().layer(AuditLayer::new(key())).backend(rig.open().await);
     stack.build().expect("it claims to keep a log")
 }
 
 /// Every entry that this scope shows, from the first on, a page at a time.
-async fn entries(db: &Persistence, scope: ChangeScope) -> Vec<AuditEntry> {
+pub(super) async fn entries(db: &Persistence, scope: ChangeScope) -> Vec<AuditEntry> {
     let mut found = Vec::new();
     let mut read = Some(ReadAudit::new(scope, AuditFrom::After(AuditNumber::ZERO), 7));
     while let Some(asked) = read {

@@ -7,9 +7,11 @@ use std::{
 };
 
 use throughline_core::{
-    AuditFrom, AuditPage, BoxError, PageFrom, PersistArgs, PersistResponse, PersistResult, Position,
-    ReadArgs, ReadAudit, ReadPage, ReadResult, Result, TenantId, Timestamp,
+    AuditFrom, AuditNumber, AuditPage, BoxError, Images, PageFrom, PersistArgs, PersistResponse,
+    PersistResult, Position, ReadArgs, ReadAudit, ReadImages, ReadPage, ReadResult, Result, TenantId,
+    Timestamp,
     audit::{AuditDigest, AuditEntry, AuditLink, AuditNotes, AuditTicket},
+    replica::{Image, ImagePart},
 };
 use tokio::sync::Mutex;
 
@@ -104,6 +106,37 @@ impl Log {
         }
     }
 
+    /// Puts entries that were brought from another store behind its own.
+    pub(super) async fn carry(&self, entries: Vec<AuditEntry>) {
+        let mut kept = self.kept.lock().await;
+        let last = kept.last();
+        kept.extend(entries.into_iter().filter(|entry| entry.number > last));
+    }
+
+    /// The number of the last entry.
+    pub(super) async fn last(&self) -> AuditNumber {
+        self.kept.lock().await.last()
+    }
+
+    /// Fills a page of images up, which has everything else.
+    pub(super) async fn images(&self, read: &ReadImages, page: &mut Images) {
+        page.cursor.audit = read.after.audit;
+        if page.more {
+            return;
+        }
+        let kept = self.kept.lock().await;
+        let left = kept.entries.iter().filter(|entry| entry.number > read.after.audit);
+        for entry in left {
+            if page.images.len() >= read.limit as usize {
+                page.more = true;
+                return;
+            }
+            page.cursor.audit = entry.number;
+            page.images
+                .push(Image::new(entry.record.tenant.clone(), ImagePart::Audit(Box::new(entry.clone()))));
+        }
+    }
+
     pub(super) async fn read(&self, tenant: &TenantId, read: &ReadAudit) -> PersistResponse {
         let kept = self.kept.lock().await;
         let shown = kept.entries.iter().filter_map(|entry| entry.clone().shown(&read.scope, tenant));
@@ -122,7 +155,7 @@ impl Log {
             entries.drain(..entries.len().saturating_sub(limit));
             entries.first()
         };
-        let reached = reached.map_or_else(throughline_core::AuditNumber::default, |entry| entry.number);
+        let reached = reached.map_or_else(AuditNumber::default, |entry| entry.number);
         let page = AuditPage { entries, damaged: Vec::new(), reached, more };
         PersistResponse {
             result: ReadResult::Audit(page).into(),
@@ -133,6 +166,10 @@ impl Log {
 }
 
 impl Kept {
+    fn last(&self) -> AuditNumber {
+        self.entries.last().map_or(AuditNumber::ZERO, |entry| entry.number)
+    }
+
     fn extend(&mut self, entries: impl IntoIterator<Item = AuditEntry>) {
         for entry in entries {
             let line = serde_json::to_string(&entry).expect("an entry serialises");

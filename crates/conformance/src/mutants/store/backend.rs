@@ -3,9 +3,12 @@
 use std::sync::atomic::AtomicUsize;
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Effect, ErrorKind, Import,
-    Operation, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, ReplicaArgs, Reply, Reserve,
-    Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    Add, Admitted, AuditNumber, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Effect,
+    ErrorKind, Import, Operation, PersistArgs, PersistError, PersistResponse, PersistResult, Position,
+    ReadArgs, ReadResult, ReplicaArgs, ReplicaResult, Reply, Reserve, Result, SessionArgs, ThreadArgs,
+    Update, UpdateContent,
+    audit::AuditNotes,
+    replica::{Image, ImagePart},
 };
 use tokio::sync::watch;
 
@@ -71,8 +74,23 @@ impl Faulty {
             return Ok(self.log.read(&line.tenant, read).await);
         }
         if !line.args.kind().is_write() {
-            return self.journal.read(&line).await;
+            let mut response = self.journal.read(&line).await?;
+            if let (
+                PersistArgs::Read(ReadArgs::Images(read)),
+                PersistResult::Read(ReadResult::Images(page)),
+            ) = (&line.args, &mut response.result)
+            {
+                self.log.images(read, page).await;
+            }
+            return Ok(response);
         }
+        if let PersistArgs::Replica(args) = &line.args {
+            return self.replicated(args.clone(), line).await;
+        }
+        self.written(line).await
+    }
+
+    async fn written(&self, line: Line) -> Result<PersistResponse> {
         let (response, mut pending) = self.journal.apply(&line).await?;
         // What was replayed is in the file already.
         if response.receipt.position.is_some() {
@@ -80,6 +98,33 @@ impl Faulty {
             pending.flush();
         }
         Ok(response)
+    }
+}
+
+impl Faulty {
+    /// What is done about copies; the log stands beside the journal, and is carried beside it.
+    async fn replicated(&self, args: ReplicaArgs, line: Line) -> Result<PersistResponse> {
+        match args {
+            ReplicaArgs::Apply(mut apply) => {
+                let is_entry = |image: &mut Image| matches!(image.part, ImagePart::Audit(_));
+                let brought: Vec<Image> = apply.images.extract_if(.., is_entry).collect();
+                let response = self.written(Line { args: ReplicaArgs::Apply(apply).into(), ..line }).await?;
+                let entries = brought.into_iter().filter_map(|image| match image.part {
+                    ImagePart::Audit(entry) => Some(*entry),
+                    _ => None,
+                });
+                self.log.carry(entries.collect()).await;
+                Ok(response)
+            }
+            ReplicaArgs::Begin(begin) => {
+                let mut response = self.written(line).await?;
+                if let PersistResult::Replica(ReplicaResult::Begin(begun)) = &mut response.result {
+                    begun.cursor.audit = if begin.whole { AuditNumber::ZERO } else { self.log.last().await };
+                }
+                Ok(response)
+            }
+            _ => self.written(line).await,
+        }
     }
 }
 

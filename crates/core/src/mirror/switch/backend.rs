@@ -6,6 +6,7 @@ use tokio::{
 };
 
 use super::Shared;
+use crate::mirror::link::standing;
 use crate::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Context, Delete, Durability, Effect,
     ErrorKind, Import, OpKind, Operation, PersistArgs, PersistError, PersistResponse, Position, ReadArgs,
@@ -53,6 +54,7 @@ impl SwitchBackend {
             drop(pass);
             answer?
         } else {
+            self.look_before_reading().await?;
             self.ask(&context, args).await?
         };
         Reply::from_response(response)
@@ -65,6 +67,15 @@ impl SwitchBackend {
             let detail = "the deadline passed while the store that leads was being changed";
             PersistError::new(ErrorKind::Timeout, detail).with_effect(Effect::NotApplied)
         })
+    }
+
+    /// A store that was told to follow by another process refuses no reads, and would be read as it once was.
+    async fn look_before_reading(&self) -> Result<()> {
+        match standing(self.shared.leading()).await {
+            Ok(standing) if !standing.stance.leads() => self.shared.look().await.map(drop),
+            // What cannot be asked for that will say so when it is read.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     async fn ask(&self, context: &Context, args: PersistArgs) -> Result<PersistResponse> {

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{Shared, found::give_back};
+use super::{Following, Shared, found};
 use crate::{
     ApplyImages, BeginCapture, Effect, ErrorKind, PersistError, Position, Result,
     mirror::{
@@ -40,11 +40,20 @@ impl Shared {
                 PersistError::new(ErrorKind::Busy, "another change of the store that leads is under way");
             return Err(error.with_effect(Effect::NotApplied));
         };
-        if self.look().await.map_err(|error| error.with_effect(Effect::NotApplied))? != from {
-            let error = PersistError::new(ErrorKind::Conflict, "the other store leads already");
-            return Err(error.with_effect(Effect::NotApplied));
+        match self.look().await.map_err(|error| error.with_effect(Effect::NotApplied))? {
+            Some(leader) if leader == from => {}
+            Some(_) => {
+                let error = PersistError::new(ErrorKind::Conflict, "the other store leads already");
+                return Err(error.with_effect(Effect::NotApplied));
+            }
+            None => {
+                let detail =
+                    "neither store leads: another process is changing that, or has ended while it did";
+                return Err(PersistError::new(ErrorKind::Busy, detail).with_effect(Effect::NotApplied));
+            }
         }
-        let Some(following) = mirror.as_ref() else {
+        let Some(Following { mirror: following, .. }) = mirror.as_ref().filter(|mirror| mirror.from == from)
+        else {
             let error =
                 PersistError::new(ErrorKind::Conflict, "the other store does not follow: nothing was begun");
             return Err(error.with_effect(Effect::NotApplied));
@@ -65,7 +74,7 @@ impl Shared {
         };
         let begun = Instant::now();
         if let Some(following) = mirror.take() {
-            following.stop().await;
+            following.mirror.stop().await;
         }
         let changed = timeout(patience, self.hand_over(from)).await;
         let changed = match changed {
@@ -85,7 +94,7 @@ impl Shared {
         // What cannot be followed now is begun again by the host, who sees it by the status.
         let leader = self.leader.load(SeqCst);
         let link = Link::open(self.stores[leader].clone(), self.stores[1 - leader].clone()).await;
-        *mirror = link.ok().map(Mirror::run);
+        *mirror = link.ok().map(|link| Following { from: leader, mirror: Mirror::run(link) });
         answer
     }
 
@@ -93,8 +102,15 @@ impl Shared {
     async fn hand_over(&self, from: usize) -> Result<(Epoch, Position)> {
         let (old, new) = (&self.stores[from], &self.stores[1 - from]);
         let mut link = Link::open(old.clone(), new.clone()).await?;
+        // Before the old store is told to follow: whoever makes that lead again raises the epoch of this one first, and the last
+        // step, which expects what is seen here, is refused then.
+        let followed = standing(new).await?.stance;
         link.drain().await?;
         let led = standing(old).await?.stance;
+        if !led.leads() {
+            let error = PersistError::new(ErrorKind::Stale, "somebody else changes the store that leads");
+            return Err(error.with_effect(Effect::NotApplied));
+        }
         stand(old, led, led.following()).await?;
         // From here on nobody writes to the old store, another process neither.
         link.drain().await?;
@@ -108,7 +124,6 @@ impl Shared {
             kept_after: Position::ZERO,
         };
         old.on_replica(equal).await?;
-        let followed = standing(new).await?.stance;
         let epoch = led.epoch.max(followed.epoch).next();
         stand(new, followed, Stance { epoch, ..followed.leading_next() }).await?;
         Ok((epoch, standing(new).await?.position))
@@ -116,7 +131,7 @@ impl Shared {
 
     /// What a change that failed has left, by what the stores say: where neither leads, the old one does again.
     async fn go_back(&self, from: usize, error: PersistError) -> Result<Switched> {
-        match self.settled(from).await {
+        match found::settle_after(&self.stores, from).await {
             Ok(leader) if leader != from => {
                 // It was done, and only its answer was lost.
                 self.leader.store(leader, SeqCst);
@@ -129,21 +144,6 @@ impl Shared {
             }
             Ok(_) => Err(error.with_effect(Effect::NotApplied)),
             Err(_) => Err(error.with_effect(Effect::Unknown)),
-        }
-    }
-
-    async fn settled(&self, from: usize) -> Result<usize> {
-        match super::found::leader(&self.stores).await? {
-            Some(leader) if leader != from => Ok(leader),
-            Some(_) => {
-                // What tells it to follow may be under way still, and comes too late then.
-                let led = standing(&self.stores[from]).await?.stance;
-                match stand(&self.stores[from], led, Stance { epoch: led.epoch.next(), ..led }).await {
-                    Err(error) if error.kind() == ErrorKind::Stale => give_back(&self.stores, from).await,
-                    answer => answer.map(|()| from),
-                }
-            }
-            None => give_back(&self.stores, from).await,
         }
     }
 }

@@ -6,10 +6,26 @@ use crate::{
     replica::{Stance, Standing},
 };
 
+/// How often it is looked anew where others change who leads meanwhile.
+const TRIES: usize = 64;
+
 /// The store that leads; nothing where neither does.
 pub(super) async fn leader(stores: &[Persistence; 2]) -> Result<Option<usize>> {
-    let standings = [standing(&stores[0]).await?, standing(&stores[1]).await?];
-    decide(&standings)
+    decide(&standings(stores).await?)
+}
+
+/// How both stand at one moment. A stance that was left never comes back, so what the first is before the second was asked and
+/// after that, it was all the time.
+async fn standings(stores: &[Persistence; 2]) -> Result<[Standing; 2]> {
+    let mut before = standing(&stores[0]).await?.stance;
+    loop {
+        let second = standing(&stores[1]).await?;
+        let first = standing(&stores[0]).await?;
+        if first.stance == before {
+            return Ok([first, second]);
+        }
+        before = first.stance;
+    }
 }
 
 fn decide(standings: &[Standing; 2]) -> Result<Option<usize>> {
@@ -28,23 +44,63 @@ fn decide(standings: &[Standing; 2]) -> Result<Option<usize>> {
     }
 }
 
-/// Finds the store that leads, and makes one lead where neither does.
+/// Finds the store that leads, and makes one lead where neither does: where both are equal, `preferred`.
 ///
-/// Neither led since the one before was told to follow, so that has everything. It is the one that has followed nothing since; where both have,
-/// they are equal, and it is the first. The other one is raised to the next epoch beforehand: whoever is still about to make that lead
-/// is refused.
-pub(super) async fn settle(stores: &[Persistence; 2]) -> Result<usize> {
-    let standings = [standing(&stores[0]).await?, standing(&stores[1]).await?];
-    if let Some(leader) = decide(&standings)? {
-        return Ok(leader);
+/// Whoever does the same at once, or is still about to end a change, is refused or comes first; then it is looked anew.
+pub(super) async fn settle(stores: &[Persistence; 2], preferred: usize) -> Result<usize> {
+    for _ in 1..TRIES {
+        match settle_once(stores, preferred).await {
+            Err(error) if error.kind() == ErrorKind::Stale => {}
+            answer => return answer,
+        }
     }
-    let led = usize::from(standings[0].cursor.is_some() && standings[1].cursor.is_none());
-    give_back(stores, led).await
+    settle_once(stores, preferred).await
 }
 
-/// Makes a store lead again while neither does.
-pub(super) async fn give_back(stores: &[Persistence; 2], led: usize) -> Result<usize> {
-    let (old, new) = (standing(&stores[led]).await?.stance, standing(&stores[1 - led]).await?.stance);
+async fn settle_once(stores: &[Persistence; 2], preferred: usize) -> Result<usize> {
+    let standings = standings(stores).await?;
+    match decide(&standings)? {
+        Some(leader) => Ok(leader),
+        None => give_back(stores, &standings, preferred).await,
+    }
+}
+
+/// As [`settle`], after a change away from `from` that may still be under way: what of it comes later is refused.
+pub(super) async fn settle_after(stores: &[Persistence; 2], from: usize) -> Result<usize> {
+    for _ in 1..TRIES {
+        match settle_after_once(stores, from).await {
+            Err(error) if error.kind() == ErrorKind::Stale => {}
+            answer => return answer,
+        }
+    }
+    settle_after_once(stores, from).await
+}
+
+async fn settle_after_once(stores: &[Persistence; 2], from: usize) -> Result<usize> {
+    let standings = standings(stores).await?;
+    match decide(&standings)? {
+        Some(leader) if leader != from => Ok(leader),
+        Some(_) => {
+            // What tells it to follow may be under way still, and comes too late then.
+            let led = standings[from].stance;
+            stand(&stores[from], led, Stance { epoch: led.epoch.next(), ..led }).await?;
+            Ok(from)
+        }
+        None => give_back(stores, &standings, from).await,
+    }
+}
+
+/// Makes a store lead again while neither does: going by how they stood then, and refused as `Stale` where one stands otherwise by now.
+///
+/// Neither led since the one before was told to follow, so that has everything. It is the one that has followed nothing since; where both have,
+/// they are equal. The other one is raised to the next epoch beforehand: whoever is still about to make that lead is refused.
+async fn give_back(stores: &[Persistence; 2], standings: &[Standing; 2], preferred: usize) -> Result<usize> {
+    let led = match [0, 1].map(|store: usize| standings[store].cursor.is_some()) {
+        [false, true] => 0,
+        [true, false] => 1,
+        _ => preferred,
+    };
+    let (old, new) = (standings[led].stance, standings[1 - led].stance);
     let epoch = old.epoch.max(new.epoch).next();
     stand(&stores[1 - led], new, Stance { epoch, ..new }).await?;
     stand(&stores[led], old, Stance { epoch, ..old.leading_next() }).await?;

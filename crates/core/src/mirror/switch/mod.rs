@@ -55,8 +55,14 @@ struct Shared {
     leader: AtomicUsize,
     /// Writes hold it shared, and a change of the leader alone.
     gate: RwLock<()>,
-    mirror: Mutex<Option<Mirror>>,
+    mirror: Mutex<Option<Following>>,
     signs: watch::Sender<Position>,
+}
+
+/// A follower that was begun, and the store that it follows.
+struct Following {
+    from: usize,
+    mirror: Mirror,
 }
 
 impl Switch {
@@ -68,7 +74,7 @@ impl Switch {
     /// copied; what the stores answer.
     pub async fn open(first: Persistence, second: Persistence) -> Result<Self> {
         let stores = [first, second];
-        let leader = found::settle(&stores).await?;
+        let leader = found::settle(&stores, 0).await?;
         let shared = Shared {
             stores,
             leader: AtomicUsize::new(leader),
@@ -103,19 +109,19 @@ impl Switch {
 
     /// How it stands with the follower; nothing where none was begun.
     pub async fn status(&self) -> Option<MirrorStatus> {
-        self.shared.mirror.lock().await.as_ref().map(Mirror::status)
+        self.shared.mirror.lock().await.as_ref().map(|following| following.mirror.status())
     }
 
     /// How far the follower is behind; nothing where none was begun.
     pub async fn lag(&self) -> Option<Lag> {
-        self.shared.mirror.lock().await.as_ref().map(Mirror::lag)
+        self.shared.mirror.lock().await.as_ref().map(|following| following.mirror.lag())
     }
 
     /// Stops following. Which store leads stays as it is.
     pub async fn stop(&self) {
-        let mirror = self.shared.mirror.lock().await.take();
-        if let Some(mirror) = mirror {
-            mirror.stop().await;
+        let following = self.shared.mirror.lock().await.take();
+        if let Some(following) = following {
+            following.mirror.stop().await;
         }
     }
 
@@ -130,7 +136,8 @@ impl Switch {
     ///
     /// # Errors
     /// [`Timeout`](ErrorKind::Timeout) where it went back for time; [`Conflict`](ErrorKind::Conflict) where the second store leads already or
-    /// does not follow; [`Busy`](ErrorKind::Busy) while another change is under way; what the stores answer. With the effect
+    /// does not follow; [`Busy`](ErrorKind::Busy) while another change is under way; [`Stale`](ErrorKind::Stale) where another process came
+    /// before; what the stores answer. With the effect
     /// `NotApplied` the first store leads. With any other it is not known which leads until the stores can be asked:
     /// [`Switch::open`] asks them.
     ///
@@ -169,21 +176,28 @@ impl Shared {
         &self.stores[self.leader.load(SeqCst)]
     }
 
-    /// Finds out which store leads by now: another process may have changed it.
-    async fn look(&self) -> Result<usize> {
+    /// Finds out which store leads by now: another process may have changed it. Nothing where neither does for the moment.
+    async fn look(&self) -> Result<Option<usize>> {
         let leader = found::leader(&self.stores).await?;
         if let Some(leader) = leader {
             self.leader.store(leader, SeqCst);
         }
-        Ok(self.leader.load(SeqCst))
+        Ok(leader)
     }
 
-    async fn follow(&self, mirror: &mut Option<Mirror>) -> Result<()> {
-        if mirror.as_ref().is_some_and(|mirror| !mirror.status().is_stopped()) {
+    /// Begins to follow the store that leads, unless that is done.
+    async fn follow(&self, mirror: &mut Option<Following>) -> Result<()> {
+        self.look().await?;
+        let from = self.leader.load(SeqCst);
+        if mirror.as_ref().is_some_and(|has| has.from == from && !has.mirror.status().is_stopped()) {
             return Ok(());
         }
-        let leader = self.leader.load(SeqCst);
-        *mirror = Some(Mirror::start(self.stores[leader].clone(), self.stores[1 - leader].clone()).await?);
+        // One that followed the store which another process has told to follow carries nothing any more.
+        if let Some(other) = mirror.take() {
+            other.mirror.stop().await;
+        }
+        let started = Mirror::start(self.stores[from].clone(), self.stores[1 - from].clone()).await?;
+        *mirror = Some(Following { from, mirror: started });
         Ok(())
     }
 }

@@ -66,6 +66,12 @@ pub(super) fn standing(scope: Scope<'_>) -> Result<Standing> {
     Ok(Standing { stance: progress.stance(), cursor, position: position(&progress), is_empty })
 }
 
+/// Whether there are no rows behind these: fewer than were asked for. How many images came of them says nothing about that: a row
+/// that is damaged, or not there any more, makes none.
+fn was_all<T>(rows: &[T], room: i64) -> bool {
+    i64::try_from(rows.len()).is_ok_and(|found| found < room)
+}
+
 /// An answer that is being filled.
 struct Page<'a> {
     scope: Scope<'a>,
@@ -103,7 +109,9 @@ impl Page<'_> {
     fn rows(&mut self, part: Part, cursor: &mut ImageCursor) -> Result<bool> {
         let (table, key) = part.table();
         let sql = format!("SELECT {key} FROM {table} WHERE {key} > ?1 ORDER BY {key} LIMIT ?2");
-        let keys = self.numbers::<1>(&sql, [number(cursor.row), self.room()])?;
+        let room = self.room();
+        let keys = self.numbers::<1>(&sql, [number(cursor.row), room])?;
+        let is_end = was_all(&keys, room);
         for [row] in keys {
             if self.is_full() {
                 return Ok(false);
@@ -111,13 +119,15 @@ impl Page<'_> {
             self.image(part, row)?;
             cursor.row = u64::try_from(row).unwrap_or_default();
         }
-        Ok(!self.is_full())
+        Ok(is_end && !self.is_full())
     }
 
     /// What was touched, from the cursor on. Says whether that was all.
     fn touched(&mut self, cursor: &mut ImageCursor) -> Result<bool> {
         let sql = "SELECT n, kind, row FROM touched WHERE n > ?1 ORDER BY n LIMIT ?2";
-        let touched = self.numbers::<3>(sql, [number(cursor.touched), self.room()])?;
+        let room = self.room();
+        let touched = self.numbers::<3>(sql, [number(cursor.touched), room])?;
+        let is_end = was_all(&touched, room);
         for [n, kind, row] in touched {
             if self.is_full() {
                 return Ok(false);
@@ -127,7 +137,7 @@ impl Page<'_> {
             }
             cursor.touched = u64::try_from(n).unwrap_or_default();
         }
-        Ok(!self.is_full())
+        Ok(is_end && !self.is_full())
     }
 
     /// The changes, from the cursor on. Says whether that was all.
@@ -157,7 +167,9 @@ impl Page<'_> {
             })?;
             rows.collect()
         };
-        for (at, entry) in read().map_err(EngineError::from)? {
+        let entries = read().map_err(EngineError::from)?;
+        let is_end = was_all(&entries, self.room());
+        for (at, entry) in entries {
             if self.is_full() {
                 return Ok(false);
             }
@@ -169,7 +181,7 @@ impl Page<'_> {
                 _ => self.damaged.push(format!("entry {at} of `audit`")),
             }
         }
-        Ok(!self.is_full())
+        Ok(is_end && !self.is_full())
     }
 
     fn numbers<const N: usize>(&self, sql: &str, [after, limit]: [i64; 2]) -> Result<Vec<[i64; N]>> {

@@ -68,6 +68,16 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["replica.exact", "replica.follows"],
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Change(_)))),
+    Mutant::new("copies-no-log", "leaves the log of who did what out of a copy", &["replica.log"])
+        .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Audit(_)))),
+    Mutant::new("copies-other-entries", "changes entries of the log while they are copied", &["replica.log"])
+        .before(|args, _| {
+            parts(args, |part| {
+                if let ImagePart::Audit(entry) = part {
+                    entry.record.actor = None;
+                }
+            });
+        }),
     Mutant::new(
         "copies-no-threads",
         "leaves what is said of threads out of a copy",

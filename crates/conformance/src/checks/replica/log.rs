@@ -1,0 +1,56 @@
+//! The log of who did what goes along with a copy.
+
+use throughline_core::{
+    ChangeScope, Persistence,
+    layers::audit::{AuditLayer, anchor, settle, verify},
+};
+
+use super::{copy, follow, lead};
+use crate::{
+    check::checks,
+    checks::audit::{audited, entries, key},
+    rig::Rig,
+    shorthand::{id, refused, said},
+};
+
+checks! {
+    Extended "replica.log" [Replica Add Delete Read; audit changes] "a copy has the log of who did what entry for entry, and the chain goes on in whichever store leads" => log;
+}
+
+/// Adds a message and takes it back, and tries what is refused.
+async fn work(db: &Persistence, name: &str) {
+    let thread = db.with_actor("alice").thread("t");
+    thread.add(said(name, "x")).await.unwrap();
+    thread.delete(id(name)).await.unwrap();
+    thread.delete(id(name)).await.unwrap_err();
+    settle(db).await.unwrap();
+}
+
+async fn log(rig: Rig) {
+    let db = audited(&rig).await;
+    work(&db, "a").await;
+    work(&db, "b").await;
+    let kept = anchor(&db, &key()).await.unwrap();
+    assert_eq!(kept.count.get(), 6);
+    let beside = rig.beside("copy");
+    let stack = beside.builder().layer(AuditLayer::new(key())).backend(beside.open().await);
+    let to = stack.build().expect("it claims to keep a log");
+    follow(&to).await.unwrap();
+    // A page at a time, and of what came after it was copied too.
+    copy(&db, &to, 4).await;
+    work(&db, "c").await;
+    copy(&db, &to, 4).await;
+    let before = entries(&db, ChangeScope::Store).await;
+    assert_eq!(before.len(), 9);
+    assert_eq!(entries(&to, ChangeScope::Store).await, before);
+    // The other store goes on with the chain, and the first has it when it follows.
+    follow(&db).await.unwrap();
+    lead(&to).await;
+    work(&to, "d").await;
+    let after = entries(&to, ChangeScope::Store).await;
+    assert_eq!((after.len(), &after[..9]), (12, &before[..]));
+    let report = verify(&to, &key(), &[kept]).await.unwrap();
+    assert!(report.is_intact(), "{report:?}");
+    assert_eq!((report.intact.get(), report.anchored.get()), (12, 6));
+    refused(db.thread("t").add(said("e", "x")).await, throughline_core::ErrorKind::Following);
+}

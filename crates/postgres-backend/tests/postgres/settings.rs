@@ -1,0 +1,176 @@
+//! What an administrator sets for a role, a database or the server changes nothing of what an answer means.
+
+use std::time::Duration;
+
+use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
+use throughline_postgres::PostgresBackend;
+
+use crate::support::{Database, everything};
+
+const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+/// What is said of text and times, of transactions, and what would read another name as ours.
+const SETTINGS: [&str; 11] = [
+    "default_transaction_isolation = 'serializable'",
+    "default_transaction_isolation = 'repeatable read'",
+    "default_transaction_read_only = on",
+    "default_transaction_deferrable = on",
+    "standard_conforming_strings = off",
+    "DateStyle = 'SQL, DMY'",
+    "bytea_output = 'escape'",
+    "search_path = ''",
+    "client_encoding = 'LATIN1'",
+    "array_nulls = off",
+    "extra_float_digits = -15",
+];
+
+/// A role that may make the store, and the URL of the database as it.
+async fn role(database: &Database) -> (String, String) {
+    let role = format!("r{}", &database.name[1..]);
+    let name = &database.name;
+    let sql = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'p'; GRANT CONNECT, CREATE ON DATABASE {name} TO {role}; \
+         CREATE VIEW public.messages AS SELECT 'of somebody else' AS id"
+    );
+    database.run(&sql).await;
+    let (_, place) = database.url.rsplit_once('@').unwrap();
+    let url = format!("postgres://{role}:p@{place}");
+    (role, url)
+}
+
+fn built(backend: PostgresBackend) -> Persistence {
+    Persistence::builder().backend(backend).build().unwrap()
+}
+
+/// Two processes that open the store at once, write to it, read it, and lose their connections in the middle of commits.
+async fn used(url: &str, database: &Database, setting: &str) {
+    const TEXT: &str = "\u{0} ' \\ \\' \u{1F600} {\"$1\"}";
+    let openers: Vec<_> = (0..4)
+        .map(|_| {
+            let url = url.to_owned();
+            let options = PostgresBackend::builder().wait_limit(Duration::from_secs(60));
+            tokio::spawn(async move { options.open(&url).await })
+        })
+        .collect();
+    let mut dbs = Vec::new();
+    for opener in openers {
+        let opened = opener.await.unwrap();
+        dbs.push(built(opened.unwrap_or_else(|error| panic!("{setting}: {error}"))));
+    }
+    for round in 0..10_u32 {
+        let writing: Vec<_> = (0..4)
+            .map(|n| {
+                let thread = dbs[n % 2].thread("t");
+                tokio::spawn(async move { thread.add(NewMessage::user(TEXT)).await })
+            })
+            .collect();
+        if round % 2 == 0 {
+            database.count(KILL).await;
+        }
+        for write in writing {
+            let written = write.await.unwrap().unwrap_or_else(|error| panic!("{setting}: {error}")).message;
+            let read = dbs[3].thread("t").get(written.id.clone()).await;
+            assert_eq!(read.unwrap_or_else(|error| panic!("{setting}: {error}")), Some(written), "{setting}");
+        }
+    }
+    assert_eq!(everything(&dbs[2], "t").await.len(), 40, "{setting}");
+    for db in dbs {
+        db.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_the_same_whatever_is_set_for_its_role() {
+    for setting in SETTINGS {
+        let Some(database) = Database::fresh("").await else { return };
+        let (role, url) = role(&database).await;
+        database.run(&format!("ALTER ROLE {role} SET {setting}")).await;
+        used(&url, &database, setting).await;
+    }
+}
+
+/// What is held by a policy is denied: left out, it would pass for what is not there.
+#[tokio::test]
+async fn rows_that_a_policy_keeps_back_are_denied_and_not_absent() {
+    let Some(database) = Database::fresh("").await else { return };
+    drop(database.db().await);
+    let (role, url) = role(&database).await;
+    let grants = format!(
+        "GRANT USAGE ON SCHEMA throughline TO {role}; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA throughline TO {role}"
+    );
+    database.run(&grants).await;
+    let db = built(PostgresBackend::open(&url).await.unwrap());
+    let id = db.thread("t").add(NewMessage::user("x")).await.unwrap().message.id;
+    database.run("ALTER TABLE throughline.messages ENABLE ROW LEVEL SECURITY").await;
+    let thread = db.thread("t");
+    let denied = (ErrorKind::Denied, Effect::NotApplied);
+    let error = thread.page(PageFrom::End, 10).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), denied, "{error}");
+    let error = thread.get(id.clone()).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), denied, "{error}");
+    let error = thread.delete(id.clone()).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), denied, "{error}");
+    database.run("ALTER TABLE throughline.messages DISABLE ROW LEVEL SECURITY").await;
+    assert!(thread.get(id).await.unwrap().is_some());
+}
+
+/// A server that was told to answer before it keeps, after the store was opened, is not believed either.
+#[tokio::test]
+async fn a_write_that_could_be_lost_is_not_answered_as_one_that_is_kept() {
+    let Some(database) = Database::fresh("").await else { return };
+    let (role, url) = role(&database).await;
+    let db = built(PostgresBackend::open(&url).await.unwrap());
+    database.run(&format!("ALTER ROLE {role} SET synchronous_commit = off")).await;
+    let error = db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
+    assert!(error.to_string().contains("`synchronous_commit` is off"), "{error}");
+    assert_eq!(everything(&db, "t").await, []);
+    database.run(&format!("ALTER ROLE {role} RESET synchronous_commit")).await;
+    db.thread("t").add(NewMessage::user("x")).await.unwrap();
+    assert_eq!(everything(&db, "t").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_is_answered_though_every_idle_connection_was_cut() {
+    const READERS: usize = 12;
+    let Some(database) = Database::fresh("").await else { return };
+    let options = PostgresBackend::builder().readers(READERS as u32).wait_limit(Duration::from_secs(60));
+    let db = database.open(options).await;
+    db.thread("t").add(NewMessage::user("x")).await.unwrap();
+    let mut blocker = database.connect().await;
+    let lock = "BEGIN; LOCK TABLE throughline.threads IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut blocker).await.unwrap();
+    let reads: Vec<_> = (0..READERS)
+        .map(|_| {
+            let thread = db.thread("t");
+            tokio::spawn(async move { thread.page(PageFrom::End, 10).await })
+        })
+        .collect();
+    // Until each of them has a connection.
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while database.count(waiting).await < READERS as i64 {
+        tokio::task::yield_now().await;
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
+    for read in reads {
+        read.await.unwrap().unwrap();
+    }
+    assert!(database.count(KILL).await > READERS as i64);
+    assert_eq!(db.thread("t").page(PageFrom::End, 10).await.unwrap().messages.len(), 1);
+}
+
+/// Who gets no connection because all are at work is told so, and who gets none because there are none to be had is told that.
+#[tokio::test]
+async fn a_server_that_takes_no_connections_is_not_overload_of_the_readers() {
+    let Some(database) = Database::fresh("").await else { return };
+    let (role, url) = role(&database).await;
+    let options = PostgresBackend::builder().readers(1).wait_limit(Duration::from_millis(300));
+    let db = built(options.open(&url).await.unwrap());
+    database.run(&format!("ALTER ROLE {role} CONNECTION LIMIT 0")).await;
+    let error = db.thread("t").page(PageFrom::End, 10).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
+    database.run(&format!("ALTER ROLE {role} CONNECTION LIMIT -1")).await;
+    assert_eq!(db.thread("t").page(PageFrom::End, 10).await.unwrap().messages.len(), 0);
+}

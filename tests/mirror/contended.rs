@@ -1,0 +1,314 @@
+//! Two processes change the store that leads, or look for it, at once: simulated by two switches, each over pipelines of its own
+//! on the same two files.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use throughline::{
+    Effect, ErrorKind, GetStanding, NewMessage, PersistArgs, PersistRequest, Persistence, Phase, ReplicaArgs,
+    TakeStance,
+    mirror::Switch,
+    plugin::{NextRequest, from_fn},
+    replica::Role,
+    sqlite::SqliteBackend,
+};
+
+use super::support::{all_ids, copy, fill, sqlite};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where in a change somebody else comes in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Between {
+    /// Before the old store is told to follow.
+    BeforeItFollows,
+    /// After the old store was told to follow.
+    Follows,
+    /// After the old store has taken down that it is equal.
+    Equal,
+}
+
+/// The old store of a change, in which somebody else does something at one place, once.
+async fn interrupted<F>(
+    path: &Path,
+    at: Between,
+    other: impl Fn() -> F + Send + Sync + 'static,
+) -> Persistence
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let other = Arc::new(other);
+    let done = Arc::new(AtomicBool::new(false));
+    let layer = from_fn("between", Phase::Route, move |request: PersistRequest, next: NextRequest| {
+        let (other, done) = (Arc::clone(&other), Arc::clone(&done));
+        async move {
+            let is_it = match &request.args {
+                PersistArgs::Replica(ReplicaArgs::Stand(take)) => {
+                    at != Between::Equal && take.to.role == Role::Following
+                }
+                PersistArgs::Replica(ReplicaArgs::Apply(_)) => at == Between::Equal,
+                _ => false,
+            };
+            let is_it = is_it && !done.swap(true, SeqCst);
+            if is_it && at == Between::BeforeItFollows {
+                other().await;
+            }
+            let answer = next.run(request).await;
+            if is_it && at != Between::BeforeItFollows {
+                other().await;
+            }
+            answer
+        }
+    });
+    let backend = SqliteBackend::open(path).await.unwrap();
+    Persistence::builder().layer(layer).backend(backend).build().unwrap()
+}
+
+async fn leads(db: &Persistence) -> bool {
+    db.read(GetStanding {}).await.unwrap().stance.leads()
+}
+
+async fn a_process_that_starts(at: Between) {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
+    let (old, new) = (sqlite(&paths[0]).await, sqlite(&paths[1]).await);
+    fill(&old, 1, 5).await;
+    drop(copy(&old, &new).await.stop().await);
+    let written = Arc::new(AtomicUsize::new(0));
+    let other = {
+        let (old, new, written) = (old.clone(), new.clone(), Arc::clone(&written));
+        move || {
+            let (old, new, written) = (old.clone(), new.clone(), Arc::clone(&written));
+            async move {
+                // It finds that neither leads, and goes on with the old one.
+                let switch = Switch::open(old, new).await.unwrap();
+                let db = Persistence::builder().backend(switch.backend()).build().unwrap();
+                let message = NewMessage::user("acknowledged").with_id("between".parse().unwrap());
+                db.thread("t0").add(message).await.unwrap();
+                written.fetch_add(1, SeqCst);
+            }
+        }
+    };
+    let switch = Switch::open(interrupted(&paths[0], at, other).await, new.clone()).await.unwrap();
+    switch.follow().await.unwrap();
+    let answer = switch.cut_over(PATIENCE).await;
+    assert_eq!(written.load(SeqCst), 1, "{at:?}");
+    let found = [leads(&old).await, leads(&new).await];
+    assert_ne!(found[0], found[1], "{at:?}: one leads, and only one: {answer:?}");
+    let leader = if found[0] { &old } else { &new };
+    assert!(
+        leader.thread("t0").get("between".parse().unwrap()).await.unwrap().is_some(),
+        "{at:?}: {answer:?}"
+    );
+    let is_changed = answer.is_ok();
+    assert_eq!(is_changed, found[1], "{at:?}: {answer:?}");
+    if let Err(error) = answer {
+        assert_eq!(error.effect(), Effect::NotApplied, "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_starts_in_the_middle_of_a_change_and_the_change_never_both_succeed() {
+    for at in [Between::BeforeItFollows, Between::Follows, Between::Equal] {
+        a_process_that_starts(at).await;
+    }
+}
+
+/// What tells the old store to follow is under way for longer than there is patience, and comes after it was gone back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_comes_too_late_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
+    let (old, new) = (sqlite(&paths[0]).await, sqlite(&paths[1]).await);
+    fill(&old, 1, 5).await;
+    let held = Arc::new(std::sync::Mutex::new(None));
+    let layer = {
+        let held = Arc::clone(&held);
+        from_fn("late", Phase::Route, move |request: PersistRequest, next: NextRequest| {
+            let is_held = match &request.args {
+                PersistArgs::Replica(ReplicaArgs::Stand(take)) if take.to.role == Role::Following => {
+                    let mut held = held.lock().unwrap();
+                    let is_first = held.is_none();
+                    held.get_or_insert(*take);
+                    is_first
+                }
+                _ => false,
+            };
+            async move { if is_held { std::future::pending().await } else { next.run(request).await } }
+        })
+    };
+    let backend = SqliteBackend::open(&paths[0]).await.unwrap();
+    let slow = Persistence::builder().layer(layer).backend(backend).build().unwrap();
+    let switch = Switch::open(slow, new.clone()).await.unwrap();
+    switch.follow().await.unwrap();
+    let error = switch.cut_over(Duration::from_secs(3)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied), "{error}");
+    let late = held.lock().unwrap().take().expect("it was on its way");
+    assert_eq!(old.on_replica(late).await.unwrap_err().kind(), ErrorKind::Stale);
+    // The next one is not held.
+    *held.lock().unwrap() = Some(late);
+    assert!(leads(&old).await && !leads(&new).await);
+    // What went back has raised the epoch of the old store; the next one comes after that.
+    let raised = old.read(GetStanding {}).await.unwrap().stance.epoch;
+    let switched = switch.cut_over(PATIENCE).await.unwrap();
+    assert!(switched.epoch > raised, "{} comes after {raised}", switched.epoch);
+    assert!(!leads(&old).await && leads(&new).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_only_reads_reads_what_leads() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
+    let open = async || Switch::open(sqlite(&paths[0]).await, sqlite(&paths[1]).await).await.unwrap();
+    let (here, there) = (open().await, open().await);
+    let [writer, reader] =
+        [&here, &there].map(|switch| Persistence::builder().backend(switch.backend()).build().unwrap());
+    writer.thread("t").add(NewMessage::user("one").with_id("one".parse().unwrap())).await.unwrap();
+    here.follow().await.unwrap();
+    here.cut_over(PATIENCE).await.unwrap();
+    here.stop().await;
+    writer.thread("t").add(NewMessage::user("two").with_id("two".parse().unwrap())).await.unwrap();
+    assert!(reader.thread("t").get("two".parse().unwrap()).await.unwrap().is_some());
+    assert_eq!(there.leader(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_start_at_once_agree() {
+    for round in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
+        let (old, new) = (sqlite(&paths[0]).await, sqlite(&paths[1]).await);
+        fill(&old, 1, 2).await;
+        drop(copy(&old, &new).await.stop().await);
+        let led = old.read(GetStanding {}).await.unwrap().stance;
+        old.on_replica(TakeStance::new(led, led.following())).await.unwrap();
+        let openers: Vec<_> = (0..6)
+            .map(|_| {
+                let (old, new) = (old.clone(), new.clone());
+                tokio::spawn(async move { Switch::open(old, new).await.map(|switch| switch.leader()) })
+            })
+            .collect();
+        for opener in openers {
+            assert_eq!(opener.await.unwrap().unwrap(), 0, "round {round}");
+        }
+        assert!(leads(&old).await && !leads(&new).await);
+    }
+}
+
+/// Adds until it is told to stop; what is refused because nobody leads is asked again. Answers how many were acknowledged.
+async fn write(db: Persistence, thread: String, stop: Arc<AtomicBool>) -> usize {
+    let thread = db.thread(thread);
+    let mut n = 0;
+    while !stop.load(SeqCst) {
+        let id = format!("q{n}");
+        let message = NewMessage::user(&format!("question {n}")).with_id(id.parse().unwrap());
+        match thread.add(message).key(id.as_str()).await {
+            Ok(_) => n += 1,
+            Err(error) => {
+                assert_eq!(
+                    (error.kind(), error.effect()),
+                    (ErrorKind::Following, Effect::NotApplied),
+                    "{error}"
+                );
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    n
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_change_the_leader_at_once_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
+    let mut switches = Vec::new();
+    let mut dbs = Vec::new();
+    for _ in 0..2 {
+        let switch = Switch::open(sqlite(&paths[0]).await, sqlite(&paths[1]).await).await.unwrap();
+        dbs.push(Persistence::builder().backend(switch.backend()).build().unwrap());
+        switches.push(switch);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    dbs[0]
+        .thread("t0")
+        .add(NewMessage::user("question 0").with_id("q0".parse().unwrap()))
+        .key("q0")
+        .await
+        .unwrap();
+    let writers: Vec<_> =
+        (0..4).map(|n| tokio::spawn(write(dbs[n % 2].clone(), format!("t{n}"), Arc::clone(&stop)))).collect();
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let changers: Vec<_> = switches
+        .into_iter()
+        .enumerate()
+        .map(|(n, switch)| {
+            tokio::spawn(async move {
+                let mut random = fastrand::Rng::with_seed(seed + n as u64);
+                let mut changed = 0;
+                for _ in 0..40 {
+                    drop(switch.follow().await);
+                    let patience = if random.u8(..4) == 0 {
+                        Duration::from_millis(random.u64(0..20))
+                    } else {
+                        Duration::from_secs(10)
+                    };
+                    let answer = if random.bool() {
+                        switch.cut_over(patience).await
+                    } else {
+                        switch.cut_back(patience).await
+                    };
+                    match answer {
+                        Ok(_) => changed += 1,
+                        // Whoever is refused leaves a store that leads.
+                        Err(error) => assert_eq!(error.effect(), Effect::NotApplied, "{error}"),
+                    }
+                }
+                switch.stop().await;
+                changed
+            })
+        })
+        .collect();
+    let mut changed = 0;
+    for changer in changers {
+        changed += changer.await.unwrap();
+    }
+    stop.store(true, SeqCst);
+    let mut written = Vec::new();
+    for writer in writers {
+        written.push(writer.await.unwrap());
+    }
+    assert!(changed > 0 && written.iter().all(|written| *written > 0), "{changed} {written:?}");
+    let stores = [sqlite(&paths[0]).await, sqlite(&paths[1]).await];
+    let leading = [leads(&stores[0]).await, leads(&stores[1]).await];
+    assert_ne!(leading[0], leading[1], "{leading:?}");
+    let leader = &stores[usize::from(leading[1])];
+    for (n, written) in written.iter().enumerate() {
+        let found = all_ids(leader, &format!("t{n}")).await;
+        let due: Vec<String> = (0..*written).map(|n| format!("q{n}")).collect();
+        assert_eq!(found, due, "t{n}");
+    }
+}
+
+/// The follower that another process has begun stands still once its store follows itself: it is begun anew, the other way round.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_followed_before_another_process_changed_the_leader_follows_the_other_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
+    let open = async || Switch::open(sqlite(&paths[0]).await, sqlite(&paths[1]).await).await.unwrap();
+    let (here, there) = (open().await, open().await);
+    here.follow().await.unwrap();
+    there.follow().await.unwrap();
+    here.cut_over(PATIENCE).await.unwrap();
+    here.stop().await;
+    assert_eq!(there.cut_back(PATIENCE).await.unwrap_err().kind(), ErrorKind::Conflict);
+    there.follow().await.unwrap();
+    there.cut_back(PATIENCE).await.unwrap();
+    assert_eq!(there.leader(), 0);
+}
