@@ -44,6 +44,7 @@ mod open;
 mod options;
 mod queue;
 mod read;
+mod replica;
 mod rows;
 mod signs;
 mod writer;
