@@ -3,6 +3,14 @@
 mod audited;
 mod compared;
 mod copied;
+#[cfg(feature = "postgres")]
+mod engines;
+#[cfg(feature = "postgres")]
+mod everything;
 mod killed;
+#[cfg(feature = "postgres")]
+mod moved;
+#[cfg(feature = "postgres")]
+mod server;
 mod support;
 mod switched;
