@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use throughline::{
-    AuditNumber, Effect, ErrorKind, GetStanding, NewMessage, PageFrom, Persistence, TakeStance,
+    ApplyImages, AuditNumber, BeginCapture, ChangeScope, Effect, ErrorKind, GetStanding, NewMessage,
+    PageFrom, Persistence, Position, ReadChanges, ReadImages, TakeStance,
+    audit::AuditOutcome,
     layers::audit::{AuditLayer, Flaw, verify},
     mirror::{Mirror, MirrorState, Switch},
     postgres::PostgresBackend,
@@ -12,7 +14,7 @@ use throughline::{
 use super::{
     audited::{key, log, over, work},
     copied::copies,
-    everything::{TENANTS, end, fill, latest, look},
+    everything::{TENANTS, end, fill, latest, look, purge},
     killed::cut_short,
     server::Database,
     support::{self, copy, equal, memory, position, sqlite},
@@ -36,40 +38,71 @@ async fn memory_and_postgres_are_copied_into_each_other() {
     copies(database.db().await, memory("b")).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_with_everything_in_it_is_seen_alike_in_every_engine() {
-    let Some(database) = Database::fresh().await else { return };
-    let Some(divided_database) = Database::fresh().await else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let partitions = PostgresBackend::builder().partitions(4).open(&divided_database.url).await.unwrap();
-    let divided = Persistence::builder().backend(partitions).build().unwrap();
-    // Each follows the one before it.
-    let chain =
-        [memory("a"), database.db().await, divided, sqlite(&folder.path().join("d.db")).await, memory("e")];
+/// What is kept beside what is shown, and has to be right: how many messages there are, and nothing of what was purged.
+async fn counts_are_right(database: &Database) {
+    for wrong in [
+        "SELECT count(*) FROM throughline.threads t WHERE t.live <> (SELECT count(*) FROM throughline.messages m \
+         WHERE m.tenant = t.tenant AND m.thread = t.thread AND m.seq > t.floor)",
+        "SELECT count(*) FROM throughline.threads t JOIN throughline.aliases a ON a.tenant = t.tenant \
+         AND a.thread = t.thread WHERE NOT t.purgeable AND (t.deleted OR a.generation < t.generation)",
+        "SELECT count(*) FROM throughline.threads t JOIN throughline.session_heads h ON h.tenant = t.tenant \
+         AND h.thread = t.thread WHERE NOT t.purgeable AND t.deleted",
+    ] {
+        assert_eq!(database.count(wrong).await, 0, "{wrong}");
+    }
+}
+
+/// Each follows the one before it.
+async fn seen_alike(chain: &[Persistence], databases: &[&Database]) {
     fill(&chain[0]).await;
-    for step in 0..2 {
+    for step in 0..3 {
+        match step {
+            0 => {}
+            1 => end(&chain[0]).await,
+            _ => purge(&chain[0]).await,
+        }
         for pair in chain.windows(2) {
             copy(&pair[0], &pair[1]).await.stop().await;
             equal(&pair[0], &pair[1]).await;
             assert_eq!(look(&pair[1]).await, look(&chain[0]).await);
         }
-        // What is counted and not shown.
-        let counts = "SELECT count(*) FROM throughline.threads t WHERE t.live <> (SELECT count(*) \
-            FROM throughline.messages m WHERE m.tenant = t.tenant AND m.thread = t.thread AND m.seq > t.floor)";
-        for database in [&database, &divided_database] {
-            assert_eq!(database.count(counts).await, 0);
-        }
-        if step == 0 {
-            end(&chain[0]).await;
+        for database in databases {
+            counts_are_right(database).await;
         }
     }
     // Names keep their order on the way through all of them.
-    let last = &chain[4];
+    let last = chain.last().unwrap();
     let stance = last.read(GetStanding {}).await.unwrap().stance;
     last.on_replica(TakeStance::new(stance, stance.leading_next())).await.unwrap();
     for tenant in TENANTS {
         assert_eq!(latest(&last.for_tenant(tenant.parse().unwrap())).await.as_str(), "m");
     }
+}
+
+/// A store in partitions.
+async fn divided(database: &Database) -> Persistence {
+    let backend = PostgresBackend::builder().partitions(4).open(&database.url).await.unwrap();
+    Persistence::builder().backend(backend).build().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_with_everything_in_it_is_seen_alike_in_every_engine() {
+    let Some(first) = Database::fresh().await else { return };
+    let Some(second) = Database::fresh().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = sqlite(&folder.path().join("d.db")).await;
+    let chain = [memory("a"), first.db().await, divided(&second).await, file, memory("e")];
+    seen_alike(&chain, &[&first, &second]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_with_everything_in_it_that_is_one_of_postgres_too() {
+    let Some(first) = Database::fresh().await else { return };
+    let Some(second) = Database::fresh().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = sqlite(&folder.path().join("b.db")).await;
+    let chain = [divided(&first).await, file, second.db().await, memory("d")];
+    seen_alike(&chain, &[&first, &second]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,6 +243,63 @@ async fn a_write_that_is_under_way_when_the_store_is_told_to_follow_is_refused()
     assert_eq!(database.count("SELECT count(*) FROM throughline.keys").await, 0);
 }
 
+/// A store that follows commits by itself as well, and its position runs ahead of what it was brought. Who follows its changes is told
+/// how far those go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_the_changes_of_a_follower_misses_none() {
+    let Some(database) = Database::fresh().await else { return };
+    let (from, to) = (memory("a"), database.db().await);
+    let mut reached = Position::ZERO;
+    for _ in 0..3 {
+        from.thread("t").add(NewMessage::user("x")).await.unwrap();
+        let due = position(&from).await;
+        copy(&from, &to).await.stop().await;
+        let read = to.read(ReadChanges::new(ChangeScope::Store, reached, 10)).await.unwrap();
+        let told: Vec<Position> = read.changes.iter().map(|change| change.position).collect();
+        assert_eq!((told, read.position, read.more), (vec![due], due, false));
+        reached = due;
+    }
+    assert!(position(&to).await > reached);
+}
+
+/// What a file goes through as what there was it tells as touched too, if it came while it was gone through.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_twice_is_put_once() {
+    let Some(database) = Database::fresh().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (sqlite(&folder.path().join("a.db")).await, database.db().await);
+    let mut cursor = from.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+    fill(&from).await;
+    let stance = to.read(GetStanding {}).await.unwrap().stance;
+    let epoch = to.on_replica(TakeStance::new(stance, stance.following())).await.unwrap().stance.epoch;
+    let (mut done, mut more, mut images) = (None, true, 0);
+    while more {
+        let page = from.read(ReadImages::new(cursor, 7)).await.unwrap();
+        images += page.images.len();
+        more = page.more;
+        let position = if more { Position::ZERO } else { page.position };
+        let apply = ApplyImages {
+            epoch,
+            from: done,
+            to: page.cursor,
+            images: page.images,
+            position,
+            kept_after: page.kept_after,
+        };
+        // Asked once more, it was done.
+        let again = apply.clone();
+        if done != Some(page.cursor) {
+            assert!(!to.on_replica(apply).await.unwrap().already);
+            assert!(to.on_replica(again).await.unwrap().already);
+        }
+        (done, cursor) = (Some(page.cursor), page.cursor);
+    }
+    assert!(images > 2 * 60, "{images} images: nothing came twice");
+    equal(&from, &to).await;
+    assert_eq!(look(&to).await, look(&from).await);
+    counts_are_right(&database).await;
+}
+
 /// Two processes, four writers, one chain; and every connection is cut again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_of_many_writers_are_one_chain_though_connections_are_cut() {
@@ -250,7 +340,14 @@ async fn entries_of_many_writers_are_one_chain_though_connections_are_cut() {
     let report = verify(&stores[0], &key(), &[]).await.unwrap();
     assert!(report.is_intact(), "{report:?}");
     assert_eq!((report.intact.get(), report.comparison.unwrap().changes), (160, 160));
-    assert_eq!(log(&stores[0]).await.len(), 160);
+    // Nothing else was committed: their spans follow one another.
+    let mut reached = Position::ZERO;
+    for entry in log(&stores[0]).await {
+        let AuditOutcome::Applied { after, position } = entry.record.outcome else { panic!("{entry:?}") };
+        assert_eq!(after, reached);
+        reached = position;
+    }
+    assert_eq!(reached, Position::new(160));
 }
 
 /// Nothing but additions is taken by the table, and what is changed all the same is found out and stops no copy.

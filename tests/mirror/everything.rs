@@ -8,8 +8,8 @@ use std::{
 use throughline::{
     Attempts, Change, ChangeScope, Content, ContentChange, GetCursor, Labels, ListAliases, ListAttempts,
     ListOpen, ListPurgeable, ListQuarantined, ListThreads, Message, MessageId, Metadata, MoveCursor,
-    NewMessage, NewThread, Origin, PageFrom, Persistence, Position, QuarantineChange, ReadChanges, ResolveId,
-    ResolveSession, Role, RunReport, SessionResolved, ThreadArgs, UpdateMode,
+    NewMessage, NewThread, Origin, PageFrom, Persistence, Position, PurgeThread, QuarantineChange,
+    ReadChanges, ResolveId, ResolveSession, Role, RunReport, SessionResolved, ThreadArgs, UpdateMode,
     session::{Claimer, Runtime},
 };
 
@@ -90,6 +90,8 @@ pub(crate) async fn fill(db: &Persistence) {
             let message = NewMessage::user("x").with_attachments([gone.parse().unwrap()]);
             db.thread(gone).add(message).await.unwrap();
             db.run(named(gone, "old")).await.unwrap();
+            let place = db.agent("g").on(gone);
+            place.begin(place.run(claimer()).unwrap()).await.unwrap();
         }
         db.thread("cleared").clear().await.unwrap();
         db.run(named("cleared", "new")).await.unwrap();
@@ -125,6 +127,17 @@ pub(crate) async fn end(db: &Persistence) {
         db.thread("cleared").clear().await.unwrap();
         db.agent("g").drop_sessions().await.unwrap();
         db.on_consumer(MoveCursor::new("c".parse().unwrap(), Position::new(9))).await.unwrap();
+    }
+}
+
+/// Takes away what was left of what is gone.
+pub(crate) async fn purge(db: &Persistence) {
+    for tenant in TENANTS {
+        let db = db.for_tenant(tenant.parse().unwrap());
+        for thread in ["cleared", "deleted"] {
+            let purge = || PurgeThread { thread: thread.parse().unwrap(), limit: 1 };
+            while db.on_thread(purge()).await.unwrap().more {}
+        }
     }
 }
 
@@ -200,6 +213,7 @@ async fn seen(db: &Persistence, name: &str) -> Seen {
     };
     let page = thread.page(PageFrom::Start, 100).await.unwrap();
     assert!(!page.has_more && page.damaged.is_empty());
+    let list_attempts = ListAttempts::new("g".parse().unwrap(), name.parse().unwrap(), 100);
     let list = ListAliases { thread: name.parse().unwrap(), message: None, after: None, limit: 100 };
     Seen {
         entry: thread.entry().await.unwrap().map(|entry| serde_json::to_string(&entry).unwrap()),
@@ -212,7 +226,7 @@ async fn seen(db: &Persistence, name: &str) -> Seen {
             })
             .collect(),
         names: db.read(list).await.unwrap().aliases.iter().map(|alias| format!("{alias:?}")).collect(),
-        attempts: db.read(ListAttempts::new("g".parse().unwrap(), name.parse().unwrap(), 100)).await.unwrap(),
+        attempts: db.read(list_attempts).await.unwrap(),
         sessions: [db.read(session("g")).await.unwrap(), db.read(session("h")).await.unwrap()],
     }
 }
