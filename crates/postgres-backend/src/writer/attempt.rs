@@ -135,7 +135,8 @@ const SIGN: &str = "WITH w AS (INSERT INTO throughline.writers AS w (writer, bat
 /// Everything that is done while the row of the store is held: as late as possible, and in one statement.
 const FINISH: &str = "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) \
     VALUES ($1, $2, 0, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at), \
-    s AS (UPDATE throughline.store SET position = position + $3 WHERE id = 1 RETURNING position - $3 AS base, epoch, following, capture, audit, audit_hash), \
+    s AS (UPDATE throughline.store SET position = position + $3 WHERE id = 1 \
+    RETURNING position - $3 AS base, epoch, following, capture, audit, audit_hash), \
     c AS (INSERT INTO throughline.changes (position, tenant, thread, at, what) \
     SELECT s.base + k.n, k.tenant, k.thread, k.at, k.what \
     FROM s, unnest($4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::text[]) AS k (n, tenant, thread, at, what)) \
