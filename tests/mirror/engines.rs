@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use throughline::{
-    ApplyImages, AuditNumber, BeginCapture, ChangeScope, Effect, ErrorKind, GetStanding, NewMessage,
-    PageFrom, Persistence, Position, ReadChanges, ReadImages, TakeStance,
+    ApplyImages, AuditNumber, BeginCapture, ChangeScope, Effect, EndCapture, ErrorKind, GetStanding,
+    NewMessage, PageFrom, Persistence, Position, ReadChanges, ReadImages, TakeStance,
     audit::AuditOutcome,
     layers::audit::{AuditLayer, Flaw, verify},
     mirror::{Mirror, MirrorState, Switch},
@@ -184,6 +184,36 @@ async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
         switch.stop().await;
         equal(first, second).await;
     }
+}
+
+/// Nothing of a copy needs the owner of the tables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_owns_nothing_copies_from_and_into_postgres() {
+    let Some(first) = Database::fresh().await else { return };
+    let Some(second) = Database::fresh().await else { return };
+    let mut stores = Vec::new();
+    for database in [&first, &second] {
+        database.db().await.close().await.unwrap();
+        let (server, name) = database.url.rsplit_once('/').unwrap();
+        let (_, place) = server.rsplit_once('@').unwrap();
+        let role = format!("r{name}");
+        database
+            .run(&format!(
+                "CREATE ROLE {role} LOGIN PASSWORD 'p'; GRANT CONNECT ON DATABASE {name} TO {role}; \
+                 GRANT USAGE ON SCHEMA throughline TO {role}; \
+                 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA throughline TO {role}"
+            ))
+            .await;
+        let backend = PostgresBackend::open(&format!("postgres://{role}:p@{place}/{name}")).await.unwrap();
+        stores.push(Persistence::builder().layer(AuditLayer::new(key())).backend(backend).build().unwrap());
+    }
+    let [from, to] = &stores[..] else { panic!("two") };
+    copies(from.clone(), to.clone()).await;
+    let entries = log(to).await;
+    assert!(entries.len() > 120);
+    assert_eq!(entries, log(from).await);
+    from.on_replica(EndCapture {}).await.unwrap();
+    assert_eq!(first.count("SELECT (SELECT count(*) FROM throughline.listed) + (SELECT count(*) FROM throughline.touched)").await, 0);
 }
 
 /// What is written by two processes while a copy begins is listed or noted, or both, and carried once.
