@@ -38,6 +38,10 @@ async fn memory_and_postgres_are_copied_into_each_other() {
     copies(database.db().await, memory("b")).await;
 }
 
+/// Cuts every connection to a database, and counts them.
+const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
 /// What is kept beside what is shown, and has to be right: how many messages there are, and nothing of what was purged.
 async fn counts_are_right(database: &Database) {
     for wrong in [
@@ -184,6 +188,31 @@ async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
         switch.stop().await;
         equal(first, second).await;
     }
+}
+
+/// Pages whose answers are lost are put in their places once, and what was listed goes on where it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_goes_on_though_every_connection_is_cut() {
+    let Some(first) = Database::fresh().await else { return };
+    let Some(second) = Database::fresh().await else { return };
+    let (from, to) = (first.db().await, second.db().await);
+    support::fill(&from, 4, 150).await;
+    let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
+    let (mut seen, mut cut) = (0, 0);
+    while !matches!(mirror.status().state, MirrorState::Following) {
+        let status = mirror.status();
+        assert!(!status.is_stopped(), "{status:?}");
+        if status.images > seen {
+            seen = status.images;
+            cut += first.count(KILL).await + second.count(KILL).await;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(cut > 0);
+    assert!(mirror.reached(position(&from).await).await, "{:?}", mirror.status());
+    mirror.stop().await;
+    assert_eq!(equal(&from, &to).await.messages, 4 * 150);
+    counts_are_right(&second).await;
 }
 
 /// Nothing of a copy needs the owner of the tables.
@@ -333,8 +362,6 @@ async fn what_comes_twice_is_put_once() {
 /// Two processes, four writers, one chain; and every connection is cut again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_of_many_writers_are_one_chain_though_connections_are_cut() {
-    const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-        WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let Some(database) = Database::fresh().await else { return };
     let mut stores = Vec::new();
     for _ in 0..2 {
