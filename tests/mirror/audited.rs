@@ -15,24 +15,24 @@ use super::support::{copy, equal, memory, sqlite};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn key() -> AuditKey {
+pub(super) fn key() -> AuditKey {
     AuditKey::new(&[3; 32])
 }
 
-async fn log(db: &Persistence) -> Vec<AuditEntry> {
+pub(super) async fn log(db: &Persistence) -> Vec<AuditEntry> {
     let read = ReadAudit::new(ChangeScope::Store, AuditFrom::After(AuditNumber::ZERO), 1000);
     db.read(read).await.unwrap().entries
 }
 
 /// Adds a message, and tries what is refused.
-async fn work(db: &Persistence, id: &str) {
+pub(super) async fn work(db: &Persistence, id: &str) {
     let id: MessageId = id.parse().unwrap();
     db.thread("t").add(NewMessage::user("x").with_id(id.clone())).await.unwrap();
     db.thread("t").add(NewMessage::user("another").with_id(id)).await.unwrap_err();
     audit::settle(db).await.unwrap();
 }
 
-async fn over(first: Persistence, second: Persistence) {
+pub(super) async fn over(first: Persistence, second: Persistence) {
     let switch = Switch::open(first.clone(), second.clone()).await.unwrap();
     let stack = Persistence::builder().layer(AuditLayer::new(key()));
     let db = stack.backend(switch.backend()).build().unwrap();

@@ -8,7 +8,7 @@ use throughline::{
 
 use super::support::{append, copy, equal, fill, memory, position, sqlite};
 
-async fn copies(from: Persistence, to: Persistence) {
+pub(super) async fn copies(from: Persistence, to: Persistence) {
     fill(&from, 3, 40).await;
     let mirror = copy(&from, &to).await;
     let comparison = equal(&from, &to).await;

@@ -114,7 +114,7 @@ async fn a_process_that_copies_and_is_killed_leaves_nothing_out() {
 }
 
 /// The stores as a change of who leads leaves them that ends after so many of its steps.
-async fn cut_short(old: &Persistence, new: &Persistence, steps: usize) {
+pub(super) async fn cut_short(old: &Persistence, new: &Persistence, steps: usize) {
     drop(copy(old, new).await.stop().await);
     let stance = async |db: &Persistence| db.read(GetStanding {}).await.unwrap().stance;
     let led = stance(old).await;

@@ -5,6 +5,14 @@ mod compared;
 mod contended;
 mod copied;
 mod damaged;
+#[cfg(feature = "postgres")]
+mod engines;
+#[cfg(feature = "postgres")]
+mod everything;
 mod killed;
+#[cfg(feature = "postgres")]
+mod moved;
+#[cfg(feature = "postgres")]
+mod server;
 mod support;
 mod switched;

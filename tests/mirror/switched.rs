@@ -42,7 +42,7 @@ async fn write(thread: Thread, stop: Arc<AtomicBool>) -> Vec<(String, String)> {
     acknowledged
 }
 
-async fn under_writers(first: Persistence, second: Persistence) {
+pub(super) async fn under_writers(first: Persistence, second: Persistence) {
     let switch = Switch::open(first.clone(), second.clone()).await.unwrap();
     let db = Persistence::builder().backend(switch.backend()).build().unwrap();
     switch.follow().await.unwrap();

@@ -1,12 +1,22 @@
 -- The store as a whole, in one row. A transaction raises `position` as its last statement and holds the row until it has
--- committed, so that positions are in the order of the commits.
+-- committed, so that positions are in the order of the commits. What has to be known in that order stands here too: the last
+-- entry of the log of who did what, and which number that store has given last of what was touched. While it follows another store
+-- it takes no writes but images of that; `epoch` counts how often it changed which of the two leads.
 CREATE TABLE throughline.store (
     id         integer PRIMARY KEY CHECK (id = 1),
     position   bigint  NOT NULL,
-    kept_after bigint  NOT NULL
+    kept_after bigint  NOT NULL,
+    epoch      bigint  NOT NULL,
+    following  boolean NOT NULL,
+    audit      bigint  NOT NULL,
+    audit_hash bytea   NOT NULL,
+    capture    bigint,
+    listed     boolean NOT NULL,
+    touched    bigint  NOT NULL
 );
 
-INSERT INTO throughline.store (id, position, kept_after) VALUES (1, 0, 0);
+INSERT INTO throughline.store (id, position, kept_after, epoch, following, audit, audit_hash, capture, listed, touched)
+VALUES (1, 0, 0, 0, false, 0, decode(repeat('00', 32), 'hex'), NULL, false, 0);
 
 -- The last transaction of each writer: what is looked up when nobody has heard whether it was committed.
 CREATE TABLE throughline.writers (
@@ -212,3 +222,41 @@ CREATE TABLE throughline.session_attempts (
 
 CREATE UNIQUE INDEX session_attempts_in_order ON throughline.session_attempts
     (tenant, thread, agent, incarnation, number);
+
+-- Who did what: one chain of the whole store, and so keyed by its numbers. `thread` is the one that an entry is about alone.
+CREATE TABLE throughline.audit (
+    number bigint PRIMARY KEY,
+    tenant text   COLLATE "C" NOT NULL,
+    thread text   COLLATE "C",
+    hash   bytea  NOT NULL,
+    body   text   COLLATE "C" NOT NULL
+);
+
+CREATE FUNCTION throughline.audit_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE 'an audit log is only ever added to';
+END $$;
+
+CREATE TRIGGER audit_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON throughline.audit
+    FOR EACH STATEMENT EXECUTE FUNCTION throughline.audit_stays();
+
+-- How far this store has followed another one, in the words of that.
+CREATE TABLE throughline.followed (
+    id     integer PRIMARY KEY CHECK (id = 1),
+    cursor text    COLLATE "C" NOT NULL
+);
+
+-- While `store.capture` has a number somebody copies the store. What there was when that began is listed once, by the keys of the
+-- rows; each row that was changed since stands in `touched` instead, once, in the order in which they were changed last.
+CREATE TABLE throughline.listed (
+    n    bigint  PRIMARY KEY,
+    kind integer NOT NULL,
+    key  text    COLLATE "C" NOT NULL
+);
+
+CREATE TABLE throughline.touched (
+    n    bigint  PRIMARY KEY,
+    kind integer NOT NULL,
+    key  text    COLLATE "C" NOT NULL,
+    UNIQUE (kind, key)
+);

@@ -5,9 +5,11 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Context, Delete, Durability, Effect,
-    ErrorKind, Import, OpKind, Operation, PersistArgs, PersistError, Position, ReadArgs, Reply, Reserve,
-    Result, SessionArgs, ThreadArgs, Update, UpdateContent, backend::weight,
+    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Effect, ErrorKind, Import,
+    Operation, PersistArgs, PersistError, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result,
+    SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent,
+    audit::AuditNotes,
+    backend::{weight, weight_of_notes},
 };
 use tokio::{sync::watch, task::AbortHandle};
 
@@ -71,22 +73,29 @@ impl PostgresBackend {
     ///
     /// Cancelled while it waits for a place, or before the writer has taken it, the write is not applied; afterwards it is, whoever
     /// listens.
-    async fn write<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>> {
+    async fn write<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
+        let audit = call.take_audit().into();
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
         let bytes = weight(&args, self.settings.options.max_content_bytes)?;
-        let give_up = self.give_up(&context);
-        let slot = self.writers.admission.enter(context.tenant(), bytes, give_up).await?;
+        let give_up = self.give_up(context.deadline());
         let (tenant, idempotency) = (context.tenant().clone(), context.idempotency().cloned());
-        let (pending, answer) = Pending::new(Write { tenant, args, idempotency, now }, give_up, bytes, slot);
-        self.writers.push(pending);
-        // Every write is answered, also one that its writer was lost with.
-        let Committed { result, position } = answer.await.unwrap_or_else(|_| Err(unanswered()))?;
+        let write = Write { tenant, args, idempotency, now, audit };
+        let Committed { result, position } = self.commit(write, bytes, give_up).await?;
         let output = O::Output::try_from(result).map_err(|_| mixed_up())?;
         Ok(match position {
             Some(position) => Reply::at(output, position),
             None => Reply::new(output),
         })
+    }
+
+    /// Hands something to a writer and waits until it was committed.
+    async fn commit(&self, write: Write, bytes: usize, give_up: Instant) -> Result<Committed> {
+        let slot = self.writers.admission.enter(&write.tenant, bytes, give_up).await?;
+        let (pending, answer) = Pending::new(write, give_up, bytes, slot);
+        self.writers.push(pending);
+        // Every write is answered, also one that its writer was lost with.
+        answer.await.unwrap_or_else(|_| Err(unanswered()))
     }
 
     fn stop_following(&self) {
@@ -96,9 +105,9 @@ impl PostgresBackend {
     }
 
     /// Until when a call waits: a little less than its caller, who could not know otherwise that nothing was applied.
-    fn give_up(&self, context: &Context) -> Instant {
+    fn give_up(&self, deadline: Option<Instant>) -> Instant {
         let now = Instant::now();
-        match context.deadline() {
+        match deadline {
             Some(deadline) => deadline - (deadline.saturating_duration_since(now) / 8).min(LAST_WORD),
             None => now + self.settings.options.wait_limit,
         }
@@ -115,32 +124,15 @@ fn mixed_up() -> PersistError {
         .with_effect(Effect::Applied)
 }
 
-/// All but exact copies.
-const CLAIMED: [OpKind; 11] = [
-    OpKind::Add,
-    OpKind::Reserve,
-    OpKind::UpdateContent,
-    OpKind::Update,
-    OpKind::Delete,
-    OpKind::Batch,
-    OpKind::Import,
-    OpKind::Thread,
-    OpKind::Read,
-    OpKind::Consumer,
-    OpKind::Session,
-];
-
 impl Backend for PostgresBackend {
     fn name(&self) -> &str {
         &self.settings.options.name
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(Durability::PowerLoss)
-            .with_operations(&CLAIMED)
-            .with_idempotency()
-            .with_changes()
+        Capabilities::full(Durability::PowerLoss)
             .with_multi_process()
+            .with_audit()
             .with_max_content_bytes(self.settings.options.max_content_bytes)
     }
 
@@ -177,7 +169,7 @@ impl Backend for PostgresBackend {
     }
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
-        let give_up = self.give_up(call.context());
+        let give_up = self.give_up(call.context().deadline());
         let (read, context, now) = call.into_parts();
         Ok(Reply::new(self.readers.read(context.tenant(), read, give_up, now).await?))
     }
@@ -188,6 +180,17 @@ impl Backend for PostgresBackend {
 
     async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
         self.write(call).await
+    }
+
+    async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
+        self.write(call).await
+    }
+
+    async fn note(&self, notes: AuditNotes) -> Result<()> {
+        let bytes = weight_of_notes(notes.len());
+        // Their moments are those of the calls that they are about.
+        let write = Write::of_notes(notes, Timestamp::from_micros(0));
+        self.commit(write, bytes, self.give_up(None)).await.map(drop)
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

@@ -24,6 +24,8 @@
 //! - Any number of processes write to one store. Those that write to one thread wait for each other; the order of its messages is
 //!   that of the commits, and so are the positions of all changes.
 //! - Content, metadata and ids come back byte for byte.
+//! - Who did what is taken down in the commit of each write, as one chain over all processes, where a pipeline has the layer `audit`.
+//! - The store is copied, followed and made to follow, from and to every other backend, by whoever may write to it.
 //!
 //! # What it asks of the host
 //! PostgreSQL 15 or newer, a database in UTF8, and a role that may create a schema in it, once. The tables stand in the schema
@@ -44,6 +46,7 @@ mod open;
 mod options;
 mod queue;
 mod read;
+mod replica;
 mod rows;
 mod signs;
 mod writer;

@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use throughline_core::{
-    Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult, Position, Result, TenantId,
-    Timestamp, backend::Slot,
+    Batch, Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult, Position, Result,
+    TenantId, Timestamp,
+    audit::{AuditNotes, AuditTicket},
+    backend::Slot,
 };
 use tokio::sync::oneshot;
 
@@ -15,6 +17,35 @@ pub(crate) struct Write {
     pub(crate) args: PersistArgs,
     pub(crate) idempotency: Option<Idempotency>,
     pub(crate) now: Timestamp,
+    pub(crate) audit: Audit,
+}
+
+/// What the log of who did what is to say with a write.
+#[derive(Debug)]
+pub(crate) enum Audit {
+    Nothing,
+    /// An entry of the write itself, in its commit.
+    Entry(AuditTicket),
+    /// Entries about what was not applied. The write that brings them is an empty batch, and does nothing else.
+    Notes(AuditNotes),
+}
+
+impl From<Option<AuditTicket>> for Audit {
+    fn from(ticket: Option<AuditTicket>) -> Self {
+        ticket.map_or(Self::Nothing, Self::Entry)
+    }
+}
+
+impl Write {
+    /// One that brings notes.
+    pub(crate) fn of_notes(notes: AuditNotes, now: Timestamp) -> Self {
+        let (tenant, args) = (notes.tenant(), Batch::new().into());
+        Self { tenant, args, idempotency: None, now, audit: Audit::Notes(notes) }
+    }
+
+    pub(crate) const fn brings_notes(&self) -> bool {
+        matches!(self.audit, Audit::Notes(_))
+    }
 }
 
 /// What a write came to.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use throughline_core::{
-    Message, Seq,
+    Generation, Message, Seq,
     backend::ThreadFacts,
     replica::{GoneImage, Image, ImagePart, SessionPart, ThreadImage},
 };
@@ -40,7 +40,7 @@ impl Store {
             ImagePart::Name(image) => {
                 let log = log(threads, &image.thread);
                 let name = (image.generation, image.known);
-                if !log.names.contains(&name) {
+                if !log.is_past(image.generation) && !log.names.contains(&name) {
                     log.marks.push(Mark::Name(log.names.len()));
                     log.names.push(name);
                 }
@@ -55,6 +55,9 @@ impl Store {
             }
             ImagePart::Session(image) => {
                 let log = log(threads, &image.thread);
+                if log.facts.as_ref().is_some_and(|facts| facts.deleted) {
+                    return;
+                }
                 let whose = (image.agent, image.incarnation);
                 let kept = Arc::make_mut(log.sessions.entry(whose.clone()).or_default());
                 let row = match image.part {
@@ -103,6 +106,11 @@ impl Store {
 }
 
 impl ThreadLog {
+    /// Whether names of this generation count no more. Another store keeps them until they are purged; here they go at once.
+    fn is_past(&self, generation: Generation) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.deleted || generation < facts.generation)
+    }
+
     fn put_message(&mut self, message: Message) {
         self.marks.push(Mark::Message(message.id.clone()));
         let seq = message.seq;

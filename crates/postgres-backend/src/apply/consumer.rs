@@ -49,6 +49,15 @@ pub(crate) async fn apply(
             outcome(ConsumerResult::ResetCursor(answer), true)
         }
         ConsumerArgs::Quarantine(change) => {
+            // Whoever passes something over is one that is kept, also where it has come nowhere yet.
+            sqlx::query(
+                "INSERT INTO throughline.consumers (tenant, consumer, position) VALUES ($1, $2, 0) \
+                 ON CONFLICT (tenant, consumer) DO NOTHING",
+            )
+            .bind(tenant)
+            .bind(name)
+            .execute(&mut *db)
+            .await?;
             sqlx::query(
                 "INSERT INTO throughline.quarantine (tenant, consumer, position, at, thread, why) \
                  VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, consumer, position) \

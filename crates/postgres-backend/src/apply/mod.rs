@@ -37,6 +37,11 @@ pub(crate) struct Outcome {
     pub(crate) changed: bool,
 }
 
+/// What comes of notes for the log of who did what: they are written behind everything else.
+pub(crate) fn noted() -> Outcome {
+    Outcome { result: Batched { outputs: Vec::new(), deduplicated: false }.into(), changed: true }
+}
+
 /// Notes what a write will surely look up, so that it is read at once.
 pub(crate) fn foresee(rows: &mut Rows, write: &Write) {
     for item in write.args.each() {

@@ -2,7 +2,8 @@
 //!
 //! A read is a task. Whoever does not wait for it any more leaves no connection behind in the middle of a transaction.
 
-mod changes;
+pub(crate) mod audit;
+pub(crate) mod changes;
 mod consumer;
 mod message;
 mod names;
@@ -27,6 +28,7 @@ use crate::{
     engine::Engine,
     error::{Failure, Phase, damaged},
     options::Settings,
+    replica,
     rows::{ThreadRow, counter, thread_columns},
 };
 
@@ -52,7 +54,7 @@ struct Scope<'a> {
 }
 
 /// Why a read is not answered.
-enum Trouble {
+pub(crate) enum Trouble {
     Refused(PersistError),
     Engine(sqlx::Error),
 }
@@ -69,7 +71,7 @@ impl From<sqlx::Error> for Trouble {
     }
 }
 
-type Answer<T> = std::result::Result<T, Trouble>;
+pub(crate) type Answer<T> = std::result::Result<T, Trouble>;
 
 impl Readers {
     pub(crate) fn new(settings: &Settings, engine: &Engine) -> Self {
@@ -204,6 +206,9 @@ async fn answer(
         ReadArgs::Aliases(list) => scope.aliases(list).await.map(ReadResult::Aliases),
         ReadArgs::Resolve(read) => scope.resolve(read).await.map(ReadResult::Resolve),
         ReadArgs::Attempts(list) => scope.attempts(list).await.map(ReadResult::Attempts),
+        ReadArgs::Audit(read) => scope.audit(read).await.map(ReadResult::Audit),
+        ReadArgs::Images(read) => Ok(ReadResult::Images(replica::images(scope.db, read, now).await?)),
+        ReadArgs::Standing(_) => Ok(ReadResult::Standing(replica::standing(scope.db).await?)),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str())).into()),
     }?;
     Ok((answer, true))

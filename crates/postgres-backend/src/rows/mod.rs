@@ -24,7 +24,7 @@ pub(crate) use self::{
     name::{By, NameQuery, NewName, alias_of, name_columns},
     piece::{Growth, Piece},
     range::{Range, RangeKey},
-    session::{AgentKey, HeadKey, SessionRange, decode, whose},
+    session::{AgentKey, HeadKey, SessionRange, decode, json, whose},
     table::{Log, Table},
     thread::{ThreadRow, thread_columns},
     told::Told,

@@ -41,7 +41,7 @@ impl SessionRange {
 }
 
 /// A record of ids and numbers as JSON.
-pub(super) fn json<T: Serialize + ?Sized>(record: &T) -> String {
+pub(crate) fn json<T: Serialize + ?Sized>(record: &T) -> String {
     serde_json::to_string(record).expect("what is in memory serialises")
 }
 

@@ -1,17 +1,19 @@
 //! One transaction: begun, decided, written, committed.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use throughline_core::Position;
+use throughline_core::{PersistArgs, PersistError, Position, ReplicaArgs, backend::following};
 
 use super::{
     Locks,
     decide::{Decided, decide},
+    held::Held,
     link::in_time,
 };
 use crate::{
     error::{Failure, damaged, not_durable},
     options::Settings,
     queue::Pending,
+    replica::{self, Replicated},
     rows::{Rows, counter, number},
 };
 
@@ -44,6 +46,16 @@ impl Written {
     }
 }
 
+impl Prepared {
+    /// Of a store that takes none of it.
+    fn refused(batch: &[Pending], refusal: &PersistError) -> Self {
+        let refused = |_| Decided { outcome: Err(refusal.clone()), told: None };
+        Self { decided: batch.iter().map(refused).collect(), written: None }
+    }
+}
+
+const STANCE: &str = "SELECT epoch, following FROM throughline.store WHERE id = 1";
+
 /// Does everything but commit. A transaction that fails is given up with its connection, or rolled back by the caller.
 pub(super) async fn prepare(
     settings: &Settings,
@@ -52,19 +64,37 @@ pub(super) async fn prepare(
     writer: &str,
     number_of_batch: u64,
 ) -> Result<Prepared, Failure> {
+    if let [pending] = batch
+        && let PersistArgs::Replica(args) = &pending.write.args
+    {
+        return replicate(settings, db, args, writer, number_of_batch).await;
+    }
     let work = async {
         let mut locks = Locks::default();
         for pending in batch {
             locks.extend(&Locks::of(&pending.write));
         }
         let local = if settings.options.pgbouncer { settings.of_writer("LOCAL ") } else { String::new() };
-        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {local}{}", locks.statement());
-        sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *db).await?;
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {local}{}; {STANCE}",
+            locks.statement()
+        );
+        let begun = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_all(&mut *db).await?;
+        let found = begun.last().ok_or_else(|| damaged("the row of the store".to_owned()))?;
+        // Looked at once more where it is held; this is so that a store that follows decides nothing.
+        if let Err(refusal) = following::expect_leading(replica::stance(found)?) {
+            return Ok(Prepared::refused(batch, &refusal));
+        }
         let mut rows = Rows::default();
         let decided = decide(&mut rows, db, batch, settings.options.max_content_bytes).await?;
         let written = if decided.iter().any(|decided| decided.told.is_some()) {
             rows.write(db).await?;
-            Some(finish(settings, db, &rows, writer, number_of_batch).await?)
+            let (written, held) = finish(settings, db, &rows, writer, number_of_batch).await?;
+            if let Err(refusal) = following::expect_leading(held.stance) {
+                return Ok(Prepared::refused(batch, &refusal));
+            }
+            held.behind(db, batch, (&decided, &rows), &written).await?;
+            Some(written)
         } else {
             None
         };
@@ -73,16 +103,63 @@ pub(super) async fn prepare(
     in_time(settings.options.answer_limit + settings.options.wait_limit, work).await
 }
 
+/// The same of what is done about copies.
+async fn replicate(
+    settings: &Settings,
+    db: &mut PgConnection,
+    args: &ReplicaArgs,
+    writer: &str,
+    number_of_batch: u64,
+) -> Result<Prepared, Failure> {
+    let replicated = replica::prepare(settings, db, args).await?;
+    let Replicated { outcome, position } = replicated;
+    let changed = outcome.as_ref().is_ok_and(|outcome| outcome.changed);
+    let written = if changed {
+        let work = async {
+            let row =
+                sqlx::query(SIGN).bind(writer).bind(number(number_of_batch)).fetch_one(&mut *db).await?;
+            if let Some(setting) = row.try_get("off")? {
+                return Err(not_durable(setting));
+            }
+            Ok(Written { base: position.get() - 1, taken: 1, xid: row.try_get("xid")? })
+        };
+        Some(in_time(settings.options.answer_limit, work).await?)
+    } else {
+        None
+    };
+    Ok(Prepared { decided: vec![Decided { outcome, told: changed.then_some(1) }], written })
+}
+
+/// The setting by which the server would not keep what it answers, if there is one.
+macro_rules! off {
+    () => {
+        "CASE 'off' WHEN current_setting('synchronous_commit') THEN 'synchronous_commit' \
+         WHEN current_setting('fsync') THEN 'fsync' \
+         WHEN current_setting('full_page_writes') THEN 'full_page_writes' END AS off"
+    };
+}
+
+/// What the fate of a transaction is known by.
+const SIGN: &str = concat!(
+    "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) \
+    VALUES ($1, $2, 0, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at) \
+     SELECT pg_current_xact_id()::text AS xid, ",
+    off!()
+);
+
 /// Everything that is done while the row of the store is held, and whether the server still keeps what it answers: as late as possible, and in one statement.
-const FINISH: &str = "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) \
+const FINISH: &str = concat!(
+    "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) \
     VALUES ($1, $2, 0, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at), \
-    s AS (UPDATE throughline.store SET position = position + $3 WHERE id = 1 RETURNING position - $3 AS base), \
+    s AS (UPDATE throughline.store SET position = position + $3 WHERE id = 1 \
+    RETURNING position - $3 AS base, epoch, following, capture, audit, audit_hash), \
     c AS (INSERT INTO throughline.changes (position, tenant, thread, at, what) \
     SELECT s.base + k.n, k.tenant, k.thread, k.at, k.what \
     FROM s, unnest($4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::text[]) AS k (n, tenant, thread, at, what)) \
-    SELECT s.base, pg_current_xact_id()::text AS xid, CASE 'off' WHEN current_setting('synchronous_commit') THEN \
-    'synchronous_commit' WHEN current_setting('fsync') THEN 'fsync' WHEN current_setting('full_page_writes') THEN \
-    'full_page_writes' END AS off FROM s";
+    SELECT s.*, pg_current_xact_id()::text AS xid, ",
+    off!(),
+    " FROM s"
+);
 
 async fn finish(
     settings: &Settings,
@@ -90,7 +167,7 @@ async fn finish(
     rows: &Rows,
     writer: &str,
     number_of_batch: u64,
-) -> sqlx::Result<Written> {
+) -> sqlx::Result<(Written, Held)> {
     let told = rows.told.items();
     let taken = told.len() as u64;
     let (mut places, mut tenants, mut threads, mut times, mut what) =
@@ -121,11 +198,11 @@ async fn finish(
         return Err(not_durable(setting));
     }
     let base = counter(row.try_get("base")?).ok_or_else(broken)?;
-    let written = Written { base, taken, xid: row.try_get("xid")? };
+    let (written, held) = (Written { base, taken, xid: row.try_get("xid")? }, Held::read(&row)?);
     if base / TRIM_EVERY != (base + taken) / TRIM_EVERY {
         trim(db, (base + taken).saturating_sub(settings.options.kept_changes)).await?;
     }
-    Ok(written)
+    Ok((written, held))
 }
 
 /// Takes away the changes up to a position.

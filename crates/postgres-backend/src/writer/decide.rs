@@ -45,6 +45,10 @@ pub(super) async fn decide(
                 *decided = Some(told(rows, pending, outcome));
                 continue;
             }
+            if pending.write.brings_notes() {
+                *decided = Some(told(rows, pending, Ok(apply::noted())));
+                continue;
+            }
             match apply::apply(rows, &pending.write, max_content_bytes) {
                 Ok(outcome) if is_due => {
                     rows.keep();
@@ -69,8 +73,8 @@ pub(super) async fn decide(
 
 fn told(rows: &mut Rows, pending: &Pending, outcome: Result<Outcome, PersistError>) -> Decided {
     let has_changed = outcome.as_ref().is_ok_and(|outcome| outcome.changed);
-    if has_changed && matches!(pending.write.args, PersistArgs::Consumer(_)) {
-        let write = &pending.write;
+    let write = &pending.write;
+    if has_changed && (matches!(write.args, PersistArgs::Consumer(_)) || write.brings_notes()) {
         rows.told.push(Told { tenant: write.tenant.clone(), at: write.now, what: None });
         rows.keep();
     }

@@ -105,7 +105,13 @@ mod tests {
     fn of(args: impl Into<PersistArgs>) -> Locks {
         let tenant = "a".parse().unwrap();
         let now = Timestamp::from_micros(0);
-        Locks::of(&Write { tenant, args: args.into(), idempotency: None, now })
+        Locks::of(&Write {
+            tenant,
+            args: args.into(),
+            idempotency: None,
+            now,
+            audit: crate::queue::Audit::Nothing,
+        })
     }
 
     fn add(thread: &str) -> Add {

@@ -7,6 +7,7 @@
 mod attempt;
 mod decide;
 mod fence;
+mod held;
 mod link;
 mod locks;
 mod worker;
@@ -26,7 +27,10 @@ use tokio::{
 };
 
 use self::worker::Worker;
-pub(crate) use self::{link::Link, locks::Locks};
+pub(crate) use self::{
+    link::{Link, in_time},
+    locks::Locks,
+};
 use crate::{
     engine::Engine,
     options::Settings,
@@ -47,7 +51,8 @@ impl Writers {
     pub(crate) fn start(settings: &Settings, signs: &watch::Sender<Position>, engine: &Engine) -> Self {
         let admission = Admission::new(settings.options.queue_operations, settings.options.queue_bytes);
         let (mut shards, mut tasks) = (Vec::new(), Vec::new());
-        for _ in 0..settings.options.writers {
+        // The last one is for what is done about copies: nobody else waits for that.
+        for _ in 0..=settings.options.writers {
             let (sender, receiver) = mpsc::unbounded_channel();
             let worker = Worker::new(settings.clone(), receiver, signs.clone());
             let stay = engine.stay();
@@ -93,12 +98,16 @@ impl Writers {
 
 /// Which writer a write goes to; any number for none.
 fn shard_of(write: &Write, shards: usize) -> usize {
+    let writers = shards.saturating_sub(1);
+    if matches!(write.args, PersistArgs::Replica(_)) {
+        return writers;
+    }
     let mut hasher = DefaultHasher::new();
     write.tenant.hash(&mut hasher);
     match &write.args {
         PersistArgs::Consumer(args) => args.consumer().hash(&mut hasher),
         args => args.key_scope().hash(&mut hasher),
     }
-    let shards = u64::try_from(shards).unwrap_or(1).max(1);
+    let shards = u64::try_from(writers).unwrap_or(1).max(1);
     usize::try_from(hasher.finish() % shards).unwrap_or_default()
 }

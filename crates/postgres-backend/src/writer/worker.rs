@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use throughline_core::{Effect, ErrorKind, MessageId, PersistError, Position, Result};
+use throughline_core::{Effect, ErrorKind, MessageId, PersistArgs, PersistError, Position, Result};
 use tokio::{
     sync::{mpsc, watch},
     time::sleep,
@@ -62,8 +62,9 @@ impl Worker {
     pub(super) async fn run(mut self) {
         while let Some(first) = self.queue.recv().await {
             let mut bytes = first.bytes;
+            let most = if matches!(first.write.args, PersistArgs::Replica(_)) { 1 } else { MOST };
             let mut batch = vec![first];
-            while batch.len() < MOST && bytes < LARGE {
+            while batch.len() < most && bytes < LARGE {
                 let Ok(next) = self.queue.try_recv() else { break };
                 bytes += next.bytes;
                 batch.push(next);

@@ -1,0 +1,133 @@
+//! Who did what.
+
+use sqlx::{Row as _, postgres::PgRow};
+use throughline_core::{
+    AuditFrom, AuditNumber, AuditPage, ChangeScope, ReadAudit, TenantId,
+    audit::{AuditDigest, AuditEntry},
+    backend::rules,
+};
+
+use super::{Answer, Scope};
+use crate::rows::{counter, number};
+
+/// The entries of a stretch of the log. Of a tenant those that are its own, and of a thread those that are about it alone or may be
+/// about others as well, which their text says.
+macro_rules! stretch {
+    ($order:literal) => {
+        concat!(
+            "SELECT l.number, l.hash, l.body FROM throughline.audit l WHERE l.number > $1 AND l.number < $2 \
+             AND ($3::text IS NULL OR l.tenant = $3) AND ($4::text IS NULL OR l.thread IS NULL OR l.thread = $4) \
+             ORDER BY l.number ",
+            $order,
+            " LIMIT $5"
+        )
+    };
+}
+
+/// At so many entries one read looks at most, whoever they are of.
+const LOOK_AT: u64 = 20_000;
+
+/// How many rows are asked for at once at least: a read of one thread may look at many that are not shown.
+const ROWS: u32 = 100;
+
+/// A stretch between two numbers that are not in it.
+struct Stretch {
+    after: u64,
+    before: u64,
+    is_forward: bool,
+}
+
+impl Scope<'_> {
+    /// Reads a page of the log.
+    pub(super) async fn audit(&mut self, read: &ReadAudit) -> Answer<AuditPage> {
+        rules::check_limit(read.limit)?;
+        let row =
+            sqlx::query("SELECT max(number) AS last FROM throughline.audit").fetch_one(&mut *self.db).await?;
+        let last = row.try_get::<Option<i64>, _>("last")?.and_then(counter).unwrap_or_default();
+        let (stretch, end, goes_on) = match read.from {
+            AuditFrom::After(after) => {
+                let (after, end) = (after.get(), last.max(after.get()));
+                let upto = after.saturating_add(LOOK_AT).min(end);
+                let stretch = Stretch { after, before: upto.saturating_add(1), is_forward: true };
+                (stretch, upto, upto < last)
+            }
+            AuditFrom::Before(_) | AuditFrom::End => {
+                let before = match read.from {
+                    AuditFrom::Before(before) => before.get().min(last.saturating_add(1)),
+                    _ => last.saturating_add(1),
+                };
+                let after = before.saturating_sub(1).saturating_sub(LOOK_AT);
+                // Where the stretch ends, the next one begins before it.
+                let reached = if after == 0 { 0 } else { after + 1 };
+                (Stretch { after, before, is_forward: false }, reached, after > 0)
+            }
+        };
+        let (entries, damaged) = (Vec::new(), Vec::new());
+        let mut page = AuditPage { entries, damaged, reached: AuditNumber::new(end), more: goes_on };
+        self.stretch(read, stretch, &mut page).await?;
+        if !matches!(read.from, AuditFrom::After(_)) {
+            page.entries.reverse();
+            page.damaged.reverse();
+        }
+        Ok(page)
+    }
+
+    /// Fills a page with what a stretch shows, in its direction.
+    async fn stretch(&mut self, read: &ReadAudit, mut stretch: Stretch, page: &mut AuditPage) -> Answer<()> {
+        let (tenant, thread) = match &read.scope {
+            ChangeScope::Store => (None, None),
+            ChangeScope::Tenant => (Some(self.tenant.as_str()), None),
+            ChangeScope::Thread(thread) => (Some(self.tenant.as_str()), Some(thread.as_str())),
+        };
+        let (mut taken, mut last) = (0, page.reached);
+        let at_once = i64::from(read.limit.max(ROWS)) + 1;
+        loop {
+            let rows = sqlx::query(if stretch.is_forward { stretch!("ASC") } else { stretch!("DESC") })
+                .bind(number(stretch.after))
+                .bind(number(stretch.before))
+                .bind(tenant)
+                .bind(thread)
+                .bind(at_once)
+                .fetch_all(&mut *self.db)
+                .await?;
+            for row in &rows {
+                let at = counter(row.try_get("number")?).unwrap_or_default();
+                if stretch.is_forward {
+                    stretch.after = at;
+                } else {
+                    stretch.before = at;
+                }
+                let Some(found) = found(row, &read.scope, self.tenant)? else { continue };
+                if taken == read.limit {
+                    (page.reached, page.more) = (last, true);
+                    return Ok(());
+                }
+                taken += 1;
+                last = AuditNumber::new(at);
+                match found {
+                    Some(entry) => page.entries.push(entry),
+                    None => page.damaged.push(last),
+                }
+            }
+            if (rows.len() as u64) < at_once.unsigned_abs() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// What stands in a row, if it is shown: the entry, or nothing where it cannot be read as one.
+fn found(row: &PgRow, scope: &ChangeScope, tenant: &TenantId) -> sqlx::Result<Option<Option<AuditEntry>>> {
+    Ok(match entry(row)? {
+        Some(entry) => entry.shown(scope, tenant).map(Some),
+        // Whose it is cannot be told.
+        None => (!matches!(scope, ChangeScope::Thread(_))).then_some(None),
+    })
+}
+
+/// The entry of `hash, body`, whether or not the one is that of the other.
+pub(crate) fn entry(row: &PgRow) -> sqlx::Result<Option<AuditEntry>> {
+    let (hash, body): (&[u8], &str) = (row.try_get("hash")?, row.try_get("body")?);
+    let hash = hash.try_into().ok().map(AuditDigest::from_bytes);
+    Ok(hash.and_then(|hash| AuditEntry::from_kept(body.as_bytes(), hash)))
+}

@@ -1,0 +1,149 @@
+//! The transactions of what is done about copies.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+use throughline_core::{
+    ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, ImagesApplied, PersistError,
+    Position, ReplicaArgs, ReplicaResult, TakeStance,
+    backend::following::{self, Present},
+    replica::{CaptureId, ImageCursor},
+};
+
+use super::{
+    capture,
+    put::put,
+    read::{DONE, LISTED},
+    state::{Followed, State},
+};
+use crate::{apply::Outcome, error::Failure, options::Settings, rows::number, writer::in_time};
+
+/// What an operation came to, and the position of the store with it.
+#[derive(Debug)]
+pub(crate) struct Replicated {
+    pub(crate) outcome: Result<Outcome, PersistError>,
+    pub(crate) position: Position,
+}
+
+/// An operation that may be refused.
+type Done = sqlx::Result<Result<(ReplicaResult, bool), PersistError>>;
+
+/// For how long a store is listed at most, before it is given up: the whole of it is read.
+const LISTING_LIMIT: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// Does everything but commit. A refused one is rolled back by the caller.
+pub(crate) async fn prepare(
+    settings: &Settings,
+    db: &mut PgConnection,
+    args: &ReplicaArgs,
+) -> Result<Replicated, Failure> {
+    let is_whole = matches!(args, ReplicaArgs::Begin(begin) if begin.whole);
+    let limit = settings.options.answer_limit + settings.options.wait_limit;
+    if is_whole {
+        in_time(limit, capture::turn_on(db)).await?;
+    }
+    let local = if settings.options.pgbouncer { settings.of_writer("LOCAL ") } else { String::new() };
+    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {local}");
+    in_time(limit, async { sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *db).await }).await?;
+    if is_whole {
+        let listed = in_time(LISTING_LIMIT, capture::list(db)).await?;
+        return in_time(limit, run(db, args, listed)).await;
+    }
+    in_time(limit, run(db, args, None)).await
+}
+
+/// Runs one. `listed` is for which capture everything was listed before.
+async fn run(
+    db: &mut PgConnection,
+    args: &ReplicaArgs,
+    listed: Option<CaptureId>,
+) -> sqlx::Result<Replicated> {
+    let mut state = State::hold(db).await?;
+    if listed != state.capture && listed.is_some() {
+        // Somebody has ended it meanwhile. It is begun again.
+        return Err(sqlx::Error::Protocol("what was listed is of no use any more".into()));
+    }
+    let done = match args {
+        ReplicaArgs::Begin(begin) => Ok((ReplicaResult::Begin(begin_capture(&mut state, *begin)), true)),
+        ReplicaArgs::End(_) => {
+            let was_on = state.capture.take().is_some();
+            state.listed = false;
+            if was_on {
+                capture::turn_off(db).await?;
+            }
+            Ok((ReplicaResult::End(CaptureEnded { was_on }), was_on))
+        }
+        ReplicaArgs::Stand(take) => stand(db, &mut state, take).await?,
+        ReplicaArgs::Apply(apply) => apply_images(db, &mut state, apply).await?,
+        other => Err(PersistError::unsupported(format_args!("`{}`", other.as_str()))),
+    };
+    let outcome = done.map(|(result, changed)| Outcome { result: result.into(), changed });
+    if outcome.as_ref().is_ok_and(|outcome| outcome.changed) {
+        // It has its place among the commits, and nothing is told of it.
+        state.position = Position::new(state.position.get() + 1);
+        state.write(db).await?;
+    }
+    Ok(Replicated { outcome, position: state.position })
+}
+
+fn begin_capture(state: &mut State, begin: BeginCapture) -> CaptureBegun {
+    // One that is to copy nothing that there is begins in one step.
+    let capture = *state.capture.get_or_insert_with(CaptureId::fresh);
+    state.listed |= begin.whole;
+    let cursor = if begin.whole {
+        let (changes, audit) = (state.kept_after, AuditNumber::ZERO);
+        ImageCursor { capture, part: LISTED, row: 0, touched: 0, changes, audit }
+    } else {
+        let (changes, audit) = (state.position, state.audit.0);
+        ImageCursor { capture, part: DONE, row: 0, touched: state.touched, changes, audit }
+    };
+    CaptureBegun { cursor }
+}
+
+async fn stand(db: &mut PgConnection, state: &mut State, take: &TakeStance) -> Done {
+    let to = match following::take_stance(state.stance, take) {
+        Ok(to) => to,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if let Some(to) = to {
+        state.stance = to;
+        if to.leads() {
+            sqlx::raw_sql("DELETE FROM throughline.followed").execute(&mut *db).await?;
+        }
+    }
+    let followed = Followed::read(db, state).await?;
+    let mut standing = state.standing(&followed);
+    if to.is_some() {
+        standing.position = Position::new(state.position.get() + 1);
+    }
+    Ok(Ok((ReplicaResult::Stand(standing), to.is_some())))
+}
+
+async fn apply_images(db: &mut PgConnection, state: &mut State, apply: &ApplyImages) -> Done {
+    let Followed { cursor, is_empty, last_change } = Followed::read(db, state).await?;
+    let present = Present { stance: state.stance, cursor, is_empty, last_change };
+    let applied = |already| ReplicaResult::Apply(ImagesApplied { cursor: apply.to, already });
+    match following::may_apply(present, apply) {
+        Ok(true) => {}
+        Ok(false) => return Ok(Ok((applied(true), false))),
+        Err(refusal) => return Ok(Err(refusal)),
+    }
+    if let Err(refusal) = put(db, state, &apply.images).await? {
+        return Ok(Err(refusal));
+    }
+    let json = serde_json::to_string(&apply.to).expect("numbers serialise into memory");
+    sqlx::query(
+        "INSERT INTO throughline.followed (id, cursor) VALUES (1, $1) \
+         ON CONFLICT (id) DO UPDATE SET cursor = excluded.cursor",
+    )
+    .bind(json)
+    .execute(&mut *db)
+    .await?;
+    if apply.kept_after > state.kept_after {
+        state.kept_after = apply.kept_after;
+        sqlx::query("DELETE FROM throughline.changes WHERE position <= $1")
+            .bind(number(apply.kept_after.get()))
+            .execute(&mut *db)
+            .await?;
+    }
+    state.position = state.position.max(apply.position).max(apply.to.changes);
+    Ok(Ok((applied(false), true)))
+}

@@ -1,0 +1,206 @@
+//! What is kept, as images: first what was listed, then what was touched since, then the changes and the log of who did what.
+
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use throughline_core::{
+    AuditNumber, Images, Position, ReadImages, Timestamp,
+    audit::AuditEntry,
+    backend::following,
+    replica::{Image, ImagePart, Standing},
+};
+
+use super::{
+    Followed, Key, Part, State,
+    image::{Imaged, image},
+};
+use crate::{
+    read::{Answer, audit::entry, changes::change},
+    rows::{counter, number},
+};
+
+/// The part of a cursor while it goes through what was listed, and behind it.
+pub(super) const LISTED: u32 = 1;
+pub(super) const DONE: u32 = 2;
+
+/// What was listed and not touched since. What was touched is answered as that.
+const LIST: &str = "SELECT l.n, l.kind, l.key FROM throughline.listed l WHERE l.n > $1 AND NOT EXISTS \
+    (SELECT 1 FROM throughline.touched t WHERE t.kind = l.kind AND t.key = l.key) ORDER BY l.n LIMIT $2";
+
+const TOUCHED: &str =
+    "SELECT t.n, t.kind, t.key FROM throughline.touched t WHERE t.n > $1 ORDER BY t.n LIMIT $2";
+
+/// How the store stands to the one beside it.
+pub(crate) async fn standing(db: &mut PgConnection) -> Answer<Standing> {
+    let state = State::read(db).await?;
+    let followed = Followed::read(db, &state).await?;
+    Ok(state.standing(&followed))
+}
+
+/// Reads images from a cursor on.
+///
+/// A change of the feed comes only after everything that was touched: who reads of it finds its message as it left it, or later.
+pub(crate) async fn images(db: &mut PgConnection, read: &ReadImages, now: Timestamp) -> Answer<Images> {
+    let state = State::read(db).await?;
+    let after = read.after;
+    following::expect_capture(state.capture, after)?;
+    let mut cursor = after;
+    cursor.changes = cursor.changes.max(state.kept_after);
+    let limit = read.limit as usize;
+    let mut page = Page { db, images: Vec::new(), damaged: Vec::new(), bytes: 0, limit };
+    if cursor.part == LISTED && page.rows(LIST, &mut cursor.row).await? {
+        (cursor.part, cursor.row) = (DONE, 0);
+    }
+    let is_whole = cursor.part == DONE
+        && page.rows(TOUCHED, &mut cursor.touched).await?
+        && page.changes(&mut cursor.changes).await?
+        && page.log(&mut cursor.audit).await?;
+    let Page { images, damaged, .. } = page;
+    let (position, kept_after) = (state.position, state.kept_after);
+    Ok(Images { images, cursor, more: !is_whole, position, kept_after, damaged, at: now })
+}
+
+/// An answer that is being filled.
+struct Page<'a> {
+    db: &'a mut PgConnection,
+    images: Vec<Image>,
+    damaged: Vec<String>,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Page<'_> {
+    fn is_full(&self) -> bool {
+        self.images.len() >= self.limit || self.bytes >= ReadImages::MAX_BYTES
+    }
+
+    fn push(&mut self, image: Image) {
+        self.bytes += image.weight();
+        self.images.push(image);
+    }
+
+    /// How many rows are looked at at most: one more than there is room for tells whether there are more.
+    fn room(&self) -> i64 {
+        number((self.limit - self.images.len().min(self.limit)) as u64) + 1
+    }
+
+    /// Rows of the store by their numbers in a list, from the one after the cursor on. Says whether that was all.
+    async fn rows(&mut self, list: &'static str, cursor: &mut u64) -> Answer<bool> {
+        loop {
+            if self.is_full() {
+                return Ok(false);
+            }
+            let rows =
+                sqlx::query(list).bind(number(*cursor)).bind(self.room()).fetch_all(&mut *self.db).await?;
+            if rows.is_empty() {
+                return Ok(true);
+            }
+            let mut keys = rows.iter().map(listed).collect::<sqlx::Result<Vec<_>>>()?;
+            self.fit(&mut keys).await?;
+            let known: Vec<Key> = keys.iter().filter_map(|(_, key)| key.clone()).collect();
+            let mut found = image(self.db, &known).await?;
+            for (n, key) in keys {
+                if self.is_full() {
+                    return Ok(false);
+                }
+                *cursor = n;
+                match key.map(|key| (found.remove(&key), key)) {
+                    Some((Some(Imaged::Image(image)), _)) => self.push(*image),
+                    Some((Some(Imaged::Damaged), key)) => {
+                        let parts = key.as_str().replace(super::key::BETWEEN, "/");
+                        self.damaged.push(format!("row `{parts}` of `{}`", key.part.table()));
+                    }
+                    // It is not there any more, and something else says so.
+                    Some((None, _)) => {}
+                    None => self.damaged.push(format!("row {n} of what is to be copied")),
+                }
+            }
+        }
+    }
+
+    /// Leaves out what there will be no room for: content is only read that is answered.
+    async fn fit(&mut self, keys: &mut Vec<(u64, Option<Key>)>) -> sqlx::Result<()> {
+        let messages: Vec<(usize, &Key)> = keys
+            .iter()
+            .enumerate()
+            .filter_map(|(at, (_, key))| Some((at, key.as_ref().filter(|key| key.part == Part::Messages)?)))
+            .collect();
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let column = |at| messages.iter().map(|(_, key)| key.at(at)).collect::<Vec<_>>();
+        let rows = sqlx::query(
+            "SELECT k.i, m.content_bytes FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY \
+             AS k (tenant, thread, id, i) \
+             JOIN throughline.messages m ON m.tenant = k.tenant AND m.thread = k.thread AND m.id = k.id ORDER BY k.i",
+        )
+        .bind(column(0))
+        .bind(column(1))
+        .bind(column(2))
+        .fetch_all(&mut *self.db)
+        .await?;
+        let mut bytes = self.bytes;
+        for row in &rows {
+            let at = usize::try_from(row.try_get::<i64, _>("i")? - 1).unwrap_or_default();
+            let size = usize::try_from(row.try_get::<i64, _>("content_bytes")?).unwrap_or_default();
+            bytes = bytes.saturating_add(size);
+            if bytes >= ReadImages::MAX_BYTES {
+                let last = messages.get(at).map_or(0, |(at, _)| *at);
+                keys.truncate(last + 1);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The changes, from the cursor on. Says whether that was all.
+    async fn changes(&mut self, cursor: &mut Position) -> Answer<bool> {
+        let rows = sqlx::query(
+            "SELECT position, tenant, thread, at, what FROM throughline.changes WHERE position > $1 \
+             ORDER BY position LIMIT $2",
+        )
+        .bind(number(cursor.get()))
+        .bind(self.room())
+        .fetch_all(&mut *self.db)
+        .await?;
+        for row in &rows {
+            if self.is_full() {
+                return Ok(false);
+            }
+            let change = change(row)?;
+            *cursor = change.position;
+            self.push(Image::new(change.tenant.clone(), ImagePart::Change(Box::new(change))));
+        }
+        Ok(!self.is_full())
+    }
+
+    /// The log of who did what, from the cursor on. Says whether that was all. An entry that was changed is carried as it is: the hashes
+    /// tell of it there as they do here.
+    async fn log(&mut self, cursor: &mut AuditNumber) -> Answer<bool> {
+        let rows = sqlx::query(
+            "SELECT number, hash, body FROM throughline.audit WHERE number > $1 ORDER BY number LIMIT $2",
+        )
+        .bind(number(cursor.get()))
+        .bind(self.room())
+        .fetch_all(&mut *self.db)
+        .await?;
+        for row in &rows {
+            if self.is_full() {
+                return Ok(false);
+            }
+            let at = counter(row.try_get("number")?).unwrap_or_default();
+            *cursor = AuditNumber::new(at);
+            match entry(row)? {
+                Some(entry @ AuditEntry { number, .. }) if number == *cursor => {
+                    self.push(Image::new(entry.record.tenant.clone(), ImagePart::Audit(Box::new(entry))));
+                }
+                _ => self.damaged.push(format!("entry {at} of `audit`")),
+            }
+        }
+        Ok(!self.is_full())
+    }
+}
+
+/// A number and the key that stands there.
+fn listed(row: &PgRow) -> sqlx::Result<(u64, Option<Key>)> {
+    let n = counter(row.try_get("n")?).unwrap_or_default();
+    Ok((n, Key::from_stored(row.try_get("kind")?, row.try_get("key")?)))
+}

@@ -1,0 +1,145 @@
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use throughline_core::{
+    AuditNumber, Position,
+    audit::{AuditDigest, AuditLink},
+    replica::{CaptureId, Epoch, ImageCursor, Role, Stance, Standing},
+};
+
+use crate::{
+    error::damaged,
+    rows::{counter, number},
+};
+
+/// The row of the store, whole.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) position: Position,
+    pub(crate) kept_after: Position,
+    pub(crate) stance: Stance,
+    /// The last entry of the log of who did what, and its hash.
+    pub(crate) audit: (AuditNumber, AuditDigest),
+    /// While somebody copies the store.
+    pub(crate) capture: Option<CaptureId>,
+    /// Whether everything that there was is listed for that.
+    pub(crate) listed: bool,
+    /// The last number of what was touched.
+    pub(crate) touched: u64,
+}
+
+macro_rules! state {
+    ($rest:literal) => {
+        concat!(
+            "SELECT position, kept_after, epoch, following, audit, audit_hash, capture, listed, touched \
+             FROM throughline.store WHERE id = 1",
+            $rest
+        )
+    };
+}
+
+/// What the store has beside what it is, for [`may_apply`](throughline_core::backend::following::may_apply).
+pub(crate) struct Followed {
+    pub(crate) cursor: Option<ImageCursor>,
+    pub(crate) is_empty: bool,
+    pub(crate) last_change: Position,
+}
+
+impl State {
+    pub(crate) async fn read(db: &mut PgConnection) -> sqlx::Result<Self> {
+        Self::of(sqlx::query(state!("")).fetch_optional(db).await?.as_ref())
+    }
+
+    /// Reads it and holds it to the end of the transaction: nobody commits anything meanwhile.
+    pub(super) async fn hold(db: &mut PgConnection) -> sqlx::Result<Self> {
+        Self::of(sqlx::query(state!(" FOR NO KEY UPDATE")).fetch_optional(db).await?.as_ref())
+    }
+
+    fn of(row: Option<&PgRow>) -> sqlx::Result<Self> {
+        let broken = || damaged("the row of the store".to_owned());
+        let row = row.ok_or_else(broken)?;
+        let count = |column| counter(row.try_get(column)?).ok_or_else(broken);
+        let (last, hash) = audit(row)?;
+        Ok(Self {
+            position: Position::new(count("position")?),
+            kept_after: Position::new(count("kept_after")?),
+            stance: stance(row)?,
+            audit: (last, hash),
+            capture: capture(row)?,
+            listed: row.try_get("listed")?,
+            touched: count("touched")?,
+        })
+    }
+
+    pub(super) async fn write(&self, db: &mut PgConnection) -> sqlx::Result<()> {
+        sqlx::query(
+            "UPDATE throughline.store SET position = $1, kept_after = $2, epoch = $3, following = $4, audit = $5, \
+             audit_hash = $6, capture = $7, listed = $8, touched = $9 WHERE id = 1",
+        )
+        .bind(number(self.position.get()))
+        .bind(number(self.kept_after.get()))
+        .bind(number(self.stance.epoch.get()))
+        .bind(!self.stance.leads())
+        .bind(number(self.audit.0.get()))
+        .bind(self.audit.1.as_bytes().as_slice())
+        .bind(self.capture.map(|capture| number(capture.get())))
+        .bind(self.listed)
+        .bind(number(self.touched))
+        .execute(db)
+        .await
+        .map(drop)
+    }
+
+    pub(crate) fn standing(&self, followed: &Followed) -> Standing {
+        let Followed { cursor, is_empty, last_change: _ } = *followed;
+        Standing { stance: self.stance, cursor, position: self.position, is_empty }
+    }
+}
+
+impl Followed {
+    pub(crate) async fn read(db: &mut PgConnection, state: &State) -> sqlx::Result<Self> {
+        let row = sqlx::query(
+            "SELECT (SELECT cursor FROM throughline.followed WHERE id = 1) AS cursor, \
+             (SELECT max(position) FROM throughline.changes) AS last_change, \
+             NOT EXISTS (SELECT 1 FROM throughline.threads) AND NOT EXISTS (SELECT 1 FROM throughline.consumers) \
+             AND NOT EXISTS (SELECT 1 FROM throughline.session_agents) \
+             AND NOT EXISTS (SELECT 1 FROM throughline.session_runtimes) \
+             AND NOT EXISTS (SELECT 1 FROM throughline.audit) AS is_empty",
+        )
+        .fetch_one(db)
+        .await?;
+        let cursor = match row.try_get::<Option<&str>, _>("cursor")? {
+            Some(json) => {
+                let broken = |_| damaged("how far the store has followed another one".to_owned());
+                Some(serde_json::from_str(json).map_err(broken)?)
+            }
+            None => None,
+        };
+        let last_change = row.try_get::<Option<i64>, _>("last_change")?.and_then(counter).map(Position::new);
+        let is_empty = row.try_get("is_empty")?;
+        Ok(Self { cursor, is_empty, last_change: last_change.unwrap_or(state.kept_after) })
+    }
+}
+
+/// What the store is, of a row with `epoch` and `following`.
+pub(crate) fn stance(row: &PgRow) -> sqlx::Result<Stance> {
+    let role = if row.try_get("following")? { Role::Following } else { Role::Leading };
+    let epoch = counter(row.try_get("epoch")?).ok_or_else(|| damaged("the row of the store".to_owned()))?;
+    Ok(Stance { role, epoch: Epoch::new(epoch) })
+}
+
+/// Whether somebody copies the store, of a row with `capture`.
+pub(crate) fn capture(row: &PgRow) -> sqlx::Result<Option<CaptureId>> {
+    Ok(row.try_get::<Option<i64>, _>("capture")?.and_then(counter).map(CaptureId::new))
+}
+
+/// The last entry of the log of who did what, of a row with `audit` and `audit_hash`.
+pub(crate) fn audit(row: &PgRow) -> sqlx::Result<(AuditNumber, AuditDigest)> {
+    let broken = || damaged("the row of the store".to_owned());
+    let last = counter(row.try_get("audit")?).ok_or_else(broken)?;
+    let hash: [u8; 32] = row.try_get::<&[u8], _>("audit_hash")?.try_into().map_err(|_| broken())?;
+    Ok((AuditNumber::new(last), AuditDigest::from_bytes(hash)))
+}
+
+/// Where the next entry of it goes.
+pub(crate) fn link(row: &PgRow) -> sqlx::Result<AuditLink> {
+    audit(row).map(|(last, hash)| AuditLink::after(last, hash))
+}

@@ -1,0 +1,449 @@
+//! Between Postgres and the others: copies, changes of who leads, and the log of who did what.
+
+use std::time::Duration;
+
+use throughline::{
+    ApplyImages, AuditNumber, BeginCapture, ChangeScope, Effect, EndCapture, ErrorKind, GetStanding,
+    NewMessage, PageFrom, Persistence, Position, ReadChanges, ReadImages, TakeStance,
+    audit::AuditOutcome,
+    layers::audit::{AuditLayer, Flaw, verify},
+    mirror::{Mirror, MirrorState, Switch},
+    postgres::PostgresBackend,
+};
+
+use super::{
+    audited::{key, log, over, work},
+    copied::copies,
+    everything::{TENANTS, end, fill, latest, look, purge},
+    killed::cut_short,
+    server::Database,
+    support::{self, copy, equal, memory, position, sqlite},
+    switched::under_writers,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_and_postgres_are_copied_into_each_other() {
+    let Some(database) = Database::fresh().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    copies(sqlite(&folder.path().join("a.db")).await, database.db().await).await;
+    let Some(database) = Database::fresh().await else { return };
+    copies(database.db().await, sqlite(&folder.path().join("b.db")).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_and_postgres_are_copied_into_each_other() {
+    let Some(database) = Database::fresh().await else { return };
+    copies(memory("a"), database.db().await).await;
+    let Some(database) = Database::fresh().await else { return };
+    copies(database.db().await, memory("b")).await;
+}
+
+/// Cuts every connection to a database, and counts them.
+const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+/// What is kept beside what is shown, and has to be right: how many messages there are, and nothing of what was purged.
+async fn counts_are_right(database: &Database) {
+    for wrong in [
+        "SELECT count(*) FROM throughline.threads t WHERE t.live <> (SELECT count(*) FROM throughline.messages m \
+         WHERE m.tenant = t.tenant AND m.thread = t.thread AND m.seq > t.floor)",
+        "SELECT count(*) FROM throughline.threads t JOIN throughline.aliases a ON a.tenant = t.tenant \
+         AND a.thread = t.thread WHERE NOT t.purgeable AND (t.deleted OR a.generation < t.generation)",
+        "SELECT count(*) FROM throughline.threads t JOIN throughline.session_heads h ON h.tenant = t.tenant \
+         AND h.thread = t.thread WHERE NOT t.purgeable AND t.deleted",
+    ] {
+        assert_eq!(database.count(wrong).await, 0, "{wrong}");
+    }
+}
+
+/// Each follows the one before it.
+async fn seen_alike(chain: &[Persistence], databases: &[&Database]) {
+    fill(&chain[0]).await;
+    for step in 0..3 {
+        match step {
+            0 => {}
+            1 => end(&chain[0]).await,
+            _ => purge(&chain[0]).await,
+        }
+        for pair in chain.windows(2) {
+            copy(&pair[0], &pair[1]).await.stop().await;
+            equal(&pair[0], &pair[1]).await;
+            assert_eq!(look(&pair[1]).await, look(&chain[0]).await);
+        }
+        for database in databases {
+            counts_are_right(database).await;
+        }
+    }
+    // Names keep their order on the way through all of them.
+    let last = chain.last().unwrap();
+    let stance = last.read(GetStanding {}).await.unwrap().stance;
+    last.on_replica(TakeStance::new(stance, stance.leading_next())).await.unwrap();
+    for tenant in TENANTS {
+        assert_eq!(latest(&last.for_tenant(tenant.parse().unwrap())).await.as_str(), "m");
+    }
+}
+
+/// A store in partitions.
+async fn divided(database: &Database) -> Persistence {
+    let backend = PostgresBackend::builder().partitions(4).open(&database.url).await.unwrap();
+    Persistence::builder().backend(backend).build().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_with_everything_in_it_is_seen_alike_in_every_engine() {
+    let Some(first) = Database::fresh().await else { return };
+    let Some(second) = Database::fresh().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = sqlite(&folder.path().join("d.db")).await;
+    let chain = [memory("a"), first.db().await, divided(&second).await, file, memory("e")];
+    seen_alike(&chain, &[&first, &second]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_with_everything_in_it_that_is_one_of_postgres_too() {
+    let Some(first) = Database::fresh().await else { return };
+    let Some(second) = Database::fresh().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = sqlite(&folder.path().join("b.db")).await;
+    let chain = [divided(&first).await, file, second.db().await, memory("d")];
+    seen_alike(&chain, &[&first, &second]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_of_who_did_what_is_one_chain_over_a_file_and_postgres() {
+    let Some(database) = Database::fresh().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    over(sqlite(&folder.path().join("a.db")).await, database.db().await).await;
+    let Some(database) = Database::fresh().await else { return };
+    over(database.db().await, sqlite(&folder.path().join("b.db")).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn between_a_file_and_postgres_every_acknowledged_write_is_there_once_and_in_order() {
+    let Some(database) = Database::fresh().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    under_writers(sqlite(&folder.path().join("a.db")).await, database.db().await).await;
+}
+
+/// Everything that is opened anew is another process as far as the stores go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_into_postgres_that_is_killed_again_and_again_goes_on_where_it_was() {
+    let Some(database) = Database::fresh().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let from = sqlite(&folder.path().join("a.db")).await;
+    support::fill(&from, 4, 400).await;
+    let mut carried = 0;
+    for round in 0_u64.. {
+        let to = database.db().await;
+        let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
+        let is_equal = || matches!(mirror.status().state, MirrorState::Following);
+        while mirror.status().images < 500 && !is_equal() {
+            tokio::task::yield_now().await;
+        }
+        let is_done = is_equal();
+        carried += mirror.status().images;
+        drop(mirror);
+        to.close().await.unwrap();
+        if is_done {
+            assert!(round > 1, "it was done in {round} rounds");
+            break;
+        }
+    }
+    let to = database.db().await;
+    drop(copy(&from, &to).await);
+    assert_eq!(equal(&from, &to).await.messages, 4 * 400);
+    assert!(carried < 3 * 4 * 402 + 20 * 500, "{carried} images");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
+    for (steps, leader) in [(0, 0), (1, 0), (2, 0), (3, 1)] {
+        let Some(database) = Database::fresh().await else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let (old, new) = (sqlite(&path).await, database.db().await);
+        support::fill(&old, 2, 20).await;
+        cut_short(&old, &new, steps).await;
+        old.close().await.unwrap();
+        new.close().await.unwrap();
+        let (old, new) = (sqlite(&path).await, database.db().await);
+        let switch = Switch::open(old.clone(), new.clone()).await.unwrap();
+        assert_eq!(switch.leader(), leader, "after {steps} steps");
+        let db = Persistence::builder().backend(switch.backend()).build().unwrap();
+        switch.follow().await.unwrap();
+        db.thread("t0").add(NewMessage::user("after the crash")).await.unwrap();
+        let (first, second) = if leader == 0 { (&old, &new) } else { (&new, &old) };
+        let error = second.thread("t0").add(NewMessage::user("beside")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Following);
+        let patience = Duration::from_secs(60);
+        let changed =
+            if leader == 0 { switch.cut_over(patience).await } else { switch.cut_back(patience).await };
+        changed.unwrap();
+        db.thread("t0").add(NewMessage::user("after the change")).await.unwrap();
+        let target = position(second).await;
+        while switch.status().await.is_none_or(|status| status.position < target || status.lag().changes > 0)
+        {
+            tokio::task::yield_now().await;
+        }
+        switch.stop().await;
+        equal(first, second).await;
+    }
+}
+
+/// Pages whose answers are lost are put in their places once, and what was listed goes on where it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_goes_on_though_every_connection_is_cut() {
+    let Some(first) = Database::fresh().await else { return };
+    let Some(second) = Database::fresh().await else { return };
+    let (from, to) = (first.db().await, second.db().await);
+    support::fill(&from, 4, 150).await;
+    let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
+    let (mut seen, mut cut) = (0, 0);
+    while !matches!(mirror.status().state, MirrorState::Following) {
+        let status = mirror.status();
+        assert!(!status.is_stopped(), "{status:?}");
+        if status.images > seen {
+            seen = status.images;
+            cut += first.count(KILL).await + second.count(KILL).await;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(cut > 0);
+    assert!(mirror.reached(position(&from).await).await, "{:?}", mirror.status());
+    mirror.stop().await;
+    assert_eq!(equal(&from, &to).await.messages, 4 * 150);
+    counts_are_right(&second).await;
+}
+
+/// Nothing of a copy needs the owner of the tables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_owns_nothing_copies_from_and_into_postgres() {
+    let Some(first) = Database::fresh().await else { return };
+    let Some(second) = Database::fresh().await else { return };
+    let mut stores = Vec::new();
+    for database in [&first, &second] {
+        database.db().await.close().await.unwrap();
+        let (server, name) = database.url.rsplit_once('/').unwrap();
+        let (_, place) = server.rsplit_once('@').unwrap();
+        let role = format!("r{name}");
+        database
+            .run(&format!(
+                "CREATE ROLE {role} LOGIN PASSWORD 'p'; GRANT CONNECT ON DATABASE {name} TO {role}; \
+                 GRANT USAGE ON SCHEMA throughline TO {role}; \
+                 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA throughline TO {role}"
+            ))
+            .await;
+        let backend = PostgresBackend::open(&format!("postgres://{role}:p@{place}/{name}")).await.unwrap();
+        stores.push(Persistence::builder().layer(AuditLayer::new(key())).backend(backend).build().unwrap());
+    }
+    let [from, to] = &stores[..] else { panic!("two") };
+    copies(from.clone(), to.clone()).await;
+    let entries = log(to).await;
+    assert!(entries.len() > 120);
+    assert_eq!(entries, log(from).await);
+    from.on_replica(EndCapture {}).await.unwrap();
+    assert_eq!(first.count("SELECT (SELECT count(*) FROM throughline.listed) + (SELECT count(*) FROM throughline.touched)").await, 0);
+}
+
+/// What is written by two processes while a copy begins is listed or noted, or both, and carried once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_begins_while_others_write_misses_nothing() {
+    let Some(database) = Database::fresh().await else { return };
+    let stores = [database.db().await, database.db().await];
+    support::fill(&stores[0], 2, 20).await;
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let thread = stores[writer % 2].thread(format!("w{}", writer / 2));
+            tokio::spawn(async move {
+                for n in 0..60 {
+                    thread
+                        .add(NewMessage::user("x").with_id(format!("{writer}.{n}").parse().unwrap()))
+                        .await
+                        .unwrap();
+                }
+            })
+        })
+        .collect();
+    let to = memory("b");
+    let mirror = Mirror::start(stores[0].clone(), to.clone()).await.unwrap();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert!(mirror.reached(position(&stores[0]).await).await, "{:?}", mirror.status());
+    mirror.stop().await;
+    assert_eq!(equal(&stores[0], &to).await.messages, 2 * 20 + 8 * 60);
+}
+
+/// A write that was decided while the store led, and comes to its end when it follows, is not applied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_is_under_way_when_the_store_is_told_to_follow_is_refused() {
+    let Some(database) = Database::fresh().await else { return };
+    let db = database.db().await;
+    db.thread("t").add(NewMessage::user("before")).await.unwrap();
+    let stance = db.read(GetStanding {}).await.unwrap().stance;
+    let mut blocker = database.connect().await;
+    sqlx::raw_sql("BEGIN; SELECT 1 FROM throughline.store FOR UPDATE").execute(&mut blocker).await.unwrap();
+    let write = {
+        let thread = db.thread("t");
+        tokio::spawn(async move { thread.add(NewMessage::user("late")).key("late").await })
+    };
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while database.count(waiting).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    sqlx::raw_sql("UPDATE throughline.store SET following = true; COMMIT")
+        .execute(&mut blocker)
+        .await
+        .unwrap();
+    let error = write.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Following, Effect::NotApplied));
+    assert_eq!(db.read(GetStanding {}).await.unwrap().stance, stance.following());
+    assert_eq!(db.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
+    assert_eq!(database.count("SELECT count(*) FROM throughline.keys").await, 0);
+}
+
+/// A store that follows commits by itself as well, and its position runs ahead of what it was brought. Who follows its changes is told
+/// how far those go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_the_changes_of_a_follower_misses_none() {
+    let Some(database) = Database::fresh().await else { return };
+    let (from, to) = (memory("a"), database.db().await);
+    let mut reached = Position::ZERO;
+    for _ in 0..3 {
+        from.thread("t").add(NewMessage::user("x")).await.unwrap();
+        let due = position(&from).await;
+        copy(&from, &to).await.stop().await;
+        let read = to.read(ReadChanges::new(ChangeScope::Store, reached, 10)).await.unwrap();
+        let told: Vec<Position> = read.changes.iter().map(|change| change.position).collect();
+        assert_eq!((told, read.position, read.more), (vec![due], due, false));
+        reached = due;
+    }
+    assert!(position(&to).await > reached);
+}
+
+/// What a file goes through as what there was it tells as touched too, if it came while it was gone through.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_twice_is_put_once() {
+    let Some(database) = Database::fresh().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (sqlite(&folder.path().join("a.db")).await, database.db().await);
+    let mut cursor = from.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+    fill(&from).await;
+    let stance = to.read(GetStanding {}).await.unwrap().stance;
+    let epoch = to.on_replica(TakeStance::new(stance, stance.following())).await.unwrap().stance.epoch;
+    let (mut done, mut more, mut images) = (None, true, 0);
+    while more {
+        let page = from.read(ReadImages::new(cursor, 7)).await.unwrap();
+        images += page.images.len();
+        more = page.more;
+        let position = if more { Position::ZERO } else { page.position };
+        let apply = ApplyImages {
+            epoch,
+            from: done,
+            to: page.cursor,
+            images: page.images,
+            position,
+            kept_after: page.kept_after,
+        };
+        // Asked once more, it was done.
+        let again = apply.clone();
+        if done != Some(page.cursor) {
+            assert!(!to.on_replica(apply).await.unwrap().already);
+            assert!(to.on_replica(again).await.unwrap().already);
+        }
+        (done, cursor) = (Some(page.cursor), page.cursor);
+    }
+    assert!(images > 2 * 60, "{images} images: nothing came twice");
+    equal(&from, &to).await;
+    assert_eq!(look(&to).await, look(&from).await);
+    counts_are_right(&database).await;
+}
+
+/// Two processes, four writers, one chain; and every connection is cut again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_of_many_writers_are_one_chain_though_connections_are_cut() {
+    let Some(database) = Database::fresh().await else { return };
+    let mut stores = Vec::new();
+    for _ in 0..2 {
+        let options = PostgresBackend::builder().writers(2).wait_limit(Duration::from_secs(60));
+        let backend = options.open(&database.url).await.unwrap();
+        stores.push(Persistence::builder().layer(AuditLayer::new(key())).backend(backend).build().unwrap());
+    }
+    let (tell, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let (thread, tell) = (stores[writer % 2].thread(format!("t{}", writer / 2)), tell.clone());
+            tokio::spawn(async move {
+                for n in 0..20 {
+                    let id = format!("{writer}.{n}").parse().unwrap();
+                    thread.add(NewMessage::user("x").with_id(id)).await.unwrap();
+                    tell.send(()).unwrap();
+                }
+            })
+        })
+        .collect();
+    drop(tell);
+    let (mut cut, mut answered) = (0, 0);
+    while answers.recv().await.is_some() {
+        answered += 1;
+        if answered % 20 == 0 {
+            cut += database.count(KILL).await;
+        }
+    }
+    assert!(cut > 0);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let report = verify(&stores[0], &key(), &[]).await.unwrap();
+    assert!(report.is_intact(), "{report:?}");
+    assert_eq!((report.intact.get(), report.comparison.unwrap().changes), (160, 160));
+    // Nothing else was committed: their spans follow one another.
+    let mut reached = Position::ZERO;
+    for entry in log(&stores[0]).await {
+        let AuditOutcome::Applied { after, position } = entry.record.outcome else { panic!("{entry:?}") };
+        assert_eq!(after, reached);
+        reached = position;
+    }
+    assert_eq!(reached, Position::new(160));
+}
+
+/// Nothing but additions is taken by the table, and what is changed all the same is found out and stops no copy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_entry_is_named_and_stops_no_copy() {
+    let Some(database) = Database::fresh().await else { return };
+    let backend = PostgresBackend::open(&database.url).await.unwrap();
+    let db = Persistence::builder().layer(AuditLayer::new(key())).backend(backend).build().unwrap();
+    for id in ["a", "b", "c"] {
+        work(&db, id).await;
+    }
+    let mut owner = database.connect().await;
+    for sql in [
+        "UPDATE throughline.audit SET body = 'x'",
+        "DELETE FROM throughline.audit",
+        "TRUNCATE throughline.audit",
+    ] {
+        assert!(sqlx::raw_sql(sql).execute(&mut owner).await.is_err(), "{sql}");
+    }
+    database
+        .run(
+            "ALTER TABLE throughline.audit DISABLE TRIGGER audit_stays; \
+             UPDATE throughline.audit SET body = 'x' WHERE number = 2; \
+             UPDATE throughline.messages SET content = '[' WHERE id = 'b'",
+        )
+        .await;
+    let from = database.db().await;
+    let to = memory("b");
+    let mirror = copy(&from, &to).await;
+    let mut damaged = mirror.stop().await.damaged;
+    damaged.sort();
+    assert_eq!(damaged, ["entry 2 of `audit`", "row `default/t/b` of `messages`"]);
+    let numbers: Vec<u64> = log(&to).await.iter().map(|entry| entry.number.get()).collect();
+    assert_eq!(numbers, [1, 3, 4, 5, 6]);
+    for store in [&from, &to] {
+        let flaw = verify(store, &key(), &[]).await.unwrap().flaw;
+        let number = AuditNumber::new(2);
+        let missing = numbers.len() == 5 && std::ptr::eq(store, &to);
+        let due = if missing { Flaw::Missing { number } } else { Flaw::Edited { number } };
+        assert_eq!(flaw, Some(due));
+    }
+}

@@ -1,0 +1,245 @@
+//! A store with something of everything in it, for two tenants, and all that can be seen of it.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
+use throughline::{
+    Attempts, Change, ChangeScope, Content, ContentChange, GetCursor, Labels, ListAliases, ListAttempts,
+    ListOpen, ListPurgeable, ListQuarantined, ListThreads, Message, MessageId, Metadata, MoveCursor,
+    NewMessage, NewThread, Origin, PageFrom, Persistence, Position, PurgeThread, QuarantineChange,
+    ReadChanges, ResolveId, ResolveSession, Role, RunReport, SessionResolved, ThreadArgs, UpdateMode,
+    session::{Claimer, Runtime},
+};
+
+use super::support::{append, reserve};
+
+pub(crate) const TENANTS: [&str; 2] = ["default", "other"];
+const THREADS: [&str; 5] = ["t", "titled", "cleared", "deleted", "untouched"];
+
+fn id(id: &str) -> MessageId {
+    id.parse().unwrap()
+}
+
+fn claimer() -> Claimer {
+    Claimer::new("p".parse().unwrap(), Runtime::new("r".parse().unwrap(), "root".parse().unwrap()))
+}
+
+fn named(thread: &str, item: &str) -> ThreadArgs {
+    let origin = Origin::new().in_turn("turn".parse().unwrap()).item(item.parse().unwrap());
+    ResolveId { fresh: id(item), ..ResolveId::new(thread.parse().unwrap(), origin) }.into()
+}
+
+fn labels() -> Labels {
+    Labels::new().with("kind", "trip").unwrap()
+}
+
+/// Which message a turn is about: the one that was named last.
+pub(crate) async fn latest(db: &Persistence) -> MessageId {
+    let turn = Origin::new().in_turn("turn".parse().unwrap());
+    let resolve = ResolveId { fresh: id("none"), ..ResolveId::new("named".parse().unwrap(), turn) };
+    db.on_thread(resolve).await.unwrap().id
+}
+
+/// The addition that is repeated after a move.
+pub(crate) async fn keyed(db: &Persistence) -> (MessageId, bool) {
+    let first = NewMessage::user("first").with_id(id("first"));
+    let added = db.thread("t").add(first).key("k").await.unwrap();
+    (added.message.id, added.deduplicated)
+}
+
+/// Fills a store.
+pub(crate) async fn fill(db: &Persistence) {
+    for tenant in TENANTS {
+        let db = db.for_tenant(tenant.parse().unwrap());
+        let thread = db.thread("t");
+        assert_eq!(keyed(&db).await, (id("first"), false));
+        let odd = Content::from_json(r#"[ {"type":"image","n":1.10}, "\ud800\u0000" ]"#).unwrap();
+        let metadata: Metadata = serde_json::from_str(r#"{"n":1.10,"k":null}"#).unwrap();
+        let odd = NewMessage::new(Role::Tool, odd)
+            .with_id(id("odd"))
+            .with_metadata(metadata)
+            .with_attachments(["b".parse().unwrap(), "a".parse().unwrap()]);
+        thread.add(odd).await.unwrap();
+        append(&db, "t", "first", "!", UpdateMode::Edit).await;
+        thread.delete(thread.add(NewMessage::user("gone")).await.unwrap().message.id).await.unwrap();
+        for open in ["reserved", "streaming", "given up"] {
+            reserve(&db, "t", open).await;
+        }
+        append(&db, "t", "streaming", "Hel", UpdateMode::Partial).await;
+        append(&db, "t", "streaming", "lo", UpdateMode::Partial).await;
+        let reason = UpdateMode::Abandon { reason: Some("no \u{0} reason".to_owned()) };
+        let lost = ContentChange::Replace(Content::text("lost"));
+        thread.update_content(id("given up"), lost, reason).await.unwrap();
+        for item in ["z", "a", "m"] {
+            db.run(named("t", item)).key(item).await.unwrap();
+        }
+        for item in ["z", "a", "m"] {
+            db.run(named("named", item)).await.unwrap();
+        }
+        let titled = NewThread::new()
+            .with_id("titled".parse().unwrap())
+            .with_title("Trip".parse().unwrap())
+            .with_owner("anna".parse().unwrap())
+            .with_labels(labels());
+        db.create_thread(titled).await.unwrap();
+        db.thread("titled").add(NewMessage::user("Where to?").with_id(id("asked"))).await.unwrap();
+        db.thread("titled").archive(true).await.unwrap();
+        for gone in ["cleared", "deleted"] {
+            let message = NewMessage::user("x").with_attachments([gone.parse().unwrap()]);
+            db.thread(gone).add(message).await.unwrap();
+            db.run(named(gone, "old")).await.unwrap();
+            let place = db.agent("g").on(gone);
+            place.begin(place.run(claimer()).unwrap()).await.unwrap();
+        }
+        db.thread("cleared").clear().await.unwrap();
+        db.run(named("cleared", "new")).await.unwrap();
+        db.thread("cleared").add(NewMessage::user("after").with_id(id("after"))).await.unwrap();
+        db.thread("deleted").delete_thread().await.unwrap();
+        let place = db.agent("g").on("t");
+        let run = place.begin(place.run(claimer()).unwrap()).await.unwrap().attempt;
+        place.confirm(run, RunReport::of("session".parse().unwrap())).await.unwrap();
+        place.begin(place.run(claimer()).unwrap()).await.unwrap();
+        db.agent("h").reset_all().await.unwrap();
+        db.on_consumer(MoveCursor::new("c".parse().unwrap(), Position::new(3))).await.unwrap();
+        // One that has passed something over and has come nowhere yet, too.
+        for consumer in ["c", "late"] {
+            db.on_consumer(QuarantineChange {
+                consumer: consumer.parse().unwrap(),
+                position: Position::new(2),
+                thread: "t".parse().unwrap(),
+                why: "it was odd".to_owned(),
+            })
+            .await
+            .unwrap();
+        }
+    }
+}
+
+/// Ends what is open, and takes more away.
+pub(crate) async fn end(db: &Persistence) {
+    for tenant in TENANTS {
+        let db = db.for_tenant(tenant.parse().unwrap());
+        append(&db, "t", "streaming", "!", UpdateMode::Final).await;
+        db.thread("t").delete(id("reserved")).await.unwrap();
+        db.thread("t").delete(id("odd")).await.unwrap();
+        db.thread("cleared").clear().await.unwrap();
+        db.agent("g").drop_sessions().await.unwrap();
+        db.on_consumer(MoveCursor::new("c".parse().unwrap(), Position::new(9))).await.unwrap();
+    }
+}
+
+/// Takes away what was left of what is gone.
+pub(crate) async fn purge(db: &Persistence) {
+    for tenant in TENANTS {
+        let db = db.for_tenant(tenant.parse().unwrap());
+        for thread in ["cleared", "deleted"] {
+            let purge = || PurgeThread { thread: thread.parse().unwrap(), limit: 1 };
+            while db.on_thread(purge()).await.unwrap().more {}
+        }
+    }
+}
+
+/// All that can be seen of a thread.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Seen {
+    entry: Option<String>,
+    /// Id, place, revision and state of each message, and the hash of all that there is of it.
+    messages: Vec<(String, u64, u64, String, u64)>,
+    names: Vec<String>,
+    attempts: Attempts,
+    sessions: [SessionResolved; 2],
+}
+
+/// All that can be seen of a store, but for its changes.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Look {
+    threads: BTreeMap<(String, String), Seen>,
+    open: Vec<String>,
+    purgeable: Vec<String>,
+    cursors: Vec<String>,
+    quarantined: Vec<String>,
+    /// Found by their labels and by their owner.
+    found: Vec<String>,
+}
+
+fn hash(message: &Message) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_string(message).unwrap().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Looks at everything that [`fill`] has brought.
+pub(crate) async fn look(db: &Persistence) -> Look {
+    let (mut open, mut purgeable, mut cursors, mut quarantined) = (vec![], vec![], vec![], vec![]);
+    let (mut threads, mut found) = (BTreeMap::new(), Vec::new());
+    for tenant in TENANTS {
+        let db = db.for_tenant(tenant.parse().unwrap());
+        for thread in THREADS {
+            threads.insert((tenant.to_owned(), thread.to_owned()), seen(&db, thread).await);
+            let list = ListOpen {
+                thread: Some(thread.parse().unwrap()),
+                expired_only: false,
+                after: None,
+                limit: 100,
+            };
+            open.push(format!("{:?}", db.read(list).await.unwrap().messages));
+        }
+        let list = ListPurgeable { after: None, limit: 100 };
+        purgeable.push(format!("{:?}", db.read(list).await.unwrap().threads));
+        for (owner, labels) in [(None, labels()), (Some("anna".parse().unwrap()), Labels::new())] {
+            let list = ListThreads { owner, labels, archived: None, ..ListThreads::new(10) };
+            let entries = db.read(list).await.unwrap().entries;
+            assert_eq!(entries.len(), 1);
+            found.push(serde_json::to_string(&entries).unwrap());
+        }
+        for consumer in ["c", "late", "none"] {
+            let consumer = || consumer.parse().unwrap();
+            cursors.push(format!("{:?}", db.read(GetCursor { consumer: consumer() }).await.unwrap()));
+            let list = ListQuarantined::new(consumer(), 100);
+            quarantined.push(serde_json::to_string(&db.read(list).await.unwrap().changes).unwrap());
+        }
+    }
+    Look { threads, open, purgeable, cursors, quarantined, found }
+}
+
+async fn seen(db: &Persistence, name: &str) -> Seen {
+    let thread = db.thread(name);
+    let session = |agent: &str| ResolveSession {
+        agent: agent.parse().unwrap(),
+        thread: name.parse().unwrap(),
+        claimer: claimer(),
+    };
+    let page = thread.page(PageFrom::Start, 100).await.unwrap();
+    assert!(!page.has_more && page.damaged.is_empty());
+    let list_attempts = ListAttempts::new("g".parse().unwrap(), name.parse().unwrap(), 100);
+    let list = ListAliases { thread: name.parse().unwrap(), message: None, after: None, limit: 100 };
+    Seen {
+        entry: thread.entry().await.unwrap().map(|entry| serde_json::to_string(&entry).unwrap()),
+        messages: page
+            .messages
+            .iter()
+            .map(|message| {
+                let state = format!("{:?}", message.state);
+                (message.id.to_string(), message.seq.get(), message.revision.get(), state, hash(message))
+            })
+            .collect(),
+        names: db.read(list).await.unwrap().aliases.iter().map(|alias| format!("{alias:?}")).collect(),
+        attempts: db.read(list_attempts).await.unwrap(),
+        sessions: [db.read(session("g")).await.unwrap(), db.read(session("h")).await.unwrap()],
+    }
+}
+
+/// Every change after a position.
+pub(crate) async fn changes(db: &Persistence, mut after: Position) -> Vec<Change> {
+    let mut changes = Vec::new();
+    loop {
+        let read = db.read(ReadChanges::new(ChangeScope::Store, after, 100)).await.unwrap();
+        changes.extend(read.changes);
+        after = read.position;
+        if !read.more {
+            return changes;
+        }
+    }
+}
