@@ -57,7 +57,7 @@ pub(crate) async fn compare(cluster: &Cluster, lengths: [usize; 3], rounds: usiz
 async fn turn(db: &Persistence, from: PageFrom) -> Result<f64, Failure> {
     let (thread, begun, mut count) = (db.thread("filled"), Instant::now(), 0_u32);
     while begun.elapsed() < SPAN {
-        let page = thread.page(from.clone(), PAGE).await?;
+        let page = thread.page(from, PAGE).await?;
         if page.messages.len() != PAGE as usize {
             return Err("a page is not full".into());
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use throughline_core::{Effect, ErrorKind, MessageId, PersistArgs, PersistError, Position, Result};
 use tokio::{
     sync::{mpsc, watch},
-    time::sleep,
+    time::{sleep, timeout_at},
 };
 
 use super::{
@@ -24,6 +24,9 @@ use crate::{
 /// The most operations of a transaction, and the bytes after which it takes no further one.
 const MOST: usize = 512;
 const LARGE: usize = 8 << 20;
+
+/// How long those are waited for who were answered together. A timer of the runtime is no finer.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// How long a writer waits before it begins again: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -60,18 +63,37 @@ impl Worker {
 
     /// Until nobody can hand it anything any more, and everything is answered.
     pub(super) async fn run(mut self) {
+        // How many were answered together, and are likely to come back together.
+        let mut company = 1;
         while let Some(first) = self.queue.recv().await {
-            let mut bytes = first.bytes;
-            let most = if matches!(first.write.args, PersistArgs::Replica(_)) { 1 } else { MOST };
-            let mut batch = vec![first];
-            while batch.len() < most && bytes < LARGE {
-                let Ok(next) = self.queue.try_recv() else { break };
-                bytes += next.bytes;
-                batch.push(next);
-            }
+            let batch = self.gather(first, company).await;
+            company = batch.len();
             self.apply(batch).await;
         }
         self.link.close().await;
+    }
+
+    /// What waits. Those who were answered together come back one after the other: to begin with the first of them would make a
+    /// transaction of one and let all others wait for it, so they are waited for, once, for a moment.
+    async fn gather(&mut self, first: Pending, company: usize) -> Vec<Pending> {
+        let until = Instant::now() + MOMENT;
+        let mut bytes = first.bytes;
+        // What is done about copies is a transaction of its own.
+        let most = if matches!(first.write.args, PersistArgs::Replica(_)) { 1 } else { MOST };
+        let mut batch = vec![first];
+        while batch.len() < most && bytes < LARGE {
+            let next = match self.queue.try_recv() {
+                Ok(next) => next,
+                Err(_) if batch.len() >= company => break,
+                Err(_) => match timeout_at(until.into(), self.queue.recv()).await {
+                    Ok(Some(next)) => next,
+                    Ok(None) | Err(_) => break,
+                },
+            };
+            bytes += next.bytes;
+            batch.push(next);
+        }
+        batch
     }
 
     /// Applies a batch; one that fails for what one of them brought, each by itself.
