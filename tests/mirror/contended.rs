@@ -244,7 +244,7 @@ async fn two_who_change_the_leader_at_once_lose_nothing() {
     let writers: Vec<_> =
         (0..4).map(|n| tokio::spawn(write(dbs[n % 2].clone(), format!("t{n}"), Arc::clone(&stop)))).collect();
     let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let changers: Vec<_> = switches
         .into_iter()
         .enumerate()

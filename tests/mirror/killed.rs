@@ -65,7 +65,7 @@ async fn a_process_that_copies_and_is_killed_leaves_nothing_out() {
         return copy_in(Path::new(&folder)).await;
     }
     let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (sqlite(&folder.path().join("a.db")).await, sqlite(&folder.path().join("b.db")).await);
