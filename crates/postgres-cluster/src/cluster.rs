@@ -18,7 +18,7 @@ use crate::{
 pub(crate) const ROLE: &str = "throughline";
 
 /// The settings of every cluster.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 10] = [
     "max_connections=500",
     "shared_buffers=64MB",
     "fsync=on",
@@ -28,6 +28,8 @@ const SETTINGS: [&str; 9] = [
     // What a standby needs that is away for a while.
     "wal_keep_size=256MB",
     "wal_retrieve_retry_interval=100ms",
+    // One call, and not one for each file of a base backup, before a standby or a server that was killed begins.
+    "recovery_init_sync_method=syncfs",
     "wal_receiver_timeout=5s",
 ];
 
