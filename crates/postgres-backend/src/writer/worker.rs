@@ -139,7 +139,12 @@ impl Worker {
         for pending in &mut batch {
             pending.committing = true;
         }
-        match commit(&self.settings, &mut db, &written).await {
+        let committed = match commit(&self.settings, &mut db, &written).await {
+            // By a server over which another was promoted meanwhile: that one is asked.
+            Ok(()) if !self.link.is_current() => Err(Failure::silence()),
+            committed => committed,
+        };
+        match committed {
             Ok(()) => self.link.bring_back(db),
             Err(failure) => {
                 drop(db);
@@ -161,6 +166,7 @@ impl Worker {
                 }
             }
         }
+        self.link.saw(written.last());
         self.signs.send_if_modified(|told| {
             let is_later = written.last() > *told;
             *told = written.last().max(*told);
