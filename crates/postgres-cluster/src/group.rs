@@ -36,13 +36,9 @@ impl Group {
     /// # Errors
     /// As of [`Cluster::start`].
     pub fn start(installation: &Installation, waits: bool) -> Result<Self, StartError> {
-        let mut primary = Cluster::start(installation)?;
+        let primary = Cluster::start(installation)?;
         if waits {
-            primary
-                .run("postgres", &format!("ALTER SYSTEM SET synchronous_standby_names = '{SYNCHRONOUS}'"))?;
-            // One that runs takes it up at a moment that nobody is told of; one that starts has it.
-            primary.stop_at_once()?;
-            primary.start_again()?;
+            primary.synchronous_standbys(SYNCHRONOUS)?;
         }
         let standbys = [primary.replica(SYNCHRONOUS)?, primary.replica(ASYNCHRONOUS)?];
         let [synchronous, asynchronous] = standbys;

@@ -74,7 +74,9 @@ impl Cluster {
     /// # Errors
     /// [`StartError`], with what `psql` said.
     pub fn synchronous_standbys(&self, names: &str) -> Result<(), StartError> {
-        self.set("synchronous_standby_names", names)
+        self.set("synchronous_standby_names", names)?;
+        // Commits wait once the checkpointer has taken the setting up: it does before it begins anything.
+        self.run("postgres", "CHECKPOINT").map(drop)
     }
 
     /// Has a standby receive nothing more.
