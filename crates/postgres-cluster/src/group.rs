@@ -108,7 +108,7 @@ impl Group {
         self.servers[1 - self.primary].start_again()
     }
 
-    /// Makes standbys of the primary before and of the other one, by new base backups, and waits until both stream.
+    /// Makes the primary before a standby, by a new base backup, and has the other one follow the new primary. Waits until both stream.
     ///
     /// # Errors
     /// As of [`Cluster::follow`].
@@ -117,9 +117,12 @@ impl Group {
             [one, two, three] if self.primary == 0 => (one, two, three),
             [one, two, three] => (two, one, three),
         };
-        for (server, name) in [(fallen, SYNCHRONOUS), (asynchronous, ASYNCHRONOUS)] {
-            server.end()?;
-            server.follow(primary, name)?;
+        fallen.end()?;
+        fallen.follow(primary, SYNCHRONOUS)?;
+        // What it has and the new primary never had keeps it from following.
+        if !asynchronous.turn_to(primary, ASYNCHRONOUS)? {
+            asynchronous.end()?;
+            asynchronous.follow(primary, ASYNCHRONOUS)?;
         }
         self.is_fallen = false;
         self.wait()

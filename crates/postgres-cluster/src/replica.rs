@@ -17,6 +17,9 @@ use crate::{
 /// How long a standby may take until it streams.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long one may take that has nothing to make up for.
+const SOON: Duration = Duration::from_secs(3);
+
 impl Cluster {
     /// Makes a standby that streams from this one and calls itself `name`, by a base backup, and starts it. It listens on this
     /// machine.
@@ -41,11 +44,29 @@ impl Cluster {
         self.start_again()
     }
 
-    fn back_up_into(&self, folder: &Path, name: &str) -> Result<(), StartError> {
-        let conninfo = format!(
-            "host={} port={} user={ROLE} password={} application_name={name}",
-            self.address, self.port, self.password
+    /// How a standby of this name reaches it.
+    fn conninfo(&self, name: &str) -> String {
+        let Self { address, port, password, .. } = self;
+        format!("host={address} port={port} user={ROLE} password={password} application_name={name}")
+    }
+
+    /// Has a standby that runs follow another primary, with what it has. Says whether it does: not if it was ahead of that one.
+    pub(crate) fn turn_to(&self, primary: &Self, name: &str) -> Result<bool, StartError> {
+        self.set("primary_conninfo", &primary.conninfo(name))?;
+        let begun = Instant::now();
+        let sql = format!(
+            "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{name}' AND state = 'streaming'"
         );
+        while begun.elapsed() < SOON {
+            if primary.run("postgres", &sql)? == "1" {
+                return Ok(true);
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(false)
+    }
+
+    fn back_up_into(&self, folder: &Path, name: &str) -> Result<(), StartError> {
         let mut backup: Command =
             user::command(self.user.as_ref(), self.installation.program("pg_basebackup"));
         let output = backup
@@ -56,7 +77,7 @@ impl Cluster {
                 "--no-sync",
                 "--dbname",
             ])
-            .arg(conninfo)
+            .arg(self.conninfo(name))
             .arg("--pgdata")
             .arg(folder.join("data"))
             .current_dir(folder)
