@@ -78,3 +78,48 @@ async fn rel_28_nothing_is_written_to_a_primary_that_was_replaced() {
     report.count("lost, as asynchronous standbys lose", checked.faults.len());
     report.finish();
 }
+
+/// The old primary never died, and answers whoever is connected to it. Once one connection of a host has found the new primary, the others
+/// of that host are given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rel_28_who_finds_the_new_primary_takes_the_others_along() {
+    let mut report = Report::new("REL-28 both alive");
+    let Some(installation) = installation("REL-28: two primaries") else { return };
+    let mut group = Group::start(&installation, false).unwrap();
+    let db = open(options().writers(4), &group.url("postgres")).await;
+    let mut hosts = Hosts::new();
+    hosts.write(&db, 4, None);
+    hosts.answers(50).await;
+    // One connection that reads lies idle now.
+    db.thread("t0").page(throughline_core::PageFrom::End, 1).await.unwrap();
+    group.promote().unwrap();
+    let before: u64 = group.primary().run("postgres", MESSAGES).unwrap().parse().unwrap();
+    // Nobody has told the host: it goes on where it is connected. That is why the old one has to be fenced.
+    hosts.answers(20).await;
+    assert_eq!(group.primary().run("postgres", MESSAGES).unwrap(), before.to_string());
+    report.fired("written to the old primary by who knows of no other", 1);
+
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COMMIT%' LIMIT 1";
+    group.other().wait_until(cut, "t").unwrap();
+    report.fired("one connection cut", 1);
+    group
+        .primary()
+        .wait_until(&format!("SELECT count(*) > {before} FROM throughline.messages"), "t")
+        .unwrap();
+    hosts.answers(50).await;
+    let old = group.other().run("postgres", MESSAGES).unwrap();
+    hosts.answers(50).await;
+    assert_eq!(group.other().run("postgres", MESSAGES).unwrap(), old, "written to the old primary");
+    let added = db.thread("read").add(NewMessage::user("x")).await.unwrap().message.id;
+    assert!(db.thread("read").get(added).await.unwrap().is_some(), "read from the old primary");
+
+    hosts.stop().await;
+    let checked = hosts.check(&db).await;
+    let others: Vec<_> = checked.faults.iter().filter(|fault| !fault.contains("is Absent")).collect();
+    assert_eq!(others, [""; 0]);
+    report.fired("lost with the old primary", checked.faults.len() as u64);
+    report.count("acknowledged", checked.acknowledged);
+    report.count("messages", checked.messages);
+    report.finish();
+    db.close().await.unwrap();
+}
