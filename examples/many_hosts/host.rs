@@ -13,10 +13,7 @@ use throughline::{
     ChangeScope, Effect, Happened, MessageId, NewMessage, NewReservation, PersistError, Persistence,
     Position, Role, TenantId, Thread, postgres::PostgresBackend,
 };
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    task::JoinSet,
-};
+use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::Failure;
 
@@ -51,8 +48,7 @@ fn say(line: &str) -> io::Result<()> {
 
 /// Ends at the end of the standard input: with whoever started this, however that ends.
 async fn until_it_ends() {
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Ok(Some(_)) = lines.next_line().await {}
+    drop(spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink())).await);
 }
 
 pub(crate) async fn write(name: &str, tenant: TenantId, url: &str) -> Result<(), Failure> {

@@ -17,11 +17,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::{OpenError, error::Failure, rows::counter};
 
 /// How long it is waited for the other hosts once one was found that takes writes: one of them may have been promoted over it.
-const GRACE: Duration = Duration::from_millis(250);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How long the hosts are waited for at most, where there are several, before all are asked anew: one that does not answer must not
 /// hide that another was promoted meanwhile.
-const ROUND: Duration = Duration::from_secs(2);
+const ROUND: Duration = Duration::from_secs(3);
 
 /// The hosts of a store, and what was seen of them.
 #[derive(Debug)]
