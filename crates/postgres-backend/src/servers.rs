@@ -112,12 +112,13 @@ struct Look {
 }
 
 impl Seen {
-    /// Whether a server of this timeline, with a store that has come so far, is the one, or a later one.
-    fn admits(&self, look: Look) -> Result<u32, NoServer> {
+    /// Whether a server that looks so is the one, or a later one. It is held against what had been seen `before` it was asked: since
+    /// then it may have committed more than it has told.
+    fn admits(&self, look: Look, before: Self) -> Result<u32, NoServer> {
         let timeline = look.timeline.ok_or(NoServer::Standby)?;
         // Two standbys that were both promoted have one number: what was committed is missing on one of them.
-        let lacks = look.position.is_some_and(|position| position < self.position);
-        if timeline < self.timeline || (timeline == self.timeline && lacks) {
+        let lacks = look.position.is_some_and(|position| position < before.position);
+        if timeline < self.timeline || (timeline == before.timeline && lacks) {
             return Err(NoServer::Replaced);
         }
         Ok(timeline)
@@ -160,7 +161,7 @@ impl Servers {
             && let Ok(Ok((connection, look))) =
                 timeout(limit.min(ROUND), self.reach(seen.host, seen.position)).await
             && look.timeline == Some(seen.timeline)
-            && let Ok(connected) = self.accept(connection, look, seen.host)
+            && let Ok(connected) = self.accept(connection, look, seen)
         {
             return Ok(connected);
         }
@@ -175,15 +176,15 @@ impl Servers {
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Connected, NoServer> {
         let begun = Instant::now();
         let mut until = begun + if self.hosts.len() > 1 { limit.min(ROUND) } else { limit };
-        let position = self.seen().position;
+        let before = *self.seen();
         let mut asked: FuturesUnordered<_> = (0..self.hosts.len())
-            .map(|host| async move { (host, self.reach(host, position).await) })
+            .map(|host| async move { (host, self.reach(host, before.position).await) })
             .collect();
         let mut best: Option<(PgConnection, Look, usize)> = None;
         let mut why = NoServer::Silent;
         while let Ok(Some((host, reached))) = timeout_at(until, asked.next()).await {
             let admitted = reached.and_then(|(connection, look)| {
-                self.seen().admits(look)?;
+                self.seen().admits(look, before)?;
                 Ok((connection, look))
             });
             match admitted {
@@ -198,13 +199,14 @@ impl Servers {
             }
         }
         let (connection, look, host) = best.ok_or(why)?;
-        self.accept(connection, look, host)
+        self.accept(connection, look, Seen { host, ..before })
     }
 
     /// Takes it, unless another one was found to be promoted over it meanwhile.
-    fn accept(&self, connection: PgConnection, look: Look, host: usize) -> Result<Connected, NoServer> {
+    fn accept(&self, connection: PgConnection, look: Look, before: Seen) -> Result<Connected, NoServer> {
         let mut seen = self.seen();
-        let timeline = seen.admits(look)?;
+        let timeline = seen.admits(look, before)?;
+        let host = before.host;
         if timeline > seen.timeline {
             let position = look.position.unwrap_or_default();
             if position < seen.position {
@@ -261,15 +263,27 @@ mod tests {
     #[test]
     fn a_server_of_an_earlier_timeline_is_refused_and_so_is_one_that_lacks_what_was_committed() {
         let seen = Seen { timeline: 0x1F, position: Position::new(10), host: 0 };
-        assert_eq!(seen.admits(look(0x1F, 10)).unwrap(), 0x1F);
-        assert_eq!(seen.admits(look(0x1F, 11)).unwrap(), 0x1F);
-        assert!(matches!(seen.admits(look(0x1F, 9)), Err(NoServer::Replaced)));
-        assert!(matches!(seen.admits(look(0x1E, 99)), Err(NoServer::Replaced)));
+        assert_eq!(seen.admits(look(0x1F, 10), seen).unwrap(), 0x1F);
+        assert_eq!(seen.admits(look(0x1F, 11), seen).unwrap(), 0x1F);
+        assert!(matches!(seen.admits(look(0x1F, 9), seen), Err(NoServer::Replaced)));
+        assert!(matches!(seen.admits(look(0x1E, 99), seen), Err(NoServer::Replaced)));
         // What an asynchronous standby had not received is lost, and the store goes on.
-        assert_eq!(seen.admits(look(0x20, 9)).unwrap(), 0x20);
+        assert_eq!(seen.admits(look(0x20, 9), seen).unwrap(), 0x20);
         let standby = Look { timeline: None, position: None };
-        assert!(matches!(seen.admits(standby), Err(NoServer::Standby)));
-        assert_eq!(Seen::default().admits(Look { timeline: Some(1), position: None }).unwrap(), 1);
+        assert!(matches!(seen.admits(standby, seen), Err(NoServer::Standby)));
+        let first = Seen::default();
+        assert_eq!(first.admits(Look { timeline: Some(1), position: None }, first).unwrap(), 1);
+    }
+
+    #[test]
+    fn what_was_committed_since_a_server_was_asked_is_not_missed_there() {
+        let before = Seen { timeline: 2, position: Position::new(10), host: 0 };
+        let now = Seen { position: Position::new(15), ..before };
+        assert_eq!(now.admits(look(2, 12), before).unwrap(), 2);
+        // Somebody else has found a later one meanwhile.
+        let later = Seen { timeline: 3, position: Position::new(5), host: 1 };
+        assert!(matches!(later.admits(look(2, 12), before), Err(NoServer::Replaced)));
+        assert_eq!(later.admits(look(3, 6), before).unwrap(), 3);
     }
 
     #[test]
