@@ -43,7 +43,8 @@ async fn rel_24_the_server_is_stopped_at_once_and_killed_under_eight_writers() {
     assert!(slowest < RECONNECTED, "it took {slowest:?} until it was written again");
     let checked = hosts.check(&patient).await;
     assert_eq!(checked.faults, [""; 0]);
-    report.fired("unknown, and resolved by key", hosts.told().unknown.load(Ordering::SeqCst));
+    // Only where a commit was on its way; REL-26 and REL-27 see to it that there is one.
+    report.count("unknown, and resolved by key", hosts.told().unknown.load(Ordering::SeqCst));
     report.count("cycles", cycles);
     report.count("acknowledged", checked.acknowledged);
     report.count("messages", checked.messages);

@@ -38,7 +38,8 @@ async fn rel_25_nothing_is_lost_with_the_primary_that_a_synchronous_standby_has(
     hosts.stop().await;
     let checked = hosts.check(&patient).await;
     assert_eq!(checked.faults, [""; 0]);
-    report.fired("unknown, and resolved by key", hosts.told().unknown.load(Ordering::SeqCst));
+    // Only where a commit was on its way; REL-26 and REL-27 see to it that there is one.
+    report.count("unknown, and resolved by key", hosts.told().unknown.load(Ordering::SeqCst));
     report.count("cycles", cycles);
     report.count("acknowledged", checked.acknowledged);
     report.count("messages", checked.messages);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use throughline_core::{Effect, ErrorKind, NewMessage};
+use throughline_postgres::OpenError;
 use throughline_postgres_cluster::{Cluster, Group, proxy::Proxy};
 use throughline_reliability::Report;
 
@@ -112,6 +113,9 @@ async fn rel_28_who_finds_the_new_primary_takes_the_others_along() {
     assert_eq!(group.other().run("postgres", MESSAGES).unwrap(), old, "written to the old primary");
     let added = db.thread("read").add(NewMessage::user("x")).await.unwrap().message.id;
     assert!(db.thread("read").get(added).await.unwrap().is_some(), "read from the old primary");
+
+    let standby = options().open(&group.asynchronous().url("postgres")).await.unwrap_err();
+    assert!(matches!(standby, OpenError::NoPrimary), "{standby}");
 
     hosts.stop().await;
     let checked = hosts.check(&db).await;
