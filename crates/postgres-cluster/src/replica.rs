@@ -53,12 +53,12 @@ impl Cluster {
     /// Has a standby that runs follow another primary, with what it has. Says whether it does: not if it was ahead of that one.
     pub(crate) fn turn_to(&self, primary: &Self, name: &str) -> Result<bool, StartError> {
         self.set("primary_conninfo", &primary.conninfo(name))?;
+        let timeline = primary.run("postgres", "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)")?;
+        // What it receives of the timeline before is no sign: that goes up to where the new one begins, and it may be past that.
+        let receives = "SELECT upper(lpad(to_hex(received_tli), 8, '0')) FROM pg_stat_wal_receiver WHERE status = 'streaming'";
         let begun = Instant::now();
-        let sql = format!(
-            "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{name}' AND state = 'streaming'"
-        );
         while begun.elapsed() < SOON {
-            if primary.run("postgres", &sql)? == "1" {
+            if self.run("postgres", receives)? == timeline {
                 return Ok(true);
             }
             sleep(Duration::from_millis(20));
