@@ -1,6 +1,11 @@
 //! The processes, from outside: what they say is gathered, and their pipes end them.
 
-use std::{collections::HashSet, env, process::Stdio, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    env,
+    process::Stdio,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -40,6 +45,8 @@ struct Host {
 pub(crate) struct Hosts {
     writers: Vec<Host>,
     follower: Host,
+    /// What was said before all were ready.
+    early: VecDeque<(usize, String)>,
     lines: mpsc::UnboundedReceiver<(usize, String)>,
     open: HashSet<String>,
     done: Done,
@@ -55,14 +62,17 @@ impl Hosts {
             hosts.push(start(number, &["write", &name, tenant, url], &say)?);
         }
         let follower = start(writers, &["follow", tenant, url], &say)?;
-        for _ in 0..=writers {
+        // The first may write before the last is ready.
+        let (mut early, mut ready) = (VecDeque::new(), 0);
+        while ready <= writers {
             match timeout(PATIENCE, lines.recv()).await? {
-                Some((_, line)) if line == "ready" => {}
-                other => return Err(format!("a host did not start: {other:?}").into()),
+                Some((_, line)) if line == "ready" => ready += 1,
+                Some(said) => early.push_back(said),
+                None => return Err("every host has ended".into()),
             }
         }
         let done = Done { acknowledged: Vec::new(), told: Vec::new(), failed: 0 };
-        Ok(Self { writers: hosts, follower, lines, open: HashSet::new(), done })
+        Ok(Self { writers: hosts, follower, early, lines, open: HashSet::new(), done })
     }
 
     /// How many messages were begun to be streamed, and not acknowledged yet.
@@ -92,7 +102,7 @@ impl Hosts {
     ) -> Result<(), Failure> {
         // What is waiting to be heard was said before the server was back, or just after.
         let mut silent: HashSet<usize> = (0..self.writers.len()).collect();
-        let mut waiting = self.lines.len();
+        let mut waiting = self.early.len() + self.lines.len();
         while !silent.is_empty() {
             let (host, is_acknowledged) = self.hear(latencies, phase).await?;
             if waiting == 0 && is_acknowledged {
@@ -103,10 +113,16 @@ impl Hosts {
         Ok(())
     }
 
+    async fn next(&mut self) -> Result<Option<(usize, String)>, Failure> {
+        match self.early.pop_front() {
+            Some(said) => Ok(Some(said)),
+            None => Ok(timeout(PATIENCE, self.lines.recv()).await?),
+        }
+    }
+
     /// Takes one line; says whose it is, and whether a message was acknowledged.
     async fn hear(&mut self, latencies: &mut Latencies, phase: Phase) -> Result<(usize, bool), Failure> {
-        let line = timeout(PATIENCE, self.lines.recv()).await?;
-        let (host, line) = line.ok_or("every host has ended")?;
+        let (host, line) = self.next().await?.ok_or("every host has ended")?;
         Ok((host, self.take(&line, latencies, phase)?))
     }
 
@@ -135,7 +151,7 @@ impl Hosts {
             end(writer).await?;
         }
         end(&mut self.follower).await?;
-        while let Some((_, line)) = timeout(PATIENCE, self.lines.recv()).await? {
+        while let Some((_, line)) = self.next().await? {
             self.take(&line, latencies, phase)?;
         }
         Ok(self.done)
