@@ -31,7 +31,7 @@ pub(crate) struct Failure {
     pub(crate) passes: bool,
     /// The code of the server, where it has said one.
     code: Option<String>,
-    /// What is damaged or not as it has to be, where that is known.
+    /// What is damaged, missing or not as it has to be, where that is known.
     what: Option<String>,
 }
 
@@ -92,13 +92,14 @@ impl Failure {
         Self { kind: ErrorKind::Unavailable, reach: Reach::Connection, passes: true, code: None, what: None }
     }
 
-    /// No connection could be made in time.
-    pub(crate) fn unreachable() -> Self {
-        Self {
-            passes: false,
-            what: Some("no connection could be made in time".to_owned()),
-            ..Self::silence()
-        }
+    /// No server that takes writes, and why.
+    pub(crate) fn no_server(why: &str) -> Self {
+        Self { what: Some(why.to_owned()), ..Self::silence() }
+    }
+
+    /// The server has committed, and says with a warning that a standby may not have.
+    pub(crate) fn not_replicated() -> Self {
+        Self::no_server("the wait for a standby was cancelled")
     }
 
     /// The same, of a transaction that is known not to have been committed.

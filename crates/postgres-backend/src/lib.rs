@@ -21,6 +21,9 @@
 //!   way to the server and the write to its disk.
 //! - Every outcome is one of three. When the connection is lost after `COMMIT` was sent, the store finds out on another one what
 //!   became of the transaction before it answers; what it cannot find out it calls unknown.
+//! - With synchronous standbys, an answered write is on them. A wait for them that somebody cancels is no success: the store waits
+//!   anew.
+//! - Several hosts may be named. The one that takes writes is found, and found again after a failover.
 //! - Any number of processes write to one store. Those that write to one thread wait for each other; the order of its messages is
 //!   that of the commits, and so are the positions of all changes.
 //! - Content, metadata and ids come back byte for byte.
@@ -33,22 +36,24 @@
 //!
 //! # What it does not do
 //! - Search: `SearchMessages` is answered `Unsupported`, and not claimed.
-//! - A synchronous replica whose wait was cancelled by an administrator is answered by the server as a success with a warning, and
-//!   taken for one here.
-//! - A primary that was replaced and comes back is not recognised as such.
+//! - A primary that was replaced and comes back is recognised by whoever has seen the new one, or can reach it. Who has not, and
+//!   cannot, takes it for the primary: keep it fenced.
 //! - What is damaged is noticed where it cannot be decoded. Checksums of pages are the server's (`initdb --data-checksums`).
 
 mod apply;
 mod backend;
 mod engine;
 mod error;
+mod hosts;
 mod open;
 mod options;
 mod queue;
 mod read;
 mod replica;
 mod rows;
+mod servers;
 mod signs;
+mod warnings;
 mod writer;
 
 pub use self::{backend::PostgresBackend, open::OpenError, options::PostgresOptions};

@@ -1,8 +1,8 @@
-use std::{fmt::Write as _, io, time::Duration};
+use std::{fmt::Write as _, io, sync::Arc, time::Duration};
 
 use sqlx::postgres::PgConnectOptions;
 
-use crate::{OpenError, PostgresBackend, engine::Engine, open};
+use crate::{OpenError, PostgresBackend, engine::Engine, hosts, open, servers::Servers};
 
 /// How a store in Postgres is opened. The defaults are for a host with a few dozen tasks at work.
 ///
@@ -146,14 +146,17 @@ impl PostgresOptions {
 
     /// Opens the store in the database of this URL, and makes it if it is not there: its tables stand in the schema `throughline`.
     ///
+    /// The URL may name several hosts, `postgres://app:secret@one:5432,two:5432/app`: a primary and its standbys. The one that takes
+    /// writes is used, and looked for anew when it does not any more.
+    ///
     /// # Errors
     /// [`OpenError`]; the database is as it was then.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it opens nothing; a schema that was being made is made whole or not at all, perhaps later.
     pub async fn open(self, url: &str) -> Result<PostgresBackend, OpenError> {
-        let connect: PgConnectOptions = url.parse().map_err(|_| OpenError::Url)?;
-        self.open_with(connect).await
+        let hosts = hosts::parse(url).ok_or(OpenError::Url)?;
+        self.open_with_hosts(hosts).await
     }
 
     /// As [`open`](Self::open), with everything that sqlx can be told of a connection.
@@ -164,12 +167,32 @@ impl PostgresOptions {
     /// # Cancel safety
     /// As of [`open`](Self::open).
     pub async fn open_with(self, connect: PgConnectOptions) -> Result<PostgresBackend, OpenError> {
-        let connect = if self.pgbouncer {
-            connect.statement_cache_capacity(0).extra_float_digits(None)
-        } else {
-            connect.options(OF_EVERY_SESSION)
+        self.open_with_hosts([connect]).await
+    }
+
+    /// As [`open_with`](Self::open_with), with everything that sqlx can be told of a connection to each of several hosts.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open); [`OpenError::Url`] where there is no host.
+    ///
+    /// # Cancel safety
+    /// As of [`open`](Self::open).
+    pub async fn open_with_hosts(
+        self,
+        hosts: impl IntoIterator<Item = PgConnectOptions>,
+    ) -> Result<PostgresBackend, OpenError> {
+        let adjusted = |host: PgConnectOptions| {
+            if self.pgbouncer {
+                host.statement_cache_capacity(0).extra_float_digits(None)
+            } else {
+                host.options(OF_EVERY_SESSION)
+            }
         };
-        let settings = Settings { connect, options: self };
+        let hosts: Vec<_> = hosts.into_iter().map(adjusted).collect();
+        if hosts.is_empty() {
+            return Err(OpenError::Url);
+        }
+        let settings = Settings { servers: Servers::new(hosts), options: self };
         let engine = Engine::start().map_err(OpenError::Threads)?;
         let opening = settings.clone();
         let opened = engine.handle().spawn(async move { open::open(&opening).await });
@@ -181,7 +204,7 @@ impl PostgresOptions {
 /// Options, and where to connect.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) connect: PgConnectOptions,
+    pub(crate) servers: Arc<Servers>,
     pub(crate) options: PostgresOptions,
 }
 
@@ -200,6 +223,8 @@ impl Settings {
             // Writing into a string does not fail.
             let _ = write!(sql, "SET {local}{name} = {value}; ");
         }
+        // What a commit is warned of has to be heard.
+        let _ = write!(sql, "SET {local}client_min_messages = warning; ");
         // Every look-up has its index. A plan that reads a whole table because it was small when it was counted would lock nobody
         // out, and cost what the table holds.
         for name in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit", "row_security"] {

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, Row as _, postgres::PgListener};
+use sqlx::{Row as _, postgres::PgListener};
 use throughline_core::Position;
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
 
-use crate::{options::Settings, rows::counter};
+use crate::{error::Failure, options::Settings, rows::counter};
 
 /// What commits are told on.
 pub(crate) const CHANNEL: &str = "throughline_commits";
@@ -31,18 +31,25 @@ pub(crate) async fn follow(settings: Settings, signs: watch::Sender<Position>) {
             listen(&settings, &signs).await
         };
         if let Err(error) = followed {
-            tracing::debug!(error = %crate::error::Failure::from(error).kind, "signs are not heard for now");
+            tracing::debug!(error = %error.kind, "signs are not heard for now");
         }
         sleep(AGAIN).await;
     }
 }
 
-async fn listen(settings: &Settings, signs: &watch::Sender<Position>) -> sqlx::Result<()> {
-    let pool =
-        sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_lazy_with(settings.connect.clone());
+/// Until the server is lost, or another one takes the writes.
+async fn listen(settings: &Settings, signs: &watch::Sender<Position>) -> Result<(), Failure> {
+    let limit = settings.options.answer_limit;
+    // Finds out who it is.
+    settings.servers.connect(limit).await?;
+    let (host, timeline) = settings.servers.last();
+    let pool = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(limit)
+        .connect_lazy_with(host);
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen(CHANNEL).await?;
-    loop {
+    while settings.servers.is_current(timeline) {
         match timeout(LOOK, listener.try_recv()).await {
             Ok(Ok(Some(notification))) => {
                 if let Ok(position) = notification.payload().parse() {
@@ -50,24 +57,27 @@ async fn listen(settings: &Settings, signs: &watch::Sender<Position>) -> sqlx::R
                 }
             }
             Ok(Ok(None)) => return Ok(()),
-            Ok(Err(error)) => return Err(error),
+            Ok(Err(error)) => return Err(error.into()),
             Err(_) => {
-                let row = sqlx::query(POSITION).fetch_one(&mut listener).await?;
-                tell_row(signs, &row)?;
+                let row = timeout(limit, sqlx::query(POSITION).fetch_one(&mut listener)).await;
+                tell_row(signs, &row.map_err(|_| Failure::silence())??)?;
             }
         }
     }
+    Ok(())
 }
 
-async fn look(settings: &Settings, signs: &watch::Sender<Position>) -> sqlx::Result<()> {
-    use sqlx::Connection as _;
-
-    let mut db = PgConnection::connect_with(&settings.connect).await?;
-    loop {
-        let row = sqlx::query(POSITION).persistent(false).fetch_one(&mut db).await?;
-        tell_row(signs, &row)?;
+async fn look(settings: &Settings, signs: &watch::Sender<Position>) -> Result<(), Failure> {
+    let limit = settings.options.answer_limit;
+    let mut connected = settings.servers.connect(limit).await?;
+    while settings.servers.is_current(connected.timeline) {
+        let row =
+            timeout(limit, sqlx::query(POSITION).persistent(false).fetch_one(&mut connected.connection))
+                .await;
+        tell_row(signs, &row.map_err(|_| Failure::silence())??)?;
         sleep(LOOK).await;
     }
+    Ok(())
 }
 
 const POSITION: &str = "SELECT position FROM throughline.store WHERE id = 1";

@@ -1,47 +1,50 @@
 use std::{
     fs,
-    io::Read as _,
-    net::TcpListener,
-    os::unix::{
-        fs::{PermissionsExt as _, chown},
-        process::CommandExt as _,
-    },
+    io::{Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
+    process::Command,
 };
 
 use crate::{
-    Installation, StartError, sweep,
+    Installation, Network, StartError,
+    server::Server,
+    sweep,
     user::{self, User},
 };
 
-/// How long a server may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// The role of the clusters. It may do anything in them.
-const ROLE: &str = "throughline";
+pub(crate) const ROLE: &str = "throughline";
 
-/// What stands between: it waits for the end of the pipe, ends the server and removes the folder.
-const SHELL: &str = r#"folder=$1; shift
-"$@" >"$folder/log" 2>&1 </dev/null &
-server=$!
-cat >/dev/null
-kill -QUIT $server 2>/dev/null
-wait $server
-rm -rf "$folder""#;
+/// The settings of every cluster.
+const SETTINGS: [&str; 10] = [
+    "max_connections=500",
+    "shared_buffers=64MB",
+    "fsync=on",
+    "synchronous_commit=on",
+    "full_page_writes=on",
+    "autovacuum_naptime=10s",
+    // What a standby needs that is away for a while.
+    "wal_keep_size=256MB",
+    "wal_retrieve_retry_interval=100ms",
+    // One call, and not one for each file of a base backup, before a standby or a server that was killed begins.
+    "recovery_init_sync_method=syncfs",
+    "wal_receiver_timeout=5s",
+];
 
 /// A cluster that runs. Dropped, it is stopped, and its folder is removed.
 ///
 /// See the [crate](crate) for an example.
 #[derive(Debug)]
 pub struct Cluster {
-    folder: PathBuf,
-    port: u16,
-    password: String,
-    psql: PathBuf,
-    shell: Child,
+    pub(crate) installation: Installation,
+    pub(crate) user: Option<User>,
+    pub(crate) folder: PathBuf,
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) password: String,
+    pub(crate) server: Server,
 }
 
 impl Cluster {
@@ -50,96 +53,81 @@ impl Cluster {
     /// # Errors
     /// [`StartError`], with the end of what the server has said.
     pub fn start(installation: &Installation) -> Result<Self, StartError> {
-        let user = User::of_server()?;
-        let folder = sweep::fresh().map_err(StartError::io("the folder of a cluster"))?;
-        let started = Self::start_in(installation, user.as_ref(), &folder);
-        if started.is_err() {
-            drop(fs::remove_dir_all(&folder));
-        }
-        started
+        Self::make(installation, None)
     }
 
-    fn start_in(installation: &Installation, user: Option<&User>, folder: &Path) -> Result<Self, StartError> {
-        if let Some(user) = user {
-            chown(folder, Some(user.id), Some(user.group))
-                .map_err(StartError::io("the folder of a cluster"))?;
-        }
-        let password = random()?;
-        let secret = folder.join("password");
-        fs::write(&secret, &password).map_err(StartError::io("the password"))?;
-        // The server's user reads it, once.
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))
-            .map_err(StartError::io("the password"))?;
-        if let Some(user) = user {
-            chown(&secret, Some(user.id), Some(user.group)).map_err(StartError::io("the password"))?;
-        }
-        let data = folder.join("data");
-        let made = user::command(user, installation.program("initdb"))
-            .args(["--username", ROLE, "--auth=md5", "--encoding=UTF8", "--locale=C", "--no-sync"])
-            .arg("--pwfile")
-            .arg(&secret)
-            .arg("-D")
-            .arg(&data)
-            .current_dir(folder)
-            .output()
-            .map_err(StartError::io("initdb"))?;
-        if !made.status.success() {
-            return Err(StartError::new(format!("initdb: {}", String::from_utf8_lossy(&made.stderr))));
-        }
+    /// As [`start`](Self::start), in a network of its own, which can be cut.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn start_in(installation: &Installation, network: &Network) -> Result<Self, StartError> {
+        Self::make(installation, Some(network))
+    }
+
+    fn make(installation: &Installation, network: Option<&Network>) -> Result<Self, StartError> {
+        in_a_folder(|user, folder| {
+            let password = random()?;
+            initialise(installation, user.as_ref(), folder, &password)?;
+            if network.is_some() {
+                let hba = folder.join("data").join("pg_hba.conf");
+                let opened = fs::OpenOptions::new().append(true).open(hba);
+                opened
+                    .and_then(|mut file| file.write_all(b"host all all samenet md5\n"))
+                    .map_err(StartError::io("pg_hba.conf"))?;
+            }
+            Self::run_in(installation, user, folder, password, network)
+        })
+    }
+
+    /// Starts what stands in a folder.
+    pub(crate) fn run_in(
+        installation: &Installation,
+        user: Option<User>,
+        folder: &Path,
+        password: String,
+        network: Option<&Network>,
+    ) -> Result<Self, StartError> {
+        let address = network.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), Network::server);
         let port = free_port()?;
-        let mut server = user::command(user, installation.program("postgres"));
-        server.arg("-D").arg(&data).arg("-k").arg(folder).arg("-p").arg(port.to_string());
-        for setting in [
-            "listen_addresses=127.0.0.1",
-            "max_connections=500",
-            "shared_buffers=64MB",
-            "fsync=on",
-            "synchronous_commit=on",
-            "full_page_writes=on",
-            "autovacuum_naptime=10s",
-        ] {
+        let mut server = user::command(user.as_ref(), installation.program("postgres"));
+        server.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).arg("-p").arg(port.to_string());
+        server.arg("-c").arg(format!("listen_addresses={address}"));
+        for setting in SETTINGS {
             server.arg("-c").arg(setting);
         }
-        let shell = Command::new("/bin/sh")
-            .args(["-c", SHELL, "sh"])
-            .arg(folder)
-            .arg(server.get_program())
-            .args(server.get_args())
-            .current_dir(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // A runner that ends a test ends its group: this has to outlive it for a moment.
-            .process_group(0)
-            .spawn()
-            .map_err(StartError::io("/bin/sh"))?;
-        let psql = installation.program("psql");
-        let mut cluster = Self { folder: folder.to_owned(), port, password, psql, shell };
-        cluster.wait_until_ready()?;
-        Ok(cluster)
-    }
-
-    fn wait_until_ready(&mut self) -> Result<(), StartError> {
-        let begun = Instant::now();
-        loop {
-            let state = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
-            if state.lines().nth(7).is_some_and(|line| line.trim() == "ready") {
-                return Ok(());
-            }
-            if begun.elapsed() > PATIENCE {
-                return Err(StartError::new(format!("the server does not answer: {}", self.log())));
-            }
-            if state.is_empty() && begun.elapsed() > Duration::from_secs(5) {
-                return Err(StartError::new(format!("the server did not start: {}", self.log())));
-            }
-            sleep(Duration::from_millis(20));
-        }
+        let server = match network {
+            Some(network) => network.inside(&server),
+            None => server,
+        };
+        let mut server = Server::new(folder, &server)?;
+        server.start()?;
+        Ok(Self {
+            installation: installation.clone(),
+            user,
+            folder: folder.to_owned(),
+            address,
+            port,
+            password,
+            server,
+        })
     }
 
     /// The URL of a database in it, for the role that may do anything.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{ROLE}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+        self.url_at(&self.place(), database)
+    }
+
+    /// The same through another place, such as that of a proxy, or several: `127.0.0.1:7001,127.0.0.1:7002`.
+    #[must_use]
+    pub fn url_at(&self, places: &str, database: &str) -> String {
+        format!("postgres://{ROLE}:{}@{places}/{database}", self.password)
+    }
+
+    /// Where it listens: address and port.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{}:{}", self.address, self.port)
     }
 
     /// The folder of its data.
@@ -151,7 +139,7 @@ impl Cluster {
     /// What the server has said.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        self.server.log()
     }
 
     /// Runs a statement with `psql` and answers what it printed, without headings.
@@ -159,7 +147,7 @@ impl Cluster {
     /// # Errors
     /// [`StartError`], with what `psql` said.
     pub fn run(&self, database: &str, sql: &str) -> Result<String, StartError> {
-        let output = Command::new(&self.psql)
+        let output = Command::new(self.installation.program("psql"))
             .args([
                 "--no-psqlrc",
                 "--quiet",
@@ -178,12 +166,99 @@ impl Cluster {
             Err(StartError::new(format!("psql: {}", String::from_utf8_lossy(&output.stderr))))
         }
     }
+
+    /// Ends every process of the server with `kill -9`, at once, as a machine does that loses its power.
+    ///
+    /// # Errors
+    /// [`StartError`] where it does not run.
+    pub fn kill(&mut self) -> Result<(), StartError> {
+        let ended = self.server.signal("KILL")?;
+        self.server.wait_for_the_end(&ended)
+    }
+
+    /// Stops the server as `pg_ctl stop --mode=immediate` does: every connection is cut, nothing is tidied up.
+    ///
+    /// # Errors
+    /// As of [`kill`](Self::kill).
+    pub fn stop_at_once(&mut self) -> Result<(), StartError> {
+        let ended = self.server.signal_first("QUIT")?;
+        self.server.wait_for_the_end(&ended)
+    }
+
+    /// Ends a server that may have ended already.
+    pub(crate) fn end(&mut self) -> Result<(), StartError> {
+        if self.server.runs() { self.kill() } else { Ok(()) }
+    }
+
+    /// Starts a server anew that was killed or stopped, with what it had and where it was.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn start_again(&mut self) -> Result<(), StartError> {
+        self.server.start()
+    }
+
+    /// Holds every process of the server: it answers nobody and closes nothing.
+    ///
+    /// # Errors
+    /// As of [`kill`](Self::kill).
+    pub fn freeze(&self) -> Result<(), StartError> {
+        self.server.signal("STOP").map(drop)
+    }
+
+    /// Lets a frozen server go on.
+    ///
+    /// # Errors
+    /// As of [`kill`](Self::kill).
+    pub fn thaw(&self) -> Result<(), StartError> {
+        self.server.signal("CONT").map(drop)
+    }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        drop(self.shell.stdin.take());
-        drop(self.shell.wait());
+/// Makes something in a fresh folder of the server's user, which is removed where that fails.
+pub(crate) fn in_a_folder(
+    make: impl FnOnce(Option<User>, &Path) -> Result<Cluster, StartError>,
+) -> Result<Cluster, StartError> {
+    let user = User::of_server()?;
+    let folder = sweep::fresh().map_err(StartError::io("the folder of a cluster"))?;
+    let owned = match &user {
+        Some(user) => chown(&folder, Some(user.id), Some(user.group)),
+        None => Ok(()),
+    };
+    let made = owned.map_err(StartError::io("the folder of a cluster")).and_then(|()| make(user, &folder));
+    if made.is_err() {
+        drop(fs::remove_dir_all(&folder));
+    }
+    made
+}
+
+fn initialise(
+    installation: &Installation,
+    user: Option<&User>,
+    folder: &Path,
+    password: &str,
+) -> Result<(), StartError> {
+    let secret = folder.join("password");
+    fs::write(&secret, password).map_err(StartError::io("the password"))?;
+    // The server's user reads it, once.
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))
+        .map_err(StartError::io("the password"))?;
+    if let Some(user) = user {
+        chown(&secret, Some(user.id), Some(user.group)).map_err(StartError::io("the password"))?;
+    }
+    let made = user::command(user, installation.program("initdb"))
+        .args(["--username", ROLE, "--auth=md5", "--encoding=UTF8", "--locale=C", "--no-sync"])
+        .arg("--pwfile")
+        .arg(&secret)
+        .arg("-D")
+        .arg(folder.join("data"))
+        .current_dir(folder)
+        .output()
+        .map_err(StartError::io("initdb"))?;
+    if made.status.success() {
+        Ok(())
+    } else {
+        Err(StartError::new(format!("initdb: {}", String::from_utf8_lossy(&made.stderr))))
     }
 }
 
@@ -193,7 +268,7 @@ fn free_port() -> Result<u16, StartError> {
     Ok(listener.local_addr().map_err(StartError::io("a free port"))?.port())
 }
 
-fn random() -> Result<String, StartError> {
+pub(crate) fn random() -> Result<String, StartError> {
     let mut bytes = [0; 16];
     let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     read.map_err(StartError::io("/dev/urandom"))?;

@@ -20,7 +20,13 @@
 //! started it, however that ends. What is left by a shell that was killed is swept by the next start.
 
 mod cluster;
+mod group;
 mod installation;
+mod network;
+#[cfg(feature = "proxy")]
+pub mod proxy;
+mod replica;
+mod server;
 mod shared;
 mod sweep;
 mod user;
@@ -29,7 +35,9 @@ use std::{fmt, io};
 
 pub use self::{
     cluster::Cluster,
+    group::Group,
     installation::Installation,
+    network::Network,
     shared::{URL_VARIABLE, shared},
 };
 

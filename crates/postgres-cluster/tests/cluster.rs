@@ -1,6 +1,6 @@
 //! A cluster is a real one, and leaves nothing behind.
 
-use throughline_postgres_cluster::{Cluster, Installation};
+use throughline_postgres_cluster::{Cluster, Group, Installation, Network};
 
 #[test]
 #[allow(clippy::print_stdout, reason = "a skip is to be seen")]
@@ -20,4 +20,71 @@ fn a_cluster_answers_writes_to_disk_and_leaves_nothing_behind() {
     drop(cluster);
     assert!(!data.parent().unwrap().exists());
     assert_eq!(other.run("postgres", "SELECT 2").unwrap(), "2");
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+fn a_group_survives_its_primary_and_takes_it_back() {
+    let Some(installation) = Installation::find() else {
+        println!("SKIPPED: groups of clusters (PostgreSQL is not installed)");
+        return;
+    };
+    let mut group = Group::start(&installation, true).unwrap();
+    let url = group.url("postgres");
+    let timeline = |cluster: &Cluster| {
+        cluster.run("postgres", "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)").unwrap()
+    };
+    assert_eq!(timeline(group.primary()), "00000001");
+    group.primary().run("postgres", "CREATE TABLE t (n integer); INSERT INTO t VALUES (1)").unwrap();
+    // What the standby does not receive is not answered: the call is cancelled, and the row is there all the same.
+    group.other().stop_receiving().unwrap();
+    let waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| group.primary().run("postgres", "INSERT INTO t VALUES (2)"));
+        group.primary().wait_until(waiting, "t").unwrap();
+        call.join().unwrap().unwrap();
+    });
+    group.kill().unwrap();
+    assert!(group.primary().run("postgres", "SELECT 1").is_err());
+    group.promote().unwrap();
+    assert_eq!(timeline(group.primary()), "00000002");
+    assert_eq!(group.primary().run("postgres", "SELECT n FROM t").unwrap(), "1");
+    group.revive().unwrap();
+    assert_eq!(timeline(group.other()), "00000001");
+    assert_eq!(group.other().run("postgres", "SELECT count(*) FROM t").unwrap(), "2");
+    group.rejoin().unwrap();
+    assert_eq!(group.url("postgres"), url);
+    group.primary().run("postgres", "INSERT INTO t VALUES (3)").unwrap();
+    for standby in [group.other(), group.asynchronous()] {
+        standby.wait_until("SELECT string_agg(n::text, ' ' ORDER BY n) FROM t", "1 3").unwrap();
+    }
+    let folders = [group.primary(), group.other(), group.asynchronous()].map(Cluster::data);
+    drop(group);
+    assert!(folders.iter().all(|folder| !folder.exists()));
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+fn a_network_can_be_cut_and_healed() {
+    let Some(installation) = Installation::find() else {
+        println!("SKIPPED: a network of its own (PostgreSQL is not installed)");
+        return;
+    };
+    let network = match Network::make() {
+        Ok(network) => network,
+        Err(why) => {
+            println!("SKIPPED: a network of its own ({why})");
+            return;
+        }
+    };
+    let cluster = Cluster::start_in(&installation, &network).unwrap();
+    assert_eq!(cluster.run("postgres", "SELECT 1").unwrap(), "1");
+    for cut in [Network::cut, Network::mute] {
+        cut(&network).unwrap();
+        let place = cluster.place().parse().unwrap();
+        let patience = std::time::Duration::from_millis(300);
+        assert!(std::net::TcpStream::connect_timeout(&place, patience).is_err());
+        network.heal().unwrap();
+        assert_eq!(cluster.run("postgres", "SELECT 1").unwrap(), "1");
+    }
 }

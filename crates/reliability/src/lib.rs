@@ -1,4 +1,4 @@
-//! Faults for the SQLite store, and what the checks under `tests/` share: how much they do, what they print, what they
+//! Faults for the SQLite and the Postgres store, and what the checks under `tests/` share: how much they do, what they print, what they
 //! could not check.
 //!
 //! ```

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::postgres;
 use crate::Result;
 use crate::process::Process;
 use crate::skips::Skips;
@@ -38,6 +39,9 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
         return Ok(());
     }
     let examples = build(workspace, &package.name)?;
+    if let Err(why) = postgres::installation(workspace) {
+        skips.add("the example many_hosts", why.to_string());
+    }
     for name in &wanted {
         let example = find(&examples, name)?;
         start(workspace, example, name, &[])?;

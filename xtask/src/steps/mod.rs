@@ -58,12 +58,7 @@ pub(crate) const STEPS: &[Step] = &[
         quick: false,
         run: conformance::run,
     },
-    Step {
-        name: "reliability",
-        summary: "what the SQLite store survives",
-        quick: false,
-        run: reliability::run,
-    },
+    Step { name: "reliability", summary: "what the stores survive", quick: false, run: reliability::run },
     Step { name: "guard", summary: "the rules of the source", quick: false, run: guard::run },
 ];
 

@@ -1,4 +1,4 @@
-//! `reliability`: what the SQLite store survives.
+//! `reliability`: what the stores survive.
 //!
 //! Under a profile of nextest of their own, because they take minutes and print what they did: the seed, the counts,
 //! how often each fault fired.
@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::tools;
+use super::{postgres, tools};
 use crate::Result;
 use crate::skips::Skips;
 use crate::workspace::Workspace;
@@ -20,6 +20,8 @@ const LONG: &str = "10";
 /// Runs all of them, and collects what they could not check on this machine.
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     tools::nextest(workspace)?;
+    // Whatever needs it says so itself where it is missing.
+    drop(postgres::installation(workspace));
     let skipped = workspace.metadata().target.join("reliability-skips.tsv");
     remove(&skipped)?;
     let args = ["nextest", "run", "--workspace", "--all-features", "--no-fail-fast", "--profile"];

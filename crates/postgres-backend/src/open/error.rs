@@ -27,6 +27,13 @@ pub enum OpenError {
         /// What the driver has said.
         source: BoxError,
     },
+    /// Every server that answered is a standby.
+    #[error("no server takes writes: what answered is a standby")]
+    NoPrimary,
+    /// Logging was left out when the host was compiled (a feature `max_level_…` or `release_max_level_…` of `tracing`): what a server
+    /// warns of is told there and nowhere else, and a commit that no standby has could pass for one that is safe.
+    #[error("warnings of the server cannot be heard: `tracing` was compiled without them")]
+    Unheard,
     /// The server is older than what the store needs.
     #[error("the server is PostgreSQL {found}, and 15 or newer is needed")]
     TooOld {

@@ -6,10 +6,13 @@ mod migration;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 pub use self::error::OpenError;
-use crate::options::Settings;
+use crate::{options::Settings, warnings};
 
 pub(crate) async fn open(settings: &Settings) -> Result<(), OpenError> {
-    let mut db = PgConnection::connect_with(&settings.connect).await?;
+    if !warnings::are_heard() {
+        return Err(OpenError::Unheard);
+    }
+    let mut db = settings.servers.connect(settings.options.answer_limit).await?.connection;
     look(&mut db).await?;
     migration::migrate(&mut db, settings.options.partitions).await?;
     // Writers that are long gone.

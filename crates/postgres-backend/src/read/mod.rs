@@ -4,6 +4,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod changes;
+mod connections;
 mod consumer;
 mod message;
 mod names;
@@ -13,17 +14,15 @@ mod prune;
 mod session;
 mod thread;
 
-use std::{sync::Arc, time::Instant};
+use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, PgPool, Row as _, pool::PoolConnection, postgres::PgPoolOptions};
+use sqlx::{PgConnection, Row as _};
 use throughline_core::{
     Effect, ErrorKind, PersistError, Position, ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{timeout, timeout_at},
-};
+use tokio::time::{sleep, timeout};
 
+use self::connections::{Borrowed, Connections};
 use crate::{
     engine::Engine,
     error::{Failure, Phase, damaged},
@@ -36,12 +35,13 @@ use crate::{
 /// has cut all of them.
 const ATTEMPTS: u32 = 4;
 
+/// How long to wait before the servers are asked again which of them takes writes.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// The readers of a store.
 #[derive(Debug)]
 pub(crate) struct Readers {
-    pool: PgPool,
-    /// As many as there are connections: who has one finds a connection free, or none can be made.
-    places: Arc<Semaphore>,
+    connections: Connections,
     settings: Settings,
     engine: Engine,
 }
@@ -75,16 +75,8 @@ pub(crate) type Answer<T> = std::result::Result<T, Trouble>;
 
 impl Readers {
     pub(crate) fn new(settings: &Settings, engine: &Engine) -> Self {
-        // The pool has tasks of its own.
-        let _inside = engine.handle().enter();
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.options.readers)
-            .acquire_timeout(settings.options.answer_limit)
-            // A connection that was cut is noticed when it is used, and the read is made again.
-            .test_before_acquire(false)
-            .connect_lazy_with(settings.connect.clone());
-        let places = Arc::new(Semaphore::new(settings.options.readers as usize));
-        Self { pool, places, settings: settings.clone(), engine: engine.clone() }
+        let connections = Connections::new(settings);
+        Self { connections, settings: settings.clone(), engine: engine.clone() }
     }
 
     /// Answers a read.
@@ -95,17 +87,17 @@ impl Readers {
         give_up: Instant,
         now: Timestamp,
     ) -> Result<ReadResult> {
-        let (pool, settings, tenant) = (self.pool.clone(), self.settings.clone(), tenant.clone());
-        let places = Arc::clone(&self.places);
+        let (connections, settings, tenant) =
+            (self.connections.clone(), self.settings.clone(), tenant.clone());
         let task = self.engine.handle().spawn(async move {
             let mut attempt = 1;
             let attempts = settings.options.readers.saturating_add(ATTEMPTS);
             loop {
-                let place = timeout_at(give_up.into(), Arc::clone(&places).acquire_owned());
-                let Ok(Ok(place)) = place.await else {
-                    return Err(Failure::from(sqlx::Error::PoolTimedOut).to_persist(Phase::Before));
+                let connection = match connect(&connections, give_up).await {
+                    Ok(connection) => connection,
+                    Err(failure) => return Err(failure.to_persist(Phase::Before)),
                 };
-                match attempt_to((&pool, place), &settings, &tenant, &read, give_up, now).await {
+                match attempt_to(connection, &settings, &tenant, &read, now).await {
                     Ok(answer) => return answer,
                     Err(failure) if failure.passes && attempt < attempts && Instant::now() < give_up => {
                         attempt += 1;
@@ -122,57 +114,56 @@ impl Readers {
 
     /// Waits until every read has ended, and closes the readers.
     pub(crate) async fn close(&self) {
-        let pool = self.pool.clone();
-        // A pool that is not closed is closed with its threads.
-        drop(self.engine.handle().spawn(async move { pool.close().await }).await);
+        let connections = self.connections.clone();
+        // Connections that are not closed end with their threads.
+        drop(self.engine.handle().spawn(async move { connections.close().await }).await);
+    }
+}
+
+/// A connection; while there is time also to a server that is not there yet.
+async fn connect(connections: &Connections, give_up: Instant) -> std::result::Result<Borrowed, Failure> {
+    loop {
+        match connections.borrow(give_up).await {
+            Err(failure) if failure.passes && Instant::now() + PAUSE < give_up => sleep(PAUSE).await,
+            borrowed => return borrowed,
+        }
     }
 }
 
 /// Reads once. A connection on which anything has failed is not used again.
 async fn attempt_to(
-    (pool, place): (&PgPool, OwnedSemaphorePermit),
+    mut connection: Borrowed,
     settings: &Settings,
     tenant: &TenantId,
     read: &ReadArgs,
-    give_up: Instant,
     now: Timestamp,
 ) -> std::result::Result<Result<ReadResult>, Failure> {
-    let mut connection = match timeout_at(give_up.into(), pool.acquire()).await {
-        // There is a place for it, so there is none to be had: the driver itself tries again to connect for as long as it may.
-        Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) => return Err(Failure::unreachable()),
-        Ok(connection) => connection?,
-    };
-    let answered = timeout(settings.options.answer_limit, answer(&mut connection, tenant, read, now)).await;
+    let answering = answer(connection.connection(), tenant, read, now);
+    let answered = timeout(settings.options.answer_limit, answering).await;
     match answered {
         Ok(Ok((answer, in_transaction))) => {
             // Nobody waits for the end of a transaction that has only read.
             if in_transaction {
-                tokio::spawn(give_back(connection, place));
+                tokio::spawn(give_back(connection, settings.options.answer_limit));
+            } else {
+                connection.give_back();
             }
             Ok(Ok(answer))
         }
         Ok(Err(Trouble::Refused(error))) => {
-            tokio::spawn(give_back(connection, place));
+            tokio::spawn(give_back(connection, settings.options.answer_limit));
             Ok(Err(error))
         }
-        Ok(Err(Trouble::Engine(error))) => {
-            drop(connection.detach());
-            Err(error.into())
-        }
-        Err(_) => {
-            drop(connection.detach());
-            Err(Failure::silence())
-        }
+        Ok(Err(Trouble::Engine(error))) => Err(error.into()),
+        Err(_) => Err(Failure::silence()),
     }
 }
 
-async fn give_back(mut connection: PoolConnection<sqlx::Postgres>, place: OwnedSemaphorePermit) {
-    if sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.is_err() {
-        drop(connection.detach());
-    } else {
-        drop(connection);
+async fn give_back(mut connection: Borrowed, limit: Duration) {
+    let rolled_back = timeout(limit, sqlx::raw_sql("ROLLBACK").execute(connection.connection())).await;
+    if matches!(rolled_back, Ok(Ok(_))) {
+        connection.give_back();
     }
-    drop(place);
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";

@@ -15,6 +15,7 @@ use crate::{
     queue::Pending,
     replica::{self, Replicated},
     rows::{Rows, counter, number},
+    warnings::listen,
 };
 
 /// How often the changes that are not kept any more are taken away: after so many others.
@@ -220,10 +221,10 @@ async fn trim(db: &mut PgConnection, up_to: u64) -> sqlx::Result<()> {
 }
 
 /// Commits. Who asked for it is told by the status of the transaction: a driver may take the end of one that was aborted for its
-/// success.
+/// success. A warning that came with it is none either.
 ///
 /// # Errors
-/// Why nobody knows whether it was committed.
+/// Why nobody knows whether it was committed, and is there to stay.
 pub(super) async fn commit(
     settings: &Settings,
     db: &mut PgConnection,
@@ -248,7 +249,11 @@ pub(super) async fn commit(
             Err(sqlx::Error::Protocol("it was aborted".into()))
         }
     };
-    in_time(settings.options.answer_limit, work).await
+    match listen(in_time(settings.options.answer_limit, work)).await {
+        // Of a wait for a standby that somebody has cancelled; whatever else it may be, it is looked up behind the fence.
+        (Ok(()), true) => Err(Failure::not_replicated()),
+        (answer, _) => answer,
+    }
 }
 
 /// Gives a transaction up that has failed.

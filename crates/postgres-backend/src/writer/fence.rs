@@ -1,7 +1,7 @@
 //! Finds out what became of a transaction of which nobody has heard after its `COMMIT` was sent.
 //!
 //! Each transaction leaves its number in the row of its writer. To raise another number in that row waits until the transaction
-//! has ended, one way or the other; what the row says then is final.
+//! has ended, one way or the other; what the row says then is final. That statement is a commit too, and waits for the standbys.
 
 use sqlx::{PgConnection, Row as _};
 
@@ -10,6 +10,7 @@ use crate::{
     error::{Failure, damaged},
     options::Settings,
     rows::{counter, number},
+    warnings::listen,
 };
 
 const FENCE: &str = "INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) VALUES ($1, 0, 1, now()) \
@@ -39,5 +40,10 @@ pub(super) async fn was_committed(
         }
         Ok(batch >= number(number_of_batch))
     };
-    in_time(settings.options.answer_limit + settings.options.wait_limit, work).await
+    let limit = settings.options.answer_limit + settings.options.wait_limit;
+    match listen(in_time(limit, work)).await {
+        // The log is one: a standby that has this has everything before it, and one that may not have this may lack the other.
+        (Ok(_), true) => Err(Failure::not_replicated()),
+        (answer, _) => answer,
+    }
 }

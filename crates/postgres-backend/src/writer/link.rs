@@ -1,24 +1,27 @@
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection, Row as _};
-use throughline_core::ErrorKind;
+use sqlx::{Connection as _, PgConnection};
+use throughline_core::{ErrorKind, Position};
 use tokio::time::timeout;
 
 use crate::{
     error::{Failure, Reach},
     options::Settings,
+    servers::Connected,
 };
 
-/// A connection that is made when it is needed, and made anew once it was lost.
+/// A connection that is made when it is needed, and made anew once it was lost, or once another server was promoted.
 #[derive(Debug)]
 pub(crate) struct Link {
     settings: Settings,
     connection: Option<PgConnection>,
+    /// Of the server that it leads to, or led to.
+    timeline: u32,
 }
 
 impl Link {
     pub(crate) const fn new(settings: Settings) -> Self {
-        Self { settings, connection: None }
+        Self { settings, connection: None, timeline: 0 }
     }
 
     /// The connection, to a server that takes writes.
@@ -26,12 +29,25 @@ impl Link {
     /// # Errors
     /// Why there is none.
     pub(crate) async fn get(&mut self) -> Result<&mut PgConnection, Failure> {
-        let limit = self.settings.options.answer_limit;
         let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => in_time(limit, connect(&self.settings)).await?,
+            Some(connection) if self.is_current() => connection,
+            _ => {
+                let connected = connect(&self.settings).await?;
+                self.timeline = connected.timeline;
+                connected.connection
+            }
         };
         Ok(self.connection.insert(connection))
+    }
+
+    /// Whether no server was seen that was promoted over the one that it leads to.
+    pub(crate) fn is_current(&self) -> bool {
+        self.settings.servers.is_current(self.timeline)
+    }
+
+    /// Notes how far the store has come on that server.
+    pub(crate) fn saw(&self, position: Position) {
+        self.settings.servers.saw(self.timeline, position);
     }
 
     /// Lets go of the connection: it is of no use any more, or nobody knows in what state it is.
@@ -67,19 +83,15 @@ pub(crate) async fn in_time<T>(
     }
 }
 
-async fn connect(settings: &Settings) -> sqlx::Result<PgConnection> {
-    let mut connection = PgConnection::connect_with(&settings.connect).await?;
-    let row = sqlx::query("SELECT pg_is_in_recovery() AS standby")
-        .persistent(false)
-        .fetch_one(&mut connection)
-        .await?;
-    if row.try_get("standby")? {
-        return Err(sqlx::Error::Io(std::io::Error::other("the server is a standby")));
-    }
+async fn connect(settings: &Settings) -> Result<Connected, Failure> {
+    let limit = settings.options.answer_limit;
+    let mut connected = settings.servers.connect(limit).await?;
     if !settings.options.pgbouncer {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(settings.of_writer(""))).execute(&mut connection).await?;
+        let sql = sqlx::AssertSqlSafe(settings.of_writer(""));
+        in_time(limit, async { sqlx::raw_sql(sql).execute(&mut connected.connection).await.map(drop) })
+            .await?;
     }
-    Ok(connection)
+    Ok(connected)
 }
 
 /// A server that does not take writes is one that is not there.

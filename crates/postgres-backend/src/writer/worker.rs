@@ -1,11 +1,14 @@
 //! A writer: takes what waits, applies it in one transaction, answers after the commit.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use throughline_core::{Effect, ErrorKind, MessageId, PersistArgs, PersistError, Position, Result};
 use tokio::{
     sync::{mpsc, watch},
-    time::{sleep, timeout_at},
+    time::{sleep, sleep_until, timeout_at},
 };
 
 use super::{
@@ -119,12 +122,14 @@ impl Worker {
             if batch.is_empty() {
                 return None;
             }
-            match self.attempt(batch).await {
+            match self.attempt(batch, last.as_ref()).await {
                 Ended::Answered => return None,
                 Ended::Failed(left, failure) if failure.passes => {
                     tracing::debug!(kind = %failure.kind, "a transaction is begun again");
                     batch = left;
-                    sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+                    // Not past the moment at which one of them has to be told.
+                    let again = Instant::now() + pause.mul_f64(0.5 + fastrand::f64());
+                    sleep_until(soonest(&batch).map_or(again, |soonest| again.min(soonest)).into()).await;
                     pause = if is_outage(&failure) { (pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
                     last = Some(failure);
                 }
@@ -133,8 +138,8 @@ impl Worker {
         }
     }
 
-    async fn attempt(&mut self, mut batch: Vec<Pending>) -> Ended {
-        if let Err(failure) = self.link.get().await {
+    async fn attempt(&mut self, mut batch: Vec<Pending>, last: Option<&Failure>) -> Ended {
+        if let Err(failure) = connect(&mut self.link, &mut batch, last).await {
             return Ended::Failed(batch, failure);
         }
         // Taken away: should this task end in the middle, the connection ends too.
@@ -162,7 +167,12 @@ impl Worker {
         for pending in &mut batch {
             pending.committing = true;
         }
-        match commit(&self.settings, &mut db, &written).await {
+        let committed = match commit(&self.settings, &mut db, &written).await {
+            // By a server over which another was promoted meanwhile: that one is asked.
+            Ok(()) if !self.link.is_current() => Err(Failure::silence()),
+            committed => committed,
+        };
+        match committed {
             Ok(()) => self.link.bring_back(db),
             Err(failure) => {
                 drop(db);
@@ -184,6 +194,7 @@ impl Worker {
                 }
             }
         }
+        self.link.saw(written.last());
         self.signs.send_if_modified(|told| {
             let is_later = written.last() > *told;
             *told = written.last().max(*told);
@@ -214,6 +225,27 @@ impl Worker {
             }
         }
     }
+}
+
+fn soonest(batch: &[Pending]) -> Option<Instant> {
+    batch.iter().map(|pending| pending.give_up).min()
+}
+
+/// Connects, for as long as anybody waits for it. Those that cannot wait longer are answered meanwhile.
+async fn connect(
+    link: &mut Link,
+    batch: &mut Vec<Pending>,
+    last: Option<&Failure>,
+) -> std::result::Result<(), Failure> {
+    let silence = Failure::silence();
+    let mut connecting = pin!(link.get());
+    while let Some(soonest) = soonest(batch) {
+        match timeout_at(soonest.into(), connecting.as_mut()).await {
+            Ok(connected) => return connected.map(drop),
+            Err(_) => *batch = without_the_late(std::mem::take(batch), last.or(Some(&silence))),
+        }
+    }
+    Err(silence)
 }
 
 /// Answers those that have waited too long, and forgets those that nobody waits for.

@@ -31,6 +31,21 @@ pub async fn check_store(path: &Path, ledger: &mut Ledger) -> Checked {
     let opened_in = begun.elapsed();
     let maintenance = backend.maintenance();
     let db = Persistence::builder().backend(backend).build().expect("the pipeline is built");
+    let (mut faults, messages) = check_messages(&db, ledger).await;
+    let verification = maintenance.verify().await.expect("the store is verified");
+    faults.extend(verification.damaged.iter().map(ToString::to_string));
+    if verification.messages != messages {
+        faults.push(format!("there are {} messages, and {messages} were read", verification.messages));
+    }
+    db.close().await.expect("the store is closed");
+    Checked { faults, messages, opened_in }
+}
+
+/// Reads every message of a store, whatever its backend, and holds them against the ledger: what is wrong, and how many there are.
+///
+/// # Panics
+/// When the store cannot be read.
+pub async fn check_messages(db: &Persistence, ledger: &mut Ledger) -> (Vec<String>, u64) {
     let mut faults = Vec::new();
     let mut messages = 0;
     let threads: Vec<String> = ledger.threads().iter().cloned().collect();
@@ -47,11 +62,5 @@ pub async fn check_store(path: &Path, ledger: &mut Ledger) -> Checked {
         }
     }
     faults.extend(ledger.compare());
-    let verification = maintenance.verify().await.expect("the store is verified");
-    faults.extend(verification.damaged.iter().map(ToString::to_string));
-    if verification.messages != messages {
-        faults.push(format!("there are {} messages, and {messages} were read", verification.messages));
-    }
-    db.close().await.expect("the store is closed");
-    Checked { faults, messages, opened_in }
+    (faults, messages)
 }

@@ -46,7 +46,7 @@ mod text;
 
 pub use self::{
     call::{Call, Outcome, Stage},
-    check::{Checked, check_store},
+    check::{Checked, check_messages, check_store},
     ledger::Ledger,
     log::{AckLog, Begun},
     text::{halves, message, metadata, name_of},

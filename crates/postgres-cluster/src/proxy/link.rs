@@ -1,0 +1,112 @@
+//! One connection that goes through.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
+    sync::watch,
+    task::JoinSet,
+    time::sleep,
+};
+
+use super::{Shared, Way, Weather};
+
+/// Until it is aborted, and with it every connection.
+pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut links = JoinSet::new();
+    loop {
+        let Ok((client, _)) = listener.accept().await else { return };
+        while links.try_join_next().is_some() {}
+        shared.counts.connections.fetch_add(1, Ordering::SeqCst);
+        let shared = Arc::clone(&shared);
+        links.spawn(async move {
+            let weather = shared.weather.subscribe();
+            if weather.borrow().refuses {
+                reset(&client, &shared);
+                return;
+            }
+            // Whoever is not there is no fault of the proxy: the client is told by the end of its connection.
+            let Ok(server) = TcpStream::connect(shared.upstream()).await else { return };
+            carry(client, server, &shared, weather).await;
+        });
+    }
+}
+
+/// Ends it without a farewell.
+fn reset(client: &TcpStream, shared: &Shared) {
+    shared.counts.cut.fetch_add(1, Ordering::SeqCst);
+    // Where it cannot be set, the connection ends all the same.
+    drop(client.set_zero_linger());
+}
+
+async fn carry(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    shared: &Shared,
+    mut weather: watch::Receiver<Weather>,
+) {
+    drop((client.set_nodelay(true), server.set_nodelay(true)));
+    let cuts = weather.borrow().cuts;
+    let ended = {
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        tokio::select! {
+            ended = pass(from_client, to_server, shared, Way::ToServer) => ended,
+            ended = pass(from_server, to_client, shared, Way::ToClient) => ended,
+            _ = weather.wait_for(|weather| weather.cuts != cuts) => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    };
+    if ended.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionAborted) {
+        reset(&client, shared);
+        drop(server.set_zero_linger());
+    }
+}
+
+/// Passes on what comes, until the end. `ConnectionAborted` is what this does itself.
+async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared, way: Way) -> io::Result<()> {
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        let weather = *shared.weather.borrow();
+        if !weather.delay.is_zero() {
+            sleep(weather.delay).await;
+        }
+        let swallows = match way {
+            Way::ToServer => weather.swallows_to_server,
+            Way::ToClient => weather.swallows_to_client,
+        };
+        if swallows {
+            shared.counts.swallowed.fetch_add(1, Ordering::SeqCst);
+            continue;
+        }
+        let allowed = allowed(shared, way, read);
+        to.write_all(&buffer[..allowed]).await?;
+        if allowed < read {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+    }
+}
+
+/// How many of these bytes may pass. Once it is not all of them, the next ones may.
+fn allowed(shared: &Shared, way: Way, bytes: usize) -> usize {
+    let wanted = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let take = |left: i64| match left {
+        ..0 => None,
+        left if left < wanted => Some(-1),
+        left => Some(left - wanted),
+    };
+    match shared.budgets[way as usize].fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
+        Ok(left) if left < wanted => usize::try_from(left).unwrap_or_default(),
+        _ => bytes,
+    }
+}

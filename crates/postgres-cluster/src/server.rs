@@ -1,0 +1,181 @@
+//! The processes of a server: started by a shell that ends them with their starter, and ended in the ways that a machine can end.
+
+use std::{
+    fs, io,
+    io::Write as _,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use crate::StartError;
+
+/// How long a server may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What stands between: it starts the server for each line of the pipe, and waits for the end of the pipe; then it ends the server and
+/// removes the folder.
+const SHELL: &str = r#"folder=$1; shift
+while read -r word; do
+    [ -z "$server" ] || wait $server
+    "$@" >>"$folder/log" 2>&1 </dev/null &
+    server=$!
+done
+if [ -n "$server" ]; then
+    kill -CONT $server 2>/dev/null
+    kill -QUIT $server 2>/dev/null
+    wait $server
+fi
+rm -rf "$folder""#;
+
+/// A server, and the shell that holds it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    folder: PathBuf,
+    shell: Child,
+}
+
+impl Server {
+    /// Of a folder, with the command that runs it. Nothing runs yet.
+    pub(crate) fn new(folder: &Path, command: &Command) -> Result<Self, StartError> {
+        let shell = Command::new("/bin/sh")
+            .args(["-c", SHELL, "sh"])
+            .arg(folder)
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // A runner that ends a test ends its group: this has to outlive it for a moment.
+            .process_group(0)
+            .spawn()
+            .map_err(StartError::io("/bin/sh"))?;
+        Ok(Self { folder: folder.to_owned(), shell })
+    }
+
+    /// Starts it, and waits until it answers. One that ran before has to have ended.
+    pub(crate) fn start(&mut self) -> Result<(), StartError> {
+        drop(fs::remove_file(self.pid_file()));
+        let pipe = self.shell.stdin.as_mut().ok_or_else(|| StartError::new("the shell has ended"))?;
+        pipe.write_all(b"start\n").map_err(StartError::io("/bin/sh"))?;
+        self.wait_until_ready()
+    }
+
+    fn wait_until_ready(&self) -> Result<(), StartError> {
+        let begun = Instant::now();
+        loop {
+            let state = fs::read_to_string(self.pid_file()).unwrap_or_default();
+            // A standby says so; whoever serves says `ready`.
+            if state.lines().nth(7).is_some_and(|line| matches!(line.trim(), "ready" | "standby")) {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(StartError::new(format!("the server does not answer: {}", self.log())));
+            }
+            if state.is_empty() && begun.elapsed() > Duration::from_secs(5) {
+                return Err(StartError::new(format!("the server did not start: {}", self.log())));
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.folder.join("data").join("postmaster.pid")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// The first process of the server, where it runs.
+    fn pid(&self) -> Option<u32> {
+        fs::read_to_string(self.pid_file()).ok()?.lines().next()?.trim().parse().ok()
+    }
+
+    /// Whether its first process is there.
+    pub(crate) fn runs(&self) -> bool {
+        self.pid().and_then(process).is_some_and(|process| process.state != 'Z')
+    }
+
+    /// Every process of it, the first one first.
+    fn processes(&self) -> Vec<u32> {
+        let Some(first) = self.pid() else { return Vec::new() };
+        let children = processes().into_iter().filter(|process| process.parent == first);
+        [first].into_iter().chain(children.map(|process| process.pid)).collect()
+    }
+
+    /// Sends a signal to every process of it. What was begun in between is ended by the server itself.
+    pub(crate) fn signal(&self, signal: &str) -> Result<Vec<u32>, StartError> {
+        let pids = self.processes();
+        if pids.is_empty() {
+            return Err(StartError::new("the server does not run"));
+        }
+        let pids_as_text = pids.iter().map(ToString::to_string);
+        // One that has ended by itself meanwhile is none to fail for.
+        Command::new("kill")
+            .arg(format!("-{signal}"))
+            .args(pids_as_text)
+            .stderr(Stdio::null())
+            .status()
+            .map_err(StartError::io("kill"))?;
+        Ok(pids)
+    }
+
+    /// Sends a signal to the first process of it alone.
+    pub(crate) fn signal_first(&self, signal: &str) -> Result<Vec<u32>, StartError> {
+        let pids = self.processes();
+        let first = pids.first().ok_or_else(|| StartError::new("the server does not run"))?;
+        Command::new("kill")
+            .args([format!("-{signal}"), first.to_string()])
+            .status()
+            .map_err(StartError::io("kill"))?;
+        Ok(pids)
+    }
+
+    /// Waits until these have ended, and whatever they had begun.
+    pub(crate) fn wait_for_the_end(&self, pids: &[u32]) -> Result<(), StartError> {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let runs = |process: &Process| {
+                let is_one = pids.contains(&process.pid) || pids.contains(&process.parent);
+                is_one && process.state != 'Z'
+            };
+            if !processes().iter().any(runs) {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Err(StartError::new("the server does not end"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Those that stand still would not hear that they are to end.
+        drop(self.signal("CONT"));
+        drop(self.shell.stdin.take());
+        drop(self.shell.wait());
+    }
+}
+
+/// A process of the system.
+struct Process {
+    pid: u32,
+    state: char,
+    parent: u32,
+}
+
+fn processes() -> Vec<Process> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(io::Result::ok);
+    entries.filter_map(|entry| process(entry.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+fn process(pid: u32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program stands in brackets, and may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some(Process { pid, state: fields.next()?.chars().next()?, parent: fields.next()?.parse().ok()? })
+}

@@ -1,0 +1,71 @@
+//! The proxy does what it says to what goes through it, and nothing else.
+
+use std::time::Duration;
+
+use throughline_postgres_cluster::proxy::{Proxy, Way};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+/// Answers with what it is sent.
+async fn echo() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut from, mut to) = client.split();
+                drop(tokio::io::copy(&mut from, &mut to).await);
+            });
+        }
+    });
+    place
+}
+
+async fn answered(client: &mut TcpStream, sent: &[u8]) -> Vec<u8> {
+    client.write_all(sent).await.unwrap();
+    let mut answer = vec![0; sent.len()];
+    client.read_exact(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn bytes_pass_until_the_connection_is_cut_in_the_middle() {
+    let proxy = Proxy::start(&echo().await).await.unwrap();
+    let mut client = TcpStream::connect(proxy.place()).await.unwrap();
+    assert_eq!(answered(&mut client, b"hello").await, b"hello");
+    proxy.cut_after(Way::ToClient, 3);
+    client.write_all(b"world").await.unwrap();
+    let mut got = [0; 3];
+    client.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"wor");
+    assert_eq!(client.read(&mut got).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!((proxy.connections(), proxy.cut(), proxy.swallowed()), (1, 1, 0));
+    let mut client = TcpStream::connect(proxy.place()).await.unwrap();
+    assert_eq!(answered(&mut client, b"again").await, b"again", "one was cut, and not the next");
+}
+
+#[tokio::test]
+async fn what_is_swallowed_is_answered_by_nobody_and_refused_is_everybody() {
+    let proxy = Proxy::start(&echo().await).await.unwrap();
+    let mut client = TcpStream::connect(proxy.place()).await.unwrap();
+    assert_eq!(answered(&mut client, b"hello").await, b"hello");
+    proxy.swallow_one(Way::ToClient);
+    client.write_all(b"world").await.unwrap();
+    let mut got = [0; 5];
+    assert!(timeout(Duration::from_millis(100), client.read(&mut got)).await.is_err());
+    assert_eq!(proxy.swallowed(), 1);
+    proxy.heal();
+    assert!(client.read(&mut got).await.is_err(), "it has missed something");
+    proxy.refuse();
+    let mut client = TcpStream::connect(proxy.place()).await.unwrap();
+    assert!(client.read(&mut got).await.is_err());
+    proxy.heal();
+    proxy.lead_to(&echo().await);
+    let mut client = TcpStream::connect(proxy.place()).await.unwrap();
+    assert_eq!(answered(&mut client, b"again").await, b"again");
+    proxy.reset();
+    assert!(client.read(&mut got).await.is_err());
+}

@@ -1,0 +1,56 @@
+//! REL-24: the server dies, again and again, and comes back with what it had.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use throughline_postgres_cluster::Cluster;
+use throughline_reliability::{Report, scaled};
+use tokio::time::sleep;
+
+use crate::scene::{Hosts, installation, open, options};
+
+/// How long the store may take, once the server answers, until it takes writes again.
+const RECONNECTED: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rel_24_the_server_is_stopped_at_once_and_killed_under_eight_writers() {
+    let mut report = Report::new("REL-24");
+    let Some(installation) = installation("REL-24: a server that dies") else { return };
+    let mut random = report.random();
+    let mut cluster = Cluster::start(&installation).unwrap();
+    let patient = open(options(), &cluster.url("postgres")).await;
+    // This one does not look long for what became of a commit: its writers are told `Unknown`, and find out by their keys.
+    let hasty = open(options().resolve_limit(Duration::from_millis(1)), &cluster.url("postgres")).await;
+    let mut hosts = Hosts::new();
+    hosts.write(&patient, 4, None);
+    hosts.write(&hasty, 4, None);
+    let cycles = scaled(20);
+    let mut slowest = Duration::ZERO;
+    for cycle in 0..cycles {
+        hosts.answers(20).await;
+        // A moment in the middle of whatever goes on.
+        sleep(Duration::from_micros(random.u64(..30_000))).await;
+        if cycle % 2 == 0 {
+            cluster.kill().unwrap();
+            report.fired("kill -9 of all processes", 1);
+        } else {
+            cluster.stop_at_once().unwrap();
+            report.fired("immediate stop", 1);
+        }
+        cluster.start_again().unwrap();
+        slowest = slowest.max(hosts.answers(1).await);
+    }
+    hosts.stop().await;
+    assert!(slowest < RECONNECTED, "it took {slowest:?} until it was written again");
+    let checked = hosts.check(&patient).await;
+    assert_eq!(checked.faults, [""; 0]);
+    // Only where a commit was on its way; REL-26 and REL-27 see to it that there is one.
+    report.count("unknown, and resolved by key", hosts.told().unknown.load(Ordering::SeqCst));
+    report.count("cycles", cycles);
+    report.count("acknowledged", checked.acknowledged);
+    report.count("messages", checked.messages);
+    report.count("refused", hosts.told().refused.load(Ordering::SeqCst));
+    report.count("slowest reconnect, ms", slowest.as_millis());
+    report.finish();
+    patient.close().await.unwrap();
+    hasty.close().await.unwrap();
+}

@@ -1,0 +1,129 @@
+//! REL-28: a primary that was replaced comes back, and takes writes.
+
+use std::time::Duration;
+
+use throughline_core::{Effect, ErrorKind, NewMessage};
+use throughline_postgres::OpenError;
+use throughline_postgres_cluster::{Cluster, Group, proxy::Proxy};
+use throughline_reliability::Report;
+
+use crate::scene::{Hosts, effect, installation, open, options};
+
+const MESSAGES: &str = "SELECT count(*) FROM throughline.messages";
+
+/// Nobody waits for a standby here: the old primary could answer every write that it is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rel_28_nothing_is_written_to_a_primary_that_was_replaced() {
+    let mut report = Report::new("REL-28");
+    let Some(installation) = installation("REL-28: a primary that comes back") else { return };
+    let mut group = Group::start(&installation, false).unwrap();
+    // The way to the second server can be cut; the old primary stands first in every list.
+    let proxy = Proxy::start(&group.other().place()).await.unwrap();
+    let both = |old: &Cluster| old.url_at(&format!("{},{}", old.place(), proxy.place()), "postgres");
+    let url = both(group.primary());
+    let db = open(options(), &url).await;
+    let mut hosts = Hosts::new();
+    hosts.write(&db, 4, None);
+    hosts.answers(50).await;
+    group.kill().unwrap();
+    group.promote().unwrap();
+    hosts.answers(50).await;
+    group.revive().unwrap();
+    let old = group.other().run("postgres", MESSAGES).unwrap();
+
+    // Every connection is made anew, with the old primary in reach.
+    for _ in 0..3 {
+        proxy.reset();
+        hosts.answers(20).await;
+        report.fired("reconnected beside the old primary", 1);
+    }
+    // And while there is no other: nothing is written at all.
+    hosts.stop().await;
+    proxy.refuse();
+    let answer = db.thread("t0").add(NewMessage::user("x")).deadline(Duration::from_secs(3)).await;
+    assert_eq!(effect(&answer), Effect::NotApplied, "{answer:?}");
+    let error = answer.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("replaced"), "{error}");
+    let read =
+        db.thread("t0").page(throughline_core::PageFrom::End, 1).deadline(Duration::from_secs(3)).await;
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::Unavailable, "nor is anything read");
+    report.fired("alone with the old primary", 1);
+    proxy.heal();
+
+    // A host that has seen nothing finds the one that was promoted last.
+    let fresh = open(options(), &url).await;
+    fresh.thread("t0").page(throughline_core::PageFrom::End, 1).await.unwrap();
+    let added = fresh.thread("fresh").add(NewMessage::user("x")).await.unwrap().message.id;
+    let found = format!("SELECT count(*) FROM throughline.messages WHERE id = '{added}'");
+    assert_eq!(group.primary().run("postgres", &found).unwrap(), "1");
+    report.fired("opened beside the old primary", 1);
+    assert_eq!(group.other().run("postgres", MESSAGES).unwrap(), old, "written to the old primary");
+
+    let checked = hosts.check(&db).await;
+    // What the standby had not received yet when the primary was killed is lost, as in REL-25.
+    let others: Vec<_> = checked.faults.iter().filter(|fault| !fault.contains("is Absent")).collect();
+    assert_eq!(others, [""; 0]);
+
+    // What cannot be known: a host that has seen nothing and reaches nobody else takes the old primary for the primary. A primary that
+    // waits for a standby answers it nothing: that is the fence.
+    group.other().synchronous_standbys("synchronous").unwrap();
+    let limits = options().answer_limit(Duration::from_secs(1)).resolve_limit(Duration::from_secs(1));
+    let alone = open(limits, &group.other().url("postgres")).await;
+    let answer = alone.thread("t0").add(NewMessage::user("x")).deadline(Duration::from_secs(3)).await;
+    assert_eq!(effect(&answer), Effect::Unknown, "{answer:?}");
+    report.fired("fenced by a standby that is not there", 1);
+
+    report.count("acknowledged", checked.acknowledged);
+    report.count("messages", checked.messages);
+    report.count("lost, as asynchronous standbys lose", checked.faults.len());
+    report.finish();
+}
+
+/// The old primary never died, and answers whoever is connected to it. Once one connection of a host has found the new primary, the others
+/// of that host are given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rel_28_who_finds_the_new_primary_takes_the_others_along() {
+    let mut report = Report::new("REL-28 both alive");
+    let Some(installation) = installation("REL-28: two primaries") else { return };
+    let mut group = Group::start(&installation, false).unwrap();
+    let db = open(options().writers(4), &group.url("postgres")).await;
+    let mut hosts = Hosts::new();
+    hosts.write(&db, 4, None);
+    hosts.answers(50).await;
+    // One connection that reads lies idle now.
+    db.thread("t0").page(throughline_core::PageFrom::End, 1).await.unwrap();
+    group.promote().unwrap();
+    let before: u64 = group.primary().run("postgres", MESSAGES).unwrap().parse().unwrap();
+    // Nobody has told the host: it goes on where it is connected. That is why the old one has to be fenced.
+    hosts.answers(20).await;
+    assert_eq!(group.primary().run("postgres", MESSAGES).unwrap(), before.to_string());
+    report.fired("written to the old primary by who knows of no other", 1);
+
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COMMIT%' LIMIT 1";
+    group.other().wait_until(cut, "t").unwrap();
+    report.fired("one connection cut", 1);
+    group
+        .primary()
+        .wait_until(&format!("SELECT count(*) > {before} FROM throughline.messages"), "t")
+        .unwrap();
+    hosts.answers(50).await;
+    let old = group.other().run("postgres", MESSAGES).unwrap();
+    hosts.answers(50).await;
+    assert_eq!(group.other().run("postgres", MESSAGES).unwrap(), old, "written to the old primary");
+    let added = db.thread("read").add(NewMessage::user("x")).await.unwrap().message.id;
+    assert!(db.thread("read").get(added).await.unwrap().is_some(), "read from the old primary");
+
+    let standby = options().open(&group.asynchronous().url("postgres")).await.unwrap_err();
+    assert!(matches!(standby, OpenError::NoPrimary), "{standby}");
+
+    hosts.stop().await;
+    let checked = hosts.check(&db).await;
+    let others: Vec<_> = checked.faults.iter().filter(|fault| !fault.contains("is Absent")).collect();
+    assert_eq!(others, [""; 0]);
+    report.fired("lost with the old primary", checked.faults.len() as u64);
+    report.count("acknowledged", checked.acknowledged);
+    report.count("messages", checked.messages);
+    report.finish();
+    db.close().await.unwrap();
+}

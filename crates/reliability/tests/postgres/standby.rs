@@ -1,0 +1,86 @@
+//! REL-26: the standby that commits wait for stands still.
+
+use std::time::{Duration, Instant};
+
+use throughline_core::{Effect, NewMessage};
+use throughline_postgres_cluster::{Cluster, Group};
+use throughline_reliability::Report;
+
+use crate::scene::{effect, installation, open, options};
+
+/// Ends each wait for the standby in this way: `cancel` or `terminate`; says how many there were.
+fn end_waits(primary: &Cluster, way: &str) -> u64 {
+    let sql =
+        format!("SELECT count(pg_{way}_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+    primary.run("postgres", &sql).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rel_26_a_commit_that_no_standby_has_is_no_success() {
+    let mut report = Report::new("REL-26");
+    let Some(installation) = installation("REL-26: a standby that stands still") else { return };
+    let group = Group::start(&installation, true).unwrap();
+    let limits = options()
+        .wait_limit(Duration::from_secs(1))
+        .answer_limit(Duration::from_secs(1))
+        .resolve_limit(Duration::from_secs(2));
+    let db = open(limits, &group.url("postgres")).await;
+    let thread = db.thread("t");
+    thread.add(NewMessage::user("before")).await.unwrap();
+
+    group.other().freeze().unwrap();
+    let deadline = Duration::from_millis(1500);
+    let begun = Instant::now();
+    let answer = thread.add(NewMessage::user("x")).key("deadline").deadline(deadline).await;
+    assert_eq!(effect(&answer), Effect::Unknown, "{answer:?}");
+    assert!(begun.elapsed() < deadline + Duration::from_secs(1), "{:?}", begun.elapsed());
+    report.fired("a commit that waited at its deadline", 1);
+    group.other().thaw().unwrap();
+    let answer = thread.add(NewMessage::user("x")).key("deadline").deadline(Duration::from_secs(30)).await;
+    assert_eq!(effect(&answer), Effect::Applied, "{answer:?}");
+
+    for way in ["cancel", "terminate"] {
+        group.primary().wait_for_replica("synchronous", "sync").unwrap();
+        group.other().freeze().unwrap();
+        let call = {
+            let thread = db.thread("t");
+            tokio::spawn(async move { thread.add(NewMessage::user("x")).key(way).await })
+        };
+        // The commit, and whatever the store waits for after it.
+        let mut ended = 0;
+        while !call.is_finished() {
+            ended += end_waits(group.primary(), way);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let answer = call.await.unwrap();
+        assert_eq!(effect(&answer), Effect::Unknown, "{way}: {answer:?}");
+        report.fired(format!("{way} of a wait"), ended);
+        group.other().thaw().unwrap();
+        // By its key it is found out, and there once.
+        let answer = thread.add(NewMessage::user("x")).key(way).deadline(Duration::from_secs(30)).await;
+        assert_eq!(effect(&answer), Effect::Applied, "{way}: {answer:?}");
+    }
+
+    // One whose wait was cancelled is waited for anew, and answered once the standby has it.
+    group.primary().wait_for_replica("synchronous", "sync").unwrap();
+    let patient = open(options(), &group.url("postgres")).await;
+    group.other().freeze().unwrap();
+    let call = {
+        let thread = patient.thread("t");
+        tokio::spawn(async move { thread.add(NewMessage::user("x")).await })
+    };
+    while end_waits(group.primary(), "cancel") == 0 {
+        tokio::task::yield_now().await;
+    }
+    group.other().thaw().unwrap();
+    let position = call.await.unwrap().unwrap();
+    report.fired("cancelled, and answered once the standby had it", 1);
+    let sql = format!("SELECT count(*) FROM throughline.messages WHERE id = '{}'", position.message.id);
+    group.other().wait_until(&sql, "1").unwrap();
+
+    let all = "SELECT count(*) FROM throughline.messages";
+    assert_eq!(group.primary().run("postgres", all).unwrap(), "5");
+    report.finish();
+    db.close().await.unwrap();
+    patient.close().await.unwrap();
+}
