@@ -192,7 +192,12 @@ impl Rows {
                         known.archived = archived;
                         Some(Happened::ThreadChanged)
                     }
-                    Deed::Publish => std::mem::take(&mut known.hidden).then_some(Happened::ThreadPublished),
+                    Deed::Publish => {
+                        let was_hidden = std::mem::take(&mut known.hidden);
+                        // It is listed from here on, whether anything was said in it or not.
+                        known.begun |= was_hidden;
+                        was_hidden.then_some(Happened::ThreadPublished)
+                    }
                     Deed::Clear { expected } => {
                         if expected.is_some_and(|expected| expected != known.generation) {
                             return Err(ErrorKind::Stale);

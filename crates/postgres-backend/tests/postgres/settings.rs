@@ -161,16 +161,17 @@ async fn a_read_is_answered_though_every_idle_connection_was_cut() {
     assert_eq!(db.thread("t").page(PageFrom::End, 10).await.unwrap().messages.len(), 1);
 }
 
-/// Who gets no connection because all are at work is told so, and who gets none because there are none to be had is told that.
+/// Who gets no connection because all are at work is told so, and who gets none because the server has none left is told that.
 #[tokio::test]
-async fn a_server_that_takes_no_connections_is_not_overload_of_the_readers() {
+async fn a_server_that_takes_no_connections_is_told_from_readers_that_are_at_work() {
     let Some(database) = Database::fresh("").await else { return };
     let (role, url) = role(&database).await;
     let options = PostgresBackend::builder().readers(1).wait_limit(Duration::from_millis(300));
     let db = built(options.open(&url).await.unwrap());
     database.run(&format!("ALTER ROLE {role} CONNECTION LIMIT 0")).await;
     let error = db.thread("t").page(PageFrom::End, 10).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied), "{error}");
+    assert!(error.to_string().contains("SQLSTATE 53300"), "{error}");
     database.run(&format!("ALTER ROLE {role} CONNECTION LIMIT -1")).await;
     assert_eq!(db.thread("t").page(PageFrom::End, 10).await.unwrap().messages.len(), 0);
 }
