@@ -52,7 +52,7 @@ impl PostgresOptions {
     pub(crate) fn new() -> Self {
         Self {
             name: "postgres".to_owned(),
-            writers: 4,
+            writers: 2,
             readers: 8,
             partitions: 0,
             queue_operations: 4096,
@@ -72,8 +72,8 @@ impl PostgresOptions {
         self
     }
 
-    /// How many tasks write, each on a connection of its own; the writes of a thread are those of one of them. At least 1; 4 by
-    /// default.
+    /// How many tasks write, each on a connection of its own; the writes of a thread are those of one of them. At least 1; 2 by
+    /// default. Commits of one store follow one another, so more of them are smaller transactions and not more writes a second.
     pub fn writers(mut self, writers: usize) -> Self {
         self.writers = writers.max(1);
         self
