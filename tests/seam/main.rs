@@ -15,6 +15,7 @@ mod outage;
 mod redirect_faults;
 mod redirects;
 mod retries;
+mod trace_hooks;
 mod walk;
 
 use throughline::{Effect, ErrorKind, PersistError};

@@ -63,7 +63,8 @@ pub trait TraceHooks: Send + Sync + 'static {
         }
     }
 
-    /// The caller left, or a layer further out gave the call up, before it was answered.
+    /// The caller left before a backend was given anything, or a layer further out gave the call up. A write that a backend was
+    /// given is seen through without its caller, and ends with its answer or its failure.
     fn on_left(&self, effect: Effect, took: Duration, span: &Span) {
         let _ = span;
         debug!(%effect, micros = micros(took), "left");

@@ -43,7 +43,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "tells-the-last-only",
         "tells of a batch or an import the last change alone",
-        &["changes.batch", "changes.feed-many", "changes.import", "changes.reopened"],
+        &["changes.batch", "changes.import", "changes.reopened"],
     )
     .special(Special::Change(ChangeFault::TellsTheLastOnly)),
     Mutant::new("tells-everything", "tells of writes that changed nothing", &["RR-S4", "changes.nothing"])
