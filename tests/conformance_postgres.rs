@@ -46,8 +46,9 @@ impl Fixture for Postgres {
                 url
             }
         };
-        // A limit that the checks can reach, and few connections: many stores are open at once.
-        let options = PostgresBackend::builder().max_content_bytes(1 << 20).writers(2).readers(3);
+        // A limit that the checks can reach, an index of words, and few connections: many stores are open at once.
+        let options =
+            PostgresBackend::builder().max_content_bytes(1 << 20).writers(2).readers(3).search(true);
         Ok(options.open(&url).await?)
     }
 

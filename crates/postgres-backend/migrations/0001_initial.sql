@@ -260,3 +260,34 @@ CREATE TABLE throughline.touched (
     key  text    COLLATE "C" NOT NULL,
     UNIQUE (kind, key)
 );
+
+-- The words of final messages, made from these, behind the commits: see `search_state`. Before each stands the mark of its tenant, so
+-- that its searches cost what its own messages say; a label says how often it stands there. A message with very many words has
+-- several parts. What is found is held against the message.
+CREATE TABLE throughline.search (
+    tenant     text     COLLATE "C" NOT NULL,
+    thread     text     COLLATE "C" NOT NULL,
+    id         text     COLLATE "C" NOT NULL,
+    part       integer  NOT NULL,
+    seq        bigint   NOT NULL,
+    created_at bigint   NOT NULL,
+    words      tsvector NOT NULL,
+    PRIMARY KEY (tenant, thread, id, part)
+) /*partitioned*/;
+
+-- What is added waits in a list until there is a mebibyte of it: a search reads that list.
+CREATE INDEX search_words ON throughline.search USING gin (words) WITH (fastupdate = on, gin_pending_list_limit = 1024);
+
+-- How far the index is; who goes on with it holds the row. It has every change up to `indexed`, if it is `complete`: otherwise the
+-- messages are being gone through, up to the one that was `swept` last. What went from the store up to `cleaned` has gone from it.
+CREATE TABLE throughline.search_state (
+    id           integer PRIMARY KEY CHECK (id = 1),
+    indexed      bigint  NOT NULL,
+    cleaned      bigint  NOT NULL,
+    complete     boolean NOT NULL,
+    swept_tenant text    COLLATE "C",
+    swept_thread text    COLLATE "C",
+    swept_id     text    COLLATE "C"
+);
+
+INSERT INTO throughline.search_state (id, indexed, cleaned, complete) VALUES (1, 0, 0, false);

@@ -19,7 +19,7 @@ use crate::{
     options::Settings,
     queue::{Committed, Pending, Write},
     read::Readers,
-    signs,
+    search, signs,
     writer::Writers,
 };
 
@@ -42,15 +42,23 @@ pub struct PostgresBackend {
     engine: Engine,
     /// Hears the commits of others, from when somebody first asks for signs.
     follower: OnceLock<AbortHandle>,
+    /// Goes on with the index of words.
+    index: Option<AbortHandle>,
 }
 
 impl PostgresBackend {
-    pub(crate) fn new(settings: Settings, engine: &Engine) -> Self {
+    /// `has_index` is of a store that was found with an index of words.
+    pub(crate) fn new(settings: Settings, engine: &Engine, has_index: bool) -> Self {
         let signs = watch::Sender::new(Position::ZERO);
         let writers = Writers::start(&settings, &signs, engine);
         let readers = Readers::new(&settings, engine);
+        let adds = settings.options.search;
+        let index = (adds || has_index).then(|| {
+            let kept = search::keep(settings.clone(), signs.subscribe(), adds);
+            engine.handle().spawn(kept).abort_handle()
+        });
         let engine = engine.clone();
-        Self { settings, readers, writers, signs, engine, follower: OnceLock::new() }
+        Self { settings, readers, writers, signs, engine, follower: OnceLock::new(), index }
     }
 
     /// Opens the store in the database of this URL with the default [`PostgresOptions`].
@@ -99,8 +107,8 @@ impl PostgresBackend {
     }
 
     fn stop_following(&self) {
-        if let Some(follower) = self.follower.get() {
-            follower.abort();
+        for task in self.follower.get().into_iter().chain(&self.index) {
+            task.abort();
         }
     }
 
@@ -130,10 +138,11 @@ impl Backend for PostgresBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::full(Durability::PowerLoss)
+        let claims = Capabilities::full(Durability::PowerLoss)
             .with_multi_process()
             .with_audit()
-            .with_max_content_bytes(self.settings.options.max_content_bytes)
+            .with_max_content_bytes(self.settings.options.max_content_bytes);
+        if self.settings.options.search { claims.with_search() } else { claims }
     }
 
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {

@@ -28,6 +28,8 @@
 //!   that of the commits, and so are the positions of all changes.
 //! - Content, metadata and ids come back byte for byte.
 //! - Who did what is taken down in the commit of each write, as one chain over all processes, where a pipeline has the layer `audit`.
+//! - Words in final messages are found by an index that is kept on request ([`PostgresOptions::search`]), behind the commits, by
+//!   one process at a time for all.
 //! - The store is copied, followed and made to follow, from and to every other backend, by whoever may write to it.
 //!
 //! # What it asks of the host
@@ -35,7 +37,6 @@
 //! `throughline`, of which a database has one.
 //!
 //! # What it does not do
-//! - Search: `SearchMessages` is answered `Unsupported`, and not claimed.
 //! - A primary that was replaced and comes back is recognised by whoever has seen the new one, or can reach it. Who has not, and
 //!   cannot, takes it for the primary: keep it fenced.
 //! - What is damaged is noticed where it cannot be decoded. Checksums of pages are the server's (`initdb --data-checksums`).
@@ -51,6 +52,7 @@ mod queue;
 mod read;
 mod replica;
 mod rows;
+mod search;
 mod servers;
 mod signs;
 mod warnings;

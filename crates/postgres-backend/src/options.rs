@@ -34,6 +34,7 @@ pub struct PostgresOptions {
     pub(crate) answer_limit: Duration,
     pub(crate) resolve_limit: Duration,
     pub(crate) pgbouncer: bool,
+    pub(crate) search: bool,
 }
 
 /// The most bytes of content that a store can be told to take: well below what a value of Postgres may have.
@@ -63,6 +64,7 @@ impl PostgresOptions {
             answer_limit: Duration::from_secs(10),
             resolve_limit: Duration::from_secs(30),
             pgbouncer: false,
+            search: false,
         }
     }
 
@@ -144,6 +146,18 @@ impl PostgresOptions {
         self
     }
 
+    /// Keeps an index of the words in final messages, for [`Persistence::search`](throughline_core::Persistence::search). Not
+    /// without it: a search is refused as `Unsupported` then.
+    ///
+    /// It follows the commits on a connection of its own, in transactions of its own, and takes about twice the room of the text.
+    /// One process at a time goes on with it, whichever has something to do first; on a store that has none it is made of every
+    /// message there is. A process that was opened without it, on a store that has one, takes from it what goes from the store.
+    /// Keep more changes than come while it is made.
+    pub fn search(mut self, keep: bool) -> Self {
+        self.search = keep;
+        self
+    }
+
     /// Opens the store in the database of this URL, and makes it if it is not there: its tables stand in the schema `throughline`.
     ///
     /// The URL may name several hosts, `postgres://app:secret@one:5432,two:5432/app`: a primary and its standbys. The one that takes
@@ -196,8 +210,9 @@ impl PostgresOptions {
         let engine = Engine::start().map_err(OpenError::Threads)?;
         let opening = settings.clone();
         let opened = engine.handle().spawn(async move { open::open(&opening).await });
-        opened.await.unwrap_or_else(|lost| Err(OpenError::Threads(io::Error::other(lost))))?;
-        Ok(PostgresBackend::new(settings, &engine))
+        let has_index =
+            opened.await.unwrap_or_else(|lost| Err(OpenError::Threads(io::Error::other(lost))))?;
+        Ok(PostgresBackend::new(settings, &engine, has_index))
     }
 }
 

@@ -6,9 +6,10 @@ mod migration;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 pub use self::error::OpenError;
-use crate::{options::Settings, warnings};
+use crate::{options::Settings, search, warnings};
 
-pub(crate) async fn open(settings: &Settings) -> Result<(), OpenError> {
+/// Brings the store to this version. Says whether it has an index of words.
+pub(crate) async fn open(settings: &Settings) -> Result<bool, OpenError> {
     if !warnings::are_heard() {
         return Err(OpenError::Unheard);
     }
@@ -22,8 +23,9 @@ pub(crate) async fn open(settings: &Settings) -> Result<(), OpenError> {
     )
     .execute(&mut db)
     .await?;
+    let has_index = search::is_there(&mut db).await?;
     db.close().await?;
-    Ok(())
+    Ok(has_index)
 }
 
 /// Refuses a server on which the store could not keep its word.

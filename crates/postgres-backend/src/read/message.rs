@@ -74,7 +74,7 @@ impl Stored {
     }
 
     /// The message with its pieces, where it has any.
-    fn whole(self, tenant: &TenantId, pieces: Option<&Pieces>) -> Result<Message, DamagedMessage> {
+    pub(super) fn whole(self, tenant: &TenantId, pieces: Option<&Pieces>) -> Result<Message, DamagedMessage> {
         let Self { thread, seq, id, row, content } = self;
         let message = || {
             let (id, row) = (id.as_ref()?, row.as_ref()?);
@@ -98,7 +98,7 @@ impl Stored {
 type Piece = (i64, Vec<u8>);
 
 /// The pieces of open messages.
-struct Pieces(HashMap<(ThreadId, MessageId), Vec<Piece>>);
+pub(super) struct Pieces(HashMap<(ThreadId, MessageId), Vec<Piece>>);
 
 impl Scope<'_> {
     pub(super) async fn get(&mut self, get: &GetMessage) -> Answer<Option<Message>> {

@@ -11,6 +11,7 @@ mod names;
 mod open;
 mod page;
 mod prune;
+mod search;
 mod session;
 mod thread;
 
@@ -138,7 +139,8 @@ async fn attempt_to(
     read: &ReadArgs,
     now: Timestamp,
 ) -> std::result::Result<Result<ReadResult>, Failure> {
-    let answering = answer(connection.connection(), tenant, read, now);
+    let has_index = settings.options.search;
+    let answering = answer(connection.connection(), tenant, read, now, has_index);
     let answered = timeout(settings.options.answer_limit, answering).await;
     match answered {
         Ok(Ok((answer, in_transaction))) => {
@@ -174,6 +176,7 @@ async fn answer(
     tenant: &TenantId,
     read: &ReadArgs,
     now: Timestamp,
+    has_index: bool,
 ) -> Answer<(ReadResult, bool)> {
     // One statement is of one moment by itself.
     if let ReadArgs::Get(get) = read
@@ -197,6 +200,7 @@ async fn answer(
         ReadArgs::Aliases(list) => scope.aliases(list).await.map(ReadResult::Aliases),
         ReadArgs::Resolve(read) => scope.resolve(read).await.map(ReadResult::Resolve),
         ReadArgs::Attempts(list) => scope.attempts(list).await.map(ReadResult::Attempts),
+        ReadArgs::Search(read) if has_index => scope.search(read).await.map(ReadResult::Search),
         ReadArgs::Audit(read) => scope.audit(read).await.map(ReadResult::Audit),
         ReadArgs::Images(read) => Ok(ReadResult::Images(replica::images(scope.db, read, now).await?)),
         ReadArgs::Standing(_) => Ok(ReadResult::Standing(replica::standing(scope.db).await?)),

@@ -101,7 +101,8 @@ mod tests {
             .collect();
         tables.sort_unstable();
         // Labels follow from the entry, pieces and what was passed over are copied with their message and their consumer, the
-        // changes by their positions and the log of who did what by its numbers. The rest is of this store alone.
+        // changes by their positions and the log of who did what by its numbers. The index of words follows from the messages. The
+        // rest is of this store alone.
         let others = [
             "audit",
             "changes",
@@ -110,6 +111,8 @@ mod tests {
             "listed",
             "pieces",
             "quarantine",
+            "search",
+            "search_state",
             "store",
             "touched",
             "writers",

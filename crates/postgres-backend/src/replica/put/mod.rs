@@ -14,6 +14,7 @@ use throughline_core::{
 
 use super::{Key, Part, State, capture::note};
 use crate::rows::{Halt, HeadKey, MessageKey, MessageRow, Piece, Rows, ThreadKey, ThreadRow};
+use crate::search;
 
 /// Puts a page of images in their places, over what is there.
 pub(super) async fn put(
@@ -43,6 +44,7 @@ pub(super) async fn put(
     beside::put_changes(db, images).await?;
     beside::put_audit(db, state, images).await?;
     page.recount(db).await?;
+    page.index(db).await?;
     if state.capture.is_some() {
         let mut keys = Key::changed(&page.rows);
         keys.append(&mut page.keys);
@@ -261,6 +263,19 @@ impl Page {
             }
         }
         Ok(())
+    }
+
+    /// The words of the messages: not each of the images has a change that tells of it.
+    async fn index(&self, db: &mut PgConnection) -> sqlx::Result<()> {
+        let names =
+            |((tenant, thread), id): &MessageKey| (tenant.to_string(), thread.to_string(), id.to_string());
+        let messages: Vec<_> = self.rows.messages.changed().map(|(key, _)| names(key)).collect();
+        let floor = |key: &ThreadKey| {
+            self.rows.threads.known().find(|(known, _)| *known == key).map(|(_, row)| row.floor)
+        };
+        let ended: Vec<_> =
+            self.recounted.iter().filter_map(|key| Some((&key.0, &key.1, floor(key)?))).collect();
+        search::put(db, &messages, &ended).await
     }
 
     /// Counts the messages of threads that were cleared or deleted. Nothing that follows reads more of them than there are.

@@ -1,0 +1,165 @@
+//! What the index says of a message, brought up to date.
+
+use sqlx::{PgConnection, Row as _};
+use throughline_core::Content;
+
+use super::{state::Names, words::parts};
+use crate::rows::number;
+
+/// How many bytes of content are taken in at once, beside one message that has more.
+const BYTES: u64 = 4 << 20;
+
+/// How many rows are taken away at once.
+pub(super) const ROWS: u64 = 2048;
+
+/// A message that is there, final and not cleared, of those that are named.
+macro_rules! found {
+    ($columns:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (tenant, thread, id, n) \
+             JOIN throughline.messages m ON m.tenant = k.tenant AND m.thread = k.thread AND m.id = k.id \
+             JOIN throughline.threads t ON t.tenant = k.tenant AND t.thread = k.thread \
+             WHERE m.state = 'final' AND m.seq > t.floor AND NOT t.deleted ORDER BY k.n"
+        )
+    };
+}
+
+const SIZES: &str = found!("k.n, m.content_bytes");
+const CONTENTS: &str = found!("k.tenant, k.thread, k.id, m.seq, m.created_at, m.content");
+
+const DELETE: &str = "DELETE FROM throughline.search s USING unnest($1::text[], $2::text[], $3::text[]) AS k (tenant, thread, id) \
+    WHERE s.tenant = k.tenant AND s.thread = k.thread AND s.id = k.id";
+
+const INSERT: &str = "INSERT INTO throughline.search (tenant, thread, id, part, seq, created_at, words) \
+    SELECT k.tenant, k.thread, k.id, k.part, k.seq, k.created_at, k.words::tsvector \
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[], $7::text[]) \
+    AS k (tenant, thread, id, part, seq, created_at, words)";
+
+fn columns(keys: &[Names]) -> [Vec<&str>; 3] {
+    let part = |of: fn(&Names) -> &str| keys.iter().map(of).collect();
+    [part(|key| &key.0), part(|key| &key.1), part(|key| &key.2)]
+}
+
+/// How many of these messages one step may take in: at least one of any.
+pub(super) async fn how_many(db: &mut PgConnection, keys: &[Names]) -> sqlx::Result<usize> {
+    let [tenants, threads, ids] = columns(keys);
+    let found = sqlx::query(SIZES).bind(tenants).bind(threads).bind(ids).fetch_all(db).await?;
+    let mut bytes: u64 = 0;
+    for row in &found {
+        let (n, size): (i64, i64) = (row.try_get("n")?, row.try_get("content_bytes")?);
+        if bytes > 0 && bytes.saturating_add(size.unsigned_abs()) > BYTES {
+            // They are counted from one on.
+            return Ok(usize::try_from(n).unwrap_or(1).saturating_sub(1));
+        }
+        bytes = bytes.saturating_add(size.unsigned_abs());
+    }
+    Ok(keys.len())
+}
+
+/// Brings what the index says of these messages up to date. Without `adds` they only go from there.
+pub(super) async fn refresh(db: &mut PgConnection, keys: &[Names], adds: bool) -> sqlx::Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let [tenants, threads, ids] = columns(keys);
+    let bound = sqlx::query(DELETE).bind(&tenants).bind(&threads).bind(&ids);
+    bound.execute(&mut *db).await?;
+    if !adds {
+        return Ok(());
+    }
+    let rows = sqlx::query(CONTENTS).bind(tenants).bind(threads).bind(ids).fetch_all(&mut *db).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let names: Names = (row.try_get("tenant")?, row.try_get("thread")?, row.try_get("id")?);
+        let places: (i64, i64) = (row.try_get("seq")?, row.try_get("created_at")?);
+        found.push((names, places, row.try_get::<Option<String>, _>("content")?));
+    }
+    drop(rows);
+    // Neither the writers nor the readers wait for it.
+    let counted = tokio::task::spawn_blocking(move || found.into_iter().map(Words::of).collect::<Vec<_>>());
+    let words = counted.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
+    insert(db, &words).await
+}
+
+/// What is to be written of a message.
+struct Words {
+    names: Names,
+    seq: i64,
+    created_at: i64,
+    parts: Vec<String>,
+}
+
+impl Words {
+    /// Nothing of what cannot be read: whoever reads it is told.
+    fn of((names, (seq, created_at), content): (Names, (i64, i64), Option<String>)) -> Self {
+        let content = content.and_then(|json| Content::from_json(json).ok());
+        let parts = content.map_or_else(Vec::new, |content| parts(&names.0, &content.plain_text(usize::MAX)));
+        Self { names, seq, created_at, parts }
+    }
+}
+
+async fn insert(db: &mut PgConnection, words: &[Words]) -> sqlx::Result<()> {
+    let (mut tenants, mut threads, mut ids) = (vec![], vec![], vec![]);
+    let (mut numbers, mut seqs, mut times, mut texts) = (vec![], vec![], vec![], vec![]);
+    for message in words {
+        for (number, part) in (0_i32..).zip(&message.parts) {
+            let (tenant, thread, id) = &message.names;
+            tenants.push(tenant.as_str());
+            threads.push(thread.as_str());
+            ids.push(id.as_str());
+            numbers.push(number);
+            seqs.push(message.seq);
+            times.push(message.created_at);
+            texts.push(part.as_str());
+        }
+    }
+    if tenants.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(INSERT)
+        .bind(tenants)
+        .bind(threads)
+        .bind(ids)
+        .bind(numbers)
+        .bind(seqs)
+        .bind(times)
+        .bind(texts)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// Takes some of a thread away, up to a place. Says whether there may be more.
+pub(super) async fn gone(
+    db: &mut PgConnection,
+    tenant: &str,
+    thread: &str,
+    through: u64,
+) -> sqlx::Result<bool> {
+    let gone = sqlx::query(
+        "DELETE FROM throughline.search s USING (SELECT g.tenant, g.thread, g.id, g.part FROM throughline.search g \
+         WHERE g.tenant = $1 AND g.thread = $2 AND g.seq <= $3 LIMIT $4) k \
+         WHERE s.tenant = k.tenant AND s.thread = k.thread AND s.id = k.id AND s.part = k.part",
+    )
+    .bind(tenant)
+    .bind(thread)
+    .bind(number(through))
+    .bind(number(ROWS))
+    .execute(db)
+    .await?;
+    Ok(gone.rows_affected() == ROWS)
+}
+
+/// Takes some of everything away. Says whether there may be more.
+pub(super) async fn empty(db: &mut PgConnection) -> sqlx::Result<bool> {
+    let gone = sqlx::query(
+        "DELETE FROM throughline.search s USING (SELECT g.tenant, g.thread, g.id, g.part FROM throughline.search g \
+         LIMIT $1) k WHERE s.tenant = k.tenant AND s.thread = k.thread AND s.id = k.id AND s.part = k.part",
+    )
+    .bind(number(ROWS))
+    .execute(db)
+    .await?;
+    Ok(gone.rows_affected() > 0)
+}

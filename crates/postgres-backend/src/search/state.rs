@@ -1,0 +1,101 @@
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
+
+use crate::{
+    error::damaged,
+    rows::{counter, number},
+};
+
+/// A message by its tenant, its thread and its id.
+pub(crate) type Names = (String, String, String);
+
+/// How far the index is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    /// The changes that it holds: all up to this one.
+    pub(super) indexed: u64,
+    /// The changes of which it holds nothing any more that went with them.
+    pub(super) cleaned: u64,
+    /// Whether it holds every message that there was before those changes.
+    pub(super) complete: bool,
+    /// While the messages are gone through anew: the last one.
+    pub(super) swept: Option<Names>,
+}
+
+macro_rules! state {
+    ($rest:literal) => {
+        concat!(
+            "SELECT indexed, cleaned, complete, swept_tenant, swept_thread, swept_id \
+             FROM throughline.search_state WHERE id = 1",
+            $rest
+        )
+    };
+}
+
+impl State {
+    /// Up to which change a search finds everything.
+    pub(crate) const fn found_up_to(&self) -> u64 {
+        if self.complete && self.swept.is_none() { self.indexed } else { 0 }
+    }
+
+    /// There is no index, or what is left of one is to be taken away.
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) async fn read(db: &mut PgConnection) -> sqlx::Result<Self> {
+        Self::of_row(sqlx::query(state!("")).fetch_optional(db).await?)
+    }
+
+    /// Reads it and holds it to the end of the transaction; nothing while somebody else does.
+    pub(super) async fn hold(db: &mut PgConnection) -> sqlx::Result<Option<Self>> {
+        let row = sqlx::query(state!(" FOR UPDATE SKIP LOCKED")).fetch_optional(db).await?;
+        row.map(|row| Self::of(&row)).transpose()
+    }
+
+    /// Reads it, and keeps everybody from going on with the index before the end of the transaction.
+    pub(super) async fn share(db: &mut PgConnection) -> sqlx::Result<Self> {
+        Self::of_row(sqlx::query(state!(" FOR SHARE")).fetch_optional(db).await?)
+    }
+
+    fn of_row(row: Option<PgRow>) -> sqlx::Result<Self> {
+        Self::of(&row.ok_or_else(broken)?)
+    }
+
+    fn of(row: &PgRow) -> sqlx::Result<Self> {
+        let names = (
+            row.try_get::<Option<_>, _>("swept_tenant")?,
+            row.try_get::<Option<_>, _>("swept_thread")?,
+            row.try_get::<Option<_>, _>("swept_id")?,
+        );
+        Ok(Self {
+            indexed: counter(row.try_get("indexed")?).ok_or_else(broken)?,
+            cleaned: counter(row.try_get("cleaned")?).ok_or_else(broken)?,
+            complete: row.try_get("complete")?,
+            swept: match names {
+                (Some(tenant), Some(thread), Some(id)) => Some((tenant, thread, id)),
+                _ => None,
+            },
+        })
+    }
+
+    pub(super) async fn write(&self, db: &mut PgConnection) -> sqlx::Result<()> {
+        let swept = self.swept.as_ref();
+        sqlx::query(
+            "UPDATE throughline.search_state SET indexed = $1, cleaned = $2, complete = $3, swept_tenant = $4, \
+             swept_thread = $5, swept_id = $6 WHERE id = 1",
+        )
+        .bind(number(self.indexed))
+        .bind(number(self.cleaned))
+        .bind(self.complete)
+        .bind(swept.map(|(tenant, ..)| tenant))
+        .bind(swept.map(|(_, thread, _)| thread))
+        .bind(swept.map(|(.., id)| id))
+        .execute(db)
+        .await
+        .map(drop)
+    }
+}
+
+fn broken() -> sqlx::Error {
+    damaged("the row that says how far the index of words is".to_owned())
+}
