@@ -41,7 +41,7 @@ const MESSAGES: &str = concat!(
     ", m.content FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k (thread, id, n) \
      JOIN throughline.messages m ON m.tenant = $1 AND m.thread = k.thread AND m.id = k.id \
      JOIN throughline.threads t ON t.tenant = $1 AND t.thread = k.thread \
-     WHERE m.state = 'final' AND m.seq > t.floor AND NOT t.deleted ORDER BY k.n"
+     WHERE m.state = 'final' AND coalesce(m.seq, 0) > t.floor AND NOT t.deleted ORDER BY k.n"
 );
 
 /// Some of what the index finds may be gone by now.

@@ -21,7 +21,7 @@ macro_rules! found {
             " FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (tenant, thread, id, n) \
              JOIN throughline.messages m ON m.tenant = k.tenant AND m.thread = k.thread AND m.id = k.id \
              JOIN throughline.threads t ON t.tenant = k.tenant AND t.thread = k.thread \
-             WHERE m.state = 'final' AND m.seq > t.floor AND NOT t.deleted ORDER BY k.n"
+             WHERE m.state = 'final' AND coalesce(m.seq, 0) > t.floor AND NOT t.deleted ORDER BY k.n"
         )
     };
 }
@@ -138,28 +138,31 @@ pub(super) async fn gone(
     thread: &str,
     through: u64,
 ) -> sqlx::Result<bool> {
-    let gone = sqlx::query(
-        "DELETE FROM throughline.search s USING (SELECT g.tenant, g.thread, g.id, g.part FROM throughline.search g \
-         WHERE g.tenant = $1 AND g.thread = $2 AND g.seq <= $3 LIMIT $4) k \
-         WHERE s.tenant = k.tenant AND s.thread = k.thread AND s.id = k.id AND s.part = k.part",
-    )
-    .bind(tenant)
-    .bind(thread)
-    .bind(number(through))
-    .bind(number(ROWS))
-    .execute(db)
-    .await?;
-    Ok(gone.rows_affected() == ROWS)
+    let last = "SELECT max(l.id) AS last, count(*) AS gone FROM (SELECT g.id FROM throughline.search g \
+        WHERE g.tenant = $1 AND g.thread = $2 AND g.seq <= $3 ORDER BY g.id LIMIT $4) l";
+    let bound = sqlx::query(last).bind(tenant).bind(thread).bind(number(through)).bind(number(ROWS));
+    let row = bound.fetch_one(&mut *db).await?;
+    let (last, going): (Option<String>, i64) = (row.try_get("last")?, row.try_get("gone")?);
+    if let Some(last) = last {
+        let gone = "DELETE FROM throughline.search s WHERE s.tenant = $1 AND s.thread = $2 AND s.id <= $3 AND s.seq <= $4";
+        let bound = sqlx::query(gone).bind(tenant).bind(thread).bind(last).bind(number(through));
+        bound.execute(db).await?;
+    }
+    Ok(going == number(ROWS))
 }
 
-/// Takes some of everything away. Says whether there may be more.
+/// Takes some of everything away. Says whether there was anything.
 pub(super) async fn empty(db: &mut PgConnection) -> sqlx::Result<bool> {
-    let gone = sqlx::query(
-        "DELETE FROM throughline.search s USING (SELECT g.tenant, g.thread, g.id, g.part FROM throughline.search g \
-         LIMIT $1) k WHERE s.tenant = k.tenant AND s.thread = k.thread AND s.id = k.id AND s.part = k.part",
-    )
-    .bind(number(ROWS))
-    .execute(db)
-    .await?;
+    let last = "SELECT g.tenant, g.thread, g.id FROM throughline.search g ORDER BY g.tenant, g.thread, g.id OFFSET $1 LIMIT 1";
+    let last = sqlx::query(last).bind(number(ROWS)).fetch_optional(&mut *db).await?;
+    let gone = match last {
+        Some(row) => {
+            let (tenant, thread, id): Names =
+                (row.try_get("tenant")?, row.try_get("thread")?, row.try_get("id")?);
+            let up_to = "DELETE FROM throughline.search s WHERE (s.tenant, s.thread, s.id) <= ($1, $2, $3)";
+            sqlx::query(up_to).bind(tenant).bind(thread).bind(id).execute(db).await?
+        }
+        None => sqlx::query("DELETE FROM throughline.search").execute(db).await?,
+    };
     Ok(gone.rows_affected() > 0)
 }

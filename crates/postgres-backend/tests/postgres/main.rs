@@ -2,5 +2,6 @@
 
 mod open;
 mod outcomes;
+mod search;
 mod settings;
 mod support;

@@ -1,0 +1,48 @@
+//! Words, as they are found in Postgres.
+
+mod alike;
+mod followed;
+
+use std::time::Duration;
+
+use throughline_core::{MessageId, NewMessage, Persistence, Position, SearchHits, SearchMessages};
+use throughline_postgres::{PostgresBackend, PostgresOptions};
+
+use crate::support::Database;
+
+fn kept() -> PostgresOptions {
+    PostgresBackend::builder().search(true)
+}
+
+/// Searches once the index holds everything up to a position.
+async fn search(db: &Persistence, search: SearchMessages, committed: Position) -> SearchHits {
+    loop {
+        let found = db.search(search.clone()).await.unwrap();
+        if found.indexed >= committed {
+            return found;
+        }
+        // An index follows the writes in its own time; nothing says when.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// What is found, in its order.
+async fn ids(db: &Persistence, query: &str, committed: Position) -> Vec<String> {
+    let found = search(db, SearchMessages::new(query, 1000), committed).await;
+    assert_eq!(found.damaged, []);
+    found.hits.iter().map(|hit| hit.id.to_string()).collect()
+}
+
+async fn add(db: &Persistence, thread: &str, id: &str, text: &str) -> Position {
+    let message = NewMessage::user(text).with_id(id.parse().unwrap());
+    db.thread(thread).add(message).reply().await.unwrap().receipt.position.unwrap()
+}
+
+fn id(text: &str) -> MessageId {
+    text.parse().unwrap()
+}
+
+/// How many rows the index has.
+async fn rows(database: &Database) -> i64 {
+    database.count("SELECT count(*) FROM throughline.search").await
+}
