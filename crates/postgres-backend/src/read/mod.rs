@@ -10,6 +10,8 @@ mod message;
 mod names;
 mod open;
 mod page;
+#[cfg(test)]
+mod plans;
 mod prune;
 mod search;
 mod session;

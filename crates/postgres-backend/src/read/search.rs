@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Everything has its index, whatever was counted of the tables last.
-const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+pub(super) const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
     SET LOCAL jit = off";
 
 /// What the index finds, the best first. Whose it is stands in the words; the key of the tenant would find everything that is theirs.
@@ -31,11 +31,12 @@ macro_rules! found {
     };
 }
 
-const FOUND: &str = found!("s.tenant IS NOT DISTINCT FROM $1");
-const FOUND_IN_THREAD: &str = found!("s.tenant = $1 AND s.thread = $7");
+pub(super) const FOUND: &str = found!("s.tenant IS NOT DISTINCT FROM $1");
+pub(super) const FOUND_IN_THREAD: &str = found!("s.tenant = $1 AND s.thread = $7");
 
-/// The messages, held against what was found: the index may be behind.
-const MESSAGES: &str = concat!(
+/// The messages, held against what was found: the index may be behind. The place of a message is asked for so that it is looked up by
+/// its key and nothing else, whatever was counted of the table last.
+pub(super) const MESSAGES: &str = concat!(
     "SELECT ",
     message_columns!(),
     ", m.content FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k (thread, id, n) \

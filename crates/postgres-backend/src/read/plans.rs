@@ -1,0 +1,91 @@
+//! How the server goes about a search: by the index of words, however much there is beside what is found.
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use throughline_core::{MessageId, backend::search::Query};
+use throughline_postgres_cluster::{Installation, URL_VARIABLE, shared};
+
+use super::search::{BY_INDEX, FOUND, FOUND_IN_THREAD, MESSAGES};
+use crate::{PostgresBackend, search::Asked};
+
+/// A store of two tenants, with so many messages each, in threads of a hundred: one in a thousand has another word. With `counted`
+/// the server has looked at its tables.
+const FILL: &str = "INSERT INTO throughline.threads SELECT t, 'thread' || n, 100, 0, 1, 100, 0, 0, 0, false, false, true, false, 0, NULL \
+    FROM unnest('{a,b}'::text[]) t, generate_series(0, 199) n; \
+    INSERT INTO throughline.messages SELECT t, 'thread' || n / 100, 'm' || n, n, 'user', 'final', 1, 0, 1, 10, 0, NULL, NULL, n, n, \
+    NULL, NULL, NULL, '[]' FROM unnest('{a,b}'::text[]) t, generate_series(0, 19999) n";
+
+#[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+async fn store(counted: bool) -> Option<PgConnection> {
+    if std::env::var_os(URL_VARIABLE).is_none() && Installation::find().is_none() {
+        println!("SKIPPED: the plans of a search (PostgreSQL 15 or newer is not installed)");
+        return None;
+    }
+    let name = format!("t{}", MessageId::mint().as_str().replace('-', ""));
+    let mut server = PgConnection::connect(&shared("postgres").unwrap()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut server).await.unwrap();
+    let url = shared(&name).unwrap();
+    drop(PostgresBackend::open(&url).await.unwrap());
+    let mut db = PgConnection::connect(&url).await.unwrap();
+    for table in ["threads", "messages", "search"] {
+        let alone = format!("ALTER TABLE throughline.{table} SET (autovacuum_enabled = off)");
+        sqlx::raw_sql(AssertSqlSafe(alone)).execute(&mut db).await.unwrap();
+    }
+    sqlx::raw_sql(FILL).execute(&mut db).await.unwrap();
+    for tenant in ["a", "b"] {
+        let words = ["needle", "any"].map(|word| Asked::of(tenant, &Query::parse(word).unwrap()).matches);
+        sqlx::query(
+            "INSERT INTO throughline.search SELECT $1, 'thread' || n / 100, 'm' || n, 0, n, n, \
+             (CASE WHEN n % 1000 = 0 THEN $2 ELSE '' END || $3)::tsvector FROM generate_series(0, 19999) n",
+        )
+        .bind(tenant)
+        .bind(&words[0])
+        .bind(&words[1])
+        .execute(&mut db)
+        .await
+        .unwrap();
+    }
+    if counted {
+        sqlx::raw_sql("ANALYZE throughline.threads, throughline.messages, throughline.search")
+            .execute(&mut db)
+            .await
+            .unwrap();
+    }
+    sqlx::raw_sql(AssertSqlSafe(BY_INDEX.replace("LOCAL ", ""))).execute(&mut db).await.unwrap();
+    Some(db)
+}
+
+async fn plan(db: &mut PgConnection, statement: &str, word: &str) -> String {
+    let asked = Asked::of("a", &Query::parse(word).unwrap());
+    let explain = AssertSqlSafe(format!("EXPLAIN {statement}"));
+    let bound = sqlx::query(explain);
+    let bound = if statement == MESSAGES {
+        bound
+            .bind("a")
+            .bind(vec!["thread1"; 100])
+            .bind((100..200).map(|n| format!("m{n}")).collect::<Vec<_>>())
+    } else {
+        let bound =
+            bound.bind("a").bind(asked.matches).bind(asked.counts).bind(asked.scale).bind(26_i64).bind(0_i64);
+        if statement == FOUND_IN_THREAD { bound.bind("thread1") } else { bound }
+    };
+    let rows = bound.fetch_all(db).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_goes_by_the_index_of_words_and_each_message_by_its_key() {
+    for counted in [true, false] {
+        let Some(mut db) = store(counted).await else { return };
+        for word in ["needle", "any", "need*", "needle any"] {
+            let plan = plan(&mut db, FOUND, word).await;
+            assert!(plan.contains("Index Scan on search_words"), "{word}: {plan}");
+            assert!(!plan.contains("Seq Scan") && !plan.contains("search_pkey"), "{word}: {plan}");
+        }
+        let plan_in_thread = plan(&mut db, FOUND_IN_THREAD, "any").await;
+        assert!(!plan_in_thread.contains("Seq Scan"), "{plan_in_thread}");
+        assert!(plan_in_thread.contains("search_pkey"), "{plan_in_thread}");
+        let messages = plan(&mut db, MESSAGES, "needle").await;
+        assert!(messages.contains("messages_pkey") && !messages.contains("Seq Scan"), "{messages}");
+        assert!(!messages.contains("messages_in_order"), "{messages}");
+    }
+}
