@@ -1,8 +1,9 @@
 //! Writes into PostgreSQL and pages out of it, beside what the driver does by itself, all in one run and by turns.
 //!
 //! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same round.
-//! `cargo bench --features postgres --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N]]`; with
-//! `--tasks` only so many tasks write: what a profiler wants to see. It starts a server of its own.
+//! `cargo bench --features postgres --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N] [--words N]]`; with
+//! `--tasks` only so many tasks write: what a profiler wants to see; with `--words` only the index of words is measured, and a search
+//! of so many messages. It starts a server of its own.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
@@ -21,6 +22,7 @@ mod stack;
 mod tasks;
 #[path = "../kit/text.rs"]
 mod text;
+mod words;
 
 use std::error::Error;
 
@@ -32,6 +34,9 @@ use contenders::Contenders;
 type Failure = Box<dyn Error + Send + Sync>;
 
 const TASKS: [usize; 4] = [1, 8, 64, 256];
+
+/// How many messages are searched.
+const WORDS: usize = 100_000;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -45,9 +50,13 @@ async fn main() -> Result<(), Failure> {
     if let Some(tasks) = arguments::given("tasks")? {
         return Contenders::open(&cluster, &[tasks]).await?.compare(rounds).await;
     }
+    if let Some(messages) = arguments::given("words")? {
+        return words::compare(&cluster, rounds, messages).await;
+    }
     Contenders::open(&cluster, &TASKS).await?.compare(rounds).await?;
     hosts::compare(&cluster, rounds).await?;
-    pages::compare(&cluster, prefill::lengths(longest), rounds).await
+    pages::compare(&cluster, prefill::lengths(longest), rounds).await?;
+    words::compare(&cluster, rounds, WORDS).await
 }
 
 /// The whole default stack over a database of its own.

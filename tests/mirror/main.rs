@@ -16,3 +16,5 @@ mod moved;
 mod server;
 mod support;
 mod switched;
+#[cfg(feature = "postgres")]
+mod words;
