@@ -116,12 +116,15 @@ async fn an_index_is_made_of_what_there_is_and_made_up_for_where_changes_are_mis
     for chunk in adds.collect::<Vec<throughline_core::PersistArgs>>().chunks(256) {
         db.batch(throughline_core::Batch { items: chunk.to_vec() }).await.unwrap();
     }
+    add(&db, "cleared", "c", "a word that went").await;
+    db.thread("cleared").clear().await.unwrap();
     let last = db.thread("t1").delete(id("m1")).reply().await.unwrap().receipt.position.unwrap();
     assert_eq!(rows(&database).await, 0);
     db.close().await.unwrap();
 
     let db = database.open(kept()).await;
     assert_eq!(ids(&db, "word", last).await.len(), 699);
+    assert_eq!(rows(&database).await, 699);
     db.close().await.unwrap();
     // Nobody has followed, and what was told is not kept any more.
     database
