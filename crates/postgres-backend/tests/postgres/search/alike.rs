@@ -220,3 +220,16 @@ async fn long_words_and_long_texts_are_found_by_all_of_their_words() {
     assert_eq!(ids, ["many", "again", "few"]);
     postgres.close().await.unwrap();
 }
+
+/// More than one step takes in at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_messages_are_taken_in_a_few_at_a_time() {
+    let Some(database) = Database::fresh("").await else { return };
+    let memory = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let postgres = database.open(kept()).await;
+    let large = format!("a needle{}", "-".repeat(1_500_000));
+    let rows = (0..5).map(|n| row(&format!("m{n}"), &large, n)).collect();
+    let last = import([&memory, &postgres], "t", rows).await;
+    alike(&memory, &postgres, SearchMessages::new("needle", 10), last, "large").await;
+    postgres.close().await.unwrap();
+}
