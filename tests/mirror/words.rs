@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use throughline::{
     Content, NewMessage, Persistence, Position, SearchMessages, postgres::PostgresBackend,
     sqlite::SqliteOptions,

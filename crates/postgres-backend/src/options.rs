@@ -146,8 +146,8 @@ impl PostgresOptions {
         self
     }
 
-    /// Keeps an index of the words in final messages, for [`Persistence::search`](throughline_core::Persistence::search). Not
-    /// without it: a search is refused as `Unsupported` then.
+    /// Keeps an index of the words in final messages, for [`Persistence::search`](throughline_core::Persistence::search). Without it
+    /// a search is refused as `Unsupported`.
     ///
     /// It follows the commits on a connection of its own, in transactions of its own, and takes about twice the room of the text.
     /// One process at a time goes on with it, whichever has something to do first; on a store that has none it is made of every

@@ -123,7 +123,8 @@ pub(crate) async fn put(
         return Ok(());
     }
     for (tenant, thread, through) in ends {
-        while refresh::gone(&mut *db, tenant.as_str(), thread.as_str(), through.get()).await? {}
+        // Of a long thread only some: the change that tells of it takes away the rest.
+        refresh::gone(&mut *db, tenant.as_str(), thread.as_str(), through.get()).await?;
     }
     refresh::refresh(db, messages, true).await
 }
