@@ -113,6 +113,7 @@ async fn alike(memory: &Persistence, postgres: &Persistence, read: SearchMessage
     assert_eq!(hits, due.hits, "{of}: {}", read.query);
 }
 
+#[allow(clippy::print_stdout, reason = "a seed is to be seen")]
 async fn random(options: throughline_postgres::PostgresOptions, seed: u64) {
     let Some(database) = Database::fresh("").await else { return };
     let of = format!("seed {seed}");
