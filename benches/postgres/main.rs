@@ -1,8 +1,9 @@
 //! Writes into PostgreSQL and pages out of it, beside what the driver does by itself, all in one run and by turns.
 //!
 //! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same round.
-//! `cargo bench --features postgres --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N]]`; with
-//! `--tasks` only so many tasks write: what a profiler wants to see. It starts a server of its own.
+//! `cargo bench --features postgres --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N] [--pools N]]`; with
+//! `--tasks` only so many tasks write, and with `--pools 0` nobody beside them: what a profiler wants to see. It starts a server of
+//! its own.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
