@@ -47,7 +47,7 @@ async fn main() -> Result<(), Failure> {
         return Contenders::open(&cluster, &[tasks]).await?.compare(rounds).await;
     }
     Contenders::open(&cluster, &TASKS).await?.compare(rounds).await?;
-    hosts::compare(&cluster, rounds).await?;
+    hosts::compare(&installation, &cluster, rounds).await?;
     pages::compare(&cluster, prefill::lengths(longest), rounds).await
 }
 
