@@ -168,10 +168,13 @@ async fn a_note_waits_too() {
     let refused =
         NewMessage::user("x").with_metadata(serde_json::from_str(r#"{"throughline.x":1}"#).unwrap());
     held.host.thread("t0").add(refused).await.unwrap_err();
+    let host = held.host.clone();
+    let noted = tokio::spawn(async move { audit::settle(&host).await });
     Held::settle().await;
+    assert!(!noted.is_finished());
     held.old.goes_on.notify_one();
     change.await.unwrap().unwrap();
-    audit::settle(&held.host).await.unwrap();
+    noted.await.unwrap().unwrap();
     let outcomes: Vec<_> = log(&held.new).await.into_iter().map(|entry| entry.record.outcome).collect();
     assert!(matches!(outcomes[..], [AuditOutcome::Failed { .. }]), "{outcomes:?}");
 }
