@@ -3,7 +3,7 @@ use std::time::Duration;
 use throughline_postgres_cluster::Cluster;
 
 use crate::{
-    Failure,
+    Failure, arguments,
     figures::{figure, median, ratio},
     pool::Pool,
     store,
@@ -13,18 +13,19 @@ use crate::{
 /// How long each contender writes in its turn.
 const SPAN: Duration = Duration::from_millis(300);
 
+/// As many as the driver takes by itself, and as many as there are tasks in the figure that counts.
+const CONNECTIONS: [u32; 2] = [10, 64];
+
 /// Everyone who writes, each into a database of its own.
 pub(crate) struct Contenders {
-    /// As many connections as the driver takes by itself, and as many as there are tasks in the figure that counts.
-    pools: [Pool; 2],
+    pools: Vec<Pool>,
     stacks: Vec<Tasks>,
 }
 
 /// What was measured beside one number of tasks, in each round.
-#[derive(Default)]
 struct Rounds {
     turns: Vec<Turn>,
-    pools: [Vec<f64>; 2],
+    pools: Vec<Vec<f64>>,
 }
 
 impl Contenders {
@@ -33,12 +34,19 @@ impl Contenders {
         for count in tasks {
             stacks.push(Tasks::over(store(cluster, &format!("stack{count}")).await?, *count).await?);
         }
-        Ok(Self { pools: [Pool::open(cluster, 10).await?, Pool::open(cluster, 64).await?], stacks })
+        let mut pools = Vec::new();
+        for connections in
+            CONNECTIONS.into_iter().take(arguments::given("pools")?.unwrap_or(CONNECTIONS.len()))
+        {
+            pools.push(Pool::open(cluster, connections).await?);
+        }
+        Ok(Self { pools, stacks })
     }
 
     /// Lets everyone write by turns, and prints what came of it.
     pub(crate) async fn compare(self, rounds: usize) -> Result<(), Failure> {
-        let mut measured: Vec<_> = self.stacks.iter().map(|_| Rounds::default()).collect();
+        let rounds_of = |_: &Tasks| Rounds { turns: Vec::new(), pools: vec![Vec::new(); self.pools.len()] };
+        let mut measured: Vec<_> = self.stacks.iter().map(rounds_of).collect();
         for _ in 0..rounds {
             for (stack, measured) in self.stacks.iter().zip(&mut measured) {
                 measured.turns.push(stack.run(SPAN).await?);
@@ -60,9 +68,11 @@ impl Rounds {
         let rates: Vec<_> = self.turns.iter().map(|turn| turn.rate).collect();
         figure(format_args!("postgres_write.throughline.{tasks}"), median(&rates), "writes/s");
         // The faster of them over the whole run.
-        let pool = self.pools.iter().max_by(|one, other| median(one).total_cmp(&median(other))).expect("two");
-        figure(format_args!("postgres_write.sqlx_pool.{tasks}"), median(pool), "writes/s");
-        figure(format_args!("postgres_write.vs_sqlx_pool.{tasks}"), ratio(&rates, pool), "x");
+        let fastest = self.pools.iter().max_by(|one, other| median(one).total_cmp(&median(other)));
+        if let Some(pool) = fastest {
+            figure(format_args!("postgres_write.sqlx_pool.{tasks}"), median(pool), "writes/s");
+            figure(format_args!("postgres_write.vs_sqlx_pool.{tasks}"), ratio(&rates, pool), "x");
+        }
         for (name, of) in [("p50", (|turn| turn.p50) as fn(&Turn) -> f64), ("p99", |turn| turn.p99)] {
             let took: Vec<_> = self.turns.iter().map(of).collect();
             figure(format_args!("postgres_write.{name}.{tasks}"), median(&took), "us");

@@ -1,16 +1,19 @@
-//! Several processes that write into one store.
+//! Several processes that write into one store, beside what the server's own benchmark inserts by itself.
 
-use std::{env, process::Stdio, time::Duration};
+use std::{env, fs, path::PathBuf, process::Stdio, time::Duration};
 
-use throughline::postgres::PostgresBackend;
-use throughline_postgres_cluster::Cluster;
+use sqlx::{Connection as _, PgConnection};
+use tempfile::TempDir;
+use throughline::{Content, postgres::PostgresBackend};
+use throughline_postgres_cluster::{Cluster, Installation};
 use tokio::process::Command;
 
 use crate::{
     Failure,
     figures::{figure, median, ratio},
-    stack, store,
+    pool, stack, store,
     tasks::Tasks,
+    text::TEXT,
 };
 
 const TASKS: usize = 64;
@@ -25,19 +28,71 @@ pub(crate) async fn host(url: &str) -> Result<(), Failure> {
     tasks.close().await
 }
 
-/// One process and three, by turns.
-pub(crate) async fn compare(cluster: &Cluster, rounds: usize) -> Result<(), Failure> {
+/// One process, three, and `pgbench`, by turns.
+pub(crate) async fn compare(
+    installation: &Installation,
+    cluster: &Cluster,
+    rounds: usize,
+) -> Result<(), Failure> {
     store(cluster, "hosts").await?.close().await?;
     let url = cluster.url("hosts");
-    let (mut one, mut three) = (Vec::new(), Vec::new());
-    for _ in 0..rounds.div_ceil(2) {
+    let inserter = Pgbench::prepare(installation, cluster).await?;
+    let (mut one, mut three, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..rounds.div_ceil(2) {
         one.push(run(&url, 1).await?);
         three.push(run(&url, 3).await?);
+        plain.push(inserter.run(round).await?);
     }
     figure("postgres_write.one_process.64", median(&one), "writes/s");
     figure("postgres_write.three_processes.64", median(&three), "writes/s");
     figure("postgres_write.three_vs_one.64", ratio(&three, &one), "x");
+    figure("postgres_write.pgbench.64", median(&plain), "writes/s");
+    figure("postgres_write.three_vs_pgbench.64", ratio(&three, &plain), "x");
     Ok(())
+}
+
+/// A client of the server's own that inserts rows like those of the pool, each in its own transaction.
+struct Pgbench {
+    program: PathBuf,
+    url: String,
+    folder: TempDir,
+}
+
+impl Pgbench {
+    async fn prepare(installation: &Installation, cluster: &Cluster) -> Result<Self, Failure> {
+        cluster.run("postgres", "CREATE DATABASE pgbench")?;
+        let url = cluster.url("pgbench");
+        let mut db = PgConnection::connect(&url).await?;
+        sqlx::query(pool::SCHEMA).execute(&mut db).await?;
+        db.close().await?;
+        let folder = tempfile::tempdir()?;
+        let script = format!(
+            "\\set n :n + 1\n\
+             INSERT INTO messages (thread_pk, message_id, seq, role, state, revision, created_at, updated_at, metadata, content) \
+             VALUES (:client_id, '0199a000-0000-7000-8000-' || lpad((:n)::text, 12, '0'), :n, 'user', 'final', 1, 0, 0, '{{}}', \
+             repeat('x', {}));\n",
+            Content::text(TEXT).as_json().len()
+        );
+        fs::write(folder.path().join("insert.sql"), script)?;
+        Ok(Self { program: installation.program("pgbench"), url, folder })
+    }
+
+    /// Inserts a second, from 64 connections.
+    async fn run(&self, round: usize) -> Result<f64, Failure> {
+        let output = Command::new(&self.program)
+            .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--file=insert.sql"])
+            .arg(format!("--client={TASKS}"))
+            .arg(format!("--time={}", SPAN.as_secs()))
+            .arg(format!("--define=n={}", round * 10_000_000))
+            .arg(&self.url)
+            .current_dir(self.folder.path())
+            .output()
+            .await?;
+        let said = String::from_utf8(output.stdout)?;
+        let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next());
+        let failed = || format!("pgbench: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(rate.ok_or_else(failed)?.parse()?)
+    }
 }
 
 async fn run(url: &str, processes: usize) -> Result<f64, Failure> {

@@ -1,9 +1,9 @@
 //! Writes into PostgreSQL and pages out of it, beside what the driver does by itself, all in one run and by turns.
 //!
 //! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same round.
-//! `cargo bench --features postgres --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N] [--words N]]`; with
-//! `--tasks` only so many tasks write: what a profiler wants to see; with `--words` only the index of words is measured, and a search
-//! of so many messages. It starts a server of its own.
+//! `cargo bench --features postgres --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N] [--pools N] [--words N]]`;
+//! with `--tasks` only so many tasks write, and with `--pools 0` nobody beside them: what a profiler wants to see; with `--words` only
+//! the index of words is measured, and a search of so many messages. It starts a server of its own.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Failure> {
         return words::compare(&cluster, rounds, messages).await;
     }
     Contenders::open(&cluster, &TASKS).await?.compare(rounds).await?;
-    hosts::compare(&cluster, rounds).await?;
+    hosts::compare(&installation, &cluster, rounds).await?;
     pages::compare(&cluster, prefill::lengths(longest), rounds).await?;
     words::compare(&cluster, rounds, WORDS).await
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::{Failure, text::TEXT};
 
 /// A message with an id of its own, its place in its thread, and the two indexes that this needs.
-const SCHEMA: &str = "CREATE TABLE messages (
+pub(crate) const SCHEMA: &str = "CREATE TABLE messages (
     message_pk bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     thread_pk bigint NOT NULL,
     message_id text NOT NULL,

@@ -9,6 +9,8 @@ mod damaged;
 mod engines;
 #[cfg(feature = "postgres")]
 mod everything;
+mod failing;
+mod held;
 mod killed;
 #[cfg(feature = "postgres")]
 mod moved;

@@ -27,7 +27,9 @@ CREATE TABLE throughline.writers (
 );
 
 -- `entry` is what lists show of a thread, as JSON; a deleted thread has none. Messages up to `floor` went when the thread was
--- cleared or deleted: nobody is shown them, and while `purgeable` says so some still stand in `messages`.
+-- cleared or deleted: nobody is shown them, and while `purgeable` says so some still stand in `messages`. `active_slot` is the second,
+-- or nearly, of `active_at`: a row that is written again within it keeps its place in every index, and is written once instead of
+-- in each of them.
 CREATE TABLE throughline.threads (
     tenant        text    COLLATE "C" NOT NULL,
     thread        text    COLLATE "C" NOT NULL,
@@ -43,11 +45,12 @@ CREATE TABLE throughline.threads (
     listed        boolean NOT NULL,
     archived      boolean NOT NULL,
     active_at     bigint  NOT NULL,
+    active_slot   bigint  NOT NULL GENERATED ALWAYS AS (active_at >> 20) STORED,
     entry         text    COLLATE "C",
     PRIMARY KEY (tenant, thread)
 ) /*partitioned*/;
 
-CREATE INDEX threads_by_activity ON throughline.threads (tenant, archived, active_at DESC, thread) WHERE listed;
+CREATE INDEX threads_by_activity ON throughline.threads (tenant, archived, active_slot DESC) WHERE listed;
 CREATE INDEX threads_purgeable ON throughline.threads (tenant, thread) WHERE purgeable;
 
 -- The labels once more, to find threads by them; the owner stands here under the empty name.

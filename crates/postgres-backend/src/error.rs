@@ -107,6 +107,11 @@ impl Failure {
         Self { reach: Reach::Connection, passes: true, ..self }
     }
 
+    /// Whether a row was to be made under a key that is taken.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        self.code.as_deref() == Some(DUPLICATE)
+    }
+
     /// The error of a call that was in `phase`.
     pub(crate) fn to_persist(&self, phase: Phase) -> PersistError {
         let is_unknown = phase == Phase::Commit || self.code.as_deref() == Some(COMPLETION_UNKNOWN);
@@ -126,6 +131,7 @@ impl Failure {
 }
 
 const COMPLETION_UNKNOWN: &str = "40003";
+const DUPLICATE: &str = "23505";
 
 /// What a SQLSTATE is to a caller, how far it reaches, and whether it is worth to begin again at once.
 fn meaning(code: &str) -> (ErrorKind, Reach, bool) {

@@ -95,3 +95,106 @@ pub fn expect_capture(present: Option<CaptureId>, cursor: ImageCursor) -> Result
         "what was changed in the store is not noted any more since the cursor: the copy has to be made anew";
     Err(PersistError::new(ErrorKind::TooOld, detail))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        AuditNumber,
+        replica::{Epoch, GoneImage, Image, ImagePart},
+    };
+
+    fn cursor(row: u64) -> ImageCursor {
+        let capture = CaptureId::new(1);
+        ImageCursor {
+            capture,
+            part: 1,
+            row,
+            touched: 0,
+            changes: Position::new(10),
+            audit: AuditNumber::ZERO,
+        }
+    }
+
+    /// A follower of the first epoch that has come to the first row.
+    fn present() -> Present {
+        let stance = Stance::LEADING.following();
+        Present { stance, cursor: Some(cursor(1)), is_empty: false, last_change: Position::new(10) }
+    }
+
+    /// What brings it to the second.
+    fn apply() -> ApplyImages {
+        ApplyImages {
+            epoch: Stance::LEADING.epoch,
+            from: Some(cursor(1)),
+            to: cursor(2),
+            images: vec![gone()],
+            position: Position::ZERO,
+            kept_after: Position::ZERO,
+        }
+    }
+
+    fn gone() -> Image {
+        let gone = GoneImage { thread: "t".parse().unwrap(), id: "m".parse().unwrap(), left: None };
+        Image::new(crate::TenantId::default(), ImagePart::Gone(gone))
+    }
+
+    fn answer(present: Present, apply: &ApplyImages) -> std::result::Result<bool, ErrorKind> {
+        may_apply(present, apply).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn a_page_goes_on_from_where_the_follower_is_and_is_put_once() {
+        assert_eq!(answer(present(), &apply()), Ok(true));
+        let behind = Present { cursor: Some(cursor(2)), ..present() };
+        assert_eq!(answer(behind, &apply()), Ok(false), "it was put before");
+        for elsewhere in [None, Some(cursor(0)), Some(cursor(3))] {
+            let present = Present { cursor: elsewhere, ..present() };
+            assert_eq!(answer(present, &apply()), Err(ErrorKind::Stale), "{elsewhere:?}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_leads_or_follows_in_another_epoch_takes_nothing() {
+        let leads = Present { stance: Stance::LEADING, ..present() };
+        assert_eq!(answer(leads, &apply()), Err(ErrorKind::Stale));
+        let later = ApplyImages { epoch: Stance::LEADING.epoch.next(), ..apply() };
+        assert_eq!(answer(present(), &later), Err(ErrorKind::Stale));
+        // Even what was put before: it was put for somebody else.
+        let put = Present { cursor: Some(cursor(2)), ..present() };
+        assert_eq!(answer(put, &later), Err(ErrorKind::Stale));
+    }
+
+    #[test]
+    fn a_copy_begins_in_an_empty_store_or_in_one_that_is_equal() {
+        let begin = ApplyImages { from: None, ..apply() };
+        let full = Present { cursor: None, ..present() };
+        assert_eq!(answer(full, &begin), Err(ErrorKind::Conflict));
+        assert_eq!(answer(Present { is_empty: true, ..full }, &begin), Ok(true));
+        let equal = ApplyImages { images: Vec::new(), ..begin };
+        assert_eq!(answer(full, &equal), Ok(true));
+        // It has told of a change that the other one has not.
+        let ahead = Present { last_change: Position::new(11), ..full };
+        assert_eq!(answer(ahead, &equal), Err(ErrorKind::Conflict));
+    }
+
+    #[test]
+    fn a_stance_is_taken_from_the_one_that_was_expected_and_once() {
+        let (leads, follows) = (Stance::LEADING, Stance::LEADING.following());
+        let take = TakeStance::new(leads, follows);
+        assert_eq!(take_stance(leads, &take).unwrap(), Some(follows));
+        assert_eq!(take_stance(follows, &take).unwrap(), None);
+        let other = Stance { epoch: Epoch::new(7), ..leads };
+        assert_eq!(take_stance(other, &take).unwrap_err().kind(), ErrorKind::Stale);
+        assert!(expect_leading(leads).is_ok());
+        assert_eq!(expect_leading(follows).unwrap_err().kind(), ErrorKind::Following);
+    }
+
+    #[test]
+    fn a_cursor_of_another_capture_is_too_old() {
+        assert!(expect_capture(Some(CaptureId::new(1)), cursor(1)).is_ok());
+        for present in [None, Some(CaptureId::new(2))] {
+            assert_eq!(expect_capture(present, cursor(1)).unwrap_err().kind(), ErrorKind::TooOld);
+        }
+    }
+}

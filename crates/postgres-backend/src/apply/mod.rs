@@ -42,14 +42,33 @@ pub(crate) fn noted() -> Outcome {
     Outcome { result: Batched { outputs: Vec::new(), deduplicated: false }.into(), changed: true }
 }
 
+/// Whether ids that were made up for a call are looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MintedIds {
+    /// They are taken for new. Where one is not, the table refuses it, and with it the transaction.
+    AreNew,
+    /// As every other: a call that was made before brings the same one again.
+    MayBeKnown,
+}
+
 /// Notes what a write will surely look up, so that it is read at once.
-pub(crate) fn foresee(rows: &mut Rows, write: &Write) {
+pub(crate) fn foresee(rows: &mut Rows, write: &Write, minted: MintedIds) {
     for item in write.args.each() {
         let Some(thread) = item.thread() else { continue };
         let thread = (write.tenant.clone(), thread.clone());
         rows.threads.want(&thread);
         if let Some(id) = item.message() {
-            rows.messages.want(&(thread.clone(), id.clone()));
+            let key = (thread.clone(), id.clone());
+            let is_minted = match item {
+                PersistArgs::Add(add) => add.is_minted(),
+                PersistArgs::Reserve(reserve) => reserve.is_minted(),
+                _ => false,
+            };
+            if is_minted && minted == MintedIds::AreNew {
+                rows.messages.read(key, None);
+            } else {
+                rows.messages.want(&key);
+            }
         }
         if let PersistArgs::UpdateContent(update) = item
             && !matches!(update.mode, throughline_core::UpdateMode::Partial)

@@ -9,7 +9,8 @@ use crate::{PostgresBackend, search::Asked};
 
 /// A store of two tenants, with so many messages each, in threads of a hundred: one in a thousand has another word. With `counted`
 /// the server has looked at its tables.
-const FILL: &str = "INSERT INTO throughline.threads SELECT t, 'thread' || n, 100, 0, 1, 100, 0, 0, 0, false, false, true, false, 0, NULL \
+const FILL: &str = "INSERT INTO throughline.threads (tenant, thread, last_seq, floor, generation, live, names, gone_at, \
+    gone_question, deleted, purgeable, listed, archived, active_at, entry) SELECT t, 'thread' || n, 100, 0, 1, 100, 0, 0, 0, false, false, true, false, 0, NULL \
     FROM unnest('{a,b}'::text[]) t, generate_series(0, 199) n; \
     INSERT INTO throughline.messages SELECT t, 'thread' || n / 100, 'm' || n, n, 'user', 'final', 1, 0, 1, 10, 0, NULL, NULL, n, n, \
     NULL, NULL, NULL, '[]' FROM unnest('{a,b}'::text[]) t, generate_series(0, 19999) n";

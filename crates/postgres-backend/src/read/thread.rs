@@ -69,8 +69,8 @@ impl Scope<'_> {
         let mut sql = concat!(
             "SELECT t.active_at, ",
             thread_columns!(),
-            " FROM throughline.threads t WHERE t.tenant = $1 AND t.listed AND t.archived = $2 AND t.active_at <= $3 \
-             AND (t.active_at < $3 OR t.thread > $4)"
+            " FROM throughline.threads t WHERE t.tenant = $1 AND t.listed AND t.archived = $2 \
+             AND t.active_slot <= $3 >> 20 AND t.active_at <= $3 AND (t.active_at < $3 OR t.thread > $4)"
         )
         .to_owned();
         for label in 0..wanted.len() {
@@ -82,7 +82,8 @@ impl Scope<'_> {
                  AND l.value = ${value} AND l.thread = t.thread)"
             );
         }
-        sql.push_str(" ORDER BY t.active_at DESC, t.thread LIMIT $5");
+        // The index is in the order of the slots; what is active in one and the same is sorted.
+        sql.push_str(" ORDER BY t.active_slot DESC, t.active_at DESC, t.thread LIMIT $5");
         let (active_at, thread) = match &list.after {
             Some(after) => (after.active_at.as_micros(), after.thread.as_str()),
             None => (i64::MAX, ""),

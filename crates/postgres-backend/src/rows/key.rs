@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::{PgConnection, Row as _};
 use throughline_core::{Fingerprint, IdempotencyKey, Timestamp, backend::Replay};
 
-use super::{Rows, ThreadKey, session::json};
+use super::{Rows, ThreadKey, Writing, session::json};
 use crate::error::damaged;
 
 /// What a key was used for.
@@ -55,23 +55,21 @@ fn columns<'a>(keys: impl Iterator<Item = (&'a ThreadKey, &'a IdempotencyKey)>) 
     columns
 }
 
-pub(super) async fn write(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()> {
+pub(super) fn write(rows: &Rows, writing: &mut Writing) {
     let changed: Vec<_> = rows.keys.changed().collect();
     if changed.is_empty() {
-        return Ok(());
+        return;
     }
     let [tenants, threads, names] = columns(changed.iter().map(|((thread, key), _)| (thread, key)));
-    sqlx::query(
-        "INSERT INTO throughline.keys (tenant, thread, key, created_at, fingerprint, replay) \
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[])",
-    )
-    .bind(tenants)
-    .bind(threads)
-    .bind(names)
-    .bind(changed.iter().map(|(_, row)| row.created_at.as_micros()).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, row)| row.fingerprint.as_bytes().as_slice()).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, row)| json(&row.replay)).collect::<Vec<_>>())
-    .execute(db)
-    .await
-    .map(drop)
+    writing
+        .part(
+            "INSERT INTO throughline.keys (tenant, thread, key, created_at, fingerprint, replay) \
+             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[])",
+        )
+        .bind(tenants)
+        .bind(threads)
+        .bind(names)
+        .bind(changed.iter().map(|(_, row)| row.created_at.as_micros()).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(_, row)| row.fingerprint.as_bytes().as_slice()).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(_, row)| json(&row.replay)).collect::<Vec<_>>());
 }

@@ -9,7 +9,7 @@ use throughline_core::{
     backend::{Length, Tail},
 };
 
-use super::{MessageKey, Rows, counter, number, session::json};
+use super::{MessageKey, Rows, Writing, counter, number, session::json};
 use crate::error::damaged;
 
 /// A message, or what a deleted one has left.
@@ -193,24 +193,47 @@ pub(super) fn columns(keys: &[MessageKey]) -> [Vec<&str>; 3] {
     [part(|key| key.0.0.as_str()), part(|key| key.0.1.as_str()), part(|key| key.1.as_str())]
 }
 
-const WRITE: &str = "INSERT INTO throughline.messages AS m (tenant, thread, id, seq, role, state, revision, pieces, \
-    first_piece, content_bytes, tail, lease_ms, lease_expires_at, created_at, updated_at, metadata, attachments, \
-    abandon_reason, content) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], \
-    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], \
-    $15::bigint[], $16::text[], $17::text[], $18::text[], $19::text[]) \
-    ON CONFLICT (tenant, thread, id) DO UPDATE SET seq = excluded.seq, state = excluded.state, \
-    revision = excluded.revision, pieces = excluded.pieces, first_piece = excluded.first_piece, \
-    content_bytes = excluded.content_bytes, tail = excluded.tail, lease_ms = excluded.lease_ms, \
-    lease_expires_at = excluded.lease_expires_at, updated_at = excluded.updated_at, metadata = excluded.metadata, \
-    attachments = excluded.attachments, abandon_reason = excluded.abandon_reason, \
-    content = CASE WHEN excluded.seq IS NULL THEN NULL ELSE coalesce(excluded.content, m.content) END";
+/// What both statements that write messages are given, in the order in which [`bind`] does.
+macro_rules! given {
+    () => {
+        "unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], \
+         $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], \
+         $17::text[], $18::text[], $19::text[]) AS k (tenant, thread, id, seq, role, state, revision, pieces, first_piece, \
+         content_bytes, tail, lease_ms, lease_expires_at, created_at, updated_at, metadata, attachments, abandon_reason, content)"
+    };
+}
 
-pub(super) async fn write(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()> {
-    let changed: Vec<(&MessageKey, &MessageRow)> = rows.messages.changed().collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
+const INSERT: &str = concat!(
+    "INSERT INTO throughline.messages (tenant, thread, id, seq, role, state, revision, pieces, first_piece, content_bytes, \
+     tail, lease_ms, lease_expires_at, created_at, updated_at, metadata, attachments, abandon_reason, content) \
+     SELECT k.* FROM ",
+    given!()
+);
+
+const UPDATE: &str = concat!(
+    "UPDATE throughline.messages m SET seq = k.seq, state = k.state, revision = k.revision, pieces = k.pieces, \
+     first_piece = k.first_piece, content_bytes = k.content_bytes, tail = k.tail, lease_ms = k.lease_ms, \
+     lease_expires_at = k.lease_expires_at, updated_at = k.updated_at, metadata = k.metadata, attachments = k.attachments, \
+     abandon_reason = k.abandon_reason, \
+     content = CASE WHEN k.seq IS NULL THEN NULL ELSE coalesce(k.content, m.content) END FROM ",
+    given!(),
+    " WHERE m.tenant = k.tenant AND m.thread = k.thread AND m.id = k.id"
+);
+
+pub(super) fn write(rows: &Rows, writing: &mut Writing) {
     let contents: HashMap<&MessageKey, &Content> = rows.contents.changed().collect();
+    for (changed, sql) in rows.messages.added_and_updated().iter().zip([INSERT, UPDATE]) {
+        if !changed.is_empty() {
+            bind(changed, &contents, writing.part(sql));
+        }
+    }
+}
+
+fn bind(
+    changed: &[(&MessageKey, &MessageRow)],
+    contents: &HashMap<&MessageKey, &Content>,
+    part: &mut Writing,
+) {
     let count = |of: fn(&MessageRow) -> i64| changed.iter().map(|(_, row)| of(row)).collect::<Vec<_>>();
     let maybe =
         |of: fn(&MessageRow) -> Option<i64>| changed.iter().map(|(_, row)| of(row)).collect::<Vec<_>>();
@@ -222,8 +245,7 @@ pub(super) async fn write(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()
         let content = contents.get(key).filter(|_| row.seq.is_some());
         content.map(|content| content.as_json())
     };
-    sqlx::query(WRITE)
-        .bind(changed.iter().map(|(key, _)| key.0.0.as_str()).collect::<Vec<_>>())
+    part.bind(changed.iter().map(|(key, _)| key.0.0.as_str()).collect::<Vec<_>>())
         .bind(changed.iter().map(|(key, _)| key.0.1.as_str()).collect::<Vec<_>>())
         .bind(changed.iter().map(|(key, _)| key.1.as_str()).collect::<Vec<_>>())
         .bind(maybe(|row| row.seq.map(|seq| number(seq.get()))))
@@ -244,8 +266,5 @@ pub(super) async fn write(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()
         .bind(text(|row| (!row.metadata.is_empty()).then(|| json(&row.metadata))))
         .bind(text(|row| (!row.attachments.is_empty()).then(|| json(&row.attachments))))
         .bind(text(|row| row.abandon_reason.as_ref().map(json)))
-        .bind(changed.iter().map(content).collect::<Vec<_>>())
-        .execute(db)
-        .await
-        .map(drop)
+        .bind(changed.iter().map(content).collect::<Vec<_>>());
 }

@@ -14,6 +14,9 @@ mod session;
 mod table;
 mod thread;
 mod told;
+mod writing;
+
+use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 use throughline_core::{MessageId, PersistError, TenantId, ThreadId};
@@ -28,6 +31,7 @@ pub(crate) use self::{
     table::{Log, Table},
     thread::{ThreadRow, thread_columns},
     told::Told,
+    writing::Writing,
 };
 use throughline_core::{
     AttemptId, Content, IdempotencyKey, RuntimeId, SessionId,
@@ -129,14 +133,25 @@ impl Rows {
         session::read(self, db).await
     }
 
-    /// Writes everything but what is told.
-    pub(crate) async fn write(&self, db: &mut PgConnection) -> sqlx::Result<()> {
-        thread::write(self, db).await?;
-        message::write(self, db).await?;
-        piece::write(self, db).await?;
-        key::write(self, db).await?;
-        name::write(self, db).await?;
-        session::write(self, db).await
+    /// Everything that is to be written but what is told.
+    pub(crate) fn writing(&self) -> Writing {
+        let mut writing = Writing::default();
+        thread::write(self, &mut writing);
+        message::write(self, &mut writing);
+        piece::write(self, &mut writing);
+        key::write(self, &mut writing);
+        name::write(self, &mut writing);
+        session::write(self, &mut writing);
+        writing
+    }
+
+    /// The threads of which something goes beside the messages, as they are left.
+    fn swept(&self) -> HashMap<&ThreadKey, &ThreadRow> {
+        if self.swept.items().is_empty() {
+            return HashMap::new();
+        }
+        let swept: HashSet<&ThreadKey> = self.swept.items().iter().collect();
+        self.threads.known().filter(|(key, _)| swept.contains(key)).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use throughline_core::{
     backend::names::{KnownName, NAMES_PER_MESSAGE},
 };
 
-use super::{Rows, ThreadKey, counter, number};
+use super::{Rows, ThreadKey, ThreadRow, Writing, counter, number};
 use crate::error::damaged;
 
 /// Which names of a generation of a thread are asked for, the latest first.
@@ -141,11 +141,11 @@ pub(crate) fn alias_of(row: &PgRow) -> sqlx::Result<Option<Alias>> {
     Ok(alias())
 }
 
-pub(super) async fn write(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()> {
-    sweep(rows, db).await?;
+pub(super) fn write(rows: &Rows, writing: &mut Writing) {
+    sweep(rows, writing);
     let names = rows.new_names.items();
     if names.is_empty() {
-        return Ok(());
+        return;
     }
     let (mut turns, mut items, mut events) = (vec![], vec![], vec![]);
     for name in names {
@@ -154,47 +154,58 @@ pub(super) async fn write(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()
         items.push(origin.item.as_ref().map(ItemId::as_str));
         events.push(origin.event.as_ref().map(EventId::as_str));
     }
-    sqlx::query(
-        "INSERT INTO throughline.aliases (tenant, thread, n, generation, seen, role, turn, item, event, message) \
-         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], \
-         $8::text[], $9::text[], $10::text[])",
-    )
-    .bind(names.iter().map(|name| name.thread.0.as_str()).collect::<Vec<_>>())
-    .bind(names.iter().map(|name| name.thread.1.as_str()).collect::<Vec<_>>())
-    .bind(names.iter().map(|name| number(name.n)).collect::<Vec<_>>())
-    .bind(names.iter().map(|name| number(name.generation.get())).collect::<Vec<_>>())
-    .bind(names.iter().map(|name| number(name.known.seen.get())).collect::<Vec<_>>())
-    .bind(names.iter().map(|name| name.known.alias.role.as_str()).collect::<Vec<_>>())
-    .bind(turns)
-    .bind(items)
-    .bind(events)
-    .bind(names.iter().map(|name| name.known.alias.message.as_str()).collect::<Vec<_>>())
-    .execute(db)
-    .await
-    .map(drop)
+    writing
+        .part(
+            "INSERT INTO throughline.aliases (tenant, thread, n, generation, seen, role, turn, item, event, message) \
+             SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], \
+             $8::text[], $9::text[], $10::text[])",
+        )
+        .bind(names.iter().map(|name| name.thread.0.as_str()).collect::<Vec<_>>())
+        .bind(names.iter().map(|name| name.thread.1.as_str()).collect::<Vec<_>>())
+        .bind(names.iter().map(|name| number(name.n)).collect::<Vec<_>>())
+        .bind(names.iter().map(|name| number(name.generation.get())).collect::<Vec<_>>())
+        .bind(names.iter().map(|name| number(name.known.seen.get())).collect::<Vec<_>>())
+        .bind(names.iter().map(|name| name.known.alias.role.as_str()).collect::<Vec<_>>())
+        .bind(turns)
+        .bind(items)
+        .bind(events)
+        .bind(names.iter().map(|name| name.known.alias.message.as_str()).collect::<Vec<_>>());
 }
 
 /// Takes away what earlier generations knew their messages by, and of deleted threads everything else too.
-async fn sweep(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()> {
-    for key in rows.swept.items() {
-        let Some((_, row)) = rows.threads.known().find(|(known, _)| *known == key) else { continue };
-        let kept = if row.deleted { i64::MAX } else { number(row.generation.get()) };
-        let (tenant, thread) = (key.0.as_str(), key.1.as_str());
-        sqlx::query("DELETE FROM throughline.aliases WHERE tenant = $1 AND thread = $2 AND generation < $3")
-            .bind(tenant)
-            .bind(thread)
-            .bind(kept)
-            .execute(&mut *db)
-            .await?;
-        if row.deleted {
-            for sql in [
-                "DELETE FROM throughline.session_attempts WHERE tenant = $1 AND thread = $2",
-                "DELETE FROM throughline.session_known WHERE tenant = $1 AND thread = $2",
-                "DELETE FROM throughline.session_heads WHERE tenant = $1 AND thread = $2",
-            ] {
-                sqlx::query(sql).bind(tenant).bind(thread).execute(&mut *db).await?;
-            }
-        }
+fn sweep(rows: &Rows, writing: &mut Writing) {
+    let swept = rows.swept();
+    if swept.is_empty() {
+        return;
     }
-    Ok(())
+    let columns = |of: &[&ThreadKey]| {
+        let tenants: Vec<String> = of.iter().map(|key| key.0.as_str().to_owned()).collect();
+        (tenants, of.iter().map(|key| key.1.as_str().to_owned()).collect::<Vec<_>>())
+    };
+    let keys: Vec<&ThreadKey> = swept.keys().copied().collect();
+    let kept = |row: &&ThreadRow| if row.deleted { i64::MAX } else { number(row.generation.get()) };
+    let (tenants, threads) = columns(&keys);
+    writing
+        .part(
+            "DELETE FROM throughline.aliases a USING unnest($1::text[], $2::text[], $3::bigint[]) AS k (tenant, thread, kept) \
+             WHERE a.tenant = k.tenant AND a.thread = k.thread AND a.generation < k.kept",
+        )
+        .bind(tenants)
+        .bind(threads)
+        .bind(swept.values().map(kept).collect::<Vec<_>>());
+    let gone: Vec<&ThreadKey> = keys.into_iter().filter(|key| swept[key].deleted).collect();
+    if gone.is_empty() {
+        return;
+    }
+    for sql in [
+        "DELETE FROM throughline.session_attempts s USING unnest($1::text[], $2::text[]) AS k (tenant, thread) \
+         WHERE s.tenant = k.tenant AND s.thread = k.thread",
+        "DELETE FROM throughline.session_known s USING unnest($1::text[], $2::text[]) AS k (tenant, thread) \
+         WHERE s.tenant = k.tenant AND s.thread = k.thread",
+        "DELETE FROM throughline.session_heads s USING unnest($1::text[], $2::text[]) AS k (tenant, thread) \
+         WHERE s.tenant = k.tenant AND s.thread = k.thread",
+    ] {
+        let (tenants, threads) = columns(&gone);
+        writing.part(sql).bind(tenants).bind(threads);
+    }
 }

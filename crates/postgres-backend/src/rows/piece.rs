@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row as _};
 use throughline_core::{Content, ContentBuffer, ContentChange, Delta};
 
 use super::{
-    MessageKey, Rows,
+    MessageKey, Rows, Writing,
     message::{columns, lacking},
     number,
 };
@@ -140,7 +140,7 @@ pub(super) async fn read(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result
     Ok(())
 }
 
-pub(super) async fn write(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()> {
+pub(super) fn write(rows: &Rows, writing: &mut Writing) {
     let mut spent: HashMap<&MessageKey, u64> = HashMap::new();
     for (key, below) in rows.spent.items() {
         let most = spent.entry(key).or_default();
@@ -149,37 +149,34 @@ pub(super) async fn write(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()
     if !spent.is_empty() {
         let keys: Vec<MessageKey> = spent.keys().map(|key| (*key).clone()).collect();
         let [tenants, threads, ids] = columns(&keys);
-        sqlx::query(
-            "DELETE FROM throughline.pieces p USING unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) \
-             AS k (tenant, thread, id, below) \
-             WHERE p.tenant = k.tenant AND p.thread = k.thread AND p.id = k.id AND p.n < k.below",
-        )
-        .bind(tenants)
-        .bind(threads)
-        .bind(ids)
-        .bind(keys.iter().map(|key| number(spent[key])).collect::<Vec<_>>())
-        .execute(&mut *db)
-        .await?;
+        writing
+            .part(
+                "DELETE FROM throughline.pieces p USING unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) \
+                 AS k (tenant, thread, id, below) \
+                 WHERE p.tenant = k.tenant AND p.thread = k.thread AND p.id = k.id AND p.n < k.below",
+            )
+            .bind(tenants)
+            .bind(threads)
+            .bind(ids)
+            .bind(keys.iter().map(|key| number(spent[key])).collect::<Vec<_>>());
     }
     let is_due = |piece: &&Piece| spent.get(&piece.key).is_none_or(|below| piece.n >= *below);
     let pieces: Vec<&Piece> = rows.pieces.items().iter().filter(is_due).collect();
     if pieces.is_empty() {
-        return Ok(());
+        return;
     }
     let part = |of: fn(&Piece) -> &str| pieces.iter().map(|piece| of(piece)).collect::<Vec<_>>();
-    sqlx::query(
-        "INSERT INTO throughline.pieces (tenant, thread, id, n, kind, delta) \
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])",
-    )
-    .bind(part(|piece| piece.key.0.0.as_str()))
-    .bind(part(|piece| piece.key.0.1.as_str()))
-    .bind(part(|piece| piece.key.1.as_str()))
-    .bind(pieces.iter().map(|piece| number(piece.n)).collect::<Vec<_>>())
-    .bind(pieces.iter().map(|piece| piece.kind.code()).collect::<Vec<_>>())
-    .bind(pieces.iter().map(|piece| piece.delta.as_bytes()).collect::<Vec<_>>())
-    .execute(db)
-    .await
-    .map(drop)
+    writing
+        .part(
+            "INSERT INTO throughline.pieces (tenant, thread, id, n, kind, delta) \
+             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])",
+        )
+        .bind(part(|piece| piece.key.0.0.as_str()))
+        .bind(part(|piece| piece.key.0.1.as_str()))
+        .bind(part(|piece| piece.key.1.as_str()))
+        .bind(pieces.iter().map(|piece| number(piece.n)).collect::<Vec<_>>())
+        .bind(pieces.iter().map(|piece| piece.kind.code()).collect::<Vec<_>>())
+        .bind(pieces.iter().map(|piece| piece.delta.as_bytes()).collect::<Vec<_>>());
 }
 
 impl Rows {

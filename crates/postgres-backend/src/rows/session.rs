@@ -10,7 +10,7 @@ use throughline_core::{
     session::Runtime,
 };
 
-use super::{Rows, ThreadKey, number};
+use super::{Rows, ThreadKey, Writing, number};
 use crate::error::damaged;
 
 /// An agent of a tenant.
@@ -200,95 +200,94 @@ async fn read_ranges(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result<()>
     Ok(())
 }
 
-pub(super) async fn write(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()> {
-    for ((tenant, agent), record) in rows.agents.changed() {
-        sqlx::query(
-            "INSERT INTO throughline.session_agents (tenant, agent, incarnation, resets) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (tenant, agent) DO UPDATE SET incarnation = excluded.incarnation, resets = excluded.resets",
-        )
-        .bind(tenant.as_str())
-        .bind(agent.as_str())
-        .bind(number(record.incarnation))
-        .bind(number(record.resets))
-        .execute(&mut *db)
-        .await?;
+pub(super) fn write(rows: &Rows, writing: &mut Writing) {
+    let agents: Vec<_> = rows.agents.changed().collect();
+    if !agents.is_empty() {
+        writing
+            .part(
+                "INSERT INTO throughline.session_agents (tenant, agent, incarnation, resets) \
+                 SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) ON CONFLICT (tenant, agent) \
+                 DO UPDATE SET incarnation = excluded.incarnation, resets = excluded.resets",
+            )
+            .bind(agents.iter().map(|(key, _)| key.0.as_str()).collect::<Vec<_>>())
+            .bind(agents.iter().map(|(key, _)| key.1.as_str()).collect::<Vec<_>>())
+            .bind(agents.iter().map(|(_, record)| number(record.incarnation)).collect::<Vec<_>>())
+            .bind(agents.iter().map(|(_, record)| number(record.resets)).collect::<Vec<_>>());
     }
-    for ((tenant, runtime), incarnation) in rows.runtimes.changed() {
-        sqlx::query(
-            "INSERT INTO throughline.session_runtimes (tenant, runtime, incarnation) VALUES ($1, $2, $3) \
-             ON CONFLICT (tenant, runtime) DO UPDATE SET incarnation = excluded.incarnation",
-        )
-        .bind(tenant.as_str())
-        .bind(runtime.as_str())
-        .bind(number(*incarnation))
-        .execute(&mut *db)
-        .await?;
+    let runtimes: Vec<_> = rows.runtimes.changed().collect();
+    if !runtimes.is_empty() {
+        writing
+            .part(
+                "INSERT INTO throughline.session_runtimes (tenant, runtime, incarnation) \
+                 SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) ON CONFLICT (tenant, runtime) \
+                 DO UPDATE SET incarnation = excluded.incarnation",
+            )
+            .bind(runtimes.iter().map(|(key, _)| key.0.as_str()).collect::<Vec<_>>())
+            .bind(runtimes.iter().map(|(key, _)| key.1.as_str()).collect::<Vec<_>>())
+            .bind(runtimes.iter().map(|(_, incarnation)| number(**incarnation)).collect::<Vec<_>>());
     }
-    for (key, head) in rows.heads.changed() {
-        of_head(
+    // What is kept of a thread that was deleted meanwhile goes with it.
+    let swept = rows.swept();
+    let stays = |key: &HeadKey| swept.get(&key.thread).is_none_or(|thread| !thread.deleted);
+    let heads: Vec<_> = rows.heads.changed().filter(|(key, _)| stays(key)).collect();
+    if !heads.is_empty() {
+        let part = writing.part(
             "INSERT INTO throughline.session_heads (tenant, thread, agent, incarnation, head) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, thread, agent, incarnation) DO UPDATE SET head = excluded.head",
-            key,
-        )
-        .bind(json(head))
-        .execute(&mut *db)
-        .await?;
+             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[]) \
+             ON CONFLICT (tenant, thread, agent, incarnation) DO UPDATE SET head = excluded.head",
+        );
+        of_heads(part, heads.iter().map(|(key, _)| *key))
+            .bind(heads.iter().map(|(_, head)| json(head)).collect::<Vec<_>>());
     }
-    for ((key, id), known) in rows.sessions.changed() {
-        write_known(key, id, known, db).await?;
+    let known: Vec<_> = rows.sessions.changed().filter(|((key, _), _)| stays(key)).collect();
+    if !known.is_empty() {
+        write_known(&known, writing);
     }
-    for ((key, id), record) in rows.attempts.changed() {
-        of_head(
+    let attempts: Vec<_> = rows.attempts.changed().filter(|((key, _), _)| stays(key)).collect();
+    if !attempts.is_empty() {
+        let part = writing.part(
             "INSERT INTO throughline.session_attempts (tenant, thread, agent, incarnation, attempt, number, record) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) \
+             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[]) \
              ON CONFLICT (tenant, thread, agent, incarnation, attempt) DO UPDATE SET record = excluded.record",
-            key,
-        )
-        .bind(id.as_str())
-        .bind(number(record.attempt.number))
-        .bind(json(record))
-        .execute(&mut *db)
-        .await?;
+        );
+        of_heads(part, attempts.iter().map(|((key, _), _)| key))
+            .bind(attempts.iter().map(|((_, id), _)| id.as_str()).collect::<Vec<_>>())
+            .bind(attempts.iter().map(|(_, record)| number(record.attempt.number)).collect::<Vec<_>>())
+            .bind(attempts.iter().map(|(_, record)| json(record)).collect::<Vec<_>>());
     }
-    Ok(())
 }
 
-async fn write_known(
-    key: &HeadKey,
-    id: &SessionId,
-    known: &KnownSession,
-    db: &mut PgConnection,
-) -> sqlx::Result<()> {
-    let value = known.value.as_ref();
-    let bound = value.and_then(|value| value.runtime.as_ref());
-    of_head(
+fn write_known(known: &[(&(HeadKey, SessionId), &KnownSession)], writing: &mut Writing) {
+    let part = writing.part(
         "INSERT INTO throughline.session_known (tenant, thread, agent, incarnation, session, generation, number, usable, \
-         provider, runtime, root, dropped, known) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+         provider, runtime, root, dropped, known) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], \
+         $5::text[], $6::bigint[], $7::bigint[], $8::boolean[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[]) \
          ON CONFLICT (tenant, thread, agent, incarnation, session) DO UPDATE SET generation = excluded.generation, \
          number = excluded.number, usable = excluded.usable, provider = excluded.provider, runtime = excluded.runtime, \
          root = excluded.root, dropped = excluded.dropped, known = excluded.known",
-        key,
-    )
-    .bind(id.as_str())
-    .bind(value.map(|value| number(value.generation.get())))
-    .bind(value.map(|value| number(value.number)))
-    .bind(known.is_usable())
-    .bind(value.map(|value| value.provider.as_str()))
-    .bind(bound.map(|bound| bound.runtime.id.as_str()))
-    .bind(bound.map(|bound| bound.runtime.root.as_str()))
-    .bind(bound.map(|bound| number(bound.incarnation)))
-    .bind(json(known))
-    .execute(db)
-    .await
-    .map(drop)
+    );
+    let values = || known.iter().map(|(_, known)| known.value.as_ref());
+    let bounds = || values().map(|value| value.and_then(|value| value.runtime.as_ref()));
+    of_heads(part, known.iter().map(|((key, _), _)| key))
+        .bind(known.iter().map(|((_, id), _)| id.as_str()).collect::<Vec<_>>())
+        .bind(values().map(|value| value.map(|value| number(value.generation.get()))).collect::<Vec<_>>())
+        .bind(values().map(|value| value.map(|value| number(value.number))).collect::<Vec<_>>())
+        .bind(known.iter().map(|(_, known)| known.is_usable()).collect::<Vec<_>>())
+        .bind(values().map(|value| value.map(|value| value.provider.as_str())).collect::<Vec<_>>())
+        .bind(bounds().map(|bound| bound.map(|bound| bound.runtime.id.as_str())).collect::<Vec<_>>())
+        .bind(bounds().map(|bound| bound.map(|bound| bound.runtime.root.as_str())).collect::<Vec<_>>())
+        .bind(bounds().map(|bound| bound.map(|bound| number(bound.incarnation))).collect::<Vec<_>>())
+        .bind(known.iter().map(|(_, known)| json(known)).collect::<Vec<_>>());
+}
+
+fn of_heads<'w, 'q>(
+    part: &'w mut Writing,
+    keys: impl Iterator<Item = &'q HeadKey> + Clone,
+) -> &'w mut Writing {
+    part.bind(keys.clone().map(|key| key.thread.0.as_str()).collect::<Vec<_>>())
+        .bind(keys.clone().map(|key| key.thread.1.as_str()).collect::<Vec<_>>())
+        .bind(keys.clone().map(|key| key.agent.as_str()).collect::<Vec<_>>())
+        .bind(keys.map(|key| number(key.incarnation)).collect::<Vec<_>>())
 }
 
 type Asked<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
-
-fn of_head<'q>(sql: &'static str, key: &'q HeadKey) -> Asked<'q> {
-    sqlx::query(sql)
-        .bind(key.thread.0.as_str())
-        .bind(key.thread.1.as_str())
-        .bind(key.agent.as_str())
-        .bind(number(key.incarnation))
-}

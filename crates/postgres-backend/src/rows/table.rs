@@ -22,6 +22,8 @@ struct Slot<V> {
     /// Nothing where there is no such row.
     row: Option<V>,
     is_changed: bool,
+    /// Whether the table has it.
+    is_there: bool,
 }
 
 impl<K, V> Default for Table<K, V> {
@@ -50,9 +52,10 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
         }
     }
 
-    /// Writes the row.
+    /// Writes the row. One that was not read is new to the table.
     pub(crate) fn put(&mut self, key: K, row: V) {
-        let slot = Slot { row: Some(row), is_changed: true };
+        let is_there = self.rows.get(&key).is_some_and(|slot| slot.is_there);
+        let slot = Slot { row: Some(row), is_changed: true, is_there };
         let before = self.rows.insert(key.clone(), slot);
         self.undo.push((key, before));
     }
@@ -65,7 +68,8 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
     /// Takes what was read; what the transaction knows already is newer.
     pub(crate) fn read(&mut self, key: K, row: Option<V>) {
         self.unread.remove(&key);
-        self.rows.entry(key).or_insert(Slot { row, is_changed: false });
+        let is_there = row.is_some();
+        self.rows.entry(key).or_insert(Slot { row, is_changed: false, is_there });
     }
 
     /// Everything that is known of rows that there are.
@@ -77,6 +81,12 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
     pub(crate) fn changed(&self) -> impl Iterator<Item = (&K, &V)> {
         let changed = self.rows.iter().filter(|(_, slot)| slot.is_changed);
         changed.filter_map(|(key, slot)| Some((key, slot.row.as_ref()?)))
+    }
+
+    /// What has to be written, by whether the table has it already: what is new, and what is not.
+    pub(crate) fn added_and_updated(&self) -> [Vec<(&K, &V)>; 2] {
+        let (updated, added) = self.changed().partition(|(key, _)| self.rows[*key].is_there);
+        [added, updated]
     }
 
     /// The present operation was applied.
@@ -144,6 +154,9 @@ mod tests {
         assert_eq!(table.get(&2).ok(), Some(Some(&"made")));
         assert_eq!(table.changed().collect::<Vec<_>>(), [(&2, &"made")]);
         assert!(table.take_unread().is_empty());
+        table.put(1, "changed");
+        table.put(2, "made anew");
+        assert_eq!(table.added_and_updated(), [[(&2, &"made anew")], [(&1, &"changed")]]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Threads: what is kept of one as a whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
@@ -9,7 +9,7 @@ use throughline_core::{
     backend::{Tally, ThreadFacts},
 };
 
-use super::{Rows, ThreadKey, counter, number};
+use super::{Rows, ThreadKey, Writing, counter, number};
 use crate::error::damaged;
 
 /// A thread, deleted or not.
@@ -199,20 +199,40 @@ pub(super) fn columns(keys: &[ThreadKey]) -> (Vec<&str>, Vec<&str>) {
     keys.iter().map(|(tenant, thread)| (tenant.as_str(), thread.as_str())).unzip()
 }
 
-const WRITE: &str = "INSERT INTO throughline.threads (tenant, thread, last_seq, floor, generation, live, names, gone_at, \
-    gone_question, deleted, purgeable, listed, archived, active_at, entry) \
-    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
-    $8::bigint[], $9::bigint[], $10::boolean[], $11::boolean[], $12::boolean[], $13::boolean[], $14::bigint[], $15::text[]) \
-    ON CONFLICT (tenant, thread) DO UPDATE SET last_seq = excluded.last_seq, floor = excluded.floor, \
-    generation = excluded.generation, live = excluded.live, names = excluded.names, gone_at = excluded.gone_at, \
-    gone_question = excluded.gone_question, deleted = excluded.deleted, purgeable = excluded.purgeable, \
-    listed = excluded.listed, archived = excluded.archived, active_at = excluded.active_at, entry = excluded.entry";
+/// What both statements that write threads are given, in the order in which [`bind`] does.
+macro_rules! given {
+    () => {
+        "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
+         $9::bigint[], $10::boolean[], $11::boolean[], $12::boolean[], $13::boolean[], $14::bigint[], $15::text[]) \
+         AS k (tenant, thread, last_seq, floor, generation, live, names, gone_at, gone_question, deleted, purgeable, listed, \
+         archived, active_at, entry)"
+    };
+}
 
-pub(super) async fn write(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()> {
-    let changed: Vec<(&ThreadKey, &ThreadRow)> = rows.threads.changed().collect();
-    if changed.is_empty() {
-        return Ok(());
+const INSERT: &str = concat!(
+    "INSERT INTO throughline.threads (tenant, thread, last_seq, floor, generation, live, names, gone_at, gone_question, \
+     deleted, purgeable, listed, archived, active_at, entry) SELECT k.* FROM ",
+    given!()
+);
+
+const UPDATE: &str = concat!(
+    "UPDATE throughline.threads t SET last_seq = k.last_seq, floor = k.floor, generation = k.generation, live = k.live, \
+     names = k.names, gone_at = k.gone_at, gone_question = k.gone_question, deleted = k.deleted, purgeable = k.purgeable, \
+     listed = k.listed, archived = k.archived, active_at = k.active_at, entry = k.entry FROM ",
+    given!(),
+    " WHERE t.tenant = k.tenant AND t.thread = k.thread"
+);
+
+pub(super) fn write(rows: &Rows, writing: &mut Writing) {
+    for (changed, sql) in rows.threads.added_and_updated().iter().zip([INSERT, UPDATE]) {
+        if !changed.is_empty() {
+            bind(changed, writing.part(sql));
+        }
     }
+    write_labels(rows, writing);
+}
+
+fn bind(changed: &[(&ThreadKey, &ThreadRow)], part: &mut Writing) {
     let count =
         |of: fn(&ThreadRow) -> u64| changed.iter().map(|(_, row)| number(of(row))).collect::<Vec<_>>();
     let flag = |of: fn(&ThreadRow) -> bool| changed.iter().map(|(_, row)| of(row)).collect::<Vec<_>>();
@@ -221,8 +241,7 @@ pub(super) async fn write(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()
         .map(|(_, row)| row.facts.as_ref().map(|facts| super::session::json(&Entry::of(facts))))
         .collect();
     let active_at = |row: &ThreadRow| row.facts.as_ref().map_or(0, |facts| facts.tally.active_at.as_micros());
-    sqlx::query(WRITE)
-        .bind(changed.iter().map(|(key, _)| key.0.as_str()).collect::<Vec<_>>())
+    part.bind(changed.iter().map(|(key, _)| key.0.as_str()).collect::<Vec<_>>())
         .bind(changed.iter().map(|(key, _)| key.1.as_str()).collect::<Vec<_>>())
         .bind(count(|row| row.last_seq.get()))
         .bind(count(|row| row.floor.get()))
@@ -236,51 +255,48 @@ pub(super) async fn write(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()
         .bind(flag(|row| row.facts.as_ref().is_some_and(ThreadFacts::is_listed)))
         .bind(flag(|row| row.facts.as_ref().is_some_and(|facts| facts.archived)))
         .bind(changed.iter().map(|(_, row)| active_at(row)).collect::<Vec<_>>())
-        .bind(entries)
-        .execute(&mut *db)
-        .await?;
-    write_labels(rows, db).await
+        .bind(entries);
 }
 
-async fn write_labels(rows: &Rows, db: &mut PgConnection) -> sqlx::Result<()> {
-    let labelled = rows.labelled.items();
+/// Writes the labels that there are by now, and takes those away that there are not any more.
+fn write_labels(rows: &Rows, writing: &mut Writing) {
+    let labelled: BTreeSet<&ThreadKey> = rows.labelled.items().iter().collect();
     if labelled.is_empty() {
-        return Ok(());
+        return;
     }
-    let (tenants, threads) = columns(labelled);
-    sqlx::query(
-        "DELETE FROM throughline.labels l USING unnest($1::text[], $2::text[]) AS k (tenant, thread) \
-         WHERE l.tenant = k.tenant AND l.thread = k.thread",
-    )
-    .bind(tenants)
-    .bind(threads)
-    .execute(&mut *db)
-    .await?;
     let (mut tenants, mut threads, mut names, mut values) = (vec![], vec![], vec![], vec![]);
-    for ((tenant, thread), row) in rows.threads.changed() {
-        let is_labelled = labelled.iter().any(|key| (&key.0, &key.1) == (tenant, thread));
-        let Some(facts) = row.facts.as_ref().filter(|_| is_labelled) else { continue };
+    for (key, row) in rows.threads.changed() {
+        let Some(facts) = row.facts.as_ref().filter(|_| labelled.contains(key)) else { continue };
         let labels = facts.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let owner = facts.owner.as_ref().map(|owner| ("", owner.as_str()));
         for (name, value) in labels.chain(owner) {
-            tenants.push(tenant.as_str());
-            threads.push(thread.as_str());
+            tenants.push(key.0.as_str());
+            threads.push(key.1.as_str());
             names.push(name);
             values.push(value);
         }
     }
-    if tenants.is_empty() {
-        return Ok(());
+    writing
+        .part(
+            "DELETE FROM throughline.labels l USING unnest($1::text[], $2::text[]) AS k (tenant, thread) \
+             WHERE l.tenant = k.tenant AND l.thread = k.thread \
+             AND (l.tenant, l.thread, l.name) NOT IN (SELECT * FROM unnest($3::text[], $4::text[], $5::text[]))",
+        )
+        .bind(labelled.iter().map(|key| key.0.as_str()).collect::<Vec<_>>())
+        .bind(labelled.iter().map(|key| key.1.as_str()).collect::<Vec<_>>())
+        .bind(&tenants)
+        .bind(&threads)
+        .bind(&names);
+    if !tenants.is_empty() {
+        writing
+            .part(
+                "INSERT INTO throughline.labels (tenant, thread, name, value) \
+                 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) \
+                 ON CONFLICT (tenant, thread, name) DO UPDATE SET value = excluded.value",
+            )
+            .bind(tenants)
+            .bind(threads)
+            .bind(names)
+            .bind(values);
     }
-    sqlx::query(
-        "INSERT INTO throughline.labels (tenant, thread, name, value) \
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])",
-    )
-    .bind(tenants)
-    .bind(threads)
-    .bind(names)
-    .bind(values)
-    .execute(db)
-    .await
-    .map(drop)
 }

@@ -10,6 +10,7 @@ use super::{
     link::in_time,
 };
 use crate::{
+    apply::MintedIds,
     error::{Failure, damaged, not_durable},
     options::Settings,
     queue::Pending,
@@ -62,8 +63,8 @@ pub(super) async fn prepare(
     settings: &Settings,
     db: &mut PgConnection,
     batch: &[Pending],
-    writer: &str,
-    number_of_batch: u64,
+    minted: MintedIds,
+    (writer, number_of_batch): (&str, u64),
 ) -> Result<Prepared, Failure> {
     if let [pending] = batch
         && let PersistArgs::Replica(args) = &pending.write.args
@@ -87,9 +88,8 @@ pub(super) async fn prepare(
             return Ok(Prepared::refused(batch, &refusal));
         }
         let mut rows = Rows::default();
-        let decided = decide(&mut rows, db, batch, settings.options.max_content_bytes).await?;
+        let decided = decide(&mut rows, db, batch, settings.options.max_content_bytes, minted).await?;
         let written = if decided.iter().any(|decided| decided.told.is_some()) {
-            rows.write(db).await?;
             let (written, held) = finish(settings, db, &rows, writer, number_of_batch).await?;
             if let Err(refusal) = following::expect_leading(held.stance) {
                 return Ok(Prepared::refused(batch, &refusal));
@@ -148,20 +148,24 @@ const SIGN: &str = concat!(
     off!()
 );
 
-/// Everything that is done while the row of the store is held, and whether the server still keeps what it answers: as late as possible, and in one statement.
+/// What the fate of the transaction is known by, as a part of the statement that writes.
+const WRITER: &str = "INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) VALUES ($1, $2, 0, now()) \
+    ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at";
+
+/// What is done while the row of the store is held, once everything else is written; and whether the server still keeps what it
+/// answers.
 const FINISH: &str = concat!(
-    "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) \
-    VALUES ($1, $2, 0, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at), \
-    s AS (UPDATE throughline.store SET position = position + $3 WHERE id = 1 \
-    RETURNING position - $3 AS base, epoch, following, capture, audit, audit_hash), \
+    "s AS (UPDATE throughline.store SET position = position + $1 WHERE id = 1 AND {written} \
+    RETURNING position - $1 AS base, epoch, following, capture, audit, audit_hash), \
     c AS (INSERT INTO throughline.changes (position, tenant, thread, at, what) \
     SELECT s.base + k.n, k.tenant, k.thread, k.at, k.what \
-    FROM s, unnest($4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::text[]) AS k (n, tenant, thread, at, what)) \
+    FROM s, unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) AS k (n, tenant, thread, at, what)) \
     SELECT s.*, pg_current_xact_id()::text AS xid, ",
     off!(),
     " FROM s"
 );
 
+/// Writes everything, and takes the places among the commits.
 async fn finish(
     settings: &Settings,
     db: &mut PgConnection,
@@ -182,17 +186,10 @@ async fn finish(
             what.push(serde_json::to_string(happened).expect("what is in memory serialises"));
         }
     }
-    let row = sqlx::query(FINISH)
-        .bind(writer)
-        .bind(number(number_of_batch))
-        .bind(number(taken))
-        .bind(places)
-        .bind(tenants)
-        .bind(threads)
-        .bind(times)
-        .bind(what)
-        .fetch_optional(&mut *db)
-        .await?;
+    let mut writing = rows.writing();
+    writing.part(WRITER).bind(writer).bind(number(number_of_batch));
+    writing.end(FINISH).bind(number(taken)).bind(places).bind(tenants).bind(threads).bind(times).bind(what);
+    let row = writing.fetch(db).await?;
     let broken = || damaged("the row of the store".to_owned());
     let row = row.ok_or_else(broken)?;
     if let Some(setting) = row.try_get("off")? {

@@ -5,7 +5,7 @@ use throughline_core::{PersistArgs, PersistError, Result};
 
 use super::Locks;
 use crate::{
-    apply::{self, Outcome},
+    apply::{self, MintedIds, Outcome},
     queue::Pending,
     rows::{Halt, Rows, Told},
 };
@@ -24,10 +24,11 @@ pub(super) async fn decide(
     db: &mut PgConnection,
     batch: &[Pending],
     max_content_bytes: u64,
+    minted: MintedIds,
 ) -> sqlx::Result<Vec<Decided>> {
     let locks: Vec<Locks> = batch.iter().map(|pending| Locks::of(&pending.write)).collect();
     for pending in batch {
-        apply::foresee(rows, &pending.write);
+        apply::foresee(rows, &pending.write, minted);
     }
     let mut decided: Vec<Option<Decided>> = batch.iter().map(|_| None).collect();
     loop {

@@ -19,6 +19,7 @@ use super::{
     link::is_outage,
 };
 use crate::{
+    apply::MintedIds,
     error::{Failure, Phase, Reach},
     options::Settings,
     queue::{Committed, Pending},
@@ -145,7 +146,13 @@ impl Worker {
         // Taken away: should this task end in the middle, the connection ends too.
         let Some(mut db) = self.link.take() else { return Ended::Failed(batch, Failure::silence()) };
         self.batch += 1;
-        let prepared = prepare(&self.settings, &mut db, &batch, &self.name, self.batch).await;
+        let name = (&*self.name, self.batch);
+        let mut prepared = prepare(&self.settings, &mut db, &batch, MintedIds::AreNew, name).await;
+        if prepared.as_ref().is_err_and(Failure::is_duplicate)
+            && roll_back(&self.settings, &mut db).await.is_ok()
+        {
+            prepared = prepare(&self.settings, &mut db, &batch, MintedIds::MayBeKnown, name).await;
+        }
         let Prepared { decided, written } = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => {

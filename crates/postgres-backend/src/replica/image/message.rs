@@ -57,7 +57,7 @@ pub(super) async fn messages(db: &mut PgConnection, keys: &[&Key], found: &mut F
     }
     complete(db, &mut stored).await?;
     for (key, stored) in stored {
-        found.insert(key.clone(), Imaged::of(made(key, stored).map(|part| (part.0, part.1))));
+        found.insert(key.clone(), Imaged::of(made(key, stored)));
     }
     Ok(())
 }

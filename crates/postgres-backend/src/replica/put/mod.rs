@@ -38,7 +38,7 @@ pub(super) async fn put(
             }
         }
     }
-    page.rows.write(db).await?;
+    page.rows.writing().run(db).await?;
     beside::put_keys(db, images).await?;
     beside::put_consumers(db, images).await?;
     beside::put_changes(db, images).await?;

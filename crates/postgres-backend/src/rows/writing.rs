@@ -1,0 +1,112 @@
+//! One statement that writes everything that a transaction has changed, in whichever tables that stands: a way to the server and
+//! back costs more than most of what is written.
+
+use std::fmt::Write as _;
+
+use sqlx::{
+    Arguments as _, AssertSqlSafe, Encode, PgConnection, Postgres, Type,
+    postgres::{PgArguments, PgRow},
+};
+
+/// Where the end of a statement says that every part has to be written before.
+const WRITTEN: &str = "{written}";
+
+/// The parts of the statement, each of which writes into one table.
+///
+/// All of them see the tables as they were before the statement, and nothing says which of them is run first: no row may be written by
+/// two of them.
+#[derive(Debug, Default)]
+pub(crate) struct Writing {
+    sql: String,
+    parts: usize,
+    arguments: PgArguments,
+    failed: Option<sqlx::Error>,
+}
+
+impl Writing {
+    /// A part, with parameters that are numbered from `$1` on. What it returns is of no use to anybody.
+    pub(crate) fn part(&mut self, sql: &str) -> &mut Self {
+        self.sql.push_str(if self.parts == 0 { "WITH " } else { ", " });
+        // Writing into a string does not fail.
+        let _ = write!(self.sql, "p{} AS (", self.parts);
+        self.push(sql);
+        self.sql.push_str(" RETURNING 1)");
+        self.parts += 1;
+        self
+    }
+
+    /// The next parameter of the part that was begun last.
+    pub(crate) fn bind<'q, T: Encode<'q, Postgres> + Type<Postgres>>(&mut self, value: T) -> &mut Self {
+        if let Err(error) = self.arguments.add(value) {
+            self.failed = Some(sqlx::Error::Encode(error));
+        }
+        self
+    }
+
+    /// The end of the statement, which is no part: further common table expressions, and what it answers. Where it says
+    /// [`WRITTEN`] it waits for the parts.
+    pub(crate) fn end(&mut self, sql: &str) -> &mut Self {
+        self.sql.push_str(if self.parts == 0 { "WITH " } else { ", " });
+        let mut written = String::from("true");
+        for part in 0..self.parts {
+            let _ = write!(written, " AND (SELECT count(*) FROM p{part}) >= 0");
+        }
+        self.push(&sql.replace(WRITTEN, &written));
+        self
+    }
+
+    /// Adds SQL whose parameters come after those that are bound.
+    fn push(&mut self, sql: &str) {
+        let bound = self.arguments.len();
+        let mut rest = sql.split('$');
+        self.sql.push_str(rest.next().unwrap_or_default());
+        for after in rest {
+            let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, after) = after.split_at(digits);
+            let number: usize = number.parse().unwrap_or_default();
+            let _ = write!(self.sql, "${}{after}", bound + number);
+        }
+    }
+
+    /// Writes, where there is anything to write.
+    pub(crate) async fn run(mut self, db: &mut PgConnection) -> sqlx::Result<()> {
+        if self.parts == 0 {
+            return Ok(());
+        }
+        self.sql.push_str(" SELECT 1");
+        self.fetch(db).await.map(drop)
+    }
+
+    /// Writes, and answers what the end of the statement says.
+    pub(crate) async fn fetch(self, db: &mut PgConnection) -> sqlx::Result<Option<PgRow>> {
+        match self.failed {
+            Some(failed) => Err(failed),
+            None => sqlx::query_with(AssertSqlSafe(self.sql), self.arguments).fetch_optional(db).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_numbered_on_and_the_end_waits_for_the_parts() {
+        let mut writing = Writing::default();
+        writing.part("INSERT INTO a SELECT $1, $2").bind(1_i64).bind("x");
+        writing.part("DELETE FROM b WHERE c = $1").bind(2_i64);
+        writing.end("s AS (UPDATE d SET e = $2 WHERE {written}) SELECT $1").bind(3_i64).bind(4_i64);
+        let due = "WITH p0 AS (INSERT INTO a SELECT $1, $2 RETURNING 1), p1 AS (DELETE FROM b WHERE c = $3 RETURNING 1), \
+            s AS (UPDATE d SET e = $5 WHERE true AND (SELECT count(*) FROM p0) >= 0 AND (SELECT count(*) FROM p1) >= 0) \
+            SELECT $4";
+        assert_eq!(writing.sql, due);
+        assert_eq!(writing.arguments.len(), 5);
+    }
+
+    #[test]
+    fn an_end_without_parts_waits_for_nothing() {
+        let mut writing = Writing::default();
+        writing.end("s AS (SELECT 1 WHERE {written}) SELECT $1");
+        assert_eq!(writing.sql, "WITH s AS (SELECT 1 WHERE true) SELECT $1");
+    }
+}
