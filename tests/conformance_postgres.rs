@@ -1,4 +1,6 @@
 //! The checks of the conformance kit against the backend on Postgres: in a cluster of their own, each in a database of its own.
+//!
+//! With `THROUGHLINE_POSTGRES_POOLER=start` they reach it through a PgBouncer of their own, in its transaction mode.
 
 use std::{
     env, fs,
@@ -11,7 +13,9 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use throughline::{Backend as _, BoxError, postgres::PostgresBackend};
 use throughline_conformance::{Fixture, Place, Profile};
-use throughline_postgres_cluster::{Cluster, Installation, URL_VARIABLE, shared};
+use throughline_postgres_cluster::{
+    Cluster, Installation, POOLER_VARIABLE, Pooler, URL_VARIABLE, behind_pooler, shared,
+};
 use tokio::sync::OnceCell;
 
 struct Postgres {
@@ -48,7 +52,10 @@ impl Fixture for Postgres {
         };
         // A limit that the checks can reach, and few connections: many stores are open at once.
         let options = PostgresBackend::builder().max_content_bytes(1 << 20).writers(2).readers(3);
-        Ok(options.open(&url).await?)
+        Ok(match behind_pooler(&url) {
+            Some(url) => options.pgbouncer().open(&url).await?,
+            None => options.open(&url).await?,
+        })
     }
 
     async fn clean(&self, place: &Place) {
@@ -111,9 +118,16 @@ fn main() -> ExitCode {
 /// Runs this program again, with a cluster for it and for the processes that it starts.
 fn in_own_cluster(installation: &Installation) -> Result<ExitCode, BoxError> {
     let cluster = Cluster::start(installation)?;
-    let status = Command::new(env::current_exe()?)
-        .args(env::args_os().skip(1))
-        .env(URL_VARIABLE, cluster.url("postgres"))
-        .status()?;
+    let mut program = Command::new(env::current_exe()?);
+    program.args(env::args_os().skip(1)).env(URL_VARIABLE, cluster.url("postgres"));
+    let pooler = match env::var(POOLER_VARIABLE) {
+        Ok(wish) if wish == "start" => Some(Pooler::start(&cluster, &[("default_pool_size", "6")])?),
+        _ => None,
+    };
+    if let Some(pooler) = &pooler {
+        program.env(POOLER_VARIABLE, pooler.place());
+    }
+    let status = program.status()?;
+    drop(pooler);
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -47,12 +47,14 @@ mod error;
 mod hosts;
 mod open;
 mod options;
+mod pooler;
 mod queue;
 mod read;
 mod replica;
 mod rows;
 mod servers;
 mod signs;
+mod transaction;
 mod warnings;
 mod writer;
 

@@ -1,4 +1,7 @@
-use std::{fmt::Write as _, io, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    io,
+ sync::Arc, time::Duration};
 
 use sqlx::postgres::PgConnectOptions;
 
@@ -19,7 +22,7 @@ use crate::{OpenError, PostgresBackend, engine::Engine, hosts, open, servers::Se
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "nothing is opened before `open`"]
 pub struct PostgresOptions {
     pub(crate) name: String,
@@ -34,14 +37,19 @@ pub struct PostgresOptions {
     pub(crate) answer_limit: Duration,
     pub(crate) resolve_limit: Duration,
     pub(crate) pgbouncer: bool,
+    pub(crate) listen_at: Option<String>,
 }
 
 /// The most bytes of content that a store can be told to take: well below what a value of Postgres may have.
 const LARGEST: u64 = 256 << 20;
 
+/// What says that the settings of a session have arrived.
+pub(crate) const MARK: &str = "1";
+
 /// What is asked of the server with each connection, whatever is set for the role or the database. Rows that a policy keeps from the
 /// role are denied: left out, they would pass for rows that are not there.
-const OF_EVERY_SESSION: [(&str, &str); 4] = [
+const OF_EVERY_SESSION: [(&str, &str); 5] = [
+    ("throughline.session", MARK),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
@@ -63,6 +71,7 @@ impl PostgresOptions {
             answer_limit: Duration::from_secs(10),
             resolve_limit: Duration::from_secs(30),
             pgbouncer: false,
+            listen_at: None,
         }
     }
 
@@ -137,10 +146,21 @@ impl PostgresOptions {
         self
     }
 
-    /// Says that the server is reached through PgBouncer in its transaction mode: no statement is kept prepared, every setting is
-    /// that of one transaction, and commits of other processes are looked for once a second instead of being listened to.
+    /// Says that the server is reached through PgBouncer, in its transaction mode or in that of sessions: no statement is kept
+    /// prepared, every setting is that of one transaction, each transaction looks whether its server takes the writes, and commits of
+    /// other processes are looked for once a second, unless [`listen_at`](Self::listen_at) says where they can be listened to.
+    /// What is waited for beside that is a connection to the server, for [`wait_limit`](Self::wait_limit): then a call is
+    /// `Overloaded`.
     pub fn pgbouncer(mut self) -> Self {
         self.pgbouncer = true;
+        self
+    }
+
+    /// Names the server itself, or all of them, past the pooler: one connection listens there to the commits of other processes, which
+    /// a pooler does not pass on. Without [`pgbouncer`](Self::pgbouncer) it is listened there too, and not where `open` says.
+    /// [`open`](Self::open) refuses what is no URL, and what cannot be reached is tried again later, as everywhere.
+    pub fn listen_at(mut self, url: impl Into<String>) -> Self {
+        self.listen_at = Some(url.into());
         self
     }
 
@@ -192,7 +212,13 @@ impl PostgresOptions {
         if hosts.is_empty() {
             return Err(OpenError::Url);
         }
-        let settings = Settings { servers: Servers::new(hosts), options: self };
+        let listening = match self.listen_at.as_deref().map(hosts::parse) {
+            None => None,
+            Some(None) => return Err(OpenError::Url),
+            Some(Some(hosts)) => Some(Servers::new(hosts, false)),
+        };
+        let servers = Servers::new(hosts, self.pgbouncer);
+        let settings = Settings { servers, listening, options: self };
         let engine = Engine::start().map_err(OpenError::Threads)?;
         let opening = settings.clone();
         let opened = engine.handle().spawn(async move { open::open(&opening).await });
@@ -201,10 +227,33 @@ impl PostgresOptions {
     }
 }
 
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("name", &self.name)
+            .field("writers", &self.writers)
+            .field("readers", &self.readers)
+            .field("partitions", &self.partitions)
+            .field("queue_operations", &self.queue_operations)
+            .field("queue_bytes", &self.queue_bytes)
+            .field("max_content_bytes", &self.max_content_bytes)
+            .field("kept_changes", &self.kept_changes)
+            .field("wait_limit", &self.wait_limit)
+            .field("answer_limit", &self.answer_limit)
+            .field("resolve_limit", &self.resolve_limit)
+            .field("pgbouncer", &self.pgbouncer)
+            // Not where: that may hold a password.
+            .field("listens_elsewhere", &self.listen_at.is_some())
+            .finish()
+    }
+}
+
 /// Options, and where to connect.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) servers: Arc<Servers>,
+    /// Where it is listened, where that is not the same.
+    pub(crate) listening: Option<Arc<Servers>>,
     pub(crate) options: PostgresOptions,
 }
 

@@ -19,8 +19,8 @@ const MIGRATIONS: &[Migration] =
 const MARK: &str = "/*partitioned*/";
 
 impl Migration {
-    fn checksum(&self) -> Vec<u8> {
-        blake3::hash(self.sql.as_bytes()).as_bytes().to_vec()
+    fn checksum(&self) -> blake3::Hash {
+        blake3::hash(self.sql.as_bytes())
     }
 
     /// The statements, with so many partitions to each table that can have them.
@@ -87,7 +87,7 @@ async fn take(db: &mut PgConnection, partitions: u32) -> Result<(), OpenError> {
         sqlx::query("INSERT INTO throughline.migrations (id, name, checksum) VALUES ($1, $2, $3)")
             .bind(migration.id)
             .bind(migration.name)
-            .bind(migration.checksum())
+            .bind(migration.checksum().as_bytes().as_slice())
             .persistent(false)
             .execute(&mut *db)
             .await?;
@@ -97,15 +97,14 @@ async fn take(db: &mut PgConnection, partitions: u32) -> Result<(), OpenError> {
 
 /// How many steps the database has not taken, after those that it has were looked at.
 async fn missing(db: &mut PgConnection) -> Result<usize, OpenError> {
-    let rows = sqlx::query("SELECT id, name, checksum FROM throughline.migrations ORDER BY id")
-        .persistent(false)
-        .fetch_all(db)
-        .await?;
+    // Not prepared: outside of a transaction, a pooler may have another connection for the second step. And so as text.
+    let sql = "SELECT id, name, encode(checksum, 'hex') AS checksum FROM throughline.migrations ORDER BY id";
+    let rows = sqlx::raw_sql(sql).fetch_all(db).await?;
     for (at, row) in rows.iter().enumerate() {
         let id: i32 = row.try_get("id")?;
         let Some(migration) = MIGRATIONS.get(at) else { return Err(OpenError::Newer { id }) };
-        let (name, checksum): (&str, &[u8]) = (row.try_get("name")?, row.try_get("checksum")?);
-        if (id, name, checksum) != (migration.id, migration.name, &*migration.checksum()) {
+        let (name, checksum): (&str, &str) = (row.try_get("name")?, row.try_get("checksum")?);
+        if (id, name, checksum) != (migration.id, migration.name, &*migration.checksum().to_hex()) {
             return Err(OpenError::Changed { id });
         }
     }

@@ -5,15 +5,26 @@ mod migration;
 
 use sqlx::{Connection as _, PgConnection, Row as _};
 
+use tokio::time::timeout;
+
 pub use self::error::OpenError;
-use crate::{options::Settings, warnings};
+use crate::{
+    options::{MARK, Settings},
+    pooler::Refusal,
+    servers::NoServer,
+    warnings,
+};
 
 pub(crate) async fn open(settings: &Settings) -> Result<(), OpenError> {
     if !warnings::are_heard() {
         return Err(OpenError::Unheard);
     }
     let mut db = settings.servers.connect(settings.options.answer_limit).await?.connection;
-    look(&mut db).await?;
+    let looked = timeout(settings.options.answer_limit, look(&mut db, settings.options.pgbouncer)).await;
+    looked.map_err(|_| match settings.options.pgbouncer {
+        true => NoServer::Waiting,
+        false => NoServer::Silent,
+    })??;
     migration::migrate(&mut db, settings.options.partitions).await?;
     // Writers that are long gone.
     sqlx::raw_sql(
@@ -27,15 +38,18 @@ pub(crate) async fn open(settings: &Settings) -> Result<(), OpenError> {
 }
 
 /// Refuses a server on which the store could not keep its word.
-async fn look(db: &mut PgConnection) -> Result<(), OpenError> {
-    let row = sqlx::query(
+async fn look(db: &mut PgConnection, is_pooled: bool) -> Result<(), OpenError> {
+    let row = sqlx::raw_sql(
         "SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS version, \
          current_setting('server_encoding') AS encoding, current_setting('synchronous_commit') AS synchronous_commit, \
-         current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes",
+         current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes, \
+         current_setting('throughline.session', true) AS session",
     )
-    .persistent(false)
     .fetch_one(db)
     .await?;
+    if !is_pooled && row.try_get::<Option<&str>, _>("session")? != Some(MARK) {
+        return Err(OpenError::Pooler { what: Refusal::Settings.what() });
+    }
     if row.try_get::<i32, _>("number")? < 150_000 {
         return Err(OpenError::TooOld { found: row.try_get("version")? });
     }

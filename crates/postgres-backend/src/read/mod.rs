@@ -29,6 +29,7 @@ use crate::{
     options::Settings,
     replica,
     rows::{ThreadRow, counter, thread_columns},
+    transaction::{Begun, Of, begin},
 };
 
 /// How often a read is tried whose connection was lost, beside once for each connection that lay idle: a server that was started anew
@@ -97,7 +98,7 @@ impl Readers {
                     Ok(connection) => connection,
                     Err(failure) => return Err(failure.to_persist(Phase::Before)),
                 };
-                match attempt_to(connection, &settings, &tenant, &read, now).await {
+                match attempt_to(connection, &settings, &tenant, &read, (now, give_up)).await {
                     Ok(answer) => return answer,
                     Err(failure) if failure.passes && attempt < attempts && Instant::now() < give_up => {
                         attempt += 1;
@@ -136,9 +137,12 @@ async fn attempt_to(
     settings: &Settings,
     tenant: &TenantId,
     read: &ReadArgs,
-    now: Timestamp,
+    (now, give_up): (Timestamp, Instant),
 ) -> std::result::Result<Result<ReadResult>, Failure> {
-    let answering = answer(connection.connection(), tenant, read, now);
+    let patience = give_up.saturating_duration_since(Instant::now());
+    let begun = begin(settings, connection.connection(), Of::Reads, patience).await?;
+    connection.leads_to(begun.timeline);
+    let answering = answer(connection.connection(), begun, tenant, read, now);
     let answered = timeout(settings.options.answer_limit, answering).await;
     match answered {
         Ok(Ok((answer, in_transaction))) => {
@@ -166,22 +170,22 @@ async fn give_back(mut connection: Borrowed, limit: Duration) {
     }
 }
 
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-
 /// Answers from one moment of the store, and says whether a transaction was begun for it.
 async fn answer(
     db: &mut PgConnection,
+    begun: Begun,
     tenant: &TenantId,
     read: &ReadArgs,
     now: Timestamp,
 ) -> Answer<(ReadResult, bool)> {
     // One statement is of one moment by itself.
-    if let ReadArgs::Get(get) = read
+    if begun.timeline.is_none()
+        && let ReadArgs::Get(get) = read
         && let Some(settled) = message::get_settled(db, tenant, get).await?
     {
         return Ok((ReadResult::Get(settled), false));
     }
-    sqlx::raw_sql(BEGIN).execute(&mut *db).await?;
+    sqlx::raw_sql(begun.first).execute(&mut *db).await?;
     let mut scope = Scope { db: &mut *db, tenant, now };
     let answer = match read {
         ReadArgs::Get(get) => scope.get(get).await.map(ReadResult::Get),

@@ -1,0 +1,72 @@
+//! How a transaction begins.
+//!
+//! On a connection of our own the settings are those of the session, and the server is the one that was looked at when it was made.
+//! Behind a pooler each transaction may be on another connection, of another server even: so it brings its settings, and looks.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, PgConnection};
+use tokio::time::timeout;
+
+use crate::{
+    error::Failure,
+    options::Settings,
+    servers::{LOOK, NoServer},
+};
+
+/// What is done in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    Writes,
+    /// Of one moment of the store.
+    Reads,
+}
+
+/// A transaction that has begun, or is about to.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    /// What is to be sent in front of the first statement; it may be nothing.
+    pub(crate) first: &'static str,
+    /// Of the server that it is on, where that was not known before.
+    pub(crate) timeline: Option<u32>,
+}
+
+impl Of {
+    const fn begin(self) -> &'static str {
+        match self {
+            // Said, because another level or a transaction that only reads may be what is set for the role.
+            Self::Writes => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ",
+            Self::Reads => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ",
+        }
+    }
+}
+
+/// Begins one, or says how. Through a pooler, `limit` is how long it may take until there is a connection to a server.
+///
+/// # Errors
+/// Where the pooler gives none in time, or one to a server that was replaced, or takes no writes.
+pub(crate) async fn begin(
+    settings: &Settings,
+    db: &mut PgConnection,
+    of: Of,
+    limit: Duration,
+) -> Result<Begun, Failure> {
+    if !settings.options.pgbouncer {
+        return Ok(Begun { first: of.begin(), timeline: None });
+    }
+    let before = settings.servers.before();
+    let settings_of_it = match of {
+        Of::Writes => settings.of_writer("LOCAL "),
+        Of::Reads => "SET LOCAL row_security = off; ".to_owned(),
+    };
+    // The driver names its statements even where it keeps none. Whoever had this connection before has left some of the same name.
+    let sql = format!(
+        "{}DEALLOCATE ALL; {settings_of_it}{LOOK}{}",
+        of.begin(),
+        if before.knows_the_store() { ", (SELECT position FROM throughline.store WHERE id = 1) AS position" } else { "" }
+    );
+    let asked = timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(db)).await;
+    let row = asked.map_err(|_| Failure::from(NoServer::Waiting))?.map_err(NoServer::of_begin)?;
+    let timeline = settings.servers.admit(&row, before)?;
+    Ok(Begun { first: "", timeline: Some(timeline) })
+}
