@@ -111,7 +111,10 @@ impl Failure {
 
     /// A pooler that gives no connection to a server in time: all are at work, or the server does not answer it.
     pub(crate) fn no_place() -> Self {
-        Self { kind: ErrorKind::Overloaded, ..Self::no_server("the pooler gave no connection to a server in time") }
+        Self {
+            kind: ErrorKind::Overloaded,
+            ..Self::no_server("the pooler gave no connection to a server in time")
+        }
     }
 
     /// The server has committed, and says with a warning that a standby may not have.

@@ -1,7 +1,9 @@
 use std::{
     fmt::{self, Write as _},
     io,
- sync::Arc, time::Duration};
+    sync::Arc,
+    time::Duration,
+};
 
 use sqlx::postgres::PgConnectOptions;
 

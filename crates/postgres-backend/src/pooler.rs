@@ -61,10 +61,7 @@ mod tests {
     fn what_the_pooler_says_is_told_from_what_a_server_says() {
         for (text, refusal) in [
             ("unsupported startup parameter: options", Refusal::Settings),
-            (
-                "unsupported startup parameter in options: default_transaction_isolation",
-                Refusal::Settings,
-            ),
+            ("unsupported startup parameter in options: default_transaction_isolation", Refusal::Settings),
             ("transaction blocks not allowed in statement pooling mode", Refusal::Transactions),
             ("query_wait_timeout", Refusal::NoServer),
             ("no more connections allowed (max_client_conn)", Refusal::NoClient),

@@ -255,7 +255,10 @@ impl Servers {
                 Err(_) => {}
             }
         }
-        if self.are_poolers && waits.load(Ordering::Relaxed) && matches!(why, NoServer::Silent | NoServer::Error(_)) {
+        if self.are_poolers
+            && waits.load(Ordering::Relaxed)
+            && matches!(why, NoServer::Silent | NoServer::Error(_))
+        {
             why = NoServer::Waiting;
         }
         let (connection, look, host) = best.ok_or(why)?;

@@ -63,7 +63,11 @@ pub(crate) async fn begin(
     let sql = format!(
         "{}DEALLOCATE ALL; {settings_of_it}{LOOK}{}",
         of.begin(),
-        if before.knows_the_store() { ", (SELECT position FROM throughline.store WHERE id = 1) AS position" } else { "" }
+        if before.knows_the_store() {
+            ", (SELECT position FROM throughline.store WHERE id = 1) AS position"
+        } else {
+            ""
+        }
     );
     let asked = timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(db)).await;
     let row = asked.map_err(|_| Failure::from(NoServer::Waiting))?.map_err(NoServer::of_begin)?;

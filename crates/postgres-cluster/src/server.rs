@@ -36,7 +36,9 @@ rm -rf "$folder""#;
 pub(crate) enum Kind {
     Postgres,
     /// It says nothing: it is asked, at its port.
-    Pooler { port: u16 },
+    Pooler {
+        port: u16,
+    },
 }
 
 impl Kind {

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use throughline_postgres_cluster::Cluster;
+
 use super::postgres;
 use crate::Result;
 use crate::metadata::Metadata;
@@ -36,7 +38,36 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
         .cargo(["test", "--workspace", "--all-features", "--no-fail-fast"])
         .args(chosen)
         .args(["--", "--nocapture"]);
-    postgres::told(tests, cluster.as_ref()).run()
+    postgres::told(tests, cluster.as_ref()).run()?;
+    match &cluster {
+        Some(cluster) => behind_pooler(workspace, skips, cluster),
+        None => Ok(()),
+    }
+}
+
+/// The checks that could fail behind PgBouncer in particular: what waits for others, what several processes do, what is lost on the
+/// way, and whatever has statements in an order that nobody has thought of. All others are run by
+/// `THROUGHLINE_POSTGRES_POOLER=start cargo test --test conformance_postgres`.
+const BEHIND_POOLER: [&str; 10] = [
+    "audit.",
+    "changes.",
+    "claims",
+    "concurrent",
+    "consumer.",
+    "crash",
+    "model",
+    "processes",
+    "reopen",
+    "replica.",
+];
+
+/// Runs those through a PgBouncer.
+fn behind_pooler(workspace: &Workspace, skips: &mut Skips, cluster: &Cluster) -> Result {
+    let Some(pooler) = postgres::pool(workspace, skips, cluster)? else { return Ok(()) };
+    let tests = workspace
+        .cargo(["test", "--workspace", "--all-features", "--test", "conformance_postgres", "--"])
+        .args(BEHIND_POOLER);
+    postgres::told_of_pooler(postgres::told(tests, Some(cluster)), &pooler).run()
 }
 
 /// The test targets of the whole workspace that belong to this step.

@@ -208,7 +208,8 @@ async fn finish(
         return Err(not_durable(setting));
     }
     let base = counter(row.try_get("base")?).ok_or_else(broken)?;
-    let (written, held) = (Written { base, taken, timeline: None, xid: row.try_get("xid")? }, Held::read(&row)?);
+    let (written, held) =
+        (Written { base, taken, timeline: None, xid: row.try_get("xid")? }, Held::read(&row)?);
     if base / TRIM_EVERY != (base + taken) / TRIM_EVERY {
         trim(db, (base + taken).saturating_sub(settings.options.kept_changes)).await?;
     }

@@ -2,5 +2,6 @@
 
 mod open;
 mod outcomes;
+mod pooler;
 mod settings;
 mod support;
