@@ -51,6 +51,7 @@ mod pooler;
 mod queue;
 mod read;
 mod replica;
+mod row_security;
 mod rows;
 mod servers;
 mod signs;

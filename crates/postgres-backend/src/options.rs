@@ -40,6 +40,7 @@ pub struct PostgresOptions {
     pub(crate) resolve_limit: Duration,
     pub(crate) pgbouncer: bool,
     pub(crate) listen_at: Option<String>,
+    pub(crate) row_security: bool,
 }
 
 /// The most bytes of content that a store can be told to take: well below what a value of Postgres may have.
@@ -50,13 +51,15 @@ pub(crate) const MARK: &str = "1";
 
 /// What is asked of the server with each connection, whatever is set for the role or the database. Rows that a policy keeps from the
 /// role are denied: left out, they would pass for rows that are not there.
-const OF_EVERY_SESSION: [(&str, &str); 5] = [
+const OF_EVERY_SESSION: [(&str, &str); 4] = [
     ("throughline.session", MARK),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
-    ("row_security", "off"),
 ];
+
+/// The setting by which rows that a policy keeps back are denied; with policies of our own they are kept back.
+const ROW_SECURITY: &str = "row_security";
 
 impl PostgresOptions {
     pub(crate) fn new() -> Self {
@@ -74,6 +77,7 @@ impl PostgresOptions {
             resolve_limit: Duration::from_secs(30),
             pgbouncer: false,
             listen_at: None,
+            row_security: false,
         }
     }
 
@@ -166,6 +170,16 @@ impl PostgresOptions {
         self
     }
 
+    /// Has the server itself keep tenants apart, by a policy on each table with rows of tenants: a second wall, behind what the
+    /// statements say. The store is made so, or one that is there gets it, by a role that owns its tables; all hosts have to open it
+    /// so from then on. The role must be no superuser and have no `BYPASSRLS`.
+    ///
+    /// A call on a store whose policies somebody has changed is `Denied`.
+    pub fn row_security(mut self) -> Self {
+        self.row_security = true;
+        self
+    }
+
     /// Opens the store in the database of this URL, and makes it if it is not there: its tables stand in the schema `throughline`.
     ///
     /// The URL may name several hosts, `postgres://app:secret@one:5432,two:5432/app`: a primary and its standbys. The one that takes
@@ -207,7 +221,7 @@ impl PostgresOptions {
             if self.pgbouncer {
                 host.statement_cache_capacity(0).extra_float_digits(None)
             } else {
-                host.options(OF_EVERY_SESSION)
+                host.options(OF_EVERY_SESSION).options([(ROW_SECURITY, on_or_off(self.row_security))])
             }
         };
         let hosts: Vec<_> = hosts.into_iter().map(adjusted).collect();
@@ -229,6 +243,10 @@ impl PostgresOptions {
     }
 }
 
+const fn on_or_off(is_on: bool) -> &'static str {
+    if is_on { "on" } else { "off" }
+}
+
 impl fmt::Debug for PostgresOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresOptions")
@@ -246,6 +264,7 @@ impl fmt::Debug for PostgresOptions {
             .field("pgbouncer", &self.pgbouncer)
             // Not where: that may hold a password.
             .field("listens_elsewhere", &self.listen_at.is_some())
+            .field("row_security", &self.row_security)
             .finish()
     }
 }
@@ -260,6 +279,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// What is set for reads as well.
+    pub(crate) fn of_reader(&self, local: &str) -> String {
+        format!("SET {local}{ROW_SECURITY} = {}; ", on_or_off(self.options.row_security))
+    }
+
     /// The settings of a writer's session, or with `LOCAL ` of its transaction.
     pub(crate) fn of_writer(&self, local: &str) -> String {
         let wait = self.options.wait_limit.as_millis();
@@ -278,9 +302,10 @@ impl Settings {
         let _ = write!(sql, "SET {local}client_min_messages = warning; ");
         // Every look-up has its index. A plan that reads a whole table because it was small when it was counted would lock nobody
         // out, and cost what the table holds.
-        for name in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit", "row_security"] {
+        for name in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"] {
             let _ = write!(sql, "SET {local}{name} = off; ");
         }
+        sql.push_str(&self.of_reader(local));
         sql
     }
 }

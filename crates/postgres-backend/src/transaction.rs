@@ -3,7 +3,7 @@
 //! On a connection of our own the settings are those of the session, and the server is the one that was looked at when it was made.
 //! Behind a pooler each transaction may be on another connection, of another server even: so it brings its settings, and looks.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::timeout;
@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::{
     error::Failure,
     options::Settings,
+    row_security::Reach,
     servers::{LOOK, NoServer},
 };
 
@@ -26,7 +27,9 @@ pub(crate) enum Of {
 #[derive(Debug)]
 pub(crate) struct Begun {
     /// What is to be sent in front of the first statement; it may be nothing.
-    pub(crate) first: &'static str,
+    pub(crate) first: Cow<'static, str>,
+    /// Whether one statement is as good by itself: it needs nothing that a transaction says first.
+    pub(crate) is_optional: bool,
     /// Of the server that it is on, where that was not known before.
     pub(crate) timeline: Option<u32>,
 }
@@ -49,28 +52,29 @@ pub(crate) async fn begin(
     settings: &Settings,
     db: &mut PgConnection,
     of: Of,
+    reach: impl FnOnce() -> Reach,
     limit: Duration,
 ) -> Result<Begun, Failure> {
+    let reach = if settings.options.row_security { reach().statement() } else { String::new() };
     if !settings.options.pgbouncer {
-        return Ok(Begun { first: of.begin(), timeline: None });
+        let is_optional = reach.is_empty();
+        let first = if is_optional { of.begin().into() } else { format!("{}{reach}", of.begin()).into() };
+        return Ok(Begun { first, is_optional, timeline: None });
     }
     let before = settings.servers.before();
     let settings_of_it = match of {
         Of::Writes => settings.of_writer("LOCAL "),
-        Of::Reads => "SET LOCAL row_security = off; ".to_owned(),
+        Of::Reads => settings.of_reader("LOCAL "),
     };
     // The driver names its statements even where it keeps none. Whoever had this connection before has left some of the same name.
-    let sql = format!(
-        "{}DEALLOCATE ALL; {settings_of_it}{LOOK}{}",
-        of.begin(),
-        if before.knows_the_store() {
-            ", (SELECT position FROM throughline.store WHERE id = 1) AS position"
-        } else {
-            ""
-        }
-    );
+    let position = if before.knows_the_store() {
+        ", (SELECT position FROM throughline.store WHERE id = 1) AS position"
+    } else {
+        ""
+    };
+    let sql = format!("{}DEALLOCATE ALL; {settings_of_it}{LOOK}{position}; {reach}", of.begin());
     let asked = timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(db)).await;
     let row = asked.map_err(|_| Failure::from(NoServer::Waiting))?.map_err(NoServer::of_begin)?;
     let timeline = settings.servers.admit(&row, before)?;
-    Ok(Begun { first: "", timeline: Some(timeline) })
+    Ok(Begun { first: "".into(), is_optional: false, timeline: Some(timeline) })
 }

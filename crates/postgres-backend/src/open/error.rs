@@ -42,6 +42,12 @@ pub enum OpenError {
         /// What it does not do, and what is to be set.
         what: &'static str,
     },
+    /// Row security is not as it was asked for.
+    #[error("{what}")]
+    RowSecurity {
+        /// In what way, and what is to be done.
+        what: &'static str,
+    },
     /// The server is older than what the store needs.
     #[error("the server is PostgreSQL {found}, and 15 or newer is needed")]
     TooOld {

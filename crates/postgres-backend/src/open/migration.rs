@@ -3,6 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::OpenError;
+use crate::row_security;
 
 /// One step.
 struct Migration {
@@ -50,10 +51,14 @@ const LEDGER: &str = "CREATE SCHEMA throughline; CREATE TABLE throughline.migrat
     name text COLLATE \"C\" NOT NULL, checksum bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
 
 /// Brings the schema to this version, in one transaction.
-pub(super) async fn migrate(db: &mut PgConnection, partitions: u32) -> Result<(), OpenError> {
+pub(super) async fn migrate(
+    db: &mut PgConnection,
+    partitions: u32,
+    row_security: bool,
+) -> Result<(), OpenError> {
     // Each statement has to see what was committed while the lock was waited for, whatever is set for the role.
     sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").execute(&mut *db).await?;
-    let migrated = take(db, partitions).await;
+    let migrated = take(db, partitions, row_security).await;
     let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
     sqlx::raw_sql(end).execute(&mut *db).await?;
     migrated?;
@@ -64,8 +69,10 @@ pub(super) async fn migrate(db: &mut PgConnection, partitions: u32) -> Result<()
     }
 }
 
-async fn take(db: &mut PgConnection, partitions: u32) -> Result<(), OpenError> {
+async fn take(db: &mut PgConnection, partitions: u32, row_security: bool) -> Result<(), OpenError> {
     sqlx::raw_sql(LOCK).execute(&mut *db).await?;
+    // A step is of the whole store.
+    sqlx::raw_sql(row_security::WIDEN).execute(&mut *db).await?;
     let made = sqlx::query(
         "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'throughline') AS schema, \
          to_regclass('throughline.migrations') IS NOT NULL AS ledger",
@@ -92,7 +99,7 @@ async fn take(db: &mut PgConnection, partitions: u32) -> Result<(), OpenError> {
             .execute(&mut *db)
             .await?;
     }
-    Ok(())
+    row_security::raise(db, row_security).await
 }
 
 /// How many steps the database has not taken, after those that it has were looked at.

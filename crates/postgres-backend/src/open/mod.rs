@@ -25,7 +25,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<(), OpenError> {
         true => NoServer::Waiting,
         false => NoServer::Silent,
     })??;
-    migration::migrate(&mut db, settings.options.partitions).await?;
+    migration::migrate(&mut db, settings.options.partitions, settings.options.row_security).await?;
     // Writers that are long gone.
     sqlx::raw_sql(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \

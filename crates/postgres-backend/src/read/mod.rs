@@ -16,7 +16,7 @@ mod thread;
 
 use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use throughline_core::{
     Effect, ErrorKind, PersistError, Position, ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
 };
@@ -28,6 +28,7 @@ use crate::{
     error::{Failure, Phase, damaged},
     options::Settings,
     replica,
+    row_security::Reach,
     rows::{ThreadRow, counter, thread_columns},
     transaction::{Begun, Of, begin},
 };
@@ -140,7 +141,9 @@ async fn attempt_to(
     (now, give_up): (Timestamp, Instant),
 ) -> std::result::Result<Result<ReadResult>, Failure> {
     let patience = give_up.saturating_duration_since(Instant::now());
-    let begun = begin(settings, connection.connection(), Of::Reads, patience).await?;
+    let begun =
+        begin(settings, connection.connection(), Of::Reads, || Reach::of_read(tenant, read), patience)
+            .await?;
     connection.leads_to(begun.timeline);
     let answering = answer(connection.connection(), begun, tenant, read, now);
     let answered = timeout(settings.options.answer_limit, answering).await;
@@ -179,13 +182,13 @@ async fn answer(
     now: Timestamp,
 ) -> Answer<(ReadResult, bool)> {
     // One statement is of one moment by itself.
-    if begun.timeline.is_none()
+    if begun.is_optional
         && let ReadArgs::Get(get) = read
         && let Some(settled) = message::get_settled(db, tenant, get).await?
     {
         return Ok((ReadResult::Get(settled), false));
     }
-    sqlx::raw_sql(begun.first).execute(&mut *db).await?;
+    sqlx::raw_sql(AssertSqlSafe(begun.first)).execute(&mut *db).await?;
     let mut scope = Scope { db: &mut *db, tenant, now };
     let answer = match read {
         ReadArgs::Get(get) => scope.get(get).await.map(ReadResult::Get),

@@ -1,6 +1,6 @@
 //! The transactions of what is done about copies.
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 use throughline_core::{
     ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, ImagesApplied, PersistError,
     Position, ReplicaArgs, ReplicaResult, TakeStance,
@@ -18,6 +18,7 @@ use crate::{
     apply::Outcome,
     error::Failure,
     options::Settings,
+    row_security::Reach,
     rows::number,
     transaction::{Of, begin},
     writer::in_time,
@@ -49,8 +50,8 @@ pub(crate) async fn prepare(
     if is_whole {
         in_time(limit, capture::turn_on(db)).await?;
     }
-    let begun = begin(settings, db, Of::Writes, settings.options.wait_limit).await?;
-    in_time(limit, async { sqlx::raw_sql(begun.first).execute(&mut *db).await }).await?;
+    let begun = begin(settings, db, Of::Writes, || Reach::Store, settings.options.wait_limit).await?;
+    in_time(limit, async { sqlx::raw_sql(AssertSqlSafe(begun.first)).execute(&mut *db).await }).await?;
     let listed = if is_whole { in_time(LISTING_LIMIT, capture::list(db)).await? } else { None };
     let replicated = in_time(limit, run(db, args, listed)).await?;
     Ok(Replicated { timeline: begun.timeline, ..replicated })

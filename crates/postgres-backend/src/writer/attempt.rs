@@ -16,6 +16,7 @@ use crate::{
     options::Settings,
     queue::Pending,
     replica::{self, Replicated},
+    row_security::{NARROW, Reach, WIDEN},
     rows::{Rows, counter, number},
     transaction::{Of, begin},
     warnings::listen,
@@ -75,7 +76,7 @@ pub(super) async fn prepare(
     {
         return replicate(settings, db, args, writer, number_of_batch).await;
     }
-    let begun = begin(settings, db, Of::Writes, patience(settings, batch)).await?;
+    let begun = begin(settings, db, Of::Writes, || Reach::of_batch(batch), patience(settings, batch)).await?;
     let work = async {
         let mut locks = Locks::default();
         for pending in batch {
@@ -211,7 +212,15 @@ async fn finish(
     let (written, held) =
         (Written { base, taken, timeline: None, xid: row.try_get("xid")? }, Held::read(&row)?);
     if base / TRIM_EVERY != (base + taken) / TRIM_EVERY {
-        trim(db, (base + taken).saturating_sub(settings.options.kept_changes)).await?;
+        let up_to = (base + taken).saturating_sub(settings.options.kept_changes);
+        if settings.options.row_security {
+            // They are of all tenants.
+            sqlx::raw_sql(WIDEN).execute(&mut *db).await?;
+            trim(db, up_to).await?;
+            sqlx::raw_sql(NARROW).execute(&mut *db).await?;
+        } else {
+            trim(db, up_to).await?;
+        }
     }
     Ok((written, held))
 }
