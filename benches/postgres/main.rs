@@ -2,11 +2,12 @@
 //!
 //! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same round.
 //! `cargo bench --features postgres --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N]]`; with
-//! `--tasks` only so many tasks write: what a profiler wants to see. It starts a server of its own.
+//! `--tasks` only so many tasks write: what a profiler wants to see; with `--only beside`, row security and a pooler alone. It starts a server of its own.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
 mod arguments;
+mod beside;
 mod contenders;
 #[path = "../kit/figures.rs"]
 mod figures;
@@ -42,11 +43,15 @@ async fn main() -> Result<(), Failure> {
     let longest = arguments::given("messages")?.unwrap_or(1_000_000);
     let installation = Installation::find().ok_or("PostgreSQL is not installed")?;
     let cluster = Cluster::start(&installation)?;
+    if arguments::given::<String>("only")?.as_deref() == Some("beside") {
+        return beside::compare(&cluster, rounds).await;
+    }
     if let Some(tasks) = arguments::given("tasks")? {
         return Contenders::open(&cluster, &[tasks]).await?.compare(rounds).await;
     }
     Contenders::open(&cluster, &TASKS).await?.compare(rounds).await?;
     hosts::compare(&cluster, rounds).await?;
+    beside::compare(&cluster, rounds).await?;
     pages::compare(&cluster, prefill::lengths(longest), rounds).await
 }
 
