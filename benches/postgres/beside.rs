@@ -33,13 +33,18 @@ pub(crate) async fn compare(cluster: &Cluster, rounds: usize) -> Result<(), Fail
     cluster.run("postgres", "CREATE ROLE beside LOGIN PASSWORD 'p'")?;
     let mut contenders = Vec::new();
     for name in ["direct", "row_security", "pgbouncer"] {
-        cluster.run("postgres", &format!("CREATE DATABASE {name} OWNER beside"))?;
-        let walled = format!("postgres://beside:p@{}/{name}", cluster.place());
+        cluster.run("postgres", &format!("CREATE DATABASE beside_{name} OWNER beside"))?;
+        let walled = format!("postgres://beside:p@{}/beside_{name}", cluster.place());
         let store = || async {
             let options = PostgresBackend::builder();
             stack::over(match name {
                 "row_security" => options.row_security().open(&walled).await?,
-                "pgbouncer" => options.pgbouncer().open(&cluster.url_at(&pooler.place(), name)).await?,
+                "pgbouncer" => {
+                    options
+                        .pgbouncer()
+                        .open(&cluster.url_at(&pooler.place(), &format!("beside_{name}")))
+                        .await?
+                }
                 _ => options.open(&walled).await?,
             })
         };
@@ -49,7 +54,7 @@ pub(crate) async fn compare(cluster: &Cluster, rounds: usize) -> Result<(), Fail
         }
         let store = store().await?;
         for _ in 0..50 {
-            store.thread("page").add(NewMessage::user("x".repeat(200))).await?;
+            store.thread("page").add(NewMessage::user(&"x".repeat(200))).await?;
         }
         contenders.push(Contender { name, store, writes, rates: Default::default(), pages: Vec::new() });
     }

@@ -40,9 +40,27 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
         .args(["--", "--nocapture"]);
     postgres::told(tests, cluster.as_ref()).run()?;
     match &cluster {
-        Some(cluster) => behind_pooler(workspace, skips, cluster),
+        Some(cluster) => {
+            with_row_security(workspace, cluster)?;
+            behind_pooler(workspace, skips, cluster)
+        }
         None => Ok(()),
     }
+}
+
+/// What is run with row security: what is about tenants, and what spans them. All are run by
+/// `THROUGHLINE_POSTGRES_ROW_SECURITY=1 cargo test --test conformance_postgres`.
+const WALLED: [&str; 5] = ["tenant", "scope", "changes.", "replica.", "audit."];
+
+/// Runs those, one after the other: the program takes one filter.
+fn with_row_security(workspace: &Workspace, cluster: &Cluster) -> Result {
+    for checks in WALLED {
+        let tests = workspace
+            .cargo(["test", "--workspace", "--all-features", "--test", "conformance_postgres", "--", checks])
+            .env("THROUGHLINE_POSTGRES_ROW_SECURITY", "1");
+        postgres::told(tests, Some(cluster)).run()?;
+    }
+    Ok(())
 }
 
 /// The checks that are left out behind PgBouncer: what is decided in memory, whatever the way to the server. What is not named here is run:
