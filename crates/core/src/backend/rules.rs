@@ -305,7 +305,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{ContentChange, Delta, MessageState::*};
+    use crate::{ContentChange, Delta, Effect, MessageState::*};
 
     fn update(mode: UpdateMode, text: &str) -> UpdateContent {
         let change = ContentChange::Append(Delta::text(text));
