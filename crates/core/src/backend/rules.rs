@@ -305,7 +305,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{ContentChange, Delta, Effect, MessageState::*};
+    use crate::{ContentChange, Delta, MessageState::*};
 
     fn update(mode: UpdateMode, text: &str) -> UpdateContent {
         let change = ContentChange::Append(Delta::text(text));
@@ -320,9 +320,9 @@ mod tests {
     fn a_position_is_told_from_if_it_is_kept_and_was_given() {
         let check = |after, end: Option<u64>| {
             let checked = check_after(Position::new(after), Position::new(3), end.map(Position::new));
-            checked.map_err(|error| (error.kind(), error.effect()))
+            checked.map_err(|error| error.kind())
         };
-        let too_old = Err((ErrorKind::TooOld, Effect::NotApplied));
+        let too_old = Err(ErrorKind::TooOld);
         assert_eq!([check(2, Some(5)), check(6, Some(5)), check(2, None)], [too_old; 3]);
         assert_eq!([check(3, Some(5)), check(5, Some(5)), check(3, Some(3)), check(6, None)], [Ok(()); 4]);
     }
