@@ -1,4 +1,7 @@
 //! The checks of the conformance kit against the backend on Postgres: in a cluster of their own, each in a database of its own.
+//!
+//! With `THROUGHLINE_POSTGRES_POOLER=start` they reach it through a PgBouncer of their own, in its transaction mode. With
+//! `THROUGHLINE_POSTGRES_ROW_SECURITY=1` the stores have row security, and the role is one that it holds.
 
 use std::{
     env, fs,
@@ -9,9 +12,14 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use throughline::{Backend as _, BoxError, postgres::PostgresBackend};
+use throughline::{
+    Backend as _, BoxError,
+    postgres::{PostgresBackend, PostgresOptions},
+};
 use throughline_conformance::{Fixture, Place, Profile};
-use throughline_postgres_cluster::{Cluster, Installation, URL_VARIABLE, shared};
+use throughline_postgres_cluster::{
+    Cluster, Installation, POOLER_VARIABLE, Pooler, URL_VARIABLE, behind_pooler, shared,
+};
 use tokio::sync::OnceCell;
 
 struct Postgres {
@@ -23,8 +31,25 @@ struct Postgres {
 static TEMPLATE: LazyLock<String> = LazyLock::new(|| {
     let mut hasher = DefaultHasher::new();
     include_str!("../crates/postgres-backend/migrations/0001_initial.sql").hash(&mut hasher);
-    format!("conformance_{:016x}", hasher.finish())
+    let walled = if has_row_security() { "_walled" } else { "" };
+    format!("conformance_{:016x}{walled}", hasher.finish())
 });
+
+fn has_row_security() -> bool {
+    env::var_os("THROUGHLINE_POSTGRES_ROW_SECURITY").is_some()
+}
+
+/// The URL for the role that the stores are opened as: a superuser, or one that row security holds.
+fn as_role(url: &str) -> String {
+    match url.split_once('@') {
+        Some((_, place)) if has_row_security() => format!("postgres://walled:walled@{place}"),
+        _ => url.to_owned(),
+    }
+}
+
+fn options() -> PostgresOptions {
+    if has_row_security() { PostgresBackend::builder().row_security() } else { PostgresBackend::builder() }
+}
 
 impl Fixture for Postgres {
     type Backend = PostgresBackend;
@@ -41,15 +66,17 @@ impl Fixture for Postgres {
             Err(_) => {
                 self.template.get_or_try_init(make_template).await?;
                 run(format!("CREATE DATABASE {} TEMPLATE {}", place.name(), *TEMPLATE)).await?;
-                let url = shared(place.name())?;
+                let url = as_role(&shared(place.name())?);
                 fs::write(&known, &url)?;
                 url
             }
         };
         // A limit that the checks can reach, an index of words, and few connections: many stores are open at once.
-        let options =
-            PostgresBackend::builder().max_content_bytes(1 << 20).writers(2).readers(3).search(true);
-        Ok(options.open(&url).await?)
+        let options = options().max_content_bytes(1 << 20).writers(2).readers(3).search(true);
+        Ok(match behind_pooler(&url) {
+            Some(url) => options.pgbouncer().open(&url).await?,
+            None => options.open(&url).await?,
+        })
     }
 
     async fn clean(&self, place: &Place) {
@@ -74,7 +101,13 @@ async fn make_template() -> Result<(), BoxError> {
         {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await?;
         }
-        PostgresBackend::open(&shared(&draft)?).await?.close().await?;
+        if has_row_security() {
+            let sql = format!(
+                "DROP ROLE IF EXISTS walled; CREATE ROLE walled LOGIN PASSWORD 'walled'; GRANT CREATE ON DATABASE {draft} TO walled"
+            );
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await?;
+        }
+        options().open(&as_role(&shared(&draft)?)).await?.close().await?;
         let sql = format!("ALTER DATABASE {draft} RENAME TO {name}");
         // The server may take a moment to notice that nobody is connected any more.
         while sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut db).await.is_err() {
@@ -112,9 +145,16 @@ fn main() -> ExitCode {
 /// Runs this program again, with a cluster for it and for the processes that it starts.
 fn in_own_cluster(installation: &Installation) -> Result<ExitCode, BoxError> {
     let cluster = Cluster::start(installation)?;
-    let status = Command::new(env::current_exe()?)
-        .args(env::args_os().skip(1))
-        .env(URL_VARIABLE, cluster.url("postgres"))
-        .status()?;
+    let mut program = Command::new(env::current_exe()?);
+    program.args(env::args_os().skip(1)).env(URL_VARIABLE, cluster.url("postgres"));
+    let pooler = match env::var(POOLER_VARIABLE) {
+        Ok(wish) if wish == "start" => Some(Pooler::start(&cluster, &[("default_pool_size", "6")])?),
+        _ => None,
+    };
+    if let Some(pooler) = &pooler {
+        program.env(POOLER_VARIABLE, pooler.place());
+    }
+    let status = program.status()?;
+    drop(pooler);
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -1,13 +1,15 @@
 //! Writes into PostgreSQL and pages out of it, beside what the driver does by itself, all in one run and by turns.
 //!
 //! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same round.
-//! `cargo bench --features postgres --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N] [--pools N] [--words N]]`;
-//! with `--tasks` only so many tasks write, and with `--pools 0` nobody beside them: what a profiler wants to see; with `--words` only
-//! the index of words is measured, and a search of so many messages. It starts a server of its own.
+//! `cargo bench --features postgres --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N] [--pools N] [--words N]
+//! [--only beside]]`; with `--tasks` only so many tasks write, and with `--pools 0` nobody beside them: what a profiler wants to see; with
+//! `--words` only the index of words is measured, and a search of so many messages; with `--only beside`, row security and a pooler
+//! alone. It starts a server of its own.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
 mod arguments;
+mod beside;
 mod contenders;
 #[path = "../kit/figures.rs"]
 mod figures;
@@ -47,6 +49,9 @@ async fn main() -> Result<(), Failure> {
     let longest = arguments::given("messages")?.unwrap_or(1_000_000);
     let installation = Installation::find().ok_or("PostgreSQL is not installed")?;
     let cluster = Cluster::start(&installation)?;
+    if arguments::given::<String>("only")?.as_deref() == Some("beside") {
+        return beside::compare(&cluster, rounds).await;
+    }
     if let Some(tasks) = arguments::given("tasks")? {
         return Contenders::open(&cluster, &[tasks]).await?.compare(rounds).await;
     }
@@ -55,6 +60,7 @@ async fn main() -> Result<(), Failure> {
     }
     Contenders::open(&cluster, &TASKS).await?.compare(rounds).await?;
     hosts::compare(&installation, &cluster, rounds).await?;
+    beside::compare(&cluster, rounds).await?;
     pages::compare(&cluster, prefill::lengths(longest), rounds).await?;
     words::compare(&cluster, rounds, WORDS).await
 }

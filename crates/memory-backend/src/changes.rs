@@ -56,11 +56,14 @@ impl Journal {
         self.changes.range(begin..)
     }
 
-    /// Reads changes of a store that has told all up to `reached`.
-    pub(crate) fn read(&self, tenant: &TenantId, read: &ReadChanges, reached: Position) -> Result<Changes> {
-        if read.after < self.kept_after {
-            return Err(rules::too_old(read.after, self.kept_after));
-        }
+    /// Reads changes of a store that has told all up to `reached`, and leads or follows.
+    pub(crate) fn read(
+        &self,
+        tenant: &TenantId,
+        read: &ReadChanges,
+        (reached, leads): (Position, bool),
+    ) -> Result<Changes> {
+        rules::check_after(read.after, self.kept_after, leads.then_some(self.position))?;
         let is_asked_for = |change: &&Change| match &read.scope {
             ChangeScope::Store => true,
             ChangeScope::Tenant => change.tenant == *tenant,

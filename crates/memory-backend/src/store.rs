@@ -201,7 +201,7 @@ impl Store {
             }
             ReadArgs::Changes(read) => {
                 rules::check_limit(read.limit)?;
-                self.journal.read(tenant, read, self.told()).map(ReadResult::Changes)
+                self.journal.read(tenant, read, (self.told(), self.stance.leads())).map(ReadResult::Changes)
             }
             ReadArgs::Audit(read) => {
                 rules::check_limit(read.limit)?;

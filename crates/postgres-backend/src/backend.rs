@@ -35,7 +35,7 @@ const LAST_WORD: Duration = Duration::from_millis(10);
 /// Closing, with [`Persistence::close`](throughline_core::Persistence::close), applies what was admitted. A backend that is dropped
 /// instead applies what was admitted too, on its threads, and nobody waits for that.
 pub struct PostgresBackend {
-    settings: Settings,
+    pub(crate) settings: Settings,
     readers: Readers,
     writers: Writers,
     signs: watch::Sender<Position>,

@@ -2,6 +2,8 @@
 
 use throughline_core::{Effect, ErrorKind, PersistError};
 
+use crate::pooler::Refusal;
+
 /// Where in a transaction it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -59,6 +61,16 @@ impl From<sqlx::Error> for Failure {
         let of = |kind, reach, passes| Self { kind, reach, passes, code: None, what: None };
         match &error {
             sqlx::Error::Database(error) => {
+                if let Some(refusal) = Refusal::of(&**error) {
+                    let kind = match refusal {
+                        Refusal::NoServer | Refusal::NoClient => Overloaded,
+                        Refusal::Settings | Refusal::Transactions => Unavailable,
+                    };
+                    return Self {
+                        what: Some(refusal.what().to_owned()),
+                        ..of(kind, Reach::Connection, kind == Overloaded)
+                    };
+                }
                 let code = error.code().unwrap_or_default();
                 let (kind, reach, passes) = meaning(&code);
                 Self { kind, reach, passes, code: Some(code.into_owned()), what: None }
@@ -95,6 +107,14 @@ impl Failure {
     /// No server that takes writes, and why.
     pub(crate) fn no_server(why: &str) -> Self {
         Self { what: Some(why.to_owned()), ..Self::silence() }
+    }
+
+    /// A pooler that gives no connection to a server in time: all are at work, or the server does not answer it.
+    pub(crate) fn no_place() -> Self {
+        Self {
+            kind: ErrorKind::Overloaded,
+            ..Self::no_server("the pooler gave no connection to a server in time")
+        }
     }
 
     /// The server has committed, and says with a warning that a standby may not have.

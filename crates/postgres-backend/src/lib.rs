@@ -48,13 +48,16 @@ mod error;
 mod hosts;
 mod open;
 mod options;
+mod pooler;
 mod queue;
 mod read;
 mod replica;
+mod row_security;
 mod rows;
 mod search;
 mod servers;
 mod signs;
+mod transaction;
 mod warnings;
 mod writer;
 

@@ -1,4 +1,9 @@
-use std::{fmt::Write as _, io, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use sqlx::postgres::PgConnectOptions;
 
@@ -19,7 +24,7 @@ use crate::{OpenError, PostgresBackend, engine::Engine, hosts, open, servers::Se
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "nothing is opened before `open`"]
 pub struct PostgresOptions {
     pub(crate) name: String,
@@ -35,19 +40,27 @@ pub struct PostgresOptions {
     pub(crate) resolve_limit: Duration,
     pub(crate) pgbouncer: bool,
     pub(crate) search: bool,
+    pub(crate) listen_at: Option<String>,
+    pub(crate) row_security: bool,
 }
 
 /// The most bytes of content that a store can be told to take: well below what a value of Postgres may have.
 const LARGEST: u64 = 256 << 20;
 
+/// What says that the settings of a session have arrived.
+pub(crate) const MARK: &str = "1";
+
 /// What is asked of the server with each connection, whatever is set for the role or the database. Rows that a policy keeps from the
 /// role are denied: left out, they would pass for rows that are not there.
 const OF_EVERY_SESSION: [(&str, &str); 4] = [
+    ("throughline.session", MARK),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
-    ("row_security", "off"),
 ];
+
+/// The setting by which rows that a policy keeps back are denied; with policies of our own they are kept back.
+const ROW_SECURITY: &str = "row_security";
 
 impl PostgresOptions {
     pub(crate) fn new() -> Self {
@@ -65,6 +78,8 @@ impl PostgresOptions {
             resolve_limit: Duration::from_secs(30),
             pgbouncer: false,
             search: false,
+            listen_at: None,
+            row_security: false,
         }
     }
 
@@ -139,8 +154,11 @@ impl PostgresOptions {
         self
     }
 
-    /// Says that the server is reached through PgBouncer in its transaction mode: no statement is kept prepared, every setting is
-    /// that of one transaction, and commits of other processes are looked for once a second instead of being listened to.
+    /// Says that the server is reached through PgBouncer, in its transaction mode or in that of sessions: no statement is kept
+    /// prepared, every setting is that of one transaction, each transaction looks whether its server takes the writes, and commits of
+    /// other processes are looked for once a second, unless [`listen_at`](Self::listen_at) says where they can be listened to.
+    /// What is waited for beside that is a connection to the server, for [`wait_limit`](Self::wait_limit): then a call is
+    /// `Overloaded`.
     pub fn pgbouncer(mut self) -> Self {
         self.pgbouncer = true;
         self
@@ -155,6 +173,24 @@ impl PostgresOptions {
     /// Keep more changes than come while it is made.
     pub fn search(mut self, keep: bool) -> Self {
         self.search = keep;
+        self
+    }
+
+    /// Names the server itself, or all of them, past the pooler: one connection listens there to the commits of other processes, which
+    /// a pooler does not pass on. Without [`pgbouncer`](Self::pgbouncer) it is listened there too, and not where `open` says.
+    /// [`open`](Self::open) refuses what is no URL, and what cannot be reached is tried again later, as everywhere.
+    pub fn listen_at(mut self, url: impl Into<String>) -> Self {
+        self.listen_at = Some(url.into());
+        self
+    }
+
+    /// Has the server itself keep tenants apart, by a policy on each table with rows of tenants: a second wall, behind what the
+    /// statements say. The store is made so, or one that is there gets it, by a role that owns its tables; all hosts have to open it
+    /// so from then on. The role must be no superuser and have no `BYPASSRLS`.
+    ///
+    /// A call on a store whose policies somebody has changed is `Denied`.
+    pub fn row_security(mut self) -> Self {
+        self.row_security = true;
         self
     }
 
@@ -199,14 +235,20 @@ impl PostgresOptions {
             if self.pgbouncer {
                 host.statement_cache_capacity(0).extra_float_digits(None)
             } else {
-                host.options(OF_EVERY_SESSION)
+                host.options(OF_EVERY_SESSION).options([(ROW_SECURITY, on_or_off(self.row_security))])
             }
         };
         let hosts: Vec<_> = hosts.into_iter().map(adjusted).collect();
         if hosts.is_empty() {
             return Err(OpenError::Url);
         }
-        let settings = Settings { servers: Servers::new(hosts), options: self };
+        let listening = match self.listen_at.as_deref().map(hosts::parse) {
+            None => None,
+            Some(None) => return Err(OpenError::Url),
+            Some(Some(hosts)) => Some(Servers::new(hosts, false)),
+        };
+        let servers = Servers::new(hosts, self.pgbouncer);
+        let settings = Settings { servers, listening, options: self };
         let engine = Engine::start().map_err(OpenError::Threads)?;
         let opening = settings.clone();
         let opened = engine.handle().spawn(async move { open::open(&opening).await });
@@ -216,14 +258,47 @@ impl PostgresOptions {
     }
 }
 
+const fn on_or_off(is_on: bool) -> &'static str {
+    if is_on { "on" } else { "off" }
+}
+
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("name", &self.name)
+            .field("writers", &self.writers)
+            .field("readers", &self.readers)
+            .field("partitions", &self.partitions)
+            .field("queue_operations", &self.queue_operations)
+            .field("queue_bytes", &self.queue_bytes)
+            .field("max_content_bytes", &self.max_content_bytes)
+            .field("kept_changes", &self.kept_changes)
+            .field("wait_limit", &self.wait_limit)
+            .field("answer_limit", &self.answer_limit)
+            .field("resolve_limit", &self.resolve_limit)
+            .field("pgbouncer", &self.pgbouncer)
+            // Not where: that may hold a password.
+            .field("listens_elsewhere", &self.listen_at.is_some())
+            .field("row_security", &self.row_security)
+            .finish()
+    }
+}
+
 /// Options, and where to connect.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) servers: Arc<Servers>,
+    /// Where it is listened, where that is not the same.
+    pub(crate) listening: Option<Arc<Servers>>,
     pub(crate) options: PostgresOptions,
 }
 
 impl Settings {
+    /// What is set for reads as well.
+    pub(crate) fn of_reader(&self, local: &str) -> String {
+        format!("SET {local}{ROW_SECURITY} = {}; ", on_or_off(self.options.row_security))
+    }
+
     /// The settings of a writer's session, or with `LOCAL ` of its transaction.
     pub(crate) fn of_writer(&self, local: &str) -> String {
         let wait = self.options.wait_limit.as_millis();
@@ -242,9 +317,10 @@ impl Settings {
         let _ = write!(sql, "SET {local}client_min_messages = warning; ");
         // Every look-up has its index. A plan that reads a whole table because it was small when it was counted would lock nobody
         // out, and cost what the table holds.
-        for name in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit", "row_security"] {
+        for name in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"] {
             let _ = write!(sql, "SET {local}{name} = off; ");
         }
+        sql.push_str(&self.of_reader(local));
         sql
     }
 }

@@ -43,6 +43,15 @@ impl Write {
         Self { tenant, args, idempotency: None, now, audit: Audit::Notes(notes) }
     }
 
+    /// Whose rows it may touch.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        let noted = match &self.audit {
+            Audit::Notes(notes) => Some(notes.tenants()),
+            Audit::Nothing | Audit::Entry(_) => None,
+        };
+        [&self.tenant].into_iter().chain(noted.into_iter().flatten())
+    }
+
     pub(crate) const fn brings_notes(&self) -> bool {
         matches!(self.audit, Audit::Notes(_))
     }

@@ -5,16 +5,22 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
+use sqlx::{
+    Connection as _, PgConnection, Row as _,
+    postgres::{PgConnectOptions, PgRow},
+};
 use throughline_core::Position;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{OpenError, error::Failure, rows::counter};
+use crate::{OpenError, error::Failure, pooler::Refusal, rows::counter};
 
 /// How long it is waited for the other hosts once one was found that takes writes: one of them may have been promoted over it.
 const GRACE: Duration = Duration::from_secs(1);
@@ -27,12 +33,14 @@ const ROUND: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Servers {
     hosts: Vec<PgConnectOptions>,
+    /// Whether they are poolers: a connection says nothing of the server then, and each transaction looks for itself.
+    are_poolers: bool,
     seen: Mutex<Seen>,
 }
 
 /// What no server may fall behind.
 #[derive(Debug, Default, Clone, Copy)]
-struct Seen {
+pub(crate) struct Seen {
     /// The highest timeline.
     timeline: u32,
     /// How far the store had come on it.
@@ -57,6 +65,8 @@ pub(crate) enum NoServer {
     Replaced,
     /// Nothing that is of use answered in time.
     Silent,
+    /// A pooler that answers, and has no connection to a server.
+    Waiting,
     /// What was answered.
     Error(sqlx::Error),
 }
@@ -67,9 +77,17 @@ impl NoServer {
         match self {
             Self::Silent => 0,
             Self::Error(_) => 1,
-            Self::Standby => 2,
-            Self::Replaced => 3,
+            Self::Waiting => 2,
+            Self::Standby => 3,
+            Self::Replaced => 4,
         }
+    }
+
+    /// Why a transaction that was to write has not begun.
+    pub(crate) fn of_begin(error: sqlx::Error) -> Self {
+        // Nothing else about the beginning of a transaction is not supported.
+        let is_standby = |error: &dyn sqlx::error::DatabaseError| error.code().as_deref() == Some("0A000");
+        if error.as_database_error().is_some_and(is_standby) { Self::Standby } else { Self::Error(error) }
     }
 }
 
@@ -87,6 +105,7 @@ impl From<NoServer> for Failure {
                 Self::no_server("the server was replaced by another, which does not answer")
             }
             NoServer::Silent => Self::silence(),
+            NoServer::Waiting => Self::no_place(),
             NoServer::Error(error) => error.into(),
         }
     }
@@ -97,6 +116,7 @@ impl From<NoServer> for OpenError {
         match none {
             NoServer::Standby | NoServer::Replaced => Self::NoPrimary,
             NoServer::Silent => sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into(),
+            NoServer::Waiting => Self::Pooler { what: Refusal::NoServer.what() },
             NoServer::Error(error) => error.into(),
         }
     }
@@ -111,7 +131,22 @@ struct Look {
     position: Option<Position>,
 }
 
+impl Look {
+    /// Of the answer to [`LOOK`], and of the position where it was asked for beside it.
+    fn read(row: &PgRow, with_position: bool) -> sqlx::Result<Self> {
+        let name: Option<&str> = row.try_get("wal")?;
+        let timeline = name.map(timeline_of).transpose()?;
+        let position: Option<i64> = if with_position { row.try_get("position")? } else { None };
+        Ok(Self { timeline, position: position.and_then(counter).map(Position::new) })
+    }
+}
+
 impl Seen {
+    /// Whether the store is there. Before anything was seen, it may not be.
+    pub(crate) fn knows_the_store(&self) -> bool {
+        self.position > Position::ZERO
+    }
+
     /// Whether a server that looks so is the one, or a later one. It is held against what had been seen `before` it was asked: since
     /// then it may have committed more than it has told.
     fn admits(&self, look: Look, before: Self) -> Result<u32, NoServer> {
@@ -126,8 +161,8 @@ impl Seen {
 }
 
 impl Servers {
-    pub(crate) fn new(hosts: Vec<PgConnectOptions>) -> Arc<Self> {
-        Arc::new(Self { hosts, seen: Mutex::default() })
+    pub(crate) fn new(hosts: Vec<PgConnectOptions>, are_poolers: bool) -> Arc<Self> {
+        Arc::new(Self { hosts, are_poolers, seen: Mutex::default() })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -154,18 +189,33 @@ impl Servers {
         (self.hosts[seen.host].clone(), seen.timeline)
     }
 
+    /// What was seen by now, to be held against what a transaction finds that begins next.
+    pub(crate) fn before(&self) -> Seen {
+        *self.seen()
+    }
+
+    /// The timeline of the server that a transaction is on, as it was found at its beginning.
+    ///
+    /// # Errors
+    /// Where the server is a standby, or was replaced.
+    pub(crate) fn admit(&self, row: &PgRow, before: Seen) -> Result<u32, NoServer> {
+        self.note(Look::read(row, before.knows_the_store())?, before)
+    }
+
     /// Connects to the server that took writes last, if it is still the one; else asks all.
     pub(crate) async fn connect_again(&self, limit: Duration) -> Result<Connected, NoServer> {
+        let until = Instant::now() + limit;
         let seen = *self.seen();
         if seen.timeline > 0
+            && self.hosts.len() > 1
             && let Ok(Ok((connection, look))) =
-                timeout(limit.min(ROUND), self.reach(seen.host, seen.position)).await
+                timeout(limit.min(ROUND), self.reach(seen.host, seen.position, &AtomicBool::default())).await
             && look.timeline == Some(seen.timeline)
-            && let Ok(connected) = self.accept(connection, look, seen)
+            && let Ok(timeline) = self.note(look, seen)
         {
-            return Ok(connected);
+            return Ok(Connected { connection, timeline });
         }
-        self.connect(limit).await
+        self.connect(until.saturating_duration_since(Instant::now())).await
     }
 
     /// Connects to the server that takes writes: asks all hosts at once, and of those that take writes chooses the one that was
@@ -174,11 +224,18 @@ impl Servers {
     /// # Errors
     /// What says most of why there is none.
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Connected, NoServer> {
+        if self.are_poolers && self.hosts.len() == 1 {
+            return self.connect_to_pooler(limit).await;
+        }
         let begun = Instant::now();
         let mut until = begun + if self.hosts.len() > 1 { limit.min(ROUND) } else { limit };
         let before = *self.seen();
+        let waits = AtomicBool::default();
         let mut asked: FuturesUnordered<_> = (0..self.hosts.len())
-            .map(|host| async move { (host, self.reach(host, before.position).await) })
+            .map(|host| {
+                let waits = &waits;
+                async move { (host, self.reach(host, before.position, waits).await) }
+            })
             .collect();
         let mut best: Option<(PgConnection, Look, usize)> = None;
         let mut why = NoServer::Silent;
@@ -198,12 +255,26 @@ impl Servers {
                 Err(_) => {}
             }
         }
+        if self.are_poolers
+            && waits.load(Ordering::Relaxed)
+            && matches!(why, NoServer::Silent | NoServer::Error(_))
+        {
+            why = NoServer::Waiting;
+        }
         let (connection, look, host) = best.ok_or(why)?;
-        self.accept(connection, look, Seen { host, ..before })
+        let timeline = self.note(look, Seen { host, ..before })?;
+        Ok(Connected { connection, timeline })
+    }
+
+    /// Connects to the only pooler. Which server that leads to is looked at by each transaction.
+    async fn connect_to_pooler(&self, limit: Duration) -> Result<Connected, NoServer> {
+        let connecting = timeout(limit, PgConnection::connect_with(&self.hosts[0])).await;
+        let connection = connecting.map_err(|_| NoServer::Silent)??;
+        Ok(Connected { connection, timeline: self.seen().timeline })
     }
 
     /// Takes it, unless another one was found to be promoted over it meanwhile.
-    fn accept(&self, connection: PgConnection, look: Look, before: Seen) -> Result<Connected, NoServer> {
+    fn note(&self, look: Look, before: Seen) -> Result<u32, NoServer> {
         let mut seen = self.seen();
         let timeline = seen.admits(look, before)?;
         let host = before.host;
@@ -220,29 +291,33 @@ impl Servers {
             *seen = Seen { timeline, position, host };
         }
         seen.host = host;
-        Ok(Connected { connection, timeline })
+        Ok(timeline)
     }
 
-    /// Connects to one host, whatever it is.
-    async fn reach(&self, host: usize, seen: Position) -> Result<(PgConnection, Look), NoServer> {
+    /// Connects to one host, whatever it is; notes when there is a connection that waits for its first answer.
+    async fn reach(
+        &self,
+        host: usize,
+        seen: Position,
+        waits: &AtomicBool,
+    ) -> Result<(PgConnection, Look), NoServer> {
         let mut connection = PgConnection::connect_with(&self.hosts[host]).await?;
-        let row = sqlx::query(LOOK).persistent(false).fetch_one(&mut connection).await?;
-        let name: Option<&str> = row.try_get("wal")?;
-        let timeline = name.map(timeline_of).transpose()?;
+        waits.store(true, Ordering::Relaxed);
+        // Not prepared: a pooler may have another connection for the second step.
+        let row = sqlx::raw_sql(LOOK).fetch_one(&mut connection).await?;
+        let mut look = Look::read(&row, false)?;
         // Before anything was seen, the store may not be there.
-        let position = if timeline.is_some() && seen > Position::ZERO {
-            let row = sqlx::query(POSITION).persistent(false).fetch_optional(&mut connection).await?;
+        if look.timeline.is_some() && seen > Position::ZERO {
+            let row = sqlx::raw_sql(POSITION).fetch_optional(&mut connection).await?;
             let position = row.map(|row| row.try_get::<i64, _>("position")).transpose()?;
-            position.and_then(counter).map(Position::new)
-        } else {
-            None
-        };
-        Ok((connection, Look { timeline, position }))
+            look.position = position.and_then(counter).map(Position::new);
+        }
+        Ok((connection, look))
     }
 }
 
 /// The name of the file that is written to says the timeline. A standby writes to none.
-const LOOK: &str =
+pub(crate) const LOOK: &str =
     "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END AS wal";
 
 const POSITION: &str = "SELECT position FROM throughline.store WHERE id = 1";
@@ -295,7 +370,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_of_one_timeline_is_not_asked_of_the_next() {
-        let servers = Servers::new(vec![PgConnectOptions::new()]);
+        let servers = Servers::new(vec![PgConnectOptions::new()], false);
         *servers.seen() = Seen { timeline: 2, position: Position::new(3), host: 0 };
         servers.saw(1, Position::new(50));
         servers.saw(2, Position::new(4));

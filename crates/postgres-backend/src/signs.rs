@@ -25,7 +25,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub(crate) async fn follow(settings: Settings, signs: watch::Sender<Position>) {
     loop {
         // Nothing it fails with is of use to anybody here: whoever reads or writes is told.
-        let followed = if settings.options.pgbouncer {
+        let followed = if settings.options.pgbouncer && settings.listening.is_none() {
             look(&settings, &signs).await
         } else {
             listen(&settings, &signs).await
@@ -40,16 +40,17 @@ pub(crate) async fn follow(settings: Settings, signs: watch::Sender<Position>) {
 /// Until the server is lost, or another one takes the writes.
 async fn listen(settings: &Settings, signs: &watch::Sender<Position>) -> Result<(), Failure> {
     let limit = settings.options.answer_limit;
+    let servers = settings.listening.as_ref().unwrap_or(&settings.servers);
     // Finds out who it is.
-    settings.servers.connect(limit).await?;
-    let (host, timeline) = settings.servers.last();
+    servers.connect(limit).await?;
+    let (host, timeline) = servers.last();
     let pool = sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(limit)
         .connect_lazy_with(host);
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen(CHANNEL).await?;
-    while settings.servers.is_current(timeline) {
+    while servers.is_current(timeline) {
         match timeout(LOOK, listener.try_recv()).await {
             Ok(Ok(Some(notification))) => {
                 if let Ok(position) = notification.payload().parse() {
@@ -71,9 +72,8 @@ async fn look(settings: &Settings, signs: &watch::Sender<Position>) -> Result<()
     let limit = settings.options.answer_limit;
     let mut connected = settings.servers.connect(limit).await?;
     while settings.servers.is_current(connected.timeline) {
-        let row =
-            timeout(limit, sqlx::query(POSITION).persistent(false).fetch_one(&mut connected.connection))
-                .await;
+        // Not prepared: a pooler may have another connection for the second step.
+        let row = timeout(limit, sqlx::raw_sql(POSITION).fetch_one(&mut connected.connection)).await;
         tell_row(signs, &row.map_err(|_| Failure::silence())??)?;
         sleep(LOOK).await;
     }

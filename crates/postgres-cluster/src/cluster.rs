@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     Installation, Network, StartError,
-    server::Server,
+    server::{Kind, Server},
     sweep,
     user::{self, User},
 };
@@ -99,7 +99,7 @@ impl Cluster {
             Some(network) => network.inside(&server),
             None => server,
         };
-        let mut server = Server::new(folder, &server)?;
+        let mut server = Server::new(folder, Kind::Postgres, &server)?;
         server.start()?;
         Ok(Self {
             installation: installation.clone(),
@@ -147,6 +147,14 @@ impl Cluster {
     /// # Errors
     /// [`StartError`], with what `psql` said.
     pub fn run(&self, database: &str, sql: &str) -> Result<String, StartError> {
+        self.run_at(&self.place(), database, sql)
+    }
+
+    /// The same through another place, such as that of a pooler.
+    ///
+    /// # Errors
+    /// As of [`run`](Self::run).
+    pub fn run_at(&self, place: &str, database: &str, sql: &str) -> Result<String, StartError> {
         let output = Command::new(self.installation.program("psql"))
             .args([
                 "--no-psqlrc",
@@ -157,7 +165,7 @@ impl Cluster {
                 "--command",
                 sql,
             ])
-            .arg(self.url(database))
+            .arg(self.url_at(place, database))
             .output()
             .map_err(StartError::io("psql"))?;
         if output.status.success() {
@@ -216,9 +224,9 @@ impl Cluster {
 }
 
 /// Makes something in a fresh folder of the server's user, which is removed where that fails.
-pub(crate) fn in_a_folder(
-    make: impl FnOnce(Option<User>, &Path) -> Result<Cluster, StartError>,
-) -> Result<Cluster, StartError> {
+pub(crate) fn in_a_folder<T>(
+    make: impl FnOnce(Option<User>, &Path) -> Result<T, StartError>,
+) -> Result<T, StartError> {
     let user = User::of_server()?;
     let folder = sweep::fresh().map_err(StartError::io("the folder of a cluster"))?;
     let owned = match &user {
@@ -263,7 +271,7 @@ fn initialise(
 }
 
 /// A port that is free now. Somebody else may take it before the server does, who then does not start.
-fn free_port() -> Result<u16, StartError> {
+pub(crate) fn free_port() -> Result<u16, StartError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(StartError::io("a free port"))?;
     Ok(listener.local_addr().map_err(StartError::io("a free port"))?.port())
 }

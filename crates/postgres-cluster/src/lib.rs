@@ -23,6 +23,7 @@ mod cluster;
 mod group;
 mod installation;
 mod network;
+mod pooler;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 mod replica;
@@ -38,7 +39,8 @@ pub use self::{
     group::Group,
     installation::Installation,
     network::Network,
-    shared::{URL_VARIABLE, shared},
+    pooler::Pooler,
+    shared::{POOLER_VARIABLE, URL_VARIABLE, behind_pooler, shared},
 };
 
 /// Why there is no cluster.
@@ -58,6 +60,12 @@ impl StartError {
     #[must_use]
     pub fn missing() -> Self {
         Self { what: "PostgreSQL 15 or newer is not installed".to_owned(), source: None }
+    }
+
+    /// PgBouncer is not installed.
+    #[must_use]
+    pub fn no_pooler() -> Self {
+        Self { what: "PgBouncer is not installed".to_owned(), source: None }
     }
 
     pub(crate) fn new(what: impl Into<String>) -> Self {

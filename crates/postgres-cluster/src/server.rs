@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     io::Write as _,
+    net::{Ipv4Addr, TcpStream},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What stands between: it starts the server for each line of the pipe, and waits for the end of the pipe; then it ends the server and
 /// removes the folder.
-const SHELL: &str = r#"folder=$1; shift
+const SHELL: &str = r#"folder=$1; signal=$2; shift 2
 while read -r word; do
     [ -z "$server" ] || wait $server
     "$@" >>"$folder/log" 2>&1 </dev/null &
@@ -25,24 +26,68 @@ while read -r word; do
 done
 if [ -n "$server" ]; then
     kill -CONT $server 2>/dev/null
-    kill -QUIT $server 2>/dev/null
+    kill -$signal $server 2>/dev/null
     wait $server
 fi
 rm -rf "$folder""#;
+
+/// Where in its folder a server writes its number, and how it is known that it answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Postgres,
+    /// It says nothing: it is asked, at its port.
+    Pooler {
+        port: u16,
+    },
+}
+
+impl Kind {
+    const fn pid_file(self) -> &'static str {
+        match self {
+            Self::Postgres => "data/postmaster.pid",
+            Self::Pooler { .. } => POOLER_PID_FILE,
+        }
+    }
+
+    /// The signal that ends it at once. A shell has what it begins ignore `QUIT`, which a server of Postgres listens to all the same.
+    const fn end(self) -> &'static str {
+        match self {
+            Self::Postgres => "QUIT",
+            Self::Pooler { .. } => "KILL",
+        }
+    }
+
+    fn is_ready(self, state: &str) -> bool {
+        match self {
+            // A standby says so; whoever serves says `ready`.
+            Self::Postgres => {
+                state.lines().nth(7).is_some_and(|line| matches!(line.trim(), "ready" | "standby"))
+            }
+            Self::Pooler { port } => {
+                !state.is_empty() && TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+            }
+        }
+    }
+}
+
+/// In its folder.
+pub(crate) const POOLER_PID_FILE: &str = "pooler.pid";
 
 /// A server, and the shell that holds it.
 #[derive(Debug)]
 pub(crate) struct Server {
     folder: PathBuf,
+    kind: Kind,
     shell: Child,
 }
 
 impl Server {
     /// Of a folder, with the command that runs it. Nothing runs yet.
-    pub(crate) fn new(folder: &Path, command: &Command) -> Result<Self, StartError> {
+    pub(crate) fn new(folder: &Path, kind: Kind, command: &Command) -> Result<Self, StartError> {
         let shell = Command::new("/bin/sh")
             .args(["-c", SHELL, "sh"])
             .arg(folder)
+            .arg(kind.end())
             .arg(command.get_program())
             .args(command.get_args())
             .current_dir(folder)
@@ -53,7 +98,7 @@ impl Server {
             .process_group(0)
             .spawn()
             .map_err(StartError::io("/bin/sh"))?;
-        Ok(Self { folder: folder.to_owned(), shell })
+        Ok(Self { folder: folder.to_owned(), kind, shell })
     }
 
     /// Starts it, and waits until it answers. One that ran before has to have ended.
@@ -68,8 +113,7 @@ impl Server {
         let begun = Instant::now();
         loop {
             let state = fs::read_to_string(self.pid_file()).unwrap_or_default();
-            // A standby says so; whoever serves says `ready`.
-            if state.lines().nth(7).is_some_and(|line| matches!(line.trim(), "ready" | "standby")) {
+            if self.kind.is_ready(&state) {
                 return Ok(());
             }
             if begun.elapsed() > PATIENCE {
@@ -83,7 +127,7 @@ impl Server {
     }
 
     fn pid_file(&self) -> PathBuf {
-        self.folder.join("data").join("postmaster.pid")
+        self.folder.join(self.kind.pid_file())
     }
 
     pub(crate) fn log(&self) -> String {

@@ -34,3 +34,24 @@ pub fn shared(database: &str) -> Result<String, StartError> {
         Err(error) => Err(StartError::new(error.clone())),
     }
 }
+
+/// Names the place of a PgBouncer before the cluster that [`URL_VARIABLE`] names: `127.0.0.1:6432`.
+///
+/// ```
+/// assert_eq!(throughline_postgres_cluster::POOLER_VARIABLE, "THROUGHLINE_POSTGRES_POOLER");
+/// ```
+pub const POOLER_VARIABLE: &str = "THROUGHLINE_POSTGRES_POOLER";
+
+/// The URL of the same database through the PgBouncer that [`POOLER_VARIABLE`] names; nothing where it names none.
+///
+/// ```
+/// # // No test sets the variable.
+/// assert_eq!(throughline_postgres_cluster::behind_pooler("postgres://a:b@server:5432/db"), None);
+/// ```
+#[must_use]
+pub fn behind_pooler(url: &str) -> Option<String> {
+    let place = env::var(POOLER_VARIABLE).ok()?;
+    let (before, after) = url.split_once('@')?;
+    let (_, database) = after.split_once('/')?;
+    Some(format!("{before}@{place}/{database}"))
+}

@@ -8,6 +8,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use crate::server::POOLER_PID_FILE;
+
 /// In the temporary folder.
 const FOLDER: &str = "throughline-postgres";
 
@@ -39,7 +41,8 @@ fn sweep(root: &Path) {
         if started_at(pid) == Some(started) {
             continue;
         }
-        stop(&entry.path());
+        stop(&entry.path(), &entry.path().join("data"), "data/postmaster.pid", "-QUIT");
+        stop(&entry.path(), &entry.path(), POOLER_PID_FILE, "-KILL");
         drop(fs::remove_dir_all(entry.path()));
     }
 }
@@ -57,15 +60,14 @@ fn started_at(pid: u32) -> Option<u64> {
     fields.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// Ends the server of a folder, if it runs.
-fn stop(folder: &Path) {
-    let data = folder.join("data");
-    let Ok(pid_file) = fs::read_to_string(data.join("postmaster.pid")) else { return };
+/// Ends the server of a folder, if it runs; its command names `argument`.
+fn stop(folder: &Path, argument: &Path, pid_file: &str, signal: &str) {
+    let Ok(pid_file) = fs::read_to_string(folder.join(pid_file)) else { return };
     let Some(pid) = pid_file.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else { return };
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let is_the_server = String::from_utf8_lossy(&command).contains(&*data.to_string_lossy());
+    let is_the_server = String::from_utf8_lossy(&command).contains(&*argument.to_string_lossy());
     if is_the_server {
-        drop(Command::new("kill").args(["-QUIT", &pid.to_string()]).status());
+        drop(Command::new("kill").args([signal, &pid.to_string()]).status());
     }
 }
 

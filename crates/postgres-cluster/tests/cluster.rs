@@ -1,6 +1,6 @@
 //! A cluster is a real one, and leaves nothing behind.
 
-use throughline_postgres_cluster::{Cluster, Group, Installation, Network};
+use throughline_postgres_cluster::{Cluster, Group, Installation, Network, Pooler};
 
 #[test]
 #[allow(clippy::print_stdout, reason = "a skip is to be seen")]
@@ -87,4 +87,44 @@ fn a_network_can_be_cut_and_healed() {
         network.heal().unwrap();
         assert_eq!(cluster.run("postgres", "SELECT 1").unwrap(), "1");
     }
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+fn a_pooler_answers_for_a_server_and_for_another_and_leaves_nothing_behind() {
+    let Some(installation) = Installation::find() else {
+        println!("SKIPPED: poolers (PostgreSQL is not installed)");
+        return;
+    };
+    if !Pooler::is_installed() {
+        println!("SKIPPED: poolers (PgBouncer is not installed)");
+        return;
+    }
+    let mut cluster = Cluster::start(&installation).unwrap();
+    cluster.run("postgres", "CREATE DATABASE one").unwrap();
+    let mut pooler = Pooler::start(&cluster, &[("default_pool_size", "1")]).unwrap();
+    let asked = |pooler: &Pooler, cluster: &Cluster| {
+        cluster.run_at(&pooler.place(), "one", "SELECT current_setting('port')")
+    };
+    let port = |cluster: &Cluster| cluster.place().rsplit_once(':').unwrap().1.to_owned();
+    assert_eq!(asked(&pooler, &cluster).unwrap(), port(&cluster));
+    pooler.kill().unwrap();
+    assert!(asked(&pooler, &cluster).is_err());
+    pooler.start_again().unwrap();
+    assert_eq!(asked(&pooler, &cluster).unwrap(), port(&cluster));
+    // With what it has: another port, and the same password.
+    let standby = cluster.replica("s").unwrap();
+    cluster.wait_for_replica("s", "async").unwrap();
+    cluster.kill().unwrap();
+    pooler.lead_to(&standby).unwrap();
+    let mut answer = asked(&pooler, &cluster);
+    // It is told by a signal, and has to notice first that the server is gone.
+    while answer.is_err() {
+        answer = asked(&pooler, &cluster);
+    }
+    assert_eq!(answer.unwrap(), port(&standby));
+    let folder = pooler.folder().to_owned();
+    assert!(folder.is_dir());
+    drop(pooler);
+    assert!(!folder.exists());
 }

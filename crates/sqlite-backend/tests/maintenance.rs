@@ -18,8 +18,8 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Content, ContentChange, Delta, ErrorKind, Metadata, NewMessage, NewReservation, PageFrom, Persistence,
-    Reserve, Role, UpdateMode, Visibility,
+    ChangeScope, Content, ContentChange, Delta, ErrorKind, Metadata, NewMessage, NewReservation, PageFrom,
+    Persistence, Position, ReadChanges, Reserve, Role, UpdateMode, Visibility,
 };
 use throughline_sqlite::{BackupError, Damage, Maintenance, Part, SqliteBackend, Verification};
 
@@ -481,4 +481,22 @@ async fn a_temporary_store_has_maintenance_too() {
     let again = directory.path().join("again.db");
     assert_eq!(maintenance.backup(&again).await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(names(directory.path()), BTreeSet::from(["kept.db".to_owned()]));
+}
+
+/// What was written after the backup is lost, and whoever has seen it is told.
+#[tokio::test]
+async fn a_position_from_before_a_backup_was_put_back_is_too_old() {
+    let store = empty().await;
+    store.db.thread("t").add(NewMessage::user("kept")).await.unwrap();
+    let after = |position| ReadChanges::new(ChangeScope::Store, position, 10);
+    let kept = store.db.read(after(Position::ZERO)).await.unwrap().position;
+    let copy = store.directory.path().join("copy.db");
+    store.maintenance.backup(&copy).await.unwrap();
+    store.db.thread("t").add(NewMessage::user("lost")).await.unwrap();
+    let seen = store.db.read(after(kept)).await.unwrap().position;
+    assert!(seen > kept);
+    store.db.close().await.unwrap();
+    let (_, db) = open(&copy).await;
+    assert_eq!(db.read(after(kept)).await.unwrap().changes, []);
+    assert_eq!(db.read(after(seen)).await.unwrap_err().kind(), ErrorKind::TooOld);
 }

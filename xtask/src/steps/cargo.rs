@@ -23,6 +23,9 @@ pub(super) fn clippy(workspace: &Workspace, _: &mut Skips) -> Result {
 pub(super) fn tests(workspace: &Workspace, skips: &mut Skips) -> Result {
     tools::nextest(workspace)?;
     let cluster = postgres::serve(workspace, skips)?;
+    if cluster.is_some() {
+        postgres::want_pooler(workspace, skips);
+    }
     let nextest = workspace.cargo(["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]);
     postgres::told(nextest.args(["-E", "not binary(conformance_postgres)"]), cluster.as_ref()).run()
 }

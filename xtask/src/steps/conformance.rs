@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use throughline_postgres_cluster::Cluster;
+
 use super::postgres;
 use crate::Result;
 use crate::metadata::Metadata;
@@ -36,7 +38,46 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
         .cargo(["test", "--workspace", "--all-features", "--no-fail-fast"])
         .args(chosen)
         .args(["--", "--nocapture"]);
-    postgres::told(tests, cluster.as_ref()).run()
+    postgres::told(tests, cluster.as_ref()).run()?;
+    match &cluster {
+        Some(cluster) => {
+            with_row_security(workspace, cluster)?;
+            behind_pooler(workspace, skips, cluster)
+        }
+        None => Ok(()),
+    }
+}
+
+/// What is run with row security: what is about tenants, and what spans them. All are run by
+/// `THROUGHLINE_POSTGRES_ROW_SECURITY=1 cargo test --test conformance_postgres`.
+const WALLED: [&str; 5] = ["tenant", "scope", "changes.", "replica.", "audit."];
+
+/// Runs those, one after the other: the program takes one filter.
+fn with_row_security(workspace: &Workspace, cluster: &Cluster) -> Result {
+    for checks in WALLED {
+        let tests = workspace
+            .cargo(["test", "--workspace", "--all-features", "--test", "conformance_postgres", "--", checks])
+            .env("THROUGHLINE_POSTGRES_ROW_SECURITY", "1");
+        postgres::told(tests, Some(cluster)).run()?;
+    }
+    Ok(())
+}
+
+/// The checks that are left out behind PgBouncer: what is decided in memory, whatever the way to the server. What is not named here is run:
+/// what waits for others, what several processes do, what is lost on the way, and statements in an order that nobody has thought
+/// of. All are run by `THROUGHLINE_POSTGRES_POOLER=start cargo test --test conformance_postgres`.
+const NOT_BEHIND_POOLER: [&str; 18] = [
+    "MU-", "RR-", "T3-", "TC-", "VL-", "batch.", "content.", "entry.", "fork.", "import.", "list.", "prune.",
+    "purge.", "resolve.", "search.", "session.", "thread.", "turn.",
+];
+
+/// Runs the others through a PgBouncer.
+fn behind_pooler(workspace: &Workspace, skips: &mut Skips, cluster: &Cluster) -> Result {
+    let Some(pooler) = postgres::pool(workspace, skips, cluster)? else { return Ok(()) };
+    let tests = workspace
+        .cargo(["test", "--workspace", "--all-features", "--test", "conformance_postgres", "--"])
+        .args(NOT_BEHIND_POOLER.into_iter().flat_map(|name| ["--skip", name]));
+    postgres::told_of_pooler(postgres::told(tests, Some(cluster)), &pooler).run()
 }
 
 /// The test targets of the whole workspace that belong to this step.

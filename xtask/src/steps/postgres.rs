@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use throughline_postgres_cluster::{Cluster, Installation, URL_VARIABLE};
+use throughline_postgres_cluster::{Cluster, Installation, POOLER_VARIABLE, Pooler, URL_VARIABLE};
 
 use super::tools;
 use crate::Result;
@@ -13,6 +13,9 @@ use crate::workspace::Workspace;
 
 /// The Debian packages with a server.
 const PACKAGES: [&str; 1] = ["postgresql"];
+
+/// The Debian packages with a pooler.
+const POOLER_PACKAGES: [&str; 1] = ["pgbouncer"];
 
 /// What Debian's packages look at before they make and start a cluster that stays. Nobody here uses it.
 const NO_CLUSTER: (&str, &str) =
@@ -29,6 +32,32 @@ pub(super) fn serve(workspace: &Workspace, skips: &mut Skips) -> Result<Option<C
     }
 }
 
+/// A PgBouncer before it, of few connections; none, and a skip, where there is none.
+pub(super) fn pool(workspace: &Workspace, skips: &mut Skips, cluster: &Cluster) -> Result<Option<Pooler>> {
+    match pooler(workspace) {
+        Ok(()) => Ok(Some(Pooler::start(cluster, &[("default_pool_size", "6")])?)),
+        Err(why) => {
+            skips.add(BEHIND_POOLER, why.to_string());
+            Ok(None)
+        }
+    }
+}
+
+/// What is not checked where there is no PgBouncer.
+const BEHIND_POOLER: &str = "the Postgres backend behind PgBouncer";
+
+/// Installs PgBouncer where it is missing; the tests that need it skip themselves where that cannot be done.
+pub(super) fn want_pooler(workspace: &Workspace, skips: &mut Skips) {
+    if let Err(why) = pooler(workspace) {
+        skips.add(BEHIND_POOLER, why.to_string());
+    }
+}
+
+/// Tells a program of tests that it is to go through the pooler.
+pub(super) fn told_of_pooler(process: Process, pooler: &Pooler) -> Process {
+    process.env(POOLER_VARIABLE, &pooler.place())
+}
+
 /// Tells a program of tests where the cluster is. It is not shown: it holds a password.
 pub(super) fn told(process: Process, cluster: Option<&Cluster>) -> Process {
     match cluster {
@@ -39,15 +68,57 @@ pub(super) fn told(process: Process, cluster: Option<&Cluster>) -> Process {
 
 /// PostgreSQL, installed where it is missing and can be.
 pub(crate) fn installation(workspace: &Workspace) -> Result<Installation> {
-    if let Some(found) = Installation::find() {
+    let install = || {
+        let (file, without) = NO_CLUSTER;
+        if tools::can_install(workspace) && !Path::new(file).exists() {
+            fs::create_dir_all("/etc/postgresql-common")?;
+            fs::write(file, without)?;
+        }
+        tools::debian(workspace, "PostgreSQL", &PACKAGES)
+    };
+    provided("PostgreSQL 15 or newer", Installation::find, install)
+}
+
+/// PgBouncer, installed where it is missing and can be.
+fn pooler(workspace: &Workspace) -> Result {
+    let find = || Pooler::is_installed().then_some(());
+    provided("PgBouncer", find, || tools::debian(workspace, "PgBouncer", &POOLER_PACKAGES))
+}
+
+/// What is found, or found once it was installed.
+fn provided<T>(what: &str, find: impl Fn() -> Option<T>, install: impl FnOnce() -> Result) -> Result<T> {
+    if let Some(found) = find() {
         return Ok(found);
     }
-    let (file, without) = NO_CLUSTER;
-    if tools::can_install(workspace) && !Path::new(file).exists() {
-        fs::create_dir_all("/etc/postgresql-common")?;
-        fs::write(file, without)?;
+    install()?;
+    find().ok_or_else(|| format!("the packages of the distribution hold no {what}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_not_installed_and_what_is_not_is_found_once_it_was() {
+        let installed = Cell::new(0);
+        let find = || (installed.get() > 0).then_some("found");
+        let install = || {
+            installed.set(installed.get() + 1);
+            Ok(())
+        };
+        assert_eq!(provided("it", find, install).expect("it is installed"), "found");
+        assert_eq!(provided("it", find, install).expect("it is there"), "found");
+        assert_eq!(installed.get(), 1);
     }
-    tools::debian(workspace, "PostgreSQL", &PACKAGES)?;
-    Installation::find()
-        .ok_or_else(|| "the packages of the distribution hold no PostgreSQL 15 or newer".into())
+
+    #[test]
+    fn what_cannot_be_installed_and_what_the_packages_do_not_hold_is_said() {
+        let nothing = || None::<()>;
+        let refused = provided("it", nothing, || Err("apt-get is missing".into()));
+        assert_eq!(refused.expect_err("no apt-get").to_string(), "apt-get is missing");
+        let error = provided("it", nothing, || Ok(())).expect_err("an older one").to_string();
+        assert_eq!(error, "the packages of the distribution hold no it");
+    }
 }

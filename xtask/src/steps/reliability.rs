@@ -21,7 +21,9 @@ const LONG: &str = "10";
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     tools::nextest(workspace)?;
     // Whatever needs it says so itself where it is missing.
-    drop(postgres::installation(workspace));
+    if postgres::installation(workspace).is_ok() {
+        postgres::want_pooler(workspace, skips);
+    }
     let skipped = workspace.metadata().target.join("reliability-skips.tsv");
     remove(&skipped)?;
     let args = ["nextest", "run", "--workspace", "--all-features", "--no-fail-fast", "--profile"];

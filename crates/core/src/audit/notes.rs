@@ -30,6 +30,11 @@ impl AuditNotes {
         self.records.len()
     }
 
+    /// Whose they are, each as often as there are notes of it.
+    pub fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        self.records.iter().map(|record| &record.tenant)
+    }
+
     pub(crate) fn records(&self) -> &[AuditRecord] {
         &self.records
     }

@@ -273,6 +273,27 @@ pub fn too_old(after: Position, kept_after: Position) -> PersistError {
     PersistError::new(ErrorKind::TooOld, detail)
 }
 
+/// Whether changes after a position can be told, of which those after `kept_after` are kept. `end` is the position that a store has come
+/// to that leads: one that follows may be asked for what it is still to be brought, and has none.
+///
+/// # Errors
+/// `TooOld` where some are not kept any more, and where the position is one that the store has never given: it lost commits that
+/// somebody has seen, or was put back from a backup.
+pub fn check_after(after: Position, kept_after: Position, end: Option<Position>) -> Result<()> {
+    if after < kept_after {
+        return Err(too_old(after, kept_after));
+    }
+    match end {
+        Some(end) if after > end => {
+            let detail = format!(
+                "the store has come to {end} and not to {after}: what is known of it was lost there, and has to be read anew"
+            );
+            Err(PersistError::new(ErrorKind::TooOld, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether a list of open messages that asks for expired ones only shows this message.
 #[must_use]
 pub fn is_expired(message: &Message, now: Timestamp) -> bool {
@@ -293,6 +314,17 @@ mod tests {
 
     fn kind(result: &Result<Transition>) -> Result<(MessageState, u64), ErrorKind> {
         result.as_ref().map(|t| (t.state, t.revision.get())).map_err(PersistError::kind)
+    }
+
+    #[test]
+    fn a_position_is_told_from_if_it_is_kept_and_was_given() {
+        let check = |after, end: Option<u64>| {
+            let checked = check_after(Position::new(after), Position::new(3), end.map(Position::new));
+            checked.map_err(|error| error.kind())
+        };
+        let too_old = Err(ErrorKind::TooOld);
+        assert_eq!([check(2, Some(5)), check(6, Some(5)), check(2, None)], [too_old; 3]);
+        assert_eq!([check(3, Some(5)), check(5, Some(5)), check(3, Some(3)), check(6, None)], [Ok(()); 4]);
     }
 
     #[test]

@@ -49,7 +49,7 @@ kinds! {
     Conflict = "conflict", passes: false, refusal: true;
     /// The message has moved on: another revision, or it is settled already. Or the sessions of an agent have.
     Stale = "stale", passes: false, refusal: true;
-    /// The changes after the position are not kept any more: what is followed has to be read anew.
+    /// The changes after the position are not kept any more, or the store has lost it: what is followed has to be read anew.
     TooOld = "too_old", passes: false, refusal: true;
     /// The call is not well-formed.
     Invalid = "invalid", passes: false, refusal: true;

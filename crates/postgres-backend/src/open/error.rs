@@ -1,5 +1,7 @@
 use throughline_core::BoxError;
 
+use crate::pooler::Refusal;
+
 /// Why a store was not opened. Nothing was changed then.
 ///
 /// ```no_run
@@ -34,6 +36,18 @@ pub enum OpenError {
     /// warns of is told there and nowhere else, and a commit that no standby has could pass for one that is safe.
     #[error("warnings of the server cannot be heard: `tracing` was compiled without them")]
     Unheard,
+    /// The server is reached through a pooler, which does not do what it has to.
+    #[error("{what}")]
+    Pooler {
+        /// What it does not do, and what is to be set.
+        what: &'static str,
+    },
+    /// Row security is not as it was asked for.
+    #[error("{what}")]
+    RowSecurity {
+        /// In what way, and what is to be done.
+        what: &'static str,
+    },
     /// The server is older than what the store needs.
     #[error("the server is PostgreSQL {found}, and 15 or newer is needed")]
     TooOld {
@@ -76,6 +90,9 @@ pub enum OpenError {
 
 impl From<sqlx::Error> for OpenError {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(refusal) = error.as_database_error().and_then(Refusal::of) {
+            return Self::Pooler { what: refusal.what() };
+        }
         let code = error
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)

@@ -3,6 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::OpenError;
+use crate::row_security;
 
 /// One step.
 struct Migration {
@@ -19,8 +20,8 @@ const MIGRATIONS: &[Migration] =
 const MARK: &str = "/*partitioned*/";
 
 impl Migration {
-    fn checksum(&self) -> Vec<u8> {
-        blake3::hash(self.sql.as_bytes()).as_bytes().to_vec()
+    fn checksum(&self) -> blake3::Hash {
+        blake3::hash(self.sql.as_bytes())
     }
 
     /// The statements, with so many partitions to each table that can have them.
@@ -50,10 +51,14 @@ const LEDGER: &str = "CREATE SCHEMA throughline; CREATE TABLE throughline.migrat
     name text COLLATE \"C\" NOT NULL, checksum bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
 
 /// Brings the schema to this version, in one transaction.
-pub(super) async fn migrate(db: &mut PgConnection, partitions: u32) -> Result<(), OpenError> {
+pub(super) async fn migrate(
+    db: &mut PgConnection,
+    partitions: u32,
+    row_security: bool,
+) -> Result<(), OpenError> {
     // Each statement has to see what was committed while the lock was waited for, whatever is set for the role.
     sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").execute(&mut *db).await?;
-    let migrated = take(db, partitions).await;
+    let migrated = take(db, partitions, row_security).await;
     let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
     sqlx::raw_sql(end).execute(&mut *db).await?;
     migrated?;
@@ -64,8 +69,10 @@ pub(super) async fn migrate(db: &mut PgConnection, partitions: u32) -> Result<()
     }
 }
 
-async fn take(db: &mut PgConnection, partitions: u32) -> Result<(), OpenError> {
+async fn take(db: &mut PgConnection, partitions: u32, row_security: bool) -> Result<(), OpenError> {
     sqlx::raw_sql(LOCK).execute(&mut *db).await?;
+    // A step is of the whole store.
+    sqlx::raw_sql(row_security::WIDEN).execute(&mut *db).await?;
     let made = sqlx::query(
         "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'throughline') AS schema, \
          to_regclass('throughline.migrations') IS NOT NULL AS ledger",
@@ -87,25 +94,24 @@ async fn take(db: &mut PgConnection, partitions: u32) -> Result<(), OpenError> {
         sqlx::query("INSERT INTO throughline.migrations (id, name, checksum) VALUES ($1, $2, $3)")
             .bind(migration.id)
             .bind(migration.name)
-            .bind(migration.checksum())
+            .bind(migration.checksum().as_bytes().as_slice())
             .persistent(false)
             .execute(&mut *db)
             .await?;
     }
-    Ok(())
+    row_security::raise(db, row_security).await
 }
 
 /// How many steps the database has not taken, after those that it has were looked at.
 async fn missing(db: &mut PgConnection) -> Result<usize, OpenError> {
-    let rows = sqlx::query("SELECT id, name, checksum FROM throughline.migrations ORDER BY id")
-        .persistent(false)
-        .fetch_all(db)
-        .await?;
+    // Not prepared: outside of a transaction, a pooler may have another connection for the second step. And so as text.
+    let sql = "SELECT id, name, encode(checksum, 'hex') AS checksum FROM throughline.migrations ORDER BY id";
+    let rows = sqlx::raw_sql(sql).fetch_all(db).await?;
     for (at, row) in rows.iter().enumerate() {
         let id: i32 = row.try_get("id")?;
         let Some(migration) = MIGRATIONS.get(at) else { return Err(OpenError::Newer { id }) };
-        let (name, checksum): (&str, &[u8]) = (row.try_get("name")?, row.try_get("checksum")?);
-        if (id, name, checksum) != (migration.id, migration.name, &*migration.checksum()) {
+        let (name, checksum): (&str, &str) = (row.try_get("name")?, row.try_get("checksum")?);
+        if (id, name, checksum) != (migration.id, migration.name, &*migration.checksum().to_hex()) {
             return Err(OpenError::Changed { id });
         }
     }

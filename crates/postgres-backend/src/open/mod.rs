@@ -5,8 +5,16 @@ mod migration;
 
 use sqlx::{Connection as _, PgConnection, Row as _};
 
+use tokio::time::timeout;
+
 pub use self::error::OpenError;
-use crate::{options::Settings, search, warnings};
+use crate::{
+    options::{MARK, Settings},
+    pooler::Refusal,
+    search,
+    servers::NoServer,
+    warnings,
+};
 
 /// Brings the store to this version. Says whether it has an index of words.
 pub(crate) async fn open(settings: &Settings) -> Result<bool, OpenError> {
@@ -14,8 +22,12 @@ pub(crate) async fn open(settings: &Settings) -> Result<bool, OpenError> {
         return Err(OpenError::Unheard);
     }
     let mut db = settings.servers.connect(settings.options.answer_limit).await?.connection;
-    look(&mut db).await?;
-    migration::migrate(&mut db, settings.options.partitions).await?;
+    let looked = timeout(settings.options.answer_limit, look(&mut db, settings.options.pgbouncer)).await;
+    looked.map_err(|_| match settings.options.pgbouncer {
+        true => NoServer::Waiting,
+        false => NoServer::Silent,
+    })??;
+    migration::migrate(&mut db, settings.options.partitions, settings.options.row_security).await?;
     // Writers that are long gone.
     sqlx::raw_sql(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
@@ -23,21 +35,24 @@ pub(crate) async fn open(settings: &Settings) -> Result<bool, OpenError> {
     )
     .execute(&mut db)
     .await?;
-    let has_index = search::is_there(&mut db).await?;
+    let has_index = search::is_there(settings, &mut db).await?;
     db.close().await?;
     Ok(has_index)
 }
 
 /// Refuses a server on which the store could not keep its word.
-async fn look(db: &mut PgConnection) -> Result<(), OpenError> {
-    let row = sqlx::query(
+async fn look(db: &mut PgConnection, is_pooled: bool) -> Result<(), OpenError> {
+    let row = sqlx::raw_sql(
         "SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS version, \
          current_setting('server_encoding') AS encoding, current_setting('synchronous_commit') AS synchronous_commit, \
-         current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes",
+         current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes, \
+         current_setting('throughline.session', true) AS session",
     )
-    .persistent(false)
     .fetch_one(db)
     .await?;
+    if !is_pooled && row.try_get::<Option<&str>, _>("session")? != Some(MARK) {
+        return Err(OpenError::Pooler { what: Refusal::Settings.what() });
+    }
     if row.try_get::<i32, _>("number")? < 150_000 {
         return Err(OpenError::TooOld { found: row.try_get("version")? });
     }

@@ -29,31 +29,28 @@ const LOOKED: &str = "SELECT max(position) AS last, count(*) AS looked FROM (SEL
     WHERE position > $1 ORDER BY position LIMIT $2) AS looked";
 
 impl Scope<'_> {
-    /// Up to which position all changes are told, and from which on they are kept. A store that follows commits by itself as well:
-    /// it tells those that it was brought.
-    async fn told(&mut self) -> Answer<(Position, Position)> {
+    /// Up to which position all changes are told, from which on they are kept, and whether the store leads. One that follows commits
+    /// by itself as well: it tells those that it was brought.
+    async fn told(&mut self) -> Answer<(Position, Position, bool)> {
         let row = sqlx::query(
-            "SELECT s.kept_after, CASE WHEN s.following \
+            "SELECT s.kept_after, s.following, CASE WHEN s.following \
              THEN coalesce((SELECT max(c.position) FROM throughline.changes c), s.kept_after) ELSE s.position END AS told \
              FROM throughline.store s WHERE s.id = 1",
         )
         .fetch_optional(&mut *self.db)
         .await?;
-        let found = match &row {
-            Some(row) => counter(row.try_get("told")?).zip(counter(row.try_get("kept_after")?)),
-            None => None,
-        };
-        let (told, kept_after) = found.ok_or_else(|| damaged("the row of the store".to_owned()))?;
-        Ok((Position::new(told), Position::new(kept_after)))
+        let broken = || damaged("the row of the store".to_owned());
+        let row = row.ok_or_else(broken)?;
+        let told = counter(row.try_get("told")?).ok_or_else(broken)?;
+        let kept_after = counter(row.try_get("kept_after")?).ok_or_else(broken)?;
+        Ok((Position::new(told), Position::new(kept_after), !row.try_get::<bool, _>("following")?))
     }
 
     /// Reads the changes after a position.
     pub(super) async fn changes(&mut self, read: &ReadChanges) -> Answer<Changes> {
         rules::check_limit(read.limit)?;
-        let (position, kept_after) = self.told().await?;
-        if read.after < kept_after {
-            return Err(rules::too_old(read.after, kept_after).into());
-        }
+        let (position, kept_after, leads) = self.told().await?;
+        rules::check_after(read.after, kept_after, leads.then_some(position))?;
         let (after, tenant) = (number(read.after.get()), self.tenant.as_str());
         let asked = sqlx::query(match read.scope {
             ChangeScope::Store => changes!(""),

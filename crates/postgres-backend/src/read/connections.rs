@@ -63,9 +63,9 @@ impl Connections {
         let connected = match found {
             Some(connected) => connected,
             None => {
-                let limit = self.settings.options.answer_limit;
-                let connecting = self.settings.servers.connect_again(limit);
-                timeout_at(give_up.into(), connecting).await.map_err(|_| Failure::silence())??
+                let limit =
+                    self.settings.options.answer_limit.min(give_up.saturating_duration_since(Instant::now()));
+                self.settings.servers.connect_again(limit).await?
             }
         };
         Ok(Borrowed { connected, connections: self.clone(), _permit: permit })
@@ -97,6 +97,11 @@ impl Connections {
 impl Borrowed {
     pub(super) const fn connection(&mut self) -> &mut PgConnection {
         &mut self.connected.connection
+    }
+
+    /// Notes which server a transaction is on, where a pooler has chosen it.
+    pub(super) fn leads_to(&mut self, timeline: Option<u32>) {
+        self.connected.timeline = timeline.unwrap_or(self.connected.timeline);
     }
 
     /// For the next one.

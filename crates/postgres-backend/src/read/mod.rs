@@ -19,7 +19,7 @@ mod thread;
 
 use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use throughline_core::{
     Effect, ErrorKind, PersistError, Position, ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
 };
@@ -31,7 +31,9 @@ use crate::{
     error::{Failure, Phase, damaged},
     options::Settings,
     replica,
+    row_security::Reach,
     rows::{ThreadRow, counter, thread_columns},
+    transaction::{Begun, Of, begin},
 };
 
 /// How often a read is tried whose connection was lost, beside once for each connection that lay idle: a server that was started anew
@@ -100,7 +102,7 @@ impl Readers {
                     Ok(connection) => connection,
                     Err(failure) => return Err(failure.to_persist(Phase::Before)),
                 };
-                match attempt_to(connection, &settings, &tenant, &read, now).await {
+                match attempt_to(connection, &settings, &tenant, &read, (now, give_up)).await {
                     Ok(answer) => return answer,
                     Err(failure) if failure.passes && attempt < attempts && Instant::now() < give_up => {
                         attempt += 1;
@@ -139,10 +141,15 @@ async fn attempt_to(
     settings: &Settings,
     tenant: &TenantId,
     read: &ReadArgs,
-    now: Timestamp,
+    (now, give_up): (Timestamp, Instant),
 ) -> std::result::Result<Result<ReadResult>, Failure> {
+    let patience = give_up.saturating_duration_since(Instant::now());
+    let begun =
+        begin(settings, connection.connection(), Of::Reads, || Reach::of_read(tenant, read), patience)
+            .await?;
+    connection.leads_to(begun.timeline);
     let has_index = settings.options.search;
-    let answering = answer(connection.connection(), tenant, read, now, has_index);
+    let answering = answer(connection.connection(), begun, tenant, read, now, has_index);
     let answered = timeout(settings.options.answer_limit, answering).await;
     match answered {
         Ok(Ok((answer, in_transaction))) => {
@@ -170,23 +177,23 @@ async fn give_back(mut connection: Borrowed, limit: Duration) {
     }
 }
 
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-
 /// Answers from one moment of the store, and says whether a transaction was begun for it.
 async fn answer(
     db: &mut PgConnection,
+    begun: Begun,
     tenant: &TenantId,
     read: &ReadArgs,
     now: Timestamp,
     has_index: bool,
 ) -> Answer<(ReadResult, bool)> {
     // One statement is of one moment by itself.
-    if let ReadArgs::Get(get) = read
+    if begun.is_optional
+        && let ReadArgs::Get(get) = read
         && let Some(settled) = message::get_settled(db, tenant, get).await?
     {
         return Ok((ReadResult::Get(settled), false));
     }
-    sqlx::raw_sql(BEGIN).execute(&mut *db).await?;
+    sqlx::raw_sql(AssertSqlSafe(begun.first)).execute(&mut *db).await?;
     let mut scope = Scope { db: &mut *db, tenant, now };
     let answer = match read {
         ReadArgs::Get(get) => scope.get(get).await.map(ReadResult::Get),

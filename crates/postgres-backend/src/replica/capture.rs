@@ -17,11 +17,13 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(6070816190463183182)";
 
 /// From now on it is noted what is touched, unless that is done already.
 pub(super) async fn turn_on(db: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("UPDATE throughline.store SET capture = $1 WHERE id = 1 AND capture IS NULL")
-        .bind(number(CaptureId::fresh().get()))
-        .execute(db)
-        .await
-        .map(drop)
+    // Not prepared: outside of a transaction that has begun, a pooler may have another connection for the second step.
+    let sql = format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+         UPDATE throughline.store SET capture = {} WHERE id = 1 AND capture IS NULL; COMMIT",
+        number(CaptureId::fresh().get())
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.map(drop)
 }
 
 /// Lists everything that there is, unless that was done for the present capture; says for which one it is listed.

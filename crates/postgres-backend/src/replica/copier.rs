@@ -14,13 +14,23 @@ use super::{
     read::{DONE, LISTED},
     state::{Followed, State},
 };
-use crate::{apply::Outcome, error::Failure, options::Settings, rows::number, writer::in_time};
+use crate::{
+    apply::Outcome,
+    error::Failure,
+    options::Settings,
+    row_security::Reach,
+    rows::number,
+    transaction::{Of, begin},
+    writer::in_time,
+};
 
 /// What an operation came to, and the position of the store with it.
 #[derive(Debug)]
 pub(crate) struct Replicated {
     pub(crate) outcome: Result<Outcome, PersistError>,
     pub(crate) position: Position,
+    /// Of the server that it is on, where a pooler has chosen that.
+    pub(crate) timeline: Option<u32>,
 }
 
 /// An operation that may be refused.
@@ -40,14 +50,11 @@ pub(crate) async fn prepare(
     if is_whole {
         in_time(limit, capture::turn_on(db)).await?;
     }
-    let local = if settings.options.pgbouncer { settings.of_writer("LOCAL ") } else { String::new() };
-    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {local}");
-    in_time(limit, async { sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *db).await }).await?;
-    if is_whole {
-        let listed = in_time(LISTING_LIMIT, capture::list(db)).await?;
-        return in_time(limit, run(db, args, listed)).await;
-    }
-    in_time(limit, run(db, args, None)).await
+    let begun = begin(settings, db, Of::Writes, || Reach::Store, settings.options.wait_limit).await?;
+    in_time(limit, async { sqlx::raw_sql(AssertSqlSafe(begun.first)).execute(&mut *db).await }).await?;
+    let listed = if is_whole { in_time(LISTING_LIMIT, capture::list(db)).await? } else { None };
+    let replicated = in_time(limit, run(db, args, listed)).await?;
+    Ok(Replicated { timeline: begun.timeline, ..replicated })
 }
 
 /// Runs one. `listed` is for which capture everything was listed before.
@@ -81,7 +88,7 @@ async fn run(
         state.position = Position::new(state.position.get() + 1);
         state.write(db).await?;
     }
-    Ok(Replicated { outcome, position: state.position })
+    Ok(Replicated { outcome, position: state.position, timeline: None })
 }
 
 fn begin_capture(state: &mut State, begin: BeginCapture) -> CaptureBegun {

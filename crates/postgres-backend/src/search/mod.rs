@@ -26,6 +26,8 @@ pub(crate) use self::{
 use crate::{
     error::Failure,
     options::Settings,
+    row_security::Reach,
+    transaction::{Of, begin},
     writer::{Link, in_time},
 };
 
@@ -85,12 +87,11 @@ async fn step(settings: &Settings, link: &mut Link, adds: bool) -> Result<Step, 
     link.get().await?;
     // Taken away: should this fail in the middle, the connection ends too.
     let mut db = link.take().ok_or_else(Failure::silence)?;
-    let local = if settings.options.pgbouncer { settings.of_writer("LOCAL ") } else { String::new() };
+    let begun = begin(settings, &mut db, Of::Writes, || Reach::Store, settings.options.wait_limit).await?;
+    link.leads_to(begun.timeline);
     let work = async {
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {local}SET LOCAL synchronous_commit = off"
-        );
-        sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut db).await?;
+        let first = format!("{}SET LOCAL synchronous_commit = off", begun.first);
+        sqlx::raw_sql(AssertSqlSafe(first)).execute(&mut db).await?;
         let step = Step::take(&mut db, adds).await?;
         let end = if matches!(step, Step::Taken { wrote: true, .. }) { "COMMIT" } else { "ROLLBACK" };
         sqlx::raw_sql(end).execute(&mut db).await?;
@@ -102,10 +103,16 @@ async fn step(settings: &Settings, link: &mut Link, adds: bool) -> Result<Step, 
 }
 
 /// Whether there is an index, or something left of one.
-pub(crate) async fn is_there(db: &mut PgConnection) -> sqlx::Result<bool> {
+pub(crate) async fn is_there(settings: &Settings, db: &mut PgConnection) -> sqlx::Result<bool> {
+    let reach = if settings.options.row_security { Reach::Store.statement() } else { String::new() };
+    // Behind a pooler whoever had the connection before has left statements of the names that the driver gives.
+    let names = if settings.options.pgbouncer { "DEALLOCATE ALL; " } else { "" };
+    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {names}{reach}");
+    sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *db).await?;
     let state = State::read(&mut *db).await?;
     let has_words = "SELECT EXISTS (SELECT 1 FROM throughline.search)";
-    let has_words: bool = sqlx::query_scalar(has_words).persistent(false).fetch_one(db).await?;
+    let has_words: bool = sqlx::query_scalar(has_words).persistent(false).fetch_one(&mut *db).await?;
+    sqlx::raw_sql("ROLLBACK").execute(db).await?;
     Ok(has_words || !state.is_nothing())
 }
 

@@ -1,5 +1,7 @@
 //! One transaction: begun, decided, written, committed.
 
+use std::time::{Duration, Instant};
+
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use throughline_core::{PersistArgs, PersistError, Position, ReplicaArgs, backend::following};
 
@@ -15,7 +17,9 @@ use crate::{
     options::Settings,
     queue::Pending,
     replica::{self, Replicated},
+    row_security::{NARROW, Reach, WIDEN},
     rows::{Rows, counter, number},
+    transaction::{Of, begin},
     warnings::listen,
 };
 
@@ -34,6 +38,8 @@ pub(super) struct Prepared {
 pub(super) struct Written {
     pub(super) base: u64,
     pub(super) taken: u64,
+    /// Of the server that it is on, where a pooler has chosen that.
+    pub(super) timeline: Option<u32>,
     xid: String,
 }
 
@@ -71,18 +77,15 @@ pub(super) async fn prepare(
     {
         return replicate(settings, db, args, writer, number_of_batch).await;
     }
+    let begun = begin(settings, db, Of::Writes, || Reach::of_batch(batch), patience(settings, batch)).await?;
     let work = async {
         let mut locks = Locks::default();
         for pending in batch {
             locks.extend(&Locks::of(&pending.write));
         }
-        let local = if settings.options.pgbouncer { settings.of_writer("LOCAL ") } else { String::new() };
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {local}{}; {STANCE}",
-            locks.statement()
-        );
-        let begun = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_all(&mut *db).await?;
-        let found = begun.last().ok_or_else(|| damaged("the row of the store".to_owned()))?;
+        let locked = format!("{}{}; {STANCE}", begun.first, locks.statement());
+        let locked = sqlx::raw_sql(AssertSqlSafe(locked)).fetch_all(&mut *db).await?;
+        let found = locked.last().ok_or_else(|| damaged("the row of the store".to_owned()))?;
         // Looked at once more where it is held; this is so that a store that follows decides nothing.
         if let Err(refusal) = following::expect_leading(replica::stance(found)?) {
             return Ok(Prepared::refused(batch, &refusal));
@@ -95,13 +98,20 @@ pub(super) async fn prepare(
                 return Ok(Prepared::refused(batch, &refusal));
             }
             held.behind(db, batch, (&decided, &rows), &written).await?;
-            Some(written)
+            Some(Written { timeline: begun.timeline, ..written })
         } else {
             None
         };
         Ok(Prepared { decided, written })
     };
     in_time(settings.options.answer_limit + settings.options.wait_limit, work).await
+}
+
+/// For how long a pooler may be waited for, so that nobody is told too late.
+fn patience(settings: &Settings, batch: &[Pending]) -> Duration {
+    let now = Instant::now();
+    let soonest = batch.iter().map(|pending| pending.give_up.saturating_duration_since(now)).min();
+    settings.options.wait_limit.min(soonest.unwrap_or_default())
 }
 
 /// The same of what is done about copies.
@@ -113,7 +123,7 @@ async fn replicate(
     number_of_batch: u64,
 ) -> Result<Prepared, Failure> {
     let replicated = replica::prepare(settings, db, args).await?;
-    let Replicated { outcome, position } = replicated;
+    let Replicated { outcome, position, timeline } = replicated;
     let changed = outcome.as_ref().is_ok_and(|outcome| outcome.changed);
     let written = if changed {
         let work = async {
@@ -122,7 +132,7 @@ async fn replicate(
             if let Some(setting) = row.try_get("off")? {
                 return Err(not_durable(setting));
             }
-            Ok(Written { base: position.get() - 1, taken: 1, xid: row.try_get("xid")? })
+            Ok(Written { base: position.get() - 1, taken: 1, timeline, xid: row.try_get("xid")? })
         };
         Some(in_time(settings.options.answer_limit, work).await?)
     } else {
@@ -196,9 +206,18 @@ async fn finish(
         return Err(not_durable(setting));
     }
     let base = counter(row.try_get("base")?).ok_or_else(broken)?;
-    let (written, held) = (Written { base, taken, xid: row.try_get("xid")? }, Held::read(&row)?);
+    let (written, held) =
+        (Written { base, taken, timeline: None, xid: row.try_get("xid")? }, Held::read(&row)?);
     if base / TRIM_EVERY != (base + taken) / TRIM_EVERY {
-        trim(db, (base + taken).saturating_sub(settings.options.kept_changes)).await?;
+        let up_to = (base + taken).saturating_sub(settings.options.kept_changes);
+        if settings.options.row_security {
+            // They are of all tenants.
+            sqlx::raw_sql(WIDEN).execute(&mut *db).await?;
+            trim(db, up_to).await?;
+            sqlx::raw_sql(NARROW).execute(&mut *db).await?;
+        } else {
+            trim(db, up_to).await?;
+        }
     }
     Ok((written, held))
 }

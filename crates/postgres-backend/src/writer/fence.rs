@@ -3,13 +3,15 @@
 //! Each transaction leaves its number in the row of its writer. To raise another number in that row waits until the transaction
 //! has ended, one way or the other; what the row says then is final. That statement is a commit too, and waits for the standbys.
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{Link, link::in_time};
 use crate::{
     error::{Failure, damaged},
     options::Settings,
+    row_security::Reach,
     rows::{counter, number},
+    transaction::{Of, begin},
     warnings::listen,
 };
 
@@ -28,10 +30,11 @@ pub(super) async fn was_committed(
 ) -> Result<bool, Failure> {
     // Not on the connection that it was on.
     link.lose();
+    let limit = settings.options.answer_limit + settings.options.wait_limit;
     let db: &mut PgConnection = link.get().await?;
+    let begun = begin(settings, db, Of::Writes, Reach::nobody, limit).await?;
     let work = async {
-        // Said, because another level or a transaction that only reads may be what is set for the role.
-        sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").execute(&mut *db).await?;
+        sqlx::raw_sql(AssertSqlSafe(begun.first)).execute(&mut *db).await?;
         let row = sqlx::query(FENCE).bind(writer).fetch_one(&mut *db).await?;
         sqlx::raw_sql("COMMIT").execute(db).await?;
         let batch: i64 = row.try_get("batch")?;
@@ -40,8 +43,9 @@ pub(super) async fn was_committed(
         }
         Ok(batch >= number(number_of_batch))
     };
-    let limit = settings.options.answer_limit + settings.options.wait_limit;
-    match listen(in_time(limit, work)).await {
+    let fenced = listen(in_time(limit, work)).await;
+    link.leads_to(begun.timeline);
+    match fenced {
         // The log is one: a standby that has this has everything before it, and one that may not have this may lack the other.
         (Ok(_), true) => Err(Failure::not_replicated()),
         (answer, _) => answer,

@@ -50,6 +50,11 @@ impl Link {
         self.settings.servers.saw(self.timeline, position);
     }
 
+    /// Notes which server a transaction is on, where a pooler has chosen it.
+    pub(crate) fn leads_to(&mut self, timeline: Option<u32>) {
+        self.timeline = timeline.unwrap_or(self.timeline);
+    }
+
     /// Lets go of the connection: it is of no use any more, or nobody knows in what state it is.
     pub(crate) fn lose(&mut self) {
         self.connection = None;

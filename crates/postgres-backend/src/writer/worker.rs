@@ -171,6 +171,7 @@ impl Worker {
             answer(batch, decided, None);
             return Ended::Answered;
         };
+        self.link.leads_to(written.timeline);
         for pending in &mut batch {
             pending.committing = true;
         }

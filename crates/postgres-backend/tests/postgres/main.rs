@@ -1,9 +1,11 @@
 //! What is Postgres' own: opening, and what an answer means when a connection is lost.
 
 mod erased;
+mod lost;
 mod minted;
 mod open;
 mod outcomes;
+mod pooler;
 mod search;
 mod settings;
 mod support;

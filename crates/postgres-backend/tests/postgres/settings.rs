@@ -11,7 +11,7 @@ const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activit
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
 /// What is said of text and times, of transactions, and what would read another name as ours.
-const SETTINGS: [&str; 11] = [
+pub(crate) const SETTINGS: [&str; 11] = [
     "default_transaction_isolation = 'serializable'",
     "default_transaction_isolation = 'repeatable read'",
     "default_transaction_read_only = on",

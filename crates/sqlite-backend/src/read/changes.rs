@@ -37,9 +37,8 @@ pub(super) fn changes(scope: Scope<'_>, read: &ReadChanges) -> Result<Changes> {
     let progress = progress(scope)?;
     let reached = reached(scope, &progress)?;
     let kept_after = Position::new(u64::try_from(progress.kept_after).unwrap_or_default());
-    if read.after < kept_after {
-        return Err(rules::too_old(read.after, kept_after));
-    }
+    let end = progress.stance().leads().then(|| position(&progress));
+    rules::check_after(read.after, kept_after, end)?;
     let limit = read.limit as usize;
     let mut answer = Changes { changes: Vec::new(), position: reached.max(read.after), more: false };
     let after = i64::try_from(read.after.get()).unwrap_or(i64::MAX);

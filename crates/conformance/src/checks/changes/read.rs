@@ -15,6 +15,7 @@ checks! {
     Extended "changes.positions" [Add Delete Read; changes] "the position of a change is the one that its writer was answered" => positions;
     Extended "changes.resume" [Add Delete Read; changes] "from any position on, the same changes follow" => resume;
     Extended "changes.more" [Add Read; changes] "an answer says how far was read, and whether there are more" => more;
+    Extended "changes.ahead" [Add Delete Read; changes] "after a position that the store has not come to, what is known has to be read anew" => ahead;
     Extended "changes.page" [Add Delete Read; changes] "a page and the changes after its position miss nothing and repeat nothing" => page;
     Extended "changes.list" [Add Thread Read; changes] "a list of threads and the changes after its position miss nothing and repeat nothing" => list;
     Extended "changes.page-at-once" [Add Read; changes threads] "a page that is read while others write joins the changes after its position" => at_once;
@@ -92,10 +93,26 @@ async fn more(rig: Rig) {
     assert_eq!((end.changes, end.more, end.position >= last), (vec![], false, true));
     let nothing = changes_after(&db, ChangeScope::Thread(thread_id("v")), Position::ZERO).await;
     assert_eq!(nothing, []);
-    // A position that the store has not come to is not taken back.
-    let far = Position::new(last.get() + 1000);
-    let beyond = read(&db, ChangeScope::Tenant, far, 10).await;
-    assert_eq!((beyond.changes, beyond.more, beyond.position), (vec![], false, far));
+}
+
+/// A store that has lost commits, or was put back from a backup, is asked for what follows a position that it has never given.
+async fn ahead(rig: Rig) {
+    let db = rig.db().await;
+    let last = *eleven(&db).await.last().unwrap();
+    for scope in [ChangeScope::Tenant, ChangeScope::Store, ChangeScope::Thread(thread_id("t"))] {
+        let end = read(&db, scope.clone(), last, 10).await;
+        assert_eq!((end.changes, end.position), (vec![], last), "{scope:?}");
+        for beyond in [last.get() + 1, last.get() + 1000, u64::MAX] {
+            let asked = db.read(ReadChanges::new(scope.clone(), Position::new(beyond), 10)).await;
+            let error = asked.expect_err("a position that was never given");
+            assert_eq!(error.kind(), ErrorKind::TooOld, "{scope:?} after {beyond}: {error}");
+        }
+    }
+    // The feed says it too, and stays where it is.
+    let mut feed = db.changes(ChangeScope::Tenant, Position::new(last.get() + 1));
+    assert_eq!(feed.next_now().await.unwrap_err().kind(), ErrorKind::TooOld);
+    let next = position(&db.thread("t").add(said("next", "x")).reply().await.unwrap());
+    assert_eq!(at(&changes_after(&db, ChangeScope::Tenant, last).await), [next]);
 }
 
 async fn page(rig: Rig) {

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use throughline_core::{
-    Addressed as _, Change, ChangeScope, Changes, Happened, PersistArgs, PersistResponse, PersistResult,
-    Position, ReadArgs, ReadChanges, ReadResult, Result, TenantId, ThreadId,
+    Addressed as _, Change, ChangeScope, Changes, ErrorKind, Happened, PersistArgs, PersistResponse,
+    PersistResult, Position, ReadArgs, ReadChanges, ReadResult, Receipt, Result, TenantId, ThreadId,
 };
 use tokio::task;
 
-use super::{backend::Faulty, change, journal::Line};
+use super::{backend::Faulty, change, journal::Line, made_up};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChangeFault {
@@ -17,6 +17,7 @@ pub(super) enum ChangeFault {
     TellsRefusals,
     TellsWhatItToldBefore,
     PositionsLate,
+    TellsFromAnywhere,
 }
 
 /// What these faults remember.
@@ -48,7 +49,16 @@ impl ChangeFault {
             self.wrote(store, &line, &answer);
             return answer;
         }
-        let mut response = answer?;
+        let mut response = match (answer, &line.args) {
+            (Err(error), PersistArgs::Read(ReadArgs::Changes(read)))
+                if self == Self::TellsFromAnywhere && error.kind() == ErrorKind::TooOld =>
+            {
+                let nothing = Changes { changes: Vec::new(), position: read.after, more: false };
+                let result = PersistResult::Read(ReadResult::Changes(nothing));
+                return Ok(made_up::response(result, Receipt::default()));
+            }
+            (answer, _) => answer?,
+        };
         if self == Self::PositionsLate && matches!(line.args, PersistArgs::Read(ReadArgs::Page(_))) {
             for _ in 0..64 {
                 task::yield_now().await;

@@ -6,7 +6,8 @@ use crate::{Change, ChangeScope, Position, operation::places::carries_nothing};
 /// appears before one that was read: the position of an answer can be kept, and gone on from in another process.
 ///
 /// A store keeps so many changes. Where some after the position are gone, it answers [`TooOld`](crate::ErrorKind::TooOld):
-/// read anew what is followed, and go on from the position that those reads say.
+/// read anew what is followed, and go on from the position that those reads say. It answers that too where it has not come to the
+/// position: it has lost what somebody has seen, or was put back from a backup. One that follows another store waits for it instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadChanges {

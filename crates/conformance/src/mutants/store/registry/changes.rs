@@ -132,6 +132,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
             list.position = Position::ZERO;
         }
     }),
+    Mutant::new(
+        "tells-from-anywhere",
+        "takes a position that it has lost for one that is to come",
+        &["changes.ahead"],
+    )
+    .special(Special::Change(ChangeFault::TellsFromAnywhere)),
     Mutant::new("positions-late", "says how far a page goes after it was read", &["changes.page-at-once"])
         .special(Special::Change(ChangeFault::PositionsLate)),
 ];

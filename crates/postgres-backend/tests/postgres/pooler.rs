@@ -1,0 +1,322 @@
+//! Through PgBouncer: what it does not pass on is not needed, what it refuses is said by its name, and which server it leads to is
+//! looked at in each transaction.
+
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use throughline_core::{ChangeScope, Effect, ErrorKind, NewMessage, PageFrom, Persistence, Position};
+use throughline_postgres::{OpenError, PostgresBackend, PostgresOptions};
+use throughline_postgres_cluster::{Cluster, Installation, Pooler};
+
+use crate::{settings::SETTINGS, support::everything};
+
+struct Scene {
+    cluster: Cluster,
+    pooler: Pooler,
+}
+
+impl Scene {
+    /// Nothing, and a notice, where one of the two is not installed.
+    #[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+    fn start(settings: &[(&str, &str)]) -> Option<Self> {
+        let Some(installation) = Installation::find() else {
+            println!(
+                "SKIPPED: the Postgres backend behind PgBouncer (PostgreSQL 15 or newer is not installed)"
+            );
+            return None;
+        };
+        if !Pooler::is_installed() {
+            println!("SKIPPED: the Postgres backend behind PgBouncer (PgBouncer is not installed)");
+            return None;
+        }
+        let cluster = Cluster::start(&installation).unwrap();
+        let pooler = Pooler::start(&cluster, settings).unwrap();
+        Some(Self { cluster, pooler })
+    }
+
+    fn url(&self) -> String {
+        self.cluster.url_at(&self.pooler.place(), "postgres")
+    }
+
+    async fn open(&self, options: PostgresOptions) -> Persistence {
+        built(options.pgbouncer().open(&self.url()).await.unwrap())
+    }
+
+    /// A client beside the store.
+    async fn connect(&self) -> PgConnection {
+        let options: PgConnectOptions = self.url().parse().unwrap();
+        PgConnection::connect_with(&options.extra_float_digits(None)).await.unwrap()
+    }
+
+    /// Takes a connection out of the pool, until it is dropped.
+    async fn occupy(&self) -> PgConnection {
+        let mut taken = self.connect().await;
+        sqlx::raw_sql("BEGIN").execute(&mut taken).await.unwrap();
+        taken
+    }
+}
+
+fn built(backend: PostgresBackend) -> Persistence {
+    Persistence::builder().backend(backend).build().unwrap()
+}
+
+async fn refused(options: PostgresOptions, scene: &Scene) -> String {
+    match options.open(&scene.url()).await {
+        Err(OpenError::Pooler { what }) => what.to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_set_wrong_for_a_pooler_is_said_by_its_name() {
+    let Some(scene) = Scene::start(&[]) else { return };
+    let what = refused(PostgresBackend::builder(), &scene).await;
+    assert!(what.contains("`PostgresOptions::pgbouncer`"), "{what}");
+    // One that is told to be silent about what it does not pass on.
+    let ignores = [("ignore_startup_parameters", "options,extra_float_digits")];
+    let deaf = Scene::start(&ignores).unwrap();
+    let what = refused(PostgresBackend::builder(), &deaf).await;
+    assert!(what.contains("`PostgresOptions::pgbouncer`"), "{what}");
+    let single = Scene::start(&[("pool_mode", "statement")]).unwrap();
+    let what = refused(PostgresBackend::builder().pgbouncer(), &single).await;
+    assert!(what.contains("`pool_mode = statement`"), "{what}");
+    let made = "SELECT count(*) FROM pg_namespace WHERE nspname = 'throughline'";
+    for scene in [scene, deaf, single] {
+        assert_eq!(scene.cluster.run("postgres", made).unwrap(), "0");
+    }
+    // For sessions it is as for transactions.
+    let session = Scene::start(&[("pool_mode", "session")]).unwrap();
+    let db = session.open(PostgresBackend::builder()).await;
+    db.thread("t").add(NewMessage::user("x")).await.unwrap();
+    assert_eq!(everything(&db, "t").await.len(), 1);
+}
+
+/// Several hosts, in a pool that gives the next connection to each transaction, and in which every statement is of no other's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_behind_one_pool_write_and_read_whatever_is_set_for_their_role() {
+    const HOSTS: usize = 3;
+    const ROUNDS: usize = 6;
+    let Some(scene) = Scene::start(&[("default_pool_size", "4")]) else { return };
+    for (number, setting) in SETTINGS.iter().enumerate() {
+        let name = format!("d{number}");
+        scene.cluster.run("postgres", &format!("CREATE DATABASE {name}")).unwrap();
+        scene.cluster.run("postgres", &format!("ALTER DATABASE {name} SET {setting}")).unwrap();
+        let url = scene.cluster.url_at(&scene.pooler.place(), &name);
+        let mut hosts = Vec::new();
+        for _ in 0..HOSTS {
+            let options = PostgresBackend::builder().pgbouncer().wait_limit(Duration::from_secs(60));
+            hosts.push(built(options.open(&url).await.unwrap_or_else(|error| panic!("{setting}: {error}"))));
+        }
+        let writers: Vec<_> = hosts
+            .iter()
+            .map(|db| {
+                let thread = db.thread("t");
+                tokio::spawn(async move {
+                    for _ in 0..ROUNDS {
+                        let written =
+                            thread.add(NewMessage::user("\u{0} \\' \u{1F600}")).await.unwrap().message;
+                        let read = thread.get(written.id.clone()).await.unwrap();
+                        assert_eq!(read, Some(written));
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.await.unwrap_or_else(|error| panic!("{setting}: {error}"));
+        }
+        assert_eq!(everything(&hosts[0], "t").await.len(), HOSTS * ROUNDS, "{setting}");
+        // Nothing of what a transaction has set stays with its connection.
+        let left = "SELECT concat_ws(' ', current_setting('lock_timeout'), current_setting('enable_seqscan'), \
+            current_setting('row_security'), current_setting('idle_in_transaction_session_timeout'))";
+        for _ in 0..4 {
+            let left = scene.cluster.run_at(&scene.pooler.place(), &name, left).unwrap();
+            assert_eq!(left, "0 on on 0", "{setting}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pool_without_a_free_connection_is_overloaded() {
+    let pool = [("default_pool_size", "1"), ("reserve_pool_size", "0")];
+    let Some(scene) = Scene::start(&pool) else { return };
+    let options = PostgresBackend::builder().wait_limit(Duration::from_millis(300)).pgbouncer();
+    let db = scene.open(options.clone()).await;
+    db.thread("t").add(NewMessage::user("before")).await.unwrap();
+    let overloaded = (ErrorKind::Overloaded, Effect::NotApplied);
+    let taken = scene.occupy().await;
+    let error = db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), overloaded, "{error}");
+    assert!(error.to_string().contains("the pooler gave no connection to a server in time"), "{error}");
+    let error = db.thread("t").page(PageFrom::End, 10).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), overloaded, "{error}");
+    assert!(error.to_string().contains("the pooler gave no connection to a server in time"), "{error}");
+    let opened = options.answer_limit(Duration::from_millis(300)).open(&scene.url()).await;
+    assert!(matches!(opened, Err(OpenError::Pooler { what }) if what.contains("in time")));
+    drop(taken);
+    db.thread("t").add(NewMessage::user("after")).await.unwrap();
+    assert_eq!(everything(&db, "t").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_pooler_that_gives_a_client_up_is_overloaded_and_named() {
+    let pool = [("default_pool_size", "1"), ("query_wait_timeout", "1"), ("max_client_conn", "4")];
+    let Some(scene) = Scene::start(&pool) else { return };
+    // Longer than the pooler waits.
+    let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(2));
+    let db = scene.open(options).await;
+    db.thread("t").add(NewMessage::user("before")).await.unwrap();
+    let overloaded = (ErrorKind::Overloaded, Effect::NotApplied);
+    let taken = scene.occupy().await;
+    let error = db.thread("t").page(PageFrom::End, 10).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), overloaded, "{error}");
+    drop(taken);
+    // One connection writes, one reads, and these two are all that there may be beside them.
+    db.thread("t").page(PageFrom::End, 10).await.unwrap();
+    let others = [scene.connect().await, scene.connect().await];
+    let refused = PostgresBackend::builder().pgbouncer().open(&scene.url()).await;
+    assert!(matches!(refused, Err(OpenError::Pooler { what }) if what.contains("`max_client_conn`")));
+    drop(others);
+    assert_eq!(everything(&db, "t").await.len(), 1);
+}
+
+/// The pooler is killed under what goes on, and comes back: nothing is unknown, since the server can be asked, and nothing is there
+/// twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answered_write_is_there_once_though_the_pooler_is_killed() {
+    const WRITERS: usize = 6;
+    const EACH: usize = 30;
+    let Some(mut scene) = Scene::start(&[("default_pool_size", "4")]) else { return };
+    let options = PostgresBackend::builder().wait_limit(Duration::from_secs(60));
+    let db = scene.open(options).await;
+    let (tell, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let tell = tell.clone();
+            let thread = db.thread(format!("{}", writer % 3));
+            tokio::spawn(async move {
+                for number in 0..EACH {
+                    let id = format!("{writer}.{number}").parse().unwrap();
+                    thread.add(NewMessage::user("x").with_id(id)).await.unwrap();
+                    tell.send(()).unwrap();
+                }
+            })
+        })
+        .collect();
+    drop(tell);
+    let mut answered = 0;
+    while answers.recv().await.is_some() {
+        answered += 1;
+        if answered % 20 == 0 {
+            scene.pooler.kill().unwrap();
+            scene.pooler.start_again().unwrap();
+        }
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let mut stored = 0;
+    for thread in ["0", "1", "2"] {
+        let messages = everything(&db, thread).await;
+        let seqs: Vec<u64> = messages.iter().map(|message| message.seq.get()).collect();
+        assert_eq!(seqs, (1..=messages.len() as u64).collect::<Vec<_>>());
+        stored += messages.len();
+    }
+    assert_eq!(stored, WRITERS * EACH);
+}
+
+/// What is sent through a pooler that is gone for good is unknown to its caller, and known by its key once it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_pooler_does_not_come_back_is_unknown_and_resolved_by_its_key() {
+    let Some(mut scene) = Scene::start(&[]) else { return };
+    let options = PostgresBackend::builder()
+        .wait_limit(Duration::from_millis(500))
+        .resolve_limit(Duration::from_millis(300));
+    let db = scene.open(options).await;
+    let thread = db.thread("t");
+    thread.add(NewMessage::user("before")).await.unwrap();
+    // The commit waits for a standby that there is not, and so is on its way for certain.
+    scene.cluster.synchronous_standbys("nobody").unwrap();
+    let call = {
+        let thread = db.thread("t");
+        tokio::spawn(async move { thread.add(NewMessage::user("x")).key("k").await })
+    };
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    scene.cluster.wait_until(waiting, "1").unwrap();
+    scene.pooler.kill().unwrap();
+    let error = call.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+    let error = thread.add(NewMessage::user("y")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
+    scene.cluster.synchronous_standbys("").unwrap();
+    scene.pooler.start_again().unwrap();
+    let again = thread.add(NewMessage::user("x")).key("k").await.unwrap();
+    assert!(again.deduplicated);
+    assert_eq!(everything(&db, "t").await.len(), 2);
+}
+
+/// The pooler turns to another server between two transactions of one connection.
+#[tokio::test]
+async fn a_pooler_that_leads_to_another_server_is_noticed_in_the_next_transaction() {
+    let Some(scene) = Scene::start(&[("server_lifetime", "0")]) else { return };
+    let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(2));
+    let db = scene.open(options).await;
+    let thread = db.thread("t");
+    thread.add(NewMessage::user("of the first")).await.unwrap();
+    let standby = scene.cluster.replica("s").unwrap();
+    scene.cluster.wait_for_replica("s", "async").unwrap();
+    let has_it = "SELECT count(*) FROM throughline.messages";
+    standby.wait_until(has_it, "1").unwrap();
+    // A standby takes no writes, and is not read from.
+    lead_to(&scene, &standby);
+    for error in [
+        thread.add(NewMessage::user("x")).await.unwrap_err(),
+        thread.page(PageFrom::End, 10).await.unwrap_err(),
+    ] {
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
+        assert!(error.to_string().contains("what answers is a standby"), "{error}");
+    }
+    standby.promote().unwrap();
+    thread.add(NewMessage::user("of the second")).await.unwrap();
+    // Back to the primary that was replaced, and never died.
+    lead_to(&scene, &scene.cluster);
+    for error in [
+        thread.add(NewMessage::user("x")).await.unwrap_err(),
+        thread.page(PageFrom::End, 10).await.unwrap_err(),
+    ] {
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
+        assert!(error.to_string().contains("was replaced by another"), "{error}");
+    }
+    assert_eq!(scene.cluster.run("postgres", has_it).unwrap(), "1");
+    lead_to(&scene, &standby);
+    assert_eq!(everything(&db, "t").await.len(), 2);
+}
+
+/// Until it does.
+fn lead_to(scene: &Scene, cluster: &Cluster) {
+    scene.pooler.lead_to(cluster).unwrap();
+    let port = cluster.place().rsplit_once(':').unwrap().1.to_owned();
+    let asked = || scene.cluster.run_at(&scene.pooler.place(), "postgres", "SHOW port");
+    while asked().ok().as_ref() != Some(&port) {}
+}
+
+/// A pooler passes no signs on. What others commit is found by a look, or heard where the server itself can be reached.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_commit_is_told_with_and_without_a_way_past_the_pooler() {
+    let Some(scene) = Scene::start(&[]) else { return };
+    let writes = scene.open(PostgresBackend::builder()).await;
+    let past = format!("{}?application_name=ear", scene.cluster.url("postgres"));
+    let ears = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ear'";
+    for (listens, name) in [(false, "looked"), (true, "listened")] {
+        let options = PostgresBackend::builder();
+        let db = scene.open(if listens { options.listen_at(&past) } else { options }).await;
+        let mut feed = db.changes(ChangeScope::Store, Position::ZERO);
+        while feed.next_now().await.unwrap().is_some() {}
+        scene.cluster.wait_until(ears, if listens { "1" } else { "0" }).unwrap();
+        writes.thread(name).add(NewMessage::user("x")).await.unwrap();
+        let told = tokio::time::timeout(Duration::from_secs(60), feed.next()).await.unwrap().unwrap();
+        assert_eq!(told.thread.as_str(), name);
+        db.close().await.unwrap();
+    }
+    let nowhere = PostgresBackend::builder().pgbouncer().listen_at("nowhere").open(&scene.url()).await;
+    assert!(matches!(nowhere, Err(OpenError::Url)));
+}

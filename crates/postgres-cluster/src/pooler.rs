@@ -1,0 +1,164 @@
+use std::{
+    env, fs,
+    os::unix::fs::{PermissionsExt as _, chown},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    Cluster, StartError,
+    cluster::{ROLE, free_port, in_a_folder},
+    server::{Kind, Server},
+    user,
+};
+
+/// Where Debian and those who follow it put it: not on everybody's path.
+const PACKAGED: &str = "/usr/sbin";
+
+const PROGRAM: &str = "pgbouncer";
+
+/// What every pooler is told, unless it is told otherwise: a connection for each transaction, and a fresh one for each as far as there are.
+const SETTINGS: [(&str, &str); 6] = [
+    ("pool_mode", "transaction"),
+    ("default_pool_size", "20"),
+    ("max_client_conn", "2000"),
+    ("server_round_robin", "1"),
+    ("server_login_retry", "1"),
+    ("log_connections", "0"),
+];
+
+/// A PgBouncer in front of servers. Dropped, it is stopped, and its folder is removed.
+///
+/// ```no_run
+/// use throughline_postgres_cluster::{Cluster, Installation, Pooler};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let installation = Installation::find().ok_or("PostgreSQL is not installed")?;
+/// let cluster = Cluster::start(&installation)?;
+/// let pooler = Pooler::start(&cluster, &[("default_pool_size", "2")])?;
+/// println!("{}", cluster.url_at(&pooler.place(), "postgres"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Pooler {
+    folder: PathBuf,
+    port: u16,
+    server: Server,
+}
+
+impl Pooler {
+    /// Whether PgBouncer is installed.
+    #[must_use]
+    pub fn is_installed() -> bool {
+        program().is_some()
+    }
+
+    /// Starts one for the role of a cluster, with these settings of `pgbouncer.ini`; it is in the mode `transaction` where they do not
+    /// say otherwise.
+    ///
+    /// # Errors
+    /// [`StartError`], with what it has said.
+    pub fn start(cluster: &Cluster, settings: &[(&str, &str)]) -> Result<Self, StartError> {
+        let program = program().ok_or_else(StartError::no_pooler)?;
+        in_a_folder(|user, folder| {
+            let port = free_port()?;
+            let own = |name: &str, text: &str| {
+                let path = folder.join(name);
+                let written = fs::write(&path, text)
+                    .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o600)))
+                    .and_then(|()| match &user {
+                        Some(user) => chown(&path, Some(user.id), Some(user.group)),
+                        None => Ok(()),
+                    });
+                written.map_err(StartError::io(name)).map(|()| path)
+            };
+            let users = own("users", &format!("\"{ROLE}\" \"{}\"\n", cluster.password))?;
+            let ini = own("pgbouncer.ini", &configured(cluster, (folder, &users), port, settings))?;
+            let mut command = user::command(user.as_ref(), &program);
+            command.arg(ini);
+            let mut server = Server::new(folder, Kind::Pooler { port }, &command)?;
+            server.start()?;
+            Ok(Self { folder: folder.to_owned(), port, server })
+        })
+    }
+
+    /// Where it listens: address and port.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The folder that it is in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What it has said.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// Ends it with `kill -9`.
+    ///
+    /// # Errors
+    /// [`StartError`] where it does not run.
+    pub fn kill(&mut self) -> Result<(), StartError> {
+        let ended = self.server.signal("KILL")?;
+        self.server.wait_for_the_end(&ended)
+    }
+
+    /// Starts one anew that was killed, where it was.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn start_again(&mut self) -> Result<(), StartError> {
+        self.server.start()
+    }
+
+    /// Has it lead to another server from now on: connections that are not in a transaction are made anew.
+    ///
+    /// # Errors
+    /// [`StartError`] where it does not run, or its settings cannot be written.
+    pub fn lead_to(&self, cluster: &Cluster) -> Result<(), StartError> {
+        let ini = self.folder.join("pgbouncer.ini");
+        let before = fs::read_to_string(&ini).map_err(StartError::io("pgbouncer.ini"))?;
+        let lines: Vec<String> = before
+            .lines()
+            .map(|line| if line.starts_with("* = ") { leads_to(cluster) } else { line.to_owned() })
+            .collect();
+        fs::write(&ini, lines.join("\n")).map_err(StartError::io("pgbouncer.ini"))?;
+        self.server.signal("HUP").map(drop)
+    }
+}
+
+fn leads_to(cluster: &Cluster) -> String {
+    format!("* = host={} port={}", cluster.address, cluster.port)
+}
+
+fn configured(
+    cluster: &Cluster,
+    (folder, users): (&Path, &Path),
+    port: u16,
+    settings: &[(&str, &str)],
+) -> String {
+    let mut lines = vec!["[databases]".to_owned(), leads_to(cluster), "[pgbouncer]".to_owned()];
+    lines.push("listen_addr = 127.0.0.1".to_owned());
+    lines.push(format!("listen_port = {port}"));
+    lines.push("unix_socket_dir =".to_owned());
+    lines.push("auth_type = md5".to_owned());
+    lines.push(format!("auth_file = {}", users.display()));
+    lines.push(format!("pidfile = {}", folder.join(crate::server::POOLER_PID_FILE).display()));
+    // The last word counts.
+    for (name, value) in SETTINGS.iter().chain(settings) {
+        lines.push(format!("{name} = {value}"));
+    }
+    lines.join("\n")
+}
+
+fn program() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain([PathBuf::from(PACKAGED)]);
+    folders.map(|folder| folder.join(PROGRAM)).find(|program| program.is_file())
+}
