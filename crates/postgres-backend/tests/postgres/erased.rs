@@ -35,7 +35,10 @@ async fn sessions_of_a_purged_thread_are_gone_whenever_they_began() {
         db.run(ThreadArgs::from(purge)),
         sqlx::raw_sql("COMMIT").execute(&mut blocker),
     );
-    (begun.unwrap(), deleted.unwrap(), purged.unwrap(), released.unwrap());
+    begun.unwrap();
+    deleted.unwrap();
+    purged.unwrap();
+    released.unwrap();
     busy.await.unwrap().unwrap();
     let kept = "SELECT (SELECT count(*) FROM throughline.session_heads) \
         + (SELECT count(*) FROM throughline.session_attempts) + (SELECT count(*) FROM throughline.session_known)";

@@ -21,6 +21,7 @@ async fn a_position_that_was_lost_with_the_primary_is_too_old() {
     let db = Persistence::builder().backend(options.open(&url).await.unwrap()).build().unwrap();
     let thread = db.thread("t");
     thread.add(NewMessage::user("kept")).await.unwrap();
+    standby.wait_until("SELECT to_regclass('throughline.messages') IS NOT NULL", "t").unwrap();
     standby.wait_until("SELECT count(*) FROM throughline.messages", "1").unwrap();
     standby.stop_receiving().unwrap();
     thread.add(NewMessage::user("lost")).await.unwrap();
