@@ -11,6 +11,7 @@ mod engines;
 mod everything;
 mod failing;
 mod held;
+mod indexed;
 mod killed;
 #[cfg(feature = "postgres")]
 mod moved;

@@ -87,3 +87,32 @@ impl Index {
         Ok(step.wrote)
     }
 }
+
+/// Brings the index up to date with a message that was put in its place as an image, in the same transaction: its changes may not be
+/// kept any more. Where no index is kept, nothing is done.
+pub(crate) fn put_message(db: &Connection, message_pk: i64) -> rusqlite::Result<()> {
+    put(db, || refresh::refresh(db, message_pk, true))
+}
+
+/// The same of a thread of which messages may have gone.
+pub(crate) fn put_thread(db: &Connection, thread_pk: i64) -> rusqlite::Result<()> {
+    put(db, || {
+        for message_pk in step::gone(db, thread_pk, i64::MAX)? {
+            refresh::refresh(db, message_pk, false)?;
+        }
+        Ok(())
+    })
+}
+
+/// An index that is damaged stops no copy: it is thrown away, and made again by whoever keeps it.
+fn put(db: &Connection, work: impl FnOnce() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    if State::read(db)? == State::NOTHING {
+        return Ok(());
+    }
+    match work() {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
+            state::begin_anew(db)
+        }
+        put => put,
+    }
+}

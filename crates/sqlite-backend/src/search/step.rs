@@ -160,7 +160,8 @@ const fn takes_away(what: &Happened) -> bool {
     matches!(what, Happened::ThreadCleared { .. } | Happened::ThreadPruned { .. } | Happened::ThreadDeleted)
 }
 
-fn gone(db: &Connection, thread_pk: i64, limit: i64) -> rusqlite::Result<Vec<i64>> {
+/// Those messages, so many at most.
+pub(super) fn gone(db: &Connection, thread_pk: i64, limit: i64) -> rusqlite::Result<Vec<i64>> {
     let scope = format!("scope : {}", scope_of_thread(thread_pk));
     db.prepare_cached(GONE)?.query_map(params![scope, thread_pk, limit], |row| row.get(0))?.collect()
 }

@@ -22,6 +22,7 @@ use crate::{
         AliasRow, Append, AppendKind, AuditRow, Cursor, DELETED, Encoded, EntryRow, Head, PassedOver, Record,
         Told, number,
     },
+    search,
 };
 
 /// Puts one thing in its place, over what is there.
@@ -122,6 +123,7 @@ impl At<'_> {
         if !purgeable {
             self.purged(thread_pk, &head)?;
         }
+        search::put_thread(self.db, thread_pk)?;
         Ok(())
     }
 
@@ -179,7 +181,9 @@ impl At<'_> {
             }
             record.length = Length::settled(&record.message.content).after(&ContentChange::Replace(content));
         }
-        self.write(&record)
+        self.write(&record)?;
+        search::put_message(self.db, message_pk)?;
+        Ok(())
     }
 
     /// The whole content of an open message as the first of its pieces.
@@ -244,6 +248,7 @@ impl At<'_> {
             let position = self.scope.position.get();
             self.write(&Record { message_pk, message, appends: 0, last_append: None, length, position })?;
         }
+        search::put_message(self.db, message_pk)?;
         Ok(())
     }
 
