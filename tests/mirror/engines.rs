@@ -447,3 +447,12 @@ async fn a_damaged_entry_is_named_and_stops_no_copy() {
         assert_eq!(flaw, Some(due));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_that_tell_nothing_are_known_to_a_follower_of_another_engine() {
+    let (Some(one), Some(other)) = (Database::fresh().await, Database::fresh().await) else { return };
+    super::silent::over(memory("a"), one.db().await).await;
+    super::silent::over(other.db().await, memory("b")).await;
+    let Some(follower) = Database::fresh().await else { return };
+    super::silent::page_and_feed(memory("a"), follower.db().await).await;
+}

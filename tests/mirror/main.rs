@@ -17,6 +17,7 @@ mod killed;
 mod moved;
 #[cfg(feature = "postgres")]
 mod server;
+mod silent;
 mod support;
 mod switched;
 #[cfg(feature = "postgres")]

@@ -176,7 +176,7 @@ impl Store {
             }
             ReadArgs::Page(read) => {
                 rules::check_limit(read.limit)?;
-                let position = self.journal.position;
+                let position = self.told();
                 Ok(ReadResult::Page(page::page(threads.get(&read.thread), read, position)))
             }
             ReadArgs::OpenReservations(list) => {
@@ -186,7 +186,7 @@ impl Store {
             ReadArgs::Thread(get) => Ok(ReadResult::Thread(list::entry(threads, tenant, &get.thread))),
             ReadArgs::Threads(read) => {
                 rules::check_limit(read.limit)?;
-                Ok(ReadResult::Threads(list::list(threads, tenant, read, self.journal.position)))
+                Ok(ReadResult::Threads(list::list(threads, tenant, read, self.told())))
             }
             ReadArgs::PlanPrune(plan) => {
                 Ok(ReadResult::PlanPrune(list::plan_prune(threads.get(&plan.thread), plan)))
@@ -197,7 +197,7 @@ impl Store {
             }
             ReadArgs::Search(read) => {
                 rules::check_limit(read.limit)?;
-                search::search(threads, read, self.journal.position).map(ReadResult::Search)
+                search::search(threads, read, self.told()).map(ReadResult::Search)
             }
             ReadArgs::Changes(read) => {
                 rules::check_limit(read.limit)?;

@@ -60,6 +60,9 @@ const OF_EVERY_SESSION: [(&str, &str); 4] = [
 ];
 
 /// The setting by which rows that a policy keeps back are denied; with policies of our own they are kept back.
+/// How many statements a connection keeps prepared: more than there are, in all the shapes that one which writes may have.
+const STATEMENTS: usize = 500;
+
 const ROW_SECURITY: &str = "row_security";
 
 impl PostgresOptions {
@@ -235,7 +238,9 @@ impl PostgresOptions {
             if self.pgbouncer {
                 host.statement_cache_capacity(0).extra_float_digits(None)
             } else {
-                host.options(OF_EVERY_SESSION).options([(ROW_SECURITY, on_or_off(self.row_security))])
+                host.statement_cache_capacity(STATEMENTS)
+                    .options(OF_EVERY_SESSION)
+                    .options([(ROW_SECURITY, on_or_off(self.row_security))])
             }
         };
         let hosts: Vec<_> = hosts.into_iter().map(adjusted).collect();

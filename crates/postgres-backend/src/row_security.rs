@@ -62,14 +62,15 @@ impl Reach {
 pub(crate) const WIDEN: &str = "SELECT set_config('throughline.reach', 'store', true)";
 pub(crate) const NARROW: &str = "SELECT set_config('throughline.reach', '', true)";
 
-/// The tables with a column `tenant`, and whether each has our policy, no other, and holds its owner to it.
+/// The tables with a column `tenant`, and whether each has our policy, no other, and holds its owner to it. The index of words has none:
+/// what it is searched with could not go by an index behind a policy, and what it finds is held against the messages, which have one.
 macro_rules! walls {
     () => {
         "SELECT c.oid, c.relname, c.relrowsecurity AND c.relforcerowsecurity \
             AND (SELECT count(*) = 1 AND bool_and(p.polname = 'of_its_tenants' AND p.polpermissive) \
                  FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid) IS TRUE AS whole \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant' \
-         WHERE c.relnamespace = 'throughline'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition"
+         WHERE c.relnamespace = 'throughline'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'search'"
     };
 }
 

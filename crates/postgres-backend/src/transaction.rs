@@ -34,6 +34,16 @@ pub(crate) struct Begun {
     pub(crate) timeline: Option<u32>,
 }
 
+impl Begun {
+    /// Sends what is to be sent first, where there is anything.
+    pub(crate) async fn say(&self, db: &mut PgConnection) -> sqlx::Result<()> {
+        if self.first.is_empty() {
+            return Ok(());
+        }
+        sqlx::raw_sql(AssertSqlSafe(&*self.first)).execute(db).await.map(drop)
+    }
+}
+
 impl Of {
     const fn begin(self) -> &'static str {
         match self {

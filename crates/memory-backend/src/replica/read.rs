@@ -49,6 +49,10 @@ impl Store {
             self.capture.iter().any(|capture| capture.touched.range(cursor.touched + 1..).next().is_some())
                 || self.journal.after(cursor.changes).next().is_some()
                 || !self.audit.after(cursor.audit).is_empty();
+        if !more && self.stance.leads() {
+            // Also what tells nothing has its place among the commits.
+            cursor.changes = self.journal.position;
+        }
         Ok(Images {
             images: page.images,
             cursor,

@@ -45,7 +45,8 @@ pub(crate) fn noted() -> Outcome {
 /// Whether ids that were made up for a call are looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MintedIds {
-    /// They are taken for new. Where one is not, the table refuses it, and with it the transaction.
+    /// They are taken for new. Where one is not, the table refuses it, and with it the transaction; and what was decided without
+    /// inserting one is decided anew.
     AreNew,
     /// As every other: a call that was made before brings the same one again.
     MayBeKnown,
@@ -65,7 +66,7 @@ pub(crate) fn foresee(rows: &mut Rows, write: &Write, minted: MintedIds) {
                 _ => false,
             };
             if is_minted && minted == MintedIds::AreNew {
-                rows.messages.read(key, None);
+                rows.messages.assume_missing(key);
             } else {
                 rows.messages.want(&key);
             }

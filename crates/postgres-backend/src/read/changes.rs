@@ -31,7 +31,7 @@ const LOOKED: &str = "SELECT max(position) AS last, count(*) AS looked FROM (SEL
 impl Scope<'_> {
     /// Up to which position all changes are told, from which on they are kept, and whether the store leads. One that follows commits
     /// by itself as well: it tells those that it was brought.
-    async fn told(&mut self) -> Answer<(Position, Position, bool)> {
+    pub(super) async fn told(&mut self) -> Answer<(Position, Position, bool)> {
         let row = sqlx::query(
             "SELECT s.kept_after, s.following, CASE WHEN s.following \
              THEN coalesce((SELECT max(c.position) FROM throughline.changes c), s.kept_after) ELSE s.position END AS told \

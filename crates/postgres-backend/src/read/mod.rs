@@ -19,9 +19,9 @@ mod thread;
 
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::PgConnection;
 use throughline_core::{
-    Effect, ErrorKind, PersistError, Position, ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
+    Effect, ErrorKind, PersistError, ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
 };
 use tokio::time::{sleep, timeout};
 
@@ -32,7 +32,7 @@ use crate::{
     options::Settings,
     replica,
     row_security::Reach,
-    rows::{ThreadRow, counter, thread_columns},
+    rows::{ThreadRow, thread_columns},
     transaction::{Begun, Of, begin},
 };
 
@@ -193,7 +193,7 @@ async fn answer(
     {
         return Ok((ReadResult::Get(settled), false));
     }
-    sqlx::raw_sql(AssertSqlSafe(begun.first)).execute(&mut *db).await?;
+    begun.say(db).await?;
     let mut scope = Scope { db: &mut *db, tenant, now };
     let answer = match read {
         ReadArgs::Get(get) => scope.get(get).await.map(ReadResult::Get),
@@ -219,19 +219,6 @@ async fn answer(
 }
 
 impl Scope<'_> {
-    /// How far the store has come, and from which change on they are kept.
-    async fn progress(&mut self) -> Answer<(Position, Position)> {
-        let row = sqlx::query("SELECT position, kept_after FROM throughline.store WHERE id = 1")
-            .fetch_optional(&mut *self.db)
-            .await?;
-        let found = match &row {
-            Some(row) => counter(row.try_get("position")?).zip(counter(row.try_get("kept_after")?)),
-            None => None,
-        };
-        let (position, kept_after) = found.ok_or_else(|| damaged("the row of the store".to_owned()))?;
-        Ok((Position::new(position), Position::new(kept_after)))
-    }
-
     /// The thread, deleted or not.
     async fn thread(&mut self, thread: &ThreadId) -> Answer<Option<ThreadRow>> {
         let row = sqlx::query(concat!(

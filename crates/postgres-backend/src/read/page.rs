@@ -11,7 +11,7 @@ impl Scope<'_> {
     /// Reads a stretch of a thread.
     pub(super) async fn page(&mut self, read: &ReadPage) -> Answer<Page> {
         rules::check_limit(read.limit)?;
-        let (position, _) = self.progress().await?;
+        let (position, ..) = self.told().await?;
         let mut page = Page {
             thread: read.thread.clone(),
             messages: Vec::new(),

@@ -38,7 +38,7 @@ impl Scope<'_> {
     /// Lists threads.
     pub(super) async fn threads(&mut self, list: &ListThreads) -> Answer<ThreadList> {
         rules::check_limit(list.limit)?;
-        let (position, _) = self.progress().await?;
+        let (position, ..) = self.told().await?;
         let mut found = Vec::new();
         for archived in list.archived.map_or_else(|| vec![false, true], |archived| vec![archived]) {
             self.find(list, archived, &mut found).await?;

@@ -1,6 +1,6 @@
 //! The transactions of what is done about copies.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 use throughline_core::{
     ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, ImagesApplied, PersistError,
     Position, ReplicaArgs, ReplicaResult, TakeStance,
@@ -51,7 +51,7 @@ pub(crate) async fn prepare(
         in_time(limit, capture::turn_on(db)).await?;
     }
     let begun = begin(settings, db, Of::Writes, || Reach::Store, settings.options.wait_limit).await?;
-    in_time(limit, async { sqlx::raw_sql(AssertSqlSafe(begun.first)).execute(&mut *db).await }).await?;
+    in_time(limit, begun.say(db)).await?;
     let listed = if is_whole { in_time(LISTING_LIMIT, capture::list(db)).await? } else { None };
     let replicated = in_time(limit, run(db, args, listed)).await?;
     Ok(Replicated { timeline: begun.timeline, ..replicated })

@@ -55,6 +55,10 @@ pub(crate) async fn images(db: &mut PgConnection, read: &ReadImages, now: Timest
         && page.log(&mut cursor.audit).await?;
     let Page { images, damaged, .. } = page;
     let (position, kept_after) = (state.position, state.kept_after);
+    if is_whole && state.stance.leads() {
+        // Also what tells nothing has its place among the commits.
+        cursor.changes = position;
+    }
     Ok(Images { images, cursor, more: !is_whole, position, kept_after, damaged, at: now })
 }
 

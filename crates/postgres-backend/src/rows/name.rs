@@ -1,5 +1,7 @@
 //! By what names the messages of a thread are known.
 
+use std::collections::HashMap;
+
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
     Alias, EventId, Generation, ItemId, MessageId, Origin, Role, Seq, ThreadId, TurnId,
@@ -142,13 +144,18 @@ pub(crate) fn alias_of(row: &PgRow) -> sqlx::Result<Option<Alias>> {
 }
 
 pub(super) fn write(rows: &Rows, writing: &mut Writing) {
-    sweep(rows, writing);
-    let names = rows.new_names.items();
+    let swept = rows.swept();
+    sweep(&swept, writing);
+    // What goes in the same transaction is not written.
+    let stays = |name: &&NewName| {
+        swept.get(&name.thread).is_none_or(|row| !row.deleted && name.generation >= row.generation)
+    };
+    let names: Vec<&NewName> = rows.new_names.items().iter().filter(stays).collect();
     if names.is_empty() {
         return;
     }
     let (mut turns, mut items, mut events) = (vec![], vec![], vec![]);
-    for name in names {
+    for name in &names {
         let origin = &name.known.alias.origin;
         turns.push(origin.turn.as_ref().map(TurnId::as_str));
         items.push(origin.item.as_ref().map(ItemId::as_str));
@@ -173,8 +180,7 @@ pub(super) fn write(rows: &Rows, writing: &mut Writing) {
 }
 
 /// Takes away what earlier generations knew their messages by, and of deleted threads everything else too.
-fn sweep(rows: &Rows, writing: &mut Writing) {
-    let swept = rows.swept();
+fn sweep(swept: &HashMap<&ThreadKey, &ThreadRow>, writing: &mut Writing) {
     if swept.is_empty() {
         return;
     }

@@ -24,6 +24,8 @@ struct Slot<V> {
     is_changed: bool,
     /// Whether the table has it.
     is_there: bool,
+    /// Nobody has looked whether the table has it.
+    is_assumed: bool,
 }
 
 impl<K, V> Default for Table<K, V> {
@@ -55,7 +57,7 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
     /// Writes the row. One that was not read is new to the table.
     pub(crate) fn put(&mut self, key: K, row: V) {
         let is_there = self.rows.get(&key).is_some_and(|slot| slot.is_there);
-        let slot = Slot { row: Some(row), is_changed: true, is_there };
+        let slot = Slot { row: Some(row), is_changed: true, is_there, is_assumed: false };
         let before = self.rows.insert(key.clone(), slot);
         self.undo.push((key, before));
     }
@@ -69,7 +71,18 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
     pub(crate) fn read(&mut self, key: K, row: Option<V>) {
         self.unread.remove(&key);
         let is_there = row.is_some();
-        self.rows.entry(key).or_insert(Slot { row, is_changed: false, is_there });
+        self.rows.entry(key).or_insert(Slot { row, is_changed: false, is_there, is_assumed: false });
+    }
+
+    /// Takes it for certain that there is no such row. Whoever inserts one finds out whether that is so.
+    pub(crate) fn assume_missing(&mut self, key: K) {
+        let slot = Slot { row: None, is_changed: false, is_there: false, is_assumed: true };
+        self.rows.entry(key).or_insert(slot);
+    }
+
+    /// Whether something was taken for missing that nobody is about to insert: what was decided may be wrong.
+    pub(crate) fn has_assumed(&self) -> bool {
+        self.rows.values().any(|slot| slot.is_assumed)
     }
 
     /// Everything that is known of rows that there are.
@@ -157,6 +170,21 @@ mod tests {
         table.put(1, "changed");
         table.put(2, "made anew");
         assert_eq!(table.added_and_updated(), [[(&2, &"made anew")], [(&1, &"changed")]]);
+    }
+
+    #[test]
+    fn what_is_assumed_to_be_missing_is_certain_once_it_is_inserted() {
+        let mut table = Table::default();
+        table.assume_missing(1);
+        assert_eq!(table.get(&1).ok(), Some(None));
+        assert!(table.has_assumed());
+        table.put(1, "made");
+        assert!(!table.has_assumed());
+        table.undo();
+        assert!(table.has_assumed());
+        table.read(2, Some("read"));
+        table.assume_missing(2);
+        assert_eq!(table.get(&2).ok(), Some(Some(&"read")));
     }
 
     #[test]

@@ -54,6 +54,20 @@ impl Written {
     }
 }
 
+/// Why nothing is prepared.
+#[derive(Debug)]
+pub(super) enum Unprepared {
+    Failed(Failure),
+    /// An id that was made up for a call may be known all the same: it is to be begun anew, and every id looked up.
+    KnownIds,
+}
+
+impl From<Failure> for Unprepared {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 impl Prepared {
     /// Of a store that takes none of it.
     fn refused(batch: &[Pending], refusal: &PersistError) -> Self {
@@ -71,11 +85,11 @@ pub(super) async fn prepare(
     batch: &[Pending],
     minted: MintedIds,
     (writer, number_of_batch): (&str, u64),
-) -> Result<Prepared, Failure> {
+) -> Result<Prepared, Unprepared> {
     if let [pending] = batch
         && let PersistArgs::Replica(args) = &pending.write.args
     {
-        return replicate(settings, db, args, writer, number_of_batch).await;
+        return Ok(replicate(settings, db, args, writer, number_of_batch).await?);
     }
     let begun = begin(settings, db, Of::Writes, || Reach::of_batch(batch), patience(settings, batch)).await?;
     let work = async {
@@ -88,23 +102,31 @@ pub(super) async fn prepare(
         let found = locked.last().ok_or_else(|| damaged("the row of the store".to_owned()))?;
         // Looked at once more where it is held; this is so that a store that follows decides nothing.
         if let Err(refusal) = following::expect_leading(replica::stance(found)?) {
-            return Ok(Prepared::refused(batch, &refusal));
+            return Ok(Some(Prepared::refused(batch, &refusal)));
         }
         let mut rows = Rows::default();
         let decided = decide(&mut rows, db, batch, settings.options.max_content_bytes, minted).await?;
+        if rows.messages.has_assumed() {
+            return Ok(None);
+        }
         let written = if decided.iter().any(|decided| decided.told.is_some()) {
             let (written, held) = finish(settings, db, &rows, writer, number_of_batch).await?;
             if let Err(refusal) = following::expect_leading(held.stance) {
-                return Ok(Prepared::refused(batch, &refusal));
+                return Ok(Some(Prepared::refused(batch, &refusal)));
             }
             held.behind(db, batch, (&decided, &rows), &written).await?;
             Some(Written { timeline: begun.timeline, ..written })
         } else {
             None
         };
-        Ok(Prepared { decided, written })
+        Ok(Some(Prepared { decided, written }))
     };
-    in_time(settings.options.answer_limit + settings.options.wait_limit, work).await
+    match in_time(settings.options.answer_limit + settings.options.wait_limit, work).await {
+        Ok(Some(prepared)) => Ok(prepared),
+        Ok(None) => Err(Unprepared::KnownIds),
+        Err(failure) if minted == MintedIds::AreNew && failure.is_duplicate() => Err(Unprepared::KnownIds),
+        Err(failure) => Err(Unprepared::Failed(failure)),
+    }
 }
 
 /// For how long a pooler may be waited for, so that nobody is told too late.

@@ -3,7 +3,7 @@
 //! Each transaction leaves its number in the row of its writer. To raise another number in that row waits until the transaction
 //! has ended, one way or the other; what the row says then is final. That statement is a commit too, and waits for the standbys.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 
 use super::{Link, link::in_time};
 use crate::{
@@ -34,7 +34,7 @@ pub(super) async fn was_committed(
     let db: &mut PgConnection = link.get().await?;
     let begun = begin(settings, db, Of::Writes, Reach::nobody, limit).await?;
     let work = async {
-        sqlx::raw_sql(AssertSqlSafe(begun.first)).execute(&mut *db).await?;
+        begun.say(db).await?;
         let row = sqlx::query(FENCE).bind(writer).fetch_one(&mut *db).await?;
         sqlx::raw_sql("COMMIT").execute(db).await?;
         let batch: i64 = row.try_get("batch")?;

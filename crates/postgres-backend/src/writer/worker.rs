@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     Link,
-    attempt::{Prepared, Written, commit, prepare, roll_back},
+    attempt::{Prepared, Unprepared, Written, commit, prepare, roll_back},
     decide::Decided,
     fence::was_committed,
     link::is_outage,
@@ -147,12 +147,18 @@ impl Worker {
         let Some(mut db) = self.link.take() else { return Ended::Failed(batch, Failure::silence()) };
         self.batch += 1;
         let name = (&*self.name, self.batch);
-        let mut prepared = prepare(&self.settings, &mut db, &batch, MintedIds::AreNew, name).await;
-        if prepared.as_ref().is_err_and(Failure::is_duplicate)
-            && roll_back(&self.settings, &mut db).await.is_ok()
-        {
-            prepared = prepare(&self.settings, &mut db, &batch, MintedIds::MayBeKnown, name).await;
-        }
+        let prepared = match prepare(&self.settings, &mut db, &batch, MintedIds::AreNew, name).await {
+            Err(Unprepared::KnownIds) => match roll_back(&self.settings, &mut db).await {
+                Ok(()) => prepare(&self.settings, &mut db, &batch, MintedIds::MayBeKnown, name).await,
+                Err(failure) => Err(failure.into()),
+            },
+            prepared => prepared,
+        };
+        let prepared = prepared.map_err(|unprepared| match unprepared {
+            Unprepared::Failed(failure) => failure,
+            // Where every id is looked up nothing is taken for new.
+            Unprepared::KnownIds => Failure::silence(),
+        });
         let Prepared { decided, written } = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => {

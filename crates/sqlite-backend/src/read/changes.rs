@@ -77,7 +77,7 @@ pub(super) fn every_change(scope: Scope<'_>, after: Position, limit: i64) -> Res
 
 /// The position up to which every change is told: of a store that follows another, which commits by itself as well, that of the
 /// last one that was carried.
-fn reached(scope: Scope<'_>, progress: &Progress) -> Result<Position> {
+pub(super) fn reached(scope: Scope<'_>, progress: &Progress) -> Result<Position> {
     if progress.stance().leads() {
         return Ok(position(progress));
     }

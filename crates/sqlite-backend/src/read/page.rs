@@ -3,9 +3,10 @@ use throughline_core::{Page, PageFrom, PersistError, ReadPage, Seq, ThreadId, Vi
 
 use super::{
     Scope,
+    changes::reached,
     rows::{Answer, answer},
     stretch::{Order, Stretch},
-    thread::{Known, living, position, progress},
+    thread::{Known, living, progress},
 };
 use crate::record::{Damage, Record, number};
 
@@ -77,7 +78,7 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistErr
         PageFrom::End => (BACKWARD, 0, i64::MAX),
         PageFrom::Before(seq) => (BACKWARD, 0, number(seq.get())),
     };
-    let position = position(&progress(scope)?);
+    let position = reached(scope, &progress(scope)?)?;
     let Some(Known { thread_pk, head }) = living(scope, &read.thread)? else {
         let thread = read.thread.clone();
         return Ok(Page {

@@ -8,7 +8,8 @@ use throughline_core::{
 
 use super::{
     Scope,
-    thread::{corrupt, position, progress},
+    changes::reached,
+    thread::{corrupt, progress},
 };
 use crate::{
     error::EngineError,
@@ -50,7 +51,7 @@ struct Found {
 /// Lists threads.
 pub(super) fn threads(scope: Scope<'_>, read: &ListThreads) -> Result<ThreadList> {
     rules::check_limit(read.limit)?;
-    let position = position(&progress(scope)?);
+    let position = reached(scope, &progress(scope)?)?;
     let mut wanted: Vec<(&str, &str)> =
         read.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     wanted.extend(read.owner.as_ref().map(|owner| ("", owner.as_str())));

@@ -108,6 +108,10 @@ impl At<'_> {
             deleted: *deleted,
             purgeable: *purgeable,
         };
+        let before: (i64, bool) = self
+            .db
+            .prepare_cached("SELECT floor, deleted FROM threads WHERE thread_pk = ?1")?
+            .query_row([thread_pk], |row| Ok((row.get(0)?, row.get(1)?)))?;
         head.update(self.db, thread_pk, tenant, name)?;
         head.write_purgeable(self.db, thread_pk)?;
         match facts {
@@ -123,7 +127,9 @@ impl At<'_> {
         if !purgeable {
             self.purged(thread_pk, &head)?;
         }
-        search::put_thread(self.db, thread_pk)?;
+        if head.floor > before.0 || head.deleted && !before.1 {
+            search::put_thread(self.db, thread_pk)?;
+        }
         Ok(())
     }
 

@@ -44,15 +44,12 @@ pub(super) fn images(scope: Scope<'_>, read: &ReadImages) -> Result<Images> {
         && page.changes(&mut cursor)?
         && page.log(&mut cursor)?;
     let Page { images, damaged, .. } = page;
-    Ok(Images {
-        images,
-        cursor,
-        more: !is_whole,
-        position: position(&progress),
-        kept_after,
-        damaged,
-        at: scope.now,
-    })
+    let position = position(&progress);
+    if is_whole && progress.stance().leads() {
+        // Also what tells nothing has its place among the commits.
+        cursor.changes = position;
+    }
+    Ok(Images { images, cursor, more: !is_whole, position, kept_after, damaged, at: scope.now })
 }
 
 /// How the store stands to the one beside it.
