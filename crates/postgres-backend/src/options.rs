@@ -282,6 +282,7 @@ impl fmt::Debug for PostgresOptions {
             .field("answer_limit", &self.answer_limit)
             .field("resolve_limit", &self.resolve_limit)
             .field("pgbouncer", &self.pgbouncer)
+            .field("search", &self.search)
             // Not where: that may hold a password.
             .field("listens_elsewhere", &self.listen_at.is_some())
             .field("row_security", &self.row_security)
@@ -327,5 +328,20 @@ impl Settings {
         }
         sql.push_str(&self.of_reader(local));
         sql
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_is_shown_and_no_place_to_connect_to() {
+        let options = PostgresOptions::new().search(true).row_security().listen_at("postgres://a:secret@b/c");
+        let shown = format!("{options:?}");
+        for setting in ["writers: 2", "search: true", "row_security: true", "listens_elsewhere: true"] {
+            assert!(shown.contains(setting), "{setting}: {shown}");
+        }
+        assert!(!shown.contains("secret"), "{shown}");
     }
 }
