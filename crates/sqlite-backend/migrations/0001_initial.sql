@@ -91,12 +91,14 @@ CREATE TABLE changes (
 -- its place and without anything that was said, so that its id stays dead. What is long stands last.
 --
 -- Ids come before threads in the index: minted ids grow with time, so that additions to any number of threads meet in
--- the same page of it.
+-- the same page of it. So do those to the index of the order, where `segment` comes first: what was written at about the
+-- same time lies in one segment, and `thread_segments` says which of them hold messages of a thread.
 CREATE TABLE messages (
     message_pk       INTEGER PRIMARY KEY,
     thread_pk        INTEGER NOT NULL REFERENCES threads (thread_pk),
     message_id       TEXT    NOT NULL,
     seq              INTEGER,
+    segment          INTEGER NOT NULL,
     role             TEXT    NOT NULL,
     state            TEXT    NOT NULL,
     revision         INTEGER NOT NULL,
@@ -117,8 +119,18 @@ CREATE TABLE messages (
     UNIQUE (message_id, thread_pk)
 ) STRICT;
 
-CREATE UNIQUE INDEX messages_in_order ON messages (thread_pk, seq) WHERE seq IS NOT NULL;
+CREATE UNIQUE INDEX messages_in_order ON messages (segment, thread_pk, seq) WHERE seq IS NOT NULL;
 CREATE INDEX messages_open ON messages (thread_pk, seq) WHERE state IN ('reserved', 'streaming');
+
+-- From the place `first_seq` on, up to the next row of the thread, its messages lie in this segment. Segments grow with the
+-- places of a thread.
+CREATE TABLE thread_segments (
+    thread_pk INTEGER NOT NULL REFERENCES threads (thread_pk),
+    first_seq INTEGER NOT NULL,
+    segment   INTEGER NOT NULL,
+    checksum  INTEGER NOT NULL,
+    PRIMARY KEY (thread_pk, first_seq)
+) STRICT, WITHOUT ROWID;
 
 -- What was written to open messages: of each the pieces 1, 2 and so on. Those of a message go when it is settled.
 --

@@ -12,7 +12,7 @@ use super::{
     row::is_alive,
     threads::{ThreadState, changed},
 };
-use crate::record::{Encoded, Record, number};
+use crate::record::{Encoded, Record, ThreadSegment, number, segment_at};
 
 pub(super) fn add(scope: Scope<'_>, add: &Add) -> Applied<Added> {
     let make = |seq| add.to_message(scope.tenant, seq, scope.now);
@@ -59,9 +59,14 @@ pub(super) fn append(scope: Scope<'_>, message: Message) -> Applied<Message> {
     let thread_pk = {
         let mut state = scope.living_or_begun(&message.thread, message.created_at)?;
         // The id is checked by the index, in the statement that uses it: nothing was changed before.
-        insert_row(scope, &record, state.thread_pk)
+        let segment = segment_at(position);
+        insert_row(scope, &record, state.thread_pk, segment)
             .map_err(|error| explain(scope, &state, &record, error))?;
         state.last_seq = number(message.seq.get());
+        if state.segment != Some(segment) {
+            ThreadSegment { first_seq: state.last_seq, segment }.insert(scope.db, state.thread_pk)?;
+            state.segment = Some(segment);
+        }
         if !message.state.is_open() {
             state.count(message)?;
         }
@@ -72,22 +77,23 @@ pub(super) fn append(scope: Scope<'_>, message: Message) -> Applied<Message> {
     Ok(record.message)
 }
 
-fn insert_row(scope: Scope<'_>, record: &Record, thread_pk: i64) -> rusqlite::Result<()> {
+fn insert_row(scope: Scope<'_>, record: &Record, thread_pk: i64, segment: i64) -> rusqlite::Result<()> {
     let Encoded { metadata, attachments, lease, checksum, .. } = record.encode();
     let (lease_ms, lease_expires_at) = lease.unzip();
     let message = &record.message;
     scope
         .db
         .prepare_cached(
-            "INSERT INTO messages (thread_pk, message_id, seq, role, state, revision, appends, content_bytes, tail, \
-             lease_ms, lease_expires_at, created_at, updated_at, position, checksum, metadata, attachments, \
+            "INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, \
+             tail, lease_ms, lease_expires_at, created_at, updated_at, position, checksum, metadata, attachments, \
              abandon_reason, content) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         )?
         .execute(params![
             thread_pk,
             message.id.as_str(),
             number(message.seq.get()),
+            segment,
             message.role.as_str(),
             message.state.as_str(),
             number(message.revision.get()),

@@ -4,7 +4,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use throughline_core::{Message, MessageId, PersistError, ThreadId};
 
 use super::{Applied, Scope};
-use crate::record::{Damage, Encoded, Growth, Piece, Record, append_chain, message_columns, number};
+use crate::record::{
+    Damage, Encoded, Growth, Piece, Record, append_chain, by_place, message_columns, messages_behind, number,
+};
 
 /// The row of a message.
 pub(crate) const FIND: &str = concat!(
@@ -32,8 +34,10 @@ pub(crate) const CLEAR: &str = concat!(
 pub(crate) const OF_THE_USER: &str = concat!(
     "SELECT 0, ",
     message_columns!(),
-    " FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 AND m.state = 'final' AND m.role = 'user' \
-     ORDER BY m.seq DESC"
+    " FROM ",
+    messages_behind!("?1", "?2"),
+    " AND m.state = 'final' AND m.role = 'user'",
+    by_place!("DESC")
 );
 
 /// The row of a message, unless there is none.

@@ -17,22 +17,31 @@ use throughline_core::{
 };
 
 use super::{Applied, Scope, refusal, row};
-use crate::record::{ENTRY_COLUMNS, EntryRow, HEAD_COLUMNS, Head, Told, entry_columns, head_columns, number};
+use crate::record::{
+    ENTRY_COLUMNS, EntryRow, HEAD_COLUMNS, Head, ThreadSegment, Told, by_place, entry_columns, head_columns,
+    messages_behind, number,
+};
 
-/// A thread, and the last place that a message of it has or had.
+/// A thread, the last place that a message of it has or had, and the segment in which its messages end.
 pub(crate) const FIND_THREAD: &str = concat!(
     "SELECT ",
     head_columns!(),
     ", c.thread_pk, ",
     entry_columns!(),
-    ", max(t.deleted_seq, t.floor, coalesce((SELECT m.seq FROM messages m \
-     WHERE m.thread_pk = t.thread_pk AND m.seq IS NOT NULL ORDER BY m.seq DESC LIMIT 1), 0)) \
-     FROM threads t LEFT JOIN catalogue c ON c.thread_pk = t.thread_pk WHERE t.tenant = ?1 AND t.thread = ?2"
+    ", max(t.deleted_seq, t.floor, coalesce((SELECT m.seq FROM ",
+    messages_behind!("t.thread_pk", "t.floor"),
+    by_place!("DESC"),
+    " LIMIT 1), 0)), e.segment, e.first_seq, e.checksum \
+     FROM threads t LEFT JOIN catalogue c ON c.thread_pk = t.thread_pk \
+     LEFT JOIN thread_segments e ON e.thread_pk = t.thread_pk AND e.first_seq = \
+     (SELECT max(l.first_seq) FROM thread_segments l WHERE l.thread_pk = t.thread_pk) \
+     WHERE t.tenant = ?1 AND t.thread = ?2"
 );
 /// The columns of [`FIND_THREAD`].
 const HAS_ENTRY: usize = HEAD_COLUMNS;
 const ENTRY: usize = HAS_ENTRY + 1;
 const LAST_SEQ: usize = ENTRY + ENTRY_COLUMNS;
+const SEGMENT: usize = LAST_SEQ + 1;
 
 /// How many threads are kept from one transaction to the next: about a kilobyte each, and [`LARGE`] at most of what the host says.
 const KEPT: usize = 4096;
@@ -60,6 +69,8 @@ pub(crate) struct ThreadState {
     /// Nothing where it cannot be read.
     entry: Option<ThreadFacts>,
     pub(super) last_seq: i64,
+    /// The segment in which its messages end, if it has or had any.
+    pub(super) segment: Option<i64>,
     unwritten: Unwritten,
     is_touched: bool,
 }
@@ -124,6 +135,16 @@ impl ThreadState {
         let Some((thread_pk, head)) = Head::read(row, 0, tenant.as_str(), thread.as_str()) else {
             return Ok(None);
         };
+        let segment = match row.get(SEGMENT)? {
+            None => None,
+            Some(segment) => {
+                let last = ThreadSegment { first_seq: row.get(SEGMENT + 1)?, segment };
+                if row.get::<_, i64>(SEGMENT + 2)? != last.checksum(thread_pk) {
+                    return Ok(None);
+                }
+                Some(segment)
+            }
+        };
         let has_entry = row.get::<_, Option<i64>>(HAS_ENTRY)?.is_some();
         let entry =
             if has_entry { EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()) } else { None };
@@ -132,6 +153,7 @@ impl ThreadState {
             head,
             entry,
             last_seq: row.get(LAST_SEQ)?,
+            segment,
             unwritten: Unwritten::default(),
             is_touched: false,
         }))
@@ -273,8 +295,15 @@ impl<'a> Scope<'a> {
         let head = Head::new(entry.created_at.as_micros());
         let thread_pk = head.insert(self.db, self.tenant.as_str(), thread.as_str())?;
         let unwritten = Unwritten { entry: true, ..Unwritten::default() };
-        let mut state =
-            ThreadState { thread_pk, head, entry: Some(entry), last_seq: 0, unwritten, is_touched: false };
+        let mut state = ThreadState {
+            thread_pk,
+            head,
+            entry: Some(entry),
+            last_seq: 0,
+            segment: None,
+            unwritten,
+            is_touched: false,
+        };
         self.threads.touch(&mut state, self.tenant, thread);
         let read = self.threads.read.borrow_mut();
         let key = (self.tenant.clone(), thread.clone());

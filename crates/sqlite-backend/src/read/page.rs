@@ -8,7 +8,7 @@ use super::{
     stretch::{Order, Stretch},
     thread::{Known, living, progress},
 };
-use crate::record::{Damage, Record, number};
+use crate::record::{Damage, Record, by_place, messages_behind, number};
 
 /// A page in one direction: the thread, its first open message, and the rows to show.
 ///
@@ -20,12 +20,10 @@ macro_rules! page {
             concat!(
                 "open AS MATERIALIZED (SELECT m.seq FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 \
                  AND m.state IN ('reserved', 'streaming') ORDER BY m.seq LIMIT 1), \
-                 found AS MATERIALIZED (SELECT m.message_pk FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?3 \
-                 AND m.seq < ",
-                $before,
+                 found AS MATERIALIZED (SELECT m.message_pk FROM ",
+                messages_behind!("?1", "?3", $before),
                 $visible,
-                " ORDER BY m.seq ",
-                $order,
+                by_place!($order),
                 " LIMIT ?5)"
             ),
             "NULL",
@@ -36,14 +34,14 @@ macro_rules! page {
 }
 
 const FORWARD: Shown = Shown {
-    all: page!("?4", "", "ASC"),
-    last: page!("?4", " AND m.state NOT IN ('reserved', 'streaming', 'abandoned')", "ASC"),
-    settled: page!("min(?4, coalesce((SELECT seq FROM open), ?4))", "", "ASC"),
+    all: page!("< ?4", "", "ASC"),
+    last: page!("< ?4", " AND m.state NOT IN ('reserved', 'streaming', 'abandoned')", "ASC"),
+    settled: page!("< min(?4, coalesce((SELECT seq FROM open), ?4))", "", "ASC"),
 };
 const BACKWARD: Shown = Shown {
-    all: page!("?4", "", "DESC"),
-    last: page!("?4", " AND m.state NOT IN ('reserved', 'streaming', 'abandoned')", "DESC"),
-    settled: page!("min(?4, coalesce((SELECT seq FROM open), ?4))", "", "DESC"),
+    all: page!("< ?4", "", "DESC"),
+    last: page!("< ?4", " AND m.state NOT IN ('reserved', 'streaming', 'abandoned')", "DESC"),
+    settled: page!("< min(?4, coalesce((SELECT seq FROM open), ?4))", "", "DESC"),
 };
 
 /// The statement of one direction for each visibility.

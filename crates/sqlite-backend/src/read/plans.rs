@@ -14,6 +14,8 @@ use crate::{
     connection::connect_to_read,
 };
 
+/// So many places to a segment of it; as many are left over of any length that is tried.
+const SEGMENT: i64 = 20;
 /// The one open message.
 const OPEN: i64 = 1_000_000;
 /// The last of its three pieces.
@@ -34,13 +36,15 @@ fn store(messages: i64) -> Connection {
              changed_at, messages, turns, bytes, checksum, title, labels, metadata) \
              SELECT n, 'a', n % 2, n % 3 = 0, n / 5, 0, 1, 0, 0, 1, 1, 1, 0, 'x', '{{}}', '{{}}' FROM numbers;
              INSERT INTO labels SELECT 'a', 'k', iif(n <= 60, 'few', 'many'), n FROM numbers;
-             INSERT INTO messages (thread_pk, message_id, seq, role, state, revision, appends, content_bytes, tail, \
+             INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, tail, \
              created_at, updated_at, position, checksum, metadata, content) \
-             SELECT 1, printf('m%06d', n), iif(n % 2, n, NULL), 'user', iif(n % 2, 'final', 'deleted'), \
+             SELECT 1, printf('m%06d', n), iif(n % 2, n, NULL), n / {SEGMENT}, 'user', iif(n % 2, 'final', 'deleted'), \
              1, 0, 2, 0, 0, 0, n, 0, '{{}}', '[]' FROM numbers;
-             INSERT INTO messages (message_pk, thread_pk, message_id, seq, role, state, revision, appends, last_append, \
-             content_bytes, tail, created_at, updated_at, position, checksum, metadata, content) \
-             VALUES ({OPEN}, 1, 'open', {messages} + 1, 'user', 'streaming', 4, 3, {LAST_APPEND}, \
+             INSERT INTO thread_segments \
+             SELECT 1, max(n / {SEGMENT} * {SEGMENT}, 1), n / {SEGMENT}, 0 FROM numbers GROUP BY n / {SEGMENT};
+             INSERT INTO messages (message_pk, thread_pk, message_id, seq, segment, role, state, revision, appends, \
+             last_append, content_bytes, tail, created_at, updated_at, position, checksum, metadata, content) \
+             VALUES ({OPEN}, 1, 'open', {messages} + 1, {messages} / {SEGMENT}, 'user', 'streaming', 4, 3, {LAST_APPEND}, \
              2, 1, 0, 0, 1, 0, '{{}}', '[]');
              INSERT INTO appends SELECT n, iif(n <= {LAST_APPEND}, {OPEN}, n % 10 + 1), n, nullif(n - 1, 0), 0, 0, 'x' \
              FROM numbers;"

@@ -7,19 +7,27 @@ use super::{
     Scope,
     thread::{Known, living},
 };
-use crate::error::EngineError;
+use crate::{
+    error::EngineError,
+    record::{by_place, messages_behind},
+};
 
 /// From the latest message back, for what is limited by number and by size.
-pub(super) const LATEST_FIRST: &str = "SELECT m.seq, m.state = 'final', m.content_bytes FROM messages m \
-    WHERE m.thread_pk = ?1 AND m.seq > ?2 ORDER BY m.seq DESC";
+pub(super) const LATEST_FIRST: &str = concat!(
+    "SELECT m.seq, m.state = 'final', m.content_bytes FROM ",
+    messages_behind!("?1", "?2"),
+    by_place!("DESC")
+);
 /// From the oldest message on, for what is limited by time.
-pub(super) const OLDEST_FIRST: &str = "SELECT m.seq, m.created_at FROM messages m \
-    WHERE m.thread_pk = ?1 AND m.seq > ?2 ORDER BY m.seq";
+pub(super) const OLDEST_FIRST: &str =
+    concat!("SELECT m.seq, m.created_at FROM ", messages_behind!("?1", "?2"), by_place!("ASC"));
 /// What stands up to a place and before the first open message.
-pub(super) const GOING: &str = "SELECT max(m.seq), count(*), coalesce(sum(m.content_bytes), 0) FROM messages m \
-    WHERE m.thread_pk = ?1 AND m.seq > ?2 AND m.seq <= ?3 AND m.seq < coalesce((SELECT o.seq FROM messages o \
-    WHERE o.thread_pk = ?1 AND o.seq > ?2 AND o.state IN ('reserved', 'streaming') ORDER BY o.seq LIMIT 1), \
-    9223372036854775807)";
+pub(super) const GOING: &str = concat!(
+    "SELECT max(m.seq), count(*), coalesce(sum(m.content_bytes), 0) FROM ",
+    messages_behind!("?1", "?2", "<= ?3"),
+    " AND m.seq < coalesce((SELECT o.seq FROM messages o WHERE o.thread_pk = ?1 AND o.seq > ?2 \
+     AND o.state IN ('reserved', 'streaming') ORDER BY o.seq LIMIT 1), 9223372036854775807)"
+);
 
 /// Finds out what a prune would take away.
 pub(super) fn plan(scope: Scope<'_>, read: &PlanPrune) -> Result<PrunePlan> {

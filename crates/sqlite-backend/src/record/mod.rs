@@ -11,6 +11,7 @@ mod columns;
 mod consumer;
 mod entry;
 mod head;
+mod segment;
 mod session;
 mod told;
 
@@ -32,6 +33,7 @@ pub(crate) use self::{
     consumer::{Cursor, PassedOver, cursor_columns, passed_over_columns},
     entry::{ENTRY_COLUMNS, EntryRow, entry_columns},
     head::{HEAD_COLUMNS, Head, head_columns},
+    segment::{ThreadSegment, by_place, messages_behind, segment_at},
     session::{
         KnownColumns, SessionOwner, read_attempt, read_head, read_known, session_json, whole_checksum,
     },

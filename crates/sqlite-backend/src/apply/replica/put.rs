@@ -20,7 +20,7 @@ use crate::{
     },
     record::{
         AliasRow, Append, AppendKind, AuditRow, Cursor, DELETED, Encoded, EntryRow, Head, PassedOver, Record,
-        Told, number,
+        ThreadSegment, Told, number, segment_at,
     },
     search,
 };
@@ -164,9 +164,9 @@ impl At<'_> {
         }
         self.db
             .prepare_cached(
-                "INSERT INTO messages (thread_pk, message_id, seq, role, state, revision, appends, content_bytes, tail, \
-                 created_at, updated_at, position, checksum, metadata, content) \
-                 VALUES (?1, ?2, NULL, 'user', ?3, 1, 0, 0, 0, 0, 0, 0, 0, '{}', '[]')",
+                "INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, \
+                 content_bytes, tail, created_at, updated_at, position, checksum, metadata, content) \
+                 VALUES (?1, ?2, NULL, 0, 'user', ?3, 1, 0, 0, 0, 0, 0, 0, 0, '{}', '[]')",
             )?
             .execute(params![thread_pk, id.as_str(), DELETED])?;
         Ok(self.db.last_insert_rowid())
@@ -187,7 +187,7 @@ impl At<'_> {
             }
             record.length = Length::settled(&record.message.content).after(&ContentChange::Replace(content));
         }
-        self.write(&record)?;
+        self.write(&record, thread_pk)?;
         search::put_message(self.db, message_pk)?;
         Ok(())
     }
@@ -203,20 +203,22 @@ impl At<'_> {
         Ok(self.db.last_insert_rowid())
     }
 
-    fn write(&self, record: &Record) -> Applied<()> {
+    fn write(&self, record: &Record, thread_pk: i64) -> Applied<()> {
         let Encoded { metadata, attachments, lease, checksum, .. } = record.encode();
         let (lease_ms, lease_expires_at) = lease.unzip();
         let message = &record.message;
+        let seq = number(message.seq.get());
+        let segment = ThreadSegment::of(self.db, thread_pk, seq, segment_at(record.position))?;
         self.db
             .prepare_cached(
                 "UPDATE messages SET seq = ?2, role = ?3, state = ?4, revision = ?5, appends = ?6, last_append = ?7, \
                  content_bytes = ?8, tail = ?9, lease_ms = ?10, lease_expires_at = ?11, created_at = ?12, \
                  updated_at = ?13, position = ?14, checksum = ?15, metadata = ?16, attachments = ?17, \
-                 abandon_reason = ?18, content = ?19 WHERE message_pk = ?1",
+                 abandon_reason = ?18, content = ?19, segment = ?20 WHERE message_pk = ?1",
             )?
             .execute(params![
                 record.message_pk,
-                number(message.seq.get()),
+                seq,
                 message.role.as_str(),
                 message.state.as_str(),
                 number(message.revision.get()),
@@ -234,6 +236,7 @@ impl At<'_> {
                 attachments,
                 message.abandon_reason,
                 message.content.as_json(),
+                segment,
             ])?;
         Ok(())
     }
@@ -252,7 +255,8 @@ impl At<'_> {
             };
             let length = Length::settled(&message.content);
             let position = self.scope.position.get();
-            self.write(&Record { message_pk, message, appends: 0, last_append: None, length, position })?;
+            let record = Record { message_pk, message, appends: 0, last_append: None, length, position };
+            self.write(&record, thread_pk)?;
         }
         search::put_message(self.db, message_pk)?;
         Ok(())

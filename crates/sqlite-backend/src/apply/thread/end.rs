@@ -7,7 +7,10 @@ use throughline_core::{
 };
 
 use super::{change::FORGET_LABELS, existing};
-use crate::apply::{Applied, Scope, delete::erase, refusal, row::clear_appends_of, session};
+use crate::{
+    apply::{Applied, Scope, delete::erase, refusal, row::clear_appends_of, session},
+    record::{ThreadSegment, by_place, messages_behind},
+};
 
 pub(super) fn clear(scope: Scope<'_>, clear: &ClearThread) -> Applied<()> {
     let thread = &clear.thread;
@@ -54,18 +57,21 @@ pub(super) fn delete(scope: Scope<'_>, thread: &ThreadId) -> Applied<ThreadDelet
 
 /// Whether a thread has messages above a place, or names of messages.
 fn has_rows(scope: Scope<'_>, thread_pk: i64, floor: i64) -> rusqlite::Result<bool> {
-    scope
-        .db
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM messages WHERE thread_pk = ?1 AND seq > ?2) \
-             OR EXISTS (SELECT 1 FROM aliases WHERE thread_pk = ?1)",
-        )?
-        .query_row(params![thread_pk, floor], |row| row.get(0))
+    const HAS_ROWS: &str = concat!(
+        "SELECT EXISTS (SELECT 1 FROM ",
+        messages_behind!("?1", "?2"),
+        ") OR EXISTS (SELECT 1 FROM aliases WHERE thread_pk = ?1)"
+    );
+    scope.db.prepare_cached(HAS_ROWS)?.query_row(params![thread_pk, floor], |row| row.get(0))
 }
 
 /// Rows that nobody is shown any more, the oldest first.
-pub(crate) const PURGEABLE_ROWS: &str = "SELECT message_pk, seq, appends, last_append, attachments \
-    FROM messages WHERE thread_pk = ?1 AND seq > 0 AND seq <= ?2 ORDER BY seq LIMIT ?3";
+pub(crate) const PURGEABLE_ROWS: &str = concat!(
+    "SELECT m.message_pk, m.seq, m.appends, m.last_append, m.attachments FROM ",
+    messages_behind!("?1", "0", "<= ?2"),
+    by_place!("ASC"),
+    " LIMIT ?3"
+);
 
 pub(super) fn purge(scope: Scope<'_>, purge: &PurgeThread) -> Applied<Purged> {
     let thread = &purge.thread;
@@ -110,6 +116,7 @@ pub(super) fn purge(scope: Scope<'_>, purge: &PurgeThread) -> Applied<Purged> {
     if let Some(last) = gone.last() {
         let head = state.head_mut();
         head.deleted_seq = head.deleted_seq.max(last.seq);
+        ThreadSegment::forget(scope.db, state.thread_pk, last.seq)?;
     }
     if !purged.more && state.head.deleted {
         purged.more = session::purge(scope, state.thread_pk, purge.limit)?;

@@ -6,16 +6,19 @@ use throughline_core::{Happened, PruneThread, Pruned, Seq, backend::rules};
 use super::existing;
 use crate::{
     apply::{Applied, Scope, delete::erase},
-    record::{Record, message_columns, number},
+    record::{Record, ThreadSegment, by_place, message_columns, messages_behind, number},
 };
 
 /// The oldest messages up to a place, and not beyond the first open one.
 pub(crate) const OLDEST: &str = concat!(
     "SELECT 0, ",
     message_columns!(),
-    " FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 AND m.seq <= ?3 AND m.seq < coalesce((SELECT o.seq \
-     FROM messages o WHERE o.thread_pk = ?1 AND o.seq > ?2 AND o.state IN ('reserved', 'streaming') \
-     ORDER BY o.seq LIMIT 1), 9223372036854775807) ORDER BY m.seq LIMIT ?4"
+    " FROM ",
+    messages_behind!("?1", "?2", "<= ?3"),
+    " AND m.seq < coalesce((SELECT o.seq FROM messages o WHERE o.thread_pk = ?1 AND o.seq > ?2 \
+     AND o.state IN ('reserved', 'streaming') ORDER BY o.seq LIMIT 1), 9223372036854775807)",
+    by_place!("ASC"),
+    " LIMIT ?4"
 );
 
 pub(super) fn prune(scope: Scope<'_>, prune: &PruneThread) -> Applied<Pruned> {
@@ -53,6 +56,7 @@ pub(super) fn prune(scope: Scope<'_>, prune: &PruneThread) -> Applied<Pruned> {
         pruned.attachments.extend(message.attachments.iter().cloned());
         erase(scope.db, *message_pk, position)?;
     }
+    ThreadSegment::forget(scope.db, thread_pk, number(through.get()))?;
     let mut state = existing(scope, thread)?;
     for record in &gone {
         state.uncount(scope, &record.message, record.length.bytes)?;

@@ -9,14 +9,17 @@ use throughline_core::{
 use super::change::write_labels;
 use crate::{
     apply::{Applied, Scope},
-    record::{Record, message_columns},
+    record::{Record, by_place, message_columns, messages_behind},
 };
 
 /// Every settled message of a thread.
 const SETTLED: &str = concat!(
     "SELECT 0, ",
     message_columns!(),
-    " FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 AND m.state IN ('final', 'abandoned') ORDER BY m.seq"
+    " FROM ",
+    messages_behind!("?1", "?2"),
+    " AND m.state IN ('final', 'abandoned')",
+    by_place!("ASC")
 );
 
 pub(super) fn rebuild(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     apply::key_checksum,
-    record::{Columns as _, EntryRow, HEAD_COLUMNS, Head, Told, entry_columns, head_columns, told_columns},
+    record::{
+        Columns as _, EntryRow, HEAD_COLUMNS, Head, ThreadSegment, Told, entry_columns, head_columns,
+        messages_behind, told_columns,
+    },
 };
 
 const THREADS: Table = Table {
@@ -20,10 +23,11 @@ const THREADS: Table = Table {
     rows: concat!(
         "SELECT 0, t.thread_pk, t.tenant, t.thread, ",
         head_columns!(),
-        ", (SELECT count(*) FROM messages m INDEXED BY messages_in_order \
-         WHERE m.thread_pk = t.thread_pk AND m.seq IS NOT NULL), \
-         (SELECT coalesce(max(m.seq), 0) FROM messages m INDEXED BY messages_in_order \
-         WHERE m.thread_pk = t.thread_pk AND m.seq IS NOT NULL), c.thread_pk, ",
+        ", (SELECT count(*) FROM ",
+        messages_behind!("t.thread_pk", "0"),
+        "), (SELECT coalesce(max(m.seq), 0) FROM ",
+        messages_behind!("t.thread_pk", "0"),
+        "), c.thread_pk, ",
         entry_columns!(),
         " FROM threads t LEFT JOIN catalogue c ON c.thread_pk = t.thread_pk \
          WHERE t.thread_pk >= ?1 ORDER BY t.thread_pk"
@@ -101,6 +105,14 @@ impl Check<'_> {
             let what =
                 format!("its last place is {last}, and it has {live} messages and {deleted} deleted ones");
             self.report(&owner, Part::Thread, what);
+        }
+        let segments = ThreadSegment::all(self.db, thread_pk);
+        let is_found = segments.is_ok_and(|segments| {
+            segments.iter().all(Option::is_some)
+                && segments.iter().flatten().is_sorted_by(|one, next| one.segment < next.segment)
+        });
+        if !is_found {
+            self.report(&owner, Part::Thread, "where its messages lie is not known");
         }
         if head.floor > last || head.purgeable && head.floor == 0 {
             self.report(&owner, Part::Thread, "it was cleared further than it goes");

@@ -1,0 +1,150 @@
+//! Where the messages of a thread lie in the index of their order.
+//!
+//! By threads first, that index would have a page for each thread that a commit writes to. It is by segments first: what
+//! was written at about the same time is together in it, of whichever threads, and a table beside it says which segments hold
+//! messages of a thread. See decision 0048.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Checksum;
+
+/// So many positions of the store to a segment. With a quarter of that, a thousand threads that are written to by turns had
+/// a row of `thread_segments` for nearly every message; up to the double nothing became better.
+const POSITIONS: i64 = 4096;
+
+/// The segment of what is written at this position.
+pub(crate) const fn segment_at(position: i64) -> i64 {
+    position / POSITIONS
+}
+
+/// From a place of a thread on, its messages lie in a segment: a row of `thread_segments`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ThreadSegment {
+    pub(crate) first_seq: i64,
+    pub(crate) segment: i64,
+}
+
+/// The messages of a thread behind a place, and up to another one where `$until` says so (`< ?3`, `<= ?3`): what stands behind
+/// `FROM`, with `s` for the segment and `m` for the message. [`by_place!`] puts them in their order.
+///
+/// `CROSS JOIN` has SQLite go through the segments in their order and not begin with the messages.
+macro_rules! messages_behind {
+    ($thread:literal, $after:literal) => {
+        concat!(
+            "thread_segments s CROSS JOIN messages m ON m.segment = s.segment AND m.thread_pk = s.thread_pk \
+             WHERE s.thread_pk = ",
+            $thread,
+            " AND s.first_seq >= coalesce((SELECT b.first_seq FROM thread_segments b WHERE b.thread_pk = ",
+            $thread,
+            " AND b.first_seq <= ",
+            $after,
+            " ORDER BY b.first_seq DESC LIMIT 1), 0) AND m.seq > ",
+            $after
+        )
+    };
+    ($thread:literal, $after:literal, $until:literal) => {
+        concat!(
+            $crate::record::messages_behind!($thread, $after),
+            " AND s.first_seq ",
+            $until,
+            " AND m.seq ",
+            $until
+        )
+    };
+}
+pub(crate) use messages_behind;
+
+/// The order of [`messages_behind!`], one way (`ASC`) or the other (`DESC`).
+macro_rules! by_place {
+    ($direction:literal) => {
+        concat!(" ORDER BY s.first_seq ", $direction, ", m.seq ", $direction)
+    };
+}
+pub(crate) use by_place;
+
+impl ThreadSegment {
+    pub(crate) fn insert(self, db: &Connection, thread_pk: i64) -> rusqlite::Result<()> {
+        let Self { first_seq, segment } = self;
+        db.prepare_cached(
+            "INSERT INTO thread_segments (thread_pk, first_seq, segment, checksum) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![thread_pk, first_seq, segment, self.checksum(thread_pk)])?;
+        Ok(())
+    }
+
+    /// The segment of a place of a thread that may be anywhere, made in `current` for a place behind all others. What is put
+    /// between others lies with those before it, and what is put before all of them with the first.
+    pub(crate) fn of(db: &Connection, thread_pk: i64, seq: i64, current: i64) -> rusqlite::Result<i64> {
+        let found = |row: &rusqlite::Row<'_>| Ok(Self { first_seq: row.get(0)?, segment: row.get(1)? });
+        let before = db
+            .prepare_cached(
+                "SELECT first_seq, segment FROM thread_segments WHERE thread_pk = ?1 AND first_seq <= ?2 \
+                 ORDER BY first_seq DESC LIMIT 1",
+            )?
+            .query_row(params![thread_pk, seq], found)
+            .optional()?;
+        let behind = db
+            .prepare_cached(
+                "SELECT first_seq, segment FROM thread_segments WHERE thread_pk = ?1 AND first_seq > ?2 \
+                 ORDER BY first_seq LIMIT 1",
+            )?
+            .query_row(params![thread_pk, seq], found)
+            .optional()?;
+        match (before, behind) {
+            (Some(Self { segment, .. }), Some(_)) => Ok(segment),
+            (None, Some(first)) => {
+                db.prepare_cached("DELETE FROM thread_segments WHERE thread_pk = ?1 AND first_seq = ?2")?
+                    .execute(params![thread_pk, first.first_seq])?;
+                Self { first_seq: seq, ..first }.insert(db, thread_pk)?;
+                Ok(first.segment)
+            }
+            (Some(last), None)
+                if last.segment == current
+                    || last.first_seq == seq
+                    || last.holds_behind(db, thread_pk, seq)? =>
+            {
+                Ok(last.segment)
+            }
+            (_, None) => {
+                Self { first_seq: seq, segment: current }.insert(db, thread_pk)?;
+                Ok(current)
+            }
+        }
+    }
+
+    /// Whether a message of the thread lies in this segment at a place or behind it.
+    fn holds_behind(self, db: &Connection, thread_pk: i64, seq: i64) -> rusqlite::Result<bool> {
+        db.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM messages WHERE segment = ?1 AND thread_pk = ?2 AND seq >= ?3)",
+        )?
+        .query_row(params![self.segment, thread_pk, seq], |row| row.get(0))
+    }
+
+    /// Forgets the segments of a thread that end at this place or before: their messages are gone.
+    pub(crate) fn forget(db: &Connection, thread_pk: i64, through: i64) -> rusqlite::Result<()> {
+        db.prepare_cached(
+            "DELETE FROM thread_segments WHERE thread_pk = ?1 AND first_seq < \
+             (SELECT max(first_seq) FROM thread_segments WHERE thread_pk = ?1 AND first_seq <= ?2)",
+        )?
+        .execute(params![thread_pk, through.saturating_add(1)])?;
+        Ok(())
+    }
+
+    /// Reads the segments of a thread in their order; nothing for one that is not what its checksum was made for.
+    pub(crate) fn all(db: &Connection, thread_pk: i64) -> rusqlite::Result<Vec<Option<Self>>> {
+        let mut statement = db.prepare_cached(
+            "SELECT first_seq, segment, checksum FROM thread_segments WHERE thread_pk = ?1 ORDER BY first_seq",
+        )?;
+        let read = |row: &rusqlite::Row<'_>| {
+            let found = Self { first_seq: row.get(0)?, segment: row.get(1)? };
+            Ok((row.get::<_, i64>(2)? == found.checksum(thread_pk)).then_some(found))
+        };
+        statement.query_map([thread_pk], read)?.collect()
+    }
+
+    /// What the checksum of the row is made for.
+    pub(crate) fn checksum(self, thread_pk: i64) -> i64 {
+        let Self { first_seq, segment } = self;
+        Checksum::new().integer(thread_pk).integer(first_seq).integer(segment).finish()
+    }
+}
