@@ -148,3 +148,135 @@ impl ThreadSegment {
         Checksum::new().integer(thread_pk).integer(first_seq).integer(segment).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const BEHIND: &str = concat!("SELECT m.seq FROM ", messages_behind!("1", "?1"), by_place!("ASC"));
+    const BEFORE: &str = concat!("SELECT m.seq FROM ", messages_behind!("1", "0", "< ?1"), by_place!("DESC"));
+
+    fn store() -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+        db.execute(
+            "INSERT INTO threads (thread_pk, tenant, thread, deleted_seq, floor, generation, gone_at, gone_question, \
+             deleted, purgeable, checksum) VALUES (1, 'a', 't', 0, 0, 1, 0, 0, 0, 0, 0)",
+            [],
+        )
+        .unwrap();
+        db
+    }
+
+    /// Puts the message of this name at a place, as a copy does, in whichever order messages come.
+    fn put(db: &Connection, name: i64, seq: i64, current: i64) {
+        let segment = ThreadSegment::of(db, 1, seq, current).unwrap();
+        db.execute(
+            "INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, \
+             tail, created_at, updated_at, position, checksum, metadata, content) \
+             VALUES (1, ?1, ?2, ?3, 'user', 'final', 1, 0, 0, 0, 0, 0, 0, 0, '{}', '[]') \
+             ON CONFLICT (message_id, thread_pk) DO UPDATE SET seq = ?2, segment = ?3",
+            params![name.to_string(), seq, segment],
+        )
+        .unwrap();
+    }
+
+    fn places(db: &Connection, sql: &str, bound: i64) -> Vec<i64> {
+        let mut statement = db.prepare_cached(sql).unwrap();
+        statement.query_map([bound], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    fn segments(db: &Connection) -> Vec<ThreadSegment> {
+        ThreadSegment::all(db, 1).unwrap().into_iter().map(|found| found.expect("it is whole")).collect()
+    }
+
+    #[test]
+    fn messages_are_found_in_their_order_in_whichever_they_came() {
+        let seed = fastrand::u64(..);
+        eprintln!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..20 {
+            let db = store();
+            // The places that are taken, each with the name of its message.
+            let mut taken = BTreeMap::<i64, i64>::new();
+            let mut current = 1;
+            for name in 0..60 {
+                current += i64::from(random.u8(..4) == 0);
+                match random.u8(..8) {
+                    // The latest one goes, or any, and may come back in its place.
+                    0 if !taken.is_empty() => {
+                        let at = random.usize(..taken.len() + 3).min(taken.len() - 1);
+                        let (&seq, &gone) = taken.iter().nth(at).unwrap();
+                        db.execute(
+                            "UPDATE messages SET seq = NULL WHERE message_id = ?1",
+                            [gone.to_string()],
+                        )
+                        .unwrap();
+                        if random.bool() {
+                            taken.remove(&seq);
+                        } else {
+                            put(&db, gone, seq, current);
+                        }
+                    }
+                    1 if !taken.is_empty() => {
+                        let (&seq, &again) = taken.iter().nth(random.usize(..taken.len())).unwrap();
+                        put(&db, again, seq, current);
+                    }
+                    _ => {
+                        let last = taken.last_key_value().map_or(0, |(&seq, _)| seq);
+                        let seq = if random.bool() { last + 1 } else { random.i64(1..100) };
+                        if !taken.contains_key(&seq) {
+                            taken.insert(seq, name);
+                            put(&db, name, seq, current);
+                        }
+                    }
+                }
+                let bound = random.i64(0..100);
+                let behind: Vec<i64> = taken.range(bound + 1..).map(|(&seq, _)| seq).collect();
+                let before: Vec<i64> = taken.range(..bound).rev().map(|(&seq, _)| seq).collect();
+                assert_eq!((places(&db, BEHIND, bound), places(&db, BEFORE, bound)), (behind, before));
+                assert!(segments(&db).is_sorted_by(|one, next| one.segment < next.segment));
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_is_put_behind_everything_begins_a_segment() {
+        let db = store();
+        for (name, seq, current) in [(1, 50, 3), (2, 40, 4), (3, 60, 5), (4, 45, 6), (5, 61, 5), (6, 70, 9)] {
+            put(&db, name, seq, current);
+        }
+        let found = segments(&db).iter().map(|found| (found.first_seq, found.segment)).collect::<Vec<_>>();
+        assert_eq!(found, [(40, 3), (60, 5), (70, 9)]);
+    }
+
+    #[test]
+    fn segments_whose_messages_are_gone_are_forgotten() {
+        let db = store();
+        for (name, seq) in [(1, 10), (2, 20), (3, 30)] {
+            put(&db, name, seq, name);
+        }
+        let left = |through| {
+            ThreadSegment::forget(&db, 1, through).unwrap();
+            segments(&db).iter().map(|found| found.first_seq).collect::<Vec<_>>()
+        };
+        assert_eq!(left(9), [10, 20, 30]);
+        assert_eq!(left(18), [10, 20, 30]);
+        assert_eq!(left(19), [20, 30]);
+        assert_eq!(left(i64::MAX), [30], "the last one is where the thread goes on");
+    }
+
+    #[test]
+    fn a_damaged_row_is_seen() {
+        let db = store();
+        put(&db, 1, 10, 3);
+        for change in ["first_seq = 11", "segment = 4", "checksum = checksum + 1"] {
+            db.execute_batch(&format!("SAVEPOINT s; UPDATE thread_segments SET {change}")).unwrap();
+            assert_eq!(ThreadSegment::all(&db, 1).unwrap(), [None], "{change}");
+            db.execute_batch("ROLLBACK TO s; RELEASE s").unwrap();
+        }
+        assert_eq!(segments(&db), [ThreadSegment { first_seq: 10, segment: 3 }]);
+    }
+}

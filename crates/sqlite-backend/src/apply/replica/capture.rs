@@ -156,11 +156,21 @@ mod tests {
             Part::ALL.into_iter().flat_map(|part| [Some(part.table().0), part.beside()]).flatten().collect();
         tables.retain(|table| !noted.contains(&table.as_str()) && !table.starts_with("search"));
         tables.sort_unstable();
-        // Labels follow from the entry and pieces from the message; the changes are copied by their positions, and the log of who did what by its numbers. The rest is of this
+        // Labels follow from the entry, pieces and segments from the message; the changes are copied by their positions, and the log of who did what by its numbers. The rest is of this
         // store alone.
         assert_eq!(
             tables,
-            ["appends", "audit", "capture", "changes", "followed", "labels", "store", "touched"]
+            [
+                "appends",
+                "audit",
+                "capture",
+                "changes",
+                "followed",
+                "labels",
+                "store",
+                "thread_segments",
+                "touched"
+            ]
         );
     }
 

@@ -19,7 +19,9 @@ const MESSAGES: Table = Table {
     rows: concat!(
         "SELECT 0, ",
         message_columns!(),
-        ", t.tenant, t.thread, m.thread_pk, t.floor FROM messages m LEFT JOIN threads t ON t.thread_pk = m.thread_pk \
+        ", t.tenant, t.thread, m.thread_pk, t.floor, m.segment IS (SELECT s.segment FROM thread_segments s \
+         WHERE s.thread_pk = m.thread_pk AND s.first_seq <= m.seq ORDER BY s.first_seq DESC LIMIT 1) \
+         FROM messages m LEFT JOIN threads t ON t.thread_pk = m.thread_pk \
          WHERE m.message_pk >= ?1 ORDER BY m.message_pk"
     ),
     next: "SELECT message_pk FROM messages WHERE message_pk >= ?1 ORDER BY message_pk LIMIT 1",
@@ -29,6 +31,7 @@ const MESSAGES: Table = Table {
 const TENANT: usize = 21;
 const THREAD_PK: usize = 23;
 const FLOOR: usize = 24;
+const IS_IN_ORDER: usize = 25;
 
 const UNREADABLE: &str = "its row stands on a page that cannot be read";
 
@@ -72,6 +75,9 @@ impl Check<'_> {
                 (Some(tenant), Some(thread)) => match Record::read(row, tenant, thread) {
                     Ok(record) => {
                         self.agree(&record, &pieces, &mut faults);
+                        if row.integer(IS_IN_ORDER) != Some(1) {
+                            faults.push("it is not where the order of its thread leads".to_owned());
+                        }
                         self.count(row, &record);
                     }
                     Err(_) => {

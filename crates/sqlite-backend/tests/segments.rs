@@ -1,0 +1,148 @@
+//! A thread whose messages lie in many segments of the order is read like any other.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use throughline_core::{
+    ClearThread, Content, Generation, GetThread, Import, ImportRow, Keep, NewMessage, NewReservation,
+    PageFrom, Persistence, PlanPrune, PruneThread, PurgeThread, ReadPage, RebuildThread, Reserve, Role, Seq,
+    Timestamp, Visibility,
+};
+use throughline_sqlite::SqliteBackend;
+
+/// The positions of a segment.
+const SEGMENT: usize = 4096;
+
+/// Something of another thread that takes so many positions.
+async fn pass(db: &Persistence, run: &str, positions: usize) {
+    let rows: Vec<ImportRow> = (0..positions)
+        .map(|n| {
+            let id = format!("{run}-{n}").parse().unwrap();
+            ImportRow::new(id, Role::User, Content::text("x"), Timestamp::from_micros(0))
+        })
+        .collect();
+    for rows in rows.chunks(Import::MAX_ROWS) {
+        db.run(Import::new("noise".parse().unwrap(), rows.to_vec())).await.unwrap();
+    }
+}
+
+/// A thread of 42 messages that lie, three by three, in segments of their own.
+async fn spread(path: &Path) -> Persistence {
+    let db = open(path).await;
+    let thread = db.thread("t");
+    for n in 1..=42 {
+        if n % 3 == 1 {
+            pass(&db, &format!("n{n}"), SEGMENT).await;
+        }
+        thread.add(NewMessage::user(&n.to_string()).with_id(format!("m{n}").parse().unwrap())).await.unwrap();
+    }
+    db
+}
+
+async fn open(path: &Path) -> Persistence {
+    Persistence::builder().backend(SqliteBackend::open(path).await.unwrap()).build().unwrap()
+}
+
+async fn places(db: &Persistence, from: PageFrom, limit: u32) -> Vec<u64> {
+    let page = db.thread("t").page(from, limit).await.unwrap();
+    assert_eq!(page.damaged, []);
+    page.messages.iter().map(|message| message.seq.get()).collect()
+}
+
+/// How many segments are kept of the thread.
+fn segments(path: &Path) -> i64 {
+    let sql = "SELECT count(*) FROM thread_segments WHERE thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')";
+    Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn pages_go_from_one_segment_to_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let db = spread(&path).await;
+    assert_eq!(segments(&path), 14);
+    assert_eq!(places(&db, PageFrom::Start, 100).await, (1..=42).collect::<Vec<_>>());
+    for at in 0..=43 {
+        for limit in [1, 2, 3, 4, 10] {
+            let behind: Vec<u64> = (at + 1..=42).take(limit as usize).collect();
+            assert_eq!(places(&db, PageFrom::After(Seq::new(at)), limit).await, behind, "after {at}");
+            let mut before: Vec<u64> = (1..at.min(43)).rev().take(limit as usize).collect();
+            before.reverse();
+            assert_eq!(places(&db, PageFrom::Before(Seq::new(at)), limit).await, before, "before {at}");
+        }
+    }
+    assert!(places(&db, PageFrom::After(Seq::new(u64::MAX >> 1)), 3).await.is_empty());
+    // The thread goes on where it was, also for who opens it anew, and after its last messages are gone.
+    for n in 37..=42 {
+        db.thread("t").delete(format!("m{n}").parse().unwrap()).await.unwrap();
+    }
+    db.close().await.unwrap();
+    let db = open(&path).await;
+    assert_eq!(places(&db, PageFrom::End, 2).await, [35, 36]);
+    let added = db.thread("t").add(NewMessage::user("on")).await.unwrap();
+    assert_eq!(added.message.seq, Seq::new(43));
+    assert_eq!(places(&db, PageFrom::End, 2).await, [36, 43]);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_goes_takes_its_segments_along() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let db = spread(&path).await;
+    let thread = || "t".parse().unwrap();
+    let plan = db.read(PlanPrune { thread: thread(), keep: Keep::everything().messages(32) }).await.unwrap();
+    assert_eq!((plan.through, plan.messages), (Some(Seq::new(10)), 10));
+    let prune =
+        PruneThread { thread: thread(), through: Seq::new(10), generation: Generation::FIRST, limit: 8 };
+    let pruned = db.on_thread(prune.clone()).await.unwrap();
+    assert_eq!((pruned.messages, pruned.more), (8, true));
+    // The third of them, with the places 7 to 9, still has one.
+    assert_eq!(segments(&path), 12);
+    assert_eq!(places(&db, PageFrom::Start, 3).await, [9, 10, 11]);
+    assert_eq!(db.on_thread(prune).await.unwrap().messages, 2);
+    assert_eq!(segments(&path), 11);
+    db.on_thread(ClearThread::new(thread())).await.unwrap();
+    assert!(places(&db, PageFrom::Start, 3).await.is_empty());
+    let purged = db.on_thread(PurgeThread { thread: thread(), limit: 100 }).await.unwrap();
+    assert_eq!((purged.messages, purged.more), (32, false));
+    assert_eq!(segments(&path), 1);
+    let added = db.thread("t").add(NewMessage::user("anew")).await.unwrap();
+    assert_eq!(added.message.seq, Seq::new(43));
+    assert_eq!(places(&db, PageFrom::Start, 3).await, [43]);
+    db.close().await.unwrap();
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
+}
+
+#[tokio::test]
+async fn what_is_counted_is_counted_in_all_segments() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let db = spread(&path).await;
+    let entry = async || db.read(GetThread { thread: "t".parse().unwrap() }).await.unwrap().unwrap();
+    let before = entry().await;
+    assert_eq!((before.messages, before.preview.as_deref()), (42, Some("42")));
+    db.on_thread(RebuildThread { thread: "t".parse().unwrap() }).await.unwrap();
+    assert_eq!(entry().await, before);
+    // The question before the last one is shown when that one goes, in whichever segment it is.
+    for n in 40..=42 {
+        db.thread("t").delete(format!("m{n}").parse().unwrap()).await.unwrap();
+    }
+    let left = entry().await;
+    assert_eq!((left.messages, left.preview.as_deref()), (39, Some("39")));
+    // What is open holds back a settled page, wherever it is.
+    pass(&db, "more", SEGMENT).await;
+    db.run(Reserve::new("t".parse().unwrap(), NewReservation::new(Role::Assistant))).await.unwrap();
+    pass(&db, "yet", SEGMENT).await;
+    db.thread("t").add(NewMessage::user("behind")).await.unwrap();
+    let page = db.thread("t").page(PageFrom::After(Seq::new(38)), 10).await.unwrap();
+    assert_eq!(page.first_open, Some(Seq::new(43)));
+    assert_eq!(places(&db, PageFrom::After(Seq::new(38)), 10).await, [39, 43, 44]);
+    let from = PageFrom::After(Seq::new(38));
+    let settled =
+        ReadPage { visibility: Visibility::Settled, ..ReadPage::new("t".parse().unwrap(), from, 10) };
+    let shown = db.read(settled).await.unwrap();
+    assert_eq!(shown.messages.iter().map(|message| message.seq.get()).collect::<Vec<_>>(), [39]);
+    db.close().await.unwrap();
+}
