@@ -36,13 +36,15 @@ CREATE TABLE threads (
 CREATE INDEX threads_purgeable ON threads (tenant, thread) WHERE purgeable = 1;
 
 -- What lists show of a thread: what the host said, and what follows from the messages, kept up to date in the commit of each
--- change. It can be made again from the messages. A deleted thread has no row here.
+-- change. It can be made again from the messages. A deleted thread has no row here. `active_slot` is the 16 ms in which `active_at`
+-- lies: a thread that is written to again within them changes nothing that the index has.
 CREATE TABLE catalogue (
     thread_pk   INTEGER PRIMARY KEY REFERENCES threads (thread_pk),
     tenant      TEXT    NOT NULL,
     listed      INTEGER NOT NULL,
     archived    INTEGER NOT NULL,
     active_at   INTEGER NOT NULL,
+    active_slot INTEGER NOT NULL,
     hidden      INTEGER NOT NULL,
     has_begun   INTEGER NOT NULL,
     created_at  INTEGER NOT NULL,
@@ -60,7 +62,7 @@ CREATE TABLE catalogue (
     preview     TEXT
 ) STRICT;
 
-CREATE INDEX catalogue_by_activity ON catalogue (tenant, archived, active_at DESC) WHERE listed = 1;
+CREATE INDEX catalogue_by_activity ON catalogue (tenant, archived, active_slot DESC) WHERE listed = 1;
 
 -- The labels once more, to find threads by them; the owner stands here under the empty name.
 CREATE TABLE labels (

@@ -18,8 +18,8 @@ use throughline_core::{
 
 use super::{Applied, Scope, refusal, row};
 use crate::record::{
-    ENTRY_COLUMNS, EntryRow, HEAD_COLUMNS, Head, ThreadSegment, Told, by_place, entry_columns, head_columns,
-    messages_behind, number,
+    ENTRY_COLUMNS, EntryRow, HEAD_COLUMNS, Head, Listed, ThreadSegment, Told, by_place, entry_columns,
+    head_columns, messages_behind, number,
 };
 
 /// A thread, the last place that a message of it has or had, and the segment in which its messages end.
@@ -68,6 +68,8 @@ pub(crate) struct ThreadState {
     pub(super) head: Head,
     /// Nothing where it cannot be read.
     entry: Option<ThreadFacts>,
+    /// How the row of the entry stands in the index of the lists.
+    listed: Option<Listed>,
     pub(super) last_seq: i64,
     /// The segment in which its messages end, if it has or had any.
     pub(super) segment: Option<i64>,
@@ -151,6 +153,7 @@ impl ThreadState {
         Ok(Some(Self {
             thread_pk,
             head,
+            listed: entry.as_ref().map(Listed::of),
             entry,
             last_seq: row.get(LAST_SEQ)?,
             segment,
@@ -173,7 +176,8 @@ impl ThreadState {
             self.head.write_purgeable(db, self.thread_pk)?;
         }
         if let (true, Some(entry)) = (entry, &self.entry) {
-            EntryRow::write(entry, db, self.thread_pk, tenant, thread)?;
+            EntryRow::write(entry, db, self.thread_pk, (tenant, thread), self.listed)?;
+            self.listed = Some(Listed::of(entry));
         }
         Ok(())
     }
@@ -196,6 +200,8 @@ impl ThreadState {
 
     pub(super) fn set_entry(&mut self, entry: Option<ThreadFacts>) {
         self.unwritten.entry = true;
+        // The row goes, or was damaged.
+        self.listed = None;
         self.entry = entry;
     }
 
@@ -299,6 +305,7 @@ impl<'a> Scope<'a> {
             thread_pk,
             head,
             entry: Some(entry),
+            listed: None,
             last_seq: 0,
             segment: None,
             unwritten,

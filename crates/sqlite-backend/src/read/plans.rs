@@ -12,6 +12,7 @@ use crate::{
         BY_EVENT, BY_ITEM, BY_TURN, CLEAR, FIND, FIND_THREAD, FORGET_ALIASES, OF_MESSAGE, OF_THE_USER, PIECES,
     },
     connection::connect_to_read,
+    record::Listed,
 };
 
 /// So many places to a segment of it; as many are left over of any length that is tried.
@@ -32,9 +33,9 @@ fn store(messages: i64) -> Connection {
              (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < {messages}) SELECT n FROM n;
              INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, gone_question, deleted, \
              purgeable, checksum) SELECT 'a', printf('t%06d', n), 0, 0, 1, 0, 0, 0, n <= 20, 0 FROM numbers;
-             INSERT INTO catalogue (thread_pk, tenant, listed, archived, active_at, hidden, has_begun, created_at, \
-             changed_at, messages, turns, bytes, checksum, title, labels, metadata) \
-             SELECT n, 'a', n % 2, n % 3 = 0, n / 5, 0, 1, 0, 0, 1, 1, 1, 0, 'x', '{{}}', '{{}}' FROM numbers;
+             INSERT INTO catalogue (thread_pk, tenant, listed, archived, active_at, active_slot, hidden, has_begun, \
+             created_at, changed_at, messages, turns, bytes, checksum, title, labels, metadata) \
+             SELECT n, 'a', n % 2, n % 3 = 0, n / 5 << 14, n / 5, 0, 1, 0, 0, 1, 1, 1, 0, 'x', '{{}}', '{{}}' FROM numbers;
              INSERT INTO labels SELECT 'a', 'k', iif(n <= 60, 'few', 'many'), n FROM numbers;
              INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, tail, \
              created_at, updated_at, position, checksum, metadata, content) \
@@ -119,11 +120,11 @@ fn a_settled_page_costs_nothing_of_what_lies_behind_an_open_message() {
 #[test]
 fn a_list_of_threads_costs_its_page() {
     // From the beginning, and from somewhere among threads that were active at the same time.
-    for (active_at, thread) in [(i64::MAX, ""), (15, "t000076")] {
-        let begin: [&dyn ToSql; 5] = [&"a", &false, &active_at, &thread, &5];
+    for (active_at, thread) in [(i64::MAX, ""), (15 << 14, "t000076")] {
+        let begin: [&dyn ToSql; 6] = [&"a", &false, &active_at, &thread, &5, &Listed::slot(active_at)];
         costs_the_same(&threads::statement(false, 0), &begin);
     }
-    let few: [&dyn ToSql; 7] = [&"a", &false, &i64::MAX, &"", &5, &"k", &"few"];
+    let few: [&dyn ToSql; 8] = [&"a", &false, &i64::MAX, &"", &5, &Listed::slot(i64::MAX), &"k", &"few"];
     costs_the_same(&threads::statement(true, 1), &few);
     costs_the_same(threads::PURGEABLE, &[&"a", &"t000010", &5]);
 }

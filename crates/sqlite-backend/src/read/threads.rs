@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     error::EngineError,
-    record::{Columns as _, ENTRY_COLUMNS, EntryRow, HEAD_COLUMNS, Head, entry_columns, head_columns},
+    record::{
+        Columns as _, ENTRY_COLUMNS, EntryRow, HEAD_COLUMNS, Head, Listed, entry_columns, head_columns,
+    },
 };
 
 /// What a list shows of each thread.
@@ -28,10 +30,10 @@ const BY_ACTIVITY: &str = "FROM catalogue c INDEXED BY catalogue_by_activity \
 const BY_LABEL: &str = "FROM labels l CROSS JOIN catalogue c ON c.thread_pk = l.thread_pk \
     CROSS JOIN threads t ON t.thread_pk = c.thread_pk";
 const SHOWN: &str = " WHERE c.tenant = ?1 AND c.listed = 1 AND c.archived = ?2 AND c.active_at <= ?3 \
-    AND (c.active_at < ?3 OR t.thread > ?4)";
-const IN_ORDER: &str = " ORDER BY c.active_at DESC, t.thread LIMIT ?5";
+    AND c.active_slot <= ?6 AND (c.active_at < ?3 OR t.thread > ?4)";
+const IN_ORDER: &str = " ORDER BY c.active_slot DESC, c.active_at DESC, t.thread LIMIT ?5";
 /// The first of the parameters that are names and values of labels.
-const LABELS: usize = 6;
+const LABELS: usize = 7;
 
 /// With at most so many threads to a label, the list begins at them. With more of them, every so many threads of the tenant
 /// is one, and the list begins at the latest.
@@ -133,7 +135,8 @@ fn run(
         None => (i64::MAX, ""),
     };
     let (tenant, limit) = (scope.tenant.as_str(), i64::from(read.limit) + 1);
-    let mut parameters: Vec<&dyn ToSql> = vec![&tenant, &archived, &active_at, &thread, &limit];
+    let slot = Listed::slot(active_at);
+    let mut parameters: Vec<&dyn ToSql> = vec![&tenant, &archived, &active_at, &thread, &limit, &slot];
     for (name, value) in wanted {
         parameters.extend([name as &dyn ToSql, value]);
     }

@@ -1,4 +1,4 @@
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql};
 use throughline_core::{
     OwnerId, Seq, Timestamp, Title,
     backend::{Tally, ThreadFacts},
@@ -9,17 +9,57 @@ use super::{Checksum, Columns, IN_MEMORY, head::flag, number};
 /// What lists show of a thread, and what the store keeps beside it: the row of `catalogue`.
 pub(crate) struct EntryRow;
 
+/// What the index of the lists has of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listed {
+    listed: bool,
+    archived: bool,
+    slot: i64,
+}
+
+impl Listed {
+    /// The 16 milliseconds in which a time lies. A list sorts all threads that were active in those at which it stands, and so
+    /// many more the longer they are; who writes to a thread again within them is spared a page.
+    pub(crate) const fn slot(active_at: i64) -> i64 {
+        active_at >> 14
+    }
+
+    pub(crate) fn of(facts: &ThreadFacts) -> Self {
+        let slot = Self::slot(facts.tally.active_at.as_micros());
+        Self { listed: facts.is_listed(), archived: facts.archived, slot }
+    }
+}
+
 /// The columns of an entry in the order in which [`EntryRow::read`] takes them, as `c`.
 macro_rules! entry_columns {
     () => {
         "c.checksum, c.listed, c.archived, c.active_at, c.hidden, c.has_begun, c.created_at, c.changed_at, c.messages, \
-         c.turns, c.bytes, c.preview_seq, c.title, c.owner, c.labels, c.metadata, c.forked_from, c.preview"
+         c.turns, c.bytes, c.preview_seq, c.title, c.owner, c.labels, c.metadata, c.forked_from, c.preview, c.active_slot"
     };
 }
 pub(crate) use entry_columns;
 
 /// How many columns that is.
-pub(crate) const ENTRY_COLUMNS: usize = 18;
+pub(crate) const ENTRY_COLUMNS: usize = 19;
+
+/// Sets what no index has.
+macro_rules! set_unindexed {
+    () => {
+        "active_at = ?2, hidden = ?3, has_begun = ?4, created_at = ?5, changed_at = ?6, messages = ?7, turns = ?8, \
+         bytes = ?9, preview_seq = ?10, checksum = ?11, title = ?12, owner = ?13, labels = ?14, metadata = ?15, \
+         forked_from = ?16, preview = ?17"
+    };
+}
+
+const WRITE_UNMOVED: &str = concat!("UPDATE catalogue SET ", set_unindexed!(), " WHERE thread_pk = ?1");
+const UNMOVED_PARAMETERS: usize = 17;
+const WRITE: &str = concat!(
+    "INSERT INTO catalogue (thread_pk, active_at, hidden, has_begun, created_at, changed_at, messages, turns, bytes, \
+     preview_seq, checksum, title, owner, labels, metadata, forked_from, preview, tenant, listed, archived, active_slot) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
+     ON CONFLICT (thread_pk) DO UPDATE SET listed = ?19, archived = ?20, active_slot = ?21, ",
+    set_unindexed!()
+);
 
 impl EntryRow {
     /// Reads the columns of [`entry_columns!`] from `at` on; nothing when they are not what their checksum was made for.
@@ -43,7 +83,7 @@ impl EntryRow {
         if row.integer(at)? != fields.checksum() {
             return None;
         }
-        Some(ThreadFacts {
+        let facts = ThreadFacts {
             title: Title::new(fields.title).ok()?,
             owner: match fields.owner {
                 Some(owner) => Some(OwnerId::new(owner).ok()?),
@@ -71,16 +111,18 @@ impl EntryRow {
                 preview: fields.preview.map(str::to_owned),
                 active_at: time(3)?,
             },
-        })
+        };
+        (row.integer(at + 18)? == Listed::of(&facts).slot).then_some(facts)
     }
 
-    /// Writes the row, over the one that is there.
+    /// Writes the row, over the one that is there. Where that is listed as `stands`, and this one is too, the index of the lists
+    /// is let alone: to set a column, also to what it is, writes the indexes that it is in.
     pub(crate) fn write(
         facts: &ThreadFacts,
         db: &Connection,
         thread_pk: i64,
-        tenant: &str,
-        thread: &str,
+        (tenant, thread): (&str, &str),
+        stands: Option<Listed>,
     ) -> rusqlite::Result<()> {
         let labels = serde_json::to_string(&facts.labels).expect(IN_MEMORY);
         let metadata = serde_json::to_string(&facts.metadata).expect(IN_MEMORY);
@@ -112,38 +154,36 @@ impl EntryRow {
         };
         let [archived, active_at, hidden, has_begun, created_at, changed_at, messages, turns, bytes] =
             fields.numbers;
-        db.prepare_cached(
-            "INSERT INTO catalogue (thread_pk, tenant, listed, archived, active_at, hidden, has_begun, created_at, \
-             changed_at, messages, turns, bytes, preview_seq, checksum, title, owner, labels, metadata, forked_from, \
-             preview) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
-             ON CONFLICT (thread_pk) DO UPDATE SET listed = ?3, archived = ?4, active_at = ?5, hidden = ?6, \
-             has_begun = ?7, created_at = ?8, changed_at = ?9, messages = ?10, turns = ?11, bytes = ?12, \
-             preview_seq = ?13, checksum = ?14, title = ?15, owner = ?16, labels = ?17, metadata = ?18, \
-             forked_from = ?19, preview = ?20",
-        )?
-        .execute(params![
-            thread_pk,
-            tenant,
-            fields.listed,
-            archived,
-            active_at,
-            hidden,
-            has_begun,
-            created_at,
-            changed_at,
-            messages,
-            turns,
-            bytes,
-            fields.preview_seq,
-            fields.checksum(),
-            fields.title,
-            fields.owner,
-            fields.labels,
-            fields.metadata,
-            fields.forked_from,
-            fields.preview,
-        ])?;
+        let (checksum, listed) = (fields.checksum(), Listed::of(facts));
+        let parameters: [&dyn ToSql; 21] = [
+            &thread_pk,
+            &active_at,
+            &hidden,
+            &has_begun,
+            &created_at,
+            &changed_at,
+            &messages,
+            &turns,
+            &bytes,
+            &fields.preview_seq,
+            &checksum,
+            &fields.title,
+            &fields.owner,
+            &fields.labels,
+            &fields.metadata,
+            &fields.forked_from,
+            &fields.preview,
+            &fields.tenant,
+            &fields.listed,
+            &archived,
+            &listed.slot,
+        ];
+        let (sql, parameters) = if stands == Some(listed) {
+            (WRITE_UNMOVED, &parameters[..UNMOVED_PARAMETERS])
+        } else {
+            (WRITE, &parameters[..])
+        };
+        db.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
 }

@@ -31,7 +31,7 @@ pub(crate) use self::{
     checksum::Checksum,
     columns::Columns,
     consumer::{Cursor, PassedOver, cursor_columns, passed_over_columns},
-    entry::{ENTRY_COLUMNS, EntryRow, entry_columns},
+    entry::{ENTRY_COLUMNS, EntryRow, Listed, entry_columns},
     head::{HEAD_COLUMNS, Head, head_columns},
     segment::{ThreadSegment, by_place, messages_behind, segment_at},
     session::{

@@ -116,7 +116,7 @@ impl At<'_> {
         head.write_purgeable(self.db, thread_pk)?;
         match facts {
             Some(facts) => {
-                EntryRow::write(facts, self.db, thread_pk, tenant, name)?;
+                EntryRow::write(facts, self.db, thread_pk, (tenant, name), None)?;
                 put_labels(self.scope, thread_pk, facts)?;
             }
             None => {
