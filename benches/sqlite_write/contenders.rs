@@ -19,6 +19,8 @@ const SPAN: Duration = Duration::from_millis(150);
 pub(crate) struct Contenders {
     autocommit: Raw,
     batch100: Raw,
+    /// The same into 64 threads by turns, as 64 tasks write.
+    spread: Raw,
     pools: [Pool; 2],
     stacks: Vec<Tasks>,
 }
@@ -29,6 +31,7 @@ struct Rounds {
     turns: Vec<Turn>,
     autocommit: Vec<f64>,
     batch100: Vec<f64>,
+    spread: Vec<f64>,
     /// A pool of one connection, which queues its callers, and one of eight, which fight for the lock.
     pools: [Vec<f64>; 2],
 }
@@ -42,8 +45,9 @@ impl Contenders {
             stacks.push(Tasks::over(stack::over(backend)?, *count).await?);
         }
         Ok(Self {
-            autocommit: Raw::open(&at("autocommit.db"), 1)?,
-            batch100: Raw::open(&at("batch100.db"), 100)?,
+            autocommit: Raw::open(&at("autocommit.db"), 1, 1)?,
+            batch100: Raw::open(&at("batch100.db"), 100, 1)?,
+            spread: Raw::open(&at("spread.db"), 100, 64)?,
             pools: [Pool::open(&at("pool1.db"), 1).await?, Pool::open(&at("pool8.db"), 8).await?],
             stacks,
         })
@@ -57,6 +61,7 @@ impl Contenders {
                 measured.autocommit.push(self.autocommit.run(SPAN)?);
                 measured.turns.push(stack.run(SPAN).await?);
                 measured.batch100.push(self.batch100.run(SPAN)?);
+                measured.spread.push(self.spread.run(SPAN)?);
                 for (pool, measured) in self.pools.iter().zip(&mut measured.pools) {
                     measured.push(pool.run(stack.count, SPAN).await?);
                 }
@@ -65,6 +70,11 @@ impl Contenders {
         let all = |of: fn(&Rounds) -> &Vec<f64>| measured.iter().flat_map(of).copied().collect::<Vec<_>>();
         figure("sqlite_write.rusqlite_autocommit", median(&all(|rounds| &rounds.autocommit)), "writes/s");
         figure("sqlite_write.rusqlite_batch100", median(&all(|rounds| &rounds.batch100)), "writes/s");
+        figure(
+            "sqlite_write.rusqlite_batch100_64_threads",
+            median(&all(|rounds| &rounds.spread)),
+            "writes/s",
+        );
         for (stack, measured) in self.stacks.iter().zip(&measured) {
             measured.report(stack.count);
         }
@@ -95,6 +105,11 @@ impl Rounds {
         figure(format_args!("sqlite_write.sqlx_pool.{tasks}"), median(pool), "writes/s");
         figure(format_args!("sqlite_write.vs_sqlx_pool.{tasks}"), ratio(&rates, pool), "x");
         figure(format_args!("sqlite_write.vs_rusqlite_batch100.{tasks}"), ratio(&rates, &self.batch100), "x");
+        figure(
+            format_args!("sqlite_write.vs_rusqlite_batch100_64_threads.{tasks}"),
+            ratio(&rates, &self.spread),
+            "x",
+        );
         figure(
             format_args!("sqlite_write.vs_rusqlite_autocommit.{tasks}"),
             ratio(&rates, &self.autocommit),

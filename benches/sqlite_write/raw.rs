@@ -15,17 +15,19 @@ use crate::{
 pub(crate) struct Raw {
     connection: rusqlite::Connection,
     rows: usize,
+    /// Into so many threads by turns.
+    threads: i64,
     written: i64,
 }
 
 impl Raw {
     /// One row commits by itself, without a word of its own for it.
-    pub(crate) fn open(path: &Path, rows: usize) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path, rows: usize, threads: i64) -> Result<Self, Failure> {
         let connection = rusqlite::Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.execute_batch(SCHEMA)?;
-        let mut raw = Self { connection, rows, written: 0 };
+        let mut raw = Self { connection, rows, threads, written: 0 };
         raw.run(Duration::from_millis(50))?;
         Ok(raw)
     }
@@ -40,7 +42,8 @@ impl Raw {
             }
             for _ in 0..self.rows {
                 let (id, content) = (MessageId::mint(), Content::text(TEXT));
-                insert.execute(rusqlite::params![1, id.as_str(), self.written, content.as_json()])?;
+                let thread = self.written % self.threads;
+                insert.execute(rusqlite::params![thread, id.as_str(), self.written, content.as_json()])?;
                 self.written += 1;
             }
             if self.rows > 1 {
