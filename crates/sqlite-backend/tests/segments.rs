@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use throughline_core::{
-    ClearThread, Content, Generation, GetThread, Import, ImportRow, Keep, NewMessage, NewReservation,
-    PageFrom, Persistence, PlanPrune, PruneThread, PurgeThread, ReadPage, RebuildThread, Reserve, Role, Seq,
-    Timestamp, Visibility,
+    ClearThread, Content, DeleteThread, Effect, ErrorKind, Generation, GetThread, Import, ImportRow, Keep,
+    NewMessage, NewReservation, PageFrom, Persistence, PlanPrune, PruneThread, PurgeThread, ReadPage,
+    RebuildThread, Reserve, Role, Seq, ThreadId, Timestamp, Visibility,
 };
 use throughline_sqlite::SqliteBackend;
 
@@ -113,6 +113,94 @@ async fn what_goes_takes_its_segments_along() {
     db.close().await.unwrap();
     let backend = SqliteBackend::open(&path).await.unwrap();
     assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
+}
+
+/// The second of the segments of the thread, with the places 4 to 6, leads elsewhere.
+const DAMAGE: &str = "UPDATE thread_segments SET segment = segment + 9000 WHERE first_seq = 4 \
+    AND thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')";
+/// The last one does.
+const DAMAGE_OF_THE_LAST: &str = "UPDATE thread_segments SET segment = segment + 9000 WHERE first_seq = 40 \
+    AND thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')";
+
+/// Spread, damaged, and opened again.
+async fn damaged(path: &Path, sql: &str) -> Persistence {
+    spread(path).await.close().await.unwrap();
+    assert_eq!(Connection::open(path).unwrap().execute(sql, []).unwrap(), 1);
+    open(path).await
+}
+
+fn is_damage<T: std::fmt::Debug>(answer: throughline_core::Result<T>) {
+    let error = answer.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied), "{error}");
+}
+
+#[tokio::test]
+async fn messages_that_are_not_found_any_more_are_missed_and_found_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let db = damaged(&path, DAMAGE).await;
+    let (thread, t) = (db.thread("t"), || "t".parse::<ThreadId>().unwrap());
+    // Wherever they would be shown, and nowhere else.
+    for from in [PageFrom::Start, PageFrom::After(Seq::new(5)), PageFrom::Before(Seq::new(7))] {
+        is_damage(thread.page(from, 10).await);
+    }
+    assert_eq!(places(&db, PageFrom::Start, 2).await, [1, 2]);
+    assert_eq!(places(&db, PageFrom::After(Seq::new(6)), 3).await, [7, 8, 9]);
+    assert_eq!(places(&db, PageFrom::End, 2).await, [41, 42]);
+    is_damage(db.read(PlanPrune { thread: t(), keep: Keep::everything().messages(2) }).await);
+    let (through, generation) = (Seq::new(6), Generation::FIRST);
+    is_damage(db.on_thread(PruneThread { thread: t(), through, generation, limit: 9 }).await);
+    assert_eq!(thread.add(NewMessage::user("on")).await.unwrap().message.seq, Seq::new(43));
+    db.on_thread(RebuildThread { thread: t() }).await.unwrap();
+    assert_eq!(places(&db, PageFrom::Start, 100).await, (1..=43).collect::<Vec<_>>());
+    db.close().await.unwrap();
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
+}
+
+#[tokio::test]
+async fn a_thread_whose_end_is_not_known_takes_nothing_until_it_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let db = damaged(&path, DAMAGE_OF_THE_LAST).await;
+    let (thread, t) = (db.thread("t"), || "t".parse::<ThreadId>().unwrap());
+    is_damage(thread.page(PageFrom::End, 2).await);
+    is_damage(thread.add(NewMessage::user("on")).await);
+    is_damage(db.run(Reserve::new(t(), NewReservation::new(Role::Assistant))).await);
+    let row = ImportRow::new("i".parse().unwrap(), Role::User, Content::text("x"), Timestamp::from_micros(0));
+    is_damage(db.run(Import::new(t(), vec![row])).await);
+    is_damage(db.on_thread(ClearThread::new(t())).await);
+    assert!(thread.get("m41".parse().unwrap()).await.unwrap().is_some());
+    db.on_thread(RebuildThread { thread: t() }).await.unwrap();
+    let added = thread.add(NewMessage::user("on")).await.unwrap();
+    assert_eq!(added.message.seq, Seq::new(43));
+    assert_eq!(places(&db, PageFrom::End, 3).await, [41, 42, 43]);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_thread_that_is_damaged_can_be_deleted_and_all_of_it_is_erased() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    for sql in [DAMAGE, DAMAGE_OF_THE_LAST] {
+        let path = directory.path().join(format!("{}.db", sql.len()));
+        let db = damaged(&path, sql).await;
+        db.on_thread(DeleteThread { thread: "t".parse().unwrap() }).await.unwrap();
+        let purged = db.on_thread(PurgeThread { thread: "t".parse().unwrap(), limit: 100 }).await.unwrap();
+        assert_eq!((purged.messages, purged.more), (42, false), "{sql}");
+        db.close().await.unwrap();
+        let backend = SqliteBackend::open(&path).await.unwrap();
+        assert_eq!(backend.maintenance().verify().await.unwrap().damaged, [], "{sql}");
+    }
+    // Damaged between the two: after a clear, whose rest is to be erased.
+    let db = spread(&path).await;
+    db.on_thread(ClearThread::new("t".parse().unwrap())).await.unwrap();
+    db.close().await.unwrap();
+    assert_eq!(Connection::open(&path).unwrap().execute(DAMAGE, []).unwrap(), 1);
+    let db = open(&path).await;
+    let purged = db.on_thread(PurgeThread { thread: "t".parse().unwrap(), limit: 100 }).await.unwrap();
+    assert_eq!((purged.messages, purged.more), (42, false));
+    db.close().await.unwrap();
 }
 
 #[tokio::test]

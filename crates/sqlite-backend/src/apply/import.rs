@@ -18,6 +18,7 @@ pub(super) fn import(scope: Scope<'_>, import: &Import) -> Applied<Imported> {
     }
     if let Some(state) = scope.living(thread)? {
         state.entry(thread)?;
+        state.expect_ordered(thread)?;
     }
     let mut rows = Vec::with_capacity(import.rows.len());
     for (row, state) in import.rows.iter().zip(states) {

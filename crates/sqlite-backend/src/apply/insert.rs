@@ -36,6 +36,7 @@ fn insert(
     let found = scope.living(thread)?;
     let is = found.as_ref().map_or(Generation::FIRST, |state| state.generation());
     rules::expect_generation(generation, is)?;
+    found.as_ref().map_or(Ok(()), |state| state.expect_ordered(thread))?;
     let last_seq = found.as_ref().map_or(0, |state| state.last_seq);
     drop(found);
     let Ok(seq) = u64::try_from(last_seq) else {
@@ -48,9 +49,10 @@ fn insert(
 
 /// Appends a new message to its thread, which may begin with it.
 pub(super) fn append(scope: Scope<'_>, message: Message) -> Applied<Message> {
-    // Before anything is changed: a thread whose entry is damaged takes nothing.
+    // Before anything is changed: a thread whose entry or order is damaged takes nothing.
     if let Some(state) = scope.living(&message.thread)? {
         state.entry(&message.thread)?;
+        state.expect_ordered(&message.thread)?;
     }
     let length = Length::settled(&message.content);
     let position = scope.take_position();

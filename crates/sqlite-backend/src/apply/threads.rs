@@ -73,6 +73,8 @@ pub(crate) struct ThreadState {
     pub(super) last_seq: i64,
     /// The segment in which its messages end, if it has or had any.
     pub(super) segment: Option<i64>,
+    /// Whether that can be believed, and with it the last place.
+    is_ordered: bool,
     unwritten: Unwritten,
     is_touched: bool,
 }
@@ -137,14 +139,12 @@ impl ThreadState {
         let Some((thread_pk, head)) = Head::read(row, 0, tenant.as_str(), thread.as_str()) else {
             return Ok(None);
         };
-        let segment = match row.get(SEGMENT)? {
-            None => None,
+        let segment: Option<i64> = row.get(SEGMENT)?;
+        let is_ordered = match segment {
+            None => true,
             Some(segment) => {
                 let last = ThreadSegment { first_seq: row.get(SEGMENT + 1)?, segment };
-                if row.get::<_, i64>(SEGMENT + 2)? != last.checksum(thread_pk) {
-                    return Ok(None);
-                }
-                Some(segment)
+                row.get::<_, i64>(SEGMENT + 2)? == last.checksum(thread_pk)
             }
         };
         let has_entry = row.get::<_, Option<i64>>(HAS_ENTRY)?.is_some();
@@ -157,6 +157,7 @@ impl ThreadState {
             entry,
             last_seq: row.get(LAST_SEQ)?,
             segment,
+            is_ordered,
             unwritten: Unwritten::default(),
             is_touched: false,
         }))
@@ -191,6 +192,11 @@ impl ThreadState {
     pub(super) fn entry_mut(&mut self, thread: &ThreadId) -> Applied<&mut ThreadFacts> {
         self.unwritten.entry = true;
         self.entry.as_mut().ok_or_else(|| entry_is_damaged(thread).into())
+    }
+
+    /// Refuses what depends on the last place of a thread, if that is not known.
+    pub(super) fn expect_ordered(&self, thread: &ThreadId) -> Applied<()> {
+        if self.is_ordered { Ok(()) } else { Err(order_is_damaged(thread).into()) }
     }
 
     /// What can be read of the entry, for one that is made again.
@@ -255,6 +261,11 @@ impl ThreadState {
     }
 }
 
+/// What is said where it is not known in which segments the messages of a thread lie.
+pub(super) fn order_is_damaged(thread: &ThreadId) -> throughline_core::PersistError {
+    refusal(ErrorKind::Corrupt, format!("the order of the thread `{thread}` is damaged"))
+}
+
 fn entry_is_damaged(thread: &ThreadId) -> throughline_core::PersistError {
     refusal(ErrorKind::Corrupt, format!("what lists show of the thread `{thread}` is damaged"))
 }
@@ -308,6 +319,7 @@ impl<'a> Scope<'a> {
             listed: None,
             last_seq: 0,
             segment: None,
+            is_ordered: true,
             unwritten,
             is_touched: false,
         };

@@ -77,7 +77,7 @@ pub(super) fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReservations
         limit: read.limit,
     };
     let stretch = Stretch::of(rows, &order)?;
-    let next = if stretch.has_more { stretch.last().cloned() } else { None };
+    let next = if stretch.has_more { stretch.ends().map(|(_, last)| last.clone()) } else { None };
     let (messages, damaged) = stretch.into_parts();
     Ok(OpenReservations { messages, damaged, next })
 }

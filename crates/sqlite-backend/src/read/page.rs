@@ -5,10 +5,13 @@ use super::{
     Scope,
     changes::reached,
     rows::{Answer, answer},
-    stretch::{Order, Stretch},
+    stretch::{Order, Stretch, disordered},
     thread::{Known, living, progress},
 };
-use crate::record::{Damage, Record, by_place, messages_behind, number};
+use crate::{
+    error::EngineError,
+    record::{Damage, Record, ThreadSegment, by_place, messages_behind, number},
+};
 
 /// A page in one direction: the thread, its first open message, and the rows to show.
 ///
@@ -103,6 +106,15 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistErr
     };
     let stretch = Stretch::of(found.collect(), &order)?;
     let has_more = stretch.has_more;
+    // What a damaged segment would have had is missing between what is shown, or behind it.
+    let (from, until) = match (stretch.ends(), read.from.is_forward()) {
+        (Some((_, last)), true) if has_more => (after, *last),
+        (Some((first, _)), false) if has_more => (*first, before),
+        _ => (after, before),
+    };
+    if !ThreadSegment::are_whole(scope.db, thread_pk, from, until).map_err(EngineError::from)? {
+        return Err(disordered());
+    }
     let (messages, damaged) = stretch.into_parts();
     let first_open = remark.and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);
     Ok(Page { thread: read.thread.clone(), messages, damaged, has_more, first_open, position })

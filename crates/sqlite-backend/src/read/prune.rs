@@ -5,11 +5,12 @@ use throughline_core::{Generation, Keep, PlanPrune, PrunePlan, Result, Seq};
 
 use super::{
     Scope,
+    stretch::disordered,
     thread::{Known, living},
 };
 use crate::{
     error::EngineError,
-    record::{by_place, messages_behind},
+    record::{ThreadSegment, by_place, messages_behind},
 };
 
 /// From the latest message back, for what is limited by number and by size.
@@ -35,6 +36,10 @@ pub(super) fn plan(scope: Scope<'_>, read: &PlanPrune) -> Result<PrunePlan> {
     let mut plan = PrunePlan { thread, generation: Generation::FIRST, through: None, messages: 0, bytes: 0 };
     let Some(living) = living(scope, &read.thread)? else { return Ok(plan) };
     plan.generation = living.head.generation();
+    let is_ordered = ThreadSegment::are_whole(scope.db, living.thread_pk, living.head.floor, i64::MAX);
+    if !is_ordered.map_err(EngineError::from)? {
+        return Err(disordered());
+    }
     let beyond = beyond(scope, living, &read.keep).map_err(EngineError::from)?;
     if let Some(through) = beyond {
         let parameters = params![living.thread_pk, living.head.floor, through];

@@ -61,9 +61,9 @@ impl<K: Ord> Stretch<K> {
         Ok(stretch)
     }
 
-    /// The furthest place that is shown.
-    pub(super) fn last(&self) -> Option<&K> {
-        self.placed.last_key_value().map(|(place, _)| place)
+    /// The first and the last place that is shown.
+    pub(super) fn ends(&self) -> Option<(&K, &K)> {
+        Some((self.placed.first_key_value()?.0, self.placed.last_key_value()?.0))
     }
 
     /// What is shown, and what cannot be.
@@ -80,7 +80,7 @@ impl<K: Ord> Stretch<K> {
     }
 }
 
-fn disordered() -> PersistError {
+pub(super) fn disordered() -> PersistError {
     // Each row may be as it was written, and the index leads to it from another place.
     PersistError::new(ErrorKind::Corrupt, "the order of the thread is damaged")
         .with_effect(Effect::NotApplied)

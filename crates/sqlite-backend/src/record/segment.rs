@@ -130,16 +130,51 @@ impl ThreadSegment {
         Ok(())
     }
 
-    /// Reads the segments of a thread in their order; nothing for one that is not what its checksum was made for.
-    pub(crate) fn all(db: &Connection, thread_pk: i64) -> rusqlite::Result<Vec<Option<Self>>> {
+    /// Whether those segments of a thread are as they were written in which places behind `after` and up to `until` lie. A
+    /// damaged one would lead to no messages, or to those of another.
+    pub(crate) fn are_whole(
+        db: &Connection,
+        thread_pk: i64,
+        after: i64,
+        until: i64,
+    ) -> rusqlite::Result<bool> {
         let mut statement = db.prepare_cached(
-            "SELECT first_seq, segment, checksum FROM thread_segments WHERE thread_pk = ?1 ORDER BY first_seq",
+            "SELECT s.first_seq, s.segment, s.checksum FROM thread_segments s WHERE s.thread_pk = ?1 \
+             AND s.first_seq <= ?3 AND s.first_seq >= coalesce((SELECT b.first_seq FROM thread_segments b \
+             WHERE b.thread_pk = ?1 AND b.first_seq <= ?2 ORDER BY b.first_seq DESC LIMIT 1), 0) ORDER BY s.first_seq",
         )?;
-        let read = |row: &rusqlite::Row<'_>| {
+        let mut rows = statement.query(params![thread_pk, after.saturating_add(1), until])?;
+        let mut before = None;
+        while let Some(row) = rows.next()? {
             let found = Self { first_seq: row.get(0)?, segment: row.get(1)? };
-            Ok((row.get::<_, i64>(2)? == found.checksum(thread_pk)).then_some(found))
-        };
-        statement.query_map([thread_pk], read)?.collect()
+            let is_behind = before.replace(found.segment).is_none_or(|before| before < found.segment);
+            if !is_behind || row.get::<_, i64>(2)? != found.checksum(thread_pk) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the segments of a thread again, from all messages of the store. False where the messages contradict each other, and
+    /// nothing was changed.
+    pub(crate) fn mend(db: &Connection, thread_pk: i64) -> rusqlite::Result<bool> {
+        let mut statement = db.prepare_cached(
+            "SELECT min(seq), max(seq), segment FROM messages NOT INDEXED \
+             WHERE thread_pk = ?1 AND seq IS NOT NULL GROUP BY segment ORDER BY segment",
+        )?;
+        let found = statement
+            .query_map([thread_pk], |row| {
+                Ok((Self { first_seq: row.get(0)?, segment: row.get(2)? }, row.get(1)?))
+            })?
+            .collect::<rusqlite::Result<Vec<(Self, i64)>>>()?;
+        if !found.is_sorted_by(|(_, last), (next, _)| *last < next.first_seq) {
+            return Ok(false);
+        }
+        db.prepare_cached("DELETE FROM thread_segments WHERE thread_pk = ?1")?.execute([thread_pk])?;
+        for (segment, _) in found {
+            segment.insert(db, thread_pk)?;
+        }
+        Ok(true)
     }
 
     /// What the checksum of the row is made for.
@@ -188,8 +223,15 @@ mod tests {
         statement.query_map([bound], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
-    fn segments(db: &Connection) -> Vec<ThreadSegment> {
-        ThreadSegment::all(db, 1).unwrap().into_iter().map(|found| found.expect("it is whole")).collect()
+    fn segments(db: &Connection) -> Vec<(i64, i64)> {
+        let sql = "SELECT first_seq, segment FROM thread_segments WHERE thread_pk = 1 ORDER BY first_seq";
+        let mut statement = db.prepare_cached(sql).unwrap();
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        statement.query_map([], read).unwrap().map(Result::unwrap).collect()
+    }
+
+    fn are_whole(db: &Connection, after: i64, until: i64) -> bool {
+        ThreadSegment::are_whole(db, 1, after, until).unwrap()
     }
 
     #[test]
@@ -237,7 +279,7 @@ mod tests {
                 let behind: Vec<i64> = taken.range(bound + 1..).map(|(&seq, _)| seq).collect();
                 let before: Vec<i64> = taken.range(..bound).rev().map(|(&seq, _)| seq).collect();
                 assert_eq!((places(&db, BEHIND, bound), places(&db, BEFORE, bound)), (behind, before));
-                assert!(segments(&db).is_sorted_by(|one, next| one.segment < next.segment));
+                assert!(are_whole(&db, 0, i64::MAX));
             }
         }
     }
@@ -248,8 +290,7 @@ mod tests {
         for (name, seq, current) in [(1, 50, 3), (2, 40, 4), (3, 60, 5), (4, 45, 6), (5, 61, 5), (6, 70, 9)] {
             put(&db, name, seq, current);
         }
-        let found = segments(&db).iter().map(|found| (found.first_seq, found.segment)).collect::<Vec<_>>();
-        assert_eq!(found, [(40, 3), (60, 5), (70, 9)]);
+        assert_eq!(segments(&db), [(40, 3), (60, 5), (70, 9)]);
     }
 
     #[test]
@@ -260,7 +301,7 @@ mod tests {
         }
         let left = |through| {
             ThreadSegment::forget(&db, 1, through).unwrap();
-            segments(&db).iter().map(|found| found.first_seq).collect::<Vec<_>>()
+            segments(&db).iter().map(|(first_seq, _)| *first_seq).collect::<Vec<_>>()
         };
         assert_eq!(left(9), [10, 20, 30]);
         assert_eq!(left(18), [10, 20, 30]);
@@ -269,14 +310,32 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_row_is_seen() {
+    fn a_damaged_row_is_seen_where_its_places_are_asked_for_and_is_made_again() {
         let db = store();
-        put(&db, 1, 10, 3);
-        for change in ["first_seq = 11", "segment = 4", "checksum = checksum + 1"] {
-            db.execute_batch(&format!("SAVEPOINT s; UPDATE thread_segments SET {change}")).unwrap();
-            assert_eq!(ThreadSegment::all(&db, 1).unwrap(), [None], "{change}");
-            db.execute_batch("ROLLBACK TO s; RELEASE s").unwrap();
+        for (name, seq) in [(1, 10), (2, 20), (3, 22), (4, 30)] {
+            put(&db, name, seq, seq / 10);
         }
-        assert_eq!(segments(&db), [ThreadSegment { first_seq: 10, segment: 3 }]);
+        let whole = [(10, 1), (20, 2), (30, 3)];
+        assert_eq!(segments(&db), whole);
+        for change in [
+            "UPDATE thread_segments SET first_seq = 21 WHERE first_seq = 20",
+            "UPDATE thread_segments SET segment = 4 WHERE first_seq = 20",
+            "UPDATE thread_segments SET checksum = checksum + 1 WHERE first_seq = 20",
+        ] {
+            db.execute(change, []).unwrap();
+            assert!(
+                !are_whole(&db, 0, i64::MAX) && !are_whole(&db, 25, 26) && !are_whole(&db, 15, 25),
+                "{change}"
+            );
+            assert!(are_whole(&db, 29, i64::MAX) && are_whole(&db, 0, 19), "{change}");
+            assert!(ThreadSegment::mend(&db, 1).unwrap());
+            assert_eq!(segments(&db), whole, "{change}");
+            assert!(are_whole(&db, 0, i64::MAX));
+        }
+        ThreadSegment { first_seq: 40, segment: 2 }.insert(&db, 1).unwrap();
+        assert!(!are_whole(&db, 0, i64::MAX), "segments grow with the places");
+        // A message of the first segment among those of the second.
+        db.execute("UPDATE messages SET segment = 1 WHERE seq = 22", []).unwrap();
+        assert!(!ThreadSegment::mend(&db, 1).unwrap());
     }
 }

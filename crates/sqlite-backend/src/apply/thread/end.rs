@@ -6,7 +6,7 @@ use throughline_core::{
     backend::rules,
 };
 
-use super::{change::FORGET_LABELS, existing};
+use super::{change::FORGET_LABELS, existing, rebuild::mend_order};
 use crate::{
     apply::{Applied, Scope, delete::erase, refusal, row::clear_appends_of, session},
     record::{ThreadSegment, by_place, messages_behind},
@@ -16,6 +16,7 @@ pub(super) fn clear(scope: Scope<'_>, clear: &ClearThread) -> Applied<()> {
     let thread = &clear.thread;
     let mut state = existing(scope, thread)?;
     rules::expect_generation(clear.expected, state.generation())?;
+    state.expect_ordered(thread)?;
     let has_rows = has_rows(scope, state.thread_pk, state.head.floor)?;
     let entry = state.entry_mut(thread)?;
     entry.changed(scope.now);
@@ -35,6 +36,7 @@ pub(super) fn clear(scope: Scope<'_>, clear: &ClearThread) -> Applied<()> {
 }
 
 pub(super) fn delete(scope: Scope<'_>, thread: &ThreadId) -> Applied<ThreadDeleted> {
+    mend_order(scope, thread)?;
     let Some(mut state) = scope.thread(thread)? else { return Err(rules::no_such_thread(thread).into()) };
     let already = state.head.deleted;
     if !already {
@@ -55,8 +57,11 @@ pub(super) fn delete(scope: Scope<'_>, thread: &ThreadId) -> Applied<ThreadDelet
     Ok(ThreadDeleted { thread: thread.clone(), already, deduplicated: false })
 }
 
-/// Whether a thread has messages above a place, or names of messages.
+/// Whether a thread has messages above a place, or names of messages; it may, where that is not known.
 fn has_rows(scope: Scope<'_>, thread_pk: i64, floor: i64) -> rusqlite::Result<bool> {
+    if !ThreadSegment::are_whole(scope.db, thread_pk, floor, i64::MAX)? {
+        return Ok(true);
+    }
     const HAS_ROWS: &str = concat!(
         "SELECT EXISTS (SELECT 1 FROM ",
         messages_behind!("?1", "?2"),
@@ -75,6 +80,8 @@ pub(crate) const PURGEABLE_ROWS: &str = concat!(
 
 pub(super) fn purge(scope: Scope<'_>, purge: &PurgeThread) -> Applied<Purged> {
     let thread = &purge.thread;
+    // Nobody else can, of a thread that was deleted, and what is to be erased is to be found.
+    mend_order(scope, thread)?;
     let Some(mut state) = scope.thread(thread)? else { return Err(rules::no_such_thread(thread).into()) };
     let mut purged = Purged {
         thread: thread.clone(),

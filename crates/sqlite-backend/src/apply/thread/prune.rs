@@ -5,7 +5,7 @@ use throughline_core::{Happened, PruneThread, Pruned, Seq, backend::rules};
 
 use super::existing;
 use crate::{
-    apply::{Applied, Scope, delete::erase},
+    apply::{Applied, Scope, delete::erase, threads::order_is_damaged},
     record::{Record, ThreadSegment, by_place, message_columns, messages_behind, number},
 };
 
@@ -29,6 +29,9 @@ pub(super) fn prune(scope: Scope<'_>, prune: &PruneThread) -> Applied<Pruned> {
         state.entry(thread)?;
         (state.thread_pk, state.head.floor)
     };
+    if !ThreadSegment::are_whole(scope.db, thread_pk, floor, number(prune.through.get()))? {
+        return Err(order_is_damaged(thread).into());
+    }
     let mut gone = Vec::new();
     {
         let mut statement = scope.db.prepare_cached(OLDEST)?;

@@ -8,8 +8,8 @@ use throughline_core::{
 
 use super::change::write_labels;
 use crate::{
-    apply::{Applied, Scope},
-    record::{Record, by_place, message_columns, messages_behind},
+    apply::{Applied, Scope, threads::order_is_damaged},
+    record::{Record, ThreadSegment, by_place, message_columns, messages_behind},
 };
 
 /// Every settled message of a thread.
@@ -23,6 +23,8 @@ const SETTLED: &str = concat!(
 );
 
 pub(super) fn rebuild(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
+    drop(scope.living(thread)?);
+    mend_order(scope, thread)?;
     let (thread_pk, head, readable) = {
         let Some(state) = scope.living(thread)? else { return Err(rules::no_such_thread(thread).into()) };
         (state.thread_pk, state.head, state.readable_entry().cloned())
@@ -56,6 +58,21 @@ pub(super) fn rebuild(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
         state.set_entry(Some(entry));
     }
     if is_damaged { write_labels(scope, thread) } else { Ok(()) }
+}
+
+/// Finds out anew in which segments the messages of a thread lie, where that is damaged.
+pub(super) fn mend_order(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
+    let Some(thread_pk) = scope.thread(thread)?.map(|state| state.thread_pk) else { return Ok(()) };
+    if ThreadSegment::are_whole(scope.db, thread_pk, 0, i64::MAX)? {
+        return Ok(());
+    }
+    if !ThreadSegment::mend(scope.db, thread_pk)? {
+        return Err(order_is_damaged(thread).into());
+    }
+    // What was read of the thread was read by the damaged ones.
+    scope.threads.flush(scope.db)?;
+    scope.threads.forget();
+    Ok(())
 }
 
 /// What is left of an entry that cannot be read: the labels stand once more in a table of their own.

@@ -106,12 +106,8 @@ impl Check<'_> {
                 format!("its last place is {last}, and it has {live} messages and {deleted} deleted ones");
             self.report(&owner, Part::Thread, what);
         }
-        let segments = ThreadSegment::all(self.db, thread_pk);
-        let is_found = segments.is_ok_and(|segments| {
-            segments.iter().all(Option::is_some)
-                && segments.iter().flatten().is_sorted_by(|one, next| one.segment < next.segment)
-        });
-        if !is_found {
+        let is_found = ThreadSegment::are_whole(self.db, thread_pk, 0, i64::MAX);
+        if !is_found.unwrap_or(false) {
             self.report(&owner, Part::Thread, "where its messages lie is not known");
         }
         if head.floor > last || head.purgeable && head.floor == 0 {
