@@ -186,7 +186,7 @@ impl ThreadSegment {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, btree_map::Entry};
 
     use super::*;
 
@@ -269,8 +269,8 @@ mod tests {
                     _ => {
                         let last = taken.last_key_value().map_or(0, |(&seq, _)| seq);
                         let seq = if random.bool() { last + 1 } else { random.i64(1..100) };
-                        if !taken.contains_key(&seq) {
-                            taken.insert(seq, name);
+                        if let Entry::Vacant(place) = taken.entry(seq) {
+                            place.insert(name);
                             put(&db, name, seq, current);
                         }
                     }
