@@ -15,8 +15,8 @@ impl Fixture for Sqlite {
     }
 
     async fn open(&self, place: &Place) -> Result<SqliteBackend, BoxError> {
-        // A limit that the checks can reach, and an index of words.
-        let options = SqliteBackend::builder().max_content_bytes(1 << 20).search(true);
+        // A limit that the checks can reach, an index of words, and threads whose messages lie in many segments.
+        let options = SqliteBackend::builder().max_content_bytes(1 << 20).search(true).segment_positions(3);
         Ok(options.open(place.directory().join("store.db")).await?)
     }
 }

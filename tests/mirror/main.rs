@@ -10,6 +10,7 @@ mod engines;
 #[cfg(feature = "postgres")]
 mod everything;
 mod failing;
+mod halfway;
 mod held;
 mod indexed;
 mod killed;

@@ -15,7 +15,9 @@ pub(crate) fn memory(name: &str) -> Persistence {
 }
 
 pub(crate) async fn sqlite(path: &Path) -> Persistence {
-    Persistence::builder().backend(SqliteBackend::open(path).await.unwrap()).build().unwrap()
+    // Segments of the order so short that what is copied goes from one to the next.
+    let backend = SqliteBackend::builder().segment_positions(7).open(path).await.unwrap();
+    Persistence::builder().backend(backend).build().unwrap()
 }
 
 /// So many messages in so many threads, and some of everything else.

@@ -62,7 +62,7 @@ struct Open {
 
 impl Open {
     async fn at(path: &Path) -> Result<Self, OpenError> {
-        let backend = SqliteBackend::builder().readers(1).open(path).await?;
+        let backend = SqliteBackend::builder().readers(1).segment_positions(9).open(path).await?;
         let maintenance = backend.maintenance();
         let db = Persistence::builder().backend(backend).clock(clock()).build().unwrap();
         Ok(Self { db, maintenance })

@@ -115,6 +115,43 @@ async fn what_goes_takes_its_segments_along() {
     assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
 }
 
+#[tokio::test]
+async fn what_was_cleared_is_erased_also_after_what_came_later_was_pruned() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let (db, thread) = (spread(&path).await, || "t".parse().unwrap());
+    db.on_thread(ClearThread::new(thread())).await.unwrap();
+    for n in 43..=45 {
+        pass(&db, &format!("n{n}"), SEGMENT).await;
+        db.thread("t").add(NewMessage::user("anew")).await.unwrap();
+    }
+    let (through, generation) = (Seq::new(44), Generation::new(2));
+    let pruned = db.on_thread(PruneThread { thread: thread(), through, generation, limit: 9 }).await.unwrap();
+    assert_eq!(pruned.messages, 2);
+    assert_eq!(segments(&path), 15, "those of what was cleared, and the last one");
+    let purged = db.on_thread(PurgeThread { thread: thread(), limit: 100 }).await.unwrap();
+    assert_eq!((purged.messages, purged.more), (42, false));
+    assert_eq!(segments(&path), 1);
+    db.close().await.unwrap();
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
+}
+
+#[tokio::test]
+async fn deleted_one_by_one_messages_take_their_segments_along() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let db = spread(&path).await;
+    for n in (1..=42).rev() {
+        db.thread("t").delete(format!("m{n}").parse().unwrap()).await.unwrap();
+    }
+    // The last one says where the thread goes on.
+    assert_eq!(segments(&path), 1);
+    assert_eq!(db.thread("t").add(NewMessage::user("on")).await.unwrap().message.seq, Seq::new(43));
+    assert_eq!(places(&db, PageFrom::Start, 3).await, [43]);
+    db.close().await.unwrap();
+}
+
 /// The second of the segments of the thread, with the places 4 to 6, leads elsewhere.
 const DAMAGE: &str = "UPDATE thread_segments SET segment = segment + 9000 WHERE first_seq = 4 \
     AND thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')";
@@ -175,6 +212,17 @@ async fn a_thread_whose_end_is_not_known_takes_nothing_until_it_is_made_again() 
     let added = thread.add(NewMessage::user("on")).await.unwrap();
     assert_eq!(added.message.seq, Seq::new(43));
     assert_eq!(places(&db, PageFrom::End, 3).await, [41, 42, 43]);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn no_place_is_given_twice_where_the_end_of_a_thread_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let lost = "DELETE FROM thread_segments WHERE first_seq = 40 \
+        AND thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')";
+    let db = damaged(&path, lost).await;
+    is_damage(db.thread("t").add(NewMessage::user("on")).await);
     db.close().await.unwrap();
 }
 

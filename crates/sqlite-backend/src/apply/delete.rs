@@ -8,7 +8,7 @@ use super::{
     row::{clear_appends, find_or_refuse},
     threads::changed,
 };
-use crate::record::{DELETED, Record};
+use crate::record::{DELETED, Record, ThreadSegment, number};
 
 pub(super) fn delete(scope: Scope<'_>, delete: &Delete) -> Applied<Deleted> {
     let record = find_or_refuse(scope, &delete.thread, &delete.id)?;
@@ -22,6 +22,8 @@ pub(super) fn delete(scope: Scope<'_>, delete: &Delete) -> Applied<Deleted> {
     let position = scope.take_position();
     clear_appends(scope.db, &record)?;
     erase(scope.db, record.message_pk, position)?;
+    let seq = number(record.message.seq.get());
+    ThreadSegment::forget_empty(scope.db, state.thread_pk, (seq, seq))?;
     state.uncount(scope, &record.message, record.length.bytes)?;
     scope.tell(position, state.thread_pk, &Happened::Deleted(changed(&record.message)))?;
     let Record { message, .. } = record;

@@ -12,7 +12,7 @@ use super::{
     row::is_alive,
     threads::{ThreadState, changed},
 };
-use crate::record::{Encoded, Record, ThreadSegment, number, segment_at};
+use crate::record::{Encoded, Record, ThreadSegment, number};
 
 pub(super) fn add(scope: Scope<'_>, add: &Add) -> Applied<Added> {
     let make = |seq| add.to_message(scope.tenant, seq, scope.now);
@@ -61,7 +61,7 @@ pub(super) fn append(scope: Scope<'_>, message: Message) -> Applied<Message> {
     let thread_pk = {
         let mut state = scope.living_or_begun(&message.thread, message.created_at)?;
         // The id is checked by the index, in the statement that uses it: nothing was changed before.
-        let segment = segment_at(position);
+        let segment = state.segment.unwrap_or_default().max(scope.segment_at(position));
         insert_row(scope, &record, state.thread_pk, segment)
             .map_err(|error| explain(scope, &state, &record, error))?;
         state.last_seq = number(message.seq.get());

@@ -53,6 +53,8 @@ pub(crate) struct Scope<'a> {
     /// The last place that was taken among all changes of the store.
     pub(crate) position: &'a Cell<i64>,
     pub(crate) max_content_bytes: u64,
+    /// Of how many positions a segment of the order is.
+    pub(crate) segment_positions: i64,
     /// What the writes before it in the transaction have left to be written.
     pub(crate) unwritten: &'a Unwritten,
     /// What the store is beside another one, as the writes before it have left it.

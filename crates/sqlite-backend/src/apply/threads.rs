@@ -31,7 +31,7 @@ pub(crate) const FIND_THREAD: &str = concat!(
     ", max(t.deleted_seq, t.floor, coalesce((SELECT m.seq FROM ",
     messages_behind!("t.thread_pk", "t.floor"),
     by_place!("DESC"),
-    " LIMIT 1), 0)), e.segment, e.first_seq, e.checksum \
+    " LIMIT 1), 0), coalesce(e.first_seq, 0)), e.segment, e.first_seq, e.checksum \
      FROM threads t LEFT JOIN catalogue c ON c.thread_pk = t.thread_pk \
      LEFT JOIN thread_segments e ON e.thread_pk = t.thread_pk AND e.first_seq = \
      (SELECT max(l.first_seq) FROM thread_segments l WHERE l.thread_pk = t.thread_pk) \
@@ -139,8 +139,8 @@ impl ThreadState {
         let Some((thread_pk, head)) = Head::read(row, 0, tenant.as_str(), thread.as_str()) else {
             return Ok(None);
         };
-        let segment: Option<i64> = row.get(SEGMENT)?;
-        let is_ordered = match segment {
+        let (last_seq, segment): (i64, Option<i64>) = (row.get(LAST_SEQ)?, row.get(SEGMENT)?);
+        let is_whole = match segment {
             None => true,
             Some(segment) => {
                 let last = ThreadSegment { first_seq: row.get(SEGMENT + 1)?, segment };
@@ -150,12 +150,19 @@ impl ThreadState {
         let has_entry = row.get::<_, Option<i64>>(HAS_ENTRY)?.is_some();
         let entry =
             if has_entry { EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()) } else { None };
+        // A last segment that is not there any more would have its places given a second time.
+        let is_known = |entry: &ThreadFacts| {
+            let tally = &entry.tally;
+            let last_seq = u64::try_from(last_seq).unwrap_or_default();
+            tally.preview_seq.is_none_or(|seq| seq.get() <= last_seq) && tally.messages <= last_seq
+        };
+        let is_ordered = is_whole && entry.as_ref().is_none_or(is_known);
         Ok(Some(Self {
             thread_pk,
             head,
             listed: entry.as_ref().map(Listed::of),
             entry,
-            last_seq: row.get(LAST_SEQ)?,
+            last_seq,
             segment,
             is_ordered,
             unwritten: Unwritten::default(),
@@ -344,6 +351,11 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// The segment of what is written at a position.
+    pub(super) const fn segment_at(self, position: i64) -> i64 {
+        position / self.segment_positions
+    }
+
     /// The place of the next change among all of the store.
     pub(crate) fn take_position(self) -> i64 {
         let position = self.position.get() + 1;
@@ -398,6 +410,7 @@ mod tests {
             now,
             position: &position,
             max_content_bytes: 0,
+            segment_positions: 4096,
             unwritten: &unwritten,
             threads: &threads,
         };

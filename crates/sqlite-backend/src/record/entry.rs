@@ -178,12 +178,11 @@ impl EntryRow {
             &archived,
             &listed.slot,
         ];
-        let (sql, parameters) = if stands == Some(listed) {
-            (WRITE_UNMOVED, &parameters[..UNMOVED_PARAMETERS])
-        } else {
-            (WRITE, &parameters[..])
-        };
-        db.prepare_cached(sql)?.execute(parameters)?;
+        let is_written = stands == Some(listed)
+            && db.prepare_cached(WRITE_UNMOVED)?.execute(&parameters[..UNMOVED_PARAMETERS])? == 1;
+        if !is_written {
+            db.prepare_cached(WRITE)?.execute(&parameters[..])?;
+        }
         Ok(())
     }
 }

@@ -33,7 +33,7 @@ pub(crate) use self::{
     consumer::{Cursor, PassedOver, cursor_columns, passed_over_columns},
     entry::{ENTRY_COLUMNS, EntryRow, Listed, entry_columns},
     head::{HEAD_COLUMNS, Head, head_columns},
-    segment::{ThreadSegment, by_place, messages_behind, segment_at},
+    segment::{ThreadSegment, by_place, messages_behind},
     session::{
         KnownColumns, SessionOwner, read_attempt, read_head, read_known, session_json, whole_checksum,
     },

@@ -4,18 +4,9 @@
 //! was written at about the same time is together in it, of whichever threads, and a table beside it says which segments hold
 //! messages of a thread. See decision 0048.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ffi, params};
 
 use super::Checksum;
-
-/// So many positions of the store to a segment. With a quarter of that, a thousand threads that are written to by turns had
-/// a row of `thread_segments` for nearly every message; up to the double nothing became better.
-const POSITIONS: i64 = 4096;
-
-/// The segment of what is written at this position.
-pub(crate) const fn segment_at(position: i64) -> i64 {
-    position / POSITIONS
-}
 
 /// From a place of a thread on, its messages lie in a segment: a row of `thread_segments`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,34 +63,33 @@ impl ThreadSegment {
         Ok(())
     }
 
-    /// The segment of a place of a thread that may be anywhere, made in `current` for a place behind all others. What is put
+    /// The segment of a place of a thread that may be anywhere: `current`, if no message lies behind it. What is put
     /// between others lies with those before it, and what is put before all of them with the first.
+    ///
+    /// # Errors
+    /// As SQLite says it where a row that this depends on is damaged.
     pub(crate) fn of(db: &Connection, thread_pk: i64, seq: i64, current: i64) -> rusqlite::Result<i64> {
-        let found = |row: &rusqlite::Row<'_>| Ok(Self { first_seq: row.get(0)?, segment: row.get(1)? });
-        let before = db
-            .prepare_cached(
-                "SELECT first_seq, segment FROM thread_segments WHERE thread_pk = ?1 AND first_seq <= ?2 \
-                 ORDER BY first_seq DESC LIMIT 1",
-            )?
-            .query_row(params![thread_pk, seq], found)
-            .optional()?;
-        let behind = db
-            .prepare_cached(
-                "SELECT first_seq, segment FROM thread_segments WHERE thread_pk = ?1 AND first_seq > ?2 \
-                 ORDER BY first_seq LIMIT 1",
-            )?
-            .query_row(params![thread_pk, seq], found)
-            .optional()?;
+        let before = Self::find(
+            db,
+            "SELECT first_seq, segment, checksum FROM thread_segments WHERE thread_pk = ?1 AND first_seq <= ?2 \
+             ORDER BY first_seq DESC LIMIT 1",
+            (thread_pk, seq),
+        )?;
+        let behind = Self::find(
+            db,
+            "SELECT first_seq, segment, checksum FROM thread_segments WHERE thread_pk = ?1 AND first_seq > ?2 \
+             ORDER BY first_seq LIMIT 1",
+            (thread_pk, seq),
+        )?;
         match (before, behind) {
             (Some(Self { segment, .. }), Some(_)) => Ok(segment),
             (None, Some(first)) => {
-                db.prepare_cached("DELETE FROM thread_segments WHERE thread_pk = ?1 AND first_seq = ?2")?
-                    .execute(params![thread_pk, first.first_seq])?;
+                first.remove(db, thread_pk)?;
                 Self { first_seq: seq, ..first }.insert(db, thread_pk)?;
                 Ok(first.segment)
             }
             (Some(last), None)
-                if last.segment == current
+                if last.segment >= current
                     || last.first_seq == seq
                     || last.holds_behind(db, thread_pk, seq)? =>
             {
@@ -112,6 +102,27 @@ impl ThreadSegment {
         }
     }
 
+    fn find(
+        db: &Connection,
+        sql: &'static str,
+        (thread_pk, seq): (i64, i64),
+    ) -> rusqlite::Result<Option<Self>> {
+        let found = db
+            .prepare_cached(sql)?
+            .query_row(params![thread_pk, seq], |row| {
+                let found = Self { first_seq: row.get(0)?, segment: row.get(1)? };
+                Ok((found, row.get::<_, i64>(2)?))
+            })
+            .optional()?;
+        match found {
+            Some((found, checksum)) if checksum != found.checksum(thread_pk) => {
+                let told = "where the messages of a thread lie is damaged".to_owned();
+                Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(told)))
+            }
+            found => Ok(found.map(|(found, _)| found)),
+        }
+    }
+
     /// Whether a message of the thread lies in this segment at a place or behind it.
     fn holds_behind(self, db: &Connection, thread_pk: i64, seq: i64) -> rusqlite::Result<bool> {
         db.prepare_cached(
@@ -120,13 +131,39 @@ impl ThreadSegment {
         .query_row(params![self.segment, thread_pk, seq], |row| row.get(0))
     }
 
-    /// Forgets the segments of a thread that end at this place or before: their messages are gone.
-    pub(crate) fn forget(db: &Connection, thread_pk: i64, through: i64) -> rusqlite::Result<()> {
-        db.prepare_cached(
-            "DELETE FROM thread_segments WHERE thread_pk = ?1 AND first_seq < \
-             (SELECT max(first_seq) FROM thread_segments WHERE thread_pk = ?1 AND first_seq <= ?2)",
-        )?
-        .execute(params![thread_pk, through.saturating_add(1)])?;
+    /// Forgets the segments of a thread in which these places lie, from the first to the last, and no message any more. The last
+    /// segment of the thread stays: it is where it goes on.
+    pub(crate) fn forget_empty(
+        db: &Connection,
+        thread_pk: i64,
+        (first, last): (i64, i64),
+    ) -> rusqlite::Result<()> {
+        let mut statement = db.prepare_cached(
+            "SELECT s.first_seq, s.segment, s.checksum FROM thread_segments s WHERE s.thread_pk = ?1 \
+             AND s.first_seq <= ?3 AND s.first_seq >= coalesce((SELECT b.first_seq FROM thread_segments b \
+             WHERE b.thread_pk = ?1 AND b.first_seq <= ?2 ORDER BY b.first_seq DESC LIMIT 1), 0) \
+             AND s.first_seq < (SELECT max(l.first_seq) FROM thread_segments l WHERE l.thread_pk = ?1) \
+             AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.segment = s.segment AND m.thread_pk = s.thread_pk \
+             AND m.seq IS NOT NULL)",
+        )?;
+        let empty = statement
+            .query_map(params![thread_pk, first, last], |row| {
+                let found = Self { first_seq: row.get(0)?, segment: row.get(1)? };
+                Ok((found, row.get::<_, i64>(2)?))
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        for (found, checksum) in empty {
+            // A damaged one may lead to nothing because it is damaged.
+            if checksum == found.checksum(thread_pk) {
+                found.remove(db, thread_pk)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(self, db: &Connection, thread_pk: i64) -> rusqlite::Result<()> {
+        db.prepare_cached("DELETE FROM thread_segments WHERE thread_pk = ?1 AND first_seq = ?2")?
+            .execute(params![thread_pk, self.first_seq])?;
         Ok(())
     }
 
@@ -294,19 +331,29 @@ mod tests {
     }
 
     #[test]
-    fn segments_whose_messages_are_gone_are_forgotten() {
+    fn segments_without_messages_are_forgotten() {
         let db = store();
-        for (name, seq) in [(1, 10), (2, 20), (3, 30)] {
-            put(&db, name, seq, name);
+        for (name, seq) in [(1, 10), (2, 12), (3, 20), (4, 30), (5, 40)] {
+            put(&db, name, seq, seq / 10);
         }
-        let left = |through| {
-            ThreadSegment::forget(&db, 1, through).unwrap();
+        let left = |gone: &str, places| {
+            db.execute("UPDATE messages SET seq = NULL WHERE message_id = ?1", [gone]).unwrap();
+            ThreadSegment::forget_empty(&db, 1, places).unwrap();
             segments(&db).iter().map(|(first_seq, _)| *first_seq).collect::<Vec<_>>()
         };
-        assert_eq!(left(9), [10, 20, 30]);
-        assert_eq!(left(18), [10, 20, 30]);
-        assert_eq!(left(19), [20, 30]);
-        assert_eq!(left(i64::MAX), [30], "the last one is where the thread goes on");
+        assert_eq!(left("1", (10, 10)), [10, 20, 30, 40], "another message lies there");
+        assert_eq!(left("3", (5, 19)), [10, 20, 30, 40], "not asked for");
+        assert_eq!(left("3", (20, 20)), [10, 30, 40]);
+        assert_eq!(left("4", (10, 10)), [10, 30, 40]);
+        let damage = |by: i64| {
+            db.execute("UPDATE thread_segments SET checksum = checksum + ?1 WHERE first_seq = 30", [by])
+                .unwrap();
+        };
+        damage(1);
+        assert_eq!(left("4", (30, 30)), [10, 30, 40], "it may be damaged in what it leads to");
+        damage(-1);
+        assert_eq!(left("2", (5, 35)), [40]);
+        assert_eq!(left("5", (0, i64::MAX)), [40], "the last one is where the thread goes on");
     }
 
     #[test]
@@ -334,6 +381,13 @@ mod tests {
         }
         ThreadSegment { first_seq: 40, segment: 2 }.insert(&db, 1).unwrap();
         assert!(!are_whole(&db, 0, i64::MAX), "segments grow with the places");
+        let found = ThreadSegment::of(&db, 1, 25, 9);
+        assert_eq!(found.unwrap(), 2);
+        db.execute("UPDATE thread_segments SET checksum = 0 WHERE first_seq = 40", []).unwrap();
+        for seq in [35, 45] {
+            let damage = ThreadSegment::of(&db, 1, seq, 9).unwrap_err();
+            assert_eq!(damage.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt), "{seq}");
+        }
         // A message of the first segment among those of the second.
         db.execute("UPDATE messages SET segment = 1 WHERE seq = 22", []).unwrap();
         assert!(!ThreadSegment::mend(&db, 1).unwrap());

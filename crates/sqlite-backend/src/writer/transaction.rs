@@ -136,6 +136,7 @@ impl Worker {
             now: write.now,
             position,
             max_content_bytes: self.limits.max_content_bytes,
+            segment_positions: self.limits.segment,
             unwritten,
             stance,
             kept_after,

@@ -46,6 +46,8 @@ pub(super) struct Limits {
     pub(super) max_content_bytes: u64,
     /// How many changes are kept.
     pub(super) changes: i64,
+    /// Of how many positions a segment of the order is.
+    pub(super) segment: i64,
 }
 
 pub(super) struct Worker {
@@ -95,6 +97,7 @@ impl Worker {
                 wait: options.wait_limit,
                 max_content_bytes: options.max_content_bytes,
                 changes: i64::try_from(options.changes_kept).unwrap_or(i64::MAX),
+                segment: i64::from(options.segment_positions.max(1)),
             },
             connection: Some(connection),
             threads: Threads::default(),

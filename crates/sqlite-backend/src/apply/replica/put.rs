@@ -20,7 +20,7 @@ use crate::{
     },
     record::{
         AliasRow, Append, AppendKind, AuditRow, Cursor, DELETED, Encoded, EntryRow, Head, PassedOver, Record,
-        ThreadSegment, Told, number, segment_at,
+        ThreadSegment, Told, head_columns, number,
     },
     search,
 };
@@ -67,6 +67,7 @@ struct At<'a> {
 /// The row of a message that an image is put over.
 struct Found {
     message_pk: i64,
+    seq: Option<i64>,
     appends: i64,
     last_append: Option<i64>,
 }
@@ -148,19 +149,20 @@ impl At<'_> {
     fn found(&self, thread_pk: i64, id: &MessageId) -> rusqlite::Result<Option<Found>> {
         self.db
             .prepare_cached(
-                "SELECT message_pk, appends, last_append FROM messages WHERE message_id = ?1 AND thread_pk = ?2",
+                "SELECT message_pk, seq, appends, last_append FROM messages WHERE message_id = ?1 AND thread_pk = ?2",
             )?
             .query_row(params![id.as_str(), thread_pk], |row| {
-                Ok(Found { message_pk: row.get(0)?, appends: row.get(1)?, last_append: row.get(2)? })
+                let (message_pk, seq) = (row.get(0)?, row.get(1)?);
+                Ok(Found { message_pk, seq, appends: row.get(2)?, last_append: row.get(3)? })
             })
             .optional()
     }
 
-    /// The row of an id, empty of what was written to it; made where there is none.
-    fn emptied(&self, thread_pk: i64, id: &MessageId) -> Applied<i64> {
+    /// The row of an id, empty of what was written to it, and its place; made where there is none.
+    fn emptied(&self, thread_pk: i64, id: &MessageId) -> Applied<(i64, Option<i64>)> {
         if let Some(found) = self.found(thread_pk, id)? {
             clear_appends_of(self.db, found.message_pk, found.appends, found.last_append)?;
-            return Ok(found.message_pk);
+            return Ok((found.message_pk, found.seq));
         }
         self.db
             .prepare_cached(
@@ -169,12 +171,12 @@ impl At<'_> {
                  VALUES (?1, ?2, NULL, 0, 'user', ?3, 1, 0, 0, 0, 0, 0, 0, 0, '{}', '[]')",
             )?
             .execute(params![thread_pk, id.as_str(), DELETED])?;
-        Ok(self.db.last_insert_rowid())
+        Ok((self.db.last_insert_rowid(), None))
     }
 
     fn message(&self, message: &Message) -> Applied<()> {
         let thread_pk = self.thread_pk(&message.thread)?;
-        let message_pk = self.emptied(thread_pk, &message.id)?;
+        let (message_pk, _) = self.emptied(thread_pk, &message.id)?;
         let position = self.scope.position.get();
         let length = Length::settled(&message.content);
         let mut record =
@@ -208,7 +210,7 @@ impl At<'_> {
         let (lease_ms, lease_expires_at) = lease.unzip();
         let message = &record.message;
         let seq = number(message.seq.get());
-        let segment = ThreadSegment::of(self.db, thread_pk, seq, segment_at(record.position))?;
+        let segment = ThreadSegment::of(self.db, thread_pk, seq, self.scope.segment_at(record.position))?;
         self.db
             .prepare_cached(
                 "UPDATE messages SET seq = ?2, role = ?3, state = ?4, revision = ?5, appends = ?6, last_append = ?7, \
@@ -245,8 +247,12 @@ impl At<'_> {
     fn gone(&self, gone: &GoneImage) -> Applied<()> {
         let GoneImage { thread, id, left } = gone;
         let thread_pk = self.thread_pk(thread)?;
-        let message_pk = self.emptied(thread_pk, id)?;
+        let (message_pk, seq) = self.emptied(thread_pk, id)?;
         erase(self.db, message_pk, self.scope.position.get())?;
+        if let Some(seq) = seq {
+            ThreadSegment::forget_empty(self.db, thread_pk, (seq, seq))?;
+            self.had_place(thread_pk, thread, seq)?;
+        }
         if let Some((seq, attachments)) = left {
             let message = Message {
                 seq: *seq,
@@ -260,6 +266,22 @@ impl At<'_> {
         }
         search::put_message(self.db, message_pk)?;
         Ok(())
+    }
+
+    /// A thread knows at once which place a message had that is gone. The image of the thread, which says it too, may never come: a
+    /// store that is made the first in the middle of a copy does not give the place again.
+    fn had_place(&self, thread_pk: i64, thread: &ThreadId, seq: i64) -> rusqlite::Result<()> {
+        let (tenant, thread) = (self.tenant.as_str(), thread.as_str());
+        let head = self
+            .db
+            .prepare_cached(concat!("SELECT ", head_columns!(), " FROM threads t WHERE t.thread_pk = ?1"))?
+            .query_row([thread_pk], |row| Ok(Head::read(row, 0, tenant, thread)))?;
+        match head {
+            Some((_, head)) if head.deleted_seq < seq => {
+                Head { deleted_seq: seq, ..head }.update(self.db, thread_pk, tenant, thread)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn name(&self, image: &NameImage) -> Applied<()> {

@@ -123,7 +123,7 @@ pub(super) fn purge(scope: Scope<'_>, purge: &PurgeThread) -> Applied<Purged> {
     if let Some(last) = gone.last() {
         let head = state.head_mut();
         head.deleted_seq = head.deleted_seq.max(last.seq);
-        ThreadSegment::forget(scope.db, state.thread_pk, last.seq)?;
+        ThreadSegment::forget_empty(scope.db, state.thread_pk, (0, last.seq))?;
     }
     if !purged.more && state.head.deleted {
         purged.more = session::purge(scope, state.thread_pk, purge.limit)?;

@@ -59,7 +59,7 @@ pub(super) fn prune(scope: Scope<'_>, prune: &PruneThread) -> Applied<Pruned> {
         pruned.attachments.extend(message.attachments.iter().cloned());
         erase(scope.db, *message_pk, position)?;
     }
-    ThreadSegment::forget(scope.db, thread_pk, number(through.get()))?;
+    ThreadSegment::forget_empty(scope.db, thread_pk, (floor, number(through.get())))?;
     let mut state = existing(scope, thread)?;
     for record in &gone {
         state.uncount(scope, &record.message, record.length.bytes)?;

@@ -1,0 +1,48 @@
+//! A store that is made the first in the middle of a copy.
+
+use throughline::{
+    ApplyImages, BeginCapture, GetStanding, NewMessage, PageFrom, Persistence, Position, Seq, TakeStance,
+    replica::{GoneImage, Image, ImagePart},
+};
+
+use super::support::{copy, equal, fill, memory, sqlite};
+
+/// Of the deletion of the last message only the message has come, and not what the thread says of it.
+async fn no_place_is_given_twice(to: Persistence) {
+    let from = memory("from");
+    fill(&from, 1, 20).await;
+    let thread = from.thread("t0");
+    thread.add(NewMessage::user("last").with_id("last".parse().unwrap())).await.unwrap();
+    drop(copy(&from, &to).await.stop().await);
+    equal(&from, &to).await;
+    let last = to.thread("t0").get("last".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(last.seq, Seq::new(22));
+    let standing = to.read(GetStanding {}).await.unwrap();
+    let gone = GoneImage { thread: "t0".parse().unwrap(), id: "last".parse().unwrap(), left: None };
+    let apply = ApplyImages {
+        epoch: standing.stance.epoch,
+        from: standing.cursor,
+        to: from.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor,
+        images: vec![Image::new(last.tenant, ImagePart::Gone(gone))],
+        position: Position::ZERO,
+        kept_after: Position::ZERO,
+    };
+    to.on_replica(apply).await.unwrap();
+    let stance = to.read(GetStanding {}).await.unwrap().stance;
+    to.on_replica(TakeStance::new(stance, stance.leading_next())).await.unwrap();
+    let added = to.thread("t0").add(NewMessage::user("on")).await.unwrap();
+    assert_eq!(added.message.seq, Seq::new(23));
+    let page = to.thread("t0").page(PageFrom::End, 3).await.unwrap();
+    assert_eq!(page.messages.iter().map(|message| message.seq.get()).collect::<Vec<_>>(), [20, 21, 23]);
+}
+
+#[tokio::test]
+async fn no_place_is_given_twice_by_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    no_place_is_given_twice(sqlite(&directory.path().join("store.db")).await).await;
+}
+
+#[tokio::test]
+async fn no_place_is_given_twice_in_memory() {
+    no_place_is_given_twice(memory("to")).await;
+}
