@@ -46,3 +46,10 @@ async fn no_place_is_given_twice_by_a_file() {
 async fn no_place_is_given_twice_in_memory() {
     no_place_is_given_twice(memory("to")).await;
 }
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_place_is_given_twice_by_postgres() {
+    let Some(database) = super::server::Database::fresh().await else { return };
+    no_place_is_given_twice(database.db().await).await;
+}
