@@ -13,7 +13,12 @@ use std::{
 };
 
 use noop::{Noop, NoopBackend, NoopPlugin};
-use throughline::{Add, NewMessage, Persistence, Phase, Result, pipeline::LayerList, plugin::PluginList};
+use throughline::{
+    Add, NewMessage, Persistence, Phase, Result,
+    layers::{limits::LimitsLayer, retry::RetryLayer, timeout::TimeoutLayer, trace::TraceLayer},
+    pipeline::LayerList,
+    plugin::PluginList,
+};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceBuilder;
 
@@ -75,7 +80,16 @@ fn shapes() -> Result<Vec<Shape>> {
             .layer_as(l6, Phase::Route, Noop)
             .layer_as(l7, Phase::Route, Noop)
             .layer_as(l8, Phase::Route, Noop)
-            .backend(NoopBackend)
+            .backend(NoopBackend::AT_ONCE)
+    };
+    // What a host has as a rule.
+    let default4 = || {
+        Persistence::builder()
+            .deadline(Duration::from_secs(60))
+            .layer(LimitsLayer::new())
+            .layer(TraceLayer::new())
+            .layer(RetryLayer::new())
+            .layer(TimeoutLayer::new(Duration::from_secs(30)))
     };
     let [p1, p2, p3, p4, p5, p6, p7, p8] = NAMES.map(NoopPlugin);
     let plugins = Persistence::builder()
@@ -87,20 +101,25 @@ fn shapes() -> Result<Vec<Shape>> {
         .plugin(p6)
         .plugin(p7)
         .plugin(p8)
-        .backend(NoopBackend);
+        .backend(NoopBackend::AT_ONCE);
     let list = NAMES.into_iter().fold(PluginList::new(), |list, name| list.with(NoopPlugin(name)));
     let boxed = NAMES.into_iter().fold(LayerList::new(), |list, name| list.with_as(name, Phase::Route, Noop));
     Ok(vec![
-        shape("noop0", Persistence::builder().backend(NoopBackend).build()?),
+        shape("noop0", Persistence::builder().backend(NoopBackend::AT_ONCE).build()?),
         shape(
             "noop8",
-            Persistence::builder().layer_as("eight", Phase::Route, eight).backend(NoopBackend).build()?,
+            Persistence::builder()
+                .layer_as("eight", Phase::Route, eight)
+                .backend(NoopBackend::AT_ONCE)
+                .build()?,
         ),
         shape("guarded8", guarded().deadline(Duration::from_secs(60)).build()?),
         shape("guarded8_no_deadline", guarded().build()?),
-        shape("layers8_list", Persistence::builder().layers(boxed).backend(NoopBackend).build()?),
-        shape("plugins8_list", Persistence::builder().plugins(list).backend(NoopBackend).build()?),
+        shape("layers8_list", Persistence::builder().layers(boxed).backend(NoopBackend::AT_ONCE).build()?),
+        shape("plugins8_list", Persistence::builder().plugins(list).backend(NoopBackend::AT_ONCE).build()?),
         shape("plugins8", plugins.build()?),
+        shape("default4", default4().backend(NoopBackend::AT_ONCE).build()?),
+        shape("default4_waits", default4().backend(NoopBackend::WAITS).build()?),
     ])
 }
 

@@ -1,6 +1,9 @@
 //! Layers, plugins and a backend that do nothing.
 
-use std::task::{Context, Poll};
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+};
 
 use throughline::{
     Add, Added, Admitted, Backend, Call, Capabilities, Durability, Message, MessageState, Next, OpKind,
@@ -51,9 +54,17 @@ impl Plugin for NoopPlugin {
     }
 }
 
-/// A backend that answers an add without keeping it.
+/// A backend that answers an add without keeping it: at once, or the second time that it is asked, as one does that works on
+/// another thread.
 #[derive(Debug)]
-pub(crate) struct NoopBackend;
+pub(crate) struct NoopBackend {
+    waits: bool,
+}
+
+impl NoopBackend {
+    pub(crate) const AT_ONCE: Self = Self { waits: false };
+    pub(crate) const WAITS: Self = Self { waits: true };
+}
 
 impl Backend for NoopBackend {
     fn name(&self) -> &str {
@@ -66,6 +77,9 @@ impl Backend for NoopBackend {
 
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
         let (op, context, now) = call.into_parts();
+        if self.waits {
+            yield_once().await;
+        }
         let message = Message {
             tenant: context.tenant().clone(),
             thread: op.thread,
@@ -84,4 +98,17 @@ impl Backend for NoopBackend {
         };
         Ok(Reply::at(Added { message, deduplicated: false }, Position::FIRST))
     }
+}
+
+/// Gives the task back once. Not tokio's own: that one lets the runtime poll its drivers in between.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -18,7 +18,7 @@ use crate::{
     audit::AuditNotes,
     context::{AtWork, CallState, Clock},
     operation::by_operation,
-    pipeline::{InFlight, contract_violation, panicked, strange},
+    pipeline::{InFlight, contract_violation, panicked, put_ready, strange},
 };
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -146,13 +146,13 @@ enum Stage {
 }
 
 /// Takes down what became of a write.
-fn settle(state: &CallState, answer: &mut Result<PersistResponse>) {
+fn settle(state: &CallState, failure: Option<&mut PersistError>) {
     if !state.shape.kind().is_write() {
         return;
     }
-    state.settle(match answer {
-        Ok(_) => Effect::Applied,
-        Err(error) => {
+    state.settle(match failure {
+        None => Effect::Applied,
+        Some(error) => {
             let refused = error.kind().is_refusal();
             error.effect_or(if refused { Effect::NotApplied } else { Effect::Unknown })
         }
@@ -181,25 +181,35 @@ impl Future for TerminalFuture {
                     .with_effect(Effect::NotApplied)
             }
             Stage::Ready(mut call) | Stage::Begun(mut call) => {
-                let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
-                let mut answer = match polled {
-                    Ok(Poll::Pending) => {
+                // Large: see the guard of a layer.
+                let mut answer = Poll::Pending;
+                let polled =
+                    catch_unwind(AssertUnwindSafe(|| put_ready(&mut answer, call.as_mut().poll(cx))));
+                if let Err(payload) = polled {
+                    answer = Poll::Ready(Err(panicked(&*payload)));
+                }
+                match &mut answer {
+                    Poll::Pending => {
                         this.call = Stage::Begun(call);
                         return Poll::Pending;
                     }
-                    Ok(Poll::Ready(answer)) => answer,
-                    Err(payload) => Err(panicked(&*payload)),
-                };
-                settle(state, &mut answer);
-                match answer {
-                    Ok(response) => match state.shape.check_result(&response.result, &state.facts.tenant) {
-                        Ok(()) => {
-                            state.cursor().store(outer, Relaxed);
-                            return Poll::Ready(Ok(response));
+                    Poll::Ready(Ok(response)) => {
+                        settle(state, None);
+                        match state.shape.check_result(&response.result, &state.facts.tenant) {
+                            Ok(()) => {
+                                state.cursor().store(outer, Relaxed);
+                                return answer;
+                            }
+                            Err(what) => PersistError::new(ErrorKind::ContractViolation, what),
                         }
-                        Err(what) => PersistError::new(ErrorKind::ContractViolation, what),
-                    },
-                    Err(error) => error,
+                    }
+                    Poll::Ready(Err(error)) => {
+                        settle(state, Some(error));
+                        match answer {
+                            Poll::Ready(Err(error)) => error,
+                            _ => unreachable!("looked at just now"),
+                        }
+                    }
                 }
             }
             Stage::Done => panic!("polled after it was ready"),
@@ -217,7 +227,7 @@ impl Drop for TerminalFuture {
         if let Stage::Begun(call) = mem::replace(&mut self.call, Stage::Done) {
             let (state, lingers) = (Arc::clone(&self.state), self.state.linger());
             self.in_flight.detach(async move {
-                settle(&state, &mut call.await);
+                settle(&state, call.await.as_mut().err());
                 drop(lingers);
             });
         }

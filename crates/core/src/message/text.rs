@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer as _, Visitor};
+use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Content;
@@ -22,37 +22,66 @@ impl Content {
     /// ```
     #[must_use]
     pub fn plain_text(&self, chars: usize) -> String {
-        let mut plain = String::new();
-        let mut left = chars;
-        for text in self.blocks().into_iter().filter_map(text_of).filter(|text| !text.is_empty()) {
-            if left > 0 && !plain.is_empty() {
-                plain.push(' ');
-                left -= 1;
-            }
-            let end = text.char_indices().nth(left).map_or(text.len(), |(at, _)| at);
-            left -= text[..end].chars().count();
-            plain.push_str(&text[..end]);
-            if left == 0 {
-                break;
-            }
-        }
-        plain
+        let mut plain = Plain { text: String::new(), left: chars };
+        // It is a checked array: an error says only that it was not read to its end.
+        drop(serde_json::Deserializer::from_str(self.as_json()).deserialize_seq(&mut plain));
+        plain.text
     }
 }
 
-fn text_of(block: &RawValue) -> Option<String> {
+/// The beginning of the text, as far as it was read.
+struct Plain {
+    text: String,
+    /// How many characters are still wanted.
+    left: usize,
+}
+
+impl Plain {
+    fn add(&mut self, text: &str) {
+        if !self.text.is_empty() {
+            self.text.push(' ');
+            self.left -= 1;
+        }
+        let end = text.char_indices().nth(self.left).map_or(text.len(), |(at, _)| at);
+        self.left -= text[..end].chars().count();
+        self.text.push_str(&text[..end]);
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Plain {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of blocks")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut blocks: A) -> Result<(), A::Error> {
+        while self.left > 0
+            && let Some(block) = blocks.next_element()?
+        {
+            match text_of(block, self.left) {
+                Some(text) if !text.is_empty() => self.add(&text),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text of a block: the first `chars` characters, and maybe more.
+fn text_of(block: &RawValue, chars: usize) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Block<'a> {
         #[serde(borrow, default)]
         text: Option<&'a RawValue>,
     }
     if block.get().starts_with('"') {
-        return string_of(block);
+        return string_of(block, chars);
     }
-    serde_json::from_str::<Block<'_>>(block.get()).ok()?.text.and_then(string_of)
+    serde_json::from_str::<Block<'_>>(block.get()).ok()?.text.and_then(|text| string_of(text, chars))
 }
 
-fn string_of(value: &RawValue) -> Option<String> {
+fn string_of(value: &RawValue, chars: usize) -> Option<String> {
     struct Lossy;
 
     impl Visitor<'_> for Lossy {
@@ -67,10 +96,25 @@ fn string_of(value: &RawValue) -> Option<String> {
         }
     }
 
-    if !value.get().starts_with('"') {
-        return None;
+    let decode = |json: &str| serde_json::Deserializer::from_str(json).deserialize_bytes(Lossy).ok();
+    let inside = value.get().strip_prefix('"')?;
+    match cut(inside, chars) {
+        Some(beginning) => decode(&format!("\"{beginning}\"")),
+        None => decode(value.get()),
     }
-    serde_json::Deserializer::from_str(value.get()).deserialize_bytes(Lossy).ok()
+}
+
+/// Cuts the inside of a JSON string behind its first `chars` characters or later; nothing where it is not longer. It is cut between
+/// what is written as one, a character or an escape. Two halves of a surrogate pair make one character, so twice as many of
+/// these are enough, and where the last one is half of a pair it is one too many.
+fn cut(inside: &str, chars: usize) -> Option<&str> {
+    let mut rest = inside.chars();
+    for _ in 0..chars.saturating_mul(2) {
+        if rest.next()? == '\\' && rest.next()? == 'u' {
+            rest.nth(3)?;
+        }
+    }
+    Some(&inside[..inside.len() - rest.as_str().len()])
 }
 
 #[cfg(test)]
@@ -103,5 +147,112 @@ mod tests {
     fn what_no_text_can_hold_is_replaced() {
         assert!(of(r#"["a\ud800b"]"#).contains('\u{fffd}'));
         assert_eq!(of(r#"["a\u0000b"]"#), "a\0b");
+    }
+
+    /// As it is said: everything is decoded, and then cut.
+    fn said(content: &Content, chars: usize) -> String {
+        let texts = content.blocks().into_iter().filter_map(|block| text_of(block, usize::MAX));
+        let texts: Vec<String> = texts.filter(|text| !text.is_empty()).collect();
+        texts.join(" ").chars().take(chars).collect()
+    }
+
+    #[track_caller]
+    fn assert_as_said(json: &str) {
+        assert_as_said_in(json, "a fixed content");
+    }
+
+    #[track_caller]
+    fn assert_as_said_in(json: &str, case: &str) {
+        let content = Content::from_json(json).unwrap();
+        for chars in (0..=14).chain([80, usize::MAX]) {
+            assert_eq!(content.plain_text(chars), said(&content, chars), "{case}: {chars} of {json}");
+        }
+    }
+
+    #[test]
+    fn odd_blocks_are_read_as_they_were() {
+        // A block that is an array of one counts as the members of an object in their order.
+        assert_eq!(of(r#"[["a"],["b","c"],[null],[],[2]]"#), "a");
+        assert_eq!(of(r#"[{"text":"a","text":"b"},"c"]"#), "c");
+        assert_eq!(
+            of(r#"[{"te\u0078t":"a"},{"text":null},{"text":["b"]},{"text":"c","x":{"text":"d"}}]"#),
+            "a c"
+        );
+        assert_eq!(of(r#"[{"\ud800":1,"text":"a"},"b"]"#), "b");
+        for json in [r#"["","",{"text":""},"a","","b",""]"#, r#"[" ","  "]"#, r#"["a" , "b" ]"#] {
+            assert_as_said(json);
+        }
+    }
+
+    #[test]
+    fn an_escape_is_never_cut() {
+        let pieces = [
+            r"\\",
+            r#"\""#,
+            r"\u005c",
+            r"\u0041",
+            r"\ud83e\udd80",
+            r"\ud83e",
+            r"\udd80",
+            r"\ud83e\ud83e\udd80",
+            "é",
+            "🦀",
+        ];
+        for piece in pieces {
+            for before in 0..4 {
+                assert_as_said(&format!("[\"{}{}z\"]", "x".repeat(before), piece.repeat(14)));
+            }
+        }
+    }
+
+    #[test]
+    fn random_content_is_read_as_it_was() {
+        const PIECES: [&str; 18] = [
+            "a",
+            "b",
+            " ",
+            "é",
+            "🦀",
+            "\u{7f}",
+            r"\n",
+            r"\\",
+            r#"\""#,
+            r"\/",
+            r"\u0000",
+            r"\u00e9",
+            r"\ud83e\udd80",
+            r"\ud83e",
+            r"\udd80",
+            "u",
+            "0",
+            "text",
+        ];
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..2_000 {
+            let blocks: Vec<String> = (0..random.usize(..5))
+                .map(|_| {
+                    let pieces = random.usize(..40);
+                    let text: String = (0..pieces).map(|_| PIECES[random.usize(..PIECES.len())]).collect();
+                    match random.u8(..7) {
+                        0 => format!(r#"{{"type":"text","text":"{text}"}}"#),
+                        1 => format!(r#"{{"text":"{text}","text":"{text}"}}"#),
+                        2 => format!(r#"{{"{text}":1,"text":"{text}"}}"#),
+                        3 => format!(r#"["{text}"]"#),
+                        4 => format!(r#"{{"text":["{text}"]}}"#),
+                        _ => format!("\"{text}\""),
+                    }
+                })
+                .collect();
+            assert_as_said_in(&format!("[{}]", blocks.join(", ")), &format!("seed {seed}"));
+        }
+    }
+
+    #[test]
+    fn only_the_beginning_is_read() {
+        assert_eq!(cut("abcdef", 2), Some("abcd"));
+        assert_eq!(cut(r#"a\"\u0041\ud83e\udd80""#, 2), Some(r#"a\"\u0041\ud83e"#));
+        assert_eq!(cut("abc", 2), None);
+        assert_eq!(cut("abc", usize::MAX), None);
     }
 }

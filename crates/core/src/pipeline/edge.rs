@@ -31,6 +31,8 @@ use crate::{
 pub(crate) struct Execution {
     core: Arc<Core>,
     context: Context,
+    /// What is asked, until the call begins. Not in the stage, which is taken out at every poll.
+    args: Option<PersistArgs>,
     stage: Stage,
     deadline: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -38,8 +40,8 @@ pub(crate) struct Execution {
 
 enum Stage {
     Refused(PersistError),
-    Start(PersistArgs),
-    Waiting(PersistArgs, BoxFuture<'static, Result<OwnedSemaphorePermit>>),
+    Start,
+    Waiting(BoxFuture<'static, Result<OwnedSemaphorePermit>>),
     Running(Running),
     Done,
 }
@@ -64,16 +66,17 @@ impl Running {
 impl Execution {
     pub(super) fn new(core: Arc<Core>, context: Context, args: PersistArgs) -> Self {
         let deadline = context.deadline();
-        Self { core, context, stage: Stage::Start(args), deadline, timer: None }
+        Self { core, context, args: Some(args), stage: Stage::Start, deadline, timer: None }
     }
 
     pub(super) const fn refused(core: Arc<Core>, context: Context, error: PersistError) -> Self {
-        Self { core, context, stage: Stage::Refused(error), deadline: None, timer: None }
+        Self { core, context, args: None, stage: Stage::Refused(error), deadline: None, timer: None }
     }
 
     /// Lets the call in, or says why not. `Ok(None)` when it has to wait.
-    fn admit(&mut self, args: PersistArgs) -> Result<()> {
-        validate::check(&args)?;
+    fn admit(&mut self) -> Result<()> {
+        let args = self.args.as_ref().expect("the call has not begun");
+        validate::check(args)?;
         if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(PersistError::new(
                 ErrorKind::Timeout,
@@ -81,21 +84,21 @@ impl Execution {
             )
             .with_effect(Effect::NotApplied));
         }
-        let lane = self.core.gate.lane(args.kind().is_write());
-        match lane.try_enter() {
-            Some(place) => self.begin(args, place),
+        let is_write = args.kind().is_write();
+        match self.core.gate.lane(is_write).try_enter() {
+            Some(place) => self.begin(place),
             None => {
                 let (core, context) = (Arc::clone(&self.core), self.context.clone());
-                let is_write = args.kind().is_write();
                 let wait = Box::pin(async move { core.gate.lane(is_write).enter(context.tenant()).await });
-                self.stage = Stage::Waiting(args, wait);
+                self.stage = Stage::Waiting(wait);
                 Ok(())
             }
         }
     }
 
-    fn begin(&mut self, args: PersistArgs, place: OwnedSemaphorePermit) -> Result<()> {
+    fn begin(&mut self, place: OwnedSemaphorePermit) -> Result<()> {
         let ticket = self.core.in_flight.enter().ok_or_else(closed)?;
+        let args = self.args.take().expect("the call has not begun");
         let call = self.core.stack.run(PersistRequest { args, context: self.context.clone() });
         self.stage = Stage::Running(Running { call, place, ticket });
         Ok(())
@@ -106,18 +109,23 @@ impl Execution {
             // Taken out while it is polled: a future that panicked is neither polled nor detached again.
             match mem::replace(&mut self.stage, Stage::Done) {
                 Stage::Refused(error) => return Poll::Ready(Err(error)),
-                Stage::Start(args) => self.admit(args)?,
-                Stage::Waiting(args, mut wait) => match wait.as_mut().poll(cx) {
-                    Poll::Ready(place) => self.begin(args, place?)?,
+                Stage::Start => self.admit()?,
+                Stage::Waiting(mut wait) => match wait.as_mut().poll(cx) {
+                    Poll::Ready(place) => self.begin(place?)?,
                     Poll::Pending => {
-                        self.stage = Stage::Waiting(args, wait);
+                        self.stage = Stage::Waiting(wait);
                         return Poll::Pending;
                     }
                 },
                 Stage::Running(mut running) => match running.call.as_mut().poll(cx) {
-                    Poll::Ready(answer) => {
+                    // An answer is moved as it is: it is large.
+                    answered @ Poll::Ready(Ok(_)) => {
                         running.end(self.context.call());
-                        return Poll::Ready(answer.map_err(|error| self.kept(error)));
+                        return answered;
+                    }
+                    Poll::Ready(Err(error)) => {
+                        running.end(self.context.call());
+                        return Poll::Ready(Err(self.kept(error)));
                     }
                     Poll::Pending => {
                         self.stage = Stage::Running(running);
@@ -175,10 +183,11 @@ impl Future for Execution {
         // Layers may use the timers of tokio, whatever executor their caller has.
         let runtime = Handle::try_current().is_err().then(|| this.core.in_flight.runtime().clone());
         let _entered = runtime.as_ref().map(Handle::enter);
-        match this.poll_stage(cx) {
-            Poll::Ready(Ok(response)) => {
+        let polled = this.poll_stage(cx);
+        match polled {
+            Poll::Ready(Ok(_)) => {
                 this.core.answered(&this.context, None);
-                return Poll::Ready(Ok(response));
+                return polled;
             }
             // One that has no site yet was refused here.
             Poll::Ready(Err(error)) => {

@@ -93,25 +93,38 @@ impl<F> GuardedFuture<F> {
     /// Checks what the layer outside passed on, and calls this one.
     pub(crate) fn start(index: u8, request: PersistRequest, call: impl FnOnce(PersistRequest) -> F) -> Self {
         let state = Arc::clone(request.context.call());
-        let outer = CallState::outside(index);
+        let mut guarded = Self { state: State::Failed(None), call: state, index };
+        guarded.begin(request, call);
+        guarded
+    }
+
+    /// Puts the future of the layer where it is to stay: it holds those of all layers further in, and is moved as little as
+    /// can be.
+    fn begin(&mut self, request: PersistRequest, call: impl FnOnce(PersistRequest) -> F) {
+        let Self { state, call: facts, index } = self;
+        let outer = CallState::outside(*index);
         // Nobody stands outside the first one: the edge has just taken the shape of what it passes on.
-        let checked = if index == 0 { Ok(()) } else { state.shape.check_args(&request.args) };
-        let running = match checked {
-            _ if index > 0 && AtWork::is_on_another(&state) => State::Strange(Some(strange(outer))),
-            Err(what) => State::Failed(Some(contract_violation(what, &state, outer))),
+        let checked = if *index == 0 { Ok(()) } else { facts.shape.check_args(&request.args) };
+        match checked {
+            _ if *index > 0 && AtWork::is_on_another(facts) => *state = State::Strange(Some(strange(outer))),
+            Err(what) => *state = State::Failed(Some(contract_violation(what, facts, outer))),
             Ok(()) => {
-                state.cursor().store(index, Relaxed);
-                let at_work = AtWork::on(&state);
-                let called = catch_unwind(AssertUnwindSafe(|| call(request)));
+                facts.cursor().store(*index, Relaxed);
+                let at_work = AtWork::on(facts);
+                let called = catch_unwind(AssertUnwindSafe(|| {
+                    let running = call(request);
+                    // It is. That there is nothing to be dropped in its place spares the future a move.
+                    if matches!(state, State::Failed(None)) {
+                        *state = State::Running(running);
+                    }
+                }));
                 drop(at_work);
-                state.cursor().store(outer, Relaxed);
-                match called {
-                    Ok(future) => State::Running(future),
-                    Err(payload) => State::Failed(Some(panicked(&*payload))),
+                facts.cursor().store(outer, Relaxed);
+                if let Err(payload) = called {
+                    *state = State::Failed(Some(panicked(&*payload)));
                 }
             }
-        };
-        Self { state: running, call: state, index }
+        }
     }
 }
 
@@ -132,30 +145,30 @@ where
                 return Poll::Ready(Err(error.take().expect("polled after it was ready")));
             }
             StateProjection::Running(future) => {
+                // An answer is large: it does not go through `catch_unwind`, which moves what it returns, and is looked at
+                // where it lies.
+                let mut answer = Poll::Pending;
                 call.cursor().store(index, Relaxed);
                 let at_work = AtWork::on(call);
-                let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+                let polled = catch_unwind(AssertUnwindSafe(|| put_ready(&mut answer, future.poll(cx))));
                 drop(at_work);
-                match polled {
-                    // On Pending the cursor stays where the innermost site left it. An answer is looked at where it lies
-                    // and moved once: it is large.
-                    Ok(polled) => match &polled {
-                        Poll::Pending => return Poll::Pending,
-                        Poll::Ready(Ok(response)) => {
-                            match call.shape.check_result(&response.result, &call.facts.tenant) {
-                                Ok(()) => {
-                                    call.cursor().store(outer, Relaxed);
-                                    return polled.map_err(Into::into);
-                                }
-                                Err(what) => PersistError::new(ErrorKind::ContractViolation, what),
+                match (polled, &answer) {
+                    // The cursor stays where the innermost site left it.
+                    (Ok(()), Poll::Pending) => return Poll::Pending,
+                    (Ok(()), Poll::Ready(Ok(response))) => {
+                        match call.shape.check_result(&response.result, &call.facts.tenant) {
+                            Ok(()) => {
+                                call.cursor().store(outer, Relaxed);
+                                return answer.map_err(Into::into);
                             }
+                            Err(what) => PersistError::new(ErrorKind::ContractViolation, what),
                         }
-                        Poll::Ready(Err(_)) => match polled {
-                            Poll::Ready(Err(error)) => error.into(),
-                            _ => unreachable!("looked at just now"),
-                        },
+                    }
+                    (Ok(()), Poll::Ready(Err(_))) => match answer {
+                        Poll::Ready(Err(error)) => error.into(),
+                        _ => unreachable!("looked at just now"),
                     },
-                    Err(payload) => {
+                    (Err(payload), _) => {
                         // A future that panicked is never polled again.
                         this.state.set(State::Failed(None));
                         panicked(&*payload)
@@ -165,6 +178,15 @@ where
         };
         call.cursor().store(outer, Relaxed);
         Poll::Ready(Err(error.stamped(index, call)))
+    }
+}
+
+/// Takes down what a future was polled to. That there is nothing in its place to be dropped spares it a move, and that it is
+/// pending is not moved at all.
+#[inline]
+pub(crate) fn put_ready<T>(place: &mut Poll<T>, polled: Poll<T>) {
+    if polled.is_ready() && place.is_pending() {
+        *place = polled;
     }
 }
 

@@ -46,6 +46,8 @@ mod inner;
 mod layer_list;
 mod order;
 mod phase;
+#[cfg(all(test, feature = "limits", feature = "trace", feature = "retry", feature = "timeout"))]
+mod sizes;
 mod validate;
 
 #[cfg(any(feature = "serialise", feature = "disk-guard", feature = "bulk-gate"))]
@@ -64,7 +66,7 @@ pub(crate) use self::{
     auto_key::AutoKey,
     core::Core,
     edge::Execution,
-    guard::{GuardedFuture, contract_violation, panicked, strange},
+    guard::{GuardedFuture, contract_violation, panicked, put_ready, strange},
     in_flight::InFlight,
     inner::Inner,
 };

@@ -2,6 +2,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -18,12 +19,12 @@ use crate::{AttemptsMade, PersistError, PersistRequest, PersistResponse, Result}
 #[pin_project]
 pub struct RetryFuture<S: Service<PersistRequest>> {
     service: S,
-    policy: RetryLayer,
+    policy: Arc<RetryLayer>,
     /// What every attempt is made of.
     request: PersistRequest,
     attempt: u32,
-    /// The waits between attempts; begun with the first one.
-    waits: Option<ExponentialBackoff>,
+    /// The waits between attempts; begun with the first one, and most calls have none.
+    waits: Option<Box<ExponentialBackoff>>,
     #[pin]
     state: State<S::Future>,
 }
@@ -39,7 +40,7 @@ impl<S> RetryFuture<S>
 where
     S: Service<PersistRequest, Response = PersistResponse, Error = PersistError>,
 {
-    pub(super) fn new(mut ready: S, policy: RetryLayer, request: PersistRequest) -> Self {
+    pub(super) fn new(mut ready: S, policy: Arc<RetryLayer>, request: PersistRequest) -> Self {
         policy.budget.deposit();
         let state = State::Attempt(ready.call(request.clone()));
         let attempt = request.context.attempt();
@@ -98,14 +99,14 @@ fn next_wait(
     error: &PersistError,
     made: u32,
     policy: &RetryLayer,
-    waits: &mut Option<ExponentialBackoff>,
+    waits: &mut Option<Box<ExponentialBackoff>>,
     request: &PersistRequest,
 ) -> Option<Duration> {
     // More than one attempt in an error says that a retry layer further in has given up already.
     if made >= policy.attempts || !error.is_transient() || error.attempts() > 1 {
         return None;
     }
-    let planned = waits.get_or_insert_with(|| policy.backoff.build()).next()?;
+    let planned = waits.get_or_insert_with(|| Box::new(policy.backoff.build())).next()?;
     let wait = error.retry_after().map_or(planned, |asked| asked.max(planned)).min(LONGEST_WAIT);
     let ends_in_time = request.context.deadline().is_none_or(|deadline| {
         std::time::Instant::now().checked_add(wait).is_some_and(|ends| ends < deadline)

@@ -1,4 +1,7 @@
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use tower_service::Service;
 
@@ -9,12 +12,12 @@ use crate::{PersistError, PersistRequest, PersistResponse, Result};
 #[derive(Debug, Clone)]
 pub struct RetryService<S> {
     inner: S,
-    policy: RetryLayer,
+    policy: Arc<RetryLayer>,
 }
 
 impl<S> RetryService<S> {
-    pub(super) const fn new(inner: S, policy: RetryLayer) -> Self {
-        Self { inner, policy }
+    pub(super) fn new(inner: S, policy: RetryLayer) -> Self {
+        Self { inner, policy: Arc::new(policy) }
     }
 }
 
@@ -34,6 +37,6 @@ where
         // The clone was not polled ready: it stays here, and the ready one makes the first attempt.
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
-        RetryFuture::new(ready, self.policy.clone(), request)
+        RetryFuture::new(ready, Arc::clone(&self.policy), request)
     }
 }
