@@ -1,13 +1,15 @@
 //! A store that is made the first in the middle of a copy.
 
 use throughline::{
-    ApplyImages, BeginCapture, GetStanding, NewMessage, PageFrom, Persistence, Position, Seq, TakeStance,
+    ApplyImages, BeginCapture, GetStanding, NewMessage, PageFrom, Persistence, Position, ReadImages, Seq,
+    TakeStance,
     replica::{GoneImage, Image, ImagePart},
 };
 
 use super::support::{copy, equal, fill, memory, sqlite};
 
-/// Of the deletion of the last message only the message has come, and not what the thread says of it.
+/// Of the deletion of the last message only the message has come, and of the thread what a store says of one whose last message
+/// stands: so does one that was written to again, by a message that has not come.
 async fn no_place_is_given_twice(to: Persistence) {
     let from = memory("from");
     fill(&from, 1, 20).await;
@@ -18,12 +20,15 @@ async fn no_place_is_given_twice(to: Persistence) {
     let last = to.thread("t0").get("last".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(last.seq, Seq::new(22));
     let standing = to.read(GetStanding {}).await.unwrap();
+    let whole = from.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+    let images = from.read(ReadImages::new(whole, 100)).await.unwrap().images;
+    let said = images.into_iter().find(|image| matches!(image.part, ImagePart::Thread(_))).unwrap();
     let gone = GoneImage { thread: "t0".parse().unwrap(), id: "last".parse().unwrap(), left: None };
     let apply = ApplyImages {
         epoch: standing.stance.epoch,
         from: standing.cursor,
         to: from.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor,
-        images: vec![Image::new(last.tenant, ImagePart::Gone(gone))],
+        images: vec![Image::new(last.tenant, ImagePart::Gone(gone)), said],
         position: Position::ZERO,
         kept_after: Position::ZERO,
     };

@@ -71,7 +71,9 @@ async fn pages_go_from_one_segment_to_the_next() {
             assert_eq!(places(&db, PageFrom::Before(Seq::new(at)), limit).await, before, "before {at}");
         }
     }
-    assert!(places(&db, PageFrom::After(Seq::new(u64::MAX >> 1)), 3).await.is_empty());
+    // Beyond what a column holds.
+    assert!(places(&db, PageFrom::After(Seq::new(u64::MAX)), 3).await.is_empty());
+    assert_eq!(places(&db, PageFrom::Before(Seq::new(u64::MAX)), 2).await, [41, 42]);
     // The thread goes on where it was, also for who opens it anew, and after its last messages are gone.
     for n in 37..=42 {
         db.thread("t").delete(format!("m{n}").parse().unwrap()).await.unwrap();
@@ -216,13 +218,54 @@ async fn a_thread_whose_end_is_not_known_takes_nothing_until_it_is_made_again() 
 }
 
 #[tokio::test]
-async fn no_place_is_given_twice_where_the_end_of_a_thread_is_lost() {
+async fn what_is_lost_as_a_whole_is_found_again() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, lost) in [("first", "= 1"), ("middle", "= 4"), ("last", "= 40"), ("all", "> 0")] {
+        let path = directory.path().join(name);
+        spread(&path).await.close().await.unwrap();
+        let sql = format!(
+            "DELETE FROM thread_segments WHERE first_seq {lost} \
+             AND thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')"
+        );
+        Connection::open(&path).unwrap().execute(&sql, []).unwrap();
+        let backend = SqliteBackend::open(&path).await.unwrap();
+        assert!(!backend.maintenance().verify().await.unwrap().is_sound(), "{name}");
+        let db = Persistence::builder().backend(backend).build().unwrap();
+        db.on_thread(RebuildThread { thread: "t".parse().unwrap() }).await.unwrap();
+        assert_eq!(places(&db, PageFrom::Start, 100).await, (1..=42).collect::<Vec<_>>(), "{name}");
+        assert_eq!(db.thread("t").add(NewMessage::user("on")).await.unwrap().message.seq, Seq::new(43));
+        db.close().await.unwrap();
+        let backend = SqliteBackend::open(&path).await.unwrap();
+        assert_eq!(backend.maintenance().verify().await.unwrap().damaged, [], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn messages_that_contradict_each_other_are_brought_together() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
-    let lost = "DELETE FROM thread_segments WHERE first_seq = 40 \
-        AND thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')";
-    let db = damaged(&path, lost).await;
-    is_damage(db.thread("t").add(NewMessage::user("on")).await);
+    let elsewhere = "UPDATE messages SET segment = segment + 1 WHERE message_id = 'm5'";
+    let db = damaged(&path, elsewhere).await;
+    db.on_thread(RebuildThread { thread: "t".parse().unwrap() }).await.unwrap();
+    assert_eq!(segments(&path), 1);
+    assert_eq!(places(&db, PageFrom::Start, 100).await, (1..=42).collect::<Vec<_>>());
+    assert_eq!(places(&db, PageFrom::Before(Seq::new(40)), 2).await, [38, 39]);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_segment_that_was_emptied_while_it_was_the_last_one_is_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let db = open(&path).await;
+    for n in 1..=5 {
+        let id = || format!("m{n}").parse().unwrap();
+        db.thread("t").add(NewMessage::user("x").with_id(id())).await.unwrap();
+        db.thread("t").delete(id()).await.unwrap();
+        assert_eq!(segments(&path), 1);
+        pass(&db, &format!("n{n}"), SEGMENT).await;
+    }
+    assert_eq!(db.thread("t").add(NewMessage::user("on")).await.unwrap().message.seq, Seq::new(6));
     db.close().await.unwrap();
 }
 
@@ -249,6 +292,8 @@ async fn a_thread_that_is_damaged_can_be_deleted_and_all_of_it_is_erased() {
     let purged = db.on_thread(PurgeThread { thread: "t".parse().unwrap(), limit: 100 }).await.unwrap();
     assert_eq!((purged.messages, purged.more), (42, false));
     db.close().await.unwrap();
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
 }
 
 #[tokio::test]

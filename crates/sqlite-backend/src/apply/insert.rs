@@ -64,10 +64,12 @@ pub(super) fn append(scope: Scope<'_>, message: Message) -> Applied<Message> {
         let segment = state.segment.unwrap_or_default().max(scope.segment_at(position));
         insert_row(scope, &record, state.thread_pk, segment)
             .map_err(|error| explain(scope, &state, &record, error))?;
-        state.last_seq = number(message.seq.get());
+        let before = std::mem::replace(&mut state.last_seq, number(message.seq.get()));
         if state.segment != Some(segment) {
             ThreadSegment { first_seq: state.last_seq, segment }.insert(scope.db, state.thread_pk)?;
             state.segment = Some(segment);
+            // Its messages may have gone while it was the last one.
+            ThreadSegment::forget_empty(scope.db, state.thread_pk, (before, before))?;
         }
         if !message.state.is_open() {
             state.count(message)?;

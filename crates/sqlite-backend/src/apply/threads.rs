@@ -139,8 +139,8 @@ impl ThreadState {
         let Some((thread_pk, head)) = Head::read(row, 0, tenant.as_str(), thread.as_str()) else {
             return Ok(None);
         };
-        let (last_seq, segment): (i64, Option<i64>) = (row.get(LAST_SEQ)?, row.get(SEGMENT)?);
-        let is_whole = match segment {
+        let segment: Option<i64> = row.get(SEGMENT)?;
+        let is_ordered = match segment {
             None => true,
             Some(segment) => {
                 let last = ThreadSegment { first_seq: row.get(SEGMENT + 1)?, segment };
@@ -150,19 +150,12 @@ impl ThreadState {
         let has_entry = row.get::<_, Option<i64>>(HAS_ENTRY)?.is_some();
         let entry =
             if has_entry { EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()) } else { None };
-        // A last segment that is not there any more would have its places given a second time.
-        let is_known = |entry: &ThreadFacts| {
-            let tally = &entry.tally;
-            let last_seq = u64::try_from(last_seq).unwrap_or_default();
-            tally.preview_seq.is_none_or(|seq| seq.get() <= last_seq) && tally.messages <= last_seq
-        };
-        let is_ordered = is_whole && entry.as_ref().is_none_or(is_known);
         Ok(Some(Self {
             thread_pk,
             head,
             listed: entry.as_ref().map(Listed::of),
             entry,
-            last_seq,
+            last_seq: row.get(LAST_SEQ)?,
             segment,
             is_ordered,
             unwritten: Unwritten::default(),

@@ -192,26 +192,33 @@ impl ThreadSegment {
         Ok(true)
     }
 
-    /// Makes the segments of a thread again, from all messages of the store. False where the messages contradict each other, and
-    /// nothing was changed.
-    pub(crate) fn mend(db: &Connection, thread_pk: i64) -> rusqlite::Result<bool> {
+    /// Makes the segments of a thread again, from all messages of the store. Where these contradict each other, all of the thread
+    /// lie in one segment then.
+    pub(crate) fn mend(db: &Connection, thread_pk: i64) -> rusqlite::Result<()> {
         let mut statement = db.prepare_cached(
             "SELECT min(seq), max(seq), segment FROM messages NOT INDEXED \
              WHERE thread_pk = ?1 AND seq IS NOT NULL GROUP BY segment ORDER BY segment",
         )?;
-        let found = statement
+        let mut found = statement
             .query_map([thread_pk], |row| {
                 Ok((Self { first_seq: row.get(0)?, segment: row.get(2)? }, row.get(1)?))
             })?
             .collect::<rusqlite::Result<Vec<(Self, i64)>>>()?;
-        if !found.is_sorted_by(|(_, last), (next, _)| *last < next.first_seq) {
-            return Ok(false);
+        if let (Some(&(last, _)), false) =
+            (found.last(), found.is_sorted_by(|(_, last), (next, _)| *last < next.first_seq))
+        {
+            db.execute(
+                "UPDATE messages SET segment = ?2 WHERE thread_pk = ?1 AND seq IS NOT NULL",
+                params![thread_pk, last.segment],
+            )?;
+            let first_seq = found.iter().map(|(segment, _)| segment.first_seq).min().unwrap_or_default();
+            found = vec![(Self { first_seq, ..last }, i64::MAX)];
         }
         db.prepare_cached("DELETE FROM thread_segments WHERE thread_pk = ?1")?.execute([thread_pk])?;
         for (segment, _) in found {
             segment.insert(db, thread_pk)?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// What the checksum of the row is made for.
@@ -375,7 +382,7 @@ mod tests {
                 "{change}"
             );
             assert!(are_whole(&db, 29, i64::MAX) && are_whole(&db, 0, 19), "{change}");
-            assert!(ThreadSegment::mend(&db, 1).unwrap());
+            ThreadSegment::mend(&db, 1).unwrap();
             assert_eq!(segments(&db), whole, "{change}");
             assert!(are_whole(&db, 0, i64::MAX));
         }
@@ -390,6 +397,8 @@ mod tests {
         }
         // A message of the first segment among those of the second.
         db.execute("UPDATE messages SET segment = 1 WHERE seq = 22", []).unwrap();
-        assert!(!ThreadSegment::mend(&db, 1).unwrap());
+        ThreadSegment::mend(&db, 1).unwrap();
+        assert_eq!(segments(&db), [(10, 3)]);
+        assert_eq!(places(&db, BEHIND, 0), [10, 20, 22, 30]);
     }
 }

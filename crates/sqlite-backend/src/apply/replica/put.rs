@@ -100,8 +100,14 @@ impl At<'_> {
         } = image;
         let thread_pk = self.thread_pk(thread)?;
         let (tenant, name) = (self.tenant.as_str(), thread.as_str());
+        let before: (i64, bool, i64) = self
+            .db
+            .prepare_cached("SELECT floor, deleted, deleted_seq FROM threads WHERE thread_pk = ?1")?
+            .query_row([thread_pk], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let head = Head {
-            deleted_seq: number(gone_seq.get()),
+            // What is known of places that were given is not forgotten again: the other store may only say that the last one is
+            // that of a message, which has not come yet.
+            deleted_seq: before.2.max(number(gone_seq.get())),
             floor: number(floor.get()),
             generation: number(generation.get()),
             gone_at: gone_at.as_micros(),
@@ -109,10 +115,6 @@ impl At<'_> {
             deleted: *deleted,
             purgeable: *purgeable,
         };
-        let before: (i64, bool) = self
-            .db
-            .prepare_cached("SELECT floor, deleted FROM threads WHERE thread_pk = ?1")?
-            .query_row([thread_pk], |row| Ok((row.get(0)?, row.get(1)?)))?;
         head.update(self.db, thread_pk, tenant, name)?;
         head.write_purgeable(self.db, thread_pk)?;
         match facts {
@@ -251,7 +253,9 @@ impl At<'_> {
         erase(self.db, message_pk, self.scope.position.get())?;
         if let Some(seq) = seq {
             ThreadSegment::forget_empty(self.db, thread_pk, (seq, seq))?;
-            self.had_place(thread_pk, thread, seq)?;
+            if left.is_none() {
+                self.had_place(thread_pk, thread, seq)?;
+            }
         }
         if let Some((seq, attachments)) = left {
             let message = Message {

@@ -2,13 +2,13 @@
 
 use rusqlite::params;
 use throughline_core::{
-    Labels, OwnerId, ThreadId, Timestamp,
+    Labels, OwnerId, Seq, ThreadId, Timestamp,
     backend::{Tally, ThreadFacts, rules},
 };
 
 use super::change::write_labels;
 use crate::{
-    apply::{Applied, Scope, threads::order_is_damaged},
+    apply::{Applied, Scope},
     record::{Record, ThreadSegment, by_place, message_columns, messages_behind},
 };
 
@@ -30,24 +30,20 @@ pub(super) fn rebuild(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
         (state.thread_pk, state.head, state.readable_entry().cloned())
     };
     let is_damaged = readable.is_none();
+    let counts = readable.as_ref().map(|entry| entry.tally.messages);
     let mut entry = match readable {
         Some(entry) => entry,
         None => of_labels(scope, thread_pk, head.gone_at)?,
     };
-    let gone_at = Timestamp::from_micros(head.gone_at);
-    let mut first = None;
-    {
-        let mut statement = scope.db.prepare_cached(SETTLED)?;
-        let mut rows = statement.query(params![thread_pk, head.floor])?;
-        let mut tally = Tally::new(entry.created_at.max(gone_at));
-        while let Some(row) = rows.next()? {
-            // One that cannot be read is named where it is read, and hides no other.
-            let Ok(Record { message, .. }) = Record::read(row, scope.tenant, thread) else { continue };
-            first.get_or_insert(message.created_at);
-            tally.settled(&message);
-        }
-        entry.tally = tally;
+    let begun = entry.created_at.max(Timestamp::from_micros(head.gone_at));
+    let mut counted = Counted::of(scope, thread, (thread_pk, head.floor), begun)?;
+    if counts != Some(counted.tally.messages) || !counted.is_in_order {
+        // A segment may be lost as a whole, with its messages.
+        find_order_anew(scope, thread_pk)?;
+        counted = Counted::of(scope, thread, (thread_pk, head.floor), begun)?;
     }
+    let Counted { tally, first, .. } = counted;
+    entry.tally = tally;
     if is_damaged {
         // The host's words are lost; that the thread had begun is not.
         entry.has_begun = first.is_some() || head.deleted_seq > 0 || head.floor > 0;
@@ -60,15 +56,50 @@ pub(super) fn rebuild(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
     if is_damaged { write_labels(scope, thread) } else { Ok(()) }
 }
 
-/// Finds out anew in which segments the messages of a thread lie, where that is damaged.
+/// What the settled messages of a thread come to.
+struct Counted {
+    tally: Tally,
+    /// When the first of them was made.
+    first: Option<Timestamp>,
+    /// Whether they were met in the order of their places.
+    is_in_order: bool,
+}
+
+impl Counted {
+    fn of(
+        scope: Scope<'_>,
+        thread: &ThreadId,
+        (thread_pk, floor): (i64, i64),
+        begun: Timestamp,
+    ) -> Applied<Self> {
+        let mut statement = scope.db.prepare_cached(SETTLED)?;
+        let mut rows = statement.query(params![thread_pk, floor])?;
+        let mut counted = Self { tally: Tally::new(begun), first: None, is_in_order: true };
+        let mut last = Seq::ZERO;
+        while let Some(row) = rows.next()? {
+            // One that cannot be read is named where it is read, and hides no other.
+            let Ok(Record { message, .. }) = Record::read(row, scope.tenant, thread) else { continue };
+            counted.first.get_or_insert(message.created_at);
+            counted.tally.settled(&message);
+            counted.is_in_order &= last < message.seq;
+            last = message.seq;
+        }
+        Ok(counted)
+    }
+}
+
+/// Finds out anew in which segments the messages of a thread lie, where what says so is damaged.
 pub(super) fn mend_order(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
-    let Some(thread_pk) = scope.thread(thread)?.map(|state| state.thread_pk) else { return Ok(()) };
-    if ThreadSegment::are_whole(scope.db, thread_pk, 0, i64::MAX)? {
-        return Ok(());
+    match scope.thread(thread)?.map(|state| state.thread_pk) {
+        Some(thread_pk) if !ThreadSegment::are_whole(scope.db, thread_pk, 0, i64::MAX)? => {
+            find_order_anew(scope, thread_pk)
+        }
+        _ => Ok(()),
     }
-    if !ThreadSegment::mend(scope.db, thread_pk)? {
-        return Err(order_is_damaged(thread).into());
-    }
+}
+
+fn find_order_anew(scope: Scope<'_>, thread_pk: i64) -> Applied<()> {
+    ThreadSegment::mend(scope.db, thread_pk)?;
     // What was read of the thread was read by the damaged ones.
     scope.threads.flush(scope.db)?;
     scope.threads.forget();
