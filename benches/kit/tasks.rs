@@ -16,9 +16,13 @@ pub(crate) struct Tasks {
 pub(crate) struct Turn {
     /// Writes a second.
     pub(crate) rate: f64,
-    /// The time that half of the writes took at most, in microseconds, and 99 of 100.
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
+    /// What each write took, in nanoseconds.
+    pub(crate) took: Histogram<u32>,
+}
+
+/// The time that this part of the writes took at most, in microseconds.
+pub(crate) fn micros(took: &Histogram<u32>, part: f64) -> f64 {
+    took.value_at_quantile(part) as f64 / 1000.0
 }
 
 impl Tasks {
@@ -44,18 +48,13 @@ impl Tasks {
                 Ok::<_, Failure>(took)
             });
         }
-        let mut latencies = Histogram::<u32>::new_with_max(60_000_000_000, 3)?;
+        let mut all = Histogram::new_with_max(60_000_000_000, 3)?;
         while let Some(writer) = writers.join_next().await {
             for took in writer?? {
-                latencies.record(u64::try_from(took.as_nanos())?)?;
+                all.record(u64::try_from(took.as_nanos())?)?;
             }
         }
-        let micros = |quantile| latencies.value_at_quantile(quantile) as f64 / 1000.0;
-        Ok(Turn {
-            rate: latencies.len() as f64 / begun.elapsed().as_secs_f64(),
-            p50: micros(0.5),
-            p99: micros(0.99),
-        })
+        Ok(Turn { rate: all.len() as f64 / begun.elapsed().as_secs_f64(), took: all })
     }
 
     pub(crate) async fn close(&self) -> Result<(), Failure> {

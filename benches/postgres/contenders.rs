@@ -7,7 +7,7 @@ use crate::{
     figures::{figure, median, ratio},
     pool::Pool,
     store,
-    tasks::{Tasks, Turn},
+    tasks::{Tasks, Turn, micros},
 };
 
 /// How long each contender writes in its turn.
@@ -73,8 +73,8 @@ impl Rounds {
             figure(format_args!("postgres_write.sqlx_pool.{tasks}"), median(pool), "writes/s");
             figure(format_args!("postgres_write.vs_sqlx_pool.{tasks}"), ratio(&rates, pool), "x");
         }
-        for (name, of) in [("p50", (|turn| turn.p50) as fn(&Turn) -> f64), ("p99", |turn| turn.p99)] {
-            let took: Vec<_> = self.turns.iter().map(of).collect();
+        for (name, part) in [("p50", 0.5), ("p99", 0.99)] {
+            let took: Vec<_> = self.turns.iter().map(|turn| micros(&turn.took, part)).collect();
             figure(format_args!("postgres_write.{name}.{tasks}"), median(&took), "us");
         }
     }

@@ -7,10 +7,11 @@ use crate::{Failure, PAGE};
 /// As many connections as the store has readers.
 const CONNECTIONS: u32 = 4;
 
-/// The last rows of a thread that stand before a place.
+/// The last rows of a thread that stand before a place, by the segments in which the index of their order has them.
 const PAGE_BEFORE: &str =
-    "SELECT message_id, seq, role, state, revision, created_at, updated_at, metadata, content
-    FROM messages WHERE thread_pk = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
+    "SELECT m.message_id, m.seq, m.role, m.state, m.revision, m.created_at, m.updated_at, m.metadata, m.content
+    FROM thread_segments s CROSS JOIN messages m ON m.segment = s.segment AND m.thread_pk = s.thread_pk
+    WHERE s.thread_pk = ?1 AND m.seq < ?2 ORDER BY s.first_seq DESC, m.seq DESC LIMIT ?3";
 
 /// Rows of the same file, queried through a pool of sqlx and given out as they stand there: nothing is checked, nothing
 /// is parsed.
