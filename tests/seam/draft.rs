@@ -224,6 +224,74 @@ async fn a_draft_that_cannot_be_written_can_be_given_up() {
     assert_eq!(stored(&db, &draft).await, (text("short"), MessageState::Abandoned, 3));
 }
 
+/// The write that is refused is under way, or not made yet, when the end is asked for.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_was_asked_for_before_the_refusal_is_refused_as_well() {
+    let limits = || throughline::layers::limits::LimitsLayer::new().content_bytes(10);
+    for bytes in [1, 8, 1 << 20] {
+        let (gated, gates) = Gated::new(1, OPEN);
+        let db = Persistence::builder().layer(limits()).backend(gated).build().unwrap();
+        let mut draft = draft(&db, Coalesce { bytes, ..BY_HAND }).await;
+        gates.before.add_permits(OPEN);
+        draft.append("half").await.unwrap();
+        draft.append("much too long").await.unwrap();
+        // Nothing was awaited that the writer of the draft could have gone on in.
+        assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::TooLarge, "gathered to {bytes}");
+        assert!(draft.committed().bytes <= 4 && draft.streamed_bytes() == 17);
+        let (content, state, _) = stored(&db, &draft).await;
+        assert!(content == text("half") || content == "[]", "{content}");
+        assert!(state.is_open(), "a reply that is cut short is not final: {state}");
+        assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::TooLarge);
+        draft.abandon("too long").await.unwrap();
+        assert_eq!(stored(&db, &draft).await.1, MessageState::Abandoned);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_taken_after_an_end_whose_caller_left() {
+    let (gated, gates) = Gated::new(1, OPEN);
+    let db = Persistence::builder().backend(gated).build().unwrap();
+    let mut draft = draft(&db, BY_HAND).await;
+    gates.arrival().await;
+    draft.append("all").await.unwrap();
+    tokio::select! {
+        biased;
+        _ = draft.finish() => panic!("the gate is closed"),
+        () = gates.arrival() => {}
+    }
+    tokio::select! {
+        biased;
+        _ = draft.append(" of it") => panic!("nobody knows yet whether the message is settled"),
+        () = yield_now() => {}
+    }
+    gates.before.add_permits(OPEN);
+    let error = draft.append(" of it").await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Stale, Effect::NotApplied));
+    assert_eq!((draft.streamed_bytes(), draft.committed().bytes), (3, 3));
+    draft.finish().await.unwrap();
+    assert_eq!(stored(&db, &draft).await, (text("all"), MessageState::Final, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_whose_caller_left_and_that_failed_leaves_the_draft_open() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let down = std::sync::Arc::new(AtomicBool::new(false));
+    let switch = std::sync::Arc::clone(&down);
+    let fails = throughline::plugin::respond("fails", move |args: &throughline::PersistArgs, _: &_| {
+        let fail = args.kind().is_write() && switch.load(Ordering::SeqCst);
+        fail.then(|| Err(throughline::PersistError::new(ErrorKind::Busy, "locked")))
+    });
+    let db = Persistence::builder().plugin(fails).backend(MemoryBackend::new()).build().unwrap();
+    let mut draft = draft(&db, BY_HAND).await;
+    draft.append("all").await.unwrap();
+    down.store(true, Ordering::SeqCst);
+    assert!(tokio::time::timeout(Duration::ZERO, draft.finish()).await.is_err(), "its caller left");
+    draft.append(" of it").await.unwrap();
+    down.store(false, Ordering::SeqCst);
+    draft.finish().await.unwrap();
+    assert_eq!(stored(&db, &draft).await.0, text("all of it"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_passes_leaves_everything_waiting() {
     use std::sync::atomic::{AtomicBool, Ordering};

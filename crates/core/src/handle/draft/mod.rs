@@ -188,6 +188,10 @@ impl Draft {
 
     async fn change(&mut self, change: ContentChange) -> Result<()> {
         self.check_open()?;
+        if self.shared.settling.load(Ordering::Acquire) {
+            self.see_settled().await?;
+            self.check_open()?;
+        }
         if change.is_none() {
             return Ok(());
         }
@@ -253,6 +257,16 @@ impl Draft {
             self.shared.settling.store(false, Ordering::Release);
         }
         answer
+    }
+
+    /// Waits for what became of a settlement whose caller left, and then was not told.
+    async fn see_settled(&self) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Flush(reply)).await?;
+        // It says nothing of the settlement: a failure that does not pass is kept, and any other leaves the draft open.
+        drop(answer.await.map_err(|_| self.gone())?);
+        self.shared.settling.store(false, Ordering::Release);
+        Ok(())
     }
 
     async fn send(&self, command: Command) -> Result<()> {

@@ -203,9 +203,13 @@ impl Writer {
     async fn settle(&mut self, settlement: &Settlement) -> Result<ContentUpdated> {
         self.flush_at = None;
         self.resolve().await?;
-        if self.shared.failure().is_some() {
-            // Only giving up comes this far, and what cannot be written must not stand in its way.
-            self.pending.clear();
+        if let Some(error) = self.shared.failure() {
+            match settlement {
+                // It may have come about after this was asked for.
+                Settlement::Finish => return Err(error),
+                // What cannot be written must not stand in the way of giving up.
+                Settlement::Abandon(_) => self.pending.clear(),
+            }
         }
         while self.settled.is_none() {
             let piece = self.pending.pop().unwrap_or_else(Piece::nothing);
@@ -371,7 +375,6 @@ impl Writer {
         error
     }
 
-    /// The message as it stands.
     /// The message as it stands, and how much of it is held back.
     async fn look(&self) -> Result<Option<(Message, u64)>> {
         let get = GetMessage { thread: self.thread.clone(), id: self.id.clone() };
