@@ -4,7 +4,7 @@ use std::{cell::Cell, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-use crate::OpenError;
+use crate::{OpenError, cache};
 
 /// Marks a file as a store of ours: `ThrL`.
 pub(crate) const APPLICATION_ID: i32 = 0x5468_724c;
@@ -46,9 +46,9 @@ pub(crate) fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
          PRAGMA trusted_schema = OFF;
          PRAGMA cell_size_check = ON;
          PRAGMA mmap_size = 0;
-         PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -8000;",
+         PRAGMA temp_store = MEMORY;",
     )?;
+    cache::limit(&connection)?;
     Ok(connection)
 }
 
@@ -71,11 +71,11 @@ pub(crate) fn configure(connection: &Connection, path: &Path) -> Result<(), Open
              PRAGMA secure_delete = ON;
              PRAGMA mmap_size = 0;
              PRAGMA temp_store = MEMORY;
-             PRAGMA cache_size = -8000;
              PRAGMA locking_mode = NORMAL;
              PRAGMA wal_autocheckpoint = 0;
              PRAGMA journal_size_limit = 67108864;",
         )
+        .and_then(|()| cache::limit(connection))
         .map_err(|error| OpenError::sqlite(path, error))?;
     connection.wal_hook(Some(|_, pages| {
         PAGES_IN_LOG.set(u32::try_from(pages).unwrap_or(0));

@@ -40,6 +40,7 @@
 
 mod apply;
 mod backend;
+mod cache;
 mod connection;
 mod error;
 mod failpoint;

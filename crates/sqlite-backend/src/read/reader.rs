@@ -13,7 +13,7 @@ use super::{
     call::{Call, Stage, Work},
     pool::Waiting,
 };
-use crate::{connection::connect_to_read, error::EngineError};
+use crate::{cache::Room, connection::connect_to_read, error::EngineError};
 
 /// How many steps SQLite's machine does before it looks whether anybody still waits: a few rows.
 pub(super) const STEPS_BETWEEN_LOOKS: i32 = 200;
@@ -25,13 +25,14 @@ pub(super) struct Reader {
     bell: Arc<Condvar>,
     /// None before the first read, and after a failure until the next one.
     connection: Option<Connection>,
+    room: Room,
     /// What it took from the line as it came to the end of the read before.
     next: Option<Call>,
 }
 
 impl Reader {
     pub(super) fn new(path: Arc<Path>, waiting: Arc<Waiting>) -> Self {
-        Self { path, waiting, bell: Arc::default(), connection: None, next: None }
+        Self { path, waiting, bell: Arc::default(), connection: None, room: Room::default(), next: None }
     }
 
     /// Opens the connection, which a read would do as well.
@@ -40,6 +41,7 @@ impl Reader {
             Some(connection) => connection,
             None => connect_to_read(&self.path)?,
         };
+        self.room.make(&connection)?;
         Ok(self.connection.insert(connection))
     }
 

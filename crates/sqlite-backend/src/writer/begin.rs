@@ -101,7 +101,8 @@ impl Worker {
                 self.connection.insert(connection)
             }
         };
-        let begin = || -> rusqlite::Result<()> {
+        let mut begin = || -> rusqlite::Result<()> {
+            self.room.make(connection)?;
             connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             Ok(())
         };

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     SqliteOptions,
     apply::Threads,
+    cache::Room,
     connection,
     error::{EngineError, Phase},
     failpoint::{Failpoint, Failpoints},
@@ -57,6 +58,7 @@ pub(super) struct Worker {
     pub(super) limits: Limits,
     /// None after a failure, until it is opened again.
     pub(super) connection: Option<Connection>,
+    pub(super) room: Room,
     pub(super) threads: Threads,
     pub(super) place: Place,
     /// Names this writer in the file.
@@ -100,6 +102,7 @@ impl Worker {
                 segment: i64::from(options.segment_positions.max(1)),
             },
             connection: Some(connection),
+            room: Room::default(),
             threads: Threads::default(),
             place: Place::new(&path, path_of(&path)),
             id: fastrand::i64(1..),
