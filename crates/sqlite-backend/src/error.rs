@@ -1,4 +1,6 @@
-//! What SQLite's codes mean for a call: the one table.
+//! What the codes of SQLite and of the operating system mean for a call: the one table.
+
+use std::io;
 
 use throughline_core::{BoxError, Effect, ErrorKind, PersistError};
 
@@ -21,6 +23,16 @@ pub(crate) enum EngineError {
     Damaged { what: &'static str },
     #[error("the driver failed")]
     Driver { source: BoxError },
+}
+
+/// What it is to a caller that the operating system refuses a file.
+pub(crate) fn kind_of(refusal: &io::Error) -> ErrorKind {
+    match refusal.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => ErrorKind::Invalid,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
+        _ => ErrorKind::Unavailable,
+    }
 }
 
 /// Where in a transaction it failed.

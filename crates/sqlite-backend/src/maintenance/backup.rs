@@ -19,6 +19,7 @@ use tempfile::TempPath;
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
 use super::{Stop, connect, failed};
+use crate::error::kind_of;
 
 /// How many pages are copied before it is looked whether anybody still waits: 1 MiB.
 const PAGES_BETWEEN_LOOKS: i32 = 256;
@@ -59,7 +60,7 @@ pub enum BackupError {
         fault: &'static str,
     },
     /// The operating system refused.
-    #[error("`{}`: the operating system refused", path.display())]
+    #[error("`{}`: {source}", path.display())]
     Io {
         /// The file or the directory.
         path: PathBuf,
@@ -75,8 +76,7 @@ impl BackupError {
         match self {
             Self::Exists { .. } => ErrorKind::AlreadyExists,
             Self::NoDirectory { .. } | Self::Path { .. } => ErrorKind::Invalid,
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => ErrorKind::StorageFull,
-            Self::Io { .. } => ErrorKind::Unavailable,
+            Self::Io { source, .. } => kind_of(source),
         }
     }
 }

@@ -2,7 +2,7 @@ use std::{io, path::PathBuf, time::Duration};
 
 use throughline_core::{BoxError, Effect, ErrorKind, PersistError};
 
-use crate::error::{EngineError, Phase};
+use crate::error::{EngineError, Phase, kind_of};
 
 /// Why a store was not opened. What was in the file is in it still.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +105,7 @@ pub enum OpenError {
         needed: u64,
     },
     /// The operating system refused.
-    #[error("`{}`: the operating system refused", path.display())]
+    #[error("`{}`: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -133,7 +133,7 @@ impl OpenError {
 
     /// The same as an error of the pipeline.
     #[must_use]
-    pub const fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Setting { .. } | Self::NoDirectory { .. } | Self::Path { .. } | Self::Foreign { .. } => {
                 ErrorKind::Invalid
@@ -144,7 +144,7 @@ impl OpenError {
             Self::Busy { .. } => ErrorKind::Busy,
             Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Full { .. } => ErrorKind::StorageFull,
-            Self::Io { .. } => ErrorKind::Unavailable,
+            Self::Io { source, .. } => kind_of(source),
             Self::Sqlite { kind, .. } => *kind,
         }
     }

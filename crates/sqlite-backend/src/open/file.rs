@@ -26,12 +26,19 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     }
     match fs::metadata(&path) {
         Ok(metadata) if !metadata.is_file() => fault("it is not a file"),
+        // SQLite takes it for an empty one, and would begin a store in it.
+        Ok(metadata) if metadata.len() == 1 && cfg!(not(target_vendor = "apple")) => {
+            Err(OpenError::Foreign { path, found: "it is one byte long".to_owned() })
+        }
         Ok(_) if path.is_symlink() => match fs::canonicalize(&path) {
             Ok(path) if path.to_str().is_none() => fault("it is not UTF-8"),
             Ok(path) => Ok(path),
             Err(source) => Err(OpenError::Io { path, source }),
         },
         Ok(_) => Ok(path),
+        Err(error) if path.is_symlink() && error.kind() != io::ErrorKind::PermissionDenied => {
+            fault("it is a symbolic link that leads nowhere")
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path),
         Err(source) => Err(OpenError::Io { path, source }),
     }
@@ -75,6 +82,8 @@ pub(super) fn create(path: &Path) -> Result<(), OpenError> {
 
 #[cfg(test)]
 mod tests {
+    use throughline_core::ErrorKind;
+
     use super::*;
 
     #[test]
@@ -116,14 +125,54 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_the_operating_system_refuses_is_told_with_its_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("n".repeat(300));
+        let error = resolve(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        let reason = std::io::Error::from_raw_os_error(36);
+        if cfg!(target_os = "linux") {
+            assert_eq!(error.to_string(), format!("`{}`: {reason}", path.display()));
+        }
+        for (kind, expected) in [
+            (io::ErrorKind::PermissionDenied, ErrorKind::Denied),
+            (io::ErrorKind::ReadOnlyFilesystem, ErrorKind::Denied),
+            (io::ErrorKind::StorageFull, ErrorKind::StorageFull),
+            (io::ErrorKind::TimedOut, ErrorKind::Unavailable),
+        ] {
+            assert_eq!(OpenError::Io { path: path.clone(), source: kind.into() }.kind(), expected);
+        }
+    }
+
+    #[test]
+    fn a_file_of_one_byte_is_none_of_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chat.db");
+        for (bytes, refused) in [("", false), ("x", true), ("xy", false)] {
+            fs::write(&path, bytes).unwrap();
+            let told = resolve(&path);
+            assert_eq!(matches!(told, Err(OpenError::Foreign { .. })), refused, "{told:?}");
+        }
+    }
+
     #[cfg(unix)]
     #[test]
-    fn a_link_leads_to_its_file() {
+    fn a_link_leads_to_its_file_or_nowhere() {
         let directory = tempfile::tempdir().unwrap();
         let (file, link) = (directory.path().join("chat.db"), directory.path().join("link.db"));
         create(&file).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         assert_eq!(resolve(&link).unwrap(), fs::canonicalize(&file).unwrap());
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(&link, &file).unwrap();
+        for dangling in [directory.path().join("none.db"), link.clone()] {
+            fs::remove_file(&link).unwrap();
+            std::os::unix::fs::symlink(&dangling, &link).unwrap();
+            let told = resolve(&link).unwrap_err().to_string();
+            let expected = "cannot be a store: it is a symbolic link that leads nowhere";
+            assert_eq!(told, format!("`{}` {expected}", link.display()));
+        }
     }
 
     #[cfg(unix)]
