@@ -17,7 +17,7 @@ INSERT INTO store (id, position, kept_after, fences, epoch, following, checksum,
 -- The last place of a thread is the greatest that a message has, or that a deleted message had: no place is given
 -- twice, and an addition needs no change here. Messages up to `floor` went when the thread was cleared or deleted: nobody is
 -- shown them, and while `purgeable` says so some still stand in `messages`. `gone_question` is the last place that a question of
--- the user had which was deleted: it has ended a turn.
+-- the user had which was deleted: it has ended a turn. `last_segment` is where the last row of the thread in `thread_segments` begins.
 CREATE TABLE threads (
     thread_pk     INTEGER PRIMARY KEY,
     tenant        TEXT    NOT NULL,
@@ -29,6 +29,7 @@ CREATE TABLE threads (
     gone_question INTEGER NOT NULL,
     deleted       INTEGER NOT NULL,
     purgeable     INTEGER NOT NULL,
+    last_segment  INTEGER NOT NULL,
     checksum      INTEGER NOT NULL,
     UNIQUE (tenant, thread)
 ) STRICT;
@@ -125,11 +126,12 @@ CREATE UNIQUE INDEX messages_in_order ON messages (segment, thread_pk, seq) WHER
 CREATE INDEX messages_open ON messages (thread_pk, seq) WHERE state IN ('reserved', 'streaming');
 
 -- From the place `first_seq` on, up to the next row of the thread, its messages lie in this segment. Segments grow with the
--- places of a thread.
+-- places of a thread. Each row says where the one before it begins, or 0: that one is missed when it is not there any more.
 CREATE TABLE thread_segments (
     thread_pk INTEGER NOT NULL REFERENCES threads (thread_pk),
     first_seq INTEGER NOT NULL,
     segment   INTEGER NOT NULL,
+    previous  INTEGER NOT NULL,
     checksum  INTEGER NOT NULL,
     PRIMARY KEY (thread_pk, first_seq)
 ) STRICT, WITHOUT ROWID;

@@ -253,8 +253,10 @@ async fn every_contradiction_is_noticed_where_it_is() {
         ("UPDATE messages SET segment = 7 WHERE message_id = 'final'".to_owned(), of(Part::Message, "final")),
         (
             "DELETE FROM thread_segments WHERE thread_pk = 2".to_owned(),
-            vec![(Part::Message, ["default", "u", "c"])],
+            vec![(Part::Message, ["default", "u", "c"]), (Part::Thread, ["default", "u", ""])],
         ),
+        ("UPDATE threads SET last_segment = 2 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
+        ("UPDATE thread_segments SET previous = 1 WHERE thread_pk = 1".to_owned(), of(Part::Thread, "")),
         ("UPDATE thread_segments SET checksum = 0 WHERE thread_pk = 1".to_owned(), of(Part::Thread, "")),
         (
             "UPDATE thread_segments SET first_seq = 2 WHERE thread_pk = 1".to_owned(),

@@ -179,11 +179,11 @@ async fn messages_that_are_not_found_any_more_are_missed_and_found_again() {
     let path = directory.path().join("chat.db");
     let db = damaged(&path, DAMAGE).await;
     let (thread, t) = (db.thread("t"), || "t".parse::<ThreadId>().unwrap());
-    // Wherever they would be shown, and nowhere else.
+    // Wherever they would be shown. Nobody knows where it began: neither is told what lies before it.
     for from in [PageFrom::Start, PageFrom::After(Seq::new(5)), PageFrom::Before(Seq::new(7))] {
         is_damage(thread.page(from, 10).await);
     }
-    assert_eq!(places(&db, PageFrom::Start, 2).await, [1, 2]);
+    is_damage(thread.page(PageFrom::Start, 2).await);
     assert_eq!(places(&db, PageFrom::After(Seq::new(6)), 3).await, [7, 8, 9]);
     assert_eq!(places(&db, PageFrom::End, 2).await, [41, 42]);
     is_damage(db.read(PlanPrune { thread: t(), keep: Keep::everything().messages(2) }).await);
@@ -218,16 +218,33 @@ async fn a_thread_whose_end_is_not_known_takes_nothing_until_it_is_made_again() 
 }
 
 #[tokio::test]
-async fn what_is_lost_as_a_whole_is_found_again() {
+async fn what_is_lost_or_elsewhere_is_missed_and_found_again() {
+    const OF_T: &str = "thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')";
     let directory = tempfile::tempdir().unwrap();
-    for (name, lost) in [("first", "= 1"), ("middle", "= 4"), ("last", "= 40"), ("all", "> 0")] {
+    let whole = directory.path().join("whole");
+    spread(&whole).await.close().await.unwrap();
+    for (name, change, lost) in [
+        ("first", "DELETE FROM thread_segments WHERE first_seq = 1", 2),
+        ("middle", "DELETE FROM thread_segments WHERE first_seq = 4", 5),
+        ("last", "DELETE FROM thread_segments WHERE first_seq = 40", 41),
+        ("all", "DELETE FROM thread_segments WHERE first_seq > 0", 20),
+        ("behind others", "UPDATE thread_segments SET first_seq = 79 WHERE first_seq = 13", 14),
+        ("before others", "UPDATE thread_segments SET first_seq = 2 WHERE first_seq = 13", 14),
+        // A bit that is 0: the place after the last one that is found would be given again.
+        ("the last before others", "UPDATE thread_segments SET first_seq = 32 WHERE first_seq = 40", 41),
+    ] {
         let path = directory.path().join(name);
-        spread(&path).await.close().await.unwrap();
-        let sql = format!(
-            "DELETE FROM thread_segments WHERE first_seq {lost} \
-             AND thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')"
-        );
-        Connection::open(&path).unwrap().execute(&sql, []).unwrap();
+        std::fs::copy(&whole, &path).unwrap();
+        Connection::open(&path).unwrap().execute(&format!("{change} AND {OF_T}"), []).unwrap();
+        let db = open(&path).await;
+        let thread = db.thread("t");
+        is_damage(thread.page(PageFrom::After(Seq::new(lost - 1)), 1).await);
+        is_damage(thread.page(PageFrom::Before(Seq::new(lost + 1)), 1).await);
+        is_damage(thread.page(PageFrom::Start, 100).await);
+        if lost > 40 || name == "all" || name == "behind others" {
+            is_damage(thread.add(NewMessage::user("on")).await);
+        }
+        db.close().await.unwrap();
         let backend = SqliteBackend::open(&path).await.unwrap();
         assert!(!backend.maintenance().verify().await.unwrap().is_sound(), "{name}");
         let db = Persistence::builder().backend(backend).build().unwrap();

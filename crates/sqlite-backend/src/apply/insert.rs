@@ -66,7 +66,9 @@ pub(super) fn append(scope: Scope<'_>, message: Message) -> Applied<Message> {
             .map_err(|error| explain(scope, &state, &record, error))?;
         let before = std::mem::replace(&mut state.last_seq, number(message.seq.get()));
         if state.segment != Some(segment) {
-            ThreadSegment { first_seq: state.last_seq, segment }.insert(scope.db, state.thread_pk)?;
+            let (first_seq, previous) = (state.last_seq, state.head.last_segment);
+            ThreadSegment { first_seq, segment, previous }.insert(scope.db, state.thread_pk)?;
+            state.head_mut().last_segment = first_seq;
             state.segment = Some(segment);
             // Its messages may have gone while it was the last one.
             ThreadSegment::forget_empty(scope.db, state.thread_pk, (before, before))?;

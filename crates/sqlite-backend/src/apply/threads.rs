@@ -31,7 +31,7 @@ pub(crate) const FIND_THREAD: &str = concat!(
     ", max(t.deleted_seq, t.floor, coalesce((SELECT m.seq FROM ",
     messages_behind!("t.thread_pk", "t.floor"),
     by_place!("DESC"),
-    " LIMIT 1), 0), coalesce(e.first_seq, 0)), e.segment, e.first_seq, e.checksum \
+    " LIMIT 1), 0), coalesce(e.first_seq, 0)), e.first_seq, e.segment, e.previous, e.checksum \
      FROM threads t LEFT JOIN catalogue c ON c.thread_pk = t.thread_pk \
      LEFT JOIN thread_segments e ON e.thread_pk = t.thread_pk AND e.first_seq = \
      (SELECT max(l.first_seq) FROM thread_segments l WHERE l.thread_pk = t.thread_pk) \
@@ -139,12 +139,13 @@ impl ThreadState {
         let Some((thread_pk, head)) = Head::read(row, 0, tenant.as_str(), thread.as_str()) else {
             return Ok(None);
         };
-        let segment: Option<i64> = row.get(SEGMENT)?;
-        let is_ordered = match segment {
-            None => true,
-            Some(segment) => {
-                let last = ThreadSegment { first_seq: row.get(SEGMENT + 1)?, segment };
-                row.get::<_, i64>(SEGMENT + 2)? == last.checksum(thread_pk)
+        // The head tells where the last segment begins: without it, or with another one, places would be given again.
+        let (segment, is_ordered) = match row.get::<_, Option<i64>>(SEGMENT)? {
+            None => (None, head.last_segment == 0),
+            Some(first_seq) => {
+                let last = ThreadSegment::read(row, SEGMENT, thread_pk)?;
+                let is_last = last.is_some() && first_seq == head.last_segment;
+                (Some(row.get(SEGMENT + 1)?), is_last)
             }
         };
         let has_entry = row.get::<_, Option<i64>>(HAS_ENTRY)?.is_some();

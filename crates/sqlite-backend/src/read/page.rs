@@ -112,7 +112,8 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistErr
         (Some((first, _)), false) if has_more => (*first, before),
         _ => (after, before),
     };
-    if !ThreadSegment::are_whole(scope.db, thread_pk, from, until).map_err(EngineError::from)? {
+    let is_whole = ThreadSegment::are_whole(scope.db, thread_pk, (from, until), head.last_segment);
+    if !is_whole.map_err(EngineError::from)? {
         return Err(disordered());
     }
     let (messages, damaged) = stretch.into_parts();

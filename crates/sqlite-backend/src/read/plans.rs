@@ -32,7 +32,7 @@ fn store(messages: i64) -> Connection {
             "CREATE TEMP TABLE numbers AS WITH RECURSIVE n (n) AS \
              (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < {messages}) SELECT n FROM n;
              INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, gone_question, deleted, \
-             purgeable, checksum) SELECT 'a', printf('t%06d', n), 0, 0, 1, 0, 0, 0, n <= 20, 0 FROM numbers;
+             purgeable, last_segment, checksum) SELECT 'a', printf('t%06d', n), 0, 0, 1, 0, 0, 0, n <= 20, 0, 0 FROM numbers;
              INSERT INTO catalogue (thread_pk, tenant, listed, archived, active_at, active_slot, hidden, has_begun, \
              created_at, changed_at, messages, turns, bytes, checksum, title, labels, metadata) \
              SELECT n, 'a', n % 2, n % 3 = 0, n / 5 << 14, n / 5, 0, 1, 0, 0, 1, 1, 1, 0, 'x', '{{}}', '{{}}' FROM numbers;
@@ -42,7 +42,7 @@ fn store(messages: i64) -> Connection {
              SELECT 1, printf('m%06d', n), iif(n % 2, n, NULL), n / {SEGMENT}, 'user', iif(n % 2, 'final', 'deleted'), \
              1, 0, 2, 0, 0, 0, n, 0, '{{}}', '[]' FROM numbers;
              INSERT INTO thread_segments \
-             SELECT 1, max(n / {SEGMENT} * {SEGMENT}, 1), n / {SEGMENT}, 0 FROM numbers GROUP BY n / {SEGMENT};
+             SELECT 1, max(n / {SEGMENT} * {SEGMENT}, 1), n / {SEGMENT}, 0, 0 FROM numbers GROUP BY n / {SEGMENT};
              INSERT INTO messages (message_pk, thread_pk, message_id, seq, segment, role, state, revision, appends, \
              last_append, content_bytes, tail, created_at, updated_at, position, checksum, metadata, content) \
              VALUES ({OPEN}, 1, 'open', {messages} + 1, {messages} / {SEGMENT}, 'user', 'streaming', 4, 3, {LAST_APPEND}, \

@@ -36,7 +36,8 @@ pub(super) fn plan(scope: Scope<'_>, read: &PlanPrune) -> Result<PrunePlan> {
     let mut plan = PrunePlan { thread, generation: Generation::FIRST, through: None, messages: 0, bytes: 0 };
     let Some(living) = living(scope, &read.thread)? else { return Ok(plan) };
     plan.generation = living.head.generation();
-    let is_ordered = ThreadSegment::are_whole(scope.db, living.thread_pk, living.head.floor, i64::MAX);
+    let (places, last) = ((living.head.floor, i64::MAX), living.head.last_segment);
+    let is_ordered = ThreadSegment::are_whole(scope.db, living.thread_pk, places, last);
     if !is_ordered.map_err(EngineError::from)? {
         return Err(disordered());
     }

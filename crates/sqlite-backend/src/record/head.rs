@@ -18,18 +18,20 @@ pub(crate) struct Head {
     pub(crate) deleted: bool,
     /// Whether messages up to the floor still stand in the file.
     pub(crate) purgeable: bool,
+    /// Where the last of the segments begins in which its messages lie, or 0.
+    pub(crate) last_segment: i64,
 }
 
 /// The columns of a head in the order in which [`Head::read`] takes them, as `t`.
 macro_rules! head_columns {
     () => {
         "t.thread_pk, t.deleted_seq, t.floor, t.generation, t.gone_at, t.gone_question, t.deleted, t.purgeable, \
-         t.checksum"
+         t.last_segment, t.checksum"
     };
 }
 pub(crate) use head_columns;
 /// How many there are.
-pub(crate) const HEAD_COLUMNS: usize = 9;
+pub(crate) const HEAD_COLUMNS: usize = 10;
 
 impl Head {
     /// Of a thread that begins then.
@@ -42,6 +44,7 @@ impl Head {
             gone_question: 0,
             deleted: false,
             purgeable: false,
+            last_segment: 0,
         }
     }
 
@@ -56,14 +59,15 @@ impl Head {
             gone_question: row.integer(at + 5)?,
             deleted: flag(row, at + 6)?,
             purgeable: flag(row, at + 7)?,
+            last_segment: row.integer(at + 8)?,
         };
-        (head.checksum(tenant, thread) == row.integer(at + 8)?).then_some((row.integer(at)?, head))
+        (head.checksum(tenant, thread) == row.integer(at + 9)?).then_some((row.integer(at)?, head))
     }
 
     pub(crate) fn insert(&self, db: &Connection, tenant: &str, thread: &str) -> rusqlite::Result<i64> {
         db.prepare_cached(
             "INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, gone_question, deleted, purgeable, \
-             checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             last_segment, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             tenant,
@@ -75,6 +79,7 @@ impl Head {
             self.gone_question,
             self.deleted,
             self.purgeable,
+            self.last_segment,
             self.checksum(tenant, thread),
         ])?;
         Ok(db.last_insert_rowid())
@@ -89,7 +94,7 @@ impl Head {
     ) -> rusqlite::Result<()> {
         db.prepare_cached(
             "UPDATE threads SET deleted_seq = ?2, floor = ?3, generation = ?4, gone_at = ?5, gone_question = ?6, \
-             deleted = ?7, checksum = ?8 WHERE thread_pk = ?1",
+             deleted = ?7, last_segment = ?8, checksum = ?9 WHERE thread_pk = ?1",
         )?
         .execute(params![
             thread_pk,
@@ -99,6 +104,7 @@ impl Head {
             self.gone_at,
             self.gone_question,
             self.deleted,
+            self.last_segment,
             self.checksum(tenant, thread),
         ])?;
         Ok(())
@@ -116,7 +122,8 @@ impl Head {
     }
 
     fn checksum(&self, tenant: &str, thread: &str) -> i64 {
-        let Self { deleted_seq, floor, generation, gone_at, gone_question, deleted, purgeable } = *self;
+        let Self { deleted_seq, floor, generation, gone_at, gone_question, deleted, purgeable, last_segment } =
+            *self;
         Checksum::new()
             .text(tenant)
             .text(thread)
@@ -127,6 +134,7 @@ impl Head {
             .integer(gone_question)
             .integer(deleted.into())
             .integer(purgeable.into())
+            .integer(last_segment)
             .finish()
     }
 }

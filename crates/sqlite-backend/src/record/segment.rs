@@ -4,7 +4,7 @@
 //! was written at about the same time is together in it, of whichever threads, and a table beside it says which segments hold
 //! messages of a thread. See decision 0048.
 
-use rusqlite::{Connection, OptionalExtension, ffi, params};
+use rusqlite::{Connection, OptionalExtension, Row, ffi, params};
 
 use super::Checksum;
 
@@ -13,6 +13,8 @@ use super::Checksum;
 pub(crate) struct ThreadSegment {
     pub(crate) first_seq: i64,
     pub(crate) segment: i64,
+    /// Where the one before it begins, or 0: that one is missed when it is not there any more.
+    pub(crate) previous: i64,
 }
 
 /// The messages of a thread behind a place, and up to another one where `$until` says so (`< ?3`, `<= ?3`): what stands behind
@@ -53,51 +55,76 @@ macro_rules! by_place {
 }
 pub(crate) use by_place;
 
+/// The segment in which a place of a thread lies.
+const AT: &str = "SELECT first_seq, segment, previous, checksum FROM thread_segments WHERE thread_pk = ?1 AND first_seq <= ?2 \
+                  ORDER BY first_seq DESC LIMIT 1";
+/// The segment behind that.
+const BEHIND: &str = "SELECT first_seq, segment, previous, checksum FROM thread_segments WHERE thread_pk = ?1 AND first_seq > ?2 \
+                      ORDER BY first_seq LIMIT 1";
+
+fn is_taken(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|failure| failure.extended_code == ffi::SQLITE_CONSTRAINT_UNIQUE)
+}
+
+fn damaged() -> rusqlite::Error {
+    let told = "where the messages of a thread lie is damaged".to_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(told))
+}
+
 impl ThreadSegment {
     pub(crate) fn insert(self, db: &Connection, thread_pk: i64) -> rusqlite::Result<()> {
-        let Self { first_seq, segment } = self;
+        let Self { first_seq, segment, previous } = self;
         db.prepare_cached(
-            "INSERT INTO thread_segments (thread_pk, first_seq, segment, checksum) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO thread_segments (thread_pk, first_seq, segment, previous, checksum) \
+             VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute(params![thread_pk, first_seq, segment, self.checksum(thread_pk)])?;
+        .execute(params![thread_pk, first_seq, segment, previous, self.checksum(thread_pk)])?;
         Ok(())
     }
 
+    /// Reads the columns of [`AT`] from `at` on. Nothing when it is not what its checksum was made for.
+    pub(crate) fn read(row: &Row<'_>, at: usize, thread_pk: i64) -> rusqlite::Result<Option<Self>> {
+        let found = Self { first_seq: row.get(at)?, segment: row.get(at + 1)?, previous: row.get(at + 2)? };
+        Ok((row.get::<_, i64>(at + 3)? == found.checksum(thread_pk)).then_some(found))
+    }
+
     /// The segment of a place of a thread that may be anywhere: `current`, if no message lies behind it. What is put
-    /// between others lies with those before it, and what is put before all of them with the first.
+    /// between others lies with those before it, and what is put before all of them with the first. Also where the last
+    /// segment of the thread begins from now on, if that is elsewhere.
     ///
     /// # Errors
-    /// As SQLite says it where a row that this depends on is damaged.
-    pub(crate) fn of(db: &Connection, thread_pk: i64, seq: i64, current: i64) -> rusqlite::Result<i64> {
-        let before = Self::find(
-            db,
-            "SELECT first_seq, segment, checksum FROM thread_segments WHERE thread_pk = ?1 AND first_seq <= ?2 \
-             ORDER BY first_seq DESC LIMIT 1",
-            (thread_pk, seq),
-        )?;
-        let behind = Self::find(
-            db,
-            "SELECT first_seq, segment, checksum FROM thread_segments WHERE thread_pk = ?1 AND first_seq > ?2 \
-             ORDER BY first_seq LIMIT 1",
-            (thread_pk, seq),
-        )?;
+    /// As SQLite says it where a row that this depends on is damaged or missing.
+    pub(crate) fn of(
+        db: &Connection,
+        thread_pk: i64,
+        seq: i64,
+        current: i64,
+    ) -> rusqlite::Result<(i64, Option<i64>)> {
+        let before = Self::find(db, AT, (thread_pk, seq))?;
+        let behind = Self::find(db, BEHIND, (thread_pk, seq))?;
         match (before, behind) {
-            (Some(Self { segment, .. }), Some(_)) => Ok(segment),
+            (before, Some(behind)) if behind.previous != before.map_or(0, |before| before.first_seq) => {
+                Err(damaged())
+            }
+            (Some(Self { segment, .. }), Some(_)) => Ok((segment, None)),
             (None, Some(first)) => {
                 first.remove(db, thread_pk)?;
-                Self { first_seq: seq, ..first }.insert(db, thread_pk)?;
-                Ok(first.segment)
+                let moved = Self { first_seq: seq, ..first };
+                moved.insert(db, thread_pk)?;
+                let is_last = !first.follow(db, thread_pk, seq)?;
+                Ok((first.segment, is_last.then_some(seq)))
             }
             (Some(last), None)
                 if last.segment >= current
                     || last.first_seq == seq
                     || last.holds_behind(db, thread_pk, seq)? =>
             {
-                Ok(last.segment)
+                Ok((last.segment, None))
             }
-            (_, None) => {
-                Self { first_seq: seq, segment: current }.insert(db, thread_pk)?;
-                Ok(current)
+            (last, None) => {
+                let previous = last.map_or(0, |last| last.first_seq);
+                Self { first_seq: seq, segment: current, previous }.insert(db, thread_pk)?;
+                Ok((current, Some(seq)))
             }
         }
     }
@@ -109,18 +136,29 @@ impl ThreadSegment {
     ) -> rusqlite::Result<Option<Self>> {
         let found = db
             .prepare_cached(sql)?
-            .query_row(params![thread_pk, seq], |row| {
-                let found = Self { first_seq: row.get(0)?, segment: row.get(1)? };
-                Ok((found, row.get::<_, i64>(2)?))
-            })
+            .query_row(params![thread_pk, seq], |row| Self::read(row, 0, thread_pk))
             .optional()?;
-        match found {
-            Some((found, checksum)) if checksum != found.checksum(thread_pk) => {
-                let told = "where the messages of a thread lie is damaged".to_owned();
-                Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(told)))
-            }
-            found => Ok(found.map(|(found, _)| found)),
-        }
+        found.map(|found| found.ok_or_else(damaged)).transpose()
+    }
+
+    /// Whether the segment behind this one is as it was written, and is the next one.
+    fn is_followed(self, db: &Connection, thread_pk: i64) -> rusqlite::Result<bool> {
+        let next = db
+            .prepare_cached(BEHIND)?
+            .query_row(params![thread_pk, self.first_seq], |row| Self::read(row, 0, thread_pk))
+            .optional()?;
+        Ok(next.flatten().is_some_and(|next| next.previous == self.first_seq))
+    }
+
+    /// Has the segment behind this one follow the one that begins at `previous`. Says whether there is one behind it.
+    fn follow(self, db: &Connection, thread_pk: i64, previous: i64) -> rusqlite::Result<bool> {
+        let Some(next) = Self::find(db, BEHIND, (thread_pk, self.first_seq))? else { return Ok(false) };
+        let next = Self { previous, ..next };
+        db.prepare_cached(
+            "UPDATE thread_segments SET previous = ?3, checksum = ?4 WHERE thread_pk = ?1 AND first_seq = ?2",
+        )?
+        .execute(params![thread_pk, next.first_seq, previous, next.checksum(thread_pk)])?;
+        Ok(true)
     }
 
     /// Whether a message of the thread lies in this segment at a place or behind it.
@@ -139,22 +177,21 @@ impl ThreadSegment {
         (first, last): (i64, i64),
     ) -> rusqlite::Result<()> {
         let mut statement = db.prepare_cached(
-            "SELECT s.first_seq, s.segment, s.checksum FROM thread_segments s WHERE s.thread_pk = ?1 \
+            "SELECT s.first_seq, s.segment, s.previous, s.checksum FROM thread_segments s WHERE s.thread_pk = ?1 \
              AND s.first_seq <= ?3 AND s.first_seq >= coalesce((SELECT b.first_seq FROM thread_segments b \
              WHERE b.thread_pk = ?1 AND b.first_seq <= ?2 ORDER BY b.first_seq DESC LIMIT 1), 0) \
              AND s.first_seq < (SELECT max(l.first_seq) FROM thread_segments l WHERE l.thread_pk = ?1) \
              AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.segment = s.segment AND m.thread_pk = s.thread_pk \
-             AND m.seq IS NOT NULL)",
+             AND m.seq IS NOT NULL) ORDER BY s.first_seq DESC",
         )?;
         let empty = statement
-            .query_map(params![thread_pk, first, last], |row| {
-                let found = Self { first_seq: row.get(0)?, segment: row.get(1)? };
-                Ok((found, row.get::<_, i64>(2)?))
-            })?
+            .query_map(params![thread_pk, first, last], |row| Self::read(row, 0, thread_pk))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        for (found, checksum) in empty {
-            // A damaged one may lead to nothing because it is damaged.
-            if checksum == found.checksum(thread_pk) {
+        // A damaged one may lead to nothing because it is damaged. The last ones first: each is followed by one that stays.
+        for found in empty.into_iter().flatten() {
+            // What is damaged already is not made whole by that.
+            if found.is_followed(db, thread_pk)? {
+                found.follow(db, thread_pk, found.previous)?;
                 found.remove(db, thread_pk)?;
             }
         }
@@ -167,64 +204,74 @@ impl ThreadSegment {
         Ok(())
     }
 
-    /// Whether those segments of a thread are as they were written in which places behind `after` and up to `until` lie. A
-    /// damaged one would lead to no messages, or to those of another.
+    /// Whether those segments of a thread are there and as they were written in which places behind `after` and up to `until`
+    /// lie, of a thread whose last one begins at `last`. A damaged one would lead to no messages, or to those of another.
     pub(crate) fn are_whole(
         db: &Connection,
         thread_pk: i64,
-        after: i64,
-        until: i64,
+        (after, until): (i64, i64),
+        last: i64,
     ) -> rusqlite::Result<bool> {
+        // From the one in which the first place lies to the one behind them all, which tells that none before it is missing.
         let mut statement = db.prepare_cached(
-            "SELECT s.first_seq, s.segment, s.checksum FROM thread_segments s WHERE s.thread_pk = ?1 \
-             AND s.first_seq <= ?3 AND s.first_seq >= coalesce((SELECT b.first_seq FROM thread_segments b \
+            "SELECT s.first_seq, s.segment, s.previous, s.checksum FROM thread_segments s WHERE s.thread_pk = ?1 \
+             AND s.first_seq >= coalesce((SELECT b.first_seq FROM thread_segments b \
              WHERE b.thread_pk = ?1 AND b.first_seq <= ?2 ORDER BY b.first_seq DESC LIMIT 1), 0) ORDER BY s.first_seq",
         )?;
-        let mut rows = statement.query(params![thread_pk, after.saturating_add(1), until])?;
-        let mut before = None;
+        let from = after.saturating_add(1);
+        let mut rows = statement.query(params![thread_pk, from])?;
+        let mut before: Option<Self> = None;
         while let Some(row) = rows.next()? {
-            let found = Self { first_seq: row.get(0)?, segment: row.get(1)? };
-            let is_behind = before.replace(found.segment).is_none_or(|before| before < found.segment);
-            if !is_behind || row.get::<_, i64>(2)? != found.checksum(thread_pk) {
+            let Some(found) = Self::read(row, 0, thread_pk)? else { return Ok(false) };
+            let is_next = match before.replace(found) {
+                Some(before) => found.previous == before.first_seq && before.segment < found.segment,
+                None => found.first_seq <= from || found.previous == 0,
+            };
+            if !is_next {
                 return Ok(false);
             }
+            if found.first_seq > until {
+                return Ok(true);
+            }
         }
-        Ok(true)
+        Ok(before.map_or(0, |before| before.first_seq) == last)
     }
 
-    /// Makes the segments of a thread again, from all messages of the store. Where these contradict each other, all of the thread
-    /// lie in one segment then.
-    pub(crate) fn mend(db: &Connection, thread_pk: i64) -> rusqlite::Result<()> {
+    /// Makes the segments of a thread again, from all messages of the store, and says where the last one begins. Where these
+    /// contradict each other, all of the thread lie in one segment then.
+    pub(crate) fn mend(db: &Connection, thread_pk: i64) -> rusqlite::Result<i64> {
         let mut statement = db.prepare_cached(
             "SELECT min(seq), max(seq), segment FROM messages NOT INDEXED \
              WHERE thread_pk = ?1 AND seq IS NOT NULL GROUP BY segment ORDER BY segment",
         )?;
         let mut found = statement
-            .query_map([thread_pk], |row| {
-                Ok((Self { first_seq: row.get(0)?, segment: row.get(2)? }, row.get(1)?))
-            })?
-            .collect::<rusqlite::Result<Vec<(Self, i64)>>>()?;
-        if let (Some(&(last, _)), false) =
-            (found.last(), found.is_sorted_by(|(_, last), (next, _)| *last < next.first_seq))
+            .query_map([thread_pk], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<rusqlite::Result<Vec<(i64, i64, i64)>>>()?;
+        if let (Some(&(_, _, segment)), false) =
+            (found.last(), found.is_sorted_by(|(first, last, _), (next, _, _)| first < next && last <= next))
         {
-            db.execute(
+            let merged = db.execute(
                 "UPDATE messages SET segment = ?2 WHERE thread_pk = ?1 AND seq IS NOT NULL",
-                params![thread_pk, last.segment],
-            )?;
-            let first_seq = found.iter().map(|(segment, _)| segment.first_seq).min().unwrap_or_default();
-            found = vec![(Self { first_seq, ..last }, i64::MAX)];
+                params![thread_pk, segment],
+            );
+            // Two of them have one place.
+            merged.map_err(|error| if is_taken(&error) { damaged() } else { error })?;
+            let first_seq = found.iter().map(|(first_seq, _, _)| *first_seq).min().unwrap_or_default();
+            found = vec![(first_seq, i64::MAX, segment)];
         }
         db.prepare_cached("DELETE FROM thread_segments WHERE thread_pk = ?1")?.execute([thread_pk])?;
-        for (segment, _) in found {
-            segment.insert(db, thread_pk)?;
+        let mut previous = 0;
+        for (first_seq, _, segment) in found {
+            Self { first_seq, segment, previous }.insert(db, thread_pk)?;
+            previous = first_seq;
         }
-        Ok(())
+        Ok(previous)
     }
 
     /// What the checksum of the row is made for.
     pub(crate) fn checksum(self, thread_pk: i64) -> i64 {
-        let Self { first_seq, segment } = self;
-        Checksum::new().integer(thread_pk).integer(first_seq).integer(segment).finish()
+        let Self { first_seq, segment, previous } = self;
+        Checksum::new().integer(thread_pk).integer(first_seq).integer(segment).integer(previous).finish()
     }
 }
 
@@ -242,7 +289,7 @@ mod tests {
         db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
         db.execute(
             "INSERT INTO threads (thread_pk, tenant, thread, deleted_seq, floor, generation, gone_at, gone_question, \
-             deleted, purgeable, checksum) VALUES (1, 'a', 't', 0, 0, 1, 0, 0, 0, 0, 0)",
+             deleted, purgeable, last_segment, checksum) VALUES (1, 'a', 't', 0, 0, 1, 0, 0, 0, 0, 0, 0)",
             [],
         )
         .unwrap();
@@ -251,7 +298,10 @@ mod tests {
 
     /// Puts the message of this name at a place, as a copy does, in whichever order messages come.
     fn put(db: &Connection, name: i64, seq: i64, current: i64) {
-        let segment = ThreadSegment::of(db, 1, seq, current).unwrap();
+        let (segment, last) = ThreadSegment::of(db, 1, seq, current).unwrap();
+        if let Some(last) = last {
+            db.execute("UPDATE threads SET last_segment = ?1", [last]).unwrap();
+        }
         db.execute(
             "INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, \
              tail, created_at, updated_at, position, checksum, metadata, content) \
@@ -275,7 +325,8 @@ mod tests {
     }
 
     fn are_whole(db: &Connection, after: i64, until: i64) -> bool {
-        ThreadSegment::are_whole(db, 1, after, until).unwrap()
+        let last = db.query_row("SELECT last_segment FROM threads", [], |row| row.get(0)).unwrap();
+        ThreadSegment::are_whole(db, 1, (after, until), last).unwrap()
     }
 
     #[test]
@@ -364,41 +415,86 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_row_is_seen_where_its_places_are_asked_for_and_is_made_again() {
+    fn a_row_that_is_damaged_or_gone_is_seen_where_its_places_are_asked_for_and_is_made_again() {
         let db = store();
-        for (name, seq) in [(1, 10), (2, 20), (3, 22), (4, 30)] {
+        for (name, seq) in [(1, 10), (2, 20), (3, 22), (4, 30), (5, 40)] {
             put(&db, name, seq, seq / 10);
         }
-        let whole = [(10, 1), (20, 2), (30, 3)];
+        let whole = [(10, 1), (20, 2), (30, 3), (40, 4)];
         assert_eq!(segments(&db), whole);
         for change in [
             "UPDATE thread_segments SET first_seq = 21 WHERE first_seq = 20",
+            "UPDATE thread_segments SET first_seq = 19 WHERE first_seq = 20",
+            "UPDATE thread_segments SET first_seq = 79 WHERE first_seq = 20",
             "UPDATE thread_segments SET segment = 4 WHERE first_seq = 20",
+            "UPDATE thread_segments SET previous = 9 WHERE first_seq = 20",
             "UPDATE thread_segments SET checksum = checksum + 1 WHERE first_seq = 20",
+            "DELETE FROM thread_segments WHERE first_seq = 20",
         ] {
             db.execute(change, []).unwrap();
             assert!(
-                !are_whole(&db, 0, i64::MAX) && !are_whole(&db, 25, 26) && !are_whole(&db, 15, 25),
+                !are_whole(&db, 0, i64::MAX) && !are_whole(&db, 20, 22) && !are_whole(&db, 15, 25),
                 "{change}"
             );
-            assert!(are_whole(&db, 29, i64::MAX) && are_whole(&db, 0, 19), "{change}");
-            ThreadSegment::mend(&db, 1).unwrap();
-            assert_eq!(segments(&db), whole, "{change}");
+            assert!(!are_whole(&db, 21, 22) && are_whole(&db, 0, 9) && are_whole(&db, 29, 35), "{change}");
+            let last = ThreadSegment::mend(&db, 1).unwrap();
+            assert_eq!((segments(&db).as_slice(), last), (whole.as_slice(), 40), "{change}");
             assert!(are_whole(&db, 0, i64::MAX));
         }
-        ThreadSegment { first_seq: 40, segment: 2 }.insert(&db, 1).unwrap();
+        for change in [
+            "UPDATE thread_segments SET first_seq = 34 WHERE first_seq = 40",
+            "UPDATE thread_segments SET first_seq = 41 WHERE first_seq = 40",
+            "DELETE FROM thread_segments WHERE first_seq = 40",
+            "DELETE FROM thread_segments",
+        ] {
+            db.execute(change, []).unwrap();
+            assert!(!are_whole(&db, 35, i64::MAX) && !are_whole(&db, 39, 40), "{change}");
+            ThreadSegment::mend(&db, 1).unwrap();
+            assert_eq!(segments(&db), whole, "{change}");
+        }
+        ThreadSegment { first_seq: 50, segment: 2, previous: 40 }.insert(&db, 1).unwrap();
         assert!(!are_whole(&db, 0, i64::MAX), "segments grow with the places");
-        let found = ThreadSegment::of(&db, 1, 25, 9);
-        assert_eq!(found.unwrap(), 2);
-        db.execute("UPDATE thread_segments SET checksum = 0 WHERE first_seq = 40", []).unwrap();
-        for seq in [35, 45] {
+        assert_eq!(ThreadSegment::of(&db, 1, 25, 9).unwrap(), (2, None));
+        let is_refused = |seq| {
             let damage = ThreadSegment::of(&db, 1, seq, 9).unwrap_err();
             assert_eq!(damage.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt), "{seq}");
-        }
+        };
+        db.execute("UPDATE thread_segments SET checksum = 0 WHERE first_seq = 50", []).unwrap();
+        [45, 55].into_iter().for_each(is_refused);
+        db.execute("DELETE FROM thread_segments WHERE first_seq = 20", []).unwrap();
+        [15, 25].into_iter().for_each(is_refused);
         // A message of the first segment among those of the second.
         db.execute("UPDATE messages SET segment = 1 WHERE seq = 22", []).unwrap();
+        assert_eq!(ThreadSegment::mend(&db, 1).unwrap(), 10);
+        assert_eq!(segments(&db), [(10, 4)]);
+        assert_eq!(places(&db, BEHIND, 0), [10, 20, 22, 30, 40]);
+    }
+
+    #[test]
+    fn what_was_damaged_is_not_made_whole_by_what_is_forgotten() {
+        let db = store();
+        for (name, seq) in [(1, 10), (2, 20), (3, 30), (4, 40)] {
+            put(&db, name, seq, seq / 10);
+        }
+        db.execute("UPDATE messages SET seq = NULL WHERE message_id IN ('1', '2')", []).unwrap();
+        db.execute("DELETE FROM thread_segments WHERE first_seq = 30", []).unwrap();
+        ThreadSegment::forget_empty(&db, 1, (0, 25)).unwrap();
+        assert_eq!(segments(&db), [(20, 2), (40, 4)]);
+        assert!(!are_whole(&db, 0, i64::MAX));
+    }
+
+    #[test]
+    fn a_place_that_was_given_twice_is_found_twice_or_told() {
+        let db = store();
+        for (name, seq, current) in [(1, 10, 1), (2, 20, 2), (3, 25, 2), (4, 40, 4)] {
+            put(&db, name, seq, current);
+        }
+        db.execute("UPDATE messages SET seq = 25 WHERE message_id = '4'", []).unwrap();
         ThreadSegment::mend(&db, 1).unwrap();
-        assert_eq!(segments(&db), [(10, 3)]);
-        assert_eq!(places(&db, BEHIND, 0), [10, 20, 22, 30]);
+        assert_eq!(segments(&db), [(10, 1), (20, 2), (25, 4)]);
+        assert_eq!(places(&db, BEHIND, 0), [10, 20, 25, 25]);
+        db.execute("UPDATE messages SET seq = 20 WHERE message_id = '4'", []).unwrap();
+        let damage = ThreadSegment::mend(&db, 1).unwrap_err();
+        assert_eq!(damage.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt));
     }
 }

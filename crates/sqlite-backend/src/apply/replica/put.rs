@@ -100,10 +100,12 @@ impl At<'_> {
         } = image;
         let thread_pk = self.thread_pk(thread)?;
         let (tenant, name) = (self.tenant.as_str(), thread.as_str());
-        let before: (i64, bool, i64) = self
+        let (before, last_segment): ((i64, bool, i64), i64) = self
             .db
-            .prepare_cached("SELECT floor, deleted, deleted_seq FROM threads WHERE thread_pk = ?1")?
-            .query_row([thread_pk], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            .prepare_cached(
+                "SELECT floor, deleted, deleted_seq, last_segment FROM threads WHERE thread_pk = ?1",
+            )?
+            .query_row([thread_pk], |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?)))?;
         let head = Head {
             // What is known of places that were given is not forgotten again: the other store may only say that the last one is
             // that of a message, which has not come yet.
@@ -114,6 +116,7 @@ impl At<'_> {
             gone_question: number(gone_question.get()),
             deleted: *deleted,
             purgeable: *purgeable,
+            last_segment,
         };
         head.update(self.db, thread_pk, tenant, name)?;
         head.write_purgeable(self.db, thread_pk)?;
@@ -212,7 +215,11 @@ impl At<'_> {
         let (lease_ms, lease_expires_at) = lease.unzip();
         let message = &record.message;
         let seq = number(message.seq.get());
-        let segment = ThreadSegment::of(self.db, thread_pk, seq, self.scope.segment_at(record.position))?;
+        let current = self.scope.segment_at(record.position);
+        let (segment, last_segment) = ThreadSegment::of(self.db, thread_pk, seq, current)?;
+        if let Some(last_segment) = last_segment {
+            self.change_head(thread_pk, &message.thread, |head| head.last_segment = last_segment)?;
+        }
         self.db
             .prepare_cached(
                 "UPDATE messages SET seq = ?2, role = ?3, state = ?4, revision = ?5, appends = ?6, last_append = ?7, \
@@ -275,17 +282,25 @@ impl At<'_> {
     /// A thread knows at once which place a message had that is gone. The image of the thread, which says it too, may never come: a
     /// store that is made the first in the middle of a copy does not give the place again.
     fn had_place(&self, thread_pk: i64, thread: &ThreadId, seq: i64) -> rusqlite::Result<()> {
+        self.change_head(thread_pk, thread, |head| head.deleted_seq = head.deleted_seq.max(seq))
+    }
+
+    /// Changes a head that can be read.
+    fn change_head(
+        &self,
+        thread_pk: i64,
+        thread: &ThreadId,
+        change: impl FnOnce(&mut Head),
+    ) -> rusqlite::Result<()> {
         let (tenant, thread) = (self.tenant.as_str(), thread.as_str());
-        let head = self
+        let found = self
             .db
             .prepare_cached(concat!("SELECT ", head_columns!(), " FROM threads t WHERE t.thread_pk = ?1"))?
             .query_row([thread_pk], |row| Ok(Head::read(row, 0, tenant, thread)))?;
-        match head {
-            Some((_, head)) if head.deleted_seq < seq => {
-                Head { deleted_seq: seq, ..head }.update(self.db, thread_pk, tenant, thread)
-            }
-            _ => Ok(()),
-        }
+        let Some((_, before)) = found else { return Ok(()) };
+        let mut head = before;
+        change(&mut head);
+        if head == before { Ok(()) } else { head.update(self.db, thread_pk, tenant, thread) }
     }
 
     fn name(&self, image: &NameImage) -> Applied<()> {

@@ -8,7 +8,7 @@ use throughline_core::{
 
 use super::{change::FORGET_LABELS, existing, rebuild::mend_order};
 use crate::{
-    apply::{Applied, Scope, delete::erase, refusal, row::clear_appends_of, session},
+    apply::{Applied, Scope, delete::erase, refusal, row::clear_appends_of, session, threads::ThreadState},
     record::{ThreadSegment, by_place, messages_behind},
 };
 
@@ -17,7 +17,7 @@ pub(super) fn clear(scope: Scope<'_>, clear: &ClearThread) -> Applied<()> {
     let mut state = existing(scope, thread)?;
     rules::expect_generation(clear.expected, state.generation())?;
     state.expect_ordered(thread)?;
-    let has_rows = has_rows(scope, state.thread_pk, state.head.floor)?;
+    let has_rows = has_rows(scope, &state, state.head.floor)?;
     let entry = state.entry_mut(thread)?;
     entry.changed(scope.now);
     let active_at = entry.tally.active_at.as_micros();
@@ -41,7 +41,7 @@ pub(super) fn delete(scope: Scope<'_>, thread: &ThreadId) -> Applied<ThreadDelet
     let already = state.head.deleted;
     if !already {
         // The entry goes with everything else, also one that is damaged.
-        let has_rows = has_rows(scope, state.thread_pk, 0)? || session::has_rows(scope, state.thread_pk)?;
+        let has_rows = has_rows(scope, &state, 0)? || session::has_rows(scope, state.thread_pk)?;
         let last_seq = state.last_seq;
         let head = state.head_mut();
         head.deleted = true;
@@ -58,8 +58,9 @@ pub(super) fn delete(scope: Scope<'_>, thread: &ThreadId) -> Applied<ThreadDelet
 }
 
 /// Whether a thread has messages above a place, or names of messages; it may, where that is not known.
-fn has_rows(scope: Scope<'_>, thread_pk: i64, floor: i64) -> rusqlite::Result<bool> {
-    if !ThreadSegment::are_whole(scope.db, thread_pk, floor, i64::MAX)? {
+fn has_rows(scope: Scope<'_>, state: &ThreadState, floor: i64) -> rusqlite::Result<bool> {
+    let thread_pk = state.thread_pk;
+    if !ThreadSegment::are_whole(scope.db, thread_pk, (floor, i64::MAX), state.head.last_segment)? {
         return Ok(true);
     }
     const HAS_ROWS: &str = concat!(

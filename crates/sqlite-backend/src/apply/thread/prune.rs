@@ -23,13 +23,19 @@ pub(crate) const OLDEST: &str = concat!(
 
 pub(super) fn prune(scope: Scope<'_>, prune: &PruneThread) -> Applied<Pruned> {
     let thread = &prune.thread;
-    let (thread_pk, floor) = {
+    let (thread_pk, head) = {
         let state = existing(scope, thread)?;
         rules::expect_generation(Some(prune.generation), state.generation())?;
         state.entry(thread)?;
-        (state.thread_pk, state.head.floor)
+        (state.thread_pk, state.head)
     };
-    if !ThreadSegment::are_whole(scope.db, thread_pk, floor, number(prune.through.get()))? {
+    let floor = head.floor;
+    if !ThreadSegment::are_whole(
+        scope.db,
+        thread_pk,
+        (floor, number(prune.through.get())),
+        head.last_segment,
+    )? {
         return Err(order_is_damaged(thread).into());
     }
     let mut gone = Vec::new();

@@ -39,7 +39,7 @@ pub(super) fn rebuild(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
     let mut counted = Counted::of(scope, thread, (thread_pk, head.floor), begun)?;
     if counts != Some(counted.tally.messages) || !counted.is_in_order {
         // A segment may be lost as a whole, with its messages.
-        find_order_anew(scope, thread_pk)?;
+        find_order_anew(scope, thread)?;
         counted = Counted::of(scope, thread, (thread_pk, head.floor), begun)?;
     }
     let Counted { tally, first, .. } = counted;
@@ -90,16 +90,19 @@ impl Counted {
 
 /// Finds out anew in which segments the messages of a thread lie, where what says so is damaged.
 pub(super) fn mend_order(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
-    match scope.thread(thread)?.map(|state| state.thread_pk) {
-        Some(thread_pk) if !ThreadSegment::are_whole(scope.db, thread_pk, 0, i64::MAX)? => {
-            find_order_anew(scope, thread_pk)
-        }
-        _ => Ok(()),
+    let Some((thread_pk, head)) = scope.thread(thread)?.map(|state| (state.thread_pk, state.head)) else {
+        return Ok(());
+    };
+    if ThreadSegment::are_whole(scope.db, thread_pk, (0, i64::MAX), head.last_segment)? {
+        return Ok(());
     }
+    find_order_anew(scope, thread)
 }
 
-fn find_order_anew(scope: Scope<'_>, thread_pk: i64) -> Applied<()> {
-    ThreadSegment::mend(scope.db, thread_pk)?;
+fn find_order_anew(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
+    if let Some(mut state) = scope.thread(thread)? {
+        state.head_mut().last_segment = ThreadSegment::mend(scope.db, state.thread_pk)?;
+    }
     // What was read of the thread was read by the damaged ones.
     scope.threads.flush(scope.db)?;
     scope.threads.forget();

@@ -106,7 +106,7 @@ impl Check<'_> {
                 format!("its last place is {last}, and it has {live} messages and {deleted} deleted ones");
             self.report(&owner, Part::Thread, what);
         }
-        let is_found = ThreadSegment::are_whole(self.db, thread_pk, 0, i64::MAX);
+        let is_found = ThreadSegment::are_whole(self.db, thread_pk, (0, i64::MAX), head.last_segment);
         if !is_found.unwrap_or(false) {
             self.report(&owner, Part::Thread, "where its messages lie is not known");
         }
