@@ -9,6 +9,7 @@ mod draft;
 mod edge;
 mod faults;
 mod gated;
+mod handles;
 mod inner_calls;
 mod observers;
 mod outage;

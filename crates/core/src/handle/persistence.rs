@@ -209,7 +209,9 @@ impl Persistence {
     /// and closes the backend. Closing again, from any handle, waits likewise and does nothing more.
     ///
     /// # Errors
-    /// What the backend answers when it closes. [`Denied`](crate::ErrorKind::Denied) where this handle bears a capability.
+    /// What the backend answers when it closes. [`Cancelled`](crate::ErrorKind::Cancelled) where the runtime ended meanwhile, and
+    /// what the backend holds is let go with the last handle; nothing that was acknowledged is lost by that. So, and with
+    /// nothing done, where it has ended and the caller has none. [`Denied`](crate::ErrorKind::Denied) where this handle bears a capability.
     pub async fn close(&self) -> Result<()> {
         #[cfg(feature = "scope")]
         if self.capability.is_some() {
