@@ -13,6 +13,7 @@ mod handles;
 mod inner_calls;
 mod observers;
 mod outage;
+mod redirect_damage;
 mod redirect_faults;
 mod redirects;
 mod retries;
