@@ -7,14 +7,15 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use throughline::{
-    Add, Admitted, Backend, Capabilities, Effect, ErrorKind, NewMessage, PersistError, Persistence, Reply,
-    Result, memory::MemoryBackend, pipeline::Admission,
+    Add, Admitted, Backend, Capabilities, Effect, ErrorKind, NewMessage, PageFrom, PersistError, Persistence,
+    Reply, Result, memory::MemoryBackend, pipeline::Admission, sqlite::SqliteBackend,
 };
-use tokio::{sync::Semaphore, task::yield_now};
+use tokio::{runtime::Runtime, sync::Semaphore, task::yield_now, time::timeout};
 
 use crate::{
     gated::{Gated, OPEN},
@@ -84,7 +85,9 @@ async fn many_that_close_at_once_close_once_and_learn_the_same() {
         assert!(asked.iter().all(|asked| !asked.is_finished()), "the store is not closed yet");
         gate.add_permits(OPEN);
         for asked in asked {
-            assert_eq!(asked.await.unwrap().map_err(|error| error.kind()).err(), kind);
+            let error = asked.await.unwrap().err();
+            assert_eq!(error.as_ref().map(PersistError::kind), kind);
+            assert!(error.is_none_or(|error| said(&error).2 == "closing"), "it says whose it is");
         }
         assert_eq!(db.close().await.map_err(|error| error.kind()).err(), kind, "asked later, it is the same");
         assert_eq!(closed.load(Ordering::SeqCst), 1);
@@ -155,8 +158,73 @@ async fn a_call_that_waits_to_be_let_in_is_refused_by_the_end() {
 async fn a_store_that_panics_while_it_is_closed_is_told() {
     let (db, _, _) = closing(OPEN, || panic!("planned"));
     for _ in 0..2 {
-        let ended = tokio::time::timeout(std::time::Duration::from_secs(60), db.close()).await;
+        let ended = timeout(Duration::from_secs(60), db.close()).await;
         let error = ended.expect("it hangs").unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Panicked, Effect::Unknown), "{error}");
     }
+}
+
+async fn closed_in_time(db: &Persistence) -> Result<()> {
+    timeout(Duration::from_secs(10), db.close()).await.expect("it hangs")
+}
+
+#[test]
+fn a_pipeline_is_closed_as_well_when_its_runtime_has_ended() {
+    let first = Runtime::new().unwrap();
+    let (db, closed, _) = first.block_on(async { closing(OPEN, || Ok(())) });
+    drop(first);
+    // Where there is no runtime at all, nothing can be closed, and nothing is lost by having asked.
+    let asked = pin!(db.close()).poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Err(error)) = asked else { panic!("it hangs, or closes nowhere") };
+    assert_eq!(said(&error), (ErrorKind::Cancelled, Effect::NotApplied, "edge"));
+    assert_eq!(closed.load(Ordering::SeqCst), 0);
+    Runtime::new().unwrap().block_on(async {
+        closed_in_time(&db).await.unwrap();
+        closed_in_time(&db).await.unwrap();
+    });
+    assert_eq!(closed.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn what_was_acknowledged_is_in_the_file_that_is_closed_after_its_runtime() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.db");
+    let first = Runtime::new().unwrap();
+    let db = first.block_on(async {
+        let db = Persistence::builder().backend(SqliteBackend::open(&file).await.unwrap()).build().unwrap();
+        db.thread("t").add(NewMessage::user("before")).await.unwrap();
+        db
+    });
+    drop(first);
+    Runtime::new().unwrap().block_on(async {
+        db.thread("t").add(NewMessage::user("after")).await.unwrap();
+        closed_in_time(&db).await.unwrap();
+        let error = db.thread("t").add(NewMessage::user("late")).await.unwrap_err();
+        assert_eq!(said(&error), (ErrorKind::Unavailable, Effect::NotApplied, "edge"));
+        // Nobody has it open any more: its log is folded away.
+        assert!(!folder.path().join("t.db-wal").exists());
+        let again =
+            Persistence::builder().backend(SqliteBackend::open(&file).await.unwrap()).build().unwrap();
+        assert_eq!(again.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 2);
+        closed_in_time(&again).await.unwrap();
+    });
+}
+
+#[test]
+fn a_runtime_that_ends_while_it_closes_is_told() {
+    let first = Runtime::new().unwrap();
+    let (db, closed, _) = first.block_on(async {
+        let (db, closed, gate) = closing(0, || Ok(()));
+        drop(timeout(Duration::from_millis(50), db.close()).await);
+        (db, closed, gate)
+    });
+    assert_eq!(closed.load(Ordering::SeqCst), 1, "it is under way");
+    drop(first);
+    Runtime::new().unwrap().block_on(async {
+        for _ in 0..2 {
+            let error = closed_in_time(&db).await.unwrap_err();
+            assert_eq!(said(&error), (ErrorKind::Cancelled, Effect::Unknown, "edge"));
+        }
+    });
+    assert_eq!(closed.load(Ordering::SeqCst), 1, "a store is closed once");
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use throughline::{
-    ErrorKind, RunReport,
+    Effect, ErrorKind, RunReport, Site,
     session::{AttemptState, Failure, Finished, RunError, RunFailure},
 };
 use tokio::{
@@ -144,9 +144,11 @@ async fn a_wait_has_a_limit_and_can_be_given_up() {
         let error = limited.prepare(place.run(laptop()).unwrap()).run(never).await.unwrap_err();
         let RunError::NotBegun(error) = error else { panic!("{error}") };
         assert_eq!((error.kind(), at.elapsed()), (ErrorKind::Busy, Duration::from_secs(90)));
+        assert_eq!((error.effect(), error.site()), (Effect::NotApplied, Some(&Site::Edge)));
         let asked = limited.prepare(place.run(laptop()).unwrap()).until(sleep(Duration::from_secs(1)));
         let RunError::NotBegun(error) = asked.run(never).await.unwrap_err() else { panic!("it began") };
         assert_eq!((error.kind(), at.elapsed()), (ErrorKind::Cancelled, Duration::from_secs(91)));
+        assert_eq!((error.effect(), error.site()), (Effect::NotApplied, Some(&Site::Edge)));
         go_on.notify_one();
     };
     let (first, ()) = tokio::join!(first, later);

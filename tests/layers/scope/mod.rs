@@ -7,7 +7,7 @@ mod verbs;
 use std::{sync::Arc, time::Duration};
 
 use throughline::{
-    ErrorKind, PersistError, Persistence, Result,
+    Effect, ErrorKind, PersistError, Persistence, Result, Site,
     layers::scope::{Authority, Capability, ScopeLayer, Verb},
     memory::MemoryBackend,
 };
@@ -60,6 +60,7 @@ async fn who_bears_a_capability_cannot_close_the_pipeline() {
         (error.kind(), error.detail()),
         (ErrorKind::Denied, "a handle that bears a capability cannot close the pipeline")
     );
+    assert_eq!((error.effect(), error.site()), (Effect::NotApplied, Some(&Site::Edge)));
     guarded.host("u").thread("t").add(throughline::NewMessage::user("still there")).await.unwrap();
 }
 

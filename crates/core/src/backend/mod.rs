@@ -189,7 +189,8 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// Finishes what was admitted and lets go of every resource. Called once, by
-    /// [`Persistence::close`](crate::Persistence::close), when nothing is in flight any more.
+    /// [`Persistence::close`](crate::Persistence::close), when nothing is in flight any more: on the runtime that the pipeline was
+    /// built on, or on another one when that has ended.
     fn close(&self) -> impl Future<Output = Result<()>> + Send {
         ready(Ok(()))
     }

@@ -82,10 +82,12 @@ impl PersistError {
         }))
     }
 
-    /// There is no message `id` in `thread`.
+    /// There is no message `id` in `thread`, and nothing was applied.
     #[must_use]
     pub fn not_found(thread: &ThreadId, id: &MessageId) -> Self {
-        Self::new(ErrorKind::NotFound, "there is no such message").about(thread, id)
+        Self::new(ErrorKind::NotFound, "there is no such message")
+            .with_effect(Effect::NotApplied)
+            .about(thread, id)
     }
 
     /// `what` is not done by this backend.
@@ -236,10 +238,16 @@ impl PersistError {
         &self.0.detail
     }
 
-    /// Says that the call was refused before there was one.
-    pub(crate) fn refused_at_the_edge(mut self, operation: OpKind) -> Self {
+    /// Says that a handle has made it, and not a call: one that was refused before there was one, say.
+    pub(crate) fn at_the_edge(mut self, operation: OpKind) -> Self {
         self.0.site = Some(Site::Edge);
         self.0.operation = Some(operation);
+        self
+    }
+
+    /// The site that the error says, or from now on `otherwise`.
+    pub(crate) fn or_at(mut self, otherwise: Option<&Site>) -> Self {
+        self.0.site = self.0.site.or_else(|| otherwise.cloned());
         self
     }
 

@@ -1,7 +1,8 @@
 use super::Thread;
 use crate::{
-    DamagedMessage, ErrorKind, ForkPoint, Import, ImportRow, ImportedRow, MessageId, NewThread, Page,
-    PageFrom, PersistError, PublishThread, ReadPage, Result, Seq, ThreadEntry, ThreadId, Visibility,
+    DamagedMessage, Effect, ErrorKind, ForkPoint, Import, ImportRow, ImportedRow, MessageId, NewThread,
+    OpKind, Page, PageFrom, PersistError, PublishThread, ReadPage, Result, Seq, ThreadEntry, ThreadId,
+    Visibility,
 };
 
 /// What a fork came to.
@@ -29,19 +30,20 @@ impl Thread {
     /// # Errors
     /// `NotFound` when this thread has no final message `at`; `Gone` when it is cleared or the message deleted meanwhile;
     /// `AlreadyExists` when there is a thread of that id that is not the same fork, and `Conflict` when others have written to
-    /// it; what a read or a write answers. Called again with the same id, it goes on where it stopped.
+    /// it; what a read or a write answers. The effect is that of the step which failed; what earlier ones wrote stands in the
+    /// hidden thread. Called again with the same id, it goes on where it stopped.
     ///
     /// # Cancel safety
     /// Dropping it stops between two steps, and leaves a thread that no list shows. Begun again with the same id, it goes on.
     pub async fn fork(&self, at: &MessageId, to: NewThread) -> Result<Forked> {
         let db = self.persistence();
-        let from = self.with_id(|thread| thread)?;
+        let from = self.id_for(OpKind::Thread)?;
         let Some(last) = self.get(at.clone()).await? else {
-            return Err(PersistError::not_found(&from, at));
+            return Err(PersistError::not_found(&from, at).at_the_edge(OpKind::Thread));
         };
         let Some(_) = ImportRow::of(last.clone()).filter(|row| row.abandoned.is_none()) else {
             let detail = "a fork branches off at a final message";
-            return Err(PersistError::new(ErrorKind::Conflict, detail).about(&from, at));
+            return Err(refused(ErrorKind::Conflict, detail).about(&from, at));
         };
         let point = ForkPoint { thread: from.clone(), message: at.clone() };
         let thread = match self.begin_fork(&from, to, &point).await? {
@@ -57,7 +59,7 @@ impl Thread {
             // Left out, it would be missed in the fork by nobody.
             let is_before = |damaged: &&DamagedMessage| damaged.seq.is_none_or(|seq| seq <= last.seq);
             if let Some(damaged) = page.damaged.iter().find(is_before) {
-                return Err(damaged.to_error());
+                return Err(damaged.to_error().at_the_edge(OpKind::Read));
             }
             is_whole = page.messages.iter().any(|message| message.id == *at);
             for rows in in_steps(copied(page, last.seq)) {
@@ -67,7 +69,9 @@ impl Thread {
                     |row: &ImportedRow| matches!(row, ImportedRow::Added(_) | ImportedRow::Present(_));
                 if !imported.rows.iter().all(is_copied) {
                     let detail = format!("`{thread}` has been written to by others");
-                    return Err(PersistError::new(ErrorKind::Conflict, detail));
+                    // Of these rows some may be there and some are not.
+                    let error = PersistError::new(ErrorKind::Conflict, detail).with_effect(Effect::Unknown);
+                    return Err(error.at_the_edge(OpKind::Import).about_thread(&thread));
                 }
             }
             match next {
@@ -75,7 +79,7 @@ impl Thread {
                 None if is_whole => {}
                 None => {
                     let detail = "the thread was cleared, or the message deleted, while it was forked";
-                    return Err(PersistError::new(ErrorKind::Gone, detail).about(&from, at));
+                    return Err(refused(ErrorKind::Gone, detail).at_the_edge(OpKind::Read).about(&from, at));
                 }
             }
         }
@@ -93,7 +97,7 @@ impl Thread {
         let thread = titled.id.clone().unwrap_or_else(ThreadId::mint);
         if thread == *from {
             let detail = "a thread cannot be a fork of itself";
-            return Err(PersistError::new(ErrorKind::Invalid, detail));
+            return Err(refused(ErrorKind::Invalid, detail).about_thread(from));
         }
         let new = titled.with_id(thread.clone()).forked_from(point.clone()).hidden();
         match db.create_thread(new).await {
@@ -109,6 +113,10 @@ impl Thread {
             Err(error) => Err(error),
         }
     }
+}
+
+fn refused(kind: ErrorKind, detail: &'static str) -> PersistError {
+    PersistError::new(kind, detail).with_effect(Effect::NotApplied).at_the_edge(OpKind::Thread)
 }
 
 /// How far a fork is when a call begins.

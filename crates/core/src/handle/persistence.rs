@@ -208,13 +208,19 @@ impl Persistence {
     /// Refuses further calls, waits until every call in flight has ended, the ones that their callers left included,
     /// and closes the backend. Closing again, from any handle, waits likewise and does nothing more.
     ///
+    /// It is done by a task on the runtime that the pipeline was built on, whether or not its caller waits. Where that runtime has
+    /// ended, what it was running has ended with it, and the runtime of the caller closes.
+    ///
     /// # Errors
-    /// What the backend answers when it closes. [`Denied`](crate::ErrorKind::Denied) where this handle bears a capability.
+    /// What the backend answers when it closes. [`Cancelled`](crate::ErrorKind::Cancelled) where the runtime ended meanwhile, and
+    /// what the backend holds is let go with the last handle; nothing that was acknowledged is lost by that. So, and with
+    /// nothing done, where it has ended and the caller has none. [`Denied`](crate::ErrorKind::Denied) where this handle bears a capability.
     pub async fn close(&self) -> Result<()> {
         #[cfg(feature = "scope")]
         if self.capability.is_some() {
             let detail = "a handle that bears a capability cannot close the pipeline";
-            return Err(PersistError::new(crate::ErrorKind::Denied, detail));
+            let denied = PersistError::new(crate::ErrorKind::Denied, detail);
+            return Err(denied.with_effect(crate::Effect::NotApplied).or_at(Some(&crate::Site::Edge)));
         }
         self.core.close().await
     }

@@ -2,8 +2,8 @@
 
 use super::{Persistence, ReadRequest, Thread};
 use crate::{
-    AttachmentKey, ErrorKind, Keep, ListPurgeable, PlanPrune, PruneThread, Pruned, PurgeThread, Purged,
-    Result, ThreadId,
+    AttachmentKey, ErrorKind, Keep, ListPurgeable, OpKind, PlanPrune, PruneThread, Pruned, PurgeThread,
+    Purged, Result, ThreadId,
 };
 
 /// How many messages one operation takes away.
@@ -58,7 +58,7 @@ impl Thread {
     /// # Cancel safety
     /// Dropping it stops between two steps of 500 messages each. Begun again, it goes on.
     pub async fn purge(&self) -> Result<Vec<AttachmentKey>> {
-        let thread = self.with_id(|thread| thread)?;
+        let thread = self.id_for(OpKind::Thread)?;
         self.persistence().purge_thread(&thread).await
     }
 }

@@ -98,7 +98,7 @@ impl<O: Operation> IntoFuture for Request<O> {
 
 /// A malformed id or key never became a call; its error says the rest as one that did would.
 fn at_the_edge<O: Operation>(error: PersistError) -> PersistError {
-    error.with_effect(Effect::NotApplied).refused_at_the_edge(O::KIND)
+    error.with_effect(Effect::NotApplied).at_the_edge(O::KIND)
 }
 
 /// A call that runs, or the error of one that never became a call.

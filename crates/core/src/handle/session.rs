@@ -1,7 +1,7 @@
 use super::{Persistence, ReadRequest, SessionRequest, request::refused};
 use crate::{
     AgentId, AttemptId, BackfillRuntime, BeginRun, CancelRun, ClearPointerIf, ConfirmRun, DropAgent,
-    DropRuntime, FailRun, InvalidId, ListAttempts, OperationOf, PinSession, RenewRun, ResetAgent,
+    DropRuntime, FailRun, InvalidId, ListAttempts, OpKind, OperationOf, PinSession, RenewRun, ResetAgent,
     ResetSession, ResolveSession, Result, RetireSession, RunReport, RuntimeId, SessionArgs, SessionId,
     ThreadId, WorkDir,
     session::{Claimer, Failure, HandOff, Runtime},
@@ -121,7 +121,8 @@ impl AgentThread {
     /// # Errors
     /// `Invalid` where the handle was made of unusable ids.
     pub fn run(&self, claimer: Claimer) -> Result<BeginRun> {
-        let run = self.with_ids(|agent, thread| BeginRun::new(agent, thread, claimer))?;
+        let run = self.with_ids(|agent, thread| BeginRun::new(agent, thread, claimer));
+        let run = run.map_err(|error| error.at_the_edge(OpKind::Session))?;
         Ok(match &self.origin {
             Some(origin) => run.handed_off(origin.clone()),
             None => run,
@@ -153,7 +154,8 @@ impl AgentThread {
     /// # Errors
     /// `Invalid` where the handle was made of unusable ids.
     pub fn confirmation(&self, attempt: AttemptId, report: RunReport) -> Result<ConfirmRun> {
-        self.with_ids(|agent, thread| ConfirmRun { agent, thread, attempt, report })
+        let confirm = self.with_ids(|agent, thread| ConfirmRun { agent, thread, attempt, report });
+        confirm.map_err(|error| error.at_the_edge(OpKind::Session))
     }
 
     /// A run succeeded.

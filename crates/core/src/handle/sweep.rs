@@ -1,7 +1,7 @@
 use super::Persistence;
 use crate::{
-    ContentChange, DamagedMessage, ErrorKind, ListOpen, MessageId, OpenCursor, PersistError, Result,
-    ThreadId, UpdateContent, UpdateMode,
+    ContentChange, ErrorKind, ListOpen, MessageId, OpKind, OpenCursor, PersistError, Result, ThreadId,
+    UpdateContent, UpdateMode,
 };
 
 /// What a sweep did.
@@ -36,7 +36,9 @@ impl Persistence {
         loop {
             let list = ListOpen { after, ..ListOpen::new(256).expired_only() };
             let open = self.read(list).await?;
-            swept.failed.extend(open.damaged.iter().map(DamagedMessage::to_error));
+            swept
+                .failed
+                .extend(open.damaged.iter().map(|damaged| damaged.to_error().at_the_edge(OpKind::Read)));
             for message in open.messages {
                 let mode = UpdateMode::Abandon { reason: Some(reason.to_owned()) };
                 let (thread, id) = (message.thread, message.id);

@@ -4,7 +4,7 @@ use super::{
 use crate::{
     Add, ArchiveThread, ChangeScope, ClearThread, Content, ContentChange, Delete, DeleteThread, GetMessage,
     GetThread, InvalidId, LabelPatch, LabelThread, ListOpen, MessageId, MetadataPatch, NewMessage,
-    NewReservation, OperationOf, Origin, PageFrom, Position, ReadPage, RebuildThread, RenameThread,
+    NewReservation, OpKind, OperationOf, Origin, PageFrom, Position, ReadPage, RebuildThread, RenameThread,
     ResolveId, Result, ThreadArgs, ThreadId, Title, Update, UpdateContent, UpdateMode, Visibility,
 };
 
@@ -48,6 +48,11 @@ impl Thread {
     #[must_use]
     pub const fn persistence(&self) -> &Persistence {
         &self.db
+    }
+
+    /// Its id, for what takes several calls.
+    pub(super) fn id_for(&self, operation: OpKind) -> Result<ThreadId> {
+        self.with_id(|thread| thread).map_err(|error| error.at_the_edge(operation))
     }
 
     pub(super) fn with_id<T>(&self, make: impl FnOnce(ThreadId) -> T) -> Result<T> {
@@ -113,7 +118,7 @@ impl Thread {
     /// Walks through the messages from there on, to the end of the thread or back to its beginning. Nothing is read, and
     /// nothing refused, before the first [`Walk::next`].
     pub fn walk(&self, from: PageFrom, visibility: Visibility) -> Walk {
-        Walk::new(self.db.clone(), self.with_id(|thread| thread), from, visibility)
+        Walk::new(self.db.clone(), self.id_for(OpKind::Read), from, visibility)
     }
 
     /// Its entry, as lists show it; nothing where there is no such thread.
@@ -186,7 +191,7 @@ impl Thread {
     /// # Errors
     /// `Invalid` where the handle was made of an unusable id.
     pub fn changes(&self, after: Position) -> Result<ChangeFeed> {
-        self.with_id(|thread| self.db.changes(ChangeScope::Thread(thread), after))
+        Ok(self.db.changes(ChangeScope::Thread(self.id_for(OpKind::Read)?), after))
     }
 
     /// Lists up to `limit` open messages of this thread.

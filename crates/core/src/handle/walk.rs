@@ -1,7 +1,7 @@
 use std::{collections::VecDeque, fmt};
 
 use super::Persistence;
-use crate::{DamagedMessage, Message, PageFrom, ReadPage, Result, Seq, ThreadId, Visibility};
+use crate::{DamagedMessage, Message, OpKind, PageFrom, ReadPage, Result, Seq, ThreadId, Visibility};
 
 /// The messages of a thread one after the other, in the direction that the walk began in; read a page at a time.
 ///
@@ -65,7 +65,7 @@ impl Walk {
                 page.reverse();
             }
         }
-        self.page.pop_front().transpose().map_err(|damaged| damaged.to_error())
+        self.page.pop_front().transpose().map_err(|damaged| damaged.to_error().at_the_edge(OpKind::Read))
     }
 }
 

@@ -1,8 +1,13 @@
 //! A built pipeline, shared by every handle.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, PoisonError},
+};
 
 use tokio::{
+    runtime::Handle,
     sync::{Mutex, watch},
     task::{JoinError, JoinHandle},
 };
@@ -38,8 +43,12 @@ pub(crate) struct Core {
     pub(crate) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
     close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
     /// What closing came to, once it is over.
-    closed: watch::Sender<Option<Result<()>>>,
+    closed: watch::Receiver<Closed>,
+    /// Of the task that closes, which takes it: when the task is dropped, nobody waits for it any more.
+    closing: std::sync::Mutex<Option<watch::Sender<Closed>>>,
 }
+
+type Closed = Option<Result<()>>;
 
 /// How what is noted comes to the backend.
 pub(super) type Note = Box<dyn Fn(AuditNotes) -> BoxFuture<'static, Result<()>> + Send + Sync>;
@@ -75,7 +84,7 @@ impl Core {
             signs,
             close,
         } = parts;
-        let closed = watch::Sender::new(None);
+        let (closing, closed) = watch::channel(None);
         Self {
             stack,
             sites,
@@ -92,6 +101,7 @@ impl Core {
             signs,
             close,
             closed,
+            closing: std::sync::Mutex::new(Some(closing)),
         }
     }
 
@@ -206,34 +216,40 @@ impl Core {
 
     /// Closes once, in a task of its own that no caller can cut short; every caller learns what came of it.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
-        let mut closed = self.closed.subscribe();
-        if self.in_flight.begin_closing() {
-            let (in_flight, answer, close) =
-                (Arc::clone(&self.in_flight), self.closed.clone(), (self.close)());
-            let core = Arc::clone(self);
-            drop(self.spawn(async move {
-                in_flight.drained().await;
-                let runtime = in_flight.runtime();
-                let notes = Arc::clone(&core);
-                let noted = ended(runtime.spawn(async move { notes.bring_notes().await }).await);
-                // In a task of its own, so that a backend that panics is an answer as well.
-                let closed = ended(runtime.spawn(close).await);
-                let unnoted = |error: PersistError| {
-                    let calls = core.trail.as_ref().map_or(0, AuditTrail::waiting);
-                    error.context(format!("{calls} calls that were not applied are not in the audit log"))
-                };
-                answer.send_replace(Some(closed.and(noted.map_err(unnoted))));
-            }));
+        self.in_flight.begin_closing();
+        if self.spawn(Arc::clone(self).run_close()).await.is_err() {
+            // The runtime of the pipeline has ended, and a host has the store to close all the same: where it asks for that.
+            let Ok(here) = Handle::try_current() else { return Err(unclosed(Effect::NotApplied)) };
+            drop(here.spawn(Arc::clone(self).run_close()));
         }
-        match closed.wait_for(Option::is_some).await.map(|closed| closed.clone()) {
-            Ok(Some(answer)) => answer,
-            _ => Err(PersistError::new(
-                ErrorKind::Cancelled,
-                "the runtime of the pipeline ended before it was closed",
-            )
-            .with_effect(Effect::Unknown)),
-        }
+        let mut closed = self.closed.clone();
+        let answer = closed.wait_for(Option::is_some).await.map(|closed| closed.clone());
+        // Its runtime ended in the midst of it. What the backend does when it is closed twice is nobody's to know.
+        answer.ok().flatten().unwrap_or_else(|| Err(unclosed(Effect::Unknown)))
     }
+
+    /// Closes, unless another task has begun to.
+    async fn run_close(self: Arc<Self>) {
+        let Some(answer) = self.closing.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        self.in_flight.drained().await;
+        let notes = Arc::clone(&self);
+        let noted = ended(tokio::spawn(async move { notes.bring_notes().await }).await);
+        // In a task of its own, so that a backend that panics is an answer as well.
+        let closed = ended(tokio::spawn((self.close)()).await);
+        let unnoted = |error: PersistError| {
+            let calls = self.trail.as_ref().map_or(0, AuditTrail::waiting);
+            error.context(format!("{calls} calls that were not applied are not in the audit log"))
+        };
+        let of_backend = |error: PersistError| error.or_at(self.sites.last());
+        answer.send_replace(Some(closed.and(noted.map_err(unnoted)).map_err(of_backend)));
+    }
+}
+
+/// Closing is not over, and nobody is at it.
+fn unclosed(effect: Effect) -> PersistError {
+    PersistError::new(ErrorKind::Cancelled, "the runtime of the pipeline ended before it was closed")
+        .with_effect(effect)
+        .or_at(Some(&Site::Edge))
 }
 
 /// What a task of the backend's came to.

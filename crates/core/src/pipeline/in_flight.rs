@@ -55,9 +55,9 @@ impl InFlight {
         &self.runtime
     }
 
-    /// Lets nothing in any more. `false` when it was closing already.
-    pub(crate) fn begin_closing(&self) -> bool {
-        !self.closing.swap(true, Ordering::SeqCst)
+    /// Lets nothing in any more.
+    pub(crate) fn begin_closing(&self) {
+        self.closing.store(true, Ordering::SeqCst);
     }
 
     /// Waits until nothing is in flight.

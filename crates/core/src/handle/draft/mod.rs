@@ -22,8 +22,8 @@ use self::{
     writer::{Command, Settlement},
 };
 use crate::{
-    Content, ContentChange, ContentUpdated, Delta, Effect, ErrorKind, Message, MessageId, PersistError,
-    Result, Revision, ThreadId,
+    Content, ContentChange, ContentUpdated, Delta, Effect, ErrorKind, Message, MessageId, OpKind,
+    PersistError, Result, Revision, ThreadId,
 };
 
 /// How the appends of a [`Draft`] are gathered into writes. The first append after a write sets the time of the next;
@@ -283,6 +283,7 @@ impl Draft {
         if self.shared.settled.load(Ordering::Acquire) {
             return Err(PersistError::new(ErrorKind::Stale, "the draft is settled already")
                 .with_effect(Effect::NotApplied)
+                .at_the_edge(OpKind::UpdateContent)
                 .about(&self.message.thread, &self.message.id));
         }
         Ok(())
@@ -296,6 +297,7 @@ impl Draft {
                 "the runtime of the pipeline ended before the draft was written",
             )
             .with_effect(Effect::Unknown)
+            .at_the_edge(OpKind::UpdateContent)
             .about(&self.message.thread, &self.message.id)
         })
     }

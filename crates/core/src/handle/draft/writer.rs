@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ContentChange, ContentUpdated, Effect, ErrorKind, Extensions, GetMessage, HeldBack, Message, MessageId,
-    MessageState, PersistError, Persistence, ReadArgs, ReadResult, Reserved, Result, Revision, Site,
+    MessageState, OpKind, PersistError, Persistence, ReadArgs, ReadResult, Reserved, Result, Revision, Site,
     ThreadId, UpdateContent, UpdateMode,
 };
 
@@ -225,6 +225,7 @@ impl Writer {
             Some(settled) if settled.state == settlement.state() => Ok(settled.clone()),
             _ => Err(PersistError::new(ErrorKind::Stale, "the draft is settled already, in another way")
                 .with_effect(Effect::NotApplied)
+                .at_the_edge(OpKind::UpdateContent)
                 .about(&self.thread, &self.id)),
         }
     }

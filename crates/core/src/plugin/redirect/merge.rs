@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use crate::{
     ErrorKind, ListOpen, ListPurgeable, ListThreads, OpenCursor, OpenReservations, PersistError,
     PersistResponse, PersistResult, Position, PurgeableThreads, ReadArgs, ReadResult, Result, SearchHits,
-    SearchMessages, ThreadCursor, ThreadList,
+    SearchMessages, ThreadCursor, ThreadId, ThreadList,
 };
 
 /// Merges the answers of two stores to the same question. Each side has shown its first `limit` after the cursor, so
@@ -45,14 +45,24 @@ fn misfit() -> PersistError {
 }
 
 fn open(here: &mut OpenReservations, there: OpenReservations, list: &ListOpen) {
-    let more = here.next.is_some() || there.next.is_some();
     here.messages.extend(there.messages);
     here.messages.sort_by(|a, b| (&a.thread, a.seq).cmp(&(&b.thread, b.seq)));
-    let cut = cut(&mut here.messages, list.limit);
-    here.next = match here.messages.last() {
-        Some(last) if more || cut => Some(OpenCursor { thread: last.thread.clone(), seq: last.seq }),
-        _ => None,
-    };
+    here.damaged.extend(there.damaged);
+    here.damaged.sort_unstable();
+    // Each side is told of up to its own end, and a damaged message takes a place on its page like any other.
+    let place = |thread: &ThreadId, seq| OpenCursor { thread: thread.clone(), seq };
+    let sound = here.messages.iter().map(|message| place(&message.thread, message.seq));
+    let damaged = here.damaged.iter().filter_map(|damaged| Some(place(&damaged.thread, damaged.seq?)));
+    let mut places: Vec<OpenCursor> = sound.chain(damaged).collect();
+    places.sort_unstable();
+    let full = if cut(&mut places, list.limit) { places.pop() } else { None };
+    here.next = [here.next.take(), there.next, full].into_iter().flatten().min();
+    if let Some(end) = &here.next {
+        let is_shown = |thread: &ThreadId, seq| (thread, seq) <= (&end.thread, end.seq);
+        here.messages.retain(|message| is_shown(&message.thread, message.seq));
+        // What has no place may be told of by two pages, and is left out of none.
+        here.damaged.retain(|damaged| damaged.seq.is_none_or(|seq| is_shown(&damaged.thread, seq)));
+    }
 }
 
 fn threads(here: &mut ThreadList, there: ThreadList, list: &ListThreads) {
@@ -70,6 +80,7 @@ fn threads(here: &mut ThreadList, there: ThreadList, list: &ListThreads) {
         Some(last) if cut => Some(ThreadCursor::of(last)),
         _ => end,
     };
+    // No place is known of these: a side that is asked again from an earlier end tells of them again.
     here.damaged.extend(there.damaged);
     // The two stores count their changes by themselves.
     here.position = Position::ZERO;

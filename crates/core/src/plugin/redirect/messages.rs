@@ -30,7 +30,8 @@ use crate::{
 /// sweep does it; until then `Visibility::Final` leaves the message out. It stands in [`Phase::Route`].
 ///
 /// The target stays the host's: closing this pipeline does not close it, and it is closed afterwards. Where it fails, so do
-/// the reads that show what it keeps: nothing is left out of an answer.
+/// the reads that show what it keeps: nothing is left out of an answer. A message that is damaged there is told of as
+/// [`DamagedMessage`](crate::DamagedMessage), in its place here, by whoever lists it.
 ///
 /// ```
 /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};

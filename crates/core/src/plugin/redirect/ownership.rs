@@ -2,10 +2,11 @@
 
 use super::merge;
 use crate::{
-    Add, Addressed as _, ClearThread, Content, ContentChange, Delete, Effect, ErrorKind, GetMessage,
-    GetThread, Message, MessageId, MessageState, Metadata, NewReservation, Page, PersistArgs, PersistError,
-    PersistRequest, PersistResponse, PersistResult, Persistence, ReadArgs, ReadPage, ReadResult, Receipt,
-    Reserve, Result, Seq, ThreadArgs, ThreadChanged, ThreadId, ThreadResult, UpdateContent, UpdateMode,
+    Add, Addressed as _, ClearThread, Content, ContentChange, DamagedMessage, Delete, Effect, ErrorKind,
+    GetMessage, GetThread, Message, MessageId, MessageState, Metadata, NewReservation, OpenReservations,
+    Page, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, Persistence, ReadArgs,
+    ReadPage, ReadResult, Receipt, Reserve, Result, Seq, ThreadArgs, ThreadChanged, ThreadId, ThreadResult,
+    UpdateContent, UpdateMode,
     context::Context,
     error::SiteName,
     pipeline::{Inner, PersistService},
@@ -323,15 +324,19 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                         *message = self.filled(&context, row).await?;
                     }
                 }
-                ReadResult::OpenReservations(open) => {
-                    for row in &mut open.messages {
-                        *row =
-                            self.filled(&context, row.clone()).await?.unwrap_or_else(|| without_message(row));
+                ReadResult::OpenReservations(OpenReservations { messages, damaged, .. }) => {
+                    for row in std::mem::take(messages) {
+                        match self.filled(&context, row.clone()).await {
+                            Ok(kept) => messages.push(kept.unwrap_or_else(|| without_message(&row))),
+                            // Who sweeps goes on with the others.
+                            Err(error) => damaged.push(damaged_there(row.seq, error)?),
+                        }
                     }
+                    damaged.sort_unstable();
                 }
                 ReadResult::Page(page) => {
                     let ends = further(&read, page);
-                    self.fill_in(&context, &mut page.messages).await?;
+                    self.fill_in(&context, page).await?;
                     // A page of rows that are shown no more says nothing: the next one does.
                     if page.messages.is_empty()
                         && page.damaged.is_empty()
@@ -368,10 +373,15 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     }
 
     /// Puts the messages that the other side keeps in the place of their rows here.
-    async fn fill_in(&self, context: &Context, messages: &mut Vec<Message>) -> Result<()> {
-        for row in std::mem::take(messages) {
-            messages.extend(self.filled(context, row).await?);
+    async fn fill_in(&self, context: &Context, page: &mut Page) -> Result<()> {
+        for row in std::mem::take(&mut page.messages) {
+            let seq = row.seq;
+            match self.filled(context, row).await {
+                Ok(kept) => page.messages.extend(kept),
+                Err(error) => page.damaged.push(damaged_there(seq, error)?),
+            }
         }
+        page.damaged.sort_unstable();
         Ok(())
     }
 
@@ -384,6 +394,19 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         // and what is open is settled by the sweep.
         let kept = self.kept(context, &row.thread, &row.id).await?;
         Ok(kept.map(|kept| Message { seq: row.seq, ..kept }))
+    }
+}
+
+/// What a list tells of a row whose message is damaged on the other side: it hides no other.
+///
+/// # Errors
+/// What the other side has answered, where it has not answered that.
+fn damaged_there(seq: Seq, error: PersistError) -> Result<DamagedMessage> {
+    match (error.kind(), error.thread()) {
+        (ErrorKind::Corrupt, Some(thread)) => {
+            Ok(DamagedMessage { thread: thread.clone(), seq: Some(seq), id: error.message().cloned() })
+        }
+        _ => Err(error),
     }
 }
 

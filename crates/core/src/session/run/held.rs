@@ -20,7 +20,7 @@ use super::{
     lines::Place,
 };
 use crate::{
-    Batch, BeginRun, CancelRun, ConfirmRun, Effect, ErrorKind, FailRun, PersistArgs, PersistError,
+    Batch, BeginRun, CancelRun, ConfirmRun, Effect, ErrorKind, FailRun, OpKind, PersistArgs, PersistError,
     PersistResult, Persistence, RenewRun, Result, RunBegun, RunReport, SessionArgs, SessionChanged,
     SessionId, SessionResult, request::wrong_answer, session::Failure,
 };
@@ -93,7 +93,7 @@ async fn in_task<T: Send + 'static>(
     drop(db.run_task(async move { drop(answer.send(work.await)) }));
     done.await.map_err(|_| {
         let ended = PersistError::new(ErrorKind::Cancelled, "the runtime of the pipeline has ended");
-        ended.with_effect(Effect::Unknown)
+        ended.with_effect(Effect::Unknown).at_the_edge(OpKind::Session)
     })
 }
 

@@ -10,7 +10,8 @@ use super::{
     prepared::Looking,
 };
 use crate::{
-    Effect, ErrorKind, PersistError, Persistence, ResolveSession, Result, SessionRevision, contain::BoxFuture,
+    Effect, ErrorKind, OpKind, PersistError, Persistence, ResolveSession, Result, SessionRevision,
+    contain::BoxFuture,
 };
 
 /// How often it is tried whether the run of another process has ended.
@@ -60,7 +61,9 @@ impl Way<'_> {
                     "the runs of the agent `{}` in the thread `{}` took too long",
                     start.begin.agent, start.begin.thread
                 );
-                PersistError::new(ErrorKind::Busy, detail).with_effect(Effect::NotApplied)
+                PersistError::new(ErrorKind::Busy, detail)
+                    .with_effect(Effect::NotApplied)
+                    .at_the_edge(OpKind::Session)
             }),
         }
     }
@@ -147,4 +150,5 @@ impl Way<'_> {
 fn asked_before() -> PersistError {
     PersistError::new(ErrorKind::Cancelled, "the run was asked to stop before it began")
         .with_effect(Effect::NotApplied)
+        .at_the_edge(OpKind::Session)
 }
