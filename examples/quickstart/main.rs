@@ -34,7 +34,8 @@ use self::{
     verify::verify,
 };
 
-const USAGE: &str = "usage: quickstart [FILE…] [--db PATH]";
+const USAGE: &str = "usage: quickstart [FILE…] [--db PATH]\n\n\
+    FILE holds one JSON object a line: turns of a coding agent's session log, or ShareGPT-style chats.";
 const SAMPLE: &str = include_str!("sample.jsonl");
 
 /// Every message that was read is in the store, byte for byte.

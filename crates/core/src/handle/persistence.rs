@@ -208,6 +208,9 @@ impl Persistence {
     /// Refuses further calls, waits until every call in flight has ended, the ones that their callers left included,
     /// and closes the backend. Closing again, from any handle, waits likewise and does nothing more.
     ///
+    /// What a [`Draft`](crate::Draft) has taken over and not written yet is in flight nowhere, and is refused afterwards: finish or flush
+    /// what streams before.
+    ///
     /// It is done by a task on the runtime that the pipeline was built on, whether or not its caller waits. Where that runtime has
     /// ended, what it was running has ended with it, and the runtime of the caller closes.
     ///

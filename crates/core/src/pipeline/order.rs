@@ -11,12 +11,12 @@ pub(super) fn check(layers: &[SiteSpec], backend: &str) -> Result<()> {
         return refuse(format!("{} layers are more than the {MAX_LAYERS} of one pipeline", layers.len()));
     }
     if !is_usable(backend) {
-        return refuse(format!("the backend has no usable name: {backend:?}"));
+        return refuse(format!("the backend has no usable name: {backend:?}; {USABLE}"));
     }
     for (at, later) in layers.iter().enumerate() {
         let name = &later.name;
         if !is_usable(name) {
-            return refuse(format!("layer {} has no usable name: {name:?}", at + 1));
+            return refuse(format!("layer {} has no usable name: {name:?}; {USABLE}", at + 1));
         }
         for (before, earlier) in layers[..at].iter().enumerate() {
             if earlier.name == *name {
@@ -49,6 +49,8 @@ pub(super) fn check_audit(layers: &[SiteSpec], backend: &str, claims: &Capabilit
 }
 
 /// Whether errors and paths can carry it: `/` stands between the names of nested pipelines, and the edge has a name already.
+const USABLE: &str = "a name has a character at least, no `/` and no control character, and is not `edge`";
+
 fn is_usable(name: &str) -> bool {
     !name.is_empty() && name != Site::Edge.name() && !name.chars().any(|c| c.is_control() || c == '/')
 }
@@ -141,10 +143,10 @@ mod tests {
         for name in ["", "a/b", "a\nb", "edge"] {
             assert_eq!(
                 detail(&[SiteSpec::new(name, Guard)]),
-                format!("layer 1 has no usable name: {name:?}")
+                format!("layer 1 has no usable name: {name:?}; {USABLE}")
             );
             let refused = check(&[], name).unwrap_err();
-            assert_eq!(refused.detail(), format!("the backend has no usable name: {name:?}"));
+            assert_eq!(refused.detail(), format!("the backend has no usable name: {name:?}; {USABLE}"));
         }
     }
 }

@@ -87,7 +87,8 @@ use crate::{
 /// known at that moment: before `next` nothing was applied, after it the write stands. A plugin that must never do
 /// so is an observer: see [`observe`].
 pub trait Plugin: Send + Sync + 'static {
-    /// The name in errors and in `describe()`; unique in the pipeline, and always the same.
+    /// The name in errors and in `describe()`; unique in the pipeline, and always the same. It has a character at least, no `/` and
+    /// no control character, and is not `edge`.
     fn name(&self) -> &str;
 
     /// The part of the order it belongs to; [`Phase::Observe`] unless it says otherwise.

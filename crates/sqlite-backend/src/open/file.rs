@@ -16,6 +16,15 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     if path.as_os_str().is_empty() {
         return fault("it is empty");
     }
+    // SQLite and its drivers read these in other ways: who writes one does not mean a file of that name.
+    if path.to_str() == Some(":memory:") {
+        return fault("a store is a file; `temporary()` makes one that goes with its handle");
+    }
+    if path.to_str().is_some_and(|path| path.starts_with("file:") || path.starts_with("sqlite:")) {
+        return fault(
+            "a store is opened by its path, not by a URL; a file of this name is opened with `./` before it",
+        );
+    }
     let path = std::path::absolute(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
     if path.to_str().is_none() {
         return fault("it is not UTF-8");
@@ -99,7 +108,11 @@ mod tests {
             format!("`{}` cannot be a store: it is not a file", directory.path().display())
         );
         assert!(matches!(resolve(Path::new("")), Err(OpenError::Path { .. })));
-        assert!(resolve(Path::new("file:x.db?mode=memory")).unwrap().is_absolute());
+        for url in ["file:x.db?mode=memory", "sqlite://chat.db", ":memory:"] {
+            let told = resolve(Path::new(url)).unwrap_err().to_string();
+            assert!(told.starts_with(&format!("`{url}` cannot be a store: a store is ")), "{told}");
+            assert!(resolve(&directory.path().join(url.replace('/', "_"))).unwrap().is_absolute());
+        }
     }
 
     #[test]

@@ -22,7 +22,9 @@ impl DraftRequest {
         Self { reserve: Request::new(db.clone(), reserve), db, coalesce: Coalesce::default() }
     }
 
-    /// Gives the reservation an idempotency key: whoever reserves with the same key gets the same message.
+    /// Gives the reservation an idempotency key: whoever reserves with the same key gets the same message, and a draft of it that
+    /// begins where it was reserved. Once anything was written to the message, all that this draft writes is refused as
+    /// [`Stale`](crate::ErrorKind::Stale): nobody goes on with a reply that somebody else may still be writing.
     pub fn key<K>(mut self, key: K) -> Self
     where
         K: TryInto<IdempotencyKey>,
