@@ -314,6 +314,31 @@ async fn a_thread_that_is_damaged_can_be_deleted_and_all_of_it_is_erased() {
 }
 
 #[tokio::test]
+async fn a_purge_that_is_refused_has_mended_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let db = spread(&path).await;
+    let t = || "t".parse::<ThreadId>().unwrap();
+    db.on_thread(DeleteThread { thread: t() }).await.unwrap();
+    db.close().await.unwrap();
+    let attachments = "UPDATE messages SET attachments = 'x' WHERE message_id = 'm5'";
+    for damage in [DAMAGE, attachments] {
+        assert_eq!(Connection::open(&path).unwrap().execute(damage, []).unwrap(), 1);
+    }
+    let before = segments(&path);
+    let db = open(&path).await;
+    is_damage(db.on_thread(PurgeThread { thread: t(), limit: 100 }).await);
+    // Written in the same commit as another one, or not.
+    db.thread("other").add(NewMessage::user("x")).await.unwrap();
+    assert_eq!(segments(&path), before);
+    let leads_elsewhere = "SELECT count(*) FROM thread_segments WHERE segment > 9000";
+    let found: i64 =
+        Connection::open(&path).unwrap().query_row(leads_elsewhere, [], |row| row.get(0)).unwrap();
+    assert_eq!(found, 1);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_counted_is_counted_in_all_segments() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");

@@ -122,10 +122,11 @@ pub(crate) fn apply(scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
     scope.unwritten.flush(scope.db)?;
     let changes = scope.db.total_changes();
     let applied = apply_at_once(scope, thread, write);
-    // A batch undoes itself, and so does what is done to sessions; anything else is refused before it changes anything.
+    // A batch undoes itself, and so does what is done to sessions and to whole threads; anything else is refused before it changes
+    // anything.
     debug_assert!(
         !matches!(applied, Err(Failure::Refused(_)))
-            || matches!(write.args.kind(), OpKind::Batch | OpKind::Session)
+            || matches!(write.args.kind(), OpKind::Batch | OpKind::Session | OpKind::Thread)
             || changes == scope.db.total_changes(),
         "refused after a change"
     );

@@ -20,10 +20,20 @@ use throughline_core::{
     backend::{ThreadFacts, rules},
 };
 
-use super::{Applied, Scope, refusal, threads::ThreadState};
+use super::{Applied, Scope, batch::undone_if_refused, refusal, threads::ThreadState};
 
 /// Does it, whole or not at all.
 pub(super) fn apply(scope: Scope<'_>, args: &ThreadArgs) -> Applied<ThreadResult> {
+    match args {
+        // They mend what is damaged first, and may still be refused for something else.
+        ThreadArgs::Rebuild(_) | ThreadArgs::Delete(_) | ThreadArgs::Purge(_) => {
+            undone_if_refused(scope, || apply_at_once(scope, args))
+        }
+        _ => apply_at_once(scope, args),
+    }
+}
+
+fn apply_at_once(scope: Scope<'_>, args: &ThreadArgs) -> Applied<ThreadResult> {
     let thread = match args {
         ThreadArgs::Create(create) => {
             if scope.living(&create.thread)?.is_some() {
