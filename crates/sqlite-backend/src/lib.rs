@@ -44,6 +44,7 @@ mod cache;
 mod connection;
 mod error;
 mod failpoint;
+mod gate;
 mod health;
 mod lines;
 mod maintenance;

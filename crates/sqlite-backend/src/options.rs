@@ -165,9 +165,11 @@ impl SqliteOptions {
     }
 
     /// How long the log of the file (its `-wal`) may become before it is cut back as soon as nobody reads what is in
-    /// it: 64 MiB, at least 1 MiB. One that cannot be cut is an [alarm](crate::Alarm::LogTooLong), not a limit:
-    /// writes go on. While they do, the log is folded into the file each time that it has grown by a quarter of this, by 1 MiB at
-    /// least and 16 MiB at most: the less often, the fewer writes wait for it, and the longer they do.
+    /// it: 64 MiB, at least 1 MiB. Where the reads of this store leave no such moment, new ones wait until those under way have
+    /// ended, 50 ms at most, and the log is cut; after that was in vain they are let alone for a second. A log that cannot be
+    /// cut is an [alarm](crate::Alarm::LogTooLong), not a limit: writes go on. While they do, the log is folded into the file
+    /// each time that it has grown by a quarter of this, by 1 MiB at least and 16 MiB at most: the less often, the fewer writes
+    /// wait for it, and the longer they do.
     pub const fn log_limit(mut self, bytes: u64) -> Self {
         self.log_limit = bytes;
         self

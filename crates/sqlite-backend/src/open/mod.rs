@@ -22,6 +22,7 @@ use crate::{
     connection::{configure, connect},
     error::EngineError,
     failpoint::Failpoint,
+    gate::Gate,
     pause,
     read::Readers,
     writer::Writer,
@@ -47,8 +48,9 @@ async fn start(
     directory: Option<tempfile::TempDir>,
 ) -> Result<SqliteBackend, OpenError> {
     let path = Arc::<Path>::from(path);
-    let writer = Writer::start(&options, Arc::clone(&path), directory).await?;
-    let readers = Readers::open(&options, Arc::clone(&path)).await?;
+    let gate = Arc::<Gate>::default();
+    let writer = Writer::start(&options, Arc::clone(&path), directory, Arc::clone(&gate)).await?;
+    let readers = Readers::open(&options, Arc::clone(&path), gate).await?;
     Ok(SqliteBackend::new(options, path, writer, readers))
 }
 

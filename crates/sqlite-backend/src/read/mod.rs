@@ -35,7 +35,7 @@ use rusqlite::Connection;
 use throughline_core::{PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp};
 
 use self::pool::Pool;
-use crate::{OpenError, SqliteOptions};
+use crate::{OpenError, SqliteOptions, gate::Gate};
 
 /// The readers of a store.
 #[derive(Debug)]
@@ -57,8 +57,12 @@ struct Scope<'a> {
 
 impl Readers {
     /// Opens one reader, and more as they are needed. The file is there, and a writer has it open.
-    pub(crate) async fn open(options: &SqliteOptions, path: Arc<Path>) -> Result<Self, OpenError> {
-        let pool = Pool::open(path, options.readers).await?;
+    pub(crate) async fn open(
+        options: &SqliteOptions,
+        path: Arc<Path>,
+        gate: Arc<Gate>,
+    ) -> Result<Self, OpenError> {
+        let pool = Pool::open(path, options.readers, gate).await?;
         Ok(Self { pool, wait_limit: options.wait_limit, has_index: options.search })
     }
 

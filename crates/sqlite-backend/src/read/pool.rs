@@ -17,13 +17,14 @@ use throughline_core::{ReadResult, Result, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{call::Call, reader::Reader};
-use crate::{OpenError, error::EngineError, lines::Lines};
+use crate::{OpenError, error::EngineError, gate::Gate, lines::Lines};
 
 /// So many readers at most, started as they are needed. Dropped, they end after what they are at.
 #[derive(Debug)]
 pub(super) struct Pool {
     path: Arc<Path>,
     waiting: Arc<Waiting>,
+    gate: Arc<Gate>,
     size: u32,
     /// One for each reader; it is given up when the connection is closed.
     seats: Arc<Semaphore>,
@@ -132,9 +133,9 @@ impl State {
 
 impl Pool {
     /// Starts the first reader, and opens its connection.
-    pub(super) async fn open(path: Arc<Path>, size: u32) -> Result<Self, OpenError> {
+    pub(super) async fn open(path: Arc<Path>, size: u32, gate: Arc<Gate>) -> Result<Self, OpenError> {
         let seats = Arc::new(Semaphore::new(size as usize));
-        let pool = Self { path, waiting: Arc::default(), size, seats };
+        let pool = Self { path, waiting: Arc::default(), gate, size, seats };
         let failed = |source| OpenError::Io { path: pool.path.to_path_buf(), source };
         let (opened, on_opened) = oneshot::channel();
         pool.start(|mut reader, seat| {
@@ -161,7 +162,7 @@ impl Pool {
     fn start(&self, run: impl FnOnce(Reader, OwnedSemaphorePermit) + Send + 'static) -> std::io::Result<()> {
         let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else { return Ok(()) };
         let name = format!("throughline-reader-{}", self.size as usize - self.seats.available_permits());
-        let reader = Reader::new(Arc::clone(&self.path), Arc::clone(&self.waiting));
+        let reader = Reader::new(Arc::clone(&self.path), Arc::clone(&self.waiting), Arc::clone(&self.gate));
         thread::Builder::new().name(name).spawn(move || run(reader, seat)).map(drop)
     }
 
@@ -234,7 +235,7 @@ mod tests {
             .unwrap()
             .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n)")
             .unwrap();
-        Readers { pool: Pool::open(path, size).await.unwrap(), _directory: directory }
+        Readers { pool: Pool::open(path, size, Arc::default()).await.unwrap(), _directory: directory }
     }
 
     fn far() -> Instant {
@@ -448,6 +449,19 @@ mod tests {
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Panicked, Effect::NotApplied));
         readers.read(|_| nothing()).await.unwrap();
         assert_eq!(readers.running(), 1);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_inside_the_gate_who_does_not_read() {
+        let readers = readers(1).await;
+        let can_be_closed = || readers.pool.gate.close(Duration::ZERO).is_some();
+        let (release, read) = readers.occupy();
+        assert!(!can_be_closed());
+        drop(release);
+        read.await.unwrap();
+        assert!(can_be_closed());
+        readers.read(|_| panic!("a read")).await.unwrap_err();
+        assert!(can_be_closed());
     }
 
     #[tokio::test]

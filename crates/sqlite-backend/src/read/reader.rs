@@ -13,7 +13,7 @@ use super::{
     call::{Call, Stage, Work},
     pool::Waiting,
 };
-use crate::{cache::Room, connection::connect_to_read, error::EngineError};
+use crate::{cache::Room, connection::connect_to_read, error::EngineError, gate::Gate};
 
 /// How many steps SQLite's machine does before it looks whether anybody still waits: a few rows.
 pub(super) const STEPS_BETWEEN_LOOKS: i32 = 200;
@@ -21,6 +21,7 @@ pub(super) const STEPS_BETWEEN_LOOKS: i32 = 200;
 pub(super) struct Reader {
     path: Arc<Path>,
     waiting: Arc<Waiting>,
+    gate: Arc<Gate>,
     /// Wakes this reader and no other.
     bell: Arc<Condvar>,
     /// None before the first read, and after a failure until the next one.
@@ -31,8 +32,9 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(path: Arc<Path>, waiting: Arc<Waiting>) -> Self {
-        Self { path, waiting, bell: Arc::default(), connection: None, room: Room::default(), next: None }
+    pub(super) fn new(path: Arc<Path>, waiting: Arc<Waiting>, gate: Arc<Gate>) -> Self {
+        let (bell, room) = (Arc::default(), Room::default());
+        Self { path, waiting, gate, bell, connection: None, room, next: None }
     }
 
     /// Opens the connection, which a read would do as well.
@@ -72,6 +74,9 @@ impl Reader {
 
     /// Does the work in a transaction, so that everything it finds is of one moment.
     fn read(&mut self, work: Work, stage: &Arc<Stage>) -> Result<ReadResult> {
+        let gate = Arc::clone(&self.gate);
+        // Until the transaction has ended, and after a panic as well: so long it holds the log up.
+        let _inside = gate.enter();
         let asked = Arc::clone(stage);
         let read = || {
             let connection = self.connect().map_err(EngineError::from)?;

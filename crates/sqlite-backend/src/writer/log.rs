@@ -3,11 +3,12 @@
 //! By itself SQLite folds what it can into the file within a commit that leaves more than a thousand pages in the log, and
 //! its callers wait for that. Here they have their answers first. Folding does not shorten the log: it is written from its
 //! beginning again once nobody reads what is in it. So it is also folded when nobody writes, and cut when it has become
-//! long and nobody reads.
+//! long and nobody reads; where the readers of the store leave no such moment, they are made to.
 
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,6 +17,7 @@ use rusqlite::Connection;
 use crate::{
     connection,
     failpoint::{Failpoint, Failpoints},
+    gate::Gate,
     health::{Alarm, Board},
 };
 
@@ -31,10 +33,15 @@ const PART: u64 = 4;
 /// How long nobody must have written before the log is folded.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// How often a log that is too long is tried to be cut.
+/// How often a log that is too long is tried to be cut; and how long the readers are let alone after they were made to wait
+/// for that in vain, so that a long read does not make everybody wait again and again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// For how long it cannot be cut before that is an alarm: readers who come and go are in the way for moments.
+/// How long readers are made to wait at most until those have ended who read.
+const GATE: Duration = Duration::from_millis(50);
+
+/// For how long it cannot be cut before that is an alarm. Reads of this store that come one after the other are not in the
+/// way; those of another process may be, for moments or for longer, and a read that is long is anyhow.
 const LONG: Duration = Duration::from_secs(3);
 
 /// The log of one file.
@@ -53,10 +60,15 @@ pub(super) struct Log {
     /// The length in pages at which it is folded next.
     fold_at: u32,
     too_long_since: Option<Instant>,
+    gate: Arc<Gate>,
+    /// How long it is waited for at most that nobody reads.
+    gate_limit: Duration,
+    /// When it was closed last, if that was in vain.
+    in_vain: Option<Instant>,
 }
 
 impl Log {
-    pub(super) fn new(path: &Path, limit: u64) -> Self {
+    pub(super) fn new(path: &Path, limit: u64, gate: Arc<Gate>) -> Self {
         let step = u32::try_from(limit / PART / PAGE).unwrap_or(u32::MAX).clamp(STEP.0, STEP.1);
         Self {
             path: path_of(path),
@@ -68,6 +80,9 @@ impl Log {
             step,
             fold_at: step,
             too_long_since: None,
+            gate,
+            gate_limit: GATE,
+            in_vain: None,
         }
     }
 
@@ -141,13 +156,14 @@ impl Log {
         failpoints: &Failpoints,
     ) -> rusqlite::Result<()> {
         (self.written, self.measured) = (0, Some(Instant::now()));
-        let is_long = || length(&self.path) > self.limit;
-        let is_too_long = is_long() && {
+        if self.is_long() {
             failpoints.reach(Failpoint::Checkpointing, connection)?;
-            fold(connection, "PRAGMA wal_checkpoint(TRUNCATE)")?;
-            is_long()
-        };
-        if is_too_long {
+            fold(connection, CUT)?;
+            if self.is_long() && self.in_vain.is_none_or(|at| at.elapsed() >= AGAIN) {
+                self.cut_while_nobody_reads(connection, failpoints)?;
+            }
+        }
+        if self.is_long() {
             let since = *self.too_long_since.get_or_insert_with(Instant::now);
             board.set_alarm(Alarm::LogTooLong, since.elapsed() >= LONG);
         } else {
@@ -156,7 +172,30 @@ impl Log {
         }
         Ok(())
     }
+
+    fn is_long(&self) -> bool {
+        length(&self.path) > self.limit
+    }
+
+    /// Cuts the log behind the readers of the store, unless one of them reads for long, or another process does.
+    fn cut_while_nobody_reads(
+        &mut self,
+        connection: &Connection,
+        failpoints: &Failpoints,
+    ) -> rusqlite::Result<()> {
+        // Before the readers are made to wait.
+        failpoints.reach(Failpoint::Checkpointing, connection)?;
+        if let Some(_closed) = self.gate.close(self.gate_limit) {
+            fold(connection, CUT)?;
+        }
+        // From the measurement on, or the next one, which comes as long after this one, would find it too early.
+        self.in_vain = self.measured.filter(|_| self.is_long());
+        Ok(())
+    }
 }
+
+/// Folds all of the log and makes it empty, if nobody reads any of it.
+const CUT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// Where the log of a file is.
 pub(crate) fn path_of(path: &Path) -> PathBuf {
@@ -186,9 +225,12 @@ pub(super) fn fold(connection: &Connection, how: &'static str) -> rusqlite::Resu
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+    use std::{
+        sync::{
+            atomic::{AtomicU32, Ordering::Relaxed},
+            mpsc,
+        },
+        thread,
     };
 
     use super::*;
@@ -201,6 +243,7 @@ mod tests {
         board: Board,
         failpoints: Failpoints,
         folds: Arc<AtomicU32>,
+        gate: Arc<Gate>,
     }
 
     fn written() -> Written {
@@ -209,6 +252,7 @@ mod tests {
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB NOT NULL)").unwrap();
         connection::configure(&connection, &path).unwrap();
+        connection.busy_timeout(Duration::ZERO).unwrap();
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         let (folds, failpoints) = (Arc::<AtomicU32>::default(), Failpoints::none());
         let counted = Arc::clone(&folds);
@@ -216,10 +260,22 @@ mod tests {
             counted.fetch_add(1, Relaxed);
             Ok(())
         });
-        Written { _folder: folder, path, connection, board: Board::new(), failpoints, folds }
+        Written {
+            _folder: folder,
+            path,
+            connection,
+            board: Board::new(),
+            failpoints,
+            folds,
+            gate: Arc::default(),
+        }
     }
 
     impl Written {
+        fn log(&self, limit: u64) -> Log {
+            Log::new(&self.path, limit, Arc::clone(&self.gate))
+        }
+
         /// Commits a few pages, and says how many the log has then.
         fn commit(&self, log: &mut Log) -> u32 {
             self.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
@@ -227,13 +283,24 @@ mod tests {
             log.grew(&self.connection, 0, &self.board, &self.failpoints).unwrap();
             pages
         }
+
+        fn measure(&self, log: &mut Log) {
+            log.measure(&self.connection, &self.board, &self.failpoints).unwrap();
+        }
+
+        /// Somebody who reads from now on, beside the gate as another process does.
+        fn reader(&self) -> Connection {
+            let reader = Connection::open(&self.path).unwrap();
+            reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
+            reader
+        }
     }
 
     #[test]
     fn it_is_folded_each_time_that_it_has_grown_by_a_quarter_of_its_limit() {
         let written = written();
         // Of a thousand pages, and a little more.
-        let mut log = Log::new(&written.path, 4 * 1000 * PAGE + 3);
+        let mut log = written.log(4 * 1000 * PAGE + 3);
         let lengths: Vec<_> = (0..400).map(|_| written.commit(&mut log)).collect();
         let (most, per_commit) = (lengths.iter().max().unwrap(), lengths[0]);
         assert!((1000..1000 + 2 * per_commit).contains(most), "{lengths:?}");
@@ -245,16 +312,89 @@ mod tests {
     #[test]
     fn what_a_reader_holds_up_is_not_tried_again_at_every_commit() {
         let written = written();
-        let mut log = Log::new(&written.path, 64 << 20);
-        let reader = Connection::open(&written.path).unwrap();
-        reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
+        let mut log = written.log(64 << 20);
+        let _reader = written.reader();
         while written.commit(&mut log) < 3 * STEP.1 + 100 {}
         assert_eq!(written.folds.load(Relaxed), 3);
     }
 
     #[test]
     fn a_short_limit_is_no_fold_for_every_commit_and_a_long_one_no_long_fold() {
-        let step = |limit| Log::new(Path::new("f.db"), limit).step;
+        let step = |limit| Log::new(Path::new("f.db"), limit, Arc::default()).step;
         assert_eq!([1 << 20, 16 << 20, 64 << 20, u64::MAX].map(step), [256, 1018, 4072, 4096]);
+    }
+
+    /// Takes its turns to read: the first one ends when the second has begun, and each of them when the gate is being closed.
+    fn read_by_turns(path: &Path, gate: &Gate, turns: &mpsc::Receiver<u32>, begun: &AtomicU32) {
+        let reader = Connection::open(path).unwrap();
+        for turn in turns {
+            let _inside = gate.enter();
+            reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
+            begun.store(turn, Relaxed);
+            while begun.load(Relaxed) == turn && !gate.is_closed() {
+                thread::yield_now();
+            }
+            reader.execute_batch("ROLLBACK").unwrap();
+        }
+    }
+
+    #[test]
+    fn it_is_cut_although_there_is_always_somebody_who_reads() {
+        const LIMIT: u64 = 100 * PAGE;
+        let (written, begun) = (written(), AtomicU32::new(0));
+        let mut log = written.log(LIMIT);
+        // Those who read end as soon as they see that the gate is being closed, however long that takes a busy machine.
+        log.gate_limit = Duration::from_secs(3600);
+        let lengths: Vec<_> = thread::scope(|scope| {
+            let readers = [(); 2].map(|()| {
+                let (turn, turns) = mpsc::channel();
+                let (path, gate, begun) = (&written.path, &written.gate, &begun);
+                scope.spawn(move || read_by_turns(path, gate, &turns, begun));
+                turn
+            });
+            let lengths = (1..100).map(|turn| {
+                readers[turn as usize % 2].send(turn).unwrap();
+                while begun.load(Relaxed) != turn {
+                    thread::yield_now();
+                }
+                written.commit(&mut log);
+                written.measure(&mut log);
+                length(&log.path)
+            });
+            let lengths = lengths.collect();
+            // Nobody has the next turn, and the last one ends for it.
+            begun.store(0, Relaxed);
+            lengths
+        });
+        assert!(lengths.iter().all(|length| *length <= LIMIT), "{lengths:?}");
+        // And again, without a pause after it was cut.
+        assert!(lengths.windows(2).filter(|pair| pair[1] < pair[0]).count() >= 5, "{lengths:?}");
+    }
+
+    #[test]
+    fn readers_who_were_made_to_wait_in_vain_are_let_alone_for_a_while() {
+        let written = written();
+        let mut log = written.log(PAGE);
+        log.gate_limit = Duration::ZERO;
+        let folds = |log: &mut Log| {
+            let before = written.folds.load(Relaxed);
+            written.measure(log);
+            written.folds.load(Relaxed) - before
+        };
+        // One of another process, who has begun when the gate is closed, and one of the store, who does not leave.
+        for is_of_the_store in [false, true] {
+            let inside = is_of_the_store.then(|| written.gate.enter());
+            // What stands in the log is what the reader reads there.
+            written.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
+            let reader = written.reader();
+            (log.in_vain, log.too_long_since) = (None, None);
+            assert_eq!([folds(&mut log), folds(&mut log), folds(&mut log)], [2, 1, 1]);
+            assert!(log.too_long_since.is_some() && !written.gate.is_closed());
+            log.in_vain = log.in_vain.and_then(|at| at.checked_sub(AGAIN));
+            assert_eq!([folds(&mut log), folds(&mut log)], [2, 1]);
+            drop((reader, inside));
+        }
+        written.measure(&mut log);
+        assert_eq!(length(&log.path), 0);
     }
 }

@@ -36,7 +36,7 @@ pub(crate) use self::{
     space::available,
     trouble::PROBE_EVERY,
 };
-use crate::{OpenError, SqliteOptions, health::Board, open, queue::Queue};
+use crate::{OpenError, SqliteOptions, gate::Gate, health::Board, open, queue::Queue};
 
 /// The hold on a writer. Dropped, the writer applies what was admitted and ends.
 #[derive(Debug)]
@@ -71,6 +71,7 @@ impl Writer {
         options: &SqliteOptions,
         path: Arc<Path>,
         directory: Option<TempDir>,
+        gate: Arc<Gate>,
     ) -> Result<Self, OpenError> {
         let queue = Arc::<Queue>::default();
         let board = Arc::new(Board::new());
@@ -88,7 +89,7 @@ impl Writer {
                     Ok(connection) => connection,
                     Err(error) => return drop(opened.send(Err(error))),
                 };
-                let mut worker = Worker::new(&options, path, queue, board, connection, signs);
+                let mut worker = Worker::new(&options, path, queue, board, connection, signs, gate);
                 // A disk that is short of space, and a log that was left long, are told before anybody writes.
                 worker.look_after_the_file();
                 // Whoever opened may have left; the queue is closed then, and the thread ends.

@@ -28,6 +28,7 @@ use crate::{
     connection,
     error::{EngineError, Phase},
     failpoint::{Failpoint, Failpoints},
+    gate::Gate,
     health::{Board, Condition},
     open::OpenError,
     queue::{Queue, Woken},
@@ -88,6 +89,7 @@ impl Worker {
         board: Arc<Board>,
         connection: Connection,
         signs: watch::Sender<Position>,
+        gate: Arc<Gate>,
     ) -> Self {
         Self {
             queue,
@@ -106,7 +108,7 @@ impl Worker {
             threads: Threads::default(),
             place: Place::new(&path, path_of(&path)),
             id: fastrand::i64(1..),
-            log: Log::new(&path, options.log_limit),
+            log: Log::new(&path, options.log_limit, gate),
             space: Space::new(&path, options.free_space_floor),
             trouble: Trouble::default(),
             failpoints: options.failpoints.clone(),

@@ -1,0 +1,175 @@
+//! A moment in which nobody reads.
+//!
+//! The log can be cut only while none of it is read. Reads that come one after the other leave no such moment, although each of
+//! them is short: the next one has begun before the last one ends. So they come through a gate, which the writer closes for
+//! a moment. Whoever is inside goes on and never waits for the writer, who gives up when that takes too long.
+
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// What the readers of a store come through. One alone closes it: the writer.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    state: Mutex<State>,
+    opened: Condvar,
+    left: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How many read.
+    inside: usize,
+    is_closed: bool,
+    /// How many wait for it to be opened.
+    #[cfg(test)]
+    before: usize,
+}
+
+/// Somebody reads, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Inside<'a>(&'a Gate);
+
+/// Nobody reads, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Closed<'a>(&'a Gate);
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock, and every change is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes in to read. Waits while the gate is closed.
+    pub(crate) fn enter(&self) -> Inside<'_> {
+        let mut state = self.state();
+        while state.is_closed {
+            #[cfg(test)]
+            {
+                state.before += 1;
+            }
+            state = self.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
+            #[cfg(test)]
+            {
+                state.before -= 1;
+            }
+        }
+        state.inside += 1;
+        Inside(self)
+    }
+
+    /// Lets nobody in, and waits until nobody is inside. Nothing when that takes longer than `limit`: the gate is open again then.
+    pub(crate) fn close(&self, limit: Duration) -> Option<Closed<'_>> {
+        let mut state = self.state();
+        state.is_closed = true;
+        let closed = Closed(self);
+        let waited = self.left.wait_timeout_while(state, limit, |state| state.inside > 0);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let is_empty = state.inside == 0;
+        // Before it is opened again, which takes the lock.
+        drop(state);
+        is_empty.then_some(closed)
+    }
+}
+
+#[cfg(test)]
+impl Gate {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().is_closed
+    }
+
+    fn before(&self) -> usize {
+        self.state().before
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.inside -= 1;
+        let is_waited_for = state.is_closed && state.inside == 0;
+        drop(state);
+        if is_waited_for {
+            self.0.left.notify_one();
+        }
+    }
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.state().is_closed = false;
+        self.0.opened.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        sync::Mutex,
+        thread,
+    };
+
+    use super::*;
+
+    const FAR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn it_is_closed_once_everybody_has_left_and_who_comes_waits() {
+        let (gate, order) = (Gate::default(), Mutex::new(Vec::new()));
+        let note = |what| order.lock().unwrap().push(what);
+        thread::scope(|scope| {
+            let [first, second] = [gate.enter(), gate.enter()];
+            let closing = scope.spawn(|| {
+                let closed = gate.close(FAR);
+                note(if closed.is_some() { "closed" } else { "not closed" });
+            });
+            while !gate.is_closed() {
+                thread::yield_now();
+            }
+            let entering = scope.spawn(|| {
+                let _inside = gate.enter();
+                note("entered");
+            });
+            // One that did not wait would be at its end.
+            while gate.before() == 0 && !entering.is_finished() {
+                thread::yield_now();
+            }
+            note("left");
+            drop(first);
+            note("left");
+            drop(second);
+            closing.join().unwrap();
+        });
+        assert_eq!(order.into_inner().unwrap(), ["left", "left", "closed", "entered"]);
+    }
+
+    #[test]
+    fn who_stays_inside_for_long_keeps_it_open() {
+        let gate = Gate::default();
+        let inside = gate.enter();
+        assert!(gate.close(Duration::ZERO).is_none());
+        assert!(!gate.is_closed());
+        drop((gate.enter(), inside));
+        let closed = gate.close(Duration::ZERO);
+        assert!(closed.is_some() && gate.is_closed());
+        drop(closed);
+        assert!(!gate.is_closed());
+    }
+
+    #[test]
+    fn a_panic_leaves_it_open_and_nobody_inside() {
+        let gate = Gate::default();
+        let panics = |run: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+        panics(&|| {
+            let _inside = gate.enter();
+            panic!("a read");
+        });
+        panics(&|| {
+            let _closed = gate.close(Duration::ZERO).unwrap();
+            panic!("a fold");
+        });
+        assert!(!gate.is_closed() && gate.close(Duration::ZERO).is_some());
+    }
+}
