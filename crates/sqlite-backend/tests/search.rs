@@ -99,6 +99,7 @@ async fn an_index_is_made_of_what_there_is_and_cleaned_up_without_being_kept() {
     let last = add(&db, "t", "needle", "a needle").await;
     let error = db.search(SearchMessages::new("needle", 10)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(error.detail(), "a search of a store that was opened without `search(true)` is not supported");
     db.close().await.unwrap();
 
     let db = open(&path, true).await;

@@ -210,6 +210,10 @@ async fn answer(
         ReadArgs::Resolve(read) => scope.resolve(read).await.map(ReadResult::Resolve),
         ReadArgs::Attempts(list) => scope.attempts(list).await.map(ReadResult::Attempts),
         ReadArgs::Search(read) if has_index => scope.search(read).await.map(ReadResult::Search),
+        ReadArgs::Search(_) => {
+            let what = "a search of a store that was opened without `search(true)`";
+            Err(PersistError::unsupported(what).into())
+        }
         ReadArgs::Audit(read) => scope.audit(read).await.map(ReadResult::Audit),
         ReadArgs::Images(read) => Ok(ReadResult::Images(replica::images(scope.db, read, now).await?)),
         ReadArgs::Standing(_) => Ok(ReadResult::Standing(replica::standing(scope.db).await?)),

@@ -89,6 +89,9 @@ impl Readers {
     }
 }
 
+/// What a store without an index of words does not do.
+const WITHOUT_INDEX: &str = "a search of a store that was opened without `search(true)`";
+
 /// Answers within the transaction of a reader.
 fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
     match read {
@@ -102,6 +105,7 @@ fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
         ReadArgs::Changes(read) => changes::changes(scope, read).map(ReadResult::Changes),
         ReadArgs::Audit(read) => audit::audit(scope, read).map(ReadResult::Audit),
         ReadArgs::Search(read) if scope.has_index => search::search(scope, read).map(ReadResult::Search),
+        ReadArgs::Search(_) => Err(PersistError::unsupported(WITHOUT_INDEX)),
         ReadArgs::Cursor(read) => consumer::cursor(scope, read).map(ReadResult::Cursor),
         ReadArgs::Aliases(list) => aliases::aliases(scope, list).map(ReadResult::Aliases),
         ReadArgs::Quarantined(list) => consumer::quarantined(scope, list).map(ReadResult::Quarantined),
