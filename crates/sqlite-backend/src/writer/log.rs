@@ -319,6 +319,40 @@ mod tests {
     }
 
     #[test]
+    fn it_is_measured_whenever_a_sixteenth_of_its_limit_was_written() {
+        const LIMIT: u64 = 8 * PAGE;
+        let written = written();
+        let mut log = written.log(LIMIT);
+        // So that it is for nothing else.
+        log.measured = Instant::now().checked_add(Duration::from_secs(3600));
+        for _ in 0..2 {
+            written.commit(&mut log);
+            assert!(length(&log.path) > LIMIT);
+            for (bytes, is_cut) in [(LIMIT / 16 - 1, false), (1, true)] {
+                let bytes = usize::try_from(bytes).unwrap();
+                log.grew(&written.connection, bytes, &written.board, &written.failpoints).unwrap();
+                assert_eq!(length(&log.path) == 0, is_cut);
+            }
+            log.measured = Instant::now().checked_add(Duration::from_secs(3600));
+        }
+    }
+
+    #[test]
+    fn one_that_cannot_be_cut_is_an_alarm_only_after_a_while() {
+        let written = written();
+        let mut log = written.log(PAGE);
+        log.gate_limit = Duration::ZERO;
+        written.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
+        let _reader = written.reader();
+        // A tenth of the time is more than a measurement takes, and less than the rest of it.
+        for (so_far, alarms) in [(LONG / 10, &[][..]), (LONG, &[Alarm::LogTooLong][..])] {
+            log.too_long_since = Instant::now().checked_sub(so_far);
+            written.measure(&mut log);
+            assert_eq!(written.board.health().alarms, alarms);
+        }
+    }
+
+    #[test]
     fn a_short_limit_is_no_fold_for_every_commit_and_a_long_one_no_long_fold() {
         let step = |limit| Log::new(Path::new("f.db"), limit, Arc::default()).step;
         assert_eq!([1 << 20, 16 << 20, 64 << 20, u64::MAX].map(step), [256, 1018, 4072, 4096]);
