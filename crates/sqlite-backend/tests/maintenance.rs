@@ -265,6 +265,10 @@ async fn every_contradiction_is_noticed_where_it_is() {
         ("UPDATE catalogue SET title = 'other' WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
         ("UPDATE catalogue SET metadata = '{\"k\":1}' WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
         ("UPDATE catalogue SET turns = turns + 1 WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
+        (
+            "UPDATE catalogue SET active_slot = active_slot + 1 WHERE thread_pk = 1".to_owned(),
+            of(Part::Entry, ""),
+        ),
         ("UPDATE catalogue SET active_at = 0 WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
         ("DELETE FROM catalogue WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
         ("INSERT INTO labels VALUES ('default', 'k', 'v', 1)".to_owned(), of(Part::Entry, "")),

@@ -78,6 +78,19 @@ async fn nobody_writes_by_an_index_of_the_log_that_was_deleted() {
 }
 
 #[tokio::test]
+async fn a_log_that_is_another_one_is_not_deleted_with_the_end() {
+    for lost in ["chat.db-wal", "chat.db-shm"] {
+        let store = Store::with(5).await;
+        fs::remove_file(store.file(lost)).unwrap();
+        store.refuses_writes().await;
+        fs::remove_file(store.file("chat.db-wal")).ok();
+        fs::write(store.file("chat.db-wal"), "another").unwrap();
+        store.db.close().await.unwrap();
+        assert_eq!(fs::read(store.file("chat.db-wal")).unwrap(), b"another", "{lost}");
+    }
+}
+
+#[tokio::test]
 async fn another_file_in_its_place_is_not_taken_up() {
     let (store, other) = (Store::with(3).await, Store::with(1).await);
     other.db.close().await.unwrap();

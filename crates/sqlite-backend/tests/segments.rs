@@ -87,6 +87,27 @@ async fn pages_go_from_one_segment_to_the_next() {
     db.close().await.unwrap();
 }
 
+/// Whoever opens the store with longer ones would put the next message before those that are there.
+#[tokio::test]
+async fn segments_go_on_behind_those_of_another_length() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    for positions in [1, 4096, 2, 1] {
+        let backend = SqliteBackend::builder().segment_positions(positions).open(&path).await.unwrap();
+        let db = Persistence::builder().backend(backend).build().unwrap();
+        for _ in 0..3 {
+            db.thread("t").add(NewMessage::user("x")).await.unwrap();
+        }
+        db.close().await.unwrap();
+    }
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    assert_eq!(places(&db, PageFrom::Start, 100).await, (1..=12).collect::<Vec<_>>());
+    assert_eq!(places(&db, PageFrom::Before(Seq::new(6)), 3).await, [3, 4, 5]);
+    db.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn what_goes_takes_its_segments_along() {
     let directory = tempfile::tempdir().unwrap();

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use crate::{
     connection,
@@ -39,6 +39,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// How long readers are made to wait at most until those have ended who read.
 const GATE: Duration = Duration::from_millis(50);
+
+/// How many pages may have been held up by who reads, for readers to be made to wait. More were held up by a long read. They
+/// are folded first, when it has ended, while the others read: or those would wait for that.
+const HELD_UP: i64 = STEP.1 as i64;
 
 /// For how long it cannot be cut before that is an alarm. Reads of this store that come one after the other are not in the
 /// way; those of another process may be, for moments or for longer, and a read that is long is anyhow.
@@ -158,8 +162,9 @@ impl Log {
         (self.written, self.measured) = (0, Some(Instant::now()));
         if self.is_long() {
             failpoints.reach(Failpoint::Checkpointing, connection)?;
-            fold(connection, CUT)?;
-            if self.is_long() && self.in_vain.is_none_or(|at| at.elapsed() >= AGAIN) {
+            let held_up = fold(connection, CUT)?;
+            let is_due = self.in_vain.is_none_or(|at| at.elapsed() >= AGAIN);
+            if is_due && held_up <= HELD_UP && self.is_long() {
                 self.cut_while_nobody_reads(connection, failpoints)?;
             }
         }
@@ -215,11 +220,13 @@ pub(crate) fn length(log: &Path) -> u64 {
     fs::metadata(log).map_or(0, |metadata| metadata.len())
 }
 
-/// Folds the log; that others are at work, and that some of it stays for later, is no fault.
-pub(super) fn fold(connection: &Connection, how: &'static str) -> rusqlite::Result<()> {
-    match connection.prepare_cached(how)?.query_row([], |_| Ok(())) {
-        Err(error) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) => Err(error),
-        _ => Ok(()),
+/// Folds the log; that others are at work, and that some of it stays for later, is no fault. Says how many pages do, as far as
+/// that is known.
+pub(super) fn fold(connection: &Connection, how: &'static str) -> rusqlite::Result<i64> {
+    let left = |row: &Row<'_>| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?);
+    match connection.prepare_cached(how)?.query_row([], left) {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(0),
+        left => left,
     }
 }
 
@@ -316,6 +323,57 @@ mod tests {
         let _reader = written.reader();
         while written.commit(&mut log) < 3 * STEP.1 + 100 {}
         assert_eq!(written.folds.load(Relaxed), 3);
+    }
+
+    #[test]
+    fn readers_do_not_wait_until_what_a_long_read_held_up_is_folded() {
+        let written = written();
+        let mut log = written.log(PAGE);
+        log.gate_limit = Duration::ZERO;
+        let reader = written.reader();
+        let bytes = PAGE * u64::from(STEP.1);
+        written.connection.execute("INSERT INTO t VALUES (zeroblob(?1))", [bytes as i64]).unwrap();
+        written.measure(&mut log);
+        assert_eq!((written.folds.load(Relaxed), log.in_vain), (1, None));
+        // Another one reads on, and has held nothing up.
+        let _next = written.reader();
+        drop(reader);
+        written.measure(&mut log);
+        assert_eq!((written.folds.load(Relaxed), log.in_vain), (3, log.measured));
+    }
+
+    #[test]
+    fn it_is_measured_whenever_a_sixteenth_of_its_limit_was_written() {
+        const LIMIT: u64 = 8 * PAGE;
+        let written = written();
+        let mut log = written.log(LIMIT);
+        // So that it is for nothing else.
+        log.measured = Instant::now().checked_add(Duration::from_secs(3600));
+        for _ in 0..2 {
+            written.commit(&mut log);
+            assert!(length(&log.path) > LIMIT);
+            for (bytes, is_cut) in [(LIMIT / 16 - 1, false), (1, true)] {
+                let bytes = usize::try_from(bytes).unwrap();
+                log.grew(&written.connection, bytes, &written.board, &written.failpoints).unwrap();
+                assert_eq!(length(&log.path) == 0, is_cut);
+            }
+            log.measured = Instant::now().checked_add(Duration::from_secs(3600));
+        }
+    }
+
+    #[test]
+    fn one_that_cannot_be_cut_is_an_alarm_only_after_a_while() {
+        let written = written();
+        let mut log = written.log(PAGE);
+        log.gate_limit = Duration::ZERO;
+        written.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
+        let _reader = written.reader();
+        // A tenth of the time is more than a measurement takes, and less than the rest of it.
+        for (so_far, alarms) in [(LONG / 10, &[][..]), (LONG, &[Alarm::LogTooLong][..])] {
+            log.too_long_since = Instant::now().checked_sub(so_far);
+            written.measure(&mut log);
+            assert_eq!(written.board.health().alarms, alarms);
+        }
     }
 
     #[test]

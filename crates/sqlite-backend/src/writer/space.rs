@@ -67,3 +67,20 @@ fn too_little(available: u64, floor: u64) -> PersistError {
     let detail = format!("the disk has {available} bytes left, and {floor} are kept free");
     PersistError::new(ErrorKind::StorageFull, detail).with_effect(Effect::NotApplied)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_there_is_too_little_it_is_measured_again_and_again() {
+        let (directory, board) = (tempfile::tempdir().unwrap(), Board::new());
+        let mut space = Space::new(&directory.path().join("f.db"), u64::MAX);
+        assert_eq!(space.patience(), None);
+        assert_eq!(space.check(&board).unwrap_err().kind(), ErrorKind::StorageFull);
+        assert_eq!(space.patience(), Some(AGAIN));
+        space.floor = 1;
+        space.check(&board).unwrap();
+        assert_eq!((space.patience(), board.health().alarms), (None, vec![]));
+    }
+}

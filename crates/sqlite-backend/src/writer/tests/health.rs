@@ -2,10 +2,8 @@
 
 use std::sync::atomic::AtomicI32;
 
-use rusqlite::ffi;
-
 use super::*;
-use crate::{Alarm, Condition, Maintenance, failpoint::Failpoint};
+use crate::{Alarm, Condition, Maintenance};
 
 struct Watched {
     store: Store,

@@ -2,6 +2,8 @@
 
 mod coalescing;
 mod health;
+#[cfg(unix)]
+mod place;
 
 use std::{
     future::Future,
@@ -9,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rusqlite::ffi;
 use throughline_core::{
     Add, Batch, ChangeScope, Effect, ErrorKind, Fingerprint, Idempotency, MessageId, NewMessage, PersistArgs,
     PersistError, Persistence, Position, ReadChanges, Result, Timestamp,
@@ -17,6 +20,7 @@ use throughline_core::{
 use super::fault::{CommitFault, Faults};
 use crate::{
     SqliteBackend, SqliteOptions,
+    failpoint::Failpoint,
     queue::{Committed, Pending, Queue, Times, Write},
 };
 
@@ -185,6 +189,28 @@ async fn what_shares_a_commit_is_each_for_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_follows_a_batch_that_was_refused_goes_on_where_the_thread_was() {
+    let backend = patient().temporary().await.unwrap();
+    let maintenance = backend.maintenance();
+    let store = Store::over(backend);
+    let hold = store.hold();
+    let first = store.push("a", far());
+    tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
+    let add = |text: &str| Add::new("t".parse().unwrap(), message(text));
+    let refused = store.push_write(Batch::new().with(add("b")).with(add("a")).into(), None, far());
+    let last = store.push("c", far());
+    hold.release.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    assert_eq!(refused.await.unwrap().unwrap_err().kind(), ErrorKind::AlreadyExists);
+    last.await.unwrap().unwrap();
+    let page = store.db.thread("t").page(throughline_core::PageFrom::Start, 10).await.unwrap();
+    let places: Vec<_> =
+        page.messages.iter().map(|message| (message.id.as_str(), message.seq.get())).collect();
+    assert_eq!(places, [("a", 1), ("c", 2)]);
+    assert_eq!(maintenance.verify().await.unwrap().damaged, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_was_lost_applied_nothing() {
     let store = store(patient()).await;
     store.add("first").await.unwrap();
@@ -243,6 +269,19 @@ async fn what_cannot_be_found_out_is_unknown() {
         assert_eq!(store.ids().await.contains(&"a".to_owned()), kept);
         assert_eq!(store.add("b").await.unwrap(), Some(Position::new(2 + u64::from(kept))));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_tells_nothing_of_a_commit_that_failed_otherwise() {
+    let backend = patient().wait_limit(Duration::from_millis(200)).temporary().await.unwrap();
+    backend.writer().failpoints.set(|point, _| match point {
+        Failpoint::Committing => Err(ffi::SQLITE_IOERR_FSYNC),
+        // It may still come true, and no mark can be left that would make that final.
+        Failpoint::Fencing => Err(ffi::SQLITE_FULL),
+        _ => Ok(()),
+    });
+    let error = Store::over(backend).add("a").await.unwrap_err();
+    assert_eq!(told(&error), (ErrorKind::Unavailable, Effect::Unknown));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -361,6 +400,19 @@ async fn who_left_or_is_out_of_time_in_the_queue_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_left_is_taken_out_of_the_queue_before_the_time_is_over() {
+    let store = store(patient()).await;
+    let hold = store.hold();
+    let _first = store.push("first", far());
+    tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
+    let _waits = store.push("waits", far());
+    drop(store.push("left", far()));
+    assert_eq!(store.queue.take_given_up(Instant::now()).len(), 1);
+    assert_eq!(store.queue.len(), 1);
+    hold.release.send(()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_leaves_while_the_writer_works_is_not_undone() {
     let store = store(patient()).await;
     let hold = store.hold();
@@ -386,6 +438,30 @@ async fn a_transaction_has_bounds() {
     let commits = store.faults.count_commits();
     assert!(together(&store, &["a", "b", "c"]).await.iter().all(Result::is_ok));
     assert_eq!(commits.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn fewer_changes_are_kept_by_a_store_that_is_opened_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let kept = || {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.query_row("SELECT count(*) FROM changes", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let store = Store::over(SqliteBackend::open(&path).await.unwrap());
+    for n in 0..100 {
+        store.add(&format!("m{n}")).await.unwrap();
+    }
+    store.db.close().await.unwrap();
+    assert_eq!(kept(), 100);
+    let store = Store::over(SqliteOptions::new().changes_kept(10).open(&path).await.unwrap());
+    // By some with each write, and not by all at once.
+    let mut after = Vec::new();
+    for n in 100..104 {
+        store.add(&format!("m{n}")).await.unwrap();
+        after.push(kept());
+    }
+    assert_eq!(after, [35, 10, 10, 10]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
