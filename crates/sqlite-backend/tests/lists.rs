@@ -8,7 +8,8 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Effect, ErrorKind, LabelPatch, ListPurgeable, ListThreads, NewMessage, Persistence, ThreadId, Timestamp,
+    DamagedMessage, Effect, ErrorKind, LabelPatch, ListOpen, ListPurgeable, ListThreads, NewMessage,
+    NewReservation, PageFrom, Persistence, Reserve, Role, Seq, ThreadId, Timestamp,
 };
 use throughline_sqlite::SqliteBackend;
 
@@ -245,6 +246,14 @@ async fn a_name_that_is_a_blob_leads_past_itself() {
     let (_directory, path) = store(0).await;
     damage(&path, "thread_pk IN (5, 14, 15)");
     others_are_shown(&path, 0, "a blob", &[]).await;
+
+    let (_directory, path, db) = reserved().await;
+    db.close().await.unwrap();
+    damage(&path, "thread IN ('b', 'f')");
+    let db = open(&path).await;
+    for limit in 1..5 {
+        others_are_open(&db, limit, &[]).await;
+    }
 }
 
 #[tokio::test]
@@ -297,4 +306,85 @@ async fn what_can_be_purged_is_listed_beside_a_name_that_cannot_be_read() {
     let left = "SELECT count(*) FROM messages WHERE seq IS NOT NULL AND thread_pk BETWEEN 11 AND 20";
     let left: i64 = Connection::open(&path).unwrap().query_row(left, [], |row| row.get(0)).unwrap();
     assert_eq!(left, 3);
+}
+
+/// Two open messages in each of the threads `a` to `f`, called `a1`, `a2` and so on.
+async fn reserved() -> (TempDir, PathBuf, Persistence) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let db = open(&path).await;
+    for thread in ["a", "b", "c", "d", "e", "f"] {
+        for n in 1..=2 {
+            let id = format!("{thread}{n}").parse().unwrap();
+            let reservation = NewReservation::new(Role::Assistant).with_id(id);
+            db.run(Reserve::new(thread.parse().unwrap(), reservation)).await.unwrap();
+        }
+    }
+    (directory, path, db)
+}
+
+fn damaged(thread: &str, id: &str, seq: u64) -> DamagedMessage {
+    let (thread, id) = (thread.parse().unwrap(), id.parse().unwrap());
+    DamagedMessage { thread, seq: Some(Seq::new(seq)), id: Some(id) }
+}
+
+/// Expects the list to show each open message once and in order, but for these, which it names.
+async fn others_are_open(db: &Persistence, limit: u32, damaged: &[DamagedMessage]) {
+    let (mut seen, mut met, mut after) = (Vec::new(), Vec::new(), None);
+    for _ in 0..=12 {
+        let page = db.read(ListOpen { after, ..ListOpen::new(limit) }).await.unwrap();
+        assert!(page.messages.len() <= limit as usize);
+        assert!(page.damaged.is_sorted());
+        seen.extend(page.messages.iter().map(|message| message.id.to_string()));
+        met.extend(page.damaged);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let all =
+        ["a", "b", "c", "d", "e", "f"].into_iter().flat_map(|thread| [1, 2].map(|n| format!("{thread}{n}")));
+    let is_damaged = |id: &str| damaged.iter().any(|row| row.id.as_ref().unwrap().as_str() == id);
+    met.sort();
+    assert_eq!((seen, &met[..]), (all.filter(|id| !is_damaged(id)).collect(), damaged), "{limit}");
+}
+
+#[tokio::test]
+async fn open_messages_of_a_thread_without_a_name_hide_no_other() {
+    for (sql, met) in [
+        // Before all the others, among them, and behind.
+        ("UPDATE threads SET thread = char(1) || thread WHERE thread = 'c'", &["c"][..]),
+        ("UPDATE threads SET thread = thread || char(1) WHERE thread IN ('c', 'd')", &["c", "d"]),
+        (
+            "UPDATE threads SET thread = CAST(x'ff' AS TEXT) || thread WHERE thread IN ('a', 'b', 'd')",
+            &["a", "b", "d"],
+        ),
+    ] {
+        let (_directory, path, db) = reserved().await;
+        execute(&path, sql);
+        let mut met: Vec<_> =
+            met.iter().flat_map(|thread| [1, 2].map(|n| damaged("?", &format!("{thread}{n}"), n))).collect();
+        met.sort();
+        for limit in [1, 2, 3, 4, 5, 8, 11, 12, 100] {
+            others_are_open(&db, limit, &met).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_place_takes_no_message_off_a_page() {
+    let indexes = ["messages_open", "messages_in_order"];
+    for seq in [0, 2, 99, -1] {
+        let (_directory, path, db) = reserved().await;
+        db.close().await.unwrap();
+        damage_rows(&path, &indexes, &format!("UPDATE messages SET seq = {seq} WHERE message_id = 'c1'"));
+        let db = open(&path).await;
+        for limit in [1, 2, 3, 4, 5, 8, 11, 12, 100] {
+            others_are_open(&db, limit, &[damaged("c", "c1", 1)]).await;
+        }
+        let first = db.thread("c").page(PageFrom::Start, 1).await.unwrap();
+        assert_eq!((first.messages.len(), &first.damaged[..]), (0, &[damaged("c", "c1", 1)][..]));
+        let rest = db.thread("c").page(first.next(PageFrom::Start).unwrap(), 1).await.unwrap();
+        assert_eq!((rest.messages[0].id.as_str(), rest.damaged.len(), rest.has_more), ("c2", 0, false));
+    }
 }
