@@ -266,3 +266,19 @@ async fn a_damaged_message_hides_no_other() {
     assert_eq!(found.damaged, ["t".parse().unwrap()]);
     db.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_found_in_a_thread_whose_name_is_damaged_hides_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let db = open(&path, true).await;
+    add(&db, "t", "a", "Lisbon").await;
+    add(&db, "u", "b", "Lisbon").await;
+    let last = add(&db, "v", "c", "Lisbon").await;
+    assert_eq!(ids(&db, "lisbon", last).await, ["a", "b", "c"]);
+    let damage = "UPDATE threads SET thread = char(1) WHERE thread = 'u'";
+    assert_eq!(rusqlite::Connection::open(&path).unwrap().execute(damage, []).unwrap(), 1);
+    assert_eq!(ids(&db, "lisbon", last).await, ["a", "c"]);
+    let found = db.search(SearchMessages::new("lisbon", 10)).await.unwrap();
+    assert_eq!(found.damaged, ["?".parse().unwrap()]);
+}

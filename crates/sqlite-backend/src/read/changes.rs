@@ -2,13 +2,12 @@
 
 use rusqlite::{Row, params};
 use throughline_core::{
-    Change, ChangeScope, Changes, Position, ReadChanges, Result, TenantId, ThreadId, Timestamp,
-    backend::rules,
+    Change, ChangeScope, Changes, Position, ReadChanges, Result, TenantId, Timestamp, backend::rules,
 };
 
 use super::{
     Scope,
-    thread::{position, progress},
+    thread::{nameless, position, progress, thread_id},
 };
 use crate::{
     error::EngineError,
@@ -27,9 +26,6 @@ const THREAD: usize = 9;
 
 /// At so many changes one read looks at most, whoever they are of.
 const LOOK_AT: usize = 20_000;
-
-/// Under what name a change is told whose thread cannot be read.
-const NAMELESS: &str = "?";
 
 /// Reads the changes after a position.
 pub(super) fn changes(scope: Scope<'_>, read: &ReadChanges) -> Result<Changes> {
@@ -95,7 +91,7 @@ fn change(scope: Scope<'_>, read: &ReadChanges, row: &Row<'_>) -> Option<Change>
     // Of a damaged row it cannot be told whose it is either.
     let text = |column| told.and_then(|_| str::from_utf8(row.text(column)?).ok());
     let tenant = text(TENANT).and_then(|tenant| TenantId::new(tenant).ok());
-    let thread = text(THREAD).and_then(|thread| ThreadId::new(thread).ok());
+    let thread = told.and_then(|_| thread_id(row, THREAD));
     // What cannot be read may be anybody's, and is told to everybody who asks for more than one thread.
     let is_the_tenants = tenant.as_ref().is_none_or(|tenant| tenant == scope.tenant);
     let is_asked_for = match &read.scope {
@@ -114,6 +110,6 @@ fn change(scope: Scope<'_>, read: &ReadChanges, row: &Row<'_>) -> Option<Change>
         Some(told) => told.what(),
     };
     let tenant = tenant.unwrap_or_else(|| scope.tenant.clone());
-    let thread = thread.unwrap_or_else(|| ThreadId::new(NAMELESS).expect("a valid id"));
+    let thread = thread.unwrap_or_else(nameless);
     Some(Change { position, tenant, thread, at, what })
 }

@@ -12,6 +12,7 @@ use super::{
 pub(super) const GET: &str = answer!(
     "found AS MATERIALIZED (SELECT m.message_pk FROM messages m WHERE m.message_id = ?2 AND m.thread_pk = ?1)",
     "NULL",
+    "NULL",
     ""
 );
 

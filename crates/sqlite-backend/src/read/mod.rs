@@ -18,6 +18,7 @@ mod plans;
 mod pool;
 mod prune;
 mod reader;
+mod room;
 mod rows;
 mod search;
 mod session;

@@ -1,30 +1,29 @@
-use rusqlite::{ToSql, params};
-use throughline_core::{
-    ErrorKind, ListOpen, OpenCursor, OpenReservations, PersistError, Result, ThreadId, backend::rules,
-};
+use rusqlite::{Row, ToSql, params};
+use throughline_core::{ListOpen, MessageId, OpenCursor, OpenReservations, Result, ThreadId, backend::rules};
 
 use super::{
     Scope,
-    rows::{Answer, answer},
+    room::find_enough,
+    rows::{Answer, PLACE, Pieces, THREAD, answer, placed},
     stretch::{Order, Stretch},
+    thread::{nameless, thread_id},
 };
-use crate::record::{Columns as _, Record, number};
+use crate::record::{Columns as _, Damage, Record, number};
 
-/// The column that holds the thread of a message.
-const THREAD: usize = 21;
-
-/// What both lists ask of a message: after the cursor, and expired if that is asked.
+/// What both lists ask of a message: after the cursor, and expired if that is asked. `called` is the id of the thread as the text
+/// that it was written as.
 macro_rules! list {
     ($from:literal) => {
         answer!(
             concat!(
-                "found AS MATERIALIZED (SELECT m.message_pk, t.thread ",
+                "found AS MATERIALIZED (SELECT m.message_pk, m.seq, CAST(t.thread AS TEXT) AS called ",
                 $from,
-                " AND m.seq > t.floor AND (t.thread, m.seq) > (?2, ?3) \
+                " AND m.seq > t.floor AND (called, m.seq) > (?2, ?3) \
                  AND (NOT ?4 OR m.lease_expires_at IS NULL OR m.lease_expires_at <= ?5) \
-                 ORDER BY t.thread, m.seq LIMIT ?6)"
+                 ORDER BY called, m.seq LIMIT ?6)"
             ),
-            "f.thread",
+            "f.called",
+            "f.seq",
             ""
         )
     };
@@ -42,6 +41,9 @@ pub(super) const OF_THREAD: &str = list!(
      WHERE m.state IN ('reserved', 'streaming') AND t.tenant = ?1 AND t.thread = ?7"
 );
 
+/// An open message, with its thread; the bytes that stand there where that cannot be read.
+type Found = Result<(ThreadId, Result<Record, Damage>), (Option<Vec<u8>>, Damage)>;
+
 /// Lists the open messages.
 pub(super) fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReservations> {
     rules::check_limit(read.limit)?;
@@ -50,25 +52,27 @@ pub(super) fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReservations
         None => ("", 0),
     };
     let (tenant, now) = (scope.tenant.as_str(), scope.now.as_micros());
-    let limit = i64::from(read.limit) + 1;
-    let of_tenant = params![tenant, after_thread, after_seq, read.expired_only, now, limit];
     let thread = read.thread.as_ref().map(ThreadId::as_str);
-    let mut parameters = Vec::with_capacity(7);
-    parameters.extend_from_slice(of_tenant);
-    parameters.extend(thread.as_ref().map(|thread| thread as &dyn ToSql));
     let sql = if thread.is_some() { OF_THREAD } else { OF_TENANT };
-    let Answer { messages: found, mut pieces, .. } = Answer::read(scope, sql, &parameters[..], |row| {
-        let thread = row.text(THREAD).and_then(|text| ThreadId::new(str::from_utf8(text).ok()?).ok())?;
-        let record = Record::read(row, scope.tenant, &thread);
-        Some((thread, record))
+    let mut pieces = Pieces::default();
+    let found = find_enough(read.limit, Found::is_ok, |room| {
+        let of_tenant = params![tenant, after_thread, after_seq, read.expired_only, now, room];
+        let mut parameters = Vec::with_capacity(7);
+        parameters.extend_from_slice(of_tenant);
+        parameters.extend(thread.as_ref().map(|thread| thread as &dyn ToSql));
+        let answer = Answer::read(scope, sql, &parameters[..], |row| found(scope, row))?;
+        pieces = answer.pieces;
+        Ok(answer.messages)
     })?;
-    let mut rows = Vec::with_capacity(found.len());
+    let (mut rows, mut unnamed) = (Vec::with_capacity(found.len()), Vec::new());
     for found in found {
-        let Some((thread, record)) = found else {
-            return Err(PersistError::new(ErrorKind::Corrupt, "the id of a stored thread is damaged"));
-        };
-        let whole = record.and_then(|record| pieces.complete(record));
-        rows.push(whole.map_err(|damage| damage.of(&thread)));
+        match found {
+            Ok((thread, record)) => {
+                let whole = record.and_then(|record| pieces.complete(record));
+                rows.push(whole.map_err(|damage| damage.of(&thread)));
+            }
+            Err(found) => unnamed.push(found),
+        }
     }
     let order = Order {
         place: |thread: &ThreadId, seq| OpenCursor { thread: thread.clone(), seq },
@@ -78,6 +82,24 @@ pub(super) fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReservations
     };
     let stretch = Stretch::of(rows, &order)?;
     let next = if stretch.has_more { stretch.ends().map(|(_, last)| last.clone()) } else { None };
-    let (messages, damaged) = stretch.into_parts();
+    // What has no name takes no place. It is told of with what stands behind it, and at the end of the list with what is before it.
+    if let Some(OpenCursor { thread, seq }) = &next {
+        let end = (Some(thread.as_str().as_bytes()), Some(number(seq.get())));
+        unnamed.retain(|(called, damage)| (called.as_deref(), damage.seq) < end);
+    }
+    let (messages, mut damaged) = stretch.into_parts();
+    if !unnamed.is_empty() {
+        damaged.extend(unnamed.into_iter().map(|(_, damage)| damage.of(&nameless())));
+        damaged.sort_unstable();
+    }
     Ok(OpenReservations { messages, damaged, next })
+}
+
+fn found(scope: Scope<'_>, row: &Row<'_>) -> Found {
+    let Some(thread) = thread_id(row, THREAD) else {
+        let id = row.text(2).and_then(|text| MessageId::new(str::from_utf8(text).ok()?).ok());
+        return Err((row.text(THREAD).map(<[u8]>::to_vec), Damage { id, seq: row.integer(PLACE) }));
+    };
+    let record = placed(row, scope.tenant, &thread);
+    Ok((thread, record))
 }

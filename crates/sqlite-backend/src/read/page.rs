@@ -4,7 +4,7 @@ use throughline_core::{Page, PageFrom, PersistError, ReadPage, Seq, ThreadId, Vi
 use super::{
     Scope,
     changes::reached,
-    rows::{Answer, answer},
+    rows::{Answer, answer, placed},
     stretch::{Order, Stretch, disordered},
     thread::{Known, living, progress},
 };
@@ -23,15 +23,16 @@ macro_rules! page {
             concat!(
                 "open AS MATERIALIZED (SELECT m.seq FROM messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 \
                  AND m.state IN ('reserved', 'streaming') ORDER BY m.seq LIMIT 1), \
-                 found AS MATERIALIZED (SELECT m.message_pk FROM ",
+                 found AS MATERIALIZED (SELECT m.message_pk, m.seq FROM ",
                 messages_behind!("?1", "?3", $before),
                 $visible,
                 by_place!($order),
                 " LIMIT ?5)"
             ),
             "NULL",
+            "f.seq",
             " UNION ALL SELECT 2, seq, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-             NULL, NULL, NULL, NULL, NULL, NULL FROM open"
+             NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM open"
         )
     };
 }
@@ -95,7 +96,7 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistErr
     let after = after.max(head.floor);
     let parameters = params![thread_pk, head.floor, after, before, i64::from(read.limit) + 1];
     let Answer { messages: found, remark, mut pieces } =
-        Answer::read(scope, sql, parameters, |row| Record::read(row, scope.tenant, &read.thread))?;
+        Answer::read(scope, sql, parameters, |row| placed(row, scope.tenant, &read.thread))?;
     let whole = |record: Result<Record, Damage>| pieces.complete(record?);
     let found = found.into_iter().map(whole).map(|row| row.map_err(|damage| damage.of(&read.thread)));
     let order = Order {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Params, Row};
-use throughline_core::{Effect, ErrorKind, Message, PersistError, Result};
+use throughline_core::{Effect, ErrorKind, Message, PersistError, Result, TenantId, ThreadId};
 
 use super::Scope;
 use crate::{
@@ -19,6 +19,10 @@ use crate::{
 const APPEND: i64 = 1;
 /// Something said of the whole, in the second column.
 const REMARK: i64 = 2;
+
+/// The columns of a message behind its own.
+pub(super) const THREAD: usize = 21;
+pub(super) const PLACE: usize = 22;
 
 /// The statement's rows, sorted out.
 pub(super) struct Answer<T> {
@@ -82,12 +86,22 @@ impl Pieces {
     }
 }
 
+/// The message of a row. A damaged one is where the index has it, whatever it says itself: by that the others were found, and one
+/// at another place would be cut off as the one too many, and told of by no page.
+pub(super) fn placed(
+    row: &Row<'_>,
+    tenant: &TenantId,
+    thread: &ThreadId,
+) -> std::result::Result<Record, Damage> {
+    Record::read(row, tenant, thread).map_err(|damage| Damage { seq: row.integer(PLACE), ..damage })
+}
+
 /// Sets the statement that names the rows of `found` into one that answers them, with what was appended to them.
 ///
-/// `$with` defines `found (message_pk)`; `$thread` is the text of a thread or NULL, as the last column of a message;
-/// `$remark` are further rows.
+/// `$with` defines `found (message_pk)`; `$thread` is the text of a thread or NULL, and `$place` where the index has the message in
+/// it or NULL, as the last columns of a message, [`THREAD`] and [`PLACE`]; `$remark` are further rows.
 macro_rules! answer {
-    ($with:expr, $thread:literal, $remark:literal) => {
+    ($with:expr, $thread:literal, $place:literal, $remark:literal) => {
         concat!(
             "WITH RECURSIVE ",
             $with,
@@ -100,9 +114,11 @@ macro_rules! answer {
             $crate::record::message_columns!(),
             ", ",
             $thread,
+            ", ",
+            $place,
             " FROM found f LEFT JOIN messages m ON m.message_pk = f.message_pk \
              UNION ALL SELECT 1, a.message_pk, a.n, a.kind, a.checksum, a.delta, NULL, NULL, NULL, NULL, NULL, NULL, \
-             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
+             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
              FROM chain c CROSS JOIN appends a ON a.append_pk = c.append_pk AND a.message_pk = c.message_pk",
             $remark
         )

@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 
 use rusqlite::params;
 use throughline_core::{
-    Position, Result, SearchHit, SearchHits, SearchMessages, ThreadId,
+    Position, Result, SearchHit, SearchHits, SearchMessages,
     backend::{rules, search::Query},
 };
 
 use super::{
     Scope,
-    thread::{Known, corrupt, living},
+    thread::{Known, living, nameless, thread_id},
 };
 use crate::{
     error::EngineError,
-    record::{Columns as _, Record, message_columns},
+    record::{Record, message_columns},
     search::{State, mark_of_tenant, scope_of_thread},
 };
 
@@ -56,8 +56,7 @@ pub(super) fn search(scope: Scope<'_>, read: &SearchMessages) -> Result<SearchHi
         if found.hits.len() == limit {
             break;
         }
-        let thread = row.text(THREAD).and_then(|text| ThreadId::new(str::from_utf8(text).ok()?).ok());
-        let thread = thread.ok_or_else(|| corrupt("the id of a stored thread is damaged".to_owned()))?;
+        let thread = thread_id(row, THREAD).unwrap_or_else(nameless);
         let Ok(record) = Record::read(row, scope.tenant, &thread) else {
             // It hides no other.
             found.damaged.push(thread);

@@ -1,12 +1,12 @@
 //! Where every read of a thread begins: its head, and how far the store has come.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use throughline_core::{Effect, ErrorKind, GetThread, PersistError, Position, Result, ThreadEntry, ThreadId};
 
 use super::Scope;
 use crate::{
     error::EngineError,
-    record::{EntryRow, Head, entry_columns, head_columns},
+    record::{Columns as _, EntryRow, Head, entry_columns, head_columns},
     writer::Progress,
 };
 
@@ -24,6 +24,16 @@ pub(super) fn corrupt(detail: String) -> PersistError {
     PersistError::new(ErrorKind::Corrupt, detail).with_effect(Effect::NotApplied)
 }
 
+/// The id of a thread as it stands in a row; nothing where it is none.
+pub(super) fn thread_id(row: &Row<'_>, column: usize) -> Option<ThreadId> {
+    ThreadId::new(str::from_utf8(row.text(column)?).ok()?).ok()
+}
+
+/// Under what name a thread is told of whose id cannot be read.
+pub(super) fn nameless() -> ThreadId {
+    ThreadId::new("?").expect("a valid id")
+}
+
 /// The thread; nothing where it was never written to, or was deleted.
 pub(super) fn living(scope: Scope<'_>, thread: &ThreadId) -> Result<Option<Known>> {
     Ok(known(scope, thread)?.filter(|known| !known.head.deleted))
@@ -36,8 +46,7 @@ pub(super) fn known(scope: Scope<'_>, thread: &ThreadId) -> Result<Option<Known>
         .prepare_cached(HEAD)
         .and_then(|mut statement| {
             let parameters = params![scope.tenant.as_str(), thread.as_str()];
-            let read =
-                |row: &rusqlite::Row<'_>| Ok(Head::read(row, 0, scope.tenant.as_str(), thread.as_str()));
+            let read = |row: &Row<'_>| Ok(Head::read(row, 0, scope.tenant.as_str(), thread.as_str()));
             statement.query_row(parameters, read).optional()
         })
         .map_err(EngineError::from)?;
@@ -73,8 +82,7 @@ pub(super) fn entry(scope: Scope<'_>, read: &GetThread) -> Result<Option<ThreadE
         .db
         .prepare_cached(ENTRY)
         .and_then(|mut statement| {
-            let read =
-                |row: &rusqlite::Row<'_>| Ok(EntryRow::read(row, 0, scope.tenant.as_str(), thread.as_str()));
+            let read = |row: &Row<'_>| Ok(EntryRow::read(row, 0, scope.tenant.as_str(), thread.as_str()));
             statement.query_row([thread_pk], read).optional()
         })
         .map_err(EngineError::from)?;

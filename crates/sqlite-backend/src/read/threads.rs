@@ -1,5 +1,7 @@
 //! Lists of threads.
 
+use std::cmp::Reverse;
+
 use rusqlite::{Row, ToSql, params};
 use throughline_core::{
     ListPurgeable, ListThreads, PurgeableThreads, Result, ThreadCursor, ThreadEntry, ThreadId, ThreadList,
@@ -9,7 +11,8 @@ use throughline_core::{
 use super::{
     Scope,
     changes::reached,
-    thread::{corrupt, progress},
+    room::find_enough,
+    thread::{corrupt, nameless, progress, thread_id},
 };
 use crate::{
     error::EngineError,
@@ -18,10 +21,24 @@ use crate::{
     },
 };
 
-/// What a list shows of each thread.
-const COLUMNS: &str = concat!("SELECT ", head_columns!(), ", ", entry_columns!(), ", t.thread, c.active_at ");
+/// What a list shows of each thread, and where that stands: `stands_at` in the slot, and `called` among those that stand there.
+///
+/// The index is in the order of the slots. A time that does not lie in its slot is damaged, and would tear the list apart if it
+/// said where the list is cut and goes on: what has one stands at the beginning of its slot. A name that has become a blob would
+/// stand behind every text, and so behind itself.
+const COLUMNS: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    ", ",
+    entry_columns!(),
+    ", iif(c.active_at >> 14 = c.active_slot, c.active_at, c.active_slot << 14) AS stands_at, \
+     CAST(t.thread AS TEXT) AS called "
+);
 const ENTRY: usize = HEAD_COLUMNS;
-const THREAD: usize = ENTRY + ENTRY_COLUMNS;
+const STANDS_AT: usize = ENTRY + ENTRY_COLUMNS;
+const CALLED: usize = STANDS_AT + 1;
+/// The last column of an entry.
+const SLOT: usize = STANDS_AT - 1;
 
 /// From the latest active thread on.
 const BY_ACTIVITY: &str = "FROM catalogue c INDEXED BY catalogue_by_activity \
@@ -29,9 +46,9 @@ const BY_ACTIVITY: &str = "FROM catalogue c INDEXED BY catalogue_by_activity \
 /// From the threads with a label on: the first of the labels that are asked for.
 const BY_LABEL: &str = "FROM labels l CROSS JOIN catalogue c ON c.thread_pk = l.thread_pk \
     CROSS JOIN threads t ON t.thread_pk = c.thread_pk";
-const SHOWN: &str = " WHERE c.tenant = ?1 AND c.listed = 1 AND c.archived = ?2 AND c.active_at <= ?3 \
-    AND c.active_slot <= ?6 AND (c.active_at < ?3 OR t.thread > ?4)";
-const IN_ORDER: &str = " ORDER BY c.active_slot DESC, c.active_at DESC, t.thread LIMIT ?5";
+const SHOWN: &str = " WHERE c.tenant = ?1 AND c.listed = 1 AND c.archived = ?2 AND c.active_slot <= ?6 \
+    AND (c.active_slot < ?6 OR (stands_at <= ?3 AND (stands_at < ?3 OR called > ?4)))";
+const IN_ORDER: &str = " ORDER BY c.active_slot DESC, stands_at DESC, called LIMIT ?5";
 /// The first of the parameters that are names and values of labels.
 const LABELS: usize = 7;
 
@@ -45,7 +62,10 @@ const COUNT: &str = "SELECT count(*) FROM \
 
 /// A thread where the list comes to it.
 struct Found {
-    cursor: ThreadCursor,
+    slot: i64,
+    stands_at: i64,
+    /// The bytes that stand there where it cannot be read.
+    thread: Result<ThreadId, Option<Vec<u8>>>,
     /// Nothing where it cannot be read.
     entry: Option<ThreadEntry>,
 }
@@ -63,20 +83,21 @@ pub(super) fn threads(scope: Scope<'_>, read: &ListThreads) -> Result<ThreadList
     for archived in read.archived.map_or_else(|| vec![false, true], |archived| vec![archived]) {
         run(scope, &sql, read, archived, &wanted, &mut found)?;
     }
-    found.sort_by(|a, b| {
-        let (a, b) = (&a.cursor, &b.cursor);
-        b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread))
-    });
+    found.sort_by(|a, b| a.order().cmp(&b.order()));
+    // What has no place takes none. It is told of with what stands behind it, and at the end of the list with what is before it.
+    let placed: Vec<usize> = (0..found.len()).filter(|at| found[*at].has_place()).collect();
     let limit = read.limit as usize;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = if more { found.last().map(|found| found.cursor.clone()) } else { None };
+    let mut next = None;
+    if placed.len() > limit {
+        found.truncate(placed[limit - 1] + 1);
+        next = found.last().and_then(Found::cursor);
+    }
     let mut list =
         ThreadList { entries: Vec::with_capacity(found.len()), damaged: Vec::new(), next, position };
-    for Found { cursor, entry } in found {
+    for Found { thread, entry, .. } in found {
         match entry {
             Some(entry) => list.entries.push(entry),
-            None => list.damaged.push(cursor.thread),
+            None => list.damaged.push(thread.unwrap_or_else(|_| nameless())),
         }
     }
     Ok(list)
@@ -130,53 +151,96 @@ fn run(
     wanted: &[(&str, &str)],
     found: &mut Vec<Found>,
 ) -> Result<()> {
-    let (active_at, thread) = match &read.after {
-        Some(after) => (after.active_at.as_micros(), after.thread.as_str()),
-        None => (i64::MAX, ""),
+    let (slot, active_at, thread) = match &read.after {
+        Some(after) => {
+            let active_at = after.active_at.as_micros();
+            (Listed::slot(active_at), active_at, after.thread.as_str())
+        }
+        // A damaged slot may be greater than that of any time.
+        None => (i64::MAX, i64::MAX, ""),
     };
-    let (tenant, limit) = (scope.tenant.as_str(), i64::from(read.limit) + 1);
-    let slot = Listed::slot(active_at);
-    let mut parameters: Vec<&dyn ToSql> = vec![&tenant, &archived, &active_at, &thread, &limit, &slot];
-    for (name, value) in wanted {
-        parameters.extend([name as &dyn ToSql, value]);
-    }
+    let tenant = scope.tenant.as_str();
     let mut statement = scope.db.prepare_cached(sql).map_err(EngineError::from)?;
-    let mut rows = statement.query(&parameters[..]).map_err(EngineError::from)?;
-    while let Some(row) = rows.next().map_err(EngineError::from)? {
-        found.push(Found::read(scope, row)?);
-    }
+    found.extend(find_enough(read.limit, Found::has_place, |room| {
+        let mut parameters: Vec<&dyn ToSql> = vec![&tenant, &archived, &active_at, &thread, &room, &slot];
+        for (name, value) in wanted {
+            parameters.extend([name as &dyn ToSql, value]);
+        }
+        let mut rows = statement.query(&parameters[..]).map_err(EngineError::from)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(EngineError::from)? {
+            found.push(Found::read(scope, row));
+        }
+        Ok(found)
+    })?);
     Ok(())
 }
 
 impl Found {
-    fn read(scope: Scope<'_>, row: &Row<'_>) -> Result<Self> {
-        let thread = row.text(THREAD).and_then(|text| ThreadId::new(str::from_utf8(text).ok()?).ok());
-        let Some((thread, active_at)) = thread.zip(row.integer(THREAD + 1)) else {
-            return Err(corrupt("the id of a stored thread is damaged".to_owned()));
-        };
+    fn read(scope: Scope<'_>, row: &Row<'_>) -> Self {
         let tenant = scope.tenant;
-        let entry = Head::read(row, 0, tenant.as_str(), thread.as_str())
-            .zip(EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()))
-            .map(|((_, head), entry)| entry.entry(tenant, &thread, head.generation()));
-        let cursor = ThreadCursor { active_at: Timestamp::from_micros(active_at), thread };
-        Ok(Self { cursor, entry })
+        let thread = thread_id(row, CALLED).ok_or_else(|| row.text(CALLED).map(<[u8]>::to_vec));
+        let entry = thread.as_ref().ok().and_then(|thread| {
+            let (_, head) = Head::read(row, 0, tenant.as_str(), thread.as_str())?;
+            let entry = EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str())?;
+            Some(entry.entry(tenant, thread, head.generation()))
+        });
+        let [slot, stands_at] = [SLOT, STANDS_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
+        Self { slot, stands_at, thread, entry }
+    }
+
+    /// Where it stands among others, as the statement has it.
+    fn order(&self) -> impl Ord {
+        let called = match &self.thread {
+            Ok(thread) => Some(thread.as_str().as_bytes()),
+            Err(bytes) => bytes.as_deref(),
+        };
+        (Reverse(self.slot), Reverse(self.stands_at), called)
+    }
+
+    /// Whether a cursor can say where it stands: no cursor has a name that is none, nor the slot of no time.
+    fn has_place(&self) -> bool {
+        self.thread.is_ok() && Listed::slot(self.stands_at) == self.slot
+    }
+
+    fn cursor(&self) -> Option<ThreadCursor> {
+        let thread = self.thread.as_ref().ok()?.clone();
+        Some(ThreadCursor { active_at: Timestamp::from_micros(self.stands_at), thread })
     }
 }
 
 pub(super) const PURGEABLE: &str = "SELECT thread FROM threads INDEXED BY threads_purgeable \
-    WHERE tenant = ?1 AND purgeable = 1 AND thread > ?2 ORDER BY thread LIMIT ?3";
+    WHERE tenant = ?1 AND purgeable = 1 AND thread >= ?2 ORDER BY thread";
 
 /// Lists threads that take up room for messages that are gone.
+///
+/// # Errors
+/// `Corrupt` at the end of the list, if one of the threads has no name that can be read: no list has a place for it, and by its
+/// name alone it could be purged.
 pub(super) fn purgeable(scope: Scope<'_>, read: &ListPurgeable) -> Result<PurgeableThreads> {
     rules::check_limit(read.limit)?;
     let after = read.after.as_ref().map_or("", ThreadId::as_str);
-    let mut statement = scope.db.prepare_cached(PURGEABLE).map_err(EngineError::from)?;
-    let parameters = params![scope.tenant.as_str(), after, read.limit];
-    let mut rows = statement.query(parameters).map_err(EngineError::from)?;
-    let mut threads = Vec::new();
-    while let Some(row) = rows.next().map_err(EngineError::from)? {
-        let thread = row.text(0).and_then(|text| ThreadId::new(str::from_utf8(text).ok()?).ok());
-        threads.push(thread.ok_or_else(|| corrupt("the id of a stored thread is damaged".to_owned()))?);
+    let (threads, _) = named(scope, after, read.limit as usize)?;
+    // A name that was damaged may stand anywhere, also before all that are asked for.
+    if threads.is_empty() && named(scope, "", usize::MAX)?.1 {
+        return Err(corrupt("the id of a stored thread is damaged".to_owned()));
     }
     Ok(PurgeableThreads { threads })
+}
+
+/// Threads to be purged after a name, and whether there is one among them whose name cannot be read.
+fn named(scope: Scope<'_>, after: &str, limit: usize) -> Result<(Vec<ThreadId>, bool)> {
+    let mut statement = scope.db.prepare_cached(PURGEABLE).map_err(EngineError::from)?;
+    let mut rows = statement.query(params![scope.tenant.as_str(), after]).map_err(EngineError::from)?;
+    let (mut threads, mut is_damaged) = (Vec::new(), false);
+    while threads.len() < limit
+        && let Some(row) = rows.next().map_err(EngineError::from)?
+    {
+        match thread_id(row, 0) {
+            Some(thread) if thread.as_str() == after => {}
+            Some(thread) => threads.push(thread),
+            None => is_damaged = true,
+        }
+    }
+    Ok((threads, is_damaged))
 }

@@ -15,7 +15,7 @@ use crate::{Effect, ErrorKind, Message, MessageId, PersistError, Result, Seq, Th
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DamagedMessage {
-    /// Its thread.
+    /// Its thread; `?` where the id of that cannot be read.
     pub thread: ThreadId,
     /// Its place in the thread, if that much can be read. One without a place may be told of by two pages.
     pub seq: Option<Seq>,

@@ -50,7 +50,7 @@ pub struct SearchHits {
     /// The messages that were found, the best first.
     pub hits: Vec<SearchHit>,
     /// Threads with a message that would be among them and cannot be read, one for each such message. To read it says so by
-    /// name.
+    /// name. One whose id cannot be read is called `?`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<ThreadId>,
     /// The changes that were looked at: all up to this one.

@@ -100,7 +100,7 @@ pub struct ThreadList {
     /// The threads, the latest active first.
     pub entries: Vec<ThreadEntry>,
     /// Threads that belong on this page and whose entry cannot be read. Nothing of their messages is lost by that:
-    /// [`RebuildThread`](crate::RebuildThread) makes the entry again.
+    /// [`RebuildThread`](crate::RebuildThread) makes the entry again. One whose id cannot be read is called `?`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<ThreadId>,
     /// Where the next page begins; nothing when this was the last one.
