@@ -1,6 +1,12 @@
 //! Laws 9 and 10: the life of a draft, over a store that the test holds.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use throughline::{
     Coalesce, Content, Draft, Effect, ErrorKind, MessageState, NewReservation, Persistence, Role, Watermark,
@@ -14,9 +20,21 @@ fn memory() -> Persistence {
     Persistence::builder().backend(MemoryBackend::new()).build().unwrap()
 }
 
-fn gated() -> (Persistence, std::sync::Arc<Gates>) {
+fn gated() -> (Persistence, Arc<Gates>) {
     let (gated, gates) = Gated::new(0, OPEN);
     (Persistence::builder().backend(gated).build().unwrap(), gates)
+}
+
+/// Writes fail, in a way that passes, while it says so.
+fn failing() -> (Persistence, Arc<AtomicBool>) {
+    let down = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&down);
+    let fails = throughline::plugin::respond("fails", move |args: &throughline::PersistArgs, _: &_| {
+        let fail = args.kind().is_write() && switch.load(Ordering::SeqCst);
+        fail.then(|| Err(throughline::PersistError::new(ErrorKind::Busy, "locked")))
+    });
+    let db = Persistence::builder().plugin(fails).backend(MemoryBackend::new()).build().unwrap();
+    (db, down)
 }
 
 /// Never by itself: only a flush, an end or so many bytes.
@@ -172,17 +190,17 @@ async fn a_finish_whose_caller_leaves_is_seen_through() {
 
 #[tokio::test(start_paused = true)]
 async fn a_living_draft_renews_its_lease_and_a_sweep_spares_it() {
-    let now = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
-    let clock = std::sync::Arc::clone(&now);
+    let now = Arc::new(AtomicI64::new(0));
+    let clock = Arc::clone(&now);
     let db = Persistence::builder()
-        .clock(move || throughline::Timestamp::from_micros(clock.load(std::sync::atomic::Ordering::SeqCst)))
+        .clock(move || throughline::Timestamp::from_micros(clock.load(Ordering::SeqCst)))
         .backend(MemoryBackend::new())
         .build()
         .unwrap();
     let lease = NewReservation::new(Role::Assistant).with_lease(Duration::from_secs(30));
     let draft = db.thread("t").reserve(lease).await.unwrap();
     for second in 1..=100 {
-        now.store(second * 1_000_000, std::sync::atomic::Ordering::SeqCst);
+        now.store(second * 1_000_000, Ordering::SeqCst);
         tokio::time::advance(Duration::from_secs(1)).await;
         for _ in 0..20 {
             yield_now().await;
@@ -193,7 +211,7 @@ async fn a_living_draft_renews_its_lease_and_a_sweep_spares_it() {
     assert_eq!(stored(&db, &draft).await, ("[]".to_owned(), MessageState::Reserved, 1));
     let id = draft.id().clone();
     drop(draft);
-    now.store(131 * 1_000_000, std::sync::atomic::Ordering::SeqCst);
+    now.store(131 * 1_000_000, Ordering::SeqCst);
     let swept = db.sweep_expired("crashed").await.unwrap();
     assert_eq!(swept.abandoned, [("t".parse().unwrap(), id)]);
     assert!(db.sweep_expired("crashed").await.unwrap().abandoned.is_empty());
@@ -274,14 +292,7 @@ async fn nothing_is_taken_after_an_end_whose_caller_left() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_whose_caller_left_and_that_failed_leaves_the_draft_open() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    let down = std::sync::Arc::new(AtomicBool::new(false));
-    let switch = std::sync::Arc::clone(&down);
-    let fails = throughline::plugin::respond("fails", move |args: &throughline::PersistArgs, _: &_| {
-        let fail = args.kind().is_write() && switch.load(Ordering::SeqCst);
-        fail.then(|| Err(throughline::PersistError::new(ErrorKind::Busy, "locked")))
-    });
-    let db = Persistence::builder().plugin(fails).backend(MemoryBackend::new()).build().unwrap();
+    let (db, down) = failing();
     let mut draft = draft(&db, BY_HAND).await;
     draft.append("all").await.unwrap();
     down.store(true, Ordering::SeqCst);
@@ -294,14 +305,7 @@ async fn an_end_whose_caller_left_and_that_failed_leaves_the_draft_open() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_passes_leaves_everything_waiting() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    let down = std::sync::Arc::new(AtomicBool::new(false));
-    let switch = std::sync::Arc::clone(&down);
-    let fails = throughline::plugin::respond("fails", move |args: &throughline::PersistArgs, _: &_| {
-        let fail = args.kind().is_write() && switch.load(Ordering::SeqCst);
-        fail.then(|| Err(throughline::PersistError::new(ErrorKind::Busy, "locked")))
-    });
-    let db = Persistence::builder().plugin(fails).backend(MemoryBackend::new()).build().unwrap();
+    let (db, down) = failing();
     let mut draft = draft(&db, BY_HAND).await;
     down.store(true, Ordering::SeqCst);
     draft.append("a").await.unwrap();
