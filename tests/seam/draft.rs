@@ -290,6 +290,33 @@ async fn nothing_is_taken_after_an_end_whose_caller_left() {
     assert_eq!(stored(&db, &draft).await, (text("all"), MessageState::Final, 2));
 }
 
+/// The end is applied late, or was never.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_taken_after_an_end_of_which_nobody_knows() {
+    for is_applied_late in [true, false] {
+        let (gated, gates) = Gated::new(1, OPEN);
+        let db = Persistence::builder().deadline(Duration::from_secs(1)).backend(gated).build().unwrap();
+        let mut draft = draft(&db, BY_HAND).await;
+        draft.append("all").await.unwrap();
+        let error = draft.finish().await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
+        let error = draft.append(" of it").await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied));
+        if is_applied_late {
+            gates.before.add_permits(1);
+            while stored(&db, &draft).await.2 == 1 {
+                yield_now().await;
+            }
+        }
+        gates.before.add_permits(OPEN);
+        let error = draft.append(" of it").await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Stale, Effect::NotApplied));
+        assert_eq!((draft.streamed_bytes(), draft.flush().await.unwrap().bytes), (3, 3));
+        draft.finish().await.unwrap();
+        assert_eq!(stored(&db, &draft).await, (text("all"), MessageState::Final, 2));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_end_whose_caller_left_and_that_failed_leaves_the_draft_open() {
     let (db, down) = failing();

@@ -77,6 +77,8 @@ struct Shared {
     settling: AtomicBool,
     /// The message is settled: nothing more is taken.
     settled: AtomicBool,
+    /// It may be settled or not: nothing more is taken before that is known.
+    in_doubt: AtomicBool,
     failure: Mutex<Option<PersistError>>,
     /// A permit for each byte that may wait.
     room: Semaphore,
@@ -87,6 +89,7 @@ impl Shared {
         Self {
             settling: AtomicBool::new(false),
             settled: AtomicBool::new(false),
+            in_doubt: AtomicBool::new(false),
             failure: Mutex::new(None),
             room: Semaphore::new(MAX_WAITING as usize),
         }
@@ -161,7 +164,8 @@ impl Draft {
     ///
     /// # Errors
     /// What made an earlier write impossible for good: the message was deleted, settled by somebody else, or grew
-    /// beyond a limit. A failure that passes with time is repeated by the draft and not answered here.
+    /// beyond a limit. A failure that passes with time is repeated by the draft and not answered here, but for one: while it
+    /// cannot be found out whether [`finish`](Self::finish) or [`abandon`](Self::abandon) has settled the message, nothing more is taken.
     ///
     /// # Cancel safety
     /// Dropped before it returns, nothing is appended.
@@ -188,7 +192,7 @@ impl Draft {
 
     async fn change(&mut self, change: ContentChange) -> Result<()> {
         self.check_open()?;
-        if self.shared.settling.load(Ordering::Acquire) {
+        if self.shared.settling.load(Ordering::Acquire) || self.shared.in_doubt.load(Ordering::Acquire) {
             self.see_settled().await?;
             self.check_open()?;
         }
@@ -223,7 +227,8 @@ impl Draft {
     /// Writes what is waiting and completes the message, in one write where possible.
     ///
     /// # Errors
-    /// What the write answered. After a transient failure the draft is as it was: finish it again.
+    /// What the write answered. After a transient failure the draft is as it was: finish it again. Where the outcome is unknown
+    /// the next call finds it out, and makes the write again if it was not applied.
     ///
     /// # Cancel safety
     /// Dropped after it was polled, the draft may be finished or not; finishing it again answers truly.
@@ -259,14 +264,20 @@ impl Draft {
         answer
     }
 
-    /// Waits for what became of a settlement whose caller left, and then was not told.
+    /// Finds out what became of a settlement whose caller left, or that was answered with an unknown outcome.
     async fn see_settled(&self) -> Result<()> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Flush(reply)).await?;
-        // It says nothing of the settlement: a failure that does not pass is kept, and any other leaves the draft open.
-        drop(answer.await.map_err(|_| self.gone())?);
+        let flushed = answer.await.map_err(|_| self.gone())?;
         self.shared.settling.store(false, Ordering::Release);
-        Ok(())
+        match flushed {
+            Err(error) if self.shared.in_doubt.load(Ordering::Acquire) => {
+                Err(error.with_effect(Effect::NotApplied))
+            }
+            // Of a settlement that is not in doubt it says nothing: a failure that does not pass is kept, and any other leaves
+            // the draft open.
+            _ => Ok(()),
+        }
     }
 
     async fn send(&self, command: Command) -> Result<()> {

@@ -240,6 +240,18 @@ impl Writer {
 
     /// Makes the doubtful write again, as it was. Both are for the same revision, so at most one of them is applied.
     async fn resolve(&mut self) -> Result<()> {
+        let resolved = self.resolve_doubt().await;
+        self.note_doubt();
+        resolved
+    }
+
+    /// Tells the draft whether it is unknown if the message is settled; what became known was told before.
+    fn note_doubt(&self) {
+        let ends = |attempt: &Attempt| !matches!(attempt.mode, UpdateMode::Partial);
+        self.shared.in_doubt.store(self.doubtful.as_ref().is_some_and(ends), Ordering::Release);
+    }
+
+    async fn resolve_doubt(&mut self) -> Result<()> {
         let Some(attempt) = self.doubtful.take() else { return Ok(()) };
         let error = match self.attempt(&attempt).await {
             Ok(answer) => {
@@ -291,7 +303,9 @@ impl Writer {
     /// of it.
     async fn write(&mut self, attempt: Attempt) -> Result<()> {
         let answer = self.attempt(&attempt).await;
-        match self.take(attempt, answer) {
+        let taken = self.take(attempt, answer);
+        self.note_doubt();
+        match taken {
             Err(lost) if self.doubtful.is_some() && lost.kind() != ErrorKind::Timeout => {
                 self.resolve().await.map_err(|_| lost)
             }
@@ -357,6 +371,7 @@ impl Writer {
         });
         self.shared.give_room(attempt.piece.room);
         if !matches!(attempt.mode, UpdateMode::Partial) {
+            debug_assert!(self.pending.is_empty(), "nothing is taken while a settlement is in doubt");
             self.shared.settle();
             self.settled = Some(updated);
         }
