@@ -25,10 +25,10 @@ pub(crate) enum EngineError {
     Driver { source: BoxError },
 }
 
-/// What it is to a caller that the operating system refuses a file.
+/// What it is to a caller that the operating system refuses a file. That a right is missing may pass: it is given back, or the disk
+/// is mounted again.
 pub(crate) fn kind_of(refusal: &io::Error) -> ErrorKind {
     match refusal.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => ErrorKind::Invalid,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
         _ => ErrorKind::Unavailable,

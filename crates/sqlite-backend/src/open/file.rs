@@ -149,8 +149,8 @@ mod tests {
             assert_eq!(error.to_string(), format!("`{}`: {reason}", path.display()));
         }
         for (kind, expected) in [
-            (io::ErrorKind::PermissionDenied, ErrorKind::Denied),
-            (io::ErrorKind::ReadOnlyFilesystem, ErrorKind::Denied),
+            (io::ErrorKind::PermissionDenied, ErrorKind::Unavailable),
+            (io::ErrorKind::ReadOnlyFilesystem, ErrorKind::Unavailable),
             (io::ErrorKind::StorageFull, ErrorKind::StorageFull),
             (io::ErrorKind::TimedOut, ErrorKind::Unavailable),
         ] {
