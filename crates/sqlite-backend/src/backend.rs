@@ -53,7 +53,8 @@ impl SqliteBackend {
     }
 
     /// Opens the store in the file at `path` with the default [`SqliteOptions`]. The file is made if it is missing;
-    /// its directory is not.
+    /// its directory is not. A path, not a URL: `:memory:` and
+    /// what begins with `file:` or `sqlite:` are refused.
     ///
     /// Needs a tokio runtime with time. Dropping the future before it is ready opens nothing.
     ///

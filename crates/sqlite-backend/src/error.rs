@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rusqlite::ffi;
 use throughline_core::{BoxError, Effect, ErrorKind, PersistError};
 
 /// Why the engine did not do what it was asked.
@@ -33,6 +34,11 @@ pub(crate) fn kind_of(refusal: &io::Error) -> ErrorKind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
         _ => ErrorKind::Unavailable,
     }
+}
+
+/// Whether an index has refused what stands in it already.
+pub(crate) fn is_taken(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|failure| failure.extended_code == ffi::SQLITE_CONSTRAINT_UNIQUE)
 }
 
 /// Where in a transaction it failed.
@@ -193,8 +199,6 @@ impl From<EngineError> for PersistError {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::ffi;
-
     use super::*;
 
     fn engine(code: i32) -> EngineError {

@@ -195,7 +195,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Opens the store in the file at `path`, which is made if it is missing; its directory is not.
+    /// Opens the store in the file at `path`, which is made if it is missing; its directory is not. A path, not a URL: `:memory:` and
+    /// what begins with `file:` or `sqlite:` are refused.
     ///
     /// Needs a tokio runtime with time. Dropping the future before it is ready opens nothing.
     ///

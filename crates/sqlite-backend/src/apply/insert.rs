@@ -1,6 +1,6 @@
 //! A new message: complete, or to come.
 
-use rusqlite::{ffi, params};
+use rusqlite::params;
 use throughline_core::{
     Add, Added, ErrorKind, Generation, Happened, Message, MessageId, PersistError, Reserve, Reserved, Seq,
     ThreadId,
@@ -12,7 +12,10 @@ use super::{
     row::is_alive,
     threads::{ThreadState, changed},
 };
-use crate::record::{Encoded, Record, ThreadSegment, number};
+use crate::{
+    error::is_taken,
+    record::{Encoded, Record, ThreadSegment, number},
+};
 
 pub(super) fn add(scope: Scope<'_>, add: &Add) -> Applied<Added> {
     let make = |seq| add.to_message(scope.tenant, seq, scope.now);
@@ -122,7 +125,7 @@ fn insert_row(scope: Scope<'_>, record: &Record, thread_pk: i64, segment: i64) -
 
 /// Says what a violated index means: the id is taken, or was, or the indexes contradict each other.
 fn explain(scope: Scope<'_>, state: &ThreadState, record: &Record, error: rusqlite::Error) -> Failure {
-    if error.sqlite_error().map(|failure| failure.extended_code) != Some(ffi::SQLITE_CONSTRAINT_UNIQUE) {
+    if !is_taken(&error) {
         return error.into();
     }
     let Message { thread, id, .. } = &record.message;

@@ -122,11 +122,12 @@ pub(crate) fn apply(scope: Scope<'_>, write: &Write) -> Applied<Outcome> {
     scope.unwritten.flush(scope.db)?;
     let changes = scope.db.total_changes();
     let applied = apply_at_once(scope, thread, write);
-    // A batch undoes itself, and so does what is done to sessions and to whole threads; anything else is refused before it changes
+    // A batch undoes itself, and so does what is done to sessions or mends a thread; anything else is refused before it changes
     // anything.
     debug_assert!(
         !matches!(applied, Err(Failure::Refused(_)))
-            || matches!(write.args.kind(), OpKind::Batch | OpKind::Session | OpKind::Thread)
+            || matches!(write.args.kind(), OpKind::Batch | OpKind::Session)
+            || matches!(&write.args, PersistArgs::Thread(args) if thread::may_mend(args))
             || changes == scope.db.total_changes(),
         "refused after a change"
     );

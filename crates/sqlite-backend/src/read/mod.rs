@@ -13,12 +13,12 @@ mod get;
 mod images;
 mod open;
 mod page;
+mod placeless;
 #[cfg(test)]
 mod plans;
 mod pool;
 mod prune;
 mod reader;
-mod room;
 mod rows;
 mod search;
 mod session;

@@ -3,7 +3,7 @@ use throughline_core::{ListOpen, MessageId, OpenCursor, OpenReservations, Result
 
 use super::{
     Scope,
-    room::find_enough,
+    placeless::find_enough,
     rows::{Answer, PLACE, Pieces, THREAD, answer, placed},
     stretch::{Order, Stretch},
     thread::{nameless, thread_id},

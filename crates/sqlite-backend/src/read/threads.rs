@@ -11,7 +11,7 @@ use throughline_core::{
 use super::{
     Scope,
     changes::reached,
-    room::find_enough,
+    placeless::find_enough,
     thread::{corrupt, nameless, progress, thread_id},
 };
 use crate::{

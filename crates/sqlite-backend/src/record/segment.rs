@@ -7,6 +7,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, ffi, params};
 
 use super::Checksum;
+use crate::error::is_taken;
 
 /// From a place of a thread on, its messages lie in a segment: a row of `thread_segments`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +62,6 @@ const AT: &str = "SELECT first_seq, segment, previous, checksum FROM thread_segm
 /// The segment behind that.
 const BEHIND: &str = "SELECT first_seq, segment, previous, checksum FROM thread_segments WHERE thread_pk = ?1 AND first_seq > ?2 \
                       ORDER BY first_seq LIMIT 1";
-
-fn is_taken(error: &rusqlite::Error) -> bool {
-    error.sqlite_error().is_some_and(|failure| failure.extended_code == ffi::SQLITE_CONSTRAINT_UNIQUE)
-}
 
 fn damaged() -> rusqlite::Error {
     let told = "where the messages of a thread lie is damaged".to_owned();

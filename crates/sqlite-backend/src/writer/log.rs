@@ -164,7 +164,7 @@ impl Log {
             failpoints.reach(Failpoint::Checkpointing, connection)?;
             let held_up = fold(connection, CUT)?;
             let is_due = self.in_vain.is_none_or(|at| at.elapsed() >= AGAIN);
-            if is_due && held_up <= HELD_UP && self.is_long() {
+            if is_due && held_up.is_some_and(|pages| pages <= HELD_UP) && self.is_long() {
                 self.cut_while_nobody_reads(connection, failpoints)?;
             }
         }
@@ -220,14 +220,19 @@ pub(crate) fn length(log: &Path) -> u64 {
     fs::metadata(log).map_or(0, |metadata| metadata.len())
 }
 
-/// Folds the log; that others are at work, and that some of it stays for later, is no fault. Says how many pages do, as far as
-/// that is known.
-pub(super) fn fold(connection: &Connection, how: &'static str) -> rusqlite::Result<i64> {
-    let left = |row: &Row<'_>| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?);
-    match connection.prepare_cached(how)?.query_row([], left) {
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(0),
-        left => left,
+/// Folds the log; that others are at work, and that some of it stays for later, is no fault. Says how many pages do; nothing
+/// where another process folds it, and that is not known.
+pub(super) fn fold(connection: &Connection, how: &'static str) -> rusqlite::Result<Option<i64>> {
+    let pages = |row: &Row<'_>| Ok((row.get(1)?, row.get(2)?));
+    match connection.prepare_cached(how)?.query_row([], pages) {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(None),
+        pages => pages.map(left),
     }
+}
+
+/// How many pages stay of those in the log; SQLite says -1 of both when it has not begun.
+fn left((in_log, folded): (i64, i64)) -> Option<i64> {
+    (in_log >= 0).then_some(in_log - folded)
 }
 
 #[cfg(test)]
@@ -340,6 +345,11 @@ mod tests {
         drop(reader);
         written.measure(&mut log);
         assert_eq!((written.folds.load(Relaxed), log.in_vain), (3, log.measured));
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_log_that_somebody_else_folds() {
+        assert_eq!([(-1, -1), (0, 0), (9, 4)].map(left), [None, Some(0), Some(5)]);
     }
 
     #[test]

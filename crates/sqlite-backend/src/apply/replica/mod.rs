@@ -12,7 +12,7 @@ use throughline_core::{
 };
 
 pub(crate) use self::capture::{Part, present as capture};
-use super::{Applied, Outcome, Scope, batch::undone_if_refused, refusal};
+use super::{Applied, Outcome, Scope, refusal};
 use crate::record::{AuditRow, Checksum, number};
 
 pub(super) fn apply(scope: Scope<'_>, args: &ReplicaArgs) -> Applied<Outcome> {
@@ -33,7 +33,7 @@ pub(super) fn apply(scope: Scope<'_>, args: &ReplicaArgs) -> Applied<Outcome> {
             (ReplicaResult::Stand(standing(scope)?), to.is_some())
         }
         ReplicaArgs::Apply(apply) => {
-            let (applied, changed) = undone_if_refused(scope, || apply_images(scope, apply))?;
+            let (applied, changed) = apply_images(scope, apply)?;
             (ReplicaResult::Apply(applied), changed)
         }
         other => return Err(PersistError::unsupported(format_args!("`{}`", other.as_str())).into()),

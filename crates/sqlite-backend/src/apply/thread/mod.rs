@@ -24,13 +24,13 @@ use super::{Applied, Scope, batch::undone_if_refused, refusal, threads::ThreadSt
 
 /// Does it, whole or not at all.
 pub(super) fn apply(scope: Scope<'_>, args: &ThreadArgs) -> Applied<ThreadResult> {
-    match args {
-        // They mend what is damaged first, and may still be refused for something else.
-        ThreadArgs::Rebuild(_) | ThreadArgs::Delete(_) | ThreadArgs::Purge(_) => {
-            undone_if_refused(scope, || apply_at_once(scope, args))
-        }
-        _ => apply_at_once(scope, args),
-    }
+    let apply = || apply_at_once(scope, args);
+    if may_mend(args) { undone_if_refused(scope, apply) } else { apply() }
+}
+
+/// Whether it mends what is damaged first. It may still be refused for something else, and undoes that then.
+pub(super) const fn may_mend(args: &ThreadArgs) -> bool {
+    matches!(args, ThreadArgs::Rebuild(_) | ThreadArgs::Delete(_) | ThreadArgs::Purge(_))
 }
 
 fn apply_at_once(scope: Scope<'_>, args: &ThreadArgs) -> Applied<ThreadResult> {

@@ -30,12 +30,8 @@ pub(super) fn prune(scope: Scope<'_>, prune: &PruneThread) -> Applied<Pruned> {
         (state.thread_pk, state.head)
     };
     let floor = head.floor;
-    if !ThreadSegment::are_whole(
-        scope.db,
-        thread_pk,
-        (floor, number(prune.through.get())),
-        head.last_segment,
-    )? {
+    let places = (floor, number(prune.through.get()));
+    if !ThreadSegment::are_whole(scope.db, thread_pk, places, head.last_segment)? {
         return Err(order_is_damaged(thread).into());
     }
     let mut gone = Vec::new();

@@ -1,0 +1,56 @@
+//! Rows that take no place in a list, because damage hides where they stand.
+
+use throughline_core::Result;
+
+/// Finds the rows of a list, with room for one more than it shows: that one says that the list goes on. What has no place is no
+/// such row, and none to go on after; where rows like that took up the room it looks again with more of it.
+pub(super) fn find_enough<T>(
+    limit: u32,
+    has_place: impl Fn(&T) -> bool,
+    mut find: impl FnMut(i64) -> Result<Vec<T>>,
+) -> Result<Vec<T>> {
+    let wanted = i64::from(limit) + 1;
+    let mut room = wanted;
+    loop {
+        let found = find(room)?;
+        let placed = found.iter().filter(|row| has_place(row)).count() as i64;
+        let placeless = found.len() as i64 - placed;
+        if placed >= wanted || placed + placeless < room {
+            return Ok(found);
+        }
+        // Twice as many of them, so that any number of them is gone through in a few turns.
+        room = wanted + 2 * placeless;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How much room was asked for, and how many were found, of rows that have a place or none.
+    fn found(limit: u32, rows: &[bool]) -> (Vec<i64>, usize) {
+        let mut asked = Vec::new();
+        let found = find_enough(
+            limit,
+            |has_place| *has_place,
+            |room| {
+                asked.push(room);
+                Ok(rows[..rows.len().min(usize::try_from(room).unwrap())].to_vec())
+            },
+        );
+        (asked, found.unwrap().len())
+    }
+
+    #[test]
+    fn it_looks_again_only_where_rows_without_a_place_took_up_the_room() {
+        assert_eq!(found(2, &[]), (vec![3], 0));
+        assert_eq!(found(2, &[true; 3]), (vec![3], 3));
+        assert_eq!(found(2, &[true; 9]), (vec![3], 3));
+        assert_eq!(found(2, &[false, true]), (vec![3], 2));
+        assert_eq!(found(2, &[false, true, true]), (vec![3, 5], 3), "another one may stand behind them");
+        assert_eq!(found(2, &[false, true, false, true, true, true]), (vec![3, 7], 6));
+        // All of them are gone through: none that has a place is hidden by those that have none.
+        let many: Vec<bool> = [vec![false; 100], vec![true; 9]].concat();
+        assert_eq!(found(2, &many), (vec![3, 9, 21, 45, 93, 189], 109));
+    }
+}
