@@ -127,6 +127,24 @@ impl Failure {
         Self { reach: Reach::Connection, passes: true, ..self }
     }
 
+    /// What a call says that was tried again after `before`: that nothing came in time is no news where it is known why no server
+    /// takes it.
+    pub(crate) fn after(self, before: Option<Self>) -> Self {
+        let nothing_came = matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Overloaded)
+            && self.code.is_none()
+            && !self.says_why_there_is_none();
+        before.filter(|before| nothing_came && before.says_why_there_is_none()).unwrap_or(self)
+    }
+
+    const fn says_why_there_is_none(&self) -> bool {
+        self.is_outage() && self.what.is_some()
+    }
+
+    /// A server that does not take writes is one that is not there.
+    pub(crate) const fn is_outage(&self) -> bool {
+        matches!((self.kind, self.reach), (ErrorKind::Unavailable, Reach::Connection))
+    }
+
     /// Whether a row was to be made under a key that is taken.
     pub(crate) fn is_duplicate(&self) -> bool {
         self.code.as_deref() == Some(DUPLICATE)
@@ -263,5 +281,22 @@ mod tests {
         let cut = Failure::from(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
         assert_eq!((cut.kind, cut.reach, cut.passes), (ErrorKind::Unavailable, Reach::Connection, true));
         assert_eq!(Failure::from(sqlx::Error::PoolTimedOut).kind, ErrorKind::Overloaded);
+    }
+
+    #[test]
+    fn why_no_server_takes_it_is_not_forgotten_where_nothing_else_comes_in_time() {
+        let standby = || Failure::no_server("a standby");
+        let nothing = [Failure::silence(), Failure::no_place(), sqlx::Error::PoolTimedOut.into()];
+        for later in nothing {
+            assert_eq!(later.clone().after(Some(standby())), standby());
+            assert_eq!(later.clone().after(Some(stated("40001"))), later);
+            assert_eq!(later.clone().after(Some(Failure::no_place())), later);
+            assert_eq!(later.clone().after(None), later);
+        }
+        // What is known anew counts.
+        let damaged = Failure::from(damaged("the row".to_owned()));
+        for later in [Failure::no_server("replaced"), stated("57P01"), stated("53300"), damaged] {
+            assert_eq!(later.clone().after(Some(standby())), later);
+        }
     }
 }

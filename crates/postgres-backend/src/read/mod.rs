@@ -97,18 +97,22 @@ impl Readers {
         let task = self.engine.handle().spawn(async move {
             let mut attempt = 1;
             let attempts = settings.options.readers.saturating_add(ATTEMPTS);
+            let mut last = None;
             loop {
-                let connection = match connect(&connections, give_up).await {
-                    Ok(connection) => connection,
-                    Err(failure) => return Err(failure.to_persist(Phase::Before)),
+                let attempted = match connect(&connections, give_up).await {
+                    Ok(connection) => attempt_to(connection, &settings, &tenant, &read, (now, give_up)).await,
+                    Err(failure) => Err(failure),
                 };
-                match attempt_to(connection, &settings, &tenant, &read, (now, give_up)).await {
+                let failure = match attempted {
                     Ok(answer) => return answer,
-                    Err(failure) if failure.passes && attempt < attempts && Instant::now() < give_up => {
-                        attempt += 1;
-                    }
-                    Err(failure) => return Err(failure.to_persist(Phase::Before)),
+                    Err(failure) => failure,
+                };
+                let passes = failure.passes;
+                let failure = failure.after(last.take());
+                if !passes || attempt == attempts || Instant::now() >= give_up {
+                    return Err(failure.to_persist(Phase::Before));
                 }
+                (attempt, last) = (attempt + 1, Some(failure));
             }
         });
         task.await.unwrap_or_else(|_| {
@@ -125,13 +129,22 @@ impl Readers {
     }
 }
 
-/// A connection; while there is time also to a server that is not there yet.
+/// A connection; while there is time also to a server that is not there yet. What it fails with does not pass any more.
 async fn connect(connections: &Connections, give_up: Instant) -> std::result::Result<Borrowed, Failure> {
+    let mut last = None;
     loop {
-        match connections.borrow(give_up).await {
-            Err(failure) if failure.passes && Instant::now() + PAUSE < give_up => sleep(PAUSE).await,
-            borrowed => return borrowed,
+        let failure = match connections.borrow(give_up).await {
+            Ok(borrowed) => return Ok(borrowed),
+            Err(failure) => failure,
+        };
+        let passes = failure.passes;
+        let mut failure = failure.after(last.take());
+        if !passes || Instant::now() + PAUSE >= give_up {
+            failure.passes = false;
+            return Err(failure);
         }
+        last = Some(failure);
+        sleep(PAUSE).await;
     }
 }
 

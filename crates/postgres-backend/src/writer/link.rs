@@ -1,14 +1,10 @@
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
-use throughline_core::{ErrorKind, Position};
+use throughline_core::Position;
 use tokio::time::timeout;
 
-use crate::{
-    error::{Failure, Reach},
-    options::Settings,
-    servers::Connected,
-};
+use crate::{error::Failure, options::Settings, servers::Connected};
 
 /// A connection that is made when it is needed, and made anew once it was lost, or once another server was promoted.
 #[derive(Debug)]
@@ -97,9 +93,4 @@ async fn connect(settings: &Settings) -> Result<Connected, Failure> {
             .await?;
     }
     Ok(connected)
-}
-
-/// A server that does not take writes is one that is not there.
-pub(crate) fn is_outage(failure: &Failure) -> bool {
-    failure.kind == ErrorKind::Unavailable && failure.reach == Reach::Connection
 }

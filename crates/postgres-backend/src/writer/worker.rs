@@ -16,7 +16,6 @@ use super::{
     attempt::{Prepared, Unprepared, Written, commit, prepare, roll_back},
     decide::Decided,
     fence::was_committed,
-    link::is_outage,
 };
 use crate::{
     apply::MintedIds,
@@ -131,8 +130,8 @@ impl Worker {
                     // Not past the moment at which one of them has to be told.
                     let again = Instant::now() + pause.mul_f64(0.5 + fastrand::f64());
                     sleep_until(soonest(&batch).map_or(again, |soonest| again.min(soonest)).into()).await;
-                    pause = if is_outage(&failure) { (pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
-                    last = Some(failure);
+                    pause = if failure.is_outage() { (pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
+                    last = Some(failure.after(last));
                 }
                 Ended::Failed(left, failure) => return Some((left, failure)),
             }

@@ -258,7 +258,7 @@ async fn a_commit_whose_pooler_does_not_come_back_is_unknown_and_resolved_by_its
 #[tokio::test]
 async fn a_pooler_that_leads_to_another_server_is_noticed_in_the_next_transaction() {
     let Some(scene) = Scene::start(&[("server_lifetime", "0")]) else { return };
-    let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(2));
+    let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(4));
     let db = scene.open(options).await;
     let thread = db.thread("t");
     thread.add(NewMessage::user("of the first")).await.unwrap();
@@ -289,6 +289,33 @@ async fn a_pooler_that_leads_to_another_server_is_noticed_in_the_next_transactio
     assert_eq!(scene.cluster.run("postgres", has_it).unwrap(), "1");
     lead_to(&scene, &standby);
     assert_eq!(everything(&db, "t").await.len(), 2);
+}
+
+/// The last thing that is waited for says nothing of why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_no_server_takes_writes_is_said_though_the_pooler_gives_no_connection_any_more() {
+    let Some(scene) = Scene::start(&[("server_lifetime", "0"), ("default_pool_size", "1")]) else { return };
+    let db = scene.open(PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(5))).await;
+    let thread = db.thread("t");
+    thread.add(NewMessage::user("kept")).await.unwrap();
+    let standby = scene.cluster.replica("s").unwrap();
+    scene.cluster.wait_for_replica("s", "async").unwrap();
+    lead_to(&scene, &standby);
+    let call = tokio::spawn({
+        let thread = db.thread("t");
+        async move { thread.add(NewMessage::user("x")).await }
+    });
+    // A transaction that is to write fails there, and nothing else does.
+    let failed = "SELECT xact_rollback > 0 FROM pg_stat_database WHERE datname = 'postgres'";
+    standby.wait_until(failed, "t").unwrap();
+    let taken = scene.occupy().await;
+    let error = call.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
+    assert!(error.to_string().contains("what answers is a standby"), "{error}");
+    // Who has not come to a server knows nothing of it.
+    let error = thread.add(NewMessage::user("x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied), "{error}");
+    drop(taken);
 }
 
 /// Until it does.
