@@ -132,11 +132,12 @@ impl Failure {
     pub(crate) fn after(self, before: Option<Self>) -> Self {
         let nothing_came = matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Overloaded)
             && self.code.is_none()
-            && !self.says_why_there_is_none();
-        before.filter(|before| nothing_came && before.says_why_there_is_none()).unwrap_or(self)
+            && !self.is_known_outage();
+        before.filter(|before| nothing_came && before.is_known_outage()).unwrap_or(self)
     }
 
-    const fn says_why_there_is_none(&self) -> bool {
+    /// Why no server takes it: a standby, or one that was replaced, has answered.
+    pub(crate) const fn is_known_outage(&self) -> bool {
         self.is_outage() && self.what.is_some()
     }
 

@@ -95,24 +95,34 @@ impl Readers {
         let (connections, settings, tenant) =
             (self.connections.clone(), self.settings.clone(), tenant.clone());
         let task = self.engine.handle().spawn(async move {
-            let mut attempt = 1;
-            let attempts = settings.options.readers.saturating_add(ATTEMPTS);
+            let mut attempts = settings.options.readers.saturating_add(ATTEMPTS);
             let mut last = None;
             loop {
-                let attempted = match connect(&connections, give_up).await {
-                    Ok(connection) => attempt_to(connection, &settings, &tenant, &read, (now, give_up)).await,
-                    Err(failure) => Err(failure),
-                };
-                let failure = match attempted {
-                    Ok(answer) => return answer,
-                    Err(failure) => failure,
+                let (is_waited_for, failure) = match connections.borrow(give_up).await {
+                    Ok(connection) => {
+                        match attempt_to(connection, &settings, &tenant, &read, (now, give_up)).await {
+                            Ok(answer) => return answer,
+                            // A connection that was lost is made anew at once; what a pooler leads to may be promoted later.
+                            Err(failure) => (failure.is_known_outage(), failure),
+                        }
+                    }
+                    Err(failure) => (true, failure),
                 };
                 let passes = failure.passes;
                 let failure = failure.after(last.take());
-                if !passes || attempt == attempts || Instant::now() >= give_up {
+                let is_tried_again = if is_waited_for {
+                    Instant::now() + PAUSE < give_up
+                } else {
+                    attempts -= 1;
+                    attempts > 0 && Instant::now() < give_up
+                };
+                if !passes || !is_tried_again {
                     return Err(failure.to_persist(Phase::Before));
                 }
-                (attempt, last) = (attempt + 1, Some(failure));
+                if is_waited_for {
+                    sleep(PAUSE).await;
+                }
+                last = Some(failure);
             }
         });
         task.await.unwrap_or_else(|_| {
@@ -126,25 +136,6 @@ impl Readers {
         let connections = self.connections.clone();
         // Connections that are not closed end with their threads.
         drop(self.engine.handle().spawn(async move { connections.close().await }).await);
-    }
-}
-
-/// A connection; while there is time also to a server that is not there yet. What it fails with does not pass any more.
-async fn connect(connections: &Connections, give_up: Instant) -> std::result::Result<Borrowed, Failure> {
-    let mut last = None;
-    loop {
-        let failure = match connections.borrow(give_up).await {
-            Ok(borrowed) => return Ok(borrowed),
-            Err(failure) => failure,
-        };
-        let passes = failure.passes;
-        let mut failure = failure.after(last.take());
-        if !passes || Instant::now() + PAUSE >= give_up {
-            failure.passes = false;
-            return Err(failure);
-        }
-        last = Some(failure);
-        sleep(PAUSE).await;
     }
 }
 

@@ -8,4 +8,5 @@ mod outcomes;
 mod pooler;
 mod search;
 mod settings;
+mod standby;
 mod support;

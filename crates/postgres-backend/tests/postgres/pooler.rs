@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
-use throughline_core::{ChangeScope, Effect, ErrorKind, NewMessage, PageFrom, Persistence, Position};
+use throughline_core::{
+    ChangeScope, Effect, ErrorKind, NewMessage, PageFrom, Persistence, Position, Result, Thread,
+};
 use throughline_postgres::{OpenError, PostgresBackend, PostgresOptions};
 use throughline_postgres_cluster::{Cluster, Installation, Pooler};
 
@@ -258,7 +260,7 @@ async fn a_commit_whose_pooler_does_not_come_back_is_unknown_and_resolved_by_its
 #[tokio::test]
 async fn a_pooler_that_leads_to_another_server_is_noticed_in_the_next_transaction() {
     let Some(scene) = Scene::start(&[("server_lifetime", "0")]) else { return };
-    let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(4));
+    let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(3));
     let db = scene.open(options).await;
     let thread = db.thread("t");
     thread.add(NewMessage::user("of the first")).await.unwrap();
@@ -291,9 +293,37 @@ async fn a_pooler_that_leads_to_another_server_is_noticed_in_the_next_transactio
     assert_eq!(everything(&db, "t").await.len(), 2);
 }
 
-/// The last thing that is waited for says nothing of why.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn that_no_server_takes_writes_is_said_though_the_pooler_gives_no_connection_any_more() {
+async fn a_write_that_has_met_a_standby_says_so_though_the_pooler_gives_no_connection_any_more() {
+    interrupted(async |thread| thread.add(NewMessage::user("x")).await.map(drop)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_has_met_a_standby_says_so_though_the_pooler_gives_no_connection_any_more() {
+    interrupted(async |thread| thread.page(PageFrom::End, 10).await.map(drop)).await;
+}
+
+/// Reads wait for the end of a failover as writes do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_has_met_a_standby_is_answered_once_that_is_promoted() {
+    let Some(scene) = Scene::start(&[("server_lifetime", "0")]) else { return };
+    let db = scene.open(PostgresBackend::builder().readers(1).wait_limit(Duration::from_secs(60))).await;
+    let thread = db.thread("t");
+    thread.add(NewMessage::user("kept")).await.unwrap();
+    let standby = scene.cluster.replica("s").unwrap();
+    scene.cluster.wait_for_replica("s", "async").unwrap();
+    standby.wait_until("SELECT count(*) FROM throughline.messages", "1").unwrap();
+    lead_to(&scene, &standby);
+    let call = tokio::spawn(async move { thread.page(PageFrom::End, 10).await });
+    // It has been tried more often than a connection that was lost.
+    let failed = "SELECT xact_rollback > 9 FROM pg_stat_database WHERE datname = 'postgres'";
+    standby.wait_until(failed, "t").unwrap();
+    standby.promote().unwrap();
+    assert_eq!(call.await.unwrap().unwrap().messages.len(), 1);
+}
+
+/// The last thing that is waited for says nothing of why.
+async fn interrupted(call: impl AsyncFn(Thread) -> Result<()>) {
     let Some(scene) = Scene::start(&[("server_lifetime", "0"), ("default_pool_size", "1")]) else { return };
     let db = scene.open(PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(5))).await;
     let thread = db.thread("t");
@@ -301,21 +331,22 @@ async fn that_no_server_takes_writes_is_said_though_the_pooler_gives_no_connecti
     let standby = scene.cluster.replica("s").unwrap();
     scene.cluster.wait_for_replica("s", "async").unwrap();
     lead_to(&scene, &standby);
-    let call = tokio::spawn({
-        let thread = db.thread("t");
-        async move { thread.add(NewMessage::user("x")).await }
-    });
-    // A transaction that is to write fails there, and nothing else does.
-    let failed = "SELECT xact_rollback > 0 FROM pg_stat_database WHERE datname = 'postgres'";
-    standby.wait_until(failed, "t").unwrap();
-    let taken = scene.occupy().await;
-    let error = call.await.unwrap().unwrap_err();
+    let taken = async {
+        let standby = tokio::task::spawn_blocking(move || {
+            // A transaction of the store fails there, and nothing else does.
+            let failed = "SELECT xact_rollback > 0 FROM pg_stat_database WHERE datname = 'postgres'";
+            standby.wait_until(failed, "t").unwrap();
+            standby
+        });
+        (standby.await.unwrap(), scene.occupy().await)
+    };
+    let (answer, _taken) = tokio::join!(call(thread.clone()), taken);
+    let error = answer.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
     assert!(error.to_string().contains("what answers is a standby"), "{error}");
     // Who has not come to a server knows nothing of it.
-    let error = thread.add(NewMessage::user("x")).await.unwrap_err();
+    let error = call(thread).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied), "{error}");
-    drop(taken);
 }
 
 /// Until it does.

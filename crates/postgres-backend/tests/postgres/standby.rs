@@ -1,0 +1,51 @@
+//! What is said while only a standby answers, and then not even that: the last thing that is waited for says nothing of why.
+
+use std::time::Duration;
+
+use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence, Result, Thread};
+use throughline_postgres::PostgresBackend;
+use throughline_postgres_cluster::{Cluster, Installation};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_has_met_a_standby_says_so_though_that_ceases_to_answer() {
+    interrupted(async |thread| thread.add(NewMessage::user("x")).await.map(drop)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_has_met_a_standby_says_so_though_that_ceases_to_answer() {
+    interrupted(async |thread| thread.page(PageFrom::End, 10).await.map(drop)).await;
+}
+
+#[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+async fn interrupted(call: impl AsyncFnOnce(Thread) -> Result<()>) {
+    let Some(installation) = Installation::find() else {
+        println!("SKIPPED: a standby that ceases to answer (PostgreSQL 15 or newer is not installed)");
+        return;
+    };
+    let mut primary = Cluster::start(&installation).unwrap();
+    // What is asked of the standby itself is counted elsewhere.
+    primary.run("postgres", "CREATE DATABASE store").unwrap();
+    let standby = primary.replica("s").unwrap();
+    primary.wait_for_replica("s", "async").unwrap();
+    let url = primary.url_at(&format!("{},{}", primary.place(), standby.place()), "store");
+    let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(5));
+    let db = Persistence::builder().backend(options.open(&url).await.unwrap()).build().unwrap();
+    let thread = db.thread("t");
+    thread.add(NewMessage::user("kept")).await.unwrap();
+    primary.kill().unwrap();
+    let there = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'store'";
+    standby.wait_until(there, "0").unwrap();
+    let sessions = "SELECT sessions FROM pg_stat_database WHERE datname = 'store'";
+    let before: u64 = standby.run("postgres", sessions).unwrap().parse().unwrap();
+    let frozen = tokio::task::spawn_blocking(move || {
+        // One is counted when it has ended: whoever began it has an answer by then.
+        let asked = format!("SELECT sessions > {before} FROM pg_stat_database WHERE datname = 'store'");
+        standby.wait_until(&asked, "t").unwrap();
+        standby.freeze().unwrap();
+        standby
+    });
+    let error = call(thread).await.unwrap_err();
+    drop(frozen.await.unwrap());
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
+    assert!(error.to_string().contains("what answers is a standby"), "{error}");
+}
