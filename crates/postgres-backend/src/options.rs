@@ -137,8 +137,8 @@ impl PostgresOptions {
         self
     }
 
-    /// How long a call without a deadline waits for a place in the queue, for a connection, and for a lock of another process;
-    /// 5 s by default.
+    /// How long a call without a deadline waits for a place in the queue, for a connection, for a server that takes writes, and for a
+    /// lock of another process; 5 s by default. It should be longer than a failover takes.
     pub fn wait_limit(mut self, limit: Duration) -> Self {
         self.wait_limit = limit;
         self
@@ -160,8 +160,9 @@ impl PostgresOptions {
     /// Says that the server is reached through PgBouncer, in its transaction mode or in that of sessions: no statement is kept
     /// prepared, every setting is that of one transaction, each transaction looks whether its server takes the writes, and commits of
     /// other processes are looked for once a second, unless [`listen_at`](Self::listen_at) says where they can be listened to.
-    /// What is waited for beside that is a connection to the server, for [`wait_limit`](Self::wait_limit): then a call is
-    /// `Overloaded`.
+    /// What is waited for beside that, for [`wait_limit`](Self::wait_limit), is a connection to a server, and one that takes writes:
+    /// then a call, also one that reads, is `Overloaded` without the first, and `Unavailable` where it has met a standby or a server
+    /// that was replaced. Nothing is applied in either case.
     pub fn pgbouncer(mut self) -> Self {
         self.pgbouncer = true;
         self

@@ -90,7 +90,7 @@ fn step(raw: &[u8]) -> (usize, Says) {
     }
 }
 
-/// The code of `\uXXXX` at the front.
+/// The code of `\u` with its four digits at the front.
 fn unit(raw: &[u8]) -> Option<u32> {
     let digits = raw.strip_prefix(b"\\u")?.get(..4)?;
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
