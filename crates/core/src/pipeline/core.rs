@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     Admission, AutoKey, Description, Execution, InFlight, SharedService, admission::Gate, erased::BoxFuture,
-    guard::panicked,
+    guard::panicked, watch::Watched,
 };
 use crate::{
     Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Position, Result,
@@ -28,6 +28,7 @@ use crate::{
 pub(crate) struct Core {
     pub(super) stack: SharedService,
     pub(super) sites: Arc<[Site]>,
+    pub(super) watched: Watched,
     pub(super) gate: Gate,
     pub(super) in_flight: Arc<InFlight>,
     pub(crate) fingerprints: FingerprintKey,
@@ -87,6 +88,7 @@ impl Core {
         let (closing, closed) = watch::channel(None);
         Self {
             stack,
+            watched: Watched::new(&sites),
             sites,
             gate: Gate::new(admission),
             in_flight,
