@@ -62,7 +62,10 @@ pub fn transition(
         }
         (UpdateMode::Edit, MessageState::Final) => {}
         (_, MessageState::Final | MessageState::Abandoned) => {
-            return refuse(ErrorKind::Stale, format!("a {mode} update came late: the message is {state}"));
+            return refuse(
+                ErrorKind::Stale,
+                format!("the message is already {state} (mode of the update: {mode})"),
+            );
         }
         (_, MessageState::Reserved | MessageState::Streaming) => {}
     }

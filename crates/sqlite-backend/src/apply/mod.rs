@@ -25,7 +25,7 @@ pub(crate) use self::{
     audit::AuditLog,
     consumer::damaged as damaged_cursor,
     idempotency::checksum as key_checksum,
-    replica::{Part, capture, followed, is_empty},
+    replica::{Part, capture, followed, is_capture_trigger, is_empty},
     row::PIECES,
     threads::Threads,
     unwritten::Unwritten,
