@@ -11,6 +11,7 @@ mod delete;
 mod idempotency;
 mod import;
 mod insert;
+mod repair;
 mod replica;
 mod row;
 mod session;
