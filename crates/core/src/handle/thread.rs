@@ -56,6 +56,17 @@ impl Thread {
         self.with_id(|thread| thread).map_err(|error| error.at_the_edge(operation))
     }
 
+    /// Its id, for writes that take several calls: a refusal is that of a call.
+    pub(super) async fn id_to_write(&self, operation: OpKind) -> Result<ThreadId> {
+        match self.with_id(|thread| thread) {
+            Ok(thread) => Ok(thread),
+            Err(error) => {
+                self.db.refuse(operation, error).await?;
+                unreachable!("a refused call answers an error")
+            }
+        }
+    }
+
     pub(super) fn with_id<T>(&self, make: impl FnOnce(ThreadId) -> T) -> Result<T> {
         match &self.id {
             Ok(id) => Ok(make(id.clone())),

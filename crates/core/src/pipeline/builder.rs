@@ -244,8 +244,7 @@ impl<L, B: Backend> Builder<L, B> {
         order::check(&specs, &name)?;
         let capabilities = backend.capabilities();
         order::check_audit(&specs, &name, &capabilities)?;
-        let trail =
-            specs.iter().find_map(|spec| spec.sealing.clone()).map(|sealing| AuditTrail::new(sealing.0));
+        let trail = specs.iter().find_map(|spec| spec.sealing.clone()).map(AuditTrail::new);
         let description = Description::new(&specs, &name, capabilities);
         let sites = specs
             .iter()

@@ -146,12 +146,17 @@ impl Execution {
         error.with_effect(call.effect())
     }
 
-    /// Lets the call go: on by itself when something was handed over, away otherwise.
-    fn let_go(&mut self) {
-        let Stage::Running(running) = mem::replace(&mut self.stage, Stage::Done) else { return };
+    /// Lets the call go: on by itself when something was handed over, away otherwise. Says whether it had begun and ends here.
+    fn let_go(&mut self) -> bool {
+        let running = match mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Running(running) => running,
+            Stage::Waiting(_) => return true,
+            Stage::Refused(_) | Stage::Start | Stage::Done => return false,
+        };
         let state = Arc::clone(self.context.call());
         if state.cancel() {
             running.end(&state);
+            true
         } else {
             let (core, context) = (Arc::clone(&self.core), self.context.clone());
             self.core.in_flight.detach(async move {
@@ -161,6 +166,7 @@ impl Execution {
                 drop(answer);
                 Running { call, place, ticket }.end(&state);
             });
+            false
         }
     }
 
@@ -219,7 +225,16 @@ impl Future for Execution {
 
 impl Drop for Execution {
     fn drop(&mut self) {
-        self.let_go();
+        let at_work = self.context.call().cursor().load(Relaxed);
+        // Of a call that goes on by itself its end is recorded.
+        if self.let_go() {
+            let call = self.context.call();
+            let error =
+                PersistError::new(ErrorKind::Cancelled, "its caller left before anything was handed over")
+                    .with_effect(Effect::NotApplied)
+                    .stamped(at_work, call);
+            self.core.answered(&self.context, Some(&error));
+        }
     }
 }
 
