@@ -74,7 +74,7 @@
 //! - A text is expected to have one writer at a time, as its lease says.
 //!
 //! # What is not stored at all
-//! It fails closed: content that nests deeper than 1 024 levels, or a text longer than 4 GiB with escapes in it, is refused as
+//! It fails closed: content that nests deeper than 1 024 levels is refused as
 //! [`TooLarge`](crate::ErrorKind::TooLarge), and nothing is passed on. A panic inside fails the call. A title that markers make
 //! too long is cut.
 //!
@@ -82,13 +82,11 @@
 //! A secret that becomes known later is taken out of what is stored by a [`Scrub`].
 
 mod check;
-mod continued;
 mod json;
 mod known;
 mod layer;
 mod marker;
-mod open;
-mod places;
+mod redaction;
 mod redactions;
 mod redactor;
 mod rule;
@@ -97,8 +95,6 @@ mod scan;
 mod scrub;
 mod service;
 mod stream;
-mod text;
-mod write;
 
 pub use self::{
     layer::RedactLayer,

@@ -5,35 +5,52 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    Redactions,
-    continued::{Continued, change_of, raises},
+    Down, TextStream as _, Transform,
     layer::Shared,
-    open::{Key, Slot},
+    open_message::{OpenMessage, change_of, raises},
+    open_messages::{Key, Slot},
+    rewrite_args,
 };
 use crate::{
-    Addressed as _, Context, Effect, ErrorKind, HeldBack, MessageId, PersistArgs, PersistError,
-    PersistRequest, PersistResponse, PersistResult, Reserve, Result, TenantId, ThreadArgs, UpdateContent,
+    Addressed as _, Context, Effect, ErrorKind, Extensions, GetMessage, HeldBack, Message, MessageId,
+    PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, ReadResult, Reserve, Result,
+    TenantId, ThreadArgs, ThreadId, UpdateContent,
     pipeline::{Inner, PersistService},
 };
 
-pub(super) struct Write<S> {
+/// What a layer holds back of a message, in the extensions of the answer to a read of it: for transforms further out that put together
+/// what is stored and what they hold back themselves.
+#[derive(Clone)]
+pub(super) struct HeldText(pub(super) String);
+
+/// Adds what this layer holds back to what layers further in do.
+pub(super) fn tell_held(extensions: &mut Extensions, bytes: usize) {
+    if bytes > 0 {
+        let inside = extensions.get::<HeldBack>().map_or(0, |held| held.0);
+        extensions.insert(HeldBack(inside.saturating_add(bytes)));
+    }
+}
+
+pub(super) struct Write<S, T: Transform> {
     inner: Inner<S>,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<T>>,
 }
 
 /// The messages that a call changes the content of, each locked, in the order of their ids.
-type Messages = BTreeMap<Key, (OwnedMutexGuard<Slot>, Continued)>;
+type Messages<T> = BTreeMap<Key, (OwnedMutexGuard<Slot<<T as Transform>::Stream>>, OpenMessage<T>)>;
 
-impl<S: PersistService<Error = PersistError>> Write<S> {
-    pub(super) const fn new(inner: Inner<S>, shared: Arc<Shared>) -> Self {
+impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
+    pub(super) const fn new(inner: Inner<S>, shared: Arc<Shared<T>>) -> Self {
         Self { inner, shared }
     }
 
     pub(super) async fn run(self, request: PersistRequest) -> Result<PersistResponse> {
         let PersistRequest { mut args, context } = request;
-        let mut found = Redactions::new();
-        let mut messages = self.open(&context, &args).await?;
-        self.redact(&context, &mut args, &mut messages, &mut found)?;
+        let transform = &*self.shared.transform;
+        let mut messages = self.lock(&context, &args).await?;
+        let mut down = Down::new(transform);
+        self.rewrite(&context, &mut args, &mut messages, &mut down)?;
+        let counts = down.into_counts();
         let subjects: Vec<Subject> = args.each().map(|item| Subject::of(context.tenant(), item)).collect();
         for (key, (slot, message)) in &mut messages {
             let raises = subjects.iter().filter(|subject| subject.raises(key)).count() as u64;
@@ -42,35 +59,33 @@ impl<S: PersistService<Error = PersistError>> Write<S> {
         let answer = self.inner.pass(PersistRequest { args, context: context.clone() }).await;
         match answer {
             Ok(mut response) => {
-                self.made(&response.result, messages, &subjects, &mut response.extensions);
-                if !found.is_empty() && !response.result.is_deduplicated() {
-                    self.shared.hidden(&context, &found);
-                    if let Some(further) = response.extensions.get::<Redactions>() {
-                        found.add(further);
-                    }
-                    response.extensions.insert(found);
+                self.applied(&response.result, messages, &subjects, &mut response.extensions);
+                if !counts.is_empty() && !response.result.is_deduplicated() {
+                    transform.applied(&context, counts, &mut response.extensions);
                 }
                 Ok(response)
             }
             Err(error) => {
                 if error.effect() == Effect::NotApplied {
-                    self.refused(&error, messages);
+                    self.not_applied(&error, messages);
                 }
                 Err(error)
             }
         }
     }
 
-    /// Takes the turn on every message whose content changes, and reads what has to be known of it.
-    async fn open(&self, context: &Context, args: &PersistArgs) -> Result<Messages> {
-        let mut messages = Messages::new();
+    /// Locks every message whose content changes, and reads what has to be known of it.
+    async fn lock(&self, context: &Context, args: &PersistArgs) -> Result<Messages<T>> {
+        let transform = &*self.shared.transform;
+        let mut messages = Messages::<T>::new();
         let mut keys: Vec<Key> =
             args.each().filter_map(change_of).map(|update| key(context.tenant(), update)).collect();
+        // In one order: two calls never wait for each other.
         keys.sort_unstable();
         keys.dedup();
         for key in keys {
             let slot = self.shared.open.lock(&key).await;
-            let is_made_here = args.each().any(|item| match item {
+            let is_new = args.each().any(|item| match item {
                 PersistArgs::Reserve(reserve) => reserve.thread == key.1 && reserve.id == key.2,
                 _ => false,
             });
@@ -78,37 +93,27 @@ impl<S: PersistService<Error = PersistError>> Write<S> {
                 let mine = |update: &&UpdateContent| update.thread == key.1 && update.id == key.2;
                 args.each().filter_map(change_of).filter(mine)
             };
-            let mut message = match Continued::of(&slot) {
-                before if is_made_here => {
-                    // A replay or a refusal leaves it as it is, if it is there already.
-                    let mut message = match before {
-                        Some(known) => known,
-                        None => {
-                            let stored = self.inner.message(context, &key.1, &key.2).await?;
-                            Continued::resolved(&slot, stored.as_ref(), context.idempotency())
-                        }
-                    };
-                    message.before = message.known.clone();
-                    message.begin();
-                    message
-                }
-                Some(mut message) => {
-                    if message.has_to_be_read(changes()) {
-                        let stored = self.inner.message(context, &key.1, &key.2).await?;
-                        message.read(&self.shared.redactor, stored.as_ref());
-                    }
-                    message
-                }
+            let known = OpenMessage::of(&slot);
+            let mut read = None;
+            let mut message = match known {
+                Some(message) => message,
                 None => {
-                    let stored = self.inner.message(context, &key.1, &key.2).await?;
-                    let mut message = Continued::resolved(&slot, stored.as_ref(), context.idempotency());
-                    if message.has_to_be_read(changes()) {
-                        message.read(&self.shared.redactor, stored.as_ref());
-                    }
-                    message
+                    let stored = read.insert(self.read(context, &key).await?);
+                    OpenMessage::resolve(&slot, stored.0.as_ref(), context.idempotency())
                 }
             };
-            if !is_made_here {
+            if is_new {
+                // A replay or a refusal leaves it as it is, if it is there already.
+                message.before = message.known.clone();
+                message.begin();
+            } else {
+                if message.has_to_be_read(changes()) {
+                    let (stored, held_inside) = match read {
+                        Some(read) => read,
+                        None => self.read(context, &key).await?,
+                    };
+                    message.read(transform, stored.as_ref(), &held_inside);
+                }
                 message.before = message.known.clone();
             }
             messages.insert(key, (slot, message));
@@ -116,21 +121,39 @@ impl<S: PersistService<Error = PersistError>> Write<S> {
         Ok(messages)
     }
 
-    /// Hides the secrets of every place.
-    fn redact(
+    /// A message as it is stored, and behind it what layers further in hold back of it.
+    async fn read(&self, context: &Context, key: &Key) -> Result<(Option<Message>, String)> {
+        let get = GetMessage { thread: key.1.clone(), id: key.2.clone() };
+        let response = self.inner.call(context, get.into(), false).await?;
+        let held = response.extensions.get::<HeldText>().map(|held| held.0.clone()).unwrap_or_default();
+        match response.result {
+            PersistResult::Read(ReadResult::Get(message)) => Ok((message, held)),
+            _ => {
+                Err(PersistError::new(ErrorKind::ContractViolation, "a read was answered as something else"))
+            }
+        }
+    }
+
+    /// Rewrites every field.
+    fn rewrite(
         &self,
         context: &Context,
         args: &mut PersistArgs,
-        messages: &mut Messages,
-        found: &mut Redactions,
+        messages: &mut Messages<T>,
+        down: &mut Down<'_, T>,
     ) -> Result<()> {
-        let redactor = &self.shared.redactor;
+        let layer = self.shared.transform.name();
         let mut one = |item: &mut PersistArgs| {
-            redactor.places(item, found)?;
-            if let PersistArgs::UpdateContent(update) = item
-                && let Some((_, message)) = messages.get_mut(&key(context.tenant(), update))
-            {
-                message.change(redactor, update, found)?;
+            down.leave_content(matches!(item, PersistArgs::UpdateContent(_)));
+            rewrite_args(layer, item, down)?;
+            if let PersistArgs::UpdateContent(update) = item {
+                let Some((_, message)) = messages.get_mut(&key(context.tenant(), update)) else {
+                    let detail = "the content of a message changes that was not locked";
+                    return Err(
+                        PersistError::new(ErrorKind::Internal, detail).with_effect(Effect::NotApplied)
+                    );
+                };
+                message.change(down, update, self.shared.most_held)?;
             }
             Ok(())
         };
@@ -145,15 +168,15 @@ impl<S: PersistService<Error = PersistError>> Write<S> {
         }
     }
 
-    /// Takes note of what was made.
-    fn made(
+    /// The store has made the write, or had made it before.
+    fn applied(
         &self,
         result: &PersistResult,
-        mut messages: Messages,
+        mut messages: Messages<T>,
         subjects: &[Subject],
-        extensions: &mut crate::Extensions,
+        extensions: &mut Extensions,
     ) {
-        let replayed = result.is_deduplicated();
+        let is_replay = result.is_deduplicated();
         let single = std::slice::from_ref(result);
         let outputs = match result {
             PersistResult::Batch(batched) => &batched.outputs[..],
@@ -162,49 +185,47 @@ impl<S: PersistService<Error = PersistError>> Write<S> {
         for (subject, output) in subjects.iter().zip(outputs) {
             match (subject, output) {
                 (Subject::Reserved(key), PersistResult::Reserve(reserved))
-                    if !replayed && !messages.contains_key(key) =>
+                    if !is_replay && !messages.contains_key(key) =>
                 {
                     self.shared.open.begin(key, reserved.message.revision);
                 }
                 (Subject::Changed { key, .. }, PersistResult::UpdateContent(updated)) => {
                     if let Some((_, message)) = messages.get_mut(key) {
-                        message.settled |= !updated.state.is_open();
+                        message.is_settled |= !updated.state.is_open();
                         if let Some(known) = &mut message.known {
                             known.revision = updated.revision;
                         }
                     }
                 }
                 (Subject::Deleted(key), _) => {
-                    self.shared.open.forget(key);
+                    self.shared.open.remove(key);
                     if let Some((_, message)) = messages.get_mut(key) {
-                        message.settled = true;
+                        message.is_settled = true;
                     }
                 }
-                (Subject::Emptied(tenant, thread), _) => self.shared.open.forget_thread(tenant, thread),
+                (Subject::Emptied(tenant, thread), _) => self.shared.open.remove_thread(tenant, thread),
                 _ => {}
             }
         }
         let mut held = 0;
         for (key, (mut slot, message)) in messages {
-            let known = if replayed && !message.is_again { message.before } else { message.known };
-            match known.filter(|_| !message.settled) {
+            let known = if is_replay && !message.is_repeated { message.before } else { message.known };
+            match known.filter(|_| !message.is_settled) {
                 Some(known) => {
-                    held += known.stream.held();
+                    held += known.stream.held().len();
                     *slot = Slot::Known(known);
                 }
                 None => {
                     *slot = Slot::Unknown;
-                    self.shared.open.forget(&key);
+                    self.shared.open.remove(&key);
                 }
             }
         }
-        if held > 0 {
-            extensions.insert(HeldBack(held));
-        }
+        tell_held(extensions, held);
     }
 
-    /// Nothing was applied: everything is as it was.
-    fn refused(&self, error: &PersistError, messages: Messages) {
+    /// Everything is as it was.
+    fn not_applied(&self, error: &PersistError, messages: Messages<T>) {
         let is_gone = |id: &MessageId| {
             matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Gone) && error.message() == Some(id)
         };
@@ -213,7 +234,7 @@ impl<S: PersistService<Error = PersistError>> Write<S> {
                 Some(before) if !is_gone(&key.2) => *slot = Slot::Known(before),
                 _ => {
                     *slot = Slot::Unknown;
-                    self.shared.open.forget(&key);
+                    self.shared.open.remove(&key);
                 }
             }
         }
@@ -229,7 +250,7 @@ enum Subject {
     Reserved(Key),
     Changed { key: Key, raises: bool },
     Deleted(Key),
-    Emptied(TenantId, crate::ThreadId),
+    Emptied(TenantId, ThreadId),
     Nothing,
 }
 
