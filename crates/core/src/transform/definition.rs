@@ -1,7 +1,7 @@
 use std::{fmt::Debug, ops::Range};
 
-use super::{EditCounts, Edits, JsonString, json::Member};
-use crate::{Context, Extensions};
+use super::{EditCounts, Edits, JsonString, MAX_DEPTH, TooDeep, rewrite_json};
+use crate::{Context, Extensions, PersistArgs};
 
 /// Rewrites text on its way to the store, and back on its way to the caller.
 ///
@@ -30,11 +30,26 @@ pub trait Transform: Send + Sync + Sized + 'static {
     /// What is replaced on the way up, in a text as it is stored: [`down`](Self::down) undone.
     fn up(&self, text: &str) -> Edits;
 
-    /// The JSON that is stored in place of the whole value of a member, in content or metadata; none where its strings are rewritten one by
-    /// one, as for most transforms.
-    fn member(&self, member: &Member<'_>, counts: &mut EditCounts) -> Option<String> {
-        let _ = (member, counts);
-        None
+    /// What is stored in place of JSON: of content, of its beginning up to where a member of it begins, or of a value of metadata, whose name
+    /// `outer` then is. None where it stays as it is. Its strings are rewritten one by one, unless a transform goes by more than what a string
+    /// says, such as the names around it.
+    ///
+    /// # Errors
+    /// [`TooDeep`]: it nests deeper than [`MAX_DEPTH`].
+    fn json(&self, json: &str, outer: &[&str], counts: &mut EditCounts) -> Result<Option<String>, TooDeep> {
+        let _ = outer;
+        rewrite_json(json, MAX_DEPTH, |text| {
+            let edits = self.down(TextPart::whole(text)).edits;
+            counts.count_all(&edits);
+            edits
+        })
+    }
+
+    /// Changes what the toolkit passes on as it is: of an operation, or of one item of a batch, anything but the id of a thread or message. For a
+    /// transform that goes by more than content, such as the owner of a thread in what is created and in what is asked for. It is called
+    /// before the fields are rewritten.
+    fn prepare(&self, args: &mut PersistArgs, counts: &mut EditCounts) {
+        let _ = (args, counts);
     }
 
     /// What is stored of a title that the edits made longer than [`Title::MAX_BYTES`](crate::Title::MAX_BYTES). With none the call is

@@ -119,8 +119,14 @@ impl Edits {
         out
     }
 
-    /// The inside of a JSON string, up to the byte `end` of what it says, with the replacements before that.
-    pub(super) fn apply_to_json(&self, string: &JsonString<'_>, end: usize) -> String {
+    /// The inside of a JSON string with the replacements, escaped.
+    #[must_use]
+    pub fn apply_to_json(&self, string: &JsonString<'_>) -> String {
+        self.apply_to_json_before(string, string.text().len())
+    }
+
+    /// The same up to the byte `end` of what it says.
+    pub(super) fn apply_to_json_before(&self, string: &JsonString<'_>, end: usize) -> String {
         let raw = string.raw();
         let (mut out, mut at) = (String::with_capacity(raw.len()), 0);
         for edit in self.within(0..end) {
@@ -227,7 +233,7 @@ mod tests {
         let string = JsonString::new(r"\u0041\n\ud800 name \ud83e\udd80é");
         let at = string.text().find("name").unwrap();
         let edits = edits(&[(0..1, "\"\n"), (at..at + 4, "")]);
-        assert_eq!(edits.apply_to_json(&string, string.text().len()), r#"\"\n\n\ud800  \ud83e\udd80é"#);
+        assert_eq!(edits.apply_to_json(&string), r#"\"\n\n\ud800  \ud83e\udd80é"#);
     }
 
     #[test]

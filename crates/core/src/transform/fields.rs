@@ -1,9 +1,9 @@
 //! Every field of an operation or of an answer that holds content, each kind with a method of its own.
 
 use crate::{
-    CarriesContent, Content, Delta, Effect, ErrorKind, MessageId, Metadata, PersistArgs, PersistError,
-    PersistResult, PlaceMut, ReadArgs, ReadResult, ReplicaArgs, Result, SearchHit, SearchHits,
-    SearchMessages, SlotMut, ThreadArgs, ThreadId, Title,
+    CarriesContent, Content, Delta, MessageId, Metadata, PersistArgs, PersistError, PersistResult, PlaceMut,
+    ReadArgs, ReadResult, ReplicaArgs, Result, SearchHit, SearchHits, SearchMessages, SlotMut, ThreadArgs,
+    ThreadId, Title, replica::not_through,
 };
 
 /// Where a field belongs.
@@ -110,7 +110,7 @@ pub trait RewriteFields {
 /// Rewrites every field of an operation, and of each item of a batch. `layer` is the name of the layer, for errors.
 ///
 /// # Errors
-/// What `rewriter` answers, with the index of the item of a batch. [`Unsupported`](ErrorKind::Unsupported) for what only an exact copy
+/// What `rewriter` answers, with the index of the item of a batch. [`Unsupported`](crate::ErrorKind::Unsupported) for what only an exact copy
 /// does: [`ApplyImages`](crate::ApplyImages) and [`ReadImages`](crate::ReadImages), whose images hold fields in the form of the store.
 pub fn rewrite_args(layer: &str, args: &mut PersistArgs, rewriter: &mut impl RewriteFields) -> Result<()> {
     match args {
@@ -118,7 +118,7 @@ pub fn rewrite_args(layer: &str, args: &mut PersistArgs, rewriter: &mut impl Rew
             rewrite_args(layer, item, rewriter).map_err(|error| error.with_batch_index(index))
         }),
         PersistArgs::Replica(ReplicaArgs::Apply(_)) | PersistArgs::Read(ReadArgs::Images(_)) => {
-            Err(refuse_images(layer).with_effect(Effect::NotApplied))
+            Err(not_through(layer))
         }
         PersistArgs::Read(ReadArgs::Search(SearchMessages { query, thread: _, limit: _ })) => {
             rewriter.query(query)
@@ -152,7 +152,7 @@ pub fn rewrite_result(
                 rewrite_result(layer, output, rewriter).map_err(|error| error.with_batch_index(index))
             })
         }
-        PersistResult::Read(ReadResult::Images(_)) => Err(refuse_images(layer)),
+        PersistResult::Read(ReadResult::Images(_)) => Err(not_through(layer)),
         PersistResult::Read(ReadResult::Search(SearchHits { hits, damaged: _, indexed: _ })) => {
             hits.iter_mut().try_for_each(|hit| {
                 let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks } = hit;
@@ -200,11 +200,4 @@ fn rewrite(
         }
     }
     Ok(())
-}
-
-/// What a layer answers that changes what is stored, or what is read: a copy that went through it would not be an exact one.
-fn refuse_images(layer: &str) -> PersistError {
-    let detail =
-        format!("an exact copy does not go through `{layer}`: build a pipeline on the backend alone for it");
-    PersistError::new(ErrorKind::Unsupported, detail)
 }

@@ -95,6 +95,7 @@ mod json;
 mod json_string;
 mod layer;
 mod metadata;
+mod off_runtime;
 mod open_message;
 mod open_messages;
 mod rewriter;
@@ -106,10 +107,9 @@ pub use self::{
     edits::{Edit, EditCounts, Edits},
     fields::{FieldOwner, RewriteFields, Snippet, rewrite_args, rewrite_fields, rewrite_result},
     held_tail::HeldTail,
-    json::{MAX_DEPTH, Member, RewriteJson, TooDeep, rewrite_json},
+    json::{MAX_DEPTH, TooDeep, rewrite_json},
     json_string::JsonString,
     layer::TransformLayer,
-    metadata::rewrite_metadata,
     rewriter::{Down, Up},
     service::TransformService,
 };

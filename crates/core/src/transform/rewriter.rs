@@ -1,12 +1,10 @@
 //! A transform at work on the fields of one call.
 
 use super::{
-    EditCounts, Edits, JsonString, RewriteFields, RewriteJson, TextPart, TextStream as _, Transform,
-    fields::{FieldOwner, Snippet},
-    json::{MAX_DEPTH, Member, TooDeep},
-    rewrite_json, rewrite_metadata,
+    EditCounts, Edits, FieldOwner, JsonString, RewriteFields, Snippet, TextPart, TextStream as _, TooDeep,
+    Transform, metadata::rewrite_metadata, rewrite_json,
 };
-use crate::{Content, Delta, Effect, ErrorKind, Metadata, PersistError, Result, Title, message::open_text};
+use crate::{Content, Delta, Effect, ErrorKind, Metadata, PersistArgs, PersistError, Result, Title, message::open_text};
 
 /// Rewrites fields on the way down, and counts the edits.
 ///
@@ -30,6 +28,10 @@ impl<'a, T: Transform> Down<'a, T> {
         self.leaves_content = leaves_content;
     }
 
+    pub(super) fn prepare(&mut self, args: &mut PersistArgs) {
+        self.transform.prepare(args, &mut self.counts);
+    }
+
     pub(super) const fn parts(&mut self) -> (&'a T, &mut EditCounts) {
         (self.transform, &mut self.counts)
     }
@@ -40,6 +42,16 @@ impl<'a, T: Transform> Down<'a, T> {
         self.counts
     }
 
+    fn string(&mut self, text: &str) -> Edits {
+        let edits = self.transform.down(TextPart::whole(text)).edits;
+        self.counts.count_all(&edits);
+        edits
+    }
+
+    fn json(&mut self, json: &str, outer: &[&str]) -> Result<Option<String>, TooDeep> {
+        self.transform.json(json, outer, &mut self.counts)
+    }
+
     /// A text that is complete.
     pub fn text(&mut self, text: &str) -> Option<String> {
         self.string(text).apply(text)
@@ -48,10 +60,9 @@ impl<'a, T: Transform> Down<'a, T> {
     /// Content that nothing continues.
     ///
     /// # Errors
-    /// [`TooDeep`]: it nests deeper than [`MAX_DEPTH`].
+    /// [`TooDeep`]: it nests deeper than [`MAX_DEPTH`](super::MAX_DEPTH).
     pub fn whole_content(&mut self, content: &Content) -> Result<Option<Content>, TooDeep> {
-        let rewritten = rewrite_json(content.as_json(), &[], MAX_DEPTH, self)?;
-        Ok(rewritten.map(as_content))
+        Ok(self.json(content.as_json(), &[])?.map(as_content))
     }
 
     /// Content that text may continue: what can be stored of it now, and where its last text goes on.
@@ -63,7 +74,7 @@ impl<'a, T: Transform> Down<'a, T> {
             return Ok((self.whole_content(content)?, T::Stream::default()));
         };
         let json = content.as_json();
-        let before = rewrite_json(&json[..open.start - 1], &[], MAX_DEPTH, self)?;
+        let before = self.json(&json[..open.start - 1], &[])?;
         let string = JsonString::new(&json[open.clone()]);
         let (rewrite, stream) = T::Stream::begin(self.transform, &string);
         self.counts.count_all(rewrite.edits.within(0..rewrite.certain));
@@ -73,7 +84,7 @@ impl<'a, T: Transform> Down<'a, T> {
         }
         let mut out = before.unwrap_or_else(|| json[..open.start - 1].to_owned());
         out.push('"');
-        out.push_str(&rewrite.edits.apply_to_json(&string, rewrite.certain));
+        out.push_str(&rewrite.edits.apply_to_json_before(&string, rewrite.certain));
         out.push_str(&json[open.end..]);
         Ok((Some(as_content(out)), stream))
     }
@@ -81,9 +92,9 @@ impl<'a, T: Transform> Down<'a, T> {
     /// Metadata, or a patch of it in which `null` clears.
     ///
     /// # Errors
-    /// [`TooDeep`]: a value nests deeper than [`MAX_DEPTH`].
+    /// [`TooDeep`]: a value nests deeper than [`MAX_DEPTH`](super::MAX_DEPTH).
     pub fn facts(&mut self, metadata: &Metadata, is_patch: bool) -> Result<Option<Metadata>, TooDeep> {
-        rewrite_metadata(metadata, is_patch, MAX_DEPTH, self)
+        rewrite_metadata(metadata, is_patch, self, Self::string, |down, name, json| down.json(json, &[name]))
     }
 
     /// A title.
@@ -128,18 +139,6 @@ impl<'a, T: Transform> Down<'a, T> {
 
 fn as_content(json: String) -> Content {
     Content::from_json(json).expect("an array stays one")
-}
-
-impl<T: Transform> RewriteJson for Down<'_, T> {
-    fn string(&mut self, text: &str) -> Edits {
-        let edits = self.transform.down(TextPart::whole(text)).edits;
-        self.counts.count_all(&edits);
-        edits
-    }
-
-    fn member(&mut self, member: &Member<'_>) -> Option<String> {
-        self.transform.member(member, &mut self.counts)
-    }
 }
 
 impl<T: Transform> RewriteFields for Down<'_, T> {
@@ -205,6 +204,16 @@ impl<T: Transform> RewriteFields for Down<'_, T> {
 fn rewrite_snippet(snippet: Snippet<'_>, edits: &Edits) {
     if let Some(rewritten) = edits.apply(snippet.text) {
         snippet.marks.iter_mut().for_each(|mark| *mark = edits.move_mark(*mark));
+        // Two words that one edit has replaced are one mark.
+        snippet.marks.sort_unstable();
+        snippet.marks.dedup_by(|next, last| {
+            let is_over = next.0 < last.1;
+            if is_over {
+                last.1 = last.1.max(next.1);
+            }
+            is_over
+        });
+        snippet.marks.retain(|(start, end)| start < end);
         *snippet.text = rewritten;
     }
 }
@@ -222,6 +231,11 @@ impl<'a, T: Transform> Up<'a, T> {
         Self { transform }
     }
 
+    /// At any depth: what is stored is shown.
+    fn json(&self, json: &str) -> Result<Option<String>, TooDeep> {
+        rewrite_json(json, usize::MAX, |text| self.transform.up(text))
+    }
+
     fn any_text(&self, text: &mut String) {
         if let Some(rewritten) = self.transform.up(text).apply(text) {
             *text = rewritten;
@@ -229,16 +243,9 @@ impl<'a, T: Transform> Up<'a, T> {
     }
 }
 
-impl<T: Transform> RewriteJson for Up<'_, T> {
-    fn string(&mut self, text: &str) -> Edits {
-        self.transform.up(text)
-    }
-}
-
 impl<T: Transform> RewriteFields for Up<'_, T> {
     fn content(&mut self, _: FieldOwner<'_>, content: &mut Content) -> Result<()> {
-        // Whatever its depth: what is stored is shown.
-        if let Ok(Some(json)) = rewrite_json(content.as_json(), &[], usize::MAX, self) {
+        if let Ok(Some(json)) = self.json(content.as_json()) {
             *content = as_content(json);
         }
         Ok(())
@@ -255,7 +262,9 @@ impl<T: Transform> RewriteFields for Up<'_, T> {
     }
 
     fn metadata(&mut self, _: FieldOwner<'_>, metadata: &mut Metadata) -> Result<()> {
-        if let Ok(Some(rewritten)) = rewrite_metadata(metadata, false, usize::MAX, self) {
+        let name = |up: &mut Self, name: &str| up.transform.up(name);
+        let value = |up: &mut Self, _: &str, json: &str| up.json(json);
+        if let Ok(Some(rewritten)) = rewrite_metadata(metadata, false, self, name, value) {
             *metadata = rewritten;
         }
         Ok(())

@@ -11,8 +11,8 @@ use tower_service::Service;
 use super::{
     Down, Transform, Up,
     layer::Shared,
-    rewrite_args, rewrite_result,
-    write::{HeldText, Write, tell_held},
+    off_runtime, rewrite_args, rewrite_result,
+    write::{HeldText, Write, content_bytes, tell_held},
 };
 use crate::{
     PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, ReadArgs, ReadResult, Result,
@@ -63,7 +63,7 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Service<PersistReque
         if request.kind().is_write() {
             return Box::pin(async move {
                 let mut response = Write::new(inner, Arc::clone(&shared)).run(request).await?;
-                restore(&*shared.transform, &mut response.result)?;
+                response.result = restore(&shared, response.result).await?;
                 Ok(response)
             });
         }
@@ -77,7 +77,9 @@ async fn read<S: PersistService<Error = PersistError>, T: Transform>(
     mut request: PersistRequest,
 ) -> Result<PersistResponse> {
     let transform = &*shared.transform;
-    rewrite_args(transform.name(), &mut request.args, &mut Down::new(transform))?;
+    let mut down = Down::new(transform);
+    down.prepare(&mut request.args);
+    rewrite_args(transform.name(), &mut request.args, &mut down)?;
     let read = match &request.args {
         PersistArgs::Read(ReadArgs::Get(get)) => {
             Some((request.context.tenant().clone(), get.thread.clone(), get.id.clone()))
@@ -85,7 +87,7 @@ async fn read<S: PersistService<Error = PersistError>, T: Transform>(
         _ => None,
     };
     let mut response = inner.pass(request).await?;
-    restore(transform, &mut response.result)?;
+    response.result = restore(&shared, response.result).await?;
     if let (Some(key), PersistResult::Read(ReadResult::Get(message))) = (read, &response.result) {
         let revision = message.as_ref().map(|message| message.revision);
         let (bytes, text) = shared.open.held::<T>(&key, revision);
@@ -102,6 +104,14 @@ async fn read<S: PersistService<Error = PersistError>, T: Transform>(
 }
 
 /// The way up.
-fn restore<T: Transform>(transform: &T, result: &mut PersistResult) -> Result<()> {
-    if T::RESTORES { rewrite_result(transform.name(), result, &mut Up::new(transform)) } else { Ok(()) }
+async fn restore<T: Transform>(shared: &Arc<Shared<T>>, mut result: PersistResult) -> Result<PersistResult> {
+    if !T::RESTORES {
+        return Ok(result);
+    }
+    let transform = Arc::clone(&shared.transform);
+    off_runtime::run(content_bytes(&result), move || {
+        rewrite_result(transform.name(), &mut result, &mut Up::new(&*transform))?;
+        Ok(result)
+    })
+    .await
 }

@@ -7,14 +7,15 @@ use tokio::sync::OwnedMutexGuard;
 use super::{
     Down, TextStream as _, Transform,
     layer::Shared,
+    off_runtime,
     open_message::{OpenMessage, change_of, raises},
     open_messages::{Key, Slot},
     rewrite_args,
 };
 use crate::{
-    Addressed as _, Context, Effect, ErrorKind, Extensions, GetMessage, HeldBack, Message, MessageId,
-    PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, ReadResult, Reserve, Result,
-    TenantId, ThreadArgs, ThreadId, UpdateContent,
+    Addressed as _, CarriesContent, Context, Effect, ErrorKind, Extensions, GetMessage, HeldBack, Message,
+    MessageId, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, ReadResult,
+    Reserve, Result, TenantId, ThreadArgs, ThreadId, UpdateContent,
     pipeline::{Inner, PersistService},
 };
 
@@ -46,11 +47,15 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
 
     pub(super) async fn run(self, request: PersistRequest) -> Result<PersistResponse> {
         let PersistRequest { mut args, context } = request;
-        let transform = &*self.shared.transform;
         let mut messages = self.lock(&context, &args).await?;
-        let mut down = Down::new(transform);
-        self.rewrite(&context, &mut args, &mut messages, &mut down)?;
-        let counts = down.into_counts();
+        let (shared, tenant) = (Arc::clone(&self.shared), context.tenant().clone());
+        let (args, mut messages, counts) = off_runtime::run(content_bytes(&args), move || {
+            let mut down = Down::new(&*shared.transform);
+            rewrite(&shared, &tenant, &mut args, &mut messages, &mut down)?;
+            let counts = down.into_counts();
+            Ok((args, messages, counts))
+        })
+        .await?;
         let subjects: Vec<Subject> = args.each().map(|item| Subject::of(context.tenant(), item)).collect();
         for (key, (slot, message)) in &mut messages {
             let raises = subjects.iter().filter(|subject| subject.raises(key)).count() as u64;
@@ -61,7 +66,7 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
             Ok(mut response) => {
                 self.applied(&response.result, messages, &subjects, &mut response.extensions);
                 if !counts.is_empty() && !response.result.is_deduplicated() {
-                    transform.applied(&context, counts, &mut response.extensions);
+                    self.shared.transform.applied(&context, counts, &mut response.extensions);
                 }
                 Ok(response)
             }
@@ -131,40 +136,6 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
             _ => {
                 Err(PersistError::new(ErrorKind::ContractViolation, "a read was answered as something else"))
             }
-        }
-    }
-
-    /// Rewrites every field.
-    fn rewrite(
-        &self,
-        context: &Context,
-        args: &mut PersistArgs,
-        messages: &mut Messages<T>,
-        down: &mut Down<'_, T>,
-    ) -> Result<()> {
-        let layer = self.shared.transform.name();
-        let mut one = |item: &mut PersistArgs| {
-            down.leave_content(matches!(item, PersistArgs::UpdateContent(_)));
-            rewrite_args(layer, item, down)?;
-            if let PersistArgs::UpdateContent(update) = item {
-                let Some((_, message)) = messages.get_mut(&key(context.tenant(), update)) else {
-                    let detail = "the content of a message changes that was not locked";
-                    return Err(
-                        PersistError::new(ErrorKind::Internal, detail).with_effect(Effect::NotApplied)
-                    );
-                };
-                message.change(down, update, self.shared.most_held)?;
-            }
-            Ok(())
-        };
-        match args {
-            PersistArgs::Batch(batch) => {
-                let mut items = batch.items.iter_mut().enumerate();
-                items.try_for_each(|(index, item)| {
-                    one(item).map_err(|error: PersistError| error.with_batch_index(index))
-                })
-            }
-            args => one(args),
         }
     }
 
@@ -239,6 +210,41 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
             }
         }
     }
+}
+
+/// Rewrites every field.
+fn rewrite<T: Transform>(
+    shared: &Shared<T>,
+    tenant: &TenantId,
+    args: &mut PersistArgs,
+    messages: &mut Messages<T>,
+    down: &mut Down<'_, T>,
+) -> Result<()> {
+    let layer = shared.transform.name();
+    let mut one = |item: &mut PersistArgs| {
+        down.leave_content(matches!(item, PersistArgs::UpdateContent(_)));
+        down.prepare(item);
+        rewrite_args(layer, item, down)?;
+        if let PersistArgs::UpdateContent(update) = item {
+            let Some((_, message)) = messages.get_mut(&key(tenant, update)) else {
+                let detail = "the content of a message changes that was not locked";
+                return Err(PersistError::new(ErrorKind::Internal, detail).with_effect(Effect::NotApplied));
+            };
+            message.change(down, update, shared.most_held)?;
+        }
+        Ok(())
+    };
+    match args {
+        PersistArgs::Batch(batch) => batch.items.iter_mut().enumerate().try_for_each(|(index, item)| {
+            one(item).map_err(|error: PersistError| error.with_batch_index(index))
+        }),
+        args => one(args),
+    }
+}
+
+/// The bytes of content in it.
+pub(super) fn content_bytes(carrier: &impl CarriesContent) -> usize {
+    carrier.places().iter().map(|place| place.slot.byte_len()).sum()
 }
 
 fn key(tenant: &TenantId, update: &UpdateContent) -> Key {

@@ -38,7 +38,8 @@
 //! written: `\u0041KIA…` is one. What holds none keeps its bytes.
 //!
 //! A patch that clears a name with a secret in it clears that name and the one that would be stored: so only it passes, and no store
-//! keeps it. Ids, labels, names of attachments and of idempotency keys are names, and not looked at; neither is what is searched for.
+//! keeps it. Ids, labels, names of attachments and of idempotency keys are names, and not looked at. A secret in a search query is replaced by its
+//! marker before the store is asked: what is found are messages with that marker.
 //! Each string is looked at by itself: a secret whose parts stand in two blocks, or in two members of a list, is not found, but
 //! for text that is appended to text. A JSON text inside a string is looked at as a text.
 //!

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Context, Extensions, Title,
-    transform::{EditCounts, Edits, JsonString, Member, Rewrite, TextPart, TextStream, Transform},
+    transform::{EditCounts, Edits, JsonString, Rewrite, TextPart, TextStream, TooDeep, Transform},
 };
 
 /// What is told of each write that something was hidden of.
@@ -53,7 +53,7 @@ impl fmt::Debug for Redaction {
 
 impl Redactor {
     /// What a scan hides, as edits of the text.
-    fn edits(&self, text: &str, scan: &Scan) -> Edits {
+    pub(super) fn edits(&self, text: &str, scan: &Scan) -> Edits {
         let mut edits = Edits::none();
         for cut in &scan.cuts {
             // A private key may be cut inside of a character: all of that is hidden.
@@ -90,8 +90,14 @@ impl Transform for Redaction {
         Edits::none()
     }
 
-    fn member(&self, member: &Member<'_>, counts: &mut EditCounts) -> Option<String> {
-        self.redactor.hidden_member(member, counts)
+    fn json(&self, json: &str, outer: &[&str], counts: &mut EditCounts) -> Result<Option<String>, TooDeep> {
+        // The whole value of a field of metadata is hidden as one of content is.
+        let field = outer.last().and_then(|name| self.redactor.metadata_field(name));
+        let hidden = field.and_then(|text_only| self.redactor.hidden_field(json, text_only, counts));
+        if hidden.is_some() {
+            return Ok(hidden);
+        }
+        self.redactor.json(json, outer, counts)
     }
 
     /// Cut where the markers make it too long, and not inside of a marker: half of one says nothing.
