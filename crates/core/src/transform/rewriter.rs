@@ -4,7 +4,9 @@ use super::{
     EditCounts, Edits, FieldOwner, JsonString, RewriteFields, Snippet, TextPart, TextStream as _, TooDeep,
     Transform, metadata::rewrite_metadata, rewrite_json,
 };
-use crate::{Content, Delta, Effect, ErrorKind, Metadata, PersistArgs, PersistError, Result, Title, message::open_text};
+use crate::{
+    Content, Delta, Effect, ErrorKind, Metadata, PersistArgs, PersistError, Result, Title, message::open_text,
+};
 
 /// Rewrites fields on the way down, and counts the edits.
 ///
