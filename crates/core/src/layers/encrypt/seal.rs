@@ -226,11 +226,13 @@ impl RewriteFields for Sealer<'_> {
         Err(unknown_place())
     }
 
-    /// Nothing encrypted is in an index of words: the store is asked for a word of its own, and not for those of the caller. A store
-    /// that may hold text from before the encryption is asked for the words.
+    /// Nothing encrypted is in an index of words: the store is asked for a word that no text has, and not for those of the caller. A
+    /// store that may hold text from before the encryption is asked for the words.
     fn query(&mut self, query: &mut String) -> Result<()> {
-        if !self.bunch.accepts_plaintext() && Query::parse(query).is_ok() {
-            "encrypted".clone_into(query);
+        if !self.bunch.accepts_plaintext() {
+            // A query that a store refuses is refused here.
+            Query::parse(query)?;
+            *query = MessageId::mint().as_str().replace('-', "");
         }
         Ok(())
     }
