@@ -2,6 +2,7 @@
 
 mod error;
 mod file;
+mod fingerprint_key;
 mod identity;
 mod migration;
 mod version;
@@ -16,6 +17,7 @@ use std::{
 use rusqlite::{Connection, config::DbConfig};
 
 pub use self::error::OpenError;
+pub(crate) use self::fingerprint_key::KeyFile;
 use self::identity::{Identity, Unfit};
 use crate::{
     SqliteBackend, SqliteOptions,
@@ -51,7 +53,8 @@ async fn start(
     let gate = Arc::<Gate>::default();
     let writer = Writer::start(&options, Arc::clone(&path), directory, Arc::clone(&gate)).await?;
     let readers = Readers::open(&options, Arc::clone(&path), gate).await?;
-    Ok(SqliteBackend::new(options, path, writer, readers))
+    let key = KeyFile::open(&path).await?;
+    Ok(SqliteBackend::new(options, path, writer, readers, key))
 }
 
 /// Opens the file, makes it a store if it is fresh, and brings an older one up to date. Blocks.

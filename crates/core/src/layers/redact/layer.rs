@@ -9,7 +9,7 @@ use tower_layer::Layer;
 use super::{InvalidRule, RedactService, Redactions, Redactor, Rules, open::Open};
 use crate::{
     Context, PersistError,
-    pipeline::{Described, PersistService, Phase, SiteSpec},
+    pipeline::{CallerFilter, Described, PersistService, Phase, SiteSpec},
 };
 
 /// What is told of each write that something was hidden of.
@@ -119,7 +119,9 @@ impl fmt::Debug for RedactLayer {
 
 impl Described for RedactLayer {
     fn site(&self) -> SiteSpec {
-        SiteSpec::new("redact", Phase::Transform).with_rank(10)
+        let redactor = self.redactor.clone();
+        let hides = move |said: &str| redactor.redact(said).map(|(said, _)| said);
+        SiteSpec::new("redact", Phase::Transform).with_rank(10).with_caller_filter(CallerFilter::new(hides))
     }
 }
 

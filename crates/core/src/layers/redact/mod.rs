@@ -83,6 +83,7 @@
 
 mod check;
 mod continued;
+mod encoded;
 mod json;
 mod known;
 mod layer;
@@ -90,6 +91,7 @@ mod marker;
 mod names;
 mod off_runtime;
 mod open;
+mod owner;
 mod places;
 mod redactions;
 mod redactor;
@@ -97,9 +99,11 @@ mod rule;
 mod rules;
 mod scan;
 mod scrub;
+mod secret_name;
 mod service;
 mod stream;
 mod text;
+mod value;
 mod write;
 
 pub use self::{

@@ -147,7 +147,7 @@ impl Redactor {
                 }
                 continue;
             }
-            let hidden = self.metadata_field(name).and_then(|only| self.hidden_field(json, only, found));
+            let hidden = self.metadata_field(name, json, found);
             let new_value = match hidden {
                 Some(hidden) => Some(hidden),
                 None => self.json(json, &[name], found)?,
@@ -238,7 +238,7 @@ mod tests {
         let plain = Content::text("nothing to hide.");
         assert_eq!(
             redactor.open_content(&plain, &mut Redactions::new()).unwrap(),
-            (None, Stream::after(b"ide.", 0, 4, 4, Mode::Text))
+            (None, Stream::after(b"nothing to hide.", 0, 16, 16, Mode::Text))
         );
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use tower_service::Service;
 
-use super::{layer::Shared, write::Write};
+use super::{Redactions, layer::Shared, write::Write};
 use crate::{
     HeldBack, PersistArgs, PersistError, PersistRequest, PersistResponse, ReadArgs, ReplicaArgs, Result,
     pipeline::{Inner, PersistService},
@@ -66,6 +66,12 @@ impl<S: PersistService<Error = PersistError>> Service<PersistRequest> for Redact
             }
             PersistArgs::Replica(ReplicaArgs::Apply(_)) => {
                 return Box::pin(std::future::ready(Err(not_through("redact"))));
+            }
+            PersistArgs::Read(ReadArgs::Threads(_)) => {
+                let (mut request, shared) = (request, Arc::clone(&self.shared));
+                // It asks for what is stored; that something was hidden of a question is no redaction.
+                shared.redactor.owner(&mut request.args, &mut Redactions::new());
+                return Box::pin(async move { inner.pass(request).await });
             }
             PersistArgs::Read(_) => return Box::pin(async move { inner.pass(request).await }),
             _ => {}

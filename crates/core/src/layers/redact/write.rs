@@ -218,6 +218,7 @@ fn redact(
     found: &mut Redactions,
 ) -> Result<()> {
     let mut one = |item: &mut PersistArgs| {
+        redactor.owner(item, found);
         redactor.places(item, found)?;
         if let PersistArgs::UpdateContent(update) = item
             && let Some((_, message)) = messages.get_mut(&key(tenant, update))
