@@ -69,4 +69,5 @@ pub(crate) use self::{
     guard::{GuardedFuture, contract_violation, panicked, put_ready, strange},
     in_flight::InFlight,
     inner::Inner,
+    phase::CallerFilter,
 };
