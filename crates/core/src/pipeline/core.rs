@@ -21,12 +21,15 @@ use crate::{
     Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Position, Result,
     Site,
     audit::{AuditNotes, AuditTrail},
+    backend::OwnerProcess,
     context::{Context, Facts, Shape},
     operation::FingerprintKey,
     session::Lines,
 };
 
 pub(crate) struct Core {
+    /// A forked child has none of the tasks that close a pipeline.
+    owner: OwnerProcess,
     pub(super) stack: SharedService,
     pub(super) sites: Arc<[Site]>,
     pub(super) gate: Gate,
@@ -87,6 +90,7 @@ impl Core {
         } = parts;
         let (closing, closed) = watch::channel(None);
         Self {
+            owner: OwnerProcess::current(),
             stack,
             sites,
             gate: Gate::new(admission),
@@ -239,6 +243,7 @@ impl Core {
 
     /// Closes once, in a task of its own that no caller can cut short; every caller learns what came of it.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
+        self.owner.check().map_err(|error| error.or_at(Some(&Site::Edge)))?;
         self.in_flight.begin_closing();
         if self.spawn(Arc::clone(self).run_close()).await.is_err() {
             // The runtime of the pipeline has ended, and a host has the store to close all the same: where it asks for that.

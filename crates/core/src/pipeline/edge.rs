@@ -205,18 +205,20 @@ impl Future for Execution {
         }
         // A timer is made only for a call that has to wait.
         let Some(deadline) = this.deadline else { return Poll::Pending };
+        let ended = "the runtime of the pipeline has ended";
+        if this.core.in_flight.runtime_has_ended() {
+            return Poll::Ready(Err(this.given_up(ErrorKind::Cancelled, ended)));
+        }
         let runtime = this.core.in_flight.runtime();
         let timer = this.timer.get_or_insert_with(|| {
             let _entered = runtime.enter();
             Box::pin(sleep_until(deadline.into()))
         });
-        // The timer of a runtime that has ended panics.
+        // The timer of a runtime that has ended since then panics.
         match catch_unwind(AssertUnwindSafe(|| timer.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(())) => Poll::Ready(Err(this.given_up(ErrorKind::Timeout, "the deadline passed"))),
-            Err(_) => {
-                Poll::Ready(Err(this.given_up(ErrorKind::Cancelled, "the runtime of the pipeline has ended")))
-            }
+            Err(_) => Poll::Ready(Err(this.given_up(ErrorKind::Cancelled, ended))),
         }
     }
 }
