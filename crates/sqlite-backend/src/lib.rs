@@ -44,6 +44,7 @@ mod cache;
 mod connection;
 mod error;
 mod failpoint;
+mod file_guard;
 mod gate;
 mod health;
 mod lines;
@@ -62,7 +63,7 @@ mod writer;
 pub use self::failpoint::Failpoint;
 pub use self::{
     backend::SqliteBackend,
-    health::{Alarm, Condition, Health},
+    health::{Alarm, Condition, Health, WriterStep, WriterWait},
     maintenance::{Backup, BackupError, Damage, Maintenance, Part, Verification},
     open::OpenError,
     options::SqliteOptions,

@@ -55,6 +55,11 @@ impl InFlight {
         &self.runtime
     }
 
+    /// How many calls are in flight.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
     /// Lets nothing in any more.
     pub(crate) fn begin_closing(&self) {
         self.closing.store(true, Ordering::SeqCst);
