@@ -1,15 +1,19 @@
 //! What the codes of SQLite and of the operating system mean for a call: the one table.
 
-use std::io;
+use std::{io, path::Path};
 
 use rusqlite::ffi;
 use throughline_core::{BoxError, Effect, ErrorKind, PersistError};
+
+use crate::cause::Cause;
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
     #[error("{text} (SQLite code {code})")]
     Sqlite { code: i32, text: &'static str, source: BoxError },
+    #[error("{cause} (SQLite code {code})")]
+    Caused { code: i32, cause: Cause },
     #[error("no reader became free in time")]
     NoReader,
     #[error("the readers are closed")]
@@ -82,6 +86,10 @@ pub(crate) enum Reach {
 impl EngineError {
     fn code(&self) -> Option<i32> {
         match self {
+            // What SQLite calls damage is an I/O error here.
+            Self::Caused { code, .. } => {
+                Some(if code & 0xff == ffi::SQLITE_CORRUPT { ffi::SQLITE_IOERR_READ } else { *code })
+            }
             Self::Sqlite { code, .. } => Some(*code),
             Self::NoReader
             | Self::ReadersClosed
@@ -105,6 +113,17 @@ impl EngineError {
     /// Whether a second SQLite library in the process is in the way, for now.
     pub(crate) const fn is_second_library(&self) -> bool {
         matches!(self, Self::SecondLibrary)
+    }
+
+    /// The same, named as what the operating system says is behind it, if that is found.
+    pub(crate) fn caused(self, path: &Path) -> Self {
+        let Self::Sqlite { code, .. } = self else { return self };
+        Cause::of(code, path).map_or(self, |cause| Self::Caused { code, cause })
+    }
+
+    /// Whether the disk could not read the file.
+    pub(crate) const fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Caused { cause: Cause::Unreadable { .. }, .. })
     }
 
     /// A lock that the operating system refused for another reason than that it is held.
@@ -146,7 +165,8 @@ impl EngineError {
             Self::Sqlite { code, .. } => kind(*code),
             Self::NoReader => ErrorKind::Overloaded,
             Self::SecondLibrary => ErrorKind::Busy,
-            Self::ReadersClosed
+            Self::Caused { .. }
+            | Self::ReadersClosed
             | Self::ReaderLost
             | Self::RolledBack
             | Self::Elsewhere

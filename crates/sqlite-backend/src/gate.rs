@@ -5,11 +5,13 @@
 //! a moment. Whoever is inside goes on and never waits for the writer, who gives up when that takes too long.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
 use rusqlite::Connection;
+
+use crate::health::Board;
 
 /// What the readers of a store come through. One alone closes it: the writer.
 #[derive(Debug, Default)]
@@ -18,6 +20,8 @@ pub(crate) struct Gate {
     opened: Condvar,
     left: Condvar,
     parked: Mutex<Vec<Weak<Parked>>>,
+    /// Where the readers say that the disk does not read.
+    board: OnceLock<Arc<Board>>,
 }
 
 /// Where a reader leaves its connection while it does not read, for the writer to close.
@@ -53,6 +57,19 @@ impl Gate {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock, and every change is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the readers report to this board, from now on.
+    pub(crate) fn report_to(&self, board: Arc<Board>) {
+        // The store has one.
+        drop(self.board.set(board));
+    }
+
+    /// A read failed because the disk could not read.
+    pub(crate) fn is_unreadable(&self) {
+        if let Some(board) = self.board.get() {
+            board.set_unreadable(true);
+        }
     }
 
     /// A place for the connection of a reader.

@@ -19,6 +19,11 @@ impl Header {
         Ok(Self(bytes))
     }
 
+    /// Whether it was not read in the middle of a change: its two copies are one.
+    pub(super) fn is_whole(&self) -> bool {
+        self.0[..HEADER] == self.0[HEADER..]
+    }
+
     fn number(&self, at: usize) -> u32 {
         u32::from_ne_bytes(self.0[at..at + 4].try_into().unwrap_or_default())
     }

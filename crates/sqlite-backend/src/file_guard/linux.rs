@@ -1,13 +1,20 @@
 use std::{
+    fs::File,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rusqlite::ffi;
 
 use super::{Identity, files::Files, index::Header, lock, registry::Shared};
 use crate::{error::EngineError, writer::beside};
+
+/// How often a log that seems to be another's is looked at while others may write to it.
+const LOOKS: usize = 3;
 
 /// The locks of one store.
 #[derive(Debug)]
@@ -17,6 +24,7 @@ pub(crate) struct FileGuard {
     index_path: PathBuf,
     /// None before there is a log, and where the file system has no such locks.
     files: Mutex<Option<Shared>>,
+    has_warned: AtomicBool,
 }
 
 /// The lock of the writer, until it is dropped.
@@ -41,6 +49,7 @@ impl FileGuard {
             log_path: beside(path, "-wal"),
             index_path: beside(path, "-shm"),
             files: Mutex::new(None),
+            has_warned: AtomicBool::new(false),
         };
         if let Err(error) = guard.open(&mut guard.files(), None) {
             tracing::debug!(target: "throughline_sqlite", %error, "no locks beside those of SQLite yet");
@@ -75,8 +84,12 @@ impl FileGuard {
     ) -> Result<WriteLock, EngineError> {
         let held = WriteLock(Arc::clone(self));
         let mut files = self.files();
-        // Without such locks, SQLite's own are all there is.
-        drop(self.open(&mut files, opened));
+        if let Err(error) = self.open(&mut files, opened)
+            && !self.has_warned.swap(true, Ordering::Relaxed)
+        {
+            // SQLite's own locks are all there is then.
+            tracing::warn!(target: "throughline_sqlite", %error, "a second SQLite library is not held off");
+        }
         let exchanged = files.as_ref().map_or(Ok(()), |files| exchange(files));
         // Before the lock is given back.
         drop(files);
@@ -103,7 +116,14 @@ impl FileGuard {
         if files.has_second_library() {
             return Ok(false);
         }
-        expect_own(&files.log, Header::read(&files.index).ok())?;
+        // Nobody is kept from writing, so that what is found has to be found again with the same header.
+        for _ in 0..LOOKS {
+            let Ok(header) = Header::read(&files.index) else { break };
+            let Err(replaced) = expect_own(&files.log, &header) else { break };
+            if header.is_whole() && Header::read(&files.index).is_ok_and(|again| again == header) {
+                return Err(replaced);
+            }
+        }
         Ok(true)
     }
 
@@ -131,13 +151,11 @@ fn exchange(files: &Files) -> Result<(), EngineError> {
     if files.has_second_library() {
         return Err(EngineError::SecondLibrary);
     }
-    expect_own(&files.log, Some(before))
+    expect_own(&files.log, &before)
 }
 
-fn expect_own(log: &std::fs::File, header: Option<Header>) -> Result<(), EngineError> {
-    header
-        .and_then(|header| header.fault_of(log))
-        .map_or(Ok(()), |fault| Err(EngineError::LogReplaced { fault }))
+fn expect_own(log: &File, header: &Header) -> Result<(), EngineError> {
+    header.fault_of(log).map_or(Ok(()), |fault| Err(EngineError::LogReplaced { fault }))
 }
 
 fn is_taken(error: &io::Error) -> bool {

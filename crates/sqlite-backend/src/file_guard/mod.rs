@@ -30,11 +30,16 @@ mod lock;
 mod other;
 #[cfg(target_os = "linux")]
 mod registry;
-
 #[cfg(target_os = "linux")]
-pub(crate) use self::linux::{FileGuard, WriteLock};
+mod scan;
+
 #[cfg(not(target_os = "linux"))]
 pub(crate) use self::other::{FileGuard, WriteLock};
+#[cfg(target_os = "linux")]
+pub(crate) use self::{
+    linux::{FileGuard, WriteLock},
+    scan::unreadable,
+};
 
 /// Device and inode.
 pub(crate) type Identity = (u64, u64);

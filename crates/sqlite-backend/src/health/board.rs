@@ -1,5 +1,6 @@
 use std::{
     io,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,6 +22,7 @@ pub(crate) struct Board {
     health: watch::Sender<Health>,
     /// What a write looks at before it asks for a place.
     is_read_only: AtomicBool,
+    is_unreadable: AtomicBool,
     pub(super) steps: Steps,
 }
 
@@ -29,6 +31,7 @@ impl Board {
         Self {
             health: watch::Sender::new(Health::new()),
             is_read_only: AtomicBool::new(false),
+            is_unreadable: AtomicBool::new(false),
             steps: Steps::new(),
         }
     }
@@ -40,9 +43,20 @@ impl Board {
         health
     }
 
-    /// Has a thread look whether the writer waits for too long.
-    pub(crate) fn watch_the_writer(self: &Arc<Self>) -> io::Result<()> {
-        watchdog::start(self)
+    /// The disk could not read, or can again.
+    pub(crate) fn set_unreadable(&self, is_unreadable: bool) {
+        self.is_unreadable.store(is_unreadable, Ordering::Release);
+        self.set_alarm(Alarm::DiskUnreadable, is_unreadable);
+        self.steps.wake();
+    }
+
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.is_unreadable.load(Ordering::Acquire)
+    }
+
+    /// Has a thread look after the writer, and the disk of the file at `path`.
+    pub(crate) fn watch(self: &Arc<Self>, path: &Path) -> io::Result<()> {
+        watchdog::start(self, path)
     }
 
     /// The writer begins a step that may wait for the disk.

@@ -4,6 +4,7 @@
 //! begins it, and a thread beside it looks.
 
 use std::{
+    path::Path,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
@@ -12,7 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rusqlite::ffi;
+
 use super::Board;
+use crate::cause::Cause;
 
 /// How long a step of the writer may take before that is an alarm. A disk that works takes far less for any of them.
 pub(super) const LIMIT: Duration = Duration::from_secs(2);
@@ -20,7 +24,10 @@ pub(super) const LIMIT: Duration = Duration::from_secs(2);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The thread formats one event.
+/// How often a disk that could not read is tried again: for a second each time at most.
+const READ_AGAIN: Duration = Duration::from_secs(2);
+
+/// The thread formats one event, and reads by a buffer on the heap.
 const STACK: usize = 256 << 10;
 
 /// What the writer may wait in.
@@ -126,10 +133,10 @@ impl Steps {
 }
 
 /// Looks after the writer until the store is closed, or its board is gone.
-pub(super) fn start(board: &Arc<Board>) -> std::io::Result<()> {
-    let watched = Arc::downgrade(board);
+pub(super) fn start(board: &Arc<Board>, path: &Path) -> std::io::Result<()> {
+    let (watched, path) = (Arc::downgrade(board), path.to_owned());
     let thread = thread::Builder::new().name("throughline-watchdog".to_owned()).stack_size(STACK);
-    let running = thread.spawn(move || watch(&watched))?;
+    let running = thread.spawn(move || watch(&watched, &path))?;
     // The first one is the only one.
     drop(board.steps.watchdog.set(running.thread().clone()));
     // It was perhaps asleep before the writer could know its name.
@@ -137,14 +144,22 @@ pub(super) fn start(board: &Arc<Board>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn watch(board: &Weak<Board>) {
+fn watch(board: &Weak<Board>, path: &Path) {
     let mut begun = u64::MAX;
+    let mut read = Instant::now();
     loop {
         let Some(watched) = board.upgrade().filter(|board| !board.is_closed()) else { return };
         let steps = &watched.steps;
         watched.look_at_the_writer();
         let now = steps.begun.load(Ordering::Relaxed);
-        let is_idle = now == begun && steps.step.load(Ordering::SeqCst) == 0;
+        let is_unreadable = watched.is_unreadable();
+        if is_unreadable && read.elapsed() >= READ_AGAIN {
+            if Cause::of(ffi::SQLITE_CORRUPT, path).is_none() {
+                watched.set_unreadable(false);
+            }
+            read = Instant::now();
+        }
+        let is_idle = !is_unreadable && now == begun && steps.step.load(Ordering::SeqCst) == 0;
         begun = now;
         if is_idle {
             steps.is_asleep.store(true, Ordering::SeqCst);

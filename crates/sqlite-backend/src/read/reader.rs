@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     cache::Room,
+    cause::Cause,
     connection::connect_to_read,
     error::EngineError,
     gate::{Gate, Parked},
@@ -102,7 +103,21 @@ impl Reader {
         });
         let connection = self.connection.take().filter(|connection| end(connection).is_ok());
         drop(self.parked.replace(connection));
-        result
+        result.map_err(|error| self.named(error))
+    }
+}
+
+impl Reader {
+    /// The error of a read. SQLite calls a page that the disk could not read damaged.
+    fn named(&self, error: PersistError) -> PersistError {
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
+        let Some(EngineError::Sqlite { code, .. }) = source else { return error };
+        let Some(cause) = Cause::of(*code, &self.path) else { return error };
+        let caused = EngineError::Caused { code: *code, cause };
+        if caused.is_unreadable() {
+            self.gate.is_unreadable();
+        }
+        caused.into()
     }
 }
 

@@ -168,7 +168,7 @@ impl Worker {
             connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             Ok(())
         };
-        begin().map_err(|error| NotBegun::Engine(error.into()))?;
+        begin().map_err(|error| NotBegun::Engine(EngineError::from(error).caused(&self.path)))?;
         // The log is open by now.
         self.place.expect_both().map_err(|error| {
             if let Some(lost) = self.place.lost {

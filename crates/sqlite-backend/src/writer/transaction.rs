@@ -38,7 +38,7 @@ impl Worker {
                 // Closing it rolls back what SQLite has not rolled back already; nothing runs on it again.
                 drop(connection);
                 drop(lock);
-                self.broken(batch, &error);
+                self.broken(batch, error);
             }
         }
         self.board.end_step();
@@ -205,7 +205,7 @@ impl Worker {
                 self.committed(connection, bytes);
             }
             Err(error) => {
-                let error = EngineError::from(error);
+                let error = EngineError::from(error).caused(&self.path);
                 drop(connection);
                 drop(lock);
                 self.failed(&error);
@@ -238,13 +238,17 @@ impl Worker {
 
     /// Notes a failure that is none of an operation's.
     fn failed(&mut self, error: &EngineError) {
+        if error.is_unreadable() {
+            self.board.set_unreadable(true);
+        }
         if error.is_trouble() {
             self.trouble.failed(&self.board, error);
         }
     }
 
     /// Answers the writes of a transaction that was rolled back, or puts them back, each to have one of its own.
-    fn broken(&mut self, mut batch: Batch, error: &EngineError) {
+    fn broken(&mut self, mut batch: Batch, error: EngineError) {
+        let error = &error.caused(&self.path);
         if batch.len() > 1 && error.reach() == Reach::Operation {
             return self.queue.put_back(batch.into_alone());
         }
