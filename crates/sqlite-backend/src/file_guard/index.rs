@@ -86,3 +86,67 @@ fn is_sound(header: &[u8; LOG_HEADER]) -> bool {
     });
     sums == (word(24), word(28))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rusqlite::Connection;
+
+    use super::*;
+
+    fn file(path: &Path, suffix: &str) -> File {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        File::options().read(true).write(true).open(name).unwrap()
+    }
+
+    #[test]
+    fn a_log_that_sqlite_wrote_has_no_fault() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
+        let (index, log) = (file(&path, "-shm"), file(&path, "-wal"));
+        let mut checked = 0;
+        for round in 0..200 {
+            connection.execute("INSERT INTO t VALUES (zeroblob(?1))", [round * 97]).unwrap();
+            match round % 20 {
+                7 => connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap(),
+                13 => connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap(),
+                17 => connection.execute_batch("BEGIN; DELETE FROM t; ROLLBACK").unwrap(),
+                _ => {}
+            }
+            let header = Header::read(&index).unwrap();
+            assert!(header.is_whole());
+            assert_eq!(header.fault_of(&log), None, "after round {round}");
+            checked += u64::from(header.last_frame() > 0);
+        }
+        assert!(checked > 150);
+    }
+
+    #[test]
+    fn a_byte_that_was_changed_in_the_header_or_in_what_seals_the_last_frame_is_a_fault() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
+        connection.execute("INSERT INTO t VALUES (zeroblob(9000))", []).unwrap();
+        let (index, log) = (file(&path, "-shm"), file(&path, "-wal"));
+        let header = Header::read(&index).unwrap();
+        let len = log.metadata().unwrap().len();
+        let frame = len - (FRAME_HEADER + header.page_size()) as u64;
+        for at in (0..LOG_HEADER as u64).chain(frame + 8..frame + FRAME_HEADER as u64) {
+            let mut byte = [0];
+            log.read_exact_at(&mut byte, at).unwrap();
+            log.write_all_at(&[!byte[0]], at).unwrap();
+            assert_eq!(header.fault_of(&log), Some("was overwritten"), "byte {at}");
+            log.write_all_at(&byte, at).unwrap();
+            assert_eq!(header.fault_of(&log), None);
+        }
+        for len in [0, 31, 32, len / 2, len - 1] {
+            log.set_len(len).unwrap();
+            assert_eq!(header.fault_of(&log), Some("was truncated"), "{len} bytes");
+        }
+    }
+}
