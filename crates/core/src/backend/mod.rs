@@ -74,8 +74,9 @@ pub use self::{
 use tokio::sync::watch;
 
 use crate::{
-    Add, Batch, ConsumerArgs, Delete, Import, OpKind, Operation, PersistError, Position, ReadArgs,
-    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    Add, Batch, ConsumerArgs, Delete, FingerprintKey, Import, OpKind, Operation, PersistError, Position,
+    ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    audit::AuditNotes,
 };
 
 /// A store, as the end of a pipeline.
@@ -123,6 +124,15 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What it does and promises.
     fn capabilities(&self) -> Capabilities;
+
+    /// The random key that was made with this store, which fingerprints are keyed with where the host gives no secret of its own.
+    ///
+    /// It is the same in every process that opens the store, and is kept apart from the idempotency keys and their fingerprints. A
+    /// store that is told to follow another one takes the key that comes with [`TakeStance`](crate::TakeStance). A store that has
+    /// none answers nothing: then the key is a constant, and the guide says what a reader of the store can guess.
+    fn fingerprint_key(&self) -> Option<FingerprintKey> {
+        None
+    }
 
     /// Adds a complete message.
     ///
@@ -264,6 +274,13 @@ pub trait Backend: Send + Sync + 'static {
     /// built on, or on another one when that has ended.
     fn close(&self) -> impl Future<Output = Result<()>> + Send {
         ready(Ok(()))
+    }
+
+    /// What [`close`](Self::close) waits for at this moment, as one clause for the error of a
+    /// [`Persistence::close_within`](crate::Persistence::close_within) that ran out of time: `the writer has waited in the
+    /// sync of a commit for 25 s, and 3 writes wait for it`. Nothing where the backend does not know. It must not block.
+    fn waits_in(&self) -> Option<String> {
+        None
     }
 }
 

@@ -46,8 +46,16 @@ impl<B: Backend> Terminal<B> {
         self.shared.backend.signs()
     }
 
+    pub(crate) fn fingerprint_key(&self) -> Option<crate::FingerprintKey> {
+        self.shared.backend.fingerprint_key()
+    }
+
     pub(crate) async fn note(&self, notes: AuditNotes) -> Result<()> {
         self.shared.backend.note(notes).await
+    }
+
+    pub(crate) fn waits_in(&self) -> Option<String> {
+        self.shared.backend.waits_in()
     }
 
     pub(crate) async fn close(&self) -> Result<()> {

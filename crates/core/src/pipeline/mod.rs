@@ -77,5 +77,6 @@ pub(crate) use self::{
     guard::{GuardedFuture, contract_violation, panicked, put_ready, strange},
     in_flight::InFlight,
     inner::Inner,
+    phase::CallerFilter,
     watch::AtSite,
 };
