@@ -202,7 +202,7 @@ async fn held(bench: Bench) {
 /// How many bytes of what was given a reader does not see. None where the reader sees a part of what stands in the place of
 /// what is hidden: nobody can say how much of the text that is.
 fn missing(text: &Text, given: &str, read: &str) -> Option<usize> {
-    let ends = (0..=given.len()).rev().filter(|end| given.is_char_boundary(*end));
+    let mut ends = (0..=given.len()).rev().filter(|end| given.is_char_boundary(*end));
     let seen = |end: &usize| given[..*end].replace(&text.hidden, &text.shown) == read;
-    ends.into_iter().find(seen).map(|end| given.len() - end)
+    ends.find(seen).map(|end| given.len() - end)
 }
