@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 
 use super::{
-    Redactions,
+    Redactions, credential,
     redactor::Redactor,
     scan::Mode,
     secret_name::{Strength, secret_name},
     text::Decoded,
-    value,
 };
 
 /// Why something cannot be looked at.
@@ -259,9 +258,8 @@ impl Redactor {
         }
         match named.strength {
             Strength::Certain => true,
-            Strength::Likely => {
-                Decoded::of(raw).is_some_and(|decoded| value::is_likely_secret(&decoded.bytes, named.is_deep))
-            }
+            Strength::Likely => Decoded::of(raw)
+                .is_some_and(|decoded| credential::is_likely_secret(&decoded.bytes, named.is_deep)),
         }
     }
 
