@@ -4,6 +4,7 @@ mod checks;
 mod corpus;
 mod fingerprints;
 mod held;
+mod images;
 mod logged;
 mod mutants;
 mod narrow;

@@ -5,6 +5,7 @@ mod file;
 mod fingerprint_key;
 mod identity;
 mod migration;
+mod trigger;
 mod version;
 
 use std::{
@@ -19,6 +20,7 @@ use rusqlite::{Connection, config::DbConfig};
 pub use self::error::OpenError;
 pub(crate) use self::fingerprint_key::KeyFile;
 use self::identity::{Identity, Unfit};
+pub(crate) use self::trigger::foreign_triggers;
 use crate::{
     SqliteBackend, SqliteOptions,
     connection::{configure, connect},

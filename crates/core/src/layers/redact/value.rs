@@ -288,22 +288,24 @@ fn unquoted_end(reader: &Reader<'_>, start: usize, joint: Joint, is_cookie: bool
         return Some((end, true));
     }
     // What closes around it, or ends the sentence.
+    let value = &reader.text[start..end];
+    let count = |byte: u8| value.iter().filter(|other| **other == byte).count();
+    let unopened = |open: u8, close: u8| count(close).saturating_sub(count(open));
+    let mut around =
+        [(b')', unopened(b'(', b')')), (b']', unopened(b'[', b']')), (b'}', unopened(b'{', b'}'))];
     loop {
         let value = &reader.text[start..end];
-        let Some(last) = value.last() else { return None };
-        let count = |byte: u8| value.iter().filter(|other| **other == byte).count();
-        let is_around = match last {
-            b')' => count(b')') > count(b'('),
-            b']' => count(b']') > count(b'['),
-            b'}' => count(b'}') > count(b'{'),
-            b'.' | b',' | b':' => true,
-            b'*' => value.ends_with(b"**"),
-            _ => false,
+        let last = *value.last()?;
+        let closes = around.iter_mut().find(|(close, left)| *close == last && *left > 0);
+        end -= match (closes, last) {
+            (Some((_, left)), _) => {
+                *left -= 1;
+                1
+            }
+            (None, b'.' | b',' | b':') => 1,
+            (None, b'*') if value.ends_with(b"**") => 2,
+            _ => return Some((end, false)),
         };
-        if !is_around {
-            return Some((end, false));
-        }
-        end -= if *last == b'*' { 2 } else { 1 };
     }
 }
 
