@@ -7,18 +7,8 @@ use super::{
     redactor::Redactor,
     scan::Mode,
     secret_name::{Strength, secret_name},
-    text::Decoded,
 };
-
-/// Why something cannot be looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Blind {
-    TooDeep,
-    TooLong,
-}
-
-/// The deepest nesting that is looked at.
-pub(super) const DEPTH: usize = 1024;
+use crate::transform::{EditCounts, JsonString, MAX_DEPTH, TooDeep};
 
 /// The longest string that may say what another one is.
 const LONGEST_LABEL: usize = 256;
@@ -122,7 +112,7 @@ impl<'a> Level<'a> {
         if raw.len() > LONGEST_LABEL || self.is_object && !is_label {
             return None;
         }
-        let Some(Decoded { bytes: text, .. }) = Decoded::of(raw) else { return None };
+        let text = bytes_of(JsonString::new(raw));
         if !self.is_object {
             // `["--password", "…"]`, `["X-Api-Key", "…"]`
             let is_flag = text.starts_with(b"-") && !text.contains(&b'=');
@@ -144,7 +134,7 @@ impl Redactor {
         json: &str,
         outer: &[&str],
         found: &mut Redactions,
-    ) -> Result<Option<String>, Blind> {
+    ) -> Result<Option<String>, TooDeep> {
         self.json_inside(json, outer, found, 0)
     }
 
@@ -154,7 +144,7 @@ impl Redactor {
         outer: &[&str],
         found: &mut Redactions,
         texts: usize,
-    ) -> Result<Option<String>, Blind> {
+    ) -> Result<Option<String>, TooDeep> {
         let bytes = json.as_bytes();
         let mut edits: Vec<Edit> = Vec::new();
         let mut levels: Vec<Level<'_>> = Vec::new();
@@ -163,8 +153,8 @@ impl Redactor {
         while at < bytes.len() {
             match bytes[at] {
                 byte @ (b'{' | b'[') => {
-                    if levels.len() == DEPTH {
-                        return Err(Blind::TooDeep);
+                    if levels.len() == MAX_DEPTH {
+                        return Err(TooDeep::new(MAX_DEPTH));
                     }
                     let around = levels.last_mut().map_or(outermost, Level::take_next);
                     levels.push(Level::new(byte == b'{', around));
@@ -202,7 +192,7 @@ impl Redactor {
                     } else {
                         let holds_text = levels.last().is_some_and(|level| !level.is_called(&["text"]));
                         let text = if is_name || !holds_text || texts == TEXTS {
-                            self.string(raw, found)?
+                            self.string(raw, found)
                         } else {
                             self.string_of_json(raw, found, texts)?
                         };
@@ -212,7 +202,7 @@ impl Redactor {
                         let is_schema = around_schema.is_some_and(|level| level.is_called(&["properties"]));
                         if let Some(level) = levels.last_mut() {
                             if is_name {
-                                let decoded = Decoded::of(raw).ok_or(Blind::TooLong)?.bytes;
+                                let decoded = bytes_of(JsonString::new(raw));
                                 level.names_next = false;
                                 level.named(decoded, is_schema || !self.0.names);
                             } else if self.0.names {
@@ -272,8 +262,9 @@ impl Redactor {
         }
         match named.strength {
             Strength::Certain => true,
-            Strength::Likely => Decoded::of(raw)
-                .is_some_and(|decoded| credential::is_likely_secret(&decoded.bytes, named.is_deep)),
+            Strength::Likely => {
+                credential::is_likely_secret(JsonString::new(raw).text().as_bytes(), named.is_deep)
+            }
         }
     }
 
@@ -283,44 +274,38 @@ impl Redactor {
         raw: &str,
         found: &mut Redactions,
         texts: usize,
-    ) -> Result<Option<String>, Blind> {
+    ) -> Result<Option<String>, TooDeep> {
         let looks_like_json =
             raw.trim_start().starts_with(['{', '[']) && raw.trim_end().ends_with(['}', ']']);
         if !looks_like_json {
-            return self.string(raw, found);
+            return Ok(self.string(raw, found));
         }
-        let decoded = Decoded::of(raw).ok_or(Blind::TooLong)?.bytes;
-        let inner = std::str::from_utf8(&decoded).ok();
+        let string = JsonString::new(raw);
+        // Half of a surrogate pair would not be written again as it is.
+        let inner = Some(string.text()).filter(|_| string.after_halves() == 0);
         let inner = inner.filter(|inner| serde_json::from_str::<serde::de::IgnoredAny>(inner).is_ok());
         let redacted = match inner {
             Some(inner) => self.json_inside(inner, &[], found, texts + 1)?,
             None => None,
         };
-        let Some(redacted) = redacted else { return self.string(raw, found) };
+        let Some(redacted) = redacted else { return Ok(self.string(raw, found)) };
         let redacted = self.text(&redacted, found).unwrap_or(redacted);
         let written = serde_json::Value::String(redacted).to_string();
         Ok(Some(written[1..written.len() - 1].to_owned()))
     }
 
-    /// What stands between the quotes of a string, without secrets; nothing when it holds none.
-    pub(super) fn string(&self, raw: &str, found: &mut Redactions) -> Result<Option<String>, Blind> {
-        let decoded = Decoded::of(raw).ok_or(Blind::TooLong)?;
-        let scan = self.scan(&decoded.bytes, 0, Mode::Text, true);
+    /// What is between the quotes of a string, without secrets; none when it holds none.
+    fn string(&self, raw: &str, found: &mut Redactions) -> Option<String> {
+        let string = JsonString::new(raw);
+        let scan = self.scan(string.text().as_bytes(), 0, Mode::Text, true);
         if scan.cuts.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let (mut out, mut at) = (String::with_capacity(raw.len()), 0);
-        for cut in scan.cuts {
-            out.push_str(&raw[at..decoded.raw(cut.start)]);
-            if let Some(rule) = cut.rule {
-                let rule = &self.0.rules[rule];
-                out.push_str(&rule.marker);
-                found.count(&rule.name);
-            }
-            at = decoded.raw(cut.end);
-        }
-        out.push_str(&raw[at..]);
-        Ok(Some(out))
+        let edits = self.edits(string.text(), &scan);
+        let mut counts = EditCounts::new();
+        counts.count_all(&edits);
+        found.add(&counts.into());
+        Some(edits.apply_to_json(&string))
     }
 
     /// Whether the host hides a field of this name whole.
@@ -351,6 +336,13 @@ impl Redactor {
             Some(text) => !text.is_empty() && !self.0.markers.is_true(text.as_bytes()),
             None => value != "null" && !value.is_empty(),
         }
+    }
+}
+
+fn bytes_of(string: JsonString<'_>) -> Cow<'_, [u8]> {
+    match string.into_text() {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     }
 }
 
@@ -459,13 +451,5 @@ mod tests {
         ] {
             assert_eq!(redacted(json).as_deref(), Some(expected));
         }
-    }
-
-    #[test]
-    fn what_is_nested_too_deep_is_not_looked_at() {
-        let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
-        let redactor = Redactor::secrets();
-        assert_eq!(redactor.json(&deep(DEPTH), &[], &mut Redactions::new()), Ok(None));
-        assert_eq!(redactor.json(&deep(DEPTH + 1), &[], &mut Redactions::new()), Err(Blind::TooDeep));
     }
 }
