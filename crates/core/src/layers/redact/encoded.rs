@@ -37,6 +37,8 @@ const PERCENT: &str = r"%[0-7][0-9A-Fa-f](?:[A-Za-z0-9_.~+*-]|%[0-9A-Fa-f]{2}){6
 const ESCAPES: &str =
     r"\\(?:u00|x)[0-7][0-9A-Fa-f](?:[A-Za-z0-9_.~+*/=:, -]|\\(?:u00|x)[0-9A-Fa-f]{2}){6,150}";
 
+/// The shortest run: an escape and six characters.
+pub(super) const SHORTEST: usize = 9;
 /// The longest run.
 pub(super) const LONGEST: usize = 1024;
 /// How often a run is searched for runs inside of it.
