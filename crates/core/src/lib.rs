@@ -30,6 +30,7 @@ pub mod replica;
 mod request;
 pub mod session;
 mod thread;
+pub mod transform;
 
 pub(crate) use self::message::lease_milliseconds as message_lease_milliseconds;
 pub use self::{
@@ -59,17 +60,17 @@ pub use self::{
         BeginCapture, BeginRun, CancelRun, CaptureBegun, CaptureEnded, CarriesContent, ChangeQuarantined,
         ChangeReleased, Changes, ClearPointerIf, ClearThread, ConfirmRun, ConsumerArgs, ConsumerCursor,
         ConsumerResult, ContentChange, ContentUpdated, CreateThread, CursorMoved, DamagedMessage, Delete,
-        DeleteThread, Deleted, DropAgent, DropRuntime, EndCapture, FailRun, Fingerprint, GetCursor,
-        GetMessage, GetStanding, GetThread, Images, ImagesApplied, Import, ImportRow, Imported, ImportedRow,
-        LabelThread, ListAliases, ListAttempts, ListOpen, ListPurgeable, ListQuarantined, ListThreads,
-        Mismatch, MoveCursor, NewMessage, NewReservation, NewThread, OpKind, OpenCursor, OpenReservations,
-        Operation, OperationOf, Origin, Page, PageFrom, PassedOver, PersistArgs, PersistResult, PinSession,
-        Place, PlaceMut, PlanPrune, PrunePlan, PruneThread, Pruned, PublishThread, PurgeThread,
-        PurgeableThreads, Purged, QuarantineChange, QuarantinedChange, QuarantinedChanges, ReadArgs,
-        ReadAudit, ReadChanges, ReadImages, ReadPage, ReadResult, RebuildThread, ReleaseChange, RenameThread,
-        RenewRun, ReplicaArgs, ReplicaResult, Reserve, Reserved, ResetAgent, ResetCursor, ResetSession,
-        ResolveId, ResolveSession, ResolvedBy, ResolvedId, RetireSession, RunBegun, RunRenewed, RunReport,
-        RuntimeBackfilled, RuntimeDropped, SearchHit, SearchHits, SearchMessages, SessionArgs,
+        DeleteThread, Deleted, DropAgent, DropRuntime, EndCapture, FailRun, Fingerprint, FingerprintKey,
+        GetCursor, GetMessage, GetStanding, GetThread, Images, ImagesApplied, Import, ImportRow, Imported,
+        ImportedRow, LabelThread, ListAliases, ListAttempts, ListOpen, ListPurgeable, ListQuarantined,
+        ListThreads, Mismatch, MoveCursor, NewMessage, NewReservation, NewThread, OpKind, OpenCursor,
+        OpenReservations, Operation, OperationOf, Origin, Page, PageFrom, PassedOver, PersistArgs,
+        PersistResult, PinSession, Place, PlaceMut, PlanPrune, PrunePlan, PruneThread, Pruned, PublishThread,
+        PurgeThread, PurgeableThreads, Purged, QuarantineChange, QuarantinedChange, QuarantinedChanges,
+        ReadArgs, ReadAudit, ReadChanges, ReadImages, ReadPage, ReadResult, RebuildThread, ReleaseChange,
+        RenameThread, RenewRun, ReplicaArgs, ReplicaResult, Reserve, Reserved, ResetAgent, ResetCursor,
+        ResetSession, ResolveId, ResolveSession, ResolvedBy, ResolvedId, RetireSession, RunBegun, RunRenewed,
+        RunReport, RuntimeBackfilled, RuntimeDropped, SearchHit, SearchHits, SearchMessages, SessionArgs,
         SessionChanged, SessionResolved, SessionResult, Slot, SlotMut, TakeStance, ThreadArgs, ThreadChanged,
         ThreadDeleted, ThreadList, ThreadResult, Update, UpdateContent, UpdateMode, Updated, Visibility,
     },

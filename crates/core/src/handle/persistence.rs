@@ -77,16 +77,18 @@ impl Persistence {
         Self { tenant, ..self.clone() }
     }
 
-    /// A handle that acts on behalf of `actor`, as layers see in the context of each call.
+    /// A handle that acts on behalf of `actor`, as layers see in the context of each call. A pipeline with the layer `redact`
+    /// hides the secrets in it.
     #[must_use]
     pub fn with_actor(&self, actor: &str) -> Self {
-        Self { actor: Some(actor.into()), ..self.clone() }
+        Self { actor: Some(self.core.caller_fact(actor)), ..self.clone() }
     }
 
-    /// A handle for one part of the host, as layers see in the context of each call.
+    /// A handle for one part of the host, as layers see in the context of each call. A pipeline with the layer `redact` hides
+    /// the secrets in it.
     #[must_use]
     pub fn with_call_site(&self, call_site: &str) -> Self {
-        Self { call_site: Some(call_site.into()), ..self.clone() }
+        Self { call_site: Some(self.core.caller_fact(call_site)), ..self.clone() }
     }
 
     /// A handle whose calls bear this capability, in place of an earlier one. Every call of it is refused as
@@ -228,6 +230,27 @@ impl Persistence {
         self.core.close().await
     }
 
+    /// [Closes](Self::close), and waits for that no longer than `limit`: for a host that has to end while the disk or the
+    /// server hangs.
+    ///
+    /// Closing goes on when the time is over, as it does when its caller leaves. Every write that was acknowledged is in the store
+    /// either way; the calls that the error counts are not answered.
+    ///
+    /// # Errors
+    /// [`Timeout`](crate::ErrorKind::Timeout) when the store is not closed by then. The error says how many calls are in flight, and what
+    /// the backend waits for, if it knows. What [`close`](Self::close) answers otherwise.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, and on one without a timer.
+    pub async fn close_within(&self, limit: std::time::Duration) -> Result<()> {
+        if let Ok(closed) = tokio::time::timeout(limit, self.close()).await {
+            return closed;
+        }
+        let detail = format!("the store was not closed within {limit:?}: {}", self.core.waits_in());
+        let late = PersistError::new(crate::ErrorKind::Timeout, detail).with_effect(crate::Effect::Unknown);
+        Err(late.or_at(Some(&crate::Site::Edge)))
+    }
+
     pub(super) fn execute(&self, args: PersistArgs, options: Options) -> Execution {
         let mut facts = self.facts(options.deadline);
         let key = match options.key {
@@ -238,7 +261,7 @@ impl Persistence {
             },
         };
         facts.idempotency = key.map(|key| {
-            let fingerprint = self.core.fingerprints.fingerprint(&args);
+            let fingerprint = self.core.fingerprint(&args);
             Idempotency { key, fingerprint }
         });
         self.core.execute(facts, args)
@@ -262,6 +285,12 @@ impl Persistence {
             #[cfg(feature = "scope")]
             capability: self.capability.clone(),
         }
+    }
+
+    /// The key that the store made for its fingerprints.
+    #[cfg(feature = "mirror")]
+    pub(crate) fn store_key(&self) -> Option<crate::FingerprintKey> {
+        self.core.store_key()
     }
 
     fn keyless<'a>(&'a self, args: &'a PersistArgs) -> Keyless<'a> {
