@@ -83,10 +83,12 @@
 //! A secret that becomes known later is taken out of what is stored by a [`Scrub`].
 
 mod check;
+mod encoded;
 mod json;
 mod known;
 mod layer;
 mod marker;
+mod owner;
 mod redaction;
 mod redactions;
 mod redactor;
@@ -94,8 +96,10 @@ mod rule;
 mod rules;
 mod scan;
 mod scrub;
+mod secret_name;
 mod service;
 mod stream;
+mod value;
 
 pub use self::{
     layer::RedactLayer,
