@@ -218,7 +218,7 @@ impl<L> Builder<L, NoBackend> {
     }
 }
 
-impl<L, B: Backend> Builder<L, B> {
+impl<L, B> Builder<L, B> {
     /// Checks the order and builds the pipeline.
     ///
     /// # Errors
@@ -228,6 +228,7 @@ impl<L, B: Backend> Builder<L, B> {
     #[allow(private_bounds, reason = "the terminal is the one way to a backend and stays private")]
     pub fn build(self) -> Result<Persistence>
     where
+        B: Backend,
         L: Layer<Terminal<B>>,
         L::Service: PersistService + Service<PersistRequest, Error = PersistError>,
     {

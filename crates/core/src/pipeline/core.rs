@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Admission, AutoKey, CallerFilter, Description, Execution, InFlight, SharedService, admission::Gate,
-    erased::BoxFuture, guard::panicked,
+    erased::BoxFuture, guard::panicked, watch::Watched,
 };
 use crate::{
     Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Position, Result,
@@ -32,6 +32,7 @@ pub(crate) struct Core {
     owner: OwnerProcess,
     pub(super) stack: SharedService,
     pub(super) sites: Arc<[Site]>,
+    pub(super) watched: Watched,
     pub(super) gate: Gate,
     pub(super) in_flight: Arc<InFlight>,
     /// The host's own.
@@ -102,6 +103,7 @@ impl Core {
         Self {
             owner: OwnerProcess::current(),
             stack,
+            watched: Watched::new(&sites),
             sites,
             gate: Gate::new(admission),
             in_flight,

@@ -105,6 +105,7 @@ impl SiteSpec {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say its name and phase",
     label = "a layer of a pipeline needs a name and a phase",
+    note = "use `.plugin(…)` for a `Plugin`",
     note = "add a foreign layer with `.layer_as(name, phase, layer)`, or implement `Described` for your own"
 )]
 pub trait Described {
