@@ -132,7 +132,7 @@ pub(super) fn is_secret_unquoted(
     let has_letter = value.iter().any(|byte| byte.is_ascii_alphabetic() || *byte >= 128);
     if !has_letter {
         // A number, a date.
-        let is_number = value.iter().all(|byte| byte.is_ascii_digit());
+        let is_number = value.iter().all(u8::is_ascii_digit);
         return strength == Strength::Certain && value.len() >= 6 && (is_number || !is_number_like(value));
     }
     match strength {

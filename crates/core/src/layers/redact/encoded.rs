@@ -188,7 +188,7 @@ impl Run {
         }
         // Base64 goes on where a group begins.
         let mut again = last - OVERLAP;
-        while again < last && again % 3 != 0 && self.encoding == Encoding::Base64 {
+        while again < last && !again.is_multiple_of(3) && self.encoding == Encoding::Base64 {
             again += 1;
         }
         decoded.place(again, self.end)
