@@ -75,6 +75,6 @@ pub use self::{
     },
     pipeline::{Described, Phase},
     plugin::{Next, Plugin, PluginLayer},
-    request::{AttemptsMade, Call, HeldBack, PersistRequest, PersistResponse, Receipt, Reply},
+    request::{AttemptsMade, Call, ContentLimit, HeldBack, PersistRequest, PersistResponse, Receipt, Reply},
     thread::{ForkPoint, InvalidTitle, Keep, LabelPatch, Labels, ThreadCursor, ThreadEntry, Title},
 };

@@ -1,7 +1,6 @@
 use crate::{
     AttachmentKey, ConsumerArgs, Effect, ErrorKind, Metadata, PersistArgs, PersistError, ReplicaArgs, Result,
-    SessionArgs, UpdateMode,
-    replica::{Image, ImagePart},
+    SessionArgs, UpdateMode, replica::Image,
 };
 
 /// What a write holds beside its content: itself, its ids, its place, its answer.
@@ -25,7 +24,7 @@ pub const fn weight_of_notes(entries: usize) -> usize {
 /// ```
 ///
 /// # Errors
-/// `TooLarge` for content that the store would refuse: it need not wait for that.
+/// `TooLarge` for content that the store would refuse: it need not wait for that. A copy of what a store holds is never refused.
 pub fn weight(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
     let fits = |content: usize| {
         if content as u64 <= max_content_bytes {
@@ -62,7 +61,9 @@ pub fn weight(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
         PersistArgs::Import(import) => {
             let mut held = 0;
             for row in &import.rows {
-                held += about(fits(row.content.byte_len()), &import.thread, &row.id)?
+                let bytes = row.content.byte_len();
+                let fitting = if import.is_copy() { Ok(bytes) } else { fits(bytes) };
+                held += about(fitting, &import.thread, &row.id)?
                     + around(&row.metadata, &row.attachments)
                     + FRAME;
             }
@@ -71,14 +72,8 @@ pub fn weight(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
         PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => change.why.len(),
         PersistArgs::Session(SessionArgs::Fail(fail)) => fail.detail.as_deref().map_or(0, str::len),
         PersistArgs::Session(SessionArgs::Adopt(adopt)) => adopt.runs.len() * FRAME,
-        PersistArgs::Replica(ReplicaArgs::Apply(apply)) => {
-            for image in &apply.images {
-                if let ImagePart::Message(message) = &image.part {
-                    about(fits(message.content.byte_len()), &message.thread, &message.id)?;
-                }
-            }
-            apply.images.iter().map(Image::weight).sum()
-        }
+        // An exact copy takes what the other store holds.
+        PersistArgs::Replica(ReplicaArgs::Apply(apply)) => apply.images.iter().map(Image::weight).sum(),
         _ => 0,
     };
     Ok(FRAME + held)

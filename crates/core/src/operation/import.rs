@@ -22,6 +22,9 @@ pub struct Import {
     pub thread: ThreadId,
     /// The messages: 1 to [`Import::MAX_ROWS`].
     pub rows: Vec<ImportRow>,
+    /// Whether a fork makes it of messages that the store has. Not on the wire: a host cannot be told so from outside.
+    #[serde(skip)]
+    pub(crate) is_copy: bool,
 }
 
 impl Import {
@@ -31,7 +34,19 @@ impl Import {
     /// Brings these messages into `thread`.
     #[must_use]
     pub const fn new(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
-        Self { thread, rows }
+        Self { thread, rows, is_copy: false }
+    }
+
+    /// Copies messages that the store has, for a fork.
+    pub(crate) const fn copying(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
+        Self { thread, rows, is_copy: true }
+    }
+
+    /// Whether a fork copies messages that the store has already. No limit of size refuses it: what was stored before a limit
+    /// was lowered, or by a host without one, can still be forked.
+    #[must_use]
+    pub const fn is_copy(&self) -> bool {
+        self.is_copy
     }
 }
 
@@ -149,7 +164,7 @@ impl ImportRow {
 
 impl CarriesContent for Import {
     fn places(&self) -> Vec<Place<'_>> {
-        let Self { thread, rows } = self;
+        let Self { thread, rows, is_copy: _ } = self;
         let mut places = Vec::with_capacity(2 * rows.len());
         for row in rows {
             let ImportRow {
@@ -171,7 +186,7 @@ impl CarriesContent for Import {
     }
 
     fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-        let Self { thread, rows } = self;
+        let Self { thread, rows, is_copy: _ } = self;
         let thread = &*thread;
         let mut places = Vec::with_capacity(2 * rows.len());
         for row in rows {
