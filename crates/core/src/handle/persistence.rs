@@ -4,12 +4,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tower_service::Service;
 
-use super::{ChangeFeed, ReadRequest, Request, Thread, ThreadRequest, request::Options};
+use super::{ChangeFeed, LiveDrafts, ReadRequest, Request, Thread, ThreadRequest, request::Options};
 use crate::{
     Batch, ChangeScope, CreateThread, InvalidId, ListThreads, NewThread, Operation, OperationOf, PersistArgs,
     PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages, TenantId, ThreadArgs,
@@ -229,14 +229,17 @@ impl Persistence {
     }
 
     pub(super) fn execute(&self, args: PersistArgs, options: Options) -> Execution {
-        let deadline = options.deadline.or(self.deadline);
+        // A deadline too far off to be told is none.
+        let deadline = options.until.or_else(|| match options.deadline {
+            Some(after) => Instant::now().checked_add(after),
+            None => self.deadline_from_now(),
+        });
         let mut facts = Facts {
             tenant: self.tenant.clone(),
             actor: self.actor.clone(),
             call_site: self.call_site.clone(),
             idempotency: None,
-            // A deadline too far off to be told is none.
-            deadline: deadline.and_then(|after| std::time::Instant::now().checked_add(after)),
+            deadline,
             #[cfg(feature = "scope")]
             capability: self.capability.clone(),
         };
@@ -252,6 +255,16 @@ impl Persistence {
             Idempotency { key, fingerprint }
         });
         self.core.execute(facts, args)
+    }
+
+    /// When a call that begins now is answered at the latest, where this handle says so.
+    pub(super) fn deadline_from_now(&self) -> Option<Instant> {
+        self.deadline.and_then(|after| Instant::now().checked_add(after))
+    }
+
+    /// The drafts of this pipeline that are held.
+    pub(super) fn live_drafts(&self) -> &LiveDrafts {
+        &self.core.drafts
     }
 
     fn keyless<'a>(&'a self, args: &'a PersistArgs) -> Keyless<'a> {

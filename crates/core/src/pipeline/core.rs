@@ -21,6 +21,7 @@ use crate::{
     Site,
     audit::{AuditNotes, AuditTrail},
     context::{Context, Facts, Shape},
+    handle::LiveDrafts,
     operation::FingerprintKey,
     session::Lines,
 };
@@ -35,6 +36,7 @@ pub(crate) struct Core {
     pub(crate) description: Description,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lines: Lines,
+    pub(crate) drafts: LiveDrafts,
     /// What is noted of calls that the store has not applied, where there is a log.
     trail: Option<AuditTrail>,
     note: Note,
@@ -95,6 +97,7 @@ impl Core {
             description,
             clock,
             lines: Lines::default(),
+            drafts: LiveDrafts::default(),
             trail,
             note,
             carrying: Mutex::new(()),
