@@ -9,7 +9,7 @@ use std::{
 };
 
 use throughline::{
-    Content, Effect, ErrorKind, Import, ImportRow, ListThreads, NewMessage, NewThread, OpKind, PersistArgs,
+    Content, Effect, ErrorKind, Import, ImportRow, ListThreads, NewMessage, NewThread, PersistArgs,
     PersistError, PersistRequest, Persistence, Phase, Role, Thread, ThreadArgs, ThreadId, Timestamp,
     memory::MemoryBackend,
     plugin::{NextRequest, from_fn},
@@ -21,6 +21,8 @@ use tokio::sync::Semaphore;
 enum Fails {
     Never,
     With(ErrorKind),
+    /// No import of more than so many messages is let in.
+    Beyond(usize),
     /// It is waited for until the test says otherwise.
     Hangs,
     /// Others write to the new thread first.
@@ -47,15 +49,20 @@ impl Host {
             if let PersistArgs::Thread(ThreadArgs::Create(create)) = &request.args {
                 *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(create.thread.clone());
             }
-            if request.kind() == OpKind::Import {
+            if let PersistArgs::Import(import) = &request.args {
                 // The first one fills the thread that is forked.
-                strikes = imports.fetch_add(1, Ordering::SeqCst) == 2;
+                let number = imports.fetch_add(1, Ordering::SeqCst);
+                strikes = match fails {
+                    Fails::Beyond(rows) => number > 0 && import.rows.len() > rows,
+                    _ => number == 2,
+                };
             }
             let publishes = matches!(request.args, PersistArgs::Thread(ThreadArgs::Publish(_)));
             let gate = Arc::clone(&gate);
             async move {
                 let error = |kind, effect| Err(PersistError::new(kind, "planned").with_effect(effect));
                 match fails {
+                    Fails::Beyond(_) if strikes => error(ErrorKind::TooLarge, Effect::NotApplied),
                     Fails::With(kind) if strikes => error(kind, Effect::NotApplied),
                     Fails::Hangs if strikes => {
                         drop(gate.acquire().await);
@@ -162,7 +169,12 @@ async fn a_fork_that_others_have_written_to_is_left_to_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_that_nothing_hinders_is_made() {
-    let host = Host::new(Fails::Never).await;
-    assert_eq!(host.thread.fork(&"m420".parse().unwrap(), named()).await.unwrap().messages, 421);
+async fn a_fork_of_more_than_is_let_in_at_once_is_made_in_smaller_steps() {
+    for fails in [Fails::Never, Fails::Beyond(30), Fails::Beyond(1)] {
+        let host = Host::new(fails).await;
+        assert_eq!(host.thread.fork(&"m420".parse().unwrap(), named()).await.unwrap().messages, 421);
+        let first = host.made().page(throughline::PageFrom::Start, 3).await.unwrap().messages;
+        let ids: Vec<&str> = first.iter().map(|message| message.id.as_str()).collect();
+        assert_eq!(ids, ["m0", "m1", "m2"], "in their order");
+    }
 }

@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use super::{Persistence, Thread};
 use crate::{
     DamagedMessage, Effect, ErrorKind, ForkPoint, Import, ImportRow, ImportedRow, MessageId, NewThread,
@@ -25,7 +27,7 @@ impl Thread {
     /// it is whole.
     ///
     /// The copies are read and written through the pipeline like any message, so that every layer sees them, in steps of at
-    /// most 200 messages. No limit of size refuses what the store holds. `to` says what the new thread is like; where it names no
+    /// most 200 messages, or fewer where a quota lets in less at once. No limit of size refuses what the store holds. `to` says what the new thread is like; where it names no
     /// title, it has that of this one.
     ///
     /// A fork that fails removes what it has written. Only where `to` names an id, and the failure passes with time, the hidden
@@ -108,9 +110,18 @@ impl Thread {
                 return Err(damaged.to_error().at_the_edge(OpKind::Read).into());
             }
             is_whole = page.messages.iter().any(|message| message.id == *at);
-            for rows in in_steps(copied(page, last)) {
+            let mut steps = VecDeque::from(in_steps(copied(page, last)));
+            while let Some(mut rows) = steps.pop_front() {
+                let imported = match db.run(Import::copying(thread.clone(), rows.clone())).await {
+                    // A quota lets in less at once: each half is tried by itself.
+                    Err(error) if error.kind() == ErrorKind::TooLarge && rows.len() > 1 => {
+                        steps.push_front(rows.split_off(rows.len() / 2));
+                        steps.push_front(rows);
+                        continue;
+                    }
+                    imported => imported?,
+                };
                 messages += rows.len() as u64;
-                let imported = db.run(Import::copying(thread.clone(), rows)).await?;
                 let is_copied =
                     |row: &ImportedRow| matches!(row, ImportedRow::Added(_) | ImportedRow::Present(_));
                 if !imported.rows.iter().all(is_copied) {
