@@ -4,8 +4,8 @@
 use std::{error::Error, path::Path, time::Duration};
 
 use throughline::{
-    Attempt, Coalesce, Content, MessageId, MessageState, NewMessage, NewReservation, PageFrom, Persistence,
-    Role, Thread, Visibility, sqlite::SqliteBackend,
+    Coalesce, Content, MessageId, MessageState, NewMessage, NewReservation, PageFrom, Persistence,
+    ReplyAttempt, Role, Thread, Visibility, sqlite::SqliteBackend,
 };
 
 /// How long a writer is taken to be alive without a sign. A host leaves it at a minute; this example has no patience.
@@ -36,7 +36,7 @@ async fn first_process(file: &Path) -> Result<MessageId, Box<dyn Error>> {
     assert_eq!(draft.committed().bytes, "one, two, three".len() as u64);
 
     // This one is named by the request that it answers: it may be delivered again.
-    let Attempt::Begun { mut draft, number: 1 } = next_attempt(&thread).await? else {
+    let ReplyAttempt::Begun { mut draft, number: 1 } = next_attempt(&thread).await? else {
         return Err("no attempt was made before".into());
     };
     draft.append("one, two").await?;
@@ -50,7 +50,7 @@ async fn first_process(file: &Path) -> Result<MessageId, Box<dyn Error>> {
 }
 
 /// Begins the next attempt of the second reply, or says why not.
-async fn next_attempt(thread: &Thread) -> throughline::Result<Attempt> {
+async fn next_attempt(thread: &Thread) -> throughline::Result<ReplyAttempt> {
     let reservation = NewReservation::new(Role::Assistant).with_lease(LEASE);
     let coalesce = Coalesce { interval: Duration::from_millis(20), bytes: 64 };
     thread.reserve(reservation).key("reply-to-update-1007").coalesce(coalesce).next_attempt().await
@@ -79,13 +79,13 @@ async fn second_process(file: &Path, id: MessageId) -> Result<(), Box<dyn Error>
     assert_eq!(kept.content, Content::text("one, two"));
 
     // The platform delivers the request again. The key alone would answer with the abandoned message.
-    let Attempt::Begun { mut draft, number: 2 } = next_attempt(&thread).await? else {
+    let ReplyAttempt::Begun { mut draft, number: 2 } = next_attempt(&thread).await? else {
         return Err("the first attempt was abandoned".into());
     };
     draft.append("one, two, three").await?;
     draft.finish().await?;
     // And once more: the reply is there.
-    let Attempt::Finished(reply) = next_attempt(&thread).await? else {
+    let ReplyAttempt::Finished(reply) = next_attempt(&thread).await? else {
         return Err("the second attempt was finished".into());
     };
     println!("delivered again: attempt 2 answers {}", reply.content.as_json());

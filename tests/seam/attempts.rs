@@ -9,8 +9,8 @@ use std::{
 };
 
 use throughline::{
-    Attempt, Draft, Effect, ErrorKind, IdempotencyKey, MessageState, NewReservation, Persistence, Result,
-    Role, Timestamp, memory::MemoryBackend,
+    Draft, Effect, ErrorKind, IdempotencyKey, MessageState, NewReservation, Persistence, ReplyAttempt,
+    Result, Role, Timestamp, memory::MemoryBackend,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -32,14 +32,14 @@ impl Host {
         Self { db, now }
     }
 
-    async fn deliver(&self) -> Result<Attempt> {
+    async fn deliver(&self) -> Result<ReplyAttempt> {
         let reservation = NewReservation::new(Role::Assistant).with_lease(LEASE);
         self.db.thread("t").reserve(reservation).key("reply-1007").next_attempt().await
     }
 
     async fn begin(&self) -> (Draft, u32) {
         match self.deliver().await.unwrap() {
-            Attempt::Begun { draft, number } => (draft, number),
+            ReplyAttempt::Begun { draft, number } => (draft, number),
             other => panic!("{other:?} where an attempt was to begin"),
         }
     }
@@ -71,7 +71,7 @@ async fn a_reply_that_was_swept_is_begun_again_when_it_is_delivered_again() {
     // Delivered once more, it is there.
     for _ in 0..2 {
         match host.deliver().await.unwrap() {
-            Attempt::Finished(message) => {
+            ReplyAttempt::Finished(message) => {
                 assert_eq!((message.id, message.state), (reply.id.clone(), MessageState::Final))
             }
             other => panic!("{other:?} where the reply was finished"),
@@ -91,9 +91,13 @@ async fn an_attempt_whose_lease_has_expired_is_abandoned_without_a_sweep() {
         let (draft, begun) = host.begin().await;
         assert_eq!(begun, number);
         // Its writer may be alive: in this process while it is held, and in another one until its lease expires.
-        assert!(matches!(host.deliver().await.unwrap(), Attempt::Open(message) if message.id == *draft.id()));
+        assert!(
+            matches!(host.deliver().await.unwrap(), ReplyAttempt::Open(message) if message.id == *draft.id())
+        );
         host.expire();
-        assert!(matches!(host.deliver().await.unwrap(), Attempt::Open(message) if message.id == *draft.id()));
+        assert!(
+            matches!(host.deliver().await.unwrap(), ReplyAttempt::Open(message) if message.id == *draft.id())
+        );
         drop(draft);
     }
     let open = host.db.open_reservations(10).await.unwrap().messages;
@@ -108,9 +112,9 @@ async fn of_deliveries_at_the_same_time_one_begins() {
         let mut begun = Vec::new();
         for attempt in [delivered.0, delivered.1, delivered.2] {
             match attempt.unwrap() {
-                Attempt::Begun { draft, number } => begun.push((draft, number)),
-                Attempt::Open(_) => {}
-                Attempt::Finished(message) => panic!("{message:?}"),
+                ReplyAttempt::Begun { draft, number } => begun.push((draft, number)),
+                ReplyAttempt::Open(_) => {}
+                ReplyAttempt::Finished(message) => panic!("{message:?}"),
             }
         }
         assert_eq!(begun.len(), 1);

@@ -38,10 +38,10 @@ pub use self::{
     context::{CallId, Clock, Context, Extensions, Idempotency, SystemClock},
     error::{BoxError, Effect, ErrorKind, PersistError, Result, Site},
     handle::{
-        Agent, AgentThread, Attempt, AttemptRequest, BlockAt, ChangeFeed, Coalesce, ConsumerRequest, Draft,
-        DraftRequest, FamilyRequest, Forked, History, NewTurn, Persistence, ReadRequest, Recalled,
-        ReplicaRequest, ReplyFuture, Request, RequestFuture, SessionRequest, Swept, Thread, ThreadRequest,
-        ToolCall, Turn, TurnRequest, Walk, Watermark,
+        Agent, AgentThread, BlockAt, ChangeFeed, Coalesce, ConsumerRequest, Draft, DraftRequest,
+        FamilyRequest, Forked, History, NewTurn, Persistence, ReadRequest, Recalled, ReplicaRequest,
+        ReplyAttempt, ReplyAttemptRequest, ReplyFuture, Request, RequestFuture, SessionRequest, Swept,
+        Thread, ThreadRequest, ToolCall, Turn, TurnRequest, Walk, Watermark,
     },
     id::{
         AgentId, AttachmentKey, AttemptId, ConsumerName, EventId, IdempotencyKey, InvalidId, ItemId,

@@ -19,7 +19,7 @@ mod walk;
 pub(crate) use self::draft::LiveDrafts;
 pub use self::{
     changes::ChangeFeed,
-    draft::{Attempt, AttemptRequest, Coalesce, Draft, DraftRequest, Watermark},
+    draft::{Coalesce, Draft, DraftRequest, ReplyAttempt, ReplyAttemptRequest, Watermark},
     family_request::{
         ConsumerRequest, FamilyRequest, ReadRequest, ReplicaRequest, SessionRequest, ThreadRequest,
     },

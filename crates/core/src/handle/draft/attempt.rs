@@ -1,16 +1,16 @@
 //! A reply that is made once, however often its request is delivered and however many of its writers die.
 //!
 //! ```no_run
-//! use throughline_core::{Attempt, Persistence, Role};
+//! use throughline_core::{ReplyAttempt, Persistence, Role};
 //!
 //! # async fn example(db: Persistence) -> throughline_core::Result<()> {
 //! match db.thread("telegram:42").reserve(Role::Assistant).key("reply-to-1007").next_attempt().await? {
-//!     Attempt::Begun { mut draft, .. } => {
+//!     ReplyAttempt::Begun { mut draft, .. } => {
 //!         draft.append("Hello!").await?;
 //!         draft.finish().await?;
 //!     }
-//!     Attempt::Finished(reply) => println!("deliver {} again", reply.id),
-//!     Attempt::Open(reply) => println!("another writer is at {}: ask again later", reply.id),
+//!     ReplyAttempt::Finished(reply) => println!("deliver {} again", reply.id),
+//!     ReplyAttempt::Open(reply) => println!("another writer is at {}: ask again later", reply.id),
 //! }
 //! # Ok(())
 //! # }
@@ -32,7 +32,7 @@ use crate::{
 
 /// What the next attempt of a reply came to.
 #[derive(Debug)]
-pub enum Attempt {
+pub enum ReplyAttempt {
     /// A message of its own was reserved for this attempt.
     Begun {
         /// Writes it.
@@ -50,7 +50,7 @@ pub enum Attempt {
 /// An attempt that is made when it is awaited: see
 /// [`DraftRequest::next_attempt`](super::DraftRequest::next_attempt).
 #[must_use = "nothing happens before it is awaited"]
-pub struct AttemptRequest {
+pub struct ReplyAttemptRequest {
     pub(super) db: Persistence,
     pub(super) reserve: Result<(ThreadId, NewReservation)>,
     pub(super) key: Result<Option<IdempotencyKey>>,
@@ -61,8 +61,8 @@ pub struct AttemptRequest {
 /// Why an open message is abandoned whose writer's lease has expired.
 const REASON: &str = "its writer is gone, and the next attempt began";
 
-impl AttemptRequest {
-    async fn run(self) -> Result<Attempt> {
+impl ReplyAttemptRequest {
+    async fn run(self) -> Result<ReplyAttempt> {
         let refused =
             |error: PersistError| error.with_effect(Effect::NotApplied).at_the_edge(OpKind::Reserve);
         let (thread, reservation) = self.reserve.clone().map_err(refused)?;
@@ -85,7 +85,7 @@ impl AttemptRequest {
             if !reply.output.deduplicated {
                 let limit = reply.extensions.get().copied();
                 let draft = writer::spawn(&self.db, reply.output, limit, self.coalesce);
-                return Ok(Attempt::Begun { draft, number });
+                return Ok(ReplyAttempt::Begun { draft, number });
             }
             let id = reply.output.message.id;
             match self.look(&thread, &id).await? {
@@ -94,12 +94,12 @@ impl AttemptRequest {
                     return Err(refused(PersistError::new(ErrorKind::Gone, detail).about(&thread, &id)));
                 }
                 Some(message) => match message.state {
-                    MessageState::Final => return Ok(Attempt::Finished(message)),
+                    MessageState::Final => return Ok(ReplyAttempt::Finished(message)),
                     MessageState::Abandoned => number += 1,
                     MessageState::Reserved | MessageState::Streaming => {
                         let is_held = self.db.live_drafts().holds(&message);
                         if is_held || !rules::is_expired(&message, self.db.now()) {
-                            return Ok(Attempt::Open(message));
+                            return Ok(ReplyAttempt::Open(message));
                         }
                         self.abandon(message).await?;
                     }
@@ -141,15 +141,15 @@ fn key_of(key: &IdempotencyKey, number: u32) -> Result<IdempotencyKey> {
     }
 }
 
-impl fmt::Debug for AttemptRequest {
+impl fmt::Debug for ReplyAttemptRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AttemptRequest").field("reserve", &self.reserve).finish_non_exhaustive()
+        f.debug_struct("ReplyAttemptRequest").field("reserve", &self.reserve).finish_non_exhaustive()
     }
 }
 
-impl IntoFuture for AttemptRequest {
-    type Output = Result<Attempt>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Result<Attempt>> + Send>>;
+impl IntoFuture for ReplyAttemptRequest {
+    type Output = Result<ReplyAttempt>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<ReplyAttempt>> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.run())

@@ -23,7 +23,7 @@ use tokio::{
 
 pub(crate) use self::live::LiveDrafts;
 pub use self::{
-    attempt::{Attempt, AttemptRequest},
+    attempt::{ReplyAttempt, ReplyAttemptRequest},
     request::DraftRequest,
 };
 use self::{

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{AttemptRequest, Coalesce, Draft, writer};
+use super::{Coalesce, Draft, ReplyAttemptRequest, writer};
 use crate::{
     IdempotencyKey, InvalidId, NewReservation, PersistError, Persistence, Request, Reserve, Result, ThreadId,
 };
@@ -55,7 +55,7 @@ impl DraftRequest {
 
     /// Reserves the next attempt of the reply that the [key](Self::key) names. A reply whose writer died ends abandoned, and the key
     /// alone answers with that message for ever. This begins another message, once: of two deliveries at the same time
-    /// one begins, and the other is answered [`Attempt::Open`]. An attempt that is open, and whose lease has expired, is
+    /// one begins, and the other is answered [`ReplyAttempt::Open`]. An attempt that is open, and whose lease has expired, is
     /// abandoned as a [sweep](crate::Persistence::sweep_expired) would do.
     ///
     /// The attempts have keys of their own, the first one that of the reply and the others the number behind it, such as
@@ -68,13 +68,13 @@ impl DraftRequest {
     ///
     /// # Cancel safety
     /// Dropped, it may have reserved a message. Asked again, it is that message's attempt, open until its lease expires.
-    pub fn next_attempt(self) -> AttemptRequest {
+    pub fn next_attempt(self) -> ReplyAttemptRequest {
         let until = match self.deadline {
             Some(after) => Instant::now().checked_add(after),
             None => self.db.deadline_from_now(),
         };
         let Self { db, reserve, key, deadline: _, coalesce } = self;
-        AttemptRequest { db, reserve, key, until, coalesce }
+        ReplyAttemptRequest { db, reserve, key, until, coalesce }
     }
 }
 
