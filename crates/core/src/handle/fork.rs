@@ -44,7 +44,7 @@ impl Thread {
     /// Dropped between two steps, a fork whose id was minted is removed by a task on the runtime of the pipeline. One whose id
     /// `to` names stays hidden; begun again with the same id, it goes on.
     pub async fn fork(&self, at: &MessageId, to: NewThread) -> Result<Forked> {
-        let from = self.id_for(OpKind::Thread)?;
+        let from = self.id_to_write(OpKind::Thread).await?;
         let Some(last) = self.get(at.clone()).await? else {
             return Err(PersistError::not_found(&from, at).at_the_edge(OpKind::Thread));
         };

@@ -22,6 +22,9 @@ pub struct Import {
     pub thread: ThreadId,
     /// The messages: 1 to [`Import::MAX_ROWS`].
     pub rows: Vec<ImportRow>,
+    /// Overwrites damaged messages: see [`restoring`](Self::restoring).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restores_damaged: bool,
     /// Whether a fork makes it of messages that the store has. Not on the wire: a host cannot be told so from outside.
     #[serde(skip)]
     pub(crate) is_copy: bool,
@@ -34,12 +37,12 @@ impl Import {
     /// Brings these messages into `thread`.
     #[must_use]
     pub const fn new(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
-        Self { thread, rows, is_copy: false }
+        Self { thread, rows, restores_damaged: false, is_copy: false }
     }
 
     /// Copies messages that the store has, for a fork.
     pub(crate) const fn copying(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
-        Self { thread, rows, is_copy: true }
+        Self { thread, rows, restores_damaged: false, is_copy: true }
     }
 
     /// Whether a fork copies messages that the store has already. No limit of size refuses it: what was stored before a limit
@@ -47,6 +50,17 @@ impl Import {
     #[must_use]
     pub const fn is_copy(&self) -> bool {
         self.is_copy
+    }
+
+    /// Brings these messages into `thread`, each in place of the message of its id where the store cannot read that one: a repair
+    /// from a backup. A restored message keeps its sequence number, and its revision is the first again. A message that can be read is
+    /// left alone, as by every import.
+    ///
+    /// Without this, an import that meets a damaged message of one of its ids is refused as
+    /// [`Corrupt`](crate::ErrorKind::Corrupt).
+    #[must_use]
+    pub const fn restoring(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
+        Self { thread, rows, restores_damaged: true, is_copy: false }
     }
 }
 
@@ -164,7 +178,7 @@ impl ImportRow {
 
 impl CarriesContent for Import {
     fn places(&self) -> Vec<Place<'_>> {
-        let Self { thread, rows, is_copy: _ } = self;
+        let Self { thread, rows, restores_damaged: _, is_copy: _ } = self;
         let mut places = Vec::with_capacity(2 * rows.len());
         for row in rows {
             let ImportRow {
@@ -186,7 +200,7 @@ impl CarriesContent for Import {
     }
 
     fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-        let Self { thread, rows, is_copy: _ } = self;
+        let Self { thread, rows, restores_damaged: _, is_copy: _ } = self;
         let thread = &*thread;
         let mut places = Vec::with_capacity(2 * rows.len());
         for row in rows {
@@ -245,6 +259,8 @@ pub enum ImportedRow {
     Differs(Seq),
     /// The thread had a message of this id, which was deleted.
     Gone,
+    /// The message of this id was damaged, and was overwritten at this sequence number.
+    Restored(Seq),
 }
 
 impl Imported {

@@ -26,8 +26,8 @@ use std::{
 use super::{Coalesce, Draft, writer};
 use crate::{
     ContentChange, Effect, ErrorKind, GetMessage, IdempotencyKey, Message, MessageId, MessageState,
-    NewReservation, OpKind, PersistError, Persistence, ReadArgs, ReadResult, Reserve, Result, ThreadId,
-    UpdateContent, UpdateMode, backend::rules,
+    NewReservation, OpKind, PersistError, Persistence, ReadArgs, ReadResult, Request, Reserve, Result,
+    ThreadId, UpdateContent, UpdateMode, backend::rules,
 };
 
 /// What the next attempt of a reply came to.
@@ -63,24 +63,18 @@ const REASON: &str = "its writer is gone, and the next attempt began";
 
 impl ReplyAttemptRequest {
     async fn run(self) -> Result<ReplyAttempt> {
-        let refused =
-            |error: PersistError| error.with_effect(Effect::NotApplied).at_the_edge(OpKind::Reserve);
-        let (thread, reservation) = self.reserve.clone().map_err(refused)?;
-        let invalid = |detail| refused(PersistError::new(ErrorKind::Invalid, detail).about_thread(&thread));
-        let Some(key) = self.key.clone().map_err(refused)? else {
-            return Err(invalid("attempts of a reply need an idempotency key"));
+        let (thread, reservation, key) = match self.checked() {
+            Ok(checked) => checked,
+            // Refused as a call is, so that a log has it.
+            Err(error) => {
+                Request::<Reserve>::new(self.db.clone(), Err(error)).await?;
+                unreachable!("a refused call answers an error")
+            }
         };
-        if reservation.id.is_some() {
-            return Err(invalid("each attempt of a reply has a message of its own: name no id"));
-        }
-        // A key without room for the number would fail at the second attempt, after a crash.
-        if key_of(&key, u32::MAX).is_err() {
-            return Err(invalid("the idempotency key leaves no room for the number of an attempt"));
-        }
         let mut number = 1;
         loop {
             let reserve = Reserve::new(thread.clone(), reservation.clone());
-            let key = key_of(&key, number).map_err(refused)?;
+            let key = key_of(&key, number)?;
             let reply = self.db.run(reserve).key(key).until(self.until).reply().await?;
             if !reply.output.deduplicated {
                 let limit = reply.extensions.get().copied();
@@ -90,8 +84,9 @@ impl ReplyAttemptRequest {
             let id = reply.output.message.id;
             match self.look(&thread, &id).await? {
                 None => {
-                    let detail = "the reply was deleted";
-                    return Err(refused(PersistError::new(ErrorKind::Gone, detail).about(&thread, &id)));
+                    let gone = PersistError::new(ErrorKind::Gone, "the reply was deleted");
+                    let gone = gone.with_effect(Effect::NotApplied).at_the_edge(OpKind::Reserve);
+                    return Err(gone.about(&thread, &id));
                 }
                 Some(message) => match message.state {
                     MessageState::Final => return Ok(ReplyAttempt::Finished(message)),
@@ -106,6 +101,23 @@ impl ReplyAttemptRequest {
                 },
             }
         }
+    }
+
+    /// What is reserved, where attempts of it can be made.
+    fn checked(&self) -> Result<(ThreadId, NewReservation, IdempotencyKey)> {
+        let invalid = |detail| Err(PersistError::new(ErrorKind::Invalid, detail));
+        let (thread, reservation) = self.reserve.clone()?;
+        let Some(key) = self.key.clone()? else {
+            return invalid("attempts of a reply need an idempotency key");
+        };
+        if reservation.id.is_some() {
+            return invalid("each attempt of a reply has a message of its own: name no id");
+        }
+        // A key without room for the number would fail at the second attempt, after a crash.
+        if key_of(&key, u32::MAX).is_err() {
+            return invalid("the idempotency key leaves no room for the number of an attempt");
+        }
+        Ok((thread, reservation, key))
     }
 
     async fn look(&self, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
