@@ -33,16 +33,20 @@ impl Transform for Pseudonyms {
     fn down(&self, part: TextPart<'_>) -> Rewrite {
         let names = self.pairs.iter().map(|(name, alias)| (&**name, &**alias));
         let certain = part.certain_before(part.start(), names.clone().map(|(name, _)| name));
-        Rewrite { edits: replace(part.text(), part.start(), names), certain }
+        Rewrite { edits: replace(part.text(), part.start(), &names), certain }
     }
 
     fn up(&self, text: &str) -> Edits {
-        replace(text, 0, self.pairs.iter().map(|(name, alias)| (&**alias, &**name)))
+        replace(text, 0, &self.pairs.iter().map(|(name, alias)| (&**alias, &**name)))
     }
 }
 
 /// Replaces what is found from `start` on: the first of `pairs` that fits, from left to right.
-fn replace<'a>(text: &str, start: usize, pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Edits {
+fn replace<'a>(
+    text: &str,
+    start: usize,
+    pairs: &(impl Iterator<Item = (&'a str, &'a str)> + Clone),
+) -> Edits {
     let (mut edits, mut at) = (Edits::none(), start);
     while let Some(character) = text[at..].chars().next() {
         match pairs.clone().find(|(from, _)| text[at..].starts_with(from)) {

@@ -39,7 +39,8 @@ async fn main() -> Result<()> {
     let mut draft = thread.reserve(Role::Assistant).await?;
     draft.append("A friend of Ada Lo").await?; // cut in the middle of the name
     draft.append("velace, not of Alan Turing.").await?;
-    let reply = draft.finish().await?;
+    draft.finish().await?;
+    let reply = thread.get(draft.id().clone()).await?.expect("it is finished");
     assert_eq!(reply.content.plain_text(100), "A friend of Ada Lovelace, not of Alan Turing.");
 
     let found = db.search(SearchMessages::new("Ada Lovelace", 10)).await?;

@@ -125,6 +125,11 @@ impl Needs {
         self.long
     }
 
+    /// Whether it is about what survives the end of a process.
+    pub(crate) const fn is_of_durability(&self) -> bool {
+        self.durable
+    }
+
     pub(crate) const fn wants_threads(&self) -> bool {
         self.threads
     }

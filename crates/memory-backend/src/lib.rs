@@ -39,9 +39,9 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Import, Operation,
-    PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result,
-    SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, FingerprintKey, Import,
+    Operation, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReplicaArgs, Reply, Reserve,
+    Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
 };
 use tokio::sync::watch;
 
@@ -51,14 +51,23 @@ use self::store::Store;
 pub struct MemoryBackend {
     name: String,
     store: Mutex<Store>,
+    fingerprint_key: Mutex<FingerprintKey>,
     signs: watch::Sender<Position>,
 }
 
 impl MemoryBackend {
     /// An empty store of the name `memory`.
+    ///
+    /// # Panics
+    /// Where the operating system gives no random bytes.
     #[must_use]
     pub fn new() -> Self {
-        Self { name: "memory".to_owned(), store: Mutex::default(), signs: watch::Sender::new(Position::ZERO) }
+        Self {
+            name: "memory".to_owned(),
+            store: Mutex::default(),
+            fingerprint_key: Mutex::new(FingerprintKey::generate().expect("the operating system is random")),
+            signs: watch::Sender::new(Position::ZERO),
+        }
     }
 
     /// Gives it another name, for a pipeline with a pipeline inside it.
@@ -124,6 +133,10 @@ impl Backend for MemoryBackend {
         Capabilities::full(Durability::Volatile).with_search().with_audit()
     }
 
+    fn fingerprint_key(&self) -> Option<FingerprintKey> {
+        Some(*self.fingerprint_key.lock().expect("nothing panics while it holds the lock"))
+    }
+
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
         self.write(call)
     }
@@ -182,7 +195,14 @@ impl Backend for MemoryBackend {
 
     async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
         let (op, _, now) = call.into_parts();
+        let key = match &op {
+            ReplicaArgs::Stand(take) => take.taken_key(),
+            _ => None,
+        };
         let (output, position) = self.lock().replicate(op, now)?;
+        if let Some(key) = key {
+            *self.fingerprint_key.lock().expect("nothing panics while it holds the lock") = key;
+        }
         Ok(match position {
             Some(position) => {
                 self.sign(position);

@@ -1,7 +1,8 @@
 -- The store as a whole, in one row. A transaction raises `position` as its last statement and holds the row until it has
 -- committed, so that positions are in the order of the commits. What has to be known in that order stands here too: the last
 -- entry of the log of who did what, and which number that store has given last of what was touched. While it follows another store
--- it takes no writes but images of that; `epoch` counts how often it changed which of the two leads.
+-- it takes no writes but images of that; `epoch` counts how often it changed which of the two leads. Fingerprints of idempotent calls
+-- are keyed with `fingerprint_key`, which is random for each store.
 CREATE TABLE throughline.store (
     id         integer PRIMARY KEY CHECK (id = 1),
     position   bigint  NOT NULL,
@@ -12,7 +13,8 @@ CREATE TABLE throughline.store (
     audit_hash bytea   NOT NULL,
     capture    bigint,
     listed     boolean NOT NULL,
-    touched    bigint  NOT NULL
+    touched    bigint  NOT NULL,
+    fingerprint_key bytea NOT NULL DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
 );
 
 INSERT INTO throughline.store (id, position, kept_after, epoch, following, audit, audit_hash, capture, listed, touched)

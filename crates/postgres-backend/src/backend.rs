@@ -5,9 +5,9 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Effect, ErrorKind, Import,
-    Operation, PersistArgs, PersistError, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result,
-    SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent,
+    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Effect, ErrorKind,
+    FingerprintKey, Import, Operation, PersistArgs, PersistError, Position, ReadArgs, ReplicaArgs, Reply,
+    Reserve, Result, SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent,
     audit::AuditNotes,
     backend::{OwnerProcess, weight, weight_of_notes},
 };
@@ -16,6 +16,7 @@ use tokio::{sync::watch, task::AbortHandle};
 use crate::{
     OpenError, PostgresOptions,
     engine::Engine,
+    open::StoreKey,
     options::Settings,
     queue::{Committed, Pending, Write},
     read::Readers,
@@ -48,11 +49,12 @@ pub struct PostgresBackend {
     follower: OnceLock<AbortHandle>,
     /// Goes on with the index of words.
     index: Option<AbortHandle>,
+    key: StoreKey,
 }
 
 impl PostgresBackend {
     /// `has_index` is of a store that was found with an index of words.
-    pub(crate) fn new(settings: Settings, engine: &Engine, has_index: bool) -> Self {
+    pub(crate) fn new(settings: Settings, engine: &Engine, has_index: bool, key: StoreKey) -> Self {
         let signs = watch::Sender::new(Position::ZERO);
         let writers = Writers::start(&settings, &signs, engine);
         let readers = Readers::new(&settings, engine);
@@ -63,7 +65,7 @@ impl PostgresBackend {
         });
         let engine = engine.clone();
         let owner = OwnerProcess::current();
-        Self { settings, owner, readers, writers, signs, engine, follower: OnceLock::new(), index }
+        Self { settings, owner, readers, writers, signs, engine, follower: OnceLock::new(), index, key }
     }
 
     /// Opens the store in the database of this URL with the default [`PostgresOptions`].
@@ -151,6 +153,10 @@ impl Backend for PostgresBackend {
         if self.settings.options.search { claims.with_search() } else { claims }
     }
 
+    fn fingerprint_key(&self) -> Option<FingerprintKey> {
+        Some(self.key.key())
+    }
+
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
         self.write(call).await
     }
@@ -199,7 +205,15 @@ impl Backend for PostgresBackend {
     }
 
     async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
-        self.write(call).await
+        let key = match call.op() {
+            ReplicaArgs::Stand(take) => take.taken_key(),
+            _ => None,
+        };
+        let reply = self.write(call).await?;
+        if let Some(key) = key {
+            self.key.replace(&self.settings, key).await?;
+        }
+        Ok(reply)
     }
 
     async fn note(&self, notes: AuditNotes) -> Result<()> {

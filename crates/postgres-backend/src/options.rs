@@ -258,9 +258,9 @@ impl PostgresOptions {
         let engine = Engine::start().map_err(OpenError::Threads)?;
         let opening = settings.clone();
         let opened = engine.handle().spawn(async move { open::open(&opening).await });
-        let has_index =
+        let (has_index, key) =
             opened.await.unwrap_or_else(|lost| Err(OpenError::Threads(io::Error::other(lost))))?;
-        Ok(PostgresBackend::new(settings, &engine, has_index))
+        Ok(PostgresBackend::new(settings, &engine, has_index, key))
     }
 }
 

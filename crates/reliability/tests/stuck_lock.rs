@@ -1,5 +1,5 @@
 //! Locks that the operating system fails to take or to give back.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 use std::{
     ffi::{c_int, c_void},
@@ -16,9 +16,6 @@ use tokio::time::timeout;
 /// Far more than anything here takes.
 const FAR: Duration = Duration::from_secs(60);
 
-const F_SETLK: c_int = 6;
-const EIO: c_int = 5;
-
 static ARMED: AtomicBool = AtomicBool::new(false);
 static FAILS: AtomicBool = AtomicBool::new(false);
 static FAILED: AtomicU64 = AtomicU64::new(0);
@@ -28,9 +25,9 @@ type Fcntl = unsafe extern "C" fn(c_int, c_int, *mut c_void) -> c_int;
 
 /// `fcntl` as SQLite calls it.
 unsafe extern "C" fn failing(file: c_int, command: c_int, argument: *mut c_void) -> c_int {
-    if command == F_SETLK && FAILS.load(Ordering::SeqCst) {
+    if command == libc::F_SETLK && FAILS.load(Ordering::SeqCst) {
         FAILED.fetch_add(1, Ordering::SeqCst);
-        set_errno(EIO);
+        set_errno(libc::EIO);
         return -1;
     }
     let behind = BEHIND.load(Ordering::SeqCst);
@@ -40,13 +37,9 @@ unsafe extern "C" fn failing(file: c_int, command: c_int, argument: *mut c_void)
     unsafe { behind(file, command, argument) }
 }
 
-unsafe extern "C" {
-    fn __errno_location() -> *mut c_int;
-}
-
 fn set_errno(value: c_int) {
     // SAFETY: it is the place of this thread's own number.
-    let place = unsafe { __errno_location() };
+    let place = unsafe { libc::__errno_location() };
     // SAFETY: as above.
     unsafe { *place = value };
 }

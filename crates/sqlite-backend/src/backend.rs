@@ -6,9 +6,9 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Effect, ErrorKind, Import,
-    Operation, PersistArgs, PersistError, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result,
-    SessionArgs, TenantId, ThreadArgs, Update, UpdateContent,
+    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Effect, ErrorKind,
+    FingerprintKey, Import, Operation, PersistArgs, PersistError, Position, ReadArgs, ReplicaArgs, Reply,
+    Reserve, Result, SessionArgs, TenantId, ThreadArgs, Update, UpdateContent,
     audit::AuditNotes,
     backend::{OwnerProcess, weight, weight_of_notes},
 };
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::{
     Maintenance, OpenError, SqliteOptions,
+    open::KeyFile,
     queue::{Committed, Lookout, Pending, Times, Work, Write},
     read::Readers,
     writer::Writer,
@@ -44,6 +45,7 @@ pub struct SqliteBackend {
     readers: Readers,
     writer: Writer,
     lookout: Lookout,
+    key: KeyFile,
 }
 
 impl SqliteBackend {
@@ -52,8 +54,9 @@ impl SqliteBackend {
         path: Arc<Path>,
         writer: Writer,
         readers: Readers,
+        key: KeyFile,
     ) -> Self {
-        Self { options, owner: writer.owner, path, readers, writer, lookout: Lookout::new() }
+        Self { options, owner: writer.owner, path, readers, writer, lookout: Lookout::new(), key }
     }
 
     /// Opens the store in the file at `path` with the default [`SqliteOptions`]. The file is made if it is missing;
@@ -166,6 +169,10 @@ impl Backend for SqliteBackend {
         if self.options.search { claims.with_search() } else { claims }
     }
 
+    fn fingerprint_key(&self) -> Option<FingerprintKey> {
+        Some(self.key.key())
+    }
+
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
         self.write(call).await
     }
@@ -218,7 +225,15 @@ impl Backend for SqliteBackend {
     }
 
     async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
-        self.write(call).await
+        let key = match call.op() {
+            ReplicaArgs::Stand(take) => take.taken_key(),
+            _ => None,
+        };
+        let reply = self.write(call).await?;
+        if let Some(key) = key {
+            self.key.replace(key).await?;
+        }
+        Ok(reply)
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {

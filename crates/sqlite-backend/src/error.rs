@@ -9,6 +9,7 @@ use crate::cause::Cause;
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "found out on Linux alone"))]
 pub(crate) enum EngineError {
     #[error("{text} (SQLite code {code})")]
     Sqlite { code: i32, text: &'static str, source: BoxError },
@@ -127,6 +128,7 @@ impl EngineError {
     }
 
     /// A lock that the operating system refused for another reason than that it is held.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "found out on Linux alone"))]
     pub(crate) const fn lock(source: io::Error) -> Self {
         Self::Lock { source }
     }

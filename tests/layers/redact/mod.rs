@@ -2,6 +2,7 @@
 
 mod checks;
 mod corpus;
+mod fingerprints;
 mod held;
 mod images;
 mod logged;

@@ -46,7 +46,36 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
         let example = find(&examples, name)?;
         start(workspace, example, name, &[])?;
     }
+    template(workspace)?;
     real_transcripts(workspace, &examples, skips)
+}
+
+/// The folder of the example that is there to be copied.
+const TEMPLATE: &str = "examples/template_layer";
+
+/// Copies the template out of the workspace, says in the copy where the workspace is, and runs its tests there.
+fn template(workspace: &Workspace) -> Result {
+    let (root, target) = (workspace.root(), &workspace.metadata().target);
+    let copy = target.join("xtask").join("template_layer");
+    if copy.exists() {
+        fs::remove_dir_all(&copy)?;
+    }
+    fs::create_dir_all(&copy)?;
+    for file in fs::read_dir(root.join(TEMPLATE))? {
+        let file = file?;
+        fs::copy(file.path(), copy.join(file.file_name()))?;
+    }
+    let manifest = copy.join("Cargo.toml");
+    fs::write(&manifest, found_at(&fs::read_to_string(&manifest)?, root))?;
+    // The versions of the workspace, so that nothing else is fetched.
+    fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;
+    let test = workspace.cargo(["test", "--manifest-path"]).args([&manifest]);
+    test.args(["--target-dir"]).args([&target.join("template_layer")]).run()
+}
+
+/// The manifest with the paths that a copy needs.
+fn found_at(manifest: &str, root: &Path) -> String {
+    manifest.replace("path = \"../..", &format!("path = \"{}", root.display()))
 }
 
 /// Release, because that is how somebody who measures would run them.
@@ -114,6 +143,18 @@ fn transcripts(data: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_of_the_template_finds_both_crates() {
+        let manifest = include_str!("../../../examples/template_layer/Cargo.toml");
+        let copied = found_at(manifest, Path::new("/w"));
+        assert!(copied.contains(r#"throughline = { path = "/w","#), "{copied}");
+        assert!(
+            copied.contains(r#"throughline-conformance = { path = "/w/crates/conformance" }"#),
+            "{copied}"
+        );
+        assert!(!copied.contains(".."), "{copied}");
+    }
 
     #[test]
     fn only_examples_are_taken_from_the_messages_of_a_build() {

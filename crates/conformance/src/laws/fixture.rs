@@ -40,6 +40,8 @@ pub struct LayerProfile {
     /// The sites that it is described as, from the outside in: one, or those of a stack.
     pub(super) sites: Vec<String>,
     pub(super) hides: Vec<String>,
+    /// What a reader sees in the place of a text that is hidden, where the author has said so.
+    pub(super) shows: Vec<(String, String)>,
     pub(super) restores: bool,
     pub(super) repeats: bool,
     pub(super) asks: bool,
@@ -58,6 +60,7 @@ impl LayerProfile {
             sites: vec![name.clone()],
             name,
             hides: Vec::new(),
+            shows: Vec::new(),
             restores: false,
             repeats: false,
             asks: false,
@@ -75,10 +78,25 @@ impl LayerProfile {
         Self::new(name)
     }
 
-    /// A layer that changes content so that this text never passes it: a redaction, an encryption.
+    /// A layer that changes content so that this text never passes it: a redaction, an encryption, an alias.
+    ///
+    /// The laws write the text in parts, cut at every byte. What a reader sees in its place is what the layer makes of the text in
+    /// one piece; [`shows`](Self::shows) says what that has to be, and [`restores`](Self::restores) that it is the text itself.
+    /// Everything around it has to be stored as it was given.
     #[must_use]
     pub fn transform(name: impl Into<String>, hides: impl Into<String>) -> Self {
         Self { hides: vec![hides.into()], ..Self::new(name) }
+    }
+
+    /// Says what a reader sees in the place of the text: the marker of a redaction.
+    ///
+    /// # Panics
+    /// When the layer hides nothing.
+    #[must_use]
+    pub fn shows(mut self, shown: impl Into<String>) -> Self {
+        let hidden = self.hides.last().expect("a transform hides a text").clone();
+        self.shows.push((hidden, shown.into()));
+        self
     }
 
     /// Says that what is read through the layer is what was given to it, as with an encryption.
@@ -153,6 +171,7 @@ impl LayerProfile {
         for profile in profiles {
             all.sites.extend(profile.sites);
             all.hides.extend(profile.hides);
+            all.shows.extend(profile.shows);
             all.repeats |= profile.repeats;
             all.asks |= profile.asks;
             all.names_revisions |= profile.names_revisions;

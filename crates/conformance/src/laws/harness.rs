@@ -127,6 +127,24 @@ pub fn assert_kept(fixtures: Vec<Box<dyn LayerFixture>>) {
 /// );
 /// ```
 ///
+/// A [`Plugin`](throughline_core::Plugin) is given as it is:
+///
+/// ```
+/// use throughline_conformance::{layer_laws, laws::LayerProfile};
+/// use throughline_core::Plugin;
+///
+/// /// Does nothing of its own.
+/// struct Passes;
+///
+/// impl Plugin for Passes {
+///     fn name(&self) -> &str {
+///         "passes"
+///     }
+/// }
+///
+/// layer_laws!(LayerProfile::transparent("passes") => Passes);
+/// ```
+///
 /// With `main:` in front it writes the `main` of a test target with `harness = false`, where each law is a test of its own:
 ///
 /// ```no_run
@@ -138,13 +156,23 @@ pub fn assert_kept(fixtures: Vec<Box<dyn LayerFixture>>) {
 macro_rules! layer_laws {
     (main: $($profile:expr => $layer:expr),+ $(,)?) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::laws::main($crate::laws::LayerSet::new()$(.with($profile, || $layer))+.every_way())
+            $crate::laws::main($crate::layer_laws!(@set $($profile => $layer),+).every_way())
         }
     };
+    (@set $($profile:expr => $layer:expr),+) => {{
+        #[allow(unused_imports, reason = "of layers and plugins a list may have only one")]
+        use $crate::laws::given::{GivenLayer as _, GivenPlugin as _};
+        let set = $crate::laws::LayerSet::new();
+        $(
+            let make = || $layer;
+            let set = (&$crate::laws::given::made_by(&make)).add(set, $profile, make);
+        )+
+        set
+    }};
     ($($profile:expr => $layer:expr),+ $(,)?) => {
         #[test]
         fn layer_laws() {
-            $crate::laws::assert_kept($crate::laws::LayerSet::new()$(.with($profile, || $layer))+.every_way());
+            $crate::laws::assert_kept($crate::layer_laws!(@set $($profile => $layer),+).every_way());
         }
     };
 }
@@ -224,6 +252,22 @@ mod tests {
         let broken = run_for(SOON, &subject, law).expect_err("it does not end");
         assert!(broken.hangs);
         broken.detail
+    }
+
+    /// What [`layer_laws!`] makes its set of.
+    #[test]
+    fn a_plugin_and_a_layer_are_given_to_the_macro_alike() {
+        struct Passes;
+        impl throughline_core::Plugin for Passes {
+            fn name(&self) -> &str {
+                "passes"
+            }
+        }
+        let set = crate::layer_laws!(@set
+            LayerProfile::transparent("passes") => Passes,
+            LayerProfile::transparent("trace") => throughline_core::layers::trace::TraceLayer::new()
+        );
+        assert_eq!(broken(set.every_way()), Vec::<String>::new());
     }
 
     #[test]

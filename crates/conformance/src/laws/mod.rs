@@ -24,12 +24,14 @@
 //! layer_laws!(LayerProfile::transparent("trace") => TraceLayer::new());
 //! ```
 //!
-//! Several layers that are meant to stand in one stack are a [`LayerSet`]: each alone, every pair, and all together.
+//! The macro takes a [`Plugin`](throughline_core::Plugin) as well. Several layers that are meant to stand in one stack are a [`LayerSet`]: each alone, every pair, and all together.
 //!
 //! A probe stands on either side of the layer: the laws are about what passes between them.
 
 mod bench;
 mod fixture;
+#[doc(hidden)]
+pub mod given;
 mod harness;
 mod law;
 mod operations;

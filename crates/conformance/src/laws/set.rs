@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use throughline_core::{
-    Described, PersistError, PersistRequest, Persistence, Result,
+    Described, PersistError, PersistRequest, Persistence, Plugin, PluginLayer, Result,
     pipeline::{LayerList, PersistService, SharedService},
 };
 use tower_layer::Layer;
@@ -56,6 +56,16 @@ impl LayerSet {
         let (add, handle) = (Arc::new(move |list: LayerList| list.with(make())), Arc::new(|db| db));
         self.members.push(Member { profile, add, handle });
         self
+    }
+
+    /// Adds a plugin, as [`with`](Self::with) adds a layer.
+    #[must_use]
+    pub fn with_plugin<P: Plugin>(
+        self,
+        profile: LayerProfile,
+        make: impl Fn() -> P + Send + Sync + 'static,
+    ) -> Self {
+        self.with(profile, move || PluginLayer::new(make()))
     }
 
     /// Says through which handle the calls of the laws are made where the layer that was added last stands: one that bears what

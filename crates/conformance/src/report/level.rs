@@ -2,14 +2,57 @@
 
 use std::fmt::Write as _;
 
+use throughline_core::Durability;
+
 use super::{Column, Outcome, Report};
 use crate::Level;
 
 impl Report {
+    /// The first line of the report: `Conformance: passed`, or how many checks failed and which claims are not kept.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let failed = self.entries.iter().filter(|entry| entry.outcome == Outcome::Fail).count();
+        let mut headline = match failed {
+            0 => "Conformance: passed".to_owned(),
+            1 => "Conformance: FAILED, 1 check".to_owned(),
+            many => format!("Conformance: FAILED, {many} checks"),
+        };
+        for column in &self.columns {
+            let broken = self.broken_durability(column);
+            if let [first, ..] = broken[..] {
+                let (backend, claimed) = (&column.backend, column.durability);
+                let _ = write!(
+                    headline,
+                    "; the durability that `{backend}` claims is not kept: {claimed} ({first}"
+                );
+                if broken.len() > 1 {
+                    let _ = write!(headline, " and {} more", broken.len() - 1);
+                }
+                headline.push(')');
+            }
+        }
+        headline
+    }
+
+    /// The checks of durability that a backend does not pass although it claims one. An expected failure is one: the claim
+    /// is not true for being known to be false.
+    fn broken_durability(&self, column: &Column) -> Vec<&'static str> {
+        if column.durability < Durability::Process {
+            return Vec::new();
+        }
+        let fails = |id: &str| {
+            let outcome = self.entry(id, &column.backend).map(|entry| entry.outcome);
+            matches!(outcome, Some(Outcome::Fail | Outcome::ExpectedFail))
+        };
+        let of_durability = crate::checks::all().iter().filter(|check| check.needs.is_of_durability());
+        of_durability.map(|check| check.id).filter(|id| fails(id)).collect()
+    }
+
     /// What a backend reached, as `CORE 41/41 · EXTENDED 12/14 (2 n/a) · DURABILITY volatile · LEVEL core`.
     ///
     /// A backend has the level `core` when every core check passed, and `full` when every other check passed as well. It
-    /// has none when a core check failed, did not apply, or was not run: what was skipped was not shown.
+    /// has none when a core check failed, did not apply, or was not run: what was skipped was not shown. It has none either
+    /// when it claims a durability that a check shows not to be kept.
     #[must_use]
     pub fn level_line(&self, backend: &str) -> String {
         let mut line = String::new();
@@ -31,19 +74,21 @@ impl Report {
             }
             line.push_str(" · ");
         }
-        let durability = self.columns.iter().find(|column| column.backend == backend);
-        let durability = durability
-            .map_or_else(|| "unknown".to_owned(), |Column { durability, .. }| durability.to_string());
+        let column = self.columns.iter().find(|column| column.backend == backend);
+        let is_kept = column.is_none_or(|column| self.broken_durability(column).is_empty());
+        let durability =
+            column.map_or_else(|| "unknown".to_owned(), |Column { durability, .. }| durability.to_string());
         let all = |level| {
             let total = crate::checks::all().iter().filter(|check| check.level == level).count();
             self.count(backend, level, Outcome::Pass) == total
         };
-        let reached = match (all(Level::Core), all(Level::Extended)) {
+        let reached = match (is_kept && all(Level::Core), all(Level::Extended)) {
             (false, _) => "none",
             (true, false) => "core",
             (true, true) => "full",
         };
-        let _ = write!(line, "DURABILITY {durability} · LEVEL {reached}");
+        let kept = if is_kept { "" } else { " NOT KEPT" };
+        let _ = write!(line, "DURABILITY {durability}{kept} · LEVEL {reached}");
         line
     }
 }
@@ -56,7 +101,11 @@ mod tests {
     use crate::{Profile, report::Entry};
 
     fn report(outcome: impl Fn(&crate::Check) -> Option<Outcome>) -> Report {
-        let column = Column::of(&Profile::new("b"), &Capabilities::full(Durability::Volatile));
+        claiming(Durability::Volatile, outcome)
+    }
+
+    fn claiming(durability: Durability, outcome: impl Fn(&crate::Check) -> Option<Outcome>) -> Report {
+        let column = Column::of(&Profile::new("b"), &Capabilities::full(durability));
         let entries = crate::checks::all()
             .iter()
             .filter_map(|check| Some(Entry::of("b", check, outcome(check)?, None)));
@@ -77,5 +126,43 @@ mod tests {
             Some(if check.level == Level::Core { Outcome::Pass } else { Outcome::NotApplicable })
         });
         assert!(core.level_line("b").ends_with("LEVEL core"));
+    }
+
+    #[test]
+    fn a_durability_that_is_claimed_and_not_kept_fails_the_headline() {
+        for outcome in [Outcome::Fail, Outcome::ExpectedFail] {
+            let only = "crash.acknowledged";
+            let is_of_durability =
+                crate::checks::all().iter().any(|check| check.id == only && check.needs.is_of_durability());
+            assert!(is_of_durability);
+            let broken = |check: &crate::Check| {
+                Some(match check.level {
+                    _ if check.id == only => outcome,
+                    Level::Core => Outcome::Pass,
+                    Level::Extended => Outcome::NotApplicable,
+                })
+            };
+            let report = claiming(Durability::Process, broken);
+            let headline = report.headline();
+            let why =
+                "; the durability that `b` claims is not kept: survives the process (crash.acknowledged)";
+            assert!(headline.ends_with(why), "{headline}");
+            assert_eq!(report.to_markdown().lines().next(), Some(&*format!("# {headline}")));
+            let line = report.level_line("b");
+            assert!(line.ends_with("DURABILITY survives the process NOT KEPT · LEVEL none"), "{line}");
+            // A store that claims none has nothing to keep.
+            assert!(
+                claiming(Durability::Volatile, broken).level_line("b").ends_with("volatile · LEVEL core")
+            );
+        }
+    }
+
+    #[test]
+    fn a_failed_check_is_in_the_headline() {
+        let first = crate::checks::all()[0].id;
+        let failed =
+            |check: &crate::Check| Some(if check.id == first { Outcome::Fail } else { Outcome::Pass });
+        assert_eq!(report(failed).headline(), "Conformance: FAILED, 1 check");
+        assert_eq!(report(|_| Some(Outcome::Pass)).headline(), "Conformance: passed");
     }
 }

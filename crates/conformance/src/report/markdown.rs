@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use super::{Outcome, Report};
 
 impl Report {
-    /// The report as Markdown: the level of each backend, a table of check × backend, and every failure in full.
+    /// The report as Markdown: the [headline](Report::headline), the level of each backend, a table of check × backend, and every failure in full.
     #[must_use]
     pub fn to_markdown(&self) -> String {
-        let mut text = String::from("# Conformance\n\n");
+        let mut text = format!("# {}\n\n", self.headline());
         for column in &self.columns {
             let _ = writeln!(
                 text,

@@ -74,8 +74,9 @@ pub use self::{
 use tokio::sync::watch;
 
 use crate::{
-    Add, Batch, ConsumerArgs, Delete, Import, OpKind, Operation, PersistError, Position, ReadArgs,
-    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    Add, Batch, ConsumerArgs, Delete, FingerprintKey, Import, OpKind, Operation, PersistError, Position,
+    ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    audit::AuditNotes,
 };
 
 /// A store, as the end of a pipeline.
@@ -92,6 +93,31 @@ use crate::{
 ///   error says its [`Effect`](crate::Effect); without one, the outcome counts as unknown.
 /// - Timestamps are [`Admitted::now`]; order never depends on them.
 /// - A backend must not be `Clone`, and must have no public methods that write: the pipeline is the only way in.
+///
+/// # Rules
+/// The conformance kit checks these for every store that claims what they are about; each method adds its own.
+///
+/// - Ids are compared byte for byte, and nothing joins two of them: `(a:b, c)` is not `(a, b:c)`. What one tenant or thread has
+///   neither changes nor shows in another.
+/// - A write that makes a change takes one [`Position`], above all before it in every tenant; a batch takes one in all. A read, a
+///   refusal and a replay take none, and answer none.
+/// - A sequence number is given in the order of arrival and never twice: not after a deletion, a clear or a reopening.
+/// - `created_at` is set once. `updated_at` is [`Admitted::now`], and never less than before ([`rules::updated_at`]).
+/// - A call that is refused leaves nothing: no row, no tombstone, no use of its key, no position.
+/// - An expected revision, title or generation that differs is `Stale`, and is looked at in every mode.
+/// - Content and metadata come back byte for byte: NUL, lone surrogates, escapes, and the way in which numbers are written.
+///
+/// # Idempotency keys
+/// A key belongs to a tenant and a thread; that of a batch to the thread of its first item. The same fingerprint again is answered as
+/// the first call was, whatever came after it, with `deduplicated` set; only [`Update`] answers the metadata as it is now. Another
+/// fingerprint is `Conflict`. Keys last as long as what they stand for: that of a message that was deleted since still answers an
+/// addition, a reservation, a change of content and the deletion, and answers `Gone` to an update. After the deletion of the
+/// thread nothing is replayed. See [`Replay`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a backend",
+    label = "a pipeline ends with a backend",
+    note = "call `.backend(…)` before `.build()`"
+)]
 pub trait Backend: Send + Sync + 'static {
     /// The name in errors, reports and `describe()`; unique in the pipeline.
     fn name(&self) -> &str;
@@ -99,17 +125,41 @@ pub trait Backend: Send + Sync + 'static {
     /// What it does and promises.
     fn capabilities(&self) -> Capabilities;
 
+    /// The random key that was made with this store, which fingerprints are keyed with where the host gives no secret of its own.
+    ///
+    /// It is the same in every process that opens the store, and is kept apart from the idempotency keys and their fingerprints. A
+    /// store that is told to follow another one takes the key that comes with [`TakeStance`](crate::TakeStance). A store that has
+    /// none answers nothing: then the key is a constant, and the guide says what a reader of the store can guess.
+    fn fingerprint_key(&self) -> Option<FingerprintKey> {
+        None
+    }
+
     /// Adds a complete message.
+    ///
+    /// - An id that the thread has, in any state, is `AlreadyExists`; one that was deleted there is `Gone`. In another
+    ///   thread or tenant it is free.
+    /// - A message without blocks is final: `[]` says nothing of its state.
+    /// - A `created_at` of the caller is kept, and decides no order.
     fn add(&self, call: Admitted<'_, Add>) -> impl Future<Output = Result<Reply<Add>>> + Send {
         unsupported(&call)
     }
 
-    /// Makes the empty row of a message to come.
+    /// Makes the empty row of a message to come: state `Reserved`, content `[]`, a lease that begins now.
+    ///
+    /// Ids are refused as in [`add`](Self::add). The row has its sequence number from here on, whenever it is finished.
     fn reserve(&self, call: Admitted<'_, Reserve>) -> impl Future<Output = Result<Reply<Reserve>>> + Send {
         unsupported(&call)
     }
 
     /// Changes the content of a message, or settles it. See [`rules::transition`].
+    ///
+    /// - An unknown message, and one that was deleted, is `NotFound`, and is not made.
+    /// - An append of nothing changes no byte. As a `Partial` it renews the lease and changes neither state nor revision; in every
+    ///   other mode it raises the revision and does what the mode says.
+    /// - Text continues a plain text block, or opens one: [`ContentBuffer`](crate::ContentBuffer) does it. What an append costs
+    ///   depends on what it appends, and not on what is there.
+    /// - An abandoned message keeps what was committed, and the reason; a settled one has no lease.
+    /// - A renewal never shortens a lease ([`rules::renewed`]).
     fn update_content(
         &self,
         call: Admitted<'_, UpdateContent>,
@@ -117,28 +167,49 @@ pub trait Backend: Send + Sync + 'static {
         unsupported(&call)
     }
 
-    /// Patches metadata and attachments.
+    /// Patches metadata and attachments, in every state.
+    ///
+    /// - An absent name is kept, `null` clears it, anything else sets it as a whole: a `null` deeper inside is a value.
+    /// - Absent attachments are kept, an empty list clears them.
+    /// - A patch raises no revision and changes no state, and `updated_at` moves. A patch of nothing keeps everything.
+    /// - An unknown message, and one that was deleted, is `NotFound`. The replay of a patch whose message was deleted since is `Gone`.
     fn update(&self, call: Admitted<'_, Update>) -> impl Future<Output = Result<Reply<Update>>> + Send {
         unsupported(&call)
     }
 
-    /// Deletes a message and leaves a tombstone.
+    /// Deletes a message, in any state, and leaves a tombstone.
+    ///
+    /// - It answers what was removed, with its attachments.
+    /// - The id stays dead in this thread: an addition or a reservation of it is `Gone`. Any other write to it, a second
+    ///   deletion among them, is `NotFound`, and a read finds nothing.
+    /// - An unknown message is `NotFound`, and its id is not dead by that.
     fn delete(&self, call: Admitted<'_, Delete>) -> impl Future<Output = Result<Reply<Delete>>> + Send {
         unsupported(&call)
     }
 
     /// Applies several writes, all or nothing. An error names the item by
     /// [`with_batch_index`](PersistError::with_batch_index).
+    ///
+    /// Items are applied in order, and each sees what those before it did, in every thread of the batch. The batch has one position. A batch
+    /// in a batch, a read or an import in one, and a batch of nothing are refused by the pipeline.
     fn batch(&self, call: Admitted<'_, Batch>) -> impl Future<Output = Result<Reply<Batch>>> + Send {
         unsupported(&call)
     }
 
-    /// Brings messages in that were written elsewhere: what the thread has not yet, in one commit.
+    /// Brings messages in that were written elsewhere: what the thread has not yet, in one commit, in the order of the list.
+    ///
+    /// A message that is there is left as it is, one that was deleted stays so, and the answer says which. See [`rules::check_import`].
     fn import(&self, call: Admitted<'_, Import>) -> impl Future<Output = Result<Reply<Import>>> + Send {
         unsupported(&call)
     }
 
     /// Does something to a thread as a whole.
+    ///
+    /// - A cleared thread keeps title, owner, labels and metadata, and begins the next generation; its ids stay dead, and its sequence
+    ///   goes on.
+    /// - Every later write to a deleted thread is `Gone`, before anything of it is written, and no read shows anything of it. To
+    ///   delete it again is answered well. Another tenant's thread of this id is untouched.
+    /// - Only final messages count in a thread's messages, turns and bytes, and only what settled counts as activity.
     fn thread(
         &self,
         call: Admitted<'_, ThreadArgs>,
@@ -147,6 +218,13 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// Answers a read. A read must not wait for a place in a queue of writes.
+    ///
+    /// - A read that begins after a write was answered sees it.
+    /// - What is not there is answered as nothing, and not as an error; one row that cannot be read is reported, and hides no other.
+    /// - Cursors are exclusive, and need not be the place of anything. A page that ends with the last item says that there are
+    ///   no more. Limits are checked by [`rules::check_limit`].
+    /// - Open messages are listed by the bytes of their thread, and then by sequence number. Threads are listed by activity, the latest
+    ///   first, and then by the bytes of their ids.
     fn read(&self, call: Admitted<'_, ReadArgs>) -> impl Future<Output = Result<Reply<ReadArgs>>> + Send {
         unsupported(&call)
     }
@@ -190,7 +268,8 @@ pub trait Backend: Send + Sync + 'static {
         None
     }
 
-    /// Finishes what was admitted and lets go of every resource. Called once, by
+    /// Finishes what was admitted and lets go of every resource: files, locks, connections, threads. When it has returned, the same
+    /// store can be opened again by this process or another, and has everything that was answered. Called once, by
     /// [`Persistence::close`](crate::Persistence::close), when nothing is in flight any more: on the runtime that the pipeline was
     /// built on, or on another one when that has ended.
     fn close(&self) -> impl Future<Output = Result<()>> + Send {

@@ -18,7 +18,7 @@ use crate::{
     audit::AuditNotes,
     context::{AtWork, CallState, Clock},
     operation::by_operation,
-    pipeline::{InFlight, contract_violation, panicked, put_ready, strange},
+    pipeline::{AtSite, InFlight, contract_violation, panicked, put_ready, strange},
 };
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -44,6 +44,10 @@ impl<B: Backend> Terminal<B> {
 
     pub(crate) fn signs(&self) -> Option<watch::Receiver<Position>> {
         self.shared.backend.signs()
+    }
+
+    pub(crate) fn fingerprint_key(&self) -> Option<crate::FingerprintKey> {
+        self.shared.backend.fingerprint_key()
     }
 
     pub(crate) async fn note(&self, notes: AuditNotes) -> Result<()> {
@@ -187,8 +191,10 @@ impl Future for TerminalFuture {
             Stage::Ready(mut call) | Stage::Begun(mut call) => {
                 // Large: see the guard of a layer.
                 let mut answer = Poll::Pending;
+                let at_site = AtSite::new(state, this.index);
                 let polled =
                     catch_unwind(AssertUnwindSafe(|| put_ready(&mut answer, call.as_mut().poll(cx))));
+                drop(at_site);
                 if let Err(payload) = polled {
                     answer = Poll::Ready(Err(panicked(&*payload)));
                 }

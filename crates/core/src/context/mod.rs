@@ -111,6 +111,13 @@ impl CallState {
         std::iter::successors(Some(self), |call| call.parent.as_deref())
     }
 
+    /// Whether its sites are those of the call that a caller made, and not of a pipeline inside of a layer.
+    #[cfg(feature = "trace")]
+    #[inline]
+    pub(crate) fn is_of_the_outermost_pipeline(&self) -> bool {
+        self.parent.is_none() || Arc::ptr_eq(&self.sites, &self.outermost().sites)
+    }
+
     /// The call that a caller made, of the lineage.
     fn outermost(&self) -> &Self {
         self.lineage().last().unwrap_or(self)

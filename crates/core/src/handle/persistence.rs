@@ -77,16 +77,18 @@ impl Persistence {
         Self { tenant, ..self.clone() }
     }
 
-    /// A handle that acts on behalf of `actor`, as layers see in the context of each call.
+    /// A handle that acts on behalf of `actor`, as layers see in the context of each call. A pipeline with the layer `redact`
+    /// hides the secrets in it.
     #[must_use]
     pub fn with_actor(&self, actor: &str) -> Self {
-        Self { actor: Some(actor.into()), ..self.clone() }
+        Self { actor: Some(self.core.caller_fact(actor)), ..self.clone() }
     }
 
-    /// A handle for one part of the host, as layers see in the context of each call.
+    /// A handle for one part of the host, as layers see in the context of each call. A pipeline with the layer `redact` hides
+    /// the secrets in it.
     #[must_use]
     pub fn with_call_site(&self, call_site: &str) -> Self {
-        Self { call_site: Some(call_site.into()), ..self.clone() }
+        Self { call_site: Some(self.core.caller_fact(call_site)), ..self.clone() }
     }
 
     /// A handle whose calls bear this capability, in place of an earlier one. Every call of it is refused as
@@ -259,7 +261,7 @@ impl Persistence {
             },
         };
         facts.idempotency = key.map(|key| {
-            let fingerprint = self.core.fingerprints.fingerprint(&args);
+            let fingerprint = self.core.fingerprint(&args);
             Idempotency { key, fingerprint }
         });
         self.core.execute(facts, args)
@@ -296,6 +298,12 @@ impl Persistence {
     /// The drafts of this pipeline that are held.
     pub(super) fn live_drafts(&self) -> &LiveDrafts {
         &self.core.drafts
+    }
+
+    /// The key that the store made for its fingerprints.
+    #[cfg(feature = "mirror")]
+    pub(crate) fn store_key(&self) -> Option<crate::FingerprintKey> {
+        self.core.store_key()
     }
 
     fn keyless<'a>(&'a self, args: &'a PersistArgs) -> Keyless<'a> {

@@ -16,7 +16,11 @@ pub(super) async fn standing(db: &Persistence) -> Result<Standing> {
 
 /// Changes what a store is. An outcome that is not known is found out by asking once more, which does no harm.
 pub(super) async fn stand(db: &Persistence, expected: Stance, to: Stance) -> Result<()> {
-    let take = || db.on_replica(TakeStance::new(expected, to));
+    take(db, TakeStance::new(expected, to)).await
+}
+
+async fn take(db: &Persistence, stance: TakeStance) -> Result<()> {
+    let take = || db.on_replica(stance);
     match take().await {
         Err(error) if error.effect() == crate::Effect::Unknown => take().await.map(drop),
         answer => answer.map(drop),
@@ -53,8 +57,13 @@ impl Link {
                 return Err(PersistError::new(ErrorKind::Conflict, detail));
             }
             let epoch = here.stance.epoch.max(there.stance.epoch);
-            stand(&to, there.stance, Stance { epoch, ..there.stance }.following()).await?;
+            let follow = TakeStance::new(there.stance, Stance { epoch, ..there.stance }.following());
+            take(&to, follow.with_fingerprint_key(from.store_key())).await?;
             there = standing(&to).await?;
+        } else if from.store_key().is_some() && from.store_key() != to.store_key() {
+            // It stopped before it had taken the key, or was told to follow by something else than a mirror.
+            let follow = TakeStance::new(there.stance, there.stance);
+            take(&to, follow.with_fingerprint_key(from.store_key())).await?;
         }
         let next = match there.cursor {
             Some(cursor) => cursor,

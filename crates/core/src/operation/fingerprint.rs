@@ -36,11 +36,43 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// The secret that fingerprints are keyed with.
-#[derive(Clone)]
-pub(crate) struct FingerprintKey([u8; 32]);
+/// The secret that [`Fingerprint`]s are keyed with. Two processes that share a store have to share it.
+///
+/// A store makes a random one with its first file or schema and answers it as
+/// [`Backend::fingerprint_key`](crate::Backend::fingerprint_key). A host can give one of its own with
+/// [`Builder::fingerprint_secret`](crate::pipeline::Builder::fingerprint_secret), which is kept nowhere.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FingerprintKey([u8; 32]);
 
 impl FingerprintKey {
+    /// The key with these bytes, as a store kept them.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes, to be kept where a reader of the idempotency keys does not see them.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A random key, from the operating system.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) where the operating system gives no random bytes.
+    pub fn generate() -> crate::Result<Self> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|error| {
+            let detail =
+                format!("no fingerprint key was made: the operating system gives no random bytes ({error})");
+            crate::PersistError::new(crate::ErrorKind::Unavailable, detail)
+                .with_effect(crate::Effect::NotApplied)
+        })?;
+        Ok(Self(bytes))
+    }
+
     /// Derives the key from a host's secret of any length.
     pub(crate) fn derive(secret: &[u8]) -> Self {
         Self(blake3::derive_key("throughline 2026 idempotency fingerprint", secret))

@@ -40,6 +40,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::erased::by_operation;
+pub(crate) use self::session::SessionSubject;
 pub use self::{
     add::{Add, Added, NewMessage},
     batch::{Batch, Batched},
@@ -50,7 +51,7 @@ pub use self::{
     delete::{Delete, Deleted},
     erased::{PersistArgs, PersistResult},
     family::OperationOf,
-    fingerprint::Fingerprint,
+    fingerprint::{Fingerprint, FingerprintKey},
     import::{Import, ImportRow, Imported, ImportedRow},
     origin::Origin,
     places::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
@@ -81,7 +82,6 @@ pub use self::{
     update::{Update, Updated},
     update_content::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},
 };
-pub(crate) use self::{fingerprint::FingerprintKey, session::SessionSubject};
 use crate::{MessageId, ThreadId};
 
 /// Which operation a call is.

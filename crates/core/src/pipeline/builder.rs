@@ -36,7 +36,7 @@ struct Settings {
     admission: Admission,
     deadline: Option<Duration>,
     clock: Arc<dyn Clock>,
-    fingerprints: FingerprintKey,
+    fingerprints: Option<FingerprintKey>,
     auto_key: AutoKey,
 }
 
@@ -54,7 +54,7 @@ impl Builder {
                 admission: Admission::default(),
                 deadline: None,
                 clock: Arc::new(SystemClock),
-                fingerprints: FingerprintKey::default(),
+                fingerprints: None,
                 auto_key: AutoKey::default(),
             },
         }
@@ -143,9 +143,10 @@ impl<L, B> Builder<L, B> {
 
     /// Keys the fingerprints of idempotent calls with a secret of the host, so that who reads the store cannot test
     /// guesses at content. It has to stay the same as long as keys are to be recognised: with another secret every
-    /// replay is a conflict. Without it the key is a constant.
+    /// replay is a conflict. It is kept nowhere. Without it they are keyed with the random key that the store made for itself,
+    /// which a copy of all of the store's files may hold.
     pub fn fingerprint_secret(mut self, secret: &[u8]) -> Self {
-        self.settings.fingerprints = FingerprintKey::derive(secret);
+        self.settings.fingerprints = Some(FingerprintKey::derive(secret));
         self
     }
 
@@ -217,7 +218,7 @@ impl<L> Builder<L, NoBackend> {
     }
 }
 
-impl<L, B: Backend> Builder<L, B> {
+impl<L, B> Builder<L, B> {
     /// Checks the order and builds the pipeline.
     ///
     /// # Errors
@@ -227,6 +228,7 @@ impl<L, B: Backend> Builder<L, B> {
     #[allow(private_bounds, reason = "the terminal is the one way to a backend and stays private")]
     pub fn build(self) -> Result<Persistence>
     where
+        B: Backend,
         L: Layer<Terminal<B>>,
         L::Service: PersistService + Service<PersistRequest, Error = PersistError>,
     {
@@ -245,6 +247,7 @@ impl<L, B: Backend> Builder<L, B> {
         let capabilities = backend.capabilities();
         order::check_audit(&specs, &name, &capabilities)?;
         let trail = specs.iter().find_map(|spec| spec.sealing.clone()).map(AuditTrail::new);
+        let caller_filters = specs.iter().filter_map(|spec| spec.caller_filter.clone()).collect();
         let description = Description::new(&specs, &name, capabilities);
         let sites = specs
             .iter()
@@ -262,6 +265,7 @@ impl<L, B: Backend> Builder<L, B> {
             in_flight,
             fingerprints,
             auto_key,
+            caller_filters,
             description,
             clock,
             trail,
@@ -271,6 +275,10 @@ impl<L, B: Backend> Builder<L, B> {
                     let terminal = terminal.clone();
                     Box::pin(async move { terminal.note(notes).await })
                 }
+            }),
+            store_key: Box::new({
+                let terminal = terminal.clone();
+                move || terminal.fingerprint_key()
             }),
             signs: Box::new({
                 let terminal = terminal.clone();

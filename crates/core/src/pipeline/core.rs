@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use super::{
-    Admission, AutoKey, Description, Execution, InFlight, SharedService, admission::Gate, erased::BoxFuture,
-    guard::panicked,
+    Admission, AutoKey, CallerFilter, Description, Execution, InFlight, SharedService, admission::Gate,
+    erased::BoxFuture, guard::panicked, watch::Watched,
 };
 use crate::{
     Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Position, Result,
@@ -24,7 +24,7 @@ use crate::{
     backend::OwnerProcess,
     context::{Context, Facts, Shape},
     handle::LiveDrafts,
-    operation::FingerprintKey,
+    operation::{Fingerprint, FingerprintKey},
     session::Lines,
 };
 
@@ -33,10 +33,14 @@ pub(crate) struct Core {
     owner: OwnerProcess,
     pub(super) stack: SharedService,
     pub(super) sites: Arc<[Site]>,
+    pub(super) watched: Watched,
     pub(super) gate: Gate,
     pub(super) in_flight: Arc<InFlight>,
-    pub(crate) fingerprints: FingerprintKey,
+    /// The host's own.
+    fingerprints: Option<FingerprintKey>,
+    store_key: Box<dyn Fn() -> Option<FingerprintKey> + Send + Sync>,
     pub(crate) auto_key: AutoKey,
+    caller_filters: Vec<CallerFilter>,
     pub(crate) description: Description,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lines: Lines,
@@ -65,8 +69,10 @@ pub(super) struct Parts {
     pub(super) sites: Arc<[Site]>,
     pub(super) admission: Admission,
     pub(super) in_flight: Arc<InFlight>,
-    pub(super) fingerprints: FingerprintKey,
+    pub(super) fingerprints: Option<FingerprintKey>,
+    pub(super) store_key: Box<dyn Fn() -> Option<FingerprintKey> + Send + Sync>,
     pub(super) auto_key: AutoKey,
+    pub(super) caller_filters: Vec<CallerFilter>,
     pub(super) description: Description,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) trail: Option<AuditTrail>,
@@ -84,7 +90,9 @@ impl Core {
             admission,
             in_flight,
             fingerprints,
+            store_key,
             auto_key,
+            caller_filters,
             description,
             clock,
             trail,
@@ -97,11 +105,14 @@ impl Core {
         Self {
             owner: OwnerProcess::current(),
             stack,
+            watched: Watched::new(&sites),
             sites,
             gate: Gate::new(admission),
             in_flight,
             fingerprints,
+            store_key,
             auto_key,
+            caller_filters,
             description,
             clock,
             lines: Lines::default(),
@@ -115,6 +126,24 @@ impl Core {
             closed,
             closing: std::sync::Mutex::new(Some(closing)),
         }
+    }
+
+    /// What a call with an idempotency key stands for: keyed with the host's secret, else with the key of the store.
+    pub(crate) fn fingerprint(&self, args: &PersistArgs) -> Fingerprint {
+        self.fingerprints.or_else(&self.store_key).unwrap_or_default().fingerprint(args)
+    }
+
+    /// The key that the store made for itself.
+    #[cfg(feature = "mirror")]
+    pub(crate) fn store_key(&self) -> Option<FingerprintKey> {
+        (self.store_key)()
+    }
+
+    /// What layers and logs are told of an actor or a call site.
+    pub(crate) fn caller_fact(&self, said: &str) -> Arc<str> {
+        self.caller_filters
+            .iter()
+            .fold(said.into(), |said, filter| filter.filter(&said).map_or(said, Arc::from))
     }
 
     /// Runs a call from a caller: admission, deadline, and the promise to see it through.

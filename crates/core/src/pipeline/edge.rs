@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -17,7 +17,7 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use super::{Core, core::closed, erased::BoxFuture, in_flight::Ticket, validate};
+use super::{Core, core::closed, erased::BoxFuture, in_flight::Ticket, validate, watch::Polling};
 use crate::{
     Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result,
     context::{CallState, Context},
@@ -161,7 +161,11 @@ impl Execution {
             let (core, context) = (Arc::clone(&self.core), self.context.clone());
             self.core.in_flight.detach(async move {
                 let Running { mut call, place, ticket } = running;
-                let answer = call.as_mut().await;
+                let answer = poll_fn(|cx| {
+                    let _polling = Polling::on(&core.watched, &state);
+                    call.as_mut().poll(cx)
+                })
+                .await;
                 core.answered(&context, answer.as_ref().err());
                 drop(answer);
                 Running { call, place, ticket }.end(&state);
@@ -189,7 +193,9 @@ impl Future for Execution {
         // Layers may use the timers of tokio, whatever executor their caller has.
         let runtime = Handle::try_current().is_err().then(|| this.core.in_flight.runtime().clone());
         let _entered = runtime.as_ref().map(Handle::enter);
+        let polling = Polling::on(&this.core.watched, this.context.call());
         let polled = this.poll_stage(cx);
+        drop(polling);
         match polled {
             Poll::Ready(Ok(_)) => {
                 this.core.answered(&this.context, None);

@@ -16,6 +16,7 @@ use tower_service::Service;
 use crate::{
     Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Result,
     context::{AtWork, CallState},
+    pipeline::AtSite,
 };
 
 /// A layer in its place: attributed, contained, checked at both boundaries.
@@ -110,7 +111,7 @@ impl<F> GuardedFuture<F> {
             Err(what) => *state = State::Failed(Some(contract_violation(what, facts, outer))),
             Ok(()) => {
                 facts.cursor().store(*index, Relaxed);
-                let at_work = AtWork::on(facts);
+                let at_work = (AtWork::on(facts), AtSite::new(facts, *index));
                 let called = catch_unwind(AssertUnwindSafe(|| {
                     let running = call(request);
                     // It is. That there is nothing to be dropped in its place spares the future a move.
@@ -149,7 +150,7 @@ where
                 // where it lies.
                 let mut answer = Poll::Pending;
                 call.cursor().store(index, Relaxed);
-                let at_work = AtWork::on(call);
+                let at_work = (AtWork::on(call), AtSite::new(call, index));
                 let polled = catch_unwind(AssertUnwindSafe(|| put_ready(&mut answer, future.poll(cx))));
                 drop(at_work);
                 match (polled, &answer) {

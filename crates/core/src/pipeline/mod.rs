@@ -32,6 +32,12 @@
 //! Each layer is wrapped in a guard: it knows which site is at work (so that a deadline, a panic or an error without a
 //! name is put down to the right layer), contains panics of `call` and of `poll`, and checks both boundaries: what a
 //! layer passes on and what it answers must be of the same operation, thread and id as the call.
+//!
+//! # A layer that blocks
+//! A layer that computes or waits without `.await` keeps its thread from every other call. With the feature `trace` a thread of the
+//! process looks at what is polled, and logs a warning when one layer or backend has kept a thread for half a second, while it
+//! still does: its name as `site`, the operation, and the thread. It is said once for each poll. A layer of a pipeline
+//! inside another is named as the layer that holds that pipeline.
 
 mod admission;
 mod auto_key;
@@ -49,6 +55,8 @@ mod phase;
 #[cfg(all(test, feature = "limits", feature = "trace", feature = "retry", feature = "timeout"))]
 mod sizes;
 mod validate;
+#[cfg_attr(not(feature = "trace"), path = "unwatched.rs")]
+mod watch;
 
 #[cfg(any(feature = "serialise", feature = "disk-guard", feature = "bulk-gate"))]
 pub(crate) use self::erased::Oneshot;
@@ -69,4 +77,6 @@ pub(crate) use self::{
     guard::{GuardedFuture, contract_violation, panicked, put_ready, strange},
     in_flight::InFlight,
     inner::Inner,
+    phase::CallerFilter,
+    watch::AtSite,
 };

@@ -96,7 +96,7 @@ fn check_replica(args: &ReplicaArgs) -> Result<()> {
     match args {
         ReplicaArgs::Apply(apply) if apply.images.is_empty() => Ok(()),
         ReplicaArgs::Apply(apply) => check_images(apply.images.len()),
-        ReplicaArgs::Stand(TakeStance { expected, to }) => {
+        ReplicaArgs::Stand(TakeStance { expected, to, fingerprint_key: _ }) => {
             let rises = to.epoch > expected.epoch || to.epoch == expected.epoch && !to.leads();
             if rises || to == expected {
                 return Ok(());

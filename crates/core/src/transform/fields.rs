@@ -49,6 +49,20 @@ impl std::fmt::Debug for Snippet<'_> {
 /// No method has a default: a new kind of field is a new method, and every transform fails to compile before it has said what becomes
 /// of it. A method that a transform has no use for refuses the call.
 ///
+/// ```compile_fail,E0046
+/// use throughline_core::{Content, Result, transform::{FieldOwner, RewriteFields}};
+///
+/// struct Upper;
+///
+/// // missing: `delta`, `metadata`, `metadata_patch`, `reason`, `title`, `preview`, `snippet`, `query`
+/// impl RewriteFields for Upper {
+///     fn content(&mut self, _: FieldOwner<'_>, content: &mut Content) -> Result<()> {
+///         *content = Content::text(&content.plain_text(usize::MAX).to_uppercase());
+///         Ok(())
+///     }
+/// }
+/// ```
+///
 /// [`rewrite_args`] and [`rewrite_result`] go through all fields. A [`Transform`](super::Transform), which rewrites strings, has
 /// nothing to do with this trait.
 pub trait RewriteFields {

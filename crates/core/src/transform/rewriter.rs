@@ -191,9 +191,9 @@ impl<T: Transform> RewriteFields for Down<'_, T> {
         Ok(())
     }
 
-    fn snippet(&mut self, _: FieldOwner<'_>, snippet: Snippet<'_>) -> Result<()> {
+    fn snippet(&mut self, _: FieldOwner<'_>, mut snippet: Snippet<'_>) -> Result<()> {
         let edits = self.string(snippet.text);
-        rewrite_snippet(snippet, &edits);
+        rewrite_snippet(&mut snippet, &edits);
         Ok(())
     }
 
@@ -203,7 +203,7 @@ impl<T: Transform> RewriteFields for Down<'_, T> {
     }
 }
 
-fn rewrite_snippet(snippet: Snippet<'_>, edits: &Edits) {
+fn rewrite_snippet(snippet: &mut Snippet<'_>, edits: &Edits) {
     if let Some(rewritten) = edits.apply(snippet.text) {
         snippet.marks.iter_mut().for_each(|mark| *mark = edits.move_mark(*mark));
         // Two words that one edit has replaced are one mark.
@@ -294,9 +294,9 @@ impl<T: Transform> RewriteFields for Up<'_, T> {
         Ok(())
     }
 
-    fn snippet(&mut self, _: FieldOwner<'_>, snippet: Snippet<'_>) -> Result<()> {
+    fn snippet(&mut self, _: FieldOwner<'_>, mut snippet: Snippet<'_>) -> Result<()> {
         let edits = self.transform.up(snippet.text);
-        rewrite_snippet(snippet, &edits);
+        rewrite_snippet(&mut snippet, &edits);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Opening a store: the server is looked at, the schema is brought to this version.
 
 mod error;
+mod fingerprint_key;
 mod migration;
 
 use sqlx::{Connection as _, PgConnection, Row as _};
@@ -8,6 +9,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::time::timeout;
 
 pub use self::error::OpenError;
+pub(crate) use self::fingerprint_key::StoreKey;
 use crate::{
     options::{MARK, Settings},
     pooler::Refusal,
@@ -16,8 +18,8 @@ use crate::{
     warnings,
 };
 
-/// Brings the store to this version. Says whether it has an index of words.
-pub(crate) async fn open(settings: &Settings) -> Result<bool, OpenError> {
+/// Brings the store to this version. Says whether it has an index of words, and what its fingerprints are keyed with.
+pub(crate) async fn open(settings: &Settings) -> Result<(bool, StoreKey), OpenError> {
     if !warnings::are_heard() {
         return Err(OpenError::Unheard);
     }
@@ -36,8 +38,9 @@ pub(crate) async fn open(settings: &Settings) -> Result<bool, OpenError> {
     .execute(&mut db)
     .await?;
     let has_index = search::is_there(settings, &mut db).await?;
+    let key = StoreKey::read(&mut db).await?;
     db.close().await?;
-    Ok(has_index)
+    Ok((has_index, key))
 }
 
 /// Refuses a server on which the store could not keep its word.

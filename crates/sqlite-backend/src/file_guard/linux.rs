@@ -108,7 +108,7 @@ impl FileGuard {
         self.files().as_ref().is_some_and(|files| files.had_second_library() && files.has_second_library())
     }
 
-    /// Whether the log may be folded into the file: no second library is there that reads or writes it, and the log is what
+    /// Whether the log may be checkpointed: no second library is there that reads or writes it, and the log is what
     /// SQLite wrote.
     pub(crate) fn may_checkpoint(&self) -> Result<bool, EngineError> {
         let files = self.files();

@@ -74,7 +74,7 @@ impl Board {
         let is_news = self.set_alarm(Alarm::WriterWaits, waits.is_some());
         if let Some(wait) = waits.filter(|_| is_news) {
             let (step, waited) = (wait.step.as_str(), wait.waited);
-            tracing::error!(target: TARGET, step, ?waited, "the writer of the store waits for the disk");
+            tracing::error!(target: TARGET, step, ?waited, "a step of the writer does not end");
         }
     }
 

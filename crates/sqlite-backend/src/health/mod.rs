@@ -59,8 +59,8 @@ pub enum Alarm {
     /// The disk could not read a part of the file or of its log (`EIO`). Calls that need it are refused with `Unavailable`.
     /// It is over once both can be read again, as far as one second of reading goes.
     DiskUnreadable,
-    /// The writer has waited for the disk in one step for two seconds or longer; [`Health::writer_waits`] says in which. Writes
-    /// are not answered meanwhile but by their deadlines, and [`close`](throughline_core::Persistence::close) waits:
+    /// The writer has been in one step for two seconds or longer; [`Health::writer_waits`] says in which. The disk hangs, or one
+    /// operation is very large. Writes are not answered meanwhile but by their deadlines, and [`close`](throughline_core::Persistence::close) waits:
     /// [`close_within`](throughline_core::Persistence::close_within) does not.
     WriterWaits,
 }

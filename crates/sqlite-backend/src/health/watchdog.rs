@@ -18,7 +18,7 @@ use rusqlite::ffi;
 use super::Board;
 use crate::cause::Cause;
 
-/// How long a step of the writer may take before that is an alarm. A disk that works takes far less for any of them.
+/// How long a step of the writer may take before that is an alarm. On a disk that works none but the largest operations take so long.
 pub(super) const LIMIT: Duration = Duration::from_secs(2);
 
 /// How often it is looked.
@@ -66,7 +66,7 @@ impl WriterStep {
     }
 }
 
-/// What the writer has been waiting in, for longer than any disk takes that works.
+/// The step that the writer has not ended for two seconds or longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WriterWait {

@@ -2,6 +2,7 @@
 
 mod error;
 mod file;
+mod fingerprint_key;
 mod identity;
 mod migration;
 mod trigger;
@@ -17,6 +18,7 @@ use std::{
 use rusqlite::{Connection, config::DbConfig};
 
 pub use self::error::OpenError;
+pub(crate) use self::fingerprint_key::KeyFile;
 use self::identity::{Identity, Unfit};
 pub(crate) use self::trigger::foreign_triggers;
 use crate::{
@@ -53,7 +55,8 @@ async fn start(
     let gate = Arc::<Gate>::default();
     let writer = Writer::start(&options, Arc::clone(&path), directory, Arc::clone(&gate)).await?;
     let readers = Readers::open(&options, Arc::clone(&path), gate).await?;
-    Ok(SqliteBackend::new(options, path, writer, readers))
+    let key = KeyFile::open(&path).await?;
+    Ok(SqliteBackend::new(options, path, writer, readers, key))
 }
 
 /// Opens the file, makes it a store if it is fresh, and brings an older one up to date. Blocks.

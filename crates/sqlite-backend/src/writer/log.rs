@@ -151,7 +151,7 @@ impl Log {
         self.measure(connection, board, failpoints)
     }
 
-    /// Folds the log, unless a second SQLite library in the process reads or writes it.
+    /// Runs a checkpoint, unless a second SQLite library in the process has the log open.
     ///
     /// # Errors
     /// The log is not what SQLite wrote, and would damage the file, among others.

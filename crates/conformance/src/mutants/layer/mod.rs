@@ -53,7 +53,7 @@ fn subject(name: &'static str, kind: Kind) -> LayerSubject {
         Kind::HoldsBack(stack) => Arc::new((LayerProfile::transparent(name).holds_back(), stack)),
         Kind::Refuses(stack) => Arc::new((LayerProfile::transparent(name).refuses(tower::refused()), stack)),
         Kind::Redactor(forgets) => {
-            let profile = LayerProfile::transform(name, redactor::SECRET).holds_back();
+            let profile = LayerProfile::transform(name, redactor::SECRET).shows(redactor::STARS).holds_back();
             Arc::new((profile, move |around: &Around| redactor::redacting(name, forgets, around)))
         }
         Kind::Alias(forgets) => {

@@ -18,7 +18,7 @@ use crate::laws::Around;
 pub(super) const SECRET: &str = "hunter2";
 
 /// What the redaction leaves.
-const STARS: &str = "*******";
+pub(super) const STARS: &str = "*******";
 
 /// What stands for it: a word of another length, so that places behind it move.
 const ALIAS: &str = "quokka";
@@ -67,10 +67,13 @@ pub(super) enum Forgets {
     Queries,
     /// That words move in a snippet.
     Marks,
+    /// To leave something in the place of what is hidden.
+    Markers,
 }
 
 pub(super) fn redacting(name: &'static str, forgets: Forgets, around: &Around) -> Result<Persistence> {
-    let layer = Swap { name, forgets, into: STARS, back: false, tails: Mutex::default() };
+    let into = if forgets == Forgets::Markers { "" } else { STARS };
+    let layer = Swap { name, forgets, into, back: false, tails: Mutex::default() };
     around.outside().plugin(layer).layer(around.inside()).backend(around.backend()).build()
 }
 

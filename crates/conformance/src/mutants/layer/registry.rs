@@ -69,6 +69,7 @@ mutants! {
     Alias(Previews) "alias-forgets-previews" "restores no preview" ["law.restores"];
     Alias(Answers) "alias-forgets-answers" "restores what is read, and not what is answered to a write" ["law.answer-agrees"];
     Redactor(Tails) "redactor-forgets-tails" "holds back the end of a text, and never stores it" ["law.stream-deltas" "law.stream-blocks" "law.stream-snapshots" "law.stream-batches" "law.stream-end" "law.stream-again"];
+    Redactor(Markers) "redactor-forgets-markers" "leaves nothing in the place of what it hides" ["law.stream-deltas" "law.held-back" "law.marks"];
     Redactor(EarlierDeltas) "redactor-forgets-earlier-deltas" "holds back of the last delta only" ["law.stream-deltas"];
     Redactor(EndsOfBlocks) "redactor-forgets-ends-of-blocks" "holds nothing back of a block that text may continue" ["law.stream-blocks"];
     Redactor(EndsOfSnapshots) "redactor-forgets-ends-of-snapshots" "holds nothing back of a snapshot that text may continue" ["law.stream-snapshots"];

@@ -2,16 +2,128 @@
 
 use std::borrow::Cow;
 
-use super::{redactor::Redactor, scan::Mode};
+use super::{
+    Redactions, credential,
+    redactor::Redactor,
+    scan::Mode,
+    secret_name::{Strength, secret_name},
+};
 use crate::transform::{EditCounts, JsonString, MAX_DEPTH, TooDeep};
+
+/// The longest string that may say what another one is.
+const LONGEST_LABEL: usize = 256;
+
+/// How deep texts that are JSON themselves are looked into as such.
+const TEXTS: usize = 3;
 
 /// An array or object that is open.
 struct Level<'a> {
     is_object: bool,
     /// The name of the member that is being read.
-    name: Option<Cow<'a, str>>,
+    name: Option<Cow<'a, [u8]>>,
     /// Whether the next string is a name.
     names_next: bool,
+    /// What the names around it say of everything in it.
+    inherited: Option<Named>,
+    /// What is said of the next value: by its name, or by the flag before it.
+    next: Option<Named>,
+    /// What the member called `name` or `key` says of the one called `value`.
+    labels: Option<Named>,
+    /// The member called `value`, as long as it stands as it was.
+    value: Option<(usize, usize)>,
+}
+
+/// What names say of a value.
+#[derive(Clone, Copy)]
+struct Named {
+    strength: Strength,
+    /// Whether there is an object between the name and the value.
+    is_deep: bool,
+}
+
+impl Named {
+    const fn new(strength: Strength) -> Self {
+        Self { strength, is_deep: false }
+    }
+}
+
+/// Something that is written in another way.
+struct Edit {
+    start: usize,
+    end: usize,
+    text: String,
+}
+
+/// Members of a JSON Schema: what they say of a password is none.
+const SCHEMA: &[&str] = &[
+    "type",
+    "description",
+    "title",
+    "format",
+    "$ref",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "in",
+    "contentEncoding",
+];
+
+impl<'a> Level<'a> {
+    fn new(is_object: bool, around: Option<Named>) -> Self {
+        let inherited = around.map(|named| Named { is_deep: named.is_deep || is_object, ..named });
+        let next = if is_object { None } else { inherited };
+        Self { is_object, name: None, names_next: is_object, inherited, next, labels: None, value: None }
+    }
+
+    fn is_called(&self, names: &[&str]) -> bool {
+        let name = self.name.as_deref().unwrap_or_default();
+        names.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+    }
+
+    /// A member of this name begins.
+    fn named(&mut self, name: Cow<'a, [u8]>, is_schema: bool) {
+        let own = if is_schema { None } else { secret_name(&name).map(Named::new) };
+        self.name = Some(name);
+        self.next = match (own, self.inherited) {
+            (Some(own), Some(inherited)) if inherited.strength > own.strength => Some(inherited),
+            (Some(own), _) => Some(own),
+            (None, Some(_)) if self.is_called(SCHEMA) => None,
+            (None, inherited) => inherited,
+        };
+        if self.next.is_none() && self.is_called(&["value", "val"]) {
+            self.next = self.labels;
+        }
+    }
+
+    /// What is said of the value that begins here. A flag says it of one member of a list.
+    fn take_next(&mut self) -> Option<Named> {
+        let next = self.next;
+        if !self.is_object {
+            self.next = self.inherited;
+        }
+        next
+    }
+
+    /// A string that is no secret was read: what it says of those behind it.
+    fn read(&mut self, raw: &str) -> Option<Named> {
+        let is_label = self.is_called(&["name", "key", "header", "field", "variable", "var", "option"]);
+        if raw.len() > LONGEST_LABEL || self.is_object && !is_label {
+            return None;
+        }
+        let text = bytes_of(JsonString::new(raw));
+        if !self.is_object {
+            // `["--password", "…"]`, `["X-Api-Key", "…"]`
+            let is_flag = text.starts_with(b"-") && !text.contains(&b'=');
+            let is_header = text.contains(&b'-') || text.eq_ignore_ascii_case(b"authorization");
+            let says = !text.contains(&b' ') && (is_flag || is_header);
+            self.next = if says { secret_name(&text).map(Named::new) } else { None }.or(self.inherited);
+            return None;
+        }
+        self.labels = secret_name(&text).map(Named::new);
+        self.labels
+    }
 }
 
 impl Redactor {
@@ -21,25 +133,31 @@ impl Redactor {
         &self,
         json: &str,
         outer: &[&str],
-        found: &mut EditCounts,
+        found: &mut Redactions,
+    ) -> Result<Option<String>, TooDeep> {
+        self.json_inside(json, outer, found, 0)
+    }
+
+    fn json_inside(
+        &self,
+        json: &str,
+        outer: &[&str],
+        found: &mut Redactions,
+        texts: usize,
     ) -> Result<Option<String>, TooDeep> {
         let bytes = json.as_bytes();
-        let (mut out, mut copied) = (String::new(), 0);
+        let mut edits: Vec<Edit> = Vec::new();
         let mut levels: Vec<Level<'_>> = Vec::new();
+        let outermost = self.named(outer.last().map_or(&[], |name| name.as_bytes()));
         let mut at = 0;
-        let mut put = |start: usize, end: usize, text: &str| {
-            out.push_str(&json[copied..start]);
-            out.push_str(text);
-            copied = end;
-        };
         while at < bytes.len() {
             match bytes[at] {
                 byte @ (b'{' | b'[') => {
                     if levels.len() == MAX_DEPTH {
                         return Err(TooDeep::new(MAX_DEPTH));
                     }
-                    let is_object = byte == b'{';
-                    levels.push(Level { is_object, name: None, names_next: is_object });
+                    let around = levels.last_mut().map_or(outermost, Level::take_next);
+                    levels.push(Level::new(byte == b'{', around));
                     at += 1;
                 }
                 b'}' | b']' => {
@@ -54,13 +172,11 @@ impl Redactor {
                 }
                 b':' => {
                     at += 1;
-                    if let Some(text_only) = self.field(&levels, outer) {
+                    if self.field(&levels, outer) {
                         let start = at + blanks(&bytes[at..]);
                         let end = value_end(bytes, start);
-                        if self.hides_field(&json[start..end], text_only) {
-                            let rule = &self.0.rules[self.0.field];
-                            put(start, end, &format!("\"{}\"", rule.marker));
-                            found.count(&rule.name);
+                        if self.hides_field(&json[start..end]) {
+                            edits.push(self.hides(start, end, found));
                             at = end;
                         }
                     }
@@ -68,78 +184,165 @@ impl Redactor {
                 b'"' => {
                     let end = string_end(bytes, at);
                     let raw = &json[at + 1..end - 1];
-                    if let Some(text) = self.string(raw, found) {
-                        put(at + 1, end - 1, &text);
-                    }
-                    if let Some(level) = levels.last_mut().filter(|level| level.names_next) {
-                        level.names_next = false;
-                        level.name = Some(JsonString::new(raw).into_text());
+                    let is_name = levels.last().is_some_and(|level| level.names_next);
+                    let named =
+                        if is_name { None } else { levels.last_mut().map_or(outermost, Level::take_next) };
+                    if named.is_some_and(|named| self.hides_string(raw, named)) {
+                        edits.push(self.hides(at, end, found));
+                    } else {
+                        let holds_text = levels.last().is_some_and(|level| !level.is_called(&["text"]));
+                        let text = if is_name || !holds_text || texts == TEXTS {
+                            self.string(raw, found)
+                        } else {
+                            self.string_of_json(raw, found, texts)?
+                        };
+                        let is_changed = text.is_some();
+                        edits.extend(text.map(|text| Edit { start: at + 1, end: end - 1, text }));
+                        let around_schema = levels.len().checked_sub(2).map(|outer| &levels[outer]);
+                        let is_schema = around_schema.is_some_and(|level| level.is_called(&["properties"]));
+                        if let Some(level) = levels.last_mut() {
+                            if is_name {
+                                let decoded = bytes_of(JsonString::new(raw));
+                                level.names_next = false;
+                                level.named(decoded, is_schema || !self.0.names);
+                            } else if self.0.names {
+                                if level.is_called(&["value", "val"]) {
+                                    level.value = Some((at, end)).filter(|_| !is_changed);
+                                }
+                                if let Some(label) = level.read(raw)
+                                    && let Some((start, end)) = level.value.take()
+                                    && self.hides_string(&json[start + 1..end - 1], label)
+                                {
+                                    let behind = edits.partition_point(|edit| edit.start < start);
+                                    edits.insert(behind, self.hides(start, end, found));
+                                }
+                            }
+                        }
                     }
                     at = end;
+                }
+                b'0'..=b'9' | b'-' => {
+                    let end = value_end(bytes, at);
+                    let named = levels.last_mut().map_or(outermost, Level::take_next);
+                    if named.is_some_and(|named| named.strength == Strength::Certain) {
+                        edits.push(self.hides(at, end, found));
+                    }
+                    at = end.max(at + 1);
                 }
                 _ => at += 1,
             }
         }
-        if copied == 0 {
+        if edits.is_empty() {
             return Ok(None);
+        }
+        let (mut out, mut copied) = (String::with_capacity(json.len()), 0);
+        for edit in edits {
+            out.push_str(&json[copied..edit.start]);
+            out.push_str(&edit.text);
+            copied = edit.end;
         }
         out.push_str(&json[copied..]);
         Ok(Some(out))
     }
 
+    fn named(&self, name: &[u8]) -> Option<Named> {
+        if self.0.names { secret_name(name).map(Named::new) } else { None }
+    }
+
+    fn hides(&self, start: usize, end: usize, found: &mut Redactions) -> Edit {
+        let rule = &self.0.rules[self.0.field];
+        found.count(&rule.name);
+        Edit { start, end, text: format!("\"{}\"", rule.marker) }
+    }
+
+    /// Whether a string of this name is a secret.
+    fn hides_string(&self, raw: &str, named: Named) -> bool {
+        if raw.is_empty() || self.0.markers.is_true(raw.as_bytes()) {
+            return false;
+        }
+        match named.strength {
+            Strength::Certain => true,
+            Strength::Likely => {
+                credential::is_likely_secret(JsonString::new(raw).text().as_bytes(), named.is_deep)
+            }
+        }
+    }
+
+    /// A string that may be JSON itself: the arguments of a tool. It is looked at as such, and as a text.
+    fn string_of_json(
+        &self,
+        raw: &str,
+        found: &mut Redactions,
+        texts: usize,
+    ) -> Result<Option<String>, TooDeep> {
+        let looks_like_json =
+            raw.trim_start().starts_with(['{', '[']) && raw.trim_end().ends_with(['}', ']']);
+        if !looks_like_json {
+            return Ok(self.string(raw, found));
+        }
+        let string = JsonString::new(raw);
+        // Half of a surrogate pair would not be written again as it is.
+        let inner = Some(string.text()).filter(|_| string.after_halves() == 0);
+        let inner = inner.filter(|inner| serde_json::from_str::<serde::de::IgnoredAny>(inner).is_ok());
+        let redacted = match inner {
+            Some(inner) => self.json_inside(inner, &[], found, texts + 1)?,
+            None => None,
+        };
+        let Some(redacted) = redacted else { return Ok(self.string(raw, found)) };
+        let redacted = self.text(&redacted, found).unwrap_or(redacted);
+        let written = serde_json::Value::String(redacted).to_string();
+        Ok(Some(written[1..written.len() - 1].to_owned()))
+    }
+
     /// What is between the quotes of a string, without secrets; none when it holds none.
-    fn string(&self, raw: &str, found: &mut EditCounts) -> Option<String> {
+    fn string(&self, raw: &str, found: &mut Redactions) -> Option<String> {
         let string = JsonString::new(raw);
         let scan = self.scan(string.text().as_bytes(), 0, Mode::Text, true);
         if scan.cuts.is_empty() {
             return None;
         }
         let edits = self.edits(string.text(), &scan);
-        found.count_all(&edits);
+        let mut counts = EditCounts::new();
+        counts.count_all(&edits);
+        found.add(&counts.into());
         Some(edits.apply_to_json(&string))
     }
 
-    /// Whether a field of this name is hidden whole, and then whether only as a text.
-    fn field(&self, levels: &[Level<'_>], outer: &[&str]) -> Option<bool> {
+    /// Whether the host hides a field of this name whole.
+    fn field(&self, levels: &[Level<'_>], outer: &[&str]) -> bool {
         let names = || {
             let inner = levels.iter().rev().filter(|level| level.is_object);
-            inner.map(|level| level.name.as_deref().unwrap_or_default()).chain(outer.iter().rev().copied())
+            inner
+                .map(|level| level.name.as_deref().unwrap_or_default())
+                .chain(outer.iter().rev().map(|name| name.as_bytes()))
         };
-        let is_at = |path: &[String]| {
+        self.0.fields.iter().any(|field| {
             let mut names = names();
-            path.iter().rev().all(|name| names.next().is_some_and(|there| there.eq_ignore_ascii_case(name)))
-        };
-        let mut hidden = self.0.fields.iter().filter(|field| is_at(&field.path));
-        let first = hidden.next()?.text_only;
-        Some(first && hidden.all(|field| field.text_only))
+            let is_next =
+                |name: &String| names.next().is_some_and(|there| there.eq_ignore_ascii_case(name.as_bytes()));
+            field.path.iter().rev().all(is_next)
+        })
     }
 
-    /// The whole value of a field that has no object around it: of metadata.
-    pub(super) fn metadata_field(&self, name: &str) -> Option<bool> {
-        self.field(&[], &[name])
+    /// The marker in place of a value of metadata, as JSON, where the host hides the field of this name whole.
+    pub(super) fn metadata_field(&self, name: &str, value: &str, found: &mut Redactions) -> Option<String> {
+        let is_hidden = self.field(&[], &[name]) && self.hides_field(value);
+        is_hidden.then(|| self.hides(0, value.len(), found).text)
     }
 
-    /// The marker of a hidden field as JSON, where this value is to be hidden.
-    pub(super) fn hidden_field(
-        &self,
-        value: &str,
-        text_only: bool,
-        found: &mut EditCounts,
-    ) -> Option<String> {
-        if !self.hides_field(value, text_only) {
-            return None;
-        }
-        let rule = &self.0.rules[self.0.field];
-        found.count(&rule.name);
-        Some(format!("\"{}\"", rule.marker))
-    }
-
-    fn hides_field(&self, value: &str, text_only: bool) -> bool {
+    fn hides_field(&self, value: &str) -> bool {
         let text = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         match text {
             Some(text) => !text.is_empty() && !self.0.markers.is_true(text.as_bytes()),
-            None => !text_only && value != "null" && !value.is_empty(),
+            None => value != "null" && !value.is_empty(),
         }
+    }
+}
+
+fn bytes_of(string: JsonString<'_>) -> Cow<'_, [u8]> {
+    match string.into_text() {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     }
 }
 
@@ -196,9 +399,9 @@ mod tests {
     fn redacted(json: &str) -> Option<String> {
         let rules = Rules::secrets().field("input.pin").field("vault");
         let redactor = rules.compile().unwrap();
-        let text = redactor.json(json, &["outer"], &mut EditCounts::new()).unwrap()?;
+        let text = redactor.json(json, &["outer"], &mut Redactions::new()).unwrap()?;
         serde_json::from_str::<serde::de::IgnoredAny>(&text).expect("it stays JSON");
-        let again = redactor.json(&text, &["outer"], &mut EditCounts::new());
+        let again = redactor.json(&text, &["outer"], &mut Redactions::new());
         assert_eq!(again, Ok(None), "a second time nothing changes");
         // The tags say nothing here.
         let tags: Vec<&str> = text.split('#').skip(1).map(|rest| &rest[..8]).collect();

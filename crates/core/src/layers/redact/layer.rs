@@ -9,7 +9,7 @@ use tower_layer::Layer;
 use super::{InvalidRule, RedactService, Redactions, Redactor, Rules, redaction::Redaction};
 use crate::{
     Context, PersistError,
-    pipeline::{Described, PersistService, Phase, SiteSpec},
+    pipeline::{CallerFilter, Described, PersistService, Phase, SiteSpec},
     transform::TransformLayer,
 };
 
@@ -89,7 +89,9 @@ impl fmt::Debug for RedactLayer {
 
 impl Described for RedactLayer {
     fn site(&self) -> SiteSpec {
-        SiteSpec::new("redact", Phase::Transform).with_rank(10)
+        let redactor = self.redaction.redactor.clone();
+        let hides = move |said: &str| redactor.redact(said).map(|(said, _)| said);
+        SiteSpec::new("redact", Phase::Transform).with_rank(10).with_caller_filter(CallerFilter::new(hides))
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    Context, Extensions, Title,
+    Context, Extensions, PersistArgs, Title,
     transform::{EditCounts, Edits, JsonString, Rewrite, TextPart, TextStream, TooDeep, Transform},
 };
 
@@ -54,16 +54,17 @@ impl fmt::Debug for Redaction {
 impl Redactor {
     /// What a scan hides, as edits of the text.
     pub(super) fn edits(&self, text: &str, scan: &Scan) -> Edits {
-        let mut edits = Edits::none();
+        let (mut edits, mut at) = (Edits::none(), 0);
         for cut in &scan.cuts {
             // A private key may be cut inside of a character: all of that is hidden.
-            let range = cut.start..text.ceil_char_boundary(cut.end);
+            let start = text.floor_char_boundary(cut.start).max(at);
+            at = text.ceil_char_boundary(cut.end).max(start);
             match cut.rule {
                 Some(rule) => {
                     let rule = &self.0.rules[rule];
-                    edits.replace_as(&rule.name, range, rule.marker.clone());
+                    edits.replace_as(&rule.name, start..at, rule.marker.clone());
                 }
-                None => edits.replace(range, ""),
+                None => edits.replace(start..at, ""),
             }
         }
         edits
@@ -91,13 +92,22 @@ impl Transform for Redaction {
     }
 
     fn json(&self, json: &str, outer: &[&str], counts: &mut EditCounts) -> Result<Option<String>, TooDeep> {
-        // The whole value of a field of metadata is hidden as one of content is.
-        let field = outer.last().and_then(|name| self.redactor.metadata_field(name));
-        let hidden = field.and_then(|text_only| self.redactor.hidden_field(json, text_only, counts));
-        if hidden.is_some() {
-            return Ok(hidden);
-        }
-        self.redactor.json(json, outer, counts)
+        let mut found = Redactions::new();
+        // A value of metadata is the value of a field.
+        let field = outer.last().and_then(|name| self.redactor.metadata_field(name, json, &mut found));
+        let redacted = match field {
+            Some(hidden) => Some(hidden),
+            None => self.redactor.json(json, outer, &mut found)?,
+        };
+        found.add_to(counts);
+        Ok(redacted)
+    }
+
+    /// The owner of a thread is redacted as well, in what is stored and in what is asked for.
+    fn prepare(&self, args: &mut PersistArgs, counts: &mut EditCounts) {
+        let mut found = Redactions::new();
+        self.redactor.owner(args, &mut found);
+        found.add_to(counts);
     }
 
     /// Cut where the markers make it too long, and not inside of a marker: half of one says nothing.
@@ -204,7 +214,7 @@ mod tests {
         let plain = Content::text("nothing to hide.");
         assert_eq!(
             open_content(&redactor, &plain).unwrap(),
-            (None, Stream::after(b"ide.", 0, 4, 4, Mode::Text))
+            (None, Stream::after(b"nothing to hide.", 0, 16, 16, Mode::Text))
         );
     }
 

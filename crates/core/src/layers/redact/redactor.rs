@@ -10,10 +10,12 @@ use regex_automata::{
 
 use super::{
     Redactions, Rules,
+    encoded::{self, ENCODINGS, Encoded, Encoding, grows},
     marker::{self, Markers},
     rule::{After, Check, Class, Rule},
     rules::{Field, InvalidRule},
     scan::{Mode, Scan},
+    value::{self, Reads},
 };
 
 /// All rules in one automaton: finds secrets in a text, in one pass over it. A clone shares it.
@@ -30,7 +32,7 @@ use super::{
 #[derive(Clone)]
 pub struct Redactor(pub(super) Arc<Compiled>);
 
-type Caches = Pool<
+pub(super) type Caches = Pool<
     dfa::Cache,
     Box<dyn Fn() -> dfa::Cache + Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>,
 >;
@@ -41,6 +43,8 @@ pub(super) struct Compiled {
     /// The same patterns, to see whether a text may still become a match.
     growing: DFA,
     caches: Caches,
+    /// Finds what is written in another way.
+    pub(super) encoded: Encoded,
     /// The lines that end a private key.
     block_end: Regex,
     pub(super) rules: Vec<Compact>,
@@ -50,6 +54,10 @@ pub(super) struct Compiled {
     pub(super) longest: usize,
     pub(super) resumed: usize,
     pub(super) field: usize,
+    /// The first of the rules for the rest of what is encoded, in the order of [`ENCODINGS`].
+    encodings: usize,
+    /// Whether fields are hidden by their names.
+    pub(super) names: bool,
 }
 
 /// What of a rule is needed once it has matched.
@@ -58,6 +66,7 @@ pub(super) struct Compact {
     pub(super) marker: String,
     pub(super) after: After,
     pub(super) check: Option<Check>,
+    pub(super) reads: Option<Reads>,
 }
 
 /// A match: all of it, and the secret in it.
@@ -82,7 +91,7 @@ impl Found {
 pub(super) const BLOCK_END: usize = 96;
 const BLOCK_END_PATTERN: &str = r"-----END (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----";
 
-fn bytewise() -> syntax::Config {
+pub(super) fn bytewise() -> syntax::Config {
     syntax::Config::new().unicode(false).utf8(false)
 }
 
@@ -98,43 +107,60 @@ impl Redactor {
         SECRETS.clone()
     }
 
-    pub(super) fn compile(rules: &[Rule], fields: Vec<Field>, markers: Markers) -> Result<Self, InvalidRule> {
-        let mut longest = BLOCK_END;
+    pub(super) fn compile(
+        rules: &[Rule],
+        fields: Vec<Field>,
+        names: bool,
+        markers: Markers,
+    ) -> Result<Self, InvalidRule> {
+        let mut longest = BLOCK_END.max(encoded::LONGEST);
         for rule in rules {
             longest = longest.max(longest_match(rule)?);
         }
         let patterns: Vec<&str> =
             std::iter::once(marker::PATTERN).chain(rules.iter().map(|rule| &*rule.pattern)).collect();
-        let fails = |_| InvalidRule::new("all together", "the patterns are too large");
+        let fails = |()| InvalidRule::new("all together", "the patterns are too large");
         let config = Regex::config().utf8_empty(false);
         let regex = Regex::builder()
             .syntax(bytewise())
             .configure(config.clone())
             .build_many(&patterns)
-            .map_err(|_| InvalidRule::new("all together", "the patterns are too large"))?;
+            .map_err(|_| fails(()))?;
         let growing = DFA::builder()
             .syntax(bytewise())
             .thompson(thompson::Config::new().utf8(false))
             .configure(DFA::config().skip_cache_capacity_check(true))
             .build_many(&patterns)
-            .map_err(fails)?;
+            .map_err(|_| fails(()))?;
         let block_end = Regex::builder()
             .syntax(bytewise())
             .configure(config)
             .build(BLOCK_END_PATTERN)
             .map_err(|_| InvalidRule::new("private-key", "is no pattern"))?;
         let for_caches = growing.clone();
-        let compact =
-            |name: &str, after, check| Compact { name: name.into(), marker: markers.of(name), after, check };
-        let mut compacts: Vec<Compact> =
-            rules.iter().map(|rule| compact(&rule.name, rule.after, rule.check.clone())).collect();
+        let compact = |name: &str, after, check, reads| Compact {
+            name: name.into(),
+            marker: markers.of(name),
+            after,
+            check,
+            reads,
+        };
+        let mut compacts: Vec<Compact> = rules
+            .iter()
+            .map(|rule| compact(&rule.name, rule.after, rule.check.clone(), rule.reads))
+            .collect();
         let resumed = compacts.len();
-        compacts.push(compact(Rules::RESUMED, After::Class(super::scan::token()), None));
-        compacts.push(compact(Rules::FIELD, After::Nothing, None));
+        compacts.push(compact(Rules::RESUMED, After::Class(super::scan::token()), None, None));
+        compacts.push(compact(Rules::FIELD, After::Nothing, None, None));
+        let encodings = compacts.len();
+        for encoding in ENCODINGS {
+            compacts.push(compact(encoding.name(), After::Class(encoding.rest()), None, None));
+        }
         Ok(Self(Arc::new(Compiled {
             regex,
             growing,
             caches: Pool::new(Box::new(move || for_caches.create_cache())),
+            encoded: Encoded::new().ok_or_else(|| fails(()))?,
             block_end,
             rules: compacts,
             fields,
@@ -143,6 +169,8 @@ impl Redactor {
             longest: longest + 1,
             resumed,
             field: resumed + 1,
+            encodings,
+            names,
         })))
     }
 
@@ -200,7 +228,9 @@ fn longest_match(rule: &Rule) -> Result<usize, InvalidRule> {
     let parsed = syntax::parse_with(&rule.pattern, &bytewise()).map_err(|_| refuse("is no pattern"))?;
     let properties = parsed.properties();
     match (properties.minimum_len(), properties.maximum_len()) {
-        (Some(shortest), Some(longest)) if shortest > 0 && longest <= Rules::MAX_MATCH => Ok(longest),
+        (Some(shortest), Some(longest)) if shortest > 0 && longest <= Rules::MAX_MATCH => {
+            Ok(longest + rule.reads.map_or(0, |_| value::MAX_READ))
+        }
         (Some(0), _) => Err(refuse("it matches a text of no length")),
         (Some(_), _) => Err(refuse("a match has to end after 1024 bytes: write {8,64} in place of +")),
         (None, _) => Err(refuse("it can never match")),
@@ -215,6 +245,9 @@ impl Compiled {
         let Some(rule) = all.pattern().as_usize().checked_sub(1) else {
             return Some(Found { rule: None, start, end, secret: (start, end) });
         };
+        if self.rules[rule].reads.is_some() {
+            return Some(Found { rule: Some(rule), start, end, secret: (end, end) });
+        }
         let secret = self.group(text, all.pattern(), start, end).unwrap_or((start, end));
         Some(Found { rule: Some(rule), start, end, secret })
     }
@@ -234,28 +267,12 @@ impl Compiled {
     pub(super) fn grows_from(&self, text: &[u8], from: usize) -> Option<usize> {
         let from = from.max(text.len().saturating_sub(self.longest));
         let mut cache = self.caches.get();
-        (from..text.len()).find(|start| self.grows(&mut cache, text, *start))
+        (from..text.len()).find(|start| grows(&self.growing, &mut cache, text, *start))
     }
 
-    fn grows(&self, cache: &mut dfa::Cache, text: &[u8], start: usize) -> bool {
-        let input = Input::new(text).range(start..).anchored(Anchored::Yes);
-        // What cannot be told is held back.
-        let Ok(mut state) = self.growing.start_state_forward(cache, &input) else { return true };
-        for byte in &text[start..] {
-            match self.growing.next_state(cache, state, *byte) {
-                Ok(next) if next.is_dead() => return false,
-                Ok(next) if next.is_quit() => return true,
-                Ok(next) => state = next,
-                Err(_) => return true,
-            }
-        }
-        true
-    }
-
-    /// Whether a secret begins at or after `from` that goes on over `border`.
-    pub(super) fn goes_over(&self, text: &[u8], from: usize, border: usize) -> bool {
-        let found = if from < border { self.find(text, from) } else { None };
-        found.is_some_and(|found| found.rule.is_some() && found.start < border && found.secret.1 > border)
+    /// The rule for what a secret in such a run goes on with.
+    pub(super) fn rest_of(&self, encoding: Encoding) -> usize {
+        self.encodings + ENCODINGS.iter().position(|other| *other == encoding).unwrap_or(0)
     }
 
     /// Whether the last of `text` is a true marker.

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use super::value::{self, Reads};
+
 /// A rule of the table.
 pub(super) struct Known {
     pub(super) name: &'static str,
@@ -21,6 +23,8 @@ pub(super) struct Rule {
     pub(super) pattern: Cow<'static, str>,
     pub(super) after: After,
     pub(super) check: Option<Check>,
+    /// What is read behind the match, which then is no secret itself.
+    pub(super) reads: Option<Reads>,
 }
 
 /// What is hidden behind what the pattern found.
@@ -36,7 +40,13 @@ pub(super) enum After {
 impl Rule {
     pub(super) fn known(known: &Known) -> Self {
         let Known { name, pattern, rest } = *known;
-        Self { name: name.into(), pattern: pattern.into(), after: After::Class(Class::of(rest)), check: None }
+        Self {
+            name: name.into(),
+            pattern: pattern.into(),
+            after: After::Class(Class::of(rest)),
+            check: None,
+            reads: None,
+        }
     }
 
     pub(super) fn checked(
@@ -49,12 +59,18 @@ impl Rule {
         Self { check: Some(Arc::new(check)), ..known }
     }
 
+    /// A rule that reads the value behind what its pattern finds.
+    pub(super) fn read(name: &'static str, pattern: &'static str, reads: Reads) -> Self {
+        let after = After::Class(value::rest());
+        Self { name: name.into(), pattern: pattern.into(), after, check: None, reads: Some(reads) }
+    }
+
     pub(super) fn block(name: &'static str, pattern: &'static str) -> Self {
-        Self { name: name.into(), pattern: pattern.into(), after: After::Block, check: None }
+        Self { name: name.into(), pattern: pattern.into(), after: After::Block, check: None, reads: None }
     }
 
     pub(super) fn custom(name: String, pattern: String) -> Self {
-        Self { name: name.into(), pattern: pattern.into(), after: After::Nothing, check: None }
+        Self { name: name.into(), pattern: pattern.into(), after: After::Nothing, check: None, reads: None }
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Rules {
     /// How many of them are the caller's own, at the front.
     own: usize,
     fields: Vec<Field>,
+    /// Whether fields are hidden that are called as secrets are.
+    names: bool,
     entropy: Option<f64>,
     markers: Markers,
 }
@@ -38,8 +40,6 @@ pub struct Rules {
 pub(super) struct Field {
     /// The names from the outside in; arrays have none.
     pub(super) path: Vec<String>,
-    /// Only where its value is a text.
-    pub(super) text_only: bool,
 }
 
 /// Why a rule cannot be used. The pattern itself is not repeated: it may be the secret.
@@ -90,14 +90,21 @@ impl Rules {
     /// No rule.
     #[must_use]
     pub const fn none() -> Self {
-        Self { rules: Vec::new(), own: 0, fields: Vec::new(), entropy: None, markers: Markers::public() }
+        Self {
+            rules: Vec::new(),
+            own: 0,
+            fields: Vec::new(),
+            names: false,
+            entropy: None,
+            markers: Markers::public(),
+        }
     }
 
-    /// Every known format, and the text of fields that are called as passwords and keys are. See the [module](super).
+    /// Every known format, and the values of fields that are called as passwords and keys are, at any depth. See the
+    /// [module](super).
     #[must_use]
     pub fn secrets() -> Self {
-        let field = |name: &&str| Field { path: vec![(*name).to_owned()], text_only: true };
-        Self { rules: known::all(), fields: known::FIELDS.iter().map(field).collect(), ..Self::none() }
+        Self { rules: known::all(), names: true, ..Self::none() }
     }
 
     /// Adds a pattern under a name: 1 to 64 lower-case letters, digits and `-`. What its first group matches is hidden, or all
@@ -131,7 +138,7 @@ impl Rules {
     #[must_use]
     pub fn field(mut self, path: &str) -> Self {
         let path = path.split('.').map(str::to_owned).collect();
-        self.fields.push(Field { path, text_only: false });
+        self.fields.push(Field { path });
         self
     }
 
@@ -153,6 +160,7 @@ impl Rules {
         self.own = own;
         if name == Self::FIELD {
             self.fields.clear();
+            self.names = false;
         }
         if name == Self::ENTROPY {
             self.entropy = None;
@@ -186,7 +194,7 @@ impl Rules {
     /// [`InvalidRule`] when a name is not of the form that a marker can carry, a pattern is none, matches nothing, or has no
     /// end.
     pub fn compile(self) -> Result<Redactor, InvalidRule> {
-        let Self { mut rules, own: _, fields, entropy, markers } = self;
+        let Self { mut rules, own: _, fields, names, entropy, markers } = self;
         if let Some(bits) = entropy {
             let mut rule = Rule::custom(Self::ENTROPY.to_owned(), r"([A-Za-z0-9+/_=-]{32,256})".to_owned());
             rule.after = After::Class(Class::of("A-Za-z0-9+/_=-"));
@@ -200,7 +208,7 @@ impl Rules {
                 return Err(InvalidRule::new(&rule.name, why));
             }
         }
-        Redactor::compile(&rules, fields, markers)
+        Redactor::compile(&rules, fields, names, markers)
     }
 }
 

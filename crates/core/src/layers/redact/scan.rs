@@ -2,8 +2,10 @@
 
 use super::{
     check,
+    encoded::{self, Run},
     redactor::{BLOCK_END, Found, Redactor},
     rule::{After, Class},
+    value::{self, Reads, Value},
 };
 
 /// Where a text goes on.
@@ -58,9 +60,17 @@ impl Redactor {
     /// Goes through `text[from..]`; what stands before `from` only decides what may begin there. Where `last` is said the text
     /// ends, and all of it is certain.
     pub(super) fn scan(&self, text: &[u8], from: usize, mode: Mode, last: bool) -> Scan {
+        self.scan_inside(text, from, mode, last, 0)
+    }
+
+    /// The same of a text that stands inside of so many encoded ones.
+    fn scan_inside(&self, text: &[u8], from: usize, mode: Mode, last: bool, depth: usize) -> Scan {
         let compiled = &*self.0;
         let (mut at, mut mode, mut cuts) = (from, mode, Vec::new());
         let (mut held, mut begins) = (None, 0);
+        // The next match of the rules, and the next encoded run with where to look for it; forgotten once they are behind.
+        let (mut next, mut run, mut runs_from) = (Next::Unknown, Next::Unknown, from);
+        let searches_runs = depth < encoded::MOST_DEEP;
         loop {
             match mode {
                 Mode::Rest(rule) => {
@@ -100,18 +110,60 @@ impl Redactor {
                     }
                 }
                 Mode::Text => {
+                    runs_from = runs_from.max(at);
                     if !last && held.is_none_or(|held| held < at) {
-                        held = Some(begins + self.held_from(&text[begins..], at - begins));
+                        let matches = begins + self.held_from(&text[begins..], at - begins);
+                        let runs = compiled.encoded.grows_from(text, runs_from).unwrap_or(text.len());
+                        held = Some(matches.min(runs));
                     }
                     let certain = held.unwrap_or(text.len());
-                    let found = compiled.find(&text[begins..], at - begins).map(|found| found.moved(begins));
-                    let Some(found) = found.filter(|found| last || found.start < certain) else {
+                    let is_certain = |start: usize| last || start < certain;
+                    let found = next.from(
+                        at,
+                        |found: &Found| found.start,
+                        || compiled.find(&text[begins..], at - begins).map(|found| found.moved(begins)),
+                    );
+                    let encoded = if searches_runs {
+                        run.from(runs_from, |run: &Run| run.start, || compiled.encoded.find(text, runs_from))
+                    } else {
+                        None
+                    };
+                    let is_run_first = |run: &Run| found.is_none_or(|found| run.start < found.start);
+                    if let Some(encoded) = encoded.filter(is_run_first) {
+                        if !is_certain(encoded.start) {
+                            return Scan { cuts, end: certain, mode, begins };
+                        }
+                        let decoded = encoded.decode(text, begins);
+                        let inside = self.scan_inside(&decoded.bytes, 0, Mode::Text, true, depth + 1);
+                        match inside.cuts.iter().find(|cut| cut.end > decoded.before) {
+                            Some(secret) => {
+                                let start =
+                                    decoded.place(secret.start.max(decoded.before), encoded.end).max(at);
+                                cut(&mut cuts, start, encoded.end, secret.rule.or(Some(compiled.resumed)));
+                                (at, mode) = (encoded.end, Mode::Rest(compiled.rest_of(encoded.encoding)));
+                                begins = at;
+                                next = Next::Unknown;
+                                run = Next::Unknown;
+                            }
+                            None => {
+                                runs_from = encoded.next(&decoded);
+                                run = Next::Unknown;
+                            }
+                        }
+                        continue;
+                    }
+                    let Some(found) = found.filter(|found| is_certain(found.start)) else {
                         return Scan { cuts, end: certain, mode, begins };
                     };
                     let before = cuts.len();
-                    (at, mode) = self.take(text, found, &mut cuts);
+                    match self.take(text, begins, found, last, &mut cuts) {
+                        Some(taken) => (at, mode) = taken,
+                        None => return Scan { cuts, end: found.start.min(certain), mode, begins },
+                    }
                     if cuts.len() > before {
                         begins = at;
+                        next = Next::Unknown;
+                        run = Next::Unknown;
                     }
                 }
             }
@@ -127,20 +179,53 @@ impl Redactor {
         held
     }
 
-    /// Hides what was found, if it is to be hidden; answers where to go on, and how.
-    fn take(&self, text: &[u8], found: Found, cuts: &mut Vec<Cut>) -> (usize, Mode) {
+    /// Whether what begins at or after `from`, and before `border`, hides something behind `border`.
+    pub(super) fn goes_over(&self, text: &[u8], from: usize, border: usize) -> bool {
+        let found = if from < border { self.0.find(text, from) } else { None };
+        let Some(found) = found.filter(|found| found.start < border && found.rule.is_some()) else {
+            return false;
+        };
+        let mut cuts = Vec::new();
+        self.take(text, 0, found, true, &mut cuts);
+        cuts.iter().any(|cut| cut.end > border)
+    }
+
+    /// Hides what was found, if it is to be hidden; answers where to go on, and how. Nothing where more text decides.
+    fn take(
+        &self,
+        text: &[u8],
+        begins: usize,
+        found: Found,
+        last: bool,
+        cuts: &mut Vec<Cut>,
+    ) -> Option<(usize, Mode)> {
         let compiled = &*self.0;
         let (mut start, mut end) = found.secret;
         let Some(rule) = found.rule else {
             let is_true = compiled.markers.is_true(&text[start..end]);
-            return (if is_true { end } else { start + 1 }, Mode::Text);
+            return Some((if is_true { end } else { start + 1 }, Mode::Text));
         };
+        if let Some(reads) = compiled.rules[rule].reads {
+            let all = (found.start, found.end);
+            return match value::read(reads, text, begins, all, &compiled.markers, last) {
+                Value::Undecided => None,
+                Value::Plain => Some((found.start + 1, Mode::Text)),
+                Value::Secret { start, end, goes_on } => {
+                    if reads == Reads::Address && start - found.start > LEAD {
+                        cuts.extend(self.scan(&text[..start], found.start + 1, Mode::Text, true).cuts);
+                    }
+                    let end = character_end(text, end);
+                    cut(cuts, start, end, Some(rule));
+                    Some((end, if goes_on { Mode::Rest(rule) } else { Mode::Text }))
+                }
+            };
+        }
         let secret = &text[start..end];
         if compiled.markers.is_true(secret) {
-            return (end, Mode::Text);
+            return Some((end, Mode::Text));
         }
         if compiled.rules[rule].check.as_ref().is_some_and(|check| !check(secret)) {
-            return (start.max(found.start + 1), Mode::Text);
+            return Some((start.max(found.start + 1), Mode::Text));
         }
         // What stands before it and says that it is one may hold another: the name in an address, say.
         if start - found.start > LEAD {
@@ -150,17 +235,49 @@ impl Redactor {
         while start > 0 && is_inside_character(text[start]) {
             start -= 1;
         }
-        while end < text.len() && is_inside_character(text[end]) {
-            end += 1;
-        }
+        end = character_end(text, end);
         cut(cuts, start, end, Some(rule));
         let mode = match compiled.rules[rule].after {
             After::Nothing => Mode::Text,
             After::Class(_) => Mode::Rest(rule),
             After::Block => Mode::Block,
         };
-        (end, mode)
+        Some((end, mode))
     }
+}
+
+/// What is found next, as long as it is known.
+enum Next<T> {
+    Unknown,
+    Is(Option<T>),
+}
+
+impl<T: Copy> Next<T> {
+    /// The next one at or behind `at`.
+    fn from(
+        &mut self,
+        at: usize,
+        start: impl Fn(&T) -> usize,
+        find: impl FnOnce() -> Option<T>,
+    ) -> Option<T> {
+        match self {
+            Self::Is(None) => None,
+            Self::Is(Some(found)) if start(found) >= at => Some(*found),
+            Self::Is(Some(_)) | Self::Unknown => {
+                let found = find();
+                *self = Self::Is(found);
+                found
+            }
+        }
+    }
+}
+
+/// A pattern of bytes may end inside a character.
+fn character_end(text: &[u8], mut end: usize) -> usize {
+    while end < text.len() && is_inside_character(text[end]) {
+        end += 1;
+    }
+    end
 }
 
 fn cut(cuts: &mut Vec<Cut>, start: usize, end: usize, rule: Option<usize>) {

@@ -15,10 +15,12 @@ pub(super) struct Stream {
     /// Where what is held back begins.
     held: usize,
     mode: Mode,
+    /// Whether what is stored may have begun what goes on.
+    may_have_begun: bool,
 }
 
-/// As much of what is stored as decides what may begin behind it.
-const BEFORE: usize = 4;
+/// As much of what is stored as decides what may begin behind it: a name, and the character before it.
+const BEFORE: usize = super::value::BEFORE + 2;
 
 impl Stream {
     /// A text whose beginning is stored, by somebody else or before a restart: what was held back of it is lost.
@@ -41,7 +43,7 @@ impl Stream {
     /// A text that is stored up to here and was complete: what is added now continues it.
     pub(super) fn continued(redactor: &Redactor, stored: &[u8]) -> Self {
         let tail = stored[stored.len().saturating_sub(redactor.0.longest)..].to_vec();
-        Self { held: tail.len(), text: tail, mode: Mode::Text }
+        Self { held: tail.len(), text: tail, mode: Mode::Text, may_have_begun: true }
     }
 
     /// The same for an edit. What it adds at once behind a marker goes on with that secret; what it adds to a private key does where
@@ -63,7 +65,7 @@ impl Stream {
     /// goes on with begins at or behind `begins`.
     pub(super) fn after(text: &[u8], begins: usize, end: usize, stored: usize, mode: Mode) -> Self {
         let from = end.saturating_sub(BEFORE).max(begins.min(end));
-        Self { text: text[from..].to_vec(), held: stored - from, mode }
+        Self { text: text[from..].to_vec(), held: stored - from, mode, may_have_begun: stored > end }
     }
 
     /// How many bytes are held back.
@@ -88,10 +90,10 @@ impl Stream {
         let from = self.held;
         let text = [&before, more.as_bytes()].concat();
         // What is stored may have begun what goes on here: nothing of it is given out again.
-        let begun = if from > BEFORE { self.begun(redactor, &text) } else { from };
+        let begun = if self.may_have_begun { self.begun(redactor, &text) } else { from };
         let (start, mode) = match self.mode {
             Mode::Text => (begun, Mode::Text),
-            Mode::Resumed if redactor.0.goes_over(&text, begun, from) => (begun, Mode::Text),
+            Mode::Resumed if redactor.goes_over(&text, begun, from) => (begun, Mode::Text),
             mode => (from, mode),
         };
         let mut scan = redactor.scan(&text, start, mode, last);
@@ -109,7 +111,7 @@ impl Stream {
 
     /// Where in what is stored a match began that was not one yet.
     fn begun(&self, redactor: &Redactor, text: &[u8]) -> usize {
-        redactor.0.grows_from(&text[..self.held], 0).unwrap_or(self.held)
+        redactor.scan(&text[..self.held], 0, Mode::Text, false).end
     }
 }
 
@@ -146,6 +148,15 @@ mod tests {
             format!("{}\nMIIE\nabcd+/=\n{}\nafter", pem("BEGIN"), pem("END")),
             format!("{}\nMIIE never ends", pem("BEGIN")),
             format!("postgres://{}:{}@db/x", "me", "p4ss"),
+            format!("postgres://{}:{}@db/x y", "me", "p/4@ss"),
+            format!("x password=\"{} horse\", z", "correct"),
+            format!("user=x&password={}&y=1 z", "hunter2"),
+            format!("see --token {} z", "abc123def4"),
+            "see cGFzc3dvcmQ9aHVudGVyMg== | x".to_owned(),
+            "see 70617373776f72643d68756e74657232 x".to_owned(),
+            format!("q=password%3D{}%26user x", "hunter2"),
+            format!(r"\u0022password\u0022: \u0022{}\u0022 x", "hunter2"),
+            format!("Password: `{}` é, API key: {}.", "swordfish", "abc123def4"),
             "ghost sketch: task-force é🦀 -----BEGIN CERTIFICATE-----".to_owned(),
         ]
     }

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    FingerprintKey,
     operation::places::carries_nothing,
     replica::{Stance, Standing},
 };
@@ -20,16 +21,33 @@ pub struct TakeStance {
     pub expected: Stance,
     /// What it is to be.
     pub to: Stance,
+    /// What a follower keys its fingerprints with from then on: the key of the store that it follows, so that a call is
+    /// recognized after a switchover. Nothing where it keeps its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint_key: Option<FingerprintKey>,
 }
 
 impl TakeStance {
     /// From `expected` to `to`.
     #[must_use]
     pub const fn new(expected: Stance, to: Stance) -> Self {
-        Self { expected, to }
+        Self { expected, to, fingerprint_key: None }
+    }
+
+    /// With the key of the store that it is to follow.
+    #[must_use]
+    pub const fn with_fingerprint_key(mut self, key: Option<FingerprintKey>) -> Self {
+        self.fingerprint_key = key;
+        self
+    }
+
+    /// The key that a store takes with this stance: a follower's alone.
+    #[must_use]
+    pub fn taken_key(&self) -> Option<FingerprintKey> {
+        self.fingerprint_key.filter(|_| !self.to.leads())
     }
 }
 
-carries_nothing!(TakeStance { expected: _, to: _ });
+carries_nothing!(TakeStance { expected: _, to: _, fingerprint_key: _ });
 
 carries_nothing!(Standing { stance: _, cursor: _, position: _, is_empty: _ });

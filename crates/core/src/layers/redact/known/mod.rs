@@ -6,6 +6,7 @@ mod code;
 mod context;
 mod models;
 mod payment;
+mod services;
 
 use super::rule::Rule;
 
@@ -13,7 +14,7 @@ use super::rule::Rule;
 /// What stands before the word is not part of the secret.
 macro_rules! word {
     ($pattern:literal) => {
-        concat!(r"(?:\b|\\[nrt]|%[0-9A-Fa-f]{2}|\x1b\[[0-9;]{0,8}m)(", $pattern, ")")
+        concat!(r"(?:\b|_|\\[nrt]|\\u00[0-9A-Fa-f]{2}|%[0-9A-Fa-f]{2}|\x1b\[[0-9;]{0,8}m)(", $pattern, ")")
     };
 }
 use word;
@@ -31,30 +32,8 @@ use rules;
 /// Every rule that [`Rules::secrets`](super::Rules::secrets) holds, the more telling ones first: of two that begin at the
 /// same place the first one counts.
 pub(super) fn all() -> Vec<Rule> {
-    let tables =
-        [cloud::RULES, code::RULES, chat::RULES, payment::RULES, models::RULES].into_iter().flatten();
+    let tables = [cloud::RULES, code::RULES, chat::RULES, payment::RULES, models::RULES, services::RULES]
+        .into_iter()
+        .flatten();
     tables.map(Rule::known).chain(context::rules()).collect()
 }
-
-/// Names of fields whose text is a secret whatever it looks like.
-pub(super) const FIELDS: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
-    "api_key",
-    "apiKey",
-    "access_token",
-    "accessToken",
-    "refresh_token",
-    "refreshToken",
-    "client_secret",
-    "clientSecret",
-    "secret_key",
-    "secretKey",
-    "secret_access_key",
-    "secretAccessKey",
-    "private_key",
-    "privateKey",
-    "auth_token",
-    "authToken",
-];

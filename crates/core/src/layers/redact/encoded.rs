@@ -1,0 +1,296 @@
+//! Text that is written in another way: in Base64, in hexadecimal, with percent or JSON escapes.
+//!
+//! An automaton of its own finds runs that spell ASCII text in one of these ways. Each run is bounded, is decoded, and is
+//! searched by the rules as a text of its own. So the work is linear, and of a text that goes on only an unfinished run is held.
+
+use regex_automata::{
+    Anchored, Input,
+    hybrid::dfa::{self, DFA},
+    meta::Regex,
+    nfa::thompson,
+    util::pool::Pool,
+};
+
+use super::{
+    redactor::{Caches, bytewise},
+    rule::Class,
+};
+
+/// A way to write a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Base64,
+    Hex,
+    Percent,
+    Escapes,
+}
+
+/// In the order of the patterns.
+pub(super) const ENCODINGS: [Encoding; 4] =
+    [Encoding::Base64, Encoding::Hex, Encoding::Percent, Encoding::Escapes];
+
+/// Groups of four characters that stand for three of ASCII, at least five: less than one in 60 000 places of random characters
+/// begins so many. Lines may be broken between them.
+const BASE64: &str = r"(?:[A-Za-f][C-HS-Xi-nyz0-3AQgw][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-](?:\r?\n|\\n)?){5,150}(?:[A-Za-z0-9+/_-]{2,3}={0,2})?";
+const HEX: &str = r"(?:[2-7][0-9A-Fa-f]|0[9AaDd]){12,400}";
+const PERCENT: &str = r"%[0-7][0-9A-Fa-f](?:[A-Za-z0-9_.~+*-]|%[0-9A-Fa-f]{2}){6,300}";
+const ESCAPES: &str =
+    r"\\(?:u00|x)[0-7][0-9A-Fa-f](?:[A-Za-z0-9_.~+*/=:, -]|\\(?:u00|x)[0-9A-Fa-f]{2}){6,150}";
+
+/// The longest run.
+pub(super) const LONGEST: usize = 1024;
+/// How often a run is searched for runs inside of it.
+pub(super) const MOST_DEEP: usize = 2;
+/// So many bytes of a full run are searched again with the next one: no beginning of a secret is longer, but for a few.
+const OVERLAP: usize = 192;
+/// As far before a run with escapes its word may have begun.
+const BEFORE: usize = 48;
+
+pub(super) struct Encoded {
+    runs: Regex,
+    growing: DFA,
+    caches: Caches,
+}
+
+/// A run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) encoding: Encoding,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+/// What a run says.
+pub(super) struct Decoded {
+    pub(super) bytes: Vec<u8>,
+    /// Where each byte stands in the text.
+    places: Vec<usize>,
+    /// So many of the bytes stand before the run.
+    pub(super) before: usize,
+}
+
+impl Encoded {
+    pub(super) fn new() -> Option<Self> {
+        let patterns = [BASE64, HEX, PERCENT, ESCAPES];
+        let runs = Regex::builder()
+            .syntax(bytewise())
+            .configure(Regex::config().utf8_empty(false))
+            .build_many(&patterns)
+            .ok()?;
+        let growing = DFA::builder()
+            .syntax(bytewise())
+            .thompson(thompson::Config::new().utf8(false))
+            .configure(DFA::config().skip_cache_capacity_check(true))
+            .build_many(&patterns)
+            .ok()?;
+        let for_caches = growing.clone();
+        Some(Self { runs, growing, caches: Pool::new(Box::new(move || for_caches.create_cache())) })
+    }
+
+    /// The first run in `text[from..]`, as if the text ended there.
+    pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Run> {
+        let found = self.runs.find(Input::new(text).range(from..))?;
+        let encoding = ENCODINGS[found.pattern().as_usize()];
+        Some(Run { encoding, start: found.start(), end: found.end() })
+    }
+
+    /// The first place at or after `from` where a run begins that more text could make, or make longer.
+    pub(super) fn grows_from(&self, text: &[u8], from: usize) -> Option<usize> {
+        let from = from.max(text.len().saturating_sub(LONGEST));
+        let mut cache = self.caches.get();
+        (from..text.len()).find(|start| grows(&self.growing, &mut cache, text, *start))
+    }
+}
+
+/// Whether what begins at `start` goes on behind the text.
+pub(super) fn grows(growing: &DFA, cache: &mut dfa::Cache, text: &[u8], start: usize) -> bool {
+    let input = Input::new(text).range(start..).anchored(Anchored::Yes);
+    // What cannot be told is held back.
+    let Ok(mut state) = growing.start_state_forward(cache, &input) else { return true };
+    for byte in &text[start..] {
+        match growing.next_state(cache, state, *byte) {
+            Ok(next) if next.is_dead() => return false,
+            Ok(next) if next.is_quit() => return true,
+            Ok(next) => state = next,
+            Err(_) => return true,
+        }
+    }
+    true
+}
+
+impl Encoding {
+    /// What a secret that begins in a run goes on with.
+    pub(super) fn rest(self) -> Class {
+        Class::of(match self {
+            Self::Base64 => "A-Za-z0-9+/_=-",
+            Self::Hex => "0-9A-Fa-f",
+            Self::Percent => "A-Za-z0-9_.~+*%-",
+            Self::Escapes => "A-Za-z0-9_.~+*/=\\-",
+        })
+    }
+
+    /// Its name in the list of rules.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Base64 => "encoded-base64",
+            Self::Hex => "encoded-hex",
+            Self::Percent => "encoded-percent",
+            Self::Escapes => "encoded-escapes",
+        }
+    }
+}
+
+impl Run {
+    /// What it says. Of escapes, with the word before it, which may not begin before `begins`.
+    pub(super) fn decode(self, text: &[u8], begins: usize) -> Decoded {
+        let mut decoded = Decoded { bytes: Vec::new(), places: Vec::new(), before: 0 };
+        if matches!(self.encoding, Encoding::Percent | Encoding::Escapes) {
+            let lowest = begins.max(self.start.saturating_sub(BEFORE));
+            let is_word =
+                |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'~' | b'+');
+            let mut first = self.start;
+            while first > lowest && is_word(text[first - 1]) {
+                first -= 1;
+            }
+            (first..self.start).for_each(|at| decoded.push(text[at], at));
+            decoded.before = self.start - first;
+        }
+        let run = &text[self.start..self.end];
+        match self.encoding {
+            Encoding::Base64 => base64(run, |byte, at| decoded.push(byte, self.start + at)),
+            Encoding::Hex => {
+                for (number, pair) in run.chunks_exact(2).enumerate() {
+                    decoded.push(hex(pair).unwrap_or(0), self.start + number * 2);
+                }
+            }
+            Encoding::Percent => escapes(run, &[b"%"], |byte, at| decoded.push(byte, self.start + at)),
+            Encoding::Escapes => {
+                escapes(run, &[b"\\u00", b"\\x"], |byte, at| decoded.push(byte, self.start + at));
+            }
+        }
+        decoded
+    }
+
+    /// Where the next run may begin, that this one held no secret: of a run that is as long as any, inside of it.
+    pub(super) fn next(self, decoded: &Decoded) -> usize {
+        let written = self.end - self.start;
+        let is_full = match self.encoding {
+            Encoding::Base64 => written >= 150 * 4,
+            Encoding::Hex => written >= 400 * 2,
+            Encoding::Percent => written >= 300,
+            Encoding::Escapes => written >= 150,
+        };
+        let last = decoded.bytes.len();
+        if !is_full || last <= decoded.before + 2 * OVERLAP {
+            return self.end;
+        }
+        // Base64 goes on where a group begins.
+        let mut again = last - OVERLAP;
+        while again < last && again % 3 != 0 && self.encoding == Encoding::Base64 {
+            again += 1;
+        }
+        decoded.place(again, self.end)
+    }
+}
+
+impl Decoded {
+    fn push(&mut self, byte: u8, at: usize) {
+        self.bytes.push(byte);
+        self.places.push(at);
+    }
+
+    /// Where a byte stands in the text; `end` behind the last one.
+    pub(super) fn place(&self, at: usize, end: usize) -> usize {
+        self.places.get(at).copied().unwrap_or(end)
+    }
+}
+
+fn hex(pair: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    match pair {
+        [high, low] => u8::try_from(digit(*high)? * 16 + digit(*low)?).ok(),
+        _ => None,
+    }
+}
+
+fn escapes(run: &[u8], starts: &[&[u8]], mut put: impl FnMut(u8, usize)) {
+    let mut at = 0;
+    while at < run.len() {
+        let escaped = starts.iter().find_map(|start| {
+            let digits = run[at..].strip_prefix(*start)?.get(..2)?;
+            Some((start.len() + 2, hex(digits)?))
+        });
+        let (length, byte) = escaped.unwrap_or((1, run[at]));
+        put(byte, at);
+        at += length;
+    }
+}
+
+/// Each byte stands where the character begins that holds its first bits: cut from there, nothing of it is left.
+fn base64(run: &[u8], mut put: impl FnMut(u8, usize)) {
+    let (mut bits, mut held, mut first) = (0_u32, 0_u32, 0);
+    let mut at = 0;
+    while at < run.len() {
+        let value = match run[at] {
+            byte @ b'A'..=b'Z' => byte - b'A',
+            byte @ b'a'..=b'z' => byte - b'a' + 26,
+            byte @ b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            // A line break that is written out.
+            b'\\' => {
+                at += 2;
+                continue;
+            }
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        if held == 0 {
+            first = at;
+        }
+        bits = bits << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            put((bits >> held & 0xff) as u8, first);
+            first = at;
+        }
+        at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> Vec<String> {
+        let encoded = Encoded::new().unwrap();
+        let (mut at, mut said) = (0, Vec::new());
+        while let Some(run) = encoded.find(text.as_bytes(), at) {
+            let decoded = run.decode(text.as_bytes(), 0);
+            said.push(String::from_utf8_lossy(&decoded.bytes).into_owned());
+            at = run.next(&decoded);
+        }
+        said
+    }
+
+    #[test]
+    fn runs_are_found_and_decoded() {
+        assert_eq!(said("see cGFzc3dvcmQ9aHVudGVyMg== now"), ["password=hunter2"]);
+        assert_eq!(said("x 70617373776f72643d68756e74657232 y"), ["password=hunter2"]);
+        assert_eq!(said("q=password%3Dhunter2%26user"), ["password=hunter2&user"]);
+        assert_eq!(said(r"{\u0022password\u0022: \u0022hunter2\u0022}"), ["\"password\": \"hunter2\""]);
+        assert_eq!(said("an ordinary sentence with src/layers/redact/mod.rs"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_long_run_is_read_in_parts_that_overlap() {
+        let text = "0123456789".repeat(200);
+        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let parts = said(&hex);
+        assert!(parts.len() > 4, "{}", parts.len());
+        assert!(parts.iter().all(|part| text.contains(part.as_str())));
+    }
+}

@@ -1,0 +1,391 @@
+//! Which names of fields, variables, headers and flags say that their value is a secret.
+//!
+//! A name is read by its parts: `aws-secret_accessKey` is `aws`, `secret`, `access`, `key`. The last part decides, with the one
+//! before it where it says too little by itself: `api_key` names a secret, `sort_key` does not.
+
+/// How much a name says of its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Strength {
+    /// The value may be something else: `token`, `api_key`. It has to look like a credential.
+    Likely,
+    /// The value is a secret whatever it looks like: `password`, `client_secret`.
+    Certain,
+}
+
+/// The longest end of a name that is read.
+pub(super) const MAX_NAME: usize = 64;
+
+/// How many parts at the end of a name are read.
+const MAX_PARTS: usize = 8;
+
+/// What stands behind the word that decides, and changes nothing: `password_confirmation`, `SECRET_KEY_BASE`.
+const NEUTRAL: &[&str] = &[
+    "value",
+    "val",
+    "base",
+    "plain",
+    "plaintext",
+    "raw",
+    "string",
+    "str",
+    "b64",
+    "base64",
+    "new",
+    "old",
+    "confirm",
+    "confirmation",
+    "repeat",
+    "again",
+    "current",
+    "previous",
+    "prev",
+    "prod",
+    "production",
+    "staging",
+    "dev",
+    "test",
+    "live",
+    "data",
+    "pem",
+    "primary",
+    "secondary",
+    "hash",
+];
+
+/// Words that are a secret by themselves, also at the end of a longer one: `PGPASSWORD`.
+const CERTAIN_ENDS: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "passwort",
+    "kennwort",
+    "privatekey",
+    "secretkey",
+    "clientsecret",
+];
+
+/// Words that are a secret by themselves as a whole part.
+const CERTAIN: &[&str] = &[
+    "passwords",
+    "pwd",
+    "pword",
+    "secret",
+    "secrets",
+    "credential",
+    "credentials",
+    "creds",
+    "authorization",
+    "mnemonic",
+    "otp",
+    "cvv",
+    "cvc",
+    "senha",
+    "contraseña",
+    "contrasena",
+];
+
+/// Words that likely are, also at the end of a longer one: `xapikey`.
+const LIKELY_ENDS: &[&str] =
+    &["apikey", "accesskey", "authtoken", "accesstoken", "refreshtoken", "apitoken", "bearertoken"];
+
+/// Words that likely are as a whole part.
+const LIKELY: &[&str] = &["jwt", "bearer", "auth", "cookie"];
+
+/// What makes a `key` certain.
+const CERTAIN_KEYS: &[&str] = &["private", "secret", "encryption", "decryption", "signing", "master", "hmac"];
+
+/// What makes a `key` likely.
+const LIKELY_KEYS: &[&str] = &[
+    "api",
+    "access",
+    "auth",
+    "account",
+    "storage",
+    "service",
+    "ssh",
+    "gpg",
+    "pgp",
+    "deploy",
+    "shared",
+    "symmetric",
+    "jwt",
+    "webhook",
+    "subscription",
+    "consumer",
+    "admin",
+    "app",
+    "application",
+    "license",
+    "cipher",
+    "crypto",
+    "aes",
+    "rsa",
+    "client",
+    "integration",
+    "live",
+    "project",
+];
+
+/// What makes a `pass` or `pw` certain: alone it means a pass over something.
+const PASS_OF: &[&str] = &[
+    "db", "database", "smtp", "user", "mysql", "pg", "postgres", "admin", "root", "ftp", "mail", "email",
+    "redis", "mongo", "proxy", "auth", "login", "ssh", "wifi", "api", "my", "service", "app", "rabbitmq",
+    "imap", "ldap", "sudo", "keystore", "cert", "vault", "http", "basic", "ssh", "zip",
+];
+
+/// What makes a `token` something else: a place in a list, a count, a unit of a text or of a program.
+const TOKENS_THAT_ARE_NOT: &[&str] = &[
+    "next",
+    "page",
+    "continuation",
+    "continue",
+    "cursor",
+    "sync",
+    "pagination",
+    "resume",
+    "max",
+    "min",
+    "total",
+    "num",
+    "eos",
+    "bos",
+    "pad",
+    "unk",
+    "stop",
+    "mask",
+    "cls",
+    "sep",
+    "special",
+    "first",
+    "last",
+    "input",
+    "output",
+    "prompt",
+    "completion",
+    "cached",
+    "cache",
+    "reasoning",
+    "cancellation",
+    "cancel",
+    "end",
+    "start",
+    "begin",
+    "prev",
+    "previous",
+    "current",
+    "syntax",
+    "parse",
+    "lex",
+    "design",
+    "unexpected",
+    "expected",
+    "invalid",
+    "text",
+    "audio",
+    "image",
+    "this",
+    "mint",
+    "open",
+    "close",
+    "comment",
+    "string",
+    "template",
+    "left",
+    "right",
+    "new",
+    "used",
+];
+
+/// What a `pat` (personal access token) belongs to.
+const PAT_OF: &[&str] = &["github", "gitlab", "gh", "gl", "azure", "devops", "ado", "git", "personal"];
+
+/// Whether the name says that its value is a secret.
+pub(super) fn secret_name(name: &[u8]) -> Option<Strength> {
+    let name = &name[name.len().saturating_sub(MAX_NAME)..];
+    let (mut parts, mut count) = ([&name[..0]; MAX_PARTS], 0);
+    // From the end: the last parts decide.
+    let mut end = name.len();
+    while end > 0 && count < MAX_PARTS {
+        let start = part_start(name, end);
+        let part = without_number(&name[start..end]);
+        if !part.is_empty() {
+            parts[count] = part;
+            count += 1;
+        }
+        end = start;
+        while end > 0 && !is_word(name[end - 1]) {
+            end -= 1;
+        }
+    }
+    let parts = &parts[..count];
+    let neutral = parts.iter().take_while(|part| is_one_of(part, NEUTRAL)).count();
+    let (head, rest) = parts.get(neutral..)?.split_first()?;
+    let before = |words: &[&str]| rest.first().is_some_and(|before| is_one_of(before, words));
+    if is_one_of(head, CERTAIN) || CERTAIN_ENDS.iter().any(|word| ends_with(head, word)) {
+        return Some(Strength::Certain);
+    }
+    if is_one_of(head, &["pass", "pw"]) {
+        return before(PASS_OF).then_some(Strength::Certain);
+    }
+    if is_one_of(head, &["phrase", "code", "codes", "words"]) {
+        return before(&["seed", "recovery", "backup", "mnemonic"]).then_some(Strength::Certain);
+    }
+    if is_one_of(head, &["pin"]) {
+        return before(&["card", "user", "security", "sim"]).then_some(Strength::Certain);
+    }
+    if is_one_of(head, &["key", "keys"]) {
+        // `secret_access_key`
+        let is_secret = rest.get(1).is_some_and(|second| is_one_of(second, &["secret"]));
+        return if before(CERTAIN_KEYS) || is_secret && before(&["access"]) {
+            Some(Strength::Certain)
+        } else {
+            before(LIKELY_KEYS).then_some(Strength::Likely)
+        };
+    }
+    if is_one_of(head, &["token", "tokens"]) {
+        return (!before(TOKENS_THAT_ARE_NOT)).then_some(Strength::Likely);
+    }
+    if is_one_of(head, &["pat"]) {
+        return before(PAT_OF).then_some(Strength::Likely);
+    }
+    let is_likely = is_one_of(head, LIKELY) || LIKELY_ENDS.iter().any(|word| ends_with(head, word));
+    is_likely.then_some(Strength::Likely)
+}
+
+/// Where the part begins that ends at `end`: behind another character than a letter or digit, or at a capital that follows a
+/// small letter or begins a word behind capitals.
+fn part_start(name: &[u8], end: usize) -> usize {
+    let mut start = end;
+    while start > 0 && is_word(name[start - 1]) {
+        start -= 1;
+        if start > 0 && name[start].is_ascii_uppercase() {
+            let before = name[start - 1];
+            let begins_word =
+                before.is_ascii_uppercase() && name[..end].get(start + 1).is_some_and(u8::is_ascii_lowercase);
+            if before.is_ascii_lowercase() || before.is_ascii_digit() || begins_word {
+                break;
+            }
+        }
+    }
+    start
+}
+
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte >= 128
+}
+
+/// `password2` is a password.
+fn without_number(part: &[u8]) -> &[u8] {
+    // `b64` and `base64` are words of their own.
+    if is_one_of(part, &["b64", "base64"]) {
+        return part;
+    }
+    let digits = part.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    &part[..part.len() - digits]
+}
+
+fn is_one_of(part: &[u8], words: &[&str]) -> bool {
+    words.iter().any(|word| part.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+fn ends_with(part: &[u8], word: &str) -> bool {
+    part.len() >= word.len() && part[part.len() - word.len()..].eq_ignore_ascii_case(word.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_matched_by_their_parts_and_case() {
+        for name in [
+            "password",
+            "new_password",
+            "newPassword",
+            "DB_PASSWORD",
+            "PGPASSWORD",
+            "password2",
+            "password_confirmation",
+            "user.password",
+            "SECRET_KEY_BASE",
+            "aws-secret_accessKey",
+            "AWS_SECRET_ACCESS_KEY",
+            "client-secret",
+            "secret",
+            "credentials",
+            "Authorization",
+            "Proxy-Authorization",
+            "db_pass",
+            "privateKey",
+            "encryption_key",
+            "otp",
+            "recovery_codes",
+            "passwordHash",
+            "sshPrivateKey",
+        ] {
+            assert_eq!(secret_name(name.as_bytes()), Some(Strength::Certain), "{name}");
+        }
+        for name in [
+            "token",
+            "X-Api-Key",
+            "x-api-key",
+            "apiKey",
+            "APIKey",
+            "api_key_2",
+            "access_token",
+            "csrfToken",
+            "GITHUB_PAT",
+            "_auth",
+            "sessionToken",
+            "authTokens",
+            "Cookie",
+            "Set-Cookie",
+        ] {
+            assert_eq!(secret_name(name.as_bytes()), Some(Strength::Likely), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_something_else_are_left_alone() {
+        for name in [
+            "max_tokens",
+            "token_count",
+            "next_page_token",
+            "nextPageToken",
+            "input_tokens",
+            "tokenizer",
+            "key",
+            "sort_key",
+            "public_key",
+            "primaryKey",
+            "password_file",
+            "passwordField",
+            "secretName",
+            "secret_arn",
+            "access_key_id",
+            "pass",
+            "first_pass",
+            "bypass",
+            "compass",
+            "monkey",
+            "keyboard",
+            "author",
+            "passed",
+            "secretary",
+            "",
+            "_",
+            "42",
+            "cache_key",
+            "pin",
+            "code",
+            "tokens_used",
+            "path",
+            "pattern",
+            "authority",
+            "is_secret_set",
+        ] {
+            assert_eq!(secret_name(name.as_bytes()), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! What stands behind a name that says that its value is a secret, and behind the user of an address.
+
+use std::cell::Cell;
+
+use super::{
+    check,
+    credential::{is_reference, is_secret_cookie, is_secret_in_quotes, is_secret_unquoted},
+    marker::{Markers, OPEN},
+    rule::Class,
+    secret_name::{MAX_NAME, Strength, secret_name},
+};
+
+/// What the rule looks at behind its match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// A name and what assigns to it stand before the value.
+    Assignment,
+    /// A scheme, a user and a colon stand before the password.
+    Address,
+}
+
+/// What was found behind the match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value {
+    /// More text decides.
+    Undecided,
+    /// No secret.
+    Plain,
+    /// A secret, that may go on where it is as long as any is read.
+    Secret { start: usize, end: usize, goes_on: bool },
+}
+
+/// The longest value that is read as a whole.
+pub(super) const MAX_VALUE: usize = 512;
+/// How far behind a value it is looked to find out whether it has ended.
+const AHEAD: usize = 48;
+/// The most bytes behind a match that are read.
+pub(super) const MAX_READ: usize = MAX_VALUE + AHEAD + 32;
+/// As far before a match it is looked for the rest of the name.
+pub(super) const BEFORE: usize = MAX_NAME;
+
+/// What a value of more than [`MAX_VALUE`] bytes goes on with.
+pub(super) fn rest() -> Class {
+    Class::of("A-Za-z0-9!#%&*+./=?@^_~|:$-")
+}
+
+/// A text of which it is known whether anything was read at its end: then more text may decide otherwise.
+struct Reader<'a> {
+    text: &'a [u8],
+    reached_end: Cell<bool>,
+}
+
+impl Reader<'_> {
+    fn at(&self, at: usize) -> Option<u8> {
+        let byte = self.text.get(at).copied();
+        if byte.is_none() {
+            self.reached_end.set(true);
+        }
+        byte
+    }
+
+    fn is(&self, at: usize, expected: &[u8]) -> bool {
+        expected.iter().enumerate().all(|(more, byte)| self.at(at + more) == Some(*byte))
+    }
+
+    fn skip(&self, mut at: usize, most: usize, is_skipped: impl Fn(u8) -> bool) -> usize {
+        let end = at + most;
+        while at < end && self.at(at).is_some_and(&is_skipped) {
+            at += 1;
+        }
+        at
+    }
+}
+
+/// Reads the value behind `found`, the match of a rule, in a text whose names begin at or behind `begins`.
+pub(super) fn read(
+    reads: Reads,
+    text: &[u8],
+    begins: usize,
+    found: (usize, usize),
+    markers: &Markers,
+    last: bool,
+) -> Value {
+    let reader = Reader { text, reached_end: Cell::new(false) };
+    let value = match reads {
+        Reads::Assignment => assigned(&reader, begins, found),
+        Reads::Address => in_address(&reader, found.1),
+    };
+    if !last && reader.reached_end.get() {
+        return Value::Undecided;
+    }
+    match value {
+        Some((start, end, _)) if holds_marker(&text[start..end], markers) => Value::Plain,
+        Some((start, end, goes_on)) => Value::Secret { start, end, goes_on },
+        None => Value::Plain,
+    }
+}
+
+/// Whether something in it is hidden already.
+fn holds_marker(value: &[u8], markers: &Markers) -> bool {
+    let mut rest = value;
+    while let Some(at) = rest.windows(OPEN.len()).position(|part| part == OPEN.as_bytes()) {
+        rest = &rest[at..];
+        let end = rest.iter().position(|byte| *byte == b']').map_or(rest.len(), |end| end + 1);
+        if markers.is_true(&rest[..end]) {
+            return true;
+        }
+        rest = &rest[1..];
+    }
+    false
+}
+
+type Part = (usize, usize, bool);
+
+/// How a name is joined to its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joint {
+    /// `=` without a blank: of forms, queries, environments and flags.
+    Tight,
+    Loose,
+    /// `--password VALUE`.
+    Flag,
+    /// `the password is VALUE`.
+    Prose,
+    /// `<password>VALUE<`.
+    Element,
+}
+
+fn assigned(reader: &Reader<'_>, begins: usize, (start, end): (usize, usize)) -> Option<Part> {
+    let text = reader.text;
+    let is_name =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-') || byte >= 128;
+    let lowest = begins.max(start.saturating_sub(BEFORE));
+    let mut first = start;
+    while first > lowest && is_name(text[first - 1]) {
+        first -= 1;
+    }
+    let name_end = start + text[start..end].iter().take_while(|byte| is_name(**byte)).count();
+    let mut strength = secret_name(&text[first..name_end]);
+    if strength.is_none() {
+        // `API key`, `Secret Access Key`
+        let mut spaced = first;
+        for _ in 0..2 {
+            if spaced <= lowest + 1 || text[spaced - 1] != b' ' || !text[spaced - 2].is_ascii_alphanumeric() {
+                break;
+            }
+            spaced -= 1;
+            while spaced > lowest && text[spaced - 1].is_ascii_alphanumeric() {
+                spaced -= 1;
+            }
+        }
+        strength = secret_name(&text[spaced..name_end]);
+    }
+    let strength = strength?;
+    let before = first.checked_sub(1).filter(|at| *at >= begins).map(|at| text[at]);
+    let between = &text[name_end..end];
+    let joint = joint(&text[first..name_end], between, before)?;
+    let is_cookie = text[first..name_end].to_ascii_lowercase().ends_with(b"cookie");
+    value_at(reader, end, joint, strength, is_cookie, is_variable(&text[first..name_end]))
+}
+
+/// `DB_PASSWORD`
+fn is_variable(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
+}
+
+fn joint(name: &[u8], between: &[u8], before: Option<u8>) -> Option<Joint> {
+    let trimmed = between.trim_ascii();
+    if trimmed.is_empty() {
+        return name.starts_with(b"-").then_some(Joint::Flag);
+    }
+    if between == b"=" {
+        return Some(Joint::Tight);
+    }
+    if trimmed.ends_with(b"is") || trimmed.ends_with(b"was") {
+        return Some(Joint::Prose);
+    }
+    match trimmed {
+        b">" => (before == Some(b'<')).then_some(Joint::Element),
+        // A path of Rust or C++.
+        b"::" => None,
+        _ => Some(Joint::Loose),
+    }
+}
+
+/// A quote as the tools of agents write it.
+const QUOTES: &[(&[u8], u8)] = &[
+    (b"\"", b'"'),
+    (b"'", b'\''),
+    (b"`", b'`'),
+    (b"&quot;", b'"'),
+    (b"&#34;", b'"'),
+    (b"&#39;", b'\''),
+    (b"%22", b'"'),
+    (b"\\u0022", b'"'),
+    (b"\\x22", b'"'),
+];
+
+/// The quote that stands here: how it is written, from where to where.
+fn quote(reader: &Reader<'_>, at: usize) -> Option<(usize, usize)> {
+    let after = reader.skip(at, 7, |byte| byte == b'\\');
+    if matches!(reader.at(after), Some(b'"' | b'\'' | b'`')) {
+        return Some((at, after + 1));
+    }
+    let (written, _) = QUOTES[3..].iter().find(|(written, _)| reader.is(at, written))?;
+    Some((at, at + written.len()))
+}
+
+fn value_at(
+    reader: &Reader<'_>,
+    mut at: usize,
+    joint: Joint,
+    strength: Strength,
+    is_cookie: bool,
+    is_variable: bool,
+) -> Option<Part> {
+    let is_blank = |byte: u8| byte == b' ' || byte == b'\t';
+    at = reader.skip(at, 4, is_blank);
+    let bold = reader.skip(at, 2, |byte| byte == b'*');
+    if bold > at {
+        at = reader.skip(bold, 4, is_blank);
+    }
+    // `b"…"`, `f'…'`, `@"…"`
+    if matches!(reader.at(at), Some(b'b' | b'r' | b'f' | b'u' | b'@' | b'$'))
+        && matches!(reader.at(at + 1), Some(b'"' | b'\''))
+    {
+        at += 1;
+    }
+    if let Some((open, start)) = quote(reader, at) {
+        let written = &reader.text[open..start];
+        let mut end = start;
+        loop {
+            if end - start >= MAX_VALUE {
+                return Some((start, end, true));
+            }
+            match reader.at(end) {
+                None if reader.text.len() == end => break,
+                None | Some(b'\n' | b'\r') => return None,
+                Some(_) if reader.is(end, written) => break,
+                // A quote inside that is written otherwise belongs to the value: `"a\"b"`.
+                Some(b'\\') if written == b"\"" || written == b"'" => end += 2,
+                Some(_) => end += 1,
+            }
+        }
+        let end = end.min(reader.text.len());
+        let value = &reader.text[start..end];
+        return is_secret_in_quotes(value, strength, is_cookie).then_some((start, end, false));
+    }
+    let start = at;
+    let (end, goes_on) = unquoted_end(reader, start, joint, is_cookie)?;
+    let value = &reader.text[start..end];
+    let is_secret = goes_on
+        || match joint {
+            Joint::Element => is_secret_in_quotes(value, strength, is_cookie),
+            _ if is_cookie => is_secret_cookie(value),
+            _ => is_secret_unquoted(value, joint, strength, is_variable, reader.at(end)),
+        };
+    is_secret.then_some((start, end, goes_on))
+}
+
+/// Where a value without quotes ends, and whether that is only as far as any is read.
+fn unquoted_end(reader: &Reader<'_>, start: usize, joint: Joint, is_cookie: bool) -> Option<(usize, bool)> {
+    let mut end = start;
+    while end - start < MAX_VALUE {
+        let Some(byte) = reader.at(end) else { break };
+        let ends = match byte {
+            b'\n' | b'\r' | b'"' | b'\'' | b'`' | b'<' | b'>' => true,
+            b' ' | b'\t' | b';' => !is_cookie,
+            0..=31 => true,
+            b'\\' => matches!(
+                reader.at(end + 1),
+                None | Some(b'n' | b'r' | b't' | b'"' | b'\'' | b'\\' | b'u' | b'x')
+            ),
+            b'&' => joint != Joint::Prose && is_next_pair(reader, end + 1),
+            b',' => match reader.at(end + 1) {
+                None | Some(b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'\'') => true,
+                Some(_) => is_next_pair(reader, end + 1),
+            },
+            b'|' => matches!(reader.at(end + 1), None | Some(b' ' | b'|')),
+            _ => false,
+        };
+        if ends {
+            break;
+        }
+        end += 1;
+    }
+    if end - start >= MAX_VALUE {
+        return Some((end, true));
+    }
+    // What closes around it, or ends the sentence.
+    let value = &reader.text[start..end];
+    let count = |byte: u8| value.iter().filter(|other| **other == byte).count();
+    let unopened = |open: u8, close: u8| count(close).saturating_sub(count(open));
+    let mut around =
+        [(b')', unopened(b'(', b')')), (b']', unopened(b'[', b']')), (b'}', unopened(b'{', b'}'))];
+    loop {
+        let value = &reader.text[start..end];
+        let last = *value.last()?;
+        let closes = around.iter_mut().find(|(close, left)| *close == last && *left > 0);
+        end -= match (closes, last) {
+            (Some((_, left)), _) => {
+                *left -= 1;
+                1
+            }
+            (None, b'.' | b',' | b':') => 1,
+            (None, b'*') if value.ends_with(b"**") => 2,
+            _ => return Some((end, false)),
+        };
+    }
+}
+
+/// Whether another name with a value follows: `user=`, `amp;user=`.
+fn is_next_pair(reader: &Reader<'_>, at: usize) -> bool {
+    let is_name = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'[' | b']' | b';' | b' ')
+    };
+    let end = reader.skip(at, AHEAD - 8, is_name);
+    end > at && matches!(reader.at(end), Some(b'=' | b':'))
+}
+
+/// The password of `scheme://user:PASSWORD@host`. It may hold `/` and `@`: the last `@` before what ends an address counts.
+fn in_address(reader: &Reader<'_>, start: usize) -> Option<Part> {
+    const MOST: usize = 256;
+    let mut end = start;
+    while end - start < MOST {
+        match reader.at(end) {
+            None | Some(0..=32 | b'"' | b'\'' | b'<' | b'>' | b'\\' | b'`' | b'?' | b'#') => break,
+            Some(_) => end += 1,
+        }
+    }
+    let run = &reader.text[start..end];
+    // Of several addresses in a list, the first one.
+    let run = run.windows(3).position(|part| part == b"://").map_or(run, |next| &run[..next]);
+    let at = run.iter().rposition(|byte| *byte == b'@')?;
+    let value = &run[..at];
+    // `host:8080/a@b`
+    let port = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_port = port > 0 && port <= 5 && value.get(port) == Some(&b'/');
+    (!value.is_empty() && !is_port && check::is_no_placeholder(value) && !is_reference(value)).then_some((
+        start,
+        start + at,
+        false,
+    ))
+}

@@ -1,0 +1,305 @@
+//! Names a layer, or a backend, that keeps its thread: one thread of the process looks at what the others poll.
+//!
+//! Each thread that polls calls has a [`Slot`], in which it writes what it polls and which site is at work. That is a few plain stores
+//! for each poll. The watch reads the slots ten times a second while there are calls, and reports a poll in which one site has
+//! been at work for [`KEPT`].
+
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use crate::{OpKind, Site, context::CallState};
+
+/// How often the watch looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How often it finds the same site at work before it says so.
+const LOOKS: u32 = 5;
+
+/// How long a site keeps its thread at least before the watch says so.
+const KEPT: Duration = LOOK_EVERY.saturating_mul(LOOKS);
+
+/// After so many looks at nothing it sleeps until there is a call again.
+const IDLE_LOOKS: u32 = 10;
+
+/// A call that began in the moment in which the watch fell asleep is seen after this time.
+const ASLEEP: Duration = Duration::from_secs(5);
+
+/// What a thread polls. Only that thread writes to it.
+#[derive(Debug, Default)]
+struct Slot {
+    /// Grows whenever a poll of a call begins or ends; odd or even does not say which, as one may be inside of another.
+    turn: AtomicU64,
+    /// How many polls are inside of each other.
+    depth: AtomicU32,
+    at: AtomicU64,
+    /// Of the thread.
+    name: Mutex<String>,
+}
+
+/// The pipeline that is polled, the operation, and the site that is at work, in one number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct At(u64);
+
+impl At {
+    fn new(pipeline: u32, operation: OpKind) -> Self {
+        Self(u64::from(pipeline) << 16 | (operation as u64) << 8 | u64::from(CallState::EDGE))
+    }
+
+    const fn with_site(self, site: u8) -> Self {
+        Self(self.0 & !0xff | site as u64)
+    }
+
+    fn pipeline(self) -> u32 {
+        u32::try_from(self.0 >> 16).unwrap_or(u32::MAX)
+    }
+
+    fn operation(self) -> &'static str {
+        let operation = (self.0 >> 8) & 0xff;
+        let of = OpKind::ALL.iter().find(|kind| **kind as u64 == operation);
+        of.map_or("a call", |kind| kind.as_str())
+    }
+
+    fn site(self) -> usize {
+        usize::try_from(self.0 & 0xff).unwrap_or(usize::MAX)
+    }
+}
+
+thread_local! {
+    static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+    static LEASE: Lease = Lease::take();
+}
+
+/// The slot of a thread, until the thread ends. Slots are never freed: the next thread takes one that is free.
+struct Lease(&'static Slot);
+
+impl Lease {
+    fn take() -> Self {
+        let mut slots = slots();
+        let slot = slots.free.pop().unwrap_or_else(|| {
+            let slot: &'static Slot = Box::leak(Box::default());
+            slots.all.push(slot);
+            slot
+        });
+        let name = thread::current().name().unwrap_or("unnamed").to_owned();
+        *slot.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
+        Self(slot)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        SLOT.set(None);
+        slots().free.push(self.0);
+    }
+}
+
+#[derive(Default)]
+struct Slots {
+    all: Vec<&'static Slot>,
+    free: Vec<&'static Slot>,
+}
+
+fn slots() -> MutexGuard<'static, Slots> {
+    static SLOTS: Mutex<Slots> = Mutex::new(Slots { all: Vec::new(), free: Vec::new() });
+    SLOTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The slot of this thread; none while the thread ends.
+#[inline]
+fn slot() -> Option<&'static Slot> {
+    SLOT.get().or_else(|| {
+        let slot = LEASE.try_with(|lease| lease.0).ok();
+        SLOT.set(slot);
+        slot
+    })
+}
+
+/// While it lives, this thread polls a call.
+#[must_use = "it ends when it is dropped"]
+pub(super) struct Polling(Option<(&'static Slot, u64)>);
+
+impl Polling {
+    #[inline]
+    pub(super) fn on(pipeline: &Watched, call: &CallState) -> Self {
+        let Some(slot) = slot() else { return Self(None) };
+        let before = slot.at.load(Relaxed);
+        slot.at.store(At::new(pipeline.0, call.shape.kind()).0, Relaxed);
+        slot.depth.store(slot.depth.load(Relaxed) + 1, Relaxed);
+        slot.turn.store(slot.turn.load(Relaxed) + 1, Relaxed);
+        if !AWAKE.load(Relaxed) {
+            wake();
+        }
+        Self(Some((slot, before)))
+    }
+}
+
+impl Drop for Polling {
+    #[inline]
+    fn drop(&mut self) {
+        let Some((slot, before)) = self.0 else { return };
+        slot.at.store(before, Relaxed);
+        slot.depth.store(slot.depth.load(Relaxed) - 1, Relaxed);
+        slot.turn.store(slot.turn.load(Relaxed) + 1, Relaxed);
+    }
+}
+
+/// While it lives, a site of the pipeline that this thread polls is at work.
+#[must_use = "it ends when it is dropped"]
+pub(crate) struct AtSite(Option<(&'static Slot, u64)>);
+
+impl AtSite {
+    /// A site of a pipeline inside another one is not told: the layer that holds that pipeline is named.
+    #[inline]
+    pub(crate) fn new(call: &CallState, site: u8) -> Self {
+        let Some(slot) = SLOT.get().filter(|_| call.is_of_the_outermost_pipeline()) else {
+            return Self(None);
+        };
+        let before = slot.at.load(Relaxed);
+        slot.at.store(At(before).with_site(site).0, Relaxed);
+        Self(Some((slot, before)))
+    }
+}
+
+impl Drop for AtSite {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some((slot, before)) = self.0 {
+            slot.at.store(before, Relaxed);
+        }
+    }
+}
+
+/// A pipeline whose sites the watch knows by name.
+#[derive(Debug)]
+pub(super) struct Watched(u32);
+
+type Pipelines = HashMap<u32, Arc<[Site]>>;
+
+fn pipelines() -> MutexGuard<'static, Pipelines> {
+    static PIPELINES: OnceLock<Mutex<Pipelines>> = OnceLock::new();
+    PIPELINES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watched {
+    pub(super) fn new(sites: &Arc<[Site]>) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let id = NEXT.fetch_add(1, Relaxed);
+        pipelines().insert(id, Arc::clone(sites));
+        Self(id)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        pipelines().remove(&self.0);
+    }
+}
+
+/// Whether the watch looks at the slots.
+static AWAKE: AtomicBool = AtomicBool::new(false);
+
+#[cold]
+fn wake() {
+    static WATCH: OnceLock<Option<Thread>> = OnceLock::new();
+    if AWAKE.swap(true, Relaxed) {
+        return;
+    }
+    let begin = || thread::Builder::new().name("throughline-watch".to_owned()).spawn(watch);
+    // Without a thread nobody is named, and everything else goes on.
+    if let Some(thread) = WATCH.get_or_init(|| begin().ok().map(|handle| handle.thread().clone())) {
+        thread.unpark();
+    }
+}
+
+/// What was seen of a slot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Seen {
+    turn: u64,
+    at: At,
+    looks: u32,
+}
+
+impl Seen {
+    /// Looks at a slot; true when one site has kept the thread for so long that it is to be said, once for each poll.
+    fn look(&mut self, slot: &Slot) -> bool {
+        let now = Self { turn: slot.turn.load(Relaxed), at: At(slot.at.load(Relaxed)), looks: 0 };
+        let is_the_same = (self.turn, self.at) == (now.turn, now.at) && slot.depth.load(Relaxed) > 0;
+        *self = if is_the_same { Self { looks: self.looks.saturating_add(1), ..*self } } else { now };
+        self.looks == LOOKS
+    }
+}
+
+fn watch() {
+    let mut seen: Vec<Seen> = Vec::new();
+    let mut idle = 0;
+    loop {
+        thread::park_timeout(if AWAKE.load(Relaxed) { LOOK_EVERY } else { ASLEEP });
+        let slots = slots().all.clone();
+        seen.resize(slots.len(), Seen::default());
+        let mut is_idle = true;
+        for (slot, seen) in slots.into_iter().zip(&mut seen) {
+            let turn = seen.turn;
+            if seen.look(slot) {
+                report(seen.at, &slot.name.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+            is_idle &= seen.turn == turn && slot.depth.load(Relaxed) == 0;
+        }
+        idle = if is_idle { idle + 1 } else { 0 };
+        AWAKE.store(idle < IDLE_LOOKS, Relaxed);
+    }
+}
+
+fn report(at: At, thread: &str) {
+    let sites = pipelines().get(&at.pipeline()).cloned();
+    let site = sites.as_ref().and_then(|sites| sites.get(at.site())).unwrap_or(&Site::Edge);
+    let operation = at.operation();
+    let millis = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);
+    tracing::warn!(
+        site = site.name(),
+        operation,
+        thread,
+        millis,
+        "a layer or a backend keeps its thread: nothing else goes on there until it returns"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_poll_is_reported_once_when_one_site_has_kept_it_for_five_looks() {
+        let slot = Slot::default();
+        slot.depth.store(1, Relaxed);
+        slot.turn.store(7, Relaxed);
+        let mut seen = Seen::default();
+        let reports = |seen: &mut Seen| (0..20).filter(|_| seen.look(&slot)).count();
+        assert_eq!(reports(&mut seen), 1);
+        // Another poll of the same site.
+        slot.turn.store(9, Relaxed);
+        assert_eq!(reports(&mut seen), 1);
+        // Nothing is polled.
+        slot.depth.store(0, Relaxed);
+        assert_eq!(reports(&mut seen), 0);
+    }
+
+    #[test]
+    fn a_poll_that_goes_from_site_to_site_is_not_reported() {
+        let slot = Slot::default();
+        slot.depth.store(1, Relaxed);
+        let mut seen = Seen::default();
+        for site in 0..100 {
+            slot.at.store(At::new(1, OpKind::Add).with_site(site).0, Relaxed);
+            assert!(!seen.look(&slot));
+        }
+        assert_eq!((seen.at.pipeline(), seen.at.operation(), seen.at.site()), (1, "add", 99));
+    }
+}

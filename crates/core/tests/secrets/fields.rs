@@ -1,0 +1,99 @@
+//! Structured arguments: values are hidden by the names around them.
+
+use serde_json::{Value, json};
+use throughline_core::{
+    Add, Admitted, Backend, Capabilities, Content, Durability, NewMessage, OpKind, Persistence, Reply,
+    Result, Role, Seq, Timestamp, layers::redact::RedactLayer,
+};
+
+/// A store that answers what it was given.
+struct Echo;
+
+impl Backend for Echo {
+    fn name(&self) -> &str {
+        "echo"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(Durability::Volatile).with_operations(&[OpKind::Add])
+    }
+
+    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
+        let (op, context, _) = call.into_parts();
+        let message = op.to_message(context.tenant(), Seq::FIRST, Timestamp::from_micros(0));
+        Ok(Reply::new(throughline_core::Added { message, deduplicated: false }))
+    }
+}
+
+async fn stored(input: &Value) -> Value {
+    let db = Persistence::builder().layer(RedactLayer::secrets()).backend(Echo).build().unwrap();
+    let content = Content::from_blocks(&json!([{ "type": "tool_use", "input": input }])).unwrap();
+    let message = db.thread("t").add(NewMessage::new(Role::Assistant, content)).await.unwrap().message;
+    let blocks: Value = serde_json::from_str(message.content.as_json()).unwrap();
+    blocks[0]["input"].clone()
+}
+
+#[tokio::test]
+async fn secrets_are_hidden_under_their_names_at_any_depth() {
+    for input in [
+        json!({"env": {"AWS_SECRET_ACCESS_KEY": "S3CR3Tvalue"}}),
+        json!({"DB_PASSWORD": "S3CR3Tvalue"}),
+        json!({"token": "S3CR3Tvalue"}),
+        json!({"secret": "S3CR3Tvalue"}),
+        json!({"headers": {"X-Api-Key": "S3CR3Tvalue"}}),
+        json!({"headers": {"Authorization": "Basic S3CR3Tvalue"}}),
+        json!({"headers": {"authorization": "Bearer S3CR3Tvalue"}}),
+        json!({"headers": [["Authorization", "Basic S3CR3Tvalue"]]}),
+        json!({"headers": [{"name": "X-Api-Key", "value": "S3CR3Tvalue"}]}),
+        json!({"env": [{"value": "S3CR3Tvalue", "name": "DB_PASSWORD"}]}),
+        json!({"new_password": "S3CR3Tvalue"}),
+        json!({"password": ["S3CR3Tvalue", {"old": "S3CR3Tvalue", "more": ["S3CR3Tvalue"]}]}),
+        json!({"passwords": {"bob": "S3CR3Tvalue"}}),
+        json!({"credentials": {"user": {"deep": [[{"x": "S3CR3Tvalue"}]]}}}),
+        json!({"aws-secret_accessKey": "S3CR3Tvalue"}),
+        json!({"clientSecret": "S3CR3Tvalue"}),
+        json!({"access_token": "S3CR3Tvalue", "refreshToken": "S3CR3Tvalue"}),
+        json!({"command": ["mysql", "--password", "S3CR3Tvalue"]}),
+        json!({"command": ["mysql", "--password=S3CR3Tvalue"]}),
+        json!({"arguments": "{\"password\": [\"S3CR3Tvalue\"], \"n\": 1}"}),
+        json!({"arguments": "{\"inner\": \"{\\\"credentials\\\": {\\\"a\\\": [\\\"S3CR3Tvalue\\\"]}}\"}"}),
+        json!({"body": "password=S3CR3Tvalue&x=1"}),
+        json!({"password": "S3CR3Tvalue with blanks"}),
+        json!({"passphrase": 5_317_224_911_u64, "x": "y"}),
+        json!({"privateKey": "S3CR3Tvalue"}),
+        json!({"auth": {"password": "S3CR3Tvalue"}}),
+        json!({"Cookie": "sid=S3CR3Tvalue"}),
+        json!({"GITHUB_PAT": "S3CR3Tvalue"}),
+        json!({"otp": 5_317_224_911_u64}),
+        json!({"PGPASSWORD": "S3CR3Tvalue"}),
+        json!({"recovery_codes": ["S3CR3Tvalue", "5317224911"]}),
+    ] {
+        let stored = stored(&input).await.to_string();
+        assert!(
+            !stored.contains("S3CR3T") && !stored.contains("5317224911"),
+            "{input} is stored as {stored}"
+        );
+        assert!(stored.contains("[redacted:"), "{stored}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_only_called_alike_is_kept() {
+    for input in [
+        json!({"tokens": 512, "max_tokens": 4096, "token_count": 12, "usage": {"input_tokens": 5}}),
+        json!({"next_page_token": "abc123def456", "pageToken": "abc123def456"}),
+        json!({"password": null, "secret": false, "token": 5, "api_key": ""}),
+        json!({"properties": {"password": {"type": "string", "minLength": 8}, "token": {"type": "string"}}}),
+        json!({"apiKey": {"type": "string", "description": "the key"}}),
+        json!({"password_file": "/run/secrets/db1", "secretName": "db-1", "key": "ArrowUp1", "sort_key": "abc123def456"}),
+        json!({"tokens": ["the", "cat", "sat"]}),
+        json!({"token": {"kind": "Identifier", "text": "fooBar1"}}),
+        json!({"command": ["ls", "--color", "auto"]}),
+        json!({"command": ["x", "--api-key", "${KEY}", "abc123def456"]}),
+        json!([{"name": "HOME", "value": "/home/bob2"}]),
+        json!({"api_key": "${API_KEY}", "token": "<your-token>"}),
+        json!({"public_key": "abc123def456", "primaryKey": "id_1234567"}),
+    ] {
+        assert_eq!(stored(&input).await, input);
+    }
+}

@@ -1,0 +1,10 @@
+//! How much of what leaks is found, and how much of ordinary text is taken for a secret.
+//!
+//! The secrets are made up and put together when the tests run: none is in this repository.
+#![cfg(feature = "redact")]
+
+mod assignments;
+mod fields;
+mod formats;
+mod ordinary;
+mod streams;

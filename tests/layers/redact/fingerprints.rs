@@ -1,0 +1,66 @@
+//! What a copy of the file tells of what was sent before it was redacted.
+
+use std::{fs, path::Path};
+
+use throughline::{
+    Add, ErrorKind, IdempotencyKey, NewMessage, Persistence, layers::redact::RedactLayer,
+    sqlite::SqliteBackend,
+};
+
+async fn open(path: &Path) -> Persistence {
+    let backend = SqliteBackend::open(path).await.unwrap();
+    Persistence::builder().layer(RedactLayer::secrets()).backend(backend).build().unwrap()
+}
+
+/// The same call with another code: the store holds a marker in its place.
+async fn sent(db: &Persistence, code: &str) -> throughline::Result<throughline::Added> {
+    let key: IdempotencyKey = "event-1".parse().unwrap();
+    let id = "m".parse().unwrap();
+    let add = Add::new("t".parse().unwrap(), NewMessage::user(&format!("password=hunter{code}")).with_id(id));
+    db.run(add).key(key).await
+}
+
+#[tokio::test]
+async fn a_guess_at_a_redacted_part_is_not_confirmed_by_a_copy_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.db");
+    let db = open(&path).await;
+    let stored = sent(&db, "4821").await.unwrap().message.content.plain_text(100);
+    assert!(stored.starts_with("password=[redacted:assignment#"), "{stored}");
+    db.close().await.unwrap();
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("chat.db");
+    fs::copy(&path, &copy).unwrap();
+    let attacked = open(&copy).await;
+    for guess in ["4820", "4821", "4822"] {
+        let answer = sent(&attacked, guess).await.unwrap_err();
+        assert_eq!(answer.kind(), ErrorKind::Conflict, "{guess} is answered like every other guess");
+    }
+    attacked.close().await.unwrap();
+
+    let db = open(&path).await;
+    assert!(sent(&db, "4821").await.unwrap().deduplicated, "the store itself knows its own call");
+    assert_eq!(sent(&db, "4820").await.unwrap_err().kind(), ErrorKind::Conflict);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_stores_give_one_call_two_fingerprints_and_a_host_secret_one() {
+    use throughline::Backend as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let first = SqliteBackend::open(folder.path().join("a.db")).await.unwrap();
+    let second = SqliteBackend::open(folder.path().join("b.db")).await.unwrap();
+    assert!(first.fingerprint_key().unwrap() != second.fingerprint_key().unwrap());
+    let copy = folder.path().join("c.db");
+    for (path, is_same) in [(folder.path().join("a.db"), false), (copy.clone(), true)] {
+        if is_same {
+            fs::copy(folder.path().join("a.db"), &copy).unwrap();
+        }
+        let backend = SqliteBackend::open(&path).await.unwrap();
+        let db = Persistence::builder().fingerprint_secret(b"of the host").backend(backend).build().unwrap();
+        assert_eq!(sent(&db, "4821").await.unwrap().deduplicated, is_same);
+        db.close().await.unwrap();
+    }
+}
