@@ -2,7 +2,7 @@
 
 use throughline_core::{
     Generation, Keep, ListPurgeable, ListThreads, MessageState, PlanPrune, Position, PrunePlan,
-    PurgeableThreads, Seq, TenantId, ThreadCursor, ThreadEntry, ThreadId, ThreadList,
+    PurgeableThreads, Seq, TenantId, ThreadCursor, ThreadEntry, ThreadId, ThreadList, backend::AnswerBytes,
 };
 
 use crate::{store::Threads, thread::ThreadLog};
@@ -26,8 +26,10 @@ pub(crate) fn list(
         .filter(|entry| list.after.as_ref().is_none_or(|after| after.is_before(&ThreadCursor::of(entry))))
         .collect();
     entries.sort_by(|a, b| b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread)));
-    let more = entries.len() > limit;
+    let mut more = entries.len() > limit;
     entries.truncate(limit);
+    // What an entry holds that may be large is shared, and not copied.
+    more |= AnswerBytes::new(list.max_bytes).cut(&mut entries);
     let next = if more { entries.last().map(ThreadCursor::of) } else { None };
     ThreadList { entries, damaged: Vec::new(), next, position }
 }

@@ -175,17 +175,17 @@ impl Store {
                 Ok(ReadResult::Get(thread.and_then(|thread| thread.message(&get.id))))
             }
             ReadArgs::Page(read) => {
-                rules::check_limit(read.limit)?;
+                rules::check_page(read.limit, read.max_bytes)?;
                 let position = self.told();
                 Ok(ReadResult::Page(page::page(threads.get(&read.thread), read, position)))
             }
             ReadArgs::OpenReservations(list) => {
-                rules::check_limit(list.limit)?;
+                rules::check_page(list.limit, list.max_bytes)?;
                 Ok(ReadResult::OpenReservations(page::open(threads, list, now)))
             }
             ReadArgs::Thread(get) => Ok(ReadResult::Thread(list::entry(threads, tenant, &get.thread))),
             ReadArgs::Threads(read) => {
-                rules::check_limit(read.limit)?;
+                rules::check_page(read.limit, read.max_bytes)?;
                 Ok(ReadResult::Threads(list::list(threads, tenant, read, self.told())))
             }
             ReadArgs::PlanPrune(plan) => {
@@ -204,7 +204,7 @@ impl Store {
                 self.journal.read(tenant, read, (self.told(), self.stance.leads())).map(ReadResult::Changes)
             }
             ReadArgs::Audit(read) => {
-                rules::check_limit(read.limit)?;
+                rules::check_page(read.limit, read.max_bytes)?;
                 Ok(ReadResult::Audit(self.audit.read(tenant, read)))
             }
             ReadArgs::Cursor(read) => Ok(ReadResult::Cursor(self.consumers.cursor(tenant, &read.consumer))),

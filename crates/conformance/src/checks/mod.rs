@@ -38,6 +38,7 @@ pub fn all() -> &'static [&'static Check] {
             read::page::CHECKS,
             read::visibility::CHECKS,
             read::open::CHECKS,
+            read::bytes::CHECKS,
             read::search::CHECKS,
             store::scope::CHECKS,
             store::text::CHECKS,

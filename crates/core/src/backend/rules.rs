@@ -143,6 +143,19 @@ pub fn check_limit(limit: u32) -> Result<()> {
     Err(PersistError::new(ErrorKind::Invalid, format!("a limit of {limit} is not from 1 to {max}")))
 }
 
+/// Refuses a page or a list whose bound of items or of bytes is none.
+///
+/// # Errors
+/// `Invalid`, naming the bound.
+pub fn check_page(limit: u32, max_bytes: u32) -> Result<()> {
+    check_limit(limit)?;
+    let max = ReadPage::MAX_BYTES;
+    if (1..=max).contains(&max_bytes) {
+        return Ok(());
+    }
+    Err(PersistError::new(ErrorKind::Invalid, format!("a bound of {max_bytes} bytes is not from 1 to {max}")))
+}
+
 /// Refuses a lease that is too short, too long, or of a part of a millisecond.
 ///
 /// # Errors

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use rusqlite::{Row, ToSql, params};
 use throughline_core::{
     ListPurgeable, ListThreads, PurgeableThreads, Result, ThreadCursor, ThreadEntry, ThreadId, ThreadList,
-    Timestamp, backend::rules,
+    Timestamp,
+    backend::{AnswerBytes, EstimatedSize as _, rules},
 };
 
 use super::{
@@ -68,11 +69,13 @@ struct Found {
     thread: Result<ThreadId, Option<Vec<u8>>>,
     /// Nothing where it cannot be read.
     entry: Option<ThreadEntry>,
+    /// Whether more threads of its kind, archived or not, stand behind it and were not read.
+    is_cut_behind: bool,
 }
 
 /// Lists threads.
 pub(super) fn threads(scope: Scope<'_>, read: &ListThreads) -> Result<ThreadList> {
-    rules::check_limit(read.limit)?;
+    rules::check_page(read.limit, read.max_bytes)?;
     let position = reached(scope, &progress(scope)?)?;
     let mut wanted: Vec<(&str, &str)> =
         read.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -85,11 +88,19 @@ pub(super) fn threads(scope: Scope<'_>, read: &ListThreads) -> Result<ThreadList
     }
     found.sort_by(|a, b| a.order().cmp(&b.order()));
     // What has no place takes none. It is told of with what stands behind it, and at the end of the list with what is before it.
-    let placed: Vec<usize> = (0..found.len()).filter(|at| found[*at].has_place()).collect();
-    let limit = read.limit as usize;
+    let (limit, mut bytes) = (read.limit as usize, AnswerBytes::new(read.max_bytes));
+    let (mut placed, mut shown, mut more) = (0, 0, false);
+    for (at, thread) in found.iter().enumerate().filter(|(_, thread)| thread.has_place()) {
+        let fits = thread.entry.as_ref().is_none_or(|entry| bytes.take(entry.estimated_size()));
+        more |= placed == limit || !fits;
+        if more {
+            break;
+        }
+        (placed, shown, more) = (placed + 1, at + 1, thread.is_cut_behind);
+    }
     let mut next = None;
-    if placed.len() > limit {
-        found.truncate(placed[limit - 1] + 1);
+    if more {
+        found.truncate(shown);
         next = found.last().and_then(Found::cursor);
     }
     let mut list =
@@ -161,18 +172,26 @@ fn run(
     };
     let tenant = scope.tenant.as_str();
     let mut statement = scope.db.prepare_cached(sql).map_err(EngineError::from)?;
-    found.extend(find_enough(read.limit, Found::has_place, |room| {
+    let (mut some, is_cut) = find_enough(read.limit, Found::has_place, |room| {
         let mut parameters: Vec<&dyn ToSql> = vec![&tenant, &archived, &active_at, &thread, &room, &slot];
         for (name, value) in wanted {
             parameters.extend([name as &dyn ToSql, value]);
         }
         let mut rows = statement.query(&parameters[..]).map_err(EngineError::from)?;
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), AnswerBytes::new(read.max_bytes));
         while let Some(row) = rows.next().map_err(EngineError::from)? {
-            found.push(Found::read(scope, row));
+            let thread = Found::read(scope, row);
+            if thread.entry.as_ref().is_some_and(|entry| !bytes.take(entry.estimated_size())) {
+                return Ok((found, true));
+            }
+            found.push(thread);
         }
-        Ok(found)
-    })?);
+        Ok((found, false))
+    })?;
+    if let Some(last) = some.iter_mut().rfind(|thread| thread.has_place()) {
+        last.is_cut_behind = is_cut;
+    }
+    found.append(&mut some);
     Ok(())
 }
 
@@ -186,7 +205,7 @@ impl Found {
             Some(entry.entry(tenant, thread, head.generation()))
         });
         let [slot, stands_at] = [SLOT, STANDS_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
-        Self { slot, stands_at, thread, entry }
+        Self { slot, stands_at, thread, entry, is_cut_behind: false }
     }
 
     /// Where it stands among others, as the statement has it.
