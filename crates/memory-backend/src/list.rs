@@ -8,8 +8,7 @@ use throughline_core::{
 use crate::{store::Threads, thread::ThreadLog};
 
 pub(crate) fn entry(threads: &Threads, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadEntry> {
-    let log = threads.get(thread)?;
-    log.living().map(|facts| facts.entry(tenant, thread))
+    threads.get(thread)?.entry(tenant, thread)
 }
 
 pub(crate) fn list(
@@ -21,7 +20,7 @@ pub(crate) fn list(
     let limit = list.limit as usize;
     let mut entries: Vec<ThreadEntry> = threads
         .iter()
-        .filter_map(|(thread, log)| log.living().map(|facts| facts.entry(tenant, thread)))
+        .filter_map(|(thread, log)| log.entry(tenant, thread))
         .filter(|entry| list.shows(entry))
         .filter(|entry| list.after.as_ref().is_none_or(|after| after.is_before(&ThreadCursor::of(entry))))
         .collect();

@@ -14,6 +14,7 @@ pub(crate) fn page(thread: Option<&ThreadLog>, read: &ReadPage, position: Positi
     let nothing = ThreadLog::default();
     let thread = thread.unwrap_or(&nothing);
     let first_open = thread.open.first().copied();
+    let last_seq = thread.living().map_or(Seq::ZERO, |_| thread.last_seq);
     let (low, high) = match read.from {
         PageFrom::After(seq) => (Bound::Excluded(seq), Bound::Unbounded),
         PageFrom::Before(seq) => (Bound::Unbounded, Bound::Excluded(seq)),
@@ -44,7 +45,15 @@ pub(crate) fn page(thread: Option<&ThreadLog>, read: &ReadPage, position: Positi
     if !read.from.is_forward() {
         messages.reverse();
     }
-    Page { thread: read.thread.clone(), messages, damaged: Vec::new(), has_more, first_open, position }
+    Page {
+        thread: read.thread.clone(),
+        messages,
+        damaged: Vec::new(),
+        has_more,
+        first_open,
+        last_seq,
+        position,
+    }
 }
 
 pub(crate) fn open(threads: &Threads, list: &ListOpen, now: Timestamp) -> OpenReservations {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use throughline_core::{
     Addressed, Batch, Batched, ConsumerArgs, ConsumerResult, Effect, ErrorKind, Idempotency, Message,
-    MessageId, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, SessionArgs,
-    SessionResult, TenantId, ThreadArgs, ThreadEntry, ThreadId, Timestamp,
+    MessageId, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, Seq,
+    SessionArgs, SessionResult, TenantId, ThreadArgs, ThreadEntry, ThreadId, Timestamp,
     audit::{AuditNotes, AuditTicket},
     backend::{LookUp, Replay, ThreadFacts, following, rules},
     replica::{ImageCursor, Stance},
@@ -133,7 +133,11 @@ impl Store {
         }
         let mut told = Told::new();
         let result = match args {
-            PersistArgs::Batch(batch) => apply_batch(threads, of, batch, now, &mut told)?,
+            PersistArgs::Batch(batch) => {
+                let last = threads.get(&scope).map_or(Seq::ZERO, |log| log.last_seq);
+                rules::expect_last(batch.after, last)?;
+                apply_batch(threads, of, batch, now, &mut told)?
+            }
             single => apply(threads, of, single, now, &mut told)?,
         };
         if let Some(idempotency) = idempotency {

@@ -32,6 +32,7 @@ pub fn all() -> &'static [&'static Check] {
             write::update::CHECKS,
             write::delete::CHECKS,
             write::batch::CHECKS,
+            write::last::CHECKS,
             write::key::CHECKS,
             write::replay::CHECKS,
             read::get::CHECKS,

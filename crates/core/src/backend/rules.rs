@@ -224,18 +224,32 @@ pub fn expect_generation(expected: Option<Generation>, generation: Generation) -
     }
 }
 
-/// Refuses a caller who saw another end of the thread.
+/// Refuses a caller who saw another end of the thread. `last` is the last sequence number that the thread has ever given, whether
+/// its message is still there or not: what [`Page::last_seq`](crate::Page::last_seq) says.
 ///
 /// # Errors
-/// `Stale`, naming both places.
+/// `Stale`, naming both sequence numbers.
 pub fn expect_last(after: Option<Seq>, last: Seq) -> Result<()> {
     match after {
         Some(after) if after != last => Err(PersistError::new(
             ErrorKind::Stale,
-            format!("the caller saw the thread up to {after}, and its last place is {last}"),
+            format!("the caller saw the thread up to {after}, and its last sequence number is {last}"),
         )),
         _ => Ok(()),
     }
+}
+
+/// Refuses a caller who saw another last message. `last` is the sequence number of the last message that is there.
+///
+/// # Errors
+/// `Stale`, naming both sequence numbers.
+pub fn expect_last_message(expected: Option<Seq>, last: Option<Seq>) -> Result<()> {
+    let Some(expected) = expected.filter(|expected| Some(*expected) != last) else { return Ok(()) };
+    let detail = match last {
+        Some(last) => format!("the caller saw {expected} as the last message, and the last one is {last}"),
+        None => format!("the caller saw {expected} as the last message, and the thread has none"),
+    };
+    Err(PersistError::new(ErrorKind::Stale, detail))
 }
 
 /// Refuses a caller who saw another title.

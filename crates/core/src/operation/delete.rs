@@ -15,13 +15,17 @@ pub struct Delete {
     /// [`Stale`](crate::ErrorKind::Stale).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Revision>,
+    /// The last sequence number that the thread had given when the caller read it, as [`Page::last_seq`](crate::Page::last_seq) says;
+    /// when it has given another one since, the deletion is refused as [`Stale`](crate::ErrorKind::Stale).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Seq>,
 }
 
 impl Delete {
     /// Deletes a message, whatever its revision.
     #[must_use]
     pub const fn new(thread: ThreadId, id: MessageId) -> Self {
-        Self { thread, id, expected: None }
+        Self { thread, id, expected: None, after: None }
     }
 
     /// Refuses to run on another revision than this.
@@ -30,9 +34,16 @@ impl Delete {
         self.expected = Some(revision);
         self
     }
+
+    /// Refuses to run when the thread has given another sequence number since.
+    #[must_use]
+    pub const fn after(mut self, seq: Seq) -> Self {
+        self.after = Some(seq);
+        self
+    }
 }
 
-carries_content!(Delete { thread, id, expected: _ } for (thread, id) => []);
+carries_content!(Delete { thread, id, expected: _, after: _ } for (thread, id) => []);
 super::addressed_by_fields!(Delete, Deleted);
 
 /// The answer to [`Delete`]: what was removed, so that the caller can clean up what hangs on it. An index keeps

@@ -19,9 +19,11 @@ impl Scope<'_> {
             damaged: Vec::new(),
             has_more: false,
             first_open: None,
+            last_seq: Seq::ZERO,
             position,
         };
         let Some(state) = self.living(&read.thread).await? else { return Ok(page) };
+        page.last_seq = state.last_seq;
         page.first_open = self.first_open(&read.thread, state.floor).await?;
         let (after, before) = match read.from {
             PageFrom::Start | PageFrom::End => (0, i64::MAX),

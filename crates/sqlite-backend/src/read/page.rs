@@ -9,7 +9,7 @@ use super::{
     changes::reached,
     rows::{Answer, answer, placed},
     stretch::{Order, Stretch, disordered},
-    thread::{Known, living, progress},
+    thread::{Known, last_seq, living, progress},
 };
 use crate::{
     error::EngineError,
@@ -92,6 +92,7 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistErr
             damaged: Vec::new(),
             has_more: false,
             first_open: None,
+            last_seq: Seq::ZERO,
             position,
         });
     };
@@ -122,6 +123,7 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistErr
         return Err(disordered());
     }
     let (messages, damaged) = stretch.into_parts();
+    let last_seq = last_seq(scope, thread_pk, &head)?;
     let first_open = remark.and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);
-    Ok(Page { thread: read.thread.clone(), messages, damaged, has_more, first_open, position })
+    Ok(Page { thread: read.thread.clone(), messages, damaged, has_more, first_open, last_seq, position })
 }

@@ -121,6 +121,9 @@ pub struct Page {
     /// The first open message of the thread, where there is one. Under [`Visibility::Settled`] nothing from
     /// here on is shown.
     pub first_open: Option<Seq>,
+    /// The last sequence number that the thread has ever given, also where the message is gone: what
+    /// [`NewMessage::after`](crate::NewMessage::after) is compared with. 0 in a thread that was never written to.
+    pub last_seq: Seq,
     /// The changes that the page holds: all of the thread up to this one. Whoever follows the changes after it misses none.
     pub position: Position,
 }
@@ -147,10 +150,10 @@ impl Page {
 }
 
 carries_parts!(Page, self => {
-    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, position: _ } = self;
+    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, last_seq: _, position: _ } = self;
     messages
 }, {
-    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, position: _ } = self;
+    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, last_seq: _, position: _ } = self;
     messages
 });
 

@@ -87,6 +87,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     async fn thread(&self, context: Context, args: ThreadArgs) -> Result<PersistResponse> {
         let there: Option<PersistArgs> = match &args {
             ThreadArgs::Prune(_) => return Err(refuse(NO_PRUNE)),
+            // Which of the two stores keeps the last message is known before it is taken, and may be another one then.
+            ThreadArgs::TakeLast(_) => return Err(refuse("the last message may be kept on the other side: read it, and delete it by its id")),
             // The other side counts its own generations.
             ThreadArgs::Clear(clear) => Some(ClearThread::new(clear.thread.clone()).into()),
             ThreadArgs::Delete(delete) => Some(delete.clone().into()),
@@ -286,6 +288,11 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     }
 
     async fn delete(&self, context: &Context, delete: Delete, seq: Seq) -> Result<PersistResponse> {
+        if delete.after.is_some() {
+            return Err(refuse(
+                "the sequence numbers are given here, and the message is kept on the other side",
+            ));
+        }
         let row = Delete::new(delete.thread.clone(), delete.id.clone());
         let deleted = self.there.execute_child(context, delete.into(), true).await;
         match deleted {
