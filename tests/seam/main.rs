@@ -17,6 +17,7 @@ mod redirect_damage;
 mod redirect_faults;
 mod redirects;
 mod retries;
+mod short_pages;
 mod trace_hooks;
 mod walk;
 

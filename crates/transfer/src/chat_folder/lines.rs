@@ -14,33 +14,31 @@ use crate::{Found, TransferError};
 /// A line with its number, from 1 on: an object, or what it is instead.
 type Numbered<'a> = (u64, Result<Object<'a>, Found>);
 
-/// The longest line that is read: 64 MiB. A longer one is passed over and named, and is never held.
-pub(super) const MAX_LINE_BYTES: usize = 64 << 20;
-
-/// A transcript, a line at a time. Memory holds one line.
+/// A transcript, a line at a time. Memory holds one line, of at most `max` bytes.
 pub(super) struct Lines<'a> {
     path: &'a Path,
     file: BufReader<File>,
     bytes: Vec<u8>,
     number: u64,
+    max: usize,
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn open(path: &'a Path) -> Result<Self, TransferError> {
+    pub(super) fn open(path: &'a Path, max: usize) -> Result<Self, TransferError> {
         let file = File::open(path).map_err(TransferError::io(path, "read"))?;
-        Ok(Self { path, file: BufReader::new(file), bytes: Vec::new(), number: 0 })
+        Ok(Self { path, file: BufReader::new(file), bytes: Vec::new(), number: 0, max })
     }
 
     /// The next line; nothing at the end.
     pub(super) fn next(&mut self) -> Result<Option<Numbered<'_>>, TransferError> {
-        let read = read_line(&mut self.file, &mut self.bytes, MAX_LINE_BYTES);
+        let read = read_line(&mut self.file, &mut self.bytes, self.max);
         let read = read.map_err(TransferError::io(self.path, "read"))?;
         if read == LineRead::End {
             return Ok(None);
         }
         self.number += 1;
         if read == LineRead::TooLong {
-            return Ok(Some((self.number, Err(Found::LineTooLong { max: MAX_LINE_BYTES }))));
+            return Ok(Some((self.number, Err(Found::LineTooLong { max: self.max }))));
         }
         let bytes = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
         // Some editors put a mark at the beginning.

@@ -9,11 +9,11 @@ use crate::{
     support::{ID, catalog, chat, entry, everything, header, lines, rows, store, turn},
 };
 
-/// The longest line that is read.
-const MAX_LINE: usize = 64 << 20;
+/// The longest line that is read here.
+const MAX_LINE: usize = 1 << 20;
 
 #[tokio::test]
-async fn a_line_longer_than_64_mib_is_named_and_the_lines_around_it_are_imported() {
+async fn a_line_longer_than_the_bound_is_named_and_the_lines_around_it_are_imported() {
     let folder = tempfile::tempdir().unwrap();
     catalog(folder.path(), &[entry(ID, "x", 2, "x")]);
     chat(folder.path(), ID, lines(&[header(ID), turn(1, "q1", "a1")]));
@@ -25,7 +25,8 @@ async fn a_line_longer_than_64_mib_is_named_and_the_lines_around_it_are_imported
     write!(file, "\n{}\n", turn(2, "q2", "a2")).unwrap();
     drop(file);
     let db = store();
-    let report = ChatFolder::open(folder.path()).unwrap().import(&db).await.unwrap();
+    let source = ChatFolder::open(folder.path()).unwrap().with_max_line_bytes(MAX_LINE);
+    let report = source.import(&db).await.unwrap();
     assert_eq!(report.messages, 4);
     let found: Vec<_> = report.skipped.iter().map(|finding| (&finding.place, &finding.what)).collect();
     let place = Place::Line { file: path, line: 3 };
