@@ -160,6 +160,7 @@ impl ThreadLog {
         self.check_alive(&delete.thread)?;
         let last_seq = self.last_seq;
         let Row { message, .. } = self.row_mut(&delete.thread, &delete.id)?;
+        rules::expect_damaged(delete)?;
         rules::expect_revision(delete.expected, message.revision)
             .and_then(|()| rules::expect_last(delete.after, last_seq))
             .map_err(|error| error.about(&delete.thread, &delete.id))?;

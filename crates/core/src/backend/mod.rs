@@ -45,6 +45,7 @@ mod facts;
 pub mod following;
 mod length;
 pub mod names;
+mod owner_process;
 mod replay;
 pub mod rules;
 pub mod search;
@@ -65,6 +66,7 @@ pub use self::{
     capabilities::{Capabilities, Durability},
     facts::ThreadFacts,
     length::{Length, Tail},
+    owner_process::OwnerProcess,
     replay::{LookUp, Replay},
     service_backend::ServiceBackend,
     tally::{Removed, Tally},

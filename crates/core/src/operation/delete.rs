@@ -19,13 +19,27 @@ pub struct Delete {
     /// when it has given another one since, the deletion is refused as [`Stale`](crate::ErrorKind::Stale).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
+    /// Deletes only a message that the store cannot read: see [`damaged`](Self::damaged).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_damaged: bool,
 }
 
 impl Delete {
     /// Deletes a message, whatever its revision.
     #[must_use]
     pub const fn new(thread: ThreadId, id: MessageId) -> Self {
-        Self { thread, id, expected: None, after: None }
+        Self { thread, id, expected: None, after: None, only_damaged: false }
+    }
+
+    /// Deletes a message that the store answers [`Corrupt`](crate::ErrorKind::Corrupt) for, and that nothing else can change. Its id
+    /// stays dead, and the store counts the messages of the thread again. The [`Deleted`] answer shows what the damaged row says,
+    /// which is not verified, and no attachments.
+    ///
+    /// A message that can be read is refused as [`Conflict`](crate::ErrorKind::Conflict). To put the message back from a backup
+    /// instead, import it with [`Import::restoring`](crate::Import::restoring).
+    #[must_use]
+    pub const fn damaged(thread: ThreadId, id: MessageId) -> Self {
+        Self { thread, id, expected: None, after: None, only_damaged: true }
     }
 
     /// Refuses to run on another revision than this.
@@ -43,7 +57,7 @@ impl Delete {
     }
 }
 
-carries_content!(Delete { thread, id, expected: _, after: _ } for (thread, id) => []);
+carries_content!(Delete { thread, id, expected: _, after: _, only_damaged: _ } for (thread, id) => []);
 super::addressed_by_fields!(Delete, Deleted);
 
 /// The answer to [`Delete`]: what was removed, so that the caller can clean up what hangs on it. An index keeps

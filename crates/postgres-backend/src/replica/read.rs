@@ -194,9 +194,9 @@ impl Page<'_> {
     /// The log of who did what, from the cursor on. Says whether that was all. An entry that was changed is carried as it is: the hashes
     /// tell of it there as they do here.
     async fn log(&mut self, cursor: &mut AuditNumber) -> Answer<bool> {
-        let rows = "SELECT number, hash, body, octet_length(body) + 256 AS size FROM throughline.audit WHERE number > $1 \
-                    ORDER BY number LIMIT $2";
-        let sql = fitting!("number, hash, body", rows, "number", "$3");
+        let rows = "SELECT number, tenant, thread, hash, body, octet_length(body) + 256 AS size FROM throughline.audit \
+                    WHERE number > $1 ORDER BY number LIMIT $2";
+        let sql = fitting!("number, tenant, thread, hash, body", rows, "number", "$3");
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(number(cursor.get()))
             .bind(self.room())

@@ -4,13 +4,16 @@ use rusqlite::{Connection, params};
 use throughline_core::{Delete, Deleted, Happened, TakeLastMessage, TakenMessage, backend::rules};
 
 use super::{
-    Applied, Failure, Scope,
+    Applied, Failure, Scope, repair,
     row::{clear_appends, find_or_refuse, last_in_order, message},
     threads::changed,
 };
 use crate::record::{DELETED, Record, ThreadSegment, number};
 
 pub(super) fn delete(scope: Scope<'_>, delete: &Delete) -> Applied<Deleted> {
+    if delete.only_damaged {
+        return repair::delete_damaged(scope, delete);
+    }
     let record = find_or_refuse(scope, &delete.thread, &delete.id)?;
     rules::expect_revision(delete.expected, record.message.revision)
         .map_err(|error| error.about(&delete.thread, &delete.id))?;

@@ -26,7 +26,10 @@ use std::{
 };
 
 use tempfile::TempDir;
-use throughline_core::{Effect, ErrorKind, PersistError, Position, Result, backend::Admission};
+use throughline_core::{
+    Effect, ErrorKind, PersistError, Position, Result,
+    backend::{Admission, OwnerProcess},
+};
 use tokio::sync::{oneshot, watch};
 
 use self::worker::Worker;
@@ -41,6 +44,7 @@ use crate::{OpenError, SqliteOptions, gate::Gate, health::Board, open, queue::Qu
 /// The hold on a writer. Dropped, the writer applies what was admitted and ends.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    pub(crate) owner: OwnerProcess,
     pub(crate) queue: Arc<Queue>,
     pub(crate) admission: Admission,
     pub(crate) board: Arc<Board>,
@@ -101,6 +105,7 @@ impl Writer {
         });
         let failed = |source| OpenError::Io { path: path.to_path_buf(), source };
         let writer = Self {
+            owner: OwnerProcess::current(),
             queue,
             board,
             signs,
@@ -149,6 +154,11 @@ fn ended_by_panic() -> PersistError {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        if !self.owner.is_current() {
+            // A forked child has no thread to stop, and a lock that the thread held stays locked.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         self.stop();
         if self.is_temporary
             && let Some(thread) = self.thread.take()

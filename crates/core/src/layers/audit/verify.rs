@@ -13,13 +13,17 @@ use crate::{
 /// | done to the log by who has not the key | without an anchor | with one of before |
 /// |---|---|---|
 /// | an entry edited, deleted, inserted, or put elsewhere | found | found |
-/// | the end cut off | not found | found, as far as the anchor goes |
-/// | the end cut off, and the log gone on | not found | found |
-/// | all of it written anew | found: it takes the key | found |
+/// | the tenant or the thread changed by which a store finds an entry | found | found |
+/// | the end cut off | found by the count of the store, or by the changes | found, as far as the anchor goes |
+/// | the end cut off, the count of the store and the changes with it | not found | found, as far as the anchor goes |
+/// | the end cut off with the count, and the log gone on | found by the changes, while the store keeps them | found |
+/// | all of it deleted | found, unless the position of the store was set to zero with it | found |
+/// | all of it written again | found: it takes the key | found |
 /// | the whole store put back to an earlier copy | not found | found, as far as the anchor goes |
 ///
-/// Who has the key can do everything that is not anchored. What was cut off after the last anchor may be found by the comparison:
-/// a change without an entry. A log that was deleted whole, with a store that keeps no changes, is found by an anchor alone.
+/// The holder of the key can do everything that is not anchored. A log that was deleted whole and goes on with new entries begins
+/// later than the store: compare [`Comparison::after`] with the position at which the host began its log. A store that was written
+/// to without the layer, and with no entry yet, is reported like one whose log was deleted.
 ///
 /// The log is read in pages, from its beginning; it may be written to meanwhile. The handle needs to see the whole store, as with [`anchor`](super::anchor).
 ///
@@ -46,10 +50,16 @@ pub async fn verify(db: &Persistence, key: &AuditKey, anchors: &[Anchor]) -> Res
         {
             chain.flaw = Some(Flaw::Edited { number });
         }
+        (chain.written, chain.position) = (page.written, page.position);
         read = asked.next(&page);
     }
     let report = chain.end();
-    let comparison = if report.flaw.is_none() { compare(db).await? } else { None };
+    let comparison = match report.flaw {
+        None | Some(Flaw::Truncated { .. } | Flaw::Miscounted { .. } | Flaw::Absent { .. }) => {
+            compare(db).await?
+        }
+        Some(_) => None,
+    };
     Ok(AuditReport { comparison, ..report })
 }
 
@@ -65,6 +75,9 @@ struct Chain<'a> {
     /// An entry of a later number stood where this one was due.
     awaited: Option<AuditNumber>,
     is_out_of_order: bool,
+    /// What the store says of itself, apart from its entries.
+    written: AuditNumber,
+    position: Position,
 }
 
 impl<'a> Chain<'a> {
@@ -81,6 +94,8 @@ impl<'a> Chain<'a> {
             anchored: AuditNumber::ZERO,
             awaited: None,
             is_out_of_order: false,
+            written: AuditNumber::ZERO,
+            position: Position::ZERO,
         }
     }
 
@@ -122,7 +137,7 @@ impl<'a> Chain<'a> {
     }
 
     fn end(self) -> AuditReport {
-        let Self { anchors, last, anchored, flaw, awaited, is_out_of_order, .. } = self;
+        let Self { anchors, last, anchored, flaw, awaited, is_out_of_order, written, position, .. } = self;
         let flaw = match (flaw, awaited) {
             // It stands nowhere: the one that was found is where it is because this one is gone.
             (Some(Flaw::OutOfOrder { .. }), Some(number)) if !is_out_of_order => {
@@ -131,7 +146,12 @@ impl<'a> Chain<'a> {
             (None, _) => anchors
                 .last()
                 .filter(|anchor| anchor.count > last)
-                .map(|anchor| Flaw::Truncated { count: last, anchored: anchor.count }),
+                .map(|anchor| Flaw::Truncated { count: last, anchored: anchor.count })
+                .or_else(|| (written != last).then_some(Flaw::Miscounted { count: last, written }))
+                .or_else(|| {
+                    let is_absent = last == AuditNumber::ZERO && position > Position::ZERO;
+                    is_absent.then_some(Flaw::Absent { position })
+                }),
             (flaw, _) => flaw,
         };
         let intact = match flaw {
@@ -146,10 +166,12 @@ impl<'a> Chain<'a> {
 async fn compare(db: &Persistence) -> Result<Option<Comparison>> {
     let mut found = Comparison::default();
     let mut entries = Applied::new(db);
-    let Some(first) = entries.front().await? else { return Ok(Some(found)) };
-    // Before the log was begun there was nobody to write it.
-    let mut after = first.after;
+    // Of what came before the first write with an entry there is none. Where no write has one, each has lost it, or never had it.
+    let mut after = entries.front().await?.map_or(Position::ZERO, |first| first.after);
     loop {
+        if found.changes == 0 {
+            found.after = after;
+        }
         let read = db.read(ReadChanges::new(ChangeScope::Store, after, ReadPage::MAX_LIMIT)).await;
         let page = match read {
             Ok(page) => page,

@@ -80,6 +80,7 @@ mod rewrite;
 mod ring;
 mod seal;
 mod service;
+mod shred;
 #[cfg(test)]
 mod swaps;
 pub mod thread_keys;
@@ -94,5 +95,6 @@ pub use self::{
     rewrite::{Rewrite, RewriteCursor, Rewritten},
     ring::KeyRing,
     service::EncryptService,
+    shred::Shredded,
     unreadable::Unreadable,
 };

@@ -87,6 +87,8 @@ mod json;
 mod known;
 mod layer;
 mod marker;
+mod names;
+mod off_runtime;
 mod open;
 mod places;
 mod redactions;

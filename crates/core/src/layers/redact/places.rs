@@ -1,7 +1,8 @@
 //! The places of an operation, one by one.
 
 use super::{
-    Redactions, json::Blind, marker::OPEN, redactor::Redactor, scan::Mode, stream::Stream, text::Decoded,
+    Redactions, json::Blind, marker::OPEN, names::FreeNames, redactor::Redactor, scan::Mode, stream::Stream,
+    text::Decoded,
 };
 use crate::{
     Content, Delta, Effect, ErrorKind, Metadata, PersistArgs, PersistError, PlaceMut, Result, SlotMut,
@@ -129,7 +130,7 @@ impl Redactor {
         is_patch: bool,
         found: &mut Redactions,
     ) -> Result<Option<Metadata>, Blind> {
-        let (mut redacted, mut is_changed) = (Metadata::new(), false);
+        let (mut redacted, mut names, mut is_changed) = (Metadata::new(), FreeNames::default(), false);
         for (name, value) in metadata.iter() {
             // The framework's own.
             if name.starts_with(Metadata::RESERVED) {
@@ -151,7 +152,7 @@ impl Redactor {
                 Some(hidden) => Some(hidden),
                 None => self.json(json, &[name], found)?,
             };
-            let new_name = self.text(name, found).map(|new| free(&redacted, metadata, new));
+            let new_name = self.text(name, found).map(|new| names.free(&redacted, metadata, new));
             is_changed |= new_value.is_some() || new_name.is_some();
             let value = match new_value {
                 Some(json) => serde_json::value::RawValue::from_string(json).expect("JSON stays JSON"),
@@ -181,16 +182,6 @@ impl Redactor {
         }
         Some(Title::new(text).expect("short enough"))
     }
-}
-
-/// The name, or with a number behind it where it is taken: two secrets have one marker.
-fn free(taken: &Metadata, given: &Metadata, name: String) -> String {
-    let is_free = |name: &str| taken.get(name).is_none() && given.get(name).is_none();
-    if is_free(&name) {
-        return name;
-    }
-    let numbered = (2_u64..).map(|number| format!("{name}-{number}"));
-    numbered.into_iter().find(|name| is_free(name)).unwrap_or(name)
 }
 
 /// How much of `bytes` stands before what is UTF-8 to its end.

@@ -64,7 +64,8 @@ impl<S: PersistService<Error = PersistError>> Service<PersistRequest> for Redact
                     Ok(response)
                 });
             }
-            PersistArgs::Replica(ReplicaArgs::Apply(_)) => {
+            // A row image is the exact row, with what this layer has not seen or has held back.
+            PersistArgs::Replica(ReplicaArgs::Apply(_)) | PersistArgs::Read(ReadArgs::Images(_)) => {
                 return Box::pin(std::future::ready(Err(not_through("redact"))));
             }
             PersistArgs::Read(_) => return Box::pin(async move { inner.pass(request).await }),

@@ -5,14 +5,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    Redactions,
+    Redactions, Redactor,
     continued::{Continued, change_of, raises},
     layer::Shared,
+    off_runtime,
     open::{Key, Slot},
 };
 use crate::{
-    Addressed as _, Context, Effect, ErrorKind, HeldBack, MessageId, PersistArgs, PersistError,
-    PersistRequest, PersistResponse, PersistResult, Reserve, Result, TenantId, ThreadArgs, UpdateContent,
+    Addressed as _, CarriesContent as _, Context, Effect, ErrorKind, HeldBack, MessageId, PersistArgs,
+    PersistError, PersistRequest, PersistResponse, PersistResult, Reserve, Result, TenantId, ThreadArgs,
+    UpdateContent,
     pipeline::{Inner, PersistService},
 };
 
@@ -30,10 +32,9 @@ impl<S: PersistService<Error = PersistError>> Write<S> {
     }
 
     pub(super) async fn run(self, request: PersistRequest) -> Result<PersistResponse> {
-        let PersistRequest { mut args, context } = request;
-        let mut found = Redactions::new();
-        let mut messages = self.open(&context, &args).await?;
-        self.redact(&context, &mut args, &mut messages, &mut found)?;
+        let PersistRequest { args, context } = request;
+        let messages = self.open(&context, &args).await?;
+        let (args, mut messages, mut found) = self.redacted(&context, args, messages).await?;
         let subjects: Vec<Subject> = args.each().map(|item| Subject::of(context.tenant(), item)).collect();
         for (key, (slot, message)) in &mut messages {
             let raises = subjects.iter().filter(|subject| subject.raises(key)).count() as u64;
@@ -116,33 +117,21 @@ impl<S: PersistService<Error = PersistError>> Write<S> {
         Ok(messages)
     }
 
-    /// Hides the secrets of every place.
-    fn redact(
+    /// Hides the secrets of every content field; a long call does it off the runtime's workers.
+    async fn redacted(
         &self,
         context: &Context,
-        args: &mut PersistArgs,
-        messages: &mut Messages,
-        found: &mut Redactions,
-    ) -> Result<()> {
-        let redactor = &self.shared.redactor;
-        let mut one = |item: &mut PersistArgs| {
-            redactor.places(item, found)?;
-            if let PersistArgs::UpdateContent(update) = item
-                && let Some((_, message)) = messages.get_mut(&key(context.tenant(), update))
-            {
-                message.change(redactor, update, found)?;
-            }
-            Ok(())
-        };
-        match args {
-            PersistArgs::Batch(batch) => {
-                let mut items = batch.items.iter_mut().enumerate();
-                items.try_for_each(|(index, item)| {
-                    one(item).map_err(|error: PersistError| error.with_batch_index(index))
-                })
-            }
-            args => one(args),
-        }
+        mut args: PersistArgs,
+        mut messages: Messages,
+    ) -> Result<(PersistArgs, Messages, Redactions)> {
+        let (shared, tenant) = (Arc::clone(&self.shared), context.tenant().clone());
+        let bytes = args.places().iter().map(|place| place.slot.byte_len()).sum();
+        off_runtime::run(bytes, move || {
+            let mut found = Redactions::new();
+            redact(&shared.redactor, &tenant, &mut args, &mut messages, &mut found)?;
+            Ok((args, messages, found))
+        })
+        .await
     }
 
     /// Takes note of what was made.
@@ -217,6 +206,34 @@ impl<S: PersistService<Error = PersistError>> Write<S> {
                 }
             }
         }
+    }
+}
+
+/// Hides the secrets of every content field.
+fn redact(
+    redactor: &Redactor,
+    tenant: &TenantId,
+    args: &mut PersistArgs,
+    messages: &mut Messages,
+    found: &mut Redactions,
+) -> Result<()> {
+    let mut one = |item: &mut PersistArgs| {
+        redactor.places(item, found)?;
+        if let PersistArgs::UpdateContent(update) = item
+            && let Some((_, message)) = messages.get_mut(&key(tenant, update))
+        {
+            message.change(redactor, update, found)?;
+        }
+        Ok(())
+    };
+    match args {
+        PersistArgs::Batch(batch) => {
+            let mut items = batch.items.iter_mut().enumerate();
+            items.try_for_each(|(index, item)| {
+                one(item).map_err(|error: PersistError| error.with_batch_index(index))
+            })
+        }
+        args => one(args),
     }
 }
 
