@@ -71,7 +71,7 @@ impl PersistArgs {
             }
             Self::Delete(delete) => delete.thread.as_str().len() + delete.id.as_str().len(),
             Self::Batch(batch) => batch.items.iter().map(Self::byte_len).sum(),
-            Self::Import(Import { thread, rows }) => {
+            Self::Import(Import { thread, rows, restores_damaged: _ }) => {
                 thread.as_str().len() + rows.iter().map(row_len).sum::<usize>()
             }
             Self::Replica(ReplicaArgs::Apply(apply)) => apply.images.iter().map(Image::weight).sum(),
