@@ -60,9 +60,21 @@ pub(super) fn known(scope: Scope<'_>, thread: &ThreadId) -> Result<Option<Known>
 }
 
 /// The last message in the segment in which the messages of a thread end.
-pub(super) const LAST_SEQ: &str = "SELECT m.seq FROM thread_segments e \
-    CROSS JOIN messages m ON m.segment = e.segment AND m.thread_pk = e.thread_pk \
-    WHERE e.thread_pk = ?1 AND e.first_seq = ?2 AND m.seq > 0 ORDER BY m.seq DESC LIMIT 1";
+macro_rules! last_in_segment {
+    ($thread:literal, $segment:literal) => {
+        concat!(
+            "SELECT m.seq FROM thread_segments e CROSS JOIN messages m ON m.segment = e.segment AND m.thread_pk = e.thread_pk \
+             WHERE e.thread_pk = ",
+            $thread,
+            " AND e.first_seq = ",
+            $segment,
+            " AND m.seq > 0 ORDER BY m.seq DESC LIMIT 1"
+        )
+    };
+}
+pub(super) use last_in_segment;
+
+pub(super) const LAST_SEQ: &str = last_in_segment!("?1", "?2");
 
 /// The last sequence number that a thread has given: that of a message in its last segment, or of one that is gone.
 pub(super) fn last_seq(scope: Scope<'_>, thread_pk: i64, head: &Head) -> Result<Seq> {
@@ -73,8 +85,13 @@ pub(super) fn last_seq(scope: Scope<'_>, thread_pk: i64, head: &Head) -> Result<
             statement.query_row(params![thread_pk, head.last_segment], |row| row.get(0)).optional()
         })
         .map_err(EngineError::from)?;
+    Ok(last_given(head, found))
+}
+
+/// The same, where the last message in the last segment is known.
+pub(super) fn last_given(head: &Head, found: Option<i64>) -> Seq {
     let gone = head.deleted_seq.max(head.floor).max(head.last_segment);
-    Ok(Seq::new(u64::try_from(gone.max(found.unwrap_or_default())).unwrap_or_default()))
+    Seq::new(u64::try_from(gone.max(found.unwrap_or_default())).unwrap_or_default())
 }
 
 /// How far the store has come in this moment.

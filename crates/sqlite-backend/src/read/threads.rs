@@ -13,7 +13,7 @@ use super::{
     Scope,
     changes::reached,
     placeless::find_enough,
-    thread::{corrupt, last_seq, nameless, progress, thread_id},
+    thread::{corrupt, last_given, last_in_segment, nameless, progress, thread_id},
 };
 use crate::{
     error::EngineError,
@@ -33,11 +33,14 @@ const COLUMNS: &str = concat!(
     ", ",
     entry_columns!(),
     ", iif(c.active_at >> 14 = c.active_slot, c.active_at, c.active_slot << 14) AS stands_at, \
-     CAST(t.thread AS TEXT) AS called "
+     CAST(t.thread AS TEXT) AS called, (",
+    last_in_segment!("t.thread_pk", "t.last_segment"),
+    ") "
 );
 const ENTRY: usize = HEAD_COLUMNS;
 const STANDS_AT: usize = ENTRY + ENTRY_COLUMNS;
 const CALLED: usize = STANDS_AT + 1;
+const LAST_SEQ: usize = CALLED + 1;
 /// The last column of an entry.
 const SLOT: usize = STANDS_AT - 1;
 
@@ -180,7 +183,7 @@ fn run(
         let mut rows = statement.query(&parameters[..]).map_err(EngineError::from)?;
         let (mut found, mut bytes) = (Vec::new(), AnswerBytes::new(read.max_bytes));
         while let Some(row) = rows.next().map_err(EngineError::from)? {
-            let thread = Found::read(scope, row)?;
+            let thread = Found::read(scope, row);
             if thread.entry.as_ref().is_some_and(|entry| !bytes.take(entry.estimated_size())) {
                 return Ok((found, true));
             }
@@ -196,22 +199,17 @@ fn run(
 }
 
 impl Found {
-    fn read(scope: Scope<'_>, row: &Row<'_>) -> Result<Self> {
+    fn read(scope: Scope<'_>, row: &Row<'_>) -> Self {
         let tenant = scope.tenant;
         let thread = thread_id(row, CALLED).ok_or_else(|| row.text(CALLED).map(<[u8]>::to_vec));
         let entry = thread.as_ref().ok().and_then(|thread| {
-            let (thread_pk, head) = Head::read(row, 0, tenant.as_str(), thread.as_str())?;
-            Some((thread_pk, head, EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str())?, thread))
+            let (_, head) = Head::read(row, 0, tenant.as_str(), thread.as_str())?;
+            let entry = EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str())?;
+            let last_seq = last_given(&head, row.integer(LAST_SEQ));
+            Some(entry.entry(tenant, thread, head.generation(), last_seq))
         });
-        let entry = match entry {
-            Some((thread_pk, head, entry, thread)) => {
-                let last_seq = last_seq(scope, thread_pk, &head)?;
-                Some(entry.entry(tenant, thread, head.generation(), last_seq))
-            }
-            None => None,
-        };
         let [slot, stands_at] = [SLOT, STANDS_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
-        Ok(Self { slot, stands_at, thread, entry, is_cut_behind: false })
+        Self { slot, stands_at, thread, entry, is_cut_behind: false }
     }
 
     /// Where it stands among others, as the statement has it.
