@@ -18,3 +18,4 @@ mod scope;
 mod serialise;
 mod slow_log;
 mod take_last;
+mod transform;

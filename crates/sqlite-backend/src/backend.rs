@@ -225,6 +225,15 @@ impl Backend for SqliteBackend {
         Some(self.writer.signs())
     }
 
+    fn waits_in(&self) -> Option<String> {
+        let waits = self.writer.board.health().writer_waits?;
+        let (step, waited) = (waits.step.as_str(), waits.waited);
+        let writes = self.writer.queue.len();
+        Some(format!(
+            "the writer has waited in {step} for {waited:.1?}, and {writes} more writes wait for it"
+        ))
+    }
+
     async fn close(&self) -> Result<()> {
         self.owner.check()?;
         // The readers first: the last connection folds the log away, and must be one that writes.

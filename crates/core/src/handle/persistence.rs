@@ -228,6 +228,27 @@ impl Persistence {
         self.core.close().await
     }
 
+    /// [Closes](Self::close), and waits for that no longer than `limit`: for a host that has to end while the disk or the
+    /// server hangs.
+    ///
+    /// Closing goes on when the time is over, as it does when its caller leaves. Every write that was acknowledged is in the store
+    /// either way; the calls that the error counts are not answered.
+    ///
+    /// # Errors
+    /// [`Timeout`](crate::ErrorKind::Timeout) when the store is not closed by then. The error says how many calls are in flight, and what
+    /// the backend waits for, if it knows. What [`close`](Self::close) answers otherwise.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, and on one without a timer.
+    pub async fn close_within(&self, limit: std::time::Duration) -> Result<()> {
+        if let Ok(closed) = tokio::time::timeout(limit, self.close()).await {
+            return closed;
+        }
+        let detail = format!("the store was not closed within {limit:?}: {}", self.core.waits_in());
+        let late = PersistError::new(crate::ErrorKind::Timeout, detail).with_effect(crate::Effect::Unknown);
+        Err(late.or_at(Some(&crate::Site::Edge)))
+    }
+
     pub(super) fn execute(&self, args: PersistArgs, options: Options) -> Execution {
         let mut facts = self.facts(options.deadline);
         let key = match options.key {

@@ -276,6 +276,10 @@ impl<L, B: Backend> Builder<L, B> {
                 let terminal = terminal.clone();
                 move || terminal.signs()
             }),
+            waits_in: Box::new({
+                let terminal = terminal.clone();
+                move || terminal.waits_in()
+            }),
             close: Box::new(move || {
                 let terminal = terminal.clone();
                 Box::pin(async move { terminal.close().await })

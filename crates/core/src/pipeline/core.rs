@@ -45,6 +45,7 @@ pub(crate) struct Core {
     /// Held by who brings it to the store.
     carrying: Mutex<()>,
     pub(crate) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
+    waits_in: Box<dyn Fn() -> Option<String> + Send + Sync>,
     close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
     /// What closing came to, once it is over.
     closed: watch::Receiver<Closed>,
@@ -69,6 +70,7 @@ pub(super) struct Parts {
     pub(super) trail: Option<AuditTrail>,
     pub(super) note: Note,
     pub(super) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
+    pub(super) waits_in: Box<dyn Fn() -> Option<String> + Send + Sync>,
     pub(super) close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
 }
 
@@ -86,6 +88,7 @@ impl Core {
             trail,
             note,
             signs,
+            waits_in,
             close,
         } = parts;
         let (closing, closed) = watch::channel(None);
@@ -104,6 +107,7 @@ impl Core {
             note,
             carrying: Mutex::new(()),
             signs,
+            waits_in,
             close,
             closed,
             closing: std::sync::Mutex::new(Some(closing)),
@@ -254,6 +258,19 @@ impl Core {
         let answer = closed.wait_for(Option::is_some).await.map(|closed| closed.clone());
         // Its runtime ended in the midst of it. What the backend does when it is closed twice is nobody's to know.
         answer.ok().flatten().unwrap_or_else(|| Err(unclosed(Effect::Unknown)))
+    }
+
+    /// What closing waits for: the calls in flight, and whatever the backend says.
+    pub(crate) fn waits_in(&self) -> String {
+        let calls = match self.in_flight.count() {
+            0 => "no call is in flight".to_owned(),
+            1 => "1 call is in flight".to_owned(),
+            calls => format!("{calls} calls are in flight"),
+        };
+        match (self.waits_in)() {
+            Some(backend) => format!("{calls}, and {backend}"),
+            None => calls,
+        }
     }
 
     /// Closes, unless another task has begun to.

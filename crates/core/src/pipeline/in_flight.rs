@@ -64,6 +64,11 @@ impl InFlight {
         &self.runtime
     }
 
+    /// How many calls are in flight.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
     /// Whether the runtime has ended. Its timers panic from then on.
     pub(crate) fn runtime_has_ended(&self) -> bool {
         self.runtime_lives.has_changed().is_err()

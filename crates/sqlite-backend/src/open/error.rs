@@ -136,7 +136,7 @@ pub enum OpenError {
 
 impl OpenError {
     pub(crate) fn sqlite(path: &std::path::Path, error: impl Into<EngineError>) -> Self {
-        let error = error.into();
+        let error = error.into().caused(path);
         let kind = error.to_persist(Phase::Begin).kind();
         Self::Sqlite { path: path.to_owned(), source: error.into(), kind }
     }

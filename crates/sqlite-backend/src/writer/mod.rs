@@ -34,7 +34,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::worker::Worker;
 pub(crate) use self::{
-    log::{length as log_length, path_of as log_path_of},
+    log::{beside, length as log_length, path_of as log_path_of},
     progress::Progress,
     space::available,
     trouble::PROBE_EVERY,
@@ -79,6 +79,7 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let queue = Arc::<Queue>::default();
         let board = Arc::new(Board::new());
+        gate.report_to(Arc::clone(&board));
         let signs = watch::Sender::new(Position::ZERO);
         let is_temporary = directory.is_some();
         #[cfg(test)]
@@ -96,6 +97,8 @@ impl Writer {
                 let mut worker = Worker::new(&options, path, queue, board, connection, signs, gate);
                 // A disk that is short of space, and a log that was left long, are told before anybody writes.
                 worker.look_after_the_file();
+                // Without a thread for it, a disk that hangs is seen by whoever asks for the health.
+                drop(worker.board.watch(&worker.path));
                 // Whoever opened may have left; the queue is closed then, and the thread ends.
                 drop(opened.send(Ok(())));
                 let result = worker.work();

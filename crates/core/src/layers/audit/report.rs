@@ -107,6 +107,9 @@ pub struct Comparison {
     pub without_entry: u64,
     /// The first of these, at most [`Comparison::NAMED`].
     pub first: Vec<Position>,
+    /// How many entries say that a message or a thread was changed, and have fewer changes than operations, although the store tells
+    /// the changes around them.
+    pub without_change: u64,
 }
 
 impl Comparison {
@@ -133,6 +136,8 @@ impl AuditReport {
     /// Whether nothing is wrong: with the log, and with what was compared.
     #[must_use]
     pub fn is_intact(&self) -> bool {
-        self.flaw.is_none() && self.comparison.as_ref().is_none_or(|comparison| comparison.without_entry == 0)
+        let agrees =
+            |comparison: &Comparison| comparison.without_entry == 0 && comparison.without_change == 0;
+        self.flaw.is_none() && self.comparison.as_ref().is_none_or(agrees)
     }
 }

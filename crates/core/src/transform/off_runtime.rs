@@ -1,10 +1,10 @@
-//! Keeps long redactions away from the workers of the host's runtime.
+//! Keeps long rewrites away from the workers of the host's runtime.
 
 use tokio::{runtime::Handle, task::spawn_blocking};
 
 use crate::{Effect, ErrorKind, PersistError, Result};
 
-/// A call with so many bytes of content is redacted off the runtime. Below it the work takes about three milliseconds in the
+/// A call with so many bytes of content is rewritten off the runtime. Below it the work takes about three milliseconds in the
 /// worst case of the benchmark `redact.ns_per_byte`, and some tens of microseconds for ordinary text.
 pub(super) const THRESHOLD: usize = 16 * 1024;
 
@@ -24,7 +24,7 @@ pub(super) async fn run<T: Send + 'static>(
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(PersistError::new(
                 ErrorKind::Unavailable,
-                "redaction stopped: the runtime is shutting down; repeat the call on a running one",
+                "the transform stopped: the runtime is shutting down; repeat the call on a running one",
             )
             .with_effect(Effect::NotApplied)),
         },
