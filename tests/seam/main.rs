@@ -20,6 +20,7 @@ mod redirect_damage;
 mod redirect_faults;
 mod redirects;
 mod retries;
+mod short_pages;
 mod shortage;
 mod trace_hooks;
 mod walk;

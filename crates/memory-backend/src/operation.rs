@@ -159,9 +159,11 @@ impl ThreadLog {
 
     pub(crate) fn delete(&mut self, delete: &Delete, now: Timestamp, told: &mut Told) -> Result<Deleted> {
         self.check_alive(&delete.thread)?;
+        let last_seq = self.last_seq;
         let Row { message, .. } = self.row_mut(&delete.thread, &delete.id)?;
         rules::expect_damaged(delete)?;
         rules::expect_revision(delete.expected, message.revision)
+            .and_then(|()| rules::expect_last(delete.after, last_seq))
             .map_err(|error| error.about(&delete.thread, &delete.id))?;
         let message = message.clone();
         self.remove(&message);
