@@ -60,12 +60,12 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         }
         PersistArgs::Thread(_) => Ok(()),
         PersistArgs::Read(ReadArgs::Get(_) | ReadArgs::Thread(_) | ReadArgs::PlanPrune(_)) => Ok(()),
-        PersistArgs::Read(ReadArgs::Page(page)) => rules::check_limit(page.limit),
-        PersistArgs::Read(ReadArgs::OpenReservations(list)) => rules::check_limit(list.limit),
-        PersistArgs::Read(ReadArgs::Threads(list)) => rules::check_limit(list.limit),
+        PersistArgs::Read(ReadArgs::Page(page)) => rules::check_page(page.limit, page.max_bytes),
+        PersistArgs::Read(ReadArgs::OpenReservations(list)) => rules::check_page(list.limit, list.max_bytes),
+        PersistArgs::Read(ReadArgs::Threads(list)) => rules::check_page(list.limit, list.max_bytes),
         PersistArgs::Read(ReadArgs::Purgeable(list)) => rules::check_limit(list.limit),
         PersistArgs::Read(ReadArgs::Changes(read)) => rules::check_limit(read.limit),
-        PersistArgs::Read(ReadArgs::Audit(read)) => rules::check_limit(read.limit),
+        PersistArgs::Read(ReadArgs::Audit(read)) => rules::check_page(read.limit, read.max_bytes),
         PersistArgs::Read(ReadArgs::Search(read)) => {
             rules::check_limit(read.limit)?;
             Query::parse(&read.query).map(drop)

@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod changes;
 mod connections;
 mod consumer;
+pub(crate) mod fitting;
 mod message;
 mod names;
 mod open;

@@ -8,7 +8,7 @@ use std::{
 use throughline_core::{
     Addressed as _, Batched, ContentChange, Delete, ErrorKind, GetMessage, IdempotencyKey, Message,
     MessageId, PageFrom, PersistArgs, PersistError, PersistResponse, PersistResult, ReadArgs, ReadPage,
-    ReadResult, Receipt, Result, Seq, TenantId, ThreadId, Timestamp, UpdateContent, UpdateMode,
+    ReadResult, Receipt, Result, Seq, TenantId, ThreadArgs, ThreadId, Timestamp, UpdateContent, UpdateMode,
 };
 use tokio::task;
 
@@ -55,6 +55,7 @@ pub(super) enum Special {
     DeletesEverywhere,
     MissesEmptyThreads,
     FailsToClose,
+    TakesNothing,
     /// A fault of threads as a whole.
     Thread(ThreadFault),
     /// A fault of what is told.
@@ -210,6 +211,9 @@ impl Special {
                     }
                 }
                 store.sound(line).await
+            }
+            Self::TakesNothing if matches!(line.args, PersistArgs::Thread(ThreadArgs::TakeLast(_))) => {
+                on_a_copy(store, &line).await
             }
             Self::MissesEmptyThreads => {
                 let response = store.sound(line).await?;
