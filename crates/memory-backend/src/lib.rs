@@ -41,7 +41,9 @@ use std::{
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Import, Operation,
     PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result,
-    SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    SessionArgs, ThreadArgs, Update, UpdateContent,
+    audit::AuditNotes,
+    backend::search::Tokenizer,
 };
 use tokio::sync::watch;
 
@@ -65,6 +67,13 @@ impl MemoryBackend {
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// Searches with this tokenizer instead of [`Tokenizer::Words`]: see [`Tokenizer::Cjk`].
+    #[must_use]
+    pub fn with_tokenizer(self, tokenizer: Tokenizer) -> Self {
+        self.lock().tokenizer = tokenizer;
         self
     }
 
@@ -121,7 +130,7 @@ impl Backend for MemoryBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::full(Durability::Volatile).with_search().with_audit()
+        Capabilities::full(Durability::Volatile).with_search(self.lock().tokenizer).with_audit()
     }
 
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {

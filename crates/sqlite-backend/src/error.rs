@@ -12,6 +12,8 @@ pub(crate) enum EngineError {
     Sqlite { code: i32, text: &'static str, source: BoxError },
     #[error("no reader became free in time")]
     NoReader,
+    #[error("the read was interrupted at its deadline")]
+    ReadTimedOut,
     #[error("the readers are closed")]
     ReadersClosed,
     #[error("the reader was lost")]
@@ -68,6 +70,7 @@ impl EngineError {
         match self {
             Self::Sqlite { code, .. } => Some(*code),
             Self::NoReader
+            | Self::ReadTimedOut
             | Self::ReadersClosed
             | Self::ReaderLost
             | Self::RolledBack
@@ -115,6 +118,7 @@ impl EngineError {
         match self {
             Self::Sqlite { code, .. } => kind(*code),
             Self::NoReader => ErrorKind::Overloaded,
+            Self::ReadTimedOut => ErrorKind::Timeout,
             Self::ReadersClosed | Self::ReaderLost | Self::RolledBack | Self::Elsewhere => {
                 ErrorKind::Unavailable
             }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{cache::Room, connection::connect_to_read, error::EngineError, gate::Gate};
 
-/// How many steps SQLite's machine does before it looks whether anybody still waits: a few rows.
+/// How many steps SQLite's machine does before it looks whether the caller still waits and the deadline has not passed: a few rows.
 pub(super) const STEPS_BETWEEN_LOOKS: i32 = 200;
 
 pub(super) struct Reader {
@@ -49,7 +49,7 @@ impl Reader {
 
     /// Counts as idle before there was anything to read.
     pub(super) fn stand_by(&self) {
-        let nobody_knows_it_yet = self.waiting.is_free(&self.bell);
+        let nobody_knows_it_yet = self.waiting.is_free(&self.bell, None);
         debug_assert!(nobody_knows_it_yet.is_none());
     }
 
@@ -61,11 +61,11 @@ impl Reader {
 
     fn serve(&mut self) {
         while let Some(call) = self.next.take().or_else(|| self.waiting.wait(&self.bell)) {
-            let Call { work, stage, answer, .. } = call;
-            if stage.begin() {
-                let result = self.read(work, &stage);
-                // Before: a caller who has an answer finds the reader free that it had.
-                self.next = self.waiting.is_free(&self.bell);
+            let Call { tenant, work, stage, answer } = call;
+            let result = stage.begin().then(|| self.read(work, &stage));
+            // Before: a caller who has an answer finds the reader free that it had.
+            self.next = self.waiting.is_free(&self.bell, Some(&tenant));
+            if let Some(result) = result {
                 // One who has left is no fault.
                 drop(answer.send(result));
             }
@@ -81,7 +81,7 @@ impl Reader {
         let read = || {
             let connection = self.connect().map_err(EngineError::from)?;
             let begin = || {
-                connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || asked.is_left()))?;
+                connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || asked.is_left() || asked.is_late()))?;
                 execute(connection, "BEGIN")
             };
             begin().map_err(EngineError::from)?;
@@ -93,7 +93,12 @@ impl Reader {
             Err(PersistError::new(ErrorKind::Panicked, detail).with_effect(Effect::NotApplied))
         });
         self.connection = self.connection.take().filter(|connection| end(connection).is_ok());
-        result
+        match result {
+            Err(error) if error.kind() == ErrorKind::Cancelled && stage.is_late() => {
+                Err(EngineError::ReadTimedOut.into())
+            }
+            result => result,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use throughline_core::{
     ConsumerArgs, PersistArgs, PersistResult, Position, ReadArgs, ReadResult, ResetCursor,
 };
 
-use crate::mutants::store::Mutant;
+use crate::mutants::store::{Mutant, searches::SearchFault, special::Special};
 
 /// What is done to a consumer, if that is what the call is.
 fn consumer(args: &mut PersistArgs) -> Option<&mut ConsumerArgs> {
@@ -119,6 +119,40 @@ pub(super) static MUTANTS: &[Mutant] =
         Mutant::new("marks-nothing", "marks no word", &["search.snippet"]).after(|_, response| {
             if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
                 found.hits.iter_mut().for_each(|hit| hit.marks.clear());
+            }
+        }),
+        Mutant::new(
+            "limits-before-tenants",
+            "limits what an index of all tenants finds before it tells them apart",
+            &["search.tenants"],
+        )
+        .special(Special::Search(SearchFault::LimitsBeforeTenants)),
+        Mutant::new(
+            "ranks-by-every-tenant",
+            "ranks the hits of a tenant by what the other ones say",
+            &["search.tenants"],
+        )
+        .special(Special::Search(SearchFault::RanksByEveryTenant)),
+        Mutant::new("ranks-by-age", "shows the oldest hit first", &["search.order"]).after(|_, response| {
+            if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
+                found.hits.sort_by_key(|hit| hit.seq);
+            }
+        }),
+        Mutant::new(
+            "finds-whole-runs",
+            "finds Chinese, Japanese and Korean by a whole run of characters only",
+            &["search.cjk"],
+        )
+        .after(|_, response| {
+            if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
+                // Inside a run: the character before or behind the word belongs to it.
+                found.hits.retain(|hit| {
+                    hit.marks.iter().all(|(begin, end)| {
+                        let (before, behind) = (&hit.snippet[..*begin as usize], &hit.snippet[*end as usize..]);
+                        let ends = before.chars().next_back().into_iter().chain(behind.chars().next());
+                        !ends.into_iter().any(char::is_alphanumeric)
+                    })
+                });
             }
         }),
         Mutant::new("finds-what-is-elsewhere", "finds what any thread says", &["search.scope"]).before(
