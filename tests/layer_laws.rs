@@ -26,6 +26,7 @@ use throughline::{
     memory::MemoryBackend,
     pipeline::LayerList,
     plugin::{Event, NextRequest, PluginList, from_fn, observe, redirect, redirect_messages, respond},
+    transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
 };
 use throughline_conformance::laws::{self, Around, LayerFixture, LayerProfile, LayerSet};
 
@@ -190,6 +191,55 @@ fn redirects() -> Vec<Box<dyn LayerFixture>> {
     ]
 }
 
+/// Stores one name under another, and back.
+struct Alias;
+
+impl Transform for Alias {
+    type Stream = HeldTail;
+
+    fn name(&self) -> &str {
+        "alias"
+    }
+
+    fn down(&self, part: TextPart<'_>) -> Rewrite {
+        let certain = part.certain_before(part.start(), [ALIAS.0]);
+        Rewrite { edits: renamed(part.text(), part.start(), ALIAS.0, ALIAS.1), certain }
+    }
+
+    fn up(&self, text: &str) -> Edits {
+        renamed(text, 0, ALIAS.1, ALIAS.0)
+    }
+}
+
+const ALIAS: (&str, &str) = ("Ada Lovelace", "pseudonym1");
+
+fn renamed(text: &str, start: usize, from: &str, to: &'static str) -> Edits {
+    let mut edits = Edits::none();
+    text[start..]
+        .match_indices(from)
+        .for_each(|(at, from)| edits.replace(start + at..start + at + from.len(), to));
+    edits
+}
+
+/// A transform with a way up, alone and with one that holds back as well.
+fn transforms() -> Vec<Box<dyn LayerFixture>> {
+    let secret = format!("{}{}", "ghp_", "a1B2c3D4e5F6".repeat(3));
+    let mut every_way = LayerSet::new()
+        .with(LayerProfile::transform("redact", secret).holds_back(), RedactLayer::secrets)
+        .with(LayerProfile::transform("alias", ALIAS.0).restores().holds_back(), || {
+            TransformLayer::new(Alias)
+        })
+        .every_way();
+    // The first alone is one of those that come with the framework.
+    every_way.remove(0);
+    every_way
+}
+
 fn main() -> ExitCode {
-    laws::main([built_in().every_way(), plugins(), lists(), redirects()].into_iter().flatten().collect())
+    laws::main(
+        [built_in().every_way(), plugins(), lists(), redirects(), transforms()]
+            .into_iter()
+            .flatten()
+            .collect(),
+    )
 }

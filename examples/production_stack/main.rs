@@ -14,6 +14,8 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 // The quickstart reads the same files.
+#[path = "../quickstart/array.rs"]
+mod array;
 #[path = "../quickstart/lines.rs"]
 mod lines;
 mod proof;

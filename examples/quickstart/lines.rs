@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 /// The longest line that is kept: four times what the `limits` layer lets through as one content.
-const LONGEST: usize = 32 << 20;
+pub(crate) const LONGEST: usize = 32 << 20;
 
 /// What stands on a line.
 pub(crate) enum Line<'a> {

@@ -5,12 +5,14 @@
 //! cargo run --release --example quickstart [-- [FILE…] [--db PATH]]
 //! ```
 //!
-//! `FILE` holds one JSON object a line: turns of a coding agent's session log, or ShareGPT-style chats, also mixed.
+//! `FILE` holds one JSON object a line, or one JSON array of them: turns of a coding agent's session log, or
+//! ShareGPT-style chats, also mixed.
 //! Without one it reads a small transcript of its own. `PATH` is the SQLite file, a fresh one by default.
 //!
 //! The stack stands in `store.rs`, a plugin in `tally.rs`, and what a host does with a thread in `player.rs`.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
+mod array;
 mod lines;
 mod player;
 mod reader;
@@ -35,7 +37,7 @@ use self::{
 };
 
 const USAGE: &str = "usage: quickstart [FILE…] [--db PATH]\n\n\
-    FILE holds one JSON object a line: turns of a coding agent's session log, or ShareGPT-style chats.";
+    FILE holds one JSON object a line, or an array of them: turns of a coding agent's session log, or ShareGPT-style chats.";
 const SAMPLE: &str = include_str!("sample.jsonl");
 
 /// Every message that was read is in the store, byte for byte.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     path::Path,
     sync::Arc,
 };
@@ -10,9 +10,10 @@ use std::{
 use throughline::Role;
 
 use crate::{
+    array,
     lines::{Line, Lines},
     record::{self, Record},
-    transcript::{Origin, Said, Transcript},
+    transcript::{Origin, Place, Said, Transcript},
 };
 
 /// What was read, and how much of it was no use.
@@ -35,10 +36,30 @@ impl Reader {
         }
     }
 
-    /// Reads everything there is in `input`.
+    /// Reads everything there is in `input`: a JSON array of records, or a record a line.
     pub(crate) fn input(&mut self, name: &str, input: impl Read) {
+        let mut input = BufReader::new(input);
+        match begins_an_array(&mut input) {
+            Ok(true) => self.array(name, input),
+            Ok(false) => self.lines(name, input),
+            Err(error) => self.skip(name, &format!("cannot be read: {error}")),
+        }
+    }
+
+    fn array(&mut self, name: &str, input: impl BufRead) {
         let file: Arc<str> = name.into();
-        let mut lines = Lines::new(BufReader::new(input));
+        let read = array::each(input, |element, json| {
+            let origin = Origin { file: Arc::clone(&file), place: Place::Element(element) };
+            self.record(record::record(json), &origin);
+        });
+        if let Err(reason) = read {
+            self.skip(name, &reason);
+        }
+    }
+
+    fn lines(&mut self, name: &str, input: impl BufRead) {
+        let file: Arc<str> = name.into();
+        let mut lines = Lines::new(input);
         loop {
             let (line, record) = match lines.next() {
                 Ok(None) => return,
@@ -47,11 +68,14 @@ impl Reader {
                 Ok(Some((number, Line::TooLong))) => (number, Err(Line::TOO_LONG.to_owned())),
                 Err(error) => return self.skip(name, &format!("cannot be read on: {error}")),
             };
-            let origin = Origin { file: Arc::clone(&file), line };
-            match record.and_then(|record| self.take(record, &origin)) {
-                Ok(()) => self.records += 1,
-                Err(reason) => self.skip(&origin.to_string(), &reason),
-            }
+            self.record(record, &Origin { file: Arc::clone(&file), place: Place::Line(line) });
+        }
+    }
+
+    fn record(&mut self, record: Result<Record, String>, origin: &Origin) {
+        match record.and_then(|record| self.take(record, origin)) {
+            Ok(()) => self.records += 1,
+            Err(reason) => self.skip(&origin.to_string(), &reason),
         }
     }
 
@@ -88,4 +112,10 @@ impl Reader {
         self.skipped += 1;
         eprintln!("skipped {place}: {reason}");
     }
+}
+
+/// Whether the input is one JSON array of records: its first bytes that are not white space are `[` and `{`. Consumes nothing.
+fn begins_an_array(input: &mut impl BufRead) -> io::Result<bool> {
+    let mut bytes = input.fill_buf()?.iter().filter(|byte| !byte.is_ascii_whitespace());
+    Ok((bytes.next(), bytes.next()) == (Some(&b'['), Some(&b'{')))
 }

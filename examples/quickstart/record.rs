@@ -1,4 +1,4 @@
-//! One line of input: a turn of a session log, or a whole chat. Told apart by what it holds.
+//! One record of the input: a turn of a session log, or a whole chat. Its fields tell which.
 //!
 //! Content stays the raw JSON it came as. A tree of values would lose the difference between `1.10` and `1.1`, large
 //! integers, doubled keys, and half a surrogate pair.
@@ -75,6 +75,12 @@ pub(crate) fn parse(line: &[u8], is_unfinished: bool) -> Result<Record, String> 
         let what = if is_unfinished && error.is_eof() { "cut off" } else { "not JSON" };
         format!("{what}: {}", reason(&error))
     })?;
+    record(whole)
+}
+
+/// Reads one JSON value, or says what is wrong with it.
+pub(crate) fn record(whole: &RawValue) -> Result<Record, String> {
+    let text = whole.get();
     if kind_of(whole) != Kind::Object {
         return Err(format!("{}, where an object is due", kind_of(whole).name()));
     }
@@ -137,10 +143,11 @@ fn chat_turn(turn: &RawValue) -> Result<(Role, Said), String> {
     let from = text(turn.from, "from")?;
     let role = match from.as_str() {
         "human" | "user" => Role::User,
-        "gpt" | "assistant" => Role::Assistant,
+        // Models and products whose name a converter wrote in place of `gpt`.
+        "gpt" | "assistant" | "chatgpt" | "bing" | "bard" | "bot" | "model" => Role::Assistant,
         "system" => Role::System,
         "tool" | "function" => Role::Tool,
-        other => return Err(format!("nobody is called {}", shortened(other))),
+        other => return Err(format!("unknown speaker {}", shortened(other))),
     };
     let value = turn.value.filter(|value| kind_of(value) == Kind::String).ok_or("no text as its `value`")?;
     Ok((role, said(role, value)?))
@@ -205,7 +212,7 @@ fn kind_of(value: &RawValue) -> Kind {
 }
 
 /// What serde says, without its line number: to it, every record is line 1.
-fn reason(error: &serde_json::Error) -> String {
+pub(crate) fn reason(error: &serde_json::Error) -> String {
     let told = error.to_string();
     let what = told.split(" at line ").next().unwrap_or_default();
     format!("{} at column {}", shortened(what), error.column())

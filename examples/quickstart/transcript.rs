@@ -33,12 +33,23 @@ pub(crate) struct Turn {
 #[derive(Clone)]
 pub(crate) struct Origin {
     pub(crate) file: Arc<str>,
-    pub(crate) line: usize,
+    pub(crate) place: Place,
+}
+
+/// Where in a file, counted from 1.
+#[derive(Clone, Copy)]
+pub(crate) enum Place {
+    Line(usize),
+    /// Of a file that is one JSON array.
+    Element(usize),
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
+        match self.place {
+            Place::Line(line) => write!(f, "{}:{line}", self.file),
+            Place::Element(element) => write!(f, "{}, element {element}", self.file),
+        }
     }
 }
 

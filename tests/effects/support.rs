@@ -121,7 +121,7 @@ pub(crate) async fn add_many(db: &Persistence, thread: &str, messages: usize) {
     let rows: Vec<ImportRow> =
         (0..messages).map(|at| row(&format!("m{at}"), &format!("text {at}"))).collect();
     for rows in rows.chunks(250) {
-        db.run(Import { thread: thread.parse().unwrap(), rows: rows.to_vec() }).await.unwrap();
+        db.run(Import::new(thread.parse().unwrap(), rows.to_vec())).await.unwrap();
     }
 }
 

@@ -17,3 +17,4 @@ mod redact;
 mod scope;
 mod serialise;
 mod slow_log;
+mod transform;

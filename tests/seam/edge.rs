@@ -2,8 +2,12 @@
 
 use std::{
     future::{IntoFuture as _, poll_fn},
+    panic::{set_hook, take_hook},
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
     time::Duration,
@@ -62,9 +66,34 @@ fn a_runtime_that_has_gone_is_an_answer_and_no_panic() {
     let (gated, _gates) = Gated::new(0, 0);
     let db = runtime.block_on(async { Persistence::builder().backend(gated).build() }).unwrap();
     drop(runtime);
-    let call = db.thread("t").add(NewMessage::user("x")).deadline(Duration::from_secs(60)).into_future();
-    let error = block_on(call).unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Cancelled, Effect::Unknown, "gated"));
+    let panics = Arc::new(AtomicU32::new(0));
+    let (counter, this_thread) = (Arc::clone(&panics), thread::current().id());
+    let hook = take_hook();
+    set_hook(Box::new(move |panic| {
+        if thread::current().id() == this_thread {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+        hook(panic);
+    }));
+    for _ in 0..3 {
+        let call = db.thread("t").add(NewMessage::user("x")).deadline(Duration::from_secs(60)).into_future();
+        let error = block_on(call).unwrap_err();
+        assert_eq!(said(&error), (ErrorKind::Cancelled, Effect::Unknown, "gated"));
+    }
+    assert_eq!(panics.load(Ordering::SeqCst), 0, "a call on an ended runtime printed a panic");
+}
+
+#[test]
+fn build_on_a_runtime_without_a_timer_is_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let built =
+        runtime.block_on(async { Persistence::builder().backend(MemoryBackend::new()).build().map(drop) });
+    let error = built.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Invalid, Effect::NotApplied));
+    assert_eq!(
+        error.detail(),
+        "the tokio runtime has no timer: call `enable_time` or `enable_all` on its builder"
+    );
 }
 
 /// A layer whose future panics when it is dropped.

@@ -42,6 +42,7 @@ macro_rules! erase {
             fn name(&self) -> &str;
             fn capabilities(&self) -> Capabilities;
             fn close(&self) -> BoxFuture<'_, Result<()>>;
+            fn waits_in(&self) -> Option<String>;
             fn signs(&self) -> Option<watch::Receiver<Position>>;
             fn note(&self, notes: AuditNotes) -> BoxFuture<'_, Result<()>>;
             $(
@@ -63,6 +64,10 @@ macro_rules! erase {
 
             fn close(&self) -> BoxFuture<'_, Result<()>> {
                 Box::pin(Backend::close(self))
+            }
+
+            fn waits_in(&self) -> Option<String> {
+                Backend::waits_in(self)
             }
 
             fn signs(&self) -> Option<watch::Receiver<Position>> {
@@ -94,6 +99,10 @@ macro_rules! erase {
 
             async fn close(&self) -> Result<()> {
                 self.0.close().await
+            }
+
+            fn waits_in(&self) -> Option<String> {
+                self.0.waits_in()
             }
 
             fn signs(&self) -> Option<watch::Receiver<Position>> {

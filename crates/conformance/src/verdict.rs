@@ -4,9 +4,12 @@ use std::{
     any::Any,
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
-    sync::{Arc, Once, mpsc::channel},
+    sync::{
+        Arc, Once,
+        mpsc::{RecvTimeoutError, channel},
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use throughline_core::Capabilities;
@@ -15,7 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::{Check, Place, erased::Subject, model, rig::Rig};
 
 /// Ends a check that hangs, so that the others are still run. No check waits for a time to pass.
-const HANGS_AFTER: Duration = Duration::from_secs(60);
+pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(60);
 
 /// The same for one that does so much that a busy machine may need longer for it.
 const LONG_HANGS_AFTER: Duration = Duration::from_secs(300);
@@ -32,7 +35,9 @@ pub(crate) fn run(
     let threads = check.needs.wants_threads();
     let (run, checked) = (check.run, rig.clone());
     let patience = if check.needs.is_long() { LONG_HANGS_AFTER } else { HANGS_AFTER };
-    let outcome = isolated_for(patience, check.id, threads, move || run(checked));
+    // A second more for each sequence that was asked for.
+    let patience = patience + Duration::from_secs(model::cases());
+    let outcome = isolated_until(after(patience), check.id, threads, move || run(checked));
     // Also after a failure: the next run of the suite should not find it.
     let cleaned = isolated(check.id, false, move || async move { rig.clean().await });
     outcome.and(cleaned)
@@ -47,11 +52,20 @@ pub(crate) fn isolated<F>(
 where
     F: Future<Output = ()>,
 {
-    isolated_for(HANGS_AFTER, name, threads, work)
+    isolated_until(after(HANGS_AFTER), name, threads, work)
 }
 
-fn isolated_for<F>(
-    patience: Duration,
+/// Ends what takes longer than this.
+pub(crate) fn after(patience: Duration) -> impl Fn(Duration) -> Option<String> {
+    move |took| (took >= patience).then(|| format!("it hangs: no end after {patience:?}"))
+}
+
+/// How often is looked whether work that has not ended is to be waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The same, until `hangs` says of the time that it took that it does not end, and in what.
+pub(crate) fn isolated_until<F>(
+    hangs: impl Fn(Duration) -> Option<String>,
     name: &str,
     threads: bool,
     work: impl FnOnce() -> F + Send + 'static,
@@ -79,10 +93,18 @@ where
     // The time is taken outside the runtime: checks turn its clock.
     match thread::Builder::new().name(name.to_owned()).spawn(body) {
         Ok(_) => {
-            // A second more for each sequence that was asked for.
-            let patience = patience + Duration::from_secs(model::cases());
-            let ended = ended.recv_timeout(patience);
-            ended.unwrap_or_else(|_| Err(format!("it hangs: no end after {patience:?}")))
+            let begun = Instant::now();
+            loop {
+                match ended.recv_timeout(LOOK_EVERY) {
+                    Ok(ended) => return ended,
+                    Err(RecvTimeoutError::Disconnected) => return Err("it ended without a word".to_owned()),
+                    Err(RecvTimeoutError::Timeout) => {
+                        if let Some(what) = hangs(begun.elapsed()) {
+                            return Err(what);
+                        }
+                    }
+                }
+            }
         }
         Err(error) => Err(format!("no thread: {error}")),
     }

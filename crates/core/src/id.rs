@@ -13,9 +13,18 @@
 //! # Ok::<(), throughline_core::InvalidId>(())
 //! ```
 
-use std::{borrow::Borrow, convert::Infallible, fmt, str::FromStr, sync::Arc};
+use std::{
+    borrow::Borrow,
+    convert::Infallible,
+    fmt,
+    panic::AssertUnwindSafe,
+    str::FromStr,
+    sync::{Arc, Mutex},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::{ContextV7, Uuid};
 
 /// The longest identifier, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 255;
@@ -78,8 +87,16 @@ fn check(what: &'static str, text: &str, max: usize) -> Result<(), InvalidId> {
 
 /// Writes a fresh UUIDv7 as text without a heap allocation of its own.
 fn uuid_v7() -> Arc<str> {
-    let mut buffer = uuid::Uuid::encode_buffer();
-    Arc::from(&*uuid::Uuid::now_v7().hyphenated().encode_lower(&mut buffer))
+    let mut buffer = Uuid::encode_buffer();
+    Arc::from(&*mint_uuid(SystemTime::now()).hyphenated().encode_lower(&mut buffer))
+}
+
+/// Mints a UUIDv7 for this moment. A moment before 1970 counts as 1970: `Uuid::now_v7` panics there, and a clock that is
+/// wrong must not stop a host.
+pub(crate) fn mint_uuid(now: SystemTime) -> Uuid {
+    static COUNTER: Mutex<AssertUnwindSafe<ContextV7>> = Mutex::new(AssertUnwindSafe(ContextV7::new()));
+    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Uuid::new_v7(uuid::Timestamp::from_unix(&COUNTER, since_epoch.as_secs(), since_epoch.subsec_nanos()))
 }
 
 macro_rules! opaque_id {
@@ -370,6 +387,20 @@ mod tests {
         );
         assert_eq!(MessageId::new("a\u{85}").unwrap_err().what(), "message id");
         assert_eq!(TenantId::new("naïve ✓ 日本").unwrap().as_str(), "naïve ✓ 日本");
+    }
+
+    #[test]
+    fn a_clock_before_1970_mints_distinct_ids() {
+        let before = UNIX_EPOCH - std::time::Duration::from_secs(86_400);
+        let (first, second) = (mint_uuid(before), mint_uuid(before));
+        assert_ne!(first, second);
+        assert_eq!(first.get_version_num(), 7);
+    }
+
+    #[test]
+    fn ids_minted_one_after_the_other_are_in_order() {
+        let minted: Vec<_> = (0..1000).map(|_| mint_uuid(SystemTime::now())).collect();
+        assert!(minted.is_sorted());
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub mod replica;
 mod request;
 pub mod session;
 mod thread;
+pub mod transform;
 
 pub(crate) use self::message::lease_milliseconds as message_lease_milliseconds;
 pub use self::{

@@ -1,7 +1,7 @@
 //! The log of who did what.
 
 use throughline_core::{
-    AuditFrom, AuditNumber, AuditPage, ReadAudit, TenantId,
+    AuditFrom, AuditNumber, AuditPage, Position, ReadAudit, TenantId,
     audit::{AuditEntry, AuditLink},
 };
 
@@ -42,7 +42,7 @@ impl AuditLog {
         self.entries.extend(entries);
     }
 
-    pub(crate) fn read(&self, tenant: &TenantId, read: &ReadAudit) -> AuditPage {
+    pub(crate) fn read(&self, tenant: &TenantId, read: &ReadAudit, position: Position) -> AuditPage {
         let limit = read.limit as usize;
         let shown = |entry: &AuditEntry| entry.clone().shown(&read.scope, tenant);
         let (mut entries, end): (Vec<AuditEntry>, AuditNumber) = match read.from {
@@ -68,6 +68,6 @@ impl AuditLog {
         if !matches!(read.from, AuditFrom::After(_)) {
             entries.reverse();
         }
-        AuditPage { entries, damaged: Vec::new(), reached, more }
+        AuditPage { entries, damaged: Vec::new(), reached, more, written: self.last(), position }
     }
 }

@@ -41,9 +41,7 @@ use std::{
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Import, Operation,
     PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result,
-    SessionArgs, ThreadArgs, Update, UpdateContent,
-    audit::AuditNotes,
-    backend::search::Tokenizer,
+    SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes, backend::search::Tokenizer,
 };
 use tokio::sync::watch;
 

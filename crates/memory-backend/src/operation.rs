@@ -159,6 +159,7 @@ impl ThreadLog {
     pub(crate) fn delete(&mut self, delete: &Delete, now: Timestamp, told: &mut Told) -> Result<Deleted> {
         self.check_alive(&delete.thread)?;
         let Row { message, .. } = self.row_mut(&delete.thread, &delete.id)?;
+        rules::expect_damaged(delete)?;
         rules::expect_revision(delete.expected, message.revision)
             .map_err(|error| error.about(&delete.thread, &delete.id))?;
         let message = message.clone();

@@ -208,7 +208,7 @@ impl Store {
             }
             ReadArgs::Audit(read) => {
                 rules::check_limit(read.limit)?;
-                Ok(ReadResult::Audit(self.audit.read(tenant, read)))
+                Ok(ReadResult::Audit(self.audit.read(tenant, read, self.journal.position)))
             }
             ReadArgs::Cursor(read) => Ok(ReadResult::Cursor(self.consumers.cursor(tenant, &read.consumer))),
             ReadArgs::Quarantined(list) => {

@@ -9,7 +9,7 @@ use throughline_core::{
     Operation, PersistArgs, PersistError, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result,
     SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent,
     audit::AuditNotes,
-    backend::{weight, weight_of_notes},
+    backend::{OwnerProcess, weight, weight_of_notes},
 };
 use tokio::{sync::watch, task::AbortHandle};
 
@@ -34,8 +34,12 @@ const LAST_WORD: Duration = Duration::from_millis(10);
 ///
 /// Closing, with [`Persistence::close`](throughline_core::Persistence::close), applies what was admitted. A backend that is dropped
 /// instead applies what was admitted too, on its threads, and nobody waits for that.
+///
+/// A child process that was forked from the one that opened the store cannot use it: every call there is refused as
+/// [`Invalid`](throughline_core::ErrorKind::Invalid), and the child opens the store itself.
 pub struct PostgresBackend {
     pub(crate) settings: Settings,
+    owner: OwnerProcess,
     readers: Readers,
     writers: Writers,
     signs: watch::Sender<Position>,
@@ -58,7 +62,8 @@ impl PostgresBackend {
             engine.handle().spawn(kept).abort_handle()
         });
         let engine = engine.clone();
-        Self { settings, readers, writers, signs, engine, follower: OnceLock::new(), index }
+        let owner = OwnerProcess::current();
+        Self { settings, owner, readers, writers, signs, engine, follower: OnceLock::new(), index }
     }
 
     /// Opens the store in the database of this URL with the default [`PostgresOptions`].
@@ -99,6 +104,7 @@ impl PostgresBackend {
 
     /// Hands something to a writer and waits until it was committed.
     async fn commit(&self, write: Write, bytes: usize, give_up: Instant) -> Result<Committed> {
+        self.owner.check()?;
         let slot = self.writers.admission.enter(&write.tenant, bytes, give_up).await?;
         let (pending, answer) = Pending::new(write, give_up, bytes, slot);
         self.writers.push(pending);
@@ -142,7 +148,11 @@ impl Backend for PostgresBackend {
             .with_multi_process()
             .with_audit()
             .with_max_content_bytes(self.settings.options.max_content_bytes);
-        if self.settings.options.search { claims.with_search(self.settings.options.tokenizer) } else { claims }
+        if self.settings.options.search {
+            claims.with_search(self.settings.options.tokenizer)
+        } else {
+            claims
+        }
     }
 
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
@@ -178,6 +188,7 @@ impl Backend for PostgresBackend {
     }
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
+        self.owner.check()?;
         let give_up = self.give_up(call.context().deadline());
         let (read, context, now) = call.into_parts();
         Ok(Reply::new(self.readers.read(context.tenant(), read, give_up, now).await?))
@@ -212,6 +223,7 @@ impl Backend for PostgresBackend {
     }
 
     async fn close(&self) -> Result<()> {
+        self.owner.check()?;
         self.stop_following();
         let closed = self.writers.close().await;
         self.readers.close().await;

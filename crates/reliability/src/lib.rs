@@ -14,8 +14,14 @@ pub mod acks;
 pub mod mount;
 mod report;
 mod scale;
+mod second_library;
 mod skip;
 pub mod vfs;
 pub mod worker;
 
-pub use self::{report::Report, scale::scaled, skip::skipped};
+pub use self::{
+    report::Report,
+    scale::scaled,
+    second_library::{SecondConnection, SecondLibrary},
+    skip::skipped,
+};

@@ -1,6 +1,7 @@
 -- The store as a whole, in one row: how far it has come, which changes it does not keep any more, and which writers
 -- brought it there last. While it follows another store it takes no writes but images of that; `epoch` counts how often it
--- changed which of the two leads.
+-- changed which of the two leads. `audit` and `audit_hash` are the number and the hash of the last entry of the audit log: an entry
+-- that is missing at the end is noticed by them.
 CREATE TABLE store (
     id         INTEGER PRIMARY KEY CHECK (id = 1),
     position   INTEGER NOT NULL,
@@ -9,10 +10,13 @@ CREATE TABLE store (
     epoch      INTEGER NOT NULL,
     following  INTEGER NOT NULL,
     checksum   INTEGER NOT NULL,
-    writers    BLOB    NOT NULL
+    writers    BLOB    NOT NULL,
+    audit      INTEGER NOT NULL,
+    audit_hash BLOB    NOT NULL
 ) STRICT;
 
-INSERT INTO store (id, position, kept_after, fences, epoch, following, checksum, writers) VALUES (1, 0, 0, 0, 0, 0, -878399193442523115, x'');
+INSERT INTO store (id, position, kept_after, fences, epoch, following, checksum, writers, audit, audit_hash)
+VALUES (1, 0, 0, 0, 0, 0, -878399193442523115, x'', 0, zeroblob(32));
 
 -- The last place of a thread is the greatest that a message has, or that a deleted message had: no place is given
 -- twice, and an addition needs no change here. Messages up to `floor` went when the thread was cleared or deleted: nobody is
@@ -332,8 +336,8 @@ CREATE TABLE session_attempts (
 CREATE UNIQUE INDEX session_attempts_in_order ON session_attempts (head_pk, number);
 
 -- Who did what, in the order in which it was done: each entry in the commit of what it is about, and each with the hash of the one
--- before it in `body`. `hash` is over `body`, with a key that the file does not have. `thread` is the one that it is about, where it
--- is about one.
+-- before it in `body`. `hash` is over `body`, with a key that the file does not have. Entries are found by `tenant` and `thread`, which
+-- a read compares with `body`; `thread` is the one that an entry is about, where it is about one.
 CREATE TABLE audit (
     number   INTEGER PRIMARY KEY,
     tenant   TEXT    NOT NULL,
@@ -354,7 +358,11 @@ END;
 
 -- What the log of a store has lost that is followed, its copy has lost too.
 CREATE TRIGGER audit_has_no_gaps BEFORE INSERT ON audit
-WHEN NEW.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM audit)
-    AND (NEW.number <= (SELECT max(number) FROM audit) OR NOT (SELECT following FROM store)) BEGIN
+WHEN NEW.number IS NOT (SELECT audit + 1 FROM store)
+    AND (NEW.number <= (SELECT audit FROM store) OR NOT (SELECT following FROM store)) BEGIN
     SELECT RAISE(ABORT, 'an audit log is only ever added to');
+END;
+
+CREATE TRIGGER audit_is_counted AFTER INSERT ON audit BEGIN
+    UPDATE store SET audit = NEW.number, audit_hash = NEW.hash;
 END;

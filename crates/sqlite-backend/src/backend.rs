@@ -10,7 +10,7 @@ use throughline_core::{
     Operation, PersistArgs, PersistError, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result,
     SessionArgs, TenantId, ThreadArgs, Update, UpdateContent,
     audit::AuditNotes,
-    backend::{weight, weight_of_notes},
+    backend::{OwnerProcess, weight, weight_of_notes},
 };
 use tokio::sync::watch;
 
@@ -34,8 +34,12 @@ const LAST_WORD: Duration = Duration::from_millis(10);
 /// log into the file. A backend that is dropped instead applies what was admitted too, on its thread, and nobody waits
 /// for that: a process that ends earlier loses only writes that were not answered. Dropping a
 /// [temporary](Self::temporary) one waits until its directory is gone.
+///
+/// A child process that was forked from the one that opened the store cannot use it: every call there is refused as
+/// [`Invalid`](throughline_core::ErrorKind::Invalid), and the child opens the store itself.
 pub struct SqliteBackend {
     options: SqliteOptions,
+    owner: OwnerProcess,
     path: Arc<Path>,
     readers: Readers,
     writer: Writer,
@@ -49,7 +53,7 @@ impl SqliteBackend {
         writer: Writer,
         readers: Readers,
     ) -> Self {
-        Self { options, path, readers, writer, lookout: Lookout::new() }
+        Self { options, owner: writer.owner, path, readers, writer, lookout: Lookout::new() }
     }
 
     /// Opens the store in the file at `path` with the default [`SqliteOptions`]. The file is made if it is missing;
@@ -118,6 +122,7 @@ impl SqliteBackend {
 
     /// Hands something to the writer and waits until it is in the file.
     async fn commit(&self, tenant: &TenantId, work: Work, bytes: usize, times: Times) -> Result<Committed> {
+        self.owner.check()?;
         self.writer.board.admit()?;
         let slot = self.writer.admission.enter(tenant, bytes, times.give_up).await?;
         let (pending, answer) = Pending::new(work, times, bytes, slot);
@@ -194,6 +199,7 @@ impl Backend for SqliteBackend {
     }
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
+        self.owner.check()?;
         let (read, context, now) = call.into_parts();
         Ok(Reply::new(self.readers.read(context.tenant(), read, context.deadline(), now).await?))
     }
@@ -219,7 +225,17 @@ impl Backend for SqliteBackend {
         Some(self.writer.signs())
     }
 
+    fn waits_in(&self) -> Option<String> {
+        let waits = self.writer.board.health().writer_waits?;
+        let (step, waited) = (waits.step.as_str(), waits.waited);
+        let writes = self.writer.queue.len();
+        Some(format!(
+            "the writer has waited in {step} for {waited:.1?}, and {writes} more writes wait for it"
+        ))
+    }
+
     async fn close(&self) -> Result<()> {
+        self.owner.check()?;
         // The readers first: the last connection folds the log away, and must be one that writes.
         self.readers.close().await;
         self.writer.close().await

@@ -1,15 +1,19 @@
 //! What the codes of SQLite and of the operating system mean for a call: the one table.
 
-use std::io;
+use std::{io, path::Path};
 
 use rusqlite::ffi;
 use throughline_core::{BoxError, Effect, ErrorKind, PersistError};
+
+use crate::cause::Cause;
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
     #[error("{text} (SQLite code {code})")]
     Sqlite { code: i32, text: &'static str, source: BoxError },
+    #[error("{cause} (SQLite code {code})")]
+    Caused { code: i32, cause: Cause },
     #[error("no reader became free in time")]
     NoReader,
     #[error("the read was interrupted at its deadline")]
@@ -22,6 +26,22 @@ pub(crate) enum EngineError {
     RolledBack,
     #[error("the file or its log was moved or deleted while it was open")]
     Elsewhere,
+    #[error(
+        "a second SQLite library in this process has the file open, and does not see the locks of this one: close its \
+         connections, or read through the store"
+    )]
+    SecondLibrary,
+    #[error(
+        "the log of the file {fault} while it was open, and writes that were acknowledged may be lost: close the store \
+         and open it again, or restore a backup"
+    )]
+    LogReplaced { fault: &'static str },
+    #[error(
+        "the lock of the file could not be taken or given back: its connections were closed, and are opened again"
+    )]
+    LockStuck,
+    #[error("the file cannot be locked: {source}")]
+    Lock { source: io::Error },
     #[error("{what} is damaged")]
     Damaged { what: &'static str },
     #[error("the driver failed")]
@@ -68,6 +88,10 @@ pub(crate) enum Reach {
 impl EngineError {
     fn code(&self) -> Option<i32> {
         match self {
+            // What SQLite calls damage is an I/O error here.
+            Self::Caused { code, .. } => {
+                Some(if code & 0xff == ffi::SQLITE_CORRUPT { ffi::SQLITE_IOERR_READ } else { *code })
+            }
             Self::Sqlite { code, .. } => Some(*code),
             Self::NoReader
             | Self::ReadTimedOut
@@ -75,6 +99,10 @@ impl EngineError {
             | Self::ReaderLost
             | Self::RolledBack
             | Self::Elsewhere
+            | Self::SecondLibrary
+            | Self::LogReplaced { .. }
+            | Self::LockStuck
+            | Self::Lock { .. }
             | Self::Damaged { .. }
             | Self::Driver { .. } => None,
         }
@@ -82,7 +110,28 @@ impl EngineError {
 
     /// Whether somebody else holds the lock, for now.
     pub(crate) fn is_busy(&self) -> bool {
-        self.code().is_some_and(|code| matches!(code & 0xff, 5 | 6))
+        self.is_second_library() || self.code().is_some_and(|code| matches!(code & 0xff, 5 | 6))
+    }
+
+    /// Whether a second SQLite library in the process is in the way, for now.
+    pub(crate) const fn is_second_library(&self) -> bool {
+        matches!(self, Self::SecondLibrary)
+    }
+
+    /// The same, named as what the operating system says is behind it, if that is found.
+    pub(crate) fn caused(self, path: &Path) -> Self {
+        let Self::Sqlite { code, .. } = self else { return self };
+        Cause::of(code, path).map_or(self, |cause| Self::Caused { code, cause })
+    }
+
+    /// Whether the disk could not read the file.
+    pub(crate) const fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Caused { cause: Cause::Unreadable { .. }, .. })
+    }
+
+    /// A lock that the operating system refused for another reason than that it is held.
+    pub(crate) const fn lock(source: io::Error) -> Self {
+        Self::Lock { source }
     }
 
     /// Whether the disk was full.
@@ -97,7 +146,7 @@ impl EngineError {
 
     /// Whether it is worth to open the file again and to begin again, while there is time.
     pub(crate) fn passes(&self) -> bool {
-        matches!(self, Self::Elsewhere)
+        matches!(self, Self::Elsewhere | Self::SecondLibrary | Self::LockStuck | Self::Lock { .. })
             || self.code().is_some_and(|code| matches!(code & 0xff, 3 | 5 | 6 | 7 | 8 | 10 | 14 | 15))
     }
 
@@ -119,9 +168,15 @@ impl EngineError {
             Self::Sqlite { code, .. } => kind(*code),
             Self::NoReader => ErrorKind::Overloaded,
             Self::ReadTimedOut => ErrorKind::Timeout,
-            Self::ReadersClosed | Self::ReaderLost | Self::RolledBack | Self::Elsewhere => {
-                ErrorKind::Unavailable
-            }
+            Self::SecondLibrary => ErrorKind::Busy,
+            Self::Caused { .. }
+            | Self::ReadersClosed
+            | Self::ReaderLost
+            | Self::RolledBack
+            | Self::Elsewhere
+            | Self::LogReplaced { .. }
+            | Self::LockStuck
+            | Self::Lock { .. } => ErrorKind::Unavailable,
             Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Driver { .. } => ErrorKind::Internal,
         }
@@ -155,6 +210,14 @@ const fn kind(code: i32) -> ErrorKind {
 
 /// What the code says, without the text of the statement and without any value.
 const fn text(code: i32) -> &'static str {
+    match code {
+        ffi::SQLITE_IOERR_LOCK
+        | ffi::SQLITE_IOERR_RDLOCK
+        | ffi::SQLITE_IOERR_UNLOCK
+        | ffi::SQLITE_IOERR_CHECKRESERVEDLOCK
+        | ffi::SQLITE_IOERR_SHMLOCK => return "a lock of the file could not be taken or given back",
+        _ => {}
+    }
     match code & 0xff {
         3 => "access to the file was denied",
         5 | 6 => "another writer holds the lock",

@@ -5,9 +5,13 @@
 //! a moment. Whoever is inside goes on and never waits for the writer, who gives up when that takes too long.
 
 use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
+
+use rusqlite::Connection;
+
+use crate::health::Board;
 
 /// What the readers of a store come through. One alone closes it: the writer.
 #[derive(Debug, Default)]
@@ -15,6 +19,20 @@ pub(crate) struct Gate {
     state: Mutex<State>,
     opened: Condvar,
     left: Condvar,
+    parked: Mutex<Vec<Weak<Parked>>>,
+    /// Where the readers say that the disk does not read.
+    board: OnceLock<Arc<Board>>,
+}
+
+/// Where a reader leaves its connection while it does not read, for the writer to close.
+#[derive(Debug, Default)]
+pub(crate) struct Parked(Mutex<Option<Connection>>);
+
+impl Parked {
+    /// Takes the connection, or leaves it.
+    pub(crate) fn replace(&self, connection: Option<Connection>) -> Option<Connection> {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), connection)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +57,38 @@ impl Gate {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock, and every change is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the readers report to this board, from now on.
+    pub(crate) fn report_to(&self, board: Arc<Board>) {
+        // The store has one.
+        drop(self.board.set(board));
+    }
+
+    /// A read failed because the disk could not read.
+    pub(crate) fn is_unreadable(&self) {
+        if let Some(board) = self.board.get() {
+            board.set_unreadable(true);
+        }
+    }
+
+    /// A place for the connection of a reader.
+    pub(crate) fn park(&self) -> Arc<Parked> {
+        let parked = Arc::<Parked>::default();
+        let mut all = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|parked| parked.strong_count() > 0);
+        all.push(Arc::downgrade(&parked));
+        parked
+    }
+
+    /// Closes the connections of all readers once nobody reads, so that SQLite lets go of what it holds for the file. They
+    /// open others with their next reads. Not done when somebody reads for longer than `limit`.
+    pub(crate) fn close_connections(&self, limit: Duration) {
+        let Some(_closed) = self.close(limit) else { return };
+        let parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        for parked in parked.iter().filter_map(Weak::upgrade) {
+            drop(parked.replace(None));
+        }
     }
 
     /// Goes in to read. Waits while the gate is closed.

@@ -23,15 +23,16 @@
 //!   it cannot find out it calls unknown.
 //! - Damage is noticed: each row carries a checksum, and a damaged one is answered as `Corrupt` with its name. A page
 //!   or a list names it beside the others, all of which can still be read.
-//! - It says how it is: [`Maintenance::health`] tells whether it takes writes, and raises an alarm for a log that
-//!   cannot be cut and for a disk that is nearly full. A store whose writer fails again and again is read-only until a
+//! - It says how it is: [`Maintenance::health`] tells whether it takes writes, and raises an [`Alarm`] for what asks for attention: a
+//!   log that cannot be cut, a disk that is nearly full, hangs or cannot read, a second SQLite library. A store whose writer fails again and again is read-only until a
 //!   commit succeeds.
 //! - Several processes may share the file. It has to be on a disk of this machine: a log in WAL mode does not work over
 //!   a network file system.
 //!
 //! # What it asks of the host
-//! While a store is open, its process must not open and close the file, or its `-wal` and `-shm`, by other means: on
-//! Unix that drops the locks that SQLite holds. A copy is made with [`Maintenance::backup`], and a check of everything in
+//! While a store is open, its process should not open the file by a second SQLite library, or open and close it or its `-shm` by other
+//! means: on Unix that drops the locks that SQLite holds. On Linux the store holds locks of its own beside them: writes wait while a second
+//! library has the file open, and [`Alarm::SecondLibrary`] says so. On other systems it damages the file. A copy is made with [`Maintenance::backup`], and a check of everything in
 //! the store with [`Maintenance::verify`], both while it is in use.
 //!
 //! # Limits
@@ -41,9 +42,11 @@
 mod apply;
 mod backend;
 mod cache;
+mod cause;
 mod connection;
 mod error;
 mod failpoint;
+mod file_guard;
 mod gate;
 mod health;
 mod lines;
@@ -62,7 +65,7 @@ mod writer;
 pub use self::failpoint::Failpoint;
 pub use self::{
     backend::SqliteBackend,
-    health::{Alarm, Condition, Health},
+    health::{Alarm, Condition, Health, WriterStep, WriterWait},
     maintenance::{Backup, BackupError, Damage, Maintenance, Part, Verification},
     open::OpenError,
     options::SqliteOptions,

@@ -220,9 +220,13 @@ async fn a_piece_that_could_not_be_found_again_is_not_acknowledged() {
 
 #[tokio::test]
 async fn a_damaged_key_is_corrupt_and_never_a_replay() {
-    for change in
-        ["fingerprint = zeroblob(32)", "fingerprint = x'00'", "replay = '{}'", "checksum = checksum + 1"]
-    {
+    for change in [
+        "fingerprint = zeroblob(32)",
+        "fingerprint = x'00'",
+        "replay = '{}'",
+        "checksum = checksum + 1",
+        "created_at = created_at + 1",
+    ] {
         let store = store(false).await;
         let add = || {
             let message = NewMessage::user("keyed").with_id("k".parse().unwrap());

@@ -227,6 +227,10 @@ async fn every_contradiction_is_noticed_where_it_is() {
         ("UPDATE idempotency SET key = 'other' WHERE record_pk = 1".to_owned(), of(Part::Key, "")),
         ("UPDATE idempotency SET checksum = checksum + 1 WHERE record_pk = 1".to_owned(), of(Part::Key, "")),
         (
+            "UPDATE idempotency SET created_at = created_at + 1 WHERE record_pk = 1".to_owned(),
+            of(Part::Key, ""),
+        ),
+        (
             "UPDATE idempotency SET fingerprint = zeroblob(32) WHERE record_pk = 1".to_owned(),
             of(Part::Key, ""),
         ),
@@ -281,6 +285,16 @@ async fn every_contradiction_is_noticed_where_it_is() {
         let found = store.verify().await;
         assert_eq!(all_named(&found), expected, "{sql}: {:#?}", found.damaged);
     }
+}
+
+#[tokio::test]
+async fn a_foreign_trigger_is_named() {
+    let store = store().await;
+    let raw = Connection::open(&store.path).unwrap();
+    raw.execute_batch("CREATE TRIGGER spy AFTER INSERT ON messages BEGIN DELETE FROM labels; END").unwrap();
+    let found = store.verify().await;
+    let what: Vec<&str> = found.damaged.iter().map(|damage| damage.what.as_str()).collect();
+    assert_eq!(what, ["the foreign trigger `spy` is on the table `messages`"]);
 }
 
 /// Overwrites a page that holds rows of a table. The store is closed: nobody else has the page.

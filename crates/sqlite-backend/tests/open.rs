@@ -8,7 +8,8 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Backend as _, Durability, ErrorKind, NewMessage, PageFrom, PersistError, Persistence, Position,
+    Backend as _, BeginCapture, Durability, ErrorKind, NewMessage, PageFrom, PersistError, Persistence,
+    Position,
 };
 use throughline_sqlite::{OpenError, SqliteBackend, SqliteOptions};
 
@@ -177,6 +178,34 @@ async fn a_changed_ledger_is_refused() {
         assert!(found.starts_with(expected) && ours.starts_with(other), "{sql}: {error}");
         assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
+}
+
+#[tokio::test]
+async fn a_store_with_a_foreign_trigger_is_refused() {
+    // The second has the name of a trigger of ours, and other SQL.
+    for (name, sql) in [
+        ("spy", "CREATE TRIGGER spy AFTER INSERT ON messages BEGIN DELETE FROM labels; END"),
+        (
+            "capture_messages_insert",
+            "CREATE TRIGGER capture_messages_insert AFTER INSERT ON messages BEGIN DELETE FROM labels; END",
+        ),
+    ] {
+        let error = tampered(sql).await;
+        let OpenError::Trigger { name: found, table, .. } = &error else { panic!("{sql}: {error}") };
+        assert_eq!(
+            (found.as_str(), table.as_str(), error.kind()),
+            (name, "messages", ErrorKind::Unsupported)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_store_with_a_capture_under_way_opens() {
+    let file = file();
+    let db = open(&file.path).await;
+    db.on_replica(BeginCapture::WHOLE).await.unwrap();
+    db.close().await.unwrap();
+    open(&file.path).await.close().await.unwrap();
 }
 
 /// T3-S11: the repair that a host declares.

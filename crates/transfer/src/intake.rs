@@ -220,7 +220,8 @@ impl Writer<'_> {
         };
         for ((_, place), told) in rows.iter().zip(imported.rows) {
             match told {
-                ImportedRow::Added(_) => self.report.messages += 1,
+                // An import of files restores nothing that is damaged.
+                ImportedRow::Added(_) | ImportedRow::Restored(_) => self.report.messages += 1,
                 ImportedRow::Present(_) => self.report.already_there += 1,
                 ImportedRow::Differs(_) => self.report.skip(place, Found::Differs),
                 ImportedRow::Gone => self.report.skip(place, Found::Deleted),

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use throughline::{
     Add, AuditFrom, Batch, ChangeScope, Delete, Effect, ErrorKind, Extensions, NewMessage, PersistArgs,
-    PersistRequest, Persistence, Phase, PluginLayer, ReadAudit,
+    PersistRequest, Persistence, Phase, PluginLayer, ReadAudit, Role,
     audit::{AuditEntry, AuditOutcome},
     layers::{
         audit::{settle, verify},
@@ -32,6 +32,8 @@ checks! {
     "none-is-taken-away" => taken_away;
     "a-repeated-call-has-one" => repeated;
     "who-leaves-has-one" => leaves;
+    "who-leaves-early-has-one" => leaves_early;
+    "an-unusable-id-has-one" => unusable_id;
 }
 
 fn said(name: &str) -> NewMessage {
@@ -47,7 +49,7 @@ async fn log(db: &Persistence) -> Vec<AuditEntry> {
 
 fn failures(log: &[AuditEntry]) -> Vec<(ErrorKind, String, u64)> {
     let failed = |entry: &AuditEntry| match &entry.record.outcome {
-        AuditOutcome::Failed { kind, effect, site, times } => {
+        AuditOutcome::Failed { kind, effect, site, times, .. } => {
             assert_eq!(*effect, Effect::NotApplied);
             Some((*kind, site.clone(), *times))
         }
@@ -97,13 +99,14 @@ async fn refused_outside(stacks: Stacks) {
     }
     assert_eq!(reader.thread("u").get("a".parse().unwrap()).await.unwrap_err().kind(), ErrorKind::Denied);
     let log = log(&db.with_capability(everything)).await;
-    let denied = || (ErrorKind::Denied, "scope".to_owned(), 1);
-    assert_eq!(failures(&log), [denied(), denied(), denied()]);
+    // Both additions were refused in the same way: they are one entry, of the first.
+    let denied = |times| (ErrorKind::Denied, "scope".to_owned(), times);
+    assert_eq!(failures(&log), [denied(2), denied(1)]);
     let about = |entry: &AuditEntry| {
         let item = &entry.record.items[0];
         (item.operation.to_string(), item.thread.as_ref().unwrap().to_string(), item.messages[0].to_string())
     };
-    let due = [("add", "t"), ("add", "u"), ("get", "u")];
+    let due = [("add", "t"), ("get", "u")];
     assert_eq!(
         log.iter().map(about).collect::<Vec<_>>(),
         due.map(|(op, t)| (op.to_owned(), t.to_owned(), "a".to_owned()))
@@ -199,6 +202,40 @@ async fn repeated(stacks: Stacks) {
     let added = db.thread("t").add(said("a")).key("k").await.unwrap();
     assert!(added.deduplicated);
     assert_eq!(log(&db).await.iter().map(|entry| entry.record.is_applied()).collect::<Vec<_>>(), [true]);
+}
+
+/// Nothing was handed to the store when the caller left: nothing ran, and it was asked for all the same.
+async fn leaves_early(stacks: Stacks) {
+    let valve = Valve::shut();
+    let db = (stacks.stack)(None, LayerList::new().with(valve.layer()));
+    let write = tokio::spawn(db.thread("t").add(said("a")).into_future());
+    let read = tokio::spawn(db.thread("t").get("a".parse().unwrap()).into_future());
+    let_on().await;
+    write.abort();
+    read.abort();
+    let_on().await;
+    // One that was never begun is no call.
+    drop(db.thread("t").add(said("b")).into_future());
+    valve.let_on(1);
+    let log = log(&db).await;
+    let [(ErrorKind::Cancelled, _, 1)] = failures(&log)[..] else { panic!("{log:?}") };
+    assert_eq!(log[0].record.items[0].messages, ["a".parse().unwrap()]);
+}
+
+async fn unusable_id(stacks: Stacks) {
+    let db = (stacks.stack)(None, LayerList::new()).with_actor("mallory");
+    let thread = db.thread("no\nid");
+    assert_eq!(thread.add(said("a")).await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(thread.purge().await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(thread.reserve(Role::User).await.unwrap_err().kind(), ErrorKind::Invalid);
+    // A read shows nothing, and changes nothing.
+    assert_eq!(thread.get("a".parse().unwrap()).await.unwrap_err().kind(), ErrorKind::Invalid);
+    let log = log(&db).await;
+    let invalid = || (ErrorKind::Invalid, "edge".to_owned(), 1);
+    assert_eq!(failures(&log), [invalid(), invalid(), invalid()]);
+    let about: Vec<&str> = log.iter().map(|entry| &*entry.record.items[0].operation).collect();
+    assert_eq!(about, ["add", "thread", "reserve"]);
+    assert!(log.iter().all(|entry| entry.record.actor.as_deref() == Some("mallory")));
 }
 
 async fn leaves(stacks: Stacks) {

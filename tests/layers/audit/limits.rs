@@ -2,15 +2,23 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use throughline::{
     Add, Admitted, AuditFrom, Backend, Capabilities, ChangeScope, Durability, Effect, ErrorKind, NewMessage,
     OpKind, PersistError, Persistence, ReadArgs, ReadAudit, ReadResult, Reply, Result,
-    audit::{AuditEntry, AuditLink, AuditNotes, AuditOutcome},
+    audit::{AuditEntry, AuditLink, AuditNotes, AuditOutcome, RejectedCallBudget},
     layers::audit::{AuditLayer, settle},
 };
 
+use tokio::time::sleep;
+
 use super::key;
+
+/// How long calls of one kind are counted into one entry.
+const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Refuses every addition, and keeps a log of that while it is `open`.
 #[derive(Clone)]
@@ -103,20 +111,108 @@ async fn what_the_store_does_not_take_waits_and_what_is_too_much_is_counted() {
     let db = backend.build().unwrap();
     let many = 1030;
     for number in 0..many {
-        let message = NewMessage::user("x").with_id(format!("m{number}").parse().unwrap());
-        db.thread("t").add(message).await.unwrap_err();
+        let db = db.for_tenant(format!("t{}", number / 100).parse().unwrap()).with_actor(&number.to_string());
+        db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
     }
     assert_eq!(settle(&db).await.unwrap_err().kind(), ErrorKind::StorageFull);
     assert_eq!(backend.outcomes(), []);
     backend.open.store(true, Ordering::SeqCst);
     settle(&db).await.unwrap();
     let outcomes = backend.outcomes();
-    let lost: u64 = outcomes
-        .iter()
-        .map(|outcome| if let AuditOutcome::Lost { calls } = outcome { *calls } else { 0 })
-        .sum();
-    assert_eq!((outcomes.len(), lost), (1025, many - 1024));
+    assert_eq!((outcomes.len(), lost(&outcomes)), (1025, many - 1024));
     db.close().await.unwrap();
+}
+
+fn lost(outcomes: &[AuditOutcome]) -> u64 {
+    outcomes.iter().map(|outcome| if let AuditOutcome::Lost { calls } = outcome { *calls } else { 0 }).sum()
+}
+
+fn times(outcomes: &[AuditOutcome]) -> Vec<u64> {
+    let times = |outcome: &AuditOutcome| match outcome {
+        AuditOutcome::Failed { times, .. } => Some(*times),
+        _ => None,
+    };
+    outcomes.iter().filter_map(times).collect()
+}
+
+/// The caller is refused again and again, each time over another message.
+async fn refused(db: &Persistence, calls: u64) {
+    for _ in 0..calls {
+        db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_calls_of_one_kind_are_one_entry_for_each_interval() {
+    let backend = Refuses::new(claims().with_audit());
+    let db = backend.build().unwrap();
+    refused(&db, 1).await;
+    tokio::task::yield_now().await;
+    assert_eq!(times(&backend.outcomes()), [1], "the first is recorded at once");
+    refused(&db, 10_000).await;
+    sleep(INTERVAL / 2).await;
+    refused(&db, 1).await;
+    assert_eq!(times(&backend.outcomes()), [1]);
+    sleep(INTERVAL).await;
+    assert_eq!(times(&backend.outcomes()), [1, 10_001]);
+    let until = backend.log.lock().unwrap()[1].record.outcome.clone();
+    assert!(matches!(until, AuditOutcome::Failed { until: Some(_), .. }), "{until:?}");
+    sleep(INTERVAL * 2).await;
+    assert_eq!(times(&backend.outcomes()), [1, 10_001], "nothing is recorded where nothing fails");
+    refused(&db, 1).await;
+    tokio::task::yield_now().await;
+    assert_eq!(times(&backend.outcomes()), [1, 10_001, 1]);
+    db.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_calls_cost_the_log_no_more_than_its_budget() {
+    const AT_ONCE: u64 = 16 << 10;
+    let backend = Refuses::new(claims().with_audit());
+    let budget = RejectedCallBudget::new().bytes(AT_ONCE, AT_ONCE);
+    let layer = AuditLayer::new(key()).rejected_calls(budget);
+    let db = Persistence::builder().layer(layer).backend(backend.clone()).build().unwrap();
+    let bytes = || backend.log.lock().unwrap().iter().map(|entry| entry.body().len() as u64).sum::<u64>();
+    let round = async |from: u64| {
+        for number in from..from + 500 {
+            let db = db.for_tenant(format!("t{}", number % 7).parse().unwrap());
+            refused(&db.with_actor(&number.to_string()), 3).await;
+        }
+        sleep(INTERVAL * 3).await;
+    };
+    round(0).await;
+    assert!(bytes() <= AT_ONCE && bytes() > AT_ONCE / 2, "{}", bytes());
+    sleep(Duration::from_secs(24 * 3600)).await;
+    round(500).await;
+    assert!(bytes() <= 2 * AT_ONCE && bytes() > AT_ONCE, "{}", bytes());
+    // Each tenant has an entry, and none has taken the places of the others.
+    let log = backend.log.lock().unwrap().clone();
+    let of =
+        |tenant: u64| log.iter().filter(|entry| entry.record.tenant.as_str() == format!("t{tenant}")).count();
+    let counts: Vec<usize> = (0..7).map(of).collect();
+    assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 3, "{counts:?}");
+    // Asked for all, what the budget has no room for is one entry that says how many there were.
+    settle(&db).await.unwrap();
+    let outcomes = backend.outcomes();
+    assert_eq!(times(&outcomes).iter().sum::<u64>() + lost(&outcomes), 3000);
+}
+
+#[tokio::test]
+async fn a_tenant_takes_no_more_than_an_eighth_of_the_waiting_records() {
+    let backend = Refuses::new(claims().with_audit());
+    backend.open.store(false, Ordering::SeqCst);
+    let db = backend.build().unwrap();
+    let (one, other) = (db.for_tenant("one".parse().unwrap()), db.for_tenant("other".parse().unwrap()));
+    for number in 0..2000_u64 {
+        refused(&one.with_actor(&number.to_string()), 1).await;
+    }
+    refused(&other, 1).await;
+    backend.open.store(true, Ordering::SeqCst);
+    settle(&db).await.unwrap();
+    let of = |tenant: &str| {
+        backend.log.lock().unwrap().iter().filter(|entry| entry.record.tenant.as_str() == tenant).count()
+    };
+    assert_eq!((of("one"), of("other"), lost(&backend.outcomes())), (128, 1, 2000 - 128));
 }
 
 #[tokio::test]

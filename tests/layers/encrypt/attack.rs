@@ -125,8 +125,8 @@ async fn while_a_key_is_destroyed_a_read_is_answered_as_before_or_after() {
         let thread = db.thread(named.clone());
         thread.add(NewMessage::user("x").with_id("m".parse().unwrap())).await.unwrap();
         let shred = tokio::spawn({
-            let (layer, named) = (layer.clone(), named.clone());
-            async move { layer.shred(&TenantId::default(), &named).await.unwrap() }
+            let (layer, db, named) = (layer.clone(), db.clone(), named.clone());
+            async move { layer.shred(&db, &named).await.unwrap() }
         });
         while !shred.is_finished() {
             if let Err(error) = thread.get("m".parse().unwrap()).await {
@@ -173,7 +173,7 @@ async fn the_block_that_a_rotation_left_is_overwritten_too() {
     std::fs::hard_link(&file, &blocks).unwrap();
     layer.ring().rotate(key("k2")).unwrap();
     layer.rewrite(&db).run().await.unwrap();
-    layer.shred(&TenantId::default(), &"t".parse().unwrap()).await.unwrap();
+    layer.shred(&db, &"t".parse().unwrap()).await.unwrap();
     assert_eq!(
         keys.get(&TenantId::default(), &"t".parse().unwrap()).await.unwrap(),
         throughline::layers::encrypt::thread_keys::ThreadKey::Destroyed
@@ -194,7 +194,7 @@ async fn a_shredded_draft_stops_no_sweep() {
             draft.flush().await.unwrap();
             drafts.push(draft);
         }
-        layer.shred(&TenantId::default(), &a.parse().unwrap()).await.unwrap();
+        layer.shred(&db, &a.parse().unwrap()).await.unwrap();
         let open = db.open_reservations(10).await;
         assert!(open.is_ok(), "{open:?}");
         let open = open.unwrap();
@@ -220,7 +220,7 @@ async fn a_shredded_thread_hides_no_quarantined_change_of_another() {
         .await
         .unwrap();
     }
-    layer.shred(&TenantId::default(), &"a".parse().unwrap()).await.unwrap();
+    layer.shred(&db, &"a".parse().unwrap()).await.unwrap();
     let list = db.read(ListQuarantined::new(consumer, 10)).await;
     assert!(list.is_ok(), "{list:?}");
 }

@@ -1,8 +1,12 @@
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 
 use throughline::{
-    Add, Batch, Content, ContentChange, Delete, Effect, ErrorKind, NewMessage, NewReservation, PersistError,
-    Persistence, Role, Site, TenantId, UpdateMode,
+    Add, Batch, Content, ContentChange, Delete, Effect, ErrorKind, LabelPatch, Labels, Metadata,
+    MetadataPatch, NewMessage, NewReservation, NewThread, PersistError, Persistence, Role, Site, TenantId,
+    UpdateMode,
 };
 use tokio::time::advance;
 
@@ -21,12 +25,19 @@ checks! {
     "stored-bytes" => stored_bytes;
     "batches-are-stored" => batches_are_stored;
     "stored-bytes-stop-no-end" => stored_bytes_stop_no_end;
+    "names-count" => names_count;
 }
 
-/// A message of so many bytes.
+/// A message of the thread `t` that counts so many bytes: [`LEAST`] at least.
 fn of(bytes: usize) -> NewMessage {
-    NewMessage::new(Role::User, Content::from_json(format!("[\"{}\"]", "x".repeat(bytes - 4))).unwrap())
+    static LAST: AtomicU16 = AtomicU16::new(0);
+    let id = format!("{:04x}", LAST.fetch_add(1, Ordering::Relaxed));
+    let content = Content::from_json(format!("[\"{}\"]", "x".repeat(bytes - LEAST))).unwrap();
+    NewMessage::new(Role::User, content).with_id(id.parse().unwrap())
 }
+
+/// A thread of one byte, an id of four, and `[""]`.
+const LEAST: usize = 9;
 
 fn open(stacks: Stacks) -> Persistence {
     (stacks.stack)(&Valve::open(), Count::default())
@@ -41,20 +52,20 @@ fn refused(error: &PersistError, kind: ErrorKind) {
 /// Takes every operation that there is at once.
 async fn spend(db: &Persistence) {
     for _ in 0..OPERATIONS.1 {
-        db.thread("t").add(of(4)).await.unwrap();
+        db.thread("t").add(of(LEAST)).await.unwrap();
     }
 }
 
 async fn operations_a_second(stacks: Stacks) {
     let db = open(stacks);
     spend(&db).await;
-    let error = db.thread("t").add(of(4)).await.unwrap_err();
+    let error = db.thread("t").add(of(LEAST)).await.unwrap_err();
     refused(&error, ErrorKind::Overloaded);
     let after = error.retry_after().unwrap();
     assert_eq!(after, Duration::from_millis(100));
     advance(after).await;
-    db.thread("t").add(of(4)).await.unwrap();
-    refused(&db.thread("t").add(of(4)).await.unwrap_err(), ErrorKind::Overloaded);
+    db.thread("t").add(of(LEAST)).await.unwrap();
+    refused(&db.thread("t").add(of(LEAST)).await.unwrap_err(), ErrorKind::Overloaded);
 }
 
 async fn bytes_a_second(stacks: Stacks) {
@@ -75,10 +86,10 @@ fn batch(messages: usize, bytes: usize) -> Batch {
 
 async fn items_count(stacks: Stacks) {
     let db = open(stacks);
-    db.batch(batch(4, 4)).await.unwrap();
-    refused(&db.batch(batch(2, 4)).await.unwrap_err(), ErrorKind::Overloaded);
-    refused(&db.batch(batch(6, 4)).await.unwrap_err(), ErrorKind::TooLarge);
-    db.thread("t").add(of(4)).await.unwrap();
+    db.batch(batch(4, LEAST)).await.unwrap();
+    refused(&db.batch(batch(2, LEAST)).await.unwrap_err(), ErrorKind::Overloaded);
+    refused(&db.batch(batch(6, LEAST)).await.unwrap_err(), ErrorKind::TooLarge);
+    db.thread("t").add(of(LEAST)).await.unwrap();
 }
 
 async fn reads_count(stacks: Stacks) {
@@ -94,8 +105,8 @@ async fn tenants_apart(stacks: Stacks) {
     spend(&db).await;
     let other = db.for_tenant(TenantId::new("other").unwrap());
     spend(&other).await;
-    refused(&db.thread("t").add(of(4)).await.unwrap_err(), ErrorKind::Overloaded);
-    refused(&other.thread("t").add(of(4)).await.unwrap_err(), ErrorKind::Overloaded);
+    refused(&db.thread("t").add(of(LEAST)).await.unwrap_err(), ErrorKind::Overloaded);
+    refused(&other.thread("t").add(of(LEAST)).await.unwrap_err(), ErrorKind::Overloaded);
 }
 
 async fn ends_pass_and_are_paid_for(stacks: Stacks) {
@@ -103,11 +114,11 @@ async fn ends_pass_and_are_paid_for(stacks: Stacks) {
     let open = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
     let mut draft = db.thread("t").reserve(open).await.unwrap();
     for _ in 1..OPERATIONS.1 {
-        db.thread("t").add(of(4)).await.unwrap();
+        db.thread("t").add(of(LEAST)).await.unwrap();
     }
-    refused(&db.thread("t").add(of(4)).await.unwrap_err(), ErrorKind::Overloaded);
+    refused(&db.thread("t").add(of(LEAST)).await.unwrap_err(), ErrorKind::Overloaded);
     draft.finish().await.unwrap();
-    let error = db.thread("t").add(of(4)).await.unwrap_err();
+    let error = db.thread("t").add(of(LEAST)).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_millis(200)), "the end was counted");
 }
 
@@ -142,14 +153,14 @@ async fn batches_are_stored(stacks: Stacks) {
     let count = Count::default();
     let db = (stacks.stack)(&Valve::open(), count.clone());
     count.set(ALLOWED - 10);
-    refused(&db.batch(batch(2, 6)).await.unwrap_err(), ErrorKind::StorageFull);
+    refused(&db.batch(batch(2, 12)).await.unwrap_err(), ErrorKind::StorageFull);
 }
 
 async fn stored_bytes_stop_no_end(stacks: Stacks) {
     let count = Count::default();
     let db = (stacks.stack)(&Valve::open(), count.clone());
     let thread = db.thread("t");
-    let added = thread.add(of(4)).await.unwrap();
+    let added = thread.add(of(LEAST)).await.unwrap();
     let open = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
     drop(thread.reserve(open).await.unwrap());
     count.set(2 * ALLOWED);
@@ -157,4 +168,25 @@ async fn stored_bytes_stop_no_end(stacks: Stacks) {
     thread.update_content("m".parse().unwrap(), ContentChange::none(), abandon).await.unwrap();
     thread.get("m".parse().unwrap()).await.unwrap();
     db.run(Delete::new("t".parse().unwrap(), added.message.id)).await.unwrap();
+}
+
+/// Everything that is written counts, not content alone.
+async fn names_count(stacks: Stacks) {
+    let count = Count::default();
+    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let thread = db.thread("t");
+    count.set(ALLOWED - 200);
+    let long = "n".repeat(200);
+    let named: Metadata = serde_json::from_str(&format!(r#"{{"{long}":1}}"#)).unwrap();
+    let labels = Labels::new().with("project", &long).unwrap();
+    let full = |error: PersistError| refused(&error, ErrorKind::StorageFull);
+    full(thread.add(of(LEAST)).key(&*long).await.unwrap_err());
+    full(thread.add(of(LEAST).with_attachments([long.parse().unwrap()])).await.unwrap_err());
+    full(thread.add(of(LEAST).with_id(long.parse().unwrap())).await.unwrap_err());
+    full(thread.add(of(LEAST).with_metadata(named)).await.unwrap_err());
+    full(db.create_thread(NewThread::new().with_labels(labels)).await.unwrap_err());
+    full(db.create_thread(NewThread::new().with_owner(long.parse().unwrap())).await.unwrap_err());
+    full(thread.label(LabelPatch::new().set("project", &long).unwrap()).await.unwrap_err());
+    full(thread.annotate(MetadataPatch::new().set("fact", &*long).unwrap()).await.unwrap_err());
+    thread.add(of(LEAST)).await.unwrap();
 }

@@ -86,6 +86,7 @@ fn one_that_forgets_what_was_taken_is_caught() {
         "ends-pass-and-are-paid-for",
         "stored-bytes",
         "batches-are-stored",
+        "names-count",
     ];
     assert_eq!(failing(CHECKS, &forgets), counts);
 }
@@ -119,6 +120,7 @@ fn one_that_only_looks_at_what_is_stored_is_caught() {
         "ends-pass-and-are-paid-for",
         "stored-bytes",
         "stored-bytes-stop-no-end",
+        "names-count",
     ];
     assert_eq!(failing(CHECKS, &looks), broken);
 }

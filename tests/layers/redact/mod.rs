@@ -3,6 +3,7 @@
 mod checks;
 mod corpus;
 mod held;
+mod images;
 mod logged;
 mod mutants;
 mod narrow;

@@ -1,30 +1,55 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use throughline_core::{IdempotencyKey, OpKind, PersistArgs, PersistResponse, Persistence, Result};
+
+use tokio::time::timeout;
 
 use super::{
     Around, LayerFixture, LayerProfile,
     probe::{Probe, Visit},
+    progress::Progress,
 };
 use crate::{call::call, clock::ManualClock};
 
+/// Only a call that is held up reaches it.
+const HELD_UP: Duration = Duration::from_secs(5);
+
 /// What a law works with: a layer between two probes.
+#[derive(Clone)]
 pub(crate) struct Bench {
     pub(crate) profile: LayerProfile,
     pub(crate) db: Persistence,
     pub(crate) outside: Probe,
     pub(crate) inside: Probe,
+    progress: Progress,
 }
 
 impl Bench {
-    pub(super) fn new(fixture: &Arc<dyn LayerFixture>) -> Self {
-        let around = Around::new(ManualClock::new());
+    pub(super) fn new(fixture: &Arc<dyn LayerFixture>, progress: Progress) -> Self {
+        let around = Around::new(ManualClock::new(), &progress);
         let db = match fixture.stack(&around) {
             Ok(db) => db,
             Err(error) => panic!("the stack does not build: {error}"),
         };
         let Around { outer: outside, inner: inside, .. } = around;
-        Self { profile: fixture.profile(), db, outside, inside }
+        progress.built();
+        Self { profile: fixture.profile(), db, outside, inside, progress }
+    }
+
+    /// The same for another tenant: what one text has used up or left behind, no other notices.
+    pub(crate) fn for_tenant(&self, name: &str) -> Self {
+        Self { db: self.db.for_tenant(name.parse().expect("a valid id")), ..self.clone() }
+    }
+
+    /// Whether it is one layer, and not a stack of several.
+    pub(crate) fn is_one_layer(&self) -> bool {
+        self.profile.sites.len() == 1
+    }
+
+    /// Waits for `work`, which only a layer that holds calls up keeps from its end.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> T {
+        let held_up = |_| panic!("a call is held up: the layer `{}` {}", self.profile.name(), self.progress);
+        timeout(HELD_UP, work).await.unwrap_or_else(held_up)
     }
 
     /// What was passed on of a call of this kind: without what the layer read on the way, if it says that it does.

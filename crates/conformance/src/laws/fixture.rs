@@ -5,7 +5,7 @@ use throughline_core::{
 use throughline_memory::MemoryBackend;
 use tower::layer::util::{Identity, Stack};
 
-use super::probe::Probe;
+use super::{probe::Probe, progress::Progress};
 use crate::clock::ManualClock;
 
 /// How the kit comes to a layer. Implemented by every pair of a profile and a closure.
@@ -186,8 +186,9 @@ pub struct Around {
 }
 
 impl Around {
-    pub(super) fn new(clock: ManualClock) -> Self {
-        Self { outer: Probe::outside(), inner: Probe::inside(), clock }
+    pub(super) fn new(clock: ManualClock, progress: &Progress) -> Self {
+        let (outer, inner) = (Probe::outside(progress.clone()), Probe::inside(progress.clone()));
+        Self { outer, inner, clock }
     }
 
     /// The beginning of the stack, with the probe outside the layer.

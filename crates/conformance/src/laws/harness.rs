@@ -1,15 +1,17 @@
 //! The `main` of a test target of laws.
 
 use std::{
+    cell::Cell,
     fmt::Write as _,
     io::Write as _,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use libtest_mimic::{Arguments, Trial};
 
-use super::{Law, LayerFixture, bench::Bench, law};
+use super::{Law, LayerFixture, bench::Bench, law, progress::Progress};
 use crate::{judge::judge, report::Outcome, verdict};
 
 /// A layer without its type.
@@ -17,8 +19,39 @@ pub(crate) type Subject = Arc<dyn LayerFixture>;
 
 /// Runs one law for one layer; an error says where it failed and on what.
 pub(crate) fn run(subject: &Subject, law: &'static Law) -> Result<(), String> {
+    run_for(NO_PROGRESS, subject, law).map_err(|broken| broken.detail)
+}
+
+/// How long no call and no answer passes a probe before a law is taken not to end. Each takes microseconds.
+const NO_PROGRESS: Duration = Duration::from_secs(10);
+
+/// A law that is not kept.
+struct Broken {
+    detail: String,
+    /// Whether it did not end.
+    hangs: bool,
+}
+
+fn run_for(no_progress: Duration, subject: &Subject, law: &'static Law) -> Result<(), Broken> {
+    let (progress, hangs) = (Progress::default(), Cell::new(false));
+    let (layer, watched) = (subject.profile().name().to_owned(), progress.clone());
+    let last = Cell::new((0, Duration::ZERO));
+    let too_long = verdict::after(verdict::HANGS_AFTER);
+    let does_not_end = |took: Duration| {
+        let events = watched.events();
+        let (seen, since) = last.get();
+        if seen != events {
+            last.set((events, took));
+        }
+        let stuck = seen == events && took.saturating_sub(since) >= no_progress;
+        let ends = too_long(took).is_none() && !stuck && !watched.repeats();
+        hangs.set(!ends);
+        (!ends).then(|| format!("`{}` does not end: the layer `{layer}` {watched}", law.id))
+    };
     let subject = Arc::clone(subject);
-    verdict::isolated(law.id, false, move || async move { (law.run)(Bench::new(&subject)).await })
+    let work = move || async move { (law.run)(Bench::new(&subject, progress)).await };
+    verdict::isolated_until(does_not_end, law.id, false, work)
+        .map_err(|detail| Broken { detail, hangs: hangs.get() })
 }
 
 type Found = Arc<Mutex<Vec<(&'static str, String, Outcome)>>>;
@@ -42,14 +75,30 @@ pub fn main(fixtures: Vec<Box<dyn LayerFixture>>) -> ExitCode {
 
 /// Runs every law for every layer, and says which of them are broken: one text for each, which begins with the names of the
 /// layer and the law, so `` `trace` breaks `law.error`: … ``.
+///
+/// A law that does not end is broken after ten seconds in which nothing passed the layer, and its text says what the layer waits
+/// in, or that it blocks its thread. The laws after it are not run for that layer.
 #[must_use]
 pub fn broken(fixtures: Vec<Box<dyn LayerFixture>>) -> Vec<String> {
     let mut broken = Vec::new();
     for subject in fixtures.into_iter().map(Subject::from) {
         let profile = subject.profile();
         for law in law::all().filter(|law| law.gate(&profile).is_none()) {
-            if let (Outcome::Fail, Some(detail)) = judge(run(&subject, law), profile.expected(law.id)) {
-                broken.push(format!("`{}` breaks `{}`: {}\n{detail}", profile.name(), law.id, law.about));
+            let ran = run_for(NO_PROGRESS, &subject, law);
+            let hangs = ran.as_ref().is_err_and(|broken| broken.hangs);
+            let ended = ran.map_err(|broken| broken.detail);
+            if let (Outcome::Fail, Some(detail)) = judge(ended, profile.expected(law.id)) {
+                let rest = if hangs { "\nthe laws after this one were not run" } else { "" };
+                broken.push(format!(
+                    "`{}` breaks `{}`: {}\n{detail}{rest}",
+                    profile.name(),
+                    law.id,
+                    law.about
+                ));
+            }
+            if hangs {
+                // Each of them would be waited for.
+                break;
             }
         }
     }
@@ -152,4 +201,56 @@ fn table(subjects: &[Subject], found: &[(&'static str, String, Outcome)]) -> Str
             writeln!(text, "\nOf {stacks} stacks of several layers: {passed} laws kept, {failed} broken.");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, sync::mpsc};
+
+    use throughline_core::{
+        PersistRequest, Phase,
+        plugin::{NextRequest, from_fn},
+    };
+
+    use super::*;
+    use crate::laws::{LayerProfile, LayerSet};
+
+    /// None of the laws comes to its end, however long it is given.
+    const SOON: Duration = Duration::from_secs(2);
+
+    fn why(set: &LayerSet) -> String {
+        let subject = Subject::from(set.alone().remove(0));
+        let law = law::all().find(|law| law.id == "law.visited").unwrap();
+        let broken = run_for(SOON, &subject, law).expect_err("it does not end");
+        assert!(broken.hangs);
+        broken.detail
+    }
+
+    #[test]
+    fn a_layer_that_blocks_its_thread_is_named_with_the_call_that_it_blocks_in() {
+        let blocks = || {
+            from_fn("blocks", Phase::Observe, |request: PersistRequest, next: NextRequest| async move {
+                let (never, waits) = mpsc::channel::<()>();
+                waits.recv_timeout(Duration::from_secs(3600)).ok();
+                drop(never);
+                next.run(request).await
+            })
+        };
+        let set = LayerSet::new().with(LayerProfile::transparent("blocks"), blocks);
+        let due = "`law.visited` does not end: the layer `blocks` blocks its thread in `add`, before it was passed on";
+        assert_eq!(why(&set), due);
+    }
+
+    #[test]
+    fn a_layer_that_is_never_woken_is_named_with_what_it_waits_for() {
+        let forgets = || {
+            from_fn("forgets", Phase::Observe, |request: PersistRequest, next: NextRequest| async move {
+                let _answer = next.run(request).await;
+                pending().await
+            })
+        };
+        let set = LayerSet::new().with(LayerProfile::transparent("forgets"), forgets);
+        let due = "the layer `forgets` waits in `add`, after the store has answered, and is not woken";
+        assert!(why(&set).ends_with(due), "{}", why(&set));
+    }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Applies {
     Restores,
     Repeats,
     Refuses,
+    /// A transform of texts that the store can search.
+    Searched,
 }
 
 impl Law {
@@ -43,6 +45,8 @@ impl Law {
             Applies::All => (true, ""),
             Applies::Transparent => (profile.hides.is_empty(), "it changes content"),
             Applies::Transforms => (!profile.hides.is_empty(), "it changes no content"),
+            Applies::Searched if profile.hides.is_empty() => (false, "it changes no content"),
+            Applies::Searched => (!profile.hides_previews, "the store cannot search what it is given"),
             Applies::Restores => (profile.restores, "what is read is what was stored"),
             Applies::Repeats => (profile.repeats, "it repeats no call"),
             Applies::Refuses => (!profile.refuses.is_empty(), "it names nothing that it refuses"),
@@ -65,6 +69,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Law> {
         rules::cancel::LAWS,
         rules::content::LAWS,
         rules::repeat::LAWS,
+        rules::stream::LAWS,
+        rules::search::LAWS,
     ];
     topics.into_iter().flatten()
 }

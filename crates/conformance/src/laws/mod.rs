@@ -34,8 +34,10 @@ mod harness;
 mod law;
 mod operations;
 mod probe;
+mod progress;
 mod rules;
 mod set;
+mod stream;
 
 pub use self::{
     fixture::{Around, LayerFixture, LayerProfile},

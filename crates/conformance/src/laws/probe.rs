@@ -3,8 +3,8 @@
 use std::{
     collections::VecDeque,
     fmt,
-    future::{Future, pending},
-    pin::Pin,
+    future::{Future, pending, poll_fn},
+    pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context as TaskContext, Poll},
 };
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::progress::{Progress, Side};
 use crate::verdict::ON_PURPOSE;
 
 /// A layer that notes and, where a law wants it, misbehaves.
@@ -25,6 +26,8 @@ pub struct Probe {
     name: &'static str,
     phase: Phase,
     notes: Arc<Mutex<Notes>>,
+    side: Side,
+    progress: Progress,
 }
 
 /// What a probe does with the next calls.
@@ -51,6 +54,8 @@ pub(crate) enum Unfit {
 struct Notes {
     visits: Vec<Visit>,
     acts: VecDeque<Act>,
+    /// What is refused of everything that passes, until it is told to behave.
+    refuses: Option<(fn(&PersistArgs) -> bool, PersistError)>,
     /// How often `poll_ready` answers pending before it answers ready.
     unready: usize,
     unfit: Option<Unfit>,
@@ -85,12 +90,12 @@ struct FromOutside;
 struct FromInside;
 
 impl Probe {
-    pub(super) fn outside() -> Self {
-        Self { name: "outside", phase: Phase::Admit, notes: Arc::default() }
+    pub(super) fn outside(progress: Progress) -> Self {
+        Self { name: "outside", phase: Phase::Admit, notes: Arc::default(), side: Side::Outside, progress }
     }
 
-    pub(super) fn inside() -> Self {
-        Self { name: "inside", phase: Phase::Route, notes: Arc::default() }
+    pub(super) fn inside(progress: Progress) -> Self {
+        Self { name: "inside", phase: Phase::Route, notes: Arc::default(), side: Side::Inside, progress }
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -102,9 +107,16 @@ impl Probe {
         self.notes().acts.extend(acts);
     }
 
+    /// Every call fails with `error`, but for those that `passes` is true of.
+    pub(crate) fn fail_unless(&self, passes: fn(&PersistArgs) -> bool, error: PersistError) {
+        self.notes().refuses = Some((passes, error));
+    }
+
     /// Forgets what was still to be done.
     pub(crate) fn behave(&self) {
-        self.notes().acts.clear();
+        let mut notes = self.notes();
+        notes.acts.clear();
+        notes.refuses = None;
     }
 
     /// What has passed since this was last asked.
@@ -186,13 +198,17 @@ where
             return Poll::Pending;
         }
         drop(notes);
+        let runs = self.probe.progress.runs(self.probe.side);
         let ready = self.inner.poll_ready(cx);
+        drop(runs);
         self.ready = matches!(ready, Poll::Ready(Ok(())));
         ready
     }
 
     fn call(&mut self, mut request: PersistRequest) -> ProbeFuture {
         let probe = self.probe.clone();
+        let operation = request.kind();
+        probe.progress.called(probe.side, operation);
         let mut notes = probe.notes();
         if !std::mem::take(&mut self.ready) {
             notes.unready_calls += 1;
@@ -211,21 +227,25 @@ where
             marked_down,
             marked_up: false,
         });
-        let act = notes.acts.pop_front();
+        let refused = notes.refuses.as_ref().filter(|(passes, _)| !passes(&request.args));
+        let act = refused.map(|(_, error)| Act::Fail(error.clone())).or_else(|| notes.acts.pop_front());
         drop(notes);
         let inner = match act {
             Some(Act::PanicWhenCalled) => panic!("{ON_PURPOSE}"),
-            None | Some(Act::HoldAfter(_)) => Some(self.inner.call(request)),
+            None | Some(Act::HoldAfter(_)) => {
+                let _runs = probe.progress.runs(probe.side);
+                Some(self.inner.call(request))
+            }
             Some(_) => None,
         };
         Box::pin(async move {
             let mut answer = match (act, inner) {
                 (Some(Act::HoldAfter(told)), Some(inner)) => {
-                    let answer = inner.await;
+                    let answer = watched(&probe, inner).await;
                     told.acquire().await.expect("never closed").forget();
                     answer
                 }
-                (_, Some(inner)) => inner.await,
+                (_, Some(inner)) => watched(&probe, inner).await,
                 (Some(Act::Fail(error)), None) => Err(error),
                 (Some(Act::Answer(result)), None) => Ok(PersistResponse {
                     result: *result,
@@ -243,6 +263,7 @@ where
                     marked_up = response.extensions.get::<FromInside>().is_some();
                 }
             }
+            probe.progress.answered(probe.side, operation);
             // A law may have taken the visits while this one was under way.
             if let Some(visit) = probe.notes().visits.get_mut(number) {
                 let told = answer.as_ref().map(|response| (response.result.clone(), response.receipt));
@@ -252,4 +273,14 @@ where
             answer
         })
     }
+}
+
+/// Says while it is polled that what is inside of the probe has the thread.
+async fn watched<F: Future>(probe: &Probe, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let _runs = probe.progress.runs(probe.side);
+        future.as_mut().poll(cx)
+    })
+    .await
 }

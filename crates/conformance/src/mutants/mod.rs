@@ -152,6 +152,32 @@ mod tests {
         assert!(alone.values().all(|why| why.len() > 20), "{alone:?}");
     }
 
+    /// So that the law says more than those that were there before it.
+    #[test]
+    fn each_law_of_streams_and_searches_catches_a_layer_that_no_other_law_catches() {
+        let broken = |mutant: &layer::Mutant| {
+            let subject = mutant.subject();
+            let applies = |law: &&laws::Law| law.gate(&subject.profile()).is_none();
+            let broken = laws::all().filter(applies).map(|law| (law.id, laws::run_law(&subject, law)));
+            broken.filter_map(|(id, ran)| Some((id, ran.err()?))).collect::<Vec<_>>()
+        };
+        for law in laws::all().map(|law| law.id) {
+            if !["law.stream-", "law.held-back", "law.query", "law.marks"]
+                .iter()
+                .any(|id| law.starts_with(id))
+            {
+                continue;
+            }
+            let alone = layer::all().into_iter().filter(|mutant| mutant.killed_by == [law]);
+            let found: Vec<_> = alone.map(|mutant| (mutant.name, broken(mutant))).collect();
+            assert!(!found.is_empty(), "`{law}` alone catches no mutant");
+            for (mutant, broken) in found {
+                let ids: Vec<_> = broken.iter().map(|(id, _)| *id).collect();
+                assert_eq!(ids, [law], "the laws that `{mutant}` breaks: {broken:?}");
+            }
+        }
+    }
+
     #[test]
     fn what_a_mutant_is_caught_by_exists_and_applies_to_it() {
         for mutant in store::all() {

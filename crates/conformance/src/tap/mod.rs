@@ -56,6 +56,10 @@ macro_rules! hand_on {
                 self.inner.close().await
             }
 
+            fn waits_in(&self) -> Option<String> {
+                self.inner.waits_in()
+            }
+
             fn signs(&self) -> Option<watch::Receiver<Position>> {
                 self.inner.signs()
             }

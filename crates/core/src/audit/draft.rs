@@ -79,6 +79,7 @@ pub(super) fn record(
         key: context.idempotency().map(|idempotency| sealer.key(idempotency.key.as_str())),
         content,
         items,
+        omitted: 0,
     }
 }
 

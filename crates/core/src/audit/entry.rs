@@ -83,6 +83,13 @@ impl AuditEntry {
         (left > 0).then_some(self)
     }
 
+    /// Whether a store finds it where its record belongs: by this tenant and, where it is about one alone, by this thread. What a
+    /// store finds entries by is no part of what is hashed, and has to be held against what is.
+    #[must_use]
+    pub fn is_found_by(&self, tenant: &str, thread: Option<&str>) -> bool {
+        self.record.tenant.as_str() == tenant && self.only_thread().map(ThreadId::as_str) == thread
+    }
+
     /// The one thread that all of it is about, where that is so.
     #[must_use]
     pub fn only_thread(&self) -> Option<&ThreadId> {
@@ -123,6 +130,7 @@ mod tests {
             key: has_facts.then_some(AuditDigest::from_bytes([255; 32])),
             content: has_facts.then_some(AuditDigest::from_bytes([1; 32])),
             items,
+            omitted: 0,
         };
         let hash = AuditDigest::from_bytes([9; 32]);
         AuditEntry { number: AuditNumber::new(3), previous: AuditDigest::ZERO, hash, record, withheld: 0 }
@@ -135,7 +143,10 @@ mod tests {
                 AuditOutcome::Applied { after: Position::ZERO, position: Position::new(9) },
                 vec![item(Some("t"))],
             ),
-            entry(AuditOutcome::Failed { kind, effect, site: "a/b".to_owned(), times: 2 }, vec![item(None)]),
+            entry(
+                AuditOutcome::Failed { kind, effect, site: "a/b".to_owned(), times: 2, until: None },
+                vec![item(None)],
+            ),
             entry(AuditOutcome::Elsewhere { times: 1 }, vec![item(Some("t")), item(Some("u")), item(None)]),
             entry(AuditOutcome::Lost { calls: 7 }, Vec::new()),
         ]

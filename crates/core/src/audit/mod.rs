@@ -13,6 +13,7 @@
 //!
 //! An entry holds no content: of what a call carried it has a keyed hash.
 
+mod budget;
 mod digest;
 mod draft;
 mod entry;
@@ -22,6 +23,7 @@ mod record;
 mod trail;
 
 pub use self::{
+    budget::RejectedCallBudget,
     digest::AuditDigest,
     draft::{AuditLink, AuditTicket},
     entry::AuditEntry,

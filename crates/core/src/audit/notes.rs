@@ -35,10 +35,6 @@ impl AuditNotes {
         self.records.iter().map(|record| &record.tenant)
     }
 
-    pub(crate) fn records(&self) -> &[AuditRecord] {
-        &self.records
-    }
-
     /// The entries. `link` moves on behind them.
     #[must_use]
     pub fn entries(&self, link: &mut AuditLink) -> Vec<AuditEntry> {

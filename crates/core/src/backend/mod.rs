@@ -44,6 +44,7 @@ mod facts;
 pub mod following;
 mod length;
 pub mod names;
+mod owner_process;
 mod replay;
 pub mod rules;
 pub mod search;
@@ -63,6 +64,7 @@ pub use self::{
     capabilities::{Capabilities, Durability},
     facts::ThreadFacts,
     length::{Length, Tail},
+    owner_process::OwnerProcess,
     replay::{LookUp, Replay},
     service_backend::ServiceBackend,
     tally::{Removed, Tally},
@@ -193,6 +195,13 @@ pub trait Backend: Send + Sync + 'static {
     /// built on, or on another one when that has ended.
     fn close(&self) -> impl Future<Output = Result<()>> + Send {
         ready(Ok(()))
+    }
+
+    /// What [`close`](Self::close) waits for at this moment, as one clause for the error of a
+    /// [`Persistence::close_within`](crate::Persistence::close_within) that ran out of time: `the writer has waited in the
+    /// sync of a commit for 25 s, and 3 writes wait for it`. Nothing where the backend does not know. It must not block.
+    fn waits_in(&self) -> Option<String> {
+        None
     }
 }
 

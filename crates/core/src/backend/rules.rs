@@ -20,8 +20,8 @@
 use std::{collections::HashSet, time::Duration};
 
 use crate::{
-    ErrorKind, Generation, Import, Labels, Lease, Message, MessageState, PersistError, Position, ReadPage,
-    Reserve, Result, Revision, Seq, ThreadId, Timestamp, Title, UpdateContent, UpdateMode,
+    Delete, ErrorKind, Generation, Import, Labels, Lease, Message, MessageState, PersistError, Position,
+    ReadPage, Reserve, Result, Revision, Seq, ThreadId, Timestamp, Title, UpdateContent, UpdateMode,
     context::Idempotency,
     operation::{Fingerprint, Visibility},
 };
@@ -62,7 +62,10 @@ pub fn transition(
         }
         (UpdateMode::Edit, MessageState::Final) => {}
         (_, MessageState::Final | MessageState::Abandoned) => {
-            return refuse(ErrorKind::Stale, format!("a {mode} update came late: the message is {state}"));
+            return refuse(
+                ErrorKind::Stale,
+                format!("the message is already {state} (mode of the update: {mode})"),
+            );
         }
         (_, MessageState::Reserved | MessageState::Streaming) => {}
     }
@@ -97,6 +100,18 @@ pub fn expect_revision(expected: Option<Revision>, revision: Revision) -> Result
         )),
         _ => Ok(()),
     }
+}
+
+/// Refuses a deletion of a damaged message where the store can read the message.
+///
+/// # Errors
+/// `Conflict`, naming the message.
+pub fn expect_damaged(delete: &Delete) -> Result<()> {
+    if !delete.only_damaged {
+        return Ok(());
+    }
+    let detail = "the message is not damaged; delete it without `only_damaged`";
+    Err(PersistError::new(ErrorKind::Conflict, detail).about(&delete.thread, &delete.id))
 }
 
 /// Refuses a key that was used for something else.

@@ -50,6 +50,10 @@ impl<B: Backend> Terminal<B> {
         self.shared.backend.note(notes).await
     }
 
+    pub(crate) fn waits_in(&self) -> Option<String> {
+        self.shared.backend.waits_in()
+    }
+
     pub(crate) async fn close(&self) -> Result<()> {
         self.shared.backend.close().await
     }

@@ -1,10 +1,9 @@
 use crate::{
-    AttachmentKey, ConsumerArgs, Effect, ErrorKind, Metadata, PersistArgs, PersistError, ReplicaArgs, Result,
-    SessionArgs, UpdateMode,
-    replica::{Image, ImagePart},
+    Effect, ErrorKind, MessageId, PersistArgs, PersistError, ReplicaArgs, Result, SessionArgs, ThreadId,
+    replica::ImagePart,
 };
 
-/// What a write holds beside its content: itself, its ids, its place, its answer.
+/// What a write holds beside what it carries: itself, its place, its answer.
 const FRAME: usize = 1024;
 
 /// The bytes that so many entries about what was not applied are counted for.
@@ -27,65 +26,43 @@ pub const fn weight_of_notes(entries: usize) -> usize {
 /// # Errors
 /// `TooLarge` for content that the store would refuse: it need not wait for that.
 pub fn weight(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
-    let fits = |content: usize| {
-        if content as u64 <= max_content_bytes {
-            return Ok(content);
-        }
-        let detail = format!("the content has {content} bytes, and {max_content_bytes} are allowed");
-        Err(PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied))
+    check_content(args, max_content_bytes)?;
+    let frames = match args {
+        PersistArgs::Batch(batch) => batch.items.len(),
+        PersistArgs::Import(import) => import.rows.len() + 1,
+        PersistArgs::Session(SessionArgs::Adopt(adopt)) => adopt.runs.len() + 1,
+        _ => 1,
     };
-    let about =
-        |bytes: Result<usize>, thread, id| bytes.map_err(|error: PersistError| error.about(thread, id));
-    let held = match args {
-        PersistArgs::Add(add) => {
-            about(fits(add.content.byte_len()), &add.thread, &add.id)?
-                + around(&add.metadata, &add.attachments)
-        }
-        PersistArgs::Reserve(reserve) => around(&reserve.metadata, &reserve.attachments),
-        PersistArgs::UpdateContent(update) => {
-            let reason = match &update.mode {
-                UpdateMode::Abandon { reason: Some(reason) } => reason.len(),
-                _ => 0,
-            };
-            about(fits(update.change.byte_len()), &update.thread, &update.id)? + reason
-        }
-        PersistArgs::Update(update) => {
-            around(update.metadata.as_metadata(), update.attachments.as_deref().unwrap_or_default())
-        }
-        PersistArgs::Batch(batch) => {
-            let mut held = 0;
-            for (index, item) in batch.items.iter().enumerate() {
-                held += weight(item, max_content_bytes).map_err(|error| error.with_batch_index(index))?;
-            }
-            held
-        }
-        PersistArgs::Import(import) => {
-            let mut held = 0;
-            for row in &import.rows {
-                held += about(fits(row.content.byte_len()), &import.thread, &row.id)?
-                    + around(&row.metadata, &row.attachments)
-                    + FRAME;
-            }
-            held
-        }
-        PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => change.why.len(),
-        PersistArgs::Session(SessionArgs::Fail(fail)) => fail.detail.as_deref().map_or(0, str::len),
-        PersistArgs::Session(SessionArgs::Adopt(adopt)) => adopt.runs.len() * FRAME,
-        PersistArgs::Replica(ReplicaArgs::Apply(apply)) => {
-            for image in &apply.images {
-                if let ImagePart::Message(message) = &image.part {
-                    about(fits(message.content.byte_len()), &message.thread, &message.id)?;
-                }
-            }
-            apply.images.iter().map(Image::weight).sum()
-        }
-        _ => 0,
-    };
-    Ok(FRAME + held)
+    Ok(args.byte_len() + frames * FRAME)
 }
 
-fn around(metadata: &Metadata, attachments: &[AttachmentKey]) -> usize {
-    metadata.byte_len() + attachments.iter().map(|key| key.as_str().len()).sum::<usize>()
+/// Refuses content that is too long for the store.
+fn check_content(args: &PersistArgs, max: u64) -> Result<()> {
+    let fits = |bytes: usize, thread: &ThreadId, id: &MessageId| {
+        if bytes as u64 <= max {
+            return Ok(());
+        }
+        let detail = format!("the content has {bytes} bytes, and {max} are allowed");
+        let error = PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied);
+        Err(error.about(thread, id))
+    };
+    match args {
+        PersistArgs::Add(add) => fits(add.content.byte_len(), &add.thread, &add.id),
+        PersistArgs::UpdateContent(update) => fits(update.change.byte_len(), &update.thread, &update.id),
+        PersistArgs::Batch(batch) => batch.items.iter().enumerate().try_for_each(|(index, item)| {
+            check_content(item, max).map_err(|error| error.with_batch_index(index))
+        }),
+        PersistArgs::Import(import) => {
+            import.rows.iter().try_for_each(|row| fits(row.content.byte_len(), &import.thread, &row.id))
+        }
+        PersistArgs::Replica(ReplicaArgs::Apply(apply)) => {
+            apply.images.iter().try_for_each(|image| match &image.part {
+                ImagePart::Message(message) => fits(message.content.byte_len(), &message.thread, &message.id),
+                _ => Ok(()),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -97,7 +74,7 @@ mod tests {
     fn the_longest_content_fits_and_one_byte_more_does_not() {
         let add = || Add::new("t".parse().unwrap(), NewMessage::user("hello").with_id("m".parse().unwrap()));
         let max = Content::text("hello").byte_len() as u64;
-        assert_eq!(weight(&add().into(), max).unwrap(), FRAME + max as usize);
+        assert_eq!(weight(&add().into(), max).unwrap(), FRAME + 2 + max as usize);
         let error = weight(&add().into(), max - 1).unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
         assert_eq!(error.message().unwrap().as_str(), "m");

@@ -55,6 +55,21 @@ impl Shape {
         }
     }
 
+    /// Of a call that could not be made: its ids are unusable.
+    pub(crate) fn of_none(kind: OpKind) -> Self {
+        Self {
+            kind,
+            member: None,
+            every_tenant: false,
+            thread: None,
+            message: None,
+            consumer: None,
+            session: None,
+            minted: false,
+            items: Box::default(),
+        }
+    }
+
     fn of_items(items: &[PersistArgs]) -> Box<[Self]> {
         let mut shapes: Box<[Self]> = items.iter().map(Self::of).collect();
         // What a batch says further on of a message that it makes up an id for is under that id as well.

@@ -37,7 +37,7 @@ impl Thread {
     /// Dropping it stops between two steps, and leaves a thread that no list shows. Begun again with the same id, it goes on.
     pub async fn fork(&self, at: &MessageId, to: NewThread) -> Result<Forked> {
         let db = self.persistence();
-        let from = self.id_for(OpKind::Thread)?;
+        let from = self.id_to_write(OpKind::Thread).await?;
         let Some(last) = self.get(at.clone()).await? else {
             return Err(PersistError::not_found(&from, at).at_the_edge(OpKind::Thread));
         };

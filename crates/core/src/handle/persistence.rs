@@ -11,10 +11,10 @@ use tower_service::Service;
 
 use super::{ChangeFeed, ReadRequest, Request, Thread, ThreadRequest, request::Options};
 use crate::{
-    Batch, ChangeScope, CreateThread, InvalidId, ListThreads, NewThread, Operation, OperationOf, PersistArgs,
-    PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages, TenantId, ThreadArgs,
-    ThreadId, Timestamp,
-    context::{Context, Facts, Idempotency},
+    Batch, ChangeScope, CreateThread, Effect, InvalidId, ListThreads, NewThread, OpKind, Operation,
+    OperationOf, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages,
+    TenantId, ThreadArgs, ThreadId, Timestamp,
+    context::{Context, Facts, Idempotency, Shape},
     pipeline::{Builder, Core, Description, Execution, Keyless},
     session::Lines,
 };
@@ -228,9 +228,52 @@ impl Persistence {
         self.core.close().await
     }
 
+    /// [Closes](Self::close), and waits for that no longer than `limit`: for a host that has to end while the disk or the
+    /// server hangs.
+    ///
+    /// Closing goes on when the time is over, as it does when its caller leaves. Every write that was acknowledged is in the store
+    /// either way; the calls that the error counts are not answered.
+    ///
+    /// # Errors
+    /// [`Timeout`](crate::ErrorKind::Timeout) when the store is not closed by then. The error says how many calls are in flight, and what
+    /// the backend waits for, if it knows. What [`close`](Self::close) answers otherwise.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, and on one without a timer.
+    pub async fn close_within(&self, limit: std::time::Duration) -> Result<()> {
+        if let Ok(closed) = tokio::time::timeout(limit, self.close()).await {
+            return closed;
+        }
+        let detail = format!("the store was not closed within {limit:?}: {}", self.core.waits_in());
+        let late = PersistError::new(crate::ErrorKind::Timeout, detail).with_effect(crate::Effect::Unknown);
+        Err(late.or_at(Some(&crate::Site::Edge)))
+    }
+
     pub(super) fn execute(&self, args: PersistArgs, options: Options) -> Execution {
-        let deadline = options.deadline.or(self.deadline);
-        let mut facts = Facts {
+        let mut facts = self.facts(options.deadline);
+        let key = match options.key {
+            Some(key) => Some(key),
+            None => match self.core.auto_key.derive(self.keyless(&args)) {
+                Ok(key) => key,
+                Err(error) => return self.core.refuse(facts, Shape::of(&args), error),
+            },
+        };
+        facts.idempotency = key.map(|key| {
+            let fingerprint = self.core.fingerprints.fingerprint(&args);
+            Idempotency { key, fingerprint }
+        });
+        self.core.execute(facts, args)
+    }
+
+    /// A call of this kind that cannot be made, such as one on a handle of an unusable id.
+    pub(super) fn refuse(&self, kind: OpKind, error: PersistError) -> Execution {
+        let error = error.with_effect(Effect::NotApplied);
+        self.core.refuse(self.facts(None), Shape::of_none(kind), error)
+    }
+
+    fn facts(&self, deadline: Option<Duration>) -> Facts {
+        let deadline = deadline.or(self.deadline);
+        Facts {
             tenant: self.tenant.clone(),
             actor: self.actor.clone(),
             call_site: self.call_site.clone(),
@@ -239,19 +282,7 @@ impl Persistence {
             deadline: deadline.and_then(|after| std::time::Instant::now().checked_add(after)),
             #[cfg(feature = "scope")]
             capability: self.capability.clone(),
-        };
-        let key = match options.key {
-            Some(key) => Some(key),
-            None => match self.core.auto_key.derive(self.keyless(&args)) {
-                Ok(key) => key,
-                Err(error) => return self.core.refuse(facts, &args, error),
-            },
-        };
-        facts.idempotency = key.map(|key| {
-            let fingerprint = self.core.fingerprints.fingerprint(&args);
-            Idempotency { key, fingerprint }
-        });
-        self.core.execute(facts, args)
+        }
     }
 
     fn keyless<'a>(&'a self, args: &'a PersistArgs) -> Keyless<'a> {
@@ -280,7 +311,7 @@ impl Persistence {
     /// Waits until the log has what was noted so far of calls that were not applied.
     #[cfg(feature = "audit")]
     pub(crate) async fn bring_notes(&self) -> Result<()> {
-        self.core.bring_notes().await
+        self.core.write_records(true).await
     }
 
     /// How far the store has come, as far as this process is told.

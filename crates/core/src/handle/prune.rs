@@ -58,7 +58,7 @@ impl Thread {
     /// # Cancel safety
     /// Dropping it stops between two steps of 500 messages each. Begun again, it goes on.
     pub async fn purge(&self) -> Result<Vec<AttachmentKey>> {
-        let thread = self.id_for(OpKind::Thread)?;
+        let thread = self.id_to_write(OpKind::Thread).await?;
         self.persistence().purge_thread(&thread).await
     }
 }

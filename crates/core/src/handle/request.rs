@@ -10,8 +10,8 @@ use std::{
 
 use super::Persistence;
 use crate::{
-    Effect, ErrorKind, IdempotencyKey, InvalidId, OpKind, Operation, PersistError, PersistResponse, Reply,
-    Result, pipeline::Execution,
+    Effect, ErrorKind, IdempotencyKey, InvalidId, OpKind, Operation, PersistError, Reply, Result,
+    pipeline::Execution,
 };
 
 /// What a caller says about one call.
@@ -79,11 +79,12 @@ impl<O: Operation> Request<O> {
 
     /// The answer together with its receipt and what layers added to it.
     pub fn reply(self) -> ReplyFuture<O> {
-        let start = match self.operation {
-            Ok(operation) => Start(Ok(self.db.execute(operation.into(), self.options))),
-            Err(error) => Start(Err(Some(at_the_edge::<O>(error)))),
+        let execution = match self.operation {
+            Ok(operation) => self.db.execute(operation.into(), self.options),
+            // A malformed id or key: its error, and its entry in an audit log, say what those of a call do.
+            Err(error) => self.db.refuse(O::KIND, error),
         };
-        ReplyFuture { start, operation: PhantomData }
+        ReplyFuture { execution, operation: PhantomData }
     }
 }
 
@@ -96,29 +97,11 @@ impl<O: Operation> IntoFuture for Request<O> {
     }
 }
 
-/// A malformed id or key never became a call; its error says the rest as one that did would.
-fn at_the_edge<O: Operation>(error: PersistError) -> PersistError {
-    error.with_effect(Effect::NotApplied).at_the_edge(O::KIND)
-}
-
-/// A call that runs, or the error of one that never became a call.
-#[derive(Debug)]
-struct Start(std::result::Result<Execution, Option<PersistError>>);
-
-impl Start {
-    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<PersistResponse>> {
-        match &mut self.0 {
-            Ok(execution) => Pin::new(execution).poll(cx),
-            Err(error) => Poll::Ready(Err(error.take().expect("polled after it was ready"))),
-        }
-    }
-}
-
 /// The future of [`Request::reply`].
 #[derive(Debug)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct ReplyFuture<O> {
-    start: Start,
+    execution: Execution,
     operation: PhantomData<fn() -> O>,
 }
 
@@ -126,7 +109,7 @@ impl<O: Operation> Future for ReplyFuture<O> {
     type Output = Result<Reply<O>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        Poll::Ready(ready!(self.start.poll(cx)).and_then(Reply::from_response))
+        Poll::Ready(ready!(Pin::new(&mut self.execution).poll(cx)).and_then(Reply::from_response))
     }
 }
 

@@ -3,9 +3,10 @@ use super::{
 };
 use crate::{
     Add, ArchiveThread, ChangeScope, ClearThread, Content, ContentChange, Delete, DeleteThread, GetMessage,
-    GetThread, InvalidId, LabelPatch, LabelThread, ListOpen, MessageId, MetadataPatch, NewMessage,
-    NewReservation, OpKind, OperationOf, Origin, PageFrom, Position, ReadPage, RebuildThread, RenameThread,
-    ResolveId, Result, ThreadArgs, ThreadId, Title, Update, UpdateContent, UpdateMode, Visibility,
+    GetThread, Import, ImportRow, InvalidId, LabelPatch, LabelThread, ListOpen, MessageId, MetadataPatch,
+    NewMessage, NewReservation, OpKind, OperationOf, Origin, PageFrom, Position, ReadPage, RebuildThread,
+    RenameThread, ResolveId, Result, ThreadArgs, ThreadId, Title, Update, UpdateContent, UpdateMode,
+    Visibility,
 };
 
 /// One conversation of a tenant. It exists from its first write.
@@ -55,6 +56,17 @@ impl Thread {
         self.with_id(|thread| thread).map_err(|error| error.at_the_edge(operation))
     }
 
+    /// Its id, for writes that take several calls: a refusal is that of a call.
+    pub(super) async fn id_to_write(&self, operation: OpKind) -> Result<ThreadId> {
+        match self.with_id(|thread| thread) {
+            Ok(thread) => Ok(thread),
+            Err(error) => {
+                self.db.refuse(operation, error).await?;
+                unreachable!("a refused call answers an error")
+            }
+        }
+    }
+
     pub(super) fn with_id<T>(&self, make: impl FnOnce(ThreadId) -> T) -> Result<T> {
         match &self.id {
             Ok(id) => Ok(make(id.clone())),
@@ -96,6 +108,42 @@ impl Thread {
     /// Deletes a message.
     pub fn delete(&self, id: MessageId) -> Request<Delete> {
         Request::new(self.db.clone(), self.with_id(|thread| Delete::new(thread, id)))
+    }
+
+    /// Deletes a message that the store cannot read: see [`Delete::damaged`].
+    ///
+    /// ```no_run
+    /// use throughline_core::{ErrorKind, MessageId, Persistence};
+    ///
+    /// # async fn example(db: Persistence, id: MessageId) -> throughline_core::Result<()> {
+    /// let thread = db.thread("telegram:42");
+    /// if let Err(error) = thread.get(id.clone()).await
+    ///     && error.kind() == ErrorKind::Corrupt
+    /// {
+    ///     thread.delete_damaged(id).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn delete_damaged(&self, id: MessageId) -> Request<Delete> {
+        Request::new(self.db.clone(), self.with_id(|thread| Delete::damaged(thread, id)))
+    }
+
+    /// Overwrites damaged messages with copies of them, such as from a backup: see [`Import::restoring`].
+    ///
+    /// ```no_run
+    /// use throughline_core::{ImportRow, MessageId, Persistence};
+    ///
+    /// # async fn example(db: Persistence, backup: Persistence, id: MessageId) -> throughline_core::Result<()> {
+    /// // The backup is read through the same layers, so that its content is decrypted and encrypted again.
+    /// if let Some(row) = backup.thread("telegram:42").get(id).await?.and_then(ImportRow::of) {
+    ///     db.thread("telegram:42").restore_damaged(vec![row]).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn restore_damaged(&self, rows: Vec<ImportRow>) -> Request<Import> {
+        Request::new(self.db.clone(), self.with_id(|thread| Import::restoring(thread, rows)))
     }
 
     /// Reads one message; nothing where there is no such one.

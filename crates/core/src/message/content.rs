@@ -94,7 +94,7 @@ impl Content {
 }
 
 /// Appends `text` as the inside of a JSON string.
-pub(super) fn escape_into(json: &mut String, text: &str) {
+pub(crate) fn escape_into(json: &mut String, text: &str) {
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|b| b < 0x20 || b == b'"' || b == b'\\') {
         json.push_str(&rest[..at]);

@@ -153,7 +153,6 @@ impl ContentBuffer {
 }
 
 /// Where in the JSON of `content` the text stands that appended text continues, without its quotes. Costs one pass over it.
-#[cfg(feature = "redact")]
 pub(crate) fn open_text(content: &Content) -> Option<std::ops::Range<usize>> {
     let last = content.blocks().last().map(|block| block.get()).filter(|block| is_plain_text(block))?;
     let start = last.as_ptr() as usize - content.as_json().as_ptr() as usize + TEXT_BLOCK_OPEN.len();

@@ -24,7 +24,7 @@ mod number;
 mod role;
 mod state;
 mod text;
-#[cfg(feature = "redact")]
+pub(crate) use self::content::escape_into;
 pub(crate) use self::delta::open_text;
 pub(crate) use self::state::lease_milliseconds;
 pub(crate) use self::unshown::{Length, debug_without_text};

@@ -15,13 +15,27 @@ pub struct Delete {
     /// [`Stale`](crate::ErrorKind::Stale).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Revision>,
+    /// Deletes only a message that the store cannot read: see [`damaged`](Self::damaged).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_damaged: bool,
 }
 
 impl Delete {
     /// Deletes a message, whatever its revision.
     #[must_use]
     pub const fn new(thread: ThreadId, id: MessageId) -> Self {
-        Self { thread, id, expected: None }
+        Self { thread, id, expected: None, only_damaged: false }
+    }
+
+    /// Deletes a message that the store answers [`Corrupt`](crate::ErrorKind::Corrupt) for, and that nothing else can change. Its id
+    /// stays dead, and the store counts the messages of the thread again. The [`Deleted`] answer shows what the damaged row says,
+    /// which is not verified, and no attachments.
+    ///
+    /// A message that can be read is refused as [`Conflict`](crate::ErrorKind::Conflict). To put the message back from a backup
+    /// instead, import it with [`Import::restoring`](crate::Import::restoring).
+    #[must_use]
+    pub const fn damaged(thread: ThreadId, id: MessageId) -> Self {
+        Self { thread, id, expected: None, only_damaged: true }
     }
 
     /// Refuses to run on another revision than this.
@@ -32,7 +46,7 @@ impl Delete {
     }
 }
 
-carries_content!(Delete { thread, id, expected: _ } for (thread, id) => []);
+carries_content!(Delete { thread, id, expected: _, only_damaged: _ } for (thread, id) => []);
 super::addressed_by_fields!(Delete, Deleted);
 
 /// The answer to [`Delete`]: what was removed, so that the caller can clean up what hangs on it. An index keeps

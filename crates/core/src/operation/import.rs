@@ -22,6 +22,9 @@ pub struct Import {
     pub thread: ThreadId,
     /// The messages: 1 to [`Import::MAX_ROWS`].
     pub rows: Vec<ImportRow>,
+    /// Overwrites damaged messages: see [`restoring`](Self::restoring).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restores_damaged: bool,
 }
 
 impl Import {
@@ -31,7 +34,18 @@ impl Import {
     /// Brings these messages into `thread`.
     #[must_use]
     pub const fn new(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
-        Self { thread, rows }
+        Self { thread, rows, restores_damaged: false }
+    }
+
+    /// Brings these messages into `thread`, each in place of the message of its id where the store cannot read that one: a repair
+    /// from a backup. A restored message keeps its sequence number, and its revision is the first again. A message that can be read is
+    /// left alone, as by every import.
+    ///
+    /// Without this, an import that meets a damaged message of one of its ids is refused as
+    /// [`Corrupt`](crate::ErrorKind::Corrupt).
+    #[must_use]
+    pub const fn restoring(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
+        Self { thread, rows, restores_damaged: true }
     }
 }
 
@@ -149,7 +163,7 @@ impl ImportRow {
 
 impl CarriesContent for Import {
     fn places(&self) -> Vec<Place<'_>> {
-        let Self { thread, rows } = self;
+        let Self { thread, rows, restores_damaged: _ } = self;
         let mut places = Vec::with_capacity(2 * rows.len());
         for row in rows {
             let ImportRow {
@@ -171,7 +185,7 @@ impl CarriesContent for Import {
     }
 
     fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-        let Self { thread, rows } = self;
+        let Self { thread, rows, restores_damaged: _ } = self;
         let thread = &*thread;
         let mut places = Vec::with_capacity(2 * rows.len());
         for row in rows {
@@ -230,6 +244,8 @@ pub enum ImportedRow {
     Differs(Seq),
     /// The thread had a message of this id, which was deleted.
     Gone,
+    /// The message of this id was damaged, and was overwritten at this sequence number.
+    Restored(Seq),
 }
 
 impl Imported {

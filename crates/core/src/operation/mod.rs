@@ -17,6 +17,7 @@
 
 mod add;
 mod batch;
+mod bytes;
 mod consumer;
 mod delete;
 mod erased;

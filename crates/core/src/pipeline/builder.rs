@@ -1,6 +1,6 @@
-use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
+use std::{borrow::Cow, convert::Infallible, panic::catch_unwind, sync::Arc, time::Duration};
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::sleep};
 use tower::layer::util::{Identity, Stack};
 use tower::util::Either;
 use tower_layer::Layer;
@@ -223,7 +223,7 @@ impl<L, B: Backend> Builder<L, B> {
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid), naming the layers, when a phase or a rank goes backwards, a name is used twice
     /// or is not usable, there are more than 250 layers, or one of them needs what the backend does not claim; and when it is called outside a tokio runtime, which it
-    /// captures to see detached writes through.
+    /// captures to see detached writes through, or on one without a timer.
     #[allow(private_bounds, reason = "the terminal is the one way to a backend and stays private")]
     pub fn build(self) -> Result<Persistence>
     where
@@ -235,12 +235,16 @@ impl<L, B: Backend> Builder<L, B> {
             PersistError::new(ErrorKind::Invalid, "a pipeline has to be built inside a tokio runtime")
                 .with_effect(Effect::NotApplied)
         })?;
+        // Tokio has no question for this; its timers panic where the runtime has none.
+        if catch_unwind(|| drop(sleep(Duration::ZERO))).is_err() {
+            let detail = "the tokio runtime has no timer: call `enable_time` or `enable_all` on its builder";
+            return Err(PersistError::new(ErrorKind::Invalid, detail).with_effect(Effect::NotApplied));
+        }
         let name = backend.name().to_owned();
         order::check(&specs, &name)?;
         let capabilities = backend.capabilities();
         order::check_audit(&specs, &name, &capabilities)?;
-        let trail =
-            specs.iter().find_map(|spec| spec.sealing.clone()).map(|sealing| AuditTrail::new(sealing.0));
+        let trail = specs.iter().find_map(|spec| spec.sealing.clone()).map(AuditTrail::new);
         let description = Description::new(&specs, &name, capabilities);
         let sites = specs
             .iter()
@@ -271,6 +275,10 @@ impl<L, B: Backend> Builder<L, B> {
             signs: Box::new({
                 let terminal = terminal.clone();
                 move || terminal.signs()
+            }),
+            waits_in: Box::new({
+                let terminal = terminal.clone();
+                move || terminal.waits_in()
             }),
             close: Box::new(move || {
                 let terminal = terminal.clone();

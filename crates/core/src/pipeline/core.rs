@@ -10,6 +10,7 @@ use tokio::{
     runtime::Handle,
     sync::{Mutex, watch},
     task::{JoinError, JoinHandle},
+    time::sleep_until,
 };
 
 use super::{
@@ -20,12 +21,15 @@ use crate::{
     Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Position, Result,
     Site,
     audit::{AuditNotes, AuditTrail},
+    backend::OwnerProcess,
     context::{Context, Facts, Shape},
     operation::FingerprintKey,
     session::Lines,
 };
 
 pub(crate) struct Core {
+    /// A forked child has none of the tasks that close a pipeline.
+    owner: OwnerProcess,
     pub(super) stack: SharedService,
     pub(super) sites: Arc<[Site]>,
     pub(super) gate: Gate,
@@ -41,6 +45,7 @@ pub(crate) struct Core {
     /// Held by who brings it to the store.
     carrying: Mutex<()>,
     pub(crate) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
+    waits_in: Box<dyn Fn() -> Option<String> + Send + Sync>,
     close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
     /// What closing came to, once it is over.
     closed: watch::Receiver<Closed>,
@@ -65,6 +70,7 @@ pub(super) struct Parts {
     pub(super) trail: Option<AuditTrail>,
     pub(super) note: Note,
     pub(super) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
+    pub(super) waits_in: Box<dyn Fn() -> Option<String> + Send + Sync>,
     pub(super) close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
 }
 
@@ -82,10 +88,12 @@ impl Core {
             trail,
             note,
             signs,
+            waits_in,
             close,
         } = parts;
         let (closing, closed) = watch::channel(None);
         Self {
+            owner: OwnerProcess::current(),
             stack,
             sites,
             gate: Gate::new(admission),
@@ -99,6 +107,7 @@ impl Core {
             note,
             carrying: Mutex::new(()),
             signs,
+            waits_in,
             close,
             closed,
             closing: std::sync::Mutex::new(Some(closing)),
@@ -111,14 +120,9 @@ impl Core {
         Execution::new(Arc::clone(self), context, args)
     }
 
-    /// A call that is refused before it begins.
-    pub(crate) fn refuse(
-        self: &Arc<Self>,
-        facts: Facts,
-        args: &PersistArgs,
-        error: PersistError,
-    ) -> Execution {
-        let context = Context::new(facts, Shape::of(args), Arc::clone(&self.sites));
+    /// A call of this shape that is refused before it begins.
+    pub(crate) fn refuse(self: &Arc<Self>, facts: Facts, shape: Shape, error: PersistError) -> Execution {
+        let context = Context::new(facts, shape, Arc::clone(&self.sites));
         Execution::refused(Arc::clone(self), context, error)
     }
 
@@ -180,26 +184,53 @@ impl Core {
     /// A call has answered. What the store has not written down of it, and is to, is brought to it in a task: nobody waits for
     /// that but who closes the pipeline.
     pub(super) fn answered(self: &Arc<Self>, context: &Context, failure: Option<&PersistError>) {
-        if let Some(trail) = &self.trail
-            && trail.answered(context, failure, || self.clock.now())
-        {
-            let core = Arc::clone(self);
-            self.in_flight.detach(async move { drop(core.bring_notes().await) });
+        let recorded =
+            self.trail.as_ref().and_then(|trail| trail.answered(context, failure, || self.clock.now()));
+        match recorded {
+            None => {}
+            Some(true) => self.record_due(),
+            Some(false) => self.set_record_timer(),
         }
     }
 
-    /// Brings to the store what is noted, until nothing is.
+    /// Writes the records that are due, in a task that `close` waits for.
+    fn record_due(self: &Arc<Self>) {
+        let core = Arc::clone(self);
+        self.in_flight.detach(async move {
+            drop(core.write_records(false).await);
+            core.set_record_timer();
+        });
+    }
+
+    /// Sees to it that records which are due later are written then. The timer keeps no pipeline alive and holds no `close` up:
+    /// closing writes what waits.
+    fn set_record_timer(self: &Arc<Self>) {
+        let Some(due) = self.trail.as_ref().and_then(AuditTrail::set_timer) else { return };
+        let core = Arc::downgrade(self);
+        drop(self.spawn(async move {
+            sleep_until(due).await;
+            let Some(core) = core.upgrade() else { return };
+            if let Some(trail) = &core.trail {
+                trail.timer_is_over();
+            }
+            core.record_due();
+        }));
+    }
+
+    /// Writes what is recorded of rejected calls to the store: what is due, or `all` that waits now.
     ///
     /// # Errors
-    /// The store has not taken it; it waits for the next call that is noted, or for the pipeline to be closed.
-    pub(crate) async fn bring_notes(&self) -> Result<()> {
+    /// The store has not taken it; it waits for the next call that is recorded, or for the pipeline to be closed.
+    pub(crate) async fn write_records(&self, all: bool) -> Result<()> {
         let Some(trail) = &self.trail else { return Ok(()) };
         let _carrying = self.carrying.lock().await;
-        while let Some(notes) = trail.take(self.clock.now()) {
+        while let Some((notes, carried)) = trail.take(self.clock.now(), all) {
             // Whatever ends this before the store has answered, a panic of its or a caller who leaves, they wait again.
-            let carried = trail.carry(&notes);
             self.note(notes).await?;
             carried.arrived();
+            if all {
+                break;
+            }
         }
         Ok(())
     }
@@ -216,6 +247,7 @@ impl Core {
 
     /// Closes once, in a task of its own that no caller can cut short; every caller learns what came of it.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
+        self.owner.check().map_err(|error| error.or_at(Some(&Site::Edge)))?;
         self.in_flight.begin_closing();
         if self.spawn(Arc::clone(self).run_close()).await.is_err() {
             // The runtime of the pipeline has ended, and a host has the store to close all the same: where it asks for that.
@@ -228,12 +260,25 @@ impl Core {
         answer.ok().flatten().unwrap_or_else(|| Err(unclosed(Effect::Unknown)))
     }
 
+    /// What closing waits for: the calls in flight, and whatever the backend says.
+    pub(crate) fn waits_in(&self) -> String {
+        let calls = match self.in_flight.count() {
+            0 => "no call is in flight".to_owned(),
+            1 => "1 call is in flight".to_owned(),
+            calls => format!("{calls} calls are in flight"),
+        };
+        match (self.waits_in)() {
+            Some(backend) => format!("{calls}, and {backend}"),
+            None => calls,
+        }
+    }
+
     /// Closes, unless another task has begun to.
     async fn run_close(self: Arc<Self>) {
         let Some(answer) = self.closing.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         self.in_flight.drained().await;
         let notes = Arc::clone(&self);
-        let noted = ended(tokio::spawn(async move { notes.bring_notes().await }).await);
+        let noted = ended(tokio::spawn(async move { notes.write_records(true).await }).await);
         // In a task of its own, so that a backend that panics is an answer as well.
         let closed = ended(tokio::spawn((self.close)()).await);
         let unnoted = |error: PersistError| {

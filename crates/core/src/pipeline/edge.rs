@@ -146,12 +146,17 @@ impl Execution {
         error.with_effect(call.effect())
     }
 
-    /// Lets the call go: on by itself when something was handed over, away otherwise.
-    fn let_go(&mut self) {
-        let Stage::Running(running) = mem::replace(&mut self.stage, Stage::Done) else { return };
+    /// Lets the call go: on by itself when something was handed over, away otherwise. Says whether it had begun and ends here.
+    fn let_go(&mut self) -> bool {
+        let running = match mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Running(running) => running,
+            Stage::Waiting(_) => return true,
+            Stage::Refused(_) | Stage::Start | Stage::Done => return false,
+        };
         let state = Arc::clone(self.context.call());
         if state.cancel() {
             running.end(&state);
+            true
         } else {
             let (core, context) = (Arc::clone(&self.core), self.context.clone());
             self.core.in_flight.detach(async move {
@@ -161,6 +166,7 @@ impl Execution {
                 drop(answer);
                 Running { call, place, ticket }.end(&state);
             });
+            false
         }
     }
 
@@ -199,25 +205,36 @@ impl Future for Execution {
         }
         // A timer is made only for a call that has to wait.
         let Some(deadline) = this.deadline else { return Poll::Pending };
+        let ended = "the runtime of the pipeline has ended";
+        if this.core.in_flight.runtime_has_ended() {
+            return Poll::Ready(Err(this.given_up(ErrorKind::Cancelled, ended)));
+        }
         let runtime = this.core.in_flight.runtime();
         let timer = this.timer.get_or_insert_with(|| {
             let _entered = runtime.enter();
             Box::pin(sleep_until(deadline.into()))
         });
-        // The timer of a runtime that has ended panics.
+        // The timer of a runtime that has ended since then panics.
         match catch_unwind(AssertUnwindSafe(|| timer.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(())) => Poll::Ready(Err(this.given_up(ErrorKind::Timeout, "the deadline passed"))),
-            Err(_) => {
-                Poll::Ready(Err(this.given_up(ErrorKind::Cancelled, "the runtime of the pipeline has ended")))
-            }
+            Err(_) => Poll::Ready(Err(this.given_up(ErrorKind::Cancelled, ended))),
         }
     }
 }
 
 impl Drop for Execution {
     fn drop(&mut self) {
-        self.let_go();
+        let at_work = self.context.call().cursor().load(Relaxed);
+        // Of a call that goes on by itself its end is recorded.
+        if self.let_go() {
+            let call = self.context.call();
+            let error =
+                PersistError::new(ErrorKind::Cancelled, "its caller left before anything was handed over")
+                    .with_effect(Effect::NotApplied)
+                    .stamped(at_work, call);
+            self.core.answered(&self.context, Some(&error));
+        }
     }
 }
 

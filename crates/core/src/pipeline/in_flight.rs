@@ -8,12 +8,17 @@ use std::{
     },
 };
 
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+};
 
 /// The calls of a pipeline that have begun and not ended.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     runtime: Handle,
+    /// Its sender is held by a task on the runtime, and goes with that task when the runtime ends.
+    runtime_lives: watch::Receiver<()>,
     count: AtomicUsize,
     closing: AtomicBool,
     idle: Notify,
@@ -25,8 +30,12 @@ pub(crate) struct Ticket(Arc<InFlight>);
 
 impl InFlight {
     pub(crate) fn new(runtime: Handle) -> Arc<Self> {
+        let (held_by_task, runtime_lives) = watch::channel(());
+        // The task ends with the pipeline, which has the only receiver.
+        runtime.spawn(async move { held_by_task.closed().await });
         Arc::new(Self {
             runtime,
+            runtime_lives,
             count: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             idle: Notify::new(),
@@ -53,6 +62,16 @@ impl InFlight {
 
     pub(crate) const fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    /// How many calls are in flight.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Whether the runtime has ended. Its timers panic from then on.
+    pub(crate) fn runtime_has_ended(&self) -> bool {
+        self.runtime_lives.has_changed().is_err()
     }
 
     /// Lets nothing in any more.

@@ -47,6 +47,9 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
             rules::check_lease(reserve.lease).map_err(|error| error.with_effect(Effect::NotApplied))
         }
         PersistArgs::Update(update) => no_reserved_keys(update.metadata.as_metadata()),
+        PersistArgs::Delete(delete) if delete.only_damaged && delete.expected.is_some() => {
+            Err(invalid("a damaged message has no revision to expect: leave `expected` out".to_owned()))
+        }
         PersistArgs::UpdateContent(_) | PersistArgs::Delete(_) => Ok(()),
         PersistArgs::Import(import) => check_import(import),
         PersistArgs::Thread(ThreadArgs::Create(create)) => {

@@ -1,8 +1,8 @@
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AuditNumber, Position};
+use crate::{AuditNumber, Position, id::mint_uuid};
 
 /// Which stretch of noting what is changed in a store a cursor is of: a number made up by the store when it began to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ impl CaptureId {
     /// A number that no other capture has.
     #[must_use]
     pub fn fresh() -> Self {
-        Self(uuid::Uuid::now_v7().as_u64_pair().1 >> 1)
+        Self(mint_uuid(SystemTime::now()).as_u64_pair().1 >> 1)
     }
 }
 

@@ -35,6 +35,7 @@ impl Scope<'_> {
     pub(super) fn delete(&mut self, delete: &Delete) -> Found<Deleted> {
         let (thread, id) = (&delete.thread, &delete.id);
         let (mut state, row) = self.message(thread, id)?;
+        rules::expect_damaged(delete)?;
         rules::expect_revision(delete.expected, row.revision).map_err(|error| error.about(thread, id))?;
         let seq = row.seq.unwrap_or(Seq::ZERO);
         self.erase(thread, id, &row);

@@ -2,7 +2,7 @@
 
 use sqlx::{Row as _, postgres::PgRow};
 use throughline_core::{
-    AuditFrom, AuditNumber, AuditPage, ChangeScope, ReadAudit, TenantId,
+    AuditFrom, AuditNumber, AuditPage, ChangeScope, Position, ReadAudit, TenantId,
     audit::{AuditDigest, AuditEntry},
     backend::rules,
 };
@@ -15,7 +15,7 @@ use crate::rows::{counter, number};
 macro_rules! stretch {
     ($order:literal) => {
         concat!(
-            "SELECT l.number, l.hash, l.body FROM throughline.audit l WHERE l.number > $1 AND l.number < $2 \
+            "SELECT l.number, l.tenant, l.thread, l.hash, l.body FROM throughline.audit l WHERE l.number > $1 AND l.number < $2 \
              AND ($3::text IS NULL OR l.tenant = $3) AND ($4::text IS NULL OR l.thread IS NULL OR l.thread = $4) \
              ORDER BY l.number ",
             $order,
@@ -41,9 +41,14 @@ impl Scope<'_> {
     /// Reads a page of the log.
     pub(super) async fn audit(&mut self, read: &ReadAudit) -> Answer<AuditPage> {
         rules::check_limit(read.limit)?;
-        let row =
-            sqlx::query("SELECT max(number) AS last FROM throughline.audit").fetch_one(&mut *self.db).await?;
+        let row = sqlx::query(
+            "SELECT (SELECT max(number) FROM throughline.audit) AS last, audit, position FROM throughline.store",
+        )
+        .fetch_one(&mut *self.db)
+        .await?;
         let last = row.try_get::<Option<i64>, _>("last")?.and_then(counter).unwrap_or_default();
+        let written = AuditNumber::new(counter(row.try_get("audit")?).unwrap_or_default());
+        let position = Position::new(counter(row.try_get("position")?).unwrap_or_default());
         let (stretch, end, goes_on) = match read.from {
             AuditFrom::After(after) => {
                 let (after, end) = (after.get(), last.max(after.get()));
@@ -63,7 +68,8 @@ impl Scope<'_> {
             }
         };
         let (entries, damaged) = (Vec::new(), Vec::new());
-        let mut page = AuditPage { entries, damaged, reached: AuditNumber::new(end), more: goes_on };
+        let reached = AuditNumber::new(end);
+        let mut page = AuditPage { entries, damaged, reached, more: goes_on, written, position };
         self.stretch(read, stretch, &mut page).await?;
         if !matches!(read.from, AuditFrom::After(_)) {
             page.entries.reverse();
@@ -125,9 +131,12 @@ fn found(row: &PgRow, scope: &ChangeScope, tenant: &TenantId) -> sqlx::Result<Op
     })
 }
 
-/// The entry of `hash, body`, whether or not the one is that of the other.
+/// The entry of `hash, body`, whether or not the one is that of the other; nothing where it is found by another `tenant` or `thread`
+/// than its record says.
 pub(crate) fn entry(row: &PgRow) -> sqlx::Result<Option<AuditEntry>> {
     let (hash, body): (&[u8], &str) = (row.try_get("hash")?, row.try_get("body")?);
+    let (tenant, thread): (&str, Option<&str>) = (row.try_get("tenant")?, row.try_get("thread")?);
     let hash = hash.try_into().ok().map(AuditDigest::from_bytes);
-    Ok(hash.and_then(|hash| AuditEntry::from_kept(body.as_bytes(), hash)))
+    let entry = hash.and_then(|hash| AuditEntry::from_kept(body.as_bytes(), hash));
+    Ok(entry.filter(|entry| entry.is_found_by(tenant, thread)))
 }

@@ -78,8 +78,14 @@ async fn plan(db: &mut PgConnection, statement: &str, word: &str) -> String {
             .bind(vec!["thread1"; 100])
             .bind((100..200).map(|n| format!("m{n}")).collect::<Vec<_>>())
     } else {
-        let bound =
-            bound.bind("a").bind(asked.matches).bind(asked.counts).bind(asked.scale).bind(26_i64).bind(0_i64).bind(10_001_i64);
+        let bound = bound
+            .bind("a")
+            .bind(asked.matches)
+            .bind(asked.counts)
+            .bind(asked.scale)
+            .bind(26_i64)
+            .bind(0_i64)
+            .bind(10_001_i64);
         if statement == FOUND_IN_THREAD { bound.bind("thread1") } else { bound }
     };
     let rows = bound.fetch_all(db).await.unwrap();
@@ -120,7 +126,7 @@ async fn a_search_ranks_the_latest_matches_where_there_are_more_than_its_bound()
         assert_eq!(found.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), due);
         assert!(looking.is_cut);
     }
-    let mut looking = Looking::new(asked("a", "needle"), None, 20);
+    let mut looking = Looking::new(asked("a", "any"), None, 20_000);
     let found = scope.candidates(&mut looking, 100).await.unwrap_or_else(|_| panic!("a search"));
-    assert_eq!((found.len(), looking.is_cut), (20, false));
+    assert_eq!((found.len(), looking.is_cut), (100, false));
 }

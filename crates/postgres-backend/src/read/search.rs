@@ -171,7 +171,11 @@ impl Scope<'_> {
     }
 
     /// What the index finds, after as many as were looked at.
-    pub(super) async fn candidates(&mut self, looking: &mut Looking<'_>, limit: u64) -> Answer<Vec<Candidate>> {
+    pub(super) async fn candidates(
+        &mut self,
+        looking: &mut Looking<'_>,
+        limit: u64,
+    ) -> Answer<Vec<Candidate>> {
         loop {
             let (statement, candidates) = match (looking.is_cut, looking.thread) {
                 (false, None) => (FOUND, looking.candidates + 1),

@@ -180,7 +180,7 @@ impl Page<'_> {
     /// tell of it there as they do here.
     async fn log(&mut self, cursor: &mut AuditNumber) -> Answer<bool> {
         let rows = sqlx::query(
-            "SELECT number, hash, body FROM throughline.audit WHERE number > $1 ORDER BY number LIMIT $2",
+            "SELECT number, tenant, thread, hash, body FROM throughline.audit WHERE number > $1 ORDER BY number LIMIT $2",
         )
         .bind(number(cursor.get()))
         .bind(self.room())

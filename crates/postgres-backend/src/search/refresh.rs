@@ -100,10 +100,7 @@ struct Words {
 
 impl Words {
     /// Nothing of what cannot be read: whoever reads it is told.
-    fn of(
-        making: Making,
-        (names, (seq, created_at), content): (Names, (i64, i64), Option<String>),
-    ) -> Self {
+    fn of(making: Making, (names, (seq, created_at), content): (Names, (i64, i64), Option<String>)) -> Self {
         let content = content.and_then(|json| Content::from_json(json).ok());
         let terms = content.map(|content| making.terms(&content.plain_text(usize::MAX))).unwrap_or_default();
         let parts = parts(&making.prefix(&names.0), &terms);

@@ -97,8 +97,13 @@ impl Step {
             // Every message is gone through, and what comes meanwhile is among the changes.
             let from = told.last.max(told.kept_after);
             let making = state.making;
-            state =
-                State { making, indexed: from, cleaned: from, complete: false, swept: Some(Names::default()) };
+            state = State {
+                making,
+                indexed: from,
+                cleaned: from,
+                complete: false,
+                swept: Some(Names::default()),
+            };
             true
         } else if let (true, Some(swept)) = (adds, state.swept.clone()) {
             sweep(db, &mut state, swept).await?;

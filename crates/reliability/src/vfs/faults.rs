@@ -3,7 +3,7 @@
 use std::{
     ffi::c_int,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -14,6 +14,7 @@ use super::{Call, FileKind, Lie, Plan};
 #[derive(Debug)]
 pub struct Faults {
     state: Mutex<State>,
+    released: Condvar,
     bytes_written: AtomicU64,
     synced: AtomicU64,
     lied: AtomicU64,
@@ -28,6 +29,9 @@ struct State {
     /// By call and kind of file.
     calls: [[u64; 3]; Call::ALL.len()],
     lie: Lie,
+    /// The calls that do not come back, and how many wait.
+    hangs: Option<(Call, FileKind)>,
+    hanging: u64,
 }
 
 /// What a call has to do instead of what it was asked.
@@ -44,7 +48,10 @@ pub(super) static FAULTS: Faults = Faults {
         fired: 0,
         calls: [[0; 3]; Call::ALL.len()],
         lie: Lie::None,
+        hangs: None,
+        hanging: 0,
     }),
+    released: Condvar::new(),
     bytes_written: AtomicU64::new(0),
     synced: AtomicU64::new(0),
     lied: AtomicU64::new(0),
@@ -54,8 +61,26 @@ impl Faults {
     /// Plans a failure, instead of the one that was planned before. The calls and failures are counted from here on.
     pub fn plan(&self, plan: Plan) {
         let mut state = self.state();
-        let lie = state.lie;
-        *state = State { plan: Some(plan), seen: 0, fired: 0, calls: [[0; 3]; Call::ALL.len()], lie };
+        (state.plan, state.seen, state.fired) = (Some(plan), 0, 0);
+        state.calls = [[0; 3]; Call::ALL.len()];
+    }
+
+    /// Has every call of this kind on a file of this kind hang, as on a disk that does not answer, until
+    /// [`release`](Self::release).
+    pub fn hang(&self, call: Call, file: FileKind) {
+        self.state().hangs = Some((call, file));
+    }
+
+    /// Has the calls that hang go on, and no other hang.
+    pub fn release(&self) {
+        self.state().hangs = None;
+        self.released.notify_all();
+    }
+
+    /// How many calls hang at this moment.
+    #[must_use]
+    pub fn hanging(&self) -> u64 {
+        self.state().hanging
     }
 
     /// Has nothing fail any more. What was counted stays.
@@ -109,6 +134,12 @@ impl Faults {
     pub(super) fn meet(&self, made: Call, file: FileKind) -> Option<Fault> {
         let mut state = self.state();
         state.calls[made as usize][file as usize] += 1;
+        if state.hangs == Some((made, file)) {
+            state.hanging += 1;
+            let hangs = |state: &mut State| state.hangs == Some((made, file));
+            state = self.released.wait_while(state, hangs).unwrap_or_else(PoisonError::into_inner);
+            state.hanging -= 1;
+        }
         let plan = state.plan.filter(|plan| plan.is_about(made, file))?;
         state.seen += 1;
         if !plan.strikes(state.seen) {

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 use throughline_core::{
-    AuditNumber, NewMessage,
+    AuditNumber, NewMessage, Position,
     audit::{AuditDigest, AuditEntry},
     layers::audit::{Anchor, AuditReport, Flaw, anchor, verify},
 };
@@ -61,7 +61,7 @@ async fn write(path: &Path, numbers: std::ops::Range<u32>) {
 }
 
 /// Takes the triggers away, does it, and puts them back: the store opens as if nothing had been.
-fn tampered(path: &Path, how: impl FnOnce(&Connection)) {
+pub(super) fn tampered(path: &Path, how: impl FnOnce(&Connection)) {
     let db = Connection::open(path).unwrap();
     let triggers: Vec<(String, String)> = db
         .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
@@ -70,7 +70,7 @@ fn tampered(path: &Path, how: impl FnOnce(&Connection)) {
         .unwrap()
         .map(Result::unwrap)
         .collect();
-    assert_eq!(triggers.len(), 3);
+    assert_eq!(triggers.len(), 4);
     for (name, _) in &triggers {
         db.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
     }
@@ -174,9 +174,14 @@ async fn rel_36_seven_attacks_are_found() {
     let reports = scene.attacked(async |path| tampered(path, |db| run(db, &forged))).await;
     found("inserted", &reports, Some(Flaw::Edited { number: at(4) }), Flaw::Edited { number: at(4) });
 
-    let cut = "DELETE FROM audit WHERE number > 7";
+    // By whoever does not think of the count of the store, and by whoever does.
+    let only_cut = "DELETE FROM audit WHERE number > 7";
+    let reports = scene.attacked(async |path| tampered(path, |db| run(db, only_cut))).await;
+    let miscounted = Flaw::Miscounted { count: at(7), written: at(10) };
+    found("truncated", &reports, Some(miscounted), Flaw::Truncated { count: at(7), anchored: at(10) });
+    let cut = "DELETE FROM audit WHERE number > 7; UPDATE store SET audit = 7, audit_hash = (SELECT hash FROM audit WHERE number = 7)";
     let reports = scene.attacked(async |path| tampered(path, |db| run(db, cut))).await;
-    found("truncated", &reports, None, Flaw::Truncated { count: at(7), anchored: at(10) });
+    found("truncated with the count", &reports, None, Flaw::Truncated { count: at(7), anchored: at(10) });
     // Whoever only cuts the log off has not thought of the changes, which the store still tells.
     assert_eq!(reports[0].comparison.as_ref().unwrap().without_entry, 3);
 
@@ -205,7 +210,30 @@ async fn rel_36_seven_attacks_are_found() {
     found("rewritten by the holder of the key", &reports, None, Flaw::Rewritten { after: at(0), by: at(5) });
 
     let reports = scene.attacked(async |path| tampered(path, |db| run(db, "DELETE FROM audit"))).await;
-    found("all of it deleted", &reports, None, Flaw::Truncated { count: at(0), anchored: at(10) });
+    let miscounted = Flaw::Miscounted { count: at(0), written: at(10) };
+    found(
+        "all of it deleted",
+        &reports,
+        Some(miscounted),
+        Flaw::Truncated { count: at(0), anchored: at(10) },
+    );
+    let all = "DELETE FROM audit; UPDATE store SET audit = 0, audit_hash = zeroblob(32)";
+    let reports = scene.attacked(async |path| tampered(path, |db| run(db, all))).await;
+    let absent = Flaw::Absent { position: Position::new(10) };
+    found(
+        "all of it deleted with the count",
+        &reports,
+        Some(absent),
+        Flaw::Truncated { count: at(0), anchored: at(10) },
+    );
+    assert_eq!(reports[0].comparison.as_ref().unwrap().without_entry, 10);
+
+    // The entry stays, and is found by its tenant or its thread no more.
+    for column in ["tenant = 'other'", "thread = 'other'", "thread = NULL"] {
+        let hide = format!("UPDATE audit SET {column} WHERE number = 4");
+        let reports = scene.attacked(async |path| tampered(path, |db| run(db, &hide))).await;
+        found(&hide, &reports, Some(Flaw::Edited { number: at(4) }), Flaw::Edited { number: at(4) });
+    }
     report.finish();
 }
 

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod crash;
+mod random_edits;
 
 use std::path::Path;
 

@@ -39,6 +39,7 @@ fn rel_39_mounted_read_only() {
         disk.forbid_writing().unwrap();
         let refused = host.options().open(place.store()).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+        assert!(refused.to_string().to_lowercase().contains("read-only"), "{refused}");
         disk.allow_writing().unwrap();
     });
     place.check(&mut report);

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use throughline_core::{
     Position, Timestamp,
     audit::{AuditEntry, AuditLink, AuditNotes, AuditTicket},
@@ -56,12 +56,8 @@ fn place(position: i64) -> Position {
     Position::new(u64::try_from(position).unwrap_or_default())
 }
 
-/// Where the next entry goes. One that cannot be read is in nobody's way: the next one hangs on nothing, which whoever verifies the
-/// log is told.
+/// Where the next entry goes: behind the last one that was written, also where that is missing by now. A hash that cannot be read
+/// stops no write: the next entry hangs on nothing, which the verification of the log reports.
 fn end(db: &Connection) -> rusqlite::Result<AuditLink> {
-    let last = db
-        .prepare_cached("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")?
-        .query_row([], |row| Ok(AuditRow::link(row)))
-        .optional()?;
-    Ok(last.unwrap_or_else(AuditLink::first))
+    db.prepare_cached("SELECT audit, audit_hash FROM store")?.query_row([], |row| Ok(AuditRow::link(row)))
 }

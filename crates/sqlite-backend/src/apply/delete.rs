@@ -4,13 +4,16 @@ use rusqlite::{Connection, params};
 use throughline_core::{Delete, Deleted, Happened, backend::rules};
 
 use super::{
-    Applied, Scope,
+    Applied, Scope, repair,
     row::{clear_appends, find_or_refuse},
     threads::changed,
 };
 use crate::record::{DELETED, Record, ThreadSegment, number};
 
 pub(super) fn delete(scope: Scope<'_>, delete: &Delete) -> Applied<Deleted> {
+    if delete.only_damaged {
+        return repair::delete_damaged(scope, delete);
+    }
     let record = find_or_refuse(scope, &delete.thread, &delete.id)?;
     rules::expect_revision(delete.expected, record.message.revision)
         .map_err(|error| error.about(&delete.thread, &delete.id))?;

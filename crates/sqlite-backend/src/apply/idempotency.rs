@@ -21,15 +21,17 @@ pub(super) fn replay(
     let found = scope
         .db
         .prepare_cached(
-            "SELECT i.checksum, i.fingerprint, i.replay FROM threads t \
+            "SELECT i.checksum, i.fingerprint, i.replay, i.created_at FROM threads t \
              JOIN idempotency i ON i.thread_pk = t.thread_pk \
              WHERE t.tenant = ?1 AND t.thread = ?2 AND i.key = ?3",
         )?
         .query_row(params![tenant, thread.as_str(), key], |row| {
             let fingerprint: Option<[u8; 32]> = row.get_ref(1)?.as_blob()?.try_into().ok();
             let replay = row.get_ref(2)?.as_bytes()?;
-            let sum =
-                fingerprint.map(|fingerprint| checksum(tenant, thread.as_str(), key, &fingerprint, replay));
+            let created_at = row.get(3)?;
+            let sum = fingerprint.map(|fingerprint| {
+                checksum((tenant, thread.as_str(), key), created_at, &fingerprint, replay)
+            });
             let whole = sum == Some(row.get(0)?);
             let replay = if whole { serde_json::from_slice::<Replay>(replay).ok() } else { None };
             Ok(fingerprint.map(Fingerprint::from_bytes).zip(replay))
@@ -96,18 +98,25 @@ pub(super) fn record(
     let replay = serde_json::to_string(&Replay::of(result)).expect("a record of ids and numbers serialises");
     let fingerprint = idempotency.fingerprint.as_bytes();
     let (tenant, key) = (scope.tenant.as_str(), idempotency.key.as_str());
-    let sum = checksum(tenant, thread.as_str(), key, fingerprint, replay.as_bytes());
+    let created_at = scope.now.as_micros();
+    let sum = checksum((tenant, thread.as_str(), key), created_at, fingerprint, replay.as_bytes());
     scope
         .db
         .prepare_cached(
             "INSERT INTO idempotency (thread_pk, key, created_at, checksum, fingerprint, replay) \
              SELECT thread_pk, ?3, ?4, ?5, ?6, ?7 FROM threads WHERE tenant = ?1 AND thread = ?2",
         )?
-        .execute(params![tenant, thread.as_str(), key, scope.now.as_micros(), sum, fingerprint, replay,])?;
+        .execute(params![tenant, thread.as_str(), key, created_at, sum, fingerprint, replay])?;
     Ok(())
 }
 
-/// The checksum of the row that keeps a key.
-pub(crate) fn checksum(tenant: &str, thread: &str, key: &str, fingerprint: &[u8], replay: &[u8]) -> i64 {
-    Checksum::new().text(tenant).text(thread).text(key).bytes(fingerprint).bytes(replay).finish()
+/// The checksum of a row of `idempotency`: every column that is stored, and the tenant and thread that it belongs to.
+pub(crate) fn checksum(
+    (tenant, thread, key): (&str, &str, &str),
+    created_at: i64,
+    fingerprint: &[u8],
+    replay: &[u8],
+) -> i64 {
+    let owner = Checksum::new().text(tenant).text(thread).text(key);
+    owner.integer(created_at).bytes(fingerprint).bytes(replay).finish()
 }

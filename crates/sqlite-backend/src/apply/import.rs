@@ -4,7 +4,12 @@ use throughline_core::{
     Alias, ErrorKind, Import, ImportRow, Imported, ImportedRow, Seq, ThreadId, backend::rules,
 };
 
-use super::{Applied, Scope, insert, refusal, row, thread::name};
+use super::{
+    Applied, Scope, insert, refusal,
+    repair::{self, DamagedRow, Readable},
+    row,
+    thread::{name, recount},
+};
 
 /// Adds what is not there yet. What is there, or was, is left alone.
 pub(super) fn import(scope: Scope<'_>, import: &Import) -> Applied<Imported> {
@@ -14,17 +19,22 @@ pub(super) fn import(scope: Scope<'_>, import: &Import) -> Applied<Imported> {
     let mut states = Vec::with_capacity(import.rows.len());
     for row in &import.rows {
         check_length(scope, thread, row)?;
-        states.push(before(scope, thread, row)?);
+        states.push(before(scope, import, row)?);
     }
     if let Some(state) = scope.living(thread)? {
         state.entry(thread)?;
         state.expect_ordered(thread)?;
     }
     let mut rows = Vec::with_capacity(import.rows.len());
+    let mut is_repaired = false;
     for (row, state) in import.rows.iter().zip(states) {
         rows.push(match state {
-            Some(state) => state,
-            None => {
+            Before::Settled(became) => became,
+            Before::Damaged(damaged) => {
+                is_repaired = true;
+                repair::restore(scope, thread, row, &damaged)?
+            }
+            Before::Missing => {
                 let last_seq = scope.living(thread)?.map_or(0, |state| state.last_seq);
                 let seq = Seq::new(u64::try_from(last_seq).unwrap_or_default()).next();
                 let message = insert::append(scope, row.to_message(scope.tenant, thread, seq))?;
@@ -36,23 +46,40 @@ pub(super) fn import(scope: Scope<'_>, import: &Import) -> Applied<Imported> {
             }
         });
     }
+    if is_repaired {
+        recount(scope, thread)?;
+    }
     Ok(Imported { thread: thread.clone(), rows, deduplicated: false })
 }
 
-/// What the thread has of the message, if it has or had it.
-fn before(scope: Scope<'_>, thread: &ThreadId, row: &ImportRow) -> Applied<Option<ImportedRow>> {
+/// What the thread has of a message that is to be imported.
+enum Before {
+    Missing,
+    /// It is there, or was, and is left alone.
+    Settled(ImportedRow),
+    /// It cannot be read, and is to be overwritten.
+    Damaged(DamagedRow),
+}
+
+fn before(scope: Scope<'_>, import: &Import, row: &ImportRow) -> Applied<Before> {
+    let thread = &import.thread;
     let Some((thread_pk, floor)) = scope.living(thread)?.map(|state| (state.thread_pk, state.head.floor))
     else {
-        return Ok(None);
+        return Ok(Before::Missing);
     };
     match row::is_alive(scope, thread_pk, floor, &row.id)? {
-        None => return Ok(None),
-        Some(false) => return Ok(Some(ImportedRow::Gone)),
+        None => return Ok(Before::Missing),
+        Some(false) => return Ok(Before::Settled(ImportedRow::Gone)),
         Some(true) => {}
+    }
+    if import.restores_damaged
+        && let Readable::Damaged(damaged) = Readable::find(scope, thread, &row.id)?
+    {
+        return Ok(Before::Damaged(damaged));
     }
     let record = row::find_or_refuse(scope, thread, &row.id)?;
     let there = row::message(scope, record)?;
-    Ok(Some(if row.is_same_as(&there) {
+    Ok(Before::Settled(if row.is_same_as(&there) {
         ImportedRow::Present(there.seq)
     } else {
         ImportedRow::Differs(there.seq)

@@ -11,6 +11,7 @@ mod delete;
 mod idempotency;
 mod import;
 mod insert;
+mod repair;
 mod replica;
 mod row;
 mod session;
@@ -25,7 +26,7 @@ pub(crate) use self::{
     audit::AuditLog,
     consumer::damaged as damaged_cursor,
     idempotency::checksum as key_checksum,
-    replica::{Part, capture, followed, is_empty},
+    replica::{Part, capture, followed, is_capture_trigger, is_empty},
     row::PIECES,
     threads::Threads,
     unwritten::Unwritten,

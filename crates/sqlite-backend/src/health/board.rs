@@ -1,9 +1,19 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 use tokio::sync::watch;
 
-use super::{Alarm, Condition, Health};
+use super::{
+    Alarm, Condition, Health, WriterStep,
+    watchdog::{self, Steps},
+};
 use crate::writer::PROBE_EVERY;
 
 /// Where the writer says how it is, for everyone who asks.
@@ -12,16 +22,64 @@ pub(crate) struct Board {
     health: watch::Sender<Health>,
     /// What a write looks at before it asks for a place.
     is_read_only: AtomicBool,
+    is_unreadable: AtomicBool,
+    pub(super) steps: Steps,
 }
 
 impl Board {
     pub(crate) fn new() -> Self {
-        Self { health: watch::Sender::new(Health::new()), is_read_only: AtomicBool::new(false) }
+        Self {
+            health: watch::Sender::new(Health::new()),
+            is_read_only: AtomicBool::new(false),
+            is_unreadable: AtomicBool::new(false),
+            steps: Steps::new(),
+        }
     }
 
     /// How the store is; the log is for the caller to measure.
     pub(crate) fn health(&self) -> Health {
-        self.health.borrow().clone()
+        let mut health = self.health.borrow().clone();
+        health.writer_waits = self.steps.waits_in();
+        health
+    }
+
+    /// The disk could not read, or can again.
+    pub(crate) fn set_unreadable(&self, is_unreadable: bool) {
+        self.is_unreadable.store(is_unreadable, Ordering::Release);
+        self.set_alarm(Alarm::DiskUnreadable, is_unreadable);
+        self.steps.wake();
+    }
+
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.is_unreadable.load(Ordering::Acquire)
+    }
+
+    /// Has a thread look after the writer, and the disk of the file at `path`.
+    pub(crate) fn watch(self: &Arc<Self>, path: &Path) -> io::Result<()> {
+        watchdog::start(self, path)
+    }
+
+    /// The writer begins a step that may wait for the disk.
+    pub(crate) fn begin_step(&self, step: WriterStep) {
+        self.steps.begin(step);
+    }
+
+    /// The writer has nothing to do, or waits for nothing that hangs.
+    pub(crate) fn end_step(&self) {
+        self.steps.end();
+    }
+
+    pub(super) fn look_at_the_writer(&self) {
+        let waits = self.steps.waits_in();
+        let is_news = self.set_alarm(Alarm::WriterWaits, waits.is_some());
+        if let Some(wait) = waits.filter(|_| is_news) {
+            let (step, waited) = (wait.step.as_str(), wait.waited);
+            tracing::error!(target: TARGET, step, ?waited, "the writer of the store waits for the disk");
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.health.borrow().condition == Condition::Closed
     }
 
     /// Waits until the condition or the alarms are others than in `seen`.
@@ -29,7 +87,9 @@ impl Board {
         let mut changes = self.health.subscribe();
         let found = changes.wait_for(|health| !health.is_like(seen)).await.map(|health| health.clone());
         // The sender is `self`: it is there for as long as this waits.
-        found.unwrap_or_else(|_| self.health())
+        let mut found = found.unwrap_or_else(|_| self.health());
+        found.writer_waits = self.steps.waits_in();
+        found
     }
 
     /// Lets a write in, unless none can succeed now.
@@ -67,13 +127,16 @@ impl Board {
                     let last = self.health.borrow().last_failure.clone();
                     tracing::error!(target: TARGET, failure = last, "the store is read-only");
                 }
-                Condition::Closed => tracing::debug!(target: TARGET, "the store is closed"),
+                Condition::Closed => {
+                    tracing::debug!(target: TARGET, "the store is closed");
+                    self.steps.wake();
+                }
             }
         }
     }
 
-    /// Raises an alarm, or ends it.
-    pub(crate) fn set_alarm(&self, alarm: Alarm, raised: bool) {
+    /// Raises an alarm, or ends it. Answers whether that is a change.
+    pub(crate) fn set_alarm(&self, alarm: Alarm, raised: bool) -> bool {
         let changed = self.health.send_if_modified(|health| {
             let before = health.alarms.len();
             health.alarms.retain(|other| *other != alarm);
@@ -88,6 +151,7 @@ impl Board {
             (true, false) => tracing::info!(target: TARGET, ?alarm, "an alarm of the store is over"),
             (false, _) => {}
         }
+        changed
     }
 
     /// Notes a failure of the writer, or its success.

@@ -1,8 +1,10 @@
 //! How a store is: whether it can be written, and what asks for somebody's attention.
 
 mod board;
+mod watchdog;
 
 pub(crate) use self::board::Board;
+pub use self::watchdog::{WriterStep, WriterWait};
 
 /// How a store is at one moment: [`Maintenance::health`](crate::Maintenance::health).
 ///
@@ -21,6 +23,9 @@ pub struct Health {
     pub last_failure: Option<String>,
     /// How long the log of the file (its `-wal`) is, in bytes.
     pub log_bytes: u64,
+    /// What the writer has been waiting in for two seconds or longer, and for how long by now: a disk that hangs. The alarm
+    /// [`WriterWaits`](Alarm::WriterWaits) says the same.
+    pub writer_waits: Option<WriterWait>,
 }
 
 /// Whether a store can be written.
@@ -47,6 +52,17 @@ pub enum Alarm {
     /// The disk has less space than the [floor](crate::SqliteOptions::free_space_floor): writes are refused with
     /// `StorageFull` and `NotApplied`.
     SpaceLow,
+    /// A second SQLite library in this process has the file open: Python's own, another crate's copy. It and the store do
+    /// not see each other's locks, so writes wait until it has closed the file, and are refused with `Busy` and
+    /// `NotApplied` by then.
+    SecondLibrary,
+    /// The disk could not read a part of the file or of its log (`EIO`). Calls that need it are refused with `Unavailable`.
+    /// It is over once both can be read again, as far as one second of reading goes.
+    DiskUnreadable,
+    /// The writer has waited for the disk in one step for two seconds or longer; [`Health::writer_waits`] says in which. Writes
+    /// are not answered meanwhile but by their deadlines, and [`close`](throughline_core::Persistence::close) waits:
+    /// [`close_within`](throughline_core::Persistence::close_within) does not.
+    WriterWaits,
 }
 
 impl Health {
@@ -57,6 +73,7 @@ impl Health {
             failures: 0,
             last_failure: None,
             log_bytes: 0,
+            writer_waits: None,
         }
     }
 

@@ -74,6 +74,16 @@ pub enum OpenError {
         /// What is wrong with it.
         found: String,
     },
+    /// A table of the store has a trigger that this crate did not create. A trigger changes what a write stores.
+    #[error("`{}` has the foreign trigger `{name}` on the table `{table}`; drop it and open the store again", path.display())]
+    Trigger {
+        /// The file.
+        path: PathBuf,
+        /// The trigger.
+        name: String,
+        /// Its table.
+        table: String,
+    },
     /// A setting of SQLite did not take.
     #[error("`{}`: SQLite answers {found} to `{pragma}`, and {expected} is needed", path.display())]
     Refused {
@@ -126,7 +136,7 @@ pub enum OpenError {
 
 impl OpenError {
     pub(crate) fn sqlite(path: &std::path::Path, error: impl Into<EngineError>) -> Self {
-        let error = error.into();
+        let error = error.into().caused(path);
         let kind = error.to_persist(Phase::Begin).kind();
         Self::Sqlite { path: path.to_owned(), source: error.into(), kind }
     }
@@ -138,9 +148,11 @@ impl OpenError {
             Self::Setting { .. } | Self::NoDirectory { .. } | Self::Path { .. } | Self::Foreign { .. } => {
                 ErrorKind::Invalid
             }
-            Self::UnsafeSqlite { .. } | Self::Newer { .. } | Self::Ledger { .. } | Self::Refused { .. } => {
-                ErrorKind::Unsupported
-            }
+            Self::UnsafeSqlite { .. }
+            | Self::Newer { .. }
+            | Self::Ledger { .. }
+            | Self::Trigger { .. }
+            | Self::Refused { .. } => ErrorKind::Unsupported,
             Self::Busy { .. } => ErrorKind::Busy,
             Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Full { .. } => ErrorKind::StorageFull,

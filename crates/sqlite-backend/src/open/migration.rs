@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use super::{
     OpenError,
     identity::{Identity, Unfit, examine},
+    trigger::{Trigger, foreign_triggers},
 };
 use crate::connection::APPLICATION_ID;
 
@@ -80,7 +81,23 @@ pub(super) fn check(connection: &Connection, path: &Path, schema: i64) -> Result
         return differs(*id, entry(name, checksum), nothing());
     }
     let steps = MIGRATIONS.iter().filter(|migration| migration.id <= schema).map(|migration| migration.sql);
-    check_schema(connection, path, &steps.collect::<Vec<_>>())
+    check_schema(connection, path, &steps.collect::<Vec<_>>())?;
+    match foreign_triggers(connection)?.into_iter().next() {
+        Some(Trigger { name, table }) => {
+            Err(Unfit::File(OpenError::Trigger { path: path.to_owned(), name, table }))
+        }
+        None => Ok(()),
+    }
+}
+
+/// An empty store in memory, as this version creates it.
+pub(super) fn fresh() -> rusqlite::Result<Connection> {
+    let fresh = Connection::open_in_memory()?;
+    fresh.execute_batch(LEDGER)?;
+    for migration in MIGRATIONS {
+        fresh.execute_batch(migration.sql)?;
+    }
+    Ok(fresh)
 }
 
 /// A table or an index, as the file describes it.

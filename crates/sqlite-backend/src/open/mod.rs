@@ -4,6 +4,7 @@ mod error;
 mod file;
 mod identity;
 mod migration;
+mod trigger;
 mod version;
 
 use std::{
@@ -17,6 +18,7 @@ use rusqlite::{Connection, config::DbConfig};
 
 pub use self::error::OpenError;
 use self::identity::{Identity, Unfit};
+pub(crate) use self::trigger::foreign_triggers;
 use crate::{
     SqliteBackend, SqliteOptions,
     connection::{configure, connect},

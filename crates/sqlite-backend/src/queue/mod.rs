@@ -96,7 +96,7 @@ impl Queue {
         self.state().waiting.is_empty()
     }
 
-    #[cfg(test)]
+    /// How many writes wait.
     pub(crate) fn len(&self) -> usize {
         self.state().waiting.len()
     }

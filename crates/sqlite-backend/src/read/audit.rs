@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, params};
 use throughline_core::{
-    AuditFrom, AuditNumber, AuditPage, ChangeScope, ReadAudit, Result, TenantId, audit::AuditEntry,
+    AuditFrom, AuditNumber, AuditPage, ChangeScope, Position, ReadAudit, Result, TenantId, audit::AuditEntry,
     backend::rules,
 };
 
@@ -34,13 +34,16 @@ const LOOK_AT: u64 = 20_000;
 /// Reads a page of the log.
 pub(super) fn audit(scope: Scope<'_>, read: &ReadAudit) -> Result<AuditPage> {
     rules::check_limit(read.limit)?;
-    let last: Option<i64> = scope
+    let (last, written, position) = scope
         .db
-        .prepare_cached("SELECT max(number) FROM audit")
-        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .prepare_cached("SELECT (SELECT max(number) FROM audit), audit, position FROM store")
+        .and_then(|mut statement| {
+            let counter =
+                |row: &Row<'_>, at| row.integer(at).and_then(|n| u64::try_from(n).ok()).unwrap_or_default();
+            statement.query_row([], |row| Ok((counter(row, 0), counter(row, 1), counter(row, 2))))
+        })
         .map_err(EngineError::from)?;
-    let last = last.and_then(|last| u64::try_from(last).ok()).unwrap_or_default();
-    match read.from {
+    let page = match read.from {
         AuditFrom::After(after) => {
             let (after, end) = (after.get(), last.max(after.get()));
             let upto = after.saturating_add(LOOK_AT).min(end);
@@ -60,7 +63,12 @@ pub(super) fn audit(scope: Scope<'_>, read: &ReadAudit) -> Result<AuditPage> {
                 page
             })
         }
-    }
+    };
+    page.map(|page| AuditPage {
+        written: AuditNumber::new(written),
+        position: Position::new(position),
+        ..page
+    })
 }
 
 /// The entries between two numbers, in the order of the statement; how far the stretch goes, and whether the log goes on behind it.
@@ -76,8 +84,14 @@ fn page(
         ChangeScope::Tenant => (Some(scope.tenant.as_str()), None),
         ChangeScope::Thread(thread) => (Some(scope.tenant.as_str()), Some(thread.as_str())),
     };
-    let mut page =
-        AuditPage { entries: Vec::new(), damaged: Vec::new(), reached: AuditNumber::new(end), more: goes_on };
+    let mut page = AuditPage {
+        entries: Vec::new(),
+        damaged: Vec::new(),
+        reached: AuditNumber::new(end),
+        more: goes_on,
+        written: AuditNumber::ZERO,
+        position: Position::ZERO,
+    };
     let mut statement = scope.db.prepare_cached(sql).map_err(EngineError::from)?;
     let bounds = params![number(after), number(before), tenant, thread];
     let mut rows = statement.query(bounds).map_err(EngineError::from)?;

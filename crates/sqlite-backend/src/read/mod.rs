@@ -65,8 +65,7 @@ impl Readers {
         gate: Arc<Gate>,
     ) -> Result<Self, OpenError> {
         let pool = Pool::open(path, options.readers, gate).await?;
-        let searching =
-            Searching { tokenizer: options.tokenizer, time_limit: options.search_time_limit };
+        let searching = Searching { tokenizer: options.tokenizer, time_limit: options.search_time_limit };
         Ok(Self { pool, wait_limit: options.wait_limit, searching: options.search.then_some(searching) })
     }
 

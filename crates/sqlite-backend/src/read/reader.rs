@@ -13,7 +13,13 @@ use super::{
     call::{Call, Stage, Work},
     pool::Waiting,
 };
-use crate::{cache::Room, connection::connect_to_read, error::EngineError, gate::Gate};
+use crate::{
+    cache::Room,
+    cause::Cause,
+    connection::connect_to_read,
+    error::EngineError,
+    gate::{Gate, Parked},
+};
 
 /// How many steps SQLite's machine does before it looks whether the caller still waits and the deadline has not passed: a few rows.
 pub(super) const STEPS_BETWEEN_LOOKS: i32 = 200;
@@ -24,8 +30,9 @@ pub(super) struct Reader {
     gate: Arc<Gate>,
     /// Wakes this reader and no other.
     bell: Arc<Condvar>,
-    /// None before the first read, and after a failure until the next one.
+    /// None before the first read, after a failure until the next one, and while nothing is read.
     connection: Option<Connection>,
+    parked: Arc<Parked>,
     room: Room,
     /// What it took from the line as it came to the end of the read before.
     next: Option<Call>,
@@ -33,8 +40,8 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(path: Arc<Path>, waiting: Arc<Waiting>, gate: Arc<Gate>) -> Self {
-        let (bell, room) = (Arc::default(), Room::default());
-        Self { path, waiting, gate, bell, connection: None, room, next: None }
+        let (bell, room, parked) = (Arc::default(), Room::default(), gate.park());
+        Self { path, waiting, gate, bell, connection: None, parked, room, next: None }
     }
 
     /// Opens the connection, which a read would do as well.
@@ -48,7 +55,8 @@ impl Reader {
     }
 
     /// Counts as idle before there was anything to read.
-    pub(super) fn stand_by(&self) {
+    pub(super) fn stand_by(&mut self) {
+        drop(self.parked.replace(self.connection.take()));
         let nobody_knows_it_yet = self.waiting.is_free(&self.bell, None);
         debug_assert!(nobody_knows_it_yet.is_none());
     }
@@ -78,10 +86,14 @@ impl Reader {
         // Until the transaction has ended, and after a panic as well: so long it holds the log up.
         let _inside = gate.enter();
         let asked = Arc::clone(stage);
+        self.connection = self.parked.replace(None);
         let read = || {
             let connection = self.connect().map_err(EngineError::from)?;
             let begin = || {
-                connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || asked.is_left() || asked.is_late()))?;
+                connection.progress_handler(
+                    STEPS_BETWEEN_LOOKS,
+                    Some(move || asked.is_left() || asked.is_late()),
+                )?;
                 execute(connection, "BEGIN")
             };
             begin().map_err(EngineError::from)?;
@@ -92,13 +104,28 @@ impl Reader {
             let detail = "a read of the store panicked";
             Err(PersistError::new(ErrorKind::Panicked, detail).with_effect(Effect::NotApplied))
         });
-        self.connection = self.connection.take().filter(|connection| end(connection).is_ok());
+        let connection = self.connection.take().filter(|connection| end(connection).is_ok());
+        drop(self.parked.replace(connection));
         match result {
             Err(error) if error.kind() == ErrorKind::Cancelled && stage.is_late() => {
                 Err(EngineError::ReadTimedOut.into())
             }
-            result => result,
+            result => result.map_err(|error| self.named(error)),
         }
+    }
+}
+
+impl Reader {
+    /// The error of a read. SQLite calls a page that the disk could not read damaged.
+    fn named(&self, error: PersistError) -> PersistError {
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
+        let Some(EngineError::Sqlite { code, .. }) = source else { return error };
+        let Some(cause) = Cause::of(*code, &self.path) else { return error };
+        let caused = EngineError::Caused { code: *code, cause };
+        if caused.is_unreadable() {
+            self.gate.is_unreadable();
+        }
+        caused.into()
     }
 }
 

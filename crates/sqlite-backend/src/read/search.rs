@@ -3,7 +3,10 @@
 //! What a search reads belongs to its tenant alone, so the hits, their order and their absence depend on nothing else. Its work is
 //! bounded: by the candidates, by their bytes, by time, and by the terms of one shard, which FTS5 goes through in one call.
 
-use std::{fmt::Write as _, time::{Duration, Instant}};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use rusqlite::params;
 use throughline_core::{
@@ -118,7 +121,8 @@ fn search_within(
         let parameters = params![candidate.message_pk, scope.tenant.as_str(), thread_pk];
         let mut rows = statement.query(parameters).map_err(EngineError::from)?;
         let Some(row) = rows.next().map_err(EngineError::from)? else { continue };
-        let content = row.integer(CONTENT_BYTES).and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default();
+        let content =
+            row.integer(CONTENT_BYTES).and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default();
         if bytes > 0 && bytes.saturating_add(content) > bounds.bytes {
             found.terminated_early = true;
             break;
@@ -282,7 +286,8 @@ mod tests {
         let (once, often) = (asked(&db, "w*", bounds()), asked(&db, &"w* ".repeat(32), bounds()));
         assert_eq!(once, often);
         let tenant_prefix = prefix(2);
-        let query = |text: &str| matches(&tenant_prefix, None, &Query::parse(text, Tokenizer::Words).unwrap());
+        let query =
+            |text: &str| matches(&tenant_prefix, None, &Query::parse(text, Tokenizer::Words).unwrap());
         assert_eq!(query(&"w* ".repeat(32)), query("w*"));
     }
 

@@ -31,18 +31,18 @@ impl AuditRow {
         Ok(())
     }
 
-    /// The number of the last one.
+    /// The number of the last one that was written.
     pub(crate) fn last(db: &Connection) -> rusqlite::Result<AuditNumber> {
-        let last: i64 = db
-            .prepare_cached("SELECT coalesce(max(number), 0) FROM audit")?
-            .query_row([], |row| row.get(0))?;
+        let last: i64 = db.prepare_cached("SELECT audit FROM store")?.query_row([], |row| row.get(0))?;
         Ok(AuditNumber::new(u64::try_from(last).unwrap_or_default()))
     }
 
     /// Reads the columns of [`audit_columns!`] from `at` on: the entry that stands there, whether or not it is what its hash was made
-    /// for; nothing when it cannot be read as one.
+    /// for; nothing when it cannot be read as one, or is found by other columns than those of its record.
     pub(crate) fn read(row: &Row<'_>, at: usize) -> Option<AuditEntry> {
-        AuditEntry::from_kept(row.text(at + 5)?, hash(row, at + 4)?)
+        let entry = AuditEntry::from_kept(row.text(at + 5)?, hash(row, at + 4)?)?;
+        let tenant = str::from_utf8(row.text(at + 1)?).ok()?;
+        entry.is_found_by(tenant, row.optional_str(at + 2)?).then_some(entry)
     }
 
     /// Whether it is as it was written.
@@ -61,7 +61,7 @@ impl AuditRow {
         whole().unwrap_or(false)
     }
 
-    /// Where the next entry goes, of a row of `number, hash`.
+    /// Where the next entry goes, of a row of the store with `audit, audit_hash`.
     pub(crate) fn link(row: &Row<'_>) -> AuditLink {
         let number = row.integer(0).and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
         AuditLink::after(AuditNumber::new(number), hash(row, 1).unwrap_or_default())

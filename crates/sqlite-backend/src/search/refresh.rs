@@ -25,7 +25,11 @@ struct Indexed {
 }
 
 /// Brings what the index holds of a message up to date. Without a tokenizer the message only goes from there.
-pub(super) fn refresh(db: &Connection, message_pk: i64, tokenizer: Option<Tokenizer>) -> rusqlite::Result<()> {
+pub(super) fn refresh(
+    db: &Connection,
+    message_pk: i64,
+    tokenizer: Option<Tokenizer>,
+) -> rusqlite::Result<()> {
     let held: Option<(i64, i64)> = db
         .prepare_cached("SELECT shard, terms FROM search WHERE rowid = ?1")?
         .query_row([message_pk], |row| Ok((row.get(0)?, count(row.get_ref(1)?.as_str().unwrap_or_default()))))
@@ -39,8 +43,10 @@ pub(super) fn refresh(db: &Connection, message_pk: i64, tokenizer: Option<Tokeni
     let count = i64::try_from(message.terms.len()).unwrap_or(i64::MAX);
     let shard = shards::add(db, message.tenant.as_str(), message_pk, count)?;
     let terms = written(&message.terms, &shards::prefix(shard), message.thread_pk);
-    db.prepare_cached("INSERT INTO search (rowid, terms, shard, seq, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![message_pk, terms, shard, message.seq, message.created_at])?;
+    db.prepare_cached(
+        "INSERT INTO search (rowid, terms, shard, seq, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![message_pk, terms, shard, message.seq, message.created_at])?;
     Ok(())
 }
 

@@ -13,7 +13,8 @@ pub(crate) const MAX_SHARD_TERMS: i64 = 1 << 20;
 const OF_MESSAGE: &str = "SELECT shard, terms FROM search_shards WHERE tenant = ?1 AND first_pk <= ?2 ORDER BY first_pk DESC LIMIT 1";
 
 /// The shards of a tenant, the latest messages first.
-const OF_TENANT: &str = "SELECT shard, terms, first_pk FROM search_shards WHERE tenant = ?1 ORDER BY first_pk DESC";
+const OF_TENANT: &str =
+    "SELECT shard, terms, first_pk FROM search_shards WHERE tenant = ?1 ORDER BY first_pk DESC";
 
 const ADD: &str = "UPDATE search_shards SET terms = terms + ?2 WHERE shard = ?1";
 

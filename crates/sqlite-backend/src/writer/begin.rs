@@ -1,15 +1,34 @@
 //! Getting the write lock, and giving up those who waited for it too long.
 
-use std::{thread, time::Instant};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
+use rusqlite::Connection;
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use super::{log::fold, place::Lost, transaction::execute, worker::Worker};
+use super::{
+    log::fold,
+    place::{Lost, Place},
+    transaction::execute,
+    worker::Worker,
+};
 use crate::{
     OpenError, connection,
     error::{EngineError, Phase},
+    file_guard::{FileGuard, WriteLock},
+    health::WriterStep,
     pause,
 };
+
+/// For how long the lock may be held, and not by another process, before it is taken for one that is stuck. No transaction of
+/// another store in this process takes so long.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// How long readers are waited for, for their connections to be closed.
+const READERS: Duration = Duration::from_millis(500);
 
 /// Why there is no transaction.
 enum NotBegun {
@@ -23,6 +42,10 @@ impl NotBegun {
             Self::Engine(error) => error.is_busy(),
             Self::File(_) => false,
         }
+    }
+
+    fn is_second_library(&self) -> bool {
+        matches!(self, Self::Engine(error) if error.is_second_library())
     }
 
     /// Whether the writer cannot go on for it.
@@ -57,16 +80,29 @@ impl NotBegun {
 }
 
 impl Worker {
-    /// Begins a transaction that holds the write lock. False when nobody waits for one any more: everyone was told.
+    /// Begins a transaction that holds the write lock. Nothing when nobody waits for one any more: everyone was told.
     ///
     /// Nothing is taken from the queue before the lock is there: those who wait can still leave, or run out of time,
     /// without a trace.
-    pub(super) fn begin(&mut self) -> bool {
+    pub(super) fn begin(&mut self) -> Option<WriteLock> {
         loop {
-            let not_begun = match self.try_begin() {
-                Ok(()) => return true,
+            let begun = self.try_begin();
+            self.board.end_step();
+            let not_begun = match begun {
+                Ok(lock) => {
+                    self.busy_since = None;
+                    if self.has_second_library {
+                        self.set_second_library(false);
+                    }
+                    return Some(lock);
+                }
                 Err(not_begun) => not_begun,
             };
+            if not_begun.is_second_library() {
+                self.set_second_library(true);
+            } else if not_begun.is_busy() {
+                self.is_busy();
+            }
             if !not_begun.is_busy() {
                 if self.place.lost.is_none() {
                     self.connection = None;
@@ -75,7 +111,8 @@ impl Worker {
                     self.trouble.failed(&self.board, not_begun.to_persist());
                 }
             }
-            let pause = if not_begun.is_busy() { pause::for_the_lock() } else { pause::for_the_file() };
+            let is_short = not_begun.is_busy() && !not_begun.is_second_library();
+            let pause = if is_short { pause::for_the_lock() } else { pause::for_the_file() };
             let given_up = if not_begun.passes() && !self.board.is_read_only() {
                 // Also those whose time would be over before the next attempt.
                 self.queue.take_given_up(Instant::now() + pause)
@@ -86,27 +123,52 @@ impl Worker {
                 pending.answer(Err(not_begun.to_persist()));
             }
             if self.queue.is_empty() {
-                return false;
+                return None;
             }
             thread::sleep(pause);
         }
     }
 
-    fn try_begin(&mut self) -> Result<(), NotBegun> {
+    /// The lock is held. By another writer it is held for moments, and by another process it may be for long. One that SQLite
+    /// could not take or give back stays held until no connection of this process has the file open: then those of the
+    /// store are closed, the readers' too.
+    fn is_busy(&mut self) {
+        let since = *self.busy_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < STUCK || self.guard.is_written_elsewhere() {
+            return;
+        }
+        self.busy_since = None;
+        self.close_connections();
+        self.trouble.failed(&self.board, EngineError::LockStuck);
+    }
+
+    /// Closes every connection of the store; the next use opens another.
+    pub(super) fn close_connections(&mut self) {
+        self.connection = None;
+        self.place.reopened();
+        self.gate.close_connections(READERS);
+    }
+
+    fn try_begin(&mut self) -> Result<WriteLock, NotBegun> {
+        if self.guard.has_second_library_still() {
+            return Err(NotBegun::Engine(EngineError::SecondLibrary));
+        }
         let connection = match &self.connection {
             Some(connection) => connection,
             None => {
+                self.board.begin_step(WriterStep::Open);
                 let connection = connection::reopen(&self.path).map_err(NotBegun::File)?;
                 self.place.reopened();
                 self.connection.insert(connection)
             }
         };
+        self.board.begin_step(WriterStep::Begin);
         let mut begin = || -> rusqlite::Result<()> {
             self.room.make(connection)?;
             connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             Ok(())
         };
-        begin().map_err(|error| NotBegun::Engine(error.into()))?;
+        begin().map_err(|error| NotBegun::Engine(EngineError::from(error).caused(&self.path)))?;
         // The log is open by now.
         self.place.expect_both().map_err(|error| {
             if let Some(lost) = self.place.lost {
@@ -119,6 +181,30 @@ impl Worker {
             // Closed like any other, it would delete the log of whatever is at the path now.
             connection::leave_the_log(connection);
             NotBegun::Engine(error)
+        })?;
+        self.guard.exchange(self.place.opened()).map_err(|error| {
+            drop(execute(connection, "ROLLBACK"));
+            if let EngineError::LogReplaced { fault } = error {
+                self.place.contents_are_lost(fault);
+            }
+            NotBegun::Engine(error)
         })
     }
+}
+
+/// Begins a transaction of the writer's own, for which nobody waits, and holds the write lock.
+///
+/// # Errors
+/// Nothing was begun then.
+pub(super) fn begin_own(
+    connection: &Connection,
+    place: &Place,
+    guard: &Arc<FileGuard>,
+) -> Result<WriteLock, EngineError> {
+    if guard.has_second_library_still() {
+        return Err(EngineError::SecondLibrary);
+    }
+    execute(connection, "BEGIN IMMEDIATE")?;
+    let begun = place.expect_file().and_then(|()| guard.exchange(place.opened()));
+    begun.inspect_err(|_| drop(execute(connection, "ROLLBACK")))
 }

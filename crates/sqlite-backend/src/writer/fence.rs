@@ -11,10 +11,10 @@ use std::{thread, time::Instant};
 
 use rusqlite::Connection;
 
-use super::{progress::Progress, transaction::execute, worker::Worker};
+use super::{begin::begin_own, progress::Progress, transaction::execute, worker::Worker};
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use crate::{OpenError, connection, error::EngineError, failpoint::Failpoint, pause};
+use crate::{OpenError, connection, error::EngineError, failpoint::Failpoint, health::WriterStep, pause};
 
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,9 @@ impl Worker {
         let begun = Instant::now();
         let mut leaves_mark = true;
         loop {
-            let error = match self.try_fence(position, leaves_mark) {
+            let found = self.try_fence(position, leaves_mark);
+            self.board.end_step();
+            let error = match found {
                 Ok((verdict, connection)) => {
                     self.connection = Some(connection);
                     self.place.reopened();
@@ -73,10 +75,10 @@ impl Worker {
     }
 
     fn try_fence(&self, position: i64, leaves_mark: bool) -> Result<(Verdict, Connection), OpenError> {
+        self.board.begin_step(WriterStep::Open);
         let connection = connection::reopen(&self.path)?;
         let fence = || -> Result<Verdict, EngineError> {
-            execute(&connection, "BEGIN IMMEDIATE")?;
-            self.place.expect_file()?;
+            let _lock = begin_own(&connection, &self.place, &self.guard)?;
             let mut progress = Progress::read(&connection)?;
             let verdict = match progress.holds(self.id, position) {
                 Some(true) => Verdict::Applied,
@@ -90,6 +92,7 @@ impl Worker {
             self.failpoints.reach(Failpoint::Fencing, &connection)?;
             progress.fence();
             progress.write(&connection)?;
+            self.board.begin_step(WriterStep::Commit);
             execute(&connection, "COMMIT")?;
             self.failpoints.reach(Failpoint::Fenced, &connection)?;
             Ok(verdict)

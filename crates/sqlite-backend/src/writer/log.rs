@@ -16,9 +16,11 @@ use rusqlite::{Connection, Row};
 
 use crate::{
     connection,
+    error::EngineError,
     failpoint::{Failpoint, Failpoints},
+    file_guard::FileGuard,
     gate::Gate,
-    health::{Alarm, Board},
+    health::{Alarm, Board, WriterStep},
 };
 
 /// A page in the log, with its header.
@@ -65,6 +67,7 @@ pub(super) struct Log {
     fold_at: u32,
     too_long_since: Option<Instant>,
     gate: Arc<Gate>,
+    guard: Arc<FileGuard>,
     /// How long it is waited for at most that nobody reads.
     gate_limit: Duration,
     /// When it was closed last, if that was in vain.
@@ -72,7 +75,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(path: &Path, limit: u64, gate: Arc<Gate>) -> Self {
+    pub(super) fn new(path: &Path, limit: u64, gate: Arc<Gate>, guard: Arc<FileGuard>) -> Self {
         let step = u32::try_from(limit / PART / PAGE).unwrap_or(u32::MAX).clamp(STEP.0, STEP.1);
         Self {
             path: path_of(path),
@@ -85,6 +88,7 @@ impl Log {
             fold_at: step,
             too_long_since: None,
             gate,
+            guard,
             gate_limit: GATE,
             in_vain: None,
         }
@@ -108,7 +112,7 @@ impl Log {
         bytes: usize,
         board: &Board,
         failpoints: &Failpoints,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), EngineError> {
         (self.is_folded, self.grew_at) = (false, Instant::now());
         let pages = connection::pages_in_log();
         if pages < self.step {
@@ -117,8 +121,7 @@ impl Log {
         } else if pages >= self.fold_at {
             // What a reader holds up stays for the next time; to try it at every commit would sync the file each time.
             self.fold_at = pages + self.step;
-            failpoints.reach(Failpoint::Checkpointing, connection)?;
-            fold(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+            self.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", board, failpoints)?;
         }
         self.written += bytes as u64;
         if self.written >= self.limit / 16 || self.is_due() {
@@ -133,20 +136,49 @@ impl Log {
         connection: &Connection,
         board: &Board,
         failpoints: &Failpoints,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), EngineError> {
         if !self.is_folded {
             if self.grew_at.elapsed() < IDLE {
                 // It was looked up for something else.
                 return Ok(());
             }
             self.is_folded = true;
-            failpoints.reach(Failpoint::Checkpointing, connection)?;
             // As far as it goes without waiting for a reader or another writer.
-            fold(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+            self.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", board, failpoints)?;
         } else if !self.is_due() {
             return Ok(());
         }
         self.measure(connection, board, failpoints)
+    }
+
+    /// Folds the log, unless a second SQLite library in the process reads or writes it.
+    ///
+    /// # Errors
+    /// The log is not what SQLite wrote, and would damage the file, among others.
+    fn checkpoint(
+        &self,
+        connection: &Connection,
+        how: &'static str,
+        board: &Board,
+        failpoints: &Failpoints,
+    ) -> Result<Option<i64>, EngineError> {
+        failpoints.reach(Failpoint::Checkpointing, connection)?;
+        self.fold_own(connection, how, board)
+    }
+
+    fn fold_own(
+        &self,
+        connection: &Connection,
+        how: &'static str,
+        board: &Board,
+    ) -> Result<Option<i64>, EngineError> {
+        if !self.guard.may_checkpoint()? {
+            return Ok(None);
+        }
+        board.begin_step(WriterStep::Checkpoint);
+        let folded = fold(connection, how);
+        board.end_step();
+        Ok(folded?)
     }
 
     fn is_due(&self) -> bool {
@@ -158,14 +190,13 @@ impl Log {
         connection: &Connection,
         board: &Board,
         failpoints: &Failpoints,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), EngineError> {
         (self.written, self.measured) = (0, Some(Instant::now()));
         if self.is_long() {
-            failpoints.reach(Failpoint::Checkpointing, connection)?;
-            let held_up = fold(connection, CUT)?;
+            let held_up = self.checkpoint(connection, CUT, board, failpoints)?;
             let is_due = self.in_vain.is_none_or(|at| at.elapsed() >= AGAIN);
             if is_due && held_up.is_some_and(|pages| pages <= HELD_UP) && self.is_long() {
-                self.cut_while_nobody_reads(connection, failpoints)?;
+                self.cut_while_nobody_reads(connection, board, failpoints)?;
             }
         }
         if self.is_long() {
@@ -186,12 +217,13 @@ impl Log {
     fn cut_while_nobody_reads(
         &mut self,
         connection: &Connection,
+        board: &Board,
         failpoints: &Failpoints,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), EngineError> {
         // Before the readers are made to wait.
         failpoints.reach(Failpoint::Checkpointing, connection)?;
         if let Some(_closed) = self.gate.close(self.gate_limit) {
-            fold(connection, CUT)?;
+            self.fold_own(connection, CUT, board)?;
         }
         // From the measurement on, or the next one, which comes as long after this one, would find it too early.
         self.in_vain = self.measured.filter(|_| self.is_long());
@@ -208,7 +240,7 @@ pub(crate) fn path_of(path: &Path) -> PathBuf {
 }
 
 /// Where SQLite keeps something beside a file.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -285,7 +317,8 @@ mod tests {
 
     impl Written {
         fn log(&self, limit: u64) -> Log {
-            Log::new(&self.path, limit, Arc::clone(&self.gate))
+            let guard = Arc::new(FileGuard::new(&self.path));
+            Log::new(&self.path, limit, Arc::clone(&self.gate), guard)
         }
 
         /// Commits a few pages, and says how many the log has then.
@@ -388,7 +421,8 @@ mod tests {
 
     #[test]
     fn a_short_limit_is_no_fold_for_every_commit_and_a_long_one_no_long_fold() {
-        let step = |limit| Log::new(Path::new("f.db"), limit, Arc::default()).step;
+        let guard = Arc::new(FileGuard::new(Path::new("f.db")));
+        let step = |limit| Log::new(Path::new("f.db"), limit, Arc::default(), Arc::clone(&guard)).step;
         assert_eq!([1 << 20, 16 << 20, 64 << 20, u64::MAX].map(step), [256, 1018, 4072, 4096]);
     }
 

@@ -26,12 +26,15 @@ use std::{
 };
 
 use tempfile::TempDir;
-use throughline_core::{Effect, ErrorKind, PersistError, Position, Result, backend::Admission};
+use throughline_core::{
+    Effect, ErrorKind, PersistError, Position, Result,
+    backend::{Admission, OwnerProcess},
+};
 use tokio::sync::{oneshot, watch};
 
 use self::worker::Worker;
 pub(crate) use self::{
-    log::{length as log_length, path_of as log_path_of},
+    log::{beside, length as log_length, path_of as log_path_of},
     progress::Progress,
     space::available,
     trouble::PROBE_EVERY,
@@ -41,6 +44,7 @@ use crate::{OpenError, SqliteOptions, gate::Gate, health::Board, open, queue::Qu
 /// The hold on a writer. Dropped, the writer applies what was admitted and ends.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    pub(crate) owner: OwnerProcess,
     pub(crate) queue: Arc<Queue>,
     pub(crate) admission: Admission,
     pub(crate) board: Arc<Board>,
@@ -75,6 +79,7 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let queue = Arc::<Queue>::default();
         let board = Arc::new(Board::new());
+        gate.report_to(Arc::clone(&board));
         let signs = watch::Sender::new(Position::ZERO);
         let is_temporary = directory.is_some();
         #[cfg(test)]
@@ -92,6 +97,8 @@ impl Writer {
                 let mut worker = Worker::new(&options, path, queue, board, connection, signs, gate);
                 // A disk that is short of space, and a log that was left long, are told before anybody writes.
                 worker.look_after_the_file();
+                // Without a thread for it, a disk that hangs is seen by whoever asks for the health.
+                drop(worker.board.watch(&worker.path));
                 // Whoever opened may have left; the queue is closed then, and the thread ends.
                 drop(opened.send(Ok(())));
                 let result = worker.work();
@@ -101,6 +108,7 @@ impl Writer {
         });
         let failed = |source| OpenError::Io { path: path.to_path_buf(), source };
         let writer = Self {
+            owner: OwnerProcess::current(),
             queue,
             board,
             signs,
@@ -149,6 +157,11 @@ fn ended_by_panic() -> PersistError {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        if !self.owner.is_current() {
+            // A forked child has no thread to stop, and a lock that the thread held stays locked.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         self.stop();
         if self.is_temporary
             && let Some(thread) = self.thread.take()

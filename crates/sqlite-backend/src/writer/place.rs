@@ -11,10 +11,7 @@ use std::{
 };
 
 use super::log::beside;
-use crate::error::EngineError;
-
-/// A file, whatever its name is.
-type Identity = (u64, u64);
+use crate::{error::EngineError, file_guard::Identity};
 
 /// How long a look at the file and the index holds. The log, which is where a commit goes, is looked at each time; three
 /// looks and one at the space were measured to cost a lone writer a fifth of its writes.
@@ -67,6 +64,8 @@ pub(super) enum Lost {
     Log,
     /// The index of the log, with the locks on it: another process may be writing to the log.
     Index,
+    /// What is in the log: it is there, and is not what SQLite wrote.
+    Contents { fault: &'static str },
 }
 
 impl Place {
@@ -88,10 +87,26 @@ impl Place {
         self.log = None;
     }
 
+    /// The log and its index that the connection has open, once it has begun a transaction.
+    pub(super) const fn opened(&self) -> Option<(Identity, Identity)> {
+        match self.log {
+            Some((Seen::File(log), Seen::File(index))) => Some((log, index)),
+            _ => None,
+        }
+    }
+
+    /// Notes that the log is not what SQLite wrote. Only a store that is opened again goes on.
+    pub(super) const fn contents_are_lost(&mut self, fault: &'static str) {
+        self.lost = Some(Lost::Contents { fault });
+    }
+
     /// Expects the file, and the log of the connection, which has begun a transaction, where they were.
     pub(super) fn expect_both(&mut self) -> Result<(), EngineError> {
         let log = seen(&self.log_path);
         let is_fresh = self.lost.is_none() && self.looked.is_some_and(|at| at.elapsed() < FRESH);
+        if let Some(Lost::Contents { fault }) = self.lost {
+            return Err(EngineError::LogReplaced { fault });
+        }
         if is_fresh && self.log.is_some_and(|(open_log, _)| !log.is_other_than(open_log)) {
             return Ok(());
         }

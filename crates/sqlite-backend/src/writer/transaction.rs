@@ -10,15 +10,18 @@ use crate::{
     apply::{Applied, AuditLog, Failure, Outcome, Scope, Unwritten, apply},
     error::{EngineError, Phase, Reach},
     failpoint::Failpoint,
+    file_guard::WriteLock,
+    health::WriterStep,
     queue::{Work, Write},
 };
 
 impl Worker {
     /// Applies what waits in the transaction that [`begin`](Self::begin) began, commits, answers. Says how many
     /// writes it took.
-    pub(super) fn transact(&mut self) -> usize {
+    pub(super) fn transact(&mut self, lock: WriteLock) -> usize {
         let Some(connection) = self.connection.take() else { return 0 };
         let mut batch = Batch::default();
+        self.board.begin_step(WriterStep::Apply);
         let filled = self.fill(&connection, &mut batch);
         let taken = batch.len();
         match filled {
@@ -27,15 +30,18 @@ impl Worker {
                 if execute(&connection, "ROLLBACK").is_ok() {
                     self.connection = Some(connection);
                 }
+                drop(lock);
                 batch.deliver();
             }
-            Ok(Some(position)) => self.commit(connection, batch, position),
+            Ok(Some(position)) => self.commit(connection, lock, batch, position),
             Err(error) => {
                 // Closing it rolls back what SQLite has not rolled back already; nothing runs on it again.
                 drop(connection);
-                self.broken(batch, &error);
+                drop(lock);
+                self.broken(batch, error);
             }
         }
+        self.board.end_step();
         taken
     }
 
@@ -89,7 +95,9 @@ impl Worker {
                 }
                 Err(Failure::Engine(error)) => {
                     batch.failed(pending);
-                    return Err(error);
+                    // Outside of its transaction a statement would need the lock that is held for that.
+                    let is_outside = error.is_busy() && connection.is_autocommit();
+                    return Err(if is_outside { EngineError::RolledBack } else { error });
                 }
             }
         }
@@ -178,8 +186,9 @@ impl Worker {
         Ok(outcome)
     }
 
-    fn commit(&mut self, connection: Connection, mut batch: Batch, position: i64) {
+    fn commit(&mut self, connection: Connection, lock: WriteLock, mut batch: Batch, position: i64) {
         batch.committing();
+        self.board.begin_step(WriterStep::Commit);
         let commit = || {
             self.failpoints.reach(Failpoint::Committing, &connection)?;
             execute(&connection, "COMMIT")?;
@@ -187,6 +196,8 @@ impl Worker {
         };
         match commit() {
             Ok(()) => {
+                drop(lock);
+                self.board.end_step();
                 self.threads.committed(position);
                 let bytes = batch.bytes();
                 batch.deliver();
@@ -194,8 +205,9 @@ impl Worker {
                 self.committed(connection, bytes);
             }
             Err(error) => {
-                let error = EngineError::from(error);
+                let error = EngineError::from(error).caused(&self.path);
                 drop(connection);
+                drop(lock);
                 self.failed(&error);
                 match self.fence(position, &error) {
                     Verdict::Applied => {
@@ -214,22 +226,29 @@ impl Worker {
         self.trouble.is_over(&self.board);
         self.index.committed();
         let answered = self.failpoints.reach(Failpoint::Answered, &connection);
-        match answered.and_then(|()| self.log.grew(&connection, bytes, &self.board, &self.failpoints)) {
+        let grown = answered
+            .map_err(EngineError::from)
+            .and_then(|()| self.log.grew(&connection, bytes, &self.board, &self.failpoints));
+        match grown {
             Ok(()) => self.connection = Some(connection),
             // Nothing is open that it could be about; what it was about is tried again with another connection.
-            Err(error) => self.failed(&error.into()),
+            Err(error) => self.failed(&error),
         }
     }
 
     /// Notes a failure that is none of an operation's.
     fn failed(&mut self, error: &EngineError) {
+        if error.is_unreadable() {
+            self.board.set_unreadable(true);
+        }
         if error.is_trouble() {
             self.trouble.failed(&self.board, error);
         }
     }
 
     /// Answers the writes of a transaction that was rolled back, or puts them back, each to have one of its own.
-    fn broken(&mut self, mut batch: Batch, error: &EngineError) {
+    fn broken(&mut self, mut batch: Batch, error: EngineError) {
+        let error = &error.caused(&self.path);
         if batch.len() > 1 && error.reach() == Reach::Operation {
             return self.queue.put_back(batch.into_alone());
         }

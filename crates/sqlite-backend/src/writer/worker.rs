@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::{
     PROBE_EVERY,
+    begin::begin_own,
     log::{Log, path_of},
     place::{Lost, Place},
     progress::Progress,
@@ -28,8 +29,9 @@ use crate::{
     connection,
     error::{EngineError, Phase},
     failpoint::{Failpoint, Failpoints},
+    file_guard::FileGuard,
     gate::Gate,
-    health::{Board, Condition},
+    health::{Alarm, Board, Condition, WriterStep},
     open::OpenError,
     queue::{Queue, Woken},
     search::Index,
@@ -37,6 +39,9 @@ use crate::{
 
 /// For how long a store that is closed goes on with the index of words.
 const INDEX_AT_THE_END: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a second SQLite library has closed the file, while nobody writes.
+const SECOND_LIBRARY: Duration = Duration::from_millis(250);
 
 /// The bounds of one transaction, and what a write is held to.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +67,12 @@ pub(super) struct Worker {
     pub(super) room: Room,
     pub(super) threads: Threads,
     pub(super) place: Place,
+    pub(super) guard: Arc<FileGuard>,
+    /// At the last look.
+    pub(super) has_second_library: bool,
+    pub(super) gate: Arc<Gate>,
+    /// Since when each attempt to begin has found the lock held.
+    pub(super) busy_since: Option<Instant>,
     /// Names this writer in the file.
     pub(super) id: i64,
     pub(super) log: Log,
@@ -91,6 +102,7 @@ impl Worker {
         signs: watch::Sender<Position>,
         gate: Arc<Gate>,
     ) -> Self {
+        let guard = Arc::new(FileGuard::new(&path));
         Self {
             queue,
             board,
@@ -108,7 +120,11 @@ impl Worker {
             threads: Threads::default(),
             place: Place::new(&path, path_of(&path)),
             id: fastrand::i64(1..),
-            log: Log::new(&path, options.log_limit, gate),
+            log: Log::new(&path, options.log_limit, Arc::clone(&gate), Arc::clone(&guard)),
+            guard,
+            has_second_library: false,
+            gate,
+            busy_since: None,
             space: Space::new(&path, options.free_space_floor),
             trouble: Trouble::default(),
             failpoints: options.failpoints.clone(),
@@ -148,7 +164,9 @@ impl Worker {
             let is_kept = self.index.is_kept();
             let signs = self.connection.as_ref().and_then(|_| self.signs.patience(is_kept));
             let index = self.connection.as_ref().and_then(|_| self.index.patience());
-            let idle = [log, self.space.patience(), self.probes(), signs, index].into_iter().flatten().min();
+            let second = self.has_second_library.then_some(SECOND_LIBRARY);
+            let idle =
+                [log, self.space.patience(), self.probes(), signs, index, second].into_iter().flatten().min();
             match self.queue.wait(took_one, idle) {
                 Woken::ForWrites => {
                     took_one = self.turn() == 1;
@@ -176,7 +194,7 @@ impl Worker {
             self.refuse_all(&error);
             return 0;
         }
-        if self.begin() { self.transact() } else { 0 }
+        self.begin().map_or(0, |lock| self.transact(lock))
     }
 
     /// Answers everyone who waits.
@@ -193,6 +211,7 @@ impl Worker {
         }
         // Only who writes is told that there is no space; here it is found out when there is again.
         drop(self.space.check(&self.board));
+        self.look_for_a_second_library();
         if self.index.patience().is_some() {
             self.go_on_with_the_index();
         }
@@ -211,8 +230,20 @@ impl Worker {
             && let Err(error) = self.log.is_idle(connection, &self.board, &self.failpoints)
         {
             self.connection = None;
-            self.trouble.failed(&self.board, EngineError::from(error));
+            self.trouble.failed(&self.board, error);
         }
+    }
+
+    /// Whether a second SQLite library is still there.
+    fn look_for_a_second_library(&mut self) {
+        if self.has_second_library {
+            self.set_second_library(self.guard.has_second_library_still());
+        }
+    }
+
+    pub(super) fn set_second_library(&mut self, is_there: bool) {
+        self.has_second_library = is_there;
+        self.board.set_alarm(Alarm::SecondLibrary, is_there);
     }
 
     /// Takes what was committed into the index of words, some of it.
@@ -222,12 +253,14 @@ impl Worker {
         }
         let Some(connection) = self.connection.take() else { return };
         let mut go_on = || -> Result<(), EngineError> {
-            execute(&connection, "BEGIN IMMEDIATE")?;
-            self.place.expect_file()?;
+            let _lock = begin_own(&connection, &self.place, &self.guard)?;
             let end = if self.index.go_on(&connection)? { "COMMIT" } else { "ROLLBACK" };
             Ok(execute(&connection, end)?)
         };
-        match go_on() {
+        self.board.begin_step(WriterStep::Apply);
+        let gone_on = go_on();
+        self.board.end_step();
+        match gone_on {
             Ok(()) => {
                 self.index.stepped();
                 self.connection = Some(connection);
@@ -252,8 +285,7 @@ impl Worker {
     fn begin_the_index_anew(&mut self) -> Result<bool, OpenError> {
         let connection = connection::reopen(&self.path)?;
         let mut begin = || -> Result<bool, EngineError> {
-            execute(&connection, "BEGIN IMMEDIATE")?;
-            self.place.expect_file()?;
+            let _lock = begin_own(&connection, &self.place, &self.guard)?;
             let has_begun = self.index.begin_anew(&connection)?;
             execute(&connection, if has_begun { "COMMIT" } else { "ROLLBACK" })?;
             Ok(has_begun)
@@ -271,13 +303,16 @@ impl Worker {
             // For the host to close and to open again, unless what was lost comes back.
             return self.trouble.failed(&self.board, error);
         }
-        self.connection = None;
+        self.close_connections();
         let probe = || -> Result<Connection, OpenError> {
             let connection = connection::reopen(&self.path)?;
             self.leave_a_mark(&connection).map_err(|error| OpenError::sqlite(&self.path, error))?;
             Ok(connection)
         };
-        match probe() {
+        self.board.begin_step(WriterStep::Open);
+        let probed = probe();
+        self.board.end_step();
+        match probed {
             Ok(connection) => {
                 self.connection = Some(connection);
                 self.place.reopened();
@@ -288,8 +323,7 @@ impl Worker {
     }
 
     fn leave_a_mark(&self, connection: &Connection) -> Result<(), EngineError> {
-        execute(connection, "BEGIN IMMEDIATE")?;
-        self.place.expect_file()?;
+        let _lock = begin_own(connection, &self.place, &self.guard)?;
         let mut progress = Progress::read(connection)?;
         progress.fence();
         progress.write(connection)?;
@@ -300,6 +334,7 @@ impl Worker {
 
     /// Folds the log into the file. Another process that is at work leaves some of it for later.
     fn finish(self) -> Result<()> {
+        self.board.begin_step(WriterStep::Close);
         let Some(connection) = self.connection else { return Ok(()) };
         let failed = |error: EngineError| -> PersistError {
             let note = "every acknowledged write is in the log, which could not be folded into the file";
@@ -307,13 +342,15 @@ impl Worker {
         };
         let folded =
             self.failpoints.reach(Failpoint::Closing, &connection).and_then(|()| match self.place.lost {
-                Some(Lost::Index) => Ok(()),
+                Some(Lost::Index | Lost::Contents { .. }) => Ok(()),
+                _ if !matches!(self.guard.may_checkpoint(), Ok(true)) => Ok(()),
                 _ => connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())),
             });
         if self.place.lost.is_some() {
             // What is at the path of the log now is not the log of this connection alone.
             connection::leave_the_log(&connection);
         }
+        self.guard.unlock();
         match connection.close() {
             Ok(()) => {}
             Err((_, error)) => return Err(failed(error.into())),

@@ -157,6 +157,7 @@ async fn notes(rig: Rig) {
         effect: Effect::NotApplied,
         site: name,
         times: 1,
+        until: None,
     };
     assert_eq!((&failed.record.outcome, failed.record.actor.as_deref()), (&due, Some("alice")));
     assert_eq!(about(failed), ["add t m"]);

@@ -1,19 +1,20 @@
 //! Who is shown what of the log.
 
 use throughline_core::{
-    Add, AuditFrom, AuditNumber, Batch, ChangeScope, ErrorKind, Persistence, ReadAudit, ReadPage,
+    Add, AuditFrom, AuditNumber, Batch, ChangeScope, ErrorKind, Persistence, Position, ReadAudit, ReadPage,
 };
 
 use super::{about, audited, entries};
 use crate::{
     check::checks,
     rig::Rig,
-    shorthand::{refused, said, thread_id},
+    shorthand::{position, refused, said, thread_id},
 };
 
 checks! {
     Extended "audit.tenant" [Add Read; audit] "a tenant reads its own entries, and nothing of another's" => tenant;
     Extended "audit.thread" [Add Batch Read; audit] "who reads the log of a thread is shown what is of it, and how much is withheld" => thread;
+    Extended "audit.written" [Add Read; audit] "a page of the log says how many entries were written, and how far the store has come" => written;
     Extended "audit.pages" [Add Read; audit] "the log is read in pages, from the beginning or from the end" => pages;
 }
 
@@ -21,6 +22,22 @@ async fn shown(db: &Persistence, scope: ChangeScope) -> Vec<String> {
     let found = entries(db, scope).await;
     assert!(found.is_sorted_by(|a, b| a.number < b.number), "{found:?}");
     found.iter().map(|entry| format!("{} {}", entry.record.tenant, about(entry).join(" "))).collect()
+}
+
+async fn written(rig: Rig) {
+    let db = audited(&rig).await;
+    let other = db.for_tenant("other".parse().unwrap());
+    let end = async |db: &Persistence, scope| {
+        let page = db.read(ReadAudit::new(scope, AuditFrom::End, 1)).await.unwrap();
+        (page.written, page.position)
+    };
+    assert_eq!(end(&db, ChangeScope::Store).await, (AuditNumber::ZERO, Position::ZERO));
+    db.thread("t").add(said("a", "x")).await.unwrap();
+    let reply = db.thread("t").add(said("b", "x")).reply().await.unwrap();
+    let due = (AuditNumber::new(2), position(&reply));
+    assert_eq!(end(&db, ChangeScope::Store).await, due);
+    // It counts the whole store: numbers do.
+    assert_eq!(end(&other, ChangeScope::Tenant).await, due);
 }
 
 async fn tenant(rig: Rig) {

@@ -118,9 +118,10 @@ async fn tenants(rig: Rig) {
     for read in &asked {
         before.push(search(&db, read.clone(), last).await.hits);
     }
-    assert_eq!(before.iter().map(Vec::len).collect::<Vec<_>>(), [
-        1, 2, 4, 3, 1, 2, 4, 3, 1, 2, 2, 2, 1, 2, 2, 2, 0, 0, 0, 0
-    ]);
+    assert_eq!(
+        before.iter().map(Vec::len).collect::<Vec<_>>(),
+        [1, 2, 4, 3, 1, 2, 4, 3, 1, 2, 2, 2, 1, 2, 2, 2, 0, 0, 0, 0]
+    );
     let mut last = last;
     for (tenant, messages) in
         [("tenant-1484", 50), ("tenant-40", 5), ("tenant-4090", 5), ("TENANT-409", 5), ("409", 5)]

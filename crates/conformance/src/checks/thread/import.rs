@@ -17,6 +17,7 @@ checks! {
     Extended "import.rows" [Import Read] "imported messages keep ids, times, metadata and state, and come in the order of the list" => rows;
     Extended "import.again" [Import Read] "an import that is made again adds what is missing, and nothing else" => again;
     Extended "import.differs" [Add Reserve Delete Import Read] "a message that is there is left alone, one that was deleted stays so, and the answer says which" => differs;
+    Extended "import.restores-only-damaged" [Add Import Read] "an import that restores damaged messages leaves alone one that can be read" => restores_only_damaged;
     Extended "import.key" [Import Read; keys] "an import that is repeated with its key is answered as the first one" => key;
     Extended "import.entry" [Import Thread Read] "the entry counts what was imported, and its times are those of the messages" => entry_of;
     Extended "import.most" [Import Read] "an import brings 500 messages at once" => most;
@@ -141,6 +142,18 @@ async fn differs(rig: Rig) {
     let read = everything(&thread).await;
     assert_eq!((read[..7].to_vec(), &read[7]), (before, &new));
     assert_eq!(thread.get(id("deleted")).await.unwrap(), None);
+}
+
+async fn restores_only_damaged(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    thread.add(said("kept", "x")).await.unwrap();
+    let before = everything(&thread).await;
+    let rows = vec![row("kept", "y"), row("new", "z")];
+    let answer = thread.restore_damaged(rows).await.unwrap();
+    let new = the(&thread, "new").await;
+    assert_eq!(answer.rows, [ImportedRow::Differs(before[0].seq), ImportedRow::Added(new.seq)]);
+    assert_eq!(everything(&thread).await, [before[0].clone(), new]);
 }
 
 async fn key(rig: Rig) {

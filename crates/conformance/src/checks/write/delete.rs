@@ -18,6 +18,7 @@ checks! {
     Core "delete.expected" [Add UpdateContent Delete Read] "another revision than the expected one is stale, the right one is not" => expected;
     Core "delete.any-state" [Add Reserve UpdateContent Delete Read] "a message can be deleted in every state, and is open no more" => any_state;
     Core "delete.seq" [Add Delete Read] "the place of a deleted message is never given again" => seq;
+    Core "delete.only-damaged" [Add Delete Read] "a deletion of a damaged message refuses one that can be read" => only_damaged;
     Core "delete.not-found" [Add Delete Read] "an unknown message is not found" => not_found;
 }
 
@@ -122,6 +123,16 @@ async fn seq(rig: Rig) {
         thread.delete(id(&name)).await.unwrap();
     }
     assert_eq!(everything(&thread).await, []);
+}
+
+async fn only_damaged(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let kept = thread.add(said("m", "x")).await.unwrap().message;
+    let error = refused(thread.delete_damaged(id("m")).await, ErrorKind::Conflict);
+    assert_eq!(error.message(), Some(&id("m")));
+    assert_eq!(everything(&thread).await, [kept]);
+    refused(thread.delete_damaged(id("n")).await, ErrorKind::NotFound);
 }
 
 async fn not_found(rig: Rig) {

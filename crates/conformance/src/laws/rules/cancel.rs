@@ -1,9 +1,9 @@
 //! Callers that leave, and callers that come at once.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use throughline_core::NewMessage;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::sync::Semaphore;
 
 use crate::{
     laws::{bench::Bench, law::laws, probe::Act},
@@ -22,24 +22,17 @@ laws! {
 /// More than any layer lets in at once.
 const MANY: usize = 300;
 
-/// Only a call that is held up reaches it.
-const HANG: Duration = Duration::from_secs(5);
-
-/// Says so where something is held up, instead of waiting for the end of the whole law.
-async fn in_time<T>(work: impl Future<Output = T>) -> T {
-    timeout(HANG, work).await.expect("a call is held up")
-}
-
 async fn leave(bench: &Bench, act: Act) {
     bench.inside.act([act]);
     let before = bench.inside.count();
     let call = tokio::spawn(bench.db.thread("left").add(NewMessage::user("x")).into_future());
-    in_time(async {
-        while bench.inside.count() == before {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    bench
+        .in_time(async {
+            while bench.inside.count() == before {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     settle().await;
     call.abort();
     assert!(call.await.expect_err("aborted").is_cancelled());
@@ -49,7 +42,10 @@ async fn drop_early(bench: Bench) {
     for _ in 0..MANY {
         leave(&bench, Act::Hang).await;
     }
-    in_time(bench.db.thread("t").add(NewMessage::user("x")).into_future()).await.expect("the next call");
+    bench
+        .in_time(bench.db.thread("t").add(NewMessage::user("x")).into_future())
+        .await
+        .expect("the next call");
     assert_eq!(everything(&bench.db.thread("left")).await, []);
 }
 
@@ -72,7 +68,7 @@ async fn at_once(bench: Bench) {
     assert!(!hangs.is_finished());
     let others = (0..64).map(|_| tokio::spawn(bench.db.thread("t").add(NewMessage::user("x")).into_future()));
     for other in others.collect::<Vec<_>>() {
-        in_time(other).await.expect("no panic").expect("it is not held up");
+        bench.in_time(other).await.expect("no panic").expect("it is not held up");
     }
     assert!(!hangs.is_finished());
     hangs.abort();

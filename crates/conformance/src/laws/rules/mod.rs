@@ -5,3 +5,5 @@ pub(super) mod content;
 pub(super) mod failure;
 pub(super) mod passage;
 pub(super) mod repeat;
+pub(super) mod search;
+pub(super) mod stream;

@@ -1,7 +1,9 @@
 //! Broken layers.
 
+mod letters;
 mod redactor;
 mod registry;
+mod tail;
 mod tower;
 mod veil;
 
@@ -32,8 +34,8 @@ enum Kind {
     HoldsBack(fn(&Around) -> Result<Persistence>),
     /// A redaction that forgets something.
     Redactor(redactor::Forgets),
-    /// A cipher that forgets something.
-    Cipher(redactor::Forgets),
+    /// A layer that stores an alias and answers the name, and forgets something.
+    Alias(redactor::Forgets),
     /// A cipher that asks on the way.
     Veil(veil::Fault),
 }
@@ -51,13 +53,12 @@ fn subject(name: &'static str, kind: Kind) -> LayerSubject {
         Kind::HoldsBack(stack) => Arc::new((LayerProfile::transparent(name).holds_back(), stack)),
         Kind::Refuses(stack) => Arc::new((LayerProfile::transparent(name).refuses(tower::refused()), stack)),
         Kind::Redactor(forgets) => {
-            Arc::new((LayerProfile::transform(name, redactor::SECRET), move |around: &Around| {
-                redactor::redacting(name, forgets, around)
-            }))
+            let profile = LayerProfile::transform(name, redactor::SECRET).holds_back();
+            Arc::new((profile, move |around: &Around| redactor::redacting(name, forgets, around)))
         }
-        Kind::Cipher(forgets) => {
-            let profile = LayerProfile::transform(name, redactor::SECRET).restores();
-            Arc::new((profile, move |around: &Around| redactor::enciphering(name, forgets, around)))
+        Kind::Alias(forgets) => {
+            let profile = LayerProfile::transform(name, redactor::SECRET).restores().holds_back();
+            Arc::new((profile, move |around: &Around| redactor::aliasing(name, forgets, around)))
         }
         Kind::Veil(fault) => {
             let profile = LayerProfile::transform(name, redactor::SECRET).restores();
@@ -76,7 +77,7 @@ pub(super) fn sound() -> Vec<LayerSubject> {
     vec![
         subject("sound", Kind::Plain(|around| tower::stack("sound", tower::Fault::None, around))),
         subject("sound-redactor", Kind::Redactor(redactor::Forgets::Nothing)),
-        subject("sound-cipher", Kind::Cipher(redactor::Forgets::Nothing)),
+        subject("sound-alias", Kind::Alias(redactor::Forgets::Nothing)),
         subject("sound-veil", Kind::Veil(veil::Fault::None)),
     ]
 }

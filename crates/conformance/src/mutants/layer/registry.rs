@@ -24,7 +24,7 @@ macro_rules! mutants {
     (@Refuses $fault:ident $name:literal) => { Kind::Refuses(|around| stack($name, Fault::$fault, around)) };
     (@HoldsBack $fault:ident $name:literal) => { Kind::HoldsBack(|around| stack($name, Fault::$fault, around)) };
     (@Redactor $fault:ident $name:literal) => { Kind::Redactor(Forgets::$fault) };
-    (@Cipher $fault:ident $name:literal) => { Kind::Cipher(Forgets::$fault) };
+    (@Alias $fault:ident $name:literal) => { Kind::Alias(Forgets::$fault) };
     (@Veil $fault:ident $name:literal) => { Kind::Veil(veil::Fault::$fault) };
 }
 
@@ -65,9 +65,23 @@ mutants! {
     Redactor(Reservations) "redactor-forgets-reservations" "redacts no reservation" ["law.coverage"];
     Redactor(Nesting) "redactor-forgets-nesting" "redacts text blocks only" ["law.coverage"];
     Redactor(Plain) "redactor-refuses-plain" "refuses what there is nothing to redact in" ["law.narrow"];
-    Cipher(Pages) "cipher-forgets-pages" "deciphers no page" ["law.restores"];
-    Cipher(Previews) "cipher-forgets-previews" "deciphers no preview" ["law.restores"];
-    Cipher(Answers) "cipher-forgets-answers" "deciphers what is read, and not what is answered to a write" ["law.answer-agrees"];
+    Alias(Pages) "alias-forgets-pages" "restores no page" ["law.restores"];
+    Alias(Previews) "alias-forgets-previews" "restores no preview" ["law.restores"];
+    Alias(Answers) "alias-forgets-answers" "restores what is read, and not what is answered to a write" ["law.answer-agrees"];
+    Redactor(Tails) "redactor-forgets-tails" "holds back the end of a text, and never stores it" ["law.stream-deltas" "law.stream-blocks" "law.stream-snapshots" "law.stream-batches" "law.stream-end" "law.stream-again"];
+    Redactor(EarlierDeltas) "redactor-forgets-earlier-deltas" "holds back of the last delta only" ["law.stream-deltas"];
+    Redactor(EndsOfBlocks) "redactor-forgets-ends-of-blocks" "holds nothing back of a block that text may continue" ["law.stream-blocks"];
+    Redactor(EndsOfSnapshots) "redactor-forgets-ends-of-snapshots" "holds nothing back of a snapshot that text may continue" ["law.stream-snapshots"];
+    Redactor(EndsInBatches) "redactor-forgets-ends-in-batches" "holds nothing back in a batch" ["law.stream-batches"];
+    Redactor(TailsBeforeBlocks) "redactor-forgets-tails-before-blocks" "loses what it holds back where a message ends with a block" ["law.stream-end"];
+    Redactor(TextBeforeEdits) "redactor-forgets-text-before-edits" "looks at what an edit appends by itself" ["law.stream-edit"];
+    Redactor(Failures) "redactor-forgets-failures" "takes a text as stored that the store has refused" ["law.stream-again"];
+    Redactor(Replays) "redactor-forgets-replays" "drops what it holds back at a replay" ["law.stream-again"];
+    Redactor(HeldBack) "redactor-forgets-held-back" "says of nothing that it is held back" ["law.held-back"];
+    Alias(HeldBackInReads) "alias-forgets-held-back-in-reads" "says of what it reads not that more is held back" ["law.held-back"];
+    Redactor(Queries) "redactor-forgets-queries" "passes on what is searched for as it is" ["law.query"];
+    Alias(Queries) "alias-forgets-queries" "searches for the name where its alias is stored" ["law.query" "law.marks"];
+    Alias(Marks) "alias-forgets-marks" "leaves marks where they were in the stored snippet" ["law.marks"];
     Veil(ForgetsRevisions) "veil-forgets-revisions" "passes a change on without the revision that its caller has named" ["law.arguments"];
     Veil(ShowsPreviews) "veil-shows-previews" "says that there are no previews, and shows them" ["law.restores"];
     Veil(AsksAloud) "veil-asks-aloud" "says the text in what it asks on the way" ["law.coverage"];

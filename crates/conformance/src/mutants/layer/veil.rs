@@ -5,7 +5,7 @@ use throughline_core::{
     ReadResult, Reply, Result, SearchMessages,
 };
 
-use super::redactor::{self, SECRET};
+use super::{letters, redactor::SECRET};
 use crate::laws::Around;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +58,11 @@ impl Plugin for Veil {
                 drop(next.read(&context, SearchMessages::new(SECRET, 1)).await);
             }
         }
-        redactor::encipher(&mut args);
+        letters::turn(&mut args);
+        letters::turn_query(&mut args);
         let reply = next.run(Call { op: same(args), context }).await?;
         let mut result: PersistResult = reply.output.into();
-        redactor::decipher(&mut result);
+        letters::turn(&mut result);
         if self.fault != Fault::ShowsPreviews
             && let PersistResult::Read(ReadResult::Thread(Some(entry))) = &mut result
         {

@@ -8,8 +8,7 @@ use std::{
 
 use throughline_core::{
     AuditFrom, AuditNumber, AuditPage, BoxError, Images, PageFrom, PersistArgs, PersistResponse,
-    PersistResult, Position, ReadArgs, ReadAudit, ReadImages, ReadPage, ReadResult, Result, TenantId,
-    Timestamp,
+    PersistResult, Position, ReadArgs, ReadAudit, ReadImages, ReadPage, ReadResult, Result, Timestamp,
     audit::{AuditDigest, AuditEntry, AuditLink, AuditNotes, AuditTicket},
     replica::{Image, ImagePart},
 };
@@ -27,6 +26,8 @@ pub(super) enum AuditFault {
     ForgetsNotes,
     BeginsAnew,
     ForgetsWhen,
+    ForgetsCount,
+    ForgetsPosition,
 }
 
 /// The entries, in memory and in a file of their own.
@@ -137,9 +138,18 @@ impl Log {
         }
     }
 
-    pub(super) async fn read(&self, tenant: &TenantId, read: &ReadAudit) -> PersistResponse {
+    pub(super) async fn read(&self, store: &Faulty, line: Line, read: &ReadAudit) -> Result<PersistResponse> {
         let kept = self.kept.lock().await;
-        let shown = kept.entries.iter().filter_map(|entry| entry.clone().shown(&read.scope, tenant));
+        let tenant = line.tenant.clone();
+        let position = match self.fault {
+            Some(AuditFault::ForgetsPosition) => Position::ZERO,
+            _ => position(store, line).await?,
+        };
+        let written = match self.fault {
+            Some(AuditFault::ForgetsCount) => AuditNumber::ZERO,
+            _ => kept.last(),
+        };
+        let shown = kept.entries.iter().filter_map(|entry| entry.clone().shown(&read.scope, &tenant));
         let mut entries: Vec<AuditEntry> = shown.collect();
         match read.from {
             AuditFrom::After(number) => entries.retain(|entry| entry.number > number),
@@ -156,12 +166,12 @@ impl Log {
             entries.first()
         };
         let reached = reached.map_or_else(AuditNumber::default, |entry| entry.number);
-        let page = AuditPage { entries, damaged: Vec::new(), reached, more };
-        PersistResponse {
+        let page = AuditPage { entries, damaged: Vec::new(), reached, more, written, position };
+        Ok(PersistResponse {
             result: ReadResult::Audit(page).into(),
             receipt: throughline_core::Receipt::default(),
             extensions: throughline_core::Extensions::new(),
-        }
+        })
     }
 }
 

@@ -71,7 +71,8 @@ impl Faulty {
     /// As it should be: applied, written to the file, and answered then.
     pub(super) async fn sound(&self, line: Line) -> Result<PersistResponse> {
         if let PersistArgs::Read(ReadArgs::Audit(read)) = &line.args {
-            return Ok(self.log.read(&line.tenant, read).await);
+            let read = read.clone();
+            return self.log.read(self, line, &read).await;
         }
         if !line.args.kind().is_write() {
             let mut response = self.journal.read(&line).await?;

@@ -34,7 +34,13 @@ pub(super) struct Journal {
 
 fn empty() -> Result<(Persistence, ManualClock)> {
     let clock = ManualClock::new();
-    Ok((Persistence::builder().clock(clock.clone()).backend(MemoryBackend::new().with_tokenizer(Tokenizer::Cjk)).build()?, clock))
+    Ok((
+        Persistence::builder()
+            .clock(clock.clone())
+            .backend(MemoryBackend::new().with_tokenizer(Tokenizer::Cjk))
+            .build()?,
+        clock,
+    ))
 }
 
 impl Line {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use throughline_core::{
-    PersistArgs, PersistResponse, PersistResult, ReadArgs, ReadPage, ReadResult, Result, SearchMessages, TenantId,
+    PersistArgs, PersistResponse, PersistResult, ReadArgs, ReadPage, ReadResult, Result, SearchMessages,
+    TenantId,
 };
 
 use super::{backend::Faulty, journal::Line};
@@ -27,7 +28,8 @@ impl SearchFault {
         let mut of_others = 0;
         for tenant in store.memory.writers(|writers| writers.clone()) {
             if tenant != line.tenant {
-                let args = ReadArgs::Search(SearchMessages { limit: ReadPage::MAX_LIMIT, ..read.clone() }).into();
+                let args =
+                    ReadArgs::Search(SearchMessages { limit: ReadPage::MAX_LIMIT, ..read.clone() }).into();
                 let response = store.sound(Line { tenant, args, ..line.clone() }).await?;
                 if let PersistResult::Read(ReadResult::Search(found)) = response.result {
                     of_others += found.hits.len();

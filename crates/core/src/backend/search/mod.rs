@@ -302,11 +302,14 @@ mod tests {
     #[test]
     fn cjk_is_found_inside_a_run_of_characters() {
         let text = "昨日は東京タワーへ行きました。서울에서 만나요 ABC株式会社";
-        for query in ["東京", "京タ", "東京タワー", "行", "서울", "울에", "만", "株式", "abc", "株式 ABC", "会社"] {
+        for query in
+            ["東京", "京タ", "東京タワー", "行", "서울", "울에", "만", "株式", "abc", "株式 ABC", "会社"]
+        {
             let query = cjk(query);
             assert!(query.matches(text), "{query:?}");
             let held = query.terms_of(text);
-            let is = |term: &Term, one: &str| one == term.text || term.is_prefix && one.starts_with(&term.text);
+            let is =
+                |term: &Term, one: &str| one == term.text || term.is_prefix && one.starts_with(&term.text);
             let has = |term: &Term| held.iter().any(|(one, _)| is(term, one));
             assert!(query.required().iter().all(has), "{query:?}");
         }

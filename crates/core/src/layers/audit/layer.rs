@@ -4,7 +4,7 @@ use tower_layer::Layer;
 
 use super::{AuditKey, AuditService};
 use crate::{
-    audit::Sealing,
+    audit::{RejectedCallBudget, Sealing},
     pipeline::{Described, Phase, SiteSpec},
 };
 
@@ -14,19 +14,28 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct AuditLayer {
     key: AuditKey,
+    budget: RejectedCallBudget,
 }
 
 impl AuditLayer {
     /// A log whose entries are sealed with this key, the same for as long as the store is used.
     #[must_use]
     pub const fn new(key: AuditKey) -> Self {
-        Self { key }
+        Self { key, budget: RejectedCallBudget::new() }
+    }
+
+    /// How much of the log records of rejected calls may take: [`RejectedCallBudget::new`] unless it is said.
+    #[must_use]
+    pub const fn rejected_calls(mut self, budget: RejectedCallBudget) -> Self {
+        self.budget = budget;
+        self
     }
 }
 
 impl Described for AuditLayer {
     fn site(&self) -> SiteSpec {
-        SiteSpec::new("audit", Phase::Observe).with_sealing(Sealing(Arc::new(self.key.clone())))
+        let sealing = Sealing { sealer: Arc::new(self.key.clone()), budget: self.budget };
+        SiteSpec::new("audit", Phase::Observe).with_sealing(sealing)
     }
 }
 

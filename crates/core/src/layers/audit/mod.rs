@@ -25,11 +25,13 @@
 //!   item for each operation), imports, threads, sessions, and the cursors of consumers. Neither can be there without the other,
 //!   whatever crashes. A replay under an idempotency key changes nothing and has none. What is done about copies
 //!   ([`ReplicaArgs`](crate::ReplicaArgs)) has none either: a store that follows has the log of the one that leads.
-//! - **A write that failed** has one, and so has a read that was denied, that broke the contract of the pipeline, or panicked: wherever
-//!   in the stack it failed. It is written after its caller was told, in a commit of its own, and calls alike are counted in one. What
-//!   a crash takes is what failed since the last such commit. What the store does not take waits; more than 1024 that differ are
-//!   counted and not kept, and the count has an entry. [`settle`] waits for it. [`Persistence::close`](crate::Persistence::close) says it where some could not be written. Where it cannot
-//!   be known whether such a commit came true, they are written again: twice, and not never.
+//! - **A write that failed** has one, wherever in the stack it failed: also one on a handle of an unusable id, and one whose caller left
+//!   before anything was handed to the store. So has a read that was denied, that broke the contract of the pipeline, or panicked. It is
+//!   written after its caller was told, in a commit of its own. A crash takes the records that were not written yet. [`settle`]
+//!   waits for them; the error of [`Persistence::close`](crate::Persistence::close) says which could not be written. Where it cannot be
+//!   known whether such a commit was made, they are written again: twice, and not never.
+//! - **Rejected calls of one kind are counted** into one entry for each interval, and all of their entries have a budget of bytes: see
+//!   [`RejectedCallBudget`](crate::audit::RejectedCallBudget).
 //! - **A write that was answered elsewhere**, by a layer further in or by another pipeline, has one that says so.
 //!
 //! # What an entry holds

@@ -40,6 +40,19 @@ pub enum Flaw {
         /// How many there were.
         anchored: AuditNumber,
     },
+    /// The store has written another number of entries than there are, by its own count: the end was cut off, or the count was
+    /// changed.
+    Miscounted {
+        /// How many entries there are.
+        count: AuditNumber,
+        /// How many the store has written.
+        written: AuditNumber,
+    },
+    /// There is no entry, although the store has come this far: all of them were removed, or no write of it was audited yet.
+    Absent {
+        /// The position of the store.
+        position: Position,
+    },
     /// The log has come as far as an anchor says, and by other entries: it was cut off and went on, or was written anew.
     Rewritten {
         /// The last entry up to which another anchor holds.
@@ -64,6 +77,12 @@ impl fmt::Display for Flaw {
             Self::Truncated { count, anchored } => {
                 write!(f, "the log ends after {count} entries, and had {anchored}")
             }
+            Self::Miscounted { count, written } => {
+                write!(f, "the log has {count} entries, and the store has written {written}")
+            }
+            Self::Absent { position } => {
+                write!(f, "the log is empty, and the store has come to position {position}")
+            }
             Self::Rewritten { after, by } => {
                 write!(f, "the log was written anew somewhere after entry {after}, up to entry {by}")
             }
@@ -79,12 +98,18 @@ impl fmt::Display for Flaw {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Comparison {
-    /// How many changes were looked at: those that the store still tells, and that came after the log was begun.
+    /// The position after which changes were looked at: the one that the store had come to before its first write with an entry, or
+    /// the last one whose change it does not keep any more. Zero where no write has an entry.
+    pub after: Position,
+    /// How many changes were looked at: those that the store still tells.
     pub changes: u64,
     /// How many of them have no entry of their tenant and thread.
     pub without_entry: u64,
     /// The first of these, at most [`Comparison::NAMED`].
     pub first: Vec<Position>,
+    /// How many entries say that a message or a thread was changed, and have fewer changes than operations, although the store tells
+    /// the changes around them.
+    pub without_change: u64,
 }
 
 impl Comparison {
@@ -103,7 +128,7 @@ pub struct AuditReport {
     pub flaw: Option<Flaw>,
     /// Up to this entry an anchor vouches for it: what comes after could have been cut off unseen.
     pub anchored: AuditNumber,
-    /// The changes of the store against the entries; nothing where the log is not intact, or the store tells no changes.
+    /// The changes of the store against the entries; nothing where an entry is not what was written, or the store tells no changes.
     pub comparison: Option<Comparison>,
 }
 
@@ -111,6 +136,8 @@ impl AuditReport {
     /// Whether nothing is wrong: with the log, and with what was compared.
     #[must_use]
     pub fn is_intact(&self) -> bool {
-        self.flaw.is_none() && self.comparison.as_ref().is_none_or(|comparison| comparison.without_entry == 0)
+        let agrees =
+            |comparison: &Comparison| comparison.without_entry == 0 && comparison.without_change == 0;
+        self.flaw.is_none() && self.comparison.as_ref().is_none_or(agrees)
     }
 }

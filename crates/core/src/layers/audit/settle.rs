@@ -1,7 +1,8 @@
 use crate::{Persistence, Result};
 
-/// Waits until every call that has failed so far, or was answered elsewhere, has its entry: before an [`anchor`](super::anchor) that is to
-/// vouch for them too. Those that were applied have theirs already.
+/// Writes what is recorded of calls that have failed so far, or were answered elsewhere, whether or not their interval is over: before an
+/// [`anchor`](super::anchor) that is to vouch for them too. Those that were applied have their entries already. What the
+/// [budget](crate::audit::RejectedCallBudget) has no room for becomes one entry that says how many calls it were.
 ///
 /// # Errors
 /// What the store answers that does not take them. They wait for the next call that fails, or for the pipeline to be closed.

@@ -4,7 +4,7 @@ use super::{Anchor, AuditKey, AuditReport, Comparison, Flaw};
 use crate::{
     AuditFrom, AuditNumber, Change, ChangeScope, ErrorKind, Persistence, Position, ReadAudit, ReadChanges,
     ReadPage, Result,
-    audit::{AuditDigest, AuditEntry, AuditOutcome},
+    audit::{AuditDigest, AuditEntry, AuditItem, AuditOutcome},
 };
 
 /// Holds the log against itself, against the anchors that were kept outside of the store, and against the changes that the store
@@ -13,13 +13,18 @@ use crate::{
 /// | done to the log by who has not the key | without an anchor | with one of before |
 /// |---|---|---|
 /// | an entry edited, deleted, inserted, or put elsewhere | found | found |
-/// | the end cut off | not found | found, as far as the anchor goes |
-/// | the end cut off, and the log gone on | not found | found |
-/// | all of it written anew | found: it takes the key | found |
+/// | the tenant or the thread changed by which a store finds an entry | found | found |
+/// | a change removed that the store tells | found, where its entry is of a message that was added, reserved, patched, deleted, ended or edited, or of a thread that was created, changed or cleared | found |
+/// | the end cut off | found by the count of the store, or by the changes | found, as far as the anchor goes |
+/// | the end cut off, the count of the store and the changes with it | not found | found, as far as the anchor goes |
+/// | the end cut off with the count, and the log gone on | found by the changes, while the store keeps them | found |
+/// | all of it deleted | found, unless the position of the store was set to zero with it | found |
+/// | all of it written again | found: it takes the key | found |
 /// | the whole store put back to an earlier copy | not found | found, as far as the anchor goes |
 ///
-/// Who has the key can do everything that is not anchored. What was cut off after the last anchor may be found by the comparison:
-/// a change without an entry. A log that was deleted whole, with a store that keeps no changes, is found by an anchor alone.
+/// The holder of the key can do everything that is not anchored. A log that was deleted whole and goes on with new entries begins
+/// later than the store: compare [`Comparison::after`] with the position at which the host began its log. A store that was written
+/// to without the layer, and with no entry yet, is reported like one whose log was deleted.
 ///
 /// The log is read in pages, from its beginning; it may be written to meanwhile. The handle needs to see the whole store, as with [`anchor`](super::anchor).
 ///
@@ -46,10 +51,16 @@ pub async fn verify(db: &Persistence, key: &AuditKey, anchors: &[Anchor]) -> Res
         {
             chain.flaw = Some(Flaw::Edited { number });
         }
+        (chain.written, chain.position) = (page.written, page.position);
         read = asked.next(&page);
     }
     let report = chain.end();
-    let comparison = if report.flaw.is_none() { compare(db).await? } else { None };
+    let comparison = match report.flaw {
+        None | Some(Flaw::Truncated { .. } | Flaw::Miscounted { .. } | Flaw::Absent { .. }) => {
+            compare(db).await?
+        }
+        Some(_) => None,
+    };
     Ok(AuditReport { comparison, ..report })
 }
 
@@ -65,6 +76,9 @@ struct Chain<'a> {
     /// An entry of a later number stood where this one was due.
     awaited: Option<AuditNumber>,
     is_out_of_order: bool,
+    /// What the store says of itself, apart from its entries.
+    written: AuditNumber,
+    position: Position,
 }
 
 impl<'a> Chain<'a> {
@@ -81,6 +95,8 @@ impl<'a> Chain<'a> {
             anchored: AuditNumber::ZERO,
             awaited: None,
             is_out_of_order: false,
+            written: AuditNumber::ZERO,
+            position: Position::ZERO,
         }
     }
 
@@ -122,7 +138,7 @@ impl<'a> Chain<'a> {
     }
 
     fn end(self) -> AuditReport {
-        let Self { anchors, last, anchored, flaw, awaited, is_out_of_order, .. } = self;
+        let Self { anchors, last, anchored, flaw, awaited, is_out_of_order, written, position, .. } = self;
         let flaw = match (flaw, awaited) {
             // It stands nowhere: the one that was found is where it is because this one is gone.
             (Some(Flaw::OutOfOrder { .. }), Some(number)) if !is_out_of_order => {
@@ -131,7 +147,12 @@ impl<'a> Chain<'a> {
             (None, _) => anchors
                 .last()
                 .filter(|anchor| anchor.count > last)
-                .map(|anchor| Flaw::Truncated { count: last, anchored: anchor.count }),
+                .map(|anchor| Flaw::Truncated { count: last, anchored: anchor.count })
+                .or_else(|| (written != last).then_some(Flaw::Miscounted { count: last, written }))
+                .or_else(|| {
+                    let is_absent = last == AuditNumber::ZERO && position > Position::ZERO;
+                    is_absent.then_some(Flaw::Absent { position })
+                }),
             (flaw, _) => flaw,
         };
         let intact = match flaw {
@@ -146,10 +167,12 @@ impl<'a> Chain<'a> {
 async fn compare(db: &Persistence) -> Result<Option<Comparison>> {
     let mut found = Comparison::default();
     let mut entries = Applied::new(db);
-    let Some(first) = entries.front().await? else { return Ok(Some(found)) };
-    // Before the log was begun there was nobody to write it.
-    let mut after = first.after;
+    // Of what came before the first write with an entry there is none. Where no write has one, each has lost it, or never had it.
+    let mut after = entries.front().await?.map_or(Position::ZERO, |first| first.after);
     loop {
+        if found.changes == 0 {
+            (found.after, entries.begin) = (after, after);
+        }
         let read = db.read(ReadChanges::new(ChangeScope::Store, after, ReadPage::MAX_LIMIT)).await;
         let page = match read {
             Ok(page) => page,
@@ -157,7 +180,7 @@ async fn compare(db: &Persistence) -> Result<Option<Comparison>> {
             // Some were let go: the ones that are kept begin there.
             Err(error) if error.kind() == ErrorKind::TooOld => match oldest(db, after).await? {
                 Some(kept) => {
-                    after = kept;
+                    (after, entries.begin) = (kept, kept);
                     continue;
                 }
                 None => return Ok(None),
@@ -177,6 +200,11 @@ async fn compare(db: &Persistence) -> Result<Option<Comparison>> {
         }
         after = page.position;
         if !page.more {
+            // What was committed after the last page is in no page.
+            while entries.front().await?.is_some_and(|span| span.position <= after) {
+                entries.pass();
+            }
+            found.without_change = entries.without_change;
             return Ok(Some(found));
         }
     }
@@ -213,6 +241,21 @@ struct Span {
     after: Position,
     position: Position,
     entry: AuditEntry,
+    /// How many of its changes the store has told.
+    changes: usize,
+}
+
+impl Span {
+    /// How many changes it has made at least. A partial update may only have renewed a lease.
+    fn expected(&self) -> usize {
+        let is_told = |item: &&AuditItem| match (&*item.operation, item.mode.as_deref()) {
+            ("add" | "reserve" | "update" | "delete", _)
+            | ("createThread" | "renameThread" | "archiveThread" | "labelThread" | "clearThread", _) => true,
+            ("updateContent", Some(mode)) => mode != "partial",
+            _ => false,
+        };
+        self.entry.record.items.iter().filter(is_told).count()
+    }
 }
 
 /// The entries of what was applied, one after the other.
@@ -222,11 +265,21 @@ struct Applied<'a> {
     /// How far was read.
     reached: AuditNumber,
     spans: VecDeque<Span>,
+    /// After this position the store tells its changes.
+    begin: Position,
+    without_change: u64,
 }
 
 impl<'a> Applied<'a> {
     fn new(db: &'a Persistence) -> Self {
-        let mut entries = Self { db, next: None, reached: AuditNumber::ZERO, spans: VecDeque::new() };
+        let mut entries = Self {
+            db,
+            next: None,
+            reached: AuditNumber::ZERO,
+            spans: VecDeque::new(),
+            begin: Position::ZERO,
+            without_change: 0,
+        };
         entries.look_again();
         entries
     }
@@ -237,26 +290,37 @@ impl<'a> Applied<'a> {
         self.next.get_or_insert_with(|| ReadAudit::new(ChangeScope::Store, from, ReadPage::MAX_LIMIT));
     }
 
-    async fn front(&mut self) -> Result<Option<&Span>> {
+    async fn front(&mut self) -> Result<Option<&mut Span>> {
         while self.spans.is_empty() {
             let Some(read) = self.next.take() else { return Ok(None) };
             let page = self.db.read(read.clone()).await?;
             (self.next, self.reached) = (read.next(&page), page.reached);
             self.spans.extend(page.entries.into_iter().filter_map(|entry| match entry.record.outcome {
-                AuditOutcome::Applied { after, position } => Some(Span { after, position, entry }),
+                AuditOutcome::Applied { after, position } => {
+                    Some(Span { after, position, entry, changes: 0 })
+                }
                 _ => None,
             }));
         }
-        Ok(self.spans.front())
+        Ok(self.spans.front_mut())
+    }
+
+    /// Goes on behind the first one: no further change is of it.
+    fn pass(&mut self) {
+        if let Some(span) = self.spans.pop_front() {
+            let is_told = span.after >= self.begin;
+            self.without_change += u64::from(is_told && span.changes < span.expected());
+        }
     }
 
     /// Whether there is an entry of this change.
     async fn has(&mut self, change: &Change) -> Result<bool> {
         while let Some(span) = self.front().await? {
             if span.position < change.position {
-                self.spans.pop_front();
+                self.pass();
                 continue;
             }
+            span.changes += usize::from(span.after < change.position);
             let record = &span.entry.record;
             return Ok(span.after < change.position
                 && record.tenant == change.tenant

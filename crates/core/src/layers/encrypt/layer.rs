@@ -7,7 +7,7 @@ use super::{
     thread_keys::ThreadKeys,
 };
 use crate::{
-    PersistError, Result, TenantId, ThreadId,
+    PersistError,
     pipeline::{Described, PersistService, Phase, SiteSpec},
 };
 
@@ -57,25 +57,6 @@ impl EncryptLayer {
     #[must_use]
     pub fn accept_plaintext(self) -> Self {
         self.changed(|cabinet| cabinet.accepts_plaintext = true)
-    }
-
-    /// Destroys the key of a thread, where threads have keys: nothing of it can be read any more, in no copy of the store.
-    /// Every call that needs it is answered [`Gone`](crate::ErrorKind::Gone) from then on, and other threads are as before.
-    /// The rows stay until the thread is deleted.
-    ///
-    /// What the thread has under a key of the ring, from a time without keys of threads, is refused too, and is out of reach
-    /// only once it was [written anew](super::Rewrite) before.
-    ///
-    /// # Errors
-    /// `Unsupported` where threads have no keys; what the store of keys answers.
-    ///
-    /// # Cancel safety
-    /// The key is destroyed or is not.
-    pub async fn shred(&self, tenant: &TenantId, thread: &ThreadId) -> Result<()> {
-        match &self.shared.cabinet.threads {
-            Some(keys) => keys.destroy(tenant, thread).await,
-            None => Err(PersistError::unsupported("to shred a thread without keys of threads")),
-        }
     }
 
     /// The ring.

@@ -44,7 +44,7 @@
 //!
 //! # What a caller notices
 //! - A thread has no [preview](crate::ThreadEntry::preview), and [`SearchMessages`](crate::SearchMessages) finds nothing: the
-//!   store cannot read. [`ThreadEntry::bytes`](crate::ThreadEntry::bytes) and what a prune counts are sizes in the store.
+//!   store cannot read. It is not told the words either, unless [plaintext is accepted](EncryptLayer::accept_plaintext). [`ThreadEntry::bytes`](crate::ThreadEntry::bytes) and what a prune counts are sizes in the store.
 //! - A title has 3,000 bytes or a little less, by the length of the name of its key; a longer one is `TooLarge`.
 //! - What cannot be decrypted is [`Corrupt`](crate::ErrorKind::Corrupt) with [`Unreadable`] as its source, and names thread and message. A
 //!   list of threads, or of open messages, shows the others and has it among its `damaged`; a page fails, and [`Thread::delete`](crate::Thread::delete) still works.
@@ -80,6 +80,7 @@ mod rewrite;
 mod ring;
 mod seal;
 mod service;
+mod shred;
 #[cfg(test)]
 mod swaps;
 pub mod thread_keys;
@@ -94,5 +95,6 @@ pub use self::{
     rewrite::{Rewrite, RewriteCursor, Rewritten},
     ring::KeyRing,
     service::EncryptService,
+    shred::Shredded,
     unreadable::Unreadable,
 };

@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     CarriesContent as _, ConsumerArgs, Content, Delta, Effect, ErrorKind, MessageId, Metadata, PersistArgs,
-    PersistError, PlaceMut, ReplicaArgs, Result, Revision, SessionArgs, SlotMut, ThreadArgs, ThreadId, Title,
-    UpdateContent, UpdateMode, replica::not_through,
+    PersistError, Result, Revision, SessionArgs, ThreadArgs, ThreadId, Title, UpdateContent, UpdateMode,
+    backend::search::{Query, Tokenizer},
+    transform::{FieldOwner, RewriteFields, Snippet, rewrite_args},
 };
 
 /// A message of the tenant of the call.
@@ -63,7 +64,6 @@ pub(super) fn seal(args: &mut PersistArgs, bunch: &Bunch<'_>, known: &mut Known)
         return Ok(());
     }
     match args {
-        PersistArgs::Replica(ReplicaArgs::Apply(_)) => return Err(not_through("encrypt")),
         PersistArgs::Add(add) => known.made(&add.thread, &add.id),
         PersistArgs::Reserve(reserve) => known.made(&reserve.thread, &reserve.id),
         PersistArgs::UpdateContent(update) => {
@@ -97,15 +97,7 @@ pub(super) fn seal(args: &mut PersistArgs, bunch: &Bunch<'_>, known: &mut Known)
     }
     let copy = args.clone();
     let subject = subject(&copy, known);
-    for place in args.places_mut() {
-        match &subject {
-            Some(subject) => seal_place(place, subject, bunch)?,
-            None => {
-                let detail = "an operation carries content in a place that the layer does not know";
-                return Err(PersistError::new(ErrorKind::Internal, detail).with_effect(Effect::NotApplied));
-            }
-        }
-    }
+    rewrite_args("encrypt", args, &mut Sealer { subject, bunch })?;
     if let PersistArgs::Thread(ThreadArgs::Create(create)) = args
         && let PersistArgs::Thread(ThreadArgs::Create(plain)) = copy
     {
@@ -152,46 +144,103 @@ fn subject<'a>(args: &'a PersistArgs, known: &Known) -> Option<Subject<'a>> {
     })
 }
 
-fn seal_place(place: PlaceMut<'_>, subject: &Subject<'_>, bunch: &Bunch<'_>) -> Result<()> {
-    let PlaceMut { thread, message, slot } = place;
-    let piece = |part, plain: &str, revision: Revision| -> Result<Content> {
+/// Seals the fields of one operation.
+struct Sealer<'a> {
+    /// What they are of; none where the operation carries none.
+    subject: Option<Subject<'a>>,
+    bunch: &'a Bunch<'a>,
+}
+
+impl Sealer<'_> {
+    /// Content of a message that is changed to `revision`, and its kind of change.
+    fn chunk(&self, owner: FieldOwner<'_>, part: Part, plain: &str, revision: Revision) -> Result<Content> {
         let revision = revision.get();
-        let cell = bunch.seal(thread, message, Field::Content { part, revision }, plain)?;
+        let field = Field::Content { part, revision };
+        let cell = self.bunch.seal(owner.thread, owner.message, field, plain)?;
         Ok(pieces::block(part, revision, &cell))
-    };
-    match (slot, subject) {
-        (SlotMut::Whole(content), Subject::Message { revision, .. }) => {
-            *content = piece(Part::Whole, content.as_json(), *revision)?;
-        }
-        (SlotMut::Delta(delta), Subject::Message { revision, begins }) => {
-            let (part, plain) = match (&*delta, begins) {
-                (Delta::Text(text), true) => (Part::FirstText, text.as_str()),
-                (Delta::Text(text), false) => (Part::Text, text.as_str()),
-                (Delta::Blocks(blocks), true) => (Part::FirstBlocks, blocks.as_json()),
-                (Delta::Blocks(blocks), false) => (Part::Blocks, blocks.as_json()),
-            };
-            let sealed = piece(part, plain, *revision)?;
-            *delta = Delta::Blocks(sealed);
-        }
-        (SlotMut::Reason(reason), subject) => {
-            let field = match subject {
-                Subject::Message { revision, .. } => Field::Reason { revision: revision.get() },
-                Subject::Run { agent, attempt } => Field::RunDetail { agent, attempt },
-                Subject::Quarantine { consumer, position } => {
-                    Field::Quarantine { consumer, position: *position }
-                }
-                Subject::Patch { .. } | Subject::Thread => return Err(unknown_place()),
-            };
-            *reason = bunch.seal(thread, message, field, reason)?;
-        }
-        (SlotMut::Metadata(metadata), subject) => {
-            let clears = matches!(subject, Subject::Patch { null_clears: true });
-            *metadata = seal_facts(metadata, clears, bunch, thread, message)?;
-        }
-        (SlotMut::Title(title), _) => *title = seal_title(title, bunch, thread)?,
-        _ => return Err(unknown_place()),
     }
-    Ok(())
+
+    fn any_metadata(&self, owner: FieldOwner<'_>, metadata: &mut Metadata, null_clears: bool) -> Result<()> {
+        *metadata = seal_facts(metadata, null_clears, self.bunch, owner.thread, owner.message)?;
+        Ok(())
+    }
+}
+
+impl RewriteFields for Sealer<'_> {
+    fn content(&mut self, owner: FieldOwner<'_>, content: &mut Content) -> Result<()> {
+        let Some(Subject::Message { revision, .. }) = self.subject else { return Err(unknown_place()) };
+        *content = self.chunk(owner, Part::Whole, content.as_json(), revision)?;
+        Ok(())
+    }
+
+    fn delta(&mut self, owner: FieldOwner<'_>, delta: &mut Delta) -> Result<()> {
+        let Some(Subject::Message { revision, begins }) = self.subject else { return Err(unknown_place()) };
+        let (part, plain) = match (&*delta, begins) {
+            (Delta::Text(text), true) => (Part::FirstText, text.as_str()),
+            (Delta::Text(text), false) => (Part::Text, text.as_str()),
+            (Delta::Blocks(blocks), true) => (Part::FirstBlocks, blocks.as_json()),
+            (Delta::Blocks(blocks), false) => (Part::Blocks, blocks.as_json()),
+        };
+        *delta = Delta::Blocks(self.chunk(owner, part, plain, revision)?);
+        Ok(())
+    }
+
+    fn metadata(&mut self, owner: FieldOwner<'_>, metadata: &mut Metadata) -> Result<()> {
+        match self.subject {
+            Some(_) => self.any_metadata(owner, metadata, false),
+            None => Err(unknown_place()),
+        }
+    }
+
+    fn metadata_patch(&mut self, owner: FieldOwner<'_>, patch: &mut Metadata) -> Result<()> {
+        let Some(Subject::Patch { null_clears }) = self.subject else { return Err(unknown_place()) };
+        self.any_metadata(owner, patch, null_clears)
+    }
+
+    fn reason(&mut self, owner: FieldOwner<'_>, reason: &mut String) -> Result<()> {
+        let field = match &self.subject {
+            Some(Subject::Message { revision, .. }) => Field::Reason { revision: revision.get() },
+            Some(Subject::Run { agent, attempt }) => Field::RunDetail { agent, attempt },
+            Some(Subject::Quarantine { consumer, position }) => {
+                Field::Quarantine { consumer, position: *position }
+            }
+            Some(Subject::Patch { .. } | Subject::Thread) | None => return Err(unknown_place()),
+        };
+        *reason = self.bunch.seal(owner.thread, owner.message, field, reason)?;
+        Ok(())
+    }
+
+    fn title(&mut self, owner: FieldOwner<'_>, title: &mut Title) -> Result<()> {
+        if self.subject.is_none() {
+            return Err(unknown_place());
+        }
+        *title = seal_title(title, self.bunch, owner.thread)?;
+        Ok(())
+    }
+
+    fn preview(&mut self, _: FieldOwner<'_>, _: &mut String) -> Result<()> {
+        Err(unknown_place())
+    }
+
+    fn snippet(&mut self, _: FieldOwner<'_>, _: Snippet<'_>) -> Result<()> {
+        Err(unknown_place())
+    }
+
+    /// Nothing encrypted is in an index of words: the store is asked for a word that no text has, and not for those of the caller. A
+    /// store that may hold text from before the encryption is asked for the words.
+    fn query(&mut self, query: &mut String) -> Result<()> {
+        if !self.bunch.accepts_plaintext() {
+            // A query that a store refuses is refused here.
+            Query::parse(query, Tokenizer::default())?;
+            *query = MessageId::mint().as_str().replace('-', "");
+        }
+        Ok(())
+    }
+}
+
+/// Seals what a read says: a search query.
+pub(super) fn seal_read(args: &mut PersistArgs, bunch: &Bunch<'_>) -> Result<()> {
+    rewrite_args("encrypt", args, &mut Sealer { subject: None, bunch })
 }
 
 fn unknown_place() -> PersistError {

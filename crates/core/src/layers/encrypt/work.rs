@@ -24,10 +24,11 @@ pub(super) struct Work<S> {
 }
 
 impl<S: PersistService<Error = PersistError>> Work<S> {
-    pub(super) async fn serve(self, request: PersistRequest) -> Result<PersistResponse> {
+    pub(super) async fn serve(self, mut request: PersistRequest) -> Result<PersistResponse> {
         let tenant = request.context.tenant().clone();
         let mut bunch = self.shared.cabinet.bunch(&tenant);
         if let PersistArgs::Read(_) = request.args {
+            seal::seal_read(&mut request.args, &bunch)?;
             let mut response = self.here.pass(request).await?;
             self.open(&mut response, None, &mut bunch).await?;
             response.extensions.insert(bunch.found);

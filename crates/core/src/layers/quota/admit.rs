@@ -14,7 +14,7 @@ impl QuotaLayer {
     pub(super) fn admit(&self, request: &PersistRequest) -> Result<Charge> {
         let PersistRequest { args, context } = request;
         let tenant = context.tenant();
-        let weight = weigh(args);
+        let weight = weigh(args, context.idempotency().map(|idempotency| &idempotency.key));
         if let Some(stored) = &self.stored
             && args.grows()
         {

@@ -26,7 +26,7 @@
 //! | limit | counts | a call beyond it |
 //! |---|---|---|
 //! | operations | each call, read or write; each item of a batch, each row of an import | `Overloaded`, with the time to wait |
-//! | bytes | content, metadata, titles and reasons of writes, as they come to this layer | `Overloaded`, with the time to wait |
+//! | bytes | everything that a write carries ([`byte_len`](crate::PersistArgs::byte_len)) and its idempotency key, as it comes to this layer | `Overloaded`, with the time to wait |
 //! | either, more than the burst in one call | | `TooLarge`: it would never pass |
 //! | stored bytes | as the host says, and what the call adds | `StorageFull` |
 //!

@@ -2,23 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::{Redactions, redactor::Redactor, scan::Mode, text::Decoded};
-
-/// Why something cannot be looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Blind {
-    TooDeep,
-    TooLong,
-}
-
-/// The deepest nesting that is looked at.
-pub(super) const DEPTH: usize = 1024;
+use super::{redactor::Redactor, scan::Mode};
+use crate::transform::{EditCounts, JsonString, MAX_DEPTH, TooDeep};
 
 /// An array or object that is open.
 struct Level<'a> {
     is_object: bool,
     /// The name of the member that is being read.
-    name: Option<Cow<'a, [u8]>>,
+    name: Option<Cow<'a, str>>,
     /// Whether the next string is a name.
     names_next: bool,
 }
@@ -30,8 +21,8 @@ impl Redactor {
         &self,
         json: &str,
         outer: &[&str],
-        found: &mut Redactions,
-    ) -> Result<Option<String>, Blind> {
+        found: &mut EditCounts,
+    ) -> Result<Option<String>, TooDeep> {
         let bytes = json.as_bytes();
         let (mut out, mut copied) = (String::new(), 0);
         let mut levels: Vec<Level<'_>> = Vec::new();
@@ -44,8 +35,8 @@ impl Redactor {
         while at < bytes.len() {
             match bytes[at] {
                 byte @ (b'{' | b'[') => {
-                    if levels.len() == DEPTH {
-                        return Err(Blind::TooDeep);
+                    if levels.len() == MAX_DEPTH {
+                        return Err(TooDeep::new(MAX_DEPTH));
                     }
                     let is_object = byte == b'{';
                     levels.push(Level { is_object, name: None, names_next: is_object });
@@ -77,12 +68,12 @@ impl Redactor {
                 b'"' => {
                     let end = string_end(bytes, at);
                     let raw = &json[at + 1..end - 1];
-                    if let Some(text) = self.string(raw, found)? {
+                    if let Some(text) = self.string(raw, found) {
                         put(at + 1, end - 1, &text);
                     }
                     if let Some(level) = levels.last_mut().filter(|level| level.names_next) {
                         level.names_next = false;
-                        level.name = Some(Decoded::of(raw).ok_or(Blind::TooLong)?.bytes);
+                        level.name = Some(JsonString::new(raw).into_text());
                     }
                     at = end;
                 }
@@ -96,40 +87,27 @@ impl Redactor {
         Ok(Some(out))
     }
 
-    /// What stands between the quotes of a string, without secrets; nothing when it holds none.
-    pub(super) fn string(&self, raw: &str, found: &mut Redactions) -> Result<Option<String>, Blind> {
-        let decoded = Decoded::of(raw).ok_or(Blind::TooLong)?;
-        let scan = self.scan(&decoded.bytes, 0, Mode::Text, true);
+    /// What is between the quotes of a string, without secrets; none when it holds none.
+    fn string(&self, raw: &str, found: &mut EditCounts) -> Option<String> {
+        let string = JsonString::new(raw);
+        let scan = self.scan(string.text().as_bytes(), 0, Mode::Text, true);
         if scan.cuts.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let (mut out, mut at) = (String::with_capacity(raw.len()), 0);
-        for cut in scan.cuts {
-            out.push_str(&raw[at..decoded.raw(cut.start)]);
-            if let Some(rule) = cut.rule {
-                let rule = &self.0.rules[rule];
-                out.push_str(&rule.marker);
-                found.count(&rule.name);
-            }
-            at = decoded.raw(cut.end);
-        }
-        out.push_str(&raw[at..]);
-        Ok(Some(out))
+        let edits = self.edits(string.text(), &scan);
+        found.count_all(&edits);
+        Some(edits.apply_to_json(&string))
     }
 
     /// Whether a field of this name is hidden whole, and then whether only as a text.
     fn field(&self, levels: &[Level<'_>], outer: &[&str]) -> Option<bool> {
         let names = || {
             let inner = levels.iter().rev().filter(|level| level.is_object);
-            inner
-                .map(|level| level.name.as_deref().unwrap_or_default())
-                .chain(outer.iter().rev().map(|name| name.as_bytes()))
+            inner.map(|level| level.name.as_deref().unwrap_or_default()).chain(outer.iter().rev().copied())
         };
         let is_at = |path: &[String]| {
             let mut names = names();
-            path.iter()
-                .rev()
-                .all(|name| names.next().is_some_and(|there| there.eq_ignore_ascii_case(name.as_bytes())))
+            path.iter().rev().all(|name| names.next().is_some_and(|there| there.eq_ignore_ascii_case(name)))
         };
         let mut hidden = self.0.fields.iter().filter(|field| is_at(&field.path));
         let first = hidden.next()?.text_only;
@@ -146,7 +124,7 @@ impl Redactor {
         &self,
         value: &str,
         text_only: bool,
-        found: &mut Redactions,
+        found: &mut EditCounts,
     ) -> Option<String> {
         if !self.hides_field(value, text_only) {
             return None;
@@ -218,9 +196,9 @@ mod tests {
     fn redacted(json: &str) -> Option<String> {
         let rules = Rules::secrets().field("input.pin").field("vault");
         let redactor = rules.compile().unwrap();
-        let text = redactor.json(json, &["outer"], &mut Redactions::new()).unwrap()?;
+        let text = redactor.json(json, &["outer"], &mut EditCounts::new()).unwrap()?;
         serde_json::from_str::<serde::de::IgnoredAny>(&text).expect("it stays JSON");
-        let again = redactor.json(&text, &["outer"], &mut Redactions::new());
+        let again = redactor.json(&text, &["outer"], &mut EditCounts::new());
         assert_eq!(again, Ok(None), "a second time nothing changes");
         // The tags say nothing here.
         let tags: Vec<&str> = text.split('#').skip(1).map(|rest| &rest[..8]).collect();
@@ -270,13 +248,5 @@ mod tests {
         ] {
             assert_eq!(redacted(json).as_deref(), Some(expected));
         }
-    }
-
-    #[test]
-    fn what_is_nested_too_deep_is_not_looked_at() {
-        let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
-        let redactor = Redactor::secrets();
-        assert_eq!(redactor.json(&deep(DEPTH), &[], &mut Redactions::new()), Ok(None));
-        assert_eq!(redactor.json(&deep(DEPTH + 1), &[], &mut Redactions::new()), Err(Blind::TooDeep));
     }
 }

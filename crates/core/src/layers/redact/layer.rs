@@ -1,50 +1,26 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
 use tower_layer::Layer;
 
-use super::{InvalidRule, RedactService, Redactions, Redactor, Rules, open::Open};
+use super::{InvalidRule, RedactService, Redactions, Redactor, Rules, redaction::Redaction};
 use crate::{
     Context, PersistError,
     pipeline::{Described, PersistService, Phase, SiteSpec},
+    transform::TransformLayer,
 };
-
-/// What is told of each write that something was hidden of.
-type Hook = Arc<dyn Fn(&Context, &Redactions) + Send + Sync>;
 
 /// Keeps secrets out of the stored copy. See the [module](super).
 ///
 /// A clone shares the counts, and not what is known of open messages: a layer stands in one pipeline.
 #[derive(Clone)]
 pub struct RedactLayer {
-    redactor: Redactor,
-    hook: Option<Hook>,
-    counts: Arc<Mutex<Redactions>>,
+    redaction: Redaction,
     open_messages: usize,
     idle: Duration,
-}
-
-/// What all clones of the service share.
-pub(super) struct Shared {
-    pub(super) redactor: Redactor,
-    pub(super) open: Open,
-    hook: Option<Hook>,
-    counts: Arc<Mutex<Redactions>>,
-}
-
-impl Shared {
-    /// Counts what was hidden of a write that was made, and tells the host.
-    pub(super) fn hidden(&self, context: &Context, found: &Redactions) {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).add(found);
-        if let Some(hook) = &self.hook {
-            // The write stands, whatever becomes of the hook.
-            let told = std::panic::AssertUnwindSafe(|| hook(context, found));
-            drop(std::panic::catch_unwind(told));
-        }
-    }
 }
 
 impl RedactLayer {
@@ -65,20 +41,14 @@ impl RedactLayer {
     /// With these rules.
     #[must_use]
     pub fn new(redactor: Redactor) -> Self {
-        Self {
-            redactor,
-            hook: None,
-            counts: Arc::default(),
-            open_messages: 4096,
-            idle: Duration::from_secs(3600),
-        }
+        Self { redaction: Redaction::new(redactor), open_messages: 4096, idle: Duration::from_secs(3600) }
     }
 
     /// Calls `hook` after each write that something was hidden of. It runs in place and must not wait; a panic of it is
     /// contained.
     #[must_use]
     pub fn on_redaction(mut self, hook: impl Fn(&Context, &Redactions) + Send + Sync + 'static) -> Self {
-        self.hook = Some(Arc::new(hook));
+        self.redaction.hook = Some(Arc::new(hook));
         self
     }
 
@@ -101,19 +71,19 @@ impl RedactLayer {
     /// The rules.
     #[must_use]
     pub const fn redactor(&self) -> &Redactor {
-        &self.redactor
+        &self.redaction.redactor
     }
 
     /// What was hidden so far, by this layer and its clones.
     #[must_use]
     pub fn counts(&self) -> Redactions {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.redaction.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl fmt::Debug for RedactLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedactLayer").field("redactor", &self.redactor).finish_non_exhaustive()
+        f.debug_struct("RedactLayer").field("redactor", &self.redaction.redactor).finish_non_exhaustive()
     }
 }
 
@@ -127,14 +97,7 @@ impl<S: PersistService<Error = PersistError>> Layer<S> for RedactLayer {
     type Service = RedactService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RedactService::new(
-            inner,
-            Arc::new(Shared {
-                redactor: self.redactor.clone(),
-                open: Open::new(self.open_messages, self.idle),
-                hook: self.hook.clone(),
-                counts: Arc::clone(&self.counts),
-            }),
-        )
+        let layer = TransformLayer::new(self.redaction.clone()).open_messages(self.open_messages);
+        RedactService(layer.idle(self.idle).layer(inner))
     }
 }

@@ -38,7 +38,8 @@
 //! written: `\u0041KIA…` is one. What holds none keeps its bytes.
 //!
 //! A patch that clears a name with a secret in it clears that name and the one that would be stored: so only it passes, and no store
-//! keeps it. Ids, labels, names of attachments and of idempotency keys are names, and not looked at; neither is what is searched for.
+//! keeps it. Ids, labels, names of attachments and of idempotency keys are names, and not looked at. A secret in a search query is replaced by its
+//! marker before the store is asked: what is found are messages with that marker.
 //! Each string is looked at by itself: a secret whose parts stand in two blocks, or in two members of a list, is not found, but
 //! for text that is appended to text. A JSON text inside a string is looked at as a text.
 //!
@@ -74,7 +75,7 @@
 //! - A text is expected to have one writer at a time, as its lease says.
 //!
 //! # What is not stored at all
-//! It fails closed: content that nests deeper than 1 024 levels, or a text longer than 4 GiB with escapes in it, is refused as
+//! It fails closed: content that nests deeper than 1 024 levels is refused as
 //! [`TooLarge`](crate::ErrorKind::TooLarge), and nothing is passed on. A panic inside fails the call. A title that markers make
 //! too long is cut.
 //!
@@ -82,13 +83,11 @@
 //! A secret that becomes known later is taken out of what is stored by a [`Scrub`].
 
 mod check;
-mod continued;
 mod json;
 mod known;
 mod layer;
 mod marker;
-mod open;
-mod places;
+mod redaction;
 mod redactions;
 mod redactor;
 mod rule;
@@ -97,8 +96,6 @@ mod scan;
 mod scrub;
 mod service;
 mod stream;
-mod text;
-mod write;
 
 pub use self::{
     layer::RedactLayer,

@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use crate::transform::EditCounts;
+
 /// How many secrets were hidden, by the name of the rule. Never what they were.
 ///
 /// The layer leaves it in the [extensions](crate::PersistResponse::extensions) of an answer when it has hidden something,
@@ -29,6 +31,11 @@ impl Redactions {
         }
     }
 
+    /// Adds them to the counts of a call.
+    pub(super) fn add_to(&self, counts: &mut EditCounts) {
+        self.0.iter().for_each(|(rule, count)| counts.add(rule, *count));
+    }
+
     /// How many this rule has hidden.
     #[must_use]
     pub fn get(&self, rule: &str) -> u64 {
@@ -50,6 +57,12 @@ impl Redactions {
     /// The rules that have hidden something, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|(rule, count)| (&**rule, *count))
+    }
+}
+
+impl From<EditCounts> for Redactions {
+    fn from(counts: EditCounts) -> Self {
+        Self(counts.iter().map(|(rule, count)| (Arc::clone(rule), count)).collect())
     }
 }
 

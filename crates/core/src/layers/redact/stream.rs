@@ -71,6 +71,11 @@ impl Stream {
         self.text.len() - self.held
     }
 
+    /// What is held back.
+    pub(super) fn held_bytes(&self) -> &[u8] {
+        &self.text[self.held..]
+    }
+
     /// Adds `more` and answers what can be stored now: all of it, where it is the `last`.
     pub(super) fn push(
         &mut self,

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AuditNumber, ChangeScope, audit::AuditEntry, operation::places::carries_nothing};
+use crate::{AuditNumber, ChangeScope, Position, audit::AuditEntry, operation::places::carries_nothing};
 
 /// Where a page of an audit log lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,10 @@ pub struct AuditPage {
     pub reached: AuditNumber,
     /// Whether there are more to read now, in the direction of the read.
     pub more: bool,
+    /// How many entries the store has written, of every tenant. It counts them apart from the entries.
+    pub written: AuditNumber,
+    /// The position that the store had come to.
+    pub position: Position,
 }
 
-carries_nothing!(AuditPage { entries: _, damaged: _, reached: _, more: _ });
+carries_nothing!(AuditPage { entries: _, damaged: _, reached: _, more: _, written: _, position: _ });

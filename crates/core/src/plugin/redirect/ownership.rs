@@ -42,11 +42,19 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 Some(_) => self.there.execute_child(&context, args, true).await,
                 None => self.here.pass(PersistRequest { args, context }).await,
             },
-            PersistArgs::Delete(ref delete) => match self.marked(&context, &delete.thread, &delete.id).await?
-            {
-                Some(row) => self.delete(&context, delete.clone(), row.seq).await,
-                None => self.here.pass(PersistRequest { args, context }).await,
-            },
+            PersistArgs::Delete(ref delete) => {
+                match self.marked(&context, &delete.thread, &delete.id).await {
+                    // The row here is what is damaged, and with it the mark. What the other side has of it stays there.
+                    Err(error) if delete.only_damaged && error.kind() == ErrorKind::Corrupt => {
+                        self.here.pass(PersistRequest { args, context }).await
+                    }
+                    Err(error) => Err(error),
+                    Ok(marked) => match marked {
+                        Some(row) => self.delete(&context, delete.clone(), row.seq).await,
+                        None => self.here.pass(PersistRequest { args, context }).await,
+                    },
+                }
+            }
             PersistArgs::Batch(_) if picked => {
                 Err(refuse("a batch cannot make a message that is kept on the other side"))
             }

@@ -93,7 +93,8 @@ async fn alike(memory: &Persistence, postgres: &Persistence, read: SearchMessage
             return assert_eq!(error.kind(), refused.kind(), "{of}");
         }
     };
-    let SearchHits { hits, damaged, indexed: _, terminated_early } = search(postgres, read.clone(), last).await;
+    let SearchHits { hits, damaged, indexed: _, terminated_early } =
+        search(postgres, read.clone(), last).await;
     assert_eq!((damaged, terminated_early), (vec![], due.terminated_early), "{of}");
     let ids = |hits: &[throughline_core::SearchHit]| {
         hits.iter().map(|hit| (hit.thread.clone(), hit.id.clone())).collect::<Vec<_>>()

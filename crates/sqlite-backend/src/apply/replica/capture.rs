@@ -121,6 +121,11 @@ pub(super) fn end(db: &Connection) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
+/// Whether `sql` creates one of the triggers of a capture, to the letter.
+pub(crate) fn is_capture_trigger(sql: &str) -> bool {
+    Part::ALL.into_iter().flat_map(Part::triggers).any(|(_, ours)| ours == sql)
+}
+
 /// The capture that is under way.
 pub(crate) fn present(db: &Connection) -> rusqlite::Result<Option<CaptureId>> {
     let number: Option<i64> = db

@@ -11,7 +11,7 @@ use throughline_core::{
     replica::{ImageCursor, Standing},
 };
 
-pub(crate) use self::capture::{Part, present as capture};
+pub(crate) use self::capture::{Part, is_capture_trigger, present as capture};
 use super::{Applied, Outcome, Scope, refusal};
 use crate::record::{AuditRow, Checksum, number};
 

@@ -343,7 +343,9 @@ impl At<'_> {
         let replay = serde_json::to_string(replay).expect("a record of ids and numbers serialises");
         let fingerprint = fingerprint.as_bytes();
         let (tenant, key) = (self.tenant.as_str(), key.as_str());
-        let checksum = key_checksum(tenant, thread.as_str(), key, fingerprint, replay.as_bytes());
+        let created_at = at.as_micros();
+        let checksum =
+            key_checksum((tenant, thread.as_str(), key), created_at, fingerprint, replay.as_bytes());
         self.db
             .prepare_cached(
                 "INSERT INTO idempotency (thread_pk, key, created_at, checksum, fingerprint, replay) \
@@ -351,7 +353,7 @@ impl At<'_> {
                  created_at = excluded.created_at, checksum = excluded.checksum, \
                  fingerprint = excluded.fingerprint, replay = excluded.replay",
             )?
-            .execute(params![thread_pk, key, at.as_micros(), checksum, fingerprint, replay])?;
+            .execute(params![thread_pk, key, created_at, checksum, fingerprint, replay])?;
         Ok(())
     }
 

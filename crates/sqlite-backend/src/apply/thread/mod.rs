@@ -8,6 +8,7 @@ mod resolve;
 
 pub(super) use self::{
     change::{FORGET_LABELS, put_labels},
+    rebuild::recount,
     resolve::name,
 };
 #[cfg(test)]

@@ -8,7 +8,7 @@ use throughline_core::{
 
 use super::change::write_labels;
 use crate::{
-    apply::{Applied, Scope},
+    apply::{Applied, Failure, Scope},
     record::{Record, ThreadSegment, by_place, message_columns, messages_behind},
 };
 
@@ -54,6 +54,23 @@ pub(super) fn rebuild(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
         state.set_entry(Some(entry));
     }
     if is_damaged { write_labels(scope, thread) } else { Ok(()) }
+}
+
+/// Counts the settled messages of a thread again, of those that can be read. Its summary and its head can be read.
+pub(in crate::apply) fn recount(scope: Scope<'_>, thread: &ThreadId) -> Applied<()> {
+    let Some((thread_pk, head, created_at)) = scope
+        .living(thread)?
+        .map(|state| Ok::<_, Failure>((state.thread_pk, state.head, state.entry(thread)?.created_at)))
+        .transpose()?
+    else {
+        return Ok(());
+    };
+    let begun = created_at.max(Timestamp::from_micros(head.gone_at));
+    let Counted { tally, .. } = Counted::of(scope, thread, (thread_pk, head.floor), begun)?;
+    if let Some(mut state) = scope.living(thread)? {
+        state.entry_mut(thread)?.tally = tally;
+    }
+    Ok(())
 }
 
 /// What the settled messages of a thread come to.

@@ -48,6 +48,23 @@ impl Check<'_> {
                 }
             }
             Ok(())
-        })
+        })?;
+        let (written, is_last): (i64, bool) = self.db.query_row(
+            "SELECT audit, audit_hash IS coalesce((SELECT hash FROM audit ORDER BY number DESC LIMIT 1), zeroblob(32)) \
+             FROM store",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        if written != last {
+            let what = format!("the audit log ends at {last}, and the store has written {written} entries");
+            self.report(&Owner::default(), Part::Audit, what);
+        } else if !is_last {
+            self.report(
+                &Owner::default(),
+                Part::Audit,
+                "the hash of the last entry that the store keeps is damaged",
+            );
+        }
+        Ok(())
     }
 }

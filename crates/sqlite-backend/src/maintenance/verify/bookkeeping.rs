@@ -56,7 +56,7 @@ const TOLD: usize = 4;
 
 const KEYS: Table = Table {
     name: "idempotency",
-    rows: "SELECT 0, i.record_pk, t.tenant, t.thread, i.key, i.checksum, i.fingerprint, i.replay \
+    rows: "SELECT 0, i.record_pk, t.tenant, t.thread, i.key, i.checksum, i.fingerprint, i.replay, i.created_at \
            FROM idempotency i LEFT JOIN threads t ON t.thread_pk = i.thread_pk \
            WHERE i.record_pk >= ?1 ORDER BY i.record_pk",
     next: "SELECT record_pk FROM idempotency WHERE record_pk >= ?1 ORDER BY record_pk LIMIT 1",
@@ -201,7 +201,8 @@ impl Check<'_> {
 fn is_whole(row: &Row<'_>) -> bool {
     let whole = || {
         let (fingerprint, replay) = (row.text(6)?, row.text(7)?);
-        let sum = key_checksum(text(row, 2)?, text(row, 3)?, text(row, 4)?, fingerprint, replay);
+        let owner = (text(row, 2)?, text(row, 3)?, text(row, 4)?);
+        let sum = key_checksum(owner, row.integer(8)?, fingerprint, replay);
         let is_read = fingerprint.len() == 32 && serde_json::from_slice::<Replay>(replay).is_ok();
         Some(is_read && sum == row.integer(5)?)
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::OptionalExtension;
 
 use super::{Check, Owner, Part};
-use crate::{record::Columns as _, writer::Progress};
+use crate::{open::foreign_triggers, record::Columns as _, writer::Progress};
 
 impl Check<'_> {
     /// The pages, the trees and the indexes.
@@ -20,6 +20,15 @@ impl Check<'_> {
             for message in told {
                 self.report(&Owner::default(), Part::File, message);
             }
+        }
+        Ok(())
+    }
+
+    /// The triggers that change what writes store.
+    pub(super) fn triggers(&mut self) -> rusqlite::Result<()> {
+        for trigger in foreign_triggers(self.db)? {
+            let what = format!("the foreign trigger `{}` is on the table `{}`", trigger.name, trigger.table);
+            self.report(&Owner::default(), Part::File, what);
         }
         Ok(())
     }

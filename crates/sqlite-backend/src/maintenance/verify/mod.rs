@@ -88,6 +88,7 @@ impl<'a> Check<'a> {
     fn run(&mut self) -> rusqlite::Result<()> {
         for part in [
             Self::pages,
+            Self::triggers,
             Self::references,
             Self::store,
             Self::messages,

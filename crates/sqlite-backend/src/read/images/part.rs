@@ -195,7 +195,8 @@ fn key(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
         let key = text(row, 0)?;
         let fingerprint: [u8; 32] = row.text(3)?.try_into().ok()?;
         let replay = row.text(4)?;
-        let sum = key_checksum(tenant.as_str(), thread.as_str(), key, &fingerprint, replay);
+        let at = row.integer(1)?;
+        let sum = key_checksum((tenant.as_str(), thread.as_str(), key), at, &fingerprint, replay);
         if sum != row.integer(2)? {
             return None;
         }
@@ -204,7 +205,7 @@ fn key(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
             key: IdempotencyKey::new(key).ok()?,
             fingerprint: Fingerprint::from_bytes(fingerprint),
             replay: serde_json::from_slice(replay).ok()?,
-            at: Timestamp::from_micros(row.integer(1)?),
+            at: Timestamp::from_micros(at),
         };
         Some(Image::new(tenant, ImagePart::Key(Box::new(image))))
     };

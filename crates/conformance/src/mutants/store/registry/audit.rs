@@ -33,6 +33,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["audit.positions"],
         AuditFault::PositionsLate,
     ),
+    faulty(
+        "audits-without-a-count",
+        "does not count the entries that it has written",
+        &["audit.chain", "audit.written"],
+        AuditFault::ForgetsCount,
+    ),
+    faulty(
+        "audits-without-a-position",
+        "does not say with its entries how far it has come",
+        &["audit.written"],
+        AuditFault::ForgetsPosition,
+    ),
     faulty("audits-no-time", "does not say when a write was made", &["audit.facts"], AuditFault::ForgetsWhen),
     faulty(
         "audits-without-a-chain",

@@ -68,6 +68,19 @@ pub(super) static MUTANTS: &[Mutant] = &[
             });
         }),
     Mutant::new(
+        "restores-the-undamaged",
+        "says of messages that can be read that they were restored",
+        &["import.restores-only-damaged"],
+    )
+    .after(|args, response| {
+        if matches!(args, PersistArgs::Import(import) if import.restores_damaged) {
+            told(&mut response.result, |row| match row {
+                ImportedRow::Differs(seq) => ImportedRow::Restored(seq),
+                row => row,
+            });
+        }
+    }),
+    Mutant::new(
         "imports-again",
         "says of messages that were there that they were added",
         &["import.again", "import.differs"],

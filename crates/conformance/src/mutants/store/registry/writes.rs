@@ -285,6 +285,16 @@ pub(super) static MUTANTS: &[Mutant] = &[
         PersistArgs::Delete(delete) => delete.expected = None,
         _ => {}
     }),
+    Mutant::new(
+        "deletes-the-undamaged",
+        "deletes a message that can be read where only a damaged one is to go",
+        &["delete.only-damaged"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Delete(delete) = args {
+            delete.only_damaged = false;
+        }
+    }),
     Mutant::new("leases-for-a-minute", "gives every reservation a lease of a minute", &["reserve.lease"])
         .before(|args, _| {
             if let PersistArgs::Reserve(reserve) = args {

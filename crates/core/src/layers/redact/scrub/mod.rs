@@ -3,11 +3,11 @@
 mod report;
 
 pub use self::report::{Left, ScrubCursor, ScrubReport, WhyLeft};
-use super::{Redactions, Redactor};
+use super::{Redactions, Redactor, redaction::Redaction};
 use crate::{
     Delete, ErrorKind, LabelThread, ListThreads, Message, MessageId, MessageState, Metadata, MetadataPatch,
     PageFrom, PersistError, Persistence, ReadPage, RenameThread, Result, ThreadEntry, ThreadId, Update,
-    UpdateContent, UpdateMode, Visibility, operation::ContentChange,
+    UpdateContent, UpdateMode, Visibility, operation::ContentChange, transform::Down,
 };
 
 /// Goes through the threads of a tenant, through the pipeline, and hides what the rules find: in content, metadata and titles.
@@ -148,12 +148,14 @@ impl Scrub {
 
     async fn entry(&self, entry: &ThreadEntry, report: &mut ScrubReport) -> Result<()> {
         report.looked_at += 1;
-        let mut found = Redactions::new();
-        let title = self.redactor.title(&entry.title, &mut found);
-        let Ok(metadata) = self.redactor.metadata(&entry.metadata, false, &mut found) else {
+        let redaction = Redaction::new(self.redactor.clone());
+        let mut down = Down::new(&redaction);
+        let title = down.whole_title(&entry.title);
+        let (Ok(title), Ok(metadata)) = (title, down.facts(&entry.metadata, false)) else {
             leave(report, &entry.thread, None, WhyLeft::Refused(ErrorKind::TooLarge));
             return Ok(());
         };
+        let found = Redactions::from(down.into_counts());
         if title.is_none() && metadata.is_none() {
             return Ok(());
         }
@@ -175,9 +177,11 @@ impl Scrub {
 
     async fn message(&self, message: &Message, report: &mut ScrubReport) -> Result<()> {
         report.looked_at += 1;
-        let (mut found, mut in_reason) = (Redactions::new(), Redactions::new());
-        let content = self.redactor.content(&message.content, &mut found);
-        let metadata = self.redactor.metadata(&message.metadata, false, &mut found);
+        let redaction = Redaction::new(self.redactor.clone());
+        let (mut down, mut in_reason) = (Down::new(&redaction), Redactions::new());
+        let content = down.whole_content(&message.content);
+        let metadata = down.facts(&message.metadata, false);
+        let mut found = Redactions::from(down.into_counts());
         let (Ok(content), Ok(metadata)) = (content, metadata) else {
             leave(report, &message.thread, Some(&message.id), WhyLeft::Refused(ErrorKind::TooLarge));
             return Ok(());

@@ -1,0 +1,84 @@
+//! What is searched for, and what is found.
+
+use throughline_core::{
+    Add, NewMessage, PersistResult, ReadResult, SearchHit, SearchHits, SearchMessages, backend::search::{Query, Tokenizer},
+};
+
+use crate::{
+    laws::{bench::Bench, law::laws, operations::t, stream::Text},
+    shorthand::id,
+};
+
+laws! {
+    Transforms "law.query" "the text passes in no search either" => query;
+    Searched "law.marks" "the words of a search are marked where they are in the snippet that its caller gets" => marks;
+}
+
+/// A search is one of the reads: the text is not to be found in what the store was asked.
+async fn query(bench: Bench) {
+    for hidden in bench.profile.hides.clone() {
+        for asked in [hidden.clone(), format!("before {hidden}"), format!("{hidden}*")] {
+            // An answer, or a refusal of the layer's own: both keep the text from the store.
+            drop(bench.call(SearchMessages::new(&asked, 10).into(), None).await);
+            for visit in bench.inside.visits() {
+                let json = serde_json::to_string(&visit.args).expect("it serializes");
+                assert!(!json.contains(&hidden), "a search for {asked:?}: the text passed");
+            }
+        }
+    }
+}
+
+async fn marks(bench: Bench) {
+    for (number, text) in bench.texts().await.into_iter().enumerate() {
+        let bench = bench.for_tenant(&format!("n{number}"));
+        let Text { hidden, shown, .. } = text;
+        // Words before and behind it: their places differ by the lengths of what is hidden and of what stands for it.
+        let given = format!("early é {hidden} late {hidden} 🦀 late");
+        let add = Add::new(t(), NewMessage::user(&given).with_id(id("m")));
+        bench.call(add.into(), None).await.unwrap_or_else(|error| panic!("an addition: {error}"));
+        let due = given.replace(&hidden, &shown);
+        for asked in ["early", "late", "LA* early"] {
+            let hit = only_hit(&bench, asked).await;
+            let (snippet, marks) = Query::parse(asked, Tokenizer::default()).expect("a word at least").snippet(&due);
+            // One that is cut is cut by the store, at a place that depends on what it has stored.
+            if !hit.snippet.contains('…') && !snippet.contains('…') {
+                assert_eq!(hit.snippet, snippet, "a search for {asked:?}: the snippet");
+                assert_eq!(hit.marks, marks, "a search for {asked:?} marks {:?}", marked(&hit));
+            }
+            assert!(
+                !hit.marks.is_empty() && marked(&hit).iter().all(|word| ["early", "late"].contains(word)),
+                "a search for {asked:?} marks {:?} in {:?}",
+                marked(&hit),
+                hit.snippet
+            );
+        }
+        if bench.profile.restores {
+            let hit = only_hit(&bench, &hidden).await;
+            let marked = marked(&hit);
+            assert!(
+                !marked.is_empty() && marked.iter().all(|words| hidden.contains(words)),
+                "a search for {hidden:?} marks {marked:?} in {:?}",
+                hit.snippet
+            );
+        }
+    }
+}
+
+/// What is marked in a snippet; `?` where a mark cuts a character or lies outside.
+fn marked(hit: &SearchHit) -> Vec<&str> {
+    let word = |(from, to): &(u32, u32)| hit.snippet.get(*from as usize..*to as usize).unwrap_or("?");
+    hit.marks.iter().map(word).collect()
+}
+
+async fn only_hit(bench: &Bench, asked: &str) -> SearchHit {
+    match bench.call(SearchMessages::new(asked, 10).into(), None).await {
+        Ok(answer) => {
+            let PersistResult::Read(ReadResult::Search(SearchHits { mut hits, .. })) = answer.result else {
+                unreachable!("an answer to a search")
+            };
+            assert_eq!(hits.len(), 1, "a search for {asked:?} finds the one message that has it");
+            hits.remove(0)
+        }
+        Err(error) => panic!("a search for {asked:?}: {error}"),
+    }
+}

@@ -1,0 +1,309 @@
+//! Messages that are written in parts: every carrier of the parts, and every way in which the message ends.
+
+use throughline_core::{
+    Batch, Content, ContentBuffer, ContentChange, Delta, GetMessage, HeldBack, MessageId, NewReservation,
+    OpKind, PersistArgs, PersistResponse, PersistResult, ReadResult, Reserve, Role, UpdateContent,
+    UpdateMode,
+};
+
+use super::{bench::Bench, operations::t};
+use crate::shorthand::id;
+
+/// How the two parts of a text reach the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carrier {
+    /// Each part is a text delta.
+    Deltas,
+    /// Each character is a text delta.
+    Letters,
+    /// The first part is a text block, and a text delta continues it.
+    BlockThenText,
+    /// A block that holds no text stands between both.
+    BlockBetween,
+    /// The first part is a snapshot, and a text delta continues it.
+    SnapshotThenText,
+    /// Each part makes the snapshot longer.
+    Snapshots,
+    /// One batch reserves, appends both parts and ends the message.
+    OneBatch,
+    /// Each part is a batch of its own.
+    Batches,
+}
+
+/// How the message ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Both parts are partial updates; an empty final update follows.
+    Final,
+    /// The second part is the final update.
+    FinalWithRest,
+    /// Both parts are partial updates; the message is abandoned without more.
+    Abandon,
+    /// The second part comes with the abandonment.
+    AbandonWithRest,
+    /// The final update appends a block.
+    FinalWithBlocks,
+    /// The final update replaces the content with a longer text.
+    FinalWithSnapshot,
+}
+
+impl End {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Final,
+        Self::FinalWithRest,
+        Self::Abandon,
+        Self::AbandonWithRest,
+        Self::FinalWithBlocks,
+        Self::FinalWithSnapshot,
+    ];
+
+    fn brings_the_rest(self) -> bool {
+        matches!(self, Self::FinalWithRest | Self::AbandonWithRest)
+    }
+
+    fn mode(self) -> UpdateMode {
+        match self {
+            Self::Abandon | Self::AbandonWithRest => {
+                UpdateMode::Abandon { reason: Some("stopped".to_owned()) }
+            }
+            Self::Final | Self::FinalWithRest | Self::FinalWithBlocks | Self::FinalWithSnapshot => {
+                UpdateMode::Final
+            }
+        }
+    }
+}
+
+/// A text with something to hide in it.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    pub(super) given: String,
+    /// What the layer hides.
+    pub(super) hidden: String,
+    /// What a reader sees instead.
+    pub(super) shown: String,
+}
+
+impl Text {
+    /// The places where the text can be cut: at every byte that begins a character. `every` is false for a stack of
+    /// several layers, of which each was looked at alone before: then it is eight places.
+    pub(super) fn cuts(&self, every: bool) -> Vec<usize> {
+        let all: Vec<usize> = (0..=self.given.len()).filter(|at| self.given.is_char_boundary(*at)).collect();
+        if every {
+            return all;
+        }
+        let (first, len) = (self.given.find(&self.hidden).unwrap_or(0), self.hidden.len());
+        // Most of them inside of what is hidden.
+        let within = [0, 1, len / 4, len / 2, len * 3 / 4, len.saturating_sub(1), len].map(|at| first + at);
+        all.into_iter().filter(|at| within.contains(at) || *at == self.given.len()).collect()
+    }
+
+    /// `content` as a reader sees it.
+    pub(super) fn shown_in(&self, content: &Content) -> Content {
+        let json = content.as_json().replace(&escaped(&self.hidden), &escaped(&self.shown));
+        Content::from_json(json).expect("one text in the place of another leaves an array")
+    }
+}
+
+/// A text as it is written between the quotes of JSON.
+fn escaped(text: &str) -> String {
+    let json = serde_json::to_string(text).expect("a string serializes");
+    json[1..json.len() - 1].to_owned()
+}
+
+/// A block without a text that could be continued.
+pub(super) fn tool_block() -> Content {
+    Content::from_json(r#"[{"type":"image","source":"x"}]"#).expect("an array")
+}
+
+/// One update of the message, or several that are one batch.
+type Step = Vec<(ContentChange, UpdateMode)>;
+
+fn text_delta(text: &str) -> ContentChange {
+    ContentChange::Append(Delta::text(text))
+}
+
+fn blocks(content: Content) -> ContentChange {
+    ContentChange::Append(Delta::Blocks(content))
+}
+
+fn snapshot(text: &str) -> ContentChange {
+    ContentChange::Replace(Content::text(text))
+}
+
+/// The updates that write `front` and `back`, and end the message.
+fn script(carrier: Carrier, end: End, front: &str, back: &str) -> Vec<Step> {
+    let whole = || format!("{front}{back}");
+    let first: Vec<ContentChange> = match carrier {
+        Carrier::Deltas | Carrier::OneBatch | Carrier::Batches => vec![text_delta(front)],
+        Carrier::Letters => front.chars().map(|letter| text_delta(letter.encode_utf8(&mut [0; 4]))).collect(),
+        Carrier::BlockThenText => vec![blocks(Content::text(front))],
+        Carrier::BlockBetween => vec![text_delta(front), blocks(tool_block())],
+        Carrier::SnapshotThenText | Carrier::Snapshots => vec![snapshot(front)],
+    };
+    let second: Vec<ContentChange> = match carrier {
+        Carrier::Snapshots => vec![snapshot(&whole())],
+        Carrier::Letters if !end.brings_the_rest() => {
+            back.chars().map(|letter| text_delta(letter.encode_utf8(&mut [0; 4]))).collect()
+        }
+        _ => vec![text_delta(back)],
+    };
+    let last = match end {
+        End::Final | End::Abandon => Some(ContentChange::none()),
+        End::FinalWithRest | End::AbandonWithRest => None,
+        End::FinalWithBlocks => Some(blocks(tool_block())),
+        End::FinalWithSnapshot => Some(snapshot(&format!("{} and more", whole()))),
+    };
+    let mut updates: Vec<(ContentChange, UpdateMode)> =
+        first.into_iter().chain(second).chain(last).map(|change| (change, UpdateMode::Partial)).collect();
+    updates.last_mut().expect("there is one").1 = end.mode();
+    match carrier {
+        Carrier::OneBatch => vec![updates],
+        _ => updates.into_iter().map(|update| vec![update]).collect(),
+    }
+}
+
+/// A message that is written through the layer, for a tenant of its own.
+pub(super) struct Written<'a> {
+    bench: &'a Bench,
+    id: MessageId,
+    /// What was given, whatever the layer makes of it.
+    pub(super) given: ContentBuffer,
+}
+
+impl<'a> Written<'a> {
+    pub(super) fn new(bench: &'a Bench) -> Self {
+        Self { bench, id: id("m"), given: ContentBuffer::default() }
+    }
+
+    pub(super) fn reserve(&self) -> PersistArgs {
+        Reserve::new(t(), NewReservation::new(Role::Assistant).with_id(self.id.clone())).into()
+    }
+
+    /// An update of the message; what it gives is added to what was given.
+    pub(super) fn update(&mut self, change: ContentChange, mode: UpdateMode) -> PersistArgs {
+        match &change {
+            ContentChange::Append(delta) => self.given.push(delta),
+            ContentChange::Replace(content) => self.given = ContentBuffer::new(content),
+        }
+        UpdateContent::new(t(), self.id.clone(), change, mode).into()
+    }
+
+    /// What a reader sees, and what the store holds. How much the answer says is held back.
+    pub(super) async fn read(&self) -> Seen {
+        let _ = self.bench.inside.visits();
+        let get = GetMessage { thread: t(), id: self.id.clone() };
+        let answer =
+            self.bench.call(get.into(), None).await.unwrap_or_else(|error| panic!("a read: {error}"));
+        let held = held_back(&answer);
+        let PersistResult::Read(ReadResult::Get(Some(message))) = answer.result else {
+            panic!("the message is not there")
+        };
+        // Several where the layer makes the read again; the last one is what the store holds.
+        let stored = self.bench.inside.visits().into_iter().filter_map(|visit| match visit.answer {
+            Some(Ok((PersistResult::Read(ReadResult::Get(Some(stored))), _))) => Some(stored.content),
+            _ => None,
+        });
+        Seen { shown: message.content, stored: stored.last().expect("the read was passed on"), held }
+    }
+}
+
+/// A message as a reader sees it, and as the store holds it.
+pub(super) struct Seen {
+    pub(super) shown: Content,
+    pub(super) stored: Content,
+    pub(super) held: usize,
+}
+
+/// How much an answer says is held back.
+pub(super) fn held_back(answer: &PersistResponse) -> usize {
+    answer.extensions.get::<HeldBack>().map_or(0, |held| held.0)
+}
+
+impl Bench {
+    /// The texts that the laws write, and what the layer shows of each. One added whole says that.
+    pub(super) async fn texts(&self) -> Vec<Text> {
+        let mut texts = Vec::new();
+        for (number, hidden) in self.profile.hides.iter().enumerate() {
+            let shown = self.for_tenant(&format!("whole{number}")).shown_for(hidden).await;
+            let half = hidden.chars().take(hidden.chars().count() / 2).collect::<String>();
+            // It stands within a text, at both ends of one, and is begun without an end.
+            for given in [format!("before é {hidden} after 🦀 \"{half}"), format!("{hidden}\n{hidden}")] {
+                texts.push(Text { given, hidden: hidden.clone(), shown: shown.clone() });
+            }
+        }
+        texts
+    }
+
+    /// What a reader sees of a text that is hidden.
+    async fn shown_for(&self, hidden: &str) -> String {
+        let whole = throughline_core::NewMessage::user(&format!("before {hidden} after")).with_id(id("m"));
+        let add = throughline_core::Add::new(t(), whole);
+        self.call(add.into(), None).await.unwrap_or_else(|error| panic!("a whole text: {error}"));
+        let seen = Written::new(self).read().await;
+        assert!(!holds(&seen.stored, hidden), "a whole text: it is stored as it was given");
+        let read = text_of(&seen.shown);
+        let shown = read.strip_prefix("before ").and_then(|rest| rest.strip_suffix(" after"));
+        let shown = shown.unwrap_or_else(|| panic!("the text around what is hidden is lost: {read:?}"));
+        if self.profile.restores {
+            assert_eq!(shown, hidden, "it is not restored");
+        }
+        shown.to_owned()
+    }
+
+    /// Writes a text in two parts and ends the message: after each call nothing has leaked, and at the end nothing is lost.
+    pub(super) async fn write(&self, carrier: Carrier, end: End, text: &Text, cut: usize) {
+        let (front, back) = text.given.split_at(cut);
+        let what = || format!("{carrier:?} of {front:?} and {back:?}, {end:?}");
+        let mut written = Written::new(self);
+        let mut steps = script(carrier, end, front, back);
+        let mut calls = Vec::new();
+        if carrier == Carrier::OneBatch {
+            let mut batch = Batch::new().with(written.reserve());
+            for (change, mode) in steps.remove(0) {
+                batch = batch.with(written.update(change, mode));
+            }
+            calls.push(batch.into());
+        } else {
+            calls.push(written.reserve());
+            for step in steps {
+                let mut updates = step.into_iter().map(|(change, mode)| written.update(change, mode));
+                calls.push(match carrier {
+                    Carrier::Batches => updates.fold(Batch::new(), Batch::with).into(),
+                    _ => updates.next().expect("one update for each call"),
+                });
+            }
+        }
+        let mut held = 0;
+        for call in calls {
+            let answer = self.call(call, None).await.unwrap_or_else(|error| panic!("{}: {error}", what()));
+            held = held_back(&answer);
+            let seen = written.read().await;
+            assert!(!holds(&seen.stored, &text.hidden), "{}: the text is in the store", what());
+        }
+        let seen = written.read().await;
+        let due = text.shown_in(&written.given.content());
+        assert_eq!(seen.shown.as_json(), due.as_json(), "{}: what is read, and what is due", what());
+        assert_eq!((held, seen.held), (0, 0), "{}: an ended message has nothing held back", what());
+    }
+}
+
+/// The texts of the blocks of a content.
+fn texts_of(content: &Content) -> Vec<String> {
+    let blocks: Vec<serde_json::Value> = serde_json::from_str(content.as_json()).expect("an array");
+    blocks.iter().filter_map(|block| block["text"].as_str()).map(str::to_owned).collect()
+}
+
+/// The text of a content: that of its blocks, one after the other.
+pub(super) fn text_of(content: &Content) -> String {
+    texts_of(content).concat()
+}
+
+/// Whether the JSON holds `text`, written in any way. A text that is cut by a block is two texts.
+pub(super) fn holds(content: &Content, text: &str) -> bool {
+    content.as_json().contains(&escaped(text)) || texts_of(content).iter().any(|block| block.contains(text))
+}
+
+/// Whether a call is a read: a layer may make some before it passes a write on.
+pub(super) fn is_read(args: &PersistArgs) -> bool {
+    args.kind() == OpKind::Read
+}

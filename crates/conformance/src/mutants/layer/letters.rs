@@ -1,0 +1,91 @@
+//! A cipher of single letters: what it makes of a text does not depend on where the text is cut.
+
+use throughline_core::{CarriesContent, Content, Delta, Metadata, PersistArgs, ReadArgs, SlotMut, Title};
+
+/// Enciphers the strings of a call or of an answer, or deciphers them: twice is as if it had not been.
+pub(super) fn turn(carrier: &mut impl CarriesContent) {
+    for place in carrier.places_mut() {
+        match place.slot {
+            SlotMut::Whole(content) | SlotMut::Delta(Delta::Blocks(content)) => *content = blocks(content),
+            SlotMut::Delta(Delta::Text(text)) | SlotMut::Reason(text) | SlotMut::Preview(text) => {
+                *text = letters(text);
+            }
+            SlotMut::Metadata(metadata) => {
+                let json = serde_json::to_string(metadata).expect("metadata serializes");
+                *metadata = serde_json::from_str::<Metadata>(&in_values(&json)).expect("metadata");
+            }
+            SlotMut::Title(title) => *title = Title::new(letters(title.as_str())).expect("a title"),
+            _ => {}
+        }
+    }
+}
+
+/// Enciphers the words of a search.
+pub(super) fn turn_query(args: &mut PersistArgs) {
+    if let PersistArgs::Read(ReadArgs::Search(search)) = args {
+        search.query = letters(&search.query);
+    }
+}
+
+fn blocks(content: &Content) -> Content {
+    Content::from_json(in_values(content.as_json())).expect("the same array with other letters")
+}
+
+fn letters(text: &str) -> String {
+    text.chars().map(letter).collect()
+}
+
+/// The letter thirteen places on in the alphabet.
+fn letter(letter: char) -> char {
+    let turned = |first: u8| char::from(first + (letter as u8 - first + 13) % 26);
+    match letter {
+        'a'..='z' => turned(b'a'),
+        'A'..='Z' => turned(b'A'),
+        other => other,
+    }
+}
+
+/// Turns the letters of every string that is a value. What a block is called stays: text is appended by it.
+fn in_values(json: &str) -> String {
+    let (mut turned, mut rest, mut name) = (String::new(), json, "");
+    while let Some(at) = rest.find('"') {
+        let (before, string) = rest.split_at(at + 1);
+        let (text, behind) = string.split_at(closing_quote(string));
+        let is_name = behind[1..].trim_start().starts_with(':');
+        turned.push_str(before);
+        if is_name || name == "type" {
+            turned.push_str(text);
+        } else {
+            turned.push_str(&outside_escapes(text));
+        }
+        turned.push('"');
+        name = if is_name { text } else { "" };
+        rest = &behind[1..];
+    }
+    turned + rest
+}
+
+/// Where the string that begins here ends.
+fn closing_quote(string: &str) -> usize {
+    let mut escaped = false;
+    let quote = string.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    quote.expect("JSON closes its strings")
+}
+
+fn outside_escapes(text: &str) -> String {
+    let (mut turned, mut letters) = (String::new(), text.chars());
+    while let Some(next) = letters.next() {
+        if next != '\\' {
+            turned.push(letter(next));
+            continue;
+        }
+        let escape = letters.next().unwrap_or_default();
+        turned.extend([next, escape]);
+        turned.extend(letters.by_ref().take(if escape == 'u' { 4 } else { 0 }));
+    }
+    turned
+}

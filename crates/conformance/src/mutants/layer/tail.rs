@@ -1,0 +1,43 @@
+//! What a redaction holds back of messages that are being written.
+
+use throughline_core::{Content, ContentBuffer, MessageId, TenantId, ThreadId};
+
+/// One message.
+pub(super) type Key = (TenantId, ThreadId, MessageId);
+
+/// What is known of a message that a call changes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Open {
+    /// The end of its text, which may become what is hidden.
+    pub(super) tail: String,
+    /// What is stored of it, where that was read.
+    pub(super) stored: Option<ContentBuffer>,
+}
+
+/// Where in `text` a beginning of `hidden` stands at the very end.
+pub(super) fn begins(text: &str, hidden: &str) -> usize {
+    let lengths = (1..hidden.len()).rev().filter(|len| hidden.is_char_boundary(*len));
+    let begun = lengths.into_iter().find(|len| text.ends_with(&hidden[..*len]));
+    text.len() - begun.unwrap_or(0)
+}
+
+/// Takes the beginning of `hidden` off the end of a content, where text could be appended to it.
+pub(super) fn cut_end(content: &Content, hidden: &str) -> (Content, String) {
+    let blocks = content.blocks();
+    let uncut = || (content.clone(), String::new());
+    let Some((last, before)) = blocks.split_last() else { return uncut() };
+    let Ok(block) = serde_json::from_str::<serde_json::Value>(last.get()) else { return uncut() };
+    let Some(text) = block["text"].as_str().filter(|text| last.get() == plain(text)) else { return uncut() };
+    let at = begins(text, hidden);
+    let mut json: Vec<String> = before.iter().map(|block| block.get().to_owned()).collect();
+    json.push(plain(&text[..at]));
+    let cut = Content::from_json(format!("[{}]", json.join(","))).expect("blocks in an array");
+    (cut, text[at..].to_owned())
+}
+
+/// The block of a plain text, as an append writes it.
+fn plain(text: &str) -> String {
+    let content = Content::text(text);
+    let json = content.as_json();
+    json[1..json.len() - 1].to_owned()
+}

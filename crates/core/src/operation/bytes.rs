@@ -1,0 +1,190 @@
+use std::io::{self, Write};
+
+use super::{
+    Add, Import, ImportRow, Origin, PersistArgs, ReplicaArgs, Reserve, Update, UpdateContent, UpdateMode,
+};
+use crate::{AttachmentKey, Metadata, replica::Image};
+
+impl PersistArgs {
+    /// The bytes of everything that it carries: content, metadata with its names, titles and reasons, and every name: ids,
+    /// attachments, labels, owners, provider ids. What a quota counts, and what a store weighs a write by.
+    ///
+    /// A message counts the bytes of its parts. An operation on a thread, a session or a consumer counts the bytes of its JSON. A
+    /// read carries nothing that is written, and counts 0. The idempotency key is not part of an operation.
+    ///
+    /// ```
+    /// use throughline_core::{Add, NewMessage, PersistArgs};
+    ///
+    /// let message = NewMessage::user("hello").with_id("m-1".parse()?).with_attachments(["picture.png".parse()?]);
+    /// let args: PersistArgs = Add::new("t".parse()?, message).into();
+    /// assert_eq!(args.byte_len(), "t".len() + "m-1".len() + r#"[{"type":"text","text":"hello"}]"#.len() + "picture.png".len());
+    /// # Ok::<(), throughline_core::InvalidId>(())
+    /// ```
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        match self {
+            Self::Add(add) => {
+                let Add {
+                    thread,
+                    id,
+                    minted: _,
+                    role: _,
+                    content,
+                    metadata,
+                    attachments,
+                    created_at: _,
+                    generation: _,
+                    after: _,
+                } = add;
+                thread.as_str().len() + id.as_str().len() + content.byte_len() + facts(metadata, attachments)
+            }
+            Self::Reserve(reserve) => {
+                let Reserve {
+                    thread,
+                    id,
+                    minted: _,
+                    role: _,
+                    metadata,
+                    attachments,
+                    lease: _,
+                    created_at: _,
+                    generation: _,
+                    after: _,
+                } = reserve;
+                thread.as_str().len() + id.as_str().len() + facts(metadata, attachments)
+            }
+            Self::UpdateContent(update) => {
+                let UpdateContent { thread, id, change, mode, expected: _, only_if_expired: _ } = update;
+                let reason = match mode {
+                    UpdateMode::Abandon { reason: Some(reason) } => reason.len(),
+                    UpdateMode::Abandon { reason: None }
+                    | UpdateMode::Partial
+                    | UpdateMode::Final
+                    | UpdateMode::Edit => 0,
+                };
+                thread.as_str().len() + id.as_str().len() + change.byte_len() + reason
+            }
+            Self::Update(update) => {
+                let Update { thread, id, metadata, attachments, expected: _ } = update;
+                let attachments = attachments.as_deref().unwrap_or_default();
+                thread.as_str().len() + id.as_str().len() + facts(metadata.as_metadata(), attachments)
+            }
+            Self::Delete(delete) => delete.thread.as_str().len() + delete.id.as_str().len(),
+            Self::Batch(batch) => batch.items.iter().map(Self::byte_len).sum(),
+            Self::Import(Import { thread, rows, restores_damaged: _ }) => {
+                thread.as_str().len() + rows.iter().map(row_len).sum::<usize>()
+            }
+            Self::Replica(ReplicaArgs::Apply(apply)) => apply.images.iter().map(Image::weight).sum(),
+            Self::Thread(_) | Self::Session(_) | Self::Consumer(_) | Self::Replica(_) => json_len(self),
+            Self::Read(_) => 0,
+        }
+    }
+}
+
+fn row_len(row: &ImportRow) -> usize {
+    let ImportRow {
+        id,
+        role: _,
+        content,
+        metadata,
+        attachments,
+        abandoned,
+        origin,
+        created_at: _,
+        updated_at: _,
+    } = row;
+    let Origin { turn, item, event } = origin;
+    let origin = turn.as_ref().map_or(0, |turn| turn.as_str().len())
+        + item.as_ref().map_or(0, |item| item.as_str().len())
+        + event.as_ref().map_or(0, |event| event.as_str().len());
+    let reason = abandoned.iter().flatten().map(String::len).sum::<usize>();
+    id.as_str().len() + content.byte_len() + facts(metadata, attachments) + reason + origin
+}
+
+fn facts(metadata: &Metadata, attachments: &[AttachmentKey]) -> usize {
+    metadata.byte_len() + attachments.iter().map(|key| key.as_str().len()).sum::<usize>()
+}
+
+/// The length of the JSON, which is made and not kept.
+fn json_len(args: &PersistArgs) -> usize {
+    struct Counter(usize);
+    impl Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, args).expect("an operation serializes into a counter");
+    counter.0
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        Add, Batch, Content, CreateThread, GetMessage, Import, ImportRow, LabelPatch, LabelThread, Labels,
+        NewMessage, NewThread, Origin, PersistArgs, Reserve, Role, ThreadArgs, Timestamp, UpdateContent,
+        UpdateMode,
+    };
+
+    fn of(args: impl Into<PersistArgs>) -> usize {
+        args.into().byte_len()
+    }
+
+    const LONG: &str = "0123456789012345678901234567890123456789";
+
+    #[test]
+    fn every_name_counts() {
+        let new =
+            || NewMessage::new(Role::User, Content::from_json("[]").unwrap()).with_id("m".parse().unwrap());
+        let add = |new: NewMessage| Add::new("t".parse().unwrap(), new);
+        assert_eq!(of(add(new())), 4);
+        assert_eq!(of(add(new().with_attachments([LONG.parse().unwrap()]))), 44);
+        let named = |name: &str| serde_json::from_str(&format!(r#"{{"{name}":1}}"#)).unwrap();
+        assert_eq!(of(add(new().with_metadata(named(LONG)))) - of(add(new().with_metadata(named("x")))), 39);
+        assert_eq!(of(Batch::new().with(add(new())).with(add(new()))), 8);
+        let row = ImportRow::new(
+            "i".parse().unwrap(),
+            Role::User,
+            Content::from_json("[]").unwrap(),
+            Timestamp::from_micros(1),
+        );
+        let row = row.with_origin(Origin::new().in_turn(LONG.parse().unwrap()));
+        assert_eq!(of(Import::new("t".parse().unwrap(), vec![row.clone(), row])), 1 + 2 * 43);
+        let reserve = Reserve::new(
+            "t".parse().unwrap(),
+            crate::NewReservation::new(Role::User).with_id("m".parse().unwrap()),
+        );
+        assert_eq!(of(reserve), 2);
+        let abandon = UpdateMode::Abandon { reason: Some(LONG.to_owned()) };
+        let update = UpdateContent::new(
+            "t".parse().unwrap(),
+            "m".parse().unwrap(),
+            crate::ContentChange::none(),
+            abandon,
+        );
+        assert_eq!(of(update), 42);
+        assert_eq!(of(GetMessage { thread: "t".parse().unwrap(), id: "m".parse().unwrap() }), 0);
+    }
+
+    #[test]
+    fn the_names_of_a_thread_count() {
+        let thread = || NewThread::new().with_id("t".parse().unwrap());
+        let created = |new: NewThread| of(ThreadArgs::from(CreateThread::new(new)));
+        let plain = created(thread());
+        let more = [
+            created(thread().with_title(LONG.parse().unwrap())),
+            created(thread().with_owner(LONG.parse().unwrap())),
+            created(thread().with_labels(Labels::new().with(LONG, "x").unwrap())),
+            created(thread().with_labels(Labels::new().with("x", LONG).unwrap())),
+        ];
+        assert!(more.iter().all(|bytes| *bytes >= plain + LONG.len() - "Untitled".len()), "{plain} {more:?}");
+        let label =
+            LabelThread::new("t".parse().unwrap()).with_labels(LabelPatch::new().set("x", LONG).unwrap());
+        assert!(of(ThreadArgs::from(label)) > LONG.len());
+    }
+}

@@ -1,0 +1,285 @@
+//! A write on its way down, and what its answer means for the messages that are being written.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::{
+    Down, TextStream as _, Transform,
+    layer::Shared,
+    off_runtime,
+    open_message::{OpenMessage, change_of, raises},
+    open_messages::{Key, Slot},
+    rewrite_args,
+};
+use crate::{
+    Addressed as _, CarriesContent, Context, Effect, ErrorKind, Extensions, GetMessage, HeldBack, Message,
+    MessageId, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, ReadResult,
+    Reserve, Result, TenantId, ThreadArgs, ThreadId, UpdateContent,
+    pipeline::{Inner, PersistService},
+};
+
+/// What a layer holds back of a message, in the extensions of the answer to a read of it: for transforms further out that put together
+/// what is stored and what they hold back themselves.
+#[derive(Clone)]
+pub(super) struct HeldText(pub(super) String);
+
+/// Adds what this layer holds back to what layers further in do.
+pub(super) fn tell_held(extensions: &mut Extensions, bytes: usize) {
+    if bytes > 0 {
+        let inside = extensions.get::<HeldBack>().map_or(0, |held| held.0);
+        extensions.insert(HeldBack(inside.saturating_add(bytes)));
+    }
+}
+
+pub(super) struct Write<S, T: Transform> {
+    inner: Inner<S>,
+    shared: Arc<Shared<T>>,
+}
+
+/// The messages that a call changes the content of, each locked, in the order of their ids.
+type Messages<T> = BTreeMap<Key, (OwnedMutexGuard<Slot<<T as Transform>::Stream>>, OpenMessage<T>)>;
+
+impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
+    pub(super) const fn new(inner: Inner<S>, shared: Arc<Shared<T>>) -> Self {
+        Self { inner, shared }
+    }
+
+    pub(super) async fn run(self, request: PersistRequest) -> Result<PersistResponse> {
+        let PersistRequest { mut args, context } = request;
+        let mut messages = self.lock(&context, &args).await?;
+        let (shared, tenant) = (Arc::clone(&self.shared), context.tenant().clone());
+        let (args, mut messages, counts) = off_runtime::run(content_bytes(&args), move || {
+            let mut down = Down::new(&*shared.transform);
+            rewrite(&shared, &tenant, &mut args, &mut messages, &mut down)?;
+            let counts = down.into_counts();
+            Ok((args, messages, counts))
+        })
+        .await?;
+        let subjects: Vec<Subject> = args.each().map(|item| Subject::of(context.tenant(), item)).collect();
+        for (key, (slot, message)) in &mut messages {
+            let raises = subjects.iter().filter(|subject| subject.raises(key)).count() as u64;
+            **slot = message.in_doubt(raises, context.idempotency());
+        }
+        let answer = self.inner.pass(PersistRequest { args, context: context.clone() }).await;
+        match answer {
+            Ok(mut response) => {
+                self.applied(&response.result, messages, &subjects, &mut response.extensions);
+                if !counts.is_empty() && !response.result.is_deduplicated() {
+                    self.shared.transform.applied(&context, counts, &mut response.extensions);
+                }
+                Ok(response)
+            }
+            Err(error) => {
+                if error.effect() == Effect::NotApplied {
+                    self.not_applied(&error, messages);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Locks every message whose content changes, and reads what has to be known of it.
+    async fn lock(&self, context: &Context, args: &PersistArgs) -> Result<Messages<T>> {
+        let transform = &*self.shared.transform;
+        let mut messages = Messages::<T>::new();
+        let mut keys: Vec<Key> =
+            args.each().filter_map(change_of).map(|update| key(context.tenant(), update)).collect();
+        // In one order: two calls never wait for each other.
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            let slot = self.shared.open.lock(&key).await;
+            let is_new = args.each().any(|item| match item {
+                PersistArgs::Reserve(reserve) => reserve.thread == key.1 && reserve.id == key.2,
+                _ => false,
+            });
+            let changes = || {
+                let mine = |update: &&UpdateContent| update.thread == key.1 && update.id == key.2;
+                args.each().filter_map(change_of).filter(mine)
+            };
+            let known = OpenMessage::of(&slot);
+            let mut read = None;
+            let mut message = match known {
+                Some(message) => message,
+                None => {
+                    let stored = read.insert(self.read(context, &key).await?);
+                    OpenMessage::resolve(&slot, stored.0.as_ref(), context.idempotency())
+                }
+            };
+            if is_new {
+                // A replay or a refusal leaves it as it is, if it is there already.
+                message.before = message.known.clone();
+                message.begin();
+            } else {
+                if message.has_to_be_read(changes()) {
+                    let (stored, held_inside) = match read {
+                        Some(read) => read,
+                        None => self.read(context, &key).await?,
+                    };
+                    message.read(transform, stored.as_ref(), &held_inside);
+                }
+                message.before = message.known.clone();
+            }
+            messages.insert(key, (slot, message));
+        }
+        Ok(messages)
+    }
+
+    /// A message as it is stored, and behind it what layers further in hold back of it.
+    async fn read(&self, context: &Context, key: &Key) -> Result<(Option<Message>, String)> {
+        let get = GetMessage { thread: key.1.clone(), id: key.2.clone() };
+        let response = self.inner.call(context, get.into(), false).await?;
+        let held = response.extensions.get::<HeldText>().map(|held| held.0.clone()).unwrap_or_default();
+        match response.result {
+            PersistResult::Read(ReadResult::Get(message)) => Ok((message, held)),
+            _ => {
+                Err(PersistError::new(ErrorKind::ContractViolation, "a read was answered as something else"))
+            }
+        }
+    }
+
+    /// The store has made the write, or had made it before.
+    fn applied(
+        &self,
+        result: &PersistResult,
+        mut messages: Messages<T>,
+        subjects: &[Subject],
+        extensions: &mut Extensions,
+    ) {
+        let is_replay = result.is_deduplicated();
+        let single = std::slice::from_ref(result);
+        let outputs = match result {
+            PersistResult::Batch(batched) => &batched.outputs[..],
+            _ => single,
+        };
+        for (subject, output) in subjects.iter().zip(outputs) {
+            match (subject, output) {
+                (Subject::Reserved(key), PersistResult::Reserve(reserved))
+                    if !is_replay && !messages.contains_key(key) =>
+                {
+                    self.shared.open.begin(key, reserved.message.revision);
+                }
+                (Subject::Changed { key, .. }, PersistResult::UpdateContent(updated)) => {
+                    if let Some((_, message)) = messages.get_mut(key) {
+                        message.is_settled |= !updated.state.is_open();
+                        if let Some(known) = &mut message.known {
+                            known.revision = updated.revision;
+                        }
+                    }
+                }
+                (Subject::Deleted(key), _) => {
+                    self.shared.open.remove(key);
+                    if let Some((_, message)) = messages.get_mut(key) {
+                        message.is_settled = true;
+                    }
+                }
+                (Subject::Emptied(tenant, thread), _) => self.shared.open.remove_thread(tenant, thread),
+                _ => {}
+            }
+        }
+        let mut held = 0;
+        for (key, (mut slot, message)) in messages {
+            let known = if is_replay && !message.is_repeated { message.before } else { message.known };
+            match known.filter(|_| !message.is_settled) {
+                Some(known) => {
+                    held += known.stream.held().len();
+                    *slot = Slot::Known(known);
+                }
+                None => {
+                    *slot = Slot::Unknown;
+                    self.shared.open.remove(&key);
+                }
+            }
+        }
+        tell_held(extensions, held);
+    }
+
+    /// Everything is as it was.
+    fn not_applied(&self, error: &PersistError, messages: Messages<T>) {
+        let is_gone = |id: &MessageId| {
+            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Gone) && error.message() == Some(id)
+        };
+        for (key, (mut slot, message)) in messages {
+            match message.before {
+                Some(before) if !is_gone(&key.2) => *slot = Slot::Known(before),
+                _ => {
+                    *slot = Slot::Unknown;
+                    self.shared.open.remove(&key);
+                }
+            }
+        }
+    }
+}
+
+/// Rewrites every field.
+fn rewrite<T: Transform>(
+    shared: &Shared<T>,
+    tenant: &TenantId,
+    args: &mut PersistArgs,
+    messages: &mut Messages<T>,
+    down: &mut Down<'_, T>,
+) -> Result<()> {
+    let layer = shared.transform.name();
+    let mut one = |item: &mut PersistArgs| {
+        down.leave_content(matches!(item, PersistArgs::UpdateContent(_)));
+        down.prepare(item);
+        rewrite_args(layer, item, down)?;
+        if let PersistArgs::UpdateContent(update) = item {
+            let Some((_, message)) = messages.get_mut(&key(tenant, update)) else {
+                let detail = "the content of a message changes that was not locked";
+                return Err(PersistError::new(ErrorKind::Internal, detail).with_effect(Effect::NotApplied));
+            };
+            message.change(down, update, shared.most_held)?;
+        }
+        Ok(())
+    };
+    match args {
+        PersistArgs::Batch(batch) => batch.items.iter_mut().enumerate().try_for_each(|(index, item)| {
+            one(item).map_err(|error: PersistError| error.with_batch_index(index))
+        }),
+        args => one(args),
+    }
+}
+
+/// The bytes of content in it.
+pub(super) fn content_bytes(carrier: &impl CarriesContent) -> usize {
+    carrier.places().iter().map(|place| place.slot.byte_len()).sum()
+}
+
+fn key(tenant: &TenantId, update: &UpdateContent) -> Key {
+    (tenant.clone(), update.thread.clone(), update.id.clone())
+}
+
+/// What an operation means for the messages that are being written.
+enum Subject {
+    Reserved(Key),
+    Changed { key: Key, raises: bool },
+    Deleted(Key),
+    Emptied(TenantId, ThreadId),
+    Nothing,
+}
+
+impl Subject {
+    fn of(tenant: &TenantId, args: &PersistArgs) -> Self {
+        match args {
+            PersistArgs::Reserve(Reserve { thread, id, .. }) => {
+                Self::Reserved((tenant.clone(), thread.clone(), id.clone()))
+            }
+            PersistArgs::UpdateContent(update) => {
+                Self::Changed { key: key(tenant, update), raises: raises(update) }
+            }
+            PersistArgs::Delete(delete) => {
+                Self::Deleted((tenant.clone(), delete.thread.clone(), delete.id.clone()))
+            }
+            PersistArgs::Thread(thread @ (ThreadArgs::Clear(_) | ThreadArgs::Delete(_))) => {
+                thread.thread().map_or(Self::Nothing, |thread| Self::Emptied(tenant.clone(), thread.clone()))
+            }
+            _ => Self::Nothing,
+        }
+    }
+
+    fn raises(&self, key: &Key) -> bool {
+        matches!(self, Self::Changed { key: changed, raises: true } if changed == key)
+    }
+}

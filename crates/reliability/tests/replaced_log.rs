@@ -1,0 +1,70 @@
+//! A log that another program cuts short or writes over while the store is open.
+
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+use throughline_core::{Effect, ErrorKind, NewMessage, Persistence};
+use throughline_sqlite::{Condition, SqliteBackend};
+
+fn log_of(path: &Path) -> (File, u64) {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    let log = OpenOptions::new().read(true).write(true).open(PathBuf::from(name)).unwrap();
+    let len = log.metadata().unwrap().len();
+    assert!(len > 2 * 4096, "there is something in it");
+    (log, len)
+}
+
+/// Does this to the log of a store that is open, and expects that no write is acknowledged after it.
+async fn expect_refused(how: &str, tamper: impl Fn(&File, u64)) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    let maintenance = backend.maintenance();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    for n in 0..20 {
+        db.thread("t").add(NewMessage::user(&format!("before {n}"))).await.unwrap();
+    }
+    let (log, len) = log_of(&path);
+    tamper(&log, len);
+    for n in 0..3 {
+        let error = db.thread("t").add(NewMessage::user(&format!("after {n}"))).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.effect()),
+            (ErrorKind::Unavailable, Effect::NotApplied),
+            "{how}: {error}"
+        );
+        assert!(error.to_string().contains("the log of the file was "), "{how}: {error}");
+    }
+    let mut health = maintenance.health();
+    while health.condition == Condition::Writable {
+        // Each write that is refused is a failure of the writer.
+        db.thread("t").add(NewMessage::user("again")).await.unwrap_err();
+        health = maintenance.health();
+    }
+    assert_eq!(health.condition, Condition::ReadOnly);
+    assert!(health.last_failure.unwrap().contains("the log of the file was "), "{how}");
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_after_the_log_was_cut_short_is_refused() {
+    expect_refused("to nothing", |log, _| log.set_len(0).unwrap()).await;
+    expect_refused("by one byte", |log, len| log.set_len(len - 1).unwrap()).await;
+    expect_refused("to half", |log, len| log.set_len(len / 2).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_write_after_the_log_was_written_over_is_refused() {
+    let noise = |len| vec![0xa5; len];
+    expect_refused("all of it", |log, len| log.write_all_at(&noise(len as usize), 0).unwrap()).await;
+    expect_refused("its header", |log, _| log.write_all_at(&noise(32), 0).unwrap()).await;
+    expect_refused("a bit of its header", |log, _| log.write_all_at(&[0], 5).unwrap()).await;
+    expect_refused("its last frame", |log, len| {
+        log.write_all_at(&noise(4096 + 24), len - 4096 - 24).unwrap();
+    })
+    .await;
+}

@@ -1,0 +1,175 @@
+//! A second SQLite library in the process, whose locks and those of the store do not see each other.
+
+use std::{path::Path, sync::Arc, thread, time::Duration};
+
+use rusqlite::Connection;
+use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
+use throughline_reliability::{SecondLibrary, skipped};
+use throughline_sqlite::{Alarm, Maintenance, SqliteOptions};
+use tokio::{task::spawn_blocking, time::timeout};
+
+/// Far more than anything here takes.
+const FAR: Duration = Duration::from_secs(60);
+
+fn second_library() -> Option<SecondLibrary> {
+    let library = SecondLibrary::load();
+    if library.is_none() {
+        skipped("a second SQLite library in the process", "this machine has no shared library of SQLite");
+    }
+    library
+}
+
+async fn open(path: &Path) -> (Persistence, Maintenance) {
+    let backend = SqliteOptions::new().wait_limit(Duration::from_secs(20)).open(path).await.unwrap();
+    let maintenance = backend.maintenance();
+    (Persistence::builder().backend(backend).build().unwrap(), maintenance)
+}
+
+async fn add(db: &Persistence, text: &str) {
+    db.thread("t").add(NewMessage::user(text)).await.unwrap();
+}
+
+/// How many messages the thread has, and that the file is whole.
+async fn expect_whole(path: &Path, messages: usize) {
+    let (db, maintenance) = open(path).await;
+    let verification = maintenance.verify().await.unwrap();
+    assert!(verification.is_sound(), "{:?}", verification.damaged);
+    assert_eq!(verification.messages, messages as u64);
+    db.close().await.unwrap();
+    let connection = Connection::open(path).unwrap();
+    let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(check, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_library_that_reads_and_closes_leaves_the_store_writable() {
+    let Some(library) = second_library() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let (db, _) = open(&path).await;
+    for round in 0..20 {
+        add(&db, &format!("before {round}")).await;
+        let host = library.open(&path, 0).unwrap();
+        host.execute("SELECT count(*) FROM messages").unwrap();
+        drop(host);
+        add(&db, &format!("after {round}")).await;
+    }
+    assert_eq!(db.thread("t").page(PageFrom::End, 50).await.unwrap().messages.len(), 40);
+    db.close().await.unwrap();
+    expect_whole(&path, 40).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_library_that_writes_meanwhile_damages_nothing() {
+    const WRITES: usize = 200;
+    let Some(library) = second_library() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let (db, _) = open(&path).await;
+    add(&db, "first").await;
+    library.open(&path, 0).unwrap().execute("CREATE TABLE host (n INTEGER PRIMARY KEY)").unwrap();
+    let host = {
+        let path = path.clone();
+        thread::spawn(move || {
+            for n in 0..WRITES {
+                let host = library.open(&path, 60_000).unwrap();
+                host.execute(&format!("INSERT INTO host VALUES ({n})")).unwrap();
+            }
+        })
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..4 {
+        let db = db.clone();
+        tasks.spawn(async move {
+            for write in 0..WRITES {
+                add(&db, &format!("{task} {write}")).await;
+            }
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+    spawn_blocking(move || host.join().unwrap()).await.unwrap();
+    db.close().await.unwrap();
+    let rows: i64 = Connection::open(&path)
+        .unwrap()
+        .query_row("SELECT count(*) FROM host", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(rows, WRITES as i64);
+    expect_whole(&path, 4 * WRITES + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_is_refused_by_name_while_a_second_library_is_connected() {
+    let Some(library) = second_library() else { return };
+    let library = Arc::new(library);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let (db, maintenance) = open(&path).await;
+    add(&db, "before").await;
+    let host = library.open(&path, 0).unwrap();
+    host.execute("SELECT count(*) FROM messages").unwrap();
+
+    let refused = db.clone().with_deadline(Duration::from_millis(300));
+    let error = refused.thread("t").add(NewMessage::user("refused")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Busy, Effect::NotApplied), "{error}");
+    assert!(error.to_string().contains("a second SQLite library in this process"), "{error}");
+    assert_eq!(maintenance.health().alarms, [Alarm::SecondLibrary]);
+    // Reading goes on.
+    assert_eq!(db.thread("t").page(PageFrom::End, 10).await.unwrap().messages.len(), 1);
+
+    // A write that waits goes through once the other library has closed the file.
+    let waiting = tokio::spawn({
+        let db = db.clone();
+        async move { add(&db, "waits").await }
+    });
+    drop(host);
+    timeout(FAR, waiting).await.unwrap().unwrap();
+    assert!(maintenance.health().is_good());
+    db.close().await.unwrap();
+    expect_whole(&path, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_library_that_was_connected_before_the_store_was_opened_is_noticed() {
+    let Some(library) = second_library() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let (db, _) = open(&path).await;
+    add(&db, "before").await;
+    db.close().await.unwrap();
+    let host = library.open(&path, 0).unwrap();
+    host.execute("SELECT count(*) FROM messages").unwrap();
+    let (db, maintenance) = open(&path).await;
+    let refused = db.clone().with_deadline(Duration::from_millis(300));
+    let error = refused.thread("t").add(NewMessage::user("refused")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert_eq!(maintenance.health().alarms, [Alarm::SecondLibrary]);
+    drop(host);
+    timeout(FAR, add(&db, "after")).await.unwrap();
+    db.close().await.unwrap();
+    expect_whole(&path, 2).await;
+}
+
+/// The library of the store itself, and a second store on the file, are no second library: they know each other's locks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_library_in_the_process_is_no_second_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let (first, maintenance) = open(&path).await;
+    let (second, _) = open(&path).await;
+    let host = Connection::open(&path).unwrap();
+    for round in 0..10 {
+        host.query_row("SELECT count(*) FROM messages", [], |_| Ok(())).unwrap();
+        add(&first, &format!("first {round}")).await;
+        add(&second, &format!("second {round}")).await;
+    }
+    assert!(maintenance.health().is_good());
+    first.close().await.unwrap();
+    add(&second, "alone").await;
+    second.close().await.unwrap();
+    // The host's own connection outlives the stores, and its locks with it.
+    assert_eq!(host.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0)).unwrap(), 21);
+    drop(host);
+    expect_whole(&path, 21).await;
+}

@@ -1,0 +1,68 @@
+//! What the operating system says of a failure that SQLite has one code for.
+//!
+//! SQLite calls a page that the disk could not read (`EIO`) a damaged file, and every file that it cannot open alike. A host does
+//! different things about each: a disk is replaced, a limit is raised, a mount is repaired. So the system is asked again.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why SQLite failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cause {
+    #[error("the disk could not read `{}` at byte {offset}: {source}", path.display())]
+    Unreadable { path: PathBuf, offset: u64, source: io::Error },
+    #[error("no file descriptor is left ({source}): raise the limit (`ulimit -n`), or look for a leak")]
+    NoDescriptor { source: io::Error },
+    #[error(
+        "the file system of the store is mounted read-only, as it is after a disk failed: repair and remount it"
+    )]
+    ReadOnly,
+}
+
+impl Cause {
+    /// What is behind this code of SQLite, for a store at `path`. It asks the system, and reads the file where SQLite calls it
+    /// damaged, for a second at most: only after a failure.
+    pub(crate) fn of(code: i32, path: &Path) -> Option<Self> {
+        match code & 0xff {
+            // CORRUPT
+            11 => unreadable(path),
+            // READONLY, IOERR, CANTOPEN
+            8 | 10 | 14 => no_descriptor().or_else(|| is_read_only(path).then_some(Self::ReadOnly)),
+            _ => None,
+        }
+    }
+}
+
+fn no_descriptor() -> Option<Cause> {
+    // The one failure of this file that is about the process or the system.
+    let source = File::open("/dev/null").err()?;
+    let is_used_up = matches!(source.raw_os_error(), Some(23 | 24));
+    (cfg!(unix) && is_used_up).then_some(Cause::NoDescriptor { source })
+}
+
+#[cfg(target_os = "linux")]
+fn is_read_only(path: &Path) -> bool {
+    use nix::sys::statvfs::{FsFlags, statvfs};
+
+    statvfs(path.parent().unwrap_or(path)).is_ok_and(|disk| disk.flags().contains(FsFlags::ST_RDONLY))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_read_only(_: &Path) -> bool {
+    false
+}
+
+#[cfg(target_os = "linux")]
+fn unreadable(path: &Path) -> Option<Cause> {
+    let (path, offset, source) = crate::file_guard::unreadable(path)?;
+    Some(Cause::Unreadable { path, offset, source })
+}
+
+/// Without descriptors of its own, to read the file would drop the locks of SQLite.
+#[cfg(not(target_os = "linux"))]
+fn unreadable(_: &Path) -> Option<Cause> {
+    None
+}

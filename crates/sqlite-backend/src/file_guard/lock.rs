@@ -1,0 +1,62 @@
+//! The locks themselves, and the bytes that they are on.
+
+use std::{fs::File, io, process};
+
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    libc,
+};
+
+/// Bytes that SQLite locks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bytes {
+    start: libc::off_t,
+    len: libc::off_t,
+}
+
+/// Of the file: each connection holds a shared lock on them. The last user is the one who gets an exclusive lock.
+pub(super) const SHARED: Bytes = Bytes { start: 0x4000_0002, len: 510 };
+
+/// Of the `-shm`: the lock of the writer.
+pub(super) const WRITER: Bytes = Bytes { start: 120, len: 1 };
+
+/// Of the `-shm`: each process holds a shared lock on it. One that finds none resets the index.
+pub(super) const USERS: Bytes = Bytes { start: 128, len: 1 };
+
+/// Takes an OFD lock that others may share, without waiting.
+pub(super) fn share(file: &File, bytes: Bytes) -> io::Result<()> {
+    Ok(fcntl(file, FcntlArg::F_OFD_SETLK(&flock(libc::F_RDLCK, bytes))).map(drop)?)
+}
+
+/// Takes an OFD lock for itself alone, without waiting.
+pub(super) fn exclude(file: &File, bytes: Bytes) -> io::Result<()> {
+    Ok(fcntl(file, FcntlArg::F_OFD_SETLK(&flock(libc::F_WRLCK, bytes))).map(drop)?)
+}
+
+/// Gives an OFD lock back.
+pub(super) fn release(file: &File, bytes: Bytes) -> io::Result<()> {
+    Ok(fcntl(file, FcntlArg::F_OFD_SETLK(&flock(libc::F_UNLCK, bytes))).map(drop)?)
+}
+
+/// Drops the POSIX lock of the process.
+pub(super) fn drop_posix(file: &File, bytes: Bytes) -> io::Result<()> {
+    Ok(fcntl(file, FcntlArg::F_SETLK(&flock(libc::F_UNLCK, bytes))).map(drop)?)
+}
+
+/// Whether another process holds a lock that excludes others.
+pub(super) fn is_held_elsewhere(file: &File, bytes: Bytes) -> io::Result<bool> {
+    let mut found = flock(libc::F_WRLCK, bytes);
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut found))?;
+    let is_own = u32::try_from(found.l_pid).is_ok_and(|holder| holder == process::id());
+    Ok(found.l_type != libc::F_UNLCK as libc::c_short && !is_own)
+}
+
+fn flock(kind: i32, bytes: Bytes) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: bytes.start,
+        l_len: bytes.len,
+        l_pid: 0,
+    }
+}

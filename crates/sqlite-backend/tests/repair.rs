@@ -1,0 +1,162 @@
+//! Repair of a damaged message: deleted with a tombstone, or restored from a copy, through the pipeline.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use throughline_core::{
+    ChangeScope, Content, ContentChange, Delta, Effect, ErrorKind, Happened, ImportRow, ImportedRow, Keep,
+    Message, MessageId, NewMessage, NewReservation, PageFrom, Persistence, Position, Reserve, Role, Seq,
+    UpdateMode, Visibility,
+};
+use throughline_sqlite::{Maintenance, SqliteBackend};
+
+struct Store {
+    _directory: TempDir,
+    path: PathBuf,
+    maintenance: Maintenance,
+    db: Persistence,
+}
+
+fn id(id: &str) -> MessageId {
+    id.parse().unwrap()
+}
+
+async fn open(path: &Path) -> (Maintenance, Persistence) {
+    let backend = SqliteBackend::open(path).await.unwrap();
+    let maintenance = backend.maintenance();
+    (maintenance, Persistence::builder().backend(backend).build().unwrap())
+}
+
+/// Three final messages of the user, of which the store cannot read `b`, and the whole `b` as it was.
+async fn store(damage: &str) -> (Store, Message) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let (maintenance, db) = open(&path).await;
+    let thread = db.thread("t");
+    for name in ["a", "b", "c"] {
+        thread.add(NewMessage::user(name).with_id(id(name))).await.unwrap();
+    }
+    let whole = thread.get(id("b")).await.unwrap().unwrap();
+    let changed = Connection::open(&path).unwrap().execute(damage, []).unwrap();
+    assert_eq!(changed, 1, "{damage}");
+    assert_eq!(thread.get(id("b")).await.unwrap_err().kind(), ErrorKind::Corrupt, "{damage}");
+    (Store { _directory: directory, path, maintenance, db }, whole)
+}
+
+const DAMAGES: [&str; 4] = [
+    r#"UPDATE messages SET content = '[{"type":"text","text":"B"}]' WHERE message_id = 'b'"#,
+    "UPDATE messages SET role = 'nobody' WHERE message_id = 'b'",
+    "UPDATE messages SET content = CAST(x'ff' AS TEXT) WHERE message_id = 'b'",
+    "UPDATE messages SET appends = 1 WHERE message_id = 'b'",
+];
+
+async fn ids(db: &Persistence) -> Vec<String> {
+    let page = db.thread("t").page(PageFrom::Start, 10).await.unwrap();
+    page.into_messages().unwrap().iter().map(|message| message.id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_deleted_damaged_message_leaves_a_sound_store() {
+    for damage in DAMAGES {
+        let (store, _) = store(damage).await;
+        let thread = store.db.thread("t");
+        let deleted = thread.delete_damaged(id("b")).key("repair").await.unwrap();
+        assert_eq!(
+            (deleted.id, deleted.seq, deleted.attachments),
+            (id("b"), Seq::new(2), vec![]),
+            "{damage}"
+        );
+        assert!(thread.delete_damaged(id("b")).key("repair").await.unwrap().deduplicated, "{damage}");
+        assert_eq!(thread.get(id("b")).await.unwrap(), None, "{damage}");
+        assert_eq!(ids(&store.db).await, ["a", "c"], "{damage}");
+        let entry = thread.entry().await.unwrap().unwrap();
+        assert_eq!((entry.messages, entry.turns), (2, 2), "{damage}");
+        let again = thread.add(NewMessage::user("b").with_id(id("b"))).await.unwrap_err();
+        assert_eq!((again.kind(), again.effect()), (ErrorKind::Gone, Effect::NotApplied), "{damage}");
+        let mut changes = store.db.changes(ChangeScope::Tenant, Position::new(3));
+        assert!(matches!(changes.next().await.unwrap().what, Happened::Deleted(gone) if gone.id == id("b")));
+        let found = store.maintenance.verify().await.unwrap();
+        assert_eq!(found.damaged, [], "{damage}");
+        thread.prune(Keep::everything().messages(1)).await.unwrap();
+        assert_eq!(ids(&store.db).await, ["c"], "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_restored_message_is_the_copy_at_its_sequence_number() {
+    for damage in DAMAGES {
+        let (store, whole) = store(damage).await;
+        let thread = store.db.thread("t");
+        let refused = store.db.run(throughline_core::Import::new("t".parse().unwrap(), vec![row(&whole)]));
+        assert_eq!(refused.await.unwrap_err().kind(), ErrorKind::Corrupt, "{damage}");
+        let restored = thread.restore_damaged(vec![row(&whole)]).await.unwrap();
+        assert_eq!(restored.rows, [ImportedRow::Restored(Seq::new(2))], "{damage}");
+        assert_eq!(thread.get(id("b")).await.unwrap().unwrap(), whole, "{damage}");
+        assert_eq!(ids(&store.db).await, ["a", "b", "c"], "{damage}");
+        let entry = thread.entry().await.unwrap().unwrap();
+        assert_eq!((entry.messages, entry.turns), (3, 3), "{damage}");
+        let again = thread.restore_damaged(vec![row(&whole)]).await.unwrap();
+        assert_eq!(again.rows, [ImportedRow::Present(Seq::new(2))], "{damage}");
+        assert_eq!(store.maintenance.verify().await.unwrap().damaged, [], "{damage}");
+        store.db.close().await.unwrap();
+        let (_, db) = open(&store.path).await;
+        assert_eq!(db.thread("t").get(id("b")).await.unwrap().unwrap(), whole, "{damage}");
+    }
+}
+
+fn row(message: &Message) -> ImportRow {
+    ImportRow::of(message.clone()).unwrap()
+}
+
+/// An open message whose appends are damaged is not `damaged` by its row.
+async fn streaming() -> Store {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let (maintenance, db) = open(&path).await;
+    let thread = db.thread("t");
+    let reservation = NewReservation::new(Role::Assistant).with_id(id("open"));
+    db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
+    for text in ["Hel", "lo", "!"] {
+        let change = ContentChange::Append(Delta::text(text));
+        thread.update_content(id("open"), change, UpdateMode::Partial).await.unwrap();
+    }
+    let raw = Connection::open(&path).unwrap();
+    assert_eq!(raw.execute("UPDATE appends SET delta = 'lO' WHERE n = 2", []).unwrap(), 1);
+    Store { _directory: directory, path, maintenance, db }
+}
+
+#[tokio::test]
+async fn an_open_message_with_a_damaged_append_is_repaired_with_all_of_its_appends() {
+    let store = streaming().await;
+    store.db.thread("t").delete_damaged(id("open")).await.unwrap();
+    assert_eq!(store.maintenance.verify().await.unwrap().damaged, []);
+
+    let store = streaming().await;
+    let copy = ImportRow::new(
+        id("open"),
+        Role::Assistant,
+        Content::text("Hello!"),
+        throughline_core::Timestamp::now(),
+    );
+    store.db.thread("t").restore_damaged(vec![copy]).await.unwrap();
+    let page = store.db.thread("t").page_showing(PageFrom::Start, 10, Visibility::Final).await.unwrap();
+    assert_eq!(page.messages[0].content, Content::text("Hello!"));
+    assert_eq!(store.db.thread("t").entry().await.unwrap().unwrap().messages, 1);
+    assert_eq!(store.maintenance.verify().await.unwrap().damaged, []);
+    let raw = Connection::open(&store.path).unwrap();
+    let appends: i64 = raw.query_row("SELECT count(*) FROM appends", [], |row| row.get(0)).unwrap();
+    assert_eq!(appends, 0);
+}
+
+#[tokio::test]
+async fn a_repair_in_a_batch_that_is_refused_changes_nothing() {
+    let (store, _) = store(DAMAGES[0]).await;
+    let batch = throughline_core::Batch::new()
+        .with(throughline_core::Delete::damaged("t".parse().unwrap(), id("b")))
+        .with(throughline_core::Delete::damaged("t".parse().unwrap(), id("a")));
+    let error = store.db.batch(batch).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::NotApplied));
+    assert_eq!(store.db.thread("t").get(id("b")).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(store.db.thread("t").entry().await.unwrap().unwrap().messages, 3);
+}

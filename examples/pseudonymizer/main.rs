@@ -1,0 +1,54 @@
+//! A transform of your own: names are stored as pseudonyms, and read as names.
+//!
+//! The layer says what is replaced in one text. Content, metadata, titles, searches, and a name that is cut between two appends are the
+//! toolkit's. `cargo test --example pseudonymizer` runs its tests.
+
+mod layer;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex};
+
+use throughline::{
+    NewMessage, PersistRequest, Persistence, Phase, Result, Role, SearchMessages,
+    memory::MemoryBackend,
+    plugin::{NextRequest, from_fn},
+    transform::TransformLayer,
+};
+
+use crate::layer::Pseudonyms;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    // What the store is given, written down.
+    let given = Arc::<Mutex<String>>::default();
+    let writes = Arc::clone(&given);
+    let tap = from_fn("tap", Phase::Route, move |request: PersistRequest, next: NextRequest| {
+        let json = serde_json::to_string(&request.args).expect("an operation serializes");
+        writes.lock().expect("no panic").push_str(&json);
+        next.run(request)
+    });
+    let db = Persistence::builder()
+        .layer(TransformLayer::new(Pseudonyms::new(["Ada Lovelace", "Alan Turing"])))
+        .layer(tap)
+        .backend(MemoryBackend::new())
+        .build()?;
+    let thread = db.thread("history");
+
+    thread.add(NewMessage::user("Who was Ada Lovelace?")).await?;
+    let mut draft = thread.reserve(Role::Assistant).await?;
+    draft.append("A friend of Ada Lo").await?; // cut in the middle of the name
+    draft.append("velace, not of Alan Turing.").await?;
+    let reply = draft.finish().await?;
+    assert_eq!(reply.content.plain_text(100), "A friend of Ada Lovelace, not of Alan Turing.");
+
+    let found = db.search(SearchMessages::new("Ada Lovelace", 10)).await?;
+    assert_eq!(found.hits.len(), 2);
+    let (start, end) = found.hits[0].marks[0];
+    assert_eq!(&found.hits[0].snippet[start as usize..end as usize], "Ada Lovelace");
+
+    let given = given.lock().expect("no panic");
+    assert!(given.contains("A friend of pseudonym000001, not of pseudonym000002."));
+    assert!(!given.contains("Ada") && !given.contains("Turing"));
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! Row images are the exact rows of a store: they do not go through a layer that changes content.
+
+use throughline::{
+    BeginCapture, Effect, ErrorKind, NewMessage, Persistence, ReadImages, Site, layers::redact::RedactLayer,
+    memory::MemoryBackend,
+};
+
+#[tokio::test]
+async fn reading_row_images_is_refused() {
+    let db =
+        Persistence::builder().layer(RedactLayer::secrets()).backend(MemoryBackend::new()).build().unwrap();
+    db.thread("t").add(NewMessage::user("hello")).await.unwrap();
+    let begun = db.on_replica(BeginCapture::WHOLE).await.unwrap();
+    let read = db.read(ReadImages::new(begun.cursor, 10)).await.unwrap_err();
+    assert_eq!((read.kind(), read.effect()), (ErrorKind::Unsupported, Effect::NotApplied), "{read}");
+    assert_eq!(read.site(), Some(&Site::Layer("redact".into())));
+}
