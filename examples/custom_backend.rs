@@ -15,7 +15,8 @@ use serde_json::Deserializer;
 use throughline::{
     Add, Added, Admitted, Backend, BoxError, Capabilities, Durability, ErrorKind, Generation, Message,
     MessageId, OpKind, OpenReservations, Page, PageFrom, PersistError, Position, ReadArgs, ReadPage,
-    ReadResult, Reply, Result, Seq, TenantId, ThreadId, backend::rules,
+    ReadResult, Reply, Result, Seq, TenantId, ThreadId,
+    backend::{AnswerBytes, EstimatedSize as _, rules},
 };
 use throughline_conformance::{Fixture, Place, Profile};
 
@@ -128,7 +129,7 @@ impl Backend for LogBackend {
             }
             // Nothing is ever reserved here, so nothing is open.
             ReadArgs::OpenReservations(list) => {
-                rules::check_limit(list.limit)?;
+                rules::check_page(list.limit, list.max_bytes)?;
                 ReadResult::OpenReservations(OpenReservations {
                     messages: Vec::new(),
                     damaged: Vec::new(),
@@ -148,7 +149,7 @@ impl Backend for LogBackend {
 impl Rows {
     /// The message of place 1 stands first, so that a cursor is an index.
     fn page(&self, read: &ReadPage, position: Position) -> Result<Page> {
-        rules::check_limit(read.limit)?;
+        rules::check_page(read.limit, read.max_bytes)?;
         let (all, limit) = (self.messages.len(), read.limit as usize);
         let index = |seq: u64| usize::try_from(seq).unwrap_or(usize::MAX).min(all);
         let shown = match read.from {
@@ -161,14 +162,24 @@ impl Rows {
         } else {
             shown.start.max(shown.end.saturating_sub(limit))..shown.end
         };
-        let has_more = cut.len() < shown.len();
-        let messages = self.messages[cut].to_vec();
+        let mut has_more = cut.len() < shown.len();
+        let mut bytes = AnswerBytes::new(read.max_bytes);
+        let fits = |message: &&Message| bytes.take(message.estimated_size());
+        let cut = self.messages[cut].iter();
+        let messages: Vec<Message> = if read.from.is_forward() {
+            cut.take_while(fits).cloned().collect()
+        } else {
+            let newest_first: Vec<&Message> = cut.rev().take_while(fits).collect();
+            newest_first.into_iter().rev().cloned().collect()
+        };
+        has_more |= bytes.is_full();
         Ok(Page {
             thread: read.thread.clone(),
             messages,
             damaged: vec![],
             has_more,
             first_open: None,
+            last_seq: Seq::new(all as u64),
             position,
         })
     }

@@ -1,11 +1,11 @@
-//! A reply is streamed, its writer dies, and the next process cleans up after it.
+//! A reply is streamed, its writer dies, and the request is delivered again to the next process, which makes the next attempt.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::{error::Error, path::Path, time::Duration};
 
 use throughline::{
-    Coalesce, MessageId, MessageState, NewMessage, NewReservation, PageFrom, Persistence, Role, Visibility,
-    sqlite::SqliteBackend,
+    Coalesce, Content, MessageId, MessageState, NewMessage, NewReservation, PageFrom, Persistence,
+    ReplyAttempt, Role, Thread, Visibility, sqlite::SqliteBackend,
 };
 
 /// How long a writer is taken to be alive without a sign. A host leaves it at a minute; this example has no patience.
@@ -35,9 +35,10 @@ async fn first_process(file: &Path) -> Result<MessageId, Box<dyn Error>> {
     draft.finish().await?;
     assert_eq!(draft.committed().bytes, "one, two, three".len() as u64);
 
-    let reservation = NewReservation::new(Role::Assistant).with_lease(LEASE);
-    let coalesce = Coalesce { interval: Duration::from_millis(20), bytes: 64 };
-    let mut draft = thread.reserve(reservation).coalesce(coalesce).await?;
+    // This one is named by the request that it answers: it may be delivered again.
+    let ReplyAttempt::Begun { mut draft, number: 1 } = next_attempt(&thread).await? else {
+        return Err("no attempt was made before".into());
+    };
     draft.append("one, two").await?;
     let saved = draft.flush().await?;
     println!("committed {} bytes of the second reply; then the writer dies", saved.bytes);
@@ -48,7 +49,14 @@ async fn first_process(file: &Path) -> Result<MessageId, Box<dyn Error>> {
     Ok(id)
 }
 
-/// Finds what the first one left, and settles it once nobody can be writing it any more.
+/// Begins the next attempt of the second reply, or says why not.
+async fn next_attempt(thread: &Thread) -> throughline::Result<ReplyAttempt> {
+    let reservation = NewReservation::new(Role::Assistant).with_lease(LEASE);
+    let coalesce = Coalesce { interval: Duration::from_millis(20), bytes: 64 };
+    thread.reserve(reservation).key("reply-to-update-1007").coalesce(coalesce).next_attempt().await
+}
+
+/// Finds what the first process left, settles it once its lease has expired, and makes the reply that is still due.
 async fn second_process(file: &Path, id: MessageId) -> Result<(), Box<dyn Error>> {
     let db = Persistence::builder().backend(SqliteBackend::open(file).await?).build()?;
     let thread = db.thread("telegram:42");
@@ -68,11 +76,24 @@ async fn second_process(file: &Path, id: MessageId) -> Result<(), Box<dyn Error>
         kept.abandon_reason.unwrap_or_default()
     );
     assert_eq!(kept.state, MessageState::Abandoned);
-    assert_eq!(kept.content.as_json(), r#"[{"type":"text","text":"one, two"}]"#);
+    assert_eq!(kept.content, Content::text("one, two"));
+
+    // The platform delivers the request again. The key alone would answer with the abandoned message.
+    let ReplyAttempt::Begun { mut draft, number: 2 } = next_attempt(&thread).await? else {
+        return Err("the first attempt was abandoned".into());
+    };
+    draft.append("one, two, three").await?;
+    draft.finish().await?;
+    // And once more: the reply is there.
+    let ReplyAttempt::Finished(reply) = next_attempt(&thread).await? else {
+        return Err("the second attempt was finished".into());
+    };
+    println!("delivered again: attempt 2 answers {}", reply.content.as_json());
+    assert_eq!(reply.content, Content::text("one, two, three"));
 
     // The history for a model has complete messages only.
     let history = thread.page_showing(PageFrom::Start, 10, Visibility::Final).await?.messages;
-    assert_eq!(history.len(), 2);
+    assert_eq!(history.len(), 3);
     db.close().await?;
     Ok(())
 }

@@ -30,7 +30,7 @@ impl Store {
         for first in (0..threads).step_by(BATCH) {
             let adds = (first..threads.min(first + BATCH)).map(add);
             let items = adds.collect::<Result<_, Failure>>()?;
-            last = db.batch(Batch { items }).reply().await?.receipt.position.unwrap_or(last);
+            last = db.batch(Batch::of(items)).reply().await?.receipt.position.unwrap_or(last);
         }
         let written = begun.elapsed();
         while db.search(SearchMessages::new(RARE, 1)).await?.indexed < last {

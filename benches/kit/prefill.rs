@@ -26,7 +26,7 @@ pub(crate) async fn prefill(db: &Persistence, thread: &ThreadId, messages: usize
             while left > 0 {
                 let items = left.min(BATCH);
                 let adds = (0..items).map(|_| Add::new(thread.clone(), NewMessage::user(TEXT)).into());
-                db.batch(Batch { items: adds.collect() }).await?;
+                db.batch(Batch::of(adds.collect())).await?;
                 left -= items;
             }
             Ok::<_, Failure>(())

@@ -2,7 +2,8 @@
 //!
 //! One line a layer: `figure layers.cost.NAME VALUE ratio` over a store in memory, where nothing else costs much, and
 //! `layers.cost.NAME.sqlite` over a durable file. A ratio is the median over rounds of what was measured in the same round.
-//! `cargo bench --bench layers [-- [--rounds N] [--only NAME] [--store memory|sqlite]]`.
+//! `redact.ns_per_byte` is what the redactor costs over the slowest of the shapes, `redact.ns_per_byte.SHAPE` over each.
+//! `cargo bench --bench layers [-- [--rounds N] [--only NAME] [--store memory|sqlite|shapes]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
@@ -10,6 +11,7 @@ mod arguments;
 mod contenders;
 #[path = "../kit/figures.rs"]
 mod figures;
+mod shapes;
 #[path = "../kit/text.rs"]
 mod text;
 
@@ -37,6 +39,9 @@ async fn main() -> Result<(), Failure> {
     if store.as_deref().is_none_or(|store| store == "sqlite") {
         let stacks = contenders!(SqliteOptions::new().temporary().await?);
         Contenders::new(stacks, DURABLE, only.as_deref()).compare(rounds, ".sqlite").await?;
+    }
+    if store.as_deref().is_none_or(|store| store == "shapes") && only.is_none() {
+        shapes::measure(rounds.min(5));
     }
     Ok(())
 }

@@ -97,7 +97,7 @@ async fn search(cluster: &Cluster, rounds: usize, sizes: [usize; 2]) -> Result<(
 async fn fill(db: &Persistence, messages: usize) -> Result<(), Failure> {
     for first in (0..messages).step_by(BATCH) {
         let items = (first..messages.min(first + BATCH)).map(add).collect::<Result<_, Failure>>()?;
-        db.batch(Batch { items }).await?;
+        db.batch(Batch::of(items)).await?;
     }
     let begun = Instant::now();
     caught_up(db).await?;

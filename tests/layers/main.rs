@@ -17,4 +17,5 @@ mod redact;
 mod scope;
 mod serialise;
 mod slow_log;
+mod take_last;
 mod transform;

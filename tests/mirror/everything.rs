@@ -178,12 +178,7 @@ pub(crate) async fn look(db: &Persistence) -> Look {
         let db = db.for_tenant(tenant.parse().unwrap());
         for thread in THREADS {
             threads.insert((tenant.to_owned(), thread.to_owned()), seen(&db, thread).await);
-            let list = ListOpen {
-                thread: Some(thread.parse().unwrap()),
-                expired_only: false,
-                after: None,
-                limit: 100,
-            };
+            let list = ListOpen::new(100).in_thread(thread.parse().unwrap());
             open.push(format!("{:?}", db.read(list).await.unwrap().messages));
         }
         let list = ListPurgeable { after: None, limit: 100 };

@@ -10,7 +10,7 @@ use std::{
 
 use throughline::{
     Coalesce, Content, Draft, Effect, ErrorKind, MessageState, NewReservation, Persistence, Role, Watermark,
-    memory::MemoryBackend,
+    layers::limits::LimitsLayer, memory::MemoryBackend,
 };
 use tokio::task::yield_now;
 
@@ -228,36 +228,75 @@ async fn a_message_settled_by_somebody_else_ends_the_draft() {
     assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
+/// A pipeline whose limit of content is that of this text.
+fn limited(longest: &str) -> LimitsLayer {
+    LimitsLayer::new().content_bytes(Content::text(longest).byte_len())
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_draft_that_cannot_be_written_can_be_given_up() {
-    let limits = throughline::layers::limits::LimitsLayer::new().content_bytes(10);
-    let db = Persistence::builder().layer(limits).backend(MemoryBackend::new()).build().unwrap();
+async fn an_append_that_exceeds_the_limit_of_content_is_refused_and_the_draft_goes_on() {
+    let db =
+        Persistence::builder().layer(limited("0123456789")).backend(MemoryBackend::new()).build().unwrap();
+    let mut draft = draft(&db, BY_HAND).await;
+    for piece in ["0123", "4567"] {
+        draft.append(piece).await.unwrap();
+    }
+    let error = draft.append("89x").await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
+    assert_eq!(draft.streamed_bytes(), 8);
+    draft.append("89").await.unwrap();
+    assert_eq!(draft.replace(Content::text("0123456789x")).await.unwrap_err().kind(), ErrorKind::TooLarge);
+    draft.finish().await.unwrap();
+    assert_eq!(stored(&db, &draft).await, (text("0123456789"), MessageState::Final, 2));
+}
+
+/// A layer that makes text longer than its writer can know.
+fn doubling() -> throughline::plugin::FromFn<impl throughline::plugin::AsyncRequestFn> {
+    throughline::plugin::from_fn(
+        "doubling",
+        throughline::Phase::Transform,
+        |mut request: throughline::PersistRequest, next: throughline::plugin::NextRequest| {
+            use throughline::CarriesContent as _;
+            for place in request.args.places_mut() {
+                if let throughline::SlotMut::Delta(throughline::Delta::Text(text)) = place.slot {
+                    *text = text.repeat(2);
+                }
+            }
+            next.run(request)
+        },
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_draft_that_the_store_refuses_as_too_large_can_be_abandoned() {
+    let stack = Persistence::builder().layer(limited("0123456789")).layer(doubling());
+    let db = stack.backend(MemoryBackend::new()).build().unwrap();
     let mut draft = draft(&db, BY_HAND).await;
     draft.append("short").await.unwrap();
     draft.flush().await.unwrap();
-    draft.append("much too long").await.unwrap();
+    draft.append("er").await.unwrap();
     assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::TooLarge);
     draft.abandon("too long").await.unwrap();
-    assert_eq!(stored(&db, &draft).await, (text("short"), MessageState::Abandoned, 3));
+    assert_eq!(stored(&db, &draft).await, (text("shortshort"), MessageState::Abandoned, 3));
 }
 
 /// The write that is refused is under way, or not made yet, when the end is asked for.
 #[tokio::test(start_paused = true)]
 async fn an_end_that_was_asked_for_before_the_refusal_is_refused_as_well() {
-    let limits = || throughline::layers::limits::LimitsLayer::new().content_bytes(10);
-    for bytes in [1, 8, 1 << 20] {
+    for bytes in [1, 6, 1 << 20] {
         let (gated, gates) = Gated::new(1, OPEN);
-        let db = Persistence::builder().layer(limits()).backend(gated).build().unwrap();
+        let stack = Persistence::builder().layer(limited("0123456789")).layer(doubling());
+        let db = stack.backend(gated).build().unwrap();
         let mut draft = draft(&db, Coalesce { bytes, ..BY_HAND }).await;
         gates.before.add_permits(OPEN);
         draft.append("half").await.unwrap();
-        draft.append("much too long").await.unwrap();
+        draft.append("whole").await.unwrap();
         // Nothing was awaited that the writer of the draft could have gone on in.
         assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::TooLarge, "gathered to {bytes}");
-        assert!(draft.committed().bytes <= 4 && draft.streamed_bytes() == 17);
+        assert!(draft.committed().bytes <= 4 && draft.streamed_bytes() == 9);
         let (content, state, _) = stored(&db, &draft).await;
-        assert!(content == text("half") || content == "[]", "{content}");
+        assert!(content == text("halfhalf") || content == "[]", "{content}");
         assert!(state.is_open(), "a reply that is cut short is not final: {state}");
         assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::TooLarge);
         draft.abandon("too long").await.unwrap();
@@ -393,10 +432,16 @@ async fn the_second_writer_of_a_message_is_refused_and_claims_nothing() {
     assert_eq!(stored(&db, &first).await.0, text("first"));
 }
 
+/// A layer that takes only so much in one write.
 #[tokio::test(start_paused = true)]
 async fn gathered_text_that_is_too_large_for_one_write_is_written_in_its_parts() {
-    let limits = throughline::layers::limits::LimitsLayer::new().content_bytes(1000);
-    let db = Persistence::builder().layer(limits).backend(MemoryBackend::new()).build().unwrap();
+    let narrow = throughline::plugin::respond("narrow", |args: &throughline::PersistArgs, _: &_| {
+        use throughline::CarriesContent as _;
+        let bytes: usize = args.places().iter().map(|place| place.slot.byte_len()).sum();
+        let refusal = throughline::PersistError::new(ErrorKind::TooLarge, "too much in one write");
+        (bytes > 1000).then(|| Err(refusal.with_effect(Effect::NotApplied)))
+    });
+    let db = Persistence::builder().plugin(narrow).backend(MemoryBackend::new()).build().unwrap();
     let mut draft = draft(&db, BY_HAND).await;
     let part = "x".repeat(100);
     for _ in 0..55 {

@@ -18,6 +18,8 @@ use throughline::{
 pub(crate) enum Fault {
     /// The store has done nothing, and says so.
     Refused,
+    /// The store has done nothing, and has no space.
+    Full,
     /// The store has done nothing and never will, and says so.
     Denied,
     /// The store has done nothing, and nobody knows.
@@ -34,6 +36,7 @@ pub(crate) struct Faults(Arc<Plan>);
 struct Plan {
     coming: Mutex<VecDeque<(OpKind, Fault)>>,
     down: AtomicBool,
+    full: AtomicBool,
     writes: AtomicUsize,
 }
 
@@ -47,6 +50,11 @@ impl Faults {
     /// Refuses every write, until it is told otherwise.
     pub(crate) fn down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
+    }
+
+    /// Refuses every write for want of space, until it is told otherwise.
+    pub(crate) fn full(&self, full: bool) {
+        self.0.full.store(full, Ordering::SeqCst);
     }
 
     /// Whether everything that was planned has come.
@@ -67,6 +75,9 @@ impl Faults {
         if self.0.down.load(Ordering::SeqCst) {
             return Some(Fault::Refused);
         }
+        if self.0.full.load(Ordering::SeqCst) {
+            return Some(Fault::Full);
+        }
         let mut coming = self.0.coming.lock().expect("the plan");
         let is_due = coming.front().is_some_and(|(due, _)| *due == kind);
         is_due.then(|| coming.pop_front()).flatten().map(|(_, fault)| fault)
@@ -82,6 +93,7 @@ impl Faults {
                 match fault {
                     None => next.run(request).await,
                     Some(Fault::Refused) => error(ErrorKind::Busy, Effect::NotApplied),
+                    Some(Fault::Full) => error(ErrorKind::StorageFull, Effect::NotApplied),
                     Some(Fault::Denied) => error(ErrorKind::Denied, Effect::NotApplied),
                     Some(Fault::NeverArrived) => error(ErrorKind::Unavailable, Effect::Unknown),
                     Some(Fault::AnswerLost) => {

@@ -1,13 +1,16 @@
 //! The seam, over real stacks: attribution, effects, detachment, admission, order, redirects, drafts.
 
 mod admission;
+mod attempts;
 mod attribution;
 mod close;
 mod describe;
 mod detach;
 mod draft;
+mod draft_deadline;
 mod edge;
 mod faults;
+mod forks;
 mod gated;
 mod handles;
 mod inner_calls;
@@ -17,6 +20,8 @@ mod redirect_damage;
 mod redirect_faults;
 mod redirects;
 mod retries;
+mod short_pages;
+mod shortage;
 mod trace_hooks;
 mod walk;
 

@@ -41,8 +41,8 @@ pub use self::{
     handle::{
         Agent, AgentThread, BlockAt, ChangeFeed, Coalesce, ConsumerRequest, Draft, DraftRequest,
         FamilyRequest, Forked, History, NewTurn, Persistence, ReadRequest, Recalled, ReplicaRequest,
-        ReplyFuture, Request, RequestFuture, SessionRequest, Swept, Thread, ThreadRequest, ToolCall, Turn,
-        TurnRequest, Walk, Watermark,
+        ReplyAttempt, ReplyAttemptRequest, ReplyFuture, Request, RequestFuture, SessionRequest, Swept,
+        Thread, ThreadRequest, ToolCall, Turn, TurnRequest, Walk, Watermark,
     },
     id::{
         AgentId, AttachmentKey, AttemptId, ConsumerName, EventId, IdempotencyKey, InvalidId, ItemId,
@@ -71,11 +71,12 @@ pub use self::{
         RenameThread, RenewRun, ReplicaArgs, ReplicaResult, Reserve, Reserved, ResetAgent, ResetCursor,
         ResetSession, ResolveId, ResolveSession, ResolvedBy, ResolvedId, RetireSession, RunBegun, RunRenewed,
         RunReport, RuntimeBackfilled, RuntimeDropped, SearchHit, SearchHits, SearchMessages, SessionArgs,
-        SessionChanged, SessionResolved, SessionResult, Slot, SlotMut, TakeStance, ThreadArgs, ThreadChanged,
-        ThreadDeleted, ThreadList, ThreadResult, Update, UpdateContent, UpdateMode, Updated, Visibility,
+        SessionChanged, SessionResolved, SessionResult, Slot, SlotMut, TakeLastMessage, TakeStance,
+        TakenMessage, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadList, ThreadResult, Update,
+        UpdateContent, UpdateMode, Updated, Visibility,
     },
     pipeline::{Described, Phase},
     plugin::{Next, Plugin, PluginLayer},
-    request::{AttemptsMade, Call, HeldBack, PersistRequest, PersistResponse, Receipt, Reply},
+    request::{AttemptsMade, Call, ContentLimit, HeldBack, PersistRequest, PersistResponse, Receipt, Reply},
     thread::{ForkPoint, InvalidTitle, Keep, LabelPatch, Labels, ThreadCursor, ThreadEntry, Title},
 };

@@ -55,6 +55,11 @@ impl Receipt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldBack(pub usize);
 
+/// The most bytes of JSON that the content of a message may have. In the [extensions](PersistResponse::extensions) of the answer to
+/// a [`Reserve`](crate::Reserve), where a layer limits it: a [`Draft`](crate::Draft) refuses the append that exceeds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ContentLimit(pub u64);
+
 /// How many attempts an answer took, the first included: left among its extensions by a layer that made the call again, for
 /// layers further out. One that was answered at once has none; of an error, [`PersistError::attempts`] says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use throughline_core::{
     AuditFrom, AuditNumber, AuditPage, Position, ReadAudit, TenantId,
     audit::{AuditEntry, AuditLink},
+    backend::{AnswerBytes, EstimatedSize as _},
 };
 
 #[derive(Default)]
@@ -44,10 +45,13 @@ impl AuditLog {
 
     pub(crate) fn read(&self, tenant: &TenantId, read: &ReadAudit, position: Position) -> AuditPage {
         let limit = read.limit as usize;
+        let mut bytes = AnswerBytes::new(read.max_bytes);
         let shown = |entry: &AuditEntry| entry.clone().shown(&read.scope, tenant);
+        let fits = |entry: &AuditEntry| bytes.take(entry.estimated_size());
         let (mut entries, end): (Vec<AuditEntry>, AuditNumber) = match read.from {
             AuditFrom::After(number) => {
-                let entries = self.after(number).iter().filter_map(shown).take(limit + 1).collect();
+                let entries =
+                    self.after(number).iter().filter_map(shown).take(limit + 1).take_while(fits).collect();
                 (entries, self.last().max(number))
             }
             AuditFrom::Before(_) | AuditFrom::End => {
@@ -55,11 +59,12 @@ impl AuditLog {
                     AuditFrom::Before(number) => self.place(AuditNumber::new(number.get().saturating_sub(1))),
                     _ => self.entries.len(),
                 };
-                let entries = self.entries[..before].iter().rev().filter_map(shown).take(limit + 1).collect();
+                let newest_first = self.entries[..before].iter().rev();
+                let entries = newest_first.filter_map(shown).take(limit + 1).take_while(fits).collect();
                 (entries, AuditNumber::ZERO)
             }
         };
-        let more = entries.len() > limit;
+        let more = entries.len() > limit || bytes.is_full();
         entries.truncate(limit);
         let reached = match entries.last() {
             Some(last) if more => last.number,

@@ -23,13 +23,14 @@ impl Facts {
         let gone_at = said.created_at;
         Self { said, deleted: false, generation: Generation::FIRST, gone_at, gone_question: None }
     }
-
-    pub(crate) fn entry(&self, tenant: &TenantId, thread: &ThreadId) -> ThreadEntry {
-        self.said.entry(tenant, thread, self.generation)
-    }
 }
 
 impl ThreadLog {
+    /// The entry of the thread, if it is there.
+    pub(crate) fn entry(&self, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadEntry> {
+        self.living().map(|facts| facts.said.entry(tenant, thread, facts.generation, self.last_seq))
+    }
+
     /// The facts, which a thread with a row has.
     pub(crate) fn facts_mut(&mut self) -> &mut Facts {
         self.facts.as_mut().expect("a thread with a row has facts")

@@ -2,14 +2,13 @@
 
 use throughline_core::{
     Generation, Keep, ListPurgeable, ListThreads, MessageState, PlanPrune, Position, PrunePlan,
-    PurgeableThreads, Seq, TenantId, ThreadCursor, ThreadEntry, ThreadId, ThreadList,
+    PurgeableThreads, Seq, TenantId, ThreadCursor, ThreadEntry, ThreadId, ThreadList, backend::AnswerBytes,
 };
 
 use crate::{store::Threads, thread::ThreadLog};
 
 pub(crate) fn entry(threads: &Threads, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadEntry> {
-    let log = threads.get(thread)?;
-    log.living().map(|facts| facts.entry(tenant, thread))
+    threads.get(thread)?.entry(tenant, thread)
 }
 
 pub(crate) fn list(
@@ -21,13 +20,15 @@ pub(crate) fn list(
     let limit = list.limit as usize;
     let mut entries: Vec<ThreadEntry> = threads
         .iter()
-        .filter_map(|(thread, log)| log.living().map(|facts| facts.entry(tenant, thread)))
+        .filter_map(|(thread, log)| log.entry(tenant, thread))
         .filter(|entry| list.shows(entry))
         .filter(|entry| list.after.as_ref().is_none_or(|after| after.is_before(&ThreadCursor::of(entry))))
         .collect();
     entries.sort_by(|a, b| b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread)));
-    let more = entries.len() > limit;
+    let mut more = entries.len() > limit;
     entries.truncate(limit);
+    // What an entry holds that may be large is shared, and not copied.
+    more |= AnswerBytes::new(list.max_bytes).cut(&mut entries);
     let next = if more { entries.last().map(ThreadCursor::of) } else { None };
     ThreadList { entries, damaged: Vec::new(), next, position }
 }

@@ -92,6 +92,7 @@ impl ThreadLog {
         let row = self.row_mut(&update.thread, &update.id)?;
         let next =
             rules::transition(update, row.message.state, row.message.revision, row.message.lease, now)?;
+        check_length(update, row)?;
         let is_change = next.revision != row.message.revision;
         let bytes_before = row.message.content.byte_len() as u64;
         row.change(&update.change);
@@ -158,9 +159,11 @@ impl ThreadLog {
 
     pub(crate) fn delete(&mut self, delete: &Delete, now: Timestamp, told: &mut Told) -> Result<Deleted> {
         self.check_alive(&delete.thread)?;
+        let last_seq = self.last_seq;
         let Row { message, .. } = self.row_mut(&delete.thread, &delete.id)?;
         rules::expect_damaged(delete)?;
         rules::expect_revision(delete.expected, message.revision)
+            .and_then(|()| rules::expect_last(delete.after, last_seq))
             .map_err(|error| error.about(&delete.thread, &delete.id))?;
         let message = message.clone();
         self.remove(&message);
@@ -211,6 +214,17 @@ impl ThreadLog {
         }
         self.rows.insert(seq, Arc::new(Row::new(message)));
     }
+}
+
+/// Refuses a change that makes the content longer than the call allows. The store has no limit of its own.
+fn check_length(update: &UpdateContent, row: &Row) -> Result<()> {
+    let Some(max) = update.max_content_bytes.filter(|_| !update.change.is_none()) else { return Ok(()) };
+    let bytes = row.byte_len_with(&update.change);
+    if bytes <= max {
+        return Ok(());
+    }
+    let detail = format!("the content would have {bytes} bytes, and {max} are allowed");
+    Err(PersistError::new(ErrorKind::TooLarge, detail).about(&update.thread, &update.id))
 }
 
 fn changed(message: &Message) -> ChangedMessage {

@@ -4,7 +4,8 @@ use std::ops::Bound;
 
 use throughline_core::{
     ListOpen, Message, OpenCursor, OpenReservations, Page, PageFrom, Position, ReadPage, Seq, Timestamp,
-    Visibility, backend::rules,
+    Visibility,
+    backend::{AnswerBytes, EstimatedSize as _, rules},
 };
 
 use crate::{store::Threads, thread::ThreadLog};
@@ -13,6 +14,7 @@ pub(crate) fn page(thread: Option<&ThreadLog>, read: &ReadPage, position: Positi
     let nothing = ThreadLog::default();
     let thread = thread.unwrap_or(&nothing);
     let first_open = thread.open.first().copied();
+    let last_seq = thread.living().map_or(Seq::ZERO, |_| thread.last_seq);
     let (low, high) = match read.from {
         PageFrom::After(seq) => (Bound::Excluded(seq), Bound::Unbounded),
         PageFrom::Before(seq) => (Bound::Unbounded, Bound::Excluded(seq)),
@@ -31,18 +33,33 @@ pub(crate) fn page(thread: Option<&ThreadLog>, read: &ReadPage, position: Positi
     } else {
         in_order.rev().take(limit + 1).collect()
     };
-    let has_more = seqs.len() > limit;
+    let mut has_more = seqs.len() > limit;
     seqs.truncate(limit);
+    let mut bytes = AnswerBytes::new(read.max_bytes);
+    let mut messages: Vec<Message> = seqs
+        .into_iter()
+        .map(|seq| thread.rows[seq].message())
+        .take_while(|message| bytes.take(message.estimated_size()))
+        .collect();
+    has_more |= bytes.is_full();
     if !read.from.is_forward() {
-        seqs.reverse();
+        messages.reverse();
     }
-    let messages = seqs.into_iter().map(|seq| thread.rows[seq].message()).collect();
-    Page { thread: read.thread.clone(), messages, damaged: Vec::new(), has_more, first_open, position }
+    Page {
+        thread: read.thread.clone(),
+        messages,
+        damaged: Vec::new(),
+        has_more,
+        first_open,
+        last_seq,
+        position,
+    }
 }
 
 pub(crate) fn open(threads: &Threads, list: &ListOpen, now: Timestamp) -> OpenReservations {
     let limit = list.limit as usize;
     let wanted = |message: &Message| !list.expired_only || rules::is_expired(message, now);
+    let mut bytes = AnswerBytes::new(list.max_bytes);
     let mut messages: Vec<Message> = threads
         .iter()
         .filter(|(id, _)| list.thread.as_ref().is_none_or(|only| only == *id))
@@ -51,8 +68,9 @@ pub(crate) fn open(threads: &Threads, list: &ListOpen, now: Timestamp) -> OpenRe
         .filter(|row| wanted(&row.message))
         .take(limit + 1)
         .map(|row| row.message())
+        .take_while(|message| bytes.take(message.estimated_size()))
         .collect();
-    let has_more = messages.len() > limit;
+    let has_more = messages.len() > limit || bytes.is_full();
     messages.truncate(limit);
     let next = if has_more { messages.last().map(cursor) } else { None };
     OpenReservations { messages, damaged: Vec::new(), next }

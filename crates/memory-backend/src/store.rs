@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use throughline_core::{
     Addressed, Batch, Batched, ConsumerArgs, ConsumerResult, Effect, ErrorKind, Idempotency, Message,
-    MessageId, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, SessionArgs,
-    SessionResult, TenantId, ThreadArgs, ThreadEntry, ThreadId, Timestamp,
+    MessageId, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, Seq,
+    SessionArgs, SessionResult, TenantId, ThreadArgs, ThreadEntry, ThreadId, Timestamp,
     audit::{AuditNotes, AuditTicket},
-    backend::{LookUp, Replay, ThreadFacts, following, rules},
+    backend::{LookUp, Replay, ThreadFacts, following, rules, search::Tokenizer},
     replica::{ImageCursor, Stance},
 };
 
@@ -37,6 +37,8 @@ pub(crate) struct Store {
     /// How far it has followed.
     pub(crate) followed: Option<ImageCursor>,
     pub(crate) capture: Option<Capture>,
+    /// How a search divides what is said into words.
+    pub(crate) tokenizer: Tokenizer,
 }
 
 /// The threads of a tenant, in the order in which open messages are listed.
@@ -54,6 +56,7 @@ impl Default for Store {
             stance: Stance::LEADING,
             followed: None,
             capture: None,
+            tokenizer: Tokenizer::default(),
         }
     }
 }
@@ -133,7 +136,11 @@ impl Store {
         }
         let mut told = Told::new();
         let result = match args {
-            PersistArgs::Batch(batch) => apply_batch(threads, of, batch, now, &mut told)?,
+            PersistArgs::Batch(batch) => {
+                let last = threads.get(&scope).map_or(Seq::ZERO, |log| log.last_seq);
+                rules::expect_last(batch.after, last)?;
+                apply_batch(threads, of, batch, now, &mut told)?
+            }
             single => apply(threads, of, single, now, &mut told)?,
         };
         if let Some(idempotency) = idempotency {
@@ -175,17 +182,17 @@ impl Store {
                 Ok(ReadResult::Get(thread.and_then(|thread| thread.message(&get.id))))
             }
             ReadArgs::Page(read) => {
-                rules::check_limit(read.limit)?;
+                rules::check_page(read.limit, read.max_bytes)?;
                 let position = self.told();
                 Ok(ReadResult::Page(page::page(threads.get(&read.thread), read, position)))
             }
             ReadArgs::OpenReservations(list) => {
-                rules::check_limit(list.limit)?;
+                rules::check_page(list.limit, list.max_bytes)?;
                 Ok(ReadResult::OpenReservations(page::open(threads, list, now)))
             }
             ReadArgs::Thread(get) => Ok(ReadResult::Thread(list::entry(threads, tenant, &get.thread))),
             ReadArgs::Threads(read) => {
-                rules::check_limit(read.limit)?;
+                rules::check_page(read.limit, read.max_bytes)?;
                 Ok(ReadResult::Threads(list::list(threads, tenant, read, self.told())))
             }
             ReadArgs::PlanPrune(plan) => {
@@ -197,14 +204,14 @@ impl Store {
             }
             ReadArgs::Search(read) => {
                 rules::check_limit(read.limit)?;
-                search::search(threads, read, self.told()).map(ReadResult::Search)
+                search::search(threads, read, self.tokenizer, self.told()).map(ReadResult::Search)
             }
             ReadArgs::Changes(read) => {
                 rules::check_limit(read.limit)?;
                 self.journal.read(tenant, read, (self.told(), self.stance.leads())).map(ReadResult::Changes)
             }
             ReadArgs::Audit(read) => {
-                rules::check_limit(read.limit)?;
+                rules::check_page(read.limit, read.max_bytes)?;
                 Ok(ReadResult::Audit(self.audit.read(tenant, read, self.journal.position)))
             }
             ReadArgs::Cursor(read) => Ok(ReadResult::Cursor(self.consumers.cursor(tenant, &read.consumer))),

@@ -81,6 +81,18 @@ impl Row {
         }
     }
 
+    /// How many bytes of JSON the content would have after this change.
+    pub(crate) fn byte_len_with(&self, change: &ContentChange) -> u64 {
+        let bytes = match (change, &self.growth) {
+            (ContentChange::Replace(content), _) => content.byte_len(),
+            (ContentChange::Append(delta), Some(growth)) => growth.byte_len_with(delta),
+            (ContentChange::Append(delta), None) => {
+                ContentBuffer::new(&self.message.content).byte_len_with(delta)
+            }
+        };
+        bytes as u64
+    }
+
     /// Lets go of the room to grow, once nothing is appended any more.
     pub(crate) fn settle(&mut self) {
         if let Some(growth) = self.growth.take() {

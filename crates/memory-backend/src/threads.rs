@@ -1,8 +1,9 @@
 //! What is done to a thread as a whole. Everything is checked before anything is changed.
 
 use throughline_core::{
-    Addressed as _, ErrorKind, Happened, Message, PersistError, PruneThread, Pruned, PurgeThread, Purged,
-    Result, Seq, TenantId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadId, ThreadResult, Timestamp,
+    Addressed as _, Delete, ErrorKind, Happened, Message, PersistError, PruneThread, Pruned, PurgeThread,
+    Purged, Result, Seq, TakeLastMessage, TakenMessage, TenantId, ThreadArgs, ThreadChanged, ThreadDeleted,
+    ThreadId, ThreadResult, Timestamp,
     backend::{ThreadFacts, rules},
 };
 
@@ -20,12 +21,13 @@ impl ThreadLog {
             ThreadArgs::Delete(delete) => Ok(ThreadResult::Delete(self.delete_thread(&delete.thread, told)?)),
             ThreadArgs::Prune(prune) => Ok(ThreadResult::Prune(self.prune(prune, now, told)?)),
             ThreadArgs::Purge(purge) => Ok(ThreadResult::Purge(self.purge(purge)?)),
+            ThreadArgs::TakeLast(take) => Ok(ThreadResult::TakeLast(self.take_last(take, now, told)?)),
             ThreadArgs::Resolve(asked) => Ok(ThreadResult::Resolve(self.resolve(asked, now)?)),
             args => {
                 let thread = thread_of(args);
                 let what = self.change(thread, args, now)?;
                 told.extend(what.map(|what| (thread.clone(), what)));
-                let entry = self.facts_mut().entry(tenant, thread);
+                let entry = self.entry(tenant, thread).ok_or_else(|| rules::no_such_thread(thread))?;
                 let changed = ThreadChanged { entry, deduplicated: false };
                 args.changed(changed)
                     .ok_or_else(|| PersistError::unsupported(format_args!("`{}`", args.as_str())))
@@ -113,6 +115,21 @@ impl ThreadLog {
             self.marks.push(Mark::Message(id.clone()));
             self.left.insert(*seq, id.clone(), attachments.clone());
         }
+    }
+
+    fn take_last(&mut self, take: &TakeLastMessage, now: Timestamp, told: &mut Told) -> Result<TakenMessage> {
+        let thread = take.thread.clone();
+        self.check_alive(&thread)?;
+        if self.facts.is_none() {
+            return Err(rules::no_such_thread(&thread));
+        }
+        let last = self.rows.values().next_back().map(|row| row.message());
+        rules::expect_last_message(take.expected, last.as_ref().map(|message| message.seq))?;
+        let Some(message) = last else {
+            return Ok(TakenMessage { thread, deleted: None, message: None, deduplicated: false });
+        };
+        let deleted = self.delete(&Delete::new(thread.clone(), message.id.clone()), now, told)?;
+        Ok(TakenMessage { thread, deleted: Some(deleted), message: Some(message), deduplicated: false })
     }
 
     fn purge(&mut self, purge: &PurgeThread) -> Result<Purged> {

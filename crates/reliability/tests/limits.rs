@@ -10,7 +10,7 @@ use throughline_core::{
     layers::limits::LimitsLayer,
 };
 use throughline_reliability::{Report, skipped};
-use throughline_sqlite::SqliteBackend;
+use throughline_sqlite::{SqliteBackend, SqliteOptions};
 
 const MIB: usize = 1 << 20;
 
@@ -79,8 +79,10 @@ async fn rel_34_content_is_taken_to_the_byte() {
     let thread = db.thread("t");
     let mut report = Report::new("REL-34-CONTENT");
     thread.add(NewMessage::user("x").with_id(id("final"))).await.unwrap();
-    let reserve = Reserve::new(id_of(&thread), NewReservation::new(Role::Assistant).with_id(id("open")));
-    db.run(reserve).await.unwrap();
+    for open in ["open", "appended"] {
+        let reserve = Reserve::new(id_of(&thread), NewReservation::new(Role::Assistant).with_id(id(open)));
+        db.run(reserve).await.unwrap();
+    }
     for bytes in around(CONTENT) {
         let replace =
             thread.update_content(id("open"), ContentChange::Replace(content(bytes)), UpdateMode::Partial);
@@ -101,9 +103,13 @@ async fn rel_34_content_is_taken_to_the_byte() {
         }
         let text = Delta::text("x".repeat(bytes));
         let append =
-            thread.update_content(id("open"), ContentChange::Append(text), UpdateMode::Partial).await;
+            thread.update_content(id("appended"), ContentChange::Append(text), UpdateMode::Partial).await;
         if bytes == CONTENT {
-            append.unwrap();
+            // The store counts the frame of a text block as well.
+            assert_eq!(append.unwrap_err().kind(), ErrorKind::TooLarge);
+            let fits = Delta::text("x".repeat(CONTENT - Content::text("").byte_len()));
+            let append = ContentChange::Append(fits);
+            thread.update_content(id("appended"), append, UpdateMode::Partial).await.unwrap();
         } else {
             refused(append, &format!("{bytes} bytes of content are more than the {CONTENT} allowed"));
         }
@@ -221,7 +227,9 @@ async fn rel_34_a_message_that_grows_without_end_is_refused_at_the_limit_of_the_
     let Some(peak) = Peak::since_now() else {
         return skipped("REL-34: memory while a message grows to its limit", "the system does not say it");
     };
-    let db = guarded().await;
+    let backend = SqliteBackend::temporary().await.unwrap();
+    let limits = LimitsLayer::new().content_bytes(2 * STORED);
+    let db = Persistence::builder().layer(limits).backend(backend).build().unwrap();
     let thread = db.thread("t");
     let reserve = Reserve::new(id_of(&thread), NewReservation::new(Role::Assistant).with_id(id("m")));
     db.run(reserve).await.unwrap();
@@ -250,6 +258,86 @@ async fn rel_34_a_message_that_grows_without_end_is_refused_at_the_limit_of_the_
     report.count("MiB claimed", CLAIMED / MIB);
     report.count("MiB stored", stored / MIB);
     report.count("MiB of memory at most", grown / MIB);
+    report.finish();
+}
+
+/// Ten appends of a megabyte, where a message may have eight.
+#[tokio::test]
+async fn rel_34_streaming_is_held_to_the_limit_of_content() {
+    let db = guarded().await;
+    let thread = db.thread("t");
+    let reserve = Reserve::new(id_of(&thread), NewReservation::new(Role::Assistant).with_id(id("m")));
+    db.run(reserve).await.unwrap();
+    let mut taken = 0;
+    for _ in 0..10 {
+        let append = ContentChange::Append(Delta::text("x".repeat(MIB)));
+        match thread.update_content(id("m"), append, UpdateMode::Partial).await {
+            Ok(_) => taken += 1,
+            Err(error) => {
+                assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
+            }
+        }
+    }
+    // The frame of a text block takes a few bytes of the last one's room.
+    assert_eq!(taken, CONTENT / MIB - 1, "appends are taken");
+    thread.update_content(id("m"), ContentChange::none(), UpdateMode::Final).await.unwrap();
+    let whole = Content::text(&"x".repeat(taken * MIB));
+    assert!(thread.get(id("m")).await.unwrap().unwrap().content == whole);
+    thread.edit(id("m"), whole).await.unwrap();
+    assert_eq!(thread.fork(&id("m"), NewThread::new()).await.unwrap().messages, 1);
+
+    // By a draft, at the append itself, and the draft goes on.
+    let mut draft = thread.reserve(Role::Assistant).await.unwrap();
+    let mut refusals = Vec::new();
+    for append in 1..=10 {
+        if let Err(error) = draft.append("x".repeat(MIB)).await {
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
+            refusals.push(append);
+        }
+    }
+    assert_eq!(refusals, [8, 9, 10]);
+    draft.append(" cut short").await.unwrap();
+    draft.finish().await.unwrap();
+    thread.fork(draft.id(), NewThread::new()).await.unwrap();
+    db.close().await.unwrap();
+    let mut report = Report::new("REL-34-STREAMING");
+    report.count("MiB taken of 10", taken);
+    report.finish();
+}
+
+/// What was stored under wider limits is forked under narrower ones.
+#[tokio::test]
+async fn rel_34_a_fork_takes_whatever_the_store_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let db = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();
+    let thread = db.thread("t");
+    let keys = (0..2 * ATTACHMENTS).map(|n| format!("file {n}").parse::<AttachmentKey>().unwrap());
+    let deep = Content::from_json(nested(2 * DEPTH)).unwrap();
+    let large = NewMessage::new(Role::User, content(3 * CONTENT)).with_metadata(metadata(2 * METADATA));
+    thread.add(large.with_attachments(keys).with_id(id("large"))).await.unwrap();
+    thread.add(NewMessage::new(Role::User, deep).with_id(id("deep"))).await.unwrap();
+    db.close().await.unwrap();
+
+    let backend = SqliteOptions::new().max_content_bytes(MIB as u64).open(&path).await.unwrap();
+    let limits = LimitsLayer::new().content_bytes(MIB).batch_items(1).batch_bytes(MIB);
+    let db = Persistence::builder().layer(limits).backend(backend).build().unwrap();
+    let thread = db.thread("t");
+    let forked = thread.fork(&id("deep"), NewThread::new()).await.unwrap();
+    assert_eq!(forked.messages, 2);
+    for name in ["large", "deep"] {
+        let original = thread.get(id(name)).await.unwrap().unwrap();
+        let copy = db.thread(forked.entry.thread.clone()).get(id(name)).await.unwrap().unwrap();
+        assert!(copy.content == original.content && copy.metadata == original.metadata, "{name}");
+        assert_eq!(copy.attachments, original.attachments);
+    }
+    // A host's own import is limited as any other write.
+    let row = ImportRow::new(id("mine"), Role::User, content(2 * MIB), Timestamp::from_micros(0));
+    let import = db.run(Import::new(id_of(&thread), vec![row])).await;
+    assert_eq!(import.unwrap_err().kind(), ErrorKind::TooLarge);
+    db.close().await.unwrap();
+    let mut report = Report::new("REL-34-FORK");
+    report.count("MiB of one message", 3 * CONTENT / MIB);
     report.finish();
 }
 

@@ -33,7 +33,7 @@ fn rel_3_power_loss_after_a_backup() {
         for _ in 0..BATCHES {
             let text = "a copy is as good as what it is on. ".repeat(20);
             let adds = (0..BATCH).map(|_| Add::new(thread.clone(), NewMessage::user(text.as_str())).into());
-            db.batch(Batch { items: adds.collect() }).await.unwrap();
+            db.batch(Batch::of(adds.collect())).await.unwrap();
         }
         for cycle in 0..scaled(CYCLES) {
             let path = disk.path().join("copy.db");

@@ -11,6 +11,7 @@ use std::{
 
 /// Why SQLite failed.
 #[derive(Debug, thiserror::Error)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "found out on Linux alone"))]
 pub(crate) enum Cause {
     #[error("the disk could not read `{}` at byte {offset}: {source}", path.display())]
     Unreadable { path: PathBuf, offset: u64, source: io::Error },

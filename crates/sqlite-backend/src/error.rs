@@ -9,6 +9,7 @@ use crate::cause::Cause;
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "found out on Linux alone"))]
 pub(crate) enum EngineError {
     #[error("{text} (SQLite code {code})")]
     Sqlite { code: i32, text: &'static str, source: BoxError },
@@ -16,6 +17,8 @@ pub(crate) enum EngineError {
     Caused { code: i32, cause: Cause },
     #[error("no reader became free in time")]
     NoReader,
+    #[error("the read was interrupted at its deadline")]
+    ReadTimedOut,
     #[error("the readers are closed")]
     ReadersClosed,
     #[error("the reader was lost")]
@@ -92,6 +95,7 @@ impl EngineError {
             }
             Self::Sqlite { code, .. } => Some(*code),
             Self::NoReader
+            | Self::ReadTimedOut
             | Self::ReadersClosed
             | Self::ReaderLost
             | Self::RolledBack
@@ -127,6 +131,7 @@ impl EngineError {
     }
 
     /// A lock that the operating system refused for another reason than that it is held.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "found out on Linux alone"))]
     pub(crate) const fn lock(source: io::Error) -> Self {
         Self::Lock { source }
     }
@@ -164,6 +169,7 @@ impl EngineError {
         match self {
             Self::Sqlite { code, .. } => kind(*code),
             Self::NoReader => ErrorKind::Overloaded,
+            Self::ReadTimedOut => ErrorKind::Timeout,
             Self::SecondLibrary => ErrorKind::Busy,
             Self::Caused { .. }
             | Self::ReadersClosed

@@ -127,7 +127,7 @@ impl Random {
         if self.0.u8(..6) > 0 {
             return self.single();
         }
-        Batch { items: (0..self.0.u8(..4)).map(|_| self.single()).collect() }.into()
+        Batch::of((0..self.0.u8(..4)).map(|_| self.single()).collect()).into()
     }
 
     fn read(&mut self) -> ReadArgs {

@@ -45,6 +45,26 @@ pub enum TransferError {
         /// The columns that are not there.
         missing: Vec<String>,
     },
+    /// A view has more rows than are read of one, or does not end.
+    #[error("the view `{table}` of `{}` {what}: copy the rows that are wanted into a table", path.display())]
+    UnboundedView {
+        /// The file.
+        path: PathBuf,
+        /// The view.
+        table: String,
+        /// Which bound it exceeds.
+        what: String,
+    },
+    /// A file is larger than is read into memory.
+    #[error("`{}` has {bytes} bytes, and at most {max} are read", path.display())]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes it has.
+        bytes: u64,
+        /// How many a file of its kind may have.
+        max: u64,
+    },
     /// A file is not what it must be. Nothing was taken from it and nothing written to it.
     #[error("`{}` is corrupt at line {line}, column {column}: {detail}", path.display())]
     Corrupt {

@@ -154,6 +154,12 @@ pub enum Found {
     /// A line of nothing.
     #[error("the line is blank")]
     Blank,
+    /// A line that is longer than is read of one.
+    #[error("the line has more than {max} bytes")]
+    LineTooLong {
+        /// The longest line that is read, in bytes.
+        max: usize,
+    },
     /// A line that is not JSON: torn by a crash, or never was.
     #[error("the line is not JSON, from column {0} on")]
     NotJson(usize),

@@ -32,7 +32,7 @@ checks! {
     "none-is-taken-away" => taken_away;
     "a-repeated-call-has-one" => repeated;
     "who-leaves-has-one" => leaves;
-    "who-leaves-early-has-one" => leaves_early;
+    "a-cancelled-call-has-one" => leaves_early;
     "an-unusable-id-has-one" => unusable_id;
 }
 

@@ -87,7 +87,7 @@ fn one_that_the_pipeline_does_not_know_of_is_caught() {
         "answered-by-a-layer",
         "answered-by-another-pipeline",
         "alike-are-counted",
-        "who-leaves-early-has-one",
+        "a-cancelled-call-has-one",
         "an-unusable-id-has-one",
     ];
     assert_eq!(failing(CHECKS, &unknown), caught);

@@ -183,7 +183,7 @@ proptest! {
         let parts = cut(&whole, &cuts);
         let layer = RedactLayer::secrets();
         let expected = layer.redactor().redact(&whole).expect("it holds secrets");
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (stored, counted) = runtime.block_on(async {
             let counts = layer.clone();
             let backend = throughline::memory::MemoryBackend::new();

@@ -1,7 +1,7 @@
 //! What the model says is due, against what the store answered.
 
 use throughline_core::{
-    Batched, Effect, ErrorKind, PersistResult, Result, TenantId, ThreadEntry, ThreadResult,
+    Batched, Effect, ErrorKind, Message, PersistResult, Result, TenantId, ThreadEntry, ThreadResult,
 };
 
 use super::{
@@ -53,7 +53,8 @@ impl Model {
             return used.again(call, &self.rows, name, &seen);
         }
         let mut seqs = answer.as_ref().map(places).unwrap_or_default();
-        let mut at = At { tenant, name, now, seqs: &mut seqs, seen: &seen };
+        let taken = answer.as_ref().map(taken).unwrap_or_default();
+        let mut at = At { tenant, name, now, seqs: &mut seqs, seen: &seen, taken: &taken };
         let mut rows = self.rows.clone();
         let applied = match (call, args) {
             (WriteCall::Single(op), args) => rows.apply(&mut at, op, args).map_err(Due::Refused),
@@ -87,6 +88,15 @@ fn places(answer: &PersistResult) -> Vec<u64> {
         PersistResult::Add(added) => vec![added.message.seq.get()],
         PersistResult::Reserve(reserved) => vec![reserved.message.seq.get()],
         PersistResult::Batch(batched) => batched.outputs.iter().flat_map(places).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The messages in an answer that were taken.
+fn taken(answer: &PersistResult) -> Vec<Message> {
+    match answer {
+        PersistResult::Thread(ThreadResult::TakeLast(taken)) => taken.message.iter().cloned().collect(),
+        PersistResult::Batch(batched) => batched.outputs.iter().flat_map(taken).collect(),
         _ => Vec::new(),
     }
 }

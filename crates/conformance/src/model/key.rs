@@ -1,6 +1,8 @@
 //! Idempotency keys as the model sees them: the whole call and the whole first answer are kept.
 
-use throughline_core::{Batched, ErrorKind, PersistResult, TenantId, ThreadEntry, ThreadResult};
+use throughline_core::{
+    Batched, ErrorKind, PersistResult, TakenMessage, TenantId, ThreadEntry, ThreadResult,
+};
 
 use super::{
     expect::Due,
@@ -67,6 +69,9 @@ fn repeated(
         (PersistResult::Thread(ThreadResult::Prune(mut pruned)), _) => {
             pruned.deduplicated = true;
             ThreadResult::Prune(pruned).into()
+        }
+        (PersistResult::Thread(ThreadResult::TakeLast(taken)), _) => {
+            ThreadResult::TakeLast(TakenMessage { message: None, deduplicated: true, ..taken }).into()
         }
         (PersistResult::Thread(ThreadResult::Delete(mut deleted)), _) => {
             deleted.deduplicated = true;

@@ -132,6 +132,8 @@ impl Rows {
         };
         same("page", &page.messages, &messages(&expected))?;
         same("has_more", &page.has_more, &(all.len() > expected.len()))?;
+        let last_seq = self.last_seq(reader.tenant, look.thread);
+        same("last_seq", &page.last_seq.get(), &last_seq)?;
         same("first_open", &page.first_open.map(Seq::get), &first_open)
     }
 
@@ -160,7 +162,7 @@ impl Rows {
 }
 
 /// The message of a row, where a sign of life may have counted as a change.
-fn settle(row: &Row, tenant: &TenantId, seen: &[Message]) -> Message {
+pub(super) fn settle(row: &Row, tenant: &TenantId, seen: &[Message]) -> Message {
     let mut message = row.message(tenant);
     let shown = seen.iter().find(|other| other.seq == message.seq && other.thread == message.thread);
     if let (Some(renewed), Some(shown)) = (row.renewed, shown)

@@ -4,8 +4,8 @@ use proptest::{collection::vec, option, prelude::*};
 use throughline_core::{
     Add, ArchiveThread, AttachmentKey, Batch, ClearThread, CreateThread, Delete, DeleteThread, Generation,
     MessageId, MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs, PruneThread, PublishThread,
-    RebuildThread, RenameThread, Reserve, Revision, Role, Seq, ThreadArgs, ThreadId, Timestamp, Title,
-    Update, UpdateContent, UpdateMode,
+    RebuildThread, RenameThread, Reserve, Revision, Role, Seq, TakeLastMessage, ThreadArgs, ThreadId,
+    Timestamp, Title, Update, UpdateContent, UpdateMode,
 };
 
 use super::content;
@@ -81,6 +81,7 @@ pub(super) enum What {
     Delete {
         id: usize,
         expected: Option<u64>,
+        after: Option<u64>,
     },
     Thread(Deed),
 }
@@ -95,6 +96,7 @@ pub(super) enum Deed {
     Rebuild,
     Clear { expected: Option<u64> },
     Prune { through: u64, generation: u64, limit: u32 },
+    TakeLast { expected: Option<u64> },
     Delete,
 }
 
@@ -177,8 +179,9 @@ impl Op {
                 update.expected = expected.map(Revision::new);
                 update.into()
             }
-            What::Delete { id: name, expected } => {
+            What::Delete { id: name, expected, after } => {
                 let mut delete = Delete::new(thread, id(*name));
+                delete.after = after.map(Seq::new);
                 delete.expected = expected.map(Revision::new);
                 delete.into()
             }
@@ -209,6 +212,9 @@ impl Deed {
             Self::Prune { through, generation, limit } => {
                 let (through, generation) = (Seq::new(through), Generation::new(generation));
                 PruneThread { thread, through, generation, limit }.into()
+            }
+            Self::TakeLast { expected } => {
+                TakeLastMessage { thread, expected: expected.map(Seq::new) }.into()
             }
             Self::Delete => DeleteThread { thread }.into(),
         }
@@ -245,6 +251,7 @@ fn deed(batched: bool) -> impl Strategy<Value = Deed> {
         3 => generation().prop_map(|expected| Deed::Clear { expected }),
         4 * single => (1..9_u64, 1..3_u64, 1..4_u32)
             .prop_map(|(through, generation, limit)| Deed::Prune { through, generation, limit }),
+        3 => option::of(1..5_u64).prop_map(|expected| Deed::TakeLast { expected }),
         // Nothing happens to a thread afterwards.
         1 => Just(Deed::Delete),
     ]
@@ -273,7 +280,8 @@ fn op(threads: bool, batched: bool) -> impl Strategy<Value = Op> {
             What::Content { id, change, mode, expected, only_if_expired }
         }),
         6 => update.prop_map(|(id, patch, attachments, expected)| What::Update { id, patch, attachments, expected }),
-        3 => (ids(), expected()).prop_map(|(id, expected)| What::Delete { id, expected }),
+        3 => (ids(), expected(), expected())
+            .prop_map(|(id, expected, after)| What::Delete { id, expected, after }),
         7 * u32::from(threads) => deed(batched).prop_map(What::Thread),
     ];
     (prop::bool::weighted(0.3), what).prop_map(|(thread, what)| Op { thread: usize::from(thread), what })

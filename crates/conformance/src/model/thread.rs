@@ -2,13 +2,15 @@
 
 use throughline_core::{
     ChangedMessage, ErrorKind, Generation, Happened, Labels, MessageState, Metadata, PersistResult, Pruned,
-    Revision, Role, Seq, TenantId, ThreadChanged, ThreadDeleted, ThreadEntry, ThreadResult, Timestamp,
+    Revision, Role, Seq, TakenMessage, TenantId, ThreadChanged, ThreadDeleted, ThreadEntry, ThreadResult,
+    Timestamp,
 };
 
 use super::{
+    look::settle,
     row::Row,
     step::{Deed, Op, THREADS, TITLES},
-    write::{At, Refusal, Rows},
+    write::{At, Refusal, Rows, deleted},
 };
 
 /// What is known of a thread beside its rows.
@@ -59,7 +61,9 @@ pub(super) fn answered(deed: Deed, entry: ThreadEntry, deduplicated: bool) -> Pe
         Deed::Publish => ThreadResult::Publish(changed),
         Deed::Rebuild => ThreadResult::Rebuild(changed),
         Deed::Clear { .. } => ThreadResult::Clear(changed),
-        Deed::Prune { .. } | Deed::Delete => unreachable!("they have answers of their own"),
+        Deed::Prune { .. } | Deed::TakeLast { .. } | Deed::Delete => {
+            unreachable!("they have answers of their own")
+        }
     };
     result.into()
 }
@@ -153,6 +157,7 @@ impl Rows {
             archived: known.archived,
             listed: known.begun && !known.hidden,
             generation: Generation::new(known.generation),
+            last_seq: Seq::new(self.last_seq(tenant, thread)),
             forked_from: None,
             preview: latest.and_then(|row| row.blocks.preview()),
             messages: finals().count() as u64,
@@ -211,6 +216,7 @@ impl Rows {
                         self.expect_generation(tenant, thread, Some(generation))?;
                         return Ok(self.prune(at, op, through, limit as usize));
                     }
+                    Deed::TakeLast { expected } => return self.take_last(at, op, expected),
                     // It comes out the same.
                     _ => None,
                 }
@@ -238,6 +244,34 @@ impl Rows {
             self.told.push((op.thread, Happened::ThreadDeleted));
         }
         Ok(ThreadResult::Delete(ThreadDeleted { thread: op.thread(), already, deduplicated: false }).into())
+    }
+
+    /// The last sequence number that a thread has ever given; 0 where it is not there.
+    pub(super) fn last_seq(&self, tenant: usize, thread: usize) -> u64 {
+        if self.known(tenant, thread).is_none_or(|known| known.deleted) {
+            return 0;
+        }
+        let rows = self.messages.iter().filter(|row| (row.tenant, row.thread) == (tenant, thread));
+        rows.map(|row| row.seq).max().unwrap_or(0)
+    }
+
+    fn take_last(&mut self, at: &At<'_>, op: &Op, expected: Option<u64>) -> Result<PersistResult, Refusal> {
+        let last = self.rows_of(at.tenant, op.thread).max_by_key(|row| row.seq);
+        let seq = last.as_ref().map(|row| row.seq);
+        if expected.is_some_and(|expected| Some(expected) != seq) {
+            return Err(ErrorKind::Stale);
+        }
+        let mut taken =
+            TakenMessage { thread: op.thread(), deleted: None, message: None, deduplicated: false };
+        if let Some(row) = last {
+            row.dead = true;
+            let row = row.clone();
+            self.changed(at, op.thread);
+            self.tell(&row, Happened::Deleted);
+            taken.message = Some(settle(&row, at.name, at.taken));
+            taken.deleted = Some(deleted(&row, op));
+        }
+        Ok(ThreadResult::TakeLast(taken).into())
     }
 
     fn prune(&mut self, at: &At<'_>, op: &Op, through: u64, limit: usize) -> PersistResult {

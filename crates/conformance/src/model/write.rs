@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use throughline_core::{
-    Added, ContentUpdated, Deleted, ErrorKind, Happened, MessageId, MessageState, PersistArgs, PersistResult,
-    Reserved, Revision, Role, Seq, TenantId, ThreadEntry, UpdateMode, Updated,
+    Added, ContentUpdated, Deleted, ErrorKind, Happened, Message, MessageId, MessageState, PersistArgs,
+    PersistResult, Reserved, Revision, Role, Seq, TenantId, ThreadEntry, UpdateMode, Updated,
 };
 
 use super::{
@@ -35,6 +35,8 @@ pub(super) struct At<'a> {
     pub(super) seqs: &'a mut Vec<u64>,
     /// The entries in the answer.
     pub(super) seen: &'a [ThreadEntry],
+    /// The messages in the answer that were taken.
+    pub(super) taken: &'a [Message],
 }
 
 fn parse(json: &str) -> BTreeMap<String, String> {
@@ -114,27 +116,18 @@ impl Rows {
                 self.tell(&row, Happened::Patched);
                 Ok(updated(&row, op).into())
             }
-            (What::Delete { id, expected }, _) => {
+            (What::Delete { id, expected, after }, _) => {
+                let last = self.last_seq(at.tenant, op.thread);
                 let row = self.living(at, op, *id)?;
                 expect(row, *expected)?;
+                if after.is_some_and(|after| after != last) {
+                    return Err(ErrorKind::Stale);
+                }
                 row.dead = true;
                 let row = row.clone();
                 self.changed(at, op.thread);
                 self.tell(&row, Happened::Deleted);
-                Ok(Deleted {
-                    thread: op.thread(),
-                    id: row.id.clone(),
-                    seq: Seq::new(row.seq),
-                    revision: Revision::new(row.revision),
-                    state: row.state,
-                    attachments: row
-                        .attachments
-                        .iter()
-                        .map(|name| name.parse().expect("a valid key"))
-                        .collect(),
-                    deduplicated: false,
-                }
-                .into())
+                Ok(deleted(&row, op).into())
             }
             (what, args) => unreachable!("{what:?} is sent as {:?}", args.kind()),
         }
@@ -237,6 +230,19 @@ fn blank(at: &At<'_>, op: &Op, id: &MessageId, role: Role, metadata: usize, made
 
 fn expect(row: &Row, expected: Option<u64>) -> Result<(), Refusal> {
     if expected.is_none_or(|expected| expected == row.revision) { Ok(()) } else { Err(ErrorKind::Stale) }
+}
+
+/// The answer to a deletion.
+pub(super) fn deleted(row: &Row, op: &Op) -> Deleted {
+    Deleted {
+        thread: op.thread(),
+        id: row.id.clone(),
+        seq: Seq::new(row.seq),
+        revision: Revision::new(row.revision),
+        state: row.state,
+        attachments: row.attachments.iter().map(|name| name.parse().expect("a valid key")).collect(),
+        deduplicated: false,
+    }
 }
 
 /// The answer to a patch, as the row stands.

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageId, PersistResult, Revision, ThreadId};
+use crate::{MessageId, PersistResult, Revision, ThreadId, ThreadResult};
 
 /// One operation of an audited call: the call itself, or an item of its batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,14 +33,24 @@ impl AuditItem {
         match result {
             PersistResult::Batch(batched) => {
                 for (item, output) in items.iter_mut().zip(&batched.outputs) {
-                    item.revision = revision(output);
+                    item.settle_one(output);
                 }
             }
             single => {
                 if let [item] = items {
-                    item.revision = revision(single);
+                    item.settle_one(single);
                 }
             }
+        }
+    }
+
+    fn settle_one(&mut self, result: &PersistResult) {
+        self.revision = revision(result);
+        // Which message is the last one only the store knows.
+        if let PersistResult::Thread(ThreadResult::TakeLast(taken)) = result
+            && let Some(deleted) = &taken.deleted
+        {
+            self.messages = vec![deleted.id.clone()];
         }
     }
 }
@@ -52,6 +62,9 @@ fn revision(result: &PersistResult) -> Option<Revision> {
         PersistResult::UpdateContent(updated) => Some(updated.revision),
         PersistResult::Update(updated) => Some(updated.revision),
         PersistResult::Delete(deleted) => Some(deleted.revision),
+        PersistResult::Thread(ThreadResult::TakeLast(taken)) => {
+            taken.deleted.as_ref().map(|deleted| deleted.revision)
+        }
         PersistResult::Batch(_)
         | PersistResult::Import(_)
         | PersistResult::Thread(_)

@@ -2,18 +2,18 @@ use serde::{Deserialize, Serialize};
 
 use super::Tally;
 use crate::{
-    CreateThread, ForkPoint, Generation, Labels, Message, Metadata, OwnerId, TenantId, ThreadEntry, ThreadId,
-    Timestamp, Title,
+    CreateThread, ForkPoint, Generation, Labels, Message, Metadata, OwnerId, Seq, TenantId, ThreadEntry,
+    ThreadId, Timestamp, Title,
 };
 
 /// What a store keeps of a thread for its entry: what the host said, and the [`Tally`] of its messages.
 ///
 /// ```
-/// use throughline_core::{CreateThread, Generation, NewThread, TenantId, Timestamp, backend::ThreadFacts};
+/// use throughline_core::{CreateThread, Generation, NewThread, Seq, TenantId, Timestamp, backend::ThreadFacts};
 ///
 /// let create = CreateThread::new(NewThread::new().with_title("Trip to Lisbon".parse()?));
 /// let facts = ThreadFacts::created(&create, Timestamp::from_micros(7));
-/// let entry = facts.entry(&TenantId::default(), &create.thread, Generation::FIRST);
+/// let entry = facts.entry(&TenantId::default(), &create.thread, Generation::FIRST, Seq::ZERO);
 /// assert!(entry.title.as_str() == "Trip to Lisbon" && !entry.listed);
 /// # Ok::<(), throughline_core::InvalidTitle>(())
 /// ```
@@ -106,9 +106,15 @@ impl ThreadFacts {
         self.tally.settled(message);
     }
 
-    /// The entry.
+    /// The entry, of a thread in this generation that has given sequence numbers up to `last_seq`.
     #[must_use]
-    pub fn entry(&self, tenant: &TenantId, thread: &ThreadId, generation: Generation) -> ThreadEntry {
+    pub fn entry(
+        &self,
+        tenant: &TenantId,
+        thread: &ThreadId,
+        generation: Generation,
+        last_seq: Seq,
+    ) -> ThreadEntry {
         let Self {
             title,
             owner,
@@ -133,6 +139,7 @@ impl ThreadFacts {
             archived: *archived,
             listed: self.is_listed(),
             generation,
+            last_seq,
             forked_from: forked_from.clone(),
             preview: preview.clone(),
             messages: *messages,

@@ -39,6 +39,7 @@
 
 mod admission;
 mod admitted;
+mod answer;
 mod capabilities;
 mod facts;
 pub mod following;
@@ -61,6 +62,7 @@ pub(crate) use self::terminal::Terminal;
 pub use self::{
     admission::{Admission, Slot, closed},
     admitted::Admitted,
+    answer::{AnswerBytes, EstimatedSize},
     capabilities::{Capabilities, Durability},
     facts::ThreadFacts,
     length::{Length, Tail},

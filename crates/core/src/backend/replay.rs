@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Added, Addressed as _, Batch, Batched, ContentUpdated, Deleted, ErrorKind, Imported, ImportedRow, Lease,
     Message, MessageId, MessageState, PersistArgs, PersistError, PersistResult, Pruned, Purged, Reserved,
-    ResolvedBy, ResolvedId, Result, Revision, Seq, SessionResult, TenantId, ThreadArgs, ThreadChanged,
-    ThreadDeleted, ThreadEntry, ThreadId, ThreadResult, Timestamp, Updated,
+    ResolvedBy, ResolvedId, Result, Revision, Seq, SessionResult, TakenMessage, TenantId, ThreadArgs,
+    ThreadChanged, ThreadDeleted, ThreadEntry, ThreadId, ThreadResult, Timestamp, Updated,
 };
 
 /// What a store keeps under an idempotency key, beside the fingerprint: enough to answer a repeated call as the first
@@ -71,6 +71,8 @@ pub enum Replay {
     Purge(Purged),
     /// Of a [`ResolveId`](crate::ResolveId).
     Resolve(ResolvedId),
+    /// Of a [`TakeLastMessage`](crate::TakeLastMessage): what was deleted, without the message.
+    TakeLast(Option<Deleted>),
     /// Of what was done to agent sessions. Its answer says ids and times, and no content.
     Session(Box<SessionResult>),
     /// Of a [`Batch`](crate::Batch), item by item.
@@ -124,6 +126,7 @@ impl Replay {
             PersistResult::Thread(ThreadResult::Delete(deleted)) => Self::DeleteThread(deleted.clone()),
             PersistResult::Thread(ThreadResult::Purge(purged)) => Self::Purge(purged.clone()),
             PersistResult::Thread(ThreadResult::Resolve(resolved)) => Self::Resolve(resolved.clone()),
+            PersistResult::Thread(ThreadResult::TakeLast(taken)) => Self::TakeLast(taken.deleted.clone()),
             PersistResult::Thread(
                 ThreadResult::Create(_)
                 | ThreadResult::Rename(_)
@@ -217,6 +220,15 @@ impl Replay {
             }
             (Self::Resolve(resolved), PersistArgs::Thread(ThreadArgs::Resolve(_))) => {
                 ThreadResult::Resolve(ResolvedId { deduplicated: true, ..resolved.clone() }).into()
+            }
+            (Self::TakeLast(deleted), PersistArgs::Thread(ThreadArgs::TakeLast(take))) => {
+                let taken = TakenMessage {
+                    thread: take.thread.clone(),
+                    deleted: deleted.clone(),
+                    message: None,
+                    deduplicated: true,
+                };
+                ThreadResult::TakeLast(taken).into()
             }
             (Self::Session(session), PersistArgs::Session(args)) if session.as_str() == args.as_str() => {
                 SessionResult::clone(session).replayed().into()

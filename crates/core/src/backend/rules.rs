@@ -158,6 +158,19 @@ pub fn check_limit(limit: u32) -> Result<()> {
     Err(PersistError::new(ErrorKind::Invalid, format!("a limit of {limit} is not from 1 to {max}")))
 }
 
+/// Refuses a page or a list whose bound of items or of bytes is none.
+///
+/// # Errors
+/// `Invalid`, naming the bound.
+pub fn check_page(limit: u32, max_bytes: u32) -> Result<()> {
+    check_limit(limit)?;
+    let max = ReadPage::MAX_BYTES;
+    if (1..=max).contains(&max_bytes) {
+        return Ok(());
+    }
+    Err(PersistError::new(ErrorKind::Invalid, format!("a bound of {max_bytes} bytes is not from 1 to {max}")))
+}
+
 /// Refuses a lease that is too short, too long, or of a part of a millisecond.
 ///
 /// # Errors
@@ -226,18 +239,32 @@ pub fn expect_generation(expected: Option<Generation>, generation: Generation) -
     }
 }
 
-/// Refuses a caller who saw another end of the thread.
+/// Refuses a caller who saw another end of the thread. `last` is the last sequence number that the thread has ever given, whether
+/// its message is still there or not: what [`Page::last_seq`](crate::Page::last_seq) says.
 ///
 /// # Errors
-/// `Stale`, naming both places.
+/// `Stale`, naming both sequence numbers.
 pub fn expect_last(after: Option<Seq>, last: Seq) -> Result<()> {
     match after {
         Some(after) if after != last => Err(PersistError::new(
             ErrorKind::Stale,
-            format!("the caller saw the thread up to {after}, and its last place is {last}"),
+            format!("the caller saw the thread up to {after}, and its last sequence number is {last}"),
         )),
         _ => Ok(()),
     }
+}
+
+/// Refuses a caller who saw another last message. `last` is the sequence number of the last message that is there.
+///
+/// # Errors
+/// `Stale`, naming both sequence numbers.
+pub fn expect_last_message(expected: Option<Seq>, last: Option<Seq>) -> Result<()> {
+    let Some(expected) = expected.filter(|expected| Some(*expected) != last) else { return Ok(()) };
+    let detail = match last {
+        Some(last) => format!("the caller saw {expected} as the last message, and the last one is {last}"),
+        None => format!("the caller saw {expected} as the last message, and the thread has none"),
+    };
+    Err(PersistError::new(ErrorKind::Stale, detail))
 }
 
 /// Refuses a caller who saw another title.

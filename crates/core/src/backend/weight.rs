@@ -1,7 +1,4 @@
-use crate::{
-    Effect, ErrorKind, MessageId, PersistArgs, PersistError, ReplicaArgs, Result, SessionArgs, ThreadId,
-    replica::ImagePart,
-};
+use crate::{Effect, ErrorKind, MessageId, PersistArgs, PersistError, Result, SessionArgs, ThreadId};
 
 /// What a write holds beside what it carries: itself, its place, its answer.
 const FRAME: usize = 1024;
@@ -24,7 +21,7 @@ pub const fn weight_of_notes(entries: usize) -> usize {
 /// ```
 ///
 /// # Errors
-/// `TooLarge` for content that the store would refuse: it need not wait for that.
+/// `TooLarge` for content that the store would refuse: it need not wait for that. A copy of what a store holds is never refused.
 pub fn weight(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
     check_content(args, max_content_bytes)?;
     let frames = match args {
@@ -52,14 +49,9 @@ fn check_content(args: &PersistArgs, max: u64) -> Result<()> {
         PersistArgs::Batch(batch) => batch.items.iter().enumerate().try_for_each(|(index, item)| {
             check_content(item, max).map_err(|error| error.with_batch_index(index))
         }),
-        PersistArgs::Import(import) => {
+        // A fork and an exact copy take what a store holds.
+        PersistArgs::Import(import) if !import.is_copy() => {
             import.rows.iter().try_for_each(|row| fits(row.content.byte_len(), &import.thread, &row.id))
-        }
-        PersistArgs::Replica(ReplicaArgs::Apply(apply)) => {
-            apply.images.iter().try_for_each(|image| match &image.part {
-                ImagePart::Message(message) => fits(message.content.byte_len(), &message.thread, &message.id),
-                _ => Ok(()),
-            })
         }
         _ => Ok(()),
     }

@@ -1,4 +1,6 @@
-use super::Thread;
+use std::collections::VecDeque;
+
+use super::{Persistence, Thread};
 use crate::{
     DamagedMessage, Effect, ErrorKind, ForkPoint, Import, ImportRow, ImportedRow, MessageId, NewThread,
     OpKind, Page, PageFrom, PersistError, PublishThread, ReadPage, Result, Seq, ThreadEntry, ThreadId,
@@ -25,18 +27,23 @@ impl Thread {
     /// it is whole.
     ///
     /// The copies are read and written through the pipeline like any message, so that every layer sees them, in steps of at
-    /// most 200 messages. `to` says what the new thread is like; where it names no title, it has that of this one.
+    /// most 200 messages, or fewer where a quota lets in less at once. No limit of size refuses what the store holds. `to` says what the new thread is like; where it names no
+    /// title, it has that of this one.
+    ///
+    /// A fork that fails removes what it has written. Only where `to` names an id, and the failure passes with time, the hidden
+    /// thread stays: called again with the same id, the fork goes on where it stopped. An id that was named is not free again
+    /// after a fork was removed.
     ///
     /// # Errors
     /// `NotFound` when this thread has no final message `at`; `Gone` when it is cleared or the message deleted meanwhile;
     /// `AlreadyExists` when there is a thread of that id that is not the same fork, and `Conflict` when others have written to
-    /// it; what a read or a write answers. The effect is that of the step which failed; what earlier ones wrote stands in the
-    /// hidden thread. Called again with the same id, it goes on where it stopped.
+    /// it, which leaves it as it is; what a read or a write answers. The effect is that of the step which failed. Where the
+    /// store does not take the removal either, the error says so and names the hidden thread.
     ///
     /// # Cancel safety
-    /// Dropping it stops between two steps, and leaves a thread that no list shows. Begun again with the same id, it goes on.
+    /// Dropped between two steps, a fork whose id was minted is removed by a task on the runtime of the pipeline. One whose id
+    /// `to` names stays hidden; begun again with the same id, it goes on.
     pub async fn fork(&self, at: &MessageId, to: NewThread) -> Result<Forked> {
-        let db = self.persistence();
         let from = self.id_to_write(OpKind::Thread).await?;
         let Some(last) = self.get(at.clone()).await? else {
             return Err(PersistError::not_found(&from, at).at_the_edge(OpKind::Thread));
@@ -46,32 +53,82 @@ impl Thread {
             return Err(refused(ErrorKind::Conflict, detail).about(&from, at));
         };
         let point = ForkPoint { thread: from.clone(), message: at.clone() };
-        let thread = match self.begin_fork(&from, to, &point).await? {
-            Begun::Hidden(thread) => thread,
-            // An earlier call has made it, and its answer was lost.
-            Begun::Whole(entry) => return Ok(Forked { messages: entry.messages, entry }),
+        let titled = match (&to.title, self.entry().await?) {
+            (None, Some(entry)) => to.with_title(entry.title),
+            _ => to,
         };
+        let is_named = titled.id.is_some();
+        let thread = titled.id.clone().unwrap_or_else(ThreadId::mint);
+        let new = titled.with_id(thread.clone()).forked_from(point.clone()).hidden();
+        // What is named by nobody else is of no use to anybody else, whatever became of the call.
+        let mut partial =
+            Partial { db: self.persistence().clone(), thread: thread.clone(), is_removed_on_drop: !is_named };
+        match self.begin_fork(new, &point).await {
+            Ok(Begun::Hidden) => {}
+            // An earlier call has made it, and its answer was lost.
+            Ok(Begun::Whole(entry)) => {
+                partial.keep();
+                return Ok(Forked { messages: entry.messages, entry });
+            }
+            Err(error) if is_named => return Err(error),
+            Err(error) => return Err(partial.remove(error).await),
+        }
+        match self.fill_fork(&point, last.seq, &thread).await {
+            Ok(forked) => {
+                partial.keep();
+                Ok(forked)
+            }
+            // It has what others wrote.
+            Err(Unfilled::Taken(error)) => {
+                partial.keep();
+                Err(error)
+            }
+            Err(Unfilled::Failed(error)) if is_named && error.kind().passes_with_time() => Err(error),
+            Err(Unfilled::Failed(error)) => match self.persistence().thread(thread).entry().await {
+                // It was published, and the answer was lost.
+                Ok(Some(entry)) if entry.listed && entry.forked_from.as_ref() == Some(&point) => {
+                    partial.keep();
+                    Ok(Forked { messages: entry.messages, entry })
+                }
+                _ => Err(partial.remove(error).await),
+            },
+        }
+    }
+
+    /// Copies the messages up to this one, and shows the thread.
+    async fn fill_fork(&self, point: &ForkPoint, last: Seq, thread: &ThreadId) -> Result<Forked, Unfilled> {
+        let db = self.persistence();
+        let ForkPoint { thread: from, message: at } = point;
         let mut read = ReadPage::new(from.clone(), PageFrom::Start, PAGE).showing(Visibility::Final);
         let (mut messages, mut is_whole) = (0, false);
         while !is_whole {
             let page = db.read(read.clone()).await?;
             let next = page.next(read.from);
             // Left out, it would be missed in the fork by nobody.
-            let is_before = |damaged: &&DamagedMessage| damaged.seq.is_none_or(|seq| seq <= last.seq);
+            let is_before = |damaged: &&DamagedMessage| damaged.seq.is_none_or(|seq| seq <= last);
             if let Some(damaged) = page.damaged.iter().find(is_before) {
-                return Err(damaged.to_error().at_the_edge(OpKind::Read));
+                return Err(damaged.to_error().at_the_edge(OpKind::Read).into());
             }
             is_whole = page.messages.iter().any(|message| message.id == *at);
-            for rows in in_steps(copied(page, last.seq)) {
+            let mut steps = VecDeque::from(in_steps(copied(page, last)));
+            while let Some(mut rows) = steps.pop_front() {
+                let imported = match db.run(Import::copying(thread.clone(), rows.clone())).await {
+                    // A quota lets in less at once: each half is tried by itself.
+                    Err(error) if error.kind() == ErrorKind::TooLarge && rows.len() > 1 => {
+                        steps.push_front(rows.split_off(rows.len() / 2));
+                        steps.push_front(rows);
+                        continue;
+                    }
+                    imported => imported?,
+                };
                 messages += rows.len() as u64;
-                let imported = db.run(Import::new(thread.clone(), rows)).await?;
                 let is_copied =
                     |row: &ImportedRow| matches!(row, ImportedRow::Added(_) | ImportedRow::Present(_));
                 if !imported.rows.iter().all(is_copied) {
                     let detail = format!("`{thread}` has been written to by others");
                     // Of these rows some may be there and some are not.
                     let error = PersistError::new(ErrorKind::Conflict, detail).with_effect(Effect::Unknown);
-                    return Err(error.at_the_edge(OpKind::Import).about_thread(&thread));
+                    return Err(Unfilled::Taken(error.at_the_edge(OpKind::Import).about_thread(thread)));
                 }
             }
             match next {
@@ -79,39 +136,94 @@ impl Thread {
                 None if is_whole => {}
                 None => {
                     let detail = "the thread was cleared, or the message deleted, while it was forked";
-                    return Err(refused(ErrorKind::Gone, detail).at_the_edge(OpKind::Read).about(&from, at));
+                    let error = refused(ErrorKind::Gone, detail).at_the_edge(OpKind::Read).about(from, at);
+                    return Err(error.into());
                 }
             }
         }
-        let published = db.on_thread(PublishThread { thread }).await?;
+        let published = db.on_thread(PublishThread { thread: thread.clone() }).await?;
         Ok(Forked { entry: published.entry, messages })
     }
 
     /// Makes the new thread, or finds the one that an earlier call made for the same fork.
-    async fn begin_fork(&self, from: &ThreadId, to: NewThread, point: &ForkPoint) -> Result<Begun> {
+    async fn begin_fork(&self, new: NewThread, point: &ForkPoint) -> Result<Begun> {
         let db = self.persistence();
-        let titled = match (&to.title, self.entry().await?) {
-            (None, Some(entry)) => to.with_title(entry.title),
-            _ => to,
-        };
-        let thread = titled.id.clone().unwrap_or_else(ThreadId::mint);
-        if thread == *from {
+        let Some(thread) = new.id.clone().filter(|thread| *thread != point.thread) else {
             let detail = "a thread cannot be a fork of itself";
-            return Err(refused(ErrorKind::Invalid, detail).about_thread(from));
-        }
-        let new = titled.with_id(thread.clone()).forked_from(point.clone()).hidden();
+            return Err(refused(ErrorKind::Invalid, detail).about_thread(&point.thread));
+        };
         match db.create_thread(new).await {
-            Ok(_) => Ok(Begun::Hidden(thread)),
+            Ok(_) => Ok(Begun::Hidden),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                match db.thread(thread.clone()).entry().await? {
+                match db.thread(thread).entry().await? {
                     Some(entry) if entry.forked_from.as_ref() != Some(point) => Err(error),
                     Some(entry) if entry.listed => Ok(Begun::Whole(entry)),
-                    Some(_) => Ok(Begun::Hidden(thread)),
+                    Some(_) => Ok(Begun::Hidden),
                     None => Err(error),
                 }
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The thread of a fork that is not whole.
+struct Partial {
+    db: Persistence,
+    thread: ThreadId,
+    is_removed_on_drop: bool,
+}
+
+impl Partial {
+    /// The thread is whole, or not the fork's to remove.
+    fn keep(&mut self) {
+        self.is_removed_on_drop = false;
+    }
+
+    /// Removes what a fork that failed has written, and answers why it failed.
+    async fn remove(mut self, error: PersistError) -> PersistError {
+        self.keep();
+        match remove(&self.db, &self.thread).await {
+            Ok(()) => error,
+            Err(kept) => {
+                let note =
+                    format!("the hidden thread `{}` could not be removed ({})", self.thread, kept.kind());
+                error.context(note)
+            }
+        }
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if self.is_removed_on_drop {
+            let (db, thread) = (self.db.clone(), self.thread.clone());
+            self.db.spawn(async move { drop(remove(&db, &thread).await) });
+        }
+    }
+}
+
+/// Deletes a thread and frees what it takes up. Its attachments are those of the thread that was forked, and stay.
+async fn remove(db: &Persistence, thread: &ThreadId) -> Result<()> {
+    let thread = db.thread(thread.clone());
+    match thread.delete_thread().await {
+        Ok(_) => thread.purge().await.map(drop),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Why a fork was not filled.
+enum Unfilled {
+    /// A step failed.
+    Failed(PersistError),
+    /// The thread has what others wrote.
+    Taken(PersistError),
+}
+
+impl From<PersistError> for Unfilled {
+    fn from(error: PersistError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -122,7 +234,7 @@ fn refused(kind: ErrorKind, detail: &'static str) -> PersistError {
 /// How far a fork is when a call begins.
 enum Begun {
     /// It is to be filled.
-    Hidden(ThreadId),
+    Hidden,
     /// It is there.
     Whole(ThreadEntry),
 }

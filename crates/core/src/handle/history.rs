@@ -5,7 +5,10 @@ use std::{borrow::Cow, collections::HashMap};
 use serde_json::value::RawValue;
 
 use super::Thread;
-use crate::{DamagedMessage, Message, PageFrom, Result, Seq, Visibility};
+use crate::{
+    DamagedMessage, Message, OpKind, Page, PageFrom, ReadPage, Result, Seq, Visibility,
+    backend::EstimatedSize,
+};
 
 /// The latest final messages of a thread, as a model may be given them.
 ///
@@ -67,6 +70,8 @@ pub struct BlockAt {
 impl History {
     /// How many messages are read where a caller asks for more.
     pub const MAX_LIMIT: u32 = 1000;
+    /// At so many bytes of messages a history ends, with the one that reaches them, and says that there are older ones: 64 MiB.
+    pub const MAX_BYTES: u32 = ReadPage::MAX_BYTES;
 
     /// Finds the calls of tools in these messages, and their results.
     ///
@@ -144,32 +149,59 @@ impl Thread {
     /// Reads what a model may be told: the latest final messages before a place, or up to the end. A limit of 0 counts as 1,
     /// and one above [`History::MAX_LIMIT`] as that.
     ///
+    /// It reads as many pages as it takes to come to the limit, and ends at [`History::MAX_BYTES`]: fewer messages than the limit
+    /// are all there are only where [`History::has_more`] says so.
+    ///
     /// # Errors
-    /// What the read answers.
+    /// What the reads answer.
     ///
     /// # Cancel safety
     /// It only reads.
     pub async fn history(&self, before: Option<Seq>, limit: u32) -> Result<History> {
-        let from = before.map_or(PageFrom::End, PageFrom::Before);
-        let page = self.page_showing(from, limit.clamp(1, History::MAX_LIMIT), Visibility::Final).await?;
+        let page = self.latest(before, limit.clamp(1, History::MAX_LIMIT)).await?;
         Ok(History { damaged: page.damaged, ..History::of(page.messages, page.has_more) })
     }
 
     /// Recalls what was said before a place, or up to the end, the latest first: for a model that asks for it. A limit of 0
-    /// counts as 1, and one above [`Recalled::MAX_LIMIT`] as that.
+    /// counts as 1, and one above [`Recalled::MAX_LIMIT`] as that. It reads as [`history`](Self::history) does.
     ///
     /// # Errors
-    /// What the read answers.
+    /// What the reads answer.
     ///
     /// # Cancel safety
     /// It only reads.
     pub async fn recall(&self, before: Option<Seq>, limit: u32) -> Result<Recalled> {
-        let from = before.map_or(PageFrom::End, PageFrom::Before);
-        let limit = limit.clamp(1, Recalled::MAX_LIMIT);
-        let mut page = self.page_showing(from, limit, Visibility::Final).await?;
+        let mut page = self.latest(before, limit.clamp(1, Recalled::MAX_LIMIT)).await?;
         page.messages.reverse();
         Ok(Recalled { messages: page.messages, damaged: page.damaged, has_more: page.has_more })
     }
+
+    /// The latest final messages, as one page: as many as were asked for although each page that is read may end at its bytes.
+    async fn latest(&self, before: Option<Seq>, limit: u32) -> Result<Page> {
+        let thread = self.id_for(OpKind::Read)?;
+        let from = before.map_or(PageFrom::End, PageFrom::Before);
+        let mut read = ReadPage::new(thread, from, limit).showing(Visibility::Final);
+        let mut all = self.persistence().read(read.clone()).await?;
+        let mut left = History::MAX_BYTES;
+        let mut latest = (all.next(from), all.messages.len() + all.damaged.len(), size(&all));
+        loop {
+            let (next, shown, bytes) = latest;
+            let shown = u32::try_from(shown).unwrap_or(u32::MAX);
+            (read.limit, left) = (read.limit.saturating_sub(shown), left.saturating_sub(bytes));
+            let Some(next) = next.filter(|_| read.limit > 0 && left > 0) else { return Ok(all) };
+            (read.from, read.max_bytes) = (next, left.min(ReadPage::DEFAULT_BYTES));
+            let mut older = self.persistence().read(read.clone()).await?;
+            latest = (older.next(next), older.messages.len() + older.damaged.len(), size(&older));
+            older.messages.append(&mut all.messages);
+            older.damaged.append(&mut all.damaged);
+            (all.messages, all.damaged, all.has_more) = (older.messages, older.damaged, older.has_more);
+        }
+    }
+}
+
+fn size(page: &Page) -> u32 {
+    let bytes: usize = page.messages.iter().map(EstimatedSize::estimated_size).sum();
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

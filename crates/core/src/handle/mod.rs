@@ -16,9 +16,10 @@ mod thread;
 mod turn;
 mod walk;
 
+pub(crate) use self::draft::LiveDrafts;
 pub use self::{
     changes::ChangeFeed,
-    draft::{Coalesce, Draft, DraftRequest, Watermark},
+    draft::{Coalesce, Draft, DraftRequest, ReplyAttempt, ReplyAttemptRequest, Watermark},
     family_request::{
         ConsumerRequest, FamilyRequest, ReadRequest, ReplicaRequest, SessionRequest, ThreadRequest,
     },

@@ -4,12 +4,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tower_service::Service;
 
-use super::{ChangeFeed, ReadRequest, Request, Thread, ThreadRequest, request::Options};
+use super::{ChangeFeed, LiveDrafts, ReadRequest, Request, Thread, ThreadRequest, request::Options};
 use crate::{
     Batch, ChangeScope, CreateThread, Effect, InvalidId, ListThreads, NewThread, OpKind, Operation,
     OperationOf, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages,
@@ -252,7 +252,7 @@ impl Persistence {
     }
 
     pub(super) fn execute(&self, args: PersistArgs, options: Options) -> Execution {
-        let mut facts = self.facts(options.deadline);
+        let mut facts = self.facts(&options);
         let key = match options.key {
             Some(key) => Some(key),
             None => match self.core.auto_key.derive(self.keyless(&args)) {
@@ -270,21 +270,34 @@ impl Persistence {
     /// A call of this kind that cannot be made, such as one on a handle of an unusable id.
     pub(super) fn refuse(&self, kind: OpKind, error: PersistError) -> Execution {
         let error = error.with_effect(Effect::NotApplied);
-        self.core.refuse(self.facts(None), Shape::of_none(kind), error)
+        self.core.refuse(self.facts(&Options::default()), Shape::of_none(kind), error)
     }
 
-    fn facts(&self, deadline: Option<Duration>) -> Facts {
-        let deadline = deadline.or(self.deadline);
+    fn facts(&self, options: &Options) -> Facts {
+        // A deadline too far off to be told is none.
+        let deadline = options.until.or_else(|| match options.deadline {
+            Some(after) => Instant::now().checked_add(after),
+            None => self.deadline_from_now(),
+        });
         Facts {
             tenant: self.tenant.clone(),
             actor: self.actor.clone(),
             call_site: self.call_site.clone(),
             idempotency: None,
-            // A deadline too far off to be told is none.
-            deadline: deadline.and_then(|after| std::time::Instant::now().checked_add(after)),
+            deadline,
             #[cfg(feature = "scope")]
             capability: self.capability.clone(),
         }
+    }
+
+    /// When a call that begins now is answered at the latest, where this handle says so.
+    pub(super) fn deadline_from_now(&self) -> Option<Instant> {
+        self.deadline.and_then(|after| Instant::now().checked_add(after))
+    }
+
+    /// The drafts of this pipeline that are held.
+    pub(super) fn live_drafts(&self) -> &LiveDrafts {
+        &self.core.drafts
     }
 
     /// The key that the store made for its fingerprints.

@@ -5,7 +5,7 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     task::{Context as TaskContext, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::Persistence;
@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Options {
     pub(super) key: Option<IdempotencyKey>,
     pub(super) deadline: Option<Duration>,
+    /// The moment of the deadline, for a call that is one of several under the same one.
+    pub(super) until: Option<Instant>,
 }
 
 /// An operation that is made when it is awaited.
@@ -74,6 +76,12 @@ impl<O: Operation> Request<O> {
     /// write that was handed over goes on.
     pub fn deadline(mut self, after: Duration) -> Self {
         self.options.deadline = Some(after);
+        self
+    }
+
+    /// Sets the moment of the deadline, for a call that is one of several under the same one.
+    pub(super) const fn until(mut self, until: Option<Instant>) -> Self {
+        self.options.until = until;
         self
     }
 

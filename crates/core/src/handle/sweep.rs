@@ -25,6 +25,9 @@ impl Persistence {
     /// committed of it. Safe to run at any time, in any number of processes: a live writer is never touched, and each
     /// message is settled once.
     ///
+    /// A message that a [`Draft`](crate::Draft) of this pipeline is held for is left alone, even where its lease could not be
+    /// renewed: the store may have had no space for that. Another process knows the lease only.
+    ///
     /// # Errors
     /// What reading the list answers. What goes wrong with one message stands in [`Swept::failed`] and stops no other.
     ///
@@ -39,7 +42,8 @@ impl Persistence {
             swept
                 .failed
                 .extend(open.damaged.iter().map(|damaged| damaged.to_error().at_the_edge(OpKind::Read)));
-            for message in open.messages {
+            let drafts = self.live_drafts();
+            for message in open.messages.into_iter().filter(|message| !drafts.holds(message)) {
                 let mode = UpdateMode::Abandon { reason: Some(reason.to_owned()) };
                 let (thread, id) = (message.thread, message.id);
                 let settle = UpdateContent::new(thread.clone(), id.clone(), ContentChange::none(), mode)

@@ -5,8 +5,8 @@ use crate::{
     Add, ArchiveThread, ChangeScope, ClearThread, Content, ContentChange, Delete, DeleteThread, GetMessage,
     GetThread, Import, ImportRow, InvalidId, LabelPatch, LabelThread, ListOpen, MessageId, MetadataPatch,
     NewMessage, NewReservation, OpKind, OperationOf, Origin, PageFrom, Position, ReadPage, RebuildThread,
-    RenameThread, ResolveId, Result, ThreadArgs, ThreadId, Title, Update, UpdateContent, UpdateMode,
-    Visibility,
+    RenameThread, ResolveId, Result, TakeLastMessage, ThreadArgs, ThreadId, Title, Update, UpdateContent,
+    UpdateMode, Visibility,
 };
 
 /// One conversation of a tenant. It exists from its first write.
@@ -202,6 +202,12 @@ impl Thread {
     /// Takes every message away and begins another generation.
     pub fn clear(&self) -> ThreadRequest<ClearThread> {
         self.on(ClearThread::new)
+    }
+
+    /// Deletes its last message, in any state, and answers it whole. To take a certain one only, say so by
+    /// [`TakeLastMessage::expecting`] and [`Persistence::on_thread`].
+    pub fn take_last(&self) -> ThreadRequest<TakeLastMessage> {
+        self.on(TakeLastMessage::new)
     }
 
     /// Deletes the thread, with everything in it.

@@ -137,7 +137,7 @@ impl Thread {
             self.persistence().clone(),
             self.with_id(|thread| {
                 let adds = std::iter::once(question).chain(answers);
-                Batch { items: adds.map(|message| Add::new(thread.clone(), message).into()).collect() }
+                Batch::of(adds.map(|message| Add::new(thread.clone(), message).into()).collect())
             }),
         ))
     }

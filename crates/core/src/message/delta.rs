@@ -115,6 +115,24 @@ impl ContentBuffer {
         }
     }
 
+    /// How many bytes of JSON the content has so far.
+    #[must_use]
+    pub const fn byte_len(&self) -> usize {
+        let closed = if self.open_text { TEXT_BLOCK_CLOSE.len() } else { 0 };
+        self.json.len() + closed + "[]".len()
+    }
+
+    /// How many bytes of JSON it would have with `delta` appended. Costs what the delta carries.
+    #[must_use]
+    pub fn byte_len_with(&self, delta: &Delta) -> usize {
+        // Whether there is a block before decides on a comma; which one it is does not matter.
+        let json = if self.json.is_empty() { String::new() } else { "0".to_owned() };
+        let mut longer = Self { json, open_text: self.open_text };
+        let before = longer.byte_len();
+        longer.push(delta);
+        self.byte_len() + longer.byte_len() - before
+    }
+
     /// The content so far.
     #[must_use]
     pub fn content(&self) -> Content {
@@ -191,7 +209,9 @@ mod tests {
     fn fold(base: &str, deltas: &[Delta]) -> String {
         let mut buffer = ContentBuffer::new(&Content::from_json(base).unwrap());
         for delta in deltas {
+            let expected = buffer.byte_len_with(delta);
             buffer.push(delta);
+            assert_eq!((buffer.byte_len(), buffer.content().byte_len()), (expected, expected));
         }
         buffer.content().as_json().to_owned()
     }

@@ -125,8 +125,12 @@ impl NewMessage {
         self
     }
 
-    /// Names the last place that the caller saw in the thread; when the thread has given another one since, it is refused as
-    /// [`Stale`](crate::ErrorKind::Stale): what was said meanwhile is to be read first.
+    /// Names the last sequence number that the thread had given when the caller read it: [`Page::last_seq`](crate::Page::last_seq) or
+    /// [`ThreadEntry::last_seq`](crate::ThreadEntry::last_seq), 0 in a thread that was never written to. When the thread has given
+    /// another one since, the message is refused as [`Stale`](crate::ErrorKind::Stale): what was said meanwhile is to be read first.
+    ///
+    /// A sequence number is never given again. After a deletion of the last message, or a clear, it is not the one of the last
+    /// message that is there, and not 0.
     #[must_use]
     pub const fn after(mut self, seq: Seq) -> Self {
         self.after = Some(seq);
@@ -164,7 +168,7 @@ pub struct Add {
     /// The generation of the thread that the caller saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
-    /// The last place that the caller saw in the thread: 0 in one that is empty.
+    /// The last sequence number that the thread had given when the caller read it: see [`NewMessage::after`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
 }

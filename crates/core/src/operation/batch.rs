@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Addressed, PersistArgs, PersistResult, places::carries_parts};
-use crate::{MessageId, ThreadId};
+use crate::{MessageId, Seq, ThreadId};
 
 /// Several writes as one: all or nothing, in one transaction of the backend, in order. An item sees what the
 /// items before it did.
@@ -9,17 +9,35 @@ use crate::{MessageId, ThreadId};
 /// Items are message operations; a read or a batch inside a batch is refused. An error names the index of the
 /// item. The idempotency key of a batch is scoped to the thread of its first item.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Batch {
     /// The writes in order.
     pub items: Vec<PersistArgs>,
+    /// The last sequence number that the thread of the first item had given when the caller read it, as
+    /// [`Page::last_seq`](crate::Page::last_seq) says; when it has given another one since, the batch is refused as
+    /// [`Stale`](crate::ErrorKind::Stale). It is compared before the first item, which may give the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Seq>,
 }
 
 impl Batch {
     /// No writes yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { items: Vec::new() }
+        Self { items: Vec::new(), after: None }
+    }
+
+    /// Refuses to run when the thread of the first item has given another sequence number since.
+    #[must_use]
+    pub const fn after(mut self, seq: Seq) -> Self {
+        self.after = Some(seq);
+        self
+    }
+
+    /// The batch of these writes.
+    #[must_use]
+    pub const fn of(items: Vec<PersistArgs>) -> Self {
+        Self { items, after: None }
     }
 
     /// Adds a write at the end.
@@ -31,10 +49,10 @@ impl Batch {
 }
 
 carries_parts!(Batch, self => {
-    let Self { items } = self;
+    let Self { items, after: _ } = self;
     items
 }, {
-    let Self { items } = self;
+    let Self { items, after: _ } = self;
     items
 });
 

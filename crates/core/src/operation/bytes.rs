@@ -54,7 +54,15 @@ impl PersistArgs {
                 thread.as_str().len() + id.as_str().len() + facts(metadata, attachments)
             }
             Self::UpdateContent(update) => {
-                let UpdateContent { thread, id, change, mode, expected: _, only_if_expired: _ } = update;
+                let UpdateContent {
+                    thread,
+                    id,
+                    change,
+                    mode,
+                    expected: _,
+                    only_if_expired: _,
+                    max_content_bytes: _,
+                } = update;
                 let reason = match mode {
                     UpdateMode::Abandon { reason: Some(reason) } => reason.len(),
                     UpdateMode::Abandon { reason: None }
@@ -71,7 +79,7 @@ impl PersistArgs {
             }
             Self::Delete(delete) => delete.thread.as_str().len() + delete.id.as_str().len(),
             Self::Batch(batch) => batch.items.iter().map(Self::byte_len).sum(),
-            Self::Import(Import { thread, rows, restores_damaged: _ }) => {
+            Self::Import(Import { thread, rows, restores_damaged: _, is_copy: _ }) => {
                 thread.as_str().len() + rows.iter().map(row_len).sum::<usize>()
             }
             Self::Replica(ReplicaArgs::Apply(apply)) => apply.images.iter().map(Image::weight).sum(),

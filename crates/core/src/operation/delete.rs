@@ -15,6 +15,10 @@ pub struct Delete {
     /// [`Stale`](crate::ErrorKind::Stale).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Revision>,
+    /// The last sequence number that the thread had given when the caller read it, as [`Page::last_seq`](crate::Page::last_seq) says;
+    /// when it has given another one since, the deletion is refused as [`Stale`](crate::ErrorKind::Stale).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Seq>,
     /// Deletes only a message that the store cannot read: see [`damaged`](Self::damaged).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_damaged: bool,
@@ -24,7 +28,7 @@ impl Delete {
     /// Deletes a message, whatever its revision.
     #[must_use]
     pub const fn new(thread: ThreadId, id: MessageId) -> Self {
-        Self { thread, id, expected: None, only_damaged: false }
+        Self { thread, id, expected: None, after: None, only_damaged: false }
     }
 
     /// Deletes a message that the store answers [`Corrupt`](crate::ErrorKind::Corrupt) for, and that nothing else can change. Its id
@@ -35,7 +39,7 @@ impl Delete {
     /// instead, import it with [`Import::restoring`](crate::Import::restoring).
     #[must_use]
     pub const fn damaged(thread: ThreadId, id: MessageId) -> Self {
-        Self { thread, id, expected: None, only_damaged: true }
+        Self { thread, id, expected: None, after: None, only_damaged: true }
     }
 
     /// Refuses to run on another revision than this.
@@ -44,9 +48,16 @@ impl Delete {
         self.expected = Some(revision);
         self
     }
+
+    /// Refuses to run when the thread has given another sequence number since.
+    #[must_use]
+    pub const fn after(mut self, seq: Seq) -> Self {
+        self.after = Some(seq);
+        self
+    }
 }
 
-carries_content!(Delete { thread, id, expected: _, only_damaged: _ } for (thread, id) => []);
+carries_content!(Delete { thread, id, expected: _, after: _, only_damaged: _ } for (thread, id) => []);
 super::addressed_by_fields!(Delete, Deleted);
 
 /// The answer to [`Delete`]: what was removed, so that the caller can clean up what hangs on it. An index keeps

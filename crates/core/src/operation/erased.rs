@@ -267,7 +267,11 @@ impl PersistArgs {
         match self {
             Self::Delete(_)
             | Self::Thread(
-                ThreadArgs::Clear(_) | ThreadArgs::Prune(_) | ThreadArgs::Delete(_) | ThreadArgs::Purge(_),
+                ThreadArgs::Clear(_)
+                | ThreadArgs::Prune(_)
+                | ThreadArgs::Delete(_)
+                | ThreadArgs::Purge(_)
+                | ThreadArgs::TakeLast(_),
             ) => true,
             Self::Batch(batch) => batch.items.iter().any(Self::deletes),
             Self::Add(_)

@@ -25,6 +25,9 @@ pub struct Import {
     /// Overwrites damaged messages: see [`restoring`](Self::restoring).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restores_damaged: bool,
+    /// Whether a fork makes it of messages that the store has. Not on the wire: a host cannot be told so from outside.
+    #[serde(skip)]
+    pub(crate) is_copy: bool,
 }
 
 impl Import {
@@ -34,7 +37,19 @@ impl Import {
     /// Brings these messages into `thread`.
     #[must_use]
     pub const fn new(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
-        Self { thread, rows, restores_damaged: false }
+        Self { thread, rows, restores_damaged: false, is_copy: false }
+    }
+
+    /// Copies messages that the store has, for a fork.
+    pub(crate) const fn copying(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
+        Self { thread, rows, restores_damaged: false, is_copy: true }
+    }
+
+    /// Whether a fork copies messages that the store has already. No limit of size refuses it: what was stored before a limit
+    /// was lowered, or by a host without one, can still be forked.
+    #[must_use]
+    pub const fn is_copy(&self) -> bool {
+        self.is_copy
     }
 
     /// Brings these messages into `thread`, each in place of the message of its id where the store cannot read that one: a repair
@@ -45,7 +60,7 @@ impl Import {
     /// [`Corrupt`](crate::ErrorKind::Corrupt).
     #[must_use]
     pub const fn restoring(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
-        Self { thread, rows, restores_damaged: true }
+        Self { thread, rows, restores_damaged: true, is_copy: false }
     }
 }
 
@@ -163,7 +178,7 @@ impl ImportRow {
 
 impl CarriesContent for Import {
     fn places(&self) -> Vec<Place<'_>> {
-        let Self { thread, rows, restores_damaged: _ } = self;
+        let Self { thread, rows, restores_damaged: _, is_copy: _ } = self;
         let mut places = Vec::with_capacity(2 * rows.len());
         for row in rows {
             let ImportRow {
@@ -185,7 +200,7 @@ impl CarriesContent for Import {
     }
 
     fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-        let Self { thread, rows, restores_damaged: _ } = self;
+        let Self { thread, rows, restores_damaged: _, is_copy: _ } = self;
         let thread = &*thread;
         let mut places = Vec::with_capacity(2 * rows.len());
         for row in rows {

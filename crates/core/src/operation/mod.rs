@@ -77,7 +77,8 @@ pub use self::{
     thread::{
         ArchiveThread, ClearThread, CreateThread, DeleteThread, LabelThread, Mismatch, NewThread, PassedOver,
         PruneThread, Pruned, PublishThread, PurgeThread, Purged, RebuildThread, RenameThread, ResolveId,
-        ResolvedBy, ResolvedId, ThreadArgs, ThreadChanged, ThreadDeleted, ThreadResult,
+        ResolvedBy, ResolvedId, TakeLastMessage, TakenMessage, ThreadArgs, ThreadChanged, ThreadDeleted,
+        ThreadResult,
     },
     update::{Update, Updated},
     update_content::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},

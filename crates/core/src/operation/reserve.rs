@@ -85,8 +85,8 @@ impl NewReservation {
         self
     }
 
-    /// Names the last place that the caller saw in the thread; when the thread has given another one since, it is refused as
-    /// [`Stale`](crate::ErrorKind::Stale): what was said meanwhile is to be read first.
+    /// Names the last sequence number that the thread had given when the caller read it; when it has given another one since, the
+    /// reservation is refused as [`Stale`](crate::ErrorKind::Stale): see [`NewMessage::after`](crate::NewMessage::after).
     #[must_use]
     pub const fn after(mut self, seq: Seq) -> Self {
         self.after = Some(seq);
@@ -129,7 +129,7 @@ pub struct Reserve {
     /// The generation of the thread that the caller saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
-    /// The last place that the caller saw in the thread: 0 in one that is empty.
+    /// The last sequence number that the thread had given when the caller read it: see [`NewMessage::after`](crate::NewMessage::after).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
 }

@@ -112,13 +112,19 @@ pub struct UpdateContent {
     /// How a sweep settles what a crash left without touching a live writer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_if_expired: bool,
+    /// The most bytes of JSON that the content may have after the change, as the store keeps it; a change that exceeds it is
+    /// refused as [`TooLarge`](crate::ErrorKind::TooLarge). It tightens the limit of the store and never widens it. A change of
+    /// nothing is not measured: an end is not refused because of what the message has already.
+    /// [`LimitsLayer`](crate::layers::limits::LimitsLayer) sets it for appends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_content_bytes: Option<u64>,
 }
 
 impl UpdateContent {
     /// A change of this message, whatever its revision.
     #[must_use]
     pub const fn new(thread: ThreadId, id: MessageId, change: ContentChange, mode: UpdateMode) -> Self {
-        Self { thread, id, change, mode, expected: None, only_if_expired: false }
+        Self { thread, id, change, mode, expected: None, only_if_expired: false, max_content_bytes: None }
     }
 
     /// Refuses to run on another revision than this.
@@ -134,11 +140,22 @@ impl UpdateContent {
         self.only_if_expired = true;
         self
     }
+
+    /// Refuses to run where the content would have more than `bytes` afterwards. An earlier, lower limit stays.
+    #[must_use]
+    pub const fn within(mut self, bytes: u64) -> Self {
+        self.max_content_bytes = match self.max_content_bytes {
+            Some(earlier) if earlier < bytes => Some(earlier),
+            _ => Some(bytes),
+        };
+        self
+    }
 }
 
 impl CarriesContent for UpdateContent {
     fn places(&self) -> Vec<Place<'_>> {
-        let Self { thread, id: message, change, mode, expected: _, only_if_expired: _ } = self;
+        let Self { thread, id: message, change, mode, expected: _, only_if_expired: _, max_content_bytes: _ } =
+            self;
         let at = |slot| Place { thread, message: Some(message), slot };
         let mut places = vec![at(match change {
             ContentChange::Replace(content) => Slot::Whole(content),
@@ -154,7 +171,8 @@ impl CarriesContent for UpdateContent {
     }
 
     fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-        let Self { thread, id: message, change, mode, expected: _, only_if_expired: _ } = self;
+        let Self { thread, id: message, change, mode, expected: _, only_if_expired: _, max_content_bytes: _ } =
+            self;
         let (thread, message) = (&*thread, &*message);
         let at = |slot| PlaceMut { thread, message: Some(message), slot };
         let mut places = vec![at(match change {

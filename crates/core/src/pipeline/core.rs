@@ -23,6 +23,7 @@ use crate::{
     audit::{AuditNotes, AuditTrail},
     backend::OwnerProcess,
     context::{Context, Facts, Shape},
+    handle::LiveDrafts,
     operation::{Fingerprint, FingerprintKey},
     session::Lines,
 };
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     pub(crate) description: Description,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lines: Lines,
+    pub(crate) drafts: LiveDrafts,
     /// What is noted of calls that the store has not applied, where there is a log.
     trail: Option<AuditTrail>,
     note: Note,
@@ -114,6 +116,7 @@ impl Core {
             description,
             clock,
             lines: Lines::default(),
+            drafts: LiveDrafts::default(),
             trail,
             note,
             carrying: Mutex::new(()),

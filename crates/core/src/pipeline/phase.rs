@@ -38,7 +38,9 @@ pub struct SiteSpec {
 
 /// Rewrites the actor and the call site that a handle is given, before any layer sees them: nothing where they stay.
 #[derive(Clone)]
-pub(crate) struct CallerFilter(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub(crate) struct CallerFilter(Arc<Filter>);
+
+type Filter = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl CallerFilter {
     #[cfg(feature = "redact")]

@@ -3,7 +3,11 @@
 use crate::{
     Addressed as _, ConsumerArgs, Effect, ErrorKind, Import, Metadata, PersistArgs, PersistError,
     QuarantineChange, ReadArgs, ReadImages, ReplicaArgs, Result, TakeStance, ThreadArgs,
-    backend::{names, rules, search::Query, sessions},
+    backend::{
+        names, rules,
+        search::{Query, Tokenizer},
+        sessions,
+    },
 };
 
 pub(super) fn check(args: &PersistArgs) -> Result<()> {
@@ -60,15 +64,16 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         }
         PersistArgs::Thread(_) => Ok(()),
         PersistArgs::Read(ReadArgs::Get(_) | ReadArgs::Thread(_) | ReadArgs::PlanPrune(_)) => Ok(()),
-        PersistArgs::Read(ReadArgs::Page(page)) => rules::check_limit(page.limit),
-        PersistArgs::Read(ReadArgs::OpenReservations(list)) => rules::check_limit(list.limit),
-        PersistArgs::Read(ReadArgs::Threads(list)) => rules::check_limit(list.limit),
+        PersistArgs::Read(ReadArgs::Page(page)) => rules::check_page(page.limit, page.max_bytes),
+        PersistArgs::Read(ReadArgs::OpenReservations(list)) => rules::check_page(list.limit, list.max_bytes),
+        PersistArgs::Read(ReadArgs::Threads(list)) => rules::check_page(list.limit, list.max_bytes),
         PersistArgs::Read(ReadArgs::Purgeable(list)) => rules::check_limit(list.limit),
         PersistArgs::Read(ReadArgs::Changes(read)) => rules::check_limit(read.limit),
-        PersistArgs::Read(ReadArgs::Audit(read)) => rules::check_limit(read.limit),
+        PersistArgs::Read(ReadArgs::Audit(read)) => rules::check_page(read.limit, read.max_bytes),
         PersistArgs::Read(ReadArgs::Search(read)) => {
             rules::check_limit(read.limit)?;
-            Query::parse(&read.query).map(drop)
+            // A store that divides it otherwise finds more words in it, and checks them itself.
+            Query::parse(&read.query, Tokenizer::default()).map(drop)
         }
         PersistArgs::Read(ReadArgs::Cursor(_) | ReadArgs::Resolve(_)) => Ok(()),
         PersistArgs::Read(ReadArgs::Attempts(list)) => rules::check_limit(list.limit),

@@ -8,7 +8,7 @@ use crate::{
     TenantId, ThreadId, Timestamp,
     audit::AuditEntry,
     backend::{
-        Replay, ThreadFacts,
+        EstimatedSize as _, Replay, ThreadFacts,
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
@@ -177,7 +177,11 @@ impl Image {
     pub fn weight(&self) -> usize {
         /// Ids, numbers and times.
         const REST: usize = 256;
-        self.places().iter().map(|place| place.slot.byte_len()).fold(REST, usize::saturating_add)
+        match &self.part {
+            ImagePart::Message(message) => message.estimated_size(),
+            ImagePart::Audit(entry) => entry.estimated_size(),
+            _ => self.places().iter().map(|place| place.slot.byte_len()).fold(REST, usize::saturating_add),
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{Labels, Title};
 use crate::message::debug_without_text;
 use crate::{
-    Generation, MessageId, Metadata, OwnerId, TenantId, ThreadId, Timestamp,
+    Generation, MessageId, Metadata, OwnerId, Seq, TenantId, ThreadId, Timestamp,
     operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
 };
 
@@ -39,6 +39,9 @@ pub struct ThreadEntry {
     pub listed: bool,
     /// How often it was begun: 1, and one more each time that it is cleared.
     pub generation: Generation,
+    /// The last sequence number that it has ever given, also where the message is gone: what
+    /// [`NewMessage::after`](crate::NewMessage::after) is compared with. 0 before its first message.
+    pub last_seq: Seq,
     /// Where it branched off, if it is a fork.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<ForkPoint>,
@@ -60,7 +63,7 @@ pub struct ThreadEntry {
     pub updated_at: Timestamp,
 }
 
-debug_without_text!(ThreadEntry { tenant, thread, title, owner, labels, metadata, archived, listed, generation, forked_from, messages, turns, bytes, created_at, active_at, updated_at } unshown { preview });
+debug_without_text!(ThreadEntry { tenant, thread, title, owner, labels, metadata, archived, listed, generation, last_seq, forked_from, messages, turns, bytes, created_at, active_at, updated_at } unshown { preview });
 
 impl ThreadEntry {
     /// How many characters a preview has at most.
@@ -157,6 +160,7 @@ impl CarriesContent for ThreadEntry {
             archived: _,
             listed: _,
             generation: _,
+            last_seq: _,
             forked_from: _,
             preview,
             messages: _,
@@ -183,6 +187,7 @@ impl CarriesContent for ThreadEntry {
             archived: _,
             listed: _,
             generation: _,
+            last_seq: _,
             forked_from: _,
             preview,
             messages: _,

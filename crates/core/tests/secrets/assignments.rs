@@ -14,6 +14,8 @@ const HIDDEN: &[&str] = &[
     "client_secret=«abcDEF123==»&grant_type=x",
     "SECRET_KEY=«c2VjcmV0LWtleS0xMjM0NQ==»\n",
     "password=«pa$$w0rd»",
+    "password=«$3cret!x»",
+    "password=«(p4ss)w0rd»",
     "password=«p(ss)w0rd» next",
     "DB_PASSWORD=«hunter(2»\n",
     "password=«pässwört1»\n",

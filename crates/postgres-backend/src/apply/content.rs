@@ -5,7 +5,7 @@ use throughline_core::{
     backend::{Length, rules},
 };
 
-use super::{Scope, message::changed};
+use super::{Scope, insert::check_length, message::changed};
 use crate::rows::{Found, Growth, MessageRow, Piece, ThreadRow};
 
 impl Scope<'_> {
@@ -45,7 +45,7 @@ impl Scope<'_> {
             return Ok(());
         }
         row.length = row.length.after(&update.change);
-        self.check_length(row.length.bytes, &update.thread, &update.id)?;
+        self.check_change(update, row.length.bytes)?;
         row.pieces += 1;
         let key = self.message_key(&update.thread, &update.id);
         if matches!(update.change, ContentChange::Replace(_)) {
@@ -54,6 +54,12 @@ impl Scope<'_> {
         }
         self.rows.pieces.push(Piece::new(key, row.pieces, &update.change));
         Ok(())
+    }
+
+    /// Refuses a change that makes the content longer than the store or the call allows.
+    fn check_change(&self, update: &UpdateContent, bytes: u64) -> Found<()> {
+        let max = self.max_content_bytes.min(update.max_content_bytes.unwrap_or(u64::MAX));
+        check_length(max, bytes, &update.thread, &update.id)
     }
 
     /// Gives a message its content, whole.
@@ -72,7 +78,7 @@ impl Scope<'_> {
             ContentChange::Append(delta) if delta.is_empty() => self.content(thread, id, before)?,
             ContentChange::Append(delta) => {
                 if was_open {
-                    self.check_length(before.length.after(&update.change).bytes, thread, id)?;
+                    self.check_change(update, before.length.after(&update.change).bytes)?;
                 }
                 let mut growth = Growth::new(self.content(thread, id, before)?);
                 growth.push(delta);
@@ -80,7 +86,7 @@ impl Scope<'_> {
             }
         };
         if !update.change.is_none() {
-            self.check_length(content.byte_len() as u64, thread, id)?;
+            self.check_change(update, content.byte_len() as u64)?;
         }
         row.length = Length::settled(&content);
         let key = self.message_key(thread, id);

@@ -17,6 +17,7 @@ impl Scope<'_> {
     pub(super) fn add(&mut self, add: &Add) -> Found<Added> {
         let (state, seq) = self.next(&add.thread, &add.id, add.generation, add.after)?;
         let message = add.to_message(self.tenant, seq, self.now);
+        check_length(self.max_content_bytes, add.content.byte_len() as u64, &add.thread, &add.id)?;
         self.insert(state, &message)?;
         self.tell(&add.thread, Happened::Added(changed(&add.id, &MessageRow::of(&message))));
         Ok(Added { message, deduplicated: false })
@@ -58,7 +59,6 @@ impl Scope<'_> {
     /// Writes a message that is new. The thread begins with it if there is none.
     fn insert(&mut self, state: Option<ThreadRow>, message: &Message) -> Found<()> {
         let thread = &message.thread;
-        self.check_length(message.content.byte_len() as u64, thread, &message.id)?;
         let mut state = state.unwrap_or_else(|| implied(message.created_at));
         state.last_seq = message.seq;
         state.live += 1;
@@ -96,6 +96,10 @@ impl Scope<'_> {
                     if row.is_same_as(&there) { ImportedRow::Present(seq) } else { ImportedRow::Differs(seq) }
                 }
                 Named::Nothing => {
+                    if !import.is_copy() {
+                        let bytes = row.content.byte_len() as u64;
+                        check_length(self.max_content_bytes, bytes, thread, &row.id)?;
+                    }
                     let last = state.as_ref().map_or(Seq::ZERO, |state| state.last_seq);
                     let message = row.to_message(self.tenant, thread, last.next());
                     self.insert(state, &message)?;
@@ -129,13 +133,12 @@ impl Scope<'_> {
         self.put_thread(thread, state);
         Ok(())
     }
+}
 
-    pub(super) fn check_length(&self, bytes: u64, thread: &ThreadId, id: &MessageId) -> Found<()> {
-        let max = self.max_content_bytes;
-        if bytes <= max {
-            return Ok(());
-        }
-        let detail = format!("the content would have {bytes} bytes, and {max} are allowed");
-        Err(refusal(ErrorKind::TooLarge, detail).about(thread, id).into())
+pub(super) fn check_length(max: u64, bytes: u64, thread: &ThreadId, id: &MessageId) -> Found<()> {
+    if bytes <= max {
+        return Ok(());
     }
+    let detail = format!("the content would have {bytes} bytes, and {max} are allowed");
+    Err(refusal(ErrorKind::TooLarge, detail).about(thread, id).into())
 }

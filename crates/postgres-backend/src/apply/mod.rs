@@ -13,7 +13,7 @@ mod update;
 
 use throughline_core::{
     Addressed as _, Batched, Effect, ErrorKind, Happened, MessageId, PersistArgs, PersistError,
-    PersistResult, TenantId, ThreadArgs, ThreadId, Timestamp, backend::rules,
+    PersistResult, Seq, TenantId, ThreadArgs, ThreadId, Timestamp, backend::rules,
 };
 
 pub(crate) use self::{consumer::apply as apply_consumer, session::resolve_session};
@@ -121,6 +121,10 @@ impl Scope<'_> {
         }
         let result = match &write.args {
             PersistArgs::Batch(batch) => {
+                if batch.after.is_some() {
+                    let last = self.living(thread)?.map_or(Seq::ZERO, |state| state.last_seq);
+                    rules::expect_last(batch.after, last)?;
+                }
                 let mut outputs = Vec::with_capacity(batch.items.len());
                 for (index, item) in batch.items.iter().enumerate() {
                     outputs.push(self.item(item).map_err(|halt| match halt {

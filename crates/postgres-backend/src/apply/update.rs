@@ -36,7 +36,9 @@ impl Scope<'_> {
         let (thread, id) = (&delete.thread, &delete.id);
         let (mut state, row) = self.message(thread, id)?;
         rules::expect_damaged(delete)?;
-        rules::expect_revision(delete.expected, row.revision).map_err(|error| error.about(thread, id))?;
+        rules::expect_revision(delete.expected, row.revision)
+            .and_then(|()| rules::expect_last(delete.after, state.last_seq))
+            .map_err(|error| error.about(thread, id))?;
         let seq = row.seq.unwrap_or(Seq::ZERO);
         self.erase(thread, id, &row);
         self.uncount(&mut state, thread, &row, seq)?;

@@ -1,13 +1,16 @@
 //! Who did what.
 
-use sqlx::{Row as _, postgres::PgRow};
+use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
 use throughline_core::{
     AuditFrom, AuditNumber, AuditPage, ChangeScope, Position, ReadAudit, TenantId,
     audit::{AuditDigest, AuditEntry},
-    backend::rules,
+    backend::{AnswerBytes, EstimatedSize as _, rules},
 };
 
-use super::{Answer, Scope};
+use super::{
+    Answer, Scope,
+    fitting::{fitting, left_out},
+};
 use crate::rows::{counter, number};
 
 /// The entries of a stretch of the log. Of a tenant those that are its own, and of a thread those that are about it alone or may be
@@ -15,7 +18,8 @@ use crate::rows::{counter, number};
 macro_rules! stretch {
     ($order:literal) => {
         concat!(
-            "SELECT l.number, l.tenant, l.thread, l.hash, l.body FROM throughline.audit l WHERE l.number > $1 AND l.number < $2 \
+            "SELECT l.number, l.tenant, l.thread, l.hash, l.body, octet_length(l.body) + 256 AS size \
+             FROM throughline.audit l WHERE l.number > $1 AND l.number < $2 \
              AND ($3::text IS NULL OR l.tenant = $3) AND ($4::text IS NULL OR l.thread IS NULL OR l.thread = $4) \
              ORDER BY l.number ",
             $order,
@@ -40,7 +44,7 @@ struct Stretch {
 impl Scope<'_> {
     /// Reads a page of the log.
     pub(super) async fn audit(&mut self, read: &ReadAudit) -> Answer<AuditPage> {
-        rules::check_limit(read.limit)?;
+        rules::check_page(read.limit, read.max_bytes)?;
         let row = sqlx::query(
             "SELECT (SELECT max(number) FROM throughline.audit) AS last, audit, position FROM throughline.store",
         )
@@ -86,14 +90,22 @@ impl Scope<'_> {
             ChangeScope::Thread(thread) => (Some(self.tenant.as_str()), Some(thread.as_str())),
         };
         let (mut taken, mut last) = (0, page.reached);
+        let mut bytes = AnswerBytes::new(read.max_bytes);
         let at_once = i64::from(read.limit.max(ROWS)) + 1;
         loop {
-            let rows = sqlx::query(if stretch.is_forward { stretch!("ASC") } else { stretch!("DESC") })
+            let (rows, order) = if stretch.is_forward {
+                (stretch!("ASC"), "number")
+            } else {
+                (stretch!("DESC"), "number DESC")
+            };
+            let sql = fitting!("number, tenant, thread, hash, body", rows, order, "$6");
+            let rows = sqlx::query(AssertSqlSafe(sql))
                 .bind(number(stretch.after))
                 .bind(number(stretch.before))
                 .bind(tenant)
                 .bind(thread)
                 .bind(at_once)
+                .bind(i64::from(read.max_bytes))
                 .fetch_all(&mut *self.db)
                 .await?;
             for row in &rows {
@@ -104,7 +116,8 @@ impl Scope<'_> {
                     stretch.before = at;
                 }
                 let Some(found) = found(row, &read.scope, self.tenant)? else { continue };
-                if taken == read.limit {
+                let is_over = found.as_ref().is_some_and(|entry| !bytes.take(entry.estimated_size()));
+                if taken == read.limit || is_over {
                     (page.reached, page.more) = (last, true);
                     return Ok(());
                 }
@@ -115,7 +128,7 @@ impl Scope<'_> {
                     None => page.damaged.push(last),
                 }
             }
-            if (rows.len() as u64) < at_once.unsigned_abs() {
+            if (rows.len() as u64) < at_once.unsigned_abs() && left_out(&rows)? == 0 {
                 return Ok(());
             }
         }

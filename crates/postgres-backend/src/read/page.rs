@@ -3,14 +3,15 @@ use throughline_core::{Page, PageFrom, ReadPage, Seq, ThreadId, Visibility, back
 
 use super::{
     Answer, Scope,
+    fitting::{fitting, left_out, message_size},
     message::{Stored, apart},
 };
-use crate::rows::{counter, message_columns, number};
+use crate::rows::{SELECTED, counter, message_columns, number};
 
 impl Scope<'_> {
     /// Reads a stretch of a thread.
     pub(super) async fn page(&mut self, read: &ReadPage) -> Answer<Page> {
-        rules::check_limit(read.limit)?;
+        rules::check_page(read.limit, read.max_bytes)?;
         let (position, ..) = self.told().await?;
         let mut page = Page {
             thread: read.thread.clone(),
@@ -18,9 +19,11 @@ impl Scope<'_> {
             damaged: Vec::new(),
             has_more: false,
             first_open: None,
+            last_seq: Seq::ZERO,
             position,
         };
         let Some(state) = self.living(&read.thread).await? else { return Ok(page) };
+        page.last_seq = state.last_seq;
         page.first_open = self.first_open(&read.thread, state.floor).await?;
         let (after, before) = match read.from {
             PageFrom::Start | PageFrom::End => (0, i64::MAX),
@@ -37,25 +40,29 @@ impl Scope<'_> {
             Visibility::All | Visibility::Settled => "",
         };
         let order = if read.from.is_forward() { "ASC" } else { "DESC" };
-        let sql = format!(
+        let rows = format!(
             concat!(
                 "SELECT ",
                 message_columns!(),
-                ", m.content FROM throughline.messages m WHERE m.tenant = $1 AND m.thread = $2 AND m.seq > $3 AND m.seq < $4{} \
+                ", m.content, ",
+                message_size!(),
+                " AS size FROM throughline.messages m WHERE m.tenant = $1 AND m.thread = $2 AND m.seq > $3 AND m.seq < $4{} \
                  ORDER BY m.seq {} LIMIT $5"
             ),
             visible, order
         );
+        let sql = fitting!(SELECTED, rows, format_args!("seq {order}"), "$6");
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(self.tenant.as_str())
             .bind(read.thread.as_str())
             .bind(after.max(number(state.floor.get())))
             .bind(before)
             .bind(i64::from(read.limit) + 1)
+            .bind(i64::from(read.max_bytes))
             .fetch_all(&mut *self.db)
             .await?;
         let limit = read.limit as usize;
-        page.has_more = rows.len() > limit;
+        page.has_more = rows.len() > limit || left_out(&rows)? > 0;
         let mut found = rows.iter().take(limit).map(Stored::read).collect::<sqlx::Result<Vec<_>>>()?;
         if !read.from.is_forward() {
             found.reverse();

@@ -5,10 +5,14 @@ use std::fmt::Write as _;
 use sqlx::{AssertSqlSafe, Row as _};
 use throughline_core::{
     ErrorKind, GetThread, ListPurgeable, ListThreads, PersistError, PurgeableThreads, ThreadCursor,
-    ThreadEntry, ThreadId, ThreadList, Timestamp, backend::rules,
+    ThreadEntry, ThreadId, ThreadList, Timestamp,
+    backend::{AnswerBytes, EstimatedSize as _, rules},
 };
 
-use super::{Answer, Scope};
+use super::{
+    Answer, Scope,
+    fitting::{fitting, left_out},
+};
 use crate::{
     error::damaged,
     rows::{ThreadRow, thread_columns},
@@ -19,10 +23,12 @@ struct Found {
     cursor: ThreadCursor,
     /// Nothing where it cannot be read.
     entry: Option<ThreadEntry>,
+    /// Whether more threads of its kind, archived or not, stand behind it and were not read.
+    is_cut_behind: bool,
 }
 
 /// The first of the parameters that are names and values of labels.
-const LABELS: usize = 6;
+const LABELS: usize = 7;
 
 impl Scope<'_> {
     /// Reads what lists show of a thread.
@@ -37,7 +43,7 @@ impl Scope<'_> {
 
     /// Lists threads.
     pub(super) async fn threads(&mut self, list: &ListThreads) -> Answer<ThreadList> {
-        rules::check_limit(list.limit)?;
+        rules::check_page(list.limit, list.max_bytes)?;
         let (position, ..) = self.told().await?;
         let mut found = Vec::new();
         for archived in list.archived.map_or_else(|| vec![false, true], |archived| vec![archived]) {
@@ -47,13 +53,21 @@ impl Scope<'_> {
             let (a, b) = (&a.cursor, &b.cursor);
             b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread))
         });
-        let limit = list.limit as usize;
-        let more = found.len() > limit;
-        found.truncate(limit);
+        let (limit, mut bytes) = (list.limit as usize, AnswerBytes::new(list.max_bytes));
+        let (mut shown, mut more) = (0, false);
+        for found in &found {
+            let fits = found.entry.as_ref().is_none_or(|entry| bytes.take(entry.estimated_size()));
+            more |= shown == limit || !fits;
+            if more {
+                break;
+            }
+            (shown, more) = (shown + 1, found.is_cut_behind);
+        }
+        found.truncate(shown);
         let next = if more { found.last().map(|found| found.cursor.clone()) } else { None };
         let mut answer =
             ThreadList { entries: Vec::with_capacity(found.len()), damaged: Vec::new(), next, position };
-        for Found { cursor, entry } in found {
+        for Found { cursor, entry, .. } in found {
             match entry {
                 Some(entry) => answer.entries.push(entry),
                 None => answer.damaged.push(cursor.thread),
@@ -67,9 +81,9 @@ impl Scope<'_> {
             list.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         wanted.extend(list.owner.as_ref().map(|owner| ("", owner.as_str())));
         let mut sql = concat!(
-            "SELECT t.active_at, ",
+            "SELECT t.active_slot, t.active_at, ",
             thread_columns!(),
-            " FROM throughline.threads t WHERE t.tenant = $1 AND t.listed AND t.archived = $2 \
+            ", coalesce(octet_length(t.entry), 0) + 256 AS size FROM throughline.threads t WHERE t.tenant = $1 AND t.listed AND t.archived = $2 \
              AND t.active_slot <= $3 >> 20 AND t.active_at <= $3 AND (t.active_at < $3 OR t.thread > $4)"
         )
         .to_owned();
@@ -84,6 +98,7 @@ impl Scope<'_> {
         }
         // The index is in the order of the slots; what is active in one and the same is sorted.
         sql.push_str(" ORDER BY t.active_slot DESC, t.active_at DESC, t.thread LIMIT $5");
+        let sql = fitting!("*", sql, "active_slot DESC, active_at DESC, thread", "$6");
         let (active_at, thread) = match &list.after {
             Some(after) => (after.active_at.as_micros(), after.thread.as_str()),
             None => (i64::MAX, ""),
@@ -93,16 +108,22 @@ impl Scope<'_> {
             .bind(archived)
             .bind(active_at)
             .bind(thread)
-            .bind(i64::from(list.limit) + 1);
+            .bind(i64::from(list.limit) + 1)
+            .bind(i64::from(list.max_bytes));
         for (name, value) in wanted {
             asked = asked.bind(name).bind(value);
         }
-        for row in asked.fetch_all(&mut *self.db).await? {
+        let rows = asked.fetch_all(&mut *self.db).await?;
+        for row in &rows {
             let thread = thread_id(row.try_get("thread")?)?;
-            let state = ThreadRow::decode(&row)?;
+            let state = ThreadRow::decode(row)?;
             let entry = state.and_then(|state| state.entry(self.tenant, &thread));
             let active_at = Timestamp::from_micros(row.try_get("active_at")?);
-            found.push(Found { cursor: ThreadCursor { active_at, thread }, entry });
+            let cursor = ThreadCursor { active_at, thread };
+            found.push(Found { cursor, entry, is_cut_behind: false });
+        }
+        if let Some(last) = found.last_mut().filter(|_| !rows.is_empty()) {
+            last.is_cut_behind = left_out(&rows)? > 0;
         }
         Ok(())
     }

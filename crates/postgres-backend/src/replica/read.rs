@@ -1,6 +1,6 @@
 //! What is kept, as images: first what was listed, then what was touched since, then the changes and the log of who did what.
 
-use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
     AuditNumber, Images, Position, ReadImages, Timestamp,
     audit::AuditEntry,
@@ -13,7 +13,12 @@ use super::{
     image::{Imaged, image},
 };
 use crate::{
-    read::{Answer, audit::entry, changes::change},
+    read::{
+        Answer,
+        audit::entry,
+        changes::change,
+        fitting::{fitting, left_out, message_size},
+    },
     rows::{counter, number},
 };
 
@@ -120,38 +125,48 @@ impl Page<'_> {
         }
     }
 
-    /// Leaves out what there will be no room for: content is only read that is answered.
+    /// Leaves out what there will be no room for: what is long is only read if it is answered.
     async fn fit(&mut self, keys: &mut Vec<(u64, Option<Key>)>) -> sqlx::Result<()> {
-        let messages: Vec<(usize, &Key)> = keys
-            .iter()
-            .enumerate()
-            .filter_map(|(at, (_, key))| Some((at, key.as_ref().filter(|key| key.part == Part::Messages)?)))
-            .collect();
-        if messages.is_empty() {
-            return Ok(());
-        }
-        let column = |at| messages.iter().map(|(_, key)| key.at(at)).collect::<Vec<_>>();
-        let rows = sqlx::query(
-            "SELECT k.i, m.content_bytes FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY \
-             AS k (tenant, thread, id, i) \
-             JOIN throughline.messages m ON m.tenant = k.tenant AND m.thread = k.thread AND m.id = k.id ORDER BY k.i",
-        )
-        .bind(column(0))
-        .bind(column(1))
-        .bind(column(2))
-        .fetch_all(&mut *self.db)
-        .await?;
-        let mut bytes = self.bytes;
-        for row in &rows {
-            let at = usize::try_from(row.try_get::<i64, _>("i")? - 1).unwrap_or_default();
-            let size = usize::try_from(row.try_get::<i64, _>("content_bytes")?).unwrap_or_default();
-            bytes = bytes.saturating_add(size);
-            if bytes >= ReadImages::MAX_BYTES {
-                let last = messages.get(at).map_or(0, |(at, _)| *at);
-                keys.truncate(last + 1);
-                break;
+        const MESSAGES: &str = concat!(
+            "SELECT k.i, ",
+            message_size!(),
+            " AS size FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (tenant, thread, id, i) \
+             JOIN throughline.messages m ON m.tenant = k.tenant AND m.thread = k.thread AND m.id = k.id"
+        );
+        const THREADS: &str = "SELECT k.i, octet_length(t.entry)::bigint AS size \
+            FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (tenant, thread, i) \
+            JOIN throughline.threads t ON t.tenant = k.tenant AND t.thread = k.thread";
+        let mut sizes = vec![0_usize; keys.len()];
+        for (part, sql) in [(Part::Messages, MESSAGES), (Part::Threads, THREADS)] {
+            let is_of = |key: &&Key| key.part == part;
+            let of: Vec<(usize, &Key)> = keys
+                .iter()
+                .enumerate()
+                .filter_map(|(at, (_, key))| Some((at, key.as_ref().filter(is_of)?)))
+                .collect();
+            if of.is_empty() {
+                continue;
+            }
+            let column = |at| of.iter().map(|(_, key)| key.at(at)).collect::<Vec<_>>();
+            let asked = sqlx::query(sql).bind(column(0)).bind(column(1));
+            let asked = if part == Part::Messages { asked.bind(column(2)) } else { asked };
+            for row in &asked.fetch_all(&mut *self.db).await? {
+                let at = usize::try_from(row.try_get::<i64, _>("i")? - 1).unwrap_or_default();
+                let size: Option<i64> = row.try_get("size")?;
+                if let Some((at, _)) = of.get(at) {
+                    sizes[*at] = size.and_then(|size| usize::try_from(size).ok()).unwrap_or_default();
+                }
             }
         }
+        let mut bytes = self.bytes;
+        // The last one is that which reaches the bound.
+        let is_below = |size: &usize| {
+            let is_below = bytes < ReadImages::MAX_BYTES;
+            bytes = bytes.saturating_add(*size);
+            is_below
+        };
+        let fitting = sizes.iter().copied().take_while(is_below).count();
+        keys.truncate(fitting.max(1));
         Ok(())
     }
 
@@ -179,13 +194,15 @@ impl Page<'_> {
     /// The log of who did what, from the cursor on. Says whether that was all. An entry that was changed is carried as it is: the hashes
     /// tell of it there as they do here.
     async fn log(&mut self, cursor: &mut AuditNumber) -> Answer<bool> {
-        let rows = sqlx::query(
-            "SELECT number, tenant, thread, hash, body FROM throughline.audit WHERE number > $1 ORDER BY number LIMIT $2",
-        )
-        .bind(number(cursor.get()))
-        .bind(self.room())
-        .fetch_all(&mut *self.db)
-        .await?;
+        let rows = "SELECT number, tenant, thread, hash, body, octet_length(body) + 256 AS size FROM throughline.audit \
+                    WHERE number > $1 ORDER BY number LIMIT $2";
+        let sql = fitting!("number, tenant, thread, hash, body", rows, "number", "$3");
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(number(cursor.get()))
+            .bind(self.room())
+            .bind(number(ReadImages::MAX_BYTES.saturating_sub(self.bytes) as u64))
+            .fetch_all(&mut *self.db)
+            .await?;
         for row in &rows {
             if self.is_full() {
                 return Ok(false);
@@ -199,7 +216,7 @@ impl Page<'_> {
                 _ => self.damaged.push(format!("entry {at} of `audit`")),
             }
         }
-        Ok(!self.is_full())
+        Ok(!self.is_full() && left_out(&rows)? == 0)
     }
 }
 

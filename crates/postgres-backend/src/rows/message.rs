@@ -160,6 +160,10 @@ macro_rules! message_columns {
 }
 pub(crate) use message_columns;
 
+/// The same, and the content, of rows that were selected by them.
+pub(crate) const SELECTED: &str = "thread, id, seq, role, state, revision, pieces, first_piece, content_bytes, tail, lease_ms, \
+    lease_expires_at, created_at, updated_at, metadata, attachments, abandon_reason, content";
+
 const READ: &str = concat!(
     "SELECT m.tenant, ",
     message_columns!(),

@@ -23,7 +23,7 @@ use throughline_core::{MessageId, PersistError, TenantId, ThreadId};
 
 pub(crate) use self::{
     key::KeyRow,
-    message::{MessageRow, message_columns},
+    message::{MessageRow, SELECTED, message_columns},
     name::{By, NameQuery, NewName, alias_of, name_columns},
     piece::{Growth, Piece},
     range::{Range, RangeKey},

@@ -19,6 +19,8 @@ pub(crate) enum Range {
     Questions,
     /// The oldest.
     Oldest,
+    /// The latest.
+    Latest,
     /// The oldest of those that are open.
     Open,
     /// The oldest of those that went with all others, and stand there still.
@@ -53,6 +55,7 @@ impl Range {
                 range!("m.role = 'user' AND m.state = 'final' AND m.seq > $3 ORDER BY m.seq DESC")
             }
             Self::Oldest => range!("m.seq > $3 ORDER BY m.seq"),
+            Self::Latest => range!("m.seq > $3 ORDER BY m.seq DESC"),
             Self::Open => range!("m.state IN ('reserved', 'streaming') AND m.seq > $3 ORDER BY m.seq"),
             Self::Purgeable => range!("m.seq <= $3 ORDER BY m.seq"),
         }

@@ -51,7 +51,7 @@ impl ThreadRow {
     }
 
     pub(crate) fn entry(&self, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadEntry> {
-        self.facts.as_ref().map(|facts| facts.entry(tenant, thread, self.generation))
+        self.facts.as_ref().map(|facts| facts.entry(tenant, thread, self.generation, self.last_seq))
     }
 
     /// Reads [`thread_columns!`]; nothing where they are damaged beyond the entry.

@@ -1,5 +1,6 @@
 //! What is Postgres' own: opening, and what an answer means when a connection is lost.
 
+mod audit;
 mod erased;
 mod lost;
 mod minted;

@@ -1,6 +1,6 @@
 //! Several writes as one.
 
-use throughline_core::{Batch, Batched, PersistResult};
+use throughline_core::{Addressed, Batch, Batched, PersistResult, Seq, backend::rules};
 
 use super::{Applied, Failure, Scope, item};
 
@@ -43,6 +43,12 @@ pub(super) fn undone_if_refused<T>(scope: Scope<'_>, apply: impl FnOnce() -> App
 }
 
 fn items(scope: Scope<'_>, batch: &Batch) -> Applied<PersistResult> {
+    if let (Some(_), Some(thread)) = (batch.after, batch.items.first().and_then(Addressed::thread)) {
+        match scope.living(thread)? {
+            Some(state) => state.expect_last(thread, batch.after)?,
+            None => rules::expect_last(batch.after, Seq::ZERO)?,
+        }
+    }
     let mut outputs = Vec::with_capacity(batch.items.len());
     for (index, args) in batch.items.iter().enumerate() {
         match item(scope, args) {

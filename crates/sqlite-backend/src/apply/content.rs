@@ -136,7 +136,8 @@ fn settle(scope: Scope<'_>, update: &UpdateContent, was_open: bool, record: &mut
 }
 
 fn check_length(scope: Scope<'_>, update: &UpdateContent, length: Length) -> Applied<()> {
-    let (bytes, max) = (length.bytes, scope.max_content_bytes);
+    let bytes = length.bytes;
+    let max = scope.max_content_bytes.min(update.max_content_bytes.unwrap_or(u64::MAX));
     if bytes <= max {
         return Ok(());
     }

@@ -1,11 +1,11 @@
 //! The end of a message: what was said is erased, the id stays dead.
 
 use rusqlite::{Connection, params};
-use throughline_core::{Delete, Deleted, Happened, backend::rules};
+use throughline_core::{Delete, Deleted, Happened, TakeLastMessage, TakenMessage, backend::rules};
 
 use super::{
-    Applied, Scope, repair,
-    row::{clear_appends, find_or_refuse},
+    Applied, Failure, Scope, repair,
+    row::{clear_appends, find_or_refuse, last_in_order, message},
     threads::changed,
 };
 use crate::record::{DELETED, Record, ThreadSegment, number};
@@ -21,6 +21,10 @@ pub(super) fn delete(scope: Scope<'_>, delete: &Delete) -> Applied<Deleted> {
         return Err(rules::no_such_thread(&delete.thread).into());
     };
     // Before anything is changed.
+    state.expect_last(&delete.thread, delete.after).map_err(|failure| match failure {
+        Failure::Refused(error) => error.about(&delete.thread, &delete.id).into(),
+        failure => failure,
+    })?;
     state.entry_mut(&delete.thread)?.changed(scope.now);
     let position = scope.take_position();
     clear_appends(scope.db, &record)?;
@@ -39,6 +43,26 @@ pub(super) fn delete(scope: Scope<'_>, delete: &Delete) -> Applied<Deleted> {
         attachments: message.attachments,
         deduplicated: false,
     })
+}
+
+/// Deletes the last message of a thread, and answers it as it was.
+pub(super) fn take_last(scope: Scope<'_>, take: &TakeLastMessage) -> Applied<TakenMessage> {
+    let thread = take.thread.clone();
+    let (thread_pk, floor) = match scope.living(&thread)? {
+        Some(state) => {
+            state.expect_ordered(&thread)?;
+            (state.thread_pk, state.head.floor)
+        }
+        None => return Err(rules::no_such_thread(&thread).into()),
+    };
+    let last = last_in_order(scope, &thread, (thread_pk, floor))?;
+    rules::expect_last_message(take.expected, last.as_ref().map(|(_, seq)| *seq))?;
+    let Some((id, _)) = last else {
+        return Ok(TakenMessage { thread, deleted: None, message: None, deduplicated: false });
+    };
+    let message = message(scope, find_or_refuse(scope, &thread, &id)?)?;
+    let deleted = delete(scope, &Delete::new(thread.clone(), id))?;
+    Ok(TakenMessage { thread, deleted: Some(deleted), message: Some(message), deduplicated: false })
 }
 
 /// Takes everything out of a row that was said. Its pieces have gone before.

@@ -18,7 +18,9 @@ pub(super) fn import(scope: Scope<'_>, import: &Import) -> Applied<Imported> {
     rules::check_import(import)?;
     let mut states = Vec::with_capacity(import.rows.len());
     for row in &import.rows {
-        check_length(scope, thread, row)?;
+        if !import.is_copy() {
+            check_length(scope, thread, row)?;
+        }
         states.push(before(scope, import, row)?);
     }
     if let Some(state) = scope.living(thread)? {

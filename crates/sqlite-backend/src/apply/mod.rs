@@ -33,7 +33,7 @@ pub(crate) use self::{
 };
 #[cfg(test)]
 pub(crate) use self::{
-    row::{CLEAR, FIND, OF_THE_USER},
+    row::{CLEAR, FIND, LAST, OF_THE_USER},
     thread::{BY_EVENT, BY_ITEM, BY_TURN, FORGET_ALIASES, OF_MESSAGE},
     threads::FIND_THREAD,
 };

@@ -101,6 +101,7 @@ pub(super) fn delete_damaged(scope: Scope<'_>, delete: &Delete) -> Applied<Delet
         return Err(rules::no_such_thread(thread).into());
     };
     // Before anything is changed.
+    state.expect_last(thread, delete.after)?;
     let entry = state.entry_mut(thread)?;
     entry.changed(scope.now);
     let active_at = entry.tally.active_at.as_micros();

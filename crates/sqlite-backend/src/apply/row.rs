@@ -1,11 +1,12 @@
 //! One row of `messages`: found, written, changed.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use throughline_core::{Message, MessageId, PersistError, ThreadId};
+use throughline_core::{Message, MessageId, PersistError, Seq, ThreadId};
 
 use super::{Applied, Scope};
 use crate::record::{
-    Damage, Encoded, Growth, Piece, Record, append_chain, by_place, message_columns, messages_behind, number,
+    Columns as _, Damage, Encoded, Growth, Piece, Record, append_chain, by_place, message_columns,
+    messages_behind, number,
 };
 
 /// The row of a message.
@@ -40,6 +41,10 @@ pub(crate) const OF_THE_USER: &str = concat!(
     by_place!("DESC")
 );
 
+/// The last message of a thread.
+pub(crate) const LAST: &str =
+    concat!("SELECT m.message_id, m.seq FROM ", messages_behind!("?1", "?2"), by_place!("DESC"), " LIMIT 1");
+
 /// The row of a message, unless there is none.
 pub(super) fn find(scope: Scope<'_>, thread: &ThreadId, id: &MessageId) -> Applied<Option<Record>> {
     let (thread_pk, floor) = match scope.thread(thread)? {
@@ -60,6 +65,24 @@ pub(super) fn find(scope: Scope<'_>, thread: &ThreadId, id: &MessageId) -> Appli
         Some(Err(damage)) => Err(damage.into_error(thread).into()),
         None => Ok(None),
     }
+}
+
+/// The last message of a thread, by its id and its sequence number.
+pub(super) fn last_in_order(
+    scope: Scope<'_>,
+    thread: &ThreadId,
+    (thread_pk, floor): (i64, i64),
+) -> Applied<Option<(MessageId, Seq)>> {
+    let read = |row: &Row<'_>| {
+        let id = row.text(0).and_then(|text| MessageId::new(str::from_utf8(text).ok()?).ok());
+        let seq = row.integer(1);
+        Ok(match (id, seq.and_then(|seq| u64::try_from(seq).ok())) {
+            (Some(id), Some(last)) => Ok((id, Seq::new(last))),
+            (id, _) => Err(Damage { id, seq }),
+        })
+    };
+    let found = scope.db.prepare_cached(LAST)?.query_row(params![thread_pk, floor], read).optional()?;
+    Ok(found.transpose().map_err(|damage| damage.into_error(thread))?)
 }
 
 /// Whether a message of this id is there, of a thread that has or had one. One that went when the thread was cleared is not,

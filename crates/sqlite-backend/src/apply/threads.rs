@@ -11,7 +11,7 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throughline_core::{
-    ChangedMessage, ErrorKind, Generation, Happened, Message, MessageState, Role, TenantId, ThreadEntry,
+    ChangedMessage, ErrorKind, Generation, Happened, Message, MessageState, Role, Seq, TenantId, ThreadEntry,
     ThreadId, Timestamp,
     backend::{Removed, ThreadFacts, rules},
 };
@@ -227,8 +227,21 @@ impl ThreadState {
         self.head.generation()
     }
 
+    /// The last sequence number that it has given.
+    pub(super) fn last_seq(&self) -> Seq {
+        Seq::new(u64::try_from(self.last_seq).unwrap_or_default())
+    }
+
+    /// Refuses a caller who saw the thread up to another sequence number.
+    pub(super) fn expect_last(&self, thread: &ThreadId, after: Option<Seq>) -> Applied<()> {
+        if after.is_some() {
+            self.expect_ordered(thread)?;
+        }
+        Ok(rules::expect_last(after, self.last_seq())?)
+    }
+
     pub(super) fn shown(&self, tenant: &TenantId, thread: &ThreadId) -> Applied<ThreadEntry> {
-        Ok(self.entry(thread)?.entry(tenant, thread, self.generation()))
+        Ok(self.entry(thread)?.entry(tenant, thread, self.generation(), self.last_seq()))
     }
 
     /// Counts a message that became settled.

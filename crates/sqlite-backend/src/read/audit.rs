@@ -2,8 +2,9 @@
 
 use rusqlite::{Row, params};
 use throughline_core::{
-    AuditFrom, AuditNumber, AuditPage, ChangeScope, Position, ReadAudit, Result, TenantId, audit::AuditEntry,
-    backend::rules,
+    AuditFrom, AuditNumber, AuditPage, ChangeScope, Position, ReadAudit, Result, TenantId,
+    audit::AuditEntry,
+    backend::{AnswerBytes, EstimatedSize as _, rules},
 };
 
 use super::Scope;
@@ -33,7 +34,7 @@ const LOOK_AT: u64 = 20_000;
 
 /// Reads a page of the log.
 pub(super) fn audit(scope: Scope<'_>, read: &ReadAudit) -> Result<AuditPage> {
-    rules::check_limit(read.limit)?;
+    rules::check_page(read.limit, read.max_bytes)?;
     let (last, written, position) = scope
         .db
         .prepare_cached("SELECT (SELECT max(number) FROM audit), audit, position FROM store")
@@ -96,9 +97,11 @@ fn page(
     let bounds = params![number(after), number(before), tenant, thread];
     let mut rows = statement.query(bounds).map_err(EngineError::from)?;
     let (mut taken, mut last) = (0, page.reached);
+    let mut bytes = AnswerBytes::new(read.max_bytes);
     while let Some(row) = rows.next().map_err(EngineError::from)? {
         let Some(found) = found(row, &read.scope, scope.tenant) else { continue };
-        if taken == read.limit {
+        let is_over = found.as_ref().is_ok_and(|entry| !bytes.take(entry.estimated_size()));
+        if taken == read.limit || is_over {
             (page.reached, page.more) = (last, true);
             break;
         }

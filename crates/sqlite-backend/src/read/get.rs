@@ -5,15 +5,15 @@ use crate::record::{Columns as _, DELETED, Damage, Record};
 
 use super::{
     Scope,
-    rows::{Answer, answer},
+    rows::{Answer, answer, whole},
     thread::{Known, living},
 };
 
 pub(super) const GET: &str = answer!(
     "found AS MATERIALIZED (SELECT m.message_pk FROM messages m WHERE m.message_id = ?2 AND m.thread_pk = ?1)",
+    "",
     "NULL",
-    "NULL",
-    ""
+    "NULL"
 );
 
 /// Reads one message.
@@ -21,27 +21,24 @@ pub(super) fn get(scope: Scope<'_>, read: &GetMessage) -> Result<Option<Message>
     let GetMessage { thread, id } = read;
     let Some(Known { thread_pk, head }) = living(scope, thread)? else { return Ok(None) };
     let parameters = params![thread_pk, id.as_str()];
-    let answer = Answer::read(scope, GET, parameters, |row| {
+    let Answer { messages, .. } = Answer::read(scope, GET, parameters, |row| {
         if row.text(2) != Some(id.as_str().as_bytes()) {
             // The index led to another row: what that one says, or that it was deleted, is not about this message.
-            return Err(Damage { id: Some(id.clone()), seq: None });
+            return Ok(Some(Err(Damage { id: Some(id.clone()), seq: None })));
         }
         // What a deleted message leaves has no place, and says so: a row that has lost its place is damage.
         if row.is_null(3) && row.text(5) == Some(DELETED.as_bytes()) {
-            return Ok(None);
+            return Ok(Some(Ok(None)));
         }
         if row.integer(3).is_some_and(|seq| seq <= head.floor) {
             // It went when the thread was cleared.
-            return Ok(None);
+            return Ok(Some(Ok(None)));
         }
-        Record::read(row, scope.tenant, thread).map(Some)
-    });
-    let Answer { messages, mut pieces, .. } = answer?;
-    match messages.into_iter().next() {
-        Some(Ok(Some(record))) => {
-            pieces.complete(record).map(Some).map_err(|damage| damage.into_error(thread))
-        }
-        Some(Ok(None)) | None => Ok(None),
-        Some(Err(damage)) => Err(damage.into_error(thread)),
-    }
+        let read = match Record::read(row, scope.tenant, thread) {
+            Ok(record) => whole(scope.db, record)?,
+            Err(damage) => Err(damage),
+        };
+        Ok(Some(read.map(Some)))
+    })?;
+    messages.into_iter().next().unwrap_or(Ok(None)).map_err(|damage: Damage| damage.into_error(thread))
 }

@@ -1,14 +1,17 @@
 use rusqlite::{Row, ToSql, params};
-use throughline_core::{ListOpen, MessageId, OpenCursor, OpenReservations, Result, ThreadId, backend::rules};
+use throughline_core::{
+    ListOpen, Message, MessageId, OpenCursor, OpenReservations, Result, ThreadId,
+    backend::{AnswerBytes, rules},
+};
 
 use super::{
     Scope,
     placeless::find_enough,
-    rows::{Answer, PLACE, Pieces, THREAD, answer, placed},
+    rows::{Answer, PLACE, THREAD, answer, placed},
     stretch::{Order, Stretch},
     thread::{nameless, thread_id},
 };
-use crate::record::{Columns as _, Damage, Record, number};
+use crate::record::{Columns as _, Damage, number};
 
 /// What both lists ask of a message: after the cursor, and expired if that is asked. `called` is the id of the thread as the text
 /// that it was written as.
@@ -22,9 +25,9 @@ macro_rules! list {
                  AND (NOT ?4 OR m.lease_expires_at IS NULL OR m.lease_expires_at <= ?5) \
                  ORDER BY called, m.seq LIMIT ?6)"
             ),
+            "",
             "f.called",
-            "f.seq",
-            ""
+            "f.seq"
         )
     };
 }
@@ -42,11 +45,11 @@ pub(super) const OF_THREAD: &str = list!(
 );
 
 /// An open message, with its thread; the bytes that stand there where that cannot be read.
-type Found = Result<(ThreadId, Result<Record, Damage>), (Option<Vec<u8>>, Damage)>;
+type Found = Result<(ThreadId, Result<Message, Damage>), (Option<Vec<u8>>, Damage)>;
 
 /// Lists the open messages.
 pub(super) fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReservations> {
-    rules::check_limit(read.limit)?;
+    rules::check_page(read.limit, read.max_bytes)?;
     let (after_thread, after_seq) = match &read.after {
         Some(after) => (after.thread.as_str(), number(after.seq.get())),
         None => ("", 0),
@@ -54,23 +57,19 @@ pub(super) fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReservations
     let (tenant, now) = (scope.tenant.as_str(), scope.now.as_micros());
     let thread = read.thread.as_ref().map(ThreadId::as_str);
     let sql = if thread.is_some() { OF_THREAD } else { OF_TENANT };
-    let mut pieces = Pieces::default();
-    let found = find_enough(read.limit, Found::is_ok, |room| {
+    let (found, is_cut) = find_enough(read.limit, Found::is_ok, |room| {
         let of_tenant = params![tenant, after_thread, after_seq, read.expired_only, now, room];
         let mut parameters = Vec::with_capacity(7);
         parameters.extend_from_slice(of_tenant);
         parameters.extend(thread.as_ref().map(|thread| thread as &dyn ToSql));
-        let answer = Answer::read(scope, sql, &parameters[..], |row| found(scope, row))?;
-        pieces = answer.pieces;
-        Ok(answer.messages)
+        let mut bytes = AnswerBytes::new(read.max_bytes);
+        let answer = Answer::read(scope, sql, &parameters[..], |row| found(scope, row, &mut bytes))?;
+        Ok((answer.messages, answer.is_cut))
     })?;
     let (mut rows, mut unnamed) = (Vec::with_capacity(found.len()), Vec::new());
     for found in found {
         match found {
-            Ok((thread, record)) => {
-                let whole = record.and_then(|record| pieces.complete(record));
-                rows.push(whole.map_err(|damage| damage.of(&thread)));
-            }
+            Ok((thread, message)) => rows.push(message.map_err(|damage| damage.of(&thread))),
             Err(found) => unnamed.push(found),
         }
     }
@@ -79,6 +78,7 @@ pub(super) fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReservations
         is_asked_for: |place: &OpenCursor| read.after.as_ref().is_none_or(|after| place > after),
         is_forward: true,
         limit: read.limit,
+        is_cut,
     };
     let stretch = Stretch::of(rows, &order)?;
     let next = if stretch.has_more { stretch.ends().map(|(_, last)| last.clone()) } else { None };
@@ -95,11 +95,11 @@ pub(super) fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReservations
     Ok(OpenReservations { messages, damaged, next })
 }
 
-fn found(scope: Scope<'_>, row: &Row<'_>) -> Found {
+fn found(scope: Scope<'_>, row: &Row<'_>, bytes: &mut AnswerBytes) -> rusqlite::Result<Option<Found>> {
     let Some(thread) = thread_id(row, THREAD) else {
         let id = row.text(2).and_then(|text| MessageId::new(str::from_utf8(text).ok()?).ok());
-        return Err((row.text(THREAD).map(<[u8]>::to_vec), Damage { id, seq: row.integer(PLACE) }));
+        let damage = Damage { id, seq: row.integer(PLACE) };
+        return Ok(Some(Err((row.text(THREAD).map(<[u8]>::to_vec), damage))));
     };
-    let record = placed(row, scope.tenant, &thread);
-    Ok((thread, record))
+    Ok(placed(scope, row, &thread, bytes)?.map(|message| Ok((thread, message))))
 }

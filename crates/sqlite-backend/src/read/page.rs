@@ -1,16 +1,19 @@
 use rusqlite::params;
-use throughline_core::{Page, PageFrom, PersistError, ReadPage, Seq, ThreadId, Visibility, backend::rules};
+use throughline_core::{
+    Page, PageFrom, PersistError, ReadPage, Seq, ThreadId, Visibility,
+    backend::{AnswerBytes, rules},
+};
 
 use super::{
     Scope,
     changes::reached,
     rows::{Answer, answer, placed},
     stretch::{Order, Stretch, disordered},
-    thread::{Known, living, progress},
+    thread::{Known, last_seq, living, progress},
 };
 use crate::{
     error::EngineError,
-    record::{Damage, Record, ThreadSegment, by_place, messages_behind, number},
+    record::{ThreadSegment, by_place, messages_behind, number},
 };
 
 /// A page in one direction: the thread, its first open message, and the rows to show.
@@ -29,10 +32,10 @@ macro_rules! page {
                 by_place!($order),
                 " LIMIT ?5)"
             ),
+            "SELECT 2, seq, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+             NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM open UNION ALL ",
             "NULL",
-            "f.seq",
-            " UNION ALL SELECT 2, seq, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-             NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM open"
+            "f.seq"
         )
     };
 }
@@ -73,7 +76,7 @@ pub(super) fn every_statement() -> impl Iterator<Item = &'static str> {
 
 /// Reads a stretch of a thread.
 pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistError> {
-    rules::check_limit(read.limit)?;
+    rules::check_page(read.limit, read.max_bytes)?;
     let (direction, after, before) = match read.from {
         PageFrom::Start => (FORWARD, 0, i64::MAX),
         PageFrom::After(seq) => (FORWARD, number(seq.get()), i64::MAX),
@@ -89,21 +92,23 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistErr
             damaged: Vec::new(),
             has_more: false,
             first_open: None,
+            last_seq: Seq::ZERO,
             position,
         });
     };
     let sql = direction.statement(read.visibility);
     let after = after.max(head.floor);
     let parameters = params![thread_pk, head.floor, after, before, i64::from(read.limit) + 1];
-    let Answer { messages: found, remark, mut pieces } =
-        Answer::read(scope, sql, parameters, |row| placed(row, scope.tenant, &read.thread))?;
-    let whole = |record: Result<Record, Damage>| pieces.complete(record?);
-    let found = found.into_iter().map(whole).map(|row| row.map_err(|damage| damage.of(&read.thread)));
+    let mut bytes = AnswerBytes::new(read.max_bytes);
+    let Answer { messages: found, remark, is_cut } =
+        Answer::read(scope, sql, parameters, |row| placed(scope, row, &read.thread, &mut bytes))?;
+    let found = found.into_iter().map(|row| row.map_err(|damage| damage.of(&read.thread)));
     let order = Order {
         place: |_: &ThreadId, seq: Seq| number(seq.get()),
         is_asked_for: |seq: &i64| after < *seq && *seq < before,
         is_forward: read.from.is_forward(),
         limit: read.limit,
+        is_cut,
     };
     let stretch = Stretch::of(found.collect(), &order)?;
     let has_more = stretch.has_more;
@@ -118,6 +123,7 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistErr
         return Err(disordered());
     }
     let (messages, damaged) = stretch.into_parts();
+    let last_seq = last_seq(scope, thread_pk, &head)?;
     let first_open = remark.and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);
-    Ok(Page { thread: read.thread.clone(), messages, damaged, has_more, first_open, position })
+    Ok(Page { thread: read.thread.clone(), messages, damaged, has_more, first_open, last_seq, position })
 }

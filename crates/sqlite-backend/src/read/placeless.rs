@@ -3,20 +3,21 @@
 use throughline_core::Result;
 
 /// Finds the rows of a list, with room for one more than it shows: that one says that the list goes on. What has no place is no
-/// such row, and none to go on after; where rows like that took up the room it looks again with more of it.
+/// such row, and none to go on after; where rows like that took up the room it looks again with more of it. `find` says whether it
+/// ended before a row that did not fit: then there is no need to look again.
 pub(super) fn find_enough<T>(
     limit: u32,
     has_place: impl Fn(&T) -> bool,
-    mut find: impl FnMut(i64) -> Result<Vec<T>>,
-) -> Result<Vec<T>> {
+    mut find: impl FnMut(i64) -> Result<(Vec<T>, bool)>,
+) -> Result<(Vec<T>, bool)> {
     let wanted = i64::from(limit) + 1;
     let mut room = wanted;
     loop {
-        let found = find(room)?;
+        let (found, is_cut) = find(room)?;
         let placed = found.iter().filter(|row| has_place(row)).count() as i64;
         let placeless = found.len() as i64 - placed;
-        if placed >= wanted || placed + placeless < room {
-            return Ok(found);
+        if is_cut || placed >= wanted || placed + placeless < room {
+            return Ok((found, is_cut));
         }
         // Twice as many of them, so that any number of them is gone through in a few turns.
         room = wanted + 2 * placeless;
@@ -35,10 +36,10 @@ mod tests {
             |has_place| *has_place,
             |room| {
                 asked.push(room);
-                Ok(rows[..rows.len().min(usize::try_from(room).unwrap())].to_vec())
+                Ok((rows[..rows.len().min(usize::try_from(room).unwrap())].to_vec(), false))
             },
         );
-        (asked, found.unwrap().len())
+        (asked, found.unwrap().0.len())
     }
 
     #[test]

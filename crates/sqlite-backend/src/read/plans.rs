@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     apply::{
-        BY_EVENT, BY_ITEM, BY_TURN, CLEAR, FIND, FIND_THREAD, FORGET_ALIASES, OF_MESSAGE, OF_THE_USER, PIECES,
+        BY_EVENT, BY_ITEM, BY_TURN, CLEAR, FIND, FIND_THREAD, FORGET_ALIASES, LAST, OF_MESSAGE, OF_THE_USER,
+        PIECES,
     },
     connection::connect_to_read,
     record::Listed,
@@ -76,6 +77,8 @@ fn a_message_costs_the_same_in_any_thread() {
     costs_the_same(thread::HEAD, &[&"a", &"t000001"]);
     costs_the_same(thread::ENTRY, &[&1]);
     costs_the_same(&format!("{OF_THE_USER} LIMIT 1"), &[&1, &0]);
+    costs_the_same(LAST, &[&1, &0]);
+    costs_the_same(thread::LAST_SEQ, &[&1, &80]);
 }
 
 #[test]

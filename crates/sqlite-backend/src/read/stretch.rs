@@ -19,6 +19,8 @@ pub(super) struct Order<P, A> {
     pub(super) is_asked_for: A,
     pub(super) is_forward: bool,
     pub(super) limit: u32,
+    /// Whether what was found ends before its limit, because it has no room for more bytes.
+    pub(super) is_cut: bool,
 }
 
 impl<K: Ord> Stretch<K> {
@@ -30,8 +32,11 @@ impl<K: Ord> Stretch<K> {
         order: &Order<impl Fn(&ThreadId, Seq) -> K, impl Fn(&K) -> bool>,
     ) -> Result<Self> {
         let limit = order.limit as usize;
-        let mut stretch =
-            Self { placed: BTreeMap::new(), unplaced: Vec::new(), has_more: found.len() > limit };
+        let mut stretch = Self {
+            placed: BTreeMap::new(),
+            unplaced: Vec::new(),
+            has_more: order.is_cut || found.len() > limit,
+        };
         let (healthy, damaged): (Vec<_>, Vec<_>) = found.into_iter().partition(std::result::Result::is_ok);
         for message in healthy.into_iter().flatten() {
             let place = (order.place)(&message.thread, message.seq);
@@ -110,6 +115,7 @@ mod tests {
             is_asked_for: |seq: &u64| (1..10).contains(seq),
             is_forward,
             limit,
+            is_cut: false,
         };
         let stretch = Stretch::of(rows, &order)
             .map_err(|error| {

@@ -5,14 +5,15 @@ use std::cmp::Reverse;
 use rusqlite::{Row, ToSql, params};
 use throughline_core::{
     ListPurgeable, ListThreads, PurgeableThreads, Result, ThreadCursor, ThreadEntry, ThreadId, ThreadList,
-    Timestamp, backend::rules,
+    Timestamp,
+    backend::{AnswerBytes, EstimatedSize as _, rules},
 };
 
 use super::{
     Scope,
     changes::reached,
     placeless::find_enough,
-    thread::{corrupt, nameless, progress, thread_id},
+    thread::{corrupt, last_given, last_in_segment, nameless, progress, thread_id},
 };
 use crate::{
     error::EngineError,
@@ -32,11 +33,14 @@ const COLUMNS: &str = concat!(
     ", ",
     entry_columns!(),
     ", iif(c.active_at >> 14 = c.active_slot, c.active_at, c.active_slot << 14) AS stands_at, \
-     CAST(t.thread AS TEXT) AS called "
+     CAST(t.thread AS TEXT) AS called, (",
+    last_in_segment!("t.thread_pk", "t.last_segment"),
+    ") "
 );
 const ENTRY: usize = HEAD_COLUMNS;
 const STANDS_AT: usize = ENTRY + ENTRY_COLUMNS;
 const CALLED: usize = STANDS_AT + 1;
+const LAST_SEQ: usize = CALLED + 1;
 /// The last column of an entry.
 const SLOT: usize = STANDS_AT - 1;
 
@@ -68,11 +72,13 @@ struct Found {
     thread: Result<ThreadId, Option<Vec<u8>>>,
     /// Nothing where it cannot be read.
     entry: Option<ThreadEntry>,
+    /// Whether more threads of its kind, archived or not, stand behind it and were not read.
+    is_cut_behind: bool,
 }
 
 /// Lists threads.
 pub(super) fn threads(scope: Scope<'_>, read: &ListThreads) -> Result<ThreadList> {
-    rules::check_limit(read.limit)?;
+    rules::check_page(read.limit, read.max_bytes)?;
     let position = reached(scope, &progress(scope)?)?;
     let mut wanted: Vec<(&str, &str)> =
         read.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -85,11 +91,19 @@ pub(super) fn threads(scope: Scope<'_>, read: &ListThreads) -> Result<ThreadList
     }
     found.sort_by(|a, b| a.order().cmp(&b.order()));
     // What has no place takes none. It is told of with what stands behind it, and at the end of the list with what is before it.
-    let placed: Vec<usize> = (0..found.len()).filter(|at| found[*at].has_place()).collect();
-    let limit = read.limit as usize;
+    let (limit, mut bytes) = (read.limit as usize, AnswerBytes::new(read.max_bytes));
+    let (mut placed, mut shown, mut more) = (0, 0, false);
+    for (at, thread) in found.iter().enumerate().filter(|(_, thread)| thread.has_place()) {
+        let fits = thread.entry.as_ref().is_none_or(|entry| bytes.take(entry.estimated_size()));
+        more |= placed == limit || !fits;
+        if more {
+            break;
+        }
+        (placed, shown, more) = (placed + 1, at + 1, thread.is_cut_behind);
+    }
     let mut next = None;
-    if placed.len() > limit {
-        found.truncate(placed[limit - 1] + 1);
+    if more {
+        found.truncate(shown);
         next = found.last().and_then(Found::cursor);
     }
     let mut list =
@@ -161,18 +175,26 @@ fn run(
     };
     let tenant = scope.tenant.as_str();
     let mut statement = scope.db.prepare_cached(sql).map_err(EngineError::from)?;
-    found.extend(find_enough(read.limit, Found::has_place, |room| {
+    let (mut some, is_cut) = find_enough(read.limit, Found::has_place, |room| {
         let mut parameters: Vec<&dyn ToSql> = vec![&tenant, &archived, &active_at, &thread, &room, &slot];
         for (name, value) in wanted {
             parameters.extend([name as &dyn ToSql, value]);
         }
         let mut rows = statement.query(&parameters[..]).map_err(EngineError::from)?;
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), AnswerBytes::new(read.max_bytes));
         while let Some(row) = rows.next().map_err(EngineError::from)? {
-            found.push(Found::read(scope, row));
+            let thread = Found::read(scope, row);
+            if thread.entry.as_ref().is_some_and(|entry| !bytes.take(entry.estimated_size())) {
+                return Ok((found, true));
+            }
+            found.push(thread);
         }
-        Ok(found)
-    })?);
+        Ok((found, false))
+    })?;
+    if let Some(last) = some.iter_mut().rfind(|thread| thread.has_place()) {
+        last.is_cut_behind = is_cut;
+    }
+    found.append(&mut some);
     Ok(())
 }
 
@@ -183,10 +205,11 @@ impl Found {
         let entry = thread.as_ref().ok().and_then(|thread| {
             let (_, head) = Head::read(row, 0, tenant.as_str(), thread.as_str())?;
             let entry = EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str())?;
-            Some(entry.entry(tenant, thread, head.generation()))
+            let last_seq = last_given(&head, row.integer(LAST_SEQ));
+            Some(entry.entry(tenant, thread, head.generation(), last_seq))
         });
         let [slot, stands_at] = [SLOT, STANDS_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
-        Self { slot, stands_at, thread, entry }
+        Self { slot, stands_at, thread, entry, is_cut_behind: false }
     }
 
     /// Where it stands among others, as the statement has it.

@@ -57,9 +57,19 @@ pub(super) fn is_there(path: &Path) -> Result<bool, TransferError> {
     }
 }
 
-/// Refuses what is there and is no file: to read a pipe would wait for ever.
+/// The largest catalog that is read: it is held in memory as a whole.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// Refuses what is there and is no file, and one that is too large: to read a pipe would wait for ever.
 fn expect_file(path: &Path) -> Result<(), TransferError> {
     let found = fs::metadata(path).map_err(TransferError::io(path, "read"))?;
+    if found.is_file() && found.len() > MAX_BYTES {
+        return Err(TransferError::FileTooLarge {
+            path: path.to_owned(),
+            bytes: found.len(),
+            max: MAX_BYTES,
+        });
+    }
     if found.is_file() {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader},
+    io::{self, BufRead, BufReader, Read as _},
     path::Path,
 };
 
@@ -14,33 +14,67 @@ use crate::{Found, TransferError};
 /// A line with its number, from 1 on: an object, or what it is instead.
 type Numbered<'a> = (u64, Result<Object<'a>, Found>);
 
-/// A transcript, a line at a time.
+/// A transcript, a line at a time. Memory holds one line, of at most `max` bytes.
 pub(super) struct Lines<'a> {
     path: &'a Path,
     file: BufReader<File>,
     bytes: Vec<u8>,
     number: u64,
+    max: usize,
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn open(path: &'a Path) -> Result<Self, TransferError> {
+    pub(super) fn open(path: &'a Path, max: usize) -> Result<Self, TransferError> {
         let file = File::open(path).map_err(TransferError::io(path, "read"))?;
-        Ok(Self { path, file: BufReader::new(file), bytes: Vec::new(), number: 0 })
+        Ok(Self { path, file: BufReader::new(file), bytes: Vec::new(), number: 0, max })
     }
 
     /// The next line; nothing at the end.
     pub(super) fn next(&mut self) -> Result<Option<Numbered<'_>>, TransferError> {
-        self.bytes.clear();
-        let read = self.file.read_until(b'\n', &mut self.bytes);
-        if read.map_err(TransferError::io(self.path, "read"))? == 0 {
+        let read = read_line(&mut self.file, &mut self.bytes, self.max);
+        let read = read.map_err(TransferError::io(self.path, "read"))?;
+        if read == LineRead::End {
             return Ok(None);
         }
         self.number += 1;
+        if read == LineRead::TooLong {
+            return Ok(Some((self.number, Err(Found::LineTooLong { max: self.max }))));
+        }
         let bytes = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
         // Some editors put a mark at the beginning.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| self.number == 1).unwrap_or(bytes);
         Ok(Some((self.number, line(bytes))))
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LineRead {
+    /// It stands in the buffer.
+    Line,
+    /// It has more bytes than are read of one. The reader stands behind it.
+    TooLong,
+    /// There are no more lines.
+    End,
+}
+
+/// Reads the next line into `bytes`, and holds no more of it than `max` bytes.
+fn read_line(file: &mut impl BufRead, bytes: &mut Vec<u8>, max: usize) -> io::Result<LineRead> {
+    bytes.clear();
+    // With its end, and one byte more by which a longer one is known.
+    let room = max as u64 + 2;
+    if file.by_ref().take(room).read_until(b'\n', bytes)? == 0 {
+        return Ok(LineRead::End);
+    }
+    let ends = bytes.last() == Some(&b'\n');
+    if bytes.len() - usize::from(ends) <= max {
+        return Ok(LineRead::Line);
+    }
+    bytes.clear();
+    bytes.shrink_to(1 << 20);
+    if !ends {
+        file.skip_until(b'\n')?;
+    }
+    Ok(LineRead::TooLong)
 }
 
 fn line(bytes: &[u8]) -> Result<Object<'_>, Found> {
@@ -53,4 +87,44 @@ fn line(bytes: &[u8]) -> Result<Object<'_>, Found> {
         Ok(_) => Found::NotJson(1),
         Err(error) => Found::NotJson(error.column()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// What of this text is read as lines of at most four bytes.
+    fn read(text: &str) -> Vec<(LineRead, String)> {
+        let (mut file, mut bytes, mut lines) = (Cursor::new(text), Vec::new(), Vec::new());
+        loop {
+            match read_line(&mut file, &mut bytes, 4).unwrap() {
+                LineRead::End => return lines,
+                read => lines.push((read, String::from_utf8(bytes.clone()).unwrap())),
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_passed_over_and_not_held() {
+        let line = |text: &str| (LineRead::Line, text.to_owned());
+        let too_long = || (LineRead::TooLong, String::new());
+        assert_eq!(read(""), []);
+        assert_eq!(read("abcd\nab"), [line("abcd\n"), line("ab")]);
+        assert_eq!(read("abcde\nab\n"), [too_long(), line("ab\n")]);
+        assert_eq!(read("abcdefghijkl\n\nab"), [too_long(), line("\n"), line("ab")]);
+        assert_eq!(read("ab\nabcdefgh"), [line("ab\n"), too_long()]);
+        assert_eq!(read("abcde"), [too_long()]);
+        assert_eq!(read("abcdef"), [too_long()]);
+    }
+
+    #[test]
+    fn no_more_than_the_longest_line_is_held_of_one_that_does_not_end() {
+        let mut endless = BufReader::new(io::repeat(b'x').take(1 << 26));
+        let mut bytes = Vec::new();
+        assert_eq!(read_line(&mut endless, &mut bytes, 1 << 20).unwrap(), LineRead::TooLong);
+        assert!(bytes.capacity() <= 4 << 20, "{}", bytes.capacity());
+        assert_eq!(read_line(&mut endless, &mut bytes, 1 << 20).unwrap(), LineRead::End);
+    }
 }

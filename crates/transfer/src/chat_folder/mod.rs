@@ -86,10 +86,14 @@ const MARK: &str = "throughline";
 pub struct ChatFolder {
     dir: PathBuf,
     ignores_catalog: bool,
+    max_line_bytes: usize,
     fields: Metadata,
 }
 
 impl ChatFolder {
+    /// The longest line of a transcript that is read, unless [`with_max_line_bytes`](Self::with_max_line_bytes) names another: 256 MiB.
+    pub const MAX_LINE_BYTES: usize = 256 << 20;
+
     /// A folder that is there. It waits for the disk.
     ///
     /// # Errors
@@ -101,7 +105,8 @@ impl ChatFolder {
             let source = io::Error::from(io::ErrorKind::NotADirectory);
             return Err(TransferError::Io { path: dir, what: "read", source });
         }
-        Ok(Self { dir, ignores_catalog: false, fields: Metadata::new() })
+        let max_line_bytes = Self::MAX_LINE_BYTES;
+        Ok(Self { dir, ignores_catalog: false, max_line_bytes, fields: Metadata::new() })
     }
 
     /// A folder to export to, made where there is none. It waits for the disk.
@@ -118,6 +123,14 @@ impl ChatFolder {
     #[must_use]
     pub const fn without_catalog(mut self) -> Self {
         self.ignores_catalog = true;
+        self
+    }
+
+    /// Reads lines of at most so many bytes: one is held in memory at a time. A longer line is skipped without being held, and the report
+    /// names its file and its number. An export writes lines of about 1 MiB, and longer ones only for single messages that are larger.
+    #[must_use]
+    pub const fn with_max_line_bytes(mut self, bytes: usize) -> Self {
+        self.max_line_bytes = bytes;
         self
     }
 

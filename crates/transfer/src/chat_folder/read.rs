@@ -40,7 +40,8 @@ impl Source for ChatFolder {
             if entry.is_none() && names_chats {
                 report.note(&Place::File(dir.clone()), Found::NotInCatalog);
             }
-            let mut chat = Chat { id, file: dir.join(TRANSCRIPT), sink, report };
+            let max_line_bytes = self.max_line_bytes;
+            let mut chat = Chat { id, file: dir.join(TRANSCRIPT), max_line_bytes, sink, report };
             if chat.read(&dir, entry.as_deref(), &mut threads)?.is_none() {
                 return Ok(());
             }
@@ -89,6 +90,7 @@ fn chats(dir: &Path, report: &mut Report) -> Result<BTreeMap<ChatId, PathBuf>, T
 struct Chat<'a> {
     id: ChatId,
     file: PathBuf,
+    max_line_bytes: usize,
     sink: &'a mut dyn Sink,
     report: &'a mut Report,
 }
@@ -164,7 +166,7 @@ impl Chat<'_> {
 
     /// The first header and its line.
     fn header(&self) -> Result<Option<(String, u64)>, TransferError> {
-        let mut lines = Lines::open(&self.file)?;
+        let mut lines = Lines::open(&self.file, self.max_line_bytes)?;
         while let Some((number, line)) = lines.next()? {
             if let Ok(line) = line
                 && Kind::of(&line) == Kind::Header
@@ -208,7 +210,7 @@ impl Chat<'_> {
     /// Reads the turns, and names every line that is none.
     fn turns(&mut self, header: Option<u64>, began: Timestamp) -> Result<Option<()>, TransferError> {
         let file = self.file.clone();
-        let mut lines = Lines::open(&file)?;
+        let mut lines = Lines::open(&file, self.max_line_bytes)?;
         let mut before = Before::new(began);
         let mut ids = HashSet::new();
         while let Some((number, line)) = lines.next()? {

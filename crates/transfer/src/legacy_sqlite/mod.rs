@@ -4,6 +4,7 @@ mod columns;
 mod options;
 mod read;
 mod row;
+mod view;
 
 use std::path::{Path, PathBuf};
 
@@ -60,6 +61,10 @@ pub struct LegacySqlite {
 }
 
 impl LegacySqlite {
+    /// The most rows of a view. A view computes its rows and need not end: one with more is refused by name, and so is one that
+    /// computes for long without coming to a row. A table has no such bound.
+    pub const MAX_VIEW_ROWS: u64 = 1_000_000;
+
     /// Opens a file whose table has the name `projection_thread_messages`, and looks at the columns. It waits for the disk.
     ///
     /// # Errors
@@ -77,7 +82,8 @@ impl LegacySqlite {
     /// Reads everything and writes nothing: what an import into a store with none of it would come to.
     ///
     /// # Errors
-    /// [`TransferError::Database`] where the file cannot be read to its end.
+    /// [`TransferError::Database`] where the file cannot be read to its end; [`TransferError::UnboundedView`] where a view stands in
+    /// place of the table and is not known to end.
     ///
     /// # Cancel safety
     /// It only reads; dropped, it reads on by itself and answers nobody.

@@ -3,13 +3,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags, Row, params, types::Value};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params, types::Value};
 use throughline_core::{NewThread, ThreadId, Timestamp};
 
 use super::{
-    Columns, LegacySqliteOptions,
+    Columns, LegacySqlite, LegacySqliteOptions,
     columns::{REQUIRED, quoted},
     row,
+    view::{self, Steps},
 };
 use crate::{
     Found, Place, Report, TransferError,
@@ -83,10 +84,40 @@ impl Reader {
         let failed = |source| self.failed(source);
         let moment = self.db.unchecked_transaction().map_err(failed)?;
         let columns = self.columns(&options.table)?;
-        let mut walk = Walk { reader: self, options, columns: &columns, sink, report };
+        let steps = self.bounded(&options.table)?;
+        let mut walk = Walk { reader: self, options, columns: &columns, sink, report, steps };
         // Who wants no more has gone away.
-        let _ = walk.threads().map_err(failed)?;
+        let _ = walk.threads().map_err(|source| self.interrupted(&options.table, source))?;
         moment.finish().map_err(failed)
+    }
+
+    /// Refuses a view that is not known to end. One that ends is held to a multiple of what it took, in each statement.
+    fn bounded(&self, table: &str) -> Result<Option<Steps>, TransferError> {
+        let failed = |source| self.failed(source);
+        if !view::is_computed(&self.db, table).map_err(failed)? {
+            return Ok(None);
+        }
+        let max = view::steps_of_a_row();
+        match view::measure(&self.db, table, max).map_err(failed)? {
+            Ok(taken) => {
+                // Sorting takes more than reading.
+                let bound = max.saturating_add(taken.saturating_mul(64));
+                Steps::bound(&self.db, bound).map(Some).map_err(failed)
+            }
+            Err(what) => Err(self.unbounded(table, what)),
+        }
+    }
+
+    fn unbounded(&self, table: &str, what: String) -> TransferError {
+        TransferError::UnboundedView { path: self.path.clone(), table: table.to_owned(), what }
+    }
+
+    /// What an error means of which some are made by the bound of a view.
+    fn interrupted(&self, table: &str, source: rusqlite::Error) -> TransferError {
+        if source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
+            return self.unbounded(table, "computes more than it did when it was measured".to_owned());
+        }
+        self.failed(source)
     }
 }
 
@@ -97,6 +128,8 @@ struct Walk<'a> {
     columns: &'a Columns,
     sink: &'a mut dyn Sink,
     report: &'a mut Report,
+    /// Of a view.
+    steps: Option<Steps>,
 }
 
 impl Walk<'_> {
@@ -110,13 +143,22 @@ impl Walk<'_> {
     fn threads(&mut self) -> rusqlite::Result<Option<()>> {
         let row_id = self.columns.row_id.unwrap_or("0");
         let table = quoted(&self.options.table);
+        // A view may have other rows than when it was measured.
+        let bound = match self.steps {
+            Some(_) => format!(" LIMIT {}", LegacySqlite::MAX_VIEW_ROWS),
+            None => String::new(),
+        };
         let sql = format!(
-            "SELECT thread_id, {row_id}, message_id, created_at FROM {table} ORDER BY thread_id COLLATE BINARY"
+            "SELECT * FROM (SELECT thread_id, {row_id}, message_id, created_at FROM {table}{bound}) \
+             ORDER BY thread_id COLLATE BINARY"
         );
         let mut statement = self.reader.db.prepare(&sql)?;
         let mut rows = statement.query([])?;
         let mut group: Option<Group> = None;
         while let Some(row) = rows.next()? {
+            if let Some(steps) = &self.steps {
+                steps.begin();
+            }
             // What is no text is told apart from others, and names no thread.
             let name = row.get_ref(0)?;
             let name = Value::try_from(name)
@@ -172,6 +214,9 @@ impl Walk<'_> {
         let mut begun = false;
         let mut ids = HashSet::with_capacity(spots.len());
         for spot in &spots {
+            if let Some(steps) = &self.steps {
+                steps.begin();
+            }
             let place = self.place(spot.row_id, &spot.message_id);
             let made = |row: &Row<'_>| row::message(row, others, self.options.streaming);
             let made = match row_id {

@@ -1,6 +1,7 @@
 //! Conversations in from legacy files and chat folders, and out again, over real stores.
 #![allow(missing_docs, reason = "tests")]
 
+mod bounds;
 mod chat_lines;
 mod export;
 mod faults;

@@ -1,5 +1,6 @@
 //! What the reads show.
 
+pub(super) mod bytes;
 pub(super) mod get;
 pub(super) mod open;
 pub(super) mod page;

@@ -141,7 +141,7 @@ pub(super) async fn look(db: &Persistence, filled: &Filled) -> Look {
         for name in ["t", "titled", "cleared", "deleted", "untouched"] {
             look.threads.push(thread(&db, name).await);
         }
-        let open = ListOpen { thread: None, expired_only: false, after: None, limit: 100 };
+        let open = ListOpen::new(100);
         look.open.push(db.read(open).await.unwrap().messages);
         look.purgeable.push(db.read(ListPurgeable { after: None, limit: 100 }).await.unwrap().threads);
         look.cursors.push(db.read(GetCursor { consumer: "c".parse().unwrap() }).await.unwrap());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use throughline_core::{
-    CreateThread, ErrorKind, ForkPoint, Generation, Labels, NewThread, ThreadEntry, Timestamp,
+    CreateThread, ErrorKind, ForkPoint, Generation, Labels, NewThread, Seq, ThreadEntry, Timestamp,
     backend::ThreadFacts,
 };
 
@@ -46,6 +46,7 @@ async fn created(rig: Rig) {
         archived: false,
         listed: false,
         generation: Generation::FIRST,
+        last_seq: Seq::ZERO,
         forked_from: Some(point),
         preview: None,
         messages: 0,
@@ -66,7 +67,7 @@ async fn plain(rig: Rig) {
     let answer = db.on_thread(create.clone()).await.unwrap();
     assert_eq!(
         answer.entry,
-        ThreadFacts::created(&create, now).entry(db.tenant(), &create.thread, Generation::FIRST)
+        ThreadFacts::created(&create, now).entry(db.tenant(), &create.thread, Generation::FIRST, Seq::ZERO)
     );
     assert!(answer.entry.title.is_untitled());
     rig.clock.advance(Duration::from_secs(1));

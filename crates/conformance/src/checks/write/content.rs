@@ -1,15 +1,15 @@
 //! `UpdateContent`: what becomes of the content.
 
 use throughline_core::{
-    Content, ContentChange, Delta, MessageState, NewReservation, PageFrom, Reserve, Revision, Role, Thread,
-    UpdateMode,
+    Batch, Content, ContentChange, Delta, ErrorKind, MessageState, NewReservation, OpKind, PageFrom, Reserve,
+    Revision, Role, Thread, UpdateContent, UpdateMode,
 };
 
 use crate::{
     check::checks,
     child::{Process, Role as Task},
     rig::Rig,
-    shorthand::{append, everything, id, json, replace, the},
+    shorthand::{append, everything, id, json, refused, replace, the},
 };
 
 checks! {
@@ -17,6 +17,7 @@ checks! {
     Core "append.blocks" [Reserve UpdateContent Read] "blocks are appended as they are, whatever they hold" => blocks;
     Core "append.after-replace" [Reserve UpdateContent Read] "replacing and appending mix in every order" => after_replace;
     Core "append.nothing" [Reserve UpdateContent Read] "appending nothing keeps the bytes that are there" => nothing;
+    Core "append.limit" [Reserve UpdateContent Read] "an append is refused where the content would exceed the limit that the call names" => limit;
     Core "VL-S12" [Reserve UpdateContent Read] "a thousand appends are their concatenation, and a reader sees prefixes" => thousand;
     Extended "VL-S12.linear" [Reserve UpdateContent; durable counted_writes] "appends cost what they append: the second half of many writes as much as the first" => linear;
 }
@@ -90,6 +91,35 @@ async fn nothing(rig: Rig) {
     thread.update_content(id("m"), ContentChange::none(), UpdateMode::Final).await.unwrap();
     let settled = the(&thread, "m").await;
     assert_eq!((settled.content.as_json(), settled.revision), (odd, Revision::new(3)));
+}
+
+async fn limit(rig: Rig) {
+    let thread = reserved(&rig).await;
+    let db = thread.persistence().clone();
+    let max = Content::text("0123456789").byte_len() as u64;
+    let change = |change, mode| UpdateContent::new("t".parse().unwrap(), id("m"), change, mode).within(max);
+    for text in ["0123", "4567", "8"] {
+        db.run(change(append(text), UpdateMode::Partial)).await.unwrap();
+    }
+    for (text, mode) in [("9x", UpdateMode::Partial), ("\u{0}", UpdateMode::Final)] {
+        refused(db.run(change(append(text), mode)).await, ErrorKind::TooLarge);
+    }
+    let batch = Batch::new()
+        .with(change(append("9"), UpdateMode::Partial))
+        .with(change(append("x"), UpdateMode::Partial));
+    if rig.capabilities.supports(OpKind::Batch) {
+        refused(db.batch(batch).await, ErrorKind::TooLarge);
+    }
+    let open = the(&thread, "m").await;
+    assert_eq!((open.content, open.revision), (Content::text("012345678"), Revision::new(4)));
+    // To the byte, and no call without a limit is held to that of another.
+    db.run(change(append("9"), UpdateMode::Partial)).await.unwrap();
+    partial(&thread, append("beyond")).await;
+    db.run(change(ContentChange::none(), UpdateMode::Final)).await.unwrap();
+    let settled = the(&thread, "m").await;
+    assert_eq!((settled.content, settled.state), (Content::text("0123456789beyond"), MessageState::Final));
+    refused(db.run(change(append("x"), UpdateMode::Edit)).await, ErrorKind::TooLarge);
+    db.run(change(replace("0123456789"), UpdateMode::Edit)).await.unwrap();
 }
 
 async fn thousand(rig: Rig) {

@@ -10,6 +10,7 @@ use throughline_core::{
     AuditFrom, AuditNumber, AuditPage, BoxError, Images, PageFrom, PersistArgs, PersistResponse,
     PersistResult, Position, ReadArgs, ReadAudit, ReadImages, ReadPage, ReadResult, Result, Timestamp,
     audit::{AuditDigest, AuditEntry, AuditLink, AuditNotes, AuditTicket},
+    backend::AnswerBytes,
     replica::{Image, ImagePart},
 };
 use tokio::sync::Mutex;
@@ -157,15 +158,17 @@ impl Log {
             AuditFrom::End => {}
         }
         let limit = read.limit as usize;
-        let more = entries.len() > limit;
-        let reached = if matches!(read.from, AuditFrom::After(_)) {
-            entries.truncate(limit);
-            entries.last()
-        } else {
-            entries.drain(..entries.len().saturating_sub(limit));
-            entries.first()
-        };
-        let reached = reached.map_or_else(AuditNumber::default, |entry| entry.number);
+        let is_forward = matches!(read.from, AuditFrom::After(_));
+        if !is_forward {
+            entries.reverse();
+        }
+        let mut more = entries.len() > limit;
+        entries.truncate(limit);
+        more |= AnswerBytes::new(read.max_bytes).cut(&mut entries);
+        let reached = entries.last().map_or_else(AuditNumber::default, |entry| entry.number);
+        if !is_forward {
+            entries.reverse();
+        }
         let page = AuditPage { entries, damaged: Vec::new(), reached, more, written, position };
         Ok(PersistResponse {
             result: ReadResult::Audit(page).into(),

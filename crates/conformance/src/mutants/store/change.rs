@@ -95,6 +95,17 @@ pub(super) fn page<'a>(
     }
 }
 
+/// The byte bound of a read that has one.
+pub(super) fn max_bytes(args: &mut PersistArgs) -> Option<&mut u32> {
+    match args {
+        PersistArgs::Read(ReadArgs::Page(read)) => Some(&mut read.max_bytes),
+        PersistArgs::Read(ReadArgs::OpenReservations(list)) => Some(&mut list.max_bytes),
+        PersistArgs::Read(ReadArgs::Threads(list)) => Some(&mut list.max_bytes),
+        PersistArgs::Read(ReadArgs::Audit(read)) => Some(&mut read.max_bytes),
+        _ => None,
+    }
+}
+
 /// Changes every entry of a thread, read or answered to what was done to it.
 pub(super) fn entries(response: &mut PersistResponse, change: impl Fn(&mut ThreadEntry)) {
     match &mut response.result {

@@ -51,7 +51,7 @@ pub(super) fn done(asked: &PersistArgs) -> Option<PersistResponse> {
 
 /// An entry of a thread that was just created.
 pub(super) fn entry(tenant: &TenantId, thread: &ThreadId, now: Timestamp) -> ThreadEntry {
-    ThreadFacts::implied(now).entry(tenant, thread, Generation::FIRST)
+    ThreadFacts::implied(now).entry(tenant, thread, Generation::FIRST, Seq::ZERO)
 }
 
 /// A write to a thread that takes none, as if it did.

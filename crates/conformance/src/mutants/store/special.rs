@@ -8,7 +8,7 @@ use std::{
 use throughline_core::{
     Addressed as _, Batched, ContentChange, Delete, ErrorKind, GetMessage, IdempotencyKey, Message,
     MessageId, PageFrom, PersistArgs, PersistError, PersistResponse, PersistResult, ReadArgs, ReadPage,
-    ReadResult, Receipt, Result, Seq, TenantId, ThreadId, Timestamp, UpdateContent, UpdateMode,
+    ReadResult, Receipt, Result, Seq, TenantId, ThreadArgs, ThreadId, Timestamp, UpdateContent, UpdateMode,
 };
 use tokio::task;
 
@@ -19,6 +19,7 @@ use super::{
     changes::{ChangeFault, Known},
     journal::Line,
     made_up,
+    searches::{SearchFault, Writers},
     sessions::{SessionFault, Sessions},
     threads::{Seen, ThreadFault},
 };
@@ -55,12 +56,15 @@ pub(super) enum Special {
     DeletesEverywhere,
     MissesEmptyThreads,
     FailsToClose,
+    TakesNothing,
     /// A fault of threads as a whole.
     Thread(ThreadFault),
     /// A fault of what is told.
     Change(ChangeFault),
     /// A fault of agent sessions.
     Session(SessionFault),
+    /// A fault of searches.
+    Search(SearchFault),
     /// A fault of the log of who did what, which is the log's own.
     Audit(AuditFault),
 }
@@ -82,6 +86,7 @@ struct Remembered {
     threads_seen: Seen,
     known: Known,
     sessions: Sessions,
+    writers: Writers,
     /// A write that was answered and is still to be made.
     later: Option<Line>,
 }
@@ -99,6 +104,11 @@ impl Memory {
     /// What faults of changes remember.
     pub(super) fn known<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
         look(&mut self.get().known)
+    }
+
+    /// What faults of searches remember.
+    pub(super) fn writers<T>(&self, look: impl FnOnce(&mut Writers) -> T) -> T {
+        look(&mut self.get().writers)
     }
 
     /// What faults of agent sessions remember.
@@ -211,6 +221,9 @@ impl Special {
                 }
                 store.sound(line).await
             }
+            Self::TakesNothing if matches!(line.args, PersistArgs::Thread(ThreadArgs::TakeLast(_))) => {
+                on_a_copy(store, &line).await
+            }
             Self::MissesEmptyThreads => {
                 let response = store.sound(line).await?;
                 match &response.result {
@@ -223,6 +236,7 @@ impl Special {
             Self::Thread(fault) => fault.serve(store, line).await,
             Self::Change(fault) => fault.serve(store, line).await,
             Self::Session(fault) => Box::pin(fault.serve(store, line)).await,
+            Self::Search(fault) => Box::pin(fault.serve(store, line)).await,
             _ => store.sound(line).await,
         }
     }

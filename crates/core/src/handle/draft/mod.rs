@@ -1,29 +1,39 @@
 //! The streaming writer: a stable id before the first token, appends that are coalesced and durable up to a published
 //! watermark, one end.
 
+mod attempt;
+mod live;
 mod pending;
 mod request;
+mod shared;
 mod writer;
 
 use std::{
+    borrow::Cow,
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout_at,
+};
 
-pub use self::request::DraftRequest;
+pub(crate) use self::live::LiveDrafts;
+pub use self::{
+    attempt::{ReplyAttempt, ReplyAttemptRequest},
+    request::DraftRequest,
+};
 use self::{
     pending::{MAX_WAITING, taken},
-    writer::{Command, Settlement},
+    shared::Shared,
+    writer::{Settlement, Want},
 };
 use crate::{
     Content, ContentChange, ContentUpdated, Delta, Effect, ErrorKind, Message, MessageId, OpKind,
-    PersistError, Result, Revision, ThreadId,
+    PersistError, Persistence, Result, Revision, ThreadId, backend::Length,
 };
 
 /// How the appends of a [`Draft`] are gathered into writes. The first append after a write sets the time of the next;
@@ -57,62 +67,32 @@ pub struct Watermark {
 /// [`append`](Self::append) takes what streams in; a task of the draft's own writes it, one write at a time, gathered as
 /// [`Coalesce`] says, and publishes what is committed. [`finish`](Self::finish) or [`abandon`](Self::abandon) writes
 /// what is still waiting and settles the message; after that nothing is written. While the draft lives, its lease on
-/// the message is renewed.
+/// the message is renewed, and no sweep of this pipeline settles the message.
+///
+/// # When the store takes no writes
+/// A disk that is full, a lock or a lost connection does not end a draft. It keeps what it has taken, at most 4 MiB, tries again
+/// within a second of the last attempt, and says by its [watermark](Self::committed) what is durable. At the bound an
+/// append waits, and is refused as [`Overloaded`](ErrorKind::Overloaded) when its deadline passes. Only a refusal that lasts
+/// ends the draft: the message was deleted or settled, the caller may not write it, the pipeline was closed.
+///
+/// # Deadlines
+/// The deadline of the handle that the draft was reserved on holds for each call as a whole, however many writes it makes.
 ///
 /// Dropping it without either stops at once: what is committed stays, and the row is listed by
 /// [`open_reservations`](crate::Persistence::open_reservations) until a sweep settles it.
 pub struct Draft {
     message: Message,
     deduplicated: bool,
-    commands: mpsc::Sender<Command>,
+    db: Persistence,
+    changes: mpsc::Sender<ContentChange>,
+    wants: mpsc::Sender<Want>,
     watermark: watch::Receiver<Watermark>,
     shared: Arc<Shared>,
     streamed: u64,
-}
-
-/// What the draft and its task tell each other beside the commands.
-#[derive(Debug)]
-struct Shared {
-    /// A settlement was sent: the task sees it through although the draft is gone.
-    settling: AtomicBool,
-    /// The message is settled: nothing more is taken.
-    settled: AtomicBool,
-    /// It may be settled or not: nothing more is taken before that is known.
-    in_doubt: AtomicBool,
-    failure: Mutex<Option<PersistError>>,
-    /// A permit for each byte that may wait.
-    room: Semaphore,
-}
-
-impl Shared {
-    fn new() -> Self {
-        Self {
-            settling: AtomicBool::new(false),
-            settled: AtomicBool::new(false),
-            in_doubt: AtomicBool::new(false),
-            failure: Mutex::new(None),
-            room: Semaphore::new(MAX_WAITING as usize),
-        }
-    }
-
-    fn failure(&self) -> Option<PersistError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Keeps why nothing can be written any more, and lets nobody wait for room.
-    fn fail(&self, error: PersistError) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        self.room.close();
-    }
-
-    fn settle(&self) {
-        self.settled.store(true, Ordering::Release);
-        self.room.close();
-    }
-
-    fn give_room(&self, room: u64) {
-        self.room.add_permits(usize::try_from(room).unwrap_or(0));
-    }
+    /// How long the content is with all that was taken, before any layer changes it.
+    length: Length,
+    /// How long it may become.
+    max_content_bytes: Option<u64>,
 }
 
 impl Draft {
@@ -160,11 +140,13 @@ impl Draft {
     }
 
     /// Appends text. Returns when it is taken over, which is before it is durable: see [`flush`](Self::flush) and
-    /// [`committed`](Self::committed). Waits while too much is waiting to be written.
+    /// [`committed`](Self::committed). Waits while 4 MiB wait to be written, until its deadline.
     ///
     /// # Errors
-    /// What made an earlier write impossible for good: the message was deleted, settled by somebody else, or grew
-    /// beyond a limit. A failure that passes with time is repeated by the draft and not answered here, but for one: while it
+    /// `TooLarge` where the content would exceed the limit that the stack or the store says. Nothing of the text is taken then,
+    /// and the draft goes on: finish it with what it has. `Overloaded` where the deadline passes while too much waits; its source is
+    /// what the store last answered. Otherwise what made an earlier write impossible for good: the message was deleted, settled
+    /// by another writer, or grew beyond a limit of which nothing was said. A failure that passes is not answered here, but for one: while it
     /// cannot be found out whether [`finish`](Self::finish) or [`abandon`](Self::abandon) has settled the message, nothing more is taken.
     ///
     /// # Cancel safety
@@ -191,21 +173,37 @@ impl Draft {
     }
 
     async fn change(&mut self, change: ContentChange) -> Result<()> {
+        let until = self.db.deadline_from_now();
         self.check_open()?;
         if self.shared.settling.load(Ordering::Acquire) || self.shared.in_doubt.load(Ordering::Acquire) {
-            self.see_settled().await?;
+            self.see_settled(until).await?;
             self.check_open()?;
         }
         if change.is_none() {
             return Ok(());
         }
+        let length = self.length.after(&change);
+        if let Some(max) = self.max_content_bytes
+            && length.bytes > max
+        {
+            let detail = format!("the content would have {} bytes, and {max} are allowed", length.bytes);
+            return Err(self.refused(ErrorKind::TooLarge, detail));
+        }
         let bytes = change.byte_len() as u64;
         // One change larger than all the room waits until nothing else does.
         let room = u32::try_from(taken(bytes)).unwrap_or(MAX_WAITING);
-        let Ok(permit) = self.shared.room.acquire_many(room).await else { return Err(self.gone()) };
-        let Ok(place) = self.commands.reserve().await else { return Err(self.gone()) };
-        permit.forget();
-        place.send(Command::Change(change));
+        let taken_over = async {
+            let Ok(permit) = self.shared.room.acquire_many(room).await else { return Err(self.gone()) };
+            let Ok(place) = self.changes.reserve().await else { return Err(self.gone()) };
+            permit.forget();
+            place.send(change);
+            Ok(())
+        };
+        match by(until, taken_over).await {
+            Some(taken_over) => taken_over?,
+            None => return Err(self.overloaded()),
+        }
+        self.length = length;
         self.streamed += bytes;
         Ok(())
     }
@@ -213,22 +211,24 @@ impl Draft {
     /// Writes what is waiting and returns when it is durable.
     ///
     /// # Errors
-    /// What the write answered. A transient failure leaves everything waiting, to be written later.
+    /// What the write answered, by the deadline: `NotApplied` where it was refused, `Unknown` where it may be in the store. What
+    /// was written before it is under the watermark. After a failure that passes everything else still waits, to be
+    /// written later.
+    ///
+    /// # Cancel safety
+    /// Dropped after it was polled, the draft writes what waits all the same.
     pub async fn flush(&mut self) -> Result<Watermark> {
         self.check_failure()?;
-        let (reply, answer) = oneshot::channel();
-        self.send(Command::Flush(reply)).await?;
-        match answer.await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.gone()),
-        }
+        let until = self.db.deadline_from_now();
+        self.want(until, |reply| Want::Flush { until, reply }).await
     }
 
     /// Writes what is waiting and completes the message, in one write where possible.
     ///
     /// # Errors
-    /// What the write answered. After a transient failure the draft is as it was: finish it again. Where the outcome is unknown
-    /// the next call finds it out, and makes the write again if it was not applied.
+    /// What the write answered, by the deadline. The effect is about the end: with `NotApplied` the message is open, and nothing that
+    /// is still under way ends it; with `Unknown` it may be complete. After a failure that passes the draft is as it was: finish
+    /// it again. Where the outcome is unknown the next call finds it out, and makes the write again if it was not applied.
     ///
     /// # Cancel safety
     /// Dropped after it was polled, the draft may be finished or not; finishing it again answers truly.
@@ -252,22 +252,23 @@ impl Draft {
         if matches!(settlement, Settlement::Finish) {
             self.check_failure()?;
         }
-        let (reply, answer) = oneshot::channel();
-        let Ok(place) = self.commands.reserve().await else { return Err(self.gone()) };
-        self.shared.settling.store(true, Ordering::Release);
-        place.send(Command::Settle(settlement, reply));
-        let answer = answer.await.unwrap_or_else(|_| Err(self.gone()));
+        let until = self.db.deadline_from_now();
+        let settling = &self.shared.settling;
+        let want = |reply| {
+            settling.store(true, Ordering::Release);
+            Want::Settle { settlement, until, reply }
+        };
+        let answer = self.want(until, want).await;
         if answer.is_err() {
             // Nothing is being settled any more: dropping the draft now stops it at once.
-            self.shared.settling.store(false, Ordering::Release);
+            settling.store(false, Ordering::Release);
         }
         answer
     }
 
     /// Finds out what became of a settlement whose caller left, or that was answered with an unknown outcome.
-    async fn see_settled(&self) -> Result<()> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Command::Flush(reply)).await?;
+    async fn see_settled(&self, until: Option<Instant>) -> Result<()> {
+        let answer = self.ask(until, |reply| Want::Flush { until, reply }).await?;
         let flushed = answer.await.map_err(|_| self.gone())?;
         self.shared.settling.store(false, Ordering::Release);
         match flushed {
@@ -280,8 +281,31 @@ impl Draft {
         }
     }
 
-    async fn send(&self, command: Command) -> Result<()> {
-        self.commands.send(command).await.map_err(|_| self.gone())
+    /// Asks the writer, which answers by the deadline.
+    async fn want<T>(
+        &self,
+        until: Option<Instant>,
+        want: impl FnOnce(oneshot::Sender<Result<T>>) -> Want,
+    ) -> Result<T> {
+        let answer = self.ask(until, want).await?;
+        answer.await.unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    async fn ask<T>(
+        &self,
+        until: Option<Instant>,
+        want: impl FnOnce(oneshot::Sender<Result<T>>) -> Want,
+    ) -> Result<oneshot::Receiver<Result<T>>> {
+        match by(until, self.wants.reserve()).await {
+            Some(Ok(place)) => {
+                let (reply, answer) = oneshot::channel();
+                place.send(want(reply));
+                Ok(answer)
+            }
+            Some(Err(_)) => Err(self.gone()),
+            None => Err(self
+                .refused(ErrorKind::Timeout, "the deadline passed before the writer of the draft was free")),
+        }
     }
 
     fn check_failure(&self) -> Result<()> {
@@ -292,12 +316,26 @@ impl Draft {
     fn check_open(&self) -> Result<()> {
         self.check_failure()?;
         if self.shared.settled.load(Ordering::Acquire) {
-            return Err(PersistError::new(ErrorKind::Stale, "the draft is settled already")
-                .with_effect(Effect::NotApplied)
-                .at_the_edge(OpKind::UpdateContent)
-                .about(&self.message.thread, &self.message.id));
+            return Err(self.refused(ErrorKind::Stale, "the draft is settled already"));
         }
         Ok(())
+    }
+
+    /// Too much waits to be written.
+    fn overloaded(&self) -> PersistError {
+        let error =
+            self.refused(ErrorKind::Overloaded, format!("{MAX_WAITING} bytes wait to be written already"));
+        match self.shared.obstacle() {
+            Some(obstacle) => error.with_source(obstacle),
+            None => error,
+        }
+    }
+
+    fn refused(&self, kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> PersistError {
+        PersistError::new(kind, detail)
+            .with_effect(Effect::NotApplied)
+            .at_the_edge(OpKind::UpdateContent)
+            .about(&self.message.thread, &self.message.id)
     }
 
     /// Why the task of the draft takes nothing any more.
@@ -311,6 +349,23 @@ impl Draft {
             .at_the_edge(OpKind::UpdateContent)
             .about(&self.message.thread, &self.message.id)
         })
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Nothing is written any more, unless it is being settled.
+        if !self.shared.settling.load(Ordering::Acquire) {
+            self.shared.end();
+        }
+    }
+}
+
+/// What the future answers before the deadline.
+async fn by<T>(until: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match until {
+        Some(until) => timeout_at(until.into(), future).await.ok(),
+        None => Some(future.await),
     }
 }
 

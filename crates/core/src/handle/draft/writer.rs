@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant as StdInstant},
 };
 
 use tokio::{
@@ -15,18 +15,28 @@ use super::{
     pending::{Pending, Piece},
 };
 use crate::{
-    ContentChange, ContentUpdated, Effect, ErrorKind, Extensions, GetMessage, HeldBack, Message, MessageId,
-    MessageState, OpKind, PersistError, Persistence, ReadArgs, ReadResult, Reserved, Result, Revision, Site,
-    ThreadId, UpdateContent, UpdateMode,
+    ContentChange, ContentLimit, ContentUpdated, Effect, ErrorKind, Extensions, GetMessage, HeldBack,
+    Message, MessageId, MessageState, OpKind, PersistError, Persistence, ReadArgs, ReadResult, Reserved,
+    Result, Revision, Site, ThreadId, UpdateContent, UpdateMode, backend::Length,
 };
 
-/// How many changes may wait for the task before an append waits too.
-const QUEUE: usize = 256;
+/// How many changes may wait for the writer before an append waits too.
+const CHANGES: usize = 256;
 
-pub(super) enum Command {
-    Change(ContentChange),
-    Flush(oneshot::Sender<Result<Watermark>>),
-    Settle(Settlement, oneshot::Sender<Result<ContentUpdated>>),
+/// How many requests may: one, and those whose callers left.
+const WANTS: usize = 4;
+
+/// What a caller waits for, and until when.
+pub(super) enum Want {
+    Flush {
+        until: Option<StdInstant>,
+        reply: oneshot::Sender<Result<Watermark>>,
+    },
+    Settle {
+        settlement: Settlement,
+        until: Option<StdInstant>,
+        reply: oneshot::Sender<Result<ContentUpdated>>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -51,12 +61,18 @@ impl Settlement {
     }
 }
 
-pub(super) fn spawn(db: &Persistence, reserved: Reserved, coalesce: Coalesce) -> Draft {
+pub(super) fn spawn(
+    db: &Persistence,
+    reserved: Reserved,
+    limit: Option<ContentLimit>,
+    coalesce: Coalesce,
+) -> Draft {
     let Reserved { message, deduplicated } = reserved;
-    let (commands, inbox) = mpsc::channel(QUEUE);
+    let (changes, inbox) = mpsc::channel(CHANGES);
+    let (wants, requests) = mpsc::channel(WANTS);
     let (publish, watermark) = watch::channel(Watermark { bytes: 0, revision: message.revision });
-    let shared = Arc::new(Shared::new());
-    let lease = message.lease.map(|lease| lease.duration);
+    let shared = Arc::new(Shared::new(db.live_drafts().register(&message)));
+    let renew_every = message.lease.map(|lease| lease.duration / 3);
     let writer = Writer {
         thread: message.thread.clone(),
         id: message.id.clone(),
@@ -65,17 +81,34 @@ pub(super) fn spawn(db: &Persistence, reserved: Reserved, coalesce: Coalesce) ->
         doubtful: None,
         flush_at: None,
         not_before: None,
-        renew_every: lease.map(|lease| lease / 3),
-        renewed_at: Instant::now(),
+        renew_at: renew_every.and_then(|every| Instant::now().checked_add(every)),
+        renew_every,
         settled: None,
+        end_is_unknown: false,
         answered: 0,
         coalesce,
+        inbox,
         publish,
         shared: Arc::clone(&shared),
         db: db.clone(),
     };
-    db.spawn(writer.run(inbox));
-    Draft { message, deduplicated, commands, watermark, shared, streamed: 0 }
+    db.spawn(writer.run(requests));
+    let of_store = db.describe().capabilities().max_content_bytes;
+    let max_content_bytes = limit.map(|limit| limit.0).into_iter().chain(of_store).min();
+    let length = Length::settled(&message.content);
+    let db = db.clone();
+    Draft {
+        message,
+        deduplicated,
+        db,
+        changes,
+        wants,
+        watermark,
+        shared,
+        streamed: 0,
+        length,
+        max_content_bytes,
+    }
 }
 
 struct Writer {
@@ -83,6 +116,8 @@ struct Writer {
     thread: ThreadId,
     id: MessageId,
     revision: Revision,
+    /// What was taken and has not come here yet.
+    inbox: mpsc::Receiver<ContentChange>,
     pending: Pending,
     /// A write whose outcome is not known yet. It stays as it was made, and nothing is written before it is settled.
     doubtful: Option<Attempt>,
@@ -91,8 +126,10 @@ struct Writer {
     /// After a failure that passes: not before then, however much waits.
     not_before: Option<Instant>,
     renew_every: Option<Duration>,
-    renewed_at: Instant,
+    renew_at: Option<Instant>,
     settled: Option<ContentUpdated>,
+    /// An end was attempted, and what became of it cannot be found out any more.
+    end_is_unknown: bool,
     /// Bytes of what was given that were answered: durable, but for what a layer holds back.
     answered: u64,
     coalesce: Coalesce,
@@ -116,6 +153,10 @@ impl Attempt {
         matches!(self.mode, UpdateMode::Partial) && self.piece.change.is_none()
     }
 
+    const fn ends(&self) -> bool {
+        !matches!(self.mode, UpdateMode::Partial)
+    }
+
     /// The state of the message once it is done.
     const fn state(&self) -> MessageState {
         match self.mode {
@@ -127,82 +168,106 @@ impl Attempt {
 }
 
 impl Writer {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+    async fn run(mut self, mut wants: mpsc::Receiver<Want>) {
         loop {
             let flush_at = self.flush_at.max(self.flush_at.and(self.not_before));
             let renew_at = self.renew_at();
+            // A caller who waits comes first: what it waits behind is one write at most, whose own deadline is earlier.
             tokio::select! {
                 biased;
-                command = inbox.recv() => {
-                    let Some(command) = command else { break };
+                want = wants.recv() => {
+                    let Some(want) = want else { break };
                     // A draft that was dropped writes nothing more, unless it was being settled.
-                    if inbox.is_closed() && !self.shared.settling.load(Ordering::Acquire) {
+                    if wants.is_closed() && !self.shared.settling.load(Ordering::Acquire) {
                         break;
                     }
-                    self.obey(command).await;
+                    self.answer(want).await;
                 }
-                () = at(flush_at) => {
-                    // A failure that passes leaves everything waiting; any other is kept for the next caller.
-                    drop(self.flush().await);
+                Some(change) = self.inbox.recv() => {
+                    self.take_over(change);
+                    let is_enough = self.pending.bytes() >= self.coalesce.bytes as u64;
+                    if is_enough && self.not_before.is_none_or(|not_before| not_before <= Instant::now()) {
+                        self.write_due().await;
+                    }
                 }
+                () = at(flush_at) => self.write_due().await,
                 () = at(renew_at) => self.renew().await,
             }
         }
-        self.shared.room.close();
+        self.shared.end();
     }
 
-    async fn obey(&mut self, command: Command) {
-        match command {
-            Command::Change(change) => {
-                if self.settled.is_some() || self.shared.failure().is_some() {
-                    return;
-                }
-                self.pending.push(change);
-                if self.flush_at.is_none() {
-                    // An interval too far off to be told never ends by itself.
-                    self.flush_at = Instant::now().checked_add(self.coalesce.interval);
-                }
-                let may_write = self.not_before.is_none_or(|not_before| not_before <= Instant::now());
-                if may_write && self.pending.bytes() >= self.coalesce.bytes as u64 {
-                    drop(self.flush().await);
-                }
-            }
-            Command::Flush(reply) => {
-                let answer = self.flush().await;
+    async fn answer(&mut self, want: Want) {
+        // What its caller gave before comes before.
+        while let Ok(change) = self.inbox.try_recv() {
+            self.take_over(change);
+        }
+        match want {
+            Want::Flush { until, reply } => drop(reply.send(self.flush(until).await)),
+            Want::Settle { settlement, until, reply } => {
+                let answer = self.settle(&settlement, until).await.map_err(|error| self.of_the_end(error));
                 drop(reply.send(answer));
             }
-            Command::Settle(settlement, reply) => {
-                let answer = self.settle(&settlement).await;
-                drop(reply.send(answer));
-            }
+        }
+    }
+
+    fn take_over(&mut self, change: ContentChange) {
+        if self.settled.is_some() || self.shared.failure().is_some() {
+            return;
+        }
+        self.pending.push(change);
+        if self.flush_at.is_none() {
+            // An interval too far off to be told never ends by itself.
+            self.flush_at = Instant::now().checked_add(self.coalesce.interval);
         }
     }
 
     fn renew_at(&self) -> Option<Instant> {
-        let every = self.renew_every?;
-        let idle = self.settled.is_none() && self.shared.failure().is_none();
-        idle.then(|| self.renewed_at + every)
+        let is_open = self.settled.is_none() && self.shared.failure().is_none();
+        // A write that is tried again renews the lease as well.
+        let is_tried_again =
+            self.not_before.is_some() && (self.doubtful.is_some() || !self.pending.is_empty());
+        self.renew_at.filter(|_| is_open && !is_tried_again)
+    }
+
+    /// Makes one write of what waits. What waits beyond it is due as well, and comes after a caller who waits.
+    async fn write_due(&mut self) {
+        self.flush_at = None;
+        if self.shared.failure().is_some() || self.settled.is_some() {
+            return;
+        }
+        let until = self.db.deadline_from_now();
+        // A failure that passes leaves everything waiting; any other is kept for the next caller.
+        if self.resolve(until).await.is_err() {
+            return;
+        }
+        if let Some(piece) = self.pending.pop()
+            && self.write(Attempt::partial(piece), until).await.is_ok()
+            && !self.pending.is_empty()
+        {
+            self.flush_at = Some(Instant::now());
+        }
     }
 
     /// Writes everything that waits, in order.
-    async fn flush(&mut self) -> Result<Watermark> {
+    async fn flush(&mut self, until: Option<StdInstant>) -> Result<Watermark> {
         self.flush_at = None;
         if let Some(error) = self.shared.failure() {
             return Err(error);
         }
         if self.settled.is_none() {
-            self.resolve().await?;
+            self.resolve(until).await?;
             while let Some(piece) = self.pending.pop() {
-                self.write(Attempt::partial(piece)).await?;
+                self.write(Attempt::partial(piece), until).await?;
             }
         }
         Ok(*self.publish.borrow())
     }
 
     /// Writes everything that waits and settles the message with the last of it.
-    async fn settle(&mut self, settlement: &Settlement) -> Result<ContentUpdated> {
+    async fn settle(&mut self, settlement: &Settlement, until: Option<StdInstant>) -> Result<ContentUpdated> {
         self.flush_at = None;
-        self.resolve().await?;
+        self.resolve(until).await?;
         if let Some(error) = self.shared.failure() {
             match settlement {
                 // It may have come about after this was asked for.
@@ -214,9 +279,15 @@ impl Writer {
         while self.settled.is_none() {
             let piece = self.pending.pop().unwrap_or_else(Piece::nothing);
             let mode = if self.pending.is_empty() { settlement.mode() } else { UpdateMode::Partial };
-            self.write(Attempt { piece, mode }).await?;
+            self.write(Attempt { piece, mode }, until).await?;
         }
         self.settled_as(settlement)
+    }
+
+    /// The error of a settlement says whether the message is settled, and not what became of a piece before the end.
+    fn of_the_end(&self, error: PersistError) -> PersistError {
+        let is_unknown = self.end_is_unknown || self.doubtful.as_ref().is_some_and(Attempt::ends);
+        error.with_effect(if is_unknown { Effect::Unknown } else { Effect::NotApplied })
     }
 
     /// A settlement asked for twice is the same one, or a conflict with the first.
@@ -231,29 +302,32 @@ impl Writer {
     }
 
     async fn renew(&mut self) {
-        // Lost renewals are made up for by the next one, a third of a lease later.
-        if self.resolve().await.is_ok() && self.settled.is_none() {
-            drop(self.write(Attempt::partial(Piece::nothing())).await);
-        }
-        self.renewed_at = Instant::now();
+        let until = self.db.deadline_from_now();
+        let renewed = match self.resolve(until).await {
+            Ok(()) if self.settled.is_none() => self.write(Attempt::partial(Piece::nothing()), until).await,
+            resolved => resolved,
+        };
+        // A lease that could not be renewed is renewed as soon as the store takes writes again.
+        let every = if renewed.is_ok() { self.renew_every } else { Some(self.retry_after()) };
+        self.renew_at = every.and_then(|every| Instant::now().checked_add(every));
     }
 
     /// Makes the doubtful write again, as it was. Both are for the same revision, so at most one of them is applied.
-    async fn resolve(&mut self) -> Result<()> {
-        let resolved = self.resolve_doubt().await;
+    async fn resolve(&mut self, until: Option<StdInstant>) -> Result<()> {
+        let resolved = self.resolve_doubt(until).await;
         self.note_doubt();
         resolved
     }
 
     /// Tells the draft whether it is unknown if the message is settled; what became known was told before.
     fn note_doubt(&self) {
-        let ends = |attempt: &Attempt| !matches!(attempt.mode, UpdateMode::Partial);
-        self.shared.in_doubt.store(self.doubtful.as_ref().is_some_and(ends), Ordering::Release);
+        let ends = self.doubtful.as_ref().is_some_and(Attempt::ends);
+        self.shared.in_doubt.store(ends, Ordering::Release);
     }
 
-    async fn resolve_doubt(&mut self) -> Result<()> {
+    async fn resolve_doubt(&mut self, until: Option<StdInstant>) -> Result<()> {
         let Some(attempt) = self.doubtful.take() else { return Ok(()) };
-        let error = match self.attempt(&attempt).await {
+        let error = match self.attempt(&attempt, until).await {
             Ok(answer) => {
                 self.done(&attempt, answer);
                 return Ok(());
@@ -261,7 +335,7 @@ impl Writer {
             Err(error) => error,
         };
         if error.kind() == ErrorKind::Stale {
-            return match self.look().await {
+            return match self.look(until).await {
                 // The first one was applied after all.
                 Ok(Some((message, held))) if self.is_made_by(&message, &attempt) => {
                     self.done(&attempt, Answer { updated: as_updated(message), held });
@@ -271,20 +345,21 @@ impl Writer {
                     // At the one revision that both attempts were for stands somebody else's write: neither was applied.
                     let at_it = found.is_some_and(|(message, _)| message.revision == self.revision.next());
                     let effect = if at_it { Effect::NotApplied } else { Effect::Unknown };
+                    self.end_is_unknown = attempt.ends() && !at_it;
                     Err(self.fail(error.with_effect(effect)))
                 }
                 Err(unread) => {
                     self.doubtful = Some(attempt);
-                    Err(self.wait(unread))
+                    Err(self.wait(unread.with_effect(Effect::Unknown)))
                 }
             };
         }
         // What this attempt came to says nothing of the first one: it stays in doubt.
-        let lost = error.effect() != Effect::NotApplied;
-        if lost || error.kind().passes_with_time() && !is_closed(&error) {
+        if !lasts(&error) {
             self.doubtful = Some(attempt);
-            return Err(self.wait(error));
+            return Err(self.wait(error.with_effect(Effect::Unknown)));
         }
+        self.end_is_unknown = attempt.ends();
         Err(self.fail(error.with_effect(Effect::Unknown)))
     }
 
@@ -301,22 +376,22 @@ impl Writer {
 
     /// Makes one write. Where the answer was lost, it is looked for at once; where time ran out, the store is given more
     /// of it.
-    async fn write(&mut self, attempt: Attempt) -> Result<()> {
-        let answer = self.attempt(&attempt).await;
+    async fn write(&mut self, attempt: Attempt, until: Option<StdInstant>) -> Result<()> {
+        let answer = self.attempt(&attempt, until).await;
         let taken = self.take(attempt, answer);
         self.note_doubt();
         match taken {
             Err(lost) if self.doubtful.is_some() && lost.kind() != ErrorKind::Timeout => {
-                self.resolve().await.map_err(|_| lost)
+                self.resolve(until).await.map_err(|_| lost)
             }
             taken => taken,
         }
     }
 
-    async fn attempt(&self, attempt: &Attempt) -> Result<Answer> {
+    async fn attempt(&self, attempt: &Attempt, until: Option<StdInstant>) -> Result<Answer> {
         let (thread, id) = (self.thread.clone(), self.id.clone());
         let update = UpdateContent::new(thread, id, attempt.piece.change.clone(), attempt.mode.clone());
-        let reply = self.db.run(update.expecting(self.revision)).reply().await?;
+        let reply = self.db.run(update.expecting(self.revision)).until(until).reply().await?;
         let held = held_back(&reply.extensions);
         Ok(Answer { updated: reply.output, held })
     }
@@ -332,8 +407,7 @@ impl Writer {
         };
         if attempt.renews_only() {
             // Whether it was applied makes no difference to the content, and the next one says the same.
-            let lost = !error.kind().passes_with_time() && error.effect() == Effect::NotApplied;
-            return Err(if lost { self.fail(error) } else { error });
+            return Err(if lasts(&error) { self.fail(error) } else { error });
         }
         match (error.effect(), error.kind()) {
             (Effect::Unknown | Effect::Applied, _) => {
@@ -349,7 +423,7 @@ impl Writer {
                 }
                 Err(_) => Err(self.fail(error)),
             },
-            (Effect::NotApplied, kind) if kind.passes_with_time() && !is_closed(&error) => {
+            (Effect::NotApplied, _) if !lasts(&error) => {
                 if !attempt.piece.change.is_none() {
                     self.pending.put_back(attempt.piece);
                 }
@@ -363,8 +437,9 @@ impl Writer {
         self.answered += attempt.piece.bytes;
         let durable = self.answered.saturating_sub(held);
         self.revision = updated.revision;
-        self.renewed_at = Instant::now();
+        self.renew_at = self.renew_every.and_then(|every| Instant::now().checked_add(every));
         self.not_before = None;
+        self.shared.hinder(None);
         self.publish.send_modify(|mark| {
             mark.bytes = mark.bytes.max(durable);
             mark.revision = updated.revision;
@@ -379,10 +454,15 @@ impl Writer {
 
     /// The failure passes: everything waits for another time.
     fn wait(&mut self, error: PersistError) -> PersistError {
-        let later = Instant::now().checked_add(self.coalesce.interval.max(RETRY_AFTER));
+        let later = Instant::now().checked_add(self.retry_after());
         self.not_before = later;
         self.flush_at = later;
+        self.shared.hinder(Some(error.clone()));
         error
+    }
+
+    fn retry_after(&self) -> Duration {
+        self.coalesce.interval.clamp(RETRY_AFTER, RETRY_BY)
     }
 
     /// The failure does not pass: every caller from now on is told.
@@ -392,9 +472,9 @@ impl Writer {
     }
 
     /// The message as it stands, and how much of it is held back.
-    async fn look(&self) -> Result<Option<(Message, u64)>> {
+    async fn look(&self, until: Option<StdInstant>) -> Result<Option<(Message, u64)>> {
         let get = GetMessage { thread: self.thread.clone(), id: self.id.clone() };
-        let reply = self.db.run(ReadArgs::from(get)).reply().await?;
+        let reply = self.db.run(ReadArgs::from(get)).until(until).reply().await?;
         let held = held_back(&reply.extensions);
         Ok(match reply.output {
             ReadResult::Get(message) => message.map(|message| (message, held)),
@@ -425,8 +505,16 @@ fn as_updated(message: Message) -> ContentUpdated {
     }
 }
 
-/// The shortest wait after a failure that passes.
+/// The shortest wait after a failure that passes, and the longest.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
+const RETRY_BY: Duration = Duration::from_secs(1);
+
+/// Whether a refusal lasts: the same write would be refused again, whatever becomes of the store. A store that has no space
+/// takes writes again when something else was removed.
+fn lasts(error: &PersistError) -> bool {
+    let passes = error.kind().passes_with_time() || error.kind() == ErrorKind::StorageFull;
+    error.effect() == Effect::NotApplied && (!passes || is_closed(error))
+}
 
 /// Whether the pipeline was closed, which does not pass.
 fn is_closed(error: &PersistError) -> bool {

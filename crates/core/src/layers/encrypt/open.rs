@@ -45,6 +45,9 @@ pub(super) fn open(result: &mut PersistResult, sent: Option<Sent<'_>>, bunch: &m
             | ThreadResult::Publish(changed)
             | ThreadResult::Rebuild(changed)
             | ThreadResult::Clear(changed) => open_entry(&mut changed.entry, bunch),
+            ThreadResult::TakeLast(taken) => {
+                taken.message.iter_mut().try_for_each(|message| open_message(message, bunch))
+            }
             ThreadResult::Prune(_)
             | ThreadResult::Delete(_)
             | ThreadResult::Purge(_)
@@ -62,7 +65,7 @@ pub(super) fn open(result: &mut PersistResult, sent: Option<Sent<'_>>, bunch: &m
 
 fn items(args: &PersistArgs) -> &[PersistArgs] {
     match args {
-        PersistArgs::Batch(Batch { items }) => items,
+        PersistArgs::Batch(Batch { items, .. }) => items,
         _ => &[],
     }
 }

@@ -28,7 +28,7 @@ impl LimitsLayer {
         }
     }
 
-    /// The most bytes of one content or one delta.
+    /// The most bytes of one content, of one delta, and of a content that grows by appends.
     #[must_use]
     pub const fn content_bytes(mut self, bytes: usize) -> Self {
         self.content_bytes = bytes;

@@ -1,12 +1,28 @@
 //! What an operation weighs.
 
 use super::{LimitsLayer, depth::depth};
-use crate::{CarriesContent as _, Delta, Effect, ErrorKind, PersistArgs, PersistError, Result, Slot};
+use crate::{
+    CarriesContent as _, ContentChange, Delta, Effect, ErrorKind, PersistArgs, PersistError, Result, Slot,
+};
 
 impl LimitsLayer {
+    /// Has the store hold each append to the limit of the whole content: only the store knows what is there already.
+    pub(super) fn bound_appends(&self, args: &mut PersistArgs) {
+        match args {
+            PersistArgs::Batch(batch) => batch.items.iter_mut().for_each(|item| self.bound_appends(item)),
+            PersistArgs::UpdateContent(update) if matches!(update.change, ContentChange::Append(_)) => {
+                let earlier = update.max_content_bytes.unwrap_or(u64::MAX);
+                update.max_content_bytes = Some(earlier.min(self.content_bytes as u64));
+            }
+            _ => {}
+        }
+    }
+
     /// Refuses `args` when it is beyond a limit, and says which.
     pub(super) fn check(&self, args: &PersistArgs) -> Result<()> {
         match args {
+            // What the store has is never refused to a fork.
+            PersistArgs::Import(import) if import.is_copy() => Ok(()),
             PersistArgs::Batch(batch) => {
                 within("operations in a batch", batch.items.len(), self.batch_items)?;
                 let mut bytes = 0_usize;

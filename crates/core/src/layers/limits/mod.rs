@@ -22,15 +22,24 @@
 //! # What is limited
 //! | limit | default | counts |
 //! |---|---|---|
-//! | [`content_bytes`](LimitsLayer::content_bytes) | 8 MiB | the JSON of one content or of one delta |
+//! | [`content_bytes`](LimitsLayer::content_bytes) | 8 MiB | the JSON of one content or of one delta; the JSON of a content that grows by appends |
 //! | [`metadata_bytes`](LimitsLayer::metadata_bytes) | 256 KiB | names and JSON values of one metadata, of a message or a thread, or of one patch |
 //! | [`depth`](LimitsLayer::depth) | 64 | nested arrays and objects, in content and in each metadata value |
 //! | [`attachments`](LimitsLayer::attachments) | 256 | attachment names of one message |
 //! | [`batch_items`](LimitsLayer::batch_items) | 512 | operations of one batch, rows of one [import](crate::Import) |
 //! | [`batch_bytes`](LimitsLayer::batch_bytes) | 16 MiB | content and metadata of one batch or import together |
 //!
-//! A content that grows by appends is limited by each delta here; its total is the backend's
-//! [`max_content_bytes`](crate::Capabilities::max_content_bytes). The length of ids is limited by their types.
+//! # Content that grows by appends
+//! The layer does not know how long the content is already, and the store does. So each append names the limit
+//! ([`UpdateContent::max_content_bytes`](crate::UpdateContent::max_content_bytes)), and the store decides it in the commit: the
+//! append that exceeds it is refused as `TooLarge`, whichever process wrote what was there. The store counts the content as it
+//! keeps it: encryption makes text longer by a third, and adds a frame of about 200 bytes for each append. A
+//! [`Draft`](crate::Draft) learns the limit from its reservation and refuses the append itself. An end that carries no content
+//! is never refused.
+//!
+//! # Copies
+//! A [fork](crate::Thread::fork) copies what the store holds and is not limited. So a message that was written before a limit was
+//! lowered can still be forked. The length of ids is limited by their types.
 //!
 //! It fails closed: what it cannot measure it refuses. Its cost is one pass over the content, without memory.
 

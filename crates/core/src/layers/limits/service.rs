@@ -1,14 +1,17 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use pin_project::pin_project;
 use tower_service::Service;
 
 use super::LimitsLayer;
-use crate::{PersistError, PersistRequest, PersistResponse, Result, layers::passage::Passage};
+use crate::{
+    ContentLimit, PersistError, PersistRequest, PersistResponse, PersistResult, Result,
+    layers::passage::Passage,
+};
 
 /// The service of [`LimitsLayer`].
 #[derive(Debug, Clone)]
@@ -35,23 +38,41 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: PersistRequest) -> Self::Future {
-        LimitsFuture(match self.limits.check(&request.args) {
-            Ok(()) => Passage::Passed(self.inner.call(request)),
+    fn call(&mut self, mut request: PersistRequest) -> Self::Future {
+        let passage = match self.limits.check(&request.args) {
+            Ok(()) => {
+                self.limits.bound_appends(&mut request.args);
+                Passage::Passed(self.inner.call(request))
+            }
             Err(error) => Passage::refused(error),
-        })
+        };
+        LimitsFuture { passage, limit: ContentLimit(self.limits.content_bytes as u64) }
     }
 }
 
 /// The future of [`LimitsService`].
 #[pin_project]
 #[derive(Debug)]
-pub struct LimitsFuture<F>(#[pin] Passage<F>);
+pub struct LimitsFuture<F> {
+    #[pin]
+    passage: Passage<F>,
+    limit: ContentLimit,
+}
 
 impl<F: Future<Output = Result<PersistResponse>>> Future for LimitsFuture<F> {
     type Output = Result<PersistResponse>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().0.poll(cx)
+        let this = self.project();
+        let mut answer = ready!(this.passage.poll(cx));
+        // The writer of the message learns how long it may become.
+        if let Ok(response) = &mut answer
+            && matches!(response.result, PersistResult::Reserve(_))
+        {
+            let limit = *this.limit;
+            let lowest = response.extensions.get().map_or(limit, |inner| limit.min(*inner));
+            response.extensions.insert::<ContentLimit>(lowest);
+        }
+        Poll::Ready(answer)
     }
 }

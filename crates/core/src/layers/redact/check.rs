@@ -10,11 +10,21 @@ pub(super) fn is_no_placeholder(value: &[u8]) -> bool {
     const WORDS: &[&str] =
         &["password", "passwd", "secret", "token", "changeme", "string", "redacted", "example"];
     let first = value.first().copied().unwrap_or(0);
-    let stands_for_another = matches!(first, b'$' | b'{' | b'<' | b'[' | b'(') || value.starts_with(b"%(");
+    let stands_for_another =
+        matches!(first, b'{' | b'<' | b'[') || value.starts_with(b"%(") || is_variable(value);
     let is_one_letter = value.iter().all(|byte| *byte == first);
     let is_word = WORDS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()));
     let says_what_it_is = !has_digit(value) && names_itself(value);
     !(stands_for_another || is_one_letter || is_word || says_what_it_is)
+}
+
+/// `$NAME`, `${NAME}`, `$(command)`
+fn is_variable(value: &[u8]) -> bool {
+    match value {
+        [b'$', b'{' | b'(' | b'$', ..] => true,
+        [b'$', name @ ..] => name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_'),
+        _ => false,
+    }
 }
 
 /// `self.token2`, `get_token2`: names joined by dots, or one that says itself what it names.

@@ -37,6 +37,8 @@ const PERCENT: &str = r"%[0-7][0-9A-Fa-f](?:[A-Za-z0-9_.~+*-]|%[0-9A-Fa-f]{2}){6
 const ESCAPES: &str =
     r"\\(?:u00|x)[0-7][0-9A-Fa-f](?:[A-Za-z0-9_.~+*/=:, -]|\\(?:u00|x)[0-9A-Fa-f]{2}){6,150}";
 
+/// The shortest run: an escape and six characters.
+pub(super) const SHORTEST: usize = 9;
 /// The longest run.
 pub(super) const LONGEST: usize = 1024;
 /// How often a run is searched for runs inside of it.
@@ -186,7 +188,7 @@ impl Run {
         }
         // Base64 goes on where a group begins.
         let mut again = last - OVERLAP;
-        while again < last && again % 3 != 0 && self.encoding == Encoding::Base64 {
+        while again < last && !again.is_multiple_of(3) && self.encoding == Encoding::Base64 {
             again += 1;
         }
         decoded.place(again, self.end)

@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 
 use super::{
-    Redactions,
+    Redactions, credential,
     redactor::Redactor,
     scan::Mode,
     secret_name::{Strength, secret_name},
-    value,
 };
 use crate::transform::{EditCounts, JsonString, MAX_DEPTH, TooDeep};
+
+/// The longest string that may say what another one is.
+const LONGEST_LABEL: usize = 256;
 
 /// How deep texts that are JSON themselves are looked into as such.
 const TEXTS: usize = 3;
@@ -95,21 +97,32 @@ impl<'a> Level<'a> {
         }
     }
 
+    /// What is said of the value that begins here. A flag says it of one member of a list.
+    fn take_next(&mut self) -> Option<Named> {
+        let next = self.next;
+        if !self.is_object {
+            self.next = self.inherited;
+        }
+        next
+    }
+
     /// A string that is no secret was read: what it says of those behind it.
-    fn read(&mut self, text: &[u8]) -> Option<Named> {
+    fn read(&mut self, raw: &str) -> Option<Named> {
+        let is_label = self.is_called(&["name", "key", "header", "field", "variable", "var", "option"]);
+        if raw.len() > LONGEST_LABEL || self.is_object && !is_label {
+            return None;
+        }
+        let text = bytes_of(JsonString::new(raw));
         if !self.is_object {
             // `["--password", "…"]`, `["X-Api-Key", "…"]`
             let is_flag = text.starts_with(b"-") && !text.contains(&b'=');
             let is_header = text.contains(&b'-') || text.eq_ignore_ascii_case(b"authorization");
             let says = !text.contains(&b' ') && (is_flag || is_header);
-            self.next = if says { secret_name(text).map(Named::new) } else { None }.or(self.inherited);
+            self.next = if says { secret_name(&text).map(Named::new) } else { None }.or(self.inherited);
             return None;
         }
-        if self.is_called(&["name", "key", "header", "field", "variable", "var", "option"]) {
-            self.labels = secret_name(text).map(Named::new);
-            return self.labels;
-        }
-        None
+        self.labels = secret_name(&text).map(Named::new);
+        self.labels
     }
 }
 
@@ -143,7 +156,7 @@ impl Redactor {
                     if levels.len() == MAX_DEPTH {
                         return Err(TooDeep::new(MAX_DEPTH));
                     }
-                    let around = levels.last().map_or(outermost, |level| level.next);
+                    let around = levels.last_mut().map_or(outermost, Level::take_next);
                     levels.push(Level::new(byte == b'{', around));
                     at += 1;
                 }
@@ -173,7 +186,7 @@ impl Redactor {
                     let raw = &json[at + 1..end - 1];
                     let is_name = levels.last().is_some_and(|level| level.names_next);
                     let named =
-                        if is_name { None } else { levels.last().map_or(outermost, |level| level.next) };
+                        if is_name { None } else { levels.last_mut().map_or(outermost, Level::take_next) };
                     if named.is_some_and(|named| self.hides_string(raw, named)) {
                         edits.push(self.hides(at, end, found));
                     } else {
@@ -188,15 +201,15 @@ impl Redactor {
                         let around_schema = levels.len().checked_sub(2).map(|outer| &levels[outer]);
                         let is_schema = around_schema.is_some_and(|level| level.is_called(&["properties"]));
                         if let Some(level) = levels.last_mut() {
-                            let decoded = bytes_of(JsonString::new(raw));
                             if is_name {
+                                let decoded = bytes_of(JsonString::new(raw));
                                 level.names_next = false;
                                 level.named(decoded, is_schema || !self.0.names);
                             } else if self.0.names {
                                 if level.is_called(&["value", "val"]) {
                                     level.value = Some((at, end)).filter(|_| !is_changed);
                                 }
-                                if let Some(label) = level.read(&decoded)
+                                if let Some(label) = level.read(raw)
                                     && let Some((start, end)) = level.value.take()
                                     && self.hides_string(&json[start + 1..end - 1], label)
                                 {
@@ -210,7 +223,7 @@ impl Redactor {
                 }
                 b'0'..=b'9' | b'-' => {
                     let end = value_end(bytes, at);
-                    let named = levels.last().map_or(outermost, |level| level.next);
+                    let named = levels.last_mut().map_or(outermost, Level::take_next);
                     if named.is_some_and(|named| named.strength == Strength::Certain) {
                         edits.push(self.hides(at, end, found));
                     }
@@ -250,7 +263,7 @@ impl Redactor {
         match named.strength {
             Strength::Certain => true,
             Strength::Likely => {
-                value::is_likely_secret(JsonString::new(raw).text().as_bytes(), named.is_deep)
+                credential::is_likely_secret(JsonString::new(raw).text().as_bytes(), named.is_deep)
             }
         }
     }

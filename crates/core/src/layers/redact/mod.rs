@@ -38,16 +38,21 @@
 //! written: `\u0041KIA…` is one. What holds none keeps its bytes.
 //!
 //! A patch that clears a name with a secret in it clears that name and the one that would be stored: so only it passes, and no store
-//! keeps it. Ids, labels, names of attachments and of idempotency keys are names, and not looked at. A secret in a search query is replaced by its
-//! marker before the store is asked: what is found are messages with that marker.
+//! keeps it. The owner of a thread, the actor and the call site of a handle are looked at; ids, labels, names of attachments and of
+//! idempotency keys are not. A secret in a search query is replaced by its marker before the store is asked: what is found are
+//! messages with that marker.
 //! Each string is looked at by itself: a secret whose parts stand in two blocks, or in two members of a list, is not found, but
-//! for text that is appended to text. A JSON text inside a string is looked at as a text.
+//! for text that is appended to text. A JSON text inside a string is looked at as JSON and as a text.
 //!
 //! # Rules
-//! [`Rules::secrets`] knows more than 80 formats by name, from clouds, code hosts, chats, payment and providers of models to
-//! private keys, headers, passwords in addresses and assignments, and fields that are called `password` or `api_key`. Patterns,
-//! literals, fields and a measure of randomness can be added, and rules taken away. All rules are one automaton that goes over
-//! the text once, in time linear in its length.
+//! [`Rules::secrets`] knows more than 130 formats by name, from clouds, code hosts, chats, payment and providers of models to
+//! private keys, headers, passwords in addresses and assignments. Fields are hidden by the parts of their names, at any depth:
+//! everything under a `password` or a `client_secret`, and what looks like a credential under a `token` or an `api_key`. Text in
+//! Base64, in hexadecimal, with percent or JSON escapes is decoded and searched as well. Patterns, literals, fields and a measure
+//! of randomness can be added, and rules taken away. The rules are one automaton and the encodings another: each goes over the
+//! text once, in time linear in its length. The guide lists what is not found.
+//!
+//! A call with 16 KiB of content or more is redacted on a thread for blocking work.
 //!
 //! # Markers
 //! In the place of a secret stands `[redacted:RULE#TAG]`. The tag is made of the name of the rule under
@@ -83,6 +88,7 @@
 //! A secret that becomes known later is taken out of what is stored by a [`Scrub`].
 
 mod check;
+mod credential;
 mod encoded;
 mod json;
 mod known;

@@ -69,6 +69,13 @@ pub(super) struct Compact {
     pub(super) reads: Option<Reads>,
 }
 
+impl Compact {
+    /// Whether its match alone is a secret.
+    pub(super) const fn is_format(&self) -> bool {
+        self.reads.is_none() && self.check.is_none()
+    }
+}
+
 /// A match: all of it, and the secret in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {

@@ -70,7 +70,8 @@ impl Redactor {
         let (mut held, mut begins) = (None, 0);
         // The next match of the rules, and the next encoded run with where to look for it; forgotten once they are behind.
         let (mut next, mut run, mut runs_from) = (Next::Unknown, Next::Unknown, from);
-        let searches_runs = depth < encoded::MOST_DEEP;
+        let may_hold_run = !last || text.len() - from.min(text.len()) >= encoded::SHORTEST;
+        let searches_runs = may_hold_run && depth < encoded::MOST_DEEP;
         loop {
             match mode {
                 Mode::Rest(rule) => {
@@ -214,8 +215,13 @@ impl Redactor {
                     if reads == Reads::Address && start - found.start > LEAD {
                         cuts.extend(self.scan(&text[..start], found.start + 1, Mode::Text, true).cuts);
                     }
+                    // A known format says more than the name before it.
+                    let format = compiled.find(&text[begins..end], start - begins);
+                    let format = format.filter(|format| format.secret.0 == start - begins);
+                    let format = format.and_then(|format| format.rule);
+                    let marked = format.filter(|format| compiled.rules[*format].is_format()).unwrap_or(rule);
                     let end = character_end(text, end);
-                    cut(cuts, start, end, Some(rule));
+                    cut(cuts, start, end, Some(marked));
                     Some((end, if goes_on { Mode::Rest(rule) } else { Mode::Text }))
                 }
             };

@@ -33,7 +33,17 @@ impl<'a> Demand<'a> {
             PersistArgs::Batch(batch) => batch.items.as_slice(),
             single => slice::from_ref(single),
         };
-        items.iter().map(Self::of_one)
+        items.iter().flat_map(|item| std::iter::once(Self::of_one(item)).chain(Self::also(item)))
+    }
+
+    /// What is asked for beside that: what answers a message has to be allowed to read it.
+    fn also(args: &'a PersistArgs) -> Option<Self> {
+        match args {
+            PersistArgs::Thread(ThreadArgs::TakeLast(take)) => {
+                Some(Self { verb: Verb::Read, subject: Subject::Thread(&take.thread) })
+            }
+            _ => None,
+        }
     }
 
     fn of_one(args: &'a PersistArgs) -> Self {
@@ -58,6 +68,7 @@ impl<'a> Demand<'a> {
                 | ThreadArgs::Delete(_)
                 | ThreadArgs::Purge(_) => Verb::Clear,
                 ThreadArgs::Resolve(_) => Verb::Append,
+                ThreadArgs::TakeLast(_) => Verb::Delete,
             },
             PersistArgs::Session(_) => Verb::Sessions,
             PersistArgs::Consumer(_) => Verb::Consume,

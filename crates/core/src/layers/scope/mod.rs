@@ -45,7 +45,7 @@
 //! | [`Read`](Verb::Read) | every read, but for those of consumers and of the audit log |
 //! | [`Append`](Verb::Append) | additions, reservations, what is written to open messages, how they end, and asking for ids |
 //! | [`Edit`](Verb::Edit) | edits of final messages, metadata of messages |
-//! | [`Delete`](Verb::Delete) | deletions of messages |
+//! | [`Delete`](Verb::Delete) | deletions of messages; together with [`Read`](Verb::Read), taking the last one |
 //! | [`Manage`](Verb::Manage) | creating threads, titles, labels, archiving, publishing, rebuilding |
 //! | [`Clear`](Verb::Clear) | clearing, pruning, deleting and purging threads |
 //! | [`Import`](Verb::Import) | imports |

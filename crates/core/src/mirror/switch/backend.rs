@@ -119,6 +119,11 @@ impl Backend for SwitchBackend {
         self.claims.clone()
     }
 
+    /// Of the store that leads; the one that follows takes it.
+    fn fingerprint_key(&self) -> Option<crate::FingerprintKey> {
+        self.shared.leading().store_key()
+    }
+
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
         self.forward(call).await
     }

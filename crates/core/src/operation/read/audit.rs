@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AuditNumber, ChangeScope, Position, audit::AuditEntry, operation::places::carries_nothing};
+use super::page;
+use crate::{
+    AuditNumber, ChangeScope, Position, ReadPage, audit::AuditEntry, operation::places::carries_nothing,
+};
 
 /// Where a page of an audit log lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,13 +32,24 @@ pub struct ReadAudit {
     pub from: AuditFrom,
     /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
     pub limit: u32,
+    /// How many bytes at most: 1 to [`ReadPage::MAX_BYTES`]. A page ends before the entry that would exceed
+    /// them, and says that there is more; it shows at least one.
+    #[serde(default = "page::default_bytes", skip_serializing_if = "page::is_default_bytes")]
+    pub max_bytes: u32,
 }
 
 impl ReadAudit {
     /// At most `limit` entries of this scope.
     #[must_use]
     pub const fn new(scope: ChangeScope, from: AuditFrom, limit: u32) -> Self {
-        Self { scope, from, limit }
+        Self { scope, from, limit, max_bytes: ReadPage::DEFAULT_BYTES }
+    }
+
+    /// Ends the answer at so many bytes.
+    #[must_use]
+    pub const fn with_max_bytes(mut self, max_bytes: u32) -> Self {
+        self.max_bytes = max_bytes;
+        self
     }
 
     /// The read that goes on behind `page`; nothing when that was all.
@@ -49,7 +63,7 @@ impl ReadAudit {
     }
 }
 
-carries_nothing!(ReadAudit { scope: _, from: _, limit: _ });
+carries_nothing!(ReadAudit { scope: _, from: _, limit: _, max_bytes: _ });
 
 /// The answer to [`ReadAudit`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::DamagedMessage;
+use super::{DamagedMessage, page};
 use crate::{
-    Message, Seq, ThreadId,
+    Message, ReadPage, Seq, ThreadId,
     operation::places::{carries_nothing, carries_parts},
 };
 
@@ -21,13 +21,24 @@ pub struct ListOpen {
     pub after: Option<OpenCursor>,
     /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
     pub limit: u32,
+    /// How many bytes at most: 1 to [`ReadPage::MAX_BYTES`]. A list ends before the message that would exceed
+    /// them, and says where the next page begins; it shows at least one.
+    #[serde(default = "page::default_bytes", skip_serializing_if = "page::is_default_bytes")]
+    pub max_bytes: u32,
 }
 
 impl ListOpen {
     /// The first `limit` open messages of the tenant.
     #[must_use]
     pub const fn new(limit: u32) -> Self {
-        Self { thread: None, expired_only: false, after: None, limit }
+        Self { thread: None, expired_only: false, after: None, limit, max_bytes: ReadPage::DEFAULT_BYTES }
+    }
+
+    /// Ends the answer at so many bytes.
+    #[must_use]
+    pub const fn with_max_bytes(mut self, max_bytes: u32) -> Self {
+        self.max_bytes = max_bytes;
+        self
     }
 
     /// Of this thread only.
@@ -76,4 +87,4 @@ carries_parts!(OpenReservations, self => {
     messages
 });
 
-carries_nothing!(ListOpen { thread: _, expired_only: _, after: _, limit: _ });
+carries_nothing!(ListOpen { thread: _, expired_only: _, after: _, limit: _, max_bytes: _ });

@@ -44,6 +44,9 @@ pub enum Visibility {
 
 /// Reads a stretch of a thread. The answer is in the order of the thread, oldest first, also when it was read
 /// backwards ("the latest 20, oldest first"). A thread that was never written to has no messages.
+///
+/// A page may be shorter than its limit although there is more: it ends at [`max_bytes`](Self::max_bytes), and a store may end one
+/// earlier. Only [`Page::has_more`] says whether the thread goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadPage {
@@ -56,16 +59,41 @@ pub struct ReadPage {
     /// Which messages to show.
     #[serde(default)]
     pub visibility: Visibility,
+    /// How many bytes at most: 1 to [`ReadPage::MAX_BYTES`]. A page ends before the message that would exceed them, and says that
+    /// there is more; it shows at least one, whatever its size.
+    #[serde(default = "default_bytes", skip_serializing_if = "is_default_bytes")]
+    pub max_bytes: u32,
+}
+
+/// The bound of a read that names none.
+pub(super) const fn default_bytes() -> u32 {
+    ReadPage::DEFAULT_BYTES
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+pub(super) const fn is_default_bytes(max_bytes: &u32) -> bool {
+    *max_bytes == ReadPage::DEFAULT_BYTES
 }
 
 impl ReadPage {
     /// The most messages of one page.
     pub const MAX_LIMIT: u32 = 1000;
+    /// At so many bytes a page or a list ends that names no other bound: 8 MiB.
+    pub const DEFAULT_BYTES: u32 = 8 << 20;
+    /// The largest bound that a page or a list may name: 64 MiB.
+    pub const MAX_BYTES: u32 = 64 << 20;
 
     /// A page of all messages.
     #[must_use]
     pub const fn new(thread: ThreadId, from: PageFrom, limit: u32) -> Self {
-        Self { thread, from, limit, visibility: Visibility::All }
+        Self { thread, from, limit, visibility: Visibility::All, max_bytes: Self::DEFAULT_BYTES }
+    }
+
+    /// Ends the answer at so many bytes.
+    #[must_use]
+    pub const fn with_max_bytes(mut self, max_bytes: u32) -> Self {
+        self.max_bytes = max_bytes;
+        self
     }
 
     /// Shows only these messages.
@@ -87,11 +115,15 @@ pub struct Page {
     /// The messages of this stretch that are damaged, in the order of the thread; each counts for the limit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<DamagedMessage>,
-    /// Whether there are more to show in the direction of the read.
+    /// Whether there are more to show in the direction of the read. Only this says so: a page that is shorter than its limit may
+    /// have ended at its bytes.
     pub has_more: bool,
     /// The first open message of the thread, where there is one. Under [`Visibility::Settled`] nothing from
     /// here on is shown.
     pub first_open: Option<Seq>,
+    /// The last sequence number that the thread has ever given, also where the message is gone: what
+    /// [`NewMessage::after`](crate::NewMessage::after) is compared with. 0 in a thread that was never written to.
+    pub last_seq: Seq,
     /// The changes that the page holds: all of the thread up to this one. Whoever follows the changes after it misses none.
     pub position: Position,
 }
@@ -118,11 +150,11 @@ impl Page {
 }
 
 carries_parts!(Page, self => {
-    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, position: _ } = self;
+    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, last_seq: _, position: _ } = self;
     messages
 }, {
-    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, position: _ } = self;
+    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, last_seq: _, position: _ } = self;
     messages
 });
 
-carries_nothing!(ReadPage { thread: _, from: _, limit: _, visibility: _ });
+carries_nothing!(ReadPage { thread: _, from: _, limit: _, visibility: _, max_bytes: _ });

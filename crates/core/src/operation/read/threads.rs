@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 
+use super::page;
 use crate::{
-    Generation, Keep, Labels, OwnerId, Position, Seq, ThreadCursor, ThreadEntry, ThreadId,
+    Generation, Keep, Labels, OwnerId, Position, ReadPage, Seq, ThreadCursor, ThreadEntry, ThreadId,
     operation::places::{carries_nothing, carries_parts},
 };
 
@@ -37,13 +38,31 @@ pub struct ListThreads {
     pub after: Option<ThreadCursor>,
     /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
     pub limit: u32,
+    /// How many bytes at most: 1 to [`ReadPage::MAX_BYTES`]. A list ends before the thread that would exceed
+    /// them, and says where the next page begins; it shows at least one.
+    #[serde(default = "page::default_bytes", skip_serializing_if = "page::is_default_bytes")]
+    pub max_bytes: u32,
 }
 
 impl ListThreads {
     /// The first `limit` threads that are not in the archive.
     #[must_use]
     pub const fn new(limit: u32) -> Self {
-        Self { owner: None, labels: Labels::new(), archived: Some(false), after: None, limit }
+        Self {
+            owner: None,
+            labels: Labels::new(),
+            archived: Some(false),
+            after: None,
+            limit,
+            max_bytes: ReadPage::DEFAULT_BYTES,
+        }
+    }
+
+    /// Ends the answer at so many bytes.
+    #[must_use]
+    pub const fn with_max_bytes(mut self, max_bytes: u32) -> Self {
+        self.max_bytes = max_bytes;
+        self
     }
 
     /// Only those of this owner.
@@ -91,7 +110,7 @@ impl ListThreads {
     }
 }
 
-carries_nothing!(ListThreads { owner: _, labels: _, archived: _, after: _, limit: _ });
+carries_nothing!(ListThreads { owner: _, labels: _, archived: _, after: _, limit: _, max_bytes: _ });
 
 /// The answer to [`ListThreads`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

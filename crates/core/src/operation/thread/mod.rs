@@ -5,6 +5,7 @@ mod create;
 mod end;
 mod prune;
 mod resolve;
+mod take;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,7 @@ pub use self::{
     end::{ClearThread, DeleteThread, PurgeThread, Purged, ThreadDeleted},
     prune::{PruneThread, Pruned},
     resolve::{Mismatch, PassedOver, ResolveId, ResolvedBy, ResolvedId},
+    take::{TakeLastMessage, TakenMessage},
 };
 use super::{Addressed, family::family, places::carries_parts};
 use crate::{MessageId, ThreadEntry, ThreadId};
@@ -64,6 +66,8 @@ family! {
     Purge: PurgeThread -> Purged as "purgeThread";
     /// Asks under which id it has, or is to have, a message that a provider speaks of.
     Resolve: ResolveId -> ResolvedId as "resolveId";
+    /// Deletes its last message and answers it.
+    TakeLast: TakeLastMessage -> TakenMessage as "takeLastMessage";
 }
 
 impl ThreadArgs {
@@ -78,7 +82,9 @@ impl ThreadArgs {
             Self::Publish(_) => ThreadResult::Publish(changed),
             Self::Rebuild(_) => ThreadResult::Rebuild(changed),
             Self::Clear(_) => ThreadResult::Clear(changed),
-            Self::Prune(_) | Self::Delete(_) | Self::Purge(_) | Self::Resolve(_) => return None,
+            Self::Prune(_) | Self::Delete(_) | Self::Purge(_) | Self::Resolve(_) | Self::TakeLast(_) => {
+                return None;
+            }
         })
     }
 }
@@ -98,7 +104,8 @@ impl ThreadResult {
             | Self::Prune(Pruned { deduplicated, .. })
             | Self::Delete(ThreadDeleted { deduplicated, .. })
             | Self::Purge(Purged { deduplicated, .. })
-            | Self::Resolve(ResolvedId { deduplicated, .. }) => *deduplicated,
+            | Self::Resolve(ResolvedId { deduplicated, .. })
+            | Self::TakeLast(TakenMessage { deduplicated, .. }) => *deduplicated,
         }
     }
 }
@@ -116,7 +123,8 @@ impl Addressed for ThreadArgs {
             | Self::Prune(PruneThread { thread, .. })
             | Self::Delete(DeleteThread { thread, .. })
             | Self::Purge(PurgeThread { thread, .. })
-            | Self::Resolve(ResolveId { thread, .. }) => thread,
+            | Self::Resolve(ResolveId { thread, .. })
+            | Self::TakeLast(TakeLastMessage { thread, .. }) => thread,
         })
     }
 
@@ -138,7 +146,8 @@ impl Addressed for ThreadResult {
             Self::Prune(Pruned { thread, .. })
             | Self::Delete(ThreadDeleted { thread, .. })
             | Self::Purge(Purged { thread, .. })
-            | Self::Resolve(ResolvedId { thread, .. }) => thread,
+            | Self::Resolve(ResolvedId { thread, .. })
+            | Self::TakeLast(TakenMessage { thread, .. }) => thread,
         })
     }
 

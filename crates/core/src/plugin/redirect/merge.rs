@@ -6,6 +6,7 @@ use crate::{
     ErrorKind, ListOpen, ListPurgeable, ListThreads, OpenCursor, OpenReservations, PersistError,
     PersistResponse, PersistResult, Position, PurgeableThreads, ReadArgs, ReadResult, Result, SearchHits,
     SearchMessages, ThreadCursor, ThreadId, ThreadList,
+    backend::{AnswerBytes, EstimatedSize as _},
 };
 
 /// Merges the answers of two stores to the same question. Each side has shown its first `limit` after the cursor, so
@@ -56,6 +57,10 @@ fn open(here: &mut OpenReservations, there: OpenReservations, list: &ListOpen) {
     let mut places: Vec<OpenCursor> = sound.chain(damaged).collect();
     places.sort_unstable();
     let full = if cut(&mut places, list.limit) { places.pop() } else { None };
+    let mut bytes = AnswerBytes::new(list.max_bytes);
+    let fitting = here.messages.iter().take_while(|message| bytes.take(message.estimated_size())).last();
+    let last = fitting.filter(|_| bytes.is_full()).map(|last| place(&last.thread, last.seq));
+    let full = full.into_iter().chain(last).min();
     here.next = [here.next.take(), there.next, full].into_iter().flatten().min();
     if let Some(end) = &here.next {
         let is_shown = |thread: &ThreadId, seq| (thread, seq) <= (&end.thread, end.seq);
@@ -75,7 +80,8 @@ fn threads(here: &mut ThreadList, there: ThreadList, list: &ListThreads) {
     if let Some(end) = &end {
         here.entries.retain(|entry| !end.is_before(&ThreadCursor::of(entry)));
     }
-    let cut = cut(&mut here.entries, list.limit);
+    let is_short = cut(&mut here.entries, list.limit);
+    let cut = AnswerBytes::new(list.max_bytes).cut(&mut here.entries) || is_short;
     here.next = match here.entries.last() {
         Some(last) if cut => Some(ThreadCursor::of(last)),
         _ => end,
@@ -101,6 +107,7 @@ fn found(here: &mut SearchHits, there: SearchHits, search: &SearchMessages) {
     here.hits = merged;
     here.damaged.extend(there.damaged);
     here.indexed = Position::ZERO;
+    here.terminated_early |= there.terminated_early;
 }
 
 pub(super) fn purgeable(here: &mut PurgeableThreads, there: PurgeableThreads, list: &ListPurgeable) {

@@ -3,10 +3,11 @@
 use super::merge;
 use crate::{
     Add, Addressed as _, ClearThread, Content, ContentChange, DamagedMessage, Delete, Effect, ErrorKind,
-    GetMessage, GetThread, Message, MessageId, MessageState, Metadata, NewReservation, OpenReservations,
-    Page, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, Persistence, ReadArgs,
-    ReadPage, ReadResult, Receipt, Reserve, Result, Seq, ThreadArgs, ThreadChanged, ThreadId, ThreadResult,
-    UpdateContent, UpdateMode,
+    GetMessage, GetThread, Message, MessageId, MessageState, Metadata, NewReservation, OpenCursor,
+    OpenReservations, Page, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult,
+    Persistence, ReadArgs, ReadPage, ReadResult, Receipt, Reserve, Result, Seq, ThreadArgs, ThreadChanged,
+    ThreadId, ThreadResult, UpdateContent, UpdateMode,
+    backend::{AnswerBytes, EstimatedSize as _},
     context::Context,
     error::SiteName,
     pipeline::{Inner, PersistService},
@@ -94,6 +95,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     async fn thread(&self, context: Context, args: ThreadArgs) -> Result<PersistResponse> {
         let there: Option<PersistArgs> = match &args {
             ThreadArgs::Prune(_) => return Err(refuse(NO_PRUNE)),
+            // Which of the two stores keeps the last message is known before it is taken, and may be another one then.
+            ThreadArgs::TakeLast(_) => return Err(refuse("the last message may be kept on the other side: read it, and delete it by its id")),
             // The other side counts its own generations.
             ThreadArgs::Clear(clear) => Some(ClearThread::new(clear.thread.clone()).into()),
             ThreadArgs::Delete(delete) => Some(delete.clone().into()),
@@ -293,6 +296,11 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     }
 
     async fn delete(&self, context: &Context, delete: Delete, seq: Seq) -> Result<PersistResponse> {
+        if delete.after.is_some() {
+            return Err(refuse(
+                "the sequence numbers are given here, and the message is kept on the other side",
+            ));
+        }
         let row = Delete::new(delete.thread.clone(), delete.id.clone());
         let deleted = self.there.execute_child(context, delete.into(), true).await;
         match deleted {
@@ -332,19 +340,14 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                         *message = self.filled(&context, row).await?;
                     }
                 }
-                ReadResult::OpenReservations(OpenReservations { messages, damaged, .. }) => {
-                    for row in std::mem::take(messages) {
-                        match self.filled(&context, row.clone()).await {
-                            Ok(kept) => messages.push(kept.unwrap_or_else(|| without_message(&row))),
-                            // Who sweeps goes on with the others.
-                            Err(error) => damaged.push(damaged_there(row.seq, error)?),
-                        }
-                    }
-                    damaged.sort_unstable();
+                ReadResult::OpenReservations(open) => {
+                    let ReadArgs::OpenReservations(list) = &read else { return Ok(response) };
+                    self.fill_in_open(&context, open, list.max_bytes).await?;
                 }
                 ReadResult::Page(page) => {
                     let ends = further(&read, page);
-                    self.fill_in(&context, page).await?;
+                    let ReadArgs::Page(asked) = &read else { return Ok(response) };
+                    self.fill_in(&context, page, asked).await?;
                     // A page of rows that are shown no more says nothing: the next one does.
                     if page.messages.is_empty()
                         && page.damaged.is_empty()
@@ -380,16 +383,65 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         }
     }
 
-    /// Puts the messages that the other side keeps in the place of their rows here.
-    async fn fill_in(&self, context: &Context, page: &mut Page) -> Result<()> {
-        for row in std::mem::take(&mut page.messages) {
+    /// Puts the messages that the other side keeps in the place of their rows here. The rows are small and the messages need not
+    /// be: the page ends where its bytes do.
+    async fn fill_in(&self, context: &Context, page: &mut Page, read: &ReadPage) -> Result<()> {
+        let (mut rows, is_forward) = (std::mem::take(&mut page.messages), read.from.is_forward());
+        if !is_forward {
+            rows.reverse();
+        }
+        let mut bytes = AnswerBytes::new(read.max_bytes);
+        for row in rows {
             let seq = row.seq;
             match self.filled(context, row).await {
-                Ok(kept) => page.messages.extend(kept),
+                Ok(Some(kept)) if bytes.take(kept.estimated_size()) => page.messages.push(kept),
+                Ok(Some(_)) => {
+                    let is_before = |at| if is_forward { at < seq } else { at > seq };
+                    page.damaged.retain(|damaged| damaged.seq.is_none_or(is_before));
+                    page.has_more = true;
+                    break;
+                }
+                Ok(None) => {}
                 Err(error) => page.damaged.push(damaged_there(seq, error)?),
             }
         }
+        if !is_forward {
+            page.messages.reverse();
+        }
         page.damaged.sort_unstable();
+        Ok(())
+    }
+
+    /// The same for a list of open messages.
+    async fn fill_in_open(
+        &self,
+        context: &Context,
+        open: &mut OpenReservations,
+        max_bytes: u32,
+    ) -> Result<()> {
+        let mut bytes = AnswerBytes::new(max_bytes);
+        let mut last = None;
+        for row in std::mem::take(&mut open.messages) {
+            let here = OpenCursor { thread: row.thread.clone(), seq: row.seq };
+            match self.filled(context, row.clone()).await {
+                Ok(kept) => {
+                    let message = kept.unwrap_or_else(|| without_message(&row));
+                    if !bytes.take(message.estimated_size()) {
+                        let is_before = |damaged: &DamagedMessage| {
+                            damaged.seq.is_none_or(|seq| (&damaged.thread, seq) < (&here.thread, here.seq))
+                        };
+                        open.damaged.retain(is_before);
+                        open.next = last;
+                        break;
+                    }
+                    open.messages.push(message);
+                }
+                // Who sweeps goes on with the others.
+                Err(error) => open.damaged.push(damaged_there(here.seq, error)?),
+            }
+            last = Some(here);
+        }
+        open.damaged.sort_unstable();
         Ok(())
     }
 

@@ -167,7 +167,7 @@ async fn end_of(
         (repeated(|key| db.run(end.clone()).key(key)).await?, Vec::new())
     } else {
         writes.push(end.into());
-        let batch = Batch { items: writes };
+        let batch = Batch::of(writes);
         let mut outputs = repeated(|key| db.batch(batch.clone()).key(key)).await?.outputs;
         match outputs.pop() {
             Some(PersistResult::Session(result)) => (result, outputs),

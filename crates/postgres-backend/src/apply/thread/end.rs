@@ -1,7 +1,8 @@
 //! The end of a thread, of everything in it, or of the oldest of it.
 
 use throughline_core::{
-    Happened, PruneThread, Pruned, PurgeThread, Purged, Seq, ThreadDeleted, ThreadId, backend::rules,
+    Delete, Happened, PruneThread, Pruned, PurgeThread, Purged, Seq, TakeLastMessage, TakenMessage,
+    ThreadDeleted, ThreadId, backend::rules,
 };
 
 use super::super::Scope;
@@ -64,6 +65,23 @@ impl Scope<'_> {
             self.put_thread(thread, state);
         }
         Ok(purged)
+    }
+
+    /// Deletes the last message, and answers it as it was.
+    pub(super) fn take_last(&mut self, take: &TakeLastMessage) -> Found<TakenMessage> {
+        let thread = take.thread.clone();
+        let floor = self.existing(&thread)?.floor;
+        let key = self.key(&thread);
+        self.range(&key, Range::Latest, floor, 1)?;
+        let mut rows = self.rows.messages_of(&key);
+        let last = rows.pop().filter(|(_, seq, _)| *seq > floor);
+        rules::expect_last_message(take.expected, last.as_ref().map(|(_, seq, _)| *seq))?;
+        let Some((id, _, row)) = last else {
+            return Ok(TakenMessage { thread, deleted: None, message: None, deduplicated: false });
+        };
+        let message = self.whole(&thread, &id, &row)?;
+        let deleted = self.delete(&Delete::new(thread.clone(), id))?;
+        Ok(TakenMessage { thread, deleted: Some(deleted), message: Some(message), deduplicated: false })
     }
 
     /// Takes the oldest messages away, up to a place and not beyond the first open one.

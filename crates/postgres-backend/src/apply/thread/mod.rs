@@ -18,6 +18,7 @@ impl Scope<'_> {
             ThreadArgs::Delete(delete) => self.delete_thread(&delete.thread).map(ThreadResult::Delete),
             ThreadArgs::Prune(prune) => self.prune(prune).map(ThreadResult::Prune),
             ThreadArgs::Purge(purge) => self.purge(purge).map(ThreadResult::Purge),
+            ThreadArgs::TakeLast(take) => self.take_last(take).map(ThreadResult::TakeLast),
             ThreadArgs::Resolve(asked) => self.resolve(asked).map(ThreadResult::Resolve),
             args => {
                 let unsupported = || PersistError::unsupported(format_args!("`{}`", args.as_str()));

@@ -114,7 +114,7 @@ async fn an_index_is_made_of_what_there_is_and_made_up_for_where_changes_are_mis
     let db = database.db().await;
     let adds = (0..700).map(|n| add_of(&format!("t{}", n % 3), &format!("m{n}")).into());
     for chunk in adds.collect::<Vec<throughline_core::PersistArgs>>().chunks(256) {
-        db.batch(throughline_core::Batch { items: chunk.to_vec() }).await.unwrap();
+        db.batch(throughline_core::Batch::of(chunk.to_vec())).await.unwrap();
     }
     add(&db, "cleared", "c", "a word that went").await;
     db.thread("cleared").clear().await.unwrap();

@@ -21,7 +21,7 @@ use throughline_core::{
     backend::{ThreadFacts, rules},
 };
 
-use super::{Applied, Scope, batch::undone_if_refused, refusal, threads::ThreadState};
+use super::{Applied, Scope, batch::undone_if_refused, delete::take_last, refusal, threads::ThreadState};
 
 /// Does it, whole or not at all.
 pub(super) fn apply(scope: Scope<'_>, args: &ThreadArgs) -> Applied<ThreadResult> {
@@ -73,6 +73,7 @@ fn apply_at_once(scope: Scope<'_>, args: &ThreadArgs) -> Applied<ThreadResult> {
         }
         ThreadArgs::Delete(delete) => return Ok(ThreadResult::Delete(end::delete(scope, &delete.thread)?)),
         ThreadArgs::Prune(prune) => return Ok(ThreadResult::Prune(prune::prune(scope, prune)?)),
+        ThreadArgs::TakeLast(take) => return Ok(ThreadResult::TakeLast(take_last(scope, take)?)),
         ThreadArgs::Resolve(asked) => return Ok(ThreadResult::Resolve(resolve::resolve(scope, asked)?)),
         ThreadArgs::Purge(purge) => return Ok(ThreadResult::Purge(end::purge(scope, purge)?)),
         other => return Err(unsupported(other).into()),

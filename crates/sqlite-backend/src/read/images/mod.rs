@@ -5,7 +5,6 @@ mod part;
 use rusqlite::params;
 use throughline_core::{
     AuditNumber, Images, Position, ReadImages, Result,
-    audit::AuditEntry,
     backend::following,
     replica::{Image, ImageCursor, ImagePart, Standing},
 };
@@ -157,28 +156,25 @@ impl Page<'_> {
             audit_columns!(),
             " FROM audit l WHERE l.number > ?1 ORDER BY l.number LIMIT ?2"
         );
-        let read = || -> rusqlite::Result<Vec<(i64, Option<AuditEntry>)>> {
-            let mut statement = self.scope.db.prepare_cached(SQL)?;
-            let rows = statement.query_map(params![number(cursor.audit.get()), self.room()], |row| {
-                Ok((row.get(0)?, AuditRow::read(row, 0)))
-            })?;
-            rows.collect()
-        };
-        let entries = read().map_err(EngineError::from)?;
-        let is_end = was_all(&entries, self.room());
-        for (at, entry) in entries {
+        let (db, room) = (self.scope.db, self.room());
+        let mut statement = db.prepare_cached(SQL).map_err(EngineError::from)?;
+        let mut rows =
+            statement.query(params![number(cursor.audit.get()), room]).map_err(EngineError::from)?;
+        let mut read = 0;
+        while let Some(row) = rows.next().map_err(EngineError::from)? {
             if self.is_full() {
                 return Ok(false);
             }
-            cursor.audit = AuditNumber::new(u64::try_from(at).unwrap_or_default());
-            match entry {
+            let at: i64 = row.get(0).map_err(EngineError::from)?;
+            (read, cursor.audit) = (read + 1, AuditNumber::new(u64::try_from(at).unwrap_or_default()));
+            match AuditRow::read(row, 0) {
                 Some(entry) if entry.number == cursor.audit => {
                     self.push(Image::new(entry.record.tenant.clone(), ImagePart::Audit(Box::new(entry))));
                 }
                 _ => self.damaged.push(format!("entry {at} of `audit`")),
             }
         }
-        Ok(is_end && !self.is_full())
+        Ok(read < room && !self.is_full())
     }
 
     fn numbers<const N: usize>(&self, sql: &str, [after, limit]: [i64; 2]) -> Result<Vec<[i64; N]>> {

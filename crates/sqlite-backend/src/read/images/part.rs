@@ -1,9 +1,9 @@
 //! One row as an image, with what belongs to it in other tables.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row};
 use throughline_core::{
-    AgentId, ConsumerName, Fingerprint, Generation, IdempotencyKey, Message, MessageId, Position,
-    QuarantinedChange, RuntimeId, Seq, TenantId, ThreadId, Timestamp,
+    AgentId, ConsumerName, Fingerprint, Generation, IdempotencyKey, MessageId, Position, QuarantinedChange,
+    RuntimeId, Seq, TenantId, ThreadId, Timestamp,
     backend::{names::KnownName, sessions::AgentRecord},
     replica::{
         ConsumerImage, GoneImage, Image, ImagePart, KeyImage, NameImage, SessionImage, SessionPart,
@@ -12,11 +12,12 @@ use throughline_core::{
 };
 
 use crate::{
-    apply::{PIECES, Part, key_checksum},
+    apply::{Part, key_checksum},
+    read::rows::whole,
     record::{
-        AliasRow, Columns as _, Cursor, EntryRow, Growth, HEAD_COLUMNS, Head, PassedOver, Piece, Record,
-        alias_columns, cursor_columns, entry_columns, head_columns, message_columns, passed_over_columns,
-        read_attempt, read_head, read_known, whole_checksum,
+        AliasRow, Columns as _, Cursor, EntryRow, HEAD_COLUMNS, Head, PassedOver, Record, alias_columns,
+        cursor_columns, entry_columns, head_columns, message_columns, passed_over_columns, read_attempt,
+        read_head, read_known, whole_checksum,
     },
 };
 
@@ -143,31 +144,12 @@ fn message(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
         let part = match read {
             Err(gone) => ImagePart::Gone(gone),
             Ok(record) => match whole(db, record)? {
-                Some(message) => ImagePart::Message(Box::new(message)),
-                None => return Ok(None),
+                Ok(message) => ImagePart::Message(Box::new(message)),
+                Err(_) => return Ok(None),
             },
         };
         Ok(Some(Image::new(tenant, part)))
     })
-}
-
-/// A message with what was written to it; nothing where some of that is damaged.
-fn whole(db: &Connection, record: Record) -> rusqlite::Result<Option<Message>> {
-    if !record.message.state.is_open() {
-        return Ok(Some(record.message));
-    }
-    let mut growth = Growth::new();
-    if record.appends > 0 {
-        let mut statement = db.prepare_cached(PIECES)?;
-        let mut rows = statement.query(params![record.message_pk, record.last_append])?;
-        while let Some(row) = rows.next()? {
-            if growth.take(Piece::read(row)).is_none() {
-                return Ok(None);
-            }
-        }
-    }
-    let is_whole = growth.pieces() == record.appends;
-    Ok(is_whole.then(|| Message { content: growth.content(), ..record.message }))
 }
 
 fn name(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {

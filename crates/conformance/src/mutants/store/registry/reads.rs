@@ -1,7 +1,7 @@
 //! Faults of what is shown.
 
 use throughline_core::{
-    ListOpen, PageFrom, PersistArgs, PersistResult, ReadArgs, ReadResult, Seq, Visibility,
+    ListOpen, PageFrom, PersistArgs, PersistResult, ReadArgs, ReadPage, ReadResult, Seq, Visibility,
 };
 
 use crate::mutants::store::{Mutant, change, made_up, special::Special};
@@ -129,6 +129,67 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 list.thread = None;
             }
         }),
+    Mutant::new(
+        "ignores-the-byte-bound",
+        "shows as many as were asked for, however large they are",
+        &[
+            "page.bytes",
+            "page.bytes-open",
+            "page.bytes-metadata",
+            "open.bytes",
+            "threads.bytes",
+            "audit.bytes",
+        ],
+    )
+    .before(|args, _| {
+        if let Some(max_bytes) = change::max_bytes(args) {
+            *max_bytes = ReadPage::MAX_BYTES;
+        }
+    }),
+    Mutant::new(
+        "shows-one-at-a-time",
+        "ends every page with a byte bound at the first item",
+        &["page.bytes", "open.bytes", "threads.bytes"],
+    )
+    .before(|args, _| {
+        if let Some(max_bytes) = change::max_bytes(args)
+            && *max_bytes != ReadPage::DEFAULT_BYTES
+        {
+            *max_bytes = 1;
+        }
+    }),
+    Mutant::new(
+        "takes-a-short-page-for-the-end",
+        "says that there is no more where a page ended at its bytes",
+        &["page.bytes", "page.bytes-open", "open.bytes", "threads.bytes"],
+    )
+    .after(|asked, response| {
+        let (PersistArgs::Read(asked), PersistResult::Read(result)) = (asked, &mut response.result) else {
+            return;
+        };
+        match (asked, result) {
+            (ReadArgs::Page(read), ReadResult::Page(page)) => {
+                page.has_more &= page.messages.len() == read.limit as usize;
+            }
+            (ReadArgs::OpenReservations(list), ReadResult::OpenReservations(open)) => {
+                open.next.take_if(|_| open.messages.len() < list.limit as usize);
+            }
+            (ReadArgs::Threads(list), ReadResult::Threads(threads)) => {
+                threads.next.take_if(|_| threads.entries.len() < list.limit as usize);
+            }
+            _ => {}
+        }
+    }),
+    Mutant::new(
+        "leaves-out-what-is-large",
+        "shows no message that is larger than the byte bound",
+        &["page.bytes", "page.bytes-open"],
+    )
+    .after(|asked, response| {
+        if let Some((read, page)) = change::page(asked, response) {
+            page.messages.retain(|message| message.content.byte_len() <= read.max_bytes as usize);
+        }
+    }),
     Mutant::new(
         "shows-what-is-absent",
         "shows an empty message where there is none",

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use throughline_core::{
-    ContentChange, Delta, MessageState, Metadata, MetadataPatch, PersistArgs, PersistResult, Receipt,
-    Timestamp, UpdateMode,
+    Content, ContentChange, Delta, MessageState, Metadata, MetadataPatch, PageFrom, PersistArgs,
+    PersistResult, Receipt, Seq, ThreadArgs, ThreadResult, Timestamp, UpdateMode,
 };
 
 use crate::mutants::store::{Mutant, change, special::Special};
@@ -314,6 +314,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
             });
         },
     ),
+    Mutant::new("ignores-content-limits", "appends beyond the limit that the call names", &["append.limit"])
+        .before(|args, _| change::contents(args, |update| update.max_content_bytes = None)),
     Mutant::new("empty-is-reserved", "takes a message of no blocks for a reservation", &["add.no-blocks"])
         .after(|_, response| {
             change::messages(response, |message| {
@@ -476,4 +478,64 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["close.refuses", "close.waits", "close.keeps"],
     )
     .special(Special::FailsToClose),
+    // The end of a thread.
+    Mutant::new(
+        "says-the-last-that-is-there",
+        "says the sequence number of the last message that is there for the last one that was given",
+        &["last.page", "last.after"],
+    )
+    .after(|asked, response| {
+        if let Some((read, page)) = change::page(asked, response)
+            && (page.messages.is_empty() || read.from == PageFrom::End)
+        {
+            page.last_seq = page.messages.last().map_or(Seq::ZERO, |message| message.seq);
+        }
+    }),
+    Mutant::new(
+        "says-no-last-of-a-thread",
+        "says of every thread that it has given nothing",
+        &["last.entry"],
+    )
+    .after(|_, response| change::entries(response, |entry| entry.last_seq = Seq::ZERO)),
+    Mutant::new("deletes-after-anything", "deletes whatever was given since", &["delete.after"]).before(
+        |args, _| {
+            if let PersistArgs::Delete(delete) = args {
+                delete.after = None;
+            }
+        },
+    ),
+    Mutant::new("batches-after-anything", "applies a batch whatever was given since", &["batch.after"])
+        .before(|args, _| {
+            if let PersistArgs::Batch(batch) = args {
+                batch.after = None;
+            }
+        }),
+    Mutant::new(
+        "takes-any-last-message",
+        "takes the last message, whichever was expected",
+        &["take.expected"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Thread(ThreadArgs::TakeLast(take)) = args {
+            take.expected = None;
+        }
+    }),
+    Mutant::new(
+        "takes-without-the-content",
+        "answers the message that it takes without its content",
+        &["take.last", "take.replay"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Thread(ThreadResult::TakeLast(taken)) = &mut response.result
+            && let Some(message) = &mut taken.message
+        {
+            message.content = Content::empty();
+        }
+    }),
+    Mutant::new(
+        "takes-nothing",
+        "answers the last message and leaves it where it is",
+        &["take.last", "take.expected", "take.apart"],
+    )
+    .special(Special::TakesNothing),
 ];

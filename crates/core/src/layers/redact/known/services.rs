@@ -47,7 +47,6 @@ rules! {
     "duffel-token" word!("duffel_(?:test|live)_[A-Za-z0-9_=-]{43}"), "A-Za-z0-9_=-";
     "razorpay-key" word!("rzp_(?:live|test)_[A-Za-z0-9]{14}"), "A-Za-z0-9";
     "facebook-token" word!("EAA[A-Za-z0-9]{60}"), "A-Za-z0-9";
-    "twitter-bearer" word!("AAAAAAAAAAAAAAAAAAAA[A-Za-z0-9%]{60}"), "A-Za-z0-9%";
     "onepassword-token" word!("ops_eyJ[A-Za-z0-9+/_-]{100}"), "A-Za-z0-9+/=_-";
     "onepassword-secret-key" word!("A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}"), "A-Z0-9";
     "okta-token" r"\bSSWS (00[A-Za-z0-9_-]{38})", "A-Za-z0-9_-";

@@ -1,0 +1,85 @@
+//! The last message of a thread, taken through the layers: it is content, and it is a deletion.
+
+use throughline::{
+    AuditFrom, ChangeScope, Effect, ErrorKind, NewMessage, PersistArgs, Persistence, ReadAudit, Role,
+    TakeLastMessage,
+    layers::{
+        audit::{AuditKey, AuditLayer},
+        encrypt::{EncryptLayer, Key, KeyRing},
+        redact::RedactLayer,
+        scope::{ScopeLayer, Verb},
+    },
+    memory::MemoryBackend,
+    plugin::redirect_messages,
+};
+
+async fn with_two(db: &Persistence) {
+    for (name, text) in [("a", "first"), ("b", "second")] {
+        let message = NewMessage::user(text).with_id(name.parse().unwrap());
+        db.thread("t").add(message).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_taken_message_is_decrypted() {
+    let ring = KeyRing::new(Key::new("k1".parse().unwrap(), &[7; 32]));
+    let layer = EncryptLayer::new(ring);
+    let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
+    with_two(&db).await;
+    let taken = db.thread("t").take_last().await.unwrap().message.unwrap();
+    assert_eq!(taken.content, throughline::Content::text("second"));
+    assert_eq!(taken.id.as_str(), "b");
+}
+
+#[tokio::test]
+async fn a_capability_takes_the_last_message_only_if_it_may_read_and_delete() {
+    let scope = ScopeLayer::new();
+    let authority = scope.authority();
+    let db = Persistence::builder().layer(scope).backend(MemoryBackend::new()).build().unwrap();
+    let host = db.with_capability(authority.everything());
+    with_two(&host).await;
+    for verbs in [vec![Verb::Read], vec![Verb::Delete], vec![Verb::Clear, Verb::Read]] {
+        let bearer = db.with_capability(authority.everything().only(verbs));
+        let error = bearer.thread("t").take_last().await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Denied, Effect::NotApplied));
+    }
+    let bearer = db.with_capability(authority.everything().only([Verb::Read, Verb::Delete]));
+    assert!(bearer.thread("t").take_last().await.unwrap().message.is_some());
+}
+
+#[tokio::test]
+async fn the_audit_log_names_the_message_that_was_taken() {
+    let layer = AuditLayer::new(AuditKey::new(&[36; 32]));
+    let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
+    with_two(&db).await;
+    db.thread("t").take_last().await.unwrap();
+    let page = db.read(ReadAudit::new(ChangeScope::Store, AuditFrom::End, 1)).await.unwrap();
+    let item = &page.entries[0].record.items[0];
+    assert_eq!((&*item.operation, item.messages[0].as_str()), ("takeLastMessage", "b"));
+    assert!(item.revision.is_some());
+}
+
+#[tokio::test]
+async fn a_redirect_of_messages_refuses_to_take_what_either_store_may_keep() {
+    let vault = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let tools = |args: &PersistArgs| matches!(args, PersistArgs::Add(add) if add.role == Role::Tool);
+    let db = Persistence::builder()
+        .layer(redirect_messages("vault", tools, vault))
+        .backend(MemoryBackend::new())
+        .build()
+        .unwrap();
+    with_two(&db).await;
+    let error = db.on_thread(TakeLastMessage::new("t".parse().unwrap())).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::NotApplied));
+    assert!(db.thread("t").get("b".parse().unwrap()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_taken_message_shows_what_redaction_left() {
+    let db =
+        Persistence::builder().layer(RedactLayer::secrets()).backend(MemoryBackend::new()).build().unwrap();
+    let secret = "AKIAIOSFODNN7EXAMPLE";
+    db.thread("t").add(NewMessage::user(&format!("key {secret} end"))).await.unwrap();
+    let taken = db.thread("t").take_last().await.unwrap().message.unwrap();
+    assert!(!taken.content.as_json().contains(secret), "{}", taken.content.as_json());
+}

@@ -1,0 +1,150 @@
+//! A request that is delivered again after a crash gets its reply, once.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use throughline::{
+    Draft, Effect, ErrorKind, IdempotencyKey, MessageState, NewReservation, Persistence, ReplyAttempt,
+    Result, Role, Timestamp, memory::MemoryBackend,
+};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+struct Host {
+    db: Persistence,
+    now: Arc<AtomicI64>,
+}
+
+impl Host {
+    fn new() -> Self {
+        let now = Arc::new(AtomicI64::new(0));
+        let clock = Arc::clone(&now);
+        let db = Persistence::builder()
+            .clock(move || Timestamp::from_micros(clock.load(Ordering::SeqCst)))
+            .backend(MemoryBackend::new())
+            .build()
+            .unwrap();
+        Self { db, now }
+    }
+
+    async fn deliver(&self) -> Result<ReplyAttempt> {
+        let reservation = NewReservation::new(Role::Assistant).with_lease(LEASE);
+        self.db.thread("t").reserve(reservation).key("reply-1007").next_attempt().await
+    }
+
+    async fn begin(&self) -> (Draft, u32) {
+        match self.deliver().await.unwrap() {
+            ReplyAttempt::Begun { draft, number } => (draft, number),
+            other => panic!("{other:?} where an attempt was to begin"),
+        }
+    }
+
+    /// The lease of every writer that died expires.
+    fn expire(&self) {
+        let lease = i64::try_from(LEASE.as_micros()).unwrap();
+        self.now.fetch_add(lease + 1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_was_swept_is_begun_again_when_it_is_delivered_again() {
+    let host = Host::new();
+    let (mut draft, number) = host.begin().await;
+    assert_eq!((number, draft.deduplicated()), (1, false));
+    draft.append("half of").await.unwrap();
+    draft.flush().await.unwrap();
+    let first = draft.id().clone();
+    drop(draft);
+    host.expire();
+    assert_eq!(host.db.sweep_expired("its writer is gone").await.unwrap().abandoned.len(), 1);
+
+    let (mut draft, number) = host.begin().await;
+    assert_eq!((number, draft.deduplicated()), (2, false));
+    assert_ne!(*draft.id(), first);
+    draft.append("the whole reply").await.unwrap();
+    let reply = draft.finish().await.unwrap();
+    // Delivered once more, it is there.
+    for _ in 0..2 {
+        match host.deliver().await.unwrap() {
+            ReplyAttempt::Finished(message) => {
+                assert_eq!((message.id, message.state), (reply.id.clone(), MessageState::Final))
+            }
+            other => panic!("{other:?} where the reply was finished"),
+        }
+    }
+    let history = host.db.thread("t").page(throughline::PageFrom::Start, 10).await.unwrap().messages;
+    assert_eq!(
+        history.iter().map(|message| message.state).collect::<Vec<_>>(),
+        [MessageState::Abandoned, MessageState::Final]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_whose_lease_has_expired_is_abandoned_without_a_sweep() {
+    let host = Host::new();
+    for number in 1..=3 {
+        let (draft, begun) = host.begin().await;
+        assert_eq!(begun, number);
+        // Its writer may be alive: in this process while it is held, and in another one until its lease expires.
+        assert!(
+            matches!(host.deliver().await.unwrap(), ReplyAttempt::Open(message) if message.id == *draft.id())
+        );
+        host.expire();
+        assert!(
+            matches!(host.deliver().await.unwrap(), ReplyAttempt::Open(message) if message.id == *draft.id())
+        );
+        drop(draft);
+    }
+    let open = host.db.open_reservations(10).await.unwrap().messages;
+    assert_eq!(open.len(), 1, "one attempt is open at most");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_deliveries_at_the_same_time_one_begins() {
+    let host = Host::new();
+    for number in 1..=3 {
+        let delivered = tokio::join!(host.deliver(), host.deliver(), host.deliver());
+        let mut begun = Vec::new();
+        for attempt in [delivered.0, delivered.1, delivered.2] {
+            match attempt.unwrap() {
+                ReplyAttempt::Begun { draft, number } => begun.push((draft, number)),
+                ReplyAttempt::Open(_) => {}
+                ReplyAttempt::Finished(message) => panic!("{message:?}"),
+            }
+        }
+        assert_eq!(begun.len(), 1);
+        assert_eq!(begun[0].1, number);
+        drop(begun);
+        host.expire();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_refused_without_a_key_with_an_id_and_where_the_reply_was_deleted() {
+    let host = Host::new();
+    let thread = host.db.thread("t");
+    let with_id = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
+    let long: IdempotencyKey = "k".repeat(255).parse().unwrap();
+    for refused in [
+        thread.reserve(Role::Assistant).next_attempt().await,
+        thread.reserve(with_id).key("k").next_attempt().await,
+        thread.reserve(Role::Assistant).key(long).next_attempt().await,
+        thread.reserve(Role::Assistant).key("").next_attempt().await,
+        host.db.thread("").reserve(Role::Assistant).key("k").next_attempt().await,
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Invalid, Effect::NotApplied), "{error}");
+    }
+    assert_eq!(thread.entry().await.unwrap(), None, "nothing was made");
+    let (mut draft, _) = host.begin().await;
+    draft.finish().await.unwrap();
+    thread.delete(draft.id().clone()).await.unwrap();
+    assert_eq!(host.deliver().await.unwrap_err().kind(), ErrorKind::Gone);
+    let other = host.db.thread("t").reserve(Role::Tool).key("reply-1007").next_attempt().await;
+    assert_eq!(other.unwrap_err().kind(), ErrorKind::Conflict);
+}
