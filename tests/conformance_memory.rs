@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use throughline::{BoxError, memory::MemoryBackend};
+use throughline::{BoxError, backend::search::Tokenizer, memory::MemoryBackend};
 use throughline_conformance::{Fixture, Place, Profile};
 
 struct Memory;
@@ -15,7 +15,7 @@ impl Fixture for Memory {
     }
 
     async fn open(&self, _place: &Place) -> Result<MemoryBackend, BoxError> {
-        Ok(MemoryBackend::new())
+        Ok(MemoryBackend::new().with_tokenizer(Tokenizer::Cjk))
     }
 }
 

@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use throughline::{
     Backend as _, BoxError,
+    backend::search::Tokenizer,
     postgres::{PostgresBackend, PostgresOptions},
 };
 use throughline_conformance::{Fixture, Place, Profile};
@@ -73,6 +74,7 @@ impl Fixture for Postgres {
         };
         // A limit that the checks can reach, an index of words, and few connections: many stores are open at once.
         let options = options().max_content_bytes(1 << 20).writers(2).readers(3).search(true);
+        let options = options.tokenizer(Tokenizer::Cjk);
         Ok(match behind_pooler(&url) {
             Some(url) => options.pgbouncer().open(&url).await?,
             None => options.open(&url).await?,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use throughline::{BoxError, sqlite::SqliteBackend};
+use throughline::{BoxError, backend::search::Tokenizer, sqlite::SqliteBackend};
 use throughline_conformance::{Fixture, Place, Profile};
 
 struct Sqlite;
@@ -16,7 +16,8 @@ impl Fixture for Sqlite {
 
     async fn open(&self, place: &Place) -> Result<SqliteBackend, BoxError> {
         // A limit that the checks can reach, an index of words, and threads whose messages lie in many segments.
-        let options = SqliteBackend::builder().max_content_bytes(1 << 20).search(true).segment_positions(3);
+        let options = SqliteBackend::builder().max_content_bytes(1 << 20).segment_positions(3);
+        let options = options.search(true).tokenizer(Tokenizer::Cjk);
         Ok(options.open(place.directory().join("store.db")).await?)
     }
 }

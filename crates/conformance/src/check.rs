@@ -39,6 +39,7 @@ pub(crate) struct Needs {
     idempotency: bool,
     changes: bool,
     search: bool,
+    cjk_search: bool,
     audit: bool,
     durable: bool,
     multi_process: bool,
@@ -61,6 +62,7 @@ impl Needs {
             idempotency: false,
             changes: false,
             search: false,
+            cjk_search: false,
             audit: false,
             durable: false,
             multi_process: false,
@@ -84,6 +86,11 @@ impl Needs {
     pub(crate) const fn search(mut self) -> Self {
         self.search = true;
         self
+    }
+
+    pub(crate) const fn cjk_search(mut self) -> Self {
+        self.cjk_search = true;
+        self.search()
     }
 
     pub(crate) const fn audit(mut self) -> Self {
@@ -155,6 +162,7 @@ impl Needs {
             (self.idempotency && !claims.idempotency, "idempotency keys are not claimed"),
             (self.changes && !claims.changes, "changes are not claimed"),
             (self.search && !claims.search, "search is not claimed"),
+            (self.cjk_search && !claims.cjk_search, "search of Chinese, Japanese and Korean is not claimed"),
             (self.audit && !claims.audit, "an audit log is not claimed"),
             (self.durable && claims.durability < Durability::Process, "no durability is claimed"),
             (self.multi_process && !claims.multi_process, "several processes are not claimed"),

@@ -41,7 +41,7 @@ use std::{
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, FingerprintKey, Import,
     Operation, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReplicaArgs, Reply, Reserve,
-    Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes, backend::search::Tokenizer,
 };
 use tokio::sync::watch;
 
@@ -74,6 +74,13 @@ impl MemoryBackend {
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// Searches with this tokenizer instead of [`Tokenizer::Words`]: see [`Tokenizer::Cjk`].
+    #[must_use]
+    pub fn with_tokenizer(self, tokenizer: Tokenizer) -> Self {
+        self.lock().tokenizer = tokenizer;
         self
     }
 
@@ -130,7 +137,7 @@ impl Backend for MemoryBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::full(Durability::Volatile).with_search().with_audit()
+        Capabilities::full(Durability::Volatile).with_search(self.lock().tokenizer).with_audit()
     }
 
     fn fingerprint_key(&self) -> Option<FingerprintKey> {

@@ -7,7 +7,7 @@ use throughline_core::{
     MessageId, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, Seq,
     SessionArgs, SessionResult, TenantId, ThreadArgs, ThreadEntry, ThreadId, Timestamp,
     audit::{AuditNotes, AuditTicket},
-    backend::{LookUp, Replay, ThreadFacts, following, rules},
+    backend::{LookUp, Replay, ThreadFacts, following, rules, search::Tokenizer},
     replica::{ImageCursor, Stance},
 };
 
@@ -37,6 +37,8 @@ pub(crate) struct Store {
     /// How far it has followed.
     pub(crate) followed: Option<ImageCursor>,
     pub(crate) capture: Option<Capture>,
+    /// How a search divides what is said into words.
+    pub(crate) tokenizer: Tokenizer,
 }
 
 /// The threads of a tenant, in the order in which open messages are listed.
@@ -54,6 +56,7 @@ impl Default for Store {
             stance: Stance::LEADING,
             followed: None,
             capture: None,
+            tokenizer: Tokenizer::default(),
         }
     }
 }
@@ -201,7 +204,7 @@ impl Store {
             }
             ReadArgs::Search(read) => {
                 rules::check_limit(read.limit)?;
-                search::search(threads, read, self.told()).map(ReadResult::Search)
+                search::search(threads, read, self.tokenizer, self.told()).map(ReadResult::Search)
             }
             ReadArgs::Changes(read) => {
                 rules::check_limit(read.limit)?;

@@ -266,9 +266,9 @@ CREATE TABLE throughline.touched (
     UNIQUE (kind, key)
 );
 
--- The words of final messages, made from these, behind the commits: see `search_state`. Before each stands the mark of its tenant, so
--- that its searches cost what its own messages say; a label says how often it stands there. A message with very many words has
--- several parts. What is found is held against the message.
+-- The full-text index of final messages, made from these, behind the commits: see `search_state`. Before each term stands a prefix of
+-- its tenant, so that a search costs what its own messages say; a row says whose it is. A label says how often the term occurs. A message
+-- with very many terms has several parts. What is found is compared with the message.
 CREATE TABLE throughline.search (
     tenant     text     COLLATE "C" NOT NULL,
     thread     text     COLLATE "C" NOT NULL,
@@ -285,6 +285,8 @@ CREATE INDEX search_words ON throughline.search USING gin (words) WITH (fastupda
 
 -- How far the index is; who goes on with it holds the row. It has every change up to `indexed`, if it is `complete`: otherwise the
 -- messages are being gone through, up to the one that was `swept` last. What went from the store up to `cleaned` has gone from it.
+-- `tokenizer` says how it divides a text into terms; `key` makes the prefixes of the tenants, so that no caller can name two tenants that
+-- have the same one.
 CREATE TABLE throughline.search_state (
     id           integer PRIMARY KEY CHECK (id = 1),
     indexed      bigint  NOT NULL,
@@ -292,7 +294,10 @@ CREATE TABLE throughline.search_state (
     complete     boolean NOT NULL,
     swept_tenant text    COLLATE "C",
     swept_thread text    COLLATE "C",
-    swept_id     text    COLLATE "C"
+    swept_id     text    COLLATE "C",
+    tokenizer    text    COLLATE "C" NOT NULL,
+    key          bytea   NOT NULL
 );
 
-INSERT INTO throughline.search_state (id, indexed, cleaned, complete) VALUES (1, 0, 0, false);
+INSERT INTO throughline.search_state (id, indexed, cleaned, complete, tokenizer, key) VALUES
+    (1, 0, 0, false, 'words', decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'));

@@ -150,7 +150,11 @@ impl Backend for PostgresBackend {
             .with_multi_process()
             .with_audit()
             .with_max_content_bytes(self.settings.options.max_content_bytes);
-        if self.settings.options.search { claims.with_search() } else { claims }
+        if self.settings.options.search {
+            claims.with_search(self.settings.options.tokenizer)
+        } else {
+            claims
+        }
     }
 
     fn fingerprint_key(&self) -> Option<FingerprintKey> {

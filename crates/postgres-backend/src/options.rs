@@ -6,6 +6,7 @@ use std::{
 };
 
 use sqlx::postgres::PgConnectOptions;
+use throughline_core::backend::search::Tokenizer;
 
 use crate::{OpenError, PostgresBackend, engine::Engine, hosts, open, servers::Servers};
 
@@ -40,6 +41,7 @@ pub struct PostgresOptions {
     pub(crate) resolve_limit: Duration,
     pub(crate) pgbouncer: bool,
     pub(crate) search: bool,
+    pub(crate) tokenizer: Tokenizer,
     pub(crate) listen_at: Option<String>,
     pub(crate) row_security: bool,
 }
@@ -81,6 +83,7 @@ impl PostgresOptions {
             resolve_limit: Duration::from_secs(30),
             pgbouncer: false,
             search: false,
+            tokenizer: Tokenizer::Words,
             listen_at: None,
             row_security: false,
         }
@@ -99,7 +102,8 @@ impl PostgresOptions {
         self
     }
 
-    /// How many connections read, at most. At least 1; 8 by default.
+    /// How many connections read for one tenant at a time, at most. At least 1; 8 by default. There is one more when a tenant that reads
+    /// nothing finds them all at work: so no tenant waits because another one has taken every connection. Tenants that wait take turns.
     pub fn readers(mut self, readers: u32) -> Self {
         self.readers = readers.max(1);
         self
@@ -177,6 +181,15 @@ impl PostgresOptions {
     /// Keep more changes than come while it is made.
     pub fn search(mut self, keep: bool) -> Self {
         self.search = keep;
+        self
+    }
+
+    /// How the index divides a text into words: [`Tokenizer::Words`]. [`Tokenizer::Cjk`] finds Chinese, Japanese and Korean inside a run
+    /// of characters. A store that was indexed by another one is indexed again when it is opened with [`search`](Self::search); until
+    /// that is done [`SearchHits::indexed`](throughline_core::SearchHits::indexed) is zero. Processes that share a store choose alike:
+    /// the one that opened it last decides, and `indexed` stays zero for the others.
+    pub fn tokenizer(mut self, tokenizer: Tokenizer) -> Self {
+        self.tokenizer = tokenizer;
         self
     }
 
@@ -284,6 +297,7 @@ impl fmt::Debug for PostgresOptions {
             .field("resolve_limit", &self.resolve_limit)
             .field("pgbouncer", &self.pgbouncer)
             .field("search", &self.search)
+            .field("tokenizer", &self.tokenizer)
             // Not where: that may hold a password.
             .field("listens_elsewhere", &self.listen_at.is_some())
             .field("row_security", &self.row_security)

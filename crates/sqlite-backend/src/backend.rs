@@ -166,7 +166,7 @@ impl Backend for SqliteBackend {
             .with_multi_process()
             .with_audit()
             .with_max_content_bytes(self.options.max_content_bytes);
-        if self.options.search { claims.with_search() } else { claims }
+        if self.options.search { claims.with_search(self.options.tokenizer) } else { claims }
     }
 
     fn fingerprint_key(&self) -> Option<FingerprintKey> {

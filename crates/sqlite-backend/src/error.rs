@@ -17,6 +17,8 @@ pub(crate) enum EngineError {
     Caused { code: i32, cause: Cause },
     #[error("no reader became free in time")]
     NoReader,
+    #[error("the read was interrupted at its deadline")]
+    ReadTimedOut,
     #[error("the readers are closed")]
     ReadersClosed,
     #[error("the reader was lost")]
@@ -93,6 +95,7 @@ impl EngineError {
             }
             Self::Sqlite { code, .. } => Some(*code),
             Self::NoReader
+            | Self::ReadTimedOut
             | Self::ReadersClosed
             | Self::ReaderLost
             | Self::RolledBack
@@ -166,6 +169,7 @@ impl EngineError {
         match self {
             Self::Sqlite { code, .. } => kind(*code),
             Self::NoReader => ErrorKind::Overloaded,
+            Self::ReadTimedOut => ErrorKind::Timeout,
             Self::SecondLibrary => ErrorKind::Busy,
             Self::Caused { .. }
             | Self::ReadersClosed

@@ -67,6 +67,7 @@ impl<T: InLine> Lines<T> {
     }
 
     /// Takes the next one.
+    #[cfg(test)]
     pub(crate) fn pop(&mut self) -> Option<T> {
         self.pop_if(|_| true)
     }
@@ -94,6 +95,36 @@ impl<T: InLine> Lines<T> {
             self.turns.rotate_left(1);
         }
         waiting
+    }
+
+    /// Takes the next one of the tenant with the smallest count below `limit`; of several such tenants, of the one whose turn it is
+    /// first. What was put back is not looked at.
+    pub(crate) fn pop_least(&mut self, limit: usize, count: impl Fn(&TenantId) -> usize) -> Option<T> {
+        let mut least: Option<(usize, usize)> = None;
+        for (at, tenant) in self.turns.iter().enumerate() {
+            let count = count(tenant);
+            if count < limit && least.is_none_or(|(_, least)| count < least) {
+                least = Some((at, count));
+            }
+            if count == 0 {
+                break;
+            }
+        }
+        let tenant = self.turns.remove(least?.0)?;
+        let line = self.lines.get_mut(&tenant)?;
+        let waiting = line.pop_front();
+        self.len -= 1;
+        if line.is_empty() {
+            self.spare = self.lines.remove(&tenant).unwrap_or_default();
+        } else {
+            self.turns.push_back(tenant);
+        }
+        waiting
+    }
+
+    /// How many of a tenant wait.
+    pub(crate) fn waiting_of(&self, tenant: &TenantId) -> usize {
+        self.lines.get(tenant).map_or(0, VecDeque::len)
     }
 
     /// Takes all of which `is_over` says so.
@@ -171,6 +202,23 @@ mod tests {
         taken.into_iter().rev().for_each(|pending| lines.push_front(pending));
         assert!(lines.pop_if(|first| text(first) != "a1").is_none());
         assert_eq!(pop_all(&mut lines), ["a1", "b1", "c1", "a2", "b2", "a3"]);
+    }
+
+    #[tokio::test]
+    async fn the_tenant_with_the_smallest_count_comes_first() {
+        let mut lines = lines().await;
+        let mut pop = |counts: [usize; 3]| {
+            let count = |tenant: &TenantId| counts[usize::from(tenant.as_str().as_bytes()[0] - b'a')];
+            lines.pop_least(3, count).map(|pending| text(&pending))
+        };
+        assert_eq!(pop([2, 1, 1]).as_deref(), Some("b1"));
+        assert_eq!(pop([2, 1, 1]).as_deref(), Some("c1"));
+        // `b` has had its turn.
+        assert_eq!(pop([1, 1, 0]).as_deref(), Some("a1"));
+        assert_eq!(pop([3, 4, 0]), None);
+        assert_eq!(pop([0, 0, 0]).as_deref(), Some("b2"));
+        assert_eq!(pop_all(&mut lines), ["a2", "a3"]);
+        assert!(lines.is_empty() && lines.lines.is_empty() && lines.turns.is_empty());
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use throughline_core::{
     Content, ErrorKind, MessageId, NewMessage, Persistence, Position, Role, SearchHits, SearchMessages,
+    backend::search::Tokenizer,
 };
 use throughline_sqlite::{SqliteBackend, SqliteOptions};
 
@@ -113,7 +114,7 @@ async fn an_index_is_made_of_what_there_is_and_cleaned_up_without_being_kept() {
     // Its words go, although nobody could ask for them here.
     let words = || {
         let file = rusqlite::Connection::open(&path).unwrap();
-        let count = "SELECT count(*) FROM search WHERE search MATCH 'needle'";
+        let count = "SELECT count(*) FROM search WHERE terms LIKE '%.needle%'";
         file.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap()
     };
     while words() > 0 {
@@ -281,4 +282,118 @@ async fn what_is_found_in_a_thread_whose_name_is_damaged_hides_no_other() {
     assert_eq!(ids(&db, "lisbon", last).await, ["a", "c"]);
     let found = db.search(SearchMessages::new("lisbon", 10)).await.unwrap();
     assert_eq!(found.damaged, ["?".parse().unwrap()]);
+}
+
+/// Two tenants whose marks of 20 bits were equal in an index that told tenants apart by them.
+#[tokio::test]
+async fn hits_of_a_tenant_do_not_depend_on_one_whose_mark_was_equal() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(&directory.path().join("store.db"), true).await;
+    let [mine, theirs] = ["tenant-409", "tenant-1484"].map(|name| db.for_tenant(name.parse().unwrap()));
+    add(&mine, "t", "a", "the code is 111111").await;
+    for n in 0..40 {
+        add(&theirs, "t", &format!("m{n}"), "the code is 222222, the code").await;
+    }
+    let last = add(&mine, "t", "b", "the code is 333333").await;
+    assert_eq!(ids(&mine, "code", last).await, ["a", "b"]);
+    let one = search(&mine, SearchMessages::new("code", 1), last).await;
+    assert_eq!(one.hits[0].id.as_str(), "b");
+    assert_eq!(ids(&mine, "2*", last).await, [""; 0]);
+    db.close().await.unwrap();
+    // No term of the one begins as those of the other do.
+    let file = rusqlite::Connection::open(directory.path().join("store.db")).unwrap();
+    let shards = "SELECT count(*), count(DISTINCT tenant) FROM search_shards";
+    let shards: (i64, i64) = file.query_row(shards, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(shards, (2, 2));
+    let mixed = "SELECT count(*) FROM search s JOIN messages m ON m.message_pk = s.rowid \
+        JOIN threads t USING (thread_pk) JOIN search_shards h USING (shard) WHERE h.tenant <> t.tenant";
+    assert_eq!(file.query_row(mixed, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_store_is_indexed_again_by_the_tokenizer_that_it_is_opened_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let db = open(&path, true).await;
+    let last = add(&db, "t", "a", "明日は東京へ行きます, train").await;
+    assert_eq!(ids(&db, "train", last).await, ["a"]);
+    assert_eq!(ids(&db, "東京", last).await, [""; 0]);
+    db.close().await.unwrap();
+    let cjk = || SqliteOptions::new().search(true).tokenizer(Tokenizer::Cjk);
+    for _ in 0..2 {
+        let backend = cjk().open(&path).await.unwrap();
+        let maintenance = backend.maintenance();
+        let db = Persistence::builder().backend(backend).build().unwrap();
+        assert_eq!(ids(&db, "東京", last).await, ["a"]);
+        assert_eq!(ids(&db, "train 行", last).await, ["a"]);
+        let verified = maintenance.verify().await.unwrap();
+        assert!(verified.is_sound(), "{:?}", verified.damaged);
+        db.close().await.unwrap();
+    }
+    let db = open(&path, true).await;
+    assert_eq!(ids(&db, "train", last).await, ["a"]);
+    assert_eq!(ids(&db, "東京", last).await, [""; 0]);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_search_without_time_answers_with_what_it_has_found_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = SqliteOptions::new().search(true).search_time_limit(Duration::ZERO);
+    let backend = backend.open(directory.path().join("store.db")).await.unwrap();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    let last = add(&db, "t", "a", "a needle").await;
+    // One part of the index is searched whatever the time, and there is only one.
+    let found = search(&db, SearchMessages::new("needle", 10), last).await;
+    assert_eq!((found.hits.len(), found.terminated_early), (1, false));
+    db.close().await.unwrap();
+}
+
+/// What people and assistants have said to each other, in many languages and with code. None where the sample is not there.
+#[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+fn sample() -> Option<Vec<Vec<String>>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/sharegpt/sample.jsonl");
+    let Ok(lines) = std::fs::read_to_string(&path) else {
+        println!("SKIPPED: the size of the full-text index ({} is not there)", path.display());
+        return None;
+    };
+    let conversation = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let turns = line["conversations"].as_array().unwrap().iter();
+        turns.filter_map(|turn| turn["value"].as_str().map(str::to_owned)).collect()
+    };
+    Some(lines.lines().map(conversation).collect())
+}
+
+/// How many bytes the text of the sample has, and how many the pages of the index.
+async fn sizes(tokenizer: Tokenizer, tenants: usize) -> Option<(u64, u64)> {
+    let sample = sample()?;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let backend = SqliteOptions::new().search(true).tokenizer(tokenizer).open(&path).await.unwrap();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    let (mut text, mut last) = (0, Position::ZERO);
+    for (n, turns) in sample.iter().enumerate() {
+        let thread = db.for_tenant(format!("t{}", n % tenants).parse().unwrap()).thread(format!("c{n}"));
+        for turn in turns {
+            text += turn.len() as u64;
+            last = thread.add(NewMessage::user(turn)).reply().await.unwrap().receipt.position.unwrap();
+        }
+    }
+    search(&db, SearchMessages::new("the", 1), last).await;
+    db.close().await.unwrap();
+    let file = rusqlite::Connection::open(&path).unwrap();
+    let pages = "SELECT sum(pgsize) FROM dbstat WHERE name LIKE 'search%'";
+    let pages: i64 = file.query_row(pages, [], |row| row.get(0)).unwrap();
+    Some((text, pages.unsigned_abs()))
+}
+
+#[tokio::test]
+#[allow(clippy::print_stdout, reason = "a size is to be seen")]
+async fn the_index_takes_at_most_1_6_times_the_text() {
+    for (tokenizer, tenants) in [(Tokenizer::Words, 1), (Tokenizer::Words, 20), (Tokenizer::Cjk, 1)] {
+        let Some((text, index)) = sizes(tokenizer, tenants).await else { return };
+        println!("{tokenizer}, {tenants} tenants: {:.2} x", index as f64 / text as f64);
+        assert!(index * 10 <= text * 16, "{tokenizer}: {index} bytes for {text} bytes of text");
+    }
 }

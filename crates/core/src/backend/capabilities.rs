@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::search::Tokenizer;
 use crate::OpKind;
 
 /// What an acknowledged write survives.
@@ -50,6 +51,8 @@ pub struct Capabilities {
     pub audit: bool,
     /// Whether it finds messages by their words.
     pub search: bool,
+    /// Whether it finds Chinese, Japanese and Korean inside a run of characters.
+    pub cjk_search: bool,
     /// Whether several processes may open the same store at once.
     pub multi_process: bool,
     /// The longest content of one message, in bytes of JSON.
@@ -67,6 +70,7 @@ impl Capabilities {
             changes: false,
             audit: false,
             search: false,
+            cjk_search: false,
             multi_process: false,
             max_content_bytes: None,
             operations: 0,
@@ -111,10 +115,11 @@ impl Capabilities {
         self
     }
 
-    /// Claims to find messages by their words.
+    /// Claims to find messages by their words, as this tokenizer divides them.
     #[must_use]
-    pub const fn with_search(mut self) -> Self {
+    pub const fn with_search(mut self, tokenizer: Tokenizer) -> Self {
         self.search = true;
+        self.cjk_search = matches!(tokenizer, Tokenizer::Cjk);
         self
     }
 
@@ -160,7 +165,7 @@ impl fmt::Display for Capabilities {
             f.write_str(", audit")?;
         }
         if self.search {
-            f.write_str(", search")?;
+            f.write_str(if self.cjk_search { ", search with CJK" } else { ", search" })?;
         }
         if let Some(bytes) = self.max_content_bytes {
             write!(f, ", content up to {bytes} bytes")?;

@@ -3,7 +3,11 @@
 use crate::{
     Addressed as _, ConsumerArgs, Effect, ErrorKind, Import, Metadata, PersistArgs, PersistError,
     QuarantineChange, ReadArgs, ReadImages, ReplicaArgs, Result, TakeStance, ThreadArgs,
-    backend::{names, rules, search::Query, sessions},
+    backend::{
+        names, rules,
+        search::{Query, Tokenizer},
+        sessions,
+    },
 };
 
 pub(super) fn check(args: &PersistArgs) -> Result<()> {
@@ -68,7 +72,8 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Read(ReadArgs::Audit(read)) => rules::check_page(read.limit, read.max_bytes),
         PersistArgs::Read(ReadArgs::Search(read)) => {
             rules::check_limit(read.limit)?;
-            Query::parse(&read.query).map(drop)
+            // A store that divides it otherwise finds more words in it, and checks them itself.
+            Query::parse(&read.query, Tokenizer::default()).map(drop)
         }
         PersistArgs::Read(ReadArgs::Cursor(_) | ReadArgs::Resolve(_)) => Ok(()),
         PersistArgs::Read(ReadArgs::Attempts(list)) => rules::check_limit(list.limit),

@@ -167,13 +167,16 @@ pub fn rewrite_result(
             })
         }
         PersistResult::Read(ReadResult::Images(_)) => Err(not_through(layer)),
-        PersistResult::Read(ReadResult::Search(SearchHits { hits, damaged: _, indexed: _ })) => {
-            hits.iter_mut().try_for_each(|hit| {
-                let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks } = hit;
-                let owner = FieldOwner { thread, message: Some(id) };
-                rewriter.snippet(owner, Snippet { text: snippet, marks })
-            })
-        }
+        PersistResult::Read(ReadResult::Search(SearchHits {
+            hits,
+            damaged: _,
+            indexed: _,
+            terminated_early: _,
+        })) => hits.iter_mut().try_for_each(|hit| {
+            let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks } = hit;
+            let owner = FieldOwner { thread, message: Some(id) };
+            rewriter.snippet(owner, Snippet { text: snippet, marks })
+        }),
         PersistResult::Add(_)
         | PersistResult::Reserve(_)
         | PersistResult::UpdateContent(_)

@@ -1,11 +1,15 @@
 //! The connections that read: as many as are at work, and none to a server that was replaced.
 
 use std::{
+    collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use futures_util::future::select;
 use sqlx::{Connection as _, PgConnection};
+use throughline_core::{TenantId, backend::Turns};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{timeout, timeout_at},
@@ -21,6 +25,11 @@ const IDLE: Duration = Duration::from_secs(600);
 pub(super) struct Connections {
     settings: Settings,
     permits: Arc<Semaphore>,
+    /// One permit more, for a tenant that has none: it never waits for the reads of one other tenant.
+    additional: Arc<Semaphore>,
+    turns: Arc<Turns>,
+    /// How many connections each tenant has.
+    busy: Arc<Mutex<HashMap<TenantId, u32>>>,
     idle: Arc<Mutex<Vec<Idle>>>,
 }
 
@@ -35,14 +44,63 @@ struct Idle {
 pub(super) struct Borrowed {
     connected: Connected,
     connections: Connections,
+    // Before the permit: a tenant that is let in has no more than it holds.
+    _busy: Busy,
     _permit: OwnedSemaphorePermit,
+}
+
+/// Counts a connection for a tenant, until it is dropped.
+#[derive(Debug)]
+struct Busy {
+    connections: Connections,
+    tenant: TenantId,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut busy = self.connections.busy();
+        if let Some(count) = busy.get_mut(&self.tenant) {
+            *count -= 1;
+            if *count == 0 {
+                busy.remove(&self.tenant);
+            }
+        }
+    }
 }
 
 impl Connections {
     pub(super) fn new(settings: &Settings) -> Self {
         let readers = usize::try_from(settings.options.readers).unwrap_or(1);
         let permits = Arc::new(Semaphore::new(readers));
-        Self { settings: settings.clone(), permits, idle: Arc::default() }
+        Self {
+            settings: settings.clone(),
+            permits,
+            additional: Arc::new(Semaphore::new(1)),
+            turns: Arc::default(),
+            busy: Arc::default(),
+            idle: Arc::default(),
+        }
+    }
+
+    fn busy(&self) -> MutexGuard<'_, HashMap<TenantId, u32>> {
+        // Nothing panics while it holds the lock.
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A permit for this tenant. Tenants that wait take turns, and one that has no connection may also have the additional permit.
+    async fn permit(&self, tenant: &TenantId) -> Result<OwnedSemaphorePermit, Failure> {
+        let closed = |_| Failure::from(sqlx::Error::PoolClosed);
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _turn = self.turns.take(tenant).await;
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        if self.busy().contains_key(tenant) {
+            return permit.await.map_err(closed);
+        }
+        let additional = Arc::clone(&self.additional).acquire_owned();
+        let (permit, _) = select(pin!(permit), pin!(additional)).await.factor_first();
+        permit.map_err(closed)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
@@ -54,11 +112,13 @@ impl Connections {
     ///
     /// # Errors
     /// Where none became free before `give_up`, and where there is no server.
-    pub(super) async fn borrow(&self, give_up: Instant) -> Result<Borrowed, Failure> {
-        let permit = match timeout_at(give_up.into(), Arc::clone(&self.permits).acquire_owned()).await {
-            Ok(permit) => permit.map_err(|_| sqlx::Error::PoolClosed)?,
+    pub(super) async fn borrow(&self, tenant: &TenantId, give_up: Instant) -> Result<Borrowed, Failure> {
+        let permit = match timeout_at(give_up.into(), self.permit(tenant)).await {
+            Ok(permit) => permit?,
             Err(_) => return Err(sqlx::Error::PoolTimedOut.into()),
         };
+        *self.busy().entry(tenant.clone()).or_default() += 1;
+        let busy = Busy { connections: self.clone(), tenant: tenant.clone() };
         let found = self.take();
         let connected = match found {
             Some(connected) => connected,
@@ -68,7 +128,7 @@ impl Connections {
                 self.settings.servers.connect_again(limit).await?
             }
         };
-        Ok(Borrowed { connected, connections: self.clone(), _permit: permit })
+        Ok(Borrowed { connected, connections: self.clone(), _busy: busy, _permit: permit })
     }
 
     /// The one that was used last, so that those that are not needed grow old.
@@ -86,6 +146,8 @@ impl Connections {
         // Nobody holds one for longer than its read may last.
         drop(self.permits.acquire_many(readers).await);
         self.permits.close();
+        drop(self.additional.acquire().await);
+        self.additional.close();
         let idle = std::mem::take(&mut *self.idle());
         for idle in idle {
             // It says good-bye to a server that may not be there any more.
@@ -106,7 +168,8 @@ impl Borrowed {
 
     /// For the next one.
     pub(super) fn give_back(self) {
-        let Self { connected, connections, _permit: permit } = self;
+        let Self { connected, connections, _busy: busy, _permit: permit } = self;
+        drop(busy);
         connections.idle().push(Idle { connected, since: Instant::now() });
         // After: who is let in now finds it.
         drop(permit);

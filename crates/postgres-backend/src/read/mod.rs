@@ -26,7 +26,10 @@ use throughline_core::{
 };
 use tokio::time::{sleep, timeout};
 
-use self::connections::{Borrowed, Connections};
+use self::{
+    connections::{Borrowed, Connections},
+    search::Searching,
+};
 use crate::{
     engine::Engine,
     error::{Failure, Phase, damaged},
@@ -99,7 +102,7 @@ impl Readers {
             let mut attempts = settings.options.readers.saturating_add(ATTEMPTS);
             let mut last = None;
             loop {
-                let (is_waited_for, failure) = match connections.borrow(give_up).await {
+                let (is_waited_for, failure) = match connections.borrow(&tenant, give_up).await {
                     Ok(connection) => {
                         match attempt_to(connection, &settings, &tenant, &read, (now, give_up)).await {
                             Ok(answer) => return answer,
@@ -153,8 +156,11 @@ async fn attempt_to(
         begin(settings, connection.connection(), Of::Reads, || Reach::of_read(tenant, read), patience)
             .await?;
     connection.leads_to(begun.timeline);
-    let has_index = settings.options.search;
-    let answering = answer(connection.connection(), begun, tenant, read, now, has_index);
+    let searching = settings.options.search.then(|| Searching {
+        tokenizer: settings.options.tokenizer,
+        time_limit: give_up.saturating_duration_since(Instant::now()).min(settings.options.answer_limit),
+    });
+    let answering = answer(connection.connection(), begun, tenant, read, now, searching);
     let answered = timeout(settings.options.answer_limit, answering).await;
     match answered {
         Ok(Ok((answer, in_transaction))) => {
@@ -189,7 +195,7 @@ async fn answer(
     tenant: &TenantId,
     read: &ReadArgs,
     now: Timestamp,
-    has_index: bool,
+    searching: Option<Searching>,
 ) -> Answer<(ReadResult, bool)> {
     // One statement is of one moment by itself.
     if begun.is_optional
@@ -214,11 +220,13 @@ async fn answer(
         ReadArgs::Aliases(list) => scope.aliases(list).await.map(ReadResult::Aliases),
         ReadArgs::Resolve(read) => scope.resolve(read).await.map(ReadResult::Resolve),
         ReadArgs::Attempts(list) => scope.attempts(list).await.map(ReadResult::Attempts),
-        ReadArgs::Search(read) if has_index => scope.search(read).await.map(ReadResult::Search),
-        ReadArgs::Search(_) => {
-            let what = "a search of a store that was opened without `search(true)`";
-            Err(PersistError::unsupported(what).into())
-        }
+        ReadArgs::Search(read) => match searching {
+            Some(searching) => scope.search(searching, read).await.map(ReadResult::Search),
+            None => {
+                let what = "a search of a store that was opened without `search(true)`";
+                Err(PersistError::unsupported(what).into())
+            }
+        },
         ReadArgs::Audit(read) => scope.audit(read).await.map(ReadResult::Audit),
         ReadArgs::Images(read) => Ok(ReadResult::Images(replica::images(scope.db, read, now).await?)),
         ReadArgs::Standing(_) => Ok(ReadResult::Standing(replica::standing(scope.db).await?)),

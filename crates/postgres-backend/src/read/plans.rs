@@ -1,11 +1,20 @@
 //! How the server goes about a search: by the index of words, however much there is beside what is found.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
-use throughline_core::{MessageId, backend::search::Query};
+use throughline_core::{
+    MessageId, Timestamp,
+    backend::search::{Query, Tokenizer},
+};
 use throughline_postgres_cluster::{Installation, URL_VARIABLE, shared};
 
-use super::search::{BY_INDEX, FOUND, FOUND_IN_THREAD, MESSAGES};
-use crate::{PostgresBackend, search::Asked};
+use super::{
+    Scope,
+    search::{BY_INDEX, FOUND, FOUND_IN_THREAD, Looking, MESSAGES},
+};
+use crate::{
+    PostgresBackend,
+    search::{Asked, Making},
+};
 
 /// A store of two tenants, with so many messages each, in threads of a hundred: one in a thousand has another word. With `counted`
 /// the server has looked at its tables.
@@ -33,7 +42,7 @@ async fn store(counted: bool) -> Option<PgConnection> {
     }
     sqlx::raw_sql(FILL).execute(&mut db).await.unwrap();
     for tenant in ["a", "b"] {
-        let words = ["needle", "any"].map(|word| Asked::of(tenant, &Query::parse(word).unwrap()).matches);
+        let words = ["needle", "any"].map(|word| asked(tenant, word).matches);
         sqlx::query(
             "INSERT INTO throughline.search SELECT $1, 'thread' || n / 100, 'm' || n, 0, n, n, \
              (CASE WHEN n % 1000 = 0 THEN $2 ELSE '' END || $3)::tsvector FROM generate_series(0, 19999) n",
@@ -55,8 +64,12 @@ async fn store(counted: bool) -> Option<PgConnection> {
     Some(db)
 }
 
+fn asked(tenant: &str, word: &str) -> Asked {
+    Asked::of(&Making::default().prefix(tenant), &Query::parse(word, Tokenizer::Words).unwrap())
+}
+
 async fn plan(db: &mut PgConnection, statement: &str, word: &str) -> String {
-    let asked = Asked::of("a", &Query::parse(word).unwrap());
+    let asked = asked("a", word);
     let explain = AssertSqlSafe(format!("EXPLAIN {statement}"));
     let bound = sqlx::query(explain);
     let bound = if statement == MESSAGES {
@@ -65,8 +78,14 @@ async fn plan(db: &mut PgConnection, statement: &str, word: &str) -> String {
             .bind(vec!["thread1"; 100])
             .bind((100..200).map(|n| format!("m{n}")).collect::<Vec<_>>())
     } else {
-        let bound =
-            bound.bind("a").bind(asked.matches).bind(asked.counts).bind(asked.scale).bind(26_i64).bind(0_i64);
+        let bound = bound
+            .bind("a")
+            .bind(asked.matches)
+            .bind(asked.counts)
+            .bind(asked.scale)
+            .bind(26_i64)
+            .bind(0_i64)
+            .bind(10_001_i64);
         if statement == FOUND_IN_THREAD { bound.bind("thread1") } else { bound }
     };
     let rows = bound.fetch_all(db).await.unwrap();
@@ -89,4 +108,25 @@ async fn a_search_goes_by_the_index_of_words_and_each_message_by_its_key() {
         assert!(messages.contains("messages_pkey") && !messages.contains("Seq Scan"), "{messages}");
         assert!(!messages.contains("messages_in_order"), "{messages}");
     }
+}
+
+/// Of 20 000 messages that match the five latest are ranked, also of those of one thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_ranks_the_latest_matches_where_there_are_more_than_its_bound() {
+    let Some(mut db) = store(true).await else { return };
+    let tenant = "a".parse().unwrap();
+    let mut scope = Scope { db: &mut db, tenant: &tenant, now: Timestamp::from_micros(0) };
+    let thread = "thread7".parse().unwrap();
+    for (thread, bound, due) in [
+        (None, 5, vec!["m19999", "m19998", "m19997", "m19996", "m19995"]),
+        (Some(&thread), 3, vec!["m799", "m798", "m797"]),
+    ] {
+        let mut looking = Looking::new(asked("a", "any"), thread, bound);
+        let found = scope.candidates(&mut looking, 100).await.unwrap_or_else(|_| panic!("a search"));
+        assert_eq!(found.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), due);
+        assert!(looking.is_cut);
+    }
+    let mut looking = Looking::new(asked("a", "any"), None, 20_000);
+    let found = scope.candidates(&mut looking, 100).await.unwrap_or_else(|_| panic!("a search"));
+    assert_eq!((found.len(), looking.is_cut), (100, false));
 }

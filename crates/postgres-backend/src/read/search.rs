@@ -1,11 +1,17 @@
 //! Messages with certain words.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 use throughline_core::{
     Message, Position, SearchHit, SearchHits, SearchMessages, ThreadId,
-    backend::{rules, search::Query},
+    backend::{
+        rules,
+        search::{MAX_CANDIDATES, MAX_TEXT_BYTES, Query, Tokenizer},
+    },
 };
 
 use super::{Answer, Scope, message::Stored, thread::thread_id};
@@ -18,21 +24,60 @@ use crate::{
 pub(super) const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
     SET LOCAL jit = off";
 
-/// What the index finds, the best first. Whose it is stands in the words; the key of the tenant would find everything that is theirs.
+/// The order of an answer, behind the weight.
+macro_rules! latest {
+    ($of:literal) => {
+        concat!($of, ".created_at DESC, ", $of, ".seq DESC, ", $of, ".thread, ", $of, ".id, ", $of, ".part")
+    };
+}
+
+/// The weight of a row of the index.
+macro_rules! weight {
+    ($of:literal) => {
+        concat!("round((ts_rank(", weights!(), ", ", $of, ".words, $3::tsquery) * $4)::float8)")
+    };
+}
+
+/// What the index finds, the best first: of `$7` messages at most, whichever they are, and how many these were. Whose they are stands in
+/// the terms; the key of the tenant would find everything that is theirs.
 macro_rules! found {
     ($where:literal) => {
         concat!(
-            "SELECT s.thread, s.id FROM throughline.search s WHERE ",
+            "SELECT r.thread, r.id, r.looked FROM (SELECT f.*, count(*) OVER () AS looked FROM \
+             (SELECT s.thread, s.id, s.part, s.seq, s.created_at, ",
+            weight!("s"),
+            " AS weight FROM throughline.search s WHERE ",
             $where,
-            " AND s.words @@ $2::tsquery ORDER BY round((ts_rank(",
-            weights!(),
-            ", s.words, $3::tsquery) * $4)::float8) DESC, s.created_at DESC, s.seq DESC, s.thread, s.id, s.part LIMIT $5 OFFSET $6"
+            " AND s.words @@ $2::tsquery LIMIT $7) f) r ORDER BY r.weight DESC, ",
+            latest!("r"),
+            " LIMIT $5 OFFSET $6"
+        )
+    };
+}
+
+/// The same of the `$7` latest, where there are more.
+macro_rules! found_of_latest {
+    ($where:literal) => {
+        concat!(
+            "SELECT s.thread, s.id, 0::bigint AS looked FROM \
+             (SELECT s.thread, s.id, s.part, s.seq, s.created_at FROM throughline.search s WHERE ",
+            $where,
+            " AND s.words @@ $2::tsquery ORDER BY ",
+            latest!("s"),
+            " LIMIT $7) r JOIN throughline.search s \
+             ON s.tenant = $1 AND s.thread = r.thread AND s.id = r.id AND s.part = r.part ORDER BY ",
+            weight!("s"),
+            " DESC, ",
+            latest!("s"),
+            " LIMIT $5 OFFSET $6"
         )
     };
 }
 
 pub(super) const FOUND: &str = found!("s.tenant IS NOT DISTINCT FROM $1");
-pub(super) const FOUND_IN_THREAD: &str = found!("s.tenant = $1 AND s.thread = $7");
+pub(super) const FOUND_IN_THREAD: &str = found!("s.tenant = $1 AND s.thread = $8");
+const FOUND_OF_LATEST: &str = found_of_latest!("s.tenant IS NOT DISTINCT FROM $1");
+const FOUND_OF_LATEST_IN_THREAD: &str = found_of_latest!("s.tenant = $1 AND s.thread = $8");
 
 /// The messages, held against what was found: the index may be behind. The place of a message is asked for so that it is looked up by
 /// its key and nothing else, whatever was counted of the table last.
@@ -48,36 +93,75 @@ pub(super) const MESSAGES: &str = concat!(
 /// Some of what the index finds may be gone by now.
 const MORE: u64 = 16;
 
+/// How many messages are read at once: what they hold together is looked at between two reads.
+const AT_ONCE: usize = 16;
+
+/// How a store searches.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Searching {
+    pub(super) tokenizer: Tokenizer,
+    /// When the server is to give up.
+    pub(super) time_limit: Duration,
+}
+
+/// What a search asks the index for, and how far it has come.
+pub(super) struct Looking<'a> {
+    asked: Asked,
+    thread: Option<&'a ThreadId>,
+    /// How many messages are ranked at most.
+    candidates: u64,
+    /// Whether there are more: the latest are ranked.
+    pub(super) is_cut: bool,
+    looked: u64,
+}
+
+impl<'a> Looking<'a> {
+    pub(super) const fn new(asked: Asked, thread: Option<&'a ThreadId>, candidates: u64) -> Self {
+        Self { asked, thread, candidates, is_cut: false, looked: 0 }
+    }
+}
+
 /// A message that may be one: its thread and its id.
-type Candidate = (String, String);
+pub(super) type Candidate = (String, String);
 
 impl Scope<'_> {
-    /// Looks for messages.
-    pub(super) async fn search(&mut self, read: &SearchMessages) -> Answer<SearchHits> {
+    /// Searches messages.
+    pub(super) async fn search(&mut self, searching: Searching, read: &SearchMessages) -> Answer<SearchHits> {
         rules::check_limit(read.limit)?;
-        let query = Query::parse(&read.query)?;
-        let indexed = Position::new(State::read(self.db).await?.found_up_to());
-        let mut found = SearchHits { hits: Vec::new(), damaged: Vec::new(), indexed };
+        let state = State::read(self.db).await?;
+        // Until the index is made again by the tokenizer of this store, it is asked in its own way.
+        let query = Query::parse(&read.query, state.making.tokenizer)?;
+        let indexed = Position::new(state.found_up_to(searching.tokenizer));
+        let mut found =
+            SearchHits { hits: Vec::new(), damaged: Vec::new(), indexed, terminated_early: false };
         if let Some(thread) = &read.thread
             && self.living(thread).await?.is_none()
         {
             return Ok(found);
         }
-        sqlx::raw_sql(BY_INDEX).execute(&mut *self.db).await?;
-        let asked = Asked::of(self.tenant.as_str(), &query);
+        // The server ends a search that its caller does not wait for any more.
+        let millis = searching.time_limit.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
+        let settings = format!("{BY_INDEX}; SET LOCAL statement_timeout = {millis}");
+        sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut *self.db).await?;
+        let asked = Asked::of(&state.making.prefix(self.tenant.as_str()), &query);
+        let mut looking = Looking::new(asked, read.thread.as_ref(), MAX_CANDIDATES as u64);
         let limit = read.limit as usize;
-        let (mut looked, mut more) = (0, u64::from(read.limit) + MORE);
+        let (mut more, mut bytes) = (u64::from(read.limit) + MORE, 0);
         // A message that is in the index in several parts may be found by each of them.
         let mut known: HashSet<Candidate> = HashSet::new();
         loop {
-            let candidates = self.candidates(&asked, read.thread.as_ref(), more, looked).await?;
+            let candidates = self.candidates(&mut looking, more).await?;
+            found.terminated_early = looking.is_cut;
             let is_last = number(more) > i64::try_from(candidates.len()).unwrap_or(i64::MAX);
-            looked += candidates.len() as u64;
             let mut left: VecDeque<Candidate> =
                 candidates.into_iter().filter(|candidate| known.insert(candidate.clone())).collect();
             while !left.is_empty() && found.hits.len() < limit {
-                let due = left.drain(..left.len().min(limit - found.hits.len())).collect();
-                self.hold_against(due, &query, &mut found).await?;
+                if bytes >= MAX_TEXT_BYTES {
+                    found.terminated_early = true;
+                    return Ok(found);
+                }
+                let due = left.drain(..left.len().min(limit - found.hits.len()).min(AT_ONCE)).collect();
+                bytes += self.hold_against(due, &query, &mut found).await?;
             }
             if is_last || found.hits.len() == limit {
                 return Ok(found);
@@ -87,36 +171,49 @@ impl Scope<'_> {
     }
 
     /// What the index finds, after as many as were looked at.
-    async fn candidates(
+    pub(super) async fn candidates(
         &mut self,
-        asked: &Asked,
-        thread: Option<&ThreadId>,
+        looking: &mut Looking<'_>,
         limit: u64,
-        looked: u64,
     ) -> Answer<Vec<Candidate>> {
-        let statement = if thread.is_some() { FOUND_IN_THREAD } else { FOUND };
-        let bound = sqlx::query(statement)
-            .bind(self.tenant.as_str())
-            .bind(&asked.matches)
-            .bind(&asked.counts)
-            .bind(asked.scale)
-            .bind(number(limit))
-            .bind(number(looked));
-        let bound = match thread {
-            Some(thread) => bound.bind(thread.as_str()),
-            None => bound,
-        };
-        let rows = bound.fetch_all(&mut *self.db).await?;
-        let candidates = rows.iter().map(|row| Ok((row.try_get("thread")?, row.try_get("id")?)));
-        Ok(candidates.collect::<sqlx::Result<_>>()?)
+        loop {
+            let (statement, candidates) = match (looking.is_cut, looking.thread) {
+                (false, None) => (FOUND, looking.candidates + 1),
+                (false, Some(_)) => (FOUND_IN_THREAD, looking.candidates + 1),
+                (true, None) => (FOUND_OF_LATEST, looking.candidates),
+                (true, Some(_)) => (FOUND_OF_LATEST_IN_THREAD, looking.candidates),
+            };
+            let bound = sqlx::query(statement)
+                .bind(self.tenant.as_str())
+                .bind(&looking.asked.matches)
+                .bind(&looking.asked.counts)
+                .bind(looking.asked.scale)
+                .bind(number(limit))
+                .bind(number(looking.looked))
+                .bind(number(candidates));
+            let bound = match looking.thread {
+                Some(thread) => bound.bind(thread.as_str()),
+                None => bound,
+            };
+            let rows = bound.fetch_all(&mut *self.db).await?;
+            let looked: i64 = rows.first().map_or(Ok(0), |row| row.try_get("looked"))?;
+            if looked > number(looking.candidates) {
+                looking.is_cut = true;
+                continue;
+            }
+            looking.looked += rows.len() as u64;
+            let candidates = rows.iter().map(|row| Ok((row.try_get("thread")?, row.try_get("id")?)));
+            return Ok(candidates.collect::<sqlx::Result<_>>()?);
+        }
     }
 
+    /// Reads messages and compares them with the query. Says how many bytes they have.
     async fn hold_against(
         &mut self,
         candidates: Vec<Candidate>,
         query: &Query,
         found: &mut SearchHits,
-    ) -> Answer<()> {
+    ) -> Answer<u64> {
         let (threads, ids): (Vec<String>, Vec<String>) = candidates.into_iter().unzip();
         let rows = sqlx::query(MESSAGES)
             .bind(self.tenant.as_str())
@@ -124,14 +221,16 @@ impl Scope<'_> {
             .bind(ids)
             .fetch_all(&mut *self.db)
             .await?;
+        let mut bytes = 0_u64;
         for row in &rows {
+            bytes = bytes.saturating_add(row.try_get::<i64, _>("content_bytes")?.unsigned_abs());
             match Stored::read(row)?.whole(self.tenant, None) {
                 Ok(message) => found.hits.extend(hit(message, query)),
                 // It hides no other.
                 Err(_) => found.damaged.push(thread_id(row.try_get("thread")?)?),
             }
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The index of words.
+//! The full-text index.
 //!
 //! It follows the changes, in transactions of its own on a connection of its own: a commit of the store writes nothing of it. How far
 //! it is stands in the same transaction, in one row, and whoever holds that row goes on with it; so any number of processes keep one
@@ -12,7 +12,7 @@ mod words;
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection};
-use throughline_core::{Position, Seq, TenantId, ThreadId};
+use throughline_core::{Position, Seq, TenantId, ThreadId, backend::search::Tokenizer};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -20,7 +20,7 @@ use tokio::{
 
 use self::step::Step;
 pub(crate) use self::{
-    state::{Names, State},
+    state::{Making, Names, State},
     words::{Asked, weights},
 };
 use crate::{
@@ -52,12 +52,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub(crate) async fn keep(settings: Settings, mut signs: watch::Receiver<Position>, adds: bool) {
     let mut link = Link::new(settings.clone());
     let (mut pause, mut before) = (PAUSE, 0);
+    // The process that opened the store last decides.
+    let mut makes = Some(settings.options.tokenizer);
     loop {
         signs.mark_unchanged();
         let begun = Instant::now();
-        match step(&settings, &mut link, adds).await {
+        match step(&settings, &mut link, adds, makes).await {
             Ok(Step::Taken { more, told, .. }) => {
-                pause = PAUSE;
+                (pause, makes) = (PAUSE, None);
                 let is_busy = told != std::mem::replace(&mut before, told);
                 if is_busy {
                     sleep((begun.elapsed() * REST).max(GATHER)).await;
@@ -83,7 +85,12 @@ pub(crate) async fn keep(settings: Settings, mut signs: watch::Receiver<Position
 
 /// Takes a step in a transaction of its own. Nobody waits for its way to the disk: what is lost of the index is lost with the row
 /// that says how far it is.
-async fn step(settings: &Settings, link: &mut Link, adds: bool) -> Result<Step, Failure> {
+async fn step(
+    settings: &Settings,
+    link: &mut Link,
+    adds: bool,
+    makes: Option<Tokenizer>,
+) -> Result<Step, Failure> {
     link.get().await?;
     // Taken away: should this fail in the middle, the connection ends too.
     let mut db = link.take().ok_or_else(Failure::silence)?;
@@ -92,7 +99,7 @@ async fn step(settings: &Settings, link: &mut Link, adds: bool) -> Result<Step, 
     let work = async {
         let first = format!("{}SET LOCAL synchronous_commit = off", begun.first);
         sqlx::raw_sql(AssertSqlSafe(first)).execute(&mut db).await?;
-        let step = Step::take(&mut db, adds).await?;
+        let step = Step::take(&mut db, adds, makes).await?;
         let end = if matches!(step, Step::Taken { wrote: true, .. }) { "COMMIT" } else { "ROLLBACK" };
         sqlx::raw_sql(end).execute(&mut db).await?;
         Ok(step)
@@ -126,12 +133,13 @@ pub(crate) async fn put(
     if messages.is_empty() && ends.is_empty() {
         return Ok(());
     }
-    if State::share(&mut *db).await?.is_nothing() {
+    let state = State::share(&mut *db).await?;
+    if state.is_nothing() {
         return Ok(());
     }
     for (tenant, thread, through) in ends {
         // Of a long thread only some: the change that tells of it takes away the rest.
         refresh::gone(&mut *db, tenant.as_str(), thread.as_str(), through.get()).await?;
     }
-    refresh::refresh(db, messages, true).await
+    refresh::refresh(db, messages, Some(state.making)).await
 }

@@ -3,7 +3,10 @@
 use sqlx::{PgConnection, Row as _};
 use throughline_core::Content;
 
-use super::{state::Names, words::parts};
+use super::{
+    state::{Making, Names},
+    words::parts,
+};
 use crate::rows::number;
 
 /// How many bytes of content are taken in at once, beside one message that has more.
@@ -58,17 +61,19 @@ pub(super) async fn how_many(db: &mut PgConnection, keys: &[Names]) -> sqlx::Res
     Ok(keys.len())
 }
 
-/// Brings what the index says of these messages up to date. Without `adds` they only go from there.
-pub(super) async fn refresh(db: &mut PgConnection, keys: &[Names], adds: bool) -> sqlx::Result<()> {
+/// Brings what the index holds of these messages up to date. Without a way to make terms they only go from there.
+pub(super) async fn refresh(
+    db: &mut PgConnection,
+    keys: &[Names],
+    making: Option<Making>,
+) -> sqlx::Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
     let [tenants, threads, ids] = columns(keys);
     let bound = sqlx::query(DELETE).bind(&tenants).bind(&threads).bind(&ids);
     bound.execute(&mut *db).await?;
-    if !adds {
-        return Ok(());
-    }
+    let Some(making) = making else { return Ok(()) };
     let rows = sqlx::query(CONTENTS).bind(tenants).bind(threads).bind(ids).fetch_all(&mut *db).await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -78,7 +83,9 @@ pub(super) async fn refresh(db: &mut PgConnection, keys: &[Names], adds: bool) -
     }
     drop(rows);
     // Neither the writers nor the readers wait for it.
-    let counted = tokio::task::spawn_blocking(move || found.into_iter().map(Words::of).collect::<Vec<_>>());
+    let counted = tokio::task::spawn_blocking(move || {
+        found.into_iter().map(|found| Words::of(making, found)).collect::<Vec<_>>()
+    });
     let words = counted.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
     insert(db, &words).await
 }
@@ -93,9 +100,10 @@ struct Words {
 
 impl Words {
     /// Nothing of what cannot be read: whoever reads it is told.
-    fn of((names, (seq, created_at), content): (Names, (i64, i64), Option<String>)) -> Self {
+    fn of(making: Making, (names, (seq, created_at), content): (Names, (i64, i64), Option<String>)) -> Self {
         let content = content.and_then(|json| Content::from_json(json).ok());
-        let parts = content.map_or_else(Vec::new, |content| parts(&names.0, &content.plain_text(usize::MAX)));
+        let terms = content.map(|content| making.terms(&content.plain_text(usize::MAX))).unwrap_or_default();
+        let parts = parts(&making.prefix(&names.0), &terms);
         Self { names, seq, created_at, parts }
     }
 }

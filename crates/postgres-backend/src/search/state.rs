@@ -1,5 +1,7 @@
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
+use throughline_core::backend::search::Tokenizer;
+
 use crate::{
     error::damaged,
     rows::{counter, number},
@@ -8,9 +10,18 @@ use crate::{
 /// A message by its tenant, its thread and its id.
 pub(crate) type Names = (String, String, String);
 
+/// How the terms of the index are made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Making {
+    pub(crate) tokenizer: Tokenizer,
+    /// What the prefixes of the tenants are made with.
+    pub(super) key: [u8; 32],
+}
+
 /// How far the index is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct State {
+    pub(crate) making: Making,
     /// The changes that it holds: all up to this one.
     pub(super) indexed: u64,
     /// The changes of which it holds nothing any more that went with them.
@@ -24,7 +35,7 @@ pub(crate) struct State {
 macro_rules! state {
     ($rest:literal) => {
         concat!(
-            "SELECT indexed, cleaned, complete, swept_tenant, swept_thread, swept_id \
+            "SELECT indexed, cleaned, complete, swept_tenant, swept_thread, swept_id, tokenizer, key \
              FROM throughline.search_state WHERE id = 1",
             $rest
         )
@@ -32,14 +43,20 @@ macro_rules! state {
 }
 
 impl State {
-    /// Up to which change a search finds everything.
-    pub(crate) const fn found_up_to(&self) -> u64 {
-        if self.complete && self.swept.is_none() { self.indexed } else { 0 }
+    /// Up to which change a search with this tokenizer finds everything.
+    pub(crate) fn found_up_to(&self, tokenizer: Tokenizer) -> u64 {
+        let is_whole = self.complete && self.swept.is_none() && self.making.tokenizer == tokenizer;
+        if is_whole { self.indexed } else { 0 }
+    }
+
+    /// No index.
+    pub(super) fn empty(making: Making) -> Self {
+        Self { making, ..Self::default() }
     }
 
     /// There is no index, or what is left of one is to be taken away.
     pub(super) fn is_nothing(&self) -> bool {
-        *self == Self::default()
+        *self == Self::empty(self.making)
     }
 
     pub(crate) async fn read(db: &mut PgConnection) -> sqlx::Result<Self> {
@@ -67,7 +84,10 @@ impl State {
             row.try_get::<Option<_>, _>("swept_thread")?,
             row.try_get::<Option<_>, _>("swept_id")?,
         );
+        let tokenizer = Tokenizer::from_name(row.try_get("tokenizer")?).ok_or_else(broken)?;
+        let key = <[u8; 32]>::try_from(row.try_get::<&[u8], _>("key")?).map_err(|_| broken())?;
         Ok(Self {
+            making: Making { tokenizer, key },
             indexed: counter(row.try_get("indexed")?).ok_or_else(broken)?,
             cleaned: counter(row.try_get("cleaned")?).ok_or_else(broken)?,
             complete: row.try_get("complete")?,
@@ -82,7 +102,7 @@ impl State {
         let swept = self.swept.as_ref();
         sqlx::query(
             "UPDATE throughline.search_state SET indexed = $1, cleaned = $2, complete = $3, swept_tenant = $4, \
-             swept_thread = $5, swept_id = $6 WHERE id = 1",
+             swept_thread = $5, swept_id = $6, tokenizer = $7 WHERE id = 1",
         )
         .bind(number(self.indexed))
         .bind(number(self.cleaned))
@@ -90,6 +110,7 @@ impl State {
         .bind(swept.map(|(tenant, ..)| tenant))
         .bind(swept.map(|(_, thread, _)| thread))
         .bind(swept.map(|(.., id)| id))
+        .bind(self.making.tokenizer.as_str())
         .execute(db)
         .await
         .map(drop)

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
-use throughline_core::{Change, Happened};
+use throughline_core::{Change, Happened, backend::search::Tokenizer};
 
 use super::{
     refresh::{empty, gone, how_many, refresh},
-    state::{Names, State},
+    state::{Making, Names, State},
 };
 use crate::{
     error::damaged,
@@ -69,10 +69,19 @@ impl Told {
 }
 
 impl Step {
-    /// Takes a step in the transaction that was begun. Without `adds` it only takes away.
-    pub(super) async fn take(db: &mut PgConnection, adds: bool) -> sqlx::Result<Self> {
+    /// Takes a step in the transaction that was begun. Without `adds` it only takes away. With `makes` an index that divides the text
+    /// otherwise is made again by that tokenizer.
+    pub(super) async fn take(
+        db: &mut PgConnection,
+        adds: bool,
+        makes: Option<Tokenizer>,
+    ) -> sqlx::Result<Self> {
         let Some(before) = State::hold(db).await? else { return Ok(Self::Elsewhere) };
         let mut state = before.clone();
+        if let Some(tokenizer) = makes.filter(|tokenizer| adds && state.making.tokenizer != *tokenizer) {
+            state.making.tokenizer = tokenizer;
+            (state.complete, state.swept) = (false, None);
+        }
         if !adds && state.is_nothing() {
             let wrote = empty(db).await?;
             return Ok(if wrote { Self::Taken { wrote, more: true, told: 0 } } else { Self::Absent });
@@ -81,20 +90,28 @@ impl Step {
         let told = Told::read(db, after, if state.swept.is_some() && adds { 0 } else { CHANGES }).await?;
         let is_missing_changes = after < told.kept_after;
         let more = if !adds && is_missing_changes {
-            // It cannot be told what has to go. Whoever keeps an index again begins anew.
-            state = State::default();
+            // Which messages have to go is unknown. A process that keeps an index makes it again.
+            state = State::empty(state.making);
             true
         } else if adds && state.swept.is_none() && (is_missing_changes || !state.complete) {
             // Every message is gone through, and what comes meanwhile is among the changes.
             let from = told.last.max(told.kept_after);
-            state = State { indexed: from, cleaned: from, complete: false, swept: Some(Names::default()) };
+            let making = state.making;
+            state = State {
+                making,
+                indexed: from,
+                cleaned: from,
+                complete: false,
+                swept: Some(Names::default()),
+            };
             true
         } else if let (true, Some(swept)) = (adds, state.swept.clone()) {
             sweep(db, &mut state, swept).await?;
             // What was committed meanwhile is still to be followed.
             true
         } else {
-            let (through, more) = follow(db, &told, after, adds).await?;
+            let making = adds.then_some(state.making);
+            let (through, more) = follow(db, &told, after, making).await?;
             if adds {
                 state.indexed = state.indexed.max(through);
             }
@@ -126,13 +143,18 @@ async fn sweep(db: &mut PgConnection, state: &mut State, swept: Names) -> sqlx::
         return Ok(());
     }
     keys.truncate(how_many(db, &keys).await?);
-    refresh(db, &keys, true).await?;
+    refresh(db, &keys, Some(state.making)).await?;
     state.swept = keys.pop();
     Ok(())
 }
 
 /// Takes changes in. Says up to which one, and whether there are more.
-async fn follow(db: &mut PgConnection, told: &Told, after: u64, adds: bool) -> sqlx::Result<(u64, bool)> {
+async fn follow(
+    db: &mut PgConnection,
+    told: &Told,
+    after: u64,
+    making: Option<Making>,
+) -> sqlx::Result<(u64, bool)> {
     let (mut keys, mut known, mut positions) = (Vec::new(), HashSet::new(), Vec::new());
     let (mut through, mut looked, mut more) = (after, 0, false);
     for (position, change) in told.changes() {
@@ -159,14 +181,14 @@ async fn follow(db: &mut PgConnection, told: &Told, after: u64, adds: bool) -> s
         }
         through = position;
     }
-    if adds && !keys.is_empty() {
+    if making.is_some() && !keys.is_empty() {
         let taken = how_many(db, &keys).await?;
         if let Some(first_left) = positions.get(taken) {
             (through, more) = (first_left - 1, true);
             keys.truncate(taken);
         }
     }
-    refresh(db, &keys, adds).await?;
+    refresh(db, &keys, making).await?;
     if more || looked == CHANGES {
         return Ok((through, true));
     }

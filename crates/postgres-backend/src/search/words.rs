@@ -1,11 +1,8 @@
-//! Words as the index holds them: those of the core, so that it finds what [`Query::matches`]. No parser of Postgres has a part in it.
+//! Terms as the index holds them: those of the core, so that it finds what [`Query::matches`]. No parser of Postgres has a part in it.
 
-use std::collections::BTreeMap;
+use throughline_core::backend::search::{MAX_COUNT, Query, Term, Terms};
 
-use throughline_core::backend::search::{self, Query, Word};
-
-/// How many bytes of a word the index knows. What begins alike beyond that is told apart by the message.
-const LONGEST: usize = 200;
+use super::Making;
 
 /// How many bytes of words a part has: Postgres takes less than a mebibyte in one value.
 const PART: usize = 256 << 10;
@@ -16,9 +13,6 @@ const OF_EACH: usize = 16;
 /// What `ts_rank` divides by.
 const OF_RANK: f64 = 1.644_934_066_85;
 
-/// How many times a word counts at most.
-const MOST: u32 = 4;
-
 /// What the labels `D`, `C`, `B` and `A` count for in `ts_rank`: a quarter for each time.
 macro_rules! weights {
     () => {
@@ -27,43 +21,43 @@ macro_rules! weights {
 }
 pub(crate) use weights;
 
-/// What each word of a tenant begins with in the index, so that its searches cost what its own messages say: a word of its own
-/// for the tenant would be in every one of them. Always so long. Two tenants may have the same: rows say whose they are.
-fn mark_of(tenant: &str) -> String {
-    let hash = blake3::hash(tenant.as_bytes()).to_hex();
-    hash[..5].to_owned()
+/// The characters of a prefix.
+const OF_PREFIX: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+
+impl Making {
+    /// What each term of a tenant begins with in the index, so that its searches cost what its own messages say: a term of its own
+    /// for the tenant would be in every one of them. Always six characters. Two tenants may have the same prefix by chance, which
+    /// nothing can tell without the key of the store: each row says whose it is, so that only costs time.
+    pub(crate) fn prefix(&self, tenant: &str) -> String {
+        let hash = blake3::keyed_hash(&self.key, tenant.as_bytes());
+        hash.as_bytes()[..6].iter().map(|byte| char::from(OF_PREFIX[usize::from(byte % 64)])).collect()
+    }
+
+    /// The terms of a text.
+    pub(super) fn terms(&self, text: &str) -> Terms {
+        Terms::of(text, self.tokenizer)
+    }
 }
 
-/// A value of the index, quoted; nobody says a word with a plus in it.
-fn quoted(mark: &str, word: &str) -> String {
-    format!("'{mark}{}'", word.replace('\\', "\\\\").replace('\'', "''"))
+/// A value of the index, quoted; no term has a plus in it.
+fn quoted(prefix: &str, word: &str) -> String {
+    format!("'{prefix}{}'", word.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// What stands in every part of a message that has several.
 const IN_PARTS: &str = "+";
 
-fn cut(word: &str) -> &str {
-    let end = word.floor_char_boundary(LONGEST);
-    &word[..end]
-}
-
-/// The words of a text as values of the type `tsvector`, in one part or several; none of a text without a word.
-pub(super) fn parts(tenant: &str, text: &str) -> Vec<String> {
-    let words = search::words(text);
-    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    for word in words.split(' ').filter(|word| !word.is_empty()) {
-        *counts.entry(cut(word)).or_default() += 1;
-    }
-    let mark = mark_of(tenant);
+/// The terms of a message as values of the type `tsvector`, in one part or several; none of a message without a term.
+pub(super) fn parts(prefix: &str, terms: &Terms) -> Vec<String> {
     let (mut parts, mut part, mut bytes) = (Vec::new(), String::new(), 0);
-    for (word, count) in counts {
+    for (term, count) in terms.iter() {
         if bytes > PART {
             parts.push(std::mem::take(&mut part));
             bytes = 0;
         }
-        bytes += OF_EACH + word.len();
-        part.push_str(&quoted(&mark, word));
-        part.push_str(match count.min(MOST) {
+        bytes += OF_EACH + term.len();
+        part.push_str(&quoted(prefix, term));
+        part.push_str(match count {
             1 => " ",
             2 => ":1C ",
             3 => ":1B ",
@@ -74,7 +68,7 @@ pub(super) fn parts(tenant: &str, text: &str) -> Vec<String> {
         parts.push(part);
     }
     if parts.len() > 1 {
-        let sign = quoted(&mark, IN_PARTS);
+        let sign = quoted(prefix, IN_PARTS);
         parts.iter_mut().for_each(|part| part.push_str(&sign));
     }
     parts
@@ -92,88 +86,76 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn of(tenant: &str, query: &Query) -> Self {
-        let mark = mark_of(tenant);
-        let operand = |word: &Word| {
-            let known = cut(&word.text);
-            // What is longer than that is known by its beginning, whole.
-            let star = if word.is_prefix && known.len() == word.text.len() { ":*" } else { "" };
-            format!("{}{star}", quoted(&mark, known))
+    pub(crate) fn of(prefix: &str, query: &Query) -> Self {
+        let operand = |term: &Term| {
+            let star = if term.is_prefix { ":*" } else { "" };
+            format!("{}{star}", quoted(prefix, &term.text))
         };
-        let mut words: Vec<&Word> = query.words().iter().collect();
-        // What a shorter one stands for does not count twice.
-        words.sort_by(|a, b| a.text.cmp(&b.text).then(b.is_prefix.cmp(&a.is_prefix)));
-        let mut counted: Vec<&Word> = Vec::new();
-        for word in &words {
-            let covers = |by: &&Word| {
-                if by.is_prefix { word.text.starts_with(&by.text) } else { word.text == by.text }
-            };
-            if !counted.iter().any(covers) {
-                counted.push(word);
-            }
-        }
-        let mut counted: Vec<String> = counted.into_iter().map(operand).collect();
-        counted.dedup();
-        let mut all: Vec<String> = words.into_iter().map(operand).collect();
-        all.dedup();
-        let matches = match &all[..] {
+        let required: Vec<String> = query.required().iter().map(operand).collect();
+        let counted: Vec<String> = query.counted().iter().map(operand).collect();
+        let matches = match &required[..] {
             [one] => one.clone(),
             all => {
-                let (both, any, sign) = (all.join(" & "), all.join(" | "), quoted(&mark, IN_PARTS));
+                let (both, any, sign) = (all.join(" & "), all.join(" | "), quoted(prefix, IN_PARTS));
                 format!("{both} | {sign} & ({any})")
             }
         };
-        let scale = counted.len() as f64 * f64::from(MOST) * OF_RANK;
+        let scale = counted.len() as f64 * f64::from(MAX_COUNT) * OF_RANK;
         Self { matches, counts: counted.join(" | "), scale }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use throughline_core::backend::search::Tokenizer;
+
     use super::*;
 
+    const PREFIX: &str = "p1-Zz_";
+
     fn asked(query: &str) -> (String, String) {
-        let Asked { matches, counts, .. } = Asked::of("t", &Query::parse(query).unwrap());
-        let mark = mark_of("t");
-        (matches.replace(&mark, ""), counts.replace(&mark, ""))
+        let Asked { matches, counts, .. } =
+            Asked::of(PREFIX, &Query::parse(query, Tokenizer::Words).unwrap());
+        (matches.replace(PREFIX, ""), counts.replace(PREFIX, ""))
+    }
+
+    fn parts_of(text: &str) -> Vec<String> {
+        parts(PREFIX, &Terms::of(text, Tokenizer::Words))
     }
 
     #[test]
-    fn a_word_has_the_mark_of_its_tenant_and_a_label_for_how_often_it_stands_there() {
-        let [part] = &parts("t", "B a b, c C c; d D d d e")[..] else { panic!() };
-        let mark = mark_of("t");
-        assert_eq!(mark.len(), 5);
-        assert_ne!(mark, mark_of("u"));
-        assert_eq!(part.replace(&mark, ""), "'a' 'b':1C 'c':1B 'd':1A 'e' ");
-        assert_eq!(parts("t", " --"), [""; 0]);
+    fn a_prefix_depends_on_the_tenant_and_on_the_key_of_the_store() {
+        let [one, other] = [1, 2].map(|key| Making { key: [key; 32], ..Making::default() });
+        assert_eq!(one.prefix("t").len(), PREFIX.len());
+        assert_eq!(one.prefix("t"), one.prefix("t"));
+        assert_ne!(one.prefix("t"), one.prefix("u"));
+        assert_ne!(one.prefix("t"), other.prefix("t"));
     }
 
     #[test]
-    fn long_words_are_cut_between_characters() {
-        let [part] = &parts("t", &"é".repeat(1000))[..] else { panic!() };
-        assert_eq!(part.len(), "'' ".len() + 5 + 200);
-        let [part] = &parts("t", &format!("a{}", "é".repeat(1000)))[..] else { panic!() };
-        assert_eq!(part.len(), "'' ".len() + 5 + 199);
-        let long = "x".repeat(201);
-        assert_eq!(asked(&format!("{long}*")).0, format!("'{}'", &long[1..]));
-        assert_eq!(asked(&format!("{}*", &long[1..])).0, format!("'{}':*", &long[1..]));
+    fn a_term_has_the_prefix_of_its_tenant_and_a_label_for_how_often_it_occurs() {
+        let [part] = &parts_of("B a b, c C c; d D d d e")[..] else { panic!() };
+        assert_eq!(part.replace(PREFIX, ""), "'a' 'b':1C 'c':1B 'd':1A 'e' ");
+        assert_eq!(parts_of(" --"), [""; 0]);
     }
 
     #[test]
-    fn very_many_words_are_in_parts_that_say_so() {
+    fn very_many_terms_are_in_parts_that_say_so() {
         let text: String = (0..100_000).map(|n| format!("w{n} ")).collect();
-        let parts = parts("t", &text);
+        let parts = parts_of(&text);
         assert_eq!(parts.len(), 9);
-        let sign = quoted(&mark_of("t"), "+");
+        let sign = quoted(PREFIX, IN_PARTS);
         assert!(parts.iter().all(|part| part.ends_with(&sign)));
-        assert_eq!(parts.iter().map(|part| part.matches("w").count()).sum::<usize>(), 100_000);
+        assert_eq!(parts.iter().map(|part| part.matches('w').count()).sum::<usize>(), 100_000);
     }
 
     #[test]
-    fn a_query_asks_for_all_words_and_counts_none_of_them_twice() {
+    fn a_query_asks_for_all_terms_and_counts_none_of_them_twice() {
         assert_eq!(asked("b"), ("'b'".to_owned(), "'b'".to_owned()));
-        assert_eq!(asked("b a* B").0, "'a':* & 'b' | '+' & ('a':* | 'b')");
+        assert_eq!(asked("b a* B").0, "'b' & 'a':* | '+' & ('b' | 'a':*)");
         assert_eq!(asked("train tr* t u u*").1, "'t' | 'tr':* | 'u':*");
-        assert_eq!(Asked::of("t", &Query::parse("a ab* abc").unwrap()).scale, 8.0 * OF_RANK);
+        assert_eq!(asked(&"w* ".repeat(32)).0, "'w':*");
+        let query = Query::parse("a ab* abc", Tokenizer::Words).unwrap();
+        assert_eq!(Asked::of(PREFIX, &query).scale, 8.0 * OF_RANK);
     }
 }

@@ -200,6 +200,37 @@ async fn a_lock_that_somebody_holds_is_busy_and_readers_that_are_taken_are_overl
     db.thread("t").add(NewMessage::user("after")).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_tenant_without_a_connection_does_not_wait_for_the_reads_of_another() {
+    let Some(database) = Database::fresh("").await else { return };
+    let options = PostgresBackend::builder().wait_limit(Duration::from_secs(60)).readers(1);
+    let db = database.open(options).await;
+    db.thread("t").add(NewMessage::user("x")).await.unwrap();
+    let mut blocker = database.connect().await;
+    let lock = "BEGIN; LOCK TABLE throughline.threads IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut blocker).await.unwrap();
+    let read = |tenant: &str| {
+        let thread = db.for_tenant(tenant.parse().unwrap()).thread("t");
+        tokio::spawn(async move { thread.page(throughline_core::PageFrom::End, 10).await })
+    };
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let first = read("a");
+    while database.count(waiting).await < 1 {
+        tokio::task::yield_now().await;
+    }
+    // One more of the same tenant waits for its connection; another tenant has one.
+    let (more, other) = (read("a"), read("b"));
+    while database.count(waiting).await < 2 && !other.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(database.count(waiting).await, 2);
+    sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
+    for read in [first, more, other] {
+        read.await.unwrap().unwrap();
+    }
+    db.close().await.unwrap();
+}
+
 /// REL-23: callers who leave in the middle leave no connection inside a transaction.
 #[tokio::test]
 async fn callers_who_leave_leave_no_transaction_behind() {

@@ -18,9 +18,21 @@ use crate::{error::EngineError, lines::InLine};
 /// What is done on the thread of a reader.
 pub(super) type Work = Box<dyn FnOnce(&Connection) -> Result<ReadResult> + Send>;
 
+/// Until when a read is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// When its caller gives up that no reader has begun with.
+    pub(super) give_up: Instant,
+    /// When a reader that has begun with it is interrupted.
+    pub(super) deadline: Option<Instant>,
+}
+
 /// How far a read has come. Nothing else is shared through it: what is read and the answer go their own ways.
 #[derive(Debug)]
-pub(super) struct Stage(AtomicU8);
+pub(super) struct Stage {
+    state: AtomicU8,
+    deadline: Option<Instant>,
+}
 
 /// No reader has taken it.
 const WAITS: u8 = 0;
@@ -32,23 +44,28 @@ const LEFT: u8 = 2;
 impl Stage {
     /// Whether a reader that comes to it is to read.
     pub(super) fn begin(&self) -> bool {
-        self.0.compare_exchange(WAITS, BEGUN, Relaxed, Relaxed).is_ok()
+        self.state.compare_exchange(WAITS, BEGUN, Relaxed, Relaxed).is_ok()
     }
 
     /// Takes it back, if no reader has taken it.
     fn give_up(&self) -> bool {
-        self.0.compare_exchange(WAITS, LEFT, Relaxed, Relaxed).is_ok()
+        self.state.compare_exchange(WAITS, LEFT, Relaxed, Relaxed).is_ok()
     }
 
     /// Whether nobody waits for it any more.
     pub(super) fn is_left(&self) -> bool {
-        self.0.load(Relaxed) == LEFT
+        self.state.load(Relaxed) == LEFT
+    }
+
+    /// Whether its deadline has passed.
+    pub(super) fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 }
 
 /// The end of the reader. Dropped without an answer, its caller learns that the reader was lost.
 pub(super) struct Call {
-    tenant: TenantId,
+    pub(super) tenant: TenantId,
     pub(super) work: Work,
     pub(super) stage: Arc<Stage>,
     pub(super) answer: oneshot::Sender<Result<ReadResult>>,
@@ -62,9 +79,9 @@ pub(super) struct Caller {
 }
 
 impl Call {
-    pub(super) fn new(tenant: TenantId, work: Work) -> (Self, Caller) {
+    pub(super) fn new(tenant: TenantId, deadline: Option<Instant>, work: Work) -> (Self, Caller) {
         let (sender, receiver) = oneshot::channel();
-        let stage = Arc::new(Stage(AtomicU8::new(WAITS)));
+        let stage = Arc::new(Stage { state: AtomicU8::new(WAITS), deadline });
         let caller = Caller { answer: receiver, stage: Arc::clone(&stage) };
         (Self { tenant, work, stage, answer: sender }, caller)
     }
@@ -103,6 +120,6 @@ impl Caller {
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        self.stage.0.store(LEFT, Relaxed);
+        self.stage.state.store(LEFT, Relaxed);
     }
 }

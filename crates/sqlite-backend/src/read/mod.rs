@@ -35,7 +35,7 @@ use std::{
 use rusqlite::Connection;
 use throughline_core::{PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp};
 
-use self::pool::Pool;
+use self::{call::Times, pool::Pool, search::Searching};
 use crate::{OpenError, SqliteOptions, gate::Gate};
 
 /// The readers of a store.
@@ -43,7 +43,8 @@ use crate::{OpenError, SqliteOptions, gate::Gate};
 pub(crate) struct Readers {
     pool: Pool,
     wait_limit: Duration,
-    has_index: bool,
+    /// None without a full-text index.
+    searching: Option<Searching>,
 }
 
 /// What a read works with.
@@ -52,8 +53,8 @@ struct Scope<'a> {
     db: &'a Connection,
     tenant: &'a TenantId,
     now: Timestamp,
-    /// Whether an index of words is kept.
-    has_index: bool,
+    /// When its caller stops waiting.
+    deadline: Option<Instant>,
 }
 
 impl Readers {
@@ -64,7 +65,8 @@ impl Readers {
         gate: Arc<Gate>,
     ) -> Result<Self, OpenError> {
         let pool = Pool::open(path, options.readers, gate).await?;
-        Ok(Self { pool, wait_limit: options.wait_limit, has_index: options.search })
+        let searching = Searching { tokenizer: options.tokenizer, time_limit: options.search_time_limit };
+        Ok(Self { pool, wait_limit: options.wait_limit, searching: options.search.then_some(searching) })
     }
 
     /// Answers a read.
@@ -78,10 +80,10 @@ impl Readers {
         let give_up = deadline.unwrap_or_else(|| Instant::now() + self.wait_limit);
         let tenant = tenant.clone();
         let work = {
-            let (tenant, has_index) = (tenant.clone(), self.has_index);
-            move |db: &Connection| answer(Scope { db, tenant: &tenant, now, has_index }, &read)
+            let (tenant, searching) = (tenant.clone(), self.searching);
+            move |db: &Connection| answer(Scope { db, tenant: &tenant, now, deadline }, searching, &read)
         };
-        self.pool.run(tenant, give_up, work).await
+        self.pool.run(tenant, Times { give_up, deadline }, work).await
     }
 
     /// Waits until every read has ended, and closes the readers.
@@ -94,7 +96,7 @@ impl Readers {
 const WITHOUT_INDEX: &str = "a search of a store that was opened without `search(true)`";
 
 /// Answers within the transaction of a reader.
-fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
+fn answer(scope: Scope<'_>, searching: Option<Searching>, read: &ReadArgs) -> Result<ReadResult> {
     match read {
         ReadArgs::Get(read) => get::get(scope, read).map(ReadResult::Get),
         ReadArgs::Page(read) => page::page(scope, read).map(ReadResult::Page),
@@ -105,8 +107,10 @@ fn answer(scope: Scope<'_>, read: &ReadArgs) -> Result<ReadResult> {
         ReadArgs::Purgeable(read) => threads::purgeable(scope, read).map(ReadResult::Purgeable),
         ReadArgs::Changes(read) => changes::changes(scope, read).map(ReadResult::Changes),
         ReadArgs::Audit(read) => audit::audit(scope, read).map(ReadResult::Audit),
-        ReadArgs::Search(read) if scope.has_index => search::search(scope, read).map(ReadResult::Search),
-        ReadArgs::Search(_) => Err(PersistError::unsupported(WITHOUT_INDEX)),
+        ReadArgs::Search(read) => match searching {
+            Some(searching) => search::search(scope, searching, read).map(ReadResult::Search),
+            None => Err(PersistError::unsupported(WITHOUT_INDEX)),
+        },
         ReadArgs::Cursor(read) => consumer::cursor(scope, read).map(ReadResult::Cursor),
         ReadArgs::Aliases(list) => aliases::aliases(scope, list).map(ReadResult::Aliases),
         ReadArgs::Quarantined(list) => consumer::quarantined(scope, list).map(ReadResult::Quarantined),

@@ -21,7 +21,7 @@ use crate::{
     gate::{Gate, Parked},
 };
 
-/// How many steps SQLite's machine does before it looks whether anybody still waits: a few rows.
+/// How many steps SQLite's machine does before it looks whether the caller still waits and the deadline has not passed: a few rows.
 pub(super) const STEPS_BETWEEN_LOOKS: i32 = 200;
 
 pub(super) struct Reader {
@@ -57,7 +57,7 @@ impl Reader {
     /// Counts as idle before there was anything to read.
     pub(super) fn stand_by(&mut self) {
         drop(self.parked.replace(self.connection.take()));
-        let nobody_knows_it_yet = self.waiting.is_free(&self.bell);
+        let nobody_knows_it_yet = self.waiting.is_free(&self.bell, None);
         debug_assert!(nobody_knows_it_yet.is_none());
     }
 
@@ -69,11 +69,11 @@ impl Reader {
 
     fn serve(&mut self) {
         while let Some(call) = self.next.take().or_else(|| self.waiting.wait(&self.bell)) {
-            let Call { work, stage, answer, .. } = call;
-            if stage.begin() {
-                let result = self.read(work, &stage);
-                // Before: a caller who has an answer finds the reader free that it had.
-                self.next = self.waiting.is_free(&self.bell);
+            let Call { tenant, work, stage, answer } = call;
+            let result = stage.begin().then(|| self.read(work, &stage));
+            // Before: a caller who has an answer finds the reader free that it had.
+            self.next = self.waiting.is_free(&self.bell, Some(&tenant));
+            if let Some(result) = result {
                 // One who has left is no fault.
                 drop(answer.send(result));
             }
@@ -90,7 +90,10 @@ impl Reader {
         let read = || {
             let connection = self.connect().map_err(EngineError::from)?;
             let begin = || {
-                connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || asked.is_left()))?;
+                connection.progress_handler(
+                    STEPS_BETWEEN_LOOKS,
+                    Some(move || asked.is_left() || asked.is_late()),
+                )?;
                 execute(connection, "BEGIN")
             };
             begin().map_err(EngineError::from)?;
@@ -103,7 +106,12 @@ impl Reader {
         });
         let connection = self.connection.take().filter(|connection| end(connection).is_ok());
         drop(self.parked.replace(connection));
-        result.map_err(|error| self.named(error))
+        match result {
+            Err(error) if error.kind() == ErrorKind::Cancelled && stage.is_late() => {
+                Err(EngineError::ReadTimedOut.into())
+            }
+            result => result.map_err(|error| self.named(error)),
+        }
     }
 }
 

@@ -1,11 +1,20 @@
-//! Messages with certain words.
+//! Messages with certain words: candidates by the full-text index, shard by shard, and the best of them by their rows.
+//!
+//! What a search reads belongs to its tenant alone, so the hits, their order and their absence depend on nothing else. Its work is
+//! bounded: by the candidates, by their bytes, by time, and by the terms of one shard, which FTS5 goes through in one call.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use rusqlite::params;
 use throughline_core::{
     Position, Result, SearchHit, SearchHits, SearchMessages,
-    backend::{rules, search::Query},
+    backend::{
+        rules,
+        search::{MAX_CANDIDATES, MAX_COUNT, MAX_TEXT_BYTES, Query, Tokenizer},
+    },
 };
 
 use super::{
@@ -14,32 +23,85 @@ use super::{
 };
 use crate::{
     error::EngineError,
-    record::{Record, message_columns},
-    search::{State, mark_of_tenant, scope_of_thread},
+    record::{Columns as _, Record, message_columns},
+    search::{State, of_tenant, prefix, term_of_thread},
 };
 
-/// What the index finds, held against the rows: it may be behind.
+/// What the index finds in one shard, the latest message first.
+pub(super) const CANDIDATES: &str =
+    "SELECT rowid, terms, seq, created_at FROM search WHERE search MATCH ?1 ORDER BY rowid DESC";
+
+/// The row of a candidate, unless no search shows it any more: the index may be behind.
 pub(super) const FOUND: &str = concat!(
     "SELECT 0, ",
     message_columns!(),
-    ", t.thread FROM (SELECT rowid AS message_pk, bm25(search, 1.0, 0.0) AS score FROM search \
-     WHERE search MATCH ?1 ORDER BY score, rowid DESC LIMIT ?2) f \
-     CROSS JOIN messages m ON m.message_pk = f.message_pk CROSS JOIN threads t ON t.thread_pk = m.thread_pk \
-     WHERE t.tenant = ?3 AND m.state = 'final' AND m.seq > t.floor AND t.deleted = 0 \
-     ORDER BY f.score, m.created_at DESC, m.message_pk DESC"
+    ", t.thread FROM messages m CROSS JOIN threads t ON t.thread_pk = m.thread_pk \
+     WHERE m.message_pk = ?1 AND t.tenant = ?2 AND (?3 IS NULL OR m.thread_pk = ?3) \
+     AND m.state = 'final' AND m.seq > t.floor AND t.deleted = 0"
 );
+const CONTENT_BYTES: usize = 8;
 const THREAD: usize = 21;
 
-/// Looks for messages.
-pub(super) fn search(scope: Scope<'_>, read: &SearchMessages) -> Result<SearchHits> {
+/// How a store searches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Searching {
+    pub(super) tokenizer: Tokenizer,
+    pub(super) time_limit: Duration,
+}
+
+/// The bounds of one search.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    candidates: usize,
+    bytes: u64,
+    until: Instant,
+}
+
+/// A message that may be a hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    // In the order of the answer, reversed.
+    weight: u32,
+    created_at: i64,
+    seq: i64,
+    message_pk: i64,
+}
+
+/// The messages that have the terms of a query.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Candidates {
+    found: Vec<Candidate>,
+    /// How many bytes were read of the index.
+    bytes: u64,
+    /// How many shards were searched.
+    shards: usize,
+    terminated_early: bool,
+}
+
+/// Searches messages.
+pub(super) fn search(scope: Scope<'_>, searching: Searching, read: &SearchMessages) -> Result<SearchHits> {
+    let until = Instant::now() + searching.time_limit;
+    let until = scope.deadline.map_or(until, |deadline| until.min(deadline));
+    search_within(
+        scope,
+        searching.tokenizer,
+        read,
+        Bounds { candidates: MAX_CANDIDATES, bytes: MAX_TEXT_BYTES, until },
+    )
+}
+
+fn search_within(
+    scope: Scope<'_>,
+    tokenizer: Tokenizer,
+    read: &SearchMessages,
+    bounds: Bounds,
+) -> Result<SearchHits> {
     rules::check_limit(read.limit)?;
-    let query = Query::parse(&read.query)?;
     let state = State::read(scope.db).map_err(EngineError::from)?;
-    let indexed = match state {
-        State { complete: true, swept: None, indexed } => u64::try_from(indexed).unwrap_or_default(),
-        _ => 0,
-    };
-    let mut found = SearchHits { hits: Vec::new(), damaged: Vec::new(), indexed: Position::new(indexed) };
+    // Until the index is made again by the tokenizer of this store, it is asked in its own way.
+    let query = Query::parse(&read.query, state.tokenizer.unwrap_or(tokenizer))?;
+    let indexed = Position::new(state.found_up_to(tokenizer));
+    let mut found = SearchHits { hits: Vec::new(), damaged: Vec::new(), indexed, terminated_early: false };
     let thread_pk = match &read.thread {
         None => None,
         Some(thread) => match living(scope, thread)? {
@@ -47,15 +109,25 @@ pub(super) fn search(scope: Scope<'_>, read: &SearchMessages) -> Result<SearchHi
             None => return Ok(found),
         },
     };
-    let limit = read.limit as usize;
-    // Some of what the index finds may be gone by now.
-    let parameters = params![matches(scope, thread_pk, &query), 2 * read.limit + 16, scope.tenant.as_str()];
+    let mut candidates = candidates(scope, thread_pk, &query, bounds).map_err(EngineError::from)?;
+    candidates.found.sort_unstable_by(|a, b| b.cmp(a));
+    found.terminated_early = candidates.terminated_early;
+    let (limit, mut bytes) = (read.limit as usize, 0_u64);
     let mut statement = scope.db.prepare_cached(FOUND).map_err(EngineError::from)?;
-    let mut rows = statement.query(parameters).map_err(EngineError::from)?;
-    while let Some(row) = rows.next().map_err(EngineError::from)? {
+    for candidate in candidates.found {
         if found.hits.len() == limit {
             break;
         }
+        let parameters = params![candidate.message_pk, scope.tenant.as_str(), thread_pk];
+        let mut rows = statement.query(parameters).map_err(EngineError::from)?;
+        let Some(row) = rows.next().map_err(EngineError::from)? else { continue };
+        let content =
+            row.integer(CONTENT_BYTES).and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default();
+        if bytes > 0 && bytes.saturating_add(content) > bounds.bytes {
+            found.terminated_early = true;
+            break;
+        }
+        bytes = bytes.saturating_add(content);
         let thread = thread_id(row, THREAD).unwrap_or_else(nameless);
         let Ok(record) = Record::read(row, scope.tenant, &thread) else {
             // It hides no other.
@@ -64,7 +136,7 @@ pub(super) fn search(scope: Scope<'_>, read: &SearchMessages) -> Result<SearchHi
         };
         let text = record.message.content.plain_text(usize::MAX);
         if !query.matches(&text) {
-            // It was edited since.
+            // It was edited since, or has the terms and not the words.
             continue;
         }
         let (snippet, marks) = query.snippet(&text);
@@ -82,18 +154,157 @@ pub(super) fn search(scope: Scope<'_>, read: &SearchMessages) -> Result<SearchHi
     Ok(found)
 }
 
-/// The query in the words of FTS5. A word is of letters and digits alone; it is quoted so that it is never an operator.
-fn matches(scope: Scope<'_>, thread_pk: Option<i64>, query: &Query) -> String {
-    let mut matches = match thread_pk {
-        Some(thread_pk) => format!("scope : {} AND text : (", scope_of_thread(thread_pk)),
-        None => "text : (".to_owned(),
-    };
-    let mark = mark_of_tenant(scope.tenant.as_str());
-    for (at, word) in query.words().iter().enumerate() {
-        let (and, star) = (if at == 0 { "" } else { " AND " }, if word.is_prefix { " *" } else { "" });
-        // Writing into a string does not fail.
-        let _ = write!(matches, "{and}\"{mark}{}\"{star}", word.text);
+/// The messages of the tenant that have every required term, the shards of the latest messages first.
+fn candidates(
+    scope: Scope<'_>,
+    thread_pk: Option<i64>,
+    query: &Query,
+    bounds: Bounds,
+) -> rusqlite::Result<Candidates> {
+    let mut candidates = Candidates::default();
+    let mut statement = scope.db.prepare_cached(CANDIDATES)?;
+    for shard in of_tenant(scope.db, scope.tenant.as_str())? {
+        if candidates.shards > 0 && Instant::now() >= bounds.until {
+            candidates.terminated_early = true;
+            break;
+        }
+        candidates.shards += 1;
+        let prefix = prefix(shard);
+        let mut rows = statement.query([matches(&prefix, thread_pk, query)])?;
+        while let Some(row) = rows.next()? {
+            if candidates.found.len() >= bounds.candidates || candidates.bytes >= bounds.bytes {
+                candidates.terminated_early = true;
+                return Ok(candidates);
+            }
+            let terms = row.get_ref(1)?.as_str().unwrap_or_default();
+            candidates.bytes += terms.len() as u64;
+            candidates.found.push(Candidate {
+                weight: weight(terms, &prefix, query),
+                created_at: row.integer(3).unwrap_or_default(),
+                seq: row.integer(2).unwrap_or_default(),
+                message_pk: row.get(0)?,
+            });
+        }
     }
-    matches.push(')');
+    Ok(candidates)
+}
+
+/// The weight of a message by its terms: in the first line stand those that occur most often.
+fn weight(terms: &str, prefix: &str, query: &Query) -> u32 {
+    let lines = terms.split('\n').zip((1..=MAX_COUNT).rev());
+    let of_line = |line: &str, count| {
+        let terms = line.split(' ').filter_map(|term| term.strip_prefix(prefix));
+        terms.filter(|term| query.counts(term)).fold(0, |sum: u32, _| sum.saturating_add(count))
+    };
+    lines.fold(0, |sum: u32, (line, count)| sum.saturating_add(of_line(line, count)))
+}
+
+/// The query in the language of FTS5. A term is of letters and digits alone; it is quoted so that it is never an operator.
+fn matches(prefix: &str, thread_pk: Option<i64>, query: &Query) -> String {
+    let mut matches = String::new();
+    for (at, term) in query.required().iter().enumerate() {
+        let (and, star) = (if at == 0 { "" } else { " AND " }, if term.is_prefix { " *" } else { "" });
+        // Writing into a string does not fail.
+        let _ = write!(matches, "{and}\"{prefix}{}\"{star}", term.text);
+    }
+    if let Some(thread_pk) = thread_pk {
+        let _ = write!(matches, " AND \"{}\"", term_of_thread(thread_pk));
+    }
     matches
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{Connection, StatementStatus};
+    use throughline_core::{TenantId, Timestamp, backend::search::Terms};
+
+    use super::*;
+
+    /// A store of which only the index is asked: in each shard of two tenants so many messages with these words.
+    fn index(shards: i64, messages: i64, text: &str) -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+        let terms = Terms::of(text, Tokenizer::Words);
+        for shard in 1..=2 * shards {
+            let tenant = if shard % 2 == 0 { "a" } else { "b" };
+            db.execute("INSERT INTO search_shards VALUES (?1, ?2, ?1, 1)", params![shard, tenant]).unwrap();
+            for n in 0..messages {
+                let mut written: Vec<String> = (1..=MAX_COUNT)
+                    .rev()
+                    .map(|count| {
+                        let of_line = terms.iter().filter(|(_, of)| *of == count);
+                        of_line.map(|(term, _)| format!("{}{term} ", prefix(shard))).collect()
+                    })
+                    .collect();
+                written.push(term_of_thread(n));
+                let message_pk = shard * 1000 + n;
+                db.execute(
+                    "INSERT INTO search (rowid, terms, shard, seq, created_at) VALUES (?1, ?2, ?3, ?4, 0)",
+                    params![message_pk, written.join("\n"), shard, n],
+                )
+                .unwrap();
+            }
+        }
+        db
+    }
+
+    fn asked(db: &Connection, query: &str, bounds: Bounds) -> Candidates {
+        let tenant: TenantId = "a".parse().unwrap();
+        let scope = Scope { db, tenant: &tenant, now: Timestamp::from_micros(0), deadline: None };
+        candidates(scope, None, &Query::parse(query, Tokenizer::Words).unwrap(), bounds).unwrap()
+    }
+
+    fn bounds() -> Bounds {
+        let until = Instant::now() + Duration::from_secs(3600);
+        Bounds { candidates: 1000, bytes: 1 << 20, until }
+    }
+
+    #[test]
+    fn a_search_ends_at_each_of_its_bounds_and_says_so() {
+        let db = index(4, 5, "water wave, water");
+        let all = asked(&db, "w*", bounds());
+        assert_eq!((all.found.len(), all.shards, all.terminated_early), (20, 4, false));
+        assert!(all.found.iter().all(|candidate| candidate.weight == 3));
+        let few = asked(&db, "w*", Bounds { candidates: 7, ..bounds() });
+        assert_eq!((few.found.len(), few.shards, few.terminated_early), (7, 2, true));
+        // The latest ones.
+        let latest: Vec<i64> = few.found.iter().map(|candidate| candidate.message_pk).collect();
+        assert_eq!(latest, [8004, 8003, 8002, 8001, 8000, 6004, 6003]);
+        let exactly = asked(&db, "w*", Bounds { candidates: 20, ..bounds() });
+        assert!(!exactly.terminated_early);
+        let few_bytes = asked(&db, "w*", Bounds { bytes: 1, ..bounds() });
+        assert_eq!((few_bytes.found.len(), few_bytes.terminated_early), (1, true));
+        let late = asked(&db, "w*", Bounds { until: Instant::now(), ..bounds() });
+        assert_eq!((late.found.len(), late.shards, late.terminated_early), (5, 1, true));
+        let nothing = asked(&db, "wa* fire", bounds());
+        assert_eq!((nothing.found.len(), nothing.shards, nothing.terminated_early), (0, 4, false));
+    }
+
+    #[test]
+    fn a_repeated_word_costs_nothing() {
+        let db = index(1, 50, "water wave");
+        let (once, often) = (asked(&db, "w*", bounds()), asked(&db, &"w* ".repeat(32), bounds()));
+        assert_eq!(once, often);
+        let tenant_prefix = prefix(2);
+        let query =
+            |text: &str| matches(&tenant_prefix, None, &Query::parse(text, Tokenizer::Words).unwrap());
+        assert_eq!(query(&"w* ".repeat(32)), query("w*"));
+    }
+
+    /// The steps of SQLite's machine grow with the candidates that are looked at, and not with those that there are.
+    #[test]
+    fn the_work_of_a_search_is_bounded_by_its_candidates() {
+        let steps = |messages| {
+            let db = index(1, messages, "water");
+            let mut statement = db.prepare(CANDIDATES).unwrap();
+            let mut rows = statement.query(["\"2.wa\" *"]).unwrap();
+            for _ in 0..10 {
+                assert!(rows.next().unwrap().is_some());
+            }
+            drop(rows);
+            assert_eq!(statement.get_status(StatementStatus::Sort), 0);
+            statement.get_status(StatementStatus::VmStep)
+        };
+        assert_eq!(steps(10), steps(500));
+    }
 }

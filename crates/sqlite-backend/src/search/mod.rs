@@ -1,22 +1,24 @@
-//! The index of words.
+//! The full-text index.
 //!
 //! It follows the changes, in transactions of its own on the connection of the writer, a little at a time while nobody
 //! writes, and now and then while somebody does. How far it is stands in the same transaction, so whichever process goes on
 //! with it goes on from there. What it holds can be made again from the messages: where changes are missing, it is.
 
 mod refresh;
+mod shards;
 mod state;
 mod step;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use self::{
-    refresh::{mark_of_tenant, scope_of_thread},
-    state::State,
-};
 use rusqlite::Connection;
+use throughline_core::backend::search::Tokenizer;
 
 use self::step::Step;
+pub(crate) use self::{
+    shards::{of_tenant, prefix, term_of_thread},
+    state::State,
+};
 
 /// How long nobody must have written before the index goes on.
 const IDLE: Duration = Duration::from_millis(5);
@@ -31,6 +33,9 @@ pub(crate) struct Index {
     is_kept: bool,
     /// There is none, and none is kept.
     is_absent: bool,
+    /// By which tokenizer it is made again if it was made by another, until that was looked at: the process that opened the store last
+    /// decides.
+    makes: Option<Tokenizer>,
     is_behind: bool,
     /// It was thrown away once. What is damaged again is not the index.
     has_begun_anew: bool,
@@ -38,8 +43,15 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    pub(crate) fn new(is_kept: bool) -> Self {
-        Self { is_kept, is_absent: false, is_behind: true, has_begun_anew: false, stepped: Instant::now() }
+    pub(crate) fn new(is_kept: bool, tokenizer: Tokenizer) -> Self {
+        Self {
+            is_kept,
+            is_absent: false,
+            makes: Some(tokenizer),
+            is_behind: true,
+            has_begun_anew: false,
+            stepped: Instant::now(),
+        }
     }
 
     /// Whether words are added to it.
@@ -69,7 +81,8 @@ impl Index {
             return Ok(false);
         }
         (self.is_behind, self.has_begun_anew) = (true, true);
-        state::begin_anew(connection)?;
+        let tokenizer = State::read(connection)?.tokenizer;
+        state::clear(connection, tokenizer)?;
         Ok(true)
     }
 
@@ -78,10 +91,15 @@ impl Index {
         (self.is_absent, self.is_behind) = (true, false);
     }
 
+    /// The transaction of a step was committed.
+    pub(crate) const fn stepped(&mut self) {
+        self.makes = None;
+    }
+
     /// Takes some changes into the index, in the transaction that was begun. Says whether anything was written.
     pub(crate) fn go_on(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
         self.stepped = Instant::now();
-        let step = Step::take(connection, self.is_kept)?;
+        let step = Step::take(connection, self.is_kept, self.makes)?;
         self.is_behind = step.more;
         self.is_absent = step.is_absent;
         Ok(step.wrote)
@@ -91,27 +109,28 @@ impl Index {
 /// Brings the index up to date with a message that was put in its place as an image, in the same transaction: its changes may not be
 /// kept any more. Where no index is kept, nothing is done.
 pub(crate) fn put_message(db: &Connection, message_pk: i64) -> rusqlite::Result<()> {
-    put(db, || refresh::refresh(db, message_pk, true))
+    put(db, |state| refresh::refresh(db, message_pk, state.tokenizer))
 }
 
 /// The same of a thread of which messages may have gone.
 pub(crate) fn put_thread(db: &Connection, thread_pk: i64) -> rusqlite::Result<()> {
-    put(db, || {
+    put(db, |_| {
         for message_pk in step::gone(db, thread_pk, i64::MAX)? {
-            refresh::refresh(db, message_pk, false)?;
+            refresh::refresh(db, message_pk, None)?;
         }
         Ok(())
     })
 }
 
-/// An index that is damaged stops no copy: it is thrown away, and made again by whoever keeps it.
-fn put(db: &Connection, work: impl FnOnce() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
-    if State::read(db)? == State::NOTHING {
+/// A damaged index stops no copy: it is thrown away, and a process that keeps one makes it again.
+fn put(db: &Connection, work: impl FnOnce(&State) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    let state = State::read(db)?;
+    if state.is_empty() {
         return Ok(());
     }
-    match work() {
+    match work(&state) {
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
-            state::begin_anew(db)
+            state::clear(db, state.tokenizer)
         }
         put => put,
     }

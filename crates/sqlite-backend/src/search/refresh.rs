@@ -1,7 +1,11 @@
 use rusqlite::{Connection, OptionalExtension, params};
-use throughline_core::{MessageState, TenantId, ThreadId, backend::search::words};
+use throughline_core::{
+    MessageState, TenantId, ThreadId,
+    backend::search::{MAX_COUNT, Terms, Tokenizer},
+};
 
-use crate::record::{Checksum, Columns as _, Record, message_columns};
+use super::shards;
+use crate::record::{Columns as _, Record, message_columns};
 
 const MESSAGE: &str = concat!(
     "SELECT 0, ",
@@ -11,44 +15,66 @@ const MESSAGE: &str = concat!(
 );
 const TENANT: usize = 21;
 
-/// What each word of a tenant begins with in the index, so that its searches cost what its own messages say: a word of its own
-/// for the tenant would be in every one of them. Always so long. Two tenants may have the same: what is found is held against the
-/// row.
-pub(crate) fn mark_of_tenant(tenant: &str) -> String {
-    format!("{:05x}", Checksum::new().text(tenant).finish() & 0xf_ffff)
+/// What the index is to hold of a message.
+struct Indexed {
+    tenant: TenantId,
+    thread_pk: i64,
+    seq: i64,
+    created_at: i64,
+    terms: Terms,
 }
 
-/// The word that stands for a thread in the index.
-pub(crate) fn scope_of_thread(thread_pk: i64) -> String {
-    format!("h{thread_pk}")
-}
-
-/// Brings what the index says of a message up to date. Without `adds` it only goes from there.
-pub(super) fn refresh(db: &Connection, message_pk: i64, adds: bool) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([message_pk])?;
-    let found = if adds { words_of(db, message_pk)? } else { None };
-    if let Some((text, scope)) = found {
-        db.prepare_cached("INSERT INTO search (rowid, text, scope) VALUES (?1, ?2, ?3)")?
-            .execute(params![message_pk, text, scope])?;
+/// Brings what the index holds of a message up to date. Without a tokenizer the message only goes from there.
+pub(super) fn refresh(
+    db: &Connection,
+    message_pk: i64,
+    tokenizer: Option<Tokenizer>,
+) -> rusqlite::Result<()> {
+    let held: Option<(i64, i64)> = db
+        .prepare_cached("SELECT shard, terms FROM search WHERE rowid = ?1")?
+        .query_row([message_pk], |row| Ok((row.get(0)?, count(row.get_ref(1)?.as_str().unwrap_or_default()))))
+        .optional()?;
+    if let Some((shard, terms)) = held {
+        db.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([message_pk])?;
+        shards::remove(db, shard, terms)?;
     }
+    let Some(tokenizer) = tokenizer else { return Ok(()) };
+    let Some(message) = indexed(db, message_pk, tokenizer)? else { return Ok(()) };
+    let count = i64::try_from(message.terms.len()).unwrap_or(i64::MAX);
+    let shard = shards::add(db, message.tenant.as_str(), message_pk, count)?;
+    let terms = written(&message.terms, &shards::prefix(shard), message.thread_pk);
+    db.prepare_cached(
+        "INSERT INTO search (rowid, terms, shard, seq, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![message_pk, terms, shard, message.seq, message.created_at])?;
     Ok(())
 }
 
-/// The words of a text, which stand apart by a blank, each with the mark before it.
-fn marked(words: &str, mark: &str) -> String {
-    let mut marked = String::with_capacity(2 * words.len());
-    for word in words.split(' ') {
-        if !marked.is_empty() {
-            marked.push(' ');
+/// The terms of a message as the table holds them: those that occur most often in the first line, the term of its thread in the last.
+fn written(terms: &Terms, prefix: &str, thread_pk: i64) -> String {
+    let mut written = String::new();
+    for count in (1..=MAX_COUNT).rev() {
+        for (term, _) in terms.iter().filter(|(_, of_term)| *of_term == count) {
+            if !written.is_empty() && !written.ends_with('\n') {
+                written.push(' ');
+            }
+            written.push_str(prefix);
+            written.push_str(term);
         }
-        marked.push_str(mark);
-        marked.push_str(word);
+        written.push('\n');
     }
-    marked
+    written.push_str(&shards::term_of_thread(thread_pk));
+    written
 }
 
-/// What a message has for the index: its text, and whose it is. Nothing of one that nobody is shown, or that is damaged.
-fn words_of(db: &Connection, message_pk: i64) -> rusqlite::Result<Option<(String, String)>> {
+/// How many terms were [written](written), but for that of the thread.
+fn count(written: &str) -> i64 {
+    let terms = written.split_ascii_whitespace().count().saturating_sub(1);
+    i64::try_from(terms).unwrap_or(i64::MAX)
+}
+
+/// What the index holds of a message. Nothing of one that no search shows, or that is damaged.
+fn indexed(db: &Connection, message_pk: i64, tokenizer: Tokenizer) -> rusqlite::Result<Option<Indexed>> {
     let found = db
         .prepare_cached(MESSAGE)?
         .query_row([message_pk], |row| {
@@ -57,17 +83,31 @@ fn words_of(db: &Connection, message_pk: i64) -> rusqlite::Result<Option<(String
                 let tenant = TenantId::new(text(TENANT)?).ok()?;
                 let thread = ThreadId::new(text(TENANT + 1)?).ok()?;
                 let (floor, deleted) = (row.integer(TENANT + 2)?, row.integer(TENANT + 3)?);
-                if deleted != 0 || row.integer(3)? <= floor {
+                let (seq, thread_pk) = (row.integer(3)?, row.integer(TENANT + 4)?);
+                if deleted != 0 || seq <= floor {
                     return None;
                 }
                 let message = Record::read(row, &tenant, &thread).ok()?.message;
-                let text = words(&message.content.plain_text(usize::MAX));
-                let is_found = message.state == MessageState::Final && !text.is_empty();
-                let thread = scope_of_thread(row.integer(TENANT + 4)?);
-                is_found.then(|| (marked(&text, &mark_of_tenant(tenant.as_str())), thread))
+                let terms = Terms::of(&message.content.plain_text(usize::MAX), tokenizer);
+                let is_found = message.state == MessageState::Final && !terms.is_empty();
+                let created_at = message.created_at.as_micros();
+                is_found.then_some(Indexed { tenant, thread_pk, seq, created_at, terms })
             };
             Ok(read())
         })
         .optional()?;
     Ok(found.flatten())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_written_by_how_often_they_occur() {
+        let terms = Terms::of("d d d d d b b a c c c e", Tokenizer::Words);
+        let written = written(&terms, "1f.", 7);
+        assert_eq!(written, "1f.d\n1f.c\n1f.b\n1f.a 1f.e\n.7");
+        assert_eq!(count(&written), 5);
+    }
 }

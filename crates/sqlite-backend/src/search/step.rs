@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use throughline_core::Happened;
+use throughline_core::{Happened, backend::search::Tokenizer};
 
-use super::{State, refresh::refresh, scope_of_thread, state::begin_anew};
+use super::{State, refresh::refresh, shards::term_of_thread, state::clear};
 use crate::{
     record::{Told, told_columns},
     writer::Progress,
@@ -39,8 +39,13 @@ pub(super) struct Step {
 }
 
 impl Step {
-    pub(super) fn take(db: &Connection, adds: bool) -> rusqlite::Result<Self> {
+    /// Takes a step. With `makes` an index that divides the text otherwise is made again by that tokenizer.
+    pub(super) fn take(db: &Connection, adds: bool, makes: Option<Tokenizer>) -> rusqlite::Result<Self> {
         let mut state = State::read(db)?;
+        if adds && makes.is_some() && state.tokenizer != makes {
+            clear(db, makes)?;
+            return Ok(Self { wrote: true, more: true, is_absent: false });
+        }
         let before = state;
         let Some(progress) = db.prepare_cached(Progress::SELECT)?.query_row([], Progress::of)? else {
             return Ok(Self::default());
@@ -49,21 +54,22 @@ impl Step {
         if !adds {
             let has_words = has_words(db)?;
             if has_words && (state.swept.is_some() || is_missing_changes) {
-                // It cannot be told what has to go. Whoever keeps an index again begins anew.
-                begin_anew(db)?;
+                // Which messages have to go is unknown. A process that keeps an index makes it again.
+                clear(db, state.tokenizer)?;
                 return Ok(Self { wrote: true, more: false, is_absent: true });
             }
             if !has_words {
-                let wrote = state != State::NOTHING;
+                let wrote = !state.is_empty();
                 if wrote {
-                    State::NOTHING.write(db)?;
+                    State::empty(state.tokenizer).write(db)?;
                 }
                 return Ok(Self { wrote, more: false, is_absent: true });
             }
         }
         if adds && state.swept.is_none() && (is_missing_changes || !state.complete) {
             // Every message is gone through, and what comes meanwhile is among the changes.
-            state = State { indexed: last_change(db, progress.kept_after)?, swept: Some(0), complete: false };
+            state.indexed = last_change(db, progress.kept_after)?;
+            (state.swept, state.complete) = (Some(0), false);
         }
         let changes = db.total_changes();
         let more = match state.swept {
@@ -100,7 +106,7 @@ fn sweep(db: &Connection, state: &mut State, swept: i64) -> rusqlite::Result<boo
         .query_map(params![swept, MESSAGES], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for message_pk in &messages {
-        refresh(db, *message_pk, true)?;
+        refresh(db, *message_pk, state.tokenizer)?;
         state.swept = Some(*message_pk);
         if begun.elapsed() >= SPAN {
             return Ok(true);
@@ -128,13 +134,13 @@ fn follow(db: &Connection, state: &mut State, adds: bool) -> rusqlite::Result<bo
         let Some((position, told, message_pk)) = found else { return Ok(false) };
         match (told, message_pk) {
             (Some((_, what)), Some(message_pk)) if is_about_words(&what) => {
-                refresh(db, message_pk, adds)?;
+                refresh(db, message_pk, state.tokenizer.filter(|_| adds))?;
                 left -= 1;
             }
             (Some((thread_pk, what)), None) if takes_away(&what) => {
                 let gone = gone(db, thread_pk, left)?;
                 for message_pk in &gone {
-                    refresh(db, *message_pk, false)?;
+                    refresh(db, *message_pk, None)?;
                 }
                 left -= i64::try_from(gone.len()).unwrap_or(left);
                 if left <= 0 {
@@ -162,6 +168,6 @@ const fn takes_away(what: &Happened) -> bool {
 
 /// Those messages, so many at most.
 pub(super) fn gone(db: &Connection, thread_pk: i64, limit: i64) -> rusqlite::Result<Vec<i64>> {
-    let scope = format!("scope : {}", scope_of_thread(thread_pk));
-    db.prepare_cached(GONE)?.query_map(params![scope, thread_pk, limit], |row| row.get(0))?.collect()
+    let thread = format!("\"{}\"", term_of_thread(thread_pk));
+    db.prepare_cached(GONE)?.query_map(params![thread, thread_pk, limit], |row| row.get(0))?.collect()
 }

@@ -129,7 +129,7 @@ impl Worker {
             trouble: Trouble::default(),
             failpoints: options.failpoints.clone(),
             signs: Signs::new(signs),
-            index: Index::new(options.search),
+            index: Index::new(options.search, options.tokenizer),
             path,
         }
     }
@@ -261,7 +261,10 @@ impl Worker {
         let gone_on = go_on();
         self.board.end_step();
         match gone_on {
-            Ok(()) => self.connection = Some(connection),
+            Ok(()) => {
+                self.index.stepped();
+                self.connection = Some(connection);
+            }
             // Another process writes: there is time.
             Err(error) if error.is_busy() && connection.is_autocommit() => self.connection = Some(connection),
             // The index is damaged. It can be made again, and nothing else depends on it.

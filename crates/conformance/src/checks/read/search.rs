@@ -17,6 +17,9 @@ checks! {
     Extended "search.words" [Add Read; search] "a message is found by any of its words, in capitals or not, and by what a word begins with" => words;
     Extended "search.snippet" [Add Read; search] "a hit says where the message is, and marks the words in some of its text" => snippet;
     Extended "search.scope" [Add Read; search] "what is said in another thread or another tenant is not found where it is not asked for" => scope;
+    Extended "search.tenants" [Add Read; search] "what other tenants say changes neither the hits of a tenant, nor their number, nor their order" => tenants;
+    Extended "search.order" [Add Read; search] "the message that has the words most often comes first, each counted four times at most, and of equal ones the latest" => order;
+    Extended "search.cjk" [Add Read; cjk_search] "Chinese, Japanese and Korean are found inside a run of characters" => cjk;
     Extended "search.settled" [Reserve UpdateContent Add Read; search] "an open message is not found, nor an abandoned one; a final one is" => settled;
     Extended "search.gone" [Add UpdateContent Delete Thread Read; search] "what was edited, deleted, cleared or went with its thread is not found any more" => gone;
     Extended "search.limit" [Add Read; search] "a limit holds, and one of nothing or too much is refused, as is a query of no word" => limit;
@@ -63,6 +66,8 @@ async fn words(rig: Rig) {
     ] {
         assert_eq!(found(&db, query, last).await, due, "{query}");
     }
+    // However often a word is given, it is one.
+    assert_eq!(found(&db, &"lis* ".repeat(100), last).await, ["a", "b"]);
 }
 
 async fn snippet(rig: Rig) {
@@ -91,6 +96,104 @@ async fn scope(rig: Rig) {
     let hits = search(&db, in_thread("u"), last).await.hits;
     assert_eq!(hits.iter().map(|hit| hit.id.as_str()).collect::<Vec<_>>(), ["b"]);
     assert!(search(&db, in_thread("nothing"), Position::ZERO).await.hits.is_empty());
+}
+
+/// The store is searched by one tenant before and after other ones have said the same words, more often and later. Their names are
+/// close to its own, and one of them has had the same mark of 20 bits in an index that told tenants apart by that.
+async fn tenants(rig: Rig) {
+    let store = rig.db().await;
+    let db = store.for_tenant("tenant-409".parse().unwrap());
+    for (name, text) in [("a", "a pin, a needle, a needle"), ("b", "a needle"), ("c", "a needle and a pin")] {
+        add(&db, "t", name, text).await;
+    }
+    let last = add(&db, "u", "d", "needle needle needle").await;
+    let mut asked = Vec::new();
+    for query in ["needle", "need*", "pin needle", "n* p*", "zebra"] {
+        for limit in [1, 2, 10] {
+            asked.push(SearchMessages::new(query, limit));
+        }
+        asked.push(SearchMessages::new(query, 10).in_thread(thread_id("t")));
+    }
+    let mut before = Vec::new();
+    for read in &asked {
+        before.push(search(&db, read.clone(), last).await.hits);
+    }
+    assert_eq!(
+        before.iter().map(Vec::len).collect::<Vec<_>>(),
+        [1, 2, 4, 3, 1, 2, 4, 3, 1, 2, 2, 2, 1, 2, 2, 2, 0, 0, 0, 0]
+    );
+    let mut last = last;
+    for (tenant, messages) in
+        [("tenant-1484", 50), ("tenant-40", 5), ("tenant-4090", 5), ("TENANT-409", 5), ("409", 5)]
+    {
+        let other = store.for_tenant(tenant.parse().unwrap());
+        for n in 0..messages {
+            let text = "needle needle needle needle pin pin zebra";
+            last = last.max(add(&other, ["t", "u"][n % 2], &format!("m{n}"), text).await);
+        }
+    }
+    for (read, due) in asked.into_iter().zip(before) {
+        let of = format!("{} of {}", read.query, read.limit);
+        let found = search(&db, read, last).await;
+        assert_eq!((found.hits, found.terminated_early), (due, false), "{of}");
+    }
+}
+
+async fn order(rig: Rig) {
+    let db = rig.db().await;
+    for (name, text) in [
+        ("one", "needle"),
+        ("nine", &*"needle ".repeat(9)),
+        ("four", &*"needle ".repeat(4)),
+        ("three", "needle needle needle"),
+        ("pair", "needle pin"),
+    ] {
+        add(&db, "t", name, text).await;
+    }
+    let last = add(&db, "t", "other", "nothing").await;
+    for (query, due) in [
+        ("needle", vec!["four", "nine", "three", "pair", "one"]),
+        ("ne* needle", vec!["four", "nine", "three", "pair", "one"]),
+        ("needle pin", vec!["pair"]),
+        ("n*", vec!["four", "nine", "three", "other", "pair", "one"]),
+    ] {
+        let found = search(&db, SearchMessages::new(query, 10), last).await;
+        assert_eq!(found.hits.iter().map(|hit| hit.id.as_str()).collect::<Vec<_>>(), due, "{query}");
+    }
+}
+
+async fn cjk(rig: Rig) {
+    let db = rig.db().await;
+    for (name, text) in [
+        ("zh", "我们明天坐火车去里斯本，好吗？"),
+        ("ja", "明日は東京タワーへ行きます。ABC株式会社"),
+        ("ko", "내일 서울에서 만나요"),
+    ] {
+        add(&db, "t", name, text).await;
+    }
+    let last = add(&db, "t", "en", "We take the train to Tokyo tomorrow").await;
+    for (query, due) in [
+        ("火车", vec!["zh"]),
+        ("里斯本", vec!["zh"]),
+        ("明", vec!["ja", "zh"]),
+        ("東京", vec!["ja"]),
+        ("京タワ", vec!["ja"]),
+        ("東京 abc", vec!["ja"]),
+        ("株式会社", vec!["ja"]),
+        ("서울", vec!["ko"]),
+        ("요", vec!["ko"]),
+        // Each pair of characters is there, and not the word.
+        ("明天火车", vec![]),
+        ("東タ", vec![]),
+        ("train", vec!["en"]),
+        ("rain", vec![]),
+    ] {
+        assert_eq!(found(&db, query, last).await, due, "{query}");
+    }
+    let hits = search(&db, SearchMessages::new("東京", 1), last).await.hits;
+    let marked: Vec<&str> =
+        hits[0].marks.iter().map(|(begin, end)| &hits[0].snippet[*begin as usize..*end as usize]).collect();
+    assert_eq!(marked, ["東京"]);
 }
 
 async fn settled(rig: Rig) {

@@ -1,7 +1,8 @@
 //! What is searched for, and what is found.
 
 use throughline_core::{
-    Add, NewMessage, PersistResult, ReadResult, SearchHit, SearchHits, SearchMessages, backend::search::Query,
+    Add, NewMessage, PersistResult, ReadResult, SearchHit, SearchHits, SearchMessages,
+    backend::search::{Query, Tokenizer},
 };
 
 use crate::{
@@ -39,7 +40,8 @@ async fn marks(bench: Bench) {
         let due = given.replace(&hidden, &shown);
         for asked in ["early", "late", "LA* early"] {
             let hit = only_hit(&bench, asked).await;
-            let (snippet, marks) = Query::parse(asked).expect("a word at least").snippet(&due);
+            let (snippet, marks) =
+                Query::parse(asked, Tokenizer::default()).expect("a word at least").snippet(&due);
             // One that is cut is cut by the store, at a place that depends on what it has stored.
             if !hit.snippet.contains('…') && !snippet.contains('…') {
                 assert_eq!(hit.snippet, snippet, "a search for {asked:?}: the snippet");

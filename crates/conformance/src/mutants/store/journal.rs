@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use throughline_core::{
     BoxError, CarriesContent, IdempotencyKey, Message, Metadata, PersistArgs, PersistResponse, Persistence,
-    Result, SlotMut, TenantId, Timestamp,
+    Result, SlotMut, TenantId, Timestamp, backend::search::Tokenizer,
 };
 use throughline_memory::MemoryBackend;
 use tokio::sync::{Mutex, MutexGuard};
@@ -34,7 +34,13 @@ pub(super) struct Journal {
 
 fn empty() -> Result<(Persistence, ManualClock)> {
     let clock = ManualClock::new();
-    Ok((Persistence::builder().clock(clock.clone()).backend(MemoryBackend::new()).build()?, clock))
+    Ok((
+        Persistence::builder()
+            .clock(clock.clone())
+            .backend(MemoryBackend::new().with_tokenizer(Tokenizer::Cjk))
+            .build()?,
+        clock,
+    ))
 }
 
 impl Line {

@@ -7,13 +7,17 @@ mod changes;
 mod journal;
 mod made_up;
 mod registry;
+mod searches;
 mod sessions;
 mod special;
 mod threads;
 
 use std::{fmt, sync::Arc};
 
-use throughline_core::{BoxError, Capabilities, Context, Durability, OpKind, PersistArgs, PersistResponse};
+use throughline_core::{
+    BoxError, Capabilities, Context, Durability, OpKind, PersistArgs, PersistResponse,
+    backend::search::Tokenizer,
+};
 
 use self::{backend::Faulty, special::Special};
 use crate::{Fixture, Place, Profile, erased::Subject};
@@ -33,7 +37,7 @@ pub(super) struct Mutant {
 
 /// Everything, as the journal keeps it.
 fn everything() -> Capabilities {
-    Capabilities::full(Durability::Process).with_search().with_audit()
+    Capabilities::full(Durability::Process).with_search(Tokenizer::Cjk).with_audit()
 }
 
 impl Mutant {

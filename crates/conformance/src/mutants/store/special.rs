@@ -19,6 +19,7 @@ use super::{
     changes::{ChangeFault, Known},
     journal::Line,
     made_up,
+    searches::{SearchFault, Writers},
     sessions::{SessionFault, Sessions},
     threads::{Seen, ThreadFault},
 };
@@ -62,6 +63,8 @@ pub(super) enum Special {
     Change(ChangeFault),
     /// A fault of agent sessions.
     Session(SessionFault),
+    /// A fault of searches.
+    Search(SearchFault),
     /// A fault of the log of who did what, which is the log's own.
     Audit(AuditFault),
 }
@@ -83,6 +86,7 @@ struct Remembered {
     threads_seen: Seen,
     known: Known,
     sessions: Sessions,
+    writers: Writers,
     /// A write that was answered and is still to be made.
     later: Option<Line>,
 }
@@ -100,6 +104,11 @@ impl Memory {
     /// What faults of changes remember.
     pub(super) fn known<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
         look(&mut self.get().known)
+    }
+
+    /// What faults of searches remember.
+    pub(super) fn writers<T>(&self, look: impl FnOnce(&mut Writers) -> T) -> T {
+        look(&mut self.get().writers)
     }
 
     /// What faults of agent sessions remember.
@@ -227,6 +236,7 @@ impl Special {
             Self::Thread(fault) => fault.serve(store, line).await,
             Self::Change(fault) => fault.serve(store, line).await,
             Self::Session(fault) => Box::pin(fault.serve(store, line)).await,
+            Self::Search(fault) => Box::pin(fault.serve(store, line)).await,
             _ => store.sound(line).await,
         }
     }

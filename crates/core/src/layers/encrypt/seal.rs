@@ -10,7 +10,7 @@ use super::{
 use crate::{
     CarriesContent as _, ConsumerArgs, Content, Delta, Effect, ErrorKind, MessageId, Metadata, PersistArgs,
     PersistError, Result, Revision, SessionArgs, ThreadArgs, ThreadId, Title, UpdateContent, UpdateMode,
-    backend::search::Query,
+    backend::search::{Query, Tokenizer},
     transform::{FieldOwner, RewriteFields, Snippet, rewrite_args},
 };
 
@@ -231,7 +231,7 @@ impl RewriteFields for Sealer<'_> {
     fn query(&mut self, query: &mut String) -> Result<()> {
         if !self.bunch.accepts_plaintext() {
             // A query that a store refuses is refused here.
-            Query::parse(query)?;
+            Query::parse(query, Tokenizer::default())?;
             *query = MessageId::mint().as_str().replace('-', "");
         }
         Ok(())

@@ -9,9 +9,15 @@ use crate::{
 /// Looks for final messages of the tenant that have certain words, the best first.
 ///
 /// A message is found that has every word of the query, in any order and in capitals or not. A word is a run of letters and
-/// digits; one that ends in `*` stands for all that begin so. What is best is for the store to say; of equal ones the latest comes first.
+/// digits; one that ends in `*` stands for all that begin so. A store that was opened with the tokenizer
+/// [`Cjk`](crate::backend::search::Tokenizer::Cjk) finds Chinese, Japanese and Korean inside a run of characters.
 ///
-/// A store may look at what was committed a moment ago and is not in its index yet: [`SearchHits::indexed`] says how far that is.
+/// The best message is the one that has the words most often, each counted four times at most; of equal ones the latest comes first.
+/// What other tenants say changes neither the hits nor their order.
+///
+/// The work of one search is bounded. Of more than [`MAX_CANDIDATES`](crate::backend::search::MAX_CANDIDATES) messages that match, the
+/// store ranks the latest: [`SearchHits::terminated_early`] says so. It may not have indexed the last commits yet:
+/// [`SearchHits::indexed`] says how far it is.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SearchMessages {
@@ -55,6 +61,10 @@ pub struct SearchHits {
     pub damaged: Vec<ThreadId>,
     /// The changes that were looked at: all up to this one.
     pub indexed: Position,
+    /// Whether the search met one of its bounds and did not look at every message that may match: there may be others, also
+    /// better ones. A query with more words, or in one thread, meets them later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub terminated_early: bool,
 }
 
 /// A message that was found.
@@ -81,7 +91,7 @@ debug_without_text!(SearchHit { thread, id, seq, role, created_at, marks } unsho
 
 impl CarriesContent for SearchHits {
     fn places(&self) -> Vec<Place<'_>> {
-        let Self { hits, damaged: _, indexed: _ } = self;
+        let Self { hits, damaged: _, indexed: _, terminated_early: _ } = self;
         fn place(hit: &SearchHit) -> Place<'_> {
             let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } = hit;
             Place { thread, message: Some(id), slot: Slot::Preview(snippet) }
@@ -90,7 +100,7 @@ impl CarriesContent for SearchHits {
     }
 
     fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-        let Self { hits, damaged: _, indexed: _ } = self;
+        let Self { hits, damaged: _, indexed: _, terminated_early: _ } = self;
         fn place(hit: &mut SearchHit) -> PlaceMut<'_> {
             let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } = hit;
             PlaceMut { thread, message: Some(id), slot: SlotMut::Preview(snippet) }

@@ -107,6 +107,7 @@ fn found(here: &mut SearchHits, there: SearchHits, search: &SearchMessages) {
     here.hits = merged;
     here.damaged.extend(there.damaged);
     here.indexed = Position::ZERO;
+    here.terminated_early |= there.terminated_early;
 }
 
 pub(super) fn purgeable(here: &mut PurgeableThreads, there: PurgeableThreads, list: &ListPurgeable) {

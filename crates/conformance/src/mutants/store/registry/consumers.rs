@@ -4,7 +4,7 @@ use throughline_core::{
     ConsumerArgs, PersistArgs, PersistResult, Position, ReadArgs, ReadResult, ResetCursor,
 };
 
-use crate::mutants::store::Mutant;
+use crate::mutants::store::{Mutant, searches::SearchFault, special::Special};
 
 /// What is done to a consumer, if that is what the call is.
 fn consumer(args: &mut PersistArgs) -> Option<&mut ConsumerArgs> {
@@ -24,108 +24,143 @@ fn forget_the_end(args: &mut PersistArgs) {
     }
 }
 
-pub(super) static MUTANTS: &[Mutant] =
-    &[
-        // The end of a thread.
-        Mutant::new(
-            "adds-whatever-was-seen",
-            "adds behind what its writer has not read",
-            &["thread.after", "thread.after-reserved"],
-        )
-        .before(|args, _| forget_the_end(args)),
-        Mutant::new("says-that-is-all", "says that there is never more to read", &["turn.history"]).after(
-            |_, response| {
-                if let PersistResult::Read(ReadResult::Page(page)) = &mut response.result {
-                    page.has_more = false;
-                }
-            },
-        ),
-        Mutant::new(
-            "halves-turns",
-            "adds the first message of a batch alone",
-            &["RR-S5", "turn.append", "turn.key"],
-        )
-        .before(|args, _| {
-            if let PersistArgs::Batch(batch) = args {
-                let first = batch.items[0].clone();
-                batch.items.iter_mut().for_each(|item| *item = first.clone());
+pub(super) static MUTANTS: &[Mutant] = &[
+    // The end of a thread.
+    Mutant::new(
+        "adds-whatever-was-seen",
+        "adds behind what its writer has not read",
+        &["thread.after", "thread.after-reserved"],
+    )
+    .before(|args, _| forget_the_end(args)),
+    Mutant::new("says-that-is-all", "says that there is never more to read", &["turn.history"]).after(
+        |_, response| {
+            if let PersistResult::Read(ReadResult::Page(page)) = &mut response.result {
+                page.has_more = false;
             }
-        }),
-        // Consumers.
-        Mutant::new("moves-any-cursor", "moves a cursor wherever it is", &["consumer.cursor"]).before(
-            |args, _| {
-                if let Some(consumer) = consumer(args)
-                    && let ConsumerArgs::MoveCursor(moved) = consumer
-                {
-                    moved.expected = None;
-                }
-            },
-        ),
-        Mutant::new("keeps-no-reasons", "forgets why a change was passed over", &["consumer.quarantine"])
-            .before(|args, _| {
-                if let Some(ConsumerArgs::Quarantine(change)) = consumer(args) {
-                    change.why.clear();
-                }
-            }),
-        Mutant::new("resets-to-the-beginning", "puts a cursor at the beginning", &["consumer.reset"]).before(
-            |args, _| {
-                if let Some(ConsumerArgs::ResetCursor(ResetCursor { to, .. })) = consumer(args) {
-                    *to = Position::ZERO;
-                }
-            },
-        ),
-        Mutant::new(
-            "lists-from-the-first",
-            "begins a list of what was passed over anew",
-            &["consumer.quarantine"],
-        )
-        .before(|args, _| {
-            if let PersistArgs::Read(ReadArgs::Quarantined(list)) = args {
-                list.after = Position::ZERO;
+        },
+    ),
+    Mutant::new(
+        "halves-turns",
+        "adds the first message of a batch alone",
+        &["RR-S5", "turn.append", "turn.key"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Batch(batch) = args {
+            let first = batch.items[0].clone();
+            batch.items.iter_mut().for_each(|item| *item = first.clone());
+        }
+    }),
+    // Consumers.
+    Mutant::new("moves-any-cursor", "moves a cursor wherever it is", &["consumer.cursor"]).before(
+        |args, _| {
+            if let Some(consumer) = consumer(args)
+                && let ConsumerArgs::MoveCursor(moved) = consumer
+            {
+                moved.expected = None;
             }
-        })
-        .after(|_, response| {
-            if let PersistResult::Read(ReadResult::Quarantined(list)) = &mut response.result {
-                list.changes.truncate(1);
+        },
+    ),
+    Mutant::new("keeps-no-reasons", "forgets why a change was passed over", &["consumer.quarantine"]).before(
+        |args, _| {
+            if let Some(ConsumerArgs::Quarantine(change)) = consumer(args) {
+                change.why.clear();
             }
-        }),
-        Mutant::new(
-            "counts-no-quarantine",
-            "says that nothing was passed over",
-            &["consumer.apart", "consumer.reopened"],
-        )
-        .after(|_, response| {
-            if let PersistResult::Read(ReadResult::Cursor(cursor)) = &mut response.result {
-                cursor.quarantined = 0;
+        },
+    ),
+    Mutant::new("resets-to-the-beginning", "puts a cursor at the beginning", &["consumer.reset"]).before(
+        |args, _| {
+            if let Some(ConsumerArgs::ResetCursor(ResetCursor { to, .. })) = consumer(args) {
+                *to = Position::ZERO;
             }
-        }),
-        // Searches.
-        Mutant::new(
-            "finds-nothing",
-            "finds no word",
-            &["search.words", "search.limit", "search.settled", "search.gone"],
-        )
-        .after(|_, response| {
-            if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
-                found.hits.clear();
+        },
+    ),
+    Mutant::new(
+        "lists-from-the-first",
+        "begins a list of what was passed over anew",
+        &["consumer.quarantine"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Read(ReadArgs::Quarantined(list)) = args {
+            list.after = Position::ZERO;
+        }
+    })
+    .after(|_, response| {
+        if let PersistResult::Read(ReadResult::Quarantined(list)) = &mut response.result {
+            list.changes.truncate(1);
+        }
+    }),
+    Mutant::new(
+        "counts-no-quarantine",
+        "says that nothing was passed over",
+        &["consumer.apart", "consumer.reopened"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Read(ReadResult::Cursor(cursor)) = &mut response.result {
+            cursor.quarantined = 0;
+        }
+    }),
+    // Searches.
+    Mutant::new(
+        "finds-nothing",
+        "finds no word",
+        &["search.words", "search.limit", "search.settled", "search.gone"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
+            found.hits.clear();
+        }
+    }),
+    Mutant::new("finds-beginnings", "takes every word for the beginning of one", &["search.words"]).before(
+        |args, _| {
+            if let PersistArgs::Read(ReadArgs::Search(search)) = args {
+                search.query = search.query.split_whitespace().map(|word| format!("{word}* ")).collect();
             }
-        }),
-        Mutant::new("finds-beginnings", "takes every word for the beginning of one", &["search.words"])
-            .before(|args, _| {
-                if let PersistArgs::Read(ReadArgs::Search(search)) = args {
-                    search.query = search.query.split_whitespace().map(|word| format!("{word}* ")).collect();
-                }
-            }),
-        Mutant::new("marks-nothing", "marks no word", &["search.snippet"]).after(|_, response| {
-            if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
-                found.hits.iter_mut().for_each(|hit| hit.marks.clear());
+        },
+    ),
+    Mutant::new("marks-nothing", "marks no word", &["search.snippet"]).after(|_, response| {
+        if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
+            found.hits.iter_mut().for_each(|hit| hit.marks.clear());
+        }
+    }),
+    Mutant::new(
+        "limits-before-tenants",
+        "limits what an index of all tenants finds before it tells them apart",
+        &["search.tenants"],
+    )
+    .special(Special::Search(SearchFault::LimitsBeforeTenants)),
+    Mutant::new(
+        "ranks-by-every-tenant",
+        "ranks the hits of a tenant by what the other ones say",
+        &["search.tenants"],
+    )
+    .special(Special::Search(SearchFault::RanksByEveryTenant)),
+    Mutant::new("ranks-by-age", "shows the oldest hit first", &["search.order"]).after(|_, response| {
+        if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
+            found.hits.sort_by_key(|hit| hit.seq);
+        }
+    }),
+    Mutant::new(
+        "finds-whole-runs",
+        "finds Chinese, Japanese and Korean by a whole run of characters only",
+        &["search.cjk"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
+            // Inside a run: the character before or behind the word belongs to it.
+            found.hits.retain(|hit| {
+                hit.marks.iter().all(|(begin, end)| {
+                    let (before, behind) = (&hit.snippet[..*begin as usize], &hit.snippet[*end as usize..]);
+                    let ends = before.chars().next_back().into_iter().chain(behind.chars().next());
+                    !ends.into_iter().any(char::is_alphanumeric)
+                })
+            });
+        }
+    }),
+    Mutant::new("finds-what-is-elsewhere", "finds what any thread says", &["search.scope"]).before(
+        |args, _| {
+            if let PersistArgs::Read(ReadArgs::Search(search)) = args {
+                search.thread = None;
             }
-        }),
-        Mutant::new("finds-what-is-elsewhere", "finds what any thread says", &["search.scope"]).before(
-            |args, _| {
-                if let PersistArgs::Read(ReadArgs::Search(search)) = args {
-                    search.thread = None;
-                }
-            },
-        ),
-    ];
+        },
+    ),
+];
