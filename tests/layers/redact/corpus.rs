@@ -111,7 +111,6 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("langsmith-key", "<ls|v2_pt_{h32}_{h10}> x"),
     ("tavily-key", "<tv|ly-{A32}> x"),
     ("pinecone-key", "<pc|sk_{A60}> x"),
-    ("slack-refresh-token", "<xo|xe-1-{A48}> x"),
     ("mailgun-sending-key", "<{h32}-{h8}-{h8}> x"),
     ("vercel-token", "<vc|p_{A56}> x"),
     ("render-key", "<rn|d_{A32}> x"),

@@ -11,7 +11,6 @@ rules! {
     // Also behind `bot`, as in the addresses of its interface.
     "telegram-bot-token" word!(r"\d{8,10}:AA[A-Za-z0-9_-]{33}"), "A-Za-z0-9_-";
     "telegram-bot-token" r"(?i:bot)(\d{8,10}:AA[A-Za-z0-9_-]{33})", "A-Za-z0-9_-";
-    "slack-refresh-token" word!("xoxe(?:\\.xox[bp])?-\\d-[A-Za-z0-9]{40}"), "A-Za-z0-9";
     "teams-webhook" r"webhook\.office\.com/webhookb2/([A-Za-z0-9@-]{36,80}/IncomingWebhook/[a-f0-9]{32})", "A-Za-z0-9/-";
     "zapier-webhook" r"hooks\.zapier\.com/hooks/catch/(\d{4,12}/[a-z0-9]{5})", "a-z0-9/";
     "twilio-key" word!("SK[0-9a-f]{32}"), "0-9a-f";
