@@ -72,7 +72,7 @@ async fn a_reply_that_was_swept_is_begun_again_when_it_is_delivered_again() {
     for _ in 0..2 {
         match host.deliver().await.unwrap() {
             ReplyAttempt::Finished(message) => {
-                assert_eq!((message.id, message.state), (reply.id.clone(), MessageState::Final))
+                assert_eq!((message.id, message.state), (reply.id.clone(), MessageState::Final));
             }
             other => panic!("{other:?} where the reply was finished"),
         }

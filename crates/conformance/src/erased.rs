@@ -33,7 +33,8 @@ impl<F: Fixture> Subject for F {
     }
 }
 
-/// A backend without its type.
+/// A backend without its type. It answers no `fingerprint_key`, so that all stores of a check key their fingerprints alike: a check
+/// copies one store into another by hand.
 pub(crate) struct AnyBackend(Box<dyn DynBackend>);
 
 macro_rules! erase {

@@ -48,7 +48,7 @@ impl Stream {
     }
 
     /// Ends it, and answers whether everything that was accepted is there.
-    async fn is_whole(mut self, db: &Persistence) -> bool {
+    async fn ends_whole(mut self, db: &Persistence) -> bool {
         self.draft.finish().await.unwrap();
         let message = db.thread("t").get(self.draft.id().clone()).await.unwrap().unwrap();
         let expected = if self.given.is_empty() { Content::empty() } else { Content::text(&self.given) };
@@ -112,7 +112,7 @@ async fn drafts_outlive_a_shortage_of_space_and_are_not_swept_in_it() {
     }
     streams.push(idle);
     for stream in streams {
-        assert!(stream.is_whole(&db).await);
+        assert!(stream.ends_whole(&db).await);
     }
     report.fired("the disk was full for a draft", refused);
     db.close().await.unwrap();
@@ -158,7 +158,7 @@ async fn a_call_of_a_draft_is_answered_by_its_deadline_while_nothing_can_be_writ
             while stream.draft.abandon("stopped").await.is_err() {}
         } else {
             while stream.draft.flush().await.is_err() {}
-            assert!(stream.is_whole(&db).await, "{call}");
+            assert!(stream.ends_whole(&db).await, "{call}");
         }
         report.fired(format!("{call} met a lock"), 1);
     }

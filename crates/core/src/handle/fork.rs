@@ -68,7 +68,7 @@ impl Thread {
             // An earlier call has made it, and its answer was lost.
             Ok(Begun::Whole(entry)) => {
                 partial.keep();
-                return Ok(Forked { messages: entry.messages, entry });
+                return Ok(Forked { messages: entry.messages, entry: *entry });
             }
             Err(error) if is_named => return Err(error),
             Err(error) => return Err(partial.remove(error).await),
@@ -157,7 +157,7 @@ impl Thread {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 match db.thread(thread).entry().await? {
                     Some(entry) if entry.forked_from.as_ref() != Some(point) => Err(error),
-                    Some(entry) if entry.listed => Ok(Begun::Whole(entry)),
+                    Some(entry) if entry.listed => Ok(Begun::Whole(Box::new(entry))),
                     Some(_) => Ok(Begun::Hidden),
                     None => Err(error),
                 }
@@ -236,7 +236,7 @@ enum Begun {
     /// It is to be filled.
     Hidden,
     /// It is there.
-    Whole(ThreadEntry),
+    Whole(Box<ThreadEntry>),
 }
 
 /// What of a page belongs to the fork.

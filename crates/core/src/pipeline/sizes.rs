@@ -42,7 +42,8 @@ fn what_is_kept_of_a_call_does_not_grow() {
 #[test]
 fn no_layer_adds_much_to_the_future_of_a_call() {
     at_most::<GuardedFuture<Rest>>(40);
-    at_most::<LimitsFuture<Rest>>(16);
+    // With the limit of content that the answer to a reservation says.
+    at_most::<LimitsFuture<Rest>>(24);
     at_most::<TraceFuture<Rest, DefaultHooks>>(112);
     // The request, for another attempt, and a timer in the place of the attempt.
     at_most::<RetryFuture<SharedService>>(344);

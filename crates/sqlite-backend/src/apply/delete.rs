@@ -23,7 +23,7 @@ pub(super) fn delete(scope: Scope<'_>, delete: &Delete) -> Applied<Deleted> {
     // Before anything is changed.
     state.expect_last(&delete.thread, delete.after).map_err(|failure| match failure {
         Failure::Refused(error) => error.about(&delete.thread, &delete.id).into(),
-        failure => failure,
+        failure @ Failure::Engine(_) => failure,
     })?;
     state.entry_mut(&delete.thread)?.changed(scope.now);
     let position = scope.take_position();

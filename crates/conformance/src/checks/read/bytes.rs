@@ -18,9 +18,10 @@ checks! {
     Core "page.bytes-open" [Reserve UpdateContent Read] "what is written to open messages counts for the byte bound" => open_pages;
     Core "page.bytes-metadata" [Add Read] "metadata counts for the byte bound" => metadata;
     Core "open.bytes" [Reserve UpdateContent Read] "the list of open messages ends at its byte bound, and lists on show every one once" => open;
-    Core "threads.bytes" [Thread Read] "a list of threads ends at its byte bound, and lists on show every thread once" => threads;
+    Extended "threads.bytes" [Thread Read] "a list of threads ends at its byte bound, and lists on show every thread once" => threads;
     Extended "audit.bytes" [Batch Read; audit] "a page of the audit log ends at its byte bound, in both directions" => audit;
-    Core "page.bytes-limit" [Read] "a byte bound is from 1 to 64 MiB" => limit;
+    Core "page.bytes-limit" [Read] "a byte bound is from 1 to 64 MiB" => limit,
+        core alone: "the pipeline refuses it before a store is asked";
 }
 
 /// The bound of these checks.

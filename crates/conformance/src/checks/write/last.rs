@@ -16,7 +16,7 @@ checks! {
     Extended "last.entry" [Add Reserve Delete Thread Read] "the summary of a thread says the same, through deletions, a clear and a deletion of all" => summary;
     Core "last.after" [Add Delete Read] "a message after the last sequence number that a page says is added, and one after another is stale" => after;
     Core "delete.after" [Add Delete Read] "a deletion expects the last sequence number, and changes nothing where there is another" => delete;
-    Core "batch.after" [Add Batch Read] "a batch expects the last sequence number before its first item, and is applied whole or not at all" => batch;
+    Extended "batch.after" [Add Batch Read] "a batch expects the last sequence number before its first item, and is applied whole or not at all" => batch;
     Extended "take.last" [Add Reserve UpdateContent Thread Read] "taking the last message deletes it and answers it whole, down to the last one" => take;
     Extended "take.expected" [Add Thread Read] "taking a certain last message is stale where another one is the last" => expected;
     Extended "take.batch" [Add Batch Thread Read] "a batch takes the last message and adds another in its place" => in_batch;

@@ -37,6 +37,8 @@ fn empty() -> Result<(Persistence, ManualClock)> {
     Ok((
         Persistence::builder()
             .clock(clock.clone())
+            // The same for every store, so that a copy answers the keys of the store that it was copied from.
+            .fingerprint_secret(b"journal")
             .backend(MemoryBackend::new().with_tokenizer(Tokenizer::Cjk))
             .build()?,
         clock,

@@ -521,6 +521,25 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
     }),
     Mutant::new(
+        "takes-last-in-a-batch",
+        "applies the items of a batch that takes the last message from the last to the first",
+        &["take.batch"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Batch(batch) = args
+            && batch.items.iter().any(is_take)
+        {
+            batch.items.reverse();
+        }
+    })
+    .after(|asked, response| {
+        if let (PersistArgs::Batch(batch), PersistResult::Batch(batched)) = (asked, &mut response.result)
+            && batch.items.iter().any(is_take)
+        {
+            batched.outputs.reverse();
+        }
+    }),
+    Mutant::new(
         "takes-without-the-content",
         "answers the message that it takes without its content",
         &["take.last", "take.replay"],
@@ -539,3 +558,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .special(Special::TakesNothing),
 ];
+
+/// Whether it takes the last message of a thread.
+const fn is_take(args: &PersistArgs) -> bool {
+    matches!(args, PersistArgs::Thread(ThreadArgs::TakeLast(_)))
+}
