@@ -100,7 +100,7 @@ impl<T: Transform> OpenMessage<T> {
         if self.known.is_none() && message.state.is_open() {
             // Also where nothing of it is stored: all of it may have been held back.
             let stream = T::Stream::resume(transform, &last_text(&content.content()));
-            self.known = Some(OpenText { stream, revision: message.revision });
+            self.known = Some(OpenText::new(stream, message.revision));
         }
         self.content = Some(content);
         self.revision = Some(message.revision);
@@ -113,7 +113,7 @@ impl<T: Transform> OpenMessage<T> {
     /// The call itself makes it.
     pub(super) fn begin(&mut self) {
         self.is_new = true;
-        self.known = Some(OpenText { stream: T::Stream::default(), revision: Revision::FIRST });
+        self.known = Some(OpenText::new(T::Stream::default(), Revision::FIRST));
         self.content = Some(ContentBuffer::default());
         self.revision = Some(Revision::FIRST);
     }
@@ -143,7 +143,16 @@ impl<T: Transform> OpenMessage<T> {
                 };
                 let (transform, counts) = down.parts();
                 *delta = Delta::Text(match &mut self.known {
-                    Some(known) => known.stream.push(transform, &text, !goes_on, counts),
+                    Some(known) => {
+                        let before = known.stream.held().into_owned();
+                        let passed = known.stream.push(transform, &text, !goes_on, counts);
+                        let given = (before.len() + text.len()).saturating_sub(known.stream.held().len());
+                        let as_given = before.bytes().chain(text.bytes()).take(given);
+                        if !passed.bytes().eq(as_given) {
+                            known.rewritten = known.rewritten.saturating_add(given);
+                        }
+                        passed
+                    }
                     None => T::Stream::default().push(transform, &text, true, counts),
                 });
             }
@@ -152,10 +161,12 @@ impl<T: Transform> OpenMessage<T> {
                 let held = self.known.as_mut().filter(|_| !is_edit).map(|known| &mut known.stream);
                 let tail = held.map(|stream| stream.push(transform, "", true, counts)).unwrap_or_default();
                 let (rewritten, stream) = content(down, blocks, goes_on, &update.thread, &update.id)?;
+                let given = blocks.byte_len() + tail.len();
+                let is_rewritten = rewritten.is_some();
                 if let Some(rewritten) = rewritten {
                     *blocks = rewritten;
                 }
-                self.go_on_with(stream);
+                self.go_on_with(stream, if is_rewritten { given } else { 0 });
                 if !tail.is_empty() {
                     // One append cannot hold text and blocks: both are put behind what is stored.
                     let mut all = self.content.clone().unwrap_or_default();
@@ -167,11 +178,13 @@ impl<T: Transform> OpenMessage<T> {
             ContentChange::Append(Delta::Text(_)) => {}
             ContentChange::Replace(replaced) => {
                 let (rewritten, stream) = content(down, replaced, goes_on, &update.thread, &update.id)?;
+                let given = replaced.byte_len();
+                let is_rewritten = rewritten.is_some();
                 if let Some(rewritten) = rewritten {
                     *replaced = rewritten;
                 }
                 if !is_edit {
-                    self.go_on_with(stream);
+                    self.go_on_with(stream, if is_rewritten { given } else { 0 });
                 }
             }
         }
@@ -217,12 +230,12 @@ impl<T: Transform> OpenMessage<T> {
         Ok(())
     }
 
-    fn go_on_with(&mut self, stream: T::Stream) {
-        match &mut self.known {
-            Some(known) => known.stream = stream,
-            // The revision is answered by the store.
-            None => self.known = Some(OpenText { stream, revision: Revision::ZERO }),
-        }
+    /// Content was passed on from which the text goes on; of `rewritten` bytes of it another form.
+    fn go_on_with(&mut self, stream: T::Stream, rewritten: usize) {
+        // The revision is answered by the store.
+        let known = self.known.get_or_insert_with(|| OpenText::new(T::Stream::default(), Revision::ZERO));
+        known.stream = stream;
+        known.rewritten = known.rewritten.saturating_add(rewritten);
     }
 
     /// What a slot holds while the call is under way: it makes `raises` changes of the message that raise its revision.

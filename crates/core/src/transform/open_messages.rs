@@ -20,6 +20,23 @@ pub(super) struct OpenText<St> {
     pub(super) stream: St,
     /// The one that the store answered last.
     pub(super) revision: Revision,
+    /// How many bytes were given of text that was passed on in another form, since the layers further in last held nothing back.
+    pub(super) rewritten: usize,
+}
+
+impl<St> OpenText<St> {
+    pub(super) const fn new(stream: St, revision: Revision) -> Self {
+        Self { stream, revision, rewritten: 0 }
+    }
+}
+
+/// How many bytes of a text are not in the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct HeldBytes {
+    /// Which this layer holds back.
+    pub(super) here: usize,
+    /// See [`OpenText::rewritten`]: so many at most stand for what layers further in hold back, if they hold anything back.
+    pub(super) rewritten: usize,
 }
 
 /// What is known of a message between two calls.
@@ -114,27 +131,30 @@ impl<St: Clone + Default> OpenMessages<St> {
 
     /// How many bytes of a message are held back at most, and which these are at this revision. While a call is at work on it this is not
     /// known.
-    pub(super) fn held<T>(&self, key: &Key, revision: Option<Revision>) -> (usize, Option<String>)
+    pub(super) fn held<T>(&self, key: &Key, revision: Option<Revision>) -> (HeldBytes, Option<String>)
     where
         T: Transform<Stream = St>,
         St: TextStream<T>,
     {
         // Under the lock of all, so that no two readers meet at a slot: one of them would take the other for a write.
         let messages = self.messages();
-        let Some(Entry { slot, .. }) = messages.get(key) else { return (0, None) };
+        let Some(Entry { slot, .. }) = messages.get(key) else { return Default::default() };
         let held = |open: &OpenText<St>| TextStream::<T>::held(&open.stream).into_owned();
-        let bytes = |open: &Option<OpenText<St>>| open.as_ref().map_or(0, |open| held(open).len());
+        let bytes = |open: &OpenText<St>| HeldBytes { here: held(open).len(), rewritten: open.rewritten };
         match slot.try_lock().as_deref() {
-            Err(_) => (usize::MAX, None),
-            Ok(Slot::Unknown) => (0, None),
-            Ok(Slot::Known(open)) => {
-                let text = held(open);
-                (text.len(), Some(text))
-            }
+            Err(_) => (HeldBytes { here: usize::MAX, rewritten: 0 }, None),
+            Ok(Slot::Unknown) => Default::default(),
+            Ok(Slot::Known(open)) => (bytes(open), Some(held(open))),
             Ok(Slot::InDoubt { before, after, .. }) => {
                 let is_at = |open: &&OpenText<St>| Some(open.revision) == revision;
                 let stored = before.as_ref().filter(is_at).or(after.as_ref().filter(is_at));
-                (bytes(before).max(bytes(after)), stored.map(held))
+                let [before, after] =
+                    [before, after].map(|open| open.as_ref().map(bytes).unwrap_or_default());
+                let most = HeldBytes {
+                    here: before.here.max(after.here),
+                    rewritten: before.rewritten.max(after.rewritten),
+                };
+                (most, stored.map(held))
             }
         }
     }
@@ -145,7 +165,7 @@ impl<St: Clone + Default> OpenMessages<St> {
         let _no_reader = self.messages();
         // A call that changes it knows better.
         if let Ok(mut slot) = slot.try_lock_owned() {
-            *slot = Slot::Known(OpenText { stream: St::default(), revision });
+            *slot = Slot::Known(OpenText::new(St::default(), revision));
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     layer::Shared,
     off_runtime,
     open_message::{OpenMessage, change_of, raises},
-    open_messages::{Key, Slot},
+    open_messages::{HeldBytes, Key, Slot},
     rewrite_args,
 };
 use crate::{
@@ -24,10 +24,18 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct HeldText(pub(super) String);
 
-/// Adds what this layer holds back to what layers further in do.
-pub(super) fn tell_held(extensions: &mut Extensions, bytes: usize) {
+/// How much layers further in say that they hold back.
+fn held_inside(extensions: &Extensions) -> usize {
+    extensions.get::<HeldBack>().map_or(0, |held| held.0)
+}
+
+/// Adds what this layer holds back to what layers further in do. They count bytes of what they were given, which may stand for more
+/// bytes of what this layer was given.
+pub(super) fn tell_held(extensions: &mut Extensions, held: HeldBytes) {
+    let inside = held_inside(extensions);
+    let rewritten = if inside > 0 { held.rewritten } else { 0 };
+    let bytes = held.here.saturating_add(rewritten);
     if bytes > 0 {
-        let inside = extensions.get::<HeldBack>().map_or(0, |held| held.0);
         extensions.insert(HeldBack(inside.saturating_add(bytes)));
     }
 }
@@ -178,12 +186,17 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                 _ => {}
             }
         }
-        let mut held = 0;
+        let is_all_passed_on = held_inside(extensions) == 0;
+        let mut held = HeldBytes::default();
         for (key, (mut slot, message)) in messages {
             let known = if is_replay && !message.is_repeated { message.before } else { message.known };
             match known.filter(|_| !message.is_settled) {
-                Some(known) => {
-                    held += known.stream.held().len();
+                Some(mut known) => {
+                    if is_all_passed_on {
+                        known.rewritten = 0;
+                    }
+                    held.here += known.stream.held().len();
+                    held.rewritten = held.rewritten.saturating_add(known.rewritten);
                     *slot = Slot::Known(known);
                 }
                 None => {
