@@ -78,7 +78,7 @@ fn built_in() -> LayerSet {
     let ring = || KeyRing::new(Key::new("k".parse().expect("a valid name"), &[7; 32]));
     let encrypted = LayerProfile::transform("encrypt", "hunter2").restores().hides_previews();
     LayerSet::new()
-        .with(LayerProfile::transparent("limits").refuses(large_add(30_000)), || {
+        .with(LayerProfile::transparent("limits").limits_content().refuses(large_add(30_000)), || {
             LimitsLayer::new().content_bytes(20_000)
         })
         // A burst that only calls whose callers left can use up, if they are not taken back.

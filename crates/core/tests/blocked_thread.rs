@@ -80,9 +80,8 @@ async fn a_layer_that_keeps_its_thread_is_named_while_it_does() {
     tracing::subscriber::set_global_default(Warnings(Mutex::new(warn))).unwrap();
     let (release, released) = mpsc::channel();
     RELEASE.set(Mutex::new(released)).unwrap();
-    let passes = from_fn("passes", Phase::Guard, |request: PersistRequest, next: NextRequest| async move {
-        next.run(request).await
-    });
+    let passes =
+        from_fn("passes", Phase::Guard, |request: PersistRequest, next: NextRequest| next.run(request));
     let blocks = from_fn("blocks", Phase::Observe, |request: PersistRequest, next: NextRequest| async move {
         RELEASE.get().unwrap().lock().unwrap().recv_timeout(FAR).unwrap();
         next.run(request).await

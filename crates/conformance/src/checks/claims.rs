@@ -209,10 +209,7 @@ async fn claim(rig: Rig, args: PersistArgs) {
         let done = answer.as_ref().map_or_else(|error| error.kind() == ErrorKind::NotFound, |_| true);
         assert!(done, "`{kind}` is claimed: {answer:?}");
     } else {
-        let error = match answer {
-            Ok(_) => panic!("`{kind}` is not claimed, and answered"),
-            Err(error) => error,
-        };
+        let Err(error) = answer else { panic!("`{kind}` is not claimed, and answered") };
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::NotApplied), "{error}");
         if rig.capabilities.supports(OpKind::Read) {
             assert_eq!(everything(&db.thread(thread)).await, []);

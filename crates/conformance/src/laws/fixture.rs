@@ -48,6 +48,7 @@ pub struct LayerProfile {
     pub(super) names_revisions: bool,
     pub(super) hides_previews: bool,
     pub(super) holds_back: bool,
+    pub(super) limits_content: bool,
     /// What is refused, and by which site.
     pub(super) refuses: Vec<(String, PersistArgs)>,
     pub(super) expected: Vec<(String, String)>,
@@ -67,6 +68,7 @@ impl LayerProfile {
             names_revisions: false,
             hides_previews: false,
             holds_back: false,
+            limits_content: false,
             refuses: Vec::new(),
             expected: Vec::new(),
         }
@@ -143,6 +145,14 @@ impl LayerProfile {
         self
     }
 
+    /// Says that it sets or lowers [`UpdateContent::max_content_bytes`](throughline_core::UpdateContent::max_content_bytes). In all
+    /// else what it passes on is the same call.
+    #[must_use]
+    pub fn limits_content(mut self) -> Self {
+        self.limits_content = true;
+        self
+    }
+
     /// Names an operation that the layer refuses by itself; called again, another one.
     #[must_use]
     pub fn refuses(mut self, args: impl Into<PersistArgs>) -> Self {
@@ -177,6 +187,7 @@ impl LayerProfile {
             all.names_revisions |= profile.names_revisions;
             all.hides_previews |= profile.hides_previews;
             all.holds_back |= profile.holds_back;
+            all.limits_content |= profile.limits_content;
             all.refuses.extend(profile.refuses);
             all.expected.extend(profile.expected);
         }

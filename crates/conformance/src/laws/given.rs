@@ -13,6 +13,7 @@ use tower_service::Service;
 use super::{LayerProfile, LayerSet};
 
 /// What a closure makes, without making it.
+#[must_use]
 pub fn made_by<T>(_: &impl Fn() -> T) -> PhantomData<T> {
     PhantomData
 }

@@ -50,12 +50,18 @@ pub(crate) enum Unfit {
     Panics,
 }
 
+/// What everything is refused with, and what passes all the same.
+struct Refusal {
+    passes: fn(&PersistArgs) -> bool,
+    error: PersistError,
+}
+
 #[derive(Default)]
 struct Notes {
     visits: Vec<Visit>,
     acts: VecDeque<Act>,
     /// What is refused of everything that passes, until it is told to behave.
-    refuses: Option<(fn(&PersistArgs) -> bool, PersistError)>,
+    refuses: Option<Refusal>,
     /// How often `poll_ready` answers pending before it answers ready.
     unready: usize,
     unfit: Option<Unfit>,
@@ -109,7 +115,7 @@ impl Probe {
 
     /// Every call fails with `error`, but for those that `passes` is true of.
     pub(crate) fn fail_unless(&self, passes: fn(&PersistArgs) -> bool, error: PersistError) {
-        self.notes().refuses = Some((passes, error));
+        self.notes().refuses = Some(Refusal { passes, error });
     }
 
     /// Forgets what was still to be done.
@@ -227,8 +233,8 @@ where
             marked_down,
             marked_up: false,
         });
-        let refused = notes.refuses.as_ref().filter(|(passes, _)| !passes(&request.args));
-        let act = refused.map(|(_, error)| Act::Fail(error.clone())).or_else(|| notes.acts.pop_front());
+        let refused = notes.refuses.as_ref().filter(|refusal| !(refusal.passes)(&request.args));
+        let act = refused.map(|refusal| Act::Fail(refusal.error.clone())).or_else(|| notes.acts.pop_front());
         drop(notes);
         let inner = match act {
             Some(Act::PanicWhenCalled) => panic!("{ON_PURPOSE}"),

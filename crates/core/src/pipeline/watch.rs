@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, Thread},
     time::Duration,
@@ -39,36 +39,38 @@ struct Slot {
     turn: AtomicU64,
     /// How many polls are inside of each other.
     depth: AtomicU32,
-    at: AtomicU64,
+    polled: AtomicU64,
+    /// Which site is at work.
+    site: AtomicU8,
     /// Of the thread.
     name: Mutex<String>,
 }
 
-/// The pipeline that is polled, the operation, and the site that is at work, in one number.
+/// The pipeline that is polled, the operation, and the site that is at work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct At(u64);
+struct At {
+    polled: u64,
+    site: u8,
+}
+
+/// A pipeline and an operation in one number.
+fn polled(pipeline: u32, operation: OpKind) -> u64 {
+    (u64::from(pipeline) << 8) | operation as u64
+}
 
 impl At {
-    fn new(pipeline: u32, operation: OpKind) -> Self {
-        Self(u64::from(pipeline) << 16 | (operation as u64) << 8 | u64::from(CallState::EDGE))
-    }
-
-    const fn with_site(self, site: u8) -> Self {
-        Self(self.0 & !0xff | site as u64)
+    fn of(slot: &Slot) -> Self {
+        Self { polled: slot.polled.load(Relaxed), site: slot.site.load(Relaxed) }
     }
 
     fn pipeline(self) -> u32 {
-        u32::try_from(self.0 >> 16).unwrap_or(u32::MAX)
+        u32::try_from(self.polled >> 8).unwrap_or(u32::MAX)
     }
 
     fn operation(self) -> &'static str {
-        let operation = (self.0 >> 8) & 0xff;
+        let operation = self.polled & 0xff;
         let of = OpKind::ALL.iter().find(|kind| **kind as u64 == operation);
         of.map_or("a call", |kind| kind.as_str())
-    }
-
-    fn site(self) -> usize {
-        usize::try_from(self.0 & 0xff).unwrap_or(usize::MAX)
     }
 }
 
@@ -124,14 +126,15 @@ fn slot() -> Option<&'static Slot> {
 
 /// While it lives, this thread polls a call.
 #[must_use = "it ends when it is dropped"]
-pub(super) struct Polling(Option<(&'static Slot, u64)>);
+pub(super) struct Polling(Option<(&'static Slot, At)>);
 
 impl Polling {
     #[inline]
     pub(super) fn on(pipeline: &Watched, call: &CallState) -> Self {
         let Some(slot) = slot() else { return Self(None) };
-        let before = slot.at.load(Relaxed);
-        slot.at.store(At::new(pipeline.0, call.shape.kind()).0, Relaxed);
+        let before = At::of(slot);
+        slot.polled.store(polled(pipeline.0, call.shape.kind()), Relaxed);
+        slot.site.store(CallState::EDGE, Relaxed);
         slot.depth.store(slot.depth.load(Relaxed) + 1, Relaxed);
         slot.turn.store(slot.turn.load(Relaxed) + 1, Relaxed);
         if !AWAKE.load(Relaxed) {
@@ -145,34 +148,37 @@ impl Drop for Polling {
     #[inline]
     fn drop(&mut self) {
         let Some((slot, before)) = self.0 else { return };
-        slot.at.store(before, Relaxed);
+        slot.polled.store(before.polled, Relaxed);
+        slot.site.store(before.site, Relaxed);
         slot.depth.store(slot.depth.load(Relaxed) - 1, Relaxed);
         slot.turn.store(slot.turn.load(Relaxed) + 1, Relaxed);
     }
 }
 
-/// While it lives, a site of the pipeline that this thread polls is at work.
+/// While it lives, a site of the pipeline that this thread polls is at work; then the one outside of it.
 #[must_use = "it ends when it is dropped"]
-pub(crate) struct AtSite(Option<(&'static Slot, u64)>);
+pub(crate) struct AtSite {
+    slot: Option<&'static Slot>,
+    outer: u8,
+}
 
 impl AtSite {
     /// A site of a pipeline inside another one is not told: the layer that holds that pipeline is named.
     #[inline]
     pub(crate) fn new(call: &CallState, site: u8) -> Self {
-        let Some(slot) = SLOT.get().filter(|_| call.is_of_the_outermost_pipeline()) else {
-            return Self(None);
-        };
-        let before = slot.at.load(Relaxed);
-        slot.at.store(At(before).with_site(site).0, Relaxed);
-        Self(Some((slot, before)))
+        let slot = if call.is_of_the_outermost_pipeline() { SLOT.get() } else { None };
+        if let Some(slot) = slot {
+            slot.site.store(site, Relaxed);
+        }
+        Self { slot, outer: CallState::outside(site) }
     }
 }
 
 impl Drop for AtSite {
     #[inline]
     fn drop(&mut self) {
-        if let Some((slot, before)) = self.0 {
-            slot.at.store(before, Relaxed);
+        if let Some(slot) = self.slot {
+            slot.site.store(self.outer, Relaxed);
         }
     }
 }
@@ -230,7 +236,7 @@ struct Seen {
 impl Seen {
     /// Looks at a slot; true when one site has kept the thread for so long that it is to be said, once for each poll.
     fn look(&mut self, slot: &Slot) -> bool {
-        let now = Self { turn: slot.turn.load(Relaxed), at: At(slot.at.load(Relaxed)), looks: 0 };
+        let now = Self { turn: slot.turn.load(Relaxed), at: At::of(slot), looks: 0 };
         let is_the_same = (self.turn, self.at) == (now.turn, now.at) && slot.depth.load(Relaxed) > 0;
         *self = if is_the_same { Self { looks: self.looks.saturating_add(1), ..*self } } else { now };
         self.looks == LOOKS
@@ -259,7 +265,7 @@ fn watch() {
 
 fn report(at: At, thread: &str) {
     let sites = pipelines().get(&at.pipeline()).cloned();
-    let site = sites.as_ref().and_then(|sites| sites.get(at.site())).unwrap_or(&Site::Edge);
+    let site = sites.as_ref().and_then(|sites| sites.get(usize::from(at.site))).unwrap_or(&Site::Edge);
     let operation = at.operation();
     let millis = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);
     tracing::warn!(
@@ -297,9 +303,10 @@ mod tests {
         slot.depth.store(1, Relaxed);
         let mut seen = Seen::default();
         for site in 0..100 {
-            slot.at.store(At::new(1, OpKind::Add).with_site(site).0, Relaxed);
+            slot.polled.store(polled(1, OpKind::Add), Relaxed);
+            slot.site.store(site, Relaxed);
             assert!(!seen.look(&slot));
         }
-        assert_eq!((seen.at.pipeline(), seen.at.operation(), seen.at.site()), (1, "add", 99));
+        assert_eq!((seen.at.pipeline(), seen.at.operation(), seen.at.site), (1, "add", 99));
     }
 }

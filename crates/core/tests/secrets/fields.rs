@@ -90,7 +90,7 @@ async fn what_is_only_called_alike_is_kept() {
         json!({"token": {"kind": "Identifier", "text": "fooBar1"}}),
         json!({"command": ["ls", "--color", "auto"]}),
         json!({"command": ["x", "--api-key", "${KEY}", "abc123def456"]}),
-        json!([{"name": "HOME", "value": "/home/bob2"}]),
+        json!([{"name": "HOME", "value": "/srv/bob2"}]),
         json!({"api_key": "${API_KEY}", "token": "<your-token>"}),
         json!({"public_key": "abc123def456", "primaryKey": "id_1234567"}),
     ] {

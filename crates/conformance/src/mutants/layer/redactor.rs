@@ -274,7 +274,7 @@ impl Swap {
         let holds = goes_on && !(in_batch && self.forgets == Forgets::EndsInBatches);
         let changed = match change {
             change @ ContentChange::Append(Delta::Text(_)) if self.forgets == Forgets::Deltas => change,
-            ContentChange::Append(Delta::Text(text)) if is_edit => self.edit(text, open),
+            ContentChange::Append(Delta::Text(text)) if is_edit => self.edit(&text, open),
             ContentChange::Append(Delta::Text(delta)) => {
                 let mut text = std::mem::take(&mut open.tail);
                 if !goes_on && self.forgets == Forgets::Tails {
@@ -331,9 +331,9 @@ impl Swap {
     }
 
     /// Text that is appended to a message that had ended: what is hidden may have begun in what is stored.
-    fn edit(&self, text: String, open: &Open) -> ContentChange {
+    fn edit(&self, text: &str, open: &Open) -> ContentChange {
         let mut all = open.stored.clone().unwrap_or_default();
-        all.push(&Delta::Text(text.clone()));
+        all.push(&Delta::text(text));
         let all = all.content();
         let swapped = self.content(&all, SECRET, self.into);
         if self.forgets == Forgets::TextBeforeEdits || swapped == all {

@@ -16,8 +16,8 @@ pub(super) struct Open {
 
 /// Where in `text` a beginning of `hidden` stands at the very end.
 pub(super) fn begins(text: &str, hidden: &str) -> usize {
-    let lengths = (1..hidden.len()).rev().filter(|len| hidden.is_char_boundary(*len));
-    let begun = lengths.into_iter().find(|len| text.ends_with(&hidden[..*len]));
+    let mut lengths = (1..hidden.len()).rev().filter(|len| hidden.is_char_boundary(*len));
+    let begun = lengths.find(|len| text.ends_with(&hidden[..*len]));
     text.len() - begun.unwrap_or(0)
 }
 
