@@ -4,8 +4,8 @@ use tokio::{runtime::Handle, task::spawn_blocking};
 
 use crate::{Effect, ErrorKind, PersistError, Result};
 
-/// A call with so many bytes of content is rewritten off the runtime. Below it the work takes about three milliseconds in the
-/// worst case of the benchmark `redact.ns_per_byte`, and some tens of microseconds for ordinary text.
+/// A call with so many bytes of content is rewritten off the runtime. The benchmark `redact.ns_per_byte` says what that many bytes
+/// cost at most.
 pub(super) const THRESHOLD: usize = 16 * 1024;
 
 /// Runs `work`, for a call with so many `bytes` of content: in place where it is short, else on a thread for blocking work.
