@@ -51,8 +51,7 @@ impl Receipt {
 
 /// So many bytes at most of what a writer has appended to a message are not with the store, although the call was answered: a
 /// layer keeps them back and gives them on with what comes next. In the [extensions](PersistResponse::extensions) of the answer to a
-/// write, and to a read of that one message, where there are any. Where several layers keep text back, each counts the bytes of the text
-/// that it was given, and the number is the sum.
+/// write, and to a read of that one message, where there are any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldBack(pub usize);
 
