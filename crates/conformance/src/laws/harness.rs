@@ -122,7 +122,7 @@ pub fn assert_kept(fixtures: Vec<Box<dyn LayerFixture>>) {
 ///
 /// // Each alone, every pair in every order that is allowed, and all of more than two together.
 /// layer_laws!(
-///     LayerProfile::transparent("limits") => LimitsLayer::new(),
+///     LayerProfile::transparent("limits").limits_content() => LimitsLayer::new(),
 ///     LayerProfile::transparent("trace") => TraceLayer::new(),
 /// );
 /// ```

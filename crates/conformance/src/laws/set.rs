@@ -18,7 +18,7 @@ use super::{Around, LayerFixture, LayerProfile};
 /// use throughline_core::layers::{limits::LimitsLayer, trace::TraceLayer};
 ///
 /// let set = LayerSet::new()
-///     .with(LayerProfile::transparent("limits"), LimitsLayer::new)
+///     .with(LayerProfile::transparent("limits").limits_content(), LimitsLayer::new)
 ///     .with(LayerProfile::transparent("trace"), TraceLayer::new);
 /// // Both alone, and both together; the pair is all of them.
 /// assert_eq!(set.every_way().len(), 3);
