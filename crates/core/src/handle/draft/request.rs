@@ -55,7 +55,7 @@ impl DraftRequest {
 
     /// Reserves the next attempt of the reply that the [key](Self::key) names. A reply whose writer died ends abandoned, and the key
     /// alone answers with that message for ever. This begins another message, once: of two deliveries at the same time
-    /// one begins, and the other is answered [`ReplyAttempt::Open`]. An attempt that is open, and whose lease has expired, is
+    /// one begins, and the other is answered [`ReplyAttempt::Open`](crate::ReplyAttempt::Open). An attempt that is open, and whose lease has expired, is
     /// abandoned as a [sweep](crate::Persistence::sweep_expired) would do.
     ///
     /// The attempts have keys of their own, the first one that of the reply and the others the number behind it, such as
