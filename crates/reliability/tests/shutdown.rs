@@ -102,7 +102,7 @@ async fn rel_38_closing_under_load_answers_everybody() {
         load.enough.notified().await;
         load.db.close().await.unwrap();
         // The log of the store is gone before anybody opens it again.
-        assert_eq!(names(store.path()), ["chat.db"]);
+        assert_eq!(names(store.path()), ["chat.db", "chat.db-fingerprints"]);
         while let Some(ended) = load.tasks.join_next().await {
             ended.unwrap();
         }
