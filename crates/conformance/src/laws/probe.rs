@@ -60,7 +60,7 @@ struct Refusal {
 struct Notes {
     visits: Vec<Visit>,
     acts: VecDeque<Act>,
-    /// What is refused of everything that passes, until it is told to behave.
+    /// Which calls the probe refuses, until `behave` is called.
     refuses: Option<Refusal>,
     /// How often `poll_ready` answers pending before it answers ready.
     unready: usize,

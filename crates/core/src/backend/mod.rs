@@ -130,7 +130,7 @@ pub trait Backend: Send + Sync + 'static {
     /// The random key that was made with this store, which fingerprints are keyed with where the host gives no secret of its own.
     ///
     /// It is the same in every process that opens the store, and is kept apart from the idempotency keys and their fingerprints. A
-    /// store that is told to follow another one takes the key that comes with [`TakeStance`](crate::TakeStance). A store that has
+    /// store that becomes the replica of another one takes the key that comes with [`TakeStance`](crate::TakeStance). A store that has
     /// none answers nothing: then the key is a constant, and the guide says what a reader of the store can guess.
     fn fingerprint_key(&self) -> Option<FingerprintKey> {
         None

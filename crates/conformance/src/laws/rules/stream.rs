@@ -200,7 +200,7 @@ async fn held(bench: Bench) {
 }
 
 /// How many bytes of what was given a reader does not see. None where the reader sees a part of what stands in the place of
-/// what is hidden: nobody can say how much of the text that is.
+/// what is hidden: how much of the text that is cannot be known.
 fn missing(text: &Text, given: &str, read: &str) -> Option<usize> {
     let mut ends = (0..=given.len()).rev().filter(|end| given.is_char_boundary(*end));
     let seen = |end: &usize| given[..*end].replace(&text.hidden, &text.shown) == read;
