@@ -160,8 +160,9 @@ impl SqliteOptions {
     /// For how long a search looks for more messages: 1 s, and never beyond the deadline of its call. It then answers with the best of
     /// those that it has found, and says so: [`SearchHits::terminated_early`](throughline_core::SearchHits::terminated_early).
     ///
-    /// The index is in parts of about a million terms, which is some 15 000 messages of 100 words, and the time is looked at between two
-    /// of them: each takes some 50 ms at the very most.
+    /// The search looks at the time before each shard of the index but the first, and after each 64 rows or 1 MiB that it reads. A shard has
+    /// about a million terms, which is some 15 000 messages of 100 words; SQLite takes some 50 ms at the very most to look its
+    /// terms up. A search whose time is over reads up to 64 of the messages that it has found.
     pub const fn search_time_limit(mut self, limit: Duration) -> Self {
         self.search_time_limit = limit;
         self
