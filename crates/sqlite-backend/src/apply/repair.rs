@@ -8,7 +8,7 @@ use throughline_core::{
 };
 
 use super::{Applied, Failure, Scope, delete::erase, row, thread::recount, threads::changed};
-use crate::record::{Encoded, Record, ThreadSegment, number};
+use crate::record::{Columns as _, Encoded, Record, ThreadSegment, by_place, messages_behind, number};
 
 /// What there is under an id.
 pub(super) enum Readable {
@@ -18,7 +18,7 @@ pub(super) enum Readable {
     Damaged(DamagedRow),
 }
 
-/// The row of a message that cannot be read. Its columns are not verified.
+/// The row of a message that cannot be read. Its columns are not verified; its sequence number is one that the thread can have given.
 pub(super) struct DamagedRow {
     message_pk: i64,
     id: MessageId,
@@ -26,6 +26,15 @@ pub(super) struct DamagedRow {
     revision: i64,
     state: String,
 }
+
+/// The last sequence number of the messages of a thread but for one.
+const LAST_OF_OTHERS: &str = concat!(
+    "SELECT m.seq FROM ",
+    messages_behind!("?1", "?2"),
+    " AND m.message_pk <> ?3",
+    by_place!("DESC"),
+    " LIMIT 1"
+);
 
 impl Readable {
     /// Reads a message and its appends.
@@ -47,9 +56,10 @@ impl Readable {
 }
 
 impl DamagedRow {
-    /// The row that holds the id. Where an index leads to the row of another message, nothing is repaired: `damage` is answered.
+    /// The row that holds the id. `damage` is answered, and nothing is repaired, where an index leads to the row of another message, and
+    /// where the row has lost its sequence number: with another one the message would move, or the thread would leave numbers out.
     fn find(scope: Scope<'_>, thread: &ThreadId, id: &MessageId, damage: PersistError) -> Applied<Self> {
-        let Some(thread_pk) = scope.living(thread)?.map(|state| state.thread_pk) else {
+        let Some((thread_pk, head)) = scope.living(thread)?.map(|state| (state.thread_pk, state.head)) else {
             return Err(damage.into());
         };
         let found = scope
@@ -59,18 +69,33 @@ impl DamagedRow {
                  WHERE message_id = ?2 AND thread_pk = ?1",
             )?
             .query_row(params![thread_pk, id.as_str()], |row| {
-                let state =
-                    String::from_utf8_lossy(row.get_ref(4)?.as_bytes().unwrap_or_default()).into_owned();
-                let (message_pk, found) = (row.get(0)?, row.get_ref(1)?.as_str().ok() == Some(id.as_str()));
-                let damaged =
-                    Self { message_pk, id: id.clone(), seq: row.get(2)?, revision: row.get(3)?, state };
-                Ok(found.then_some(damaged))
+                let message_pk = row.get(0)?;
+                if row.text(1) != Some(id.as_str().as_bytes()) {
+                    return Ok(None);
+                }
+                let Some(seq) = row.integer(2) else { return Ok(None) };
+                let revision = row.integer(3).unwrap_or_default();
+                let state = String::from_utf8_lossy(row.text(4).unwrap_or_default()).into_owned();
+                Ok(Some(Self { message_pk, id: id.clone(), seq, revision, state }))
             })
             .optional()?;
-        found.flatten().ok_or_else(|| damage.into())
+        let Some(found) = found.flatten() else { return Err(damage.into()) };
+        let last_of_others = scope
+            .db
+            .prepare_cached(LAST_OF_OTHERS)?
+            .query_row(params![thread_pk, head.floor, found.message_pk], |row| Ok(row.integer(0)))
+            .optional()?
+            .flatten();
+        let given =
+            head.floor.max(head.deleted_seq).max(head.last_segment).max(last_of_others.unwrap_or_default());
+        // A thread gives its numbers one after the other.
+        if head.floor < found.seq && found.seq <= given.saturating_add(1) {
+            Ok(found)
+        } else {
+            Err(damage.into())
+        }
     }
 
-    /// The sequence number in the row; 0 where it is none.
     fn seq(&self) -> Seq {
         Seq::new(u64::try_from(self.seq).unwrap_or_default())
     }
