@@ -7,7 +7,7 @@ use throughline_core::{
     PersistResult, Receipt, Seq, ThreadArgs, ThreadResult, Timestamp, UpdateMode,
 };
 
-use crate::mutants::store::{Mutant, change, special::Special};
+use crate::mutants::store::{Mutant, change, special::Special, threads::ThreadFault};
 
 pub(super) static MUTANTS: &[Mutant] = &[
     // What is acknowledged and not kept.
@@ -510,6 +510,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 batch.after = None;
             }
         }),
+    Mutant::new(
+        "refuses-batches-at-the-dead",
+        "refuses a batch that deletes a deleted thread as gone, where the batch expects a sequence number",
+        &["batch.after-deletion"],
+    )
+    .special(Special::Thread(ThreadFault::RefusesBatchesAtTheDead)),
     Mutant::new(
         "takes-any-last-message",
         "takes the last message, whichever was expected",
