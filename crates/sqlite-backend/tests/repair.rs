@@ -55,7 +55,7 @@ const DAMAGES: [&str; 4] = [
 /// thread has not given.
 const LOST: [&str; 4] = [
     "UPDATE messages SET seq = NULL WHERE message_id = 'b'",
-    "UPDATE messages SET seq = 5 WHERE message_id = 'b'",
+    "UPDATE messages SET seq = 4 WHERE message_id = 'b'",
     "UPDATE messages SET seq = 900 WHERE message_id = 'b'",
     "UPDATE messages SET seq = 9223372036854775807 WHERE message_id = 'b'",
 ];
@@ -184,7 +184,7 @@ async fn a_damaged_last_message_is_repaired_at_its_sequence_number() {
 #[tokio::test]
 async fn a_message_that_its_index_does_not_lead_to_is_corrupt_until_the_index_is_made_again() {
     for damage in [
-        "UPDATE messages SET seq = 4 WHERE message_id = 'b'",
+        "UPDATE messages SET seq = 3 WHERE message_id = 'b'",
         "UPDATE messages SET segment = segment + 1 WHERE message_id = 'b'",
     ] {
         let (store, _) = store(DAMAGES[1]).await;
@@ -204,7 +204,13 @@ async fn a_message_that_its_index_does_not_lead_to_is_corrupt_until_the_index_is
             added.unwrap();
         }
         store.db.close().await.unwrap();
-        Connection::open(&store.path).unwrap().execute_batch("REINDEX messages_in_order").unwrap();
+        let made = Connection::open(&store.path).unwrap().execute_batch("REINDEX messages_in_order");
+        if damage.contains("seq = 3") {
+            // Two rows have one place: only a backup helps.
+            made.unwrap_err();
+            continue;
+        }
+        made.unwrap();
         let (_, db) = open(&store.path).await;
         db.thread("t").rebuild_entry().await.unwrap();
         db.thread("t").delete_damaged(id("b")).await.unwrap();

@@ -8,7 +8,10 @@ use throughline_core::{
 };
 
 use super::{Applied, Failure, Scope, delete::erase, row, thread::recount, threads::changed};
-use crate::record::{Columns as _, Encoded, Record, ThreadSegment, by_place, messages_behind, number};
+use crate::{
+    read::ENTRY,
+    record::{Columns as _, Encoded, EntryRow, Record, ThreadSegment, number},
+};
 
 /// What there is under an id.
 pub(super) enum Readable {
@@ -26,15 +29,6 @@ pub(super) struct DamagedRow {
     revision: i64,
     state: String,
 }
-
-/// The last sequence number of the messages of a thread but for one.
-const LAST_OF_OTHERS: &str = concat!(
-    "SELECT m.seq FROM ",
-    messages_behind!("?1", "?2"),
-    " AND m.message_pk <> ?3",
-    by_place!("DESC"),
-    " LIMIT 1"
-);
 
 impl Readable {
     /// Reads a message and its appends.
@@ -59,7 +53,7 @@ impl DamagedRow {
     /// The row that holds the id. `damage` is answered, and nothing is repaired, where an index leads to the row of another message, and
     /// where the row has lost its sequence number: with another one the message would move, or the thread would leave numbers out.
     fn find(scope: Scope<'_>, thread: &ThreadId, id: &MessageId, damage: PersistError) -> Applied<Self> {
-        let Some((thread_pk, head)) = scope.living(thread)?.map(|state| (state.thread_pk, state.head)) else {
+        let Some(thread_pk) = scope.living(thread)?.map(|state| state.thread_pk) else {
             return Err(damage.into());
         };
         let found = scope
@@ -74,26 +68,21 @@ impl DamagedRow {
                     return Ok(None);
                 }
                 let Some(seq) = row.integer(2) else { return Ok(None) };
-                let revision = row.integer(3).unwrap_or_default();
+                let revision = row.integer(3).unwrap_or(-1);
                 let state = String::from_utf8_lossy(row.text(4).unwrap_or_default()).into_owned();
                 Ok(Some(Self { message_pk, id: id.clone(), seq, revision, state }))
             })
             .optional()?;
         let Some(found) = found.flatten() else { return Err(damage.into()) };
-        let last_of_others = scope
+        // Not the last number of its messages: that may be the wrong one.
+        let given = scope
             .db
-            .prepare_cached(LAST_OF_OTHERS)?
-            .query_row(params![thread_pk, head.floor, found.message_pk], |row| Ok(row.integer(0)))
+            .prepare_cached(ENTRY)?
+            .query_row([thread_pk], |row| Ok(EntryRow::read(row, 0, scope.tenant.as_str(), thread.as_str())))
             .optional()?
-            .flatten();
-        let given =
-            head.floor.max(head.deleted_seq).max(head.last_segment).max(last_of_others.unwrap_or_default());
-        // A thread gives its numbers one after the other.
-        if head.floor < found.seq && found.seq <= given.saturating_add(1) {
-            Ok(found)
-        } else {
-            Err(damage.into())
-        }
+            .flatten()
+            .map_or(0, |entry| entry.last_seq);
+        if (1..=given).contains(&found.seq) { Ok(found) } else { Err(damage.into()) }
     }
 
     fn seq(&self) -> Seq {
