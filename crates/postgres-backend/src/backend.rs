@@ -215,7 +215,7 @@ impl Backend for PostgresBackend {
         };
         let reply = self.write(call).await?;
         if let Some(key) = key {
-            self.key.replace(&self.settings, key).await?;
+            self.key.replace(key);
         }
         Ok(reply)
     }
