@@ -1,11 +1,16 @@
 //! A second SQLite library in the process, whose locks and those of the store do not see each other.
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
 
 use rusqlite::Connection;
 use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
 use throughline_reliability::{SecondLibrary, skipped};
-use throughline_sqlite::{Alarm, Maintenance, SqliteOptions};
+use throughline_sqlite::{Alarm, Failpoint, Maintenance, SqliteOptions};
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// Far more than anything here takes.
@@ -20,7 +25,11 @@ fn second_library() -> Option<SecondLibrary> {
 }
 
 async fn open(path: &Path) -> (Persistence, Maintenance) {
-    let backend = SqliteOptions::new().wait_limit(Duration::from_secs(20)).open(path).await.unwrap();
+    open_with(SqliteOptions::new(), path).await
+}
+
+async fn open_with(options: SqliteOptions, path: &Path) -> (Persistence, Maintenance) {
+    let backend = options.wait_limit(Duration::from_secs(20)).open(path).await.unwrap();
     let maintenance = backend.maintenance();
     (Persistence::builder().backend(backend).build().unwrap(), maintenance)
 }
@@ -59,15 +68,27 @@ async fn a_second_library_that_reads_and_closes_leaves_the_store_writable() {
     expect_whole(&path, 40).await;
 }
 
+/// Outside of a checkpoint: one that runs as the second library begins to write does not hold it off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_library_that_writes_meanwhile_damages_nothing() {
+async fn a_second_library_that_writes_between_checkpoints_damages_nothing() {
     const WRITES: usize = 200;
     let Some(library) = second_library() else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let (db, _) = open(&path).await;
     add(&db, "first").await;
-    library.open(&path, 0).unwrap().execute("CREATE TABLE host (n INTEGER PRIMARY KEY)").unwrap();
+    db.close().await.unwrap();
+    Connection::open(&path).unwrap().execute("CREATE TABLE host (n INTEGER PRIMARY KEY)", []).unwrap();
+    // The first checkpoint waits until the host has written everything.
+    let has_written = Arc::new(OnceLock::new());
+    let written = Arc::clone(&has_written);
+    let options = SqliteOptions::new().failpoints(move |point| {
+        if point == Failpoint::Checkpointing {
+            written.wait();
+        }
+        Ok(())
+    });
+    let (db, _) = open_with(options, &path).await;
     let host = {
         let path = path.clone();
         thread::spawn(move || {
@@ -75,6 +96,7 @@ async fn a_second_library_that_writes_meanwhile_damages_nothing() {
                 let host = library.open(&path, 60_000).unwrap();
                 host.execute(&format!("INSERT INTO host VALUES ({n})")).unwrap();
             }
+            has_written.set(()).unwrap();
         })
     };
     let mut tasks = tokio::task::JoinSet::new();

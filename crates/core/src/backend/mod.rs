@@ -130,8 +130,10 @@ pub trait Backend: Send + Sync + 'static {
     /// The random key that was made with this store, which fingerprints are keyed with where the host gives no secret of its own.
     ///
     /// It is the same in every process that opens the store, and is kept apart from the idempotency keys and their fingerprints. A
-    /// store that becomes the replica of another one takes the key that comes with [`TakeStance`](crate::TakeStance). A store that has
-    /// none answers nothing: then the key is a constant, and the guide says what a reader of the store can guess.
+    /// store that becomes the replica of another one takes the key that comes with [`TakeStance`](crate::TakeStance). A process that
+    /// had opened the replica before another process called that has the old key until it opens the store again: after a switchover,
+    /// a call that it repeats is refused as [`Conflict`](crate::ErrorKind::Conflict). A store that has none answers nothing: then
+    /// the key is a constant, and the guide says what a reader of the store can guess.
     fn fingerprint_key(&self) -> Option<FingerprintKey> {
         None
     }
