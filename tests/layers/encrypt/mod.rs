@@ -2,6 +2,7 @@
 
 mod attack;
 mod canary;
+mod key_store;
 mod planted;
 mod restores;
 mod rotation;

@@ -50,6 +50,8 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
             self.take_up_stale_facts(&context, &mut asked, bunch).await?;
         }
         bunch.fetch(seal::sealed_threads(&asked), true).await?;
+        // The store deletes what it answers: a key that cannot be read is found out before.
+        bunch.fetch(taken_from(&asked), false).await?;
         let (passed, mut response) = self.pass_on(&asked, &context, writes_anew, bunch).await?;
         self.learn(tenant, &response.result);
         self.open(&mut response, Some(Sent { asked: &asked, passed: &passed }), bunch).await?;
@@ -243,6 +245,14 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         }
         Ok(())
     }
+}
+
+/// The threads whose last message is taken.
+fn taken_from(args: &PersistArgs) -> impl Iterator<Item = ThreadId> {
+    args.each().filter_map(|item| match item {
+        PersistArgs::Thread(ThreadArgs::TakeLast(take)) => Some(take.thread.clone()),
+        _ => None,
+    })
 }
 
 /// A patch that changes nothing is how values are written again under the present key.
