@@ -3,6 +3,7 @@
 mod attack;
 mod canary;
 mod key_store;
+mod limits;
 mod planted;
 mod restores;
 mod rotation;

@@ -6,12 +6,14 @@ use super::{
     bunch::Bunch,
     layer::Shared,
     open::{self, Sent},
+    pieces,
     seal::{self, Known, Named},
 };
 use crate::{
-    CarriesContent as _, Context, Effect, ErrorKind, GetMessage, GetThread, ImportedRow, LabelThread,
-    Message, Metadata, MetadataPatch, PersistArgs, PersistError, PersistRequest, PersistResponse,
-    PersistResult, ReadResult, Result, Revision, TenantId, ThreadArgs, ThreadEntry, ThreadId, Update,
+    CarriesContent as _, ContentLimit, Context, Effect, ErrorKind, GetMessage, GetThread, ImportedRow,
+    LabelThread, Message, Metadata, MetadataPatch, PersistArgs, PersistError, PersistRequest,
+    PersistResponse, PersistResult, ReadResult, Result, Revision, TenantId, ThreadArgs, ThreadEntry,
+    ThreadId, Update,
     pipeline::{Inner, PersistService},
 };
 
@@ -56,6 +58,11 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         self.learn(tenant, &response.result);
         self.open(&mut response, Some(Sent { asked: &asked, passed: &passed }), bunch).await?;
         self.compare_imported(&context, &asked, &mut response.result, bunch).await?;
+        if matches!(response.result, PersistResult::Reserve(_))
+            && let Some(ContentLimit(sealed)) = response.extensions.get().copied()
+        {
+            response.extensions.insert(ContentLimit(pieces::limit_of_plain(sealed)));
+        }
         Ok(response)
     }
 
