@@ -177,9 +177,10 @@ async fn a_failure_while_forks_are_looked_for_leaves_the_key_destroyed_and_the_c
     let source: ThreadId = "source".parse().unwrap();
     for with_forks in [false, true] {
         keys.fail(KeyCall::List, 1);
-        let shredded = match with_forks {
-            false => layer.shred(&db, &source).await,
-            true => layer.shred_with_forks(&db, &source).await,
+        let shredded = if with_forks {
+            layer.shred_with_forks(&db, &source).await
+        } else {
+            layer.shred(&db, &source).await
         };
         let error = shredded.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Applied));
