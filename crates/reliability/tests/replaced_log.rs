@@ -37,7 +37,7 @@ async fn expect_refused(how: &str, tamper: impl Fn(&File, u64)) {
             (ErrorKind::Unavailable, Effect::NotApplied),
             "{how}: {error}"
         );
-        assert!(error.to_string().contains("the log of the file was "), "{how}: {error}");
+        assert!(error.to_string().contains("the WAL was "), "{how}: {error}");
     }
     let mut health = maintenance.health();
     while health.condition == Condition::Writable {
@@ -46,7 +46,7 @@ async fn expect_refused(how: &str, tamper: impl Fn(&File, u64)) {
         health = maintenance.health();
     }
     assert_eq!(health.condition, Condition::ReadOnly);
-    assert!(health.last_failure.unwrap().contains("the log of the file was "), "{how}");
+    assert!(health.last_failure.unwrap().contains("the WAL was "), "{how}");
     db.close().await.unwrap();
 }
 
