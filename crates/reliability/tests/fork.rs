@@ -1,5 +1,7 @@
 //! A process that forks with a store open: the child has the handle and none of the threads behind it.
 
+#[cfg(target_os = "linux")]
+use std::{fs, path::Path};
 use std::{
     future::{Future, IntoFuture as _},
     pin::pin,
@@ -51,6 +53,19 @@ fn refusal<T>(call: impl Future<Output = Result<T, PersistError>>) -> i32 {
     }
 }
 
+/// How many descriptors of the store a forked child has fewer after `call` was refused; -1 where it was not.
+#[cfg(target_os = "linux")]
+fn closed_by_a_refusal(store: &Path, call: impl FnOnce() -> i32) -> i32 {
+    let store = store.to_str().unwrap();
+    let open = || {
+        let links =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+        links.filter(|link| link.to_str().unwrap().starts_with(store)).count() as i32
+    };
+    let before = open();
+    if call() == 0 { before - open() } else { -1 }
+}
+
 #[test]
 fn a_forked_child_is_refused_and_the_parent_goes_on() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -67,6 +82,12 @@ fn a_forked_child_is_refused_and_the_parent_goes_on() {
 
     let write = || refusal(thread.add(NewMessage::user("child")).into_future());
     assert_eq!(in_forked_child(write), Some(0), "a write of a forked child");
+    #[cfg(target_os = "linux")]
+    assert_eq!(
+        in_forked_child(|| closed_by_a_refusal(&path, write)),
+        Some(3),
+        "the descriptors of the locks"
+    );
     let read = || refusal(thread.page(PageFrom::Start, 10).into_future());
     assert_eq!(in_forked_child(read), Some(0), "a read of a forked child");
     assert_eq!(in_forked_child(|| refusal(db.close())), Some(0), "a close by a forked child");

@@ -42,7 +42,7 @@ async fn expect_refused(how: &str, tamper: impl Fn(&File, u64)) {
             (ErrorKind::Unavailable, Effect::NotApplied),
             "{how}: {error}"
         );
-        assert!(error.to_string().contains("the log of the file was "), "{how}: {error}");
+        assert!(error.to_string().contains("the WAL was "), "{how}: {error}");
     }
     let read_only = async {
         let mut health = maintenance.health();
@@ -55,7 +55,7 @@ async fn expect_refused(how: &str, tamper: impl Fn(&File, u64)) {
     };
     let health = timeout(FAR, read_only).await.expect("the writer stops");
     assert_eq!(health.condition, Condition::ReadOnly);
-    assert!(health.last_failure.unwrap().contains("the log of the file was "), "{how}");
+    assert!(health.last_failure.unwrap().contains("the WAL was "), "{how}");
     db.close().await.unwrap();
 }
 

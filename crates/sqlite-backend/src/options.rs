@@ -108,7 +108,7 @@ impl SqliteOptions {
     }
 
     /// How many connections read for one tenant at a time, each on a thread of its own: 4, from 1 to 64. One is opened with the store,
-    /// the others when they are needed, and one more than these when a tenant that reads nothing finds them all at work: so no tenant
+    /// the others when they are needed, and one more than these when a tenant that holds no reader finds all of them busy: so no tenant
     /// waits because another one has taken every reader. A reader that becomes free serves the tenant that has the fewest.
     pub const fn readers(mut self, readers: u32) -> Self {
         self.readers = readers;
@@ -193,8 +193,8 @@ impl SqliteOptions {
 
     /// How long the log of the file (its `-wal`) may become before it is cut back as soon as nobody reads what is in
     /// it: 64 MiB, at least 1 MiB. Where the reads of this store leave no such moment, new ones wait until those under way have
-    /// ended, 50 ms at most, and the log is cut; after that was in vain they are let alone for a second. A log that cannot be
-    /// cut is an [alarm](crate::Alarm::LogTooLong), not a limit: writes go on. While they do, the log is folded into the file
+    /// ended, 50 ms at most, and the log is cut; after that was in vain they are let alone for a second. A WAL that cannot be
+    /// truncated is an [alarm](crate::Alarm::LogTooLong), not a limit: writes go on. While they do, the log is folded into the file
     /// each time that it has grown by a quarter of this, by 1 MiB at least and 16 MiB at most: the less often, the fewer writes
     /// wait for it, and the longer they do.
     pub const fn log_limit(mut self, bytes: u64) -> Self {
