@@ -7,6 +7,7 @@
 use std::{
     cell::Cell,
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -254,7 +255,9 @@ fn watch() {
         for (slot, seen) in slots.into_iter().zip(&mut seen) {
             let turn = seen.turn;
             if seen.look(slot) {
-                report(seen.at, &slot.name.lock().unwrap_or_else(PoisonError::into_inner));
+                let thread = slot.name.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                // The subscriber is code of the host: where it panics, the watch goes on.
+                drop(catch_unwind(AssertUnwindSafe(|| report(seen.at, &thread))));
             }
             is_idle &= seen.turn == turn && slot.depth.load(Relaxed) == 0;
         }
