@@ -283,6 +283,10 @@ fn report(at: At, thread: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        PersistRequest, Persistence, Phase,
+        plugin::{NextRequest, from_fn},
+    };
 
     #[test]
     fn a_poll_is_reported_once_when_one_site_has_kept_it_for_five_looks() {
@@ -298,6 +302,35 @@ mod tests {
         // Nothing is polled.
         slot.depth.store(0, Relaxed);
         assert_eq!(reports(&mut seen), 0);
+    }
+
+    struct Nowhere;
+
+    impl crate::Backend for Nowhere {
+        fn name(&self) -> &str {
+            "nowhere"
+        }
+
+        fn capabilities(&self) -> crate::Capabilities {
+            crate::Capabilities::new(crate::Durability::Volatile)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_watch_sleeps_while_nothing_is_polled_and_a_poll_wakes_it() {
+        let sees_it_awake = from_fn("sees", Phase::Observe, |request: PersistRequest, next: NextRequest| {
+            while !AWAKE.load(Relaxed) {
+                thread::yield_now();
+            }
+            next.run(request)
+        });
+        let db = Persistence::builder().layer(sees_it_awake).backend(Nowhere).build().unwrap();
+        for _ in 0..2 {
+            db.thread("t").get("m".parse().unwrap()).await.unwrap_err();
+            while AWAKE.load(Relaxed) {
+                thread::yield_now();
+            }
+        }
     }
 
     #[test]
