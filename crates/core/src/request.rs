@@ -37,7 +37,7 @@ pub struct PersistResponse {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// The place of the change among all commits of the store; none for a read and for a replay.
+    /// The last position that the write took; none for a read and for a replay.
     pub position: Option<Position>,
 }
 

@@ -348,9 +348,26 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "stands-still",
         "gives every change the same position",
-        &["order.position", "batch.position", "concurrent.places", "reopen.counters", "changes.positions"],
+        &[
+            "order.position",
+            "batch.receipt",
+            "batch.positions",
+            "concurrent.places",
+            "reopen.counters",
+            "changes.positions",
+        ],
     )
     .after(|_, response| change::position(response, |_| 1)),
+    Mutant::new(
+        "names-no-last-position",
+        "answers a batch with the position of an earlier one of its changes",
+        &["batch.positions"],
+    )
+    .after(|asked, response| {
+        if matches!(asked, PersistArgs::Batch(batch) if batch.items.len() > 1) {
+            change::position(response, |position| position - 1);
+        }
+    }),
     Mutant::new("reads-have-positions", "gives a read a position", &["order.no-position", "VL-S20.told"])
         .after(|asked, response| {
             if !asked.kind().is_write() {
@@ -555,6 +572,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
             && let Some(message) = &mut taken.message
         {
             message.content = Content::empty();
+        }
+    }),
+    Mutant::new(
+        "takes-another-message",
+        "answers the last message, and the deletion of another one",
+        &["VL-S7.taken", "take.last"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Thread(ThreadResult::TakeLast(taken)) = &mut response.result
+            && let Some(deleted) = &mut taken.deleted
+        {
+            deleted.id = "another".parse().expect("an id");
         }
     }),
     Mutant::new(
