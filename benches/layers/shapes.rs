@@ -50,6 +50,9 @@ pub(crate) async fn measure(rounds: usize) -> Result<(), Failure> {
     .into_iter()
     .map(|(name, unit)| (name, unit.repeat(BYTES / unit.len() + 1)))
     .collect();
+    // Each name reads the rest of its line, and hides nothing.
+    let line = format!("{}\n", "token=".repeat(83));
+    shapes.push(("lines-of-names", line.repeat(BYTES / line.len() + 1)));
     shapes.push(("one-value", format!("password={}", "x1".repeat(BYTES / 2))));
     let mut worst: f64 = 0.0;
     for (name, text) in &shapes {
