@@ -66,6 +66,6 @@ mod tests {
             "workspace_root": "/w", "target_directory": "/t"
         }"#;
         let metadata = Metadata::parse(json).expect("good metadata");
-        assert_eq!(targets(&metadata), ["secrets", "seam"]);
+        assert_eq!(targets(&metadata), ["seam", "secrets"]);
     }
 }
