@@ -1,13 +1,12 @@
 use throughline_core::{
-    Addressed as _, ConsumerArgs, PersistArgs, SessionArgs, ThreadArgs, UpdateMode,
-    backend::sessions::AgentRecord,
+    Addressed as _, ConsumerArgs, PersistArgs, SessionArgs, UpdateMode, backend::sessions::AgentRecord,
 };
 
 use crate::{
     Write,
     rows::{
-        AgentKey, ConsumerKey, IdempotencyRowKey, LeftoverQuery, MessageKey, QuarantineKey, RuntimeKey,
-        SessionHeadKey, ThreadKey,
+        AgentKey, ConsumerKey, IdempotencyRowKey, MessageKey, QuarantineKey, RuntimeKey, SessionHeadKey,
+        ThreadKey,
     },
 };
 
@@ -34,8 +33,6 @@ pub enum RowKey<'a> {
     Consumer(&'a ConsumerKey),
     /// A quarantined change.
     Quarantined(&'a QuarantineKey),
-    /// What a purge of a thread would remove.
-    Leftovers(&'a LeftoverQuery),
 }
 
 /// Names the rows that a write surely looks up, so that a source can load them in one round trip before the write is applied.
@@ -77,25 +74,18 @@ fn prefetch_item(write: &Write<'_>, item: &PersistArgs, expect: &mut impl FnMut(
             }
         }
     }
-    match (item, thread) {
-        (PersistArgs::Session(session), thread) => {
-            if let SessionArgs::DropRuntime(dropped) = session {
-                let (tenant, runtime) = (write.tenant.clone(), dropped.runtime.clone());
-                expect(RowKey::Runtime(&RuntimeKey { tenant, runtime }));
-            }
-            if let Some(agent) = session.agent() {
-                expect(RowKey::Agent(&AgentKey { tenant: write.tenant.clone(), agent: agent.clone() }));
-                if let Some(thread) = thread {
-                    // Most agents were never dropped.
-                    let AgentRecord { incarnation, .. } = AgentRecord::default();
-                    let agent = agent.clone();
-                    expect(RowKey::SessionHead(&SessionHeadKey { thread, agent, incarnation }));
-                }
-            }
+    let PersistArgs::Session(session) = item else { return };
+    if let SessionArgs::DropRuntime(dropped) = session {
+        let (tenant, runtime) = (write.tenant.clone(), dropped.runtime.clone());
+        expect(RowKey::Runtime(&RuntimeKey { tenant, runtime }));
+    }
+    if let Some(agent) = session.agent() {
+        expect(RowKey::Agent(&AgentKey { tenant: write.tenant.clone(), agent: agent.clone() }));
+        if let Some(thread) = thread {
+            // Most agents were never dropped.
+            let AgentRecord { incarnation, .. } = AgentRecord::default();
+            let agent = agent.clone();
+            expect(RowKey::SessionHead(&SessionHeadKey { thread, agent, incarnation }));
         }
-        (PersistArgs::Thread(ThreadArgs::Delete(_)), Some(thread)) => {
-            expect(RowKey::Leftovers(&LeftoverQuery { thread, below: None, limit: 1 }));
-        }
-        _ => {}
     }
 }

@@ -6,7 +6,7 @@ use throughline_core::{
 };
 
 use super::{Decided, WriteScope, load::last_seq, repair::Readable};
-use crate::{Halt, RowKey, RowSource, rows::AliasRow};
+use crate::{Halt, RowSource, rows::AliasRow};
 
 impl<S: RowSource> WriteScope<'_, S> {
     /// Adds what is not there yet. A message that is there, or was, is left alone.
@@ -56,7 +56,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             let source = &mut *self.source;
             match self.rows.messages.get_or_load(&key, || source.message(&key)) {
                 Ok(Some(found)) if found.seq.is_some_and(|seq| seq > floor) => {
-                    self.source.expect(RowKey::Content(&key));
+                    self.expect_content(&key);
                 }
                 // A damaged row is reported where it is read.
                 Ok(_) | Err(Halt::Refused(_)) => {}

@@ -7,7 +7,7 @@ use throughline_core::{
 
 use super::{Decided, WriteScope, refusal};
 use crate::{
-    Halt, RowSource,
+    Halt, RowKey, RowSource,
     rows::{MessageKey, MessageRange, MessageRow, RangeKind, ThreadRow},
 };
 
@@ -96,6 +96,13 @@ impl<S: RowSource> WriteScope<'_, S> {
         let stored = self.rows.contents.get_or_load(&key, || source.content(&key))?.cloned();
         let Some(stored) = stored else { return Err(content_is_damaged(thread, id).into()) };
         Ok(if row.state.is_open() { self.rows.chunks.fold(&key, stored) } else { stored })
+    }
+
+    /// Says that the content of a message will be needed, where it is not known yet.
+    pub(super) fn expect_content(&mut self, key: &MessageKey) {
+        if self.rows.contents.known(key).is_none() {
+            self.source.expect(RowKey::Content(key));
+        }
     }
 
     /// The message as it stands, with its content.

@@ -11,7 +11,7 @@ use super::{
     load::{Named, last_seq, summary_mut},
 };
 use crate::{
-    Halt, RowKey, RowSource,
+    Halt, RowSource,
     rows::{DamagedRow, MessageRow, RangeKind, ThreadRow},
 };
 
@@ -159,7 +159,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let settled: Vec<_> = rows.into_iter().filter(|(.., row)| !row.state.is_open()).collect();
         for (id, ..) in &settled {
             let key = self.message_key(thread, id);
-            self.source.expect(RowKey::Content(&key));
+            self.expect_content(&key);
         }
         let mut counted = Counted {
             tally: Tally::new(created_at.max(state.removed_at)),

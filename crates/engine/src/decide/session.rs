@@ -77,11 +77,13 @@ impl<S: RowSource> WriteScope<'_, S> {
     /// What a claimer may resume.
     pub(crate) fn resolve_session(&mut self, read: &ResolveSession) -> Decided<SessionResolved, S> {
         let (thread, agent) = (&read.thread, &read.agent);
-        self.source.expect(RowKey::Agent(&self.agent_key(agent)));
-        let thread_key = self.thread_key(thread);
         let AgentRecord { incarnation, .. } = AgentRecord::default();
-        let key = SessionHeadKey { thread: thread_key, agent: agent.clone(), incarnation };
-        self.source.expect(RowKey::SessionHead(&key));
+        let key = SessionHeadKey { thread: self.thread_key(thread), agent: agent.clone(), incarnation };
+        if self.rows.session_heads.known(&key).is_none() {
+            self.source.expect(RowKey::Thread(&key.thread));
+            self.source.expect(RowKey::Agent(&self.agent_key(agent)));
+            self.source.expect(RowKey::SessionHead(&key));
+        }
         let state = self.thread(thread)?;
         let cleared = state.as_ref().map_or(Generation::FIRST, |state| state.generation);
         let AgentRecord { incarnation, resets } = self.agent(agent)?;

@@ -7,13 +7,14 @@ use throughline_core::{
     EventId, ItemId, TurnId,
     replica::{Image, ImagePart, NameImage},
 };
+use throughline_engine::rows::{AliasRow, ThreadKey, ThreadRow};
 
-use crate::rows::{NewName, ThreadKey, ThreadRow, number};
+use crate::rows::number;
 
-/// The name of an image, under the next number of its thread.
-pub(super) fn given(state: &mut ThreadRow, thread: ThreadKey, image: &NameImage) -> NewName {
-    state.names += 1;
-    NewName { thread, n: state.names, generation: image.generation, known: image.known.clone() }
+/// The alias of an image, under the next number of its thread.
+pub(super) fn given(state: &mut ThreadRow, thread: ThreadKey, image: &NameImage) -> AliasRow {
+    state.aliases += 1;
+    AliasRow { thread, number: state.aliases, generation: image.generation, known: image.known.clone() }
 }
 
 const FIND: &str = "SELECT k.i FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], \

@@ -3,31 +3,27 @@
 use std::collections::HashMap;
 
 use sqlx::{PgConnection, Row as _};
-use throughline_core::{Fingerprint, IdempotencyKey, Timestamp, backend::Replay};
+use throughline_core::{Fingerprint, Timestamp};
+use throughline_engine::{
+    StagedRows,
+    rows::{IdempotencyRow, IdempotencyRowKey},
+};
 
-use super::{Rows, ThreadKey, Writing, session::json};
+use super::{Source, Writing, session::json};
 use crate::error::damaged;
-
-/// What a key was used for.
-#[derive(Debug, Clone)]
-pub(crate) struct KeyRow {
-    pub(crate) fingerprint: Fingerprint,
-    pub(crate) replay: Replay,
-    pub(crate) created_at: Timestamp,
-}
 
 const READ: &str = "SELECT i.tenant, i.thread, i.key, i.created_at, i.fingerprint, i.replay \
     FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant, thread, key) \
     JOIN throughline.keys i ON i.tenant = k.tenant AND i.thread = k.thread AND i.key = k.key";
 
-pub(super) async fn read(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result<()> {
-    let keys = rows.keys.take_unread();
+pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Result<()> {
+    let keys = source.idempotency.take_wanted();
     if keys.is_empty() {
         return Ok(());
     }
-    let [tenants, threads, names] = columns(keys.iter().map(|(thread, key)| (thread, key)));
+    let [tenants, threads, names] = columns(keys.iter());
     let found = sqlx::query(READ).bind(tenants).bind(threads).bind(names).fetch_all(db).await?;
-    let mut read = HashMap::with_capacity(found.len());
+    let mut loaded = HashMap::with_capacity(found.len());
     for row in &found {
         let key: (&str, &str, &str) = (row.try_get("tenant")?, row.try_get("thread")?, row.try_get("key")?);
         let fingerprint = <[u8; 32]>::try_from(row.try_get::<&[u8], _>("fingerprint")?).ok();
@@ -36,31 +32,35 @@ pub(super) async fn read(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result
             return Err(damaged(format!("what is kept under the key `{}`", key.2)));
         };
         let created_at = Timestamp::from_micros(row.try_get("created_at")?);
-        read.insert(key, KeyRow { fingerprint: Fingerprint::from_bytes(fingerprint), replay, created_at });
+        let fingerprint = Fingerprint::from_bytes(fingerprint);
+        loaded.insert(key, IdempotencyRow { fingerprint, replay, created_at });
     }
     for key in &keys {
-        let row = read.remove(&(key.0.0.as_str(), key.0.1.as_str(), key.1.as_str()));
-        rows.keys.read(key.clone(), row);
+        let IdempotencyRowKey { thread, key: name } = key;
+        let row = loaded.remove(&(thread.tenant.as_str(), thread.thread.as_str(), name.as_str()));
+        source.idempotency.insert(key.clone(), row);
     }
     Ok(())
 }
 
-fn columns<'a>(keys: impl Iterator<Item = (&'a ThreadKey, &'a IdempotencyKey)>) -> [Vec<&'a str>; 3] {
+fn columns<'a>(keys: impl Iterator<Item = &'a IdempotencyRowKey>) -> [Vec<&'a str>; 3] {
     let mut columns = [vec![], vec![], vec![]];
-    for ((tenant, thread), key) in keys {
-        for (column, part) in columns.iter_mut().zip([tenant.as_str(), thread.as_str(), key.as_str()]) {
+    for IdempotencyRowKey { thread, key } in keys {
+        for (column, part) in
+            columns.iter_mut().zip([thread.tenant.as_str(), thread.thread.as_str(), key.as_str()])
+        {
             column.push(part);
         }
     }
     columns
 }
 
-pub(super) fn write(rows: &Rows, writing: &mut Writing) {
-    let changed: Vec<_> = rows.keys.changed().collect();
+pub(super) fn write(staged: &StagedRows, writing: &mut Writing) {
+    let changed: Vec<_> = staged.idempotency.changed().collect();
     if changed.is_empty() {
         return;
     }
-    let [tenants, threads, names] = columns(changed.iter().map(|((thread, key), _)| (thread, key)));
+    let [tenants, threads, names] = columns(changed.iter().map(|(key, _)| *key));
     writing
         .part(
             "INSERT INTO throughline.keys (tenant, thread, key, created_at, fingerprint, replay) \
