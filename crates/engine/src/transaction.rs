@@ -1,5 +1,6 @@
 use throughline_core::{
     Idempotency, PersistArgs, PersistResult, ResolveSession, SessionResolved, TenantId, Timestamp,
+    replica::Image,
 };
 
 use crate::{Halt, RowSource, StagedRows, decide::WriteScope, rows::ChangeEvent};
@@ -113,6 +114,20 @@ impl<S: RowSource> Transaction<S> {
         now: Timestamp,
     ) -> Result<SessionResolved, Halt<S::Stop>> {
         self.scope(tenant, now).resolve_session(read)
+    }
+
+    /// Puts the row image of another store over what there is, and takes no position. `is_new` says of an alias whether the store does
+    /// not have it. Answers whether a thread was cleared or deleted by it.
+    ///
+    /// # Errors
+    /// Why it is not put; nothing of it is left then.
+    pub fn put_image(&mut self, image: &Image, is_new: bool) -> Result<bool, Halt<S::Stop>> {
+        self.rows.keep();
+        let put = self.scope(&image.tenant, Timestamp::from_micros(0)).put_image(&image.part, is_new);
+        if put.is_err() {
+            self.rows.undo();
+        }
+        put
     }
 
     fn scope<'a>(&'a mut self, tenant: &'a TenantId, now: Timestamp) -> WriteScope<'a, S> {

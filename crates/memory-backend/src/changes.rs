@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 
 use throughline_core::{
-    Change, ChangeScope, Changes, Position, ReadChanges, Result, TenantId, Timestamp, backend::rules,
+    Change, ChangeScope, Changes, Position, ReadChanges, Result, TenantId, backend::rules,
 };
-
-use crate::operation::Told;
+use throughline_engine::rows::ChangeEvent;
 
 /// How many changes are kept.
 const KEPT: usize = 1_000_000;
@@ -21,28 +20,25 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Takes down what a write did. A write that tells nothing, as a sign of life, has a position too.
-    pub(crate) fn tell(&mut self, tenant: &TenantId, told: Told, at: Timestamp) -> Position {
-        if told.is_empty() {
+    /// Records change events, each at a position of its own.
+    pub(crate) fn emit(&mut self, events: &[ChangeEvent]) {
+        for ChangeEvent { tenant, at, change } in events {
             self.position = self.position.next();
-        }
-        for (thread, what) in told {
-            self.position = self.position.next();
+            let Some((thread, what)) = change.clone() else { continue };
             let (position, tenant) = (self.position, tenant.clone());
-            self.changes.push_back(Change { position, tenant, thread, at, what });
+            self.changes.push_back(Change { position, tenant, thread, at: *at, what });
         }
         while self.changes.len() > KEPT {
             self.kept_after = self.changes.pop_front().map_or(self.kept_after, |change| change.position);
         }
-        self.position
     }
 
-    /// The last change that is told.
+    /// The position of the last change that is kept.
     pub(crate) fn last_change(&self) -> Position {
         self.changes.back().map_or(self.kept_after, |change| change.position)
     }
 
-    /// Takes down a change of the store that is followed, at the position that it has there.
+    /// Records a change of the store that is followed, at the position that it has there.
     pub(crate) fn carry(&mut self, change: Change) {
         if change.position > self.last_change() {
             self.position = self.position.max(change.position);

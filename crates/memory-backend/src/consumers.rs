@@ -1,108 +1,33 @@
-//! What consumers of the changes keep of themselves.
+//! Reads of what consumers of the changes keep.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use throughline_core::{
-    ChangeQuarantined, ChangeReleased, ConsumerArgs, ConsumerCursor, ConsumerName, ConsumerResult,
-    CursorMoved, ListQuarantined, PersistError, Position, QuarantinedChange, QuarantinedChanges, Result,
-    TenantId, Timestamp, backend::rules, replica::ConsumerImage,
+    ConsumerCursor, ConsumerName, ListQuarantined, Position, QuarantinedChange, QuarantinedChanges,
 };
+use throughline_engine::rows::ConsumerRow;
 
-#[derive(Default)]
-pub(crate) struct Consumers {
-    kept: HashMap<(TenantId, ConsumerName), Kept>,
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pub(crate) row: ConsumerRow,
+    pub(crate) quarantined: BTreeMap<Position, QuarantinedChange>,
 }
 
-/// What one consumer of a tenant keeps.
-#[derive(Default)]
-struct Kept {
-    cursor: Position,
-    quarantined: BTreeMap<Position, QuarantinedChange>,
+pub(crate) fn cursor(kept: Option<&Consumer>, consumer: &ConsumerName) -> ConsumerCursor {
+    ConsumerCursor {
+        consumer: consumer.clone(),
+        position: kept.map_or(Position::ZERO, |kept| kept.row.position),
+        quarantined: kept.map_or(0, |kept| kept.quarantined.len() as u64),
+    }
 }
 
-impl Consumers {
-    /// Applies one operation, and says whether it changed anything.
-    pub(crate) fn apply(
-        &mut self,
-        tenant: &TenantId,
-        args: ConsumerArgs,
-        now: Timestamp,
-    ) -> Result<(ConsumerResult, bool)> {
-        let name = args.consumer().clone();
-        let kept = self.kept.entry((tenant.clone(), name)).or_default();
-        Ok(match args {
-            ConsumerArgs::MoveCursor(moved) => {
-                let before = kept.cursor;
-                kept.cursor = rules::move_cursor(before, moved.to, moved.expected)?;
-                let answer = CursorMoved { consumer: moved.consumer, position: kept.cursor };
-                (ConsumerResult::MoveCursor(answer), kept.cursor != before)
-            }
-            ConsumerArgs::ResetCursor(reset) => {
-                kept.cursor = reset.to;
-                // What comes after is told again.
-                kept.quarantined.retain(|at, _| *at <= reset.to);
-                let answer = CursorMoved { consumer: reset.consumer, position: kept.cursor };
-                (ConsumerResult::ResetCursor(answer), true)
-            }
-            ConsumerArgs::Quarantine(change) => {
-                let (position, thread, why) = (change.position, change.thread, change.why);
-                kept.quarantined.insert(position, QuarantinedChange { position, thread, at: now, why });
-                let answer = ChangeQuarantined { consumer: change.consumer, position };
-                (ConsumerResult::Quarantine(answer), true)
-            }
-            ConsumerArgs::Release(change) => {
-                let was_listed = kept.quarantined.remove(&change.position).is_some();
-                let (consumer, position) = (change.consumer, change.position);
-                (ConsumerResult::Release(ChangeReleased { consumer, position, was_listed }), was_listed)
-            }
-            other => {
-                let what = format_args!("the operation `{}` of a consumer", other.as_str());
-                return Err(PersistError::unsupported(what));
-            }
-        })
-    }
-
-    /// Everything that one consumer keeps.
-    pub(crate) fn image(&self, tenant: &TenantId, consumer: &ConsumerName) -> Option<ConsumerImage> {
-        let kept = self.kept.get(&(tenant.clone(), consumer.clone()))?;
-        let quarantined = kept.quarantined.values().cloned().collect();
-        Some(ConsumerImage { consumer: consumer.clone(), position: kept.cursor, quarantined })
-    }
-
-    /// Keeps what another store keeps of a consumer.
-    pub(crate) fn put(&mut self, tenant: &TenantId, image: ConsumerImage) {
-        let ConsumerImage { consumer, position, quarantined } = image;
-        let quarantined = quarantined.into_iter().map(|change| (change.position, change)).collect();
-        self.kept.insert((tenant.clone(), consumer), Kept { cursor: position, quarantined });
-    }
-
-    /// Every consumer.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &(TenantId, ConsumerName)> {
-        self.kept.keys()
-    }
-
-    pub(crate) fn cursor(&self, tenant: &TenantId, consumer: &ConsumerName) -> ConsumerCursor {
-        let kept = self.kept.get(&(tenant.clone(), consumer.clone()));
-        ConsumerCursor {
-            consumer: consumer.clone(),
-            position: kept.map_or(Position::ZERO, |kept| kept.cursor),
-            quarantined: kept.map_or(0, |kept| kept.quarantined.len() as u64),
-        }
-    }
-
-    pub(crate) fn quarantined(&self, tenant: &TenantId, list: &ListQuarantined) -> QuarantinedChanges {
-        let limit = list.limit as usize;
-        let mut changes: Vec<QuarantinedChange> = self
-            .kept
-            .get(&(tenant.clone(), list.consumer.clone()))
-            .into_iter()
-            .flat_map(|kept| kept.quarantined.range((Bound::Excluded(list.after), Bound::Unbounded)))
-            .take(limit + 1)
-            .map(|(_, change)| change.clone())
-            .collect();
-        let more = changes.len() > limit;
-        changes.truncate(limit);
-        QuarantinedChanges { consumer: list.consumer.clone(), changes, more }
-    }
+pub(crate) fn quarantined(kept: Option<&Consumer>, list: &ListQuarantined) -> QuarantinedChanges {
+    let limit = list.limit as usize;
+    let after = (Bound::Excluded(list.after), Bound::Unbounded);
+    let listed = kept.into_iter().flat_map(|kept| kept.quarantined.range(after));
+    let mut changes: Vec<_> = listed.take(limit + 1).map(|(_, change)| change.clone()).collect();
+    let more = changes.len() > limit;
+    changes.truncate(limit);
+    QuarantinedChanges { consumer: list.consumer.clone(), changes, more }
 }

@@ -2,14 +2,10 @@
 
 use throughline_core::{
     Generation, Keep, ListPurgeable, ListThreads, MessageState, PlanPrune, Position, PrunePlan,
-    PurgeableThreads, Seq, TenantId, ThreadCursor, ThreadEntry, ThreadId, ThreadList, backend::AnswerBytes,
+    PurgeableThreads, Seq, TenantId, ThreadCursor, ThreadEntry, ThreadList, backend::AnswerBytes,
 };
 
-use crate::{store::Threads, thread::ThreadLog};
-
-pub(crate) fn entry(threads: &Threads, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadEntry> {
-    threads.get(thread)?.entry(tenant, thread)
-}
+use crate::{store::Threads, thread::Thread};
 
 pub(crate) fn list(
     threads: &Threads,
@@ -20,7 +16,7 @@ pub(crate) fn list(
     let limit = list.limit as usize;
     let mut entries: Vec<ThreadEntry> = threads
         .iter()
-        .filter_map(|(thread, log)| log.entry(tenant, thread))
+        .filter_map(|(id, thread)| thread.entry(tenant, id))
         .filter(|entry| list.shows(entry))
         .filter(|entry| list.after.as_ref().is_none_or(|after| after.is_before(&ThreadCursor::of(entry))))
         .collect();
@@ -33,43 +29,47 @@ pub(crate) fn list(
     ThreadList { entries, damaged: Vec::new(), next, position }
 }
 
-/// The threads of which something is left to be asked for.
+/// The threads that a purge has rows to remove of.
 pub(crate) fn purgeable(threads: &Threads, list: &ListPurgeable) -> PurgeableThreads {
-    let left = threads.iter().filter(|(_, log)| !log.left.is_empty()).map(|(thread, _)| thread);
-    let after = left.filter(|thread| list.after.as_ref().is_none_or(|after| *thread > after));
+    let purgeable = threads.iter().filter(|(_, thread)| thread.row.purgeable).map(|(id, _)| id);
+    let after = purgeable.filter(|id| list.after.as_ref().is_none_or(|after| *id > after));
     PurgeableThreads { threads: after.take(list.limit as usize).cloned().collect() }
 }
 
-pub(crate) fn plan_prune(thread: Option<&ThreadLog>, plan: &PlanPrune) -> PrunePlan {
-    let nothing = ThreadLog::default();
-    let log = thread.unwrap_or(&nothing);
-    let generation = log.living().map_or(Generation::FIRST, |facts| facts.generation);
-    let first_open = log.open.first().copied().unwrap_or(Seq::new(u64::MAX));
-    let through = beyond(log, &plan.keep).map(|through| {
-        log.rows.range(..first_open).map(|(seq, _)| *seq).take_while(|seq| *seq <= through).last()
-    });
-    let through = through.flatten();
-    let gone = log.rows.iter().take_while(|(seq, _)| through.is_some_and(|through| **seq <= through));
-    let (mut messages, mut bytes) = (0, 0);
-    for (_, row) in gone {
-        messages += 1;
-        bytes += row.message.content.byte_len() as u64;
+pub(crate) fn plan_prune(thread: Option<&Thread>, plan: &PlanPrune) -> PrunePlan {
+    let mut answer = PrunePlan {
+        thread: plan.thread.clone(),
+        generation: Generation::FIRST,
+        through: None,
+        messages: 0,
+        bytes: 0,
+    };
+    let Some(thread) = thread.filter(|thread| !thread.row.deleted) else { return answer };
+    answer.generation = thread.row.generation;
+    let Some(beyond) = beyond(thread, &plan.keep) else { return answer };
+    let first_open = thread.open().next().map(|(seq, ..)| seq);
+    let is_beyond = |seq: Seq| seq <= beyond && first_open.is_none_or(|open| seq < open);
+    for (seq, _, stored) in thread.visible().take_while(|(seq, ..)| is_beyond(*seq)) {
+        answer.through = Some(seq);
+        answer.messages += 1;
+        answer.bytes += stored.row.length.bytes;
     }
-    PrunePlan { thread: plan.thread.clone(), generation, through, messages, bytes }
+    answer
 }
 
-/// The last place that is beyond a limit.
-fn beyond(log: &ThreadLog, keep: &Keep) -> Option<Seq> {
+/// The last sequence number that is beyond a limit.
+fn beyond(thread: &Thread, keep: &Keep) -> Option<Seq> {
     let (mut count, mut bytes) = (0_u64, 0_u64);
-    let too_many = log.rows.iter().rev().find(|(_, row)| {
-        if row.message.state == MessageState::Final {
+    let too_many = thread.visible().rev().find(|(.., stored)| {
+        if stored.row.state == MessageState::Final {
             count += 1;
         }
-        bytes += row.message().content.byte_len() as u64;
+        bytes += stored.row.length.bytes;
         keep.messages.is_some_and(|most| count > most) || keep.bytes.is_some_and(|most| bytes > most)
     });
     let too_old = keep.since.and_then(|since| {
-        log.rows.iter().take_while(|(_, row)| row.message.created_at < since).map(|(seq, _)| *seq).last()
+        let older = thread.visible().take_while(|(.., stored)| stored.row.created_at < since);
+        older.map(|(seq, ..)| seq).last()
     });
-    too_many.map(|(seq, _)| *seq).max(too_old)
+    too_many.map(|(seq, ..)| seq).max(too_old)
 }

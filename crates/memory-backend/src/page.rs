@@ -3,79 +3,85 @@
 use std::ops::Bound;
 
 use throughline_core::{
-    ListOpen, Message, OpenCursor, OpenReservations, Page, PageFrom, Position, ReadPage, Seq, Timestamp,
-    Visibility,
+    ListOpen, Message, MessageId, OpenCursor, OpenReservations, Page, PageFrom, Position, ReadPage, Seq,
+    TenantId, ThreadId, Timestamp, Visibility,
     backend::{AnswerBytes, EstimatedSize as _, rules},
 };
 
-use crate::{store::Threads, thread::ThreadLog};
+use crate::{
+    store::Threads,
+    thread::{Stored, Thread},
+};
 
-pub(crate) fn page(thread: Option<&ThreadLog>, read: &ReadPage, position: Position) -> Page {
-    let nothing = ThreadLog::default();
-    let thread = thread.unwrap_or(&nothing);
-    let first_open = thread.open.first().copied();
-    let last_seq = thread.living().map_or(Seq::ZERO, |_| thread.last_seq);
+pub(crate) fn page(tenant: &TenantId, thread: Option<&Thread>, read: &ReadPage, position: Position) -> Page {
+    let first_open = thread.and_then(|thread| thread.open().next()).map(|(seq, ..)| seq);
+    let mut page = Page {
+        thread: read.thread.clone(),
+        messages: Vec::new(),
+        damaged: Vec::new(),
+        has_more: false,
+        first_open,
+        last_seq: Seq::ZERO,
+        position,
+    };
+    let Some(thread) = thread.filter(|thread| !thread.row.deleted) else { return page };
+    page.last_seq = thread.row.last_seq;
     let (low, high) = match read.from {
         PageFrom::After(seq) => (Bound::Excluded(seq), Bound::Unbounded),
         PageFrom::Before(seq) => (Bound::Unbounded, Bound::Excluded(seq)),
         PageFrom::Start | PageFrom::End => (Bound::Unbounded, Bound::Unbounded),
     };
     let ends_at = first_open.filter(|_| read.visibility == Visibility::Settled);
-    let shown = |seq: &Seq| {
-        let before_the_end = ends_at.is_none_or(|end| *seq < end);
-        before_the_end && rules::is_visible(read.visibility, thread.rows[seq].message.state)
+    let shown = |(seq, _, stored): &(Seq, &MessageId, &Stored)| {
+        let is_before_the_end = ends_at.is_none_or(|end| *seq < end);
+        is_before_the_end && rules::is_visible(read.visibility, stored.row.state)
     };
     let limit = read.limit as usize;
-    // `BTreeMap::range` refuses a range that ends before it begins, and no single bound can make one.
-    let in_order = thread.rows.range((low, high)).map(|(seq, _)| seq).filter(|seq| shown(seq));
-    let mut seqs: Vec<&Seq> = if read.from.is_forward() {
+    let in_order = thread.visible_in(low, high).filter(shown);
+    let mut found: Vec<_> = if read.from.is_forward() {
         in_order.take(limit + 1).collect()
     } else {
         in_order.rev().take(limit + 1).collect()
     };
-    let mut has_more = seqs.len() > limit;
-    seqs.truncate(limit);
+    page.has_more = found.len() > limit;
+    found.truncate(limit);
     let mut bytes = AnswerBytes::new(read.max_bytes);
-    let mut messages: Vec<Message> = seqs
+    page.messages = found
         .into_iter()
-        .map(|seq| thread.rows[seq].message())
+        .map(|(_, id, stored)| stored.message(tenant, &read.thread, id))
         .take_while(|message| bytes.take(message.estimated_size()))
         .collect();
-    has_more |= bytes.is_full();
+    page.has_more |= bytes.is_full();
     if !read.from.is_forward() {
-        messages.reverse();
+        page.messages.reverse();
     }
-    Page {
-        thread: read.thread.clone(),
-        messages,
-        damaged: Vec::new(),
-        has_more,
-        first_open,
-        last_seq,
-        position,
-    }
+    page
 }
 
-pub(crate) fn open(threads: &Threads, list: &ListOpen, now: Timestamp) -> OpenReservations {
+pub(crate) fn open(
+    tenant: &TenantId,
+    threads: &Threads,
+    list: &ListOpen,
+    now: Timestamp,
+) -> OpenReservations {
     let limit = list.limit as usize;
-    let wanted = |message: &Message| !list.expired_only || rules::is_expired(message, now);
+    let cursor = |thread: &ThreadId, seq: Seq| OpenCursor { thread: thread.clone(), seq };
     let mut bytes = AnswerBytes::new(list.max_bytes);
     let mut messages: Vec<Message> = threads
         .iter()
         .filter(|(id, _)| list.thread.as_ref().is_none_or(|only| only == *id))
-        .flat_map(|(_, thread)| thread.open.iter().map(|seq| &thread.rows[seq]))
-        .filter(|row| list.after.as_ref().is_none_or(|after| cursor(&row.message) > *after))
-        .filter(|row| wanted(&row.message))
+        .flat_map(|(id, thread)| thread.open().map(move |(seq, message, stored)| (id, seq, message, stored)))
+        .filter(|(thread, seq, ..)| list.after.as_ref().is_none_or(|after| cursor(thread, *seq) > *after))
+        .filter(|(.., stored)| {
+            !list.expired_only || stored.row.lease.is_none_or(|lease| lease.is_expired(now))
+        })
         .take(limit + 1)
-        .map(|row| row.message())
+        .map(|(thread, _, id, stored)| stored.message(tenant, thread, id))
         .take_while(|message| bytes.take(message.estimated_size()))
         .collect();
     let has_more = messages.len() > limit || bytes.is_full();
     messages.truncate(limit);
-    let next = if has_more { messages.last().map(cursor) } else { None };
+    let last = messages.last().filter(|_| has_more);
+    let next = last.map(|message| cursor(&message.thread, message.seq));
     OpenReservations { messages, damaged: Vec::new(), next }
-}
-
-fn cursor(message: &Message) -> OpenCursor {
-    OpenCursor { thread: message.thread.clone(), seq: message.seq }
 }

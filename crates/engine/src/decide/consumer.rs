@@ -46,22 +46,21 @@ impl<S: RowSource> WriteScope<'_, S> {
 
     /// Sets the cursor without reading it: so a damaged one is repaired.
     fn reset_cursor(&mut self, key: ConsumerKey, reset: &ResetCursor) -> ConsumerResult {
-        let is_after = |staged: &QuarantineKey| staged.consumer == key && staged.position > reset.to;
-        let staged: Vec<QuarantineKey> = self
-            .rows
-            .quarantine
-            .rows()
-            .map(|(staged, _)| staged)
-            .filter(|staged| is_after(staged))
-            .cloned()
-            .collect();
         // The changes after it are delivered again.
-        for staged in staged {
-            self.rows.quarantine.remove(staged);
-        }
-        self.rows.quarantine_cuts.push((key.clone(), reset.to));
+        self.cut_quarantine(&key, reset.to);
         self.rows.consumers.put(key, ConsumerRow { position: reset.to });
         ConsumerResult::ResetCursor(CursorMoved { consumer: reset.consumer.clone(), position: reset.to })
+    }
+
+    /// Takes the changes after a position off the list of a consumer.
+    pub(super) fn cut_quarantine(&mut self, consumer: &ConsumerKey, after: Position) {
+        let is_cut = |key: &&QuarantineKey| key.consumer == *consumer && key.position > after;
+        let staged: Vec<QuarantineKey> =
+            self.rows.quarantine.rows().map(|(key, _)| key).filter(is_cut).cloned().collect();
+        for key in staged {
+            self.rows.quarantine.remove(key);
+        }
+        self.rows.quarantine_cuts.push((consumer.clone(), after));
     }
 
     fn quarantine(&mut self, consumer: ConsumerKey, change: &QuarantineChange) -> Decided<ConsumerResult, S> {

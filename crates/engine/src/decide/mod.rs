@@ -5,6 +5,7 @@ mod batch;
 mod consumer;
 mod delete;
 mod event;
+mod image;
 mod import;
 mod load;
 mod repair;

@@ -2,6 +2,7 @@
 //!
 //! Every table, list and chunk can be undone to the last savepoint, which is the beginning of the present write.
 
+mod changed;
 mod chunks;
 mod list;
 mod table;
@@ -17,6 +18,7 @@ use throughline_core::{
 };
 
 pub use self::{
+    changed::ChangedRow,
     chunks::{StagedChunk, StagedChunks},
     list::StagedList,
     table::StagedTable,
