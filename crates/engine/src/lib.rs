@@ -38,6 +38,7 @@
 mod decide;
 mod error;
 mod prefetch;
+pub mod read;
 pub mod rows;
 mod source;
 pub mod staged;

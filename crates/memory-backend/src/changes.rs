@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 
-use throughline_core::{
-    Change, ChangeScope, Changes, Position, ReadChanges, Result, TenantId, backend::rules,
-};
-use throughline_engine::rows::ChangeEvent;
+use throughline_core::{Change, Changes, Position, ReadChanges, Result, TenantId, backend::rules};
+use throughline_engine::{read as engine_read, rows::ChangeEvent};
 
 /// How many changes are kept.
 const KEPT: usize = 1_000_000;
@@ -60,21 +58,6 @@ impl Journal {
         (reached, leads): (Position, bool),
     ) -> Result<Changes> {
         rules::check_after(read.after, self.kept_after, leads.then_some(self.position))?;
-        let is_asked_for = |change: &&Change| match &read.scope {
-            ChangeScope::Store => true,
-            ChangeScope::Tenant => change.tenant == *tenant,
-            ChangeScope::Thread(thread) => change.tenant == *tenant && change.thread == *thread,
-        };
-        let limit = read.limit as usize;
-        let begin = self.changes.partition_point(|change| change.position <= read.after);
-        let mut changes: Vec<Change> =
-            self.changes.range(begin..).filter(is_asked_for).take(limit + 1).cloned().collect();
-        let more = changes.len() > limit;
-        changes.truncate(limit);
-        let position = match changes.last() {
-            Some(last) if more => last.position,
-            _ => reached.max(read.after),
-        };
-        Ok(Changes { changes, position, more })
+        Ok(engine_read::changes(read, tenant, self.after(read.after), reached))
     }
 }

@@ -9,10 +9,9 @@ use throughline_engine::{
 };
 
 use crate::{
-    consumers::Consumer,
     sessions::Sessions,
-    store::Store,
-    thread::{Thread, recorded},
+    store::{Consumer, Store},
+    thread::Thread,
 };
 
 impl Store {
@@ -74,7 +73,7 @@ impl Store {
                 thread.sweep(limit);
             }
         }
-        for alias in recorded(staged) {
+        for alias in staged.inserted_aliases() {
             if let Some(thread) = self.thread_mut(&alias.thread) {
                 thread.aliases.insert(alias.number, (alias.generation, alias.known.clone()));
             }

@@ -17,12 +17,9 @@
 //! Every row is in a map behind one lock, and is gone with the value. The [engine](throughline_engine) decides every write. The store
 //! supports every operation and claims no durability.
 
-mod aliases;
 mod audit;
 mod changes;
 mod commit;
-mod consumers;
-mod list;
 mod page;
 mod replica;
 mod search;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use throughline_core::{
-    AttemptId, Attempts, ListAttempts, SessionGeneration, SessionId,
+    AttemptId, SessionGeneration, SessionId,
     backend::sessions::{AttemptRecord, KnownSession, SessionHead, SessionValue},
 };
 use throughline_engine::rows::SessionRange;
@@ -38,35 +38,7 @@ impl Sessions {
 
     /// The sessions of a range, the latest first.
     pub(crate) fn range(&self, range: &SessionRange) -> impl Iterator<Item = &KnownSession> {
-        let up_to = match range {
-            SessionRange::Newest(generation) | SessionRange::Usable { generation, .. } => *generation,
-        };
-        let latest = self.order.iter().rev().skip_while(move |(generation, ..)| *generation > up_to);
-        let sessions = latest.filter_map(|(.., id)| self.known.get(id));
-        sessions.filter(|session| match range {
-            SessionRange::Newest(_) => true,
-            SessionRange::Usable { generation, provider, runtime, incarnation } => {
-                let matches = |value: &SessionValue| {
-                    let bound = value.runtime.as_ref();
-                    value.generation == *generation
-                        && value.provider == *provider
-                        && bound.is_some_and(|bound| {
-                            bound.runtime == *runtime && bound.incarnation == *incarnation
-                        })
-                };
-                session.is_usable() && session.value.as_ref().is_some_and(matches)
-            }
-        })
+        let latest = self.order.iter().rev().filter_map(|(.., id)| self.known.get(id));
+        latest.filter(|session| range.matches(session))
     }
-}
-
-/// Lists the attempts of an agent in a thread, the latest first.
-pub(crate) fn attempts(sessions: Option<&Sessions>, list: &ListAttempts) -> Attempts {
-    let limit = list.limit as usize;
-    let before = list.before.unwrap_or(u64::MAX);
-    let records = sessions.into_iter().flat_map(|sessions| sessions.attempts.range(..before).rev());
-    let mut attempts: Vec<_> = records.take(limit + 1).map(|(_, record)| record.attempt.clone()).collect();
-    let more = attempts.len() > limit;
-    attempts.truncate(limit);
-    Attempts { agent: list.agent.clone(), thread: list.thread.clone(), attempts, more }
 }

@@ -1,29 +1,22 @@
 //! Everything there is: tenants, their threads, and the count of commits.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 
 use throughline_core::{
-    Effect, ErrorKind, ListAttempts, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result,
-    TenantId, ThreadId, Timestamp,
+    ConsumerName, Effect, ErrorKind, ListAttempts, PersistError, PersistResult, Position, QuarantinedChange,
+    ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
     audit::{AuditNotes, AuditTicket},
     backend::{following, rules, search::Tokenizer, sessions::AgentRecord},
     replica::{ImageCursor, Stance},
 };
 use throughline_engine::{
-    Limits, Transaction,
-    rows::{AgentKey, ConsumerKey, RuntimeKey, SessionHeadKey, ThreadKey},
+    Limits, Transaction, read as engine_read,
+    rows::{AgentKey, ConsumerKey, ConsumerRow, RuntimeKey, SessionHeadKey, ThreadKey},
 };
 
 use crate::{
-    aliases::aliases,
-    audit::AuditLog,
-    changes::Journal,
-    commit::decided,
-    consumers::{self, Consumer},
-    list, page,
-    replica::Capture,
-    search,
-    sessions::{self, Sessions},
+    audit::AuditLog, changes::Journal, commit::decided, page, replica::Capture, search, sessions::Sessions,
     thread::Thread,
 };
 
@@ -42,6 +35,12 @@ pub(crate) struct Store {
     pub(crate) capture: Option<Capture>,
     /// How a search divides a text into terms.
     pub(crate) tokenizer: Tokenizer,
+}
+
+/// A consumer of the changes, and what it quarantined.
+pub(crate) struct Consumer {
+    pub(crate) row: ConsumerRow,
+    pub(crate) quarantined: BTreeMap<Position, QuarantinedChange>,
 }
 
 /// The threads of a tenant, in the order in which open messages are listed.
@@ -119,14 +118,20 @@ impl Store {
             }
             ReadArgs::Threads(read) => {
                 rules::check_page(read.limit, read.max_bytes)?;
-                ReadResult::Threads(list::list(threads, tenant, read, self.emitted()))
+                let entries = threads.iter().filter_map(|(id, thread)| thread.entry(tenant, id));
+                ReadResult::Threads(engine_read::threads(read, entries, self.emitted()))
             }
             ReadArgs::PlanPrune(plan) => {
-                ReadResult::PlanPrune(list::plan_prune(threads.get(&plan.thread), plan))
+                let thread = threads.get(&plan.thread);
+                let rows: Vec<_> =
+                    thread.into_iter().flat_map(Thread::visible).map(|(.., stored)| &stored.row).collect();
+                let row = thread.map(|thread| &thread.row);
+                ReadResult::PlanPrune(engine_read::plan_prune(plan, row, rows.into_iter()))
             }
             ReadArgs::Purgeable(read) => {
                 rules::check_limit(read.limit)?;
-                ReadResult::Purgeable(list::purgeable(threads, read))
+                let purgeable = threads.iter().filter(|(_, thread)| thread.row.purgeable);
+                ReadResult::Purgeable(engine_read::purgeable(read, purgeable.map(|(id, _)| id)))
             }
             ReadArgs::Search(read) => {
                 rules::check_limit(read.limit)?;
@@ -141,17 +146,22 @@ impl Store {
                 ReadResult::Audit(self.audit.read(tenant, read, self.journal.position))
             }
             ReadArgs::Cursor(read) => {
-                let key = ConsumerKey { tenant: tenant.clone(), consumer: read.consumer.clone() };
-                ReadResult::Cursor(consumers::cursor(self.consumers.get(&key), &read.consumer))
+                let kept = self.consumer_of(tenant, &read.consumer);
+                let quarantined = kept.map_or(0, |kept| kept.quarantined.len() as u64);
+                let row = kept.map(|kept| &kept.row);
+                ReadResult::Cursor(engine_read::consumer_cursor(&read.consumer, row, quarantined))
             }
             ReadArgs::Quarantined(list) => {
                 rules::check_limit(list.limit)?;
-                let key = ConsumerKey { tenant: tenant.clone(), consumer: list.consumer.clone() };
-                ReadResult::Quarantined(consumers::quarantined(self.consumers.get(&key), list))
+                let kept = self.consumer_of(tenant, &list.consumer);
+                let after = (Bound::Excluded(list.after), Bound::Unbounded);
+                let changes = kept.into_iter().flat_map(|kept| kept.quarantined.range(after));
+                ReadResult::Quarantined(engine_read::quarantined(list, changes.map(|(_, change)| change)))
             }
             ReadArgs::Aliases(list) => {
                 rules::check_limit(list.limit)?;
-                ReadResult::Aliases(aliases(threads.get(&list.thread), list))
+                let aliases = threads.get(&list.thread).into_iter().flat_map(Thread::present_aliases);
+                ReadResult::Aliases(engine_read::aliases(list, aliases))
             }
             ReadArgs::Resolve(read) => {
                 let mut transaction = Transaction::new(self, Limits::default());
@@ -159,12 +169,19 @@ impl Store {
             }
             ReadArgs::Attempts(list) => {
                 rules::check_limit(list.limit)?;
-                ReadResult::Attempts(sessions::attempts(self.listed_sessions(tenant, list), list))
+                let sessions = self.listed_sessions(tenant, list).into_iter();
+                let before = list.before.unwrap_or(u64::MAX);
+                let records = sessions.flat_map(|sessions| sessions.attempts.range(..before).rev());
+                ReadResult::Attempts(engine_read::attempts(list, records.map(|(_, record)| record)))
             }
             ReadArgs::Images(read) => ReadResult::Images(self.images(read, now)?),
             ReadArgs::Standing(_) => ReadResult::Standing(self.standing()),
             other => return Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
         })
+    }
+
+    fn consumer_of(&self, tenant: &TenantId, consumer: &ConsumerName) -> Option<&Consumer> {
+        self.consumers.get(&ConsumerKey { tenant: tenant.clone(), consumer: consumer.clone() })
     }
 
     /// The sessions of an agent in a thread that was not deleted.

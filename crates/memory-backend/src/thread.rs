@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use throughline_core::{
-    AgentId, Content, Generation, IdempotencyKey, Message, MessageId, Seq, TenantId, ThreadEntry, ThreadId,
-    backend::names::KnownName,
+    AgentId, Alias, Content, Generation, IdempotencyKey, Message, MessageId, Seq, TenantId, ThreadEntry,
+    ThreadId, backend::names::KnownName,
 };
 use throughline_engine::{
-    StagedRows,
     rows::{ContentBuilder, IdempotencyRow, MessageRow, ThreadRow},
     staged::StagedChunk,
 };
@@ -141,6 +140,13 @@ impl Thread {
         is_visible.then(|| stored.message(tenant, thread, id))
     }
 
+    /// The aliases of the present generation, each with its number.
+    pub(crate) fn present_aliases(&self) -> impl Iterator<Item = (u64, &Alias)> {
+        let present = |(of, _): &(Generation, KnownName)| !self.row.deleted && *of == self.row.generation;
+        let aliases = self.aliases.iter().filter(move |(_, alias)| present(alias));
+        aliases.map(|(number, (_, known))| (*number, &known.alias))
+    }
+
     /// What a purge removes beside the messages.
     pub(crate) fn leftovers(&self, below: Option<Generation>) -> u64 {
         let is_over = |of: &Generation| below.is_none_or(|below| *of < below);
@@ -148,10 +154,4 @@ impl Thread {
         let sessions = if below.is_none() { self.sessions.len() } else { 0 };
         (aliases + sessions) as u64
     }
-}
-
-/// Whether a staged alias is swept in the transaction that records it.
-pub(crate) fn recorded(staged: &StagedRows) -> impl Iterator<Item = &throughline_engine::rows::AliasRow> {
-    let swept = staged.swept();
-    staged.aliases.items().iter().filter(move |alias| !StagedRows::is_swept(&swept, alias))
 }

@@ -81,7 +81,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         state.removed_question = state.removed_question.max((seq > Seq::ZERO).then_some(seq));
         state.remove_live();
         self.put_thread(thread, state);
-        let row = self.unread(thread, id, &damaged);
+        let row = self.drop_damaged(thread, id, &damaged);
         let key = self.message_key(thread, id);
         self.rows.messages.put_over_stored(key, row.tombstone(self.next_change()));
         self.recount(thread)?;
@@ -105,7 +105,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         damaged: &DamagedRow,
     ) -> ImportedRow {
         let message = copy.to_message(self.tenant, thread, damaged.seq);
-        self.unread(thread, &copy.id, damaged);
+        self.drop_damaged(thread, &copy.id, damaged);
         let row = MessageRow::new(&message, self.next_change());
         self.emit(thread, Happened::Edited(row.changed(&copy.id)));
         let key = self.message_key(thread, &copy.id);
@@ -115,7 +115,7 @@ impl<S: RowSource> WriteScope<'_, S> {
     }
 
     /// Deletes the chunks of a message that the store cannot read, and answers a row of which only the damaged fields are known.
-    fn unread(&mut self, thread: &ThreadId, id: &MessageId, damaged: &DamagedRow) -> MessageRow {
+    fn drop_damaged(&mut self, thread: &ThreadId, id: &MessageId, damaged: &DamagedRow) -> MessageRow {
         let key = self.message_key(thread, id);
         self.rows.chunks.delete_below(&key, ALL_CHUNKS);
         let message = Message {

@@ -1,6 +1,7 @@
 use throughline_core::{
     AgentId, AttemptId, ProviderId, RuntimeId, SessionGeneration, SessionId, TenantId,
-    backend::sessions::Wanted, session::Runtime,
+    backend::sessions::{BoundRuntime, KnownSession, Wanted},
+    session::Runtime,
 };
 
 use super::ThreadKey;
@@ -82,6 +83,23 @@ pub enum SessionRange {
 }
 
 impl SessionRange {
+    /// Whether a session is one of those.
+    #[must_use]
+    pub fn matches(&self, session: &KnownSession) -> bool {
+        let Some(value) = &session.value else { return false };
+        match self {
+            Self::Newest(generation) => value.generation <= *generation,
+            Self::Usable { generation, provider, runtime, incarnation } => {
+                let is_bound =
+                    |bound: &BoundRuntime| bound.runtime == *runtime && bound.incarnation == *incarnation;
+                session.is_usable()
+                    && value.generation == *generation
+                    && value.provider == *provider
+                    && value.runtime.as_ref().is_some_and(is_bound)
+            }
+        }
+    }
+
     /// The usable sessions that a claimer wants.
     #[must_use]
     pub fn usable(wanted: &Wanted<'_>) -> Self {

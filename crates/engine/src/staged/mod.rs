@@ -42,7 +42,7 @@ pub struct StagedRows {
     pub chunks: StagedChunks,
     /// Idempotency keys.
     pub idempotency: StagedTable<IdempotencyRowKey, IdempotencyRow>,
-    /// Aliases to insert, in the order in which they were recorded.
+    /// Recorded aliases, in order: see [`inserted_aliases`](Self::inserted_aliases).
     pub aliases: StagedList<AliasRow>,
     /// Threads whose labels or owner changed.
     pub relabeled: StagedList<ThreadKey>,
@@ -135,9 +135,13 @@ impl StagedRows {
         found
     }
 
-    /// Whether a sweep of this transaction removes an alias that the transaction has recorded.
-    #[must_use]
-    pub fn is_swept(swept: &HashMap<&ThreadKey, (&ThreadRow, u64)>, alias: &AliasRow) -> bool {
-        swept.get(&alias.thread).is_some_and(|(row, _)| row.deleted || alias.generation < row.generation)
+    /// The aliases to insert: those that no sweep of the transaction removes.
+    pub fn inserted_aliases(&self) -> impl Iterator<Item = &AliasRow> {
+        let swept = self.swept();
+        let is_swept = move |alias: &AliasRow| {
+            let thread = swept.get(&alias.thread);
+            thread.is_some_and(|(row, _)| row.deleted || alias.generation < row.generation)
+        };
+        self.aliases.items().iter().filter(move |alias| !is_swept(alias))
     }
 }

@@ -112,9 +112,12 @@ impl Store {
             self.contents.get_mut(key).expect("an open message").push(&chunk.change);
         }
         let swept = staged.swept();
-        self.aliases.retain(|alias| !StagedRows::is_swept(&swept, alias));
-        let recorded = staged.aliases.items().iter().filter(|alias| !StagedRows::is_swept(&swept, alias));
-        self.aliases.extend(recorded.cloned());
+        let is_swept = |alias: &AliasRow| {
+            let thread = swept.get(&alias.thread);
+            thread.is_some_and(|(row, _)| row.deleted || alias.generation < row.generation)
+        };
+        self.aliases.retain(|alias| !is_swept(alias));
+        self.aliases.extend(staged.inserted_aliases().cloned());
         self.heads.retain(|key, _| !swept.get(&key.thread).is_some_and(|(row, _)| row.deleted));
         self.consumers.extend(staged.consumers.changed().map(|(key, row)| (key.clone(), *row)));
         for (consumer, after) in staged.quarantine_cuts.items() {

@@ -1,19 +1,17 @@
 //! What is kept, as images.
 
 use throughline_core::{
-    Images, ReadImages, Result, Seq, Timestamp,
+    Images, ReadImages, Result, Timestamp,
     backend::following,
-    replica::{
-        ConsumerImage, GoneImage, Image, ImageCursor, ImagePart, KeyImage, NameImage, SessionImage,
-        SessionPart, ThreadImage,
-    },
+    replica::{ConsumerImage, Image, ImageCursor, ImagePart, KeyImage, NameImage, SessionImage, SessionPart},
 };
 use throughline_engine::{
-    rows::{AttemptKey, IdempotencyRow, MessageKey, SessionHeadKey, SessionKey, ThreadKey},
+    read as engine_read,
+    rows::{AttemptKey, IdempotencyRow, SessionHeadKey, SessionKey, ThreadKey},
     staged::ChangedRow,
 };
 
-use crate::{store::Store, thread::Thread};
+use crate::{store::Store, thread::Stored};
 
 impl Store {
     pub(crate) fn images(&self, read: &ReadImages, now: Timestamp) -> Result<Images> {
@@ -75,10 +73,16 @@ impl Store {
         };
         let (tenant, part) = match row {
             ChangedRow::Thread(key) => {
-                in_thread(key, ImagePart::Thread(Box::new(thread_image(key, self.thread_of(key)?))))
+                let thread = self.thread_of(key)?;
+                let has_last = thread.order.contains_key(&thread.row.last_seq);
+                let image = engine_read::thread_image(&key.thread, &thread.row, has_last);
+                in_thread(key, ImagePart::Thread(Box::new(image)))
             }
             ChangedRow::Message(key) => {
-                in_thread(&key.thread, message_image(key, self.thread_of(&key.thread)?)?)
+                let thread = self.thread_of(&key.thread)?;
+                let Stored { row, content } = thread.messages.get(&key.id)?;
+                let image = engine_read::message_image(key, row, thread.row.floor, content.content());
+                in_thread(&key.thread, image)
             }
             ChangedRow::Alias { thread: key, number } => {
                 let (generation, known) = self.thread_of(key)?.aliases.get(number)?.clone();
@@ -136,32 +140,5 @@ impl Page {
     fn push(&mut self, image: Option<Image>) {
         self.bytes += image.as_ref().map_or(0, Image::weight);
         self.images.extend(image);
-    }
-}
-
-/// A message above the floor, or what is left of one that was removed.
-fn message_image(key: &MessageKey, thread: &Thread) -> Option<ImagePart> {
-    let MessageKey { thread: ThreadKey { tenant, thread: of }, id } = key;
-    if let Some(message) = thread.message(tenant, of, id) {
-        return Some(ImagePart::Message(Box::new(message)));
-    }
-    let row = &thread.messages.get(id)?.row;
-    let left = row.seq.map(|seq| (seq, row.attachments.clone()));
-    Some(ImagePart::Gone(GoneImage { thread: of.clone(), id: id.clone(), left }))
-}
-
-fn thread_image(key: &ThreadKey, thread: &Thread) -> ThreadImage {
-    let row = &thread.row;
-    let is_last_there = row.last_seq > row.floor && thread.order.contains_key(&row.last_seq);
-    ThreadImage {
-        thread: key.thread.clone(),
-        generation: row.generation,
-        deleted: row.deleted,
-        floor: row.floor,
-        gone_seq: if is_last_there { Seq::ZERO } else { row.last_seq },
-        gone_at: row.removed_at,
-        gone_question: row.removed_question.unwrap_or(Seq::ZERO),
-        purgeable: row.purgeable,
-        facts: row.summary.clone(),
     }
 }

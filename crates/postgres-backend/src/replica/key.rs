@@ -2,7 +2,8 @@
 
 use throughline_engine::{
     StagedRows,
-    rows::{MessageKey, SessionHeadKey, ThreadKey},
+    rows::{SessionHeadKey, ThreadKey},
+    staged::ChangedRow,
 };
 
 use super::Part;
@@ -46,36 +47,28 @@ impl Key {
 
     /// Every row that a transaction has changed.
     pub(crate) fn changed(staged: &StagedRows) -> Vec<Self> {
-        let mut keys = Vec::new();
-        keys.extend(staged.threads.changed().map(|(key, _)| Self::in_thread(Part::Threads, key, &[])));
-        let message = |key: &MessageKey| Self::in_thread(Part::Messages, &key.thread, &[key.id.as_str()]);
-        keys.extend(staged.messages.changed().map(|(key, _)| message(key)));
-        // In their order, which counts.
-        let aliases = staged.aliases.items().iter();
-        keys.extend(aliases.map(|row| Self::in_thread(Part::Names, &row.thread, &[&row.number.to_string()])));
-        for (key, _) in staged.idempotency.changed() {
-            keys.push(Self::in_thread(Part::Keys, &key.thread, &[key.key.as_str()]));
+        staged.changed_rows().map(|row| Self::of(&row)).collect()
+    }
+
+    fn of(row: &ChangedRow) -> Self {
+        match row {
+            ChangedRow::Thread(key) => Self::in_thread(Part::Threads, key, &[]),
+            ChangedRow::Message(key) => Self::in_thread(Part::Messages, &key.thread, &[key.id.as_str()]),
+            ChangedRow::Alias { thread, number } => {
+                Self::in_thread(Part::Names, thread, &[&number.to_string()])
+            }
+            ChangedRow::Idempotency(key) => Self::in_thread(Part::Keys, &key.thread, &[key.key.as_str()]),
+            ChangedRow::Agent(key) => Self::new(Part::Agents, &[key.tenant.as_str(), key.agent.as_str()]),
+            ChangedRow::Runtime(key) => {
+                Self::new(Part::Runtimes, &[key.tenant.as_str(), key.runtime.as_str()])
+            }
+            ChangedRow::SessionHead(head) => Self::of_head(Part::Heads, head, None),
+            ChangedRow::Session(key) => Self::of_head(Part::Known, &key.head, Some(key.session.as_str())),
+            ChangedRow::Attempt(key) => Self::of_head(Part::Attempts, &key.head, Some(key.attempt.as_str())),
+            ChangedRow::Consumer(key) => {
+                Self::new(Part::Consumers, &[key.tenant.as_str(), key.consumer.as_str()])
+            }
         }
-        for (key, _) in staged.agents.changed() {
-            keys.push(Self::new(Part::Agents, &[key.tenant.as_str(), key.agent.as_str()]));
-        }
-        for (key, _) in staged.runtimes.changed() {
-            keys.push(Self::new(Part::Runtimes, &[key.tenant.as_str(), key.runtime.as_str()]));
-        }
-        keys.extend(staged.session_heads.changed().map(|(head, _)| Self::of_head(Part::Heads, head, None)));
-        for (key, _) in staged.sessions.changed() {
-            keys.push(Self::of_head(Part::Known, &key.head, Some(key.session.as_str())));
-        }
-        for (key, _) in staged.attempts.changed() {
-            keys.push(Self::of_head(Part::Attempts, &key.head, Some(key.attempt.as_str())));
-        }
-        // The image of a consumer holds everything that it keeps.
-        let quarantined = staged.quarantine.changed().map(|(key, _)| key).chain(staged.quarantine.removed());
-        let consumers = staged.consumers.changed().map(|(key, _)| key);
-        for key in consumers.chain(quarantined.map(|key| &key.consumer)) {
-            keys.push(Self::new(Part::Consumers, &[key.tenant.as_str(), key.consumer.as_str()]));
-        }
-        keys
     }
 
     fn in_thread(part: Part, key: &ThreadKey, rest: &[&str]) -> Self {

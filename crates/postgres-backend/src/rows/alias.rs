@@ -96,11 +96,8 @@ pub(crate) fn alias_of(row: &PgRow) -> sqlx::Result<Option<Alias>> {
 }
 
 pub(super) fn write(staged: &StagedRows, writing: &mut Writing) {
-    let swept = staged.swept();
-    sweep(&swept, writing);
-    // What goes in the same transaction is not written.
-    let aliases: Vec<&AliasRow> =
-        staged.aliases.items().iter().filter(|alias| !StagedRows::is_swept(&swept, alias)).collect();
+    sweep(&staged.swept(), writing);
+    let aliases: Vec<&AliasRow> = staged.inserted_aliases().collect();
     if aliases.is_empty() {
         return;
     }

@@ -64,7 +64,9 @@ pub(super) fn write(staged: &StagedRows, writing: &mut Writing) {
     writing
         .part(
             "INSERT INTO throughline.keys (tenant, thread, key, created_at, fingerprint, replay) \
-             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[])",
+             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[]) \
+             ON CONFLICT (tenant, thread, key) DO UPDATE SET created_at = excluded.created_at, \
+             fingerprint = excluded.fingerprint, replay = excluded.replay",
         )
         .bind(tenants)
         .bind(threads)

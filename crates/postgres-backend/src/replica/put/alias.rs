@@ -1,4 +1,4 @@
-//! Names that providers gave, put behind those that are there.
+//! Which of the aliases of images the store does not have.
 
 use std::collections::HashSet;
 
@@ -7,15 +7,8 @@ use throughline_core::{
     EventId, ItemId, TurnId,
     replica::{Image, ImagePart, NameImage},
 };
-use throughline_engine::rows::{AliasRow, ThreadKey, ThreadRow};
 
 use crate::rows::number;
-
-/// The alias of an image, under the next number of its thread.
-pub(super) fn given(state: &mut ThreadRow, thread: ThreadKey, image: &NameImage) -> AliasRow {
-    state.aliases += 1;
-    AliasRow { thread, number: state.aliases, generation: image.generation, known: image.known.clone() }
-}
 
 const FIND: &str = "SELECT k.i FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], \
     $7::text[], $8::text[], $9::text[]) WITH ORDINALITY \
@@ -25,7 +18,7 @@ const FIND: &str = "SELECT k.i FROM unnest($1::text[], $2::text[], $3::bigint[],
     AND a.turn IS NOT DISTINCT FROM k.turn AND a.item IS NOT DISTINCT FROM k.item \
     AND a.event IS NOT DISTINCT FROM k.event)";
 
-/// Which of the images are of names that are not there: they may come twice, as what there was and as what was touched.
+/// Which of the images are of aliases that are not there: one may come twice, with the snapshot and with the dirty set.
 pub(super) async fn missing(db: &mut PgConnection, images: &[Image]) -> sqlx::Result<HashSet<usize>> {
     let mut seen = HashSet::new();
     let names: Vec<(usize, &Image, &NameImage)> = images
