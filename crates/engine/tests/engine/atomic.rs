@@ -1,6 +1,9 @@
 use throughline_core::{
-    Add, Batch, ClearThread, Delete, ErrorKind, NewMessage, PersistResult, Seq, ThreadArgs,
+    Add, Batch, ClearThread, Delete, ErrorKind, NewMessage, PersistArgs, PersistResult, Seq, TenantId,
+    ThreadArgs, Timestamp,
 };
+
+use throughline_engine::{EmptySource, Limits, RowKey, Transaction, Write, prefetch};
 
 use crate::store::Store;
 
@@ -48,7 +51,7 @@ fn a_stopped_write_is_undone_and_decided_again() {
     let mut late = Store { loads_late: true, ..Store::default() };
     let mut store = Store::default();
     for write in [add("a").into(), add("b").into(), Batch::new().with(add("c")).with(delete("b")).into()] {
-        let write: throughline_core::PersistArgs = write;
+        let write: PersistArgs = write;
         assert_eq!(late.apply(write.clone()), store.apply(write));
     }
     assert_eq!(late.apply(delete("b")), Err(ErrorKind::NotFound));
@@ -66,4 +69,36 @@ fn a_tombstone_keeps_its_id_dead() {
     assert_eq!(store.apply(add("a")), Err(ErrorKind::Gone));
     let row = store.messages.values().next().unwrap();
     assert!(row.is_tombstone() && row.metadata.is_empty());
+}
+
+#[test]
+fn an_applied_write_can_be_undone_until_the_next_one() {
+    let tenant = TenantId::default();
+    let mut transaction = Transaction::new(EmptySource, Limits::default());
+    let args = ["a", "b", "c"].map(|id| PersistArgs::from(add(id)));
+    let write = |args| Write { tenant: &tenant, args, idempotency: None, now: Timestamp::from_micros(0) };
+    transaction.apply(&write(&args[0])).unwrap();
+    transaction.apply(&write(&args[1])).unwrap();
+    transaction.undo();
+    transaction.apply(&write(&args[2])).unwrap();
+    let mut ids: Vec<_> = transaction.staged().messages.added().map(|(key, _)| key.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["a", "c"]);
+    assert_eq!(transaction.staged().events.len(), 2);
+    let last = transaction.staged().threads.added().next().unwrap().1.last_seq;
+    assert_eq!(last, Seq::new(2));
+}
+
+#[test]
+fn prefetch_names_the_rows_of_every_item() {
+    let batch = PersistArgs::from(Batch::new().with(add("a")).with(delete("b")));
+    let tenant = TenantId::default();
+    let write = Write { tenant: &tenant, args: &batch, idempotency: None, now: Timestamp::from_micros(0) };
+    let (mut threads, mut messages) = (0, Vec::new());
+    prefetch(&write, |row| match row {
+        RowKey::Thread(_) => threads += 1,
+        RowKey::Message(key) => messages.push(key.id.to_string()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!((threads, messages), (2, vec!["a".to_owned(), "b".to_owned()]));
 }
