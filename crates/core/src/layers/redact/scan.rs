@@ -162,9 +162,9 @@ impl Redactor {
                         None => return Scan { cuts, end: found.start.min(certain), mode, begins },
                     }
                     if cuts.len() > before {
+                        // Rules begin again behind what was cut. Encoded runs do not: the next one is where it was.
                         begins = at;
                         next = Next::Unknown;
-                        run = Next::Unknown;
                     }
                 }
             }
