@@ -163,9 +163,9 @@ const INSERT: &str = concat!(
 );
 
 const UPDATE: &str = concat!(
-    "UPDATE throughline.messages m SET seq = k.seq, state = k.state, revision = k.revision, pieces = k.pieces, \
+    "UPDATE throughline.messages m SET seq = k.seq, role = k.role, state = k.state, revision = k.revision, pieces = k.pieces, \
      first_piece = k.first_piece, content_bytes = k.content_bytes, tail = k.tail, lease_ms = k.lease_ms, \
-     lease_expires_at = k.lease_expires_at, updated_at = k.updated_at, metadata = k.metadata, attachments = k.attachments, \
+     lease_expires_at = k.lease_expires_at, created_at = k.created_at, updated_at = k.updated_at, metadata = k.metadata, attachments = k.attachments, \
      abandon_reason = k.abandon_reason, \
      content = CASE WHEN k.seq IS NULL THEN NULL ELSE coalesce(k.content, m.content) END FROM ",
     given!(),
