@@ -9,7 +9,8 @@ impl<S: RowSource> WriteScope<'_, S> {
     /// Applies the items in order, each seeing the ones before it. `thread` is that of the first item.
     pub(super) fn batch(&mut self, batch: &Batch, thread: &ThreadId) -> Decided<Batched, S> {
         if batch.after.is_some() {
-            let state = self.living(thread)?;
+            // Of a deleted thread too: what its first item may do then is the item's to say.
+            let state = self.thread(thread)?;
             rules::expect_last(batch.after, last_seq(state.as_ref(), thread)?)?;
         }
         let mut outputs = Vec::with_capacity(batch.items.len());

@@ -1,11 +1,11 @@
 //! Messages that were written elsewhere.
 
 use throughline_core::{
-    Alias, ErrorKind, Happened, Import, Imported, ImportedRow, MessageId, Origin, Role, Seq, ThreadId,
+    Alias, Happened, Import, Imported, ImportedRow, MessageId, Origin, Role, ThreadId,
     backend::{names::KnownName, rules},
 };
 
-use super::{Decided, WriteScope, load::last_seq, refusal, repair::Readable};
+use super::{Decided, WriteScope, load::last_seq, repair::Readable};
 use crate::{Halt, RowSource, rows::AliasRow};
 
 impl<S: RowSource> WriteScope<'_, S> {
@@ -27,11 +27,6 @@ impl<S: RowSource> WriteScope<'_, S> {
                 Readable::Whole(there) if row.is_same_as(&there) => ImportedRow::Present(there.seq),
                 Readable::Whole(there) => ImportedRow::Differs(there.seq),
                 Readable::Damaged(damaged) => {
-                    if damaged.seq == Seq::ZERO {
-                        let detail =
-                            "the sequence number of the damaged message cannot be read; delete it instead";
-                        return Err(refusal(ErrorKind::Corrupt, detail).about(thread, &row.id).into());
-                    }
                     is_repaired = true;
                     self.restore(thread, row, &damaged)
                 }

@@ -35,8 +35,8 @@ impl<S: RowSource> WriteScope<'_, S> {
         id: &MessageId,
         is_repair: bool,
     ) -> Decided<Readable, S> {
-        let Some(floor) = self.living(thread)?.map(|state| state.floor) else { return Ok(Readable::Missing) };
-        let read = match self.named(floor, thread, id) {
+        let Some(state) = self.living(thread)? else { return Ok(Readable::Missing) };
+        let read = match self.named(state.floor, thread, id) {
             Ok(Named::Nothing) => return Ok(Readable::Missing),
             Ok(Named::Dead) => return Ok(Readable::Dead),
             Ok(Named::There(row, _)) => self.whole(thread, id, &row),
@@ -50,7 +50,10 @@ impl<S: RowSource> WriteScope<'_, S> {
             {
                 let key = self.message_key(thread, id);
                 let damaged = self.source.damaged_message(&key)?;
-                damaged.map(Readable::Damaged).ok_or_else(|| error.into())
+                // With another sequence number the message would move, or the thread would leave numbers out.
+                let is_given =
+                    |damaged: &DamagedRow| damaged.seq > state.floor && damaged.seq <= state.last_seq;
+                damaged.filter(is_given).map(Readable::Damaged).ok_or_else(|| error.into())
             }
             Err(halt) => Err(halt),
         }

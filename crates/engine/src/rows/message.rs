@@ -124,10 +124,11 @@ impl MessageRow {
     }
 }
 
-/// The row of a message that the store cannot read. Nothing of it is verified.
+/// The row of a message that the store cannot read. Nothing of it is verified. The engine repairs no row whose sequence number the thread
+/// cannot have given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedRow {
-    /// The sequence number; zero where that cannot be read either.
+    /// The sequence number; zero where it cannot be read.
     pub seq: Seq,
     /// The revision.
     pub revision: Revision,
