@@ -31,8 +31,8 @@
 //! Durability, the order of transactions, how rows are loaded and written, audit log, replication, and reads.
 //!
 //! # Sources that load in round trips
-//! A source that cannot wait for I/O notes the key of a missing row and answers [`Halt::Stopped`]. The transaction undoes the write.
-//! The backend loads every noted row in one round trip, and applies the write again. [`prefetch`] names the rows that a write
+//! A source that cannot wait for I/O records the key of a missing row and answers [`Halt::Stopped`]. The transaction undoes the write.
+//! The backend loads every recorded row in one round trip, and applies the write again. [`prefetch`] names the rows that a write
 //! surely needs, so that most writes are decided in one round trip.
 
 mod decide;

@@ -114,7 +114,7 @@ pub trait RowSource {
     /// See [`RowSource`].
     fn quarantined(&mut self, key: &QuarantineKey) -> Result<Option<QuarantinedChange>, Halt<Self::Stop>>;
 
-    /// How many rows a purge of a thread has to remove beside its messages, counted up to [`LeftoverQuery::limit`].
+    /// How many rows a purge of a thread has to remove once its messages are gone, counted up to [`LeftoverQuery::limit`].
     ///
     /// # Errors
     /// See [`RowSource`].
@@ -149,7 +149,7 @@ pub trait RowSource {
         Ok(false)
     }
 
-    /// Says that a row will be looked up soon: a source that loads in round trips notes it.
+    /// Says that a row will be looked up soon: a source that loads in round trips records it.
     fn expect(&mut self, row: RowKey<'_>) {
         let _ = row;
     }

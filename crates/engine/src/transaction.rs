@@ -144,7 +144,7 @@ impl<S: RowSource> Transaction<S> {
         &self.source
     }
 
-    /// The source, to load what it has noted.
+    /// The source, to load what it has recorded as missing.
     pub const fn source_mut(&mut self) -> &mut S {
         &mut self.source
     }

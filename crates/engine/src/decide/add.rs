@@ -50,7 +50,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         match self.named(floor, thread, id)? {
             Named::Nothing => Ok((state, last.next())),
             Named::There(..) => refuse(ErrorKind::AlreadyExists, "the thread has a message with this id"),
-            Named::Dead => {
+            Named::Tombstone => {
                 refuse(ErrorKind::Gone, "the thread had a message with this id, and it was deleted")
             }
         }

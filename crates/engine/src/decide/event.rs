@@ -20,7 +20,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         LastChange::Staged(self.rows.events.len())
     }
 
-    /// Removes a message. Its id stays dead.
+    /// Removes a message, and leaves a tombstone.
     pub(super) fn bury(&mut self, thread: &ThreadId, id: &MessageId, row: &MessageRow) {
         let key = self.message_key(thread, id);
         if row.chunks > 0 {

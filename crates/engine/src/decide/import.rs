@@ -23,7 +23,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let mut is_repaired = false;
         for row in &import.rows {
             rows.push(match self.readable(thread, &row.id, import.restores_damaged)? {
-                Readable::Dead => ImportedRow::Gone,
+                Readable::Tombstone => ImportedRow::Gone,
                 Readable::Whole(there) if row.is_same_as(&there) => ImportedRow::Present(there.seq),
                 Readable::Whole(there) => ImportedRow::Differs(there.seq),
                 Readable::Damaged(damaged) => {

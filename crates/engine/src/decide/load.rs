@@ -15,8 +15,8 @@ use crate::{
 pub(crate) enum Named {
     /// Nothing, and it never had.
     Nothing,
-    /// A message that was deleted, alone or with all others.
-    Dead,
+    /// A message that was deleted, alone or with all others: a tombstone, or a row up to the floor.
+    Tombstone,
     /// A message.
     There(MessageRow, Seq),
 }
@@ -57,7 +57,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.rows.threads.put(key, row);
     }
 
-    /// What the thread has under this id. A message that was cleared is as dead as one that was deleted.
+    /// What the thread has under this id. A message that was cleared counts as a tombstone.
     pub(super) fn named(&mut self, floor: Seq, thread: &ThreadId, id: &MessageId) -> Decided<Named, S> {
         let key = self.message_key(thread, id);
         let source = &mut *self.source;
@@ -65,7 +65,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             None => Named::Nothing,
             Some(row) => match row.seq {
                 Some(seq) if seq > floor => Named::There(row.clone(), seq),
-                _ => Named::Dead,
+                _ => Named::Tombstone,
             },
         })
     }
@@ -80,7 +80,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let state = self.living(thread)?.ok_or_else(missing)?;
         match self.named(state.floor, thread, id)? {
             Named::There(row, _) => Ok((state, row)),
-            Named::Nothing | Named::Dead => Err(missing()),
+            Named::Nothing | Named::Tombstone => Err(missing()),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
 /// What a thread has under a message id, read whole.
 pub(super) enum Readable {
     Missing,
-    Dead,
+    Tombstone,
     Whole(Message),
     /// The store cannot read it.
     Damaged(DamagedRow),
@@ -38,7 +38,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let Some(state) = self.living(thread)? else { return Ok(Readable::Missing) };
         let read = match self.named(state.floor, thread, id) {
             Ok(Named::Nothing) => return Ok(Readable::Missing),
-            Ok(Named::Dead) => return Ok(Readable::Dead),
+            Ok(Named::Tombstone) => return Ok(Readable::Tombstone),
             Ok(Named::There(row, _)) => self.whole(thread, id, &row),
             Err(halt) => Err(halt),
         };
@@ -59,7 +59,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
     }
 
-    /// Deletes a message that the store cannot read. Its id stays dead.
+    /// Deletes a message that the store cannot read, and leaves a tombstone.
     pub(super) fn delete_damaged(&mut self, delete: &Delete) -> Decided<Deleted, S> {
         let (thread, id) = (&delete.thread, &delete.id);
         let damaged = match self.readable(thread, id, true)? {
@@ -68,7 +68,7 @@ impl<S: RowSource> WriteScope<'_, S> {
                 rules::expect_damaged(delete)?;
                 return Err(PersistError::not_found(thread, id).into());
             }
-            Readable::Missing | Readable::Dead => return Err(PersistError::not_found(thread, id).into()),
+            Readable::Missing | Readable::Tombstone => return Err(PersistError::not_found(thread, id).into()),
         };
         let mut state = self.existing(thread)?;
         if delete.after.is_some() {

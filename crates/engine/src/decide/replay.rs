@@ -74,7 +74,7 @@ impl<S: RowSource> LookUp for Present<'_, '_, S> {
             let Some(state) = state else { return Ok(None) };
             match scope.named(state.floor, thread, id)? {
                 Named::There(row, _) => scope.whole(thread, id, &row).map(Some),
-                Named::Nothing | Named::Dead => Ok(None),
+                Named::Nothing | Named::Tombstone => Ok(None),
             }
         });
         self.answer(found)

@@ -33,11 +33,11 @@ pub struct MessageRow {
     pub attachments: Vec<AttachmentKey>,
     /// Why it was abandoned.
     pub abandon_reason: Option<String>,
-    /// The change event that told of its last change.
+    /// The change event of its last change.
     pub last_change: LastChange,
 }
 
-/// Which change event told of the last change of a row.
+/// The change event of the last change of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastChange {
     /// A committed one: its position, as far as the store keeps it.

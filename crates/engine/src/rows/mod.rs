@@ -8,7 +8,7 @@
 //! let message = add.to_message(&TenantId::default(), Seq::FIRST, Timestamp::from_micros(0));
 //! let row = MessageRow::new(&message, LastChange::Stored(1));
 //! assert_eq!(row.seq, Some(Seq::FIRST));
-//! // A deletion leaves the row as a tombstone, which keeps the id dead.
+//! // A deletion leaves a tombstone: the id is never given again.
 //! assert!(row.tombstone(LastChange::Stored(2)).is_tombstone());
 //! # Ok::<(), throughline_core::InvalidId>(())
 //! ```

@@ -58,7 +58,7 @@ pub struct StagedRows {
     pub sessions: StagedTable<SessionKey, KnownSession>,
     /// Attempts.
     pub attempts: StagedTable<AttemptKey, AttemptRecord>,
-    /// Consumers. A changed row may be new or not: [`reset`](throughline_core::ResetCursor) writes it unread.
+    /// Consumers. A changed row may be new or not: [`reset`](throughline_core::ResetCursor) writes it without a look-up.
     pub consumers: StagedTable<ConsumerKey, ConsumerRow>,
     /// Quarantined changes.
     pub quarantine: StagedTable<QuarantineKey, QuarantinedChange>,

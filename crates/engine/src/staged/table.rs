@@ -16,7 +16,7 @@ use std::{
 /// assert_eq!(table.added().collect::<Vec<_>>(), [(&"new", &3)]);
 /// table.undo();
 /// assert_eq!(table.known(&"stored"), Some(Some(&1)));
-/// assert_eq!(table.known(&"new"), None, "nobody has loaded it");
+/// assert_eq!(table.known(&"new"), None, "it was never loaded");
 /// ```
 #[derive(Debug)]
 pub struct StagedTable<K, V> {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Begins another generation. The rows of the messages stay until the thread is purged, and their ids stay dead.
+    /// Begins another generation. The rows of the messages stay until the thread is purged.
     pub(super) fn clear(&mut self, state: &mut ThreadRow, thread: &ThreadId) -> Decided<Happened, S> {
         let through = last_seq(Some(state), thread)?;
         let has_rows = self.has_messages(thread, state)? || state.aliases > 0;
