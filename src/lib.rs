@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub use throughline_core::*;
-/// A store in memory: for tests, and the reference that other backends are held against.
+/// A store in memory: for tests, and for drafts that may be lost.
 #[cfg(feature = "memory")]
 pub use throughline_memory as memory;
 /// Many hosts, one store: a Postgres database.

@@ -1,10 +1,10 @@
-//! The log of who did what.
+//! The audit log.
 
 use throughline_core::{
     AuditFrom, AuditNumber, AuditPage, Position, ReadAudit, TenantId,
     audit::{AuditEntry, AuditLink},
-    backend::{AnswerBytes, EstimatedSize as _},
 };
+use throughline_engine::read as engine_read;
 
 #[derive(Default)]
 pub(crate) struct AuditLog {
@@ -44,35 +44,16 @@ impl AuditLog {
     }
 
     pub(crate) fn read(&self, tenant: &TenantId, read: &ReadAudit, position: Position) -> AuditPage {
-        let limit = read.limit as usize;
-        let mut bytes = AnswerBytes::new(read.max_bytes);
-        let shown = |entry: &AuditEntry| entry.clone().shown(&read.scope, tenant);
-        let fits = |entry: &AuditEntry| bytes.take(entry.estimated_size());
-        let (mut entries, end): (Vec<AuditEntry>, AuditNumber) = match read.from {
+        let (written, entries) = (self.last(), &self.entries);
+        match read.from {
             AuditFrom::After(number) => {
-                let entries =
-                    self.after(number).iter().filter_map(shown).take(limit + 1).take_while(fits).collect();
-                (entries, self.last().max(number))
+                engine_read::audit(read, tenant, self.after(number).iter(), written, position)
             }
-            AuditFrom::Before(_) | AuditFrom::End => {
-                let before = match read.from {
-                    AuditFrom::Before(number) => self.place(AuditNumber::new(number.get().saturating_sub(1))),
-                    _ => self.entries.len(),
-                };
-                let newest_first = self.entries[..before].iter().rev();
-                let entries = newest_first.filter_map(shown).take(limit + 1).take_while(fits).collect();
-                (entries, AuditNumber::ZERO)
+            AuditFrom::Before(number) => {
+                let before = self.place(AuditNumber::new(number.get().saturating_sub(1)));
+                engine_read::audit(read, tenant, entries[..before].iter().rev(), written, position)
             }
-        };
-        let more = entries.len() > limit || bytes.is_full();
-        entries.truncate(limit);
-        let reached = match entries.last() {
-            Some(last) if more => last.number,
-            _ => end,
-        };
-        if !matches!(read.from, AuditFrom::After(_)) {
-            entries.reverse();
+            AuditFrom::End => engine_read::audit(read, tenant, entries.iter().rev(), written, position),
         }
-        AuditPage { entries, damaged: Vec::new(), reached, more, written: self.last(), position }
     }
 }

@@ -2,11 +2,8 @@
 
 use std::collections::VecDeque;
 
-use throughline_core::{
-    Change, ChangeScope, Changes, Position, ReadChanges, Result, TenantId, Timestamp, backend::rules,
-};
-
-use crate::operation::Told;
+use throughline_core::{Change, Changes, Position, ReadChanges, Result, TenantId, backend::rules};
+use throughline_engine::{read as engine_read, rows::ChangeEvent};
 
 /// How many changes are kept.
 const KEPT: usize = 1_000_000;
@@ -21,28 +18,25 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Takes down what a write did. A write that tells nothing, as a sign of life, has a position too.
-    pub(crate) fn tell(&mut self, tenant: &TenantId, told: Told, at: Timestamp) -> Position {
-        if told.is_empty() {
+    /// Records change events, each at a position of its own.
+    pub(crate) fn emit(&mut self, events: &[ChangeEvent]) {
+        for ChangeEvent { tenant, at, change } in events {
             self.position = self.position.next();
-        }
-        for (thread, what) in told {
-            self.position = self.position.next();
+            let Some((thread, what)) = change.clone() else { continue };
             let (position, tenant) = (self.position, tenant.clone());
-            self.changes.push_back(Change { position, tenant, thread, at, what });
+            self.changes.push_back(Change { position, tenant, thread, at: *at, what });
         }
         while self.changes.len() > KEPT {
             self.kept_after = self.changes.pop_front().map_or(self.kept_after, |change| change.position);
         }
-        self.position
     }
 
-    /// The last change that is told.
+    /// The position of the last change that is kept.
     pub(crate) fn last_change(&self) -> Position {
         self.changes.back().map_or(self.kept_after, |change| change.position)
     }
 
-    /// Takes down a change of the store that is followed, at the position that it has there.
+    /// Records a change of the store that is followed, at the position that it has there.
     pub(crate) fn carry(&mut self, change: Change) {
         if change.position > self.last_change() {
             self.position = self.position.max(change.position);
@@ -64,21 +58,6 @@ impl Journal {
         (reached, leads): (Position, bool),
     ) -> Result<Changes> {
         rules::check_after(read.after, self.kept_after, leads.then_some(self.position))?;
-        let is_asked_for = |change: &&Change| match &read.scope {
-            ChangeScope::Store => true,
-            ChangeScope::Tenant => change.tenant == *tenant,
-            ChangeScope::Thread(thread) => change.tenant == *tenant && change.thread == *thread,
-        };
-        let limit = read.limit as usize;
-        let begin = self.changes.partition_point(|change| change.position <= read.after);
-        let mut changes: Vec<Change> =
-            self.changes.range(begin..).filter(is_asked_for).take(limit + 1).cloned().collect();
-        let more = changes.len() > limit;
-        changes.truncate(limit);
-        let position = match changes.last() {
-            Some(last) if more => last.position,
-            _ => reached.max(read.after),
-        };
-        Ok(Changes { changes, position, more })
+        Ok(engine_read::changes(read, tenant, self.after(read.after), reached))
     }
 }

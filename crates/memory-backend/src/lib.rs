@@ -1,5 +1,4 @@
-//! A store in memory: for tests, for drafts that may be lost, and as the reference that other backends are held
-//! against.
+//! A store in memory: for tests, and for drafts that may be lost.
 //!
 //! ```
 //! use throughline_core::{NewMessage, PageFrom, Persistence};
@@ -15,23 +14,19 @@
 //! # }
 //! ```
 //!
-//! Everything stands behind one lock, and is gone with the value. It does every operation and claims no durability.
+//! Every row is in a map behind one lock, and is gone with the value. The [engine](throughline_engine) decides every write. The store
+//! supports every operation and claims no durability.
 
 mod audit;
 mod changes;
-mod consumers;
-mod facts;
-mod left;
-mod list;
-mod names;
-mod operation;
+mod commit;
 mod page;
 mod replica;
 mod search;
 mod sessions;
+mod source;
 mod store;
 mod thread;
-mod threads;
 
 use std::{
     fmt,
@@ -181,15 +176,8 @@ impl Backend for MemoryBackend {
         Ok(Reply::new(self.lock().read(context.tenant(), &read, now)?))
     }
 
-    async fn consumer(&self, mut call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
-        let audit = call.take_audit();
-        let (op, context, now) = call.into_parts();
-        let (output, position) =
-            self.lock().audited(audit.as_ref(), now, |store| store.consumer(context.tenant(), op, now))?;
-        Ok(match position {
-            Some(position) => Reply::at(output, position),
-            None => Reply::new(output),
-        })
+    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
+        self.write(call)
     }
 
     async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {

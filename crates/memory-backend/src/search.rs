@@ -1,7 +1,7 @@
 //! Search: by a look at every message of the tenant, each time.
 
 use throughline_core::{
-    Message, MessageState, Position, Result, SearchHit, SearchHits, SearchMessages,
+    MessageState, Position, Result, SearchHit, SearchHits, SearchMessages,
     backend::search::{MAX_CANDIDATES, Query, Tokenizer},
 };
 
@@ -14,32 +14,26 @@ pub(crate) fn search(
     indexed: Position,
 ) -> Result<SearchHits> {
     let query = Query::parse(&read.query, tokenizer)?;
-    let mut found: Vec<(&Message, String)> = threads
+    let mut found: Vec<_> = threads
         .iter()
         .filter(|(thread, _)| read.thread.as_ref().is_none_or(|only| only == *thread))
-        .flat_map(|(_, log)| log.rows.values())
-        .filter(|row| row.message.state == MessageState::Final)
-        .map(|row| (&row.message, row.message.content.plain_text(usize::MAX)))
+        .flat_map(|(thread, rows)| rows.visible().map(move |(seq, id, stored)| (thread, seq, id, stored)))
+        .filter(|(.., stored)| stored.row.state == MessageState::Final)
+        .map(|message| (message, message.3.content.content().plain_text(usize::MAX)))
         .filter(|(_, text)| query.matches(text))
         .collect();
-    found.sort_by(|(a, _), (b, _)| b.created_at.cmp(&a.created_at).then_with(|| b.seq.cmp(&a.seq)));
+    found.sort_by(|((_, a_seq, _, a), _), ((_, b_seq, _, b), _)| {
+        b.row.created_at.cmp(&a.row.created_at).then_with(|| b_seq.cmp(a_seq))
+    });
     let terminated_early = found.len() > MAX_CANDIDATES;
     found.truncate(MAX_CANDIDATES);
     // Of equal weight they stay in their order.
     found.sort_by_cached_key(|(_, text)| std::cmp::Reverse(query.weight(&query.terms_of(text))));
     found.truncate(read.limit as usize);
-    let hit = |(message, text): (&Message, String)| {
+    let hits = found.into_iter().map(|((thread, seq, id, stored), text)| {
         let (snippet, marks) = query.snippet(&text);
-        SearchHit {
-            thread: message.thread.clone(),
-            id: message.id.clone(),
-            seq: message.seq,
-            role: message.role,
-            created_at: message.created_at,
-            snippet,
-            marks,
-        }
-    };
-    let hits = found.into_iter().map(hit).collect();
-    Ok(SearchHits { hits, damaged: Vec::new(), indexed, terminated_early })
+        let (role, created_at) = (stored.row.role, stored.row.created_at);
+        SearchHit { thread: thread.clone(), id: id.clone(), seq, role, created_at, snippet, marks }
+    });
+    Ok(SearchHits { hits: hits.collect(), damaged: Vec::new(), indexed, terminated_early })
 }

@@ -1,28 +1,23 @@
 //! Everything there is: tenants, their threads, and the count of commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 
 use throughline_core::{
-    Addressed, Batch, Batched, ConsumerArgs, ConsumerResult, Effect, ErrorKind, Idempotency, Message,
-    MessageId, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, Seq,
-    SessionArgs, SessionResult, TenantId, ThreadArgs, ThreadEntry, ThreadId, Timestamp,
+    ConsumerName, Effect, ErrorKind, ListAttempts, PersistError, PersistResult, Position, QuarantinedChange,
+    ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
     audit::{AuditNotes, AuditTicket},
-    backend::{LookUp, Replay, ThreadFacts, following, rules, search::Tokenizer},
+    backend::{following, rules, search::Tokenizer, sessions::AgentRecord},
     replica::{ImageCursor, Stance},
+};
+use throughline_engine::{
+    Limits, Transaction, read as engine_read,
+    rows::{AgentKey, ConsumerKey, ConsumerRow, RuntimeKey, SessionHeadKey, ThreadKey},
 };
 
 use crate::{
-    audit::AuditLog,
-    changes::Journal,
-    consumers::Consumers,
-    facts::Facts,
-    list, names,
-    operation::Told,
-    page,
-    replica::{Capture, Mark},
-    search,
-    sessions::{OfTenant, Whole},
-    thread::{ThreadLog, UsedKey},
+    audit::AuditLog, changes::Journal, commit::decided, page, replica::Capture, search, sessions::Sessions,
+    thread::Thread,
 };
 
 pub(crate) struct Store {
@@ -30,19 +25,26 @@ pub(crate) struct Store {
     pub(crate) journal: Journal,
     pub(crate) audit: AuditLog,
     pub(crate) tenants: BTreeMap<TenantId, Threads>,
-    pub(crate) consumers: Consumers,
-    pub(crate) whole: Whole,
-    /// What it is beside another store.
+    pub(crate) agents: HashMap<AgentKey, AgentRecord>,
+    pub(crate) runtimes: HashMap<RuntimeKey, u64>,
+    pub(crate) consumers: HashMap<ConsumerKey, Consumer>,
+    /// Whether it leads or follows another store.
     pub(crate) stance: Stance,
     /// How far it has followed.
     pub(crate) followed: Option<ImageCursor>,
     pub(crate) capture: Option<Capture>,
-    /// How a search divides what is said into words.
+    /// How a search divides a text into terms.
     pub(crate) tokenizer: Tokenizer,
 }
 
+/// A consumer of the changes, and what it quarantined.
+pub(crate) struct Consumer {
+    pub(crate) row: ConsumerRow,
+    pub(crate) quarantined: BTreeMap<Position, QuarantinedChange>,
+}
+
 /// The threads of a tenant, in the order in which open messages are listed.
-pub(crate) type Threads = BTreeMap<ThreadId, ThreadLog>;
+pub(crate) type Threads = BTreeMap<ThreadId, Thread>;
 
 impl Default for Store {
     fn default() -> Self {
@@ -51,8 +53,9 @@ impl Default for Store {
             journal: Journal::default(),
             audit: AuditLog::default(),
             tenants: BTreeMap::new(),
-            consumers: Consumers::default(),
-            whole: Whole::default(),
+            agents: HashMap::new(),
+            runtimes: HashMap::new(),
+            consumers: HashMap::new(),
             stance: Stance::LEADING,
             followed: None,
             capture: None,
@@ -63,14 +66,10 @@ impl Default for Store {
 
 impl Store {
     pub(crate) fn close(&mut self) {
-        self.closed = true;
-        self.tenants.clear();
-        self.audit = AuditLog::default();
-        self.consumers = Consumers::default();
-        self.whole = Whole::default();
+        *self = Self { closed: true, tokenizer: self.tokenizer, ..Self::default() };
     }
 
-    /// Applies one write as [`write`](Self::write) and [`consumer`](Self::consumer) do, and takes down who did it.
+    /// Applies one write, and records in the audit log who made it.
     pub(crate) fn audited<T: Clone + Into<PersistResult>>(
         &mut self,
         audit: Option<&AuditTicket>,
@@ -87,7 +86,7 @@ impl Store {
         Ok((result, position))
     }
 
-    /// Takes down what was not applied.
+    /// Records in the audit log what was not applied.
     pub(crate) fn note(&mut self, notes: &AuditNotes) -> Result<()> {
         self.check_open()?;
         following::expect_leading(self.stance)?;
@@ -96,146 +95,102 @@ impl Store {
         Ok(())
     }
 
-    /// Applies one write, whole or not at all. A replay has no position.
-    pub(crate) fn write(
-        &mut self,
-        tenant: &TenantId,
-        args: &PersistArgs,
-        idempotency: Option<&Idempotency>,
-        now: Timestamp,
-    ) -> Result<(PersistResult, Option<Position>)> {
-        self.check_open()?;
-        following::expect_leading(self.stance)?;
-        if let PersistArgs::Session(session) = args
-            && session.thread().is_none()
-        {
-            let result = self.whole.apply(tenant, session)?;
-            self.mark_whole(tenant, session);
-            return Ok((result.into(), Some(self.journal.tell(tenant, Told::new(), now))));
-        }
-        let threads = self.tenants.entry(tenant.clone()).or_default();
-        let of = OfTenant { tenant, whole: &self.whole };
-        // An empty batch speaks of no thread; there is nothing that it could be.
-        let first = first(args);
-        let Some(scope) = first.and_then(PersistArgs::thread).cloned() else {
-            return Err(PersistError::new(ErrorKind::Invalid, "a batch of no items"));
-        };
-        if let Some(log) = threads.get(&scope)
-            && !matches!(first, Some(PersistArgs::Thread(ThreadArgs::Delete(_) | ThreadArgs::Purge(_))))
-        {
-            log.check_alive(&scope).map_err(|error| match args {
-                PersistArgs::Batch(_) => error.with_batch_index(0),
-                _ => error,
-            })?;
-        }
-        if let Some(idempotency) = idempotency
-            && let Some(used) = threads.get(&scope).and_then(|thread| thread.keys.get(&idempotency.key))
-        {
-            rules::expect_fingerprint(idempotency, &used.fingerprint)?;
-            return Ok((used.replay.answer(tenant, args, &mut Present { threads, tenant })?, None));
-        }
-        let mut told = Told::new();
-        let result = match args {
-            PersistArgs::Batch(batch) => {
-                let last = threads.get(&scope).map_or(Seq::ZERO, |log| log.last_seq);
-                rules::expect_last(batch.after, last)?;
-                apply_batch(threads, of, batch, now, &mut told)?
-            }
-            single => apply(threads, of, single, now, &mut told)?,
-        };
-        if let Some(idempotency) = idempotency {
-            let (fingerprint, replay) = (idempotency.fingerprint, Replay::of(&result));
-            let log = threads.entry(scope).or_default();
-            log.keys.insert(idempotency.key.clone(), UsedKey { fingerprint, replay, at: now });
-            log.marks.push(Mark::Key(idempotency.key.clone()));
-        }
-        for thread in args.each().filter_map(Addressed::thread) {
-            self.mark(tenant, thread);
-        }
-        Ok((result, Some(self.journal.tell(tenant, told, now))))
-    }
-
-    /// Keeps what a consumer of the changes says of itself. It has its place among the commits, and nothing is told of it.
-    pub(crate) fn consumer(
-        &mut self,
-        tenant: &TenantId,
-        args: ConsumerArgs,
-        now: Timestamp,
-    ) -> Result<(ConsumerResult, Option<Position>)> {
-        self.check_open()?;
-        following::expect_leading(self.stance)?;
-        let consumer = args.consumer().clone();
-        let (result, changed) = self.consumers.apply(tenant, args, now)?;
-        if changed {
-            self.mark_consumer(tenant, consumer);
-        }
-        Ok((result, changed.then(|| self.journal.tell(tenant, Told::new(), now))))
-    }
-
     pub(crate) fn read(&self, tenant: &TenantId, read: &ReadArgs, now: Timestamp) -> Result<ReadResult> {
         self.check_open()?;
         let nothing = Threads::new();
         let threads = self.tenants.get(tenant).unwrap_or(&nothing);
-        match read {
+        Ok(match read {
             ReadArgs::Get(get) => {
                 let thread = threads.get(&get.thread);
-                Ok(ReadResult::Get(thread.and_then(|thread| thread.message(&get.id))))
+                ReadResult::Get(thread.and_then(|thread| thread.message(tenant, &get.thread, &get.id)))
             }
             ReadArgs::Page(read) => {
                 rules::check_page(read.limit, read.max_bytes)?;
-                let position = self.told();
-                Ok(ReadResult::Page(page::page(threads.get(&read.thread), read, position)))
+                ReadResult::Page(page::page(tenant, threads.get(&read.thread), read, self.emitted()))
             }
             ReadArgs::OpenReservations(list) => {
                 rules::check_page(list.limit, list.max_bytes)?;
-                Ok(ReadResult::OpenReservations(page::open(threads, list, now)))
+                ReadResult::OpenReservations(page::open(tenant, threads, list, now))
             }
-            ReadArgs::Thread(get) => Ok(ReadResult::Thread(list::entry(threads, tenant, &get.thread))),
+            ReadArgs::Thread(get) => {
+                let thread = threads.get(&get.thread);
+                ReadResult::Thread(thread.and_then(|thread| thread.entry(tenant, &get.thread)))
+            }
             ReadArgs::Threads(read) => {
                 rules::check_page(read.limit, read.max_bytes)?;
-                Ok(ReadResult::Threads(list::list(threads, tenant, read, self.told())))
+                let entries = threads.iter().filter_map(|(id, thread)| thread.entry(tenant, id));
+                ReadResult::Threads(engine_read::threads(read, entries, self.emitted()))
             }
             ReadArgs::PlanPrune(plan) => {
-                Ok(ReadResult::PlanPrune(list::plan_prune(threads.get(&plan.thread), plan)))
+                let thread = threads.get(&plan.thread);
+                let rows: Vec<_> =
+                    thread.into_iter().flat_map(Thread::visible).map(|(.., stored)| &stored.row).collect();
+                let row = thread.map(|thread| &thread.row);
+                ReadResult::PlanPrune(engine_read::plan_prune(plan, row, rows.into_iter()))
             }
             ReadArgs::Purgeable(read) => {
                 rules::check_limit(read.limit)?;
-                Ok(ReadResult::Purgeable(list::purgeable(threads, read)))
+                let purgeable = threads.iter().filter(|(_, thread)| thread.row.purgeable);
+                ReadResult::Purgeable(engine_read::purgeable(read, purgeable.map(|(id, _)| id)))
             }
             ReadArgs::Search(read) => {
                 rules::check_limit(read.limit)?;
-                search::search(threads, read, self.tokenizer, self.told()).map(ReadResult::Search)
+                ReadResult::Search(search::search(threads, read, self.tokenizer, self.emitted())?)
             }
             ReadArgs::Changes(read) => {
                 rules::check_limit(read.limit)?;
-                self.journal.read(tenant, read, (self.told(), self.stance.leads())).map(ReadResult::Changes)
+                ReadResult::Changes(self.journal.read(tenant, read, (self.emitted(), self.stance.leads()))?)
             }
             ReadArgs::Audit(read) => {
                 rules::check_page(read.limit, read.max_bytes)?;
-                Ok(ReadResult::Audit(self.audit.read(tenant, read, self.journal.position)))
+                ReadResult::Audit(self.audit.read(tenant, read, self.journal.position))
             }
-            ReadArgs::Cursor(read) => Ok(ReadResult::Cursor(self.consumers.cursor(tenant, &read.consumer))),
+            ReadArgs::Cursor(read) => {
+                let kept = self.consumer_of(tenant, &read.consumer);
+                let quarantined = kept.map_or(0, |kept| kept.quarantined.len() as u64);
+                let row = kept.map(|kept| &kept.row);
+                ReadResult::Cursor(engine_read::consumer_cursor(&read.consumer, row, quarantined))
+            }
             ReadArgs::Quarantined(list) => {
                 rules::check_limit(list.limit)?;
-                Ok(ReadResult::Quarantined(self.consumers.quarantined(tenant, list)))
+                let kept = self.consumer_of(tenant, &list.consumer);
+                let after = (Bound::Excluded(list.after), Bound::Unbounded);
+                let changes = kept.into_iter().flat_map(|kept| kept.quarantined.range(after));
+                ReadResult::Quarantined(engine_read::quarantined(list, changes.map(|(_, change)| change)))
             }
             ReadArgs::Aliases(list) => {
                 rules::check_limit(list.limit)?;
-                Ok(ReadResult::Aliases(names::aliases(threads.get(&list.thread), list)))
+                let aliases = threads.get(&list.thread).into_iter().flat_map(Thread::present_aliases);
+                ReadResult::Aliases(engine_read::aliases(list, aliases))
             }
             ReadArgs::Resolve(read) => {
-                let of = OfTenant { tenant, whole: &self.whole };
-                Ok(ReadResult::Resolve(of.resolve(threads.get(&read.thread), read, now)))
+                let mut transaction = Transaction::new(self, Limits::default());
+                ReadResult::Resolve(decided(transaction.resolve_session(tenant, read, now))?)
             }
             ReadArgs::Attempts(list) => {
                 rules::check_limit(list.limit)?;
-                let of = OfTenant { tenant, whole: &self.whole };
-                Ok(ReadResult::Attempts(of.attempts(threads.get(&list.thread), list)))
+                let sessions = self.listed_sessions(tenant, list).into_iter();
+                let before = list.before.unwrap_or(u64::MAX);
+                let records = sessions.flat_map(|sessions| sessions.attempts.range(..before).rev());
+                ReadResult::Attempts(engine_read::attempts(list, records.map(|(_, record)| record)))
             }
-            ReadArgs::Images(read) => self.images(read, now).map(ReadResult::Images),
-            ReadArgs::Standing(_) => Ok(ReadResult::Standing(self.standing())),
-            other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
-        }
+            ReadArgs::Images(read) => ReadResult::Images(self.images(read, now)?),
+            ReadArgs::Standing(_) => ReadResult::Standing(self.standing()),
+            other => return Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
+        })
+    }
+
+    fn consumer_of(&self, tenant: &TenantId, consumer: &ConsumerName) -> Option<&Consumer> {
+        self.consumers.get(&ConsumerKey { tenant: tenant.clone(), consumer: consumer.clone() })
+    }
+
+    /// The sessions of an agent in a thread that was not deleted.
+    fn listed_sessions(&self, tenant: &TenantId, list: &ListAttempts) -> Option<&Sessions> {
+        let agent = AgentKey { tenant: tenant.clone(), agent: list.agent.clone() };
+        let AgentRecord { incarnation, .. } = self.agents.get(&agent).copied().unwrap_or_default();
+        let thread = ThreadKey::new(tenant, &list.thread);
+        self.thread_of(&thread).filter(|thread| !thread.row.deleted)?;
+        self.sessions_of(&SessionHeadKey { thread, agent: agent.agent, incarnation })
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -245,113 +200,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// What there is by now, for a replay.
-struct Present<'a> {
-    threads: &'a Threads,
-    tenant: &'a TenantId,
-}
-
-impl LookUp for Present<'_> {
-    fn message(&mut self, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
-        Ok(self.threads.get(thread).and_then(|thread| thread.message(id)))
-    }
-
-    fn thread(&mut self, thread: &ThreadId) -> Result<Option<ThreadEntry>> {
-        Ok(list::entry(self.threads, self.tenant, thread))
-    }
-}
-
-/// The write whose thread's key it is: of a batch, the first item.
-fn first(args: &PersistArgs) -> Option<&PersistArgs> {
-    match args {
-        PersistArgs::Batch(batch) => batch.items.first(),
-        single => Some(single),
-    }
-}
-
-/// Applies a single write: it checks everything before it changes anything.
-fn apply(
-    threads: &mut Threads,
-    of: OfTenant<'_>,
-    args: &PersistArgs,
-    now: Timestamp,
-    told: &mut Told,
-) -> Result<PersistResult> {
-    let tenant = of.tenant;
-    match args {
-        PersistArgs::Add(add) => Ok(log(threads, &add.thread).add(tenant, add, now, told)?.into()),
-        PersistArgs::Reserve(reserve) => {
-            Ok(log(threads, &reserve.thread).reserve(tenant, reserve, now, told)?.into())
-        }
-        PersistArgs::UpdateContent(update) => {
-            Ok(log(threads, &update.thread).update_content(update, now, told)?.into())
-        }
-        PersistArgs::Update(update) => Ok(log(threads, &update.thread).update(update, now, told)?.into()),
-        PersistArgs::Delete(delete) => Ok(log(threads, &delete.thread).delete(delete, now, told)?.into()),
-        PersistArgs::Import(import) => Ok(log(threads, &import.thread).import(tenant, import, told)?.into()),
-        PersistArgs::Thread(thread) => {
-            let id = thread.thread().expect("every operation on a thread names it");
-            Ok(log(threads, id).thread(tenant, thread, now, told)?.into())
-        }
-        PersistArgs::Session(session) => Ok(apply_session(threads, of, session, now)?.into()),
-        PersistArgs::Batch(_) | PersistArgs::Read(_) | PersistArgs::Consumer(_) | PersistArgs::Replica(_) => {
-            let kind = args.kind();
-            Err(PersistError::new(ErrorKind::Invalid, format!("a `{kind}` cannot be an item of a batch")))
-        }
-        _ => Err(PersistError::unsupported(format_args!("`{}`", args.kind()))),
-    }
-}
-
-/// A thread begins with what is done to sessions in it, too.
-fn apply_session(
-    threads: &mut Threads,
-    of: OfTenant<'_>,
-    session: &SessionArgs,
-    now: Timestamp,
-) -> Result<SessionResult> {
-    let (Some(agent), Some(thread)) = (session.agent(), session.thread()) else {
-        let detail = format!("a `{}` speaks of no thread", session.as_str());
-        return Err(PersistError::new(ErrorKind::Invalid, detail));
-    };
-    let log = log(threads, thread);
-    log.check_alive(thread)?;
-    let result = of.apply(log, agent, thread, session, now)?;
-    log.facts.get_or_insert_with(|| Facts::new(ThreadFacts::implied(now)));
-    Ok(result)
-}
-
-pub(crate) fn log<'a>(threads: &'a mut Threads, id: &ThreadId) -> &'a mut ThreadLog {
-    threads.entry(id.clone()).or_default()
-}
-
-/// Applies the items in order, and puts every thread back as it was when one is refused.
-fn apply_batch(
-    threads: &mut Threads,
-    of: OfTenant<'_>,
-    batch: &Batch,
-    now: Timestamp,
-    told: &mut Told,
-) -> Result<PersistResult> {
-    let mut before: BTreeMap<ThreadId, Option<ThreadLog>> = BTreeMap::new();
-    let mut outputs = Vec::with_capacity(batch.items.len());
-    for (index, item) in batch.items.iter().enumerate() {
-        if let Some(id) = item.thread() {
-            before.entry(id.clone()).or_insert_with(|| threads.get(id).cloned());
-        }
-        match apply(threads, of, item, now, told) {
-            Ok(output) => outputs.push(output),
-            Err(error) => {
-                for (id, log) in before {
-                    match log {
-                        Some(log) => drop(threads.insert(id, log)),
-                        None => drop(threads.remove(&id)),
-                    }
-                }
-                return Err(error.with_batch_index(index));
-            }
-        }
-    }
-    Ok(Batched { outputs, deduplicated: false }.into())
 }

@@ -1,122 +1,157 @@
-//! One thread: its rows in order, the ids that it has or has had, the keys that were used in it, what it is called.
+//! One thread: its rows, and the order of its messages.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
-use crate::{facts::Facts, left::Left, replica::Mark, sessions::Sessions};
 use throughline_core::{
-    ContentBuffer, ContentChange, Fingerprint, Generation, IdempotencyKey, Message, MessageId, PersistError,
-    Result, Seq, ThreadId, Timestamp,
-    backend::{Replay, names::KnownName},
+    AgentId, Alias, Content, Generation, IdempotencyKey, Message, MessageId, Seq, TenantId, ThreadEntry,
+    ThreadId, backend::names::KnownName,
+};
+use throughline_engine::{
+    rows::{ContentBuilder, IdempotencyRow, MessageRow, ThreadRow},
+    staged::StagedChunk,
 };
 
-/// A clone copies no row, so that a batch may keep the thread as it was.
-#[derive(Clone, Default)]
-pub(crate) struct ThreadLog {
-    pub(crate) last_seq: Seq,
-    pub(crate) rows: BTreeMap<Seq, Arc<Row>>,
-    /// Where each id is; nothing for one that was deleted, which stays dead.
-    pub(crate) ids: HashMap<MessageId, Option<Seq>>,
-    /// The rows that a writer may still be at work on.
-    pub(crate) open: BTreeSet<Seq>,
-    pub(crate) keys: HashMap<IdempotencyKey, UsedKey>,
-    /// The last place that went when the thread was cleared or deleted.
-    pub(crate) floor: Seq,
-    /// The attachments of each message that went with all others, until they are asked for.
-    pub(crate) left: Left,
-    /// By what names its messages are known, in the order in which they were taken down.
-    pub(crate) names: Vec<(Generation, KnownName)>,
-    /// What is said of the thread as a whole, from its first write on.
-    pub(crate) facts: Option<Facts>,
-    /// The sessions of agents in it.
-    pub(crate) sessions: Sessions,
-    /// What was touched since it was last asked.
-    pub(crate) marks: Vec<Mark>,
+use crate::sessions::Sessions;
+
+/// A thread, deleted or not. Messages that were cleared stay until the thread is purged.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    pub(crate) row: ThreadRow,
+    pub(crate) messages: HashMap<MessageId, Stored>,
+    /// The messages that are no tombstones.
+    pub(crate) order: BTreeMap<Seq, MessageId>,
+    open: BTreeSet<Seq>,
+    pub(crate) keys: HashMap<IdempotencyKey, IdempotencyRow>,
+    /// Aliases by their numbers, each with the generation that it is of.
+    pub(crate) aliases: BTreeMap<u64, (Generation, KnownName)>,
+    /// The sessions of each agent, and how often the agent was dropped before.
+    pub(crate) sessions: BTreeMap<(AgentId, u64), Sessions>,
 }
 
-/// What is kept under an idempotency key.
-#[derive(Clone)]
-pub(crate) struct UsedKey {
-    pub(crate) fingerprint: Fingerprint,
-    pub(crate) replay: Replay,
-    pub(crate) at: Timestamp,
+/// A message or a tombstone. Content grows in place, so that an append costs what it appends.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) row: MessageRow,
+    pub(crate) content: ContentBuilder,
 }
 
-/// A message, whose content grows in place so that an append costs what it appends.
-#[derive(Clone)]
-pub(crate) struct Row {
-    /// The message; while there is growth, with the content that it grew from.
-    pub(crate) message: Message,
-    growth: Option<ContentBuffer>,
-}
-
-impl Row {
-    pub(crate) const fn new(message: Message) -> Self {
-        Self { message, growth: None }
+impl Stored {
+    pub(crate) fn message(&self, tenant: &TenantId, thread: &ThreadId, id: &MessageId) -> Message {
+        self.row.message(tenant, thread, id, self.content.content())
     }
+}
 
-    /// The message as it stands.
-    pub(crate) fn message(&self) -> Message {
-        let mut message = self.message.clone();
-        if let Some(growth) = &self.growth {
-            message.content = growth.content();
-        }
-        message
-    }
-
-    pub(crate) fn change(&mut self, change: &ContentChange) {
-        match change {
-            ContentChange::Replace(content) => {
-                self.message.content = content.clone();
-                self.growth = None;
-            }
-            // Content that nothing is appended to keeps its bytes.
-            ContentChange::Append(delta) if delta.is_empty() => {}
-            ContentChange::Append(delta) => {
-                let Self { message, growth } = self;
-                growth.get_or_insert_with(|| ContentBuffer::new(&message.content)).push(delta);
-            }
+impl Thread {
+    pub(crate) fn new(row: ThreadRow) -> Self {
+        Self {
+            row,
+            messages: HashMap::new(),
+            order: BTreeMap::new(),
+            open: BTreeSet::new(),
+            keys: HashMap::new(),
+            aliases: BTreeMap::new(),
+            sessions: BTreeMap::new(),
         }
     }
 
-    /// How many bytes of JSON the content would have after this change.
-    pub(crate) fn byte_len_with(&self, change: &ContentChange) -> u64 {
-        let bytes = match (change, &self.growth) {
-            (ContentChange::Replace(content), _) => content.byte_len(),
-            (ContentChange::Append(delta), Some(growth)) => growth.byte_len_with(delta),
-            (ContentChange::Append(delta), None) => {
-                ContentBuffer::new(&self.message.content).byte_len_with(delta)
+    /// Writes a message; one whose content did not change keeps it.
+    pub(crate) fn put(&mut self, id: &MessageId, row: &MessageRow, content: Option<&Content>) {
+        let before = self.messages.remove(id);
+        if let Some(seq) = before.as_ref().and_then(|before| before.row.seq) {
+            self.order.remove(&seq);
+            self.open.remove(&seq);
+        }
+        if let Some(seq) = row.seq {
+            self.order.insert(seq, id.clone());
+            if row.state.is_open() {
+                self.open.insert(seq);
             }
+        }
+        let content = match (content, before) {
+            (Some(content), _) => ContentBuilder::new(content.clone()),
+            (None, Some(before)) if !row.is_tombstone() => before.content,
+            (None, _) => ContentBuilder::new(Content::empty()),
         };
-        bytes as u64
+        self.messages.insert(id.clone(), Stored { row: row.clone(), content });
     }
 
-    /// Lets go of the room to grow, once nothing is appended any more.
-    pub(crate) fn settle(&mut self) {
-        if let Some(growth) = self.growth.take() {
-            self.message.content = growth.content();
+    /// Appends to the content of an open message.
+    pub(crate) fn append(&mut self, id: &MessageId, chunk: &StagedChunk) {
+        if let Some(stored) = self.messages.get_mut(id) {
+            stored.content.push(&chunk.change);
         }
     }
-}
 
-impl ThreadLog {
-    /// The message as it stands.
-    pub(crate) fn message(&self, id: &MessageId) -> Option<Message> {
-        let seq = (*self.ids.get(id)?)?;
-        self.rows.get(&seq).map(|row| row.message())
+    /// Removes the aliases of earlier generations; of a deleted thread, all of them and all sessions.
+    pub(crate) fn sweep(&mut self, limit: u64) {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let Self { row: ThreadRow { deleted, generation, .. }, aliases, .. } = self;
+        let is_over = |of: &Generation| *deleted || *of < *generation;
+        let swept = aliases.iter().filter(|(_, (of, _))| is_over(of)).take(limit);
+        let numbers: Vec<u64> = swept.map(|(number, _)| *number).collect();
+        numbers.iter().for_each(|number| drop(self.aliases.remove(number)));
+        if self.row.deleted {
+            let agents: Vec<_> = self.sessions.keys().take(limit).cloned().collect();
+            agents.iter().for_each(|agent| drop(self.sessions.remove(agent)));
+        }
     }
 
-    /// The row of `id`, to be changed.
-    pub(crate) fn row_mut(&mut self, thread: &ThreadId, id: &MessageId) -> Result<&mut Row> {
-        let seq = self.ids.get(id).copied().flatten();
-        match seq.and_then(|seq| self.rows.get_mut(&seq)) {
-            Some(row) => {
-                self.marks.push(Mark::Message(id.clone()));
-                Ok(Arc::make_mut(row))
-            }
-            None => Err(PersistError::not_found(thread, id)),
-        }
+    /// The thread as lists show it; nothing of a deleted one.
+    pub(crate) fn entry(&self, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadEntry> {
+        self.row.entry(tenant, thread)
+    }
+
+    /// The messages that are shown, in order.
+    pub(crate) fn visible(&self) -> impl DoubleEndedIterator<Item = (Seq, &MessageId, &Stored)> {
+        self.visible_in(Bound::Unbounded, Bound::Unbounded)
+    }
+
+    /// Those between two sequence numbers.
+    pub(crate) fn visible_in(
+        &self,
+        low: Bound<Seq>,
+        high: Bound<Seq>,
+    ) -> impl DoubleEndedIterator<Item = (Seq, &MessageId, &Stored)> {
+        let floor = Bound::Excluded(self.row.floor);
+        // A range that ends before it begins is none.
+        let low = match low {
+            Bound::Excluded(seq) if seq > self.row.floor => low,
+            _ => floor,
+        };
+        let is_empty = matches!((low, high), (Bound::Excluded(low), Bound::Excluded(high)) if high <= low);
+        let range = if is_empty { None } else { Some(self.order.range((low, high))) };
+        range.into_iter().flatten().filter_map(|(seq, id)| Some((*seq, id, self.messages.get(id)?)))
+    }
+
+    /// The open messages, in order.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (Seq, &MessageId, &Stored)> {
+        let open = self.open.range((Bound::Excluded(self.row.floor), Bound::Unbounded));
+        open.filter_map(|seq| {
+            let id = self.order.get(seq)?;
+            Some((*seq, id, self.messages.get(id)?))
+        })
+    }
+
+    /// A message that is shown.
+    pub(crate) fn message(&self, tenant: &TenantId, thread: &ThreadId, id: &MessageId) -> Option<Message> {
+        let stored = self.messages.get(id)?;
+        let is_visible = stored.row.seq.is_some_and(|seq| seq > self.row.floor);
+        is_visible.then(|| stored.message(tenant, thread, id))
+    }
+
+    /// The aliases of the present generation, each with its number.
+    pub(crate) fn present_aliases(&self) -> impl Iterator<Item = (u64, &Alias)> {
+        let present = |(of, _): &(Generation, KnownName)| !self.row.deleted && *of == self.row.generation;
+        let aliases = self.aliases.iter().filter(move |(_, alias)| present(alias));
+        aliases.map(|(number, (_, known))| (*number, &known.alias))
+    }
+
+    /// What a purge removes beside the messages.
+    pub(crate) fn leftovers(&self, below: Option<Generation>) -> u64 {
+        let is_over = |of: &Generation| below.is_none_or(|below| *of < below);
+        let aliases = self.aliases.values().filter(|(of, _)| is_over(of)).count();
+        let sessions = if below.is_none() { self.sessions.len() } else { 0 };
+        (aliases + sessions) as u64
     }
 }

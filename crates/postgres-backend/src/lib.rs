@@ -41,7 +41,6 @@
 //!   cannot, takes it for the primary: keep it fenced.
 //! - What is damaged is noticed where it cannot be decoded. Checksums of pages are the server's (`initdb --data-checksums`).
 
-mod apply;
 mod backend;
 mod engine;
 mod error;

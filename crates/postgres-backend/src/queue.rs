@@ -8,6 +8,7 @@ use throughline_core::{
     audit::{AuditNotes, AuditTicket},
     backend::Slot,
 };
+use throughline_engine as engine;
 use tokio::sync::oneshot;
 
 /// A write as plain data: nothing of the caller's runs while it is applied.
@@ -50,6 +51,16 @@ impl Write {
             Audit::Nothing | Audit::Entry(_) => None,
         };
         [&self.tenant].into_iter().chain(noted.into_iter().flatten())
+    }
+
+    /// What the engine decides.
+    pub(crate) const fn decided(&self) -> engine::Write<'_> {
+        engine::Write {
+            tenant: &self.tenant,
+            args: &self.args,
+            idempotency: self.idempotency.as_ref(),
+            now: self.now,
+        }
     }
 
     pub(crate) const fn brings_notes(&self) -> bool {

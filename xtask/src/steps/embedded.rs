@@ -8,10 +8,11 @@ use crate::skips::Skips;
 use crate::workspace::Workspace;
 
 /// The packages.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 8] = [
     "throughline",
     "throughline-conformance",
     "throughline-core",
+    "throughline-engine",
     "throughline-memory",
     "throughline-sqlite",
     "throughline-tests",

@@ -4,15 +4,18 @@ mod capture;
 mod put;
 mod read;
 
+use std::collections::BTreeMap;
+
 use throughline_core::{
     ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, ImagesApplied, PersistError,
-    Position, ReplicaArgs, ReplicaResult, Result, Timestamp,
+    Position, ReplicaArgs, ReplicaResult, Result, TenantId, Timestamp,
     backend::following::{self, Present},
     replica::Standing,
 };
+use throughline_engine::rows::ChangeEvent;
 
-pub(crate) use self::capture::{Capture, Mark};
-use crate::{operation::Told, store::Store};
+pub(crate) use self::capture::Capture;
+use crate::store::Store;
 
 impl Store {
     /// Everything that is done about copies. Each of them has its place among the commits, and nothing is told of it.
@@ -41,8 +44,11 @@ impl Store {
             }
             other => return Err(PersistError::unsupported(format_args!("`{}`", other.as_str()))),
         };
-        let tenant = throughline_core::TenantId::default();
-        Ok((result, changed.then(|| self.journal.tell(&tenant, Told::new(), now))))
+        if !changed {
+            return Ok((result, None));
+        }
+        self.journal.emit(&[ChangeEvent { tenant: TenantId::default(), at: now, change: None }]);
+        Ok((result, Some(self.journal.position)))
     }
 
     fn begin_capture(&mut self, begin: BeginCapture) -> CaptureBegun {
@@ -69,9 +75,7 @@ impl Store {
         if !following::may_apply(present, &apply)? {
             return Ok((ImagesApplied { cursor, already: true }, false));
         }
-        for image in apply.images {
-            self.put(image);
-        }
+        self.put(apply.images)?;
         self.followed = Some(cursor);
         self.journal.kept_after = self.journal.kept_after.max(apply.kept_after);
         self.journal.position = self.journal.position.max(apply.position);
@@ -87,16 +91,16 @@ impl Store {
         }
     }
 
-    /// The position up to which all changes are told: of a follower, which commits by itself as well, those that were carried.
-    pub(crate) fn told(&self) -> Position {
+    /// The position up to which every change was emitted: of a replica, which commits by itself too, the last one that was carried.
+    pub(crate) fn emitted(&self) -> Position {
         if self.stance.leads() { self.journal.position } else { self.journal.last_change() }
     }
 
     fn is_empty(&self) -> bool {
-        self.tenants.values().all(|threads| threads.values().all(|log| log.facts.is_none()))
-            && self.consumers.all().next().is_none()
-            && self.whole.agents.is_empty()
-            && self.whole.runtimes.is_empty()
+        self.tenants.values().all(BTreeMap::is_empty)
+            && self.consumers.is_empty()
+            && self.agents.is_empty()
+            && self.runtimes.is_empty()
             && self.audit.last() == AuditNumber::ZERO
     }
 }

@@ -1,19 +1,17 @@
 //! What is kept, as images.
 
 use throughline_core::{
-    Images, ReadImages, Result, Seq, ThreadId, Timestamp,
+    Images, ReadImages, Result, Timestamp,
     backend::following,
-    replica::{
-        GoneImage, Image, ImageCursor, ImagePart, KeyImage, NameImage, SessionImage, SessionPart, ThreadImage,
-    },
+    replica::{ConsumerImage, Image, ImageCursor, ImagePart, KeyImage, NameImage, SessionImage, SessionPart},
+};
+use throughline_engine::{
+    read as engine_read,
+    rows::{AttemptKey, IdempotencyRow, SessionHeadKey, SessionKey, ThreadKey},
+    staged::ChangedRow,
 };
 
-use super::capture::{Entity, Mark};
-use crate::{
-    sessions::SessionRow,
-    store::Store,
-    thread::{ThreadLog, UsedKey},
-};
+use crate::{store::Store, thread::Stored};
 
 impl Store {
     pub(crate) fn images(&self, read: &ReadImages, now: Timestamp) -> Result<Images> {
@@ -64,26 +62,66 @@ impl Store {
         })
     }
 
-    /// A thing as it is now; nothing where it is not there any more and something else says so.
-    fn image(&self, entity: &Entity) -> Option<Image> {
-        let (tenant, part) = match entity {
-            Entity::OfThread(tenant, thread, mark) => {
-                let log = self.tenants.get(tenant)?.get(thread)?;
-                (tenant, log.image(thread, mark)?)
+    /// A row as it is now. A row that is gone has no image: that of its thread says so.
+    fn image(&self, row: &ChangedRow) -> Option<Image> {
+        let in_thread = |key: &ThreadKey, part| (key.tenant.clone(), part);
+        let session = |head: &SessionHeadKey, part| {
+            let (thread, agent, incarnation) =
+                (head.thread.thread.clone(), head.agent.clone(), head.incarnation);
+            let image = SessionImage { thread, agent, incarnation, part };
+            (head.thread.tenant.clone(), ImagePart::Session(Box::new(image)))
+        };
+        let (tenant, part) = match row {
+            ChangedRow::Thread(key) => {
+                let thread = self.thread_of(key)?;
+                let has_last = thread.order.contains_key(&thread.row.last_seq);
+                let image = engine_read::thread_image(&key.thread, &thread.row, has_last);
+                in_thread(key, ImagePart::Thread(Box::new(image)))
             }
-            Entity::Agent(tenant, agent) => {
-                let record = *self.whole.agents.get(&(tenant.clone(), agent.clone()))?;
-                (tenant, ImagePart::Agent { agent: agent.clone(), record })
+            ChangedRow::Message(key) => {
+                let thread = self.thread_of(&key.thread)?;
+                let Stored { row, content } = thread.messages.get(&key.id)?;
+                let image = engine_read::message_image(key, row, thread.row.floor, content.content());
+                in_thread(&key.thread, image)
             }
-            Entity::Runtime(tenant, runtime) => {
-                let incarnation = *self.whole.runtimes.get(&(tenant.clone(), runtime.clone()))?;
-                (tenant, ImagePart::Runtime { runtime: runtime.clone(), incarnation })
+            ChangedRow::Alias { thread: key, number } => {
+                let (generation, known) = self.thread_of(key)?.aliases.get(number)?.clone();
+                let image = NameImage { thread: key.thread.clone(), generation, known };
+                in_thread(key, ImagePart::Name(Box::new(image)))
             }
-            Entity::Consumer(tenant, consumer) => {
-                (tenant, ImagePart::Consumer(self.consumers.image(tenant, consumer)?))
+            ChangedRow::Idempotency(key) => {
+                let IdempotencyRow { fingerprint, replay, created_at } =
+                    self.thread_of(&key.thread)?.keys.get(&key.key)?.clone();
+                let (thread, used) = (key.thread.thread.clone(), key.key.clone());
+                let image = KeyImage { thread, key: used, fingerprint, replay, at: created_at };
+                in_thread(&key.thread, ImagePart::Key(Box::new(image)))
+            }
+            ChangedRow::SessionHead(key) => {
+                session(key, SessionPart::Head(Box::new(self.sessions_of(key)?.head.clone()?)))
+            }
+            ChangedRow::Session(SessionKey { head, session: id }) => {
+                session(head, SessionPart::Known(Box::new(self.sessions_of(head)?.known.get(id)?.clone())))
+            }
+            ChangedRow::Attempt(AttemptKey { head, attempt }) => session(
+                head,
+                SessionPart::Attempt(Box::new(self.sessions_of(head)?.attempt(attempt)?.clone())),
+            ),
+            ChangedRow::Agent(key) => {
+                let record = *self.agents.get(key)?;
+                (key.tenant.clone(), ImagePart::Agent { agent: key.agent.clone(), record })
+            }
+            ChangedRow::Runtime(key) => {
+                let incarnation = *self.runtimes.get(key)?;
+                (key.tenant.clone(), ImagePart::Runtime { runtime: key.runtime.clone(), incarnation })
+            }
+            ChangedRow::Consumer(key) => {
+                let kept = self.consumers.get(key)?;
+                let quarantined = kept.quarantined.values().cloned().collect();
+                let (consumer, position) = (key.consumer.clone(), kept.row.position);
+                (key.tenant.clone(), ImagePart::Consumer(ConsumerImage { consumer, position, quarantined }))
             }
         };
-        Some(Image::new(tenant.clone(), part))
+        Some(Image::new(tenant, part))
     }
 }
 
@@ -102,57 +140,5 @@ impl Page {
     fn push(&mut self, image: Option<Image>) {
         self.bytes += image.as_ref().map_or(0, Image::weight);
         self.images.extend(image);
-    }
-}
-
-impl ThreadLog {
-    fn image(&self, thread: &ThreadId, mark: &Mark) -> Option<ImagePart> {
-        let thread = thread.clone();
-        Some(match mark {
-            Mark::Thread => ImagePart::Thread(Box::new(self.thread_image(thread)?)),
-            Mark::Message(id) => {
-                let left = self.left.of(id);
-                match (self.ids.get(id), left) {
-                    (Some(Some(_)), _) => ImagePart::Message(Box::new(self.message(id)?)),
-                    (None, None) => return None,
-                    (_, left) => ImagePart::Gone(GoneImage { thread, id: id.clone(), left }),
-                }
-            }
-            Mark::Name(number) => {
-                let (generation, known) = self.names.get(*number)?.clone();
-                ImagePart::Name(Box::new(NameImage { thread, generation, known }))
-            }
-            Mark::Key(key) => {
-                let UsedKey { fingerprint, replay, at } = self.keys.get(key)?.clone();
-                ImagePart::Key(Box::new(KeyImage { thread, key: key.clone(), fingerprint, replay, at }))
-            }
-            Mark::Session(whose, row) => {
-                let kept = self.sessions.get(whose)?;
-                let part = match row {
-                    SessionRow::Head => SessionPart::Head(Box::new(kept.head.clone()?)),
-                    SessionRow::Known(id) => SessionPart::Known(Box::new(kept.known.get(id)?.clone())),
-                    SessionRow::Attempt(number) => {
-                        SessionPart::Attempt(Box::new((**kept.attempts.get(number)?).clone()))
-                    }
-                };
-                let (agent, incarnation) = whose.clone();
-                ImagePart::Session(Box::new(SessionImage { thread, agent, incarnation, part }))
-            }
-        })
-    }
-
-    fn thread_image(&self, thread: ThreadId) -> Option<ThreadImage> {
-        let facts = self.facts.as_ref()?;
-        Some(ThreadImage {
-            thread,
-            generation: facts.generation,
-            deleted: facts.deleted,
-            floor: self.floor,
-            gone_seq: if self.rows.contains_key(&self.last_seq) { Seq::ZERO } else { self.last_seq },
-            gone_at: facts.gone_at,
-            gone_question: facts.gone_question.unwrap_or(Seq::ZERO),
-            purgeable: !self.left.is_empty(),
-            facts: (!facts.deleted).then(|| facts.said.clone()),
-        })
     }
 }

@@ -6,9 +6,10 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
     Content, DamagedMessage, GetMessage, Message, MessageId, Result, Seq, TenantId, ThreadId,
 };
+use throughline_engine::rows::{ContentBuilder, MessageRow};
 
 use super::{Answer, Scope};
-use crate::rows::{Growth, MessageRow, counter, message_columns, number};
+use crate::rows::{counter, decode_message, message_columns, number, push_stored};
 
 const GET: &str = concat!(
     "SELECT ",
@@ -30,7 +31,7 @@ pub(super) async fn get_settled(
 ) -> Answer<Option<Option<Message>>> {
     let Some(row) = find(db, tenant, get).await? else { return Ok(Some(None)) };
     match Stored::read(&row)? {
-        Stored { row: Some(found), .. } if found.state.is_open() && found.pieces > 0 => Ok(None),
+        Stored { row: Some(found), .. } if found.state.is_open() && found.chunks > 0 => Ok(None),
         stored => Ok(Some(Some(stored.whole(tenant, None).map_err(|damaged| damaged.to_error())?))),
     }
 }
@@ -64,13 +65,13 @@ impl Stored {
                 .map_err(|_| crate::error::damaged("the id of a stored thread".to_owned()))?,
             seq: seq.and_then(counter).map(Seq::new),
             id: MessageId::new(id).ok(),
-            row: MessageRow::decode(row)?,
+            row: decode_message(row)?,
             content: row.try_get("content")?,
         })
     }
 
     fn is_open(&self) -> bool {
-        self.row.as_ref().is_some_and(|row| row.state.is_open() && row.pieces > 0)
+        self.row.as_ref().is_some_and(|row| row.state.is_open() && row.chunks > 0)
     }
 
     /// The message with its pieces, where it has any.
@@ -78,17 +79,17 @@ impl Stored {
         let Self { thread, seq, id, row, content } = self;
         let message = || {
             let (id, row) = (id.as_ref()?, row.as_ref()?);
-            let mut growth = Growth::new(Content::from_json(content?).ok()?);
-            if row.state.is_open() && row.pieces > 0 {
+            let mut builder = ContentBuilder::new(Content::from_json(content?).ok()?);
+            if row.state.is_open() && row.chunks > 0 {
                 let pieces = pieces?.0.get(&(thread.clone(), id.clone()))?;
-                if pieces.len() as u64 != row.pieces - row.first_piece + 1 {
+                if pieces.len() as u64 != row.chunks - row.first_chunk + 1 {
                     return None;
                 }
                 for (kind, delta) in pieces {
-                    growth.take_stored(*kind, delta)?;
+                    push_stored(&mut builder, *kind, delta)?;
                 }
             }
-            Some(row.message(tenant, &thread, id, growth.content()))
+            Some(row.message(tenant, &thread, id, builder.content()))
         };
         message().ok_or_else(|| DamagedMessage { thread: thread.clone(), seq, id: id.clone() })
     }
@@ -118,7 +119,7 @@ impl Scope<'_> {
             if let (Some(id), Some(row)) = (&stored.id, &stored.row) {
                 threads.push(stored.thread.as_str());
                 ids.push(id.as_str());
-                firsts.push(number(row.first_piece));
+                firsts.push(number(row.first_chunk));
             }
         }
         let mut pieces = Pieces(HashMap::new());

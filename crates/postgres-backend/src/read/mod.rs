@@ -24,6 +24,7 @@ use sqlx::PgConnection;
 use throughline_core::{
     Effect, ErrorKind, PersistError, ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
 };
+use throughline_engine::rows::ThreadRow;
 use tokio::time::{sleep, timeout};
 
 use self::{
@@ -36,7 +37,7 @@ use crate::{
     options::Settings,
     replica,
     row_security::Reach,
-    rows::{ThreadRow, thread_columns},
+    rows::{decode_thread, thread_columns},
     transaction::{Begun, Of, begin},
 };
 
@@ -249,7 +250,7 @@ impl Scope<'_> {
         .fetch_optional(&mut *self.db)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let state = ThreadRow::decode(&row)?;
+        let state = decode_thread(&row)?;
         Ok(Some(state.ok_or_else(|| damaged(format!("the row of the thread `{thread}`")))?))
     }
 

@@ -6,12 +6,12 @@ use throughline_core::{AliasCursor, Aliases, ListAliases, MessageId, backend::ru
 use super::{Answer, Scope};
 use crate::{
     error::damaged,
-    rows::{alias_of, counter, name_columns, number},
+    rows::{alias_columns, alias_of, counter, number},
 };
 
 const NAMES: &str = concat!(
     "SELECT ",
-    name_columns!(),
+    alias_columns!(),
     " FROM throughline.aliases a \
     WHERE a.tenant = $1 AND a.thread = $2 AND a.generation = $3 AND (a.message, a.n) > ($4, $5) \
     AND ($6::text IS NULL OR a.message = $6) ORDER BY a.message, a.n LIMIT $7"

@@ -8,22 +8,20 @@ use throughline_core::{
         sessions::{AgentRecord, AttemptRecord},
     },
 };
+use throughline_engine::{Halt, Limits, Transaction};
 
 use super::{Answer, Scope};
-use crate::{
-    apply::resolve_session,
-    rows::{Halt, Rows, decode, number, whose},
-};
+use crate::rows::{NotLoaded, Source, decode, number, whose};
 
 impl Scope<'_> {
     /// Decided as a write is, and nothing is written.
     pub(super) async fn resolve(&mut self, read: &ResolveSession) -> Answer<SessionResolved> {
-        let mut rows = Rows::default();
+        let mut transaction = Transaction::new(Source::default(), Limits::default());
         loop {
-            match resolve_session(&mut rows, self.tenant, read, self.now) {
+            match transaction.resolve_session(self.tenant, read, self.now) {
                 Ok(resolved) => return Ok(resolved),
                 Err(Halt::Refused(error)) => return Err(error.into()),
-                Err(Halt::Unread) => rows.read(self.db).await?,
+                Err(Halt::Stopped(NotLoaded)) => transaction.source_mut().load(self.db).await?,
             }
         }
     }

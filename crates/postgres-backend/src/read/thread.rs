@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::damaged,
-    rows::{ThreadRow, thread_columns},
+    rows::{decode_thread, thread_columns},
 };
 
 /// A thread where the list comes to it.
@@ -116,7 +116,7 @@ impl Scope<'_> {
         let rows = asked.fetch_all(&mut *self.db).await?;
         for row in &rows {
             let thread = thread_id(row.try_get("thread")?)?;
-            let state = ThreadRow::decode(row)?;
+            let state = decode_thread(row)?;
             let entry = state.and_then(|state| state.entry(self.tenant, &thread));
             let active_at = Timestamp::from_micros(row.try_get("active_at")?);
             let cursor = ThreadCursor { active_at, thread };

@@ -7,6 +7,7 @@ use throughline_core::{
     backend::following::{self, Present},
     replica::{CaptureId, ImageCursor},
 };
+use throughline_engine::Outcome;
 
 use super::{
     capture,
@@ -15,7 +16,6 @@ use super::{
     state::{Followed, State},
 };
 use crate::{
-    apply::Outcome,
     error::Failure,
     options::Settings,
     row_security::Reach,

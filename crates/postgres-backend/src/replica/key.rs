@@ -1,12 +1,12 @@
 //! Rows by their keys.
 
-use throughline_core::{ConsumerArgs, PersistArgs};
+use throughline_engine::{
+    StagedRows,
+    rows::{SessionHeadKey, ThreadKey},
+    staged::ChangedRow,
+};
 
 use super::Part;
-use crate::{
-    queue::Write,
-    rows::{HeadKey, MessageKey, Rows, ThreadKey},
-};
 
 /// What stands between the parts of a key. No id holds a control character.
 pub(super) const BETWEEN: char = '\u{1f}';
@@ -46,49 +46,42 @@ impl Key {
     }
 
     /// Every row that a transaction has changed.
-    pub(crate) fn changed(rows: &Rows) -> Vec<Self> {
-        let mut keys = Vec::new();
-        let of_thread = |part, key: &ThreadKey| Self::new(part, &[key.0.as_str(), key.1.as_str()]);
-        let in_thread =
-            |part, key: &ThreadKey, rest: &str| Self::new(part, &[key.0.as_str(), key.1.as_str(), rest]);
-        keys.extend(rows.threads.changed().map(|(key, _)| of_thread(Part::Threads, key)));
-        let message = |key: &MessageKey| in_thread(Part::Messages, &key.0, key.1.as_str());
-        keys.extend(rows.messages.changed().map(|(key, _)| message(key)));
-        // In their order, which counts.
-        let names = rows.new_names.items();
-        keys.extend(names.iter().map(|name| in_thread(Part::Names, &name.thread, &name.n.to_string())));
-        keys.extend(
-            rows.keys.changed().map(|((thread, key), _)| in_thread(Part::Keys, thread, key.as_str())),
-        );
-        for ((tenant, agent), _) in rows.agents.changed() {
-            keys.push(Self::new(Part::Agents, &[tenant.as_str(), agent.as_str()]));
-        }
-        for ((tenant, runtime), _) in rows.runtimes.changed() {
-            keys.push(Self::new(Part::Runtimes, &[tenant.as_str(), runtime.as_str()]));
-        }
-        keys.extend(rows.heads.changed().map(|(head, _)| Self::of_head(Part::Heads, head, None)));
-        for ((head, session), _) in rows.sessions.changed() {
-            keys.push(Self::of_head(Part::Known, head, Some(session.as_str())));
-        }
-        for ((head, attempt), _) in rows.attempts.changed() {
-            keys.push(Self::of_head(Part::Attempts, head, Some(attempt.as_str())));
-        }
-        keys
+    pub(crate) fn changed(staged: &StagedRows) -> Vec<Self> {
+        staged.changed_rows().map(|row| Self::of(&row)).collect()
     }
 
-    fn of_head(part: Part, head: &HeadKey, rest: Option<&str>) -> Self {
-        let incarnation = head.incarnation.to_string();
-        let (tenant, thread) = (head.thread.0.as_str(), head.thread.1.as_str());
-        let mut parts = vec![tenant, thread, head.agent.as_str(), incarnation.as_str()];
+    fn of(row: &ChangedRow) -> Self {
+        match row {
+            ChangedRow::Thread(key) => Self::in_thread(Part::Threads, key, &[]),
+            ChangedRow::Message(key) => Self::in_thread(Part::Messages, &key.thread, &[key.id.as_str()]),
+            ChangedRow::Alias { thread, number } => {
+                Self::in_thread(Part::Names, thread, &[&number.to_string()])
+            }
+            ChangedRow::Idempotency(key) => Self::in_thread(Part::Keys, &key.thread, &[key.key.as_str()]),
+            ChangedRow::Agent(key) => Self::new(Part::Agents, &[key.tenant.as_str(), key.agent.as_str()]),
+            ChangedRow::Runtime(key) => {
+                Self::new(Part::Runtimes, &[key.tenant.as_str(), key.runtime.as_str()])
+            }
+            ChangedRow::SessionHead(head) => Self::of_head(Part::Heads, head, None),
+            ChangedRow::Session(key) => Self::of_head(Part::Known, &key.head, Some(key.session.as_str())),
+            ChangedRow::Attempt(key) => Self::of_head(Part::Attempts, &key.head, Some(key.attempt.as_str())),
+            ChangedRow::Consumer(key) => {
+                Self::new(Part::Consumers, &[key.tenant.as_str(), key.consumer.as_str()])
+            }
+        }
+    }
+
+    fn in_thread(part: Part, key: &ThreadKey, rest: &[&str]) -> Self {
+        let mut parts = vec![key.tenant.as_str(), key.thread.as_str()];
         parts.extend(rest);
         Self::new(part, &parts)
     }
 
-    /// The row that a write about a consumer has changed: it is changed at once, and stands in no [`Rows`].
-    pub(crate) fn of_consumer(write: &Write) -> Option<Self> {
-        let PersistArgs::Consumer(args) = &write.args else { return None };
-        let consumer = ConsumerArgs::consumer(args).as_str();
-        Some(Self::new(Part::Consumers, &[write.tenant.as_str(), consumer]))
+    fn of_head(part: Part, head: &SessionHeadKey, rest: Option<&str>) -> Self {
+        let incarnation = head.incarnation.to_string();
+        let mut parts = vec![head.agent.as_str(), incarnation.as_str()];
+        parts.extend(rest);
+        Self::in_thread(part, &head.thread, &parts)
     }
 }
 

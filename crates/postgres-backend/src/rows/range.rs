@@ -1,40 +1,15 @@
-//! Messages of a thread that are found by their places.
-//!
-//! What is read is as it was when the transaction began. So each range is read by as many rows longer as the transaction has
-//! changed of the thread, and what it has changed is taken over what was read: see [`Rows::messages_of`].
+//! Messages of a thread that are found by their sequence numbers, and what a purge leaves for its end.
 
 use sqlx::{PgConnection, Row as _};
-use throughline_core::{MessageId, Seq};
+use throughline_core::{Generation, MessageId, Seq};
+use throughline_engine::rows::{LeftoverQuery, MessageKey, MessageRange, RangeKind};
 
 use super::{
-    MessageRow, Rows, ThreadKey,
-    message::{lacking, message_columns},
+    Source, counter,
+    message::{decode_message, lacking, message_columns},
     number,
+    source::damaged_message,
 };
-
-/// Which messages of a thread.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Range {
-    /// The latest final ones of the user.
-    Questions,
-    /// The oldest.
-    Oldest,
-    /// The latest.
-    Latest,
-    /// The oldest of those that are open.
-    Open,
-    /// The oldest of those that went with all others, and stand there still.
-    Purgeable,
-}
-
-/// A range of a thread, of so many messages above a place; of purgeable ones, up to it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct RangeKey {
-    pub(crate) thread: ThreadKey,
-    pub(crate) range: Range,
-    pub(crate) floor: Seq,
-    pub(crate) limit: u64,
-}
 
 macro_rules! range {
     ($rest:literal) => {
@@ -48,56 +23,72 @@ macro_rules! range {
     };
 }
 
-impl Range {
-    const fn statement(&self) -> &'static str {
-        match self {
-            Self::Questions => {
-                range!("m.role = 'user' AND m.state = 'final' AND m.seq > $3 ORDER BY m.seq DESC")
-            }
-            Self::Oldest => range!("m.seq > $3 ORDER BY m.seq"),
-            Self::Latest => range!("m.seq > $3 ORDER BY m.seq DESC"),
-            Self::Open => range!("m.state IN ('reserved', 'streaming') AND m.seq > $3 ORDER BY m.seq"),
-            Self::Purgeable => range!("m.seq <= $3 ORDER BY m.seq"),
+const fn statement(kind: RangeKind) -> &'static str {
+    match kind {
+        RangeKind::Questions => {
+            range!("m.role = 'user' AND m.state = 'final' AND m.seq > $3 ORDER BY m.seq DESC")
         }
+        RangeKind::Oldest | RangeKind::All => range!("m.seq > $3 ORDER BY m.seq"),
+        RangeKind::Latest => range!("m.seq > $3 ORDER BY m.seq DESC"),
+        RangeKind::Open => range!("m.state IN ('reserved', 'streaming') AND m.seq > $3 ORDER BY m.seq"),
+        RangeKind::Purgeable => range!("m.seq <= $3 ORDER BY m.seq"),
     }
 }
 
-pub(super) async fn read(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result<()> {
-    for key in rows.ranges.take_unread() {
-        let (tenant, thread) = &key.thread;
-        let found = sqlx::query(key.range.statement())
-            .bind(tenant.as_str())
-            .bind(thread.as_str())
-            .bind(number(key.floor.get()))
-            .bind(number(key.limit))
-            .fetch_all(&mut *db)
-            .await?;
-        let mut ids = Vec::with_capacity(found.len());
-        for row in &found {
-            let id: &str = row.try_get("id")?;
-            let broken = || lacking(thread.as_str(), id);
-            let message = MessageRow::decode(row)?.ok_or_else(broken)?;
-            let id = MessageId::new(id).map_err(|_| broken())?;
-            rows.messages.read((key.thread.clone(), id.clone()), Some(message));
-            ids.push(id);
-        }
-        rows.ranges.read(key, Some(ids));
+pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Result<()> {
+    for range in source.ranges.take_wanted() {
+        load_range(source, db, range).await?;
+    }
+    for query in source.leftovers.take_wanted() {
+        let count = count(db, &query).await?;
+        source.leftovers.insert(query, count);
     }
     Ok(())
 }
 
-impl Rows {
-    /// How many messages of a thread the transaction has changed.
-    pub(crate) fn changed_in(&self, thread: &ThreadKey) -> u64 {
-        self.messages.changed().filter(|((of, _), _)| of == thread).count() as u64
+async fn load_range(source: &mut Source, db: &mut PgConnection, range: MessageRange) -> sqlx::Result<()> {
+    let found = sqlx::query(statement(range.kind))
+        .bind(range.thread.tenant.as_str())
+        .bind(range.thread.thread.as_str())
+        .bind(number(range.floor.get()))
+        .bind(number(range.limit))
+        .fetch_all(db)
+        .await?;
+    let mut rows = Vec::with_capacity(found.len());
+    for row in &found {
+        let stored: &str = row.try_get("id")?;
+        let id = MessageId::new(stored).map_err(|_| lacking(range.thread.thread.as_str(), stored))?;
+        match decode_message(row)? {
+            Some(message) => rows.push((id, message)),
+            None if range.kind.skips_damaged() => {}
+            None => {
+                let seq: Option<i64> = row.try_get("seq")?;
+                let key = MessageKey { thread: range.thread.clone(), id };
+                let error = damaged_message(&key, seq.and_then(counter).map(Seq::new));
+                source.ranges.insert_damaged(range, error);
+                return Ok(());
+            }
+        }
     }
+    source.ranges.insert(range, rows);
+    Ok(())
+}
 
-    /// Every message that is known of a thread and stands in it, as the transaction has left it, in order.
-    pub(crate) fn messages_of(&self, thread: &ThreadKey) -> Vec<(MessageId, Seq, MessageRow)> {
-        let of_thread = self.messages.known().filter(|((of, _), _)| of == thread);
-        let mut found: Vec<_> =
-            of_thread.filter_map(|((_, id), row)| Some((id.clone(), row.seq?, row.clone()))).collect();
-        found.sort_by_key(|(_, seq, _)| *seq);
-        found
-    }
+/// How many rows stand in each of the tables, and all of them counted up to a limit.
+const LEFTOVERS: &str = "SELECT count(*) FROM (\
+    (SELECT 1 FROM throughline.aliases a WHERE a.tenant = $1 AND a.thread = $2 AND a.generation < $3 LIMIT $4) \
+    UNION ALL (SELECT 1 FROM throughline.session_attempts s WHERE $5 AND s.tenant = $1 AND s.thread = $2 LIMIT $4) \
+    UNION ALL (SELECT 1 FROM throughline.session_known s WHERE $5 AND s.tenant = $1 AND s.thread = $2 LIMIT $4) \
+    UNION ALL (SELECT 1 FROM throughline.session_heads s WHERE $5 AND s.tenant = $1 AND s.thread = $2 LIMIT $4)) AS leftovers";
+
+async fn count(db: &mut PgConnection, query: &LeftoverQuery) -> sqlx::Result<u64> {
+    let row = sqlx::query(LEFTOVERS)
+        .bind(query.thread.tenant.as_str())
+        .bind(query.thread.thread.as_str())
+        .bind(query.below.map_or(i64::MAX, |below: Generation| number(below.get())))
+        .bind(number(query.limit))
+        .bind(query.below.is_none())
+        .fetch_one(db)
+        .await?;
+    Ok(counter(row.try_get(0)?).unwrap_or_default().min(query.limit))
 }

@@ -5,85 +5,47 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
-    ForkPoint, Generation, Labels, Metadata, OwnerId, Seq, TenantId, ThreadEntry, ThreadId, Timestamp, Title,
+    ForkPoint, Generation, Labels, Metadata, OwnerId, Seq, Timestamp, Title,
     backend::{Tally, ThreadFacts},
 };
+use throughline_engine::{
+    StagedRows,
+    rows::{ThreadKey, ThreadRow},
+};
 
-use super::{Rows, ThreadKey, Writing, counter, number};
+use super::{Source, Writing, counter, number, session::json};
 use crate::error::damaged;
 
-/// A thread, deleted or not.
-#[derive(Debug, Clone)]
-pub(crate) struct ThreadRow {
-    pub(crate) last_seq: Seq,
-    /// Messages up to here went with all others.
-    pub(crate) floor: Seq,
-    pub(crate) generation: Generation,
-    /// How many messages there are.
-    pub(crate) live: u64,
-    /// How many names of messages were ever taken down.
-    pub(crate) names: u64,
-    /// When the latest of the settled messages that are gone by now was changed.
-    pub(crate) gone_at: Timestamp,
-    /// The last place that a question of the user had which was deleted.
-    pub(crate) gone_question: Option<Seq>,
-    pub(crate) deleted: bool,
-    pub(crate) purgeable: bool,
-    /// Nothing for a deleted thread, and where it cannot be read.
-    pub(crate) facts: Option<ThreadFacts>,
-}
-
-impl ThreadRow {
-    /// A thread that begins.
-    pub(crate) const fn new(facts: ThreadFacts) -> Self {
-        Self {
-            last_seq: Seq::ZERO,
-            floor: Seq::ZERO,
-            generation: Generation::FIRST,
-            live: 0,
-            names: 0,
-            gone_at: facts.created_at,
-            gone_question: None,
-            deleted: false,
-            purgeable: false,
-            facts: Some(facts),
-        }
-    }
-
-    pub(crate) fn entry(&self, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadEntry> {
-        self.facts.as_ref().map(|facts| facts.entry(tenant, thread, self.generation, self.last_seq))
-    }
-
-    /// Reads [`thread_columns!`]; nothing where they are damaged beyond the entry.
-    pub(crate) fn decode(row: &PgRow) -> sqlx::Result<Option<Self>> {
-        let count = |column| row.try_get(column).map(counter);
-        let fields = (
-            count("last_seq")?,
-            count("floor")?,
-            count("generation")?,
-            count("live")?,
-            count("names")?,
-            count("gone_question")?,
-        );
-        let (Some(last), Some(floor), Some(generation), Some(live), Some(names), Some(question)) = fields
-        else {
-            return Ok(None);
-        };
-        let entry: Option<&str> = row.try_get("entry")?;
-        let entry = entry.and_then(|json| serde_json::from_str::<Entry<'_>>(json).ok());
-        Ok(Some(Self {
-            last_seq: Seq::new(last),
-            floor: Seq::new(floor),
-            generation: Generation::new(generation),
-            live,
-            names,
-            gone_at: Timestamp::from_micros(row.try_get("gone_at")?),
-            gone_question: (question > 0).then(|| Seq::new(question)),
-            deleted: row.try_get("deleted")?,
-            purgeable: row.try_get("purgeable")?,
-            facts: entry.and_then(Entry::into_facts),
-        }))
-    }
+/// Reads [`thread_columns!`]; nothing where they are damaged beyond the summary.
+pub(crate) fn decode_thread(row: &PgRow) -> sqlx::Result<Option<ThreadRow>> {
+    let count = |column| row.try_get(column).map(counter);
+    let fields = (
+        count("last_seq")?,
+        count("floor")?,
+        count("generation")?,
+        count("live")?,
+        count("names")?,
+        count("gone_question")?,
+    );
+    let (Some(last), Some(floor), Some(generation), Some(live), Some(aliases), Some(question)) = fields
+    else {
+        return Ok(None);
+    };
+    let entry: Option<&str> = row.try_get("entry")?;
+    let entry = entry.and_then(|json| serde_json::from_str::<Entry<'_>>(json).ok());
+    Ok(Some(ThreadRow {
+        last_seq: Seq::new(last),
+        floor: Seq::new(floor),
+        generation: Generation::new(generation),
+        live: Some(live),
+        aliases,
+        removed_at: Timestamp::from_micros(row.try_get("gone_at")?),
+        removed_question: (question > 0).then(|| Seq::new(question)),
+        deleted: row.try_get("deleted")?,
+        purgeable: row.try_get("purgeable")?,
+        summary: entry.and_then(Entry::into_facts),
+        order_is_damaged: false,
+    }))
 }
 
 /// The columns of a thread, as `t`.
@@ -172,31 +134,53 @@ const READ: &str = concat!(
      JOIN throughline.threads t ON t.tenant = k.tenant AND t.thread = k.thread"
 );
 
-pub(super) async fn read(rows: &mut Rows, db: &mut PgConnection) -> sqlx::Result<()> {
-    let keys = rows.threads.take_unread();
-    if keys.is_empty() {
-        return Ok(());
+pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Result<()> {
+    let keys = source.threads.take_wanted();
+    if !keys.is_empty() {
+        let (tenants, threads) = columns(keys.iter());
+        let found = sqlx::query(READ).bind(tenants).bind(threads).fetch_all(&mut *db).await?;
+        let mut loaded = HashMap::with_capacity(found.len());
+        for row in &found {
+            let (tenant, thread): (&str, &str) = (row.try_get("tenant")?, row.try_get("thread")?);
+            let Some(state) = decode_thread(row)? else {
+                return Err(damaged(format!("the row of the thread `{thread}`")));
+            };
+            loaded.insert((tenant, thread), state);
+        }
+        for key in &keys {
+            let row = loaded.remove(&(key.tenant.as_str(), key.thread.as_str()));
+            source.threads.insert(key.clone(), row);
+        }
     }
-    let (tenants, threads) = columns(&keys);
-    let found = sqlx::query(READ).bind(tenants).bind(threads).fetch_all(db).await?;
-    let mut read = HashMap::with_capacity(found.len());
-    for row in &found {
-        let (tenant, thread): (&str, &str) = (row.try_get("tenant")?, row.try_get("thread")?);
-        let Some(state) = ThreadRow::decode(row)? else {
-            return Err(damaged(format!("the row of the thread `{thread}`")));
-        };
-        read.insert((tenant, thread), state);
-    }
-    for key in &keys {
-        let row = read.remove(&(key.0.as_str(), key.1.as_str()));
-        rows.threads.read(key.clone(), row);
+    load_labels(source, db).await
+}
+
+/// The labels and owners of threads whose summaries are damaged.
+async fn load_labels(source: &mut Source, db: &mut PgConnection) -> sqlx::Result<()> {
+    for key in source.labels.take_wanted() {
+        let found =
+            sqlx::query("SELECT name, value FROM throughline.labels WHERE tenant = $1 AND thread = $2")
+                .bind(key.tenant.as_str())
+                .bind(key.thread.as_str())
+                .fetch_all(&mut *db)
+                .await?;
+        let (mut labels, mut owner) = (Labels::new(), None);
+        for row in &found {
+            let (name, value): (&str, &str) = (row.try_get("name")?, row.try_get("value")?);
+            if name.is_empty() {
+                owner = OwnerId::new(value).ok();
+            } else if let (Ok(name), Ok(value)) = (name.parse(), value.parse()) {
+                labels.set(name, value);
+            }
+        }
+        source.labels.insert(key, (labels, owner));
     }
     Ok(())
 }
 
 /// The parts of keys, each as a column.
-pub(super) fn columns(keys: &[ThreadKey]) -> (Vec<&str>, Vec<&str>) {
-    keys.iter().map(|(tenant, thread)| (tenant.as_str(), thread.as_str())).unzip()
+pub(super) fn columns<'k>(keys: impl Iterator<Item = &'k ThreadKey>) -> (Vec<&'k str>, Vec<&'k str>) {
+    keys.map(|key| (key.tenant.as_str(), key.thread.as_str())).unzip()
 }
 
 /// What both statements that write threads are given, in the order in which [`bind`] does.
@@ -223,13 +207,15 @@ const UPDATE: &str = concat!(
     " WHERE t.tenant = k.tenant AND t.thread = k.thread"
 );
 
-pub(super) fn write(rows: &Rows, writing: &mut Writing) {
-    for (changed, sql) in rows.threads.added_and_updated().iter().zip([INSERT, UPDATE]) {
+pub(super) fn write(staged: &StagedRows, writing: &mut Writing) {
+    for (changed, sql) in
+        [(staged.threads.added().collect::<Vec<_>>(), INSERT), (staged.threads.updated().collect(), UPDATE)]
+    {
         if !changed.is_empty() {
-            bind(changed, writing.part(sql));
+            bind(&changed, writing.part(sql));
         }
     }
-    write_labels(rows, writing);
+    write_labels(staged, writing);
 }
 
 fn bind(changed: &[(&ThreadKey, &ThreadRow)], part: &mut Writing) {
@@ -238,52 +224,55 @@ fn bind(changed: &[(&ThreadKey, &ThreadRow)], part: &mut Writing) {
     let flag = |of: fn(&ThreadRow) -> bool| changed.iter().map(|(_, row)| of(row)).collect::<Vec<_>>();
     let entries: Vec<Option<String>> = changed
         .iter()
-        .map(|(_, row)| row.facts.as_ref().map(|facts| super::session::json(&Entry::of(facts))))
+        .map(|(_, row)| row.summary.as_ref().map(|summary| json(&Entry::of(summary))))
         .collect();
-    let active_at = |row: &ThreadRow| row.facts.as_ref().map_or(0, |facts| facts.tally.active_at.as_micros());
-    part.bind(changed.iter().map(|(key, _)| key.0.as_str()).collect::<Vec<_>>())
-        .bind(changed.iter().map(|(key, _)| key.1.as_str()).collect::<Vec<_>>())
+    let active_at =
+        |row: &ThreadRow| row.summary.as_ref().map_or(0, |summary| summary.tally.active_at.as_micros());
+    let (tenants, threads) = columns(changed.iter().map(|(key, _)| *key));
+    part.bind(tenants)
+        .bind(threads)
         .bind(count(|row| row.last_seq.get()))
         .bind(count(|row| row.floor.get()))
         .bind(count(|row| row.generation.get()))
-        .bind(count(|row| row.live))
-        .bind(count(|row| row.names))
-        .bind(changed.iter().map(|(_, row)| row.gone_at.as_micros()).collect::<Vec<_>>())
-        .bind(count(|row| row.gone_question.map_or(0, Seq::get)))
+        .bind(count(|row| row.live.unwrap_or_default()))
+        .bind(count(|row| row.aliases))
+        .bind(changed.iter().map(|(_, row)| row.removed_at.as_micros()).collect::<Vec<_>>())
+        .bind(count(|row| row.removed_question.map_or(0, Seq::get)))
         .bind(flag(|row| row.deleted))
         .bind(flag(|row| row.purgeable))
-        .bind(flag(|row| row.facts.as_ref().is_some_and(ThreadFacts::is_listed)))
-        .bind(flag(|row| row.facts.as_ref().is_some_and(|facts| facts.archived)))
+        .bind(flag(|row| row.summary.as_ref().is_some_and(ThreadFacts::is_listed)))
+        .bind(flag(|row| row.summary.as_ref().is_some_and(|summary| summary.archived)))
         .bind(changed.iter().map(|(_, row)| active_at(row)).collect::<Vec<_>>())
         .bind(entries);
 }
 
-/// Writes the labels that there are by now, and takes those away that there are not any more.
-fn write_labels(rows: &Rows, writing: &mut Writing) {
-    let labelled: BTreeSet<&ThreadKey> = rows.labelled.items().iter().collect();
-    if labelled.is_empty() {
+/// Writes the labels that there are by now, and deletes those that there are not any more.
+fn write_labels(staged: &StagedRows, writing: &mut Writing) {
+    let relabeled: BTreeSet<&ThreadKey> = staged.relabeled.items().iter().collect();
+    if relabeled.is_empty() {
         return;
     }
     let (mut tenants, mut threads, mut names, mut values) = (vec![], vec![], vec![], vec![]);
-    for (key, row) in rows.threads.changed() {
-        let Some(facts) = row.facts.as_ref().filter(|_| labelled.contains(key)) else { continue };
-        let labels = facts.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let owner = facts.owner.as_ref().map(|owner| ("", owner.as_str()));
+    for (key, row) in staged.threads.changed() {
+        let Some(summary) = row.summary.as_ref().filter(|_| relabeled.contains(key)) else { continue };
+        let labels = summary.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let owner = summary.owner.as_ref().map(|owner| ("", owner.as_str()));
         for (name, value) in labels.chain(owner) {
-            tenants.push(key.0.as_str());
-            threads.push(key.1.as_str());
+            tenants.push(key.tenant.as_str());
+            threads.push(key.thread.as_str());
             names.push(name);
             values.push(value);
         }
     }
+    let (of_tenants, of_threads) = columns(relabeled.iter().copied());
     writing
         .part(
             "DELETE FROM throughline.labels l USING unnest($1::text[], $2::text[]) AS k (tenant, thread) \
              WHERE l.tenant = k.tenant AND l.thread = k.thread \
              AND (l.tenant, l.thread, l.name) NOT IN (SELECT * FROM unnest($3::text[], $4::text[], $5::text[]))",
         )
-        .bind(labelled.iter().map(|key| key.0.as_str()).collect::<Vec<_>>())
-        .bind(labelled.iter().map(|key| key.1.as_str()).collect::<Vec<_>>())
+        .bind(of_tenants)
+        .bind(of_threads)
         .bind(&tenants)
         .bind(&threads)
         .bind(&names);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use throughline_core::{PersistArgs, PersistError, Position, ReplicaArgs, backend::following};
+use throughline_engine::{Limits, StagedRows, Transaction};
 
 use super::{
     Locks,
@@ -12,13 +13,12 @@ use super::{
     link::in_time,
 };
 use crate::{
-    apply::MintedIds,
     error::{Failure, damaged, not_durable},
     options::Settings,
     queue::Pending,
     replica::{self, Replicated},
     row_security::{NARROW, Reach, WIDEN},
-    rows::{Rows, counter, number},
+    rows::{MintedIds, Source, counter, number, writing},
     transaction::{Of, begin},
     warnings::listen,
 };
@@ -104,17 +104,19 @@ pub(super) async fn prepare(
         if let Err(refusal) = following::expect_leading(replica::stance(found)?) {
             return Ok(Some(Prepared::refused(batch, &refusal)));
         }
-        let mut rows = Rows::default();
-        let decided = decide(&mut rows, db, batch, settings.options.max_content_bytes, minted).await?;
-        if rows.messages.has_assumed() {
+        let limits = Limits::default().with_max_content_bytes(settings.options.max_content_bytes);
+        let mut transaction = Transaction::new(Source::default(), limits);
+        let decided = decide(&mut transaction, db, batch, minted).await?;
+        let (source, staged) = transaction.into_parts();
+        if source.has_assumed(&staged) {
             return Ok(None);
         }
         let written = if decided.iter().any(|decided| decided.told.is_some()) {
-            let (written, held) = finish(settings, db, &rows, writer, number_of_batch).await?;
+            let (written, held) = finish(settings, db, &staged, writer, number_of_batch).await?;
             if let Err(refusal) = following::expect_leading(held.stance) {
                 return Ok(Some(Prepared::refused(batch, &refusal)));
             }
-            held.behind(db, batch, (&decided, &rows), &written).await?;
+            held.behind(db, batch, (&decided, &staged), &written).await?;
             Some(Written { timeline: begun.timeline, ..written })
         } else {
             None
@@ -201,24 +203,24 @@ const FINISH: &str = concat!(
 async fn finish(
     settings: &Settings,
     db: &mut PgConnection,
-    rows: &Rows,
+    staged: &StagedRows,
     writer: &str,
     number_of_batch: u64,
 ) -> sqlx::Result<(Written, Held)> {
-    let told = rows.told.items();
-    let taken = told.len() as u64;
+    let events = staged.events.items();
+    let taken = events.len() as u64;
     let (mut places, mut tenants, mut threads, mut times, mut what) =
         (vec![], vec![], vec![], vec![], vec![]);
-    for (n, told) in (1..).zip(told) {
-        if let Some((thread, happened)) = &told.what {
+    for (n, event) in (1..).zip(events) {
+        if let Some((thread, happened)) = &event.change {
             places.push(n);
-            tenants.push(told.tenant.as_str());
+            tenants.push(event.tenant.as_str());
             threads.push(thread.as_str());
-            times.push(told.at.as_micros());
+            times.push(event.at.as_micros());
             what.push(serde_json::to_string(happened).expect("what is in memory serialises"));
         }
     }
-    let mut writing = rows.writing();
+    let mut writing = writing(staged);
     writing.part(WRITER).bind(writer).bind(number(number_of_batch));
     writing.end(FINISH).bind(number(taken)).bind(places).bind(tenants).bind(threads).bind(times).bind(what);
     let row = writing.fetch(db).await?;

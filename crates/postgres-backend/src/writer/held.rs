@@ -10,12 +10,13 @@ use throughline_core::{
     audit::{AuditEntry, AuditLink},
     replica::{CaptureId, Stance},
 };
+use throughline_engine::StagedRows;
 
 use super::{attempt::Written, decide::Decided};
 use crate::{
     queue::{Audit, Pending},
     replica::{self, Key},
-    rows::{Rows, number},
+    rows::number,
 };
 
 /// The row of the store, as the transaction that holds it has found it.
@@ -38,7 +39,7 @@ impl Held {
         self,
         db: &mut PgConnection,
         batch: &[Pending],
-        (decided, rows): (&[Decided], &Rows),
+        (decided, staged): (&[Decided], &StagedRows),
         written: &Written,
     ) -> sqlx::Result<()> {
         let entries = entries(self.link, batch, decided, written);
@@ -46,10 +47,7 @@ impl Held {
             append(db, &entries, last).await?;
         }
         if self.capture.is_some() {
-            let changed = batch.iter().zip(decided).filter(|(_, decided)| decided.told.is_some());
-            let mut keys = Key::changed(rows);
-            keys.extend(changed.filter_map(|(pending, _)| Key::of_consumer(&pending.write)));
-            replica::note(db, keys).await?;
+            replica::note(db, Key::changed(staged)).await?;
         }
         Ok(())
     }

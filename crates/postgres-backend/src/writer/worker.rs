@@ -18,10 +18,10 @@ use super::{
     fence::was_committed,
 };
 use crate::{
-    apply::MintedIds,
     error::{Failure, Phase, Reach},
     options::Settings,
     queue::{Committed, Pending},
+    rows::MintedIds,
 };
 
 /// The most operations of a transaction, and the bytes after which it takes no further one.

@@ -8,6 +8,7 @@ mod minted;
 mod open;
 mod outcomes;
 mod pooler;
+mod repair;
 mod search;
 mod settings;
 mod standby;

@@ -1,8 +1,8 @@
 //! What consumers of the changes keep in the store.
 
 use throughline_core::{
-    ConsumerName, ErrorKind, GetCursor, ListQuarantined, MoveCursor, Persistence, Position, QuarantineChange,
-    ReleaseChange, ResetCursor,
+    ConsumerName, ErrorKind, GetCursor, GetStanding, ListQuarantined, MoveCursor, Persistence, Position,
+    QuarantineChange, ReleaseChange, ResetCursor,
 };
 
 use crate::{
@@ -16,6 +16,7 @@ checks! {
     Extended "consumer.reset" [Consumer Read] "a cursor is put anywhere, and what was passed over after it is told again" => reset;
     Extended "consumer.quarantine" [Consumer Read] "what was passed over is listed by position with its reason, page by page, until it is released" => quarantine;
     Extended "consumer.apart" [Consumer Read] "consumers and tenants keep each their own" => apart;
+    Extended "consumer.refused-leaves-nothing" [Consumer Replica Read] "a refused move of an unknown consumer leaves no consumer, and neither does a release" => refused_move;
     Extended "consumer.reopened" [Consumer Read; durable] "a cursor and what was passed over are there after the store was opened again" => reopened;
 }
 
@@ -55,6 +56,15 @@ async fn listed(db: &Persistence, consumer: &str) -> Vec<(u64, String)> {
         after = last.position;
         listed.extend(page.changes.into_iter().map(|change| (change.position.get(), change.why)));
     }
+}
+
+async fn refused_move(rig: Rig) {
+    let db = rig.db().await;
+    let moved = MoveCursor::new(name("a"), at(9)).expecting(at(7));
+    refused(db.on_consumer(moved).await, ErrorKind::Stale);
+    let release = ReleaseChange { consumer: name("a"), position: at(3) };
+    assert!(!db.on_consumer(release).await.expect("nothing is released").was_listed);
+    assert!(db.read(GetStanding {}).await.expect("a read").is_empty);
 }
 
 async fn cursor(rig: Rig) {

@@ -24,6 +24,7 @@ checks! {
     Extended "TC-S14.hand-off" [Session Read] "work that is handed on stays in the thread that it came from, which is taken down" => hand_off;
     Extended "session.cleared" [Session Thread Add Read] "clearing a thread begins a generation, and what came before is resumed by nobody" => cleared;
     Extended "session.deleted" [Session Thread Add Read] "deleting a thread ends its pointers in the same commit" => deleted;
+    Extended "session.deleted-cleared" [Session Thread Read] "a deleted thread keeps the generation of sessions that its clears had come to" => deleted_after_a_clear;
     Extended "session.forked" [Session Thread Import Add Read] "a fork takes no pointer along" => forked;
 }
 
@@ -202,6 +203,17 @@ async fn deleted(rig: Rig) {
     }
     assert_eq!(look(&b, at("r1")).await.session, Some(session("s2")));
     assert_eq!(look(&a, at("r1")).await.withheld, Some(Withheld::ThreadDeleted));
+}
+
+async fn deleted_after_a_clear(rig: Rig) {
+    let db = rig.db().await;
+    let a = place(&db, "a");
+    ran(&a, at("r1"), "s1").await;
+    db.thread("a").clear().await.unwrap();
+    assert_eq!(look(&a, at("r1")).await.generation, SessionGeneration::new(2));
+    db.thread("a").delete_thread().await.unwrap();
+    let seen = look(&a, at("r1")).await;
+    assert_eq!((seen.withheld, seen.generation), (Some(Withheld::ThreadDeleted), SessionGeneration::new(2)));
 }
 
 async fn forked(rig: Rig) {

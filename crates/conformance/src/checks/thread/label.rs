@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use throughline_core::{
     CreateThread, ErrorKind, LabelPatch, LabelThread, Labels, ListThreads, Metadata, MetadataPatch, OwnerId,
-    Persistence, ThreadChanged,
+    PersistArgs, PersistRequest, Persistence, Phase, ThreadArgs, ThreadChanged,
+    plugin::{NextRequest, from_fn},
 };
 
 use crate::{
@@ -20,6 +21,7 @@ checks! {
     Extended "thread.owner" [Add Thread Read] "an owner is named, kept and taken away, and a list by owner shows that owner's" => owner;
     Extended "thread.metadata" [Add Thread Read] "facts of a thread are set and cleared one by one, the others keep their bytes, and labels and owner stay" => metadata;
     Extended "thread.labels-limit" [Thread Read] "a thread has 32 labels at most" => limit;
+    Extended "thread.labels-layer" [Thread Read] "a thread has 32 labels at most, also where a layer adds them" => limit_behind_a_layer;
 }
 
 fn owner_of(name: &str) -> OwnerId {
@@ -185,6 +187,21 @@ async fn owner(rig: Rig) {
     assert_eq!(names(&of("alice").await), ["a"]);
     assert_eq!(entry(&db, "b").await.owner, None);
     assert_eq!(names(&listed(&db, ListThreads::new(10)).await), ["a", "b", "c", "d"]);
+}
+
+async fn limit_behind_a_layer(rig: Rig) {
+    let adds_labels =
+        from_fn("labels", Phase::Transform, |request: PersistRequest, next: NextRequest| async move {
+            let PersistRequest { mut args, context } = request;
+            if let PersistArgs::Thread(ThreadArgs::Create(create)) = &mut args {
+                let many = (0..=Labels::MAX).map(|number| format!("l{number}"));
+                create.labels = many.fold(Labels::new(), |set, name| set.with(&name, "v").expect("a label"));
+            }
+            next.run(PersistRequest { args, context }).await
+        });
+    let db = rig.builder().layer(adds_labels).backend(rig.open().await).build().unwrap();
+    refused(db.create_thread(new_thread("t")).await, ErrorKind::TooLarge);
+    assert_eq!(db.thread("t").entry().await.unwrap(), None);
 }
 
 async fn limit(rig: Rig) {

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use throughline_core::{
     Addressed as _, ClearThread, CreateThread, Delete, DeleteThread, ErrorKind, GetThread, ImportedRow,
-    LabelPatch, LabelThread, Message, MessageId, MessageState, MetadataPatch, NewThread, Origin, PageFrom,
-    PersistArgs, PersistResponse, PersistResult, PrunePlan, ReadArgs, ReadPage, ReadResult, RenameThread,
-    ResolveId, Result, Role, TenantId, ThreadArgs, ThreadCursor, ThreadDeleted, ThreadEntry, ThreadId,
-    ThreadResult, Timestamp, Visibility, backend::rules,
+    LabelPatch, LabelThread, Labels, Message, MessageId, MessageState, MetadataPatch, NewThread, Origin,
+    PageFrom, PersistArgs, PersistResponse, PersistResult, PrunePlan, ReadArgs, ReadPage, ReadResult,
+    RenameThread, ResolveId, Result, Role, TenantId, ThreadArgs, ThreadCursor, ThreadDeleted, ThreadEntry,
+    ThreadId, ThreadResult, Timestamp, Visibility, backend::rules,
 };
 
 use super::{backend::Faulty, change, journal::Line, made_up};
@@ -139,6 +139,15 @@ impl ThreadFault {
             (Self::TakesAnyLabels, ErrorKind::TooLarge, PersistArgs::Thread(ThreadArgs::Label(label)), _) => {
                 let nothing = LabelThread { labels: LabelPatch::new(), ..label.clone() };
                 store.sound(Line { args: nothing.into(), ..line.clone() }).await
+            }
+            (
+                Self::TakesAnyLabels,
+                ErrorKind::TooLarge,
+                PersistArgs::Thread(ThreadArgs::Create(create)),
+                _,
+            ) => {
+                let unlabelled = CreateThread { labels: Labels::new(), ..create.clone() };
+                store.sound(Line { args: unlabelled.into(), ..line.clone() }).await
             }
             (Self::TakesWritesToTheDead, ErrorKind::Gone, args, _) => {
                 made_up::taken(&line.tenant, args, line.now).ok_or(error)

@@ -7,9 +7,10 @@ use throughline_core::{
     Content, MessageId, Seq,
     replica::{GoneImage, ImagePart},
 };
+use throughline_engine::rows::{ContentBuilder, MessageRow};
 
 use super::{Found, Imaged, Key, column, which, whose};
-use crate::rows::{Growth, MessageRow, counter, message_columns, number};
+use crate::rows::{counter, decode_message, message_columns, number, push_stored};
 
 const MESSAGES: &str = concat!(
     "SELECT k.i, t.floor, ",
@@ -29,7 +30,7 @@ struct Stored {
     row: MessageRow,
     floor: Seq,
     /// What its content grows from; nothing where that cannot be read.
-    growth: Option<Growth>,
+    growth: Option<ContentBuilder>,
     /// How many pieces there are still to be.
     due: u64,
 }
@@ -46,13 +47,13 @@ pub(super) async fn messages(db: &mut PgConnection, keys: &[&Key], found: &mut F
         let Some(key) = which(keys, row)? else { continue };
         let floor = counter(row.try_get("floor")?);
         let content: Option<&str> = row.try_get("content")?;
-        let (Some(decoded), Some(floor)) = (MessageRow::decode(row)?, floor) else {
+        let (Some(decoded), Some(floor)) = (decode_message(row)?, floor) else {
             found.insert(key.clone(), Imaged::Damaged);
             continue;
         };
-        let growth = content.and_then(|json| Content::from_json(json).ok()).map(Growth::new);
-        let is_written = decoded.state.is_open() && decoded.pieces > 0;
-        let due = if is_written { (decoded.pieces + 1).saturating_sub(decoded.first_piece) } else { 0 };
+        let growth = content.and_then(|json| Content::from_json(json).ok()).map(ContentBuilder::new);
+        let is_written = decoded.state.is_open() && decoded.chunks > 0;
+        let due = if is_written { (decoded.chunks + 1).saturating_sub(decoded.first_chunk) } else { 0 };
         stored.insert(key, Stored { row: decoded, floor: Seq::new(floor), growth, due });
     }
     complete(db, &mut stored).await?;
@@ -67,7 +68,7 @@ async fn complete(db: &mut PgConnection, stored: &mut HashMap<&Key, Stored>) -> 
     let open: Vec<(&Key, i64)> = stored
         .iter()
         .filter(|(_, stored)| stored.due > 0)
-        .map(|(key, stored)| (*key, number(stored.row.first_piece)))
+        .map(|(key, stored)| (*key, number(stored.row.first_chunk)))
         .collect();
     if open.is_empty() {
         return Ok(());
@@ -84,7 +85,7 @@ async fn complete(db: &mut PgConnection, stored: &mut HashMap<&Key, Stored>) -> 
         let Some(stored) = which(&keys, row)?.and_then(|key| stored.get_mut(key)) else { continue };
         let delta: &[u8] = row.try_get("delta")?;
         let taken =
-            stored.growth.as_mut().and_then(|growth| growth.take_stored(row.try_get("kind").ok()?, delta));
+            stored.growth.as_mut().and_then(|growth| push_stored(growth, row.try_get("kind").ok()?, delta));
         match (taken, stored.due.checked_sub(1)) {
             (Some(()), Some(left)) => stored.due = left,
             _ => stored.growth = None,

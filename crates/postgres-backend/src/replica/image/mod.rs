@@ -14,7 +14,7 @@ use throughline_core::{
 };
 
 use super::{Key, Part};
-use crate::rows::{ThreadRow, alias_of, counter, name_columns, thread_columns};
+use crate::rows::{alias_columns, alias_of, counter, decode_thread, thread_columns};
 
 /// What a row came to.
 pub(super) enum Imaged {
@@ -87,20 +87,20 @@ async fn threads(db: &mut PgConnection, keys: &[&Key], found: &mut Found) -> sql
     let rows = sqlx::query(THREADS).bind(column(keys, 0)).bind(column(keys, 1)).fetch_all(db).await?;
     for row in &rows {
         let Some(key) = which(keys, row)? else { continue };
-        let (state, stands): (_, bool) = (ThreadRow::decode(row)?, row.try_get("stands")?);
+        let (state, stands): (_, bool) = (decode_thread(row)?, row.try_get("stands")?);
         let made = || {
             let (tenant, thread) = whose(key)?;
-            let state = state.filter(|state| state.deleted || state.facts.is_some())?;
+            let state = state.filter(|state| state.deleted || state.summary.is_some())?;
             let image = ThreadImage {
                 thread,
                 generation: state.generation,
                 deleted: state.deleted,
                 floor: state.floor,
                 gone_seq: if stands { Seq::ZERO } else { state.last_seq },
-                gone_at: state.gone_at,
-                gone_question: state.gone_question.unwrap_or(Seq::ZERO),
+                gone_at: state.removed_at,
+                gone_question: state.removed_question.unwrap_or(Seq::ZERO),
                 purgeable: state.purgeable,
-                facts: state.facts,
+                facts: state.summary,
             };
             Some((tenant, ImagePart::Thread(Box::new(image))))
         };
@@ -111,7 +111,7 @@ async fn threads(db: &mut PgConnection, keys: &[&Key], found: &mut Found) -> sql
 
 const NAMES: &str = concat!(
     "SELECT k.i, a.generation, ",
-    name_columns!(),
+    alias_columns!(),
     " FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS k (tenant, thread, n, i) \
      JOIN throughline.aliases a ON a.tenant = k.tenant AND a.thread = k.thread AND a.n = k.n"
 );

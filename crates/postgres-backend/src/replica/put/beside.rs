@@ -1,7 +1,4 @@
-//! What is no row of a thread that is decided on, or is written elsewhere in another way: keys, consumers, changes, the log of who did
-//! what.
-
-use std::collections::BTreeMap;
+//! The change feed and the audit log, which the engine does not decide.
 
 use sqlx::PgConnection;
 use throughline_core::{
@@ -12,74 +9,6 @@ use throughline_core::{
 
 use super::State;
 use crate::rows::{json, number};
-
-/// Keys that were used, over those that are there.
-pub(super) async fn put_keys(db: &mut PgConnection, images: &[Image]) -> sqlx::Result<()> {
-    // The last one of a key counts, and a statement takes each row once.
-    let mut keys = BTreeMap::new();
-    for image in images {
-        if let ImagePart::Key(key) = &image.part {
-            keys.insert((image.tenant.as_str(), key.thread.as_str(), key.key.as_str()), &**key);
-        }
-    }
-    if keys.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO throughline.keys (tenant, thread, key, created_at, fingerprint, replay) \
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[]) \
-         ON CONFLICT (tenant, thread, key) DO UPDATE SET created_at = excluded.created_at, \
-         fingerprint = excluded.fingerprint, replay = excluded.replay",
-    )
-    .bind(keys.keys().map(|key| key.0).collect::<Vec<_>>())
-    .bind(keys.keys().map(|key| key.1).collect::<Vec<_>>())
-    .bind(keys.keys().map(|key| key.2).collect::<Vec<_>>())
-    .bind(keys.values().map(|key| key.at.as_micros()).collect::<Vec<_>>())
-    .bind(keys.values().map(|key| key.fingerprint.as_bytes().as_slice()).collect::<Vec<_>>())
-    .bind(keys.values().map(|key| json(&key.replay)).collect::<Vec<_>>())
-    .execute(db)
-    .await
-    .map(drop)
-}
-
-/// What consumers keep, with all that they have passed over.
-pub(super) async fn put_consumers(db: &mut PgConnection, images: &[Image]) -> sqlx::Result<()> {
-    for image in images {
-        let ImagePart::Consumer(kept) = &image.part else { continue };
-        let (tenant, consumer) = (image.tenant.as_str(), kept.consumer.as_str());
-        sqlx::query(
-            "INSERT INTO throughline.consumers (tenant, consumer, position) VALUES ($1, $2, $3) \
-             ON CONFLICT (tenant, consumer) DO UPDATE SET position = excluded.position",
-        )
-        .bind(tenant)
-        .bind(consumer)
-        .bind(number(kept.position.get()))
-        .execute(&mut *db)
-        .await?;
-        sqlx::query("DELETE FROM throughline.quarantine WHERE tenant = $1 AND consumer = $2")
-            .bind(tenant)
-            .bind(consumer)
-            .execute(&mut *db)
-            .await?;
-        if kept.quarantined.is_empty() {
-            continue;
-        }
-        let passed = &kept.quarantined;
-        sqlx::query(
-            "INSERT INTO throughline.quarantine (tenant, consumer, position, at, thread, why) \
-             SELECT $1, $2, k.* FROM unnest($3::bigint[], $4::bigint[], $5::text[], $6::bytea[]) AS k",
-        )
-        .bind(tenant)
-        .bind(consumer)
-        .bind(passed.iter().map(|change| number(change.position.get())).collect::<Vec<_>>())
-        .bind(passed.iter().map(|change| change.at.as_micros()).collect::<Vec<_>>())
-        .bind(passed.iter().map(|change| change.thread.as_str()).collect::<Vec<_>>())
-        .bind(passed.iter().map(|change| change.why.as_bytes()).collect::<Vec<_>>())
-        .execute(&mut *db)
-        .await?;
-    }
-    Ok(())
-}
 
 /// Changes of the feed, at their positions.
 pub(super) async fn put_changes(db: &mut PgConnection, images: &[Image]) -> sqlx::Result<()> {

@@ -25,6 +25,16 @@ fn forget_the_end(args: &mut PersistArgs) {
 }
 
 pub(super) static MUTANTS: &[Mutant] = &[
+    Mutant::new(
+        "is-never-empty",
+        "says of an empty store that something was written to it",
+        &["consumer.refused-leaves-nothing", "replica.stance"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Read(ReadResult::Standing(standing)) = &mut response.result {
+            standing.is_empty = false;
+        }
+    }),
     // The end of a thread.
     Mutant::new(
         "adds-whatever-was-seen",

@@ -1,7 +1,7 @@
 //! Faults of agent sessions. The ones that stores have had stand first.
 
 use throughline_core::{
-    PersistArgs, PersistResult, ReadResult, Reserve, SessionArgs, SessionResult,
+    PersistArgs, PersistResult, ReadResult, Reserve, SessionArgs, SessionGeneration, SessionResult,
     session::{Failure, PointerState, Reach, Runtime, Withheld},
 };
 
@@ -54,6 +54,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["TC-S7.reset-scope"],
     )
     .special(Special::Session(SessionFault::ResetsTheNextThread)),
+    Mutant::new(
+        "counts-deleted-threads-again",
+        "begins to count the generations of a deleted thread again",
+        &["session.deleted-cleared"],
+    )
+    .after(|_, response| {
+        resolution(response, |resolution| {
+            if resolution.withheld == Some(Withheld::ThreadDeleted) {
+                resolution.generation = SessionGeneration::new(1);
+            }
+        });
+    }),
     Mutant::new(
         "pairs-with-the-newest",
         "writes the newest runtime beside an older session",

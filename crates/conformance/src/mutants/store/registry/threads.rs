@@ -163,7 +163,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "takes-any-labels",
         "answers more labels than there may be as if they were set",
-        &["thread.labels-limit"],
+        &["thread.labels-limit", "thread.labels-layer"],
     )
     .special(Special::Thread(ThreadFault::TakesAnyLabels)),
     Mutant::new(

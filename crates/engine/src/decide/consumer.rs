@@ -1,0 +1,102 @@
+//! Consumers of the changes: their cursors, and the changes that they quarantined.
+
+use throughline_core::{
+    ChangeQuarantined, ChangeReleased, ConsumerArgs, ConsumerResult, CursorMoved, MoveCursor, PersistError,
+    Position, QuarantineChange, QuarantinedChange, ReleaseChange, ResetCursor, backend::rules,
+};
+
+use super::{Decided, WriteScope};
+use crate::{
+    RowSource,
+    rows::{ConsumerKey, ConsumerRow, QuarantineKey},
+};
+
+impl<S: RowSource> WriteScope<'_, S> {
+    /// Applies one operation, and says whether it changed anything.
+    pub(super) fn consumer(&mut self, args: &ConsumerArgs) -> Decided<(ConsumerResult, bool), S> {
+        let key = ConsumerKey { tenant: self.tenant.clone(), consumer: args.consumer().clone() };
+        match args {
+            ConsumerArgs::MoveCursor(moved) => self.move_cursor(key, moved),
+            ConsumerArgs::ResetCursor(reset) => Ok((self.reset_cursor(key, reset), true)),
+            ConsumerArgs::Quarantine(change) => Ok((self.quarantine(key, change)?, true)),
+            ConsumerArgs::Release(change) => self.release(key, change),
+            other => {
+                let what = format_args!("the operation `{}` of a consumer", other.as_str());
+                Err(PersistError::unsupported(what).into())
+            }
+        }
+    }
+
+    fn cursor(&mut self, key: &ConsumerKey) -> Decided<Option<Position>, S> {
+        let source = &mut *self.source;
+        let found = self.rows.consumers.get_or_load(key, || source.consumer(key))?;
+        Ok(found.map(|row| row.position))
+    }
+
+    fn move_cursor(&mut self, key: ConsumerKey, moved: &MoveCursor) -> Decided<(ConsumerResult, bool), S> {
+        let before = self.cursor(&key)?.unwrap_or(Position::ZERO);
+        let position = rules::move_cursor(before, moved.to, moved.expected)?;
+        let is_moved = position != before;
+        if is_moved {
+            self.rows.consumers.put(key, ConsumerRow { position });
+        }
+        let answer = CursorMoved { consumer: moved.consumer.clone(), position };
+        Ok((ConsumerResult::MoveCursor(answer), is_moved))
+    }
+
+    /// Sets the cursor without reading it: so a damaged one is repaired.
+    fn reset_cursor(&mut self, key: ConsumerKey, reset: &ResetCursor) -> ConsumerResult {
+        // The changes after it are delivered again.
+        self.cut_quarantine(&key, reset.to);
+        self.rows.consumers.put(key, ConsumerRow { position: reset.to });
+        ConsumerResult::ResetCursor(CursorMoved { consumer: reset.consumer.clone(), position: reset.to })
+    }
+
+    /// Takes the changes after a position off the list of a consumer.
+    pub(super) fn cut_quarantine(&mut self, consumer: &ConsumerKey, after: Position) {
+        let is_cut = |key: &&QuarantineKey| key.consumer == *consumer && key.position > after;
+        let staged: Vec<QuarantineKey> =
+            self.rows.quarantine.rows().map(|(key, _)| key).filter(is_cut).cloned().collect();
+        for key in staged {
+            self.rows.quarantine.remove(key);
+        }
+        self.rows.quarantine_cuts.push((consumer.clone(), after));
+    }
+
+    fn quarantine(&mut self, consumer: ConsumerKey, change: &QuarantineChange) -> Decided<ConsumerResult, S> {
+        // A consumer that has quarantined something is known, wherever its cursor is.
+        if self.cursor(&consumer)?.is_none() {
+            self.rows.consumers.put(consumer.clone(), ConsumerRow { position: Position::ZERO });
+        }
+        let QuarantineChange { position, thread, why, .. } = change;
+        let row =
+            QuarantinedChange { position: *position, thread: thread.clone(), at: self.now, why: why.clone() };
+        self.rows.quarantine.put(QuarantineKey { consumer, position: *position }, row);
+        let answer = ChangeQuarantined { consumer: change.consumer.clone(), position: *position };
+        Ok(ConsumerResult::Quarantine(answer))
+    }
+
+    fn release(
+        &mut self,
+        consumer: ConsumerKey,
+        change: &ReleaseChange,
+    ) -> Decided<(ConsumerResult, bool), S> {
+        let position = change.position;
+        let mut cuts = self.rows.quarantine_cuts.items().iter();
+        let is_cut = cuts.any(|(of, after)| *of == consumer && position > *after);
+        let key = QuarantineKey { consumer, position };
+        let was_listed = match self.rows.quarantine.known(&key) {
+            Some(staged) => staged.is_some(),
+            None if is_cut => false,
+            None => {
+                let source = &mut *self.source;
+                self.rows.quarantine.get_or_load(&key, || source.quarantined(&key))?.is_some()
+            }
+        };
+        if was_listed {
+            self.rows.quarantine.remove(key);
+        }
+        let answer = ChangeReleased { consumer: change.consumer.clone(), position, was_listed };
+        Ok((ConsumerResult::Release(answer), was_listed))
+    }
+}

@@ -1,0 +1,92 @@
+//! Messages that were written elsewhere.
+
+use throughline_core::{
+    Alias, Happened, Import, Imported, ImportedRow, MessageId, Origin, Role, ThreadId,
+    backend::{names::KnownName, rules},
+};
+
+use super::{Decided, WriteScope, load::last_seq, repair::Readable};
+use crate::{Halt, RowSource, rows::AliasRow};
+
+impl<S: RowSource> WriteScope<'_, S> {
+    /// Adds what is not there yet. A message that is there, or was, is left alone.
+    pub(super) fn import(&mut self, import: &Import) -> Decided<Imported, S> {
+        let thread = &import.thread;
+        rules::check_import(import)?;
+        if !import.is_copy() {
+            for row in &import.rows {
+                self.check_length(row.content.byte_len() as u64, thread, &row.id)?;
+            }
+        }
+        self.prefetch_import(import)?;
+        let mut rows = Vec::with_capacity(import.rows.len());
+        let mut is_repaired = false;
+        for row in &import.rows {
+            rows.push(match self.readable(thread, &row.id, import.restores_damaged)? {
+                Readable::Tombstone => ImportedRow::Gone,
+                Readable::Whole(there) if row.is_same_as(&there) => ImportedRow::Present(there.seq),
+                Readable::Whole(there) => ImportedRow::Differs(there.seq),
+                Readable::Damaged(damaged) => {
+                    is_repaired = true;
+                    self.restore(thread, row, &damaged)
+                }
+                Readable::Missing => {
+                    let state = self.living(thread)?;
+                    let seq = last_seq(state.as_ref(), thread)?.next();
+                    let message = row.to_message(self.tenant, thread, seq);
+                    self.insert(state, &message, Happened::Added)?;
+                    self.record_alias(thread, &row.id, row.role, &row.origin)?;
+                    ImportedRow::Added(seq)
+                }
+            });
+        }
+        if is_repaired {
+            self.recount(thread)?;
+        }
+        Ok(Imported { thread: thread.clone(), rows, deduplicated: false })
+    }
+
+    /// Asks for every row and every content before the first is needed, so that a source that loads in round trips takes two.
+    fn prefetch_import(&mut self, import: &Import) -> Decided<(), S> {
+        let floor = self.living(&import.thread)?.map(|state| state.floor);
+        let Some(floor) = floor else { return Ok(()) };
+        let mut stopped = None;
+        for row in &import.rows {
+            let key = self.message_key(&import.thread, &row.id);
+            let source = &mut *self.source;
+            match self.rows.messages.get_or_load(&key, || source.message(&key)) {
+                Ok(Some(found)) if found.seq.is_some_and(|seq| seq > floor) => {
+                    self.expect_content(&key);
+                }
+                // A damaged row is reported where it is read.
+                Ok(_) | Err(Halt::Refused(_)) => {}
+                Err(Halt::Stopped(stop)) => stopped = Some(stop),
+            }
+        }
+        stopped.map_or(Ok(()), |stop| Err(Halt::Stopped(stop)))
+    }
+
+    /// Records what the provider of a message calls it. The thread exists.
+    pub(super) fn record_alias(
+        &mut self,
+        thread: &ThreadId,
+        message: &MessageId,
+        role: Role,
+        origin: &Origin,
+    ) -> Decided<(), S> {
+        if origin.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.existing(thread)?;
+        state.aliases += 1;
+        let alias = Alias { message: message.clone(), role, origin: origin.clone() };
+        self.rows.aliases.push(AliasRow {
+            thread: self.thread_key(thread),
+            number: state.aliases,
+            generation: state.generation,
+            known: KnownName { alias, seen: state.last_seq },
+        });
+        self.put_thread(thread, state);
+        Ok(())
+    }
+}

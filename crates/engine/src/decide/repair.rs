@@ -1,0 +1,191 @@
+//! The repair of one damaged message: it is deleted, or overwritten with a copy.
+
+use throughline_core::{
+    ChangedMessage, Content, Delete, Deleted, ErrorKind, Happened, ImportRow, ImportedRow, Message,
+    MessageId, MessageState, Metadata, PersistError, Role, Seq, ThreadId, Timestamp,
+    backend::{Tally, rules},
+};
+
+use super::{
+    Decided, WriteScope,
+    load::{Named, last_seq, summary_mut},
+};
+use crate::{
+    Halt, RowSource,
+    rows::{DamagedRow, MessageRow, RangeKind, ThreadRow},
+};
+
+/// What a thread has under a message id, read whole.
+pub(super) enum Readable {
+    Missing,
+    Tombstone,
+    Whole(Message),
+    /// The store cannot read it.
+    Damaged(DamagedRow),
+}
+
+/// Every chunk that a message can have.
+const ALL_CHUNKS: u64 = i64::MAX as u64;
+
+impl<S: RowSource> WriteScope<'_, S> {
+    /// Reads a message whole. A damaged one is an error, unless it is to be repaired.
+    pub(super) fn readable(
+        &mut self,
+        thread: &ThreadId,
+        id: &MessageId,
+        is_repair: bool,
+    ) -> Decided<Readable, S> {
+        let Some(state) = self.living(thread)? else { return Ok(Readable::Missing) };
+        let read = match self.named(state.floor, thread, id) {
+            Ok(Named::Nothing) => return Ok(Readable::Missing),
+            Ok(Named::Tombstone) => return Ok(Readable::Tombstone),
+            Ok(Named::There(row, _)) => self.whole(thread, id, &row),
+            Err(halt) => Err(halt),
+        };
+        match read {
+            Ok(message) => Ok(Readable::Whole(message)),
+            // Damage of the thread names no message, and is not repaired here.
+            Err(Halt::Refused(error))
+                if is_repair && error.kind() == ErrorKind::Corrupt && error.message() == Some(id) =>
+            {
+                let key = self.message_key(thread, id);
+                let damaged = self.source.damaged_message(&key)?;
+                // With another sequence number the message would move, or the thread would leave numbers out.
+                let is_given =
+                    |damaged: &DamagedRow| damaged.seq > state.floor && damaged.seq <= state.last_seq;
+                damaged.filter(is_given).map(Readable::Damaged).ok_or_else(|| error.into())
+            }
+            Err(halt) => Err(halt),
+        }
+    }
+
+    /// Deletes a message that the store cannot read, and leaves a tombstone.
+    pub(super) fn delete_damaged(&mut self, delete: &Delete) -> Decided<Deleted, S> {
+        let (thread, id) = (&delete.thread, &delete.id);
+        let damaged = match self.readable(thread, id, true)? {
+            Readable::Damaged(damaged) => damaged,
+            Readable::Whole(_) => {
+                rules::expect_damaged(delete)?;
+                return Err(PersistError::not_found(thread, id).into());
+            }
+            Readable::Missing | Readable::Tombstone => return Err(PersistError::not_found(thread, id).into()),
+        };
+        let mut state = self.existing(thread)?;
+        if delete.after.is_some() {
+            rules::expect_last(delete.after, last_seq(Some(&state), thread)?)
+                .map_err(|error| error.about(thread, id))?;
+        }
+        let DamagedRow { seq, revision, .. } = damaged;
+        let summary = summary_mut(&mut state, thread)?;
+        summary.changed(self.now);
+        let active_at = summary.tally.active_at;
+        // Neither its time nor its role is known: the thread keeps its own time, and no earlier question becomes the latest.
+        state.removed_at = state.removed_at.max(active_at);
+        state.removed_question = state.removed_question.max((seq > Seq::ZERO).then_some(seq));
+        state.remove_live();
+        self.put_thread(thread, state);
+        let row = self.drop_damaged(thread, id, &damaged);
+        let key = self.message_key(thread, id);
+        self.rows.messages.put_over_stored(key, row.tombstone(self.next_change()));
+        self.recount(thread)?;
+        self.emit(thread, Happened::Deleted(ChangedMessage { id: id.clone(), seq, revision }));
+        Ok(Deleted {
+            thread: thread.clone(),
+            id: id.clone(),
+            seq,
+            revision,
+            state: damaged.state.unwrap_or(MessageState::Final),
+            attachments: Vec::new(),
+            deduplicated: false,
+        })
+    }
+
+    /// Overwrites a message that the store cannot read with a copy of it. The thread is to be counted again.
+    pub(super) fn restore(
+        &mut self,
+        thread: &ThreadId,
+        copy: &ImportRow,
+        damaged: &DamagedRow,
+    ) -> ImportedRow {
+        let message = copy.to_message(self.tenant, thread, damaged.seq);
+        self.drop_damaged(thread, &copy.id, damaged);
+        let row = MessageRow::new(&message, self.next_change());
+        self.emit(thread, Happened::Edited(row.changed(&copy.id)));
+        let key = self.message_key(thread, &copy.id);
+        self.rows.contents.put(key.clone(), message.content);
+        self.rows.messages.put_over_stored(key, row);
+        ImportedRow::Restored(message.seq)
+    }
+
+    /// Deletes the chunks of a message that the store cannot read, and answers a row of which only the damaged fields are known.
+    fn drop_damaged(&mut self, thread: &ThreadId, id: &MessageId, damaged: &DamagedRow) -> MessageRow {
+        let key = self.message_key(thread, id);
+        self.rows.chunks.delete_below(&key, ALL_CHUNKS);
+        let message = Message {
+            tenant: self.tenant.clone(),
+            thread: thread.clone(),
+            id: id.clone(),
+            seq: damaged.seq,
+            role: Role::User,
+            state: MessageState::Abandoned,
+            revision: damaged.revision,
+            content: Content::empty(),
+            metadata: Metadata::new(),
+            attachments: Vec::new(),
+            abandon_reason: None,
+            lease: None,
+            created_at: self.now,
+            updated_at: self.now,
+        };
+        MessageRow::new(&message, self.next_change())
+    }
+
+    /// Counts the settled messages of a thread again, of those that can be read.
+    pub(super) fn recount(&mut self, thread: &ThreadId) -> Decided<(), S> {
+        let mut state = self.existing(thread)?;
+        let created_at = summary_mut(&mut state, thread)?.created_at;
+        let tally = self.count_messages(thread, &state, created_at)?.tally;
+        summary_mut(&mut state, thread)?.tally = tally;
+        self.put_thread(thread, state);
+        Ok(())
+    }
+
+    /// Counts the settled messages of a thread that was created then.
+    pub(super) fn count_messages(
+        &mut self,
+        thread: &ThreadId,
+        state: &ThreadRow,
+        created_at: Timestamp,
+    ) -> Decided<Counted, S> {
+        let rows = self.range(thread, RangeKind::All, state.floor, u64::MAX)?;
+        let count = rows.len() as u64;
+        let settled: Vec<_> = rows.into_iter().filter(|(.., row)| !row.state.is_open()).collect();
+        for (id, ..) in &settled {
+            let key = self.message_key(thread, id);
+            self.expect_content(&key);
+        }
+        let mut counted = Counted {
+            tally: Tally::new(created_at.max(state.removed_at)),
+            first: settled.first().map(|(.., row)| row.created_at),
+            messages: count,
+        };
+        for (id, _, row) in &settled {
+            match self.whole(thread, id, row) {
+                Ok(message) => counted.tally.settled(&message),
+                // It is reported where it is read, and hides no other.
+                Err(Halt::Refused(error)) if error.kind() == ErrorKind::Corrupt => {}
+                Err(halt) => return Err(halt),
+            }
+        }
+        Ok(counted)
+    }
+}
+
+/// What the messages of a thread come to.
+pub(super) struct Counted {
+    pub(super) tally: Tally,
+    /// When the first settled one was added.
+    pub(super) first: Option<Timestamp>,
+    /// How many there are, open ones included.
+    pub(super) messages: u64,
+}

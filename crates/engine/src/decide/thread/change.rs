@@ -1,0 +1,51 @@
+//! What the host says of a thread.
+
+use throughline_core::{Happened, PersistError, ThreadArgs, ThreadId, backend::rules};
+
+use crate::{
+    RowSource,
+    decide::{Decided, WriteScope, load::summary_mut},
+    rows::ThreadRow,
+};
+
+impl<S: RowSource> WriteScope<'_, S> {
+    /// Changes the summary of a thread. Answers the change event, where anything changed.
+    pub(super) fn change_summary(
+        &mut self,
+        state: &mut ThreadRow,
+        thread: &ThreadId,
+        args: &ThreadArgs,
+    ) -> Decided<Option<Happened>, S> {
+        let summary = summary_mut(state, thread)?;
+        Ok(Some(match args {
+            ThreadArgs::Rename(rename) => {
+                rules::expect_title(rename.expected.as_ref(), &summary.title)?;
+                summary.title = rename.title.clone();
+                Happened::ThreadChanged
+            }
+            ThreadArgs::Archive(archive) => {
+                summary.archived = archive.archived;
+                Happened::ThreadChanged
+            }
+            ThreadArgs::Label(label) => {
+                let mut labels = summary.labels.clone();
+                labels.apply(&label.labels);
+                rules::check_labels(&labels)?;
+                summary.labels = labels;
+                summary.metadata.apply(&label.metadata);
+                if let Some(owner) = &label.owner {
+                    summary.owner.clone_from(owner);
+                }
+                self.relabel(thread);
+                Happened::ThreadChanged
+            }
+            ThreadArgs::Publish(_) => {
+                if !summary.publish() {
+                    return Ok(None);
+                }
+                Happened::ThreadPublished
+            }
+            other => return Err(PersistError::unsupported(format_args!("`{}`", other.as_str())).into()),
+        }))
+    }
+}

@@ -1,0 +1,49 @@
+//! The deletion of a thread.
+
+use throughline_core::{Happened, ThreadDeleted, ThreadId, backend::rules};
+
+use crate::{
+    RowSource,
+    decide::{Decided, WriteScope},
+    rows::{LeftoverQuery, ThreadRow},
+};
+
+impl<S: RowSource> WriteScope<'_, S> {
+    /// Deletes a thread, also one whose summary is damaged. Its rows stay until it is purged.
+    pub(super) fn delete_thread(&mut self, thread: &ThreadId) -> Decided<ThreadDeleted, S> {
+        self.repair_order(thread)?;
+        let Some(mut state) = self.thread(thread)? else { return Err(rules::no_such_thread(thread).into()) };
+        let already = state.deleted;
+        if !already {
+            state.purgeable |= self.has_rows(thread, &state)?;
+            state.live = state.live.map(|_| 0);
+            (state.deleted, state.floor, state.summary) = (true, state.last_seq, None);
+            self.put_thread(thread, state);
+            self.relabel(thread);
+            self.emit(thread, Happened::ThreadDeleted);
+        }
+        Ok(ThreadDeleted { thread: thread.clone(), already, deduplicated: false })
+    }
+
+    /// Whether a purge has something to remove once the thread is deleted.
+    fn has_rows(&mut self, thread: &ThreadId, state: &ThreadRow) -> Decided<bool, S> {
+        if state.purgeable || state.aliases > 0 || self.has_messages(thread, state)? {
+            return Ok(true);
+        }
+        let key = self.thread_key(thread);
+        if self.rows.session_heads.changed().any(|(head, _)| head.thread == key) {
+            return Ok(true);
+        }
+        let query = LeftoverQuery { thread: key, below: None, limit: 1 };
+        Ok(self.source.leftovers(&query)? > 0)
+    }
+
+    /// Repairs what tells the order of the messages. What was loaded of the thread may be out of date then.
+    pub(super) fn repair_order(&mut self, thread: &ThreadId) -> Decided<(), S> {
+        let key = self.thread_key(thread);
+        if self.source.repair_order(&key)? {
+            self.rows.threads.forget_loaded(&key);
+        }
+        Ok(())
+    }
+}

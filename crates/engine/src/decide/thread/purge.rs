@@ -1,0 +1,50 @@
+//! The removal of what a clear or a deletion has left, step by step.
+
+use throughline_core::{PurgeThread, Purged, backend::rules};
+
+use crate::{
+    RowSource,
+    decide::{Decided, WriteScope},
+    rows::{LeftoverQuery, RangeKind, Sweep},
+};
+
+impl<S: RowSource> WriteScope<'_, S> {
+    pub(super) fn purge(&mut self, purge: &PurgeThread) -> Decided<Purged, S> {
+        let thread = &purge.thread;
+        self.repair_order(thread)?;
+        let Some(mut state) = self.thread(thread)? else { return Err(rules::no_such_thread(thread).into()) };
+        let mut purged = Purged {
+            thread: thread.clone(),
+            messages: 0,
+            attachments: Vec::new(),
+            more: false,
+            deduplicated: false,
+        };
+        if !state.purgeable {
+            return Ok(purged);
+        }
+        let limit = u64::from(purge.limit);
+        let mut removed = self.range(thread, RangeKind::Purgeable, state.floor, limit + 1)?;
+        purged.more = removed.len() as u64 > limit;
+        removed.truncate(purge.limit as usize);
+        for (id, _, row) in &removed {
+            purged.attachments.extend(row.attachments.iter().cloned());
+            self.bury(thread, id, row);
+        }
+        purged.messages = removed.len() as u64;
+        if !purged.more {
+            // The aliases and sessions go last.
+            let key = self.thread_key(thread);
+            let below = (!state.deleted).then_some(state.generation);
+            let query = LeftoverQuery { thread: key.clone(), below, limit: limit + 1 };
+            purged.more = self.source.leftovers(&query)? > limit;
+            self.rows.sweeps.push(Sweep { thread: key, limit });
+            if !purged.more {
+                state.purgeable = false;
+            }
+            // A sweep looks at the staged row.
+            self.put_thread(thread, state);
+        }
+        Ok(purged)
+    }
+}

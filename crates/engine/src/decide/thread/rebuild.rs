@@ -1,0 +1,39 @@
+//! A thread summary that is made again of the messages.
+
+use throughline_core::{ThreadId, backend::ThreadFacts};
+
+use crate::{
+    RowSource,
+    decide::{Decided, WriteScope},
+};
+
+impl<S: RowSource> WriteScope<'_, S> {
+    /// Counts the messages of a thread again. Of a damaged summary only the labels and the owner can be recovered.
+    pub(super) fn rebuild(&mut self, thread: &ThreadId) -> Decided<(), S> {
+        self.check_alive(thread)?;
+        self.repair_order(thread)?;
+        let mut state = self.existing(thread)?;
+        let is_damaged = state.summary.is_none();
+        let mut summary = match state.summary.take() {
+            Some(summary) => summary,
+            None => {
+                let key = self.thread_key(thread);
+                let (labels, owner) = self.source.recovered_labels(&key)?;
+                ThreadFacts { labels, owner, ..ThreadFacts::implied(state.removed_at) }
+            }
+        };
+        let counted = self.count_messages(thread, &state, summary.created_at)?;
+        if is_damaged {
+            // A sequence number that no message has was that of a removed one.
+            summary.has_begun = counted.first.is_some() || state.last_seq.get() > counted.messages;
+            summary.created_at =
+                counted.first.map_or(summary.created_at, |first| first.min(summary.created_at));
+            summary.changed(self.now);
+            self.relabel(thread);
+        }
+        summary.tally = counted.tally;
+        state.summary = Some(summary);
+        self.put_thread(thread, state);
+        Ok(())
+    }
+}

@@ -1,0 +1,38 @@
+//! A patch of metadata and attachments.
+
+use throughline_core::{Content, Happened, Update, Updated, backend::rules};
+
+use super::{Decided, WriteScope, load::summary_mut};
+use crate::RowSource;
+
+impl<S: RowSource> WriteScope<'_, S> {
+    pub(super) fn update(&mut self, update: &Update) -> Decided<Updated, S> {
+        let (thread, id) = (&update.thread, &update.id);
+        let (mut state, mut row) = self.message(thread, id)?;
+        rules::expect_revision(update.expected, row.revision).map_err(|error| error.about(thread, id))?;
+        row.metadata.apply(&update.metadata);
+        if let Some(attachments) = &update.attachments {
+            row.attachments.clone_from(attachments);
+        }
+        row.updated_at = rules::updated_at(row.updated_at, self.now);
+        row.last_change = self.next_change();
+        let summary = summary_mut(&mut state, thread)?;
+        if !row.state.is_open() {
+            // The tally asks when the message was changed, and not what it says.
+            summary.tally.touched(&row.message(self.tenant, thread, id, Content::empty()));
+            self.put_thread(thread, state);
+        }
+        self.emit(thread, Happened::Patched(row.changed(id)));
+        let updated = Updated {
+            thread: thread.clone(),
+            id: id.clone(),
+            metadata: row.metadata.clone(),
+            attachments: row.attachments.clone(),
+            revision: row.revision,
+            deduplicated: false,
+        };
+        let key = self.message_key(thread, id);
+        self.rows.messages.put(key, row);
+        Ok(updated)
+    }
+}

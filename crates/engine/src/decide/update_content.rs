@@ -1,0 +1,125 @@
+//! A change of the content of a message, or its end.
+
+use throughline_core::{
+    ContentChange, ContentUpdated, Happened, PersistError, UpdateContent, UpdateMode,
+    backend::{Length, rules},
+};
+
+use super::{Decided, WriteScope, add::expect_length, load::summary_mut};
+use crate::{
+    RowSource,
+    rows::{ContentBuilder, MessageRow, ThreadRow},
+};
+
+impl<S: RowSource> WriteScope<'_, S> {
+    pub(super) fn update_content(&mut self, update: &UpdateContent) -> Decided<ContentUpdated, S> {
+        let (state, before) = self.message(&update.thread, &update.id)?;
+        let next = rules::transition(update, before.state, before.revision, before.lease, self.now)?;
+        let mut row = MessageRow {
+            state: next.state,
+            revision: next.revision,
+            lease: next.lease,
+            updated_at: rules::updated_at(before.updated_at, self.now),
+            ..before.clone()
+        };
+        if next.state.is_open() {
+            self.append(update, &mut row)?;
+            // A heartbeat emits nothing.
+            if next.revision != before.revision {
+                row.last_change = self.next_change();
+                self.emit(&update.thread, Happened::Written(row.changed(&update.id)));
+            }
+            let key = self.message_key(&update.thread, &update.id);
+            self.rows.messages.put(key, row);
+        } else {
+            self.settle(update, state, &before, row)?;
+        }
+        Ok(ContentUpdated {
+            thread: update.thread.clone(),
+            id: update.id.clone(),
+            revision: next.revision,
+            state: next.state,
+            deduplicated: false,
+        })
+    }
+
+    /// Stages a chunk of a message that stays open.
+    fn append(&mut self, update: &UpdateContent, row: &mut MessageRow) -> Decided<(), S> {
+        if update.change.is_none() {
+            return Ok(());
+        }
+        row.length = row.length.after(&update.change);
+        self.check_update(update, row.length.bytes)?;
+        let key = self.message_key(&update.thread, &update.id);
+        row.chunks = self.rows.chunks.append(&key, row.chunks, &update.change);
+        if matches!(update.change, ContentChange::Replace(_)) {
+            row.first_chunk = row.chunks;
+            self.rows.chunks.delete_below(&key, row.chunks);
+        }
+        Ok(())
+    }
+
+    /// Refuses a change that makes the content longer than the store or the call allows.
+    fn check_update(&self, update: &UpdateContent, bytes: u64) -> Result<(), PersistError> {
+        let max = self.limits.max_content_bytes.min(update.max_content_bytes.unwrap_or(u64::MAX));
+        expect_length(bytes, max, &update.thread, &update.id)
+    }
+
+    /// Stages a message with its whole content.
+    fn settle(
+        &mut self,
+        update: &UpdateContent,
+        mut state: ThreadRow,
+        before: &MessageRow,
+        mut row: MessageRow,
+    ) -> Decided<(), S> {
+        let (thread, id) = (&update.thread, &update.id);
+        let content = match &update.change {
+            ContentChange::Replace(content) => content.clone(),
+            // Content that was accepted chunk by chunk is not too large at its end.
+            ContentChange::Append(delta) if delta.is_empty() => self.content(thread, id, before)?,
+            change @ ContentChange::Append(_) => {
+                if before.state.is_open() {
+                    self.check_update(update, before.length.after(change).bytes)?;
+                }
+                let mut builder = ContentBuilder::new(self.content(thread, id, before)?);
+                builder.push(change);
+                builder.content()
+            }
+        };
+        if !update.change.is_none() {
+            self.check_update(update, content.byte_len() as u64)?;
+        }
+        let key = self.message_key(thread, id);
+        if row.chunks > 0 {
+            self.rows.chunks.delete_below(&key, row.chunks + 1);
+            (row.chunks, row.first_chunk) = (0, 1);
+        }
+        if let UpdateMode::Abandon { reason } = &update.mode {
+            row.abandon_reason.clone_from(reason);
+        }
+        row.length = Length::settled(&content);
+        row.last_change = self.next_change();
+        let message = row.message(self.tenant, thread, id, content);
+        let summary = summary_mut(&mut state, thread)?;
+        let event = match &update.mode {
+            UpdateMode::Edit => {
+                summary.tally.edited(before.length.bytes, &message);
+                Happened::Edited
+            }
+            UpdateMode::Abandon { .. } => {
+                summary.count(&message);
+                Happened::Abandoned
+            }
+            UpdateMode::Final | UpdateMode::Partial => {
+                summary.count(&message);
+                Happened::Finished
+            }
+        };
+        self.emit(thread, event(row.changed(id)));
+        self.put_thread(thread, state);
+        self.rows.contents.put(key.clone(), message.content);
+        self.rows.messages.put(key, row);
+        Ok(())
+    }
+}

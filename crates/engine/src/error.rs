@@ -1,0 +1,46 @@
+use std::{error::Error, fmt};
+
+use throughline_core::PersistError;
+
+/// Why a write is not applied. The transaction has undone it.
+#[derive(Debug)]
+pub enum Halt<S> {
+    /// The write is refused, and the caller is answered this error.
+    Refused(PersistError),
+    /// The source could not load a row: it has to load it first, or the transaction is over.
+    Stopped(S),
+}
+
+impl<S> From<PersistError> for Halt<S> {
+    fn from(error: PersistError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl<S> Halt<S> {
+    /// Names the item of a batch that was refused.
+    pub(crate) fn with_batch_index(self, index: usize) -> Self {
+        match self {
+            Self::Refused(error) => Self::Refused(error.with_batch_index(index)),
+            stopped @ Self::Stopped(_) => stopped,
+        }
+    }
+}
+
+impl<S: fmt::Display> fmt::Display for Halt<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => fmt::Display::fmt(error, f),
+            Self::Stopped(stop) => write!(f, "the row source stopped: {stop}"),
+        }
+    }
+}
+
+impl<S: Error + 'static> Error for Halt<S> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Refused(error) => Some(error),
+            Self::Stopped(stop) => Some(stop),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The write engine: what each operation does to the rows of a store, decided once for all backends.
+//!
+//! A backend implements [`RowSource`], which loads rows. A [`Transaction`] decides each [`Write`] over the rows and stages what
+//! changes. The backend then writes the [`StagedRows`] in its own commit.
+//!
+//! ```
+//! use throughline_core::{Add, NewMessage, PersistResult, TenantId, Timestamp};
+//! use throughline_engine::{EmptySource, Limits, Transaction, Write};
+//!
+//! let add = Add::new("telegram:42".parse()?, NewMessage::user("hello")).into();
+//! let write = Write { tenant: &TenantId::default(), args: &add, idempotency: None, now: Timestamp::from_micros(7) };
+//!
+//! // The source of a store without rows. A real one reads its tables.
+//! let mut transaction = Transaction::new(EmptySource, Limits::default());
+//! let outcome = transaction.apply(&write)?;
+//! assert!(matches!(outcome.result, PersistResult::Add(_)));
+//!
+//! // What the backend writes, in one commit.
+//! let staged = transaction.staged();
+//! assert_eq!(staged.threads.added().count(), 1);
+//! assert_eq!(staged.messages.added().count(), 1);
+//! assert_eq!(staged.events.items().len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What the engine decides
+//! Every write of a message, a thread, an agent session and a consumer: sequence numbers, revisions, states and leases, tombstones,
+//! provider aliases, thread summaries, idempotency keys and their replay, change events, and the [`Limits`].
+//!
+//! # What the backend decides
+//! Durability, the order of transactions, how rows are loaded and written, audit log, replication, and reads.
+//!
+//! # Sources that load in round trips
+//! A source that cannot wait for I/O records the key of a missing row and answers [`Halt::Stopped`]. The transaction undoes the write.
+//! The backend loads every recorded row in one round trip, and applies the write again. [`prefetch`] names the rows that a write
+//! surely needs, so that most writes are decided in one round trip.
+
+mod decide;
+mod error;
+mod prefetch;
+pub mod read;
+pub mod rows;
+mod source;
+pub mod staged;
+mod transaction;
+
+pub use self::{
+    error::Halt,
+    prefetch::{RowKey, prefetch},
+    source::{EmptySource, RowSource},
+    staged::StagedRows,
+    transaction::{Limits, Outcome, Transaction, Write},
+};

@@ -1,0 +1,33 @@
+//! Answers to reads, made of rows alike in every store.
+//!
+//! A store finds the rows, by an index or by a walk, and hands them on in the order that the function names. The function decides what is
+//! shown, where the page ends, and what the next cursor is.
+//!
+//! ```
+//! use throughline_core::{PageFrom, Position, ReadPage};
+//! use throughline_engine::read;
+//!
+//! let read = ReadPage::new("t".parse()?, PageFrom::Start, 20);
+//! // A thread that does not exist.
+//! let page = read::page(&read, None, None, Position::ZERO, std::iter::empty::<(_, _, ())>(), |()| unreachable!());
+//! assert!(page.messages.is_empty() && !page.has_more);
+//! # Ok::<(), throughline_core::InvalidId>(())
+//! ```
+
+mod audit;
+mod changes;
+mod image;
+mod messages;
+mod prune;
+mod sessions;
+mod threads;
+
+pub use self::{
+    audit::audit,
+    changes::{changes, consumer_cursor, quarantined},
+    image::{message_image, thread_image},
+    messages::{open_messages, page},
+    prune::plan_prune,
+    sessions::attempts,
+    threads::{aliases, purgeable, threads},
+};

@@ -1,0 +1,47 @@
+use throughline_core::{
+    Alias, AliasCursor, Aliases, ListAliases, ListPurgeable, ListThreads, MessageId, Position,
+    PurgeableThreads, ThreadCursor, ThreadEntry, ThreadId, ThreadList, backend::AnswerBytes,
+};
+
+/// A list of threads, of the summaries of all of them in any order.
+pub fn threads(
+    list: &ListThreads,
+    entries: impl Iterator<Item = ThreadEntry>,
+    position: Position,
+) -> ThreadList {
+    let limit = list.limit as usize;
+    let mut entries: Vec<ThreadEntry> = entries
+        .filter(|entry| list.shows(entry))
+        .filter(|entry| list.after.as_ref().is_none_or(|after| after.is_before(&ThreadCursor::of(entry))))
+        .collect();
+    entries.sort_by(|a, b| b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread)));
+    let mut more = entries.len() > limit;
+    entries.truncate(limit);
+    more |= AnswerBytes::new(list.max_bytes).cut(&mut entries);
+    let next = if more { entries.last().map(ThreadCursor::of) } else { None };
+    ThreadList { entries, damaged: Vec::new(), next, position }
+}
+
+/// The purgeable threads of these, which are in the order of their ids.
+pub fn purgeable<'t>(list: &ListPurgeable, threads: impl Iterator<Item = &'t ThreadId>) -> PurgeableThreads {
+    let after = threads.filter(|id| list.after.as_ref().is_none_or(|after| *id > after));
+    PurgeableThreads { threads: after.take(list.limit as usize).cloned().collect() }
+}
+
+/// Aliases of a thread, by message and then by number, of those of its present generation in any order.
+pub fn aliases<'a>(list: &ListAliases, aliases: impl Iterator<Item = (u64, &'a Alias)>) -> Aliases {
+    const fn order(at: &AliasCursor) -> (&MessageId, u64) {
+        (&at.message, at.n)
+    }
+    let mut found: Vec<(AliasCursor, &Alias)> = aliases
+        .map(|(n, alias)| (AliasCursor { message: alias.message.clone(), n }, alias))
+        .filter(|(at, _)| list.message.as_ref().is_none_or(|id| at.message == *id))
+        .filter(|(at, _)| list.after.as_ref().is_none_or(|after| order(at) > order(after)))
+        .collect();
+    found.sort_by(|(a, _), (b, _)| order(a).cmp(&order(b)));
+    let more = found.len() > list.limit as usize;
+    found.truncate(list.limit as usize);
+    let next = if more { found.last().map(|(at, _)| at.clone()) } else { None };
+    let aliases = found.into_iter().map(|(_, alias)| alias.clone()).collect();
+    Aliases { thread: list.thread.clone(), aliases, next }
+}

@@ -1,0 +1,26 @@
+use throughline_core::{ConsumerName, Position, TenantId};
+
+/// The key of a consumer of the changes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsumerKey {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The consumer.
+    pub consumer: ConsumerName,
+}
+
+/// The key of a quarantined change.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuarantineKey {
+    /// The consumer that quarantined it.
+    pub consumer: ConsumerKey,
+    /// The position of the change.
+    pub position: Position,
+}
+
+/// A consumer of the changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConsumerRow {
+    /// The position up to which it has processed everything.
+    pub position: Position,
+}

@@ -1,0 +1,12 @@
+use throughline_core::{Happened, TenantId, ThreadId, Timestamp};
+
+/// A change event of a transaction. Each takes one position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeEvent {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// When the change was made.
+    pub at: Timestamp,
+    /// What changed. None of a write that takes a position and emits nothing, such as a heartbeat.
+    pub change: Option<(ThreadId, Happened)>,
+}

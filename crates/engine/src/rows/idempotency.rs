@@ -1,0 +1,12 @@
+use throughline_core::{Fingerprint, Timestamp, backend::Replay};
+
+/// What an idempotency key was used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyRow {
+    /// The keyed hash of the first call.
+    pub fingerprint: Fingerprint,
+    /// What a repeated call is answered from.
+    pub replay: Replay,
+    /// When the key was used.
+    pub created_at: Timestamp,
+}

@@ -1,0 +1,47 @@
+/// Rows that a transaction only ever appends, in order.
+#[derive(Debug)]
+pub struct StagedList<T> {
+    items: Vec<T>,
+    kept: usize,
+}
+
+impl<T> Default for StagedList<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), kept: 0 }
+    }
+}
+
+impl<T> StagedList<T> {
+    /// Appends a row.
+    pub fn push(&mut self, item: T) {
+        self.items.push(item);
+    }
+
+    /// The rows.
+    #[must_use]
+    pub fn items(&self) -> &[T] {
+        &self.items
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Sets a savepoint.
+    pub const fn keep(&mut self) {
+        self.kept = self.items.len();
+    }
+
+    /// Removes what was appended since the savepoint.
+    pub fn undo(&mut self) {
+        self.items.truncate(self.kept);
+    }
+}

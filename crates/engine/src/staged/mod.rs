@@ -1,0 +1,147 @@
+//! What a transaction has loaded and changed, until the backend writes it.
+//!
+//! Every table, list and chunk can be undone to the last savepoint, which is the beginning of the present write.
+
+mod changed;
+mod chunks;
+mod list;
+mod table;
+
+use std::collections::HashMap;
+
+use throughline_core::{
+    Content, MessageId, Position, QuarantinedChange, Seq,
+    backend::{
+        names::KnownName,
+        sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
+    },
+};
+
+pub use self::{
+    changed::ChangedRow,
+    chunks::{StagedChunk, StagedChunks},
+    list::StagedList,
+    table::StagedTable,
+};
+use crate::rows::{
+    AgentKey, AliasQuery, AliasRow, AttemptKey, ChangeEvent, ConsumerKey, ConsumerRow, IdempotencyRow,
+    IdempotencyRowKey, MessageKey, MessageRange, MessageRow, QuarantineKey, RuntimeKey, SessionHeadKey,
+    SessionKey, SessionQuery, Sweep, ThreadKey, ThreadRow,
+};
+
+/// The rows of a transaction: what was loaded, and what is to be written.
+#[derive(Debug, Default)]
+pub struct StagedRows {
+    /// Threads.
+    pub threads: StagedTable<ThreadKey, ThreadRow>,
+    /// Messages and tombstones.
+    pub messages: StagedTable<MessageKey, MessageRow>,
+    /// The whole content of messages, as it was loaded or is to be written. Of an open message, without the staged chunks.
+    pub contents: StagedTable<MessageKey, Content>,
+    /// Chunks of open messages to insert, and to delete.
+    pub chunks: StagedChunks,
+    /// Idempotency keys.
+    pub idempotency: StagedTable<IdempotencyRowKey, IdempotencyRow>,
+    /// Recorded aliases, in order: see [`inserted_aliases`](Self::inserted_aliases).
+    pub aliases: StagedList<AliasRow>,
+    /// Threads whose labels or owner changed.
+    pub relabeled: StagedList<ThreadKey>,
+    /// Threads whose leftovers are removed.
+    pub sweeps: StagedList<Sweep>,
+    /// Agents as a whole.
+    pub agents: StagedTable<AgentKey, AgentRecord>,
+    /// How often runtimes were dropped.
+    pub runtimes: StagedTable<RuntimeKey, u64>,
+    /// Session heads.
+    pub session_heads: StagedTable<SessionHeadKey, SessionHead>,
+    /// Sessions.
+    pub sessions: StagedTable<SessionKey, KnownSession>,
+    /// Attempts.
+    pub attempts: StagedTable<AttemptKey, AttemptRecord>,
+    /// Consumers. A changed row may be new or not: [`reset`](throughline_core::ResetCursor) writes it without a look-up.
+    pub consumers: StagedTable<ConsumerKey, ConsumerRow>,
+    /// Quarantined changes.
+    pub quarantine: StagedTable<QuarantineKey, QuarantinedChange>,
+    /// Consumers whose quarantined changes after a position are removed, but for those that
+    /// [`quarantine`](Self::quarantine) puts.
+    pub quarantine_cuts: StagedList<(ConsumerKey, Position)>,
+    /// The change events, in order.
+    pub events: StagedList<ChangeEvent>,
+    /// The queries that were answered.
+    pub(crate) alias_queries: StagedTable<AliasQuery, Vec<KnownName>>,
+    pub(crate) message_ranges: StagedTable<MessageRange, ()>,
+    pub(crate) session_queries: StagedTable<SessionQuery, ()>,
+}
+
+macro_rules! each_part {
+    ($rows:ident.$call:ident()) => {
+        $rows.threads.$call();
+        $rows.messages.$call();
+        $rows.contents.$call();
+        $rows.chunks.$call();
+        $rows.idempotency.$call();
+        $rows.aliases.$call();
+        $rows.relabeled.$call();
+        $rows.sweeps.$call();
+        $rows.agents.$call();
+        $rows.runtimes.$call();
+        $rows.session_heads.$call();
+        $rows.sessions.$call();
+        $rows.attempts.$call();
+        $rows.consumers.$call();
+        $rows.quarantine.$call();
+        $rows.quarantine_cuts.$call();
+        $rows.events.$call();
+        $rows.alias_queries.$call();
+        $rows.message_ranges.$call();
+        $rows.session_queries.$call();
+    };
+}
+
+impl StagedRows {
+    /// Sets a savepoint: what was changed so far is no longer undone.
+    pub fn keep(&mut self) {
+        each_part!(self.keep());
+    }
+
+    /// Undoes every change since the last savepoint. What was loaded stays loaded.
+    pub fn undo(&mut self) {
+        each_part!(self.undo());
+    }
+
+    /// The swept threads, each with its row as the transaction leaves it, and the greatest limit of its sweeps.
+    #[must_use]
+    pub fn swept(&self) -> HashMap<&ThreadKey, (&ThreadRow, u64)> {
+        let mut swept = HashMap::new();
+        for Sweep { thread, limit } in self.sweeps.items() {
+            let Some(Some(row)) = self.threads.known(thread) else { continue };
+            let (_, most) = swept.entry(thread).or_insert((row, *limit));
+            *most = (*most).max(*limit);
+        }
+        swept
+    }
+
+    /// How many messages of a thread the transaction has changed.
+    pub(crate) fn changed_messages_in(&self, thread: &ThreadKey) -> u64 {
+        self.messages.changed().filter(|(key, _)| key.thread == *thread).count() as u64
+    }
+
+    /// Every loaded or staged message of a thread that is no tombstone, by sequence number.
+    pub(crate) fn messages_in(&self, thread: &ThreadKey) -> Vec<(MessageId, Seq, MessageRow)> {
+        let in_thread = self.messages.rows().filter(|(key, _)| key.thread == *thread);
+        let mut found: Vec<_> =
+            in_thread.filter_map(|(key, row)| Some((key.id.clone(), row.seq?, row.clone()))).collect();
+        found.sort_by_key(|(_, seq, _)| *seq);
+        found
+    }
+
+    /// The aliases to insert: those that no sweep of the transaction removes.
+    pub fn inserted_aliases(&self) -> impl Iterator<Item = &AliasRow> {
+        let swept = self.swept();
+        let is_swept = move |alias: &AliasRow| {
+            let thread = swept.get(&alias.thread);
+            thread.is_some_and(|(row, _)| row.deleted || alias.generation < row.generation)
+        };
+        self.aliases.items().iter().filter(move |alias| !is_swept(alias))
+    }
+}

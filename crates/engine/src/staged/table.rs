@@ -1,0 +1,232 @@
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::Hash,
+};
+
+/// Rows of one table, as far as a transaction knows them: what was loaded, and over it what was changed.
+///
+/// ```
+/// use throughline_engine::staged::StagedTable;
+///
+/// let mut table = StagedTable::default();
+/// table.insert_loaded("stored", Some(1));
+/// table.put("stored", 2);
+/// table.put("new", 3);
+/// assert_eq!(table.updated().collect::<Vec<_>>(), [(&"stored", &2)]);
+/// assert_eq!(table.added().collect::<Vec<_>>(), [(&"new", &3)]);
+/// table.undo();
+/// assert_eq!(table.known(&"stored"), Some(Some(&1)));
+/// assert_eq!(table.known(&"new"), None, "it was never loaded");
+/// ```
+#[derive(Debug)]
+pub struct StagedTable<K, V> {
+    slots: HashMap<K, Slot<V>>,
+    /// What was changed since the savepoint, as it was before.
+    undo: Vec<(K, Option<Slot<V>>)>,
+}
+
+#[derive(Debug)]
+struct Slot<V> {
+    /// None where there is no such row.
+    row: Option<V>,
+    is_changed: bool,
+    /// Whether the store has a row under the key.
+    is_stored: bool,
+}
+
+impl<K, V> Default for StagedTable<K, V> {
+    fn default() -> Self {
+        Self { slots: HashMap::new(), undo: Vec::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> StagedTable<K, V> {
+    /// What is known of a row: `None` where it was never loaded, `Some(None)` where there is no such row.
+    #[must_use]
+    pub fn known(&self, key: &K) -> Option<Option<&V>> {
+        self.slots.get(key).map(|slot| slot.row.as_ref())
+    }
+
+    /// The row; `load` loads one that is not known.
+    ///
+    /// # Errors
+    /// What `load` fails with.
+    pub fn get_or_load<E>(
+        &mut self,
+        key: &K,
+        load: impl FnOnce() -> Result<Option<V>, E>,
+    ) -> Result<Option<&V>, E> {
+        // A look-up first: most rows are known, and a key is only copied for one that is not.
+        if !self.slots.contains_key(key) {
+            let row = load()?;
+            self.insert_loaded(key.clone(), row);
+        }
+        Ok(self.slots.get(key).and_then(|slot| slot.row.as_ref()))
+    }
+
+    /// Takes a loaded row. A row that is known already is newer, and stays.
+    pub fn insert_loaded(&mut self, key: K, row: Option<V>) {
+        if let Entry::Vacant(entry) = self.slots.entry(key) {
+            let is_stored = row.is_some();
+            entry.insert(Slot { row, is_changed: false, is_stored });
+        }
+    }
+
+    /// Forgets a loaded row that was not changed: the next look-up loads it again.
+    pub fn forget_loaded(&mut self, key: &K) {
+        if self.slots.get(key).is_some_and(|slot| !slot.is_changed) {
+            self.slots.remove(key);
+        }
+    }
+
+    /// Writes a row. One that was never loaded is new to the store.
+    pub fn put(&mut self, key: K, row: V) {
+        let is_stored = self.slots.get(&key).is_some_and(|slot| slot.is_stored);
+        self.set(key, Some(row), is_stored);
+    }
+
+    /// Writes a row that the store has, although it was not loaded.
+    pub fn put_over_stored(&mut self, key: K, row: V) {
+        self.set(key, Some(row), true);
+    }
+
+    /// Removes a row.
+    pub fn remove(&mut self, key: K) {
+        let is_stored = self.slots.get(&key).is_some_and(|slot| slot.is_stored);
+        self.set(key, None, is_stored);
+    }
+
+    fn set(&mut self, key: K, row: Option<V>, is_stored: bool) {
+        let before = self.slots.insert(key.clone(), Slot { row, is_changed: true, is_stored });
+        self.undo.push((key, before));
+    }
+
+    /// Every row that is known and there, loaded or changed.
+    pub fn rows(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.slots.iter().filter_map(|(key, slot)| Some((key, slot.row.as_ref()?)))
+    }
+
+    /// The rows to write, new or not.
+    pub fn changed(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.changed_where(|_| true)
+    }
+
+    /// The rows to insert.
+    pub fn added(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.changed_where(|slot| !slot.is_stored)
+    }
+
+    /// The rows to update: the store has a row under the key.
+    pub fn updated(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.changed_where(|slot| slot.is_stored)
+    }
+
+    fn changed_where(&self, is_wanted: fn(&Slot<V>) -> bool) -> impl Iterator<Item = (&K, &V)> {
+        let changed = self.slots.iter().filter(move |(_, slot)| slot.is_changed && is_wanted(slot));
+        changed.filter_map(|(key, slot)| Some((key, slot.row.as_ref()?)))
+    }
+
+    /// The keys of the stored rows to delete.
+    pub fn removed(&self) -> impl Iterator<Item = &K> {
+        let is_removed = |slot: &Slot<V>| slot.is_changed && slot.is_stored && slot.row.is_none();
+        self.slots.iter().filter(move |(_, slot)| is_removed(slot)).map(|(key, _)| key)
+    }
+
+    /// Whether the row under a key is to be written or deleted.
+    #[must_use]
+    pub fn is_changed(&self, key: &K) -> bool {
+        self.slots.get(key).is_some_and(|slot| slot.is_changed)
+    }
+
+    /// Sets a savepoint.
+    pub fn keep(&mut self) {
+        self.undo.clear();
+    }
+
+    /// Undoes every change since the savepoint. What was loaded stays loaded.
+    pub fn undo(&mut self) {
+        while let Some((key, before)) = self.undo.pop() {
+            match before {
+                Some(slot) => self.slots.insert(key, slot),
+                None => self.slots.remove(&key),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(row: Option<u8>) -> impl FnOnce() -> Result<Option<u8>, &'static str> {
+        move || Ok(row)
+    }
+
+    #[test]
+    fn a_row_is_loaded_once() {
+        let mut table = StagedTable::default();
+        assert_eq!(table.get_or_load(&1, || Err("not loaded yet")), Err("not loaded yet"));
+        assert_eq!(table.get_or_load(&1, load(Some(10))), Ok(Some(&10)));
+        assert_eq!(table.get_or_load(&1, load(Some(11))), Ok(Some(&10)));
+        assert_eq!(table.get_or_load(&2, load(None)), Ok(None));
+        assert_eq!(table.get_or_load(&2, load(Some(20))), Ok(None));
+    }
+
+    #[test]
+    fn a_changed_row_is_newer_than_a_loaded_one() {
+        let mut table = StagedTable::default();
+        table.put(1, "changed");
+        table.insert_loaded(1, Some("loaded"));
+        assert_eq!(table.known(&1), Some(Some(&"changed")));
+    }
+
+    #[test]
+    fn undo_goes_back_to_the_savepoint_and_keeps_what_was_loaded() {
+        let mut table = StagedTable::default();
+        table.insert_loaded(1, Some(10));
+        table.put(1, 11);
+        table.keep();
+        table.put(1, 12);
+        table.put(1, 13);
+        table.put(3, 30);
+        table.remove(1);
+        table.insert_loaded(4, Some(40));
+        table.undo();
+        assert_eq!(table.known(&1), Some(Some(&11)));
+        assert_eq!(table.known(&3), None);
+        assert_eq!(table.known(&4), Some(Some(&40)));
+        assert_eq!(table.changed().collect::<Vec<_>>(), [(&1, &11)]);
+    }
+
+    #[test]
+    fn only_stored_rows_are_deleted() {
+        let mut table = StagedTable::default();
+        table.insert_loaded(1, Some(10));
+        table.remove(1);
+        table.put(2, 20);
+        table.remove(2);
+        assert_eq!(table.removed().collect::<Vec<_>>(), [&1]);
+        assert_eq!(table.changed().count(), 0);
+        table.put(1, 11);
+        assert_eq!(table.updated().collect::<Vec<_>>(), [(&1, &11)]);
+        assert_eq!(table.removed().count(), 0);
+    }
+
+    #[test]
+    fn a_row_put_over_an_unread_one_is_an_update() {
+        let mut table = StagedTable::default();
+        table.put_over_stored(1, 10);
+        assert_eq!(table.updated().count(), 1);
+    }
+
+    #[test]
+    fn a_changed_row_is_not_forgotten() {
+        let mut table = StagedTable::default();
+        table.insert_loaded(1, Some(10));
+        table.put(2, 20);
+        table.forget_loaded(&1);
+        table.forget_loaded(&2);
+        assert_eq!(table.known(&1), None);
+        assert_eq!(table.known(&2), Some(Some(&20)));
+    }
+}

@@ -1,0 +1,156 @@
+use throughline_core::{
+    Idempotency, PersistArgs, PersistResult, ResolveSession, SessionResolved, TenantId, Timestamp,
+    replica::Image,
+};
+
+use crate::{Halt, RowSource, StagedRows, decide::WriteScope, rows::ChangeEvent};
+
+/// A write, as plain data.
+#[derive(Debug, Clone, Copy)]
+pub struct Write<'a> {
+    /// The tenant.
+    pub tenant: &'a TenantId,
+    /// The operation.
+    pub args: &'a PersistArgs,
+    /// Its idempotency key.
+    pub idempotency: Option<&'a Idempotency>,
+    /// The moment of this attempt.
+    pub now: Timestamp,
+}
+
+/// What the engine refuses as too large. The default refuses nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The most bytes of content that a message may have.
+    pub max_content_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_content_bytes: u64::MAX }
+    }
+}
+
+impl Limits {
+    /// Refuses content of more bytes.
+    #[must_use]
+    pub const fn with_max_content_bytes(mut self, bytes: u64) -> Self {
+        self.max_content_bytes = bytes;
+        self
+    }
+}
+
+/// The answer to a write that was applied.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The answer.
+    pub result: PersistResult,
+    /// Whether the write takes a position. A replay takes none.
+    pub changed: bool,
+}
+
+/// Decides writes, one after the other, over the rows of a source.
+///
+/// Each write sees what the writes before it did. It is applied whole or not at all: [`apply`](Self::apply) undoes one that is refused
+/// or stopped.
+#[derive(Debug)]
+pub struct Transaction<S> {
+    source: S,
+    rows: StagedRows,
+    limits: Limits,
+}
+
+impl<S: RowSource> Transaction<S> {
+    /// Begins over the rows of `source`.
+    pub fn new(source: S, limits: Limits) -> Self {
+        Self { source, rows: StagedRows::default(), limits }
+    }
+
+    /// Applies a write. It stays applied, unless [`undo`](Self::undo) is called before the next one.
+    ///
+    /// # Errors
+    /// Why the write is not applied; nothing of it is left then.
+    pub fn apply(&mut self, write: &Write<'_>) -> Result<Outcome, Halt<S::Stop>> {
+        self.rows.keep();
+        let events = self.rows.events.len();
+        match self.scope(write.tenant, write.now).write(write) {
+            Ok(outcome) => {
+                if outcome.changed && self.rows.events.len() == events {
+                    self.push_position_event(write.tenant, write.now);
+                }
+                Ok(outcome)
+            }
+            Err(halt) => {
+                self.rows.undo();
+                Err(halt)
+            }
+        }
+    }
+
+    /// Takes a position for something that the engine does not decide, such as an entry of the audit log.
+    pub fn take_position(&mut self, tenant: &TenantId, now: Timestamp) {
+        self.rows.keep();
+        self.push_position_event(tenant, now);
+    }
+
+    fn push_position_event(&mut self, tenant: &TenantId, at: Timestamp) {
+        self.rows.events.push(ChangeEvent { tenant: tenant.clone(), at, change: None });
+    }
+
+    /// Undoes the last write.
+    pub fn undo(&mut self) {
+        self.rows.undo();
+    }
+
+    /// Answers what a claimer may resume, as the writes so far have left it.
+    ///
+    /// # Errors
+    /// What the source answers.
+    pub fn resolve_session(
+        &mut self,
+        tenant: &TenantId,
+        read: &ResolveSession,
+        now: Timestamp,
+    ) -> Result<SessionResolved, Halt<S::Stop>> {
+        self.scope(tenant, now).resolve_session(read)
+    }
+
+    /// Puts the row image of another store over what there is, and takes no position. `is_new` says of an alias whether the store does
+    /// not have it. Answers whether a thread was cleared or deleted by it.
+    ///
+    /// # Errors
+    /// Why it is not put; nothing of it is left then.
+    pub fn put_image(&mut self, image: &Image, is_new: bool) -> Result<bool, Halt<S::Stop>> {
+        self.rows.keep();
+        let put = self.scope(&image.tenant, Timestamp::from_micros(0)).put_image(&image.part, is_new);
+        if put.is_err() {
+            self.rows.undo();
+        }
+        put
+    }
+
+    fn scope<'a>(&'a mut self, tenant: &'a TenantId, now: Timestamp) -> WriteScope<'a, S> {
+        WriteScope { source: &mut self.source, rows: &mut self.rows, tenant, now, limits: self.limits }
+    }
+
+    /// What the writes so far have changed.
+    pub const fn staged(&self) -> &StagedRows {
+        &self.rows
+    }
+
+    /// The source.
+    pub const fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// The source, to load what it has recorded as missing.
+    pub const fn source_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    /// Takes the transaction apart: the source, and the rows to write.
+    pub fn into_parts(self) -> (S, StagedRows) {
+        (self.source, self.rows)
+    }
+}

@@ -1,0 +1,63 @@
+use throughline_core::{
+    ConsumerArgs, ConsumerResult, ErrorKind, MoveCursor, PersistArgs, PersistResult, Position,
+    QuarantineChange, ReleaseChange, ResetCursor,
+};
+
+use crate::store::Store;
+
+fn quarantine(at: u64) -> PersistArgs {
+    let (consumer, thread) = ("index".parse().unwrap(), "t".parse().unwrap());
+    ConsumerArgs::from(QuarantineChange {
+        consumer,
+        position: Position::new(at),
+        thread,
+        why: "why".to_owned(),
+    })
+    .into()
+}
+
+fn move_to(at: u64) -> PersistArgs {
+    ConsumerArgs::from(MoveCursor::new("index".parse().unwrap(), Position::new(at))).into()
+}
+
+fn reset_to(at: u64) -> PersistArgs {
+    ConsumerArgs::from(ResetCursor::new("index".parse().unwrap(), Position::new(at))).into()
+}
+
+fn release(at: u64) -> PersistArgs {
+    ConsumerArgs::from(ReleaseChange { consumer: "index".parse().unwrap(), position: Position::new(at) })
+        .into()
+}
+
+fn was_listed(answer: &crate::store::Refused) -> bool {
+    match &answer.as_ref().unwrap().result {
+        PersistResult::Consumer(ConsumerResult::Release(released)) => released.was_listed,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_refused_move_leaves_no_consumer() {
+    let mut store = Store::default();
+    store.result(move_to(5));
+    assert_eq!(store.apply(move_to(4)), Err(ErrorKind::Stale));
+    assert!(!store.apply(move_to(5)).unwrap().changed);
+    assert_eq!((store.positions, store.events.len()), (1, 0));
+}
+
+#[test]
+fn a_reset_takes_later_changes_off_the_list() {
+    for together in [false, true] {
+        let mut store = Store::default();
+        let writes = [quarantine(3), quarantine(7), reset_to(5), quarantine(8), release(7), release(3)];
+        let answers = if together {
+            store.commit(&writes, None)
+        } else {
+            writes.into_iter().map(|write| store.apply(write)).collect()
+        };
+        assert!(!was_listed(&answers[4]), "it was taken off by the reset");
+        assert!(was_listed(&answers[5]));
+        let left: Vec<_> = store.quarantine.keys().map(|key| key.position.get()).collect();
+        assert_eq!(left, [8], "together: {together}");
+    }
+}

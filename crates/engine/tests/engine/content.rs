@@ -1,0 +1,145 @@
+use throughline_core::{
+    Content, ContentChange, Delta, ErrorKind, Happened, Import, ImportRow, MessageState, NewReservation,
+    PersistArgs, PersistResult, Reserve, Role, TakeLastMessage, ThreadArgs, ThreadResult, Timestamp,
+    UpdateContent, UpdateMode,
+};
+use throughline_engine::Limits;
+
+use crate::store::Store;
+
+fn reserve(id: &str) -> Reserve {
+    Reserve::new("t".parse().unwrap(), NewReservation::new(Role::Assistant).with_id(id.parse().unwrap()))
+}
+
+fn change(change: ContentChange, mode: UpdateMode) -> PersistArgs {
+    UpdateContent::new("t".parse().unwrap(), "m".parse().unwrap(), change, mode).into()
+}
+
+fn append(text: &str) -> PersistArgs {
+    change(ContentChange::Append(Delta::text(text)), UpdateMode::Partial)
+}
+
+fn end(mode: UpdateMode) -> PersistArgs {
+    change(ContentChange::none(), mode)
+}
+
+fn last_content(store: &mut Store) -> Content {
+    let take: ThreadArgs = TakeLastMessage { thread: "t".parse().unwrap(), expected: None }.into();
+    match store.result(take) {
+        PersistResult::Thread(ThreadResult::TakeLast(taken)) => taken.message.unwrap().content,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn appends_of_one_transaction_are_one_chunk() {
+    let mut store = Store::default();
+    store.result(reserve("m"));
+    for answer in store.commit(&["Hel", "lo", "", "!"].map(append), None) {
+        assert!(answer.unwrap().changed);
+    }
+    assert_eq!(store.chunk_rows, 1);
+    store.result(append("?"));
+    assert_eq!(store.chunk_rows, 2);
+    assert_eq!(last_content(&mut store), Content::text("Hello!?"));
+}
+
+#[test]
+fn a_message_that_ends_in_its_transaction_leaves_no_chunk() {
+    let mut store = Store::default();
+    let writes = [reserve("m").into(), append("Hel"), append("lo"), end(UpdateMode::Final)];
+    assert!(store.commit(&writes, None).iter().all(Result::is_ok));
+    assert_eq!(store.chunk_rows, 0);
+    assert_eq!(last_content(&mut store), Content::text("Hello"));
+}
+
+#[test]
+fn a_replacement_drops_what_was_appended_before() {
+    let mut store = Store::default();
+    store.result(reserve("m"));
+    store.result(append("old"));
+    let base = Content::from_json("[1]").unwrap();
+    let replace = change(ContentChange::Replace(base), UpdateMode::Partial);
+    store.commit(&[append("older"), replace, append("new")], None);
+    // The text before the replacement is never inserted.
+    assert_eq!(store.chunk_rows, 3);
+    store.result(end(UpdateMode::Final));
+    assert_eq!(last_content(&mut store).as_json(), r#"[1,{"type":"text","text":"new"}]"#);
+}
+
+#[test]
+fn a_heartbeat_takes_a_position_and_emits_nothing() {
+    let mut store = Store::default();
+    store.result(reserve("m"));
+    let (events, positions) = (store.events.len(), store.positions);
+    assert!(store.apply(append("")).unwrap().changed);
+    assert_eq!((store.events.len(), store.positions), (events, positions + 1));
+}
+
+#[test]
+fn each_state_refuses_what_it_does_not_allow() {
+    let abandon = || UpdateMode::Abandon { reason: None };
+    for (ended_by, expected) in [
+        (None, [Ok(()), Ok(()), Ok(()), Err(ErrorKind::Conflict)]),
+        (
+            Some(UpdateMode::Final),
+            [Err(ErrorKind::Stale), Err(ErrorKind::Stale), Err(ErrorKind::Stale), Ok(())],
+        ),
+        (Some(abandon()), [Err(ErrorKind::Stale); 4]),
+    ] {
+        for (mode, expected) in
+            [UpdateMode::Partial, UpdateMode::Final, abandon(), UpdateMode::Edit].into_iter().zip(expected)
+        {
+            let mut store = Store::default();
+            store.result(reserve("m"));
+            if let Some(mode) = &ended_by {
+                store.result(end(mode.clone()));
+            }
+            let text = ContentChange::Append(Delta::text("x"));
+            let answer = store.apply(change(text, mode.clone())).map(drop);
+            assert_eq!(answer, expected, "{mode:?} after {ended_by:?}");
+        }
+    }
+}
+
+#[test]
+fn each_end_emits_its_event_and_is_counted() {
+    let mut store = Store::default();
+    store.result(reserve("m"));
+    store.result(append("text"));
+    store.result(end(UpdateMode::Final));
+    store.result(change(ContentChange::Replace(Content::text("other")), UpdateMode::Edit));
+    let names: Vec<_> = store
+        .events
+        .iter()
+        .map(|event| match event {
+            Happened::Reserved(_) => "reserved",
+            Happened::Written(_) => "written",
+            Happened::Finished(_) => "finished",
+            Happened::Edited(_) => "edited",
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(names, ["reserved", "written", "finished", "edited"]);
+    let thread = store.threads.values().next().unwrap();
+    let tally = &thread.summary.as_ref().unwrap().tally;
+    assert_eq!((tally.messages, tally.bytes), (1, Content::text("other").byte_len() as u64));
+    let row = store.messages.values().next().unwrap();
+    assert_eq!((row.state, row.chunks, row.revision.get()), (MessageState::Final, 0, 4));
+}
+
+#[test]
+fn the_limit_of_content_holds_for_every_way_in() {
+    let mut store = Store { limits: Limits::default().with_max_content_bytes(40), ..Store::default() };
+    let long = Content::text("more than forty bytes of JSON");
+    assert!(long.byte_len() > 40);
+    store.result(reserve("m"));
+    let too_large = |answer: crate::store::Refused| assert_eq!(answer.unwrap_err(), ErrorKind::TooLarge);
+    too_large(
+        store.apply(change(ContentChange::Append(Delta::text("more than forty bytes")), UpdateMode::Partial)),
+    );
+    too_large(store.apply(change(ContentChange::Replace(long.clone()), UpdateMode::Final)));
+    let row = ImportRow::new("i".parse().unwrap(), Role::User, long, Timestamp::from_micros(0));
+    too_large(store.apply(Import::new("t".parse().unwrap(), vec![row])));
+    assert_eq!(store.events.len(), 1);
+}

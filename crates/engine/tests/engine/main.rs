@@ -1,0 +1,9 @@
+//! The engine over the rows of a small store.
+
+mod atomic;
+mod consumers;
+mod content;
+mod repair;
+mod replay;
+mod store;
+mod threads;

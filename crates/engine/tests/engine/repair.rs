@@ -1,0 +1,72 @@
+use throughline_core::{
+    Add, Content, Delete, ErrorKind, Import, ImportRow, ImportedRow, NewMessage, PersistResult,
+    RebuildThread, Role, ThreadArgs, Timestamp,
+};
+use throughline_engine::rows::MessageKey;
+
+use crate::store::Store;
+
+fn with_damage() -> (Store, MessageKey) {
+    let mut store = Store::default();
+    for (id, text) in [("a", "first"), ("b", "second")] {
+        let message = NewMessage::user(text).with_id(id.parse().unwrap());
+        store.result(Add::new("t".parse().unwrap(), message));
+    }
+    let key = store.messages.keys().find(|key| key.id.as_str() == "b").unwrap().clone();
+    store.damaged.insert(key.clone());
+    (store, key)
+}
+
+fn copy() -> ImportRow {
+    ImportRow::new("b".parse().unwrap(), Role::User, Content::text("the copy"), Timestamp::from_micros(3))
+}
+
+fn preview(store: &Store) -> (u64, Option<String>) {
+    let tally = &store.threads.values().next().unwrap().summary.as_ref().unwrap().tally;
+    (tally.messages, tally.preview.clone())
+}
+
+#[test]
+fn a_damaged_message_is_deleted_and_the_thread_counted_again() {
+    let (mut store, key) = with_damage();
+    let (thread, id) = (key.thread.thread.clone(), key.id.clone());
+    assert_eq!(store.apply(Delete::new(thread.clone(), id.clone())), Err(ErrorKind::Corrupt));
+    assert_eq!(store.apply(Delete::damaged(thread.clone(), "a".parse().unwrap())), Err(ErrorKind::Conflict));
+    let PersistResult::Delete(deleted) = store.result(Delete::damaged(thread.clone(), id.clone())) else {
+        panic!("another answer")
+    };
+    assert_eq!(deleted.seq.get(), 2);
+    assert!(store.messages[&key].is_tombstone());
+    assert_eq!(preview(&store), (1, Some("first".to_owned())));
+    store.damaged.clear();
+    let again = Add::new(thread, NewMessage::user("again").with_id(id));
+    assert_eq!(store.apply(again), Err(ErrorKind::Gone));
+}
+
+#[test]
+fn a_copy_restores_a_damaged_message_in_its_place() {
+    let (mut store, key) = with_damage();
+    let thread = key.thread.thread.clone();
+    assert_eq!(store.apply(Import::new(thread.clone(), vec![copy()])), Err(ErrorKind::Corrupt));
+    let PersistResult::Import(imported) = store.result(Import::restoring(thread.clone(), vec![copy()]))
+    else {
+        panic!("another answer")
+    };
+    assert!(matches!(imported.rows[..], [ImportedRow::Restored(seq)] if seq.get() == 2));
+    assert_eq!(store.messages[&key].revision.get(), 1);
+    store.damaged.clear();
+    let PersistResult::Import(imported) = store.result(Import::restoring(thread, vec![copy()])) else {
+        panic!("another answer")
+    };
+    assert!(matches!(imported.rows[..], [ImportedRow::Present(_)]));
+}
+
+#[test]
+fn a_rebuild_counts_what_can_be_read() {
+    let (mut store, _) = with_damage();
+    store.threads.values_mut().for_each(|row| row.summary = None);
+    let rebuild = || ThreadArgs::from(RebuildThread { thread: "t".parse().unwrap() });
+    store.result(rebuild());
+    assert_eq!(preview(&store), (1, Some("first".to_owned())));
+    assert!(store.threads.values().all(|row| row.summary.as_ref().unwrap().has_begun));
+}

@@ -1,0 +1,250 @@
+//! A store of maps, which can load in round trips and can have damaged rows.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    hash::Hash,
+};
+
+use throughline_core::{
+    Content, ErrorKind, Happened, Idempotency, MessageId, PersistArgs, PersistError, PersistResult,
+    QuarantinedChange, TenantId, Timestamp,
+    backend::{
+        names::KnownName,
+        sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
+    },
+};
+use throughline_engine::{
+    Halt, Limits, Outcome, RowSource, StagedRows, Transaction, Write,
+    rows::{
+        AgentKey, AliasQuery, AliasRow, AttemptKey, ConsumerKey, ConsumerRow, ContentBuilder, DamagedRow,
+        IdempotencyRow, IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow,
+        QuarantineKey, RangeKind, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+    },
+};
+
+pub(crate) type Refused = Result<Outcome, ErrorKind>;
+
+/// A row was not loaded yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NotLoaded;
+
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) threads: HashMap<ThreadKey, ThreadRow>,
+    pub(crate) messages: HashMap<MessageKey, MessageRow>,
+    pub(crate) contents: HashMap<MessageKey, ContentBuilder>,
+    /// How many chunk rows were ever inserted.
+    pub(crate) chunk_rows: usize,
+    pub(crate) keys: HashMap<IdempotencyRowKey, IdempotencyRow>,
+    pub(crate) aliases: Vec<AliasRow>,
+    pub(crate) heads: HashMap<SessionHeadKey, SessionHead>,
+    pub(crate) consumers: HashMap<ConsumerKey, ConsumerRow>,
+    pub(crate) quarantine: BTreeMap<QuarantineKey, QuarantinedChange>,
+    pub(crate) events: Vec<Happened>,
+    pub(crate) positions: usize,
+    /// Messages that cannot be read.
+    pub(crate) damaged: HashSet<MessageKey>,
+    /// Whether a row is only answered when it is asked for a second time.
+    pub(crate) loads_late: bool,
+    pub(crate) asked: HashSet<String>,
+    pub(crate) round_trips: usize,
+    pub(crate) now: i64,
+    pub(crate) limits: Limits,
+}
+
+impl Store {
+    /// Applies a write and commits it, loading as often as it takes.
+    pub(crate) fn apply(&mut self, args: impl Into<PersistArgs>) -> Refused {
+        self.apply_with(args, None)
+    }
+
+    pub(crate) fn result(&mut self, args: impl Into<PersistArgs>) -> PersistResult {
+        self.apply(args).expect("it is not refused").result
+    }
+
+    pub(crate) fn apply_with(&mut self, args: impl Into<PersistArgs>, key: Option<&Idempotency>) -> Refused {
+        self.commit(&[args.into()], key).pop().expect("one answer to one write")
+    }
+
+    /// Applies writes in one transaction.
+    pub(crate) fn commit(&mut self, writes: &[PersistArgs], key: Option<&Idempotency>) -> Vec<Refused> {
+        let tenant = TenantId::default();
+        self.now += 10;
+        let (now, limits) = (Timestamp::from_micros(self.now), self.limits);
+        let mut transaction = Transaction::new(&mut *self, limits);
+        let mut answers = Vec::new();
+        for args in writes {
+            let write = Write { tenant: &tenant, args, idempotency: key, now };
+            answers.push(loop {
+                match transaction.apply(&write) {
+                    Ok(outcome) => break Ok(outcome),
+                    Err(Halt::Refused(error)) => break Err(error.kind()),
+                    Err(Halt::Stopped(NotLoaded)) => transaction.source_mut().round_trips += 1,
+                }
+            });
+        }
+        let (_, staged) = transaction.into_parts();
+        self.flush(&staged);
+        answers
+    }
+
+    fn flush(&mut self, staged: &StagedRows) {
+        fn put<K: Clone + Eq + Hash, V: Clone>(
+            map: &mut HashMap<K, V>,
+            rows: &throughline_engine::staged::StagedTable<K, V>,
+        ) {
+            for (key, row) in rows.added() {
+                assert!(map.insert(key.clone(), row.clone()).is_none(), "an added row was there");
+            }
+            for (key, row) in rows.updated() {
+                assert!(map.insert(key.clone(), row.clone()).is_some(), "an updated row was not there");
+            }
+        }
+        put(&mut self.threads, &staged.threads);
+        put(&mut self.messages, &staged.messages);
+        put(&mut self.keys, &staged.idempotency);
+        put(&mut self.heads, &staged.session_heads);
+        for (key, content) in staged.contents.changed() {
+            self.contents.insert(key.clone(), ContentBuilder::new(content.clone()));
+        }
+        for (key, chunk) in staged.chunks.inserted() {
+            self.chunk_rows += 1;
+            self.contents.get_mut(key).expect("an open message").push(&chunk.change);
+        }
+        let swept = staged.swept();
+        let is_swept = |alias: &AliasRow| {
+            let thread = swept.get(&alias.thread);
+            thread.is_some_and(|(row, _)| row.deleted || alias.generation < row.generation)
+        };
+        self.aliases.retain(|alias| !is_swept(alias));
+        self.aliases.extend(staged.inserted_aliases().cloned());
+        self.heads.retain(|key, _| !swept.get(&key.thread).is_some_and(|(row, _)| row.deleted));
+        self.consumers.extend(staged.consumers.changed().map(|(key, row)| (key.clone(), *row)));
+        for (consumer, after) in staged.quarantine_cuts.items() {
+            self.quarantine.retain(|key, _| key.consumer != *consumer || key.position <= *after);
+        }
+        for key in staged.quarantine.removed() {
+            self.quarantine.remove(key);
+        }
+        self.quarantine.extend(staged.quarantine.changed().map(|(key, row)| (key.clone(), row.clone())));
+        self.positions += staged.events.len();
+        let emitted = staged.events.items().iter().filter_map(|event| event.change.clone());
+        self.events.extend(emitted.map(|(_, what)| what));
+    }
+
+    /// Stops the first look-up of a row, where the store loads in round trips.
+    fn load(&mut self, key: &impl std::fmt::Debug) -> Result<(), Halt<NotLoaded>> {
+        if self.loads_late && self.asked.insert(format!("{key:?}")) {
+            return Err(Halt::Stopped(NotLoaded));
+        }
+        Ok(())
+    }
+}
+
+impl RowSource for &mut Store {
+    type Stop = NotLoaded;
+
+    fn thread(&mut self, key: &ThreadKey) -> Result<Option<ThreadRow>, Halt<NotLoaded>> {
+        self.load(key)?;
+        Ok(self.threads.get(key).cloned())
+    }
+
+    fn message(&mut self, key: &MessageKey) -> Result<Option<MessageRow>, Halt<NotLoaded>> {
+        self.load(key)?;
+        if self.damaged.contains(key) {
+            let damaged = PersistError::new(ErrorKind::Corrupt, "the message is damaged");
+            return Err(damaged.about(&key.thread.thread, &key.id).into());
+        }
+        Ok(self.messages.get(key).cloned())
+    }
+
+    fn content(&mut self, key: &MessageKey) -> Result<Option<Content>, Halt<NotLoaded>> {
+        self.load(&("content", key))?;
+        Ok(self.contents.get(key).map(ContentBuilder::content))
+    }
+
+    fn idempotency(&mut self, key: &IdempotencyRowKey) -> Result<Option<IdempotencyRow>, Halt<NotLoaded>> {
+        self.load(key)?;
+        Ok(self.keys.get(key).cloned())
+    }
+
+    fn aliases(&mut self, query: &AliasQuery) -> Result<Vec<KnownName>, Halt<NotLoaded>> {
+        self.load(query)?;
+        let found = self.aliases.iter().rev().filter(|alias| query.matches(alias));
+        Ok(found.map(|alias| alias.known.clone()).take(query.limit()).collect())
+    }
+
+    fn messages_in(&mut self, range: &MessageRange) -> Result<Vec<(MessageId, MessageRow)>, Halt<NotLoaded>> {
+        self.load(range)?;
+        let mut found: Vec<_> = self
+            .messages
+            .iter()
+            .filter(|(key, row)| key.thread == range.thread && !row.is_tombstone())
+            .filter(|(key, row)| {
+                let is_above = row.seq.is_some_and(|seq| seq > range.floor);
+                is_above != (range.kind == RangeKind::Purgeable)
+                    && (range.kind != RangeKind::Open || row.state.is_open())
+                    && (range.kind != RangeKind::Questions || row.is_question())
+                    && !(range.kind.skips_damaged() && self.damaged.contains(key))
+            })
+            .map(|(key, row)| (key.id.clone(), row.clone()))
+            .collect();
+        found.sort_by_key(|(_, row)| row.seq);
+        if matches!(range.kind, RangeKind::Latest | RangeKind::Questions) {
+            found.reverse();
+        }
+        found.truncate(usize::try_from(range.limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    fn agent(&mut self, _: &AgentKey) -> Result<Option<AgentRecord>, Halt<NotLoaded>> {
+        Ok(None)
+    }
+
+    fn runtime(&mut self, _: &RuntimeKey) -> Result<Option<u64>, Halt<NotLoaded>> {
+        Ok(None)
+    }
+
+    fn session_head(&mut self, key: &SessionHeadKey) -> Result<Option<SessionHead>, Halt<NotLoaded>> {
+        self.load(key)?;
+        Ok(self.heads.get(key).cloned())
+    }
+
+    fn session(&mut self, _: &SessionKey) -> Result<Option<KnownSession>, Halt<NotLoaded>> {
+        Ok(None)
+    }
+
+    fn attempt(&mut self, _: &AttemptKey) -> Result<Option<AttemptRecord>, Halt<NotLoaded>> {
+        Ok(None)
+    }
+
+    fn sessions_in(&mut self, _: &SessionQuery) -> Result<Vec<KnownSession>, Halt<NotLoaded>> {
+        Ok(Vec::new())
+    }
+
+    fn consumer(&mut self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Halt<NotLoaded>> {
+        self.load(key)?;
+        Ok(self.consumers.get(key).copied())
+    }
+
+    fn quarantined(&mut self, key: &QuarantineKey) -> Result<Option<QuarantinedChange>, Halt<NotLoaded>> {
+        self.load(key)?;
+        Ok(self.quarantine.get(key).cloned())
+    }
+
+    fn leftovers(&mut self, query: &LeftoverQuery) -> Result<u64, Halt<NotLoaded>> {
+        self.load(query)?;
+        let is_over = |alias: &&AliasRow| {
+            alias.thread == query.thread && query.below.is_none_or(|below| alias.generation < below)
+        };
+        let heads = self.heads.keys().filter(|key| query.below.is_none() && key.thread == query.thread);
+        Ok((self.aliases.iter().filter(is_over).count() + heads.count()) as u64)
+    }
+
+    fn damaged_message(&mut self, key: &MessageKey) -> Result<Option<DamagedRow>, Halt<NotLoaded>> {
+        let found = self.messages.get(key).filter(|_| self.damaged.contains(key));
+        Ok(found.and_then(|row| {
+            Some(DamagedRow { seq: row.seq?, revision: row.revision, state: Some(row.state) })
+        }))
+    }
+}

@@ -1,0 +1,94 @@
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+};
+
+use throughline_core::PersistError;
+use throughline_engine::Halt;
+
+use super::NotLoaded;
+
+/// Rows of one table that were loaded and not asked for yet, and the keys of those that are to be loaded.
+///
+/// The transaction keeps every row that it was answered, so each is handed out once.
+#[derive(Debug)]
+pub(super) struct Cache<K, V> {
+    loaded: HashMap<K, Result<V, PersistError>>,
+    wanted: HashSet<K>,
+}
+
+impl<K, V> Default for Cache<K, V> {
+    fn default() -> Self {
+        Self { loaded: HashMap::new(), wanted: HashSet::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Cache<K, V> {
+    /// Hands out a loaded row, or notes that it is to be loaded.
+    pub(super) fn take(&mut self, key: &K) -> Result<V, Halt<NotLoaded>> {
+        match self.loaded.remove(key) {
+            Some(Ok(row)) => Ok(row),
+            Some(Err(error)) => {
+                // Whoever asks again is answered the same.
+                self.loaded.insert(key.clone(), Err(error.clone()));
+                Err(error.into())
+            }
+            None => {
+                self.wanted.insert(key.clone());
+                Err(Halt::Stopped(NotLoaded))
+            }
+        }
+    }
+
+    /// Notes that a row is to be loaded.
+    pub(super) fn want(&mut self, key: &K) {
+        if !self.loaded.contains_key(key) {
+            self.wanted.insert(key.clone());
+        }
+    }
+
+    /// The keys of the rows to load.
+    pub(super) fn take_wanted(&mut self) -> Vec<K> {
+        self.wanted.drain().collect()
+    }
+
+    /// Takes a loaded row, unless one is there.
+    pub(super) fn insert(&mut self, key: K, row: V) {
+        self.loaded.entry(key).or_insert(Ok(row));
+    }
+
+    /// Takes the error that a damaged row is answered with.
+    pub(super) fn insert_damaged(&mut self, key: K, error: PersistError) {
+        self.loaded.insert(key, Err(error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use throughline_core::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_row_is_noted_and_handed_out_once_it_is_loaded() {
+        let mut cache = Cache::default();
+        assert!(matches!(cache.take(&1), Err(Halt::Stopped(NotLoaded))));
+        cache.want(&1);
+        assert_eq!(cache.take_wanted(), [1]);
+        cache.insert(1, Some("loaded"));
+        cache.want(&1);
+        assert!(cache.take_wanted().is_empty());
+        assert!(matches!(cache.take(&1), Ok(Some("loaded"))));
+        assert!(matches!(cache.take(&1), Err(Halt::Stopped(NotLoaded))));
+    }
+
+    #[test]
+    fn a_damaged_row_is_refused_as_often_as_it_is_asked_for() {
+        let mut cache: Cache<u8, Option<u8>> = Cache::default();
+        cache.insert_damaged(1, PersistError::new(ErrorKind::Corrupt, "damaged"));
+        for _ in 0..2 {
+            let Err(Halt::Refused(error)) = cache.take(&1) else { panic!("it was handed out") };
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+        }
+    }
+}

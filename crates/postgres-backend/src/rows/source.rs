@@ -1,0 +1,202 @@
+//! The rows of the store, for the engine: loaded in few round trips for all writes of a transaction.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+use throughline_core::{
+    Content, Effect, Labels, MessageId, OwnerId, QuarantinedChange, Seq,
+    backend::{
+        names::KnownName,
+        sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
+    },
+};
+use throughline_engine::{
+    Halt, RowKey, RowSource, StagedRows, prefetch,
+    rows::{
+        AgentKey, AliasQuery, AttemptKey, ConsumerKey, ConsumerRow, DamagedRow, IdempotencyRow,
+        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineKey, RuntimeKey,
+        SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+    },
+};
+
+use super::{alias, cache::Cache, chunk, consumer, idempotency, message, range, session, thread};
+use crate::queue::Write;
+
+/// A row was not loaded yet. Its key is noted.
+#[derive(Debug)]
+pub(crate) struct NotLoaded;
+
+type Loaded<T> = Result<T, Halt<NotLoaded>>;
+
+/// Whether message ids that were minted for a call are looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MintedIds {
+    /// They are taken for new. Where one is not, the table refuses it and the transaction fails. Where one is not inserted in the end,
+    /// what was decided beside it may be wrong, and the transaction is decided again.
+    AreNew,
+    /// As every other id: a call that was made before brings the same one again.
+    MayBeKnown,
+}
+
+/// Loaded rows, by table.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    pub(super) threads: Cache<ThreadKey, Option<ThreadRow>>,
+    pub(super) messages: Cache<MessageKey, Option<MessageRow>>,
+    pub(super) contents: Cache<MessageKey, Option<Content>>,
+    pub(super) idempotency: Cache<IdempotencyRowKey, Option<IdempotencyRow>>,
+    pub(super) aliases: Cache<AliasQuery, Vec<KnownName>>,
+    pub(super) ranges: Cache<MessageRange, Vec<(MessageId, MessageRow)>>,
+    pub(super) leftovers: Cache<LeftoverQuery, u64>,
+    pub(super) labels: Cache<ThreadKey, (Labels, Option<OwnerId>)>,
+    pub(super) agents: Cache<AgentKey, Option<AgentRecord>>,
+    pub(super) runtimes: Cache<RuntimeKey, Option<u64>>,
+    pub(super) session_heads: Cache<SessionHeadKey, Option<SessionHead>>,
+    pub(super) sessions: Cache<SessionKey, Option<KnownSession>>,
+    pub(super) attempts: Cache<AttemptKey, Option<AttemptRecord>>,
+    pub(super) session_queries: Cache<SessionQuery, Vec<KnownSession>>,
+    pub(super) consumers: Cache<ConsumerKey, Option<ConsumerRow>>,
+    pub(super) quarantine: Cache<QuarantineKey, Option<QuarantinedChange>>,
+    /// What the rows say that could not be read.
+    pub(super) damaged: HashMap<MessageKey, DamagedRow>,
+    /// Messages that are taken for missing, and were not looked up.
+    assumed: HashSet<MessageKey>,
+}
+
+impl Source {
+    /// Notes the rows that a write surely looks up.
+    pub(crate) fn prefetch(&mut self, write: &Write, minted: MintedIds) {
+        prefetch(&write.decided(), |row| match row {
+            RowKey::MintedMessage(key) if minted == MintedIds::AreNew => {
+                self.assumed.insert(key.clone());
+            }
+            RowKey::MintedMessage(key) => self.messages.want(key),
+            row => self.expect(row),
+        });
+    }
+
+    /// Whether a message was taken for missing that is not inserted: what was decided may be wrong.
+    pub(crate) fn has_assumed(&self, staged: &StagedRows) -> bool {
+        self.assumed.iter().any(|key| !staged.messages.is_changed(key))
+    }
+
+    /// Loads every row that was noted. A damaged message is refused where it is asked for; any other damaged row is an error of the
+    /// statement's kind.
+    pub(crate) async fn load(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
+        thread::load(self, db).await?;
+        message::load(self, db).await?;
+        chunk::load(self, db).await?;
+        idempotency::load(self, db).await?;
+        alias::load(self, db).await?;
+        range::load(self, db).await?;
+        session::load(self, db).await?;
+        consumer::load(self, db).await
+    }
+
+    /// Notes that a message cannot be read, and what its row says.
+    pub(super) fn note_damaged(
+        &mut self,
+        key: &MessageKey,
+        row: DamagedRow,
+    ) -> throughline_core::PersistError {
+        let seq = (row.seq > Seq::ZERO).then_some(row.seq);
+        self.damaged.insert(key.clone(), row);
+        damaged_message(key, seq)
+    }
+}
+
+/// What a write is answered that needs a message that cannot be read.
+pub(super) fn damaged_message(key: &MessageKey, seq: Option<Seq>) -> throughline_core::PersistError {
+    let (thread, id) = (key.thread.thread.clone(), Some(key.id.clone()));
+    let damaged = throughline_core::DamagedMessage { thread, seq, id };
+    damaged.to_error().with_effect(Effect::NotApplied)
+}
+
+impl RowSource for Source {
+    type Stop = NotLoaded;
+
+    fn thread(&mut self, key: &ThreadKey) -> Loaded<Option<ThreadRow>> {
+        self.threads.take(key)
+    }
+
+    fn message(&mut self, key: &MessageKey) -> Loaded<Option<MessageRow>> {
+        if self.assumed.contains(key) {
+            return Ok(None);
+        }
+        self.messages.take(key)
+    }
+
+    fn content(&mut self, key: &MessageKey) -> Loaded<Option<Content>> {
+        self.contents.take(key)
+    }
+
+    fn idempotency(&mut self, key: &IdempotencyRowKey) -> Loaded<Option<IdempotencyRow>> {
+        self.idempotency.take(key)
+    }
+
+    fn aliases(&mut self, query: &AliasQuery) -> Loaded<Vec<KnownName>> {
+        self.aliases.take(query)
+    }
+
+    fn messages_in(&mut self, range: &MessageRange) -> Loaded<Vec<(MessageId, MessageRow)>> {
+        self.ranges.take(range)
+    }
+
+    fn agent(&mut self, key: &AgentKey) -> Loaded<Option<AgentRecord>> {
+        self.agents.take(key)
+    }
+
+    fn runtime(&mut self, key: &RuntimeKey) -> Loaded<Option<u64>> {
+        self.runtimes.take(key)
+    }
+
+    fn session_head(&mut self, key: &SessionHeadKey) -> Loaded<Option<SessionHead>> {
+        self.session_heads.take(key)
+    }
+
+    fn session(&mut self, key: &SessionKey) -> Loaded<Option<KnownSession>> {
+        self.sessions.take(key)
+    }
+
+    fn attempt(&mut self, key: &AttemptKey) -> Loaded<Option<AttemptRecord>> {
+        self.attempts.take(key)
+    }
+
+    fn sessions_in(&mut self, query: &SessionQuery) -> Loaded<Vec<KnownSession>> {
+        self.session_queries.take(query)
+    }
+
+    fn consumer(&mut self, key: &ConsumerKey) -> Loaded<Option<ConsumerRow>> {
+        self.consumers.take(key)
+    }
+
+    fn quarantined(&mut self, key: &QuarantineKey) -> Loaded<Option<QuarantinedChange>> {
+        self.quarantine.take(key)
+    }
+
+    fn leftovers(&mut self, query: &LeftoverQuery) -> Loaded<u64> {
+        self.leftovers.take(query)
+    }
+
+    fn damaged_message(&mut self, key: &MessageKey) -> Loaded<Option<DamagedRow>> {
+        Ok(self.damaged.get(key).cloned())
+    }
+
+    fn recovered_labels(&mut self, key: &ThreadKey) -> Loaded<(Labels, Option<OwnerId>)> {
+        self.labels.take(key)
+    }
+
+    fn expect(&mut self, row: RowKey<'_>) {
+        match row {
+            RowKey::Thread(key) => self.threads.want(key),
+            RowKey::Message(key) | RowKey::MintedMessage(key) => self.messages.want(key),
+            RowKey::Content(key) => self.contents.want(key),
+            RowKey::Idempotency(key) => self.idempotency.want(key),
+            RowKey::Agent(key) => self.agents.want(key),
+            RowKey::Runtime(key) => self.runtimes.want(key),
+            RowKey::SessionHead(key) => self.session_heads.want(key),
+            RowKey::Consumer(key) => self.consumers.want(key),
+            RowKey::Quarantined(key) => self.quarantine.want(key),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A message that cannot be read is refused by itself, and can be deleted or restored.
+
+use throughline_core::{
+    Content, Delete, ErrorKind, GetThread, Import, ImportRow, ImportedRow, LabelPatch, NewMessage,
+    RebuildThread, Role, ThreadArgs, Timestamp, Update,
+};
+use throughline_postgres::PostgresBackend;
+
+use crate::support::{Database, everything};
+
+/// Three messages, the second of which cannot be read.
+async fn with_damage(damage: &str) -> Option<(Database, throughline_core::Persistence)> {
+    let database = Database::fresh("").await?;
+    let db = database.open(PostgresBackend::builder().writers(1)).await;
+    for id in ["a", "b", "c"] {
+        db.thread("t").add(NewMessage::user(id).with_id(id.parse().unwrap())).await.unwrap();
+    }
+    database.run(damage).await;
+    Some((database, db))
+}
+
+fn damaged() -> Delete {
+    Delete::damaged("t".parse().unwrap(), "b".parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_damaged_message_fails_no_other_write_and_is_deleted() {
+    for damage in [
+        "UPDATE throughline.messages SET metadata = '{' WHERE id = 'b'",
+        "UPDATE throughline.messages SET content = '{' WHERE id = 'b'",
+        "UPDATE throughline.messages SET role = 'nobody' WHERE id = 'b'",
+    ] {
+        let Some((_database, db)) = with_damage(damage).await else { return };
+        let patch = |id: &str| Update::new("t".parse().unwrap(), id.parse().unwrap(), Default::default());
+        let rebuild = ThreadArgs::from(RebuildThread { thread: "t".parse().unwrap() });
+        let other = db.run(patch("a")).await;
+        assert!(other.is_ok(), "{damage}: {other:?}");
+        let whole = Delete::damaged("t".parse().unwrap(), "a".parse().unwrap());
+        assert_eq!(db.run(whole).await.unwrap_err().kind(), ErrorKind::Conflict, "{damage}");
+        db.run(rebuild).await.expect("a damaged message hides no other");
+        let deleted = db.run(damaged()).await.unwrap();
+        assert_eq!((deleted.seq.get(), deleted.revision.get()), (2, 1), "{damage}");
+        let ids: Vec<_> =
+            everything(&db, "t").await.into_iter().map(|message| message.id.to_string()).collect();
+        assert_eq!(ids, ["a", "c"]);
+        let entry = db.read(GetThread { thread: "t".parse().unwrap() }).await.unwrap().unwrap();
+        assert_eq!(entry.messages, 2);
+        let again = NewMessage::user("again").with_id("b".parse().unwrap());
+        let error = db.thread("t").add(again).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Gone, "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_restores_a_damaged_message_in_its_place() {
+    let damage = "UPDATE throughline.messages SET metadata = '{' WHERE id = 'b'";
+    let Some((_database, db)) = with_damage(damage).await else { return };
+    let copy =
+        || ImportRow::new("b".parse().unwrap(), Role::User, Content::text("copy"), Timestamp::from_micros(5));
+    let import = Import::new("t".parse().unwrap(), vec![copy()]);
+    assert_eq!(db.run(import).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    let imported = db.run(Import::restoring("t".parse().unwrap(), vec![copy()])).await.unwrap();
+    assert!(matches!(imported.rows[..], [ImportedRow::Restored(seq)] if seq.get() == 2));
+    let messages = everything(&db, "t").await;
+    assert_eq!(messages[1].content, Content::text("copy"));
+    assert_eq!(messages.len(), 3);
+}
+
+#[tokio::test]
+async fn the_labels_of_a_damaged_summary_are_recovered() {
+    let Some(database) = Database::fresh("").await else { return };
+    let db = database.open(PostgresBackend::builder().writers(1)).await;
+    db.thread("t").add(NewMessage::user("x")).await.unwrap();
+    db.thread("t").label(LabelPatch::new().set("project", "atlas").unwrap()).await.unwrap();
+    database.run("UPDATE throughline.threads SET entry = '{'").await;
+    let thread = || "t".parse().unwrap();
+    assert_eq!(db.read(GetThread { thread: thread() }).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    db.run(ThreadArgs::from(RebuildThread { thread: thread() })).await.unwrap();
+    let entry = db.read(GetThread { thread: thread() }).await.unwrap().unwrap();
+    assert_eq!((entry.labels.len(), entry.messages, entry.listed), (1, 1, true));
+}
