@@ -164,6 +164,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("command-password", "curl -u admin:<{A8}7{A4}> https://x.example"),
     ("password-hash", "<$6|$salt{A8}${A86}> x"),
     ("age-key", "<AG|E-SECRET-KEY-1{U58}> x"),
+    ("signed-url", "https://x.example/a?X-Amz-Signature=<{h64}>"),
     ("jwt", "cookie <ey|J{w33}.ey|J{w60}.{w43}>; x"),
     (
         "private-key",

@@ -162,6 +162,8 @@ async fn threads_of_an_owner_with_a_secret_are_listed_again_after_a_scrub() {
     let before = Persistence::builder().backend(open().await).build().unwrap();
     let new = NewThread::new().with_id(id("t")).with_owner(owner.clone());
     before.on_thread(CreateThread::new(new)).await.unwrap();
+    // Lists show a thread once it has a message.
+    before.thread("t").add(NewMessage::user("hello")).await.unwrap();
     before.close().await.unwrap();
 
     let layer = RedactLayer::new(redactor());
