@@ -49,7 +49,7 @@ async fn error(bench: Bench) {
 }
 
 async fn every_operation(bench: Bench) {
-    for (what, args) in operations::all("x") {
+    for (what, args) in bench.operations("x") {
         let error = PersistError::new(ErrorKind::Corrupt, "from inside").with_effect(Effect::NotApplied);
         bench.inside.act([Act::Fail(error)]);
         match bench.call(args, None).await {
