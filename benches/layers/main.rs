@@ -41,7 +41,7 @@ async fn main() -> Result<(), Failure> {
         Contenders::new(stacks, DURABLE, only.as_deref()).compare(rounds, ".sqlite").await?;
     }
     if store.as_deref().is_none_or(|store| store == "shapes") && only.is_none() {
-        shapes::measure(rounds.min(5));
+        shapes::measure(rounds.min(5)).await?;
     }
     Ok(())
 }

@@ -2,9 +2,15 @@
 
 use std::{hint::black_box, time::Instant};
 
-use throughline::layers::redact::Redactor;
+use throughline::{
+    ErrorKind, NewMessage, PersistError, PersistRequest, Persistence, Phase,
+    layers::redact::{RedactLayer, Redactor},
+    memory::MemoryBackend,
+    plugin::{NextRequest, from_fn},
+};
 
 use crate::{
+    Failure,
     figures::{figure, median},
     text::TEXT,
 };
@@ -12,8 +18,11 @@ use crate::{
 /// So many bytes of each shape.
 const BYTES: usize = 256 * 1024;
 
+/// So many names of one message.
+const NAMES: usize = 8000;
+
 /// Prints `redact.ns_per_byte.SHAPE` for each, and the worst as `redact.ns_per_byte`.
-pub(crate) fn measure(rounds: usize) {
+pub(crate) async fn measure(rounds: usize) -> Result<(), Failure> {
     let redactor = Redactor::secrets();
     let base64 = "cGxhaW4gdGV4dCBpbiBiYXNlIHNpeHR5LWZvdXIs";
     let mut shapes: Vec<(&str, String)> = [
@@ -41,6 +50,9 @@ pub(crate) fn measure(rounds: usize) {
     .into_iter()
     .map(|(name, unit)| (name, unit.repeat(BYTES / unit.len() + 1)))
     .collect();
+    // Each name reads the rest of its line, and hides nothing.
+    let line = format!("{}\n", "token=".repeat(83));
+    shapes.push(("lines-of-names", line.repeat(BYTES / line.len() + 1)));
     shapes.push(("one-value", format!("password={}", "x1".repeat(BYTES / 2))));
     let mut worst: f64 = 0.0;
     for (name, text) in &shapes {
@@ -54,5 +66,50 @@ pub(crate) fn measure(rounds: usize) {
         figure(format_args!("redact.ns_per_byte.{name}"), cost, "ns");
         worst = worst.max(cost);
     }
+    let db = redacting()?;
+    let thread = db.thread("t");
+    for (name, (message, bytes)) in [("metadata-names", metadata_names()?), ("nested-json", nested_json())] {
+        let mut took = Vec::with_capacity(rounds);
+        for _ in 0..rounds {
+            let add = thread.add(message.clone());
+            let begun = Instant::now();
+            let refused = add.await;
+            took.push(begun.elapsed().as_secs_f64() * 1e9 / bytes as f64);
+            assert!(refused.is_err_and(|error| error.detail() == TAKES_NOTHING));
+        }
+        let cost = median(&took);
+        figure(format_args!("redact.ns_per_byte.{name}"), cost, "ns");
+        worst = worst.max(cost);
+    }
     figure("redact.ns_per_byte", worst, "ns");
+    Ok(())
+}
+
+const TAKES_NOTHING: &str = "the store takes nothing";
+
+/// The layer, in front of a service that does nothing.
+fn redacting() -> Result<Persistence, Failure> {
+    let refuse = |_: PersistRequest, _: NextRequest| async {
+        Err(PersistError::new(ErrorKind::Unavailable, TAKES_NOTHING))
+    };
+    let nothing = from_fn("nothing", Phase::Route, refuse);
+    let stack = Persistence::builder().layer(RedactLayer::secrets()).layer(nothing);
+    Ok(stack.backend(MemoryBackend::new()).build()?)
+}
+
+/// Names that are one name once they are redacted, and how many bytes they have.
+fn metadata_names() -> Result<(NewMessage, usize), Failure> {
+    let names = (0..NAMES).map(|n| (format!("password=x{n:05}"), n.into()));
+    let metadata = serde_json::Value::Object(names.collect());
+    let bytes = metadata.to_string().len();
+    Ok((NewMessage::user("x").with_metadata(serde_json::from_value(metadata)?), bytes))
+}
+
+/// A text of JSON in a text of JSON, and so on, and how many bytes it has.
+fn nested_json() -> (NewMessage, usize) {
+    let mut text = "password=a1B2c3D4".to_owned();
+    while text.len() < BYTES {
+        text = serde_json::json!({ "password": text, "ordinary": "text" }).to_string();
+    }
+    (NewMessage::user(&text), text.len())
 }

@@ -131,6 +131,32 @@ async fn a_damaged_entry_stops_no_copy() {
     }
 }
 
+/// A copy finds each entry by its record: what the primary finds it by is no part of what is hashed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_whose_tenant_or_thread_column_was_edited_is_copied() {
+    for edit in ["tenant = 'other'", "thread = 'other'", "thread = NULL"] {
+        let directory = tempfile::tempdir().unwrap();
+        let [a, b] = ["a.db", "b.db"].map(|name| directory.path().join(name));
+        let from = sqlite(&a).await;
+        let switch = Switch::open(from.clone(), memory("c")).await.unwrap();
+        let db = Persistence::builder().layer(AuditLayer::new(key())).backend(switch.backend());
+        work(&db.build().unwrap(), "a").await;
+        let written = log(&from).await;
+        let file = rusqlite::Connection::open(&a).unwrap();
+        let trigger = "SELECT sql FROM sqlite_schema WHERE name = 'audit_stays'";
+        let trigger: String = file.query_row(trigger, [], |row| row.get(0)).unwrap();
+        let edit_one = format!("DROP TRIGGER audit_stays; UPDATE audit SET {edit} WHERE number = 1");
+        file.execute_batch(&edit_one).unwrap();
+        file.execute_batch(&trigger).unwrap();
+        for to in [memory("b"), sqlite(&b).await] {
+            let mirror = copy(&from, &to).await;
+            assert_eq!(mirror.status().damaged, [""; 0], "{edit}");
+            mirror.stop().await;
+            assert_eq!(log(&to).await, written, "{edit}");
+        }
+    }
+}
+
 /// A follower has the entries of its leader and none of its own, also where a layer stands before it.
 #[tokio::test]
 async fn what_is_done_about_copies_has_no_entry() {

@@ -148,3 +148,13 @@ async fn an_attempt_is_refused_without_a_key_with_an_id_and_where_the_reply_was_
     let other = host.db.thread("t").reserve(Role::Tool).key("reply-1007").next_attempt().await;
     assert_eq!(other.unwrap_err().kind(), ErrorKind::Conflict);
 }
+
+#[tokio::test]
+async fn a_key_of_an_attempt_has_234_bytes_at_most() {
+    let thread = Host::new().db.thread("t");
+    let attempt = |bytes| thread.reserve(Role::Assistant).key("k".repeat(bytes)).next_attempt();
+    assert!(matches!(attempt(234).await.unwrap(), ReplyAttempt::Begun { number: 1, .. }));
+    let error = attempt(235).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Invalid, Effect::NotApplied));
+    assert_eq!(error.detail(), "the idempotency key leaves no room for the number of an attempt");
+}

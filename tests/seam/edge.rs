@@ -61,6 +61,40 @@ fn layers_have_timers_on_any_executor() {
 }
 
 #[test]
+fn a_draft_with_a_deadline_is_written_on_any_executor() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let db = runtime
+        .block_on(async {
+            let deadline = Duration::from_secs(60);
+            Persistence::builder().deadline(deadline).backend(MemoryBackend::new()).build()
+        })
+        .unwrap();
+    let text = block_on(async {
+        let mut draft = db.thread("t").reserve(Role::Assistant).await.unwrap();
+        draft.append("Hel").await.unwrap();
+        draft.flush().await.unwrap();
+        draft.append("lo!").await.unwrap();
+        draft.finish().await.unwrap();
+        db.thread("t").get(draft.id().clone()).await.unwrap().unwrap().content
+    });
+    assert_eq!(text, Content::text("Hello!"));
+}
+
+#[test]
+fn a_draft_whose_runtime_has_gone_answers_that() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut draft = runtime.block_on(async {
+        let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+        db.with_deadline(Duration::from_secs(60)).thread("t").reserve(Role::Assistant).await.unwrap()
+    });
+    drop(runtime);
+    let error = block_on(draft.flush()).unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Cancelled, Effect::Unknown));
+    let error = block_on(draft.append("x")).unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Cancelled, Effect::Unknown));
+}
+
+#[test]
 fn a_runtime_that_has_gone_is_an_answer_and_no_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (gated, _gates) = Gated::new(0, 0);

@@ -9,8 +9,8 @@ use std::{
 };
 
 use throughline::{
-    Effect, ErrorKind, ListOpen, NewMessage, NewReservation, NewThread, PageFrom, PersistArgs, Persistence,
-    Reserve, Role, TenantId, ThreadId, Timestamp, Visibility,
+    Effect, ErrorKind, Import, ImportRow, ImportedRow, ListOpen, Message, NewMessage, NewReservation,
+    NewThread, PageFrom, PersistArgs, Persistence, Reserve, Role, TenantId, ThreadId, Timestamp, Visibility,
     pipeline::Builder,
     plugin::{redirect, redirect_messages},
     sqlite::SqliteBackend,
@@ -146,4 +146,32 @@ async fn a_message_that_is_damaged_where_it_is_kept_hides_no_other() {
     clock.store(HOUR, Ordering::SeqCst);
     let swept = db.sweep_expired("its writer is gone").await.unwrap();
     assert_eq!((swept.abandoned.len(), swept.failed.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_a_message_that_is_kept_there_is_not_restored_here() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::default());
+    let there = timed(&clock).backend(store(folder.path(), THERE).await).build().unwrap();
+    let rule = |args: &PersistArgs| matches!(args, PersistArgs::Add(add) if add.role == Role::Assistant);
+    let db = timed(&clock)
+        .layer(redirect_messages("vault", rule, there.clone()))
+        .backend(store(folder.path(), HERE).await)
+        .build()
+        .unwrap();
+    let thread = db.thread("t");
+    let here = thread.add(NewMessage::user("question")).await.unwrap().message;
+    let kept = thread.add(NewMessage::assistant("answer")).await.unwrap().message;
+    damage(folder.path(), HERE, "t", 1);
+    damage(folder.path(), HERE, "t", 2);
+    let restore = |message: &Message| {
+        // A backup says it of another role than the rule picks.
+        let row = ImportRow { role: Role::User, ..ImportRow::of(message.clone()).unwrap() };
+        db.run(Import::restoring("t".parse().unwrap(), vec![row]))
+    };
+    let error = restore(&kept).await.unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "vault"));
+    assert!(there.thread("t").get(kept.id.clone()).await.unwrap().is_some());
+    // The narrow twin: a damaged message of this side is restored.
+    let restored = restore(&here).await.unwrap();
+    assert_eq!(restored.rows, [ImportedRow::Restored(here.seq)]);
 }

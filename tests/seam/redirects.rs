@@ -1,9 +1,9 @@
 //! Law 8: a redirect owns what it took for life, reads included.
 
 use throughline::{
-    Batch, Content, ContentChange, Delete, Effect, ErrorKind, ListOpen, MessageId, MessageState,
-    MetadataPatch, NewMessage, NewReservation, PageFrom, PersistArgs, Persistence, Role, RunReport,
-    UpdateMode, Visibility,
+    Batch, ClearThread, Content, ContentChange, Delete, DeleteThread, Effect, ErrorKind, ListOpen, MessageId,
+    MessageState, MetadataPatch, NewMessage, NewReservation, PageFrom, PersistArgs, Persistence,
+    RenameThread, Role, RunReport, TakeLastMessage, UpdateMode, Visibility,
     memory::MemoryBackend,
     plugin::{redirect, redirect_messages},
     session::{Claimer, Runtime},
@@ -171,6 +171,33 @@ async fn a_batch_that_touches_a_redirected_message_is_refused() {
     let add = throughline::Add::new("t".parse().unwrap(), NewMessage::assistant("c"));
     let error = stores.0.batch(Batch::new().with(add)).await.unwrap_err();
     assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "vault"));
+    close(stores).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_ends_messages_of_a_thread_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = by_message(folder.path()).await;
+    let thread = stores.0.thread("t");
+    thread.add(NewMessage::user("a")).await.unwrap();
+    let kept = thread.add(NewMessage::assistant("b")).await.unwrap().message.id;
+    let t: throughline::ThreadId = "t".parse().unwrap();
+    let ends: [PersistArgs; 3] = [
+        TakeLastMessage::new(t.clone()).into(),
+        ClearThread::new(t.clone()).into(),
+        DeleteThread { thread: t.clone() }.into(),
+    ];
+    for end in ends {
+        let error = stores.0.batch(Batch::new().with(end)).await.unwrap_err();
+        assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "vault"));
+        let shown: Vec<_> =
+            thread.page(PageFrom::Start, 10).await.unwrap().messages.into_iter().map(|m| m.content).collect();
+        assert_eq!(shown, [Content::text("a"), Content::text("b")]);
+        assert!(stores.1.thread("t").get(kept.clone()).await.unwrap().is_some());
+    }
+    // The narrow twin: what ends nothing is applied.
+    let rename = RenameThread::new(t, "new".parse().unwrap());
+    stores.0.batch(Batch::new().with(rename)).await.unwrap();
     close(stores).await;
 }
 

@@ -37,7 +37,7 @@ pub struct PersistResponse {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// The place of the change among all commits of the store; none for a read and for a replay.
+    /// The last position that the write took; none for a read and for a replay.
     pub position: Option<Position>,
 }
 
@@ -56,7 +56,8 @@ impl Receipt {
 pub struct HeldBack(pub usize);
 
 /// The most bytes of JSON that the content of a message may have. In the [extensions](PersistResponse::extensions) of the answer to
-/// a [`Reserve`](crate::Reserve), where a layer limits it: a [`Draft`](crate::Draft) refuses the append that exceeds it.
+/// a [`Reserve`](crate::Reserve), where the backend or a layer limits it: a [`Draft`](crate::Draft) refuses the append that exceeds it. A
+/// layer that makes content longer lowers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContentLimit(pub u64);
 

@@ -1,6 +1,6 @@
 use std::{
-    fmt,
-    sync::OnceLock,
+    fmt, mem,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -37,12 +37,13 @@ const LAST_WORD: Duration = Duration::from_millis(10);
 /// instead applies what was admitted too, on its threads, and nobody waits for that.
 ///
 /// A child process that was forked from the one that opened the store cannot use it: every call there is refused as
-/// [`Invalid`](throughline_core::ErrorKind::Invalid), and the child opens the store itself.
+/// [`Invalid`](throughline_core::ErrorKind::Invalid), it has no signs of commits, and the child opens the store itself. A handle that is
+/// dropped there leaves the store of the parent as it is.
 pub struct PostgresBackend {
     pub(crate) settings: Settings,
     owner: OwnerProcess,
-    readers: Readers,
-    writers: Writers,
+    readers: Arc<Readers>,
+    writers: Arc<Writers>,
     signs: watch::Sender<Position>,
     engine: Engine,
     /// Hears the commits of others, from when somebody first asks for signs.
@@ -56,8 +57,8 @@ impl PostgresBackend {
     /// `has_index` is of a store that was found with an index of words.
     pub(crate) fn new(settings: Settings, engine: &Engine, has_index: bool, key: StoreKey) -> Self {
         let signs = watch::Sender::new(Position::ZERO);
-        let writers = Writers::start(&settings, &signs, engine);
-        let readers = Readers::new(&settings, engine);
+        let writers = Arc::new(Writers::start(&settings, &signs, engine));
+        let readers = Arc::new(Readers::new(&settings, engine));
         let adds = settings.options.search;
         let index = (adds || has_index).then(|| {
             let kept = search::keep(settings.clone(), signs.subscribe(), adds);
@@ -215,7 +216,7 @@ impl Backend for PostgresBackend {
         };
         let reply = self.write(call).await?;
         if let Some(key) = key {
-            self.key.replace(&self.settings, key).await?;
+            self.key.replace(key);
         }
         Ok(reply)
     }
@@ -228,6 +229,9 @@ impl Backend for PostgresBackend {
     }
 
     fn signs(&self) -> Option<watch::Receiver<Position>> {
+        if !self.owner.is_current() {
+            return None;
+        }
         let follow = || {
             let followed = signs::follow(self.settings.clone(), self.signs.clone());
             self.engine.handle().spawn(followed).abort_handle()
@@ -247,7 +251,12 @@ impl Backend for PostgresBackend {
 
 impl Drop for PostgresBackend {
     fn drop(&mut self) {
-        self.stop_following();
+        if self.owner.is_current() {
+            self.stop_following();
+        } else {
+            // A forked child shares what the threads of the owner wait on: a connection that ends here would be waited for there in vain.
+            mem::forget((Arc::clone(&self.readers), Arc::clone(&self.writers), self.engine.clone()));
+        }
     }
 }
 

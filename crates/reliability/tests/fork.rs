@@ -1,13 +1,23 @@
 //! A process that forks with a store open: the child has the handle and none of the threads behind it.
 
+#[cfg(target_os = "linux")]
+use std::{fs, path::Path};
 use std::{
     future::{Future, IntoFuture as _},
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, PersistError, Persistence};
+use throughline_core::{Backend as _, Effect, ErrorKind, NewMessage, PageFrom, PersistError, Persistence};
+use throughline_postgres::PostgresBackend;
+use throughline_postgres_cluster::{Cluster, Installation};
+use throughline_reliability::skipped;
 use throughline_sqlite::SqliteBackend;
+use tokio::{runtime::Runtime, time::timeout};
+
+/// Far more than anything here takes.
+const FAR: Duration = Duration::from_secs(60);
 
 /// Runs `check` in a forked child, and answers the number that it ends with. The child is killed after ten seconds.
 fn in_forked_child(check: impl FnOnce() -> i32) -> Option<i32> {
@@ -43,6 +53,19 @@ fn refusal<T>(call: impl Future<Output = Result<T, PersistError>>) -> i32 {
     }
 }
 
+/// How many descriptors of the store a forked child has fewer after `call` was refused; -1 where it was not.
+#[cfg(target_os = "linux")]
+fn closed_by_a_refusal(store: &Path, call: impl FnOnce() -> i32) -> i32 {
+    let store = store.to_str().unwrap();
+    let open = || {
+        let links =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+        links.filter(|link| link.to_str().unwrap().starts_with(store)).count() as i32
+    };
+    let before = open();
+    if call() == 0 { before - open() } else { -1 }
+}
+
 #[test]
 fn a_forked_child_is_refused_and_the_parent_goes_on() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -59,6 +82,12 @@ fn a_forked_child_is_refused_and_the_parent_goes_on() {
 
     let write = || refusal(thread.add(NewMessage::user("child")).into_future());
     assert_eq!(in_forked_child(write), Some(0), "a write of a forked child");
+    #[cfg(target_os = "linux")]
+    assert_eq!(
+        in_forked_child(|| closed_by_a_refusal(&path, write)),
+        Some(3),
+        "the descriptors of the locks"
+    );
     let read = || refusal(thread.page(PageFrom::Start, 10).into_future());
     assert_eq!(in_forked_child(read), Some(0), "a read of a forked child");
     assert_eq!(in_forked_child(|| refusal(db.close())), Some(0), "a close by a forked child");
@@ -77,4 +106,50 @@ fn a_forked_child_is_refused_and_the_parent_goes_on() {
         assert_eq!(thread.page(PageFrom::Start, 10).await.unwrap().messages.len(), 2);
         db.close().await.unwrap();
     });
+}
+
+#[test]
+fn a_forked_child_of_a_postgres_store_is_refused_and_the_parent_goes_on() {
+    let Some(installation) = Installation::find() else {
+        return skipped("a fork with a Postgres store open", "PostgreSQL 15 or newer is not installed");
+    };
+    let cluster = Cluster::start(&installation).unwrap();
+    let runtime = Runtime::new().unwrap();
+    // A connection whose answers are not heard any more would not be given up before the test is.
+    let open = || {
+        let options = PostgresBackend::builder().answer_limit(10 * FAR);
+        runtime.block_on(options.open(&cluster.url("postgres"))).unwrap()
+    };
+    let backend = open();
+    let db = runtime.block_on(async { Persistence::builder().backend(backend).build().unwrap() });
+    let count = |expected: usize| {
+        let read = async { db.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len() };
+        assert_eq!(runtime.block_on(async { timeout(FAR, read).await }), Ok(expected));
+    };
+    runtime.block_on(async { db.thread("t").add(NewMessage::user("before")).await }).unwrap();
+    // Its connection is idle from now on.
+    count(1);
+
+    let write = || refusal(db.thread("t").add(NewMessage::user("child")).into_future());
+    assert_eq!(in_forked_child(write), Some(0), "a write of a forked child");
+    let read = || refusal(db.thread("t").page(PageFrom::Start, 10).into_future());
+    assert_eq!(in_forked_child(read), Some(0), "a read of a forked child");
+    assert_eq!(in_forked_child(|| refusal(db.close())), Some(0), "a close by a forked child");
+    let followed = open();
+    assert!(followed.signs().is_some());
+    assert_eq!(in_forked_child(|| followed.signs().is_some().into()), Some(0), "signs in a forked child");
+    drop(followed);
+    let dropped = || {
+        // The parent keeps its own; the bytes of the handle are the same in the child.
+        // SAFETY: the child ends without using or dropping the original.
+        drop(unsafe { std::ptr::read(&raw const db) });
+        0
+    };
+    assert_eq!(in_forked_child(dropped), Some(0), "a drop in a forked child");
+
+    count(1);
+    let write = async { db.thread("t").add(NewMessage::user("after")).await.unwrap() };
+    runtime.block_on(async { timeout(FAR, write).await }).unwrap();
+    count(2);
+    runtime.block_on(db.close()).unwrap();
 }

@@ -127,6 +127,9 @@ async fn rel_2_the_process_ends_at_each_place_of_the_writer() {
     let mut random = report.random();
     let mut totals = Totals::default();
     for point in Failpoint::ALL {
+        if point == Failpoint::Exchanging && !cfg!(target_os = "linux") {
+            continue;
+        }
         for run in 0..scaled(10) {
             let mut scene = Scene::new();
             let job = through(point, &mut random, scene.job("1"));

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::Path,
+    sync::{Arc, Mutex, mpsc},
     time::{Duration, Instant},
 };
 
@@ -178,6 +179,61 @@ async fn rel_20_eight_processes_open_a_file_that_has_to_be_recovered() {
     report.count("opened", rounds * OPENERS as u64);
     report.count("slowest open, ms", slowest.as_millis());
     report.finish();
+}
+
+/// Another process writes between the lock of SQLite and the lock of the store: it has committed by then, or holds the lock.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_loses_the_exchange_of_its_lock_to_another_process_is_begun_again() {
+    for holds in [false, true] {
+        let (store, acks) = directories();
+        let path = store.path().join("chat.db");
+        let (send, receive) = mpsc::channel();
+        let job = Job { tasks: 1, operations: Some(1), ..Job::new(&path, acks.path(), "other".to_owned()) };
+        let armed = Arc::new(Mutex::new(None));
+        let options = SqliteOptions::new().wait_limit(Duration::from_secs(30)).failpoints({
+            let armed = Arc::clone(&armed);
+            move |point| {
+                if point == Failpoint::Exchanging
+                    && let Some((mut job, send)) = armed.lock().unwrap().take()
+                {
+                    let send: mpsc::Sender<Worker> = send;
+                    let held = Interference { point: Failpoint::Begun, hit: 1, then: Then::Hold };
+                    job = Job { interference: holds.then_some(held), ..job };
+                    let mut other = Worker::start(WORKER, &job).unwrap();
+                    assert_eq!(other.line().as_deref(), Some("open"));
+                    if holds {
+                        assert_eq!(other.line().as_deref(), Some("held"));
+                        send.send(other).unwrap();
+                    } else {
+                        assert!(other.end().unwrap().was_good());
+                    }
+                }
+                Ok(())
+            }
+        });
+        let backend = options.open(&path).await.unwrap();
+        let maintenance = backend.maintenance();
+        let db = Persistence::builder().backend(backend).build().unwrap();
+        db.thread("t").add(NewMessage::user("before")).await.unwrap();
+        *armed.lock().unwrap() = Some((job, send));
+        let write = tokio::spawn({
+            let db = db.clone();
+            async move { db.thread("t").add(NewMessage::user("begun again")).await }
+        });
+        if holds {
+            let mut other = tokio::task::spawn_blocking(move || receive.recv().unwrap()).await.unwrap();
+            other.tell("go");
+            assert!(other.end().unwrap().was_good());
+        }
+        write.await.unwrap().unwrap();
+        let health = maintenance.health();
+        assert_eq!((health.failures, health.alarms), (0, vec![]));
+        let verification = maintenance.verify().await.unwrap();
+        assert!(verification.is_sound(), "{:?}", verification.damaged);
+        assert_eq!(verification.messages, 3);
+        db.close().await.unwrap();
+    }
 }
 
 /// How long this process waits for the lock.

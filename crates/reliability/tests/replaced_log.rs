@@ -4,10 +4,15 @@ use std::{
     fs::{File, OpenOptions},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use throughline_core::{Effect, ErrorKind, NewMessage, Persistence};
 use throughline_sqlite::{Condition, SqliteBackend};
+use tokio::time::timeout;
+
+/// Far more than anything here takes.
+const FAR: Duration = Duration::from_secs(60);
 
 fn log_of(path: &Path) -> (File, u64) {
     let mut name = path.as_os_str().to_owned();
@@ -37,16 +42,20 @@ async fn expect_refused(how: &str, tamper: impl Fn(&File, u64)) {
             (ErrorKind::Unavailable, Effect::NotApplied),
             "{how}: {error}"
         );
-        assert!(error.to_string().contains("the log of the file was "), "{how}: {error}");
+        assert!(error.to_string().contains("the WAL was "), "{how}: {error}");
     }
-    let mut health = maintenance.health();
-    while health.condition == Condition::Writable {
-        // Each write that is refused is a failure of the writer.
-        db.thread("t").add(NewMessage::user("again")).await.unwrap_err();
-        health = maintenance.health();
-    }
+    let read_only = async {
+        let mut health = maintenance.health();
+        while health.condition == Condition::Writable {
+            // Each write that is refused is a failure of the writer.
+            db.thread("t").add(NewMessage::user("again")).await.unwrap_err();
+            health = maintenance.health();
+        }
+        health
+    };
+    let health = timeout(FAR, read_only).await.expect("the writer stops");
     assert_eq!(health.condition, Condition::ReadOnly);
-    assert!(health.last_failure.unwrap().contains("the log of the file was "), "{how}");
+    assert!(health.last_failure.unwrap().contains("the WAL was "), "{how}");
     db.close().await.unwrap();
 }
 

@@ -1,11 +1,16 @@
 //! A second SQLite library in the process, whose locks and those of the store do not see each other.
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, OnceLock, mpsc},
+    thread,
+    time::Duration,
+};
 
 use rusqlite::Connection;
 use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
 use throughline_reliability::{SecondLibrary, skipped};
-use throughline_sqlite::{Alarm, Maintenance, SqliteOptions};
+use throughline_sqlite::{Alarm, Failpoint, Maintenance, SqliteOptions};
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// Far more than anything here takes.
@@ -20,7 +25,11 @@ fn second_library() -> Option<SecondLibrary> {
 }
 
 async fn open(path: &Path) -> (Persistence, Maintenance) {
-    let backend = SqliteOptions::new().wait_limit(Duration::from_secs(20)).open(path).await.unwrap();
+    open_with(SqliteOptions::new(), path).await
+}
+
+async fn open_with(options: SqliteOptions, path: &Path) -> (Persistence, Maintenance) {
+    let backend = options.wait_limit(Duration::from_secs(20)).open(path).await.unwrap();
     let maintenance = backend.maintenance();
     (Persistence::builder().backend(backend).build().unwrap(), maintenance)
 }
@@ -59,15 +68,27 @@ async fn a_second_library_that_reads_and_closes_leaves_the_store_writable() {
     expect_whole(&path, 40).await;
 }
 
+/// Outside of a checkpoint: one that runs as the second library begins to write does not hold it off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_library_that_writes_meanwhile_damages_nothing() {
+async fn a_second_library_that_writes_between_checkpoints_damages_nothing() {
     const WRITES: usize = 200;
     let Some(library) = second_library() else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let (db, _) = open(&path).await;
     add(&db, "first").await;
-    library.open(&path, 0).unwrap().execute("CREATE TABLE host (n INTEGER PRIMARY KEY)").unwrap();
+    db.close().await.unwrap();
+    Connection::open(&path).unwrap().execute("CREATE TABLE host (n INTEGER PRIMARY KEY)", []).unwrap();
+    // The first checkpoint waits until the host has written everything.
+    let has_written = Arc::new(OnceLock::new());
+    let written = Arc::clone(&has_written);
+    let options = SqliteOptions::new().failpoints(move |point| {
+        if point == Failpoint::Checkpointing {
+            written.wait();
+        }
+        Ok(())
+    });
+    let (db, _) = open_with(options, &path).await;
     let host = {
         let path = path.clone();
         thread::spawn(move || {
@@ -75,6 +96,7 @@ async fn a_second_library_that_writes_meanwhile_damages_nothing() {
                 let host = library.open(&path, 60_000).unwrap();
                 host.execute(&format!("INSERT INTO host VALUES ({n})")).unwrap();
             }
+            has_written.set(()).unwrap();
         })
     };
     let mut tasks = tokio::task::JoinSet::new();
@@ -148,6 +170,72 @@ async fn a_second_library_that_was_connected_before_the_store_was_opened_is_noti
     drop(host);
     timeout(FAR, add(&db, "after")).await.unwrap();
     db.close().await.unwrap();
+    expect_whole(&path, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_closed_while_a_second_library_is_connected_leaves_it_the_wal() {
+    let Some(library) = second_library() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let (db, _) = open(&path).await;
+    add(&db, "before").await;
+    let host = library.open(&path, 60_000).unwrap();
+    host.execute("CREATE TABLE host (n INTEGER PRIMARY KEY)").unwrap();
+    db.close().await.unwrap();
+    host.execute("INSERT INTO host VALUES (1)").unwrap();
+
+    let (db, _) = open(&path).await;
+    assert_eq!(db.thread("t").page(PageFrom::End, 9).await.unwrap().messages.len(), 1);
+    host.execute("INSERT INTO host VALUES (2)").unwrap();
+    drop(host);
+    add(&db, "after").await;
+    db.close().await.unwrap();
+    let rows: i64 = Connection::open(&path)
+        .unwrap()
+        .query_row("SELECT count(*) FROM host", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(rows, 2);
+    expect_whole(&path, 2).await;
+}
+
+/// It takes longer than a lock may be held before it is taken for one that is stuck.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_transaction_of_one_store_is_no_failure_of_another_store_in_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let (release, released) = mpsc::channel::<()>();
+    let (begin, begun) = mpsc::channel::<()>();
+    let hold = Mutex::new(Some((begin, released)));
+    let holding = SqliteOptions::new().failpoints(move |point| {
+        if point == Failpoint::Applying
+            && let Some((begin, released)) = hold.lock().unwrap().take()
+        {
+            begin.send(()).unwrap();
+            // Until the test drops the other end.
+            released.recv().unwrap_err();
+        }
+        Ok(())
+    });
+    let holding = Persistence::builder().backend(holding.open(&path).await.unwrap()).build().unwrap();
+    let (waiting, maintenance) = open(&path).await;
+    let held = tokio::spawn({
+        let holding = holding.clone();
+        async move { add(&holding, "held").await }
+    });
+    spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+
+    let hurried = waiting.clone().with_deadline(Duration::from_secs(3));
+    let error = hurried.thread("t").add(NewMessage::user("late")).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Busy | ErrorKind::Timeout), "{error}");
+    let health = maintenance.health();
+    assert_eq!((health.failures, health.last_failure), (0, None));
+
+    drop(release);
+    held.await.unwrap();
+    add(&waiting, "after").await;
+    holding.close().await.unwrap();
+    waiting.close().await.unwrap();
     expect_whole(&path, 2).await;
 }
 

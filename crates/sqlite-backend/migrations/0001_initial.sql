@@ -41,7 +41,8 @@ CREATE TABLE threads (
 CREATE INDEX threads_purgeable ON threads (tenant, thread) WHERE purgeable = 1;
 
 -- What lists show of a thread: what the host said, and what follows from the messages, kept up to date in the commit of each
--- change. It can be made again from the messages. A deleted thread has no row here. `active_slot` is the 16 ms in which `active_at`
+-- change. It can be made again from the messages. `last_seq` is the last sequence number that the thread has given: a list that
+-- looked it up in `messages` took twice the time. A deleted thread has no row here. `active_slot` is the 16 ms in which `active_at`
 -- lies: a thread that is written to again within them changes nothing that the index has.
 CREATE TABLE catalogue (
     thread_pk   INTEGER PRIMARY KEY REFERENCES threads (thread_pk),
@@ -58,6 +59,7 @@ CREATE TABLE catalogue (
     turns       INTEGER NOT NULL,
     bytes       INTEGER NOT NULL,
     preview_seq INTEGER,
+    last_seq    INTEGER NOT NULL,
     checksum    INTEGER NOT NULL,
     title       TEXT    NOT NULL,
     owner       TEXT,

@@ -15,7 +15,7 @@ use throughline_core::{
 use tokio::sync::watch;
 
 use crate::{
-    Maintenance, OpenError, SqliteOptions,
+    Maintenance, OpenError, SqliteOptions, file_guard,
     open::KeyFile,
     queue::{Committed, Lookout, Pending, Times, Work, Write},
     read::Readers,
@@ -125,7 +125,7 @@ impl SqliteBackend {
 
     /// Hands something to the writer and waits until it is in the file.
     async fn commit(&self, tenant: &TenantId, work: Work, bytes: usize, times: Times) -> Result<Committed> {
-        self.owner.check()?;
+        self.check_owner()?;
         self.writer.board.admit()?;
         let slot = self.writer.admission.enter(tenant, bytes, times.give_up).await?;
         let (pending, answer) = Pending::new(work, times, bytes, slot);
@@ -133,6 +133,11 @@ impl SqliteBackend {
         let answer = self.lookout.wait(answer, || self.writer.admission.has_one()).await;
         // Every write is answered, also one that the writer was lost with.
         answer.unwrap_or_else(|| Err(unanswered()))
+    }
+
+    /// Refuses a call in a forked child.
+    fn check_owner(&self) -> Result<()> {
+        self.owner.check().inspect_err(|_| file_guard::close_inherited())
     }
 
     fn times(&self, deadline: Option<Instant>) -> Times {
@@ -206,7 +211,7 @@ impl Backend for SqliteBackend {
     }
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
-        self.owner.check()?;
+        self.check_owner()?;
         let (read, context, now) = call.into_parts();
         Ok(Reply::new(self.readers.read(context.tenant(), read, context.deadline(), now).await?))
     }
@@ -250,7 +255,7 @@ impl Backend for SqliteBackend {
     }
 
     async fn close(&self) -> Result<()> {
-        self.owner.check()?;
+        self.check_owner()?;
         // The readers first: the last connection folds the log away, and must be one that writes.
         self.readers.close().await;
         self.writer.close().await

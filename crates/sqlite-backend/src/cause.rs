@@ -24,8 +24,8 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    /// What is behind this code of SQLite, for a store at `path`. It asks the system, and reads the file where SQLite calls it
-    /// damaged, for a second at most: only after a failure.
+    /// What is behind this code of SQLite, for a store at `path`. It asks the system. Where SQLite calls the file damaged, it reads
+    /// the file for a second at most, and not twice within a minute: only after a failure.
     pub(crate) fn of(code: i32, path: &Path) -> Option<Self> {
         match code & 0xff {
             // CORRUPT
@@ -66,4 +66,15 @@ fn unreadable(path: &Path) -> Option<Cause> {
 #[cfg(not(target_os = "linux"))]
 fn unreadable(_: &Path) -> Option<Cause> {
     None
+}
+
+/// Whether the disk still cannot read the store at `path`. Reads it for a second at most.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_unreadable(path: &Path) -> bool {
+    crate::file_guard::is_unreadable(path)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_unreadable(_: &Path) -> bool {
+    false
 }

@@ -27,13 +27,15 @@ pub(crate) enum EngineError {
     RolledBack,
     #[error("the file or its log was moved or deleted while it was open")]
     Elsewhere,
+    #[error("another writer committed first")]
+    Overtaken,
     #[error(
         "a second SQLite library in this process has the file open, and does not see the locks of this one: close its \
          connections, or read through the store"
     )]
     SecondLibrary,
     #[error(
-        "the log of the file {fault} while it was open, and writes that were acknowledged may be lost: close the store \
+        "the WAL {fault} while it was open, and writes that were acknowledged may be lost: close the store \
          and open it again, or restore a backup"
     )]
     LogReplaced { fault: &'static str },
@@ -100,6 +102,7 @@ impl EngineError {
             | Self::ReaderLost
             | Self::RolledBack
             | Self::Elsewhere
+            | Self::Overtaken
             | Self::SecondLibrary
             | Self::LogReplaced { .. }
             | Self::LockStuck
@@ -111,7 +114,13 @@ impl EngineError {
 
     /// Whether somebody else holds the lock, for now.
     pub(crate) fn is_busy(&self) -> bool {
-        self.is_second_library() || self.code().is_some_and(|code| matches!(code & 0xff, 5 | 6))
+        matches!(self, Self::Overtaken | Self::SecondLibrary)
+            || self.code().is_some_and(|code| matches!(code & 0xff, 5 | 6))
+    }
+
+    /// Whether the connection is to be closed: it has rolled a transaction back that another writer overtook.
+    pub(crate) const fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Overtaken)
     }
 
     /// Whether a second SQLite library in the process is in the way, for now.
@@ -128,6 +137,23 @@ impl EngineError {
     /// Whether the disk could not read the file.
     pub(crate) const fn is_unreadable(&self) -> bool {
         matches!(self, Self::Caused { cause: Cause::Unreadable { .. }, .. })
+    }
+
+    /// Whether a lock could not be taken or given back, which is not that somebody else holds it. SQLite then has to let go of the
+    /// file: every connection of the store is closed.
+    pub(crate) fn is_lock(&self) -> bool {
+        let is_lock_code = |code: i32| {
+            code & 0xff == ffi::SQLITE_PROTOCOL
+                || matches!(
+                    code,
+                    ffi::SQLITE_IOERR_LOCK
+                        | ffi::SQLITE_IOERR_RDLOCK
+                        | ffi::SQLITE_IOERR_UNLOCK
+                        | ffi::SQLITE_IOERR_CHECKRESERVEDLOCK
+                        | ffi::SQLITE_IOERR_SHMLOCK
+                )
+        };
+        matches!(self, Self::LockStuck | Self::Lock { .. }) || self.code().is_some_and(is_lock_code)
     }
 
     /// A lock that the operating system refused for another reason than that it is held.
@@ -148,8 +174,10 @@ impl EngineError {
 
     /// Whether it is worth to open the file again and to begin again, while there is time.
     pub(crate) fn passes(&self) -> bool {
-        matches!(self, Self::Elsewhere | Self::SecondLibrary | Self::LockStuck | Self::Lock { .. })
-            || self.code().is_some_and(|code| matches!(code & 0xff, 3 | 5 | 6 | 7 | 8 | 10 | 14 | 15))
+        matches!(
+            self,
+            Self::Elsewhere | Self::Overtaken | Self::SecondLibrary | Self::LockStuck | Self::Lock { .. }
+        ) || self.code().is_some_and(|code| matches!(code & 0xff, 3 | 5 | 6 | 7 | 8 | 10 | 14 | 15))
     }
 
     /// Whether the writer cannot go on for it: not a disk that is full, a lock that is held, or what one operation met.
@@ -158,6 +186,10 @@ impl EngineError {
     }
 
     pub(crate) fn reach(&self) -> Reach {
+        // The other operations of the transaction need other pages.
+        if self.is_unreadable() {
+            return Reach::Operation;
+        }
         match self.code().map(|code| code & 0xff) {
             // CONSTRAINT, MISMATCH, TOOBIG, RANGE: what it brought. CORRUPT: what it met.
             Some(19 | 20 | 18 | 25 | 11) => Reach::Operation,
@@ -170,7 +202,7 @@ impl EngineError {
             Self::Sqlite { code, .. } => kind(*code),
             Self::NoReader => ErrorKind::Overloaded,
             Self::ReadTimedOut => ErrorKind::Timeout,
-            Self::SecondLibrary => ErrorKind::Busy,
+            Self::Overtaken | Self::SecondLibrary => ErrorKind::Busy,
             Self::Caused { .. }
             | Self::ReadersClosed
             | Self::ReaderLost
@@ -318,6 +350,19 @@ mod tests {
                 assert_eq!((error.kind(), error.effect()), (kind, effect), "code {code} in {phase:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_unreadable_page_fails_one_operation_and_is_no_trouble_of_the_writer() {
+        let source = io::Error::from_raw_os_error(5);
+        let cause = Cause::Unreadable { path: "chat.db".into(), offset: 4096, source };
+        let error = EngineError::Caused { code: ffi::SQLITE_CORRUPT, cause };
+        assert_eq!((error.kind(), error.reach()), (ErrorKind::Unavailable, Reach::Operation));
+        assert!(!error.is_trouble() && !error.is_damage());
+
+        let error = EngineError::Caused { code: ffi::SQLITE_IOERR_WRITE, cause: Cause::ReadOnly };
+        assert_eq!((error.kind(), error.reach()), (ErrorKind::Unavailable, Reach::Transaction));
+        assert!(error.is_trouble());
     }
 
     #[test]

@@ -13,6 +13,8 @@
 pub enum Failpoint {
     /// The schema of a fresh or older file is written, and not committed.
     Migrating,
+    /// On Linux: the connection gave its write lock back, and the store has not taken its own.
+    Exchanging,
     /// The write lock is held, and nothing was taken from the queue.
     Begun,
     /// A write was taken from the queue, and nothing of it was applied.
@@ -37,8 +39,9 @@ pub enum Failpoint {
 
 impl Failpoint {
     /// Each of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Migrating,
+        Self::Exchanging,
         Self::Begun,
         Self::Applying,
         Self::Applied,

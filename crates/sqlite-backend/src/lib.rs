@@ -24,8 +24,8 @@
 //! - Damage is noticed: each row carries a checksum, and a damaged one is answered as `Corrupt` with its name. A page
 //!   or a list names it beside the others, all of which can still be read.
 //! - It says how it is: [`Maintenance::health`] tells whether it takes writes, and raises an [`Alarm`] for what asks for attention: a
-//!   log that cannot be cut, a disk that is nearly full, hangs or cannot read, a second SQLite library. A store whose writer fails again and again is read-only until a
-//!   commit succeeds.
+//!   WAL that cannot be truncated, a disk that is nearly full, hangs or cannot read, a second SQLite library. A store whose writer fails
+//!   again and again is read-only until a commit succeeds.
 //! - Several processes may share the file. It has to be on a disk of this machine: a log in WAL mode does not work over
 //!   a network file system.
 //!

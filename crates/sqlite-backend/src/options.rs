@@ -108,7 +108,7 @@ impl SqliteOptions {
     }
 
     /// How many connections read for one tenant at a time, each on a thread of its own: 4, from 1 to 64. One is opened with the store,
-    /// the others when they are needed, and one more than these when a tenant that reads nothing finds them all at work: so no tenant
+    /// the others when they are needed, and one more than these when a tenant that holds no reader finds all of them busy: so no tenant
     /// waits because another one has taken every reader. A reader that becomes free serves the tenant that has the fewest.
     pub const fn readers(mut self, readers: u32) -> Self {
         self.readers = readers;
@@ -160,8 +160,9 @@ impl SqliteOptions {
     /// For how long a search looks for more messages: 1 s, and never beyond the deadline of its call. It then answers with the best of
     /// those that it has found, and says so: [`SearchHits::terminated_early`](throughline_core::SearchHits::terminated_early).
     ///
-    /// The index is in parts of about a million terms, which is some 15 000 messages of 100 words, and the time is looked at between two
-    /// of them: each takes some 50 ms at the very most.
+    /// The search looks at the time before each shard of the index but the first, and after each 64 rows or 1 MiB that it reads. A shard has
+    /// about a million terms, which is some 15 000 messages of 100 words; SQLite takes some 50 ms at the very most to look its
+    /// terms up. A search whose time is over reads up to 64 of the messages that it has found.
     pub const fn search_time_limit(mut self, limit: Duration) -> Self {
         self.search_time_limit = limit;
         self
@@ -192,8 +193,8 @@ impl SqliteOptions {
 
     /// How long the log of the file (its `-wal`) may become before it is cut back as soon as nobody reads what is in
     /// it: 64 MiB, at least 1 MiB. Where the reads of this store leave no such moment, new ones wait until those under way have
-    /// ended, 50 ms at most, and the log is cut; after that was in vain they are let alone for a second. A log that cannot be
-    /// cut is an [alarm](crate::Alarm::LogTooLong), not a limit: writes go on. While they do, the log is folded into the file
+    /// ended, 50 ms at most, and the log is cut; after that was in vain they are let alone for a second. A WAL that cannot be
+    /// truncated is an [alarm](crate::Alarm::LogTooLong), not a limit: writes go on. While they do, the log is folded into the file
     /// each time that it has grown by a quarter of this, by 1 MiB at least and 16 MiB at most: the less often, the fewer writes
     /// wait for it, and the longer they do.
     pub const fn log_limit(mut self, bytes: u64) -> Self {

@@ -254,7 +254,11 @@ async fn every_contradiction_is_noticed_where_it_is() {
         ("UPDATE threads SET floor = 1 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
         ("UPDATE threads SET deleted = 1 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
         // Messages that no page would show any more, or that it would show elsewhere.
-        ("UPDATE messages SET segment = 7 WHERE message_id = 'final'".to_owned(), of(Part::Message, "final")),
+        // The last message of the thread: its summary names a sequence number that no message has.
+        (
+            "UPDATE messages SET segment = 7 WHERE message_id = 'final'".to_owned(),
+            [of(Part::Message, "final"), of(Part::Entry, "")].concat(),
+        ),
         (
             "DELETE FROM thread_segments WHERE thread_pk = 2".to_owned(),
             vec![(Part::Message, ["default", "u", "c"]), (Part::Thread, ["default", "u", ""])],
@@ -269,6 +273,7 @@ async fn every_contradiction_is_noticed_where_it_is() {
         ("UPDATE catalogue SET title = 'other' WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
         ("UPDATE catalogue SET metadata = '{\"k\":1}' WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
         ("UPDATE catalogue SET turns = turns + 1 WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
+        ("UPDATE catalogue SET last_seq = last_seq - 1 WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
         (
             "UPDATE catalogue SET active_slot = active_slot + 1 WHERE thread_pk = 1".to_owned(),
             of(Part::Entry, ""),

@@ -6,8 +6,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
     ChangeScope, Content, ContentChange, Delta, Effect, ErrorKind, Happened, ImportRow, ImportedRow, Keep,
-    Message, MessageId, NewMessage, NewReservation, PageFrom, Persistence, Position, Reserve, Role, Seq,
-    UpdateMode, Visibility,
+    Message, MessageId, NewMessage, NewReservation, PageFrom, Persistence, Position, PurgeThread, Reserve,
+    Role, Seq, UpdateMode, Visibility,
 };
 use throughline_sqlite::{Maintenance, SqliteBackend};
 
@@ -50,6 +50,31 @@ const DAMAGES: [&str; 4] = [
     "UPDATE messages SET content = CAST(x'ff' AS TEXT) WHERE message_id = 'b'",
     "UPDATE messages SET appends = 1 WHERE message_id = 'b'",
 ];
+
+/// Damage of what the row is found by, and of what its thread counts on: `b` has lost its sequence number, or has one that the
+/// thread has not given.
+const LOST: [&str; 4] = [
+    "UPDATE messages SET seq = NULL WHERE message_id = 'b'",
+    "UPDATE messages SET seq = 4 WHERE message_id = 'b'",
+    "UPDATE messages SET seq = 900 WHERE message_id = 'b'",
+    "UPDATE messages SET seq = 9223372036854775807 WHERE message_id = 'b'",
+];
+
+/// Changes a row and none of its indexes, as a bit that flips on the disk does.
+fn damage_row(path: &Path, index: &str, sql: &str) {
+    const WRITABLE: &str = "PRAGMA writable_schema = ON";
+    let raw = Connection::open(path).unwrap();
+    raw.execute_batch(WRITABLE).unwrap();
+    let taken = "DELETE FROM sqlite_schema WHERE name = ?1 RETURNING rootpage, sql";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let (page, definition): (i64, String) = raw.query_row(taken, [index], read).unwrap();
+    drop(raw);
+    assert_eq!(Connection::open(path).unwrap().execute(sql, []).unwrap(), 1, "{sql}");
+    let raw = Connection::open(path).unwrap();
+    raw.execute_batch(WRITABLE).unwrap();
+    let back = "INSERT INTO sqlite_schema (type, name, tbl_name, rootpage, sql) VALUES ('index', ?1, 'messages', ?2, ?3)";
+    raw.execute(back, (index, page, definition)).unwrap();
+}
 
 async fn ids(db: &Persistence) -> Vec<String> {
     let page = db.thread("t").page(PageFrom::Start, 10).await.unwrap();
@@ -103,6 +128,106 @@ async fn a_restored_message_is_the_copy_at_its_sequence_number() {
         let (_, db) = open(&store.path).await;
         assert_eq!(db.thread("t").get(id("b")).await.unwrap().unwrap(), whole, "{damage}");
     }
+}
+
+#[tokio::test]
+async fn a_message_without_a_sequence_number_of_its_thread_is_neither_deleted_nor_restored() {
+    for damage in LOST {
+        let (store, whole) = store(damage).await;
+        let thread = store.db.thread("t");
+        let refused = [
+            thread.delete_damaged(id("b")).await.unwrap_err(),
+            thread.restore_damaged(vec![row(&whole)]).await.unwrap_err(),
+            thread.delete(id("b")).await.unwrap_err(),
+        ];
+        for error in refused {
+            assert_eq!(
+                (error.kind(), error.effect()),
+                (ErrorKind::Corrupt, Effect::NotApplied),
+                "{damage}: {error}"
+            );
+            assert_eq!(error.message(), Some(&id("b")), "{damage}: {error}");
+        }
+        assert_eq!(thread.get(id("b")).await.unwrap_err().kind(), ErrorKind::Corrupt, "{damage}");
+        // What else is in the transaction is done.
+        let (refused, added) =
+            tokio::join!(thread.delete_damaged(id("b")), store.db.thread("u").add(NewMessage::user("x")),);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Corrupt, "{damage}");
+        added.unwrap();
+        // A message with a wrong number goes with its thread's others; one that has lost its number stays.
+        thread.clear().await.unwrap();
+        store.db.on_thread(purge()).await.unwrap();
+        assert_eq!(ids(&store.db).await, [""; 0], "{damage}");
+        assert_eq!(messages_with_content(&store.path), i64::from(damage == LOST[0]), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_last_message_is_repaired_at_its_sequence_number() {
+    for repair_by_deletion in [true, false] {
+        let (store, _) = store(DAMAGES[0]).await;
+        let thread = store.db.thread("t");
+        let whole = thread.get(id("c")).await.unwrap().unwrap();
+        let damage = "UPDATE messages SET role = 'nobody' WHERE message_id = 'c'";
+        assert_eq!(Connection::open(&store.path).unwrap().execute(damage, []).unwrap(), 1);
+        if repair_by_deletion {
+            assert_eq!(thread.delete_damaged(id("c")).await.unwrap().seq, Seq::new(3));
+        } else {
+            let restored = thread.restore_damaged(vec![row(&whole)]).await.unwrap();
+            assert_eq!(restored.rows, [ImportedRow::Restored(Seq::new(3))]);
+        }
+        assert_eq!(thread.add(NewMessage::user("d")).await.unwrap().message.seq, Seq::new(4));
+    }
+}
+
+/// The index and the row contradict each other, and nothing says which of them is right.
+#[tokio::test]
+async fn a_message_that_its_index_does_not_lead_to_is_corrupt_until_the_index_is_made_again() {
+    for damage in [
+        "UPDATE messages SET seq = 3 WHERE message_id = 'b'",
+        "UPDATE messages SET segment = segment + 1 WHERE message_id = 'b'",
+    ] {
+        let (store, _) = store(DAMAGES[1]).await;
+        damage_row(&store.path, "messages_in_order", damage);
+        let thread = store.db.thread("t");
+        for _ in 0..2 {
+            let (refused, added) = tokio::join!(
+                thread.delete_damaged(id("b")),
+                store.db.thread("u").add(NewMessage::user("x")),
+            );
+            let error = refused.unwrap_err();
+            assert_eq!(
+                (error.kind(), error.effect()),
+                (ErrorKind::Corrupt, Effect::NotApplied),
+                "{damage}: {error}"
+            );
+            added.unwrap();
+        }
+        store.db.close().await.unwrap();
+        let made = Connection::open(&store.path).unwrap().execute_batch("REINDEX messages_in_order");
+        if damage.contains("seq = 3") {
+            // Two rows have one place: only a backup helps.
+            made.unwrap_err();
+            continue;
+        }
+        made.unwrap();
+        let (_, db) = open(&store.path).await;
+        db.thread("t").rebuild_entry().await.unwrap();
+        db.thread("t").delete_damaged(id("b")).await.unwrap();
+        assert_eq!(ids(&db).await, ["a", "c"], "{damage}");
+        assert_eq!(messages_with_content(&store.path), 2, "{damage}");
+    }
+}
+
+/// How many rows of the thread `t` still say something.
+fn messages_with_content(path: &Path) -> i64 {
+    let rows = "SELECT count(*) FROM messages m NOT INDEXED JOIN threads t USING (thread_pk) \
+                WHERE t.thread = 't' AND m.content <> '[]'";
+    Connection::open(path).unwrap().query_row(rows, [], |row| row.get(0)).unwrap()
+}
+
+fn purge() -> PurgeThread {
+    PurgeThread { thread: "t".parse().unwrap(), limit: 100 }
 }
 
 fn row(message: &Message) -> ImportRow {

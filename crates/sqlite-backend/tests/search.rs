@@ -336,16 +336,53 @@ async fn a_store_is_indexed_again_by_the_tokenizer_that_it_is_opened_with() {
     db.close().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_search_without_time_answers_with_what_it_has_found_and_says_so() {
-    let directory = tempfile::tempdir().unwrap();
+/// A store whose searches have no time.
+async fn open_without_time(path: &Path) -> Persistence {
     let backend = SqliteOptions::new().search(true).search_time_limit(Duration::ZERO);
-    let backend = backend.open(directory.path().join("store.db")).await.unwrap();
-    let db = Persistence::builder().backend(backend).build().unwrap();
+    Persistence::builder().backend(backend.open(path).await.unwrap()).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_search_without_time_looks_at_one_shard_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open_without_time(&directory.path().join("store.db")).await;
     let last = add(&db, "t", "a", "a needle").await;
-    // One part of the index is searched whatever the time, and there is only one.
     let found = search(&db, SearchMessages::new("needle", 10), last).await;
     assert_eq!((found.hits.len(), found.terminated_early), (1, false));
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_search_without_time_answers_with_the_hits_of_the_latest_shard_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let db = open_without_time(&path).await;
+    let last = add(&db, "t", "early", "a needle").await;
+    search(&db, SearchMessages::new("needle", 10), last).await;
+    // The first shard is full.
+    let file = rusqlite::Connection::open(&path).unwrap();
+    assert_eq!(file.execute("UPDATE search_shards SET terms = 1 << 20", []).unwrap(), 1);
+    let last = add(&db, "t", "late", "a needle").await;
+    let found = search(&db, SearchMessages::new("needle", 10), last).await;
+    let shards = file.query_row("SELECT count(*) FROM search_shards", [], |row| row.get::<_, i64>(0));
+    assert_eq!(shards.unwrap(), 2);
+    let hits: Vec<&str> = found.hits.iter().map(|hit| hit.id.as_str()).collect();
+    assert_eq!((hits, found.terminated_early), (vec!["late"], true));
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_search_without_time_reads_one_long_message_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open_without_time(&directory.path().join("store.db")).await;
+    let text = format!("a needle {}", "-".repeat(1 << 20));
+    add(&db, "t", "early", &text).await;
+    let last = add(&db, "t", "late", &text).await;
+    let found = search(&db, SearchMessages::new("needle", 10), last).await;
+    let hits: Vec<&str> = found.hits.iter().map(|hit| hit.id.as_str()).collect();
+    assert_eq!((hits, found.terminated_early), (vec!["late"], true));
+    let found = search(&db, SearchMessages::new("needle", 1), last).await;
+    assert_eq!((found.hits.len(), found.terminated_early), (1, false), "no more is asked for");
     db.close().await.unwrap();
 }
 

@@ -8,12 +8,14 @@ use std::{
 };
 use throughline::{
     Add, Admitted, AuditFrom, Backend, Capabilities, ChangeScope, Durability, Effect, ErrorKind, NewMessage,
-    OpKind, PersistError, Persistence, ReadArgs, ReadAudit, ReadResult, Reply, Result,
+    OpKind, PersistArgs, PersistError, Persistence, ReadArgs, ReadAudit, ReadResult, Reply, Result,
     audit::{AuditEntry, AuditLink, AuditNotes, AuditOutcome, RejectedCallBudget},
     layers::audit::{AuditLayer, settle},
+    memory::MemoryBackend,
+    plugin::{redirect, respond},
 };
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::key;
 
@@ -27,6 +29,8 @@ struct Refuses {
     open: Arc<AtomicBool>,
     slow: Arc<AtomicBool>,
     panics: Arc<AtomicBool>,
+    /// Closing takes longer than any record waits.
+    closes_slowly: Arc<AtomicBool>,
     log: Arc<Mutex<Vec<AuditEntry>>>,
 }
 
@@ -37,6 +41,7 @@ impl Refuses {
             open: Arc::new(AtomicBool::new(true)),
             slow: Arc::default(),
             panics: Arc::default(),
+            closes_slowly: Arc::default(),
             log: Arc::default(),
         }
     }
@@ -84,6 +89,13 @@ impl Backend for Refuses {
 
     async fn read(&self, _: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         Ok(Reply::new(ReadResult::Get(None)))
+    }
+
+    async fn close(&self) -> Result<()> {
+        if self.closes_slowly.load(Ordering::SeqCst) {
+            sleep(INTERVAL * 3).await;
+        }
+        Ok(())
     }
 }
 
@@ -195,6 +207,108 @@ async fn rejected_calls_cost_the_log_no_more_than_its_budget() {
     settle(&db).await.unwrap();
     let outcomes = backend.outcomes();
     assert_eq!(times(&outcomes).iter().sum::<u64>() + lost(&outcomes), 3000);
+}
+
+/// A stack over `log` whose thread `away` is another store's.
+async fn redirecting(log: &Refuses, budget: RejectedCallBudget) -> Persistence {
+    let there = Persistence::builder().backend(MemoryBackend::new().with_name("there")).build().unwrap();
+    Persistence::builder()
+        .layer(AuditLayer::new(key()).rejected_calls(budget))
+        .layer(redirect("away", |_, thread| thread.as_str() == "away", there))
+        .backend(log.clone())
+        .build()
+        .unwrap()
+}
+
+/// Lets the tasks of the pipeline run, while the clock stands still.
+async fn let_tasks_run() {
+    for _ in 0..4 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_redirected_write_has_an_entry_however_many_there_are_at_once() {
+    let backend = Refuses::new(claims().with_audit());
+    let db = redirecting(&backend, RejectedCallBudget::new()).await;
+    let begun = Instant::now();
+    for _ in 0..1000 {
+        db.thread("away").add(NewMessage::user("x")).await.unwrap();
+        let_tasks_run().await;
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(backend.outcomes(), vec![AuditOutcome::Elsewhere { times: 1 }; 1000]);
+    db.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spent_budget_delays_no_entry_of_a_redirected_write() {
+    let backend = Refuses::new(claims().with_audit());
+    let db = redirecting(&backend, RejectedCallBudget::new().bytes(0, 0)).await;
+    refused(&db, 1).await;
+    let_tasks_run().await;
+    assert_eq!(backend.outcomes(), []);
+    let elsewhere = || AuditOutcome::Elsewhere { times: 1 };
+    db.thread("away").add(NewMessage::user("x")).await.unwrap();
+    let_tasks_run().await;
+    assert_eq!(backend.outcomes(), [elsewhere()]);
+    refused(&db, 1).await;
+    db.thread("away").add(NewMessage::user("x")).await.unwrap();
+    let_tasks_run().await;
+    assert_eq!(backend.outcomes(), [elsewhere(), elsewhere()]);
+    settle(&db).await.unwrap();
+    assert_eq!(lost(&backend.outcomes()), 2);
+}
+
+/// The budget has no room for a year, and the interval of a call that was answered elsewhere is over in ten seconds.
+#[tokio::test(start_paused = true)]
+async fn a_spent_budget_delays_no_interval_of_calls_that_a_layer_answers() {
+    let store = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let add = || NewMessage::user("x").with_id("a".parse().unwrap());
+    let answer = Add::new("away".parse().unwrap(), add());
+    let answer = tower::ServiceExt::oneshot(store, answer.into()).await.unwrap();
+    let answers = respond("answers", move |args, _| {
+        matches!(args, PersistArgs::Add(add) if add.thread.as_str() == "away")
+            .then(|| Ok(answer.result.clone()))
+    });
+    let backend = Refuses::new(claims().with_audit());
+    let layer = AuditLayer::new(key()).rejected_calls(RejectedCallBudget::new().bytes(0, 0));
+    let db = Persistence::builder().layer(layer).plugin(answers).backend(backend.clone()).build().unwrap();
+    refused(&db, 1).await;
+    let_tasks_run().await;
+    for _ in 0..3 {
+        db.thread("away").add(add()).await.unwrap();
+        let_tasks_run().await;
+    }
+    let elsewhere = |times| AuditOutcome::Elsewhere { times };
+    assert_eq!(backend.outcomes(), [elsewhere(1)]);
+    sleep(INTERVAL).await;
+    let_tasks_run().await;
+    assert_eq!(backend.outcomes(), [elsewhere(1), elsewhere(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_is_given_no_records_once_it_is_being_closed() {
+    for closes_slowly in [false, true] {
+        let backend = Refuses::new(claims().with_audit());
+        backend.closes_slowly.store(closes_slowly, Ordering::SeqCst);
+        let db = backend.build().unwrap();
+        refused(&db, 3).await;
+        let closing = tokio::spawn({
+            let db = db.clone();
+            async move { db.close().await }
+        });
+        let_tasks_run().await;
+        let entries = backend.outcomes();
+        assert_eq!(times(&entries).iter().sum::<u64>(), 3);
+        refused(&db, 2).await;
+        sleep(INTERVAL * 4).await;
+        closing.await.unwrap().unwrap();
+        refused(&db, 2).await;
+        sleep(INTERVAL * 4).await;
+        assert_eq!(backend.outcomes(), entries, "closes slowly: {closes_slowly}");
+        assert_eq!(settle(&db).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 mod attack;
 mod canary;
+mod key_store;
+mod limits;
 mod planted;
 mod restores;
 mod rotation;

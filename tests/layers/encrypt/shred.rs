@@ -1,15 +1,15 @@
 //! One key is destroyed, and with it every copy of one thread.
 
 use throughline::{
-    CreateThread, ErrorKind, ForkPoint, Import, ImportRow, ListThreads, NewMessage, NewThread, PageFrom,
-    Persistence, ThreadId,
+    CreateThread, Effect, ErrorKind, ForkPoint, Import, ImportRow, ListThreads, NewMessage, NewThread,
+    PageFrom, PersistResult, Persistence, ReadResult, ThreadEntry, ThreadId,
     layers::encrypt::{
         EncryptLayer, Unreadable,
         thread_keys::{FileThreadKeys, MemoryThreadKeys},
     },
 };
 
-use super::support::{layer, over_memory, ring, stacks};
+use super::support::{FailingKeys, KeyCall, Tap, layer, over_memory, ring, stacks};
 
 #[tokio::test]
 async fn a_shredded_thread_is_gone_and_no_other() {
@@ -119,6 +119,96 @@ async fn shredding_with_forks_leaves_no_copy_readable() {
         let shredded = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap();
         assert_eq!(shredded.threads, ids(&["source", "half", "fork"]));
         assert!(shredded.readable_forks.is_empty() && shredded.unread.is_empty(), "{shredded:?}");
+        assert_eq!(readable(&db).await, ["own"]);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_key_record_keeps_no_fork_from_being_named_and_shredded() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = FileThreadKeys::open(folder.path()).unwrap();
+    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(keys);
+    let db = over_memory(&layer);
+    family(&db).await;
+    // A crash has left the record of another tenant's key wiped.
+    std::fs::write(folder.path().join(format!("{}.key", "0".repeat(64))), " ".repeat(100)).unwrap();
+    let shredded = layer.shred(&db, &"source".parse().unwrap()).await.unwrap();
+    assert_eq!((shredded.readable_forks, shredded.unread_keys), (ids(&["fork", "half"]), 1));
+    let shredded = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap();
+    assert_eq!((shredded.threads, shredded.unread_keys), (ids(&["source", "half", "fork"]), 1));
+    assert_eq!(readable(&db).await, ["own"]);
+    // What is under the damaged key is not known: no key of the ring can be taken away.
+    let error = layer.keys_in_use(&db).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(error.detail(), "1 records of the store of keys cannot be read: restore or remove them");
+    assert_eq!(layer.rewrite(&db).run().await.unwrap().damaged, 1);
+}
+
+#[tokio::test]
+async fn a_fork_whose_entry_is_damaged_is_named_as_unread() {
+    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new());
+    let tap = Tap::default();
+    let db = tap.over_memory(&layer);
+    family(&db).await;
+    tap.hand(|result| {
+        let damage = |entry: &mut ThreadEntry| {
+            if entry.thread.as_str() == "fork" {
+                entry.title = "not encrypted".parse().unwrap();
+            }
+        };
+        match result {
+            PersistResult::Read(ReadResult::Threads(list)) => list.entries.iter_mut().for_each(damage),
+            PersistResult::Read(ReadResult::Thread(entry)) => entry.iter_mut().for_each(damage),
+            _ => {}
+        }
+    });
+    let shredded = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap();
+    assert_eq!((shredded.threads, shredded.unread), (ids(&["source"]), ids(&["fork"])));
+    tap.no_hand();
+    assert_eq!(readable(&db).await, ["fork", "half", "own"]);
+}
+
+#[tokio::test]
+async fn a_failure_while_forks_are_looked_for_leaves_the_key_destroyed_and_the_call_repeatable() {
+    let keys = FailingKeys::new(MemoryThreadKeys::new());
+    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(keys.clone());
+    let db = over_memory(&layer);
+    family(&db).await;
+    let source: ThreadId = "source".parse().unwrap();
+    for with_forks in [false, true] {
+        keys.fail(KeyCall::List, 1);
+        let shredded = if with_forks {
+            layer.shred_with_forks(&db, &source).await
+        } else {
+            layer.shred(&db, &source).await
+        };
+        let error = shredded.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Applied));
+        assert_eq!(readable(&db).await, ["fork", "half", "own"]);
+    }
+    assert_eq!(layer.shred(&db, &source).await.unwrap().readable_forks, ids(&["fork", "half"]));
+    assert_eq!(layer.shred_with_forks(&db, &source).await.unwrap().threads, ids(&["source", "half", "fork"]));
+    assert_eq!(readable(&db).await, ["own"]);
+}
+
+#[tokio::test]
+async fn a_call_that_fails_at_any_key_can_be_made_again_and_finds_the_others() {
+    for nth in 1..=3 {
+        let keys = FailingKeys::new(MemoryThreadKeys::new());
+        let layer = EncryptLayer::new(ring("k1")).with_thread_keys(keys.clone());
+        let db = over_memory(&layer);
+        family(&db).await;
+        keys.fail(KeyCall::Destroy, nth);
+        let error = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap_err();
+        let effect = if nth == 1 { Effect::NotApplied } else { Effect::Applied };
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, effect));
+        let left: &[&str] = match nth {
+            1 => &["source", "fork", "half", "own"],
+            2 => &["fork", "half", "own"],
+            _ => &["fork", "own"],
+        };
+        assert_eq!(readable(&db).await, left);
+        layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap();
         assert_eq!(readable(&db).await, ["own"]);
     }
 }

@@ -3,8 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use throughline::{
-    PersistArgs, PersistRequest, PersistResult, Persistence, Phase,
-    layers::encrypt::{EncryptLayer, Key, KeyRing},
+    Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResult, Persistence, Phase, Result,
+    TenantId, ThreadId,
+    layers::encrypt::{
+        EncryptLayer, Key, KeyRing,
+        thread_keys::{KeysFuture, Listed, ThreadKey, ThreadKeys, WrappedKey},
+    },
     memory::MemoryBackend,
     plugin::{FromFn, NextRequest, from_fn},
     sqlite::SqliteBackend,
@@ -80,5 +84,90 @@ impl Tap {
 
     pub(crate) fn no_hand(&self) {
         *self.hand.lock().unwrap() = None;
+    }
+}
+
+/// A call of a store of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyCall {
+    Get,
+    Destroy,
+    List,
+}
+
+/// A store of keys in which one call fails.
+#[derive(Debug, Clone)]
+pub(crate) struct FailingKeys<K> {
+    pub(crate) keys: K,
+    fails: Arc<Mutex<Option<(KeyCall, u32)>>>,
+}
+
+impl<K> FailingKeys<K> {
+    pub(crate) fn new(keys: K) -> Self {
+        Self { keys, fails: Arc::default() }
+    }
+
+    /// The n-th call of this kind from now on fails.
+    pub(crate) fn fail(&self, call: KeyCall, nth: u32) {
+        *self.fails.lock().unwrap() = Some((call, nth));
+    }
+
+    fn check(&self, call: KeyCall) -> Result<()> {
+        let mut fails = self.fails.lock().unwrap();
+        match &mut *fails {
+            Some((failing, nth)) if *failing == call => *nth -= 1,
+            _ => return Ok(()),
+        }
+        if fails.is_none_or(|(_, nth)| nth > 0) {
+            return Ok(());
+        }
+        *fails = None;
+        let error = PersistError::new(ErrorKind::Unavailable, "the store of keys is down");
+        Err(error.with_effect(Effect::NotApplied))
+    }
+}
+
+impl<K: ThreadKeys> ThreadKeys for FailingKeys<K> {
+    fn get<'a>(&'a self, tenant: &'a TenantId, thread: &'a ThreadId) -> KeysFuture<'a, ThreadKey> {
+        let checked = self.check(KeyCall::Get);
+        Box::pin(async move {
+            checked?;
+            self.keys.get(tenant, thread).await
+        })
+    }
+
+    fn create<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        thread: &'a ThreadId,
+        key: WrappedKey,
+    ) -> KeysFuture<'a, ThreadKey> {
+        self.keys.create(tenant, thread, key)
+    }
+
+    fn replace<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        thread: &'a ThreadId,
+        from: &'a WrappedKey,
+        to: WrappedKey,
+    ) -> KeysFuture<'a, bool> {
+        self.keys.replace(tenant, thread, from, to)
+    }
+
+    fn destroy<'a>(&'a self, tenant: &'a TenantId, thread: &'a ThreadId) -> KeysFuture<'a, ()> {
+        let checked = self.check(KeyCall::Destroy);
+        Box::pin(async move {
+            checked?;
+            self.keys.destroy(tenant, thread).await
+        })
+    }
+
+    fn list<'a>(&'a self, after: Option<&'a (TenantId, ThreadId)>, limit: usize) -> KeysFuture<'a, Listed> {
+        let checked = self.check(KeyCall::List);
+        Box::pin(async move {
+            checked?;
+            self.keys.list(after, limit).await
+        })
     }
 }

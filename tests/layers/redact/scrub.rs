@@ -3,9 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use throughline::{
-    Content, ContentChange, CreateThread, Delta, ErrorKind, MessageState, MetadataPatch, NewMessage,
-    NewReservation, NewThread, Persistence, Position, Reserve, Role, SearchMessages, Update, UpdateContent,
-    UpdateMode,
+    Content, ContentChange, CreateThread, Delta, ErrorKind, ListThreads, MessageState, MetadataPatch,
+    NewMessage, NewReservation, NewThread, OwnerId, Persistence, Position, Reserve, Role, SearchMessages,
+    Update, UpdateContent, UpdateMode,
     effects::{Effects, JsonlMirror},
     layers::redact::{RedactLayer, Redactor, Rules, Scrub, ScrubReport, WhyLeft},
     memory::MemoryBackend,
@@ -152,4 +152,31 @@ async fn afterwards_it_is_in_no_byte_of_the_file_its_log_the_index_or_the_mirror
     assert_eq!(stands_in(&store), Vec::<String>::new(), "the file and its log");
     let refused = Rules::none().pattern("endless", "a+").compile().unwrap_err();
     assert_eq!(throughline::PersistError::from(refused).kind(), ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn threads_of_an_owner_with_a_secret_are_listed_again_after_a_scrub() {
+    let owner: OwnerId = id(&format!("bob {LITERAL}"));
+    let folder = tempfile::tempdir().unwrap();
+    let open = async || SqliteOptions::new().open(folder.path().join("chat.db")).await.unwrap();
+    let before = Persistence::builder().backend(open().await).build().unwrap();
+    let new = NewThread::new().with_id(id("t")).with_owner(owner.clone());
+    before.on_thread(CreateThread::new(new)).await.unwrap();
+    before.close().await.unwrap();
+
+    let layer = RedactLayer::new(redactor());
+    let db = Persistence::builder().layer(layer).backend(open().await).build().unwrap();
+    let listed = async || db.threads(ListThreads::new(10).of_owner(owner.clone())).await.unwrap().entries;
+    assert_eq!(listed().await.len(), 0, "the list asks for the marker");
+    let scrub = Scrub::new(&db, redactor());
+    let planned = scrub.clone().dry_run().run().await.unwrap();
+    assert_eq!(listed().await.len(), 0, "a dry run changes nothing");
+    let report = scrub.run().await.unwrap();
+    assert_eq!((report.changed, report.redactions.get("leaked"), report.left.len()), (1, 1, 0));
+    assert_eq!(report, planned);
+    let entries = listed().await;
+    assert_eq!(entries.len(), 1);
+    let stored = entries[0].owner.as_ref().unwrap().as_str();
+    assert!(stored.starts_with("bob [redacted:leaked#"), "{stored}");
+    assert_eq!(scrub.run().await.unwrap().changed, 0, "a second time nothing changes");
 }

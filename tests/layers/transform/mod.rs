@@ -1,5 +1,9 @@
 //! The toolkit for transforms: what a transform with a way up promises beyond the laws, alone and inside of another one.
 
+mod in_doubt;
+mod long_texts;
+mod tenants;
+
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, Ordering},

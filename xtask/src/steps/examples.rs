@@ -61,16 +61,24 @@ fn template(workspace: &Workspace) -> Result {
         fs::remove_dir_all(&copy)?;
     }
     fs::create_dir_all(&copy)?;
-    for file in fs::read_dir(root.join(TEMPLATE))? {
-        let file = file?;
-        fs::copy(file.path(), copy.join(file.file_name()))?;
-    }
+    copy_files(&root.join(TEMPLATE), &copy)?;
     let manifest = copy.join("Cargo.toml");
     fs::write(&manifest, found_at(&fs::read_to_string(&manifest)?, root))?;
     // The versions of the workspace, so that nothing else is fetched.
     fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;
     let test = workspace.cargo(["test", "--manifest-path"]).args([&manifest]);
     test.args(["--target-dir"]).args([&target.join("template_layer")]).run()
+}
+
+/// Copies the files of a folder, and none of its folders: `target` is one once the template was tested where it stands.
+fn copy_files(from: &Path, to: &Path) -> Result {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The manifest with the paths that a copy needs.
@@ -154,6 +162,19 @@ mod tests {
             "{copied}"
         );
         assert!(!copied.contains(".."), "{copied}");
+    }
+
+    #[test]
+    fn a_template_that_was_tested_where_it_stands_is_copied_without_its_target() {
+        let folder = std::env::temp_dir().join(format!("xtask-template-{}", std::process::id()));
+        let [from, to] = ["from", "to"].map(|name| folder.join(name));
+        fs::create_dir_all(from.join("target")).unwrap();
+        fs::create_dir(&to).unwrap();
+        fs::write(from.join("lib.rs"), "x").unwrap();
+        copy_files(&from, &to).unwrap();
+        let copied: Vec<_> = fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(copied, ["lib.rs"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::time::Instant;
+use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
     AuditItem, AuditNotes, AuditOutcome, AuditRecord, RejectedCallBudget, Sealer, budget::Bucket,
@@ -56,12 +56,14 @@ struct Waiting {
     lost: u64,
     lost_due: Option<Instant>,
     bucket: Bucket,
-    /// Nothing is written before this: the budget is spent, or the store has refused.
-    blocked_until: Option<Instant>,
+    /// The store has refused records: none is written before this.
+    store_blocked_until: Option<Instant>,
+    /// The budget is spent: no record within it is written before this.
+    budget_blocked_until: Option<Instant>,
     /// A task writes the records, or is about to.
     carried: bool,
-    /// A timer is set for what is due later.
-    timed: bool,
+    /// The timer for what is due later, and when it fires.
+    timer: Option<(Instant, AbortHandle)>,
 }
 
 /// Calls that are counted into one record.
@@ -110,9 +112,10 @@ impl AuditTrail {
             lost: 0,
             lost_due: None,
             bucket: Bucket::new(budget),
-            blocked_until: None,
+            store_blocked_until: None,
+            budget_blocked_until: None,
             carried: false,
-            timed: false,
+            timer: None,
         };
         Self { sealer, budget, waiting: Mutex::new(waiting) }
     }
@@ -171,8 +174,7 @@ impl AuditTrail {
             waiting.lost += 1;
             waiting.lost_due
         };
-        let is_due =
-            due.is_none_or(|due| due <= now) && waiting.blocked_until.is_none_or(|until| until <= now);
+        let is_due = due.max(waiting.blocked_until(class)).is_none_or(|due| due <= now);
         is_due && !std::mem::replace(&mut waiting.carried, true)
     }
 
@@ -188,23 +190,29 @@ impl AuditTrail {
         Some((AuditNotes::new(&self.sealer, records), Carried { trail: self, taken }))
     }
 
-    /// When to take records next, if that is not seen to already.
-    pub(crate) fn set_timer(&self) -> Option<Instant> {
+    /// Has `start` start a timer that fires when records are due next, unless a task writes them or a timer fires by then. It replaces
+    /// the one that fires later.
+    pub(crate) fn set_timer(&self, start: impl FnOnce(Instant) -> AbortHandle) {
         let waiting = &mut *self.lock();
-        if waiting.timed || waiting.carried {
-            return None;
+        if waiting.carried {
+            return;
         }
         let now = Instant::now();
-        let kinds = waiting.kinds.values().filter(|kind| kind.record.is_some()).map(|kind| kind.due);
-        let lost = (waiting.lost > 0).then_some(waiting.lost_due);
-        let due = kinds.chain(lost).map(|due| due.unwrap_or(now)).min()?;
-        waiting.timed = true;
-        Some(waiting.blocked_until.map_or(due, |until| due.max(until)))
+        let kinds = waiting.kinds.values().filter(|kind| kind.record.is_some());
+        let kinds = kinds.map(|kind| kind.due.max(waiting.blocked_until(kind.class)));
+        let lost = (waiting.lost > 0).then(|| waiting.lost_due.max(waiting.blocked_until(Class::Rejected)));
+        let Some(due) = kinds.chain(lost).map(|due| due.unwrap_or(now)).min() else { return };
+        if waiting.timer.as_ref().is_some_and(|(fires, _)| *fires <= due) {
+            return;
+        }
+        if let Some((_, later)) = waiting.timer.replace((due, start(due))) {
+            later.abort();
+        }
     }
 
-    /// The timer is over.
+    /// The timer has fired.
     pub(crate) fn timer_is_over(&self) {
-        self.lock().timed = false;
+        self.lock().timer = None;
     }
 
     /// The store has not taken them: they wait again, for an interval or for the next one that is to be recorded.
@@ -231,7 +239,7 @@ impl AuditTrail {
             }
         }
         waiting.lost_due = None;
-        waiting.blocked_until = Some(now + self.budget.interval);
+        waiting.store_blocked_until = Some(now + self.budget.interval);
         waiting.carried = false;
     }
 
@@ -244,10 +252,20 @@ impl AuditTrail {
 }
 
 impl Waiting {
+    /// Before when no record of this class is written.
+    fn blocked_until(&self, class: Class) -> Option<Instant> {
+        let budget = if class.is_in_budget() { self.budget_blocked_until } else { None };
+        self.store_blocked_until.max(budget)
+    }
+
     /// Whether another kind may wait, of this tenant.
     fn has_room(&mut self, tenant: &TenantId, now: Instant) -> bool {
         if self.kinds.len() >= KINDS_OF_A_TENANT {
-            self.kinds.retain(|_, kind| kind.record.is_some() || kind.due.is_some_and(|due| due > now));
+            // One that is written is kept only to count rejected calls into its next record.
+            self.kinds.retain(|_, kind| {
+                kind.record.is_some()
+                    || kind.class == Class::Rejected && kind.due.is_some_and(|due| due > now)
+            });
         }
         self.kinds.len() < KINDS_OF_A_TENANT
             || self.kinds.len() < KINDS
@@ -257,15 +275,14 @@ impl Waiting {
     /// Takes what is due out, in the order in which it came. Where the budget does not do for all, each tenant has its first
     /// record before any has a second.
     fn take(&mut self, at: Timestamp, now: Instant, all: bool, budget: RejectedCallBudget) -> Vec<Taken> {
-        if !all && self.blocked_until.is_some_and(|until| until > now) {
-            self.carried = false;
-            return Vec::new();
+        for until in [&mut self.store_blocked_until, &mut self.budget_blocked_until] {
+            until.take_if(|until| all || *until <= now);
         }
-        self.blocked_until = None;
+        let is_due = |kind: &Kind| kind.due.max(self.blocked_until(kind.class)).is_none_or(|due| due <= now);
         let mut due: Vec<(u64, TenantId, String)> = self
             .kinds
             .iter()
-            .filter(|(_, kind)| all || kind.due.is_none_or(|due| due <= now))
+            .filter(|(_, kind)| all || is_due(kind))
             .filter_map(|(key, kind)| Some((kind.record.as_ref()?.0, kind.tenant.clone(), key.clone())))
             .collect();
         due.sort_unstable_by_key(|(came, ..)| *came);
@@ -307,7 +324,7 @@ impl Waiting {
             } else {
                 // It counts on until the budget has room.
                 kind.record = Some((came, record));
-                self.blocked_until = Some(self.blocked_until.map_or(until, |other| other.min(until)));
+                self.block_budget(until);
             }
             return None;
         }
@@ -319,6 +336,10 @@ impl Waiting {
         Some(Taken { key, class, bytes, came, record })
     }
 
+    fn block_budget(&mut self, until: Instant) {
+        self.budget_blocked_until = Some(self.budget_blocked_until.map_or(until, |other| other.min(until)));
+    }
+
     /// The calls that were only counted. Asked for `all`, it is written whatever the budget says: one record for each such call.
     fn take_lost(
         &mut self,
@@ -327,14 +348,15 @@ impl Waiting {
         all: bool,
         budget: RejectedCallBudget,
     ) -> Option<Taken> {
-        if self.lost == 0 || !all && self.lost_due.is_some_and(|due| due > now) {
+        let due = self.lost_due.max(self.blocked_until(Class::Rejected));
+        if self.lost == 0 || !all && due.is_some_and(|due| due > now) {
             return None;
         }
         let record = lost_calls(self.lost, at);
         let bytes = record.byte_len() + ROW;
         match self.bucket.take(bytes, now) {
             Err(until) if !all => {
-                self.blocked_until = Some(self.blocked_until.map_or(until, |other| other.min(until)));
+                self.block_budget(until);
                 return None;
             }
             _ => {}
@@ -383,7 +405,8 @@ fn key(class: Class, is_batch: bool, record: &AuditRecord) -> String {
         (Class::Elsewhere, _) => {
             let mut record = record.clone();
             (record.at, record.call) = (Timestamp::from_micros(0), String::new());
-            serde_json::to_string(&record)
+            // A record that is not shortened can be long, and its key is kept beside it.
+            serde_json::to_vec(&record).map(|json| blake3::hash(&json).to_hex().to_string())
         }
         _ => serde_json::to_string(&(call, outcome)),
     };

@@ -1,6 +1,7 @@
-use std::sync::LazyLock;
-
-use crate::{Content, ContentBuffer, ContentChange, Delta};
+use crate::{
+    Content, ContentChange, Delta,
+    message::{bytes_between_brackets, escaped_len, open_text, text_block_len},
+};
 
 /// How long the content of an open message is, without putting it together: known from what was appended alone.
 ///
@@ -51,27 +52,14 @@ impl Tail {
         Self::ALL.into_iter().find(|tail| tail.code() == code)
     }
 
-    fn of(buffer: &ContentBuffer) -> Self {
-        let length = |buffer: &ContentBuffer| buffer.content().byte_len();
-        let before = length(buffer);
-        if before == length(&ContentBuffer::default()) {
-            return Self::Nothing;
-        }
-        let mut longer = buffer.clone();
-        longer.push(&Delta::text("x"));
-        if length(&longer) == before + 1 { Self::Text } else { Self::Block }
-    }
-
-    /// The shortest content that ends like this: it grows by what is appended as any other does.
-    fn shortest(self) -> &'static Content {
-        static SHORTEST: LazyLock<[Content; 3]> = LazyLock::new(|| {
-            let block = Content::from_json("[0]").expect("an array");
-            [Content::empty(), Content::text(""), block]
-        });
-        match self {
-            Self::Nothing => &SHORTEST[0],
-            Self::Text => &SHORTEST[1],
-            Self::Block => &SHORTEST[2],
+    /// Of this content. Costs one pass over it.
+    fn of(content: &Content) -> Self {
+        if bytes_between_brackets(content) == 0 {
+            Self::Nothing
+        } else if open_text(content).is_some() {
+            Self::Text
+        } else {
+            Self::Block
         }
     }
 }
@@ -88,17 +76,18 @@ impl Length {
     pub fn after(self, change: &ContentChange) -> Self {
         match change {
             ContentChange::Replace(content) => {
-                let buffer = ContentBuffer::new(content);
-                Self { bytes: buffer.content().byte_len() as u64, tail: Tail::of(&buffer) }
+                let bytes = "[]".len() + bytes_between_brackets(content);
+                Self { bytes: bytes as u64, tail: Tail::of(content) }
             }
             ContentChange::Append(delta) if delta.is_empty() => self,
             ContentChange::Append(delta) => {
-                let shortest = self.tail.shortest();
-                let mut buffer = ContentBuffer::new(shortest);
-                buffer.push(delta);
-                let added = (buffer.content().byte_len() - shortest.byte_len()) as u64;
-                let tail = if matches!(delta, Delta::Text(_)) { Tail::Text } else { Tail::of(&buffer) };
-                Self { bytes: self.bytes.saturating_add(added), tail }
+                let comma = if self.tail == Tail::Nothing { 0 } else { ",".len() };
+                let (added, tail) = match delta {
+                    Delta::Text(text) if self.tail == Tail::Text => (escaped_len(text), Tail::Text),
+                    Delta::Text(text) => (comma + text_block_len(text), Tail::Text),
+                    Delta::Blocks(blocks) => (comma + bytes_between_brackets(blocks), Tail::of(blocks)),
+                };
+                Self { bytes: self.bytes.saturating_add(added as u64), tail }
             }
         }
     }
@@ -107,6 +96,7 @@ impl Length {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ContentBuffer;
 
     #[test]
     fn it_is_the_length_of_what_the_pieces_come_to() {
@@ -115,7 +105,7 @@ mod tests {
         let text = |text: &str| ContentChange::Append(Delta::text(text));
         let changes = [
             text(""),
-            text("a\"b\\c\n\u{0}✓"),
+            text("a\"b\\c\n\r\t\u{0}\u{1f}✓"),
             blocks("[ ]"),
             blocks("[1, 2 ]"),
             blocks(r#"[{"type":"text","text":"open"}  ]"#),
@@ -136,7 +126,7 @@ mod tests {
                 }
                 length = length.after(change);
                 assert_eq!(length.bytes, buffer.content().byte_len() as u64);
-                assert_eq!(length.tail, Tail::of(&buffer));
+                assert_eq!(length.tail, Tail::of(&buffer.content()));
             }
         }
     }

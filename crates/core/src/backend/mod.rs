@@ -101,8 +101,9 @@ use crate::{
 ///
 /// - Ids are compared byte for byte, and nothing joins two of them: `(a:b, c)` is not `(a, b:c)`. What one tenant or thread has
 ///   neither changes nor shows in another.
-/// - A write that makes a change takes one [`Position`], above all before it in every tenant; a batch takes one in all. A read, a
-///   refusal and a replay take none, and answer none.
+/// - Each change takes a [`Position`] of its own, above all before it in every tenant: a batch takes one for each change, in the order
+///   of its items. The receipt of a write names the last that it took. A write that makes no change, such as a renewed lease, takes one
+///   all the same. A read, a refusal and a replay take none, and answer none.
 /// - A sequence number is given in the order of arrival and never twice: not after a deletion, a clear or a reopening.
 /// - `created_at` is set once. `updated_at` is [`Admitted::now`], and never less than before ([`rules::updated_at`]).
 /// - A call that is refused leaves nothing: no row, no tombstone, no use of its key, no position.
@@ -130,8 +131,10 @@ pub trait Backend: Send + Sync + 'static {
     /// The random key that was made with this store, which fingerprints are keyed with where the host gives no secret of its own.
     ///
     /// It is the same in every process that opens the store, and is kept apart from the idempotency keys and their fingerprints. A
-    /// store that becomes the replica of another one takes the key that comes with [`TakeStance`](crate::TakeStance). A store that has
-    /// none answers nothing: then the key is a constant, and the guide says what a reader of the store can guess.
+    /// store that becomes the replica of another one takes the key that comes with [`TakeStance`](crate::TakeStance). A process that
+    /// had opened the replica before another process called that has the old key until it opens the store again: after a switchover,
+    /// a call that it repeats is refused as [`Conflict`](crate::ErrorKind::Conflict). A store that has none answers nothing: then
+    /// the key is a constant, and the guide says what a reader of the store can guess.
     fn fingerprint_key(&self) -> Option<FingerprintKey> {
         None
     }
@@ -162,6 +165,8 @@ pub trait Backend: Send + Sync + 'static {
     ///   depends on what it appends, and not on what is there.
     /// - An abandoned message keeps what was committed, and the reason; a settled one has no lease.
     /// - A renewal never shortens a lease ([`rules::renewed`]).
+    /// - [`max_content_bytes`](UpdateContent::max_content_bytes) bounds the content as it would be after the change, as
+    ///   [`Capabilities::max_content_bytes`] does: a change beyond the lower of the two is `TooLarge`. [`Length`] counts it.
     fn update_content(
         &self,
         call: Admitted<'_, UpdateContent>,
@@ -185,6 +190,9 @@ pub trait Backend: Send + Sync + 'static {
     /// - The id stays dead in this thread: an addition or a reservation of it is `Gone`. Any other write to it, a second
     ///   deletion among them, is `NotFound`, and a read finds nothing.
     /// - An unknown message is `NotFound`, and its id is not dead by that.
+    /// - Where the thread has given another sequence number than [`after`](Delete::after), the deletion is `Stale`.
+    /// - [`only_damaged`](Delete::only_damaged) deletes a message that the store answers `Corrupt` for, with a tombstone, and counts the
+    ///   messages of the thread again. One that can be read is `Conflict`.
     fn delete(&self, call: Admitted<'_, Delete>) -> impl Future<Output = Result<Reply<Delete>>> + Send {
         unsupported(&call)
     }
@@ -192,15 +200,20 @@ pub trait Backend: Send + Sync + 'static {
     /// Applies several writes, all or nothing. An error names the item by
     /// [`with_batch_index`](PersistError::with_batch_index).
     ///
-    /// Items are applied in order, and each sees what those before it did, in every thread of the batch. The batch has one position. A batch
-    /// in a batch, a read or an import in one, and a batch of nothing are refused by the pipeline.
+    /// Items are applied in order, and each sees what those before it did, in every thread of the batch. Each change has its own
+    /// position, and the receipt names the last. Where the thread of the first item has given another sequence number than
+    /// [`after`](Batch::after) before the batch, the batch is `Stale`. A batch in a batch, a read or an import in one, and a batch of
+    /// nothing are refused by the pipeline.
     fn batch(&self, call: Admitted<'_, Batch>) -> impl Future<Output = Result<Reply<Batch>>> + Send {
         unsupported(&call)
     }
 
     /// Brings messages in that were written elsewhere: what the thread has not yet, in one commit, in the order of the list.
     ///
-    /// A message that is there is left as it is, one that was deleted stays so, and the answer says which. See [`rules::check_import`].
+    /// - A message that is there is left as it is, one that was deleted stays so, and the answer says which. See [`rules::check_import`].
+    /// - A damaged message of one of the ids is `Corrupt`. With [`restores_damaged`](Import::restores_damaged) the row overwrites it: it
+    ///   keeps its sequence number and begins at the first revision.
+    /// - No limit of size refuses [a copy](Import::is_copy) of messages that the store has.
     fn import(&self, call: Admitted<'_, Import>) -> impl Future<Output = Result<Reply<Import>>> + Send {
         unsupported(&call)
     }
@@ -209,8 +222,10 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// - A cleared thread keeps title, owner, labels and metadata, and begins the next generation; its ids stay dead, and its sequence
     ///   goes on.
-    /// - Every later write to a deleted thread is `Gone`, before anything of it is written, and no read shows anything of it. To
-    ///   delete it again is answered well. Another tenant's thread of this id is untouched.
+    /// - Every later write to a deleted thread is `Gone`, before anything of it is written, and no read shows anything of it. A second
+    ///   deletion succeeds. Another tenant's thread of this id is untouched.
+    /// - [`TakeLastMessage`](crate::TakeLastMessage) of an unknown thread is `NotFound`; of a thread without messages it answers nothing.
+    ///   A replay answers what was deleted, without the message.
     /// - Only final messages count in a thread's messages, turns and bytes, and only what settled counts as activity.
     fn thread(
         &self,
@@ -224,7 +239,15 @@ pub trait Backend: Send + Sync + 'static {
     /// - A read that begins after a write was answered sees it.
     /// - What is not there is answered as nothing, and not as an error; one row that cannot be read is reported, and hides no other.
     /// - Cursors are exclusive, and need not be the place of anything. A page that ends with the last item says that there are
-    ///   no more. Limits are checked by [`rules::check_limit`].
+    ///   no more. The pipeline checks limits and byte bounds by [`rules::check_page`], and those without bytes by [`rules::check_limit`].
+    /// - Pages and lists with a `max_bytes` end where the next item would exceed it, hold one item at least, and say that there are more.
+    ///   [`AnswerBytes`] counts them.
+    /// - A page and a thread's entry answer the last sequence number that the thread has ever given (`last_seq`), also where the message
+    ///   is deleted.
+    /// - A search keeps the bounds of [`search`]. One that met a bound, and may have missed messages, answers
+    ///   [`terminated_early`](crate::SearchHits::terminated_early).
+    /// - A page of the audit log answers how many entries the store has [written](crate::AuditPage::written), counted apart from the
+    ///   entries themselves.
     /// - Open messages are listed by the bytes of their thread, and then by sequence number. Threads are listed by activity, the latest
     ///   first, and then by the bytes of their ids.
     fn read(&self, call: Admitted<'_, ReadArgs>) -> impl Future<Output = Result<Reply<ReadArgs>>> + Send {
@@ -247,7 +270,7 @@ pub trait Backend: Send + Sync + 'static {
         unsupported(&call)
     }
 
-    /// Appends to the log of who did what: entries about calls that were refused, or that somebody else answered. They come from
+    /// Appends to the log of who did what: entries about calls that were refused, or that a layer or another pipeline answered. They come from
     /// the pipeline itself, and not through its layers, which have refused what they are about. In one commit; an error leaves
     /// nothing of them, or says that the outcome is unknown, and they come again.
     fn note(&self, notes: AuditNotes) -> impl Future<Output = Result<()>> + Send {
@@ -263,7 +286,7 @@ pub trait Backend: Send + Sync + 'static {
         unsupported(&call)
     }
 
-    /// Begins to tell somebody of new changes: the position that the store has come to, as far as this process knows, is sent after each
+    /// Begins to tell a reader of new changes: the position that the store has come to, as far as this process knows, is sent after each
     /// commit. It is a sign to read, never the data: signs may be left out, and one may come for nothing. Without one,
     /// who follows the changes looks for them now and then.
     fn signs(&self) -> Option<watch::Receiver<Position>> {

@@ -14,7 +14,8 @@ use tower_service::Service;
 
 use super::{Admitted, Backend, Capabilities, admitted::Counter};
 use crate::{
-    Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Position, Result,
+    ContentLimit, Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, PersistResult, Position,
+    Result,
     audit::AuditNotes,
     context::{AtWork, CallState, Clock},
     operation::by_operation,
@@ -116,6 +117,16 @@ impl<B: Backend> Shared<B> {
         unsupported.then(|| PersistError::unsupported("an idempotency key"))
     }
 
+    /// Says with a reservation how long the content may become: a layer that makes content longer lowers it.
+    fn with_limit(&self, mut response: PersistResponse) -> PersistResponse {
+        if let (PersistResult::Reserve(_), Some(max)) =
+            (&response.result, self.capabilities.max_content_bytes)
+        {
+            response.extensions.insert(ContentLimit(max));
+        }
+        response
+    }
+
     /// The call of the backend, not begun. A box for each operation: one future over all of them would be as large as
     /// the largest, and moved as a whole.
     fn dispatch(self: Arc<Self>, request: PersistRequest) -> BoxFuture<Result<PersistResponse>> {
@@ -125,7 +136,8 @@ impl<B: Backend> Shared<B> {
             ($op:ident, $method:ident) => {
                 Box::pin(async move {
                     let counter = Counter;
-                    self.backend.$method(Admitted::new($op, context, now, &counter)).await.map(Into::into)
+                    let reply = self.backend.$method(Admitted::new($op, context, now, &counter)).await?;
+                    Ok(self.with_limit(reply.into()))
                 })
             };
         }

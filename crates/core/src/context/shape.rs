@@ -4,7 +4,9 @@ use crate::{
     Add, Added, AgentId, Change, ChangeScope, ConsumerName, ContentUpdated, Delete, Deleted, Message,
     MessageId, OpKind, ReadArgs, Reserve, Reserved, TenantId, ThreadId, Update, UpdateContent, Updated,
     audit::{AuditEntry, AuditItem},
-    operation::{Addressed, PersistArgs, PersistResult, ReadResult, SessionSubject},
+    operation::{
+        Addressed, PersistArgs, PersistResult, ReadResult, SessionSubject, TakenMessage, ThreadResult,
+    },
 };
 
 /// Kind and subject of a call; of a batch, of each item.
@@ -242,6 +244,9 @@ impl Shape {
                 if Some(thread.as_str()) != self.member {
                     return Err("answered another operation on a thread than it was asked");
                 }
+                if let ThreadResult::TakeLast(taken) = thread {
+                    check_taken(taken, tenant)?;
+                }
                 thread.thread().map_or(Ok(()), |thread| self.check_answered(thread))
             }
             PersistResult::Read(read) => self.check_read(read, tenant),
@@ -371,6 +376,22 @@ impl Shape {
             Err("answered with a message of another tenant, thread or id than it was asked")
         }
     }
+}
+
+/// The message that was taken is the one that was deleted, in the thread that is answered for. A replay has no message any more.
+fn check_taken(taken: &TakenMessage, tenant: &TenantId) -> Result<(), &'static str> {
+    let TakenMessage { thread, deleted, message, deduplicated: _ } = taken;
+    if deleted.as_ref().is_some_and(|deleted| deleted.thread != *thread) {
+        return Err("answered with the deletion of a message of another thread than it was asked");
+    }
+    let Some(message) = message else { return Ok(()) };
+    if message.tenant != *tenant || message.thread != *thread {
+        return Err("answered with a message of another tenant or thread than it was asked");
+    }
+    if deleted.as_ref().is_none_or(|deleted| deleted.id != message.id) {
+        return Err("answered with a message that it did not delete");
+    }
+    Ok(())
 }
 
 /// The consumer that a call is of.

@@ -30,9 +30,9 @@ impl Thread {
     /// most 200 messages, or fewer where a quota lets in less at once. No limit of size refuses what the store holds. `to` says what the new thread is like; where it names no
     /// title, it has that of this one.
     ///
-    /// A fork that fails removes what it has written. Only where `to` names an id, and the failure passes with time, the hidden
-    /// thread stays: called again with the same id, the fork goes on where it stopped. An id that was named is not free again
-    /// after a fork was removed.
+    /// A fork that fails removes what it has written. Where `to` names an id, the hidden thread stays in three cases: the failure passes
+    /// with time or the store was full, another call made the thread, or others have written to it. Called again with the same id,
+    /// the fork goes on where it stopped. An id that was named is not free again after a fork was removed.
     ///
     /// # Errors
     /// `NotFound` when this thread has no final message `at`; `Gone` when it is cleared or the message deleted meanwhile;
@@ -41,7 +41,8 @@ impl Thread {
     /// store does not take the removal either, the error says so and names the hidden thread.
     ///
     /// # Cancel safety
-    /// Dropped between two steps, a fork whose id was minted is removed by a task on the runtime of the pipeline. One whose id
+    /// Dropped between two steps, a fork whose id was minted is removed by a task on the runtime of the pipeline, which
+    /// [`close`](Persistence::close) waits for. Dropped while the pipeline closes, it stays hidden in the store. A fork whose id
     /// `to` names stays hidden; begun again with the same id, it goes on.
     pub async fn fork(&self, at: &MessageId, to: NewThread) -> Result<Forked> {
         let from = self.id_to_write(OpKind::Thread).await?;
@@ -60,20 +61,25 @@ impl Thread {
         let is_named = titled.id.is_some();
         let thread = titled.id.clone().unwrap_or_else(ThreadId::mint);
         let new = titled.with_id(thread.clone()).forked_from(point.clone()).hidden();
-        // What is named by nobody else is of no use to anybody else, whatever became of the call.
+        let db = self.persistence().clone();
+        // A minted id is known to this call alone: a dropped fork of one is of no use to another caller.
         let mut partial =
-            Partial { db: self.persistence().clone(), thread: thread.clone(), is_removed_on_drop: !is_named };
-        match self.begin_fork(new, &point).await {
-            Ok(Begun::Hidden) => {}
+            Partial { db, thread: thread.clone(), last_copy: Seq::ZERO, is_removed_on_drop: !is_named };
+        let is_made_here = match self.begin_fork(new, &point).await {
+            Ok(Begun::Made) => true,
+            Ok(Begun::Found) => false,
             // An earlier call has made it, and its answer was lost.
             Ok(Begun::Whole(entry)) => {
                 partial.keep();
                 return Ok(Forked { messages: entry.messages, entry: *entry });
             }
-            Err(error) if is_named => return Err(error),
+            Err(error) if is_named || error.effect() == Effect::NotApplied => {
+                partial.keep();
+                return Err(error);
+            }
             Err(error) => return Err(partial.remove(error).await),
-        }
-        match self.fill_fork(&point, last.seq, &thread).await {
+        };
+        match self.fill_fork(&point, last.seq, &mut partial).await {
             Ok(forked) => {
                 partial.keep();
                 Ok(forked)
@@ -83,12 +89,19 @@ impl Thread {
                 partial.keep();
                 Err(error)
             }
-            Err(Unfilled::Failed(error)) if is_named && error.kind().passes_with_time() => Err(error),
+            Err(Unfilled::Failed(error)) if is_named && can_go_on(&error) => Err(error),
             Err(Unfilled::Failed(error)) => match self.persistence().thread(thread).entry().await {
                 // It was published, and the answer was lost.
                 Ok(Some(entry)) if entry.listed && entry.forked_from.as_ref() == Some(&point) => {
                     partial.keep();
                     Ok(Forked { messages: entry.messages, entry })
+                }
+                entry if is_named && !(is_made_here && partial.is_all_of(entry.as_ref())) => {
+                    let note = format!(
+                        "the hidden thread `{}` stays: another call made it or may have written to it",
+                        partial.thread
+                    );
+                    Err(error.context(note))
                 }
                 _ => Err(partial.remove(error).await),
             },
@@ -96,8 +109,13 @@ impl Thread {
     }
 
     /// Copies the messages up to this one, and shows the thread.
-    async fn fill_fork(&self, point: &ForkPoint, last: Seq, thread: &ThreadId) -> Result<Forked, Unfilled> {
-        let db = self.persistence();
+    async fn fill_fork(
+        &self,
+        point: &ForkPoint,
+        last: Seq,
+        partial: &mut Partial,
+    ) -> Result<Forked, Unfilled> {
+        let (db, thread) = (self.persistence(), partial.thread.clone());
         let ForkPoint { thread: from, message: at } = point;
         let mut read = ReadPage::new(from.clone(), PageFrom::Start, PAGE).showing(Visibility::Final);
         let (mut messages, mut is_whole) = (0, false);
@@ -122,13 +140,18 @@ impl Thread {
                     imported => imported?,
                 };
                 messages += rows.len() as u64;
-                let is_copied =
-                    |row: &ImportedRow| matches!(row, ImportedRow::Added(_) | ImportedRow::Present(_));
-                if !imported.rows.iter().all(is_copied) {
+                let copy_of = |row: &ImportedRow| match *row {
+                    ImportedRow::Added(seq) | ImportedRow::Present(seq) => Some(seq),
+                    ImportedRow::Differs(_) | ImportedRow::Gone | ImportedRow::Restored(_) => None,
+                };
+                let copies: Option<Vec<Seq>> = imported.rows.iter().map(copy_of).collect();
+                if let Some(copies) = copies {
+                    partial.last_copy = copies.into_iter().fold(partial.last_copy, Seq::max);
+                } else {
                     let detail = format!("`{thread}` has been written to by others");
                     // Of these rows some may be there and some are not.
                     let error = PersistError::new(ErrorKind::Conflict, detail).with_effect(Effect::Unknown);
-                    return Err(Unfilled::Taken(error.at_the_edge(OpKind::Import).about_thread(thread)));
+                    return Err(Unfilled::Taken(error.at_the_edge(OpKind::Import).about_thread(&thread)));
                 }
             }
             match next {
@@ -141,7 +164,7 @@ impl Thread {
                 }
             }
         }
-        let published = db.on_thread(PublishThread { thread: thread.clone() }).await?;
+        let published = db.on_thread(PublishThread { thread }).await?;
         Ok(Forked { entry: published.entry, messages })
     }
 
@@ -153,12 +176,13 @@ impl Thread {
             return Err(refused(ErrorKind::Invalid, detail).about_thread(&point.thread));
         };
         match db.create_thread(new).await {
-            Ok(_) => Ok(Begun::Hidden),
+            Ok(created) if created.deduplicated => Ok(Begun::Found),
+            Ok(_) => Ok(Begun::Made),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 match db.thread(thread).entry().await? {
                     Some(entry) if entry.forked_from.as_ref() != Some(point) => Err(error),
                     Some(entry) if entry.listed => Ok(Begun::Whole(Box::new(entry))),
-                    Some(_) => Ok(Begun::Hidden),
+                    Some(_) => Ok(Begun::Found),
                     None => Err(error),
                 }
             }
@@ -171,6 +195,8 @@ impl Thread {
 struct Partial {
     db: Persistence,
     thread: ThreadId,
+    /// The last sequence number that the fork has copied a message to.
+    last_copy: Seq,
     is_removed_on_drop: bool,
 }
 
@@ -178,6 +204,15 @@ impl Partial {
     /// The thread is whole, or not the fork's to remove.
     fn keep(&mut self) {
         self.is_removed_on_drop = false;
+    }
+
+    /// Whether the thread has what this fork has copied, and nothing else.
+    fn is_all_of(&self, entry: Result<&Option<ThreadEntry>, &PersistError>) -> bool {
+        match entry {
+            Ok(Some(entry)) => entry.last_seq == self.last_copy,
+            Ok(None) => true,
+            Err(_) => false,
+        }
     }
 
     /// Removes what a fork that failed has written, and answers why it failed.
@@ -197,8 +232,8 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if self.is_removed_on_drop {
-            let (db, thread) = (self.db.clone(), self.thread.clone());
-            self.db.spawn(async move { drop(remove(&db, &thread).await) });
+            let thread = self.thread.clone();
+            self.db.detach(|db| async move { drop(remove(&db, &thread).await) });
         }
     }
 }
@@ -233,10 +268,17 @@ fn refused(kind: ErrorKind, detail: &'static str) -> PersistError {
 
 /// How far a fork is when a call begins.
 enum Begun {
-    /// It is to be filled.
-    Hidden,
+    /// This call has made it, and it is to be filled.
+    Made,
+    /// Another call has made it, and it is to be filled.
+    Found,
     /// It is there.
     Whole(Box<ThreadEntry>),
+}
+
+/// Whether the same fork succeeds later: the failure passes with time, or the store has space again.
+fn can_go_on(error: &PersistError) -> bool {
+    error.kind().passes_with_time() || error.kind() == ErrorKind::StorageFull
 }
 
 /// What of a page belongs to the fork.

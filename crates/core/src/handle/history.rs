@@ -149,8 +149,8 @@ impl Thread {
     /// Reads what a model may be told: the latest final messages before a place, or up to the end. A limit of 0 counts as 1,
     /// and one above [`History::MAX_LIMIT`] as that.
     ///
-    /// It reads as many pages as it takes to come to the limit, and ends at [`History::MAX_BYTES`]: fewer messages than the limit
-    /// are all there are only where [`History::has_more`] says so.
+    /// It reads as many pages as it takes to come to the limit, and ends at [`History::MAX_BYTES`]. A history shorter than the limit
+    /// is complete only if [`History::has_more`] is false.
     ///
     /// # Errors
     /// What the reads answer.

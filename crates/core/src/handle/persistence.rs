@@ -15,7 +15,7 @@ use crate::{
     OperationOf, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages,
     TenantId, ThreadArgs, ThreadId, Timestamp,
     context::{Context, Facts, Idempotency, Shape},
-    pipeline::{Builder, Core, Description, Execution, Keyless},
+    pipeline::{Builder, Core, Description, Execution, InFlight, Keyless, Ticket},
     session::Lines,
 };
 
@@ -49,6 +49,8 @@ pub struct Persistence {
     actor: Option<Arc<str>>,
     call_site: Option<Arc<str>>,
     deadline: Option<Duration>,
+    /// Of a task that `close` waits for: the calls of this handle are let in while the pipeline closes.
+    ticket: Option<Arc<Ticket>>,
     #[cfg(feature = "scope")]
     capability: Option<crate::layers::scope::Capability>,
 }
@@ -66,6 +68,7 @@ impl Persistence {
             actor: None,
             call_site: None,
             deadline,
+            ticket: None,
             #[cfg(feature = "scope")]
             capability: None,
         }
@@ -264,7 +267,7 @@ impl Persistence {
             let fingerprint = self.core.fingerprint(&args);
             Idempotency { key, fingerprint }
         });
-        self.core.execute(facts, args)
+        self.core.execute(facts, args).let_in_by(self.ticket.clone())
     }
 
     /// A call of this kind that cannot be made, such as one on a handle of an unusable id.
@@ -314,6 +317,20 @@ impl Persistence {
     /// Runs a task on the runtime of the pipeline.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.core.spawn(task));
+    }
+
+    /// Runs a task that `close` waits for, with a handle whose calls are let in meanwhile. Nothing once the pipeline is closing.
+    pub(super) fn detach<F>(&self, task: impl FnOnce(Self) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Some(ticket) = self.core.in_flight().enter() else { return };
+        self.spawn(task(Self { ticket: Some(Arc::new(ticket)), ..self.clone() }));
+    }
+
+    /// The calls of the pipeline that have begun and not ended, and the runtime that they have.
+    pub(super) fn in_flight(&self) -> &InFlight {
+        self.core.in_flight()
     }
 
     /// Runs a task on the runtime of the pipeline, to be ended by who holds it.

@@ -116,6 +116,16 @@ pub(crate) fn escape_into(json: &mut String, text: &str) {
     json.push_str(rest);
 }
 
+/// How many bytes [`escape_into`] appends.
+pub(crate) fn escaped_len(text: &str) -> usize {
+    let escape = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+        byte if byte < 0x20 => "\\u0000".len(),
+        _ => 1,
+    };
+    text.bytes().map(escape).sum()
+}
+
 impl Default for Content {
     fn default() -> Self {
         Self::empty()

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Content,
-    content::{TEXT_BLOCK_CLOSE, TEXT_BLOCK_OPEN, escape_into},
+    content::{TEXT_BLOCK_CLOSE, TEXT_BLOCK_OPEN, escape_into, escaped_len},
 };
 
 /// What is appended to a streaming message: more text, or further blocks.
@@ -168,6 +168,16 @@ impl ContentBuffer {
             self.json.push(',');
         }
     }
+}
+
+/// How many bytes the blocks have, with what is between them.
+pub(crate) fn bytes_between_brackets(content: &Content) -> usize {
+    inner(content.as_json()).len()
+}
+
+/// How many bytes a block of this text has.
+pub(crate) fn text_block_len(text: &str) -> usize {
+    TEXT_BLOCK_OPEN.len() + escaped_len(text) + TEXT_BLOCK_CLOSE.len()
 }
 
 /// Where in the JSON of `content` the text stands that appended text continues, without its quotes. Costs one pass over it.

@@ -57,7 +57,8 @@ impl Import {
     /// left alone, as by every import.
     ///
     /// Without this, an import that meets a damaged message of one of its ids is refused as
-    /// [`Corrupt`](crate::ErrorKind::Corrupt).
+    /// [`Corrupt`](crate::ErrorKind::Corrupt). So is a repair of a message that has lost its sequence number, or that has one which the
+    /// thread has not given.
     #[must_use]
     pub const fn restoring(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
         Self { thread, rows, restores_damaged: true, is_copy: false }

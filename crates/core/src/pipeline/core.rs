@@ -48,8 +48,8 @@ pub(crate) struct Core {
     /// What is noted of calls that the store has not applied, where there is a log.
     trail: Option<AuditTrail>,
     note: Note,
-    /// Held by who brings it to the store.
-    carrying: Mutex<()>,
+    /// The task that writes records to the store holds it. True once the backend is being closed: it takes none after that.
+    carrying: Mutex<bool>,
     pub(crate) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
     waits_in: Box<dyn Fn() -> Option<String> + Send + Sync>,
     close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
@@ -119,7 +119,7 @@ impl Core {
             drafts: LiveDrafts::default(),
             trail,
             note,
-            carrying: Mutex::new(()),
+            carrying: Mutex::new(false),
             signs,
             waits_in,
             close,
@@ -225,8 +225,11 @@ impl Core {
         }
     }
 
-    /// Writes the records that are due, in a task that `close` waits for.
+    /// Writes the records that are due, in a task that `close` waits for. While the pipeline closes, that is left to `close`.
     fn record_due(self: &Arc<Self>) {
+        if self.in_flight.is_closing() {
+            return;
+        }
         let core = Arc::clone(self);
         self.in_flight.detach(async move {
             drop(core.write_records(false).await);
@@ -235,28 +238,39 @@ impl Core {
     }
 
     /// Sees to it that records which are due later are written then. The timer keeps no pipeline alive and holds no `close` up:
-    /// closing writes what waits.
+    /// closing writes what waits, and no timer is set after that.
     fn set_record_timer(self: &Arc<Self>) {
-        let Some(due) = self.trail.as_ref().and_then(AuditTrail::set_timer) else { return };
-        let core = Arc::downgrade(self);
-        drop(self.spawn(async move {
-            sleep_until(due).await;
-            let Some(core) = core.upgrade() else { return };
-            if let Some(trail) = &core.trail {
-                trail.timer_is_over();
-            }
-            core.record_due();
-        }));
+        let Some(trail) = self.trail.as_ref().filter(|_| !self.in_flight.is_closing()) else { return };
+        trail.set_timer(|due| {
+            let core = Arc::downgrade(self);
+            let timer = self.spawn(async move {
+                sleep_until(due).await;
+                let Some(core) = core.upgrade() else { return };
+                if let Some(trail) = &core.trail {
+                    trail.timer_is_over();
+                }
+                core.record_due();
+            });
+            timer.abort_handle()
+        });
     }
 
-    /// Writes what is recorded of rejected calls to the store: what is due, or `all` that waits now.
+    /// Writes the records of calls that were not applied to the store: those that are due, or `all` that wait now.
     ///
     /// # Errors
-    /// The store has not taken it; it waits for the next call that is recorded, or for the pipeline to be closed.
+    /// What the store answers that does not take them, or that the pipeline is closed. The records wait: they are written again after
+    /// an interval, and when the pipeline is closed.
     pub(crate) async fn write_records(&self, all: bool) -> Result<()> {
+        let is_closed = self.carrying.lock().await;
+        self.write_records_unless(*is_closed, all).await
+    }
+
+    async fn write_records_unless(&self, is_closed: bool, all: bool) -> Result<()> {
         let Some(trail) = &self.trail else { return Ok(()) };
-        let _carrying = self.carrying.lock().await;
         while let Some((notes, carried)) = trail.take(self.clock.now(), all) {
+            if is_closed {
+                return Err(closed());
+            }
             // Whatever ends this before the store has answered, a panic of its or a caller who leaves, they wait again.
             self.note(notes).await?;
             carried.arrived();
@@ -270,6 +284,11 @@ impl Core {
     /// Brings notes to the backend.
     pub(crate) async fn note(&self, notes: AuditNotes) -> Result<()> {
         (self.note)(notes).await
+    }
+
+    /// The calls that have begun and not ended, and the runtime that they have.
+    pub(crate) const fn in_flight(&self) -> &Arc<InFlight> {
+        &self.in_flight
     }
 
     /// Runs a task on the runtime of the pipeline.
@@ -309,8 +328,12 @@ impl Core {
     async fn run_close(self: Arc<Self>) {
         let Some(answer) = self.closing.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         self.in_flight.drained().await;
-        let notes = Arc::clone(&self);
-        let noted = ended(tokio::spawn(async move { notes.write_records(true).await }).await);
+        // The backend is given no records after these.
+        let mut is_closed = self.carrying.lock().await;
+        let core = Arc::clone(&self);
+        let noted = ended(tokio::spawn(async move { core.write_records_unless(false, true).await }).await);
+        *is_closed = true;
+        drop(is_closed);
         // In a task of its own, so that a backend that panics is an answer as well.
         let closed = ended(tokio::spawn((self.close)()).await);
         let unnoted = |error: PersistError| {

@@ -7,17 +7,15 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, ready},
     time::Instant,
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::OwnedSemaphorePermit,
-    time::{Sleep, sleep_until},
-};
+use tokio::{runtime::Handle, sync::OwnedSemaphorePermit};
 
-use super::{Core, core::closed, erased::BoxFuture, in_flight::Ticket, validate, watch::Polling};
+use super::{
+    Core, Deadline, Expired, core::closed, erased::BoxFuture, in_flight::Ticket, validate, watch::Polling,
+};
 use crate::{
     Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result,
     context::{CallState, Context},
@@ -34,8 +32,9 @@ pub(crate) struct Execution {
     /// What is asked, until the call begins. Not in the stage, which is taken out at every poll.
     args: Option<PersistArgs>,
     stage: Stage,
-    deadline: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Deadline>,
+    /// Of a task of the pipeline's own, whose calls are let in while it closes.
+    let_in_by: Option<Arc<Ticket>>,
 }
 
 enum Stage {
@@ -65,19 +64,25 @@ impl Running {
 
 impl Execution {
     pub(super) fn new(core: Arc<Core>, context: Context, args: PersistArgs) -> Self {
-        let deadline = context.deadline();
-        Self { core, context, args: Some(args), stage: Stage::Start, deadline, timer: None }
+        let deadline = context.deadline().map(Deadline::new);
+        Self { core, context, args: Some(args), stage: Stage::Start, deadline, let_in_by: None }
     }
 
     pub(super) const fn refused(core: Arc<Core>, context: Context, error: PersistError) -> Self {
-        Self { core, context, args: None, stage: Stage::Refused(error), deadline: None, timer: None }
+        Self { core, context, args: None, stage: Stage::Refused(error), deadline: None, let_in_by: None }
+    }
+
+    /// Lets the call in while the pipeline closes, where there is a ticket of a task that closing waits for.
+    pub(crate) fn let_in_by(mut self, ticket: Option<Arc<Ticket>>) -> Self {
+        self.let_in_by = ticket;
+        self
     }
 
     /// Lets the call in, or says why not. `Ok(None)` when it has to wait.
     fn admit(&mut self) -> Result<()> {
         let args = self.args.as_ref().expect("the call has not begun");
         validate::check(args)?;
-        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        if self.deadline.as_ref().is_some_and(|deadline| deadline.at() <= Instant::now()) {
             return Err(PersistError::new(
                 ErrorKind::Timeout,
                 "the deadline had passed before the call began",
@@ -97,7 +102,10 @@ impl Execution {
     }
 
     fn begin(&mut self, place: OwnedSemaphorePermit) -> Result<()> {
-        let ticket = self.core.in_flight.enter().ok_or_else(closed)?;
+        let ticket = match self.let_in_by.take() {
+            Some(ticket) => ticket.another(),
+            None => self.core.in_flight.enter().ok_or_else(closed)?,
+        };
         let args = self.args.take().expect("the call has not begun");
         let call = self.core.stack.run(PersistRequest { args, context: self.context.clone() });
         self.stage = Stage::Running(Running { call, place, ticket });
@@ -210,22 +218,14 @@ impl Future for Execution {
             Poll::Pending => {}
         }
         // A timer is made only for a call that has to wait.
-        let Some(deadline) = this.deadline else { return Poll::Pending };
-        let ended = "the runtime of the pipeline has ended";
-        if this.core.in_flight.runtime_has_ended() {
-            return Poll::Ready(Err(this.given_up(ErrorKind::Cancelled, ended)));
-        }
-        let runtime = this.core.in_flight.runtime();
-        let timer = this.timer.get_or_insert_with(|| {
-            let _entered = runtime.enter();
-            Box::pin(sleep_until(deadline.into()))
-        });
-        // The timer of a runtime that has ended since then panics.
-        match catch_unwind(AssertUnwindSafe(|| timer.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(())) => Poll::Ready(Err(this.given_up(ErrorKind::Timeout, "the deadline passed"))),
-            Err(_) => Poll::Ready(Err(this.given_up(ErrorKind::Cancelled, ended))),
-        }
+        let Some(deadline) = &mut this.deadline else { return Poll::Pending };
+        let error = match ready!(deadline.poll(&this.core.in_flight, cx)) {
+            Expired::Passed => this.given_up(ErrorKind::Timeout, "the deadline passed"),
+            Expired::RuntimeEnded => {
+                this.given_up(ErrorKind::Cancelled, "the runtime of the pipeline has ended")
+            }
+        };
+        Poll::Ready(Err(error))
     }
 }
 

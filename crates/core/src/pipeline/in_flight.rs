@@ -79,6 +79,11 @@ impl InFlight {
         self.closing.store(true, Ordering::SeqCst);
     }
 
+    /// Whether nothing is let in any more.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
     /// Waits until nothing is in flight.
     pub(crate) async fn drained(&self) {
         loop {
@@ -88,6 +93,14 @@ impl InFlight {
             }
             idle.await;
         }
+    }
+}
+
+impl Ticket {
+    /// Counts another call in, whether or not the pipeline is closing: closing waits for this one anyway.
+    pub(crate) fn another(&self) -> Self {
+        self.0.count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(&self.0))
     }
 }
 

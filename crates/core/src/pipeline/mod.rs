@@ -43,6 +43,7 @@ mod admission;
 mod auto_key;
 mod builder;
 mod core;
+mod deadline;
 mod description;
 mod edge;
 mod erased;
@@ -73,9 +74,10 @@ pub use self::{
 pub(crate) use self::{
     auto_key::AutoKey,
     core::Core,
+    deadline::{Deadline, Expired},
     edge::Execution,
     guard::{GuardedFuture, contract_violation, panicked, put_ready, strange},
-    in_flight::InFlight,
+    in_flight::{InFlight, Ticket},
     inner::Inner,
     phase::CallerFilter,
     watch::AtSite,

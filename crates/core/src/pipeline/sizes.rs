@@ -36,7 +36,8 @@ fn what_goes_through_the_layers_does_not_grow() {
 fn what_is_kept_of_a_call_does_not_grow() {
     at_most::<Shape>(144);
     at_most::<CallState>(376);
-    at_most::<Execution>(272);
+    // With the ticket of a task whose calls are let in while the pipeline closes.
+    at_most::<Execution>(280);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{
     QuarantineChange, ReadArgs, ReadImages, ReplicaArgs, Result, TakeStance, ThreadArgs,
     backend::{
         names, rules,
-        search::{Query, Tokenizer},
+        search::{MAX_QUERY_BYTES, Query, Tokenizer},
         sessions,
     },
 };
@@ -72,6 +72,11 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Read(ReadArgs::Audit(read)) => rules::check_page(read.limit, read.max_bytes),
         PersistArgs::Read(ReadArgs::Search(read)) => {
             rules::check_limit(read.limit)?;
+            let bytes = read.query.len();
+            if bytes > MAX_QUERY_BYTES {
+                let detail = format!("a query of {bytes} bytes is more than the {MAX_QUERY_BYTES} allowed");
+                return Err(PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied));
+            }
             // A store that divides it otherwise finds more words in it, and checks them itself.
             Query::parse(&read.query, Tokenizer::default()).map(drop)
         }
@@ -146,4 +151,18 @@ fn about(error: PersistError, args: &PersistArgs) -> PersistError {
 
 fn invalid(detail: String) -> PersistError {
     PersistError::new(ErrorKind::Invalid, detail).with_effect(Effect::NotApplied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SearchMessages;
+
+    #[test]
+    fn a_query_above_the_byte_limit_is_refused() {
+        let search = |bytes| check(&SearchMessages::new("x".repeat(bytes), 1).into());
+        search(MAX_QUERY_BYTES).unwrap();
+        let refused = search(MAX_QUERY_BYTES + 1).unwrap_err();
+        assert_eq!((refused.kind(), refused.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
+    }
 }

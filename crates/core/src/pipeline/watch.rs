@@ -7,6 +7,7 @@
 use std::{
     cell::Cell,
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -254,7 +255,9 @@ fn watch() {
         for (slot, seen) in slots.into_iter().zip(&mut seen) {
             let turn = seen.turn;
             if seen.look(slot) {
-                report(seen.at, &slot.name.lock().unwrap_or_else(PoisonError::into_inner));
+                let thread = slot.name.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                // The subscriber is code of the host: where it panics, the watch goes on.
+                drop(catch_unwind(AssertUnwindSafe(|| report(seen.at, &thread))));
             }
             is_idle &= seen.turn == turn && slot.depth.load(Relaxed) == 0;
         }
@@ -280,6 +283,10 @@ fn report(at: At, thread: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        PersistRequest, Persistence, Phase,
+        plugin::{NextRequest, from_fn},
+    };
 
     #[test]
     fn a_poll_is_reported_once_when_one_site_has_kept_it_for_five_looks() {
@@ -295,6 +302,35 @@ mod tests {
         // Nothing is polled.
         slot.depth.store(0, Relaxed);
         assert_eq!(reports(&mut seen), 0);
+    }
+
+    struct Nowhere;
+
+    impl crate::Backend for Nowhere {
+        fn name(&self) -> &str {
+            "nowhere"
+        }
+
+        fn capabilities(&self) -> crate::Capabilities {
+            crate::Capabilities::new(crate::Durability::Volatile)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_watch_sleeps_while_nothing_is_polled_and_a_poll_wakes_it() {
+        let sees_it_awake = from_fn("sees", Phase::Observe, |request: PersistRequest, next: NextRequest| {
+            while !AWAKE.load(Relaxed) {
+                thread::yield_now();
+            }
+            next.run(request)
+        });
+        let db = Persistence::builder().layer(sees_it_awake).backend(Nowhere).build().unwrap();
+        for _ in 0..2 {
+            db.thread("t").get("m".parse().unwrap()).await.unwrap_err();
+            while AWAKE.load(Relaxed) {
+                thread::yield_now();
+            }
+        }
     }
 
     #[test]

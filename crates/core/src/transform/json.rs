@@ -32,7 +32,8 @@ impl std::error::Error for TooDeep {}
 /// Rewrites the strings of well-formed JSON, at any depth, names of members included; none where nothing is replaced. Numbers,
 /// blanks, escapes and doubled members keep their bytes. Costs one pass, and what `edits` costs.
 ///
-/// `json` may be the beginning of an array, up to where one of its members begins.
+/// `json` may be the beginning of an array, up to where one of its members begins. In text that is not well-formed, each closed string is
+/// rewritten, and a string without an end stays as it is.
 ///
 /// ```
 /// use throughline_core::transform::{Edits, MAX_DEPTH, rewrite_json};
@@ -70,7 +71,7 @@ pub fn rewrite_json(
                 at += 1;
             }
             b'"' => {
-                let end = string_end(bytes, at);
+                let Some(end) = string_end(bytes, at) else { break };
                 let string = JsonString::new(&json[at + 1..end - 1]);
                 let edits = edits(string.text());
                 if !edits.is_empty() {
@@ -90,17 +91,17 @@ pub fn rewrite_json(
     Ok(Some(out))
 }
 
-/// The offset after the string that begins here.
-fn string_end(bytes: &[u8], start: usize) -> usize {
+/// The offset after the string that begins here; none where it has no end.
+fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     while at < bytes.len() {
         match bytes[at] {
             b'\\' => at += 2,
-            b'"' => return at + 1,
+            b'"' => return Some(at + 1),
             _ => at += 1,
         }
     }
-    bytes.len()
+    None
 }
 
 #[cfg(test)]
@@ -136,6 +137,35 @@ mod tests {
     fn the_beginning_of_an_array_is_rewritten() {
         let rewritten = rewrite_json(r#"[{"a":"secret"}, "#, MAX_DEPTH, stars).unwrap();
         assert_eq!(rewritten.as_deref(), Some(r#"[{"a":"\"*\""}, "#));
+    }
+
+    #[test]
+    fn a_string_without_an_end_stays_as_it_is() {
+        let rewritten = |json: &str| rewrite_json(json, MAX_DEPTH, stars).unwrap();
+        for open in [r#"""#, r#""secret"#, r#""\""#, r#""\"#, r#"["a", "secret \"]"#] {
+            assert_eq!(rewritten(open), None, "{open}");
+        }
+        assert_eq!(rewritten(r#"["secret", "secret"#).as_deref(), Some(r#"["\"*\"", "secret"#));
+    }
+
+    #[test]
+    fn malformed_json_keeps_all_that_is_not_replaced() {
+        let whole = r#"[{"é secret":"\ud83e\udd80 \ud800\u00e9\"","n":1e5},"\\","secret\n",null]"#;
+        for cut in (0..=whole.len()).filter(|at| whole.is_char_boundary(*at)) {
+            // Cut, and with a byte that breaks what was begun.
+            for end in ["", "\"", "é", "\\", "\\u", "\\u00é\"", "\\é\"", "]]}", "\\ud83e\\u\""] {
+                let json = [&whole[..cut], end].concat();
+                let same = rewrite_json(&json, MAX_DEPTH, |text| {
+                    let mut edits = Edits::none();
+                    edits.replace(0..text.len(), "x");
+                    edits
+                });
+                let strings = same.unwrap().map_or(0, |json| json.matches("\"x\"").count());
+                let none = rewrite_json(&json, MAX_DEPTH, |_| Edits::none()).unwrap();
+                assert_eq!(none, None, "{json}");
+                assert!(strings <= json.matches('"').count() / 2, "{json}");
+            }
+        }
     }
 
     #[test]

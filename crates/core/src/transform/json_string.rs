@@ -28,7 +28,8 @@ struct Escape {
 }
 
 impl<'a> JsonString<'a> {
-    /// Decodes what is between the quotes of a well-formed string.
+    /// Decodes what is between the quotes of a string. An escape that JSON does not have is one character of the text: what is escaped, or
+    /// U+FFFD where digits are missing.
     #[must_use]
     pub fn new(raw: &'a str) -> Self {
         let Some(mut next) = raw.find('\\') else {
@@ -44,7 +45,8 @@ impl<'a> JsonString<'a> {
             if says.is_none() {
                 after_halves = text.len();
             }
-            at = next + length;
+            // An escape that JSON does not have may end within a character.
+            at = raw.ceil_char_boundary(next + length);
             escapes.push(Escape { text: (start, text.len()), raw: (next, at) });
             match raw[at..].find('\\') {
                 Some(further) => next = at + further,
@@ -118,7 +120,8 @@ fn escape(raw: &[u8]) -> (usize, Option<char>) {
                 b't' => '\t',
                 b'b' => '\u{8}',
                 b'f' => '\u{c}',
-                itself => char::from(*itself),
+                itself if itself.is_ascii() => char::from(*itself),
+                _ => char::REPLACEMENT_CHARACTER,
             };
             (2, Some(says))
         }
@@ -146,6 +149,21 @@ mod tests {
         assert_eq!((string.raw_offset(4), string.after_halves()), (9, 10));
         let plain = JsonString::new("plain é");
         assert_eq!((plain.raw_offset(6), plain.text(), plain.after_halves()), (6, "plain é", 0));
+    }
+
+    #[test]
+    fn an_escape_that_json_does_not_have_is_one_character() {
+        for (raw, says) in [
+            ("\\", "\u{fffd}"),
+            ("\\u", "\u{fffd}"),
+            ("\\u00éz", "\u{fffd}z"),
+            ("\\qz", "qz"),
+            ("\\éz", "\u{fffd}z"),
+        ] {
+            let string = JsonString::new(raw);
+            assert_eq!(string.text(), says, "{raw}");
+            assert_eq!(string.raw_offset(string.text().len()), raw.len(), "{raw}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::{Transform, TransformService, open_messages::OpenMessages};
+use super::{TextStream, Transform, TransformService, open_messages::OpenMessages};
 use crate::{
     PersistError,
     pipeline::{Described, PersistService, Phase, SiteSpec},
@@ -27,7 +27,7 @@ impl<T> Clone for TransformLayer<T> {
 /// What all clones of the service share.
 pub(super) struct Shared<T: Transform> {
     pub(super) transform: Arc<T>,
-    pub(super) open: OpenMessages<T::Stream>,
+    pub(super) open: Arc<OpenMessages<T::Stream>>,
     pub(super) most_held: usize,
 }
 
@@ -43,15 +43,23 @@ impl<T: Transform> TransformLayer<T> {
         }
     }
 
-    /// So many messages may be being written at one time, at least 1. Where there are more, what was held back of the least recently
-    /// continued one is lost. 4,096 by default.
+    /// The most messages that are open at one time, at least 1. 4,096 by default.
+    ///
+    /// Where there are more, the layer forgets those of which it holds back nothing, the least recently continued of the tenant with the most
+    /// messages first: their next append costs a read. It drops no held text silently:
+    ///
+    /// - Where it holds back text of so many messages, a call for one more message is refused as [`Busy`](crate::ErrorKind::Busy).
+    /// - A tenant with less than an equal share of the messages is not refused. The layer then drops the held text of a tenant with more than
+    ///   its share.
+    /// - The next call that changes a message whose held text was dropped is refused as [`Conflict`](crate::ErrorKind::Conflict), once.
     #[must_use]
     pub const fn open_messages(mut self, most: usize) -> Self {
         self.open_messages = most;
         self
     }
 
-    /// Once there are as many open messages as may be, those are forgotten first that nothing was added to for so long. An hour by default.
+    /// Once there are as many open messages as may be, those are forgotten first that no call changed for so long, with their held text.
+    /// An hour by default.
     #[must_use]
     pub const fn idle(mut self, idle: Duration) -> Self {
         self.idle = idle;
@@ -93,7 +101,9 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Layer<S> for Transfo
             inner,
             Arc::new(Shared {
                 transform: Arc::clone(&self.transform),
-                open: OpenMessages::new(self.open_messages, self.idle),
+                open: Arc::new(OpenMessages::new(self.open_messages, self.idle, |stream| {
+                    !TextStream::<T>::held(stream).is_empty()
+                })),
                 most_held: self.most_held,
             }),
         )

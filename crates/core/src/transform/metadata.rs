@@ -20,36 +20,54 @@ pub(super) fn rewrite_metadata<R>(
     name: impl Fn(&mut R, &str) -> Edits,
     value: impl Fn(&mut R, &str, &str) -> Result<Option<String>, TooDeep>,
 ) -> Result<Option<Metadata>, TooDeep> {
-    let (mut rewritten, mut is_changed) = (Metadata::new(), false);
+    // From the first change on: until then everything is as it was given.
+    let mut rewritten: Option<Metadata> = None;
     let mut numbers = Numbers::default();
-    for (old_name, old_value) in metadata.iter() {
-        // The framework's own.
-        if old_name.starts_with(Metadata::RESERVED) {
-            rewritten.set_raw(old_name, old_value.to_owned());
-            continue;
-        }
+    for (at, (old_name, old_value)) in metadata.iter().enumerate() {
         let json = old_value.get();
-        if is_patch && json == "null" {
-            rewritten.set_raw(old_name, old_value.to_owned());
-            let stored = name(rewriter, old_name).apply(old_name);
-            let stored = stored.filter(|stored| metadata.get(stored).is_none());
-            if let Some(stored) = stored.filter(|stored| rewritten.get(stored).is_none()) {
-                rewritten.set_raw(stored, old_value.to_owned());
-                is_changed = true;
+        if old_name.starts_with(Metadata::RESERVED) {
+            // The framework's own.
+            if let Some(rewritten) = &mut rewritten {
+                rewritten.set_raw(old_name, old_value.to_owned());
             }
-            continue;
+        } else if is_patch && json == "null" {
+            let stored = name(rewriter, old_name).apply(old_name);
+            let stored = stored.filter(|stored| is_free(stored, rewritten.as_ref(), metadata));
+            if stored.is_some() && rewritten.is_none() {
+                rewritten = Some(first(metadata, at));
+            }
+            if let Some(rewritten) = &mut rewritten {
+                rewritten.set_raw(old_name, old_value.to_owned());
+                stored.into_iter().for_each(|stored| rewritten.set_raw(stored, old_value.to_owned()));
+            }
+        } else {
+            let new_value = value(rewriter, old_name, json)?;
+            let new_name = name(rewriter, old_name).apply(old_name);
+            let new_name = new_name.map(|new| numbers.free(rewritten.as_ref(), metadata, new));
+            if rewritten.is_none() && (new_value.is_some() || new_name.is_some()) {
+                rewritten = Some(first(metadata, at));
+            }
+            if let Some(rewritten) = &mut rewritten {
+                let value = match new_value {
+                    Some(json) => RawValue::from_string(json).expect("JSON stays JSON"),
+                    None => old_value.to_owned(),
+                };
+                rewritten.set_raw(new_name.as_deref().unwrap_or(old_name), value);
+            }
         }
-        let new_value = value(rewriter, old_name, json)?;
-        let new_name = name(rewriter, old_name).apply(old_name);
-        let new_name = new_name.map(|new| numbers.free(&rewritten, metadata, new));
-        is_changed |= new_value.is_some() || new_name.is_some();
-        let value = match new_value {
-            Some(json) => RawValue::from_string(json).expect("JSON stays JSON"),
-            None => old_value.to_owned(),
-        };
-        rewritten.set_raw(new_name.as_deref().unwrap_or(old_name), value);
     }
-    Ok(is_changed.then_some(rewritten))
+    Ok(rewritten)
+}
+
+/// The first entries.
+fn first(metadata: &Metadata, count: usize) -> Metadata {
+    let mut first = Metadata::new();
+    metadata.iter().take(count).for_each(|(name, value)| first.set_raw(name, value.to_owned()));
+    first
+}
+
+fn is_free(name: &str, taken: Option<&Metadata>, given: &Metadata) -> bool {
+    given.get(name).is_none() && taken.is_none_or(|taken| taken.get(name).is_none())
 }
 
 /// The last number that each name was given, so that many of one name cost no more than each by itself.
@@ -58,8 +76,8 @@ struct Numbers(HashMap<String, u64>);
 
 impl Numbers {
     /// The name, or with a number behind it where it is taken.
-    fn free(&mut self, taken: &Metadata, given: &Metadata, name: String) -> String {
-        let is_free = |name: &str| taken.get(name).is_none() && given.get(name).is_none();
+    fn free(&mut self, taken: Option<&Metadata>, given: &Metadata, name: String) -> String {
+        let is_free = |name: &str| is_free(name, taken, given);
         if is_free(&name) {
             return name;
         }

@@ -28,6 +28,8 @@ pub(super) struct OpenMessage<T: Transform> {
     is_new: bool,
     /// Whether the call is the one in doubt, repeated: then its replay says that all of it was done.
     pub(super) is_repeated: bool,
+    /// Whether the store may still apply an earlier call.
+    pub(super) is_in_doubt: bool,
 }
 
 impl<T: Transform> OpenMessage<T> {
@@ -50,6 +52,7 @@ impl<T: Transform> OpenMessage<T> {
             is_settled: false,
             is_new: false,
             is_repeated: false,
+            is_in_doubt: false,
         }
     }
 
@@ -60,10 +63,13 @@ impl<T: Transform> OpenMessage<T> {
         key: Option<&Idempotency>,
     ) -> Self {
         let Slot::InDoubt { before, after, key: doubtful } = slot else { return Self::new(None) };
-        let Some(stored) = stored else { return Self::new(None) };
+        let Some(stored) = stored else {
+            return Self { is_in_doubt: before.is_none(), ..Self::new(None) };
+        };
         if let Some(before) = before.as_ref().filter(|before| before.revision == stored.revision) {
             let is_repeated = key.is_some() && key == doubtful.as_ref();
-            return Self { pin: Some(stored.revision), is_repeated, ..Self::new(Some(before.clone())) };
+            let pin = Some(stored.revision);
+            return Self { pin, is_repeated, is_in_doubt: true, ..Self::new(Some(before.clone())) };
         }
         let is_after = |after: &&OpenText<T::Stream>| after.revision == stored.revision;
         Self::new(after.as_ref().filter(is_after).cloned())

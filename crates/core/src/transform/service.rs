@@ -19,7 +19,7 @@ use crate::{
     pipeline::{Inner, PersistService},
 };
 
-/// The service of [`TransformLayer`](super::TransformLayer). One allocation a call.
+/// The service of [`TransformLayer`](super::TransformLayer).
 pub struct TransformService<S, T: Transform> {
     inner: S,
     shared: Arc<Shared<T>>,

@@ -2,14 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tokio::sync::OwnedMutexGuard;
-
 use super::{
     Down, TextStream as _, Transform,
     layer::Shared,
     off_runtime,
     open_message::{OpenMessage, change_of, raises},
-    open_messages::{HeldBytes, Key, Slot},
+    open_messages::{HeldBytes, Key, Locked, NoSlot, OpenText, Slot},
     rewrite_args,
 };
 use crate::{
@@ -46,7 +44,37 @@ pub(super) struct Write<S, T: Transform> {
 }
 
 /// The messages that a call changes the content of, each locked, in the order of their ids.
-type Messages<T> = BTreeMap<Key, (OwnedMutexGuard<Slot<<T as Transform>::Stream>>, OpenMessage<T>)>;
+type Messages<T> = BTreeMap<Key, Target<T>>;
+
+struct Target<T: Transform> {
+    slot: Locked<T::Stream>,
+    /// The slot as it was before the call.
+    was: Slot<T::Stream>,
+    message: OpenMessage<T>,
+    stored: Option<Stored>,
+}
+
+/// A message as it is stored, and what layers further in hold back of it.
+struct Stored {
+    message: Option<Message>,
+    held_inside: String,
+}
+
+impl<T: Transform> Target<T> {
+    /// The bytes that [`read`](Self::read) goes through.
+    fn stored_bytes(&self) -> usize {
+        let stored = self.stored.as_ref();
+        stored.and_then(|stored| stored.message.as_ref()).map_or(0, |message| message.content.byte_len())
+    }
+
+    /// Takes over what is stored.
+    fn read(&mut self, transform: &T) {
+        if let Some(Stored { message, held_inside }) = self.stored.take() {
+            self.message.read(transform, message.as_ref(), &held_inside);
+            self.message.before = self.message.known.clone();
+        }
+    }
+}
 
 impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
     pub(super) const fn new(inner: Inner<S>, shared: Arc<Shared<T>>) -> Self {
@@ -57,17 +85,23 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
         let PersistRequest { mut args, context } = request;
         let mut messages = self.lock(&context, &args).await?;
         let (shared, tenant) = (Arc::clone(&self.shared), context.tenant().clone());
-        let (args, mut messages, counts) = off_runtime::run(content_bytes(&args), move || {
+        let stored: usize = messages.values().map(Target::stored_bytes).sum();
+        let (args, mut messages, counts) = off_runtime::run(content_bytes(&args) + stored, move || {
+            messages.values_mut().for_each(|target| target.read(&shared.transform));
             let mut down = Down::new(&*shared.transform);
             rewrite(&shared, &tenant, &mut args, &mut messages, &mut down)?;
             let counts = down.into_counts();
             Ok((args, messages, counts))
         })
         .await?;
-        let subjects: Vec<Subject> = args.each().map(|item| Subject::of(context.tenant(), item)).collect();
-        for (key, (slot, message)) in &mut messages {
+        let subjects: Vec<Subject> = if args.each().any(Subject::is_one) {
+            args.each().map(|item| Subject::of(context.tenant(), item)).collect()
+        } else {
+            Vec::new()
+        };
+        for (key, Target { slot, was, message, .. }) in &mut messages {
             let raises = subjects.iter().filter(|subject| subject.raises(key)).count() as u64;
-            **slot = message.in_doubt(raises, context.idempotency());
+            *was = std::mem::replace(&mut **slot, message.in_doubt(raises, context.idempotency()));
         }
         let answer = self.inner.pass(PersistRequest { args, context: context.clone() }).await;
         match answer {
@@ -80,7 +114,7 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
             }
             Err(error) => {
                 if error.effect() == Effect::NotApplied {
-                    self.not_applied(&error, messages);
+                    not_applied(&error, messages);
                 }
                 Err(error)
             }
@@ -89,7 +123,6 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
 
     /// Locks every message whose content changes, and reads what has to be known of it.
     async fn lock(&self, context: &Context, args: &PersistArgs) -> Result<Messages<T>> {
-        let transform = &*self.shared.transform;
         let mut messages = Messages::<T>::new();
         let mut keys: Vec<Key> =
             args.each().filter_map(change_of).map(|update| key(context.tenant(), update)).collect();
@@ -97,7 +130,7 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
         keys.sort_unstable();
         keys.dedup();
         for key in keys {
-            let slot = self.shared.open.lock(&key).await;
+            let slot = self.shared.open.lock(&key).await.map_err(|why| self.no_slot(why, &key))?;
             let is_new = args.each().any(|item| match item {
                 PersistArgs::Reserve(reserve) => reserve.thread == key.1 && reserve.id == key.2,
                 _ => false,
@@ -112,35 +145,51 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                 Some(message) => message,
                 None => {
                     let stored = read.insert(self.read(context, &key).await?);
-                    OpenMessage::resolve(&slot, stored.0.as_ref(), context.idempotency())
+                    OpenMessage::resolve(&slot, stored.message.as_ref(), context.idempotency())
                 }
             };
+            message.before = message.known.clone();
+            let mut stored = None;
             if is_new {
                 // A replay or a refusal leaves it as it is, if it is there already.
-                message.before = message.known.clone();
                 message.begin();
-            } else {
-                if message.has_to_be_read(changes()) {
-                    let (stored, held_inside) = match read {
-                        Some(read) => read,
-                        None => self.read(context, &key).await?,
-                    };
-                    message.read(transform, stored.as_ref(), &held_inside);
-                }
-                message.before = message.known.clone();
+            } else if message.has_to_be_read(changes()) {
+                stored = match read {
+                    None => Some(self.read(context, &key).await?),
+                    read => read,
+                };
             }
-            messages.insert(key, (slot, message));
+            messages.insert(key, Target { slot, was: Slot::Unknown, message, stored });
         }
         Ok(messages)
     }
 
-    /// A message as it is stored, and behind it what layers further in hold back of it.
-    async fn read(&self, context: &Context, key: &Key) -> Result<(Option<Message>, String)> {
+    /// Refuses a call of a message that cannot be locked.
+    fn no_slot(&self, why: NoSlot, (_, thread, id): &Key) -> PersistError {
+        let name = self.shared.transform.name();
+        let (kind, detail) = match why {
+            NoSlot::Full => {
+                let detail = format!(
+                    "`{name}` holds back text of as many open messages as it may: finish others first"
+                );
+                (ErrorKind::Busy, detail)
+            }
+            NoSlot::Dropped => {
+                let detail = format!(
+                    "`{name}` dropped text that it held back of the message: read what is stored, and go on from there"
+                );
+                (ErrorKind::Conflict, detail)
+            }
+        };
+        PersistError::new(kind, detail).with_effect(Effect::NotApplied).about(thread, id)
+    }
+
+    async fn read(&self, context: &Context, key: &Key) -> Result<Stored> {
         let get = GetMessage { thread: key.1.clone(), id: key.2.clone() };
         let response = self.inner.call(context, get.into(), false).await?;
         let held = response.extensions.get::<HeldText>().map(|held| held.0.clone()).unwrap_or_default();
         match response.result {
-            PersistResult::Read(ReadResult::Get(message)) => Ok((message, held)),
+            PersistResult::Read(ReadResult::Get(message)) => Ok(Stored { message, held_inside: held }),
             _ => {
                 Err(PersistError::new(ErrorKind::ContractViolation, "a read was answered as something else"))
             }
@@ -169,7 +218,7 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                     self.shared.open.begin(key, reserved.message.revision);
                 }
                 (Subject::Changed { key, .. }, PersistResult::UpdateContent(updated)) => {
-                    if let Some((_, message)) = messages.get_mut(key) {
+                    if let Some(Target { message, .. }) = messages.get_mut(key) {
                         message.is_settled |= !updated.state.is_open();
                         if let Some(known) = &mut message.known {
                             known.revision = updated.revision;
@@ -178,7 +227,7 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                 }
                 (Subject::Deleted(key), _) => {
                     self.shared.open.remove(key);
-                    if let Some((_, message)) = messages.get_mut(key) {
+                    if let Some(Target { message, .. }) = messages.get_mut(key) {
                         message.is_settled = true;
                     }
                 }
@@ -188,7 +237,8 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
         }
         let is_all_passed_on = held_inside(extensions) == 0;
         let mut held = HeldBytes::default();
-        for (key, (mut slot, message)) in messages {
+        for Target { mut slot, was, message, .. } in messages.into_values() {
+            let before = message.before.as_ref().map(|before| before.revision);
             let known = if is_replay && !message.is_repeated { message.before } else { message.known };
             match known.filter(|_| !message.is_settled) {
                 Some(mut known) => {
@@ -197,31 +247,43 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                     }
                     held.here += known.stream.held().len();
                     held.rewritten = held.rewritten.saturating_add(known.rewritten);
-                    *slot = Slot::Known(known);
+                    let raises = |after: &Option<OpenText<_>>| {
+                        after.as_ref().is_none_or(|after| Some(after.revision) != before)
+                    };
+                    *slot = match was {
+                        // A call that raises no revision, as one that renews the lease: the write before it may still be applied.
+                        Slot::InDoubt { after, key, .. }
+                            if message.is_in_doubt && Some(known.revision) == before && raises(&after) =>
+                        {
+                            Slot::InDoubt { before: Some(known), after, key }
+                        }
+                        _ => Slot::Known(known),
+                    };
                 }
-                None => {
-                    *slot = Slot::Unknown;
-                    self.shared.open.remove(&key);
-                }
+                None => *slot = Slot::Unknown,
             }
         }
         tell_held(extensions, held);
     }
+}
 
-    /// Everything is as it was.
-    fn not_applied(&self, error: &PersistError, messages: Messages<T>) {
-        let is_gone = |id: &MessageId| {
-            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Gone) && error.message() == Some(id)
-        };
-        for (key, (mut slot, message)) in messages {
-            match message.before {
-                Some(before) if !is_gone(&key.2) => *slot = Slot::Known(before),
-                _ => {
-                    *slot = Slot::Unknown;
-                    self.shared.open.remove(&key);
-                }
+/// Everything is as it was.
+fn not_applied<T: Transform>(error: &PersistError, messages: Messages<T>) {
+    let is_gone = |id: &MessageId| {
+        matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Gone) && error.message() == Some(id)
+    };
+    for ((.., id), Target { mut slot, was, message, .. }) in messages {
+        *slot = match message.before {
+            Some(_) if is_gone(&id) => Slot::Unknown,
+            // The write before this one may still be applied, and may be what has made this one stale.
+            _ if message.is_in_doubt => was,
+            // Another writer has changed it: the next call goes by the revision.
+            Some(before) if error.kind() == ErrorKind::Stale => {
+                Slot::InDoubt { before: Some(before), after: None, key: None }
             }
-        }
+            Some(before) => Slot::Known(before),
+            None => Slot::Unknown,
+        };
     }
 }
 
@@ -239,7 +301,7 @@ fn rewrite<T: Transform>(
         down.prepare(item);
         rewrite_args(layer, item, down)?;
         if let PersistArgs::UpdateContent(update) = item {
-            let Some((_, message)) = messages.get_mut(&key(tenant, update)) else {
+            let Some(Target { message, .. }) = messages.get_mut(&key(tenant, update)) else {
                 let detail = "the content of a message changes that was not locked";
                 return Err(PersistError::new(ErrorKind::Internal, detail).with_effect(Effect::NotApplied));
             };
@@ -274,6 +336,17 @@ enum Subject {
 }
 
 impl Subject {
+    /// Whether an operation means anything for them.
+    const fn is_one(args: &PersistArgs) -> bool {
+        matches!(
+            args,
+            PersistArgs::Reserve(_)
+                | PersistArgs::UpdateContent(_)
+                | PersistArgs::Delete(_)
+                | PersistArgs::Thread(ThreadArgs::Clear(_) | ThreadArgs::Delete(_))
+        )
+    }
+
     fn of(tenant: &TenantId, args: &PersistArgs) -> Self {
         match args {
             PersistArgs::Reserve(Reserve { thread, id, .. }) => {

@@ -67,6 +67,20 @@ async fn secrets_are_hidden_under_their_names_at_any_depth() {
         json!({"otp": 5_317_224_911_u64}),
         json!({"PGPASSWORD": "S3CR3Tvalue"}),
         json!({"recovery_codes": ["S3CR3Tvalue", "5317224911"]}),
+        json!({"properties": {"administratorLoginPassword": "S3CR3Tvalue"}}),
+        json!({"properties": {"password": {"value": "S3CR3Tvalue"}}}),
+        json!({"content": [{"type": "text", "text": "{\"passwords\": [\"S3CR3Tvalue\"]}"}]}),
+        json!({"text": "[{\"credentials\": {\"a\": \"S3CR3Tvalue\"}}]"}),
+        json!({"credentials": {"title": "S3CR3Tvalue", "format": ["S3CR3Tvalue"], "in": 5_317_224_911_u64}}),
+        json!({"outputs": {"db_password": {"type": "string", "value": "S3CR3Tvalue"}}}),
+        json!({"auth": {"user": "bob", "pass": "S3CR3Tvalue"}}),
+        json!({"Parameters": [{"ParameterKey": "DbPassword", "ParameterValue": "S3CR3Tvalue"}]}),
+        json!({"apiVersion": "v1", "data": {"mysql-root": "S3CR3Tvalue"}, "kind": "Secret"}),
+        json!({"cookies": [{"name": "sid", "value": "S3CR3Tvalue123456", "domain": "x.example"}]}),
+        json!({"element": "Password textbox", "ref": "e12", "text": "S3CR3Tvalue"}),
+        json!({"selector": "input[name='password']", "value": "S3CR3Tvalue"}),
+        json!({"fields": [{"name": "Password", "type": "textbox", "value": "S3CR3Tvalue"}]}),
+        json!({"env": ["TZ=UTC", "DB_PASSWORD=S3CR3Tvalue"]}),
     ] {
         let stored = stored(&input).await.to_string();
         assert!(
@@ -84,7 +98,14 @@ async fn what_is_only_called_alike_is_kept() {
         json!({"next_page_token": "abc123def456", "pageToken": "abc123def456"}),
         json!({"password": null, "secret": false, "token": 5, "api_key": ""}),
         json!({"properties": {"password": {"type": "string", "minLength": 8}, "token": {"type": "string"}}}),
+        json!({"properties": {"password": {"anyOf": [{"type": "string"}, {"type": "null"}], "title": "Password"}}}),
+        json!({"properties": {"credentials": {"type": "object", "required": ["user"], "title": "The user"}}}),
+        json!({"password": {"minLength": 8, "description": "of the user", "type": ["string", "null"]}}),
         json!({"apiKey": {"type": "string", "description": "the key"}}),
+        json!({"element": "Password textbox", "text": "Enter your password"}),
+        json!({"label": "Max tokens", "value": "128000"}),
+        json!({"apiVersion": "v1", "data": {"mode": "x1y2z3"}, "kind": "ConfigMap"}),
+        json!({"pass": true, "cookies": [{"name": "theme", "value": "dark"}]}),
         json!({"password_file": "/run/secrets/db1", "secretName": "db-1", "key": "ArrowUp1", "sort_key": "abc123def456"}),
         json!({"tokens": ["the", "cat", "sat"]}),
         json!({"token": {"kind": "Identifier", "text": "fooBar1"}}),
@@ -96,4 +117,25 @@ async fn what_is_only_called_alike_is_kept() {
     ] {
         assert_eq!(stored(&input).await, input);
     }
+}
+
+#[tokio::test]
+async fn metadata_that_holds_json_in_a_string_is_read_as_json() {
+    let db = Persistence::builder().layer(RedactLayer::secrets()).backend(Echo).build().unwrap();
+    let mut metadata = throughline_core::Metadata::new();
+    metadata.set("result", &"{\"passwords\": [\"S3CR3Tvalue\"]}").unwrap();
+    let message = NewMessage::user("x").with_metadata(metadata);
+    let stored = db.thread("t").add(message).await.unwrap().message.metadata;
+    let stored = stored.get_as::<String>("result").unwrap();
+    assert!(stored.starts_with("{\"passwords\": [\"[redacted:field#"), "{stored}");
+}
+
+#[tokio::test]
+async fn json_in_a_string_that_nests_too_deep_is_read_as_a_text() {
+    let (open, close) = ("[".repeat(1025), "]".repeat(1025));
+    let input = json!({"arguments": format!("{open}{{\"note\":\"password=S3CR3Tvalue\"}}{close}")});
+    let stored = stored(&input).await["arguments"].as_str().unwrap().to_owned();
+    let inner = stored.strip_prefix(&*open).and_then(|rest| rest.strip_suffix(&*close)).unwrap();
+    assert!(inner.starts_with("{\"note\":\"password=[redacted:assignment#"), "{inner}");
+    assert!(inner.ends_with("]\"}"), "{inner}");
 }

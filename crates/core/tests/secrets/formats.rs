@@ -151,7 +151,7 @@ pub(crate) fn secrets() -> Vec<(&'static str, String)> {
 }
 
 /// How a secret is written in a context.
-type Write = fn(&str) -> String;
+pub(crate) type Write = fn(&str) -> String;
 
 fn as_it_is(secret: &str) -> String {
     secret.to_owned()
@@ -192,7 +192,7 @@ pub(crate) fn escapes(text: &str) -> String {
 }
 
 /// What stands before the secret, how that is written, what stands behind it.
-const CONTEXTS: &[(&str, Write, &str)] = &[
+pub(crate) const CONTEXTS: &[(&str, Write, &str)] = &[
     ("", as_it_is, ""),
     ("the new one is ", as_it_is, " and it works"),
     ("use `", as_it_is, "`, please"),
@@ -222,7 +222,7 @@ const CONTEXTS: &[(&str, Write, &str)] = &[
 ];
 
 /// Fly joins several tokens by commas: what follows a comma belongs to it.
-fn is_joined(name: &str, before: &str) -> bool {
+pub(crate) fn is_joined(name: &str, before: &str) -> bool {
     name == "fly" && before == "a,"
 }
 
@@ -260,25 +260,63 @@ pub(crate) fn shown(wrong: &[String]) -> String {
     wrong.iter().take(150).cloned().collect::<Vec<_>>().join("\n")
 }
 
+/// What a text says in Base64, wherever a group of it may begin.
+fn from_base64(text: &str) -> Vec<u8> {
+    let value = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let mut said = Vec::new();
+    for run in text.as_bytes().split(|byte| value(*byte).is_none()) {
+        for first in 0..run.len().min(4) {
+            for group in run[first..].chunks(4) {
+                let bits = group.iter().fold(0, |bits, byte| bits << 6 | usize::from(value(*byte).unwrap()));
+                let bits = bits << (6 * (4 - group.len()));
+                said.extend([16, 8, 0].map(|at| (bits >> at & 0xff) as u8));
+            }
+            said.push(b'\n');
+        }
+    }
+    said
+}
+
+#[test]
+fn what_base64_says_is_found_at_every_alignment() {
+    for text in ["a secret in it", "xa secret in it", "xya secret in it"] {
+        let said = from_base64(&format!("[#{}] there", base64(text)));
+        assert!(said.windows(8).any(|part| part == b"a secret"), "{text}");
+    }
+}
+
 #[test]
 fn a_secret_inside_of_encoded_text_is_hidden() {
     let redactor = Redactor::secrets();
     let mut wrong = Vec::new();
-    for (name, secret) in secrets() {
-        for inner in [
+    for (number, (name, secret)) in secrets().into_iter().enumerate() {
+        for (kind, inner) in [
             format!("{{\"env\":{{\"X\":\"{secret}\"}}}}"),
             format!("# a file of settings\nA=1\nAPI_TOKEN={secret}\nB=2\n"),
             format!("x {secret} y"),
-        ] {
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            // The secret begins at any place of a group of three.
+            let inner = format!("{}{inner}", &"   "[..(number + kind) % 3]);
             for write in [base64, hex, percent, escapes] {
                 let text = format!("see {} there", write(&inner));
                 let stored = redactor.redact(&text).map(|(stored, _)| stored).unwrap_or(text);
                 // All of it, but for what a marker and the last letters hold.
                 let written = write(&secret);
-                let parts = written.as_bytes().windows(24);
-                let leaks =
-                    parts.filter(|part| stored.as_bytes().windows(24).any(|there| there == *part)).count();
-                if leaks > 0 {
+                let leaks = |written: &[u8], stored: &[u8], length: usize| {
+                    written.windows(length).any(|part| stored.windows(length).any(|there| there == part))
+                };
+                let said = from_base64(&stored);
+                if leaks(written.as_bytes(), stored.as_bytes(), 24) || leaks(secret.as_bytes(), &said, 12) {
                     wrong.push(format!("{name}: {stored}"));
                 }
             }

@@ -5,7 +5,9 @@
 #![allow(clippy::print_stdout, reason = "the tests print their figures and what they skip")]
 
 mod assignments;
+mod custom;
 mod fields;
 mod formats;
 mod ordinary;
 mod streams;
+mod tools;

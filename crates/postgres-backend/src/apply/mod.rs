@@ -122,7 +122,8 @@ impl Scope<'_> {
         let result = match &write.args {
             PersistArgs::Batch(batch) => {
                 if batch.after.is_some() {
-                    let last = self.living(thread)?.map_or(Seq::ZERO, |state| state.last_seq);
+                    // Of a thread that was deleted, too: what its first item may do then is the item's to say.
+                    let last = self.thread(thread)?.map_or(Seq::ZERO, |state| state.last_seq);
                     rules::expect_last(batch.after, last)?;
                 }
                 let mut outputs = Vec::with_capacity(batch.items.len());

@@ -2,12 +2,8 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use sqlx::{Connection as _, PgConnection, Row as _};
-use throughline_core::{Effect, ErrorKind, FingerprintKey, PersistError, Result};
-use tokio::time::timeout;
-
-use super::OpenError;
-use crate::options::Settings;
+use sqlx::{PgConnection, Row as _};
+use throughline_core::FingerprintKey;
 
 /// The key that was made with the schema, or that came with the store that this one follows.
 pub(crate) struct StoreKey(RwLock<FingerprintKey>);
@@ -32,38 +28,8 @@ impl StoreKey {
         *self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the key of the store that this one follows from now on.
-    pub(crate) async fn replace(&self, settings: &Settings, key: FingerprintKey) -> Result<()> {
-        if self.key() == key {
-            return Ok(());
-        }
-        let failed = |why: String| {
-            let detail = format!(
-                "the fingerprint key of the store that is followed was not written: {why}; start the mirror again"
-            );
-            PersistError::new(ErrorKind::Unavailable, detail).with_effect(Effect::Unknown)
-        };
-        let limit = settings.options.answer_limit;
-        let written = timeout(limit, async {
-            let mut db = settings
-                .servers
-                .connect(limit)
-                .await
-                .map_err(|error| failed(OpenError::from(error).to_string()))?
-                .connection;
-            let hex: String = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-            let update = format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
-                 UPDATE throughline.store SET fingerprint_key = decode('{hex}', 'hex'); COMMIT"
-            );
-            sqlx::raw_sql(sqlx::AssertSqlSafe(update))
-                .execute(&mut db)
-                .await
-                .map_err(|error| failed(error.to_string()))?;
-            db.close().await.map_err(|error| failed(error.to_string()))
-        });
-        written.await.unwrap_or_else(|_| Err(failed("the server did not answer in time".to_owned())))?;
+    /// Takes the key that was written to the store.
+    pub(crate) fn replace(&self, key: FingerprintKey) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = key;
-        Ok(())
     }
 }

@@ -34,6 +34,9 @@ const LOOK_AT: u64 = 20_000;
 /// How many rows are asked for at once at least: a read of one thread may look at many that are not shown.
 const ROWS: u32 = 100;
 
+/// How many bytes of rows are asked for at once at least: most of them may not be shown.
+const BYTES: u32 = 1 << 20;
+
 /// A stretch between two numbers that are not in it.
 struct Stretch {
     after: u64,
@@ -105,7 +108,7 @@ impl Scope<'_> {
                 .bind(tenant)
                 .bind(thread)
                 .bind(at_once)
-                .bind(i64::from(read.max_bytes))
+                .bind(i64::from(read.max_bytes.max(BYTES)))
                 .fetch_all(&mut *self.db)
                 .await?;
             for row in &rows {
@@ -146,10 +149,14 @@ fn found(row: &PgRow, scope: &ChangeScope, tenant: &TenantId) -> sqlx::Result<Op
 
 /// The entry of `hash, body`, whether or not the one is that of the other; nothing where it is found by another `tenant` or `thread`
 /// than its record says.
-pub(crate) fn entry(row: &PgRow) -> sqlx::Result<Option<AuditEntry>> {
-    let (hash, body): (&[u8], &str) = (row.try_get("hash")?, row.try_get("body")?);
+fn entry(row: &PgRow) -> sqlx::Result<Option<AuditEntry>> {
     let (tenant, thread): (&str, Option<&str>) = (row.try_get("tenant")?, row.try_get("thread")?);
+    Ok(entry_as_stored(row)?.filter(|entry| entry.is_found_by(tenant, thread)))
+}
+
+/// The entry of `hash, body`, whether or not the one is that of the other.
+pub(crate) fn entry_as_stored(row: &PgRow) -> sqlx::Result<Option<AuditEntry>> {
+    let (hash, body): (&[u8], &str) = (row.try_get("hash")?, row.try_get("body")?);
     let hash = hash.try_into().ok().map(AuditDigest::from_bytes);
-    let entry = hash.and_then(|hash| AuditEntry::from_kept(body.as_bytes(), hash));
-    Ok(entry.filter(|entry| entry.is_found_by(tenant, thread)))
+    Ok(hash.and_then(|hash| AuditEntry::from_kept(body.as_bytes(), hash)))
 }

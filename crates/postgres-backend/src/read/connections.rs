@@ -11,7 +11,7 @@ use futures_util::future::select;
 use sqlx::{Connection as _, PgConnection};
 use throughline_core::{TenantId, backend::Turns};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore},
     time::{timeout, timeout_at},
 };
 
@@ -28,9 +28,17 @@ pub(super) struct Connections {
     /// One permit more, for a tenant that has none: it never waits for the reads of one other tenant.
     additional: Arc<Semaphore>,
     turns: Arc<Turns>,
-    /// How many connections each tenant has.
-    busy: Arc<Mutex<HashMap<TenantId, u32>>>,
+    /// The tenants that have a connection.
+    busy: Arc<Mutex<HashMap<TenantId, Held>>>,
     idle: Arc<Mutex<Vec<Idle>>>,
+}
+
+/// The connections that a tenant has.
+#[derive(Debug, Default)]
+struct Held {
+    count: u32,
+    /// Notified when the tenant has none any more.
+    none_left: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -44,6 +52,12 @@ struct Idle {
 pub(super) struct Borrowed {
     connected: Connected,
     connections: Connections,
+    permit: Permit,
+}
+
+/// The right of a tenant to one connection, counted.
+#[derive(Debug)]
+struct Permit {
     // Before the permit: a tenant that is let in has no more than it holds.
     _busy: Busy,
     _permit: OwnedSemaphorePermit,
@@ -59,9 +73,10 @@ struct Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         let mut busy = self.connections.busy();
-        if let Some(count) = busy.get_mut(&self.tenant) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(held) = busy.get_mut(&self.tenant) {
+            held.count -= 1;
+            if held.count == 0 {
+                held.none_left.notify_waiters();
                 busy.remove(&self.tenant);
             }
         }
@@ -82,25 +97,52 @@ impl Connections {
         }
     }
 
-    fn busy(&self) -> MutexGuard<'_, HashMap<TenantId, u32>> {
+    fn busy(&self) -> MutexGuard<'_, HashMap<TenantId, Held>> {
         // Nothing panics while it holds the lock.
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A permit for this tenant. Tenants that wait take turns, and one that has no connection may also have the additional permit.
-    async fn permit(&self, tenant: &TenantId) -> Result<OwnedSemaphorePermit, Failure> {
-        let closed = |_| Failure::from(sqlx::Error::PoolClosed);
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Ok(permit);
+    /// A permit for this tenant, counted. Tenants that wait take turns, and one that has no connection, or has none any more while it
+    /// waits, may also have the additional permit.
+    async fn permit(&self, tenant: &TenantId) -> Result<Permit, AcquireError> {
+        {
+            let mut busy = self.busy();
+            if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+                return Ok(self.count(&mut busy, tenant, permit));
+            }
         }
         let _turn = self.turns.take(tenant).await;
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        if self.busy().contains_key(tenant) {
-            return permit.await.map_err(closed);
+        let shared = async {
+            let permit = Arc::clone(&self.permits).acquire_owned().await?;
+            Ok(self.count(&mut self.busy(), tenant, permit))
+        };
+        select(pin!(shared), pin!(self.additional(tenant))).await.factor_first().0
+    }
+
+    /// The additional permit, counted, once the tenant has no connection.
+    async fn additional(&self, tenant: &TenantId) -> Result<Permit, AcquireError> {
+        loop {
+            let none_left = self.busy().get(tenant).map(|held| Arc::clone(&held.none_left).notified_owned());
+            if let Some(none_left) = none_left {
+                none_left.await;
+            }
+            let permit = Arc::clone(&self.additional).acquire_owned().await?;
+            let mut busy = self.busy();
+            // Another read of the tenant may have been given a connection meanwhile.
+            if !busy.contains_key(tenant) {
+                return Ok(self.count(&mut busy, tenant, permit));
+            }
         }
-        let additional = Arc::clone(&self.additional).acquire_owned();
-        let (permit, _) = select(pin!(permit), pin!(additional)).await.factor_first();
-        permit.map_err(closed)
+    }
+
+    fn count(
+        &self,
+        busy: &mut HashMap<TenantId, Held>,
+        tenant: &TenantId,
+        permit: OwnedSemaphorePermit,
+    ) -> Permit {
+        busy.entry(tenant.clone()).or_default().count += 1;
+        Permit { _busy: Busy { connections: self.clone(), tenant: tenant.clone() }, _permit: permit }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
@@ -114,11 +156,9 @@ impl Connections {
     /// Where none became free before `give_up`, and where there is no server.
     pub(super) async fn borrow(&self, tenant: &TenantId, give_up: Instant) -> Result<Borrowed, Failure> {
         let permit = match timeout_at(give_up.into(), self.permit(tenant)).await {
-            Ok(permit) => permit?,
+            Ok(permit) => permit.map_err(|_| sqlx::Error::PoolClosed)?,
             Err(_) => return Err(sqlx::Error::PoolTimedOut.into()),
         };
-        *self.busy().entry(tenant.clone()).or_default() += 1;
-        let busy = Busy { connections: self.clone(), tenant: tenant.clone() };
         let found = self.take();
         let connected = match found {
             Some(connected) => connected,
@@ -128,7 +168,7 @@ impl Connections {
                 self.settings.servers.connect_again(limit).await?
             }
         };
-        Ok(Borrowed { connected, connections: self.clone(), _busy: busy, _permit: permit })
+        Ok(Borrowed { connected, connections: self.clone(), permit })
     }
 
     /// The one that was used last, so that those that are not needed grow old.
@@ -168,10 +208,54 @@ impl Borrowed {
 
     /// For the next one.
     pub(super) fn give_back(self) {
-        let Self { connected, connections, _busy: busy, _permit: permit } = self;
-        drop(busy);
+        let Self { connected, connections, permit } = self;
         connections.idle().push(Idle { connected, since: Instant::now() });
         // After: who is let in now finds it.
         drop(permit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::future::poll_immediate;
+
+    use super::*;
+    use crate::{PostgresOptions, servers::Servers};
+
+    fn connections(readers: u32) -> Connections {
+        let servers = Servers::new(Vec::new(), false);
+        Connections::new(&Settings {
+            servers,
+            listening: None,
+            options: PostgresOptions::new().readers(readers),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_tenant_whose_last_connection_ends_while_it_waits_gets_the_additional_one() {
+        let connections = connections(2);
+        let (a, b): (TenantId, TenantId) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let first_of_a = connections.permit(&a).await.unwrap();
+        let first_of_b = connections.permit(&b).await.unwrap();
+        let mut second_of_a = pin!(connections.permit(&a));
+        let mut second_of_b = pin!(connections.permit(&b));
+        assert!(poll_immediate(second_of_a.as_mut()).await.is_none());
+        assert!(poll_immediate(second_of_b.as_mut()).await.is_none());
+        // The shared permit goes to the read that waited first, which is one of the other tenant.
+        drop(first_of_b);
+        let second_of_b = timeout(Duration::from_secs(60), second_of_b).await.unwrap().unwrap();
+        let second_of_a = second_of_a.await.unwrap();
+        assert_eq!(connections.busy()[&a].count, 2);
+        assert_eq!(connections.busy()[&b].count, 1);
+        // A tenant that has a connection waits for the shared ones alone.
+        let mut third_of_a = pin!(connections.permit(&a));
+        assert!(poll_immediate(third_of_a.as_mut()).await.is_none());
+        drop(second_of_b);
+        assert!(poll_immediate(third_of_a.as_mut()).await.is_none());
+        drop((first_of_a, second_of_a));
+        drop(third_of_a.await.unwrap());
+        assert!(connections.busy().is_empty());
     }
 }

@@ -156,9 +156,10 @@ async fn attempt_to(
         begin(settings, connection.connection(), Of::Reads, || Reach::of_read(tenant, read), patience)
             .await?;
     connection.leads_to(begun.timeline);
+    // The server ends a search before its connection is given up for lost.
     let searching = settings.options.search.then(|| Searching {
         tokenizer: settings.options.tokenizer,
-        time_limit: give_up.saturating_duration_since(Instant::now()).min(settings.options.answer_limit),
+        ends: give_up.min(Instant::now() + settings.options.answer_limit / 8 * 7),
     });
     let answering = answer(connection.connection(), begun, tenant, read, now, searching);
     let answered = timeout(settings.options.answer_limit, answering).await;

@@ -1,5 +1,7 @@
 //! How the server goes about a search: by the index of words, however much there is beside what is found.
 
+use std::time::{Duration, Instant};
+
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use throughline_core::{
     MessageId, Timestamp,
@@ -9,7 +11,7 @@ use throughline_postgres_cluster::{Installation, URL_VARIABLE, shared};
 
 use super::{
     Scope,
-    search::{BY_INDEX, FOUND, FOUND_IN_THREAD, Looking, MESSAGES},
+    search::{BY_INDEX, FOUND, FOUND_IN_THREAD, Looking, MESSAGES, SearchSettings},
 };
 use crate::{
     PostgresBackend,
@@ -116,17 +118,20 @@ async fn a_search_ranks_the_latest_matches_where_there_are_more_than_its_bound()
     let Some(mut db) = store(true).await else { return };
     let tenant = "a".parse().unwrap();
     let mut scope = Scope { db: &mut db, tenant: &tenant, now: Timestamp::from_micros(0) };
+    let mut settings = SearchSettings::new(Instant::now() + Duration::from_secs(60));
     let thread = "thread7".parse().unwrap();
     for (thread, bound, due) in [
         (None, 5, vec!["m19999", "m19998", "m19997", "m19996", "m19995"]),
         (Some(&thread), 3, vec!["m799", "m798", "m797"]),
     ] {
         let mut looking = Looking::new(asked("a", "any"), thread, bound);
-        let found = scope.candidates(&mut looking, 100).await.unwrap_or_else(|_| panic!("a search"));
+        let found =
+            scope.candidates(&mut settings, &mut looking, 100).await.unwrap_or_else(|_| panic!("a search"));
         assert_eq!(found.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), due);
         assert!(looking.is_cut);
     }
     let mut looking = Looking::new(asked("a", "any"), None, 20_000);
-    let found = scope.candidates(&mut looking, 100).await.unwrap_or_else(|_| panic!("a search"));
+    let found =
+        scope.candidates(&mut settings, &mut looking, 100).await.unwrap_or_else(|_| panic!("a search"));
     assert_eq!((found.len(), looking.is_cut), (100, false));
 }

@@ -2,12 +2,12 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::{AssertSqlSafe, Row as _};
 use throughline_core::{
-    Message, Position, SearchHit, SearchHits, SearchMessages, ThreadId,
+    Effect, ErrorKind, Message, PersistError, Position, SearchHit, SearchHits, SearchMessages, ThreadId,
     backend::{
         rules,
         search::{MAX_CANDIDATES, MAX_TEXT_BYTES, Query, Tokenizer},
@@ -22,7 +22,7 @@ use crate::{
 
 /// Everything has its index, whatever was counted of the tables last.
 pub(super) const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-    SET LOCAL jit = off";
+    SET LOCAL jit = off; ";
 
 /// The order of an answer, behind the weight.
 macro_rules! latest {
@@ -100,8 +100,36 @@ const AT_ONCE: usize = 16;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Searching {
     pub(super) tokenizer: Tokenizer,
-    /// When the server is to give up.
-    pub(super) time_limit: Duration,
+    /// When the server cancels its statement.
+    pub(super) ends: Instant,
+}
+
+/// The settings of a search: plans by index alone, and a timeout of its statements, which all of them share.
+pub(super) struct SearchSettings {
+    ends: Instant,
+    /// The timeout that the server has for each statement.
+    timeout: Option<Duration>,
+}
+
+impl SearchSettings {
+    pub(super) const fn new(ends: Instant) -> Self {
+        Self { ends, timeout: None }
+    }
+
+    /// What is to be set before the next statement, if anything is: nothing while most of the timeout that is set is left.
+    fn next(&mut self) -> Result<Option<String>, PersistError> {
+        let left = self.ends.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let error = PersistError::new(ErrorKind::Timeout, "the search reached its time limit");
+            return Err(error.with_effect(Effect::NotApplied));
+        }
+        if self.timeout.is_some_and(|timeout| left > timeout / 16 * 15) {
+            return Ok(None);
+        }
+        let by_index = if self.timeout.replace(left).is_none() { BY_INDEX } else { "" };
+        let millis = left.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
+        Ok(Some(format!("{by_index}SET LOCAL statement_timeout = {millis}")))
+    }
 }
 
 /// What a search asks the index for, and how far it has come.
@@ -139,10 +167,7 @@ impl Scope<'_> {
         {
             return Ok(found);
         }
-        // The server ends a search that its caller does not wait for any more.
-        let millis = searching.time_limit.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
-        let settings = format!("{BY_INDEX}; SET LOCAL statement_timeout = {millis}");
-        sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut *self.db).await?;
+        let mut settings = SearchSettings::new(searching.ends);
         let asked = Asked::of(&state.making.prefix(self.tenant.as_str()), &query);
         let mut looking = Looking::new(asked, read.thread.as_ref(), MAX_CANDIDATES as u64);
         let limit = read.limit as usize;
@@ -150,7 +175,7 @@ impl Scope<'_> {
         // A message that is in the index in several parts may be found by each of them.
         let mut known: HashSet<Candidate> = HashSet::new();
         loop {
-            let candidates = self.candidates(&mut looking, more).await?;
+            let candidates = self.candidates(&mut settings, &mut looking, more).await?;
             found.terminated_early = looking.is_cut;
             let is_last = number(more) > i64::try_from(candidates.len()).unwrap_or(i64::MAX);
             let mut left: VecDeque<Candidate> =
@@ -161,6 +186,7 @@ impl Scope<'_> {
                     return Ok(found);
                 }
                 let due = left.drain(..left.len().min(limit - found.hits.len()).min(AT_ONCE)).collect();
+                self.set(&mut settings).await?;
                 bytes += self.hold_against(due, &query, &mut found).await?;
             }
             if is_last || found.hits.len() == limit {
@@ -170,13 +196,22 @@ impl Scope<'_> {
         }
     }
 
+    async fn set(&mut self, settings: &mut SearchSettings) -> Answer<()> {
+        if let Some(settings) = settings.next()? {
+            sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut *self.db).await?;
+        }
+        Ok(())
+    }
+
     /// What the index finds, after as many as were looked at.
     pub(super) async fn candidates(
         &mut self,
+        settings: &mut SearchSettings,
         looking: &mut Looking<'_>,
         limit: u64,
     ) -> Answer<Vec<Candidate>> {
         loop {
+            self.set(settings).await?;
             let (statement, candidates) = match (looking.is_cut, looking.thread) {
                 (false, None) => (FOUND, looking.candidates + 1),
                 (false, Some(_)) => (FOUND_IN_THREAD, looking.candidates + 1),

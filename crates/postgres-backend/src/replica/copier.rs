@@ -2,8 +2,8 @@
 
 use sqlx::PgConnection;
 use throughline_core::{
-    ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, ImagesApplied, PersistError,
-    Position, ReplicaArgs, ReplicaResult, TakeStance,
+    ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, FingerprintKey, ImagesApplied,
+    PersistError, Position, ReplicaArgs, ReplicaResult, TakeStance,
     backend::following::{self, Present},
     replica::{CaptureId, ImageCursor},
 };
@@ -110,18 +110,34 @@ async fn stand(db: &mut PgConnection, state: &mut State, take: &TakeStance) -> D
         Ok(to) => to,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    let takes_key = match take.taken_key() {
+        Some(key) => take_key(db, &key).await?,
+        None => false,
+    };
     if let Some(to) = to {
         state.stance = to;
         if to.leads() {
             sqlx::raw_sql("DELETE FROM throughline.followed").execute(&mut *db).await?;
         }
     }
+    let changed = to.is_some() || takes_key;
     let followed = Followed::read(db, state).await?;
     let mut standing = state.standing(&followed);
-    if to.is_some() {
+    if changed {
         standing.position = Position::new(state.position.get() + 1);
     }
-    Ok(Ok((ReplicaResult::Stand(standing), to.is_some())))
+    Ok(Ok((ReplicaResult::Stand(standing), changed)))
+}
+
+/// Keys the fingerprints of the store with this one from now on. Says whether it had another one.
+async fn take_key(db: &mut PgConnection, key: &FingerprintKey) -> sqlx::Result<bool> {
+    let taken = sqlx::query(
+        "UPDATE throughline.store SET fingerprint_key = $1 WHERE id = 1 AND fingerprint_key <> $1",
+    )
+    .bind(key.as_bytes().as_slice())
+    .execute(db)
+    .await?;
+    Ok(taken.rows_affected() > 0)
 }
 
 async fn apply_images(db: &mut PgConnection, state: &mut State, apply: &ApplyImages) -> Done {

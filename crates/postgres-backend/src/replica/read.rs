@@ -15,7 +15,7 @@ use super::{
 use crate::{
     read::{
         Answer,
-        audit::entry,
+        audit::entry_as_stored,
         changes::change,
         fitting::{fitting, left_out, message_size},
     },
@@ -194,9 +194,9 @@ impl Page<'_> {
     /// The log of who did what, from the cursor on. Says whether that was all. An entry that was changed is carried as it is: the hashes
     /// tell of it there as they do here.
     async fn log(&mut self, cursor: &mut AuditNumber) -> Answer<bool> {
-        let rows = "SELECT number, tenant, thread, hash, body, octet_length(body) + 256 AS size FROM throughline.audit \
+        let rows = "SELECT number, hash, body, octet_length(body) + 256 AS size FROM throughline.audit \
                     WHERE number > $1 ORDER BY number LIMIT $2";
-        let sql = fitting!("number, tenant, thread, hash, body", rows, "number", "$3");
+        let sql = fitting!("number, hash, body", rows, "number", "$3");
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(number(cursor.get()))
             .bind(self.room())
@@ -209,7 +209,7 @@ impl Page<'_> {
             }
             let at = counter(row.try_get("number")?).unwrap_or_default();
             *cursor = AuditNumber::new(at);
-            match entry(row)? {
+            match entry_as_stored(row)? {
                 Some(entry @ AuditEntry { number, .. }) if number == *cursor => {
                     self.push(Image::new(entry.record.tenant.clone(), ImagePart::Audit(Box::new(entry))));
                 }

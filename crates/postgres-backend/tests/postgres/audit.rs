@@ -1,10 +1,15 @@
 //! The audit log, edited by a role that may write to its table and has not the key.
 
+use std::time::Duration;
+
 use throughline_core::{
-    AuditNumber, NewMessage, Persistence,
+    Add, AuditFrom, AuditNumber, Batch, BeginCapture, ChangeScope, NewMessage, Persistence, ReadAudit,
+    ReadImages,
     layers::audit::{AuditKey, AuditLayer, Flaw, verify},
+    replica::ImagePart,
 };
 use throughline_postgres::PostgresBackend;
+use tokio::time::timeout;
 
 use crate::support::Database;
 
@@ -12,8 +17,8 @@ fn key() -> AuditKey {
     AuditKey::new(&[7; 32])
 }
 
-/// What is found, without an anchor, of a log of three entries to which this was done.
-async fn found(edit: &str) -> Option<(Option<Flaw>, u64)> {
+/// A store with a log of three entries to which this was done.
+async fn edited(edit: &str) -> Option<Persistence> {
     let database = Database::fresh("").await?;
     let backend = PostgresBackend::builder().open(&database.url).await.unwrap();
     let db = Persistence::builder().layer(AuditLayer::new(key())).backend(backend).build().unwrap();
@@ -22,6 +27,12 @@ async fn found(edit: &str) -> Option<(Option<Flaw>, u64)> {
     }
     let trigger = "TABLE throughline.audit DISABLE TRIGGER audit_stays";
     database.run(&format!("ALTER {trigger}; {edit}; ALTER {}", trigger.replace("DISABLE", "ENABLE"))).await;
+    Some(db)
+}
+
+/// What is found of it, without an anchor.
+async fn found(edit: &str) -> Option<(Option<Flaw>, u64)> {
+    let db = edited(edit).await?;
     let report = verify(&db, &key(), &[]).await.unwrap();
     let without_entry = report.comparison.map_or(0, |comparison| comparison.without_entry);
     db.close().await.unwrap();
@@ -38,6 +49,23 @@ async fn an_entry_that_is_hidden_by_its_tenant_or_thread_is_found() {
 }
 
 #[tokio::test]
+async fn an_entry_whose_tenant_or_thread_column_was_edited_has_an_image() {
+    for column in ["tenant = 'other'", "thread = 'other'", "thread = NULL"] {
+        let edit = format!("UPDATE throughline.audit SET {column} WHERE number = 2");
+        let Some(db) = edited(&edit).await else { return };
+        let cursor = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+        let page = db.read(ReadImages::new(cursor, 500)).await.unwrap();
+        let number = |part| match part {
+            ImagePart::Audit(entry) => Some(entry.number.get()),
+            _ => None,
+        };
+        let numbers: Vec<_> = page.images.into_iter().filter_map(|image| number(image.part)).collect();
+        assert_eq!((numbers, page.damaged, page.more), (vec![1, 2, 3], Vec::new(), false), "{column}");
+        db.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_was_cut_off_or_deleted_is_found_without_an_anchor() {
     let cut = "DELETE FROM throughline.audit WHERE number = 3";
     let Some(cut) = found(cut).await else { return };
@@ -47,4 +75,39 @@ async fn a_log_that_was_cut_off_or_deleted_is_found_without_an_anchor() {
         UPDATE throughline.store SET audit = 0, audit_hash = decode(repeat('00', 32), 'hex')";
     let all = found(all).await.unwrap();
     assert!(matches!(all, (Some(Flaw::Absent { .. }), 3)), "{all:?}");
+}
+
+/// How often the table was searched. The servers of a store that is closed have counted when they are gone.
+async fn scans(database: &Database) -> i64 {
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let gone = async { while database.count(left).await > 0 {} };
+    timeout(Duration::from_secs(60), gone).await.expect("the connections of the store end");
+    database.count("SELECT idx_scan FROM pg_stat_user_tables WHERE relname = 'audit'").await
+}
+
+#[tokio::test]
+async fn entries_that_a_reader_may_not_see_are_read_many_at_once() {
+    const BATCHES: usize = 300;
+    let Some(database) = Database::fresh("").await else { return };
+    let open = async || {
+        let backend = PostgresBackend::open(&database.url).await.unwrap();
+        Persistence::builder().layer(AuditLayer::new(key())).backend(backend).build().unwrap()
+    };
+    let db = open().await;
+    for _ in 0..BATCHES {
+        let add = |thread: &str| Add::new(thread.parse().unwrap(), NewMessage::user("x"));
+        db.run(Batch::new().with(add("a")).with(add("b"))).await.unwrap();
+    }
+    db.close().await.unwrap();
+    let before = scans(&database).await;
+    let db = open().await;
+    let scope = ChangeScope::Thread("t".parse().unwrap());
+    let read = ReadAudit::new(scope, AuditFrom::After(AuditNumber::ZERO), 1).with_max_bytes(1);
+    let page = db.read(read).await.unwrap();
+    assert_eq!((page.entries.len(), page.reached.get(), page.more), (0, BATCHES as u64, false));
+    db.close().await.unwrap();
+    // Those of the page, and those of opening and closing the store.
+    let searched = scans(&database).await - before;
+    assert!(searched < 20, "{searched} searches");
 }

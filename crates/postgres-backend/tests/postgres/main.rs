@@ -2,6 +2,7 @@
 
 mod audit;
 mod erased;
+mod fingerprints;
 mod lost;
 mod minted;
 mod open;

@@ -10,8 +10,12 @@ use sqlx::{Connection as _, PgConnection};
 use throughline_core::{Add, Batch, Effect, ErrorKind, NewMessage, Persistence};
 use throughline_postgres::PostgresBackend;
 use throughline_postgres_cluster::{Cluster, Installation};
+use tokio::time::timeout;
 
 use crate::support::{Database, everything};
+
+/// Far more than anything here takes.
+const FAR: Duration = Duration::from_secs(60);
 
 const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -149,9 +153,12 @@ async fn a_batch_over_more_threads_than_there_are_locks_fails_nobody_else() {
     // The writer waits for the table; what comes now goes into one transaction.
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
     let mut watch = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
-    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == 0 {
-        tokio::task::yield_now().await;
-    }
+    let writer_waits = async {
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(FAR, writer_waits).await.expect("the writer waits for the lock");
     let mut batch = Batch::new();
     for n in 0..THREADS {
         batch = batch.with(Add::new(format!("t{n}").parse().unwrap(), NewMessage::user("x")));
@@ -190,9 +197,12 @@ async fn a_lock_that_somebody_holds_is_busy_and_readers_that_are_taken_are_overl
     };
     // Until the reader waits for the lock.
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    while database.count(waiting).await == 0 {
-        tokio::task::yield_now().await;
-    }
+    let reader_waits = async {
+        while database.count(waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(FAR, reader_waits).await.expect("the reader waits for the lock");
     let error = db.thread("t").page(throughline_core::PageFrom::End, 10).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied), "{error}");
     sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
@@ -215,14 +225,20 @@ async fn a_tenant_without_a_connection_does_not_wait_for_the_reads_of_another() 
     };
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     let first = read("a");
-    while database.count(waiting).await < 1 {
-        tokio::task::yield_now().await;
-    }
+    let first_waits = async {
+        while database.count(waiting).await < 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(FAR, first_waits).await.expect("the first read waits for the lock");
     // One more of the same tenant waits for its connection; another tenant has one.
     let (more, other) = (read("a"), read("b"));
-    while database.count(waiting).await < 2 && !other.is_finished() {
-        tokio::task::yield_now().await;
-    }
+    let both_wait = async {
+        while database.count(waiting).await < 2 && !other.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(FAR, both_wait).await.expect("the read of the other tenant waits for the lock");
     assert_eq!(database.count(waiting).await, 2);
     sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
     for read in [first, more, other] {
@@ -246,9 +262,9 @@ async fn callers_who_leave_leave_no_transaction_behind() {
         };
         let patience = Duration::from_micros(random.u64(0..3000));
         if round % 2 == 0 {
-            drop(tokio::time::timeout(patience, call).await);
+            drop(timeout(patience, call).await);
         } else {
-            drop(tokio::time::timeout(patience, read).await);
+            drop(timeout(patience, read).await);
         }
     }
     db.thread("t").add(NewMessage::user("after")).await.unwrap();

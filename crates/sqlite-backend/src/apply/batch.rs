@@ -44,7 +44,8 @@ pub(super) fn undone_if_refused<T>(scope: Scope<'_>, apply: impl FnOnce() -> App
 
 fn items(scope: Scope<'_>, batch: &Batch) -> Applied<PersistResult> {
     if let (Some(_), Some(thread)) = (batch.after, batch.items.first().and_then(Addressed::thread)) {
-        match scope.living(thread)? {
+        // Of a thread that was deleted, too: what its first item may do then is the item's to say.
+        match scope.thread(thread)? {
             Some(state) => state.expect_last(thread, batch.after)?,
             None => rules::expect_last(batch.after, Seq::ZERO)?,
         }

@@ -76,7 +76,10 @@ pub(super) fn append(scope: Scope<'_>, message: Message) -> Applied<Message> {
             // Its messages may have gone while it was the last one.
             ThreadSegment::forget_empty(scope.db, state.thread_pk, (before, before))?;
         }
-        if !message.state.is_open() {
+        if message.state.is_open() {
+            // What is open is not counted. The last sequence number is written with the entry.
+            state.entry_mut(&message.thread)?;
+        } else {
             state.count(message)?;
         }
         state.thread_pk

@@ -8,7 +8,10 @@ use throughline_core::{
 };
 
 use super::{Applied, Failure, Scope, delete::erase, row, thread::recount, threads::changed};
-use crate::record::{Encoded, Record, ThreadSegment, number};
+use crate::{
+    read::ENTRY,
+    record::{Columns as _, Encoded, EntryRow, Record, ThreadSegment, number},
+};
 
 /// What there is under an id.
 pub(super) enum Readable {
@@ -18,7 +21,7 @@ pub(super) enum Readable {
     Damaged(DamagedRow),
 }
 
-/// The row of a message that cannot be read. Its columns are not verified.
+/// The row of a message that cannot be read. Its columns are not verified; its sequence number is one that the thread can have given.
 pub(super) struct DamagedRow {
     message_pk: i64,
     id: MessageId,
@@ -47,7 +50,8 @@ impl Readable {
 }
 
 impl DamagedRow {
-    /// The row that holds the id. Where an index leads to the row of another message, nothing is repaired: `damage` is answered.
+    /// The row that holds the id. `damage` is answered, and nothing is repaired, where an index leads to the row of another message, and
+    /// where the row has lost its sequence number: with another one the message would move, or the thread would leave numbers out.
     fn find(scope: Scope<'_>, thread: &ThreadId, id: &MessageId, damage: PersistError) -> Applied<Self> {
         let Some(thread_pk) = scope.living(thread)?.map(|state| state.thread_pk) else {
             return Err(damage.into());
@@ -59,18 +63,28 @@ impl DamagedRow {
                  WHERE message_id = ?2 AND thread_pk = ?1",
             )?
             .query_row(params![thread_pk, id.as_str()], |row| {
-                let state =
-                    String::from_utf8_lossy(row.get_ref(4)?.as_bytes().unwrap_or_default()).into_owned();
-                let (message_pk, found) = (row.get(0)?, row.get_ref(1)?.as_str().ok() == Some(id.as_str()));
-                let damaged =
-                    Self { message_pk, id: id.clone(), seq: row.get(2)?, revision: row.get(3)?, state };
-                Ok(found.then_some(damaged))
+                let message_pk = row.get(0)?;
+                if row.text(1) != Some(id.as_str().as_bytes()) {
+                    return Ok(None);
+                }
+                let Some(seq) = row.integer(2) else { return Ok(None) };
+                let revision = row.integer(3).unwrap_or(-1);
+                let state = String::from_utf8_lossy(row.text(4).unwrap_or_default()).into_owned();
+                Ok(Some(Self { message_pk, id: id.clone(), seq, revision, state }))
             })
             .optional()?;
-        found.flatten().ok_or_else(|| damage.into())
+        let Some(found) = found.flatten() else { return Err(damage.into()) };
+        // Not the last number of its messages: that may be the wrong one.
+        let given = scope
+            .db
+            .prepare_cached(ENTRY)?
+            .query_row([thread_pk], |row| Ok(EntryRow::read(row, 0, scope.tenant.as_str(), thread.as_str())))
+            .optional()?
+            .flatten()
+            .map_or(0, |entry| entry.last_seq);
+        if (1..=given).contains(&found.seq) { Ok(found) } else { Err(damage.into()) }
     }
 
-    /// The sequence number in the row; 0 where it is none.
     fn seq(&self) -> Seq {
         Seq::new(u64::try_from(self.seq).unwrap_or_default())
     }

@@ -9,11 +9,12 @@ use crate::record::{
     messages_behind, number,
 };
 
-/// The row of a message.
+/// The row of a message. One that has lost its sequence number and was not deleted is found, and is damage.
 pub(crate) const FIND: &str = concat!(
     "SELECT 0, ",
     message_columns!(),
-    " FROM messages m WHERE m.message_id = ?2 AND m.thread_pk = ?1 AND m.seq > ?3"
+    " FROM messages m WHERE m.message_id = ?2 AND m.thread_pk = ?1 \
+     AND CASE WHEN m.seq IS NULL THEN m.state <> 'deleted' ELSE m.seq > ?3 END"
 );
 
 /// The pieces of a message, from its last one on.
@@ -96,7 +97,8 @@ pub(super) fn is_alive(
     scope
         .db
         .prepare_cached(
-            "SELECT coalesce(seq, 0) > ?3 FROM messages WHERE message_id = ?2 AND thread_pk = ?1",
+            "SELECT CASE WHEN seq IS NULL THEN state <> 'deleted' ELSE seq > ?3 END FROM messages \
+             WHERE message_id = ?2 AND thread_pk = ?1",
         )?
         .query_row(params![thread_pk, id.as_str(), floor], |row| row.get(0))
         .optional()

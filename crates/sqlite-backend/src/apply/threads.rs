@@ -151,6 +151,7 @@ impl ThreadState {
         let has_entry = row.get::<_, Option<i64>>(HAS_ENTRY)?.is_some();
         let entry =
             if has_entry { EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()) } else { None };
+        let entry = entry.map(|entry| entry.facts);
         Ok(Some(Self {
             thread_pk,
             head,
@@ -178,7 +179,7 @@ impl ThreadState {
             self.head.write_purgeable(db, self.thread_pk)?;
         }
         if let (true, Some(entry)) = (entry, &self.entry) {
-            EntryRow::write(entry, db, self.thread_pk, (tenant, thread), self.listed)?;
+            EntryRow::write((entry, self.last_seq), db, self.thread_pk, (tenant, thread), self.listed)?;
             self.listed = Some(Listed::of(entry));
         }
         Ok(())

@@ -3,24 +3,15 @@
 use std::{
     fs::{self, File},
     io, mem,
-    os::unix::fs::MetadataExt as _,
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::Path,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
 };
 
-use nix::{
-    errno::Errno,
-    sys::inotify::{AddWatchFlags, InitFlags, Inotify},
-};
-
-use super::{Identity, lock};
-
-/// How long a count of the descriptors holds where no watch can be set.
-const FRESH: Duration = Duration::from_millis(10);
+use super::{Identity, lock, scan::Scan, watch::Watch};
 
 /// The files of one store. All stores of the process on one file share them.
 #[derive(Debug)]
@@ -34,40 +25,10 @@ pub(super) struct Files {
     /// Of the log and of its index.
     pub(super) opened: (Identity, Identity),
     has_second: AtomicBool,
+    /// A store of this process holds the lock of the writer on these descriptors.
+    is_held: AtomicBool,
     watch: Mutex<Watch>,
-}
-
-/// Says whether anyone opened the index since the last look.
-#[derive(Debug)]
-enum Watch {
-    Events(Inotify),
-    /// There is none: it is counted again after a while.
-    Clock(Option<Instant>),
-}
-
-impl Watch {
-    fn on(index: &Path) -> Self {
-        let watch = || -> nix::Result<Inotify> {
-            let events = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-            events.add_watch(index, AddWatchFlags::IN_OPEN)?;
-            Ok(events)
-        };
-        watch().map_or(Self::Clock(None), Self::Events)
-    }
-
-    fn has_news(&mut self) -> bool {
-        match self {
-            // Whatever else it answers, nothing is known.
-            Self::Events(events) => !matches!(events.read_events(), Err(Errno::EAGAIN)),
-            Self::Clock(counted) => {
-                let has_news = counted.is_none_or(|at| at.elapsed() >= FRESH);
-                if has_news {
-                    *counted = Some(Instant::now());
-                }
-                has_news
-            }
-        }
-    }
+    last_scan: Mutex<Option<Scan>>,
 }
 
 impl Files {
@@ -92,15 +53,30 @@ impl Files {
                 return Err(error);
             }
         };
-        Ok(Self { database, index, log, identity, opened, has_second: AtomicBool::new(false), watch })
+        let [has_second, is_held] = [false; 2].map(AtomicBool::new);
+        let last_scan = Mutex::new(None);
+        Ok(Self { database, index, log, identity, opened, has_second, is_held, watch, last_scan })
     }
 
-    /// Takes the shared locks.
+    /// The files that SQLite has locks on.
+    pub(super) const fn locked(&self) -> [Identity; 2] {
+        [self.identity, self.opened.1]
+    }
+
+    /// Takes the shared locks; those that are held already stay.
     pub(super) fn lock(&self) -> io::Result<()> {
         lock::share(&self.database, lock::SHARED)?;
         lock::share(&self.index, lock::USERS)?;
         self.count();
         Ok(())
+    }
+
+    pub(super) fn last_scan(&self) -> Option<Scan> {
+        *self.last_scan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_last_scan(&self, scan: Scan) {
+        *self.last_scan.lock().unwrap_or_else(PoisonError::into_inner) = Some(scan);
     }
 
     fn watch(&self) -> MutexGuard<'_, Watch> {
@@ -117,7 +93,7 @@ impl Files {
         }
         while watch.has_news() {
             self.count();
-            if matches!(*watch, Watch::Clock(_)) {
+            if watch.is_clock() {
                 break;
             }
         }
@@ -131,8 +107,40 @@ impl Files {
 
     fn count(&self) {
         // Its own, and that of the SQLite of the store.
-        let has_second = descriptors(&[self.opened.1]).is_some_and(|found| found > 2);
+        let of_index = |open: Vec<Identity>| open.iter().filter(|file| **file == self.opened.1).count();
+        let has_second = descriptors().is_some_and(|open| of_index(open) > 2);
         self.has_second.store(has_second, Ordering::Relaxed);
+    }
+
+    /// Takes the lock of the writer.
+    pub(super) fn exclude(&self) -> io::Result<()> {
+        lock::exclude(&self.index, lock::WRITER)?;
+        self.is_held.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Gives the lock of the writer back.
+    pub(super) fn release(&self) {
+        self.is_held.store(false, Ordering::Release);
+        // It fails on no file that is open.
+        drop(lock::release(&self.index, lock::WRITER));
+    }
+
+    /// Whether another process or another store of this one holds the lock of the writer. An error where the kernel has no
+    /// answer.
+    pub(super) fn is_written_elsewhere(&self) -> io::Result<bool> {
+        // The kernel does not tell the locks of one open file from each other.
+        if self.is_held.load(Ordering::Acquire) {
+            return Ok(true);
+        }
+        lock::is_held_elsewhere(&self.index, lock::WRITER)
+    }
+
+    /// Closes the descriptors in a forked child, where none of the threads is that use them. The locks stay with the parent.
+    pub(super) fn close_inherited(&self) {
+        for file in [&self.log, &self.index, &self.database] {
+            let _ = nix::unistd::close(file.as_raw_fd());
+        }
     }
 
     /// Gives the shared locks back, so that SQLite can find out whether it is the last user.
@@ -143,11 +151,9 @@ impl Files {
     }
 }
 
-/// How many descriptors of this process are of these files. Nothing where that cannot be told.
-pub(super) fn descriptors(files: &[Identity]) -> Option<usize> {
+/// The files of all descriptors of this process. Nothing where that cannot be told.
+pub(super) fn descriptors() -> Option<Vec<Identity>> {
     let entries = fs::read_dir("/proc/self/fd").ok()?;
-    let of_them = entries.filter_map(Result::ok).filter(|entry| {
-        fs::metadata(entry.path()).is_ok_and(|found| files.contains(&(found.dev(), found.ino())))
-    });
-    Some(of_them.count())
+    let files = entries.filter_map(Result::ok).filter_map(|entry| fs::metadata(entry.path()).ok());
+    Some(files.map(|file| (file.dev(), file.ino())).collect())
 }

@@ -6,15 +6,27 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
 
-use rusqlite::ffi;
+use rusqlite::Connection;
 
 use super::{Identity, files::Files, index::Header, lock, registry::Shared};
-use crate::{error::EngineError, writer::beside};
+use crate::{
+    error::EngineError,
+    failpoint::{Failpoint, Failpoints},
+    writer::beside,
+};
 
 /// How often a log that seems to be another's is looked at while others may write to it.
 const LOOKS: usize = 3;
+
+/// How often it is tried to open the files and to take the shared locks, where the file system refuses that.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often, and with what pause, the lock of the writer is tried again that another writer took in the exchange.
+const TAKEN: (u32, Duration) = (200, Duration::from_millis(1));
 
 /// The locks of one store.
 #[derive(Debug)]
@@ -24,32 +36,38 @@ pub(crate) struct FileGuard {
     index_path: PathBuf,
     /// None before there is a log, and where the file system has no such locks.
     files: Mutex<Option<Shared>>,
+    /// When the file system refused them last.
+    refused: Mutex<Option<Instant>>,
     has_warned: AtomicBool,
+    failpoints: Failpoints,
 }
 
-/// The lock of the writer, until it is dropped.
+/// The lock of the writer, until it is dropped. None where the file system has no such locks.
 #[derive(Debug)]
 #[must_use = "dropped, the lock is given back"]
-pub(crate) struct WriteLock(Arc<FileGuard>);
+pub(crate) struct WriteLock(Option<Arc<FileGuard>>);
 
 impl Drop for WriteLock {
     fn drop(&mut self) {
-        if let Some(files) = self.0.files().as_ref() {
-            // It fails on no file that is open.
-            drop(lock::release(&files.index, lock::WRITER));
+        if let Some(guard) = &self.0
+            && let Some(files) = guard.files().as_ref()
+        {
+            files.release();
         }
     }
 }
 
 impl FileGuard {
     /// Of a file that SQLite has open in WAL mode.
-    pub(crate) fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path, failpoints: Failpoints) -> Self {
         let guard = Self {
             path: path.to_owned(),
             log_path: beside(path, "-wal"),
             index_path: beside(path, "-shm"),
             files: Mutex::new(None),
+            refused: Mutex::new(None),
             has_warned: AtomicBool::new(false),
+            failpoints,
         };
         if let Err(error) = guard.open(&mut guard.files(), None) {
             tracing::debug!(target: "throughline_sqlite", %error, "no locks beside those of SQLite yet");
@@ -61,14 +79,25 @@ impl FileGuard {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the files, where they are not open yet, or are not the ones that SQLite has open.
+    /// Opens the files, where they are not open yet, or are not the ones that SQLite has open. Not within a second of a refusal.
     fn open(&self, files: &mut Option<Shared>, opened: Option<(Identity, Identity)>) -> io::Result<()> {
         let is_current = |files: &Shared| opened.is_none_or(|opened| opened == files.opened);
-        if !files.as_ref().is_some_and(is_current) {
-            // Before: a second handle of the same files would be their own.
-            *files = None;
-            *files = Some(Shared::open(&self.path, &self.log_path, &self.index_path)?);
+        if files.as_ref().is_some_and(is_current) {
+            return Ok(());
         }
+        // Before: a second handle of the same files would be their own.
+        *files = None;
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.is_some_and(|at| at.elapsed() < AGAIN) {
+            return Ok(());
+        }
+        let shared = Shared::open(&self.path, &self.log_path, &self.index_path).inspect_err(|error| {
+            // A log that is not there yet is no refusal.
+            if error.kind() != io::ErrorKind::NotFound {
+                *refused = Some(Instant::now());
+            }
+        })?;
+        *files = Some(shared);
         Ok(())
     }
 
@@ -76,13 +105,15 @@ impl FileGuard {
     /// drops. `opened` are the log and its index that the connection has open.
     ///
     /// # Errors
-    /// The transaction is to be rolled back: a second library has the file open, another writer was faster, or the log is
-    /// not what SQLite wrote.
+    /// The transaction is rolled back: a second library has the file open, another writer was faster, or the log is
+    /// not what SQLite wrote. A connection that was [overtaken](EngineError::is_overtaken) is to be closed. As SQLite rolls back it takes the
+    /// header of the other writer's commit for its own, and would go on with the pages in its cache from before that commit.
     pub(crate) fn exchange(
         self: &Arc<Self>,
+        connection: &Connection,
         opened: Option<(Identity, Identity)>,
     ) -> Result<WriteLock, EngineError> {
-        let held = WriteLock(Arc::clone(self));
+        let mut lock = WriteLock(None);
         let mut files = self.files();
         if let Err(error) = self.open(&mut files, opened)
             && !self.has_warned.swap(true, Ordering::Relaxed)
@@ -90,17 +121,54 @@ impl FileGuard {
             // SQLite's own locks are all there is then.
             tracing::warn!(target: "throughline_sqlite", %error, "a second SQLite library is not held off");
         }
-        let exchanged = files.as_ref().map_or(Ok(()), |files| exchange(files));
-        // Before the lock is given back.
+        let Some(shared) = files.as_ref() else { return Ok(lock) };
+        let exchanged = self.exchange_on(shared, connection, &mut lock);
+        // `lock` is given back after that, and needs them.
         drop(files);
-        exchanged.map(|()| held)
+        if exchanged.is_err() {
+            // While the lock is held: SQLite takes what others have committed since for its own and clears their frames from the
+            // index.
+            drop(connection.execute_batch("ROLLBACK"));
+        }
+        exchanged.map(|()| lock)
     }
 
-    /// Whether the lock of the writer is held by another process. It is not where SQLite calls it busy for a lock that it could
-    /// not take or give back.
-    pub(crate) fn is_written_elsewhere(&self) -> bool {
-        let held = |files: &Shared| lock::is_held_elsewhere(&files.index, lock::WRITER).unwrap_or(false);
-        self.files().as_ref().is_some_and(held)
+    fn exchange_on(
+        self: &Arc<Self>,
+        files: &Files,
+        connection: &Connection,
+        lock: &mut WriteLock,
+    ) -> Result<(), EngineError> {
+        let header = || Header::read(&files.index).map_err(EngineError::lock);
+        let before = header()?;
+        lock::drop_posix(&files.index, lock::WRITER).map_err(EngineError::lock)?;
+        let reached = self.failpoints.reach(Failpoint::Exchanging, connection);
+        let mut taken = files.exclude();
+        let (mut tries, pause) = TAKEN;
+        while tries > 0 && taken.as_ref().is_err_and(is_taken) {
+            thread::sleep(pause);
+            tries -= 1;
+            taken = files.exclude();
+        }
+        match taken {
+            Ok(()) => lock.0 = Some(Arc::clone(self)),
+            Err(error) if is_taken(&error) => return Err(EngineError::Overtaken),
+            Err(error) => return Err(EngineError::lock(error)),
+        }
+        reached?;
+        if header()? != before {
+            return Err(EngineError::Overtaken);
+        }
+        if files.has_second_library() {
+            return Err(EngineError::SecondLibrary);
+        }
+        expect_own(&files.log, &before)
+    }
+
+    /// Whether another process, or another store of this one, holds the lock of the writer. It does not where SQLite calls the lock busy
+    /// that it could not take or give back. Nothing where that cannot be told.
+    pub(crate) fn is_written_elsewhere(&self) -> Option<bool> {
+        self.files().as_ref()?.is_written_elsewhere().ok()
     }
 
     /// Whether a second library was there at the last look, and is still.
@@ -136,24 +204,6 @@ impl FileGuard {
     }
 }
 
-fn exchange(files: &Files) -> Result<(), EngineError> {
-    let header = || Header::read(&files.index).map_err(EngineError::lock);
-    let before = header()?;
-    lock::drop_posix(&files.index, lock::WRITER).map_err(EngineError::lock)?;
-    match lock::exclude(&files.index, lock::WRITER) {
-        Ok(()) => {}
-        Err(error) if is_taken(&error) => return Err(busy()),
-        Err(error) => return Err(EngineError::lock(error)),
-    }
-    if header()? != before {
-        return Err(busy());
-    }
-    if files.has_second_library() {
-        return Err(EngineError::SecondLibrary);
-    }
-    expect_own(&files.log, &before)
-}
-
 fn expect_own(log: &File, header: &Header) -> Result<(), EngineError> {
     header.fault_of(log).map_or(Ok(()), |fault| Err(EngineError::LogReplaced { fault }))
 }
@@ -162,6 +212,137 @@ fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied)
 }
 
-fn busy() -> EngineError {
-    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None).into()
+#[cfg(test)]
+impl FileGuard {
+    /// Whether the lock of the writer is held by an open file, this store's or another.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.files().as_ref().is_some_and(|files| lock::is_held_by_a_file(&files.index, lock::WRITER))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::FileExt as _, sync::atomic::AtomicU32};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A transaction that a connection has begun.
+    struct Begun {
+        _directory: TempDir,
+        path: PathBuf,
+        connection: Connection,
+        failpoints: Failpoints,
+        guard: Arc<FileGuard>,
+        /// How often it was rolled back while the lock was held, and while it was not.
+        rolled_back: [Arc<AtomicU32>; 2],
+    }
+
+    fn begun() -> Begun {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
+        let failpoints = Failpoints::none();
+        let guard = Arc::new(FileGuard::new(&path, failpoints.clone()));
+        let rolled_back = [(); 2].map(|()| Arc::<AtomicU32>::default());
+        let (locked, [held, free]) = (Arc::clone(&guard), rolled_back.clone());
+        let count = move || {
+            (if locked.is_locked() { &held } else { &free }).fetch_add(1, Ordering::SeqCst);
+        };
+        connection.rollback_hook(Some(count)).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES (1)").unwrap();
+        Begun { _directory: directory, path, connection, failpoints, guard, rolled_back }
+    }
+
+    impl Begun {
+        fn exchange(&self) -> Result<WriteLock, EngineError> {
+            self.guard.exchange(&self.connection, None)
+        }
+
+        /// Does this between the lock of SQLite and the lock of the store.
+        fn in_the_exchange(&self, act: impl Fn(File) + Send + Sync + 'static) {
+            let index = beside(&self.path, "-shm");
+            self.failpoints.set(move |_, _| {
+                act(File::options().read(true).write(true).open(&index).unwrap());
+                Ok(())
+            });
+        }
+
+        fn expect_rolled_back(&self, while_held: [u32; 2]) {
+            assert!(self.connection.is_autocommit());
+            assert_eq!(self.rolled_back.each_ref().map(|count| count.load(Ordering::SeqCst)), while_held);
+        }
+    }
+
+    #[test]
+    fn an_exchanged_lock_is_held_until_it_is_dropped() {
+        let begun = begun();
+        let lock = begun.exchange().unwrap();
+        assert!(begun.guard.is_locked() && !begun.connection.is_autocommit());
+        assert_eq!(
+            begun.guard.is_written_elsewhere(),
+            Some(true),
+            "another store of the process waits for it"
+        );
+        begun.connection.execute_batch("COMMIT").unwrap();
+        drop(lock);
+        assert!(!begun.guard.is_locked());
+        assert_eq!(begun.guard.is_written_elsewhere(), Some(false));
+    }
+
+    #[test]
+    fn a_transaction_on_a_replaced_log_is_rolled_back_before_the_lock_is_released() {
+        let begun = begun();
+        File::options().write(true).open(beside(&begun.path, "-wal")).unwrap().set_len(0).unwrap();
+        assert!(matches!(begun.exchange(), Err(EngineError::LogReplaced { .. })));
+        begun.expect_rolled_back([1, 0]);
+        assert!(!begun.guard.is_locked());
+    }
+
+    #[test]
+    fn a_transaction_that_began_before_another_commit_is_rolled_back_before_the_lock_is_released() {
+        let begun = begun();
+        begun.in_the_exchange(|index| {
+            // The counter of commits, in both copies of the header.
+            for at in [8, 48 + 8] {
+                index.write_all_at(&[0xa5; 4], at).unwrap();
+            }
+        });
+        assert!(begun.exchange().unwrap_err().is_overtaken());
+        begun.expect_rolled_back([1, 0]);
+        assert!(!begun.guard.is_locked());
+    }
+
+    #[test]
+    fn a_transaction_whose_lock_another_writer_took_is_rolled_back_and_leaves_that_lock() {
+        let begun = begun();
+        let other = Arc::new(Mutex::new(None));
+        let taken = Arc::clone(&other);
+        begun.in_the_exchange(move |index| {
+            lock::exclude(&index, lock::WRITER).unwrap();
+            *taken.lock().unwrap() = Some(index);
+        });
+        assert!(begun.exchange().unwrap_err().is_overtaken());
+        begun.expect_rolled_back([1, 0]);
+        assert!(begun.guard.is_locked());
+        assert_eq!(begun.guard.is_written_elsewhere(), Some(true));
+        drop(other.lock().unwrap().take());
+        assert!(!begun.guard.is_locked());
+    }
+
+    #[test]
+    fn a_file_system_that_refused_is_asked_again_after_a_second() {
+        let begun = begun();
+        *begun.guard.files() = None;
+        let refused_at = Instant::now();
+        *begun.guard.refused.lock().unwrap() = Some(refused_at);
+        drop(begun.exchange().unwrap());
+        assert!(begun.guard.files().is_none());
+        assert_eq!(begun.guard.is_written_elsewhere(), None);
+        *begun.guard.refused.lock().unwrap() = refused_at.checked_sub(AGAIN);
+        drop(begun.exchange().unwrap());
+        assert!(begun.guard.files().is_some());
+    }
 }

@@ -51,6 +51,14 @@ pub(super) fn is_held_elsewhere(file: &File, bytes: Bytes) -> io::Result<bool> {
     Ok(found.l_type != libc::F_UNLCK as libc::c_short && !is_own)
 }
 
+/// Whether an open file holds a lock: any, that of `file` included.
+#[cfg(test)]
+pub(super) fn is_held_by_a_file(file: &File, bytes: Bytes) -> bool {
+    let mut found = flock(libc::F_WRLCK, bytes);
+    fcntl(file, FcntlArg::F_GETLK(&mut found)).unwrap();
+    found.l_type != libc::F_UNLCK as libc::c_short && found.l_pid == -1
+}
+
 fn flock(kind: i32, bytes: Bytes) -> libc::flock {
     libc::flock {
         l_type: kind as libc::c_short,

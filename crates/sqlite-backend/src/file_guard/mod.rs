@@ -32,14 +32,20 @@ mod other;
 mod registry;
 #[cfg(target_os = "linux")]
 mod scan;
+#[cfg(target_os = "linux")]
+mod watch;
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) use self::other::{FileGuard, WriteLock};
+pub(crate) use self::other::{FileGuard, WriteLock, close_inherited, while_none_is_closed};
 #[cfg(target_os = "linux")]
 pub(crate) use self::{
     linux::{FileGuard, WriteLock},
-    scan::unreadable,
+    registry::{close_inherited, while_none_is_closed},
+    scan::{is_unreadable, unreadable},
 };
+
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) use self::scan::remember_unreadable;
 
 /// Device and inode.
 pub(crate) type Identity = (u64, u64);

@@ -5,29 +5,50 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    fs, io, mem,
     ops::Deref,
     os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
 };
 
+use throughline_core::backend::OwnerProcess;
+
 use super::{
     Identity,
     files::{Files, descriptors},
 };
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Registry {
+    owner: OwnerProcess,
     open: HashMap<Identity, Weak<Files>>,
     /// Of stores that were closed, while something else in the process has their files open.
     kept: Vec<Arc<Files>>,
 }
 
-static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
+static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(|| Mutex::new(Registry::new()));
 
 fn registry() -> MutexGuard<'static, Registry> {
-    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+    let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    registry.close_inherited();
+    registry
+}
+
+/// Calls `open`, which opens a file by SQLite. No descriptor of the file is closed meanwhile: that would drop the locks that SQLite
+/// takes.
+pub(crate) fn while_none_is_closed<T>(open: impl FnOnce() -> T) -> T {
+    let _registry = registry();
+    open()
+}
+
+/// In a forked child, closes what it has from its parent. An inherited descriptor would hold the locks of the parent for
+/// longer than the parent lives.
+pub(crate) fn close_inherited() {
+    // Another thread of the parent may have held the lock as the child was forked, and is not there to give it back.
+    if let Ok(mut registry) = REGISTRY.try_lock() {
+        registry.close_inherited();
+    }
 }
 
 /// The files of a store. Dropped by the last store, they are closed as soon as that drops no lock of others.
@@ -55,6 +76,8 @@ impl Shared {
         if let Some(files) = registry.open.get(&identity).and_then(Weak::upgrade)
             && files.opened == opened
         {
+            // A store that is being closed may have given them back.
+            files.lock()?;
             return Ok(Self(Some(files)));
         }
         let is_same = |files: &Arc<Files>| files.identity == identity && files.opened == opened;
@@ -88,11 +111,14 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // Held until the descriptors are closed: no store on the file is opened meanwhile.
+        // Held until the descriptors are closed: no store opens the file meanwhile.
         let mut registry = registry();
         let Some(files) = self.0.take() else { return };
         if Arc::strong_count(&files) == 1 {
-            registry.open.remove(&files.identity);
+            let is_own = |open: &Weak<Files>| std::ptr::eq(open.as_ptr(), Arc::as_ptr(&files));
+            if registry.open.get(&files.identity).is_some_and(is_own) {
+                registry.open.remove(&files.identity);
+            }
             files.unlock();
             registry.kept.push(files);
             registry.close_what_can_be();
@@ -101,14 +127,165 @@ impl Drop for Shared {
 }
 
 impl Registry {
-    /// Closes the files that nothing else in the process has open.
+    fn new() -> Self {
+        Self { owner: OwnerProcess::current(), open: HashMap::new(), kept: Vec::new() }
+    }
+
+    /// Closes the files that nothing else in the process has open. What is kept of several stores on one file is no reason to
+    /// keep any of it.
     fn close_what_can_be(&mut self) {
-        // Their own descriptors are two.
-        self.kept
-            .retain(|files| descriptors(&[files.identity, files.opened.1]).is_none_or(|found| found > 2));
+        if self.kept.is_empty() {
+            return;
+        }
+        let Some(open) = descriptors() else { return };
+        let kept: Vec<Identity> = self.kept.iter().flat_map(|files| files.locked()).collect();
+        let count = |of: &[Identity], file| of.iter().filter(|other| **other == file).count();
+        let is_open_elsewhere = |file| count(&open, file) > count(&kept, file);
+        self.kept.retain(|files| files.locked().into_iter().any(is_open_elsewhere));
+    }
+
+    fn close_inherited(&mut self) {
+        if self.owner.is_current() {
+            return;
+        }
+        let inherited = mem::replace(self, Self::new());
+        for files in inherited.open.into_values().filter_map(|files| files.upgrade()) {
+            files.close_inherited();
+        }
     }
 }
 
 fn identity(path: &Path) -> io::Result<Identity> {
     fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use rusqlite::Connection;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{file_guard::lock, writer::beside};
+
+    fn file() -> (TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.db");
+        (directory, path)
+    }
+
+    fn connect(path: &Path) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS t (b BLOB); SELECT * FROM t",
+            )
+            .unwrap();
+        connection
+    }
+
+    fn share(path: &Path) -> Shared {
+        Shared::open(path, &beside(path, "-wal"), &beside(path, "-shm")).unwrap()
+    }
+
+    /// How many descriptors the process has in the directory of the file, deleted files included.
+    fn open_in(path: &Path) -> usize {
+        let directory = path.parent().unwrap();
+        let links =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        links.filter(|link| link.starts_with(directory)).count()
+    }
+
+    #[test]
+    fn a_store_that_is_closed_leaves_no_descriptor() {
+        let (_directory, path) = file();
+        for _ in 0..3 {
+            let connection = connect(&path);
+            let [first, second] = [share(&path), share(&path)];
+            drop(first);
+            drop(connection);
+            assert_eq!(open_in(&path), 3);
+            drop(second);
+            assert_eq!(open_in(&path), 0);
+        }
+    }
+
+    #[test]
+    fn the_files_of_a_closed_store_are_kept_while_a_connection_has_them_open() {
+        let (_directory, path) = file();
+        let connection = connect(&path);
+        let of_sqlite = open_in(&path);
+        drop(share(&path));
+        assert_eq!(open_in(&path), of_sqlite + 3);
+        // The next store takes them over.
+        let again = share(&path);
+        assert_eq!(open_in(&path), of_sqlite + 3);
+        drop(connection);
+        drop(again);
+        assert_eq!(open_in(&path), 0);
+    }
+
+    #[test]
+    fn the_files_of_two_closed_stores_on_one_database_do_not_keep_each_other_open() {
+        let (_directory, path) = file();
+        let connection = connect(&path);
+        let kept = share(&path);
+        drop(kept);
+        // The next store has another log and another index.
+        for suffix in ["-wal", "-shm"] {
+            fs::rename(beside(&path, suffix), beside(&path, &format!("{suffix}-before"))).unwrap();
+            fs::write(beside(&path, suffix), "").unwrap();
+        }
+        drop(share(&path));
+        let of_stores = 3 + 3;
+        assert!(open_in(&path) > of_stores, "the connection has the database open");
+        drop(connection);
+        registry().close_what_can_be();
+        assert_eq!(open_in(&path), 0);
+    }
+
+    #[test]
+    fn a_store_opened_while_another_gives_its_locks_back_has_them() {
+        let (_directory, path) = file();
+        let _connection = connect(&path);
+        let closing = share(&path);
+        closing.unlock_if_last();
+        let opened = share(&path);
+        drop(closing);
+        let other = fs::File::options().read(true).write(true).open(beside(&path, "-shm")).unwrap();
+        assert!(lock::exclude(&other, lock::USERS).is_err(), "the store that is open shares it");
+        drop(opened);
+    }
+
+    #[test]
+    fn a_store_on_a_replaced_log_stays_registered_after_the_store_on_the_old_log_is_closed() {
+        let (_directory, path) = file();
+        let _connection = connect(&path);
+        let old = share(&path);
+        for suffix in ["-wal", "-shm"] {
+            fs::rename(beside(&path, suffix), beside(&path, &format!("{suffix}-before"))).unwrap();
+            fs::write(beside(&path, suffix), "").unwrap();
+        }
+        let new = share(&path);
+        drop(old);
+        let found = Shared::of(&path).unwrap();
+        assert_eq!(found.opened, new.opened);
+    }
+
+    #[test]
+    fn the_stores_of_a_process_share_one_inotify_instance() {
+        let files = [file(), file(), file()];
+        let open: Vec<_> = files.iter().map(|(_, path)| (connect(path), share(path))).collect();
+        let links =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        assert_eq!(links.filter(|link| link.as_os_str() == "anon_inode:inotify").count(), 1);
+        // Each store sees who opens its own index, and nobody else's.
+        assert!(open.iter().all(|(_, files)| !files.has_second_library()));
+        let second = fs::File::open(beside(&files[1].1, "-shm")).unwrap();
+        let seen: Vec<_> = open.iter().map(|(_, files)| files.has_second_library()).collect();
+        assert_eq!(seen, [false, true, false]);
+        drop(second);
+        assert!(!open[1].1.has_second_library());
+    }
 }

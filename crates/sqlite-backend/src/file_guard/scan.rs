@@ -14,28 +14,105 @@ use crate::writer::beside;
 /// For how long a file is read.
 const LIMIT: Duration = Duration::from_secs(1);
 
+/// For how long the result of a scan answers for the file: a store with many damaged pages is not read again for each of them.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
 const STEP: usize = 1 << 20;
 
-/// The first place of a store's file or log that the disk cannot read, if that is found within a second.
+/// What a scan found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scan {
+    at: Instant,
+    unreadable: Option<Unreadable>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Unreadable {
+    is_log: bool,
+    offset: u64,
+    /// Of the operating system.
+    code: i32,
+}
+
+/// The first byte of a store's file or log that the disk cannot read. Reads both for a second at most, unless that was done
+/// within the last minute.
 pub(crate) fn unreadable(path: &Path) -> Option<(PathBuf, u64, io::Error)> {
     let files = Shared::of(path)?;
+    let remembered = files.last_scan().filter(|scan| scan.at.elapsed() < REMEMBERED);
+    let Unreadable { is_log, offset, code } = match remembered {
+        Some(scan) => scan.unreadable,
+        None => scan(&files),
+    }?;
+    let path = if is_log { beside(path, "-wal") } else { path.to_owned() };
+    Some((path, offset, io::Error::from_raw_os_error(code)))
+}
+
+/// Whether the disk cannot read a store's file or log, as far as one second of reading goes.
+pub(crate) fn is_unreadable(path: &Path) -> bool {
+    Shared::of(path).is_some_and(|files| scan(&files).is_some())
+}
+
+/// Two scans at the same time read the file twice: a lock would have the writer wait for the scan of the watchdog.
+fn scan(files: &Shared) -> Option<Unreadable> {
     let begun = Instant::now();
     let mut buffer = vec![0; STEP];
-    let mut scan = |file: &File| {
+    let mut scan = |file: &File, is_log| {
         let mut offset = 0;
         while begun.elapsed() < LIMIT {
             match file.read_at(&mut buffer, offset) {
                 Ok(0) => return None,
                 Ok(read) => offset += read as u64,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Some((offset, error)),
+                Err(error) => {
+                    return Some(Unreadable {
+                        is_log,
+                        offset,
+                        code: error.raw_os_error().unwrap_or_default(),
+                    });
+                }
             }
         }
         None
     };
     // The log is short, and SQLite looks there first as well.
-    if let Some((offset, error)) = scan(&files.log) {
-        return Some((beside(path, "-wal"), offset, error));
+    let unreadable = scan(&files.log, true).or_else(|| scan(&files.database, false));
+    files.set_last_scan(Scan { at: Instant::now(), unreadable });
+    unreadable
+}
+
+/// Has the next scans of a store that is open answer that the disk cannot read it.
+#[cfg(test)]
+pub(crate) fn remember_unreadable(path: &Path) {
+    let unreadable = Some(Unreadable { is_log: false, offset: 0, code: 5 });
+    Shared::of(path).unwrap().set_last_scan(Scan { at: Instant::now(), unreadable });
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn a_scan_is_answered_from_memory_for_a_minute() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
+        let files = Shared::open(&path, &beside(&path, "-wal"), &beside(&path, "-shm")).unwrap();
+        assert!(unreadable(&path).is_none());
+        let first = files.last_scan().unwrap();
+        assert!(unreadable(&path).is_none());
+        assert_eq!(files.last_scan().unwrap().at, first.at);
+
+        let found = Unreadable { is_log: true, offset: 7, code: 5 };
+        files.set_last_scan(Scan { at: first.at, unreadable: Some(found) });
+        let (at, offset, error) = unreadable(&path).unwrap();
+        assert_eq!((at, offset, error.raw_os_error()), (beside(&path, "-wal"), 7, Some(5)));
+
+        // The watchdog reads the disk each time.
+        assert!(!is_unreadable(&path));
+        assert!(unreadable(&path).is_none());
+        assert_ne!(files.last_scan().unwrap().at, first.at);
     }
-    scan(&files.database).map(|(offset, error)| (path.to_owned(), offset, error))
 }

@@ -69,9 +69,18 @@ impl Board {
         self.steps.end();
     }
 
+    #[cfg(test)]
+    pub(crate) fn step(&self) -> Option<WriterStep> {
+        self.steps.step()
+    }
+
     pub(super) fn look_at_the_writer(&self) {
         let waits = self.steps.waits_in();
         let is_news = self.set_alarm(Alarm::WriterWaits, waits.is_some());
+        if self.is_closed() {
+            // It was closed between the look and the alarm.
+            self.set_alarm(Alarm::WriterWaits, false);
+        }
         if let Some(wait) = waits.filter(|_| is_news) {
             let (step, waited) = (wait.step.as_str(), wait.waited);
             tracing::error!(target: TARGET, step, ?waited, "a step of the writer does not end");

@@ -46,8 +46,8 @@ pub enum Condition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Alarm {
-    /// The log is longer than its [limit](crate::SqliteOptions::log_limit) and cannot be folded into the file: somebody
-    /// has been reading one moment of the store for long.
+    /// The WAL is longer than its [limit](crate::SqliteOptions::log_limit) and cannot be truncated: a reader has held one snapshot of
+    /// the store for long.
     LogTooLong,
     /// The disk has less space than the [floor](crate::SqliteOptions::free_space_floor): writes are refused with
     /// `StorageFull` and `NotApplied`.

@@ -13,10 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::ffi;
-
 use super::Board;
-use crate::cause::Cause;
+use crate::cause;
 
 /// How long a step of the writer may take before that is an alarm. On a disk that works none but the largest operations take so long.
 pub(super) const LIMIT: Duration = Duration::from_secs(2);
@@ -123,6 +121,13 @@ impl Steps {
         self.step.store(0, Ordering::SeqCst);
     }
 
+    /// The step under way.
+    #[cfg(test)]
+    pub(super) fn step(&self) -> Option<WriterStep> {
+        let step = usize::from(self.step.load(Ordering::SeqCst)).checked_sub(1)?;
+        WriterStep::ALL.get(step).copied()
+    }
+
     /// The step under way, if it takes too long.
     pub(super) fn waits_in(&self) -> Option<WriterWait> {
         let step = usize::from(self.step.load(Ordering::SeqCst)).checked_sub(1)?;
@@ -154,7 +159,7 @@ fn watch(board: &Weak<Board>, path: &Path) {
         let now = steps.begun.load(Ordering::Relaxed);
         let is_unreadable = watched.is_unreadable();
         if is_unreadable && read.elapsed() >= READ_AGAIN {
-            if Cause::of(ffi::SQLITE_CORRUPT, path).is_none() {
+            if !cause::is_unreadable(path) {
                 watched.set_unreadable(false);
             }
             read = Instant::now();

@@ -141,6 +141,14 @@ impl OpenError {
         Self::Sqlite { path: path.to_owned(), source: error.into(), kind }
     }
 
+    /// The failure of SQLite that it was.
+    pub(crate) fn engine(&self) -> Option<&EngineError> {
+        match self {
+            Self::Sqlite { source, .. } => source.downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// The same as an error of the pipeline.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -8,10 +8,9 @@ use std::{
     fs, io,
     io::Write as _,
     path::{Path, PathBuf},
-    sync::{
-        PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{PoisonError, RwLock},
+    thread,
+    time::Duration,
 };
 
 use throughline_core::{Effect, ErrorKind, FingerprintKey, PersistError, Result};
@@ -21,6 +20,12 @@ use super::OpenError;
 
 /// What the name of the store's file is followed by.
 const SUFFIX: &str = "-fingerprints";
+
+/// What the name of the key's file is followed by while a process writes it, and then by a random number of 16 digits.
+const TEMPORARY: &str = ".tmp-";
+
+/// How often a file that is shorter than a key is read again before it is refused, and how long a reader sleeps before each.
+const SHORT_READS: (u32, Duration) = (50, Duration::from_millis(10));
 
 pub(crate) struct KeyFile {
     path: PathBuf,
@@ -50,11 +55,7 @@ impl KeyFile {
             return Ok(());
         }
         let file = self.path.clone();
-        let replaced = spawn_blocking(move || {
-            let fresh = write_beside(&file, &key)?;
-            fs::rename(&fresh, &file)?;
-            keep_name(&file)
-        });
+        let replaced = spawn_blocking(move || overwrite(&file, &key));
         match replaced.await.unwrap_or_else(|stopped| Err(io::Error::other(stopped))) {
             Ok(()) => {
                 *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
@@ -81,26 +82,61 @@ fn beside(store: &Path) -> PathBuf {
 
 /// Of several processes that open a fresh store at one time, one makes the key, whole, and all of them read it.
 fn read_or_make(path: &Path) -> io::Result<FingerprintKey> {
-    match read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        read => return read,
-    }
-    let key = FingerprintKey::generate().map_err(io::Error::other)?;
-    let fresh = write_beside(path, &key)?;
-    let named = match fs::hard_link(&fresh, path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // A file system without links.
-        Err(_) if !path.exists() => fs::copy(&fresh, path).map(drop),
-        named => named,
+    let pause = || thread::sleep(SHORT_READS.1);
+    let key = match read(path, pause) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make(path, &FingerprintKey::generate().map_err(io::Error::other)?)?;
+            read(path, pause)?
+        }
+        read => read?,
     };
-    fs::remove_file(&fresh)?;
-    named?;
-    keep_name(path)?;
-    read(path)
+    remove_leftovers(path);
+    Ok(key)
 }
 
-fn read(path: &Path) -> io::Result<FingerprintKey> {
-    let bytes = fs::read(path)?;
+/// Writes the key unless there is one. Never over a file that another process has made, whatever the ids of the two processes are.
+fn make(path: &Path, key: &FingerprintKey) -> io::Result<()> {
+    let temporary = write_temporary(path, key)?;
+    let named = match fs::hard_link(&temporary, path) {
+        // A file system without links, or another process that opened the store has removed the temporary file.
+        Err(_) => write_new(path, key),
+        named => named,
+    };
+    let removed = fs::remove_file(&temporary);
+    unless(io::ErrorKind::AlreadyExists, named)?;
+    unless(io::ErrorKind::NotFound, removed)?;
+    keep_name(path)
+}
+
+/// Puts another key in the place of the one that is there.
+fn overwrite(path: &Path, key: &FingerprintKey) -> io::Result<()> {
+    let mut renamed = fs::rename(write_temporary(path, key)?, path);
+    if renamed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        // Another process that opened the store has removed the temporary file.
+        renamed = fs::rename(write_temporary(path, key)?, path);
+    }
+    renamed?;
+    keep_name(path)
+}
+
+fn unless(expected: io::ErrorKind, result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == expected => Ok(()),
+        result => result,
+    }
+}
+
+/// Reads the key. Where a process made the file itself and not a link, it may not have written it yet: `pause` comes before each
+/// further look.
+fn read(path: &Path, mut pause: impl FnMut()) -> io::Result<FingerprintKey> {
+    let mut bytes = fs::read(path)?;
+    for _ in 0..SHORT_READS.0 {
+        if bytes.len() >= 32 {
+            break;
+        }
+        pause();
+        bytes = fs::read(path)?;
+    }
     let bytes = <[u8; 32]>::try_from(bytes).map_err(|bytes| {
         let detail = format!(
             "the fingerprint key is {} bytes long and not 32: restore the file, or remove it to have a new key made",
@@ -111,21 +147,51 @@ fn read(path: &Path) -> io::Result<FingerprintKey> {
     Ok(FingerprintKey::from_bytes(bytes))
 }
 
-/// Writes the key to a file with a name of its own, durably, for its owner alone.
-fn write_beside(path: &Path, key: &FingerprintKey) -> io::Result<PathBuf> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let mut name = OsString::from(path);
-    name.push(format!(".{}-{number}", std::process::id()));
-    let fresh = PathBuf::from(name);
+/// Writes the key to a file with a name of its own. No other process has that name: a process id does not tell those of two
+/// containers on one volume apart.
+fn write_temporary(path: &Path, key: &FingerprintKey) -> io::Result<PathBuf> {
+    loop {
+        let mut name = OsString::from(path);
+        name.push(format!("{TEMPORARY}{:016x}", fastrand::u64(..)));
+        let temporary = PathBuf::from(name);
+        match write_new(&temporary, key) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            written => return written.map(|()| temporary),
+        }
+    }
+}
+
+/// Writes the key to a file that is not there yet, durably, for its owner alone.
+fn write_new(path: &Path, key: &FingerprintKey) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&fresh)?;
-    file.write_all(key.as_bytes())?;
-    file.sync_all()?;
-    Ok(fresh)
+    let mut file = options.open(path)?;
+    let written = file.write_all(key.as_bytes()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // A short file would be refused from then on.
+        drop(fs::remove_file(path));
+    }
+    written
+}
+
+/// Removes what a process has left that ended while it made the key: a second copy of a secret. A process that is still about to
+/// make it finds the key there.
+fn remove_leftovers(path: &Path) {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let mut prefix = name.to_os_string();
+    prefix.push(TEMPORARY);
+    let is_leftover = |name: OsString| {
+        let number = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
+        number.is_some_and(|number| number.len() == 16 && number.iter().all(u8::is_ascii_hexdigit))
+    };
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten().filter(|entry| is_leftover(entry.file_name())) {
+        // One that stays holds nothing that the key's own file does not hold.
+        drop(fs::remove_file(entry.path()));
+    }
 }
 
 /// Makes the name of the file durable.
@@ -161,6 +227,72 @@ mod tests {
             let mode = fs::metadata(beside(&store)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "others cannot read it");
         }
+    }
+
+    fn key(byte: u8) -> FingerprintKey {
+        FingerprintKey::from_bytes([byte; 32])
+    }
+
+    /// Two containers on one volume have the same process id, and may draw the same number.
+    #[test]
+    fn a_temporary_file_is_never_one_that_another_process_has_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chat.db-fingerprints");
+        fastrand::seed(7);
+        let first = write_temporary(&path, &key(1)).unwrap();
+        fs::hard_link(&first, &path).unwrap();
+        fastrand::seed(7);
+        let second = write_temporary(&path, &key(2)).unwrap();
+        assert_ne!(first, second);
+        assert!(read(&path, || {}).unwrap() == key(1), "the key that was linked stays");
+    }
+
+    #[test]
+    fn a_key_that_is_there_is_kept_by_a_process_that_was_about_to_make_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chat.db-fingerprints");
+        make(&path, &key(1)).unwrap();
+        make(&path, &key(2)).unwrap();
+        assert_eq!(write_new(&path, &key(3)).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(read(&path, || {}).unwrap() == key(1));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_key_that_is_still_being_written_is_read_when_it_is_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chat.db-fingerprints");
+        fs::write(&path, [1; 7]).unwrap();
+        let mut pauses = 0;
+        let read = read(&path, || {
+            pauses += 1;
+            if pauses == 3 {
+                fs::write(&path, [1; 32]).unwrap();
+            }
+        });
+        assert!(read.unwrap() == key(1));
+        assert_eq!(pauses, 3);
+    }
+
+    #[tokio::test]
+    async fn an_open_removes_temporary_keys_that_a_crash_left_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = directory.path().join("chat.db");
+        let kept = [
+            "chat.db-fingerprints.bak",
+            "chat.db-fingerprints.tmp-1",
+            "other.db-fingerprints.tmp-0123456789abcdef",
+        ];
+        for name in kept.iter().copied().chain(["chat.db-fingerprints.tmp-0123456789abcdef"]) {
+            fs::write(directory.path().join(name), b"a copy").unwrap();
+        }
+        KeyFile::open(&store).await.unwrap();
+        let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort_unstable();
+        let mut expected = [&["chat.db-fingerprints"], &kept[..]].concat();
+        expected.sort_unstable();
+        assert_eq!(names, expected);
     }
 
     #[tokio::test]

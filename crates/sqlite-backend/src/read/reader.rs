@@ -83,8 +83,8 @@ impl Reader {
     /// Does the work in a transaction, so that everything it finds is of one moment.
     fn read(&mut self, work: Work, stage: &Arc<Stage>) -> Result<ReadResult> {
         let gate = Arc::clone(&self.gate);
-        // Until the transaction has ended, and after a panic as well: so long it holds the log up.
-        let _inside = gate.enter();
+        // Until the transaction has ended, also after a panic: for that time it holds up the checkpoint.
+        let inside = gate.enter();
         let asked = Arc::clone(stage);
         self.connection = self.parked.replace(None);
         let read = || {
@@ -106,6 +106,8 @@ impl Reader {
         });
         let connection = self.connection.take().filter(|connection| end(connection).is_ok());
         drop(self.parked.replace(connection));
+        // Before the cause is looked for, which may read the file for a second: the writer does not wait for that.
+        drop(inside);
         match result {
             Err(error) if error.kind() == ErrorKind::Cancelled && stage.is_late() => {
                 Err(EngineError::ReadTimedOut.into())

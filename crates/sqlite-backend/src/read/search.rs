@@ -57,6 +57,39 @@ struct Bounds {
     until: Instant,
 }
 
+/// The time of one search. The clock is looked at once for so many rows or bytes, so that a search whose time is over has still
+/// looked at some of each kind.
+#[derive(Debug)]
+struct Timer {
+    until: Instant,
+    rows: u32,
+    bytes: u64,
+}
+
+impl Timer {
+    const ROWS: u32 = 64;
+    const BYTES: u64 = 1 << 20;
+
+    const fn new(until: Instant) -> Self {
+        Self { until, rows: 0, bytes: 0 }
+    }
+
+    /// Counts a row that was read.
+    const fn count(&mut self, bytes: u64) {
+        self.rows += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Whether the time is over, before another row.
+    fn is_over(&mut self) -> bool {
+        if self.rows < Self::ROWS && self.bytes < Self::BYTES {
+            return false;
+        }
+        (self.rows, self.bytes) = (0, 0);
+        Instant::now() >= self.until
+    }
+}
+
 /// A message that may be a hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
@@ -112,15 +145,22 @@ fn search_within(
     let mut candidates = candidates(scope, thread_pk, &query, bounds).map_err(EngineError::from)?;
     candidates.found.sort_unstable_by(|a, b| b.cmp(a));
     found.terminated_early = candidates.terminated_early;
-    let (limit, mut bytes) = (read.limit as usize, 0_u64);
+    let (limit, mut bytes, mut timer) = (read.limit as usize, 0_u64, Timer::new(bounds.until));
     let mut statement = scope.db.prepare_cached(FOUND).map_err(EngineError::from)?;
     for candidate in candidates.found {
         if found.hits.len() == limit {
             break;
         }
+        if timer.is_over() {
+            found.terminated_early = true;
+            break;
+        }
         let parameters = params![candidate.message_pk, scope.tenant.as_str(), thread_pk];
         let mut rows = statement.query(parameters).map_err(EngineError::from)?;
-        let Some(row) = rows.next().map_err(EngineError::from)? else { continue };
+        let Some(row) = rows.next().map_err(EngineError::from)? else {
+            timer.count(0);
+            continue;
+        };
         let content =
             row.integer(CONTENT_BYTES).and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default();
         if bytes > 0 && bytes.saturating_add(content) > bounds.bytes {
@@ -128,6 +168,7 @@ fn search_within(
             break;
         }
         bytes = bytes.saturating_add(content);
+        timer.count(content);
         let thread = thread_id(row, THREAD).unwrap_or_else(nameless);
         let Ok(record) = Record::read(row, scope.tenant, &thread) else {
             // It hides no other.
@@ -161,7 +202,7 @@ fn candidates(
     query: &Query,
     bounds: Bounds,
 ) -> rusqlite::Result<Candidates> {
-    let mut candidates = Candidates::default();
+    let (mut candidates, mut timer) = (Candidates::default(), Timer::new(bounds.until));
     let mut statement = scope.db.prepare_cached(CANDIDATES)?;
     for shard in of_tenant(scope.db, scope.tenant.as_str())? {
         if candidates.shards > 0 && Instant::now() >= bounds.until {
@@ -172,12 +213,14 @@ fn candidates(
         let prefix = prefix(shard);
         let mut rows = statement.query([matches(&prefix, thread_pk, query)])?;
         while let Some(row) = rows.next()? {
-            if candidates.found.len() >= bounds.candidates || candidates.bytes >= bounds.bytes {
+            let is_full = candidates.found.len() >= bounds.candidates || candidates.bytes >= bounds.bytes;
+            if is_full || timer.is_over() {
                 candidates.terminated_early = true;
                 return Ok(candidates);
             }
             let terms = row.get_ref(1)?.as_str().unwrap_or_default();
             candidates.bytes += terms.len() as u64;
+            timer.count(terms.len() as u64);
             candidates.found.push(Candidate {
                 weight: weight(terms, &prefix, query),
                 created_at: row.integer(3).unwrap_or_default(),
@@ -278,6 +321,18 @@ mod tests {
         assert_eq!((late.found.len(), late.shards, late.terminated_early), (5, 1, true));
         let nothing = asked(&db, "wa* fire", bounds());
         assert_eq!((nothing.found.len(), nothing.shards, nothing.terminated_early), (0, 4, false));
+    }
+
+    #[test]
+    fn a_search_whose_time_is_over_ends_within_a_shard() {
+        let db = index(1, 200, "water wave");
+        let late = asked(&db, "w*", Bounds { until: Instant::now(), ..bounds() });
+        assert_eq!((late.found.len(), late.shards, late.terminated_early), (64, 1, true));
+        assert_eq!(late.found.first().map(|candidate| candidate.message_pk), Some(2199));
+        let long = (0..20_000).map(|n| format!("w{n:099} ")).collect::<String>();
+        let db = index(1, 2, &long);
+        let late = asked(&db, "w*", Bounds { until: Instant::now(), bytes: u64::MAX, ..bounds() });
+        assert_eq!((late.found.len(), late.terminated_early), (1, true));
     }
 
     #[test]

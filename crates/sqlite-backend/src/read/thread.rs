@@ -60,21 +60,9 @@ pub(super) fn known(scope: Scope<'_>, thread: &ThreadId) -> Result<Option<Known>
 }
 
 /// The last message in the segment in which the messages of a thread end.
-macro_rules! last_in_segment {
-    ($thread:literal, $segment:literal) => {
-        concat!(
-            "SELECT m.seq FROM thread_segments e CROSS JOIN messages m ON m.segment = e.segment AND m.thread_pk = e.thread_pk \
-             WHERE e.thread_pk = ",
-            $thread,
-            " AND e.first_seq = ",
-            $segment,
-            " AND m.seq > 0 ORDER BY m.seq DESC LIMIT 1"
-        )
-    };
-}
-pub(super) use last_in_segment;
-
-pub(super) const LAST_SEQ: &str = last_in_segment!("?1", "?2");
+pub(super) const LAST_SEQ: &str = "SELECT m.seq FROM thread_segments e \
+    CROSS JOIN messages m ON m.segment = e.segment AND m.thread_pk = e.thread_pk \
+    WHERE e.thread_pk = ?1 AND e.first_seq = ?2 AND m.seq > 0 ORDER BY m.seq DESC LIMIT 1";
 
 /// The last sequence number that a thread has given: that of a message in its last segment, or of one that is gone.
 pub(super) fn last_seq(scope: Scope<'_>, thread_pk: i64, head: &Head) -> Result<Seq> {
@@ -85,13 +73,8 @@ pub(super) fn last_seq(scope: Scope<'_>, thread_pk: i64, head: &Head) -> Result<
             statement.query_row(params![thread_pk, head.last_segment], |row| row.get(0)).optional()
         })
         .map_err(EngineError::from)?;
-    Ok(last_given(head, found))
-}
-
-/// The same, where the last message in the last segment is known.
-pub(super) fn last_given(head: &Head, found: Option<i64>) -> Seq {
     let gone = head.deleted_seq.max(head.floor).max(head.last_segment);
-    Seq::new(u64::try_from(gone.max(found.unwrap_or_default())).unwrap_or_default())
+    Ok(Seq::new(u64::try_from(gone.max(found.unwrap_or_default())).unwrap_or_default()))
 }
 
 /// How far the store has come in this moment.
@@ -108,7 +91,7 @@ pub(super) fn position(progress: &Progress) -> Position {
     Position::new(u64::try_from(progress.position).unwrap_or_default())
 }
 
-pub(super) const ENTRY: &str =
+pub(crate) const ENTRY: &str =
     concat!("SELECT ", entry_columns!(), " FROM catalogue c WHERE c.thread_pk = ?1");
 
 /// Reads the entry of one thread.
@@ -124,10 +107,7 @@ pub(super) fn entry(scope: Scope<'_>, read: &GetThread) -> Result<Option<ThreadE
         })
         .map_err(EngineError::from)?;
     match found.flatten() {
-        Some(entry) => {
-            let last_seq = last_seq(scope, thread_pk, &head)?;
-            Ok(Some(entry.entry(scope.tenant, thread, head.generation(), last_seq)))
-        }
+        Some(entry) => Ok(Some(entry.summary(scope.tenant, thread, &head))),
         None => Err(corrupt(format!("what lists show of the thread `{thread}` is damaged"))),
     }
 }

@@ -13,7 +13,7 @@ use super::{
     Scope,
     changes::reached,
     placeless::find_enough,
-    thread::{corrupt, last_given, last_in_segment, nameless, progress, thread_id},
+    thread::{corrupt, nameless, progress, thread_id},
 };
 use crate::{
     error::EngineError,
@@ -33,16 +33,13 @@ const COLUMNS: &str = concat!(
     ", ",
     entry_columns!(),
     ", iif(c.active_at >> 14 = c.active_slot, c.active_at, c.active_slot << 14) AS stands_at, \
-     CAST(t.thread AS TEXT) AS called, (",
-    last_in_segment!("t.thread_pk", "t.last_segment"),
-    ") "
+     CAST(t.thread AS TEXT) AS called "
 );
 const ENTRY: usize = HEAD_COLUMNS;
 const STANDS_AT: usize = ENTRY + ENTRY_COLUMNS;
 const CALLED: usize = STANDS_AT + 1;
-const LAST_SEQ: usize = CALLED + 1;
-/// The last column of an entry.
-const SLOT: usize = STANDS_AT - 1;
+/// The slot is the last column but one of an entry.
+const SLOT: usize = STANDS_AT - 2;
 
 /// From the latest active thread on.
 const BY_ACTIVITY: &str = "FROM catalogue c INDEXED BY catalogue_by_activity \
@@ -205,8 +202,7 @@ impl Found {
         let entry = thread.as_ref().ok().and_then(|thread| {
             let (_, head) = Head::read(row, 0, tenant.as_str(), thread.as_str())?;
             let entry = EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str())?;
-            let last_seq = last_given(&head, row.integer(LAST_SEQ));
-            Some(entry.entry(tenant, thread, head.generation(), last_seq))
+            Some(entry.summary(tenant, thread, &head))
         });
         let [slot, stands_at] = [SLOT, STANDS_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
         Self { slot, stands_at, thread, entry, is_cut_behind: false }

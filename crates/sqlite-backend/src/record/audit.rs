@@ -40,9 +40,14 @@ impl AuditRow {
     /// Reads the columns of [`audit_columns!`] from `at` on: the entry that stands there, whether or not it is what its hash was made
     /// for; nothing when it cannot be read as one, or is found by other columns than those of its record.
     pub(crate) fn read(row: &Row<'_>, at: usize) -> Option<AuditEntry> {
-        let entry = AuditEntry::from_kept(row.text(at + 5)?, hash(row, at + 4)?)?;
+        let entry = Self::read_as_stored(row, at)?;
         let tenant = str::from_utf8(row.text(at + 1)?).ok()?;
         entry.is_found_by(tenant, row.optional_str(at + 2)?).then_some(entry)
+    }
+
+    /// The same, by whichever columns it is found.
+    pub(crate) fn read_as_stored(row: &Row<'_>, at: usize) -> Option<AuditEntry> {
+        AuditEntry::from_kept(row.text(at + 5)?, hash(row, at + 4)?)
     }
 
     /// Whether it is as it was written.

@@ -1,13 +1,18 @@
 use rusqlite::{Connection, ToSql};
 use throughline_core::{
-    OwnerId, Seq, Timestamp, Title,
+    OwnerId, Seq, TenantId, ThreadEntry, ThreadId, Timestamp, Title,
     backend::{Tally, ThreadFacts},
 };
 
-use super::{Checksum, Columns, IN_MEMORY, head::flag, number};
+use super::{Checksum, Columns, Head, IN_MEMORY, head::flag, number};
 
 /// What lists show of a thread, and what the store keeps beside it: the row of `catalogue`.
-pub(crate) struct EntryRow;
+#[derive(Debug)]
+pub(crate) struct EntryRow {
+    pub(crate) facts: ThreadFacts,
+    /// The last sequence number that the thread has given.
+    pub(crate) last_seq: i64,
+}
 
 /// What the index of the lists has of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,36 +39,36 @@ impl Listed {
 macro_rules! entry_columns {
     () => {
         "c.checksum, c.listed, c.archived, c.active_at, c.hidden, c.has_begun, c.created_at, c.changed_at, c.messages, \
-         c.turns, c.bytes, c.preview_seq, c.title, c.owner, c.labels, c.metadata, c.forked_from, c.preview, c.active_slot"
+         c.turns, c.bytes, c.preview_seq, c.title, c.owner, c.labels, c.metadata, c.forked_from, c.preview, c.active_slot, c.last_seq"
     };
 }
 pub(crate) use entry_columns;
 
 /// How many columns that is.
-pub(crate) const ENTRY_COLUMNS: usize = 19;
+pub(crate) const ENTRY_COLUMNS: usize = 20;
 
 /// Sets what no index has.
 macro_rules! set_unindexed {
     () => {
         "active_at = ?2, hidden = ?3, has_begun = ?4, created_at = ?5, changed_at = ?6, messages = ?7, turns = ?8, \
          bytes = ?9, preview_seq = ?10, checksum = ?11, title = ?12, owner = ?13, labels = ?14, metadata = ?15, \
-         forked_from = ?16, preview = ?17"
+         forked_from = ?16, preview = ?17, last_seq = ?18"
     };
 }
 
 const WRITE_UNMOVED: &str = concat!("UPDATE catalogue SET ", set_unindexed!(), " WHERE thread_pk = ?1");
-const UNMOVED_PARAMETERS: usize = 17;
+const UNMOVED_PARAMETERS: usize = 18;
 const WRITE: &str = concat!(
     "INSERT INTO catalogue (thread_pk, active_at, hidden, has_begun, created_at, changed_at, messages, turns, bytes, \
-     preview_seq, checksum, title, owner, labels, metadata, forked_from, preview, tenant, listed, archived, active_slot) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
-     ON CONFLICT (thread_pk) DO UPDATE SET listed = ?19, archived = ?20, active_slot = ?21, ",
+     preview_seq, checksum, title, owner, labels, metadata, forked_from, preview, last_seq, tenant, listed, archived, active_slot) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
+     ON CONFLICT (thread_pk) DO UPDATE SET listed = ?20, archived = ?21, active_slot = ?22, ",
     set_unindexed!()
 );
 
 impl EntryRow {
     /// Reads the columns of [`entry_columns!`] from `at` on; nothing when they are not what their checksum was made for.
-    pub(crate) fn read(row: &impl Columns, at: usize, tenant: &str, thread: &str) -> Option<ThreadFacts> {
+    pub(crate) fn read(row: &impl Columns, at: usize, tenant: &str, thread: &str) -> Option<Self> {
         let text = |column: usize| str::from_utf8(row.text(at + column)?).ok();
         let count = |column: usize| u64::try_from(row.integer(at + column)?).ok();
         let time = |column: usize| row.integer(at + column).map(Timestamp::from_micros);
@@ -78,6 +83,7 @@ impl EntryRow {
             forked_from: row.optional_str(at + 16)?,
             preview: row.optional_str(at + 17)?,
             preview_seq: row.integer(at + 11),
+            last_seq: row.integer(at + 19)?,
             numbers: [2, 3, 4, 5, 6, 7, 8, 9, 10].map(|column| row.integer(at + column).unwrap_or(i64::MIN)),
         };
         if row.integer(at)? != fields.checksum() {
@@ -112,13 +118,21 @@ impl EntryRow {
                 active_at: time(3)?,
             },
         };
-        (row.integer(at + 18)? == Listed::of(&facts).slot).then_some(facts)
+        let is_in_its_slot = row.integer(at + 18)? == Listed::of(&facts).slot;
+        let last_seq = fields.last_seq;
+        is_in_its_slot.then_some(Self { facts, last_seq })
+    }
+
+    /// What lists show of the thread.
+    pub(crate) fn summary(&self, tenant: &TenantId, thread: &ThreadId, head: &Head) -> ThreadEntry {
+        let last_seq = Seq::new(u64::try_from(self.last_seq).unwrap_or_default());
+        self.facts.entry(tenant, thread, head.generation(), last_seq)
     }
 
     /// Writes the row, over the one that is there. Where that is listed as `stands`, and this one is too, the index of the lists
     /// is let alone: to set a column, also to what it is, writes the indexes that it is in.
     pub(crate) fn write(
-        facts: &ThreadFacts,
+        (facts, last_seq): (&ThreadFacts, i64),
         db: &Connection,
         thread_pk: i64,
         (tenant, thread): (&str, &str),
@@ -140,6 +154,7 @@ impl EntryRow {
             forked_from: forked_from.as_deref(),
             preview: tally.preview.as_deref(),
             preview_seq: tally.preview_seq.map(|seq| number(seq.get())),
+            last_seq,
             numbers: [
                 facts.archived.into(),
                 tally.active_at.as_micros(),
@@ -155,7 +170,7 @@ impl EntryRow {
         let [archived, active_at, hidden, has_begun, created_at, changed_at, messages, turns, bytes] =
             fields.numbers;
         let (checksum, listed) = (fields.checksum(), Listed::of(facts));
-        let parameters: [&dyn ToSql; 21] = [
+        let parameters: [&dyn ToSql; 22] = [
             &thread_pk,
             &active_at,
             &hidden,
@@ -173,6 +188,7 @@ impl EntryRow {
             &fields.metadata,
             &fields.forked_from,
             &fields.preview,
+            &fields.last_seq,
             &fields.tenant,
             &fields.listed,
             &archived,
@@ -199,6 +215,7 @@ struct Fields<'a> {
     forked_from: Option<&'a str>,
     preview: Option<&'a str>,
     preview_seq: Option<i64>,
+    last_seq: i64,
     numbers: [i64; 9],
 }
 
@@ -215,6 +232,7 @@ impl Fields<'_> {
             forked_from,
             preview,
             preview_seq,
+            last_seq,
             numbers,
         } = self;
         let sum = Checksum::new()
@@ -227,7 +245,8 @@ impl Fields<'_> {
             .text(metadata)
             .optional_text(*forked_from)
             .optional_text(*preview)
-            .optional_integer(*preview_seq);
+            .optional_integer(*preview_seq)
+            .integer(*last_seq);
         numbers.iter().fold(sum, |sum, number| sum.integer(*number)).finish()
     }
 }

@@ -44,6 +44,13 @@ impl NotBegun {
         }
     }
 
+    fn engine(&self) -> Option<&EngineError> {
+        match self {
+            Self::Engine(error) => Some(error),
+            Self::File(error) => error.engine(),
+        }
+    }
+
     fn is_second_library(&self) -> bool {
         matches!(self, Self::Engine(error) if error.is_second_library())
     }
@@ -51,7 +58,8 @@ impl NotBegun {
     /// Whether the writer cannot go on for it.
     fn is_trouble(&self) -> bool {
         match self {
-            Self::Engine(error) => error.is_trouble(),
+            // A page that `BEGIN` reads is one that every write needs.
+            Self::Engine(error) => error.is_trouble() || error.is_unreadable(),
             Self::File(error) => !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::Busy),
         }
     }
@@ -103,6 +111,17 @@ impl Worker {
             } else if not_begun.is_busy() {
                 self.is_busy();
             }
+            if let Some(error) = not_begun.engine() {
+                if error.is_unreadable() {
+                    self.board.set_unreadable(true);
+                }
+                if error.is_lock() {
+                    self.trouble.is_of_locks();
+                }
+                if error.is_overtaken() {
+                    self.connection = None;
+                }
+            }
             if !not_begun.is_busy() {
                 if self.place.lost.is_none() {
                     self.connection = None;
@@ -123,6 +142,8 @@ impl Worker {
                 pending.answer(Err(not_begun.to_persist()));
             }
             if self.queue.is_empty() {
+                // Whether the lock stays held is not looked at until somebody writes again.
+                self.busy_since = None;
                 return None;
             }
             thread::sleep(pause);
@@ -132,14 +153,14 @@ impl Worker {
     /// The lock is held. By another writer it is held for moments, and by another process it may be for long. One that SQLite
     /// could not take or give back stays held until no connection of this process has the file open: then those of the
     /// store are closed, the readers' too.
-    fn is_busy(&mut self) {
+    pub(super) fn is_busy(&mut self) {
         let since = *self.busy_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < STUCK || self.guard.is_written_elsewhere() {
+        if since.elapsed() < STUCK || self.guard.is_written_elsewhere() != Some(false) {
             return;
         }
         self.busy_since = None;
         self.close_connections();
-        self.trouble.failed(&self.board, EngineError::LockStuck);
+        self.failed(&EngineError::LockStuck);
     }
 
     /// Closes every connection of the store; the next use opens another.
@@ -182,8 +203,7 @@ impl Worker {
             connection::leave_the_log(connection);
             NotBegun::Engine(error)
         })?;
-        self.guard.exchange(self.place.opened()).map_err(|error| {
-            drop(execute(connection, "ROLLBACK"));
+        self.guard.exchange(connection, self.place.opened()).map_err(|error| {
             if let EngineError::LogReplaced { fault } = error {
                 self.place.contents_are_lost(fault);
             }
@@ -192,19 +212,76 @@ impl Worker {
     }
 }
 
+/// A transaction of the writer's own. Dropped before its `COMMIT`, it is rolled back. Only then is the lock given back.
+#[derive(Debug)]
+#[must_use = "dropped, the transaction is rolled back"]
+pub(super) struct OwnTransaction<'a> {
+    connection: &'a Connection,
+    _lock: WriteLock,
+}
+
+impl Drop for OwnTransaction<'_> {
+    fn drop(&mut self) {
+        if !self.connection.is_autocommit() {
+            drop(execute(self.connection, "ROLLBACK"));
+        }
+    }
+}
+
 /// Begins a transaction of the writer's own, for which nobody waits, and holds the write lock.
 ///
 /// # Errors
 /// Nothing was begun then.
-pub(super) fn begin_own(
-    connection: &Connection,
+pub(super) fn begin_own<'a>(
+    connection: &'a Connection,
     place: &Place,
     guard: &Arc<FileGuard>,
-) -> Result<WriteLock, EngineError> {
+) -> Result<OwnTransaction<'a>, EngineError> {
     if guard.has_second_library_still() {
         return Err(EngineError::SecondLibrary);
     }
     execute(connection, "BEGIN IMMEDIATE")?;
-    let begun = place.expect_file().and_then(|()| guard.exchange(place.opened()));
-    begun.inspect_err(|_| drop(execute(connection, "ROLLBACK")))
+    // Nothing was exchanged: the connection has its lock.
+    place.expect_file().inspect_err(|_| drop(execute(connection, "ROLLBACK")))?;
+    let lock = guard.exchange(connection, place.opened())?;
+    Ok(OwnTransaction { connection, _lock: lock })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::{failpoint::Failpoints, writer::log::path_of};
+
+    #[test]
+    fn a_transaction_of_the_writers_own_is_rolled_back_before_the_lock_is_released() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
+        let guard = Arc::new(FileGuard::new(&path, Failpoints::none()));
+        let place = Place::new(&path, path_of(&path));
+        let counts = [(); 2].map(|()| Arc::<AtomicU32>::default());
+        let (locked, [while_held, while_free]) = (Arc::clone(&guard), counts.clone());
+        let count = move || {
+            (if locked.is_locked() { &while_held } else { &while_free }).fetch_add(1, Ordering::SeqCst);
+        };
+        connection.rollback_hook(Some(count)).unwrap();
+        let insert = || execute(&connection, "INSERT INTO t VALUES (1)").unwrap();
+
+        let failed = begin_own(&connection, &place, &guard).unwrap();
+        insert();
+        drop(failed);
+        assert_eq!(counts.each_ref().map(|count| count.load(Ordering::SeqCst)), [1, 0]);
+        assert!(connection.is_autocommit() && !guard.is_locked());
+
+        let committed = begin_own(&connection, &place, &guard).unwrap();
+        insert();
+        execute(&connection, "COMMIT").unwrap();
+        drop(committed);
+        let rows: i64 = connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 1);
+        assert_eq!(counts.each_ref().map(|count| count.load(Ordering::SeqCst)), [1, 0]);
+    }
 }

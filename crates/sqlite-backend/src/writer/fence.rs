@@ -52,6 +52,9 @@ impl Worker {
                 leaves_mark = false;
                 continue;
             }
+            if error.engine().is_some_and(EngineError::is_lock) {
+                self.trouble.is_of_locks();
+            }
             if !is_busy && error.kind() != ErrorKind::StorageFull {
                 self.trouble.failed(&self.board, error);
             }
@@ -78,7 +81,7 @@ impl Worker {
         self.board.begin_step(WriterStep::Open);
         let connection = connection::reopen(&self.path)?;
         let fence = || -> Result<Verdict, EngineError> {
-            let _lock = begin_own(&connection, &self.place, &self.guard)?;
+            let _transaction = begin_own(&connection, &self.place, &self.guard)?;
             let mut progress = Progress::read(&connection)?;
             let verdict = match progress.holds(self.id, position) {
                 Some(true) => Verdict::Applied,

@@ -317,7 +317,7 @@ mod tests {
 
     impl Written {
         fn log(&self, limit: u64) -> Log {
-            let guard = Arc::new(FileGuard::new(&self.path));
+            let guard = Arc::new(FileGuard::new(&self.path, Failpoints::none()));
             Log::new(&self.path, limit, Arc::clone(&self.gate), guard)
         }
 
@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_short_limit_is_no_fold_for_every_commit_and_a_long_one_no_long_fold() {
-        let guard = Arc::new(FileGuard::new(Path::new("f.db")));
+        let guard = Arc::new(FileGuard::new(Path::new("f.db"), Failpoints::none()));
         let step = |limit| Log::new(Path::new("f.db"), limit, Arc::default(), Arc::clone(&guard)).step;
         assert_eq!([1 << 20, 16 << 20, 64 << 20, u64::MAX].map(step), [256, 1018, 4072, 4096]);
     }

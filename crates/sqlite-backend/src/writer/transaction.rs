@@ -27,13 +27,13 @@ impl Worker {
         match filled {
             Ok(None) => {
                 // Nothing was changed: there is nothing to commit, and what was read was committed before.
-                if execute(&connection, "ROLLBACK").is_ok() {
-                    self.connection = Some(connection);
-                }
+                // Where that fails, closing it rolls back, while the lock is held.
+                self.connection =
+                    Some(connection).filter(|connection| execute(connection, "ROLLBACK").is_ok());
                 drop(lock);
                 batch.deliver();
             }
-            Ok(Some(position)) => self.commit(connection, lock, batch, position),
+            Ok(Some(position)) => self.commit(lock, connection, batch, position),
             Err(error) => {
                 // Closing it rolls back what SQLite has not rolled back already; nothing runs on it again.
                 drop(connection);
@@ -186,7 +186,9 @@ impl Worker {
         Ok(outcome)
     }
 
-    fn commit(&mut self, connection: Connection, lock: WriteLock, mut batch: Batch, position: i64) {
+    /// After a panic the connection goes before the lock, as parameters are dropped from the last one on: it rolls back while the
+    /// lock is held.
+    fn commit(&mut self, lock: WriteLock, connection: Connection, mut batch: Batch, position: i64) {
         batch.committing();
         self.board.begin_step(WriterStep::Commit);
         let commit = || {
@@ -232,14 +234,17 @@ impl Worker {
         match grown {
             Ok(()) => self.connection = Some(connection),
             // Nothing is open that it could be about; what it was about is tried again with another connection.
-            Err(error) => self.failed(&error),
+            Err(error) => self.failed(&error.caused(&self.path)),
         }
     }
 
     /// Notes a failure that is none of an operation's.
-    fn failed(&mut self, error: &EngineError) {
+    pub(super) fn failed(&mut self, error: &EngineError) {
         if error.is_unreadable() {
             self.board.set_unreadable(true);
+        }
+        if error.is_lock() {
+            self.trouble.is_of_locks();
         }
         if error.is_trouble() {
             self.trouble.failed(&self.board, error);
@@ -248,10 +253,11 @@ impl Worker {
 
     /// Answers the writes of a transaction that was rolled back, or puts them back, each to have one of its own.
     fn broken(&mut self, mut batch: Batch, error: EngineError) {
-        let error = &error.caused(&self.path);
         if batch.len() > 1 && error.reach() == Reach::Operation {
+            // Before the cause is looked for: the others do not wait while the file is read for that.
             return self.queue.put_back(batch.into_alone());
         }
+        let error = &error.caused(&self.path);
         self.failed(error);
         if batch.len() == 0 {
             // A transaction that fails before its first write is that write's, or it would be begun for ever.

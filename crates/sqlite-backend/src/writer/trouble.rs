@@ -19,6 +19,7 @@ pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(250);
 pub(super) struct Trouble {
     since: Option<Instant>,
     failures: u32,
+    is_of_locks: bool,
 }
 
 impl Trouble {
@@ -32,8 +33,19 @@ impl Trouble {
         }
     }
 
+    /// Notes that a lock of the file could not be taken or given back.
+    pub(super) const fn is_of_locks(&mut self) {
+        self.is_of_locks = true;
+    }
+
+    /// Whether that was so since the last success.
+    pub(super) const fn was_of_locks(&self) -> bool {
+        self.is_of_locks
+    }
+
     /// Notes that something was committed.
     pub(super) fn is_over(&mut self, board: &Board) {
+        self.is_of_locks = false;
         if self.failures > 0 {
             *self = Self::default();
             board.set_failures(0, None);

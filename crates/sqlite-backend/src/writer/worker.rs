@@ -88,6 +88,9 @@ struct Closed(Arc<Board>);
 
 impl Drop for Closed {
     fn drop(&mut self) {
+        // The last step was closing, or what panicked.
+        self.0.end_step();
+        self.0.set_alarm(Alarm::WriterWaits, false);
         self.0.set_condition(Condition::Closed);
     }
 }
@@ -102,7 +105,7 @@ impl Worker {
         signs: watch::Sender<Position>,
         gate: Arc<Gate>,
     ) -> Self {
-        let guard = Arc::new(FileGuard::new(&path));
+        let guard = Arc::new(FileGuard::new(&path, options.failpoints.clone()));
         Self {
             queue,
             board,
@@ -138,6 +141,7 @@ impl Worker {
     pub(super) fn work(mut self) -> Result<()> {
         // A panic drops the writes in hand, which answers them, and what is left of the connection, which rolls back.
         while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
+            self.board.end_step();
             self.connection = None;
             self.trouble.failed(&self.board, "the writer panicked");
         }
@@ -221,7 +225,7 @@ impl Worker {
                 Ok(false) => {}
                 Err(error) => {
                     self.connection = None;
-                    self.trouble.failed(&self.board, EngineError::from(error));
+                    self.failed(&EngineError::from(error).caused(&self.path));
                 }
             }
         }
@@ -230,7 +234,7 @@ impl Worker {
             && let Err(error) = self.log.is_idle(connection, &self.board, &self.failpoints)
         {
             self.connection = None;
-            self.trouble.failed(&self.board, error);
+            self.failed(&error.caused(&self.path));
         }
     }
 
@@ -253,12 +257,13 @@ impl Worker {
         }
         let Some(connection) = self.connection.take() else { return };
         let mut go_on = || -> Result<(), EngineError> {
-            let _lock = begin_own(&connection, &self.place, &self.guard)?;
+            let _transaction = begin_own(&connection, &self.place, &self.guard)?;
             let end = if self.index.go_on(&connection)? { "COMMIT" } else { "ROLLBACK" };
             Ok(execute(&connection, end)?)
         };
         self.board.begin_step(WriterStep::Apply);
-        let gone_on = go_on();
+        // SQLite calls an index damaged that the disk cannot read: it is not thrown away for that.
+        let gone_on = go_on().map_err(|error| error.caused(&self.path));
         self.board.end_step();
         match gone_on {
             Ok(()) => {
@@ -266,7 +271,9 @@ impl Worker {
                 self.connection = Some(connection);
             }
             // Another process writes: there is time.
-            Err(error) if error.is_busy() && connection.is_autocommit() => self.connection = Some(connection),
+            Err(error) if error.is_busy() && connection.is_autocommit() => {
+                self.connection = Some(connection).filter(|_| !error.is_overtaken());
+            }
             // The index is damaged. It can be made again, and nothing else depends on it.
             Err(error) if error.is_damage() => {
                 drop(connection);
@@ -276,7 +283,7 @@ impl Worker {
             }
             Err(error) => {
                 drop(connection);
-                self.trouble.failed(&self.board, error);
+                self.failed(&error);
             }
         }
     }
@@ -285,7 +292,7 @@ impl Worker {
     fn begin_the_index_anew(&mut self) -> Result<bool, OpenError> {
         let connection = connection::reopen(&self.path)?;
         let mut begin = || -> Result<bool, EngineError> {
-            let _lock = begin_own(&connection, &self.place, &self.guard)?;
+            let _transaction = begin_own(&connection, &self.place, &self.guard)?;
             let has_begun = self.index.begin_anew(&connection)?;
             execute(&connection, if has_begun { "COMMIT" } else { "ROLLBACK" })?;
             Ok(has_begun)
@@ -303,7 +310,12 @@ impl Worker {
             // For the host to close and to open again, unless what was lost comes back.
             return self.trouble.failed(&self.board, error);
         }
-        self.close_connections();
+        if self.trouble.was_of_locks() {
+            // Nothing else lets go of a lock that is stuck. The readers open their connections again.
+            self.close_connections();
+        }
+        self.connection = None;
+        self.place.reopened();
         let probe = || -> Result<Connection, OpenError> {
             let connection = connection::reopen(&self.path)?;
             self.leave_a_mark(&connection).map_err(|error| OpenError::sqlite(&self.path, error))?;
@@ -315,15 +327,24 @@ impl Worker {
         match probed {
             Ok(connection) => {
                 self.connection = Some(connection);
-                self.place.reopened();
+                self.busy_since = None;
                 self.trouble.is_over(&self.board);
             }
-            Err(error) => self.trouble.failed(&self.board, error),
+            Err(error) => {
+                let engine = error.engine();
+                if engine.is_some_and(|engine| engine.is_busy() && !engine.is_second_library()) {
+                    self.is_busy();
+                }
+                if engine.is_some_and(EngineError::is_lock) {
+                    self.trouble.is_of_locks();
+                }
+                self.trouble.failed(&self.board, error);
+            }
         }
     }
 
     fn leave_a_mark(&self, connection: &Connection) -> Result<(), EngineError> {
-        let _lock = begin_own(connection, &self.place, &self.guard)?;
+        let _transaction = begin_own(connection, &self.place, &self.guard)?;
         let mut progress = Progress::read(connection)?;
         progress.fence();
         progress.write(connection)?;
@@ -340,17 +361,22 @@ impl Worker {
             let note = "every acknowledged write is in the log, which could not be folded into the file";
             error.to_persist(Phase::Begin).with_source(error).context(note)
         };
-        let folded =
-            self.failpoints.reach(Failpoint::Closing, &connection).and_then(|()| match self.place.lost {
-                Some(Lost::Index | Lost::Contents { .. }) => Ok(()),
-                _ if !matches!(self.guard.may_checkpoint(), Ok(true)) => Ok(()),
-                _ => connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())),
-            });
-        if self.place.lost.is_some() {
+        let reached = self.failpoints.reach(Failpoint::Closing, &connection);
+        // A second library has the log open, and does not see the locks by which SQLite finds out whether it is the last user. It
+        // leaves the log to that library then, and the next opening reads it.
+        let may_checkpoint = matches!(self.guard.may_checkpoint(), Ok(true));
+        let folded = reached.and_then(|()| match self.place.lost {
+            Some(Lost::Index | Lost::Contents { .. }) => Ok(()),
+            _ if !may_checkpoint => Ok(()),
+            _ => connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())),
+        });
+        if !may_checkpoint || self.place.lost.is_some() {
             // What is at the path of the log now is not the log of this connection alone.
             connection::leave_the_log(&connection);
         }
-        self.guard.unlock();
+        if may_checkpoint {
+            self.guard.unlock();
+        }
         match connection.close() {
             Ok(()) => {}
             Err((_, error)) => return Err(failed(error.into())),

@@ -61,7 +61,7 @@ enum LineRead {
 fn read_line(file: &mut impl BufRead, bytes: &mut Vec<u8>, max: usize) -> io::Result<LineRead> {
     bytes.clear();
     // With its end, and one byte more by which a longer one is known.
-    let room = max as u64 + 2;
+    let room = (max as u64).saturating_add(2);
     if file.by_ref().take(room).read_until(b'\n', bytes)? == 0 {
         return Ok(LineRead::End);
     }
@@ -97,9 +97,13 @@ mod tests {
 
     /// What of this text is read as lines of at most four bytes.
     fn read(text: &str) -> Vec<(LineRead, String)> {
+        read_up_to(4, text)
+    }
+
+    fn read_up_to(max: usize, text: &str) -> Vec<(LineRead, String)> {
         let (mut file, mut bytes, mut lines) = (Cursor::new(text), Vec::new(), Vec::new());
         loop {
-            match read_line(&mut file, &mut bytes, 4).unwrap() {
+            match read_line(&mut file, &mut bytes, max).unwrap() {
                 LineRead::End => return lines,
                 read => lines.push((read, String::from_utf8(bytes.clone()).unwrap())),
             }
@@ -117,6 +121,14 @@ mod tests {
         assert_eq!(read("ab\nabcdefgh"), [line("ab\n"), too_long()]);
         assert_eq!(read("abcde"), [too_long()]);
         assert_eq!(read("abcdef"), [too_long()]);
+    }
+
+    #[test]
+    fn the_largest_bound_of_a_line_bounds_no_line() {
+        let line = |text: &str| (LineRead::Line, text.to_owned());
+        for max in [usize::MAX, usize::MAX - 1, usize::MAX - 2] {
+            assert_eq!(read_up_to(max, "abcde\nab"), [line("abcde\n"), line("ab")]);
+        }
     }
 
     #[test]

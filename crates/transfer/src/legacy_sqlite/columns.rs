@@ -11,6 +11,11 @@ pub(super) const REQUIRED: [&str; 9] = [
     "updated_at",
 ];
 
+/// Where they stand in [`REQUIRED`].
+pub(super) const MESSAGE_ID: usize = 0;
+pub(super) const THREAD_ID: usize = 1;
+pub(super) const CREATED_AT: usize = 7;
+
 /// What a row of the table has.
 #[derive(Debug)]
 pub(super) struct Columns {

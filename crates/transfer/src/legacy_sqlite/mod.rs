@@ -61,8 +61,11 @@ pub struct LegacySqlite {
 }
 
 impl LegacySqlite {
-    /// The most rows of a view. A view computes its rows and need not end: one with more is refused by name, and so is one that
-    /// computes for long without coming to a row. A table has no such bound.
+    /// The most rows of a view. A view computes its rows and need not end: one with more is refused by name, and so is one that takes
+    /// more than 2³² instructions of SQLite. A table has no such bound.
+    ///
+    /// A view is computed once. Its rows are kept in a temporary table of SQLite until the import ends, which takes as much room in the
+    /// folder for temporary files as they have.
     pub const MAX_VIEW_ROWS: u64 = 1_000_000;
 
     /// Opens a file whose table has the name `projection_thread_messages`, and looks at the columns. It waits for the disk.

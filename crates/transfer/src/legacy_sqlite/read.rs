@@ -3,14 +3,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params, types::Value};
+use rusqlite::{Connection, OpenFlags, Row, params, types::Value};
 use throughline_core::{NewThread, ThreadId, Timestamp};
 
 use super::{
-    Columns, LegacySqlite, LegacySqliteOptions,
-    columns::{REQUIRED, quoted},
-    row,
-    view::{self, Steps},
+    Columns, LegacySqliteOptions,
+    columns::{CREATED_AT, MESSAGE_ID, REQUIRED, THREAD_ID, quoted},
+    row, view,
 };
 use crate::{
     Found, Place, Report, TransferError,
@@ -21,6 +20,17 @@ use crate::{
 pub(super) struct Reader {
     path: PathBuf,
     db: Connection,
+}
+
+/// What the rows are read from: the table, or the copy of what a view computes.
+struct Source {
+    /// As SQL.
+    table: String,
+    /// As SQL, in the order in which [`row::message`] takes them.
+    columns: Vec<String>,
+    /// A name for the row id; nothing where there is none.
+    row_id: Option<&'static str>,
+    is_copy: bool,
 }
 
 /// A row where it stands in its thread.
@@ -84,40 +94,31 @@ impl Reader {
         let failed = |source| self.failed(source);
         let moment = self.db.unchecked_transaction().map_err(failed)?;
         let columns = self.columns(&options.table)?;
-        let steps = self.bounded(&options.table)?;
-        let mut walk = Walk { reader: self, options, columns: &columns, sink, report, steps };
+        let source = self.source(&options.table, &columns)?;
+        let mut walk = Walk { reader: self, options, columns: &columns, source: &source, sink, report };
         // Who wants no more has gone away.
-        let _ = walk.threads().map_err(|source| self.interrupted(&options.table, source))?;
+        let _ = walk.threads().map_err(failed)?;
         moment.finish().map_err(failed)
     }
 
-    /// Refuses a view that is not known to end. One that ends is held to a multiple of what it took, in each statement.
-    fn bounded(&self, table: &str) -> Result<Option<Steps>, TransferError> {
+    /// The table, or a copy of the view that stands in its place: a row of a view is found by computing all of them.
+    fn source(&self, table: &str, columns: &Columns) -> Result<Source, TransferError> {
         let failed = |source| self.failed(source);
+        let names = REQUIRED.iter().copied().chain(columns.others.iter().map(String::as_str));
+        let names: Vec<String> = names.map(quoted).collect();
         if !view::is_computed(&self.db, table).map_err(failed)? {
-            return Ok(None);
+            let (table, row_id) = (quoted(table), columns.row_id);
+            return Ok(Source { table, columns: names, row_id, is_copy: false });
         }
-        let max = view::steps_of_a_row();
-        match view::measure(&self.db, table, max).map_err(failed)? {
-            Ok(taken) => {
-                // Sorting takes more than reading.
-                let bound = max.saturating_add(taken.saturating_mul(64));
-                Steps::bound(&self.db, bound).map(Some).map_err(failed)
+        match view::copy(&self.db, table, &names, view::MAX_STEPS).map_err(failed)? {
+            Ok(()) => {
+                let columns = (0..names.len()).map(view::column).collect();
+                Ok(Source { table: view::COPY.to_owned(), columns, row_id: Some("rowid"), is_copy: true })
             }
-            Err(what) => Err(self.unbounded(table, what)),
+            Err(what) => {
+                Err(TransferError::UnboundedView { path: self.path.clone(), table: table.to_owned(), what })
+            }
         }
-    }
-
-    fn unbounded(&self, table: &str, what: String) -> TransferError {
-        TransferError::UnboundedView { path: self.path.clone(), table: table.to_owned(), what }
-    }
-
-    /// What an error means of which some are made by the bound of a view.
-    fn interrupted(&self, table: &str, source: rusqlite::Error) -> TransferError {
-        if source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
-            return self.unbounded(table, "computes more than it did when it was measured".to_owned());
-        }
-        self.failed(source)
     }
 }
 
@@ -126,39 +127,32 @@ struct Walk<'a> {
     reader: &'a Reader,
     options: &'a LegacySqliteOptions,
     columns: &'a Columns,
+    source: &'a Source,
     sink: &'a mut dyn Sink,
     report: &'a mut Report,
-    /// Of a view.
-    steps: Option<Steps>,
 }
 
 impl Walk<'_> {
     fn place(&self, row_id: i64, message_id: &str) -> Place {
-        let row = if self.columns.row_id.is_some() { row_id.to_string() } else { message_id.to_owned() };
+        // The row ids of a copy are its own.
+        let has_row_id = self.source.row_id.is_some() && !self.source.is_copy;
+        let row = if has_row_id { row_id.to_string() } else { message_id.to_owned() };
         Place::Row { table: self.options.table.clone(), row }
     }
 
     /// Finds where the rows of each thread stand, and reads them thread by thread. Memory holds the ids and times of one
     /// thread.
     fn threads(&mut self) -> rusqlite::Result<Option<()>> {
-        let row_id = self.columns.row_id.unwrap_or("0");
-        let table = quoted(&self.options.table);
-        // A view may have other rows than when it was measured.
-        let bound = match self.steps {
-            Some(_) => format!(" LIMIT {}", LegacySqlite::MAX_VIEW_ROWS),
-            None => String::new(),
-        };
+        let Source { table, columns, row_id, .. } = self.source;
+        let [thread_id, message_id, created_at] = [THREAD_ID, MESSAGE_ID, CREATED_AT].map(|at| &columns[at]);
         let sql = format!(
-            "SELECT * FROM (SELECT thread_id, {row_id}, message_id, created_at FROM {table}{bound}) \
-             ORDER BY thread_id COLLATE BINARY"
+            "SELECT {thread_id}, {}, {message_id}, {created_at} FROM {table} ORDER BY {thread_id} COLLATE BINARY",
+            row_id.unwrap_or("0")
         );
         let mut statement = self.reader.db.prepare(&sql)?;
         let mut rows = statement.query([])?;
         let mut group: Option<Group> = None;
         while let Some(row) = rows.next()? {
-            if let Some(steps) = &self.steps {
-                steps.begin();
-            }
             // What is no text is told apart from others, and names no thread.
             let name = row.get_ref(0)?;
             let name = Value::try_from(name)
@@ -202,21 +196,17 @@ impl Walk<'_> {
         let Group { name, thread, mut spots } = group;
         let Ok(id) = thread else { return Ok(Some(())) };
         spots.sort_by(|a, b| (a.created_at, &a.message_id).cmp(&(b.created_at, &b.message_id)));
-        let Columns { others, row_id } = self.columns;
-        let names = REQUIRED.iter().map(|name| quoted(name)).chain(others.iter().map(|name| quoted(name)));
-        let names: Vec<String> = names.collect();
-        let (names, table) = (names.join(", "), quoted(&self.options.table));
+        let others = &self.columns.others;
+        let Source { table, columns, row_id, .. } = self.source;
         let by = match row_id {
             Some(row_id) => format!("{row_id} = ?1"),
             None => "thread_id IS ?1 COLLATE BINARY AND message_id = ?2 COLLATE BINARY".to_owned(),
         };
-        let mut one = self.reader.db.prepare_cached(&format!("SELECT {names} FROM {table} WHERE {by}"))?;
+        let sql = format!("SELECT {} FROM {table} WHERE {by}", columns.join(", "));
+        let mut one = self.reader.db.prepare_cached(&sql)?;
         let mut begun = false;
         let mut ids = HashSet::with_capacity(spots.len());
         for spot in &spots {
-            if let Some(steps) = &self.steps {
-                steps.begin();
-            }
             let place = self.place(spot.row_id, &spot.message_id);
             let made = |row: &Row<'_>| row::message(row, others, self.options.streaming);
             let made = match row_id {

@@ -69,6 +69,23 @@ async fn a_view_that_ends_is_imported() {
     assert_eq!(LegacySqlite::open(legacy.path()).unwrap().import(&db).await.unwrap().already_there, 2);
 }
 
+/// Its ids are others each time.
+#[tokio::test]
+async fn a_view_is_computed_once() {
+    let legacy = Legacy::new(
+        "CREATE VIEW random_ids AS WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 100) \
+         SELECT hex(randomblob(16)) AS message_id, 't' || (i % 2) AS thread_id, NULL AS turn_id, 'user' AS role, \
+         'text ' || i AS text, 0 AS is_streaming, NULL AS attachments_json, -i AS created_at, i AS updated_at FROM n",
+    );
+    let source = LegacySqliteOptions::new().table("random_ids").open(legacy.path()).unwrap();
+    let db = store();
+    assert_eq!(source.import(&db).await.unwrap().messages, 100);
+    // In the order of their times.
+    let texts: Vec<String> = rows(&db, "t0").await.iter().map(|row| row.content.plain_text(10)).collect();
+    let due: Vec<String> = (1..=50).rev().map(|i| format!("text {}", 2 * i)).collect();
+    assert_eq!(texts, due);
+}
+
 #[tokio::test]
 async fn a_catalog_larger_than_256_mib_is_refused() {
     let folder = tempfile::tempdir().unwrap();

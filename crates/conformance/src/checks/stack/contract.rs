@@ -2,7 +2,7 @@
 
 use throughline_core::{
     Add, Effect, ErrorKind, Message, PersistArgs, PersistError, PersistRequest, PersistResult, Phase,
-    ReadResult, Reserved, Site,
+    ReadResult, Reserved, Site, TakenMessage, ThreadResult,
     plugin::{NextRequest, from_fn},
 };
 
@@ -14,6 +14,7 @@ use crate::{
 
 checks! {
     Core "VL-S7" [Add Read] "a layer that answers another variant, tenant, thread or id is named, and nothing is reported as done" => answers;
+    Extended "VL-S7.taken" [Add Thread Read] "a layer that answers another message than the last one that was deleted is named" => taken;
     Core "VL-S7.passes-on" [Add Delete Read] "a layer that passes on another thread, id or operation is named, and nothing is applied" => passes_on;
 }
 
@@ -57,6 +58,43 @@ async fn answers(rig: Rig) {
         // The write was made before the answer was spoilt, and that is what is said.
         assert_eq!(error.effect(), Effect::Applied, "{what}: {error}");
         assert!(db.thread("t").get(id("m")).await.unwrap().is_some());
+    }
+}
+
+/// What the misbehaving layer does to the answer to [`TakeLastMessage`](throughline_core::TakeLastMessage).
+type SpoilTaken = fn(&mut TakenMessage);
+
+const SPOILS_OF_TAKEN: [(&str, SpoilTaken); 6] = [
+    ("id", |taken| taken.message.as_mut().unwrap().id = id("other")),
+    ("thread", |taken| taken.message.as_mut().unwrap().thread = "other".parse().unwrap()),
+    ("tenant", |taken| taken.message.as_mut().unwrap().tenant = "other".parse().unwrap()),
+    ("deleted-id", |taken| taken.deleted.as_mut().unwrap().id = id("other")),
+    ("deleted-thread", |taken| taken.deleted.as_mut().unwrap().thread = "other".parse().unwrap()),
+    ("deletion", |taken| taken.deleted = None),
+];
+
+async fn taken(rig: Rig) {
+    let sound: (&str, SpoilTaken) = ("nothing", |_| {});
+    for (what, spoil) in [sound].into_iter().chain(SPOILS_OF_TAKEN) {
+        let rig = rig.beside(what);
+        let layer =
+            from_fn("spoils", Phase::Observe, move |request: PersistRequest, next: NextRequest| async move {
+                let mut response = next.run(request).await?;
+                if let PersistResult::Thread(ThreadResult::TakeLast(taken)) = &mut response.result {
+                    spoil(taken);
+                }
+                Ok(response)
+            });
+        let db = rig.builder().layer(layer).backend(rig.open().await).build().unwrap();
+        db.thread("t").add(said("m", "x")).await.unwrap();
+        let taken = db.thread("t").take_last().await;
+        if what == "nothing" {
+            assert_eq!(taken.expect(what).message.map(|message| message.id), Some(id("m")));
+            continue;
+        }
+        let error = taken.expect_err(what);
+        violation(&error, "spoils");
+        assert_eq!(error.effect(), Effect::Applied, "{what}: {error}");
     }
 }
 

@@ -1,15 +1,15 @@
 //! `Batch`.
 
 use throughline_core::{
-    Add, Batch, Batched, Content, ContentChange, Delete, ErrorKind, GetMessage, MessageState, MetadataPatch,
-    NewReservation, PersistArgs, PersistResult, Reserve, Revision, Role, ThreadId, Update, UpdateContent,
-    UpdateMode,
+    Add, Batch, Batched, ChangeScope, Content, ContentChange, Delete, ErrorKind, GetMessage, MessageState,
+    MetadataPatch, NewReservation, PersistArgs, PersistResult, Reserve, Revision, Role, ThreadId, Update,
+    UpdateContent, UpdateMode,
 };
 
 use crate::{
     check::checks,
     rig::Rig,
-    shorthand::{append, everything, id, ids, position, refused, replace, said, shown, the},
+    shorthand::{append, changes_after, everything, id, ids, position, refused, replace, said, shown, the},
 };
 
 checks! {
@@ -17,7 +17,8 @@ checks! {
     Extended "VL-S19" [Add Batch Read] "with the third of five operations invalid nothing is written, and a retry without it writes four" => third_of_five;
     Extended "batch.refusals" [Add Reserve UpdateContent Update Delete Batch Read] "whatever refuses an item refuses the batch whole, names the item, and leaves everything" => refusals;
     Extended "batch.threads" [Add Batch Read] "a batch over several threads is whole in all of them, or in none" => threads;
-    Extended "batch.position" [Add Batch Read] "a batch takes one position" => one_position;
+    Extended "batch.receipt" [Add Batch Read] "a batch is answered with a position above every one before it, and below every one after it" => receipt;
+    Extended "batch.positions" [Add Batch Read; changes] "each change of a batch takes a position of its own, in the order of the items, and the receipt names the last" => positions;
     Extended "batch.nested" [Add Batch Read] "a batch or a read inside a batch is refused, and names the item" => nested;
     Extended "batch.empty" [Add Batch Read] "a batch of no items is refused, and takes no position" => empty;
     Extended "batch.many" [Add Batch Read] "a batch of 250 items is whole, and in order" => many;
@@ -140,7 +141,7 @@ async fn threads(rig: Rig) {
     }
 }
 
-async fn one_position(rig: Rig) {
+async fn receipt(rig: Rig) {
     let db = rig.db().await;
     let single = |name: &str| db.run(Add::new(t(), said(name, name))).reply();
     let before = position(&single("a").await.unwrap());
@@ -151,6 +152,22 @@ async fn one_position(rig: Rig) {
     // A refused one takes none that a reader would miss.
     refused(db.batch(Batch::new().with(add("f")).with(add("a"))).await, ErrorKind::AlreadyExists);
     assert!(position(&single("g").await.unwrap()) > after);
+}
+
+async fn positions(rig: Rig) {
+    let db = rig.db().await;
+    let before = position(&db.run(Add::new(t(), said("a", "a"))).reply().await.unwrap());
+    let batch = db.batch(Batch::new().with(add("b")).with(add("c")).with(add("d")));
+    let batch = position(&batch.reply().await.unwrap());
+    let changes = changes_after(&db, ChangeScope::Tenant, before).await;
+    let of: Vec<_> =
+        changes.iter().filter_map(|change| change.what.message()).map(|m| m.id.clone()).collect();
+    assert_eq!(of, [id("b"), id("c"), id("d")]);
+    let at: Vec<_> = changes.iter().map(|change| change.position).collect();
+    assert!(at.is_sorted_by(|one, next| one < next), "{at:?}");
+    assert_eq!(at.last(), Some(&batch));
+    // A reader goes on between two changes of a batch.
+    assert_eq!(changes_after(&db, ChangeScope::Tenant, at[0]).await, changes[1..]);
 }
 
 async fn nested(rig: Rig) {

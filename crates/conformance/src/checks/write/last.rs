@@ -1,8 +1,8 @@
 //! The end of a thread: the last sequence number that it has given, and the last message that is there.
 
 use throughline_core::{
-    Add, Batch, Content, Delete, ErrorKind, NewReservation, PageFrom, Persistence, Reserve, Role, Seq,
-    TakeLastMessage, UpdateContent, UpdateMode,
+    Add, Batch, Content, Delete, DeleteThread, ErrorKind, NewReservation, PageFrom, PersistResult,
+    Persistence, PurgeThread, Reserve, Role, Seq, TakeLastMessage, ThreadResult, UpdateContent, UpdateMode,
 };
 
 use crate::{
@@ -17,6 +17,7 @@ checks! {
     Core "last.after" [Add Delete Read] "a message after the last sequence number that a page says is added, and one after another is stale" => after;
     Core "delete.after" [Add Delete Read] "a deletion expects the last sequence number, and changes nothing where there is another" => delete;
     Extended "batch.after" [Add Batch Read] "a batch expects the last sequence number before its first item, and is applied whole or not at all" => batch;
+    Extended "batch.after-deletion" [Add Batch Thread Read] "a batch that deletes a deleted thread expects the last sequence number that the thread had given, and any other write in it is refused as gone" => after_deletion;
     Extended "take.last" [Add Reserve UpdateContent Thread Read] "taking the last message deletes it and answers it whole, down to the last one" => take;
     Extended "take.expected" [Add Thread Read] "taking a certain last message is stale where another one is the last" => expected;
     Extended "take.batch" [Add Batch Thread Read] "a batch takes the last message and adds another in its place" => in_batch;
@@ -133,6 +134,29 @@ async fn batch(rig: Rig) {
     assert_eq!(ids(&everything(&db.thread("u")).await), ["a"]);
     db.batch(two(["c", "d"], seen)).await.unwrap();
     assert_eq!(ids(&everything(&db.thread("t")).await), ["a", "b", "c", "d"]);
+}
+
+async fn after_deletion(rig: Rig) {
+    let db = rig.db().await;
+    add(&db, "t", "a").await;
+    let seen = add(&db, "t", "b").await;
+    let delete = |seq| Batch::new().with(DeleteThread { thread: thread_id("t") }).after(seq);
+    refused(db.batch(delete(Seq::FIRST)).await, ErrorKind::Stale);
+    for already in [false, true, true] {
+        let outputs = db.batch(delete(seen)).await.unwrap().outputs;
+        let [PersistResult::Thread(ThreadResult::Delete(deleted))] = &outputs[..] else {
+            panic!("the answer to a deletion: {outputs:?}")
+        };
+        assert_eq!(deleted.already, already);
+        for stale in [Seq::ZERO, Seq::FIRST, seen.next()] {
+            let error = refused(db.batch(delete(stale)).await, ErrorKind::Stale);
+            assert_eq!(error.batch_index(), None, "{error}");
+        }
+        let write = Batch::new().with(Add::new(thread_id("t"), said("c", "x"))).after(seen);
+        let error = refused(db.batch(write).await, ErrorKind::Gone);
+        assert_eq!(error.batch_index(), Some(0), "{error}");
+        db.on_thread(PurgeThread { thread: thread_id("t"), limit: 10 }).await.unwrap();
+    }
 }
 
 async fn take(rig: Rig) {

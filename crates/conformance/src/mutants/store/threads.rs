@@ -7,7 +7,7 @@ use throughline_core::{
     LabelPatch, LabelThread, Message, MessageId, MessageState, MetadataPatch, NewThread, Origin, PageFrom,
     PersistArgs, PersistResponse, PersistResult, PrunePlan, ReadArgs, ReadPage, ReadResult, RenameThread,
     ResolveId, Result, Role, TenantId, ThreadArgs, ThreadCursor, ThreadDeleted, ThreadEntry, ThreadId,
-    ThreadResult, Timestamp, Visibility,
+    ThreadResult, Timestamp, Visibility, backend::rules,
 };
 
 use super::{backend::Faulty, change, journal::Line, made_up};
@@ -31,6 +31,7 @@ pub(super) enum ThreadFault {
     DeletesNothing,
     DeletesEverywhere,
     TakesWritesToTheDead,
+    RefusesBatchesAtTheDead,
     PlansAbandoned,
     PrunesOpen,
     PrunesAnyGeneration,
@@ -69,6 +70,16 @@ impl ThreadFault {
                 self.refused(store, line).await
             }
             Self::ResolvesTheDead | Self::ResolvesToTakenIds => self.resolve(store, line).await,
+            Self::RefusesBatchesAtTheDead => {
+                if let PersistArgs::Batch(batch) = &line.args
+                    && let (Some(_), Some(PersistArgs::Thread(ThreadArgs::Delete(delete)))) =
+                        (batch.after, batch.items.first())
+                    && entry(store, &line, &delete.thread).await?.is_none()
+                {
+                    return Err(rules::thread_is_gone(&delete.thread));
+                }
+                store.sound(line).await
+            }
             Self::ClearsNothing | Self::ClearsTitles | Self::ClearsEverything => {
                 self.clear(store, line).await
             }

@@ -13,8 +13,8 @@
 //! A store keeps the [`Terms`] of each final message in an index, asks it for the [`required`](Query::required) terms of a query,
 //! ranks what it finds by [`weight`](Query::weight), and compares the messages themselves with the query before it shows them.
 //!
-//! The work of one query has bounds, which every store with an index keeps: [`MAX_WORDS`], [`MAX_TERMS`], [`MAX_CANDIDATES`] and
-//! [`MAX_TEXT_BYTES`]. An answer that one of the last two cut short says so:
+//! The work of one query has bounds, which every store with an index keeps: [`MAX_QUERY_BYTES`], [`MAX_WORDS`], [`MAX_TERMS`],
+//! [`MAX_CANDIDATES`] and [`MAX_TEXT_BYTES`]. An answer that one of the last two cut short says so:
 //! [`SearchHits::terminated_early`](crate::SearchHits::terminated_early).
 
 mod tokens;
@@ -30,6 +30,9 @@ pub const SNIPPET_CHARS: usize = 160;
 
 /// How many of them stand before the first word that was found.
 const BEFORE: usize = 40;
+
+/// How long a query is at most, in bytes. The pipeline refuses a longer one before a layer or a store sees it.
+pub const MAX_QUERY_BYTES: usize = 4096;
 
 /// The most distinct words of a query.
 pub const MAX_WORDS: usize = 32;
@@ -108,14 +111,7 @@ impl Query {
         // Whole terms first: they find fewer messages.
         terms.sort_unstable();
         terms.dedup();
-        let without = |is_needless: fn(&Term, &Term) -> bool| {
-            let needless = |term: &Term| terms.iter().any(|by| by != term && is_needless(term, by));
-            let needed = terms.iter().filter(|term| !needless(term));
-            needed.take(MAX_TERMS).cloned().collect()
-        };
-        // What has `water` has `wa*`, and where `wa*` is counted `water` is counted with it.
-        let required = without(|term, by| term.is_prefix && by.text.starts_with(&term.text));
-        let counted = without(|term, by| by.is_prefix && term.text.starts_with(&by.text));
+        let (required, counted) = needed(&terms, |term, prefix| term.starts_with(prefix));
         Ok(Self { tokenizer, words, required, counted })
     }
 
@@ -168,14 +164,29 @@ impl Query {
         Terms::of(text, self.tokenizer)
     }
 
-    /// Where in a text words of the query are: in order, and apart from one another.
-    fn marks(&self, text: &str) -> Vec<Range<usize>> {
-        let mut marks: Vec<Range<usize>> = Vec::new();
-        for Token { range, is_cjk } in tokens(text, self.tokenizer) {
+    /// The first place in a text where a word of the query is, from the beginning of the text on.
+    fn first_mark(&self, text: &str) -> Option<usize> {
+        tokens(text, self.tokenizer).find_map(|Token { range, is_cjk }| {
             let token = &text[range.clone()];
             if is_cjk {
-                let words = self.words.iter().filter(|word| word.part == Part::Any);
-                let found = words.flat_map(|word| token.match_indices(word.text.as_str()));
+                let found = self.parts_of_runs().filter_map(|word| token.find(word)).min();
+                return found.map(|at| range.start + at);
+            }
+            self.has_word(token).then_some(range.start)
+        })
+    }
+
+    /// Where in a text, from its first mark on and before `end`, words of the query are: in order, and apart from one another.
+    fn marks(&self, text: &str, first: usize, end: usize) -> Vec<Range<usize>> {
+        let mut marks: Vec<Range<usize>> = Vec::new();
+        for Token { range, is_cjk } in tokens(&text[first..], self.tokenizer) {
+            let range = first + range.start..first + range.end;
+            if range.start >= end {
+                break;
+            }
+            if is_cjk {
+                let shown = &text[range.start..range.end.min(end)];
+                let found = self.parts_of_runs().flat_map(|word| shown.match_indices(word));
                 let mut found: Vec<Range<usize>> = found.map(|(at, found)| at..at + found.len()).collect();
                 found.sort_unstable_by_key(|found| (found.start, found.end));
                 for found in found {
@@ -185,22 +196,30 @@ impl Query {
                         _ => marks.push(found),
                     }
                 }
-            } else {
-                let token = fold(token);
-                if self.words.iter().any(|word| word.is_in(&token, false)) {
-                    marks.push(range);
-                }
+            } else if range.end <= end && self.has_word(&text[range.clone()]) {
+                marks.push(range);
             }
         }
         marks
     }
 
+    /// The words that are found inside a run of Chinese, Japanese or Korean.
+    fn parts_of_runs(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().filter(|word| word.part == Part::Any).map(|word| word.text.as_str())
+    }
+
+    /// Whether a token of another kind is a word of the query.
+    fn has_word(&self, token: &str) -> bool {
+        let token = fold(token);
+        self.words.iter().any(|word| word.is_in(&token, false))
+    }
+
     /// Some of `text` around the first word that is found, and where in it words are that were looked for.
     #[must_use]
     pub fn snippet(&self, text: &str) -> (String, Vec<(u32, u32)>) {
-        let marked = self.marks(text);
-        let first = marked.first().map_or(0, |token| token.start);
-        let begin = text[..first].char_indices().rev().nth(BEFORE - 1).map_or(0, |(at, _)| at);
+        let first = self.first_mark(text);
+        let before = &text[..first.unwrap_or_default()];
+        let begin = before.char_indices().rev().nth(BEFORE - 1).map_or(0, |(at, _)| at);
         let end = text[begin..].char_indices().nth(SNIPPET_CHARS).map_or(text.len(), |(at, _)| begin + at);
         let mut snippet = String::new();
         if begin > 0 {
@@ -212,9 +231,27 @@ impl Query {
             snippet.push('…');
         }
         let at = |byte: usize| u32::try_from(byte - begin + shift).unwrap_or(u32::MAX);
-        let within = marked.into_iter().filter(|token| token.end <= end);
-        (snippet, within.map(|token| (at(token.start), at(token.end))).collect())
+        let marks = first.map(|first| self.marks(text, first, end)).unwrap_or_default();
+        (snippet, marks.into_iter().map(|mark| (at(mark.start), at(mark.end))).collect())
     }
+}
+
+/// The terms that an index is asked for, and those that count in a weight: sorted terms without what another one of them implies.
+///
+/// Only a prefix implies a term or is implied by one, and there is one for each word at most. So each term is compared with the
+/// prefixes alone, however many pairs of characters a query has.
+fn needed(terms: &[Term], mut begins_with: impl FnMut(&str, &str) -> bool) -> (Vec<Term>, Vec<Term>) {
+    let (whole, prefixes) = terms.split_at(terms.partition_point(|term| !term.is_prefix));
+    // What has `water` has `wa*`, and where `wa*` is counted `water` is counted with it.
+    let room = MAX_TERMS.saturating_sub(whole.len());
+    let asked = prefixes
+        .iter()
+        .filter(|prefix| !terms.iter().any(|by| by != *prefix && begins_with(&by.text, &prefix.text)));
+    let required = whole.iter().take(MAX_TERMS).chain(asked.take(room)).cloned().collect();
+    let counted = terms
+        .iter()
+        .filter(|term| !prefixes.iter().any(|by| by != *term && begins_with(&term.text, &by.text)));
+    (required, counted.take(MAX_TERMS).cloned().collect())
 }
 
 impl Word {
@@ -292,6 +329,28 @@ mod tests {
     }
 
     #[test]
+    fn terms_of_a_long_query_are_compared_with_its_prefixes_alone() {
+        let others = (0x4e00..0x9fff).chain(0x2_0000..0x2_8000_u32).filter_map(char::from_u32);
+        let pairs: String = others.take(50_000).flat_map(|other| ['々', other]).collect();
+        let query = format!("々 々々 {pairs}");
+        let mut terms: Vec<Term> = tokens(&query, Tokenizer::Cjk)
+            .flat_map(|token| Word { text: query[token.range].to_owned(), part: Part::Any }.terms())
+            .collect();
+        terms.sort_unstable();
+        terms.dedup();
+        assert_eq!(terms.len(), 100_001);
+        let mut compared = 0;
+        let (required, counted) = needed(&terms, |term, prefix| {
+            compared += 1;
+            term.starts_with(prefix)
+        });
+        assert!(compared <= terms.len(), "{compared} comparisons with the one prefix");
+        assert_eq!((required.len(), counted.len()), (MAX_TERMS, MAX_TERMS));
+        let parsed = cjk(&query);
+        assert_eq!((parsed.required, parsed.counted), (required, counted));
+    }
+
+    #[test]
     fn long_words_are_asked_for_by_their_beginning() {
         let long = "x".repeat(MAX_TERM_BYTES + 1);
         assert_eq!(terms(words(&format!("{long}*")).required()), [&long[1..]]);
@@ -324,6 +383,22 @@ mod tests {
         let long = "山".repeat(10) + &(0x4e00..0x4f00_u32).filter_map(char::from_u32).collect::<String>();
         assert_eq!(cjk(&long).required().len(), MAX_TERMS);
         assert!(cjk(&long).matches(&format!("前{long}後")));
+    }
+
+    #[test]
+    fn a_snippet_of_a_long_run_marks_the_words_that_it_shows() {
+        let query = cjk("東京 京東 abc");
+        let text = format!("前{}後", "東京".repeat(100_000));
+        let marks = query.marks(&text, 3, 3 + 60);
+        assert_eq!((marks.len(), marks.first()), (1, Some(&(3..63))));
+        let (snippet, marks) = query.snippet(&text);
+        assert_eq!(snippet.chars().count(), SNIPPET_CHARS + 1);
+        assert_eq!(marks, [(3, u32::try_from(3 * SNIPPET_CHARS).unwrap())]);
+        let (snippet, marks) = query.snippet(&format!("{}東京 abc", "x ".repeat(100)));
+        let marked: Vec<&str> = marks.iter().map(|(a, b)| &snippet[*a as usize..*b as usize]).collect();
+        assert_eq!(marked, ["東京", "abc"]);
+        let cut = format!("abc {} abcd abc", "x".repeat(SNIPPET_CHARS - 8));
+        assert_eq!(cjk("abc*").snippet(&cut).1, [(0, 3)], "a word that is cut is not marked");
     }
 
     #[test]

@@ -11,15 +11,14 @@ mod writer;
 use std::{
     borrow::Cow,
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::timeout_at,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::live::LiveDrafts;
 pub use self::{
@@ -33,7 +32,9 @@ use self::{
 };
 use crate::{
     Content, ContentChange, ContentUpdated, Delta, Effect, ErrorKind, Message, MessageId, OpKind,
-    PersistError, Persistence, Result, Revision, ThreadId, backend::Length,
+    PersistError, Persistence, Result, Revision, ThreadId,
+    backend::Length,
+    pipeline::{Deadline, Expired},
 };
 
 /// How the appends of a [`Draft`] are gathered into writes. The first append after a write sets the time of the next;
@@ -89,7 +90,7 @@ pub struct Draft {
     watermark: watch::Receiver<Watermark>,
     shared: Arc<Shared>,
     streamed: u64,
-    /// How long the content is with all that was taken, before any layer changes it.
+    /// How long the content is with all that was taken, before any layer changes it. Counted only where there is a limit.
     length: Length,
     /// How long it may become.
     max_content_bytes: Option<u64>,
@@ -114,8 +115,8 @@ impl Draft {
         &self.message
     }
 
-    /// Whether an earlier call with the same idempotency key had reserved it. Somebody else may be writing it then;
-    /// whoever comes second is refused as `Stale`.
+    /// Whether an earlier call with the same idempotency key had reserved it. Another writer may be at it then: the
+    /// second of the two is refused as `Stale`.
     #[must_use]
     pub const fn deduplicated(&self) -> bool {
         self.deduplicated
@@ -182,8 +183,8 @@ impl Draft {
         if change.is_none() {
             return Ok(());
         }
-        let length = self.length.after(&change);
-        if let Some(max) = self.max_content_bytes
+        let length = self.max_content_bytes.map(|max| (self.length.after(&change), max));
+        if let Some((length, max)) = length
             && length.bytes > max
         {
             let detail = format!("the content would have {} bytes, and {max} are allowed", length.bytes);
@@ -199,11 +200,14 @@ impl Draft {
             place.send(change);
             Ok(())
         };
-        match by(until, taken_over).await {
-            Some(taken_over) => taken_over?,
-            None => return Err(self.overloaded()),
+        match self.by(until, taken_over).await {
+            Ok(taken_over) => taken_over?,
+            Err(Expired::Passed) => return Err(self.overloaded()),
+            Err(Expired::RuntimeEnded) => return Err(self.gone()),
         }
-        self.length = length;
+        if let Some((length, _)) = length {
+            self.length = length;
+        }
         self.streamed += bytes;
         Ok(())
     }
@@ -296,16 +300,27 @@ impl Draft {
         until: Option<Instant>,
         want: impl FnOnce(oneshot::Sender<Result<T>>) -> Want,
     ) -> Result<oneshot::Receiver<Result<T>>> {
-        match by(until, self.wants.reserve()).await {
-            Some(Ok(place)) => {
+        match self.by(until, self.wants.reserve()).await {
+            Ok(Ok(place)) => {
                 let (reply, answer) = oneshot::channel();
                 place.send(want(reply));
                 Ok(answer)
             }
-            Some(Err(_)) => Err(self.gone()),
-            None => Err(self
+            Ok(Err(_)) | Err(Expired::RuntimeEnded) => Err(self.gone()),
+            Err(Expired::Passed) => Err(self
                 .refused(ErrorKind::Timeout, "the deadline passed before the writer of the draft was free")),
         }
+    }
+
+    /// What the future answers before the deadline. The timer is of the runtime of the pipeline: the caller may have any executor.
+    async fn by<T>(&self, until: Option<Instant>, future: impl Future<Output = T>) -> Result<T, Expired> {
+        let (mut deadline, mut future) = (until.map(Deadline::new), pin!(future));
+        poll_fn(|cx| match (future.as_mut().poll(cx), &mut deadline) {
+            (Poll::Ready(answer), _) => Poll::Ready(Ok(answer)),
+            (Poll::Pending, Some(deadline)) => deadline.poll(self.db.in_flight(), cx).map(Err),
+            (Poll::Pending, None) => Poll::Pending,
+        })
+        .await
     }
 
     fn check_failure(&self) -> Result<()> {
@@ -358,14 +373,6 @@ impl Drop for Draft {
         if !self.shared.settling.load(Ordering::Acquire) {
             self.shared.end();
         }
-    }
-}
-
-/// What the future answers before the deadline.
-async fn by<T>(until: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
-    match until {
-        Some(until) => timeout_at(until.into(), future).await.ok(),
-        None => Some(future.await),
     }
 }
 

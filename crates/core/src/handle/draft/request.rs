@@ -62,7 +62,7 @@ impl DraftRequest {
     /// `reply-1007 (attempt 2)`. The reservation has to be the same each time. It costs a call or two for each earlier attempt.
     ///
     /// # Errors
-    /// `Invalid` without a key, with one longer than 232 bytes, and where the reservation names an id; `Gone` where the reply was
+    /// `Invalid` without a key, with one longer than 234 bytes, and where the reservation names an id; `Gone` where the reply was
     /// deleted; `Conflict` where the key was used for another reservation; what the reservation or the read answers. The
     /// deadline holds for all of it.
     ///

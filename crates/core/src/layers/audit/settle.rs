@@ -5,7 +5,8 @@ use crate::{Persistence, Result};
 /// [budget](crate::audit::RejectedCallBudget) has no room for becomes one entry that says how many calls it were.
 ///
 /// # Errors
-/// What the store answers that does not take them. They wait for the next call that fails, or for the pipeline to be closed.
+/// What the store answers that does not take them. They wait: the pipeline writes them again after an interval, and when it is closed.
+/// `Unavailable` where records wait in a pipeline that is closed: its store takes none any more.
 ///
 /// # Cancel safety
 /// Dropped, what it was about to write waits again; where the store had taken it, it is written twice.

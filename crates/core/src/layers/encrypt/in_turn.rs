@@ -7,7 +7,7 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::{MessageId, PersistArgs, TenantId, ThreadArgs, ThreadId};
 
-/// Keeps patches of metadata and the writing anew of what they patch apart: a store compares no revision of metadata, so
+/// Keeps patches of metadata and the writing again of what they patch apart: a store compares no revision of metadata, so
 /// that what is read and written again would undo a patch in between. Patches do not wait for one another.
 #[derive(Debug, Clone)]
 pub(super) struct InTurn(Arc<[Arc<RwLock<()>>]>);
@@ -25,7 +25,7 @@ impl InTurn {
         Self((0..WAYS).map(|_| Arc::default()).collect())
     }
 
-    /// Waits until what `args` patches is not being written anew.
+    /// Waits until what `args` patches is not being written again.
     pub(super) async fn shared(&self, tenant: &TenantId, args: &PersistArgs) -> Held {
         let mut ways = Vec::new();
         match args {

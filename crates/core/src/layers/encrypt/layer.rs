@@ -11,7 +11,7 @@ use crate::{
     pipeline::{Described, PersistService, Phase, SiteSpec},
 };
 
-/// Encrypts whatever the visitor over content shows, and decrypts it again. See the [module](super).
+/// Encrypts every content field that the visitor over content shows, and decrypts it again. See the [module](super).
 ///
 /// A clone is the same layer, with the same keys and what it remembers: one for the pipeline, and one for the host to rotate
 /// and to shred with.
@@ -44,7 +44,7 @@ impl EncryptLayer {
     }
 
     /// Gives each thread a key of its own, sealed under the ring and kept in `keys`: a thread can then be
-    /// [shredded](Self::shred), and a rotation seals the keys anew and leaves the messages alone. What is under a key of the
+    /// [shredded](Self::shred), and a rotation seals the keys again and leaves the messages alone. What is under a key of the
     /// ring already is still read.
     #[must_use]
     pub fn with_thread_keys(self, keys: impl ThreadKeys) -> Self {
@@ -52,7 +52,7 @@ impl EncryptLayer {
     }
 
     /// Reads what is not encrypted as well, for the time in which a store of before is
-    /// [written anew](super::Rewrite). Whoever can write to the store can then plant text in it: take it out again as soon as
+    /// [written again](super::Rewrite). Whoever can write to the store can then plant text in it: take it out again as soon as
     /// the report says that nothing is in the clear.
     #[must_use]
     pub fn accept_plaintext(self) -> Self {

@@ -55,8 +55,10 @@
 //!
 //! # Cost
 //! A third more bytes, and some 125 for each change of content and 80 for each value; with keys of threads 27 more. The limits of
-//! [`limits`](crate::layers::limits), which stands outside, count what the caller gave; a store's
-//! [`max_content_bytes`](crate::Capabilities::max_content_bytes) counts what it is given.
+//! [`limits`](crate::layers::limits), which stands outside, count what the caller gave: the layer gives the store the limit of an append
+//! as it is for encrypted content. A store's [`max_content_bytes`](crate::Capabilities::max_content_bytes) counts what it is given. The layer
+//! answers a [`Reserve`](crate::Reserve) with a [`ContentLimit`](crate::ContentLimit) of 45/64 of it: three quarters, and a sixteenth
+//! less for what is around each change.
 //!
 //! # Keys
 //! [`KeyRing`] has one key to write under and any number to read under. [`KeyRing::rotate`] changes the first while the pipeline

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use super::{Unreadable, Weakness, binding::Part, cell::Cell};
-use crate::{Content, ContentBuffer, Delta, MessageState};
+use crate::{Content, ContentBuffer, Delta, MessageState, Revision};
 
 /// A piece as it stands in the store: a block of its own.
 #[derive(Deserialize)]
@@ -29,6 +29,26 @@ pub(super) fn block(part: Part, revision: u64, cell: &str) -> Content {
     let json = format!(r#"[{OPENS}"rev":{revision},"as":"{part}","cell":"{cell}"}}]"#);
     Content::from_json(json).expect("an array of one block, of plain letters")
 }
+
+/// So many bytes are so many in base64.
+pub(super) const fn sealed_bytes(plain: usize) -> usize {
+    plain.div_ceil(3).saturating_mul(4)
+}
+
+/// How long content may be in the store that may have `plain` bytes as it was given, with a piece for each revision up to this one and a
+/// `frame` of so many bytes around each.
+pub(super) const fn limit_of_sealed(plain: u64, revision: Revision, frame: usize) -> u64 {
+    // The name of a key, the number of a revision and what base64 fills up may be longer in another piece.
+    let frame = (frame as u64).saturating_add(SLACK);
+    plain.div_ceil(3).saturating_mul(4).saturating_add(revision.get().saturating_mul(frame))
+}
+
+/// How long content may be as it is given, so that its pieces have `sealed` bytes at most. A sixteenth is kept for their frames.
+pub(super) const fn limit_of_plain(sealed: u64) -> u64 {
+    (sealed - sealed / 16) / 4 * 3
+}
+
+const SLACK: u64 = 96;
 
 /// A piece that was found.
 pub(super) struct Piece<'a> {

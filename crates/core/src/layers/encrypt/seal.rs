@@ -98,6 +98,14 @@ pub(super) fn seal(args: &mut PersistArgs, bunch: &Bunch<'_>, known: &mut Known)
     let copy = args.clone();
     let subject = subject(&copy, known);
     rewrite_args("encrypt", args, &mut Sealer { subject, bunch })?;
+    if let (PersistArgs::UpdateContent(plain), PersistArgs::UpdateContent(update)) = (&copy, &mut *args)
+        && let Some(max) = plain.max_content_bytes
+    {
+        // The limit is for what the caller gave, and the store counts what it keeps.
+        let frame = update.change.byte_len().saturating_sub(pieces::sealed_bytes(plain.change.byte_len()));
+        let revision = update.expected.map_or(Revision::FIRST, Revision::next);
+        update.max_content_bytes = Some(pieces::limit_of_sealed(max, revision, frame));
+    }
     if let PersistArgs::Thread(ThreadArgs::Create(create)) = args
         && let PersistArgs::Thread(ThreadArgs::Create(plain)) = copy
     {

@@ -17,6 +17,9 @@ pub struct Shredded {
     pub readable_forks: Vec<ThreadId>,
     /// The threads whose entry is damaged: nothing says whether they are forks.
     pub unread: Vec<ThreadId>,
+    /// How many records of the store of keys are damaged, of all tenants: nothing says which thread they are of. What is under such a key
+    /// cannot be read while its record is not restored.
+    pub unread_keys: u64,
 }
 
 /// What each fork of a tenant is a fork of, as far as entries can be read.
@@ -24,6 +27,7 @@ pub struct Shredded {
 struct Origins {
     of: BTreeMap<ThreadId, ThreadId>,
     unread: Vec<ThreadId>,
+    unread_keys: u64,
 }
 
 impl Origins {
@@ -75,6 +79,10 @@ impl EncryptLayer {
     /// `Unsupported` where threads have no keys; what the store of keys answers. With the effect `Applied`, what a read answers
     /// that looks for forks: the key is destroyed then, and the same call can be made again.
     ///
+    /// # Cost
+    /// One pass over the list of the tenant's threads, and one over the store of keys, which has those of all tenants. The entry of each
+    /// thread that no list shows, or whose entry is damaged, is read by itself.
+    ///
     /// # Cancel safety
     /// The key is destroyed or is not. The same call can be made again.
     pub async fn shred(&self, db: &Persistence, thread: &ThreadId) -> Result<Shredded> {
@@ -83,7 +91,9 @@ impl EncryptLayer {
         // Looked for afterwards: a fork has its thread before it reads what it copies, and from now on it reads nothing.
         let threads = vec![thread.clone()];
         let origins = self.origins(db).await.map_err(half_done)?;
-        Ok(Shredded { readable_forks: origins.forks_of(&threads), threads, unread: origins.unread })
+        let readable_forks = origins.forks_of(&threads);
+        let Origins { unread, unread_keys, .. } = origins;
+        Ok(Shredded { threads, readable_forks, unread, unread_keys })
     }
 
     /// Destroys the key of a thread as [`shred`](Self::shred) does, and those of its forks and of their forks: everything that was
@@ -91,6 +101,9 @@ impl EncryptLayer {
     ///
     /// # Errors
     /// As of [`shred`](Self::shred).
+    ///
+    /// # Cost
+    /// That of [`shred`](Self::shred) once more after each round of forks, and so twice where no fork is begun meanwhile.
     ///
     /// # Cancel safety
     /// Each key is destroyed or is not: that of the thread first, and that of a fork after those of its forks. A call that was
@@ -104,7 +117,8 @@ impl EncryptLayer {
             let origins = self.origins(db).await.map_err(half_done)?;
             let forks = origins.forks_of(&threads);
             if forks.is_empty() {
-                return Ok(Shredded { threads, readable_forks: Vec::new(), unread: origins.unread });
+                let Origins { unread, unread_keys, .. } = origins;
+                return Ok(Shredded { threads, readable_forks: Vec::new(), unread, unread_keys });
             }
             for fork in forks.into_iter().rev() {
                 keys.destroy(db.tenant(), &fork).await.map_err(half_done)?;
@@ -140,9 +154,10 @@ impl EncryptLayer {
         let (keys, mut after) = (self.thread_keys()?, None);
         loop {
             let listed = keys.list(after.as_ref(), ReadPage::MAX_LIMIT as usize).await?;
-            let Some((last, _)) = listed.last() else { return Ok(origins) };
+            origins.unread_keys += listed.damaged;
+            let Some((last, _)) = listed.keys.last() else { return Ok(origins) };
             after = Some(last.clone());
-            for ((tenant, thread), _) in listed {
+            for ((tenant, thread), _) in listed.keys {
                 if tenant == *db.tenant() && seen.insert(thread.clone()) {
                     origins.read(db, thread).await?;
                 }

@@ -6,12 +6,14 @@ use super::{
     bunch::Bunch,
     layer::Shared,
     open::{self, Sent},
+    pieces,
     seal::{self, Known, Named},
 };
 use crate::{
-    CarriesContent as _, Context, Effect, ErrorKind, GetMessage, GetThread, ImportedRow, LabelThread,
-    Message, Metadata, MetadataPatch, PersistArgs, PersistError, PersistRequest, PersistResponse,
-    PersistResult, ReadResult, Result, Revision, TenantId, ThreadArgs, ThreadEntry, ThreadId, Update,
+    CarriesContent as _, ContentLimit, Context, Effect, ErrorKind, GetMessage, GetThread, ImportedRow,
+    LabelThread, Message, Metadata, MetadataPatch, PersistArgs, PersistError, PersistRequest,
+    PersistResponse, PersistResult, ReadResult, Result, Revision, TenantId, ThreadArgs, ThreadEntry,
+    ThreadId, Update,
     pipeline::{Inner, PersistService},
 };
 
@@ -50,10 +52,17 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
             self.take_up_stale_facts(&context, &mut asked, bunch).await?;
         }
         bunch.fetch(seal::sealed_threads(&asked), true).await?;
+        // The store deletes what it answers: a key that cannot be read is found out before.
+        bunch.fetch(taken_from(&asked), false).await?;
         let (passed, mut response) = self.pass_on(&asked, &context, writes_anew, bunch).await?;
         self.learn(tenant, &response.result);
         self.open(&mut response, Some(Sent { asked: &asked, passed: &passed }), bunch).await?;
         self.compare_imported(&context, &asked, &mut response.result, bunch).await?;
+        if matches!(response.result, PersistResult::Reserve(_))
+            && let Some(ContentLimit(sealed)) = response.extensions.get().copied()
+        {
+            response.extensions.insert(ContentLimit(pieces::limit_of_plain(sealed)));
+        }
         Ok(response)
     }
 
@@ -243,6 +252,14 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         }
         Ok(())
     }
+}
+
+/// The threads whose last message is taken.
+fn taken_from(args: &PersistArgs) -> impl Iterator<Item = ThreadId> {
+    args.each().filter_map(|item| match item {
+        PersistArgs::Thread(ThreadArgs::TakeLast(take)) => Some(take.thread.clone()),
+        _ => None,
+    })
 }
 
 /// A patch that changes nothing is how values are written again under the present key.

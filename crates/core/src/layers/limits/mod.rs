@@ -33,8 +33,8 @@
 //! The layer does not know how long the content is already, and the store does. So each append names the limit
 //! ([`UpdateContent::max_content_bytes`](crate::UpdateContent::max_content_bytes)), and the store decides it in the commit: the
 //! append that exceeds it is refused as `TooLarge`, whichever process wrote what was there. The store counts the content as it
-//! keeps it: encryption makes text longer by a third, and adds a frame of about 200 bytes for each append. A
-//! [`Draft`](crate::Draft) learns the limit from its reservation and refuses the append itself. An end that carries no content
+//! keeps it. [`encrypt`](crate::layers::encrypt) therefore raises the limit of an append by what encryption adds. A transform that makes
+//! text longer reaches the limit earlier. A [`Draft`](crate::Draft) learns the limit from its reservation and refuses the append itself. An end that carries no content
 //! is never refused.
 //!
 //! # Copies

@@ -1,6 +1,10 @@
 //! Whether a value looks like a credential: not like a word, a sentence, a reference or a piece of a program.
 
-use super::{check, secret_name::Strength, value::Joint};
+use super::{
+    check,
+    secret_name::Strength,
+    value::{Joint, Names},
+};
 
 /// Words of a sentence or a label, which a passphrase is not likely to hold.
 const OF_SENTENCES: &[&str] = &[
@@ -114,13 +118,17 @@ pub(super) fn is_secret_unquoted(
     value: &[u8],
     joint: Joint,
     strength: Strength,
-    is_variable: bool,
+    names: Names,
     behind: Option<u8>,
 ) -> bool {
     if value.len() < 4 || !check::is_no_placeholder(value) || is_reference(value) || is_call(value, behind) {
         return false;
     }
     let first = value[0];
+    // `!secret name`, `!Ref Name` of YAML.
+    if first == b'!' && behind == Some(b' ') && value[1..].iter().all(u8::is_ascii_alphabetic) {
+        return false;
+    }
     if matches!(first, b'/' | b'.' | b'~' | b'%' | b'&' | b'*' | b'=' | b'|' | b'\\')
         || first == b'-' && joint == Joint::Flag
         || check::is_name_in_program(value)
@@ -141,7 +149,13 @@ pub(super) fn is_secret_unquoted(
             let has_sign = value
                 .iter()
                 .any(|byte| !is_word_byte(*byte) && !matches!(byte, b'-' | b'.' | b':' | b'/' | b','));
-            let is_plain_file = joint == Joint::Tight && (is_variable || behind == Some(b'&'));
+            let ends_line = matches!(behind, None | Some(b'\n' | b'\r'));
+            let is_plain_file = match (joint, names) {
+                (Joint::Tight, Names::Variable) => true,
+                (Joint::Tight, Names::Setting) => ends_line || behind == Some(b'&'),
+                (Joint::Tight, Names::Else) => behind == Some(b'&'),
+                _ => false,
+            };
             match joint {
                 _ if is_plain_file => !is_name_of_it(value),
                 Joint::Prose => false,

@@ -43,7 +43,8 @@ pub(super) const SHORTEST: usize = 9;
 pub(super) const LONGEST: usize = 1024;
 /// How often a run is searched for runs inside of it.
 pub(super) const MOST_DEEP: usize = 2;
-/// So many bytes of a full run are searched again with the next one: no beginning of a secret is longer, but for a few.
+/// So many bytes of a full run, and at most half of them, are searched again with the next one: no beginning of a secret is
+/// longer, but for a few.
 const OVERLAP: usize = 192;
 /// As far before a run with escapes its word may have begun.
 const BEFORE: usize = 48;
@@ -175,19 +176,19 @@ impl Run {
 
     /// Where the next run may begin, that this one held no secret: of a run that is as long as any, inside of it.
     pub(super) fn next(self, decoded: &Decoded) -> usize {
-        let written = self.end - self.start;
-        let is_full = match self.encoding {
-            Encoding::Base64 => written >= 150 * 4,
-            Encoding::Hex => written >= 400 * 2,
-            Encoding::Percent => written >= 300,
-            Encoding::Escapes => written >= 150,
+        let full = match self.encoding {
+            Encoding::Base64 => 150 * 3,
+            Encoding::Hex => 400,
+            Encoding::Percent => 301,
+            Encoding::Escapes => 151,
         };
         let last = decoded.bytes.len();
-        if !is_full || last <= decoded.before + 2 * OVERLAP {
+        let read = last - decoded.before;
+        if read < full {
             return self.end;
         }
         // Base64 goes on where a group begins.
-        let mut again = last - OVERLAP;
+        let mut again = last - OVERLAP.min(read / 2);
         while again < last && !again.is_multiple_of(3) && self.encoding == Encoding::Base64 {
             again += 1;
         }
@@ -287,12 +288,32 @@ mod tests {
         assert_eq!(said("an ordinary sentence with src/layers/redact/mod.rs"), Vec::<String>::new());
     }
 
+    fn written(text: &str, encoding: Encoding) -> String {
+        let base64 = |group: &[u8]| {
+            const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+            let bits = group.iter().fold(0, |bits, byte| bits << 8 | usize::from(*byte));
+            (0..4).map(|at| char::from(LETTERS[bits >> (18 - 6 * at) & 63])).collect::<String>()
+        };
+        match encoding {
+            Encoding::Base64 => text.as_bytes().chunks_exact(3).map(base64).collect(),
+            Encoding::Hex => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
+            Encoding::Percent => text.bytes().map(|byte| format!("%{byte:02X}")).collect(),
+            Encoding::Escapes => text.bytes().map(|byte| format!("\\u00{byte:02x}")).collect(),
+        }
+    }
+
     #[test]
     fn a_long_run_is_read_in_parts_that_overlap() {
-        let text = "0123456789".repeat(200);
-        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let parts = said(&hex);
-        assert!(parts.len() > 4, "{}", parts.len());
-        assert!(parts.iter().all(|part| text.contains(part.as_str())));
+        let token = format!("ghp_{}", "a1B2".repeat(9));
+        for encoding in ENCODINGS {
+            for before in 0..460 {
+                let text =
+                    format!("{}{token}{}", "0123456789 ".repeat(50).split_at(before).0, " x".repeat(300));
+                let parts = said(&written(&text, encoding));
+                assert!(parts.iter().any(|part| part.contains(&token)), "{encoding:?}: {before}: {parts:?}");
+                let read: usize = parts.iter().map(String::len).sum();
+                assert!(read <= 3 * text.len(), "{encoding:?}: {read} bytes are read of {}", text.len());
+            }
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! Raw JSON, of which nothing changes but what holds a secret.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::OnceCell};
 
 use super::{
     Redactions, credential,
+    object_kind::{ObjectKind, ObjectKinds, is_type},
     redactor::Redactor,
     scan::Mode,
-    secret_name::{Strength, secret_name},
+    secret_name::{Strength, field_name, names_certainly, secret_name},
 };
 use crate::transform::{EditCounts, JsonString, MAX_DEPTH, TooDeep};
 
@@ -19,6 +20,10 @@ const TEXTS: usize = 3;
 /// An array or object that is open.
 struct Level<'a> {
     is_object: bool,
+    /// Where it begins.
+    start: usize,
+    /// Whether names around it say that it is a secret, and it says that it is a JSON Schema.
+    is_schema: bool,
     /// The name of the member that is being read.
     name: Option<Cow<'a, [u8]>>,
     /// Whether the next string is a name.
@@ -29,6 +34,8 @@ struct Level<'a> {
     next: Option<Named>,
     /// What the member called `name` or `key` says of the one called `value`.
     labels: Option<Named>,
+    /// What the member says that names an element of a page of what is typed into it.
+    typed: Option<Named>,
     /// The member called `value`, as long as it stands as it was.
     value: Option<(usize, usize)>,
 }
@@ -70,11 +77,57 @@ const SCHEMA: &[&str] = &[
     "contentEncoding",
 ];
 
+/// Members that say what another one is: an environment variable, a header, a parameter.
+const LABELS: &[&str] = &[
+    "name",
+    "key",
+    "header",
+    "field",
+    "variable",
+    "var",
+    "option",
+    "parameter",
+    "parameterKey",
+    "parameterName",
+    "optionName",
+    "settingName",
+    "variableName",
+];
+
+/// Members that [`LABELS`] say something of.
+const VALUES: &[&str] = &[
+    "value",
+    "val",
+    "parameterValue",
+    "optionValue",
+    "settingValue",
+    "variableValue",
+    "secureValue",
+    "stringValue",
+];
+
+/// Members that name an element of a page.
+const ELEMENTS: &[&str] = &["element", "selector", "locator", "placeholder", "label", "target"];
+
+/// Members with what is typed into an element.
+const TYPED: &[&str] = &["text", "value", "keys"];
+
 impl<'a> Level<'a> {
-    fn new(is_object: bool, around: Option<Named>) -> Self {
+    fn new(is_object: bool, start: usize, is_schema: bool, around: Option<Named>) -> Self {
         let inherited = around.map(|named| Named { is_deep: named.is_deep || is_object, ..named });
         let next = if is_object { None } else { inherited };
-        Self { is_object, name: None, names_next: is_object, inherited, next, labels: None, value: None }
+        Self {
+            is_object,
+            start,
+            is_schema,
+            name: None,
+            names_next: is_object,
+            inherited,
+            next,
+            labels: None,
+            typed: None,
+            value: None,
+        }
     }
 
     fn is_called(&self, names: &[&str]) -> bool {
@@ -82,18 +135,25 @@ impl<'a> Level<'a> {
         names.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
     }
 
-    /// A member of this name begins.
-    fn named(&mut self, name: Cow<'a, [u8]>, is_schema: bool) {
-        let own = if is_schema { None } else { secret_name(&name).map(Named::new) };
+    /// Whether the member that is read is the value of another one that names it.
+    fn is_value(&self) -> bool {
+        self.is_called(VALUES)
+    }
+
+    /// A member of this name begins, of which its name says `own`.
+    fn named(&mut self, name: Cow<'a, [u8]>, own: Option<Named>) {
         self.name = Some(name);
         self.next = match (own, self.inherited) {
             (Some(own), Some(inherited)) if inherited.strength > own.strength => Some(inherited),
             (Some(own), _) => Some(own),
-            (None, Some(_)) if self.is_called(SCHEMA) => None,
+            (None, Some(_)) if self.is_schema && self.is_called(SCHEMA) => None,
             (None, inherited) => inherited,
         };
-        if self.next.is_none() && self.is_called(&["value", "val"]) {
+        if self.next.is_none() && self.is_value() {
             self.next = self.labels;
+        }
+        if self.next.is_none() && self.is_called(TYPED) {
+            self.next = self.typed;
         }
     }
 
@@ -108,8 +168,8 @@ impl<'a> Level<'a> {
 
     /// A string that is no secret was read: what it says of those behind it.
     fn read(&mut self, raw: &str) -> Option<Named> {
-        let is_label = self.is_called(&["name", "key", "header", "field", "variable", "var", "option"]);
-        if raw.len() > LONGEST_LABEL || self.is_object && !is_label {
+        let is_element = self.is_called(ELEMENTS);
+        if raw.len() > LONGEST_LABEL || self.is_object && !is_element && !self.is_called(LABELS) {
             return None;
         }
         let text = bytes_of(JsonString::new(raw));
@@ -119,6 +179,11 @@ impl<'a> Level<'a> {
             let is_header = text.contains(&b'-') || text.eq_ignore_ascii_case(b"authorization");
             let says = !text.contains(&b' ') && (is_flag || is_header);
             self.next = if says { secret_name(&text).map(Named::new) } else { None }.or(self.inherited);
+            return None;
+        }
+        if is_element {
+            // `Password textbox` may be filled in with anything.
+            self.typed = names_certainly(&text).then_some(Named::new(Strength::Likely));
             return None;
         }
         self.labels = secret_name(&text).map(Named::new);
@@ -148,6 +213,8 @@ impl Redactor {
         let bytes = json.as_bytes();
         let mut edits: Vec<Edit> = Vec::new();
         let mut levels: Vec<Level<'_>> = Vec::new();
+        let kinds = OnceCell::new();
+        let kind_at = |start: usize| kinds.get_or_init(|| ObjectKinds::of(bytes)).at(start);
         let outermost = self.named(outer.last().map_or(&[], |name| name.as_bytes()));
         let mut at = 0;
         while at < bytes.len() {
@@ -157,7 +224,9 @@ impl Redactor {
                         return Err(TooDeep::new(MAX_DEPTH));
                     }
                     let around = levels.last_mut().map_or(outermost, Level::take_next);
-                    levels.push(Level::new(byte == b'{', around));
+                    let is_object = byte == b'{';
+                    let is_schema = is_object && around.is_some() && kind_at(at) == Some(ObjectKind::Schema);
+                    levels.push(Level::new(is_object, at, is_schema, around));
                     at += 1;
                 }
                 b'}' | b']' => {
@@ -187,26 +256,44 @@ impl Redactor {
                     let is_name = levels.last().is_some_and(|level| level.names_next);
                     let named =
                         if is_name { None } else { levels.last_mut().map_or(outermost, Level::take_next) };
-                    if named.is_some_and(|named| self.hides_string(raw, named)) {
+                    let is_kept = levels.last().is_some_and(|level| level.is_called(&["type"]))
+                        && is_type(raw.as_bytes());
+                    if !is_kept && named.is_some_and(|named| self.hides_string(raw, named)) {
                         edits.push(self.hides(at, end, found));
                     } else {
-                        let holds_text = levels.last().is_some_and(|level| !level.is_called(&["text"]));
-                        let text = if is_name || !holds_text || texts == TEXTS {
+                        // A text block of the content: it is stored as its parts would be, where it is streamed.
+                        let is_text = texts == 0
+                            && outer.is_empty()
+                            && levels.len() == 2
+                            && levels[1].is_called(&["text"]);
+                        let text = if is_name || is_text || texts == TEXTS {
                             self.string(raw, found)
                         } else {
-                            self.string_of_json(raw, found, texts)?
+                            self.string_of_json(raw, found, texts)
                         };
                         let is_changed = text.is_some();
                         edits.extend(text.map(|text| Edit { start: at + 1, end: end - 1, text }));
-                        let around_schema = levels.len().checked_sub(2).map(|outer| &levels[outer]);
-                        let is_schema = around_schema.is_some_and(|level| level.is_called(&["properties"]));
+                        let around = levels.len().checked_sub(2).map(|outer| &levels[outer]);
+                        let is_property = around.is_some_and(|level| level.is_called(&["properties"]));
                         if let Some(level) = levels.last_mut() {
                             if is_name {
-                                let decoded = bytes_of(JsonString::new(raw));
+                                let name = bytes_of(JsonString::new(raw));
+                                let object = object_behind_name(bytes, end);
+                                let says = |start: usize, kind| kind_at(start) == Some(kind);
+                                let is_described =
+                                    is_property && object.is_some_and(|at| says(at, ObjectKind::Schema));
+                                let is_data = object.is_some()
+                                    && matches!(&*name, b"data" | b"stringData")
+                                    && says(level.start, ObjectKind::KubernetesSecret);
+                                let own = match (is_data, is_described) {
+                                    (true, _) => Some(Strength::Certain),
+                                    (false, true) => None,
+                                    (false, false) => field_name(&name),
+                                };
                                 level.names_next = false;
-                                level.named(decoded, is_schema || !self.0.names);
+                                level.named(name, own.filter(|_| self.0.names).map(Named::new));
                             } else if self.0.names {
-                                if level.is_called(&["value", "val"]) {
+                                if level.is_value() {
                                     level.value = Some((at, end)).filter(|_| !is_changed);
                                 }
                                 if let Some(label) = level.read(raw)
@@ -246,7 +333,7 @@ impl Redactor {
     }
 
     fn named(&self, name: &[u8]) -> Option<Named> {
-        if self.0.names { secret_name(name).map(Named::new) } else { None }
+        if self.0.names { field_name(name).map(Named::new) } else { None }
     }
 
     fn hides(&self, start: usize, end: usize, found: &mut Redactions) -> Edit {
@@ -268,30 +355,26 @@ impl Redactor {
         }
     }
 
-    /// A string that may be JSON itself: the arguments of a tool. It is looked at as such, and as a text.
-    fn string_of_json(
-        &self,
-        raw: &str,
-        found: &mut Redactions,
-        texts: usize,
-    ) -> Result<Option<String>, TooDeep> {
+    /// A string that may be JSON itself: the arguments of a tool. It is looked at as such, and as a text; as a text alone where it
+    /// nests too deep.
+    fn string_of_json(&self, raw: &str, found: &mut Redactions, texts: usize) -> Option<String> {
         let looks_like_json =
             raw.trim_start().starts_with(['{', '[']) && raw.trim_end().ends_with(['}', ']']);
         if !looks_like_json {
-            return Ok(self.string(raw, found));
+            return self.string(raw, found);
         }
         let string = JsonString::new(raw);
         // Half of a surrogate pair would not be written again as it is.
         let inner = Some(string.text()).filter(|_| string.after_halves() == 0);
         let inner = inner.filter(|inner| serde_json::from_str::<serde::de::IgnoredAny>(inner).is_ok());
-        let redacted = match inner {
-            Some(inner) => self.json_inside(inner, &[], found, texts + 1)?,
-            None => None,
-        };
-        let Some(redacted) = redacted else { return Ok(self.string(raw, found)) };
+        let mut inside = Redactions::new();
+        let redacted =
+            inner.and_then(|inner| self.json_inside(inner, &[], &mut inside, texts + 1).unwrap_or(None));
+        let Some(redacted) = redacted else { return self.string(raw, found) };
+        found.add(&inside);
         let redacted = self.text(&redacted, found).unwrap_or(redacted);
         let written = serde_json::Value::String(redacted).to_string();
-        Ok(Some(written[1..written.len() - 1].to_owned()))
+        Some(written[1..written.len() - 1].to_owned())
     }
 
     /// What is between the quotes of a string, without secrets; none when it holds none.
@@ -350,8 +433,15 @@ fn blanks(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }
 
+/// Where the object begins that is the value of the name that ends at `end`.
+fn object_behind_name(bytes: &[u8], end: usize) -> Option<usize> {
+    let colon = end + blanks(&bytes[end..]);
+    let value = colon + 1 + blanks(bytes.get(colon + 1..)?);
+    (bytes.get(colon) == Some(&b':') && bytes.get(value) == Some(&b'{')).then_some(value)
+}
+
 /// The place after the string that begins here.
-fn string_end(bytes: &[u8], start: usize) -> usize {
+pub(super) fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while at < bytes.len() {
         match bytes[at] {

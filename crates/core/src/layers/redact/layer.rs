@@ -15,7 +15,7 @@ use crate::{
 
 /// Keeps secrets out of the stored copy. See the [module](super).
 ///
-/// A clone shares the counts, and not what is known of open messages: a layer stands in one pipeline.
+/// A clone shares the counts, and not what is known of open messages: a layer belongs to one pipeline.
 #[derive(Clone)]
 pub struct RedactLayer {
     redaction: Redaction,

@@ -42,7 +42,8 @@
 //! idempotency keys are not. A secret in a search query is replaced by its marker before the store is asked: what is found are
 //! messages with that marker.
 //! Each string is looked at by itself: a secret whose parts stand in two blocks, or in two members of a list, is not found, but
-//! for text that is appended to text. A JSON text inside a string is looked at as JSON and as a text.
+//! for text that is appended to text. A JSON text inside a string is looked at as JSON and as a text, but for a text block of the content: that one
+//! is looked at as a text, since it may be streamed.
 //!
 //! # Rules
 //! [`Rules::secrets`] knows more than 130 formats by name, from clouds, code hosts, chats, payment and providers of models to
@@ -56,7 +57,7 @@
 //!
 //! # Markers
 //! In the place of a secret stands `[redacted:RULE#TAG]`. The tag is made of the name of the rule under
-//! [a key of the host's](Rules::marker_key), so that who has not seen a marker cannot write one; [`Redactor::is_marker`] tells
+//! [a key of the host's](Rules::marker_key), so that a caller who has not seen one cannot write one; [`Redactor::is_marker`] tells
 //! true ones. A true marker is never changed and counts nothing: what was redacted once stays as it is when it is written
 //! again, by a fork, an import, an edit. A text that only looks like one is stored as the text that it is. Without a key
 //! everybody can make markers.
@@ -94,6 +95,7 @@ mod json;
 mod known;
 mod layer;
 mod marker;
+mod object_kind;
 mod owner;
 mod redaction;
 mod redactions;

@@ -4,7 +4,9 @@ use super::{Redactions, redactor::Redactor};
 use crate::{MAX_ID_BYTES, OwnerId, PersistArgs, ReadArgs, ThreadArgs};
 
 impl Redactor {
-    /// Hides a secret in the owner that `args` stores, or that it asks for: a list of what is stored under it finds it still.
+    /// Hides a secret in the owner that `args` stores, or that it asks for: a list by this owner finds the threads that were stored
+    /// through these rules. It does not find a thread that was stored under the raw owner, before the layer or the rule, until a
+    /// [`Scrub`](super::Scrub) has changed its owner.
     ///
     /// Two owners that differ in their secrets alone are one owner in what is stored.
     pub(super) fn owner(&self, args: &mut PersistArgs, found: &mut Redactions) {
@@ -15,13 +17,20 @@ impl Redactor {
             _ => None,
         };
         let Some(owner) = owner else { return };
-        let Some(mut text) = self.text(owner.as_str(), found) else { return };
+        if let Some(redacted) = self.owner_id(owner, found) {
+            *owner = redacted;
+        }
+    }
+
+    /// The owner without its secrets; nothing when it holds none.
+    pub(super) fn owner_id(&self, owner: &OwnerId, found: &mut Redactions) -> Option<OwnerId> {
+        let mut text = self.text(owner.as_str(), found)?;
         let mut end = text.len().min(MAX_ID_BYTES);
         while !text.is_char_boundary(end) {
             end -= 1;
         }
         text.truncate(end);
-        *owner = OwnerId::new(text).expect("markers are characters that an id may hold");
+        Some(OwnerId::new(text).expect("markers are characters that an id may hold"))
     }
 }
 

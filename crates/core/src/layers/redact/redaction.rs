@@ -153,7 +153,7 @@ impl TextStream<Redaction> for Stream {
             Mode::Block => scan.end,
             _ => scan.end.max(string.after_halves()),
         };
-        let stream = Self::after(text.as_bytes(), scan.begins, scan.end, stored, scan.mode);
+        let stream = Self::after(text.as_bytes(), &scan, stored);
         let edits = by.redactor.edits(text, &scan);
         (Rewrite { edits, certain: text.ceil_char_boundary(stored) }, stream)
     }
@@ -211,11 +211,10 @@ mod tests {
                 assert_eq!(Ok(Some(buffer.content())), expected);
             }
         }
-        let plain = Content::text("nothing to hide.");
-        assert_eq!(
-            open_content(&redactor, &plain).unwrap(),
-            (None, Stream::after(b"nothing to hide.", 0, 16, 16, Mode::Text))
-        );
+        let plain = "nothing to hide.";
+        let scan = redactor.scan(plain.as_bytes(), 0, Mode::Text, false);
+        let stream = Stream::after(plain.as_bytes(), &scan, plain.len());
+        assert_eq!(open_content(&redactor, &Content::text(plain)).unwrap(), (None, stream));
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Rules {
     pub const ENTROPY: &'static str = "entropy";
     /// The rule of [`field`](Self::field).
     pub const FIELD: &'static str = "field";
-    /// The rule of what goes on, after a restart, where nobody knows any more how it began.
+    /// The rule of text of unknown origin, with which a message goes on after a restart.
     pub const RESUMED: &'static str = "resumed";
     /// The longest text that a pattern may match, in bytes.
     pub const MAX_MATCH: usize = 1024;
@@ -168,8 +168,8 @@ impl Rules {
         self
     }
 
-    /// Makes markers under a key of the host's, so that who has not seen one of them cannot write one. Keep it: under another
-    /// key, the markers that are stored already are taken for a text like any other. Without one, everybody can make markers.
+    /// Makes markers under a key of the host's, so that a caller who has not seen one cannot write one. Keep it: under another
+    /// key, the markers that are stored already are taken for a text like any other. Without a key, every caller can make markers.
     #[must_use]
     pub const fn marker_key(mut self, key: [u8; 32]) -> Self {
         self.markers = Markers::keyed(key);

@@ -18,7 +18,7 @@ pub(super) enum Mode {
     Rest(usize),
     /// What follows belongs to a private key.
     Block,
-    /// What follows may be the rest of a secret whose beginning nobody knows any more.
+    /// What follows may be the rest of a secret of unknown origin.
     Resumed,
 }
 
@@ -41,6 +41,8 @@ pub(super) struct Scan {
     pub(super) mode: Mode,
     /// Where the last of what is hidden ends: what follows begins there, as it does behind the marker.
     pub(super) begins: usize,
+    /// Before it no encoded run begins that is still to be read.
+    pub(super) runs: usize,
 }
 
 /// A run of so many characters of [`token`] may be the rest of a secret, unless it is made of words.
@@ -60,16 +62,28 @@ impl Redactor {
     /// Goes through `text[from..]`; what stands before `from` only decides what may begin there. Where `last` is said the text
     /// ends, and all of it is certain.
     pub(super) fn scan(&self, text: &[u8], from: usize, mode: Mode, last: bool) -> Scan {
-        self.scan_inside(text, from, mode, last, 0)
+        self.scan_inside(text, (from, from), mode, last, 0)
+    }
+
+    /// The same of a text of which an earlier scan has read the encoded runs that begin before `runs`.
+    pub(super) fn scan_on(&self, text: &[u8], from: usize, runs: usize, mode: Mode, last: bool) -> Scan {
+        self.scan_inside(text, (from, runs.max(from)), mode, last, 0)
     }
 
     /// The same of a text that stands inside of so many encoded ones.
-    fn scan_inside(&self, text: &[u8], from: usize, mode: Mode, last: bool, depth: usize) -> Scan {
+    fn scan_inside(
+        &self,
+        text: &[u8],
+        (from, runs): (usize, usize),
+        mode: Mode,
+        last: bool,
+        depth: usize,
+    ) -> Scan {
         let compiled = &*self.0;
         let (mut at, mut mode, mut cuts) = (from, mode, Vec::new());
         let (mut held, mut begins) = (None, 0);
         // The next match of the rules, and the next encoded run with where to look for it; forgotten once they are behind.
-        let (mut next, mut run, mut runs_from) = (Next::Unknown, Next::Unknown, from);
+        let (mut next, mut run, mut runs_from) = (Next::Unknown, Next::Unknown, runs);
         let may_hold_run = !last || text.len() - from.min(text.len()) >= encoded::SHORTEST;
         let searches_runs = may_hold_run && depth < encoded::MOST_DEEP;
         loop {
@@ -80,7 +94,7 @@ impl Redactor {
                     cut(&mut cuts, at, end, None);
                     begins = end;
                     if end == text.len() {
-                        return Scan { cuts, end, mode, begins };
+                        return Scan { cuts, end, mode, begins, runs: runs_from };
                     }
                     (at, mode) = (end, Mode::Text);
                 }
@@ -94,14 +108,14 @@ impl Redactor {
                         let end =
                             if last { text.len() } else { text.len().saturating_sub(BLOCK_END).max(at) };
                         cut(&mut cuts, at, end, None);
-                        return Scan { cuts, end, mode, begins: end };
+                        return Scan { cuts, end, mode, begins: end, runs: runs_from };
                     }
                 },
                 Mode::Resumed => {
                     let end = run_end(text, at, token());
                     let run = &text[at..end];
                     if end == text.len() && !last && run.len() < UNDECIDED {
-                        return Scan { cuts, end: at, mode, begins };
+                        return Scan { cuts, end: at, mode, begins, runs: runs_from };
                     }
                     if run.len() >= RESUMED && !check::is_made_of_words(run) {
                         cut(&mut cuts, at, end, Some(compiled.resumed));
@@ -111,7 +125,8 @@ impl Redactor {
                     }
                 }
                 Mode::Text => {
-                    runs_from = runs_from.max(at);
+                    // A match that hides nothing hides no run.
+                    runs_from = runs_from.max(begins);
                     if !last && held.is_none_or(|held| held < at) {
                         let matches = begins + self.held_from(&text[begins..], at - begins);
                         let runs = compiled.encoded.grows_from(text, runs_from).unwrap_or(text.len());
@@ -132,39 +147,42 @@ impl Redactor {
                     let is_run_first = |run: &Run| found.is_none_or(|found| run.start < found.start);
                     if let Some(encoded) = encoded.filter(is_run_first) {
                         if !is_certain(encoded.start) {
-                            return Scan { cuts, end: certain, mode, begins };
+                            return Scan { cuts, end: certain, mode, begins, runs: runs_from };
                         }
                         let decoded = encoded.decode(text, begins);
-                        let inside = self.scan_inside(&decoded.bytes, 0, Mode::Text, true, depth + 1);
+                        let inside = self.scan_inside(&decoded.bytes, (0, 0), Mode::Text, true, depth + 1);
                         match inside.cuts.iter().find(|cut| cut.end > decoded.before) {
                             Some(secret) => {
-                                let start =
-                                    decoded.place(secret.start.max(decoded.before), encoded.end).max(at);
+                                let start = decoded.place(secret.start.max(decoded.before), encoded.end);
                                 cut(&mut cuts, start, encoded.end, secret.rule.or(Some(compiled.resumed)));
                                 (at, mode) = (encoded.end, Mode::Rest(compiled.rest_of(encoded.encoding)));
                                 begins = at;
                                 next = Next::Unknown;
-                                run = Next::Unknown;
                             }
                             None => {
                                 runs_from = encoded.next(&decoded);
-                                run = Next::Unknown;
                             }
                         }
                         continue;
                     }
                     let Some(found) = found.filter(|found| is_certain(found.start)) else {
-                        return Scan { cuts, end: certain, mode, begins };
+                        return Scan { cuts, end: certain, mode, begins, runs: runs_from };
                     };
+                    if found.rule.is_none() {
+                        runs_from = runs_from.max(found.end);
+                    }
                     let before = cuts.len();
                     match self.take(text, begins, found, last, &mut cuts) {
                         Some(taken) => (at, mode) = taken,
-                        None => return Scan { cuts, end: found.start.min(certain), mode, begins },
+                        None => {
+                            let end = found.start.min(certain);
+                            return Scan { cuts, end, mode, begins, runs: runs_from };
+                        }
                     }
                     if cuts.len() > before {
+                        // Rules begin again behind what was cut. Encoded runs do not: the next one is where it was.
                         begins = at;
                         next = Next::Unknown;
-                        run = Next::Unknown;
                     }
                 }
             }
@@ -248,7 +266,8 @@ impl Redactor {
             After::Class(_) => Mode::Rest(rule),
             After::Block => Mode::Block,
         };
-        Some((end, mode))
+        // A group may match a text of no length.
+        Some((end.max(found.start + 1), mode))
     }
 }
 

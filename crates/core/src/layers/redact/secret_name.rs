@@ -63,6 +63,7 @@ const CERTAIN_ENDS: &[&str] = &[
     "privatekey",
     "secretkey",
     "clientsecret",
+    "presharedkey",
 ];
 
 /// Words that are a secret by themselves as a whole part.
@@ -81,6 +82,7 @@ const CERTAIN: &[&str] = &[
     "cvv",
     "cvc",
     "senha",
+    "psk",
     "contraseña",
     "contrasena",
 ];
@@ -93,7 +95,8 @@ const LIKELY_ENDS: &[&str] =
 const LIKELY: &[&str] = &["jwt", "bearer", "auth", "cookie"];
 
 /// What makes a `key` certain.
-const CERTAIN_KEYS: &[&str] = &["private", "secret", "encryption", "decryption", "signing", "master", "hmac"];
+const CERTAIN_KEYS: &[&str] =
+    &["private", "secret", "encryption", "decryption", "signing", "master", "hmac", "preshared"];
 
 /// What makes a `key` likely.
 const LIKELY_KEYS: &[&str] = &[
@@ -129,9 +132,46 @@ const LIKELY_KEYS: &[&str] = &[
 
 /// What makes a `pass` or `pw` certain: alone it means a pass over something.
 const PASS_OF: &[&str] = &[
-    "db", "database", "smtp", "user", "mysql", "pg", "postgres", "admin", "root", "ftp", "mail", "email",
-    "redis", "mongo", "proxy", "auth", "login", "ssh", "wifi", "api", "my", "service", "app", "rabbitmq",
-    "imap", "ldap", "sudo", "keystore", "cert", "vault", "http", "basic", "ssh", "zip",
+    "db",
+    "database",
+    "smtp",
+    "user",
+    "mysql",
+    "pg",
+    "postgres",
+    "admin",
+    "root",
+    "ftp",
+    "mail",
+    "email",
+    "redis",
+    "mongo",
+    "proxy",
+    "auth",
+    "login",
+    "ssh",
+    "wifi",
+    "api",
+    "my",
+    "service",
+    "app",
+    "rabbitmq",
+    "imap",
+    "ldap",
+    "sudo",
+    "keystore",
+    "cert",
+    "vault",
+    "http",
+    "basic",
+    "zip",
+    "become",
+    "default",
+    "store",
+    "key",
+    "trust",
+    "bind",
+    "connection",
 ];
 
 /// What makes a `token` something else: a place in a list, a count, a unit of a text or of a program.
@@ -228,6 +268,13 @@ pub(super) fn secret_name(name: &[u8]) -> Option<Strength> {
     if is_one_of(head, &["pass", "pw"]) {
         return before(PASS_OF).then_some(Strength::Certain);
     }
+    // `userpass`, `bindpw`
+    if ["pass", "pw"]
+        .iter()
+        .any(|end| ends_with(head, end) && is_one_of(&head[..head.len() - end.len()], PASS_OF))
+    {
+        return Some(Strength::Certain);
+    }
     if is_one_of(head, &["phrase", "code", "codes", "words"]) {
         return before(&["seed", "recovery", "backup", "mnemonic"]).then_some(Strength::Certain);
     }
@@ -251,6 +298,17 @@ pub(super) fn secret_name(name: &[u8]) -> Option<Strength> {
     }
     let is_likely = is_one_of(head, LIKELY) || LIKELY_ENDS.iter().any(|word| ends_with(head, word));
     is_likely.then_some(Strength::Likely)
+}
+
+/// The same of a member of structured content, where `pass` is no pass over something.
+pub(super) fn field_name(name: &[u8]) -> Option<Strength> {
+    secret_name(name).or(is_one_of(name, &["pass", "pw", "cookies"]).then_some(Strength::Likely))
+}
+
+/// Whether words in it name a secret for certain, in front of what kind of element it is: `Password textbox`.
+pub(super) fn names_certainly(text: &[u8]) -> bool {
+    let is_end = |at: &usize| is_word(text[*at - 1]) && text.get(*at).is_none_or(|next| !is_word(*next));
+    (1..=text.len()).filter(is_end).any(|end| secret_name(&text[..end]) == Some(Strength::Certain))
 }
 
 /// Where the part begins that ends at `end`: behind another character than a letter or digit, or at a capital that follows a
@@ -323,6 +381,11 @@ mod tests {
             "recovery_codes",
             "passwordHash",
             "sshPrivateKey",
+            "userpass",
+            "bindpw",
+            "ansible_become_pass",
+            "PresharedKey",
+            "psk",
         ] {
             assert_eq!(secret_name(name.as_bytes()), Some(Strength::Certain), "{name}");
         }

@@ -13,7 +13,7 @@ use crate::{
     transform::TransformService,
 };
 
-/// The service of [`RedactLayer`](super::RedactLayer). One allocation a call.
+/// The service of [`RedactLayer`](super::RedactLayer).
 #[derive(Clone)]
 pub struct RedactService<S>(pub(super) TransformService<S, Redaction>);
 

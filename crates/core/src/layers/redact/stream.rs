@@ -4,7 +4,7 @@ use super::{
     Redactions,
     redactor::{Compact, Redactor},
     rule::After,
-    scan::Mode,
+    scan::{Mode, Scan},
 };
 
 /// What of an open text is not stored yet, and where it goes on.
@@ -14,6 +14,8 @@ pub(super) struct Stream {
     text: Vec<u8>,
     /// Where what is held back begins.
     held: usize,
+    /// Before it no encoded run begins that is still to be read.
+    runs: usize,
     mode: Mode,
     /// Whether what is stored may have begun what goes on.
     may_have_begun: bool,
@@ -43,7 +45,7 @@ impl Stream {
     /// A text that is stored up to here and was complete: what is added now continues it.
     pub(super) fn continued(redactor: &Redactor, stored: &[u8]) -> Self {
         let tail = stored[stored.len().saturating_sub(redactor.0.longest)..].to_vec();
-        Self { held: tail.len(), text: tail, mode: Mode::Text, may_have_begun: true }
+        Self { held: tail.len(), text: tail, runs: 0, mode: Mode::Text, may_have_begun: true }
     }
 
     /// The same for an edit. What it adds at once behind a marker goes on with that secret; what it adds to a private key does where
@@ -61,11 +63,17 @@ impl Stream {
         Self { mode, ..continued }
     }
 
-    /// Where a scan of `text` has left off: it is certain up to `end`, and stored up to `stored`, which is not before it. What it
-    /// goes on with begins at or behind `begins`.
-    pub(super) fn after(text: &[u8], begins: usize, end: usize, stored: usize, mode: Mode) -> Self {
-        let from = end.saturating_sub(BEFORE).max(begins.min(end));
-        Self { text: text[from..].to_vec(), held: stored - from, mode, may_have_begun: stored > end }
+    /// Where `scan` of `text` has left off: it is certain up to its end, and stored up to `stored`, which is not before that.
+    pub(super) fn after(text: &[u8], scan: &Scan, stored: usize) -> Self {
+        // What it goes on with begins at or behind `begins`.
+        let from = scan.end.saturating_sub(BEFORE).max(scan.begins.min(scan.end));
+        Self {
+            text: text[from..].to_vec(),
+            held: stored - from,
+            runs: scan.runs.saturating_sub(from),
+            mode: scan.mode,
+            may_have_begun: stored > scan.end,
+        }
     }
 
     /// How many bytes are held back.
@@ -96,7 +104,7 @@ impl Stream {
             Mode::Resumed if redactor.goes_over(&text, begun, from) => (begun, Mode::Text),
             mode => (from, mode),
         };
-        let mut scan = redactor.scan(&text, start, mode, last);
+        let mut scan = redactor.scan_on(&text, start, self.runs, mode, last);
         let certain_to = if scan.mode == Mode::Resumed { scan.end.min(begun) } else { scan.end };
         scan.end = scan.end.max(from);
         for cut in &mut scan.cuts {
@@ -105,7 +113,8 @@ impl Stream {
         }
         scan.cuts.retain(|cut| cut.start < cut.end);
         let certain = redactor.without(&text, from, &scan, found);
-        *self = Self::after(&text, scan.begins, certain_to, scan.end, scan.mode);
+        let stored = scan.end;
+        *self = Self::after(&text, &Scan { end: certain_to, ..scan }, stored);
         String::from_utf8_lossy(&certain).into_owned()
     }
 
@@ -177,6 +186,35 @@ mod tests {
             }
             let letters: Vec<String> = text.chars().map(String::from).collect();
             let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
+            assert_eq!(streamed(&redactor, &letters).0, whole);
+        }
+    }
+
+    #[test]
+    fn a_long_value_and_a_long_run_are_stored_as_the_whole_text_would_be() {
+        let redactor = Redactor::secrets();
+        let encode = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let token = format!("ghp_{}", "a1B2".repeat(9));
+        let mut texts: Vec<String> = [508, 509, 510, 511, 512]
+            .map(|length| format!("password=\"{}\\n\" z", "hunter2x".repeat(64).split_at(length).0))
+            .into();
+        texts.push(format!(
+            "see {} x",
+            encode(&format!("{} {token} {}", "plain ".repeat(64), "y ".repeat(300)))
+        ));
+        texts.push(format!("see {} x", encode(&"plain ".repeat(200))));
+        for text in texts {
+            let whole = redactor.redact(&text).map_or_else(|| text.clone(), |(stored, _)| stored);
+            let middle = text.len() / 2;
+            for first in 0..=text.len() {
+                let parts = match first % 3 {
+                    0 => vec![&text[..first], &text[first..]],
+                    1 if first < middle => vec![&text[..first], &text[first..middle], &text[middle..]],
+                    _ => vec![&text[..first], &text[first..first], &text[first..]],
+                };
+                assert_eq!(streamed(&redactor, &parts).0, whole, "{first} of {text}");
+            }
+            let letters: Vec<&str> = text.split("").collect();
             assert_eq!(streamed(&redactor, &letters).0, whole);
         }
     }

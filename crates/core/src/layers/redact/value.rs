@@ -34,8 +34,10 @@ pub(super) enum Value {
 pub(super) const MAX_VALUE: usize = 512;
 /// How far behind a value it is looked to find out whether it has ended.
 const AHEAD: usize = 48;
+/// How many blanks stand before a value at most: tools write values in columns.
+const MAX_BLANKS: usize = 32;
 /// The most bytes behind a match that are read.
-pub(super) const MAX_READ: usize = MAX_VALUE + AHEAD + 32;
+pub(super) const MAX_READ: usize = MAX_VALUE + AHEAD + 3 * MAX_BLANKS;
 /// As far before a match it is looked for the rest of the name.
 pub(super) const BEFORE: usize = MAX_NAME;
 
@@ -110,6 +112,7 @@ fn holds_marker(value: &[u8], markers: &Markers) -> bool {
     false
 }
 
+/// From where to where, and whether it goes on.
 type Part = (usize, usize, bool);
 
 /// How a name is joined to its value.
@@ -153,10 +156,30 @@ fn assigned(reader: &Reader<'_>, begins: usize, (start, end): (usize, usize)) ->
     }
     let strength = strength?;
     let before = first.checked_sub(1).filter(|at| *at >= begins).map(|at| text[at]);
+    let name = &text[first..name_end];
     let between = &text[name_end..end];
-    let joint = joint(&text[first..name_end], between, before)?;
-    let is_cookie = text[first..name_end].to_ascii_lowercase().ends_with(b"cookie");
-    value_at(reader, end, joint, strength, is_cookie, is_variable(&text[first..name_end]))
+    let joint = match joint(name, between, before)? {
+        // A path of Rust or C++; LDIF has a blank behind it.
+        Joint::Loose if between.ends_with(b"::") && reader.at(end) != Some(b' ') => return None,
+        joint => joint,
+    };
+    let is_cookie = name.to_ascii_lowercase().ends_with(b"cookie");
+    let names = match before {
+        _ if is_variable(name) => Names::Variable,
+        Some(b'\n') => Names::Setting,
+        _ => Names::Else,
+    };
+    value_at(reader, end, joint, strength, is_cookie, names)
+}
+
+/// What the name of an assignment looks like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// `DB_PASSWORD`
+    Variable,
+    /// It begins its line: `spring.datasource.password=`.
+    Setting,
+    Else,
 }
 
 /// `DB_PASSWORD`
@@ -177,8 +200,6 @@ fn joint(name: &[u8], between: &[u8], before: Option<u8>) -> Option<Joint> {
     }
     match trimmed {
         b">" => (before == Some(b'<')).then_some(Joint::Element),
-        // A path of Rust or C++.
-        b"::" => None,
         _ => Some(Joint::Loose),
     }
 }
@@ -212,13 +233,18 @@ fn value_at(
     joint: Joint,
     strength: Strength,
     is_cookie: bool,
-    is_variable: bool,
+    names: Names,
 ) -> Option<Part> {
     let is_blank = |byte: u8| byte == b' ' || byte == b'\t';
-    at = reader.skip(at, 4, is_blank);
+    at = reader.skip(at, MAX_BLANKS, is_blank);
+    at = block_scalar(reader, at, joint).unwrap_or(at);
     let bold = reader.skip(at, 2, |byte| byte == b'*');
     if bold > at {
         at = reader.skip(bold, 4, is_blank);
+    }
+    // `Some("…")`, as Rust shows it.
+    if reader.at(at) == Some(b'S') && reader.is(at, b"Some(\"") {
+        at += 5;
     }
     // `b"…"`, `f'…'`, `@"…"`
     if matches!(reader.at(at), Some(b'b' | b'r' | b'f' | b'u' | b'@' | b'$'))
@@ -226,19 +252,30 @@ fn value_at(
     {
         at += 1;
     }
-    if let Some((open, start)) = quote(reader, at) {
+    if let Some((open, mut start)) = quote(reader, at) {
         let written = &reader.text[open..start];
+        // `"""…"""`
+        if start == open + 1
+            && reader.at(start) == Some(written[0])
+            && reader.at(start + 1) == Some(written[0])
+        {
+            start += 2;
+        }
         let mut end = start;
         loop {
             if end - start >= MAX_VALUE {
-                return Some((start, end, true));
+                return Some((start, end.min(reader.text.len()), true));
             }
             match reader.at(end) {
-                None if reader.text.len() == end => break,
-                None | Some(b'\n' | b'\r') => return None,
+                None => break,
+                Some(b'\n' | b'\r') => return None,
                 Some(_) if reader.is(end, written) => break,
-                // A quote inside that is written otherwise belongs to the value: `"a\"b"`.
-                Some(b'\\') if written == b"\"" || written == b"'" => end += 2,
+                // A quote inside that is written otherwise belongs to the value: `"a\"b"`. What a backslash at the end of the text
+                // stands before is not known.
+                Some(b'\\') if written == b"\"" || written == b"'" => {
+                    reader.at(end + 1);
+                    end += 2;
+                }
                 Some(_) => end += 1,
             }
         }
@@ -253,9 +290,21 @@ fn value_at(
         || match joint {
             Joint::Element => is_secret_in_quotes(value, strength, is_cookie),
             _ if is_cookie => is_secret_cookie(value),
-            _ => is_secret_unquoted(value, joint, strength, is_variable, reader.at(end)),
+            _ => is_secret_unquoted(value, joint, strength, names, reader.at(end)),
         };
     is_secret.then_some((start, end, goes_on))
+}
+
+/// Where the first line begins of a text of YAML that stands below its name: `|`, `>-`.
+fn block_scalar(reader: &Reader<'_>, at: usize, joint: Joint) -> Option<usize> {
+    if joint != Joint::Loose || !matches!(reader.at(at), Some(b'|' | b'>')) {
+        return None;
+    }
+    let end = reader.skip(at + 1, 2, |byte| matches!(byte, b'+' | b'-' | b'1'..=b'9'));
+    let end = reader.skip(end, 1, |byte| byte == b'\r');
+    let line = reader.skip(end, 1, |byte| byte == b'\n');
+    let start = reader.skip(line, MAX_BLANKS, |byte| byte == b' ');
+    (line > end && start > line).then_some(start)
 }
 
 /// Where a value without quotes ends, and whether that is only as far as any is read.

@@ -15,7 +15,8 @@ use crate::{
 /// The best message is the one that has the words most often, each counted four times at most; of equal ones the latest comes first.
 /// What other tenants say changes neither the hits nor their order.
 ///
-/// The work of one search is bounded. Of more than [`MAX_CANDIDATES`](crate::backend::search::MAX_CANDIDATES) messages that match, the
+/// The work of one search is bounded. A query of more than [`MAX_QUERY_BYTES`](crate::backend::search::MAX_QUERY_BYTES) bytes (4 KiB) or of
+/// more than [`MAX_WORDS`](crate::backend::search::MAX_WORDS) distinct words is refused as `TooLarge`. Of more than [`MAX_CANDIDATES`](crate::backend::search::MAX_CANDIDATES) messages that match, the
 /// store ranks the latest: [`SearchHits::terminated_early`] says so. It may not have indexed the last commits yet:
 /// [`SearchHits::indexed`] says how far it is.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,8 @@ use crate::{
 };
 
 /// Deletes the last message of a thread, in any state, and answers it whole: one write, so that nothing comes between reading the
-/// message and deleting it. A thread without messages answers that there is none.
+/// message and deleting it. A thread without messages answers that there is none; an unknown thread is
+/// [`NotFound`](crate::ErrorKind::NotFound).
 ///
 /// Its id stays dead, as after [`Delete`](crate::Delete).
 ///

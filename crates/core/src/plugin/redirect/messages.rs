@@ -23,7 +23,8 @@ use crate::{
 /// metadata.
 ///
 /// Every operation on an id costs one read of the marker. A batch that touches a message of the other side, or would make
-/// one, is refused, and so is such an import. A thread is cleared and deleted on both sides; to prune it, to read the
+/// one, is refused, and so is one that clears or deletes a thread or takes its last message. An import that would make a message of the
+/// other side is refused, and one that would restore the damaged row of such a message. A thread is cleared and deleted on both sides; to prune it, to read the
 /// changes and to search is refused: none of it has a meaning over two stores.
 /// When the process dies between the two stores, or the other one refuses for a while, the row here stays an open reservation
 /// for the sweep, and is shown to nobody else. When a message was completed there and its row could not be settled, the

@@ -3,7 +3,7 @@
 use super::merge;
 use crate::{
     Add, Addressed as _, ClearThread, Content, ContentChange, DamagedMessage, Delete, Effect, ErrorKind,
-    GetMessage, GetThread, Message, MessageId, MessageState, Metadata, NewReservation, OpenCursor,
+    GetMessage, GetThread, Import, Message, MessageId, MessageState, Metadata, NewReservation, OpenCursor,
     OpenReservations, Page, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult,
     Persistence, ReadArgs, ReadPage, ReadResult, Receipt, Reserve, Result, Seq, ThreadArgs, ThreadChanged,
     ThreadId, ThreadResult, UpdateContent, UpdateMode,
@@ -61,6 +61,9 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             }
             PersistArgs::Batch(ref batch) => {
                 for item in &batch.items {
+                    if matches!(item, PersistArgs::Thread(thread) if ends_messages(thread)) {
+                        return Err(refuse(NO_END_IN_A_BATCH));
+                    }
                     let (Some(thread), Some(id)) = (item.thread(), item.message()) else { continue };
                     if self.marked(&context, thread, id).await?.is_some() {
                         return Err(refuse("a batch cannot touch a message that is kept on the other side"));
@@ -71,7 +74,12 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             PersistArgs::Import(_) if picked => {
                 Err(refuse("an import cannot make a message that is kept on the other side"))
             }
-            PersistArgs::Import(_) => self.here.pass(PersistRequest { args, context }).await,
+            PersistArgs::Import(ref import) => {
+                if import.restores_damaged {
+                    self.check_restored(&context, import).await?;
+                }
+                self.here.pass(PersistRequest { args, context }).await
+            }
             PersistArgs::Thread(thread) => self.thread(context, thread).await,
             PersistArgs::Read(ReadArgs::Changes(_)) => {
                 Err(refuse("what is changed on the other side is not among the changes here"))
@@ -158,6 +166,23 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     async fn marked(&self, context: &Context, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
         let message = self.here.message(context, thread, id).await?;
         Ok(message.filter(|message| self.is_marked(message)))
+    }
+
+    /// Refuses to restore a message whose row here cannot be read and which the other side keeps: the restored row has no marker.
+    async fn check_restored(&self, context: &Context, import: &Import) -> Result<()> {
+        for row in &import.rows {
+            match self.here.message(context, &import.thread, &row.id).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    if self.kept(context, &import.thread, &row.id).await?.is_some() {
+                        let detail = "the message is kept on the other side: an import restores none there";
+                        return Err(refuse(detail).about(&import.thread, &row.id));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn is_marked(&self, message: &Message) -> bool {
@@ -484,6 +509,26 @@ fn further(read: &ReadArgs, page: &Page) -> Option<ReadArgs> {
     let from = page.next(read.from)?;
     Some(ReadArgs::Page(ReadPage { from, ..read.clone() }))
 }
+
+/// Whether an operation on a thread ends messages of it, which either side may keep.
+const fn ends_messages(args: &ThreadArgs) -> bool {
+    match args {
+        ThreadArgs::Clear(_)
+        | ThreadArgs::Prune(_)
+        | ThreadArgs::Delete(_)
+        | ThreadArgs::Purge(_)
+        | ThreadArgs::TakeLast(_) => true,
+        ThreadArgs::Create(_)
+        | ThreadArgs::Rename(_)
+        | ThreadArgs::Archive(_)
+        | ThreadArgs::Label(_)
+        | ThreadArgs::Publish(_)
+        | ThreadArgs::Rebuild(_)
+        | ThreadArgs::Resolve(_) => false,
+    }
+}
+
+const NO_END_IN_A_BATCH: &str = "a batch cannot end messages of a thread of which the other side may keep some: clear or delete the thread in a call of its own";
 
 const NO_PRUNE: &str = "a thread cannot be pruned while some of its messages are kept on the other side";
 

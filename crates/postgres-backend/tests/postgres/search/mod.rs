@@ -2,6 +2,7 @@
 
 mod alike;
 mod followed;
+mod time;
 
 use std::time::Duration;
 

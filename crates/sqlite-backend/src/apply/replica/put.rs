@@ -14,13 +14,14 @@ use crate::{
         Applied, Scope,
         delete::erase,
         key_checksum,
-        row::clear_appends_of,
+        row::{clear_appends_of, last_in_order},
         session,
         thread::{FORGET_LABELS, put_labels},
     },
+    read::ENTRY,
     record::{
-        AliasRow, Append, AppendKind, AuditRow, Cursor, DELETED, Encoded, EntryRow, Head, PassedOver, Record,
-        ThreadSegment, Told, head_columns, number,
+        AliasRow, Append, AppendKind, AuditRow, Cursor, DELETED, Encoded, EntryRow, Head, Listed, PassedOver,
+        Record, ThreadSegment, Told, head_columns, number,
     },
     search,
 };
@@ -122,7 +123,8 @@ impl At<'_> {
         head.write_purgeable(self.db, thread_pk)?;
         match facts {
             Some(facts) => {
-                EntryRow::write(facts, self.db, thread_pk, (tenant, name), None)?;
+                let last_seq = self.last_seq(thread_pk, thread, &head)?;
+                EntryRow::write((facts, last_seq), self.db, thread_pk, (tenant, name), None)?;
                 put_labels(self.scope, thread_pk, facts)?;
             }
             None => {
@@ -249,6 +251,7 @@ impl At<'_> {
                 message.content.as_json(),
                 segment,
             ])?;
+        self.raise_last_seq(thread_pk, &message.thread, seq)?;
         Ok(())
     }
 
@@ -282,7 +285,33 @@ impl At<'_> {
     /// A thread knows at once which place a message had that is gone. The image of the thread, which says it too, may never come: a
     /// store that is made the first in the middle of a copy does not give the place again.
     fn had_place(&self, thread_pk: i64, thread: &ThreadId, seq: i64) -> rusqlite::Result<()> {
-        self.change_head(thread_pk, thread, |head| head.deleted_seq = head.deleted_seq.max(seq))
+        self.change_head(thread_pk, thread, |head| head.deleted_seq = head.deleted_seq.max(seq))?;
+        self.raise_last_seq(thread_pk, thread, seq)
+    }
+
+    /// The last sequence number that a thread has given, as far as its messages and its head tell it.
+    fn last_seq(&self, thread_pk: i64, thread: &ThreadId, head: &Head) -> Applied<i64> {
+        let last = last_in_order(self.scope, thread, (thread_pk, head.floor))?;
+        let last = last.map_or(0, |(_, seq)| number(seq.get()));
+        Ok(last.max(head.deleted_seq).max(head.floor))
+    }
+
+    /// Lists show this sequence number as the last one of the thread, unless they show a later one. A thread whose image has not
+    /// come yet, or whose summary is damaged, is not changed.
+    fn raise_last_seq(&self, thread_pk: i64, thread: &ThreadId, seq: i64) -> rusqlite::Result<()> {
+        let (tenant, thread) = (self.tenant.as_str(), thread.as_str());
+        let found = self
+            .db
+            .prepare_cached(ENTRY)?
+            .query_row([thread_pk], |row| Ok(EntryRow::read(row, 0, tenant, thread)))
+            .optional()?;
+        match found.flatten() {
+            Some(EntryRow { facts, last_seq }) if last_seq < seq => {
+                let listed = Some(Listed::of(&facts));
+                EntryRow::write((&facts, seq), self.db, thread_pk, (tenant, thread), listed)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Changes a head that can be read.

@@ -107,7 +107,8 @@ impl Check<'_> {
             self.report(&owner, Part::Thread, what);
         }
         let is_found = ThreadSegment::are_whole(self.db, thread_pk, (0, i64::MAX), head.last_segment);
-        if !is_found.unwrap_or(false) {
+        let is_found = is_found.unwrap_or(false);
+        if !is_found {
             self.report(&owner, Part::Thread, "where its messages lie is not known");
         }
         if head.floor > last || head.purgeable && head.floor == 0 {
@@ -118,7 +119,15 @@ impl Check<'_> {
             (true, false) => self.report(&owner, Part::Entry, "it was deleted, and lists still show it"),
             (false, true) => self.report(&owner, Part::Entry, "its entry is missing"),
             (false, false) => match EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()) {
-                Some(entry) => self.entry(&owner, thread_pk, &entry),
+                Some(EntryRow { facts, last_seq }) => {
+                    if last_seq != last && is_found {
+                        let what = format!(
+                            "its summary says that its last sequence number is {last_seq}, and that is {last}"
+                        );
+                        self.report(&owner, Part::Entry, what);
+                    }
+                    self.entry(&owner, thread_pk, &facts);
+                }
                 None => {
                     self.report(&owner, Part::Entry, "its entry is not what its checksum was made for");
                 }

@@ -167,7 +167,7 @@ impl Page<'_> {
             }
             let at: i64 = row.get(0).map_err(EngineError::from)?;
             (read, cursor.audit) = (read + 1, AuditNumber::new(u64::try_from(at).unwrap_or_default()));
-            match AuditRow::read(row, 0) {
+            match AuditRow::read_as_stored(row, 0) {
                 Some(entry) if entry.number == cursor.audit => {
                     self.push(Image::new(entry.record.tenant.clone(), ImagePart::Audit(Box::new(entry))));
                 }

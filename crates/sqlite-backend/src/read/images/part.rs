@@ -93,7 +93,7 @@ fn thread(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
         let facts = if row.is_null(HAS_ENTRY) {
             None
         } else {
-            Some(EntryRow::read(row, HAS_ENTRY + 1, tenant.as_str(), thread.as_str())?)
+            Some(EntryRow::read(row, HAS_ENTRY + 1, tenant.as_str(), thread.as_str())?.facts)
         };
         let image = ThreadImage {
             thread,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use throughline_core::{ReadResult, Result, TenantId};
+use throughline_core::{ReadResult, Result, TenantId, backend::OwnerProcess};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
@@ -35,6 +35,7 @@ use crate::{
 /// waits for the reads of one other tenant.
 #[derive(Debug)]
 pub(super) struct Pool {
+    owner: OwnerProcess,
     path: Arc<Path>,
     waiting: Arc<Waiting>,
     gate: Arc<Gate>,
@@ -199,7 +200,8 @@ impl Pool {
     /// Starts the first reader, and opens its connection.
     pub(super) async fn open(path: Arc<Path>, size: u32, gate: Arc<Gate>) -> Result<Self, OpenError> {
         let seats = Arc::new(Semaphore::new(size as usize + 1));
-        let pool = Self { path, waiting: Arc::new(Waiting::new(size as usize)), gate, size, seats };
+        let owner = OwnerProcess::current();
+        let pool = Self { owner, path, waiting: Arc::new(Waiting::new(size as usize)), gate, size, seats };
         let failed = |source| OpenError::Io { path: pool.path.to_path_buf(), source };
         let (opened, on_opened) = oneshot::channel();
         pool.start(|mut reader, seat| {
@@ -269,7 +271,10 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.waiting.close();
+        // In a forked child no reader is there, and the lock of one that held it stays locked.
+        if self.owner.is_current() {
+            self.waiting.close();
+        }
     }
 }
 

@@ -147,3 +147,56 @@ async fn what_was_written_is_folded_into_the_file_when_nobody_writes() {
     db.thread("t").add(message("b")).await.unwrap();
     tokio::task::block_in_place(|| folded.recv_timeout(Duration::from_secs(60))).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_step_is_under_way_after_a_panic_and_after_close() {
+    let backend = SqliteBackend::temporary().await.unwrap();
+    let board = Arc::clone(&backend.writer().board);
+    let store = Store::over(backend);
+    store.faults.fail_next_commit(CommitFault::Panic);
+    store.add("a").await.unwrap_err();
+    let ended = async {
+        while board.step().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the panic ends the step");
+    store.add("b").await.unwrap();
+    store.db.close().await.unwrap();
+    assert_eq!(board.step(), None);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_whose_page_the_disk_cannot_read_is_kept() {
+    let backend = SqliteOptions::new().search(true).temporary().await.unwrap();
+    let maintenance = backend.maintenance();
+    let transactions = Arc::<AtomicI32>::default();
+    let is_answered = std::sync::atomic::AtomicBool::new(false);
+    backend.writer().failpoints.set({
+        let transactions = Arc::clone(&transactions);
+        move |point, _| match point {
+            Failpoint::Answered => {
+                is_answered.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+            // The first transaction after a write is that of the index.
+            Failpoint::Exchanging if is_answered.swap(false, Ordering::SeqCst) => Err(ffi::SQLITE_CORRUPT),
+            Failpoint::Exchanging => {
+                transactions.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    });
+    let path = backend.writer().path().to_owned();
+    let store = Store::over(backend);
+    crate::file_guard::remember_unreadable(&path);
+    let good = maintenance.health();
+    transactions.store(0, Ordering::SeqCst);
+    store.add("a").await.unwrap();
+    let bad = maintenance.health_other_than(&good).await;
+    assert_eq!((bad.failures, bad.alarms), (0, vec![Alarm::DiskUnreadable]));
+    // That of the write: none makes the index again.
+    assert_eq!(transactions.load(Ordering::SeqCst), 1);
+}

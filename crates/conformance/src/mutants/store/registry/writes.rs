@@ -7,7 +7,7 @@ use throughline_core::{
     PersistResult, Receipt, Seq, ThreadArgs, ThreadResult, Timestamp, UpdateMode,
 };
 
-use crate::mutants::store::{Mutant, change, special::Special};
+use crate::mutants::store::{Mutant, change, special::Special, threads::ThreadFault};
 
 pub(super) static MUTANTS: &[Mutant] = &[
     // What is acknowledged and not kept.
@@ -348,9 +348,26 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "stands-still",
         "gives every change the same position",
-        &["order.position", "batch.position", "concurrent.places", "reopen.counters", "changes.positions"],
+        &[
+            "order.position",
+            "batch.receipt",
+            "batch.positions",
+            "concurrent.places",
+            "reopen.counters",
+            "changes.positions",
+        ],
     )
     .after(|_, response| change::position(response, |_| 1)),
+    Mutant::new(
+        "names-no-last-position",
+        "answers a batch with the position of an earlier one of its changes",
+        &["batch.positions"],
+    )
+    .after(|asked, response| {
+        if matches!(asked, PersistArgs::Batch(batch) if batch.items.len() > 1) {
+            change::position(response, |position| position - 1);
+        }
+    }),
     Mutant::new("reads-have-positions", "gives a read a position", &["order.no-position", "VL-S20.told"])
         .after(|asked, response| {
             if !asked.kind().is_write() {
@@ -511,6 +528,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
         }),
     Mutant::new(
+        "refuses-batches-at-the-dead",
+        "refuses a batch that deletes a deleted thread as gone, where the batch expects a sequence number",
+        &["batch.after-deletion"],
+    )
+    .special(Special::Thread(ThreadFault::RefusesBatchesAtTheDead)),
+    Mutant::new(
         "takes-any-last-message",
         "takes the last message, whichever was expected",
         &["take.expected"],
@@ -549,6 +572,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
             && let Some(message) = &mut taken.message
         {
             message.content = Content::empty();
+        }
+    }),
+    Mutant::new(
+        "takes-another-message",
+        "answers the last message, and the deletion of another one",
+        &["VL-S7.taken", "take.last"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Thread(ThreadResult::TakeLast(taken)) = &mut response.result
+            && let Some(deleted) = &mut taken.deleted
+        {
+            deleted.id = "another".parse().expect("an id");
         }
     }),
     Mutant::new(

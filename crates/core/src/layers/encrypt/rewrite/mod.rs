@@ -1,4 +1,4 @@
-//! Writes a store anew under the present keys, and finds out which keys it is under.
+//! Writes a store again under the present keys, and finds out which keys it is under.
 
 mod cursor;
 mod row;
@@ -13,7 +13,7 @@ use crate::{Effect, ErrorKind, PersistError, Persistence, Result};
 
 /// Goes through the threads of a tenant and writes again what is not under the key that would be used now: after a
 /// [rotation](super::KeyRing::rotate), after keys of threads were begun with, and after a store in the clear was taken over.
-/// Where threads have keys, those are sealed anew first, of every tenant.
+/// Where threads have keys, those are sealed again first, of every tenant.
 ///
 /// It works on pages of messages through the pipeline like any caller, while others read and write:
 ///
@@ -50,7 +50,7 @@ pub struct Rewrite {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rewritten {
-    /// Keys of threads that were sealed anew.
+    /// Keys of threads that were sealed again.
     pub thread_keys: u64,
     /// Messages whose content was written again.
     pub contents: u64,
@@ -69,12 +69,12 @@ pub struct Rewritten {
     pub too_large: u64,
     /// Threads whose key was destroyed.
     pub shredded: u64,
-    /// Entries of threads and messages that cannot be read, and stay as they are. The others are seen to.
+    /// Entries of threads, messages, and records of the store of keys that cannot be read, and stay as they are. The others are seen to.
     pub damaged: u64,
 }
 
 impl EncryptLayer {
-    /// Makes ready to write anew what the tenant of `db` has, which has to be a handle on a pipeline with this layer.
+    /// Makes ready to write again what the tenant of `db` has, which has to be a handle on a pipeline with this layer.
     #[must_use]
     pub fn rewrite(&self, db: &Persistence) -> Rewrite {
         Rewrite { walk: Walk::new(self.clone(), db.clone(), true) }
@@ -146,7 +146,7 @@ impl Rewrite {
     /// What the reads and writes answer. A row that cannot be read is named; the same step can be made again.
     ///
     /// # Cancel safety
-    /// Dropping it leaves each row as it was or written anew. The step is made again by the next call.
+    /// Dropping it leaves each row as it was or written again. The step is made again by the next call.
     pub async fn step(&mut self) -> Result<bool> {
         self.walk.step().await
     }

@@ -11,7 +11,7 @@ use crate::{
 const TRIES: u32 = 8;
 
 impl Walk {
-    /// Writes one message anew, as far as it has to be and can be.
+    /// Writes one message again, as far as it has to be and can be.
     pub(super) async fn row(&mut self, message: Message, found: &Found) -> Result<()> {
         let named = (message.thread.clone(), message.id.clone());
         if found.stale.contains(&Stale::Facts(named.0.clone(), named.1.clone())) {

@@ -24,7 +24,7 @@ pub(super) struct Walk {
     pub(super) page: u32,
     /// How many cells were met under each key.
     pub(super) met: BTreeMap<KeyId, u64>,
-    /// Whether what is met is written anew, or only looked at.
+    /// Whether what is met is written again, or only looked at.
     writes: bool,
 }
 
@@ -82,14 +82,24 @@ impl Walk {
         Ok(self.cursor.stage != Stage::Done)
     }
 
-    /// Seals the keys of threads anew that are under another key of the ring.
+    /// Seals the keys of threads again that are under another key of the ring.
     async fn keys(&mut self, after: Option<(crate::TenantId, ThreadId)>) -> Result<Stage> {
         let cabinet = self.layer.cabinet().clone();
         let Some(store) = &cabinet.threads else { return Ok(Stage::Threads(None)) };
         let listed = store.list(after.as_ref(), self.page as usize).await?;
-        let Some((last, _)) = listed.last() else { return Ok(Stage::Threads(None)) };
+        if self.writes {
+            self.report.damaged += listed.damaged;
+        } else if listed.damaged > 0 {
+            // What a key is under that cannot be read, nobody knows.
+            let detail = format!(
+                "{} records of the store of keys cannot be read: restore or remove them",
+                listed.damaged
+            );
+            return Err(PersistError::new(ErrorKind::Corrupt, detail));
+        }
+        let Some((last, _)) = listed.keys.last() else { return Ok(Stage::Threads(None)) };
         let last = last.clone();
-        for ((tenant, thread), wrapped) in listed {
+        for ((tenant, thread), wrapped) in listed.keys {
             let under = wrapped.under().ok_or_else(|| Unreadable::Malformed.at("key", &thread, None))?;
             if !self.writes {
                 *self.met.entry(under).or_default() += 1;

@@ -2,7 +2,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,8 @@ use crate::{Effect, ErrorKind, PersistError, Result, TenantId, ThreadId};
 /// system or a disk keeps of overwritten blocks by itself (snapshots, wear levelling) is out of its reach: a host that has to
 /// answer for that keeps the keys in a key service.
 ///
+/// A list of all keys reads the folder once, at its first page, and each file once. Until its last page it keeps 32 bytes for each file in memory.
+///
 /// ```
 /// use throughline_core::layers::encrypt::thread_keys::FileThreadKeys;
 ///
@@ -25,7 +27,14 @@ use crate::{Effect, ErrorKind, PersistError, Result, TenantId, ThreadId};
 /// # Ok::<(), throughline_core::PersistError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct FileThreadKeys(Arc<Path>);
+pub struct FileThreadKeys {
+    folder: Arc<Path>,
+    /// The names of the files, in order, from the first page of a list to its last.
+    listed: Arc<Mutex<Option<Arc<[Name]>>>>,
+}
+
+/// Of a file: a hash of the ids.
+type Name = [u8; blake3::OUT_LEN];
 
 /// What a file holds.
 #[derive(Serialize, Deserialize)]
@@ -50,7 +59,7 @@ impl FileThreadKeys {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         let folder = folder.as_ref();
         builder.create(folder).and_then(|()| lock(folder)).map_err(failed)?;
-        Ok(Self(folder.into()))
+        Ok(Self { folder: folder.into(), listed: Arc::default() })
     }
 
     /// Runs blocking work where it hurts nobody.
@@ -58,7 +67,7 @@ impl FileThreadKeys {
         &'a self,
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) -> KeysFuture<'a, T> {
-        let folder = Arc::clone(&self.0);
+        let folder = Arc::clone(&self.folder);
         Box::pin(async move {
             match tokio::task::spawn_blocking(move || work(&folder)).await {
                 Ok(done) => done.map_err(failed),
@@ -93,12 +102,32 @@ fn lock(folder: &Path) -> io::Result<File> {
 }
 
 /// Ids hold what no file name may, so that a file is named after a hash of them.
-fn path(folder: &Path, tenant: &TenantId, thread: &ThreadId) -> PathBuf {
+fn name(tenant: &TenantId, thread: &ThreadId) -> Name {
     let mut hasher = blake3::Hasher::new();
     for id in [tenant.as_str(), thread.as_str()] {
         hasher.update(&(id.len() as u64).to_be_bytes()).update(id.as_bytes());
     }
-    folder.join(format!("{}.key", hasher.finalize().to_hex()))
+    *hasher.finalize().as_bytes()
+}
+
+fn path_of(folder: &Path, name: Name) -> PathBuf {
+    folder.join(format!("{}.key", blake3::Hash::from_bytes(name).to_hex()))
+}
+
+fn path(folder: &Path, tenant: &TenantId, thread: &ThreadId) -> PathBuf {
+    path_of(folder, name(tenant, thread))
+}
+
+/// The files of keys, in order.
+fn names(folder: &Path) -> io::Result<Arc<[Name]>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let file = entry?.file_name();
+        let hash = file.to_str().and_then(|file| file.strip_suffix(".key"));
+        names.extend(hash.and_then(|hash| blake3::Hash::from_hex(hash).ok()).map(|hash| *hash.as_bytes()));
+    }
+    names.sort_unstable();
+    Ok(names.into())
 }
 
 fn read(path: &Path) -> io::Result<Option<Record>> {
@@ -233,26 +262,33 @@ impl ThreadKeys for FileThreadKeys {
     }
 
     fn list<'a>(&'a self, after: Option<&'a (TenantId, ThreadId)>, limit: usize) -> KeysFuture<'a, Listed> {
-        let after = after.cloned();
+        let (after, kept) = (after.cloned(), Arc::clone(&self.listed));
         self.run(move |folder| {
-            let after = after.map(|(tenant, thread)| path(folder, &tenant, &thread));
-            let mut paths = Vec::new();
-            for entry in fs::read_dir(folder)? {
-                let path = entry?.path();
-                if path.extension().is_some_and(|is| is == "key") && after.as_ref() < Some(&path) {
-                    paths.push(path);
-                }
-            }
-            paths.sort_unstable();
-            let mut listed = Vec::new();
-            for path in paths {
-                if listed.len() == limit {
+            let known = kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let names = match known.filter(|_| after.is_some()) {
+                Some(known) => known,
+                None => names(folder)?,
+            };
+            let from = after.map_or(0, |(tenant, thread)| {
+                let last = name(&tenant, &thread);
+                names.partition_point(|name| *name <= last)
+            });
+            let mut listed = Listed::default();
+            for name in &names[from..] {
+                if listed.keys.len() == limit {
                     break;
                 }
-                if let Some(Record { tenant, thread, key: Some(key) }) = read_settled(folder, &path)? {
-                    listed.push(((tenant, thread), key));
+                match read_settled(folder, &path_of(folder, *name)) {
+                    Ok(Some(Record { tenant, thread, key: Some(key) })) => {
+                        listed.keys.push(((tenant, thread), key));
+                    }
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => listed.damaged += 1,
+                    Err(error) => return Err(error),
                 }
             }
+            let goes_on = listed.keys.len() == limit;
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = goes_on.then_some(names);
             Ok(listed)
         })
     }
@@ -284,13 +320,13 @@ mod tests {
         assert!(!keys.replace(&tenant, &thread, &key("2"), key("3")).await.unwrap());
         assert!(keys.replace(&tenant, &thread, &key("1"), key("3")).await.unwrap());
         // Another process sees the same.
-        let again = FileThreadKeys::open(&*keys.0).unwrap();
+        let again = FileThreadKeys::open(&*keys.folder).unwrap();
         assert_eq!(again.get(&tenant, &thread).await.unwrap(), ThreadKey::Kept(key("3")));
         keys.destroy(&tenant, &thread).await.unwrap();
         assert_eq!(again.create(&tenant, &thread, key("4")).await.unwrap(), ThreadKey::Destroyed);
         assert!(!again.replace(&tenant, &thread, &key("3"), key("4")).await.unwrap());
-        assert_eq!(again.list(None, 10).await.unwrap(), []);
-        fs::remove_dir_all(&*keys.0).unwrap();
+        assert_eq!(again.list(None, 10).await.unwrap(), Listed::default());
+        fs::remove_dir_all(&*keys.folder).unwrap();
     }
 
     #[tokio::test]
@@ -305,17 +341,21 @@ mod tests {
         let mut seen = Vec::new();
         loop {
             let page = keys.list(after.as_ref(), 2).await.unwrap();
-            let Some(last) = page.last() else { break };
+            let Some(last) = page.keys.last() else { break };
             after = Some(last.0.clone());
-            seen.extend(page.into_iter().map(|((_, thread), _)| thread));
+            seen.extend(page.keys.into_iter().map(|((_, thread), _)| thread));
         }
         seen.sort();
         assert_eq!(seen.iter().map(ThreadId::as_str).collect::<Vec<_>>(), ["t0", "t1", "t2", "t3", "t4"]);
-        fs::write(path(&keys.0, &tenant, &seen[0]), "{").unwrap();
+        fs::write(path(&keys.folder, &tenant, &seen[0]), "{").unwrap();
         assert_eq!(keys.get(&tenant, &seen[0]).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        // In a list it hides no other, and is counted once.
+        let first = keys.list(None, 2).await.unwrap();
+        let last = keys.list(Some(&first.keys[1].0), 3).await.unwrap();
+        assert_eq!((first.keys.len() + last.keys.len(), first.damaged + last.damaged), (4, 1));
         // A file in the place of another one is not taken for its key.
-        fs::copy(path(&keys.0, &tenant, &seen[1]), path(&keys.0, &tenant, &seen[2])).unwrap();
+        fs::copy(path(&keys.folder, &tenant, &seen[1]), path(&keys.folder, &tenant, &seen[2])).unwrap();
         assert_eq!(keys.get(&tenant, &seen[2]).await.unwrap_err().kind(), ErrorKind::Corrupt);
-        fs::remove_dir_all(&*keys.0).unwrap();
+        fs::remove_dir_all(&*keys.folder).unwrap();
     }
 }

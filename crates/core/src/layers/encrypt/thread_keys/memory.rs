@@ -82,7 +82,8 @@ impl ThreadKeys for MemoryThreadKeys {
             let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
             let kept = self.kept();
             let keys = kept.range((from, Bound::Unbounded));
-            Ok(keys.filter_map(|(whose, key)| Some((whose.clone(), key.clone()?))).take(limit).collect())
+            let keys = keys.filter_map(|(whose, key)| Some((whose.clone(), key.clone()?))).take(limit);
+            Ok(Listed { keys: keys.collect(), damaged: 0 })
         })
     }
 }

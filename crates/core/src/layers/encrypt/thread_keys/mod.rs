@@ -76,8 +76,15 @@ pub enum ThreadKey {
 /// What a [`ThreadKeys`] answers, later.
 pub type KeysFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
-/// The keys of one page of a list: whose they are, and what is kept.
-pub type Listed = Vec<((TenantId, ThreadId), WrappedKey)>;
+/// One page of a list of keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Whose they are, and what is kept.
+    pub keys: Vec<((TenantId, ThreadId), WrappedKey)>,
+    /// How many records cannot be read, from the beginning of the page to its last key, or to the end of the list where the page is the last:
+    /// nothing says whose they are. They count toward no limit.
+    pub damaged: u64,
+}
 
 /// Where the host keeps the keys of threads.
 ///
@@ -106,7 +113,7 @@ pub trait ThreadKeys: fmt::Debug + Send + Sync + 'static {
         key: WrappedKey,
     ) -> KeysFuture<'a, ThreadKey>;
 
-    /// Puts the same key, sealed anew, in the place of `from`; answers whether it was still that.
+    /// Puts the same key, sealed again, in the place of `from`; answers whether it was still that.
     ///
     /// # Errors
     /// Whatever keeps it from being written.
@@ -124,9 +131,10 @@ pub trait ThreadKeys: fmt::Debug + Send + Sync + 'static {
     /// Whatever keeps it from being destroyed.
     fn destroy<'a>(&'a self, tenant: &'a TenantId, thread: &'a ThreadId) -> KeysFuture<'a, ()>;
 
-    /// Up to `limit` keys that are kept, in an order that stays the same, after the one of this thread.
+    /// Up to `limit` keys that are kept, of all tenants, in an order that stays the same, after the one of this thread. A page without keys is
+    /// the last. A record that is damaged is counted and hides no other.
     ///
     /// # Errors
-    /// Whatever keeps them from being read.
+    /// Whatever keeps all of them from being read.
     fn list<'a>(&'a self, after: Option<&'a (TenantId, ThreadId)>, limit: usize) -> KeysFuture<'a, Listed>;
 }

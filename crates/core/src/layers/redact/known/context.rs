@@ -13,6 +13,7 @@ const PRIVATE_KEY: &str = r"(-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: B
 
 const PLAIN: &[Known] = &[
     Known { name: "age-key", pattern: r"(AGE-SECRET-KEY-1[A-Z0-9]{40})", rest: "A-Z0-9" },
+    Known { name: "signed-url", pattern: "X-(?:Amz|Goog)-Signature=([a-fA-F0-9]{32})", rest: "a-fA-F0-9" },
     Known {
         name: "jwt",
         pattern: word!(r"eyJ[A-Za-z0-9_-]{10,512}\.eyJ[A-Za-z0-9_-]{10}"),
@@ -36,7 +37,7 @@ const ADDRESS: &str = r#"://[^\s/:@"'<>\\?#`]{0,64}:"#;
 /// value behind it.
 macro_rules! name {
     () => {
-        r"(?i:pass(?:w(?:or)?[dt]|phrase|code)?|pwd|pword|kennwort|senha|secret|token|key|auth|cred|cookie|jwt|mnemonic|phrase|_pat)"
+        r"(?i:pass(?:w(?:or)?[dt]|phrase|code)?|pw(?:d|ord)?|psk|kennwort|senha|secret|token|key|auth|cred|cookie|jwt|mnemonic|phrase|_pat)"
     };
 }
 
@@ -50,14 +51,14 @@ const FLAG: &str = concat!("-[A-Za-z0-9_-]{0,24}", name!(), "[A-Za-z0-9_-]{0,16}
 /// `curl -u user:password`
 const USER: &str = r#"(?:\s-u|--user|--proxy-user)[ =]["']?[^\s:"'/]{1,64}:([^\s"'`]{3,128})"#;
 
-const NETRC: &str = r"\blogin\s{1,4}\S{1,64}\s{1,4}password\s{1,4}(\S{1,128})";
+const NETRC: &str = r"\blogin\s{1,4}\S{1,64}\s{1,12}password\s{1,4}(\S{1,128})";
 
 const SSHPASS: &str = r#"\bsshpass\s{1,3}-p\s?["']?([^\s"'`]{3,64})"#;
 
 const MYSQL: &str = r#"\bmysql(?:dump|admin)?\s(?:[^\n|;&]{0,64}\s)?-p["']?([^\s"'`]{4,64})"#;
 
 /// What Unix and its servers keep of passwords.
-const CRYPT: &str = r"(\$(?:2[abxy]\$\d\d\$[A-Za-z0-9./]{53}|[156y]\$[A-Za-z0-9./$=,]{20,128}|apr1\$[A-Za-z0-9./]{1,8}\$[A-Za-z0-9./]{22}|argon2(?:id|i|d)\$v=\d{1,3}\$m=\d{1,9},t=\d{1,4},p=\d{1,3}\$[A-Za-z0-9+/]{8,64}\$[A-Za-z0-9+/]{16,128}))";
+const CRYPT: &str = r"(\$(?:2[abxy]\$\d\d\$[A-Za-z0-9./]{53}|[156y]\$[A-Za-z0-9./$=,]{20,128}|apr1\$[A-Za-z0-9./]{1,8}\$[A-Za-z0-9./]{22}|argon2(?:id|i|d)\$v=\d{1,3}\$m=\d{1,9},t=\d{1,4},p=\d{1,3}\$[A-Za-z0-9+/]{8,64}\$[A-Za-z0-9+/]{16,128})|\{S?SHA(?:256|384|512)?\}[A-Za-z0-9+/]{24,120}={0,2})";
 
 pub(super) fn rules() -> impl Iterator<Item = Rule> {
     let plain = PLAIN.iter().map(Rule::known);

@@ -10,7 +10,8 @@ use crate::{
     UpdateContent, UpdateMode, Visibility, operation::ContentChange, transform::Down,
 };
 
-/// Goes through the threads of a tenant, through the pipeline, and hides what the rules find: in content, metadata and titles.
+/// Goes through the threads of a tenant, through the pipeline, and hides what the rules find: in content, metadata, titles
+/// and owners.
 ///
 /// ```no_run
 /// use throughline_core::{Persistence, layers::redact::{Rules, Scrub}};
@@ -155,8 +156,9 @@ impl Scrub {
             leave(report, &entry.thread, None, WhyLeft::Refused(ErrorKind::TooLarge));
             return Ok(());
         };
-        let found = Redactions::from(down.into_counts());
-        if title.is_none() && metadata.is_none() {
+        let mut found = Redactions::from(down.into_counts());
+        let owner = entry.owner.as_ref().and_then(|owner| self.redactor.owner_id(owner, &mut found));
+        if title.is_none() && metadata.is_none() && owner.is_none() {
             return Ok(());
         }
         let mut made = Ok(());
@@ -166,9 +168,14 @@ impl Scrub {
                 let rename = RenameThread::new(entry.thread.clone(), title);
                 made = self.db.on_thread(rename).await.map(drop);
             }
-            if let (Some(metadata), Ok(())) = (metadata, &made) {
-                let patch = difference(&entry.metadata, &metadata)?;
-                let label = LabelThread::new(entry.thread.clone()).with_metadata(patch);
+            if made.is_ok() && (metadata.is_some() || owner.is_some()) {
+                let mut label = LabelThread::new(entry.thread.clone());
+                if let Some(metadata) = metadata {
+                    label = label.with_metadata(difference(&entry.metadata, &metadata)?);
+                }
+                if let Some(owner) = owner {
+                    label = label.with_owner(Some(owner));
+                }
                 made = self.db.on_thread(label).await.map(drop);
             }
         }

@@ -1,0 +1,38 @@
+//! The key of the fingerprints of idempotent calls, which a replica takes with its role.
+
+use throughline_core::{Backend as _, FingerprintKey, GetStanding, Persistence, TakeStance};
+use throughline_postgres::PostgresBackend;
+use tokio::runtime::Builder;
+
+use crate::support::Database;
+
+/// The key of a process that opens the store now.
+async fn key(database: &Database) -> Option<FingerprintKey> {
+    PostgresBackend::open(&database.url).await.unwrap().fingerprint_key()
+}
+
+/// The store works on threads of its own: the runtime of the caller needs neither sockets nor a clock.
+#[test]
+fn a_replica_takes_its_key_on_a_runtime_without_io() {
+    let whole = Builder::new_current_thread().enable_all().build().unwrap();
+    let bare = Builder::new_current_thread().enable_time().build().unwrap();
+    let Some(database) = whole.block_on(Database::fresh("")) else { return };
+    let db: Persistence = whole.block_on(database.db());
+    let [first, second] = [7, 8].map(|byte| FingerprintKey::from_bytes([byte; 32]));
+    let (leading, taken) = bare.block_on(async {
+        let leading = db.read(GetStanding {}).await.unwrap();
+        let follow = TakeStance::new(leading.stance, leading.stance.following());
+        (leading, db.on_replica(follow.with_fingerprint_key(Some(first))).await.unwrap())
+    });
+    // The role and the key are one commit.
+    assert_eq!(taken.position.get(), leading.position.get() + 1);
+    assert!(whole.block_on(key(&database)) == Some(first));
+
+    let again = TakeStance::new(taken.stance, taken.stance);
+    let take = async |key| db.on_replica(again.with_fingerprint_key(Some(key))).await.unwrap();
+    assert_eq!(bare.block_on(take(first)), taken);
+    let rekeyed = bare.block_on(take(second));
+    assert_eq!(rekeyed.position.get(), taken.position.get() + 1);
+    assert!(whole.block_on(key(&database)) == Some(second));
+    whole.block_on(db.close()).unwrap();
+}

@@ -1,0 +1,92 @@
+//! Tenants that share a pipeline share the messages that are open at one time, and lose no text to each other.
+
+use throughline::{
+    Content, ContentChange, Effect, ErrorKind, Persistence, UpdateMode, memory::MemoryBackend,
+    transform::TransformLayer,
+};
+
+use super::{Names, append, change, content, new};
+
+/// With eight open messages at most. The tenant `a` has held text of one.
+async fn with_held_text() -> (Persistence, Persistence) {
+    let names = TransformLayer::new(Names).open_messages(8);
+    let db = Persistence::builder().layer(names).backend(MemoryBackend::new()).build().unwrap();
+    let (a, b) = (db.for_tenant("a".parse().unwrap()), db.for_tenant("b".parse().unwrap()));
+    a.run(new("m")).await.unwrap();
+    a.run(append("m", "say Ali", UpdateMode::Partial)).await.unwrap();
+    (a, b)
+}
+
+#[tokio::test]
+async fn reservations_of_one_tenant_drop_no_held_text_of_another() {
+    let (a, b) = with_held_text().await;
+    for id in 0..100 {
+        b.run(new(&format!("m{id}"))).await.unwrap();
+    }
+    a.run(append("m", "ce.", UpdateMode::Final)).await.unwrap();
+    assert_eq!(content(&a, "m").await, r#"[{"type":"text","text":"say Alice."}]"#);
+}
+
+#[tokio::test]
+async fn refused_calls_of_one_tenant_drop_no_held_text_of_another() {
+    let (a, b) = with_held_text().await;
+    let deep = format!("{}{}", "[".repeat(1025), "]".repeat(1025));
+    for id in 0..100 {
+        let content = ContentChange::Replace(Content::from_json(deep.clone()).unwrap());
+        let error = b.run(change(&format!("m{id}"), content, UpdateMode::Partial)).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
+        let error = b.run(append(&format!("m{id}"), "Ali", UpdateMode::Partial)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+    a.run(append("m", "ce.", UpdateMode::Final)).await.unwrap();
+    assert_eq!(content(&a, "m").await, r#"[{"type":"text","text":"say Alice."}]"#);
+}
+
+#[tokio::test]
+async fn held_text_of_too_many_messages_is_refused_as_busy_and_none_is_dropped() {
+    let (a, b) = with_held_text().await;
+    for id in 0..7 {
+        b.run(new(&format!("m{id}"))).await.unwrap();
+        b.run(append(&format!("m{id}"), "say Ali", UpdateMode::Partial)).await.unwrap();
+    }
+    b.run(new("m7")).await.unwrap();
+    let error = b.run(append("m7", "Ali", UpdateMode::Partial)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Busy, Effect::NotApplied));
+    assert_eq!(
+        error.detail(),
+        "`names` holds back text of as many open messages as it may: finish others first"
+    );
+    for id in 0..7 {
+        b.run(append(&format!("m{id}"), "ce.", UpdateMode::Final)).await.unwrap();
+        assert_eq!(content(&b, &format!("m{id}")).await, r#"[{"type":"text","text":"say Alice."}]"#);
+    }
+    b.run(append("m7", "Bob", UpdateMode::Final)).await.unwrap();
+    a.run(append("m", "ce.", UpdateMode::Final)).await.unwrap();
+    assert_eq!(content(&a, "m").await, r#"[{"type":"text","text":"say Alice."}]"#);
+}
+
+#[tokio::test]
+async fn a_tenant_with_less_than_its_share_is_served_and_the_other_learns_what_was_dropped() {
+    let names = TransformLayer::new(Names).open_messages(8);
+    let db = Persistence::builder().layer(names).backend(MemoryBackend::new()).build().unwrap();
+    let (a, b) = (db.for_tenant("a".parse().unwrap()), db.for_tenant("b".parse().unwrap()));
+    for id in 0..8 {
+        b.run(new(&format!("m{id}"))).await.unwrap();
+        b.run(append(&format!("m{id}"), "say Ali", UpdateMode::Partial)).await.unwrap();
+    }
+    a.run(new("m")).await.unwrap();
+    a.run(append("m", "say Ali", UpdateMode::Partial)).await.unwrap();
+    let error = b.run(append("m0", "ce.", UpdateMode::Final)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::NotApplied));
+    assert_eq!(
+        error.detail(),
+        "`names` dropped text that it held back of the message: read what is stored, and go on from there"
+    );
+    // The caller has read that `Ali` is not stored.
+    b.run(append("m1", "ce.", UpdateMode::Final)).await.unwrap();
+    b.run(append("m0", "Alice.", UpdateMode::Final)).await.unwrap();
+    a.run(append("m", "ce.", UpdateMode::Final)).await.unwrap();
+    for (db, id) in [(&a, "m"), (&b, "m0"), (&b, "m1")] {
+        assert_eq!(content(db, id).await, r#"[{"type":"text","text":"say Alice."}]"#);
+    }
+}
