@@ -9,7 +9,7 @@ use std::{
 /// The two constructors on the way to a backend are called at one place each, inside the pipeline.
 #[test]
 fn tickets_and_terminals_are_made_at_one_place() {
-    let sources = rust_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("crates"));
+    let sources = rust_sources(&workspace().join("crates"));
     assert!(sources.len() > 50, "the sources were not found");
     for (call, only) in [
         ("Admitted::new(", "crates/core/src/backend/terminal.rs"),
@@ -18,7 +18,7 @@ fn tickets_and_terminals_are_made_at_one_place() {
         let callers: Vec<String> = sources
             .iter()
             .filter(|path| fs::read_to_string(path).is_ok_and(|text| text.contains(call)))
-            .map(|path| path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().display().to_string())
+            .map(|path| path.strip_prefix(workspace()).unwrap().display().to_string())
             .collect();
         assert_eq!(callers, [only], "{call}");
     }
@@ -27,7 +27,7 @@ fn tickets_and_terminals_are_made_at_one_place() {
 /// No backend can be cloned into a second pipeline.
 #[test]
 fn backends_are_not_clone() {
-    for path in rust_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("crates")) {
+    for path in rust_sources(&workspace().join("crates")) {
         let text = fs::read_to_string(&path).unwrap();
         let mut derives_clone = false;
         for line in text.lines().map(str::trim) {
@@ -46,6 +46,10 @@ fn backends_are_not_clone() {
             assert!(!implements, "{}: {line}", path.display());
         }
     }
+}
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are in a folder of the workspace")
 }
 
 fn rust_sources(folder: &Path) -> Vec<PathBuf> {

@@ -3,7 +3,7 @@
 //! One line a layer: `figure layers.cost.NAME VALUE ratio` over a store in memory, where nothing else costs much, and
 //! `layers.cost.NAME.sqlite` over a durable file. A ratio is the median over rounds of what was measured in the same round.
 //! `redact.ns_per_byte` is what the redactor costs over the slowest of the shapes, `redact.ns_per_byte.SHAPE` over each.
-//! `cargo bench --bench layers [-- [--rounds N] [--only NAME] [--store memory|sqlite|shapes]]`.
+//! `cargo bench -p throughline-benches --bench layers [-- [--rounds N] [--only NAME] [--store memory|sqlite|shapes]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]

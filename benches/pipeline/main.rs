@@ -2,7 +2,7 @@
 //!
 //! One line a figure: `figure NAME VALUE UNIT`. Every time is the least of many rounds, each shorter than the turn that
 //! a busy machine gives to others, so that what else it does is left out as far as it can be; all shapes are measured
-//! in turn in each round. `cargo bench --bench pipeline`.
+//! in turn in each round. `cargo bench -p throughline-benches --bench pipeline`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 mod noop;

@@ -1,7 +1,7 @@
 //! Writes into PostgreSQL and pages out of it, beside what the driver does by itself, all in one run and by turns.
 //!
 //! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same round.
-//! `cargo bench --features postgres --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N] [--pools N] [--words N]
+//! `cargo bench -p throughline-benches --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N] [--pools N] [--words N]
 //! [--only beside]]`; with `--tasks` only so many tasks write, and with `--pools 0` nobody beside them: what a profiler wants to see; with
 //! `--words` only the index of words is measured, and a search of so many messages; with `--only beside`, row security and a pooler
 //! alone. It starts a server of its own.

@@ -1,7 +1,7 @@
 //! Runs of agents: who wins a key, whether keys wait for each other, and whether a long history makes a claim slower.
 //!
 //! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same
-//! round. `cargo bench --bench sessions [-- [--rounds N] [--attempts N]]`.
+//! round. `cargo bench -p throughline-benches --bench sessions [-- [--rounds N] [--attempts N]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]

@@ -1,7 +1,7 @@
 //! Reads of threads of several lengths, beside what the driver does by itself, all in one run and by turns.
 //!
 //! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same
-//! round. `cargo bench --bench sqlite_read [-- [--rounds N] [--messages N]]`.
+//! round. `cargo bench -p throughline-benches --bench sqlite_read [-- [--rounds N] [--messages N]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]

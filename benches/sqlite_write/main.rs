@@ -2,7 +2,7 @@
 //!
 //! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same
 //! round, because the disk of a shared machine drifts.
-//! `cargo bench --bench sqlite_write [-- [--rounds N] [--messages N] [--tasks N]]`; with `--tasks` only so many tasks write,
+//! `cargo bench -p throughline-benches --bench sqlite_write [-- [--rounds N] [--messages N] [--tasks N]]`; with `--tasks` only so many tasks write,
 //! and nothing is measured of the length of a thread: what a profiler wants to see.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

@@ -4,7 +4,7 @@
 //! byte that is handed to a write: it is exact, and the same on every file system. `write_bytes` stands beside it as
 //! `dirtied`: it counts whole pages of the cache, two for each frame of the log, which lies across them.
 //!
-//! One line a figure: `figure NAME VALUE UNIT`. `cargo bench --bench streaming [-- --rounds N]`. Linux only.
+//! One line a figure: `figure NAME VALUE UNIT`. `cargo bench -p throughline-benches --bench streaming [-- --rounds N]`. Linux only.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]

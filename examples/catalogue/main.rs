@@ -2,7 +2,7 @@
 //! imports that folder into a second file that proves to be equal.
 //!
 //! ```text
-//! cargo run --release --example catalogue [-- [FILE] [WORD]]
+//! cargo run --release -p catalogue [-- [FILE] [WORD]]
 //! ```
 //!
 //! `FILE` holds one ShareGPT-style chat a line; without one a small sample is read. `WORD` is what is looked for.
@@ -14,11 +14,11 @@ mod proof;
 
 use std::{error::Error, fs, path::Path};
 
+use throughline::transfer::ChatFolder;
 use throughline::{
     ChangeScope, Keep, ListThreads, NewMessage, NewThread, NewTurn, PageFrom, Persistence, Position,
     SearchMessages, ThreadEntry, ThreadList, Title, sqlite::SqliteOptions,
 };
-use throughline_transfer::ChatFolder;
 
 const SAMPLE: &str = include_str!("../quickstart/sample.jsonl");
 

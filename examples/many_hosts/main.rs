@@ -1,7 +1,7 @@
 //! Three hosts write and stream into the same threads of one Postgres store, a fourth follows, and the primary is killed under them.
 //!
 //! ```text
-//! cargo run --release --features postgres --example many_hosts [-- URL]
+//! cargo run --release -p many_hosts [-- URL]
 //! ```
 //!
 //! Each host is a process of its own (this program again, see `host.rs`). Without a `URL` the example starts a primary and two standbys

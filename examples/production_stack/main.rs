@@ -1,7 +1,7 @@
 //! A host in production: a full stack over real conversations, whose key is changed and whose store is moved while it writes.
 //!
 //! ```text
-//! cargo run --release --example production_stack [-- FILE…]
+//! cargo run --release -p production_stack [-- FILE…]
 //! ```
 //!
 //! `FILE` holds one JSON object a line: turns of a coding agent's session log, or ShareGPT-style chats; without one a small

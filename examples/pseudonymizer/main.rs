@@ -1,7 +1,7 @@
 //! A transform of your own: names are stored as pseudonyms, and read as names.
 //!
 //! The layer says what is replaced in one text. Content, metadata, titles, searches, and a name that is cut between two appends are the
-//! toolkit's. `cargo test --example pseudonymizer` runs its tests.
+//! toolkit's. `cargo test -p pseudonymizer` runs its tests.
 
 mod layer;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A layer of your own, to copy: the layer, its tests without a store, and the laws.
 //!
 //! It counts the writes of each thread and refuses those beyond a limit, so that one runaway conversation cannot fill the
-//! store. `cargo test --example template_layer` runs its tests. A copy of the folder is a crate: its `Cargo.toml` says in two
+//! store. `cargo test -p template_layer` runs its tests. A copy of the folder is a crate: its `Cargo.toml` says in two
 //! paths where Throughline is.
 
 mod layer;

@@ -10,20 +10,25 @@ pub(crate) const HELP: &str = "\
 The tasks of the workspace.
 
 Usage:
-    cargo xtask test [OPTIONS]    run the checks, in order, and stop at the first that fails
-    cargo xtask list              show the steps of `test`
+    cargo xtask test              run the tests of the embedded default: SQLite and memory, with every layer
+    cargo xtask ci [OPTIONS]      run everything that is checked before a change lands, and stop at the first step that fails
+    cargo xtask list              show the steps of `ci`
     cargo xtask postgres          start a throw-away PostgreSQL, print its URL, and stop it with the end of input
     cargo xtask --help            show this
 
-Options of test:
+`test` needs a Rust toolchain and a C compiler, installs nothing, and writes nothing outside the folder `target`.
+
+Options of test and ci:
+    --keep-going           run the remaining steps after one has failed
+
+Options of ci:
     --quick                only the inner loop: the steps that `list` marks with a star
     --only STEP[,STEP]     only these steps, in the order of the list; can be given more than once
     --long                 ten times as much of what the step `reliability` does: an hour, not minutes
-    --keep-going           run the remaining steps after one has failed
 
 A failure of any step makes the exit code 1; a wrong command line makes it 2. What could not be checked is
 printed as `SKIPPED: what (why)`, and again below the closing table. With CI=true there are no colours and no
-progress bars. Tools that are missing are installed by the step `tools`.
+progress bars. The step `tools` of `ci` installs the tools that are missing.
 ";
 
 /// One command line, understood.
@@ -36,12 +41,12 @@ pub(crate) enum Command {
     /// Start a PostgreSQL for whoever develops.
     Postgres,
     /// Run steps.
-    Test(Test),
+    Run(Run),
 }
 
-/// The options of `test`.
+/// Which steps to run, and how.
 #[derive(Debug)]
-pub(crate) struct Test {
+pub(crate) struct Run {
     /// Which steps.
     pub(crate) selection: Selection,
     /// Do more of what can be scaled.
@@ -53,7 +58,9 @@ pub(crate) struct Test {
 /// Which steps were asked for.
 #[derive(Debug)]
 pub(crate) enum Selection {
-    /// All of them.
+    /// The tests of the embedded default.
+    Embedded,
+    /// All steps of `ci`.
     All,
     /// The inner loop.
     Quick,
@@ -64,12 +71,15 @@ pub(crate) enum Selection {
 impl Selection {
     /// The steps, always in the order of the list, whatever the order on the command line.
     pub(crate) fn steps(&self) -> Vec<&'static Step> {
-        let chosen = |step: &&'static Step| match self {
-            Self::All => true,
-            Self::Quick => step.quick,
-            Self::Only(steps) => steps.iter().any(|named| named.name == step.name),
-        };
-        steps::STEPS.iter().filter(chosen).collect()
+        match self {
+            Self::Embedded => steps::EMBEDDED.iter().collect(),
+            Self::All => steps::STEPS.iter().collect(),
+            Self::Quick => steps::STEPS.iter().filter(|step| step.quick).collect(),
+            Self::Only(named) => {
+                let is_named = |step: &&Step| named.iter().any(|named| named.name == step.name);
+                steps::STEPS.iter().filter(is_named).collect()
+            }
+        }
     }
 }
 
@@ -89,7 +99,11 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         }
     }
     match verb.as_deref() {
-        Some("test") => Ok(Command::Test(Test { selection: selection(quick, only)?, long, keep_going })),
+        Some("test") if quick || long || !only.is_empty() => {
+            Err("`test` takes no such option; `ci` does".into())
+        }
+        Some("test") => Ok(Command::Run(Run { selection: Selection::Embedded, long, keep_going })),
+        Some("ci") => Ok(Command::Run(Run { selection: selection(quick, only)?, long, keep_going })),
         Some(verb @ ("list" | "postgres")) if quick || long || keep_going || !only.is_empty() => {
             Err(format!("`{verb}` takes no options").into())
         }
@@ -127,8 +141,8 @@ mod tests {
 
     fn steps_of(line: &[&str]) -> Vec<&'static str> {
         match parse(lexopt::Parser::from_args(line)).expect("a good command line") {
-            Command::Test(test) => test.selection.steps().iter().map(|step| step.name).collect(),
-            other => panic!("not a test: {other:?}"),
+            Command::Run(run) => run.selection.steps().iter().map(|step| step.name).collect(),
+            other => panic!("not a run: {other:?}"),
         }
     }
 
@@ -137,42 +151,44 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_the_default() {
-        assert_eq!(steps_of(&["test"]).len(), steps::STEPS.len());
+    fn test_runs_the_embedded_default_and_ci_runs_every_step() {
+        assert_eq!(steps_of(&["test"]), ["tests", "doctests"]);
+        assert_eq!(steps_of(&["ci"]).len(), steps::STEPS.len());
     }
 
     #[test]
     fn quick_is_the_inner_loop() {
-        assert_eq!(steps_of(&["test", "--quick"]), ["fmt", "clippy", "tests"]);
+        assert_eq!(steps_of(&["ci", "--quick"]), ["fmt", "clippy", "tests"]);
     }
 
     #[test]
     fn only_keeps_the_order_of_the_list() {
-        assert_eq!(steps_of(&["test", "--only", "guard,fmt", "--only=docs"]), ["fmt", "docs", "guard"]);
+        assert_eq!(steps_of(&["ci", "--only", "guard,fmt", "--only=docs"]), ["fmt", "docs", "guard"]);
     }
 
     #[test]
     fn an_unknown_step_is_answered_with_the_known_ones() {
-        let complaint = complaint(&["test", "--only", "fmt,nonsense"]);
+        let complaint = complaint(&["ci", "--only", "fmt,nonsense"]);
         assert!(complaint.contains("`nonsense`") && complaint.contains("conformance"), "{complaint}");
     }
 
     #[test]
     fn a_long_run_is_asked_for() {
         let is_long = |line: &[&str]| match parse(lexopt::Parser::from_args(line)) {
-            Ok(Command::Test(test)) => test.long,
-            other => panic!("not a test: {other:?}"),
+            Ok(Command::Run(run)) => run.long,
+            other => panic!("not a run: {other:?}"),
         };
-        assert!(is_long(&["test", "--long", "--only", "reliability"]));
-        assert!(!is_long(&["test"]));
+        assert!(is_long(&["ci", "--long", "--only", "reliability"]));
+        assert!(!is_long(&["ci"]));
     }
 
     #[test]
     fn contradictions_are_refused() {
-        assert!(complaint(&["test", "--quick", "--only", "fmt"]).contains("exclude"));
+        assert!(complaint(&["ci", "--quick", "--only", "fmt"]).contains("exclude"));
         assert!(complaint(&["list", "--quick"]).contains("no options"));
+        assert!(complaint(&["test", "--quick"]).contains("`ci` does"));
         assert!(complaint(&["postgres", "--long"]).contains("no options"));
-        assert!(complaint(&["test", "fmt"]).contains("fmt"));
+        assert!(complaint(&["ci", "fmt"]).contains("fmt"));
         assert!(complaint(&["bake"]).contains("`bake`"));
         assert!(complaint(&[]).contains("which command"));
     }

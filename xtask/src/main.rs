@@ -1,10 +1,11 @@
 //! The tasks of the workspace.
 //!
 //! ```text
-//! cargo xtask test            everything that is checked before a change lands
-//! cargo xtask test --quick    the inner loop
-//! cargo xtask list            the steps
-//! cargo xtask postgres        a PostgreSQL to try things with
+//! cargo xtask test          the tests of the embedded default: SQLite and memory, with every layer
+//! cargo xtask ci            everything that is checked before a change lands
+//! cargo xtask ci --quick    the inner loop
+//! cargo xtask list          the steps of `ci`
+//! cargo xtask postgres      a PostgreSQL to try things with
 //! ```
 #![allow(clippy::print_stdout, reason = "a command-line tool talks to its user on standard output")]
 
@@ -56,8 +57,8 @@ fn execute(command: &Command) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
-        Command::Test(test) => match Workspace::find(test.long) {
-            Ok(workspace) => return runner::run(&workspace, &test.selection.steps(), test.keep_going),
+        Command::Run(run) => match Workspace::find(run.long) {
+            Ok(workspace) => return runner::run(&workspace, &run.selection.steps(), run.keep_going),
             Err(error) => {
                 eprintln!("error: {error}");
                 return ExitCode::FAILURE;

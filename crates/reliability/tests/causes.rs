@@ -233,7 +233,9 @@ fn readers_of_a_store_that_no_descriptor_is_left_for_go_on() {
         return Runtime::new().unwrap().block_on(write_without_descriptors());
     }
     let mut child = Command::new(env::current_exe().unwrap());
-    child.args(["readers_of_a_store_that_no_descriptor_is_left_for_go_on", "--exact", "--nocapture"]).env(LIMITED, "");
+    child
+        .args(["readers_of_a_store_that_no_descriptor_is_left_for_go_on", "--exact", "--nocapture"])
+        .env(LIMITED, "");
     assert!(child.status().unwrap().success());
 }
 

@@ -210,7 +210,7 @@ async fn rejected_calls_cost_the_log_no_more_than_its_budget() {
 }
 
 /// A stack over `log` whose thread `away` is another store's.
-async fn redirecting(log: &Refuses, budget: RejectedCallBudget) -> Persistence {
+fn redirecting(log: &Refuses, budget: RejectedCallBudget) -> Persistence {
     let there = Persistence::builder().backend(MemoryBackend::new().with_name("there")).build().unwrap();
     Persistence::builder()
         .layer(AuditLayer::new(key()).rejected_calls(budget))
@@ -230,7 +230,7 @@ async fn let_tasks_run() {
 #[tokio::test(start_paused = true)]
 async fn each_redirected_write_has_an_entry_however_many_there_are_at_once() {
     let backend = Refuses::new(claims().with_audit());
-    let db = redirecting(&backend, RejectedCallBudget::new()).await;
+    let db = redirecting(&backend, RejectedCallBudget::new());
     let begun = Instant::now();
     for _ in 0..1000 {
         db.thread("away").add(NewMessage::user("x")).await.unwrap();
@@ -244,7 +244,7 @@ async fn each_redirected_write_has_an_entry_however_many_there_are_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_spent_budget_delays_no_entry_of_a_redirected_write() {
     let backend = Refuses::new(claims().with_audit());
-    let db = redirecting(&backend, RejectedCallBudget::new().bytes(0, 0)).await;
+    let db = redirecting(&backend, RejectedCallBudget::new().bytes(0, 0));
     refused(&db, 1).await;
     let_tasks_run().await;
     assert_eq!(backend.outcomes(), []);

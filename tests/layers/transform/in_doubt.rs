@@ -25,12 +25,15 @@ enum Fate {
     Applied,
 }
 
+/// A write that is applied once it is told to, and says when it was.
+type LateWrite = (Sender<()>, Receiver<()>);
+
 /// A store that applies changes of content late. A clone is the same.
 #[derive(Clone, Default)]
 struct Late {
     store: Arc<MemoryBackend>,
     fates: Arc<Mutex<VecDeque<Fate>>>,
-    late: Arc<Mutex<Vec<(Sender<()>, Receiver<()>)>>>,
+    late: Arc<Mutex<Vec<LateWrite>>>,
 }
 
 impl Backend for Late {

@@ -1,6 +1,6 @@
 //! The steps that are one call of cargo.
 
-use super::{postgres, tools};
+use super::{conformance, postgres, tools};
 use crate::Result;
 use crate::skips::Skips;
 use crate::workspace::Workspace;
@@ -18,8 +18,7 @@ pub(super) fn clippy(workspace: &Workspace, _: &mut Skips) -> Result {
 
 /// `tests`: all of them, even after a failure, so that one run tells everything.
 ///
-/// The checks of the Postgres backend are left to the step `conformance`, where they share a process: here each would make its
-/// own first.
+/// The checks and laws of the step `conformance` are left to it: there those of one table share a process.
 pub(super) fn tests(workspace: &Workspace, skips: &mut Skips) -> Result {
     tools::nextest(workspace)?;
     let cluster = postgres::serve(workspace, skips)?;
@@ -27,7 +26,10 @@ pub(super) fn tests(workspace: &Workspace, skips: &mut Skips) -> Result {
         postgres::want_pooler(workspace, skips);
     }
     let nextest = workspace.cargo(["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]);
-    postgres::told(nextest.args(["-E", "not binary(conformance_postgres)"]), cluster.as_ref()).run()
+    let elsewhere: Vec<String> =
+        conformance::targets(workspace.metadata()).iter().map(|name| format!("binary({name})")).collect();
+    let filter = format!("not ({})", elsewhere.join(" or "));
+    postgres::told(nextest.args(["-E", &filter]), cluster.as_ref()).run()
 }
 
 /// `doctests`, which nextest does not run.

@@ -1,7 +1,6 @@
-//! `conformance`: the tables of what each backend and each law was checked for.
+//! `conformance`: what each backend and each law is checked for, once, with the tables that the checks print.
 //!
-//! The step `tests` has run the same checks. Here they run under plain `cargo test`, which lets through what they
-//! print: the tables.
+//! They run under plain `cargo test`: it lets through what they print, and the checks of one table share a process.
 
 use std::collections::BTreeSet;
 
@@ -49,7 +48,7 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
 }
 
 /// What is run with row security: what is about tenants, and what spans them. All are run by
-/// `THROUGHLINE_POSTGRES_ROW_SECURITY=1 cargo test --test conformance_postgres`.
+/// `THROUGHLINE_POSTGRES_ROW_SECURITY=1 cargo test -p throughline-tests --features postgres --test conformance_postgres`.
 const WALLED: [&str; 5] = ["tenant", "scope", "changes.", "replica.", "audit."];
 
 /// Runs those, one after the other: the program takes one filter.
@@ -65,7 +64,7 @@ fn with_row_security(workspace: &Workspace, cluster: &Cluster) -> Result {
 
 /// The checks that are left out behind PgBouncer: what is decided in memory, whatever the way to the server. What is not named here is run:
 /// what waits for others, what several processes do, what is lost on the way, and statements in an order that nobody has thought
-/// of. All are run by `THROUGHLINE_POSTGRES_POOLER=start cargo test --test conformance_postgres`.
+/// of. All are run by `THROUGHLINE_POSTGRES_POOLER=start cargo test -p throughline-tests --features postgres --test conformance_postgres`.
 const NOT_BEHIND_POOLER: [&str; 18] = [
     "MU-", "RR-", "T3-", "TC-", "VL-", "batch.", "content.", "entry.", "fork.", "import.", "list.", "prune.",
     "purge.", "resolve.", "search.", "session.", "thread.", "turn.",
@@ -81,7 +80,7 @@ fn behind_pooler(workspace: &Workspace, skips: &mut Skips, cluster: &Cluster) ->
 }
 
 /// The test targets of the whole workspace that belong to this step.
-fn targets(metadata: &Metadata) -> BTreeSet<&str> {
+pub(super) fn targets(metadata: &Metadata) -> BTreeSet<&str> {
     let tests = metadata.packages.iter().flat_map(|package| package.targets_of("test"));
     tests
         .filter(|name| name.starts_with(BACKENDS) || REQUIRED.contains(name) || OPTIONAL.contains(name))

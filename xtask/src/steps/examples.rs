@@ -1,5 +1,7 @@
-//! `examples`: every example of the root package runs and ends well, in a fresh folder and without input; the
-//! quickstart also on real transcripts, where those are.
+//! `examples`: every example runs and ends well, in a fresh folder and without input; the quickstart also on real transcripts,
+//! where those are.
+//!
+//! An example is one of the root package, or a package in the folder `examples`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -32,19 +34,12 @@ struct Example {
 
 /// Builds them all, runs them all.
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
-    let package = workspace.metadata().root_package()?;
-    let wanted = package.targets_of("example");
-    if wanted.is_empty() {
-        skips.add("examples", format!("{} has none", package.name));
-        return Ok(());
-    }
-    let examples = build(workspace, &package.name)?;
+    let examples = build(workspace)?;
     if let Err(why) = postgres::installation(workspace) {
         skips.add("the example many_hosts", why.to_string());
     }
-    for name in &wanted {
-        let example = find(&examples, name)?;
-        start(workspace, example, name, &[])?;
+    for example in &examples {
+        start(workspace, example, &example.name, &[])?;
     }
     template(workspace)?;
     real_transcripts(workspace, &examples, skips)
@@ -61,7 +56,10 @@ fn template(workspace: &Workspace) -> Result {
         fs::remove_dir_all(&copy)?;
     }
     fs::create_dir_all(&copy)?;
-    copy_files(&root.join(TEMPLATE), &copy)?;
+    for file in fs::read_dir(root.join(TEMPLATE))? {
+        let file = file?;
+        fs::copy(file.path(), copy.join(file.file_name()))?;
+    }
     let manifest = copy.join("Cargo.toml");
     fs::write(&manifest, found_at(&fs::read_to_string(&manifest)?, root))?;
     // The versions of the workspace, so that nothing else is fetched.
@@ -70,36 +68,38 @@ fn template(workspace: &Workspace) -> Result {
     test.args(["--target-dir"]).args([&target.join("template_layer")]).run()
 }
 
-/// Copies the files of a folder, and none of its folders: `target` is one once the template was tested where it stands.
-fn copy_files(from: &Path, to: &Path) -> Result {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
-}
-
-/// The manifest with the paths that a copy needs.
+/// The manifest with the paths that a copy needs. The copy lies in the folder of this workspace, and is no member of it.
 fn found_at(manifest: &str, root: &Path) -> String {
-    manifest.replace("path = \"../..", &format!("path = \"{}", root.display()))
+    let found = manifest.replace("path = \"../..", &format!("path = \"{}", root.display()));
+    format!("{found}\n[workspace]\n")
 }
 
-/// Release, because that is how somebody who measures would run them.
-fn build(workspace: &Workspace, package: &str) -> Result<Vec<Example>> {
-    let args = ["build", "--release", "--examples", "--all-features", "--package", package];
-    let build = workspace.cargo(args);
+/// Builds all of them, in the release profile that README names.
+fn build(workspace: &Workspace) -> Result<Vec<Example>> {
+    let metadata = workspace.metadata();
+    let folder = metadata.root.join("examples");
+    let packages = metadata.packages.iter().filter(|package| package.manifest.starts_with(&folder));
+    let packages = packages.flat_map(|package| ["--package", &package.name]);
+    let build = workspace
+        .cargo(["build", "--release", "--package", &metadata.root_package()?.name])
+        .args(packages)
+        .args(["--examples", "--bins"]);
     build.show();
     let messages = build.args(["--message-format=json-render-diagnostics"]).capture()?;
-    Ok(messages.lines().filter_map(built_example).collect())
+    let mut examples: Vec<Example> = messages.lines().filter_map(built_example).collect();
+    if examples.is_empty() {
+        return Err("no example was built".into());
+    }
+    examples.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(examples)
 }
 
 /// The example that a message of cargo announces, if it does.
 fn built_example(message: &str) -> Option<Example> {
     let message: Value = serde_json::from_str(message).ok()?;
     let target = message.get("target")?;
-    let is_example = target.get("kind")?.as_array()?.iter().any(|kind| kind == "example");
+    let is_example =
+        target.get("kind")?.as_array()?.iter().any(|kind| ["bin", "example"].iter().any(|of| kind == of));
     let name = target.get("name")?.as_str()?.to_owned();
     let executable = message.get("executable")?.as_str()?.into();
     is_example.then_some(Example { name, executable })
@@ -161,30 +161,19 @@ mod tests {
             copied.contains(r#"throughline-conformance = { path = "/w/crates/conformance" }"#),
             "{copied}"
         );
-        assert!(!copied.contains(".."), "{copied}");
-    }
-
-    #[test]
-    fn a_template_that_was_tested_where_it_stands_is_copied_without_its_target() {
-        let folder = std::env::temp_dir().join(format!("xtask-template-{}", std::process::id()));
-        let [from, to] = ["from", "to"].map(|name| folder.join(name));
-        fs::create_dir_all(from.join("target")).unwrap();
-        fs::create_dir(&to).unwrap();
-        fs::write(from.join("lib.rs"), "x").unwrap();
-        copy_files(&from, &to).unwrap();
-        let copied: Vec<_> = fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(copied, ["lib.rs"]);
+        assert!(!copied.contains("..") && copied.ends_with("[workspace]\n"), "{copied}");
     }
 
     #[test]
     fn only_examples_are_taken_from_the_messages_of_a_build() {
         let example =
             r#"{"reason":"compiler-artifact","target":{"name":"a","kind":["example"]},"executable":"/t/a"}"#;
-        let expected = Example { name: "a".into(), executable: "/t/a".into() };
-        assert_eq!(built_example(example), Some(expected));
+        let expected = |name: &str| Example { name: name.into(), executable: format!("/t/{name}").into() };
+        assert_eq!(built_example(example), Some(expected("a")));
+        let package =
+            r#"{"reason":"compiler-artifact","target":{"name":"b","kind":["bin"]},"executable":"/t/b"}"#;
+        assert_eq!(built_example(package), Some(expected("b")));
         let others = [
-            r#"{"reason":"compiler-artifact","target":{"name":"b","kind":["bin"]},"executable":"/t/b"}"#,
             r#"{"reason":"compiler-artifact","target":{"name":"c","kind":["lib"]},"executable":null}"#,
             r#"{"reason":"build-finished","success":true}"#,
             "not JSON",

@@ -1,4 +1,4 @@
-//! The steps of `cargo xtask test`, in order.
+//! The steps of `cargo xtask test` and of `cargo xtask ci`, in order.
 //!
 //! Clippy, tests, doctests, documentation and conformance all build the whole workspace with all features: what
 //! one of them has compiled, the next finds. A call with `-p` would choose other features for shared dependencies
@@ -6,6 +6,7 @@
 
 mod cargo;
 mod conformance;
+mod embedded;
 mod examples;
 mod features;
 mod guard;
@@ -32,7 +33,23 @@ pub(crate) struct Step {
     pub(crate) run: fn(&Workspace, &mut Skips) -> Result,
 }
 
-/// All steps.
+/// The steps of `test`.
+pub(crate) const EMBEDDED: &[Step] = &[
+    Step {
+        name: "tests",
+        summary: "unit tests, integration tests, conformance, laws",
+        quick: false,
+        run: embedded::tests,
+    },
+    Step {
+        name: "doctests",
+        summary: "examples in the documentation",
+        quick: false,
+        run: embedded::doctests,
+    },
+];
+
+/// The steps of `ci`.
 pub(crate) const STEPS: &[Step] = &[
     Step { name: "tools", summary: "what the other steps need is installed", quick: false, run: tools::run },
     Step { name: "fmt", summary: "the source is formatted", quick: true, run: cargo::fmt },

@@ -6,7 +6,7 @@
 //!
 //! ```sh
 //! export THROUGHLINE_CONFORMANCE_REPORT=target/conformance
-//! cargo nextest run --test conformance_memory --test conformance_sqlite
+//! cargo nextest run -p throughline-tests --test conformance_memory --test conformance_sqlite
 //! cargo run -p throughline-conformance --bin conformance-report -- target/conformance
 //! ```
 

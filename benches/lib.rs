@@ -1,0 +1,1 @@
+//! The benchmarks are the targets of this package: see `docs/benchmarks.md`.

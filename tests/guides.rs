@@ -1,0 +1,37 @@
+//! The programs of the guides, compiled and run as documentation tests.
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/import.md")]
+mod import_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/moving-a-store.md")]
+mod moving_guide {}
+
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../docs/guide/postgres.md")]
+mod postgres_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/encryption.md")]
+mod encryption_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/audit.md")]
+mod audit_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/observability.md")]
+mod observability_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/writing-a-layer.md")]
+mod layer_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/writing-a-backend.md")]
+mod backend_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/limits-and-guards.md")]
+mod limits_and_guards_guide {}

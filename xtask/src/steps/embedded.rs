@@ -1,0 +1,71 @@
+//! The tests of the embedded default: the facade, the core with every layer, SQLite, memory, the transfer of conversations.
+//!
+//! They need no tool but cargo and no server. What needs more, and the mutants, which prove the tests themselves, belong to `ci`.
+
+use crate::Result;
+use crate::metadata::Metadata;
+use crate::skips::Skips;
+use crate::workspace::Workspace;
+
+/// The packages.
+const PACKAGES: [&str; 7] = [
+    "throughline",
+    "throughline-conformance",
+    "throughline-core",
+    "throughline-memory",
+    "throughline-sqlite",
+    "throughline-tests",
+    "throughline-transfer",
+];
+
+/// Test targets of these packages that only `ci` runs.
+const ONLY_IN_CI: [&str; 2] = ["conformance_postgres", "mutants"];
+
+/// `tests`.
+pub(super) fn tests(workspace: &Workspace, _: &mut Skips) -> Result {
+    let targets = targets(workspace.metadata());
+    let chosen = targets.into_iter().flat_map(|name| ["--test", name]);
+    workspace.cargo(["test", "--no-fail-fast"]).args(packages()).args(["--lib"]).args(chosen).run()
+}
+
+/// `doctests`.
+pub(super) fn doctests(workspace: &Workspace, _: &mut Skips) -> Result {
+    workspace.cargo(["test", "--no-fail-fast"]).args(packages()).args(["--doc"]).run()
+}
+
+fn packages() -> impl Iterator<Item = &'static str> {
+    PACKAGES.into_iter().flat_map(|name| ["--package", name])
+}
+
+/// The names of the test targets, each once.
+fn targets(metadata: &Metadata) -> Vec<&str> {
+    let packages = metadata.packages.iter().filter(|package| PACKAGES.contains(&package.name.as_str()));
+    let mut names: Vec<&str> = packages.flat_map(|package| package.targets_of("test")).collect();
+    names.retain(|name| !ONLY_IN_CI.contains(name));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_test_targets_of_the_embedded_packages_are_chosen_without_those_of_ci() {
+        let json = r#"{
+            "packages": [
+                {"name": "throughline-tests", "manifest_path": "/w/tests/Cargo.toml", "features": {}, "targets": [
+                    {"name": "mutants", "kind": ["test"]}, {"name": "seam", "kind": ["test"]},
+                    {"name": "conformance_postgres", "kind": ["test"]}]},
+                {"name": "throughline-core", "manifest_path": "/w/core/Cargo.toml", "features": {}, "targets": [
+                    {"name": "throughline_core", "kind": ["lib"]}, {"name": "secrets", "kind": ["test"]}]},
+                {"name": "throughline-postgres", "manifest_path": "/w/pg/Cargo.toml", "features": {}, "targets": [
+                    {"name": "postgres", "kind": ["test"]}]}
+            ],
+            "workspace_root": "/w", "target_directory": "/t"
+        }"#;
+        let metadata = Metadata::parse(json).expect("good metadata");
+        assert_eq!(targets(&metadata), ["seam", "secrets"]);
+    }
+}
