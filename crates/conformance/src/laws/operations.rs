@@ -70,9 +70,10 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let blocks = || ContentChange::Append(Delta::Blocks(nested.clone()));
     let replace = || ContentChange::Replace(nested.clone());
     let append_within = UpdateContent::new(t(), id("r"), append(), UpdateMode::Partial).within(ROOMY);
-    // Reserved, appended to twice, replaced and finished: the fifth.
-    let edit = UpdateContent::new(t(), id("r"), replace(), UpdateMode::Edit).expecting(Revision::new(5));
     let abandon = || UpdateMode::Abandon { reason: Some(text.to_owned()) };
+    // Of a message without appends: a layer that holds text back decides which appends raise a revision.
+    let abandon_first = UpdateContent::new(t(), id("s"), append(), abandon()).expecting(Revision::FIRST);
+    let edit_first = UpdateContent::new(t(), id("b1"), blocks(), UpdateMode::Edit).expecting(Revision::FIRST);
     let patch = |name: &str| {
         let patch = MetadataPatch::new().set("patched", text).expect("a string");
         Update::new(t(), id(name), patch)
@@ -98,10 +99,10 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ("append blocks", change("r", blocks(), UpdateMode::Partial)),
         ("replace", change("r", replace(), UpdateMode::Partial)),
         ("finish", change("r", append(), UpdateMode::Final)),
-        ("edit", edit.into()),
+        ("edit", change("r", replace(), UpdateMode::Edit)),
         ("update metadata", patch("r").into()),
         ("reserve another", Reserve::new(t(), reservation("s")).into()),
-        ("abandon reason", change("s", append(), abandon())),
+        ("abandon reason", abandon_first.into()),
         (
             "batch",
             Batch::new()
@@ -111,7 +112,7 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
                 .with(change("b2", append(), UpdateMode::Partial))
                 .with(patch("b2"))
                 .with(change("b2", replace(), abandon()))
-                .with(change("b1", blocks(), UpdateMode::Edit))
+                .with(edit_first)
                 .with(RenameThread::new(t(), title()))
                 .into(),
         ),

@@ -5,7 +5,12 @@ use throughline_core::{
 };
 
 use crate::{
-    laws::{bench::Bench, law::laws, operations, probe::Act},
+    laws::{
+        bench::Bench,
+        law::laws,
+        operations,
+        probe::{Act, Reach},
+    },
     shorthand::{everything, id},
 };
 
@@ -50,11 +55,20 @@ async fn error(bench: Bench) {
 
 async fn every_operation(bench: Bench) {
     for (what, args) in bench.operations("x") {
-        let error = PersistError::new(ErrorKind::Corrupt, "from inside").with_effect(Effect::NotApplied);
-        bench.inside.act([Act::Fail(error)]);
-        match bench.call(args, None).await {
-            Ok(_) => panic!("{what}: an error became an answer"),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}"),
+        // Of the first call inside, which may be a read on the way. A layer may pass a call on behind a read of a damaged message: then
+        // the store refuses the call, too.
+        for (kind, is_every_call) in [(ErrorKind::Denied, false), (ErrorKind::Corrupt, true)] {
+            let error = PersistError::new(kind, "from inside").with_effect(Effect::NotApplied);
+            if is_every_call {
+                bench.inside.fail_unless(|_| false, error, Reach::Never);
+            } else {
+                bench.inside.act([Act::Fail(error)]);
+            }
+            match bench.call(args.clone(), None).await {
+                Ok(_) => panic!("{what}: an error became an answer"),
+                Err(error) => assert_eq!(error.kind(), kind, "{what}: {error}"),
+            }
+            bench.inside.behave();
         }
     }
 }

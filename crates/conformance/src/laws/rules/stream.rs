@@ -13,7 +13,7 @@ use crate::laws::{
 };
 
 laws! {
-    Transforms "law.stream-deltas" "a text in two deltas, cut at every byte, is stored as the whole text would be" => deltas;
+    Transforms "law.stream-deltas" "a text in two deltas, cut at every byte, also with an update without text between them, is stored as the whole text would be" => deltas;
     Transforms "law.stream-blocks" "a text that continues a block, and one that a block follows, are stored as given in one piece, cut at every byte" => blocks;
     Transforms "law.stream-snapshots" "a snapshot that a delta or a longer snapshot follows is stored as given in one piece, cut at every byte" => snapshots;
     Transforms "law.stream-batches" "a text whose parts are in one batch or in two is stored as given in one piece, cut at every byte" => batches;
@@ -41,7 +41,7 @@ async fn cut_at_every_byte(bench: &Bench, texts: &[Text], carriers: &[Carrier]) 
 
 async fn deltas(bench: Bench) {
     let texts = bench.texts().await;
-    cut_at_every_byte(&bench, &texts, &[Carrier::Deltas]).await;
+    cut_at_every_byte(&bench, &texts, &[Carrier::Deltas, Carrier::RenewalBetween]).await;
     for (number, text) in texts.iter().enumerate() {
         let whole = text.given.len();
         bench.for_tenant(&format!("letters{number}")).write(Carrier::Letters, End::Final, text, whole).await;

@@ -47,6 +47,8 @@ pub(super) enum Forgets {
     Answers,
     /// What was held back, when the message ends.
     Tails,
+    /// What was held back, when an update without text follows.
+    Renewals,
     /// What was held back, but for the last delta.
     EarlierDeltas,
     /// That text may continue a block.
@@ -396,6 +398,7 @@ impl Swap {
                 text.push_str(&delta);
                 let at = match holds {
                     true if self.forgets == Forgets::Ordinary => 0,
+                    true if self.forgets == Forgets::Renewals && delta.is_empty() => text.len(),
                     true if self.forgets == Forgets::EarlierDeltas => {
                         text.len() - delta.len() + begins(&delta, SECRET)
                     }

@@ -85,7 +85,8 @@ mutants! {
     Alias(Taken) "alias-forgets-taken" "answers the last message as it was stored where it is taken" ["law.restores"];
     Redactor(Tails) "redactor-forgets-tails" "holds back the end of a text, and never stores it" ["law.stream-deltas" "law.stream-blocks" "law.stream-snapshots" "law.stream-batches" "law.stream-end" "law.stream-again"];
     Redactor(Markers) "redactor-forgets-markers" "leaves nothing in the place of what it hides" ["law.stream-deltas" "law.held-back" "law.marks"];
-    Redactor(EarlierDeltas) "redactor-forgets-earlier-deltas" "holds back of the last delta only" ["law.stream-deltas"];
+    Redactor(Renewals) "redactor-forgets-renewals" "stores what it holds back with an update that has no text" ["law.stream-deltas"];
+    Redactor(EarlierDeltas) "redactor-forgets-earlier-deltas" "holds back of the last delta only" ["law.stream-deltas" "law.stream-apart" "law.held-back"];
     Redactor(EndsOfBlocks) "redactor-forgets-ends-of-blocks" "holds nothing back of a block that text may continue" ["law.stream-blocks"];
     Redactor(EndsOfSnapshots) "redactor-forgets-ends-of-snapshots" "holds nothing back of a snapshot that text may continue" ["law.stream-snapshots"];
     Redactor(EndsInBatches) "redactor-forgets-ends-in-batches" "holds nothing back in a batch" ["law.stream-batches"];
@@ -101,7 +102,7 @@ mutants! {
     Redactor(Threads) "redactor-forgets-threads" "holds back one text for the messages of one id in all threads" ["law.stream-apart"];
     Redactor(Tenants) "redactor-forgets-tenants" "holds back one text for the messages of one id of all tenants" ["law.stream-apart"];
     Redactor(OneWrite) "redactor-writes-twice" "stores what it held back in a write before the end of the message" ["law.stream-deltas" "law.stream-blocks" "law.stream-snapshots" "law.stream-end"];
-    Redactor(RawReasons) "redactor-explains-itself" "stores the text that it hides as the reason of an abandonment" ["law.stream-deltas"];
+    Redactor(RawReasons) "redactor-explains-itself" "stores the text that it hides as the reason of an abandonment" ["law.stream-deltas" "law.stream-blocks" "law.stream-snapshots" "law.stream-batches"];
     Redactor(Questions) "redactor-asks-aloud" "searches the store for what it has found in a stream" ["law.stream-deltas" "law.stream-apart"];
     Redactor(Ordinary) "redactor-holds-everything" "holds back all of a text until the message ends" ["law.held-back"];
     Redactor(HeldBack) "redactor-forgets-held-back" "answers nowhere how much it holds back" ["law.held-back"];
