@@ -71,9 +71,13 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let replace = || ContentChange::Replace(nested.clone());
     let append_within = UpdateContent::new(t(), id("r"), append(), UpdateMode::Partial).within(ROOMY);
     let abandon = || UpdateMode::Abandon { reason: Some(text.to_owned()) };
-    // Of a message without appends: a layer that holds text back decides which appends raise a revision.
-    let abandon_first = UpdateContent::new(t(), id("s"), append(), abandon()).expecting(Revision::FIRST);
-    let edit_first = UpdateContent::new(t(), id("b1"), blocks(), UpdateMode::Edit).expecting(Revision::FIRST);
+    // Of messages without partial updates: a layer that holds text back decides which of these raise a revision.
+    let on = |name: &str, change, mode, revision| {
+        UpdateContent::new(t(), id(name), change, mode).expecting(revision)
+    };
+    let abandon_first = on("s", append(), abandon(), Revision::FIRST);
+    let edit_first = on("b1", blocks(), UpdateMode::Edit, Revision::FIRST);
+    let edit_second = on("b1", blocks(), UpdateMode::Edit, Revision::FIRST.next());
     let patch = |name: &str| {
         let patch = MetadataPatch::new().set("patched", text).expect("a string");
         Update::new(t(), id(name), patch)
@@ -116,6 +120,7 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
                 .with(RenameThread::new(t(), title()))
                 .into(),
         ),
+        ("edit again", edit_second.into()),
         ("import", Import::new(t(), vec![imported("i")]).into()),
         ("restore", Import::restoring(t(), vec![imported("j")]).into()),
         ("take last", TakeLastMessage::new(t()).expecting(last).into()),
