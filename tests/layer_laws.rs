@@ -181,14 +181,20 @@ fn redirects() -> Vec<Box<dyn LayerFixture>> {
             around.outside().layer(layer).layer(around.inside()).backend(around.backend()).build()
         })),
         Box::new((
-            // It asks for the marker of a message before it touches one.
-            LayerProfile::transparent("redirect-messages").reads_on_the_way(),
+            // It asks for the marker of a message before it touches one, and cannot take the last one of two stores.
+            LayerProfile::transparent("redirect-messages").reads_on_the_way().refuses(takes_last()),
             move |around: &Around| {
                 let layer = redirect_messages("redirect-messages", |_| false, elsewhere()?);
                 around.outside().layer(layer).layer(around.inside()).backend(around.backend()).build()
             },
         )),
     ]
+}
+
+/// The call of the laws that takes a message.
+fn takes_last() -> PersistArgs {
+    let mut calls = laws::every_operation("x").into_iter();
+    calls.find(|(what, _)| *what == "take last").expect("one of every operation").1
 }
 
 /// Stores one name under another, and back.

@@ -3,8 +3,9 @@
 use std::{future::Future, pin::Pin};
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Import, Position, ReadArgs,
-    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, FingerprintKey, Import,
+    Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    audit::AuditNotes,
 };
 use tokio::sync::watch;
 
@@ -33,8 +34,7 @@ impl<F: Fixture> Subject for F {
     }
 }
 
-/// A backend without its type. It answers no `fingerprint_key`, so that all stores of a check key their fingerprints alike: a check
-/// copies one store into another by hand.
+/// A backend without its type.
 pub(crate) struct AnyBackend(Box<dyn DynBackend>);
 
 macro_rules! erase {
@@ -42,6 +42,7 @@ macro_rules! erase {
         trait DynBackend: Send + Sync {
             fn name(&self) -> &str;
             fn capabilities(&self) -> Capabilities;
+            fn fingerprint_key(&self) -> Option<FingerprintKey>;
             fn close(&self) -> BoxFuture<'_, Result<()>>;
             fn waits_in(&self) -> Option<String>;
             fn signs(&self) -> Option<watch::Receiver<Position>>;
@@ -61,6 +62,10 @@ macro_rules! erase {
 
             fn capabilities(&self) -> Capabilities {
                 Backend::capabilities(self)
+            }
+
+            fn fingerprint_key(&self) -> Option<FingerprintKey> {
+                Backend::fingerprint_key(self)
             }
 
             fn close(&self) -> BoxFuture<'_, Result<()>> {
@@ -96,6 +101,10 @@ macro_rules! erase {
 
             fn capabilities(&self) -> Capabilities {
                 self.0.capabilities()
+            }
+
+            fn fingerprint_key(&self) -> Option<FingerprintKey> {
+                self.0.fingerprint_key()
             }
 
             async fn close(&self) -> Result<()> {

@@ -41,6 +41,7 @@ pub fn all() -> &'static [&'static Check] {
             read::open::CHECKS,
             read::bytes::CHECKS,
             read::search::CHECKS,
+            store::key::CHECKS,
             store::scope::CHECKS,
             store::text::CHECKS,
             store::order::CHECKS,

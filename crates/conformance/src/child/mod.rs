@@ -7,11 +7,11 @@ mod role;
 
 use std::{env, ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
 
-use throughline_core::Persistence;
+use throughline_core::{Backend as _, Persistence};
 
 pub(crate) use self::{
     process::Process,
-    role::{Role, long_text, piece, written},
+    role::{Role, long_text, piece, shown_key, written},
 };
 use crate::{Place, clock::ManualClock, erased::Subject};
 
@@ -50,8 +50,9 @@ impl Requested {
         let played = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
             runtime.block_on(async {
                 let backend = subject.open(&self.place).await.map_err(|error| error.to_string())?;
+                let key = backend.fingerprint_key();
                 let db = Persistence::builder().clock(ManualClock::new()).backend(backend).build();
-                self.role.play(db.map_err(|error| error.to_string())?).await
+                self.role.play(db.map_err(|error| error.to_string())?, key).await
             })
         });
         match played {

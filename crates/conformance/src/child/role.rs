@@ -4,8 +4,8 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Batch, ContentChange, Delta, ErrorKind, NewMessage, NewReservation, NewTurn, Persistence, Result,
-    Role as Speaker, RunReport, UpdateMode,
+    Add, Batch, ContentChange, Delta, ErrorKind, FingerprintKey, NewMessage, NewReservation, NewTurn,
+    Persistence, Result, Role as Speaker, RunReport, UpdateMode,
     session::{Claimer, Runtime},
 };
 
@@ -29,6 +29,8 @@ pub(crate) enum Role {
     Runs(u8, u32),
     /// Appends so many times to one message, twice, and acknowledges after each half what it has written to files.
     Appends(u32),
+    /// Acknowledges the key that the store keys its fingerprints with.
+    StoreKey,
 }
 
 impl Role {
@@ -42,12 +44,17 @@ impl Role {
             "turns" => Self::Turns(words.next()?.parse().ok()?),
             "runs" => Self::Runs(words.next()?.parse().ok()?, words.next()?.parse().ok()?),
             "appends" => Self::Appends(words.next()?.parse().ok()?),
+            "store-key" => Self::StoreKey,
             _ => return None,
         })
     }
 
-    pub(super) async fn play(self, db: Persistence) -> Result<(), String> {
+    pub(super) async fn play(self, db: Persistence, key: Option<FingerprintKey>) -> Result<(), String> {
         let played = match self {
+            Self::StoreKey => {
+                ack(shown_key(key));
+                Ok(())
+            }
             Self::Adds => adds(&db).await,
             Self::Batches => batches(&db).await,
             Self::Draft => draft(&db).await,
@@ -71,6 +78,7 @@ impl fmt::Display for Role {
             Self::Turns(count) => write!(f, "turns {count}"),
             Self::Runs(number, count) => write!(f, "runs {number} {count}"),
             Self::Appends(count) => write!(f, "appends {count}"),
+            Self::StoreKey => f.write_str("store-key"),
         }
     }
 }
@@ -83,6 +91,11 @@ pub(crate) fn long_text(name: &str) -> String {
 /// What the draft of [`Role::Draft`] appends as its piece `number`.
 pub(crate) fn piece(number: u32) -> String {
     format!("[{number}]")
+}
+
+/// The key of a store as [`Role::StoreKey`] acknowledges it.
+pub(crate) fn shown_key(key: Option<FingerprintKey>) -> String {
+    format!("{:?}", key.as_ref().map(FingerprintKey::as_bytes))
 }
 
 fn ack(what: impl fmt::Display) {

@@ -5,7 +5,7 @@ use throughline_core::{IdempotencyKey, OpKind, PersistArgs, PersistResponse, Per
 use tokio::time::timeout;
 
 use super::{
-    Around, LayerFixture, LayerProfile,
+    Around, LayerFixture, LayerProfile, operations,
     probe::{Probe, Visit},
     progress::Progress,
 };
@@ -39,6 +39,21 @@ impl Bench {
     /// The same for another tenant: what one text has used up or left behind, no other notices.
     pub(crate) fn for_tenant(&self, name: &str) -> Self {
         Self { db: self.db.for_tenant(name.parse().expect("a valid id")), ..self.clone() }
+    }
+
+    /// Every write that the layer does not refuse: see [`operations::writes`].
+    pub(crate) fn writes(&self, text: &str) -> Vec<(&'static str, PersistArgs)> {
+        self.not_refused(operations::writes(text))
+    }
+
+    /// Every call that the layer does not refuse: see [`operations::all`].
+    pub(crate) fn operations(&self, text: &str) -> Vec<(&'static str, PersistArgs)> {
+        self.not_refused(operations::all(text))
+    }
+
+    fn not_refused(&self, mut calls: Vec<(&'static str, PersistArgs)>) -> Vec<(&'static str, PersistArgs)> {
+        calls.retain(|(_, args)| !self.profile.refuses.iter().any(|(_, refused)| refused == args));
+        calls
     }
 
     /// Whether it is one layer, and not a stack of several.

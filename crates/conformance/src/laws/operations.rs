@@ -1,11 +1,11 @@
 //! One call of every kind, with content in every place that holds some.
 
 use throughline_core::{
-    Add, Batch, BeginRun, Content, ContentChange, CreateThread, Delete, Delta, FailRun, GetMessage,
-    GetThread, Import, ImportRow, LabelPatch, LabelThread, ListAttempts, ListOpen, ListPurgeable,
+    Add, Batch, BeginRun, Content, ContentChange, CreateThread, Delete, Delta, FailRun, Generation,
+    GetMessage, GetThread, Import, ImportRow, LabelPatch, LabelThread, ListAttempts, ListOpen, ListPurgeable,
     ListThreads, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom,
-    PersistArgs, ReadPage, RenameThread, Reserve, ResolveSession, Revision, Role, RunReport, ThreadId,
-    Timestamp, Title, Update, UpdateContent, UpdateMode,
+    PersistArgs, ReadPage, RenameThread, Reserve, ResolveSession, Revision, Role, RunReport, Seq,
+    TakeLastMessage, ThreadId, Timestamp, Title, Update, UpdateContent, UpdateMode,
     session::{Claimer, Failure, Runtime},
 };
 
@@ -50,30 +50,45 @@ pub fn every_operation(text: &str) -> Vec<(&'static str, PersistArgs)> {
     all(text).into_iter().collect()
 }
 
-/// Every write, in an order in which each can be done, with `text` wherever text can be. What each is called.
+/// More than any of the texts needs.
+const ROOMY: u64 = 1 << 20;
+
+/// The same as the size of a page.
+const PAGE_BYTES: u32 = 1 << 20;
+
+/// Every write, in an order in which each can be done, with `text` wherever text can be. What each is called. What a write may
+/// depend on is named with a value that holds: the revision, the generation, the last sequence number of the thread.
 pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let nested = Content::from_blocks(&[serde_json::json!({"type": "tool", "input": {"deep": [text]}})]);
     let nested = nested.expect("an array");
-    let add = |name: &str| Add::new(t(), NewMessage::user(text).with_id(id(name)).with_metadata(facts(text)));
-    let reserve = |name: &str| {
-        let row = NewReservation::new(Role::Assistant).with_id(id(name)).with_metadata(facts(text));
-        Reserve::new(t(), row)
-    };
+    let message = |name: &str| NewMessage::user(text).with_id(id(name)).with_metadata(facts(text));
+    let reservation =
+        |name: &str| NewReservation::new(Role::Assistant).with_id(id(name)).with_metadata(facts(text));
+    let first = message("added").after(Seq::ZERO).in_generation(Generation::FIRST);
+    let second = reservation("r").after(Seq::FIRST).in_generation(Generation::FIRST);
     let append = || ContentChange::Append(Delta::text(text));
     let blocks = || ContentChange::Append(Delta::Blocks(nested.clone()));
     let replace = || ContentChange::Replace(nested.clone());
-    // Reserved, appended to twice, replaced and finished: the fifth.
-    let edit = UpdateContent::new(t(), id("r"), replace(), UpdateMode::Edit).expecting(Revision::new(5));
+    let append_within = UpdateContent::new(t(), id("r"), append(), UpdateMode::Partial).within(ROOMY);
     let abandon = || UpdateMode::Abandon { reason: Some(text.to_owned()) };
+    // Of messages without partial updates: a layer that holds text back decides which of these raise a revision.
+    let on = |name: &str, change, mode, revision| {
+        UpdateContent::new(t(), id(name), change, mode).expecting(revision)
+    };
+    let abandon_first = on("s", append(), abandon(), Revision::FIRST);
+    let edit_first = on("b1", blocks(), UpdateMode::Edit, Revision::FIRST);
+    let edit_second = on("b1", blocks(), UpdateMode::Edit, Revision::FIRST.next());
     let patch = |name: &str| {
         let patch = MetadataPatch::new().set("patched", text).expect("a string");
         Update::new(t(), id(name), patch)
     };
-    let imported = || ImportRow {
+    let imported = |name: &str| ImportRow {
         metadata: facts(text),
         abandoned: Some(Some(text.to_owned())),
-        ..ImportRow::new(id("i"), Role::Assistant, nested.clone(), Timestamp::from_micros(7))
+        ..ImportRow::new(id(name), Role::Assistant, nested.clone(), Timestamp::from_micros(7))
     };
+    // `added`, `r` and `s`; behind the batch two more; the imported two.
+    let (before_the_batch, last) = (Seq::new(3), Seq::new(7));
     let title = || Title::new(text).expect("a short title");
     let created = || {
         let new = NewThread::new().with_id("created".parse().expect("a valid id")).with_title(title());
@@ -82,29 +97,33 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let annotated = || MetadataPatch::new().set("noted", text).expect("a string");
     let label = LabelPatch::new().set("name", "value").expect("a label");
     vec![
-        ("add", add("added").into()),
-        ("reserve metadata", reserve("r").into()),
-        ("append", change("r", append(), UpdateMode::Partial)),
+        ("add", Add::new(t(), first).into()),
+        ("reserve metadata", Reserve::new(t(), second).into()),
+        ("append", append_within.into()),
         ("append blocks", change("r", blocks(), UpdateMode::Partial)),
         ("replace", change("r", replace(), UpdateMode::Partial)),
         ("finish", change("r", append(), UpdateMode::Final)),
-        ("edit", edit.into()),
+        ("edit", change("r", replace(), UpdateMode::Edit)),
         ("update metadata", patch("r").into()),
-        ("reserve another", reserve("s").into()),
-        ("abandon reason", change("s", append(), abandon())),
+        ("reserve another", Reserve::new(t(), reservation("s")).into()),
+        ("abandon reason", abandon_first.into()),
         (
             "batch",
             Batch::new()
-                .with(add("b1"))
-                .with(reserve("b2"))
+                .after(before_the_batch)
+                .with(Add::new(t(), message("b1")))
+                .with(Reserve::new(t(), reservation("b2")))
                 .with(change("b2", append(), UpdateMode::Partial))
                 .with(patch("b2"))
                 .with(change("b2", replace(), abandon()))
-                .with(change("b1", blocks(), UpdateMode::Edit))
+                .with(edit_first)
                 .with(RenameThread::new(t(), title()))
                 .into(),
         ),
-        ("import", Import::new(t(), vec![imported()]).into()),
+        ("edit again", edit_second.into()),
+        ("import", Import::new(t(), vec![imported("i")]).into()),
+        ("restore", Import::restoring(t(), vec![imported("j")]).into()),
+        ("take last", TakeLastMessage::new(t()).expecting(last).into()),
         ("create thread", CreateThread::new(created()).into()),
         ("rename thread", RenameThread::new(t(), title()).expecting(title()).into()),
         ("label thread", LabelThread::new(t()).with_labels(label).with_metadata(annotated()).into()),
@@ -121,7 +140,19 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
             }
             .into(),
         ),
-        ("delete", Delete::new(t(), id("added")).into()),
+        ("delete", Delete::new(t(), id("added")).expecting(Revision::FIRST).after(last).into()),
+    ]
+}
+
+/// Writes behind all others whose condition does not hold: the store refuses them.
+pub(super) fn refused() -> Vec<(&'static str, PersistArgs)> {
+    let abandon = UpdateMode::Abandon { reason: None };
+    vec![
+        ("delete damaged", Delete::damaged(t(), id("r")).into()),
+        (
+            "abandon expired",
+            UpdateContent::new(t(), id("r"), ContentChange::none(), abandon).only_if_expired().into(),
+        ),
     ]
 }
 
@@ -130,8 +161,8 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
 pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
     vec![
         ("get", GetMessage { thread: t(), id: id("r") }.into()),
-        ("page", ReadPage::new(t(), PageFrom::Start, 10).into()),
-        ("open reservations", ListOpen::new(10).into()),
+        ("page", ReadPage::new(t(), PageFrom::Start, 10).with_max_bytes(PAGE_BYTES).into()),
+        ("open reservations", ListOpen::new(10).with_max_bytes(PAGE_BYTES).into()),
         ("thread", GetThread { thread: t() }.into()),
         (
             "resolve session",

@@ -34,6 +34,8 @@ pub struct Probe {
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
     Fail(PersistError),
+    /// Lets the call through, and loses the answer.
+    FailAfter(PersistError),
     Answer(Box<PersistResult>),
     PanicWhenCalled,
     PanicWhenPolled,
@@ -50,10 +52,22 @@ pub(crate) enum Unfit {
     Panics,
 }
 
-/// What everything is refused with, and what passes all the same.
+/// Whether the store makes a write that is answered with an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The store is not called.
+    Never,
+    /// The store makes the write, and the answer is lost.
+    AtOnce,
+    /// The store makes the write when the next one comes, before it.
+    Late,
+}
+
+/// The error of every call, and which calls pass all the same.
 struct Refusal {
     passes: fn(&PersistArgs) -> bool,
     error: PersistError,
+    reach: Reach,
 }
 
 #[derive(Default)]
@@ -62,11 +76,29 @@ struct Notes {
     acts: VecDeque<Act>,
     /// Which calls the probe refuses, until `behave` is called.
     refuses: Option<Refusal>,
+    /// Calls that were answered with an error, and that the store makes before the next write.
+    late: Vec<PersistRequest>,
     /// How often `poll_ready` answers pending before it answers ready.
     unready: usize,
     unfit: Option<Unfit>,
     /// Calls of an instance that had not said that it is ready.
     unready_calls: usize,
+}
+
+impl Notes {
+    /// What this call is met with.
+    fn act_on(&mut self, request: &PersistRequest) -> Option<Act> {
+        match self.refuses.as_ref().filter(|refusal| !(refusal.passes)(&request.args)) {
+            Some(Refusal { error, reach: Reach::AtOnce, .. }) => Some(Act::FailAfter(error.clone())),
+            Some(Refusal { error, reach, .. }) => {
+                if *reach == Reach::Late {
+                    self.late.push(request.clone());
+                }
+                Some(Act::Fail(error.clone()))
+            }
+            None => self.acts.pop_front(),
+        }
+    }
 }
 
 impl fmt::Debug for Notes {
@@ -114,11 +146,11 @@ impl Probe {
     }
 
     /// Every call fails with `error`, but for those that `passes` is true of.
-    pub(crate) fn fail_unless(&self, passes: fn(&PersistArgs) -> bool, error: PersistError) {
-        self.notes().refuses = Some(Refusal { passes, error });
+    pub(crate) fn fail_unless(&self, passes: fn(&PersistArgs) -> bool, error: PersistError, reach: Reach) {
+        self.notes().refuses = Some(Refusal { passes, error, reach });
     }
 
-    /// Forgets what was still to be done.
+    /// Forgets which calls were to fail. Writes that are late are made all the same.
     pub(crate) fn behave(&self) {
         let mut notes = self.notes();
         notes.acts.clear();
@@ -182,7 +214,10 @@ pub type ProbeFuture = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Se
 
 impl<S> Service<PersistRequest> for ProbeService<S>
 where
-    S: Service<PersistRequest, Response = PersistResponse, Error = PersistError, Future: Send + 'static>,
+    S: Service<PersistRequest, Response = PersistResponse, Error = PersistError, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static,
 {
     type Response = PersistResponse;
     type Error = PersistError;
@@ -233,25 +268,32 @@ where
             marked_down,
             marked_up: false,
         });
-        let refused = notes.refuses.as_ref().filter(|refusal| !(refusal.passes)(&request.args));
-        let act = refused.map(|refusal| Act::Fail(refusal.error.clone())).or_else(|| notes.acts.pop_front());
+        let act = notes.act_on(&request);
+        let late =
+            if act.is_none() && operation.is_write() { std::mem::take(&mut notes.late) } else { Vec::new() };
         drop(notes);
         let inner = match act {
             Some(Act::PanicWhenCalled) => panic!("{ON_PURPOSE}"),
-            None | Some(Act::HoldAfter(_)) => {
+            None if !late.is_empty() => {
+                let inner = self.inner.clone();
+                Some(Inside::Behind(Box::pin(one_after_the_other(inner, late, request))))
+            }
+            None | Some(Act::HoldAfter(_) | Act::FailAfter(_)) => {
                 let _runs = probe.progress.runs(probe.side);
-                Some(self.inner.call(request))
+                Some(Inside::AtOnce(self.inner.call(request)))
             }
             Some(_) => None,
         };
         Box::pin(async move {
             let mut answer = match (act, inner) {
                 (Some(Act::HoldAfter(told)), Some(inner)) => {
-                    let answer = watched(&probe, inner).await;
+                    let answer = inner.answer(&probe).await;
                     told.acquire().await.expect("never closed").forget();
                     answer
                 }
-                (_, Some(inner)) => watched(&probe, inner).await,
+                // A refusal is an answer that is not lost.
+                (Some(Act::FailAfter(error)), Some(inner)) => inner.answer(&probe).await.and(Err(error)),
+                (_, Some(inner)) => inner.answer(&probe).await,
                 (Some(Act::Fail(error)), None) => Err(error),
                 (Some(Act::Answer(result)), None) => Ok(PersistResponse {
                     result: *result,
@@ -279,6 +321,47 @@ where
             answer
         })
     }
+}
+
+/// The call of what is inside.
+enum Inside<F> {
+    AtOnce(F),
+    /// Behind writes that are late.
+    Behind(ProbeFuture),
+}
+
+impl<F: Future<Output = Result<PersistResponse>>> Inside<F> {
+    async fn answer(self, probe: &Probe) -> Result<PersistResponse> {
+        match self {
+            Self::AtOnce(call) => watched(probe, call).await,
+            Self::Behind(calls) => watched(probe, calls).await,
+        }
+    }
+}
+
+/// Makes the writes that are late, whatever becomes of them, and then the call. Each is made in a task of its own: none is a part of
+/// the call.
+async fn one_after_the_other<S>(
+    mut inner: S,
+    late: Vec<PersistRequest>,
+    request: PersistRequest,
+) -> Result<PersistResponse>
+where
+    S: Service<PersistRequest, Response = PersistResponse, Error = PersistError, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static,
+{
+    for late in late {
+        let mut inner = inner.clone();
+        let write = async move {
+            poll_fn(|cx| inner.poll_ready(cx)).await?;
+            inner.call(late).await
+        };
+        drop(tokio::spawn(write).await);
+    }
+    poll_fn(|cx| inner.poll_ready(cx)).await?;
+    inner.call(request).await
 }
 
 /// Says while it is polled that what is inside of the probe has the thread.

@@ -2,11 +2,11 @@
 
 use throughline_core::{
     Batch, Content, ContentBuffer, ContentChange, Delta, GetMessage, HeldBack, MessageId, NewReservation,
-    OpKind, PersistArgs, PersistResponse, PersistResult, ReadResult, Reserve, Role, UpdateContent,
-    UpdateMode,
+    OpKind, PersistArgs, PersistResponse, PersistResult, ReadResult, Reserve, Revision, Role, ThreadId,
+    UpdateContent, UpdateMode,
 };
 
-use super::{bench::Bench, operations::t};
+use super::{bench::Bench, operations::t, probe::Visit};
 use crate::shorthand::id;
 
 /// How the two parts of a text reach the message.
@@ -16,6 +16,8 @@ pub(super) enum Carrier {
     Deltas,
     /// Each character is a text delta.
     Letters,
+    /// Each part is a text delta, and an update without text is between both.
+    RenewalBetween,
     /// The first part is a text block, and a text delta continues it.
     BlockThenText,
     /// A block that holds no text stands between both.
@@ -97,6 +99,27 @@ impl Text {
         all.into_iter().filter(|at| within.contains(at) || *at == self.given.len()).collect()
     }
 
+    /// The same text behind another one.
+    pub(super) fn behind(&self, before: &str) -> Self {
+        Self { given: format!("{before}{}", self.given), ..self.clone() }
+    }
+
+    /// What is given between the cuts: each character by itself, for a stack of several layers eight parts.
+    pub(super) fn parts(&self, every: bool) -> Vec<&str> {
+        let mut begins = 0;
+        let mut parts = Vec::new();
+        for cut in self.cuts(every) {
+            parts.extend(Some(&self.given[begins..cut]).filter(|part| !part.is_empty()));
+            begins = cut;
+        }
+        parts
+    }
+
+    /// The whole text as a reader sees it.
+    pub(super) fn shown_whole(&self) -> String {
+        self.given.replace(&self.hidden, &self.shown)
+    }
+
     /// `content` as a reader sees it.
     pub(super) fn shown_in(&self, content: &Content) -> Content {
         let json = content.as_json().replace(&escaped(&self.hidden), &escaped(&self.shown));
@@ -135,6 +158,7 @@ fn script(carrier: Carrier, end: End, front: &str, back: &str) -> Vec<Step> {
     let whole = || format!("{front}{back}");
     let first: Vec<ContentChange> = match carrier {
         Carrier::Deltas | Carrier::OneBatch | Carrier::Batches => vec![text_delta(front)],
+        Carrier::RenewalBetween => vec![text_delta(front), ContentChange::none()],
         Carrier::Letters => front.chars().map(|letter| text_delta(letter.encode_utf8(&mut [0; 4]))).collect(),
         Carrier::BlockThenText => vec![blocks(Content::text(front))],
         Carrier::BlockBetween => vec![text_delta(front), blocks(tool_block())],
@@ -162,36 +186,76 @@ fn script(carrier: Carrier, end: End, front: &str, back: &str) -> Vec<Step> {
     }
 }
 
-/// A message that is written through the layer, for a tenant of its own.
+/// A message that is written through the layer.
 pub(super) struct Written<'a> {
     bench: &'a Bench,
+    thread: ThreadId,
     id: MessageId,
     /// What was given, whatever the layer makes of it.
     pub(super) given: ContentBuffer,
+    updates: u64,
+    /// How many of the updates raise the revision, where each is passed on as it is.
+    raises: u64,
 }
 
 impl<'a> Written<'a> {
+    /// The message `m` of the thread `t`.
     pub(super) fn new(bench: &'a Bench) -> Self {
-        Self { bench, id: id("m"), given: ContentBuffer::default() }
+        Self::at(bench, t(), "m")
+    }
+
+    pub(super) fn at(bench: &'a Bench, thread: ThreadId, name: &str) -> Self {
+        Self { bench, thread, id: id(name), given: ContentBuffer::default(), updates: 0, raises: 0 }
     }
 
     pub(super) fn reserve(&self) -> PersistArgs {
-        Reserve::new(t(), NewReservation::new(Role::Assistant).with_id(self.id.clone())).into()
+        let reservation = NewReservation::new(Role::Assistant).with_id(self.id.clone());
+        Reserve::new(self.thread.clone(), reservation).into()
     }
 
     /// An update of the message; what it gives is added to what was given.
-    pub(super) fn update(&mut self, change: ContentChange, mode: UpdateMode) -> PersistArgs {
+    pub(super) fn update(&mut self, change: ContentChange, mode: UpdateMode) -> UpdateContent {
         match &change {
             ContentChange::Append(delta) => self.given.push(delta),
             ContentChange::Replace(content) => self.given = ContentBuffer::new(content),
         }
-        UpdateContent::new(t(), self.id.clone(), change, mode).into()
+        self.updates += 1;
+        self.raises += u64::from(!change.is_none() || mode != UpdateMode::Partial);
+        UpdateContent::new(self.thread.clone(), self.id.clone(), change, mode)
+    }
+
+    /// Makes a call that changes the message, and looks at what is passed on: one write, without `hidden`.
+    pub(super) async fn make(&self, call: impl Into<PersistArgs>, hidden: &str) -> PersistResponse {
+        let _before = self.bench.inside.visits();
+        let call = call.into();
+        let kind = call.kind();
+        let answer = self.bench.call(call, None).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", self.so_far()));
+        let visits = self.bench.inside.visits();
+        self.assert_not_passed_on(hidden, &visits);
+        let writes: Vec<OpKind> =
+            visits.iter().filter(|visit| !is_read(&visit.args)).map(|visit| visit.args.kind()).collect();
+        assert_eq!(writes, [kind], "{}: the writes that one write is passed on as", self.so_far());
+        answer
+    }
+
+    /// What is passed on does not hold `hidden`: neither as content of the message nor anywhere else.
+    pub(super) fn assert_not_passed_on(&self, hidden: &str, visits: &[Visit]) {
+        for Visit { args, .. } in visits {
+            let json = serde_json::to_value(args).expect("a call serializes");
+            let kind = args.kind();
+            assert!(!is_in(&json, hidden), "{}: the text is in `{kind}`, which is passed on", self.so_far());
+        }
+    }
+
+    fn so_far(&self) -> String {
+        format!("`{}` of `{}`, given {:?} so far", self.id, self.thread, text_of(&self.given.content()))
     }
 
     /// What a reader sees, and what the store holds. How much the answer says is held back.
     pub(super) async fn read(&self) -> Seen {
-        let _ = self.bench.inside.visits();
-        let get = GetMessage { thread: t(), id: self.id.clone() };
+        let _before = self.bench.inside.visits();
+        let get = GetMessage { thread: self.thread.clone(), id: self.id.clone() };
         let answer =
             self.bench.call(get.into(), None).await.unwrap_or_else(|error| panic!("a read: {error}"));
         let held = held_back(&answer);
@@ -203,7 +267,37 @@ impl<'a> Written<'a> {
             Some(Ok((PersistResult::Read(ReadResult::Get(Some(stored))), _))) => Some(stored.content),
             _ => None,
         });
-        Seen { shown: message.content, stored: stored.last().expect("the read was passed on"), held }
+        let stored = stored.last().expect("the read was passed on");
+        Seen { shown: message.content, revision: message.revision, stored, held }
+    }
+
+    /// The message has the revision that its updates come to. A layer that holds text back may pass text on as an update without text,
+    /// which raises no revision, and an update without text as one with the text that it held back.
+    pub(super) fn assert_revision(&self, revision: Revision) {
+        let after = |updates| Revision::new(Revision::FIRST.get() + updates);
+        if self.bench.profile.holds_back {
+            let most = after(self.updates);
+            assert!(
+                revision <= most,
+                "{}: it is at revision {revision}, and at most {most} is due",
+                self.so_far()
+            );
+        } else {
+            let due = after(self.raises);
+            assert_eq!(revision, due, "{}: the revision, and the one that is due", self.so_far());
+        }
+    }
+}
+
+/// Whether a string in it holds `text`.
+fn is_in(json: &serde_json::Value, text: &str) -> bool {
+    match json {
+        serde_json::Value::String(string) => string.contains(text),
+        serde_json::Value::Array(values) => values.iter().any(|value| is_in(value, text)),
+        serde_json::Value::Object(fields) => {
+            fields.iter().any(|(name, value)| name.contains(text) || is_in(value, text))
+        }
+        _ => false,
     }
 }
 
@@ -211,6 +305,7 @@ impl<'a> Written<'a> {
 pub(super) struct Seen {
     pub(super) shown: Content,
     pub(super) stored: Content,
+    pub(super) revision: Revision,
     pub(super) held: usize,
 }
 
@@ -257,7 +352,7 @@ impl Bench {
         let what = || format!("{carrier:?} of {front:?} and {back:?}, {end:?}");
         let mut written = Written::new(self);
         let mut steps = script(carrier, end, front, back);
-        let mut calls = Vec::new();
+        let mut calls: Vec<PersistArgs> = Vec::new();
         if carrier == Carrier::OneBatch {
             let mut batch = Batch::new().with(written.reserve());
             for (change, mode) in steps.remove(0) {
@@ -270,14 +365,13 @@ impl Bench {
                 let mut updates = step.into_iter().map(|(change, mode)| written.update(change, mode));
                 calls.push(match carrier {
                     Carrier::Batches => updates.fold(Batch::new(), Batch::with).into(),
-                    _ => updates.next().expect("one update for each call"),
+                    _ => updates.next().expect("one update for each call").into(),
                 });
             }
         }
         let mut held = 0;
         for call in calls {
-            let answer = self.call(call, None).await.unwrap_or_else(|error| panic!("{}: {error}", what()));
-            held = held_back(&answer);
+            held = held_back(&written.make(call, &text.hidden).await);
             let seen = written.read().await;
             assert!(!holds(&seen.stored, &text.hidden), "{}: the text is in the store", what());
         }
@@ -285,6 +379,7 @@ impl Bench {
         let due = text.shown_in(&written.given.content());
         assert_eq!(seen.shown.as_json(), due.as_json(), "{}: what is read, and what is due", what());
         assert_eq!((held, seen.held), (0, 0), "{}: an ended message has nothing held back", what());
+        written.assert_revision(seen.revision);
     }
 }
 

@@ -12,24 +12,28 @@ impl Report {
     #[must_use]
     pub fn headline(&self) -> String {
         let failed = self.entries.iter().filter(|entry| entry.outcome == Outcome::Fail).count();
+        let broken: Vec<_> = self
+            .columns
+            .iter()
+            .filter_map(|column| {
+                let broken = self.broken_durability(column);
+                Some((column, *broken.first()?, broken.len()))
+            })
+            .collect();
         let mut headline = match failed {
-            0 => "Conformance: passed".to_owned(),
+            0 if broken.is_empty() => "Conformance: passed".to_owned(),
+            0 => "Conformance: FAILED".to_owned(),
             1 => "Conformance: FAILED, 1 check".to_owned(),
             many => format!("Conformance: FAILED, {many} checks"),
         };
-        for column in &self.columns {
-            let broken = self.broken_durability(column);
-            if let [first, ..] = broken[..] {
-                let (backend, claimed) = (&column.backend, column.durability);
-                let _ = write!(
-                    headline,
-                    "; the durability that `{backend}` claims is not kept: {claimed} ({first}"
-                );
-                if broken.len() > 1 {
-                    let _ = write!(headline, " and {} more", broken.len() - 1);
-                }
-                headline.push(')');
+        for (column, first, count) in broken {
+            let (backend, claimed) = (&column.backend, column.durability);
+            let _ =
+                write!(headline, "; the durability that `{backend}` claims is not kept: {claimed} ({first}");
+            if count > 1 {
+                let _ = write!(headline, " and {} more", count - 1);
             }
+            headline.push(')');
         }
         headline
     }
@@ -147,6 +151,7 @@ mod tests {
             let why =
                 "; the durability that `b` claims is not kept: survives the process (crash.acknowledged)";
             assert!(headline.ends_with(why), "{headline}");
+            assert!(headline.starts_with("Conformance: FAILED"), "{headline}");
             assert_eq!(report.to_markdown().lines().next(), Some(&*format!("# {headline}")));
             let line = report.level_line("b");
             assert!(line.ends_with("DURABILITY survives the process NOT KEPT · LEVEL none"), "{line}");

@@ -7,9 +7,9 @@ mod gate;
 use std::{future::Future, sync::Arc};
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Import, OpKind, Operation as _,
-    Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
-    audit::AuditNotes,
+    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, FingerprintKey, Import, OpKind,
+    Operation as _, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update,
+    UpdateContent, audit::AuditNotes,
 };
 use tokio::sync::watch;
 
@@ -50,6 +50,10 @@ macro_rules! hand_on {
 
             fn capabilities(&self) -> Capabilities {
                 self.inner.capabilities()
+            }
+
+            fn fingerprint_key(&self) -> Option<FingerprintKey> {
+                self.inner.fingerprint_key()
             }
 
             async fn close(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use throughline_core::{
     Add, Addressed as _, AuditNumber, Batch, ChangeScope, Clock as _, Delete, Effect, ErrorKind, MoveCursor,
-    PersistArgs, Position, Revision,
+    PersistArgs, PersistResult, Position, Revision, ThreadArgs, ThreadResult,
     audit::{AuditDigest, AuditEntry, AuditOutcome},
     layers::audit::{Anchor, anchor, settle, verify},
 };
@@ -32,17 +32,16 @@ async fn each(rig: Rig) {
     let writes = every_operation("x").into_iter().filter(|(_, args)| args.kind().is_write());
     let mut due = Vec::new();
     for (what, args) in writes {
-        let answer = call(&db, args.clone(), None).await;
-        assert!(answer.is_ok(), "{what}: {answer:?}");
-        due.push(shape(&args));
+        let answer = call(&db, args.clone(), None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        due.push(shape(&args, &answer.result));
     }
     let found = applied(&db).await;
     let found: Vec<Vec<String>> = found.iter().map(about).collect();
     assert_eq!(found, due);
 }
 
-/// What an entry of a call is to be about.
-fn shape(args: &PersistArgs) -> Vec<String> {
+/// What an entry of a call is to be about. The message that is taken is in the answer alone.
+fn shape(args: &PersistArgs, result: &PersistResult) -> Vec<String> {
     let one = |args: &PersistArgs| {
         let operation = match args {
             PersistArgs::Thread(thread) => thread.as_str(),
@@ -51,11 +50,20 @@ fn shape(args: &PersistArgs) -> Vec<String> {
         };
         let messages = match args {
             PersistArgs::Import(import) => import.rows.iter().map(|row| row.id.to_string()).collect(),
+            PersistArgs::Thread(ThreadArgs::TakeLast(_)) => taken(result).into_iter().collect(),
             other => other.message().map(ToString::to_string).into_iter().collect::<Vec<_>>(),
         };
         format!("{operation} {} {}", args.thread().expect("of a thread"), messages.join(","))
     };
     args.each().map(one).collect()
+}
+
+/// The id of the message that was taken.
+fn taken(result: &PersistResult) -> Option<String> {
+    match result {
+        PersistResult::Thread(ThreadResult::TakeLast(taken)) => Some(taken.deleted.as_ref()?.id.to_string()),
+        _ => None,
+    }
 }
 
 async fn consumer(rig: Rig) {

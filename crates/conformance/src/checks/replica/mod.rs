@@ -6,8 +6,9 @@ pub(super) mod log;
 use std::time::Duration;
 
 use throughline_core::{
-    ApplyImages, BeginCapture, ContentChange, Delta, EndCapture, ErrorKind, GetStanding, ImagesApplied,
-    MoveCursor, PersistError, Persistence, Position, PurgeThread, ReadImages, Result, TakeStance, UpdateMode,
+    ApplyImages, Backend as _, BeginCapture, ContentChange, Delta, Durability, EndCapture, ErrorKind,
+    GetStanding, ImagesApplied, MoveCursor, PersistError, Persistence, Position, PurgeThread, ReadImages,
+    Result, TakeStance, UpdateMode,
     replica::{Epoch, ImageCursor, Role, Stance},
 };
 
@@ -22,6 +23,7 @@ checks! {
     Extended "replica.exact" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "a copy has everything that the store has, as it has it, for every tenant" => exact;
     Extended "replica.follows" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "what is changed after it was copied is copied, and nothing else is" => follows;
     Extended "replica.goes-on" [Replica Add Reserve UpdateContent Delete Thread Read; keys changes] "who writes to a copy that leads goes on where the store was" => goes_on;
+    Extended "replica.store-key" [Replica Add Read; keys changes] "a copy takes the key of the store that it follows, and recognizes a repeated call when it leads" => store_key;
     Extended "replica.once" [Replica Add Read; changes] "images are put in their places once and in their order, and the copy says how far it is" => once;
     Extended "replica.refuses" [Replica Add Consumer Session Read; changes] "a store that follows is read and takes no other write, and takes them when it leads" => refuses;
     Extended "replica.stance" [Replica Read] "who leads is changed by who saw what the store is, and an epoch never comes back" => stance;
@@ -30,9 +32,15 @@ checks! {
     Extended "replica.pages" [Replica Add Read; changes] "images are read so many at once, and what is read of a change is at least as new as that" => pages;
 }
 
+/// A store under a secret of its host: a store that is copied by hand has a key that the other one has not.
+async fn opened(rig: &Rig) -> Persistence {
+    let builder = rig.builder().fingerprint_secret(b"of the host");
+    builder.backend(rig.open().await).build().expect("an empty stack builds")
+}
+
 /// The other store, which follows in the first epoch.
 async fn follower(rig: &Rig) -> Persistence {
-    let copy = rig.beside("copy").db().await;
+    let copy = opened(&rig.beside("copy")).await;
     follow(&copy).await.expect("it follows");
     copy
 }
@@ -92,7 +100,7 @@ async fn copy(from: &Persistence, to: &Persistence, limit: u32) -> usize {
 }
 
 async fn exact(rig: Rig) {
-    let db = rig.db().await;
+    let db = opened(&rig).await;
     let filled = fill(&rig, &db).await;
     let to = follower(&rig).await;
     copy(&db, &to, 7).await;
@@ -108,7 +116,7 @@ async fn exact(rig: Rig) {
 }
 
 async fn follows(rig: Rig) {
-    let db = rig.db().await;
+    let db = opened(&rig).await;
     db.thread("untouched").add(said("m", "x")).await.unwrap();
     let to = follower(&rig).await;
     copy(&db, &to, 100).await;
@@ -126,7 +134,7 @@ async fn follows(rig: Rig) {
 }
 
 async fn goes_on(rig: Rig) {
-    let db = rig.db().await;
+    let db = opened(&rig).await;
     let thread = db.thread("t");
     thread.add(said("a", "x")).key("first").await.unwrap();
     let kept = thread.add(said("gone", "x")).await.unwrap().message;
@@ -165,8 +173,36 @@ async fn goes_on(rig: Rig) {
     assert_eq!(ids(&everything(&db.thread("t")).await), ["a", "open"]);
 }
 
+async fn store_key(rig: Rig) {
+    // Both without a secret of the host: each has a key of its own at first.
+    let backend = rig.open().await;
+    let key = backend.fingerprint_key();
+    let db = rig.builder().backend(backend).build().expect("an empty stack builds");
+    db.thread("t").add(said("a", "x")).key("first").await.unwrap();
+    let beside = rig.beside("copy");
+    let to = beside.db().await;
+    let stance = to.read(GetStanding {}).await.unwrap().stance;
+    let take = TakeStance::new(stance, stance.following()).with_fingerprint_key(key);
+    to.on_replica(take).await.expect("it follows");
+    copy(&db, &to, 100).await;
+    lead(&to).await;
+    let repeated = async |to: &Persistence| {
+        assert!(to.thread("t").add(said("a", "x")).key("first").await.unwrap().deduplicated);
+        refused(to.thread("t").add(said("b", "y")).key("first").await, ErrorKind::Conflict);
+    };
+    repeated(&to).await;
+    if rig.capabilities.durability >= Durability::Process {
+        to.close().await.expect("the store closes");
+        drop(to);
+        let backend = beside.open().await;
+        assert!(backend.fingerprint_key() == key, "the copy has another key after it was opened again");
+        let to = beside.builder().backend(backend).build().expect("an empty stack builds");
+        repeated(&to).await;
+    }
+}
+
 async fn once(rig: Rig) {
-    let db = rig.db().await;
+    let db = opened(&rig).await;
     for name in ["a", "b", "c"] {
         db.thread("t").add(said(name, "x")).await.unwrap();
     }
@@ -192,7 +228,7 @@ async fn once(rig: Rig) {
 }
 
 async fn refuses(rig: Rig) {
-    let db = rig.db().await;
+    let db = opened(&rig).await;
     db.thread("t").add(said("m", "x")).await.unwrap();
     let consumer = || MoveCursor::new("c".parse().unwrap(), Position::FIRST);
     assert_eq!(follow(&db).await.unwrap().role, Role::Following);
@@ -208,7 +244,7 @@ async fn refuses(rig: Rig) {
 }
 
 async fn stance(rig: Rig) {
-    let db = rig.db().await;
+    let db = opened(&rig).await;
     let standing = db.read(GetStanding {}).await.unwrap();
     assert_eq!((standing.stance, standing.cursor, standing.is_empty), (Stance::LEADING, None, true));
     let follower = Stance::LEADING.following();
@@ -227,9 +263,9 @@ async fn stance(rig: Rig) {
 }
 
 async fn empty(rig: Rig) {
-    let db = rig.db().await;
+    let db = opened(&rig).await;
     db.thread("t").add(said("m", "x")).await.unwrap();
-    let other = rig.beside("other").db().await;
+    let other = opened(&rig.beside("other")).await;
     other.thread("t").add(said("n", "y")).await.unwrap();
     assert!(!other.read(GetStanding {}).await.unwrap().is_empty);
     follow(&other).await.unwrap();
@@ -252,7 +288,7 @@ async fn empty(rig: Rig) {
 }
 
 async fn capture(rig: Rig) {
-    let db = rig.db().await;
+    let db = opened(&rig).await;
     db.thread("t").add(said("m", "x")).await.unwrap();
     let first = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
     // A second copy is made beside the first one.
@@ -269,7 +305,7 @@ async fn capture(rig: Rig) {
 }
 
 async fn pages(rig: Rig) {
-    let db = rig.db().await;
+    let db = opened(&rig).await;
     for limit in [0, ReadImages::MAX_LIMIT + 1] {
         let begin = db.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor;
         refused(db.read(ReadImages::new(begin, limit)).await, ErrorKind::Invalid);

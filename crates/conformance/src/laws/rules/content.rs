@@ -1,6 +1,6 @@
 //! Layers that change content: everywhere, or the text gets past them.
 
-use throughline_core::{CarriesContent as _, Content, PersistResult};
+use throughline_core::{CarriesContent as _, Content, PersistResult, ThreadResult};
 
 use crate::{
     laws::{bench::Bench, law::laws, operations},
@@ -22,7 +22,7 @@ fn holds(json: &impl serde::Serialize, text: &str) -> bool {
 async fn coverage(bench: Bench) {
     let hidden = bench.profile.hides.join(" ");
     let text = format!("before {hidden} after");
-    for (what, args) in operations::writes(&text) {
+    for (what, args) in bench.writes(&text) {
         let carries = !args.places().is_empty();
         bench.call(args.clone(), None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let mut passed = bench.inside.visits().into_iter().map(|visit| visit.args).collect::<Vec<_>>();
@@ -38,7 +38,7 @@ async fn coverage(bench: Bench) {
 }
 
 async fn narrow(bench: Bench) {
-    for (what, args) in operations::all("nothing to hide") {
+    for (what, args) in bench.operations("nothing to hide") {
         bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     }
     assert!(everything(&bench.db.thread("t")).await.len() >= 2);
@@ -46,7 +46,7 @@ async fn narrow(bench: Bench) {
 
 async fn agrees(bench: Bench) {
     let hidden = bench.profile.hides.join(" ");
-    for (what, args) in operations::writes(&format!("before {hidden} after")) {
+    for (what, args) in bench.writes(&format!("before {hidden} after")) {
         let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let (thread, answered) = match &answer.result {
             PersistResult::Add(added) => (added.message.thread.clone(), &added.message),
@@ -61,8 +61,10 @@ async fn agrees(bench: Bench) {
 async fn restores(bench: Bench) {
     let hidden = bench.profile.hides.join(" ");
     let text = format!("before {hidden} after");
-    for (what, args) in operations::writes(&text) {
-        bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    for (what, args) in bench.writes(&text) {
+        let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let is_taken = matches!(answer.result, PersistResult::Thread(ThreadResult::TakeLast(_)));
+        assert!(!is_taken || holds(&answer.result, &hidden), "{what} answers what was stored");
     }
     for (what, args) in operations::shows(10) {
         let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));

@@ -5,7 +5,12 @@ use throughline_core::{
 };
 
 use crate::{
-    laws::{bench::Bench, law::laws, operations, probe::Act},
+    laws::{
+        bench::Bench,
+        law::laws,
+        operations,
+        probe::{Act, Reach},
+    },
     shorthand::{everything, id},
 };
 
@@ -49,13 +54,30 @@ async fn error(bench: Bench) {
 }
 
 async fn every_operation(bench: Bench) {
-    for (what, args) in operations::all("x") {
-        let error = PersistError::new(ErrorKind::Corrupt, "from inside").with_effect(Effect::NotApplied);
-        bench.inside.act([Act::Fail(error)]);
-        match bench.call(args, None).await {
-            Ok(_) => panic!("{what}: an error became an answer"),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}"),
+    for (what, args) in bench.operations("x") {
+        for kind in [ErrorKind::Corrupt, ErrorKind::Denied] {
+            let error = PersistError::new(kind, "from inside").with_effect(Effect::NotApplied);
+            if kind == ErrorKind::Corrupt && is_for_damaged(&args) {
+                bench.inside.fail_unless(|_| false, error, Reach::Never);
+            } else {
+                // The first call inside, which may be a read on the way.
+                bench.inside.act([Act::Fail(error)]);
+            }
+            match bench.call(args.clone(), None).await {
+                Ok(_) => panic!("{what}: an error became an answer"),
+                Err(error) => assert_eq!(error.kind(), kind, "{what}: {error}"),
+            }
+            bench.inside.behave();
         }
+    }
+}
+
+/// Whether a call is for damaged messages: that one cannot be read on the way refuses no such call.
+fn is_for_damaged(args: &PersistArgs) -> bool {
+    match args {
+        PersistArgs::Import(import) => import.restores_damaged,
+        PersistArgs::Delete(delete) => delete.only_damaged,
+        _ => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What passes a layer, and how it is called.
 
 use throughline_core::{
-    ContentChange, Effect, ErrorKind, NewMessage, PersistArgs, PersistError, Site, UpdateMode,
+    ContentChange, Effect, ErrorKind, NewMessage, PersistArgs, PersistError, Site, UpdateContent, UpdateMode,
 };
 
 use crate::{
@@ -40,7 +40,7 @@ async fn named(bench: Bench) {
 }
 
 async fn visited(bench: Bench) {
-    for (what, args) in operations::all(TEXT) {
+    for (what, args) in bench.operations(TEXT) {
         let kind = args.kind();
         bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let (outside, inside) = (bench.outside.visits(), bench.passed(kind));
@@ -49,21 +49,49 @@ async fn visited(bench: Bench) {
     }
 }
 
+/// Every call, and what was passed on of it: also of those that the store refuses.
+async fn passed_on(bench: &Bench) -> Vec<(&'static str, PersistArgs, Vec<PersistArgs>)> {
+    let mut calls = Vec::new();
+    for (what, args) in bench.operations(TEXT) {
+        bench.call(args.clone(), None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let passed = bench.passed(args.kind());
+        calls.push((what, args, passed.into_iter().map(|visit| visit.args).collect()));
+    }
+    for (what, args) in operations::refused() {
+        let answer = bench.call(args.clone(), None).await;
+        assert!(answer.is_err(), "{what}: its condition does not hold, and it was made");
+        let passed = bench.passed(args.kind());
+        calls.push((what, args, passed.into_iter().map(|visit| visit.args).collect()));
+    }
+    calls
+}
+
 async fn arguments(bench: Bench) {
     let (names_revisions, holds_back) = (bench.profile.names_revisions, bench.profile.holds_back);
-    for (what, args) in operations::all(TEXT) {
-        let asked = args.clone();
-        bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-        let mut passed = bench.passed(asked.kind());
+    for (what, asked, mut passed) in passed_on(&bench).await {
         assert_eq!(passed.len(), 1, "{what}");
         if names_revisions || holds_back {
-            take_back_revisions(&mut passed[0].args, &asked);
+            take_back_revisions(&mut passed[0], &asked);
         }
         if bench.profile.limits_content {
-            take_back_limits(&mut passed[0].args, &asked);
+            assert_limited(what, &passed[0]);
+            take_back_limits(&mut passed[0], &asked);
+        }
+        if !bench.profile.hides.is_empty() {
+            take_back_rescaled_limits(&mut passed[0], &asked);
         }
         let due = without_content(&asked, holds_back);
-        assert_eq!(without_content(&passed[0].args, holds_back), due, "{what}");
+        assert_eq!(without_content(&passed[0], holds_back), due, "{what}");
+    }
+}
+
+/// A layer that says that it limits content limits every append.
+fn assert_limited(what: &str, passed: &PersistArgs) {
+    for item in passed.each() {
+        if let PersistArgs::UpdateContent(UpdateContent { change, max_content_bytes, .. }) = item {
+            let appends = matches!(change, ContentChange::Append(_)) && !change.is_none();
+            assert!(!appends || max_content_bytes.is_some(), "{what}: an append without a limit");
+        }
     }
 }
 
@@ -103,6 +131,24 @@ fn take_back_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
     }
 }
 
+/// Takes the limits of content back that the layer has set for what it makes of the content. One that the caller had set has to be
+/// there still.
+fn take_back_rescaled_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
+    match (passed, asked) {
+        (PersistArgs::UpdateContent(passed), PersistArgs::UpdateContent(asked))
+            if passed.max_content_bytes.is_some() && asked.max_content_bytes.is_some() =>
+        {
+            passed.max_content_bytes = asked.max_content_bytes;
+        }
+        (PersistArgs::Batch(passed), PersistArgs::Batch(asked)) => {
+            for (passed, asked) in passed.items.iter_mut().zip(&asked.items) {
+                take_back_rescaled_limits(passed, asked);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// An operation as JSON with every place of content emptied: what is left is what no layer may change. One that holds back
 /// may append or replace.
 fn without_content(args: &PersistArgs, holds_back: bool) -> String {
@@ -136,9 +182,7 @@ fn appends_nothing(args: &mut PersistArgs) {
 }
 
 async fn unchanged(bench: Bench) {
-    for (what, args) in operations::all(TEXT) {
-        bench.call(args.clone(), None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-        let mut passed: Vec<_> = bench.passed(args.kind()).into_iter().map(|visit| visit.args).collect();
+    for (what, args, mut passed) in passed_on(&bench).await {
         if bench.profile.limits_content {
             passed.iter_mut().for_each(|passed| take_back_limits(passed, &args));
         }
@@ -147,7 +191,7 @@ async fn unchanged(bench: Bench) {
 }
 
 async fn answer(bench: Bench) {
-    for (what, args) in operations::all(TEXT) {
+    for (what, args) in bench.operations(TEXT) {
         let kind = args.kind();
         let response = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let came = bench.passed(kind).remove(0).answer.expect("it answered").expect("well");
@@ -158,7 +202,7 @@ async fn answer(bench: Bench) {
 }
 
 async fn receipt(bench: Bench) {
-    for (what, args) in operations::all(TEXT) {
+    for (what, args) in bench.operations(TEXT) {
         let kind = args.kind();
         let response = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let (outside, inside) = (bench.outside.visits().remove(0), bench.passed(kind).remove(0));
@@ -190,7 +234,7 @@ async fn context(bench: Bench) {
 }
 
 async fn readiness(bench: Bench) {
-    for (what, args) in operations::all(TEXT) {
+    for (what, args) in bench.operations(TEXT) {
         // Not at once: a layer that does not wait calls an instance that is not ready.
         bench.inside.be_unready(2);
         bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -229,7 +273,7 @@ async fn unfit(bench: &Bench, kind: ErrorKind) {
 }
 
 async fn key(bench: Bench) {
-    for (what, args) in operations::writes(TEXT) {
+    for (what, args) in bench.writes(TEXT) {
         let first =
             bench.call(args.clone(), Some(what)).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let again =

@@ -1,22 +1,27 @@
 //! Text that is written in parts through a layer that changes text.
 
-use throughline_core::{ContentChange, Delta, Effect, ErrorKind, PersistArgs, PersistError, UpdateMode};
+use throughline_core::{
+    ContentChange, Delta, Effect, ErrorKind, PersistArgs, PersistError, UpdateContent, UpdateMode,
+};
 
 use crate::laws::{
     bench::Bench,
     law::laws,
+    operations::t,
+    probe::Reach,
     stream::{Carrier, End, Text, Written, held_back, holds, is_read, text_of, tool_block},
 };
 
 laws! {
-    Transforms "law.stream-deltas" "a text in two deltas, cut at every byte, is stored as the whole text would be" => deltas;
+    Transforms "law.stream-deltas" "a text in two deltas, cut at every byte, also with an update without text between them, is stored as the whole text would be" => deltas;
     Transforms "law.stream-blocks" "a text that continues a block, and one that a block follows, are stored as given in one piece, cut at every byte" => blocks;
     Transforms "law.stream-snapshots" "a snapshot that a delta or a longer snapshot follows is stored as given in one piece, cut at every byte" => snapshots;
     Transforms "law.stream-batches" "a text whose parts are in one batch or in two is stored as given in one piece, cut at every byte" => batches;
     Transforms "law.stream-end" "the end of a text is stored, whatever carries it and however the message ends" => end;
     Transforms "law.stream-edit" "a text that an edit appends to is stored without what is hidden, cut at every byte" => edit;
-    Transforms "law.stream-again" "an update that fails or is replayed changes nothing of what the layer holds back" => again;
-    Transforms "law.held-back" "each answer says how many bytes of the text are not in the store yet" => held;
+    Transforms "law.stream-again" "an update that is refused, replayed, or repeated after its answer was lost is stored once" => again;
+    Transforms "law.stream-apart" "messages that are written at one time share nothing: two of a thread, of two threads, of two tenants" => apart;
+    Transforms "law.held-back" "each answer says how many bytes of the text are not in the store yet, and a long text of words is not held back" => held;
 }
 
 /// Every cut of every text, by these carriers, in the ways that a cut text ends.
@@ -36,7 +41,7 @@ async fn cut_at_every_byte(bench: &Bench, texts: &[Text], carriers: &[Carrier]) 
 
 async fn deltas(bench: Bench) {
     let texts = bench.texts().await;
-    cut_at_every_byte(&bench, &texts, &[Carrier::Deltas]).await;
+    cut_at_every_byte(&bench, &texts, &[Carrier::Deltas, Carrier::RenewalBetween]).await;
     for (number, text) in texts.iter().enumerate() {
         let whole = text.given.len();
         bench.for_tenant(&format!("letters{number}")).write(Carrier::Letters, End::Final, text, whole).await;
@@ -93,15 +98,16 @@ async fn edit(bench: Bench) {
             let (front, back) = text.given.split_at(cut);
             let what = || format!("{front:?} with {back:?} appended by an edit");
             let mut written = Written::new(&bench);
-            let calls = [
+            let calls: [PersistArgs; 3] = [
                 written.reserve(),
-                written.update(ContentChange::Append(Delta::text(front)), UpdateMode::Final),
-                written.update(ContentChange::Append(Delta::text(back)), UpdateMode::Edit),
+                written.update(ContentChange::Append(Delta::text(front)), UpdateMode::Final).into(),
+                written.update(ContentChange::Append(Delta::text(back)), UpdateMode::Edit).into(),
             ];
             for call in calls {
-                bench.call(call, None).await.unwrap_or_else(|error| panic!("{}: {error}", what()));
+                written.make(call, &text.hidden).await;
             }
             let seen = written.read().await;
+            written.assert_revision(seen.revision);
             assert!(!holds(&seen.stored, &text.hidden), "{}: the text is in the store", what());
             if bench.profile.restores {
                 let due = written.given.content();
@@ -130,61 +136,184 @@ fn around(text: &Text) -> Vec<(&str, usize)> {
     parts
 }
 
+/// What becomes of an update before it is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The store refuses it, and says so.
+    Refused,
+    /// Nobody learns whether the store has made it.
+    Lost(Reach),
+}
+
+impl Failure {
+    const LOST: [Self; 3] = [Self::Lost(Reach::Never), Self::Lost(Reach::AtOnce), Self::Lost(Reach::Late)];
+
+    /// The error, which no layer repeats the call after.
+    fn error(self, bench: &Bench) -> PersistError {
+        let (kind, effect) = match self {
+            Self::Refused => (ErrorKind::Denied, Effect::NotApplied),
+            Self::Lost(_) if bench.profile.repeats => (ErrorKind::Internal, Effect::Unknown),
+            Self::Lost(_) => (ErrorKind::Unavailable, Effect::Unknown),
+        };
+        PersistError::new(kind, "from inside").with_effect(effect)
+    }
+
+    fn reach(self) -> Reach {
+        match self {
+            Self::Refused => Reach::Never,
+            Self::Lost(reach) => reach,
+        }
+    }
+
+    /// Makes the call fail so, whatever the layer reads before it.
+    async fn happen(self, bench: &Bench, call: &UpdateContent, key: Option<&str>) {
+        let failure = self.error(bench);
+        bench.inside.fail_unless(is_read, failure.clone(), self.reach());
+        let error = bench.call(call.clone().into(), key).await.expect_err("it fails inside");
+        assert_eq!((error.kind(), error.effect()), (failure.kind(), failure.effect()), "{error}");
+        bench.inside.behave();
+    }
+}
+
 async fn again(bench: Bench) {
     let mut number = 0;
     for text in bench.texts().await {
         for cut in text.cuts(bench.is_one_layer()) {
             number += 1;
-            let bench = bench.for_tenant(&format!("n{number}"));
-            let (front, back) = text.given.split_at(cut);
-            let what = || format!("{front:?} and {back:?}, each refused, made and replayed");
-            let mut written = Written::new(&bench);
-            bench.call(written.reserve(), None).await.unwrap_or_else(|error| panic!("{}: {error}", what()));
-            let calls = [
-                written.update(ContentChange::Append(Delta::text(front)), UpdateMode::Partial),
-                written.update(ContentChange::Append(Delta::text(back)), UpdateMode::Partial),
-                written.update(ContentChange::none(), UpdateMode::Final),
-            ];
-            for (number, call) in calls.into_iter().enumerate() {
-                let key = format!("k{number}");
-                refuse(&bench, &call, &key).await;
-                for replayed in [false, true] {
-                    let answer = bench.call(call.clone(), Some(&key)).await;
-                    let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", what()));
-                    assert_eq!(answer.result.is_deduplicated(), replayed, "{}", what());
-                }
+            repeated(&bench.for_tenant(&format!("n{number}")), &text, cut, Failure::Refused).await;
+        }
+        for cut in text.cuts(false) {
+            for failure in Failure::LOST {
+                number += 1;
+                repeated(&bench.for_tenant(&format!("n{number}")), &text, cut, failure).await;
+                on_a_revision(&bench.for_tenant(&format!("r{number}")), &text, cut, failure).await;
             }
-            let seen = written.read().await;
-            assert!(!holds(&seen.stored, &text.hidden), "{}: the text is in the store", what());
-            let due = text.shown_in(&written.given.content());
-            assert_eq!(seen.shown.as_json(), due.as_json(), "{}: what is read, and what is due", what());
         }
     }
 }
 
-/// Has the store refuse the call, whatever the layer reads before it.
-async fn refuse(bench: &Bench, call: &PersistArgs, key: &str) {
-    // A refusal that no layer repeats.
-    let refusal = || PersistError::new(ErrorKind::Denied, "from inside").with_effect(Effect::NotApplied);
-    bench.inside.fail_unless(is_read, refusal());
-    let error = bench.call(call.clone(), Some(key)).await.expect_err("the store refuses it");
-    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
-    bench.inside.behave();
+/// The updates that write a text in two parts and end the message.
+fn in_two(written: &mut Written<'_>, text: &Text, cut: usize) -> [UpdateContent; 3] {
+    let (front, back) = text.given.split_at(cut);
+    [
+        written.update(ContentChange::Append(Delta::text(front)), UpdateMode::Partial),
+        written.update(ContentChange::Append(Delta::text(back)), UpdateMode::Partial),
+        written.update(ContentChange::none(), UpdateMode::Final),
+    ]
 }
+
+/// Each update fails, is repeated with its key, and is repeated again.
+async fn repeated(bench: &Bench, text: &Text, cut: usize, failure: Failure) {
+    let what = || format!("{:?} cut at {cut}, each part {failure:?}, repeated with its key", text.given);
+    let mut written = Written::new(bench);
+    let calls = in_two(&mut written, text, cut);
+    bench.call(written.reserve(), None).await.unwrap_or_else(|error| panic!("{}: {error}", what()));
+    for (number, call) in calls.into_iter().enumerate() {
+        let key = format!("k{number}");
+        failure.happen(bench, &call, Some(&key)).await;
+        // A late write may be refused, where the layer has named a revision: then the repeated one is made.
+        let was_made = match failure {
+            Failure::Refused | Failure::Lost(Reach::Never) => Some(false),
+            Failure::Lost(Reach::AtOnce) => Some(true),
+            Failure::Lost(Reach::Late) => None,
+        };
+        for replayed in [was_made, Some(true)] {
+            let answer = bench.call(call.clone().into(), Some(&key)).await;
+            let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", what()));
+            let is_replay = answer.result.is_deduplicated();
+            assert!(replayed.is_none_or(|due| due == is_replay), "{}: a replay is {is_replay}", what());
+        }
+        written.assert_not_passed_on(&text.hidden, &bench.inside.visits());
+    }
+    assert_stored_once(&written, text, &what()).await;
+}
+
+/// Each update names the revision that it is made on, is lost, and is repeated without a key: if it was made, the repeated one is
+/// stale, or has nothing to add.
+async fn on_a_revision(bench: &Bench, text: &Text, cut: usize, failure: Failure) {
+    let what = || format!("{:?} cut at {cut}, each part {failure:?}, repeated on its revision", text.given);
+    let mut written = Written::new(bench);
+    let calls = in_two(&mut written, text, cut);
+    bench.call(written.reserve(), None).await.unwrap_or_else(|error| panic!("{}: {error}", what()));
+    for call in calls {
+        let call = call.expecting(written.read().await.revision);
+        failure.happen(bench, &call, None).await;
+        match bench.call(call.into(), None).await {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Stale, "{}: {error}", what()),
+        }
+        written.assert_not_passed_on(&text.hidden, &bench.inside.visits());
+    }
+    assert_stored_once(&written, text, &what()).await;
+}
+
+/// An ended message holds its text, once.
+async fn assert_stored_once(written: &Written<'_>, text: &Text, what: &str) {
+    let seen = written.read().await;
+    assert!(!holds(&seen.stored, &text.hidden), "{what}: the text is in the store");
+    let due = text.shown_in(&written.given.content());
+    assert_eq!(seen.shown.as_json(), due.as_json(), "{what}: what is read, and what is due");
+}
+
+/// A part of each message in turn.
+async fn apart(bench: Bench) {
+    for (number, text) in bench.texts().await.into_iter().enumerate() {
+        let here = bench.for_tenant(&format!("here{number}"));
+        let there = bench.for_tenant(&format!("there{number}"));
+        let in_u = "u".parse().expect("a valid id");
+        let mut streams = [
+            (Written::at(&here, t(), "m"), text.behind("one ")),
+            (Written::at(&here, t(), "n"), text.behind("the next ")),
+            (Written::at(&here, in_u, "m"), text.behind("in another thread ")),
+            (Written::at(&there, t(), "m"), text.behind("of another tenant ")),
+        ];
+        for (written, text) in &streams {
+            written.make(written.reserve(), &text.hidden).await;
+        }
+        let every = bench.is_one_layer();
+        let turns = streams.iter().map(|(_, text)| text.parts(every).len()).max().unwrap_or_default();
+        for turn in 0..turns {
+            for (written, text) in &mut streams {
+                let Some(part) = text.parts(every).get(turn).copied() else { continue };
+                let call = written.update(ContentChange::Append(Delta::text(part)), UpdateMode::Partial);
+                written.make(call, &text.hidden).await;
+                let seen = written.read().await;
+                assert!(!holds(&seen.stored, &text.hidden), "{part:?}: the text is in the store");
+                let (read, due) = (text_of(&seen.shown), text.shown_whole());
+                assert!(due.starts_with(&read), "{read:?} is read, and {due:?} is being written");
+            }
+        }
+        for (written, text) in &mut streams {
+            let call = written.update(ContentChange::none(), UpdateMode::Final);
+            written.make(call, &text.hidden).await;
+        }
+        for (written, text) in &streams {
+            assert_stored_once(written, text, "written with others").await;
+            written.assert_revision(written.read().await.revision);
+        }
+    }
+}
+
+/// How much of a text of ordinary words a layer may hold back, in bytes.
+const MOST_HELD: usize = 64 << 10;
 
 async fn held(bench: Bench) {
     for (number, text) in bench.texts().await.into_iter().enumerate() {
         let bench = bench.for_tenant(&format!("n{number}"));
         let mut written = Written::new(&bench);
-        bench.call(written.reserve(), None).await.unwrap_or_else(|error| panic!("a reservation: {error}"));
+        written.make(written.reserve(), &text.hidden).await;
         let mut given = String::new();
         for letter in text.given.chars() {
             given.push(letter);
-            let delta = ContentChange::Append(Delta::text(letter));
-            let call = written.update(delta, UpdateMode::Partial);
-            let answer = bench.call(call, None).await.unwrap_or_else(|error| panic!("{given:?}: {error}"));
+            let call = written.update(ContentChange::Append(Delta::text(letter)), UpdateMode::Partial);
+            let answer = written.make(call, &text.hidden).await;
             let seen = written.read().await;
-            let Some(missing) = missing(&text, &given, &text_of(&seen.shown)) else { continue };
+            let read = text_of(&seen.shown);
+            let Some(missing) = missing(&text, &given, &read) else {
+                let due = text.shown_whole();
+                assert!(due.starts_with(&read), "{read:?} is read, and {due:?} is being written");
+                continue;
+            };
             for (what, said) in [("an append", held_back(&answer)), ("a read", seen.held)] {
                 assert!(
                     said >= missing,
@@ -194,9 +323,30 @@ async fn held(bench: Bench) {
         }
         // What a layer holds back is in the way of no block, and is not held any more.
         let call = written.update(ContentChange::Append(Delta::Blocks(tool_block())), UpdateMode::Partial);
-        let answer = bench.call(call, None).await.unwrap_or_else(|error| panic!("{given:?}: {error}"));
-        assert_eq!((held_back(&answer), written.read().await.held), (0, 0), "behind a block");
+        let answer = written.make(call, &text.hidden).await;
+        assert_eq!((held_back(&answer), written.read().await.held), (0, 0), "{given:?} behind a block");
     }
+    if bench.is_one_layer() {
+        long(bench.for_tenant("long")).await;
+    }
+}
+
+/// A layer may hold back what may become what is hidden, and no more: a text without it is stored as it is written.
+async fn long(bench: Bench) {
+    let mut written = Written::new(&bench);
+    let reserve = written.reserve();
+    bench.call(reserve, None).await.unwrap_or_else(|error| panic!("a reservation: {error}"));
+    let words = "ordinary words, line after line\n".repeat(128);
+    let mut given = 0;
+    while given < 2 * MOST_HELD {
+        given += words.len();
+        let call = written.update(ContentChange::Append(Delta::text(&*words)), UpdateMode::Partial);
+        let answer = bench.call(call.into(), None).await;
+        let said = held_back(&answer.unwrap_or_else(|error| panic!("{given} bytes: {error}")));
+        assert!(said <= MOST_HELD, "{said} of {given} bytes of words are held back");
+    }
+    let read = text_of(&written.read().await.shown);
+    assert!(read.len() + MOST_HELD >= given, "{} of {given} bytes of words are read", read.len());
 }
 
 /// How many bytes of what was given a reader does not see. None where the reader sees a part of what stands in the place of

@@ -30,6 +30,8 @@ enum Kind {
     Repeats(fn(&Around) -> Result<Persistence>),
     /// The same, which says that it refuses something.
     Refuses(fn(&Around) -> Result<Persistence>),
+    /// The same, which says that it limits content.
+    Limits(fn(&Around) -> Result<Persistence>),
     /// The same, which says that it holds back the end of a text.
     HoldsBack(fn(&Around) -> Result<Persistence>),
     /// A redaction that forgets something.
@@ -50,6 +52,7 @@ fn subject(name: &'static str, kind: Kind) -> LayerSubject {
     match kind {
         Kind::Plain(stack) => Arc::new((LayerProfile::transparent(name), stack)) as Arc<dyn LayerFixture>,
         Kind::Repeats(stack) => Arc::new((LayerProfile::transparent(name).repeats(), stack)),
+        Kind::Limits(stack) => Arc::new((LayerProfile::transparent(name).limits_content(), stack)),
         Kind::HoldsBack(stack) => Arc::new((LayerProfile::transparent(name).holds_back(), stack)),
         Kind::Refuses(stack) => Arc::new((LayerProfile::transparent(name).refuses(tower::refused()), stack)),
         Kind::Redactor(forgets) => {

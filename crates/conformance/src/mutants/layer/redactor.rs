@@ -2,16 +2,20 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use throughline_core::{
-    Call, CarriesContent, Content, ContentBuffer, ContentChange, Context, Delta, ErrorKind, GetMessage,
-    HeldBack, Metadata, Next, OpKind, Operation, PersistArgs, PersistError, PersistResult, Persistence,
-    Phase, Plugin, ReadArgs, ReadResult, Reply, Result, SearchHit, SlotMut, Title, UpdateContent, UpdateMode,
+    Call, CarriesContent, Content, ContentBuffer, ContentChange, Context, Delta, Effect, ErrorKind,
+    GetMessage, HeldBack, Metadata, Next, OpKind, Operation, PersistArgs, PersistError, PersistResult,
+    Persistence, Phase, Plugin, ReadArgs, ReadResult, Reply, Result, Revision, SearchHit, SearchMessages,
+    SlotMut, TenantId, ThreadArgs, Title, UpdateContent, UpdateMode,
 };
 
-use super::tail::{Key, Open, begins, cut_end};
+use super::{
+    tail::{Doubt, Key, Open, begins, cut_end},
+    tower,
+};
 use crate::laws::Around;
 
 /// What must not pass.
@@ -43,6 +47,8 @@ pub(super) enum Forgets {
     Answers,
     /// What was held back, when the message ends.
     Tails,
+    /// What was held back, when an update without text follows.
+    Renewals,
     /// What was held back, but for the last delta.
     EarlierDeltas,
     /// That text may continue a block.
@@ -69,16 +75,46 @@ pub(super) enum Forgets {
     Marks,
     /// To leave something in the place of what is hidden.
     Markers,
+    /// That the messages that are written are several.
+    Messages,
+    /// That two threads may have messages of one id.
+    Threads,
+    /// That two tenants may have threads and messages of one id.
+    Tenants,
+    /// That what it holds back may be stored with the end of the message, in one write.
+    OneWrite,
+    /// That a reason is stored, too.
+    RawReasons,
+    /// That the store sees what it is asked on the way.
+    Questions,
+    /// That a text without the beginning of what is hidden can be stored.
+    Ordinary,
+    /// That a write whose answer was lost may not have been made.
+    LostBefore,
+    /// That a write whose answer was lost may have been made.
+    LostAfter,
+    /// That a write whose answer was lost may be made later.
+    LostLate,
+    /// That taking the last message answers its content.
+    Taken,
+    /// That the caller has set a limit of content.
+    ContentLimits,
 }
 
 pub(super) fn redacting(name: &'static str, forgets: Forgets, around: &Around) -> Result<Persistence> {
     let into = if forgets == Forgets::Markers { "" } else { STARS };
-    let layer = Swap { name, forgets, into, back: false, tails: Mutex::default() };
-    around.outside().plugin(layer).layer(around.inside()).backend(around.backend()).build()
+    let layer = Swap::new(name, forgets, into, false);
+    let stack = around.outside().plugin(layer);
+    match forgets {
+        Forgets::OneWrite => {
+            stack.layer(tower::splits_ends()).layer(around.inside()).backend(around.backend()).build()
+        }
+        _ => stack.layer(around.inside()).backend(around.backend()).build(),
+    }
 }
 
 pub(super) fn aliasing(name: &'static str, forgets: Forgets, around: &Around) -> Result<Persistence> {
-    let layer = Swap { name, forgets, into: ALIAS, back: true, tails: Mutex::default() };
+    let layer = Swap::new(name, forgets, ALIAS, true);
     around.outside().plugin(layer).layer(around.inside()).backend(around.backend()).build()
 }
 
@@ -90,6 +126,8 @@ struct Swap {
     back: bool,
     /// What is held back of each message.
     tails: Mutex<HashMap<Key, String>>,
+    /// The messages of which a write was lost.
+    doubts: Mutex<HashMap<Key, Doubt>>,
 }
 
 impl Plugin for Swap {
@@ -111,28 +149,37 @@ impl Plugin for Swap {
         let mut open = HashMap::new();
         if !self.forgotten(&args) {
             for key in asked.each().filter_map(|item| key_of(&context, item)) {
-                let tail = self.tails().get(&key).cloned().unwrap_or_default();
-                let stored =
-                    if needs_what_is_stored(&asked, &key) {
-                        let get = GetMessage { thread: key.1.clone(), id: key.2.clone() };
-                        let message = next.read(&context, get).await?;
-                        Some(message.map_or_else(ContentBuffer::default, |message| {
-                            ContentBuffer::new(&message.content)
-                        }))
-                    } else {
-                        None
-                    };
-                open.insert(key, Open { tail, stored });
+                let get = GetMessage { thread: key.1.clone(), id: key.2.clone() };
+                let message =
+                    if is_changed(&asked, &key, |_| true) { next.read(&context, get).await? } else { None };
+                let revision = message.as_ref().map(|message| message.revision);
+                let stored = is_changed(&asked, &key, needs_what_is_stored).then(|| {
+                    message
+                        .map_or_else(ContentBuffer::default, |message| ContentBuffer::new(&message.content))
+                });
+                let before = self.before(&key, revision, &context);
+                open.insert(key, Open { tail: before.clone(), before, revision, stored });
             }
             self.down(&context, &mut args, &mut open);
+        }
+        if self.forgets == Forgets::Questions && open.values().any(|open| open.completes(&asked, SECRET)) {
+            // Whatever comes of it.
+            drop(next.read(&context, SearchMessages::new(SECRET, 1)).await);
         }
         if self.forgets == Forgets::Failures {
             self.keep(&open);
         }
-        let reply = next.run(Call { op: same(args), context: context.clone() }).await?;
+        let reply = match next.run(Call { op: same(args), context: context.clone() }).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.failed(&error, &context, open);
+                return Err(error);
+            }
+        };
         let (mut result, receipt, mut extensions) = (reply.output.into(), reply.receipt, reply.extensions);
-        if !result.is_deduplicated() {
+        if !result.is_deduplicated() || open.keys().any(|key| self.is_repeated(key, &context)) {
             self.keep(&open);
+            self.doubts().retain(|key, _| !open.contains_key(key));
         } else if self.forgets == Forgets::Replays {
             open.values_mut().for_each(|open| open.tail.clear());
             self.keep(&open);
@@ -167,38 +214,98 @@ fn key_of(context: &Context, args: &PersistArgs) -> Option<Key> {
     Some((context.tenant().clone(), thread.clone(), id.clone()))
 }
 
-/// Whether a call appends what cannot be appended without the text that stands there.
-fn needs_what_is_stored(args: &PersistArgs, key: &Key) -> bool {
+/// Whether a call makes such a change of the message.
+fn is_changed(args: &PersistArgs, key: &Key, such: fn(&UpdateContent) -> bool) -> bool {
     args.each().any(|item| match item {
-        PersistArgs::UpdateContent(UpdateContent { thread, id, change, mode, .. }) => {
-            let appends = match change {
-                ContentChange::Append(Delta::Blocks(_)) => true,
-                ContentChange::Append(Delta::Text(_)) => *mode == UpdateMode::Edit,
-                ContentChange::Replace(_) => false,
-            };
-            (thread, id) == (&key.1, &key.2) && appends
+        PersistArgs::UpdateContent(update) => {
+            (&update.thread, &update.id) == (&key.1, &key.2) && such(update)
         }
         _ => false,
     })
 }
 
+/// Whether a change appends what cannot be appended without the text that is stored before it.
+fn needs_what_is_stored(update: &UpdateContent) -> bool {
+    match update.change {
+        ContentChange::Append(Delta::Blocks(_)) => true,
+        ContentChange::Append(Delta::Text(_)) => update.mode == UpdateMode::Edit,
+        ContentChange::Replace(_) => false,
+    }
+}
+
 impl Swap {
-    fn tails(&self) -> std::sync::MutexGuard<'_, HashMap<Key, String>> {
+    fn new(name: &'static str, forgets: Forgets, into: &'static str, back: bool) -> Self {
+        Self { name, forgets, into, back, tails: Mutex::default(), doubts: Mutex::default() }
+    }
+
+    fn tails(&self) -> MutexGuard<'_, HashMap<Key, String>> {
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn doubts(&self) -> MutexGuard<'_, HashMap<Key, Doubt>> {
+        self.doubts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the tail of a message is kept under.
+    fn kept_under(&self, (tenant, thread, id): &Key) -> Key {
+        let any = || "any".parse().expect("a valid id");
+        match self.forgets {
+            Forgets::Messages => (TenantId::default(), any(), "any".parse().expect("a valid id")),
+            Forgets::Threads => (tenant.clone(), any(), id.clone()),
+            Forgets::Tenants => (TenantId::default(), thread.clone(), id.clone()),
+            _ => (tenant.clone(), thread.clone(), id.clone()),
+        }
     }
 
     fn keep(&self, open: &HashMap<Key, Open>) {
         let mut tails = self.tails();
         for (key, open) in open {
-            tails.insert(key.clone(), open.tail.clone());
+            tails.insert(self.kept_under(key), open.tail.clone());
         }
         tails.retain(|_, tail| !tail.is_empty());
+    }
+
+    /// Whether it is the call whose answer was lost, made again.
+    fn is_repeated(&self, key: &Key, context: &Context) -> bool {
+        let doubts = self.doubts();
+        doubts
+            .get(key)
+            .is_some_and(|doubt| doubt.key.is_some() && doubt.key.as_ref() == context.idempotency())
+    }
+
+    /// What was held back before a call that finds the message at this revision.
+    fn before(&self, key: &Key, revision: Option<Revision>, context: &Context) -> String {
+        let is_repeated = self.is_repeated(key, context);
+        match self.doubts().get(key) {
+            Some(doubt) if !is_repeated && doubt.revision != revision => doubt.after.clone(),
+            _ => self.tails().get(&self.kept_under(key)).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// A call that failed has changed nothing, unless its answer was lost.
+    fn failed(&self, error: &PersistError, context: &Context, open: HashMap<Key, Open>) {
+        let is_lost = error.effect() != Effect::NotApplied;
+        match self.forgets {
+            Forgets::LostBefore if is_lost => return self.keep(&open),
+            Forgets::LostAfter => return,
+            Forgets::LostLate if !is_lost => {
+                self.doubts().retain(|key, _| !open.contains_key(key));
+                return;
+            }
+            _ if !is_lost => return,
+            _ => {}
+        }
+        for (key, Open { tail, before, revision, .. }) in open {
+            self.tails().insert(self.kept_under(&key), before);
+            let doubt = Doubt { key: context.idempotency().cloned(), revision, after: tail };
+            self.doubts().insert(key, doubt);
+        }
     }
 
     /// How many bytes are held back of what a call is about.
     fn held(&self, context: &Context, asked: &PersistArgs, open: &HashMap<Key, Open>) -> usize {
         let tails = self.tails();
-        let of = |key: &Key| tails.get(key).map_or(0, String::len);
+        let of = |key: &Key| tails.get(&self.kept_under(key)).map_or(0, String::len);
         match asked {
             _ if self.forgets == Forgets::HeldBack => 0,
             PersistArgs::Read(ReadArgs::Get(_)) if self.forgets == Forgets::HeldBackInReads => 0,
@@ -225,6 +332,7 @@ impl Swap {
         match self.forgets {
             Forgets::Pages => matches!(asked, PersistArgs::Read(ReadArgs::Page(_))),
             Forgets::Answers => asked.kind() != OpKind::Read,
+            Forgets::Taken => matches!(asked, PersistArgs::Thread(ThreadArgs::TakeLast(_))),
             _ => false,
         }
     }
@@ -247,13 +355,20 @@ impl Swap {
                 (PersistArgs::UpdateContent(update), Some(open)) => {
                     let change = std::mem::replace(&mut update.change, ContentChange::none());
                     self.swap(update, SECRET, self.into);
+                    if self.forgets == Forgets::ContentLimits {
+                        update.max_content_bytes = None;
+                    }
+                    if self.forgets == Forgets::RawReasons
+                        && let (UpdateMode::Abandon { reason }, Some(text)) =
+                            (&mut update.mode, open.continued_by(&change))
+                    {
+                        *reason = Some(text);
+                    }
                     update.change = self.change(change, &update.mode, open, in_batch);
                 }
                 (item, Some(open)) => {
-                    *open = Open {
-                        tail: String::new(),
-                        stored: open.stored.take().map(|_| ContentBuffer::default()),
-                    };
+                    open.tail.clear();
+                    open.stored = open.stored.take().map(|_| ContentBuffer::default());
                     self.swap(item, SECRET, self.into);
                 }
                 (item, None) => self.swap(item, SECRET, self.into),
@@ -282,6 +397,8 @@ impl Swap {
                 }
                 text.push_str(&delta);
                 let at = match holds {
+                    true if self.forgets == Forgets::Ordinary => 0,
+                    true if self.forgets == Forgets::Renewals && delta.is_empty() => text.len(),
                     true if self.forgets == Forgets::EarlierDeltas => {
                         text.len() - delta.len() + begins(&delta, SECRET)
                     }
@@ -301,7 +418,7 @@ impl Swap {
                     ContentChange::Append(Delta::Blocks(blocks))
                 } else {
                     let mut all = open.stored.clone().unwrap_or_default();
-                    all.push(&Delta::Text(tail));
+                    all.push(&Delta::Text(tail.replace(SECRET, self.into)));
                     all.push(&Delta::Blocks(blocks));
                     ContentChange::Replace(all.content())
                 }

@@ -1,6 +1,9 @@
 //! What a redaction holds back of messages that are being written.
 
-use throughline_core::{Content, ContentBuffer, MessageId, TenantId, ThreadId};
+use throughline_core::{
+    Content, ContentBuffer, ContentChange, Delta, Idempotency, MessageId, PersistArgs, Revision, TenantId,
+    ThreadId,
+};
 
 /// One message.
 pub(super) type Key = (TenantId, ThreadId, MessageId);
@@ -10,8 +13,44 @@ pub(super) type Key = (TenantId, ThreadId, MessageId);
 pub(super) struct Open {
     /// The end of its text, which may become what is hidden.
     pub(super) tail: String,
+    /// The same before the call.
+    pub(super) before: String,
+    /// The revision before the call, where that was read.
+    pub(super) revision: Option<Revision>,
     /// What is stored of it, where that was read.
     pub(super) stored: Option<ContentBuffer>,
+}
+
+impl Open {
+    /// What was held back before the call, and the text that goes on from there.
+    pub(super) fn continued_by(&self, change: &ContentChange) -> Option<String> {
+        match change {
+            ContentChange::Append(Delta::Text(text)) if !self.before.is_empty() => {
+                Some(format!("{}{text}", self.before))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether `args` appends the rest of `hidden` to the beginning of it that is held back.
+    pub(super) fn completes(&self, args: &PersistArgs, hidden: &str) -> bool {
+        match args {
+            PersistArgs::UpdateContent(update) => {
+                self.continued_by(&update.change).is_some_and(|text| text.contains(hidden))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A write of a message whose answer was lost.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    pub(super) key: Option<Idempotency>,
+    /// Before the write.
+    pub(super) revision: Option<Revision>,
+    /// What is held back if it was made.
+    pub(super) after: String,
 }
 
 /// Where in `text` a beginning of `hidden` stands at the very end.

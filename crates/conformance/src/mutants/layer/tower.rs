@@ -11,9 +11,10 @@ use std::{
 };
 
 use throughline_core::{
-    Add, CarriesContent as _, Content, Deleted, Effect, ErrorKind, Extensions, MessageState, NewMessage,
-    PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, Persistence, Phase, ReadArgs,
-    ReadResult, Receipt, Result, Revision, Role, Seq, SlotMut, UpdateMode,
+    Add, CarriesContent as _, Content, ContentChange, Deleted, Delta, Effect, ErrorKind, Extensions,
+    MessageState, NewMessage, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult,
+    Persistence, Phase, ReadArgs, ReadPage, ReadResult, Receipt, Result, Revision, Role, Seq, SlotMut,
+    ThreadArgs, UpdateContent, UpdateMode,
     pipeline::SiteSpec,
     plugin::{NextRequest, from_fn},
 };
@@ -21,6 +22,7 @@ use tokio::{sync::Semaphore, task};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::redactor::SECRET;
 use crate::{call::call, laws::Around};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +51,19 @@ pub(super) enum Fault {
     RepeatsAnything,
     NeverRepeats,
     StaysWithItsTask,
+    SplitsEnds,
+    ForgetsBatchAfter,
+    ForgetsDeleteAfter,
+    ForgetsDeleteExpected,
+    ForgetsOnlyDamaged,
+    ForgetsOnlyExpired,
+    ForgetsRestoring,
+    ForgetsMaxContent,
+    ForgetsAddAfter,
+    ForgetsReserveAfter,
+    ForgetsGeneration,
+    ForgetsMaxBytes,
+    ForgetsTaken,
 }
 
 /// No layer at all, in spite of its name.
@@ -69,6 +84,12 @@ pub(super) fn forgets_who_asks(around: &Around) -> Result<Persistence> {
     around.outside().layer(layer).backend(around.backend()).build()
 }
 
+/// A layer inside of another one, which writes the end of a message after the text that comes with it: in two writes, where that
+/// text is the beginning of what is hidden.
+pub(super) fn splits_ends() -> FaultyLayer {
+    FaultyLayer { name: "splits-ends", fault: Fault::SplitsEnds, state: Arc::default() }
+}
+
 /// The layer between its probes.
 pub(super) fn stack(name: &'static str, fault: Fault, around: &Around) -> Result<Persistence> {
     let layer = FaultyLayer { name, fault, state: Arc::default() };
@@ -76,7 +97,7 @@ pub(super) fn stack(name: &'static str, fault: Fault, around: &Around) -> Result
 }
 
 #[derive(Debug, Clone)]
-struct FaultyLayer {
+pub(super) struct FaultyLayer {
     name: &'static str,
     fault: Fault,
     state: Arc<State>,
@@ -98,7 +119,8 @@ impl Default for State {
 
 impl throughline_core::Described for FaultyLayer {
     fn site(&self) -> SiteSpec {
-        SiteSpec::new(self.name, Phase::Observe)
+        let phase = if self.fault == Fault::SplitsEnds { Phase::Transform } else { Phase::Observe };
+        SiteSpec::new(self.name, phase)
     }
 }
 
@@ -111,7 +133,7 @@ impl<S> Layer<S> for FaultyLayer {
 }
 
 #[derive(Debug, Clone)]
-struct FaultyService<S> {
+pub(super) struct FaultyService<S> {
     inner: S,
     fault: Fault,
     state: Arc<State>,
@@ -166,6 +188,12 @@ where
         drop(inner.call(request.clone()).await);
         std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
     }
+    if fault == Fault::SplitsEnds
+        && let Some(text) = take_begun_text(&mut request.args)
+    {
+        inner.call(PersistRequest { args: text, context: request.context.clone() }).await?;
+        std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
+    }
     let mut answer = inner.call(request.clone()).await;
     if fault == Fault::RepeatsAnything {
         for attempt in 2..=4 {
@@ -185,6 +213,19 @@ where
         std::future::pending::<()>().await;
     }
     fault.after(&state, &asked, answer)
+}
+
+/// Takes the beginning of what is hidden out of the end of a message, as a write of its own.
+fn take_begun_text(args: &mut PersistArgs) -> Option<PersistArgs> {
+    let PersistArgs::UpdateContent(update) = args else { return None };
+    let ContentChange::Append(Delta::Text(text)) = &update.change else { return None };
+    let is_begun = !text.is_empty() && SECRET.starts_with(&**text);
+    if !is_begun || matches!(update.mode, UpdateMode::Partial | UpdateMode::Edit) {
+        return None;
+    }
+    let text = UpdateContent { mode: UpdateMode::Partial, ..update.clone() };
+    update.change = ContentChange::none();
+    Some(text.into())
 }
 
 impl Fault {
@@ -224,6 +265,20 @@ impl Fault {
             {
                 update.mode = UpdateMode::Partial;
             }
+            (Self::ForgetsBatchAfter, PersistArgs::Batch(batch)) => batch.after = None,
+            (Self::ForgetsDeleteAfter, PersistArgs::Delete(delete)) => delete.after = None,
+            (Self::ForgetsDeleteExpected, PersistArgs::Delete(delete)) => delete.expected = None,
+            (Self::ForgetsOnlyDamaged, PersistArgs::Delete(delete)) => delete.only_damaged = false,
+            (Self::ForgetsOnlyExpired, PersistArgs::UpdateContent(update)) => update.only_if_expired = false,
+            (Self::ForgetsRestoring, PersistArgs::Import(import)) => import.restores_damaged = false,
+            (Self::ForgetsMaxContent, PersistArgs::UpdateContent(update)) => update.max_content_bytes = None,
+            (Self::ForgetsAddAfter, PersistArgs::Add(add)) => add.after = None,
+            (Self::ForgetsReserveAfter, PersistArgs::Reserve(reserve)) => reserve.after = None,
+            (Self::ForgetsGeneration, PersistArgs::Add(add)) => add.generation = None,
+            (Self::ForgetsMaxBytes, PersistArgs::Read(ReadArgs::Page(page))) => {
+                page.max_bytes = ReadPage::DEFAULT_BYTES;
+            }
+            (Self::ForgetsTaken, PersistArgs::Thread(ThreadArgs::TakeLast(take))) => take.expected = None,
             (Self::TrimsContent, args) => {
                 for place in args.places_mut() {
                     if let SlotMut::Whole(content) = place.slot {

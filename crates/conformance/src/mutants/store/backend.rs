@@ -4,9 +4,9 @@ use std::sync::atomic::AtomicUsize;
 
 use throughline_core::{
     Add, Admitted, AuditNumber, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Effect,
-    ErrorKind, Import, Operation, PersistArgs, PersistError, PersistResponse, PersistResult, Position,
-    ReadArgs, ReadResult, ReplicaArgs, ReplicaResult, Reply, Reserve, Result, SessionArgs, ThreadArgs,
-    Update, UpdateContent,
+    ErrorKind, FingerprintKey, Import, Operation, PersistArgs, PersistError, PersistResponse, PersistResult,
+    Position, ReadArgs, ReadResult, ReplicaArgs, ReplicaResult, Reply, Reserve, Result, SessionArgs,
+    ThreadArgs, Update, UpdateContent,
     audit::AuditNotes,
     replica::{Image, ImagePart},
 };
@@ -17,6 +17,7 @@ use super::{
     audit::Log,
     journal::{Journal, Line},
     special::{Memory, Special},
+    store_key::StoreKey,
 };
 use crate::Place;
 
@@ -26,6 +27,7 @@ pub(crate) struct Faulty {
     pub(super) writes: AtomicUsize,
     pub(super) memory: Memory,
     log: Log,
+    key: StoreKey,
     signs: watch::Sender<Position>,
 }
 
@@ -38,7 +40,12 @@ impl Faulty {
             _ => None,
         };
         let log = Log::open(place.directory(), fault)?;
-        Ok(Self { mutant, journal, writes: AtomicUsize::new(0), memory: Memory::default(), log, signs })
+        let fault = match mutant.special {
+            Some(Special::Key(fault)) => Some(fault),
+            _ => None,
+        };
+        let key = StoreKey::open(place.directory(), fault)?;
+        Ok(Self { mutant, journal, key, writes: AtomicUsize::new(0), memory: Memory::default(), log, signs })
     }
 
     async fn serve<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
@@ -63,7 +70,7 @@ impl Faulty {
 
     async fn answer(&self, line: Line) -> Result<PersistResponse> {
         match self.mutant.special {
-            Some(Special::Audit(_)) | None => self.sound(line).await,
+            Some(Special::Audit(_) | Special::Key(_)) | None => self.sound(line).await,
             Some(special) => special.serve(self, line).await,
         }
     }
@@ -124,6 +131,13 @@ impl Faulty {
                 }
                 Ok(response)
             }
+            ReplicaArgs::Stand(take) => {
+                let response = self.written(line).await?;
+                if let Some(key) = take.taken_key() {
+                    self.key.take(key).expect("the key can be written");
+                }
+                Ok(response)
+            }
             _ => self.written(line).await,
         }
     }
@@ -154,6 +168,10 @@ impl Backend for Faulty {
 
     fn capabilities(&self) -> Capabilities {
         self.mutant.claims()
+    }
+
+    fn fingerprint_key(&self) -> Option<FingerprintKey> {
+        Some(self.key.get())
     }
 
     async fn close(&self) -> Result<()> {

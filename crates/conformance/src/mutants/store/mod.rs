@@ -10,6 +10,7 @@ mod registry;
 mod searches;
 mod sessions;
 mod special;
+mod store_key;
 mod threads;
 
 use std::{fmt, sync::Arc};

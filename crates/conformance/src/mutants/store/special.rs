@@ -21,6 +21,7 @@ use super::{
     made_up,
     searches::{SearchFault, Writers},
     sessions::{SessionFault, Sessions},
+    store_key::KeyFault,
     threads::{Seen, ThreadFault},
 };
 use crate::call::call;
@@ -67,6 +68,8 @@ pub(super) enum Special {
     Search(SearchFault),
     /// A fault of the log of who did what, which is the log's own.
     Audit(AuditFault),
+    /// A fault of the key of the store.
+    Key(KeyFault),
 }
 
 /// Whose message it is, and which.

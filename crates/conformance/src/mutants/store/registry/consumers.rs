@@ -70,13 +70,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
         },
     ),
-    Mutant::new("keeps-no-reasons", "forgets why a change was passed over", &["consumer.quarantine"]).before(
-        |args, _| {
+    Mutant::new("keeps-no-reasons", "stores no reason of a quarantined change", &["consumer.quarantine"])
+        .before(|args, _| {
             if let Some(ConsumerArgs::Quarantine(change)) = consumer(args) {
                 change.why.clear();
             }
-        },
-    ),
+        }),
     Mutant::new("resets-to-the-beginning", "puts a cursor at the beginning", &["consumer.reset"]).before(
         |args, _| {
             if let Some(ConsumerArgs::ResetCursor(ResetCursor { to, .. })) = consumer(args) {
@@ -86,7 +85,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     ),
     Mutant::new(
         "lists-from-the-first",
-        "begins a list of what was passed over anew",
+        "starts every page of quarantined changes at the first one",
         &["consumer.quarantine"],
     )
     .before(|args, _| {
@@ -101,7 +100,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     }),
     Mutant::new(
         "counts-no-quarantine",
-        "says that nothing was passed over",
+        "answers that no change is quarantined",
         &["consumer.apart", "consumer.reopened"],
     )
     .after(|_, response| {

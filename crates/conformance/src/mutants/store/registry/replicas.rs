@@ -6,7 +6,7 @@ use throughline_core::{
     replica::{ImagePart, Role},
 };
 
-use crate::mutants::store::Mutant;
+use crate::mutants::store::{Mutant, special::Special, store_key::KeyFault};
 
 /// Leaves images out of what is read.
 fn keep(response: &mut PersistResponse, keeps: fn(&ImagePart) -> bool) {
@@ -30,6 +30,16 @@ fn stance(args: &mut PersistArgs) -> Option<&mut TakeStance> {
 }
 
 pub(super) static MUTANTS: &[Mutant] = &[
+    Mutant::new("new-store-keys", "has a new key of fingerprints whenever it is opened", &["keys.store-key"])
+        .special(Special::Key(KeyFault::NewAtEveryOpen)),
+    Mutant::new("one-store-key", "keys the fingerprints of all stores with one key", &["keys.store-key-own"])
+        .special(Special::Key(KeyFault::OneForAll)),
+    Mutant::new("keeps-its-store-key", "follows another store under its own key", &["replica.store-key"])
+        .before(|args, _| {
+            if let Some(take) = stance(args) {
+                take.fingerprint_key = None;
+            }
+        }),
     Mutant::new("copies-no-keys", "leaves idempotency keys out of a copy", &["replica.goes-on"])
         .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Key(_)))),
     Mutant::new(
@@ -40,7 +50,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Gone(_)))),
     Mutant::new(
         "copies-no-names",
-        "leaves the names of providers out of a copy",
+        "leaves provider aliases out of a copy",
         &["replica.exact", "replica.follows"],
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Name(_)))),
@@ -68,19 +78,23 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["replica.exact", "replica.follows"],
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Change(_)))),
-    Mutant::new("copies-no-log", "leaves the log of who did what out of a copy", &["replica.log"])
+    Mutant::new("copies-no-log", "leaves the audit log out of a copy", &["replica.log"])
         .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Audit(_)))),
-    Mutant::new("copies-other-entries", "changes entries of the log while they are copied", &["replica.log"])
-        .before(|args, _| {
-            parts(args, |part| {
-                if let ImagePart::Audit(entry) = part {
-                    entry.record.actor = None;
-                }
-            });
-        }),
+    Mutant::new(
+        "copies-other-entries",
+        "changes entries of the audit log while they are copied",
+        &["replica.log"],
+    )
+    .before(|args, _| {
+        parts(args, |part| {
+            if let ImagePart::Audit(entry) = part {
+                entry.record.actor = None;
+            }
+        });
+    }),
     Mutant::new(
         "copies-no-threads",
-        "leaves what is said of threads out of a copy",
+        "leaves thread stats out of a copy",
         &["replica.exact", "replica.follows", "replica.pages"],
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Thread(_)))),
@@ -98,7 +112,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     }),
     Mutant::new(
         "copies-no-quarantine",
-        "copies cursors without what was passed over",
+        "copies cursors without their quarantined changes",
         &["replica.exact", "replica.follows"],
     )
     .before(|args, _| {
@@ -133,7 +147,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     Mutant::new(
         "leads-always",
-        "says that it follows and takes writes",
+        "answers that it is a replica, and accepts writes",
         &["replica.goes-on", "replica.refuses"],
     )
     .before(|args, _| {
@@ -143,13 +157,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
             take.to = take.expected;
         }
     }),
-    Mutant::new("stands-anyhow", "takes every stance as what was expected", &["replica.stance"]).before(
-        |args, _| {
+    Mutant::new("stands-anyhow", "accepts every replication role as the expected one", &["replica.stance"])
+        .before(|args, _| {
             if let Some(take) = stance(args) {
                 take.to = take.expected;
             }
-        },
-    ),
+        }),
     Mutant::new("captures-for-ever", "does not end a capture", &["replica.capture"]).before(|args, _| {
         if let PersistArgs::Replica(end @ ReplicaArgs::End(_)) = args {
             *end = throughline_core::BeginCapture::WHOLE.into();

@@ -1,0 +1,42 @@
+//! The key that a store keys its fingerprints with.
+
+use throughline_core::{Backend as _, FingerprintKey, Persistence};
+
+use crate::{
+    check::checks,
+    child::{Process, Role, shown_key},
+    rig::Rig,
+    shorthand::said,
+};
+
+checks! {
+    Extended "keys.store-key" [Add; keys durable] "a store has one key, after it was opened again and in another process" => one;
+    Extended "keys.store-key-own" [Add; keys] "two stores that are made have two keys" => own;
+}
+
+/// Opens the store; what its key is.
+async fn opened(rig: &Rig) -> (Persistence, Option<FingerprintKey>) {
+    let backend = rig.open().await;
+    let key = backend.fingerprint_key();
+    (rig.builder().backend(backend).build().expect("an empty stack builds"), key)
+}
+
+async fn one(rig: Rig) {
+    let (db, key) = opened(&rig).await;
+    db.thread("t").add(said("m", "x")).key("k").await.unwrap();
+    db.close().await.expect("the store closes");
+    drop(db);
+    let mut process = Process::start(&rig, Role::StoreKey);
+    assert_eq!(process.ack().await, shown_key(key), "the key in another process");
+    process.end().await;
+    let (db, again) = opened(&rig).await;
+    assert!(again == key, "the store has another key after it was opened again");
+    assert!(db.thread("t").add(said("m", "x")).key("k").await.unwrap().deduplicated);
+}
+
+async fn own(rig: Rig) {
+    let (_db, key) = opened(&rig).await;
+    let (_other_db, other) = opened(&rig.beside("other")).await;
+    // A store that keeps no key answers none: then the pipeline has one that is known to everybody.
+    assert!(key.is_none() || key != other, "two stores have one key");
+}
