@@ -67,7 +67,11 @@ impl Fixture for Postgres {
             Err(_) => {
                 self.template.get_or_try_init(make_template).await?;
                 run(format!("CREATE DATABASE {} TEMPLATE {}", place.name(), *TEMPLATE)).await?;
-                let url = as_role(&shared(place.name())?);
+                let url = shared(place.name())?;
+                // A copy has the key of the template. A store that is made has a key of its own.
+                let own_key = "UPDATE throughline.store SET fingerprint_key = DEFAULT";
+                run_in(&url, own_key.to_owned()).await?;
+                let url = as_role(&url);
                 fs::write(&known, &url)?;
                 url
             }
@@ -121,7 +125,11 @@ async fn make_template() -> Result<(), BoxError> {
 }
 
 async fn run(sql: String) -> Result<(), BoxError> {
-    let mut db = PgConnection::connect(&shared("postgres")?).await?;
+    run_in(&shared("postgres")?, sql).await
+}
+
+async fn run_in(url: &str, sql: String) -> Result<(), BoxError> {
+    let mut db = PgConnection::connect(url).await?;
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await?;
     Ok(db.close().await?)
 }
