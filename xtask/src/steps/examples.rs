@@ -74,14 +74,14 @@ fn found_at(manifest: &str, root: &Path) -> String {
     format!("{found}\n[workspace]\n")
 }
 
-/// Builds all of them, in the release profile that README names.
+/// Builds all of them, optimized, and without the optimization at link time that README's release profile has.
 fn build(workspace: &Workspace) -> Result<Vec<Example>> {
     let metadata = workspace.metadata();
     let folder = metadata.root.join("examples");
     let packages = metadata.packages.iter().filter(|package| package.manifest.starts_with(&folder));
     let packages = packages.flat_map(|package| ["--package", &package.name]);
     let build = workspace
-        .cargo(["build", "--release", "--package", &metadata.root_package()?.name])
+        .cargo(["build", "--profile", "examples", "--package", &metadata.root_package()?.name])
         .args(packages)
         .args(["--examples", "--bins"]);
     build.show();
