@@ -58,7 +58,9 @@ impl Thread {
     /// Writes a message; one whose content did not change keeps it.
     pub(crate) fn put(&mut self, id: &MessageId, row: &MessageRow, content: Option<&Content>) {
         let before = self.messages.remove(id);
-        if let Some(seq) = before.as_ref().and_then(|before| before.row.seq) {
+        // Where two messages exchange their sequence numbers, that of the second belongs to the first one by now.
+        let seq = before.as_ref().and_then(|before| before.row.seq);
+        if let Some(seq) = seq.filter(|seq| self.order.get(seq) == Some(id)) {
             self.order.remove(&seq);
             self.open.remove(&seq);
         }
@@ -66,6 +68,8 @@ impl Thread {
             self.order.insert(seq, id.clone());
             if row.state.is_open() {
                 self.open.insert(seq);
+            } else {
+                self.open.remove(&seq);
             }
         }
         let content = match (content, before) {

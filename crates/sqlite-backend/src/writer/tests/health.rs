@@ -183,8 +183,9 @@ async fn an_index_whose_page_the_disk_cannot_read_is_kept() {
                 Ok(())
             }
             // The first transaction after a write is that of the index.
-            Failpoint::Exchanging if is_answered.swap(false, Ordering::SeqCst) => {
-                has_failed.store(true, Ordering::SeqCst);
+            Failpoint::Exchanging
+                if is_answered.load(Ordering::SeqCst) && !has_failed.swap(true, Ordering::SeqCst) =>
+            {
                 Err(ffi::SQLITE_CORRUPT)
             }
             // A writer that makes the index again gives it up here.
@@ -204,6 +205,8 @@ async fn an_index_whose_page_the_disk_cannot_read_is_kept() {
     let bad = maintenance.health_other_than(&good).await;
     assert_eq!((bad.failures, bad.alarms), (0, vec![Alarm::DiskUnreadable]));
     is_locked.store(false, Ordering::SeqCst);
+    // The writer goes on with the index after its next write.
+    store.add("b").await.unwrap();
     let found = async {
         while store.db.search(SearchMessages::new("a", 10)).await.unwrap().hits.is_empty() {
             tokio::task::yield_now().await;
