@@ -12,6 +12,7 @@
 
 pub mod acks;
 pub mod mount;
+mod preload;
 mod report;
 mod scale;
 mod second_library;
@@ -20,6 +21,7 @@ pub mod vfs;
 pub mod worker;
 
 pub use self::{
+    preload::preload_library,
     report::Report,
     scale::scaled,
     second_library::{SecondConnection, SecondLibrary},

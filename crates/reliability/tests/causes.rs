@@ -19,7 +19,7 @@ use std::{
 use rusqlite::ffi;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
-use throughline_reliability::skipped;
+use throughline_reliability::{preload_library, skipped};
 use throughline_sqlite::{Alarm, Condition, Failpoint, SqliteBackend, SqliteOptions};
 use tokio::{runtime::Runtime, time::timeout};
 
@@ -70,22 +70,13 @@ const PART: &str = "THROUGHLINE_UNREADABLE_STORE";
 /// Says that this process is the one that runs out of descriptors.
 const LIMITED: &str = "THROUGHLINE_WITHOUT_DESCRIPTORS";
 
-/// Builds the shim; nothing where there is no compiler.
-fn shim(directory: &Path) -> Option<PathBuf> {
-    let (source, library) = (directory.join("shim.c"), directory.join("shim.so"));
-    fs::write(&source, SHIM).unwrap();
-    let mut compiler = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
-    compiler.args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl");
-    compiler.status().is_ok_and(|status| status.success()).then_some(library)
-}
-
 #[test]
 fn a_page_that_the_disk_cannot_read_is_unavailable_and_not_corrupt() {
     if let Some(store) = env::var_os(PART) {
         return Runtime::new().unwrap().block_on(read_what_cannot_be_read(Path::new(&store)));
     }
     let directory = tempfile::tempdir().unwrap();
-    let Some(shim) = shim(directory.path()) else {
+    let Some(shim) = preload_library(directory.path(), SHIM).unwrap() else {
         return skipped("a page that the disk cannot read", "there is no C compiler");
     };
     let store = directory.path().join("chat.db");
@@ -154,7 +145,7 @@ fn an_unreadable_page_of_one_tenant_fails_no_write_of_another() {
         return Runtime::new().unwrap().block_on(write_beside_what_cannot_be_read(Path::new(&store)));
     }
     let directory = tempfile::tempdir().unwrap();
-    let Some(shim) = shim(directory.path()) else {
+    let Some(shim) = preload_library(directory.path(), SHIM).unwrap() else {
         return skipped("a page that the disk cannot read", "there is no C compiler");
     };
     let store = directory.path().join("chat.db");

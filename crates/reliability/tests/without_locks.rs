@@ -1,14 +1,10 @@
 //! A system without locks of open file descriptions, and one without `/proc`: SQLite's own locks are all there is.
 #![cfg(target_os = "linux")]
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, fs, path::Path, process::Command};
 
 use throughline_core::{NewMessage, PageFrom, Persistence};
-use throughline_reliability::skipped;
+use throughline_reliability::{preload_library, skipped};
 use throughline_sqlite::SqliteBackend;
 use tokio::runtime::Runtime;
 
@@ -52,7 +48,7 @@ fn a_store_without_locks_of_its_own_is_written_and_read() {
         return Runtime::new().unwrap().block_on(write_and_read(Path::new(&store)));
     }
     let directory = tempfile::tempdir().unwrap();
-    let Some(shim) = shim(directory.path()) else {
+    let Some(shim) = preload_library(directory.path(), SHIM).unwrap() else {
         return skipped("a store without locks of its own", "there is no C compiler");
     };
     for without in ["locks", "proc"] {
@@ -61,15 +57,6 @@ fn a_store_without_locks_of_its_own_is_written_and_read() {
         child.env(STORE, directory.path().join(without)).env("LD_PRELOAD", &shim).env("WITHOUT", without);
         assert!(child.status().unwrap().success(), "without {without}");
     }
-}
-
-/// Builds the shim; nothing where there is no compiler.
-fn shim(directory: &Path) -> Option<PathBuf> {
-    let (source, library) = (directory.join("shim.c"), directory.join("shim.so"));
-    fs::write(&source, SHIM).unwrap();
-    let mut compiler = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
-    compiler.args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl");
-    compiler.status().is_ok_and(|status| status.success()).then_some(library)
 }
 
 async fn write_and_read(store: &Path) {
