@@ -149,6 +149,16 @@ pub trait RowSource {
         Ok(false)
     }
 
+    /// Makes again what tells the order of the messages of a thread, from all messages of the store: a rebuild has found another number of
+    /// messages than the summary says. Answers whether the store does so: then the engine counts the messages again.
+    ///
+    /// # Errors
+    /// See [`RowSource`].
+    fn rebuild_order(&mut self, key: &ThreadKey) -> Result<bool, Halt<Self::Stop>> {
+        let _ = key;
+        Ok(false)
+    }
+
     /// Says that a row will be looked up soon: a source that loads in round trips records it.
     fn expect(&mut self, row: RowKey<'_>) {
         let _ = row;

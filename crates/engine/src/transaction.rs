@@ -139,6 +139,11 @@ impl<S: RowSource> Transaction<S> {
         &self.rows
     }
 
+    /// Takes the rows to write, and goes on with nothing staged. What was loaded is loaded again.
+    pub fn take_staged(&mut self) -> StagedRows {
+        std::mem::take(&mut self.rows)
+    }
+
     /// The source.
     pub const fn source(&self) -> &S {
         &self.source

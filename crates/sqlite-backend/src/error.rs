@@ -47,6 +47,8 @@ pub(crate) enum EngineError {
     Lock { source: io::Error },
     #[error("{what} is damaged")]
     Damaged { what: &'static str },
+    #[error("{0}")]
+    Refused(PersistError),
     #[error("the driver failed")]
     Driver { source: BoxError },
 }
@@ -108,8 +110,14 @@ impl EngineError {
             | Self::LockStuck
             | Self::Lock { .. }
             | Self::Damaged { .. }
+            | Self::Refused(_)
             | Self::Driver { .. } => None,
         }
+    }
+
+    /// Whether an index has refused what stands in it already.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(self, Self::Sqlite { code: ffi::SQLITE_CONSTRAINT_UNIQUE, .. })
     }
 
     /// Whether somebody else holds the lock, for now.
@@ -187,7 +195,7 @@ impl EngineError {
 
     pub(crate) fn reach(&self) -> Reach {
         // The other operations of the transaction need other pages.
-        if self.is_unreadable() {
+        if self.is_unreadable() || matches!(self, Self::Refused(_)) {
             return Reach::Operation;
         }
         match self.code().map(|code| code & 0xff) {
@@ -212,6 +220,7 @@ impl EngineError {
             | Self::LockStuck
             | Self::Lock { .. } => ErrorKind::Unavailable,
             Self::Damaged { .. } => ErrorKind::Corrupt,
+            Self::Refused(error) => error.kind(),
             Self::Driver { .. } => ErrorKind::Internal,
         }
     }
@@ -219,7 +228,11 @@ impl EngineError {
     /// The error of a call that was in `phase`.
     pub(crate) fn to_persist(&self, phase: Phase) -> PersistError {
         let effect = if phase == Phase::Commit { Effect::Unknown } else { Effect::NotApplied };
-        PersistError::new(self.kind(), self.to_string()).with_effect(effect)
+        let error = match self {
+            Self::Refused(error) => error.clone(),
+            error => PersistError::new(error.kind(), error.to_string()),
+        };
+        error.with_effect(effect)
     }
 }
 

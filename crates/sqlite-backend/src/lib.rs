@@ -39,13 +39,14 @@
 //! [`SqliteOptions`] holds them all: how much may wait, how long, how large a message may be. What does not fit in time
 //! is refused as `Overloaded` or `Busy`, and nothing of it was applied.
 
-mod apply;
+mod audit_log;
 mod backend;
 mod cache;
 mod cause;
 mod connection;
 mod error;
 mod failpoint;
+mod failure;
 mod file_guard;
 mod gate;
 mod health;
@@ -57,8 +58,9 @@ mod pause;
 mod queue;
 mod read;
 mod record;
+mod replica;
+mod rows;
 mod search;
-mod sessions;
 mod writer;
 
 #[cfg(feature = "failpoints")]

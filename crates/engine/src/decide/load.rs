@@ -145,7 +145,12 @@ impl<S: RowSource> WriteScope<'_, S> {
     pub(super) fn has_messages(&mut self, thread: &ThreadId, row: &ThreadRow) -> Decided<bool, S> {
         match row.live {
             Some(live) => Ok(live > 0),
-            None => Ok(!self.range(thread, RangeKind::Latest, row.floor, 1)?.is_empty()),
+            None => match self.range(thread, RangeKind::Latest, row.floor, 1) {
+                Ok(found) => Ok(!found.is_empty()),
+                // A damaged message is one all the same.
+                Err(Halt::Refused(error)) if error.kind() == ErrorKind::Corrupt => Ok(true),
+                Err(halt) => Err(halt),
+            },
         }
     }
 }

@@ -79,6 +79,11 @@ impl<K: Clone + Eq + Hash, V> StagedTable<K, V> {
         }
     }
 
+    /// Forgets every loaded row that matches and was not changed.
+    pub fn forget_loaded_where(&mut self, matches: impl Fn(&K) -> bool) {
+        self.slots.retain(|key, slot| slot.is_changed || !matches(key));
+    }
+
     /// Writes a row. One that was never loaded is new to the store.
     pub fn put(&mut self, key: K, row: V) {
         let is_stored = self.slots.get(&key).is_some_and(|slot| slot.is_stored);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 
 use super::migration;
-use crate::apply::is_capture_trigger;
+use crate::replica::is_capture_trigger;
 
 /// A trigger, and the table that it belongs to.
 #[derive(Debug, PartialEq, Eq)]

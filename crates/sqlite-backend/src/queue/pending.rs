@@ -77,6 +77,8 @@ pub(crate) struct Pending {
     pub(crate) bytes: usize,
     /// It failed a transaction that it shared, and is to have one of its own.
     pub(crate) alone: bool,
+    /// Its ids were taken for new, and one was not: they are to be looked up.
+    pub(crate) looks_up_ids: bool,
     pub(crate) stage: Stage,
     reply: Option<Reply>,
 }
@@ -104,7 +106,10 @@ impl Pending {
             Work::Write(write) => write.tenant.clone(),
             Work::Notes(notes) => notes.tenant(),
         };
-        (Self { work, tenant, times, bytes, alone: false, stage, reply: Some(reply) }, receiver)
+        (
+            Self { work, tenant, times, bytes, alone: false, looks_up_ids: false, stage, reply: Some(reply) },
+            receiver,
+        )
     }
 
     /// Whether nobody waits for it any more.

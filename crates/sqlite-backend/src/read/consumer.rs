@@ -8,9 +8,9 @@ use throughline_core::{
 
 use super::{Scope, thread::corrupt};
 use crate::{
-    apply::damaged_cursor,
     error::EngineError,
     record::{Cursor, PassedOver, cursor_columns, number, passed_over_columns},
+    rows::damaged_consumer,
 };
 
 const CURSOR: &str = concat!(
@@ -51,7 +51,7 @@ fn find(scope: Scope<'_>, consumer: &ConsumerName) -> Result<Option<(Cursor, u64
     match found {
         None => Ok(None),
         Some(Some(found)) => Ok(Some(found)),
-        Some(None) => Err(corrupt(damaged_cursor(consumer))),
+        Some(None) => Err(corrupt(damaged_consumer(consumer))),
     }
 }
 

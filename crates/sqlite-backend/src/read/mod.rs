@@ -35,7 +35,6 @@ use std::{
 use rusqlite::Connection;
 use throughline_core::{PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp};
 
-pub(crate) use self::thread::ENTRY;
 use self::{call::Times, pool::Pool, search::Searching};
 use crate::{OpenError, SqliteOptions, gate::Gate};
 

@@ -8,12 +8,12 @@ use super::{
     open, page, thread, threads,
 };
 use crate::{
-    apply::{
-        BY_EVENT, BY_ITEM, BY_TURN, CLEAR, FIND, FIND_THREAD, FORGET_ALIASES, LAST, OF_MESSAGE, OF_THE_USER,
-        PIECES,
-    },
     connection::connect_to_read,
     record::Listed,
+    rows::{
+        BY_EVENT, BY_ITEM, BY_TURN, CHUNKS, DELETE_CHUNKS, FIND, FIND_THREAD, FORGET_ALIASES, LATEST,
+        OF_MESSAGE, OLDEST, OPEN as OPEN_MESSAGES, PURGEABLE, QUESTIONS,
+    },
 };
 
 /// So many places to a segment of it; as many are left over of any length that is tried.
@@ -72,12 +72,15 @@ fn costs_the_same(sql: &str, parameters: &[&dyn ToSql]) {
 #[test]
 fn a_message_costs_the_same_in_any_thread() {
     costs_the_same(GET, &[&1, &"m000051"]);
-    costs_the_same(FIND, &[&1, &"m000051", &0]);
+    costs_the_same(FIND, &[&1, &"m000051"]);
     costs_the_same(FIND_THREAD, &[&"a", &"t000001"]);
     costs_the_same(thread::HEAD, &[&"a", &"t000001"]);
     costs_the_same(thread::ENTRY, &[&1]);
-    costs_the_same(&format!("{OF_THE_USER} LIMIT 1"), &[&1, &0]);
-    costs_the_same(LAST, &[&1, &0]);
+    costs_the_same(QUESTIONS, &[&1, &0, &1]);
+    costs_the_same(LATEST, &[&1, &0, &2]);
+    costs_the_same(OLDEST, &[&1, &0, &2]);
+    costs_the_same(OPEN_MESSAGES, &[&1, &0, &2]);
+    costs_the_same(PURGEABLE, &[&1, &60, &2]);
     costs_the_same(thread::LAST_SEQ, &[&1, &80]);
 }
 
@@ -85,8 +88,8 @@ fn a_message_costs_the_same_in_any_thread() {
 fn an_open_message_costs_its_pieces() {
     let (message, piece) = (&OPEN, &LAST_APPEND);
     costs_the_same(GET, &[&1, &"open"]);
-    costs_the_same(PIECES, &[message, piece]);
-    costs_the_same(&format!("{CLEAR} RETURNING append_pk"), &[message, piece]);
+    costs_the_same(CHUNKS, &[message, piece]);
+    costs_the_same(&format!("{DELETE_CHUNKS} RETURNING append_pk"), &[message, piece]);
 }
 
 #[test]

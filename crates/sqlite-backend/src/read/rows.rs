@@ -12,9 +12,9 @@ use throughline_core::{
 
 use super::Scope;
 use crate::{
-    apply::PIECES,
     error::EngineError,
     record::{Columns as _, Damage, Growth, Piece, Record, number},
+    rows::CHUNKS,
 };
 
 /// Something said of the whole, in the second column. A message, which is any other number, has the columns of
@@ -78,7 +78,7 @@ pub(super) fn whole(db: &Connection, record: Record) -> rusqlite::Result<Result<
     }
     let (mut growth, mut is_whole) = (Growth::new(), true);
     if appends > 0 {
-        let mut statement = db.prepare_cached(PIECES)?;
+        let mut statement = db.prepare_cached(CHUNKS)?;
         let mut rows = statement.query(params![message_pk, last_append])?;
         while is_whole && let Some(row) = rows.next()? {
             is_whole = growth.take(Piece::read(row)).is_some();

@@ -1,57 +1,60 @@
-//! What a claimer may go on with, and the runs that there were.
+//! What a claimer may resume, and the attempts that there were.
 
-use throughline_core::{
-    AgentId, Attempts, Generation, ListAttempts, ResolveSession, Result, SessionResolved, ThreadId,
-    backend::{
-        rules,
-        sessions::{self, AgentRecord, SessionPlace},
-    },
+use rusqlite::params;
+use throughline_core::{Attempts, ListAttempts, ResolveSession, Result, SessionResolved, backend::rules};
+use throughline_engine::{
+    Limits, RowSource as _, Transaction,
+    rows::{AgentKey, SessionHeadKey, ThreadKey},
 };
 
-use super::{
-    Scope,
-    thread::{Known, known},
-};
+use super::Scope;
 use crate::{
-    apply::{Applied, Failure},
-    sessions::{Rows, agent},
+    failure::{Applied, Failure},
+    record::{number, read_attempt},
+    rows::{Source, ThreadCache, damaged_sessions},
 };
+
+pub(super) const ATTEMPTS: &str = "SELECT a.number, a.attempt, a.checksum, a.record FROM session_attempts a \
+     WHERE a.head_pk = ?1 AND a.number < ?2 ORDER BY a.number DESC LIMIT ?3";
 
 pub(super) fn resolve(scope: Scope<'_>, read: &ResolveSession) -> Result<SessionResolved> {
-    let found = known(scope, &read.thread)?;
-    let resolution =
-        answered(look(scope, &read.agent, &read.thread, found.as_ref()).and_then(|(place, rows)| {
-            if found.is_some_and(|known| known.head.deleted) {
-                return Ok(sessions::resolve_nothing(&place));
-            }
-            sessions::resolve(&mut { rows }, &place, &read.claimer, scope.now)
-        }))?;
-    Ok(SessionResolved { agent: read.agent.clone(), thread: read.thread.clone(), resolution })
+    let mut threads = ThreadCache::default();
+    let mut transaction = Transaction::new(Source::new(scope.db, &mut threads), Limits::default());
+    let resolved = transaction.resolve_session(scope.tenant, read, scope.now);
+    Ok(resolved.map_err(Failure::from)?)
 }
 
 pub(super) fn attempts(scope: Scope<'_>, list: &ListAttempts) -> Result<Attempts> {
     rules::check_limit(list.limit)?;
-    let found = known(scope, &list.thread)?.filter(|known| !known.head.deleted);
-    answered(look(scope, &list.agent, &list.thread, found.as_ref()).and_then(|(_, rows)| rows.attempts(list)))
+    Ok(read_attempts(scope, list)?)
 }
 
-fn look<'a>(
-    scope: Scope<'a>,
-    agent_id: &'a AgentId,
-    thread: &'a ThreadId,
-    found: Option<&Known>,
-) -> Applied<(SessionPlace, Rows<'a>)> {
-    let AgentRecord { incarnation, resets } = agent(scope.db, scope.tenant, agent_id)?;
-    let cleared = found.map_or(Generation::FIRST, |known| known.head.generation());
-    let place = SessionPlace { agent: agent_id.clone(), thread: thread.clone(), cleared, resets };
-    let thread_pk = found.map(|known| known.thread_pk);
-    let rows = Rows::find(scope.db, scope.tenant, thread, agent_id, incarnation, thread_pk)?;
-    Ok((place, rows))
-}
-
-fn answered<T>(applied: Applied<T>) -> Result<T> {
-    applied.map_err(|failure| match failure {
-        Failure::Refused(error) => error,
-        Failure::Engine(error) => error.into(),
-    })
+/// Lists attempts, the latest first.
+fn read_attempts(scope: Scope<'_>, list: &ListAttempts) -> Applied<Attempts> {
+    let (agent, thread) = (list.agent.clone(), list.thread.clone());
+    let mut answer = Attempts { agent, thread, attempts: Vec::new(), more: false };
+    let mut threads = ThreadCache::default();
+    let mut source = Source::new(scope.db, &mut threads);
+    let key = ThreadKey::new(scope.tenant, &list.thread);
+    if source.thread(&key)?.is_none_or(|row| row.deleted) {
+        return Ok(answer);
+    }
+    let agent = AgentKey { tenant: scope.tenant.clone(), agent: list.agent.clone() };
+    let incarnation = source.agent(&agent)?.unwrap_or_default().incarnation;
+    let head = SessionHeadKey { thread: key, agent: list.agent.clone(), incarnation };
+    let Some(head_pk) = source.head_pk(&head)? else { return Ok(answer) };
+    let before = list.before.map_or(i64::MAX, number);
+    let mut statement = scope.db.prepare_cached(ATTEMPTS)?;
+    let mut rows = statement.query(params![head_pk, before, i64::from(list.limit) + 1])?;
+    while let Some(row) = rows.next()? {
+        if answer.attempts.len() == list.limit as usize {
+            answer.more = true;
+            break;
+        }
+        match read_attempt(row, 0, head_pk) {
+            Some(record) => answer.attempts.push(record.attempt),
+            None => return Err(damaged_sessions(&head)),
+        }
+    }
+    Ok(answer)
 }

@@ -91,7 +91,7 @@ pub(super) fn position(progress: &Progress) -> Position {
     Position::new(u64::try_from(progress.position).unwrap_or_default())
 }
 
-pub(crate) const ENTRY: &str =
+pub(super) const ENTRY: &str =
     concat!("SELECT ", entry_columns!(), " FROM catalogue c WHERE c.thread_pk = ?1");
 
 /// Reads the entry of one thread.

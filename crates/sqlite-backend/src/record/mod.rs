@@ -23,10 +23,11 @@ use throughline_core::{
     TenantId, ThreadId, Timestamp,
     backend::{Length, Tail},
 };
+use throughline_engine::rows::{MessageKey, MessageRow};
 
 pub(crate) use self::{
     alias::{AliasRow, alias_columns},
-    append::{Append, AppendKind, Growth, Piece, append_chain},
+    append::{Append, Growth, Piece, append_chain},
     audit::{AuditRow, audit_columns},
     checksum::Checksum,
     columns::Columns,
@@ -150,63 +151,67 @@ impl Record {
             position: fields.position,
         })
     }
-
-    /// The row to write.
-    pub(crate) fn encode(&self) -> Encoded<'_> {
-        let message = &self.message;
-        let metadata = if message.metadata.is_empty() {
-            Cow::Borrowed("{}")
-        } else {
-            Cow::Owned(serde_json::to_string(&message.metadata).expect(IN_MEMORY))
-        };
-        let attachments = (!message.attachments.is_empty())
-            .then(|| serde_json::to_string(&message.attachments).expect(IN_MEMORY));
-        let lease = message.lease.map(|lease| {
-            let ms = i64::try_from(lease.duration.as_millis()).unwrap_or(i64::MAX);
-            (ms, lease.expires_at.as_micros())
-        });
-        let mut encoded = Encoded { record: self, metadata, attachments, lease, checksum: 0 };
-        encoded.checksum = encoded.fields().checksum();
-        encoded
-    }
 }
 
 const IN_MEMORY: &str = "raw values and names serialise into memory";
 
-/// A record as the columns hold it.
+/// A message as the columns hold it.
 #[derive(Debug)]
 pub(crate) struct Encoded<'a> {
-    record: &'a Record,
+    pub(crate) row: &'a MessageRow,
+    pub(crate) content: &'a Content,
+    pub(crate) appends: i64,
+    pub(crate) last_append: Option<i64>,
+    pub(crate) position: i64,
     pub(crate) metadata: Cow<'static, str>,
     pub(crate) attachments: Option<String>,
     pub(crate) lease: Option<(i64, i64)>,
     pub(crate) checksum: i64,
 }
 
-impl Encoded<'_> {
-    fn fields(&self) -> Fields<'_> {
-        let Record { message_pk: _, message, appends, last_append, length, position } = self.record;
-        Fields {
-            tenant: message.tenant.as_str(),
-            thread: message.thread.as_str(),
-            id: message.id.as_str(),
-            seq: number(message.seq.get()),
-            role: message.role.as_str(),
-            state: message.state.as_str(),
-            revision: number(message.revision.get()),
-            appends: *appends,
-            last_append: *last_append,
-            content_bytes: number(length.bytes),
-            tail: length.tail.code(),
-            lease: self.lease,
-            created_at: message.created_at.as_micros(),
-            updated_at: message.updated_at.as_micros(),
-            position: *position,
-            metadata: &self.metadata,
-            attachments: self.attachments.as_deref(),
-            reason: message.abandon_reason.as_deref(),
-            content: message.content.as_json(),
-        }
+impl<'a> Encoded<'a> {
+    /// The columns of a message above the floor. `content` is `[]` while it is open.
+    pub(crate) fn new(
+        key: &MessageKey,
+        row: &'a MessageRow,
+        content: &'a Content,
+        (appends, last_append): (i64, Option<i64>),
+        position: i64,
+    ) -> Self {
+        let metadata = if row.metadata.is_empty() {
+            Cow::Borrowed("{}")
+        } else {
+            Cow::Owned(serde_json::to_string(&row.metadata).expect(IN_MEMORY))
+        };
+        let attachments =
+            (!row.attachments.is_empty()).then(|| serde_json::to_string(&row.attachments).expect(IN_MEMORY));
+        let lease = row.lease.map(|lease| {
+            let ms = i64::try_from(lease.duration.as_millis()).unwrap_or(i64::MAX);
+            (ms, lease.expires_at.as_micros())
+        });
+        let fields = Fields {
+            tenant: key.thread.tenant.as_str(),
+            thread: key.thread.thread.as_str(),
+            id: key.id.as_str(),
+            seq: row.seq.map_or(0, |seq| number(seq.get())),
+            role: row.role.as_str(),
+            state: row.state.as_str(),
+            revision: number(row.revision.get()),
+            appends,
+            last_append,
+            content_bytes: number(row.length.bytes),
+            tail: row.length.tail.code(),
+            lease,
+            created_at: row.created_at.as_micros(),
+            updated_at: row.updated_at.as_micros(),
+            position,
+            metadata: &metadata,
+            attachments: attachments.as_deref(),
+            reason: row.abandon_reason.as_deref(),
+            content: content.as_json(),
+        };
+        let checksum = fields.checksum();
+        Self { row, content, appends, last_append, position, metadata, attachments, lease, checksum }
     }
 }
 

@@ -1,12 +1,20 @@
 //! The writes of one transaction, with what each came to.
 
-use throughline_core::{Effect, PersistError, Position, Result};
+use throughline_core::{Effect, PersistError, PersistResult, Position, Result};
 
 use crate::{
-    apply::Outcome,
     error::{EngineError, Phase},
     queue::{Committed, Pending, Stage},
 };
+
+/// What a write came to.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// None of audit notes.
+    pub(super) result: Option<PersistResult>,
+    /// Whether it takes a position. A replay takes none.
+    pub(super) changed: bool,
+}
 
 /// What was applied and not yet answered. Dropped, every write in it answers what is known.
 #[derive(Default)]
@@ -69,10 +77,24 @@ impl Batch {
         }
     }
 
+    /// Whether every write looked up the ids that were minted for it.
+    pub(super) fn ids_are_known(&self) -> bool {
+        self.writes.iter().all(|(pending, _)| pending.looks_up_ids)
+    }
+
+    /// The writes as they came, to be applied again together, after a look-up of the ids that were minted for them.
+    pub(super) fn into_looking_up_ids(self) -> Vec<Pending> {
+        let looking_up = |(mut pending, _): (Pending, _)| {
+            pending.looks_up_ids = true;
+            pending
+        };
+        self.writes.into_iter().map(looking_up).collect()
+    }
+
     /// The writes as they came, to be applied again one by one.
     pub(super) fn into_alone(self) -> Vec<Pending> {
         let alone = |(mut pending, _): (Pending, _)| {
-            pending.alone = true;
+            (pending.alone, pending.looks_up_ids) = (true, true);
             pending
         };
         self.writes.into_iter().map(alone).collect()

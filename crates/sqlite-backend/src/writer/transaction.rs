@@ -1,19 +1,76 @@
 //! One transaction: from the lock to the answers.
 
-use std::{cell::Cell, time::Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
-use throughline_core::{Effect, ErrorKind, PersistError, backend::following, replica::Stance};
+use throughline_core::{
+    Effect, ErrorKind, PersistArgs, PersistError, ReplicaArgs, backend::following, replica::Stance,
+};
+use throughline_engine::{Limits, Write as Decided};
 
-use super::{batch::Batch, fence::Verdict, progress::Progress, worker::Worker};
+use super::{
+    batch::{Batch, Outcome},
+    fence::Verdict,
+    progress::Progress,
+    worker::Worker,
+};
 use crate::{
-    apply::{Applied, AuditLog, Failure, Outcome, Scope, Unwritten, apply},
+    audit_log::AuditLog,
     error::{EngineError, Phase, Reach},
     failpoint::Failpoint,
+    failure::{Applied, Failure},
     file_guard::WriteLock,
     health::WriterStep,
-    queue::{Work, Write},
+    queue::{Pending, Work, Write},
+    replica::{self, CopyScope},
+    rows::{Staging, ThreadCache},
 };
+
+/// A transaction that is filled, beside the rows that it has staged.
+struct Filling<'a> {
+    connection: &'a Connection,
+    staging: Staging<'a>,
+    stance: Stance,
+    kept_after: i64,
+    log: AuditLog,
+}
+
+impl Filling<'_> {
+    fn write(&mut self, write: &Write, looks_up_ids: bool) -> Applied<Outcome> {
+        let Write { tenant, args, idempotency, now, .. } = write;
+        if let PersistArgs::Replica(args) = args {
+            return self.copy(args);
+        }
+        following::expect_leading(self.stance)?;
+        if Staging::has_to_flush_before(args) {
+            self.staging.flush()?;
+        }
+        let decided = Decided { tenant, args, idempotency: idempotency.as_ref(), now: *now };
+        let outcome = self.staging.apply(&decided, looks_up_ids)?;
+        Ok(Outcome { result: Some(outcome.result), changed: outcome.changed })
+    }
+
+    /// Applies an operation on copies, which finds everything written.
+    fn copy(&mut self, args: &ReplicaArgs) -> Applied<Outcome> {
+        self.staging.flush()?;
+        let before = self.staging.position();
+        let mut position = before;
+        let scope = CopyScope {
+            db: self.connection,
+            segment_positions: self.staging.segment_positions(),
+            threads: self.staging.threads(),
+            position: &mut position,
+            kept_after: &mut self.kept_after,
+            stance: &mut self.stance,
+        };
+        let (result, changed) = replica::apply(scope, args)?;
+        if changed && position == before {
+            position += 1;
+        }
+        self.staging.go_on_from(position);
+        Ok(Outcome { result: Some(result.into()), changed })
+    }
+}
 
 impl Worker {
     /// Applies what waits in the transaction that [`begin`](Self::begin) began, commits, answers. Says how many
@@ -22,7 +79,9 @@ impl Worker {
         let Some(connection) = self.connection.take() else { return 0 };
         let mut batch = Batch::default();
         self.board.begin_step(WriterStep::Apply);
-        let filled = self.fill(&connection, &mut batch);
+        let mut threads = std::mem::take(&mut self.threads);
+        let filled = self.fill(&connection, &mut threads, &mut batch);
+        self.threads = threads;
         let taken = batch.len();
         match filled {
             Ok(None) => {
@@ -45,21 +104,30 @@ impl Worker {
         taken
     }
 
-    /// Applies writes until the bounds are met or none waits. Answers the position that the store has reached then,
-    /// unless nothing was changed.
+    /// Applies writes until the bounds are met or none waits, and writes what they have changed. Answers the position that the store has
+    /// reached then, unless nothing was changed.
     ///
     /// # Errors
     /// Why the transaction is over. A write that met it is the last of the batch.
-    fn fill(&self, connection: &Connection, batch: &mut Batch) -> Result<Option<i64>, EngineError> {
+    fn fill(
+        &self,
+        connection: &Connection,
+        threads: &mut ThreadCache,
+        batch: &mut Batch,
+    ) -> Result<Option<i64>, EngineError> {
         let begun = Instant::now();
         self.failpoints.reach(Failpoint::Begun, connection)?;
         let mut progress = Progress::read(connection)?;
         progress.catch_up(connection)?;
-        let position = Cell::new(progress.position);
-        let (stance, kept_after) = (Cell::new(progress.stance()), Cell::new(progress.kept_after));
-        let unwritten = Unwritten::default();
-        let log = AuditLog::default();
-        self.threads.begin(position.get());
+        threads.begin(progress.position);
+        let limits = Limits::default().with_max_content_bytes(self.limits.max_content_bytes);
+        let mut filling = Filling {
+            connection,
+            staging: Staging::new(connection, threads, limits, self.limits.segment, progress.position),
+            stance: progress.stance(),
+            kept_after: progress.kept_after,
+            log: AuditLog::default(),
+        };
         let mut alone = false;
         loop {
             let now = Instant::now();
@@ -80,19 +148,13 @@ impl Worker {
                 continue;
             }
             alone = pending.alone;
-            let before = position.get();
-            let scope = |write| self.scope(connection, write, &position, &unwritten, &stance, &kept_after);
-            let applied = self.apply(connection, &pending.work, scope, &position, (&log, stance.get()));
-            match applied {
+            match self.apply(&mut filling, &pending) {
                 Ok(_) | Err(Failure::Refused(_)) if connection.is_autocommit() => {
                     batch.failed(pending);
                     return Err(EngineError::RolledBack);
                 }
-                Ok(outcome) => batch.applied(pending, outcome, position.get()),
-                Err(Failure::Refused(error)) => {
-                    position.set(before);
-                    batch.refused(pending, error);
-                }
+                Ok(outcome) => batch.applied(pending, outcome, filling.staging.position()),
+                Err(Failure::Refused(error)) => batch.refused(pending, error),
                 Err(Failure::Engine(error)) => {
                     batch.failed(pending);
                     // Outside of its transaction a statement would need the lock that is held for that.
@@ -104,11 +166,10 @@ impl Worker {
         if !batch.changed {
             return Ok(None);
         }
-        unwritten.flush(connection)?;
-        self.threads.flush(connection)?;
-        let position = position.get();
-        progress.set_stance(stance.get());
-        progress.kept_after = kept_after.get();
+        filling.staging.flush()?;
+        let position = filling.staging.position();
+        progress.set_stance(filling.stance);
+        progress.kept_after = filling.kept_after;
         let brought = position - progress.position;
         progress.advance(self.id, position);
         self.trim(connection, &mut progress, brought)?;
@@ -129,59 +190,28 @@ impl Worker {
         Ok(())
     }
 
-    fn scope<'a>(
-        &'a self,
-        db: &'a Connection,
-        write: &'a Write,
-        position: &'a Cell<i64>,
-        unwritten: &'a Unwritten,
-        stance: &'a Cell<Stance>,
-        kept_after: &'a Cell<i64>,
-    ) -> Scope<'a> {
-        Scope {
-            db,
-            tenant: &write.tenant,
-            now: write.now,
-            position,
-            max_content_bytes: self.limits.max_content_bytes,
-            segment_positions: self.limits.segment,
-            unwritten,
-            stance,
-            kept_after,
-            threads: &self.threads,
-        }
-    }
-
-    /// Applies what is in hand, and takes down who did it.
-    fn apply<'a>(
-        &self,
-        connection: &Connection,
-        work: &'a Work,
-        scope: impl FnOnce(&'a Write) -> Scope<'a>,
-        position: &Cell<i64>,
-        (log, stance): (&AuditLog, Stance),
-    ) -> Applied<Outcome> {
+    /// Applies one write, and records it in the audit log.
+    fn apply(&self, filling: &mut Filling<'_>, pending: &Pending) -> Applied<Outcome> {
+        let connection = filling.connection;
         self.failpoints.reach(Failpoint::Applying, connection)?;
-        let before = position.get();
-        let outcome = match work {
-            Work::Write(write) => apply(scope(write), write)?,
+        let before = filling.staging.position();
+        let outcome = match &pending.work {
+            Work::Write(write) => filling.write(write, pending.looks_up_ids)?,
             Work::Notes(notes) => {
-                following::expect_leading(stance)?;
-                log.note(connection, notes)?;
+                following::expect_leading(filling.stance)?;
+                filling.log.note(connection, notes)?;
+                filling.staging.take_position(&notes.tenant());
                 Outcome { result: None, changed: true }
             }
         };
         self.failpoints.reach(Failpoint::Applied, connection)?;
-        if outcome.changed && position.get() == before {
-            // It changed nothing that is told, and has its place all the same.
-            position.set(before + 1);
-        }
         // Where SQLite has rolled back, an entry would be committed by itself.
-        if let Work::Write(Write { audit: Some(audit), now, .. }) = work
-            && outcome.changed
+        if let Work::Write(Write { audit: Some(audit), now, .. }) = &pending.work
+            && let Outcome { result: Some(result), changed: true } = &outcome
             && !connection.is_autocommit()
         {
-            log.write(connection, audit, *now, (before, position.get()), &outcome)?;
+            let span = (before, filling.staging.position());
+            filling.log.write(connection, audit, *now, span, result)?;
         }
         Ok(outcome)
     }
@@ -253,6 +283,9 @@ impl Worker {
 
     /// Answers the writes of a transaction that was rolled back, or puts them back, each to have one of its own.
     fn broken(&mut self, mut batch: Batch, error: EngineError) {
+        if error.is_taken() && !batch.ids_are_known() {
+            return self.queue.put_back(batch.into_looking_up_ids());
+        }
         if batch.len() > 1 && error.reach() == Reach::Operation {
             // Before the cause is looked for: the others do not wait while the file is read for that.
             return self.queue.put_back(batch.into_alone());

@@ -24,7 +24,6 @@ use super::{
 };
 use crate::{
     SqliteOptions,
-    apply::Threads,
     cache::Room,
     connection,
     error::{EngineError, Phase},
@@ -34,6 +33,7 @@ use crate::{
     health::{Alarm, Board, Condition, WriterStep},
     open::OpenError,
     queue::{Queue, Woken},
+    rows::ThreadCache,
     search::Index,
 };
 
@@ -65,7 +65,7 @@ pub(super) struct Worker {
     /// None after a failure, until it is opened again.
     pub(super) connection: Option<Connection>,
     pub(super) room: Room,
-    pub(super) threads: Threads,
+    pub(super) threads: ThreadCache,
     pub(super) place: Place,
     pub(super) guard: Arc<FileGuard>,
     /// At the last look.
@@ -120,7 +120,7 @@ impl Worker {
             },
             connection: Some(connection),
             room: Room::default(),
-            threads: Threads::default(),
+            threads: ThreadCache::default(),
             place: Place::new(&path, path_of(&path)),
             id: fastrand::i64(1..),
             log: Log::new(&path, options.log_limit, Arc::clone(&gate), Arc::clone(&guard)),

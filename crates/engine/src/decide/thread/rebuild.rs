@@ -14,6 +14,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.repair_order(thread)?;
         let mut state = self.existing(thread)?;
         let is_damaged = state.summary.is_none();
+        let count_before = state.summary.as_ref().map(|summary| summary.tally.messages);
         let mut summary = match state.summary.take() {
             Some(summary) => summary,
             None => {
@@ -22,7 +23,12 @@ impl<S: RowSource> WriteScope<'_, S> {
                 ThreadFacts { labels, owner, ..ThreadFacts::implied(state.removed_at) }
             }
         };
-        let counted = self.count_messages(thread, &state, summary.created_at)?;
+        let mut counted = self.count_messages(thread, &state, summary.created_at)?;
+        let key = self.thread_key(thread);
+        if count_before != Some(counted.tally.messages) && self.source.rebuild_order(&key)? {
+            self.rows.message_ranges.forget_loaded_where(|range| range.thread == key);
+            counted = self.count_messages(thread, &state, summary.created_at)?;
+        }
         if is_damaged {
             // A sequence number that no message has was that of a removed one.
             summary.has_begun = counted.first.is_some() || state.last_seq.get() > counted.messages;

@@ -11,11 +11,11 @@ use super::{
     walk::{Met, Table},
 };
 use crate::{
-    apply::key_checksum,
     record::{
         Columns as _, EntryRow, HEAD_COLUMNS, Head, ThreadSegment, Told, entry_columns, head_columns,
         messages_behind, told_columns,
     },
+    rows::key_checksum,
 };
 
 const THREADS: Table = Table {

@@ -10,8 +10,8 @@ use super::{
     walk::{Met, Table},
 };
 use crate::{
-    apply::PIECES,
     record::{Columns as _, Growth, Piece},
+    rows::CHUNKS,
 };
 
 const APPENDS: Table = Table {
@@ -45,7 +45,7 @@ impl Check<'_> {
     ) -> rusqlite::Result<Pieces> {
         let (mut count, mut growth, mut faults) = (0_i64, Some(Growth::new()), Vec::new());
         let mut read = || -> rusqlite::Result<()> {
-            let mut statement = self.db.prepare_cached(PIECES)?;
+            let mut statement = self.db.prepare_cached(CHUNKS)?;
             let mut rows = statement.query(params![message_pk, last_append])?;
             let mut before = None;
             while let Some(row) = rows.next()? {
@@ -77,7 +77,7 @@ impl Check<'_> {
         if !matches!(reached, Reached::Pieces(0)) {
             self.pieces.insert(message_pk, reached);
         }
-        Ok(Pieces { count, content: growth.map(Growth::content), faults })
+        Ok(Pieces { count, content: growth.as_ref().map(Growth::content), faults })
     }
 
     /// Every piece, to count those that no row of a message leads to.

@@ -16,9 +16,9 @@ use super::{
     thread::{position, progress},
 };
 use crate::{
-    apply::{Failure, Part, capture, followed, is_empty},
     error::EngineError,
     record::{AuditRow, audit_columns, number},
+    replica::{Part, capture, followed, is_empty},
 };
 
 /// Reads images from a cursor on.
@@ -54,10 +54,7 @@ pub(super) fn images(scope: Scope<'_>, read: &ReadImages) -> Result<Images> {
 /// How the store stands to the one beside it.
 pub(super) fn standing(scope: Scope<'_>) -> Result<Standing> {
     let progress = progress(scope)?;
-    let cursor = followed(scope.db).map_err(|failure| match failure {
-        Failure::Refused(error) => error,
-        Failure::Engine(error) => error.into(),
-    })?;
+    let cursor = followed(scope.db)?;
     let is_empty = is_empty(scope.db).map_err(EngineError::from)?;
     Ok(Standing { stance: progress.stance(), cursor, position: position(&progress), is_empty })
 }

@@ -12,13 +12,14 @@ use throughline_core::{
 };
 
 use crate::{
-    apply::{Part, key_checksum},
     read::rows::whole,
     record::{
         AliasRow, Columns as _, Cursor, EntryRow, HEAD_COLUMNS, Head, PassedOver, Record, alias_columns,
         cursor_columns, entry_columns, head_columns, message_columns, passed_over_columns, read_attempt,
         read_head, read_known, whole_checksum,
     },
+    replica::Part,
+    rows::key_checksum,
 };
 
 /// What a row came to.

@@ -5,94 +5,111 @@ mod put;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use throughline_core::{
-    ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, ErrorKind, ImagesApplied,
+    ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, Effect, ErrorKind, ImagesApplied,
     PersistError, Position, ReplicaArgs, ReplicaResult,
     backend::following::{self, Present},
-    replica::{ImageCursor, Standing},
+    replica::{ImageCursor, Stance, Standing},
 };
 
 pub(crate) use self::capture::{Part, is_capture_trigger, present as capture};
-use super::{Applied, Outcome, Scope, refusal};
-use crate::record::{AuditRow, Checksum, number};
+use crate::{
+    failure::Applied,
+    record::{AuditRow, Checksum, number},
+    rows::ThreadCache,
+};
 
-pub(super) fn apply(scope: Scope<'_>, args: &ReplicaArgs) -> Applied<Outcome> {
-    let (result, changed) = match args {
-        ReplicaArgs::Begin(begin) => (ReplicaResult::Begin(begin_capture(scope, *begin)?), true),
+/// What a transaction has come to, as an operation on copies finds and leaves it.
+#[derive(Debug)]
+pub(crate) struct CopyScope<'a> {
+    pub(crate) db: &'a Connection,
+    /// The threads that the writer keeps. Every change of them is written.
+    pub(crate) threads: &'a mut ThreadCache,
+    /// Of how many positions a segment of the order is.
+    pub(crate) segment_positions: i64,
+    /// The last position that was taken.
+    pub(crate) position: &'a mut i64,
+    /// The last change that is not kept any more.
+    pub(crate) kept_after: &'a mut i64,
+    pub(crate) stance: &'a mut Stance,
+}
+
+/// Applies an operation on copies. Answers its result, and whether it changed anything.
+pub(crate) fn apply(scope: CopyScope<'_>, args: &ReplicaArgs) -> Applied<(ReplicaResult, bool)> {
+    Ok(match args {
+        ReplicaArgs::Begin(begin) => (ReplicaResult::Begin(begin_capture(&scope, *begin)?), true),
         ReplicaArgs::End(_) => {
             let was_on = capture::end(scope.db)?;
             (ReplicaResult::End(CaptureEnded { was_on }), was_on)
         }
         ReplicaArgs::Stand(take) => {
-            let to = following::take_stance(scope.stance.get(), take)?;
+            let to = following::take_stance(*scope.stance, take)?;
             if let Some(to) = to {
-                scope.stance.set(to);
+                *scope.stance = to;
                 if to.leads() {
                     scope.db.execute("DELETE FROM followed", [])?;
                 }
             }
-            (ReplicaResult::Stand(standing(scope)?), to.is_some())
+            (ReplicaResult::Stand(standing(&scope)?), to.is_some())
         }
         ReplicaArgs::Apply(apply) => {
             let (applied, changed) = apply_images(scope, apply)?;
             (ReplicaResult::Apply(applied), changed)
         }
         other => return Err(PersistError::unsupported(format_args!("`{}`", other.as_str())).into()),
-    };
-    Ok(Outcome { result: Some(result.into()), changed })
+    })
 }
 
-fn begin_capture(scope: Scope<'_>, begin: BeginCapture) -> Applied<CaptureBegun> {
+fn begin_capture(scope: &CopyScope<'_>, begin: BeginCapture) -> Applied<CaptureBegun> {
     let capture = capture::begin(scope.db)?;
     let touched = capture::last(scope.db)?;
-    let position = |at: i64| Position::new(u64::try_from(at).unwrap_or_default());
     let (part, changes, audit) = if begin.whole {
-        (Part::FIRST, scope.kept_after.get(), AuditNumber::ZERO)
+        (Part::FIRST, *scope.kept_after, AuditNumber::ZERO)
     } else {
-        (Part::DONE, scope.position.get(), AuditRow::last(scope.db)?)
+        (Part::DONE, *scope.position, AuditRow::last(scope.db)?)
     };
     let changes = position(changes);
     Ok(CaptureBegun { cursor: ImageCursor { capture, part, row: 0, touched, changes, audit } })
 }
 
-fn apply_images(scope: Scope<'_>, apply: &ApplyImages) -> Applied<(ImagesApplied, bool)> {
+fn apply_images(scope: CopyScope<'_>, apply: &ApplyImages) -> Applied<(ImagesApplied, bool)> {
     let present = Present {
-        stance: scope.stance.get(),
+        stance: *scope.stance,
         cursor: followed(scope.db)?,
         is_empty: is_empty(scope.db)?,
-        last_change: last_change(scope)?,
+        last_change: last_change(&scope)?,
     };
     let cursor = apply.to;
     if !following::may_apply(present, apply)? {
         return Ok((ImagesApplied { cursor, already: true }, false));
     }
-    // What is kept of threads from one transaction to the next is written past here.
-    scope.threads.flush(scope.db)?;
-    let put = apply.images.iter().try_for_each(|image| put::put(scope, image));
-    scope.threads.forget();
-    put?;
-    write_followed(scope.db, cursor)?;
-    scope.kept_after.set(scope.kept_after.get().max(number(apply.kept_after.get())));
+    let CopyScope { db, threads, segment_positions, position, kept_after, .. } = scope;
+    put::put(db, threads, (segment_positions, *position), &apply.images)?;
+    write_followed(db, cursor)?;
+    *kept_after = (*kept_after).max(number(apply.kept_after.get()));
     let reached = number(apply.position.get().max(cursor.changes.get()));
-    scope.position.set(scope.position.get().max(reached));
-    scope.take_position();
+    *position = (*position).max(reached) + 1;
     Ok((ImagesApplied { cursor, already: false }, true))
 }
 
-fn standing(scope: Scope<'_>) -> Applied<Standing> {
+fn standing(scope: &CopyScope<'_>) -> Applied<Standing> {
     Ok(Standing {
-        stance: scope.stance.get(),
+        stance: *scope.stance,
         cursor: followed(scope.db)?,
-        position: Position::new(u64::try_from(scope.position.get()).unwrap_or_default()),
+        position: position(*scope.position),
         is_empty: is_empty(scope.db)?,
     })
 }
 
-fn last_change(scope: Scope<'_>) -> Applied<Position> {
+fn last_change(scope: &CopyScope<'_>) -> Applied<Position> {
     let last: i64 = scope
         .db
         .prepare_cached("SELECT coalesce(max(position), ?1) FROM changes")?
-        .query_row([scope.kept_after.get()], |row| row.get(0))?;
-    Ok(Position::new(u64::try_from(last).unwrap_or_default()))
+        .query_row([*scope.kept_after], |row| row.get(0))?;
+    Ok(position(last))
+}
+
+fn position(at: i64) -> Position {
+    Position::new(u64::try_from(at).unwrap_or_default())
 }
 
 /// Whether nothing was ever written that a copy would bring.
@@ -113,7 +130,10 @@ pub(crate) fn followed(db: &Connection) -> Applied<Option<ImageCursor>> {
         .optional()?;
     let Some((sum, json)) = found else { return Ok(None) };
     let cursor = (sum == checksum(&json)).then(|| serde_json::from_str(&json).ok()).flatten();
-    let damaged = || refusal(ErrorKind::Corrupt, "how far the store has followed another one is damaged");
+    let damaged = || {
+        PersistError::new(ErrorKind::Corrupt, "how far the store has followed another one is damaged")
+            .with_effect(Effect::NotApplied)
+    };
     Ok(Some(cursor.ok_or_else(damaged)?))
 }
 

@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn every_table_is_noted_or_copied_with_one_that_is_or_follows_from_others() {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(include_str!("../../../migrations/0001_initial.sql")).unwrap();
+        db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
         let mut tables: Vec<String> = db
             .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
             .unwrap()
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_row_is_noted_once_and_last_and_nothing_is_after_the_end() {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(include_str!("../../../migrations/0001_initial.sql")).unwrap();
+        db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
         let capture = begin(&db).unwrap();
         assert_eq!(begin(&db).unwrap(), capture);
         let touch = |name: &str| {

@@ -4,11 +4,10 @@ use std::cell::Cell;
 
 use rusqlite::Connection;
 use throughline_core::{
-    Position, Timestamp,
+    PersistResult, Position, Timestamp,
     audit::{AuditEntry, AuditLink, AuditNotes, AuditTicket},
 };
 
-use super::Outcome;
 use crate::record::AuditRow;
 
 /// Where the log stands in a transaction; nothing before it is asked.
@@ -23,9 +22,8 @@ impl AuditLog {
         ticket: &AuditTicket,
         now: Timestamp,
         (after, position): (i64, i64),
-        outcome: &Outcome,
+        result: &PersistResult,
     ) -> rusqlite::Result<()> {
-        let Some(result) = &outcome.result else { return Ok(()) };
         let span = (place(after), place(position));
         self.append(db, |link| [ticket.entry(link, now, span, result)])
     }

@@ -1,0 +1,113 @@
+//! Row images of another store, put over the rows that there are, by the engine. The change feed and the audit log are put beside them.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use throughline_core::{
+    Alias, EventId, Happened, ItemId, TenantId, TurnId,
+    replica::{Image, ImagePart, NameImage},
+};
+use throughline_engine::{Limits, Transaction, rows::ThreadKey};
+
+use crate::{
+    failure::Applied,
+    record::{AuditRow, Told, number},
+    rows::{Positions, Source, ThreadCache, flush},
+    search,
+};
+
+/// Puts images in their places, over what is there. `place` says of how many positions a segment of the order is, and where the store is.
+pub(super) fn put(
+    db: &Connection,
+    threads: &mut ThreadCache,
+    (segment_positions, position): (i64, i64),
+    images: &[Image],
+) -> Applied<()> {
+    let mut transaction = Transaction::new(Source::for_images(db, threads), Limits::default());
+    let mut positions = Positions::new(position, segment_positions).with_known_ids(true);
+    let mut has_lost_messages = Vec::new();
+    let mut aliases = HashSet::new();
+    for image in images {
+        let is_new = match &image.part {
+            ImagePart::Name(name) => {
+                is_missing(db, &image.tenant, name)? && aliases.insert((&image.tenant, json(name)))
+            }
+            ImagePart::Thread(thread) => {
+                let key = ThreadKey::new(&image.tenant, &thread.thread);
+                positions.raise_removed(key, number(thread.gone_seq.get()));
+                false
+            }
+            _ => false,
+        };
+        if transaction.put_image(image, is_new)?
+            && let ImagePart::Thread(thread) = &image.part
+        {
+            has_lost_messages.push(ThreadKey::new(&image.tenant, &thread.thread));
+        }
+    }
+    let (mut source, staged) = transaction.into_parts();
+    flush(&mut source, &staged, &positions)?;
+    for image in images {
+        put_beside(&mut source, db, image)?;
+    }
+    for (key, _) in staged.messages.changed() {
+        if let Some(message_pk) = source.message_pk(key) {
+            search::put_message(db, message_pk)?;
+        }
+    }
+    for key in &has_lost_messages {
+        search::put_thread(db, source.thread_pk(key)?)?;
+    }
+    Ok(())
+}
+
+fn json(name: &NameImage) -> String {
+    serde_json::to_string(name).expect("names serialise into memory")
+}
+
+/// Puts what the engine does not decide: a change of the feed, or an entry of the audit log.
+fn put_beside(source: &mut Source<'_>, db: &Connection, image: &Image) -> Applied<()> {
+    match &image.part {
+        // What the other store could not read it is for that store to report.
+        ImagePart::Change(change) if !matches!(change.what, Happened::Unreadable { .. }) => {
+            let key = ThreadKey::new(&image.tenant, &change.thread);
+            // The image of the thread may come later.
+            let thread_pk = source.thread_pk_or_begin(&key)?;
+            let told =
+                Told::new(number(change.position.get()), thread_pk, change.at.as_micros(), &change.what);
+            Ok(told.map_or(Ok(()), |told| told.insert(db))?)
+        }
+        // An entry that is there already stays: the log is only ever added to.
+        ImagePart::Audit(entry) if entry.number > AuditRow::last(db)? => Ok(AuditRow::insert(db, entry)?),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the store does not have an alias.
+fn is_missing(db: &Connection, tenant: &TenantId, image: &NameImage) -> Applied<bool> {
+    let NameImage { thread, generation, known } = image;
+    let Alias { message, role, origin } = &known.alias;
+    let is_there: bool = db
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM threads t JOIN aliases a ON a.thread_pk = t.thread_pk \
+             WHERE t.tenant = ?1 AND t.thread = ?2 AND a.generation = ?3 AND a.message_id = ?4 \
+             AND a.seen = ?5 AND a.role = ?6 AND a.turn IS ?7 AND a.item IS ?8 AND a.event IS ?9)",
+        )?
+        .query_row(
+            params![
+                tenant.as_str(),
+                thread.as_str(),
+                number(generation.get()),
+                message.as_str(),
+                number(known.seen.get()),
+                role.as_str(),
+                origin.turn.as_ref().map(TurnId::as_str),
+                origin.item.as_ref().map(ItemId::as_str),
+                origin.event.as_ref().map(EventId::as_str),
+            ],
+            |row| row.get(0),
+        )
+        .optional()?
+        .unwrap_or(false);
+    Ok(!is_there)
+}

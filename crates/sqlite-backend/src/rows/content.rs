@@ -1,0 +1,115 @@
+//! The content of messages: of a settled one in its row, of an open one in the rows of `appends`, chunk by chunk.
+
+use rusqlite::{Connection, ffi, params};
+use throughline_core::Content;
+use throughline_engine::{StagedRows, rows::MessageKey};
+
+use super::Source;
+use crate::{
+    failure::Applied,
+    record::{Append, Damage, Growth, Piece, append_chain, number},
+};
+
+/// The chunks of a message, found from its last one on.
+pub(crate) const CHUNKS: &str = concat!(
+    "WITH RECURSIVE ",
+    append_chain!("SELECT ?1, ?2"),
+    " SELECT 1, a.message_pk, a.n, a.kind, a.checksum, a.delta, a.append_pk, a.prev \
+     FROM chain c CROSS JOIN appends a ON a.append_pk = c.append_pk AND a.message_pk = c.message_pk ORDER BY a.n"
+);
+
+/// Deletes the chunks of a message.
+pub(crate) const DELETE_CHUNKS: &str = concat!(
+    "WITH RECURSIVE ",
+    append_chain!("SELECT ?1, ?2"),
+    " DELETE FROM appends WHERE append_pk IN (SELECT append_pk FROM chain) AND message_pk = ?1"
+);
+
+impl Source<'_> {
+    /// The content of a message whose row was loaded, as it stands in the file.
+    pub(super) fn stored_content(&mut self, key: &MessageKey) -> Applied<Option<Content>> {
+        if !self.messages.contains_key(key) {
+            self.find_message(key)?;
+        }
+        let Some(stored) = self.messages.get(key) else { return Ok(None) };
+        let Some(appends) = stored.appends.filter(|appends| *appends > 0) else {
+            return Ok(Some(stored.content.clone()));
+        };
+        let (mut growth, mut is_whole) = (Growth::new(), true);
+        let mut statement = self.db.prepare_cached(CHUNKS)?;
+        let mut rows = statement.query(params![stored.message_pk, stored.last_append])?;
+        while is_whole && let Some(row) = rows.next()? {
+            is_whole = growth.take(Piece::read(row)).is_some();
+        }
+        if is_whole && growth.pieces() == appends {
+            return Ok(Some(growth.content()));
+        }
+        let damage = Damage { id: Some(key.id.clone()), seq: stored.seq };
+        Err(damage.into_error(&key.thread.thread).into())
+    }
+
+    /// Deletes the stored chunks of a message.
+    pub(super) fn delete_chunks(&mut self, key: &MessageKey) -> Applied<()> {
+        let Some(stored) = self.messages.get_mut(key) else { return Ok(()) };
+        let message_pk = stored.message_pk;
+        let cleared = match stored.appends {
+            Some(0) => return Ok(()),
+            Some(appends) => {
+                let parameters = params![message_pk, stored.last_append];
+                number(self.db.prepare_cached(DELETE_CHUNKS)?.execute(parameters)? as u64) == appends
+            }
+            None => false,
+        };
+        if !cleared {
+            // A broken chain does not lead to all of them: they are looked for everywhere.
+            self.db.execute("DELETE FROM appends WHERE message_pk = ?1", [message_pk])?;
+        }
+        if stored.appends.is_some() {
+            (stored.appends, stored.last_append) = (Some(0), None);
+        }
+        Ok(())
+    }
+}
+
+/// Inserts the chunks of open messages. The rows of the messages are there, and their obsolete chunks are deleted.
+pub(super) fn insert_chunks(source: &mut Source<'_>, staged: &StagedRows) -> Applied<()> {
+    for (key, chunk) in staged.chunks.inserted() {
+        let Some(row) = staged.messages.known(key).flatten() else { continue };
+        let Some(stored) = source.messages.get_mut(key) else { continue };
+        let piece = Append::of(&chunk.change);
+        // The file numbers the chunks that count from 1 on.
+        let n = number((chunk.number + 1).saturating_sub(row.first_chunk));
+        let append_pk = insert(source.db, stored.message_pk, (n, stored.last_append), piece)?;
+        if Some(append_pk) <= stored.last_append {
+            // The table is damaged: the chunk would not be found again.
+            return Err(keys_do_not_grow().into());
+        }
+        (stored.appends, stored.last_append) = (Some(n), Some(append_pk));
+    }
+    Ok(())
+}
+
+fn insert(
+    db: &Connection,
+    message_pk: i64,
+    (n, prev): (i64, Option<i64>),
+    piece: Append<'_>,
+) -> rusqlite::Result<i64> {
+    db.prepare_cached(
+        "INSERT INTO appends (message_pk, n, prev, kind, checksum, delta) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        message_pk,
+        n,
+        prev,
+        piece.kind.code(),
+        piece.checksum(message_pk, n),
+        piece.delta
+    ])?;
+    Ok(db.last_insert_rowid())
+}
+
+fn keys_do_not_grow() -> rusqlite::Error {
+    let told = "the keys of `appends` are out of order".to_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(told))
+}

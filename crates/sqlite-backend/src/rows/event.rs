@@ -1,0 +1,41 @@
+//! Change events: the rows of `changes`.
+
+use std::collections::HashSet;
+
+use throughline_core::{Happened, MessageId, ThreadId};
+use throughline_engine::{
+    StagedRows,
+    rows::{ChangeEvent, ThreadKey},
+};
+
+use super::{Positions, Source};
+use crate::{failure::Applied, record::Told};
+
+/// Writes the change events, each at its position. Of several appends to one message only the last is written: a reader finds the
+/// content of all of them.
+pub(super) fn write(source: &mut Source<'_>, staged: &StagedRows, at: &Positions) -> Applied<()> {
+    let obsolete = obsolete_appends(staged.events.items());
+    for (index, event) in staged.events.items().iter().enumerate() {
+        let Some((thread, what)) = &event.change else { continue };
+        if obsolete.contains(&index) {
+            continue;
+        }
+        let thread_pk = source.thread_pk(&ThreadKey::new(&event.tenant, thread))?;
+        if let Some(told) = Told::new(at.event(index), thread_pk, event.at.as_micros(), what) {
+            told.insert(source.db)?;
+        }
+    }
+    Ok(())
+}
+
+/// The appends after which the transaction appends to the same message again.
+fn obsolete_appends(events: &[ChangeEvent]) -> HashSet<usize> {
+    let mut seen: HashSet<(&str, &ThreadId, &MessageId)> = HashSet::new();
+    let appends = events.iter().enumerate().rev().filter_map(|(index, event)| match &event.change {
+        Some((thread, Happened::Written(message))) => {
+            Some((index, (event.tenant.as_str(), thread, &message.id)))
+        }
+        _ => None,
+    });
+    appends.filter(|(_, message)| !seen.insert(*message)).map(|(index, _)| index).collect()
+}

@@ -1,0 +1,82 @@
+use std::collections::HashMap;
+
+use throughline_engine::{
+    StagedRows,
+    rows::{LastChange, ThreadKey},
+};
+
+use super::{
+    Source, alias, consumer, content, event, idempotency, label, leftover, message, session, thread,
+};
+use crate::failure::Applied;
+
+/// The positions of a flush among all changes of the store.
+#[derive(Debug)]
+pub(crate) struct Positions {
+    /// The last position that was taken before.
+    base: i64,
+    /// Of how many positions a segment of the order is.
+    segment_positions: i64,
+    /// Whether every id that was added was looked up. Then an index that refuses one is damaged.
+    pub(super) ids_are_known: bool,
+    /// Up to which sequence number another store has removed messages of threads.
+    removed_elsewhere: HashMap<ThreadKey, i64>,
+}
+
+impl Positions {
+    pub(crate) fn new(base: i64, segment_positions: i64) -> Self {
+        Self { base, segment_positions, ids_are_known: false, removed_elsewhere: HashMap::new() }
+    }
+
+    /// Says that every id that is added was looked up.
+    pub(crate) fn with_known_ids(mut self, are_known: bool) -> Self {
+        self.ids_are_known = are_known;
+        self
+    }
+
+    /// Says that another store has removed messages of a thread up to this sequence number.
+    pub(crate) fn raise_removed(&mut self, thread: ThreadKey, up_to: i64) {
+        let known = self.removed_elsewhere.entry(thread).or_default();
+        *known = (*known).max(up_to);
+    }
+
+    /// The position of a change event.
+    pub(super) fn event(&self, index: usize) -> i64 {
+        self.base + 1 + i64::try_from(index).unwrap_or(i64::MAX - self.base - 1)
+    }
+
+    /// The position of the last change of a row. That of a row from another store is where this one stands.
+    pub(super) fn of(&self, change: LastChange) -> i64 {
+        match change {
+            LastChange::Staged(index) => self.event(index),
+            LastChange::Stored(0) => self.base,
+            LastChange::Stored(position) => i64::try_from(position).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// The segment of what is added at a position.
+    pub(super) const fn segment(&self, position: i64) -> i64 {
+        position / self.segment_positions
+    }
+}
+
+/// Writes everything that a transaction has changed.
+pub(crate) fn flush(source: &mut Source<'_>, staged: &StagedRows, at: &Positions) -> Applied<()> {
+    // What a row refers to is written before it.
+    thread::begin(source, staged)?;
+    let mut removed = message::erase(source, staged, at)?;
+    message::insert(source, staged, at, &mut removed)?;
+    content::insert_chunks(source, staged)?;
+    message::update(source, staged, at)?;
+    removed.forget_segments(source)?;
+    let elsewhere = |key: &ThreadKey| at.removed_elsewhere.get(key).copied().unwrap_or_default();
+    thread::write(source, staged, |key| removed.up_to(key).max(elsewhere(key)))?;
+    label::write(source, staged)?;
+    idempotency::write(source, staged)?;
+    alias::write(source, staged)?;
+    session::write(source, staged)?;
+    consumer::write(source, staged)?;
+    event::write(source, staged, at)?;
+    // Last: of a deleted thread nothing stays.
+    leftover::delete(source, staged)
+}

@@ -1,0 +1,491 @@
+//! Messages and tombstones: the rows of `messages`.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use throughline_core::{
+    AttachmentKey, Content, ErrorKind, Message, MessageId, MessageState, Metadata, PersistError, Revision,
+    Role, Seq, Timestamp,
+    backend::{Length, Tail},
+};
+use throughline_engine::{
+    StagedRows,
+    rows::{DamagedRow, LastChange, MessageKey, MessageRow, ThreadKey},
+};
+
+use super::{Positions, Source, corrupt};
+use crate::{
+    error::is_taken,
+    failure::{Applied, Failure},
+    record::{Columns as _, DELETED, Damage, Encoded, Record, ThreadSegment, message_columns, number},
+};
+
+/// The row of a message.
+pub(crate) const FIND: &str = concat!(
+    "SELECT 0, ",
+    message_columns!(),
+    " FROM messages m WHERE m.message_id = ?2 AND m.thread_pk = ?1"
+);
+
+/// A message as it stands in the file, beside its row.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredMessage {
+    pub(crate) message_pk: i64,
+    pub(super) seq: Option<i64>,
+    state: Option<MessageState>,
+    /// How many chunks there are. None where that cannot be read.
+    pub(super) appends: Option<i64>,
+    pub(super) last_append: Option<i64>,
+    /// Of a settled message.
+    pub(super) content: Content,
+}
+
+/// A row that was found.
+pub(super) struct Found {
+    pub(super) id: MessageId,
+    pub(super) row: MessageRow,
+    pub(super) stored: StoredMessage,
+}
+
+impl Found {
+    /// Reads [`message_columns!`] of a message above the floor, or of a tombstone.
+    pub(super) fn read(row: &Row<'_>, thread: &ThreadKey) -> Result<Self, Damage> {
+        if row.is_null(3) && row.text(5) == Some(DELETED.as_bytes()) {
+            return Self::read_removed(row);
+        }
+        let Record { message_pk, message, appends, last_append, length, position } =
+            Record::read(row, &thread.tenant, &thread.thread)?;
+        let Message { id, seq, role, state, revision, content, metadata, attachments, .. } = message;
+        let stored = StoredMessage {
+            message_pk,
+            seq: Some(number(seq.get())),
+            state: Some(state),
+            appends: Some(appends),
+            last_append,
+            content,
+        };
+        let row = MessageRow {
+            seq: Some(seq),
+            role,
+            state,
+            revision,
+            chunks: u64::try_from(appends).unwrap_or_default(),
+            first_chunk: 1,
+            length,
+            lease: message.lease,
+            created_at: message.created_at,
+            updated_at: message.updated_at,
+            metadata,
+            attachments,
+            abandon_reason: message.abandon_reason,
+            last_change: LastChange::Stored(u64::try_from(position).unwrap_or_default()),
+        };
+        Ok(Self { id, row, stored })
+    }
+
+    /// Reads [`message_columns!`] of a tombstone, or of a message that is removed or overwritten whatever it says. Only its place, its
+    /// chunks and its attachments are read, and nothing is verified.
+    pub(super) fn read_removed(row: &Row<'_>) -> Result<Self, Damage> {
+        let id = row.text(2).and_then(|text| MessageId::new(str::from_utf8(text).ok()?).ok());
+        let seq = row.integer(3);
+        let read = || {
+            let attachments: Vec<AttachmentKey> = match row.optional_str(16)? {
+                Some(json) => serde_json::from_str(json).ok()?,
+                None => Vec::new(),
+            };
+            let appends = row.integer(7)?;
+            let stored = StoredMessage {
+                message_pk: row.integer(1)?,
+                seq,
+                state: None,
+                appends: Some(appends),
+                last_append: row.integer(20),
+                content: Content::empty(),
+            };
+            let row = MessageRow {
+                seq: seq.map(|seq| u64::try_from(seq).map(Seq::new)).transpose().ok()?,
+                role: Role::User,
+                state: MessageState::Abandoned,
+                revision: Revision::FIRST,
+                chunks: u64::try_from(appends).ok()?,
+                first_chunk: 1,
+                length: Length { bytes: 0, tail: Tail::Nothing },
+                lease: None,
+                created_at: Timestamp::from_micros(0),
+                updated_at: Timestamp::from_micros(0),
+                metadata: Metadata::new(),
+                attachments,
+                abandon_reason: None,
+                last_change: LastChange::Stored(0),
+            };
+            Some(Self { id: id.clone()?, row, stored })
+        };
+        read().ok_or(Damage { id: id.clone(), seq })
+    }
+}
+
+impl Source<'_> {
+    /// The message of a key, or its tombstone.
+    pub(super) fn find_message(&mut self, key: &MessageKey) -> Applied<Option<MessageRow>> {
+        let overwrites = self.overwrites;
+        let Some(thread) = self.stored_thread(&key.thread)? else { return Ok(None) };
+        let (thread_pk, floor) = (thread.thread_pk, thread.head.floor);
+        let found = self
+            .db
+            .prepare_cached(FIND)?
+            .query_row(params![thread_pk, key.id.as_str()], |row| {
+                let is_removed = row.integer(3).is_some_and(|seq| seq <= floor);
+                Ok(if is_removed || overwrites {
+                    Found::read_removed(row)
+                } else {
+                    Found::read(row, &key.thread)
+                })
+            })
+            .optional()?;
+        match found {
+            None => Ok(None),
+            Some(Ok(Found { id, row, stored })) if id == key.id => {
+                self.messages.insert(key.clone(), stored);
+                Ok(Some(row))
+            }
+            // The index led to another message.
+            Some(Ok(_)) => {
+                let damage = Damage { id: Some(key.id.clone()), seq: None };
+                Err(damage.into_error(&key.thread.thread).into())
+            }
+            Some(Err(damage)) => Err(damage.into_error(&key.thread.thread).into()),
+        }
+    }
+
+    /// What the row of a message says that cannot be read. Nothing of it is verified. None where an index leads to the row of another
+    /// message, and where the row has lost its sequence number: the thread has not given the one that it has, by its summary.
+    pub(super) fn find_damaged(&mut self, key: &MessageKey) -> Applied<Option<DamagedRow>> {
+        let Some(thread) = self.stored_thread(&key.thread)? else { return Ok(None) };
+        let (thread_pk, given) = (thread.thread_pk, thread.summary_last_seq);
+        let found = self
+            .db
+            .prepare_cached(
+                "SELECT message_pk, message_id, seq, revision, state FROM messages \
+                 WHERE message_id = ?2 AND thread_pk = ?1",
+            )?
+            .query_row(params![thread_pk, key.id.as_str()], |row| {
+                let message_pk = row.get(0)?;
+                let Some(seq) = row.integer(2).filter(|seq| (1..=given).contains(seq)) else {
+                    return Ok(None);
+                };
+                if row.text(1) != Some(key.id.as_str().as_bytes()) {
+                    return Ok(None);
+                }
+                let revision = row.integer(3).and_then(|stored| u64::try_from(stored).ok());
+                let state = row.text(4).and_then(|text| MessageState::from_name(str::from_utf8(text).ok()?));
+                Ok(Some((message_pk, seq, revision, state)))
+            })
+            .optional()?;
+        let Some((message_pk, seq, revision, state)) = found.flatten() else { return Ok(None) };
+        let stored = StoredMessage {
+            message_pk,
+            seq: Some(seq),
+            state: None,
+            appends: None,
+            last_append: None,
+            content: Content::empty(),
+        };
+        self.messages.insert(key.clone(), stored);
+        Ok(Some(DamagedRow {
+            seq: u64::try_from(seq).map_or(Seq::ZERO, Seq::new),
+            revision: revision.map_or(Revision::FIRST, Revision::new),
+            state,
+        }))
+    }
+}
+
+/// Which messages a flush has removed, by their sequence numbers.
+#[derive(Debug, Default)]
+pub(super) struct RemovedMessages(HashMap<ThreadKey, (i64, i64)>);
+
+impl RemovedMessages {
+    fn note(&mut self, thread: &ThreadKey, seq: i64) {
+        let (first, last) = self.0.entry(thread.clone()).or_insert((seq, seq));
+        (*first, *last) = ((*first).min(seq), (*last).max(seq));
+    }
+
+    /// The last sequence number of a thread that a removed message had.
+    pub(super) fn up_to(&self, thread: &ThreadKey) -> i64 {
+        self.0.get(thread).map_or(0, |(_, last)| *last)
+    }
+
+    /// Forgets the segments that hold no message any more.
+    pub(super) fn forget_segments(&self, source: &mut Source<'_>) -> Applied<()> {
+        for (thread, places) in &self.0 {
+            ThreadSegment::forget_empty(source.db, source.thread_pk(thread)?, *places)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes everything out of the rows of removed messages, and deletes the chunks that no longer count. The ids stay.
+pub(super) fn erase(
+    source: &mut Source<'_>,
+    staged: &StagedRows,
+    at: &Positions,
+) -> Applied<RemovedMessages> {
+    let mut removed = RemovedMessages::default();
+    for (key, _) in staged.chunks.deleted() {
+        source.delete_chunks(key)?;
+    }
+    for (key, row) in staged.messages.updated().filter(|(_, row)| row.is_tombstone()) {
+        let stored = stored(&source.messages, key)?;
+        source
+            .db
+            .prepare_cached(
+                "UPDATE messages SET seq = NULL, state = ?2, appends = 0, last_append = NULL, content_bytes = 0, \
+                 tail = 0, lease_ms = NULL, lease_expires_at = NULL, position = ?3, checksum = 0, metadata = '{}', \
+                 attachments = NULL, abandon_reason = NULL, content = '[]' WHERE message_pk = ?1",
+            )?
+            .execute(params![stored.message_pk, DELETED, at.of(row.last_change)])?;
+        if let Some(seq) = stored.seq {
+            removed.note(&key.thread, seq);
+        }
+    }
+    Ok(removed)
+}
+
+fn stored<'s>(
+    messages: &'s HashMap<MessageKey, StoredMessage>,
+    key: &MessageKey,
+) -> Result<&'s StoredMessage, PersistError> {
+    messages.get(key).ok_or_else(|| {
+        let lost = format!("the stored row of the message `{}` was not loaded", key.id);
+        PersistError::new(ErrorKind::Internal, lost)
+    })
+}
+
+/// Inserts the messages that are new, each with its place in the order of its thread.
+pub(super) fn insert(
+    source: &mut Source<'_>,
+    staged: &StagedRows,
+    at: &Positions,
+    removed: &mut RemovedMessages,
+) -> Applied<()> {
+    let db = source.db;
+    let mut added: Vec<(&MessageKey, &MessageRow)> = staged.messages.added().collect();
+    if added.is_empty() {
+        return Ok(());
+    }
+    added.sort_unstable_by(|(a, a_row), (b, b_row)| (&a.thread, a_row.seq).cmp(&(&b.thread, b_row.seq)));
+    let mut insert = db.prepare_cached(
+        "INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, \
+         tail, lease_ms, lease_expires_at, created_at, updated_at, position, checksum, metadata, attachments, \
+         abandon_reason, content) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+    )?;
+    let mut last: Option<(&ThreadKey, i64)> = None;
+    for (key, row) in added {
+        let position = at.of(row.last_change);
+        let Some(seq) = row.seq.map(|seq| number(seq.get())) else {
+            // Added and removed by this transaction: its sequence number was given all the same.
+            let thread_pk = source.thread_pk(&key.thread)?;
+            let message_pk = insert_tombstone(db, thread_pk, key, position)?;
+            let given =
+                staged.threads.known(&key.thread).flatten().map_or(0, |row| number(row.last_seq.get()));
+            removed.note(&key.thread, given);
+            source.messages.insert(key.clone(), StoredMessage::new(message_pk, None));
+            continue;
+        };
+        let Some(thread) = source.stored_thread(&key.thread)? else { continue };
+        let end = match last {
+            Some((of, seq)) if *of == key.thread => seq,
+            _ => number(thread.row.last_seq.get()),
+        };
+        let segment = if seq > end {
+            thread.append_to_order(db, (end, seq), at.segment(position))?
+        } else {
+            thread.insert_into_order(db, seq, at.segment(position))?
+        };
+        last = Some((&key.thread, seq.max(end)));
+        let content = staged.contents.known(key).flatten().cloned().unwrap_or_else(Content::empty);
+        let Encoded { metadata, attachments, lease, checksum, .. } =
+            Encoded::new(key, row, &content, (0, None), position);
+        let (lease_ms, lease_expires_at) = lease.unzip();
+        insert
+            .execute(params![
+                thread.thread_pk,
+                key.id.as_str(),
+                seq,
+                segment,
+                row.role.as_str(),
+                row.state.as_str(),
+                number(row.revision.get()),
+                number(row.length.bytes),
+                row.length.tail.code(),
+                lease_ms,
+                lease_expires_at,
+                row.created_at.as_micros(),
+                row.updated_at.as_micros(),
+                position,
+                checksum,
+                metadata,
+                attachments,
+                row.abandon_reason,
+                content.as_json(),
+            ])
+            .map_err(|error| explain(key, at, error))?;
+        if row.chunks > 0 {
+            let stored = StoredMessage::new(db.last_insert_rowid(), Some(seq));
+            source.messages.insert(key.clone(), StoredMessage { state: Some(row.state), ..stored });
+        }
+    }
+    Ok(())
+}
+
+impl StoredMessage {
+    fn new(message_pk: i64, seq: Option<i64>) -> Self {
+        Self { message_pk, seq, state: None, appends: Some(0), last_append: None, content: Content::empty() }
+    }
+}
+
+fn insert_tombstone(
+    db: &Connection,
+    thread_pk: i64,
+    key: &MessageKey,
+    position: i64,
+) -> rusqlite::Result<i64> {
+    db.prepare_cached(
+        "INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, \
+         tail, created_at, updated_at, position, checksum, metadata, content) \
+         VALUES (?1, ?2, NULL, 0, 'user', ?3, 1, 0, 0, 0, 0, 0, ?4, 0, '{}', '[]')",
+    )?
+    .execute(params![thread_pk, key.id.as_str(), DELETED, position])?;
+    Ok(db.last_insert_rowid())
+}
+
+/// Says what it means that an index refuses a new message: an id that was taken for new is not, or the order is damaged.
+fn explain(key: &MessageKey, at: &Positions, error: rusqlite::Error) -> Failure {
+    if !is_taken(&error) || !at.ids_are_known {
+        return error.into();
+    }
+    let damage = corrupt("the place after the last one of the thread is taken".to_owned());
+    damage.about(&key.thread.thread, &key.id).into()
+}
+
+/// Writes the messages that have changed, but for the removed ones.
+pub(super) fn update(source: &mut Source<'_>, staged: &StagedRows, at: &Positions) -> Applied<()> {
+    let db = source.db;
+    for (key, row) in staged.messages.changed().filter(|(_, row)| !row.is_tombstone()) {
+        // Of a new one only the chunks are left to write.
+        let Some(stored) = source.messages.get(key).cloned() else { continue };
+        let message_pk = stored.message_pk;
+        let position = at.of(row.last_change);
+        let changed = staged.contents.is_changed(key);
+        let content = match staged.contents.known(key).flatten() {
+            Some(content) if changed => content.clone(),
+            _ => stored.content,
+        };
+        let appends = (stored.appends.unwrap_or_default(), stored.last_append);
+        let encoded = Encoded::new(key, row, &content, appends, position);
+        let seq = row.seq.map(|seq| number(seq.get()));
+        // A damaged row is written whole, and so is one of another store.
+        if source.overwrites || stored.appends.is_none() || stored.seq != seq {
+            let Some(thread) = source.stored_thread(&key.thread)? else { continue };
+            let segment = match seq {
+                Some(seq) if stored.seq != Some(seq) => {
+                    Some(thread.insert_into_order(db, seq, at.segment(position))?)
+                }
+                _ => None,
+            };
+            overwrite(db, message_pk, &encoded, segment)?;
+            continue;
+        }
+        if stored.state != Some(row.state) {
+            // By itself: to set it, also to what it is, writes a page of the index of the open messages.
+            db.prepare_cached("UPDATE messages SET state = ?2 WHERE message_pk = ?1")?
+                .execute(params![message_pk, row.state.as_str()])?;
+        }
+        update_row(db, message_pk, &encoded, changed)?;
+    }
+    Ok(())
+}
+
+macro_rules! set_row {
+    () => {
+        "UPDATE messages SET revision = ?2, appends = ?3, last_append = ?4, content_bytes = ?5, tail = ?6, \
+         lease_ms = ?7, lease_expires_at = ?8, updated_at = ?9, position = ?10, checksum = ?11, metadata = ?12, \
+         attachments = ?13, abandon_reason = ?14"
+    };
+}
+
+/// Writes what may change in a message, but for its state. The content only where it has.
+fn update_row(
+    db: &Connection,
+    message_pk: i64,
+    encoded: &Encoded<'_>,
+    content: bool,
+) -> rusqlite::Result<()> {
+    const WITHOUT_CONTENT: &str = concat!(set_row!(), " WHERE message_pk = ?1");
+    const WITH_CONTENT: &str = concat!(set_row!(), ", content = ?15 WHERE message_pk = ?1");
+    let Encoded { row, appends, last_append, position, metadata, attachments, lease, checksum, .. } = encoded;
+    let (lease_ms, lease_expires_at) = lease.unzip();
+    let mut statement = db.prepare_cached(if content { WITH_CONTENT } else { WITHOUT_CONTENT })?;
+    let parameters = params![
+        message_pk,
+        number(row.revision.get()),
+        appends,
+        last_append,
+        number(row.length.bytes),
+        row.length.tail.code(),
+        lease_ms,
+        lease_expires_at,
+        row.updated_at.as_micros(),
+        position,
+        checksum,
+        metadata,
+        attachments,
+        row.abandon_reason,
+        encoded.content.as_json(),
+    ];
+    let used = if content { parameters } else { &parameters[..parameters.len() - 1] };
+    statement.execute(used)?;
+    Ok(())
+}
+
+/// Writes every column of a message but for those that say which one it is; its segment only where there is one.
+fn overwrite(
+    db: &Connection,
+    message_pk: i64,
+    encoded: &Encoded<'_>,
+    segment: Option<i64>,
+) -> rusqlite::Result<()> {
+    let Encoded {
+        row, content, appends, last_append, position, metadata, attachments, lease, checksum, ..
+    } = encoded;
+    let (lease_ms, lease_expires_at) = lease.unzip();
+    db.prepare_cached(
+        "UPDATE messages SET seq = ?2, role = ?3, state = ?4, revision = ?5, appends = ?6, last_append = ?7, \
+         content_bytes = ?8, tail = ?9, lease_ms = ?10, lease_expires_at = ?11, created_at = ?12, updated_at = ?13, \
+         position = ?14, checksum = ?15, metadata = ?16, attachments = ?17, abandon_reason = ?18, content = ?19, \
+         segment = coalesce(?20, segment) WHERE message_pk = ?1",
+    )?
+    .execute(params![
+        message_pk,
+        row.seq.map(|seq| number(seq.get())),
+        row.role.as_str(),
+        row.state.as_str(),
+        number(row.revision.get()),
+        appends,
+        last_append,
+        number(row.length.bytes),
+        row.length.tail.code(),
+        lease_ms,
+        lease_expires_at,
+        row.created_at.as_micros(),
+        row.updated_at.as_micros(),
+        position,
+        checksum,
+        metadata,
+        attachments,
+        row.abandon_reason,
+        content.as_json(),
+        segment,
+    ])?;
+    Ok(())
+}

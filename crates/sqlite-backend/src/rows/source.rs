@@ -1,0 +1,151 @@
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::Connection;
+use throughline_core::{
+    Content, Labels, MessageId, OwnerId, QuarantinedChange,
+    backend::{
+        names::KnownName,
+        sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
+    },
+};
+use throughline_engine::{
+    Halt, RowSource,
+    rows::{
+        AgentKey, AliasQuery, AttemptKey, ConsumerKey, ConsumerRow, DamagedRow, IdempotencyRow,
+        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineKey, RuntimeKey,
+        SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+    },
+};
+
+use super::{message::StoredMessage, thread_cache::ThreadCache};
+use crate::error::EngineError;
+
+/// Loads the rows of the file for the engine, and keeps where they stand.
+#[derive(Debug)]
+pub(crate) struct Source<'a> {
+    pub(super) db: &'a Connection,
+    pub(super) threads: &'a mut ThreadCache,
+    /// The messages that were loaded, as they stand in the file.
+    pub(super) messages: HashMap<MessageKey, StoredMessage>,
+    /// Ids that are taken for new: they were minted for the call that brings them.
+    assumed_new: HashSet<MessageId>,
+    /// Whether messages are overwritten whatever their rows say: those of another store are.
+    pub(super) overwrites: bool,
+}
+
+type Loaded<T> = Result<T, Halt<EngineError>>;
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(db: &'a Connection, threads: &'a mut ThreadCache) -> Self {
+        Self { db, threads, messages: HashMap::new(), assumed_new: HashSet::new(), overwrites: false }
+    }
+
+    /// A source for the rows of another store.
+    pub(crate) fn for_images(db: &'a Connection, threads: &'a mut ThreadCache) -> Self {
+        Self { overwrites: true, ..Self::new(db, threads) }
+    }
+
+    /// Takes these ids for new, until the next call. An index refuses one that is not.
+    pub(super) fn assume_new(&mut self, ids: impl IntoIterator<Item = MessageId>) {
+        self.assumed_new.clear();
+        self.assumed_new.extend(ids);
+    }
+
+    /// Forgets what was loaded of messages: they were written.
+    pub(super) fn written(&mut self) {
+        self.messages.clear();
+    }
+
+    /// The number of a message that was loaded or inserted.
+    pub(crate) fn message_pk(&self, key: &MessageKey) -> Option<i64> {
+        self.messages.get(key).map(|stored| stored.message_pk)
+    }
+}
+
+impl RowSource for Source<'_> {
+    type Stop = EngineError;
+
+    fn thread(&mut self, key: &ThreadKey) -> Loaded<Option<ThreadRow>> {
+        Ok(self.stored_thread(key)?.map(|thread| thread.row.clone()))
+    }
+
+    fn message(&mut self, key: &MessageKey) -> Loaded<Option<MessageRow>> {
+        if self.assumed_new.contains(&key.id) {
+            return Ok(None);
+        }
+        Ok(self.find_message(key)?)
+    }
+
+    fn content(&mut self, key: &MessageKey) -> Loaded<Option<Content>> {
+        Ok(self.stored_content(key)?)
+    }
+
+    fn idempotency(&mut self, key: &IdempotencyRowKey) -> Loaded<Option<IdempotencyRow>> {
+        let found = self.find_idempotency(key)?;
+        if found.is_some() {
+            // The call is a repetition, and its ids were minted for the first one.
+            self.assumed_new.clear();
+        }
+        Ok(found)
+    }
+
+    fn aliases(&mut self, query: &AliasQuery) -> Loaded<Vec<KnownName>> {
+        Ok(self.find_aliases(query)?)
+    }
+
+    fn messages_in(&mut self, range: &MessageRange) -> Loaded<Vec<(MessageId, MessageRow)>> {
+        Ok(self.find_range(range)?)
+    }
+
+    fn agent(&mut self, key: &AgentKey) -> Loaded<Option<AgentRecord>> {
+        Ok(self.find_agent(key)?)
+    }
+
+    fn runtime(&mut self, key: &RuntimeKey) -> Loaded<Option<u64>> {
+        Ok(self.find_runtime(key)?)
+    }
+
+    fn session_head(&mut self, key: &SessionHeadKey) -> Loaded<Option<SessionHead>> {
+        Ok(self.find_head(key)?)
+    }
+
+    fn session(&mut self, key: &SessionKey) -> Loaded<Option<KnownSession>> {
+        Ok(self.find_session(key)?)
+    }
+
+    fn attempt(&mut self, key: &AttemptKey) -> Loaded<Option<AttemptRecord>> {
+        Ok(self.find_attempt(key)?)
+    }
+
+    fn sessions_in(&mut self, query: &SessionQuery) -> Loaded<Vec<KnownSession>> {
+        Ok(self.find_sessions(query)?)
+    }
+
+    fn consumer(&mut self, key: &ConsumerKey) -> Loaded<Option<ConsumerRow>> {
+        Ok(self.find_consumer(key)?)
+    }
+
+    fn quarantined(&mut self, key: &QuarantineKey) -> Loaded<Option<QuarantinedChange>> {
+        Ok(self.find_quarantined(key)?)
+    }
+
+    fn leftovers(&mut self, query: &LeftoverQuery) -> Loaded<u64> {
+        Ok(self.count_leftovers(query)?)
+    }
+
+    fn damaged_message(&mut self, key: &MessageKey) -> Loaded<Option<DamagedRow>> {
+        Ok(self.find_damaged(key)?)
+    }
+
+    fn recovered_labels(&mut self, key: &ThreadKey) -> Loaded<(Labels, Option<OwnerId>)> {
+        Ok(self.stored_labels(key)?)
+    }
+
+    fn repair_order(&mut self, key: &ThreadKey) -> Loaded<bool> {
+        Ok(self.repair_order_of(key)?)
+    }
+
+    fn rebuild_order(&mut self, key: &ThreadKey) -> Loaded<bool> {
+        Ok(self.rebuild_order_of(key)?)
+    }
+}
