@@ -293,6 +293,13 @@ impl Fields<'_> {
     }
 }
 
+/// The checksum of a tombstone: of its tenant, its thread and its id, and of where the deletion stands among all commits. Everything else in
+/// the row is the same in every tombstone.
+pub(crate) fn tombstone_checksum(owner: &[&str; 3], position: i64) -> i64 {
+    let owner = owner.iter().fold(Checksum::new(), |sum, name| sum.text(name));
+    owner.text(DELETED).integer(position).finish()
+}
+
 /// A row that cannot be trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Damage {

@@ -17,7 +17,7 @@ use super::{Positions, Source, corrupt};
 use crate::{
     error::is_taken,
     failure::{Applied, Failure},
-    record::{Columns as _, DELETED, Damage, Encoded, Record, ThreadSegment, message_columns, number},
+    record::{Columns as _, DELETED, Damage, Encoded, Record, ThreadSegment, message_columns, number, tombstone_checksum},
 };
 
 /// The row of a message.
@@ -234,15 +234,16 @@ pub(super) fn erase(
         source.delete_chunks(key)?;
     }
     for (key, row) in staged.messages.updated().filter(|(_, row)| row.is_tombstone()) {
-        let stored = stored(&source.messages, key)?;
+        let (stored, position) = (stored(&source.messages, key)?, at.of(row.last_change));
         source
             .db
             .prepare_cached(
-                "UPDATE messages SET seq = NULL, state = ?2, appends = 0, last_append = NULL, content_bytes = 0, \
-                 tail = 0, lease_ms = NULL, lease_expires_at = NULL, position = ?3, checksum = 0, metadata = '{}', \
-                 attachments = NULL, abandon_reason = NULL, content = '[]' WHERE message_pk = ?1",
+                "UPDATE messages SET seq = NULL, segment = 0, role = 'user', state = ?2, revision = 1, appends = 0, \
+                 last_append = NULL, content_bytes = 0, tail = 0, lease_ms = NULL, lease_expires_at = NULL, \
+                 created_at = 0, updated_at = 0, position = ?3, checksum = ?4, metadata = '{}', attachments = NULL, \
+                 abandon_reason = NULL, content = '[]' WHERE message_pk = ?1",
             )?
-            .execute(params![stored.message_pk, DELETED, at.of(row.last_change)])?;
+            .execute(params![stored.message_pk, DELETED, position, tombstone_checksum(&owner(key), position)])?;
         if let Some(seq) = stored.seq {
             removed.note(&key.thread, seq);
         }
@@ -344,6 +345,11 @@ impl StoredMessage {
     }
 }
 
+/// Whose message a tombstone is of.
+fn owner(key: &MessageKey) -> [&str; 3] {
+    [key.thread.tenant.as_str(), key.thread.thread.as_str(), key.id.as_str()]
+}
+
 fn insert_tombstone(
     db: &Connection,
     thread_pk: i64,
@@ -353,9 +359,15 @@ fn insert_tombstone(
     db.prepare_cached(
         "INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, \
          tail, created_at, updated_at, position, checksum, metadata, content) \
-         VALUES (?1, ?2, NULL, 0, 'user', ?3, 1, 0, 0, 0, 0, 0, ?4, 0, '{}', '[]')",
+         VALUES (?1, ?2, NULL, 0, 'user', ?3, 1, 0, 0, 0, 0, 0, ?4, ?5, '{}', '[]')",
     )?
-    .execute(params![thread_pk, key.id.as_str(), DELETED, position])?;
+    .execute(params![
+        thread_pk,
+        key.id.as_str(),
+        DELETED,
+        position,
+        tombstone_checksum(&owner(key), position)
+    ])?;
     Ok(db.last_insert_rowid())
 }
 

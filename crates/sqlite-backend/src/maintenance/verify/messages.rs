@@ -12,7 +12,7 @@ use super::{
     text,
     walk::{Met, Table},
 };
-use crate::record::{Columns as _, DELETED, Record, message_columns, number};
+use crate::record::{Columns as _, DELETED, Record, message_columns, number, tombstone_checksum};
 
 const MESSAGES: Table = Table {
     name: "messages",
@@ -20,8 +20,8 @@ const MESSAGES: Table = Table {
         "SELECT 0, ",
         message_columns!(),
         ", t.tenant, t.thread, m.thread_pk, t.floor, m.segment IS (SELECT s.segment FROM thread_segments s \
-         WHERE s.thread_pk = m.thread_pk AND s.first_seq <= m.seq ORDER BY s.first_seq DESC LIMIT 1) \
-         FROM messages m LEFT JOIN threads t ON t.thread_pk = m.thread_pk \
+         WHERE s.thread_pk = m.thread_pk AND s.first_seq <= m.seq ORDER BY s.first_seq DESC LIMIT 1), \
+         m.segment FROM messages m LEFT JOIN threads t ON t.thread_pk = m.thread_pk \
          WHERE m.message_pk >= ?1 ORDER BY m.message_pk"
     ),
     next: "SELECT message_pk FROM messages WHERE message_pk >= ?1 ORDER BY message_pk LIMIT 1",
@@ -32,6 +32,7 @@ const TENANT: usize = 21;
 const THREAD_PK: usize = 23;
 const FLOOR: usize = 24;
 const IS_IN_ORDER: usize = 25;
+const SEGMENT: usize = 26;
 
 const UNREADABLE: &str = "its row stands on a page that cannot be read";
 
@@ -68,6 +69,8 @@ impl Check<'_> {
             *self.deleted.entry(row.integer(THREAD_PK).unwrap_or_default()).or_default() += 1;
             if !is_erased(row) {
                 faults.push("a deleted message has left more than its id".to_owned());
+            } else if !is_tombstone_of(row, &owner) {
+                faults.push("its tombstone is not what its checksum was made for".to_owned());
             }
         } else {
             self.found.messages += 1;
@@ -191,11 +194,21 @@ impl Check<'_> {
     }
 }
 
-/// Whether a row has nothing of its message any more: it has no checksum, for there is nothing to guard.
+/// Whether a row has nothing of its message any more but its id.
 fn is_erased(row: &Row<'_>) -> bool {
     text(row, 5) == Some(DELETED)
         && [3, 9, 10, 16, 17, 20].into_iter().all(|column| row.is_null(column))
-        && [7, 8, 14, 19].into_iter().all(|column| row.integer(column) == Some(0))
+        && [7, 8, 11, 12, 19, SEGMENT].into_iter().all(|column| row.integer(column) == Some(0))
+        && (text(row, 4), row.integer(6)) == (Some("user"), Some(1))
         && text(row, 15) == Some("{}")
         && text(row, 18) == Some("[]")
+}
+
+/// Whether a tombstone is of this message, and of the change that it names.
+fn is_tombstone_of(row: &Row<'_>, owner: &Owner) -> bool {
+    let of = || {
+        let (tenant, thread) = (owner.tenant.as_ref()?, owner.thread.as_ref()?);
+        Some(tombstone_checksum(&[tenant.as_str(), thread.as_str(), text(row, 2)?], row.integer(13)?))
+    };
+    of().is_some_and(|checksum| row.integer(14) == Some(checksum))
 }
