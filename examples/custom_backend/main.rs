@@ -1,205 +1,230 @@
-//! A backend of your own: a log in a file, and the conformance kit that says whether it keeps its word.
+//! A backend of your own: every operation over redb, an embedded key-value store, and the conformance kit that says whether it keeps its
+//! word.
 //!
-//! It adds and reads. What it does not do it does not claim, and the kit checks that the pipeline refuses it.
+//! The write engine decides what each operation does. Here stands only how keys and values are read and written, and when a write is
+//! durable.
 
 use std::{
-    collections::HashMap,
-    fs::{File, OpenOptions},
-    io::{Read as _, Write as _},
     path::Path,
     process::ExitCode,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use serde_json::Deserializer;
+use redb::{Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
 use throughline::{
-    Add, Added, Admitted, Backend, BoxError, Capabilities, Durability, ErrorKind, Generation, Message,
-    MessageId, OpKind, OpenReservations, Page, PageFrom, PersistError, Position, ReadArgs, ReadPage,
-    ReadResult, Reply, Result, Seq, TenantId, ThreadId,
-    backend::{AnswerBytes, EstimatedSize as _, rules},
+    Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Context, Delete, Durability, Effect,
+    ErrorKind, FingerprintKey, Import, OpKind, Operation, PersistArgs, PersistError, Position, ReadArgs,
+    Reply, Reserve, Result, SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent, backend,
 };
 use throughline_conformance::{Fixture, Place, Profile};
+use throughline_engine::{
+    Halt, Limits, Outcome, Transaction, Write,
+    ordered::{Entries, OrderedRead, OrderedRows, OrderedWrite},
+};
 
-struct LogBackend(Mutex<Log>);
+const ROWS: TableDefinition<'_, &str, &str> = TableDefinition::new("rows");
+const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
 
-/// The file holds messages as JSON, one after the other; what is in memory is what was read from it.
-#[derive(Default)]
-struct Log {
-    /// Nothing once it is closed, or a write has failed: what followed half a message could not be read.
-    file: Option<File>,
-    written: u64,
-    threads: HashMap<(TenantId, ThreadId), Rows>,
-}
+/// A moment of the file.
+struct Moment(ReadOnlyTable<&'static str, &'static str>);
 
-/// The messages of a thread in order, and where each id is.
-#[derive(Default)]
-struct Rows {
-    messages: Vec<Message>,
-    places: HashMap<MessageId, usize>,
-}
-
-impl LogBackend {
-    fn open(path: &Path) -> Result<Self, BoxError> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let mut log = Log::default();
-        let mut messages = Deserializer::from_slice(&bytes).into_iter();
-        let mut end = 0;
-        while let Some(message) = messages.next() {
-            match message {
-                Ok(message) => log.take(message),
-                // The last writer died in the middle of a message, and never answered for it.
-                Err(error) if error.is_eof() => break,
-                Err(error) => return Err(error.into()),
-            }
-            end = messages.byte_offset() as u64;
-        }
-        file.set_len(end)?;
-        log.file = Some(file);
-        Ok(Self(Mutex::new(log)))
+impl OrderedRead for Moment {
+    fn get(&self, key: &str) -> Result<Option<String>, BoxError> {
+        Ok(self.0.get(key)?.map(|value| value.value().to_owned()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Log> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn range(&self, from: &str, to: &str) -> Result<Entries<'_>, BoxError> {
+        let entries = self.0.range(from..to)?;
+        Ok(Box::new(entries.map(|entry| {
+            let (key, value) = entry?;
+            Ok((key.value().to_owned(), value.value().to_owned()))
+        })))
     }
 }
 
-impl Log {
-    fn take(&mut self, message: Message) {
-        let rows = self.threads.entry((message.tenant.clone(), message.thread.clone())).or_default();
-        rows.places.insert(message.id.clone(), rows.messages.len());
-        rows.messages.push(message);
-        self.written += 1;
+/// The table of a transaction.
+struct Rows<'t>(Table<'t, &'static str, &'static str>);
+
+impl OrderedWrite for Rows<'_> {
+    fn insert(&mut self, key: &str, value: &str) -> Result<(), BoxError> {
+        self.0.insert(key, value)?;
+        Ok(())
     }
 
-    /// The file first: what cannot be written has not happened.
-    fn commit(&mut self, message: &Message) -> Result<Position> {
-        let failed = || PersistError::new(ErrorKind::Unavailable, "the log takes no more");
-        let json = serde_json::to_vec(message).map_err(|error| failed().with_source(error))?;
-        let mut file = self.file.take().ok_or_else(failed)?;
-        // An error that does not say its effect counts as an unknown outcome, which is the truth here.
-        file.write_all(&json).map_err(|error| failed().with_source(error))?;
-        self.file = Some(file);
-        self.take(message.clone());
-        Ok(Position::new(self.written))
-    }
-}
-
-impl Backend for LogBackend {
-    fn name(&self) -> &str {
-        "log"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new(Durability::Process).with_operations(&[OpKind::Add, OpKind::Read])
-    }
-
-    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
-        let (add, context, now) = call.into_parts();
-        let mut log = self.lock();
-        let rows = log.threads.entry((context.tenant().clone(), add.thread.clone())).or_default();
-        if rows.places.contains_key(&add.id) {
-            let error = PersistError::new(ErrorKind::AlreadyExists, "the thread has a message with this id");
-            return Err(error.about(&add.thread, &add.id));
-        }
-        let last = Seq::new(rows.messages.len() as u64);
-        rules::expect_last(add.after, last)?;
-        // No thread is ever cleared here, so that each is in its first generation.
-        rules::expect_generation(add.generation, Generation::FIRST)?;
-        let message = add.to_message(context.tenant(), last.next(), now);
-        let position = log.commit(&message)?;
-        Ok(Reply::at(Added { message, deduplicated: false }, position))
-    }
-
-    async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
-        let (read, context, _) = call.into_parts();
-        let log = self.lock();
-        let nothing = Rows::default();
-        let rows = |thread: &ThreadId| {
-            log.threads.get(&(context.tenant().clone(), thread.clone())).unwrap_or(&nothing)
-        };
-        Ok(Reply::new(match read {
-            ReadArgs::Get(get) => {
-                let rows = rows(&get.thread);
-                ReadResult::Get(rows.places.get(&get.id).map(|place| rows.messages[*place].clone()))
-            }
-            ReadArgs::Page(read) => {
-                ReadResult::Page(rows(&read.thread).page(&read, Position::new(log.written))?)
-            }
-            // Nothing is ever reserved here, so nothing is open.
-            ReadArgs::OpenReservations(list) => {
-                rules::check_page(list.limit, list.max_bytes)?;
-                ReadResult::OpenReservations(OpenReservations {
-                    messages: Vec::new(),
-                    damaged: Vec::new(),
-                    next: None,
-                })
-            }
-            other => return Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
-        }))
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.lock().file = None;
+    fn remove(&mut self, key: &str) -> Result<(), BoxError> {
+        self.0.remove(key)?;
         Ok(())
     }
 }
 
-impl Rows {
-    /// The message of place 1 stands first, so that a cursor is an index.
-    fn page(&self, read: &ReadPage, position: Position) -> Result<Page> {
-        rules::check_page(read.limit, read.max_bytes)?;
-        let (all, limit) = (self.messages.len(), read.limit as usize);
-        let index = |seq: u64| usize::try_from(seq).unwrap_or(usize::MAX).min(all);
-        let shown = match read.from {
-            PageFrom::Start | PageFrom::End => 0..all,
-            PageFrom::After(seq) => index(seq.get())..all,
-            PageFrom::Before(seq) => 0..index(seq.get().saturating_sub(1)),
+struct RedbBackend {
+    /// None once it is closed. One call decides and commits at a time, so that what it has read still holds when it commits.
+    store: Arc<Mutex<Option<Database>>>,
+    key: FingerprintKey,
+}
+
+impl RedbBackend {
+    fn open(path: &Path) -> Result<Self, BoxError> {
+        let database = Database::create(path)?;
+        let transaction = database.begin_write()?;
+        transaction.open_table(ROWS)?;
+        let mut keys = transaction.open_table(KEYS)?;
+        // What a call was is told again by its fingerprint, also when the store was opened anew.
+        let stored = keys.get("fingerprints")?.and_then(|key| key.value().try_into().ok());
+        let key = match stored {
+            Some(stored) => FingerprintKey::from_bytes(stored),
+            None => FingerprintKey::generate()?,
         };
-        let cut = if read.from.is_forward() {
-            shown.start..shown.end.min(shown.start.saturating_add(limit))
-        } else {
-            shown.start.max(shown.end.saturating_sub(limit))..shown.end
+        keys.insert("fingerprints", key.as_bytes().as_slice())?;
+        drop(keys);
+        transaction.commit()?;
+        Ok(Self { store: Arc::new(Mutex::new(Some(database))), key })
+    }
+
+    /// Runs `work` over the file, on a thread that may wait for the disk.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = Arc::clone(&self.store);
+        let run = move || {
+            let store = store.lock().unwrap_or_else(PoisonError::into_inner);
+            work(store.as_ref().ok_or_else(backend::closed)?)
         };
-        let mut has_more = cut.len() < shown.len();
-        let mut bytes = AnswerBytes::new(read.max_bytes);
-        let fits = |message: &&Message| bytes.take(message.estimated_size());
-        let cut = self.messages[cut].iter();
-        let messages: Vec<Message> = if read.from.is_forward() {
-            cut.take_while(fits).cloned().collect()
-        } else {
-            let newest_first: Vec<&Message> = cut.rev().take_while(fits).collect();
-            newest_first.into_iter().rev().cloned().collect()
-        };
-        has_more |= bytes.is_full();
-        Ok(Page {
-            thread: read.thread.clone(),
-            messages,
-            damaged: vec![],
-            has_more,
-            first_open: None,
-            last_seq: Seq::new(all as u64),
-            position,
-        })
+        // A panic leaves the outcome unknown: an error that says no effect is taken so.
+        tokio::task::spawn_blocking(run)
+            .await
+            .map_err(|error| PersistError::new(ErrorKind::Internal, error.to_string()))?
+    }
+
+    async fn write<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>>
+    where
+        O::Output: 'static,
+    {
+        let (op, context, now) = call.into_parts();
+        let args: PersistArgs = op.into();
+        let (outcome, position) = self.run(move |database| commit(database, &args, &context, now)).await?;
+        let changed = outcome.changed;
+        let wrong = |_| PersistError::new(ErrorKind::Internal, "the engine answered another operation");
+        let output = O::Output::try_from(outcome.result).map_err(wrong)?;
+        Ok(if changed { Reply::at(output, position) } else { Reply::new(output) })
     }
 }
 
-/// All that the kit has to know: how to open a log where it says, and how to open it again.
-struct Logs;
+fn moment(database: &Database) -> Result<OrderedRows<Moment>> {
+    let open = || Ok(Moment(database.begin_read()?.open_table(ROWS)?));
+    open().map(OrderedRows::new).map_err(not_applied)
+}
 
-impl Fixture for Logs {
-    type Backend = LogBackend;
+/// Decides a write, and commits what it has changed.
+fn commit(
+    database: &Database,
+    args: &PersistArgs,
+    context: &Context,
+    now: Timestamp,
+) -> Result<(Outcome, Position)> {
+    let write = Write { tenant: context.tenant(), args, idempotency: context.idempotency(), now };
+    let mut transaction = Transaction::new(moment(database)?, Limits::default());
+    let outcome = transaction.apply(&write).map_err(|halt| match halt {
+        Halt::Refused(error) => error,
+        Halt::Stopped(error) => not_applied(error),
+    })?;
+    let (rows, staged) = transaction.into_parts();
+    let changes = rows.changes(&staged).map_err(not_applied)?;
+    let write = || {
+        let transaction = database.begin_write()?;
+        let position = changes.write(&mut Rows(transaction.open_table(ROWS)?))?;
+        Ok((transaction, position))
+    };
+    let (transaction, position) = write().map_err(not_applied)?;
+    // Of a commit that failed nobody knows whether it came true: the error says no effect.
+    transaction.commit().map_err(|error| failed(error.into()))?;
+    Ok((outcome, position))
+}
 
-    fn profile(&self) -> Profile {
-        Profile::new("log")
+fn failed(error: BoxError) -> PersistError {
+    PersistError::new(ErrorKind::Unavailable, "redb failed").with_source(error)
+}
+
+fn not_applied(error: BoxError) -> PersistError {
+    failed(error).with_effect(Effect::NotApplied)
+}
+
+macro_rules! writes {
+    ($($method:ident: $operation:ty,)+) => {
+        $(async fn $method(&self, call: Admitted<'_, $operation>) -> Result<Reply<$operation>> {
+            self.write(call).await
+        })+
+    };
+}
+
+impl Backend for RedbBackend {
+    fn name(&self) -> &str {
+        "redb"
     }
 
-    async fn open(&self, place: &Place) -> Result<LogBackend, BoxError> {
-        LogBackend::open(&place.directory().join("messages.log"))
+    fn capabilities(&self) -> Capabilities {
+        let operations = [
+            OpKind::Add,
+            OpKind::Reserve,
+            OpKind::UpdateContent,
+            OpKind::Update,
+            OpKind::Delete,
+            OpKind::Batch,
+            OpKind::Import,
+            OpKind::Thread,
+            OpKind::Read,
+            OpKind::Consumer,
+            OpKind::Session,
+        ];
+        let capabilities = Capabilities::new(Durability::PowerLoss).with_operations(&operations);
+        capabilities.with_idempotency().with_changes()
+    }
+
+    fn fingerprint_key(&self) -> Option<FingerprintKey> {
+        Some(self.key)
+    }
+
+    writes! {
+        add: Add,
+        reserve: Reserve,
+        update_content: UpdateContent,
+        update: Update,
+        delete: Delete,
+        batch: Batch,
+        import: Import,
+        thread: ThreadArgs,
+        consumer: ConsumerArgs,
+        session: SessionArgs,
+    }
+
+    async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
+        let (read, context, now) = call.into_parts();
+        let answer = self.run(move |database| moment(database)?.read(context.tenant(), &read, now)).await?;
+        Ok(Reply::new(answer))
+    }
+
+    async fn close(&self) -> Result<()> {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+}
+
+/// All that the kit has to know: how to open a store where it says, and how to open it again.
+struct Stores;
+
+impl Fixture for Stores {
+    type Backend = RedbBackend;
+
+    fn profile(&self) -> Profile {
+        Profile::new("redb")
+    }
+
+    async fn open(&self, place: &Place) -> Result<RedbBackend, BoxError> {
+        RedbBackend::open(&place.directory().join("messages.redb"))
     }
 }
 
 fn main() -> ExitCode {
-    throughline_conformance::main(Logs)
+    throughline_conformance::main(Stores)
 }

@@ -37,6 +37,7 @@
 
 mod decide;
 mod error;
+pub mod ordered;
 mod prefetch;
 pub mod read;
 pub mod rows;

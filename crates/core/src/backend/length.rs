@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::{
     Content, ContentChange, Delta,
     message::{bytes_between_brackets, escaped_len, open_text, text_block_len},
@@ -14,7 +16,8 @@ use crate::{
 /// }
 /// assert_eq!(length.bytes, Content::text("Hello!").byte_len() as u64);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Length {
     /// The bytes of JSON that the pieces come to.
     pub bytes: u64,
@@ -23,7 +26,8 @@ pub struct Length {
 }
 
 /// How content ends, as far as what is appended depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Tail {
     /// There are no blocks.
     Nothing,

@@ -1,3 +1,4 @@
+use serde::{Deserialize, Serialize};
 use throughline_core::{
     Alias, EventId, Generation, ItemId, MessageId, Role, TurnId,
     backend::names::{KnownName, NAMES_PER_MESSAGE},
@@ -6,7 +7,8 @@ use throughline_core::{
 use super::ThreadKey;
 
 /// A provider alias of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AliasRow {
     /// The thread.
     pub thread: ThreadKey,

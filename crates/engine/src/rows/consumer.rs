@@ -1,3 +1,4 @@
+use serde::{Deserialize, Serialize};
 use throughline_core::{ConsumerName, Position, TenantId};
 
 /// The key of a consumer of the changes.
@@ -19,7 +20,8 @@ pub struct QuarantineKey {
 }
 
 /// A consumer of the changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ConsumerRow {
     /// The position up to which it has processed everything.
     pub position: Position,

@@ -1,7 +1,9 @@
+use serde::{Deserialize, Serialize};
 use throughline_core::{Fingerprint, Timestamp, backend::Replay};
 
 /// What an idempotency key was used for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct IdempotencyRow {
     /// The keyed hash of the first call.
     pub fingerprint: Fingerprint,

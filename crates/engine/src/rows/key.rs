@@ -1,7 +1,8 @@
+use serde::{Deserialize, Serialize};
 use throughline_core::{IdempotencyKey, MessageId, TenantId, ThreadId};
 
 /// The key of a thread.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ThreadKey {
     /// The tenant.
     pub tenant: TenantId,

@@ -1,3 +1,4 @@
+use serde::{Deserialize, Serialize};
 use throughline_core::{
     AttachmentKey, ChangedMessage, Content, Lease, Message, MessageId, MessageState, Metadata, Revision,
     Role, Seq, TenantId, ThreadId, Timestamp,
@@ -5,7 +6,8 @@ use throughline_core::{
 };
 
 /// A message without its content, or the tombstone of a deleted one.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct MessageRow {
     /// The sequence number. A tombstone has none.
     pub seq: Option<Seq>,
@@ -38,7 +40,8 @@ pub struct MessageRow {
 }
 
 /// The change event of the last change of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum LastChange {
     /// A committed one: its position, as far as the store keeps it.
     Stored(u64),

@@ -1,7 +1,9 @@
+use serde::{Deserialize, Serialize};
 use throughline_core::{Generation, Seq, TenantId, ThreadEntry, ThreadId, Timestamp, backend::ThreadFacts};
 
 /// A thread as a whole, deleted or not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ThreadRow {
     /// The last sequence number that the thread has given.
     pub last_seq: Seq,
