@@ -17,7 +17,10 @@ use super::{Positions, Source, corrupt};
 use crate::{
     error::is_taken,
     failure::{Applied, Failure},
-    record::{Columns as _, DELETED, Damage, Encoded, Record, ThreadSegment, message_columns, number, tombstone_checksum},
+    record::{
+        Columns as _, DELETED, Damage, Encoded, Record, ThreadSegment, message_columns, number,
+        tombstone_checksum,
+    },
 };
 
 /// The row of a message.
