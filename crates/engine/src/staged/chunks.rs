@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use throughline_core::{Content, ContentChange, Delta};
 
 use crate::rows::{ContentBuilder, MessageKey};
@@ -19,7 +21,7 @@ pub struct StagedChunk {
 /// later replacement makes obsolete are not inserted at all.
 #[derive(Debug, Default)]
 pub struct StagedChunks {
-    messages: HashMap<MessageKey, MessageChunks>,
+    messages: HashMap<MessageKey, MessageChunks, RandomState>,
     undo: Vec<(MessageKey, Undo)>,
 }
 

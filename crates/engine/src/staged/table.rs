@@ -3,6 +3,8 @@ use std::{
     hash::Hash,
 };
 
+use foldhash::fast::RandomState;
+
 /// Rows of one table, as far as a transaction knows them: what was loaded, and over it what was changed.
 ///
 /// ```
@@ -20,7 +22,8 @@ use std::{
 /// ```
 #[derive(Debug)]
 pub struct StagedTable<K, V> {
-    slots: HashMap<K, Slot<V>>,
+    /// Hashed with a random seed, and fast: keys are made of two or three names, and each write looks up several.
+    slots: HashMap<K, Slot<V>, RandomState>,
     /// What was changed since the savepoint, as it was before.
     undo: Vec<(K, Option<Slot<V>>)>,
 }
@@ -36,7 +39,7 @@ struct Slot<V> {
 
 impl<K, V> Default for StagedTable<K, V> {
     fn default() -> Self {
-        Self { slots: HashMap::new(), undo: Vec::new() }
+        Self { slots: HashMap::default(), undo: Vec::new() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
 use throughline_core::{Happened, MessageId, ThreadId};
 use throughline_engine::{
     StagedRows,
@@ -29,8 +30,8 @@ pub(super) fn write(source: &mut Source<'_>, staged: &StagedRows, at: &Positions
 }
 
 /// The appends after which the transaction appends to the same message again.
-fn obsolete_appends(events: &[ChangeEvent]) -> HashSet<usize> {
-    let mut seen: HashSet<(&str, &ThreadId, &MessageId)> = HashSet::new();
+fn obsolete_appends(events: &[ChangeEvent]) -> HashSet<usize, RandomState> {
+    let mut seen: HashSet<(&str, &ThreadId, &MessageId), RandomState> = HashSet::default();
     let appends = events.iter().enumerate().rev().filter_map(|(index, event)| match &event.change {
         Some((thread, Happened::Written(message))) => {
             Some((index, (event.tenant.as_str(), thread, &message.id)))

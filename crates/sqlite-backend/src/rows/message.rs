@@ -13,7 +13,7 @@ use throughline_engine::{
     rows::{DamagedRow, LastChange, MessageKey, MessageRow, ThreadKey},
 };
 
-use super::{Positions, Source, corrupt};
+use super::{Positions, Source, corrupt, source::LoadedMessages};
 use crate::{
     error::is_taken,
     failure::{Applied, Failure},
@@ -254,10 +254,7 @@ pub(super) fn erase(
     Ok(removed)
 }
 
-fn stored<'s>(
-    messages: &'s HashMap<MessageKey, StoredMessage>,
-    key: &MessageKey,
-) -> Result<&'s StoredMessage, PersistError> {
+fn stored<'s>(messages: &'s LoadedMessages, key: &MessageKey) -> Result<&'s StoredMessage, PersistError> {
     messages.get(key).ok_or_else(|| {
         let lost = format!("the stored row of the message `{}` was not loaded", key.id);
         PersistError::new(ErrorKind::Internal, lost)

@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::RandomState;
 use rusqlite::Connection;
 use throughline_core::{
     Content, Labels, MessageId, OwnerId, QuarantinedChange,
@@ -20,15 +21,18 @@ use throughline_engine::{
 use super::{message::StoredMessage, thread_cache::ThreadCache};
 use crate::error::EngineError;
 
+/// The messages that were loaded, as they stand in the file.
+pub(super) type LoadedMessages = HashMap<MessageKey, StoredMessage, RandomState>;
+
 /// Loads the rows of the file for the engine, and keeps where they stand.
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
     pub(super) db: &'a Connection,
     pub(super) threads: &'a mut ThreadCache,
     /// The messages that were loaded, as they stand in the file.
-    pub(super) messages: HashMap<MessageKey, StoredMessage>,
+    pub(super) messages: LoadedMessages,
     /// Ids that are taken for new: they were minted for the call that brings them.
-    assumed_new: HashSet<MessageId>,
+    assumed_new: HashSet<MessageId, RandomState>,
     /// Whether messages are overwritten whatever their rows say: those of another store are.
     pub(super) overwrites: bool,
 }
@@ -37,7 +41,7 @@ type Loaded<T> = Result<T, Halt<EngineError>>;
 
 impl<'a> Source<'a> {
     pub(crate) fn new(db: &'a Connection, threads: &'a mut ThreadCache) -> Self {
-        Self { db, threads, messages: HashMap::new(), assumed_new: HashSet::new(), overwrites: false }
+        Self { db, threads, messages: HashMap::default(), assumed_new: HashSet::default(), overwrites: false }
     }
 
     /// A source for the rows of another store.

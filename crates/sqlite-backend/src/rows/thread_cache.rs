@@ -1,5 +1,6 @@
 use std::collections::{HashMap, hash_map::Entry};
 
+use foldhash::fast::RandomState;
 use throughline_engine::rows::ThreadKey;
 
 use super::thread::StoredThread;
@@ -15,7 +16,7 @@ const LARGE: usize = 4096;
 /// What was loaded is good for the next transaction as well, as long as nobody else has committed between the two.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadCache {
-    threads: HashMap<ThreadKey, Option<StoredThread>>,
+    threads: HashMap<ThreadKey, Option<StoredThread>, RandomState>,
     /// Written by this transaction, and not kept for the next one.
     large: Vec<ThreadKey>,
     /// The position of the commit that the threads are of. None during a transaction, and after one that was not committed.
