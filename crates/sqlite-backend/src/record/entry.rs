@@ -1,4 +1,4 @@
-use rusqlite::{Connection, ToSql};
+use rusqlite::{CachedStatement, Connection, ToSql};
 use throughline_core::{
     OwnerId, Seq, TenantId, ThreadEntry, ThreadId, Timestamp, Title,
     backend::{Tally, ThreadFacts},
@@ -129,11 +129,24 @@ impl EntryRow {
         self.facts.entry(tenant, thread, head.generation(), last_seq)
     }
 
-    /// Writes the row, over the one that is there. Where that is listed as `stands`, and this one is too, the index of the lists
+    /// The statements that write rows.
+    pub(crate) fn writer(db: &Connection) -> rusqlite::Result<EntryWriter<'_>> {
+        Ok(EntryWriter { unmoved: db.prepare_cached(WRITE_UNMOVED)?, moved: db.prepare_cached(WRITE)? })
+    }
+}
+
+/// Writes rows of `catalogue`.
+pub(crate) struct EntryWriter<'db> {
+    unmoved: CachedStatement<'db>,
+    moved: CachedStatement<'db>,
+}
+
+impl EntryWriter<'_> {
+    /// Writes a row, over the one that is there. Where that is listed as `stands`, and this one is too, the index of the lists
     /// is let alone: to set a column, also to what it is, writes the indexes that it is in.
     pub(crate) fn write(
+        &mut self,
         (facts, last_seq): (&ThreadFacts, i64),
-        db: &Connection,
         thread_pk: i64,
         (tenant, thread): (&str, &str),
         stands: Option<Listed>,
@@ -194,10 +207,10 @@ impl EntryRow {
             &archived,
             &listed.slot,
         ];
-        let is_written = stands == Some(listed)
-            && db.prepare_cached(WRITE_UNMOVED)?.execute(&parameters[..UNMOVED_PARAMETERS])? == 1;
+        let is_written =
+            stands == Some(listed) && self.unmoved.execute(&parameters[..UNMOVED_PARAMETERS])? == 1;
         if !is_written {
-            db.prepare_cached(WRITE)?.execute(&parameters[..])?;
+            self.moved.execute(&parameters[..])?;
         }
         Ok(())
     }

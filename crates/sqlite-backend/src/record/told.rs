@@ -1,4 +1,4 @@
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, params};
 use throughline_core::{ChangedMessage, Generation, Happened, MessageId, Revision, Seq};
 
 use super::{Checksum, Columns, number};
@@ -65,12 +65,16 @@ impl<'a> Told<'a> {
         Some(Self { position, thread_pk, kind, at, seq, number: figure, message_id })
     }
 
-    pub(crate) fn insert(&self, db: &Connection) -> rusqlite::Result<()> {
+    /// The statement of [`insert`](Self::insert).
+    pub(crate) fn statement(db: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
         db.prepare_cached(
             "INSERT INTO changes (position, thread_pk, kind, at, seq, number, message_id, checksum) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute(params![
+        )
+    }
+
+    pub(crate) fn insert(&self, statement: &mut CachedStatement<'_>) -> rusqlite::Result<()> {
+        statement.execute(params![
             self.position,
             self.thread_pk,
             self.kind,

@@ -75,7 +75,7 @@ fn put_beside(source: &mut Source<'_>, db: &Connection, image: &Image) -> Applie
             let thread_pk = source.thread_pk_or_begin(&key)?;
             let told =
                 Told::new(number(change.position.get()), thread_pk, change.at.as_micros(), &change.what);
-            Ok(told.map_or(Ok(()), |told| told.insert(db))?)
+            Ok(told.map_or(Ok(()), |told| told.insert(&mut Told::statement(db)?))?)
         }
         // An entry that is there already stays: the log is only ever added to.
         ImagePart::Audit(entry) if entry.number > AuditRow::last(db)? => Ok(AuditRow::insert(db, entry)?),

@@ -15,6 +15,7 @@ use crate::{failure::Applied, record::Told};
 /// Writes the change events, each at its position. Of several appends to one message only the last is written: a reader finds the
 /// content of all of them.
 pub(super) fn write(source: &mut Source<'_>, staged: &StagedRows, at: &Positions) -> Applied<()> {
+    let mut insert = Told::statement(source.db)?;
     let obsolete = obsolete_appends(staged.events.items());
     for (index, event) in staged.events.items().iter().enumerate() {
         let Some((thread, what)) = &event.change else { continue };
@@ -23,7 +24,7 @@ pub(super) fn write(source: &mut Source<'_>, staged: &StagedRows, at: &Positions
         }
         let thread_pk = source.thread_pk(&ThreadKey::new(&event.tenant, thread))?;
         if let Some(told) = Told::new(at.event(index), thread_pk, event.at.as_micros(), what) {
-            told.insert(source.db)?;
+            told.insert(&mut insert)?;
         }
     }
     Ok(())

@@ -175,6 +175,7 @@ pub(super) fn write(
     removed_up_to: impl Fn(&ThreadKey) -> i64,
 ) -> Applied<()> {
     let db = source.db;
+    let mut entries = EntryRow::writer(db)?;
     for (key, row) in staged.threads.changed() {
         let (tenant, name) = (key.tenant.as_str(), key.thread.as_str());
         let Some(thread) = source.stored_thread(key)? else { continue };
@@ -192,7 +193,7 @@ pub(super) fn write(
                 if thread.row.summary.as_ref() != Some(facts) || thread.row.last_seq != row.last_seq =>
             {
                 let last_seq = number(row.last_seq.get());
-                EntryRow::write((facts, last_seq), db, thread_pk, (tenant, name), thread.listed)?;
+                entries.write((facts, last_seq), thread_pk, (tenant, name), thread.listed)?;
                 (thread.listed, thread.summary_last_seq) = (Some(Listed::of(facts)), last_seq);
             }
             None if row.deleted && !thread.head.deleted => {
