@@ -1,6 +1,14 @@
 //! The programs of the guides, compiled and run as documentation tests.
 
 #[cfg(doctest)]
+#[doc = include_str!("../docs/guide/host.md")]
+mod host_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/layers.md")]
+mod layers_guide {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../docs/guide/import.md")]
 mod import_guide {}
 
