@@ -40,9 +40,11 @@ pub fn open_messages<M>(
     let is_expired = |lease: &Option<Lease>| lease.is_none_or(|lease| lease.is_expired(now));
     let shown = rows.filter(|(lease, _)| !list.expired_only || is_expired(lease)).map(|(_, message)| message);
     let Fitted { messages, damaged, has_more } = fit(shown, whole, list.limit, list.max_bytes);
-    let last = messages.last().filter(|_| has_more);
-    let next = last.map(|message| OpenCursor { thread: message.thread.clone(), seq: message.seq });
-    OpenReservations { messages, damaged, next }
+    // The last one that was looked at, readable or not: the rows are in the order of the cursor.
+    let read = messages.last().map(|last| OpenCursor { thread: last.thread.clone(), seq: last.seq });
+    let cursor = |last: &DamagedMessage| Some(OpenCursor { thread: last.thread.clone(), seq: last.seq? });
+    let last = read.max(damaged.iter().rev().find_map(cursor));
+    OpenReservations { messages, damaged, next: last.filter(|_| has_more) }
 }
 
 struct Fitted {
@@ -110,6 +112,29 @@ mod tests {
         assert_eq!(read(Visibility::All, 2, &[Final, Final]), (vec![1, 2], false));
         assert_eq!(read(Visibility::All, 1, &[Final, Final]), (vec![1], true));
         assert_eq!(read(Visibility::Final, 1, &[Final, Abandoned]), (vec![1], false));
+    }
+
+    #[test]
+    fn a_list_of_open_messages_goes_on_behind_a_damaged_one() {
+        let thread: throughline_core::ThreadId = "t".parse().unwrap();
+        let rows = |after: u64| (after + 1..=4).map(|seq| (None, seq));
+        let whole = |seq: u64| match seq {
+            3 => Ok(message(seq)),
+            _ => Err(DamagedMessage { thread: thread.clone(), seq: Some(Seq::new(seq)), id: None }),
+        };
+        let mut list = ListOpen::new(2);
+        let (mut read, mut damaged) = (Vec::new(), Vec::new());
+        loop {
+            let after = list.after.as_ref().map_or(0, |after| after.seq.get());
+            let page = open_messages(&list, Timestamp::from_micros(0), rows(after), whole);
+            read.extend(page.messages.iter().map(|message| message.seq.get()));
+            damaged.extend(page.damaged.iter().filter_map(|damaged| damaged.seq).map(Seq::get));
+            list.after = page.next;
+            if list.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((read, damaged), (vec![3], vec![1, 2, 4]));
     }
 
     #[test]

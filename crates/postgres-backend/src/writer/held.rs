@@ -1,5 +1,4 @@
-//! What is written behind the end of a transaction, while the row of the store is held: what hangs on everything that was committed
-//! before.
+//! What a transaction writes last, while it holds the row of the store: audit entries, which are chained, and the dirty set.
 //!
 //! A statement that waits for the row sees it as it is afterwards, and all other tables as they were before. So whatever has to be
 //! known in the order of the commits stands in the row itself.

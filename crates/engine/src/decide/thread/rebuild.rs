@@ -18,7 +18,10 @@ impl<S: RowSource> WriteScope<'_, S> {
             Some(summary) => summary,
             None => {
                 let key = self.thread_key(thread);
-                let (labels, owner) = self.source.recovered_labels(&key)?;
+                let source = &mut *self.source;
+                let load = || source.recovered_labels(&key).map(Some);
+                let recovered = self.rows.recovered_labels.get_or_load(&key, load)?;
+                let (labels, owner) = recovered.cloned().unwrap_or_default();
                 ThreadFacts { labels, owner, ..ThreadFacts::implied(state.removed_at) }
             }
         };
