@@ -52,8 +52,10 @@ impl<S: RowSource> WriteScope<'_, S> {
 
     /// The floor of the thread, for a write to it. None where it was never written to.
     pub(super) fn floor(&mut self, thread: &ThreadId) -> Decided<Option<Seq>, S> {
-        self.check_alive(thread)?;
-        Ok(self.thread_ref(thread)?.map(|row| row.floor))
+        match self.thread_ref(thread)? {
+            Some(row) if row.deleted => Err(rules::thread_is_gone(thread).into()),
+            found => Ok(found.map(|row| row.floor)),
+        }
     }
 
     /// The thread, for a write that needs it.

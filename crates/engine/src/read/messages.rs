@@ -6,15 +6,15 @@ use throughline_core::{
 
 use crate::rows::ThreadRow;
 
-/// A page of a thread. `rows` are the messages above the floor, from the cursor on in the direction of the read; `whole` reads one with
-/// its content.
+/// A page of a thread. `rows` are the messages above the floor, from the cursor on in the direction of the read; `with_content` reads
+/// one with its content.
 pub fn page<M>(
     read: &ReadPage,
     thread: Option<&ThreadRow>,
     first_open: Option<Seq>,
     position: Position,
     rows: impl Iterator<Item = (Seq, MessageState, M)>,
-    whole: impl FnMut(M) -> Result<Message, DamagedMessage>,
+    with_content: impl FnMut(M) -> Result<Message, DamagedMessage>,
 ) -> Page {
     let living = thread.filter(|thread| !thread.deleted);
     let ends_at = first_open.filter(|_| read.visibility == Visibility::Settled);
@@ -22,7 +22,7 @@ pub fn page<M>(
         ends_at.is_none_or(|end| *seq < end) && rules::is_visible(read.visibility, *state)
     };
     let shown = rows.filter(is_shown).map(|(.., message)| message);
-    let Fitted { mut messages, damaged, has_more } = fit(shown, whole, read.limit, read.max_bytes);
+    let Fitted { mut messages, damaged, has_more } = fit(shown, with_content, read.limit, read.max_bytes);
     if !read.from.is_forward() {
         messages.reverse();
     }
@@ -35,11 +35,11 @@ pub fn open_messages<M>(
     list: &ListOpen,
     now: Timestamp,
     rows: impl Iterator<Item = (Option<Lease>, M)>,
-    whole: impl FnMut(M) -> Result<Message, DamagedMessage>,
+    with_content: impl FnMut(M) -> Result<Message, DamagedMessage>,
 ) -> OpenReservations {
     let is_expired = |lease: &Option<Lease>| lease.is_none_or(|lease| lease.is_expired(now));
     let shown = rows.filter(|(lease, _)| !list.expired_only || is_expired(lease)).map(|(_, message)| message);
-    let Fitted { messages, damaged, has_more } = fit(shown, whole, list.limit, list.max_bytes);
+    let Fitted { messages, damaged, has_more } = fit(shown, with_content, list.limit, list.max_bytes);
     // The last one that was looked at, readable or not: the rows are in the order of the cursor.
     let read = messages.last().map(|last| OpenCursor { thread: last.thread.clone(), seq: last.seq });
     let cursor = |last: &DamagedMessage| Some(OpenCursor { thread: last.thread.clone(), seq: last.seq? });
@@ -56,7 +56,7 @@ struct Fitted {
 /// As many messages as an answer may hold.
 fn fit<M>(
     rows: impl Iterator<Item = M>,
-    mut whole: impl FnMut(M) -> Result<Message, DamagedMessage>,
+    mut with_content: impl FnMut(M) -> Result<Message, DamagedMessage>,
     limit: u32,
     max_bytes: u32,
 ) -> Fitted {
@@ -67,7 +67,7 @@ fn fit<M>(
         if fitted.has_more {
             break;
         }
-        match whole(row) {
+        match with_content(row) {
             Ok(message) if bytes.take(message.estimated_size()) => fitted.messages.push(message),
             Ok(_) => {
                 fitted.has_more = true;
