@@ -57,16 +57,14 @@ async fn load_range(source: &mut Source, db: &mut PgConnection, range: MessageRa
     } else {
         (floor, i64::MAX)
     };
-    let mut rows = Vec::new();
+    let (mut rows, mut limit) = (Vec::new(), range.limit);
     loop {
-        // Skipped rows do not count for the limit: the next ones are asked for.
-        let missing = range.limit - rows.len() as u64;
         let found = sqlx::query(statement(range.kind))
             .bind(range.thread.tenant.as_str())
             .bind(range.thread.thread.as_str())
             .bind(low)
             .bind(high)
-            .bind(number(missing))
+            .bind(number(limit))
             .fetch_all(&mut *db)
             .await?;
         for row in &found {
@@ -79,14 +77,17 @@ async fn load_range(source: &mut Source, db: &mut PgConnection, range: MessageRa
                 }
             }
         }
-        let is_complete = (found.len() as u64) < missing || rows.len() as u64 == range.limit;
+        let is_complete = (found.len() as u64) < limit || rows.len() as u64 >= range.limit;
+        // Skipped rows do not count: the next ones are asked for, in doubling steps.
         let Some(last) = found.last().filter(|_| !is_complete) else { break };
         let last: i64 = last.try_get("seq")?;
+        limit = limit.saturating_mul(2);
         match range.kind {
             RangeKind::Questions | RangeKind::Latest => high = last,
             RangeKind::Oldest | RangeKind::All | RangeKind::Open | RangeKind::Purgeable => low = last,
         }
     }
+    rows.truncate(usize::try_from(range.limit).unwrap_or(usize::MAX));
     source.ranges.insert(range, rows);
     Ok(())
 }
