@@ -1,6 +1,6 @@
 use std::{error::Error, fmt};
 
-use throughline_core::PersistError;
+use throughline_core::{ErrorKind, PersistError};
 
 /// Why a write is not applied. The transaction has undone it.
 #[derive(Debug)]
@@ -18,6 +18,11 @@ impl<S> From<PersistError> for Halt<S> {
 }
 
 impl<S> Halt<S> {
+    /// Whether the write is refused because a row is damaged.
+    pub(crate) fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.kind() == ErrorKind::Corrupt)
+    }
+
     /// Names the item of a batch that was refused.
     pub(crate) fn with_batch_index(self, index: usize) -> Self {
         match self {

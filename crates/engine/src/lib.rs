@@ -32,8 +32,8 @@
 //!
 //! # Sources that load in round trips
 //! A source that cannot wait for I/O records the key of a missing row and answers [`Halt::Stopped`]. The transaction undoes the write.
-//! The backend loads every recorded row in one round trip, and applies the write again. [`prefetch`] names the rows that a write
-//! surely needs, so that most writes are decided in one round trip.
+//! The backend loads every recorded row, and applies the write again. [`prefetch`] names the rows that a write surely needs, so that most
+//! writes are decided after one load.
 
 mod decide;
 mod error;

@@ -1,5 +1,6 @@
 use throughline_core::{
-    Addressed as _, ConsumerArgs, PersistArgs, SessionArgs, UpdateMode, backend::sessions::AgentRecord,
+    Addressed as _, ConsumerArgs, ContentChange, PersistArgs, SessionArgs, UpdateMode,
+    backend::sessions::AgentRecord,
 };
 
 use crate::{
@@ -68,7 +69,10 @@ fn prefetch_item(write: &Write<'_>, item: &PersistArgs, expect: &mut impl FnMut(
                 _ => false,
             };
             expect(if is_minted { RowKey::MintedMessage(&key) } else { RowKey::Message(&key) });
-            if matches!(item, PersistArgs::UpdateContent(update) if !matches!(update.mode, UpdateMode::Partial))
+            // The end of a message needs what was said before, unless it brings the whole content.
+            if let PersistArgs::UpdateContent(update) = item
+                && !matches!(update.mode, UpdateMode::Partial)
+                && !matches!(update.change, ContentChange::Replace(_))
             {
                 expect(RowKey::Content(&key));
             }

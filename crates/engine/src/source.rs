@@ -20,11 +20,12 @@ use crate::{
 /// Loads the rows of a store for a [`Transaction`](crate::Transaction).
 ///
 /// A source answers the *committed* rows: as they were when the transaction began. What the transaction changes is staged, and the engine
-/// looks there first. Each row is asked for at most once in a transaction, unless it could not be loaded.
+/// looks there first. The engine keeps every answer, so the same key is asked for again only after a look-up that failed.
+/// [`damaged_message`](Self::damaged_message) and [`repair_order`](Self::repair_order) are the exceptions. Their answers are not kept.
 ///
 /// # Errors
 /// [`Halt::Stopped`] where the row cannot be loaded now. [`Halt::Refused`] with an error of the kind
-/// [`Corrupt`](throughline_core::ErrorKind::Corrupt) where the row is damaged; it names the message that the row is of.
+/// [`Corrupt`](throughline_core::ErrorKind::Corrupt) where the row is damaged. The error names the message.
 pub trait RowSource {
     /// Why a row cannot be loaded.
     type Stop;
@@ -59,7 +60,8 @@ pub trait RowSource {
     /// See [`RowSource`].
     fn aliases(&mut self, query: &AliasQuery) -> Result<Vec<KnownName>, Halt<Self::Stop>>;
 
-    /// Messages of a thread by their sequence numbers.
+    /// Messages of a thread by their sequence numbers: the first ones of the range, at most [`MessageRange::limit`]. Fewer say that there
+    /// are no more.
     ///
     /// # Errors
     /// See [`RowSource`].
@@ -141,6 +143,9 @@ pub trait RowSource {
 
     /// Repairs what tells the order of the messages of a thread, before a rebuild, a deletion or a purge of it. Answers whether it repaired
     /// something: then the engine loads the thread again.
+    ///
+    /// This is the only method that changes the store. The change is not staged, and an undo of the write does not undo it: the source
+    /// makes it in the transaction of the store, or makes it again at the next call. It changes nothing that a caller is shown.
     ///
     /// # Errors
     /// See [`RowSource`].

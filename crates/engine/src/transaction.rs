@@ -72,7 +72,7 @@ impl<S: RowSource> Transaction<S> {
     /// # Errors
     /// Why the write is not applied; nothing of it is left then.
     pub fn apply(&mut self, write: &Write<'_>) -> Result<Outcome, Halt<S::Stop>> {
-        self.rows.keep();
+        self.rows.set_savepoint();
         let events = self.rows.events.len();
         match self.scope(write.tenant, write.now).write(write) {
             Ok(outcome) => {
@@ -90,7 +90,7 @@ impl<S: RowSource> Transaction<S> {
 
     /// Takes a position for something that the engine does not decide, such as an entry of the audit log.
     pub fn take_position(&mut self, tenant: &TenantId, now: Timestamp) {
-        self.rows.keep();
+        self.rows.set_savepoint();
         self.push_position_event(tenant, now);
     }
 
@@ -122,7 +122,7 @@ impl<S: RowSource> Transaction<S> {
     /// # Errors
     /// Why it is not put; nothing of it is left then.
     pub fn put_image(&mut self, image: &Image, is_new: bool) -> Result<bool, Halt<S::Stop>> {
-        self.rows.keep();
+        self.rows.set_savepoint();
         let put = self.scope(&image.tenant, Timestamp::from_micros(0)).put_image(&image.part, is_new);
         if put.is_err() {
             self.rows.undo();

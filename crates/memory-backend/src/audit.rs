@@ -12,7 +12,7 @@ pub(crate) struct AuditLog {
 }
 
 impl AuditLog {
-    /// Where the next entry goes.
+    /// The link of the next entry to the last one.
     pub(crate) fn link(&self) -> AuditLink {
         self.entries.last().map_or_else(AuditLink::first, |last| AuditLink::after(last.number, last.hash))
     }
@@ -22,20 +22,20 @@ impl AuditLog {
         self.entries.last().map_or(AuditNumber::ZERO, |last| last.number)
     }
 
-    /// Those behind a number.
+    /// The entries after a number.
     pub(crate) fn after(&self, number: AuditNumber) -> &[AuditEntry] {
-        &self.entries[self.place(number)..]
+        &self.entries[self.count_up_to(number)..]
     }
 
-    /// Takes an entry over from the log of another store. What is there already stays: the log is only ever added to.
-    pub(crate) fn carry(&mut self, entry: AuditEntry) {
+    /// Appends an entry of the primary's log. One that is there already stays as it is.
+    pub(crate) fn append_copied(&mut self, entry: AuditEntry) {
         if entry.number > self.last() {
             self.entries.push(entry);
         }
     }
 
-    /// How many there are up to a number. One that could not be carried is missing.
-    fn place(&self, number: AuditNumber) -> usize {
+    /// How many entries there are up to a number. One that could not be copied is missing.
+    fn count_up_to(&self, number: AuditNumber) -> usize {
         self.entries.partition_point(|entry| entry.number <= number)
     }
 
@@ -50,7 +50,7 @@ impl AuditLog {
                 engine_read::audit(read, tenant, self.after(number).iter(), written, position)
             }
             AuditFrom::Before(number) => {
-                let before = self.place(AuditNumber::new(number.get().saturating_sub(1)));
+                let before = self.count_up_to(AuditNumber::new(number.get().saturating_sub(1)));
                 engine_read::audit(read, tenant, entries[..before].iter().rev(), written, position)
             }
             AuditFrom::End => engine_read::audit(read, tenant, entries.iter().rev(), written, position),

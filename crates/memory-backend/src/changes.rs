@@ -19,12 +19,11 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Records change events, each at a position of its own.
-    pub(crate) fn emit(&mut self, events: &[ChangeEvent]) {
+    pub(crate) fn emit(&mut self, events: impl IntoIterator<Item = ChangeEvent>) {
         for ChangeEvent { tenant, at, change } in events {
             self.position = self.position.next();
-            let Some((thread, what)) = change.clone() else { continue };
-            let (position, tenant) = (self.position, tenant.clone());
-            self.changes.push_back(Change { position, tenant, thread, at: *at, what });
+            let Some((thread, what)) = change else { continue };
+            self.changes.push_back(Change { position: self.position, tenant, thread, at, what });
         }
         while self.changes.len() > KEPT {
             self.kept_after = self.changes.pop_front().map_or(self.kept_after, |change| change.position);
@@ -36,8 +35,8 @@ impl Journal {
         self.changes.back().map_or(self.kept_after, |change| change.position)
     }
 
-    /// Records a change of the store that is followed, at the position that it has there.
-    pub(crate) fn carry(&mut self, change: Change) {
+    /// Records a change of the primary, at the position that it has there.
+    pub(crate) fn append_copied(&mut self, change: Change) {
         if change.position > self.last_change() {
             self.position = self.position.max(change.position);
             self.changes.push_back(change);
@@ -50,7 +49,7 @@ impl Journal {
         self.changes.range(begin..)
     }
 
-    /// Reads changes of a store that has told all up to `reached`, and leads or follows.
+    /// Reads changes of a store that has emitted every change up to `reached`; `leads` says whether it is a primary.
     pub(crate) fn read(
         &self,
         tenant: &TenantId,

@@ -1,11 +1,15 @@
 //! What a transaction has staged is written to the maps, under the lock.
 
+use std::collections::HashMap;
+
 use throughline_core::{
-    Idempotency, PersistArgs, PersistResult, Position, Result, TenantId, Timestamp, backend::following,
+    Content, Idempotency, PersistArgs, PersistResult, Position, QuarantinedChange, Result, TenantId,
+    Timestamp, backend::following,
 };
 use throughline_engine::{
     Halt, Limits, Outcome, StagedRows, Transaction, Write,
-    rows::{ConsumerRow, SessionHeadKey, ThreadKey},
+    rows::{AliasRow, ConsumerKey, ConsumerRow, MessageKey, QuarantineKey, SessionHeadKey, ThreadKey},
+    staged::StagedTable,
 };
 
 use crate::{
@@ -28,99 +32,104 @@ impl Store {
         let mut transaction = Transaction::new(&*self, Limits::default());
         let outcome = decided(transaction.apply(&Write { tenant, args, idempotency, now }))?;
         let (_, staged) = transaction.into_parts();
-        self.commit(&staged);
+        self.commit(staged);
         let Outcome { result, changed } = outcome;
         Ok((result, changed.then_some(self.journal.position)))
     }
 
     /// Writes staged rows, and emits their change events.
-    pub(crate) fn commit(&mut self, staged: &StagedRows) {
-        self.commit_threads(staged);
-        self.commit_sessions(staged);
-        self.commit_consumers(staged);
-        self.journal.emit(staged.events.items());
+    pub(crate) fn commit(&mut self, staged: StagedRows) {
         if let Some(capture) = &mut self.capture {
             staged.changed_rows().for_each(|row| capture.touch(row));
         }
-    }
-
-    fn commit_threads(&mut self, staged: &StagedRows) {
-        for (key, row) in staged.threads.changed() {
-            let threads = self.tenants.entry(key.tenant.clone()).or_default();
+        let leftovers = staged.leftover_limits().into_iter();
+        let leftovers: Vec<(ThreadKey, u64)> =
+            leftovers.map(|(thread, (_, limit))| (thread.clone(), limit)).collect();
+        let aliases: Vec<AliasRow> = staged.inserted_aliases().cloned().collect();
+        let StagedRows { threads, messages, contents, chunks, idempotency, .. } = staged;
+        for (key, row) in threads.into_changed() {
+            let threads = self.tenants.entry(key.tenant).or_default();
             match threads.get_mut(&key.thread) {
-                Some(thread) => thread.row = row.clone(),
-                None => drop(threads.insert(key.thread.clone(), Thread::new(row.clone()))),
+                Some(thread) => thread.row = row,
+                None => drop(threads.insert(key.thread, Thread::new(row))),
             }
         }
-        for (key, row) in staged.messages.changed() {
-            let content = staged.contents.known(key).flatten().filter(|_| staged.contents.is_changed(key));
+        // Content that was loaded alone is not among the changed ones: the store has it.
+        let mut contents: HashMap<MessageKey, Content> = contents.into_changed().collect();
+        for (key, row) in messages.into_changed() {
+            let content = contents.remove(&key);
             if let Some(thread) = self.thread_mut(&key.thread) {
-                thread.put(&key.id, row, content);
+                thread.put(key.id, row, content);
             }
         }
-        for (key, chunk) in staged.chunks.inserted() {
+        for (key, chunk) in chunks.inserted() {
             if let Some(thread) = self.thread_mut(&key.thread) {
                 thread.append(&key.id, chunk);
             }
         }
-        for (key, row) in staged.idempotency.changed() {
+        for (key, row) in idempotency.into_changed() {
             if let Some(thread) = self.thread_mut(&key.thread) {
-                thread.keys.insert(key.key.clone(), row.clone());
+                thread.keys.insert(key.key, row);
             }
         }
-        for (thread, (_, limit)) in staged.swept() {
-            if let Some(thread) = self.thread_mut(thread) {
-                thread.sweep(limit);
+        for (thread, limit) in leftovers {
+            if let Some(thread) = self.thread_mut(&thread) {
+                thread.purge_leftovers(limit);
             }
         }
-        for alias in staged.inserted_aliases() {
-            if let Some(thread) = self.thread_mut(&alias.thread) {
-                thread.aliases.insert(alias.number, (alias.generation, alias.known.clone()));
+        for AliasRow { thread, number, generation, known } in aliases {
+            if let Some(thread) = self.thread_mut(&thread) {
+                thread.aliases.insert(number, (generation, known));
             }
         }
-    }
-
-    fn commit_sessions(&mut self, staged: &StagedRows) {
-        self.agents.extend(staged.agents.changed().map(|(key, record)| (key.clone(), *record)));
-        self.runtimes.extend(staged.runtimes.changed().map(|(key, count)| (key.clone(), *count)));
-        for (key, head) in staged.session_heads.changed() {
-            if let Some(sessions) = self.sessions_mut(key) {
-                sessions.head = Some(head.clone());
+        let StagedRows { agents, runtimes, session_heads, sessions, attempts, .. } = staged;
+        self.agents.extend(agents.into_changed());
+        self.runtimes.extend(runtimes.into_changed());
+        for (key, head) in session_heads.into_changed() {
+            if let Some(sessions) = self.sessions_mut(&key) {
+                sessions.head = Some(head);
             }
         }
-        for (key, session) in staged.sessions.changed() {
+        for (key, session) in sessions.into_changed() {
             if let Some(sessions) = self.sessions_mut(&key.head) {
                 sessions.put_session(session);
             }
         }
-        for (key, record) in staged.attempts.changed() {
+        for (key, record) in attempts.into_changed() {
             if let Some(sessions) = self.sessions_mut(&key.head) {
                 sessions.put_attempt(record);
             }
         }
+        self.commit_consumers(staged.consumers, staged.quarantine, staged.quarantine_cuts.items());
+        self.journal.emit(staged.events.into_items());
     }
 
-    fn commit_consumers(&mut self, staged: &StagedRows) {
-        for (key, row) in staged.consumers.changed() {
+    fn commit_consumers(
+        &mut self,
+        consumers: StagedTable<ConsumerKey, ConsumerRow>,
+        quarantine: StagedTable<QuarantineKey, QuarantinedChange>,
+        cuts: &[(ConsumerKey, Position)],
+    ) {
+        for (key, row) in consumers.into_changed() {
             let new = || Consumer {
                 row: ConsumerRow { position: Position::ZERO },
                 quarantined: Default::default(),
             };
-            self.consumers.entry(key.clone()).or_insert_with(new).row = *row;
+            self.consumers.entry(key).or_insert_with(new).row = row;
         }
-        for (key, after) in staged.quarantine_cuts.items() {
+        for (key, after) in cuts {
             if let Some(consumer) = self.consumers.get_mut(key) {
                 consumer.quarantined.retain(|position, _| position <= after);
             }
         }
-        for key in staged.quarantine.removed() {
+        for key in quarantine.removed() {
             if let Some(consumer) = self.consumers.get_mut(&key.consumer) {
                 consumer.quarantined.remove(&key.position);
             }
         }
-        for (key, change) in staged.quarantine.changed() {
+        for (key, change) in quarantine.into_changed() {
             if let Some(consumer) = self.consumers.get_mut(&key.consumer) {
-                consumer.quarantined.insert(key.position, change.clone());
+                consumer.quarantined.insert(key.position, change);
             }
         }
     }

@@ -84,9 +84,9 @@ impl MemoryBackend {
     }
 
     fn sign(&self, position: Position) {
-        self.signs.send_if_modified(|told| {
-            let is_later = position > *told;
-            *told = position.max(*told);
+        self.signs.send_if_modified(|sent| {
+            let is_later = position > *sent;
+            *sent = position.max(*sent);
             is_later
         });
     }

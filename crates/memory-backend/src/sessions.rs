@@ -19,17 +19,19 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn put_session(&mut self, session: &KnownSession) {
-        let place = |value: &SessionValue| (value.generation, value.number, value.session.clone());
-        if let Some(before) = self.known.insert(session.id.clone(), session.clone()) {
-            before.value.map(|value| self.order.remove(&place(&value)));
+    pub(crate) fn put_session(&mut self, session: KnownSession) {
+        let key = |value: &SessionValue| (value.generation, value.number, value.session.clone());
+        let after = session.value.as_ref().map(key);
+        if let Some(before) = self.known.insert(session.id.clone(), session) {
+            before.value.map(|value| self.order.remove(&key(&value)));
         }
-        self.order.extend(session.value.as_ref().map(place));
+        self.order.extend(after);
     }
 
-    pub(crate) fn put_attempt(&mut self, record: &AttemptRecord) {
-        self.numbers.insert(record.attempt.id.clone(), record.attempt.number);
-        self.attempts.insert(record.attempt.number, record.clone());
+    pub(crate) fn put_attempt(&mut self, record: AttemptRecord) {
+        let number = record.attempt.number;
+        self.numbers.insert(record.attempt.id.clone(), number);
+        self.attempts.insert(number, record);
     }
 
     pub(crate) fn attempt(&self, id: &AttemptId) -> Option<&AttemptRecord> {

@@ -75,7 +75,9 @@ impl RowSource for &Store {
             RangeKind::Oldest | RangeKind::All => above.filter_map(row).take(limit).collect(),
             RangeKind::Latest => above.rev().filter_map(row).take(limit).collect(),
             RangeKind::Questions => {
-                above.rev().filter_map(row).filter(|(_, row)| row.is_question()).take(limit).collect()
+                let is_question =
+                    |id: &MessageId| thread.messages.get(id).is_some_and(|stored| stored.row.is_question());
+                above.rev().filter(|(_, id)| is_question(id)).filter_map(row).take(limit).collect()
             }
             RangeKind::Open => {
                 let open = thread.open().filter(|(seq, ..)| *seq > range.floor);

@@ -55,12 +55,12 @@ impl Thread {
         }
     }
 
-    /// Writes a message; one whose content did not change keeps it.
-    pub(crate) fn put(&mut self, id: &MessageId, row: &MessageRow, content: Option<&Content>) {
-        let before = self.messages.remove(id);
+    /// Writes a message; one whose content did not change keeps it. A tombstone has no content.
+    pub(crate) fn put(&mut self, id: MessageId, row: MessageRow, content: Option<Content>) {
+        let before = self.messages.remove(&id);
         // Where two messages exchange their sequence numbers, that of the second belongs to the first one by now.
         let seq = before.as_ref().and_then(|before| before.row.seq);
-        if let Some(seq) = seq.filter(|seq| self.order.get(seq) == Some(id)) {
+        if let Some(seq) = seq.filter(|seq| self.order.get(seq) == Some(&id)) {
             self.order.remove(&seq);
             self.open.remove(&seq);
         }
@@ -73,11 +73,12 @@ impl Thread {
             }
         }
         let content = match (content, before) {
-            (Some(content), _) => ContentBuilder::new(content.clone()),
-            (None, Some(before)) if !row.is_tombstone() => before.content,
-            (None, _) => ContentBuilder::new(Content::empty()),
+            _ if row.is_tombstone() => ContentBuilder::new(Content::empty()),
+            (Some(content), _) => ContentBuilder::new(content),
+            (None, Some(before)) => before.content,
+            (None, None) => ContentBuilder::new(Content::empty()),
         };
-        self.messages.insert(id.clone(), Stored { row: row.clone(), content });
+        self.messages.insert(id, Stored { row, content });
     }
 
     /// Appends to the content of an open message.
@@ -88,12 +89,12 @@ impl Thread {
     }
 
     /// Removes the aliases of earlier generations; of a deleted thread, all of them and all sessions.
-    pub(crate) fn sweep(&mut self, limit: u64) {
+    pub(crate) fn purge_leftovers(&mut self, limit: u64) {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let Self { row: ThreadRow { deleted, generation, .. }, aliases, .. } = self;
         let is_over = |of: &Generation| *deleted || *of < *generation;
-        let swept = aliases.iter().filter(|(_, (of, _))| is_over(of)).take(limit);
-        let numbers: Vec<u64> = swept.map(|(number, _)| *number).collect();
+        let over = aliases.iter().filter(|(_, (of, _))| is_over(of)).take(limit);
+        let numbers: Vec<u64> = over.map(|(number, _)| *number).collect();
         numbers.iter().for_each(|number| drop(self.aliases.remove(number)));
         if self.row.deleted {
             let agents: Vec<_> = self.sessions.keys().take(limit).cloned().collect();
@@ -151,7 +152,7 @@ impl Thread {
         aliases.map(|(number, (_, known))| (*number, &known.alias))
     }
 
-    /// What a purge removes beside the messages.
+    /// How many rows a purge removes besides the messages.
     pub(crate) fn leftovers(&self, below: Option<Generation>) -> u64 {
         let is_over = |of: &Generation| below.is_none_or(|below| *of < below);
         let aliases = self.aliases.values().filter(|(of, _)| is_over(of)).count();

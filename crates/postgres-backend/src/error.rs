@@ -18,7 +18,7 @@ pub(crate) enum Phase {
 pub(crate) enum Reach {
     /// It failed for what one operation brought or met: the others of its transaction can be run without it.
     Operation,
-    /// Every operation of the transaction fails alike, and may succeed when it is begun anew.
+    /// Every operation of the transaction fails alike, and may succeed in another one.
     Transaction,
     /// The connection is of no use any more, or leads to a server that takes no writes.
     Connection,
@@ -35,6 +35,8 @@ pub(crate) struct Failure {
     code: Option<String>,
     /// What is damaged, missing or not as it has to be, where that is known.
     what: Option<String>,
+    /// Whether nothing was answered in time.
+    is_timeout: bool,
 }
 
 /// What cannot be read is damaged: told as an error of decoding, so that the look-ups have one kind of error.
@@ -58,7 +60,8 @@ pub(crate) fn not_durable(setting: String) -> sqlx::Error {
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         use ErrorKind::{Corrupt, Internal, Overloaded, Unavailable};
-        let of = |kind, reach, passes| Self { kind, reach, passes, code: None, what: None };
+        let of =
+            |kind, reach, passes| Self { kind, reach, passes, code: None, what: None, is_timeout: false };
         match &error {
             sqlx::Error::Database(error) => {
                 if let Some(refusal) = Refusal::of(&**error) {
@@ -73,7 +76,7 @@ impl From<sqlx::Error> for Failure {
                 }
                 let code = error.code().unwrap_or_default();
                 let (kind, reach, passes) = meaning(&code);
-                Self { kind, reach, passes, code: Some(code.into_owned()), what: None }
+                Self { code: Some(code.into_owned()), ..of(kind, reach, passes) }
             }
             sqlx::Error::Configuration(source) if source.is::<NotDurable>() => {
                 // A session may have the setting that another one has not: the next transaction has another.
@@ -99,14 +102,20 @@ impl From<sqlx::Error> for Failure {
 }
 
 impl Failure {
-    /// An answer that took too long: whoever does not answer is not asked again.
-    pub(crate) const fn silence() -> Self {
-        Self { kind: ErrorKind::Unavailable, reach: Reach::Connection, passes: true, code: None, what: None }
+    /// The connection was lost, or leads to a server that is no longer the primary.
+    pub(crate) const fn lost() -> Self {
+        let (kind, reach) = (ErrorKind::Unavailable, Reach::Connection);
+        Self { kind, reach, passes: true, code: None, what: None, is_timeout: false }
+    }
+
+    /// An answer that took too long. The connection is not used again.
+    pub(crate) fn timed_out() -> Self {
+        Self { is_timeout: true, ..Self::lost() }
     }
 
     /// No server that takes writes, and why.
     pub(crate) fn no_server(why: &str) -> Self {
-        Self { what: Some(why.to_owned()), ..Self::silence() }
+        Self { what: Some(why.to_owned()), ..Self::lost() }
     }
 
     /// A pooler that gives no connection to a server in time: all are at work, or the server does not answer it.
@@ -122,8 +131,8 @@ impl Failure {
         Self::no_server("the wait for a standby was cancelled")
     }
 
-    /// The same, of a transaction that is known not to have been committed.
-    pub(crate) fn begun_again(self) -> Self {
+    /// The same, of a transaction that is known not to have been committed: it may be retried.
+    pub(crate) fn retryable(self) -> Self {
         Self { reach: Reach::Connection, passes: true, ..self }
     }
 
@@ -162,6 +171,7 @@ impl Failure {
             (None, None) if self.kind == ErrorKind::Overloaded => {
                 "no connection became free in time".to_owned()
             }
+            (None, None) if self.is_timeout => "the server did not answer in time".to_owned(),
             (None, None) if self.reach == Reach::Connection => "the connection was lost".to_owned(),
             (None, None) => "the driver failed".to_owned(),
         };
@@ -263,7 +273,7 @@ mod tests {
 
     fn stated(code: &str) -> Failure {
         let (kind, reach, passes) = meaning(code);
-        Failure { kind, reach, passes, code: Some(code.to_owned()), what: None }
+        Failure { kind, reach, passes, code: Some(code.to_owned()), what: None, is_timeout: false }
     }
 
     #[test]
@@ -285,16 +295,24 @@ mod tests {
     }
 
     #[test]
+    fn a_timeout_is_told_from_a_lost_connection() {
+        let detail = |failure: Failure| PersistError::from(failure).detail().to_owned();
+        assert_eq!(detail(Failure::timed_out()), "the server did not answer in time");
+        assert_eq!(detail(Failure::lost()), "the connection was lost");
+    }
+
+    #[test]
     fn why_no_server_takes_it_is_not_forgotten_where_nothing_else_comes_in_time() {
         let standby = || Failure::no_server("a standby");
-        let nothing = [Failure::silence(), Failure::no_place(), sqlx::Error::PoolTimedOut.into()];
+        let nothing =
+            [Failure::lost(), Failure::timed_out(), Failure::no_place(), sqlx::Error::PoolTimedOut.into()];
         for later in nothing {
             assert_eq!(later.clone().after(Some(standby())), standby());
             assert_eq!(later.clone().after(Some(stated("40001"))), later);
             assert_eq!(later.clone().after(Some(Failure::no_place())), later);
             assert_eq!(later.clone().after(None), later);
         }
-        // What is known anew counts.
+        // A later reason that is known counts.
         let damaged = Failure::from(damaged("the row".to_owned()));
         for later in [Failure::no_server("replaced"), stated("57P01"), stated("53300"), damaged] {
             assert_eq!(later.clone().after(Some(standby())), later);

@@ -104,7 +104,7 @@ impl From<NoServer> for Failure {
             NoServer::Replaced => {
                 Self::no_server("the server was replaced by another, which does not answer")
             }
-            NoServer::Silent => Self::silence(),
+            NoServer::Silent => Self::timed_out(),
             NoServer::Waiting => Self::no_place(),
             NoServer::Error(error) => error.into(),
         }

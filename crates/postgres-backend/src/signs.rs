@@ -61,7 +61,7 @@ async fn listen(settings: &Settings, signs: &watch::Sender<Position>) -> Result<
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => {
                 let row = timeout(limit, sqlx::query(POSITION).fetch_one(&mut listener)).await;
-                tell_row(signs, &row.map_err(|_| Failure::silence())??)?;
+                tell_row(signs, &row.map_err(|_| Failure::timed_out())??)?;
             }
         }
     }
@@ -74,7 +74,7 @@ async fn look(settings: &Settings, signs: &watch::Sender<Position>) -> Result<()
     while settings.servers.is_current(connected.timeline) {
         // Not prepared: a pooler may have another connection for the second step.
         let row = timeout(limit, sqlx::raw_sql(POSITION).fetch_one(&mut connected.connection)).await;
-        tell_row(signs, &row.map_err(|_| Failure::silence())??)?;
+        tell_row(signs, &row.map_err(|_| Failure::timed_out())??)?;
         sleep(LOOK).await;
     }
     Ok(())

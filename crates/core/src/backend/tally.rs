@@ -53,17 +53,24 @@ impl Tally {
 
     /// A message was added or became settled, as it is now.
     pub fn settled(&mut self, message: &Message) {
-        self.touched(message);
-        if message.state != MessageState::Final {
-            return;
+        let Message { role, state, seq, .. } = *message;
+        self.counted(role, state, message.content.byte_len() as u64, message.updated_at);
+        let is_question = (role, state) == (Role::User, MessageState::Final);
+        if is_question && self.preview_seq.is_none_or(|shown| shown < seq) {
+            self.show(message);
         }
-        self.messages += 1;
-        self.bytes += message.content.byte_len() as u64;
-        if message.role == Role::User {
-            self.turns += 1;
-            if self.preview_seq.is_none_or(|seq| seq < message.seq) {
-                self.show(message);
-            }
+    }
+
+    /// The same without the content, of which only the bytes are given. The preview stays: the latest final message of the user has to
+    /// be [shown](Self::show).
+    pub fn counted(&mut self, role: Role, state: MessageState, bytes: u64, updated_at: Timestamp) {
+        if !state.is_open() {
+            self.active_at = self.active_at.max(updated_at);
+        }
+        if state == MessageState::Final {
+            self.messages += 1;
+            self.bytes += bytes;
+            self.turns += u64::from(role == Role::User);
         }
     }
 

@@ -63,6 +63,26 @@ pub enum ImagePart {
     Audit(Box<AuditEntry>),
 }
 
+impl ImagePart {
+    /// The name of its kind, as in JSON.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Thread(_) => "thread",
+            Self::Message(_) => "message",
+            Self::Gone(_) => "gone",
+            Self::Name(_) => "name",
+            Self::Key(_) => "key",
+            Self::Agent { .. } => "agent",
+            Self::Runtime { .. } => "runtime",
+            Self::Session(_) => "session",
+            Self::Consumer(_) => "consumer",
+            Self::Change(_) => "change",
+            Self::Audit(_) => "audit",
+        }
+    }
+}
+
 /// What is kept of a thread as a whole.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -65,13 +65,20 @@ impl<S: RowSource> WriteScope<'_, S> {
 
     fn quarantine(&mut self, consumer: ConsumerKey, change: &QuarantineChange) -> Decided<ConsumerResult, S> {
         // A consumer that has quarantined something is known, wherever its cursor is.
-        if self.cursor(&consumer)?.is_none() {
+        let is_known = match self.cursor(&consumer) {
+            Ok(position) => position.is_some(),
+            // A damaged cursor stays: a reset repairs it.
+            Err(halt) if halt.is_corrupt() => true,
+            Err(halt) => return Err(halt),
+        };
+        if !is_known {
             self.rows.consumers.put(consumer.clone(), ConsumerRow { position: Position::ZERO });
         }
         let QuarantineChange { position, thread, why, .. } = change;
         let row =
             QuarantinedChange { position: *position, thread: thread.clone(), at: self.now, why: why.clone() };
-        self.rows.quarantine.put(QuarantineKey { consumer, position: *position }, row);
+        // Nothing was looked up: the change may be on the list already, and a release has to delete it then.
+        self.rows.quarantine.put_over_stored(QuarantineKey { consumer, position: *position }, row);
         let answer = ChangeQuarantined { consumer: change.consumer.clone(), position: *position };
         Ok(ConsumerResult::Quarantine(answer))
     }
@@ -90,11 +97,16 @@ impl<S: RowSource> WriteScope<'_, S> {
             None if is_cut => false,
             None => {
                 let source = &mut *self.source;
-                self.rows.quarantine.get_or_load(&key, || source.quarantined(&key))?.is_some()
+                match self.rows.quarantine.get_or_load(&key, || source.quarantined(&key)) {
+                    Ok(found) => found.is_some(),
+                    // It is released as any other.
+                    Err(halt) if halt.is_corrupt() => true,
+                    Err(halt) => return Err(halt),
+                }
             }
         };
         if was_listed {
-            self.rows.quarantine.remove(key);
+            self.rows.quarantine.remove_stored(key);
         }
         let answer = ChangeReleased { consumer: change.consumer.clone(), position, was_listed };
         Ok((ConsumerResult::Release(answer), was_listed))

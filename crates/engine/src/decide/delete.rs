@@ -14,15 +14,16 @@ impl<S: RowSource> WriteScope<'_, S> {
             return self.delete_damaged(delete);
         }
         let (thread, id) = (&delete.thread, &delete.id);
-        let (mut state, row) = self.message(thread, id)?;
+        let row = self.message(thread, id)?;
+        let mut state = self.existing(thread)?;
         rules::expect_revision(delete.expected, row.revision).map_err(|error| error.about(thread, id))?;
         if delete.after.is_some() {
             rules::expect_last(delete.after, last_seq(Some(&state), thread)?)
                 .map_err(|error| error.about(thread, id))?;
         }
         let seq = row.seq.unwrap_or(Seq::ZERO);
-        self.bury(thread, id, &row);
-        self.uncount(&mut state, thread, &row, seq)?;
+        self.put_tombstone(thread, id, &row);
+        self.remove_from_counters(&mut state, thread, &row, seq)?;
         summary_mut(&mut state, thread)?.changed(self.now);
         self.put_thread(thread, state);
         self.emit(thread, Happened::Deleted(row.changed(id)));

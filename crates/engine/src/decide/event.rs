@@ -20,18 +20,19 @@ impl<S: RowSource> WriteScope<'_, S> {
         LastChange::Staged(self.rows.events.len())
     }
 
-    /// Removes a message, and leaves a tombstone.
-    pub(super) fn bury(&mut self, thread: &ThreadId, id: &MessageId, row: &MessageRow) {
+    /// Replaces a message with its tombstone, and removes its content.
+    pub(super) fn put_tombstone(&mut self, thread: &ThreadId, id: &MessageId, row: &MessageRow) {
         let key = self.message_key(thread, id);
         if row.chunks > 0 {
             self.rows.chunks.delete_below(&key, row.chunks + 1);
         }
         let tombstone = row.tombstone(self.next_change());
+        self.rows.contents.remove(key.clone());
         self.rows.messages.put(key, tombstone);
     }
 
-    /// Takes a removed message out of the counters of its thread. Its tombstone is staged already.
-    pub(super) fn uncount(
+    /// Removes a deleted message from the counters of its thread. Its tombstone is staged already.
+    pub(super) fn remove_from_counters(
         &mut self,
         state: &mut ThreadRow,
         thread: &ThreadId,
@@ -49,13 +50,8 @@ impl<S: RowSource> WriteScope<'_, S> {
         let tally = &mut summary_mut(state, thread)?.tally;
         let MessageRow { role, state: was, length, updated_at, .. } = removed;
         if tally.removed(seq, *role, *was, length.bytes, *updated_at) == Removed::PreviewIsDue {
-            let mut questions = self.range(thread, RangeKind::Questions, floor, 1)?;
-            questions.retain(|(.., row)| row.is_question());
-            match questions.pop() {
-                Some((id, _, row)) => {
-                    let message = self.whole(thread, &id, &row)?;
-                    tally.show(&message);
-                }
+            match self.latest_question(thread, RangeKind::Questions, floor)? {
+                Some(question) => tally.show(&question),
                 None => tally.show_none(),
             }
         }

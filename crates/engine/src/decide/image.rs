@@ -14,8 +14,8 @@ use crate::{
     RowSource,
     rows::{
         AgentKey, AliasRow, AttemptKey, ConsumerKey, ConsumerRow, IdempotencyRow, IdempotencyRowKey,
-        LastChange, MessageRow, QuarantineKey, RangeKind, RuntimeKey, SessionHeadKey, SessionKey, Sweep,
-        ThreadRow,
+        LastChange, LeftoverPurge, MessageRow, QuarantineKey, RangeKind, RuntimeKey, SessionHeadKey,
+        SessionKey, ThreadRow,
     },
 };
 
@@ -51,19 +51,22 @@ impl<S: RowSource> WriteScope<'_, S> {
             ImagePart::Consumer(image) => self.put_consumer_image(image),
             // The change feed and the audit log are the store's.
             ImagePart::Change(_) | ImagePart::Audit(_) => {}
-            _ => return Err(PersistError::unsupported("an image of a kind that is not known").into()),
+            other => {
+                let what = format_args!("the row image `{}`", other.as_str());
+                return Err(PersistError::unsupported(what).into());
+            }
         }
         Ok(false)
     }
 
     /// The thread, which begins with nothing said of it where there is none.
-    fn state(&mut self, thread: &ThreadId, at: Timestamp) -> Decided<ThreadRow, S> {
+    fn thread_or_new(&mut self, thread: &ThreadId, at: Timestamp) -> Decided<ThreadRow, S> {
         let found = self.thread(thread)?;
         Ok(found.unwrap_or_else(|| ThreadRow::new(ThreadFacts::implied(at))))
     }
 
     fn begin_thread(&mut self, thread: &ThreadId, at: Timestamp) -> Decided<(), S> {
-        let state = self.state(thread, at)?;
+        let state = self.thread_or_new(thread, at)?;
         self.put_thread(thread, state);
         Ok(())
     }
@@ -80,7 +83,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             purgeable,
             facts,
         } = image;
-        let before = self.state(thread, *gone_at)?;
+        let before = self.thread_or_new(thread, *gone_at)?;
         let is_raised = *floor > before.floor;
         let live = match before.live {
             Some(_) if is_raised => Some(self.range(thread, RangeKind::All, *floor, u64::MAX)?.len() as u64),
@@ -90,7 +93,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         // The other store has purged it step by step, and has nothing of it any more.
         if !purgeable && (before.purgeable || has_ended) {
             let thread = self.thread_key(thread);
-            self.rows.sweeps.push(Sweep { thread, limit: u64::MAX });
+            self.rows.leftover_purges.push(LeftoverPurge { thread, limit: u64::MAX });
         }
         let labels =
             |facts: Option<&ThreadFacts>| facts.map(|facts| (facts.labels.clone(), facts.owner.clone()));
@@ -131,7 +134,7 @@ impl<S: RowSource> WriteScope<'_, S> {
 
     fn put_message_image(&mut self, message: &Message) -> Decided<(), S> {
         let Message { thread, id, .. } = message;
-        let mut state = self.state(thread, message.created_at)?;
+        let mut state = self.thread_or_new(thread, message.created_at)?;
         let (before, was_live) = self.stored(thread, id, state.floor)?;
         state.last_seq = state.last_seq.max(message.seq);
         if !was_live && message.seq > state.floor {
@@ -162,7 +165,7 @@ impl<S: RowSource> WriteScope<'_, S> {
     /// A removed message. One that is to be purged keeps its sequence number and its attachments until then.
     fn put_gone_image(&mut self, gone: &GoneImage) -> Decided<(), S> {
         let GoneImage { thread, id, left } = gone;
-        let mut state = self.state(thread, Timestamp::from_micros(0))?;
+        let mut state = self.thread_or_new(thread, Timestamp::from_micros(0))?;
         let (before, was_live) = self.stored(thread, id, state.floor)?;
         if was_live {
             state.remove_live();
@@ -178,6 +181,8 @@ impl<S: RowSource> WriteScope<'_, S> {
             row.state = MessageState::Abandoned;
             row.attachments.clone_from(attachments);
             self.rows.contents.put(key.clone(), Content::empty());
+        } else {
+            self.rows.contents.remove(key.clone());
         }
         self.rows.messages.put(key, row);
         self.put_thread(thread, state);
@@ -207,7 +212,7 @@ impl<S: RowSource> WriteScope<'_, S> {
 
     fn put_alias_image(&mut self, image: &NameImage) -> Decided<(), S> {
         let NameImage { thread, generation, known } = image;
-        let mut state = self.state(thread, Timestamp::from_micros(0))?;
+        let mut state = self.thread_or_new(thread, Timestamp::from_micros(0))?;
         state.aliases += 1;
         let (key, number) = (self.thread_key(thread), state.aliases);
         self.rows.aliases.push(AliasRow {

@@ -1,7 +1,7 @@
 //! Messages that were written elsewhere.
 
 use throughline_core::{
-    Alias, Happened, Import, Imported, ImportedRow, MessageId, Origin, Role, ThreadId,
+    Alias, Happened, Import, Imported, ImportedRow, MessageId, Origin, Role, Seq, ThreadId,
     backend::{names::KnownName, rules},
 };
 
@@ -24,8 +24,8 @@ impl<S: RowSource> WriteScope<'_, S> {
         for row in &import.rows {
             rows.push(match self.readable(thread, &row.id, import.restores_damaged)? {
                 Readable::Tombstone => ImportedRow::Gone,
-                Readable::Whole(there) if row.is_same_as(&there) => ImportedRow::Present(there.seq),
-                Readable::Whole(there) => ImportedRow::Differs(there.seq),
+                Readable::Message(there) if row.is_same_as(&there) => ImportedRow::Present(there.seq),
+                Readable::Message(there) => ImportedRow::Differs(there.seq),
                 Readable::Damaged(damaged) => {
                     is_repaired = true;
                     self.restore(thread, row, &damaged)
@@ -48,8 +48,8 @@ impl<S: RowSource> WriteScope<'_, S> {
 
     /// Asks for every row and every content before the first is needed, so that a source that loads in round trips takes two.
     fn prefetch_import(&mut self, import: &Import) -> Decided<(), S> {
-        let floor = self.living(&import.thread)?.map(|state| state.floor);
-        let Some(floor) = floor else { return Ok(()) };
+        // The rows of a new thread are asked for too: each is looked up once the first has begun the thread.
+        let floor = self.floor(&import.thread)?.unwrap_or(Seq::ZERO);
         let mut stopped = None;
         for row in &import.rows {
             let key = self.message_key(&import.thread, &row.id);

@@ -9,6 +9,7 @@ use super::{Decided, WriteScope, refusal};
 use crate::{
     Halt, RowKey, RowSource,
     rows::{MessageKey, MessageRange, MessageRow, RangeKind, ThreadRow},
+    staged::LoadedRange,
 };
 
 /// What a thread has under a message id.
@@ -43,8 +44,18 @@ impl<S: RowSource> WriteScope<'_, S> {
 
     /// The thread, for a write to it. None where it was never written to.
     pub(super) fn living(&mut self, thread: &ThreadId) -> Decided<Option<ThreadRow>, S> {
-        self.check_alive(thread)?;
-        self.thread(thread)
+        match self.thread_ref(thread)? {
+            Some(row) if row.deleted => Err(rules::thread_is_gone(thread).into()),
+            found => Ok(found.cloned()),
+        }
+    }
+
+    /// The floor of the thread, for a write to it. None where it was never written to.
+    pub(super) fn floor(&mut self, thread: &ThreadId) -> Decided<Option<Seq>, S> {
+        match self.thread_ref(thread)? {
+            Some(row) if row.deleted => Err(rules::thread_is_gone(thread).into()),
+            found => Ok(found.map(|row| row.floor)),
+        }
     }
 
     /// The thread, for a write that needs it.
@@ -70,16 +81,12 @@ impl<S: RowSource> WriteScope<'_, S> {
         })
     }
 
-    /// The thread and the message, for a write to the message.
-    pub(super) fn message(
-        &mut self,
-        thread: &ThreadId,
-        id: &MessageId,
-    ) -> Decided<(ThreadRow, MessageRow), S> {
+    /// The message, for a write to it.
+    pub(super) fn message(&mut self, thread: &ThreadId, id: &MessageId) -> Decided<MessageRow, S> {
         let missing = || Halt::from(PersistError::not_found(thread, id));
-        let state = self.living(thread)?.ok_or_else(missing)?;
-        match self.named(state.floor, thread, id)? {
-            Named::There(row, _) => Ok((state, row)),
+        let floor = self.floor(thread)?.ok_or_else(missing)?;
+        match self.named(floor, thread, id)? {
+            Named::There(row, _) => Ok(row),
             Named::Nothing | Named::Tombstone => Err(missing()),
         }
     }
@@ -89,13 +96,13 @@ impl<S: RowSource> WriteScope<'_, S> {
         &mut self,
         thread: &ThreadId,
         id: &MessageId,
-        row: &MessageRow,
+        is_open: bool,
     ) -> Decided<Content, S> {
         let key = self.message_key(thread, id);
         let source = &mut *self.source;
         let stored = self.rows.contents.get_or_load(&key, || source.content(&key))?.cloned();
         let Some(stored) = stored else { return Err(content_is_damaged(thread, id).into()) };
-        Ok(if row.state.is_open() { self.rows.chunks.fold(&key, stored) } else { stored })
+        Ok(if is_open { self.rows.chunks.fold(&key, stored) } else { stored })
     }
 
     /// Says that the content of a message will be needed, where it is not known yet.
@@ -105,14 +112,14 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
     }
 
-    /// The message as it stands, with its content.
-    pub(super) fn whole(
+    /// The message of a row, with its content.
+    pub(super) fn with_content(
         &mut self,
         thread: &ThreadId,
         id: &MessageId,
         row: &MessageRow,
     ) -> Decided<Message, S> {
-        let content = self.content(thread, id, row)?;
+        let content = self.content(thread, id, row.state.is_open())?;
         Ok(row.message(self.tenant, thread, id, content))
     }
 
@@ -124,21 +131,95 @@ impl<S: RowSource> WriteScope<'_, S> {
         kind: RangeKind,
         floor: Seq,
         count: u64,
-    ) -> Decided<Vec<(MessageId, Seq, MessageRow)>, S> {
+    ) -> Decided<Vec<(&MessageId, Seq, &MessageRow)>, S> {
+        self.load_range(thread, kind, floor, count)?;
         let key = self.thread_key(thread);
+        Ok(self.rows.messages_in(&key, |seq| (seq > floor) != (kind == RangeKind::Purgeable)))
+    }
+
+    /// Loads so many of the first messages of a range.
+    pub(super) fn load_range(
+        &mut self,
+        thread: &ThreadId,
+        kind: RangeKind,
+        floor: Seq,
+        count: u64,
+    ) -> Decided<(), S> {
+        let thread = self.thread_key(thread);
         // Some of the rows that the source answers may be out of date: so many more are asked for.
-        let limit = count.saturating_add(self.rows.changed_messages_in(&key));
-        let range = MessageRange { thread: key, kind, floor, limit };
-        if self.rows.message_ranges.known(&range).is_none() {
-            for (id, row) in self.source.messages_in(&range)? {
-                self.rows.messages.insert_loaded(MessageKey { thread: range.thread.clone(), id }, Some(row));
-            }
-            self.rows.message_ranges.insert_loaded(range.clone(), Some(()));
+        let needed = count.saturating_add(self.rows.updated_messages_in(&thread));
+        let loaded = self.rows.message_ranges.get(&(thread.clone(), kind, floor)).copied();
+        if loaded.is_some_and(|loaded| loaded.is_complete || loaded.limit >= needed) {
+            return Ok(());
         }
-        let is_wanted = |seq: &Seq| (*seq > floor) != (kind == RangeKind::Purgeable);
-        let mut found = self.rows.messages_in(&range.thread);
-        found.retain(|(_, seq, _)| is_wanted(seq));
-        Ok(found)
+        // Twice as many as before: a transaction that needs one more each time asks few times.
+        let twice = loaded.map_or(0, |loaded| loaded.limit.saturating_mul(2));
+        let mut range = MessageRange { thread, kind, floor, limit: needed.max(twice) };
+        let found = match self.source.messages_in(&range) {
+            // The damaged row may be behind those that are needed.
+            Err(halt) if range.limit > needed && halt.is_corrupt() => {
+                range.limit = needed;
+                self.source.messages_in(&range)?
+            }
+            found => found?,
+        };
+        let MessageRange { thread, limit, .. } = range;
+        let is_complete = (found.len() as u64) < limit;
+        for (id, row) in found {
+            self.rows.messages.insert_loaded(MessageKey { thread: thread.clone(), id }, Some(row));
+        }
+        self.rows.message_ranges.insert((thread, kind, floor), LoadedRange { limit, is_complete });
+        Ok(())
+    }
+
+    /// The latest question whose content can be read. A range of this kind contains every question.
+    pub(super) fn latest_question(
+        &mut self,
+        thread: &ThreadId,
+        kind: RangeKind,
+        floor: Seq,
+    ) -> Decided<Option<Message>, S> {
+        let mut damaged = 0;
+        loop {
+            let questions = self.range(thread, kind, floor, damaged + 1)?;
+            let questions = questions.into_iter().rev().filter(|(.., row)| row.is_question());
+            let skip = usize::try_from(damaged).unwrap_or(usize::MAX);
+            let found = questions.skip(skip).map(|(id, _, row)| (id.clone(), row.clone())).next();
+            let Some((id, row)) = found else { return Ok(None) };
+            self.expect_questions(thread, kind, floor, &id)?;
+            match self.with_content(thread, &id, &row) {
+                Ok(message) => return Ok(Some(message)),
+                // Its damage is reported where it is read.
+                Err(halt) if halt.is_corrupt() => damaged += 1,
+                Err(halt) => return Err(halt),
+            }
+        }
+    }
+
+    /// Says that the content of a question will be needed, and of as many before it as the transaction has deleted: a transaction that
+    /// deletes the latest questions one by one loads contents in few steps.
+    fn expect_questions(
+        &mut self,
+        thread: &ThreadId,
+        kind: RangeKind,
+        floor: Seq,
+        latest: &MessageId,
+    ) -> Decided<(), S> {
+        let key = self.message_key(thread, latest);
+        if self.rows.contents.known(&key).is_some() {
+            return Ok(());
+        }
+        let deleted = self.rows.messages.updated();
+        let deleted =
+            deleted.filter(|(of, row)| of.thread == key.thread && row.is_tombstone() && row.is_question());
+        let deleted = deleted.count();
+        let questions = self.range(thread, kind, floor, 1)?.into_iter().rev();
+        let earlier = questions.skip_while(|(id, ..)| *id != latest).filter(|(.., row)| row.is_question());
+        let expected: Vec<MessageId> = earlier.take(deleted.max(1)).map(|(id, ..)| id.clone()).collect();
+        for id in expected {
+            self.expect_content(&MessageKey { thread: key.thread.clone(), id });
+        }
+        Ok(())
     }
 
     /// Whether a thread has messages above a sequence number.
@@ -164,7 +245,8 @@ pub(super) fn summary_mut<'r>(
     thread: &ThreadId,
 ) -> Result<&'r mut ThreadFacts, PersistError> {
     row.summary.as_mut().ok_or_else(|| {
-        refusal(ErrorKind::Corrupt, format!("the summary of the thread `{thread}` is damaged"))
+        let detail = format!("the summary of the thread `{thread}` is damaged: rebuild the thread");
+        refusal(ErrorKind::Corrupt, detail)
     })
 }
 
@@ -175,7 +257,8 @@ pub(super) fn summary_mut<'r>(
 pub(super) fn last_seq(row: Option<&ThreadRow>, thread: &ThreadId) -> Result<Seq, PersistError> {
     match row {
         Some(row) if row.order_is_damaged => {
-            Err(refusal(ErrorKind::Corrupt, format!("the order of the thread `{thread}` is damaged")))
+            let detail = format!("the order of the thread `{thread}` is damaged: rebuild the thread");
+            Err(refusal(ErrorKind::Corrupt, detail))
         }
         Some(row) => Ok(row.last_seq),
         None => Ok(Seq::ZERO),
@@ -183,5 +266,7 @@ pub(super) fn last_seq(row: Option<&ThreadRow>, thread: &ThreadId) -> Result<Seq
 }
 
 fn content_is_damaged(thread: &ThreadId, id: &MessageId) -> PersistError {
-    refusal(ErrorKind::Corrupt, "the stored content of the message is damaged").about(thread, id)
+    let detail = "the stored content of the message is damaged: \
+        restore it by an import that restores damaged messages, or delete it as damaged";
+    refusal(ErrorKind::Corrupt, detail).about(thread, id)
 }

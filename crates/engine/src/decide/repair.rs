@@ -15,11 +15,11 @@ use crate::{
     rows::{DamagedRow, MessageRow, RangeKind, ThreadRow},
 };
 
-/// What a thread has under a message id, read whole.
+/// What a thread has under a message id, read with its content.
 pub(super) enum Readable {
     Missing,
     Tombstone,
-    Whole(Message),
+    Message(Message),
     /// The store cannot read it.
     Damaged(DamagedRow),
 }
@@ -28,7 +28,7 @@ pub(super) enum Readable {
 const ALL_CHUNKS: u64 = i64::MAX as u64;
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Reads a message whole. A damaged one is an error, unless it is to be repaired.
+    /// Reads a message with its content. A damaged one is an error, unless it is to be repaired.
     pub(super) fn readable(
         &mut self,
         thread: &ThreadId,
@@ -39,11 +39,11 @@ impl<S: RowSource> WriteScope<'_, S> {
         let read = match self.named(state.floor, thread, id) {
             Ok(Named::Nothing) => return Ok(Readable::Missing),
             Ok(Named::Tombstone) => return Ok(Readable::Tombstone),
-            Ok(Named::There(row, _)) => self.whole(thread, id, &row),
+            Ok(Named::There(row, _)) => self.with_content(thread, id, &row),
             Err(halt) => Err(halt),
         };
         match read {
-            Ok(message) => Ok(Readable::Whole(message)),
+            Ok(message) => Ok(Readable::Message(message)),
             // Damage of the thread names no message, and is not repaired here.
             Err(Halt::Refused(error))
                 if is_repair && error.kind() == ErrorKind::Corrupt && error.message() == Some(id) =>
@@ -64,7 +64,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let (thread, id) = (&delete.thread, &delete.id);
         let damaged = match self.readable(thread, id, true)? {
             Readable::Damaged(damaged) => damaged,
-            Readable::Whole(_) => {
+            Readable::Message(_) => {
                 rules::expect_damaged(delete)?;
                 return Err(PersistError::not_found(thread, id).into());
             }
@@ -86,6 +86,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.put_thread(thread, state);
         let row = self.drop_damaged(thread, id, &damaged);
         let key = self.message_key(thread, id);
+        self.rows.contents.remove(key.clone());
         self.rows.messages.put_over_stored(key, row.tombstone(self.next_change()));
         self.recount(thread)?;
         self.emit(thread, Happened::Deleted(ChangedMessage { id: id.clone(), seq, revision }));
@@ -150,7 +151,8 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(())
     }
 
-    /// Counts the settled messages of a thread that was created then.
+    /// Counts the settled messages of a thread that was created then, of which the store can read the rows. A message whose content is
+    /// damaged counts as long as its row can be read: its deletion subtracts it.
     pub(super) fn count_messages(
         &mut self,
         thread: &ThreadId,
@@ -158,26 +160,17 @@ impl<S: RowSource> WriteScope<'_, S> {
         created_at: Timestamp,
     ) -> Decided<Counted, S> {
         let rows = self.range(thread, RangeKind::All, state.floor, u64::MAX)?;
-        let count = rows.len() as u64;
-        let settled: Vec<_> = rows.into_iter().filter(|(.., row)| !row.state.is_open()).collect();
-        for (id, ..) in &settled {
-            let key = self.message_key(thread, id);
-            self.expect_content(&key);
+        let settled = rows.iter().filter(|(.., row)| !row.state.is_open());
+        let mut tally = Tally::new(created_at.max(state.removed_at));
+        for (.., row) in settled.clone() {
+            tally.counted(row.role, row.state, row.length.bytes, row.updated_at);
         }
-        let mut counted = Counted {
-            tally: Tally::new(created_at.max(state.removed_at)),
-            first: settled.first().map(|(.., row)| row.created_at),
-            messages: count,
-        };
-        for (id, _, row) in &settled {
-            match self.whole(thread, id, row) {
-                Ok(message) => counted.tally.settled(&message),
-                // It is reported where it is read, and hides no other.
-                Err(Halt::Refused(error)) if error.kind() == ErrorKind::Corrupt => {}
-                Err(halt) => return Err(halt),
-            }
+        let first = settled.map(|(.., row)| row.created_at).next();
+        let messages = rows.len() as u64;
+        if let Some(question) = self.latest_question(thread, RangeKind::All, state.floor)? {
+            tally.show(&question);
         }
-        Ok(counted)
+        Ok(Counted { tally, first, messages })
     }
 }
 

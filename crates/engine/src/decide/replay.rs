@@ -70,10 +70,10 @@ impl<S: RowSource> Present<'_, '_, S> {
 impl<S: RowSource> LookUp for Present<'_, '_, S> {
     fn message(&mut self, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
         let scope = &mut *self.scope;
-        let found = scope.living(thread).and_then(|state| {
-            let Some(state) = state else { return Ok(None) };
-            match scope.named(state.floor, thread, id)? {
-                Named::There(row, _) => scope.whole(thread, id, &row).map(Some),
+        let found = scope.floor(thread).and_then(|floor| {
+            let Some(floor) = floor else { return Ok(None) };
+            match scope.named(floor, thread, id)? {
+                Named::There(row, _) => scope.with_content(thread, id, &row).map(Some),
                 Named::Nothing | Named::Tombstone => Ok(None),
             }
         });

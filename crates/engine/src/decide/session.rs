@@ -110,11 +110,13 @@ impl<S: RowSource> AgentRows<'_, '_, S> {
         SessionKey { head: self.key.clone(), session: id.clone() }
     }
 
-    /// Loads the first sessions of a range: the wanted one, one that may be left out, and as many as the transaction has changed.
+    /// Loads the first sessions of a range: the wanted one, one that may be left out, and at least as many as the transaction has changed.
     fn load(&mut self, range: SessionRange) -> Decided<(), S> {
         let sessions = &self.scope.rows.sessions;
         let changed = sessions.changed().filter(|(key, _)| key.head == self.key).count() as u64;
-        let query = SessionQuery { head: self.key.clone(), range, limit: changed + 2 };
+        // A power of two: a transaction that needs one more each time asks few times.
+        let limit = (changed + 2).next_power_of_two();
+        let query = SessionQuery { head: self.key.clone(), range, limit };
         if self.scope.rows.session_queries.known(&query).is_none() {
             for session in self.scope.source.sessions_in(&query)? {
                 let key = self.session_key(&session.id);

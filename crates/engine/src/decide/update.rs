@@ -8,7 +8,8 @@ use crate::RowSource;
 impl<S: RowSource> WriteScope<'_, S> {
     pub(super) fn update(&mut self, update: &Update) -> Decided<Updated, S> {
         let (thread, id) = (&update.thread, &update.id);
-        let (mut state, mut row) = self.message(thread, id)?;
+        let mut row = self.message(thread, id)?;
+        let mut state = self.existing(thread)?;
         rules::expect_revision(update.expected, row.revision).map_err(|error| error.about(thread, id))?;
         row.metadata.apply(&update.metadata);
         if let Some(attachments) = &update.attachments {

@@ -1,27 +1,30 @@
 //! A change of the content of a message, or its end.
 
 use throughline_core::{
-    ContentChange, ContentUpdated, Happened, PersistError, UpdateContent, UpdateMode,
+    ContentChange, ContentUpdated, Happened, PersistError, Revision, UpdateContent, UpdateMode,
     backend::{Length, rules},
 };
 
 use super::{Decided, WriteScope, add::expect_length, load::summary_mut};
 use crate::{
     RowSource,
-    rows::{ContentBuilder, MessageRow, ThreadRow},
+    rows::{ContentBuilder, MessageRow},
 };
+
+/// A message before the update.
+struct Before {
+    is_open: bool,
+    revision: Revision,
+    length: Length,
+}
 
 impl<S: RowSource> WriteScope<'_, S> {
     pub(super) fn update_content(&mut self, update: &UpdateContent) -> Decided<ContentUpdated, S> {
-        let (state, before) = self.message(&update.thread, &update.id)?;
-        let next = rules::transition(update, before.state, before.revision, before.lease, self.now)?;
-        let mut row = MessageRow {
-            state: next.state,
-            revision: next.revision,
-            lease: next.lease,
-            updated_at: rules::updated_at(before.updated_at, self.now),
-            ..before.clone()
-        };
+        let mut row = self.message(&update.thread, &update.id)?;
+        let next = rules::transition(update, row.state, row.revision, row.lease, self.now)?;
+        let before = Before { is_open: row.state.is_open(), revision: row.revision, length: row.length };
+        (row.state, row.revision, row.lease) = (next.state, next.revision, next.lease);
+        row.updated_at = rules::updated_at(row.updated_at, self.now);
         if next.state.is_open() {
             self.append(update, &mut row)?;
             // A heartbeat emits nothing.
@@ -32,7 +35,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             let key = self.message_key(&update.thread, &update.id);
             self.rows.messages.put(key, row);
         } else {
-            self.settle(update, state, &before, row)?;
+            self.settle(update, &before, row)?;
         }
         Ok(ContentUpdated {
             thread: update.thread.clone(),
@@ -59,30 +62,24 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(())
     }
 
-    /// Refuses a change that makes the content longer than the store or the call allows.
+    /// Refuses content of more bytes than the store or the call allows. A change of nothing is not checked.
     fn check_update(&self, update: &UpdateContent, bytes: u64) -> Result<(), PersistError> {
         let max = self.limits.max_content_bytes.min(update.max_content_bytes.unwrap_or(u64::MAX));
         expect_length(bytes, max, &update.thread, &update.id)
     }
 
     /// Stages a message with its whole content.
-    fn settle(
-        &mut self,
-        update: &UpdateContent,
-        mut state: ThreadRow,
-        before: &MessageRow,
-        mut row: MessageRow,
-    ) -> Decided<(), S> {
+    fn settle(&mut self, update: &UpdateContent, before: &Before, mut row: MessageRow) -> Decided<(), S> {
         let (thread, id) = (&update.thread, &update.id);
         let content = match &update.change {
             ContentChange::Replace(content) => content.clone(),
             // Content that was accepted chunk by chunk is not too large at its end.
-            ContentChange::Append(delta) if delta.is_empty() => self.content(thread, id, before)?,
+            ContentChange::Append(delta) if delta.is_empty() => self.content(thread, id, before.is_open)?,
             change @ ContentChange::Append(_) => {
-                if before.state.is_open() {
+                if before.is_open {
                     self.check_update(update, before.length.after(change).bytes)?;
                 }
-                let mut builder = ContentBuilder::new(self.content(thread, id, before)?);
+                let mut builder = ContentBuilder::new(self.content(thread, id, before.is_open)?);
                 builder.push(change);
                 builder.content()
             }
@@ -101,6 +98,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         row.length = Length::settled(&content);
         row.last_change = self.next_change();
         let message = row.message(self.tenant, thread, id, content);
+        let mut state = self.existing(thread)?;
         let summary = summary_mut(&mut state, thread)?;
         let event = match &update.mode {
             UpdateMode::Edit => {

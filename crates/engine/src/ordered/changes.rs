@@ -63,7 +63,7 @@ impl OrderedChanges {
         let position = changes.position;
         changes.insert(keys::POSITION.to_owned(), &position)?;
         // Last: of a deleted thread nothing stays.
-        for (key, (row, _)) in staged.swept() {
+        for (key, (row, _)) in staged.leftover_limits() {
             for alias in rows.all::<AliasRow>(&keys::of_thread("alias", key))? {
                 if row.deleted || alias.generation < row.generation {
                     changes.remove(keys::alias(key, alias.number));

@@ -6,15 +6,15 @@ use throughline_core::{
 
 use crate::rows::ThreadRow;
 
-/// A page of a thread. `rows` are the messages above the floor, from the cursor on in the direction of the read; `whole` reads one with
-/// its content.
+/// A page of a thread. `rows` are the messages above the floor, from the cursor on in the direction of the read; `with_content` reads
+/// one with its content.
 pub fn page<M>(
     read: &ReadPage,
     thread: Option<&ThreadRow>,
     first_open: Option<Seq>,
     position: Position,
     rows: impl Iterator<Item = (Seq, MessageState, M)>,
-    whole: impl FnMut(M) -> Result<Message, DamagedMessage>,
+    with_content: impl FnMut(M) -> Result<Message, DamagedMessage>,
 ) -> Page {
     let living = thread.filter(|thread| !thread.deleted);
     let ends_at = first_open.filter(|_| read.visibility == Visibility::Settled);
@@ -22,7 +22,7 @@ pub fn page<M>(
         ends_at.is_none_or(|end| *seq < end) && rules::is_visible(read.visibility, *state)
     };
     let shown = rows.filter(is_shown).map(|(.., message)| message);
-    let Fitted { mut messages, damaged, has_more } = fit(shown, whole, read.limit, read.max_bytes);
+    let Fitted { mut messages, damaged, has_more } = fit(shown, with_content, read.limit, read.max_bytes);
     if !read.from.is_forward() {
         messages.reverse();
     }
@@ -35,14 +35,16 @@ pub fn open_messages<M>(
     list: &ListOpen,
     now: Timestamp,
     rows: impl Iterator<Item = (Option<Lease>, M)>,
-    whole: impl FnMut(M) -> Result<Message, DamagedMessage>,
+    with_content: impl FnMut(M) -> Result<Message, DamagedMessage>,
 ) -> OpenReservations {
     let is_expired = |lease: &Option<Lease>| lease.is_none_or(|lease| lease.is_expired(now));
     let shown = rows.filter(|(lease, _)| !list.expired_only || is_expired(lease)).map(|(_, message)| message);
-    let Fitted { messages, damaged, has_more } = fit(shown, whole, list.limit, list.max_bytes);
-    let last = messages.last().filter(|_| has_more);
-    let next = last.map(|message| OpenCursor { thread: message.thread.clone(), seq: message.seq });
-    OpenReservations { messages, damaged, next }
+    let Fitted { messages, damaged, has_more } = fit(shown, with_content, list.limit, list.max_bytes);
+    // The last one that was looked at, readable or not: the rows are in the order of the cursor.
+    let read = messages.last().map(|last| OpenCursor { thread: last.thread.clone(), seq: last.seq });
+    let cursor = |last: &DamagedMessage| Some(OpenCursor { thread: last.thread.clone(), seq: last.seq? });
+    let last = read.max(damaged.iter().rev().find_map(cursor));
+    OpenReservations { messages, damaged, next: last.filter(|_| has_more) }
 }
 
 struct Fitted {
@@ -54,7 +56,7 @@ struct Fitted {
 /// As many messages as an answer may hold.
 fn fit<M>(
     rows: impl Iterator<Item = M>,
-    mut whole: impl FnMut(M) -> Result<Message, DamagedMessage>,
+    mut with_content: impl FnMut(M) -> Result<Message, DamagedMessage>,
     limit: u32,
     max_bytes: u32,
 ) -> Fitted {
@@ -65,7 +67,7 @@ fn fit<M>(
         if fitted.has_more {
             break;
         }
-        match whole(row) {
+        match with_content(row) {
             Ok(message) if bytes.take(message.estimated_size()) => fitted.messages.push(message),
             Ok(_) => {
                 fitted.has_more = true;
@@ -110,6 +112,29 @@ mod tests {
         assert_eq!(read(Visibility::All, 2, &[Final, Final]), (vec![1, 2], false));
         assert_eq!(read(Visibility::All, 1, &[Final, Final]), (vec![1], true));
         assert_eq!(read(Visibility::Final, 1, &[Final, Abandoned]), (vec![1], false));
+    }
+
+    #[test]
+    fn a_list_of_open_messages_goes_on_behind_a_damaged_one() {
+        let thread: throughline_core::ThreadId = "t".parse().unwrap();
+        let rows = |after: u64| (after + 1..=4).map(|seq| (None, seq));
+        let whole = |seq: u64| match seq {
+            3 => Ok(message(seq)),
+            _ => Err(DamagedMessage { thread: thread.clone(), seq: Some(Seq::new(seq)), id: None }),
+        };
+        let mut list = ListOpen::new(2);
+        let (mut read, mut damaged) = (Vec::new(), Vec::new());
+        loop {
+            let after = list.after.as_ref().map_or(0, |after| after.seq.get());
+            let page = open_messages(&list, Timestamp::from_micros(0), rows(after), whole);
+            read.extend(page.messages.iter().map(|message| message.seq.get()));
+            damaged.extend(page.damaged.iter().filter_map(|damaged| damaged.seq).map(Seq::get));
+            list.after = page.next;
+            if list.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((read, damaged), (vec![3], vec![1, 2, 4]));
     }
 
     #[test]

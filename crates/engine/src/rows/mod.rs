@@ -32,7 +32,7 @@ pub use self::{
     idempotency::IdempotencyRow,
     key::{IdempotencyRowKey, MessageKey, ThreadKey},
     message::{DamagedRow, LastChange, MessageRow},
-    range::{LeftoverQuery, MessageRange, RangeKind, Sweep},
+    range::{LeftoverPurge, LeftoverQuery, MessageRange, RangeKind},
     session::{AgentKey, AttemptKey, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, SessionRange},
     thread::ThreadRow,
 };

@@ -2,7 +2,7 @@ use throughline_core::{Generation, Seq};
 
 use super::ThreadKey;
 
-/// Which messages of a thread a [`MessageRange`] is about.
+/// Which messages a [`MessageRange`] contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RangeKind {
     /// The latest final messages of the user above the floor, the latest first. Damaged rows are skipped.
@@ -15,7 +15,8 @@ pub enum RangeKind {
     Open,
     /// Every message above the floor, the oldest first. Damaged rows are skipped.
     All,
-    /// The oldest messages up to the floor, the oldest first. A damaged row is an error.
+    /// The oldest messages up to the floor, the oldest first, for their removal. Of a damaged row the source answers what it can read: its
+    /// sequence number, its chunks and its attachments count. So no damage keeps a thread from being purged.
     Purgeable,
 }
 
@@ -28,6 +29,8 @@ impl RangeKind {
 }
 
 /// Messages of a thread that are found by their sequence numbers. Tombstones have none, and are in no range.
+///
+/// Skipped rows do not count for the limit: a source that answers fewer rows says that there are no more.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MessageRange {
     /// The thread.
@@ -53,7 +56,7 @@ pub struct LeftoverQuery {
 
 /// The removal of the aliases of earlier generations of a thread; of a deleted thread, of all its aliases and sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sweep {
+pub struct LeftoverPurge {
     /// The thread. Its staged row says the generation, and whether it is deleted.
     pub thread: ThreadKey,
     /// At most so many rows of each table. A source that counts no [leftovers](crate::RowSource::leftovers) removes all.

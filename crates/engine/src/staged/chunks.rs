@@ -94,7 +94,7 @@ impl StagedChunks {
     }
 
     /// Sets a savepoint.
-    pub fn keep(&mut self) {
+    pub fn set_savepoint(&mut self) {
         self.undo.clear();
     }
 
@@ -154,7 +154,7 @@ mod tests {
     fn undo_truncates_a_chunk_that_was_extended() {
         let (mut chunks, key) = (StagedChunks::default(), key());
         chunks.append(&key, 0, &text("kept"));
-        chunks.keep();
+        chunks.set_savepoint();
         chunks.append(&key, 1, &text(" and undone ✓"));
         chunks.append(&key, 1, &blocks("[1]"));
         chunks.delete_below(&key, 2);

@@ -23,6 +23,12 @@ impl<T> StagedList<T> {
         &self.items
     }
 
+    /// The rows, by value.
+    #[must_use]
+    pub fn into_items(self) -> Vec<T> {
+        self.items
+    }
+
     /// How many rows there are.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -36,7 +42,7 @@ impl<T> StagedList<T> {
     }
 
     /// Sets a savepoint.
-    pub const fn keep(&mut self) {
+    pub const fn set_savepoint(&mut self) {
         self.kept = self.items.len();
     }
 

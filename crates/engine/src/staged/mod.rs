@@ -10,7 +10,7 @@ mod table;
 use std::collections::HashMap;
 
 use throughline_core::{
-    Content, MessageId, Position, QuarantinedChange, Seq,
+    Content, Labels, MessageId, OwnerId, Position, QuarantinedChange, Seq,
     backend::{
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
@@ -25,8 +25,8 @@ pub use self::{
 };
 use crate::rows::{
     AgentKey, AliasQuery, AliasRow, AttemptKey, ChangeEvent, ConsumerKey, ConsumerRow, IdempotencyRow,
-    IdempotencyRowKey, MessageKey, MessageRange, MessageRow, QuarantineKey, RuntimeKey, SessionHeadKey,
-    SessionKey, SessionQuery, Sweep, ThreadKey, ThreadRow,
+    IdempotencyRowKey, LeftoverPurge, LeftoverQuery, MessageKey, MessageRow, QuarantineKey, RangeKind,
+    RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
 };
 
 /// The rows of a transaction: what was loaded, and what is to be written.
@@ -34,7 +34,7 @@ use crate::rows::{
 pub struct StagedRows {
     /// Threads.
     pub threads: StagedTable<ThreadKey, ThreadRow>,
-    /// Messages and tombstones.
+    /// Messages and tombstones. The store removes the content of a message with its tombstone: [`contents`](Self::contents) has none then.
     pub messages: StagedTable<MessageKey, MessageRow>,
     /// The whole content of messages, as it was loaded or is to be written. Of an open message, without the staged chunks.
     pub contents: StagedTable<MessageKey, Content>,
@@ -46,8 +46,8 @@ pub struct StagedRows {
     pub aliases: StagedList<AliasRow>,
     /// Threads whose labels or owner changed.
     pub relabeled: StagedList<ThreadKey>,
-    /// Threads whose leftovers are removed.
-    pub sweeps: StagedList<Sweep>,
+    /// Threads whose leftovers are removed: see [`leftover_limits`](Self::leftover_limits).
+    pub leftover_purges: StagedList<LeftoverPurge>,
     /// Agents as a whole.
     pub agents: StagedTable<AgentKey, AgentRecord>,
     /// How often runtimes were dropped.
@@ -69,8 +69,20 @@ pub struct StagedRows {
     pub events: StagedList<ChangeEvent>,
     /// The queries that were answered.
     pub(crate) alias_queries: StagedTable<AliasQuery, Vec<KnownName>>,
-    pub(crate) message_ranges: StagedTable<MessageRange, ()>,
     pub(crate) session_queries: StagedTable<SessionQuery, ()>,
+    pub(crate) leftovers: StagedTable<LeftoverQuery, u64>,
+    pub(crate) recovered_labels: StagedTable<ThreadKey, (Labels, Option<OwnerId>)>,
+    /// How far each range above or below a floor was loaded.
+    pub(crate) message_ranges: HashMap<(ThreadKey, RangeKind, Seq), LoadedRange>,
+}
+
+/// How far a range of messages was loaded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoadedRange {
+    /// The greatest limit that it was loaded with.
+    pub(crate) limit: u64,
+    /// Whether the store has no more of it.
+    pub(crate) is_complete: bool,
 }
 
 macro_rules! each_part {
@@ -82,7 +94,7 @@ macro_rules! each_part {
         $rows.idempotency.$call();
         $rows.aliases.$call();
         $rows.relabeled.$call();
-        $rows.sweeps.$call();
+        $rows.leftover_purges.$call();
         $rows.agents.$call();
         $rows.runtimes.$call();
         $rows.session_heads.$call();
@@ -93,15 +105,16 @@ macro_rules! each_part {
         $rows.quarantine_cuts.$call();
         $rows.events.$call();
         $rows.alias_queries.$call();
-        $rows.message_ranges.$call();
         $rows.session_queries.$call();
+        $rows.leftovers.$call();
+        $rows.recovered_labels.$call();
     };
 }
 
 impl StagedRows {
     /// Sets a savepoint: what was changed so far is no longer undone.
-    pub fn keep(&mut self) {
-        each_part!(self.keep());
+    pub fn set_savepoint(&mut self) {
+        each_part!(self.set_savepoint());
     }
 
     /// Undoes every change since the last savepoint. What was loaded stays loaded.
@@ -109,39 +122,43 @@ impl StagedRows {
         each_part!(self.undo());
     }
 
-    /// The swept threads, each with its row as the transaction leaves it, and the greatest limit of its sweeps.
+    /// The threads whose leftovers are removed, each with its row as the transaction leaves it, and the greatest limit of its purges.
     #[must_use]
-    pub fn swept(&self) -> HashMap<&ThreadKey, (&ThreadRow, u64)> {
-        let mut swept = HashMap::new();
-        for Sweep { thread, limit } in self.sweeps.items() {
+    pub fn leftover_limits(&self) -> HashMap<&ThreadKey, (&ThreadRow, u64)> {
+        let mut limits = HashMap::new();
+        for LeftoverPurge { thread, limit } in self.leftover_purges.items() {
             let Some(Some(row)) = self.threads.known(thread) else { continue };
-            let (_, most) = swept.entry(thread).or_insert((row, *limit));
+            let (_, most) = limits.entry(thread).or_insert((row, *limit));
             *most = (*most).max(*limit);
         }
-        swept
+        limits
     }
 
-    /// How many messages of a thread the transaction has changed.
-    pub(crate) fn changed_messages_in(&self, thread: &ThreadKey) -> u64 {
-        self.messages.changed().filter(|(key, _)| key.thread == *thread).count() as u64
+    /// How many stored messages of a thread the transaction has changed.
+    pub(crate) fn updated_messages_in(&self, thread: &ThreadKey) -> u64 {
+        self.messages.updated().filter(|(key, _)| key.thread == *thread).count() as u64
     }
 
-    /// Every loaded or staged message of a thread that is no tombstone, by sequence number.
-    pub(crate) fn messages_in(&self, thread: &ThreadKey) -> Vec<(MessageId, Seq, MessageRow)> {
+    /// The loaded and staged messages of a thread that are no tombstones, by sequence number.
+    pub(crate) fn messages_in(
+        &self,
+        thread: &ThreadKey,
+        is_wanted: impl Fn(Seq) -> bool,
+    ) -> Vec<(&MessageId, Seq, &MessageRow)> {
         let in_thread = self.messages.rows().filter(|(key, _)| key.thread == *thread);
-        let mut found: Vec<_> =
-            in_thread.filter_map(|(key, row)| Some((key.id.clone(), row.seq?, row.clone()))).collect();
-        found.sort_by_key(|(_, seq, _)| *seq);
+        let with_seq = in_thread.filter_map(|(key, row)| Some((&key.id, row.seq?, row)));
+        let mut found: Vec<_> = with_seq.filter(|(_, seq, _)| is_wanted(*seq)).collect();
+        found.sort_unstable_by_key(|(_, seq, _)| *seq);
         found
     }
 
-    /// The aliases to insert: those that no sweep of the transaction removes.
+    /// The aliases to insert: those that no purge of the transaction removes.
     pub fn inserted_aliases(&self) -> impl Iterator<Item = &AliasRow> {
-        let swept = self.swept();
-        let is_swept = move |alias: &AliasRow| {
-            let thread = swept.get(&alias.thread);
+        let limits = self.leftover_limits();
+        let is_removed = move |alias: &AliasRow| {
+            let thread = limits.get(&alias.thread);
             thread.is_some_and(|(row, _)| row.deleted || alias.generation < row.generation)
         };
-        self.aliases.items().iter().filter(move |alias| !is_swept(alias))
+        self.aliases.items().iter().filter(move |alias| !is_removed(alias))
     }
 }

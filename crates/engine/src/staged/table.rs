@@ -82,11 +82,6 @@ impl<K: Clone + Eq + Hash, V> StagedTable<K, V> {
         }
     }
 
-    /// Forgets every loaded row that matches and was not changed.
-    pub fn forget_loaded_where(&mut self, matches: impl Fn(&K) -> bool) {
-        self.slots.retain(|key, slot| slot.is_changed || !matches(key));
-    }
-
     /// Writes a row. One that was never loaded is new to the store.
     pub fn put(&mut self, key: K, row: V) {
         let is_stored = self.slots.get(&key).is_some_and(|slot| slot.is_stored);
@@ -104,6 +99,11 @@ impl<K: Clone + Eq + Hash, V> StagedTable<K, V> {
         self.set(key, None, is_stored);
     }
 
+    /// Removes a row that the store has, although it was not loaded.
+    pub fn remove_stored(&mut self, key: K) {
+        self.set(key, None, true);
+    }
+
     fn set(&mut self, key: K, row: Option<V>, is_stored: bool) {
         let before = self.slots.insert(key.clone(), Slot { row, is_changed: true, is_stored });
         self.undo.push((key, before));
@@ -117,6 +117,12 @@ impl<K: Clone + Eq + Hash, V> StagedTable<K, V> {
     /// The rows to write, new or not.
     pub fn changed(&self) -> impl Iterator<Item = (&K, &V)> {
         self.changed_where(|_| true)
+    }
+
+    /// The rows to write, new or not, by value.
+    pub fn into_changed(self) -> impl Iterator<Item = (K, V)> {
+        let changed = self.slots.into_iter().filter(|(_, slot)| slot.is_changed);
+        changed.filter_map(|(key, slot)| Some((key, slot.row?)))
     }
 
     /// The rows to insert.
@@ -147,7 +153,7 @@ impl<K: Clone + Eq + Hash, V> StagedTable<K, V> {
     }
 
     /// Sets a savepoint.
-    pub fn keep(&mut self) {
+    pub fn set_savepoint(&mut self) {
         self.undo.clear();
     }
 
@@ -193,7 +199,7 @@ mod tests {
         let mut table = StagedTable::default();
         table.insert_loaded(1, Some(10));
         table.put(1, 11);
-        table.keep();
+        table.set_savepoint();
         table.put(1, 12);
         table.put(1, 13);
         table.put(3, 30);
@@ -204,6 +210,7 @@ mod tests {
         assert_eq!(table.known(&3), None);
         assert_eq!(table.known(&4), Some(Some(&40)));
         assert_eq!(table.changed().collect::<Vec<_>>(), [(&1, &11)]);
+        assert_eq!(table.into_changed().collect::<Vec<_>>(), [(1, 11)]);
     }
 
     #[test]
@@ -221,10 +228,15 @@ mod tests {
     }
 
     #[test]
-    fn a_row_put_over_an_unread_one_is_an_update() {
+    fn a_row_put_over_an_unread_one_is_an_update_and_its_removal_a_deletion() {
         let mut table = StagedTable::default();
         table.put_over_stored(1, 10);
         assert_eq!(table.updated().count(), 1);
+        table.remove(1);
+        table.remove_stored(2);
+        let mut removed: Vec<_> = table.removed().collect();
+        removed.sort_unstable();
+        assert_eq!(removed, [&1, &2]);
     }
 
     #[test]

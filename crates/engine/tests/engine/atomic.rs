@@ -47,6 +47,14 @@ fn the_items_of_a_batch_see_each_other() {
 }
 
 #[test]
+fn the_content_of_a_message_that_is_deleted_in_its_transaction_is_not_written() {
+    let mut store = Store::default();
+    store.result(Batch::new().with(add("a")).with(add("b")).with(delete("a")));
+    let left: Vec<_> = store.contents.keys().map(|key| key.id.as_str()).collect();
+    assert_eq!(left, ["b"]);
+}
+
+#[test]
 fn a_stopped_write_is_undone_and_decided_again() {
     let mut late = Store { loads_late: true, ..Store::default() };
     let mut store = Store::default();

@@ -61,3 +61,33 @@ fn a_reset_takes_later_changes_off_the_list() {
         assert_eq!(left, [8], "together: {together}");
     }
 }
+
+#[test]
+fn a_change_that_is_quarantined_again_and_released_in_one_transaction_is_off_the_list() {
+    let mut store = Store::default();
+    store.result(quarantine(3));
+    let answers = store.commit(&[quarantine(3), release(3)], None);
+    assert!(was_listed(&answers[1]));
+    assert!(store.quarantine.is_empty());
+}
+
+#[test]
+fn a_damaged_row_of_the_list_is_released() {
+    let mut store = Store::default();
+    store.result(quarantine(3));
+    let key = store.quarantine.keys().next().unwrap().clone();
+    store.damage(&key);
+    assert!(was_listed(&store.apply(release(3))));
+    assert!(store.quarantine.is_empty());
+}
+
+#[test]
+fn a_consumer_with_a_damaged_cursor_quarantines_and_keeps_the_cursor() {
+    let mut store = Store::default();
+    store.result(move_to(5));
+    let key = store.consumers.keys().next().unwrap().clone();
+    store.damage(&key);
+    assert!(store.apply(quarantine(7)).is_ok());
+    assert_eq!((store.quarantine.len(), store.consumers[&key].position.get()), (1, 5));
+    assert_eq!(store.apply(move_to(6)), Err(ErrorKind::Corrupt));
+}

@@ -5,5 +5,6 @@ mod consumers;
 mod content;
 mod repair;
 mod replay;
+mod round_trips;
 mod store;
 mod threads;

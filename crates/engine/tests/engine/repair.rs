@@ -1,6 +1,6 @@
 use throughline_core::{
-    Add, Content, Delete, ErrorKind, Import, ImportRow, ImportedRow, NewMessage, PersistResult,
-    RebuildThread, Role, ThreadArgs, Timestamp,
+    Add, Content, Delete, ErrorKind, Generation, Import, ImportRow, ImportedRow, NewMessage, PersistResult,
+    PruneThread, RebuildThread, Role, Seq, ThreadArgs, ThreadResult, Timestamp,
 };
 use throughline_engine::rows::MessageKey;
 
@@ -69,4 +69,43 @@ fn a_rebuild_counts_what_can_be_read() {
     store.result(rebuild());
     assert_eq!(preview(&store), (1, Some("first".to_owned())));
     assert!(store.threads.values().all(|row| row.summary.as_ref().unwrap().has_begun));
+}
+
+#[test]
+fn the_damaged_content_of_a_question_does_not_hide_the_one_before_it() {
+    let (mut store, key) = with_damage();
+    store.damaged.clear();
+    let thread = key.thread.thread.clone();
+    for id in ["c", "d"] {
+        store.result(Add::new(thread.clone(), NewMessage::user(id).with_id(id.parse().unwrap())));
+    }
+    for id in ["b", "c"] {
+        store.damage(&("content", MessageKey { id: id.parse().unwrap(), ..key.clone() }));
+    }
+    store.result(Delete::new(thread.clone(), "d".parse().unwrap()));
+    assert_eq!(preview(&store), (3, Some("first".to_owned())));
+    store.result(ThreadArgs::from(RebuildThread { thread: thread.clone() }));
+    assert_eq!(preview(&store), (3, Some("first".to_owned())), "a deletion takes out what is counted");
+    for id in ["a", "b", "c"] {
+        store.result(Delete::new(thread.clone(), id.parse().unwrap()));
+    }
+    let tally = &store.threads.values().next().unwrap().summary.as_ref().unwrap().tally;
+    assert_eq!((tally.messages, tally.turns, tally.bytes, &tally.preview), (0, 0, 0, &None));
+}
+
+#[test]
+fn a_prune_is_not_refused_for_a_damaged_row_behind_its_limit() {
+    let (mut store, key) = with_damage();
+    let thread = &key.thread.thread;
+    let prune = || {
+        let (through, generation) = (Seq::new(9), Generation::FIRST);
+        ThreadArgs::from(PruneThread { thread: thread.clone(), through, generation, limit: 1 })
+    };
+    match store.result(prune()) {
+        PersistResult::Thread(ThreadResult::Prune(pruned)) => {
+            assert_eq!((pruned.messages, pruned.more), (1, true));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(store.apply(prune()), Err(ErrorKind::Corrupt));
 }

@@ -2,19 +2,20 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    fmt::Debug,
     hash::Hash,
 };
 
 use throughline_core::{
-    Content, ErrorKind, Happened, Idempotency, MessageId, PersistArgs, PersistError, PersistResult,
-    QuarantinedChange, TenantId, Timestamp,
+    Content, ErrorKind, Happened, Idempotency, Labels, MessageId, OwnerId, PersistArgs, PersistError,
+    PersistResult, QuarantinedChange, TenantId, Timestamp,
     backend::{
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
 };
 use throughline_engine::{
-    Halt, Limits, Outcome, RowSource, StagedRows, Transaction, Write,
+    Halt, Limits, Outcome, RowKey, RowSource, StagedRows, Transaction, Write, prefetch,
     rows::{
         AgentKey, AliasQuery, AliasRow, AttemptKey, ConsumerKey, ConsumerRow, ContentBuilder, DamagedRow,
         IdempotencyRow, IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow,
@@ -44,10 +45,16 @@ pub(crate) struct Store {
     pub(crate) positions: usize,
     /// Messages that cannot be read.
     pub(crate) damaged: HashSet<MessageKey>,
-    /// Whether a row is only answered when it is asked for a second time.
+    /// Other rows that cannot be read: see [`Store::damage`].
+    pub(crate) damaged_rows: HashSet<String>,
+    /// Whether rows are loaded in round trips. Each loaded row is handed out once then.
     pub(crate) loads_late: bool,
-    pub(crate) asked: HashSet<String>,
+    /// The rows to load, and those that are loaded.
+    pub(crate) wanted: HashSet<String>,
+    pub(crate) loaded: HashSet<String>,
     pub(crate) round_trips: usize,
+    /// How often the content of a message was loaded.
+    pub(crate) content_loads: usize,
     pub(crate) now: i64,
     pub(crate) limits: Limits,
 }
@@ -75,16 +82,19 @@ impl Store {
         let mut answers = Vec::new();
         for args in writes {
             let write = Write { tenant: &tenant, args, idempotency: key, now };
+            prefetch(&write, |row| transaction.source_mut().expect(row));
+            transaction.source_mut().load_wanted();
             answers.push(loop {
                 match transaction.apply(&write) {
                     Ok(outcome) => break Ok(outcome),
                     Err(Halt::Refused(error)) => break Err(error.kind()),
-                    Err(Halt::Stopped(NotLoaded)) => transaction.source_mut().round_trips += 1,
+                    Err(Halt::Stopped(NotLoaded)) => transaction.source_mut().load_wanted(),
                 }
             });
         }
         let (_, staged) = transaction.into_parts();
         self.flush(&staged);
+        self.loaded.clear();
         answers
     }
 
@@ -104,6 +114,9 @@ impl Store {
         put(&mut self.messages, &staged.messages);
         put(&mut self.keys, &staged.idempotency);
         put(&mut self.heads, &staged.session_heads);
+        for (key, _) in staged.messages.changed().filter(|(_, row)| row.is_tombstone()) {
+            self.contents.remove(key);
+        }
         for (key, content) in staged.contents.changed() {
             self.contents.insert(key.clone(), ContentBuilder::new(content.clone()));
         }
@@ -111,14 +124,14 @@ impl Store {
             self.chunk_rows += 1;
             self.contents.get_mut(key).expect("an open message").push(&chunk.change);
         }
-        let swept = staged.swept();
-        let is_swept = |alias: &AliasRow| {
-            let thread = swept.get(&alias.thread);
+        let purged = staged.leftover_limits();
+        let is_removed = |alias: &AliasRow| {
+            let thread = purged.get(&alias.thread);
             thread.is_some_and(|(row, _)| row.deleted || alias.generation < row.generation)
         };
-        self.aliases.retain(|alias| !is_swept(alias));
+        self.aliases.retain(|alias| !is_removed(alias));
         self.aliases.extend(staged.inserted_aliases().cloned());
-        self.heads.retain(|key, _| !swept.get(&key.thread).is_some_and(|(row, _)| row.deleted));
+        self.heads.retain(|key, _| !purged.get(&key.thread).is_some_and(|(row, _)| row.deleted));
         self.consumers.extend(staged.consumers.changed().map(|(key, row)| (key.clone(), *row)));
         for (consumer, after) in staged.quarantine_cuts.items() {
             self.quarantine.retain(|key, _| key.consumer != *consumer || key.position <= *after);
@@ -132,12 +145,42 @@ impl Store {
         self.events.extend(emitted.map(|(_, what)| what));
     }
 
-    /// Stops the first look-up of a row, where the store loads in round trips.
-    fn load(&mut self, key: &impl std::fmt::Debug) -> Result<(), Halt<NotLoaded>> {
-        if self.loads_late && self.asked.insert(format!("{key:?}")) {
+    /// Damages the row under a key; the content of a message is under `("content", key)`.
+    pub(crate) fn damage(&mut self, key: &impl Debug) {
+        self.damaged_rows.insert(format!("{key:?}"));
+    }
+
+    /// Stops the look-up of a row that is not loaded, where the store loads in round trips, and refuses one of a damaged row.
+    fn load(&mut self, key: &impl Debug) -> Result<(), Halt<NotLoaded>> {
+        let key = format!("{key:?}");
+        let is_damaged = self.damaged_rows.contains(&key);
+        let is_loaded = !self.loads_late || self.loaded.contains(&key);
+        if !is_loaded {
+            self.wanted.insert(key);
             return Err(Halt::Stopped(NotLoaded));
         }
+        if is_damaged {
+            return Err(PersistError::new(ErrorKind::Corrupt, "the row is damaged").into());
+        }
+        self.loaded.remove(&key);
         Ok(())
+    }
+
+    /// Loads every wanted row in one round trip.
+    fn load_wanted(&mut self) {
+        self.round_trips += usize::from(!self.wanted.is_empty());
+        self.loaded.extend(self.wanted.drain());
+    }
+
+    fn want(&mut self, key: &impl Debug) {
+        if self.loads_late {
+            self.wanted.insert(format!("{key:?}"));
+        }
+    }
+
+    fn damaged_error(key: &MessageKey) -> Halt<NotLoaded> {
+        let damaged = PersistError::new(ErrorKind::Corrupt, "the message is damaged");
+        damaged.about(&key.thread.thread, &key.id).into()
     }
 }
 
@@ -152,14 +195,14 @@ impl RowSource for &mut Store {
     fn message(&mut self, key: &MessageKey) -> Result<Option<MessageRow>, Halt<NotLoaded>> {
         self.load(key)?;
         if self.damaged.contains(key) {
-            let damaged = PersistError::new(ErrorKind::Corrupt, "the message is damaged");
-            return Err(damaged.about(&key.thread.thread, &key.id).into());
+            return Err(Store::damaged_error(key));
         }
         Ok(self.messages.get(key).cloned())
     }
 
     fn content(&mut self, key: &MessageKey) -> Result<Option<Content>, Halt<NotLoaded>> {
         self.load(&("content", key))?;
+        self.content_loads += 1;
         Ok(self.contents.get(key).map(ContentBuilder::content))
     }
 
@@ -194,6 +237,13 @@ impl RowSource for &mut Store {
             found.reverse();
         }
         found.truncate(usize::try_from(range.limit).unwrap_or(usize::MAX));
+        if !range.kind.skips_damaged() && range.kind != RangeKind::Purgeable {
+            let key = |id: &MessageId| MessageKey { thread: range.thread.clone(), id: id.clone() };
+            let mut keys = found.iter().map(|(id, _)| key(id));
+            if let Some(key) = keys.find(|key| self.damaged.contains(key)) {
+                return Err(Store::damaged_error(&key));
+            }
+        }
         Ok(found)
     }
 
@@ -239,6 +289,24 @@ impl RowSource for &mut Store {
         };
         let heads = self.heads.keys().filter(|key| query.below.is_none() && key.thread == query.thread);
         Ok((self.aliases.iter().filter(is_over).count() + heads.count()) as u64)
+    }
+
+    fn recovered_labels(&mut self, key: &ThreadKey) -> Result<(Labels, Option<OwnerId>), Halt<NotLoaded>> {
+        self.load(&("labels", key))?;
+        Ok((Labels::new(), None))
+    }
+
+    fn expect(&mut self, row: RowKey<'_>) {
+        match row {
+            RowKey::Thread(key) => self.want(key),
+            RowKey::Message(key) | RowKey::MintedMessage(key) => self.want(key),
+            RowKey::Content(key) => self.want(&("content", key)),
+            RowKey::Idempotency(key) => self.want(key),
+            RowKey::SessionHead(key) => self.want(key),
+            RowKey::Consumer(key) => self.want(key),
+            RowKey::Quarantined(key) => self.want(key),
+            RowKey::Agent(_) | RowKey::Runtime(_) => {}
+        }
     }
 
     fn damaged_message(&mut self, key: &MessageKey) -> Result<Option<DamagedRow>, Halt<NotLoaded>> {

@@ -1,4 +1,4 @@
-//! Exact copies: what was touched is noted, answered as images, and images are put in their places.
+//! Replication: the dirty set of a primary is answered as row images, and a replica puts them over its rows.
 
 mod capture;
 mod put;
@@ -18,7 +18,7 @@ pub(crate) use self::capture::Capture;
 use crate::store::Store;
 
 impl Store {
-    /// Everything that is done about copies. Each of them has its place among the commits, and nothing is told of it.
+    /// Applies an operation of replication. One that changes something takes a position, and emits no change event.
     pub(crate) fn replicate(
         &mut self,
         args: ReplicaArgs,
@@ -47,7 +47,7 @@ impl Store {
         if !changed {
             return Ok((result, None));
         }
-        self.journal.emit(&[ChangeEvent { tenant: TenantId::default(), at: now, change: None }]);
+        self.journal.emit([ChangeEvent { tenant: TenantId::default(), at: now, change: None }]);
         Ok((result, Some(self.journal.position)))
     }
 
@@ -91,7 +91,7 @@ impl Store {
         }
     }
 
-    /// The position up to which every change was emitted: of a replica, which commits by itself too, the last one that was carried.
+    /// The position up to which every change was emitted: of a replica, which commits by itself too, the last one that was copied.
     pub(crate) fn emitted(&self) -> Position {
         if self.stance.leads() { self.journal.position } else { self.journal.last_change() }
     }

@@ -16,10 +16,10 @@ impl Store {
             let mut transaction = Transaction::new(&*self, Limits::default());
             decided(transaction.put_image(&image, is_new))?;
             let (_, staged) = transaction.into_parts();
-            self.commit(&staged);
+            self.commit(staged);
             match image.part {
-                ImagePart::Change(change) => self.journal.carry(*change),
-                ImagePart::Audit(entry) => self.audit.carry(*entry),
+                ImagePart::Change(change) => self.journal.append_copied(*change),
+                ImagePart::Audit(entry) => self.audit.append_copied(*entry),
                 _ => {}
             }
         }

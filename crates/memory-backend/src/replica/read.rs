@@ -48,7 +48,7 @@ impl Store {
                 || self.journal.after(cursor.changes).next().is_some()
                 || !self.audit.after(cursor.audit).is_empty();
         if !more && self.stance.leads() {
-            // Also what tells nothing has its place among the commits.
+            // A commit that emits nothing takes a position too.
             cursor.changes = self.journal.position;
         }
         Ok(Images {

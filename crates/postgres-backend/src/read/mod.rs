@@ -179,7 +179,7 @@ async fn attempt_to(
             Ok(Err(error))
         }
         Ok(Err(Trouble::Engine(error))) => Err(error.into()),
-        Err(_) => Err(Failure::silence()),
+        Err(_) => Err(Failure::timed_out()),
     }
 }
 

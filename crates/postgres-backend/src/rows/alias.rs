@@ -1,4 +1,4 @@
-//! Provider aliases of messages, and the end of them.
+//! Provider aliases of messages, and the deletion of those that a purge removes.
 
 use std::collections::HashMap;
 
@@ -96,7 +96,7 @@ pub(crate) fn alias_of(row: &PgRow) -> sqlx::Result<Option<Alias>> {
 }
 
 pub(super) fn write(staged: &StagedRows, writing: &mut Writing) {
-    sweep(&staged.swept(), writing);
+    delete_leftovers(&staged.leftover_limits(), writing);
     let aliases: Vec<&AliasRow> = staged.inserted_aliases().collect();
     if aliases.is_empty() {
         return;
@@ -127,7 +127,7 @@ pub(super) fn write(staged: &StagedRows, writing: &mut Writing) {
 }
 
 /// Deletes rows of a table of sessions, the rows of an agent by their last column.
-macro_rules! sweep_sessions {
+macro_rules! delete_sessions {
     ($table:literal, $column:literal) => {
         concat!(
             "DELETE FROM throughline.",
@@ -147,15 +147,15 @@ macro_rules! sweep_sessions {
 }
 
 /// Deletes aliases of earlier generations; of deleted threads, all of them and all sessions. At most so many rows of each table.
-fn sweep(swept: &HashMap<&ThreadKey, (&ThreadRow, u64)>, writing: &mut Writing) {
-    if swept.is_empty() {
+fn delete_leftovers(limits: &HashMap<&ThreadKey, (&ThreadRow, u64)>, writing: &mut Writing) {
+    if limits.is_empty() {
         return;
     }
     let columns = |of: &[(&ThreadKey, i64, i64)]| {
         let tenants: Vec<String> = of.iter().map(|(key, ..)| key.tenant.as_str().to_owned()).collect();
         (tenants, of.iter().map(|(key, ..)| key.thread.as_str().to_owned()).collect::<Vec<_>>())
     };
-    let threads: Vec<(&ThreadKey, i64, i64)> = swept
+    let threads: Vec<(&ThreadKey, i64, i64)> = limits
         .iter()
         .map(|(key, (row, limit))| {
             let below = if row.deleted { i64::MAX } else { number(row.generation.get()) };
@@ -175,14 +175,14 @@ fn sweep(swept: &HashMap<&ThreadKey, (&ThreadRow, u64)>, writing: &mut Writing) 
         .bind(names)
         .bind(threads.iter().map(|(_, below, _)| *below).collect::<Vec<_>>())
         .bind(threads.iter().map(|(.., limit)| *limit).collect::<Vec<_>>());
-    let deleted: Vec<_> = threads.into_iter().filter(|(key, ..)| swept[key].0.deleted).collect();
+    let deleted: Vec<_> = threads.into_iter().filter(|(key, ..)| limits[key].0.deleted).collect();
     if deleted.is_empty() {
         return;
     }
     for sql in [
-        sweep_sessions!("session_attempts", "attempt"),
-        sweep_sessions!("session_known", "session"),
-        sweep_sessions!("session_heads", "agent"),
+        delete_sessions!("session_attempts", "attempt"),
+        delete_sessions!("session_known", "session"),
+        delete_sessions!("session_heads", "agent"),
     ] {
         let (tenants, names) = columns(&deleted);
         let limits: Vec<i64> = deleted.iter().map(|(.., limit)| *limit).collect();

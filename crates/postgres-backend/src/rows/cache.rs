@@ -10,7 +10,7 @@ use super::NotLoaded;
 
 /// Rows of one table that were loaded and not asked for yet, and the keys of those that are to be loaded.
 ///
-/// The transaction keeps every row that it was answered, so each is handed out once.
+/// The transaction keeps every row that it was answered, so each is handed out once. An error is answered as often as it is asked for.
 #[derive(Debug)]
 pub(super) struct Cache<K, V> {
     loaded: HashMap<K, Result<V, PersistError>>,
@@ -24,12 +24,11 @@ impl<K, V> Default for Cache<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Cache<K, V> {
-    /// Hands out a loaded row, or notes that it is to be loaded.
+    /// Hands out a loaded row, or records that it is to be loaded.
     pub(super) fn take(&mut self, key: &K) -> Result<V, Halt<NotLoaded>> {
         match self.loaded.remove(key) {
             Some(Ok(row)) => Ok(row),
             Some(Err(error)) => {
-                // Whoever asks again is answered the same.
                 self.loaded.insert(key.clone(), Err(error.clone()));
                 Err(error.into())
             }
@@ -40,7 +39,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         }
     }
 
-    /// Notes that a row is to be loaded.
+    /// Records that a row is to be loaded.
     pub(super) fn want(&mut self, key: &K) {
         if !self.loaded.contains_key(key) {
             self.wanted.insert(key.clone());
@@ -70,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_row_is_noted_and_handed_out_once_it_is_loaded() {
+    fn a_missing_row_is_recorded_and_handed_out_once_it_is_loaded() {
         let mut cache = Cache::default();
         assert!(matches!(cache.take(&1), Err(Halt::Stopped(NotLoaded))));
         cache.want(&1);

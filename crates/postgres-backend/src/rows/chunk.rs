@@ -75,7 +75,7 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
         match stored.builder.filter(|_| stored.due == 0) {
             Some(builder) => source.contents.insert(key.clone(), Some(builder.content())),
             None => {
-                let damaged = source.note_damaged(key, decode_damaged(stored.row)?);
+                let damaged = source.record_damaged(key, decode_damaged(stored.row)?);
                 source.contents.insert_damaged(key.clone(), damaged);
             }
         }

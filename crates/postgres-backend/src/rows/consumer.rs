@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
-use throughline_core::{Position, QuarantinedChange, ThreadId, Timestamp};
+use throughline_core::{PersistError, Position, QuarantinedChange, ThreadId, Timestamp};
 use throughline_engine::{
     StagedRows,
     rows::{ConsumerKey, ConsumerRow, QuarantineKey},
 };
 
 use super::{Source, Writing, counter, number};
-use crate::error::damaged;
+use crate::error::{Failure, damaged};
 
 const CURSORS: &str = "SELECT k.i, c.position FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (tenant, consumer, i) \
     JOIN throughline.consumers c ON c.tenant = k.tenant AND c.consumer = k.consumer";
@@ -25,9 +25,13 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
         let (tenants, names) = columns(keys.iter());
         for row in sqlx::query(CURSORS).bind(tenants).bind(names).fetch_all(&mut *db).await? {
             let Some(key) = which(&keys, &row)? else { continue };
-            let position = counter(row.try_get("position")?)
-                .ok_or_else(|| damaged(format!("the cursor of the consumer `{}`", key.consumer)))?;
-            source.consumers.insert(key.clone(), Some(ConsumerRow { position: Position::new(position) }));
+            match counter(row.try_get("position")?).map(Position::new) {
+                Some(position) => source.consumers.insert(key.clone(), Some(ConsumerRow { position })),
+                None => {
+                    let what = format!("the cursor of the consumer `{}`", key.consumer);
+                    source.consumers.insert_damaged(key.clone(), damaged_row(&what));
+                }
+            }
         }
         keys.into_iter().for_each(|key| source.consumers.insert(key, None));
     }
@@ -38,14 +42,22 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
         let found = sqlx::query(QUARANTINED).bind(tenants).bind(names).bind(positions).fetch_all(db).await?;
         for row in &found {
             let Some(key) = which(&keys, row)? else { continue };
-            let change = quarantined(row)?.ok_or_else(|| {
-                damaged(format!("a quarantined change of the consumer `{}`", key.consumer.consumer))
-            })?;
-            source.quarantine.insert(key.clone(), Some(change));
+            match quarantined(row)? {
+                Some(change) => source.quarantine.insert(key.clone(), Some(change)),
+                None => {
+                    let what = format!("a quarantined change of the consumer `{}`", key.consumer.consumer);
+                    source.quarantine.insert_damaged(key.clone(), damaged_row(&what));
+                }
+            }
         }
         keys.into_iter().for_each(|key| source.quarantine.insert(key, None));
     }
     Ok(())
+}
+
+/// The error that a write is answered which needs a damaged row. Other writes of the transaction do not fail for it.
+fn damaged_row(what: &str) -> PersistError {
+    Failure::from(damaged(what.to_owned())).into()
 }
 
 fn columns<'k>(keys: impl Iterator<Item = &'k ConsumerKey>) -> (Vec<&'k str>, Vec<&'k str>) {

@@ -13,7 +13,6 @@ use throughline_engine::{
 };
 
 use super::{Source, Writing, counter, number, session::json};
-use crate::error::damaged;
 
 /// What the role and the state of a deleted row are: none of a message.
 const DELETED: &str = "deleted";
@@ -69,11 +68,6 @@ pub(crate) fn decode_message(row: &PgRow) -> sqlx::Result<Option<MessageRow>> {
     Ok(decoded())
 }
 
-/// What cannot be read of a thread.
-pub(crate) fn lacking(thread: &str, id: &str) -> sqlx::Error {
-    damaged(format!("the stored message `{id}` of the thread `{thread}`"))
-}
-
 /// The columns of a message but for its content, as `m`.
 macro_rules! message_columns {
     () => {
@@ -114,13 +108,41 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
         match decode_message(row)? {
             Some(message) => source.messages.insert(key.clone(), Some(message)),
             None => {
-                let damaged = source.note_damaged(key, decode_damaged(row)?);
+                let damaged = source.record_damaged(key, decode_damaged(row)?);
                 source.messages.insert_damaged(key.clone(), damaged);
             }
         }
     }
     Ok(())
 }
+
+/// The row of a message that is to be removed: what it says, or as much of it as can be read. Its sequence number was selected by.
+pub(super) fn decode_purgeable(row: &PgRow, seq: Seq) -> sqlx::Result<MessageRow> {
+    if let Some(message) = decode_message(row)? {
+        return Ok(message);
+    }
+    let DamagedRow { revision, state, .. } = decode_damaged(row)?;
+    let attachments: Option<&str> = row.try_get("attachments")?;
+    Ok(MessageRow {
+        seq: Some(seq),
+        role: Role::from_name(row.try_get("role")?).unwrap_or(Role::User),
+        state: state.unwrap_or(MessageState::Abandoned),
+        revision,
+        chunks: counter(row.try_get("pieces")?).unwrap_or(ALL_CHUNKS),
+        first_chunk: 1,
+        length: Length { bytes: 0, tail: Tail::Nothing },
+        lease: None,
+        created_at: Timestamp::from_micros(row.try_get("created_at")?),
+        updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
+        metadata: Metadata::new(),
+        attachments: attachments.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default(),
+        abandon_reason: None,
+        last_change: LastChange::Stored(0),
+    })
+}
+
+/// More chunks than a message can have, where their number cannot be read.
+const ALL_CHUNKS: u64 = i64::MAX as u64 - 1;
 
 /// What the row of a damaged message says.
 pub(super) fn decode_damaged(row: &PgRow) -> sqlx::Result<DamagedRow> {

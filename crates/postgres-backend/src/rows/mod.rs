@@ -1,8 +1,8 @@
 //! The rows of the engine in their tables: loaded in few round trips for all writes of a transaction, and written in one statement.
 //!
-//! A write is decided as if every row were in memory. Where it looks for one that was not loaded yet it is
-//! [stopped](NotLoaded) and undone, the key is noted, and it is decided again once everything that was noted has been loaded. So
-//! what is loaded follows from what is decided, and stands in no second list.
+//! A write is decided as if every row were in memory. Where it looks up a row that was not loaded yet, the source records the key and
+//! [stops](NotLoaded) the write. The engine undoes the write, the writer loads every recorded row, and the engine decides the write again.
+//! So the rows to load follow from the decisions alone.
 
 mod alias;
 mod cache;

@@ -1,12 +1,12 @@
-//! Messages of a thread that are found by their sequence numbers, and what a purge leaves for its end.
+//! Messages of a thread that are found by their sequence numbers, and the leftovers that a purge removes last.
 
-use sqlx::{PgConnection, Row as _};
-use throughline_core::{Generation, MessageId, Seq};
-use throughline_engine::rows::{LeftoverQuery, MessageKey, MessageRange, RangeKind};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use throughline_core::{DamagedMessage, Generation, MessageId, PersistError, Seq};
+use throughline_engine::rows::{LeftoverQuery, MessageKey, MessageRange, MessageRow, RangeKind};
 
 use super::{
     Source, counter,
-    message::{decode_message, lacking, message_columns},
+    message::{decode_message, decode_purgeable, message_columns},
     number,
     source::damaged_message,
 };
@@ -18,20 +18,24 @@ macro_rules! range {
             message_columns!(),
             " FROM throughline.messages m WHERE m.tenant = $1 AND m.thread = $2 AND ",
             $rest,
-            " LIMIT $4"
+            " LIMIT $5"
         )
     };
 }
 
+/// `$3` and `$4` are the bounds of the sequence number, both excluded.
 const fn statement(kind: RangeKind) -> &'static str {
     match kind {
         RangeKind::Questions => {
-            range!("m.role = 'user' AND m.state = 'final' AND m.seq > $3 ORDER BY m.seq DESC")
+            range!("m.role = 'user' AND m.state = 'final' AND m.seq > $3 AND m.seq < $4 ORDER BY m.seq DESC")
         }
-        RangeKind::Oldest | RangeKind::All => range!("m.seq > $3 ORDER BY m.seq"),
-        RangeKind::Latest => range!("m.seq > $3 ORDER BY m.seq DESC"),
-        RangeKind::Open => range!("m.state IN ('reserved', 'streaming') AND m.seq > $3 ORDER BY m.seq"),
-        RangeKind::Purgeable => range!("m.seq <= $3 ORDER BY m.seq"),
+        RangeKind::Oldest | RangeKind::All | RangeKind::Purgeable => {
+            range!("m.seq > $3 AND m.seq < $4 ORDER BY m.seq")
+        }
+        RangeKind::Latest => range!("m.seq > $3 AND m.seq < $4 ORDER BY m.seq DESC"),
+        RangeKind::Open => {
+            range!("m.state IN ('reserved', 'streaming') AND m.seq > $3 AND m.seq < $4 ORDER BY m.seq")
+        }
     }
 }
 
@@ -47,34 +51,65 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
 }
 
 async fn load_range(source: &mut Source, db: &mut PgConnection, range: MessageRange) -> sqlx::Result<()> {
-    let found = sqlx::query(statement(range.kind))
-        .bind(range.thread.tenant.as_str())
-        .bind(range.thread.thread.as_str())
-        .bind(number(range.floor.get()))
-        .bind(number(range.limit))
-        .fetch_all(db)
-        .await?;
-    let mut rows = Vec::with_capacity(found.len());
-    for row in &found {
-        let stored: &str = row.try_get("id")?;
-        let id = MessageId::new(stored).map_err(|_| lacking(range.thread.thread.as_str(), stored))?;
-        match decode_message(row)? {
-            Some(message) => rows.push((id, message)),
-            None if range.kind.skips_damaged() => {}
-            None => {
-                let seq: Option<i64> = row.try_get("seq")?;
-                let key = MessageKey { thread: range.thread.clone(), id };
-                let error = damaged_message(&key, seq.and_then(counter).map(Seq::new));
-                source.ranges.insert_damaged(range, error);
-                return Ok(());
+    let floor = number(range.floor.get());
+    let (mut low, mut high) = if range.kind == RangeKind::Purgeable {
+        (i64::MIN, floor.saturating_add(1))
+    } else {
+        (floor, i64::MAX)
+    };
+    let (mut rows, mut limit) = (Vec::new(), range.limit);
+    loop {
+        let found = sqlx::query(statement(range.kind))
+            .bind(range.thread.tenant.as_str())
+            .bind(range.thread.thread.as_str())
+            .bind(low)
+            .bind(high)
+            .bind(number(limit))
+            .fetch_all(&mut *db)
+            .await?;
+        for row in &found {
+            match decode(&range, row)? {
+                Ok(message) => rows.push(message),
+                Err(_) if range.kind.skips_damaged() => {}
+                Err(damaged) => {
+                    source.ranges.insert_damaged(range, damaged);
+                    return Ok(());
+                }
             }
         }
+        let is_complete = (found.len() as u64) < limit || rows.len() as u64 >= range.limit;
+        // Skipped rows do not count: the next ones are asked for, in doubling steps.
+        let Some(last) = found.last().filter(|_| !is_complete) else { break };
+        let last: i64 = last.try_get("seq")?;
+        limit = limit.saturating_mul(2);
+        match range.kind {
+            RangeKind::Questions | RangeKind::Latest => high = last,
+            RangeKind::Oldest | RangeKind::All | RangeKind::Open | RangeKind::Purgeable => low = last,
+        }
     }
+    rows.truncate(usize::try_from(range.limit).unwrap_or(usize::MAX));
     source.ranges.insert(range, rows);
     Ok(())
 }
 
-/// How many rows stand in each of the tables, and all of them counted up to a limit.
+/// A row of a range, or the error that a write is answered which needs it.
+fn decode(range: &MessageRange, row: &PgRow) -> sqlx::Result<Result<(MessageId, MessageRow), PersistError>> {
+    let thread = &range.thread;
+    let seq = Seq::new(counter(row.try_get("seq")?).unwrap_or_default());
+    let Ok(id) = MessageId::new(row.try_get::<&str, _>("id")?) else {
+        let damaged = DamagedMessage { thread: thread.thread.clone(), seq: Some(seq), id: None };
+        return Ok(Err(damaged.to_error()));
+    };
+    if range.kind == RangeKind::Purgeable {
+        return Ok(Ok((id, decode_purgeable(row, seq)?)));
+    }
+    Ok(match decode_message(row)? {
+        Some(message) => Ok((id, message)),
+        None => Err(damaged_message(&MessageKey { thread: thread.clone(), id }, Some(seq))),
+    })
+}
+
+/// How many rows there are in all of the tables, each counted up to a limit.
 const LEFTOVERS: &str = "SELECT count(*) FROM (\
     (SELECT 1 FROM throughline.aliases a WHERE a.tenant = $1 AND a.thread = $2 AND a.generation < $3 LIMIT $4) \
     UNION ALL (SELECT 1 FROM throughline.session_attempts s WHERE $5 AND s.tenant = $1 AND s.thread = $2 LIMIT $4) \

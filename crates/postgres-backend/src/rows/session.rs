@@ -112,7 +112,7 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
         sessions.into_iter().for_each(|key| source.sessions.insert(key, None));
         attempts.into_iter().for_each(|key| source.attempts.insert(key, None));
     }
-    // Whoever looks at a head looks at what it leads to.
+    // The writer also loads the session and the attempts that a head names.
     for (key, head) in &found_heads {
         if let Some(pointer) = &head.pointer {
             source.sessions.want(&SessionKey { head: key.clone(), session: pointer.session.clone() });
@@ -200,9 +200,9 @@ pub(super) fn write(staged: &StagedRows, writing: &mut Writing) {
             .bind(runtimes.iter().map(|(key, _)| key.runtime.as_str()).collect::<Vec<_>>())
             .bind(runtimes.iter().map(|(_, incarnation)| number(**incarnation)).collect::<Vec<_>>());
     }
-    // What is kept of a thread that was deleted meanwhile goes with it.
-    let swept = staged.swept();
-    let stays = |key: &SessionHeadKey| swept.get(&key.thread).is_none_or(|(thread, _)| !thread.deleted);
+    // The session rows of a deleted thread whose leftovers are removed are not written.
+    let purged = staged.leftover_limits();
+    let stays = |key: &SessionHeadKey| purged.get(&key.thread).is_none_or(|(thread, _)| !thread.deleted);
     let heads: Vec<_> = staged.session_heads.changed().filter(|(key, _)| stays(key)).collect();
     if !heads.is_empty() {
         let part = writing.part(

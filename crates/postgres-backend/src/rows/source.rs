@@ -22,7 +22,7 @@ use throughline_engine::{
 use super::{alias, cache::Cache, chunk, consumer, idempotency, message, range, session, thread};
 use crate::queue::Write;
 
-/// A row was not loaded yet. Its key is noted.
+/// A row was not loaded yet. Its key is recorded.
 #[derive(Debug)]
 pub(crate) struct NotLoaded;
 
@@ -64,7 +64,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Notes the rows that a write surely looks up.
+    /// Records the rows that a write surely looks up.
     pub(crate) fn prefetch(&mut self, write: &Write, minted: MintedIds) {
         prefetch(&write.decided(), |row| match row {
             RowKey::MintedMessage(key) if minted == MintedIds::AreNew => {
@@ -80,8 +80,8 @@ impl Source {
         self.assumed.iter().any(|key| !staged.messages.is_changed(key))
     }
 
-    /// Loads every row that was noted. A damaged message is refused where it is asked for; any other damaged row is an error of the
-    /// statement's kind.
+    /// Loads every recorded row. A damaged message, consumer or quarantined change is refused where it is looked up. Any other damaged
+    /// row is an error here.
     pub(crate) async fn load(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
         thread::load(self, db).await?;
         message::load(self, db).await?;
@@ -93,8 +93,8 @@ impl Source {
         consumer::load(self, db).await
     }
 
-    /// Notes that a message cannot be read, and what its row says.
-    pub(super) fn note_damaged(
+    /// Records that a message cannot be read, and what its row says.
+    pub(super) fn record_damaged(
         &mut self,
         key: &MessageKey,
         row: DamagedRow,

@@ -1,5 +1,4 @@
-//! One statement that writes everything that a transaction has changed, in whichever tables that stands: a way to the server and
-//! back costs more than most of what is written.
+//! One statement that writes everything that a transaction has changed, in all tables: a round trip costs more than most of the writes.
 
 use std::fmt::Write as _;
 
@@ -24,7 +23,7 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
-    /// A part, with parameters that are numbered from `$1` on. What it returns is of no use to anybody.
+    /// A part, with parameters that are numbered from `$1` on. Its result is not read.
     pub(crate) fn part(&mut self, sql: &str) -> &mut Self {
         self.sql.push_str(if self.parts == 0 { "WITH " } else { ", " });
         // Writing into a string does not fail.

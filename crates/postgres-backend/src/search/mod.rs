@@ -93,7 +93,7 @@ async fn step(
 ) -> Result<Step, Failure> {
     link.get().await?;
     // Taken away: should this fail in the middle, the connection ends too.
-    let mut db = link.take().ok_or_else(Failure::silence)?;
+    let mut db = link.take().ok_or_else(Failure::lost)?;
     let begun = begin(settings, &mut db, Of::Writes, || Reach::Store, settings.options.wait_limit).await?;
     link.leads_to(begun.timeline);
     let work = async {

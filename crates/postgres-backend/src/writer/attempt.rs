@@ -23,7 +23,7 @@ use crate::{
     warnings::listen,
 };
 
-/// How often the changes that are not kept any more are taken away: after so many others.
+/// After how many positions the changes that are no longer kept are deleted.
 const TRIM_EVERY: u64 = 4096;
 
 /// What a transaction has come to before it is committed.
@@ -44,9 +44,9 @@ pub(super) struct Written {
 }
 
 impl Written {
-    /// The position of what took so many places.
-    pub(super) const fn position(&self, told: usize) -> Position {
-        Position::new(self.base + told as u64)
+    /// The position of a write after which the transaction had staged so many events.
+    pub(super) const fn position(&self, events: usize) -> Position {
+        Position::new(self.base + events as u64)
     }
 
     pub(super) const fn last(&self) -> Position {
@@ -58,7 +58,7 @@ impl Written {
 #[derive(Debug)]
 pub(super) enum Unprepared {
     Failed(Failure),
-    /// An id that was made up for a call may be known all the same: it is to be begun anew, and every id looked up.
+    /// An id that was minted for a call may be known: the transaction is decided again, and every id looked up.
     KnownIds,
 }
 
@@ -71,14 +71,14 @@ impl From<Failure> for Unprepared {
 impl Prepared {
     /// Of a store that takes none of it.
     fn refused(batch: &[Pending], refusal: &PersistError) -> Self {
-        let refused = |_| Decided { outcome: Err(refusal.clone()), told: None };
+        let refused = |_| Decided { outcome: Err(refusal.clone()), events: None };
         Self { decided: batch.iter().map(refused).collect(), written: None }
     }
 }
 
 const STANCE: &str = "SELECT epoch, following FROM throughline.store WHERE id = 1";
 
-/// Does everything but commit. A transaction that fails is given up with its connection, or rolled back by the caller.
+/// Does everything but commit. Of a transaction that fails the caller ends the connection, or rolls it back.
 pub(super) async fn prepare(
     settings: &Settings,
     db: &mut PgConnection,
@@ -91,7 +91,8 @@ pub(super) async fn prepare(
     {
         return Ok(replicate(settings, db, args, writer, number_of_batch).await?);
     }
-    let begun = begin(settings, db, Of::Writes, || Reach::of_batch(batch), patience(settings, batch)).await?;
+    let begun =
+        begin(settings, db, Of::Writes, || Reach::of_batch(batch), begin_limit(settings, batch)).await?;
     let work = async {
         let mut locks = Locks::default();
         for pending in batch {
@@ -100,7 +101,7 @@ pub(super) async fn prepare(
         let locked = format!("{}{}; {STANCE}", begun.first, locks.statement());
         let locked = sqlx::raw_sql(AssertSqlSafe(locked)).fetch_all(&mut *db).await?;
         let found = locked.last().ok_or_else(|| damaged("the row of the store".to_owned()))?;
-        // Looked at once more where it is held; this is so that a store that follows decides nothing.
+        // Checked again where the row is held. A replica decides nothing.
         if let Err(refusal) = following::expect_leading(replica::stance(found)?) {
             return Ok(Some(Prepared::refused(batch, &refusal)));
         }
@@ -111,7 +112,7 @@ pub(super) async fn prepare(
         if source.has_assumed(&staged) {
             return Ok(None);
         }
-        let written = if decided.iter().any(|decided| decided.told.is_some()) {
+        let written = if decided.iter().any(|decided| decided.events.is_some()) {
             let (written, held) = finish(settings, db, &staged, writer, number_of_batch).await?;
             if let Err(refusal) = following::expect_leading(held.stance) {
                 return Ok(Some(Prepared::refused(batch, &refusal)));
@@ -131,14 +132,14 @@ pub(super) async fn prepare(
     }
 }
 
-/// For how long a pooler may be waited for, so that nobody is told too late.
-fn patience(settings: &Settings, batch: &[Pending]) -> Duration {
+/// How long the transaction may wait for a connection of a pooler: no operation is answered after its time.
+fn begin_limit(settings: &Settings, batch: &[Pending]) -> Duration {
     let now = Instant::now();
     let soonest = batch.iter().map(|pending| pending.give_up.saturating_duration_since(now)).min();
     settings.options.wait_limit.min(soonest.unwrap_or_default())
 }
 
-/// The same of what is done about copies.
+/// The same, of an operation of replication.
 async fn replicate(
     settings: &Settings,
     db: &mut PgConnection,
@@ -152,7 +153,7 @@ async fn replicate(
     let written = if changed {
         let work = async {
             let row =
-                sqlx::query(SIGN).bind(writer).bind(number(number_of_batch)).fetch_one(&mut *db).await?;
+                sqlx::query(MARK).bind(writer).bind(number(number_of_batch)).fetch_one(&mut *db).await?;
             if let Some(setting) = row.try_get("off")? {
                 return Err(not_durable(setting));
             }
@@ -162,7 +163,7 @@ async fn replicate(
     } else {
         None
     };
-    Ok(Prepared { decided: vec![Decided { outcome, told: changed.then_some(1) }], written })
+    Ok(Prepared { decided: vec![Decided { outcome, events: changed.then_some(1) }], written })
 }
 
 /// The setting by which the server would not keep what it answers, if there is one.
@@ -174,15 +175,15 @@ macro_rules! off {
     };
 }
 
-/// What the fate of a transaction is known by.
-const SIGN: &str = concat!(
+/// Records the number of the transaction: by it the fence transaction finds out whether it was committed.
+const MARK: &str = concat!(
     "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) \
     VALUES ($1, $2, 0, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at) \
      SELECT pg_current_xact_id()::text AS xid, ",
     off!()
 );
 
-/// What the fate of the transaction is known by, as a part of the statement that writes.
+/// The same, as a part of the statement that writes.
 const WRITER: &str = "INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) VALUES ($1, $2, 0, now()) \
     ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at";
 
@@ -199,7 +200,7 @@ const FINISH: &str = concat!(
     " FROM s"
 );
 
-/// Writes everything, and takes the places among the commits.
+/// Writes everything, and takes the positions.
 async fn finish(
     settings: &Settings,
     db: &mut PgConnection,
@@ -209,11 +210,11 @@ async fn finish(
 ) -> sqlx::Result<(Written, Held)> {
     let events = staged.events.items();
     let taken = events.len() as u64;
-    let (mut places, mut tenants, mut threads, mut times, mut what) =
+    let (mut numbers, mut tenants, mut threads, mut times, mut what) =
         (vec![], vec![], vec![], vec![], vec![]);
     for (n, event) in (1..).zip(events) {
         if let Some((thread, happened)) = &event.change {
-            places.push(n);
+            numbers.push(n);
             tenants.push(event.tenant.as_str());
             threads.push(thread.as_str());
             times.push(event.at.as_micros());
@@ -222,7 +223,7 @@ async fn finish(
     }
     let mut writing = writing(staged);
     writing.part(WRITER).bind(writer).bind(number(number_of_batch));
-    writing.end(FINISH).bind(number(taken)).bind(places).bind(tenants).bind(threads).bind(times).bind(what);
+    writing.end(FINISH).bind(number(taken)).bind(numbers).bind(tenants).bind(threads).bind(times).bind(what);
     let row = writing.fetch(db).await?;
     let broken = || damaged("the row of the store".to_owned());
     let row = row.ok_or_else(broken)?;
@@ -246,7 +247,7 @@ async fn finish(
     Ok((written, held))
 }
 
-/// Takes away the changes up to a position.
+/// Deletes the changes up to a position.
 async fn trim(db: &mut PgConnection, up_to: u64) -> sqlx::Result<()> {
     if up_to == 0 {
         return Ok(());
@@ -260,11 +261,11 @@ async fn trim(db: &mut PgConnection, up_to: u64) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Commits. Who asked for it is told by the status of the transaction: a driver may take the end of one that was aborted for its
-/// success. A warning that came with it is none either.
+/// Commits. The status of the transaction says whether it was committed: a driver may take the end of an aborted one for success. A
+/// commit with a warning is no success either.
 ///
 /// # Errors
-/// Why nobody knows whether it was committed, and is there to stay.
+/// Why it is not known whether the transaction was committed and is durable.
 pub(super) async fn commit(
     settings: &Settings,
     db: &mut PgConnection,
@@ -272,7 +273,7 @@ pub(super) async fn commit(
 ) -> Result<(), Failure> {
     let sql = format!(
         "COMMIT; SELECT pg_xact_status('{}'::xid8) AS status, \
-         pg_notify('{}', '{}')::text AS told",
+         pg_notify('{}', '{}')::text AS notified",
         written.xid,
         crate::signs::CHANNEL,
         written.last().get()
@@ -290,13 +291,13 @@ pub(super) async fn commit(
         }
     };
     match listen(in_time(settings.options.answer_limit, work)).await {
-        // Of a wait for a standby that somebody has cancelled; whatever else it may be, it is looked up behind the fence.
+        // The wait for a standby was cancelled. Whatever the warning is, the fence transaction finds out.
         (Ok(()), true) => Err(Failure::not_replicated()),
         (answer, _) => answer,
     }
 }
 
-/// Gives a transaction up that has failed.
+/// Rolls a failed transaction back.
 pub(super) async fn roll_back(settings: &Settings, db: &mut PgConnection) -> Result<(), Failure> {
     let rolled_back = async { sqlx::raw_sql("ROLLBACK").execute(db).await.map(drop) };
     in_time(settings.options.answer_limit, rolled_back).await

@@ -14,11 +14,11 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Decided {
     pub(super) outcome: Result<Outcome, PersistError>,
-    /// How many change events there were when it was done; nothing where it has changed nothing.
-    pub(super) told: Option<usize>,
+    /// How many change events the transaction had staged after it. None where it changes nothing.
+    pub(super) events: Option<usize>,
 }
 
-/// Decides all of them, and loads what they need.
+/// Decides all of them, and loads the rows that they need.
 pub(super) async fn decide(
     transaction: &mut Transaction<Source>,
     db: &mut PgConnection,
@@ -32,7 +32,7 @@ pub(super) async fn decide(
     let mut decided: Vec<Option<Decided>> = batch.iter().map(|_| None).collect();
     loop {
         transaction.source_mut().load(db).await?;
-        // What waits for something to be loaded, and so what comes after it and is about the same.
+        // The locks of writes that wait for a row: a later write that needs one of them waits too.
         let mut waiting = Locks::default();
         let mut is_complete = true;
         for ((pending, locks), decided) in batch.iter().zip(&locks).zip(&mut decided) {
@@ -40,7 +40,7 @@ pub(super) async fn decide(
                 continue;
             }
             if pending.write.brings_notes() {
-                // They are written behind everything else, and take a position.
+                // Rejected-call records are written last, and take a position.
                 transaction.take_position(&pending.write.tenant, pending.write.now);
                 let result = Batched { outputs: Vec::new(), deduplicated: false }.into();
                 *decided = Some(applied(transaction, Outcome { result, changed: true }));
@@ -50,7 +50,7 @@ pub(super) async fn decide(
             match transaction.apply(&pending.write.decided()) {
                 Ok(outcome) if is_due => *decided = Some(applied(transaction, outcome)),
                 Err(Halt::Refused(error)) if is_due => {
-                    *decided = Some(Decided { outcome: Err(error), told: None });
+                    *decided = Some(Decided { outcome: Err(error), events: None });
                 }
                 answer => {
                     if answer.is_ok() {
@@ -68,6 +68,6 @@ pub(super) async fn decide(
 }
 
 fn applied(transaction: &Transaction<Source>, outcome: Outcome) -> Decided {
-    let told = outcome.changed.then(|| transaction.staged().events.len());
-    Decided { outcome: Ok(outcome), told }
+    let events = outcome.changed.then(|| transaction.staged().events.len());
+    Decided { outcome: Ok(outcome), events }
 }

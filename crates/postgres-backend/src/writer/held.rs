@@ -1,8 +1,7 @@
-//! What is written behind the end of a transaction, while the row of the store is held: what hangs on everything that was committed
-//! before.
+//! What a transaction writes last, while it holds the row of the store: audit entries, which are chained, and the dirty set.
 //!
-//! A statement that waits for the row sees it as it is afterwards, and all other tables as they were before. So whatever has to be
-//! known in the order of the commits stands in the row itself.
+//! A statement that waits for the row sees it as it is afterwards, and all other tables as they were before. So the row itself holds what
+//! has to be known in the order of the commits.
 
 use sqlx::{PgConnection, postgres::PgRow};
 use throughline_core::{
@@ -67,15 +66,15 @@ fn entries(
         .iter()
         .zip(decided)
         .filter_map(|(pending, decided)| {
-            Some((decided.told?, &pending.write, decided.outcome.as_ref().ok()?))
+            Some((decided.events?, &pending.write, decided.outcome.as_ref().ok()?))
         })
         .collect();
     // Operations are not always decided in the order in which they came.
-    changed.sort_unstable_by_key(|(told, ..)| *told);
+    changed.sort_unstable_by_key(|(events, ..)| *events);
     let (mut entries, mut before) = (Vec::new(), 0);
-    for (told, write, outcome) in changed {
-        let span = (written.position(before), written.position(told));
-        before = told;
+    for (events, write, outcome) in changed {
+        let span = (written.position(before), written.position(events));
+        before = events;
         match &write.audit {
             Audit::Nothing => {}
             Audit::Entry(ticket) => entries.push(ticket.entry(&mut link, write.now, span, &outcome.result)),
@@ -89,7 +88,7 @@ const APPEND: &str = "WITH s AS (UPDATE throughline.store SET audit = $1, audit_
     INSERT INTO throughline.audit (number, tenant, thread, hash, body) \
     SELECT * FROM unnest($3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::text[])";
 
-/// Appends entries to the log; the next one hangs on `last`.
+/// Appends entries to the log; the next one is chained to `last`.
 async fn append(db: &mut PgConnection, entries: &[AuditEntry], last: &AuditEntry) -> sqlx::Result<()> {
     sqlx::query(APPEND)
         .bind(number(last.number.get()))

@@ -80,7 +80,7 @@ pub(crate) async fn in_time<T>(
 ) -> Result<T, Failure> {
     match timeout(limit, work).await {
         Ok(answer) => answer.map_err(Failure::from),
-        Err(_) => Err(Failure::silence()),
+        Err(_) => Err(Failure::timed_out()),
     }
 }
 

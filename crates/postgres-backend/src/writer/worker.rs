@@ -28,10 +28,10 @@ use crate::{
 const MOST: usize = 512;
 const LARGE: usize = 8 << 20;
 
-/// How long those are waited for who were answered together. A timer of the runtime is no finer.
-const MOMENT: Duration = Duration::from_millis(1);
+/// How long the writer waits for as many operations as the last batch had. A timer of the runtime is no finer.
+const GATHER_LIMIT: Duration = Duration::from_millis(1);
 
-/// How long a writer waits before it begins again: at first, and at most.
+/// How long a writer waits before it retries: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -64,22 +64,22 @@ impl Worker {
         Self { settings, queue, signs, link, name: MessageId::mint().as_str().to_owned(), batch: 0 }
     }
 
-    /// Until nobody can hand it anything any more, and everything is answered.
+    /// Runs until the queue is closed and every operation is answered.
     pub(super) async fn run(mut self) {
-        // How many were answered together, and are likely to come back together.
-        let mut company = 1;
+        // Callers that were answered together are likely to write again together.
+        let mut batch_size = 1;
         while let Some(first) = self.queue.recv().await {
-            let batch = self.gather(first, company).await;
-            company = batch.len();
+            let batch = self.gather(first, batch_size).await;
+            batch_size = batch.len();
             self.apply(batch).await;
         }
         self.link.close().await;
     }
 
-    /// What waits. Those who were answered together come back one after the other: to begin with the first of them would make a
-    /// transaction of one and let all others wait for it, so they are waited for, once, for a moment.
-    async fn gather(&mut self, first: Pending, company: usize) -> Vec<Pending> {
-        let until = Instant::now() + MOMENT;
+    /// Takes the operations that wait. Callers that were answered together write again one after the other: a transaction of the first
+    /// one alone would let all others wait for it. So the writer waits once, for a millisecond, until there are as many as before.
+    async fn gather(&mut self, first: Pending, batch_size: usize) -> Vec<Pending> {
+        let until = Instant::now() + GATHER_LIMIT;
         let mut bytes = first.bytes;
         // What is done about copies is a transaction of its own.
         let most = if matches!(first.write.args, PersistArgs::Replica(_)) { 1 } else { MOST };
@@ -87,7 +87,7 @@ impl Worker {
         while batch.len() < most && bytes < LARGE {
             let next = match self.queue.try_recv() {
                 Ok(next) => next,
-                Err(_) if batch.len() >= company => break,
+                Err(_) if batch.len() >= batch_size => break,
                 Err(_) => match timeout_at(until.into(), self.queue.recv()).await {
                     Ok(Some(next)) => next,
                     Ok(None) | Err(_) => break,
@@ -113,7 +113,8 @@ impl Worker {
         }
     }
 
-    /// Tries until it is done, until there is no time left, or until it is of no use. Answers what is left.
+    /// Retries a batch until it is committed, until its time is over, or until it fails for a reason that a retry does not change. Answers
+    /// the operations that are not answered yet, and why they failed.
     async fn settle(&mut self, mut batch: Vec<Pending>) -> Option<(Vec<Pending>, Failure)> {
         let mut pause = PAUSE;
         let mut last: Option<Failure> = None;
@@ -125,9 +126,9 @@ impl Worker {
             match self.attempt(batch, last.as_ref()).await {
                 Ended::Answered => return None,
                 Ended::Failed(left, failure) if failure.passes => {
-                    tracing::debug!(kind = %failure.kind, "a transaction is begun again");
+                    tracing::debug!(kind = %failure.kind, "a transaction is retried");
                     batch = left;
-                    // Not past the moment at which one of them has to be told.
+                    // Not longer than until the first of them has to be answered.
                     let again = Instant::now() + pause.mul_f64(0.5 + fastrand::f64());
                     sleep_until(soonest(&batch).map_or(again, |soonest| again.min(soonest)).into()).await;
                     pause = if failure.is_outage() { (pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
@@ -142,8 +143,8 @@ impl Worker {
         if let Err(failure) = connect(&mut self.link, &mut batch, last).await {
             return Ended::Failed(batch, failure);
         }
-        // Taken away: should this task end in the middle, the connection ends too.
-        let Some(mut db) = self.link.take() else { return Ended::Failed(batch, Failure::silence()) };
+        // Taken out of the link: where this task ends in the middle of the transaction, the connection ends too.
+        let Some(mut db) = self.link.take() else { return Ended::Failed(batch, Failure::lost()) };
         self.batch += 1;
         let name = (&*self.name, self.batch);
         let prepared = match prepare(&self.settings, &mut db, &batch, MintedIds::AreNew, name).await {
@@ -155,8 +156,8 @@ impl Worker {
         };
         let prepared = prepared.map_err(|unprepared| match unprepared {
             Unprepared::Failed(failure) => failure,
-            // Where every id is looked up nothing is taken for new.
-            Unprepared::KnownIds => Failure::silence(),
+            // Every id was looked up: none was taken for new.
+            Unprepared::KnownIds => Failure::lost(),
         });
         let Prepared { decided, written } = match prepared {
             Ok(prepared) => prepared,
@@ -181,8 +182,8 @@ impl Worker {
             pending.committing = true;
         }
         let committed = match commit(&self.settings, &mut db, &written).await {
-            // By a server over which another was promoted meanwhile: that one is asked.
-            Ok(()) if !self.link.is_current() => Err(Failure::silence()),
+            // Another server was promoted meanwhile: that one is asked.
+            Ok(()) if !self.link.is_current() => Err(Failure::lost()),
             committed => committed,
         };
         match committed {
@@ -195,8 +196,8 @@ impl Worker {
                         for pending in &mut batch {
                             pending.committing = false;
                         }
-                        // Nothing of it is there: it may be begun again.
-                        return Ended::Failed(batch, failure.begun_again());
+                        // It was not committed: it may be retried.
+                        return Ended::Failed(batch, failure.retryable());
                     }
                     None => {
                         for pending in batch {
@@ -208,9 +209,9 @@ impl Worker {
             }
         }
         self.link.saw(written.last());
-        self.signs.send_if_modified(|told| {
-            let is_later = written.last() > *told;
-            *told = written.last().max(*told);
+        self.signs.send_if_modified(|sent| {
+            let is_later = written.last() > *sent;
+            *sent = written.last().max(*sent);
             is_later
         });
         answer(batch, decided, Some(&written));
@@ -244,24 +245,24 @@ fn soonest(batch: &[Pending]) -> Option<Instant> {
     batch.iter().map(|pending| pending.give_up).min()
 }
 
-/// Connects, for as long as anybody waits for it. Those that cannot wait longer are answered meanwhile.
+/// Connects, as long as an operation waits for it. An operation whose time is over is answered meanwhile.
 async fn connect(
     link: &mut Link,
     batch: &mut Vec<Pending>,
     last: Option<&Failure>,
 ) -> std::result::Result<(), Failure> {
-    let silence = Failure::silence();
+    let timed_out = Failure::timed_out();
     let mut connecting = pin!(link.get());
     while let Some(soonest) = soonest(batch) {
         match timeout_at(soonest.into(), connecting.as_mut()).await {
             Ok(connected) => return connected.map(drop),
-            Err(_) => *batch = without_the_late(std::mem::take(batch), last.or(Some(&silence))),
+            Err(_) => *batch = without_the_late(std::mem::take(batch), last.or(Some(&timed_out))),
         }
     }
-    Err(silence)
+    Err(timed_out)
 }
 
-/// Answers those that have waited too long, and forgets those that nobody waits for.
+/// Answers the operations that have waited too long, and drops those whose callers have left.
 fn without_the_late(batch: Vec<Pending>, last: Option<&Failure>) -> Vec<Pending> {
     let now = Instant::now();
     let mut left = Vec::with_capacity(batch.len());
@@ -290,8 +291,8 @@ fn refuse(batch: Vec<Pending>, failure: &Failure) {
 }
 
 fn answer(batch: Vec<Pending>, decided: Vec<Decided>, written: Option<&Written>) {
-    for (pending, Decided { outcome, told }) in batch.into_iter().zip(decided) {
-        let position = told.zip(written).map(|(told, written)| written.position(told));
+    for (pending, Decided { outcome, events }) in batch.into_iter().zip(decided) {
+        let position = events.zip(written).map(|(events, written)| written.position(events));
         let answer: Result<Committed> = outcome.map(|outcome| Committed { result: outcome.result, position });
         pending.answer(answer);
     }

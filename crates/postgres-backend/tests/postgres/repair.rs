@@ -1,8 +1,9 @@
 //! A message that cannot be read is refused by itself, and can be deleted or restored.
 
 use throughline_core::{
-    Content, Delete, ErrorKind, GetThread, Import, ImportRow, ImportedRow, LabelPatch, NewMessage,
-    RebuildThread, Role, ThreadArgs, Timestamp, Update,
+    ClearThread, ConsumerArgs, ConsumerResult, Content, Delete, ErrorKind, GetThread, Import, ImportRow,
+    ImportedRow, LabelPatch, MoveCursor, NewMessage, Position, PurgeThread, QuarantineChange, RebuildThread,
+    ReleaseChange, ResetCursor, Role, ThreadArgs, ThreadResult, Timestamp, Update,
 };
 use throughline_postgres::PostgresBackend;
 
@@ -78,4 +79,62 @@ async fn the_labels_of_a_damaged_summary_are_recovered() {
     db.run(ThreadArgs::from(RebuildThread { thread: thread() })).await.unwrap();
     let entry = db.read(GetThread { thread: thread() }).await.unwrap().unwrap();
     assert_eq!((entry.labels.len(), entry.messages, entry.listed), (1, 1, true));
+}
+
+#[tokio::test]
+async fn a_damaged_question_hides_no_earlier_one() {
+    for damage in [
+        "UPDATE throughline.messages SET metadata = '{' WHERE id = 'b'",
+        "UPDATE throughline.messages SET content = '{' WHERE id = 'b'",
+    ] {
+        let Some((_database, db)) = with_damage(damage).await else { return };
+        db.run(Delete::new("t".parse().unwrap(), "c".parse().unwrap())).await.unwrap();
+        let entry = db.read(GetThread { thread: "t".parse().unwrap() }).await.unwrap().unwrap();
+        assert_eq!((entry.messages, entry.preview.as_deref()), (2, Some("a")), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_does_not_keep_a_thread_from_being_purged() {
+    let damage = "UPDATE throughline.messages SET metadata = '{', role = 'nobody', pieces = -1, attachments = '[' \
+        WHERE id = 'b'";
+    let Some((database, db)) = with_damage(damage).await else { return };
+    db.run(ThreadArgs::from(ClearThread::new("t".parse().unwrap()))).await.unwrap();
+    let purge = PurgeThread { thread: "t".parse().unwrap(), limit: 10 };
+    match db.run(ThreadArgs::from(purge)).await.unwrap() {
+        ThreadResult::Purge(purged) => assert_eq!((purged.messages, purged.more), (3, false)),
+        other => panic!("{other:?}"),
+    }
+    let left = "SELECT count(*) FROM throughline.messages WHERE seq IS NOT NULL OR content IS NOT NULL OR metadata IS NOT NULL";
+    assert_eq!(database.count(left).await, 0);
+}
+
+#[tokio::test]
+async fn damaged_rows_of_a_consumer_fail_no_other_write() {
+    let Some(database) = Database::fresh("").await else { return };
+    let db = database.open(PostgresBackend::builder().writers(1)).await;
+    let consumer = || "index".parse().unwrap();
+    let quarantine = |at: u64| {
+        let (position, thread) = (Position::new(at), "t".parse().unwrap());
+        ConsumerArgs::from(QuarantineChange { consumer: consumer(), position, thread, why: "why".to_owned() })
+    };
+    db.run(ConsumerArgs::from(MoveCursor::new(consumer(), Position::new(0)))).await.unwrap();
+    db.run(quarantine(3)).await.unwrap();
+    database
+        .run(
+            "UPDATE throughline.quarantine SET why = '\\xff'; UPDATE throughline.consumers SET position = -1",
+        )
+        .await;
+    db.run(quarantine(4)).await.expect("the cursor is not needed");
+    for at in [3, 4] {
+        let release = ReleaseChange { consumer: consumer(), position: Position::new(at) };
+        match db.run(ConsumerArgs::from(release)).await.unwrap() {
+            ConsumerResult::Release(released) => assert!(released.was_listed, "{at}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(database.count("SELECT count(*) FROM throughline.quarantine").await, 0);
+    let error = db.run(ConsumerArgs::from(MoveCursor::new(consumer(), Position::new(1)))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    db.run(ConsumerArgs::from(ResetCursor::new(consumer(), Position::new(0)))).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! What is said while only a standby answers, and then not even that: the last thing that is waited for says nothing of why.
+//! A call that has met a standby says so, also where the standby ceases to answer before the call ends.
 
 use std::time::Duration;
 
@@ -23,12 +23,14 @@ async fn interrupted(call: impl AsyncFnOnce(Thread) -> Result<()>) {
         return;
     };
     let mut primary = Cluster::start(&installation).unwrap();
-    // What is asked of the standby itself is counted elsewhere.
+    // The sessions of the test itself are in another database.
     primary.run("postgres", "CREATE DATABASE store").unwrap();
     let standby = primary.replica("s").unwrap();
     primary.wait_for_replica("s", "async").unwrap();
     let url = primary.url_at(&format!("{},{}", primary.place(), standby.place()), "store");
+    // The listener for commits asks the primary alone: every session of the standby is one of the call.
     let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(5));
+    let options = options.listen_at(primary.url("store"));
     let db = Persistence::builder().backend(options.open(&url).await.unwrap()).build().unwrap();
     let thread = db.thread("t");
     thread.add(NewMessage::user("kept")).await.unwrap();
@@ -38,8 +40,8 @@ async fn interrupted(call: impl AsyncFnOnce(Thread) -> Result<()>) {
     let sessions = "SELECT sessions FROM pg_stat_database WHERE datname = 'store'";
     let before: u64 = standby.run("postgres", sessions).unwrap().parse().unwrap();
     let frozen = tokio::task::spawn_blocking(move || {
-        // One is counted when it has ended: whoever began it has an answer by then.
-        let asked = format!("SELECT sessions > {before} FROM pg_stat_database WHERE datname = 'store'");
+        // A session is counted before it is asked anything. The second one begins after the first has answered.
+        let asked = format!("SELECT sessions > {before} + 1 FROM pg_stat_database WHERE datname = 'store'");
         standby.wait_until(&asked, "t").unwrap();
         standby.freeze().unwrap();
         standby

@@ -37,9 +37,9 @@ impl Source<'_> {
     }
 }
 
-/// Deletes the leftovers of the swept threads.
+/// Deletes the leftovers of threads.
 pub(super) fn delete(source: &mut Source<'_>, staged: &StagedRows) -> Applied<()> {
-    for (key, (row, limit)) in staged.swept() {
+    for (key, (row, limit)) in staged.leftover_limits() {
         let thread_pk = source.thread_pk(key)?;
         let below = if row.deleted { i64::MAX } else { number(row.generation.get()) };
         let limit = number(limit);

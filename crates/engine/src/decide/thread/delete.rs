@@ -35,7 +35,14 @@ impl<S: RowSource> WriteScope<'_, S> {
             return Ok(true);
         }
         let query = LeftoverQuery { thread: key, below: None, limit: 1 };
-        Ok(self.source.leftovers(&query)? > 0)
+        Ok(self.leftovers(&query)? > 0)
+    }
+
+    /// How many leftovers the store has.
+    pub(super) fn leftovers(&mut self, query: &LeftoverQuery) -> Decided<u64, S> {
+        let source = &mut *self.source;
+        let count = self.rows.leftovers.get_or_load(query, || source.leftovers(query).map(Some))?;
+        Ok(count.copied().unwrap_or_default())
     }
 
     /// Repairs what tells the order of the messages. What was loaded of the thread may be out of date then.
@@ -43,6 +50,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let key = self.thread_key(thread);
         if self.source.repair_order(&key)? {
             self.rows.threads.forget_loaded(&key);
+            self.rows.message_ranges.retain(|(thread, ..), _| *thread != key);
         }
         Ok(())
     }

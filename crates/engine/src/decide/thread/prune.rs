@@ -21,29 +21,39 @@ impl<S: RowSource> WriteScope<'_, S> {
         last_seq(Some(&state), thread)?;
         let (limit, floor) = (u64::from(prune.limit), state.floor);
         let open = self.range(thread, RangeKind::Open, floor, 1)?;
-        let first_open = open.iter().find(|(.., row)| row.state.is_open()).map(|(_, seq, _)| *seq);
+        let first_open = open.into_iter().find(|(.., row)| row.state.is_open()).map(|(_, seq, _)| seq);
         let within = |seq: Seq| seq <= prune.through && first_open.is_none_or(|open| seq < open);
-        let mut removed = self.range(thread, RangeKind::Oldest, floor, limit + 1)?;
-        let count = removed.iter().take_while(|(_, seq, _)| within(*seq)).count();
+        // The row behind the limit says whether there are more. Its damage is reported by the prune that removes it.
+        let looks_ahead = match self.load_range(thread, RangeKind::Oldest, floor, limit + 1) {
+            Err(halt) if halt.is_corrupt() => false,
+            loaded => loaded.map(|()| true)?,
+        };
+        let count = if looks_ahead { limit + 1 } else { limit };
+        let rows = self.range(thread, RangeKind::Oldest, floor, count)?;
+        let rows: Vec<_> = rows.into_iter().take_while(|(_, seq, _)| within(*seq)).collect();
+        let is_full =
+            rows.len() as u64 == limit && rows.last().is_some_and(|(_, seq, _)| *seq < prune.through);
+        let more = rows.len() as u64 > limit || (is_full && !looks_ahead);
+        let removed = rows.into_iter().take(prune.limit as usize);
+        let removed: Vec<_> = removed.map(|(id, seq, row)| (id.clone(), seq, row.clone())).collect();
         let mut pruned = Pruned {
             thread: thread.clone(),
             messages: 0,
             bytes: 0,
             attachments: Vec::new(),
-            more: count as u64 > limit,
+            more,
             deduplicated: false,
         };
-        removed.truncate(count.min(prune.limit as usize));
         let Some((_, through, _)) = removed.last() else { return Ok(pruned) };
         let through = *through;
         pruned.messages = removed.len() as u64;
         for (id, _, row) in &removed {
             pruned.bytes += row.length.bytes;
             pruned.attachments.extend(row.attachments.iter().cloned());
-            self.bury(thread, id, row);
+            self.put_tombstone(thread, id, row);
         }
         for (_, seq, row) in &removed {
-            self.uncount(&mut state, thread, row, *seq)?;
+            self.remove_from_counters(&mut state, thread, row, *seq)?;
         }
         summary_mut(&mut state, thread)?.changed(self.now);
         self.put_thread(thread, state);

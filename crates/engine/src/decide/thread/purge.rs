@@ -5,7 +5,7 @@ use throughline_core::{PurgeThread, Purged, backend::rules};
 use crate::{
     RowSource,
     decide::{Decided, WriteScope},
-    rows::{LeftoverQuery, RangeKind, Sweep},
+    rows::{LeftoverPurge, LeftoverQuery, RangeKind},
 };
 
 impl<S: RowSource> WriteScope<'_, S> {
@@ -24,12 +24,13 @@ impl<S: RowSource> WriteScope<'_, S> {
             return Ok(purged);
         }
         let limit = u64::from(purge.limit);
-        let mut removed = self.range(thread, RangeKind::Purgeable, state.floor, limit + 1)?;
-        purged.more = removed.len() as u64 > limit;
-        removed.truncate(purge.limit as usize);
-        for (id, _, row) in &removed {
+        let rows = self.range(thread, RangeKind::Purgeable, state.floor, limit + 1)?;
+        purged.more = rows.len() as u64 > limit;
+        let removed = rows.into_iter().take(purge.limit as usize);
+        let removed: Vec<_> = removed.map(|(id, _, row)| (id.clone(), row.clone())).collect();
+        for (id, row) in &removed {
             purged.attachments.extend(row.attachments.iter().cloned());
-            self.bury(thread, id, row);
+            self.put_tombstone(thread, id, row);
         }
         purged.messages = removed.len() as u64;
         if !purged.more {
@@ -37,12 +38,12 @@ impl<S: RowSource> WriteScope<'_, S> {
             let key = self.thread_key(thread);
             let below = (!state.deleted).then_some(state.generation);
             let query = LeftoverQuery { thread: key.clone(), below, limit: limit + 1 };
-            purged.more = self.source.leftovers(&query)? > limit;
-            self.rows.sweeps.push(Sweep { thread: key, limit });
+            purged.more = self.leftovers(&query)? > limit;
+            self.rows.leftover_purges.push(LeftoverPurge { thread: key, limit });
             if !purged.more {
                 state.purgeable = false;
             }
-            // A sweep looks at the staged row.
+            // The removal of the leftovers looks at the staged row.
             self.put_thread(thread, state);
         }
         Ok(purged)

@@ -19,14 +19,17 @@ impl<S: RowSource> WriteScope<'_, S> {
             Some(summary) => summary,
             None => {
                 let key = self.thread_key(thread);
-                let (labels, owner) = self.source.recovered_labels(&key)?;
+                let source = &mut *self.source;
+                let load = || source.recovered_labels(&key).map(Some);
+                let recovered = self.rows.recovered_labels.get_or_load(&key, load)?;
+                let (labels, owner) = recovered.cloned().unwrap_or_default();
                 ThreadFacts { labels, owner, ..ThreadFacts::implied(state.removed_at) }
             }
         };
         let mut counted = self.count_messages(thread, &state, summary.created_at)?;
         let key = self.thread_key(thread);
         if count_before != Some(counted.tally.messages) && self.source.rebuild_order(&key)? {
-            self.rows.message_ranges.forget_loaded_where(|range| range.thread == key);
+            self.rows.message_ranges.retain(|(thread, ..), _| *thread != key);
             counted = self.count_messages(thread, &state, summary.created_at)?;
         }
         if is_damaged {

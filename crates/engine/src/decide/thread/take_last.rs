@@ -15,11 +15,12 @@ impl<S: RowSource> WriteScope<'_, S> {
         let state = self.existing(&thread)?;
         last_seq(Some(&state), &thread)?;
         let last = self.range(&thread, RangeKind::Latest, state.floor, 1)?.pop();
+        let last = last.map(|(id, seq, row)| (id.clone(), seq, row.clone()));
         rules::expect_last_message(take.expected, last.as_ref().map(|(_, seq, _)| *seq))?;
         let Some((id, _, row)) = last else {
             return Ok(TakenMessage { thread, deleted: None, message: None, deduplicated: false });
         };
-        let message = self.whole(&thread, &id, &row)?;
+        let message = self.with_content(&thread, &id, &row)?;
         let deleted = self.delete(&Delete::new(thread.clone(), id))?;
         Ok(TakenMessage { thread, deleted: Some(deleted), message: Some(message), deduplicated: false })
     }
