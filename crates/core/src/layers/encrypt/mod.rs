@@ -85,6 +85,7 @@ mod service;
 mod shred;
 #[cfg(test)]
 mod swaps;
+mod taken;
 pub mod thread_keys;
 mod unreadable;
 mod weakness;
