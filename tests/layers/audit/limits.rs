@@ -288,6 +288,20 @@ async fn a_spent_budget_delays_no_interval_of_calls_that_a_layer_answers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn records_over_which_a_store_panicked_are_written_an_interval_later() {
+    let backend = Refuses::new(claims().with_audit());
+    backend.panics.store(true, Ordering::SeqCst);
+    let db = backend.build().unwrap();
+    refused(&db, 1).await;
+    let_tasks_run().await;
+    assert_eq!(backend.outcomes(), []);
+    backend.panics.store(false, Ordering::SeqCst);
+    sleep(INTERVAL * 2).await;
+    let_tasks_run().await;
+    assert_eq!(times(&backend.outcomes()), [1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_is_given_no_records_once_it_is_being_closed() {
     for closes_slowly in [false, true] {
         let backend = Refuses::new(claims().with_audit());

@@ -1,11 +1,12 @@
 //! A store of keys that fails: what a call leaves then.
 
 use throughline::{
-    Batch, Content, Effect, ErrorKind, NewMessage, TakeLastMessage,
+    Add, Batch, Content, Delete, Effect, ErrorKind, IdempotencyKey, NewMessage, PersistResult, Seq,
+    TakeLastMessage, ThreadResult,
     layers::encrypt::{EncryptLayer, thread_keys::MemoryThreadKeys},
 };
 
-use super::support::{FailingKeys, KeyCall, over_memory, ring};
+use super::support::{FailingKeys, KeyCall, key, over_memory, ring, stacks};
 
 #[tokio::test]
 async fn a_message_whose_key_cannot_be_read_is_not_taken() {
@@ -21,6 +22,91 @@ async fn a_message_whose_key_cannot_be_read_is_not_taken() {
     let error = db.batch(batch()).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
     assert_eq!(thread.take_last().await.unwrap().message.unwrap().content, Content::text("said"));
+}
+
+/// Takes `k1` away from a ring, whatever is under it.
+async fn lose_k1(layer: &EncryptLayer) {
+    layer.ring().rotate(key("k2")).unwrap();
+    layer.retire(&"k1".parse().unwrap(), &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_decrypted_is_not_taken() {
+    for index in 0..4 {
+        let layer = match index % 2 {
+            0 => EncryptLayer::new(ring("k1")),
+            _ => EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new()),
+        };
+        let db = stacks(&layer).await.swap_remove(index / 2);
+        let thread = db.thread("t");
+        for id in ["a", "b"] {
+            thread.add(NewMessage::user("said").with_id(id.parse().unwrap())).await.unwrap();
+        }
+        lose_k1(&layer).await;
+        let take = || TakeLastMessage::new("t".parse().unwrap());
+        for (take, idempotency) in
+            [(take(), None), (take().expecting(Seq::new(2)), None), (take(), Some("x"))]
+        {
+            let call = db.on_thread(take.clone());
+            let error = match idempotency {
+                Some(name) => call.key(IdempotencyKey::new(name).unwrap()).await.unwrap_err(),
+                None => call.await.unwrap_err(),
+            };
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied));
+            let error = db.batch(Batch::new().with(take)).await.unwrap_err();
+            assert_eq!((error.kind(), error.batch_index()), (ErrorKind::Corrupt, Some(0)));
+        }
+        layer.ring().add(key("k1")).unwrap();
+        let taken = thread.take_last().await.unwrap().message.unwrap();
+        assert_eq!((taken.id.as_str(), taken.content), ("b", Content::text("said")));
+    }
+}
+
+#[tokio::test]
+async fn a_batch_takes_what_it_adds_and_what_was_there() {
+    for db in stacks(&EncryptLayer::new(ring("k1"))).await {
+        let thread = db.thread("t");
+        for id in ["a", "b", "c"] {
+            thread.add(NewMessage::user(id).with_id(id.parse().unwrap())).await.unwrap();
+        }
+        let take = || TakeLastMessage::new("t".parse().unwrap());
+        let added = Add::new("t".parse().unwrap(), NewMessage::user("d").with_id("d".parse().unwrap()));
+        let batch = Batch::new()
+            .with(added)
+            .with(take())
+            .with(Delete::new("t".parse().unwrap(), "c".parse().unwrap()))
+            .with(take())
+            .with(take())
+            .with(take());
+        let outputs = db.batch(batch).await.unwrap().outputs;
+        let taken: Vec<Option<String>> = outputs
+            .into_iter()
+            .filter_map(|output| match output {
+                PersistResult::Thread(ThreadResult::TakeLast(taken)) => Some(taken.message),
+                _ => None,
+            })
+            .map(|message| message.map(|message| message.content.plain_text(9)))
+            .collect();
+        assert_eq!(
+            taken,
+            ["d", "b", "a"].map(|text| Some(text.to_owned())).into_iter().chain([None]).collect::<Vec<_>>()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_replayed_take_is_answered_although_the_message_before_cannot_be_decrypted() {
+    let layer = EncryptLayer::new(ring("k1"));
+    let db = over_memory(&layer);
+    let thread = db.thread("t");
+    thread.add(NewMessage::user("old").with_id("a".parse().unwrap())).await.unwrap();
+    lose_k1(&layer).await;
+    thread.add(NewMessage::user("new").with_id("b".parse().unwrap())).await.unwrap();
+    let take =
+        || db.on_thread(TakeLastMessage::new("t".parse().unwrap())).key(IdempotencyKey::new("x").unwrap());
+    assert_eq!(take().await.unwrap().message.unwrap().content, Content::text("new"));
+    let again = take().await.unwrap();
+    assert!(again.deduplicated && again.deleted.unwrap().id.as_str() == "b");
 }
 
 #[tokio::test]

@@ -131,17 +131,24 @@ async fn a_damaged_key_record_keeps_no_fork_from_being_named_and_shredded() {
     let db = over_memory(&layer);
     family(&db).await;
     // A crash has left the record of another tenant's key wiped.
-    std::fs::write(folder.path().join(format!("{}.key", "0".repeat(64))), " ".repeat(100)).unwrap();
+    let damaged = format!("{}.key", "0".repeat(64));
+    std::fs::write(folder.path().join(&damaged), " ".repeat(100)).unwrap();
+    let damaged = vec![damaged];
     let shredded = layer.shred(&db, &"source".parse().unwrap()).await.unwrap();
-    assert_eq!((shredded.readable_forks, shredded.unread_keys), (ids(&["fork", "half"]), 1));
+    assert_eq!((shredded.readable_forks, shredded.unread_keys), (ids(&["fork", "half"]), damaged.clone()));
     let shredded = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap();
-    assert_eq!((shredded.threads, shredded.unread_keys), (ids(&["source", "half", "fork"]), 1));
+    assert_eq!((shredded.threads, shredded.unread_keys), (ids(&["source", "half", "fork"]), damaged.clone()));
     assert_eq!(readable(&db).await, ["own"]);
     // What is under the damaged key is not known: no key of the ring can be taken away.
     let error = layer.keys_in_use(&db).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert_eq!(error.detail(), "1 records of the store of keys cannot be read: restore or remove them");
-    assert_eq!(layer.rewrite(&db).run().await.unwrap().damaged, 1);
+    let first = &damaged[0];
+    let detail = format!(
+        "1 records of the store of keys cannot be read, the first is `{first}`: restore or remove them"
+    );
+    assert_eq!(error.detail(), detail);
+    let report = layer.rewrite(&db).run().await.unwrap();
+    assert_eq!((report.damaged, report.damaged_keys), (0, damaged));
 }
 
 #[tokio::test]

@@ -143,8 +143,12 @@ async fn what_was_held_back_and_forgotten_is_not_joined_by_the_rest() {
                 };
                 let last = || append("t", &id, text, mode.clone());
                 match db.run(last()).await {
-                    // What was held back of it was dropped, and the call says so once.
-                    Err(error) if error.kind() == ErrorKind::Conflict => drop(db.run(last()).await.unwrap()),
+                    // What was held back of it was dropped: calls are refused until the message is read.
+                    Err(error) if error.kind() == ErrorKind::Conflict => {
+                        assert_eq!(db.run(last()).await.unwrap_err().kind(), ErrorKind::Conflict);
+                        db.thread("t").get(id.parse().unwrap()).await.unwrap();
+                        drop(db.run(last()).await.unwrap());
+                    }
                     answer => drop(answer.unwrap()),
                 }
             }

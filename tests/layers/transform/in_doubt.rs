@@ -7,13 +7,13 @@ use std::{
 };
 
 use throughline::{
-    Admitted, Backend, Batch, Capabilities, Coalesce, Effect, ErrorKind, PersistError, Persistence, ReadArgs,
-    Reply, Reserve, Result, Revision, Role, UpdateContent, UpdateMode, layers::timeout::TimeoutLayer,
-    memory::MemoryBackend, transform::TransformLayer,
+    Admitted, Backend, Batch, Capabilities, Coalesce, Content, ContentChange, Effect, ErrorKind,
+    PersistError, Persistence, ReadArgs, Reply, Reserve, Result, Revision, Role, UpdateContent, UpdateMode,
+    layers::timeout::TimeoutLayer, memory::MemoryBackend, transform::TransformLayer,
 };
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
-use super::{Names, append, content, new};
+use super::{Names, append, blocks, change, content, key, new};
 
 /// What becomes of one change of content.
 enum Fate {
@@ -30,7 +30,7 @@ type LateWrite = (Sender<()>, Receiver<()>);
 
 /// A store that applies changes of content late. A clone is the same.
 #[derive(Clone, Default)]
-struct Late {
+pub(super) struct Late {
     store: Arc<MemoryBackend>,
     fates: Arc<Mutex<VecDeque<Fate>>>,
     late: Arc<Mutex<Vec<LateWrite>>>,
@@ -173,4 +173,23 @@ async fn a_draft_repeats_a_late_write_and_loses_no_text() {
     draft.finish().await.unwrap();
     assert_eq!(draft.committed().bytes, 10);
     assert_eq!(content(&db, draft.id().as_str()).await, r#"[{"type":"text","text":"say Alice."}]"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_of_another_writers_message_keeps_its_held_text_when_its_answer_is_lost() {
+    let text = Content::text("say Ali");
+    let snapshot = || change("m", ContentChange::Replace(text.clone()), UpdateMode::Partial);
+    let append_block = || blocks("m", text.as_json(), UpdateMode::Partial);
+    for part in [&snapshot as &dyn Fn() -> UpdateContent, &append_block] {
+        let late = Late::default();
+        let other = Persistence::builder().backend(late.clone()).build().unwrap();
+        other.run(new("m")).await.unwrap();
+        let db = late.open();
+        late.next([Fate::Late]);
+        let error = db.run(part()).key(key("a")).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
+        db.run(part()).key(key("a")).await.unwrap();
+        db.run(append("m", "ce.", UpdateMode::Final)).await.unwrap();
+        assert_eq!(content(&db, "m").await, r#"[{"type":"text","text":"say Alice."}]"#);
+    }
 }

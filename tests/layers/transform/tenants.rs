@@ -1,11 +1,11 @@
 //! Tenants that share a pipeline share the messages that are open at one time, and lose no text to each other.
 
 use throughline::{
-    Content, ContentChange, Effect, ErrorKind, Persistence, UpdateMode, memory::MemoryBackend,
-    transform::TransformLayer,
+    Batch, Content, ContentChange, Effect, ErrorKind, MessageState, Persistence, TakeLastMessage, UpdateMode,
+    memory::MemoryBackend, transform::TransformLayer,
 };
 
-use super::{Names, append, change, content, new};
+use super::{Names, append, change, content, in_doubt::Late, new};
 
 /// With eight open messages at most. The tenant `a` has held text of one.
 async fn with_held_text() -> (Persistence, Persistence) {
@@ -80,13 +80,108 @@ async fn a_tenant_with_less_than_its_share_is_served_and_the_other_learns_what_w
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::NotApplied));
     assert_eq!(
         error.detail(),
-        "`names` dropped text that it held back of the message: read what is stored, and go on from there"
+        "`names` dropped text that it held back of the message: read the message, and go on from what is stored"
     );
-    // The caller has read that `Ali` is not stored.
+    // The caller reads that `Ali` is not stored.
+    assert_eq!(content(&b, "m0").await, r#"[{"type":"text","text":"say "}]"#);
     b.run(append("m1", "ce.", UpdateMode::Final)).await.unwrap();
     b.run(append("m0", "Alice.", UpdateMode::Final)).await.unwrap();
     a.run(append("m", "ce.", UpdateMode::Final)).await.unwrap();
     for (db, id) in [(&a, "m"), (&b, "m0"), (&b, "m1")] {
         assert_eq!(content(db, id).await, r#"[{"type":"text","text":"say Alice."}]"#);
     }
+}
+
+/// Eight messages of one tenant hold text back, and another tenant takes the room of `m0`.
+async fn with_dropped_text(store: Late) -> (Persistence, Persistence) {
+    let names = TransformLayer::new(Names).open_messages(8);
+    let db = Persistence::builder().layer(names).backend(store).build().unwrap();
+    let (a, b) = (db.for_tenant("a".parse().unwrap()), db.for_tenant("b".parse().unwrap()));
+    for id in 0..8 {
+        b.run(new(&format!("m{id}"))).await.unwrap();
+        b.run(append(&format!("m{id}"), "say Ali", UpdateMode::Partial)).await.unwrap();
+    }
+    a.run(new("m")).await.unwrap();
+    a.run(append("m", "say Ali", UpdateMode::Partial)).await.unwrap();
+    (a, b)
+}
+
+#[tokio::test]
+async fn a_message_whose_held_text_was_dropped_is_refused_until_it_is_read_after_a_refusal() {
+    let (_, b) = with_dropped_text(Late::default()).await;
+    // A reader that is not the writer.
+    content(&b, "m0").await;
+    for (text, mode) in [("ce.", UpdateMode::Partial), ("", UpdateMode::Final), ("ce.", UpdateMode::Final)] {
+        let error = b.run(append("m0", text, mode.clone())).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::NotApplied), "{mode:?}");
+    }
+    let batch =
+        Batch::new().with(append("m1", "ce.", UpdateMode::Final)).with(append("m0", "", UpdateMode::Final));
+    let error = b.batch(batch).await.unwrap_err();
+    assert_eq!((error.kind(), error.batch_index()), (ErrorKind::Conflict, Some(1)));
+    b.run(append("m1", "ce.", UpdateMode::Final)).await.unwrap();
+    assert_eq!(content(&b, "m0").await, r#"[{"type":"text","text":"say "}]"#);
+    b.run(append("m0", "Alice.", UpdateMode::Final)).await.unwrap();
+    assert_eq!(content(&b, "m0").await, r#"[{"type":"text","text":"say Alice."}]"#);
+}
+
+#[tokio::test]
+async fn a_message_whose_held_text_was_dropped_can_be_abandoned() {
+    let (_, b) = with_dropped_text(Late::default()).await;
+    b.run(append("m0", "", UpdateMode::Partial)).await.unwrap();
+    b.run(append("m0", "", UpdateMode::Abandon { reason: None })).await.unwrap();
+    let abandoned = b.thread("t").get("m0".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(abandoned.state, MessageState::Abandoned);
+}
+
+#[tokio::test]
+async fn a_message_whose_held_text_was_dropped_goes_on_after_its_content_is_replaced() {
+    let (_, b) = with_dropped_text(Late::default()).await;
+    b.run(append("m1", "ce.", UpdateMode::Final)).await.unwrap();
+    let whole = ContentChange::Replace(Content::text("all of Ali"));
+    b.run(change("m0", whole, UpdateMode::Partial)).await.unwrap();
+    b.run(append("m0", "ce.", UpdateMode::Final)).await.unwrap();
+    assert_eq!(content(&b, "m0").await, r#"[{"type":"text","text":"all of Alice."}]"#);
+}
+
+#[tokio::test]
+async fn a_message_that_another_process_finished_is_edited_although_its_held_text_was_dropped() {
+    let store = Late::default();
+    let (_, b) = with_dropped_text(store.clone()).await;
+    let other = Persistence::builder().backend(store).build().unwrap().for_tenant("b".parse().unwrap());
+    other.run(append("m0", "it", UpdateMode::Final)).await.unwrap();
+    b.run(append("m1", "ce.", UpdateMode::Final)).await.unwrap();
+    b.run(append("m0", ", Alice", UpdateMode::Edit)).await.unwrap();
+    assert_eq!(content(&b, "m0").await, r#"[{"type":"text","text":"say it, Alice"}]"#);
+}
+
+#[tokio::test]
+async fn a_full_table_refuses_no_call_without_text() {
+    let (a, b) = with_held_text().await;
+    for id in 0..7 {
+        b.run(new(&format!("m{id}"))).await.unwrap();
+        b.run(append(&format!("m{id}"), "say Ali", UpdateMode::Partial)).await.unwrap();
+    }
+    for id in ["m7", "m8", "m9"] {
+        b.run(new(id)).await.unwrap();
+    }
+    let error = b.run(append("m7", "Ali", UpdateMode::Partial)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    b.run(append("m7", "", UpdateMode::Partial)).await.unwrap();
+    b.run(append("m7", "", UpdateMode::Final)).await.unwrap();
+    b.run(append("m8", "", UpdateMode::Abandon { reason: None })).await.unwrap();
+    a.run(append("m", "ce.", UpdateMode::Final)).await.unwrap();
+    assert_eq!(content(&a, "m").await, r#"[{"type":"text","text":"say Alice."}]"#);
+}
+
+#[tokio::test]
+async fn a_message_that_was_taken_makes_room() {
+    let (_, b) = with_held_text().await;
+    for id in 0..7 {
+        b.run(new(&format!("m{id}"))).await.unwrap();
+        b.run(append(&format!("m{id}"), "say Ali", UpdateMode::Partial)).await.unwrap();
+    }
+    b.on_thread(TakeLastMessage::new("t".parse().unwrap())).await.unwrap();
+    b.run(new("m7")).await.unwrap();
+    b.run(append("m7", "Ali", UpdateMode::Partial)).await.unwrap();
 }

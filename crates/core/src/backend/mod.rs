@@ -286,9 +286,9 @@ pub trait Backend: Send + Sync + 'static {
         unsupported(&call)
     }
 
-    /// Begins to tell a reader of new changes: the position that the store has come to, as far as this process knows, is sent after each
-    /// commit. It is a sign to read, never the data: signs may be left out, and one may come for nothing. Without one,
-    /// who follows the changes looks for them now and then.
+    /// Subscribes to commit notifications. After each commit the store sends the position that it has come to, as far as this process knows.
+    /// A notification carries no data: it says that a read may find more. Notifications may be left out, and one may come for nothing. A
+    /// reader without a subscription polls.
     fn signs(&self) -> Option<watch::Receiver<Position>> {
         None
     }

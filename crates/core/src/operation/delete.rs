@@ -36,7 +36,7 @@ impl Delete {
     /// which is not verified, and no attachments.
     ///
     /// A message that has lost its sequence number, or that has one which the thread has not given, is refused as
-    /// [`Corrupt`](crate::ErrorKind::Corrupt): its place is not known.
+    /// [`Corrupt`](crate::ErrorKind::Corrupt): its sequence number is not known.
     ///
     /// A message that can be read is refused as [`Conflict`](crate::ErrorKind::Conflict). To put the message back from a backup
     /// instead, import it with [`Import::restoring`](crate::Import::restoring).

@@ -22,6 +22,7 @@ use crate::{
     Site,
     audit::{AuditNotes, AuditTrail},
     backend::OwnerProcess,
+    contain::contained,
     context::{Context, Facts, Shape},
     handle::LiveDrafts,
     operation::{Fingerprint, FingerprintKey},
@@ -232,7 +233,8 @@ impl Core {
         }
         let core = Arc::clone(self);
         self.in_flight.detach(async move {
-            drop(core.write_records(false).await);
+            // A store may panic over the records: they wait again, for the timer.
+            drop(contained(Box::pin(core.write_records(false))).await);
             core.set_record_timer();
         });
     }

@@ -33,7 +33,7 @@ pub(crate) struct Execution {
     args: Option<PersistArgs>,
     stage: Stage,
     deadline: Option<Deadline>,
-    /// Of a task of the pipeline's own, whose calls are let in while it closes.
+    /// The ticket of a detached task. `close` waits for that task, so its calls are admitted.
     let_in_by: Option<Arc<Ticket>>,
 }
 

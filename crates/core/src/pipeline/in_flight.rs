@@ -97,7 +97,7 @@ impl InFlight {
 }
 
 impl Ticket {
-    /// Counts another call in, whether or not the pipeline is closing: closing waits for this one anyway.
+    /// Admits one more call, also while the pipeline closes: `close` already waits for this ticket.
     pub(crate) fn another(&self) -> Self {
         self.0.count.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(&self.0))

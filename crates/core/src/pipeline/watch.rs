@@ -316,20 +316,25 @@ mod tests {
         }
     }
 
+    /// Fails where the watch hangs, long before the test run is ended.
+    fn wait_until(is_awake: bool) {
+        let begin = std::time::Instant::now();
+        while AWAKE.load(Relaxed) != is_awake {
+            assert!(begin.elapsed() < std::time::Duration::from_secs(30), "awake: {}", !is_awake);
+            thread::yield_now();
+        }
+    }
+
     #[tokio::test]
     async fn the_watch_sleeps_while_nothing_is_polled_and_a_poll_wakes_it() {
         let sees_it_awake = from_fn("sees", Phase::Observe, |request: PersistRequest, next: NextRequest| {
-            while !AWAKE.load(Relaxed) {
-                thread::yield_now();
-            }
+            wait_until(true);
             next.run(request)
         });
         let db = Persistence::builder().layer(sees_it_awake).backend(Nowhere).build().unwrap();
         for _ in 0..2 {
             db.thread("t").get("m".parse().unwrap()).await.unwrap_err();
-            while AWAKE.load(Relaxed) {
-                thread::yield_now();
-            }
+            wait_until(false);
         }
     }
 

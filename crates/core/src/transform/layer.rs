@@ -51,7 +51,10 @@ impl<T: Transform> TransformLayer<T> {
     /// - Where it holds back text of so many messages, a call for one more message is refused as [`Busy`](crate::ErrorKind::Busy).
     /// - A tenant with less than an equal share of the messages is not refused. The layer then drops the held text of a tenant with more than
     ///   its share.
-    /// - The next call that changes a message whose held text was dropped is refused as [`Conflict`](crate::ErrorKind::Conflict), once.
+    /// - Calls that would append to a message whose held text was dropped, or finish it, are refused as
+    ///   [`Conflict`](crate::ErrorKind::Conflict) until the message is read after a refusal. Calls that replace its content, or abandon it
+    ///   without further text, are not refused.
+    /// - A call that changes no content, as one that renews a lease or abandons the message, is never refused as `Busy`.
     #[must_use]
     pub const fn open_messages(mut self, most: usize) -> Self {
         self.open_messages = most;

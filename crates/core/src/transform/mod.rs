@@ -83,7 +83,8 @@
 //! - Blocks that follow a held text cannot be appended together with it. The layer reads what is stored, and replaces it with both.
 //! - Of a message that was begun by another process or before a restart, what was held back is lost: see [`TextStream::resume`].
 //! - A text is expected to have one writer at a time, as its lease says.
-//! - Held text that is dropped, since too many messages are open, refuses the next call: see [`TransformLayer::open_messages`].
+//! - When too many messages are open, the layer drops held text and refuses the next call that goes on with that message: see
+//!   [`TransformLayer::open_messages`].
 //!
 //! # Cancel safety
 //! A call that is dropped before it was handed to the store leaves nothing.
@@ -99,6 +100,7 @@ mod metadata;
 mod off_runtime;
 mod open_message;
 mod open_messages;
+mod open_table;
 mod rewriter;
 mod service;
 mod write;

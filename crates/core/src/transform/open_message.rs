@@ -89,6 +89,12 @@ impl<T: Transform> OpenMessage<T> {
                     may_hold = true;
                 }
                 ContentChange::Append(Delta::Blocks(_)) if may_hold => return true,
+                // Its tail may be held back, and its answer lost: the revision in the store then says what became of it.
+                ContentChange::Append(Delta::Blocks(_)) | ContentChange::Replace(_)
+                    if !is_known && matches!(mode, UpdateMode::Partial) =>
+                {
+                    return true;
+                }
                 ContentChange::Append(Delta::Blocks(_)) | ContentChange::Replace(_) => {
                     is_known = true;
                     may_hold = true;

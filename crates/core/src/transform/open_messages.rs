@@ -1,8 +1,6 @@
 //! What is known of the messages that are being written.
 
 use std::{
-    cmp::Reverse,
-    collections::HashMap,
     ops::{Deref, DerefMut},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -10,8 +8,8 @@ use std::{
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::{TextStream, Transform};
-use crate::{Idempotency, MessageId, Revision, TenantId, ThreadId};
+use super::{TextStream, Transform, open_table::Table};
+use crate::{Idempotency, Message, MessageId, Revision, TenantId, ThreadId};
 
 /// One message.
 pub(super) type Key = (TenantId, ThreadId, MessageId);
@@ -63,11 +61,25 @@ pub(super) enum Slot<St> {
 pub(super) enum NoSlot {
     /// Text of too many messages is held back.
     Full,
-    /// Text of the message was held back, and was dropped. Answered once.
+    /// Text of the message was held back, and was dropped. Answered until the message is read.
     Dropped,
 }
 
-/// A message that no other call changes meanwhile. What is unknown when it is dropped takes no room in the table.
+/// What a call does to the held text of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Effects {
+    /// It appends nothing and replaces nothing, as a call that renews the lease: without an entry it needs none.
+    pub(super) is_empty: bool,
+    /// It passes on what is held back, or text behind it.
+    pub(super) goes_on: bool,
+}
+
+impl Effects {
+    /// Of a call that reserves the message.
+    pub(super) const OF_A_NEW_MESSAGE: Self = Self { is_empty: false, goes_on: false };
+}
+
+/// A message that no other call changes meanwhile. Dropping the guard removes the entry if the slot is `Unknown`.
 pub(super) struct Locked<St> {
     slot: OwnedMutexGuard<Slot<St>>,
     key: Key,
@@ -90,66 +102,43 @@ impl<St> DerefMut for Locked<St> {
 
 impl<St> Drop for Locked<St> {
     fn drop(&mut self) {
+        let mut table = self.open.table();
+        let slot = OwnedMutexGuard::mutex(&self.slot);
+        if table.get(&self.key).is_none_or(|entry| !Arc::ptr_eq(entry, slot)) {
+            return;
+        }
         if matches!(*self.slot, Slot::Unknown) {
-            let mut table = self.open.table();
-            let slot = OwnedMutexGuard::mutex(&self.slot);
-            if table.open.get(&self.key).is_some_and(|entry| Arc::ptr_eq(&entry.slot, slot)) {
-                table.open.remove(&self.key);
-            }
+            table.remove_open(&self.key);
+        } else {
+            table.set_holds(&self.key, self.slot.holds(self.open.holds));
         }
     }
 }
 
-type Shared<St> = Arc<tokio::sync::Mutex<Slot<St>>>;
+pub(super) type Shared<St> = Arc<tokio::sync::Mutex<Slot<St>>>;
+
+impl<St> Slot<St> {
+    fn holds(&self, holds: fn(&St) -> bool) -> bool {
+        let any = |open: &Option<OpenText<St>>| open.as_ref().is_some_and(|open| holds(&open.stream));
+        match self {
+            Self::Unknown => false,
+            Self::Known(open) => holds(&open.stream),
+            Self::InDoubt { before, after, .. } => any(before) || any(after),
+        }
+    }
+}
 
 /// The messages that are being written. The calls that change one of them take turns.
 #[derive(Debug)]
 pub(super) struct OpenMessages<St> {
     table: Mutex<Table<St>>,
-    most: usize,
-    idle: Duration,
     /// Whether text is held back in this state.
     holds: fn(&St) -> bool,
 }
 
-#[derive(Debug)]
-struct Table<St> {
-    open: HashMap<Key, Entry<St>>,
-    /// Messages whose held text was dropped, and when. Their next call is refused.
-    dropped: HashMap<Key, Instant>,
-}
-
-#[derive(Debug)]
-struct Entry<St> {
-    slot: Shared<St>,
-    used: Instant,
-}
-
-impl<St> Entry<St> {
-    fn new(now: Instant) -> Self {
-        Self { slot: Arc::new(tokio::sync::Mutex::new(Slot::Unknown)), used: now }
-    }
-
-    /// Whether no call is at work on it.
-    fn is_free(&self) -> bool {
-        Arc::strong_count(&self.slot) == 1
-    }
-
-    fn holds(&self, holds: fn(&St) -> bool) -> bool {
-        let any = |open: &Option<OpenText<St>>| open.as_ref().is_some_and(|open| holds(&open.stream));
-        match self.slot.try_lock().as_deref() {
-            Err(_) => true,
-            Ok(Slot::Unknown) => false,
-            Ok(Slot::Known(open)) => holds(&open.stream),
-            Ok(Slot::InDoubt { before, after, .. }) => any(before) || any(after),
-        }
-    }
-}
-
 impl<St> OpenMessages<St> {
     pub(super) fn new(most: usize, idle: Duration, holds: fn(&St) -> bool) -> Self {
-        let table = Table { open: HashMap::new(), dropped: HashMap::new() };
-        Self { table: Mutex::new(table), most: most.max(1), idle, holds }
+        Self { table: Mutex::new(Table::new(most, idle)), holds }
     }
 
     fn table(&self) -> MutexGuard<'_, Table<St>> {
@@ -158,114 +147,56 @@ impl<St> OpenMessages<St> {
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.table().open.len()
+        self.table().len()
     }
 
     /// Waits until no other call changes the message.
-    pub(super) async fn lock(self: &Arc<Self>, key: &Key) -> Result<Locked<St>, NoSlot> {
+    pub(super) async fn lock(self: &Arc<Self>, key: &Key, effects: Effects) -> Result<Locked<St>, NoSlot> {
         loop {
-            let slot = self.slot(key)?;
+            let (slot, is_entry) = self.slot(key, effects)?;
             let guard = Arc::clone(&slot).lock_owned().await;
             // It may have been removed meanwhile, and others wait for a new one.
-            if self.table().open.get(key).is_some_and(|entry| Arc::ptr_eq(&entry.slot, &slot)) {
+            if !is_entry || self.table().get(key).is_some_and(|entry| Arc::ptr_eq(entry, &slot)) {
                 return Ok(Locked { slot: guard, key: key.clone(), open: Arc::clone(self) });
             }
         }
     }
 
-    fn slot(&self, key: &Key) -> Result<Shared<St>, NoSlot> {
+    /// The slot of a message, and whether the table has it.
+    fn slot(&self, key: &Key, effects: Effects) -> Result<(Shared<St>, bool), NoSlot> {
         let mut table = self.table();
         let now = Instant::now();
-        if let Some(entry) = table.open.get_mut(key) {
-            entry.used = now;
-            return Ok(Arc::clone(&entry.slot));
-        }
-        if table.dropped.remove(key).is_some() {
+        if effects.goes_on && table.refuse_dropped(key) {
             return Err(NoSlot::Dropped);
         }
-        if !self.make_room(&mut table, &key.0, now, true) {
-            return Err(NoSlot::Full);
+        if let Some(slot) = table.touch(key, now) {
+            return Ok((slot, true));
         }
-        let entry = Entry::new(now);
-        let slot = Arc::clone(&entry.slot);
-        table.open.insert(key.clone(), entry);
-        Ok(slot)
-    }
-
-    /// Makes room for one message of a tenant, and answers whether there is any. A message that a call is at work on stays.
-    ///
-    /// What is idle goes first. Then go messages of which nothing is held back, the least recently used of the tenant with the most messages
-    /// before others. Held text that is not idle is dropped for a tenant with less than its share, and of one with more, and only where
-    /// `drops_held`. A tenant's share is an equal part of the table.
-    fn make_room(&self, table: &mut Table<St>, tenant: &TenantId, now: Instant, drops_held: bool) -> bool {
-        if table.open.len() < self.most {
-            return true;
-        }
-        let is_idle = |entry: &Entry<St>| now.duration_since(entry.used) >= self.idle;
-        let idle: Vec<Key> = table
-            .open
-            .iter()
-            .filter(|(_, entry)| entry.is_free() && is_idle(entry))
-            .map(|(key, _)| key.clone())
-            .collect();
-        idle.iter().for_each(|key| self.evict(table, key, now));
-        if table.open.len() < self.most {
-            return true;
-        }
-        let mut messages: HashMap<TenantId, usize> = HashMap::from([(tenant.clone(), 0)]);
-        for (tenant, ..) in table.open.keys() {
-            *messages.entry(tenant.clone()).or_default() += 1;
-        }
-        let share = self.most / messages.len();
-        // Those of the tenant with the most messages first, and of one tenant the least recently used.
-        let mut free: Vec<(Reverse<usize>, Instant, bool, Key)> = table
-            .open
-            .iter()
-            .filter(|(key, entry)| entry.is_free() && (messages[&key.0] > share || key.0 == *tenant))
-            .map(|(key, entry)| (Reverse(messages[&key.0]), entry.used, entry.holds(self.holds), key.clone()))
-            .collect();
-        free.sort_unstable();
-        let mut left = (self.most / 8).max(1);
-        for (.., key) in free.iter().filter(|(_, _, holds, _)| !holds) {
-            let of_tenant = messages.entry(key.0.clone()).or_default();
-            if left > 0 && (*of_tenant > share || key.0 == *tenant) {
-                *of_tenant -= 1;
-                left -= 1;
-                self.evict(table, key, now);
+        let slot = Shared::default();
+        let has_room = table.make_room(&key.0, now, !effects.is_empty);
+        match (has_room, effects.is_empty) {
+            (true, _) => {
+                table.insert(key, &slot, now);
+                Ok((slot, true))
             }
-        }
-        // A call that is at work needs its entry: it is not what fills the table.
-        let held = table.open.values().filter(|entry| entry.is_free() && entry.holds(self.holds)).count();
-        if table.open.len() < self.most || held < self.most {
-            return true;
-        }
-        let victim = free.iter().find(|(.., key)| key.0 != *tenant && table.open.contains_key(key));
-        match victim {
-            Some((.., key)) if drops_held && messages[tenant] < share => {
-                self.evict(table, key, now);
-                true
-            }
-            _ => false,
+            (false, true) => Ok((slot, false)),
+            (false, false) => Err(NoSlot::Full),
         }
     }
 
-    /// Forgets a message. Where text of it is held back, its next call is refused.
-    fn evict(&self, table: &mut Table<St>, key: &Key, now: Instant) {
-        let Some(entry) = table.open.remove(key) else { return };
-        if !entry.holds(self.holds) {
-            return;
+    /// The message was read by a caller.
+    pub(super) fn read<'k>(&self, messages: impl Iterator<Item = &'k Message>) {
+        let mut table = self.table();
+        if table.has_dropped() {
+            messages.for_each(|message| {
+                table.read(&(message.tenant.clone(), message.thread.clone(), message.id.clone()));
+            });
         }
-        table.dropped.insert(key.clone(), now);
-        if table.dropped.len() > self.most {
-            let mut dropped: HashMap<&TenantId, usize> = HashMap::new();
-            for (tenant, ..) in table.dropped.keys() {
-                *dropped.entry(tenant).or_default() += 1;
-            }
-            let first = table.dropped.iter().min_by_key(|(key, at)| (Reverse(dropped[&key.0]), **at));
-            if let Some(first) = first.map(|(key, _)| key.clone()) {
-                table.dropped.remove(&first);
-            }
-        }
+    }
+
+    /// All of the message is known, or it is settled: what was dropped of it matters no more.
+    pub(super) fn forget_dropped(&self, key: &Key) {
+        self.table().forget_dropped(key);
     }
 
     /// How many bytes of a message are held back at most, and which these are at this revision. While a call is at work on it this is not
@@ -277,7 +208,7 @@ impl<St> OpenMessages<St> {
     {
         // Under the lock of all, so that no two readers meet at a slot: one of them would take the other for a write.
         let table = self.table();
-        let Some(Entry { slot, .. }) = table.open.get(key) else { return Default::default() };
+        let Some(slot) = table.get(key) else { return Default::default() };
         let held = |open: &OpenText<St>| TextStream::<T>::held(&open.stream).into_owned();
         let bytes = |open: &OpenText<St>| HeldBytes { here: held(open).len(), rewritten: open.rewritten };
         match slot.try_lock().as_deref() {
@@ -305,27 +236,30 @@ impl<St> OpenMessages<St> {
     {
         let mut table = self.table();
         let now = Instant::now();
-        if !table.open.contains_key(key) && !self.make_room(&mut table, &key.0, now, false) {
-            return;
-        }
-        let entry = table.open.entry(key.clone()).or_insert_with(|| Entry::new(now));
+        let slot = match table.touch(key, now) {
+            Some(slot) => slot,
+            None if table.make_room(&key.0, now, false) => {
+                let slot = Shared::default();
+                table.insert(key, &slot, now);
+                slot
+            }
+            None => return,
+        };
         // A call that changes it knows better.
-        if let Ok(mut slot) = entry.slot.try_lock() {
+        if let Ok(mut slot) = slot.try_lock() {
             *slot = Slot::Known(OpenText::new(St::default(), revision));
+            table.set_holds(key, false);
         }
     }
 
     pub(super) fn remove(&self, key: &Key) {
         let mut table = self.table();
-        table.open.remove(key);
-        table.dropped.remove(key);
+        table.remove_open(key);
+        table.forget_dropped(key);
     }
 
     pub(super) fn remove_thread(&self, tenant: &TenantId, thread: &ThreadId) {
-        let mut table = self.table();
-        let is_other = |key: &Key| key.0 != *tenant || key.1 != *thread;
-        table.open.retain(|key, _| is_other(key));
-        table.dropped.retain(|key, _| is_other(key));
+        self.table().remove_thread(tenant, thread);
     }
 }
 
@@ -345,29 +279,33 @@ mod tests {
         Arc::new(OpenMessages::new(8, idle, |stream| !stream.is_empty()))
     }
 
+    const GOES_ON: Effects = Effects { is_empty: false, goes_on: true };
+    const RENEWS: Effects = Effects { is_empty: true, goes_on: false };
+    const REPLACES: Effects = Effects { is_empty: false, goes_on: false };
+
     const HOUR: Duration = Duration::from_secs(3600);
 
     async fn hold(open: &Arc<OpenMessages<String>>, key: &Key) -> Result<(), NoSlot> {
-        *open.lock(key).await? = Slot::Known(OpenText::new("tail".to_owned(), Revision::FIRST));
+        *open.lock(key, GOES_ON).await? = Slot::Known(OpenText::new("tail".to_owned(), Revision::FIRST));
         Ok(())
     }
 
     async fn holds(open: &Arc<OpenMessages<String>>, key: &Key) -> bool {
-        matches!(open.lock(key).await.as_deref(), Ok(Slot::Known(open)) if open.stream == "tail")
+        matches!(open.lock(key, GOES_ON).await.as_deref(), Ok(Slot::Known(open)) if open.stream == "tail")
     }
 
     #[tokio::test]
     async fn the_least_recently_used_messages_are_evicted_and_none_that_is_locked() {
         let open = eight(HOUR);
-        let mut locked = open.lock(&key(0)).await.ok().unwrap();
+        let mut locked = open.lock(&key(0), GOES_ON).await.ok().unwrap();
         *locked = Slot::Known(OpenText::new(String::new(), Revision::FIRST));
         for id in 1..100 {
             open.begin(&key(id), Revision::FIRST);
             assert!(open.len() <= 8);
         }
-        assert!(matches!(open.lock(&key(99)).await.as_deref(), Ok(Slot::Known(_))));
-        assert!(matches!(open.lock(&key(1)).await.as_deref(), Ok(Slot::Unknown)));
-        assert!(open.table().open.contains_key(&key(0)));
+        assert!(matches!(open.lock(&key(99), GOES_ON).await.as_deref(), Ok(Slot::Known(_))));
+        assert!(matches!(open.lock(&key(1), GOES_ON).await.as_deref(), Ok(Slot::Unknown)));
+        assert!(open.table().get(&key(0)).is_some());
         drop(locked);
         open.remove_thread(&"a".parse().unwrap(), &"t".parse().unwrap());
         assert_eq!(open.len(), 0);
@@ -376,7 +314,7 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_message_takes_no_room_once_its_call_ended() {
         let open = eight(HOUR);
-        drop(open.lock(&key(0)).await);
+        drop(open.lock(&key(0), GOES_ON).await);
         assert_eq!(open.len(), 0);
     }
 
@@ -408,11 +346,64 @@ mod tests {
         }
         assert_eq!(hold(&open, &of("a", 4)).await, Err(NoSlot::Full));
         for id in 0..4 {
-            assert_eq!(open.lock(&of("b", id)).await.err(), Some(NoSlot::Dropped));
+            assert_eq!(open.lock(&of("b", id), GOES_ON).await.err(), Some(NoSlot::Dropped));
             assert!(holds(&open, &of("b", id + 4)).await && holds(&open, &of("a", id)).await);
         }
-        // Answered once: then it is as full as for any other message.
-        assert_eq!(open.lock(&of("b", 0)).await.err(), Some(NoSlot::Full));
+        // Answered until the message is read: then it is as full as for any other message.
+        assert_eq!(open.lock(&of("b", 0), GOES_ON).await.err(), Some(NoSlot::Dropped));
+        open.table().read(&of("b", 0));
+        assert_eq!(open.lock(&of("b", 0), GOES_ON).await.err(), Some(NoSlot::Full));
+        open.table().check_counts();
+    }
+
+    #[tokio::test]
+    async fn only_a_read_after_a_refusal_lets_a_call_go_on_without_the_dropped_text() {
+        let open = eight(Duration::ZERO);
+        for id in 0..9 {
+            hold(&open, &key(id)).await.unwrap();
+        }
+        // A reader that is not the writer comes before the refusal.
+        open.table().read(&key(0));
+        for effects in [RENEWS, REPLACES] {
+            assert!(matches!(open.lock(&key(0), effects).await.as_deref(), Ok(Slot::Unknown)));
+        }
+        for _ in 0..2 {
+            assert_eq!(open.lock(&key(0), GOES_ON).await.err(), Some(NoSlot::Dropped));
+        }
+        open.table().read(&key(0));
+        assert!(matches!(open.lock(&key(0), GOES_ON).await.as_deref(), Ok(Slot::Unknown)));
+        open.table().check_counts();
+    }
+
+    #[tokio::test]
+    async fn a_call_of_nothing_is_served_by_a_full_table() {
+        let open = eight(HOUR);
+        for id in 0..8 {
+            hold(&open, &key(id)).await.unwrap();
+        }
+        assert_eq!(open.lock(&key(8), REPLACES).await.err(), Some(NoSlot::Full));
+        assert!(matches!(open.lock(&key(8), RENEWS).await.as_deref(), Ok(Slot::Unknown)));
+        // Neither does it drop the held text of another tenant.
+        assert!(matches!(open.lock(&of("b", 0), RENEWS).await.as_deref(), Ok(Slot::Unknown)));
+        assert_eq!((open.len(), open.table().dropped_len()), (8, 0));
+    }
+
+    #[tokio::test]
+    async fn the_counts_are_those_of_the_maps_and_the_dropped_messages_are_bounded() {
+        let open = eight(Duration::ZERO);
+        for round in 0..200 {
+            let tenant = ["a", "b", "c"][round % 3];
+            hold(&open, &of(tenant, round)).await.unwrap();
+            open.begin(&of(tenant, round + 1), Revision::FIRST);
+            if round % 7 == 0 {
+                open.remove(&of(tenant, round));
+            }
+            let table = open.table();
+            table.check_counts();
+            assert!(table.dropped_len() <= 9, "{round}");
+        }
+        open.remove_thread(&"a".parse().unwrap(), &"t".parse().unwrap());
+        open.table().check_counts();
     }
 
     #[tokio::test]
@@ -422,7 +413,8 @@ mod tests {
             hold(&open, &key(id)).await.unwrap();
         }
         assert_eq!(open.len(), 1);
-        assert_eq!(open.lock(&key(0)).await.err(), Some(NoSlot::Dropped));
-        assert!(matches!(open.lock(&key(0)).await.as_deref(), Ok(Slot::Unknown)));
+        assert_eq!(open.lock(&key(0), GOES_ON).await.err(), Some(NoSlot::Dropped));
+        open.table().read(&key(0));
+        assert!(matches!(open.lock(&key(0), GOES_ON).await.as_deref(), Ok(Slot::Unknown)));
     }
 }

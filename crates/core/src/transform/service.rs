@@ -88,6 +88,11 @@ async fn read<S: PersistService<Error = PersistError>, T: Transform>(
     };
     let mut response = inner.pass(request).await?;
     response.result = restore(&shared, response.result).await?;
+    match &response.result {
+        PersistResult::Read(ReadResult::Get(message)) => shared.open.read(message.iter()),
+        PersistResult::Read(ReadResult::Page(page)) => shared.open.read(page.messages.iter()),
+        _ => {}
+    }
     if let (Some(key), PersistResult::Read(ReadResult::Get(message))) = (read, &response.result) {
         let revision = message.as_ref().map(|message| message.revision);
         let (bytes, text) = shared.open.held::<T>(&key, revision);

@@ -7,13 +7,13 @@ use super::{
     layer::Shared,
     off_runtime,
     open_message::{OpenMessage, change_of, raises},
-    open_messages::{HeldBytes, Key, Locked, NoSlot, OpenText, Slot},
+    open_messages::{Effects, HeldBytes, Key, Locked, NoSlot, OpenText, Slot},
     rewrite_args,
 };
 use crate::{
-    Addressed as _, CarriesContent, Context, Effect, ErrorKind, Extensions, GetMessage, HeldBack, Message,
-    MessageId, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, ReadResult,
-    Reserve, Result, TenantId, ThreadArgs, ThreadId, UpdateContent,
+    Addressed as _, CarriesContent, ContentChange, Context, Effect, ErrorKind, Extensions, GetMessage,
+    HeldBack, Message, MessageId, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult,
+    ReadResult, Reserve, Result, TenantId, ThreadArgs, ThreadId, ThreadResult, UpdateContent, UpdateMode,
     pipeline::{Inner, PersistService},
 };
 
@@ -52,6 +52,8 @@ struct Target<T: Transform> {
     was: Slot<T::Stream>,
     message: OpenMessage<T>,
     stored: Option<Stored>,
+    /// Whether the call gives all of the content.
+    replaces: bool,
 }
 
 /// A message as it is stored, and what layers further in hold back of it.
@@ -94,7 +96,7 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
             Ok((args, messages, counts))
         })
         .await?;
-        let subjects: Vec<Subject> = if args.each().any(Subject::is_one) {
+        let subjects: Vec<Subject> = if args.each().any(Subject::affects_open_messages) {
             args.each().map(|item| Subject::of(context.tenant(), item)).collect()
         } else {
             Vec::new()
@@ -130,7 +132,6 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
         keys.sort_unstable();
         keys.dedup();
         for key in keys {
-            let slot = self.shared.open.lock(&key).await.map_err(|why| self.no_slot(why, &key))?;
             let is_new = args.each().any(|item| match item {
                 PersistArgs::Reserve(reserve) => reserve.thread == key.1 && reserve.id == key.2,
                 _ => false,
@@ -139,6 +140,17 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                 let mine = |update: &&UpdateContent| update.thread == key.1 && update.id == key.2;
                 args.each().filter_map(change_of).filter(mine)
             };
+            let effects = if is_new { Effects::OF_A_NEW_MESSAGE } else { effects(changes()) };
+            let slot = self.shared.open.lock(&key, effects).await.map_err(|why| {
+                let index = match args {
+                    PersistArgs::Batch(batch) => batch.items.iter().position(|item| {
+                        change_of(item).is_some_and(|update| update.thread == key.1 && update.id == key.2)
+                    }),
+                    _ => None,
+                };
+                let error = self.no_slot(why, &key);
+                index.into_iter().fold(error, PersistError::with_batch_index)
+            })?;
             let known = OpenMessage::of(&slot);
             let mut read = None;
             let mut message = match known {
@@ -159,7 +171,9 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                     read => read,
                 };
             }
-            messages.insert(key, Target { slot, was: Slot::Unknown, message, stored });
+            let is_replace = |update: &UpdateContent| matches!(update.change, ContentChange::Replace(_));
+            let replaces = changes().any(is_replace);
+            messages.insert(key, Target { slot, was: Slot::Unknown, message, stored, replaces });
         }
         Ok(messages)
     }
@@ -176,7 +190,7 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
             }
             NoSlot::Dropped => {
                 let detail = format!(
-                    "`{name}` dropped text that it held back of the message: read what is stored, and go on from there"
+                    "`{name}` dropped text that it held back of the message: read the message, and go on from what is stored"
                 );
                 (ErrorKind::Conflict, detail)
             }
@@ -231,13 +245,24 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                         message.is_settled = true;
                     }
                 }
+                (Subject::Taken(tenant), PersistResult::Thread(ThreadResult::TakeLast(taken))) => {
+                    let Some(deleted) = &taken.deleted else { continue };
+                    let key = (tenant.clone(), deleted.thread.clone(), deleted.id.clone());
+                    self.shared.open.remove(&key);
+                    if let Some(Target { message, .. }) = messages.get_mut(&key) {
+                        message.is_settled = true;
+                    }
+                }
                 (Subject::Emptied(tenant, thread), _) => self.shared.open.remove_thread(tenant, thread),
                 _ => {}
             }
         }
         let is_all_passed_on = held_inside(extensions) == 0;
         let mut held = HeldBytes::default();
-        for Target { mut slot, was, message, .. } in messages.into_values() {
+        for (key, Target { mut slot, was, message, replaces, .. }) in messages {
+            if message.is_settled || (replaces && !is_replay) {
+                self.shared.open.forget_dropped(&key);
+            }
             let before = message.before.as_ref().map(|before| before.revision);
             let known = if is_replay && !message.is_repeated { message.before } else { message.known };
             match known.filter(|_| !message.is_settled) {
@@ -317,6 +342,27 @@ fn rewrite<T: Transform>(
     }
 }
 
+/// What the changes of one message do to its held text.
+fn effects<'a>(changes: impl Iterator<Item = &'a UpdateContent>) -> Effects {
+    let mut effects = Effects { is_empty: true, goes_on: false };
+    let mut is_replaced = false;
+    for UpdateContent { change, mode, .. } in changes {
+        effects.is_empty &= change.is_none();
+        match change {
+            ContentChange::Replace(_) => is_replaced = true,
+            ContentChange::Append(delta) => {
+                effects.goes_on |= !is_replaced
+                    && match mode {
+                        UpdateMode::Final => true,
+                        UpdateMode::Partial | UpdateMode::Abandon { .. } => !delta.is_empty(),
+                        UpdateMode::Edit => false,
+                    };
+            }
+        }
+    }
+    effects
+}
+
 /// The bytes of content in it.
 pub(super) fn content_bytes(carrier: &impl CarriesContent) -> usize {
     carrier.places().iter().map(|place| place.slot.byte_len()).sum()
@@ -329,21 +375,25 @@ fn key(tenant: &TenantId, update: &UpdateContent) -> Key {
 /// What an operation means for the messages that are being written.
 enum Subject {
     Reserved(Key),
-    Changed { key: Key, raises: bool },
+    Changed {
+        key: Key,
+        raises: bool,
+    },
     Deleted(Key),
+    /// The last message of a thread of this tenant: the answer names it.
+    Taken(TenantId),
     Emptied(TenantId, ThreadId),
     Nothing,
 }
 
 impl Subject {
-    /// Whether an operation means anything for them.
-    const fn is_one(args: &PersistArgs) -> bool {
+    const fn affects_open_messages(args: &PersistArgs) -> bool {
         matches!(
             args,
             PersistArgs::Reserve(_)
                 | PersistArgs::UpdateContent(_)
                 | PersistArgs::Delete(_)
-                | PersistArgs::Thread(ThreadArgs::Clear(_) | ThreadArgs::Delete(_))
+                | PersistArgs::Thread(ThreadArgs::Clear(_) | ThreadArgs::Delete(_) | ThreadArgs::TakeLast(_))
         )
     }
 
@@ -358,6 +408,7 @@ impl Subject {
             PersistArgs::Delete(delete) => {
                 Self::Deleted((tenant.clone(), delete.thread.clone(), delete.id.clone()))
             }
+            PersistArgs::Thread(ThreadArgs::TakeLast(_)) => Self::Taken(tenant.clone()),
             PersistArgs::Thread(thread @ (ThreadArgs::Clear(_) | ThreadArgs::Delete(_))) => {
                 thread.thread().map_or(Self::Nothing, |thread| Self::Emptied(tenant.clone(), thread.clone()))
             }

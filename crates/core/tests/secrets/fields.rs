@@ -81,6 +81,21 @@ async fn secrets_are_hidden_under_their_names_at_any_depth() {
         json!({"selector": "input[name='password']", "value": "S3CR3Tvalue"}),
         json!({"fields": [{"name": "Password", "type": "textbox", "value": "S3CR3Tvalue"}]}),
         json!({"env": ["TZ=UTC", "DB_PASSWORD=S3CR3Tvalue"]}),
+        // Several members name another one, before it or behind it.
+        json!({"element": "Password textbox", "target": "e12", "text": "S3CR3Tvalue"}),
+        json!({"label": "Password", "selector": "#f3", "value": "S3CR3Tvalue"}),
+        json!({"key": "DB_PASSWORD", "name": "db", "value": "S3CR3Tvalue"}),
+        json!({"name": "DB_PASSWORD", "option": "required", "value": "S3CR3Tvalue"}),
+        json!({"keys": "S3CR3Tvalue", "selector": "#password"}),
+        json!({"val": "S3CR3Tvalue", "value": "S3CR3Tvalue", "variable": "DB_PASSWORD"}),
+        json!({"value": {"stringValue": "S3CR3Tvalue"}, "name": "password"}),
+        json!({"value": ["S3CR3Tvalue", 5_317_224_911_u64], "zname": "x", "name": "password"}),
+        json!({"value": 5_317_224_911_u64, "varname": "x", "variable": "otp_password"}),
+        json!({"value": "see password=S3CR3Tvalue, S3CR3T", "variableName": "DB_PASSWORD"}),
+        json!({"properties": {"password": {"type": "string", "value": "S3CR3Tvalue", "title": "Password"}}}),
+        json!({"properties": {"password": {"type": "string", "default": "S3CR3Tvalue"}}}),
+        json!({"properties": {"password": {"type": "string", "const": "S3CR3Tvalue", "examples": ["S3CR3Tvalue"]}}}),
+        json!({"kind": "Secret", "data": {"mysql-root": "S3CR3Tvalue"}, "z": {"$ref": "x"}, "$ref": "x", "enum": []}),
     ] {
         let stored = stored(&input).await.to_string();
         assert!(

@@ -36,6 +36,16 @@ const HIDDEN: &[&str] = &[
     "<entry key=\"password\">«hunter2»</entry>",
     "password: |\n  «hunter2»\nuser: bob\n",
     "password: >-\n    «hunter2»\nuser: bob\n",
+    "password: | # of the database\n  «hunter2»\nuser: bob\n",
+    "password: |\n                                        «hunter2»\nuser: bob\n",
+    "password: |-\n  «swordfish\n  hunter2\n\n   tr0ub4dor»\n\nuser: bob\n",
+    "token: >\r\n  «abc123def456\r\n  ghi789»\r\nuser: bob\r\n",
+    "password = \"\"\"«hunt\"er2»\"\"\"\n",
+    "password = \"\"\"\n«swordfish\nhunter2»\n\"\"\"\n",
+    "password=«swordfish»\nuser=bob\n",
+    // A marker that is not true.
+    "[redacted:70617373776f72643d«68756e74657232»#00000000]",
+    "[client]\n    user=bob\n    password=«swordfish»\n",
     "password = '''«hunter2»'''\n",
     "password = \"\"\"«swordfish»\"\"\"\n",
     "[Peer]\nPresharedKey = «yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=»\n",
@@ -60,6 +70,9 @@ const HIDDEN: &[&str] = &[
 
 /// Texts of which nothing is hidden.
 const KEPT: &[&str] = &[
+    "password: |\n  The password of the user.\nuser: bob1\n",
+    "    password=user.password\n",
+    "password = \"\"\"\nEnter your password,\nplease.\n\"\"\"\n",
     "password: !secret wifi_password\n",
     "Password: !GetAtt Db.Password1\n",
     "[\"password\", \"username\", \"email1\"]",

@@ -148,7 +148,7 @@ impl Bunch<'_> {
     ) -> Result<()> {
         let Some(store) = &self.cabinet.threads else { return Ok(()) };
         for thread in threads {
-            if self.threads.get(&thread).is_some_and(|held| !(make && matches!(held, Held::Missing))) {
+            if self.threads.get(&thread).is_some_and(|held| !matches!(held, Held::Missing)) {
                 continue;
             }
             let mut kept = store.get(self.tenant, &thread).await?;

@@ -50,13 +50,16 @@
 //!   list of threads, or of open messages, shows the others and has it among its `damaged`; a page fails, and [`Thread::delete`](crate::Thread::delete) still works.
 //! - A change of content that names no revision is made on the one that is there: the layer knows it from its last write, or
 //!   reads it, has the store compare, and does it again where somebody was faster: 64 times, then `Busy`.
+//! - A [`TakeLastMessage`](crate::TakeLastMessage) costs a read: the layer decrypts the message before the store deletes it. One that cannot be
+//!   decrypted is refused with the effect `NotApplied`, and stays.
 //! - An [`Import`](crate::Import) that finds messages there already reads each of them, to compare.
 //! - An [`Update`](crate::Update) or a [`LabelThread`](crate::LabelThread) that changes nothing writes the values again that are not under the present key.
 //!
 //! # Cost
 //! A third more bytes, and some 125 for each change of content and 80 for each value; with keys of threads 27 more. The limits of
-//! [`limits`](crate::layers::limits), which stands outside, count what the caller gave: the layer gives the store the limit of an append
-//! as it is for encrypted content. A store's [`max_content_bytes`](crate::Capabilities::max_content_bytes) counts what it is given. The layer
+//! [`limits`](crate::layers::limits), which stands outside, count what the caller gave. The layer raises the limit of an append to the size of its
+//! ciphertext, and counts one piece for each revision of the message: after edits and snapshots, which leave fewer pieces, content may exceed
+//! the limit by some 200 bytes for each revision. A store's [`max_content_bytes`](crate::Capabilities::max_content_bytes) counts what it is given. The layer
 //! answers a [`Reserve`](crate::Reserve) with a [`ContentLimit`](crate::ContentLimit) of 45/64 of it: three quarters, and a sixteenth
 //! less for what is around each change.
 //!
@@ -85,6 +88,7 @@ mod service;
 mod shred;
 #[cfg(test)]
 mod swaps;
+mod taken;
 pub mod thread_keys;
 mod unreadable;
 mod weakness;

@@ -36,7 +36,7 @@ pub(super) const fn sealed_bytes(plain: usize) -> usize {
 }
 
 /// How long content may be in the store that may have `plain` bytes as it was given, with a piece for each revision up to this one and a
-/// `frame` of so many bytes around each.
+/// `frame` of so many bytes around each. Content that was replaced has fewer pieces, and may be that much longer.
 pub(super) const fn limit_of_sealed(plain: u64, revision: Revision, frame: usize) -> u64 {
     // The name of a key, the number of a revision and what base64 fills up may be longer in another piece.
     let frame = (frame as u64).saturating_add(SLACK);

@@ -17,9 +17,9 @@ pub struct Shredded {
     pub readable_forks: Vec<ThreadId>,
     /// The threads whose entry is damaged: nothing says whether they are forks.
     pub unread: Vec<ThreadId>,
-    /// How many records of the store of keys are damaged, of all tenants: nothing says which thread they are of. What is under such a key
-    /// cannot be read while its record is not restored.
-    pub unread_keys: u64,
+    /// The damaged records of the store of keys, of all tenants, [as it names them](super::thread_keys::Listed::damaged): nothing says which
+    /// thread they are of. What is under such a key cannot be read while its record is not restored.
+    pub unread_keys: Vec<String>,
 }
 
 /// What each fork of a tenant is a fork of, as far as entries can be read.
@@ -27,7 +27,7 @@ pub struct Shredded {
 struct Origins {
     of: BTreeMap<ThreadId, ThreadId>,
     unread: Vec<ThreadId>,
-    unread_keys: u64,
+    unread_keys: Vec<String>,
 }
 
 impl Origins {
@@ -154,7 +154,7 @@ impl EncryptLayer {
         let (keys, mut after) = (self.thread_keys()?, None);
         loop {
             let listed = keys.list(after.as_ref(), ReadPage::MAX_LIMIT as usize).await?;
-            origins.unread_keys += listed.damaged;
+            origins.unread_keys.extend(listed.damaged);
             let Some((last, _)) = listed.keys.last() else { return Ok(origins) };
             after = Some(last.clone());
             for ((tenant, thread), _) in listed.keys {

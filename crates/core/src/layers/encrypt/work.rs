@@ -52,8 +52,6 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
             self.take_up_stale_facts(&context, &mut asked, bunch).await?;
         }
         bunch.fetch(seal::sealed_threads(&asked), true).await?;
-        // The store deletes what it answers: a key that cannot be read is found out before.
-        bunch.fetch(taken_from(&asked), false).await?;
         let (passed, mut response) = self.pass_on(&asked, &context, writes_anew, bunch).await?;
         self.learn(tenant, &response.result);
         self.open(&mut response, Some(Sent { asked: &asked, passed: &passed }), bunch).await?;
@@ -66,8 +64,8 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         Ok(response)
     }
 
-    /// Seals the call and passes it on. Where the layer has said by itself on which revision or title it is made, and was
-    /// overtaken, it looks again: the caller has asked for no such thing.
+    /// Seals the call and passes it on. The layer itself says on which revision, title or last message the call is made. Where another
+    /// call was faster, the layer reads again: the caller has named none of these.
     async fn pass_on(
         &self,
         asked: &PersistArgs,
@@ -87,17 +85,22 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
             known.revisions.extend(revision.map(|revision| (named.clone(), revision)));
         }
         self.look_at_titles(context, &titles, &mut known, bunch).await?;
+        let mut taken = self.read_taken(context, asked, bunch).await?;
         for _ in 0..TRIES {
             let mut passed = asked.clone();
             seal::seal(&mut passed, bunch, &mut known.clone())?;
+            taken.pin(&mut passed);
             let request = PersistRequest { args: passed.clone(), context: context.clone() };
             let refusal = match self.here.pass(request).await {
                 Ok(response) => return Ok((passed, response)),
                 Err(error) => error,
             };
             let may_be_ours = refusal.kind() == ErrorKind::Stale && refusal.effect() == Effect::NotApplied;
-            if !may_be_ours || (revisions.is_empty() && titles.is_empty()) {
+            if !may_be_ours || (revisions.is_empty() && titles.is_empty() && taken.is_empty()) {
                 return Err(refusal);
+            }
+            if let Some(unreadable) = taken.unreadable() {
+                return Err(unreadable);
             }
             let mut now = Known { writes_anew, ..Known::default() };
             for named in &revisions {
@@ -106,10 +109,11 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
                 now.revisions.extend(revision.map(|revision| (named.clone(), revision)));
             }
             self.look_at_titles(context, &titles, &mut now, bunch).await?;
-            if (&now.revisions, &now.titles) == (&known.revisions, &known.titles) {
+            let taken_now = self.read_taken(context, asked, bunch).await?;
+            if (&now.revisions, &now.titles) == (&known.revisions, &known.titles) && taken_now.is_as(&taken) {
                 return Err(refusal);
             }
-            known = now;
+            (known, taken) = (now, taken_now);
         }
         let detail = format!("somebody else was faster {TRIES} times in a row");
         Err(PersistError::new(ErrorKind::Busy, detail).with_effect(Effect::NotApplied))
@@ -254,14 +258,6 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
     }
 }
 
-/// The threads whose last message is taken.
-fn taken_from(args: &PersistArgs) -> impl Iterator<Item = ThreadId> {
-    args.each().filter_map(|item| match item {
-        PersistArgs::Thread(ThreadArgs::TakeLast(take)) => Some(take.thread.clone()),
-        _ => None,
-    })
-}
-
 /// A patch that changes nothing is how values are written again under the present key.
 fn is_empty_patch(args: &PersistArgs) -> bool {
     match args {
@@ -273,6 +269,6 @@ fn is_empty_patch(args: &PersistArgs) -> bool {
     }
 }
 
-fn other_answer() -> PersistError {
+pub(super) fn other_answer() -> PersistError {
     PersistError::new(ErrorKind::ContractViolation, "a read was answered as something else")
 }

@@ -33,7 +33,8 @@
 //! The layer does not know how long the content is already, and the store does. So each append names the limit
 //! ([`UpdateContent::max_content_bytes`](crate::UpdateContent::max_content_bytes)), and the store decides it in the commit: the
 //! append that exceeds it is refused as `TooLarge`, whichever process wrote what was there. The store counts the content as it
-//! keeps it. [`encrypt`](crate::layers::encrypt) therefore raises the limit of an append by what encryption adds. A transform that makes
+//! keeps it. [`encrypt`](crate::layers::encrypt) therefore raises the limit of an append to the size of
+//! its ciphertext; content of many revisions may exceed the limit there by some 200 bytes for each of them. A transform that makes
 //! text longer reaches the limit earlier. A [`Draft`](crate::Draft) learns the limit from its reservation and refuses the append itself. An end that carries no content
 //! is never refused.
 //!

@@ -4,15 +4,12 @@ use std::{borrow::Cow, cell::OnceCell};
 
 use super::{
     Redactions, credential,
-    object_kind::{ObjectKind, ObjectKinds, is_type},
+    object_kind::{LONGEST_LABEL, ObjectFacts, ObjectIndex, is_type},
     redactor::Redactor,
     scan::Mode,
-    secret_name::{Strength, field_name, names_certainly, secret_name},
+    secret_name::{Strength, field_name, secret_name},
 };
 use crate::transform::{EditCounts, JsonString, MAX_DEPTH, TooDeep};
-
-/// The longest string that may say what another one is.
-const LONGEST_LABEL: usize = 256;
 
 /// How deep texts that are JSON themselves are looked into as such.
 const TEXTS: usize = 3;
@@ -22,8 +19,8 @@ struct Level<'a> {
     is_object: bool,
     /// Where it begins.
     start: usize,
-    /// Whether names around it say that it is a secret, and it says that it is a JSON Schema.
-    is_schema: bool,
+    /// What a JSON Schema around it says, where names around that say that it is a secret.
+    schema: Schema,
     /// The name of the member that is being read.
     name: Option<Cow<'a, [u8]>>,
     /// Whether the next string is a name.
@@ -32,12 +29,16 @@ struct Level<'a> {
     inherited: Option<Named>,
     /// What is said of the next value: by its name, or by the flag before it.
     next: Option<Named>,
-    /// What the member called `name` or `key` says of the one called `value`.
-    labels: Option<Named>,
-    /// What the member says that names an element of a page of what is typed into it.
-    typed: Option<Named>,
-    /// The member called `value`, as long as it stands as it was.
-    value: Option<(usize, usize)>,
+}
+
+/// Whether an object describes a secret, and is none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Schema {
+    No,
+    /// Its members in [`SCHEMA`] are none.
+    Object,
+    /// It is a member of `properties`, whose name alone says that it is a secret: only its members in [`PROPERTY_VALUES`] are one.
+    Property,
 }
 
 /// What names say of a value.
@@ -51,6 +52,12 @@ struct Named {
 impl Named {
     const fn new(strength: Strength) -> Self {
         Self { strength, is_deep: false }
+    }
+
+    /// What says the most.
+    fn max(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let says = |named: &Option<Self>| named.map(|named| (named.strength, !named.is_deep));
+        if says(&other) > says(&one) { other } else { one }
     }
 }
 
@@ -77,24 +84,10 @@ const SCHEMA: &[&str] = &[
     "contentEncoding",
 ];
 
-/// Members that say what another one is: an environment variable, a header, a parameter.
-const LABELS: &[&str] = &[
-    "name",
-    "key",
-    "header",
-    "field",
-    "variable",
-    "var",
-    "option",
-    "parameter",
-    "parameterKey",
-    "parameterName",
-    "optionName",
-    "settingName",
-    "variableName",
-];
+/// Members of a described property that are values of it.
+const PROPERTY_VALUES: &[&str] = &["value", "default", "const", "example", "examples"];
 
-/// Members that [`LABELS`] say something of.
+/// Members that another one says something of: see [`ObjectFacts::label`].
 const VALUES: &[&str] = &[
     "value",
     "val",
@@ -106,28 +99,14 @@ const VALUES: &[&str] = &[
     "stringValue",
 ];
 
-/// Members that name an element of a page.
-const ELEMENTS: &[&str] = &["element", "selector", "locator", "placeholder", "label", "target"];
-
 /// Members with what is typed into an element.
 const TYPED: &[&str] = &["text", "value", "keys"];
 
 impl<'a> Level<'a> {
-    fn new(is_object: bool, start: usize, is_schema: bool, around: Option<Named>) -> Self {
+    fn new(is_object: bool, start: usize, schema: Schema, around: Option<Named>) -> Self {
         let inherited = around.map(|named| Named { is_deep: named.is_deep || is_object, ..named });
         let next = if is_object { None } else { inherited };
-        Self {
-            is_object,
-            start,
-            is_schema,
-            name: None,
-            names_next: is_object,
-            inherited,
-            next,
-            labels: None,
-            typed: None,
-            value: None,
-        }
+        Self { is_object, start, schema, name: None, names_next: is_object, inherited, next }
     }
 
     fn is_called(&self, names: &[&str]) -> bool {
@@ -135,25 +114,26 @@ impl<'a> Level<'a> {
         names.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
     }
 
-    /// Whether the member that is read is the value of another one that names it.
-    fn is_value(&self) -> bool {
-        self.is_called(VALUES)
-    }
-
-    /// A member of this name begins, of which its name says `own`.
-    fn named(&mut self, name: Cow<'a, [u8]>, own: Option<Named>) {
+    /// A member of this name begins, of which its name says `own`, and the other members what `facts` answers.
+    fn named(&mut self, name: Cow<'a, [u8]>, own: Option<Named>, facts: impl FnOnce() -> ObjectFacts) {
         self.name = Some(name);
+        let describes = match self.schema {
+            Schema::No => false,
+            Schema::Object => self.is_called(SCHEMA),
+            Schema::Property => !self.is_called(PROPERTY_VALUES),
+        };
         self.next = match (own, self.inherited) {
             (Some(own), Some(inherited)) if inherited.strength > own.strength => Some(inherited),
             (Some(own), _) => Some(own),
-            (None, Some(_)) if self.is_schema && self.is_called(SCHEMA) => None,
+            (None, Some(_)) if describes => None,
             (None, inherited) => inherited,
         };
-        if self.next.is_none() && self.is_value() {
-            self.next = self.labels;
-        }
-        if self.next.is_none() && self.is_called(TYPED) {
-            self.next = self.typed;
+        let (is_value, is_typed) = (self.is_called(VALUES), self.is_called(TYPED));
+        if is_value || is_typed {
+            let ObjectFacts { label, typed, .. } = facts();
+            let label = label.filter(|_| is_value).map(Named::new);
+            let typed = typed.filter(|_| is_typed).map(Named::new);
+            self.next = Named::max(self.next, Named::max(label, typed));
         }
     }
 
@@ -166,28 +146,17 @@ impl<'a> Level<'a> {
         next
     }
 
-    /// A string that is no secret was read: what it says of those behind it.
-    fn read(&mut self, raw: &str) -> Option<Named> {
-        let is_element = self.is_called(ELEMENTS);
-        if raw.len() > LONGEST_LABEL || self.is_object && !is_element && !self.is_called(LABELS) {
-            return None;
+    /// A string of a list that is no secret was read: what it says of the next one.
+    fn read(&mut self, raw: &str) {
+        if self.is_object || raw.len() > LONGEST_LABEL {
+            return;
         }
         let text = bytes_of(JsonString::new(raw));
-        if !self.is_object {
-            // `["--password", "…"]`, `["X-Api-Key", "…"]`
-            let is_flag = text.starts_with(b"-") && !text.contains(&b'=');
-            let is_header = text.contains(&b'-') || text.eq_ignore_ascii_case(b"authorization");
-            let says = !text.contains(&b' ') && (is_flag || is_header);
-            self.next = if says { secret_name(&text).map(Named::new) } else { None }.or(self.inherited);
-            return None;
-        }
-        if is_element {
-            // `Password textbox` may be filled in with anything.
-            self.typed = names_certainly(&text).then_some(Named::new(Strength::Likely));
-            return None;
-        }
-        self.labels = secret_name(&text).map(Named::new);
-        self.labels
+        // `["--password", "…"]`, `["X-Api-Key", "…"]`
+        let is_flag = text.starts_with(b"-") && !text.contains(&b'=');
+        let is_header = text.contains(&b'-') || text.eq_ignore_ascii_case(b"authorization");
+        let says = !text.contains(&b' ') && (is_flag || is_header);
+        self.next = if says { secret_name(&text).map(Named::new) } else { None }.or(self.inherited);
     }
 }
 
@@ -213,8 +182,8 @@ impl Redactor {
         let bytes = json.as_bytes();
         let mut edits: Vec<Edit> = Vec::new();
         let mut levels: Vec<Level<'_>> = Vec::new();
-        let kinds = OnceCell::new();
-        let kind_at = |start: usize| kinds.get_or_init(|| ObjectKinds::of(bytes)).at(start);
+        let index = OnceCell::new();
+        let facts_at = |start: usize| index.get_or_init(|| ObjectIndex::of(json)).at(start);
         let outermost = self.named(outer.last().map_or(&[], |name| name.as_bytes()));
         let mut at = 0;
         while at < bytes.len() {
@@ -225,8 +194,17 @@ impl Redactor {
                     }
                     let around = levels.last_mut().map_or(outermost, Level::take_next);
                     let is_object = byte == b'{';
-                    let is_schema = is_object && around.is_some() && kind_at(at) == Some(ObjectKind::Schema);
-                    levels.push(Level::new(is_object, at, is_schema, around));
+                    let is_schema = is_object && around.is_some() && facts_at(at).is_schema;
+                    let schema = match &levels[..] {
+                        _ if !is_schema => Schema::No,
+                        [.., properties, level]
+                            if properties.is_called(&["properties"]) && level.inherited.is_none() =>
+                        {
+                            Schema::Property
+                        }
+                        _ => Schema::Object,
+                    };
+                    levels.push(Level::new(is_object, at, schema, around));
                     at += 1;
                 }
                 b'}' | b']' => {
@@ -271,38 +249,22 @@ impl Redactor {
                         } else {
                             self.string_of_json(raw, found, texts)
                         };
-                        let is_changed = text.is_some();
                         edits.extend(text.map(|text| Edit { start: at + 1, end: end - 1, text }));
-                        let around = levels.len().checked_sub(2).map(|outer| &levels[outer]);
-                        let is_property = around.is_some_and(|level| level.is_called(&["properties"]));
                         if let Some(level) = levels.last_mut() {
                             if is_name {
                                 let name = bytes_of(JsonString::new(raw));
-                                let object = object_behind_name(bytes, end);
-                                let says = |start: usize, kind| kind_at(start) == Some(kind);
-                                let is_described =
-                                    is_property && object.is_some_and(|at| says(at, ObjectKind::Schema));
-                                let is_data = object.is_some()
-                                    && matches!(&*name, b"data" | b"stringData")
-                                    && says(level.start, ObjectKind::KubernetesSecret);
-                                let own = match (is_data, is_described) {
-                                    (true, _) => Some(Strength::Certain),
-                                    (false, true) => None,
-                                    (false, false) => field_name(&name),
-                                };
+                                let start = level.start;
+                                let is_data = matches!(&*name, b"data" | b"stringData")
+                                    && object_behind_name(bytes, end)
+                                    && facts_at(start).is_kubernetes_secret;
+                                let own = if is_data { Some(Strength::Certain) } else { field_name(&name) };
+                                let own = own.filter(|_| self.0.names).map(Named::new);
                                 level.names_next = false;
-                                level.named(name, own.filter(|_| self.0.names).map(Named::new));
+                                level.named(name, own, || {
+                                    if self.0.names { facts_at(start) } else { ObjectFacts::default() }
+                                });
                             } else if self.0.names {
-                                if level.is_value() {
-                                    level.value = Some((at, end)).filter(|_| !is_changed);
-                                }
-                                if let Some(label) = level.read(raw)
-                                    && let Some((start, end)) = level.value.take()
-                                    && self.hides_string(&json[start + 1..end - 1], label)
-                                {
-                                    let behind = edits.partition_point(|edit| edit.start < start);
-                                    edits.insert(behind, self.hides(start, end, found));
-                                }
+                                level.read(raw);
                             }
                         }
                     }
@@ -433,11 +395,11 @@ fn blanks(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }
 
-/// Where the object begins that is the value of the name that ends at `end`.
-fn object_behind_name(bytes: &[u8], end: usize) -> Option<usize> {
+/// Whether an object is the value of the name that ends at `end`.
+fn object_behind_name(bytes: &[u8], end: usize) -> bool {
     let colon = end + blanks(&bytes[end..]);
-    let value = colon + 1 + blanks(bytes.get(colon + 1..)?);
-    (bytes.get(colon) == Some(&b':') && bytes.get(value) == Some(&b'{')).then_some(value)
+    let value = bytes.get(colon + 1..).unwrap_or_default();
+    bytes.get(colon) == Some(&b':') && value.get(blanks(value)) == Some(&b'{')
 }
 
 /// The place after the string that begins here.

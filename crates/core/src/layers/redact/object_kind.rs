@@ -1,28 +1,58 @@
-//! Objects of a JSON text that say what they are.
+//! What the members of the objects of a JSON text say of each other.
 
-use super::json::string_end;
-use crate::transform::MAX_DEPTH;
+use super::{
+    json::string_end,
+    secret_name::{Strength, names_certainly, secret_name},
+};
+use crate::transform::{JsonString, MAX_DEPTH};
 
-/// What an object says that it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ObjectKind {
-    /// A JSON Schema: it has a `type` of one, a `$ref`, an `enum`, or alternatives.
-    Schema,
-    /// A Secret of Kubernetes.
-    KubernetesSecret,
+/// What the members of an object say, in any order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct ObjectFacts {
+    /// It is a JSON Schema: it has a `type` of one, a `$ref`, an `enum`, or alternatives.
+    pub(super) is_schema: bool,
+    /// It is a Secret of Kubernetes.
+    pub(super) is_kubernetes_secret: bool,
+    /// What its members called `name` or `key` say of the one called `value`: the most that one of them says.
+    pub(super) label: Option<Strength>,
+    /// What the name of the page element says about the text typed into it.
+    pub(super) typed: Option<Strength>,
 }
 
-/// The objects of a text that are of such a kind: where each begins, in order.
-pub(super) struct ObjectKinds(Vec<(usize, ObjectKind)>);
+/// The objects of a text that say something: where each begins, in order.
+pub(super) struct ObjectIndex(Vec<(usize, ObjectFacts)>);
 
 /// An array or object that is open.
 struct Open<'a> {
     start: usize,
     is_object: bool,
     names_next: bool,
-    name: &'a [u8],
-    kind: Option<ObjectKind>,
+    name: &'a str,
+    facts: ObjectFacts,
 }
+
+/// The longest string that may say what another one is.
+pub(super) const LONGEST_LABEL: usize = 256;
+
+/// Members that say what another one is: an environment variable, a header, a parameter.
+const LABELS: &[&str] = &[
+    "name",
+    "key",
+    "header",
+    "field",
+    "variable",
+    "var",
+    "option",
+    "parameter",
+    "parameterKey",
+    "parameterName",
+    "optionName",
+    "settingName",
+    "variableName",
+];
+
+/// Members that name an element of a page.
+const ELEMENTS: &[&str] = &["element", "selector", "locator", "placeholder", "label", "target"];
 
 /// Whether a JSON Schema knows a type of this name.
 pub(super) fn is_type(name: &[u8]) -> bool {
@@ -30,25 +60,28 @@ pub(super) fn is_type(name: &[u8]) -> bool {
     types.contains(&name)
 }
 
-impl ObjectKinds {
+impl ObjectIndex {
     /// In one pass, which ends where the text nests too deep.
-    pub(super) fn of(json: &[u8]) -> Self {
-        let (mut kinds, mut levels, mut at) = (Vec::new(), Vec::<Open<'_>>::new(), 0);
-        let mut close = |level: Open<'_>| kinds.extend(level.kind.map(|kind| (level.start, kind)));
-        while at < json.len() && levels.len() <= MAX_DEPTH {
+    pub(super) fn of(json: &str) -> Self {
+        let (mut index, mut levels, mut at) = (Vec::new(), Vec::<Open<'_>>::new(), 0);
+        let says = |level: &Open<'_>| level.facts != ObjectFacts::default();
+        let mut close = |level: Open<'_>| index.extend(says(&level).then_some((level.start, level.facts)));
+        let bytes = json.as_bytes();
+        while at < bytes.len() && levels.len() <= MAX_DEPTH {
             let start = at;
             at += 1;
-            match json[start] {
+            match bytes[start] {
                 byte @ (b'{' | b'[') => {
                     if let Some(level) = levels.last_mut()
                         && level.is_object
                         && byte == b'['
-                        && matches!(level.name, b"anyOf" | b"oneOf" | b"allOf" | b"enum")
+                        && matches!(level.name, "anyOf" | "oneOf" | "allOf" | "enum")
                     {
-                        level.kind = Some(ObjectKind::Schema);
+                        level.facts.is_schema = true;
                     }
                     let is_object = byte == b'{';
-                    levels.push(Open { start, is_object, names_next: is_object, name: b"", kind: None });
+                    let facts = ObjectFacts::default();
+                    levels.push(Open { start, is_object, names_next: is_object, name: "", facts });
                 }
                 b'}' | b']' => levels.pop().into_iter().for_each(&mut close),
                 b',' => {
@@ -57,38 +90,58 @@ impl ObjectKinds {
                     }
                 }
                 b'"' => {
-                    at = string_end(json, start);
-                    Self::string(&mut levels, &json[start + 1..at - 1]);
+                    at = string_end(bytes, start);
+                    // Of a string that has no end the last character is no quote.
+                    Self::string(&mut levels, json.get(start + 1..at - 1).unwrap_or_default());
                 }
                 _ => {}
             }
         }
         levels.into_iter().for_each(close);
-        kinds.sort_unstable_by_key(|(start, _)| *start);
-        Self(kinds)
+        index.sort_unstable_by_key(|(start, _)| *start);
+        Self(index)
     }
 
-    fn string<'a>(levels: &mut [Open<'a>], raw: &'a [u8]) {
+    fn string<'a>(levels: &mut [Open<'a>], raw: &'a str) {
         let Some((level, around)) = levels.split_last_mut() else { return };
         if level.names_next {
             (level.name, level.names_next) = (raw, false);
             return;
         }
+        if level.is_object && raw.len() <= LONGEST_LABEL {
+            level.label(raw);
+        }
         // The types of a schema may be a list.
         let level = if level.is_object { Some(level) } else { around.last_mut() };
         let Some(level) = level else { return };
         match level.name {
-            b"type" if is_type(raw) => level.kind = Some(ObjectKind::Schema),
-            b"$ref" => level.kind = Some(ObjectKind::Schema),
-            b"kind" if raw == b"Secret" => level.kind = Some(ObjectKind::KubernetesSecret),
+            "type" if is_type(raw.as_bytes()) => level.facts.is_schema = true,
+            "$ref" => level.facts.is_schema = true,
+            "kind" if raw == "Secret" => level.facts.is_kubernetes_secret = true,
             _ => {}
         }
     }
 
     /// What the object says that begins here.
-    pub(super) fn at(&self, start: usize) -> Option<ObjectKind> {
-        let found = self.0.binary_search_by_key(&start, |(start, _)| *start).ok()?;
-        Some(self.0[found].1)
+    pub(super) fn at(&self, start: usize) -> ObjectFacts {
+        let found = self.0.binary_search_by_key(&start, |(start, _)| *start);
+        found.map(|found| self.0[found].1).unwrap_or_default()
+    }
+}
+
+impl Open<'_> {
+    /// Takes over what a member says of another one.
+    fn label(&mut self, raw: &str) {
+        let name = JsonString::new(self.name);
+        let is_one_of = |names: &[&str]| names.iter().any(|other| name.text().eq_ignore_ascii_case(other));
+        if is_one_of(LABELS) {
+            let says = secret_name(JsonString::new(raw).text().as_bytes());
+            self.facts.label = self.facts.label.max(says);
+        } else if is_one_of(ELEMENTS) {
+            // `Password textbox` may be filled in with anything.
+            let is_certain = names_certainly(JsonString::new(raw).text().as_bytes());
+            self.facts.typed = self.facts.typed.max(is_certain.then_some(Strength::Likely));
+        }
     }
 }
 
@@ -98,15 +151,28 @@ mod tests {
 
     #[test]
     fn objects_are_known_by_their_members_in_any_order() {
-        let json =
-            br#"[{"a":{"title":"x","type":["string","null"]}},{"data":{},"kind":"Secret"},{"type":"x"}]"#;
-        let kinds = ObjectKinds::of(json);
-        let at = |part: &str| std::str::from_utf8(json).unwrap().find(part).unwrap();
-        assert_eq!(kinds.at(at(r#"{"title"#)), Some(ObjectKind::Schema));
-        assert_eq!(kinds.at(at(r#"{"data"#)), Some(ObjectKind::KubernetesSecret));
-        for none in [r#"{"a"#, r#"{}"#, r#"{"type":"x"#] {
-            assert_eq!(kinds.at(at(none)), None, "{none}");
+        let json = r#"[{"a":{"title":"x","type":["string","null"]}},{"data":{},"kind":"Secret","$ref":""},{"type":"x"}]"#;
+        let index = ObjectIndex::of(json);
+        let at = |part: &str| index.at(json.find(part).unwrap());
+        let schema = ObjectFacts { is_schema: true, ..ObjectFacts::default() };
+        assert_eq!(at(r#"{"title"#), schema);
+        assert_eq!(at(r#"{"data"#), ObjectFacts { is_kubernetes_secret: true, ..schema });
+        for none in [r#"{"a"#, "{}", r#"{"type":"x"#] {
+            assert_eq!(at(none), ObjectFacts::default(), "{none}");
         }
-        assert!(ObjectKinds::of(&b"[".repeat(100_000)).0.is_empty());
+        assert!(ObjectIndex::of(&"[".repeat(100_000)).0.is_empty());
+    }
+
+    #[test]
+    fn the_strongest_label_of_an_object_counts() {
+        for json in [
+            r#"{"key":"DB_PASSWORD","name":"db"}"#,
+            r#"{"name":"db","k\u0065y":"DB_PASSWORD","option":"api_key"}"#,
+        ] {
+            assert_eq!(ObjectIndex::of(json).at(0).label, Some(Strength::Certain), "{json}");
+        }
+        let facts =
+            ObjectIndex::of(r##"{"label":"Password","selector":"#f3","value":[{"label":"x"}]}"##).at(0);
+        assert_eq!((facts.label, facts.typed), (None, Some(Strength::Likely)));
     }
 }

@@ -82,7 +82,7 @@ impl Rules {
     pub const ENTROPY: &'static str = "entropy";
     /// The rule of [`field`](Self::field).
     pub const FIELD: &'static str = "field";
-    /// The rule of text of unknown origin, with which a message goes on after a restart.
+    /// The rule of the rest of a secret whose beginning the layer no longer knows, as after a restart.
     pub const RESUMED: &'static str = "resumed";
     /// The longest text that a pattern may match, in bytes.
     pub const MAX_MATCH: usize = 1024;

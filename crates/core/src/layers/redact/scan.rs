@@ -18,7 +18,7 @@ pub(super) enum Mode {
     Rest(usize),
     /// What follows belongs to a private key.
     Block,
-    /// What follows may be the rest of a secret of unknown origin.
+    /// What follows may be the rest of a secret whose beginning the layer no longer knows.
     Resumed,
 }
 
@@ -168,7 +168,10 @@ impl Redactor {
                     let Some(found) = found.filter(|found| is_certain(found.start)) else {
                         return Scan { cuts, end: certain, mode, begins, runs: runs_from };
                     };
-                    if found.rule.is_none() {
+                    // A marker that is not true hides no run.
+                    let is_marker = found.rule.is_none()
+                        && compiled.markers.is_true(&text[found.secret.0..found.secret.1]);
+                    if is_marker {
                         runs_from = runs_from.max(found.end);
                     }
                     let before = cuts.len();

@@ -305,7 +305,7 @@ pub(super) fn field_name(name: &[u8]) -> Option<Strength> {
     secret_name(name).or(is_one_of(name, &["pass", "pw", "cookies"]).then_some(Strength::Likely))
 }
 
-/// Whether words in it name a secret for certain, in front of what kind of element it is: `Password textbox`.
+/// Whether the text begins with a certain secret name; the kind of element may follow, as in `Password textbox`.
 pub(super) fn names_certainly(text: &[u8]) -> bool {
     let is_end = |at: &usize| is_word(text[*at - 1]) && text.get(*at).is_none_or(|next| !is_word(*next));
     (1..=text.len()).filter(is_end).any(|end| secret_name(&text[..end]) == Some(Strength::Certain))

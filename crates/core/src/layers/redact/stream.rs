@@ -21,8 +21,8 @@ pub(super) struct Stream {
     may_have_begun: bool,
 }
 
-/// As much of what is stored as decides what may begin behind it: a name, and the character before it.
-const BEFORE: usize = super::value::BEFORE + 2;
+/// As much of what is stored as decides what may begin behind it: a name, the blanks before it, and the character before them.
+const BEFORE: usize = super::value::BEFORE + super::value::MAX_INDENT + 2;
 
 impl Stream {
     /// A text whose beginning is stored, by somebody else or before a restart: what was held back of it is lost.
@@ -166,6 +166,10 @@ mod tests {
             format!("q=password%3D{}%26user x", "hunter2"),
             format!(r"\u0022password\u0022: \u0022{}\u0022 x", "hunter2"),
             format!("Password: `{}` é, API key: {}.", "swordfish", "abc123def4"),
+            format!("x\npassword: | # of it\n   {}\n\n   {}\nuser: x", "hunter2", "swordfish"),
+            format!("password={}\n    password={}\nuser=x", "swordfish", "staplehorse"),
+            format!("x password = \"\"\"\n{}\"er2\n{}\"\"\" x", "hunt", "swordfish"),
+            "x [redacted:70617373776f72643d68756e74657232#00000000] x".to_owned(),
             "ghost sketch: task-force é🦀 -----BEGIN CERTIFICATE-----".to_owned(),
         ]
     }

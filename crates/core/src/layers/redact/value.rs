@@ -36,8 +36,12 @@ pub(super) const MAX_VALUE: usize = 512;
 const AHEAD: usize = 48;
 /// How many blanks stand before a value at most: tools write values in columns.
 const MAX_BLANKS: usize = 32;
+/// How many blanks stand before the name of a setting, and before a line of a block scalar, at most.
+pub(super) const MAX_INDENT: usize = 96;
+/// The longest comment behind the sign of a block scalar.
+const MAX_COMMENT: usize = 80;
 /// The most bytes behind a match that are read.
-pub(super) const MAX_READ: usize = MAX_VALUE + AHEAD + 3 * MAX_BLANKS;
+pub(super) const MAX_READ: usize = MAX_VALUE + AHEAD + 3 * MAX_BLANKS + 2 * MAX_INDENT + MAX_COMMENT;
 /// As far before a match it is looked for the rest of the name.
 pub(super) const BEFORE: usize = MAX_NAME;
 
@@ -164,9 +168,12 @@ fn assigned(reader: &Reader<'_>, begins: usize, (start, end): (usize, usize)) ->
         joint => joint,
     };
     let is_cookie = name.to_ascii_lowercase().ends_with(b"cookie");
-    let names = match before {
+    let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let line = &text[begins.max(first.saturating_sub(MAX_INDENT + 1))..first];
+    let indent = line.iter().rev().take_while(is_blank).count();
+    let names = match line.len().checked_sub(indent + 1).map(|at| line[at]) {
         _ if is_variable(name) => Names::Variable,
-        Some(b'\n') => Names::Setting,
+        Some(b'\n') | None if indent <= MAX_INDENT => Names::Setting,
         _ => Names::Else,
     };
     value_at(reader, end, joint, strength, is_cookie, names)
@@ -237,7 +244,9 @@ fn value_at(
 ) -> Option<Part> {
     let is_blank = |byte: u8| byte == b' ' || byte == b'\t';
     at = reader.skip(at, MAX_BLANKS, is_blank);
-    at = block_scalar(reader, at, joint).unwrap_or(at);
+    if let Some(start) = block_scalar(reader, at, joint) {
+        return block_value(reader, start, joint, strength, is_cookie, names);
+    }
     let bold = reader.skip(at, 2, |byte| byte == b'*');
     if bold > at {
         at = reader.skip(bold, 4, is_blank);
@@ -252,14 +261,11 @@ fn value_at(
     {
         at += 1;
     }
-    if let Some((open, mut start)) = quote(reader, at) {
+    if let Some((open, start)) = quote(reader, at) {
         let written = &reader.text[open..start];
-        // `"""…"""`
-        if start == open + 1
-            && reader.at(start) == Some(written[0])
-            && reader.at(start + 1) == Some(written[0])
-        {
-            start += 2;
+        let quote = [written[0]; 3];
+        if start == open + 1 && reader.is(start, &quote[1..]) {
+            return in_three_quotes(reader, start + 2, &quote, strength, is_cookie);
         }
         let mut end = start;
         loop {
@@ -295,16 +301,83 @@ fn value_at(
     is_secret.then_some((start, end, goes_on))
 }
 
-/// Where the first line begins of a text of YAML that stands below its name: `|`, `>-`.
+/// The value in `"""…"""`, of one line or several.
+fn in_three_quotes(
+    reader: &Reader<'_>,
+    open: usize,
+    quote: &[u8],
+    strength: Strength,
+    is_cookie: bool,
+) -> Option<Part> {
+    let start = reader.skip(open, MAX_INDENT, |byte| byte.is_ascii_whitespace());
+    let mut end = start;
+    let goes_on = loop {
+        match reader.at(end) {
+            _ if end - start >= MAX_VALUE => break true,
+            None => break false,
+            Some(_) if reader.is(end, quote) => break false,
+            Some(b'\\') => {
+                reader.at(end + 1);
+                end += 2;
+            }
+            Some(_) => end += 1,
+        }
+    };
+    let end = end.min(reader.text.len());
+    let end = start + reader.text[start..end].trim_ascii_end().len();
+    let value = &reader.text[start..end];
+    is_secret_in_quotes(value, strength, is_cookie).then_some((start, end, goes_on))
+}
+
+/// Where the first line begins of a text of YAML that stands below its name: `|`, `>-`, `|2 # note`.
 fn block_scalar(reader: &Reader<'_>, at: usize, joint: Joint) -> Option<usize> {
     if joint != Joint::Loose || !matches!(reader.at(at), Some(b'|' | b'>')) {
         return None;
     }
-    let end = reader.skip(at + 1, 2, |byte| matches!(byte, b'+' | b'-' | b'1'..=b'9'));
+    let sign = reader.skip(at + 1, 2, |byte| matches!(byte, b'+' | b'-' | b'1'..=b'9'));
+    let mut end = reader.skip(sign, MAX_BLANKS, |byte| matches!(byte, b' ' | b'\t'));
+    if end > sign && reader.at(end) == Some(b'#') {
+        end = reader.skip(end, MAX_COMMENT, |byte| !matches!(byte, b'\r' | b'\n'));
+    }
     let end = reader.skip(end, 1, |byte| byte == b'\r');
     let line = reader.skip(end, 1, |byte| byte == b'\n');
-    let start = reader.skip(line, MAX_BLANKS, |byte| byte == b' ');
+    let start = reader.skip(line, MAX_INDENT, |byte| byte == b' ');
     (line > end && start > line).then_some(start)
+}
+
+/// The lines of a block scalar whose first one begins at `start`: each that is indented as far as that one, with the empty lines between.
+fn block_value(
+    reader: &Reader<'_>,
+    start: usize,
+    joint: Joint,
+    strength: Strength,
+    is_cookie: bool,
+    names: Names,
+) -> Option<Part> {
+    let indent = reader.text[..start].iter().rev().take_while(|byte| **byte == b' ').count();
+    let mut end = start;
+    let goes_on = loop {
+        let rest = MAX_VALUE - (end - start);
+        let line = reader.skip(end, rest, |byte| byte != b'\n');
+        end = line;
+        if line - start >= MAX_VALUE {
+            break true;
+        }
+        let breaks = reader.skip(line, MAX_VALUE - (line - start), |byte| matches!(byte, b'\n' | b'\r'));
+        let next = reader.skip(breaks, indent, |byte| byte == b' ');
+        // The next line begins with a blank or a letter; an end of the text ends the value.
+        if breaks == line || next - breaks < indent || reader.at(next).is_none() {
+            break false;
+        }
+        end = next;
+    };
+    let end = start + reader.text[start..end.min(reader.text.len())].trim_ascii_end().len();
+    let value = &reader.text[start..end];
+    let first = unquoted_end(reader, start, joint, is_cookie).is_some_and(|(end, goes_on)| {
+        let value = &reader.text[start..end];
+        goes_on || is_secret_unquoted(value, joint, strength, names, reader.at(end))
+    });
+    (first || is_secret_in_quotes(value, strength, is_cookie)).then_some((start, end, goes_on))
 }
 
 /// Where a value without quotes ends, and whether that is only as far as any is read.

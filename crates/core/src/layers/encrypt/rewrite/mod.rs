@@ -69,8 +69,10 @@ pub struct Rewritten {
     pub too_large: u64,
     /// Threads whose key was destroyed.
     pub shredded: u64,
-    /// Entries of threads, messages, and records of the store of keys that cannot be read, and stay as they are. The others are seen to.
+    /// Entries of threads and messages that cannot be read, and stay as they are. The others are seen to.
     pub damaged: u64,
+    /// Records of the store of keys that cannot be read, [as it names them](super::thread_keys::Listed::damaged), and stay as they are.
+    pub damaged_keys: Vec<String>,
 }
 
 impl EncryptLayer {

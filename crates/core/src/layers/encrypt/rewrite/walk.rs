@@ -87,18 +87,17 @@ impl Walk {
         let cabinet = self.layer.cabinet().clone();
         let Some(store) = &cabinet.threads else { return Ok(Stage::Threads(None)) };
         let listed = store.list(after.as_ref(), self.page as usize).await?;
-        if self.writes {
-            self.report.damaged += listed.damaged;
-        } else if listed.damaged > 0 {
-            // What a key is under that cannot be read, nobody knows.
+        if !self.writes
+            && let Some(first) = listed.damaged.first()
+        {
+            // An unreadable record does not say which ring key wraps it.
             let detail = format!(
-                "{} records of the store of keys cannot be read: restore or remove them",
-                listed.damaged
+                "{} records of the store of keys cannot be read, the first is `{first}`: restore or remove them",
+                listed.damaged.len()
             );
             return Err(PersistError::new(ErrorKind::Corrupt, detail));
         }
-        let Some((last, _)) = listed.keys.last() else { return Ok(Stage::Threads(None)) };
-        let last = last.clone();
+        let last = listed.keys.last().map(|(whose, _)| whose.clone());
         for ((tenant, thread), wrapped) in listed.keys {
             let under = wrapped.under().ok_or_else(|| Unreadable::Malformed.at("key", &thread, None))?;
             if !self.writes {
@@ -113,14 +112,16 @@ impl Walk {
                     u64::from(ThreadKeys::replace(&**store, &tenant, &thread, &wrapped, anew).await?);
             }
         }
-        Ok(Stage::Keys(Some(last)))
+        // At the end: a step that fails is made again.
+        self.report.damaged_keys.extend(listed.damaged);
+        Ok(last.map_or(Stage::Threads(None), |last| Stage::Keys(Some(last))))
     }
 
     /// Sees to the thread itself; its messages come next.
     async fn begin(&mut self, thread: &ThreadId) -> Result<()> {
         let get = GetThread { thread: thread.clone() };
         let (entry, found) = match self.read(get).await {
-            // Its messages may be sound. What an entry is under that cannot be read, nobody knows.
+            // Its messages may be readable.
             Err(error) if self.writes && error.kind() == ErrorKind::Corrupt => {
                 self.report.damaged += 1;
                 self.cursor.within = Some((thread.clone(), Seq::ZERO));
@@ -153,20 +154,23 @@ impl Walk {
         let from = PageFrom::After(after);
         let read = ReadPage::new(thread.clone(), from, self.page);
         let Some((page, found)) = self.read(read).await? else { return Ok(None) };
-        // What a message is under that the store itself cannot read, nobody knows.
-        match page.damaged.first() {
-            Some(damaged) if !self.writes => return Err(damaged.to_error()),
-            _ => self.report.damaged += page.damaged.len() as u64,
+        // A message that the store cannot read does not say which key it is under.
+        if !self.writes
+            && let Some(damaged) = page.damaged.first()
+        {
+            return Err(damaged.to_error());
         }
         let next = match page.next(from) {
             Some(PageFrom::After(seq)) => Some(seq),
             _ => None,
         };
+        let damaged = page.damaged.len() as u64;
         if self.writes && !found.stale.is_empty() {
             for message in page.messages {
                 self.row(message, &found).await?;
             }
         }
+        self.report.damaged += damaged;
         Ok(next)
     }
 

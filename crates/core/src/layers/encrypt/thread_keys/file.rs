@@ -3,6 +3,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,8 @@ use crate::{Effect, ErrorKind, PersistError, Result, TenantId, ThreadId};
 /// system or a disk keeps of overwritten blocks by itself (snapshots, wear levelling) is out of its reach: a host that has to
 /// answer for that keeps the keys in a key service.
 ///
-/// A list of all keys reads the folder once, at its first page, and each file once. Until its last page it keeps 32 bytes for each file in memory.
+/// A list of all keys reads the folder at its first page, and again after five minutes; it reads each file once. Until its last page it keeps
+/// 32 bytes for each file in memory.
 ///
 /// ```
 /// use throughline_core::layers::encrypt::thread_keys::FileThreadKeys;
@@ -29,9 +31,20 @@ use crate::{Effect, ErrorKind, PersistError, Result, TenantId, ThreadId};
 #[derive(Debug, Clone)]
 pub struct FileThreadKeys {
     folder: Arc<Path>,
-    /// The names of the files, in order, from the first page of a list to its last.
-    listed: Arc<Mutex<Option<Arc<[Name]>>>>,
+    /// From the first page of a list to its last.
+    listed: Arc<Mutex<Option<Snapshot>>>,
 }
+
+/// The names of the files, in order.
+#[derive(Debug, Clone)]
+struct Snapshot {
+    names: Arc<[Name]>,
+    /// When the folder began to be read.
+    read_at: Instant,
+}
+
+/// A list reads the folder again once its snapshot is so old: the list that made it may have ended early.
+const MAX_AGE: Duration = Duration::from_secs(300);
 
 /// Of a file: a hash of the ids.
 type Name = [u8; blake3::OUT_LEN];
@@ -118,16 +131,34 @@ fn path(folder: &Path, tenant: &TenantId, thread: &ThreadId) -> PathBuf {
     path_of(folder, name(tenant, thread))
 }
 
-/// The files of keys, in order.
-fn names(folder: &Path) -> io::Result<Arc<[Name]>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let file = entry?.file_name();
-        let hash = file.to_str().and_then(|file| file.strip_suffix(".key"));
-        names.extend(hash.and_then(|hash| blake3::Hash::from_hex(hash).ok()).map(|hash| *hash.as_bytes()));
+impl Snapshot {
+    fn read(folder: &Path) -> io::Result<Self> {
+        let read_at = Instant::now();
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let file = entry?.file_name();
+            let hash = file.to_str().and_then(|file| file.strip_suffix(".key"));
+            names
+                .extend(hash.and_then(|hash| blake3::Hash::from_hex(hash).ok()).map(|hash| *hash.as_bytes()));
+        }
+        names.sort_unstable();
+        Ok(Self { names: names.into(), read_at })
     }
-    names.sort_unstable();
-    Ok(names.into())
+
+    fn is_recent(&self, now: Instant) -> bool {
+        now.duration_since(self.read_at) < MAX_AGE
+    }
+
+    /// Keeps the snapshot for the next page, or nothing behind the last page. The later snapshot of another list stays: that list may have to
+    /// see keys that this snapshot lacks.
+    fn keep(self, kept: &mut Option<Self>, goes_on: bool) {
+        let stays = |other: &Self| {
+            !Arc::ptr_eq(&other.names, &self.names) && (!goes_on || other.read_at > self.read_at)
+        };
+        if !kept.as_ref().is_some_and(stays) {
+            *kept = goes_on.then_some(self);
+        }
+    }
 }
 
 fn read(path: &Path) -> io::Result<Option<Record>> {
@@ -265,33 +296,45 @@ impl ThreadKeys for FileThreadKeys {
         let (after, kept) = (after.cloned(), Arc::clone(&self.listed));
         self.run(move |folder| {
             let known = kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let names = match known.filter(|_| after.is_some()) {
+            let snapshot = match known.filter(|known| after.is_some() && known.is_recent(Instant::now())) {
                 Some(known) => known,
-                None => names(folder)?,
+                None => Snapshot::read(folder)?,
             };
             let from = after.map_or(0, |(tenant, thread)| {
                 let last = name(&tenant, &thread);
-                names.partition_point(|name| *name <= last)
+                snapshot.names.partition_point(|name| *name <= last)
             });
             let mut listed = Listed::default();
-            for name in &names[from..] {
+            for file in &snapshot.names[from..] {
                 if listed.keys.len() == limit {
                     break;
                 }
-                match read_settled(folder, &path_of(folder, *name)) {
+                let path = path_of(folder, *file);
+                match read_settled(folder, &path) {
+                    // A page goes on after the ids of its last key: those of a misplaced file would lead elsewhere.
+                    Ok(Some(Record { tenant, thread, .. })) if name(&tenant, &thread) != *file => {
+                        listed.damaged.push(label(&path));
+                    }
                     Ok(Some(Record { tenant, thread, key: Some(key) })) => {
                         listed.keys.push(((tenant, thread), key));
                     }
                     Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::InvalidData => listed.damaged += 1,
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                        listed.damaged.push(label(&path));
+                    }
                     Err(error) => return Err(error),
                 }
             }
             let goes_on = listed.keys.len() == limit;
-            *kept.lock().unwrap_or_else(PoisonError::into_inner) = goes_on.then_some(names);
+            snapshot.keep(&mut kept.lock().unwrap_or_else(PoisonError::into_inner), goes_on);
             Ok(listed)
         })
     }
+}
+
+/// The name of a file.
+fn label(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -352,10 +395,59 @@ mod tests {
         // In a list it hides no other, and is counted once.
         let first = keys.list(None, 2).await.unwrap();
         let last = keys.list(Some(&first.keys[1].0), 3).await.unwrap();
-        assert_eq!((first.keys.len() + last.keys.len(), first.damaged + last.damaged), (4, 1));
+        let damaged = [first.damaged, last.damaged].concat();
+        assert_eq!(first.keys.len() + last.keys.len(), 4);
+        assert_eq!(damaged, [label(&path(&keys.folder, &tenant, &seen[0]))]);
         // A file in the place of another one is not taken for its key.
         fs::copy(path(&keys.folder, &tenant, &seen[1]), path(&keys.folder, &tenant, &seen[2])).unwrap();
         assert_eq!(keys.get(&tenant, &seen[2]).await.unwrap_err().kind(), ErrorKind::Corrupt);
         fs::remove_dir_all(&*keys.folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_list_ends_although_a_file_is_misplaced() {
+        let keys = open("misplaced");
+        let tenant = TenantId::default();
+        let mut threads: Vec<ThreadId> = (0..4).map(|number| format!("t{number}").parse().unwrap()).collect();
+        threads.sort_by_key(|thread| name(&tenant, thread));
+        for thread in &threads {
+            keys.create(&tenant, thread, key("1")).await.unwrap();
+        }
+        // The file of the last key is overwritten with the first, and the one of the first with the last.
+        let [first, .., last] = &threads[..] else { unreachable!() };
+        let [first, last] = [first, last].map(|thread| path(&keys.folder, &tenant, thread));
+        let other = fs::read(&first).unwrap();
+        fs::copy(&last, &first).unwrap();
+        fs::write(&last, other).unwrap();
+        let (mut after, mut seen, mut damaged) = (None, Vec::new(), Vec::new());
+        for _ in 0..4 {
+            let page = keys.list(after.as_ref(), 1).await.unwrap();
+            damaged.extend(page.damaged);
+            let Some((whose, _)) = page.keys.into_iter().next() else { break };
+            seen.push(whose.1.clone());
+            after = Some(whose);
+        }
+        assert_eq!((seen, damaged), (threads[1..3].to_vec(), vec![label(&first), label(&last)]));
+        fs::remove_dir_all(&*keys.folder).unwrap();
+    }
+
+    #[test]
+    fn the_snapshot_of_a_later_list_is_not_replaced_by_an_earlier_one() {
+        let begin = Instant::now();
+        let snapshot = |seconds: u64, file: u8| Snapshot {
+            names: vec![[file; blake3::OUT_LEN]].into(),
+            read_at: begin + Duration::from_secs(seconds),
+        };
+        let (earlier, later) = (snapshot(0, 1), snapshot(1, 2));
+        let mut kept = None;
+        earlier.clone().keep(&mut kept, true);
+        later.clone().keep(&mut kept, true);
+        for goes_on in [true, false] {
+            earlier.clone().keep(&mut kept, goes_on);
+            assert!(Arc::ptr_eq(&kept.as_ref().unwrap().names, &later.names), "{goes_on}");
+        }
+        assert!(later.is_recent(begin + MAX_AGE) && !earlier.is_recent(begin + MAX_AGE));
+        later.keep(&mut kept, false);
+        assert!(kept.is_none());
     }
 }

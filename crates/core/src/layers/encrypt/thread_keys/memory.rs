@@ -83,7 +83,7 @@ impl ThreadKeys for MemoryThreadKeys {
             let kept = self.kept();
             let keys = kept.range((from, Bound::Unbounded));
             let keys = keys.filter_map(|(whose, key)| Some((whose.clone(), key.clone()?))).take(limit);
-            Ok(Listed { keys: keys.collect(), damaged: 0 })
+            Ok(Listed { keys: keys.collect(), damaged: Vec::new() })
         })
     }
 }

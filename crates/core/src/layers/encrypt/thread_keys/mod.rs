@@ -81,9 +81,9 @@ pub type KeysFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>
 pub struct Listed {
     /// Whose they are, and what is kept.
     pub keys: Vec<((TenantId, ThreadId), WrappedKey)>,
-    /// How many records cannot be read, from the beginning of the page to its last key, or to the end of the list where the page is the last:
-    /// nothing says whose they are. They count toward no limit.
-    pub damaged: u64,
+    /// The records that cannot be read, as an operator finds them, such as by the name of a file: from the beginning of the page to its last
+    /// key, or to the end of the list where the page is the last. Nothing says whose they are. They count toward no limit.
+    pub damaged: Vec<String>,
 }
 
 /// Where the host keeps the keys of threads.
@@ -132,7 +132,7 @@ pub trait ThreadKeys: fmt::Debug + Send + Sync + 'static {
     fn destroy<'a>(&'a self, tenant: &'a TenantId, thread: &'a ThreadId) -> KeysFuture<'a, ()>;
 
     /// Up to `limit` keys that are kept, of all tenants, in an order that stays the same, after the one of this thread. A page without keys is
-    /// the last. A record that is damaged is counted and hides no other.
+    /// the last. A record that is damaged is named and hides no other.
     ///
     /// # Errors
     /// Whatever keeps all of them from being read.
