@@ -88,6 +88,7 @@
 //! # Later
 //! A secret that becomes known later is taken out of what is stored by a [`Scrub`].
 
+mod automaton;
 mod check;
 mod credential;
 mod encoded;
