@@ -15,11 +15,13 @@ use regex_automata::{
     util::{pool::Pool, syntax},
 };
 
-/// The states of one search take at most this many bytes, unless the patterns need more for their largest ones. The rules of
-/// [`Rules::secrets`](super::Rules::secrets) need a part of it; a search that needs more drops its states and goes on.
-const MOST_MEMORY: usize = 8 * 1024 * 1024;
+/// The states take at most this many bytes for each search that runs at the same time, unless the patterns need more for their largest
+/// states. [`Rules::secrets`](super::Rules::secrets) needs an eighth of it for ordinary text, and a third for what is made to need much. A
+/// search that needs more drops its states, builds those that it needs again, and goes on.
+pub(super) const MOST_MEMORY: usize = 4 * 1024 * 1024;
 
-const NEVER_GIVES_UP: &str = "a lazy DFA without quit bytes and without a limit of cache clears does not fail";
+const NEVER_GIVES_UP: &str =
+    "a lazy DFA without quit bytes and without a limit of cache clears does not fail";
 
 type Caches = Pool<
     dfa::Cache,
@@ -183,4 +185,73 @@ fn row(is_word: bool, first: u8) -> usize {
 
 const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+#[cfg(test)]
+impl Automaton {
+    /// How many bytes the states of this thread's searches take. It panics where they were dropped.
+    pub(super) fn state_memory(&self) -> usize {
+        let cache = self.caches.get();
+        assert_eq!(cache.clear_count(), 0, "no state was dropped");
+        cache.memory_usage()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use regex_automata::meta::Regex;
+
+    use super::*;
+
+    /// The patterns look at what stands before and behind a match, overlap, and are of one byte and of many.
+    const PATTERNS: [&str; 6] =
+        [r"\bab[a-c]{2,5}", r"(?m:^c\b)", r"_a|\B_", r"a{1,3}$", r"c(?:bb?|b{2}a)", r"b(?-u:\xff)"];
+
+    fn random(random: &mut fastrand::Rng, of: &[u8], length: usize) -> Vec<u8> {
+        (0..length).map(|_| of[random.usize(..of.len())]).collect()
+    }
+
+    #[test]
+    fn the_first_match_is_the_one_that_a_search_for_all_of_them_finds() {
+        let automaton = Automaton::new(&PATTERNS).unwrap();
+        let regex = Regex::builder()
+            .syntax(bytewise())
+            .configure(Regex::config().utf8_empty(false))
+            .build_many(&PATTERNS)
+            .unwrap();
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut matched = [0; PATTERNS.len()];
+        for length in (0..24).cycle().take(20_000) {
+            let text = random(&mut rng, b"aabbcc_ \n\r\xff", length);
+            for from in 0..=text.len() {
+                let expected = regex.find(Input::new(&text).range(from..)).map(|found| {
+                    let pattern = found.pattern().as_usize();
+                    Match { pattern, start: found.start(), end: found.end() }
+                });
+                let found = automaton.find(&text, from);
+                assert_eq!(found, expected, "{:?} from {from}", text.escape_ascii().to_string());
+                found.into_iter().for_each(|found| matched[found.pattern] += 1);
+            }
+        }
+        assert!(matched.iter().all(|count| *count > 100), "{matched:?}");
+    }
+
+    #[test]
+    fn a_text_grows_from_the_first_position_whose_match_more_text_decides() {
+        let automaton = Automaton::new(&["key=[0-9]{2,4}", r"\bme"]).unwrap();
+        for (text, from) in [
+            ("my key", Some(3)),
+            ("my ke", Some(3)),
+            ("my key=12", Some(3)),
+            // A match ends one byte later than its text.
+            ("my key=1234,", Some(3)),
+            ("my key=1234, ", None),
+            ("my key=x", None),
+            ("a m", Some(2)),
+            ("am", None),
+            ("", None),
+        ] {
+            assert_eq!(automaton.grows_from(text.as_bytes(), 0), from, "{text}");
+        }
+    }
 }

@@ -38,7 +38,7 @@ const OVERLAP: usize = 192;
 /// As far before a run with escapes its word may have begun.
 const BEFORE: usize = 48;
 
-pub(super) struct Encoded(Automaton);
+pub(super) struct Encoded(pub(super) Automaton);
 
 /// A run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

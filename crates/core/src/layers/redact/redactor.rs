@@ -299,3 +299,64 @@ impl fmt::Debug for Redactor {
         f.debug_struct("Redactor").field("rules", &(self.0.rules.len())).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::automaton::MOST_MEMORY, *};
+
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    fn characters(random: &mut fastrand::Rng, of: &[u8], length: usize) -> String {
+        (0..length).map(|_| char::from(of[random.usize(..of.len())])).collect()
+    }
+
+    /// Lines of a log. No two of them have the same id or the same address.
+    fn log(random: &mut fastrand::Rng) -> String {
+        let mut log = String::new();
+        for second in 0..300 {
+            let id = characters(random, &LETTERS[..62], 16);
+            let name = characters(random, &LETTERS[26..52], 12);
+            let (minute, second) = (second / 60, second % 60);
+            log += &format!(
+                "2026-11-23T18:{minute:02}:{second:02}Z INFO req={id} GET https://www.example.com/{name}?id=7\n"
+            );
+        }
+        log
+    }
+
+    /// How many bytes the states take after each of the texts.
+    fn state_memory(texts: &[&str]) -> Vec<usize> {
+        let redactor = Rules::secrets().compile().unwrap();
+        let mut memory = Vec::new();
+        for text in texts {
+            let _ = redactor.redact(text);
+            memory.push(redactor.0.automaton.state_memory() + redactor.0.encoded.0.state_memory());
+        }
+        memory
+    }
+
+    #[test]
+    fn a_picture_in_base64_drops_no_states_that_other_text_needs() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let (first, second) = (log(&mut random), log(&mut random));
+        let picture = characters(&mut random, LETTERS, 200_000);
+        let [warm, after_log] = state_memory(&[&first, &second])[..] else { panic!() };
+        let [_, after_picture, after_both] = state_memory(&[&first, &picture, &second])[..] else { panic!() };
+        assert!(after_both - after_picture <= after_log - warm, "the second log builds no states again");
+        assert!(after_both < 2 * warm, "{warm} bytes of states become {after_both}");
+    }
+
+    #[test]
+    fn random_text_behind_what_begins_rules_needs_bounded_memory() {
+        let mut random = fastrand::Rng::with_seed(4);
+        let mut texts = vec!["eyJ".repeat(10_000), "://a:".repeat(10_000)];
+        for _ in 0..60 {
+            texts.push(format!("mysql -p{}", characters(&mut random, b"abc -p'\"", 160)));
+            texts.push(characters(&mut random, b"keytokenauth-_. :=\"\\", 800));
+            texts.push(characters(&mut random, b"x-aws_secret:=/@.%", 800));
+        }
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let memory = *state_memory(&texts).last().unwrap();
+        assert!(memory < MOST_MEMORY / 2, "{memory}");
+    }
+}
