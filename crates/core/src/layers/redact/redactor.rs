@@ -17,7 +17,7 @@ use super::{
     value::{self, Reads},
 };
 
-/// All rules in one automaton: finds secrets in a text, in one pass over it. A clone shares it.
+/// All rules in one automaton: finds secrets in a text, in time linear in its length. A clone shares it.
 ///
 /// ```
 /// use throughline_core::layers::redact::Redactor;
