@@ -2,7 +2,8 @@
 //!
 //! One line a layer: `figure layers.cost.NAME VALUE ratio` over a store in memory, where nothing else costs much, and
 //! `layers.cost.NAME.sqlite` over a durable file. A ratio is the median over rounds of what was measured in the same round.
-//! `redact.ns_per_byte` is what the redactor costs over the slowest of the shapes, `redact.ns_per_byte.SHAPE` over each.
+//! `redact.ns_per_byte` is what the redactor costs over the slowest of the shapes, `redact.ns_per_byte.SHAPE` over each:
+//! `SHAPE-after-picture` is ordinary text behind a picture in Base64.
 //! `cargo bench -p throughline-benches --bench layers [-- [--rounds N] [--only NAME] [--store memory|sqlite|shapes]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

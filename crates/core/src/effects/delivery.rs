@@ -134,12 +134,8 @@ impl Delivery {
     /// Puts it on the list. Until it stands there, it is not passed over.
     async fn pass_over(&self, change: &Change, why: &str) -> Outcome {
         let mut waits = self.settings.waits();
-        let quarantine = QuarantineChange {
-            consumer: self.name.clone(),
-            position: change.position,
-            thread: change.thread.clone(),
-            why: cut(why).to_owned(),
-        };
+        let (name, thread) = (self.name.clone(), change.thread.clone());
+        let quarantine = QuarantineChange::new(name, change.position, thread, cut(why));
         loop {
             match self.db.with_deadline(STORE_LIMIT).on_consumer(quarantine.clone()).await {
                 Ok(_) => {

@@ -131,7 +131,8 @@ impl Persistence {
         Thread::new(self.clone(), id.try_into().map_err(Into::into))
     }
 
-    /// Any operation, typed.
+    /// Any operation on messages, typed. Those on a thread as a whole, on sessions, of a consumer, and reads go by
+    /// [`on_thread`](Self::on_thread), [`on_session`](Self::on_session), [`on_consumer`](Self::on_consumer) and [`read`](Self::read).
     pub fn run<O: Operation>(&self, operation: O) -> Request<O> {
         Request::new(self.clone(), Ok(operation))
     }

@@ -165,7 +165,7 @@ impl AgentThread {
 
     /// A run failed. With more to say of it: [`Persistence::on_session`].
     pub fn fail(&self, attempt: AttemptId, failure: Failure, report: RunReport) -> SessionRequest<FailRun> {
-        self.call(|agent, thread| FailRun { agent, thread, attempt, failure, detail: None, report })
+        self.call(|agent, thread| FailRun::new(agent, thread, attempt, failure).with_report(report))
     }
 
     /// A run was stopped on purpose.

@@ -178,7 +178,8 @@ impl fmt::Display for OpKind {
 /// `Delete` does not compile.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an operation of the pipeline",
-    note = "the operations are `Add`, `Reserve`, `UpdateContent`, `Update`, `Delete`, `Batch`, `Import`, `ThreadArgs`, `ReadArgs`, `ConsumerArgs`, `SessionArgs` and `ReplicaArgs`"
+    note = "the operations are `Add`, `Reserve`, `UpdateContent`, `Update`, `Delete`, `Batch`, `Import`, `ThreadArgs`, `ReadArgs`, `ConsumerArgs`, `SessionArgs` and `ReplicaArgs`",
+    note = "a member of one of these families goes by `on_thread`, `read`, `on_consumer`, `on_session` or `on_replica`"
 )]
 pub trait Operation:
     sealed::Sealed

@@ -18,7 +18,8 @@ use crate::{
 /// | the end cut off | found by the count of the store, or by the changes | found, as far as the anchor goes |
 /// | the end cut off, the count of the store and the changes with it | not found | found, as far as the anchor goes |
 /// | the end cut off with the count, and the log gone on | found by the changes, while the store keeps them | found |
-/// | all of it deleted | found, unless the position of the store was set to zero with it | found |
+/// | all of it deleted, and nothing audited since | found, unless the position of the store was set to zero with it | found |
+/// | all of it deleted, and the log gone on with another write | only by [`Comparison::after`], as below | found |
 /// | all of it written again | found: it takes the key | found |
 /// | the whole store put back to an earlier copy | not found | found, as far as the anchor goes |
 ///

@@ -3,18 +3,7 @@
 //! An automaton of its own finds runs that spell ASCII text in one of these ways. Each run is bounded, is decoded, and is
 //! searched by the rules as a text of its own. So the work is linear, and of a text that goes on only an unfinished run is held.
 
-use regex_automata::{
-    Anchored, Input,
-    hybrid::dfa::{self, DFA},
-    meta::Regex,
-    nfa::thompson,
-    util::pool::Pool,
-};
-
-use super::{
-    redactor::{Caches, bytewise},
-    rule::Class,
-};
+use super::{automaton::Automaton, rule::Class};
 
 /// A way to write a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +38,7 @@ const OVERLAP: usize = 192;
 /// As far before a run with escapes its word may have begun.
 const BEFORE: usize = 48;
 
-pub(super) struct Encoded {
-    runs: Regex,
-    growing: DFA,
-    caches: Caches,
-}
+pub(super) struct Encoded(pub(super) Automaton);
 
 /// A run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,51 +59,19 @@ pub(super) struct Decoded {
 
 impl Encoded {
     pub(super) fn new() -> Option<Self> {
-        let patterns = [BASE64, HEX, PERCENT, ESCAPES];
-        let runs = Regex::builder()
-            .syntax(bytewise())
-            .configure(Regex::config().utf8_empty(false))
-            .build_many(&patterns)
-            .ok()?;
-        let growing = DFA::builder()
-            .syntax(bytewise())
-            .thompson(thompson::Config::new().utf8(false))
-            .configure(DFA::config().skip_cache_capacity_check(true))
-            .build_many(&patterns)
-            .ok()?;
-        let for_caches = growing.clone();
-        Some(Self { runs, growing, caches: Pool::new(Box::new(move || for_caches.create_cache())) })
+        Automaton::new(&[BASE64, HEX, PERCENT, ESCAPES]).map(Self)
     }
 
     /// The first run in `text[from..]`, as if the text ended there.
     pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Run> {
-        let found = self.runs.find(Input::new(text).range(from..))?;
-        let encoding = ENCODINGS[found.pattern().as_usize()];
-        Some(Run { encoding, start: found.start(), end: found.end() })
+        let found = self.0.find(text, from)?;
+        Some(Run { encoding: ENCODINGS[found.pattern], start: found.start, end: found.end })
     }
 
     /// The first place at or after `from` where a run begins that more text could make, or make longer.
     pub(super) fn grows_from(&self, text: &[u8], from: usize) -> Option<usize> {
-        let from = from.max(text.len().saturating_sub(LONGEST));
-        let mut cache = self.caches.get();
-        (from..text.len()).find(|start| grows(&self.growing, &mut cache, text, *start))
+        self.0.grows_from(text, from.max(text.len().saturating_sub(LONGEST)))
     }
-}
-
-/// Whether what begins at `start` goes on behind the text.
-pub(super) fn grows(growing: &DFA, cache: &mut dfa::Cache, text: &[u8], start: usize) -> bool {
-    let input = Input::new(text).range(start..).anchored(Anchored::Yes);
-    // What cannot be told is held back.
-    let Ok(mut state) = growing.start_state_forward(cache, &input) else { return true };
-    for byte in &text[start..] {
-        match growing.next_state(cache, state, *byte) {
-            Ok(next) if next.is_dead() => return false,
-            Ok(next) if next.is_quit() => return true,
-            Ok(next) => state = next,
-            Err(_) => return true,
-        }
-    }
-    true
 }
 
 impl Encoding {

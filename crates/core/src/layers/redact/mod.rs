@@ -50,8 +50,18 @@
 //! private keys, headers, passwords in addresses and assignments. Fields are hidden by the parts of their names, at any depth:
 //! everything under a `password` or a `client_secret`, and what looks like a credential under a `token` or an `api_key`. Text in
 //! Base64, in hexadecimal, with percent or JSON escapes is decoded and searched as well. Patterns, literals, fields and a measure
-//! of randomness can be added, and rules taken away. The rules are one automaton and the encodings another: each goes over the
-//! text once, in time linear in its length. The guide lists what is not found.
+//! of randomness can be added, and rules taken away. The guide lists what is not found.
+//!
+//! # What it costs
+//! The rules are one automaton and the encodings another. Each is tried at those positions of a text where two bytes can begin a match,
+//! and follows what begins there for at most the length of the longest match. So the time is linear in the length of the text, and
+//! no text makes those after it slower. A byte of ordinary text costs about 5 to 10 ns, of a picture in Base64 15 ns, of what is made
+//! to be slow at most 50 ns; the first text after a start costs about four times as much. A pattern of the host's own that begins
+//! with a long repetition, such as `[a-z]{8,512}x`, costs up to its length at each byte.
+//!
+//! The rules are compiled once for each process, in about 20 ms. The states of the automata take about 0.6 MB for each call that is
+//! redacted at the same time, 1.4 MB after text that is made to need many; they are kept for the next calls. At 4 MiB of states an
+//! automaton drops them, builds again those that it needs, and goes on.
 //!
 //! A call with 16 KiB of content or more is redacted on a thread for blocking work.
 //!
@@ -73,6 +83,7 @@
 //!   its extensions, and a [`Draft`](crate::Draft) counts it as not committed.
 //! - Calls that change the content of one message take turns. A call that was refused, replayed or dropped before it was handed
 //!   over leaves what is held as it was. Where an outcome is unknown, the next call reads the message and goes by its revision.
+//!   Where it was applied, what a repeat carries under its key is not stored. Layers further in see it, and a part of a secret in it.
 //! - Blocks that follow a held text cannot be appended together with it: what is stored is read, and replaced with both.
 //! - [`RedactLayer::open_messages`] bounds how many messages are known at one time. Of one that is not known, because it was
 //!   begun before a restart or by another process, the stored end is read at the first append. What was held back is lost, and a
@@ -88,6 +99,7 @@
 //! # Later
 //! A secret that becomes known later is taken out of what is stored by a [`Scrub`].
 
+mod automaton;
 mod check;
 mod credential;
 mod encoded;

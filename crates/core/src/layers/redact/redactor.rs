@@ -1,16 +1,15 @@
-use std::{fmt, sync::Arc};
-
-use regex_automata::{
-    Anchored, Input, PatternID,
-    hybrid::dfa::{self, DFA},
-    meta::Regex,
-    nfa::thompson,
-    util::{pool::Pool, syntax},
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
 };
+
+use regex_automata::{Anchored, Input, meta::Regex, util::syntax};
 
 use super::{
     Redactions, Rules,
-    encoded::{self, ENCODINGS, Encoded, Encoding, grows},
+    automaton::{Automaton, bytewise},
+    encoded::{self, ENCODINGS, Encoded, Encoding},
     marker::{self, Markers},
     rule::{After, Check, Class, Rule},
     rules::{Field, InvalidRule},
@@ -18,7 +17,7 @@ use super::{
     value::{self, Reads},
 };
 
-/// All rules in one automaton: finds secrets in a text, in one pass over it. A clone shares it.
+/// All rules in one automaton: finds secrets in a text, in time linear in its length. A clone shares it.
 ///
 /// ```
 /// use throughline_core::layers::redact::Redactor;
@@ -32,17 +31,9 @@ use super::{
 #[derive(Clone)]
 pub struct Redactor(pub(super) Arc<Compiled>);
 
-pub(super) type Caches = Pool<
-    dfa::Cache,
-    Box<dyn Fn() -> dfa::Cache + Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>,
->;
-
 pub(super) struct Compiled {
-    /// Finds the next match. Its first pattern is the one of markers, the others are those of `rules` in their order.
-    regex: Regex,
-    /// The same patterns, to see whether a text may still become a match.
-    growing: DFA,
-    caches: Caches,
+    /// Its first pattern is the one of markers, the others are those of `rules` in their order.
+    automaton: Automaton,
     /// Finds what is written in another way.
     pub(super) encoded: Encoded,
     /// The lines that end a private key.
@@ -67,12 +58,36 @@ pub(super) struct Compact {
     pub(super) after: After,
     pub(super) check: Option<Check>,
     pub(super) reads: Option<Reads>,
+    /// What finds the secret in a match.
+    group: Option<Group>,
 }
 
 impl Compact {
     /// Whether its match alone is a secret.
     pub(super) const fn is_format(&self) -> bool {
         self.reads.is_none() && self.check.is_none()
+    }
+}
+
+/// The first group of a pattern.
+struct Group {
+    pattern: Cow<'static, str>,
+    /// Built with the first match: most rules never have one.
+    regex: OnceLock<Option<Regex>>,
+}
+
+impl Group {
+    /// What of the match that begins at `start` the first group matched that takes part in it.
+    fn find(&self, text: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
+        let config = Regex::config().utf8_empty(false).hybrid(false);
+        let build = || Regex::builder().syntax(bytewise()).configure(config).build(&self.pattern).ok();
+        let regex = self.regex.get_or_init(build).as_ref()?;
+        let mut captures = regex.create_captures();
+        // All of the text, not up to the end of the match: what comes behind it decides what matches.
+        regex.search_captures(&Input::new(text).range(start..).anchored(Anchored::Yes), &mut captures);
+        let group = captures.iter().skip(1).flatten().next()?;
+        debug_assert!(captures.get_match().is_some_and(|all| all.end() == end), "the same match");
+        Some((group.start, group.end))
     }
 }
 
@@ -97,10 +112,6 @@ impl Found {
 /// How long a line that ends a private key is at most.
 pub(super) const BLOCK_END: usize = 96;
 const BLOCK_END_PATTERN: &str = r"-----END (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----";
-
-pub(super) fn bytewise() -> syntax::Config {
-    syntax::Config::new().unicode(false).utf8(false)
-}
 
 impl Redactor {
     /// The rules of [`Rules::secrets`]. Compiled once for all.
@@ -127,46 +138,38 @@ impl Redactor {
         let patterns: Vec<&str> =
             std::iter::once(marker::PATTERN).chain(rules.iter().map(|rule| &*rule.pattern)).collect();
         let fails = |()| InvalidRule::new("all together", "the patterns are too large");
-        let config = Regex::config().utf8_empty(false);
-        let regex = Regex::builder()
-            .syntax(bytewise())
-            .configure(config.clone())
-            .build_many(&patterns)
-            .map_err(|_| fails(()))?;
-        let growing = DFA::builder()
-            .syntax(bytewise())
-            .thompson(thompson::Config::new().utf8(false))
-            .configure(DFA::config().skip_cache_capacity_check(true))
-            .build_many(&patterns)
-            .map_err(|_| fails(()))?;
+        let automaton = Automaton::new(&patterns).ok_or_else(|| fails(()))?;
         let block_end = Regex::builder()
             .syntax(bytewise())
-            .configure(config)
+            .configure(Regex::config().utf8_empty(false))
             .build(BLOCK_END_PATTERN)
             .map_err(|_| InvalidRule::new("private-key", "is no pattern"))?;
-        let for_caches = growing.clone();
-        let compact = |name: &str, after, check, reads| Compact {
+        let compact = |name: &str, after| Compact {
             name: name.into(),
             marker: markers.of(name),
             after,
-            check,
-            reads,
+            check: None,
+            reads: None,
+            group: None,
         };
         let mut compacts: Vec<Compact> = rules
             .iter()
-            .map(|rule| compact(&rule.name, rule.after, rule.check.clone(), rule.reads))
+            .map(|rule| Compact {
+                check: rule.check.clone(),
+                reads: rule.reads,
+                group: Some(Group { pattern: rule.pattern.clone(), regex: OnceLock::new() }),
+                ..compact(&rule.name, rule.after)
+            })
             .collect();
         let resumed = compacts.len();
-        compacts.push(compact(Rules::RESUMED, After::Class(super::scan::token()), None, None));
-        compacts.push(compact(Rules::FIELD, After::Nothing, None, None));
+        compacts.push(compact(Rules::RESUMED, After::Class(super::scan::token())));
+        compacts.push(compact(Rules::FIELD, After::Nothing));
         let encodings = compacts.len();
         for encoding in ENCODINGS {
-            compacts.push(compact(encoding.name(), After::Class(encoding.rest()), None, None));
+            compacts.push(compact(encoding.name(), After::Class(encoding.rest())));
         }
         Ok(Self(Arc::new(Compiled {
-            regex,
-            growing,
-            caches: Pool::new(Box::new(move || for_caches.create_cache())),
+            automaton,
             encoded: Encoded::new().ok_or_else(|| fails(()))?,
             block_end,
             rules: compacts,
@@ -247,34 +250,23 @@ fn longest_match(rule: &Rule) -> Result<usize, InvalidRule> {
 impl Compiled {
     /// The first match in `text[from..]`, as if the text ended there.
     pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Found> {
-        let all = self.regex.find(Input::new(text).range(from..))?;
-        let (start, end) = (all.start(), all.end());
-        let Some(rule) = all.pattern().as_usize().checked_sub(1) else {
+        let all = self.automaton.find(text, from)?;
+        let (start, end) = (all.start, all.end);
+        let Some(rule) = all.pattern.checked_sub(1) else {
             return Some(Found { rule: None, start, end, secret: (start, end) });
         };
-        if self.rules[rule].reads.is_some() {
-            return Some(Found { rule: Some(rule), start, end, secret: (end, end) });
-        }
-        let secret = self.group(text, all.pattern(), start, end).unwrap_or((start, end));
+        let secret = match &self.rules[rule] {
+            Compact { reads: Some(_), .. } => (end, end),
+            Compact { group, .. } => {
+                group.as_ref().and_then(|group| group.find(text, start, end)).unwrap_or((start, end))
+            }
+        };
         Some(Found { rule: Some(rule), start, end, secret })
-    }
-
-    /// What the first group of the pattern matched that takes part in this match.
-    fn group(&self, text: &[u8], pattern: PatternID, start: usize, end: usize) -> Option<(usize, usize)> {
-        let mut captures = self.regex.create_captures();
-        // All of the text, not up to the end of the match: what comes behind it decides what matches.
-        let input = Input::new(text).range(start..).anchored(Anchored::Pattern(pattern));
-        self.regex.search_captures(&input, &mut captures);
-        let group = captures.iter().skip(1).flatten().next()?;
-        debug_assert!(captures.get_match().is_some_and(|all| all.end() == end), "the same match");
-        Some((group.start, group.end))
     }
 
     /// The first place at or after `from` where a match begins that more text could make, or make another.
     pub(super) fn grows_from(&self, text: &[u8], from: usize) -> Option<usize> {
-        let from = from.max(text.len().saturating_sub(self.longest));
-        let mut cache = self.caches.get();
-        (from..text.len()).find(|start| grows(&self.growing, &mut cache, text, *start))
+        self.automaton.grows_from(text, from.max(text.len().saturating_sub(self.longest)))
     }
 
     /// The rule for what a secret in such a run goes on with.
@@ -305,5 +297,66 @@ impl Compiled {
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redactor").field("rules", &(self.0.rules.len())).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::automaton::MOST_MEMORY, *};
+
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    fn characters(random: &mut fastrand::Rng, of: &[u8], length: usize) -> String {
+        (0..length).map(|_| char::from(of[random.usize(..of.len())])).collect()
+    }
+
+    /// Lines of a log. No two of them have the same id or the same address.
+    fn log(random: &mut fastrand::Rng) -> String {
+        let mut log = String::new();
+        for second in 0..300 {
+            let id = characters(random, &LETTERS[..62], 16);
+            let name = characters(random, &LETTERS[26..52], 12);
+            let (minute, second) = (second / 60, second % 60);
+            log += &format!(
+                "2026-11-23T18:{minute:02}:{second:02}Z INFO req={id} GET https://www.example.com/{name}?id=7\n"
+            );
+        }
+        log
+    }
+
+    /// How many bytes the states take after each of the texts.
+    fn state_memory(texts: &[&str]) -> Vec<usize> {
+        let redactor = Rules::secrets().compile().unwrap();
+        let mut memory = Vec::new();
+        for text in texts {
+            let _ = redactor.redact(text);
+            memory.push(redactor.0.automaton.state_memory() + redactor.0.encoded.0.state_memory());
+        }
+        memory
+    }
+
+    #[test]
+    fn a_picture_in_base64_drops_no_states_that_other_text_needs() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let (first, second) = (log(&mut random), log(&mut random));
+        let picture = characters(&mut random, LETTERS, 200_000);
+        let [warm, after_log] = state_memory(&[&first, &second])[..] else { panic!() };
+        let [_, after_picture, after_both] = state_memory(&[&first, &picture, &second])[..] else { panic!() };
+        assert!(after_both - after_picture <= after_log - warm, "the second log builds no states again");
+        assert!(after_both < 2 * warm, "{warm} bytes of states become {after_both}");
+    }
+
+    #[test]
+    fn random_text_behind_what_begins_rules_needs_bounded_memory() {
+        let mut random = fastrand::Rng::with_seed(4);
+        let mut texts = vec!["eyJ".repeat(10_000), "://a:".repeat(10_000)];
+        for _ in 0..60 {
+            texts.push(format!("mysql -p{}", characters(&mut random, b"abc -p'\"", 160)));
+            texts.push(characters(&mut random, b"keytokenauth-_. :=\"\\", 800));
+            texts.push(characters(&mut random, b"x-aws_secret:=/@.%", 800));
+        }
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let memory = *state_memory(&texts).last().unwrap();
+        assert!(memory < MOST_MEMORY / 2, "{memory}");
     }
 }

@@ -188,7 +188,8 @@ impl Rules {
         names
     }
 
-    /// Puts all of them into one automaton. Costs some milliseconds.
+    /// Puts all of them into one automaton. Takes about 20 ms for [`secrets`](Self::secrets), and some megabytes of memory: compile
+    /// once, and clone the [`Redactor`].
     ///
     /// # Errors
     /// [`InvalidRule`] when a name is not of the form that a marker can carry, a pattern is none, matches nothing, or has no

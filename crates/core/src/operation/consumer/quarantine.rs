@@ -25,6 +25,11 @@ debug_without_text!(QuarantineChange { consumer, position, thread } unshown { wh
 impl QuarantineChange {
     /// The longest reason, in bytes.
     pub const MAX_WHY: usize = 4096;
+
+    /// For [`Persistence::on_consumer`](crate::Persistence::on_consumer).
+    pub fn new(consumer: ConsumerName, position: Position, thread: ThreadId, why: impl Into<String>) -> Self {
+        Self { consumer, position, thread, why: why.into() }
+    }
 }
 
 impl CarriesContent for QuarantineChange {

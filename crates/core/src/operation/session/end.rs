@@ -104,6 +104,26 @@ debug_without_text!(FailRun { agent, thread, attempt, failure, report } unshown 
 impl FailRun {
     /// The longest detail, in bytes.
     pub const MAX_DETAIL: usize = 4096;
+
+    /// A failure without a detail or a report, for [`Persistence::on_session`](crate::Persistence::on_session).
+    #[must_use]
+    pub fn new(agent: AgentId, thread: ThreadId, attempt: AttemptId, failure: Failure) -> Self {
+        Self { agent, thread, attempt, failure, detail: None, report: RunReport::default() }
+    }
+
+    /// With what it failed with.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// With what the run says of itself.
+    #[must_use]
+    pub fn with_report(mut self, report: RunReport) -> Self {
+        self.report = report;
+        self
+    }
 }
 
 impl CarriesContent for FailRun {
