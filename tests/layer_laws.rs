@@ -176,13 +176,13 @@ fn redirects() -> Vec<Box<dyn LayerFixture>> {
     let elsewhere =
         || throughline::Persistence::builder().backend(MemoryBackend::new().with_name("elsewhere")).build();
     vec![
-        Box::new((LayerProfile::transparent("redirect"), move |around: &Around| {
+        Box::new((LayerProfile::transparent("redirect").keeps_elsewhere(), move |around: &Around| {
             let layer = redirect("redirect", |_, _| false, elsewhere()?);
             around.outside().layer(layer).layer(around.inside()).backend(around.backend()).build()
         })),
         Box::new((
             // It asks for the marker of a message before it touches one, and cannot take the last one of two stores.
-            LayerProfile::transparent("redirect-messages").reads_on_the_way().refuses(takes_last()),
+            LayerProfile::transparent("redirect-messages").keeps_elsewhere().reads_on_the_way().refuses(takes_last()),
             move |around: &Around| {
                 let layer = redirect_messages("redirect-messages", |_| false, elsewhere()?);
                 around.outside().layer(layer).layer(around.inside()).backend(around.backend()).build()

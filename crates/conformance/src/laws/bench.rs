@@ -1,12 +1,16 @@
 use std::{sync::Arc, time::Duration};
 
-use throughline_core::{IdempotencyKey, OpKind, PersistArgs, PersistResponse, Persistence, Result};
+use throughline_core::{
+    Effect, IdempotencyKey, OpKind, PersistArgs, PersistError, PersistResponse, Persistence, ReadArgs, Result,
+};
 
 use tokio::time::timeout;
 
 use super::{
-    Around, LayerFixture, LayerProfile, operations,
-    probe::{Probe, Visit},
+    Around, LayerFixture, LayerProfile,
+    filled::name_of,
+    operations,
+    probe::{Act, Probe, Visit},
     progress::Progress,
 };
 use crate::{call::call, clock::ManualClock};
@@ -72,6 +76,34 @@ impl Bench {
         let mut visits = self.inside.visits();
         visits.retain(|visit| !self.profile.asks || visit.args.kind() == asked);
         visits
+    }
+
+    /// Makes a call that the probe inside meets with `act`, and says what passed of it: without what the layer read on the way.
+    pub(crate) async fn scripted(
+        &self,
+        args: PersistArgs,
+        key: Option<&str>,
+        act: Act,
+    ) -> (Result<PersistResponse>, Vec<Visit>) {
+        let name = name_of(&args);
+        drop(self.inside.visits());
+        self.inside.script(name, act);
+        let answer = self.in_time(self.call(args, key)).await;
+        self.inside.behave();
+        let mut passed = self.inside.visits();
+        passed.retain(|visit| name_of(&visit.args) == name);
+        (answer, passed)
+    }
+
+    /// Whether the layer has refused a call, and may: it says that it refuses some, or a store's copy would be changed by it.
+    pub(crate) fn refuses_itself(&self, args: &PersistArgs, error: &PersistError, passed: &[Visit]) -> bool {
+        let is_of_copies = matches!(args, PersistArgs::Replica(_) | PersistArgs::Read(ReadArgs::Images(_)));
+        let profile = &self.profile;
+        let may = profile.keeps_elsewhere
+            || !profile.refuses.is_empty()
+            || (is_of_copies && !profile.hides.is_empty());
+        let is_own = error.site().is_some_and(|site| profile.sites.iter().any(|name| name == site.name()));
+        may && is_own && passed.is_empty() && error.effect() == Effect::NotApplied
     }
 
     /// Makes a call, without or with a key.

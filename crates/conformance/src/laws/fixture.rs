@@ -1,5 +1,5 @@
 use throughline_core::{
-    PersistArgs, Persistence, Result,
+    PersistArgs, Persistence, Result, ThreadArgs,
     pipeline::{Builder, Guard},
 };
 use throughline_memory::MemoryBackend;
@@ -33,6 +33,9 @@ where
     }
 }
 
+/// Takes what a layer adds out of a call that it has passed on: see [`LayerProfile::adds`].
+pub type Addition = fn(&mut PersistArgs, &PersistArgs);
+
 /// What a layer says of itself: which laws apply to it.
 #[derive(Debug, Clone)]
 pub struct LayerProfile {
@@ -49,6 +52,9 @@ pub struct LayerProfile {
     pub(super) hides_previews: bool,
     pub(super) holds_back: bool,
     pub(super) limits_content: bool,
+    pub(super) keeps_elsewhere: bool,
+    /// Each takes what a layer adds out of a call again.
+    pub(super) adds: Vec<Addition>,
     /// What is refused, and by which site.
     pub(super) refuses: Vec<(String, PersistArgs)>,
     pub(super) expected: Vec<(String, String)>,
@@ -69,6 +75,8 @@ impl LayerProfile {
             hides_previews: false,
             holds_back: false,
             limits_content: false,
+            keeps_elsewhere: false,
+            adds: Vec::new(),
             refuses: Vec::new(),
             expected: Vec::new(),
         }
@@ -153,6 +161,49 @@ impl LayerProfile {
         self
     }
 
+    /// Says that it adds facts to calls. `take_out` gets what the layer has passed on and what it was asked, each item of a batch on
+    /// its own, and takes out what the layer has added. What is left has to be what was asked.
+    ///
+    /// ```
+    /// use throughline_conformance::laws::LayerProfile;
+    /// use throughline_core::PersistArgs;
+    ///
+    /// let profile = LayerProfile::transparent("attach").adds(|passed, _| {
+    ///     if let PersistArgs::Add(add) = passed {
+    ///         add.attachments.retain(|key| key.as_str() != "added-by-attach");
+    ///     }
+    /// });
+    /// assert_eq!(profile.name(), "attach");
+    /// ```
+    #[must_use]
+    pub fn adds(mut self, take_out: Addition) -> Self {
+        self.adds.push(take_out);
+        self
+    }
+
+    /// Says that it adds labels to threads that are created. Those that the caller has set have to be there still.
+    #[must_use]
+    pub fn adds_labels(self) -> Self {
+        self.adds(|passed, asked| {
+            if let (
+                PersistArgs::Thread(ThreadArgs::Create(passed)),
+                PersistArgs::Thread(ThreadArgs::Create(asked)),
+            ) = (passed, asked)
+                && passed.labels.contains(&asked.labels)
+            {
+                passed.labels = asked.labels.clone();
+            }
+        })
+    }
+
+    /// Says that it keeps some threads or messages elsewhere: it may refuse what would need both sides, and answers what is read of
+    /// the whole tenant from both.
+    #[must_use]
+    pub fn keeps_elsewhere(mut self) -> Self {
+        self.keeps_elsewhere = true;
+        self
+    }
+
     /// Names an operation that the layer refuses by itself; called again, another one.
     #[must_use]
     pub fn refuses(mut self, args: impl Into<PersistArgs>) -> Self {
@@ -188,6 +239,8 @@ impl LayerProfile {
             all.hides_previews |= profile.hides_previews;
             all.holds_back |= profile.holds_back;
             all.limits_content |= profile.limits_content;
+            all.keeps_elsewhere |= profile.keeps_elsewhere;
+            all.adds.extend(profile.adds);
             all.refuses.extend(profile.refuses);
             all.expected.extend(profile.expected);
         }

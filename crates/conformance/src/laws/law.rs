@@ -65,6 +65,7 @@ impl fmt::Debug for Law {
 pub(crate) fn all() -> impl Iterator<Item = &'static Law> {
     let topics = [
         rules::passage::LAWS,
+        rules::read::LAWS,
         rules::failure::LAWS,
         rules::cancel::LAWS,
         rules::content::LAWS,

@@ -28,7 +28,10 @@
 //!
 //! A probe stands on either side of the layer: the laws are about what passes between them.
 
+mod answers;
 mod bench;
+mod difference;
+mod filled;
 mod fixture;
 #[doc(hidden)]
 pub mod given;
@@ -42,7 +45,7 @@ mod set;
 mod stream;
 
 pub use self::{
-    fixture::{Around, LayerFixture, LayerProfile},
+    fixture::{Addition, Around, LayerFixture, LayerProfile},
     harness::{assert_kept, broken, main},
     law::Law,
     operations::every_operation,

@@ -1,11 +1,12 @@
 //! One call of every kind, with content in every place that holds some.
 
 use throughline_core::{
-    Add, Batch, BeginRun, Content, ContentChange, CreateThread, Delete, Delta, FailRun, Generation,
-    GetMessage, GetThread, Import, ImportRow, LabelPatch, LabelThread, ListAttempts, ListOpen, ListPurgeable,
-    ListThreads, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom,
-    PersistArgs, ReadPage, RenameThread, Reserve, ResolveSession, Revision, Role, RunReport, Seq,
-    TakeLastMessage, ThreadId, Timestamp, Title, Update, UpdateContent, UpdateMode,
+    Add, ArchiveThread, Batch, BeginRun, ClearThread, Content, ContentChange, CreateThread, Delete, Delta,
+    FailRun, Generation, GetMessage, GetThread, Import, ImportRow, LabelPatch, LabelThread, ListAttempts,
+    ListOpen, ListPurgeable, ListThreads, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation,
+    NewThread, PageFrom, PersistArgs, ReadPage, RebuildThread, RenameThread, Reserve, ResolveSession,
+    Revision, Role, RunReport, Seq, TakeLastMessage, ThreadId, Timestamp, Title, Update, UpdateContent,
+    UpdateMode,
     session::{Claimer, Failure, Runtime},
 };
 
@@ -90,8 +91,9 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     // `added`, `r` and `s`; behind the batch two more; the imported two.
     let (before_the_batch, last) = (Seq::new(3), Seq::new(7));
     let title = || Title::new(text).expect("a short title");
+    let made = || -> ThreadId { "created".parse().expect("a valid id") };
     let created = || {
-        let new = NewThread::new().with_id("created".parse().expect("a valid id")).with_title(title());
+        let new = NewThread::new().with_id(made()).with_title(title());
         new.with_metadata(facts(text))
     };
     let annotated = || MetadataPatch::new().set("noted", text).expect("a string");
@@ -127,6 +129,9 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ("create thread", CreateThread::new(created()).into()),
         ("rename thread", RenameThread::new(t(), title()).expecting(title()).into()),
         ("label thread", LabelThread::new(t()).with_labels(label).with_metadata(annotated()).into()),
+        ("archive thread", ArchiveThread { thread: made(), archived: true }.into()),
+        ("clear thread", ClearThread::new(made()).expecting(Generation::FIRST).into()),
+        ("rebuild thread", RebuildThread { thread: made() }.into()),
         ("begin run", run().into()),
         (
             "fail run reason",
@@ -177,6 +182,9 @@ pub(super) fn shows(limit: u32) -> Vec<(&'static str, PersistArgs)> {
     vec![
         ("get", GetMessage { thread: t(), id: id("r") }.into()),
         ("page", ReadPage::new(t(), PageFrom::Start, limit).into()),
+        ("last page", ReadPage::new(t(), PageFrom::End, limit).into()),
+        ("page backwards", ReadPage::new(t(), PageFrom::Before(Seq::new(1000)), limit).into()),
+        ("open reservations", ListOpen::new(limit).into()),
         ("thread", GetThread { thread: t() }.into()),
         ("threads", ListThreads::new(limit).into()),
         ("attempts", ListAttempts::new(run().agent, t(), limit).into()),

@@ -17,7 +17,10 @@ use tokio::sync::Semaphore;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::progress::{Progress, Side};
+use super::{
+    filled::name_of,
+    progress::{Progress, Side},
+};
 use crate::verdict::ON_PURPOSE;
 
 /// A layer that notes and, where a law wants it, misbehaves.
@@ -43,6 +46,8 @@ pub(crate) enum Act {
     Hang,
     /// Lets the call through, and passes the answer on once it is told to.
     HoldAfter(Arc<Semaphore>),
+    /// Waits until it is told to go on, counts that it was there for it, and fails.
+    HoldBefore(Arc<Semaphore>, PersistError),
 }
 
 /// Why a probe cannot be called.
@@ -76,6 +81,10 @@ struct Notes {
     acts: VecDeque<Act>,
     /// Which calls the probe refuses, until `behave` is called.
     refuses: Option<Refusal>,
+    /// What every call of an operation of this name is met with, until `behave` is called.
+    script: Option<(&'static str, Act)>,
+    /// How many calls went on after they were held.
+    went_on: usize,
     /// Calls that were answered with an error, and that the store makes before the next write.
     late: Vec<PersistRequest>,
     /// How often `poll_ready` answers pending before it answers ready.
@@ -96,8 +105,13 @@ impl Notes {
                 }
                 Some(Act::Fail(error.clone()))
             }
-            None => self.acts.pop_front(),
+            None => self.acts.pop_front().or_else(|| self.scripted(&request.args)),
         }
+    }
+
+    fn scripted(&self, args: &PersistArgs) -> Option<Act> {
+        let (_, act) = self.script.as_ref().filter(|(name, _)| *name == name_of(args))?;
+        Some(act.clone())
     }
 }
 
@@ -150,16 +164,32 @@ impl Probe {
         self.notes().refuses = Some(Refusal { passes, error, reach });
     }
 
+    /// Every call of an operation of this name is met with `act`: what is read on the way is not.
+    pub(crate) fn script(&self, name: &'static str, act: Act) {
+        self.notes().script = Some((name, act));
+    }
+
+    /// How many calls went on after they were held.
+    pub(crate) fn went_on(&self) -> usize {
+        self.notes().went_on
+    }
+
     /// Forgets which calls were to fail. Writes that are late are made all the same.
     pub(crate) fn behave(&self) {
         let mut notes = self.notes();
         notes.acts.clear();
         notes.refuses = None;
+        notes.script = None;
     }
 
     /// What has passed since this was last asked.
     pub(crate) fn visits(&self) -> Vec<Visit> {
         std::mem::take(&mut self.notes().visits)
+    }
+
+    /// Whether a call of an operation of this name has come.
+    pub(crate) fn is_visited(&self, name: &str) -> bool {
+        self.notes().visits.iter().any(|visit| name_of(&visit.args) == name)
     }
 
     /// How much has passed so far.
@@ -301,6 +331,11 @@ where
                     extensions: throughline_core::Extensions::new(),
                 }),
                 (Some(Act::PanicWhenPolled), None) => panic!("{ON_PURPOSE}"),
+                (Some(Act::HoldBefore(told, error)), None) => {
+                    told.acquire().await.expect("never closed").forget();
+                    probe.notes().went_on += 1;
+                    Err(error)
+                }
                 (_, None) => pending().await,
             };
             let mut marked_up = true;

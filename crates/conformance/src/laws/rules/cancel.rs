@@ -1,12 +1,12 @@
 //! Callers that leave, and callers that come at once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use throughline_core::NewMessage;
+use throughline_core::{Effect, ErrorKind, NewMessage, PersistArgs, PersistError, ThreadArgs};
 use tokio::sync::Semaphore;
 
 use crate::{
-    laws::{bench::Bench, law::laws, probe::Act},
+    laws::{bench::Bench, filled, law::laws, probe::Act},
     shorthand::everything,
     turned::settle,
 };
@@ -47,6 +47,40 @@ async fn drop_early(bench: Bench) {
         .await
         .expect("the next call");
     assert_eq!(everything(&bench.db.thread("left")).await, []);
+    if bench.is_one_layer() {
+        for (what, args) in filled::writes("x").into_iter().chain(filled::reads()) {
+            leave_before(&bench, what, args).await;
+        }
+    }
+}
+
+fn not_found() -> PersistError {
+    PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied)
+}
+
+/// A caller leaves while the call is held before the store: it never comes there, also when it is let go.
+async fn leave_before(bench: &Bench, what: &str, args: PersistArgs) {
+    let held = Arc::new(Semaphore::new(0));
+    drop(bench.inside.visits());
+    bench.inside.script(filled::name_of(&args), Act::HoldBefore(Arc::clone(&held), not_found()));
+    let call = tokio::spawn({
+        let (bench, args) = (bench.clone(), args.clone());
+        async move { bench.call(args, None).await }
+    });
+    bench
+        .in_time(async {
+            while !call.is_finished() && !bench.inside.is_visited(filled::name_of(&args)) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    call.abort();
+    // One that the layer refuses itself has ended.
+    drop(call.await);
+    held.add_permits(1);
+    settle().await;
+    assert_eq!(bench.inside.went_on(), 0, "{what} went on after its caller had left");
+    bench.inside.behave();
 }
 
 async fn drop_late(bench: Bench) {
@@ -65,15 +99,66 @@ async fn at_once(bench: Bench) {
     bench.inside.act([Act::Hang]);
     let hangs = tokio::spawn(bench.db.thread("hangs").add(NewMessage::user("x")).into_future());
     settle().await;
-    assert!(!hangs.is_finished());
+    assert!(!hangs.is_finished(), "an addition that hangs in the store has ended before it was let go");
     let others = (0..64).map(|_| tokio::spawn(bench.db.thread("t").add(NewMessage::user("x")).into_future()));
     for other in others.collect::<Vec<_>>() {
         bench.in_time(other).await.expect("no panic").expect("it is not held up");
     }
-    assert!(!hangs.is_finished());
+    assert!(!hangs.is_finished(), "the addition that hangs in the store has ended with the others");
     hangs.abort();
     assert_eq!(everything(&bench.db.thread("t")).await.len(), 64);
+    if bench.is_one_layer() {
+        for (what, args) in filled::writes("x").into_iter().chain(filled::reads()) {
+            if !is_bulk(&args) {
+                at_once_with(&bench, what, args).await;
+            }
+        }
+    }
 }
+
+/// What a layer may let in one at a time.
+fn is_bulk(args: &PersistArgs) -> bool {
+    matches!(
+        args,
+        PersistArgs::Batch(_)
+            | PersistArgs::Import(_)
+            | PersistArgs::Replica(_)
+            | PersistArgs::Thread(
+                ThreadArgs::Prune(_) | ThreadArgs::Purge(_) | ThreadArgs::Rebuild(_) | ThreadArgs::Clear(_)
+            )
+    )
+}
+
+/// One call hangs in the store, and the same calls of other tenants are served.
+async fn at_once_with(bench: &Bench, what: &str, args: PersistArgs) {
+    let name = filled::name_of(&args);
+    drop(bench.inside.visits());
+    bench.inside.script(name, Act::Hang);
+    let call = |bench: Bench| {
+        let args = args.clone();
+        tokio::spawn(async move { bench.call(args, None).await })
+    };
+    let hangs = call(bench.clone());
+    bench
+        .in_time(async {
+            while !hangs.is_finished() && !bench.inside.is_visited(name) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    bench.inside.script(name, Act::Fail(not_found()));
+    for number in 0..3 {
+        let other = call(bench.for_tenant(&format!("other{number}")));
+        let served = tokio::time::timeout(HELD_UP, other).await;
+        assert!(served.is_ok(), "{what} of another tenant waits for one that hangs in the store");
+    }
+    hangs.abort();
+    drop(hangs.await);
+    bench.inside.behave();
+}
+
+/// Only a call that is held up reaches it.
+const HELD_UP: Duration = Duration::from_secs(5);
 
 async fn close(bench: Bench) {
     bench.db.thread("t").add(NewMessage::user("x")).await.expect("it is added");

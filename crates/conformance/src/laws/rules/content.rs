@@ -1,10 +1,14 @@
 //! Layers that change content: everywhere, or the text gets past them.
 
-use throughline_core::{CarriesContent as _, Content, PersistResult, ThreadResult};
+use throughline_core::{
+    CarriesContent as _, ConsumerArgs, Content, Effect, ErrorKind, ListQuarantined, NewReservation,
+    PersistArgs, PersistError, PersistResult, QuarantinedChange, QuarantinedChanges, ReadResult, Reserve,
+    Role, Slot, Timestamp,
+};
 
 use crate::{
-    laws::{bench::Bench, law::laws, operations},
-    shorthand::everything,
+    laws::{bench::Bench, filled, filled::metadata, law::laws, operations, probe::Act},
+    shorthand::{everything, id, shown},
 };
 
 laws! {
@@ -35,6 +39,18 @@ async fn coverage(bench: Bench) {
         assert_eq!(passed[0].places().len(), args.places().len(), "{what}: a place is gone");
         assert!(!carries || holds(&args, &hidden), "{what} was to hold the text");
     }
+    for (what, args) in filled::writes(&text) {
+        let refusal = PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied);
+        let (answer, passed) = bench.scripted(args.clone(), None, Act::Fail(refusal)).await;
+        let error = answer.expect_err("it is refused inside");
+        if bench.refuses_itself(&args, &error, &passed) {
+            continue;
+        }
+        assert_eq!(passed.len(), 1, "{what}: {error}");
+        for hidden in &bench.profile.hides {
+            assert!(!holds(&passed[0].args, hidden), "{what}: the text passed");
+        }
+    }
 }
 
 async fn narrow(bench: Bench) {
@@ -58,18 +74,68 @@ async fn agrees(bench: Bench) {
     }
 }
 
+/// Every text of an answer is the one that was given, and not what is stored for it.
+fn assert_restored(bench: &Bench, what: &str, answer: &PersistResult) {
+    for place in answer.places() {
+        // What is hidden is in each of the kit's texts, but for those that a layer leaves out.
+        let shown = match place.slot {
+            Slot::Whole(content) => content.as_json().to_owned(),
+            Slot::Metadata(metadata) => shown(metadata),
+            Slot::Title(title) => title.as_str().to_owned(),
+            Slot::Reason(text) | Slot::Preview(text) => text.to_owned(),
+            _ => continue,
+        };
+        let is_empty = ["", "[]", "{}"].contains(&&*shown);
+        for hidden in &bench.profile.hides {
+            assert!(is_empty || shown.contains(hidden), "{what} answers what is stored: {shown:.200}");
+        }
+    }
+}
+
+/// Why a change was quarantined is text as well: what is stored of it is answered as it was given.
+async fn quarantined(bench: &Bench, text: &str) {
+    let of_reasons =
+        |(_, args): &(&str, PersistArgs)| matches!(args, PersistArgs::Consumer(ConsumerArgs::Quarantine(_)));
+    let (what, asked) = filled::writes(text).into_iter().find(of_reasons).expect("one of every operation");
+    let refusal = PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied);
+    let (answer, mut passed) = bench.scripted(asked.clone(), None, Act::Fail(refusal)).await;
+    let error = answer.expect_err("it is refused inside");
+    if bench.refuses_itself(&asked, &error, &passed) {
+        return;
+    }
+    assert_eq!(passed.len(), 1, "{what}: {error}");
+    let PersistArgs::Consumer(ConsumerArgs::Quarantine(stored)) = passed.remove(0).args else {
+        unreachable!("a quarantine")
+    };
+    let change = QuarantinedChange {
+        position: stored.position,
+        thread: stored.thread,
+        at: Timestamp::from_micros(7),
+        why: stored.why,
+    };
+    let list = ListQuarantined::new(stored.consumer.clone(), 10);
+    let shown = QuarantinedChanges { consumer: stored.consumer, changes: vec![change], more: false };
+    let stored = ReadResult::Quarantined(shown).into();
+    let (answer, _) = bench.scripted(list.into(), None, Act::Answer(Box::new(stored))).await;
+    let answer = answer.unwrap_or_else(|error| panic!("a list of quarantined changes: {error}"));
+    assert!(holds(&answer.result, text), "a list of quarantined changes shows what was stored");
+}
+
 async fn restores(bench: Bench) {
     let hidden = bench.profile.hides.join(" ");
     let text = format!("before {hidden} after");
     for (what, args) in bench.writes(&text) {
         let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-        let is_taken = matches!(answer.result, PersistResult::Thread(ThreadResult::TakeLast(_)));
-        assert!(!is_taken || holds(&answer.result, &hidden), "{what} answers what was stored");
+        assert_restored(&bench, what, &answer.result);
     }
+    let open = NewReservation::new(Role::Assistant).with_id(id("open")).with_metadata(metadata(&text));
+    bench.call(Reserve::new(operations::t(), open).into(), None).await.expect("it is reserved");
     for (what, args) in operations::shows(10) {
         let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(holds(&answer.result, &hidden), "{what} shows what was stored");
+        assert_restored(&bench, what, &answer.result);
     }
+    quarantined(&bench, &text).await;
     let entry = bench.db.thread("t").entry().await.expect("a read").expect("it is there");
     let preview = (!bench.profile.hides_previews).then_some(text.as_str());
     assert_eq!((entry.title.as_str(), entry.preview.as_deref()), (text.as_str(), preview));

@@ -7,6 +7,7 @@ use throughline_core::{
 use crate::{
     laws::{
         bench::Bench,
+        filled,
         law::laws,
         operations,
         probe::{Act, Reach},
@@ -17,6 +18,7 @@ use crate::{
 laws! {
     All "law.error" "an error from inside comes out as what it is: kind, effect, site, item" => error;
     All "law.error-every-operation" "in every operation an error stays an error" => every_operation;
+    All "law.error-each-kind" "in every operation an error of every kind and effect comes out as what it is, and the call was made once" => each_kind;
     All "law.panic" "a panic inside is answered and put down to where it happened, and the next call is served" => panic;
     All "law.short-circuit" "an answer from a layer inside comes out, and nothing is stored" => short_circuit;
     All "law.goes-on" "after errors and panics the layer serves as before" => goes_on;
@@ -81,6 +83,39 @@ fn is_for_damaged(args: &PersistArgs) -> bool {
     }
 }
 
+/// Of stacks of several layers, one in so many errors is looked at.
+const SOME: usize = 9;
+
+async fn each_kind(bench: Bench) {
+    for (number, (what, args)) in filled::writes("x").into_iter().chain(filled::reads()).enumerate() {
+        let bench = bench.for_tenant(&format!("n{number}"));
+        if !bench.profile.hides.is_empty() {
+            // A layer that reads on the way finds a message.
+            bench.call(add("r"), None).await.expect("it is added");
+        }
+        let takes_keys =
+            !matches!(args, PersistArgs::Read(_) | PersistArgs::Consumer(_) | PersistArgs::Replica(_));
+        for (at, error) in errors().into_iter().enumerate() {
+            let key = (takes_keys && at % 2 == 0).then_some("k");
+            let may_repeat =
+                error.effect() == Effect::NotApplied || (key.is_some() && error.effect() == Effect::Unknown);
+            let repeats = bench.profile.repeats && error.kind().passes_with_time() && may_repeat;
+            if repeats || (!bench.is_one_layer() && (at + number) % SOME != 0) {
+                continue;
+            }
+            let (answer, passed) = bench.scripted(args.clone(), key, Act::Fail(error.clone())).await;
+            let told = format!("{what}, {}, {:?}", error.kind(), error.effect());
+            let Err(came) = answer else { panic!("{told}: an error became an answer") };
+            if bench.refuses_itself(&args, &came, &passed) {
+                break;
+            }
+            assert_eq!((came.kind(), came.effect()), (error.kind(), error.effect()), "{told}: {came}");
+            assert_eq!(came.site(), Some(&Site::Layer("inside".into())), "{told}: {came}");
+            assert_eq!(passed.len(), 1, "{told}: how often the call was passed on");
+        }
+    }
+}
+
 async fn panic(bench: Bench) {
     for (name, act) in [("called", Act::PanicWhenCalled), ("polled", Act::PanicWhenPolled)] {
         bench.inside.act([act]);
@@ -115,7 +150,19 @@ async fn goes_on(bench: Bench) {
         bench.call(add(&format!("m{round}")), None).await.expect("it serves as before");
     }
     assert_eq!(everything(&bench.db.thread("t")).await.len(), 20);
+    // More failures than any limit of calls that are under way.
+    for number in 0..if bench.is_one_layer() { MANY } else { MANY / 8 } {
+        let bench = bench.for_tenant(&format!("n{}", number / 200));
+        let error = PersistError::new(ErrorKind::Denied, "from inside").with_effect(Effect::NotApplied);
+        bench.inside.act([Act::Fail(error)]);
+        let kind = bench.call(add("m"), None).await.expect_err("it failed").kind();
+        assert_eq!(kind, ErrorKind::Denied, "the failure {number}");
+    }
+    bench.call(add("last"), None).await.expect("it serves as before");
 }
+
+/// How many calls fail before the last one.
+const MANY: usize = 2400;
 
 async fn own_error(bench: Bench) {
     for (by, refused) in bench.profile.refuses.clone() {

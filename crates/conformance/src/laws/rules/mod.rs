@@ -4,6 +4,7 @@ pub(super) mod cancel;
 pub(super) mod content;
 pub(super) mod failure;
 pub(super) mod passage;
+pub(super) mod read;
 pub(super) mod repeat;
 pub(super) mod search;
 pub(super) mod stream;

@@ -1,12 +1,20 @@
 //! What passes a layer, and how it is called.
 
 use throughline_core::{
-    ContentChange, Effect, ErrorKind, NewMessage, PersistArgs, PersistError, Site, UpdateContent, UpdateMode,
+    Add, ContentChange, Effect, ErrorKind, NewMessage, PersistArgs, PersistError, Site, UpdateContent,
+    UpdateMode,
 };
 
 use crate::{
-    laws::{bench::Bench, law::laws, operations, probe::Unfit},
-    shorthand::id,
+    laws::{
+        bench::Bench,
+        difference::{assert_same, difference},
+        filled,
+        law::laws,
+        operations,
+        probe::{Act, Unfit},
+    },
+    shorthand::{id, thread_id},
 };
 
 laws! {
@@ -63,7 +71,26 @@ async fn passed_on(bench: &Bench) -> Vec<(&'static str, PersistArgs, Vec<Persist
         let passed = bench.passed(args.kind());
         calls.push((what, args, passed.into_iter().map(|visit| visit.args).collect()));
     }
+    for (what, args) in filled::writes(TEXT).into_iter().chain(filled::reads()) {
+        let due = PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied);
+        let (answer, passed) = bench.scripted(args.clone(), None, Act::Fail(due)).await;
+        let Err(error) = answer else { panic!("{what}: answered as done, and it was refused inside") };
+        if !bench.refuses_itself(&args, &error, &passed) {
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{what}: {error}");
+            calls.push((what, args, passed.into_iter().map(|visit| visit.args).collect()));
+        }
+    }
     calls
+}
+
+/// Takes out of a call what the layer says that it adds.
+fn take_back_additions(bench: &Bench, passed: &mut PersistArgs, asked: &PersistArgs) {
+    if let (PersistArgs::Batch(passed), PersistArgs::Batch(asked)) = (&mut *passed, asked) {
+        for (passed, asked) in passed.items.iter_mut().zip(&asked.items) {
+            take_back_additions(bench, passed, asked);
+        }
+    }
+    bench.profile.adds.iter().for_each(|take_out| take_out(passed, asked));
 }
 
 async fn arguments(bench: Bench) {
@@ -80,8 +107,9 @@ async fn arguments(bench: Bench) {
         if !bench.profile.hides.is_empty() {
             take_back_rescaled_limits(&mut passed[0], &asked);
         }
-        let due = without_content(&asked, holds_back);
-        assert_eq!(without_content(&passed[0], holds_back), due, "{what}");
+        take_back_additions(&bench, &mut passed[0], &asked);
+        let (came, due) = (without_content(&passed[0], holds_back), without_content(&asked, holds_back));
+        assert!(came == due, "{what}: {}", difference(&came, &due));
     }
 }
 
@@ -186,7 +214,9 @@ async fn unchanged(bench: Bench) {
         if bench.profile.limits_content {
             passed.iter_mut().for_each(|passed| take_back_limits(passed, &args));
         }
-        assert_eq!(passed, [args], "{what}");
+        assert_eq!(passed.len(), 1, "{what}");
+        take_back_additions(&bench, &mut passed[0], &args);
+        assert_same(what, &passed[0], &args);
     }
 }
 
@@ -196,8 +226,9 @@ async fn answer(bench: Bench) {
         let response = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let came = bench.passed(kind).remove(0).answer.expect("it answered").expect("well");
         let left = bench.outside.visits().remove(0).answer.expect("it answered").expect("well");
-        assert_eq!(left, came, "{what}");
-        assert_eq!((response.result, response.receipt), came, "{what}");
+        assert_same(what, &left.0, &came.0);
+        assert_same(what, &response.result, &came.0);
+        assert_eq!((left.1, response.receipt), (came.1, came.1), "{what}");
     }
 }
 
@@ -281,4 +312,26 @@ async fn key(bench: Bench) {
         assert!(!first.result.is_deduplicated() && again.result.is_deduplicated(), "{what}");
         assert_eq!(again.receipt.position, None, "{what}");
     }
+    one_key_for_two(&bench).await;
+}
+
+/// A key is of its thread and its tenant, and of what it was first used for.
+async fn one_key_for_two(bench: &Bench) {
+    let add = |thread: &str, text: &str| -> PersistArgs {
+        let message = NewMessage::user(text).with_id(id("keyed"));
+        Add::new(thread_id(thread), message).into()
+    };
+    let other = bench.for_tenant("other");
+    for (what, bench, args) in [
+        ("first", bench, add("keyed", "one")),
+        ("in another thread", bench, add("keyed-too", "two")),
+        ("in another tenant", &other, add("keyed", "three")),
+    ] {
+        let answer = bench.call(args, Some("a key")).await;
+        let answer = answer.unwrap_or_else(|error| panic!("the key, {what}: {error}"));
+        assert!(!answer.result.is_deduplicated(), "the key, {what}: answered as the first call");
+    }
+    let error = bench.call(add("keyed", "something else"), Some("a key")).await;
+    let error = error.expect_err("the key was used for something else").kind();
+    assert_eq!(error, ErrorKind::Conflict, "the key was used for something else");
 }

@@ -1,5 +1,6 @@
 //! Broken layers.
 
+mod careless;
 mod letters;
 mod redactor;
 mod registry;
@@ -26,6 +27,8 @@ pub(super) struct Mutant {
 enum Kind {
     /// A layer that changes nothing, but for its fault.
     Plain(fn(&Around) -> Result<Persistence>),
+    /// The same, which says that it adds labels.
+    AddsLabels(fn(&Around) -> Result<Persistence>),
     /// The same, which says that it repeats calls.
     Repeats(fn(&Around) -> Result<Persistence>),
     /// The same, which says that it refuses something.
@@ -51,6 +54,7 @@ impl Mutant {
 fn subject(name: &'static str, kind: Kind) -> LayerSubject {
     match kind {
         Kind::Plain(stack) => Arc::new((LayerProfile::transparent(name), stack)) as Arc<dyn LayerFixture>,
+        Kind::AddsLabels(stack) => Arc::new((LayerProfile::transparent(name).adds_labels(), stack)),
         Kind::Repeats(stack) => Arc::new((LayerProfile::transparent(name).repeats(), stack)),
         Kind::Limits(stack) => Arc::new((LayerProfile::transparent(name).limits_content(), stack)),
         Kind::HoldsBack(stack) => Arc::new((LayerProfile::transparent(name).holds_back(), stack)),

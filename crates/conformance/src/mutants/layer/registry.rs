@@ -1,7 +1,7 @@
 //! The faults of layers, each with the laws that have to catch it.
 
 use super::{
-    Kind, Mutant,
+    Kind, Mutant, careless,
     redactor::Forgets,
     tower::{Fault, forgets_who_asks, nothing, stack},
     veil,
@@ -18,6 +18,12 @@ macro_rules! mutants {
         }),+];
     };
     (@Plain $fault:ident $name:literal) => { Kind::Plain(|around| stack($name, Fault::$fault, around)) };
+    (@Careless $fault:ident $name:literal) => {
+        Kind::Plain(|around| careless::stack($name, careless::Fault::$fault, around))
+    };
+    (@AddsLabels $fault:ident $name:literal) => {
+        Kind::AddsLabels(|around| careless::stack($name, careless::Fault::$fault, around))
+    };
     (@Nothing $fault:ident $name:literal) => { Kind::Plain(nothing) };
     (@Forgets $fault:ident $name:literal) => { Kind::Plain(forgets_who_asks) };
     (@Repeats $fault:ident $name:literal) => { Kind::Repeats(|around| stack($name, Fault::$fault, around)) };
@@ -66,6 +72,34 @@ mutants! {
     Plain(ForgetsGeneration) "forgets-generations" "passes an addition on into any generation of its thread" ["law.arguments" "law.unchanged"];
     Plain(ForgetsMaxBytes) "forgets-max-bytes" "reads pages of the default size" ["law.arguments" "law.unchanged"];
     Plain(ForgetsTaken) "forgets-which-to-take" "takes the last message whichever it is" ["law.arguments" "law.unchanged"];
+    Careless(Attachments) "loses-attachments" "passes additions and updates on without attachments" ["law.arguments" "law.unchanged"];
+    Careless(CreatedAt) "loses-created-at" "passes on without the time that the caller has set" ["law.arguments" "law.unchanged"];
+    Careless(Leases) "resets-leases" "reserves for the default time" ["law.arguments" "law.unchanged"];
+    Careless(Labels) "loses-labels" "creates threads without labels, and shows those that were to be hidden" ["law.arguments" "law.unchanged"];
+    Careless(Filters) "loses-filters" "lists the threads of every owner, and messages whose lease has not expired" ["law.arguments" "law.unchanged"];
+    Careless(Conditions) "loses-conditions" "clears, updates and moves cursors whatever was expected" ["law.arguments" "law.unchanged"];
+    Careless(Nulls) "loses-nulls" "takes a value that is to be cleared as one that is not given" ["law.unchanged"];
+    Careless(Reports) "loses-reports" "confirms a run without what it reports" ["law.arguments" "law.unchanged"];
+    Careless(Parses) "parses-content" "parses content, and stores what it makes of it" ["law.unchanged"];
+    Careless(Escapes) "drops-escapes" "takes NUL and lone surrogates out of content" ["law.unchanged"];
+    Careless(Long) "cuts-long-content" "stores no content of more than 4 KiB" ["law.unchanged"];
+    Careless(Bytes) "cuts-characters" "looks at the first eight bytes of a text as if each were a character" ["law.unchanged"];
+    Careless(BatchOrder) "reorders-batches" "moves deletions to the front of a batch" ["law.arguments" "law.unchanged"];
+    Careless(EarlyCursors) "says-that-cursors-moved" "answers that a cursor was moved, whatever the store says" ["law.unchanged" "law.error-each-kind"];
+    Careless(Damage) "hides-damage" "answers without what is damaged" ["law.read-again"];
+    Careless(More) "forgets-more" "answers without where the rest begins" ["law.read-again"];
+    Careless(Lists) "drops-changes" "answers no changes" ["law.read-again"];
+    Careless(Cache) "caches-for-all-tenants" "answers a message from a cache without tenants, which no write clears" ["law.read-again"];
+    Careless(Keys) "remembers-keys-alone" "answers by the key alone, whatever was asked and by whom" ["law.key"];
+    Plain(RepeatsAnything) "repeats-unasked" "makes calls again that failed, and does not say so" ["law.error-each-kind"];
+    Careless(UnknownAppends) "denies-unknown-appends" "says that an append was not made of which that is unknown" ["law.error-each-kind"];
+    Careless(BusyReads) "answers-busy-with-nothing" "answers that there is no message where the store is busy" ["law.error-each-kind"];
+    Careless(OwnKinds) "has-its-own-kinds" "makes every error of other operations than additions an internal one" ["law.error-each-kind"];
+    Careless(Detaches) "detaches" "makes calls in tasks of their own, which go on when the caller leaves" ["law.drop"];
+    Careless(LocksReads) "locks-reads" "lets one read through at a time" ["law.at-once"];
+    Careless(LocksAppends) "locks-appends" "lets one append through at a time" ["law.at-once"];
+    Careless(CountsFailures) "counts-failures" "counts calls that failed as under way" ["law.goes-on"];
+    AddsLabels(ReplacesLabels) "replaces-labels" "says that it adds labels, and replaces those of the caller" ["law.arguments" "law.unchanged"];
     Limits(None) "never-limits" "says that it limits content, and does not" ["law.arguments"];
     HoldsBack(NeverSettles) "never-settles" "says that it holds back, and passes the end of a message on as a part of it" ["law.arguments"];
     Redactor(Batches) "redactor-forgets-batches" "redacts no batch" ["law.coverage"];

@@ -1,0 +1,200 @@
+//! Answers to reads with a value in every field.
+
+use throughline_core::{
+    Alias, AliasCursor, Aliases, Attempts, AuditNumber, AuditPage, Change, ChangedMessage, Changes,
+    ConsumerCursor, DamagedMessage, ForkPoint, Generation, Happened, Images, Labels, ListThreads, OpenCursor,
+    OpenReservations, Origin, Page, PersistResult, Position, PrunePlan, PurgeableThreads, QuarantinedChange,
+    QuarantinedChanges, ReadArgs, ReadResult, Revision, Role, SearchHit, SearchHits, Seq, SessionGeneration,
+    SessionResolved, SessionRevision, TenantId, ThreadCursor, ThreadEntry, ThreadId, ThreadList, Title,
+    replica::{Image, ImagePart, Stance, Standing},
+    session::{Attempt, AttemptState, HandOff, Resolution},
+};
+
+use super::filled::{at, cursor, far, id, message, metadata, runtime};
+
+/// The answer of a store in which `text` is everywhere; another one for another `number`.
+pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u64) -> PersistResult {
+    let thread = || asked_thread(asked);
+    let shown = |name: &str| message(tenant, thread(), name, &format!("{text} {number}"));
+    let damaged =
+        || vec![DamagedMessage { thread: thread(), seq: Some(Seq::new(number)), id: Some(id("bad")) }];
+    let position = Position::new(20 + number);
+    let answer = match asked {
+        ReadArgs::Get(get) => ReadResult::Get(Some(message(
+            tenant,
+            get.thread.clone(),
+            get.id.as_str(),
+            &format!("{text} {number}"),
+        ))),
+        ReadArgs::Page(_) => ReadResult::Page(Page {
+            thread: thread(),
+            messages: vec![shown("m")],
+            damaged: damaged(),
+            has_more: true,
+            first_open: Some(Seq::new(3)),
+            last_seq: Seq::new(9),
+            position,
+        }),
+        ReadArgs::OpenReservations(_) => ReadResult::OpenReservations(OpenReservations {
+            messages: vec![shown("m")],
+            damaged: damaged(),
+            next: Some(OpenCursor { thread: thread(), seq: Seq::new(7) }),
+        }),
+        ReadArgs::Thread(_) => ReadResult::Thread(Some(entry(tenant, thread(), text, number))),
+        ReadArgs::Threads(ListThreads { .. }) => ReadResult::Threads(ThreadList {
+            entries: vec![entry(tenant, thread(), text, number)],
+            damaged: vec![id("a-damaged-thread")],
+            next: Some(ThreadCursor { active_at: at(8), thread: thread() }),
+            position,
+        }),
+        ReadArgs::PlanPrune(_) => ReadResult::PlanPrune(PrunePlan {
+            thread: thread(),
+            generation: Generation::new(3),
+            through: Some(Seq::new(6)),
+            messages: number,
+            bytes: 9,
+        }),
+        ReadArgs::Purgeable(_) => {
+            ReadResult::Purgeable(PurgeableThreads { threads: vec![id(&format!("p{number}"))] })
+        }
+        ReadArgs::Changes(_) => {
+            let what = ChangedMessage { id: id("m"), seq: Seq::new(4), revision: Revision::new(number) };
+            ReadResult::Changes(Changes {
+                changes: vec![Change {
+                    position,
+                    tenant: tenant.clone(),
+                    thread: thread(),
+                    at: at(7),
+                    what: Happened::Added(what),
+                }],
+                position,
+                more: true,
+            })
+        }
+        ReadArgs::Audit(_) => ReadResult::Audit(AuditPage {
+            entries: Vec::new(),
+            damaged: vec![AuditNumber::new(4)],
+            reached: AuditNumber::new(4),
+            more: true,
+            written: AuditNumber::new(9),
+            position,
+        }),
+        ReadArgs::Search(_) => ReadResult::Search(SearchHits {
+            hits: vec![SearchHit {
+                thread: thread(),
+                id: id("m"),
+                seq: Seq::new(4),
+                role: Role::User,
+                created_at: at(7),
+                snippet: format!("early {text} {number}"),
+                marks: vec![(0, 5)],
+            }],
+            damaged: vec![thread()],
+            indexed: position,
+            terminated_early: true,
+        }),
+        ReadArgs::Cursor(asked) => ReadResult::Cursor(ConsumerCursor {
+            consumer: asked.consumer.clone(),
+            position,
+            quarantined: number,
+        }),
+        ReadArgs::Quarantined(asked) => ReadResult::Quarantined(QuarantinedChanges {
+            consumer: asked.consumer.clone(),
+            changes: vec![QuarantinedChange { position, thread: thread(), at: at(7), why: text.to_owned() }],
+            more: true,
+        }),
+        ReadArgs::Aliases(_) => ReadResult::Aliases(Aliases {
+            thread: thread(),
+            aliases: vec![Alias {
+                message: id("m"),
+                role: Role::User,
+                origin: Origin::new().in_turn(id("turn")),
+            }],
+            next: Some(AliasCursor { message: id("m"), n: number }),
+        }),
+        ReadArgs::Resolve(asked) => ReadResult::Resolve(SessionResolved {
+            agent: asked.agent.clone(),
+            thread: thread(),
+            resolution: Resolution {
+                session: Some(id("session")),
+                work_dir: Some(id("/work")),
+                withheld: None,
+                gap: None,
+                generation: SessionGeneration::new(2),
+                revision: SessionRevision::new(number),
+                binding: None,
+            },
+        }),
+        ReadArgs::Attempts(asked) => ReadResult::Attempts(Attempts {
+            agent: asked.agent.clone(),
+            thread: thread(),
+            attempts: vec![attempt(text, number)],
+            more: true,
+        }),
+        ReadArgs::Images(_) => ReadResult::Images(Images {
+            images: vec![Image::new(tenant.clone(), ImagePart::Message(Box::new(shown("m"))))],
+            cursor: cursor(8),
+            more: true,
+            position,
+            kept_after: Position::new(2),
+            damaged: vec!["a row".to_owned()],
+            at: at(7),
+        }),
+        ReadArgs::Standing(_) => ReadResult::Standing(Standing {
+            stance: Stance::LEADING,
+            cursor: Some(cursor(8)),
+            position,
+            is_empty: false,
+        }),
+        other => unreachable!("`{}` is a read that the kit does not know", other.as_str()),
+    };
+    answer.into()
+}
+
+fn asked_thread(asked: &ReadArgs) -> ThreadId {
+    use throughline_core::Addressed as _;
+    asked.thread().cloned().unwrap_or_else(far)
+}
+
+fn entry(tenant: &TenantId, thread: ThreadId, text: &str, number: u64) -> ThreadEntry {
+    ThreadEntry {
+        tenant: tenant.clone(),
+        thread,
+        title: Title::new(text).expect("a short title"),
+        owner: Some(id("owner")),
+        labels: Labels::new().with("project", "one").expect("a label"),
+        metadata: metadata(text),
+        archived: true,
+        listed: true,
+        generation: Generation::new(3),
+        last_seq: Seq::new(9),
+        forked_from: Some(ForkPoint { thread: id("t"), message: id("r") }),
+        preview: Some(text.to_owned()),
+        messages: number,
+        turns: 2,
+        bytes: 9,
+        created_at: at(7),
+        active_at: at(8),
+        updated_at: at(9),
+    }
+}
+
+fn attempt(text: &str, number: u64) -> Attempt {
+    Attempt {
+        id: id("run"),
+        number,
+        generation: SessionGeneration::new(2),
+        provider: id("p"),
+        runtime: Some(runtime()),
+        resumes: Some(id("session")),
+        assigned: Some(id("session")),
+        session: Some(id("session")),
+        work_dir: Some(id("/work")),
+        rerun_of: Some(id("earlier")),
+        origin: Some(HandOff { agent: id("other"), thread: id("t"), attempt: Some(id("earlier")) }),
+        state: AttemptState::Completed,
+        detail: Some(text.to_owned()),
+        started_at: at(7),
+        ended_at: Some(at(8)),
+    }
+}

@@ -1,0 +1,42 @@
+//! Reads that are made again.
+
+use throughline_core::{Add, Addressed as _, NewMessage, PersistArgs, TenantId};
+
+use crate::laws::{answers::answer, bench::Bench, difference::assert_same, filled, law::laws, probe::Act};
+
+laws! {
+    Transparent "law.read-again" "a read that is made again is passed on again, in each tenant and after each write, and its answer comes out whole: what is damaged, and whether there is more" => read_again;
+}
+
+async fn read_again(bench: Bench) {
+    let other: TenantId = filled::id("other");
+    for (what, args) in filled::reads() {
+        let PersistArgs::Read(asked) = &args else { unreachable!("a read") };
+        // Of a whole tenant, the answer is that of both sides.
+        if bench.profile.keeps_elsewhere && args.thread().is_none() {
+            continue;
+        }
+        for number in 1..=2 {
+            for (tenant, bench) in
+                [(TenantId::default(), bench.clone()), (other.clone(), bench.for_tenant("other"))]
+            {
+                let due = answer(asked, &tenant, "a plain text", number);
+                let (came, passed) =
+                    bench.scripted(args.clone(), None, Act::Answer(Box::new(due.clone()))).await;
+                match came {
+                    Ok(came) => {
+                        assert_eq!(
+                            passed.len(),
+                            1,
+                            "{what}, the answer {number} in `{tenant}`: not passed on"
+                        );
+                        assert_same(what, &came.result, &due);
+                    }
+                    Err(error) => assert!(bench.refuses_itself(&args, &error, &passed), "{what}: {error}"),
+                }
+                let between = Add::new(filled::far(), NewMessage::user("between"));
+                bench.call(between.into(), None).await.unwrap_or_else(|error| panic!("between: {error}"));
+            }
+        }
+    }
+}
