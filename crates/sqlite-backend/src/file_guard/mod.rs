@@ -47,7 +47,10 @@ pub(crate) use self::{
 };
 
 #[cfg(all(test, target_os = "linux"))]
-pub(crate) use self::{linux::lock_as_another_process, scan::remember_unreadable};
+pub(crate) use self::{
+    linux::lock_as_another_process,
+    scan::{remember_readable, remember_unreadable, scanned_at},
+};
 
 /// Device and inode.
 pub(crate) type Identity = (u64, u64);
