@@ -146,6 +146,10 @@ impl Worker {
             self.trouble.failed(&self.board, "the writer panicked");
         }
         let _closed = Closed(Arc::clone(&self.board));
+        if self.reopens() {
+            // The index and the last checkpoint need it.
+            self.reopen();
+        }
         // What was deleted a moment ago is not to be left in the index.
         let begun = Instant::now();
         while self.index.patience().is_some()

@@ -67,3 +67,18 @@ async fn a_writer_that_lost_its_connection_tells_of_commits_elsewhere() {
     store.add("first").await.unwrap();
     expect_commits_elsewhere_to_be_told(&mut signs, &path).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_lost_its_connection_checkpoints_the_wal_as_it_is_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    backend.writer().failpoints.set(|point, _| match point {
+        Failpoint::Answered => Err(ffi::SQLITE_IOERR_WRITE),
+        _ => Ok(()),
+    });
+    let store = Store::over(backend);
+    store.add("first").await.unwrap();
+    store.db.close().await.unwrap();
+    assert!(!crate::writer::beside(&path, "-wal").exists());
+}
