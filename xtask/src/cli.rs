@@ -16,7 +16,8 @@ Usage:
     cargo xtask postgres          start a throw-away PostgreSQL, print its URL, and stop it with the end of input
     cargo xtask --help            show this
 
-`test` needs a Rust toolchain and a C compiler, installs nothing, and writes nothing outside the folder `target`.
+`test` needs a Rust toolchain and a C compiler, and installs no tool. It writes to the folder `target` and to the folder for temporary
+files, and cargo fetches crates into its registry.
 
 Options of test and ci:
     --keep-going           run the remaining steps after one has failed

@@ -13,6 +13,8 @@ use throughline_core::{Backend as _, Effect, ErrorKind, NewMessage, PageFrom, Pe
 use throughline_postgres::PostgresBackend;
 use throughline_postgres_cluster::{Cluster, Installation};
 use throughline_reliability::skipped;
+#[cfg(target_os = "linux")]
+use throughline_sqlite::OpenError;
 use throughline_sqlite::SqliteBackend;
 use tokio::{runtime::Runtime, time::timeout};
 
@@ -106,6 +108,48 @@ fn a_forked_child_is_refused_and_the_parent_goes_on() {
         assert_eq!(thread.page(PageFrom::Start, 10).await.unwrap().messages.len(), 2);
         db.close().await.unwrap();
     });
+}
+
+/// What opening a store in a forked child comes to: 0 if it is open, 1 if it is refused as open in the parent, 2 if otherwise.
+#[cfg(target_os = "linux")]
+fn opened(path: &Path) -> i32 {
+    // Another runtime is the parent's, without its threads.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    match runtime.block_on(SqliteBackend::open(path)) {
+        Ok(backend) => {
+            std::mem::forget(backend);
+            0
+        }
+        Err(OpenError::Forked { .. }) => 1,
+        Err(_) => 2,
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_forked_child_opens_no_file_that_its_parent_has_open() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let [path, other, link] = ["fork.db", "other.db", "link.db"].map(|name| directory.path().join(name));
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let backend = runtime.block_on(SqliteBackend::open(&path)).unwrap();
+    let maintenance = backend.maintenance();
+    for path in [&path, &link] {
+        assert_eq!(in_forked_child(|| opened(path)), Some(1), "a file that is open in the parent");
+    }
+    assert_eq!(
+        in_forked_child(|| in_forked_child(|| opened(&path)).unwrap_or(3)),
+        Some(1),
+        "a child of the child"
+    );
+    assert_eq!(
+        in_forked_child(|| refusal(maintenance.verify())),
+        Some(0),
+        "maintenance of the parent's store"
+    );
+    runtime.block_on(backend.close()).unwrap();
+    assert_eq!(in_forked_child(|| opened(&path)), Some(0), "a file that was closed before the fork");
+    assert_eq!(in_forked_child(|| opened(&other)), Some(0), "a file that was never open");
 }
 
 #[test]

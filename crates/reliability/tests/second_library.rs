@@ -68,6 +68,15 @@ async fn a_second_library_that_reads_and_closes_leaves_the_store_writable() {
     expect_whole(&path, 40).await;
 }
 
+/// Lets the checkpoints go on, also when the test fails.
+struct HasWritten(Arc<OnceLock<()>>);
+
+impl Drop for HasWritten {
+    fn drop(&mut self) {
+        let _ = self.0.set(());
+    }
+}
+
 /// Outside of a checkpoint: one that runs as the second library begins to write does not hold it off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_library_that_writes_between_checkpoints_damages_nothing() {
@@ -92,11 +101,11 @@ async fn a_second_library_that_writes_between_checkpoints_damages_nothing() {
     let host = {
         let path = path.clone();
         thread::spawn(move || {
+            let _has_written = HasWritten(has_written);
             for n in 0..WRITES {
                 let host = library.open(&path, 60_000).unwrap();
                 host.execute(&format!("INSERT INTO host VALUES ({n})")).unwrap();
             }
-            has_written.set(()).unwrap();
         })
     };
     let mut tasks = tokio::task::JoinSet::new();

@@ -37,7 +37,7 @@ const LAST_WORD: Duration = Duration::from_millis(10);
 /// [temporary](Self::temporary) one waits until its directory is gone.
 ///
 /// A child process that was forked from the one that opened the store cannot use it: every call there is refused as
-/// [`Invalid`](throughline_core::ErrorKind::Invalid), and the child opens the store itself.
+/// [`Invalid`](throughline_core::ErrorKind::Invalid), and so is opening the file there on Linux. Fork before a store is opened.
 pub struct SqliteBackend {
     options: SqliteOptions,
     owner: OwnerProcess,
@@ -89,7 +89,7 @@ impl SqliteBackend {
     /// pipeline.
     #[must_use]
     pub fn maintenance(&self) -> Maintenance {
-        Maintenance::new(Arc::clone(&self.path), Arc::clone(&self.writer.board))
+        Maintenance::new(self.owner, Arc::clone(&self.path), Arc::clone(&self.writer.board))
     }
 
     #[cfg(test)]

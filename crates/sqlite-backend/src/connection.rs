@@ -4,7 +4,7 @@ use std::{cell::Cell, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-use crate::{OpenError, cache};
+use crate::{OpenError, cache, file_guard::while_none_is_closed};
 
 /// Marks a file as a store of ours: `ThrL`.
 pub(crate) const APPLICATION_ID: i32 = 0x5468_724c;
@@ -28,7 +28,7 @@ pub(crate) fn pages_in_log() -> u32 {
 /// Opens a file that exists, and waits for no lock: the caller does.
 pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = while_none_is_closed(|| Connection::open_with_flags(path, flags))?;
     connection.busy_timeout(Duration::ZERO)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
@@ -37,7 +37,7 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
 /// Opens a file that exists and that a writer has made a store, to read it.
 pub(crate) fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = while_none_is_closed(|| Connection::open_with_flags(path, flags))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     keep_plans(&connection)?;

@@ -27,7 +27,7 @@ pub(crate) enum EngineError {
     RolledBack,
     #[error("the file or its log was moved or deleted while it was open")]
     Elsewhere,
-    #[error("another writer committed first")]
+    #[error("begin failed: another writer took the write lock first; try again")]
     Overtaken,
     #[error(
         "a second SQLite library in this process has the file open, and does not see the locks of this one: close its \
@@ -130,11 +130,6 @@ impl EngineError {
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Self::Overtaken | Self::SecondLibrary)
             || self.code().is_some_and(|code| matches!(code & 0xff, 5 | 6))
-    }
-
-    /// Whether the connection is to be closed: it has rolled a transaction back that another writer overtook.
-    pub(crate) const fn is_overtaken(&self) -> bool {
-        matches!(self, Self::Overtaken)
     }
 
     /// Whether a second SQLite library in the process is in the way, for now.

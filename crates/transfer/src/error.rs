@@ -45,7 +45,7 @@ pub enum TransferError {
         /// The columns that are not there.
         missing: Vec<String>,
     },
-    /// A view has more rows than are read of one, or does not end.
+    /// A view has more rows or more bytes than are read of one, or does not end.
     #[error("the view `{table}` of `{}` {what}: copy the rows that are wanted into a table", path.display())]
     UnboundedView {
         /// The file.

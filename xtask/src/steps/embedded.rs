@@ -1,6 +1,7 @@
 //! The tests of the embedded default: the facade, the core with every layer, SQLite, memory, the transfer of conversations.
 //!
-//! They need no tool but cargo and no server. What needs more, and the mutants, which prove the tests themselves, belong to `ci`.
+//! They need no tool but cargo and no server. What needs more belongs to `ci`, and so does the test target `mutants`, which proves the checks
+//! of the kit. The mutants of single tests are run with these.
 
 use crate::Result;
 use crate::metadata::Metadata;

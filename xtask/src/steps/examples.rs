@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::postgres;
 use crate::Result;
+use crate::metadata::Metadata;
 use crate::process::Process;
 use crate::skips::Skips;
 use crate::workspace::Workspace;
@@ -87,11 +88,30 @@ fn build(workspace: &Workspace) -> Result<Vec<Example>> {
     build.show();
     let messages = build.args(["--message-format=json-render-diagnostics"]).capture()?;
     let mut examples: Vec<Example> = messages.lines().filter_map(built_example).collect();
-    if examples.is_empty() {
-        return Err("no example was built".into());
-    }
     examples.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(examples)
+    let missing = not_built(&declared(metadata)?, &examples);
+    if missing.is_empty() {
+        return Ok(examples);
+    }
+    let missing = missing.join(", ");
+    Err(format!("not built: {missing} (cargo leaves out what requires features that are off by default)")
+        .into())
+}
+
+/// The names of the examples in the manifests: those of the root package, and the programs of the packages below `examples`.
+fn declared(metadata: &Metadata) -> Result<Vec<&str>> {
+    let folder = metadata.root.join("examples");
+    let mut names = metadata.root_package()?.targets_of("example");
+    for package in metadata.packages.iter().filter(|package| package.manifest.starts_with(&folder)) {
+        names.extend(package.targets_of("bin"));
+        names.extend(package.targets_of("example"));
+    }
+    Ok(names)
+}
+
+fn not_built<'a>(declared: &[&'a str], built: &[Example]) -> Vec<&'a str> {
+    let is_built = |name: &str| built.iter().any(|example| example.name == name);
+    declared.iter().copied().filter(|name| !is_built(name)).collect()
 }
 
 /// The example that a message of cargo announces, if it does.
@@ -162,6 +182,30 @@ mod tests {
             "{copied}"
         );
         assert!(!copied.contains("..") && copied.ends_with("[workspace]\n"), "{copied}");
+    }
+
+    #[test]
+    fn an_example_that_cargo_left_out_is_named() {
+        let json = r#"{
+            "packages": [
+                {"name": "throughline", "manifest_path": "/w/Cargo.toml", "features": {}, "targets": [
+                    {"name": "throughline", "kind": ["lib"]}, {"name": "redact", "kind": ["example"]},
+                    {"name": "needs_postgres", "kind": ["example"]}]},
+                {"name": "stack", "manifest_path": "/w/examples/stack/Cargo.toml", "features": {}, "targets": [
+                    {"name": "stack", "kind": ["bin"]}]},
+                {"name": "xtask", "manifest_path": "/w/xtask/Cargo.toml", "features": {}, "targets": [
+                    {"name": "xtask", "kind": ["bin"]}]}
+            ],
+            "workspace_root": "/w", "target_directory": "/t"
+        }"#;
+        let metadata = Metadata::parse(json).expect("good metadata");
+        let declared = declared(&metadata).expect("a root package");
+        assert_eq!(declared, ["needs_postgres", "redact", "stack"]);
+        let example = |name: &str| Example { name: name.into(), executable: format!("/t/{name}").into() };
+        assert_eq!(not_built(&declared, &[example("redact"), example("stack")]), ["needs_postgres"]);
+        assert!(
+            not_built(&declared, &declared.iter().map(|name| example(name)).collect::<Vec<_>>()).is_empty()
+        );
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl OwnerProcess {
         }
         let Self(owner) = self;
         let detail = format!(
-            "process {owner} opened the store, and this process was forked from it: open the store again here"
+            "process {owner} opened the store, and this process was forked from it: fork before a store is opened, or run \
+             another program (exec)"
         );
         Err(PersistError::new(ErrorKind::Invalid, detail).with_effect(Effect::NotApplied))
     }

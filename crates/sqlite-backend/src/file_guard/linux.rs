@@ -6,7 +6,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -30,9 +29,6 @@ const LOOKS: usize = 3;
 
 /// How often it is tried to open the files and to take the shared locks, where the file system refuses that.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// How often, and with what pause, the lock of the writer is tried again that another writer took in the exchange.
-const TAKEN: (u32, Duration) = (200, Duration::from_millis(1));
 
 /// The locks of one store.
 #[derive(Debug)]
@@ -108,12 +104,11 @@ impl FileGuard {
     }
 
     /// Exchanges the lock of the writer, which the connection took by `BEGIN IMMEDIATE`, for one that no other library
-    /// drops. `opened` are the log and its index that the connection has open.
+    /// drops. The transaction must have written nothing. `opened` are the log and its index that the connection has open.
     ///
     /// # Errors
-    /// The transaction is rolled back: a second library has the file open, another writer was faster, or the log is
-    /// not what SQLite wrote. A connection that was [overtaken](EngineError::is_overtaken) is to be closed. As SQLite rolls back it takes the
-    /// header of the other writer's commit for its own, and would go on with the pages in its cache from before that commit.
+    /// The transaction is over: a second library has the file open, another writer was faster, or the log is
+    /// not what SQLite wrote. The connection can begin another.
     pub(crate) fn exchange(
         self: &Arc<Self>,
         connection: &Connection,
@@ -132,9 +127,11 @@ impl FileGuard {
         // `lock` is given back after that, and needs them.
         drop(files);
         if exchanged.is_err() {
-            // While the lock is held: SQLite takes what others have committed since for its own and clears their frames from the
-            // index.
-            drop(connection.execute_batch("ROLLBACK"));
+            // Not ROLLBACK: another writer may hold the lock. SQLite would remove from the index what lies behind the
+            // header that it reads then, which may be frames that the other writer appends at that moment. COMMIT
+            // of a transaction that has written nothing leaves the index alone. The header that the connection knows
+            // stays the one from before, so that its next transaction drops the pages in its cache.
+            drop(connection.execute_batch("COMMIT"));
         }
         exchanged.map(|()| lock)
     }
@@ -149,18 +146,10 @@ impl FileGuard {
         let before = header()?;
         lock::drop_posix(&files.index, lock::WRITER).map_err(EngineError::lock)?;
         let reached = self.failpoints.reach(Failpoint::Exchanging, connection);
-        let mut taken = files.exclude();
-        let (mut tries, pause) = TAKEN;
-        while tries > 0 && taken.as_ref().is_err_and(is_taken) {
-            thread::sleep(pause);
-            tries -= 1;
-            taken = files.exclude();
-        }
-        match taken {
-            Ok(()) => lock.0 = Some(Arc::clone(self)),
-            Err(error) if is_taken(&error) => return Err(EngineError::Overtaken),
-            Err(error) => return Err(EngineError::lock(error)),
-        }
+        files.exclude().map_err(|error| {
+            if is_taken(&error) { EngineError::Overtaken } else { EngineError::lock(error) }
+        })?;
+        lock.0 = Some(Arc::clone(self));
         reached?;
         if header()? != before {
             return Err(EngineError::Overtaken);
@@ -232,6 +221,14 @@ fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied)
 }
 
+/// Takes the lock of the writer on the file at `path`, as another process does. Dropped, the file releases it.
+#[cfg(test)]
+pub(crate) fn lock_as_another_process(path: &Path) -> File {
+    let index = File::options().read(true).write(true).open(beside(path, "-shm")).unwrap();
+    lock::exclude(&index, lock::WRITER).unwrap();
+    index
+}
+
 #[cfg(test)]
 impl FileGuard {
     /// Whether the lock of the writer is held by an open file, this store's or another.
@@ -255,8 +252,8 @@ mod tests {
         connection: Connection,
         failpoints: Failpoints,
         guard: Arc<FileGuard>,
-        /// How often it was rolled back while the lock was held, and while it was not.
-        rolled_back: [Arc<AtomicU32>; 2],
+        /// How often SQLite has rolled a transaction back.
+        rolled_back: Arc<AtomicU32>,
     }
 
     fn begun() -> Begun {
@@ -266,13 +263,14 @@ mod tests {
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
         let failpoints = Failpoints::none();
         let guard = Arc::new(FileGuard::new(&path, failpoints.clone()));
-        let rolled_back = [(); 2].map(|()| Arc::<AtomicU32>::default());
-        let (locked, [held, free]) = (Arc::clone(&guard), rolled_back.clone());
-        let count = move || {
-            (if locked.is_locked() { &held } else { &free }).fetch_add(1, Ordering::SeqCst);
-        };
-        connection.rollback_hook(Some(count)).unwrap();
-        connection.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES (1)").unwrap();
+        let rolled_back = Arc::<AtomicU32>::default();
+        let count = Arc::clone(&rolled_back);
+        connection
+            .rollback_hook(Some(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            }))
+            .unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         Begun { _directory: directory, path, connection, failpoints, guard, rolled_back }
     }
 
@@ -290,9 +288,13 @@ mod tests {
             });
         }
 
-        fn expect_rolled_back(&self, while_held: [u32; 2]) {
+        fn expect_ended_without_a_rollback(&self) {
             assert!(self.connection.is_autocommit());
-            assert_eq!(self.rolled_back.each_ref().map(|count| count.load(Ordering::SeqCst)), while_held);
+            assert_eq!(self.rolled_back.load(Ordering::SeqCst), 0);
+        }
+
+        fn index(&self) -> Vec<u8> {
+            std::fs::read(beside(&self.path, "-shm")).unwrap()
         }
     }
 
@@ -313,16 +315,16 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_on_a_replaced_log_is_rolled_back_before_the_lock_is_released() {
+    fn a_transaction_on_a_replaced_log_is_ended_and_its_lock_released() {
         let begun = begun();
         File::options().write(true).open(beside(&begun.path, "-wal")).unwrap().set_len(0).unwrap();
         assert!(matches!(begun.exchange(), Err(EngineError::LogReplaced { .. })));
-        begun.expect_rolled_back([1, 0]);
+        begun.expect_ended_without_a_rollback();
         assert!(!begun.guard.is_locked());
     }
 
     #[test]
-    fn a_transaction_that_began_before_another_commit_is_rolled_back_before_the_lock_is_released() {
+    fn a_transaction_that_began_before_another_commit_is_ended_and_its_lock_released() {
         let begun = begun();
         begun.in_the_exchange(|index| {
             // The counter of commits, in both copies of the header.
@@ -330,34 +332,71 @@ mod tests {
                 index.write_all_at(&[0xa5; 4], at).unwrap();
             }
         });
-        assert!(begun.exchange().unwrap_err().is_overtaken());
-        begun.expect_rolled_back([1, 0]);
+        assert!(matches!(begun.exchange(), Err(EngineError::Overtaken)));
+        begun.expect_ended_without_a_rollback();
+        assert!(!begun.guard.is_locked());
+    }
+
+    /// The other writer has committed fewer frames than the connection knows of, in a log that it has begun again, and
+    /// appends the next ones at the moment that the transaction ends.
+    #[test]
+    fn a_transaction_whose_lock_another_writer_took_is_ended_and_leaves_that_lock_and_the_index() {
+        let begun = begun();
+        begun
+            .connection
+            .execute_batch("INSERT INTO t VALUES (zeroblob(50000)); COMMIT; BEGIN IMMEDIATE")
+            .unwrap();
+        let other = Arc::new(Mutex::new(None));
+        let taken = Arc::clone(&other);
+        begun.in_the_exchange(move |index| {
+            lock::exclude(&index, lock::WRITER).unwrap();
+            // The last frame that was committed, in both copies of the header.
+            for at in [16, 48 + 16] {
+                index.write_all_at(&2_u32.to_ne_bytes(), at).unwrap();
+            }
+            let mut bytes = vec![0; usize::try_from(index.metadata().unwrap().len()).unwrap()];
+            index.read_exact_at(&mut bytes, 0).unwrap();
+            *taken.lock().unwrap() = Some((index, bytes));
+        });
+        assert!(matches!(begun.exchange(), Err(EngineError::Overtaken)));
+        begun.expect_ended_without_a_rollback();
+        assert!(begun.guard.is_locked());
+        assert_eq!(begun.guard.is_written_elsewhere(), Some(true));
+        let (_index, bytes) = other.lock().unwrap().take().unwrap();
+        assert!(begun.index() == bytes, "the index has the frames of the other writer");
+        drop(_index);
         assert!(!begun.guard.is_locked());
     }
 
     #[test]
-    fn a_transaction_whose_lock_another_writer_took_is_rolled_back_and_leaves_that_lock() {
+    fn a_connection_that_was_overtaken_reads_what_the_other_writer_committed() {
         let begun = begun();
+        let rows = || begun.connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
+        assert_eq!(rows().unwrap(), 0);
         let other = Arc::new(Mutex::new(None));
         let taken = Arc::clone(&other);
         begun.in_the_exchange(move |index| {
             lock::exclude(&index, lock::WRITER).unwrap();
             *taken.lock().unwrap() = Some(index);
         });
-        assert!(begun.exchange().unwrap_err().is_overtaken());
-        begun.expect_rolled_back([1, 0]);
-        assert!(begun.guard.is_locked());
-        assert_eq!(begun.guard.is_written_elsewhere(), Some(true));
+        assert!(matches!(begun.exchange(), Err(EngineError::Overtaken)));
         drop(other.lock().unwrap().take());
-        assert!(!begun.guard.is_locked());
+        begun.failpoints.set(|_, _| Ok(()));
+        Connection::open(&begun.path).unwrap().execute("INSERT INTO t VALUES (1)", []).unwrap();
+        begun.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let _lock = begun.exchange().unwrap();
+        assert_eq!(rows().unwrap(), 1);
+        begun.connection.execute_batch("INSERT INTO t VALUES (2); COMMIT").unwrap();
+        assert_eq!(rows().unwrap(), 2);
     }
 
     #[test]
     fn a_file_system_that_refused_is_asked_again_after_a_second() {
         let begun = begun();
         *begun.guard.files() = None;
+        // However slow the test is, the refusal stays younger than a second.
         let refused_at = Instant::now();
-        *begun.guard.refused.lock().unwrap() = Some(refused_at);
+        *begun.guard.refused.lock().unwrap() = refused_at.checked_add(100 * AGAIN);
         drop(begun.exchange().unwrap());
         assert!(begun.guard.files().is_none());
         assert_eq!(begun.guard.is_written_elsewhere(), None);

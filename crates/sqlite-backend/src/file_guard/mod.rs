@@ -35,6 +35,8 @@ mod lock;
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(target_os = "linux")]
+mod per_process;
+#[cfg(target_os = "linux")]
 mod registry;
 #[cfg(target_os = "linux")]
 mod scan;
@@ -42,16 +44,19 @@ mod scan;
 mod watch;
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) use self::other::{FileGuard, WriteLock, close_inherited, while_none_is_closed};
+pub(crate) use self::other::{FileGuard, WriteLock, close_inherited, is_inherited, while_none_is_closed};
 #[cfg(target_os = "linux")]
 pub(crate) use self::{
     linux::{FileGuard, WriteLock},
-    registry::{close_inherited, while_none_is_closed},
+    registry::{close_inherited, is_inherited, while_none_is_closed},
     scan::{is_unreadable, unreadable},
 };
 
 #[cfg(all(test, target_os = "linux"))]
-pub(crate) use self::scan::remember_unreadable;
+pub(crate) use self::{
+    linux::lock_as_another_process,
+    scan::{remember_readable, remember_unreadable, scanned_at},
+};
 
 /// Device and inode.
 pub(crate) type Identity = (u64, u64);

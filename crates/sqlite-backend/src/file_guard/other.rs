@@ -65,3 +65,7 @@ pub(crate) fn while_none_is_closed<T>(open: impl FnOnce() -> T) -> T {
 }
 
 pub(crate) const fn close_inherited() {}
+
+pub(crate) const fn is_inherited(_: &Path) -> bool {
+    false
+}

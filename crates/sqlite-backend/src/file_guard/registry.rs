@@ -4,35 +4,70 @@
 //! theirs, and they are closed when nothing else in the process has the file open.
 
 use std::{
-    collections::HashMap,
-    fs, io, mem,
+    collections::{HashMap, HashSet},
+    fs, io,
     ops::Deref,
     os::unix::fs::MetadataExt as _,
     path::Path,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
 };
-
-use throughline_core::backend::OwnerProcess;
 
 use super::{
     Identity,
     files::{Files, descriptors},
+    per_process::{Inherit, PerProcess},
 };
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Registry {
-    owner: OwnerProcess,
     open: HashMap<Identity, Weak<Files>>,
     /// Of stores that were closed, while something else in the process has their files open.
     kept: Vec<Arc<Files>>,
 }
 
-static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(|| Mutex::new(Registry::new()));
+static REGISTRY: PerProcess<Registry> = PerProcess::new();
+
+impl Inherit for Registry {
+    fn inherit(_: &Mutex<Self>) -> Self {
+        Self::default()
+    }
+}
+
+/// All files that a store of this process has open, and those that the processes before it had open as they were forked. Its lock
+/// is held across no system call: a fork hardly ever meets it held.
+#[derive(Debug, Default)]
+struct OpenFiles {
+    files: Vec<Weak<Files>>,
+    inherited: HashSet<Identity>,
+}
+
+static OPEN_FILES: PerProcess<OpenFiles> = PerProcess::new();
+
+impl Inherit for OpenFiles {
+    fn inherit(parent: &Mutex<Self>) -> Self {
+        // A thread of the parent that holds it is between two lines of memory.
+        let Ok(parent) = parent.try_lock() else { return Self::default() };
+        let mut inherited = parent.inherited.clone();
+        for files in parent.files.iter().filter_map(Weak::upgrade) {
+            files.close_inherited();
+            inherited.insert(files.identity);
+            // Its descriptors are closed, and what else it has is the parent's.
+            std::mem::forget(files);
+        }
+        Self { files: Vec::new(), inherited }
+    }
+}
+
+impl OpenFiles {
+    fn add(&mut self, files: &Arc<Files>) {
+        self.files.retain(|other| other.strong_count() > 0);
+        self.files.push(Arc::downgrade(files));
+    }
+}
 
 fn registry() -> MutexGuard<'static, Registry> {
-    let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
-    registry.close_inherited();
-    registry
+    close_inherited();
+    REGISTRY.lock()
 }
 
 /// Calls `open`, which opens a file by SQLite. No descriptor of the file is closed meanwhile: that would drop the locks that SQLite
@@ -45,10 +80,13 @@ pub(crate) fn while_none_is_closed<T>(open: impl FnOnce() -> T) -> T {
 /// In a forked child, closes what it has from its parent. An inherited descriptor would hold the locks of the parent for
 /// longer than the parent lives.
 pub(crate) fn close_inherited() {
-    // Another thread of the parent may have held the lock as the child was forked, and is not there to give it back.
-    if let Ok(mut registry) = REGISTRY.try_lock() {
-        registry.close_inherited();
-    }
+    OPEN_FILES.inherit();
+}
+
+/// Whether this process was forked from one that had a store at `path` open. The SQLite of the child takes the locks of the
+/// parent for its own: it would write without any, or wait for one that nobody releases.
+pub(crate) fn is_inherited(path: &Path) -> bool {
+    identity(path).is_ok_and(|identity| OPEN_FILES.lock().inherited.contains(&identity))
 }
 
 /// The files of a store. Dropped by the last store, they are closed as soon as that drops no lock of others.
@@ -83,7 +121,11 @@ impl Shared {
         let is_same = |files: &Arc<Files>| files.identity == identity && files.opened == opened;
         let files = match registry.kept.iter().position(is_same) {
             Some(at) => registry.kept.swap_remove(at),
-            None => Arc::new(Files::open([path, log, index], identity, opened)?),
+            None => {
+                let files = Arc::new(Files::open([path, log, index], identity, opened)?);
+                OPEN_FILES.lock().add(&files);
+                files
+            }
         };
         if let Err(error) = files.lock() {
             registry.kept.push(files);
@@ -127,10 +169,6 @@ impl Drop for Shared {
 }
 
 impl Registry {
-    fn new() -> Self {
-        Self { owner: OwnerProcess::current(), open: HashMap::new(), kept: Vec::new() }
-    }
-
     /// Closes the files that nothing else in the process has open. What is kept of several stores on one file is no reason to
     /// keep any of it.
     fn close_what_can_be(&mut self) {
@@ -143,16 +181,6 @@ impl Registry {
         let is_open_elsewhere = |file| count(&open, file) > count(&kept, file);
         self.kept.retain(|files| files.locked().into_iter().any(is_open_elsewhere));
     }
-
-    fn close_inherited(&mut self) {
-        if self.owner.is_current() {
-            return;
-        }
-        let inherited = mem::replace(self, Self::new());
-        for files in inherited.open.into_values().filter_map(|files| files.upgrade()) {
-            files.close_inherited();
-        }
-    }
 }
 
 fn identity(path: &Path) -> io::Result<Identity> {
@@ -163,6 +191,7 @@ fn identity(path: &Path) -> io::Result<Identity> {
 mod tests {
     use std::path::PathBuf;
 
+    use nix::sys::inotify::{InitFlags, Inotify};
     use rusqlite::Connection;
     use tempfile::TempDir;
 
@@ -274,7 +303,18 @@ mod tests {
     }
 
     #[test]
+    fn a_forked_child_waits_for_no_files_that_its_parent_holds() {
+        let parent = Mutex::new(OpenFiles::default());
+        let _held = parent.lock().unwrap();
+        assert!(OpenFiles::inherit(&parent).inherited.is_empty());
+    }
+
+    #[test]
     fn the_stores_of_a_process_share_one_inotify_instance() {
+        if let Err(error) = Inotify::init(InitFlags::IN_CLOEXEC) {
+            eprintln!("SKIPPED: the inotify instance of a process ({error}: the user has no instance left)");
+            return;
+        }
         let files = [file(), file(), file()];
         let open: Vec<_> = files.iter().map(|(_, path)| (connect(path), share(path))).collect();
         let links =

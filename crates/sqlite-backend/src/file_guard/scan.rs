@@ -87,6 +87,20 @@ pub(crate) fn remember_unreadable(path: &Path) {
     Shared::of(path).unwrap().set_last_scan(Scan { at: Instant::now(), unreadable });
 }
 
+/// Has the next minute of a store that is open begin with a scan that found nothing. Says when that was.
+#[cfg(test)]
+pub(crate) fn remember_readable(path: &Path) -> Instant {
+    let at = Instant::now();
+    Shared::of(path).unwrap().set_last_scan(Scan { at, unreadable: None });
+    at
+}
+
+/// When a store that is open was scanned last.
+#[cfg(test)]
+pub(crate) fn scanned_at(path: &Path) -> Instant {
+    Shared::of(path).unwrap().last_scan().unwrap().at
+}
+
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;

@@ -4,9 +4,10 @@
 
 use std::{
     collections::HashMap,
+    mem,
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -16,39 +17,65 @@ use nix::{
     errno::Errno,
     sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor},
 };
-use throughline_core::backend::OwnerProcess;
+
+use super::per_process::{Inherit, PerProcess};
 
 /// How long a count of the descriptors holds where no watch can be set.
 const FRESH: Duration = Duration::from_millis(10);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Watches {
-    owner: OwnerProcess,
-    events: Inotify,
+    /// None while no store is open.
+    events: Option<Inotify>,
     /// The watches of one `-shm` have one descriptor.
     news: HashMap<WatchDescriptor, Vec<Weak<AtomicBool>>>,
 }
 
-/// None while no store is open.
-static WATCHES: Mutex<Option<Watches>> = Mutex::new(None);
+static WATCHES: PerProcess<Watches> = PerProcess::new();
 
-fn watches() -> MutexGuard<'static, Option<Watches>> {
-    let mut watches = WATCHES.lock().unwrap_or_else(PoisonError::into_inner);
-    // A forked child would take the events of its parent.
-    watches.take_if(|watches| !watches.owner.is_current());
-    watches
+impl Inherit for Watches {
+    fn inherit(parent: &Mutex<Self>) -> Self {
+        // A forked child would take the events of its parent. It closes its copy of the instance, where no thread of the
+        // parent used it at the fork.
+        drop(parent.try_lock().map(|mut watches| mem::take(&mut *watches)));
+        Self::default()
+    }
 }
 
 impl Watches {
-    fn new() -> nix::Result<Self> {
-        let events = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        Ok(Self { owner: OwnerProcess::current(), events, news: HashMap::new() })
+    fn add(&mut self, index: &Path) -> nix::Result<(WatchDescriptor, Arc<AtomicBool>)> {
+        let events = match self.events.take() {
+            Some(events) => events,
+            None => Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?,
+        };
+        let added = events.add_watch(index, AddWatchFlags::IN_OPEN);
+        let news = Arc::<AtomicBool>::default();
+        if let Ok(descriptor) = added {
+            self.news.entry(descriptor).or_default().push(Arc::downgrade(&news));
+        }
+        // Without a watch it is of no use.
+        self.events = Some(events).filter(|_| !self.news.is_empty());
+        Ok((added?, news))
+    }
+
+    fn remove(&mut self, descriptor: WatchDescriptor, news: &Arc<AtomicBool>) {
+        let (Some(events), Some(of_index)) = (&self.events, self.news.get_mut(&descriptor)) else { return };
+        of_index.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(news)) && other.strong_count() > 0);
+        if of_index.is_empty() {
+            self.news.remove(&descriptor);
+            // It is gone already where the file is.
+            let _ = events.rm_watch(descriptor);
+        }
+        if self.news.is_empty() {
+            self.events = None;
+        }
     }
 
     /// Hands the events that have come to the watches that they are for.
     fn take_events(&self) -> nix::Result<()> {
+        let events = self.events.as_ref().ok_or(Errno::ENOENT)?;
         loop {
-            match self.events.read_events() {
+            match events.read_events() {
                 Ok(events) => {
                     for event in events {
                         if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
@@ -85,23 +112,10 @@ pub(super) enum Watch {
 
 impl Watch {
     pub(super) fn on(index: &Path) -> Self {
-        let watch = || -> nix::Result<Self> {
-            let mut watches = watches();
-            let mut shared = match watches.take() {
-                Some(shared) => shared,
-                None => Watches::new()?,
-            };
-            let added = shared.events.add_watch(index, AddWatchFlags::IN_OPEN);
-            let news = Arc::<AtomicBool>::default();
-            if let Ok(descriptor) = added {
-                shared.news.entry(descriptor).or_default().push(Arc::downgrade(&news));
-            }
-            // Without a watch it is of no use.
-            *watches = Some(shared).filter(|shared| !shared.news.is_empty());
-            let descriptor = added?;
-            Ok(Self::Events { descriptor, news })
-        };
-        watch().unwrap_or(Self::Clock(None))
+        match WATCHES.lock().add(index) {
+            Ok((descriptor, news)) => Self::Events { descriptor, news },
+            Err(_) => Self::Clock(None),
+        }
     }
 
     pub(super) const fn is_clock(&self) -> bool {
@@ -110,7 +124,7 @@ impl Watch {
 
     pub(super) fn has_news(&mut self) -> bool {
         if let Self::Events { news, .. } = self {
-            if watches().as_ref().is_some_and(|watches| watches.take_events().is_ok()) {
+            if WATCHES.lock().take_events().is_ok() {
                 return news.swap(false, Ordering::Relaxed);
             }
             *self = Self::Clock(None);
@@ -126,18 +140,34 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let Self::Events { descriptor, news } = self else { return };
-        let mut watches = watches();
-        let Some(shared) = &mut *watches else { return };
-        let Some(of_index) = shared.news.get_mut(descriptor) else { return };
-        of_index.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(news)) && other.strong_count() > 0);
-        if of_index.is_empty() {
-            shared.news.remove(descriptor);
-            // It is gone already where the file is.
-            let _ = shared.events.rm_watch(*descriptor);
+        if let Self::Events { descriptor, news } = self {
+            WATCHES.lock().remove(*descriptor, news);
         }
-        if shared.news.is_empty() {
-            *watches = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forked_child_waits_for_no_watch_that_its_parent_holds() {
+        let parent = Mutex::new(Watches::default());
+        let _held = parent.lock().unwrap();
+        assert!(Watches::inherit(&parent).events.is_none());
+    }
+
+    #[test]
+    fn a_forked_child_closes_the_instance_of_its_parent() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let parent = Mutex::new(Watches::default());
+        if let Err(error) = parent.lock().unwrap().add(file.path()) {
+            eprintln!(
+                "SKIPPED: what a forked child inherits of inotify ({error}: the user has no instance left)"
+            );
+            return;
         }
+        assert!(Watches::inherit(&parent).events.is_none());
+        assert!(parent.lock().unwrap().events.is_none());
     }
 }

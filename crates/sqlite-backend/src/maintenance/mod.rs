@@ -17,7 +17,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use throughline_core::{Effect, ErrorKind, PersistError, Result};
+use throughline_core::{Effect, ErrorKind, PersistError, Result, backend::OwnerProcess};
 
 pub use self::{
     backup::{Backup, BackupError},
@@ -64,13 +64,14 @@ const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Maintenance {
+    owner: OwnerProcess,
     path: Arc<Path>,
     board: Arc<Board>,
 }
 
 impl Maintenance {
-    pub(crate) const fn new(path: Arc<Path>, board: Arc<Board>) -> Self {
-        Self { path, board }
+    pub(crate) const fn new(owner: OwnerProcess, path: Arc<Path>, board: Arc<Board>) -> Self {
+        Self { owner, path, board }
     }
 
     /// How the store is now. It asks the writer's notes and the directory, and waits for neither writer nor reader.
@@ -112,8 +113,10 @@ impl Maintenance {
     /// Cancelled, it ends soon after, and nothing is changed in any case. Needs a tokio runtime.
     ///
     /// # Errors
-    /// `Unavailable` when the file cannot be opened or the disk fails, and what else keeps SQLite from an answer.
+    /// `Unavailable` when the file cannot be opened or the disk fails, `Invalid` in a child that was forked after the store was
+    /// opened, and what else keeps SQLite from an answer.
     pub async fn verify(&self) -> Result<Verification> {
+        self.owner.check()?;
         let source = Arc::clone(&self.path);
         on_a_thread(move |stop| verify::verify(&source, stop)).await
     }
@@ -131,10 +134,12 @@ impl Maintenance {
     ///
     /// # Errors
     /// With a [`BackupError`] as their source, `AlreadyExists` when there is something at `path` or a log of a file
-    /// that was there, `Invalid` for a path where no file can be and `Unavailable` when the operating system refuses;
+    /// that was there, `Invalid` for a path where no file can be and in a child that was forked after the store was opened, and
+    /// `Unavailable` when the operating system refuses;
     /// without one, what SQLite meets, such as `StorageFull`. There is no copy then, not a part of one, and what was
     /// at `path` is as it was.
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<Backup> {
+        self.owner.check()?;
         let (source, target) = (Arc::clone(&self.path), path.as_ref().to_owned());
         on_a_thread(move |stop| backup::backup(&source, &target, stop)).await
     }

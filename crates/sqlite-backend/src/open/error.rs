@@ -104,6 +104,16 @@ pub enum OpenError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// This process was forked from one that has the file open. SQLite in the child has the parent's locks in its books, and
+    /// would write without a lock or wait for ever.
+    #[error(
+        "`{}` was open as this process was forked, and cannot be opened in the child: fork before a store is opened, or run another program (exec)",
+        path.display()
+    )]
+    Forked {
+        /// The file.
+        path: PathBuf,
+    },
     /// The disk is all but full.
     #[error("`{}`: the disk has {available} bytes left, and {needed} are needed to open a store", path.display())]
     Full {
@@ -153,9 +163,11 @@ impl OpenError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Setting { .. } | Self::NoDirectory { .. } | Self::Path { .. } | Self::Foreign { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::Setting { .. }
+            | Self::NoDirectory { .. }
+            | Self::Path { .. }
+            | Self::Foreign { .. }
+            | Self::Forked { .. } => ErrorKind::Invalid,
             Self::UnsafeSqlite { .. }
             | Self::Newer { .. }
             | Self::Ledger { .. }

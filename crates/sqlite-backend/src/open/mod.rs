@@ -26,7 +26,7 @@ use crate::{
     connection::{configure, connect},
     error::EngineError,
     failpoint::Failpoint,
-    file_guard::while_none_is_closed,
+    file_guard::is_inherited,
     gate::Gate,
     pause,
     read::Readers,
@@ -69,8 +69,10 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
     file::expect_space(path, options.free_space_floor)?;
     file::create(path)?;
     let patience = Patience { path, begun: Instant::now(), limit: options.wait_limit };
-    let mut connection =
-        while_none_is_closed(|| connect(path)).map_err(|error| OpenError::sqlite(path, error))?;
+    if is_inherited(path) {
+        return Err(OpenError::Forked { path: path.to_owned() });
+    }
+    let mut connection = connect(path).map_err(|error| OpenError::sqlite(path, error))?;
     // A foreign file with a log of its own is not folded just because it was looked at.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)

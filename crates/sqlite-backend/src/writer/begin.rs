@@ -113,9 +113,6 @@ impl Worker {
                 if error.is_lock() {
                     self.trouble.is_of_locks();
                 }
-                if error.is_overtaken() {
-                    self.connection = None;
-                }
             }
             if !not_begun.is_busy() {
                 if self.place.lost.is_none() {
@@ -169,15 +166,12 @@ impl Worker {
         if self.guard.has_second_library_still() {
             return Err(NotBegun::Engine(EngineError::SecondLibrary));
         }
-        let connection = match &self.connection {
-            Some(connection) => connection,
-            None => {
-                self.board.begin_step(WriterStep::Open);
-                let connection = connection::reopen(&self.path).map_err(NotBegun::File)?;
-                self.place.reopened();
-                self.connection.insert(connection)
-            }
-        };
+        if self.connection.is_none() {
+            self.board.begin_step(WriterStep::Open);
+            let connection = connection::reopen(&self.path).map_err(NotBegun::File)?;
+            self.set_connection(connection);
+        }
+        let Some(connection) = &self.connection else { unreachable!("it was opened above") };
         self.board.begin_step(WriterStep::Begin);
         let mut begin = || -> rusqlite::Result<()> {
             self.room.make(connection)?;

@@ -38,8 +38,7 @@ impl Worker {
             self.board.end_step();
             let error = match found {
                 Ok((verdict, connection)) => {
-                    self.connection = Some(connection);
-                    self.place.reopened();
+                    self.set_connection(connection);
                     if leaves_mark {
                         self.trouble.is_over(&self.board);
                     }

@@ -36,6 +36,11 @@ impl Signs {
         }
     }
 
+    /// The number of another connection says nothing about the commits that the one before has seen.
+    pub(super) const fn reopened(&mut self) {
+        self.version = None;
+    }
+
     /// This process has committed.
     pub(super) fn committed(&self, position: i64) {
         let position = Position::new(u64::try_from(position).unwrap_or_default());

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     SqliteOptions,
     cache::Room,
-    connection,
+    cause, connection,
     error::{EngineError, Phase},
     failpoint::{Failpoint, Failpoints},
     file_guard::FileGuard,
@@ -147,6 +147,10 @@ impl Worker {
             self.trouble.failed(&self.board, "the writer panicked");
         }
         let _closed = Closed(Arc::clone(&self.board));
+        if self.reopens() {
+            // The index and the last checkpoint need it.
+            self.reopen();
+        }
         // What was deleted a moment ago is not to be left in the index.
         let begun = Instant::now();
         while self.index.patience().is_some()
@@ -170,8 +174,11 @@ impl Worker {
             let signs = self.connection.as_ref().and_then(|_| self.signs.patience(is_kept));
             let index = self.connection.as_ref().and_then(|_| self.index.patience());
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
-            let idle =
-                [log, self.space.patience(), self.probes(), signs, index, second].into_iter().flatten().min();
+            let reopens = self.reopens().then_some(PROBE_EVERY);
+            let idle = [log, self.space.patience(), self.probes(), signs, index, second, reopens]
+                .into_iter()
+                .flatten()
+                .min();
             match self.queue.wait(took_one, idle) {
                 Woken::ForWrites => {
                     took_one = self.turn() == 1;
@@ -187,6 +194,43 @@ impl Worker {
 
     fn probes(&self) -> Option<Duration> {
         self.board.is_read_only().then_some(PROBE_EVERY)
+    }
+
+    /// Whether the connection was given up, and the writer opens another without a write that asks for it: commits of other
+    /// processes, the index and the log are looked after on it. A read-only store is [probed](Self::probe).
+    fn reopens(&self) -> bool {
+        self.connection.is_none() && self.place.lost.is_none() && !self.board.is_read_only()
+    }
+
+    fn reopen(&mut self) {
+        self.board.begin_step(WriterStep::Open);
+        let reopened = connection::reopen(&self.path);
+        self.board.end_step();
+        let reopened = reopened.and_then(|connection| match self.place.expect_file() {
+            Ok(()) => Ok(connection),
+            Err(error) => {
+                // Closed like any other, it would delete the log of whatever is at the path now.
+                connection::leave_the_log(&connection);
+                Err(OpenError::sqlite(&self.path, error))
+            }
+        });
+        match reopened {
+            Ok(connection) => self.set_connection(connection),
+            Err(error) => {
+                if let Some(engine) = error.engine() {
+                    self.failed(engine);
+                } else {
+                    self.trouble.failed(&self.board, error);
+                }
+            }
+        }
+    }
+
+    /// Takes a connection that was opened. What was known of the one before is not known of it.
+    pub(super) fn set_connection(&mut self, connection: Connection) {
+        self.place.reopened();
+        self.signs.reopened();
+        self.connection = Some(connection);
     }
 
     /// Writes what waits. Says how many writes that were.
@@ -217,6 +261,9 @@ impl Worker {
         // Only who writes is told that there is no space; here it is found out when there is again.
         drop(self.space.check(&self.board));
         self.look_for_a_second_library();
+        if self.reopens() {
+            self.reopen();
+        }
         if self.index.patience().is_some() {
             self.go_on_with_the_index();
         }
@@ -273,10 +320,10 @@ impl Worker {
             }
             // Another process writes: there is time.
             Err(error) if error.is_busy() && connection.is_autocommit() => {
-                self.connection = Some(connection).filter(|_| !error.is_overtaken());
+                self.connection = Some(connection);
             }
             // The index is damaged. It can be made again, and nothing else depends on it.
-            Err(error) if error.is_damage() => {
+            Err(error) if error.is_damage() && !self.is_unreadable() => {
                 drop(connection);
                 if !matches!(self.begin_the_index_anew(), Ok(true)) {
                     self.index.give_up();
@@ -289,6 +336,15 @@ impl Worker {
         }
     }
 
+    /// Whether the disk cannot read the file now. The scan that an error is named by may be a minute old.
+    fn is_unreadable(&self) -> bool {
+        let is_unreadable = cause::is_unreadable(&self.path);
+        if is_unreadable {
+            self.board.set_unreadable(true);
+        }
+        is_unreadable
+    }
+
     /// On a connection of its own: the one that met the damage may have rolled back by itself.
     fn begin_the_index_anew(&mut self) -> Result<bool, OpenError> {
         let connection = connection::reopen(&self.path)?;
@@ -299,7 +355,7 @@ impl Worker {
             Ok(has_begun)
         };
         let has_begun = begin().map_err(|error| OpenError::sqlite(&self.path, error))?;
-        self.connection = Some(connection);
+        self.set_connection(connection);
         Ok(has_begun)
     }
 
@@ -331,7 +387,7 @@ impl Worker {
         self.board.end_step();
         match probed {
             Ok(connection) => {
-                self.connection = Some(connection);
+                self.set_connection(connection);
                 self.busy_since = None;
                 self.trouble.is_over(&self.board);
             }

@@ -64,9 +64,12 @@ impl LegacySqlite {
     /// The most rows of a view. A view computes its rows and need not end: one with more is refused by name, and so is one that takes
     /// more than 2³² instructions of SQLite. A table has no such bound.
     ///
-    /// A view is computed once. Its rows are kept in a temporary table of SQLite until the import ends, which takes as much room in the
-    /// folder for temporary files as they have.
+    /// A view is computed once. Its rows are kept in a temporary table of SQLite until the import or the plan ends, which takes as much
+    /// room in the folder for temporary files as they have: [`MAX_VIEW_BYTES`](Self::MAX_VIEW_BYTES) at most.
     pub const MAX_VIEW_ROWS: u64 = 1_000_000;
+
+    /// The most bytes of the values in the rows of a view: 4 GiB. A view with more is refused by name.
+    pub const MAX_VIEW_BYTES: u64 = 4 << 30;
 
     /// Opens a file whose table has the name `projection_thread_messages`, and looks at the columns. It waits for the disk.
     ///

@@ -110,7 +110,7 @@ impl Reader {
             let (table, row_id) = (quoted(table), columns.row_id);
             return Ok(Source { table, columns: names, row_id, is_copy: false });
         }
-        match view::copy(&self.db, table, &names, view::MAX_STEPS).map_err(failed)? {
+        match view::copy(&self.db, table, &names, view::BOUNDS).map_err(failed)? {
             Ok(()) => {
                 let columns = (0..names.len()).map(view::column).collect();
                 Ok(Source { table: view::COPY.to_owned(), columns, row_id: Some("rowid"), is_copy: true })

@@ -2,12 +2,26 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{
+    Connection, ErrorCode,
+    types::{ToSqlOutput, ValueRef},
+};
 
 use super::{LegacySqlite, columns::quoted};
 
-/// So many instructions of SQLite a view may take in all: up to a minute of work.
-pub(super) const MAX_STEPS: u64 = 1 << 32;
+/// What the rows of a view may take in all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) rows: u64,
+    /// Of their values.
+    pub(super) bytes: u64,
+    /// Instructions of SQLite.
+    pub(super) steps: u64,
+}
+
+/// The instructions are up to a minute of work.
+pub(super) const BOUNDS: Bounds =
+    Bounds { rows: LegacySqlite::MAX_VIEW_ROWS, bytes: LegacySqlite::MAX_VIEW_BYTES, steps: 1 << 32 };
 
 /// How often they are counted, in instructions.
 const INTERVAL: u32 = 1 << 16;
@@ -38,27 +52,57 @@ pub(super) fn copy(
     db: &Connection,
     table: &str,
     columns: &[String],
-    max_steps: u64,
+    bounds: Bounds,
 ) -> rusqlite::Result<std::result::Result<(), String>> {
-    let max = LegacySqlite::MAX_VIEW_ROWS;
     // Without a type a column keeps each value as it is.
     let names: Vec<String> = (0..columns.len()).map(column).collect();
     db.execute_batch(&format!("CREATE TABLE {COPY} ({})", names.join(", ")))?;
     let steps = AtomicU64::new(0);
-    let is_over = move || steps.fetch_add(INTERVAL.into(), Relaxed) >= max_steps;
+    let is_over = move || steps.fetch_add(INTERVAL.into(), Relaxed) >= bounds.steps;
     db.progress_handler(INTERVAL.cast_signed(), Some(is_over))?;
-    let (columns, table) = (columns.join(", "), quoted(table));
-    let copied =
-        db.execute(&format!("INSERT INTO {COPY} SELECT {columns} FROM {table} LIMIT {}", max + 1), []);
+    let copied = copy_rows(db, table, columns, bounds);
     db.progress_handler(0, None::<fn() -> bool>)?;
     Ok(match copied {
-        Ok(found) if found as u64 > max => Err(format!("has more than {max} rows")),
-        Ok(_) => Ok(()),
+        Ok(copied) => copied,
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
-            Err(format!("takes more than {max_steps} instructions of SQLite"))
+            Err(format!("takes more than {} instructions of SQLite", bounds.steps))
         }
         Err(error) => return Err(error),
     })
+}
+
+/// Row by row, so that no more is written than the bounds allow.
+fn copy_rows(
+    db: &Connection,
+    table: &str,
+    columns: &[String],
+    bounds: Bounds,
+) -> rusqlite::Result<std::result::Result<(), String>> {
+    let values = vec!["?"; columns.len()].join(", ");
+    let mut insert = db.prepare(&format!("INSERT INTO {COPY} VALUES ({values})"))?;
+    let mut select = db.prepare(&format!("SELECT {} FROM {}", columns.join(", "), quoted(table)))?;
+    let mut found = select.query([])?;
+    let (mut rows, mut bytes) = (0, 0);
+    while let Some(row) = found.next()? {
+        rows += 1;
+        if rows > bounds.rows {
+            return Ok(Err(format!("has more than {} rows", bounds.rows)));
+        }
+        for at in 0..columns.len() {
+            let value = row.get_ref(at)?;
+            bytes += match value {
+                ValueRef::Null => 0,
+                ValueRef::Integer(_) | ValueRef::Real(_) => 8,
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() as u64,
+            };
+            insert.raw_bind_parameter(at + 1, ToSqlOutput::Borrowed(value))?;
+        }
+        if bytes > bounds.bytes {
+            return Ok(Err(format!("has more than {} bytes", bounds.bytes)));
+        }
+        insert.raw_execute()?;
+    }
+    Ok(Ok(()))
 }
 
 #[cfg(test)]
@@ -70,7 +114,7 @@ mod tests {
         db.execute_batch(&format!("CREATE VIEW v AS {view}")).unwrap();
         assert!(is_computed(&db, "v").unwrap());
         let columns = ["thread_id", "message_id", "created_at"].map(quoted);
-        copy(&db, "v", &columns, 1 << 22).unwrap()?;
+        copy(&db, "v", &columns, Bounds { rows: 1000, bytes: 1 << 20, steps: 1 << 22 }).unwrap()?;
         Ok(db.query_row(&format!("SELECT count(*) FROM {COPY}"), [], |row| row.get(0)).unwrap())
     }
 
@@ -97,6 +141,24 @@ mod tests {
              FROM n LIMIT 1000"
         ));
         assert_eq!(why, Err("takes more than 4194304 instructions of SQLite".to_owned()));
+    }
+
+    #[test]
+    fn a_view_with_too_many_rows_or_bytes_is_refused() {
+        let why =
+            copied(&format!("{ENDLESS} SELECT 't' AS thread_id, i AS message_id, 0 AS created_at FROM n"));
+        assert_eq!(why, Err("has more than 1000 rows".to_owned()));
+        // Few rows, of which none is too large.
+        let why = copied(&format!(
+            "{ENDLESS} SELECT 't' AS thread_id, i AS message_id, zeroblob(99999) AS created_at FROM n LIMIT 11"
+        ));
+        assert_eq!(why, Err("has more than 1048576 bytes".to_owned()));
+        assert_eq!(
+            copied(&format!(
+                "{ENDLESS} SELECT 't' AS thread_id, i AS message_id, zeroblob(99999) AS created_at FROM n LIMIT 10"
+            )),
+            Ok(10)
+        );
     }
 
     #[test]

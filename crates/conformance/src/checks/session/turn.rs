@@ -6,7 +6,7 @@ use throughline_core::{
     session::{AttemptState, Binding, Withheld},
 };
 
-use super::{at, begun, binding, dir, look, offer, place, points, ran, session};
+use super::{at, begun, binding, dir, gap, look, offer, place, points, ran, session};
 use crate::{
     check::checks,
     rig::Rig,
@@ -18,6 +18,7 @@ checks! {
     Extended "MU-S5.pairs" [Session Read; threads] "no pair that no run produced is ever seen beside runs that end" => never_mixed;
     Extended "MU-S6.finish" [Session Batch Reserve UpdateContent Read; threads] "the end of a message and the pointer are one commit" => finish;
     Extended "MU-S6.all-or-nothing" [Session Batch Add Read] "a batch that is refused moves no pointer, and ends no run" => all_or_nothing;
+    Extended "session.pin-after-missing" [Session Read] "a session that a cancelled run pins late is the latest, also where the run found the resumed one missing" => pin_after_missing;
     Extended "MU-S9.pin" [Session Read] "a pinned session outlives the cancellation, a late pin counts, and one after a newer turn does not" => pin;
     Extended "MU-S15.interleavings" [Session Thread Read] "in every order of pin, cancel, finish, another turn and deletion the pointer is that of the newest turn" => interleavings;
     Extended "session.key" [Session Read; keys] "a call that is repeated with its key is answered as the first one, and begins no second run" => key;
@@ -143,6 +144,25 @@ async fn all_or_nothing(rig: Rig) {
     let end = a.confirmation("both".parse().unwrap(), RunReport::of(session("s3"))).unwrap();
     db.batch(Batch::new().with(begin).with(end)).await.unwrap();
     assert_eq!(look(&a, at("r1")).await.session, Some(session("s3")));
+}
+
+async fn pin_after_missing(rig: Rig) {
+    let db = rig.db().await;
+    // Whichever of the two names comes first.
+    for (thread, resumed, pinned) in [("a", "s1", "s2"), ("b", "s2", "s1")] {
+        let place = place(&db, thread);
+        ran(&place, at("r1"), resumed).await;
+        let run = begun(&place, at("r1")).await;
+        assert_eq!(run.resolution.session, Some(session(resumed)));
+        place.cancel(run.attempt.clone(), RunReport::default().without_artefact()).await.unwrap();
+        assert!(place.pin(run.attempt, session(pinned), Some(dir("/late"))).await.unwrap().moved);
+        let seen = look(&place, at("r1")).await;
+        assert_eq!(
+            (offer(&seen), gap(&seen)),
+            ((Some(pinned), Some("/late"), None), None),
+            "{resumed}, {pinned}"
+        );
+    }
 }
 
 async fn pin(rig: Rig) {

@@ -132,11 +132,14 @@ fn take_back_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
 }
 
 /// Takes the limits of content back that the layer has set for what it makes of the content. One that the caller had set has to be
-/// there still.
+/// there still, and may have grown with the content: four times, and 4 KiB for what is put around it. A higher one limits nothing.
 fn take_back_rescaled_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
     match (passed, asked) {
         (PersistArgs::UpdateContent(passed), PersistArgs::UpdateContent(asked))
-            if passed.max_content_bytes.is_some() && asked.max_content_bytes.is_some() =>
+            if passed
+                .max_content_bytes
+                .zip(asked.max_content_bytes)
+                .is_some_and(|(set, most)| set <= most.saturating_mul(4).saturating_add(4096)) =>
         {
             passed.max_content_bytes = asked.max_content_bytes;
         }

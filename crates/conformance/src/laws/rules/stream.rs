@@ -141,7 +141,7 @@ fn around(text: &Text) -> Vec<(&str, usize)> {
 enum Failure {
     /// The store refuses it, and says so.
     Refused,
-    /// Nobody learns whether the store has made it.
+    /// The caller does not learn whether the store has made it.
     Lost(Reach),
 }
 

@@ -137,11 +137,15 @@ impl Place {
         latest.flatten()
     }
 
-    /// The sessions that a run has ended with, the latest last.
+    /// The sessions that a run has ended with, the latest last. Of two with one run, the one that it resumed and blamed comes before its own.
     pub(super) fn sessions(&self) -> Vec<&Value> {
+        let is_own = |value: &Value| {
+            let run = self.runs.iter().find(|run| value.attempt.as_ref() == Some(&run.id));
+            run.is_some_and(|run| run.session == Some(value.session))
+        };
         let mut values: Vec<_> =
             (0..super::step::SESSIONS.len()).filter_map(|session| self.value(session)).collect();
-        values.sort_by_key(|value| (value.generation, value.number));
+        values.sort_by_key(|value| (value.generation, value.number, is_own(value)));
         values
     }
 

@@ -99,6 +99,8 @@ pub(super) enum Forgets {
     Taken,
     /// That the caller has set a limit of content.
     ContentLimits,
+    /// How high the caller's limit of content is.
+    HeightOfContentLimits,
 }
 
 pub(super) fn redacting(name: &'static str, forgets: Forgets, around: &Around) -> Result<Persistence> {
@@ -355,8 +357,12 @@ impl Swap {
                 (PersistArgs::UpdateContent(update), Some(open)) => {
                     let change = std::mem::replace(&mut update.change, ContentChange::none());
                     self.swap(update, SECRET, self.into);
-                    if self.forgets == Forgets::ContentLimits {
-                        update.max_content_bytes = None;
+                    match self.forgets {
+                        Forgets::ContentLimits => update.max_content_bytes = None,
+                        Forgets::HeightOfContentLimits => {
+                            update.max_content_bytes = update.max_content_bytes.and(Some(u64::MAX));
+                        }
+                        _ => {}
                     }
                     if self.forgets == Forgets::RawReasons
                         && let (UpdateMode::Abandon { reason }, Some(text)) =

@@ -224,11 +224,29 @@ fn newest<R: SessionRows>(
     // Of the run that is taken to be over, the row does not know yet.
     let over = standing.lapsed.as_ref().and_then(|lapsed| lapsed.session.as_ref());
     let found = rows.newest(up_to, over.map(|over| &over.id))?;
+    let found = match found {
+        Some(found) => Some(
+            named_later(rows, &found)?
+                .filter(|own| over.is_none_or(|over| over.id != own.id))
+                .unwrap_or(found),
+        ),
+        None => None,
+    };
     let over = over.filter(|known| known.value.as_ref().is_some_and(|value| value.generation <= up_to));
     Ok(match (found, over) {
         (Some(found), Some(over)) if place(&found) > place(over) => Some(found),
         (found, over) => over.cloned().or(found),
     })
+}
+
+/// The session that the last run of `found` has named as its own, where that is another one. A run that was cancelled may have found the
+/// session that it resumed missing, and name its own session later: both have its number then, and its own session is the latest.
+fn named_later<R: SessionRows>(rows: &mut R, found: &KnownSession) -> Result<Option<KnownSession>, R::Error> {
+    let Some(value) = found.value.as_ref().filter(|_| found.health != Health::Good) else { return Ok(None) };
+    let Some(attempt) = &value.attempt else { return Ok(None) };
+    let Some(own) = rows.attempt(attempt)?.and_then(|record| record.attempt.session) else { return Ok(None) };
+    let own = if own == found.id { None } else { rows.session(&own)? };
+    Ok(own.filter(|own| own.value.as_ref().is_some_and(|latest| latest.number == value.number)))
 }
 
 /// The latest session that the claimer can resume.

@@ -205,7 +205,6 @@ async fn an_index_whose_page_the_disk_cannot_read_is_kept() {
     let bad = maintenance.health_other_than(&good).await;
     assert_eq!((bad.failures, bad.alarms), (0, vec![Alarm::DiskUnreadable]));
     is_locked.store(false, Ordering::SeqCst);
-    // The writer goes on with the index after its next write.
     store.add("b").await.unwrap();
     let found = async {
         while store.db.search(SearchMessages::new("a", 10)).await.unwrap().hits.is_empty() {
@@ -213,4 +212,35 @@ async fn an_index_whose_page_the_disk_cannot_read_is_kept() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), found).await.expect("the index goes on");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_disk_is_read_again_before_a_damaged_index_is_thrown_away() {
+    let backend = SqliteOptions::new().search(true).temporary().await.unwrap();
+    let (is_answered, has_failed) = (AtomicBool::new(false), AtomicBool::new(false));
+    backend.writer().failpoints.set(move |point, _| match point {
+        Failpoint::Answered => {
+            is_answered.store(true, Ordering::SeqCst);
+            Ok(())
+        }
+        // The first transaction after a write is that of the index.
+        Failpoint::Exchanging
+            if is_answered.load(Ordering::SeqCst) && !has_failed.swap(true, Ordering::SeqCst) =>
+        {
+            Err(ffi::SQLITE_CORRUPT)
+        }
+        _ => Ok(()),
+    });
+    let path = backend.writer().path().to_owned();
+    let store = Store::over(backend);
+    let remembered = crate::file_guard::remember_readable(&path);
+    store.add("a").await.unwrap();
+    let found = async {
+        while store.db.search(SearchMessages::new("a", 10)).await.unwrap().hits.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), found).await.expect("the index is made again");
+    assert!(crate::file_guard::scanned_at(&path) > remembered);
 }

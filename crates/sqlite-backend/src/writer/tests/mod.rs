@@ -4,6 +4,7 @@ mod coalescing;
 mod health;
 #[cfg(unix)]
 mod place;
+mod reopening;
 
 use std::{
     future::Future,

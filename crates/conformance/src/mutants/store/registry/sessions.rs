@@ -55,8 +55,20 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .special(Special::Session(SessionFault::ResetsTheNextThread)),
     Mutant::new(
+        "misses-what-was-replaced",
+        "says of every session that it offers that another one is missing",
+        &["session.pin-after-missing"],
+    )
+    .after(|_, response| {
+        resolution(response, |resolution| {
+            if resolution.session.is_some() {
+                resolution.withheld = Some(Withheld::ArtefactMissing);
+            }
+        });
+    }),
+    Mutant::new(
         "counts-deleted-threads-again",
-        "begins to count the generations of a deleted thread again",
+        "answers generation 1 for a deleted thread",
         &["session.deleted-cleared"],
     )
     .after(|_, response| {

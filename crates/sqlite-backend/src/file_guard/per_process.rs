@@ -1,0 +1,54 @@
+//! A mutex that each process has for itself.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use throughline_core::backend::OwnerProcess;
+
+/// A mutex that a forked child does not share with its parent. A thread of the parent may hold the lock at the fork, and is not there
+/// in the child to release it; so the child begins with a mutex of its own, and finds it without a lock.
+#[derive(Debug)]
+pub(super) struct PerProcess<T: 'static>(OnceLock<Box<Node<T>>>);
+
+/// Of one process. The next one is that of a child, in the memory of the child.
+#[derive(Debug)]
+struct Node<T: 'static> {
+    owner: OwnerProcess,
+    value: Mutex<T>,
+    next: OnceLock<Box<Self>>,
+}
+
+/// What a process begins with.
+pub(super) trait Inherit: Default {
+    /// In a forked child: from what its parent had, which nobody in the child uses otherwise. Its lock may stay held for ever.
+    fn inherit(parent: &Mutex<Self>) -> Self;
+}
+
+impl<T: Inherit> PerProcess<T> {
+    pub(super) const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    pub(super) fn lock(&'static self) -> MutexGuard<'static, T> {
+        self.of_this_process().lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a forked child take over what is its own.
+    pub(super) fn inherit(&'static self) {
+        self.of_this_process();
+    }
+
+    fn of_this_process(&'static self) -> &'static Mutex<T> {
+        let (mut next, mut parent) = (&self.0, None);
+        loop {
+            let node = next.get_or_init(|| {
+                let value = parent.map_or_else(T::default, T::inherit);
+                let value = Mutex::new(value);
+                Box::new(Node { owner: OwnerProcess::current(), value, next: OnceLock::new() })
+            });
+            if node.owner.is_current() {
+                return &node.value;
+            }
+            (next, parent) = (&node.next, Some(&node.value));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! That the writer sees what other processes commit, also after it was overtaken or has lost its connection.
+
+use std::path::Path;
+
+use tokio::{sync::watch::Receiver, time::timeout};
+
+use super::*;
+
+/// Far more than anything here takes.
+const FAR: Duration = Duration::from_secs(60);
+
+/// Commits as another process does, and expects the writer to tell of it. The second time it is seen by what SQLite counts on
+/// the connection that was opened meanwhile.
+async fn expect_commits_elsewhere_to_be_told(signs: &mut Receiver<Position>, path: &Path) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection.busy_timeout(FAR).unwrap();
+    connection.execute_batch("CREATE TABLE elsewhere (n INTEGER)").unwrap();
+    for _ in 0..2 {
+        signs.mark_unchanged();
+        connection.execute("INSERT INTO elsewhere VALUES (1)", []).unwrap();
+        timeout(FAR, signs.changed()).await.expect("the writer tells of the commit").unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_was_overtaken_in_a_step_of_the_index_tells_of_commits_elsewhere() {
+    let backend = SqliteOptions::new().search(true).temporary().await.unwrap();
+    let (path, board) = (backend.writer().path().to_owned(), Arc::clone(&backend.writer().board));
+    let (taken, on_taken) = mpsc::channel();
+    backend.writer().failpoints.set({
+        let (path, is_next) = (path.clone(), std::sync::atomic::AtomicBool::new(false));
+        move |point, _| {
+            match point {
+                // What comes after the only write is a step of the index.
+                Failpoint::Committed => is_next.store(true, Ordering::SeqCst),
+                Failpoint::Exchanging if is_next.swap(false, Ordering::SeqCst) => {
+                    taken.send(crate::file_guard::lock_as_another_process(&path)).unwrap();
+                }
+                _ => {}
+            }
+            Ok(())
+        }
+    });
+    let mut signs = backend.writer().signs();
+    let store = Store::over(backend);
+    store.add("first").await.unwrap();
+    let lock = tokio::task::block_in_place(|| on_taken.recv_timeout(FAR)).unwrap();
+    while board.step().is_some() {
+        tokio::task::yield_now().await;
+    }
+    drop(lock);
+    expect_commits_elsewhere_to_be_told(&mut signs, &path).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_lost_its_connection_tells_of_commits_elsewhere() {
+    let backend = SqliteOptions::new().temporary().await.unwrap();
+    let path = backend.writer().path().to_owned();
+    backend.writer().failpoints.set(|point, _| match point {
+        // The connection is given up after the answer.
+        Failpoint::Answered => Err(ffi::SQLITE_IOERR_WRITE),
+        _ => Ok(()),
+    });
+    let mut signs = backend.writer().signs();
+    let store = Store::over(backend);
+    store.add("first").await.unwrap();
+    expect_commits_elsewhere_to_be_told(&mut signs, &path).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_lost_its_connection_checkpoints_the_wal_as_it_is_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    backend.writer().failpoints.set(|point, _| match point {
+        Failpoint::Answered => Err(ffi::SQLITE_IOERR_WRITE),
+        _ => Ok(()),
+    });
+    let store = Store::over(backend);
+    store.add("first").await.unwrap();
+    store.db.close().await.unwrap();
+    assert!(!crate::writer::beside(&path, "-wal").exists());
+}
