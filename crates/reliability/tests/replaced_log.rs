@@ -8,8 +8,11 @@ use std::{
 };
 
 use throughline_core::{Effect, ErrorKind, NewMessage, Persistence};
-use throughline_sqlite::{Condition, SqliteBackend};
+use throughline_sqlite::{Condition, Failpoint, SqliteBackend, SqliteOptions};
 use tokio::time::timeout;
+
+/// What SQLite answers where somebody else holds a lock.
+const BUSY: i32 = 5;
 
 /// Far more than anything here takes.
 const FAR: Duration = Duration::from_secs(60);
@@ -27,7 +30,7 @@ fn log_of(path: &Path) -> (File, u64) {
 async fn expect_refused(how: &str, tamper: impl Fn(&File, u64)) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
-    let backend = SqliteBackend::open(&path).await.unwrap();
+    let backend = open_without_checkpoints(&path).await;
     let maintenance = backend.maintenance();
     let db = Persistence::builder().backend(backend).build().unwrap();
     for n in 0..20 {
@@ -56,7 +59,31 @@ async fn expect_refused(how: &str, tamper: impl Fn(&File, u64)) {
     let health = timeout(FAR, read_only).await.expect("the writer stops");
     assert_eq!(health.condition, Condition::ReadOnly);
     assert!(health.last_failure.unwrap().contains("the WAL was "), "{how}");
-    db.close().await.unwrap();
+    expect_close_names_the_log(&db, how).await;
+}
+
+async fn expect_close_names_the_log(db: &Persistence, how: &str) {
+    let error = db.close().await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown), "{how}: {error}");
+    let told = error.to_string();
+    assert!(told.contains("lacks acknowledged writes") && told.contains("the WAL was "), "{how}: {error}");
+}
+
+/// Opens a store that runs no checkpoint: everything is in its log.
+async fn open_without_checkpoints(path: &Path) -> SqliteBackend {
+    let refuse = |point| if point == Failpoint::Checkpointing { Err(BUSY) } else { Ok(()) };
+    SqliteOptions::new().failpoints(refuse).open(path).await.unwrap()
+}
+
+#[tokio::test]
+async fn closing_a_store_whose_log_was_cut_short_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let backend = open_without_checkpoints(&path).await;
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    db.thread("t").add(NewMessage::user("acknowledged")).await.unwrap();
+    log_of(&path).0.set_len(0).unwrap();
+    expect_close_names_the_log(&db, "nobody has written since").await;
 }
 
 #[tokio::test]

@@ -130,6 +130,55 @@ async fn a_second_library_that_writes_between_checkpoints_damages_nothing() {
     expect_whole(&path, 4 * WRITES + 1).await;
 }
 
+/// The log of the store is so short that it runs a checkpoint between any two writes of the host, and the host checkpoints it too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_second_library_that_writes_and_checkpoints_beside_checkpoints_damages_nothing() {
+    const WRITES: usize = 300;
+    let Some(library) = second_library() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    let (db, _) = open(&path).await;
+    add(&db, "first").await;
+    db.close().await.unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute("CREATE TABLE host (n INTEGER PRIMARY KEY, b BLOB)", [])
+        .unwrap();
+    let (db, _) = open_with(SqliteOptions::new().log_limit(64 << 10), &path).await;
+    let host = {
+        let path = path.clone();
+        thread::spawn(move || {
+            for n in 0..WRITES {
+                let host = library.open(&path, 60_000).unwrap();
+                host.execute(&format!("INSERT INTO host VALUES ({n}, zeroblob(30000))")).unwrap();
+                if n % 3 == 0 {
+                    host.execute("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+                }
+            }
+        })
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..4 {
+        let db = db.clone();
+        tasks.spawn(async move {
+            for write in 0..WRITES {
+                add(&db, &format!("{task} {write} {}", "x".repeat(3000))).await;
+            }
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+    spawn_blocking(move || host.join().unwrap()).await.unwrap();
+    db.close().await.unwrap();
+    let rows: i64 = Connection::open(&path)
+        .unwrap()
+        .query_row("SELECT count(*) FROM host", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(rows, WRITES as i64);
+    expect_whole(&path, 4 * WRITES + 1).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_is_refused_by_name_while_a_second_library_is_connected() {
     let Some(library) = second_library() else { return };

@@ -40,6 +40,11 @@ pub(crate) enum EngineError {
     )]
     LogReplaced { fault: &'static str },
     #[error(
+        "the file was truncated while it was open, and writes that were acknowledged are lost: close the store and \
+         restore a backup"
+    )]
+    FileTruncated,
+    #[error(
         "the lock of the file could not be taken or given back: its connections were closed, and are opened again"
     )]
     LockStuck,
@@ -107,6 +112,7 @@ impl EngineError {
             | Self::Overtaken
             | Self::SecondLibrary
             | Self::LogReplaced { .. }
+            | Self::FileTruncated
             | Self::LockStuck
             | Self::Lock { .. }
             | Self::Damaged { .. }
@@ -212,6 +218,7 @@ impl EngineError {
             | Self::RolledBack
             | Self::Elsewhere
             | Self::LogReplaced { .. }
+            | Self::FileTruncated
             | Self::LockStuck
             | Self::Lock { .. } => ErrorKind::Unavailable,
             Self::Damaged { .. } => ErrorKind::Corrupt,

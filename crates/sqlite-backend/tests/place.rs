@@ -116,3 +116,64 @@ async fn a_link_to_the_file_is_the_file() {
     assert_eq!(Store::count(&store.db).await, 2);
     assert!(!store.file("link.db-wal").exists());
 }
+
+#[tokio::test]
+async fn a_log_and_its_index_that_are_deleted_take_nothing_with_them() {
+    for is_noticed in [true, false] {
+        let store = Store::with(50).await;
+        for name in ["chat.db-wal", "chat.db-shm"] {
+            fs::remove_file(store.file(name)).unwrap();
+        }
+        if is_noticed {
+            store.refuses_writes().await;
+        }
+        store.db.close().await.unwrap();
+        let again = SqliteBackend::open(store.file("chat.db")).await.unwrap();
+        let again = Persistence::builder().backend(again).build().unwrap();
+        assert_eq!(Store::count(&again).await, 50, "noticed before the close: {is_noticed}");
+    }
+}
+
+#[tokio::test]
+async fn closing_a_store_whose_file_was_deleted_or_moved_is_an_error() {
+    for is_moved in [true, false] {
+        let store = Store::with(50).await;
+        if is_moved {
+            fs::rename(store.file("chat.db"), store.file("moved.db")).unwrap();
+        } else {
+            fs::remove_file(store.file("chat.db")).unwrap();
+        }
+        let error = store.db.close().await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+        assert!(error.to_string().contains("lacks acknowledged writes"), "{error}");
+        if is_moved {
+            // Everything went with the file.
+            let moved = SqliteBackend::open(store.file("moved.db")).await.unwrap();
+            assert_eq!(Store::count(&Persistence::builder().backend(moved).build().unwrap()).await, 50);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_file_that_is_truncated_takes_no_writes_and_is_not_closed_in_silence() {
+    let store = Store::with(50).await;
+    store.db.close().await.unwrap();
+    let backend = SqliteBackend::open(store.file("chat.db")).await.unwrap();
+    let maintenance = backend.maintenance();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    let store = Store { db, maintenance, ..store };
+    store.db.thread("t").add(NewMessage::user("before")).await.unwrap();
+    let file = fs::File::options().write(true).open(store.file("chat.db")).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    while store.maintenance.health().condition == Condition::Writable {
+        // Each write that is refused is a failure of the writer.
+        let error = store.db.thread("t").add(NewMessage::user("lost")).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
+    }
+    let health = store.maintenance.health();
+    assert!(health.last_failure.unwrap().contains("the file was truncated"));
+    let error = store.db.close().await.unwrap_err();
+    assert!(error.to_string().contains("the file was truncated"), "{error}");
+    drop(file);
+}

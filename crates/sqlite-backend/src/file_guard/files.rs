@@ -11,7 +11,8 @@ use std::{
     },
 };
 
-use super::{Identity, lock, scan::Scan, watch::Watch};
+use super::{Identity, length::FileLength, lock, scan::Scan, watch::Watch};
+use crate::error::EngineError;
 
 /// The files of one store. All stores of the process on one file share them.
 #[derive(Debug)]
@@ -27,6 +28,9 @@ pub(super) struct Files {
     has_second: AtomicBool,
     /// A store of this process holds the lock of the writer on these descriptors.
     is_held: AtomicBool,
+    /// How many stores of this process run a checkpoint.
+    checkpoints: Mutex<u32>,
+    length: FileLength,
     watch: Mutex<Watch>,
     last_scan: Mutex<Option<Scan>>,
 }
@@ -55,7 +59,20 @@ impl Files {
         };
         let [has_second, is_held] = [false; 2].map(AtomicBool::new);
         let last_scan = Mutex::new(None);
-        Ok(Self { database, index, log, identity, opened, has_second, is_held, watch, last_scan })
+        let (checkpoints, length) = (Mutex::default(), FileLength::default());
+        Ok(Self {
+            database,
+            index,
+            log,
+            identity,
+            opened,
+            has_second,
+            is_held,
+            checkpoints,
+            length,
+            watch,
+            last_scan,
+        })
     }
 
     /// The files that SQLite has locks on.
@@ -66,9 +83,49 @@ impl Files {
     /// Takes the shared locks; those that are held already stay.
     pub(super) fn lock(&self) -> io::Result<()> {
         lock::share(&self.database, lock::SHARED)?;
-        lock::share(&self.index, lock::USERS)?;
+        let checkpoints = self.checkpoints();
+        if *checkpoints == 0 {
+            lock::share(&self.index, lock::USERS)?;
+        }
+        drop(checkpoints);
         self.count();
         Ok(())
+    }
+
+    fn checkpoints(&self) -> MutexGuard<'_, u32> {
+        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps others from opening the index, unless another process has it open, and counts who has.
+    pub(super) fn begin_checkpoint(&self) {
+        let mut checkpoints = self.checkpoints();
+        *checkpoints += 1;
+        // The lock of SQLite, which it takes as it opens the index and never looks at again, would be in the way.
+        if *checkpoints == 1 && lock::drop_posix(&self.index, lock::USERS).is_ok() {
+            // Another process has it open where this fails, and the shared lock stays.
+            drop(lock::exclude(&self.index, lock::USERS));
+        }
+        drop(checkpoints);
+        self.count();
+    }
+
+    /// Lets others open the index again.
+    pub(super) fn end_checkpoint(&self) {
+        let mut checkpoints = self.checkpoints();
+        *checkpoints -= 1;
+        if *checkpoints == 0 {
+            // Neither is refused to who holds the exclusive lock, or shares it already.
+            drop(lock::share(&self.index, lock::USERS));
+            drop(lock::share_posix(&self.index, lock::USERS));
+        }
+    }
+
+    /// Expects the file to be as long as SQLite has made it.
+    ///
+    /// # Errors
+    /// It was truncated.
+    pub(super) fn expect_database(&self) -> Result<(), EngineError> {
+        if self.length.is_cut(&self.database) { Err(EngineError::FileTruncated) } else { Ok(()) }
     }
 
     pub(super) fn last_scan(&self) -> Option<Scan> {

@@ -70,6 +70,14 @@ impl Header {
     }
 }
 
+/// Whether the file holds every frame of the log that was committed, as the index says.
+pub(super) fn is_checkpointed(index: &File) -> io::Result<bool> {
+    let mut backfilled = [0; 4];
+    index.read_exact_at(&mut backfilled, 2 * HEADER as u64)?;
+    let header = Header::read(index)?;
+    Ok(header.is_whole() && u64::from(u32::from_ne_bytes(backfilled)) >= header.last_frame())
+}
+
 /// Whether the header of a log has the checksum that SQLite gave it.
 fn is_sound(header: &[u8; LOG_HEADER]) -> bool {
     let word = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().unwrap_or_default());

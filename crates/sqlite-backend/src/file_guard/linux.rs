@@ -11,7 +11,13 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{Identity, files::Files, index::Header, lock, registry::Shared};
+use super::{
+    Identity,
+    files::Files,
+    index::{Header, is_checkpointed},
+    lock,
+    registry::Shared,
+};
 use crate::{
     error::EngineError,
     failpoint::{Failpoint, Failpoints},
@@ -71,7 +77,7 @@ impl FileGuard {
         guard
     }
 
-    fn files(&self) -> MutexGuard<'_, Option<Shared>> {
+    pub(super) fn files(&self) -> MutexGuard<'_, Option<Shared>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -173,6 +179,7 @@ impl FileGuard {
         if files.has_second_library() {
             return Ok(false);
         }
+        files.expect_database()?;
         // Nobody is kept from writing, so that what is found has to be found again with the same header.
         for _ in 0..LOOKS {
             let Ok(header) = Header::read(&files.index) else { break };
@@ -182,6 +189,19 @@ impl FileGuard {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the file holds everything that was committed, as the index says. False where that cannot be told.
+    pub(crate) fn is_checkpointed(&self) -> bool {
+        self.files().as_ref().is_some_and(|files| is_checkpointed(&files.index).unwrap_or_default())
+    }
+
+    /// Expects the file to be as long as SQLite has made it.
+    ///
+    /// # Errors
+    /// It was truncated.
+    pub(crate) fn expect_database(&self) -> Result<(), EngineError> {
+        self.files().as_ref().map_or(Ok(()), |files| files.expect_database())
     }
 
     /// Gives the locks back that would keep SQLite from finding out that it is the last user. Before the last connection

@@ -43,6 +43,11 @@ pub(super) fn drop_posix(file: &File, bytes: Bytes) -> io::Result<()> {
     Ok(fcntl(file, FcntlArg::F_SETLK(&flock(libc::F_UNLCK, bytes))).map(drop)?)
 }
 
+/// Takes a POSIX lock of the process that others may share.
+pub(super) fn share_posix(file: &File, bytes: Bytes) -> io::Result<()> {
+    Ok(fcntl(file, FcntlArg::F_SETLK(&flock(libc::F_RDLCK, bytes))).map(drop)?)
+}
+
 /// Whether another process holds a lock that excludes others.
 pub(super) fn is_held_elsewhere(file: &File, bytes: Bytes) -> io::Result<bool> {
     let mut found = flock(libc::F_WRLCK, bytes);

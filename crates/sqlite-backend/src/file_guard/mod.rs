@@ -12,6 +12,8 @@
 //! - the lock of the writer, in each transaction. SQLite takes it first, by `BEGIN IMMEDIATE`. It is then exchanged for an
 //!   OFD lock, and the header of the index says whether anyone committed between the two.
 //!
+//! While the store runs a checkpoint, nobody else opens the `-shm`.
+//!
 //! What began before the exchange is not seen by locks at all. So a transaction goes on only while no second library has the
 //! `-shm` open. A watch (`inotify`) says whether anyone opened it since the last look; only then the descriptors of the
 //! process are counted.
@@ -19,9 +21,13 @@
 //! On systems other than Linux there are no such locks, and none of this is done.
 
 #[cfg(target_os = "linux")]
+mod checkpoint;
+#[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
 mod index;
+#[cfg(target_os = "linux")]
+mod length;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]

@@ -9,12 +9,7 @@ use std::{
 use rusqlite::Connection;
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use super::{
-    log::fold,
-    place::{Lost, Place},
-    transaction::execute,
-    worker::Worker,
-};
+use super::{lost::bring_in, place::Place, transaction::execute, worker::Worker};
 use crate::{
     OpenError, connection,
     error::{EngineError, Phase},
@@ -185,12 +180,12 @@ impl Worker {
         };
         begin().map_err(|error| NotBegun::Engine(EngineError::from(error).caused(&self.path)))?;
         // The log is open by now.
-        self.place.expect_both().map_err(|error| {
-            if let Some(lost) = self.place.lost {
-                drop(execute(connection, "ROLLBACK"));
-                if lost == Lost::Log {
-                    drop(fold(connection, "PRAGMA wal_checkpoint(PASSIVE)"));
-                }
+        self.place.expect_both().and_then(|()| self.guard.expect_database()).map_err(|error| {
+            self.place.failed(&error);
+            drop(execute(connection, "ROLLBACK"));
+            // While the descriptors are open.
+            bring_in(connection, &mut self.place, &self.guard);
+            if self.place.lost.is_some() {
                 return NotBegun::Engine(error);
             }
             // Closed like any other, it would delete the log of whatever is at the path now.
@@ -198,9 +193,7 @@ impl Worker {
             NotBegun::Engine(error)
         })?;
         self.guard.exchange(connection, self.place.opened()).map_err(|error| {
-            if let EngineError::LogReplaced { fault } = error {
-                self.place.contents_are_lost(fault);
-            }
+            self.place.failed(&error);
             NotBegun::Engine(error)
         })
     }

@@ -172,9 +172,7 @@ impl Log {
         how: &'static str,
         board: &Board,
     ) -> Result<Option<i64>, EngineError> {
-        if !self.guard.may_checkpoint()? {
-            return Ok(None);
-        }
+        let Some(_lock) = self.guard.lock_for_checkpoint()? else { return Ok(None) };
         board.begin_step(WriterStep::Checkpoint);
         let folded = fold(connection, how);
         board.end_step();

@@ -9,6 +9,7 @@ mod begin;
 mod fault;
 mod fence;
 mod log;
+mod lost;
 mod place;
 mod progress;
 mod signs;

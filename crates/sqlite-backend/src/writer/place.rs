@@ -52,6 +52,8 @@ pub(super) struct Place {
     /// The same for as long as the connection is open; nothing before its first transaction.
     log: Option<(Seen, Seen)>,
     pub(super) lost: Option<Lost>,
+    /// The file holds every write of the connection that was acknowledged.
+    is_brought_in: bool,
     /// When all of it was looked at.
     looked: Option<Instant>,
 }
@@ -66,6 +68,8 @@ pub(super) enum Lost {
     Index,
     /// What is in the log: it is there, and is not what SQLite wrote.
     Contents { fault: &'static str },
+    /// A part of the file: it was truncated.
+    Pages,
 }
 
 impl Place {
@@ -79,12 +83,14 @@ impl Place {
             log: None,
             looked: None,
             lost: None,
+            is_brought_in: false,
         }
     }
 
     /// The connection is another one, which may make a new log.
     pub(super) const fn reopened(&mut self) {
         self.log = None;
+        self.is_brought_in = false;
     }
 
     /// The log and its index that the connection has open, once it has begun a transaction.
@@ -95,17 +101,53 @@ impl Place {
         }
     }
 
-    /// Notes that the log is not what SQLite wrote. Only a store that is opened again goes on.
-    pub(super) const fn contents_are_lost(&mut self, fault: &'static str) {
-        self.lost = Some(Lost::Contents { fault });
+    /// Records that the log or the file is not what SQLite wrote, where the error says so. Only a store that is opened again goes on.
+    pub(super) const fn failed(&mut self, error: &EngineError) {
+        match error {
+            EngineError::LogReplaced { fault } => self.lost = Some(Lost::Contents { fault }),
+            EngineError::FileTruncated => self.lost = Some(Lost::Pages),
+            _ => {}
+        }
+    }
+
+    /// The file holds everything that was acknowledged. The connection commits nothing after that.
+    pub(super) const fn brought_in(&mut self) {
+        self.is_brought_in = true;
+    }
+
+    /// Whether the file holds everything that was acknowledged, also without the log.
+    pub(super) fn is_brought_in(&self) -> bool {
+        self.is_brought_in && self.lost != Some(Lost::Pages)
+    }
+
+    /// Whether the log of the connection belongs to the file still: nobody has begun another one. Whoever opens the store
+    /// makes an index first, where there is none.
+    pub(super) fn can_bring_in(&self) -> bool {
+        let index = seen(&self.index_path);
+        let is_own_index = index == Seen::Nothing || self.log.is_none_or(|(_, open)| index == open);
+        let is_own_file = match seen(&self.path) {
+            Seen::File(found) => self.file.is_none_or(|file| file == found),
+            Seen::Nothing => true,
+            Seen::Unknown => false,
+        };
+        let is_sound = !matches!(self.lost, Some(Lost::Contents { .. } | Lost::Pages));
+        is_own_index && is_own_file && is_sound
+    }
+
+    /// Expects everything where it was, without trust in an earlier look.
+    pub(super) fn expect_all(&mut self) -> Result<(), EngineError> {
+        self.looked = None;
+        self.expect_both()
     }
 
     /// Expects the file, and the log of the connection, which has begun a transaction, where they were.
     pub(super) fn expect_both(&mut self) -> Result<(), EngineError> {
         let log = seen(&self.log_path);
         let is_fresh = self.lost.is_none() && self.looked.is_some_and(|at| at.elapsed() < FRESH);
-        if let Some(Lost::Contents { fault }) = self.lost {
-            return Err(EngineError::LogReplaced { fault });
+        match self.lost {
+            Some(Lost::Contents { fault }) => return Err(EngineError::LogReplaced { fault }),
+            Some(Lost::Pages) => return Err(EngineError::FileTruncated),
+            _ => {}
         }
         if is_fresh && self.log.is_some_and(|(open_log, _)| !log.is_other_than(open_log)) {
             return Ok(());
@@ -123,6 +165,8 @@ impl Place {
             self.expect_file()?;
         }
         (self.lost, self.looked) = (lost, Some(Instant::now()));
+        // Where everything is back, the next commit is not in the file.
+        self.is_brought_in &= lost.is_some();
         expect(lost.is_none())
     }
 

@@ -270,6 +270,7 @@ impl Worker {
 
     /// Notes a failure that is none of an operation's.
     pub(super) fn failed(&mut self, error: &EngineError) {
+        self.place.failed(error);
         if error.is_unreadable() {
             self.board.set_unreadable(true);
         }

@@ -15,7 +15,8 @@ use super::{
     PROBE_EVERY,
     begin::begin_own,
     log::{Log, path_of},
-    place::{Lost, Place},
+    lost::bring_in,
+    place::Place,
     progress::Progress,
     signs::Signs,
     space::Space,
@@ -363,6 +364,10 @@ impl Worker {
         if self.place.lost.is_some()
             && let Err(error) = self.place.expect_both()
         {
+            if let Some(connection) = &self.connection {
+                // A reader may have held it up before.
+                bring_in(connection, &mut self.place, &self.guard);
+            }
             // For the host to close and to open again, unless what was lost comes back.
             return self.trouble.failed(&self.board, error);
         }
@@ -410,8 +415,21 @@ impl Worker {
     }
 
     /// Folds the log into the file. Another process that is at work leaves some of it for later.
-    fn finish(self) -> Result<()> {
+    fn finish(mut self) -> Result<()> {
         self.board.begin_step(WriterStep::Close);
+        // Also where nobody has written since something was taken away.
+        if self.connection.is_none() {
+            // What it had open it has closed.
+            self.place.reopened();
+        }
+        let found = self.place.expect_all().and_then(|()| self.guard.lock_for_checkpoint());
+        let lock = match found {
+            Ok(lock) => lock,
+            Err(error) => {
+                self.place.failed(&error);
+                return self.finish_lost(error);
+            }
+        };
         let Some(connection) = self.connection else { return Ok(()) };
         let failed = |error: EngineError| -> PersistError {
             let note = "every acknowledged write is in the log, which could not be folded into the file";
@@ -420,18 +438,15 @@ impl Worker {
         let reached = self.failpoints.reach(Failpoint::Closing, &connection);
         // A second library has the log open, and does not see the locks by which SQLite finds out whether it is the last user. It
         // leaves the log to that library then, and the next opening reads it.
-        let may_checkpoint = matches!(self.guard.may_checkpoint(), Ok(true));
-        let folded = reached.and_then(|()| match self.place.lost {
-            Some(Lost::Index | Lost::Contents { .. }) => Ok(()),
-            _ if !may_checkpoint => Ok(()),
-            _ => connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())),
+        let folded = reached.and_then(|()| match &lock {
+            Some(_) => connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())),
+            None => Ok(()),
         });
-        if !may_checkpoint || self.place.lost.is_some() {
-            // What is at the path of the log now is not the log of this connection alone.
-            connection::leave_the_log(&connection);
-        }
-        if may_checkpoint {
+        if lock.is_some() {
+            drop(lock);
             self.guard.unlock();
+        } else {
+            connection::leave_the_log(&connection);
         }
         match connection.close() {
             Ok(()) => {}

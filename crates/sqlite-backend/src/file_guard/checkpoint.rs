@@ -1,0 +1,109 @@
+//! Keeping every other SQLite out while the store runs a checkpoint.
+//!
+//! A second library in the process sees none of the locks that SQLite takes for a checkpoint. One that runs a checkpoint at the same
+//! time, or writes while the log is truncated, damages the file. So the store makes its own lock on the bytes of the users
+//! of the `-shm` exclusive meanwhile: whoever opens the `-shm` waits, as while another process initializes it. A library that has it open already
+//! is counted after that, and the checkpoint does not run.
+//!
+//! Where another process has the store open, there is no exclusive lock, and the checkpoint runs without it.
+
+use std::sync::Arc;
+
+use super::linux::FileGuard;
+use crate::error::EngineError;
+
+/// Keeps other libraries from opening the store, until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropped, others open the store"]
+pub(crate) struct CheckpointLock(Arc<FileGuard>);
+
+impl Drop for CheckpointLock {
+    fn drop(&mut self) {
+        if let Some(files) = self.0.files().as_ref() {
+            files.end_checkpoint();
+        }
+    }
+}
+
+impl FileGuard {
+    /// Takes the lock for a checkpoint. None while a second library has the store open.
+    ///
+    /// # Errors
+    /// The log or the file is not what SQLite wrote.
+    pub(crate) fn lock_for_checkpoint(self: &Arc<Self>) -> Result<Option<CheckpointLock>, EngineError> {
+        if let Some(files) = self.files().as_ref() {
+            files.begin_checkpoint();
+        }
+        let lock = CheckpointLock(Arc::clone(self));
+        Ok(self.may_checkpoint()?.then_some(lock))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, path::Path};
+
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::{failpoint::Failpoints, file_guard::lock, writer::beside};
+
+    fn guard(path: &Path) -> (Connection, Arc<FileGuard>) {
+        let connection = Connection::open(path).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS t (b BLOB); SELECT * FROM t",
+            )
+            .unwrap();
+        (connection, Arc::new(FileGuard::new(path, Failpoints::none())))
+    }
+
+    #[test]
+    fn nobody_can_open_the_index_during_a_checkpoint() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.db");
+        let (connection, first) = guard(&path);
+        let (_, second) = guard(&path);
+        let index = File::options().read(true).write(true).open(beside(&path, "-shm")).unwrap();
+        // The descriptor of this test is one of a second library.
+        assert!(first.lock_for_checkpoint().unwrap().is_none());
+        let others_wait = || {
+            let is_held = lock::share(&index, lock::USERS).is_err();
+            lock::release(&index, lock::USERS).unwrap();
+            is_held
+        };
+        assert!(!others_wait());
+        {
+            let files = first.files();
+            let files = files.as_ref().unwrap();
+            files.begin_checkpoint();
+            assert!(others_wait());
+            // Another store of the process ends its own, and a third one is opened.
+            files.begin_checkpoint();
+            files.end_checkpoint();
+            files.lock().unwrap();
+            assert!(others_wait());
+            connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+            files.end_checkpoint();
+        }
+        assert!(!others_wait());
+        assert!(lock::exclude(&index, lock::USERS).is_err(), "the store is a user again");
+        drop(second);
+    }
+
+    #[test]
+    fn a_checkpoint_runs_without_the_lock_while_another_process_has_the_index_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.db");
+        let (connection, guard) = guard(&path);
+        let files = guard.files();
+        let files = files.as_ref().unwrap();
+        let other = File::options().read(true).write(true).open(beside(&path, "-shm")).unwrap();
+        lock::share(&other, lock::USERS).unwrap();
+        files.begin_checkpoint();
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        assert!(lock::exclude(&other, lock::USERS).is_err());
+        files.end_checkpoint();
+        assert!(lock::exclude(&other, lock::USERS).is_err());
+    }
+}

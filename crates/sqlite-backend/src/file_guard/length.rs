@@ -1,0 +1,75 @@
+//! Whether the file was truncated by somebody else than SQLite.
+
+use std::{
+    fs::File,
+    os::unix::fs::FileExt as _,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// The length that a file had at the last look.
+#[derive(Debug, Default)]
+pub(super) struct FileLength(AtomicU64);
+
+impl FileLength {
+    /// Whether the file has become shorter than its header says. SQLite shortens it to that, after a `VACUUM`. One that
+    /// cannot be read is not.
+    pub(super) fn is_cut(&self, database: &File) -> bool {
+        let Ok(metadata) = database.metadata() else { return false };
+        let is_shorter = metadata.len() < self.0.load(Ordering::Relaxed);
+        if is_shorter && length_in_header(database).is_some_and(|length| metadata.len() < length) {
+            return true;
+        }
+        self.0.store(metadata.len(), Ordering::Relaxed);
+        false
+    }
+}
+
+/// How long the file is by its header. Nothing where it has none: it is shorter than that.
+fn length_in_header(database: &File) -> Option<u64> {
+    let mut header = [0; 32];
+    match database.read_exact_at(&mut header, 0) {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Some(u64::MAX),
+        read => read.ok()?,
+    }
+    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+    Some(page_size * u64::from(pages))
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_cut_when_somebody_else_than_sqlite_truncates_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
+        let (length, database) =
+            (FileLength::default(), File::options().write(true).read(true).open(&path).unwrap());
+        for round in 0..20 {
+            connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
+            match round % 4 {
+                1 => connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap(),
+                2 => connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap(),
+                3 => connection
+                    .execute_batch("DELETE FROM t; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
+                    .unwrap(),
+                _ => {}
+            }
+            assert!(!length.is_cut(&database), "round {round}");
+        }
+        let whole = database.metadata().unwrap().len();
+        for cut in [whole - 1, whole / 2, 10, 0] {
+            database.set_len(cut).unwrap();
+            assert!(length.is_cut(&database), "{cut} of {whole} bytes");
+            assert!(length.is_cut(&database), "again");
+        }
+    }
+}
