@@ -5,7 +5,7 @@ use tokio::{runtime::Handle, task::spawn_blocking};
 use crate::{Effect, ErrorKind, PersistError, Result};
 
 /// A call with so many bytes of content is rewritten off the runtime. The benchmark `redact.ns_per_byte` says what that many bytes
-/// cost at most: with 50 ns for each of them, a worker is kept for less than a millisecond.
+/// cost: with 50 ns for each of them, a worker is kept for about a millisecond.
 pub(super) const THRESHOLD: usize = 16 * 1024;
 
 /// Runs `work`, for a call with so many `bytes` of content: in place where it is short, else on a thread for blocking work.

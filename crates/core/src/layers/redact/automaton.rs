@@ -12,7 +12,7 @@ use regex_automata::{
         dfa::{self, DFA},
     },
     nfa::thompson,
-    util::{pool::Pool, syntax},
+    util::{alphabet::Unit, pool::Pool, syntax},
 };
 
 /// The states take at most this many bytes for each search that runs at the same time, unless the patterns need more for their largest
@@ -143,7 +143,7 @@ impl Pairs {
         // What a pattern can see before it: a letter, nothing, a line, or another character.
         for (before, is_word) in [("a", true), ("", false), ("\n", false), ("\r", false), (" ", false)] {
             let input = Input::new(before).range(before.len()..).anchored(Anchored::Yes);
-            for first in classes.representatives(..).filter_map(|class| class.as_u8()) {
+            for first in classes.representatives(..).filter_map(Unit::as_u8) {
                 let mut seconds = [0; 4];
                 for second in 0..=u8::MAX {
                     let begun = begin(dfa, cache, &input);
