@@ -80,7 +80,7 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let edit_second = on("b1", blocks(), UpdateMode::Edit, Revision::FIRST.next());
     let patch = |name: &str| {
         let patch = MetadataPatch::new().set("patched", text).expect("a string");
-        Update::new(t(), id(name), patch)
+        Update::new(t(), id(name), patch).within(ROOMY)
     };
     let imported = |name: &str| ImportRow {
         metadata: facts(text),
@@ -111,6 +111,7 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
             "batch",
             Batch::new()
                 .after(before_the_batch)
+                .answering_within(ROOMY)
                 .with(Add::new(t(), message("b1")))
                 .with(Reserve::new(t(), reservation("b2")))
                 .with(change("b2", append(), UpdateMode::Partial))
@@ -126,7 +127,10 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ("take last", TakeLastMessage::new(t()).expecting(last).into()),
         ("create thread", CreateThread::new(created()).into()),
         ("rename thread", RenameThread::new(t(), title()).expecting(title()).into()),
-        ("label thread", LabelThread::new(t()).with_labels(label).with_metadata(annotated()).into()),
+        (
+            "label thread",
+            LabelThread::new(t()).with_labels(label).with_metadata(annotated()).within(ROOMY).into(),
+        ),
         ("begin run", run().into()),
         (
             "fail run reason",

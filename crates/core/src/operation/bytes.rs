@@ -1,9 +1,10 @@
 use std::io::{self, Write};
 
 use super::{
-    Add, Import, ImportRow, Origin, PersistArgs, ReplicaArgs, Reserve, Update, UpdateContent, UpdateMode,
+    Add, CarriesContent as _, Import, ImportRow, Origin, PersistArgs, PersistResult, ReplicaArgs, Reserve,
+    ThreadResult, Update, UpdateContent, UpdateMode,
 };
-use crate::{AttachmentKey, Metadata, replica::Image};
+use crate::{AttachmentKey, Metadata, backend::EstimatedSize, replica::Image};
 
 impl PersistArgs {
     /// The bytes of everything that it carries: content, metadata with its names, titles and reasons, and every name: ids,
@@ -73,7 +74,7 @@ impl PersistArgs {
                 thread.as_str().len() + id.as_str().len() + change.byte_len() + reason
             }
             Self::Update(update) => {
-                let Update { thread, id, metadata, attachments, expected: _ } = update;
+                let Update { thread, id, metadata, attachments, expected: _, max_metadata_bytes: _ } = update;
                 let attachments = attachments.as_deref().unwrap_or_default();
                 thread.as_str().len() + id.as_str().len() + facts(metadata.as_metadata(), attachments)
             }
@@ -85,6 +86,34 @@ impl PersistArgs {
             Self::Replica(ReplicaArgs::Apply(apply)) => apply.images.iter().map(Image::weight).sum(),
             Self::Thread(_) | Self::Session(_) | Self::Consumer(_) | Self::Replica(_) => json_len(self),
             Self::Read(_) => 0,
+        }
+    }
+}
+
+impl PersistResult {
+    /// The bytes that it shows of what the store had before the call: metadata and attachment names after a patch, the entry of a
+    /// thread, the message that was taken, the attachment names of what was deleted, pruned or purged. What
+    /// [`Batch::max_answer_bytes`](crate::Batch::max_answer_bytes) bounds: a small call may be answered by much.
+    #[must_use]
+    pub fn answer_bytes(&self) -> usize {
+        match self {
+            Self::Update(updated) => facts(&updated.metadata, &updated.attachments),
+            Self::Delete(deleted) => facts(&Metadata::new(), &deleted.attachments),
+            Self::Thread(ThreadResult::Prune(pruned)) => facts(&Metadata::new(), &pruned.attachments),
+            Self::Thread(ThreadResult::Purge(purged)) => facts(&Metadata::new(), &purged.attachments),
+            Self::Thread(ThreadResult::TakeLast(taken)) => {
+                taken.message.as_ref().map_or(0, EstimatedSize::estimated_size)
+            }
+            Self::Thread(thread) => thread.places().iter().map(|place| place.slot.byte_len()).sum(),
+            Self::Batch(batched) => batched.outputs.iter().map(Self::answer_bytes).sum(),
+            Self::Add(_)
+            | Self::Reserve(_)
+            | Self::UpdateContent(_)
+            | Self::Import(_)
+            | Self::Read(_)
+            | Self::Consumer(_)
+            | Self::Session(_)
+            | Self::Replica(_) => 0,
         }
     }
 }

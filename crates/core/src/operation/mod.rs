@@ -85,6 +85,14 @@ pub use self::{
 };
 use crate::{MessageId, ThreadId};
 
+/// The lower of a limit that was set before, where one was, and another one.
+const fn lower(earlier: Option<u64>, limit: u64) -> u64 {
+    match earlier {
+        Some(earlier) if earlier < limit => earlier,
+        _ => limit,
+    }
+}
+
 /// Which operation a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
