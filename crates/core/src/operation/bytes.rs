@@ -1,8 +1,10 @@
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use super::{
-    Add, CarriesContent as _, Import, ImportRow, Origin, PersistArgs, PersistResult, ReplicaArgs, Reserve,
-    ThreadResult, Update, UpdateContent, UpdateMode,
+    Add, CarriesContent as _, ContentChange, Import, ImportRow, Origin, PersistArgs, PersistResult,
+    ReplicaArgs, Reserve, ThreadResult, Update, UpdateContent, UpdateMode,
 };
 use crate::{AttachmentKey, Metadata, backend::EstimatedSize, replica::Image};
 
@@ -10,7 +12,7 @@ impl PersistArgs {
     /// The bytes of everything that it carries: content, metadata with its names, titles and reasons, and every name: ids,
     /// attachments, labels, owners, provider ids. What a quota counts, and what a store weighs a write by.
     ///
-    /// A message counts the bytes of its parts. An operation on a thread, a session or a consumer counts the bytes of its JSON. A
+    /// A message counts the bytes of its parts, and text that is appended as it is stored: with its escapes. An operation on a thread, a session or a consumer counts the bytes of its JSON. A
     /// read carries nothing that is written, and counts 0. The idempotency key is not part of an operation.
     ///
     /// ```
@@ -71,7 +73,11 @@ impl PersistArgs {
                     | UpdateMode::Final
                     | UpdateMode::Edit => 0,
                 };
-                thread.as_str().len() + id.as_str().len() + change.byte_len() + reason
+                let change = match change {
+                    ContentChange::Replace(content) => content.byte_len(),
+                    ContentChange::Append(delta) => delta.stored_len(),
+                };
+                thread.as_str().len() + id.as_str().len() + change + reason
             }
             Self::Update(update) => {
                 let Update { thread, id, metadata, attachments, expected: _, max_metadata_bytes: _ } = update;
@@ -143,7 +149,7 @@ fn facts(metadata: &Metadata, attachments: &[AttachmentKey]) -> usize {
 }
 
 /// The length of the JSON, which is made and not kept.
-fn json_len(args: &PersistArgs) -> usize {
+pub(crate) fn json_len(value: &impl Serialize) -> usize {
     struct Counter(usize);
     impl Write for Counter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -156,7 +162,7 @@ fn json_len(args: &PersistArgs) -> usize {
         }
     }
     let mut counter = Counter(0);
-    serde_json::to_writer(&mut counter, args).expect("an operation serializes into a counter");
+    serde_json::to_writer(&mut counter, value).expect("it serializes into a counter");
     counter.0
 }
 

@@ -155,7 +155,7 @@ carries_nothing!(PublishThread { thread: _ });
 
 /// Makes what the entry of a thread says of its messages again, of the messages alone: counts, preview, activity. It
 /// comes out the same unless the entry was damaged; what the host said is kept as far as it can be read. Costs a pass
-/// over the thread; where a store has lost sight of which messages are the thread's, as SQLite can by damage, it finds them in a
+/// over the thread, in which the store makes no other write; where a store has lost sight of which messages are the thread's, as SQLite can by damage, it finds them in a
 /// pass over all messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -7,6 +7,7 @@ use crate::{
     decide::{
         Decided, WriteScope,
         load::{last_seq, summary_mut},
+        thread::end_at_bytes,
     },
     rows::RangeKind,
 };
@@ -34,6 +35,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             deduplicated: false,
         };
         removed.truncate(count.min(prune.limit as usize));
+        pruned.more |= end_at_bytes(&mut removed);
         let Some((_, through, _)) = removed.last() else { return Ok(pruned) };
         let through = *through;
         pruned.messages = removed.len() as u64;

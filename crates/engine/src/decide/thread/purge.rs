@@ -4,7 +4,7 @@ use throughline_core::{PurgeThread, Purged, backend::rules};
 
 use crate::{
     RowSource,
-    decide::{Decided, WriteScope},
+    decide::{Decided, WriteScope, thread::end_at_bytes},
     rows::{LeftoverQuery, RangeKind, Sweep},
 };
 
@@ -27,6 +27,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let mut removed = self.range(thread, RangeKind::Purgeable, state.floor, limit + 1)?;
         purged.more = removed.len() as u64 > limit;
         removed.truncate(purge.limit as usize);
+        purged.more |= end_at_bytes(&mut removed);
         for (id, _, row) in &removed {
             purged.attachments.extend(row.attachments.iter().cloned());
             self.bury(thread, id, row);
