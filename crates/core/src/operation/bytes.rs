@@ -12,8 +12,9 @@ impl PersistArgs {
     /// The bytes of everything that it carries: content, metadata with its names, titles and reasons, and every name: ids,
     /// attachments, labels, owners, provider ids. What a quota counts, and what a store weighs a write by.
     ///
-    /// A message counts the bytes of its parts, and text that is appended as it is stored: with its escapes. An operation on a thread, a session or a consumer counts the bytes of its JSON. A
-    /// read carries nothing that is written, and counts 0. The idempotency key is not part of an operation.
+    /// A message counts the bytes of its parts, and text that is appended as it is stored: with its escapes. An operation on a thread, a
+    /// session or a consumer counts the bytes of its JSON. A read carries nothing that is written, and counts 0. The idempotency key is
+    /// not part of an operation.
     ///
     /// ```
     /// use throughline_core::{Add, NewMessage, PersistArgs};

@@ -315,13 +315,13 @@ mod tests {
 
     #[test]
     fn every_name_of_an_image_has_its_weight() {
-        let long = "n".repeat(400);
+        let long = "n".repeat(200);
         let image = |part| Image::new(TenantId::default(), part).weight();
         let attachments = vec![long.parse().unwrap(); 100];
         let thread = || "t".parse::<ThreadId>().unwrap();
         let gone =
             GoneImage { thread: thread(), id: "m".parse().unwrap(), left: Some((Seq::FIRST, attachments)) };
-        assert!(image(ImagePart::Gone(gone)) > 40_000);
+        assert!(image(ImagePart::Gone(gone)) > 20_000);
         let why = QuarantinedChange {
             position: Position::new(1),
             thread: long.parse().unwrap(),
@@ -333,8 +333,8 @@ mod tests {
             position: Position::ZERO,
             quarantined: vec![why; 100],
         };
-        assert!(image(ImagePart::Consumer(consumer)) > 40_000);
+        assert!(image(ImagePart::Consumer(consumer)) > 20_000);
         let runtime = ImagePart::Runtime { runtime: long.parse().unwrap(), incarnation: 1 };
-        assert!(image(runtime) > 400);
+        assert!(image(runtime) > 256 + 200);
     }
 }
