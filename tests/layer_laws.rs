@@ -182,7 +182,10 @@ fn redirects() -> Vec<Box<dyn LayerFixture>> {
         })),
         Box::new((
             // It asks for the marker of a message before it touches one, and cannot take the last one of two stores.
-            LayerProfile::transparent("redirect-messages").keeps_elsewhere().reads_on_the_way().refuses(takes_last()),
+            LayerProfile::transparent("redirect-messages")
+                .keeps_elsewhere()
+                .reads_on_the_way()
+                .refuses(takes_last()),
             move |around: &Around| {
                 let layer = redirect_messages("redirect-messages", |_| false, elsewhere()?);
                 around.outside().layer(layer).layer(around.inside()).backend(around.backend()).build()

@@ -16,6 +16,7 @@ mod indexed;
 mod killed;
 #[cfg(feature = "postgres")]
 mod moved;
+mod numbers;
 #[cfg(feature = "postgres")]
 mod server;
 mod silent;

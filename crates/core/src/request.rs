@@ -20,6 +20,15 @@ impl PersistRequest {
     pub const fn kind(&self) -> OpKind {
         self.args.kind()
     }
+
+    /// Whether the call can add a row to the store: by [what it does](PersistArgs::grows), or by the idempotency key that is recorded with
+    /// it. A key of what [settles](PersistArgs::settles) or [deletes](PersistArgs::deletes) is not looked at, so that a caller who
+    /// names one on every call can make room.
+    #[must_use]
+    pub fn grows(&self) -> bool {
+        let is_keyed = self.context.idempotency().is_some() && self.kind().is_write();
+        self.args.grows() || is_keyed && !self.args.settles() && !self.args.deletes()
+    }
 }
 
 /// An answer on its way up.

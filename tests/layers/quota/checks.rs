@@ -4,9 +4,9 @@ use std::{
 };
 
 use throughline::{
-    Add, Batch, Content, ContentChange, Delete, Effect, ErrorKind, LabelPatch, Labels, Metadata,
-    MetadataPatch, NewMessage, NewReservation, NewThread, PersistError, Persistence, Role, Site, TenantId,
-    UpdateMode,
+    Add, Batch, Content, ContentChange, Delete, Delta, DropRuntime, Effect, ErrorKind, LabelPatch, Labels,
+    Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PersistError, Persistence, Position,
+    QuarantineChange, Role, Site, TenantId, UpdateContent, UpdateMode,
 };
 use tokio::time::advance;
 
@@ -26,6 +26,10 @@ checks! {
     "batches-are-stored" => batches_are_stored;
     "stored-bytes-stop-no-end" => stored_bytes_stop_no_end;
     "names-count" => names_count;
+    "ends-with-content-are-writes" => ends_with_content_are_writes;
+    "escapes-count" => escapes_count;
+    "quarantined-changes-count" => quarantined_changes_count;
+    "rows-are-stored" => rows_are_stored;
 }
 
 /// A message of the thread `t` that counts so many bytes: [`LEAST`] at least.
@@ -189,4 +193,72 @@ async fn names_count(stacks: Stacks) {
     full(thread.label(LabelPatch::new().set("project", &long).unwrap()).await.unwrap_err());
     full(thread.annotate(MetadataPatch::new().set("fact", &*long).unwrap()).await.unwrap_err());
     thread.add(of(LEAST)).await.unwrap();
+}
+
+/// Reserves the message `m` of the thread `t`.
+async fn reserve(db: &Persistence) {
+    let open = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
+    drop(db.thread("t").reserve(open).await.unwrap());
+}
+
+fn change(change: ContentChange, mode: UpdateMode) -> UpdateContent {
+    UpdateContent::new("t".parse().unwrap(), "m".parse().unwrap(), change, mode)
+}
+
+async fn ends_with_content_are_writes(stacks: Stacks) {
+    let db = open(stacks);
+    reserve(&db).await;
+    db.thread("t").add(of(900)).await.unwrap();
+    let last = || ContentChange::Append(Delta::text("x".repeat(200)));
+    let replaced = || ContentChange::Replace(Content::text(&"x".repeat(200)));
+    let finish = || change(last(), UpdateMode::Final);
+    refused(&db.run(finish()).await.unwrap_err(), ErrorKind::Overloaded);
+    refused(&db.run(change(replaced(), UpdateMode::Final)).await.unwrap_err(), ErrorKind::Overloaded);
+    let abandon = UpdateMode::Abandon { reason: None };
+    refused(&db.run(change(last(), abandon)).await.unwrap_err(), ErrorKind::Overloaded);
+    refused(&db.batch(Batch::new().with(finish())).await.unwrap_err(), ErrorKind::Overloaded);
+    let long = UpdateMode::Abandon { reason: Some("x".repeat(5000)) };
+    refused(&db.run(change(ContentChange::none(), long)).await.unwrap_err(), ErrorKind::TooLarge);
+    db.run(change(ContentChange::none(), UpdateMode::Final)).await.unwrap();
+}
+
+async fn escapes_count(stacks: Stacks) {
+    let db = open(stacks);
+    reserve(&db).await;
+    let append =
+        |text: &str| change(ContentChange::Append(Delta::text(text.repeat(200))), UpdateMode::Partial);
+    // Each is stored as six bytes.
+    refused(&db.run(append("\0")).await.unwrap_err(), ErrorKind::TooLarge);
+    db.run(append("x")).await.unwrap();
+}
+
+async fn quarantined_changes_count(stacks: Stacks) {
+    let db = open(stacks);
+    let quarantine = |position: u64| {
+        db.on_consumer(QuarantineChange {
+            consumer: "index".parse().unwrap(),
+            position: Position::new(position),
+            thread: "t".parse().unwrap(),
+            why: "why".to_owned(),
+        })
+    };
+    for position in 0..OPERATIONS.1 {
+        quarantine(position).await.unwrap();
+    }
+    refused(&quarantine(u64::from(u32::MAX)).await.unwrap_err(), ErrorKind::Overloaded);
+}
+
+/// Whatever can add a row is stored, a key that is recorded included.
+async fn rows_are_stored(stacks: Stacks) {
+    let count = Count::default();
+    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let added = db.thread("t").add(of(LEAST)).await.unwrap().message.id;
+    count.set(2 * ALLOWED);
+    let full = |error: PersistError| refused(&error, ErrorKind::StorageFull);
+    full(db.agent("agent").on("never").reset().await.unwrap_err());
+    full(db.agent("agent").reset_all().await.unwrap_err());
+    full(db.on_session(DropRuntime { runtime: "runtime".parse().unwrap() }).await.unwrap_err());
+    full(db.thread("t").archive(false).key("k").await.unwrap_err());
+    db.thread("t").archive(false).await.unwrap();
+    db.run(Delete::new("t".parse().unwrap(), added)).key("d").await.unwrap();
 }

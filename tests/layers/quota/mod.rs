@@ -64,7 +64,10 @@ fn it_keeps_all_its_promises() {
 fn one_that_forgets_batches_is_caught() {
     let forgets =
         stacks!(|count| Skips { layer: layer(count), skips: |request| request.kind() == OpKind::Batch });
-    assert_eq!(failing(CHECKS, &forgets), ["items-count", "batches-are-stored"]);
+    assert_eq!(
+        failing(CHECKS, &forgets),
+        ["items-count", "batches-are-stored", "ends-with-content-are-writes"]
+    );
 }
 
 #[test]
@@ -87,6 +90,9 @@ fn one_that_forgets_what_was_taken_is_caught() {
         "stored-bytes",
         "batches-are-stored",
         "names-count",
+        "ends-with-content-are-writes",
+        "quarantined-changes-count",
+        "rows-are-stored",
     ];
     assert_eq!(failing(CHECKS, &forgets), counts);
 }
@@ -121,6 +127,10 @@ fn one_that_only_looks_at_what_is_stored_is_caught() {
         "stored-bytes",
         "stored-bytes-stop-no-end",
         "names-count",
+        "ends-with-content-are-writes",
+        "escapes-count",
+        "quarantined-changes-count",
+        "rows-are-stored",
     ];
     assert_eq!(failing(CHECKS, &looks), broken);
 }

@@ -153,8 +153,9 @@ impl LayerProfile {
         self
     }
 
-    /// Says that it sets or lowers [`UpdateContent::max_content_bytes`](throughline_core::UpdateContent::max_content_bytes). In all
-    /// else what it passes on is the same call.
+    /// Says that it sets or lowers [`UpdateContent::max_content_bytes`](throughline_core::UpdateContent::max_content_bytes) of appends,
+    /// [`Update::max_metadata_bytes`](throughline_core::Update::max_metadata_bytes) of patches of messages and threads, and
+    /// [`Batch::max_answer_bytes`](throughline_core::Batch::max_answer_bytes). In all else what it passes on is the same call.
     #[must_use]
     pub fn limits_content(mut self) -> Self {
         self.limits_content = true;

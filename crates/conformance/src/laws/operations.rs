@@ -81,7 +81,7 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let edit_second = on("b1", blocks(), UpdateMode::Edit, Revision::FIRST.next());
     let patch = |name: &str| {
         let patch = MetadataPatch::new().set("patched", text).expect("a string");
-        Update::new(t(), id(name), patch)
+        Update::new(t(), id(name), patch).within(ROOMY)
     };
     let imported = |name: &str| ImportRow {
         metadata: facts(text),
@@ -113,6 +113,7 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
             "batch",
             Batch::new()
                 .after(before_the_batch)
+                .answering_within(ROOMY)
                 .with(Add::new(t(), message("b1")))
                 .with(Reserve::new(t(), reservation("b2")))
                 .with(change("b2", append(), UpdateMode::Partial))
@@ -128,7 +129,10 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ("take last", TakeLastMessage::new(t()).expecting(last).into()),
         ("create thread", CreateThread::new(created()).into()),
         ("rename thread", RenameThread::new(t(), title()).expecting(title()).into()),
-        ("label thread", LabelThread::new(t()).with_labels(label).with_metadata(annotated()).into()),
+        (
+            "label thread",
+            LabelThread::new(t()).with_labels(label).with_metadata(annotated()).within(ROOMY).into(),
+        ),
         ("archive thread", ArchiveThread { thread: made(), archived: true }.into()),
         ("clear thread", ClearThread::new(made()).expecting(Generation::FIRST).into()),
         ("rebuild thread", RebuildThread { thread: made() }.into()),

@@ -180,6 +180,9 @@ pub trait Backend: Send + Sync + 'static {
     /// - Absent attachments are kept, an empty list clears them.
     /// - A patch raises no revision and changes no state, and `updated_at` moves. A patch of nothing keeps everything.
     /// - An unknown message, and one that was deleted, is `NotFound`. The replay of a patch whose message was deleted since is `Gone`.
+    ///
+    /// [`max_metadata_bytes`](Update::max_metadata_bytes) bounds the metadata as it would be afterwards, and so does that of a
+    /// [`LabelThread`](crate::LabelThread): a patch that makes it longer than that is `TooLarge`.
     fn update(&self, call: Admitted<'_, Update>) -> impl Future<Output = Result<Reply<Update>>> + Send {
         unsupported(&call)
     }
@@ -204,6 +207,9 @@ pub trait Backend: Send + Sync + 'static {
     /// position, and the receipt names the last. Where the thread of the first item has given another sequence number than
     /// [`after`](Batch::after) before the batch, the batch is `Stale`. A batch in a batch, a read or an import in one, and a batch of
     /// nothing are refused by the pipeline.
+    ///
+    /// [`max_answer_bytes`](Batch::max_answer_bytes) bounds what the answers show of the store
+    /// ([`answer_bytes`](crate::PersistResult::answer_bytes)): beyond it the batch is `TooLarge`, with the index of the item that exceeds it.
     fn batch(&self, call: Admitted<'_, Batch>) -> impl Future<Output = Result<Reply<Batch>>> + Send {
         unsupported(&call)
     }

@@ -42,6 +42,15 @@ impl Delta {
         }
     }
 
+    /// The bytes of JSON that it adds to the content: text with its escapes, and without the block around it.
+    #[must_use]
+    pub fn stored_len(&self) -> usize {
+        match self {
+            Self::Text(text) => escaped_len(text),
+            Self::Blocks(blocks) => blocks.byte_len(),
+        }
+    }
+
     /// Its length in bytes, text unescaped.
     #[must_use]
     pub fn byte_len(&self) -> usize {

@@ -33,10 +33,10 @@ macro_rules! counter {
                 self.0
             }
 
-            /// The one after it.
+            /// The one after it. There is none after `i64::MAX`, which stays.
             #[must_use]
             pub const fn next(self) -> Self {
-                Self(self.0 + 1)
+                if self.0 < i64::MAX as u64 { Self(self.0 + 1) } else { self }
             }
         }
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Addressed, PersistArgs, PersistResult, places::carries_parts};
+use super::{Addressed, PersistArgs, PersistResult, lower, places::carries_parts};
 use crate::{MessageId, Seq, ThreadId};
 
 /// Several writes as one: all or nothing, in one transaction of the backend, in order. An item sees what the
@@ -19,13 +19,18 @@ pub struct Batch {
     /// keeps its number, so that a batch which deletes it again is answered as the first one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
+    /// The most [bytes of the store](PersistResult::answer_bytes) that the answers may show together; a batch that would be answered by
+    /// more is refused as [`TooLarge`](crate::ErrorKind::TooLarge), with the item that exceeds it. Small items can have large answers: a
+    /// patch is answered by the whole metadata. [`LimitsLayer`](crate::layers::limits::LimitsLayer) sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_answer_bytes: Option<u64>,
 }
 
 impl Batch {
     /// No writes yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { items: Vec::new(), after: None }
+        Self { items: Vec::new(), after: None, max_answer_bytes: None }
     }
 
     /// Refuses to run when the thread of the first item has given another sequence number since.
@@ -35,10 +40,17 @@ impl Batch {
         self
     }
 
+    /// Refuses to run where the answers would show more than `bytes` of the store. An earlier, lower limit stays.
+    #[must_use]
+    pub const fn answering_within(mut self, bytes: u64) -> Self {
+        self.max_answer_bytes = Some(lower(self.max_answer_bytes, bytes));
+        self
+    }
+
     /// The batch of these writes.
     #[must_use]
     pub const fn of(items: Vec<PersistArgs>) -> Self {
-        Self { items, after: None }
+        Self { items, after: None, max_answer_bytes: None }
     }
 
     /// Adds a write at the end.
@@ -50,10 +62,10 @@ impl Batch {
 }
 
 carries_parts!(Batch, self => {
-    let Self { items, after: _ } = self;
+    let Self { items, after: _, max_answer_bytes: _ } = self;
     items
 }, {
-    let Self { items, after: _ } = self;
+    let Self { items, after: _, max_answer_bytes: _ } = self;
     items
 });
 

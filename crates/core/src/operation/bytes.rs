@@ -1,16 +1,20 @@
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use super::{
-    Add, Import, ImportRow, Origin, PersistArgs, ReplicaArgs, Reserve, Update, UpdateContent, UpdateMode,
+    Add, CarriesContent as _, ContentChange, Import, ImportRow, Origin, PersistArgs, PersistResult,
+    ReplicaArgs, Reserve, ThreadResult, Update, UpdateContent, UpdateMode,
 };
-use crate::{AttachmentKey, Metadata, replica::Image};
+use crate::{AttachmentKey, Metadata, backend::EstimatedSize, replica::Image};
 
 impl PersistArgs {
     /// The bytes of everything that it carries: content, metadata with its names, titles and reasons, and every name: ids,
     /// attachments, labels, owners, provider ids. What a quota counts, and what a store weighs a write by.
     ///
-    /// A message counts the bytes of its parts. An operation on a thread, a session or a consumer counts the bytes of its JSON. A
-    /// read carries nothing that is written, and counts 0. The idempotency key is not part of an operation.
+    /// A message counts the bytes of its parts, and text that is appended as it is stored: with its escapes. An operation on a thread, a
+    /// session or a consumer counts the bytes of its JSON. A read carries nothing that is written, and counts 0. The idempotency key is
+    /// not part of an operation.
     ///
     /// ```
     /// use throughline_core::{Add, NewMessage, PersistArgs};
@@ -70,10 +74,14 @@ impl PersistArgs {
                     | UpdateMode::Final
                     | UpdateMode::Edit => 0,
                 };
-                thread.as_str().len() + id.as_str().len() + change.byte_len() + reason
+                let change = match change {
+                    ContentChange::Replace(content) => content.byte_len(),
+                    ContentChange::Append(delta) => delta.stored_len(),
+                };
+                thread.as_str().len() + id.as_str().len() + change + reason
             }
             Self::Update(update) => {
-                let Update { thread, id, metadata, attachments, expected: _ } = update;
+                let Update { thread, id, metadata, attachments, expected: _, max_metadata_bytes: _ } = update;
                 let attachments = attachments.as_deref().unwrap_or_default();
                 thread.as_str().len() + id.as_str().len() + facts(metadata.as_metadata(), attachments)
             }
@@ -85,6 +93,34 @@ impl PersistArgs {
             Self::Replica(ReplicaArgs::Apply(apply)) => apply.images.iter().map(Image::weight).sum(),
             Self::Thread(_) | Self::Session(_) | Self::Consumer(_) | Self::Replica(_) => json_len(self),
             Self::Read(_) => 0,
+        }
+    }
+}
+
+impl PersistResult {
+    /// The bytes that it shows of what the store had before the call: metadata and attachment names after a patch, the entry of a
+    /// thread, the message that was taken, the attachment names of what was deleted, pruned or purged. What
+    /// [`Batch::max_answer_bytes`](crate::Batch::max_answer_bytes) bounds: a small call may be answered by much.
+    #[must_use]
+    pub fn answer_bytes(&self) -> usize {
+        match self {
+            Self::Update(updated) => facts(&updated.metadata, &updated.attachments),
+            Self::Delete(deleted) => facts(&Metadata::new(), &deleted.attachments),
+            Self::Thread(ThreadResult::Prune(pruned)) => facts(&Metadata::new(), &pruned.attachments),
+            Self::Thread(ThreadResult::Purge(purged)) => facts(&Metadata::new(), &purged.attachments),
+            Self::Thread(ThreadResult::TakeLast(taken)) => {
+                taken.message.as_ref().map_or(0, EstimatedSize::estimated_size)
+            }
+            Self::Thread(thread) => thread.places().iter().map(|place| place.slot.byte_len()).sum(),
+            Self::Batch(batched) => batched.outputs.iter().map(Self::answer_bytes).sum(),
+            Self::Add(_)
+            | Self::Reserve(_)
+            | Self::UpdateContent(_)
+            | Self::Import(_)
+            | Self::Read(_)
+            | Self::Consumer(_)
+            | Self::Session(_)
+            | Self::Replica(_) => 0,
         }
     }
 }
@@ -114,7 +150,7 @@ fn facts(metadata: &Metadata, attachments: &[AttachmentKey]) -> usize {
 }
 
 /// The length of the JSON, which is made and not kept.
-fn json_len(args: &PersistArgs) -> usize {
+pub(crate) fn json_len(value: &impl Serialize) -> usize {
     struct Counter(usize);
     impl Write for Counter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -127,7 +163,7 @@ fn json_len(args: &PersistArgs) -> usize {
         }
     }
     let mut counter = Counter(0);
-    serde_json::to_writer(&mut counter, args).expect("an operation serializes into a counter");
+    serde_json::to_writer(&mut counter, value).expect("it serializes into a counter");
     counter.0
 }
 

@@ -320,9 +320,10 @@ impl PersistArgs {
         }
     }
 
-    /// Whether it begins something that takes room in the store, or adds to it: a message, a thread, a run, content, metadata,
-    /// or a batch with one of these in it. What [settles](Self::settles) or takes away does not, and neither does what changes
-    /// a fact of fixed size, such as a cursor.
+    /// Whether it can add a row to the store, or add to one: a message, a thread, a run, what is known of an agent, a session or a
+    /// runtime, content, metadata, a quarantined change, or a batch with one of these in it. What [settles](Self::settles) or removes
+    /// messages does not, and neither does what changes a fact of fixed size, such as a cursor. An idempotency key is a row of its own:
+    /// [`PersistRequest::grows`](crate::PersistRequest::grows) counts it.
     ///
     /// ```
     /// use throughline_core::{Add, Batch, Delete, NewMessage, PersistArgs};
@@ -343,9 +344,43 @@ impl PersistArgs {
             Self::Thread(thread) => {
                 matches!(thread, ThreadArgs::Create(_) | ThreadArgs::Label(_) | ThreadArgs::Resolve(_))
             }
-            Self::Session(session) => matches!(session, SessionArgs::Begin(_) | SessionArgs::Adopt(_)),
+            // A session, an agent and a runtime begin with the first word of them, and a thread with the first word of a session.
+            Self::Session(session) => !self.settles() && !matches!(session, SessionArgs::Renew(_)),
             Self::Batch(batch) => batch.items.iter().any(Self::grows),
-            Self::Delete(_) | Self::Consumer(_) | Self::Replica(_) | Self::Read(_) => false,
+            Self::Consumer(consumer) => matches!(consumer, ConsumerArgs::Quarantine(_)),
+            Self::Delete(_) | Self::Replica(_) | Self::Read(_) => false,
+        }
+    }
+
+    /// Whether it brings content, or a reason of more than 4 KiB. What [settles](Self::settles) and brings neither takes no room.
+    ///
+    /// ```
+    /// use throughline_core::{ContentChange, Delta, PersistArgs, UpdateContent, UpdateMode};
+    ///
+    /// let end = |change| PersistArgs::from(UpdateContent::new("t".parse().unwrap(), "m".parse().unwrap(), change, UpdateMode::Final));
+    /// assert!(!end(ContentChange::none()).brings_content());
+    /// assert!(end(ContentChange::Append(Delta::text("the last words"))).brings_content());
+    /// ```
+    #[must_use]
+    pub fn brings_content(&self) -> bool {
+        match self {
+            Self::Add(_) | Self::Import(_) => true,
+            Self::UpdateContent(update) => {
+                let reason = match &update.mode {
+                    UpdateMode::Abandon { reason } => reason.as_ref().map_or(0, String::len),
+                    UpdateMode::Partial | UpdateMode::Final | UpdateMode::Edit => 0,
+                };
+                !update.change.is_none() || reason > SHORT_REASON
+            }
+            Self::Batch(batch) => batch.items.iter().any(Self::brings_content),
+            Self::Reserve(_)
+            | Self::Update(_)
+            | Self::Delete(_)
+            | Self::Thread(_)
+            | Self::Read(_)
+            | Self::Consumer(_)
+            | Self::Session(_)
+            | Self::Replica(_) => false,
         }
     }
 
@@ -366,6 +401,9 @@ impl PersistArgs {
         }
     }
 }
+
+/// A reason of so many bytes is for people to read.
+const SHORT_REASON: usize = 4096;
 
 /// Whether a patch does anything but clear.
 fn sets(patch: &MetadataPatch) -> bool {

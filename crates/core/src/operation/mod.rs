@@ -39,7 +39,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::erased::by_operation;
 pub(crate) use self::session::SessionSubject;
 pub use self::{
     add::{Add, Added, NewMessage},
@@ -83,7 +82,16 @@ pub use self::{
     update::{Update, Updated},
     update_content::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},
 };
+pub(crate) use self::{bytes::json_len, erased::by_operation};
 use crate::{MessageId, ThreadId};
+
+/// The lower of a limit that was set before, where one was, and another one.
+const fn lower(earlier: Option<u64>, limit: u64) -> u64 {
+    match earlier {
+        Some(earlier) if earlier < limit => earlier,
+        _ => limit,
+    }
+}
 
 /// Which operation a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

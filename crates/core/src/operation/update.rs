@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use super::places::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content};
+use super::{
+    lower,
+    places::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content},
+};
 use crate::{AttachmentKey, MessageId, Metadata, MetadataPatch, Revision, ThreadId};
 
 /// Patches what surrounds the content: metadata and the names of attachments. Works in every state, does not
@@ -22,13 +25,18 @@ pub struct Update {
     /// [`Stale`](crate::ErrorKind::Stale).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Revision>,
+    /// The most bytes of names and JSON values that the metadata may have after the patch, as the store keeps it; a patch that
+    /// makes it longer than that is refused as [`TooLarge`](crate::ErrorKind::TooLarge). A patch that does not make it longer
+    /// never is. [`LimitsLayer`](crate::layers::limits::LimitsLayer) sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_metadata_bytes: Option<u64>,
 }
 
 impl Update {
     /// Patches the metadata of a message.
     #[must_use]
     pub const fn new(thread: ThreadId, id: MessageId, metadata: MetadataPatch) -> Self {
-        Self { thread, id, metadata, attachments: None, expected: None }
+        Self { thread, id, metadata, attachments: None, expected: None, max_metadata_bytes: None }
     }
 
     /// Sets the names of its attachments; an empty list clears them.
@@ -44,16 +52,23 @@ impl Update {
         self.expected = Some(revision);
         self
     }
+
+    /// Refuses to run where it would make the metadata longer than `bytes`. An earlier, lower limit stays.
+    #[must_use]
+    pub const fn within(mut self, bytes: u64) -> Self {
+        self.max_metadata_bytes = Some(lower(self.max_metadata_bytes, bytes));
+        self
+    }
 }
 
 impl CarriesContent for Update {
     fn places(&self) -> Vec<Place<'_>> {
-        let Self { thread, id: message, metadata, attachments: _, expected: _ } = self;
+        let Self { thread, id: message, metadata, attachments: _, expected: _, max_metadata_bytes: _ } = self;
         vec![Place { thread, message: Some(message), slot: Slot::Metadata(metadata.as_metadata()) }]
     }
 
     fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-        let Self { thread, id: message, metadata, attachments: _, expected: _ } = self;
+        let Self { thread, id: message, metadata, attachments: _, expected: _, max_metadata_bytes: _ } = self;
         vec![PlaceMut { thread, message: Some(message), slot: SlotMut::Metadata(metadata.as_metadata_mut()) }]
     }
 }

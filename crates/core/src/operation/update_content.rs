@@ -2,7 +2,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::places::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content};
+use super::{
+    lower,
+    places::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content},
+};
 use crate::message::Length;
 use crate::{Content, Delta, MessageId, MessageState, Revision, ThreadId};
 
@@ -144,10 +147,7 @@ impl UpdateContent {
     /// Refuses to run where the content would have more than `bytes` afterwards. An earlier, lower limit stays.
     #[must_use]
     pub const fn within(mut self, bytes: u64) -> Self {
-        self.max_content_bytes = match self.max_content_bytes {
-            Some(earlier) if earlier < bytes => Some(earlier),
-            _ => Some(bytes),
-        };
+        self.max_content_bytes = Some(lower(self.max_content_bytes, bytes));
         self
     }
 }

@@ -1,13 +1,14 @@
 //! What is refused before any layer sees it, because no layer and no backend could make sense of it.
 
 use crate::{
-    Addressed as _, ConsumerArgs, Effect, ErrorKind, Import, Metadata, PersistArgs, PersistError,
-    QuarantineChange, ReadArgs, ReadImages, ReplicaArgs, Result, TakeStance, ThreadArgs,
+    Addressed as _, ApplyImages, ConsumerArgs, Effect, ErrorKind, Import, Metadata, PersistArgs,
+    PersistError, QuarantineChange, ReadArgs, ReadImages, ReplicaArgs, Result, TakeStance, ThreadArgs,
     backend::{
         names, rules,
         search::{MAX_QUERY_BYTES, Query, Tokenizer},
         sessions,
     },
+    replica::numbers,
 };
 
 pub(super) fn check(args: &PersistArgs) -> Result<()> {
@@ -104,9 +105,15 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
 
 fn check_replica(args: &ReplicaArgs) -> Result<()> {
     match args {
-        ReplicaArgs::Apply(apply) if apply.images.is_empty() => Ok(()),
-        ReplicaArgs::Apply(apply) => check_images(apply.images.len()),
+        ReplicaArgs::Apply(apply) => {
+            if !apply.images.is_empty() {
+                check_images(apply.images.len())?;
+            }
+            check_numbers(apply).map_err(|why| invalid(format!("the images are not applied: {why}")))
+        }
         ReplicaArgs::Stand(TakeStance { expected, to, fingerprint_key: _ }) => {
+            numbers::check("epoch", &to.epoch)
+                .map_err(|why| invalid(format!("the role is not taken: {why}")))?;
             let rises = to.epoch > expected.epoch || to.epoch == expected.epoch && !to.leads();
             if rises || to == expected {
                 return Ok(());
@@ -115,6 +122,17 @@ fn check_replica(args: &ReplicaArgs) -> Result<()> {
         }
         ReplicaArgs::Begin(_) | ReplicaArgs::End(_) => Ok(()),
     }
+}
+
+/// The numbers that a store counts on from. A cursor goes back to the store that it is of: its capture is random, and its row is a key.
+fn check_numbers(apply: &ApplyImages) -> std::result::Result<(), numbers::NotCountable> {
+    let ApplyImages { epoch, from: _, to, images, position, kept_after } = apply;
+    numbers::check("epoch", epoch)?;
+    numbers::check("to.changes", &to.changes)?;
+    numbers::check("to.audit", &to.audit)?;
+    numbers::check("images", images)?;
+    numbers::check("position", position)?;
+    numbers::check("kept_after", kept_after)
 }
 
 fn check_images(count: usize) -> Result<()> {

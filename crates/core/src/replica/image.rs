@@ -12,6 +12,7 @@ use crate::{
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
+    operation::json_len,
 };
 
 /// One thing that a store keeps, as it is kept: to be put into another store over what that has of it.
@@ -192,7 +193,7 @@ impl Image {
         Self { tenant, part }
     }
 
-    /// About how many bytes it holds: content, metadata and words of the host, and a little for the rest.
+    /// About how many bytes it holds: content, metadata, every name, and a little for the rest.
     #[must_use]
     pub fn weight(&self) -> usize {
         /// Ids, numbers and times.
@@ -200,7 +201,7 @@ impl Image {
         match &self.part {
             ImagePart::Message(message) => message.estimated_size(),
             ImagePart::Audit(entry) => entry.estimated_size(),
-            _ => self.places().iter().map(|place| place.slot.byte_len()).fold(REST, usize::saturating_add),
+            part => REST + json_len(part),
         }
     }
 }
@@ -325,5 +326,35 @@ impl CarriesContent for Image {
             | ImagePart::Change(_)
             | ImagePart::Audit(_) => Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_an_image_has_its_weight() {
+        let long = "n".repeat(200);
+        let image = |part| Image::new(TenantId::default(), part).weight();
+        let attachments = vec![long.parse().unwrap(); 100];
+        let thread = || "t".parse::<ThreadId>().unwrap();
+        let gone =
+            GoneImage { thread: thread(), id: "m".parse().unwrap(), left: Some((Seq::FIRST, attachments)) };
+        assert!(image(ImagePart::Gone(gone)) > 20_000);
+        let why = QuarantinedChange {
+            position: Position::new(1),
+            thread: long.parse().unwrap(),
+            at: Timestamp::from_micros(0),
+            why: String::new(),
+        };
+        let consumer = ConsumerImage {
+            consumer: "c".parse().unwrap(),
+            position: Position::ZERO,
+            quarantined: vec![why; 100],
+        };
+        assert!(image(ImagePart::Consumer(consumer)) > 20_000);
+        let runtime = ImagePart::Runtime { runtime: long.parse().unwrap(), incarnation: 1 };
+        assert!(image(runtime) > 256 + 200);
     }
 }

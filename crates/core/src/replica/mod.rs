@@ -18,6 +18,7 @@
 
 mod cursor;
 mod image;
+pub(crate) mod numbers;
 mod standing;
 
 pub use self::{

@@ -1,9 +1,9 @@
 //! Several writes as one.
 
-use throughline_core::{Batch, Batched, ThreadId, backend::rules};
+use throughline_core::{Batch, Batched, ErrorKind, PersistError, ThreadId, backend::rules};
 
-use super::{Decided, WriteScope, load::last_seq};
-use crate::RowSource;
+use super::{Decided, WriteScope, load::last_seq, refusal};
+use crate::{Halt, RowSource};
 
 impl<S: RowSource> WriteScope<'_, S> {
     /// Applies the items in order, each seeing the ones before it. `thread` is that of the first item.
@@ -14,9 +14,27 @@ impl<S: RowSource> WriteScope<'_, S> {
             rules::expect_last(batch.after, last_seq(state.as_ref(), thread)?)?;
         }
         let mut outputs = Vec::with_capacity(batch.items.len());
+        let mut answered = 0_u64;
         for (index, item) in batch.items.iter().enumerate() {
-            outputs.push(self.item(item).map_err(|halt| halt.with_batch_index(index))?);
+            let output = self.item(item).map_err(|halt| halt.with_batch_index(index))?;
+            answered = answered.saturating_add(output.answer_bytes() as u64);
+            expect_answer(answered, batch.max_answer_bytes)
+                .map_err(|error| Halt::from(error).with_batch_index(index))?;
+            outputs.push(output);
         }
         Ok(Batched { outputs, deduplicated: false })
+    }
+}
+
+/// Refuses a batch whose answers show more of the store than the call allows.
+fn expect_answer(bytes: u64, max: Option<u64>) -> Result<(), PersistError> {
+    match max {
+        Some(max) if bytes > max => {
+            let detail = format!(
+                "the answers of the batch would show {bytes} bytes of the store, and {max} are allowed"
+            );
+            Err(refusal(ErrorKind::TooLarge, detail))
+        }
+        _ => Ok(()),
     }
 }

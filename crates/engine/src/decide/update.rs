@@ -1,8 +1,8 @@
 //! A patch of metadata and attachments.
 
-use throughline_core::{Content, Happened, Update, Updated, backend::rules};
+use throughline_core::{Content, ErrorKind, Happened, PersistError, Update, Updated, backend::rules};
 
-use super::{Decided, WriteScope, load::summary_mut};
+use super::{Decided, WriteScope, load::summary_mut, refusal};
 use crate::RowSource;
 
 impl<S: RowSource> WriteScope<'_, S> {
@@ -11,7 +11,10 @@ impl<S: RowSource> WriteScope<'_, S> {
         let mut row = self.message(thread, id)?;
         let mut state = self.existing(thread)?;
         rules::expect_revision(update.expected, row.revision).map_err(|error| error.about(thread, id))?;
+        let before = row.metadata.byte_len();
         row.metadata.apply(&update.metadata);
+        expect_metadata(before, row.metadata.byte_len(), update.max_metadata_bytes)
+            .map_err(|error| error.about(thread, id))?;
         if let Some(attachments) = &update.attachments {
             row.attachments.clone_from(attachments);
         }
@@ -35,5 +38,16 @@ impl<S: RowSource> WriteScope<'_, S> {
         let key = self.message_key(thread, id);
         self.rows.messages.put(key, row);
         Ok(updated)
+    }
+}
+
+/// Refuses a patch that makes metadata longer than the call allows.
+pub(super) fn expect_metadata(before: usize, after: usize, max: Option<u64>) -> Result<(), PersistError> {
+    match max {
+        Some(max) if after > before && after as u64 > max => {
+            let detail = format!("the metadata would have {after} bytes, and {max} are allowed");
+            Err(refusal(ErrorKind::TooLarge, detail))
+        }
+        _ => Ok(()),
     }
 }

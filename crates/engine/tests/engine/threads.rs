@@ -1,7 +1,7 @@
 use throughline_core::{
-    Add, ClearThread, CreateThread, DeleteThread, ErrorKind, ItemId, Labels, NewMessage, NewReservation,
-    NewThread, Origin, PersistResult, PruneThread, PurgeThread, Purged, Reserve, ResetSession, ResolveId,
-    ResolvedBy, Role, SessionArgs, ThreadArgs, ThreadId, ThreadResult,
+    Add, AttachmentKey, ClearThread, CreateThread, DeleteThread, ErrorKind, Generation, ItemId, Labels,
+    NewMessage, NewReservation, NewThread, Origin, PersistResult, PruneThread, PurgeThread, Purged, Reserve,
+    ResetSession, ResolveId, ResolvedBy, Role, Seq, SessionArgs, ThreadArgs, ThreadId, ThreadResult,
 };
 
 use crate::store::Store;
@@ -113,5 +113,35 @@ fn a_deleted_thread_refuses_every_write() {
     match on_thread(&mut store, DeleteThread { thread: thread() }) {
         ThreadResult::Delete(deleted) => assert!(deleted.already),
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_purge_and_a_prune_end_where_the_attachment_names_come_to_the_bytes_of_an_answer() {
+    let name = |n: u32| AttachmentKey::new(format!("{n:0>200}")).unwrap();
+    let names = || (0..20_000).map(name);
+    for prunes in [false, true] {
+        let mut store = Store::default();
+        for n in 0..3 {
+            let message = NewMessage::user("x").with_id(format!("m{n}").parse().unwrap());
+            store.result(Add::new(thread(), message.with_attachments(names())));
+        }
+        let steps: Vec<(u64, bool)> = if prunes {
+            let prune = || PruneThread {
+                thread: thread(),
+                generation: Generation::FIRST,
+                through: Seq::new(3),
+                limit: 10,
+            };
+            let step = |store: &mut Store| match on_thread(store, prune()) {
+                ThreadResult::Prune(pruned) => (pruned.messages, pruned.more),
+                other => panic!("{other:?}"),
+            };
+            (0..2).map(|_| step(&mut store)).collect()
+        } else {
+            on_thread(&mut store, ClearThread::new(thread()));
+            (0..2).map(|_| purge(&mut store, 10)).map(|step| (step.messages, step.more)).collect()
+        };
+        assert_eq!(steps, [(2, true), (1, false)], "prunes: {prunes}");
     }
 }

@@ -20,6 +20,7 @@ checks! {
     Extended "list.labels" [Add Thread Read] "a list by labels shows the threads that have all of them with exactly these values" => by_labels;
     Extended "thread.owner" [Add Thread Read] "an owner is named, kept and taken away, and a list by owner shows that owner's" => owner;
     Extended "thread.metadata" [Add Thread Read] "facts of a thread are set and cleared one by one, the others keep their bytes, and labels and owner stay" => metadata;
+    Extended "thread.metadata-limit" [Thread Read] "a patch is refused where it makes the metadata of a thread longer than the limit that the call names" => metadata_limit;
     Extended "thread.labels-limit" [Thread Read] "a thread has 32 labels at most" => limit;
     Extended "thread.labels-layer" [Thread Read] "a thread has 32 labels at most, also where a layer adds them" => limit_behind_a_layer;
 }
@@ -223,4 +224,31 @@ async fn limit(rig: Rig) {
     thread.label(patch(&[("l0", None), ("one more", Some("v"))])).await.unwrap();
     let left = thread.label(patch(&[("l1", Some("other"))])).await.unwrap().entry.labels;
     assert_eq!((left.len(), left.get("one more").is_some(), left.get("l0").is_some()), (32, true, false));
+}
+
+async fn metadata_limit(rig: Rig) {
+    let db = rig.db().await;
+    let whole = r#"{"a":"01234","b":"56789"}"#;
+    let max = facts(whole).byte_len() as u64;
+    db.create_thread(new_thread("t")).await.unwrap();
+    let patch = |patch: &str| {
+        let patch: MetadataPatch = serde_json::from_str(patch).expect("a patch");
+        LabelThread::new(thread_id("t")).with_metadata(patch)
+    };
+    let within = |facts: &str| db.on_thread(patch(facts).within(max));
+    within(r#"{"a":"01234"}"#).await.unwrap();
+    let before = entry(&db, "t").await;
+    for beyond in [r#"{"b":"567890"}"#, r#"{"b":"5678","c":0}"#, r#"{"a":"0123456789abcdef"}"#] {
+        let label = patch(beyond).with_labels(self::patch(&[("k", Some("v"))])).within(max);
+        refused(db.on_thread(label).await, ErrorKind::TooLarge);
+    }
+    assert_eq!(entry(&db, "t").await, before);
+    // To the byte, and no call without a limit is held to that of another.
+    assert_eq!(within(r#"{"b":"56789"}"#).await.unwrap().entry.metadata, facts(whole));
+    db.on_thread(patch(r#"{"c":"beyond"}"#)).await.unwrap();
+    refused(within(r#"{"d":0}"#).await, ErrorKind::TooLarge);
+    // What does not make it longer is let through.
+    within("{}").await.unwrap();
+    let left = within(r#"{"a":null,"d":0}"#).await.unwrap().entry.metadata;
+    assert_eq!(left, facts(r#"{"b":"56789","c":"beyond","d":0}"#));
 }

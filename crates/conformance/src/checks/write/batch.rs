@@ -9,7 +9,9 @@ use throughline_core::{
 use crate::{
     check::checks,
     rig::Rig,
-    shorthand::{append, changes_after, everything, id, ids, position, refused, replace, said, shown, the},
+    shorthand::{
+        append, changes_after, everything, facts, id, ids, position, refused, replace, said, shown, the,
+    },
 };
 
 checks! {
@@ -21,6 +23,7 @@ checks! {
     Extended "batch.positions" [Add Batch Read; changes] "each change of a batch takes a position of its own, in the order of the items, and the receipt names the last" => positions;
     Extended "batch.nested" [Add Batch Read] "a batch or a read inside a batch is refused, and names the item" => nested;
     Extended "batch.empty" [Add Batch Read] "a batch of no items is refused, and takes no position" => empty;
+    Extended "batch.answer-limit" [Add Update Delete Batch Read] "a batch whose answers show more of the store than the call allows is refused whole" => answer_limit;
     Extended "batch.many" [Add Batch Read] "a batch of 250 items is whole, and in order" => many;
 }
 
@@ -194,4 +197,24 @@ async fn many(rig: Rig) {
     let batch = names.iter().fold(Batch::new(), |batch, name| batch.with(add(name)));
     assert_eq!(db.batch(batch).await.expect("a batch").outputs.len(), names.len());
     assert_eq!(ids(&everything(&db.thread("t")).await), names);
+}
+
+async fn answer_limit(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let message = said("m", "x").with_metadata(facts(&format!(r#"{{"k":"{}"}}"#, "x".repeat(1 << 10))));
+    thread.add(message).await.unwrap();
+    let patch = |number: u32| {
+        let patch = MetadataPatch::new().set("n", &number).unwrap();
+        Update::new(t(), id("m"), patch)
+    };
+    let patches = (0..10).fold(Batch::new(), |batch, number| batch.with(patch(number)));
+    let before = everything(&thread).await;
+    let error = refused(db.batch(patches.clone().answering_within(5 << 10)).await, ErrorKind::TooLarge);
+    assert_eq!(error.batch_index(), Some(4), "the fifth answer exceeds it");
+    assert_eq!(everything(&thread).await, before);
+    // What the call itself carries is not counted, however much of it is answered.
+    let added = Batch::new().with(Add::new(t(), said("n", &"x".repeat(8 << 10)))).with(patch(7));
+    db.batch(added.answering_within(5 << 10)).await.expect("a small answer");
+    assert_eq!(db.batch(patches.answering_within(12 << 10)).await.unwrap().outputs.len(), 10);
 }

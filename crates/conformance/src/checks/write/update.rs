@@ -1,8 +1,8 @@
 //! `Update`.
 
 use throughline_core::{
-    AttachmentKey, ContentChange, ErrorKind, Message, MessageState, MetadataPatch, NewReservation, Reserve,
-    Revision, Role, Update, UpdateMode,
+    AttachmentKey, Batch, ContentChange, ErrorKind, Message, MessageState, MetadataPatch, NewReservation,
+    OpKind, Reserve, Revision, Role, Update, UpdateMode,
 };
 
 use crate::{
@@ -18,6 +18,7 @@ checks! {
     Core "update.attachments" [Add Update Read] "absent attachments are kept, an empty list clears, another list sets" => attachments;
     Core "update.expected" [Add Update Read] "another revision than the expected one is stale, the right one is not" => expected;
     Core "update.not-found" [Update Read] "an unknown message is not found, never made" => not_found;
+    Core "update.metadata-limit" [Add Update Read] "a patch is refused where it makes the metadata longer than the limit that the call names" => metadata_limit;
     Core "update.nothing" [Add Update Read] "a patch of nothing keeps everything" => nothing;
 }
 
@@ -111,4 +112,33 @@ async fn nothing(rig: Rig) {
     let before = db.thread("t").add(message).await.unwrap().message;
     db.run(update("{}")).await.unwrap();
     assert_eq!(the(&db.thread("t"), "m").await, before);
+}
+
+async fn metadata_limit(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    let whole = r#"{"a":"01234","b":"56789"}"#;
+    let max = facts(whole).byte_len() as u64;
+    let within = |patch: &str| db.run(update(patch).within(max));
+    thread.add(said("m", "x")).await.unwrap();
+    within(r#"{"a":"01234"}"#).await.unwrap();
+    for beyond in [r#"{"b":"567890"}"#, r#"{"b":"5678","c":0}"#, r#"{"a":"0123456789abcdef"}"#] {
+        let error = refused(within(beyond).await, ErrorKind::TooLarge);
+        assert_eq!(error.message(), Some(&id("m")));
+    }
+    if rig.capabilities.supports(OpKind::Batch) {
+        let (b, c) = (update(r#"{"b":"5678"}"#).within(max), update(r#"{"c":0}"#).within(max));
+        refused(db.batch(Batch::new().with(b).with(c)).await, ErrorKind::TooLarge);
+    }
+    assert_eq!(shown(&the(&thread, "m").await.metadata), r#"{"a":"01234"}"#);
+    // To the byte, and no call without a limit is held to that of another.
+    within(r#"{"b":"56789"}"#).await.unwrap();
+    assert_eq!(shown(&the(&thread, "m").await.metadata), whole);
+    db.run(update(r#"{"c":"beyond"}"#)).await.unwrap();
+    refused(within(r#"{"d":0}"#).await, ErrorKind::TooLarge);
+    // What does not make it longer is let through.
+    within("{}").await.unwrap();
+    within(r#"{"c":"Beyond"}"#).await.unwrap();
+    within(r#"{"a":null,"d":0}"#).await.unwrap();
+    assert_eq!(shown(&the(&thread, "m").await.metadata), r#"{"b":"56789","c":"Beyond","d":0}"#);
 }

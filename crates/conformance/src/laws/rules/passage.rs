@@ -1,8 +1,8 @@
 //! What passes a layer, and how it is called.
 
 use throughline_core::{
-    Add, ContentChange, Effect, ErrorKind, NewMessage, PersistArgs, PersistError, Site, UpdateContent,
-    UpdateMode,
+    Add, ContentChange, Effect, ErrorKind, LabelThread, NewMessage, PersistArgs, PersistError, Site,
+    ThreadArgs, Update, UpdateContent, UpdateMode,
 };
 
 use crate::{
@@ -113,12 +113,23 @@ async fn arguments(bench: Bench) {
     }
 }
 
-/// A layer that says that it limits content limits every append.
+/// A layer that says that it limits content limits every append, every patch of metadata, and the answers of every batch.
 fn assert_limited(what: &str, passed: &PersistArgs) {
+    if let PersistArgs::Batch(batch) = passed {
+        assert!(batch.max_answer_bytes.is_some(), "{what}: a batch without a limit of its answers");
+    }
     for item in passed.each() {
-        if let PersistArgs::UpdateContent(UpdateContent { change, max_content_bytes, .. }) = item {
-            let appends = matches!(change, ContentChange::Append(_)) && !change.is_none();
-            assert!(!appends || max_content_bytes.is_some(), "{what}: an append without a limit");
+        match item {
+            PersistArgs::UpdateContent(UpdateContent { change, max_content_bytes, .. }) => {
+                let appends = matches!(change, ContentChange::Append(_)) && !change.is_none();
+                assert!(!appends || max_content_bytes.is_some(), "{what}: an append without a limit");
+            }
+            PersistArgs::Update(Update { metadata, max_metadata_bytes, .. })
+            | PersistArgs::Thread(ThreadArgs::Label(LabelThread { metadata, max_metadata_bytes, .. })) => {
+                let is_limited = metadata.is_empty() || max_metadata_bytes.is_some();
+                assert!(is_limited, "{what}: a patch of metadata without a limit");
+            }
+            _ => {}
         }
     }
 }
@@ -140,44 +151,50 @@ fn take_back_revisions(passed: &mut PersistArgs, asked: &PersistArgs) {
     }
 }
 
-/// Takes the limits of content out again that the layer has set. One that the caller had set may only become lower.
+/// Takes the limits out again that the layer has set. One that the caller had set may only become lower.
 fn take_back_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
+    each_limit(passed, asked, &mut |passed, asked| {
+        if passed.is_some_and(|set| asked.is_none_or(|most| set <= most)) {
+            *passed = asked;
+        }
+    });
+}
+
+/// Every limit that a caller can set, with what was asked.
+fn each_limit(
+    passed: &mut PersistArgs,
+    asked: &PersistArgs,
+    change: &mut impl FnMut(&mut Option<u64>, Option<u64>),
+) {
     match (passed, asked) {
-        (PersistArgs::UpdateContent(passed), PersistArgs::UpdateContent(asked))
-            if passed
-                .max_content_bytes
-                .is_some_and(|set| asked.max_content_bytes.is_none_or(|most| set <= most)) =>
-        {
-            passed.max_content_bytes = asked.max_content_bytes;
+        (PersistArgs::UpdateContent(passed), PersistArgs::UpdateContent(asked)) => {
+            change(&mut passed.max_content_bytes, asked.max_content_bytes);
+        }
+        (PersistArgs::Update(passed), PersistArgs::Update(asked)) => {
+            change(&mut passed.max_metadata_bytes, asked.max_metadata_bytes);
+        }
+        (PersistArgs::Thread(ThreadArgs::Label(passed)), PersistArgs::Thread(ThreadArgs::Label(asked))) => {
+            change(&mut passed.max_metadata_bytes, asked.max_metadata_bytes)
         }
         (PersistArgs::Batch(passed), PersistArgs::Batch(asked)) => {
+            change(&mut passed.max_answer_bytes, asked.max_answer_bytes);
             for (passed, asked) in passed.items.iter_mut().zip(&asked.items) {
-                take_back_limits(passed, asked);
+                each_limit(passed, asked, change);
             }
         }
         _ => {}
     }
 }
 
-/// Takes the limits of content back that the layer has set for what it makes of the content. One that the caller had set has to be
-/// there still, and may have grown with the content: four times, and 4 KiB for what is put around it. A higher one limits nothing.
+/// Takes the limits back that the layer has set for what it makes of the content. One that the caller had set has to be there still, and may
+/// have grown with the content: four times, and 4 KiB for what is put around it. A higher one limits nothing.
 fn take_back_rescaled_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
-    match (passed, asked) {
-        (PersistArgs::UpdateContent(passed), PersistArgs::UpdateContent(asked))
-            if passed
-                .max_content_bytes
-                .zip(asked.max_content_bytes)
-                .is_some_and(|(set, most)| set <= most.saturating_mul(4).saturating_add(4096)) =>
-        {
-            passed.max_content_bytes = asked.max_content_bytes;
+    each_limit(passed, asked, &mut |passed, asked| {
+        let grown = |most: u64| most.saturating_mul(4).saturating_add(4096);
+        if passed.zip(asked).is_some_and(|(set, most)| set <= grown(most)) {
+            *passed = asked;
         }
-        (PersistArgs::Batch(passed), PersistArgs::Batch(asked)) => {
-            for (passed, asked) in passed.items.iter_mut().zip(&asked.items) {
-                take_back_rescaled_limits(passed, asked);
-            }
-        }
-        _ => {}
-    }
+    });
 }
 
 /// An operation as JSON with every place of content emptied: what is left is what no layer may change. One that holds back

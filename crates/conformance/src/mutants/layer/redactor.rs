@@ -101,6 +101,8 @@ pub(super) enum Forgets {
     ContentLimits,
     /// How high the caller's limit of content is.
     HeightOfContentLimits,
+    /// That the caller has set a limit of metadata.
+    MetadataLimits,
 }
 
 pub(super) fn redacting(name: &'static str, forgets: Forgets, around: &Around) -> Result<Persistence> {
@@ -352,6 +354,11 @@ impl Swap {
             one => std::slice::from_mut(one),
         };
         for item in items {
+            if self.forgets == Forgets::MetadataLimits
+                && let PersistArgs::Update(update) = &mut *item
+            {
+                update.max_metadata_bytes = None;
+            }
             let open = key_of(context, item).and_then(|key| open.get_mut(&key));
             match (item, open) {
                 (PersistArgs::UpdateContent(update), Some(open)) => {

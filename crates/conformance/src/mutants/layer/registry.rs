@@ -67,6 +67,9 @@ mutants! {
     Plain(ForgetsOnlyExpired) "forgets-only-expired" "settles a message that was to be settled only if its lease has expired" ["law.arguments" "law.unchanged"];
     Plain(ForgetsRestoring) "forgets-restoring" "passes an import that restores damaged messages on as any other" ["law.arguments" "law.unchanged"];
     Plain(ForgetsMaxContent) "forgets-max-content" "passes an update on without the limit of content that its caller has set" ["law.arguments" "law.unchanged"];
+    Plain(ForgetsMaxMetadata) "forgets-max-metadata" "passes a patch on without the limit of metadata that its caller has set" ["law.arguments" "law.unchanged"];
+    Plain(ForgetsMaxThreadMetadata) "forgets-max-metadata-of-threads" "passes a patch of a thread on without the limit that its caller has set" ["law.arguments" "law.unchanged"];
+    Plain(ForgetsMaxAnswer) "forgets-max-answer" "passes a batch on without the limit of its answers" ["law.arguments" "law.unchanged"];
     Plain(ForgetsAddAfter) "forgets-after-of-additions" "passes an addition on whatever number its thread has given" ["law.arguments" "law.unchanged"];
     Plain(ForgetsReserveAfter) "forgets-after-of-reservations" "passes a reservation on whatever number its thread has given" ["law.arguments" "law.unchanged"];
     Plain(ForgetsGeneration) "forgets-generations" "passes an addition on into any generation of its thread" ["law.arguments" "law.unchanged"];
@@ -101,6 +104,9 @@ mutants! {
     Careless(CountsFailures) "counts-failures" "counts calls that failed as under way" ["law.goes-on"];
     AddsLabels(ReplacesLabels) "replaces-labels" "says that it adds labels, and replaces those of the caller" ["law.arguments" "law.unchanged"];
     Limits(None) "never-limits" "says that it limits content, and does not" ["law.arguments"];
+    Limits(RaisesMaxMetadata) "raises-max-metadata" "raises the limit of metadata that the caller has set" ["law.arguments" "law.unchanged"];
+    Limits(LimitsNoPatch) "limits-no-patch" "limits appends and answers, and takes the limit off patches of metadata" ["law.arguments" "law.unchanged"];
+    Limits(LimitsNoAnswer) "limits-no-answer" "limits appends and patches, and takes the limit off the answers of a batch" ["law.arguments" "law.unchanged"];
     HoldsBack(NeverSettles) "never-settles" "says that it holds back, and passes the end of a message on as a part of it" ["law.arguments"];
     Redactor(Batches) "redactor-forgets-batches" "redacts no batch" ["law.coverage"];
     Redactor(Deltas) "redactor-forgets-appends" "redacts no appended text" ["law.coverage"];
@@ -130,6 +136,7 @@ mutants! {
     Redactor(Replays) "redactor-forgets-replays" "drops what it holds back at a replay" ["law.stream-again"];
     Redactor(ContentLimits) "redactor-forgets-content-limits" "passes an update on without the limit of content that its caller has set" ["law.arguments"];
     Redactor(HeightOfContentLimits) "redactor-lifts-content-limits" "sets a limit of content that its caller has set to the highest number" ["law.arguments"];
+    Redactor(MetadataLimits) "redactor-forgets-metadata-limits" "passes a patch on without the limit of metadata that its caller has set" ["law.arguments"];
     Redactor(LostBefore) "redactor-takes-lost-writes-as-made" "takes a write whose answer was lost as made" ["law.stream-again"];
     Redactor(LostAfter) "redactor-takes-lost-writes-as-refused" "takes a write whose answer was lost as not made" ["law.stream-again"];
     Redactor(LostLate) "redactor-forgets-late-writes" "takes a stale repetition as proof that the lost write was not made" ["law.stream-again"];

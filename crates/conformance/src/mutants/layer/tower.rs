@@ -59,11 +59,31 @@ pub(super) enum Fault {
     ForgetsOnlyExpired,
     ForgetsRestoring,
     ForgetsMaxContent,
+    ForgetsMaxMetadata,
+    ForgetsMaxThreadMetadata,
+    ForgetsMaxAnswer,
+    RaisesMaxMetadata,
+    LimitsNoPatch,
+    LimitsNoAnswer,
     ForgetsAddAfter,
     ForgetsReserveAfter,
     ForgetsGeneration,
     ForgetsMaxBytes,
     ForgetsTaken,
+}
+
+/// Limits appends to a kilobyte, patches of metadata to `metadata`, and the answers of batches to `answer`.
+fn limit(args: &mut PersistArgs, metadata: Option<u64>, answer: Option<u64>) {
+    match args {
+        PersistArgs::UpdateContent(update) => *update = update.clone().within(1 << 10),
+        PersistArgs::Update(update) => update.max_metadata_bytes = metadata,
+        PersistArgs::Thread(ThreadArgs::Label(label)) => label.max_metadata_bytes = metadata,
+        PersistArgs::Batch(batch) => {
+            batch.max_answer_bytes = answer;
+            batch.items.iter_mut().for_each(|item| limit(item, metadata, answer));
+        }
+        _ => {}
+    }
 }
 
 /// No layer at all, in spite of its name.
@@ -272,6 +292,14 @@ impl Fault {
             (Self::ForgetsOnlyExpired, PersistArgs::UpdateContent(update)) => update.only_if_expired = false,
             (Self::ForgetsRestoring, PersistArgs::Import(import)) => import.restores_damaged = false,
             (Self::ForgetsMaxContent, PersistArgs::UpdateContent(update)) => update.max_content_bytes = None,
+            (Self::ForgetsMaxMetadata, PersistArgs::Update(update)) => update.max_metadata_bytes = None,
+            (Self::ForgetsMaxThreadMetadata, PersistArgs::Thread(ThreadArgs::Label(label))) => {
+                label.max_metadata_bytes = None;
+            }
+            (Self::ForgetsMaxAnswer, PersistArgs::Batch(batch)) => batch.max_answer_bytes = None,
+            (Self::RaisesMaxMetadata, args) => limit(args, Some(u64::MAX), Some(1 << 10)),
+            (Self::LimitsNoPatch, args) => limit(args, None, Some(1 << 10)),
+            (Self::LimitsNoAnswer, args) => limit(args, Some(1 << 10), None),
             (Self::ForgetsAddAfter, PersistArgs::Add(add)) => add.after = None,
             (Self::ForgetsReserveAfter, PersistArgs::Reserve(reserve)) => reserve.after = None,
             (Self::ForgetsGeneration, PersistArgs::Add(add)) => add.generation = None,

@@ -192,7 +192,9 @@ fn begun(place: &SessionPlace, now: Timestamp) -> SessionHead {
             (false, _) => GenerationCause::AgentReset,
         },
         // Not one that was seen of an agent that was dropped, or before what ended sessions that were never kept.
-        revision: SessionRevision::new(STEP * (place.resets + place.cleared.get() - Generation::FIRST.get())),
+        revision: SessionRevision::new(
+            STEP * (place.resets + place.cleared.get()).saturating_sub(Generation::FIRST.get()),
+        ),
         pointer: None,
         running: None,
         attempts: 0,

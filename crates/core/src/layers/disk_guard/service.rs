@@ -22,7 +22,7 @@ impl<S> DiskGuardService<S> {
     }
 
     fn entry(&self, request: &PersistRequest) -> Entry<()> {
-        if !request.args.grows() {
+        if !request.grows() {
             return Entry::Open(());
         }
         match self.watch.known() {

@@ -35,7 +35,7 @@ impl LimitsLayer {
         self
     }
 
-    /// The most bytes of the metadata of one message or thread, names and values.
+    /// The most bytes of the metadata of one message or thread, names and values, also where it grows by patches.
     #[must_use]
     pub const fn metadata_bytes(mut self, bytes: usize) -> Self {
         self.metadata_bytes = bytes;
@@ -63,7 +63,7 @@ impl LimitsLayer {
         self
     }
 
-    /// The most bytes of content and metadata of one batch or import together.
+    /// The most bytes of content and metadata of one batch or import together, and of what the answers of a batch show of the store.
     #[must_use]
     pub const fn batch_bytes(mut self, bytes: usize) -> Self {
         self.batch_bytes = bytes;

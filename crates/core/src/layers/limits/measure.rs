@@ -3,16 +3,27 @@
 use super::{LimitsLayer, depth::depth};
 use crate::{
     CarriesContent as _, ContentChange, Delta, Effect, ErrorKind, PersistArgs, PersistError, Result, Slot,
+    ThreadArgs,
 };
 
 impl LimitsLayer {
-    /// Has the store hold each append to the limit of the whole content: only the store knows what is there already.
-    pub(super) fn bound_appends(&self, args: &mut PersistArgs) {
+    /// Has the store hold each append to the limit of the whole content, each patch to that of the whole metadata, and a batch to a
+    /// limit of its answers: only the store knows what is there already.
+    pub(super) fn bound_growth(&self, args: &mut PersistArgs) {
         match args {
-            PersistArgs::Batch(batch) => batch.items.iter_mut().for_each(|item| self.bound_appends(item)),
+            PersistArgs::Batch(batch) => {
+                batch.items.iter_mut().for_each(|item| self.bound_growth(item));
+                bound(&mut batch.max_answer_bytes, self.batch_bytes);
+            }
             PersistArgs::UpdateContent(update) if matches!(update.change, ContentChange::Append(_)) => {
-                let earlier = update.max_content_bytes.unwrap_or(u64::MAX);
-                update.max_content_bytes = Some(earlier.min(self.content_bytes as u64));
+                bound(&mut update.max_content_bytes, self.content_bytes);
+            }
+            // A patch of nothing is left to the layers further in: `encrypt` writes metadata under a new key with one.
+            PersistArgs::Update(update) if !update.metadata.is_empty() => {
+                bound(&mut update.max_metadata_bytes, self.metadata_bytes);
+            }
+            PersistArgs::Thread(ThreadArgs::Label(label)) if !label.metadata.is_empty() => {
+                bound(&mut label.max_metadata_bytes, self.metadata_bytes);
             }
             _ => {}
         }
@@ -88,6 +99,12 @@ impl LimitsLayer {
     fn not_deeper(&self, what: &str, json: &str) -> Result<()> {
         within(&format_args!("levels of nesting in {what}").to_string(), depth(json), self.depth)
     }
+}
+
+/// Lowers a limit.
+fn bound(limit: &mut Option<u64>, bytes: usize) {
+    let bytes = bytes as u64;
+    *limit = Some(limit.map_or(bytes, |earlier| earlier.min(bytes)));
 }
 
 fn within(what: &str, is: usize, allowed: usize) -> Result<()> {

@@ -23,11 +23,11 @@
 //! | limit | default | counts |
 //! |---|---|---|
 //! | [`content_bytes`](LimitsLayer::content_bytes) | 8 MiB | the JSON of one content or of one delta; the JSON of a content that grows by appends |
-//! | [`metadata_bytes`](LimitsLayer::metadata_bytes) | 256 KiB | names and JSON values of one metadata, of a message or a thread, or of one patch |
+//! | [`metadata_bytes`](LimitsLayer::metadata_bytes) | 256 KiB | names and JSON values of one metadata, of a message or a thread, and of one that grows by patches |
 //! | [`depth`](LimitsLayer::depth) | 64 | nested arrays and objects, in content and in each metadata value |
 //! | [`attachments`](LimitsLayer::attachments) | 256 | attachment names of one message |
 //! | [`batch_items`](LimitsLayer::batch_items) | 512 | operations of one batch, rows of one [import](crate::Import) |
-//! | [`batch_bytes`](LimitsLayer::batch_bytes) | 16 MiB | content and metadata of one batch or import together |
+//! | [`batch_bytes`](LimitsLayer::batch_bytes) | 16 MiB | content and metadata of one batch or import together; what the answers of a batch show of the store |
 //!
 //! # Content that grows by appends
 //! The layer does not know how long the content is already, and the store does. So each append names the limit
@@ -37,6 +37,16 @@
 //! its ciphertext; content of many revisions may exceed the limit there by some 200 bytes for each of them. A transform that makes
 //! text longer reaches the limit earlier. A [`Draft`](crate::Draft) learns the limit from its reservation and refuses the append itself. An end that carries no content
 //! is never refused.
+//!
+//! # Metadata that grows by patches, and answers of batches
+//! A patch names the limit of the whole metadata in the same way ([`Update::max_metadata_bytes`](crate::Update::max_metadata_bytes),
+//! [`LabelThread::max_metadata_bytes`](crate::LabelThread::max_metadata_bytes)): one that makes it longer than that is `TooLarge`, and one that does not
+//! make it longer always passes. The store counts metadata as it keeps it. Under [`encrypt`](crate::layers::encrypt) a value counts four thirds
+//! of its bytes and about a hundred more.
+//!
+//! A patch is answered by the whole metadata, so a batch names a limit of its answers, which is that of its bytes
+//! ([`Batch::max_answer_bytes`](crate::Batch::max_answer_bytes)). With the default limits an answer to a batch shows at most 16 MiB of what was there
+//! before it. What the batch itself adds is answered too, and is within the same limit by itself.
 //!
 //! # Copies
 //! A [fork](crate::Thread::fork) copies what the store holds and is not limited. So a message that was written before a limit was

@@ -41,7 +41,7 @@ where
     fn call(&mut self, mut request: PersistRequest) -> Self::Future {
         let passage = match self.limits.check(&request.args) {
             Ok(()) => {
-                self.limits.bound_appends(&mut request.args);
+                self.limits.bound_growth(&mut request.args);
                 Passage::Passed(self.inner.call(request))
             }
             Err(error) => Passage::refused(error),

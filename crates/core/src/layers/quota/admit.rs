@@ -16,12 +16,13 @@ impl QuotaLayer {
         let tenant = context.tenant();
         let weight = weigh(args, context.idempotency().map(|idempotency| &idempotency.key));
         if let Some(stored) = &self.stored
-            && args.grows()
+            && request.grows()
         {
             has_room(tenant, stored(tenant), weight.bytes)?;
         }
         let quota = (self.quotas)(tenant);
-        self.tenants.take(tenant, weight, &quota, args.settles()).map_err(|refused| told(tenant, refused))?;
+        let must = args.settles() && !args.brings_content();
+        self.tenants.take(tenant, weight, &quota, must).map_err(|refused| told(tenant, refused))?;
         Ok(Charge::new(self, context, weight, quota))
     }
 }

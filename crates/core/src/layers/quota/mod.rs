@@ -33,11 +33,13 @@
 //! Nobody waits here: a call is let in or refused, with the tenant, the limit and what was asked in the error.
 //!
 //! # What passes all the same
-//! - What ends a message or a run that was begun ([`settles`](crate::PersistArgs::settles)) is never refused. It is counted, and
-//!   the next calls of the tenant pay for it.
-//! - What a consumer of the changes keeps is neither counted nor refused.
-//! - The limit of stored bytes stops only what [grows](crate::PersistArgs::grows) the store: never a read, a deletion, a clear or
-//!   an end.
+//! - What ends a message or a run that was begun ([`settles`](crate::PersistArgs::settles)) and
+//!   [brings no content](crate::PersistArgs::brings_content) is never refused. It is counted, and the next calls of the tenant pay for
+//!   it. An end with content is a write of it: beyond the rate it is `Overloaded`, and passes when it is repeated later, or
+//!   without the content.
+//! - The cursors of consumers are neither counted nor refused. A quarantined change is a write.
+//! - The limit of stored bytes stops only what [grows](crate::PersistRequest::grows) the store: never a read, a deletion, a clear or
+//!   an end. An idempotency key grows it, except on those.
 //!
 //! # How exact it is
 //! The rates are exact for one layer and its clones, in one process. A call that was let in counts, whatever became of it, a
@@ -45,7 +47,8 @@
 //!
 //! What a tenant stores is not counted here. A layer sees what is written and not what it replaces, and other processes write as
 //! well, so a count of its own would be wrong by and by. The host says it, for example from the bytes of
-//! [the entries of the threads](crate::ThreadEntry::bytes), added up now and then. Between two counts a tenant can go over the
+//! [the entries of the threads](crate::ThreadEntry::bytes), added up now and then: a lower bound, of final messages alone. The guide
+//! `limits-and-guards` says what it leaves out. Between two counts a tenant can go over the
 //! limit by what it writes in that time; the rate of bytes bounds that.
 //!
 //! It fails closed: what it cannot count it refuses.

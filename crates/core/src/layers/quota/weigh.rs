@@ -1,11 +1,13 @@
 //! What a call takes of a quota.
 
 use super::account::Weight;
-use crate::{IdempotencyKey, PersistArgs};
+use crate::{ConsumerArgs, IdempotencyKey, PersistArgs};
 
 /// Every item of a batch and every row of an import is an operation; a read writes nothing. The key of a write is written with it.
 pub(super) fn weigh(args: &PersistArgs, key: Option<&IdempotencyKey>) -> Weight {
     let operations = match args {
+        // A row with a reason, for whatever position.
+        PersistArgs::Consumer(ConsumerArgs::Quarantine(_)) => 1,
         // The host's own work.
         PersistArgs::Consumer(_) | PersistArgs::Replica(_) => return Weight { operations: 0, bytes: 0 },
         PersistArgs::Import(import) => import.rows.len(),

@@ -22,7 +22,8 @@ pub struct ReadImages {
 impl ReadImages {
     /// The most images of one call.
     pub const MAX_LIMIT: u32 = 1000;
-    /// At so many bytes an answer ends, with the image that reaches them.
+    /// At so many bytes an answer ends, with the image that reaches them. An image is never divided: that of a consumer holds all changes that
+    /// it has quarantined, each with a reason of up to 4 KiB.
     pub const MAX_BYTES: usize = 4 << 20;
 
     /// The next `limit` images after `after`.

@@ -2,7 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     LabelPatch, MetadataPatch, OwnerId, ThreadId, Title,
-    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, nullable::present, places::carries_nothing},
+    operation::{
+        CarriesContent, Place, PlaceMut, Slot, SlotMut, lower, nullable::present, places::carries_nothing,
+    },
 };
 
 /// Gives a thread another title.
@@ -80,13 +82,24 @@ pub struct LabelThread {
     /// The facts to set and to clear.
     #[serde(default, skip_serializing_if = "MetadataPatch::is_empty")]
     pub metadata: MetadataPatch,
+    /// The most bytes of names and JSON values that the metadata of the thread may have afterwards, as the store keeps it; a patch
+    /// that makes it longer than that is refused as [`TooLarge`](crate::ErrorKind::TooLarge). A patch that does not make it longer
+    /// never is. [`LimitsLayer`](crate::layers::limits::LimitsLayer) sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_metadata_bytes: Option<u64>,
 }
 
 impl LabelThread {
     /// Changes nothing of `thread` yet.
     #[must_use]
     pub const fn new(thread: ThreadId) -> Self {
-        Self { thread, labels: LabelPatch::new(), owner: None, metadata: MetadataPatch::new() }
+        Self {
+            thread,
+            labels: LabelPatch::new(),
+            owner: None,
+            metadata: MetadataPatch::new(),
+            max_metadata_bytes: None,
+        }
     }
 
     /// Sets these labels and takes those away.
@@ -109,16 +122,23 @@ impl LabelThread {
         self.metadata = metadata;
         self
     }
+
+    /// Refuses to run where it would make the metadata longer than `bytes`. An earlier, lower limit stays.
+    #[must_use]
+    pub const fn within(mut self, bytes: u64) -> Self {
+        self.max_metadata_bytes = Some(lower(self.max_metadata_bytes, bytes));
+        self
+    }
 }
 
 impl CarriesContent for LabelThread {
     fn places(&self) -> Vec<Place<'_>> {
-        let Self { thread, labels: _, owner: _, metadata } = self;
+        let Self { thread, labels: _, owner: _, metadata, max_metadata_bytes: _ } = self;
         vec![Place { thread, message: None, slot: Slot::Metadata(metadata.as_metadata()) }]
     }
 
     fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-        let Self { thread, labels: _, owner: _, metadata } = self;
+        let Self { thread, labels: _, owner: _, metadata, max_metadata_bytes: _ } = self;
         vec![PlaceMut { thread, message: None, slot: SlotMut::Metadata(metadata.as_metadata_mut()) }]
     }
 }
@@ -135,7 +155,7 @@ carries_nothing!(PublishThread { thread: _ });
 
 /// Makes what the entry of a thread says of its messages again, of the messages alone: counts, preview, activity. It
 /// comes out the same unless the entry was damaged; what the host said is kept as far as it can be read. Costs a pass
-/// over the thread; where a store has lost sight of which messages are the thread's, as SQLite can by damage, it finds them in a
+/// over the thread, in which the store makes no other write; where a store has lost sight of which messages are the thread's, as SQLite can by damage, it finds them in a
 /// pass over all messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -68,7 +68,8 @@ carries_nothing!(ThreadDeleted { thread: _, already: _, deduplicated: _ });
 pub struct PurgeThread {
     /// The thread.
     pub thread: ThreadId,
-    /// How many messages at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
+    /// How many messages at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT). There may be fewer: a call ends where the
+    /// names of their attachments come to [`ReadPage::DEFAULT_BYTES`](crate::ReadPage::DEFAULT_BYTES).
     pub limit: u32,
 }
 

@@ -4,7 +4,7 @@ use throughline_core::{Happened, PersistError, ThreadArgs, ThreadId, backend::ru
 
 use crate::{
     RowSource,
-    decide::{Decided, WriteScope, load::summary_mut},
+    decide::{Decided, WriteScope, load::summary_mut, update::expect_metadata},
     rows::ThreadRow,
 };
 
@@ -32,7 +32,9 @@ impl<S: RowSource> WriteScope<'_, S> {
                 labels.apply(&label.labels);
                 rules::check_labels(&labels)?;
                 summary.labels = labels;
+                let before = summary.metadata.byte_len();
                 summary.metadata.apply(&label.metadata);
+                expect_metadata(before, summary.metadata.byte_len(), label.max_metadata_bytes)?;
                 if let Some(owner) = &label.owner {
                     summary.owner.clone_from(owner);
                 }

@@ -10,12 +10,16 @@ mod resolve;
 mod take_last;
 
 use throughline_core::{
-    Addressed as _, ErrorKind, Happened, PersistError, ThreadArgs, ThreadChanged, ThreadId, ThreadResult,
-    backend::{ThreadFacts, rules},
+    Addressed as _, ErrorKind, Happened, MessageId, PersistError, ReadPage, Seq, ThreadArgs, ThreadChanged,
+    ThreadId, ThreadResult,
+    backend::{AnswerBytes, ThreadFacts, rules},
 };
 
 use super::{Decided, WriteScope, load::summary_mut, refusal};
-use crate::{RowSource, rows::ThreadRow};
+use crate::{
+    RowSource,
+    rows::{MessageRow, ThreadRow},
+};
 
 impl<S: RowSource> WriteScope<'_, S> {
     pub(super) fn on_thread(&mut self, args: &ThreadArgs) -> Decided<ThreadResult, S> {
@@ -77,4 +81,15 @@ impl<S: RowSource> WriteScope<'_, S> {
         let key = self.thread_key(thread);
         self.rows.relabeled.push(key);
     }
+}
+
+/// Ends a list of messages to remove where their attachment names come to the bytes of an answer; says whether it did. The first one
+/// always stays.
+fn end_at_bytes(removed: &mut Vec<(MessageId, Seq, MessageRow)>) -> bool {
+    let mut bytes = AnswerBytes::new(ReadPage::DEFAULT_BYTES);
+    let names = |row: &MessageRow| row.attachments.iter().map(|key| key.as_str().len()).sum();
+    let fits = removed.iter().take_while(|(.., row)| bytes.take(names(row))).count();
+    let is_cut = fits < removed.len();
+    removed.truncate(fits);
+    is_cut
 }

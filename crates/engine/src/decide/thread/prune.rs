@@ -7,6 +7,7 @@ use crate::{
     decide::{
         Decided, WriteScope,
         load::{last_seq, summary_mut},
+        thread::end_at_bytes,
     },
     rows::RangeKind,
 };
@@ -35,7 +36,8 @@ impl<S: RowSource> WriteScope<'_, S> {
             rows.len() as u64 == limit && rows.last().is_some_and(|(_, seq, _)| *seq < prune.through);
         let more = rows.len() as u64 > limit || (is_full && !looks_ahead);
         let removed = rows.into_iter().take(prune.limit as usize);
-        let removed: Vec<_> = removed.map(|(id, seq, row)| (id.clone(), seq, row.clone())).collect();
+        let mut removed: Vec<_> = removed.map(|(id, seq, row)| (id.clone(), seq, row.clone())).collect();
+        let more = end_at_bytes(&mut removed) || more;
         let mut pruned = Pruned {
             thread: thread.clone(),
             messages: 0,

@@ -4,7 +4,7 @@ use throughline_core::{PurgeThread, Purged, backend::rules};
 
 use crate::{
     RowSource,
-    decide::{Decided, WriteScope},
+    decide::{Decided, WriteScope, thread::end_at_bytes},
     rows::{LeftoverPurge, LeftoverQuery, RangeKind},
 };
 
@@ -27,8 +27,9 @@ impl<S: RowSource> WriteScope<'_, S> {
         let rows = self.range(thread, RangeKind::Purgeable, state.floor, limit + 1)?;
         purged.more = rows.len() as u64 > limit;
         let removed = rows.into_iter().take(purge.limit as usize);
-        let removed: Vec<_> = removed.map(|(id, _, row)| (id.clone(), row.clone())).collect();
-        for (id, row) in &removed {
+        let mut removed: Vec<_> = removed.map(|(id, seq, row)| (id.clone(), seq, row.clone())).collect();
+        purged.more |= end_at_bytes(&mut removed);
+        for (id, _, row) in &removed {
             purged.attachments.extend(row.attachments.iter().cloned());
             self.put_tombstone(thread, id, row);
         }

@@ -5,6 +5,7 @@ mod changes;
 mod claims;
 mod consumers;
 mod imports;
+mod limits;
 mod names;
 mod reads;
 mod replicas;
@@ -17,6 +18,7 @@ use super::Mutant;
 pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
     [
         writes::MUTANTS,
+        limits::MUTANTS,
         reads::MUTANTS,
         threads::MUTANTS,
         imports::MUTANTS,

@@ -314,8 +314,6 @@ pub(super) static MUTANTS: &[Mutant] = &[
             });
         },
     ),
-    Mutant::new("ignores-content-limits", "appends beyond the limit that the call names", &["append.limit"])
-        .before(|args, _| change::contents(args, |update| update.max_content_bytes = None)),
     Mutant::new("empty-is-reserved", "takes a message of no blocks for a reservation", &["add.no-blocks"])
         .after(|_, response| {
             change::messages(response, |message| {
