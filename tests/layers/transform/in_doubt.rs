@@ -7,9 +7,14 @@ use std::{
 };
 
 use throughline::{
-    Admitted, Backend, Batch, Capabilities, Coalesce, Content, ContentChange, Effect, ErrorKind,
+    Admitted, Backend, Batch, Capabilities, Coalesce, Content, ContentChange, Effect, ErrorKind, OpKind,
     PersistError, Persistence, ReadArgs, Reply, Reserve, Result, Revision, Role, UpdateContent, UpdateMode,
-    layers::timeout::TimeoutLayer, memory::MemoryBackend, transform::TransformLayer,
+    layers::{
+        chaos::{ChaosLayer, Fault, Rule},
+        timeout::TimeoutLayer,
+    },
+    memory::MemoryBackend,
+    transform::TransformLayer,
 };
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
@@ -191,5 +196,30 @@ async fn a_snapshot_of_another_writers_message_keeps_its_held_text_when_its_answ
         db.run(part()).key(key("a")).await.unwrap();
         db.run(append("m", "ce.", UpdateMode::Final)).await.unwrap();
         assert_eq!(content(&db, "m").await, r#"[{"type":"text","text":"say Alice."}]"#);
+    }
+}
+
+/// A store behind a layer with a fault, which the first change of content meets.
+fn faulty(fault: Fault) -> Persistence {
+    let faults =
+        ChaosLayer::seeded(1).rule(Rule::new("first-change", fault).on(OpKind::UpdateContent).nth(1));
+    Persistence::builder()
+        .layer(TransformLayer::new(Names))
+        .layer(faults)
+        .backend(MemoryBackend::new())
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn held_text_of_an_applied_write_is_continued_after_an_error_and_after_a_panic() {
+    for fault in [Fault::after(ErrorKind::Internal), Fault::panic_after()] {
+        let db = faulty(fault.clone());
+        db.run(new("m")).await.unwrap();
+        // All of it is held back: it raises no revision.
+        let error = db.run(append("m", "Ali", UpdateMode::Partial)).await.unwrap_err();
+        assert_eq!(error.effect(), Effect::Applied, "{fault:?}");
+        db.run(append("m", "ce.", UpdateMode::Final)).await.unwrap();
+        assert_eq!(content(&db, "m").await, r#"[{"type":"text","text":"Alice."}]"#, "{fault:?}");
     }
 }

@@ -80,6 +80,7 @@
 //!   [`Draft`](crate::Draft) counts it as not committed.
 //! - Calls that change the content of one message wait for each other. A call that was refused, replayed, or dropped before it was handed
 //!   over leaves what is held as it was. Where an outcome is unknown, the next call reads the message and goes by its revision.
+//!   An error that says that the call was applied ([`Effect::Applied`](crate::Effect::Applied)) leaves what is held as the call made it.
 //! - Blocks that follow a held text cannot be appended together with it. The layer reads what is stored, and replaces it with both.
 //! - Of a message that was begun by another process or before a restart, what was held back is lost: see [`TextStream::resume`].
 //! - A text is expected to have one writer at a time, as its lease says.

@@ -67,7 +67,7 @@ impl<T: Transform> OpenMessage<T> {
             return Self { is_in_doubt: before.is_none(), ..Self::new(None) };
         };
         if let Some(before) = before.as_ref().filter(|before| before.revision == stored.revision) {
-            let is_repeated = key.is_some() && key == doubtful.as_ref();
+            let is_repeated = key.is_some() && key == doubtful.as_ref() && key != before.last_key.as_ref();
             let pin = Some(stored.revision);
             return Self { pin, is_repeated, is_in_doubt: true, ..Self::new(Some(before.clone())) };
         }
@@ -251,13 +251,53 @@ impl<T: Transform> OpenMessage<T> {
     }
 
     /// What a slot holds while the call is under way: it makes `raises` changes of the message that raise its revision.
-    pub(super) fn in_doubt(&self, raises: u64, key: Option<&Idempotency>) -> Slot<T::Stream> {
+    pub(super) fn in_doubt(&mut self, raises: u64, key: Option<&Idempotency>) -> Slot<T::Stream> {
+        if let (Some(known), Some(key)) = (&mut self.known, key) {
+            known.last_key = Some(key.clone());
+        }
         let before = self.before.clone();
         let first = before.as_ref().filter(|_| !self.is_new).map(|before| before.revision);
         let Some(first) = first.or(self.is_new.then_some(Revision::FIRST)) else { return Slot::Unknown };
         let revision = Revision::new(first.get() + raises);
         let after = self.known.clone().filter(|_| !self.is_settled);
         Slot::InDoubt { before, after: after.map(|known| OpenText { revision, ..known }), key: key.cloned() }
+    }
+
+    /// Whether the call is known to have been applied before: it changes nothing more.
+    pub(super) fn is_replay(&self, key: Option<&Idempotency>) -> bool {
+        key.is_some() && self.before.as_ref().is_some_and(|before| before.last_key.as_ref() == key)
+    }
+
+    /// What a slot holds after a call that leaves the text at `known`, and what it held before: `was`.
+    pub(super) fn applied(&self, known: OpenText<T::Stream>, was: Slot<T::Stream>) -> Slot<T::Stream> {
+        let before = self.before.as_ref().map(|before| before.revision);
+        let raises =
+            |after: &Option<OpenText<_>>| after.as_ref().is_none_or(|after| Some(after.revision) != before);
+        match was {
+            // A call that raises no revision, as one that renews the lease: the write before it may still be applied.
+            Slot::InDoubt { after, key, .. }
+                if self.is_in_doubt && Some(known.revision) == before && raises(&after) =>
+            {
+                Slot::InDoubt { before: Some(known), after, key }
+            }
+            _ => Slot::Known(known),
+        }
+    }
+
+    /// What a slot holds after a call that the store has applied without an answer. Meanwhile it held `doubt`, and before it `was`.
+    pub(super) fn applied_without_answer(
+        &self,
+        doubt: Slot<T::Stream>,
+        was: Slot<T::Stream>,
+    ) -> Slot<T::Stream> {
+        let Slot::InDoubt { before, after: Some(after), .. } = doubt else { return Slot::Unknown };
+        let revision = before.map_or(Revision::FIRST, |before| before.revision);
+        if revision == after.revision {
+            return self.applied(after, was);
+        }
+        // Layers further in may have passed it on as a change that raises no revision.
+        let before = Some(OpenText { revision, ..after.clone() });
+        Slot::InDoubt { before, after: Some(after), key: None }
     }
 }
 

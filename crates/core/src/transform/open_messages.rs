@@ -22,11 +22,13 @@ pub(super) struct OpenText<St> {
     pub(super) revision: Revision,
     /// How many bytes were given of text that was passed on in another form, since the layers further in last held nothing back.
     pub(super) rewritten: usize,
+    /// Of the last call with a key that was applied: repeated, it is a replay.
+    pub(super) last_key: Option<Idempotency>,
 }
 
 impl<St> OpenText<St> {
     pub(super) const fn new(stream: St, revision: Revision) -> Self {
-        Self { stream, revision, rewritten: 0 }
+        Self { stream, revision, rewritten: 0, last_key: None }
     }
 }
 

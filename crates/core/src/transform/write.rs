@@ -7,7 +7,7 @@ use super::{
     layer::Shared,
     off_runtime,
     open_message::{OpenMessage, change_of, raises},
-    open_messages::{Effects, HeldBytes, Key, Locked, NoSlot, OpenText, Slot},
+    open_messages::{Effects, HeldBytes, Key, Locked, NoSlot, Slot},
     rewrite_args,
 };
 use crate::{
@@ -115,8 +115,10 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                 Ok(response)
             }
             Err(error) => {
-                if error.effect() == Effect::NotApplied {
-                    not_applied(&error, messages);
+                match error.effect() {
+                    Effect::NotApplied => not_applied(&error, messages),
+                    Effect::Applied => applied_without_answer(&context, messages),
+                    Effect::Unknown => {}
                 }
                 Err(error)
             }
@@ -259,12 +261,12 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
         }
         let is_all_passed_on = held_inside(extensions) == 0;
         let mut held = HeldBytes::default();
-        for (key, Target { mut slot, was, message, replaces, .. }) in messages {
+        for (key, Target { mut slot, was, mut message, replaces, .. }) in messages {
             if message.is_settled || (replaces && !is_replay) {
                 self.shared.open.forget_dropped(&key);
             }
-            let before = message.before.as_ref().map(|before| before.revision);
-            let known = if is_replay && !message.is_repeated { message.before } else { message.known };
+            let changes = !is_replay || message.is_repeated;
+            let known = if changes { message.known.take() } else { message.before.clone() };
             match known.filter(|_| !message.is_settled) {
                 Some(mut known) => {
                     if is_all_passed_on {
@@ -272,23 +274,23 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                     }
                     held.here += known.stream.held().len();
                     held.rewritten = held.rewritten.saturating_add(known.rewritten);
-                    let raises = |after: &Option<OpenText<_>>| {
-                        after.as_ref().is_none_or(|after| Some(after.revision) != before)
-                    };
-                    *slot = match was {
-                        // A call that raises no revision, as one that renews the lease: the write before it may still be applied.
-                        Slot::InDoubt { after, key, .. }
-                            if message.is_in_doubt && Some(known.revision) == before && raises(&after) =>
-                        {
-                            Slot::InDoubt { before: Some(known), after, key }
-                        }
-                        _ => Slot::Known(known),
-                    };
+                    *slot = message.applied(known, was);
                 }
                 None => *slot = Slot::Unknown,
             }
         }
         tell_held(extensions, held);
+    }
+}
+
+/// The store has applied the write, and the answer is lost.
+fn applied_without_answer<T: Transform>(context: &Context, messages: Messages<T>) {
+    for Target { mut slot, was, message, .. } in messages.into_values() {
+        let doubt = std::mem::take(&mut *slot);
+        *slot = match &message.before {
+            Some(before) if message.is_replay(context.idempotency()) => message.applied(before.clone(), was),
+            _ => message.applied_without_answer(doubt, was),
+        };
     }
 }
 

@@ -20,6 +20,8 @@ laws! {
     Transforms "law.stream-end" "the end of a text is stored, whatever carries it and however the message ends" => end;
     Transforms "law.stream-edit" "a text that an edit appends to is stored without what is hidden, cut at every byte" => edit;
     Transforms "law.stream-again" "an update that is refused, replayed, or repeated after its answer was lost is stored once" => again;
+    Transforms "law.stream-lost-again" "an update that is repeated with its key until one answer is not lost is stored once" => lost_again;
+    Transforms "law.stream-applied" "the text of an update that the store has made, and that is answered with an error that says so, is continued by the next one" => applied;
     Transforms "law.stream-apart" "messages that are written at one time share nothing: two of a thread, of two threads, of two tenants" => apart;
     Transforms "law.held-back" "each answer says how many bytes of the text are not in the store yet, and a long text of words is not held back" => held;
 }
@@ -143,6 +145,8 @@ enum Failure {
     Refused,
     /// The caller does not learn whether the store has made it.
     Lost(Reach),
+    /// The store makes it, and the error says so.
+    Applied,
 }
 
 impl Failure {
@@ -152,6 +156,7 @@ impl Failure {
     fn error(self, bench: &Bench) -> PersistError {
         let (kind, effect) = match self {
             Self::Refused => (ErrorKind::Denied, Effect::NotApplied),
+            Self::Applied => (ErrorKind::Internal, Effect::Applied),
             Self::Lost(_) if bench.profile.repeats => (ErrorKind::Internal, Effect::Unknown),
             Self::Lost(_) => (ErrorKind::Unavailable, Effect::Unknown),
         };
@@ -161,6 +166,7 @@ impl Failure {
     fn reach(self) -> Reach {
         match self {
             Self::Refused => Reach::Never,
+            Self::Applied => Reach::AtOnce,
             Self::Lost(reach) => reach,
         }
     }
@@ -214,7 +220,7 @@ async fn repeated(bench: &Bench, text: &Text, cut: usize, failure: Failure) {
         // A late write may be refused, where the layer has named a revision: then the repeated one is made.
         let was_made = match failure {
             Failure::Refused | Failure::Lost(Reach::Never) => Some(false),
-            Failure::Lost(Reach::AtOnce) => Some(true),
+            Failure::Lost(Reach::AtOnce) | Failure::Applied => Some(true),
             Failure::Lost(Reach::Late) => None,
         };
         for replayed in [was_made, Some(true)] {
@@ -226,6 +232,93 @@ async fn repeated(bench: &Bench, text: &Text, cut: usize, failure: Failure) {
         written.assert_not_passed_on(&text.hidden, &bench.inside.visits());
     }
     assert_stored_once(&written, text, &what()).await;
+}
+
+/// What becomes of an update and of its repetitions before one is answered.
+const LOST_AGAIN: [&[Failure]; 9] = {
+    const NEVER: Failure = Failure::Lost(Reach::Never);
+    const AT_ONCE: Failure = Failure::Lost(Reach::AtOnce);
+    const LATE: Failure = Failure::Lost(Reach::Late);
+    [
+        &[AT_ONCE, AT_ONCE],
+        &[AT_ONCE, NEVER],
+        &[NEVER, AT_ONCE],
+        &[NEVER, NEVER],
+        &[LATE, AT_ONCE],
+        &[AT_ONCE, AT_ONCE, AT_ONCE],
+        &[AT_ONCE, Failure::Refused, AT_ONCE],
+        &[AT_ONCE, AT_ONCE, Failure::Refused],
+        &[Failure::Refused, AT_ONCE, NEVER],
+    ]
+};
+
+async fn lost_again(bench: Bench) {
+    let mut number = 0;
+    for text in bench.texts().await {
+        for failures in LOST_AGAIN {
+            for lost in one_or_each(&bench, &text) {
+                number += 1;
+                let bench = bench.for_tenant(&format!("n{number}"));
+                let what = || format!("{:?} in parts, of which {lost:?} is lost: {failures:?}", text.given);
+                let mut written = Written::new(&bench);
+                written.make(written.reserve(), &text.hidden).await;
+                for (part, call) in in_parts(&mut written, &text).into_iter().enumerate() {
+                    let key = format!("k{part}");
+                    if lost.is_none_or(|lost| lost == part) {
+                        for failure in failures {
+                            failure.happen(&bench, &call, Some(&key)).await;
+                        }
+                    }
+                    let answer = bench.call(call.into(), Some(&key)).await;
+                    answer.unwrap_or_else(|error| panic!("{}: {error}", what()));
+                    written.assert_not_passed_on(&text.hidden, &bench.inside.visits());
+                }
+                assert_stored_once(&written, &text, &what()).await;
+            }
+        }
+    }
+}
+
+/// The updates that write a text in parts, most of them cut inside of what is hidden, and end the message.
+fn in_parts(written: &mut Written<'_>, text: &Text) -> Vec<UpdateContent> {
+    let parts = text.parts(false).into_iter();
+    let mut calls: Vec<UpdateContent> = parts
+        .map(|part| written.update(ContentChange::Append(Delta::text(part)), UpdateMode::Partial))
+        .collect();
+    calls.push(written.update(ContentChange::none(), UpdateMode::Final));
+    calls
+}
+
+/// Which of the updates of [`in_parts`] fails: one alone, or, where there is no number, each. For a stack of several layers it is each.
+fn one_or_each(bench: &Bench, text: &Text) -> impl Iterator<Item = Option<usize>> {
+    let updates = if bench.is_one_layer() { text.parts(false).len() + 1 } else { 0 };
+    (0..updates).map(Some).chain([None])
+}
+
+async fn applied(bench: Bench) {
+    let mut number = 0;
+    for text in bench.texts().await {
+        for keyed in [false, true] {
+            for failed in one_or_each(&bench, &text) {
+                number += 1;
+                let bench = bench.for_tenant(&format!("n{number}"));
+                let what = || format!("{:?} in parts, of which {failed:?} is made and fails", text.given);
+                let mut written = Written::new(&bench);
+                written.make(written.reserve(), &text.hidden).await;
+                for (part, call) in in_parts(&mut written, &text).into_iter().enumerate() {
+                    let key = keyed.then(|| format!("k{part}"));
+                    if failed.is_none_or(|failed| failed == part) {
+                        Failure::Applied.happen(&bench, &call, key.as_deref()).await;
+                    } else {
+                        let answer = bench.call(call.into(), key.as_deref()).await;
+                        answer.unwrap_or_else(|error| panic!("{}: {error}", what()));
+                    }
+                    written.assert_not_passed_on(&text.hidden, &bench.inside.visits());
+                }
+                assert_stored_once(&written, &text, &what()).await;
+            }
+        }
+    }
 }
 
 /// Each update names the revision that it is made on, is lost, and is repeated without a key: if it was made, the repeated one is

@@ -95,6 +95,10 @@ pub(super) enum Forgets {
     LostAfter,
     /// That a write whose answer was lost may be made later.
     LostLate,
+    /// That a call whose answer was lost, repeated and lost again, may have been made the first time.
+    LostTwice,
+    /// That an error may say that the write was made.
+    Applied,
     /// That taking the last message answers its content.
     Taken,
     /// That the caller has set a limit of content.
@@ -297,6 +301,15 @@ impl Swap {
                 return;
             }
             _ if !is_lost => return,
+            _ if error.effect() == Effect::Applied && self.forgets != Forgets::Applied => {
+                self.keep(&open);
+                self.doubts().retain(|key, _| !open.contains_key(key));
+                return;
+            }
+            Forgets::LostTwice if open.keys().any(|key| self.is_repeated(key, context)) => {
+                self.doubts().retain(|key, _| !open.contains_key(key));
+                return;
+            }
             _ => {}
         }
         for (key, Open { tail, before, revision, .. }) in open {

@@ -140,6 +140,8 @@ mutants! {
     Redactor(LostBefore) "redactor-takes-lost-writes-as-made" "takes a write whose answer was lost as made" ["law.stream-again"];
     Redactor(LostAfter) "redactor-takes-lost-writes-as-refused" "takes a write whose answer was lost as not made" ["law.stream-again"];
     Redactor(LostLate) "redactor-forgets-late-writes" "takes a stale repetition as proof that the lost write was not made" ["law.stream-again"];
+    Redactor(LostTwice) "redactor-forgets-the-first-loss" "takes a call that is repeated and lost again as one that was never made" ["law.stream-lost-again"];
+    Redactor(Applied) "redactor-takes-applied-writes-as-lost" "takes a write whose error says that it was made as one whose answer was lost" ["law.stream-applied"];
     Redactor(Messages) "redactor-shares-tails" "holds back one text for all messages" ["law.stream-apart"];
     Redactor(Threads) "redactor-forgets-threads" "holds back one text for the messages of one id in all threads" ["law.stream-apart"];
     Redactor(Tenants) "redactor-forgets-tenants" "holds back one text for the messages of one id of all tenants" ["law.stream-apart"];
