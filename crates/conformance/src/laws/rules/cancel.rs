@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use throughline_core::{Effect, ErrorKind, NewMessage, PersistArgs, PersistError, ThreadArgs};
+use throughline_core::{Effect, ErrorKind, NewMessage, PersistArgs, PersistError, SessionArgs, ThreadArgs};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -123,6 +123,13 @@ fn is_bulk(args: &PersistArgs) -> bool {
         PersistArgs::Batch(_)
             | PersistArgs::Import(_)
             | PersistArgs::Replica(_)
+            | PersistArgs::Session(
+                SessionArgs::Adopt(_)
+                    | SessionArgs::Backfill(_)
+                    | SessionArgs::ResetAgent(_)
+                    | SessionArgs::DropAgent(_)
+                    | SessionArgs::DropRuntime(_)
+            )
             | PersistArgs::Thread(
                 ThreadArgs::Prune(_) | ThreadArgs::Purge(_) | ThreadArgs::Rebuild(_) | ThreadArgs::Clear(_)
             )

@@ -1,7 +1,8 @@
 //! What becomes of failures.
 
 use throughline_core::{
-    Add, Added, Delete, Effect, ErrorKind, NewMessage, OpKind, PersistArgs, PersistError, PersistResult, Site,
+    Add, Added, Addressed as _, Delete, Effect, ErrorKind, NewMessage, OpKind, PersistArgs, PersistError,
+    PersistResult, Site,
 };
 
 use crate::{
@@ -93,8 +94,11 @@ async fn each_kind(bench: Bench) {
             // A layer that reads on the way finds a message.
             bench.call(add("r"), None).await.expect("it is added");
         }
-        let takes_keys =
-            !matches!(args, PersistArgs::Read(_) | PersistArgs::Consumer(_) | PersistArgs::Replica(_));
+        let takes_keys = match &args {
+            PersistArgs::Read(_) | PersistArgs::Consumer(_) | PersistArgs::Replica(_) => false,
+            PersistArgs::Session(session) => session.thread().is_some(),
+            _ => true,
+        };
         for (at, error) in errors().into_iter().enumerate() {
             let key = (takes_keys && at % 2 == 0).then_some("k");
             let may_repeat =
