@@ -123,15 +123,9 @@ fn is_bulk(args: &PersistArgs) -> bool {
         PersistArgs::Batch(_)
             | PersistArgs::Import(_)
             | PersistArgs::Replica(_)
+            | PersistArgs::Thread(ThreadArgs::Prune(_) | ThreadArgs::Purge(_) | ThreadArgs::Rebuild(_))
             | PersistArgs::Session(
-                SessionArgs::Adopt(_)
-                    | SessionArgs::Backfill(_)
-                    | SessionArgs::ResetAgent(_)
-                    | SessionArgs::DropAgent(_)
-                    | SessionArgs::DropRuntime(_)
-            )
-            | PersistArgs::Thread(
-                ThreadArgs::Prune(_) | ThreadArgs::Purge(_) | ThreadArgs::Rebuild(_) | ThreadArgs::Clear(_)
+                SessionArgs::Backfill(_) | SessionArgs::DropAgent(_) | SessionArgs::DropRuntime(_)
             )
     )
 }
