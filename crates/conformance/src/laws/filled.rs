@@ -233,7 +233,7 @@ fn sessions(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let (agent, thread, attempt) = (|| id("g"), far, || id("run"));
     let begin = BeginRun::new(agent(), thread(), claimer()).named(attempt()).assigning(id("session"));
     let begin = begin.in_directory(id("/work")).expecting(SessionRevision::new(6));
-    let origin = HandOff { agent: id("other"), thread: t(), attempt: Some(id("earlier")) };
+    let origin = HandOff { agent: id("other"), thread: thread(), attempt: Some(id("earlier")) };
     let run = AdoptedRun {
         id: attempt(),
         provider: id("p"),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use throughline_core::{Effect, ErrorKind, NewMessage, PersistArgs, PersistError, ThreadArgs};
+use throughline_core::{Effect, ErrorKind, NewMessage, PersistArgs, PersistError, SessionArgs, ThreadArgs};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -123,8 +123,9 @@ fn is_bulk(args: &PersistArgs) -> bool {
         PersistArgs::Batch(_)
             | PersistArgs::Import(_)
             | PersistArgs::Replica(_)
-            | PersistArgs::Thread(
-                ThreadArgs::Prune(_) | ThreadArgs::Purge(_) | ThreadArgs::Rebuild(_) | ThreadArgs::Clear(_)
+            | PersistArgs::Thread(ThreadArgs::Prune(_) | ThreadArgs::Purge(_) | ThreadArgs::Rebuild(_))
+            | PersistArgs::Session(
+                SessionArgs::Backfill(_) | SessionArgs::DropAgent(_) | SessionArgs::DropRuntime(_)
             )
     )
 }

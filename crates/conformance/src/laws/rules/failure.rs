@@ -1,7 +1,8 @@
 //! What becomes of failures.
 
 use throughline_core::{
-    Add, Added, Delete, Effect, ErrorKind, NewMessage, OpKind, PersistArgs, PersistError, PersistResult, Site,
+    Add, Added, Addressed as _, Delete, Effect, ErrorKind, NewMessage, OpKind, PersistArgs, PersistError,
+    PersistResult, Site,
 };
 
 use crate::{
@@ -93,14 +94,19 @@ async fn each_kind(bench: Bench) {
             // A layer that reads on the way finds a message.
             bench.call(add("r"), None).await.expect("it is added");
         }
-        let takes_keys =
-            !matches!(args, PersistArgs::Read(_) | PersistArgs::Consumer(_) | PersistArgs::Replica(_));
+        let takes_keys = match &args {
+            PersistArgs::Read(_) | PersistArgs::Consumer(_) | PersistArgs::Replica(_) => false,
+            PersistArgs::Session(session) => session.thread().is_some(),
+            _ => true,
+        };
         for (at, error) in errors().into_iter().enumerate() {
             let key = (takes_keys && at % 2 == 0).then_some("k");
             let may_repeat =
                 error.effect() == Effect::NotApplied || (key.is_some() && error.effect() == Effect::Unknown);
             let repeats = bench.profile.repeats && error.kind().passes_with_time() && may_repeat;
-            if repeats || (!bench.is_one_layer() && (at + number) % SOME != 0) {
+            // A read has no effect: the pipeline says so of each, whatever its error said.
+            let cannot_be = matches!(args, PersistArgs::Read(_)) && error.effect() != Effect::NotApplied;
+            if repeats || cannot_be || (!bench.is_one_layer() && (at + number) % SOME != 0) {
                 continue;
             }
             let (answer, passed) = bench.scripted(args.clone(), key, Act::Fail(error.clone())).await;

@@ -1,8 +1,8 @@
 //! What passes a layer, and how it is called.
 
 use throughline_core::{
-    Add, ContentChange, Effect, ErrorKind, LabelThread, NewMessage, PersistArgs, PersistError, Site,
-    ThreadArgs, Update, UpdateContent, UpdateMode,
+    Add, ContentChange, Effect, ErrorKind, LabelThread, NewMessage, PersistArgs, PersistError, ReadArgs,
+    Site, ThreadArgs, Update, UpdateContent, UpdateMode,
 };
 
 use crate::{
@@ -204,6 +204,10 @@ fn without_content(args: &PersistArgs, holds_back: bool) -> String {
     let mut args = args.clone();
     if holds_back {
         appends_nothing(&mut args);
+    }
+    // The words of a search are those of what is stored.
+    if let PersistArgs::Read(ReadArgs::Search(search)) = &mut args {
+        search.query.clear();
     }
     for place in args.places_mut() {
         match place.slot {

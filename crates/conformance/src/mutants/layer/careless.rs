@@ -217,7 +217,7 @@ impl Fault {
                 Content::from_json(content.as_json().replace(r"\u0000", "").replace(r"\ud83d", "")).ok()
             }),
             (Self::Long, args) => {
-                contents(args, |content| (content.byte_len() > 4096).then(|| Content::text("[cut]")))
+                contents(args, |content| (content.byte_len() > 4096).then(|| Content::text("[cut]")));
             }
             (Self::Bytes, args) => contents(args, |content| {
                 // What it does with them, another place says.

@@ -107,6 +107,20 @@ pub(super) enum Forgets {
     HeightOfContentLimits,
     /// That the caller has set a limit of metadata.
     MetadataLimits,
+    /// What is answered to a list of open reservations.
+    Open,
+    /// Pages that are read from the end.
+    Backwards,
+    /// What is answered to a batch.
+    Batched,
+    /// What is answered to an update of metadata.
+    Updated,
+    /// The thread that is answered to what is done to one.
+    Entries,
+    /// Texts of more than 64 KiB.
+    Large,
+    /// Why a change was quarantined.
+    Quarantines,
 }
 
 pub(super) fn redacting(name: &'static str, forgets: Forgets, around: &Around) -> Result<Persistence> {
@@ -339,6 +353,8 @@ impl Swap {
             (Forgets::Batches, PersistArgs::Batch(_))
             | (Forgets::Imports, PersistArgs::Import(_))
             | (Forgets::Reservations, PersistArgs::Reserve(_)) => true,
+            (Forgets::Quarantines, PersistArgs::Consumer(_)) => true,
+            (Forgets::Large, args) => args.places().iter().any(|place| place.slot.byte_len() > 64 << 10),
             (Forgets::Edits, PersistArgs::UpdateContent(update)) => update.mode == UpdateMode::Edit,
             _ => false,
         }
@@ -348,6 +364,15 @@ impl Swap {
     fn forgets_back(&self, asked: &PersistArgs) -> bool {
         match self.forgets {
             Forgets::Pages => matches!(asked, PersistArgs::Read(ReadArgs::Page(_))),
+            Forgets::Open => matches!(asked, PersistArgs::Read(ReadArgs::OpenReservations(_))),
+            Forgets::Backwards => {
+                matches!(asked, PersistArgs::Read(ReadArgs::Page(page)) if !page.from.is_forward())
+            }
+            Forgets::Batched => asked.kind() == OpKind::Batch,
+            Forgets::Updated => asked.kind() == OpKind::Update,
+            Forgets::Entries => {
+                matches!(asked, PersistArgs::Thread(ThreadArgs::Archive(_) | ThreadArgs::Clear(_)))
+            }
             Forgets::Answers => asked.kind() != OpKind::Read,
             Forgets::Taken => matches!(asked, PersistArgs::Thread(ThreadArgs::TakeLast(_))),
             _ => false,

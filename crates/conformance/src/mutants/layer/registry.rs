@@ -123,6 +123,13 @@ mutants! {
     Alias(Previews) "alias-forgets-previews" "restores no preview" ["law.restores"];
     Alias(Answers) "alias-forgets-answers" "restores what is read, and not what is answered to a write" ["law.answer-agrees"];
     Alias(Taken) "alias-forgets-taken" "answers the last message as it was stored where it is taken" ["law.restores"];
+    Alias(Open) "alias-forgets-open-reservations" "restores no list of open reservations" ["law.restores"];
+    Alias(Backwards) "alias-forgets-pages-backwards" "restores no page that is read from the end" ["law.restores"];
+    Alias(Batched) "alias-forgets-batches" "restores no answer to a batch" ["law.restores"];
+    Alias(Updated) "alias-forgets-updates" "restores no answer to an update of metadata" ["law.restores"];
+    Alias(Entries) "alias-forgets-entries" "restores no thread that is answered where it is archived or cleared" ["law.restores"];
+    Redactor(Large) "redactor-forgets-large-texts" "redacts no text of more than 64 KiB" ["law.coverage"];
+    Redactor(Quarantines) "redactor-forgets-quarantines" "stores the reason of a quarantine as it is" ["law.coverage"];
     Redactor(Tails) "redactor-forgets-tails" "holds back the end of a text, and never stores it" ["law.stream-deltas" "law.stream-blocks" "law.stream-snapshots" "law.stream-batches" "law.stream-end" "law.stream-again"];
     Redactor(Markers) "redactor-forgets-markers" "leaves nothing in the place of what it hides" ["law.stream-deltas" "law.held-back" "law.marks"];
     Redactor(Renewals) "redactor-forgets-renewals" "stores what it holds back with an update that has no text" ["law.stream-deltas"];
