@@ -174,7 +174,7 @@ fn each_limit(
             change(&mut passed.max_metadata_bytes, asked.max_metadata_bytes);
         }
         (PersistArgs::Thread(ThreadArgs::Label(passed)), PersistArgs::Thread(ThreadArgs::Label(asked))) => {
-            change(&mut passed.max_metadata_bytes, asked.max_metadata_bytes)
+            change(&mut passed.max_metadata_bytes, asked.max_metadata_bytes);
         }
         (PersistArgs::Batch(passed), PersistArgs::Batch(asked)) => {
             change(&mut passed.max_answer_bytes, asked.max_answer_bytes);
