@@ -139,14 +139,14 @@ mutants! {
     Redactor(EndsInBatches) "redactor-forgets-ends-in-batches" "holds nothing back in a batch" ["law.stream-batches"];
     Redactor(TailsBeforeBlocks) "redactor-forgets-tails-before-blocks" "loses what it holds back where a message ends with a block" ["law.stream-end"];
     Redactor(TextBeforeEdits) "redactor-forgets-text-before-edits" "looks at what an edit appends by itself" ["law.stream-edit"];
-    Redactor(Failures) "redactor-forgets-failures" "takes a text as stored that the store has refused" ["law.stream-again"];
+    Redactor(Failures) "redactor-forgets-failures" "takes a text as stored that the store has refused" ["law.stream-again" "law.stream-lost-again"];
     Redactor(Replays) "redactor-forgets-replays" "drops what it holds back at a replay" ["law.stream-again"];
     Redactor(ContentLimits) "redactor-forgets-content-limits" "passes an update on without the limit of content that its caller has set" ["law.arguments"];
     Redactor(HeightOfContentLimits) "redactor-lifts-content-limits" "sets a limit of content that its caller has set to the highest number" ["law.arguments"];
     Redactor(MetadataLimits) "redactor-forgets-metadata-limits" "passes a patch on without the limit of metadata that its caller has set" ["law.arguments"];
-    Redactor(LostBefore) "redactor-takes-lost-writes-as-made" "takes a write whose answer was lost as made" ["law.stream-again"];
-    Redactor(LostAfter) "redactor-takes-lost-writes-as-refused" "takes a write whose answer was lost as not made" ["law.stream-again"];
-    Redactor(LostLate) "redactor-forgets-late-writes" "takes a stale repetition as proof that the lost write was not made" ["law.stream-again"];
+    Redactor(LostBefore) "redactor-takes-lost-writes-as-made" "takes a write whose answer was lost as made" ["law.stream-again" "law.stream-lost-again"];
+    Redactor(LostAfter) "redactor-takes-lost-writes-as-refused" "takes a write whose answer was lost as not made" ["law.stream-again" "law.stream-lost-again" "law.stream-applied"];
+    Redactor(LostLate) "redactor-forgets-late-writes" "takes a stale repetition as proof that the lost write was not made" ["law.stream-again" "law.stream-lost-again"];
     Redactor(LostTwice) "redactor-forgets-the-first-loss" "takes a call that is repeated and lost again as one that was never made" ["law.stream-lost-again"];
     Redactor(Applied) "redactor-takes-applied-writes-as-lost" "takes a write whose error says that it was made as one whose answer was lost" ["law.stream-applied"];
     Redactor(Messages) "redactor-shares-tails" "holds back one text for all messages" ["law.stream-apart"];
