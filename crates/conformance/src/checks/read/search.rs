@@ -94,7 +94,7 @@ async fn hit(rig: Rig) {
     let last = position(&db.thread("t").add(message).reply().await.unwrap());
     let hits = search(&db, SearchMessages::new("needle", 10), last).await.hits;
     let due = (Role::Assistant, now);
-    assert_eq!(hits.iter().map(|hit| (hit.role.clone(), hit.created_at)).collect::<Vec<_>>(), [due]);
+    assert_eq!(hits.iter().map(|hit| (hit.role, hit.created_at)).collect::<Vec<_>>(), [due]);
 }
 
 async fn indexed(rig: Rig) {

@@ -166,7 +166,7 @@ async fn layers(rig: Rig) {
     let seen = Arc::new(AtomicUsize::new(0));
     let layer = {
         let seen = Arc::clone(&seen);
-        from_fn("counts", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
+        from_fn("kit.counts", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
             if let PersistArgs::Import(import) = &request.args {
                 seen.fetch_add(import.rows.len(), Ordering::SeqCst);
             }
