@@ -16,6 +16,7 @@ checks! {
     Extended "consumer.reset" [Consumer Read] "a cursor is put anywhere, and what was passed over after it is told again" => reset;
     Extended "consumer.quarantine" [Consumer Read] "what was passed over is listed by position with its reason, page by page, until it is released" => quarantine;
     Extended "consumer.apart" [Consumer Read] "consumers and tenants keep each their own" => apart;
+    Extended "consumer.case" [Consumer Read] "consumers whose names differ in case are two" => case;
     Extended "consumer.refused-leaves-nothing" [Consumer Replica Read] "a refused move of an unknown consumer leaves no consumer, and neither does a release" => refused_move;
     Extended "consumer.reopened" [Consumer Read; durable] "a cursor and what was passed over are there after the store was opened again" => reopened;
 }
@@ -126,6 +127,13 @@ async fn apart(rig: Rig) {
     db.on_consumer(ResetCursor::new(name("mirror"), Position::ZERO)).await.unwrap();
     assert_eq!((state(&db, "index").await, state(&other, "index").await), ((3, 1), (7, 0)));
     assert!(listed(&other, "index").await.is_empty() && listed(&db, "mirror").await.is_empty());
+}
+
+async fn case(rig: Rig) {
+    let db = rig.db().await;
+    db.on_consumer(MoveCursor::new(name("index"), at(3))).await.unwrap();
+    db.on_consumer(MoveCursor::new(name("Index"), at(5))).await.unwrap();
+    assert_eq!((state(&db, "index").await, state(&db, "Index").await), ((3, 0), (5, 0)));
 }
 
 async fn reopened(rig: Rig) {

@@ -1,5 +1,6 @@
 //! What an acknowledged write survives, and stores that several processes have open.
 
 pub(super) mod crash;
+pub(super) mod kept;
 pub(super) mod processes;
 pub(super) mod reopen;

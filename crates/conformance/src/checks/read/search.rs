@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Content, ErrorKind, NewReservation, Persistence, Position, Reserve, Role, SearchHits, SearchMessages,
-    UpdateMode,
+    Content, ErrorKind, NewMessage, NewReservation, Persistence, Position, Reserve, Role, SearchHits,
+    SearchMessages, UpdateMode,
 };
 
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
 checks! {
     Extended "search.words" [Add Read; search] "a message is found by any of its words, in capitals or not, and by what a word begins with" => words;
     Extended "search.snippet" [Add Read; search] "a hit says where the message is, and marks the words in some of its text" => snippet;
+    Extended "search.hit" [Add Read; search] "a hit says who wrote the message, and when" => hit;
+    Extended "search.indexed" [Add Read; search] "a search does not say that it has looked at changes to come" => indexed;
+    Extended "search.many" [Add Read; search] "a search answers as many hits as were asked for" => many;
     Extended "search.scope" [Add Read; search] "what is said in another thread or another tenant is not found where it is not asked for" => scope;
     Extended "search.tenants" [Add Read; search] "what other tenants say changes neither the hits of a tenant, nor their number, nor their order" => tenants;
     Extended "search.order" [Add Read; search] "the message that has the words most often comes first, each counted four times at most, and of equal ones the latest" => order;
@@ -82,6 +85,36 @@ async fn snippet(rig: Rig) {
         hit.marks.iter().map(|(begin, end)| &hit.snippet[*begin as usize..*end as usize]).collect();
     assert_eq!(marked, ["needle", "haystack"]);
     assert!(hit.snippet.starts_with('…') && hit.snippet.ends_with('…') && hit.snippet.len() < text.len());
+}
+
+async fn hit(rig: Rig) {
+    let db = rig.db().await;
+    let message = NewMessage::new(Role::Assistant, Content::text("a needle")).with_id(id("m"));
+    let now = rig.clock.advance(Duration::from_secs(5));
+    let last = position(&db.thread("t").add(message).reply().await.unwrap());
+    let hits = search(&db, SearchMessages::new("needle", 10), last).await.hits;
+    let due = (Role::Assistant, now);
+    assert_eq!(hits.iter().map(|hit| (hit.role, hit.created_at)).collect::<Vec<_>>(), [due]);
+}
+
+async fn indexed(rig: Rig) {
+    let db = rig.db().await;
+    let last = add(&db, "t", "a", "a needle").await;
+    let found = search(&db, SearchMessages::new("needle", 10), last).await;
+    let next = add(&db, "t", "b", "a needle").await;
+    assert!(found.indexed < next, "{} was indexed before {next} was written", found.indexed);
+}
+
+async fn many(rig: Rig) {
+    let db = rig.db().await;
+    let mut last = Position::ZERO;
+    for number in 0..101 {
+        last = add(&db, "t", &format!("m{number}"), "a needle").await;
+    }
+    for limit in [99, 100, 101] {
+        let found = search(&db, SearchMessages::new("needle", limit), last).await;
+        assert_eq!(found.hits.len(), limit as usize);
+    }
 }
 
 async fn scope(rig: Rig) {

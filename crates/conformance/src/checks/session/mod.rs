@@ -3,6 +3,7 @@
 pub(super) mod adopt;
 pub(super) mod durable;
 pub(super) mod health;
+pub(super) mod history;
 pub(super) mod lease;
 pub(super) mod random;
 pub(super) mod resolve;

@@ -47,7 +47,7 @@ impl Wrong {
 /// A layer that goes wrong in writes to the thread `wrong`, before or after the ones inside it, and lets it be known when
 /// it comes to that.
 fn wrong(what: Wrong, before: bool, reached: Arc<Semaphore>) -> FromFn<impl AsyncRequestFn> {
-    from_fn("wrong", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
+    from_fn("kit.wrong", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
         let reached = Arc::clone(&reached);
         async move {
             let fails = request.kind().is_write()
@@ -79,7 +79,7 @@ async fn stack(rig: &Rig, what: Wrong, before: bool) -> (Persistence, Arc<Semaph
 fn named(error: &PersistError, kind: ErrorKind, before: bool) {
     let effect = if before { Effect::NotApplied } else { Effect::Applied };
     assert_eq!((error.kind(), error.effect()), (kind, effect), "{error}");
-    assert_eq!(error.site().map(Site::name), Some("wrong"), "{error}");
+    assert_eq!(error.site().map(Site::name), Some("kit.wrong"), "{error}");
     assert_eq!(error.message(), Some(&id("m")));
 }
 
@@ -114,7 +114,7 @@ async fn panic(rig: Rig) {
             tower::ServiceExt::oneshot(inner, request)
         })
     });
-    let list = throughline_core::pipeline::LayerList::new().with_as("wrong", Phase::Observe, layer);
+    let list = throughline_core::pipeline::LayerList::new().with_as("kit.wrong", Phase::Observe, layer);
     let db = rig.builder().layers(list).backend(rig.open().await).build().unwrap();
     let error = db.thread("wrong").add(said("m", "x")).await.expect_err("it panics");
     told(&db, &error, ErrorKind::Panicked, true).await;

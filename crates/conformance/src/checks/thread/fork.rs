@@ -24,6 +24,7 @@ use crate::{
 
 checks! {
     Extended "fork.copies" [Add UpdateContent Reserve Import Thread Read] "a fork has the final messages up to the one named, with their ids, times and bytes" => copies;
+    Extended "threads.fork" [Add Import Thread Read] "a list shows what a thread was forked from" => listed_fork;
     Extended "fork.hidden" [Import Thread Read] "a fork that failed on its way is in no list, and goes on when it is begun again with its id" => resumes;
     Extended "fork.refused" [Add Reserve UpdateContent Import Thread Read] "a fork at what is no final message, into itself or into another thread is refused, and nothing is made" => impossible;
     Extended "fork.layers" [Import Thread Read] "every layer sees every message that is copied" => layers;
@@ -73,6 +74,15 @@ async fn copies(rig: Rig) {
     assert_eq!((everything(&thread).await, entry(&db, "t").await), before);
     let named = thread.fork(&id("a"), NewThread::new().with_title(title("mine"))).await.unwrap();
     assert_eq!((named.entry.title, named.messages), (title("mine"), 1));
+}
+
+async fn listed_fork(rig: Rig) {
+    let db = rig.db().await;
+    db.thread("t").add(said("m", "x")).await.unwrap();
+    db.thread("t").fork(&id("m"), new_thread("f")).await.unwrap();
+    let listed = listed(&db, ListThreads::new(10)).await;
+    let fork = listed.iter().find(|entry| entry.thread == thread_id("f")).expect("it is listed");
+    assert_eq!(fork.forked_from, Some(ForkPoint { thread: thread_id("t"), message: id("m") }));
 }
 
 /// Lets so many imports through, and fails one then.
@@ -156,7 +166,7 @@ async fn layers(rig: Rig) {
     let seen = Arc::new(AtomicUsize::new(0));
     let layer = {
         let seen = Arc::clone(&seen);
-        from_fn("counts", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
+        from_fn("kit.counts", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
             if let PersistArgs::Import(import) = &request.args {
                 seen.fetch_add(import.rows.len(), Ordering::SeqCst);
             }

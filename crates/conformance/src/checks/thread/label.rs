@@ -192,7 +192,7 @@ async fn owner(rig: Rig) {
 
 async fn limit_behind_a_layer(rig: Rig) {
     let adds_labels =
-        from_fn("labels", Phase::Transform, |request: PersistRequest, next: NextRequest| async move {
+        from_fn("kit.labels", Phase::Transform, |request: PersistRequest, next: NextRequest| async move {
             let PersistRequest { mut args, context } = request;
             if let PersistArgs::Thread(ThreadArgs::Create(create)) = &mut args {
                 let many = (0..=Labels::MAX).map(|number| format!("l{number}"));

@@ -5,6 +5,7 @@ pub(super) mod batch;
 pub(super) mod content;
 pub(super) mod delete;
 pub(super) mod key;
+pub(super) mod large;
 pub(super) mod last;
 pub(super) mod replay;
 pub(super) mod reserve;

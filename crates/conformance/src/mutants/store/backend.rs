@@ -53,6 +53,11 @@ impl Faulty {
         let (op, context, now) = call.into_parts();
         let asked: PersistArgs = op.into();
         let mut args = asked.clone();
+        if self.journal.was_there()
+            && let Some(refused) = (self.mutant.refuses_reopened)(&asked)
+        {
+            return Err(refused);
+        }
         (self.mutant.before)(&mut args, &context);
         let key = context.idempotency().map(|idempotency| idempotency.key.clone());
         let line = Line::new(context.tenant().clone(), args, key, now);
@@ -65,6 +70,9 @@ impl Faulty {
             self.signs.send_replace(position);
         }
         (self.mutant.after)(&asked, &mut response);
+        if self.journal.was_there() {
+            (self.mutant.reopened)(&mut response);
+        }
         Reply::from_response(response)
     }
 

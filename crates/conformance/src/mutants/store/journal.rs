@@ -30,6 +30,8 @@ pub(super) struct Journal {
     clock: ManualClock,
     file: Mutex<BufWriter<File>>,
     path: PathBuf,
+    /// Whether the file had lines when it was opened.
+    was_there: bool,
 }
 
 fn empty() -> Result<(Persistence, ManualClock)> {
@@ -65,7 +67,12 @@ impl Journal {
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
         // What is written next must not stand behind half a line.
         file.set_len(whole)?;
-        Ok(Self { db, clock, file: Mutex::new(BufWriter::new(file)), path })
+        Ok(Self { db, clock, file: Mutex::new(BufWriter::new(file)), path, was_there: whole > 0 })
+    }
+
+    /// Whether this is a store that was opened again.
+    pub(super) const fn was_there(&self) -> bool {
+        self.was_there
     }
 
     /// A store of its own with everything that the file has so far.

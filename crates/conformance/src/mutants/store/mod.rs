@@ -16,7 +16,7 @@ mod threads;
 use std::{fmt, sync::Arc};
 
 use throughline_core::{
-    BoxError, Capabilities, Context, Durability, OpKind, PersistArgs, PersistResponse,
+    BoxError, Capabilities, Context, Durability, OpKind, PersistArgs, PersistError, PersistResponse,
     backend::search::Tokenizer,
 };
 
@@ -32,6 +32,10 @@ pub(super) struct Mutant {
     before: fn(&mut PersistArgs, &Context),
     /// What it does to an answer, knowing what was asked.
     after: fn(&PersistArgs, &mut PersistResponse),
+    /// What it does to an answer once it was opened again.
+    reopened: fn(&mut PersistResponse),
+    /// What it refuses once it was opened again.
+    refuses_reopened: fn(&PersistArgs) -> Option<PersistError>,
     special: Option<Special>,
     claims: fn() -> Capabilities,
 }
@@ -50,6 +54,8 @@ impl Mutant {
             killed_by,
             before: |_, _| {},
             after: |_, _| {},
+            reopened: |_| {},
+            refuses_reopened: |_| None,
             special: None,
             claims: everything,
         }
@@ -62,6 +68,16 @@ impl Mutant {
 
     const fn after(mut self, after: fn(&PersistArgs, &mut PersistResponse)) -> Self {
         self.after = after;
+        self
+    }
+
+    const fn reopened(mut self, reopened: fn(&mut PersistResponse)) -> Self {
+        self.reopened = reopened;
+        self
+    }
+
+    const fn refusing_reopened(mut self, refuses: fn(&PersistArgs) -> Option<PersistError>) -> Self {
+        self.refuses_reopened = refuses;
         self
     }
 

@@ -5,6 +5,7 @@ mod changes;
 mod claims;
 mod consumers;
 mod imports;
+mod kept;
 mod limits;
 mod names;
 mod reads;
@@ -28,6 +29,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         consumers::MUTANTS,
         sessions::MUTANTS,
         replicas::MUTANTS,
+        kept::MUTANTS,
         claims::MUTANTS,
     ]
     .into_iter()

@@ -1,0 +1,38 @@
+//! The list of the runs of an agent.
+
+use throughline_core::{FailRun, ListAttempts, session::Failure};
+
+use super::{at, begun, place, ran};
+use crate::{check::checks, rig::Rig, shorthand::thread_id};
+
+checks! {
+    Extended "session.history-pages" [Session Read] "runs are listed page by page, the latest first, each once" => pages;
+    Extended "session.history-detail" [Session Read] "a run that failed is listed with the detail of its failure" => detail;
+}
+
+async fn pages(rig: Rig) {
+    let db = rig.db().await;
+    for name in ["s1", "s2", "s3", "s4", "s5"] {
+        ran(&place(&db, "a"), at("r1"), name).await;
+    }
+    let (mut numbers, mut before) = (Vec::new(), None);
+    for _ in 0..3 {
+        let list = ListAttempts { before, ..ListAttempts::new("g".parse().unwrap(), thread_id("a"), 2) };
+        let page = db.read(list).await.unwrap().attempts;
+        assert!(page.len() <= 2);
+        numbers.extend(page.iter().map(|attempt| attempt.number));
+        before = numbers.last().copied();
+    }
+    assert_eq!(numbers, [5, 4, 3, 2, 1]);
+}
+
+async fn detail(rig: Rig) {
+    let db = rig.db().await;
+    let run = begun(&place(&db, "a"), at("r1")).await.attempt;
+    let (agent, detail) = ("g".parse().unwrap(), "what it failed with".to_owned());
+    let fail =
+        FailRun::new(agent, thread_id("a"), run, Failure::ContextOverflow).with_detail(detail.as_str());
+    db.on_session(fail).await.unwrap();
+    let listed = place(&db, "a").history(10).await.unwrap().attempts;
+    assert_eq!(listed.iter().map(|run| run.detail.clone()).collect::<Vec<_>>(), [Some(detail)]);
+}
