@@ -41,6 +41,8 @@ pub(crate) struct StoredMessage {
     pub(super) last_append: Option<i64>,
     /// Of a settled message.
     pub(super) content: Content,
+    /// Whether this transaction has inserted it: then only what its chunks come to is left to write.
+    is_new: bool,
 }
 
 /// A row that was found.
@@ -66,6 +68,7 @@ impl Found {
             appends: Some(appends),
             last_append,
             content,
+            is_new: false,
         };
         let row = MessageRow {
             seq: Some(seq),
@@ -104,6 +107,7 @@ impl Found {
                 appends: Some(appends),
                 last_append: row.integer(20),
                 content: Content::empty(),
+                is_new: false,
             };
             let row = MessageRow {
                 seq: seq.map(|seq| u64::try_from(seq).map(Seq::new)).transpose().ok()?,
@@ -192,6 +196,7 @@ impl Source<'_> {
             appends: None,
             last_append: None,
             content: Content::empty(),
+            is_new: false,
         };
         self.messages.insert(key.clone(), stored);
         Ok(Some(DamagedRow {
@@ -331,7 +336,8 @@ pub(super) fn insert(
                 content.as_json(),
             ])
             .map_err(|error| explain(key, at, error))?;
-        if row.chunks > 0 {
+        // Its chunks follow; and who puts images looks for the rows that it has put.
+        if row.chunks > 0 || source.overwrites {
             let stored = StoredMessage::new(db.last_insert_rowid(), Some(seq));
             source.messages.insert(key.clone(), StoredMessage { state: Some(row.state), ..stored });
         }
@@ -341,7 +347,15 @@ pub(super) fn insert(
 
 impl StoredMessage {
     fn new(message_pk: i64, seq: Option<i64>) -> Self {
-        Self { message_pk, seq, state: None, appends: Some(0), last_append: None, content: Content::empty() }
+        Self {
+            message_pk,
+            seq,
+            state: None,
+            appends: Some(0),
+            last_append: None,
+            content: Content::empty(),
+            is_new: true,
+        }
     }
 }
 
@@ -384,8 +398,10 @@ fn explain(key: &MessageKey, at: &Positions, error: rusqlite::Error) -> Failure 
 pub(super) fn update(source: &mut Source<'_>, staged: &StagedRows, at: &Positions) -> Applied<()> {
     let db = source.db;
     for (key, row) in staged.messages.changed().filter(|(_, row)| !row.is_tombstone()) {
-        // Of a new one only the chunks are left to write.
         let Some(stored) = source.messages.get(key).cloned() else { continue };
+        if stored.is_new && row.chunks == 0 {
+            continue;
+        }
         let message_pk = stored.message_pk;
         let position = at.of(row.last_change);
         let changed = staged.contents.is_changed(key);
