@@ -1,7 +1,7 @@
 //! The rows of the engine in any ordered key-value store: an embedded database such as redb, or a map.
 //!
 //! A store implements [`OrderedRead`] over a moment of its keys, and [`OrderedWrite`] over a transaction. [`OrderedRows`] is then a
-//! [`RowSource`](crate::RowSource) for the engine, answers reads, and writes the [`StagedRows`](crate::StagedRows). Keys and values are text; the
+//! [`RowSource`](crate::RowSource) for the engine, answers reads, and writes the [`StagedRows`]. Keys and values are text; the
 //! values are JSON.
 //!
 //! ```
@@ -42,7 +42,7 @@
 //!
 //! // Decide over a moment of the store, then write what has changed in one commit.
 //! let mut transaction = Transaction::new(OrderedRows::new(&map), Limits::default());
-//! transaction.apply(&Write { tenant: &tenant, args: &add, idempotency: None, now })?;
+//! transaction.apply(&Write { tenant: &tenant, args: &add, idempotency: None, now }).map_err(|halt| halt.to_string())?;
 //! let (rows, staged) = transaction.into_parts();
 //! let changes = rows.changes(&staged)?;
 //! let position = changes.write(&mut map)?;
@@ -50,7 +50,7 @@
 //! let page = ReadArgs::Page(ReadPage::new("telegram:42".parse()?, PageFrom::Start, 20));
 //! let ReadResult::Page(page) = OrderedRows::new(&map).read(&tenant, &page, now)? else { unreachable!() };
 //! assert_eq!((page.messages.len(), page.position), (1, position));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), BoxError>(())
 //! ```
 //!
 //! # What costs what
