@@ -14,6 +14,7 @@ Usage:
     cargo xtask ci [OPTIONS]      run everything that is checked before a change lands, and stop at the first step that fails
     cargo xtask list              show the steps of `ci`
     cargo xtask postgres          start a throw-away PostgreSQL, print its URL, and stop it with the end of input
+    cargo xtask lines [--check]   show the lines of each crate with its limit; with --check, fail if there are more
     cargo xtask --help            show this
 
 `test` needs a Rust toolchain and a C compiler, and installs no tool. It writes to the folder `target` and to the folder for temporary
@@ -41,6 +42,11 @@ pub(crate) enum Command {
     List,
     /// Start a PostgreSQL for whoever develops.
     Postgres,
+    /// Show the lines of each crate.
+    Lines {
+        /// Fail if a crate has more lines than its limit.
+        check: bool,
+    },
     /// Run steps.
     Run(Run),
 }
@@ -88,26 +94,30 @@ impl Selection {
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let mut verb = None;
     let (mut quick, mut long, mut keep_going, mut only) = (false, false, false, Vec::new());
+    let mut check = false;
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("quick") => quick = true,
             Long("long") => long = true,
             Long("keep-going") => keep_going = true,
+            Long("check") => check = true,
             Long("only") => only.extend(named_steps(&parser.value()?.string()?)?),
             Value(value) if verb.is_none() => verb = Some(value.string()?),
             _ => return Err(argument.unexpected().into()),
         }
     }
+    let runs = quick || long || keep_going || !only.is_empty();
     match verb.as_deref() {
+        Some("lines") if !runs => Ok(Command::Lines { check }),
+        Some(verb @ "lines") => Err(format!("`{verb}` takes only the option --check").into()),
+        Some(_) if check => Err("--check is an option of `lines`".into()),
         Some("test") if quick || long || !only.is_empty() => {
             Err("`test` takes no such option; `ci` does".into())
         }
         Some("test") => Ok(Command::Run(Run { selection: Selection::Embedded, long, keep_going })),
         Some("ci") => Ok(Command::Run(Run { selection: selection(quick, only)?, long, keep_going })),
-        Some(verb @ ("list" | "postgres")) if quick || long || keep_going || !only.is_empty() => {
-            Err(format!("`{verb}` takes no options").into())
-        }
+        Some(verb @ ("list" | "postgres")) if runs => Err(format!("`{verb}` takes no options").into()),
         Some("postgres") => Ok(Command::Postgres),
         Some("list") => Ok(Command::List),
         Some(other) => Err(format!("there is no command `{other}`").into()),
@@ -184,11 +194,23 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_checked_on_request() {
+        let check = |line: &[&str]| match parse(lexopt::Parser::from_args(line)) {
+            Ok(Command::Lines { check }) => check,
+            other => panic!("not `lines`: {other:?}"),
+        };
+        assert!(check(&["lines", "--check"]));
+        assert!(!check(&["lines"]));
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         assert!(complaint(&["ci", "--quick", "--only", "fmt"]).contains("exclude"));
         assert!(complaint(&["list", "--quick"]).contains("no options"));
         assert!(complaint(&["test", "--quick"]).contains("`ci` does"));
         assert!(complaint(&["postgres", "--long"]).contains("no options"));
+        assert!(complaint(&["lines", "--quick"]).contains("only the option --check"));
+        assert!(complaint(&["ci", "--check"]).contains("--check is an option of"));
         assert!(complaint(&["ci", "fmt"]).contains("fmt"));
         assert!(complaint(&["bake"]).contains("`bake`"));
         assert!(complaint(&[]).contains("which command"));

@@ -6,14 +6,17 @@
 //! cargo xtask ci --quick    the inner loop
 //! cargo xtask list          the steps of `ci`
 //! cargo xtask postgres      a PostgreSQL to try things with
+//! cargo xtask lines         the lines of each crate, and the limits
 //! ```
 #![allow(clippy::print_stdout, reason = "a command-line tool talks to its user on standard output")]
 
 mod cli;
+mod lines;
 mod metadata;
 mod process;
 mod report;
 mod runner;
+mod rust_source;
 mod skips;
 mod steps;
 mod workspace;
@@ -50,20 +53,25 @@ fn execute(command: &Command) -> ExitCode {
     match command {
         Command::Help => print!("{}", cli::HELP),
         Command::List => print!("{}", steps::listing()),
-        Command::Postgres => {
-            let served = Workspace::find(false).and_then(|workspace| serve(&workspace));
-            if let Err(error) = served {
-                eprintln!("error: {error}");
-                return ExitCode::FAILURE;
-            }
-        }
+        Command::Postgres => return task(serve),
+        Command::Lines { check } => return task(|workspace| lines::run(workspace, *check)),
         Command::Run(run) => match Workspace::find(run.long) {
             Ok(workspace) => return runner::run(&workspace, &run.selection.steps(), run.keep_going),
-            Err(error) => {
-                eprintln!("error: {error}");
-                return ExitCode::FAILURE;
-            }
+            Err(error) => return failure(&*error),
         },
     }
     ExitCode::SUCCESS
+}
+
+/// Carries out a task that is not a step.
+fn task(body: impl FnOnce(&Workspace) -> Result) -> ExitCode {
+    match Workspace::find(false).and_then(|workspace| body(&workspace)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure(&*error),
+    }
+}
+
+fn failure(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
 }

@@ -1,10 +1,11 @@
 //! The workspace that the steps check.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 
 use crate::Result;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, Package};
 use crate::process::Process;
 
 /// Where it is, what is in it, and how to call cargo on it.
@@ -35,6 +36,32 @@ impl Workspace {
     /// Its folder.
     pub(crate) fn root(&self) -> &Path {
         &self.metadata.root
+    }
+
+    /// The paths of all files that are or would be committed: from the root, with `/` between the parts, sorted.
+    pub(crate) fn files(&self) -> Result<Vec<String>> {
+        // A file that is not yet added counts too: a check must speak before the commit, not after it.
+        let listing = self
+            .program("git")
+            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+            .capture()?;
+        let mut paths: Vec<_> = listing.split_terminator('\0').map(str::to_owned).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        Ok(paths)
+    }
+
+    /// The text of a file of [`Workspace::files`]. There is none if the bytes are not text, or if the file was removed but is still in the
+    /// index.
+    pub(crate) fn text(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.root().join(path)).ok()
+    }
+
+    /// The folder of a member: from the root, with `/` between the parts and at the end. Empty for the root package.
+    pub(crate) fn folder(&self, package: &Package) -> String {
+        let folder = package.manifest.parent().unwrap_or(self.root());
+        let relative = folder.strip_prefix(self.root()).unwrap_or(folder);
+        relative.iter().map(|part| format!("{}/", part.display())).collect()
     }
 
     /// Whether the checks whose counts can be scaled are to do more.

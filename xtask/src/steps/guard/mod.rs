@@ -7,7 +7,6 @@ mod names;
 mod unfinished;
 
 use std::fmt;
-use std::fs;
 
 use crate::Result;
 use crate::skips::Skips;
@@ -51,17 +50,11 @@ impl fmt::Display for Finding {
 
 /// Checks every file that is or would be committed.
 pub(super) fn run(workspace: &Workspace, _: &mut Skips) -> Result {
-    // What is not yet added counts too: the rule should speak before the commit, not after.
-    let listing = workspace
-        .program("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .capture()?;
     let (mut files, mut findings) = (0, 0);
-    for path in listing.split_terminator('\0') {
-        // Neither bytes that are not text, nor a file that was removed but not yet from the index.
-        let Ok(text) = fs::read_to_string(workspace.root().join(path)) else { continue };
+    for path in workspace.files()? {
+        let Some(text) = workspace.text(&path) else { continue };
         files += 1;
-        for finding in RULES.iter().flat_map(|rule| rule(path, &text)) {
+        for finding in RULES.iter().flat_map(|rule| rule(&path, &text)) {
             println!("{path}:{finding}");
             findings += 1;
         }
