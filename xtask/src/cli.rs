@@ -15,6 +15,7 @@ Usage:
     cargo xtask list              show the steps of `ci`
     cargo xtask postgres          start a throw-away PostgreSQL, print its URL, and stop it with the end of input
     cargo xtask lines [--check]   show the lines of each crate with its limit; with --check, fail if there are more
+    cargo xtask order [OPTIONS]   show which top-level module of the core uses which, in layers, and the circles
     cargo xtask --help            show this
 
 `test` needs a Rust toolchain and a C compiler, and installs no tool. It writes to the folder `target` and to the folder for temporary
@@ -27,6 +28,10 @@ Options of ci:
     --quick                only the inner loop: the steps that `list` marks with a star
     --only STEP[,STEP]     only these steps, in the order of the list; can be given more than once
     --long                 ten times as much of what the step `reliability` does: an hour, not minutes
+
+Options of order:
+    --check                fail if there is a circle, or a use against the order that the modules are to have
+    --crate NAME           another member of the workspace
 
 A failure of any step makes the exit code 1; a wrong command line makes it 2. What could not be checked is
 printed as `SKIPPED: what (why)`, and again below the closing table. With CI=true there are no colours and no
@@ -45,6 +50,13 @@ pub(crate) enum Command {
     /// Show the lines of each crate.
     Lines {
         /// Fail if a crate has more lines than its limit.
+        check: bool,
+    },
+    /// Show the order of a crate's modules.
+    Order {
+        /// The member, if not the core.
+        member: Option<String>,
+        /// Fail if they have no order, or not the one that they are to have.
         check: bool,
     },
     /// Run steps.
@@ -94,7 +106,7 @@ impl Selection {
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let mut verb = None;
     let (mut quick, mut long, mut keep_going, mut only) = (false, false, false, Vec::new());
-    let mut check = false;
+    let (mut check, mut member) = (false, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -102,6 +114,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             Long("long") => long = true,
             Long("keep-going") => keep_going = true,
             Long("check") => check = true,
+            Long("crate") => member = Some(parser.value()?.string()?),
             Long("only") => only.extend(named_steps(&parser.value()?.string()?)?),
             Value(value) if verb.is_none() => verb = Some(value.string()?),
             _ => return Err(argument.unexpected().into()),
@@ -109,9 +122,12 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     }
     let runs = quick || long || keep_going || !only.is_empty();
     match verb.as_deref() {
-        Some("lines") if !runs => Ok(Command::Lines { check }),
-        Some(verb @ "lines") => Err(format!("`{verb}` takes only the option --check").into()),
-        Some(_) if check => Err("--check is an option of `lines`".into()),
+        Some("lines") if !runs && member.is_none() => Ok(Command::Lines { check }),
+        Some("lines") => Err("`lines` takes only the option --check".into()),
+        Some("order") if !runs => Ok(Command::Order { member, check }),
+        Some("order") => Err("`order` takes only the options --check and --crate".into()),
+        Some(_) if check => Err("--check is an option of `lines` and `order`".into()),
+        Some(_) if member.is_some() => Err("--crate is an option of `order`".into()),
         Some("test") if quick || long || !only.is_empty() => {
             Err("`test` takes no such option; `ci` does".into())
         }
@@ -204,12 +220,25 @@ mod tests {
     }
 
     #[test]
+    fn order_is_of_the_core_or_a_named_member() {
+        let order = |line: &[&str]| match parse(lexopt::Parser::from_args(line)) {
+            Ok(Command::Order { member, check }) => (member, check),
+            other => panic!("not `order`: {other:?}"),
+        };
+        assert_eq!(order(&["order"]), (None, false));
+        assert_eq!(order(&["order", "--check", "--crate", "engine"]), (Some("engine".into()), true));
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         assert!(complaint(&["ci", "--quick", "--only", "fmt"]).contains("exclude"));
         assert!(complaint(&["list", "--quick"]).contains("no options"));
         assert!(complaint(&["test", "--quick"]).contains("`ci` does"));
         assert!(complaint(&["postgres", "--long"]).contains("no options"));
         assert!(complaint(&["lines", "--quick"]).contains("only the option --check"));
+        assert!(complaint(&["lines", "--crate", "core"]).contains("only the option --check"));
+        assert!(complaint(&["order", "--long"]).contains("--check and --crate"));
+        assert!(complaint(&["test", "--crate", "core"]).contains("--crate is an option of"));
         assert!(complaint(&["ci", "--check"]).contains("--check is an option of"));
         assert!(complaint(&["ci", "fmt"]).contains("fmt"));
         assert!(complaint(&["bake"]).contains("`bake`"));

@@ -7,12 +7,14 @@
 //! cargo xtask list          the steps of `ci`
 //! cargo xtask postgres      a PostgreSQL to try things with
 //! cargo xtask lines         the lines of each crate, and the limits
+//! cargo xtask order         which module of a crate uses which, and the circles
 //! ```
 #![allow(clippy::print_stdout, reason = "a command-line tool talks to its user on standard output")]
 
 mod cli;
 mod lines;
 mod metadata;
+mod order;
 mod process;
 mod report;
 mod runner;
@@ -55,6 +57,9 @@ fn execute(command: &Command) -> ExitCode {
         Command::List => print!("{}", steps::listing()),
         Command::Postgres => return task(serve),
         Command::Lines { check } => return task(|workspace| lines::run(workspace, *check)),
+        Command::Order { member, check } => {
+            return task(|workspace| order::run(workspace, member.as_deref(), *check));
+        }
         Command::Run(run) => match Workspace::find(run.long) {
             Ok(workspace) => return runner::run(&workspace, &run.selection.steps(), run.keep_going),
             Err(error) => return failure(&*error),
