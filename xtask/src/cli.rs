@@ -5,7 +5,7 @@ use lexopt::prelude::*;
 use crate::Result;
 use crate::steps::{self, Step};
 
-/// What `cargo xtask --help` prints.
+/// The output of `cargo xtask --help`.
 pub(crate) const HELP: &str = "\
 The tasks of the workspace.
 
@@ -16,6 +16,7 @@ Usage:
     cargo xtask postgres          start a throw-away PostgreSQL, print its URL, and stop it with the end of input
     cargo xtask lines [--check]   show the lines of each crate with its limit; with --check, fail if there are more
     cargo xtask order [OPTIONS]   show which top-level module of the core uses which, in layers, and the circles
+    cargo xtask words [OPTIONS]   count the words in each member that the table of docs/glossary.md replaces
     cargo xtask --help            show this
 
 `test` needs a Rust toolchain and a C compiler, and installs no tool. It writes to the folder `target` and to the folder for temporary
@@ -33,8 +34,11 @@ Options of order:
     --check                fail if there is a circle, or a use against the order that the modules are to have
     --crate NAME           another member of the workspace
 
-A failure of any step makes the exit code 1; a wrong command line makes it 2. What could not be checked is
-printed as `SKIPPED: what (why)`, and again below the closing table. With CI=true there are no colours and no
+Options of words:
+    --crate FOLDER         only this member, or this folder of the root package
+
+A failure of any step makes the exit code 1; a wrong command line makes it 2. A skipped check is
+printed as `SKIPPED: check (reason)`, and again below the closing table. With CI=true there are no colors and no
 progress bars. The step `tools` of `ci` installs the tools that are missing.
 ";
 
@@ -45,10 +49,10 @@ pub(crate) enum Command {
     Help,
     /// Show the steps.
     List,
-    /// Start a PostgreSQL for whoever develops.
+    /// Start a PostgreSQL for a developer.
     Postgres,
     /// Show the lines of each crate.
-    Lines {
+    CountLines {
         /// Fail if a crate has more lines than its limit.
         check: bool,
     },
@@ -58,6 +62,11 @@ pub(crate) enum Command {
         member: Option<String>,
         /// Fail if they have no order, or not the one that they are to have.
         check: bool,
+    },
+    /// Count the words that the glossary replaces.
+    Words {
+        /// The folder of a member, if not all.
+        member: Option<String>,
     },
     /// Run steps.
     Run(Run),
@@ -122,12 +131,14 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     }
     let runs = quick || long || keep_going || !only.is_empty();
     match verb.as_deref() {
-        Some("lines") if !runs && member.is_none() => Ok(Command::Lines { check }),
+        Some("lines") if !runs && member.is_none() => Ok(Command::CountLines { check }),
         Some("lines") => Err("`lines` takes only the option --check".into()),
         Some("order") if !runs => Ok(Command::Order { member, check }),
         Some("order") => Err("`order` takes only the options --check and --crate".into()),
+        Some("words") if !runs && !check => Ok(Command::Words { member }),
+        Some("words") => Err("`words` takes only the option --crate".into()),
         Some(_) if check => Err("--check is an option of `lines` and `order`".into()),
-        Some(_) if member.is_some() => Err("--crate is an option of `order`".into()),
+        Some(_) if member.is_some() => Err("--crate is an option of `order` and `words`".into()),
         Some("test") if quick || long || !only.is_empty() => {
             Err("`test` takes no such option; `ci` does".into())
         }
@@ -212,7 +223,7 @@ mod tests {
     #[test]
     fn lines_are_checked_on_request() {
         let check = |line: &[&str]| match parse(lexopt::Parser::from_args(line)) {
-            Ok(Command::Lines { check }) => check,
+            Ok(Command::CountLines { check }) => check,
             other => panic!("not `lines`: {other:?}"),
         };
         assert!(check(&["lines", "--check"]));
@@ -238,6 +249,7 @@ mod tests {
         assert!(complaint(&["lines", "--quick"]).contains("only the option --check"));
         assert!(complaint(&["lines", "--crate", "core"]).contains("only the option --check"));
         assert!(complaint(&["order", "--long"]).contains("--check and --crate"));
+        assert!(complaint(&["words", "--check"]).contains("only the option --crate"));
         assert!(complaint(&["test", "--crate", "core"]).contains("--crate is an option of"));
         assert!(complaint(&["ci", "--check"]).contains("--check is an option of"));
         assert!(complaint(&["ci", "fmt"]).contains("fmt"));

@@ -20,14 +20,14 @@ const WORKSPACE_LIMIT: usize = 135_000;
 
 /// The lines of one file, or the sum of several.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Lines {
+struct LineCount {
     /// Every line.
     all: usize,
     /// The lines that are neither blank nor only a comment.
     code: usize,
 }
 
-impl Lines {
+impl LineCount {
     fn of(source: &str) -> Self {
         let mut is_code = vec![false; source.lines().count()];
         for segment in segments(source).into_iter().filter(|segment| segment.kind != Kind::Comment) {
@@ -51,7 +51,7 @@ impl Lines {
 struct Row {
     name: String,
     /// The files under `src`.
-    lines: Lines,
+    lines: LineCount,
     limit: Option<usize>,
     /// All lines of the other files: tests, benchmarks, examples. The sum of the workspace has no others.
     outside: Option<usize>,
@@ -60,10 +60,10 @@ struct Row {
 impl Row {
     fn new(name: &str) -> Self {
         let limit = LIMITS.iter().find(|(limited, _)| *limited == name).map(|(_, limit)| *limit);
-        Self { name: name.to_owned(), lines: Lines::default(), limit, outside: Some(0) }
+        Self { name: name.to_owned(), lines: LineCount::default(), limit, outside: Some(0) }
     }
 
-    fn add(&mut self, in_src: bool, lines: Lines) {
+    fn add(&mut self, in_src: bool, lines: LineCount) {
         if in_src {
             self.lines.add(lines);
         } else {
@@ -92,10 +92,10 @@ fn rows(workspace: &Workspace) -> Result<Vec<Row>> {
     members.sort_by_key(|package| workspace.folder(package));
     let folders: Vec<_> = members.iter().map(|package| workspace.folder(package)).collect();
     let mut rows: Vec<_> = members.into_iter().map(|package| Row::new(&package.name)).collect();
-    let mut all = Lines::default();
+    let mut all = LineCount::default();
     for path in workspace.files()?.iter().filter(|path| path.ends_with(".rs")) {
         let Some(text) = workspace.text(path) else { continue };
-        let lines = Lines::of(&text);
+        let lines = LineCount::of(&text);
         all.add(lines);
         if let Some(member) = owner(&folders, path) {
             rows[member].add(path[folders[member].len()..].starts_with("src/"), lines);
@@ -119,7 +119,7 @@ fn render(rows: &[Row]) -> String {
         let [limit, outside] = [row.limit, row.outside]
             .map(|number| number.map_or_else(|| "-".to_owned(), |number| number.to_string()));
         let mark = if row.is_over() { "  OVER" } else { "" };
-        let Row { name, lines: Lines { all, code }, .. } = row;
+        let Row { name, lines: LineCount { all, code }, .. } = row;
         writeln!(out, "{name:<28} {all:>8} {limit:>8} {code:>8} {outside:>12}{mark}")
             .expect("a string takes any text");
     }
@@ -133,18 +133,18 @@ mod tests {
     #[test]
     fn blank_lines_comments_and_docs_are_not_code() {
         let source = "//! Doc.\n\n/// Doc.\nfn a() { // why\n    /* b\n    c */\n    /* d */ e();\n}\n";
-        assert_eq!(Lines::of(source), Lines { all: 8, code: 3 });
+        assert_eq!(LineCount::of(source), LineCount { all: 8, code: 3 });
     }
 
     #[test]
     fn a_line_in_a_string_is_code_whatever_it_looks_like() {
-        assert_eq!(Lines::of("let a = \"\n// b\n\n\";\n"), Lines { all: 4, code: 3 });
-        assert_eq!(Lines::of(""), Lines { all: 0, code: 0 });
+        assert_eq!(LineCount::of("let a = \"\n// b\n\n\";\n"), LineCount { all: 4, code: 3 });
+        assert_eq!(LineCount::of(""), LineCount { all: 0, code: 0 });
     }
 
     #[test]
     fn a_crate_over_its_limit_is_marked() {
-        let row = |name: &str, all, limit| Row { lines: Lines { all, code: 2 }, limit, ..Row::new(name) };
+        let row = |name: &str, all, limit| Row { lines: LineCount { all, code: 2 }, limit, ..Row::new(name) };
         let rows = [
             row("brook", 4, None),
             row("stream", 5, Some(5)),

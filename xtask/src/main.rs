@@ -8,6 +8,7 @@
 //! cargo xtask postgres      a PostgreSQL to try things with
 //! cargo xtask lines         the lines of each crate, and the limits
 //! cargo xtask order         which module of a crate uses which, and the circles
+//! cargo xtask words         the words in each member that the glossary replaces
 //! ```
 #![allow(clippy::print_stdout, reason = "a command-line tool talks to its user on standard output")]
 
@@ -21,6 +22,7 @@ mod runner;
 mod rust_source;
 mod skips;
 mod steps;
+mod words;
 mod workspace;
 
 use std::process::ExitCode;
@@ -29,7 +31,7 @@ use cli::Command;
 use throughline_postgres_cluster::Cluster;
 use workspace::Workspace;
 
-/// What a fallible part of xtask returns. Its errors are only ever shown to a person, so they are text.
+/// The result of a fallible part of xtask. Its errors are only ever shown to a person, so they are text.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
@@ -56,10 +58,11 @@ fn execute(command: &Command) -> ExitCode {
         Command::Help => print!("{}", cli::HELP),
         Command::List => print!("{}", steps::listing()),
         Command::Postgres => return task(serve),
-        Command::Lines { check } => return task(|workspace| lines::run(workspace, *check)),
+        Command::CountLines { check } => return task(|workspace| lines::run(workspace, *check)),
         Command::Order { member, check } => {
             return task(|workspace| order::run(workspace, member.as_deref(), *check));
         }
+        Command::Words { member } => return task(|workspace| words::run(workspace, member.as_deref())),
         Command::Run(run) => match Workspace::find(run.long) {
             Ok(workspace) => return runner::run(&workspace, &run.selection.steps(), run.keep_going),
             Err(error) => return failure(&*error),

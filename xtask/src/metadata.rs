@@ -1,4 +1,4 @@
-//! What `cargo metadata` knows of the workspace.
+//! The output of `cargo metadata` about the workspace.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub(crate) struct Package {
     pub(crate) manifest: PathBuf,
     /// The names of its features, sorted; `default` is one if the manifest has it.
     pub(crate) features: Vec<String>,
-    /// What it builds.
+    /// The products of its build.
     pub(crate) targets: Vec<Target>,
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 
-/// What cargo tells the program it runs about that program's package. Passed on, it would tell every child that
-/// it is xtask.
+/// The variables by which cargo describes the package of the program that it runs. A child that inherited them would take
+/// itself for xtask.
 const OWN_PACKAGE: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
 
 /// A program to run: without input, and shown before it starts.
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn success_failure_and_absence_are_told_apart() {
+    fn success_failure_and_absence_are_different_results() {
         assert!(shell("exit 0").run().is_ok());
         let failure = shell("exit 3").run().expect_err("a failure").to_string();
         assert!(failure.contains("sh -c 'exit 3'") && failure.contains('3'), "{failure}");

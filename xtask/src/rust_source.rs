@@ -63,7 +63,7 @@ fn special(rest: &str) -> Option<(Kind, usize, usize)> {
     raw_string(&rest[prefix.len()..]).map(|len| (Kind::Literal, prefix.len(), len))
 }
 
-/// The length of the code that is passed at once: an identifier, a character, or one other sign.
+/// The length of the code that is passed at once: an identifier, a character literal, or one other character.
 fn code(rest: &str) -> usize {
     let first = rest.chars().next().map_or(1, char::len_utf8);
     let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -93,7 +93,7 @@ fn string(rest: &str) -> usize {
     rest.len()
 }
 
-/// The length of `#"…"#`, with any number of number signs.
+/// The length of `#"…"#`, with any number of hashes.
 fn raw_string(rest: &str) -> Option<usize> {
     let hashes = rest.len() - rest.trim_start_matches('#').len();
     rest[hashes..].starts_with('"').then(|| {

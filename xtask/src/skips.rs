@@ -1,17 +1,17 @@
-//! What could not be checked, kept so that nobody takes a skip for a pass.
+//! The checks that were skipped. The closing table shows them, so that no reader takes a skip for a pass.
 
 use std::fmt;
 
 /// One thing that was not checked.
 #[derive(Debug)]
 pub(crate) struct Skip {
-    what: String,
-    why: String,
+    check: String,
+    reason: String,
 }
 
 impl fmt::Display for Skip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SKIPPED: {} ({})", self.what, self.why)
+        write!(f, "SKIPPED: {} ({})", self.check, self.reason)
     }
 }
 
@@ -21,8 +21,8 @@ pub(crate) struct Skips(Vec<Skip>);
 
 impl Skips {
     /// Says at once that something is not checked, and keeps it for the closing table.
-    pub(crate) fn add(&mut self, what: impl Into<String>, why: impl Into<String>) {
-        let skip = Skip { what: what.into(), why: why.into() };
+    pub(crate) fn add(&mut self, check: impl Into<String>, reason: impl Into<String>) {
+        let skip = Skip { check: check.into(), reason: reason.into() };
         println!("{skip}");
         self.0.push(skip);
     }

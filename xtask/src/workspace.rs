@@ -28,7 +28,7 @@ impl Workspace {
         Ok(Self { metadata: Metadata::parse(&metadata)?, plain, long })
     }
 
-    /// What cargo knows of it.
+    /// The metadata that cargo has of it.
     pub(crate) fn metadata(&self) -> &Metadata {
         &self.metadata
     }
@@ -86,8 +86,7 @@ fn cargo() -> std::ffi::OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// No colours and no progress bars. What is built once is not built incrementally either: that costs time and
-/// disk, and pays only at the second build.
+/// No colors, no progress bars and no incremental build: that costs time and disk, and pays only at the second build.
 fn plain(process: Process) -> Process {
     process
         .setting("CARGO_TERM_COLOR", "never")

@@ -68,7 +68,7 @@ impl fmt::Display for Edge<'_> {
     }
 }
 
-/// What is printed.
+/// The printed report.
 #[derive(Debug)]
 struct Report<'a> {
     components: Vec<Component<'a>>,

@@ -12,7 +12,7 @@ use crate::Result;
 /// The text of every source file, by its path from the folder `src`.
 pub(super) type Sources = BTreeMap<String, String>;
 
-/// A place in the source.
+/// A line of the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Location {
     /// The path from the folder `src`.
@@ -21,7 +21,7 @@ pub(super) struct Location {
     pub(super) line: usize,
 }
 
-/// What the top-level modules of a crate use of each other.
+/// The uses of the top-level modules of a crate by each other.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ModuleUses {
     /// For each module the modules that it uses, and where. Every module is a key.

@@ -1,4 +1,4 @@
-//! What one source file says: the modules it declares, and the paths in it that begin at the root of the crate.
+//! The modules that one source file declares, and the paths in it that begin at the root of the crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use syn::{Attribute, Ident, Item, Meta, Token, UseTree};
 pub(super) struct References {
     /// The modules that have a file of their own.
     pub(super) modules: Vec<Declared>,
-    /// What the paths from the root name.
+    /// The names in the paths from the root.
     pub(super) targets: Vec<Target>,
     /// Only of the root: the names that it takes from its modules, with the first part of the path that each comes from.
     pub(super) exports: BTreeMap<String, String>,

@@ -16,7 +16,7 @@ pub(super) fn clippy(workspace: &Workspace, _: &mut Skips) -> Result {
     workspace.cargo(args).run()
 }
 
-/// `tests`: all of them, even after a failure, so that one run tells everything.
+/// `tests`: all of them, even after a failure, so that one run reports every failure.
 ///
 /// The checks and laws of the step `conformance` are left to it: there those of one table share a process.
 pub(super) fn tests(workspace: &Workspace, skips: &mut Skips) -> Result {
@@ -29,7 +29,7 @@ pub(super) fn tests(workspace: &Workspace, skips: &mut Skips) -> Result {
     let elsewhere: Vec<String> =
         conformance::targets(workspace.metadata()).iter().map(|name| format!("binary({name})")).collect();
     let filter = format!("not ({})", elsewhere.join(" or "));
-    postgres::told(nextest.args(["-E", &filter]), cluster.as_ref()).run()
+    postgres::with_cluster(nextest.args(["-E", &filter]), cluster.as_ref()).run()
 }
 
 /// `doctests`, which nextest does not run.

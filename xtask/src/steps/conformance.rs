@@ -37,7 +37,7 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
         .cargo(["test", "--workspace", "--all-features", "--no-fail-fast"])
         .args(chosen)
         .args(["--", "--nocapture"]);
-    postgres::told(tests, cluster.as_ref()).run()?;
+    postgres::with_cluster(tests, cluster.as_ref()).run()?;
     match &cluster {
         Some(cluster) => {
             with_row_security(workspace, cluster)?;
@@ -47,24 +47,23 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     }
 }
 
-/// What is run with row security: what is about tenants, and what spans them. All are run by
+/// The checks that run with row-level security: those about tenants, and those that span tenants. All are run by
 /// `THROUGHLINE_POSTGRES_ROW_SECURITY=1 cargo test -p throughline-tests --features postgres --test conformance_postgres`.
-const WALLED: [&str; 5] = ["tenant", "scope", "changes.", "replica.", "audit."];
+const WITH_ROW_SECURITY: [&str; 5] = ["tenant", "scope", "changes.", "replica.", "audit."];
 
 /// Runs those, one after the other: the program takes one filter.
 fn with_row_security(workspace: &Workspace, cluster: &Cluster) -> Result {
-    for checks in WALLED {
+    for checks in WITH_ROW_SECURITY {
         let tests = workspace
             .cargo(["test", "--workspace", "--all-features", "--test", "conformance_postgres", "--", checks])
             .env("THROUGHLINE_POSTGRES_ROW_SECURITY", "1");
-        postgres::told(tests, Some(cluster)).run()?;
+        postgres::with_cluster(tests, Some(cluster)).run()?;
     }
     Ok(())
 }
 
-/// The checks that are left out behind PgBouncer: what is decided in memory, whatever the way to the server. What is not named here is run:
-/// what waits for others, what several processes do, what is lost on the way, and statements in an order that nobody has thought
-/// of. All are run by `THROUGHLINE_POSTGRES_POOLER=start cargo test -p throughline-tests --features postgres --test conformance_postgres`.
+/// The checks that are left out behind PgBouncer: memory decides them, and the connection to the server makes no difference. The others run:
+/// checks of waits, of several processes, of lost connections, and of statements in random order. All are run by `THROUGHLINE_POSTGRES_POOLER=start cargo test -p throughline-tests --features postgres --test conformance_postgres`.
 const NOT_BEHIND_POOLER: [&str; 18] = [
     "MU-", "RR-", "T3-", "TC-", "VL-", "batch.", "content.", "entry.", "fork.", "import.", "list.", "prune.",
     "purge.", "resolve.", "search.", "session.", "thread.", "turn.",
@@ -76,7 +75,7 @@ fn behind_pooler(workspace: &Workspace, skips: &mut Skips, cluster: &Cluster) ->
     let tests = workspace
         .cargo(["test", "--workspace", "--all-features", "--test", "conformance_postgres", "--"])
         .args(NOT_BEHIND_POOLER.into_iter().flat_map(|name| ["--skip", name]));
-    postgres::told_of_pooler(postgres::told(tests, Some(cluster)), &pooler).run()
+    postgres::with_pooler(postgres::with_cluster(tests, Some(cluster)), &pooler).run()
 }
 
 /// The test targets of the whole workspace that belong to this step.

@@ -1,6 +1,6 @@
 //! The tests of the embedded default: the facade, the core with every layer, SQLite, memory, the transfer of conversations.
 //!
-//! They need no tool but cargo and no server. What needs more belongs to `ci`, and so does the test target `mutants`, which proves the checks
+//! They need no tool but cargo and no server. Every other check belongs to `ci`, and so does the test target `mutants`, which proves the checks
 //! of the kit. The mutants of single tests are run with these.
 
 use crate::Result;

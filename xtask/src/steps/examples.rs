@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// The example that also reads transcripts.
 const QUICKSTART: &str = "quickstart";
 
-/// Transcripts of real conversations, beside the workspace: not part of it, so they can be absent.
+/// Transcripts of real conversations, in a folder next to the workspace. They are not part of it, so they can be absent.
 const TRANSCRIPTS: &str = "../shared/data";
 
 /// An example, built.
@@ -130,7 +130,7 @@ fn find<'a>(examples: &'a [Example], name: &str) -> Result<&'a Example> {
     found.ok_or_else(|| format!("there is no example `{name}`").into())
 }
 
-/// Runs it in a folder of its own, which stays behind for whoever wants to look.
+/// Runs it in a folder of its own, which stays there after the run.
 fn start(workspace: &Workspace, example: &Example, folder: &str, args: &[PathBuf]) -> Result {
     let folder = workspace.metadata().target.join("xtask").join("examples").join(folder);
     if folder.exists() {

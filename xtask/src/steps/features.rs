@@ -1,7 +1,7 @@
 //! `features`: every package with every feature alone, with none, and with all.
 //!
 //! A workspace build chooses the features of all packages together, so a package that forgot to ask for one of a
-//! dependency still compiles there, and first fails at whoever uses it alone. Packages without features are checked
+//! dependency still compiles there, and first fails for a user who enables that feature alone. Packages without features are checked
 //! alone for the same reason.
 
 use crate::Result;

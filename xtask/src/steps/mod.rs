@@ -23,9 +23,9 @@ use crate::workspace::Workspace;
 /// One named check.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// What `--only` calls it.
+    /// Its name for `--only`.
     pub(crate) name: &'static str,
-    /// What it checks, in a few words.
+    /// Its check, in a few words.
     pub(crate) summary: &'static str,
     /// Part of the inner loop.
     pub(crate) quick: bool,
@@ -51,7 +51,12 @@ pub(crate) const EMBEDDED: &[Step] = &[
 
 /// The steps of `ci`.
 pub(crate) const STEPS: &[Step] = &[
-    Step { name: "tools", summary: "what the other steps need is installed", quick: false, run: tools::run },
+    Step {
+        name: "tools",
+        summary: "the tools of the other steps are installed",
+        quick: false,
+        run: tools::run,
+    },
     Step { name: "fmt", summary: "the source is formatted", quick: true, run: cargo::fmt },
     Step { name: "clippy", summary: "no lint of rustc or clippy", quick: true, run: cargo::clippy },
     Step { name: "tests", summary: "unit and integration tests", quick: true, run: cargo::tests },
@@ -75,11 +80,16 @@ pub(crate) const STEPS: &[Step] = &[
         quick: false,
         run: conformance::run,
     },
-    Step { name: "reliability", summary: "what the stores survive", quick: false, run: reliability::run },
+    Step {
+        name: "reliability",
+        summary: "the failures that the stores survive",
+        quick: false,
+        run: reliability::run,
+    },
     Step { name: "guard", summary: "the rules of the source", quick: false, run: guard::run },
 ];
 
-/// What `cargo xtask list` prints.
+/// The output of `cargo xtask list`.
 pub(crate) fn listing() -> String {
     let mut out = String::new();
     for Step { name, summary, quick, .. } in STEPS {

@@ -17,7 +17,7 @@ const PACKAGES: [&str; 1] = ["postgresql"];
 /// The Debian packages with a pooler.
 const POOLER_PACKAGES: [&str; 1] = ["pgbouncer"];
 
-/// What Debian's packages look at before they make and start a cluster that stays. Nobody here uses it.
+/// The configuration that stops Debian's packages from creating a permanent cluster. The tests do not use one.
 const NO_CLUSTER: (&str, &str) =
     ("/etc/postgresql-common/createcluster.conf", "create_main_cluster = false\n");
 
@@ -43,7 +43,7 @@ pub(super) fn pool(workspace: &Workspace, skips: &mut Skips, cluster: &Cluster) 
     }
 }
 
-/// What is not checked where there is no PgBouncer.
+/// The name of the skip where there is no PgBouncer.
 const BEHIND_POOLER: &str = "the Postgres backend behind PgBouncer";
 
 /// Installs PgBouncer where it is missing; the tests that need it skip themselves where that cannot be done.
@@ -53,13 +53,13 @@ pub(super) fn want_pooler(workspace: &Workspace, skips: &mut Skips) {
     }
 }
 
-/// Tells a program of tests that it is to go through the pooler.
-pub(super) fn told_of_pooler(process: Process, pooler: &Pooler) -> Process {
+/// Passes the address of the pooler to a test program.
+pub(super) fn with_pooler(process: Process, pooler: &Pooler) -> Process {
     process.env(POOLER_VARIABLE, &pooler.place())
 }
 
-/// Tells a program of tests where the cluster is. It is not shown: it holds a password.
-pub(super) fn told(process: Process, cluster: Option<&Cluster>) -> Process {
+/// Passes the URL of the cluster to a test program. It is not shown: it holds a password.
+pub(super) fn with_cluster(process: Process, cluster: Option<&Cluster>) -> Process {
     match cluster {
         Some(cluster) => process.setting(URL_VARIABLE, &cluster.url("postgres")),
         None => process,
@@ -85,13 +85,13 @@ fn pooler(workspace: &Workspace) -> Result {
     provided("PgBouncer", find, || tools::debian(workspace, "PgBouncer", &POOLER_PACKAGES))
 }
 
-/// What is found, or found once it was installed.
-fn provided<T>(what: &str, find: impl Fn() -> Option<T>, install: impl FnOnce() -> Result) -> Result<T> {
+/// The result of `find`, after an installation if the first search finds nothing.
+fn provided<T>(name: &str, find: impl Fn() -> Option<T>, install: impl FnOnce() -> Result) -> Result<T> {
     if let Some(found) = find() {
         return Ok(found);
     }
     install()?;
-    find().ok_or_else(|| format!("the packages of the distribution hold no {what}").into())
+    find().ok_or_else(|| format!("the packages of the distribution hold no {name}").into())
 }
 
 #[cfg(test)]
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_not_installed_and_what_is_not_is_found_once_it_was() {
+    fn a_program_is_installed_only_if_it_is_missing() {
         let installed = Cell::new(0);
         let find = || (installed.get() > 0).then_some("found");
         let install = || {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_installed_and_what_the_packages_do_not_hold_is_said() {
+    fn a_failed_installation_and_a_missing_package_are_errors() {
         let nothing = || None::<()>;
         let refused = provided("it", nothing, || Err("apt-get is missing".into()));
         assert_eq!(refused.expect_err("no apt-get").to_string(), "apt-get is missing");

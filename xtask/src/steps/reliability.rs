@@ -47,14 +47,14 @@ fn remove(file: &Path) -> Result {
     }
 }
 
-/// Each line is what was not checked, a tab, and why.
+/// Each line is the name of a skipped check, a tab, and the reason.
 fn collect(file: &Path, skips: &mut Skips) -> Result {
     if !file.exists() {
         return Ok(());
     }
     for line in fs::read_to_string(file)?.lines() {
-        let (what, why) = line.split_once('\t').unwrap_or((line, "no reason is given"));
-        skips.add(what, why);
+        let (check, reason) = line.split_once('\t').unwrap_or((line, "no reason is given"));
+        skips.add(check, reason);
     }
     Ok(())
 }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_skipped_is_collected() {
+    fn skipped_checks_are_collected() {
         let file = std::env::temp_dir().join(format!("xtask-skips-{}.tsv", std::process::id()));
         fs::write(&file, "power loss\tno loop devices\nodd\n").expect("the file is written");
         let mut skips = Skips::default();

@@ -51,7 +51,7 @@ fn c_compiler(workspace: &Workspace) -> Result {
     if !works() {
         debian(workspace, &format!("a C compiler (`{compiler}`)"), &C_COMPILER)?;
     }
-    // What was installed need not be what CC names.
+    // The installed compiler need not be the one that CC names.
     if works() { Ok(()) } else { Err(format!("the C compiler `{compiler}` does not run").into()) }
 }
 
@@ -61,14 +61,14 @@ pub(super) fn can_install(workspace: &Workspace) -> bool {
 }
 
 /// Installs Debian packages if that is possible, and says which otherwise.
-pub(super) fn debian(workspace: &Workspace, what: &str, packages: &[&str]) -> Result {
+pub(super) fn debian(workspace: &Workspace, name: &str, packages: &[&str]) -> Result {
     if !can_install(workspace) {
-        return Err(format!("{what} is missing; on Debian: apt-get install {}", packages.join(" ")).into());
+        return Err(format!("{name} is missing; on Debian: apt-get install {}", packages.join(" ")).into());
     }
-    println!("{what} is missing: it is installed now");
+    println!("{name} is missing: it is installed now");
     let apt = || -> Process { workspace.program("apt-get").setting("DEBIAN_FRONTEND", "noninteractive") };
     apt().args(["update", "--quiet"]).run()?;
-    // What was configured before stays as it is, and nobody is asked.
+    // dpkg keeps the existing configuration and asks no question.
     let keep = ["-o", "Dpkg::Options::=--force-confold"];
     apt().args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(keep).args(packages).run()
 }

@@ -16,7 +16,7 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     missing.map(|heading| Finding::whole(format!("no heading `{heading}`"))).collect()
 }
 
-/// `docs/decisions/NNNN-title.md`: a page beside them, such as a list, is not one.
+/// `docs/decisions/NNNN-title.md`: another page in the folder, such as a list, is not one.
 fn is_decision(path: &str) -> bool {
     let Some(name) = path.strip_prefix(FOLDER).and_then(|name| name.strip_suffix(".md")) else {
         return false;

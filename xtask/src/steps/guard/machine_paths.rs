@@ -18,7 +18,7 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
         .collect()
 }
 
-/// The first of the folders that stands at the start of a path.
+/// The first of the folders that is the start of a path.
 fn absolute(line: &str) -> Option<&'static str> {
     let starts_a_path = |folder: &str| line.match_indices(folder).any(|(at, _)| begins_here(&line[..at]));
     FOLDERS.into_iter().find(|folder| starts_a_path(folder))

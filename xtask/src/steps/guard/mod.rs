@@ -5,6 +5,7 @@ mod length;
 mod machine_paths;
 mod names;
 mod unfinished;
+mod words;
 
 use std::fmt;
 
@@ -16,34 +17,34 @@ use crate::workspace::Workspace;
 type Rule = fn(path: &str, text: &str) -> Vec<Finding>;
 
 /// All rules.
-const RULES: [Rule; 5] =
-    [length::check, names::check, unfinished::check, machine_paths::check, decisions::check];
+const RULES: [Rule; 6] =
+    [length::check, names::check, unfinished::check, machine_paths::check, decisions::check, words::check];
 
 /// Something in a file that breaks a rule.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
     /// The line, if it is about one.
     line: Option<usize>,
-    what: String,
+    message: String,
 }
 
 impl Finding {
     /// About the whole file.
-    fn whole(what: impl Into<String>) -> Self {
-        Self { line: None, what: what.into() }
+    fn whole(message: impl Into<String>) -> Self {
+        Self { line: None, message: message.into() }
     }
 
     /// About a line, counted from 0 as iterators do.
-    fn at(index: usize, what: impl Into<String>) -> Self {
-        Self { line: Some(index + 1), what: what.into() }
+    fn at(index: usize, message: impl Into<String>) -> Self {
+        Self { line: Some(index + 1), message: message.into() }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            Some(line) => write!(f, "{line}: {}", self.what),
-            None => write!(f, " {}", self.what),
+            Some(line) => write!(f, "{line}: {}", self.message),
+            None => write!(f, " {}", self.message),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Nothing is committed unfinished, and no test is switched off in silence.
+//! Nothing is committed unfinished, and no test is switched off.
 
 use super::{Finding, is_rust};
 
-/// What marks it. Each in two parts, so that this file does not hold them.
+/// The marks of unfinished code. Each in two parts, so that this file does not hold them.
 const MARKS: [&str; 4] = [
     concat!("to", "do!("),
     concat!("unimpl", "emented!("),
