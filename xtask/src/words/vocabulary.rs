@@ -158,4 +158,17 @@ mod tests {
     fn the_glossary_has_a_table() {
         assert!(Vocabulary::get().words.len() > 100);
     }
+
+    #[test]
+    fn each_term_of_the_glossary_has_one_meaning() {
+        let page = include_str!("../../../docs/glossary.md");
+        let terms = page.lines().skip_while(|line| *line != "|---|---|").skip(1);
+        let rows: Vec<_> = terms.take_while(|line| line.starts_with('|')).collect();
+        assert!(rows.len() > 200);
+        for row in &rows {
+            assert_eq!(row.matches('|').count(), 3, "{row}");
+        }
+        let names: std::collections::BTreeSet<_> = rows.iter().map(|row| row.split(" | ").next()).collect();
+        assert_eq!(names.len(), rows.len());
+    }
 }
