@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub use throughline_core::*;
+/// The layers that come with the framework, one module and one feature each.
+#[cfg(feature = "transform")]
+pub use throughline_layers as layers;
 /// A store in memory: for tests, and for drafts that may be lost.
 #[cfg(feature = "memory")]
 pub use throughline_memory as memory;

@@ -5,6 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use throughline::{
     Call, Content, Delete, ErrorKind, GetCursor, NewMessage, Next, Operation, PersistArgs, PersistError,
     PersistRequest, Phase, Plugin, Reply, Result, Role,
+    layers::transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
     layers::{
         audit::{AuditKey, AuditLayer},
         bulk_gate::BulkGateLayer,
@@ -26,7 +27,6 @@ use throughline::{
     memory::MemoryBackend,
     pipeline::LayerList,
     plugin::{Event, NextRequest, PluginList, from_fn, observe, redirect, redirect_messages, respond},
-    transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
 };
 use throughline_conformance::laws::{self, Around, LayerFixture, LayerProfile, LayerSet};
 
@@ -92,7 +92,7 @@ fn built_in() -> LayerSet {
             BulkGateLayer::new().quiet(micros(1)).batch_items(2)
         })
         .with(scope_profile(), move || scope.clone())
-        .called_through(move |db| db.with_capability(capability.clone()))
+        .called_through(move |db| db.with_credential(capability.clone()))
         .with(LayerProfile::transparent("require-key").refuses(refused("keyless")), || {
             RequireKeyLayer::when(
                 |args| matches!(args, PersistArgs::Add(add) if add.thread.as_str() == "keyless"),

@@ -68,7 +68,7 @@ macro_rules! contenders {
         let scope = ScopeLayer::new();
         let capability = scope.authority().everything();
         let stack = Persistence::builder().layer(scope).backend($store).build()?;
-        stacks.push(("scope", stack.with_capability(capability)));
+        stacks.push(("scope", stack.with_credential(capability)));
         let scope = ScopeLayer::new();
         let capability = scope.authority().everything();
         let stack = Persistence::builder()
@@ -82,7 +82,7 @@ macro_rules! contenders {
             .layer(EncryptLayer::new(ring()))
             .backend($store)
             .build()?;
-        stacks.push(("production", stack.with_capability(capability)));
+        stacks.push(("production", stack.with_credential(capability)));
         stacks
     }};
     (@each $store:expr; $($name:literal => $layer:expr,)+) => {

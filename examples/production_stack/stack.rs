@@ -60,7 +60,7 @@ impl Stack {
             .layer(encrypt.clone())
             .backend(switch.backend())
             .build()?;
-        let db = owner.with_capability(capability).with_actor("production_stack");
+        let db = owner.with_credential(capability).with_actor("production_stack");
         Ok(Self { db, owner, switch, redact, encrypt, stores: [first, second] })
     }
 

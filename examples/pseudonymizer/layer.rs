@@ -1,6 +1,6 @@
 use std::{cmp::Reverse, iter};
 
-use throughline::transform::{Edits, HeldTail, Rewrite, TextPart, Transform};
+use throughline::layers::transform::{Edits, HeldTail, Rewrite, TextPart, Transform};
 
 /// Stores a pseudonym in place of each name, and shows the name again. Fails closed: what it cannot rewrite is not stored.
 ///

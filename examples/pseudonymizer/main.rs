@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 
 use throughline::{
     NewMessage, PersistRequest, Persistence, Phase, Result, Role, SearchMessages,
+    layers::transform::TransformLayer,
     memory::MemoryBackend,
     plugin::{NextRequest, from_fn},
-    transform::TransformLayer,
 };
 
 use crate::layer::Pseudonyms;

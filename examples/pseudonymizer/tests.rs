@@ -1,6 +1,6 @@
 //! What the layer does, without a store; and the laws.
 
-use throughline::transform::{
+use throughline::layers::transform::{
     EditCounts, HeldTail, TextPart, TextStream as _, Transform as _, TransformLayer,
 };
 use throughline_conformance::{laws::LayerProfile, layer_laws};

@@ -13,7 +13,7 @@ use throughline::{
     MetadataPatch, NewMessage, OpKind, PageFrom, PersistArgs, PersistError, PersistRequest, Persistence,
     Phase, ReadAudit, Role, SearchMessages, Title, Update, UpdateContent, UpdateMode,
     layers::{
-        audit::{self, AuditKey, AuditLayer},
+        audit::{AuditKey, AuditLayer},
         bulk_gate::BulkGateLayer,
         chaos::{ChaosLayer, Fault, Rule},
         disk_guard::{Directory, DiskGuardLayer},
@@ -117,7 +117,7 @@ macro_rules! stack {
             .backend($backend)
             .build()
             .unwrap();
-        let db = owner.with_capability(everything);
+        let db = owner.with_credential(everything);
         (owner, db)
     }};
 }
@@ -197,7 +197,7 @@ async fn everything(db: &Persistence, shown: &mut Shown) -> usize {
 
 /// Every entry of the log, as a store keeps it.
 async fn audit_log(db: &Persistence, shown: &mut Shown) {
-    audit::settle(db).await.unwrap();
+    db.write_audit_records().await.unwrap();
     let mut read = Some(ReadAudit::new(ChangeScope::Store, AuditFrom::End, 1000));
     let (mut applied, mut all) = (0, 0);
     while let Some(asked) = read {

@@ -126,7 +126,7 @@ async fn one_that_forgets_calls_with_a_key_is_found() {
 #[tokio::test]
 async fn the_documentation_says_what_the_code_has() {
     let pages = [
-        include_str!("../../crates/core/src/layers/metrics/mod.rs"),
+        include_str!("../../crates/layers/src/metrics/mod.rs"),
         include_str!("../../docs/guide/observability.md"),
     ];
     for metric in table::ALL {

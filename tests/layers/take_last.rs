@@ -37,14 +37,14 @@ async fn a_capability_takes_the_last_message_only_if_it_may_read_and_delete() {
     let scope = ScopeLayer::new();
     let authority = scope.authority();
     let db = Persistence::builder().layer(scope).backend(MemoryBackend::new()).build().unwrap();
-    let host = db.with_capability(authority.everything());
+    let host = db.with_credential(authority.everything());
     with_two(&host).await;
     for verbs in [vec![Verb::Read], vec![Verb::Delete], vec![Verb::Clear, Verb::Read]] {
-        let bearer = db.with_capability(authority.everything().only(verbs));
+        let bearer = db.with_credential(authority.everything().only(verbs));
         let error = bearer.thread("t").take_last().await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Denied, Effect::NotApplied));
     }
-    let bearer = db.with_capability(authority.everything().only([Verb::Read, Verb::Delete]));
+    let bearer = db.with_credential(authority.everything().only([Verb::Read, Verb::Delete]));
     assert!(bearer.thread("t").take_last().await.unwrap().message.is_some());
 }
 

@@ -6,7 +6,7 @@ use throughline::{
     AuditFrom, AuditNumber, BeginCapture, ChangeScope, GetStanding, MessageId, NewMessage, PageFrom,
     Persistence, ReadAudit, TakeStance,
     audit::{AuditEntry, AuditOutcome},
-    layers::audit::{self, AuditKey, AuditLayer, Flaw, anchor, verify},
+    layers::audit::{AuditKey, AuditLayer, Flaw, anchor, verify},
     memory::MemoryBackend,
     mirror::{Differs, Switch, compare},
 };
@@ -29,7 +29,7 @@ pub(super) async fn work(db: &Persistence, id: &str) {
     let id: MessageId = id.parse().unwrap();
     db.thread("t").add(NewMessage::user("x").with_id(id.clone())).await.unwrap();
     db.thread("t").add(NewMessage::user("another").with_id(id)).await.unwrap_err();
-    audit::settle(db).await.unwrap();
+    db.write_audit_records().await.unwrap();
 }
 
 pub(super) async fn over(first: Persistence, second: Persistence) {
@@ -95,7 +95,7 @@ async fn a_log_that_went_on_by_itself_is_found() {
     assert_eq!(log(&to).await, log(&from).await);
     // Refused, and so noted in the first store alone.
     db.thread("t").add(NewMessage::user("another").with_id("a".parse().unwrap())).await.unwrap_err();
-    audit::settle(&db).await.unwrap();
+    db.write_audit_records().await.unwrap();
     let found = compare(&from, &to).await.unwrap();
     let what: Vec<Differs> = found.differences.into_iter().map(|difference| difference.what).collect();
     assert_eq!(what, [Differs::Part("entries of the audit log")]);
@@ -165,7 +165,7 @@ async fn what_is_done_about_copies_has_no_entry() {
     db.on_replica(BeginCapture::WHOLE).await.unwrap();
     let stance = db.read(GetStanding {}).await.unwrap().stance;
     db.on_replica(TakeStance::new(stance, stance.following())).await.unwrap();
-    audit::settle(&db).await.unwrap();
+    db.write_audit_records().await.unwrap();
     assert_eq!(log(&db).await, []);
 }
 
@@ -188,7 +188,7 @@ async fn notes_of_a_process_that_has_not_heard_go_to_the_store_that_leads() {
         NewMessage::user("x").with_metadata(serde_json::from_str(r#"{"throughline.x":1}"#).unwrap());
     here.cut_over(PATIENCE).await.unwrap();
     late.thread("t").add(refused).await.unwrap_err();
-    audit::settle(&late).await.unwrap();
+    late.write_audit_records().await.unwrap();
     let second = sqlite(&paths[1]).await;
     assert_eq!(log(&second).await.len(), 3);
     assert!(verify(&late, &key(), &[]).await.unwrap().is_intact());

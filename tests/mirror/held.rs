@@ -12,7 +12,7 @@ use throughline::{
     Added, Effect, ErrorKind, NewMessage, OpKind, PersistArgs, PersistRequest, PersistResponse, Persistence,
     Phase, ReplicaArgs, Result,
     audit::AuditOutcome,
-    layers::audit::{self, AuditLayer},
+    layers::audit::AuditLayer,
     memory::MemoryBackend,
     mirror::{Switch, Switched},
     plugin::{NextRequest, from_fn},
@@ -169,7 +169,7 @@ async fn a_note_waits_too() {
         NewMessage::user("x").with_metadata(serde_json::from_str(r#"{"throughline.x":1}"#).unwrap());
     held.host.thread("t0").add(refused).await.unwrap_err();
     let host = held.host.clone();
-    let noted = tokio::spawn(async move { audit::settle(&host).await });
+    let noted = tokio::spawn(async move { host.write_audit_records().await });
     Held::settle().await;
     assert!(!noted.is_finished());
     held.old.goes_on.notify_one();

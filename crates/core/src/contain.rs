@@ -10,12 +10,6 @@ use std::{
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Runs a hook of the host's that must not be able to fail a call; nothing when it panicked.
-#[cfg(any(feature = "trace", feature = "metrics", feature = "slow-log"))]
-pub(crate) fn shielded<T>(hook: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(hook)).ok()
-}
-
 /// Dropped, it holds a panic of what it held back.
 struct Theirs<'a, T>(Option<BoxFuture<'a, T>>);
 

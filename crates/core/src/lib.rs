@@ -19,7 +19,7 @@ pub mod effects;
 pub mod error;
 mod handle;
 mod id;
-pub mod layers;
+
 mod message;
 #[cfg(feature = "mirror")]
 pub mod mirror;
@@ -30,7 +30,6 @@ pub mod replica;
 mod request;
 pub mod session;
 mod thread;
-pub mod transform;
 
 pub(crate) use self::message::lease_milliseconds as message_lease_milliseconds;
 pub use self::{

@@ -1,5 +1,5 @@
 //! A layer that keeps its thread is named in the log while it does.
-#![cfg(feature = "trace")]
+#![cfg(feature = "tracing")]
 
 use std::{
     collections::HashMap,

@@ -7,8 +7,8 @@ use throughline_core::{
     Add, AttachmentKey, Batch, Content, ContentChange, Delta, Effect, ErrorKind, Import, ImportRow,
     MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom, PersistArgs,
     PersistError, Persistence, Reserve, Result, Role, Thread, Timestamp, UpdateMode,
-    layers::limits::LimitsLayer,
 };
+use throughline_layers::limits::LimitsLayer;
 use throughline_reliability::{Report, skipped};
 use throughline_sqlite::{SqliteBackend, SqliteOptions};
 

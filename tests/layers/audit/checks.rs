@@ -5,7 +5,7 @@ use throughline::{
     PersistRequest, Persistence, Phase, PluginLayer, ReadAudit, Role,
     audit::{AuditEntry, AuditOutcome},
     layers::{
-        audit::{settle, verify},
+        audit::verify,
         chaos::{ChaosLayer, Fault, Rule},
         encrypt::{EncryptLayer, Key, KeyRing},
         retry::RetryLayer,
@@ -42,7 +42,7 @@ fn said(name: &str) -> NewMessage {
 
 /// Every entry, once what failed has one.
 async fn log(db: &Persistence) -> Vec<AuditEntry> {
-    settle(db).await.unwrap();
+    db.write_audit_records().await.unwrap();
     let page = db.read(ReadAudit::new(ChangeScope::Store, AuditFrom::End, 100)).await.unwrap();
     page.entries
 }
@@ -92,13 +92,13 @@ async fn refused_outside(stacks: Stacks) {
     let everything = scope.authority().everything();
     let db = (stacks.stack)(Some(scope), LayerList::new());
     let reader = db
-        .with_capability(everything.in_thread("t".parse().unwrap()).only([Verb::Read]))
+        .with_credential(everything.in_thread("t".parse().unwrap()).only([Verb::Read]))
         .with_actor("mallory");
     for thread in ["t", "u"] {
         assert_eq!(reader.thread(thread).add(said("a")).await.unwrap_err().kind(), ErrorKind::Denied);
     }
     assert_eq!(reader.thread("u").get("a".parse().unwrap()).await.unwrap_err().kind(), ErrorKind::Denied);
-    let log = log(&db.with_capability(everything)).await;
+    let log = log(&db.with_credential(everything)).await;
     // Both additions were refused in the same way: they are one entry, of the first.
     let denied = |times| (ErrorKind::Denied, "scope".to_owned(), times);
     assert_eq!(failures(&log), [denied(2), denied(1)]);

@@ -10,7 +10,7 @@ use throughline::{
     Add, Admitted, AuditFrom, Backend, Capabilities, ChangeScope, Durability, Effect, ErrorKind, NewMessage,
     OpKind, PersistArgs, PersistError, Persistence, ReadArgs, ReadAudit, ReadResult, Reply, Result,
     audit::{AuditEntry, AuditLink, AuditNotes, AuditOutcome, RejectedCallBudget},
-    layers::audit::{AuditLayer, settle},
+    layers::audit::AuditLayer,
     memory::MemoryBackend,
     plugin::{redirect, respond},
 };
@@ -126,10 +126,10 @@ async fn what_the_store_does_not_take_waits_and_what_is_too_much_is_counted() {
         let db = db.for_tenant(format!("t{}", number / 100).parse().unwrap()).with_actor(&number.to_string());
         db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
     }
-    assert_eq!(settle(&db).await.unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(db.write_audit_records().await.unwrap_err().kind(), ErrorKind::StorageFull);
     assert_eq!(backend.outcomes(), []);
     backend.open.store(true, Ordering::SeqCst);
-    settle(&db).await.unwrap();
+    db.write_audit_records().await.unwrap();
     let outcomes = backend.outcomes();
     assert_eq!((outcomes.len(), lost(&outcomes)), (1025, many - 1024));
     db.close().await.unwrap();
@@ -204,7 +204,7 @@ async fn rejected_calls_cost_the_log_no_more_than_its_budget() {
     let counts: Vec<usize> = (0..7).map(of).collect();
     assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 3, "{counts:?}");
     // Asked for all, what the budget has no room for is one entry that says how many there were.
-    settle(&db).await.unwrap();
+    db.write_audit_records().await.unwrap();
     let outcomes = backend.outcomes();
     assert_eq!(times(&outcomes).iter().sum::<u64>() + lost(&outcomes), 3000);
 }
@@ -256,7 +256,7 @@ async fn a_spent_budget_delays_no_entry_of_a_redirected_write() {
     db.thread("away").add(NewMessage::user("x")).await.unwrap();
     let_tasks_run().await;
     assert_eq!(backend.outcomes(), [elsewhere(), elsewhere()]);
-    settle(&db).await.unwrap();
+    db.write_audit_records().await.unwrap();
     assert_eq!(lost(&backend.outcomes()), 2);
 }
 
@@ -321,7 +321,7 @@ async fn a_store_is_given_no_records_once_it_is_being_closed() {
         refused(&db, 2).await;
         sleep(INTERVAL * 4).await;
         assert_eq!(backend.outcomes(), entries, "closes slowly: {closes_slowly}");
-        assert_eq!(settle(&db).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(db.write_audit_records().await.unwrap_err().kind(), ErrorKind::Unavailable);
     }
 }
 
@@ -336,7 +336,7 @@ async fn a_tenant_takes_no_more_than_an_eighth_of_the_waiting_records() {
     }
     refused(&other, 1).await;
     backend.open.store(true, Ordering::SeqCst);
-    settle(&db).await.unwrap();
+    db.write_audit_records().await.unwrap();
     let of = |tenant: &str| {
         backend.log.lock().unwrap().iter().filter(|entry| entry.record.tenant.as_str() == tenant).count()
     };
@@ -348,7 +348,7 @@ async fn closing_says_what_could_not_be_written() {
     let backend = Refuses::new(claims().with_audit());
     let db = backend.build().unwrap();
     db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
-    settle(&db).await.unwrap();
+    db.write_audit_records().await.unwrap();
     backend.open.store(false, Ordering::SeqCst);
     db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
     let error = db.close().await.unwrap_err();
@@ -365,10 +365,10 @@ async fn who_leaves_while_notes_are_on_their_way_takes_none_with_them() {
     db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
     // The task that would bring it has not run on this thread; polled once, this takes its place, and is dropped at the store.
     backend.slow.store(true, Ordering::SeqCst);
-    let left = tokio::time::timeout(std::time::Duration::ZERO, settle(&db)).await;
+    let left = tokio::time::timeout(std::time::Duration::ZERO, db.write_audit_records()).await;
     assert!(left.is_err() && backend.outcomes().is_empty());
     backend.slow.store(false, Ordering::SeqCst);
-    settle(&db).await.unwrap();
+    db.write_audit_records().await.unwrap();
     assert_eq!(backend.outcomes().len(), 1);
 }
 

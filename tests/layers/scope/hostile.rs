@@ -81,7 +81,7 @@ async fn rel_13_no_byte_of_another_tenant_whatever_a_layer_does() {
         Persistence::builder().layer(scope).plugin(hostile).backend(MemoryBackend::new()).build().unwrap();
     let tenants = ["mark-of-a", "mark-of-b"].map(|mark| {
         let tenant = || mark.parse().unwrap();
-        (mark, db.for_tenant(tenant()).with_capability(authority.everything().of_tenant(tenant())))
+        (mark, db.for_tenant(tenant()).with_credential(authority.everything().of_tenant(tenant())))
     });
     let seed = 13;
     let mut random = fastrand::Rng::with_seed(seed);

@@ -29,7 +29,7 @@ impl Guarded {
 
     /// The host itself.
     fn host(&self, tenant: &str) -> Persistence {
-        self.db.with_capability(self.authority.everything()).for_tenant(tenant.parse().unwrap())
+        self.db.with_credential(self.authority.everything()).for_tenant(tenant.parse().unwrap())
     }
 }
 
@@ -58,7 +58,7 @@ async fn who_bears_a_capability_cannot_close_the_pipeline() {
     let error = guarded.host("u").close().await.unwrap_err();
     assert_eq!(
         (error.kind(), error.detail()),
-        (ErrorKind::Denied, "a handle that bears a capability cannot close the pipeline")
+        (ErrorKind::Denied, "a handle that has a credential cannot close the pipeline")
     );
     assert_eq!((error.effect(), error.site()), (Effect::NotApplied, Some(&Site::Edge)));
     guarded.host("u").thread("t").add(throughline::NewMessage::user("still there")).await.unwrap();
@@ -68,7 +68,7 @@ async fn who_bears_a_capability_cannot_close_the_pipeline() {
 async fn a_capability_of_another_authority_is_none() {
     let guarded = Guarded::new();
     let forged = ScopeLayer::new().authority().everything();
-    let forged = guarded.db.with_capability(forged);
+    let forged = guarded.db.with_credential(forged);
     denied(forged.thread("t").entry().await, "the capability is of another authority");
     // Nor can another authority end one.
     let ours = guarded.authority.everything();
@@ -79,9 +79,9 @@ async fn a_capability_of_another_authority_is_none() {
 #[tokio::test]
 async fn a_capability_that_no_layer_has_looked_at_opens_nothing() {
     let open = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
-    let reader = open.with_capability(ScopeLayer::new().authority().everything().read_only());
+    let reader = open.with_credential(ScopeLayer::new().authority().everything().read_only());
     let error = reader.thread("t").entry().await.unwrap_err();
-    let why = "the call bears a capability, and no layer has looked at it";
+    let why = "the call has a credential, and no layer has accepted it";
     assert_eq!((error.kind(), error.detail()), (ErrorKind::Denied, why));
     open.thread("t").add(throughline::NewMessage::user("x")).await.unwrap();
 }
@@ -93,7 +93,7 @@ async fn what_is_revoked_takes_everything_with_it_that_was_narrowed_from_it() {
     let below = gone.in_thread("t".parse().unwrap()).expiring_in(Duration::from_secs(1));
     guarded.authority.revoke(&gone);
     let read = async |capability: &Capability| {
-        let db = guarded.db.for_tenant("u".parse().unwrap()).with_capability(capability.clone());
+        let db = guarded.db.for_tenant("u".parse().unwrap()).with_credential(capability.clone());
         db.thread("t").entry().await
     };
     for capability in [&gone, &below] {
@@ -118,11 +118,11 @@ async fn narrowing_to_what_was_not_allowed_allows_nothing() {
         (everything.only([]), "the capability does not allow to read"),
         (everything.expiring_in(Duration::ZERO).expiring_in(Duration::MAX), "the capability has expired"),
     ] {
-        let db = guarded.db.for_tenant(u()).with_capability(capability);
+        let db = guarded.db.for_tenant(u()).with_credential(capability);
         denied(db.thread("t").entry().await, why);
     }
     let all = everything.only(Verb::ALL.iter().copied()).in_threads_under("").expiring_in(Duration::MAX);
-    assert_eq!(guarded.db.with_capability(all).thread("t").entry().await.unwrap(), None);
+    assert_eq!(guarded.db.with_credential(all).thread("t").entry().await.unwrap(), None);
 }
 
 #[test]
@@ -144,7 +144,7 @@ async fn what_is_there_and_what_is_not_are_refused_alike() {
         .unwrap();
     let mine =
         guarded.authority.everything().of_tenant("u".parse().unwrap()).in_thread("mine".parse().unwrap());
-    let mine = guarded.db.with_capability(mine);
+    let mine = guarded.db.with_credential(mine);
     let same = |a: PersistError, b: PersistError| {
         let told = |error: &PersistError| format!("{error:?}").replace("nowhere", "there");
         assert_eq!(told(&a), told(&b));

@@ -42,7 +42,7 @@ fn guest(authority: &Authority, forgets: Forgets) -> Capability {
 /// The host and the guest, both as `u`.
 fn both(forgets: Forgets) -> (Persistence, Persistence) {
     let guarded = Guarded::new();
-    let guest = guarded.db.with_capability(guest(&guarded.authority, forgets));
+    let guest = guarded.db.with_credential(guest(&guarded.authority, forgets));
     (guarded.host("u"), guest.for_tenant("u".parse().unwrap()))
 }
 

@@ -56,10 +56,10 @@ async fn each_operation_needs_its_verb_and_no_other() {
     let everything = guarded.authority.everything();
     for (verb, args) in operations() {
         let others = Verb::ALL.iter().copied().filter(|other| *other != verb);
-        let without = guarded.db.with_capability(everything.only(others));
+        let without = guarded.db.with_credential(everything.only(others));
         let answer = tower::ServiceExt::oneshot(without, args.clone()).await;
         denied(answer, &format!("the capability does not allow to {verb}"));
-        let with = guarded.db.with_capability(everything.only([verb, Verb::Append]));
+        let with = guarded.db.with_credential(everything.only([verb, Verb::Append]));
         // The store may say what it likes, but it is asked.
         if let Err(error) = tower::ServiceExt::oneshot(with, args).await {
             assert_ne!(error.site().map(throughline::Site::name), Some("scope"), "{error}");
@@ -74,17 +74,17 @@ async fn the_log_of_a_thread_shows_no_other_and_is_for_who_may_read_logs() {
     let guarded = Guarded::new();
     let everything = guarded.authority.everything();
     let read = |scope| ReadAudit::new(scope, AuditFrom::End, 10);
-    let of_thread = guarded.db.with_capability(everything.in_thread(t()).only([Verb::Audit]));
+    let of_thread = guarded.db.with_credential(everything.in_thread(t()).only([Verb::Audit]));
     of_thread.read(read(ChangeScope::Thread(t()))).await.unwrap();
     let other = ChangeScope::Thread("u".parse().unwrap());
     denied(of_thread.read(read(other)).await, "the capability is not for this thread");
     let why = "the capability is not for every thread of the tenant";
     denied(of_thread.read(read(ChangeScope::Tenant)).await, why);
     denied(of_thread.read(read(ChangeScope::Store)).await, why);
-    let of_tenant = guarded.db.with_capability(everything.of_tenant("default".parse().unwrap()));
+    let of_tenant = guarded.db.with_credential(everything.of_tenant("default".parse().unwrap()));
     denied(of_tenant.read(read(ChangeScope::Store)).await, "the capability is not for the store as a whole");
     of_tenant.read(read(ChangeScope::Tenant)).await.unwrap();
-    let reader = guarded.db.with_capability(everything.read_only());
+    let reader = guarded.db.with_credential(everything.read_only());
     let why = "the capability does not allow to read the audit log";
     denied(reader.read(read(ChangeScope::Thread(t()))).await, why);
 }
@@ -94,13 +94,13 @@ async fn the_changes_of_the_store_are_for_who_may_see_every_tenant() {
     let guarded = Guarded::new();
     let everything = guarded.authority.everything();
     let read = |scope| ReadChanges::new(scope, Position::new(0), 10);
-    let of_tenant = guarded.db.with_capability(everything.of_tenant("default".parse().unwrap()));
+    let of_tenant = guarded.db.with_credential(everything.of_tenant("default".parse().unwrap()));
     denied(of_tenant.read(read(ChangeScope::Store)).await, "the capability is not for the store as a whole");
     of_tenant.read(read(ChangeScope::Tenant)).await.unwrap();
-    let of_thread = guarded.db.with_capability(everything.in_thread(t()));
+    let of_thread = guarded.db.with_credential(everything.in_thread(t()));
     let why = "the capability is not for every thread of the tenant";
     denied(of_thread.read(read(ChangeScope::Store)).await, why);
     denied(of_thread.read(read(ChangeScope::Tenant)).await, why);
     of_thread.read(read(ChangeScope::Thread(t()))).await.unwrap();
-    guarded.db.with_capability(everything).read(read(ChangeScope::Store)).await.unwrap();
+    guarded.db.with_credential(everything).read(read(ChangeScope::Store)).await.unwrap();
 }

@@ -9,12 +9,12 @@ use std::{
 use throughline::{
     Admitted, Backend, Batch, Capabilities, Coalesce, Content, ContentChange, Effect, ErrorKind, OpKind,
     PersistError, Persistence, ReadArgs, Reply, Reserve, Result, Revision, Role, UpdateContent, UpdateMode,
+    layers::transform::TransformLayer,
     layers::{
         chaos::{ChaosLayer, Fault, Rule},
         timeout::TimeoutLayer,
     },
     memory::MemoryBackend,
-    transform::TransformLayer,
 };
 use tokio::sync::oneshot::{self, Receiver, Sender};
 

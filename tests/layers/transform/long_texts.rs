@@ -7,8 +7,8 @@ use std::{
 
 use throughline::{
     Persistence, UpdateMode,
+    layers::transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
     memory::MemoryBackend,
-    transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
 };
 
 use super::{append, blocks, new};

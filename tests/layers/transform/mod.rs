@@ -14,6 +14,7 @@ use throughline::{
     IdempotencyKey, MessageState, MetadataPatch, NewMessage, NewReservation, Next, Operation, PersistArgs,
     PersistError, PersistRequest, Persistence, Phase, Plugin, ReadImages, Reply, Reserve, Result, Role,
     SearchMessages, Title, UpdateContent, UpdateMode,
+    layers::transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
     layers::{
         encrypt::{EncryptLayer, Key, KeyRing},
         redact::RedactLayer,
@@ -21,7 +22,6 @@ use throughline::{
     memory::MemoryBackend,
     plugin::{NextRequest, from_fn},
     replica::ImageCursor,
-    transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
 };
 
 /// Stores `[p1]` for `Alice`, and `[p2]` for `Bob`.

@@ -2,7 +2,7 @@
 
 use throughline::{
     Batch, Content, ContentChange, Effect, ErrorKind, MessageState, Persistence, TakeLastMessage, UpdateMode,
-    memory::MemoryBackend, transform::TransformLayer,
+    layers::transform::TransformLayer, memory::MemoryBackend,
 };
 
 use super::{Names, append, change, content, in_doubt::Late, new};

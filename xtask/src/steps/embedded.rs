@@ -9,11 +9,12 @@ use crate::skips::Skips;
 use crate::workspace::Workspace;
 
 /// The packages.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "throughline",
     "throughline-conformance",
     "throughline-core",
     "throughline-engine",
+    "throughline-layers",
     "throughline-memory",
     "throughline-sqlite",
     "throughline-tests",

@@ -6,9 +6,9 @@ use throughline_core::{
     ListAttempts, ListPurgeable, ListQuarantined, ListThreads, MetadataPatch, MoveCursor, NewReservation,
     NewThread, OpKind, PersistArgs, Persistence, PlanPrune, Position, ReadArgs, ReadAudit, ReadChanges,
     ReadPage, Reserve, ResolveSession, Role, SearchMessages, Update, UpdateContent, UpdateMode,
-    layers::audit::{AuditKey, AuditLayer},
     session::{Claimer, Runtime},
 };
+use throughline_layers::audit::{AuditKey, AuditLayer};
 use tower_service::Service as _;
 
 use crate::{

@@ -118,7 +118,7 @@ pub fn assert_kept(fixtures: Vec<Box<dyn LayerFixture>>) {
 ///
 /// ```
 /// use throughline_conformance::{layer_laws, laws::LayerProfile};
-/// use throughline_core::layers::{limits::LimitsLayer, trace::TraceLayer};
+/// use throughline_layers::{limits::LimitsLayer, trace::TraceLayer};
 ///
 /// // Each alone, every pair in every order that is allowed, and all of more than two together.
 /// layer_laws!(
@@ -149,7 +149,7 @@ pub fn assert_kept(fixtures: Vec<Box<dyn LayerFixture>>) {
 ///
 /// ```no_run
 /// # use throughline_conformance::{layer_laws, laws::LayerProfile};
-/// # use throughline_core::layers::trace::TraceLayer;
+/// # use throughline_layers::trace::TraceLayer;
 /// layer_laws!(main: LayerProfile::transparent("trace") => TraceLayer::new());
 /// ```
 #[macro_export]
@@ -265,7 +265,7 @@ mod tests {
         }
         let set = crate::layer_laws!(@set
             LayerProfile::transparent("passes") => Passes,
-            LayerProfile::transparent("trace") => throughline_core::layers::trace::TraceLayer::new()
+            LayerProfile::transparent("trace") => throughline_layers::trace::TraceLayer::new()
         );
         assert_eq!(broken(set.every_way()), Vec::<String>::new());
     }

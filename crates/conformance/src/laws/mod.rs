@@ -6,7 +6,7 @@
 //! ```no_run
 //! use std::process::ExitCode;
 //! use throughline_conformance::laws::{self, Around, LayerProfile};
-//! use throughline_core::layers::trace::TraceLayer;
+//! use throughline_layers::trace::TraceLayer;
 //!
 //! fn main() -> ExitCode {
 //!     laws::main(vec![Box::new((LayerProfile::transparent("trace"), |around: &Around| {
@@ -19,7 +19,7 @@
 //!
 //! ```
 //! use throughline_conformance::{layer_laws, laws::LayerProfile};
-//! use throughline_core::layers::trace::TraceLayer;
+//! use throughline_layers::trace::TraceLayer;
 //!
 //! layer_laws!(LayerProfile::transparent("trace") => TraceLayer::new());
 //! ```

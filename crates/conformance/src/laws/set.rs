@@ -15,7 +15,7 @@ use super::{Around, LayerFixture, LayerProfile};
 ///
 /// ```
 /// use throughline_conformance::laws::{self, LayerProfile, LayerSet};
-/// use throughline_core::layers::{limits::LimitsLayer, trace::TraceLayer};
+/// use throughline_layers::{limits::LimitsLayer, trace::TraceLayer};
 ///
 /// let set = LayerSet::new()
 ///     .with(LayerProfile::transparent("limits").limits_content(), LimitsLayer::new)
@@ -177,9 +177,9 @@ impl LayerFixture for Stack {
 mod tests {
     use throughline_core::{
         Effect, ErrorKind, OpKind, PersistResponse, Phase,
-        layers::{retry::RetryLayer, timeout::TimeoutLayer},
         plugin::{NextRequest, from_fn},
     };
+    use throughline_layers::{retry::RetryLayer, timeout::TimeoutLayer};
 
     use super::*;
     use crate::laws::broken;

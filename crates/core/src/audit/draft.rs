@@ -9,18 +9,22 @@ use std::{
 use super::{AuditDigest, AuditEntry, AuditItem, AuditOutcome, AuditRecord};
 use crate::{AuditNumber, Context, PersistResult, Position, Timestamp};
 
-/// Whoever has the key of a log.
-pub(crate) trait Sealer: Send + Sync {
-    /// The hash of an entry with this body.
+/// Has the key of an audit log, and hashes with it. A layer that keeps an audit log gives one to the pipeline with
+/// [`SiteSpec::with_audit`](crate::pipeline::SiteSpec::with_audit), and one to each [`AuditDraft`].
+///
+/// The methods run on the thread that commits a write: they compute, and do not block.
+pub trait AuditSealer: Send + Sync {
+    /// The keyed hash of the entry with this body.
     fn seal(&self, body: &[u8]) -> AuditDigest;
 
-    /// A hash of an idempotency key.
+    /// The keyed hash of an idempotency key, which the entry names in place of the key.
     fn key(&self, key: &str) -> AuditDigest;
 }
 
-/// What is known of a call before anybody has answered it. Set once, by the layer; no layer further in can take it away.
-pub(crate) struct AuditDraft {
-    sealer: Arc<dyn Sealer>,
+/// What an audit layer knows of a call before the store answers it. The layer records it with
+/// [`Context::set_audit`](crate::Context::set_audit).
+pub struct AuditDraft {
+    sealer: Arc<dyn AuditSealer>,
     content: Option<AuditDigest>,
     items: Vec<AuditItem>,
     /// The backend was given it.
@@ -28,9 +32,11 @@ pub(crate) struct AuditDraft {
 }
 
 impl AuditDraft {
-    #[cfg(feature = "audit")]
-    pub(crate) const fn new(
-        sealer: Arc<dyn Sealer>,
+    /// The draft of an entry: who seals it, the keyed hash of the content that the call carries (`None` where it carries none), and
+    /// what the call is about (one item, or one for each item of a batch).
+    #[must_use]
+    pub const fn new(
+        sealer: Arc<dyn AuditSealer>,
         content: Option<AuditDigest>,
         items: Vec<AuditItem>,
     ) -> Self {
@@ -64,7 +70,7 @@ impl fmt::Debug for AuditDraft {
 
 /// The facts of a call, with an outcome and a moment.
 pub(super) fn record(
-    sealer: &dyn Sealer,
+    sealer: &dyn AuditSealer,
     context: &Context,
     (outcome, at): (AuditOutcome, Timestamp),
     (content, items): (Option<AuditDigest>, Vec<AuditItem>),
@@ -110,7 +116,7 @@ impl AuditLink {
     }
 
     /// Makes the entry, and moves on behind it.
-    pub(super) fn seal(&mut self, sealer: &dyn Sealer, record: AuditRecord) -> AuditEntry {
+    pub(super) fn seal(&mut self, sealer: &dyn AuditSealer, record: AuditRecord) -> AuditEntry {
         let Self { number, previous } = *self;
         let hash = sealer.seal(AuditEntry::text(number, previous, &record).as_bytes());
         *self = Self::after(number, hash);

@@ -22,16 +22,13 @@ mod notes;
 mod record;
 mod trail;
 
+pub(crate) use self::trail::{AuditTrail, Sealing};
 pub use self::{
     budget::RejectedCallBudget,
     digest::AuditDigest,
-    draft::{AuditLink, AuditTicket},
+    draft::{AuditDraft, AuditLink, AuditSealer, AuditTicket},
     entry::AuditEntry,
     item::AuditItem,
     notes::AuditNotes,
     record::{AuditOutcome, AuditRecord},
-};
-pub(crate) use self::{
-    draft::{AuditDraft, Sealer},
-    trail::{AuditTrail, Sealing},
 };

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::{AuditEntry, AuditLink, AuditRecord, Sealer};
+use super::{AuditEntry, AuditLink, AuditRecord, AuditSealer};
 use crate::TenantId;
 
 /// Entries about calls that the store has not applied: what failed, what was answered elsewhere. A store that claims
@@ -8,12 +8,12 @@ use crate::TenantId;
 ///
 /// Only a pipeline makes one, and nothing but entries can be made of it.
 pub struct AuditNotes {
-    sealer: Arc<dyn Sealer>,
+    sealer: Arc<dyn AuditSealer>,
     records: Vec<AuditRecord>,
 }
 
 impl AuditNotes {
-    pub(super) fn new(sealer: &Arc<dyn Sealer>, records: Vec<AuditRecord>) -> Self {
+    pub(super) fn new(sealer: &Arc<dyn AuditSealer>, records: Vec<AuditRecord>) -> Self {
         Self { sealer: Arc::clone(sealer), records }
     }
 

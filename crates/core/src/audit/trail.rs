@@ -7,7 +7,7 @@ use std::{
 use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
-    AuditItem, AuditNotes, AuditOutcome, AuditRecord, RejectedCallBudget, Sealer, budget::Bucket,
+    AuditItem, AuditNotes, AuditOutcome, AuditRecord, AuditSealer, RejectedCallBudget, budget::Bucket,
     draft::record,
 };
 use crate::{Context, Effect, ErrorKind, OpKind, PersistError, TenantId, Timestamp};
@@ -15,7 +15,7 @@ use crate::{Context, Effect, ErrorKind, OpKind, PersistError, TenantId, Timestam
 /// The key of a log and its budget, beside a layer that is described.
 #[derive(Clone)]
 pub(crate) struct Sealing {
-    pub(crate) sealer: Arc<dyn Sealer>,
+    pub(crate) sealer: Arc<dyn AuditSealer>,
     pub(crate) budget: RejectedCallBudget,
 }
 
@@ -44,7 +44,7 @@ const ROW: u64 = 256;
 
 /// The records of calls that the store has not applied, until the store has them.
 pub(crate) struct AuditTrail {
-    sealer: Arc<dyn Sealer>,
+    sealer: Arc<dyn AuditSealer>,
     budget: RejectedCallBudget,
     waiting: Mutex<Waiting>,
 }

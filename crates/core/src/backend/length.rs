@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Content, ContentChange, Delta,
-    message::{bytes_between_brackets, escaped_len, open_text, text_block_len},
+    message::{bytes_between_brackets, escaped_len, text_block_len},
 };
 
 /// How long the content of an open message is, without putting it together: known from what was appended alone.
@@ -60,7 +60,7 @@ impl Tail {
     fn of(content: &Content) -> Self {
         if bytes_between_brackets(content) == 0 {
             Self::Nothing
-        } else if open_text(content).is_some() {
+        } else if content.open_text().is_some() {
             Self::Text
         } else {
             Self::Block

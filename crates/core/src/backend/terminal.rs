@@ -104,9 +104,8 @@ impl<B: Backend> Shared<B> {
         if let Err(what) = call.shape.check_args(args) {
             return Some(contract_violation(what, call, CallState::outside(self.index)));
         }
-        #[cfg(feature = "scope")]
         if call.is_unguarded() {
-            let detail = "the call bears a capability, and no layer has looked at it";
+            let detail = "the call has a credential, and no layer has accepted it";
             return Some(PersistError::new(ErrorKind::Denied, detail).with_effect(Effect::NotApplied));
         }
         if call.audit().is_some() && !self.capabilities.audit {

@@ -14,20 +14,23 @@
 mod at_work;
 mod call_id;
 mod clock;
+mod credential;
 mod extensions;
 mod lingering;
 mod progress;
 mod shape;
 
-#[cfg(feature = "scope")]
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::{
     fmt,
-    sync::{Arc, OnceLock, atomic::AtomicU8},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
 pub(crate) use self::at_work::AtWork;
+pub(crate) use self::credential::Credential;
 pub(crate) use self::lingering::Lingers;
 pub(crate) use self::shape::Shape;
 pub use self::{
@@ -69,9 +72,8 @@ pub(crate) struct CallState {
     lingering: Lingering,
     /// What the log of who did what is to say of it, where one is kept. Set once.
     audit: OnceLock<Arc<AuditDraft>>,
-    /// Whether a guard has held its capability against it.
-    #[cfg(feature = "scope")]
-    let_through: AtomicBool,
+    /// Whether a guard has accepted its credential.
+    credential_accepted: AtomicBool,
     parent: Option<Arc<Self>>,
 }
 
@@ -89,8 +91,7 @@ pub(crate) struct Facts {
     pub(crate) call_site: Option<Arc<str>>,
     pub(crate) idempotency: Option<Idempotency>,
     pub(crate) deadline: Option<Instant>,
-    #[cfg(feature = "scope")]
-    pub(crate) capability: Option<crate::layers::scope::Capability>,
+    pub(crate) credential: Option<Credential>,
 }
 
 impl CallState {
@@ -112,7 +113,6 @@ impl CallState {
     }
 
     /// Whether its sites are those of the call that a caller made, and not of a pipeline inside of a layer.
-    #[cfg(feature = "trace")]
     #[inline]
     pub(crate) fn is_of_the_outermost_pipeline(&self) -> bool {
         self.parent.is_none() || Arc::ptr_eq(&self.sites, &self.outermost().sites)
@@ -123,16 +123,9 @@ impl CallState {
         self.lineage().last().unwrap_or(self)
     }
 
-    /// A guard has held the capability of this call against it.
-    #[cfg(feature = "scope")]
-    pub(crate) fn let_through(&self) {
-        self.let_through.store(true, Relaxed);
-    }
-
-    /// Whether it bears a capability that no guard has held against it, nor against a call that it is made on behalf of.
-    #[cfg(feature = "scope")]
+    /// Whether the call has a credential that no guard has accepted, neither for it nor for a call that it is made on behalf of.
     pub(crate) fn is_unguarded(&self) -> bool {
-        self.facts.capability.is_some() && !self.lineage().any(|call| call.let_through.load(Relaxed))
+        self.facts.credential.is_some() && !self.lineage().any(|call| call.credential_accepted.load(Relaxed))
     }
 
     /// What the log is to say of it.
@@ -140,19 +133,13 @@ impl CallState {
         self.audit.get()
     }
 
-    /// Takes down what the log is to say of it. The first one stands, so that no layer can put another in its place.
-    #[cfg(feature = "audit")]
-    pub(crate) fn set_audit(&self, draft: impl FnOnce() -> AuditDraft) {
-        self.audit.get_or_init(|| Arc::new(draft()));
-    }
-
     /// A write goes on that nobody waits for any more.
     pub(crate) fn linger(self: &Arc<Self>) -> Lingers {
         Lingers::new(self)
     }
 
-    /// Lets go of what the call holds, such as its place at the gate, as soon as nothing of the call goes on.
-    pub(crate) fn leave(&self, held: impl Send + 'static) {
+    /// Drops what the call holds as soon as no write of it runs.
+    pub(crate) fn release_after_writes(&self, held: impl Send + 'static) {
         self.outermost().lingering.leave(held);
     }
 
@@ -205,8 +192,7 @@ impl Context {
                 progress: Progress::default(),
                 lingering: Lingering::default(),
                 audit: OnceLock::new(),
-                #[cfg(feature = "scope")]
-                let_through: AtomicBool::new(false),
+                credential_accepted: AtomicBool::new(false),
                 parent: None,
             }),
             attempt: 1,
@@ -230,8 +216,7 @@ impl Context {
                 progress: Progress::default(),
                 lingering: Lingering::default(),
                 audit: OnceLock::new(),
-                #[cfg(feature = "scope")]
-                let_through: AtomicBool::new(false),
+                credential_accepted: AtomicBool::new(false),
                 parent: Some(Arc::clone(&self.call)),
             }),
             attempt: self.attempt,
@@ -300,11 +285,37 @@ impl Context {
         self.call.facts.idempotency.as_ref()
     }
 
-    /// What the caller may do, where the handle was given a capability.
-    #[cfg(feature = "scope")]
+    /// The credential of the handle that made the call, where it has one of this type. See
+    /// [`Persistence::with_credential`](crate::Persistence::with_credential).
     #[must_use]
-    pub fn capability(&self) -> Option<&crate::layers::scope::Capability> {
-        self.call.facts.capability.as_ref()
+    pub fn credential<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.call.facts.credential.as_ref()?.get()
+    }
+
+    /// Records that a guard has checked the credential against this call and permits it. The terminal refuses a call as
+    /// [`Denied`](crate::ErrorKind::Denied) whose credential no layer has accepted, so a pipeline without the guard fails closed.
+    pub fn accept_credential(&self) {
+        self.call.credential_accepted.store(true, Relaxed);
+    }
+
+    /// Records what the audit log says of this write. The first draft stays: a layer further in cannot replace it, and `draft`
+    /// is not called then. A pipeline without [`SiteSpec::with_audit`](crate::pipeline::SiteSpec::with_audit) ignores it.
+    pub fn set_audit(&self, draft: impl FnOnce() -> AuditDraft) {
+        self.call.audit.get_or_init(|| Arc::new(draft()));
+    }
+
+    /// Drops `held` as soon as no write of this call runs any more: at once, or when the last write has ended that a layer
+    /// or the caller stopped waiting for. A layer gives back a permit this way, so that it is not free while a write that it
+    /// was taken for still runs.
+    pub fn release_after_writes(&self, held: impl Send + 'static) {
+        self.call.release_after_writes(held);
+    }
+
+    /// The layer or backend that is at work on the call, [`Site::Edge`] before the first one. A layer that measures
+    /// asks when a poll of the inner future has answered `Pending`: the site is the one that waits.
+    #[must_use]
+    pub fn active_site(&self) -> Site {
+        self.call.site(self.call.cursor().load(Relaxed))
     }
 
     /// When the caller stops waiting.

@@ -14,6 +14,7 @@ use crate::{
     Batch, ChangeScope, CreateThread, Effect, InvalidId, ListThreads, NewThread, OpKind, Operation,
     OperationOf, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages,
     TenantId, ThreadArgs, ThreadId, Timestamp,
+    context::Credential,
     context::{Context, Facts, Idempotency, Shape},
     pipeline::{Builder, Core, Description, Execution, InFlight, Keyless, Ticket},
     session::Lines,
@@ -51,8 +52,7 @@ pub struct Persistence {
     deadline: Option<Duration>,
     /// Of a task that `close` waits for: the calls of this handle are let in while the pipeline closes.
     ticket: Option<Arc<Ticket>>,
-    #[cfg(feature = "scope")]
-    capability: Option<crate::layers::scope::Capability>,
+    credential: Option<Credential>,
 }
 
 impl Persistence {
@@ -69,8 +69,7 @@ impl Persistence {
             call_site: None,
             deadline,
             ticket: None,
-            #[cfg(feature = "scope")]
-            capability: None,
+            credential: None,
         }
     }
 
@@ -94,19 +93,19 @@ impl Persistence {
         Self { call_site: Some(self.core.caller_fact(call_site)), ..self.clone() }
     }
 
-    /// A handle whose calls bear this capability, in place of an earlier one. Every call of it is refused as
-    /// [`Denied`](crate::ErrorKind::Denied) unless a [`ScopeLayer`](crate::layers::scope::ScopeLayer) in the pipeline allows it.
-    #[cfg(feature = "scope")]
+    /// A handle whose calls have this credential, in place of an earlier one. A guard in the pipeline checks it against each
+    /// call ([`Context::credential`](crate::Context::credential)) and accepts it; a call whose credential no layer has accepted
+    /// is refused as [`Denied`](crate::ErrorKind::Denied). The layer `scope` takes a `Capability`; a guard of a host's own takes
+    /// a type of its own.
     #[must_use]
-    pub fn with_capability(&self, capability: crate::layers::scope::Capability) -> Self {
-        Self { capability: Some(capability), ..self.clone() }
+    pub fn with_credential<T: Send + Sync + 'static>(&self, credential: T) -> Self {
+        Self { credential: Some(Credential::new(credential)), ..self.clone() }
     }
 
-    /// The capability that the calls of this handle bear: what may be narrowed for somebody else.
-    #[cfg(feature = "scope")]
+    /// The credential of this handle, where it has one of this type.
     #[must_use]
-    pub const fn capability(&self) -> Option<&crate::layers::scope::Capability> {
-        self.capability.as_ref()
+    pub fn credential<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.credential.as_ref()?.get()
     }
 
     /// A handle whose calls are waited for this long, where a call says nothing else.
@@ -223,11 +222,10 @@ impl Persistence {
     /// # Errors
     /// What the backend answers when it closes. [`Cancelled`](crate::ErrorKind::Cancelled) where the runtime ended meanwhile, and
     /// what the backend holds is let go with the last handle; nothing that was acknowledged is lost by that. So, and with
-    /// nothing done, where it has ended and the caller has none. [`Denied`](crate::ErrorKind::Denied) where this handle bears a capability.
+    /// nothing done, where it has ended and the caller has none. [`Denied`](crate::ErrorKind::Denied) where this handle has a credential.
     pub async fn close(&self) -> Result<()> {
-        #[cfg(feature = "scope")]
-        if self.capability.is_some() {
-            let detail = "a handle that bears a capability cannot close the pipeline";
+        if self.credential.is_some() {
+            let detail = "a handle that has a credential cannot close the pipeline";
             let denied = PersistError::new(crate::ErrorKind::Denied, detail);
             return Err(denied.with_effect(crate::Effect::NotApplied).or_at(Some(&crate::Site::Edge)));
         }
@@ -289,8 +287,7 @@ impl Persistence {
             call_site: self.call_site.clone(),
             idempotency: None,
             deadline,
-            #[cfg(feature = "scope")]
-            capability: self.capability.clone(),
+            credential: self.credential.clone(),
         }
     }
 
@@ -347,9 +344,17 @@ impl Persistence {
         &self.core.lines
     }
 
-    /// Waits until the log has what was noted so far of calls that were not applied.
-    #[cfg(feature = "audit")]
-    pub(crate) async fn bring_notes(&self) -> Result<()> {
+    /// Writes the audit records of rejected calls that are waiting, whether or not their interval is over: before an anchor
+    /// that is to cover them. Entries of applied writes are in the log already. Records that the
+    /// [budget](crate::audit::RejectedCallBudget) has no room for become one entry that counts them.
+    ///
+    /// # Errors
+    /// The error of the store that refuses the records. The pipeline writes them again after an interval, and when it is closed.
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) where records wait in a pipeline that is closed.
+    ///
+    /// # Cancel safety
+    /// The records that it was writing wait again. Where the store had taken them already, they are written twice.
+    pub async fn write_audit_records(&self) -> Result<()> {
         self.core.write_records(true).await
     }
 

@@ -189,11 +189,24 @@ pub(crate) fn text_block_len(text: &str) -> usize {
     TEXT_BLOCK_OPEN.len() + escaped_len(text) + TEXT_BLOCK_CLOSE.len()
 }
 
-/// Where in the JSON of `content` the text stands that appended text continues, without its quotes. Costs one pass over it.
-pub(crate) fn open_text(content: &Content) -> Option<std::ops::Range<usize>> {
-    let last = content.blocks().last().map(|block| block.get()).filter(|block| is_plain_text(block))?;
-    let start = last.as_ptr() as usize - content.as_json().as_ptr() as usize + TEXT_BLOCK_OPEN.len();
-    Some(start..start + last.len() - TEXT_BLOCK_OPEN.len() - TEXT_BLOCK_CLOSE.len())
+impl Content {
+    /// Where in [`as_json`](Self::as_json) the text is that an appended [`Delta::Text`] continues, without its quotes. `None`
+    /// where appended text begins a block of its own: the last block is not exactly `{"type":"text","text":"…"}`. Costs one
+    /// pass over the JSON.
+    ///
+    /// ```
+    /// use throughline_core::Content;
+    ///
+    /// let content = Content::text("hello");
+    /// assert_eq!(&content.as_json()[content.open_text().unwrap()], "hello");
+    /// assert_eq!(Content::from_json("[1]").unwrap().open_text(), None);
+    /// ```
+    #[must_use]
+    pub fn open_text(&self) -> Option<std::ops::Range<usize>> {
+        let last = self.blocks().last().map(|block| block.get()).filter(|block| is_plain_text(block))?;
+        let start = last.as_ptr() as usize - self.as_json().as_ptr() as usize + TEXT_BLOCK_OPEN.len();
+        Some(start..start + last.len() - TEXT_BLOCK_OPEN.len() - TEXT_BLOCK_CLOSE.len())
+    }
 }
 
 /// Whether `block` is `{"type":"text","text":"…"}` and nothing else.
@@ -277,7 +290,7 @@ mod tests {
             ("[]", None),
         ] {
             let content = Content::from_json(json).unwrap();
-            assert_eq!(open_text(&content).map(|range| &content.as_json()[range]), open, "{json}");
+            assert_eq!(content.open_text().map(|range| &content.as_json()[range]), open, "{json}");
         }
     }
 

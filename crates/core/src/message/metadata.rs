@@ -208,6 +208,13 @@ impl MetadataPatch {
     }
 }
 
+/// The changes of a map in which `null` stands for "clear".
+impl From<Metadata> for MetadataPatch {
+    fn from(changes: Metadata) -> Self {
+        Self(changes)
+    }
+}
+
 /// A value could not be serialised as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidMetadata {

@@ -21,7 +21,7 @@ pub struct Batch {
     pub after: Option<Seq>,
     /// The most [bytes of the store](PersistResult::answer_bytes) that the answers may show together; a batch that would be answered by
     /// more is refused as [`TooLarge`](crate::ErrorKind::TooLarge), with the item that exceeds it. Small items can have large answers: a
-    /// patch is answered by the whole metadata. [`LimitsLayer`](crate::layers::limits::LimitsLayer) sets it.
+    /// patch is answered by the whole metadata. The layer `limits` sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_answer_bytes: Option<u64>,
 }

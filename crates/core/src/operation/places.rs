@@ -32,9 +32,8 @@ pub struct Place<'a> {
     pub slot: Slot<'a>,
 }
 
-/// What a [`Place`] holds.
+/// What a [`Place`] holds. Exhaustive, so that a layer that rewrites content does not compile before it handles a new kind.
 #[derive(Clone, Copy)]
-#[non_exhaustive]
 pub enum Slot<'a> {
     /// The whole content of a message.
     Whole(&'a Content),
@@ -89,8 +88,7 @@ pub struct PlaceMut<'a> {
     pub slot: SlotMut<'a>,
 }
 
-/// What a [`PlaceMut`] holds.
-#[non_exhaustive]
+/// What a [`PlaceMut`] holds. Exhaustive, as [`Slot`] is.
 pub enum SlotMut<'a> {
     /// The whole content of a message.
     Whole(&'a mut Content),

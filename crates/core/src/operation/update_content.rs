@@ -118,7 +118,7 @@ pub struct UpdateContent {
     /// The most bytes of JSON that the content may have after the change, as the store keeps it; a change that exceeds it is
     /// refused as [`TooLarge`](crate::ErrorKind::TooLarge). It tightens the limit of the store and never widens it. A change of
     /// nothing is not measured: an end is not refused because of what the message has already.
-    /// [`LimitsLayer`](crate::layers::limits::LimitsLayer) sets it for appends.
+    /// The layer `limits` sets it for appends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_content_bytes: Option<u64>,
 }

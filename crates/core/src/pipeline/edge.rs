@@ -57,7 +57,7 @@ impl Running {
     fn end(self, state: &CallState) {
         let Self { call, place, ticket } = self;
         drop(catch_unwind(AssertUnwindSafe(|| drop(call))));
-        state.leave(place);
+        state.release_after_writes(place);
         drop(ticket);
     }
 }

@@ -43,36 +43,56 @@ impl<S: PersistService<Error = PersistError>> Erased for S {
     }
 }
 
-/// Readies a service and calls it once. What has answered is dropped with the call and not before: its caller is then past
-/// the answer, and a panic takes nothing away from it.
+/// A future that readies a service and calls it once.
+///
+/// It differs from [`tower::util::Oneshot`] in one point: it drops the future of the call when it is dropped itself, not
+/// when that future has answered. A panic while the future is dropped therefore does not replace the answer.
+///
+/// # Panics
+/// When it is polled after `call` has panicked.
+#[pin_project]
+pub struct Oneshot<S: Service<PersistRequest>> {
+    #[pin]
+    state: OneshotState<S>,
+}
+
 #[pin_project(project = OneshotProjection, project_replace = OneshotReplaced)]
-pub(crate) enum Oneshot<S: Service<PersistRequest>> {
+enum OneshotState<S: Service<PersistRequest>> {
     Start { service: S, request: PersistRequest },
     Running(#[pin] S::Future),
     Starting,
 }
 
 impl<S: Service<PersistRequest>> Oneshot<S> {
-    /// Nothing happens before it is polled.
-    pub(crate) const fn new(service: S, request: PersistRequest) -> Self {
-        Self::Start { service, request }
+    /// The future of this call. It does nothing before it is polled.
+    pub const fn new(service: S, request: PersistRequest) -> Self {
+        Self { state: OneshotState::Start { service, request } }
     }
 }
 
 impl<S: Service<PersistRequest>> Future for Oneshot<S> {
     type Output = Result<S::Response, S::Error>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let OneshotProjection::Start { service, .. } = self.as_mut().project() {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        if let OneshotProjection::Start { service, .. } = state.as_mut().project() {
             ready!(service.poll_ready(cx))?;
             if let OneshotReplaced::Start { mut service, request } =
-                self.as_mut().project_replace(Self::Starting)
+                state.as_mut().project_replace(OneshotState::Starting)
             {
-                self.set(Self::Running(service.call(request)));
+                state.set(OneshotState::Running(service.call(request)));
             }
         }
-        let OneshotProjection::Running(call) = self.project() else { panic!("polled after it had panicked") };
+        let OneshotProjection::Running(call) = state.project() else {
+            panic!("polled after it had panicked")
+        };
         call.poll(cx)
+    }
+}
+
+impl<S: Service<PersistRequest>> fmt::Debug for Oneshot<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Oneshot").finish_non_exhaustive()
     }
 }
 

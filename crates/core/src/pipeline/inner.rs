@@ -1,55 +1,73 @@
 use std::{future::poll_fn, sync::Arc};
 
 use super::PersistService;
-use crate::{
-    Context, GetMessage, Message, MessageId, PersistArgs, PersistError, PersistRequest, PersistResponse,
-    PersistResult, ReadResult, Result, ThreadId, context::Shape,
-};
+use crate::{Context, PersistArgs, PersistError, PersistRequest, PersistResponse, Result, context::Shape};
 
-/// What stands inside a layer that makes several calls of one: each is made on a clone that is readied for it.
-#[derive(Clone)]
-pub(crate) struct Inner<S> {
+/// The inner service of a layer that makes further calls on behalf of the one that it was given. Each call runs on a clone
+/// that was made ready for it.
+///
+/// A further call has the tenant, actor, deadline and extensions of the call that it is made for. What it writes counts
+/// towards the effect of that call.
+///
+/// ```
+/// use throughline_core::{
+///     Context, GetMessage, PersistError, PersistResult, ReadResult, Result,
+///     pipeline::{InnerService, PersistService},
+/// };
+///
+/// /// Reads a message before a layer decides about a call.
+/// async fn exists<S>(inner: &InnerService<S>, context: &Context, get: GetMessage) -> Result<bool>
+/// where
+///     S: PersistService<Error = PersistError>,
+/// {
+///     let answer = inner.call(context, get).await?.result;
+///     Ok(matches!(answer, PersistResult::Read(ReadResult::Get(Some(_)))))
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct InnerService<S> {
     inner: S,
 }
 
-impl<S: PersistService<Error = PersistError>> Inner<S> {
-    pub(crate) const fn new(inner: S) -> Self {
+impl<S: PersistService<Error = PersistError>> InnerService<S> {
+    /// Makes calls on clones of this service.
+    pub const fn new(inner: S) -> Self {
         Self { inner }
     }
 
-    /// The call itself.
-    pub(crate) async fn pass(&self, request: PersistRequest) -> Result<PersistResponse> {
+    /// Passes the call itself on.
+    ///
+    /// # Errors
+    /// What the inner service answers.
+    pub async fn forward(&self, request: PersistRequest) -> Result<PersistResponse> {
         let mut inner = self.inner.clone();
         poll_fn(|cx| inner.poll_ready(cx)).await?;
         inner.call(request).await
     }
 
-    /// Another call on behalf of it.
-    pub(crate) async fn call(
-        &self,
-        context: &Context,
-        args: PersistArgs,
-        keep_key: bool,
-    ) -> Result<PersistResponse> {
-        let sites = Arc::clone(&context.call().sites);
-        let context = context.child(Shape::of(&args), sites, keep_key);
-        self.pass(PersistRequest { args, context }).await
+    /// Makes another call on behalf of the call with this context. It has no idempotency key.
+    ///
+    /// # Errors
+    /// What the inner service answers.
+    pub async fn call(&self, context: &Context, args: impl Into<PersistArgs>) -> Result<PersistResponse> {
+        self.call_as(context, args.into(), false).await
     }
 
-    /// A message as it is stored, read on behalf of the call.
-    pub(crate) async fn message(
+    /// Makes a call in place of the call with this context: the same as [`call`](Self::call), with the idempotency key of that
+    /// call, so that a repetition of the one is a repetition of the other.
+    ///
+    /// # Errors
+    /// What the inner service answers.
+    pub async fn call_with_key(
         &self,
         context: &Context,
-        thread: &ThreadId,
-        id: &MessageId,
-    ) -> Result<Option<Message>> {
-        let get = GetMessage { thread: thread.clone(), id: id.clone() };
-        match self.call(context, get.into(), false).await?.result {
-            PersistResult::Read(ReadResult::Get(message)) => Ok(message),
-            _ => Err(PersistError::new(
-                crate::ErrorKind::ContractViolation,
-                "a read was answered as something else",
-            )),
-        }
+        args: impl Into<PersistArgs>,
+    ) -> Result<PersistResponse> {
+        self.call_as(context, args.into(), true).await
+    }
+
+    async fn call_as(&self, context: &Context, args: PersistArgs, keep_key: bool) -> Result<PersistResponse> {
+        let context = context.child(Shape::of(&args), Arc::clone(&context.call().sites), keep_key);
+        self.forward(PersistRequest { args, context }).await
     }
 }

@@ -34,7 +34,7 @@
 //! layer passes on and what it answers must be of the same operation, thread and id as the call.
 //!
 //! # A layer that blocks
-//! A layer that computes or waits without `.await` keeps its thread from every other call. With the feature `trace` a thread of the
+//! A layer that computes or waits without `.await` keeps its thread from every other call. With the feature `tracing` a thread of the
 //! process looks at what is polled, and logs a warning when one layer or backend has kept a thread for half a second, while it
 //! still does: its name as `site`, the operation, and the thread. It is said once for each poll. A layer of a pipeline
 //! inside another is named as the layer that holds that pipeline.
@@ -53,21 +53,20 @@ mod inner;
 mod layer_list;
 mod order;
 mod phase;
-#[cfg(all(test, feature = "limits", feature = "trace", feature = "retry", feature = "timeout"))]
+#[cfg(test)]
 mod sizes;
 mod validate;
-#[cfg_attr(not(feature = "trace"), path = "unwatched.rs")]
+#[cfg_attr(not(feature = "tracing"), path = "unwatched.rs")]
 mod watch;
 
-#[cfg(any(feature = "serialise", feature = "disk-guard", feature = "bulk-gate"))]
-pub(crate) use self::erased::Oneshot;
 pub use self::{
     admission::Admission,
     auto_key::Keyless,
     builder::{Builder, NoBackend, Probe},
     description::{DescribedSite, Description},
-    erased::{PersistService, SharedService},
+    erased::{Oneshot, PersistService, SharedService},
     guard::{Guard, Guarded},
+    inner::InnerService,
     layer_list::{BoxedLayers, LayerList},
     phase::{Described, Phase, SiteSpec},
 };
@@ -78,7 +77,6 @@ pub(crate) use self::{
     edge::Execution,
     guard::{GuardedFuture, contract_violation, panicked, put_ready, strange},
     in_flight::{InFlight, Ticket},
-    inner::Inner,
     phase::CallerFilter,
     watch::AtSite,
 };

@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use crate::audit::Sealing;
+use crate::audit::{AuditSealer, RejectedCallBudget, Sealing};
 
 /// The part of the order that a layer belongs to, from the caller to the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +30,7 @@ pub struct SiteSpec {
     pub(crate) phase: Phase,
     pub(crate) rank: Option<u16>,
     pub(crate) note: Option<Cow<'static, str>>,
-    /// Of the layer that keeps the log of who did what.
+    /// Of a layer that keeps an audit log.
     pub(crate) sealing: Option<Sealing>,
     /// Of a layer that hides secrets.
     pub(crate) caller_filter: Option<CallerFilter>,
@@ -43,7 +43,6 @@ pub(crate) struct CallerFilter(Arc<Filter>);
 type Filter = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl CallerFilter {
-    #[cfg(feature = "redact")]
     pub(crate) fn new(filter: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(filter))
     }
@@ -80,17 +79,27 @@ impl SiteSpec {
         self
     }
 
-    /// Has the pipeline rewrite the actor and the call site of its handles.
-    #[cfg(feature = "redact")]
-    pub(crate) fn with_caller_filter(mut self, filter: CallerFilter) -> Self {
-        self.caller_filter = Some(filter);
+    /// Has the pipeline rewrite the actor and the call site of its handles before any layer sees them. The filter answers the
+    /// new text, or `None` where the text stays. It runs once for each handle that is made, and must not block.
+    ///
+    /// A layer that hides secrets sets one: it sees content only, and a secret may be in a name as well.
+    #[must_use]
+    pub fn with_caller_filter(
+        mut self,
+        filter: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.caller_filter = Some(CallerFilter::new(filter));
         self
     }
 
-    /// Has the pipeline keep a log of who did what, which its backend has to be able to.
-    #[cfg(feature = "audit")]
-    pub(crate) fn with_sealing(mut self, sealing: Sealing) -> Self {
-        self.sealing = Some(sealing);
+    /// Has the pipeline keep an audit log: the backend writes an entry in the commit of each write whose call has an
+    /// [`AuditDraft`](crate::audit::AuditDraft), and the pipeline writes records of rejected calls within `budget`.
+    ///
+    /// [`Builder::build`](crate::pipeline::Builder::build) refuses it over a backend that does not claim
+    /// [`Capabilities::audit`](crate::Capabilities::audit).
+    #[must_use]
+    pub fn with_audit(mut self, sealer: Arc<dyn AuditSealer>, budget: RejectedCallBudget) -> Self {
+        self.sealing = Some(Sealing { sealer, budget });
         self
     }
 

@@ -1,15 +1,9 @@
 //! How large is what a call moves from layer to layer: every layer pays for it, on the way down and on the way up.
 
-use super::{Execution, GuardedFuture, SharedService, erased::BoxFuture};
+use super::{Execution, GuardedFuture, erased::BoxFuture};
 use crate::{
     Context, PersistArgs, PersistRequest, PersistResponse, PersistResult, Result,
     context::{CallState, Shape},
-    layers::{
-        limits::LimitsFuture,
-        retry::RetryFuture,
-        timeout::TimeoutFuture,
-        trace::{DefaultHooks, TraceFuture},
-    },
 };
 
 type Rest = BoxFuture<'static, Result<PersistResponse>>;
@@ -41,12 +35,6 @@ fn what_is_kept_of_a_call_does_not_grow() {
 }
 
 #[test]
-fn no_layer_adds_much_to_the_future_of_a_call() {
+fn the_guard_of_a_layer_adds_little_to_the_future_of_a_call() {
     at_most::<GuardedFuture<Rest>>(40);
-    // With the limit of content that the answer to a reservation says.
-    at_most::<LimitsFuture<Rest>>(24);
-    at_most::<TraceFuture<Rest, DefaultHooks>>(112);
-    // The request, for another attempt, and a timer in the place of the attempt.
-    at_most::<RetryFuture<SharedService>>(344);
-    at_most::<TimeoutFuture<Rest>>(160);
 }

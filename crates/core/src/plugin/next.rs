@@ -18,7 +18,7 @@ use crate::{
 /// The rest of the stack, for one call.
 ///
 /// [`run`](Self::run) consumes it, so that a plugin cannot run it twice; not running it is a short-circuit. A layer
-/// that repeats calls is written as a tower layer: see [`retry`](crate::layers::retry).
+/// that repeats calls is written as a tower layer: the layer `retry` is one.
 pub struct Next<'a, O> {
     tail: Tail<'a>,
     operation: PhantomData<fn(O)>,

@@ -29,11 +29,3 @@ pub use self::{
     },
     standing::{Epoch, Role, Stance, Standing},
 };
-use crate::{Effect, ErrorKind, PersistError};
-
-/// What a layer answers that changes what is stored, or what is read: a copy that went through it would not be an exact one.
-pub(crate) fn not_through(layer: &str) -> PersistError {
-    let detail =
-        format!("an exact copy does not go through `{layer}`: build a pipeline on the backend alone for it");
-    PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied)
-}

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use throughline_core::{
     Add, AuditFrom, AuditNumber, Batch, BeginCapture, ChangeScope, NewMessage, Persistence, ReadAudit,
-    ReadImages,
-    layers::audit::{AuditKey, AuditLayer, Flaw, verify},
-    replica::ImagePart,
+    ReadImages, replica::ImagePart,
 };
+use throughline_layers::audit::{AuditKey, AuditLayer, Flaw, verify};
 use throughline_postgres::PostgresBackend;
 use tokio::time::timeout;
 

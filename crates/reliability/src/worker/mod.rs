@@ -25,7 +25,7 @@ pub use self::{
     process::{End, Worker},
 };
 
-use throughline_core::layers::audit::AuditKey;
+use throughline_layers::audit::AuditKey;
 
 /// The key of every log that the checks keep.
 #[must_use]

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 use throughline_core::{
     AuditNumber, NewMessage, Position,
     audit::{AuditDigest, AuditEntry},
-    layers::audit::{Anchor, AuditReport, Flaw, anchor, verify},
 };
+use throughline_layers::audit::{Anchor, AuditReport, Flaw, anchor, verify};
 use throughline_reliability::{Report, worker::audit_key};
 use throughline_sqlite::{Part, SqliteBackend};
 

@@ -2,7 +2,8 @@
 
 use std::{path::Path, thread, time::Duration};
 
-use throughline_core::{PageFrom, Position, audit::AuditOutcome, layers::audit::verify};
+use throughline_core::{PageFrom, Position, audit::AuditOutcome};
+use throughline_layers::audit::verify;
 use throughline_reliability::{
     Report,
     acks::{Ledger, check_store},

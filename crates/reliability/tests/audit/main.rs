@@ -8,8 +8,8 @@ use std::path::Path;
 
 use throughline_core::{
     AuditFrom, AuditNumber, ChangeScope, Persistence, ReadAudit, ReadPage, audit::AuditEntry,
-    layers::audit::AuditLayer,
 };
+use throughline_layers::audit::AuditLayer;
 use throughline_reliability::worker::audit_key;
 use throughline_sqlite::SqliteBackend;
 

@@ -6,9 +6,9 @@ use fastrand::Rng;
 use rusqlite::{Connection, ToSql, params_from_iter, types::Value};
 use throughline_core::{
     Add, Batch, Delete, Labels, ListThreads, MetadataPatch, MoveCursor, NewMessage, NewThread, Origin, Role,
-    layers::audit::{settle, verify},
     session::{Claimer, Runtime},
 };
+use throughline_layers::audit::verify;
 use throughline_reliability::{Report, scaled, worker::audit_key};
 use throughline_sqlite::SqliteBackend;
 
@@ -78,7 +78,7 @@ async fn furnish(path: &Path) {
         place.begin(place.run(claimer).unwrap()).await.unwrap();
         let position = db.threads(ListThreads::new(1)).await.unwrap().position;
         db.on_consumer(MoveCursor::new("index".parse().unwrap(), position)).await.unwrap();
-        settle(db).await.unwrap();
+        db.write_audit_records().await.unwrap();
     }
     db.close().await.unwrap();
 }

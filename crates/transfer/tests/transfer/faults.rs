@@ -13,9 +13,9 @@ use std::{
 use throughline_core::{
     Backend, CarriesContent as _, Content, Effect, ErrorKind, ListThreads, NewMessage, PersistError,
     PersistRequest, Persistence, Phase, Result, SlotMut,
-    layers::limits::LimitsLayer,
     plugin::{NextRequest, from_fn},
 };
+use throughline_layers::limits::LimitsLayer;
 use throughline_memory::MemoryBackend;
 use throughline_sqlite::SqliteOptions;
 use throughline_transfer::{ChatFolder, Found, LegacySqlite, TransferError};

@@ -4,8 +4,8 @@ use throughline_core::{
     Add, Addressed as _, AuditNumber, Batch, ChangeScope, Clock as _, Delete, Effect, ErrorKind, MoveCursor,
     PersistArgs, PersistResult, Position, Revision, ThreadArgs, ThreadResult,
     audit::{AuditDigest, AuditEntry, AuditOutcome},
-    layers::audit::{Anchor, anchor, settle, verify},
 };
+use throughline_layers::audit::{Anchor, anchor, verify};
 
 use super::{about, applied, audited, entries, key};
 use crate::{
@@ -157,7 +157,7 @@ async fn notes(rig: Rig) {
     let thread = db.thread("t");
     thread.add(said("m", "x")).await.unwrap();
     refused(thread.add(said("m", "y")).await, ErrorKind::AlreadyExists);
-    settle(&db).await.unwrap();
+    db.write_audit_records().await.unwrap();
     let found = entries(&db, ChangeScope::Store).await;
     let [_, failed] = &found[..] else { panic!("two entries: {found:?}") };
     let due = AuditOutcome::Failed {

@@ -6,8 +6,8 @@ pub(super) mod read;
 use throughline_core::{
     AuditFrom, AuditNumber, ChangeScope, Persistence, ReadAudit,
     audit::{AuditEntry, AuditOutcome},
-    layers::audit::{AuditKey, AuditLayer},
 };
+use throughline_layers::audit::{AuditKey, AuditLayer};
 
 use crate::rig::Rig;
 

@@ -1,9 +1,7 @@
 //! The log of who did what goes along with a copy.
 
-use throughline_core::{
-    ChangeScope, Persistence,
-    layers::audit::{AuditLayer, anchor, settle, verify},
-};
+use throughline_core::{ChangeScope, Persistence};
+use throughline_layers::audit::{AuditLayer, anchor, verify};
 
 use super::{copy, follow, lead};
 use crate::{
@@ -23,7 +21,7 @@ async fn work(db: &Persistence, name: &str) {
     thread.add(said(name, "x")).await.unwrap();
     thread.delete(id(name)).await.unwrap();
     thread.delete(id(name)).await.unwrap_err();
-    settle(db).await.unwrap();
+    db.write_audit_records().await.unwrap();
 }
 
 async fn log(rig: Rig) {

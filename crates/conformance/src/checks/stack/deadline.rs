@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Content, Effect, ErrorKind, IdempotencyKey, NewMessage, PageFrom, Thread, layers::timeout::TimeoutLayer,
-    pipeline::Admission,
+    Content, Effect, ErrorKind, IdempotencyKey, NewMessage, PageFrom, Thread, pipeline::Admission,
 };
+use throughline_layers::timeout::TimeoutLayer;
 
 use crate::{
     check::checks,

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use throughline_core::{
     Batch, Content, Effect, ErrorKind, MetadataPatch, NewMessage, NewReservation, Persistence, Reserve, Role,
-    UpdateMode, layers::retry::RetryLayer,
+    UpdateMode,
 };
+use throughline_layers::retry::RetryLayer;
 
 use crate::{
     check::checks,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use throughline_core::{
     Content, MessageState, MetadataPatch, NewReservation, Persistence, Phase, Reserve, Role, UpdateMode,
-    layers::{limits::LimitsLayer, retry::RetryLayer, timeout::TimeoutLayer, trace::TraceLayer},
 };
+use throughline_layers::{limits::LimitsLayer, retry::RetryLayer, timeout::TimeoutLayer, trace::TraceLayer};
 use tower::layer::util::Identity;
 
 use crate::{

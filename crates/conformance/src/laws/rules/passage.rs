@@ -216,7 +216,6 @@ fn without_content(args: &PersistArgs, holds_back: bool) -> String {
             SlotMut::Metadata(metadata) => *metadata = Metadata::new(),
             SlotMut::Reason(text) | SlotMut::Preview(text) => text.clear(),
             SlotMut::Title(title) => *title = throughline_core::Title::default(),
-            _ => {}
         }
     }
     serde_json::to_string(&args).expect("it serialises")

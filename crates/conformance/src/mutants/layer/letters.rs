@@ -15,7 +15,6 @@ pub(super) fn turn(carrier: &mut impl CarriesContent) {
                 *metadata = serde_json::from_str::<Metadata>(&in_values(&json)).expect("metadata");
             }
             SlotMut::Title(title) => *title = Title::new(letters(title.as_str())).expect("a title"),
-            _ => {}
         }
     }
 }

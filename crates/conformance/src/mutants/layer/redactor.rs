@@ -559,7 +559,6 @@ impl Swap {
                 }
                 SlotMut::Preview(_) if self.forgets == Forgets::Previews => {}
                 SlotMut::Preview(preview) => *preview = preview.replace(from, into),
-                _ => {}
             }
         }
     }

@@ -84,7 +84,7 @@ pub struct LabelThread {
     pub metadata: MetadataPatch,
     /// The most bytes of names and JSON values that the metadata of the thread may have afterwards, as the store keeps it; a patch
     /// that makes it longer than that is refused as [`TooLarge`](crate::ErrorKind::TooLarge). A patch that does not make it longer
-    /// never is. [`LimitsLayer`](crate::layers::limits::LimitsLayer) sets it.
+    /// never is. The layer `limits` sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_metadata_bytes: Option<u64>,
 }

@@ -96,10 +96,10 @@ fn work(site: &SiteName, mut observer: impl Observe, inbox: &Receiver<Event>, co
 }
 
 /// Once for each operation, so that a broken observer does not flood the log.
-#[cfg(feature = "trace")]
+#[cfg(feature = "tracing")]
 fn report(site: &SiteName, kind: OpKind, why: &str) {
     tracing::warn!(observer = &**site, operation = kind.as_str(), why, "an observer failed; writes go on");
 }
 
-#[cfg(not(feature = "trace"))]
+#[cfg(not(feature = "tracing"))]
 fn report(_: &SiteName, _: OpKind, _: &str) {}

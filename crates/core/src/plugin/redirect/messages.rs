@@ -14,7 +14,7 @@ use crate::{
     Add, ImportRow, NewMessage, PersistArgs, PersistError, PersistRequest, PersistResponse, Persistence,
     Phase, Result,
     error::SiteName,
-    pipeline::{Described, Inner, PersistService, SiteSpec},
+    pipeline::{Described, InnerService, PersistService, SiteSpec},
 };
 
 /// A layer that gives single messages to another pipeline for life: `rule` is asked when one is added or reserved, and
@@ -141,7 +141,7 @@ where
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
         let owner = Ownership {
-            here: Inner::new(self.inner.clone()),
+            here: InnerService::new(self.inner.clone()),
             there: self.target.clone(),
             name: Arc::clone(&self.name),
         };

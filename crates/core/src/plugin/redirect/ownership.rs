@@ -10,14 +10,14 @@ use crate::{
     backend::{AnswerBytes, EstimatedSize as _},
     context::Context,
     error::SiteName,
-    pipeline::{Inner, PersistService},
+    pipeline::{InnerService, PersistService},
 };
 
 /// The metadata key of the marker, inside the part of the names that callers cannot write.
 const MARKER: &str = "throughline.redirect";
 
 pub(super) struct Ownership<S> {
-    pub(super) here: Inner<S>,
+    pub(super) here: InnerService<S>,
     pub(super) there: Persistence,
     pub(super) name: SiteName,
 }
@@ -29,30 +29,30 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             PersistArgs::Add(add) if picked => self.add(context, add).await,
             PersistArgs::Reserve(reserve) if picked => self.reserve(context, reserve).await,
             PersistArgs::Add(_) | PersistArgs::Reserve(_) => {
-                self.here.pass(PersistRequest { args, context }).await
+                self.here.forward(PersistRequest { args, context }).await
             }
             PersistArgs::UpdateContent(ref update) => {
                 let update = update.clone();
                 match self.marked(&context, &update.thread, &update.id).await? {
                     Some(row) => self.update_content(&context, update, row.state).await,
-                    None => self.here.pass(PersistRequest { args, context }).await,
+                    None => self.here.forward(PersistRequest { args, context }).await,
                 }
             }
             PersistArgs::Update(ref update) => match self.marked(&context, &update.thread, &update.id).await?
             {
                 Some(_) => self.there.execute_child(&context, args, true).await,
-                None => self.here.pass(PersistRequest { args, context }).await,
+                None => self.here.forward(PersistRequest { args, context }).await,
             },
             PersistArgs::Delete(ref delete) => {
                 match self.marked(&context, &delete.thread, &delete.id).await {
                     // The row here is what is damaged, and with it the mark. What the other side has of it stays there.
                     Err(error) if delete.only_damaged && error.kind() == ErrorKind::Corrupt => {
-                        self.here.pass(PersistRequest { args, context }).await
+                        self.here.forward(PersistRequest { args, context }).await
                     }
                     Err(error) => Err(error),
                     Ok(marked) => match marked {
                         Some(row) => self.delete(&context, delete.clone(), row.seq).await,
-                        None => self.here.pass(PersistRequest { args, context }).await,
+                        None => self.here.forward(PersistRequest { args, context }).await,
                     },
                 }
             }
@@ -69,7 +69,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                         return Err(refuse("a batch cannot touch a message that is kept on the other side"));
                     }
                 }
-                self.here.pass(PersistRequest { args, context }).await
+                self.here.forward(PersistRequest { args, context }).await
             }
             PersistArgs::Import(_) if picked => {
                 Err(refuse("an import cannot make a message that is kept on the other side"))
@@ -78,7 +78,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 if import.restores_damaged {
                     self.check_restored(&context, import).await?;
                 }
-                self.here.pass(PersistRequest { args, context }).await
+                self.here.forward(PersistRequest { args, context }).await
             }
             PersistArgs::Thread(thread) => self.thread(context, thread).await,
             PersistArgs::Read(ReadArgs::Changes(_)) => {
@@ -89,12 +89,12 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 Err(refuse("what is kept on the other side is not found here"))
             }
             // Of who follows the changes of this side.
-            PersistArgs::Consumer(_) => self.here.pass(PersistRequest { args, context }).await,
+            PersistArgs::Consumer(_) => self.here.forward(PersistRequest { args, context }).await,
             PersistArgs::Replica(_) | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::Standing(_)) => {
                 Err(refuse(NO_REPLICA))
             }
             // Whichever side keeps the words, what is said of the thread as a whole is here.
-            PersistArgs::Session(_) => self.here.pass(PersistRequest { args, context }).await,
+            PersistArgs::Session(_) => self.here.forward(PersistRequest { args, context }).await,
             PersistArgs::Read(read) => self.read(context, read).await,
         }
     }
@@ -119,7 +119,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             | ThreadArgs::Resolve(_) => None,
         };
         let request = PersistRequest { args: PersistArgs::Thread(args.clone()), context: context.clone() };
-        let mut here = match self.here.pass(request).await {
+        let mut here = match self.here.forward(request).await {
             // It may be this one, made again: its other half is still to be done.
             Err(error) if error.kind() == ErrorKind::Stale => self.cleared(&context, &args, error).await?,
             answer => answer?,
@@ -151,7 +151,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             return Err(error);
         };
         let get = GetThread { thread: thread.clone() };
-        let mut response = self.here.call(context, get.into(), false).await?;
+        let mut response = self.here.call(context, get).await?;
         match response.result {
             PersistResult::Read(ReadResult::Thread(Some(entry))) if entry.generation == expected.next() => {
                 let changed = ThreadChanged { entry, deduplicated: false };
@@ -162,16 +162,27 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         }
     }
 
+    /// A message as this side has it.
+    async fn message(&self, context: &Context, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
+        let get = GetMessage { thread: thread.clone(), id: id.clone() };
+        match self.here.call(context, get).await?.result {
+            PersistResult::Read(ReadResult::Get(message)) => Ok(message),
+            _ => {
+                Err(PersistError::new(ErrorKind::ContractViolation, "a read was answered as something else"))
+            }
+        }
+    }
+
     /// The row here, when it says that the other side keeps the message.
     async fn marked(&self, context: &Context, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
-        let message = self.here.message(context, thread, id).await?;
+        let message = self.message(context, thread, id).await?;
         Ok(message.filter(|message| self.is_marked(message)))
     }
 
     /// Refuses to restore a message whose row here cannot be read and which the other side keeps: the restored row has no marker.
     async fn check_restored(&self, context: &Context, import: &Import) -> Result<()> {
         for row in &import.rows {
-            match self.here.message(context, &import.thread, &row.id).await {
+            match self.message(context, &import.thread, &row.id).await {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     if self.kept(context, &import.thread, &row.id).await?.is_some() {
@@ -196,7 +207,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         row.metadata.set(MARKER, &*self.name)?;
         row.attachments.clear();
         let (thread, id) = (row.thread.clone(), row.id.clone());
-        let response = match self.here.call(context, row.into(), true).await {
+        let response = match self.here.call_with_key(context, row).await {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return match self.marked(context, &thread, &id).await? {
                     Some(left) if left.state.is_open() => Ok((left.id, left.seq, Receipt::default())),
@@ -272,7 +283,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     ) -> PersistError {
         if error.effect() == Effect::NotApplied {
             if minted && context.idempotency().is_none() && !error.kind().passes_with_time() {
-                drop(self.here.call(context, Delete::new(thread, id).into(), false).await);
+                drop(self.here.call(context, Delete::new(thread, id)).await);
             }
             context.call().take_back();
         }
@@ -283,7 +294,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     /// row that cannot be settled now is left to the sweep, which learns from the other side how it ended.
     async fn settle_here(&self, context: &Context, thread: ThreadId, id: MessageId, mode: UpdateMode) {
         let settle = UpdateContent::new(thread, id, ContentChange::none(), mode);
-        drop(self.here.call(context, settle.into(), false).await);
+        drop(self.here.call(context, settle).await);
     }
 
     async fn update_content(
@@ -299,7 +310,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             (Err(error), UpdateMode::Abandon { .. })
                 if error.kind() == ErrorKind::NotFound && row.is_open() =>
             {
-                return self.here.call(context, update.into(), true).await;
+                return self.here.call_with_key(context, update).await;
             }
             // Settled there already: the row here may have missed it.
             (Err(error), _) if error.kind() == ErrorKind::Stale => match self
@@ -333,7 +344,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             // What never arrived there, or went before a crash, is deleted with its row. The key stays with the row, so
             // that the same call finds its answer although there is nothing left to say whose the message was.
             answer => {
-                let here = self.here.call(context, row.into(), true).await?;
+                let here = self.here.call_with_key(context, row).await?;
                 let mut response = answer.unwrap_or(here);
                 if let PersistResult::Delete(deleted) = &mut response.result {
                     deleted.seq = seq;
@@ -357,7 +368,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     async fn read(&self, context: Context, mut read: ReadArgs) -> Result<PersistResponse> {
         loop {
             let args = PersistArgs::Read(read.clone());
-            let mut response = self.here.pass(PersistRequest { args, context: context.clone() }).await?;
+            let mut response = self.here.forward(PersistRequest { args, context: context.clone() }).await?;
             let PersistResult::Read(result) = &mut response.result else { return Ok(response) };
             match result {
                 ReadResult::Get(message) => {

@@ -7,7 +7,8 @@ mod write;
 
 use std::{error::Error, io};
 
-use throughline_core::{Persistence, layers::audit::AuditLayer};
+use throughline_core::Persistence;
+use throughline_layers::audit::AuditLayer;
 use throughline_reliability::{
     vfs::{self, Lie},
     worker::{Job, Work, audit_key},

@@ -1,0 +1,112 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project::pin_project;
+use tokio::time::{Sleep, sleep};
+use tower_service::Service;
+
+use super::{Rule, fault::What};
+use throughline_core::{Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Result};
+
+/// The future of [`ChaosService`](super::ChaosService).
+#[pin_project]
+pub struct ChaosFuture<S: Service<PersistRequest>> {
+    #[pin]
+    state: State<S, S::Future>,
+}
+
+#[pin_project(project = StateProjection)]
+enum State<S, F> {
+    /// It is passed on, and then this happens to its answer.
+    Inner(#[pin] F, Option<Late>),
+    Delayed(#[pin] Sleep, Option<Box<(S, PersistRequest)>>),
+    Refused(Option<PersistError>),
+    Hangs,
+    Panics,
+}
+
+/// What is done to an answer.
+enum Late {
+    Fail(Option<PersistError>),
+    Hang,
+    Panic,
+}
+
+impl<S> ChaosFuture<S>
+where
+    S: Service<PersistRequest, Response = PersistResponse, Error = PersistError>,
+{
+    pub(super) const fn untouched(inner: S::Future) -> Self {
+        Self { state: State::Inner(inner, None) }
+    }
+
+    pub(super) fn faulty(mut ready: S, request: PersistRequest, rule: &Rule) -> Self {
+        let name = &rule.name;
+        let error = |kind: ErrorKind, effect: Effect| {
+            Some(PersistError::new(kind, format!("the fault `{name}` of a test")).with_effect(effect))
+        };
+        let mut late = |late: Late| State::Inner(ready.call(request.clone()), Some(late));
+        let state = match rule.fault.0 {
+            What::Before(kind) => State::Refused(error(kind, Effect::NotApplied)),
+            What::After(kind, effect) => late(Late::Fail(error(kind, effect))),
+            What::HangAfter => late(Late::Hang),
+            What::PanicAfter => late(Late::Panic),
+            What::Delay(by) => State::Delayed(sleep(by), Some(Box::new((ready, request)))),
+            What::Hang => State::Hangs,
+            What::Panic => State::Panics,
+        };
+        Self { state }
+    }
+}
+
+impl<S> Future for ChaosFuture<S>
+where
+    S: Service<PersistRequest, Response = PersistResponse, Error = PersistError>,
+{
+    type Output = Result<PersistResponse>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                StateProjection::Inner(inner, late) => {
+                    let answer = ready!(inner.poll(cx));
+                    // What failed by itself has nothing to add.
+                    return match late {
+                        Some(late) if answer.is_ok() => match late {
+                            Late::Fail(error) => {
+                                Poll::Ready(Err(error.take().expect("polled after it was ready")))
+                            }
+                            Late::Hang => {
+                                this.state.set(State::Hangs);
+                                Poll::Pending
+                            }
+                            Late::Panic => panic!("a fault of a test, after the answer"),
+                        },
+                        _ => Poll::Ready(answer),
+                    };
+                }
+                StateProjection::Delayed(timer, held) => {
+                    ready!(timer.poll(cx));
+                    let (mut ready, request) = *held.take().expect("polled after it was ready");
+                    this.state.set(State::Inner(ready.call(request), None));
+                }
+                StateProjection::Refused(error) => {
+                    return Poll::Ready(Err(error.take().expect("polled after it was ready")));
+                }
+                StateProjection::Hangs => return Poll::Pending,
+                StateProjection::Panics => panic!("a fault of a test, before the call"),
+            }
+        }
+    }
+}
+
+impl<S: Service<PersistRequest>> fmt::Debug for ChaosFuture<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChaosFuture")
+    }
+}

@@ -1,0 +1,310 @@
+//! What an answer of the store looks like to a caller.
+
+use super::{
+    Unreadable,
+    binding::Field,
+    bunch::Bunch,
+    cell::Cell,
+    pieces::{self, Whose},
+};
+use crate::transform::{refuse_row_images, refuse_unknown};
+use throughline_core::{
+    Attempts, Batch, CarriesContent, Content, DamagedMessage, ErrorKind, Message, MessageId, Metadata,
+    PersistArgs, PersistError, PersistResult, PlaceMut, QuarantinedChanges, ReadResult, Result, SlotMut,
+    ThreadEntry, ThreadId, ThreadResult, Title, Updated,
+};
+
+/// A call as the caller made it, and as it was passed on.
+#[derive(Clone, Copy)]
+pub(super) struct Sent<'a> {
+    pub(super) asked: &'a PersistArgs,
+    pub(super) passed: &'a PersistArgs,
+}
+
+/// Opens every place of an answer.
+pub(super) fn open(result: &mut PersistResult, sent: Option<Sent<'_>>, bunch: &mut Bunch<'_>) -> Result<()> {
+    match result {
+        PersistResult::Add(added) => open_written(&mut added.message, sent, bunch),
+        PersistResult::Reserve(reserved) => open_written(&mut reserved.message, sent, bunch),
+        PersistResult::Update(updated) => open_updated(updated, bunch),
+        PersistResult::Batch(batched) => {
+            let (asked, passed) =
+                sent.map_or((&[][..], &[][..]), |sent| (items(sent.asked), items(sent.passed)));
+            for (index, output) in batched.outputs.iter_mut().enumerate() {
+                // An answer of another length is for the check of the boundary to refuse.
+                let (Some(asked), Some(passed)) = (asked.get(index), passed.get(index)) else { continue };
+                open(output, Some(Sent { asked, passed }), bunch)
+                    .map_err(|error| error.with_batch_index(index))?;
+            }
+            Ok(())
+        }
+        PersistResult::Thread(result) => match result {
+            ThreadResult::Create(changed)
+            | ThreadResult::Rename(changed)
+            | ThreadResult::Archive(changed)
+            | ThreadResult::Label(changed)
+            | ThreadResult::Publish(changed)
+            | ThreadResult::Rebuild(changed)
+            | ThreadResult::Clear(changed) => open_entry(&mut changed.entry, bunch),
+            ThreadResult::TakeLast(taken) => {
+                taken.message.iter_mut().try_for_each(|message| open_message(message, bunch))
+            }
+            ThreadResult::Prune(_)
+            | ThreadResult::Delete(_)
+            | ThreadResult::Purge(_)
+            | ThreadResult::Resolve(_) => carries_none(result),
+            unknown => Err(refuse_unknown("encrypt", unknown.as_str())),
+        },
+        PersistResult::Read(result) => open_read(result, bunch),
+        PersistResult::UpdateContent(_)
+        | PersistResult::Delete(_)
+        | PersistResult::Import(_)
+        | PersistResult::Consumer(_)
+        | PersistResult::Replica(_)
+        | PersistResult::Session(_) => carries_none(result),
+        unknown => Err(refuse_unknown("encrypt", unknown.kind().as_str())),
+    }
+}
+
+fn items(args: &PersistArgs) -> &[PersistArgs] {
+    match args {
+        PersistArgs::Batch(Batch { items, .. }) => items,
+        _ => &[],
+    }
+}
+
+/// An answer that is to carry nothing must not begin to carry something that nobody opens.
+fn carries_none(result: &impl CarriesContent) -> Result<()> {
+    if result.places().is_empty() {
+        return Ok(());
+    }
+    let detail = "an answer carries content in a place that the layer does not know";
+    Err(PersistError::new(ErrorKind::Internal, detail))
+}
+
+fn open_read(result: &mut ReadResult, bunch: &mut Bunch<'_>) -> Result<()> {
+    match result {
+        ReadResult::Get(message) => message.iter_mut().try_for_each(|message| open_message(message, bunch)),
+        ReadResult::Page(page) => {
+            page.messages.iter_mut().try_for_each(|message| open_message(message, bunch))
+        }
+        ReadResult::OpenReservations(open) => {
+            // As in a list of threads: who sweeps goes on with the others.
+            for mut message in std::mem::take(&mut open.messages) {
+                match open_message(&mut message, bunch) {
+                    Ok(()) => open.messages.push(message),
+                    Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Gone) => {
+                        let Message { thread, seq, id, .. } = message;
+                        open.damaged.push(DamagedMessage { thread, seq: Some(seq), id: Some(id) });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            open.damaged.sort_unstable();
+            Ok(())
+        }
+        ReadResult::Thread(entry) => entry.iter_mut().try_for_each(|entry| open_entry(entry, bunch)),
+        ReadResult::Threads(list) => {
+            // The list has a place for what cannot be read: one entry hides no other.
+            for mut entry in std::mem::take(&mut list.entries) {
+                match open_entry(&mut entry, bunch) {
+                    Ok(()) => list.entries.push(entry),
+                    Err(_) => list.damaged.push(entry.thread),
+                }
+            }
+            Ok(())
+        }
+        ReadResult::Search(found) => {
+            // Nothing encrypted is in an index of words: what is found there was put there in the clear.
+            if !bunch.accepts_plaintext() {
+                let planted = std::mem::take(&mut found.hits);
+                found.damaged.extend(planted.into_iter().map(|hit| hit.thread));
+            }
+            Ok(())
+        }
+        ReadResult::Attempts(list) => open_attempts(list, bunch),
+        ReadResult::Images(_) => Err(refuse_row_images("encrypt")),
+        ReadResult::Quarantined(list) => open_quarantined(list, bunch),
+        ReadResult::PlanPrune(_)
+        | ReadResult::Purgeable(_)
+        | ReadResult::Changes(_)
+        | ReadResult::Audit(_)
+        | ReadResult::Cursor(_)
+        | ReadResult::Standing(_)
+        | ReadResult::Aliases(_)
+        | ReadResult::Resolve(_) => carries_none(result),
+        unknown => Err(refuse_unknown("encrypt", unknown.as_str())),
+    }
+}
+
+/// A message that the call itself has written is what the caller gave. A replay answers with what was passed on now under
+/// the id of the first call, for which it was not sealed; so it is known by its bytes.
+fn open_written(message: &mut Message, sent: Option<Sent<'_>>, bunch: &mut Bunch<'_>) -> Result<()> {
+    let Some(sent) = sent else { return open_message(message, bunch) };
+    let (asked, passed) = match (sent.asked, sent.passed) {
+        (PersistArgs::Add(asked), PersistArgs::Add(passed)) => {
+            ((asked.content.clone(), &asked.metadata), (passed.content.clone(), &passed.metadata))
+        }
+        (PersistArgs::Reserve(asked), PersistArgs::Reserve(passed)) => {
+            ((Content::empty(), &asked.metadata), (Content::empty(), &passed.metadata))
+        }
+        _ => return open_message(message, bunch),
+    };
+    if (&message.content, &message.metadata) != (&passed.0, passed.1) || message.abandon_reason.is_some() {
+        return open_message(message, bunch);
+    }
+    message.content = asked.0;
+    message.metadata = asked.1.clone();
+    Ok(())
+}
+
+/// Opens a message, whole or not at all.
+pub(super) fn open_message(message: &mut Message, bunch: &mut Bunch<'_>) -> Result<()> {
+    let whose = Whose {
+        revision: message.revision.get(),
+        state: message.state,
+        accepts_plaintext: bunch.accepts_plaintext(),
+        weakness: bunch.weakness(),
+    };
+    for PlaceMut { thread, message, slot } in message.places_mut() {
+        match slot {
+            SlotMut::Whole(content) => {
+                *content = open_content(content, whose, thread, message, bunch)
+                    .map_err(|why| why.at("content", thread, message))?;
+            }
+            SlotMut::Metadata(metadata) => open_facts(metadata, thread, message, bunch)?,
+            SlotMut::Reason(reason) => {
+                let field = Field::Reason { revision: whose.revision };
+                *reason = bunch
+                    .open(thread, message, field, reason)
+                    .map_err(|why| why.at("reason", thread, message))?;
+            }
+            SlotMut::Delta(_) | SlotMut::Title(_) | SlotMut::Preview(_) => return Err(unknown_place()),
+        }
+    }
+    Ok(())
+}
+
+fn unknown_place() -> PersistError {
+    PersistError::new(ErrorKind::Internal, "an answer carries content where the layer expects none")
+}
+
+fn open_content(
+    content: &Content,
+    whose: Whose,
+    thread: &ThreadId,
+    message: Option<&MessageId>,
+    bunch: &mut Bunch<'_>,
+) -> Result<Content, Unreadable> {
+    let mut plain = false;
+    let opened = pieces::assemble(
+        content,
+        whose,
+        |piece| {
+            let field = Field::Content { part: piece.part, revision: piece.revision };
+            bunch.open_cell(thread, message, field, &piece.cell)
+        },
+        || plain = true,
+    )?;
+    if plain {
+        let field = Field::Reason { revision: whose.revision };
+        bunch.met_plaintext(thread, message, field)?;
+    }
+    Ok(opened)
+}
+
+pub(super) fn open_facts(
+    metadata: &mut Metadata,
+    thread: &ThreadId,
+    message: Option<&MessageId>,
+    bunch: &mut Bunch<'_>,
+) -> Result<()> {
+    let mut opened = Metadata::new();
+    for (name, value) in metadata.iter() {
+        let field = Field::Fact(name);
+        let text = match serde_json::from_str::<&str>(value.get()) {
+            Ok(text) if !matches!(Cell::parse(text), Ok(None)) => bunch.open(thread, message, field, text),
+            _ if bunch.accepts_plaintext() => {
+                bunch.met_plaintext(thread, message, field).map(|()| value.get().to_owned())
+            }
+            _ => Err(Unreadable::Plaintext),
+        };
+        let value = text.and_then(|text| {
+            serde_json::value::RawValue::from_string(text).map_err(|_| Unreadable::Malformed)
+        });
+        opened.set_raw(name, value.map_err(|why| why.at("metadata", thread, message))?);
+    }
+    *metadata = opened;
+    Ok(())
+}
+
+pub(super) fn open_title(title: &Title, thread: &ThreadId, bunch: &mut Bunch<'_>) -> Result<Title> {
+    if title.is_untitled() {
+        return Ok(title.clone());
+    }
+    let opened = bunch.open(thread, None, Field::Title, title.as_str());
+    opened
+        .and_then(|text| Title::new(text).map_err(|_| Unreadable::Malformed))
+        .map_err(|why| why.at("title", thread, None))
+}
+
+fn open_entry(entry: &mut ThreadEntry, bunch: &mut Bunch<'_>) -> Result<()> {
+    for PlaceMut { thread, message, slot } in entry.places_mut() {
+        match slot {
+            SlotMut::Title(title) => *title = open_title(title, thread, bunch)?,
+            SlotMut::Metadata(metadata) => open_facts(metadata, thread, message, bunch)?,
+            // A store makes a preview of text that it can read.
+            SlotMut::Preview(_) if bunch.accepts_plaintext() => {}
+            SlotMut::Preview(_) => return Err(Unreadable::Plaintext.at("preview", thread, None)),
+            SlotMut::Whole(_) | SlotMut::Delta(_) | SlotMut::Reason(_) => return Err(unknown_place()),
+        }
+    }
+    Ok(())
+}
+
+fn open_updated(updated: &mut Updated, bunch: &mut Bunch<'_>) -> Result<()> {
+    for PlaceMut { thread, message, slot } in updated.places_mut() {
+        match slot {
+            SlotMut::Metadata(metadata) => open_facts(metadata, thread, message, bunch)?,
+            _ => return Err(unknown_place()),
+        }
+    }
+    Ok(())
+}
+
+fn open_attempts(list: &mut Attempts, bunch: &mut Bunch<'_>) -> Result<()> {
+    let agent = list.agent.clone();
+    let told = list.attempts.iter().filter(|attempt| attempt.detail.is_some());
+    let runs: Vec<_> = told.map(|attempt| attempt.id.clone()).collect();
+    let places = list.places_mut();
+    if places.len() != runs.len() {
+        return Err(unknown_place());
+    }
+    for (PlaceMut { thread, message, slot }, run) in places.into_iter().zip(&runs) {
+        let SlotMut::Reason(detail) = slot else { return Err(unknown_place()) };
+        let field = Field::RunDetail { agent: agent.as_str(), attempt: run.as_str() };
+        *detail = bunch
+            .open(thread, message, field, detail)
+            .map_err(|why| why.at("detail of a run", thread, message))?;
+    }
+    Ok(())
+}
+
+fn open_quarantined(list: &mut QuarantinedChanges, bunch: &mut Bunch<'_>) -> Result<()> {
+    let consumer = list.consumer.clone();
+    let positions: Vec<_> = list.changes.iter().map(|change| change.position.get()).collect();
+    let places = list.places_mut();
+    if places.len() != positions.len() {
+        return Err(unknown_place());
+    }
+    for (PlaceMut { thread, message, slot }, position) in places.into_iter().zip(positions) {
+        let SlotMut::Reason(why) = slot else { return Err(unknown_place()) };
+        let field = Field::Quarantine { consumer: consumer.as_str(), position };
+        *why = match bunch.open(thread, message, field, why) {
+            // The list is of many threads, and outlives them: what was destroyed on purpose hides none of the others.
+            Err(gone @ Unreadable::Shredded) => gone.to_string(),
+            opened => opened.map_err(|error| error.at("reason of a change", thread, message))?,
+        };
+    }
+    Ok(())
+}

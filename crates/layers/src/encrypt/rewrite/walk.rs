@@ -1,0 +1,215 @@
+use std::collections::BTreeMap;
+
+use super::{
+    super::{
+        EncryptLayer, KeyId, Unreadable,
+        bunch::{Found, Stale},
+        thread_keys::ThreadKeys,
+    },
+    RewriteCursor, Rewritten,
+    cursor::Stage,
+};
+use throughline_core::{
+    ChangeScope, ErrorKind, GetThread, LabelThread, ListThreads, OperationOf, PageFrom, PersistError,
+    Persistence, Position, ReadArgs, ReadChanges, ReadPage, RenameThread, Reply, Result, Seq, ThreadId,
+};
+
+/// One pass over a store, page by page.
+#[derive(Debug, Clone)]
+pub(super) struct Walk {
+    pub(super) layer: EncryptLayer,
+    pub(super) db: Persistence,
+    pub(super) cursor: RewriteCursor,
+    pub(super) report: Rewritten,
+    pub(super) page: u32,
+    /// How many cells were met under each key.
+    pub(super) met: BTreeMap<KeyId, u64>,
+    /// Whether what is met is written again, or only looked at.
+    writes: bool,
+}
+
+impl Walk {
+    pub(super) fn new(layer: EncryptLayer, db: Persistence, writes: bool) -> Self {
+        Self {
+            layer,
+            db,
+            cursor: RewriteCursor::default(),
+            report: Rewritten::default(),
+            page: 100,
+            met: BTreeMap::new(),
+            writes,
+        }
+    }
+
+    pub(super) async fn step(&mut self) -> Result<bool> {
+        if let Some((thread, seq)) = self.cursor.within.clone() {
+            self.cursor.within = self.page_of(&thread, seq).await?.map(|seq| (thread, seq));
+            return Ok(true);
+        }
+        if let Some(thread) = self.cursor.queue.last().cloned() {
+            self.begin(&thread).await?;
+            self.cursor.queue.pop();
+            return Ok(true);
+        }
+        self.cursor.stage = match self.cursor.stage.clone() {
+            Stage::Start => Stage::Keys(None),
+            Stage::Keys(after) => self.keys(after).await?,
+            Stage::Threads(after) => {
+                let list = ListThreads { after, ..ListThreads::new(self.page).archived_too() };
+                let list = self.db.read(list).await?;
+                self.cursor.since.get_or_insert(list.position);
+                self.cursor.until = Some(list.position);
+                // Taken from the end.
+                let shown = list.entries.into_iter().rev().map(|entry| entry.thread);
+                self.cursor.queue = list.damaged.into_iter().chain(shown).collect();
+                match list.next {
+                    Some(next) => Stage::Threads(Some(next)),
+                    None => Stage::Changed(self.cursor.since.unwrap_or(Position::ZERO)),
+                }
+            }
+            Stage::Changed(after) => {
+                let changes = self.db.read(ReadChanges::new(ChangeScope::Tenant, after, self.page)).await?;
+                let mut threads: Vec<_> = changes.changes.into_iter().map(|change| change.thread).collect();
+                threads.sort_unstable();
+                threads.dedup();
+                self.cursor.queue = threads;
+                // What it has changed itself is looked at once more, and changed no more.
+                let is_due = self.cursor.until.is_none_or(|until| changes.position < until);
+                if changes.more && is_due { Stage::Changed(changes.position) } else { Stage::Visit }
+            }
+            Stage::Visit | Stage::Done => Stage::Done,
+        };
+        Ok(self.cursor.stage != Stage::Done)
+    }
+
+    /// Seals the keys of threads again that are under another key of the ring.
+    async fn keys(&mut self, after: Option<(throughline_core::TenantId, ThreadId)>) -> Result<Stage> {
+        let cabinet = self.layer.cabinet().clone();
+        let Some(store) = &cabinet.threads else { return Ok(Stage::Threads(None)) };
+        let listed = store.list(after.as_ref(), self.page as usize).await?;
+        if !self.writes
+            && let Some(first) = listed.damaged.first()
+        {
+            // An unreadable record does not say which ring key wraps it.
+            let detail = format!(
+                "{} records of the store of keys cannot be read, the first is `{first}`: restore or remove them",
+                listed.damaged.len()
+            );
+            return Err(PersistError::new(ErrorKind::Corrupt, detail));
+        }
+        let last = listed.keys.last().map(|(whose, _)| whose.clone());
+        for ((tenant, thread), wrapped) in listed.keys {
+            let under = wrapped.under().ok_or_else(|| Unreadable::Malformed.at("key", &thread, None))?;
+            if !self.writes {
+                *self.met.entry(under).or_default() += 1;
+            } else if under != cabinet.ring.write_key() {
+                let secret = cabinet
+                    .unwrap(&cabinet.ring.now(), &tenant, &thread, &wrapped)
+                    .map_err(|why| why.at("key", &thread, None))?;
+                let anew = cabinet.wrap(&tenant, &thread, &wrapped.id(), &secret)?;
+                // Where it is another one by now, somebody else has sealed or destroyed it.
+                self.report.thread_keys +=
+                    u64::from(ThreadKeys::replace(&**store, &tenant, &thread, &wrapped, anew).await?);
+            }
+        }
+        // At the end: a step that fails is made again.
+        self.report.damaged_keys.extend(listed.damaged);
+        Ok(last.map_or(Stage::Threads(None), |last| Stage::Keys(Some(last))))
+    }
+
+    /// Sees to the thread itself; its messages come next.
+    async fn begin(&mut self, thread: &ThreadId) -> Result<()> {
+        let get = GetThread { thread: thread.clone() };
+        let (entry, found) = match self.read(get).await {
+            // Its messages may be readable.
+            Err(error) if self.writes && error.kind() == ErrorKind::Corrupt => {
+                self.report.damaged += 1;
+                self.cursor.within = Some((thread.clone(), Seq::ZERO));
+                return Ok(());
+            }
+            answer => match answer? {
+                Some((Some(entry), found)) => (entry, found),
+                _ => return Ok(()),
+            },
+        };
+        self.cursor.within = Some((thread.clone(), Seq::ZERO));
+        if !self.writes {
+            return Ok(());
+        }
+        if found.stale.contains(&Stale::Title(thread.clone())) {
+            let rename = RenameThread::new(thread.clone(), entry.title.clone()).expecting(entry.title);
+            let answer = self.db.on_thread(rename).await;
+            self.report.titles += self.done(answer)?;
+        }
+        if found.stale.contains(&Stale::ThreadFacts(thread.clone())) {
+            // An empty patch: the layer puts into it what is not under the present key.
+            let answer = self.db.on_thread(LabelThread::new(thread.clone())).await;
+            self.report.metadata += self.done(answer)?;
+        }
+        Ok(())
+    }
+
+    /// Sees to a page of messages; answers after which one there are more.
+    async fn page_of(&mut self, thread: &ThreadId, after: Seq) -> Result<Option<Seq>> {
+        let from = PageFrom::After(after);
+        let read = ReadPage::new(thread.clone(), from, self.page);
+        let Some((page, found)) = self.read(read).await? else { return Ok(None) };
+        // A message that the store cannot read does not say which key it is under.
+        if !self.writes
+            && let Some(damaged) = page.damaged.first()
+        {
+            return Err(damaged.to_error());
+        }
+        let next = match page.next(from) {
+            Some(PageFrom::After(seq)) => Some(seq),
+            _ => None,
+        };
+        let damaged = page.damaged.len() as u64;
+        if self.writes && !found.stale.is_empty() {
+            for message in page.messages {
+                self.row(message, &found).await?;
+            }
+        }
+        self.report.damaged += damaged;
+        Ok(next)
+    }
+
+    /// Reads through the pipeline, and what the layer has met on the way. Nothing of a thread that was shredded.
+    pub(super) async fn read<R>(&mut self, read: R) -> Result<Option<(R::Output, Found)>>
+    where
+        R: OperationOf<ReadArgs>,
+    {
+        let Reply { output, extensions, .. } = match self.db.run::<ReadArgs>(read.into()).reply().await {
+            Ok(reply) => reply,
+            Err(error) if error.kind() == ErrorKind::Gone => {
+                self.report.shredded += 1;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(found) = extensions.get::<Found>() else {
+            let detail = "the handle is on a pipeline without the layer `encrypt`";
+            return Err(PersistError::new(ErrorKind::Invalid, detail));
+        };
+        for (key, cells) in &found.keys {
+            *self.met.entry(key.clone()).or_default() += cells;
+        }
+        Ok(Some((R::output(output)?, found.clone())))
+    }
+
+    /// Whether it was done; not where somebody else has changed it or taken it away, and has so seen to it, nor where it has
+    /// no room.
+    pub(super) fn done<T>(&mut self, answer: Result<T>) -> Result<u64> {
+        match answer {
+            Ok(_) => Ok(1),
+            Err(error) => match error.kind() {
+                ErrorKind::Stale | ErrorKind::Conflict | ErrorKind::NotFound | ErrorKind::Gone => Ok(0),
+                ErrorKind::TooLarge => {
+                    self.report.too_large += 1;
+                    Ok(0)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What an operation weighs.
+
+use super::{LimitsLayer, depth::depth};
+use throughline_core::{
+    CarriesContent as _, ContentChange, Delta, Effect, ErrorKind, PersistArgs, PersistError, Result, Slot,
+    ThreadArgs,
+};
+
+impl LimitsLayer {
+    /// Has the store hold each append to the limit of the whole content, each patch to that of the whole metadata, and a batch to a
+    /// limit of its answers: only the store knows what is there already.
+    pub(super) fn bound_growth(&self, args: &mut PersistArgs) {
+        match args {
+            PersistArgs::Batch(batch) => {
+                batch.items.iter_mut().for_each(|item| self.bound_growth(item));
+                bound(&mut batch.max_answer_bytes, self.batch_bytes);
+            }
+            PersistArgs::UpdateContent(update) if matches!(update.change, ContentChange::Append(_)) => {
+                bound(&mut update.max_content_bytes, self.content_bytes);
+            }
+            // A patch of nothing is left to the layers further in: `encrypt` writes metadata under a new key with one.
+            PersistArgs::Update(update) if !update.metadata.is_empty() => {
+                bound(&mut update.max_metadata_bytes, self.metadata_bytes);
+            }
+            PersistArgs::Thread(ThreadArgs::Label(label)) if !label.metadata.is_empty() => {
+                bound(&mut label.max_metadata_bytes, self.metadata_bytes);
+            }
+            _ => {}
+        }
+    }
+
+    /// Refuses `args` when it is beyond a limit, and says which.
+    pub(super) fn check(&self, args: &PersistArgs) -> Result<()> {
+        match args {
+            // What the store has is never refused to a fork.
+            PersistArgs::Import(import) if import.is_copy() => Ok(()),
+            PersistArgs::Batch(batch) => {
+                within("operations in a batch", batch.items.len(), self.batch_items)?;
+                let mut bytes = 0_usize;
+                for (index, item) in batch.items.iter().enumerate() {
+                    bytes = bytes
+                        .saturating_add(self.weigh(item).map_err(|error| error.with_batch_index(index))?);
+                }
+                within("bytes of content and metadata in a batch", bytes, self.batch_bytes)
+            }
+            PersistArgs::Import(import) => {
+                within("messages in an import", import.rows.len(), self.batch_items)?;
+                within("bytes of content and metadata in an import", self.weigh(args)?, self.batch_bytes)
+            }
+            _ => self.weigh(args).map(drop),
+        }
+    }
+
+    /// Checks one operation and answers the bytes that it carries.
+    fn weigh(&self, args: &PersistArgs) -> Result<usize> {
+        let attachments = match args {
+            PersistArgs::Add(add) => add.attachments.len(),
+            PersistArgs::Reserve(reserve) => reserve.attachments.len(),
+            PersistArgs::Update(update) => update.attachments.as_ref().map_or(0, Vec::len),
+            PersistArgs::Import(import) => {
+                import.rows.iter().map(|row| row.attachments.len()).max().unwrap_or(0)
+            }
+            PersistArgs::UpdateContent(_)
+            | PersistArgs::Delete(_)
+            | PersistArgs::Batch(_)
+            | PersistArgs::Thread(_)
+            | PersistArgs::Read(_)
+            | PersistArgs::Consumer(_)
+            | PersistArgs::Replica(_)
+            | PersistArgs::Session(_) => 0,
+            unknown => {
+                let detail = format!("`limits` does not know the operation {}", unknown.kind());
+                return Err(PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied));
+            }
+        };
+        within("attachments", attachments, self.attachments)?;
+        let mut total = 0_usize;
+        for place in args.places() {
+            let bytes = place.slot.byte_len();
+            match place.slot {
+                Slot::Whole(content) => {
+                    within("bytes of content", bytes, self.content_bytes)?;
+                    self.not_deeper("content", content.as_json())?;
+                }
+                Slot::Delta(delta) => {
+                    within("bytes of content", bytes, self.content_bytes)?;
+                    if let Delta::Blocks(blocks) = delta {
+                        self.not_deeper("content", blocks.as_json())?;
+                    }
+                }
+                Slot::Metadata(metadata) => {
+                    within("bytes of metadata", bytes, self.metadata_bytes)?;
+                    metadata.iter().try_for_each(|(_, value)| self.not_deeper("metadata", value.get()))?;
+                }
+                Slot::Reason(_) => within("bytes of a reason", bytes, self.metadata_bytes)?,
+                Slot::Title(_) | Slot::Preview(_) => {}
+            }
+            total = total.saturating_add(bytes);
+        }
+        Ok(total)
+    }
+
+    fn not_deeper(&self, what: &str, json: &str) -> Result<()> {
+        within(&format_args!("levels of nesting in {what}").to_string(), depth(json), self.depth)
+    }
+}
+
+/// Lowers a limit.
+fn bound(limit: &mut Option<u64>, bytes: usize) {
+    let bytes = bytes as u64;
+    *limit = Some(limit.map_or(bytes, |earlier| earlier.min(bytes)));
+}
+
+fn within(what: &str, is: usize, allowed: usize) -> Result<()> {
+    if is <= allowed {
+        return Ok(());
+    }
+    Err(PersistError::new(ErrorKind::TooLarge, format!("{is} {what} are more than the {allowed} allowed"))
+        .with_effect(Effect::NotApplied))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use throughline_core::{
+        Add, AttachmentKey, Batch, Content, ContentChange, CreateThread, LabelThread, Metadata,
+        MetadataPatch, NewMessage, NewThread, Role, Update, UpdateContent, UpdateMode,
+    };
+
+    const LIMITS: LimitsLayer = LimitsLayer::new()
+        .content_bytes(40)
+        .metadata_bytes(10)
+        .depth(3)
+        .attachments(2)
+        .batch_items(3)
+        .batch_bytes(100);
+
+    fn check(args: impl Into<PersistArgs>) -> std::result::Result<(), String> {
+        LIMITS.check(&args.into()).map_err(|error| {
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
+            error.detail().to_owned()
+        })
+    }
+
+    fn add(json: &str) -> Add {
+        let content = Content::from_json(json).unwrap();
+        Add::new("t".parse().unwrap(), NewMessage::new(Role::User, content))
+    }
+
+    fn refused(what: &str) -> std::result::Result<(), String> {
+        Err(what.to_owned())
+    }
+
+    #[test]
+    fn content_is_limited_to_the_byte() {
+        assert_eq!(check(add(&format!("[\"{}\"]", "x".repeat(36)))), Ok(()));
+        assert_eq!(
+            check(add(&format!("[\"{}\"]", "x".repeat(37)))),
+            refused("41 bytes of content are more than the 40 allowed")
+        );
+        let update = |text: usize| {
+            let change = ContentChange::Append(Delta::text("x".repeat(text)));
+            UpdateContent::new("t".parse().unwrap(), "m".parse().unwrap(), change, UpdateMode::Partial)
+        };
+        assert_eq!(check(update(40)), Ok(()));
+        assert_eq!(check(update(41)), refused("41 bytes of content are more than the 40 allowed"));
+    }
+
+    #[test]
+    fn nesting_is_limited_in_content_blocks_and_metadata() {
+        assert_eq!(check(add("[[[]]]")), Ok(()));
+        let deep = refused("4 levels of nesting in content are more than the 3 allowed");
+        assert_eq!(check(add("[[[[]]]]")), deep);
+        let blocks = ContentChange::Append(Delta::Blocks(Content::from_json("[[[[]]]]").unwrap()));
+        let append =
+            UpdateContent::new("t".parse().unwrap(), "m".parse().unwrap(), blocks, UpdateMode::Partial);
+        assert_eq!(check(append), deep);
+        let patch = MetadataPatch::new().set("k", &[[[[1]]]]).unwrap();
+        assert_eq!(
+            check(Update::new("t".parse().unwrap(), "m".parse().unwrap(), patch)),
+            refused("4 levels of nesting in metadata are more than the 3 allowed")
+        );
+    }
+
+    #[test]
+    fn metadata_and_attachments_are_limited() {
+        let update = |value: &str| {
+            let patch = MetadataPatch::new().set("k", value).unwrap();
+            Update::new("t".parse().unwrap(), "m".parse().unwrap(), patch)
+        };
+        assert_eq!(check(update("1234567")), Ok(()));
+        assert_eq!(check(update("12345678")), refused("11 bytes of metadata are more than the 10 allowed"));
+        let key = || "a".parse::<AttachmentKey>().unwrap();
+        assert_eq!(check(update("").with_attachments([key(), key()])), Ok(()));
+        assert_eq!(
+            check(update("").with_attachments([key(), key(), key()])),
+            refused("3 attachments are more than the 2 allowed")
+        );
+    }
+
+    #[test]
+    fn metadata_of_a_thread_is_limited_like_that_of_a_message() {
+        let refused = refused("11 bytes of metadata are more than the 10 allowed");
+        let patch = |value: &str| MetadataPatch::new().set("k", value).unwrap();
+        let label = |value: &str| LabelThread::new("t".parse().unwrap()).with_metadata(patch(value));
+        assert_eq!((check(label("1234567")), check(label("12345678"))), (Ok(()), refused.clone()));
+        let create = |value: &str| {
+            let mut metadata = Metadata::new();
+            metadata.apply(&patch(value));
+            CreateThread::new(NewThread::new().with_metadata(metadata))
+        };
+        assert_eq!((check(create("1234567")), check(create("12345678"))), (Ok(()), refused));
+    }
+
+    #[test]
+    fn a_batch_is_limited_in_items_and_in_bytes_and_names_the_item() {
+        let item = |bytes: usize| add(&format!("[\"{}\"]", "x".repeat(bytes - 4)));
+        assert_eq!(check(Batch::new().with(item(40)).with(item(40)).with(item(20))), Ok(()));
+        assert_eq!(
+            check(Batch::new().with(item(40)).with(item(40)).with(item(21))),
+            refused("101 bytes of content and metadata in a batch are more than the 100 allowed")
+        );
+        let four = (0..4).fold(Batch::new(), |batch, _| batch.with(item(4)));
+        assert_eq!(check(four), refused("4 operations in a batch are more than the 3 allowed"));
+        let error = LIMITS.check(&Batch::new().with(item(4)).with(item(41)).into()).unwrap_err();
+        assert_eq!(error.batch_index(), Some(1));
+    }
+}

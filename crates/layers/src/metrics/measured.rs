@@ -1,0 +1,88 @@
+//! One call that is being measured.
+
+use std::{sync::Arc, time::Instant};
+
+use super::instruments::{Instruments, Outcome, Series};
+use crate::contain::contain_panic;
+use throughline_core::{
+    AttemptsMade, CarriesContent as _, Context, Effect, PersistArgs, PersistRequest, PersistResponse, Result,
+    Slot,
+};
+
+/// A call between its begin and its end. Dropped without an answer, it was left.
+pub(super) struct Measured {
+    /// Nothing when the recorder panicked over it.
+    series: Option<Arc<Series>>,
+    context: Context,
+    /// The bytes of content that it writes.
+    bytes: u64,
+    begun: Instant,
+}
+
+impl Measured {
+    pub(super) fn begin(instruments: &Instruments, request: &PersistRequest) -> Self {
+        let context = request.context.clone();
+        let series = contain_panic(|| {
+            let series = instruments.of(context.tenant());
+            series.of(context.kind()).in_flight().increment(1.0);
+            series
+        });
+        Self { series, context, bytes: content_bytes(&request.args), begun: Instant::now() }
+    }
+
+    /// It was answered.
+    pub(super) fn end(&mut self, answer: &Result<PersistResponse>) {
+        match answer {
+            Ok(response) => {
+                let replayed = response.result.is_deduplicated();
+                let applied = self.context.kind().is_write() && !replayed;
+                let effect = if applied { Effect::Applied } else { Effect::NotApplied };
+                let attempts = response.extensions.get::<AttemptsMade>().map_or(1, |attempts| attempts.0);
+                self.record(Outcome::Ok, effect, attempts, replayed);
+            }
+            Err(error) => self.record(Outcome::Error(error.kind()), error.effect(), error.attempts(), false),
+        }
+    }
+
+    fn record(&mut self, outcome: Outcome, effect: Effect, attempts: u32, replayed: bool) {
+        let Some(series) = self.series.take() else { return };
+        let took = self.begun.elapsed();
+        contain_panic(|| {
+            let operation = series.of(self.context.kind());
+            operation.in_flight().decrement(1.0);
+            operation.calls(outcome, effect).increment(1);
+            operation.duration(outcome).record(took);
+            if effect == Effect::Applied && self.bytes > 0 {
+                operation.written().increment(self.bytes);
+            }
+            if replayed {
+                operation.replays().increment(1);
+            }
+            // Those that a retry inside made, and this call itself where one outside made it again.
+            let again = u64::from(attempts.saturating_sub(1)) + u64::from(self.context.attempt() > 1);
+            if again > 0 {
+                operation.retries().increment(again);
+            }
+        });
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        let effect = self.context.effect_so_far();
+        self.record(Outcome::Left, effect, 1, false);
+    }
+}
+
+/// The bytes of content in an operation: whole contents and deltas, and no metadata.
+fn content_bytes(args: &PersistArgs) -> u64 {
+    if !args.kind().is_write() {
+        return 0;
+    }
+    let bytes = |slot| match slot {
+        Slot::Whole(content) => content.byte_len(),
+        Slot::Delta(delta) => delta.byte_len(),
+        Slot::Metadata(_) | Slot::Reason(_) | Slot::Title(_) | Slot::Preview(_) => 0,
+    };
+    args.places().into_iter().map(|place| bytes(place.slot) as u64).sum()
+}

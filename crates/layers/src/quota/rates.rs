@@ -1,0 +1,61 @@
+use std::time::Duration;
+
+/// What a tenant may do in a second. Without a rate there is no limit.
+///
+/// ```
+/// use throughline_layers::quota::Quota;
+///
+/// // 50 operations a second in the long run, 200 at once; 1 MiB a second, 8 MiB at once.
+/// let quota = Quota::new().operations(50, 200).bytes(1 << 20, 8 << 20);
+/// # let _ = quota;
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quota {
+    pub(super) operations: Option<Rate>,
+    pub(super) bytes: Option<Rate>,
+}
+
+impl Quota {
+    /// No limits.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { operations: None, bytes: None }
+    }
+
+    /// So many operations a second in the long run, and so many at once after a pause; each at least 1.
+    #[must_use]
+    pub fn operations(mut self, per_second: u64, burst: u64) -> Self {
+        self.operations = Some(Rate::new(per_second, burst));
+        self
+    }
+
+    /// So many bytes of content and metadata written a second in the long run, and so many at once after a pause; each at
+    /// least 1. A single write of more than the burst never passes: let it be no less than the largest message.
+    #[must_use]
+    pub fn bytes(mut self, per_second: u64, burst: u64) -> Self {
+        self.bytes = Some(Rate::new(per_second, burst));
+        self
+    }
+}
+
+/// A bucket of `burst` that fills with `per_second`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rate {
+    pub(super) per_second: u64,
+    pub(super) burst: u64,
+}
+
+/// Nobody owes more than this: a moment so far off can still be told.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+impl Rate {
+    fn new(per_second: u64, burst: u64) -> Self {
+        Self { per_second: per_second.max(1), burst: burst.max(1) }
+    }
+
+    /// How long it takes to fill in so much.
+    pub(super) fn time_of(&self, amount: u64) -> Duration {
+        let nanos = u128::from(amount) * 1_000_000_000 / u128::from(self.per_second);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(LONGEST)
+    }
+}

@@ -1,0 +1,49 @@
+//! What a call takes of a quota.
+
+use super::account::Weight;
+use throughline_core::{ConsumerArgs, IdempotencyKey, PersistArgs};
+
+/// Every item of a batch and every row of an import is an operation; a read writes nothing. The key of a write is written with it.
+pub(super) fn weigh(args: &PersistArgs, key: Option<&IdempotencyKey>) -> Weight {
+    let operations = match args {
+        // A row with a reason, for whatever position.
+        PersistArgs::Consumer(ConsumerArgs::Quarantine(_)) => 1,
+        // The host's own work.
+        PersistArgs::Consumer(_) | PersistArgs::Replica(_) => return Weight { operations: 0, bytes: 0 },
+        PersistArgs::Import(import) => import.rows.len(),
+        other => other.each().len(),
+    };
+    let bytes = args.byte_len() + key.map_or(0, |key| key.as_str().len());
+    let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    Weight { operations: wide(operations), bytes: wide(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use throughline_core::{Add, Batch, Content, GetMessage, Import, ImportRow, NewMessage, Role, Timestamp};
+
+    #[test]
+    fn a_key_counts() {
+        let add: PersistArgs = Add::new("t".parse().unwrap(), NewMessage::user("x")).into();
+        let key = "key".parse().unwrap();
+        assert_eq!(weigh(&add, Some(&key)).bytes, weigh(&add, None).bytes + 3);
+    }
+
+    fn of(args: impl Into<PersistArgs>) -> (u64, u64) {
+        let Weight { operations, bytes } = weigh(&args.into(), None);
+        (operations, bytes)
+    }
+
+    #[test]
+    fn items_and_rows_are_operations_and_reads_write_nothing() {
+        let content = || Content::from_json(r#"["x"]"#).unwrap();
+        let message = || NewMessage::new(Role::User, content()).with_id("m".parse().unwrap());
+        let add = || Add::new("t".parse().unwrap(), message());
+        assert_eq!(of(add()), (1, 7));
+        assert_eq!(of(Batch::new().with(add()).with(add())), (2, 14));
+        let row = || ImportRow::new("i".parse().unwrap(), Role::User, content(), Timestamp::from_micros(1));
+        assert_eq!(of(Import::new("t".parse().unwrap(), vec![row(), row(), row()])), (3, 19));
+        assert_eq!(of(GetMessage { thread: "t".parse().unwrap(), id: "m".parse().unwrap() }), (1, 0));
+    }
+}

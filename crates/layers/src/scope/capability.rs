@@ -1,0 +1,224 @@
+use std::{
+    fmt, iter,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    Authority, Verb,
+    demand::{Demand, Subject},
+    verb::Verbs,
+};
+use throughline_core::{PersistArgs, TenantId, ThreadId};
+
+/// What the bearer may do. See the [module](super).
+///
+/// A clone is the same capability. Each method that narrows answers a new one and leaves this one as it is; narrowing to what
+/// was not allowed before allows nothing.
+///
+/// ```
+/// use std::time::Duration;
+/// use throughline_layers::scope::{ScopeLayer, Verb};
+///
+/// let everything = ScopeLayer::new().authority().everything();
+/// let alice = everything.of_tenant("alice".parse()?);
+/// let guest = alice.in_threads_under("shared/").only([Verb::Read, Verb::Append]).expiring_in(Duration::from_secs(3600));
+/// assert!(guest.is_live());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Capability(Arc<Grant>);
+
+/// One step of narrowing. A call has to be allowed by every step that led here: so none can widen.
+struct Grant {
+    authority: Authority,
+    from: Option<Capability>,
+    limit: Limit,
+    revoked: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Limit {
+    Nothing,
+    Tenant(TenantId),
+    Thread(ThreadId),
+    Prefix(Box<str>),
+    Verbs(Verbs),
+    Until(Instant),
+    /// Of a duration that no clock can count.
+    Never,
+}
+
+impl Capability {
+    pub(super) fn everything(authority: Authority) -> Self {
+        Self(Arc::new(Grant {
+            authority,
+            from: None,
+            limit: Limit::Nothing,
+            revoked: AtomicBool::new(false),
+        }))
+    }
+
+    fn narrowed(&self, limit: Limit) -> Self {
+        let authority = self.0.authority.clone();
+        Self(Arc::new(Grant { authority, from: Some(self.clone()), limit, revoked: AtomicBool::new(false) }))
+    }
+
+    /// Of this tenant alone.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: TenantId) -> Self {
+        self.narrowed(Limit::Tenant(tenant))
+    }
+
+    /// In this thread alone.
+    #[must_use]
+    pub fn in_thread(&self, thread: ThreadId) -> Self {
+        self.narrowed(Limit::Thread(thread))
+    }
+
+    /// In the threads alone whose ids begin with these characters and go on, without a segment `.` or `..`. An empty prefix
+    /// allows every id without such a segment.
+    #[must_use]
+    pub fn in_threads_under(&self, prefix: &str) -> Self {
+        self.narrowed(Limit::Prefix(prefix.into()))
+    }
+
+    /// To do this alone.
+    #[must_use]
+    pub fn only(&self, verbs: impl IntoIterator<Item = Verb>) -> Self {
+        self.narrowed(Limit::Verbs(verbs.into_iter().collect()))
+    }
+
+    /// To [read](Verb::Read) alone.
+    #[must_use]
+    pub fn read_only(&self) -> Self {
+        self.only([Verb::Read])
+    }
+
+    /// To [append](Verb::Append) alone: what is there can neither be read nor changed.
+    #[must_use]
+    pub fn append_only(&self) -> Self {
+        self.only([Verb::Append])
+    }
+
+    /// For so long from now on, by a clock that only goes forward. A call that was let in goes on when the time is over.
+    #[must_use]
+    pub fn expiring_in(&self, time: Duration) -> Self {
+        self.narrowed(Instant::now().checked_add(time).map_or(Limit::Never, Limit::Until))
+    }
+
+    /// Whether it is neither revoked nor out of time.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.dead().is_none()
+    }
+
+    pub(super) fn is_of(&self, authority: &Authority) -> bool {
+        self.0.authority.is(authority)
+    }
+
+    pub(super) fn end(&self) {
+        self.0.revoked.store(true, Ordering::Release);
+    }
+
+    /// Why it does not allow the call.
+    pub(super) fn refuses(&self, tenant: &TenantId, args: &PersistArgs) -> Option<Refusal> {
+        if let Some(dead) = self.dead() {
+            return Some(dead);
+        }
+        let is_another = |grant: &Grant| matches!(&grant.limit, Limit::Tenant(only) if only != tenant);
+        if self.lineage().any(is_another) {
+            return Some(Refusal::Tenant);
+        }
+        Demand::of(args).find_map(|demand| match demand {
+            Some(demand) => self.refusal(&demand),
+            None => Some(Refusal::UnknownOperation),
+        })
+    }
+
+    fn refusal(&self, demand: &Demand<'_>) -> Option<Refusal> {
+        self.lineage().find_map(|grant| grant.limit.refusal(demand))
+    }
+
+    fn dead(&self) -> Option<Refusal> {
+        self.lineage().find_map(|grant| match grant.limit {
+            _ if grant.revoked.load(Ordering::Acquire) => Some(Refusal::Revoked),
+            Limit::Until(end) if end <= Instant::now() => Some(Refusal::Expired),
+            _ => None,
+        })
+    }
+
+    /// It, and those that it was narrowed from.
+    fn lineage(&self) -> impl Iterator<Item = &Grant> {
+        iter::successors(Some(&*self.0), |grant| grant.from.as_ref().map(|from| &*from.0))
+    }
+}
+
+impl Limit {
+    fn refusal(&self, demand: &Demand<'_>) -> Option<Refusal> {
+        let is_allowed = match (self, &demand.subject) {
+            (Self::Verbs(verbs), _) => {
+                return (!verbs.contains(demand.verb)).then_some(Refusal::Verb(demand.verb));
+            }
+            (Self::Tenant(_), Subject::Store) => return Some(Refusal::Store),
+            (Self::Thread(only), Subject::Thread(thread)) => *thread == only,
+            (Self::Prefix(prefix), Subject::Thread(thread)) => is_under(prefix, thread.as_str()),
+            (Self::Thread(_) | Self::Prefix(_), Subject::Tenant | Subject::Store) => {
+                return Some(Refusal::EveryThread);
+            }
+            (Self::Nothing | Self::Until(_) | Self::Never | Self::Tenant(_), _) => true,
+        };
+        (!is_allowed).then_some(Refusal::Thread)
+    }
+}
+
+fn is_under(prefix: &str, thread: &str) -> bool {
+    let segments = || thread.split(['/', '\\']);
+    thread.len() > prefix.len()
+        && thread.starts_with(prefix)
+        && !segments().any(|segment| matches!(segment, "." | ".."))
+}
+
+/// Why a call is not allowed. It says of the capability what does not fit, and nothing of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Revoked,
+    Expired,
+    Tenant,
+    Store,
+    EveryThread,
+    Thread,
+    Verb(Verb),
+    UnknownOperation,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revoked => f.write_str("the capability was revoked"),
+            Self::Expired => f.write_str("the capability has expired"),
+            Self::Tenant => f.write_str("the capability is for another tenant"),
+            Self::Store => f.write_str("the capability is not for the store as a whole"),
+            Self::EveryThread => f.write_str("the capability is not for every thread of the tenant"),
+            Self::Thread => f.write_str("the capability is not for this thread"),
+            Self::Verb(verb) => write!(f, "the capability does not allow to {verb}"),
+            Self::UnknownOperation => {
+                f.write_str("`scope` does not know the operation: its version is older than the core's")
+            }
+        }
+    }
+}
+
+/// What it is limited to, and nothing of what it is good for.
+impl fmt::Debug for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits =
+            self.lineage().map(|grant| &grant.limit).filter(|limit| !matches!(limit, Limit::Nothing));
+        f.debug_list().entries(limits).finish()
+    }
+}

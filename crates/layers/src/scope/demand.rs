@@ -1,0 +1,109 @@
+//! What a call asks for.
+
+use std::slice;
+
+use super::Verb;
+use throughline_core::{
+    ChangeScope, PersistArgs, ReadArgs, ReadAudit, ReadChanges, ThreadArgs, ThreadId, UpdateMode,
+    operation::Addressed as _,
+};
+
+/// One thing that a capability has to allow.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Demand<'a> {
+    pub(super) verb: Verb,
+    pub(super) subject: Subject<'a>,
+}
+
+/// Of what it is asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Subject<'a> {
+    Thread(&'a ThreadId),
+    /// Every thread of the tenant.
+    Tenant,
+    /// Every tenant.
+    Store,
+}
+
+impl<'a> Demand<'a> {
+    /// All that a call asks for: of a batch, what each of its operations does. `None` of an operation that this layer does not know.
+    pub(super) fn of(args: &'a PersistArgs) -> impl Iterator<Item = Option<Self>> {
+        // A batch within a batch is refused by the edge.
+        let items = match args {
+            PersistArgs::Batch(batch) => batch.items.as_slice(),
+            single => slice::from_ref(single),
+        };
+        items.iter().flat_map(|item| std::iter::once(Self::of_one(item)).chain(Self::also(item).map(Some)))
+    }
+
+    /// What is asked for beside that: what answers a message has to be allowed to read it.
+    fn also(args: &'a PersistArgs) -> Option<Self> {
+        match args {
+            PersistArgs::Thread(ThreadArgs::TakeLast(take)) => {
+                Some(Self { verb: Verb::Read, subject: Subject::Thread(&take.thread) })
+            }
+            _ => None,
+        }
+    }
+
+    fn of_one(args: &'a PersistArgs) -> Option<Self> {
+        let verb = match args {
+            PersistArgs::Add(_) | PersistArgs::Reserve(_) | PersistArgs::Batch(_) => Verb::Append,
+            PersistArgs::UpdateContent(update) => match update.mode {
+                UpdateMode::Edit => Verb::Edit,
+                UpdateMode::Partial | UpdateMode::Final | UpdateMode::Abandon { .. } => Verb::Append,
+            },
+            PersistArgs::Update(_) => Verb::Edit,
+            PersistArgs::Delete(_) => Verb::Delete,
+            PersistArgs::Import(_) => Verb::Import,
+            PersistArgs::Thread(thread) => match thread {
+                ThreadArgs::Create(_)
+                | ThreadArgs::Rename(_)
+                | ThreadArgs::Archive(_)
+                | ThreadArgs::Label(_)
+                | ThreadArgs::Publish(_)
+                | ThreadArgs::Rebuild(_) => Verb::Manage,
+                ThreadArgs::Clear(_)
+                | ThreadArgs::Prune(_)
+                | ThreadArgs::Delete(_)
+                | ThreadArgs::Purge(_) => Verb::Clear,
+                ThreadArgs::Resolve(_) => Verb::Append,
+                ThreadArgs::TakeLast(_) => Verb::Delete,
+                _ => return None,
+            },
+            PersistArgs::Session(_) => Verb::Sessions,
+            PersistArgs::Consumer(_) => Verb::Consume,
+            PersistArgs::Replica(_) => Verb::Replicate,
+            PersistArgs::Read(read) => match read {
+                ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Verb::Consume,
+                ReadArgs::Audit(_) => Verb::Audit,
+                ReadArgs::Images(_) | ReadArgs::Standing(_) => Verb::Replicate,
+                ReadArgs::Get(_)
+                | ReadArgs::Page(_)
+                | ReadArgs::OpenReservations(_)
+                | ReadArgs::Thread(_)
+                | ReadArgs::Threads(_)
+                | ReadArgs::PlanPrune(_)
+                | ReadArgs::Purgeable(_)
+                | ReadArgs::Changes(_)
+                | ReadArgs::Search(_)
+                | ReadArgs::Aliases(_)
+                | ReadArgs::Resolve(_)
+                | ReadArgs::Attempts(_) => Verb::Read,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let subject = match args {
+            PersistArgs::Read(
+                ReadArgs::Changes(ReadChanges { scope: ChangeScope::Store, .. })
+                | ReadArgs::Audit(ReadAudit { scope: ChangeScope::Store, .. }),
+            ) => Subject::Store,
+            PersistArgs::Replica(_) | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::Standing(_)) => {
+                Subject::Store
+            }
+            args => args.thread().map_or(Subject::Tenant, Subject::Thread),
+        };
+        Some(Self { verb, subject })
+    }
+}

@@ -1,0 +1,46 @@
+use tower_layer::Layer;
+
+use super::{Authority, ScopeService};
+use throughline_core::pipeline::{Described, Phase, SiteSpec};
+
+/// Refuses what the capability of a call does not allow. See the [module](super).
+///
+/// A clone believes the same authority: it can stand in several pipelines.
+#[derive(Debug, Clone)]
+pub struct ScopeLayer {
+    authority: Authority,
+}
+
+impl ScopeLayer {
+    /// With an authority of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { authority: Authority::new() }
+    }
+
+    /// Whose capabilities it believes.
+    #[must_use]
+    pub fn authority(&self) -> Authority {
+        self.authority.clone()
+    }
+}
+
+impl Default for ScopeLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Described for ScopeLayer {
+    fn site(&self) -> SiteSpec {
+        SiteSpec::new("scope", Phase::Guard).with_rank(10)
+    }
+}
+
+impl<S> Layer<S> for ScopeLayer {
+    type Service = ScopeService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ScopeService::new(inner, self.authority.clone())
+    }
+}

@@ -1,0 +1,54 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tower_service::Service;
+
+use super::{SerialiseFuture, lines::Lines};
+use throughline_core::{Addressed as _, PersistError, PersistRequest, PersistResponse, Result, ThreadId};
+
+/// The service of [`SerialiseLayer`](super::SerialiseLayer).
+#[derive(Debug, Clone)]
+pub struct SerialiseService<S> {
+    inner: S,
+    lines: Arc<Lines>,
+}
+
+impl<S> SerialiseService<S> {
+    pub(super) const fn new(inner: S, lines: Arc<Lines>) -> Self {
+        Self { inner, lines }
+    }
+}
+
+impl<S> Service<PersistRequest> for SerialiseService<S>
+where
+    S: Service<PersistRequest, Response = PersistResponse, Error = PersistError> + Clone,
+{
+    type Response = PersistResponse;
+    type Error = PersistError;
+    type Future = SerialiseFuture<S>;
+
+    /// What is inside is made ready when the turn of the call has come: what is ready holds something that others may need.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: PersistRequest) -> Self::Future {
+        let threads = threads(&request);
+        let tenant = request.context.tenant();
+        let place = (!threads.is_empty()).then(|| self.lines.enter(tenant, threads));
+        SerialiseFuture::new(self.inner.clone(), request, place)
+    }
+}
+
+/// The threads that a call writes to, each once.
+fn threads(request: &PersistRequest) -> Vec<ThreadId> {
+    if !request.kind().is_write() {
+        return Vec::new();
+    }
+    let mut threads: Vec<_> = request.args.each().filter_map(|one| one.thread()).cloned().collect();
+    threads.sort_unstable();
+    threads.dedup();
+    threads
+}

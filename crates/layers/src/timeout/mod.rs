@@ -1,0 +1,37 @@
+//! Ends one attempt that takes too long.
+//!
+//! ```
+//! # use throughline_core::{Add, Admitted, Backend, Capabilities, Durability, OpKind, Reply, Result};
+//! # struct Hangs;
+//! # impl Backend for Hangs {
+//! #     fn name(&self) -> &str { "hangs" }
+//! #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
+//! #     async fn add(&self, _: Admitted<'_, Add>) -> Result<Reply<Add>> { std::future::pending().await }
+//! # }
+//! use std::time::Duration;
+//! use throughline_core::{Effect, ErrorKind, NewMessage, Persistence};
+//! use throughline_layers::{timeout::TimeoutLayer};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<()> {
+//! let db = Persistence::builder().layer(TimeoutLayer::new(Duration::from_secs(2))).backend(Hangs).build()?;
+//! let error = db.thread("t").add(NewMessage::user("hello")).await.unwrap_err();
+//! assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
+//! assert_eq!(error.site().unwrap().name(), "timeout");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Semantics
+//! The time of one attempt, counted from the call on. When it is
+//! over the answer is `Timeout`, with the effect known at that moment: `NotApplied` when nothing had been handed to the
+//! backend, `Unknown` afterwards. A write that was handed over goes on to its end by itself.
+//!
+//! It bounds an *attempt* and stands inside [`retry`](super::retry); the whole call is bounded by the deadline of the
+//! [builder](throughline_core::pipeline::Builder::deadline), the handle or the call.
+
+mod future;
+mod layer;
+mod service;
+
+pub use self::{future::TimeoutFuture, layer::TimeoutLayer, service::TimeoutService};

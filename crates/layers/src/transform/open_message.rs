@@ -1,0 +1,337 @@
+//! One message of a call: what is known of it, and what becomes of it.
+
+use super::{
+    Down, JsonString, TextStream as _, Transform,
+    open_messages::{OpenText, Slot},
+};
+use throughline_core::{
+    Content, ContentBuffer, ContentChange, Delta, Effect, ErrorKind, Idempotency, Message, MessageId,
+    PersistArgs, PersistError, Result, Revision, ThreadId, UpdateContent, UpdateMode,
+};
+
+/// A message whose content a call changes, perhaps several times.
+#[derive(Debug)]
+pub(super) struct OpenMessage<T: Transform> {
+    /// What is known of it; none where that is nothing, or it is settled.
+    pub(super) known: Option<OpenText<T::Stream>>,
+    /// As it was before the call.
+    pub(super) before: Option<OpenText<T::Stream>>,
+    /// What is stored of it, where that had to be read.
+    content: Option<ContentBuffer>,
+    /// The revision that the first change is for, unless the caller names one.
+    pin: Option<Revision>,
+    /// The revision that the next change is made on, where the content is known.
+    revision: Option<Revision>,
+    /// Whether the call settles it.
+    pub(super) is_settled: bool,
+    /// Whether the call reserves it.
+    is_new: bool,
+    /// Whether the call is the one in doubt, repeated: then its replay says that all of it was done.
+    pub(super) is_repeated: bool,
+    /// Whether the store may still apply an earlier call.
+    pub(super) is_in_doubt: bool,
+}
+
+impl<T: Transform> OpenMessage<T> {
+    /// What a slot says; none where the store has to be asked first.
+    pub(super) fn of(slot: &Slot<T::Stream>) -> Option<Self> {
+        match slot {
+            Slot::Unknown => Some(Self::new(None)),
+            Slot::Known(known) => Some(Self::new(Some(known.clone()))),
+            Slot::InDoubt { .. } => None,
+        }
+    }
+
+    const fn new(known: Option<OpenText<T::Stream>>) -> Self {
+        Self {
+            before: None,
+            known,
+            content: None,
+            pin: None,
+            revision: None,
+            is_settled: false,
+            is_new: false,
+            is_repeated: false,
+            is_in_doubt: false,
+        }
+    }
+
+    /// What a slot in doubt comes to, now that the message was read. What is in doubt is for one revision, and pinned to it.
+    pub(super) fn resolve(
+        slot: &Slot<T::Stream>,
+        stored: Option<&Message>,
+        key: Option<&Idempotency>,
+    ) -> Self {
+        let Slot::InDoubt { before, after, key: doubtful } = slot else { return Self::new(None) };
+        let Some(stored) = stored else {
+            return Self { is_in_doubt: before.is_none(), ..Self::new(None) };
+        };
+        if let Some(before) = before.as_ref().filter(|before| before.revision == stored.revision) {
+            let is_repeated = key.is_some() && key == doubtful.as_ref() && key != before.last_key.as_ref();
+            let pin = Some(stored.revision);
+            return Self { pin, is_repeated, is_in_doubt: true, ..Self::new(Some(before.clone())) };
+        }
+        let is_after = |after: &&OpenText<T::Stream>| after.revision == stored.revision;
+        Self::new(after.as_ref().filter(is_after).cloned())
+    }
+
+    /// Whether what is stored has to be read, to change it like this.
+    pub(super) fn has_to_be_read<'a>(&self, changes: impl Iterator<Item = &'a UpdateContent>) -> bool {
+        let mut may_hold = self.known.as_ref().is_some_and(|known| !known.stream.held().is_empty());
+        let mut is_known = self.known.is_some();
+        for UpdateContent { change, mode, .. } in changes {
+            match change {
+                ContentChange::Append(delta) if delta.is_empty() => {}
+                ContentChange::Append(Delta::Text(_)) => {
+                    if !is_known || matches!(mode, UpdateMode::Edit) {
+                        return true;
+                    }
+                    may_hold = true;
+                }
+                ContentChange::Append(Delta::Blocks(_)) if may_hold => return true,
+                // Its tail may be held back, and its answer lost: the revision in the store then says what became of it.
+                ContentChange::Append(Delta::Blocks(_)) | ContentChange::Replace(_)
+                    if !is_known && matches!(mode, UpdateMode::Partial) =>
+                {
+                    return true;
+                }
+                ContentChange::Append(Delta::Blocks(_)) | ContentChange::Replace(_) => {
+                    is_known = true;
+                    may_hold = true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Takes over what is stored, and behind it what layers further in hold back of it.
+    pub(super) fn read(&mut self, transform: &T, stored: Option<&Message>, held_inside: &str) {
+        let Some(message) = stored else { return };
+        let mut content = ContentBuffer::new(&message.content);
+        content.push(&Delta::text(held_inside));
+        if self.known.is_none() && message.state.is_open() {
+            // Also where nothing of it is stored: all of it may have been held back.
+            let stream = T::Stream::resume(transform, &last_text(&content.content()));
+            self.known = Some(OpenText::new(stream, message.revision));
+        }
+        self.content = Some(content);
+        self.revision = Some(message.revision);
+        if message.state.is_open() {
+            // What becomes of it is for what was read.
+            self.pin = Some(message.revision);
+        }
+    }
+
+    /// The call itself makes it.
+    pub(super) fn begin(&mut self) {
+        self.is_new = true;
+        self.known = Some(OpenText::new(T::Stream::default(), Revision::FIRST));
+        self.content = Some(ContentBuffer::default());
+        self.revision = Some(Revision::FIRST);
+    }
+
+    /// Makes of a change what can be stored of it.
+    pub(super) fn change(
+        &mut self,
+        down: &mut Down<'_, T>,
+        update: &mut UpdateContent,
+        most_held: usize,
+    ) -> Result<()> {
+        if let Some(pin) = self.pin.take() {
+            update.expected.get_or_insert(pin);
+        }
+        let goes_on = matches!(update.mode, UpdateMode::Partial);
+        let is_edit = matches!(update.mode, UpdateMode::Edit);
+        match &mut update.change {
+            ContentChange::Append(Delta::Text(text)) if is_edit => {
+                if !text.is_empty() {
+                    self.edit(down, update)?;
+                }
+            }
+            ContentChange::Append(delta) if delta.is_empty() || matches!(delta, Delta::Text(_)) => {
+                let text = match delta {
+                    Delta::Text(text) => std::mem::take(text),
+                    Delta::Blocks(_) => String::new(),
+                };
+                let (transform, counts) = down.parts();
+                *delta = Delta::Text(match &mut self.known {
+                    Some(known) => {
+                        let before = known.stream.held().into_owned();
+                        let passed = known.stream.push(transform, &text, !goes_on, counts);
+                        let given = (before.len() + text.len()).saturating_sub(known.stream.held().len());
+                        let as_given = before.bytes().chain(text.bytes()).take(given);
+                        if !passed.bytes().eq(as_given) {
+                            known.rewritten = known.rewritten.saturating_add(given);
+                        }
+                        passed
+                    }
+                    None => T::Stream::default().push(transform, &text, true, counts),
+                });
+            }
+            ContentChange::Append(Delta::Blocks(blocks)) => {
+                let (transform, counts) = down.parts();
+                let held = self.known.as_mut().filter(|_| !is_edit).map(|known| &mut known.stream);
+                let tail = held.map(|stream| stream.push(transform, "", true, counts)).unwrap_or_default();
+                let (rewritten, stream) = content(down, blocks, goes_on, &update.thread, &update.id)?;
+                let given = blocks.byte_len() + tail.len();
+                let is_rewritten = rewritten.is_some();
+                if let Some(rewritten) = rewritten {
+                    *blocks = rewritten;
+                }
+                self.go_on_with(stream, if is_rewritten { given } else { 0 });
+                if !tail.is_empty() {
+                    // One append cannot hold text and blocks: both are put behind what is stored.
+                    let mut all = self.content.clone().unwrap_or_default();
+                    all.push(&Delta::Text(tail));
+                    all.push(&Delta::Blocks(blocks.clone()));
+                    update.change = ContentChange::Replace(all.content());
+                }
+            }
+            ContentChange::Append(Delta::Text(_)) => {}
+            ContentChange::Replace(replaced) => {
+                let (rewritten, stream) = content(down, replaced, goes_on, &update.thread, &update.id)?;
+                let given = replaced.byte_len();
+                let is_rewritten = rewritten.is_some();
+                if let Some(rewritten) = rewritten {
+                    *replaced = rewritten;
+                }
+                if !is_edit {
+                    self.go_on_with(stream, if is_rewritten { given } else { 0 });
+                }
+            }
+        }
+        if let Some(stored) = &mut self.content {
+            match &update.change {
+                ContentChange::Append(delta) => stored.push(delta),
+                ContentChange::Replace(content) => *stored = ContentBuffer::new(content),
+            }
+        }
+        if raises(update) {
+            self.revision = self.revision.map(Revision::next);
+        }
+        self.is_settled |= matches!(update.mode, UpdateMode::Final | UpdateMode::Abandon { .. });
+        let held = self.known.as_ref().map_or(0, |known| known.stream.held().len());
+        if held > most_held {
+            let name = down.parts().0.name();
+            let detail =
+                format!("`{name}` would hold back {held} bytes of the text, and {most_held} are allowed");
+            let error = PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied);
+            return Err(error.about(&update.thread, &update.id));
+        }
+        Ok(())
+    }
+
+    /// Appends to a text that was complete.
+    fn edit(&self, down: &mut Down<'_, T>, update: &mut UpdateContent) -> Result<()> {
+        let ContentChange::Append(Delta::Text(more)) = &mut update.change else { return Ok(()) };
+        let stored = self.content.as_ref().map(ContentBuffer::content).unwrap_or_default();
+        let (transform, counts) = down.parts();
+        if let Some(text) = T::Stream::append(transform, &last_text(&stored), more, counts) {
+            *more = text;
+            return Ok(());
+        }
+        let mut all = ContentBuffer::new(&stored);
+        all.push(&Delta::text(&**more));
+        let all = all.content();
+        let (rewritten, _) = content(down, &all, false, &update.thread, &update.id)?;
+        update.change = ContentChange::Replace(rewritten.unwrap_or(all));
+        // What replaces the content is made of this revision.
+        if let Some(revision) = self.revision {
+            update.expected.get_or_insert(revision);
+        }
+        Ok(())
+    }
+
+    /// Content was passed on from which the text goes on; of `rewritten` bytes of it another form.
+    fn go_on_with(&mut self, stream: T::Stream, rewritten: usize) {
+        // The revision is answered by the store.
+        let known = self.known.get_or_insert_with(|| OpenText::new(T::Stream::default(), Revision::ZERO));
+        known.stream = stream;
+        known.rewritten = known.rewritten.saturating_add(rewritten);
+    }
+
+    /// What a slot holds while the call is under way: it makes `raises` changes of the message that raise its revision.
+    pub(super) fn in_doubt(&mut self, raises: u64, key: Option<&Idempotency>) -> Slot<T::Stream> {
+        if let (Some(known), Some(key)) = (&mut self.known, key) {
+            known.last_key = Some(key.clone());
+        }
+        let before = self.before.clone();
+        let first = before.as_ref().filter(|_| !self.is_new).map(|before| before.revision);
+        let Some(first) = first.or(self.is_new.then_some(Revision::FIRST)) else { return Slot::Unknown };
+        let revision = Revision::new(first.get() + raises);
+        let after = self.known.clone().filter(|_| !self.is_settled);
+        Slot::InDoubt { before, after: after.map(|known| OpenText { revision, ..known }), key: key.cloned() }
+    }
+
+    /// Whether the call is known to have been applied before: it changes nothing more.
+    pub(super) fn is_replay(&self, key: Option<&Idempotency>) -> bool {
+        key.is_some() && self.before.as_ref().is_some_and(|before| before.last_key.as_ref() == key)
+    }
+
+    /// What a slot holds after a call that leaves the text at `known`, and what it held before: `was`.
+    pub(super) fn applied(&self, known: OpenText<T::Stream>, was: Slot<T::Stream>) -> Slot<T::Stream> {
+        let before = self.before.as_ref().map(|before| before.revision);
+        let raises =
+            |after: &Option<OpenText<_>>| after.as_ref().is_none_or(|after| Some(after.revision) != before);
+        match was {
+            // A call that raises no revision, as one that renews the lease: the write before it may still be applied.
+            Slot::InDoubt { after, key, .. }
+                if self.is_in_doubt && Some(known.revision) == before && raises(&after) =>
+            {
+                Slot::InDoubt { before: Some(known), after, key }
+            }
+            _ => Slot::Known(known),
+        }
+    }
+
+    /// What a slot holds after a call that the store has applied without an answer. Meanwhile it held `doubt`, and before it `was`.
+    pub(super) fn applied_without_answer(
+        &self,
+        doubt: Slot<T::Stream>,
+        was: Slot<T::Stream>,
+    ) -> Slot<T::Stream> {
+        let Slot::InDoubt { before, after: Some(after), .. } = doubt else { return Slot::Unknown };
+        let revision = before.map_or(Revision::FIRST, |before| before.revision);
+        if revision == after.revision {
+            return self.applied(after, was);
+        }
+        // Layers further in may have passed it on as a change that raises no revision.
+        let before = Some(OpenText { revision, ..after.clone() });
+        Slot::InDoubt { before, after: Some(after), key: None }
+    }
+}
+
+/// Whether a change raises the revision, once it is made.
+pub(super) fn raises(update: &UpdateContent) -> bool {
+    !(update.change.is_none() && matches!(update.mode, UpdateMode::Partial))
+}
+
+/// Content as it can be stored, none where that is as it is; and where it goes on.
+fn content<T: Transform>(
+    down: &mut Down<'_, T>,
+    content: &Content,
+    goes_on: bool,
+    thread: &ThreadId,
+    id: &MessageId,
+) -> Result<(Option<Content>, T::Stream)> {
+    let rewritten = if goes_on {
+        down.open_content(content)
+    } else {
+        down.whole_content(content).map(|rewritten| (rewritten, T::Stream::default()))
+    };
+    rewritten.map_err(|why| down.refuse("content", why).about(thread, id))
+}
+
+/// The text of `content` that an append continues.
+fn last_text(content: &Content) -> String {
+    let Some(open) = content.open_text() else { return String::new() };
+    JsonString::new(&content.as_json()[open]).into_text().into_owned()
+}
+
+/// The change of content that `args` is.
+pub(super) const fn change_of(args: &PersistArgs) -> Option<&UpdateContent> {
+    match args {
+        PersistArgs::UpdateContent(update) => Some(update),
+        _ => None,
+    }
+}

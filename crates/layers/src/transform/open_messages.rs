@@ -1,0 +1,422 @@
+//! What is known of the messages that are being written.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::{TextStream, Transform, open_table::Table};
+use throughline_core::{Idempotency, Message, MessageId, Revision, TenantId, ThreadId};
+
+/// One message.
+pub(super) type Key = (TenantId, ThreadId, MessageId);
+
+/// The text of an open message, where it goes on.
+#[derive(Debug, Clone)]
+pub(super) struct OpenText<St> {
+    pub(super) stream: St,
+    /// The one that the store answered last.
+    pub(super) revision: Revision,
+    /// How many bytes were given of text that was passed on in another form, since the layers further in last held nothing back.
+    pub(super) rewritten: usize,
+    /// Of the last call with a key that was applied: repeated, it is a replay.
+    pub(super) last_key: Option<Idempotency>,
+}
+
+impl<St> OpenText<St> {
+    pub(super) const fn new(stream: St, revision: Revision) -> Self {
+        Self { stream, revision, rewritten: 0, last_key: None }
+    }
+}
+
+/// How many bytes of a text are not in the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct HeldBytes {
+    /// Which this layer holds back.
+    pub(super) here: usize,
+    /// See [`OpenText::rewritten`]: so many at most stand for what layers further in hold back, if they hold anything back.
+    pub(super) rewritten: usize,
+}
+
+/// What is known of a message between two calls.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Slot<St> {
+    /// Nothing: it was begun before a restart, or was not continued for long.
+    #[default]
+    Unknown,
+    Known(OpenText<St>),
+    /// A write is under way, or its outcome is unknown: the revision in the store says which of both holds.
+    InDoubt {
+        /// None where the call itself was to make the message.
+        before: Option<OpenText<St>>,
+        after: Option<OpenText<St>>,
+        /// Of the call.
+        key: Option<Idempotency>,
+    },
+}
+
+/// Why a message cannot be locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoSlot {
+    /// Text of too many messages is held back.
+    Full,
+    /// Text of the message was held back, and was dropped. Answered until the message is read.
+    Dropped,
+}
+
+/// What a call does to the held text of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Effects {
+    /// It appends nothing and replaces nothing, as a call that renews the lease: without an entry it needs none.
+    pub(super) is_empty: bool,
+    /// It passes on what is held back, or text behind it.
+    pub(super) goes_on: bool,
+}
+
+impl Effects {
+    /// Of a call that reserves the message.
+    pub(super) const OF_A_NEW_MESSAGE: Self = Self { is_empty: false, goes_on: false };
+}
+
+/// A message that no other call changes meanwhile. Dropping the guard removes the entry if the slot is `Unknown`.
+pub(super) struct Locked<St> {
+    slot: OwnedMutexGuard<Slot<St>>,
+    key: Key,
+    open: Arc<OpenMessages<St>>,
+}
+
+impl<St> Deref for Locked<St> {
+    type Target = Slot<St>;
+
+    fn deref(&self) -> &Slot<St> {
+        &self.slot
+    }
+}
+
+impl<St> DerefMut for Locked<St> {
+    fn deref_mut(&mut self) -> &mut Slot<St> {
+        &mut self.slot
+    }
+}
+
+impl<St> Drop for Locked<St> {
+    fn drop(&mut self) {
+        let mut table = self.open.table();
+        let slot = OwnedMutexGuard::mutex(&self.slot);
+        if table.get(&self.key).is_none_or(|entry| !Arc::ptr_eq(entry, slot)) {
+            return;
+        }
+        if matches!(*self.slot, Slot::Unknown) {
+            table.remove_open(&self.key);
+        } else {
+            table.set_holds(&self.key, self.slot.holds(self.open.holds));
+        }
+    }
+}
+
+pub(super) type Shared<St> = Arc<tokio::sync::Mutex<Slot<St>>>;
+
+impl<St> Slot<St> {
+    fn holds(&self, holds: fn(&St) -> bool) -> bool {
+        let any = |open: &Option<OpenText<St>>| open.as_ref().is_some_and(|open| holds(&open.stream));
+        match self {
+            Self::Unknown => false,
+            Self::Known(open) => holds(&open.stream),
+            Self::InDoubt { before, after, .. } => any(before) || any(after),
+        }
+    }
+}
+
+/// The messages that are being written. The calls that change one of them take turns.
+#[derive(Debug)]
+pub(super) struct OpenMessages<St> {
+    table: Mutex<Table<St>>,
+    /// Whether text is held back in this state.
+    holds: fn(&St) -> bool,
+}
+
+impl<St> OpenMessages<St> {
+    pub(super) fn new(most: usize, idle: Duration, holds: fn(&St) -> bool) -> Self {
+        Self { table: Mutex::new(Table::new(most, idle)), holds }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table<St>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.table().len()
+    }
+
+    /// Waits until no other call changes the message.
+    pub(super) async fn lock(self: &Arc<Self>, key: &Key, effects: Effects) -> Result<Locked<St>, NoSlot> {
+        loop {
+            let (slot, is_entry) = self.slot(key, effects)?;
+            let guard = Arc::clone(&slot).lock_owned().await;
+            // It may have been removed meanwhile, and others wait for a new one.
+            if !is_entry || self.table().get(key).is_some_and(|entry| Arc::ptr_eq(entry, &slot)) {
+                return Ok(Locked { slot: guard, key: key.clone(), open: Arc::clone(self) });
+            }
+        }
+    }
+
+    /// The slot of a message, and whether the table has it.
+    fn slot(&self, key: &Key, effects: Effects) -> Result<(Shared<St>, bool), NoSlot> {
+        let mut table = self.table();
+        let now = Instant::now();
+        if effects.goes_on && table.refuse_dropped(key) {
+            return Err(NoSlot::Dropped);
+        }
+        if let Some(slot) = table.touch(key, now) {
+            return Ok((slot, true));
+        }
+        let slot = Shared::default();
+        let has_room = table.make_room(&key.0, now, !effects.is_empty);
+        match (has_room, effects.is_empty) {
+            (true, _) => {
+                table.insert(key, &slot, now);
+                Ok((slot, true))
+            }
+            (false, true) => Ok((slot, false)),
+            (false, false) => Err(NoSlot::Full),
+        }
+    }
+
+    /// The message was read by a caller.
+    pub(super) fn read<'k>(&self, messages: impl Iterator<Item = &'k Message>) {
+        let mut table = self.table();
+        if table.has_dropped() {
+            messages.for_each(|message| {
+                table.read(&(message.tenant.clone(), message.thread.clone(), message.id.clone()));
+            });
+        }
+    }
+
+    /// All of the message is known, or it is settled: what was dropped of it matters no more.
+    pub(super) fn forget_dropped(&self, key: &Key) {
+        self.table().forget_dropped(key);
+    }
+
+    /// How many bytes of a message are held back at most, and which these are at this revision. While a call is at work on it this is not
+    /// known.
+    pub(super) fn held<T>(&self, key: &Key, revision: Option<Revision>) -> (HeldBytes, Option<String>)
+    where
+        T: Transform<Stream = St>,
+        St: TextStream<T>,
+    {
+        // Under the lock of all, so that no two readers meet at a slot: one of them would take the other for a write.
+        let table = self.table();
+        let Some(slot) = table.get(key) else { return Default::default() };
+        let held = |open: &OpenText<St>| TextStream::<T>::held(&open.stream).into_owned();
+        let bytes = |open: &OpenText<St>| HeldBytes { here: held(open).len(), rewritten: open.rewritten };
+        match slot.try_lock().as_deref() {
+            Err(_) => (HeldBytes { here: usize::MAX, rewritten: 0 }, None),
+            Ok(Slot::Unknown) => Default::default(),
+            Ok(Slot::Known(open)) => (bytes(open), Some(held(open))),
+            Ok(Slot::InDoubt { before, after, .. }) => {
+                let is_at = |open: &&OpenText<St>| Some(open.revision) == revision;
+                let stored = before.as_ref().filter(is_at).or(after.as_ref().filter(is_at));
+                let [before, after] =
+                    [before, after].map(|open| open.as_ref().map(bytes).unwrap_or_default());
+                let most = HeldBytes {
+                    here: before.here.max(after.here),
+                    rewritten: before.rewritten.max(after.rewritten),
+                };
+                (most, stored.map(held))
+            }
+        }
+    }
+
+    /// Nothing of it is stored yet, and this is its revision. Where there is no room for it, its next call reads it.
+    pub(super) fn begin(&self, key: &Key, revision: Revision)
+    where
+        St: Default,
+    {
+        let mut table = self.table();
+        let now = Instant::now();
+        let slot = match table.touch(key, now) {
+            Some(slot) => slot,
+            None if table.make_room(&key.0, now, false) => {
+                let slot = Shared::default();
+                table.insert(key, &slot, now);
+                slot
+            }
+            None => return,
+        };
+        // A call that changes it knows better.
+        if let Ok(mut slot) = slot.try_lock() {
+            *slot = Slot::Known(OpenText::new(St::default(), revision));
+            table.set_holds(key, false);
+        }
+    }
+
+    pub(super) fn remove(&self, key: &Key) {
+        let mut table = self.table();
+        table.remove_open(key);
+        table.forget_dropped(key);
+    }
+
+    pub(super) fn remove_thread(&self, tenant: &TenantId, thread: &ThreadId) {
+        self.table().remove_thread(tenant, thread);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(tenant: &str, id: usize) -> Key {
+        (tenant.parse().unwrap(), "t".parse().unwrap(), format!("m{id}").parse().unwrap())
+    }
+
+    fn key(id: usize) -> Key {
+        of("a", id)
+    }
+
+    fn eight(idle: Duration) -> Arc<OpenMessages<String>> {
+        Arc::new(OpenMessages::new(8, idle, |stream| !stream.is_empty()))
+    }
+
+    const GOES_ON: Effects = Effects { is_empty: false, goes_on: true };
+    const RENEWS: Effects = Effects { is_empty: true, goes_on: false };
+    const REPLACES: Effects = Effects { is_empty: false, goes_on: false };
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    async fn hold(open: &Arc<OpenMessages<String>>, key: &Key) -> Result<(), NoSlot> {
+        *open.lock(key, GOES_ON).await? = Slot::Known(OpenText::new("tail".to_owned(), Revision::FIRST));
+        Ok(())
+    }
+
+    async fn holds(open: &Arc<OpenMessages<String>>, key: &Key) -> bool {
+        matches!(open.lock(key, GOES_ON).await.as_deref(), Ok(Slot::Known(open)) if open.stream == "tail")
+    }
+
+    #[tokio::test]
+    async fn the_least_recently_used_messages_are_evicted_and_none_that_is_locked() {
+        let open = eight(HOUR);
+        let mut locked = open.lock(&key(0), GOES_ON).await.ok().unwrap();
+        *locked = Slot::Known(OpenText::new(String::new(), Revision::FIRST));
+        for id in 1..100 {
+            open.begin(&key(id), Revision::FIRST);
+            assert!(open.len() <= 8);
+        }
+        assert!(matches!(open.lock(&key(99), GOES_ON).await.as_deref(), Ok(Slot::Known(_))));
+        assert!(matches!(open.lock(&key(1), GOES_ON).await.as_deref(), Ok(Slot::Unknown)));
+        assert!(open.table().get(&key(0)).is_some());
+        drop(locked);
+        open.remove_thread(&"a".parse().unwrap(), &"t".parse().unwrap());
+        assert_eq!(open.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_message_takes_no_room_once_its_call_ended() {
+        let open = eight(HOUR);
+        drop(open.lock(&key(0), GOES_ON).await);
+        assert_eq!(open.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_tenants_messages_evict_no_held_text_of_another() {
+        let open = eight(HOUR);
+        for id in 0..3 {
+            hold(&open, &of("b", id)).await.unwrap();
+        }
+        for id in 0..100 {
+            open.begin(&of("a", id), Revision::FIRST);
+            assert!(matches!(hold(&open, &of("a", id)).await, Ok(()) | Err(NoSlot::Full)));
+        }
+        for id in 0..3 {
+            assert!(holds(&open, &of("b", id)).await);
+        }
+        assert_eq!(hold(&open, &of("a", 100)).await, Err(NoSlot::Full));
+        assert_eq!(open.len(), 8);
+    }
+
+    #[tokio::test]
+    async fn a_tenant_with_less_than_its_share_has_room_and_the_dropped_text_is_not_silent() {
+        let open = eight(HOUR);
+        for id in 0..8 {
+            hold(&open, &of("b", id)).await.unwrap();
+        }
+        for id in 0..4 {
+            hold(&open, &of("a", id)).await.unwrap();
+        }
+        assert_eq!(hold(&open, &of("a", 4)).await, Err(NoSlot::Full));
+        for id in 0..4 {
+            assert_eq!(open.lock(&of("b", id), GOES_ON).await.err(), Some(NoSlot::Dropped));
+            assert!(holds(&open, &of("b", id + 4)).await && holds(&open, &of("a", id)).await);
+        }
+        // Answered until the message is read: then it is as full as for any other message.
+        assert_eq!(open.lock(&of("b", 0), GOES_ON).await.err(), Some(NoSlot::Dropped));
+        open.table().read(&of("b", 0));
+        assert_eq!(open.lock(&of("b", 0), GOES_ON).await.err(), Some(NoSlot::Full));
+        open.table().check_counts();
+    }
+
+    #[tokio::test]
+    async fn only_a_read_after_a_refusal_lets_a_call_go_on_without_the_dropped_text() {
+        let open = eight(Duration::ZERO);
+        for id in 0..9 {
+            hold(&open, &key(id)).await.unwrap();
+        }
+        // A reader that is not the writer comes before the refusal.
+        open.table().read(&key(0));
+        for effects in [RENEWS, REPLACES] {
+            assert!(matches!(open.lock(&key(0), effects).await.as_deref(), Ok(Slot::Unknown)));
+        }
+        for _ in 0..2 {
+            assert_eq!(open.lock(&key(0), GOES_ON).await.err(), Some(NoSlot::Dropped));
+        }
+        open.table().read(&key(0));
+        assert!(matches!(open.lock(&key(0), GOES_ON).await.as_deref(), Ok(Slot::Unknown)));
+        open.table().check_counts();
+    }
+
+    #[tokio::test]
+    async fn a_call_of_nothing_is_served_by_a_full_table() {
+        let open = eight(HOUR);
+        for id in 0..8 {
+            hold(&open, &key(id)).await.unwrap();
+        }
+        assert_eq!(open.lock(&key(8), REPLACES).await.err(), Some(NoSlot::Full));
+        assert!(matches!(open.lock(&key(8), RENEWS).await.as_deref(), Ok(Slot::Unknown)));
+        // Neither does it drop the held text of another tenant.
+        assert!(matches!(open.lock(&of("b", 0), RENEWS).await.as_deref(), Ok(Slot::Unknown)));
+        assert_eq!((open.len(), open.table().dropped_len()), (8, 0));
+    }
+
+    #[tokio::test]
+    async fn the_counts_are_those_of_the_maps_and_the_dropped_messages_are_bounded() {
+        let open = eight(Duration::ZERO);
+        for round in 0..200 {
+            let tenant = ["a", "b", "c"][round % 3];
+            hold(&open, &of(tenant, round)).await.unwrap();
+            open.begin(&of(tenant, round + 1), Revision::FIRST);
+            if round % 7 == 0 {
+                open.remove(&of(tenant, round));
+            }
+            let table = open.table();
+            table.check_counts();
+            assert!(table.dropped_len() <= 9, "{round}");
+        }
+        open.remove_thread(&"a".parse().unwrap(), &"t".parse().unwrap());
+        open.table().check_counts();
+    }
+
+    #[tokio::test]
+    async fn idle_held_text_is_dropped_first_and_its_next_call_is_refused() {
+        let open = eight(Duration::ZERO);
+        for id in 0..9 {
+            hold(&open, &key(id)).await.unwrap();
+        }
+        assert_eq!(open.len(), 1);
+        assert_eq!(open.lock(&key(0), GOES_ON).await.err(), Some(NoSlot::Dropped));
+        open.table().read(&key(0));
+        assert!(matches!(open.lock(&key(0), GOES_ON).await.as_deref(), Ok(Slot::Unknown)));
+    }
+}

@@ -1,0 +1,30 @@
+//! Every layer adds to the future of each call: to what is moved on the way down and on the way up.
+#![cfg(all(feature = "limits", feature = "retry", feature = "timeout", feature = "trace"))]
+
+use std::{future::Future, pin::Pin};
+
+use throughline_core::{PersistResponse, Result, pipeline::SharedService};
+use throughline_layers::{
+    limits::LimitsFuture,
+    retry::RetryFuture,
+    timeout::TimeoutFuture,
+    trace::{DefaultHooks, TraceFuture},
+};
+
+type Inner = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
+
+#[track_caller]
+fn at_most<T>(bytes: usize) {
+    let size = size_of::<T>();
+    assert!(size <= bytes, "{} takes {size} bytes, and {bytes} are allowed", std::any::type_name::<T>());
+}
+
+#[test]
+fn no_layer_adds_much_to_the_future_of_a_call() {
+    // With the limit of content that the answer to a reservation says.
+    at_most::<LimitsFuture<Inner>>(24);
+    at_most::<TraceFuture<Inner, DefaultHooks>>(112);
+    // The request for another attempt, and a timer in the place of the attempt.
+    at_most::<RetryFuture<SharedService>>(344);
+    at_most::<TimeoutFuture<Inner>>(160);
+}
