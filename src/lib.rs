@@ -1,12 +1,18 @@
 #![doc = include_str!("../README.md")]
 
 pub use throughline_core::*;
+/// Consumers that follow the changes, each from a durable cursor of its own.
+#[cfg(feature = "effects")]
+pub use throughline_effects as effects;
 /// The layers that come with the framework, one module and one feature each.
 #[cfg(feature = "transform")]
 pub use throughline_layers as layers;
 /// A store in memory: for tests, and for drafts that may be lost.
 #[cfg(feature = "memory")]
 pub use throughline_memory as memory;
+/// A second store that follows the first, and the switchover between them.
+#[cfg(feature = "mirror")]
+pub use throughline_mirror as mirror;
 /// Many hosts, one store: a Postgres database.
 #[cfg(feature = "postgres")]
 pub use throughline_postgres as postgres;

@@ -3,11 +3,10 @@
 use std::{future::Future, pin::Pin};
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, FingerprintKey, Import,
-    Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
-    audit::AuditNotes,
+    Add, Admitted, Backend, Batch, BoxError, Capabilities, CommitNotifications, ConsumerArgs, Delete,
+    FingerprintKey, Import, ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update,
+    UpdateContent, audit::AuditNotes,
 };
-use tokio::sync::watch;
 
 use crate::{Fixture, Place, Profile};
 
@@ -45,7 +44,7 @@ macro_rules! erase {
             fn fingerprint_key(&self) -> Option<FingerprintKey>;
             fn close(&self) -> BoxFuture<'_, Result<()>>;
             fn waits_in(&self) -> Option<String>;
-            fn signs(&self) -> Option<watch::Receiver<Position>>;
+            fn commit_notifications(&self) -> Option<CommitNotifications>;
             fn note(&self, notes: AuditNotes) -> BoxFuture<'_, Result<()>>;
             $(
                 fn $method<'a, 't: 'a>(
@@ -76,8 +75,8 @@ macro_rules! erase {
                 Backend::waits_in(self)
             }
 
-            fn signs(&self) -> Option<watch::Receiver<Position>> {
-                Backend::signs(self)
+            fn commit_notifications(&self) -> Option<CommitNotifications> {
+                Backend::commit_notifications(self)
             }
 
             fn note(&self, notes: AuditNotes) -> BoxFuture<'_, Result<()>> {
@@ -115,8 +114,8 @@ macro_rules! erase {
                 self.0.waits_in()
             }
 
-            fn signs(&self) -> Option<watch::Receiver<Position>> {
-                self.0.signs()
+            fn commit_notifications(&self) -> Option<CommitNotifications> {
+                self.0.commit_notifications()
             }
 
             async fn note(&self, notes: AuditNotes) -> Result<()> {

@@ -1,42 +1,81 @@
-//! Somebody else's code, which may panic.
+//! Containment of panics: hooks and tasks of the host that must not fail a call or end a task of the library.
+//!
+//! ```
+//! use throughline_core::contain;
+//!
+//! assert_eq!(contain::catch(|| 1 + 1).unwrap(), 2);
+//! let panicked = contain::catch(|| panic!("no route")).unwrap_err();
+//! assert_eq!(panicked.to_string(), "it panicked: no route");
+//! ```
 
 use std::{
     any::Any,
+    fmt,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::Poll,
 };
 
-pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// A panic that was contained. It displays the message of the panic, where that is a string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Panicked {
+    message: Option<String>,
+}
 
-/// Dropped, it holds a panic of what it held back.
-struct Theirs<'a, T>(Option<BoxFuture<'a, T>>);
-
-impl<T> Drop for Theirs<'_, T> {
-    fn drop(&mut self) {
-        let theirs = self.0.take();
-        drop(catch_unwind(AssertUnwindSafe(|| drop(theirs))));
+impl Panicked {
+    fn new(payload: &(dyn Any + Send)) -> Self {
+        let message = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        Self { message: message.or_else(|| payload.downcast_ref::<String>().cloned()) }
     }
 }
 
-/// Runs it to its end, or to its panic.
-pub(crate) async fn contained<T>(theirs: BoxFuture<'_, T>) -> Result<T, String> {
-    let mut theirs = Theirs(Some(theirs));
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => write!(f, "it panicked: {message}"),
+            None => f.write_str("it panicked"),
+        }
+    }
+}
+
+impl std::error::Error for Panicked {}
+
+/// Runs a hook and contains its panic.
+///
+/// # Errors
+/// [`Panicked`] when it panicked.
+pub fn catch<T>(hook: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(hook)).map_err(|payload| Panicked::new(&*payload))
+}
+
+/// Runs a future and contains its panic, also one of its destructor.
+///
+/// # Errors
+/// [`Panicked`] when it panicked while it was polled.
+///
+/// # Cancel safety
+/// The future is dropped. A panic of its destructor is contained.
+pub async fn catch_future<T>(future: impl Future<Output = T> + Send) -> Result<T, Panicked> {
+    let mut guarded = CatchDrop(Some(Box::pin(future)));
     poll_fn(|cx| {
-        let Some(future) = theirs.0.as_mut() else { return Poll::Pending };
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        let Some(future) = guarded.0.as_mut() else { return Poll::Pending };
+        match catch(|| future.as_mut().poll(cx)) {
             Ok(polled) => polled.map(Ok),
-            Err(payload) => Poll::Ready(Err(told(&*payload))),
+            Err(panicked) => Poll::Ready(Err(panicked)),
         }
     })
     .await
 }
 
-fn told(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.map_or_else(|| "it panicked".to_owned(), |text| format!("it panicked: {text}"))
+/// Contains a panic of the destructor of a future.
+struct CatchDrop<F>(Option<Pin<Box<F>>>);
+
+impl<F> Drop for CatchDrop<F> {
+    fn drop(&mut self) {
+        let future = self.0.take();
+        drop(catch(|| drop(future)));
+    }
 }
 
 #[cfg(test)]
@@ -56,13 +95,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_panic_stays_inside() {
-        let panics = Box::pin(async { panic!("at {}", "work") });
-        assert_eq!(contained::<()>(panics).await, Err("it panicked: at work".to_owned()));
-        let hangs = Box::pin(async {
+    async fn panics_of_a_future_and_of_its_destructor_are_contained() {
+        let panicked = catch_future(async { panic!("at {}", "work") }).await.map(|()| 0).unwrap_err();
+        assert_eq!(panicked.to_string(), "it panicked: at work");
+        let hangs = async {
             let _held = PanicsWhenDropped;
             std::future::pending::<()>().await;
-        });
-        assert!(timeout(Duration::from_secs(1), contained(hangs)).await.is_err());
+        };
+        assert!(timeout(Duration::from_secs(1), catch_future(hangs)).await.is_err());
     }
 }

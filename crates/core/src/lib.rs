@@ -12,17 +12,12 @@
 pub mod audit;
 pub mod backend;
 mod change;
-mod contain;
+pub mod contain;
 mod context;
-#[cfg(feature = "effects")]
-pub mod effects;
 pub mod error;
 mod handle;
 mod id;
-
 mod message;
-#[cfg(feature = "mirror")]
-pub mod mirror;
 pub mod operation;
 pub mod pipeline;
 pub mod plugin;
@@ -34,7 +29,7 @@ mod thread;
 pub(crate) use self::message::lease_milliseconds as message_lease_milliseconds;
 pub use self::{
     backend::{Admitted, Backend, Capabilities, Durability},
-    change::{Change, ChangeScope, ChangedMessage, Happened},
+    change::{Change, ChangeScope, ChangedMessage, CommitNotifications, CommitNotifier, Happened},
     context::{CallId, Clock, Context, Extensions, Idempotency, SystemClock},
     error::{BoxError, Effect, ErrorKind, PersistError, Result, Site},
     handle::{

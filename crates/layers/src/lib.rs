@@ -27,8 +27,6 @@ pub mod audit;
 pub mod bulk_gate;
 #[cfg(feature = "chaos")]
 pub mod chaos;
-#[cfg(any(feature = "metrics", feature = "slow-log", feature = "trace"))]
-mod contain;
 #[cfg(feature = "disk-guard")]
 pub mod disk_guard;
 #[cfg(feature = "encrypt")]

@@ -34,11 +34,11 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, FingerprintKey, Import,
-    Operation, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReplicaArgs, Reply, Reserve,
-    Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes, backend::search::Tokenizer,
+    Add, Admitted, Backend, Batch, Capabilities, CommitNotifications, CommitNotifier, ConsumerArgs, Delete,
+    Durability, FingerprintKey, Import, Operation, PersistArgs, PersistError, PersistResult, ReadArgs,
+    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    backend::search::Tokenizer,
 };
-use tokio::sync::watch;
 
 use self::store::Store;
 
@@ -47,7 +47,7 @@ pub struct MemoryBackend {
     name: String,
     store: Mutex<Store>,
     fingerprint_key: Mutex<FingerprintKey>,
-    signs: watch::Sender<Position>,
+    commits: CommitNotifier,
 }
 
 impl MemoryBackend {
@@ -61,7 +61,7 @@ impl MemoryBackend {
             name: "memory".to_owned(),
             store: Mutex::default(),
             fingerprint_key: Mutex::new(FingerprintKey::generate().expect("the operating system is random")),
-            signs: watch::Sender::new(Position::ZERO),
+            commits: CommitNotifier::new(),
         }
     }
 
@@ -83,14 +83,6 @@ impl MemoryBackend {
         self.store.lock().expect("nothing panics while it holds the lock")
     }
 
-    fn sign(&self, position: Position) {
-        self.signs.send_if_modified(|sent| {
-            let is_later = position > *sent;
-            *sent = position.max(*sent);
-            is_later
-        });
-    }
-
     /// Every write: under the lock from the first look to the last change.
     fn write<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
         let audit = call.take_audit();
@@ -102,7 +94,7 @@ impl MemoryBackend {
         let output = output::<O>(result);
         Ok(match position {
             Some(position) => {
-                self.sign(position);
+                self.commits.notify(position);
                 Reply::at(output, position)
             }
             None => Reply::new(output),
@@ -200,15 +192,15 @@ impl Backend for MemoryBackend {
         }
         Ok(match position {
             Some(position) => {
-                self.sign(position);
+                self.commits.notify(position);
                 Reply::at(output, position)
             }
             None => Reply::new(output),
         })
     }
 
-    fn signs(&self) -> Option<watch::Receiver<Position>> {
-        Some(self.signs.subscribe())
+    fn commit_notifications(&self) -> Option<CommitNotifications> {
+        Some(self.commits.subscribe())
     }
 
     async fn close(&self) -> Result<(), PersistError> {

@@ -5,22 +5,22 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Effect, ErrorKind,
-    FingerprintKey, Import, Operation, PersistArgs, PersistError, Position, ReadArgs, ReplicaArgs, Reply,
-    Reserve, Result, SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent,
+    Add, Admitted, Backend, Batch, Capabilities, CommitNotifications, CommitNotifier, ConsumerArgs, Delete,
+    Durability, Effect, ErrorKind, FingerprintKey, Import, Operation, PersistArgs, PersistError, ReadArgs,
+    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent,
     audit::AuditNotes,
     backend::{OwnerProcess, weight, weight_of_notes},
 };
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::task::AbortHandle;
 
 use crate::{
-    OpenError, PostgresOptions,
+    OpenError, PostgresOptions, commits,
     engine::Engine,
     open::StoreKey,
     options::Settings,
     queue::{Committed, Pending, Write},
     read::Readers,
-    search, signs,
+    search,
     writer::Writers,
 };
 
@@ -37,16 +37,16 @@ const LAST_WORD: Duration = Duration::from_millis(10);
 /// instead applies what was admitted too, on its threads, and nobody waits for that.
 ///
 /// A child process that was forked from the one that opened the store cannot use it: every call there is refused as
-/// [`Invalid`](throughline_core::ErrorKind::Invalid), it has no signs of commits, and the child opens the store itself. A handle that is
+/// [`Invalid`](throughline_core::ErrorKind::Invalid), it has no commit notifications, and the child opens the store itself. A handle that is
 /// dropped there leaves the store of the parent as it is.
 pub struct PostgresBackend {
     pub(crate) settings: Settings,
     owner: OwnerProcess,
     readers: Arc<Readers>,
     writers: Arc<Writers>,
-    signs: watch::Sender<Position>,
+    commits: CommitNotifier,
     engine: Engine,
-    /// Hears the commits of others, from when somebody first asks for signs.
+    /// Follows the commits of other processes, from the first subscription on.
     follower: OnceLock<AbortHandle>,
     /// Goes on with the index of words.
     index: Option<AbortHandle>,
@@ -56,17 +56,17 @@ pub struct PostgresBackend {
 impl PostgresBackend {
     /// `has_index` is of a store that was found with an index of words.
     pub(crate) fn new(settings: Settings, engine: &Engine, has_index: bool, key: StoreKey) -> Self {
-        let signs = watch::Sender::new(Position::ZERO);
-        let writers = Arc::new(Writers::start(&settings, &signs, engine));
+        let commits = CommitNotifier::new();
+        let writers = Arc::new(Writers::start(&settings, &commits, engine));
         let readers = Arc::new(Readers::new(&settings, engine));
         let adds = settings.options.search;
         let index = (adds || has_index).then(|| {
-            let kept = search::keep(settings.clone(), signs.subscribe(), adds);
+            let kept = search::keep(settings.clone(), commits.subscribe(), adds);
             engine.handle().spawn(kept).abort_handle()
         });
         let engine = engine.clone();
         let owner = OwnerProcess::current();
-        Self { settings, owner, readers, writers, signs, engine, follower: OnceLock::new(), index, key }
+        Self { settings, owner, readers, writers, commits, engine, follower: OnceLock::new(), index, key }
     }
 
     /// Opens the store in the database of this URL with the default [`PostgresOptions`].
@@ -228,16 +228,16 @@ impl Backend for PostgresBackend {
         self.commit(write, bytes, self.give_up(None)).await.map(drop)
     }
 
-    fn signs(&self) -> Option<watch::Receiver<Position>> {
+    fn commit_notifications(&self) -> Option<CommitNotifications> {
         if !self.owner.is_current() {
             return None;
         }
         let follow = || {
-            let followed = signs::follow(self.settings.clone(), self.signs.clone());
+            let followed = commits::follow(self.settings.clone(), self.commits.clone());
             self.engine.handle().spawn(followed).abort_handle()
         };
         self.follower.get_or_init(follow);
-        Some(self.signs.subscribe())
+        Some(self.commits.subscribe())
     }
 
     async fn close(&self) -> Result<()> {

@@ -42,6 +42,7 @@
 //! - What is damaged is noticed where it cannot be decoded. Checksums of pages are the server's (`initdb --data-checksums`).
 
 mod backend;
+mod commits;
 mod engine;
 mod error;
 mod hosts;
@@ -55,7 +56,6 @@ mod row_security;
 mod rows;
 mod search;
 mod servers;
-mod signs;
 mod transaction;
 mod warnings;
 mod writer;

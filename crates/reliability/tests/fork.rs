@@ -180,8 +180,12 @@ fn a_forked_child_of_a_postgres_store_is_refused_and_the_parent_goes_on() {
     assert_eq!(in_forked_child(read), Some(0), "a read of a forked child");
     assert_eq!(in_forked_child(|| refusal(db.close())), Some(0), "a close by a forked child");
     let followed = open();
-    assert!(followed.signs().is_some());
-    assert_eq!(in_forked_child(|| followed.signs().is_some().into()), Some(0), "signs in a forked child");
+    assert!(followed.commit_notifications().is_some());
+    assert_eq!(
+        in_forked_child(|| followed.commit_notifications().is_some().into()),
+        Some(0),
+        "notifications in a forked child"
+    );
     drop(followed);
     let dropped = || {
         // The parent keeps its own; the bytes of the handle are the same in the child.

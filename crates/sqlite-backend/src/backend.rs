@@ -6,13 +6,12 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, Durability, Effect, ErrorKind,
-    FingerprintKey, Import, Operation, PersistArgs, PersistError, Position, ReadArgs, ReplicaArgs, Reply,
-    Reserve, Result, SessionArgs, TenantId, ThreadArgs, Update, UpdateContent,
+    Add, Admitted, Backend, Batch, Capabilities, CommitNotifications, ConsumerArgs, Delete, Durability,
+    Effect, ErrorKind, FingerprintKey, Import, Operation, PersistArgs, PersistError, ReadArgs, ReplicaArgs,
+    Reply, Reserve, Result, SessionArgs, TenantId, ThreadArgs, Update, UpdateContent,
     audit::AuditNotes,
     backend::{OwnerProcess, weight, weight_of_notes},
 };
-use tokio::sync::watch;
 
 use crate::{
     Maintenance, OpenError, SqliteOptions, file_guard,
@@ -241,8 +240,8 @@ impl Backend for SqliteBackend {
         Ok(reply)
     }
 
-    fn signs(&self) -> Option<watch::Receiver<Position>> {
-        Some(self.writer.signs())
+    fn commit_notifications(&self) -> Option<CommitNotifications> {
+        Some(self.writer.commit_notifications())
     }
 
     fn waits_in(&self) -> Option<String> {

@@ -9,13 +9,15 @@ use crate::skips::Skips;
 use crate::workspace::Workspace;
 
 /// The packages.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 11] = [
     "throughline",
     "throughline-conformance",
     "throughline-core",
+    "throughline-effects",
     "throughline-engine",
     "throughline-layers",
     "throughline-memory",
+    "throughline-mirror",
     "throughline-sqlite",
     "throughline-tests",
     "throughline-transfer",

@@ -7,11 +7,10 @@ mod gate;
 use std::{future::Future, sync::Arc};
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Delete, FingerprintKey, Import, OpKind,
-    Operation as _, Position, ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update,
-    UpdateContent, audit::AuditNotes,
+    Add, Admitted, Backend, Batch, Capabilities, CommitNotifications, ConsumerArgs, Delete, FingerprintKey,
+    Import, OpKind, Operation as _, ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs,
+    Update, UpdateContent, audit::AuditNotes,
 };
-use tokio::sync::watch;
 
 pub(crate) use self::{
     counts::Counts,
@@ -64,8 +63,8 @@ macro_rules! hand_on {
                 self.inner.waits_in()
             }
 
-            fn signs(&self) -> Option<watch::Receiver<Position>> {
-                self.inner.signs()
+            fn commit_notifications(&self) -> Option<CommitNotifications> {
+                self.inner.commit_notifications()
             }
 
             async fn note(&self, notes: AuditNotes) -> Result<()> {

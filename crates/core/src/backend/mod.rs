@@ -73,12 +73,11 @@ pub use self::{
     turns::{Turn, Turns},
     weight::{weight, weight_of_notes},
 };
-use tokio::sync::watch;
 
+use crate::change::CommitNotifications;
 use crate::{
-    Add, Batch, ConsumerArgs, Delete, FingerprintKey, Import, OpKind, Operation, PersistError, Position,
-    ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
-    audit::AuditNotes,
+    Add, Batch, ConsumerArgs, Delete, FingerprintKey, Import, OpKind, Operation, PersistError, ReadArgs,
+    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
 };
 
 /// A store, as the end of a pipeline.
@@ -295,7 +294,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Subscribes to commit notifications. After each commit the store sends the position that it has come to, as far as this process knows.
     /// A notification carries no data: it says that a read may find more. Notifications may be left out, and one may come for nothing. A
     /// reader without a subscription polls.
-    fn signs(&self) -> Option<watch::Receiver<Position>> {
+    fn commit_notifications(&self) -> Option<CommitNotifications> {
         None
     }
 

@@ -9,13 +9,12 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
-use tokio::sync::watch;
 use tower_service::Service;
 
 use super::{Admitted, Backend, Capabilities, admitted::Counter};
+use crate::change::CommitNotifications;
 use crate::{
-    ContentLimit, Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, PersistResult, Position,
-    Result,
+    ContentLimit, Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, PersistResult, Result,
     audit::AuditNotes,
     context::{AtWork, CallState, Clock},
     operation::by_operation,
@@ -43,8 +42,8 @@ impl<B: Backend> Terminal<B> {
         Self { shared: Arc::new(Shared { backend, capabilities, clock, in_flight, index }) }
     }
 
-    pub(crate) fn signs(&self) -> Option<watch::Receiver<Position>> {
-        self.shared.backend.signs()
+    pub(crate) fn commit_notifications(&self) -> Option<CommitNotifications> {
+        self.shared.backend.commit_notifications()
     }
 
     pub(crate) fn fingerprint_key(&self) -> Option<crate::FingerprintKey> {

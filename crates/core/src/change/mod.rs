@@ -14,8 +14,11 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod notification;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::notification::{CommitNotifications, CommitNotifier};
 use crate::{Generation, MessageId, Position, Revision, Seq, TenantId, ThreadId, Timestamp};
 
 /// One change.

@@ -225,7 +225,6 @@ impl Context {
     }
 
     /// Lets a child say to the log what this call would have said: it is made where the call itself is to be written down.
-    #[cfg(feature = "mirror")]
     pub(crate) fn hand_on_audit(&self, child: &Self) {
         if let Some(draft) = self.call.audit.get() {
             // It was just made: nothing stands there.

@@ -1,9 +1,9 @@
 use std::{collections::VecDeque, fmt, time::Duration};
 
-use tokio::{sync::watch, time::timeout};
+use tokio::time::timeout;
 
 use super::Persistence;
-use crate::{Change, ChangeScope, Position, ReadChanges, Result};
+use crate::{Change, ChangeScope, Position, ReadChanges, Result, change::CommitNotifications};
 
 /// The changes after a position, one after the other, and those to come as they are committed: in the order of the
 /// commits, without a gap, of this process and of others.
@@ -27,7 +27,7 @@ use crate::{Change, ChangeScope, Position, ReadChanges, Result};
 #[must_use = "nothing is read before `next`"]
 pub struct ChangeFeed {
     db: Persistence,
-    signs: Option<watch::Receiver<Position>>,
+    commits: Option<CommitNotifications>,
     scope: ChangeScope,
     /// How far was read.
     read: Position,
@@ -39,20 +39,20 @@ pub struct ChangeFeed {
 /// How many changes are read at once.
 const PAGE: u32 = 256;
 
-/// How long to wait for a sign before it is looked all the same: signs may be left out.
-const LOOK: Duration = Duration::from_secs(5);
+/// How long to wait for a commit notification before a read: notifications may be left out.
+const WAIT: Duration = Duration::from_secs(5);
 
-/// How often it is looked where there are no signs.
-const LOOK_WITHOUT_SIGNS: Duration = Duration::from_millis(500);
+/// How often to read where the store sends no notifications.
+const POLL: Duration = Duration::from_millis(500);
 
 impl ChangeFeed {
     pub(super) const fn new(
         db: Persistence,
-        signs: Option<watch::Receiver<Position>>,
+        commits: Option<CommitNotifications>,
         scope: ChangeScope,
         after: Position,
     ) -> Self {
-        Self { db, signs, scope, read: after, told: after, at_hand: VecDeque::new() }
+        Self { db, commits, scope, read: after, told: after, at_hand: VecDeque::new() }
     }
 
     /// The position to go on from, so that nothing is missed: everything up to it was told, or does not belong to what is
@@ -75,7 +75,7 @@ impl ChangeFeed {
             if let Some(change) = self.next_now().await? {
                 return Ok(change);
             }
-            self.sign().await;
+            self.wait_for_commit().await;
         }
     }
 
@@ -88,9 +88,9 @@ impl ChangeFeed {
     /// As for [`next`](Self::next).
     pub async fn next_now(&mut self) -> Result<Option<Change>> {
         while self.at_hand.is_empty() {
-            if let Some(signs) = &mut self.signs {
-                // What is committed from here on is told by a sign, and what was before is read now.
-                signs.mark_unchanged();
+            if let Some(commits) = &mut self.commits {
+                // The read below sees every commit before here, and a notification announces those after.
+                commits.mark_seen();
             }
             let read = ReadChanges::new(self.scope.clone(), self.read, PAGE);
             let changes = self.db.read(read).await?;
@@ -107,27 +107,34 @@ impl ChangeFeed {
         Ok(change)
     }
 
-    /// The changes that are at hand, or are found by one look, which may be none; the look is taken at the next sign, or now.
-    #[cfg(feature = "effects")]
-    pub(crate) async fn look(&mut self, at_next_sign: bool) -> Result<Vec<Change>> {
-        if at_next_sign {
-            self.sign().await;
-        }
+    /// The changes that one read finds, in their order: none where none is committed yet. The feed has told all of them then.
+    ///
+    /// # Errors
+    /// As for [`next`](Self::next).
+    ///
+    /// # Cancel safety
+    /// As for [`next`](Self::next).
+    pub async fn next_batch_now(&mut self) -> Result<Vec<Change>> {
         let Some(first) = self.next_now().await? else { return Ok(Vec::new()) };
         let changes: Vec<Change> = std::iter::once(first).chain(self.at_hand.drain(..)).collect();
         self.told = self.read;
         Ok(changes)
     }
 
-    async fn sign(&mut self) {
-        if let Some(signs) = &mut self.signs {
-            match timeout(LOOK, signs.changed()).await {
-                Ok(Ok(())) | Err(_) => return,
-                // The store is gone: what it is read for says so.
-                Ok(Err(_)) => self.signs = None,
+    /// Waits until the store notifies of a commit, which may be one that this feed does not follow: at most five seconds, since
+    /// notifications may be left out, and half a second where the store sends none.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn wait_for_commit(&mut self) {
+        if let Some(commits) = &mut self.commits {
+            match timeout(WAIT, commits.changed()).await {
+                Ok(Some(_)) | Err(_) => return,
+                // The store is closed: the next read says so.
+                Ok(None) => self.commits = None,
             }
         }
-        tokio::time::sleep(LOOK_WITHOUT_SIGNS).await;
+        tokio::time::sleep(POLL).await;
     }
 }
 

@@ -10,6 +10,8 @@ use std::{
 use tower_service::Service;
 
 use super::{ChangeFeed, LiveDrafts, ReadRequest, Request, Thread, ThreadRequest, request::Options};
+use crate::change::CommitNotifications;
+use crate::pipeline::Task;
 use crate::{
     Batch, ChangeScope, CreateThread, Effect, InvalidId, ListThreads, NewThread, OpKind, Operation,
     OperationOf, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages,
@@ -185,7 +187,7 @@ impl Persistence {
 
     /// Follows the changes after a position, the ones to come included: see [`ChangeFeed`].
     pub fn changes(&self, scope: ChangeScope, after: Position) -> ChangeFeed {
-        ChangeFeed::new(self.clone(), (self.core.signs)(), scope, after)
+        ChangeFeed::new(self.clone(), self.commit_notifications(), scope, after)
     }
 
     /// Several writes as one, all or nothing.
@@ -301,20 +303,9 @@ impl Persistence {
         &self.core.drafts
     }
 
-    /// The key that the store made for its fingerprints.
-    #[cfg(feature = "mirror")]
-    pub(crate) fn store_key(&self) -> Option<crate::FingerprintKey> {
-        self.core.store_key()
-    }
-
     fn keyless<'a>(&'a self, args: &'a PersistArgs) -> Keyless<'a> {
         let (actor, call_site) = (self.actor.as_deref(), self.call_site.as_deref());
         Keyless { args, tenant: &self.tenant, actor, call_site }
-    }
-
-    /// Runs a task on the runtime of the pipeline.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        drop(self.core.spawn(task));
     }
 
     /// Runs a task that `close` waits for, with a handle whose calls are let in meanwhile. Nothing once the pipeline is closing.
@@ -323,7 +314,7 @@ impl Persistence {
         F: Future<Output = ()> + Send + 'static,
     {
         let Some(ticket) = self.core.in_flight().enter() else { return };
-        self.spawn(task(Self { ticket: Some(Arc::new(ticket)), ..self.clone() }));
+        drop(self.spawn(task(Self { ticket: Some(Arc::new(ticket)), ..self.clone() })));
     }
 
     /// The calls of the pipeline that have begun and not ended, and the runtime that they have.
@@ -331,12 +322,10 @@ impl Persistence {
         self.core.in_flight()
     }
 
-    /// Runs a task on the runtime of the pipeline, to be ended by who holds it.
-    pub(crate) fn run_task(
-        &self,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) -> tokio::task::JoinHandle<()> {
-        self.core.spawn(task)
+    /// Runs a task on the runtime of the pipeline. The task holds the pipeline open only where it holds a handle;
+    /// [`close`](Self::close) does not wait for it.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Task {
+        Task::new(self.core.spawn(task))
     }
 
     /// Who waits for whom before a run of an agent in a thread.
@@ -358,26 +347,14 @@ impl Persistence {
         self.core.write_records(true).await
     }
 
-    /// How far the store has come, as far as this process is told.
-    #[cfg(any(feature = "effects", feature = "mirror"))]
-    pub(crate) fn signs(&self) -> Option<tokio::sync::watch::Receiver<Position>> {
-        (self.core.signs)()
+    /// Subscribes to the commit notifications of the store. `None` where the backend sends none: a reader polls then.
+    #[must_use]
+    pub fn commit_notifications(&self) -> Option<CommitNotifications> {
+        (self.core.commit_notifications)()
     }
 
-    /// Makes a call where it is to be done, for a backend that stands for this pipeline.
-    #[cfg(feature = "mirror")]
-    pub(crate) fn execute_for(
-        &self,
-        parent: &Context,
-        args: PersistArgs,
-    ) -> Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>> {
-        self.core.execute_for(parent, args)
-    }
-
-    /// Brings notes for its log to the backend, for one that stands for this pipeline.
-    #[cfg(feature = "mirror")]
-    pub(crate) async fn note(&self, notes: crate::audit::AuditNotes) -> Result<()> {
-        self.core.note(notes).await
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// Makes a call on behalf of another, under its promises. Its tenant is the parent's.

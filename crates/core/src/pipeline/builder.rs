@@ -280,9 +280,9 @@ impl<L, B> Builder<L, B> {
                 let terminal = terminal.clone();
                 move || terminal.fingerprint_key()
             }),
-            signs: Box::new({
+            commit_notifications: Box::new({
                 let terminal = terminal.clone();
-                move || terminal.signs()
+                move || terminal.commit_notifications()
             }),
             waits_in: Box::new({
                 let terminal = terminal.clone();

@@ -17,12 +17,12 @@ use super::{
     Admission, AutoKey, CallerFilter, Description, Execution, InFlight, SharedService, admission::Gate,
     erased::BoxFuture, guard::panicked, watch::Watched,
 };
+use crate::change::CommitNotifications;
 use crate::{
-    Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Position, Result,
-    Site,
+    Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result, Site,
     audit::{AuditNotes, AuditTrail},
     backend::OwnerProcess,
-    contain::contained,
+    contain::catch_future,
     context::{Context, Facts, Shape},
     handle::LiveDrafts,
     operation::{Fingerprint, FingerprintKey},
@@ -51,7 +51,7 @@ pub(crate) struct Core {
     note: Note,
     /// The task that writes records to the store holds it. True once the backend is being closed: it takes none after that.
     carrying: Mutex<bool>,
-    pub(crate) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
+    pub(crate) commit_notifications: Box<dyn Fn() -> Option<CommitNotifications> + Send + Sync>,
     waits_in: Box<dyn Fn() -> Option<String> + Send + Sync>,
     close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
     /// What closing came to, once it is over.
@@ -78,7 +78,7 @@ pub(super) struct Parts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) trail: Option<AuditTrail>,
     pub(super) note: Note,
-    pub(super) signs: Box<dyn Fn() -> Option<watch::Receiver<Position>> + Send + Sync>,
+    pub(super) commit_notifications: Box<dyn Fn() -> Option<CommitNotifications> + Send + Sync>,
     pub(super) waits_in: Box<dyn Fn() -> Option<String> + Send + Sync>,
     pub(super) close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
 }
@@ -98,7 +98,7 @@ impl Core {
             clock,
             trail,
             note,
-            signs,
+            commit_notifications,
             waits_in,
             close,
         } = parts;
@@ -121,7 +121,7 @@ impl Core {
             trail,
             note,
             carrying: Mutex::new(false),
-            signs,
+            commit_notifications,
             waits_in,
             close,
             closed,
@@ -135,7 +135,6 @@ impl Core {
     }
 
     /// The key that the store made for itself.
-    #[cfg(feature = "mirror")]
     pub(crate) fn store_key(&self) -> Option<FingerprintKey> {
         (self.store_key)()
     }
@@ -170,9 +169,8 @@ impl Core {
         self.run_child(context, args)
     }
 
-    /// Runs a call where it is to be done, for a backend that stands for this pipeline: what a log is to say of the call goes with it.
-    #[cfg(feature = "mirror")]
-    pub(crate) fn execute_for(
+    /// Runs a call of another pipeline whose backend forwards it to this one: the audit entry is that of the other pipeline.
+    pub(crate) fn execute_forwarded(
         self: &Arc<Self>,
         parent: &Context,
         args: PersistArgs,
@@ -234,7 +232,7 @@ impl Core {
         let core = Arc::clone(self);
         self.in_flight.detach(async move {
             // A store may panic over the records: they wait again, for the timer.
-            drop(contained(Box::pin(core.write_records(false))).await);
+            drop(catch_future(core.write_records(false)).await);
             core.set_record_timer();
         });
     }

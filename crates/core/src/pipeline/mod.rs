@@ -55,6 +55,8 @@ mod order;
 mod phase;
 #[cfg(test)]
 mod sizes;
+mod task;
+mod upstream;
 mod validate;
 #[cfg_attr(not(feature = "tracing"), path = "unwatched.rs")]
 mod watch;
@@ -69,6 +71,8 @@ pub use self::{
     inner::InnerService,
     layer_list::{BoxedLayers, LayerList},
     phase::{Described, Phase, SiteSpec},
+    task::Task,
+    upstream::Upstream,
 };
 pub(crate) use self::{
     auto_key::AutoKey,

@@ -7,8 +7,10 @@ use super::{
     MetricsService,
     instruments::{Instruments, Source},
 };
-use crate::contain::contain_panic;
-use throughline_core::pipeline::{Described, Phase, SiteSpec};
+use throughline_core::{
+    contain,
+    pipeline::{Described, Phase, SiteSpec},
+};
 
 /// Counts and measures every call. See the [module](super).
 #[derive(Clone)]
@@ -62,7 +64,7 @@ impl<S> Layer<S> for MetricsLayer {
     type Service = MetricsService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        contain_panic(|| self.source.describe());
+        drop(contain::catch(|| self.source.describe()));
         MetricsService::new(inner, Arc::new(Instruments::new(self.source.clone(), self.tenants)))
     }
 }

@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::Instant};
 
 use super::instruments::{Instruments, Outcome, Series};
-use crate::contain::contain_panic;
 use throughline_core::{
     AttemptsMade, CarriesContent as _, Context, Effect, PersistArgs, PersistRequest, PersistResponse, Result,
-    Slot,
+    Slot, contain,
 };
 
 /// A call between its begin and its end. Dropped without an answer, it was left.
@@ -22,11 +21,12 @@ pub(super) struct Measured {
 impl Measured {
     pub(super) fn begin(instruments: &Instruments, request: &PersistRequest) -> Self {
         let context = request.context.clone();
-        let series = contain_panic(|| {
+        let series = contain::catch(|| {
             let series = instruments.of(context.tenant());
             series.of(context.kind()).in_flight().increment(1.0);
             series
-        });
+        })
+        .ok();
         Self { series, context, bytes: content_bytes(&request.args), begun: Instant::now() }
     }
 
@@ -47,7 +47,7 @@ impl Measured {
     fn record(&mut self, outcome: Outcome, effect: Effect, attempts: u32, replayed: bool) {
         let Some(series) = self.series.take() else { return };
         let took = self.begun.elapsed();
-        contain_panic(|| {
+        drop(contain::catch(|| {
             let operation = series.of(self.context.kind());
             operation.in_flight().decrement(1.0);
             operation.calls(outcome, effect).increment(1);
@@ -63,7 +63,7 @@ impl Measured {
             if again > 0 {
                 operation.retries().increment(again);
             }
-        });
+        }));
     }
 }
 

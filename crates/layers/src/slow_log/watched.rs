@@ -6,8 +6,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::SlowLogLayer;
-use crate::contain::contain_panic;
-use throughline_core::{AttemptsMade, Context, PersistResponse, Result, Site};
+use throughline_core::{AttemptsMade, Context, PersistResponse, Result, Site, contain};
 
 /// A call between its begin and its end. Dropped without an answer, it was left.
 pub(super) struct Watched {
@@ -63,7 +62,7 @@ impl Watched {
             return;
         }
         let Some(suppressed) = self.layer.pace().allows(now) else { return };
-        contain_panic(|| {
+        drop(contain::catch(|| {
             warn!(
                 op = context.kind().as_str(),
                 call = %context.call_id(),
@@ -79,7 +78,7 @@ impl Watched {
                 suppressed,
                 "slow"
             );
-        });
+        }));
     }
 }
 

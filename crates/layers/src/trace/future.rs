@@ -11,8 +11,7 @@ use pin_project::{pin_project, pinned_drop};
 use tracing::Span;
 
 use super::TraceHooks;
-use crate::contain::contain_panic;
-use throughline_core::{Context, PersistRequest, PersistResponse, Result};
+use throughline_core::{Context, PersistRequest, PersistResponse, Result, contain};
 
 /// The future of [`TraceService`](super::TraceService).
 #[pin_project(PinnedDrop)]
@@ -39,8 +38,8 @@ pub(super) struct Tracing<H> {
 
 impl<H: TraceHooks> Tracing<H> {
     pub(super) fn begin(hooks: Arc<H>, request: &PersistRequest) -> Self {
-        let span = contain_panic(|| hooks.make_span(request)).unwrap_or_else(Span::none);
-        span.in_scope(|| contain_panic(|| hooks.on_request(request, &span)));
+        let span = contain::catch(|| hooks.make_span(request)).unwrap_or_else(|_| Span::none());
+        span.in_scope(|| drop(contain::catch(|| hooks.on_request(request, &span))));
         Self { hooks, context: request.context.clone(), span, begun: Instant::now(), ended: false }
     }
 
@@ -55,11 +54,11 @@ impl<H: TraceHooks> Tracing<H> {
         let Self { hooks, context, span, begun, .. } = self;
         let took = begun.elapsed();
         span.in_scope(|| {
-            contain_panic(|| match answer {
+            drop(contain::catch(|| match answer {
                 Some(Ok(response)) => hooks.on_response(response, took, span),
                 Some(Err(error)) => hooks.on_failure(error, took, span),
                 None => hooks.on_left(context.effect_so_far(), took, span),
-            })
+            }));
         });
     }
 }

@@ -12,11 +12,8 @@ mod words;
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection};
-use throughline_core::{Position, Seq, TenantId, ThreadId, backend::search::Tokenizer};
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use throughline_core::{CommitNotifications, Seq, TenantId, ThreadId, backend::search::Tokenizer};
+use tokio::time::{sleep, timeout};
 
 use self::step::Step;
 pub(crate) use self::{
@@ -49,13 +46,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Goes on with the index, for as long as nobody ends the task. With `adds` words are added to it; what goes from the store goes from it
 /// all the same.
-pub(crate) async fn keep(settings: Settings, mut signs: watch::Receiver<Position>, adds: bool) {
+pub(crate) async fn keep(settings: Settings, mut commits: CommitNotifications, adds: bool) {
     let mut link = Link::new(settings.clone());
     let (mut pause, mut before) = (PAUSE, 0);
     // The process that opened the store last decides.
     let mut makes = Some(settings.options.tokenizer);
     loop {
-        signs.mark_unchanged();
+        commits.mark_seen();
         let begun = Instant::now();
         match step(&settings, &mut link, adds, makes).await {
             Ok(Step::Taken { more, told, .. }) => {
@@ -66,7 +63,7 @@ pub(crate) async fn keep(settings: Settings, mut signs: watch::Receiver<Position
                 }
                 if !more && !is_busy {
                     // Without anybody to give them nobody writes.
-                    if let Ok(Err(_)) = timeout(LOOK, signs.changed()).await {
+                    if let Ok(None) = timeout(LOOK, commits.changed()).await {
                         return link.close().await;
                     }
                 }

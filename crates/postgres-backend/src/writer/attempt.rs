@@ -275,7 +275,7 @@ pub(super) async fn commit(
         "COMMIT; SELECT pg_xact_status('{}'::xid8) AS status, \
          pg_notify('{}', '{}')::text AS notified",
         written.xid,
-        crate::signs::CHANNEL,
+        crate::commits::CHANNEL,
         written.last().get()
     );
     let work = async {

@@ -18,13 +18,10 @@ use std::{
 };
 
 use throughline_core::{
-    Effect, ErrorKind, PersistArgs, PersistError, Position, Result,
+    CommitNotifier, Effect, ErrorKind, PersistArgs, PersistError, Result,
     backend::{Admission, closed},
 };
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
-};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use self::worker::Worker;
 pub(crate) use self::{
@@ -48,13 +45,13 @@ pub(crate) struct Writers {
 
 impl Writers {
     /// Starts the writers; each connects when it has something to write.
-    pub(crate) fn start(settings: &Settings, signs: &watch::Sender<Position>, engine: &Engine) -> Self {
+    pub(crate) fn start(settings: &Settings, commits: &CommitNotifier, engine: &Engine) -> Self {
         let admission = Admission::new(settings.options.queue_operations, settings.options.queue_bytes);
         let (mut shards, mut tasks) = (Vec::new(), Vec::new());
         // The last one is for what is done about copies: nobody else waits for that.
         for _ in 0..=settings.options.writers {
             let (sender, receiver) = mpsc::unbounded_channel();
-            let worker = Worker::new(settings.clone(), receiver, signs.clone());
+            let worker = Worker::new(settings.clone(), receiver, commits.clone());
             let stay = engine.stay();
             tasks.push(engine.handle().spawn(async move {
                 worker.run().await;

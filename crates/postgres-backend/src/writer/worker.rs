@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use throughline_core::{Effect, ErrorKind, MessageId, PersistArgs, PersistError, Position, Result};
+use throughline_core::{CommitNotifier, Effect, ErrorKind, MessageId, PersistArgs, PersistError, Result};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{sleep, sleep_until, timeout_at},
 };
 
@@ -38,7 +38,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Worker {
     settings: Settings,
     queue: mpsc::UnboundedReceiver<Pending>,
-    signs: watch::Sender<Position>,
+    commits: CommitNotifier,
     link: Link,
     /// Its name in the store.
     name: String,
@@ -58,10 +58,10 @@ impl Worker {
     pub(super) fn new(
         settings: Settings,
         queue: mpsc::UnboundedReceiver<Pending>,
-        signs: watch::Sender<Position>,
+        commits: CommitNotifier,
     ) -> Self {
         let link = Link::new(settings.clone());
-        Self { settings, queue, signs, link, name: MessageId::mint().as_str().to_owned(), batch: 0 }
+        Self { settings, queue, commits, link, name: MessageId::mint().as_str().to_owned(), batch: 0 }
     }
 
     /// Runs until the queue is closed and every operation is answered.
@@ -209,11 +209,7 @@ impl Worker {
             }
         }
         self.link.saw(written.last());
-        self.signs.send_if_modified(|sent| {
-            let is_later = written.last() > *sent;
-            *sent = written.last().max(*sent);
-            is_later
-        });
+        self.commits.notify(written.last());
         answer(batch, decided, Some(&written));
         Ended::Answered
     }

@@ -5,6 +5,7 @@
 
 mod batch;
 mod begin;
+mod commit_watch;
 #[cfg(test)]
 mod fault;
 mod fence;
@@ -12,7 +13,6 @@ mod log;
 mod lost;
 mod place;
 mod progress;
-mod signs;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -28,10 +28,10 @@ use std::{
 
 use tempfile::TempDir;
 use throughline_core::{
-    Effect, ErrorKind, PersistError, Position, Result,
+    CommitNotifications, CommitNotifier, Effect, ErrorKind, PersistError, Result,
     backend::{Admission, OwnerProcess},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use self::worker::Worker;
 pub(crate) use self::{
@@ -49,7 +49,7 @@ pub(crate) struct Writer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) admission: Admission,
     pub(crate) board: Arc<Board>,
-    signs: watch::Sender<Position>,
+    commits: CommitNotifier,
     ended: Mutex<Option<oneshot::Receiver<Result<()>>>>,
     thread: Option<thread::JoinHandle<()>>,
     /// The store goes away with the writer, and whoever drops it waits for that.
@@ -63,12 +63,12 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Tells somebody of new changes, from now on.
-    pub(crate) fn signs(&self) -> watch::Receiver<Position> {
-        let signs = self.signs.subscribe();
-        // Asleep, it would not look for those of other processes.
+    /// Notifications of commits from here on.
+    pub(crate) fn commit_notifications(&self) -> CommitNotifications {
+        let commits = self.commits.subscribe();
+        // A writer that sleeps does not poll for commits of other processes.
         self.queue.nudge();
-        signs
+        commits
     }
 
     /// Starts the thread and opens the file on it.
@@ -81,7 +81,7 @@ impl Writer {
         let queue = Arc::<Queue>::default();
         let board = Arc::new(Board::new());
         gate.report_to(Arc::clone(&board));
-        let signs = watch::Sender::new(Position::ZERO);
+        let commits = CommitNotifier::new();
         let is_temporary = directory.is_some();
         #[cfg(test)]
         let faults = fault::Faults::at(&options.failpoints);
@@ -89,13 +89,13 @@ impl Writer {
         let (end, ended) = oneshot::channel();
         let thread = thread::Builder::new().name("throughline-sqlite".to_owned()).spawn({
             let (path, queue, board) = (Arc::clone(&path), Arc::clone(&queue), Arc::clone(&board));
-            let (options, signs) = (options.clone(), signs.clone());
+            let (options, commits) = (options.clone(), commits.clone());
             move || {
                 let connection = match open::bootstrap(&path, &options) {
                     Ok(connection) => connection,
                     Err(error) => return drop(opened.send(Err(error))),
                 };
-                let mut worker = Worker::new(&options, path, queue, board, connection, signs, gate);
+                let mut worker = Worker::new(&options, path, queue, board, connection, commits, gate);
                 // A disk that is short of space, and a log that was left long, are told before anybody writes.
                 worker.look_after_the_file();
                 // Without a thread for it, a disk that hangs is seen by whoever asks for the health.
@@ -112,7 +112,7 @@ impl Writer {
             owner: OwnerProcess::current(),
             queue,
             board,
-            signs,
+            commits,
             admission: Admission::new(options.queue_operations, options.queue_bytes),
             ended: Mutex::new(Some(ended)),
             thread: Some(thread.map_err(failed)?),

@@ -233,7 +233,7 @@ impl Worker {
                 self.threads.committed(position);
                 let bytes = batch.bytes();
                 batch.deliver();
-                self.signs.committed(position);
+                self.commits.committed(position);
                 self.committed(connection, bytes);
             }
             Err(error) => {
@@ -244,7 +244,7 @@ impl Worker {
                 match self.fence(position, &error) {
                     Verdict::Applied => {
                         batch.deliver();
-                        self.signs.committed(position);
+                        self.commits.committed(position);
                     }
                     Verdict::NotApplied => batch.fail(&error, Phase::Statement),
                     Verdict::Unknown => batch.fail(&error, Phase::Commit),

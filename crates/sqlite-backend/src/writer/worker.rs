@@ -8,17 +8,16 @@ use std::{
 };
 
 use rusqlite::Connection;
-use throughline_core::{PersistError, Position, Result};
-use tokio::sync::watch;
+use throughline_core::{CommitNotifier, PersistError, Result};
 
 use super::{
     PROBE_EVERY,
     begin::begin_own,
+    commit_watch::CommitWatch,
     log::{Log, path_of},
     lost::bring_in,
     place::Place,
     progress::Progress,
-    signs::Signs,
     space::Space,
     transaction::execute,
     trouble::Trouble,
@@ -80,7 +79,7 @@ pub(super) struct Worker {
     pub(super) space: Space,
     pub(super) trouble: Trouble,
     pub(super) failpoints: Failpoints,
-    pub(super) signs: Signs,
+    pub(super) commits: CommitWatch,
     pub(super) index: Index,
 }
 
@@ -103,7 +102,7 @@ impl Worker {
         queue: Arc<Queue>,
         board: Arc<Board>,
         connection: Connection,
-        signs: watch::Sender<Position>,
+        commits: CommitNotifier,
         gate: Arc<Gate>,
     ) -> Self {
         let guard = Arc::new(FileGuard::new(&path, options.failpoints.clone()));
@@ -132,7 +131,7 @@ impl Worker {
             space: Space::new(&path, options.free_space_floor),
             trouble: Trouble::default(),
             failpoints: options.failpoints.clone(),
-            signs: Signs::new(signs),
+            commits: CommitWatch::new(commits),
             index: Index::new(options.search, options.tokenizer),
             path,
         }
@@ -171,11 +170,11 @@ impl Worker {
                 _ => None,
             };
             let is_kept = self.index.is_kept();
-            let signs = self.connection.as_ref().and_then(|_| self.signs.patience(is_kept));
+            let commits = self.connection.as_ref().and_then(|_| self.commits.timeout(is_kept));
             let index = self.connection.as_ref().and_then(|_| self.index.patience());
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
             let reopens = self.reopens().then_some(PROBE_EVERY);
-            let idle = [log, self.space.patience(), self.probes(), signs, index, second, reopens]
+            let idle = [log, self.space.patience(), self.probes(), commits, index, second, reopens]
                 .into_iter()
                 .flatten()
                 .min();
@@ -229,7 +228,7 @@ impl Worker {
     /// Takes a connection that was opened. What was known of the one before is not known of it.
     pub(super) fn set_connection(&mut self, connection: Connection) {
         self.place.reopened();
-        self.signs.reopened();
+        self.commits.reopened();
         self.connection = Some(connection);
     }
 
@@ -268,7 +267,7 @@ impl Worker {
             self.go_on_with_the_index();
         }
         if let Some(connection) = &self.connection {
-            match self.signs.look(connection, self.index.is_kept()) {
+            match self.commits.poll(connection, self.index.is_kept()) {
                 Ok(true) => self.index.committed(),
                 Ok(false) => {}
                 Err(error) => {

@@ -3,14 +3,13 @@
 use std::sync::atomic::AtomicUsize;
 
 use throughline_core::{
-    Add, Admitted, AuditNumber, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Delete, Effect,
-    ErrorKind, FingerprintKey, Import, Operation, PersistArgs, PersistError, PersistResponse, PersistResult,
-    Position, ReadArgs, ReadResult, ReplicaArgs, ReplicaResult, Reply, Reserve, Result, SessionArgs,
-    ThreadArgs, Update, UpdateContent,
+    Add, Admitted, AuditNumber, Backend, Batch, BoxError, Capabilities, CommitNotifications, CommitNotifier,
+    ConsumerArgs, Delete, Effect, ErrorKind, FingerprintKey, Import, Operation, PersistArgs, PersistError,
+    PersistResponse, PersistResult, ReadArgs, ReadResult, ReplicaArgs, ReplicaResult, Reply, Reserve, Result,
+    SessionArgs, ThreadArgs, Update, UpdateContent,
     audit::AuditNotes,
     replica::{Image, ImagePart},
 };
-use tokio::sync::watch;
 
 use super::{
     Mutant,
@@ -28,13 +27,13 @@ pub(crate) struct Faulty {
     pub(super) memory: Memory,
     log: Log,
     key: StoreKey,
-    signs: watch::Sender<Position>,
+    commits: CommitNotifier,
 }
 
 impl Faulty {
     pub(super) async fn open(mutant: &'static Mutant, place: &Place) -> Result<Self, BoxError> {
         let journal = Journal::open(place.directory()).await?;
-        let signs = watch::Sender::new(Position::ZERO);
+        let commits = CommitNotifier::new();
         let fault = match mutant.special {
             Some(Special::Audit(fault)) => Some(fault),
             _ => None,
@@ -45,7 +44,15 @@ impl Faulty {
             _ => None,
         };
         let key = StoreKey::open(place.directory(), fault)?;
-        Ok(Self { mutant, journal, key, writes: AtomicUsize::new(0), memory: Memory::default(), log, signs })
+        Ok(Self {
+            mutant,
+            journal,
+            key,
+            writes: AtomicUsize::new(0),
+            memory: Memory::default(),
+            log,
+            commits,
+        })
     }
 
     async fn serve<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
@@ -67,7 +74,7 @@ impl Faulty {
         };
         let mut response = answer.map_err(|error| own(&error))?;
         if let Some(position) = response.receipt.position {
-            self.signs.send_replace(position);
+            self.commits.notify(position);
         }
         (self.mutant.after)(&asked, &mut response);
         if self.journal.was_there() {
@@ -238,8 +245,8 @@ impl Backend for Faulty {
         self.serve(call).await
     }
 
-    fn signs(&self) -> Option<watch::Receiver<Position>> {
-        Some(self.signs.subscribe())
+    fn commit_notifications(&self) -> Option<CommitNotifications> {
+        Some(self.commits.subscribe())
     }
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     ErrorKind, PersistError, RunReport, SessionId, SessionRevision,
+    contain::Panicked,
     session::{AfterFailure, Failure},
 };
 
@@ -23,7 +24,7 @@ use crate::{
 pub(super) enum AtWork<T> {
     Finished(Finished<T>),
     Failed(RunFailure),
-    Panicked(String),
+    Panicked(Panicked),
     /// It was told to stop, and has not in time.
     Dropped,
 }
@@ -31,7 +32,7 @@ pub(super) enum AtWork<T> {
 /// Waits for the closure, and drops it where it has to end before.
 pub(super) async fn at_work<T>(
     shared: &Arc<Shared>,
-    theirs: impl Future<Output = Result<Result<Finished<T>, RunFailure>, String>>,
+    theirs: impl Future<Output = Result<Result<Finished<T>, RunFailure>, Panicked>>,
     asked: &mut Asked<'_>,
 ) -> AtWork<T> {
     let mut theirs = std::pin::pin!(theirs);
@@ -124,8 +125,9 @@ pub(super) async fn stopped<T>(held: Held, failure: Option<RunFailure>) -> RunEr
     RunError::Stopped { attempt, why, output: None, unrecorded: answer.err() }
 }
 
-pub(super) async fn panicked<T>(held: Held, message: String) -> RunError<T> {
+pub(super) async fn panicked<T>(held: Held, panicked: Panicked) -> RunError<T> {
     let attempt = held.shared().begun.attempt.clone();
+    let message = panicked.to_string();
     let detail = RunFailure::new(Failure::Other).because(message.clone()).detail();
     let Ended { held: _held, answer } =
         held.fail(Failure::Other, detail, RunReport::default(), Vec::new()).await;

@@ -9,7 +9,6 @@ use std::{
 
 use tokio::{
     sync::oneshot,
-    task::JoinHandle,
     time::{Instant, sleep_until, timeout_at},
 };
 
@@ -19,6 +18,7 @@ use super::{
     handle::Shared,
     lines::Place,
 };
+use crate::pipeline::Task;
 use crate::{
     Batch, BeginRun, CancelRun, ConfirmRun, Effect, ErrorKind, FailRun, OpKind, PersistArgs, PersistError,
     PersistResult, Persistence, RenewRun, Result, RunBegun, RunReport, SessionArgs, SessionChanged,
@@ -36,7 +36,7 @@ const LEFT_TO_STOP: u32 = 6;
 pub(super) struct Held {
     shared: Arc<Shared>,
     place: Option<Place>,
-    beats: JoinHandle<()>,
+    beats: Task,
     over: bool,
 }
 
@@ -67,7 +67,7 @@ async fn begin_in_task(db: Persistence, start: Start, place: Place) -> Result<He
         Ok(begun) => {
             let lease = begin.lease;
             let shared = Arc::new(Shared::new(db, &start, begun));
-            let beats = shared.db.run_task(beat(Arc::clone(&shared), lease, asked));
+            let beats = shared.db.spawn(beat(Arc::clone(&shared), lease, asked));
             Ok(Held { shared, place: Some(place), beats, over: false })
         }
         Err(error) => {
@@ -76,7 +76,7 @@ async fn begin_in_task(db: Persistence, start: Start, place: Place) -> Result<He
                 let BeginRun { agent, thread, attempt, .. } = start.begin;
                 let cancel = CancelRun { agent, thread, attempt, report: RunReport::default() };
                 let task = cancelled(db.clone(), cancel);
-                drop(db.run_task(async move { drop(task.await) }));
+                drop(db.spawn(async move { drop(task.await) }));
             }
             Err((error, Some(place)))
         }
@@ -90,7 +90,7 @@ async fn in_task<T: Send + 'static>(
 ) -> Result<T> {
     let (answer, done) = oneshot::channel();
     // What nobody takes is dropped, in the task.
-    drop(db.run_task(async move { drop(answer.send(work.await)) }));
+    drop(db.spawn(async move { drop(answer.send(work.await)) }));
     done.await.map_err(|_| {
         let ended = PersistError::new(ErrorKind::Cancelled, "the runtime of the pipeline has ended");
         ended.with_effect(Effect::Unknown).at_the_edge(OpKind::Session)
@@ -200,7 +200,7 @@ impl Drop for Held {
         let db = self.shared.db.clone();
         let cancel = cancellation(&self.shared, RunReport::default());
         let task = cancelled(db.clone(), cancel);
-        drop(db.run_task(async move {
+        drop(db.spawn(async move {
             // Where it is refused the run is over already; where the store is out of reach, its lease ends it.
             drop(task.await);
             drop(place);

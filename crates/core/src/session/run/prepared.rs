@@ -1,4 +1,4 @@
-use std::{fmt, future::Future, time::Duration};
+use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use tokio::time::Instant;
 
@@ -10,12 +10,13 @@ use super::{
 };
 use crate::{
     AttemptId, BeginRun, Persistence,
-    contain::{BoxFuture, contained},
+    contain::catch_future,
     session::{Reach, Resolution},
 };
 
 /// What a host looks at before it goes on.
-pub(super) type Looking<'a> = Box<dyn Fn(Resolution) -> BoxFuture<'a, Reach> + Send + Sync + 'a>;
+pub(super) type Looking<'a> =
+    Box<dyn Fn(Resolution) -> Pin<Box<dyn Future<Output = Reach> + Send + 'a>> + Send + Sync + 'a>;
 
 /// A run that is begun when its closure is given to it.
 #[must_use = "nothing happens before `run`"]
@@ -80,7 +81,7 @@ impl<'a> PreparedRun<'a> {
         let mut held = way.begin(start.clone(), place, &mut asked).await.map_err(RunError::NotBegun)?;
         loop {
             let run = Run(held.shared().clone());
-            let theirs = contained(Box::pin(async { work(run).await }));
+            let theirs = catch_future(async { work(run).await });
             let at_work = ended::at_work(held.shared(), theirs, &mut asked).await;
             let failure = match at_work {
                 AtWork::Finished(finished) => return ended::confirm(held, finished, start.refused).await,

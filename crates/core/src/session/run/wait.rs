@@ -1,6 +1,6 @@
 //! The way to the beginning of a run: the line of this process, a look, and the lease.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -9,16 +9,13 @@ use super::{
     lines::Place,
     prepared::Looking,
 };
-use crate::{
-    Effect, ErrorKind, OpKind, PersistError, Persistence, ResolveSession, Result, SessionRevision,
-    contain::BoxFuture,
-};
+use crate::{Effect, ErrorKind, OpKind, PersistError, Persistence, ResolveSession, Result, SessionRevision};
 
 /// How often it is tried whether the run of another process has ended.
 const TRIED_EVERY: Duration = Duration::from_millis(250);
 
 /// The host's wish that a run stops.
-pub(super) struct Asked<'a>(Option<BoxFuture<'a, ()>>, bool);
+pub(super) struct Asked<'a>(Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>, bool);
 
 impl<'a> Asked<'a> {
     pub(super) const fn never() -> Self {

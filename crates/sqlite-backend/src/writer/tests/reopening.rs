@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use tokio::{sync::watch::Receiver, time::timeout};
+use throughline_core::CommitNotifications;
+use tokio::time::timeout;
 
 use super::*;
 
@@ -11,14 +12,14 @@ const FAR: Duration = Duration::from_secs(60);
 
 /// Commits as another process does, and expects the writer to tell of it. The second time it is seen by what SQLite counts on
 /// the connection that was opened meanwhile.
-async fn expect_commits_elsewhere_to_be_told(signs: &mut Receiver<Position>, path: &Path) {
+async fn expect_commits_elsewhere_to_be_told(commits: &mut CommitNotifications, path: &Path) {
     let connection = rusqlite::Connection::open(path).unwrap();
     connection.busy_timeout(FAR).unwrap();
     connection.execute_batch("CREATE TABLE elsewhere (n INTEGER)").unwrap();
     for _ in 0..2 {
-        signs.mark_unchanged();
+        commits.mark_seen();
         connection.execute("INSERT INTO elsewhere VALUES (1)", []).unwrap();
-        timeout(FAR, signs.changed()).await.expect("the writer tells of the commit").unwrap();
+        timeout(FAR, commits.changed()).await.expect("the writer tells of the commit").unwrap();
     }
 }
 
@@ -42,7 +43,7 @@ async fn a_writer_that_was_overtaken_in_a_step_of_the_index_tells_of_commits_els
             Ok(())
         }
     });
-    let mut signs = backend.writer().signs();
+    let mut commits = backend.writer().commit_notifications();
     let store = Store::over(backend);
     store.add("first").await.unwrap();
     let lock = tokio::task::block_in_place(|| on_taken.recv_timeout(FAR)).unwrap();
@@ -50,7 +51,7 @@ async fn a_writer_that_was_overtaken_in_a_step_of_the_index_tells_of_commits_els
         tokio::task::yield_now().await;
     }
     drop(lock);
-    expect_commits_elsewhere_to_be_told(&mut signs, &path).await;
+    expect_commits_elsewhere_to_be_told(&mut commits, &path).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,10 +63,10 @@ async fn a_writer_that_lost_its_connection_tells_of_commits_elsewhere() {
         Failpoint::Answered => Err(ffi::SQLITE_IOERR_WRITE),
         _ => Ok(()),
     });
-    let mut signs = backend.writer().signs();
+    let mut commits = backend.writer().commit_notifications();
     let store = Store::over(backend);
     store.add("first").await.unwrap();
-    expect_commits_elsewhere_to_be_told(&mut signs, &path).await;
+    expect_commits_elsewhere_to_be_told(&mut commits, &path).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{Message, ThreadId};
+use throughline_core::{Message, ThreadId};
 
 /// What ends the name of a file that is being written anew.
 pub(super) const UNFINISHED: &str = "tmp";

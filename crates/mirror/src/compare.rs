@@ -6,7 +6,7 @@ use std::{
 use serde::Serialize;
 
 use super::link::standing;
-use crate::{
+use throughline_core::{
     BeginCapture, Generation, Message, MessageId, PageFrom, Persistence, Position, ReadImages, Result, Seq,
     TenantId, ThreadId,
     replica::{Image, ImagePart, NameImage, ThreadImage},
@@ -90,7 +90,7 @@ impl fmt::Display for Difference {
 /// Compares two stores, thread by thread by the hash of everything in it, and names each message that differs. Nothing is mended.
 ///
 /// Both are gone through as a whole once, page by page; a hash is kept for each thread. Both have to be able to be copied, and note what is
-/// touched from then on ([`EndCapture`](crate::EndCapture) ends that). Where the first is written to meanwhile it is done again, three times at
+/// touched from then on ([`EndCapture`](throughline_core::EndCapture) ends that). Where the first is written to meanwhile it is done again, three times at
 /// most. What a store keeps of deleted threads and what it has not purged yet is its own affair, and not compared.
 ///
 /// # Errors
@@ -161,7 +161,7 @@ struct Sums {
     sums: BTreeMap<Key, u128>,
     /// What was said of each thread: whether it is there, and how often it was begun.
     threads: BTreeMap<(TenantId, ThreadId), (bool, Generation)>,
-    after: crate::replica::ImageCursor,
+    after: throughline_core::replica::ImageCursor,
     position: Position,
     kept_after: Position,
     messages: u64,
@@ -231,6 +231,7 @@ impl Sums {
                     self.sum(tenant, Some(change.thread.clone()), "changes", &change);
                 }
             }
+            newer => self.sum(tenant, None, "rows of a newer version", &newer),
         }
     }
 

@@ -1,11 +1,7 @@
 //! One event on its way to a consumer: its message is read, the consumer is called, again and again if need be, and what it
 //! never takes is put on the list.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Semaphore, watch},
@@ -17,9 +13,10 @@ use super::{
     settings::Settings,
     status::Board,
 };
-use crate::{
+use throughline_core::{
     Change, ChangeScope, ConsumerName, ErrorKind, GetMessage, Happened, Message, PersistError, Persistence,
-    QuarantineChange, Result, contain::contained,
+    QuarantineChange, Result,
+    contain::{catch, catch_future},
 };
 
 /// What the events of a consumer have in common.
@@ -107,17 +104,17 @@ impl Delivery {
         }
         let event = Event { change: change.clone(), message };
         let limit = self.settings.time_limit;
-        match timeout(limit, contained(self.consumer.handle(event))).await {
+        match timeout(limit, catch_future(self.consumer.handle(event))).await {
             Ok(Ok(Ok(()))) => Ok(Outcome::Done),
             Ok(Ok(Err(error))) => Err(Trouble::Event(error.to_string())),
-            Ok(Err(panic)) => Err(Trouble::Event(panic)),
+            Ok(Err(panicked)) => Err(Trouble::Event(panicked.to_string())),
             Err(_) => Err(Trouble::Event(format!("it took longer than {limit:?}"))),
         }
     }
 
     fn is_on(&self) -> bool {
         // Somebody else's code: where it cannot say, it is told.
-        catch_unwind(AssertUnwindSafe(|| self.consumer.is_on())).unwrap_or(true)
+        catch(|| self.consumer.is_on()).unwrap_or(true)
     }
 
     async fn message(&self, change: &Change) -> Result<Option<Message>, Trouble> {

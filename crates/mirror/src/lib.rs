@@ -17,7 +17,8 @@
 //! #     fn name(&self) -> &str { self.0 }
 //! #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
 //! # }
-//! use throughline_core::{ErrorKind, Persistence, mirror::Mirror};
+//! use throughline_core::{ErrorKind, Persistence};
+//! use throughline_mirror::Mirror;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> throughline_core::Result<()> {

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use crate::{PersistError, Position};
+use throughline_core::{PersistError, Position};
 
 /// How far a follower is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! One store and the one that follows it: page after page.
 
-use crate::{
+use throughline_core::{
     ApplyImages, BeginCapture, ErrorKind, GetStanding, Images, PersistError, Persistence, Position,
     ReadImages, Result, TakeStance,
+    pipeline::Upstream,
     replica::{Epoch, ImageCursor, Stance, Standing},
 };
 
@@ -22,7 +23,7 @@ pub(super) async fn stand(db: &Persistence, expected: Stance, to: Stance) -> Res
 async fn take(db: &Persistence, stance: TakeStance) -> Result<()> {
     let take = || db.on_replica(stance);
     match take().await {
-        Err(error) if error.effect() == crate::Effect::Unknown => take().await.map(drop),
+        Err(error) if error.effect() == throughline_core::Effect::Unknown => take().await.map(drop),
         answer => answer.map(drop),
     }
 }
@@ -51,6 +52,7 @@ impl Link {
     /// Makes the second store follow the first, where it does not yet, and finds out how far it is.
     pub(super) async fn open(from: Persistence, to: Persistence) -> Result<Self> {
         let (here, mut there) = (standing(&from).await?, standing(&to).await?);
+        let key = Upstream::new(&from).fingerprint_key();
         if there.stance.leads() {
             if !there.is_empty {
                 let detail = "the store that is to follow leads, and has something in it";
@@ -58,12 +60,12 @@ impl Link {
             }
             let epoch = here.stance.epoch.max(there.stance.epoch);
             let follow = TakeStance::new(there.stance, Stance { epoch, ..there.stance }.following());
-            take(&to, follow.with_fingerprint_key(from.store_key())).await?;
+            take(&to, follow.with_fingerprint_key(key)).await?;
             there = standing(&to).await?;
-        } else if from.store_key().is_some() && from.store_key() != to.store_key() {
+        } else if key.is_some() && key != Upstream::new(&to).fingerprint_key() {
             // It stopped before it had taken the key, or was told to follow by something else than a mirror.
             let follow = TakeStance::new(there.stance, there.stance);
-            take(&to, follow.with_fingerprint_key(from.store_key())).await?;
+            take(&to, follow.with_fingerprint_key(key)).await?;
         }
         let next = match there.cursor {
             Some(cursor) => cursor,
@@ -112,7 +114,7 @@ impl Link {
                 Ok(Step { more: false, .. }) => return Ok(()),
                 Ok(_) => {}
                 // What became of the page is known by how far the follower is.
-                Err(error) if error.effect() != crate::Effect::NotApplied => self.find().await?,
+                Err(error) if error.effect() != throughline_core::Effect::NotApplied => self.find().await?,
                 Err(error) if error.kind() == ErrorKind::Stale => {
                     self.find().await?;
                     // Somebody else has put it in its place; in another epoch it is no business of this one any more.

@@ -4,15 +4,17 @@ use std::{
 };
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     Lag, MirrorState, MirrorStatus,
     link::{Link, Step},
 };
-use crate::{ErrorKind, PersistError, Persistence, Position, Result};
+use throughline_core::{
+    CommitNotifications, ErrorKind, PersistError, Persistence, Position, Result, pipeline::Task,
+};
 
-/// How often it is looked for what another process has written, and for what no sign is given of.
+/// How often the mirror reads without a notification: another process may have committed.
 const LOOK: Duration = Duration::from_millis(25);
 
 /// A store that is copied into another and followed, in a task on the runtime of the first pipeline.
@@ -25,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(25);
 pub struct Mirror {
     stop: watch::Sender<bool>,
     status: watch::Receiver<MirrorStatus>,
-    task: JoinHandle<()>,
+    task: Task,
 }
 
 impl Mirror {
@@ -43,7 +45,7 @@ impl Mirror {
         let (stop, stopped) = watch::channel(false);
         let (board, status) = watch::channel(MirrorStatus::new());
         let db = link.from.clone();
-        let task = db.run_task(Worker { link, board, stopped }.run());
+        let task = db.spawn(Worker { link, board, stopped }.run());
         Self { stop, status, task }
     }
 
@@ -82,7 +84,7 @@ impl Mirror {
     pub async fn stop(mut self) -> MirrorStatus {
         self.stop.send_replace(true);
         // One that panicked has stopped as well.
-        drop((&mut self.task).await);
+        self.task.join().await;
         self.status()
     }
 }
@@ -108,11 +110,11 @@ struct Worker {
 impl Worker {
     async fn run(mut self) {
         let mut pauses = pauses();
-        let mut signs = self.link.from.signs();
+        let mut commits = self.link.from.commit_notifications();
         while !*self.stopped.borrow() {
-            if let Some(signs) = &mut signs {
-                // What is committed from here on is told by a sign, and what was before is read now.
-                signs.mark_unchanged();
+            if let Some(commits) = &mut commits {
+                // The step below reads every commit before here, and a notification announces those after.
+                commits.mark_seen();
             }
             match self.link.step().await {
                 Ok(step) => {
@@ -120,7 +122,7 @@ impl Worker {
                     let more = step.more;
                     self.tell(step);
                     if !more {
-                        self.wait(&mut signs).await;
+                        self.wait(&mut commits).await;
                     }
                 }
                 Err(error) => {
@@ -158,18 +160,17 @@ impl Worker {
         });
     }
 
-    async fn wait(&mut self, signs: &mut Option<watch::Receiver<Position>>) {
-        let sign = async {
-            let is_told = match signs {
-                Some(signs) => signs.changed().await.is_ok(),
-                None => false,
-            };
-            if !is_told {
-                std::future::pending::<()>().await;
+    async fn wait(&mut self, commits: &mut Option<CommitNotifications>) {
+        let committed = async {
+            if let Some(commits) = commits
+                && commits.changed().await.is_some()
+            {
+                return;
             }
+            std::future::pending::<()>().await;
         };
         tokio::select! {
-            () = sign => {}
+            () = committed => {}
             _ = self.stopped.changed() => {}
             () = tokio::time::sleep(LOOK) => {}
         }

@@ -1,8 +1,8 @@
 //! Which of two stores leads, by what they say themselves.
 
-use crate::{
+use crate::link::{stand, standing};
+use throughline_core::{
     ErrorKind, PersistError, Persistence, Result,
-    mirror::link::{stand, standing},
     replica::{Stance, Standing},
 };
 
@@ -39,7 +39,8 @@ fn decide(standings: &[Standing; 2]) -> Result<Option<usize>> {
         [true, true] if standings[0].is_empty => Ok(Some(1)),
         [true, true] => {
             let detail = "both stores lead, and have something in them";
-            Err(PersistError::new(ErrorKind::Conflict, detail).with_effect(crate::Effect::NotApplied))
+            Err(PersistError::new(ErrorKind::Conflict, detail)
+                .with_effect(throughline_core::Effect::NotApplied))
         }
     }
 }

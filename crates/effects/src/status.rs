@@ -1,6 +1,6 @@
 use tokio::sync::watch;
 
-use crate::{ConsumerName, Position};
+use throughline_core::{ConsumerName, Position};
 
 /// How it stands with a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use crate::{Change, Happened, Position, TenantId, ThreadId};
+use throughline_core::{Change, Happened, Position, TenantId, ThreadId};
 
 /// A thread of a tenant.
 pub(super) type Key = (TenantId, ThreadId);
@@ -148,7 +148,7 @@ const fn may_settle(what: &Happened) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ChangedMessage, Revision, Seq, Timestamp};
+    use throughline_core::{ChangedMessage, Revision, Seq, Timestamp};
 
     fn change(position: u64, thread: &str, what: fn(ChangedMessage) -> Happened, id: &str) -> Change {
         let message = ChangedMessage { id: id.parse().unwrap(), seq: Seq::FIRST, revision: Revision::FIRST };

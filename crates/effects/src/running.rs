@@ -1,9 +1,10 @@
 use std::{fmt, sync::Arc};
 
-use tokio::{sync::watch, task::JoinHandle};
+use throughline_core::pipeline::Task;
+use tokio::sync::watch;
 
 use super::{ConsumerStatus, EffectsBuilder, delivery::Delivery, status::ConsumerState};
-use crate::{Persistence, Position};
+use throughline_core::{Persistence, Position};
 
 /// Consumers at work.
 ///
@@ -18,11 +19,11 @@ pub struct Effects {
 /// One consumer at work.
 pub(super) struct Running {
     delivery: Arc<Delivery>,
-    task: JoinHandle<()>,
+    task: Task,
 }
 
 impl Running {
-    pub(super) const fn new(delivery: Arc<Delivery>, task: JoinHandle<()>) -> Self {
+    pub(super) const fn new(delivery: Arc<Delivery>, task: Task) -> Self {
         Self { delivery, task }
     }
 }
@@ -44,7 +45,7 @@ impl Effects {
     }
 
     /// Waits until every consumer has done everything up to this position of the store, which the
-    /// [receipt](crate::Receipt) of a write names. Says whether they have: not, where one has stopped before.
+    /// [receipt](throughline_core::Receipt) of a write names. Says whether they have: not, where one has stopped before.
     ///
     /// # Cancel safety
     /// Dropped, it has only waited.
@@ -70,7 +71,7 @@ impl Effects {
         self.stop.send_replace(true);
         for running in &mut self.running {
             // One that panicked has stopped as well.
-            drop((&mut running.task).await);
+            running.task.join().await;
         }
         self.status()
     }

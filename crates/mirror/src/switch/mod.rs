@@ -13,11 +13,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Mutex, RwLock, watch};
+use tokio::sync::{Mutex, RwLock};
 
 pub use self::{backend::SwitchBackend, change::Switched};
 use super::{Lag, Mirror, MirrorStatus};
-use crate::{Effect, ErrorKind, PersistError, Persistence, Position, Result};
+use throughline_core::{CommitNotifier, Effect, ErrorKind, PersistError, Persistence, Result};
 
 /// Two stores of which one leads and the other follows, and the change between them under a host that goes on writing.
 ///
@@ -34,7 +34,8 @@ use crate::{Effect, ErrorKind, PersistError, Persistence, Position, Result};
 /// #     fn name(&self) -> &str { self.0 }
 /// #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
 /// # }
-/// use throughline_core::{ErrorKind, Persistence, mirror::Switch};
+/// use throughline_core::{ErrorKind, Persistence};
+/// use throughline_mirror::Switch;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> throughline_core::Result<()> {
@@ -56,7 +57,7 @@ struct Shared {
     /// Writes hold it shared, and a change of the leader alone.
     gate: RwLock<()>,
     mirror: Mutex<Option<Following>>,
-    signs: watch::Sender<Position>,
+    commits: CommitNotifier,
 }
 
 /// A follower that was begun, and the store that it follows.
@@ -80,7 +81,7 @@ impl Switch {
             leader: AtomicUsize::new(leader),
             gate: RwLock::new(()),
             mirror: Mutex::new(None),
-            signs: watch::Sender::new(Position::ZERO),
+            commits: CommitNotifier::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -162,7 +163,7 @@ impl Switch {
         let shared = Arc::clone(&self.shared);
         let (answer, answered) = tokio::sync::oneshot::channel();
         let work = async move { drop(answer.send(shared.change(from, patience).await)) };
-        drop(self.shared.stores[0].run_task(work));
+        drop(self.shared.stores[0].spawn(work));
         answered.await.unwrap_or_else(|_| {
             let error =
                 PersistError::new(ErrorKind::Internal, "the change of the store that leads has ended early");

@@ -18,7 +18,7 @@ use self::{
     name::file_name,
 };
 use super::{Consumer, Event, Rebuilt};
-use crate::{BoxError, Happened, MessageState, Persistence, Result, TenantId, ThreadId};
+use throughline_core::{BoxError, Happened, MessageState, Persistence, Result, TenantId, ThreadId};
 
 /// How many files are remembered as they were left. Of others the lines are read before one is added.
 const REMEMBERED: usize = 4096;
@@ -27,7 +27,7 @@ const REMEMBERED: usize = 4096;
 /// thread, with its ids, place, role, revision, times, content and metadata.
 ///
 /// ```no_run
-/// use throughline_core::effects::{Effects, JsonlMirror};
+/// use throughline_effects::{Effects, JsonlMirror};
 ///
 /// # async fn example(db: throughline_core::Persistence) -> Result<(), Box<dyn std::error::Error>> {
 /// let mirror = JsonlMirror::open("mirror").await?;

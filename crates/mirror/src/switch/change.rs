@@ -9,11 +9,11 @@ use tokio::time::timeout;
 
 use super::{Following, Shared, found};
 use crate::{
+    Mirror,
+    link::{Link, stand, standing},
+};
+use throughline_core::{
     ApplyImages, BeginCapture, Effect, ErrorKind, PersistError, Position, Result,
-    mirror::{
-        Mirror,
-        link::{Link, stand, standing},
-    },
     replica::{Epoch, Stance},
 };
 

@@ -1,6 +1,6 @@
-use std::future::Future;
+use std::{future::Future, pin::Pin};
 
-use crate::{BoxError, Change, ChangeScope, Happened, Message, Persistence, contain::BoxFuture};
+use throughline_core::{BoxError, Change, ChangeScope, Happened, Message, Persistence};
 
 /// Somebody who follows the changes and does something about each: an index, a mirror, a notification.
 ///
@@ -82,6 +82,8 @@ pub(super) const fn takes_away(what: &Happened) -> bool {
             | Happened::ThreadDeleted
     )
 }
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A [`Consumer`] of any type.
 pub(super) trait AnyConsumer: Send + Sync {

@@ -1,16 +1,14 @@
 use std::{fmt, sync::Arc};
 
-use tokio::{
-    sync::{RwLockReadGuard, watch},
-    time::timeout_at,
-};
+use tokio::{sync::RwLockReadGuard, time::timeout_at};
 
 use super::Shared;
-use crate::mirror::link::standing;
-use crate::{
-    Add, Admitted, Backend, Batch, Capabilities, ConsumerArgs, Context, Delete, Durability, Effect,
-    ErrorKind, Import, OpKind, Operation, PersistArgs, PersistError, PersistResponse, Position, ReadArgs,
-    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+use crate::link::standing;
+use throughline_core::{
+    Add, Admitted, Backend, Batch, Capabilities, CommitNotifications, ConsumerArgs, Context, Delete,
+    Durability, Effect, ErrorKind, Import, OpKind, Operation, PersistArgs, PersistError, PersistResponse,
+    ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    audit::AuditNotes, pipeline::Upstream,
 };
 
 /// The backend of a [`Switch`](super::Switch): whatever is asked of it is asked of the store that leads.
@@ -26,20 +24,24 @@ impl SwitchBackend {
         let claims =
             common(shared.stores[0].describe().capabilities(), shared.stores[1].describe().capabilities());
         let backend = Self { shared, claims };
-        backend.tell_signs();
+        backend.forward_notifications();
         backend
     }
 
-    /// Passes the signs of both stores on.
-    fn tell_signs(&self) {
+    /// Forwards the commit notifications of both stores.
+    fn forward_notifications(&self) {
         for store in &self.shared.stores {
-            let Some(mut signs) = store.signs() else { continue };
+            let Some(mut commits) = store.commit_notifications() else { continue };
             let shared = Arc::downgrade(&self.shared);
-            drop(store.run_task(async move {
-                while signs.changed().await.is_ok() {
-                    let position = *signs.borrow_and_update();
+            drop(store.spawn(async move {
+                while let Some(position) = commits.changed().await {
                     let Some(shared) = shared.upgrade() else { return };
-                    shared.signs.send_replace(position);
+                    if position > shared.commits.latest() {
+                        shared.commits.notify(position);
+                    } else {
+                        // The other store was further. Readers look at the one that is the primary now.
+                        shared.commits.wake();
+                    }
                 }
             }));
         }
@@ -80,12 +82,12 @@ impl SwitchBackend {
 
     async fn ask(&self, context: &Context, args: PersistArgs) -> Result<PersistResponse> {
         let asked = self.shared.leading();
-        let answer = asked.execute_for(context, args.clone()).await;
+        let answer = Upstream::new(asked).forward(context, args.clone()).await;
         match answer {
             // Another process has changed which store leads. Nothing was applied, so it is asked of the right one.
             Err(error) if error.kind() == ErrorKind::Following && error.effect() == Effect::NotApplied => {
                 self.shared.look().await?;
-                self.shared.leading().execute_for(context, args).await
+                Upstream::new(self.shared.leading()).forward(context, args).await
             }
             answer => answer,
         }
@@ -120,8 +122,8 @@ impl Backend for SwitchBackend {
     }
 
     /// Of the store that leads; the one that follows takes it.
-    fn fingerprint_key(&self) -> Option<crate::FingerprintKey> {
-        self.shared.leading().store_key()
+    fn fingerprint_key(&self) -> Option<throughline_core::FingerprintKey> {
+        Upstream::new(self.shared.leading()).fingerprint_key()
     }
 
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
@@ -179,11 +181,11 @@ impl Backend for SwitchBackend {
         let _pass = self.shared.gate.read().await;
         // Another process may have changed which store leads, and nobody would be asked a second time.
         self.shared.look().await?;
-        self.shared.leading().note(notes).await
+        Upstream::new(self.shared.leading()).write_audit_notes(notes).await
     }
 
-    fn signs(&self) -> Option<watch::Receiver<Position>> {
-        Some(self.shared.signs.subscribe())
+    fn commit_notifications(&self) -> Option<CommitNotifications> {
+        Some(self.shared.commits.subscribe())
     }
 }
 

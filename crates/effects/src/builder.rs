@@ -11,9 +11,9 @@ use super::{
     status::{Board, ConsumerState},
     worker::Worker,
 };
-use crate::{
+use throughline_core::{
     ChangeScope, ConsumerName, Effect, ErrorKind, GetCursor, InvalidId, OpKind, PersistError, Persistence,
-    ReadChanges, Result, contain::contained,
+    ReadChanges, Result, contain::catch_future,
 };
 
 /// Puts consumers together.
@@ -106,10 +106,12 @@ impl EffectsBuilder {
         let running = ready.into_iter().map(|(delivery, cursor)| {
             let worker = Worker::new(Arc::clone(&delivery), cursor);
             let theirs = Arc::clone(&delivery);
-            let task = db.run_task(async move {
+            let task = db.spawn(async move {
                 // A panic of ours is no reason for whoever waits to wait for ever.
-                if let Err(why) = contained(Box::pin(worker.run())).await {
-                    theirs.board.put(|status| status.state = ConsumerState::Stopped { why: Some(why) });
+                if let Err(why) = catch_future(worker.run()).await {
+                    theirs
+                        .board
+                        .put(|status| status.state = ConsumerState::Stopped { why: Some(why.to_string()) });
                 }
             });
             Running::new(delivery, task)
@@ -120,7 +122,7 @@ impl EffectsBuilder {
 
 /// A redirect or a guard in the pipeline may refuse what the store would do.
 async fn can_be_followed(db: &Persistence, scope: &ChangeScope) -> Result<()> {
-    let read = ReadChanges::new(scope.clone(), crate::Position::new(u64::MAX), 1);
+    let read = ReadChanges::new(scope.clone(), throughline_core::Position::new(u64::MAX), 1);
     match db.read(read).await {
         Err(error) if error.kind() != ErrorKind::TooOld => Err(error),
         _ => Ok(()),

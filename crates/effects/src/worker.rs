@@ -1,9 +1,8 @@
 //! What follows the changes for one consumer.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::watch,
     task::{Id, JoinError, JoinSet},
     time::{Instant, sleep, sleep_until},
 };
@@ -15,10 +14,9 @@ use super::{
     settings::Waits,
     status::ConsumerState,
 };
-use crate::{
-    Change, ChangeFeed, ErrorKind, GetCursor, ListThreads, MoveCursor, PersistError, Position, ResetCursor,
-    Result,
-    contain::{BoxFuture, contained},
+use throughline_core::{
+    Change, ChangeFeed, CommitNotifications, ErrorKind, GetCursor, ListThreads, MoveCursor, PersistError,
+    Position, ResetCursor, Result, contain::catch_future,
 };
 
 /// So many events may be read and not done. When they all wait for one that is open, nothing more is read for the time.
@@ -50,17 +48,17 @@ pub(super) struct Worker {
     waits: Waits,
     /// Somebody has put the cursor back: everything after it is told again.
     anew: Option<Position>,
-    signs: Option<watch::Receiver<Position>>,
+    commits: Option<CommitNotifications>,
 }
 
 /// Reads on, and gives the feed back. It is never dropped in the middle of a read because something else happened.
-type Reading = BoxFuture<'static, (ChangeFeed, Result<Vec<Change>>)>;
+type Reading = Pin<Box<dyn Future<Output = (ChangeFeed, Result<Vec<Change>>)> + Send>>;
 
 /// When to look for changes.
 #[derive(Debug, Clone, Copy)]
 enum When {
     Now,
-    AtNextSign,
+    AtNextCommit,
     /// After a failure.
     After(Duration),
 }
@@ -75,7 +73,7 @@ enum Next {
 
 impl Worker {
     pub(super) fn new(delivery: Arc<Delivery>, cursor: Position) -> Self {
-        let (waits, signs) = (delivery.settings.waits(), delivery.db.signs());
+        let (waits, commits) = (delivery.settings.waits(), delivery.db.commit_notifications());
         Self {
             delivery,
             lanes: Lanes::default(),
@@ -87,7 +85,7 @@ impl Worker {
             move_at: None,
             waits,
             anew: None,
-            signs,
+            commits,
         }
     }
 
@@ -135,7 +133,7 @@ impl Worker {
                 }
                 Next::Read(feed, Ok(changes)) => {
                     self.waits = self.delivery.settings.waits();
-                    let when = if changes.is_empty() { When::AtNextSign } else { When::Now };
+                    let when = if changes.is_empty() { When::AtNextCommit } else { When::Now };
                     for change in changes {
                         self.lanes.push(change);
                     }
@@ -278,7 +276,7 @@ impl Worker {
     fn tell(&self) {
         let done = self.lanes.done_through(self.read);
         let (cursor, read, waiting) = (self.cursor, self.read, self.lanes.len());
-        let reached = self.signs.as_ref().map_or(read, |signs| *signs.borrow());
+        let reached = self.commits.as_ref().map_or(read, CommitNotifications::latest);
         self.delivery.board.put(|status| {
             (status.cursor, status.done, status.waiting) = (cursor, done, waiting);
             status.reached = reached.max(read);
@@ -291,7 +289,10 @@ async fn rebuild(delivery: &Delivery) -> Result<Option<Position>, String> {
     let told = |error: PersistError| error.to_string();
     // Read before anything else: what is changed while it is made again is told afterwards.
     let begun = delivery.db.threads(ListThreads::new(1).archived_too()).await.map_err(told)?.position;
-    match contained(delivery.consumer.rebuild(&delivery.db)).await? {
+    match catch_future(delivery.consumer.rebuild(&delivery.db))
+        .await
+        .map_err(|panicked| panicked.to_string())?
+    {
         Ok(Rebuilt::Whole) => {}
         Ok(Rebuilt::Impossible) => return Ok(None),
         Err(error) => return Err(error.to_string()),
@@ -307,7 +308,10 @@ fn reading_of(mut feed: ChangeFeed, when: When) -> Reading {
         if let When::After(wait) = when {
             sleep(wait).await;
         }
-        let read = feed.look(matches!(when, When::AtNextSign)).await;
+        if matches!(when, When::AtNextCommit) {
+            feed.wait_for_commit().await;
+        }
+        let read = feed.next_batch_now().await;
         (feed, read)
     })
 }

@@ -1,0 +1,62 @@
+//! Commit notifications: the writer sends one for each of its commits, and detects the commits of other processes.
+//!
+//! SQLite counts the commits of others in `PRAGMA data_version`. The writer reads that number while it is idle and has
+//! subscribers, or a full-text index to maintain.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+use throughline_core::{CommitNotifier, Position};
+
+/// How often the writer looks for commits of other processes.
+const POLL: Duration = Duration::from_millis(25);
+
+/// The same where it only maintains a full-text index.
+const POLL_FOR_THE_INDEX: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+pub(super) struct CommitWatch {
+    notifier: CommitNotifier,
+    /// `PRAGMA data_version` at the last poll of this connection.
+    data_version: Option<i64>,
+}
+
+impl CommitWatch {
+    pub(super) const fn new(notifier: CommitNotifier) -> Self {
+        Self { notifier, data_version: None }
+    }
+
+    /// How long an idle writer waits before it [polls](Self::poll). `None` where nobody needs it to.
+    pub(super) fn timeout(&self, has_index: bool) -> Option<Duration> {
+        match (self.notifier.has_subscribers(), has_index) {
+            (true, _) => Some(POLL),
+            (false, true) => Some(POLL_FOR_THE_INDEX),
+            (false, false) => None,
+        }
+    }
+
+    /// The writer has a new connection, which counts from another number.
+    pub(super) const fn reopened(&mut self) {
+        self.data_version = None;
+    }
+
+    /// The writer has committed.
+    pub(super) fn committed(&self, position: i64) {
+        self.notifier.notify(Position::new(u64::try_from(position).unwrap_or_default()));
+    }
+
+    /// Notifies of commits of other processes. Answers whether there may be one since the last poll.
+    pub(super) fn poll(&mut self, connection: &Connection, has_index: bool) -> rusqlite::Result<bool> {
+        if !self.notifier.has_subscribers() && !has_index {
+            self.data_version = None;
+            return Ok(false);
+        }
+        let version = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        // Also at the first poll: others may have committed since the last subscriber left.
+        let is_new = self.data_version.replace(version) != Some(version);
+        if is_new {
+            self.notifier.wake();
+        }
+        Ok(is_new)
+    }
+}
