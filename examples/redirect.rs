@@ -5,7 +5,7 @@ use std::error::Error;
 
 use throughline::{
     Add, Batch, ErrorKind, NewMessage, PageFrom, Persistence, Role, Site, TenantId, ThreadId,
-    memory::MemoryBackend, plugin::redirect,
+    memory::MemoryBackend, redirect::redirect,
 };
 
 /// The rule is a pure function of tenant and thread, and stays the same as long as the data lives.

@@ -5,7 +5,6 @@ use std::{process::ExitCode, time::Duration};
 use throughline::{
     Call, Content, Delete, ErrorKind, GetCursor, NewMessage, Next, Operation, PersistArgs, PersistError,
     PersistRequest, Phase, Plugin, Reply, Result, Role,
-    layers::transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
     layers::{
         audit::{AuditKey, AuditLayer},
         bulk_gate::BulkGateLayer,
@@ -23,10 +22,12 @@ use throughline::{
         slow_log::SlowLogLayer,
         timeout::TimeoutLayer,
         trace::TraceLayer,
+        transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
     },
     memory::MemoryBackend,
     pipeline::LayerList,
-    plugin::{Event, NextRequest, PluginList, from_fn, observe, redirect, redirect_messages, respond},
+    plugin::{Event, NextRequest, PluginList, from_fn, observe, respond},
+    redirect::{redirect, redirect_messages},
 };
 use throughline_conformance::laws::{self, Around, LayerFixture, LayerProfile, LayerSet};
 

@@ -11,7 +11,7 @@ use std::{
 
 use throughline::{
     ErrorKind, Persistence, RunReport,
-    session::{Finished, SessionRunner},
+    sessions::{Finished, SessionRunner},
 };
 use tokio::sync::Barrier;
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use throughline::{
-    AgentThread, Batch, BeginRun, ConfirmRun, Persistence, RunReport, SessionArgs, session::Resolution,
+    AgentThread, Batch, BeginRun, ConfirmRun, Persistence, RunReport, SessionArgs, sessions::Resolution,
 };
 
 use crate::{

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 use throughline::{
     Persistence,
-    session::{Finished, SessionRunner},
+    sessions::{Finished, SessionRunner},
 };
 use tokio::sync::Barrier;
 

@@ -16,7 +16,7 @@ use std::{error::Error, path::Path};
 
 use throughline::{
     Persistence,
-    session::{Claimer, Runtime},
+    sessions::{Claimer, Runtime},
     sqlite::SqliteBackend,
 };
 

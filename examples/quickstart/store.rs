@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use throughline::{
     Persistence, Phase, Result, TenantId, ThreadId,
     layers::{limits::LimitsLayer, trace::TraceLayer},
-    plugin::redirect,
+    redirect::redirect,
     sqlite::SqliteBackend,
 };
 

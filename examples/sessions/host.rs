@@ -9,7 +9,7 @@ use std::{
 
 use throughline::{
     Add, BeginRun, NewMessage, Persistence, ThreadId,
-    session::{
+    sessions::{
         Claimer, Directory, Failure as Why, Finished, HandOff, Reach, Run, RunError, RunFailure, Runtime,
         SessionRunner,
     },

@@ -21,7 +21,7 @@ use std::{
     process::{ExitCode, Stdio},
 };
 
-use throughline::session::{HandOff, Withheld};
+use throughline::sessions::{HandOff, Withheld};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Command,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use throughline::session::{Gap, Ran, Run};
+use throughline::sessions::{Gap, Ran, Run};
 
 use crate::host::Task;
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use throughline::{
     PageFrom, Role,
-    session::{AttemptState, Withheld},
+    sessions::{AttemptState, Withheld},
 };
 
 use crate::{Failure, host::Host, table::Row};

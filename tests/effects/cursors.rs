@@ -6,7 +6,7 @@ use throughline::{
     Reply, ResetCursor, ThreadId,
     effects::Effects,
     memory::MemoryBackend,
-    plugin::{redirect, redirect_messages},
+    redirect::{redirect, redirect_messages},
     sqlite::SqliteBackend,
 };
 

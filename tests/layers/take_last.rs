@@ -11,7 +11,7 @@ use throughline::{
         scope::{ScopeLayer, Verb},
     },
     memory::MemoryBackend,
-    plugin::redirect_messages,
+    redirect::redirect_messages,
 };
 
 async fn with_two(db: &Persistence) {

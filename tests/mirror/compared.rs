@@ -3,7 +3,7 @@
 use throughline::{
     ApplyImages, BeginCapture, GetStanding, Message, Persistence, Position, ReadImages, Revision, TakeStance,
     mirror::{Differs, compare},
-    replica::{GoneImage, Image, ImagePart},
+    replication::{GoneImage, Image, ImagePart},
 };
 
 use super::support::{copy, equal, fill, memory};

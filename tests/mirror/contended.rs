@@ -15,7 +15,7 @@ use throughline::{
     TakeStance,
     mirror::Switch,
     plugin::{NextRequest, from_fn},
-    replica::Role,
+    replication::Role,
     sqlite::SqliteBackend,
 };
 

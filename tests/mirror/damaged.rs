@@ -5,7 +5,7 @@ use std::path::Path;
 use throughline::{
     BeginCapture, ReadImages,
     mirror::{Difference, Differs, compare},
-    replica::ImagePart,
+    replication::ImagePart,
 };
 
 use super::support::{all_ids, copy, import, memory, sqlite};

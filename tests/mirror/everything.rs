@@ -10,7 +10,7 @@ use throughline::{
     ListOpen, ListPurgeable, ListQuarantined, ListThreads, Message, MessageId, Metadata, MoveCursor,
     NewMessage, NewThread, Origin, PageFrom, Persistence, Position, PurgeThread, QuarantineChange,
     ReadChanges, ResolveId, ResolveSession, Role, RunReport, SessionResolved, ThreadArgs, UpdateMode,
-    session::{Claimer, Runtime},
+    sessions::{Claimer, Runtime},
 };
 
 use super::support::{append, reserve};

@@ -3,7 +3,7 @@
 use throughline::{
     ApplyImages, BeginCapture, GetStanding, NewMessage, PageFrom, Persistence, Position, ReadImages, Seq,
     TakeStance,
-    replica::{GoneImage, Image, ImagePart},
+    replication::{GoneImage, Image, ImagePart},
 };
 
 use super::support::{copy, equal, fill, memory, sqlite};

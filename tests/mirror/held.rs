@@ -16,7 +16,7 @@ use throughline::{
     memory::MemoryBackend,
     mirror::{Switch, Switched},
     plugin::{NextRequest, from_fn},
-    replica::Role,
+    replication::Role,
 };
 use tokio::{sync::Notify, task::JoinHandle};
 

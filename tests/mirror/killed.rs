@@ -8,7 +8,7 @@ use std::{
 use throughline::{
     ApplyImages, BeginCapture, ErrorKind, GetStanding, NewMessage, Persistence, Position, TakeStance,
     mirror::{Mirror, MirrorState, Switch},
-    replica::Stance,
+    replication::Stance,
 };
 
 use super::support::{copy, equal, fill, import, memory, position, sqlite};

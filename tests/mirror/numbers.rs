@@ -5,8 +5,8 @@ use throughline::{
     ApplyImages, AttachmentKey, BeginCapture, ErrorKind, GetStanding, Images, NewMessage, NewReservation,
     Origin, PageFrom, Persistence, Position, QuarantineChange, ReadImages, Reserve, Role, RunReport,
     TakeStance,
-    replica::Image,
-    session::{Claimer, Runtime},
+    replication::Image,
+    sessions::{Claimer, Runtime},
     sqlite::SqliteBackend,
 };
 

@@ -7,7 +7,8 @@ use throughline::{
     PersistResult, Persistence, Phase, Result,
     memory::MemoryBackend,
     pipeline::LayerList,
-    plugin::{FromFn, NextRequest, from_fn, redirect},
+    plugin::{FromFn, NextRequest, from_fn},
+    redirect::redirect,
 };
 use tower::{ServiceExt, layer::layer_fn};
 

@@ -6,7 +6,7 @@ use throughline::{
     ReadArgs, ReadResult, Role, RunReport, Visibility,
     memory::MemoryBackend,
     plugin::{NextRequest, from_fn},
-    session::{Claimer, Runtime},
+    sessions::{Claimer, Runtime},
 };
 
 use crate::said;

@@ -9,10 +9,10 @@ use std::{
 };
 
 use throughline::{
-    Effect, ErrorKind, Import, ImportRow, ImportedRow, ListOpen, Message, NewMessage, NewReservation,
-    NewThread, PageFrom, PersistArgs, Persistence, Reserve, Role, TenantId, ThreadId, Timestamp, Visibility,
-    pipeline::Builder,
-    plugin::{redirect, redirect_messages},
+    Builder, Effect, ErrorKind, Import, ImportRow, ImportedRow, ListOpen, Message, NewMessage,
+    NewReservation, NewThread, PageFrom, PersistArgs, Persistence, Reserve, Role, TenantId, ThreadId,
+    Timestamp, Visibility,
+    redirect::{redirect, redirect_messages},
     sqlite::SqliteBackend,
 };
 

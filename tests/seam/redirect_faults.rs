@@ -8,7 +8,7 @@ use std::sync::{
 use throughline::{
     Content, ContentChange, Delta, Effect, ErrorKind, Message, MessageId, MessageState, NewMessage,
     NewReservation, OpKind, PageFrom, PersistArgs, Persistence, Reserve, Role, Thread, Timestamp, UpdateMode,
-    Visibility, memory::MemoryBackend, plugin::redirect_messages,
+    Visibility, memory::MemoryBackend, redirect::redirect_messages,
 };
 
 use tokio::task::yield_now;

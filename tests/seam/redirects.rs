@@ -5,8 +5,8 @@ use throughline::{
     MessageState, MetadataPatch, NewMessage, NewReservation, PageFrom, PersistArgs, Persistence,
     RenameThread, Role, RunReport, TakeLastMessage, UpdateMode, Visibility,
     memory::MemoryBackend,
-    plugin::{redirect, redirect_messages},
-    session::{Claimer, Runtime},
+    redirect::{redirect, redirect_messages},
+    sessions::{Claimer, Runtime},
     sqlite::SqliteBackend,
 };
 

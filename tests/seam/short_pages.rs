@@ -10,7 +10,8 @@ use throughline::{
     PersistRequest, Persistence, Phase, ReadArgs, ReadPage, Reserve, Role, Timestamp, UpdateMode, Visibility,
     backend::EstimatedSize as _,
     memory::MemoryBackend,
-    plugin::{NextRequest, from_fn, redirect, redirect_messages},
+    plugin::{NextRequest, from_fn},
+    redirect::{redirect, redirect_messages},
     sqlite::SqliteBackend,
 };
 

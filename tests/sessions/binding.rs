@@ -2,7 +2,7 @@
 
 use throughline::{
     ErrorKind,
-    session::{
+    sessions::{
         AttemptState, Failure, Finished, GenerationCause, HandOff, PointerState, RunFailure, Withheld,
     },
 };
@@ -151,12 +151,12 @@ async fn tc_s11_a_run_that_a_reset_has_overtaken_saves_nothing() {
             })
             .await
             .unwrap_err();
-        let throughline::session::RunError::Stopped { why, output, unrecorded, .. } = late else {
+        let throughline::sessions::RunError::Stopped { why, output, unrecorded, .. } = late else {
             panic!("{late}")
         };
         assert_eq!(
             (why, output, unrecorded.is_none()),
-            (throughline::session::Stop::Superseded, Some("late"), true)
+            (throughline::sessions::Stop::Superseded, Some("late"), true)
         );
         assert_eq!(offered(&place, laptop()).await, None);
         assert_eq!(states(&place).await, [AttemptState::Completed, AttemptState::Cancelled]);

@@ -2,7 +2,7 @@
 
 use throughline::{
     Add, Effect, ErrorKind, NewMessage, PersistResult, RunReport, UpdateContent,
-    session::{AttemptState, Failure, Finished, RunError, RunFailure, Withheld},
+    sessions::{AttemptState, Failure, Finished, RunError, RunFailure, Withheld},
 };
 
 use crate::{

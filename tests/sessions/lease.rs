@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline::{
     BeginRun, ErrorKind,
-    session::{AttemptState, Finished, RunError, Stop},
+    sessions::{AttemptState, Finished, RunError, Stop},
 };
 use tokio::{
     sync::oneshot,

@@ -4,7 +4,7 @@ use std::{future::Future, pin::pin, task::Poll, time::Duration};
 
 use throughline::{
     Add, ErrorKind, NewMessage,
-    session::{AttemptState, Finished, RunError, Stop},
+    sessions::{AttemptState, Finished, RunError, Stop},
 };
 use tokio::{
     sync::{Notify, oneshot},
@@ -31,8 +31,8 @@ async fn mu_s9_a_run_that_is_asked_to_stop_keeps_what_it_has_learned() {
                 run.learned("s2".parse().unwrap()).await?;
                 drop(ask);
                 assert_eq!(run.stopped().await, Stop::Asked);
-                Err::<Finished<()>, _>(throughline::session::RunFailure::new(
-                    throughline::session::Failure::Other,
+                Err::<Finished<()>, _>(throughline::sessions::RunFailure::new(
+                    throughline::sessions::Failure::Other,
                 ))
             }
         })

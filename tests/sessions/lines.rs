@@ -10,7 +10,7 @@ use std::{
 
 use throughline::{
     Effect, ErrorKind, RunReport, Site,
-    session::{AttemptState, Failure, Finished, RunError, RunFailure},
+    sessions::{AttemptState, Failure, Finished, RunError, RunFailure},
 };
 use tokio::{
     sync::{Barrier, Notify},

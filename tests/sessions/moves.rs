@@ -7,7 +7,7 @@ use std::sync::{
 
 use throughline::{
     ErrorKind, RunReport,
-    session::{Claimer, Directory, Finished, Gap, Reach, RunError, Withheld},
+    sessions::{Claimer, Directory, Finished, Gap, Reach, RunError, Withheld},
 };
 
 use crate::support::{Provider, laptop, offered, on, prepared, resolved, stores, talk};

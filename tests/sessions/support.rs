@@ -8,7 +8,7 @@ use std::{
 use throughline::{
     AgentThread, Persistence, Timestamp,
     memory::MemoryBackend,
-    session::{
+    sessions::{
         Attempt, AttemptState, Claimer, Finished, PreparedRun, Ran, Resolution, Run, RunError, RunFailure,
         Runtime, SessionRunner,
     },

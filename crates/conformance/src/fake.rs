@@ -4,8 +4,8 @@
 //! use throughline_conformance::FakeBackend;
 //! use throughline_core::{
 //!     Add, Added, Call, Delete, ErrorKind, NewMessage, PersistError, Persistence, Position, Reply, Seq, Timestamp,
-//!     layers::limits::LimitsLayer,
 //! };
+//! use throughline_layers::limits::LimitsLayer;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> throughline_core::Result<()> {
@@ -38,7 +38,7 @@ use std::{
 
 use throughline_core::{
     Call, Capabilities, Durability, Effect, ErrorKind, OpKind, Operation, PersistError, PersistRequest,
-    PersistResponse, Reply, Result, backend::ServiceBackend,
+    PersistResponse, Reply, Result, pipeline::ServiceBackend,
 };
 use tower_service::Service;
 

@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use throughline_core::{Capabilities, Persistence, pipeline::Builder};
+use throughline_core::{Builder, Capabilities, Persistence};
 
 use crate::{
     Place,

@@ -1,8 +1,7 @@
 //! What goes through the layers: a request down, a response up.
 
 use crate::{
-    Context, Extensions, Operation, PersistArgs, PersistError, PersistResult, Position, Result,
-    operation::OpKind,
+    Context, Extensions, OpKind, Operation, PersistArgs, PersistError, PersistResult, Position, Result,
 };
 
 /// An operation on its way down. What a `tower::Layer` of a pipeline receives.
@@ -118,9 +117,10 @@ impl<O: Operation> Reply<O> {
     /// [`ContractViolation`](crate::ErrorKind::ContractViolation) when it answers another operation.
     #[inline]
     pub fn from_response(response: PersistResponse) -> Result<Self> {
-        match O::reply(response) {
-            Ok(reply) => Ok(reply),
-            Err(other) => Err(wrong_answer(O::KIND.as_str(), other.as_str())),
+        let PersistResponse { result, receipt, extensions } = response;
+        match O::output(result) {
+            Ok(output) => Ok(Self { output, receipt, extensions }),
+            Err(other) => Err(PersistError::wrong_answer(O::KIND.as_str(), other.as_str())),
         }
     }
 }
@@ -130,13 +130,4 @@ impl<O: Operation> From<Reply<O>> for PersistResponse {
     fn from(reply: Reply<O>) -> Self {
         Self { result: reply.output.into(), receipt: reply.receipt, extensions: reply.extensions }
     }
-}
-
-/// An answer to one operation where one to another was due.
-#[cold]
-pub(crate) fn wrong_answer(asked: &str, answered: &str) -> PersistError {
-    PersistError::new(
-        crate::ErrorKind::ContractViolation,
-        format!("an answer to `{answered}` where one to `{asked}` was due"),
-    )
 }

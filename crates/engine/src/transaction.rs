@@ -1,6 +1,6 @@
 use throughline_core::{
     Idempotency, PersistArgs, PersistResult, ResolveSession, SessionResolved, TenantId, Timestamp,
-    replica::Image,
+    replication::Image,
 };
 
 use crate::{Halt, RowSource, StagedRows, decide::WriteScope, rows::ChangeEvent};

@@ -8,7 +8,7 @@ use throughline_core::{
     ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
     audit::{AuditNotes, AuditTicket},
     backend::{following, rules, search::Tokenizer, sessions::AgentRecord},
-    replica::{ImageCursor, Stance},
+    replication::{ImageCursor, Stance},
 };
 use throughline_engine::{
     Limits, Transaction, read as engine_read,

@@ -9,7 +9,7 @@ use super::link::standing;
 use throughline_core::{
     BeginCapture, Generation, Message, MessageId, PageFrom, Persistence, Position, ReadImages, Result, Seq,
     TenantId, ThreadId,
-    replica::{Image, ImagePart, NameImage, ThreadImage},
+    replication::{Image, ImagePart, NameImage, ThreadImage},
 };
 
 /// How often the stores are gone through where the first was written to meanwhile.
@@ -161,7 +161,7 @@ struct Sums {
     sums: BTreeMap<Key, u128>,
     /// What was said of each thread: whether it is there, and how often it was begun.
     threads: BTreeMap<(TenantId, ThreadId), (bool, Generation)>,
-    after: throughline_core::replica::ImageCursor,
+    after: throughline_core::replication::ImageCursor,
     position: Position,
     kept_after: Position,
     messages: u64,

@@ -2,9 +2,8 @@
 
 use throughline_core::{
     ApplyImages, BeginCapture, ErrorKind, GetStanding, Images, PersistError, Persistence, Position,
-    ReadImages, Result, TakeStance,
-    pipeline::Upstream,
-    replica::{Epoch, ImageCursor, Stance, Standing},
+    ReadImages, Result, TakeStance, Upstream,
+    replication::{Epoch, ImageCursor, Stance, Standing},
 };
 
 /// How many images go at once.

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
     AgentThread, Effect, ErrorKind, NewMessage, Persistence, PurgeThread, RunReport, ThreadId,
-    session::{AttemptState, Claimer, Runtime},
+    sessions::{AttemptState, Claimer, Runtime},
 };
 use throughline_sqlite::{Maintenance, Part, SqliteBackend};
 

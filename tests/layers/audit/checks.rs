@@ -13,7 +13,8 @@ use throughline::{
     },
     memory::MemoryBackend,
     pipeline::LayerList,
-    plugin::{NextRequest, from_fn, redirect, respond},
+    plugin::{NextRequest, from_fn, respond},
+    redirect::redirect,
 };
 
 use super::{Stacks, key};

@@ -12,7 +12,8 @@ use throughline::{
     audit::{AuditEntry, AuditLink, AuditNotes, AuditOutcome, RejectedCallBudget},
     layers::audit::AuditLayer,
     memory::MemoryBackend,
-    plugin::{redirect, respond},
+    plugin::respond,
+    redirect::redirect,
 };
 
 use tokio::time::{Instant, sleep};

@@ -4,13 +4,13 @@ mod checks;
 mod limits;
 
 use throughline::{
-    OpKind, PersistRequest, Persistence, Phase,
+    Builder, OpKind, PersistRequest, Persistence, Phase,
     layers::{
         audit::{AuditKey, AuditLayer},
         scope::ScopeLayer,
     },
     memory::MemoryBackend,
-    pipeline::{Builder, LayerList},
+    pipeline::LayerList,
 };
 
 use self::checks::CHECKS;

@@ -14,14 +14,14 @@ use throughline::{
     IdempotencyKey, MessageState, MetadataPatch, NewMessage, NewReservation, Next, Operation, PersistArgs,
     PersistError, PersistRequest, Persistence, Phase, Plugin, ReadImages, Reply, Reserve, Result, Role,
     SearchMessages, Title, UpdateContent, UpdateMode,
-    layers::transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
     layers::{
         encrypt::{EncryptLayer, Key, KeyRing},
         redact::RedactLayer,
+        transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
     },
     memory::MemoryBackend,
     plugin::{NextRequest, from_fn},
-    replica::ImageCursor,
+    replication::ImageCursor,
 };
 
 /// Stores `[p1]` for `Alice`, and `[p2]` for `Bob`.

@@ -14,15 +14,18 @@ pub(super) struct Group {
 const ORDERS: [(&str, Order); 1] = [("throughline-core", CORE)];
 
 const CORE: Order = &[
+    Group { name: "ids", modules: &["contain", "id", "keyed_queue", "op_kind"] },
     Group {
         name: "vocabulary",
-        modules: &["audit", "change", "contain", "id", "message", "replica", "session", "thread"],
+        modules: &["audit_entry", "change", "error", "message", "replica", "session", "thread"],
     },
     Group { name: "operations", modules: &["operation"] },
-    Group { name: "seam", modules: &["backend", "context", "error", "request"] },
+    Group { name: "seam", modules: &["backend", "context", "request"] },
     Group { name: "pipeline", modules: &["pipeline"] },
-    Group { name: "plugins", modules: &["layers", "plugin", "transform"] },
-    Group { name: "handles", modules: &["effects", "handle", "mirror"] },
+    Group { name: "plugins", modules: &["plugin"] },
+    Group { name: "handles", modules: &["handle", "redirect"] },
+    // Modules of re-exports: nothing in the crate uses them.
+    Group { name: "public surface", modules: &["audit", "replication", "sessions"] },
 ];
 
 /// The order of a crate, if it has one.

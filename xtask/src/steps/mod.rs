@@ -87,7 +87,12 @@ pub(crate) const STEPS: &[Step] = &[
         run: reliability::run,
     },
     Step { name: "guard", summary: "the rules of the source", quick: false, run: guard::run },
+    Step { name: "order", summary: "the modules of the core form no circle", quick: false, run: order },
 ];
+
+fn order(workspace: &Workspace, _: &mut Skips) -> Result {
+    crate::order::run(workspace, None, true)
+}
 
 /// The output of `cargo xtask list`.
 pub(crate) fn listing() -> String {

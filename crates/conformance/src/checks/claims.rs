@@ -6,7 +6,7 @@ use throughline_core::{
     ListAttempts, ListPurgeable, ListQuarantined, ListThreads, MetadataPatch, MoveCursor, NewReservation,
     NewThread, OpKind, PersistArgs, Persistence, PlanPrune, Position, ReadArgs, ReadAudit, ReadChanges,
     ReadPage, Reserve, ResolveSession, Role, SearchMessages, Update, UpdateContent, UpdateMode,
-    session::{Claimer, Runtime},
+    sessions::{Claimer, Runtime},
 };
 use throughline_layers::audit::{AuditKey, AuditLayer};
 use tower_service::Service as _;

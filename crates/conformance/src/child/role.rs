@@ -6,7 +6,7 @@ use std::{
 use throughline_core::{
     Add, Batch, ContentChange, Delta, ErrorKind, FingerprintKey, NewMessage, NewReservation, NewTurn,
     Persistence, Result, Role as Speaker, RunReport, UpdateMode,
-    session::{Claimer, Runtime},
+    sessions::{Claimer, Runtime},
 };
 
 use crate::shorthand::{id, said};

@@ -6,8 +6,8 @@ use throughline_core::{
     OpenReservations, Origin, Page, PersistResult, Position, PrunePlan, PurgeableThreads, QuarantinedChange,
     QuarantinedChanges, ReadArgs, ReadResult, Revision, Role, SearchHit, SearchHits, Seq, SessionGeneration,
     SessionResolved, SessionRevision, TenantId, ThreadCursor, ThreadEntry, ThreadId, ThreadList, Title,
-    replica::{Image, ImagePart, Stance, Standing},
-    session::{Attempt, AttemptState, HandOff, Resolution},
+    replication::{Image, ImagePart, Stance, Standing},
+    sessions::{Attempt, AttemptState, HandOff, Resolution},
 };
 
 use super::filled::{at, cursor, far, id, message, metadata, runtime};

@@ -16,8 +16,8 @@ use throughline_core::{
     ResetCursor, ResetSession, ResolveId, ResolveSession, RetireSession, Revision, Role, RunReport,
     SearchMessages, Seq, SessionGeneration, SessionRevision, TakeLastMessage, TakeStance, TenantId,
     ThreadCursor, ThreadId, Timestamp, Title, Update, UpdateContent, UpdateMode, Visibility,
-    replica::{CaptureId, Epoch, Image, ImageCursor, ImagePart, Stance},
-    session::{AttemptState, Claimer, Directory, Failure, HandOff, Reach, Runtime},
+    replication::{CaptureId, Epoch, Image, ImageCursor, ImagePart, Stance},
+    sessions::{AttemptState, Claimer, Directory, Failure, HandOff, Reach, Runtime},
 };
 
 use super::operations::t;

@@ -1,7 +1,4 @@
-use throughline_core::{
-    PersistArgs, Persistence, Result, ThreadArgs,
-    pipeline::{Builder, Guard},
-};
+use throughline_core::{Builder, PersistArgs, Persistence, Result, ThreadArgs, pipeline::Guard};
 use throughline_memory::MemoryBackend;
 use tower::layer::util::{Identity, Stack};
 

@@ -7,7 +7,7 @@ use throughline_core::{
     NewThread, PageFrom, PersistArgs, ReadPage, RebuildThread, RenameThread, Reserve, ResolveSession,
     Revision, Role, RunReport, Seq, TakeLastMessage, ThreadId, Timestamp, Title, Update, UpdateContent,
     UpdateMode,
-    session::{Claimer, Failure, Runtime},
+    sessions::{Claimer, Failure, Runtime},
 };
 
 pub(super) fn t() -> ThreadId {

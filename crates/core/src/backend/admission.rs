@@ -5,10 +5,10 @@ use tokio::{
     time::timeout_at,
 };
 
-use super::Turns;
+use crate::keyed_queue::KeyedQueue;
 use crate::{Effect, ErrorKind, PersistError, Result, TenantId};
 
-/// Bounds what waits for the writer of a store: so many operations, so many bytes. Tenants take [`Turns`].
+/// Bounds what waits for the writer of a store: so many operations, so many bytes. Tenants wait in a [`KeyedQueue`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -32,7 +32,7 @@ pub struct Admission {
     bytes: Arc<Semaphore>,
     operation_limit: usize,
     byte_limit: usize,
-    turns: Turns,
+    tenants: KeyedQueue<TenantId>,
 }
 
 /// A place among what waits for a writer. Dropping it gives it back.
@@ -52,7 +52,7 @@ impl Admission {
             bytes: Arc::new(Semaphore::new(bytes)),
             operation_limit: operations,
             byte_limit: bytes,
-            turns: Turns::new(),
+            tenants: KeyedQueue::new(),
         }
     }
 
@@ -71,7 +71,7 @@ impl Admission {
             entered => return entered.map_err(|_| closed()),
         }
         let waiting = async {
-            let _turn = self.turns.take(tenant).await;
+            let _front = self.tenants.acquire([tenant.clone()]).await;
             let operation = Arc::clone(&self.operations).acquire_owned().await?;
             let bytes = Arc::clone(&self.bytes).acquire_many_owned(bytes).await?;
             Ok(Slot { _operation: operation, _bytes: bytes })

@@ -1,6 +1,6 @@
 use std::marker::PhantomData;
 
-use crate::{Context, Operation, Timestamp, audit::AuditTicket, context::Idempotency};
+use crate::{Context, Operation, Timestamp, backend::AuditTicket, context::Idempotency};
 
 /// The pipeline's ticket: this operation, once, to this backend, now.
 ///
@@ -18,12 +18,12 @@ pub struct Admitted<'t, O> {
 }
 
 /// What a ticket borrows from: a local of the dispatching function.
-pub(super) struct Counter;
+pub(crate) struct Counter;
 
 impl<'t, O: Operation> Admitted<'t, O> {
-    pub(super) fn new(op: O, context: Context, now: Timestamp, _counter: &'t Counter) -> Self {
+    pub(crate) fn new(op: O, context: Context, now: Timestamp, _counter: &'t Counter) -> Self {
         let audit = if O::KIND.is_write() {
-            context.call().audit().map(|draft| draft.ticket(&context))
+            context.call().audit().map(|draft| AuditTicket::new(draft, &context))
         } else {
             None
         };

@@ -1,7 +1,7 @@
 //! What a store that can follow another one decides, made once for every backend.
 //!
 //! ```
-//! use throughline_core::{ErrorKind, TakeStance, backend::following, replica::Stance};
+//! use throughline_core::{ErrorKind, TakeStance, backend::following, replication::Stance};
 //!
 //! let follower = Stance::LEADING.following();
 //! let take = TakeStance::new(Stance::LEADING, follower);
@@ -101,7 +101,8 @@ mod tests {
     use super::*;
     use crate::{
         AuditNumber,
-        replica::{Epoch, GoneImage, Image, ImagePart},
+        operation::{GoneImage, Image, ImagePart},
+        replica::Epoch,
     };
 
     fn cursor(row: u64) -> ImageCursor {

@@ -39,45 +39,38 @@
 
 mod admission;
 mod admitted;
-mod answer;
+mod audit;
 mod capabilities;
-mod facts;
 pub mod following;
 mod length;
 pub mod names;
 mod owner_process;
-mod replay;
 pub mod rules;
 pub mod search;
-mod service_backend;
 pub mod sessions;
-mod tally;
-mod terminal;
-mod turns;
 mod weight;
 
 use std::future::{Future, ready};
 
-pub(crate) use self::terminal::Terminal;
 pub use self::{
     admission::{Admission, Slot, closed},
     admitted::Admitted,
-    answer::{AnswerBytes, EstimatedSize},
+    audit::{AuditLink, AuditNotes, AuditTicket},
     capabilities::{Capabilities, Durability},
-    facts::ThreadFacts,
     length::{Length, Tail},
     owner_process::OwnerProcess,
-    replay::{LookUp, Replay},
-    service_backend::ServiceBackend,
-    tally::{Removed, Tally},
-    turns::{Turn, Turns},
     weight::{weight, weight_of_notes},
+};
+pub(crate) use self::{admitted::Counter, audit::record};
+pub use crate::operation::{
+    estimated_size::{AnswerBytes, EstimatedSize},
+    stored::{LookUp, Removed, Replay, Tally, ThreadFacts},
 };
 
 use crate::change::CommitNotifications;
 use crate::{
     Add, Batch, ConsumerArgs, Delete, FingerprintKey, Import, OpKind, Operation, PersistError, ReadArgs,
-    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
 };
 
 /// A store, as the end of a pipeline.
@@ -100,7 +93,7 @@ use crate::{
 ///
 /// - Ids are compared byte for byte, and nothing joins two of them: `(a:b, c)` is not `(a, b:c)`. What one tenant or thread has
 ///   neither changes nor shows in another.
-/// - Each change takes a [`Position`] of its own, above all before it in every tenant: a batch takes one for each change, in the order
+/// - Each change takes a [`Position`](crate::Position) of its own, above all before it in every tenant: a batch takes one for each change, in the order
 ///   of its items. The receipt of a write names the last that it took. A write that makes no change, such as a renewed lease, takes one
 ///   all the same. A read, a refusal and a replay take none, and answer none.
 /// - A sequence number is given in the order of arrival and never twice: not after a deletion, a clear or a reopening.
@@ -283,7 +276,7 @@ pub trait Backend: Send + Sync + 'static {
         ready(Err(PersistError::unsupported("an audit log")))
     }
 
-    /// Keeps the store an exact copy of another, or another one of it: see [`replica`](crate::replica).
+    /// Keeps the store an exact copy of another, or another one of it: see [`replica`](crate::replication).
     fn replica(
         &self,
         call: Admitted<'_, ReplicaArgs>,

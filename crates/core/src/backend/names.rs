@@ -41,22 +41,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use serde::{Deserialize, Serialize};
-
+pub use crate::operation::stored::KnownName;
 use crate::{
     Alias, ErrorKind, EventId, ItemId, Message, MessageId, MessageState, Mismatch, Origin, PassedOver,
     PersistError, ResolveId, ResolvedBy, ResolvedId, Role, Seq, TurnId,
 };
-
-/// A name that a store keeps of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KnownName {
-    /// The name, and whose.
-    pub alias: Alias,
-    /// The last place that the thread had given when the name was taken down: what was asked after that is a later turn.
-    pub seen: Seq,
-}
 
 /// What a thread says of the names of its messages in its present generation, to [`resolve`].
 ///

@@ -12,7 +12,7 @@
 //! ```
 
 mod at_work;
-mod call_id;
+mod audit_draft;
 mod clock;
 mod credential;
 mod extensions;
@@ -30,17 +30,18 @@ use std::{
 };
 
 pub(crate) use self::at_work::AtWork;
+pub use self::audit_draft::{AuditDraft, AuditSealer};
 pub(crate) use self::credential::Credential;
 pub(crate) use self::lingering::Lingers;
 pub(crate) use self::shape::Shape;
 pub use self::{
-    call_id::CallId,
     clock::{Clock, SystemClock},
     extensions::Extensions,
 };
 use self::{lingering::Lingering, progress::Progress};
 use crate::{
-    Effect, Fingerprint, IdempotencyKey, MessageId, OpKind, Site, TenantId, ThreadId, audit::AuditDraft,
+    CallId, Effect, Fingerprint, IdempotencyKey, MessageId, OpKind, PersistError, Site, TenantId, ThreadId,
+    error::Stamp,
 };
 
 /// The idempotency key of a call, and what it stands for.
@@ -173,6 +174,20 @@ impl CallState {
     /// What the store may contain of this call, as far as the pipeline has seen.
     pub(crate) fn effect(&self) -> Effect {
         self.progress.effect()
+    }
+
+    /// The error with what is known of this call. Its site is the one of this index, unless it has one.
+    #[cold]
+    pub(crate) fn stamp(&self, error: PersistError, site: u8) -> PersistError {
+        error.stamped(&Stamp {
+            call: self.id,
+            site: &|unready| self.site(unready.unwrap_or(site)),
+            effect: self.effect(),
+            operation: self.shape.kind(),
+            thread: self.shape.thread(),
+            message: self.shape.message(),
+            key: self.facts.idempotency.as_ref().map(|idempotency| &idempotency.key),
+        })
     }
 
     pub(crate) fn site(&self, index: u8) -> Site {

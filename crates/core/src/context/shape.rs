@@ -3,7 +3,7 @@
 use crate::{
     Add, Added, AgentId, Change, ChangeScope, ConsumerName, ContentUpdated, Delete, Deleted, Message,
     MessageId, OpKind, ReadArgs, Reserve, Reserved, TenantId, ThreadId, Update, UpdateContent, Updated,
-    audit::{AuditEntry, AuditItem},
+    audit_entry::{AuditEntry, AuditItem},
     operation::{
         Addressed, PersistArgs, PersistResult, ReadResult, SessionSubject, TakenMessage, ThreadResult,
     },

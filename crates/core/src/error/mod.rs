@@ -21,8 +21,7 @@ pub use self::{
     site::{Site, SiteName},
 };
 use crate::{
-    IdempotencyKey, InvalidContent, InvalidId, InvalidMetadata, MessageId, OpKind, ThreadId,
-    context::{CallId, CallState},
+    CallId, IdempotencyKey, InvalidContent, InvalidId, InvalidMetadata, MessageId, OpKind, ThreadId,
 };
 
 /// An error that a foreign layer or a backend works with.
@@ -263,37 +262,57 @@ impl PersistError {
         self
     }
 
-    /// Fills in what the pipeline knows and the error does not say: its site is the one of this index, unless it has
-    /// one. An error of another call, which a layer let out, becomes the source of one of this call.
+    /// An answer to one operation where one to another was due.
     #[cold]
-    pub(crate) fn stamped(self, site: u8, call: &CallState) -> Self {
+    pub(crate) fn wrong_answer(asked: &str, answered: &str) -> Self {
+        Self::new(
+            ErrorKind::ContractViolation,
+            format!("an answer to `{answered}` where one to `{asked}` was due"),
+        )
+    }
+
+    /// Fills in what the pipeline knows of the call and the error does not say. An error of another call, which a layer let out,
+    /// becomes the source of one of this call.
+    #[cold]
+    pub(crate) fn stamped(self, stamp: &Stamp<'_>) -> Self {
         let mut error = match self.0.call {
-            Some(other) if other != call.id => Self::new(self.kind(), self.to_string()).with_source(self),
+            Some(other) if other != stamp.call => Self::new(self.kind(), self.to_string()).with_source(self),
             _ => self,
         };
         let repr = &mut *error.0;
-        repr.call = Some(call.id);
-        repr.site.get_or_insert_with(|| call.site(repr.unready.unwrap_or(site)));
-        let seen = call.effect();
+        repr.call = Some(stamp.call);
+        repr.site.get_or_insert_with(|| (stamp.site)(repr.unready));
         repr.effect = Some(match repr.effect {
             // A read applies nothing, whatever became of it.
-            _ if !call.shape.kind().is_write() => Effect::NotApplied,
+            _ if !stamp.operation.is_write() => Effect::NotApplied,
             // Nothing was applied by this attempt: what is known of the others stands.
-            None | Some(Effect::NotApplied) => seen,
+            None | Some(Effect::NotApplied) => stamp.effect,
             Some(said) => said,
         });
-        repr.operation.get_or_insert_with(|| call.shape.kind());
+        repr.operation.get_or_insert(stamp.operation);
         if repr.thread.is_none() {
-            repr.thread = call.shape.thread().cloned();
+            repr.thread = stamp.thread.cloned();
         }
         if repr.message.is_none() {
-            repr.message = call.shape.message().cloned();
+            repr.message = stamp.message.cloned();
         }
         if repr.key.is_none() {
-            repr.key = call.facts.idempotency.as_ref().map(|idempotency| idempotency.key.clone());
+            repr.key = stamp.key.cloned();
         }
         error
     }
+}
+
+/// What a pipeline knows of the call that an error is of.
+pub(crate) struct Stamp<'a> {
+    pub(crate) call: CallId,
+    /// The site of the error, where it has none: it is given the index of the layer that could not be made ready.
+    pub(crate) site: &'a dyn Fn(Option<u8>) -> Site,
+    pub(crate) effect: Effect,
+    pub(crate) operation: OpKind,
+    pub(crate) thread: Option<&'a ThreadId>,
+    pub(crate) message: Option<&'a MessageId>,
+    pub(crate) key: Option<&'a IdempotencyKey>,
 }
 
 impl fmt::Display for PersistError {

@@ -2,7 +2,7 @@ use super::{ConsumerRequest, Persistence};
 use crate::{ConsumerArgs, OperationOf};
 
 impl Persistence {
-    /// What a consumer of the changes keeps in the store, typed. The runner in [`effects`](crate::effects) does it by itself;
+    /// What a consumer of the changes keeps in the store, typed. The runner of `throughline-effects` does it by itself;
     /// a host does it to look after one.
     ///
     /// ```no_run

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::Thread;
 use crate::{
     DamagedMessage, Message, OpKind, Page, PageFrom, ReadPage, Result, Seq, Visibility,
-    backend::EstimatedSize,
+    operation::estimated_size::EstimatedSize,
 };
 
 /// The latest final messages of a thread, as a model may be given them.

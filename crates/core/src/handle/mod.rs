@@ -1,5 +1,6 @@
 //! What a host holds: the store, a thread, a message being written.
 
+mod builder;
 mod changes;
 mod consumer;
 mod draft;
@@ -11,13 +12,15 @@ mod prune;
 mod replica;
 mod request;
 mod session;
+mod session_run;
 mod sweep;
 mod thread;
 mod turn;
+mod upstream;
 mod walk;
 
-pub(crate) use self::draft::LiveDrafts;
 pub use self::{
+    builder::{Builder, NoBackend, Probe},
     changes::ChangeFeed,
     draft::{Coalesce, Draft, DraftRequest, ReplyAttempt, ReplyAttemptRequest, Watermark},
     family_request::{
@@ -28,8 +31,10 @@ pub use self::{
     persistence::Persistence,
     request::{ReplyFuture, Request, RequestFuture},
     session::{Agent, AgentThread},
+    session_run::{Finished, PreparedRun, Ran, Run, RunError, RunFailure, SessionRunner, Stop},
     sweep::Swept,
     thread::Thread,
     turn::{NewTurn, Turn, TurnRequest},
+    upstream::Upstream,
     walk::Walk,
 };

@@ -9,17 +9,15 @@ use std::{
 
 use tower_service::Service;
 
-use super::{ChangeFeed, LiveDrafts, ReadRequest, Request, Thread, ThreadRequest, request::Options};
+use super::{ChangeFeed, ReadRequest, Request, Thread, ThreadRequest, request::Options};
 use crate::change::CommitNotifications;
-use crate::pipeline::Task;
+use crate::pipeline::{LiveDrafts, RunQueue, Task};
 use crate::{
-    Batch, ChangeScope, CreateThread, Effect, InvalidId, ListThreads, NewThread, OpKind, Operation,
+    Batch, Builder, ChangeScope, CreateThread, Effect, InvalidId, ListThreads, NewThread, OpKind, Operation,
     OperationOf, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages,
     TenantId, ThreadArgs, ThreadId, Timestamp,
-    context::Credential,
-    context::{Context, Facts, Idempotency, Shape},
-    pipeline::{Builder, Core, Description, Execution, InFlight, Keyless, Ticket},
-    session::Lines,
+    context::{Context, Credential, Facts, Idempotency, Shape},
+    pipeline::{Core, Description, Execution, InFlight, Keyless, Ticket},
 };
 
 /// A store with everything that stands before it: the only way to read and write.
@@ -328,9 +326,9 @@ impl Persistence {
         Task::new(self.core.spawn(task))
     }
 
-    /// Who waits for whom before a run of an agent in a thread.
-    pub(crate) fn lines(&self) -> &Lines {
-        &self.core.lines
+    /// The runs of agents that wait for each other.
+    pub(crate) fn run_queue(&self) -> &RunQueue {
+        &self.core.runs
     }
 
     /// Writes the audit records of rejected calls that are waiting, whether or not their interval is over: before an anchor

@@ -10,7 +10,7 @@ use crate::{
 /// An agent of the tenant, as far as its sessions go.
 ///
 /// ```no_run
-/// use throughline_core::{Persistence, RunReport, session::{Claimer, Runtime}};
+/// use throughline_core::{Persistence, RunReport, sessions::{Claimer, Runtime}};
 ///
 /// # async fn example(db: Persistence) -> Result<(), Box<dyn std::error::Error>> {
 /// let place = db.agent("coder").on("telegram:42");

@@ -8,10 +8,8 @@ use std::{
 };
 
 use super::{Request, Thread};
-use crate::{
-    Add, Batch, IdempotencyKey, InvalidId, Message, NewMessage, PersistResult, Result, Seq,
-    request::wrong_answer,
-};
+use crate::PersistError;
+use crate::{Add, Batch, IdempotencyKey, InvalidId, Message, NewMessage, PersistResult, Result, Seq};
 
 /// A turn to be added: what was asked, and what was answered if that is known.
 ///
@@ -97,11 +95,11 @@ impl IntoFuture for TurnRequest {
             for output in batched.outputs {
                 match output {
                     PersistResult::Add(added) => messages.push(added.message),
-                    other => return Err(wrong_answer("add", other.kind().as_str())),
+                    other => return Err(PersistError::wrong_answer("add", other.kind().as_str())),
                 }
             }
             let mut messages = messages.into_iter();
-            let question = messages.next().ok_or_else(|| wrong_answer("add", "nothing"))?;
+            let question = messages.next().ok_or_else(|| PersistError::wrong_answer("add", "nothing"))?;
             Ok(Turn { question, answers: messages.collect(), deduplicated: batched.deduplicated })
         })
     }

@@ -18,6 +18,7 @@
 //! ```
 
 mod content;
+mod content_field;
 mod delta;
 mod metadata;
 mod number;
@@ -25,22 +26,26 @@ mod role;
 mod state;
 mod text;
 pub(crate) use self::content::escaped_len;
+pub(crate) use self::content_field::{carries_content, carries_nothing, carries_parts};
 pub(crate) use self::delta::{bytes_between_brackets, text_block_len};
 pub(crate) use self::state::lease_milliseconds;
 pub(crate) use self::unshown::{Length, debug_without_text};
 mod timestamp;
+mod title;
 mod unshown;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     content::{Content, InvalidContent},
+    content_field::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
     delta::{ContentBuffer, Delta},
     metadata::{InvalidMetadata, Metadata, MetadataPatch},
     number::{AuditNumber, Generation, Position, Revision, Seq, SessionGeneration, SessionRevision},
     role::Role,
     state::{Lease, MessageState},
     timestamp::Timestamp,
+    title::{InvalidTitle, Title},
 };
 use crate::{AttachmentKey, MessageId, TenantId, ThreadId};
 

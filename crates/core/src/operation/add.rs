@@ -1,9 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Addressed,
-    places::{carries_content, carries_parts},
-};
+use super::Addressed;
+use crate::message::{carries_content, carries_parts};
 use crate::{
     AttachmentKey, Content, Generation, Message, MessageId, MessageState, Metadata, Revision, Role, Seq,
     TenantId, ThreadId, Timestamp,

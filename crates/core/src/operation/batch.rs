@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Addressed, PersistArgs, PersistResult, lower, places::carries_parts};
+use super::{Addressed, PersistArgs, PersistResult, lower};
+use crate::message::carries_parts;
 use crate::{MessageId, Seq, ThreadId};
 
 /// Several writes as one: all or nothing, in one transaction of the backend, in order. An item sees what the

@@ -3,10 +3,14 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{
-    Add, CarriesContent as _, ContentChange, Import, ImportRow, Origin, PersistArgs, PersistResult,
-    ReplicaArgs, Reserve, ThreadResult, Update, UpdateContent, UpdateMode,
+    Add, ContentChange, Import, ImportRow, Origin, PersistArgs, PersistResult, ReplicaArgs, Reserve,
+    ThreadResult, Update, UpdateContent, UpdateMode,
 };
-use crate::{AttachmentKey, Metadata, backend::EstimatedSize, replica::Image};
+use crate::message::CarriesContent as _;
+use crate::{
+    AttachmentKey, Metadata,
+    operation::{Image, estimated_size::EstimatedSize},
+};
 
 impl PersistArgs {
     /// The bytes of everything that it carries: content, metadata with its names, titles and reasons, and every name: ids,

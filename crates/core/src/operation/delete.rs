@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::places::carries_content;
+use crate::message::carries_content;
 use crate::{AttachmentKey, MessageId, MessageState, Revision, Seq, ThreadId};
 
 /// Deletes one message, in any state. A tombstone keeps its id dead: it can never name another message.

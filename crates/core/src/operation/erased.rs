@@ -3,12 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Add, Added, Addressed, Batch, Batched, CarriesContent, ConsumerArgs, ConsumerResult, ContentUpdated,
-    Delete, Deleted, Import, Imported, OpKind, Operation, Place, PlaceMut, ReadArgs, ReadResult, ReplicaArgs,
-    ReplicaResult, Reserve, Reserved, SessionArgs, SessionResult, ThreadArgs, ThreadResult, Update,
-    UpdateContent, UpdateMode, Updated,
+    Add, Added, Addressed, Batch, Batched, ConsumerArgs, ConsumerResult, ContentUpdated, Delete, Deleted,
+    Import, Imported, Operation, ReadArgs, ReadResult, ReplicaArgs, ReplicaResult, Reserve, Reserved,
+    SessionArgs, SessionResult, ThreadArgs, ThreadResult, Update, UpdateContent, UpdateMode, Updated,
 };
-use crate::{MessageId, MetadataPatch, PersistResponse, Reply, ThreadId};
+use crate::{MessageId, MetadataPatch, ThreadId};
+use crate::{
+    OpKind,
+    message::{CarriesContent, Place, PlaceMut},
+};
 
 /// Any operation: what goes down through the layers, and the wire form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,10 +101,9 @@ macro_rules! erased {
         $(
             impl super::sealed::Sealed for $operation {
                 #[inline]
-                fn reply(response: PersistResponse) -> Result<Reply<Self>, OpKind> {
-                    let PersistResponse { result, receipt, extensions } = response;
+                fn output(result: PersistResult) -> Result<$output, OpKind> {
                     match result {
-                        PersistResult::$variant(output) => Ok(Reply { output, receipt, extensions }),
+                        PersistResult::$variant(output) => Ok(output),
                         other => Err(other.kind()),
                     }
                 }

@@ -91,7 +91,7 @@ macro_rules! family {
                 fn output(answer: $result) -> $crate::Result<$output> {
                     match answer {
                         $result::$variant(output) => Ok(output),
-                        other => Err($crate::request::wrong_answer($code, other.as_str())),
+                        other => Err($crate::PersistError::wrong_answer($code, other.as_str())),
                     }
                 }
             }

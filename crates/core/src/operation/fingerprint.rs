@@ -40,7 +40,7 @@ impl fmt::Debug for Fingerprint {
 ///
 /// A store makes a random one with its first file or schema and answers it as
 /// [`Backend::fingerprint_key`](crate::Backend::fingerprint_key). A host can give one of its own with
-/// [`Builder::fingerprint_secret`](crate::pipeline::Builder::fingerprint_secret), which is kept nowhere.
+/// [`Builder::fingerprint_secret`](crate::Builder::fingerprint_secret), which is kept nowhere.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FingerprintKey([u8; 32]);

@@ -1,9 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Addressed, CarriesContent, Place, PlaceMut, Slot, SlotMut, nullable::present, places::carries_nothing,
-};
+use super::{Addressed, nullable::present};
 use crate::message::debug_without_text;
+use crate::message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing};
 use crate::{
     AttachmentKey, Content, Message, MessageId, MessageState, Metadata, Origin, Revision, Role, Seq,
     TenantId, ThreadId, Timestamp,

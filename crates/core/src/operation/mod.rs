@@ -21,25 +21,23 @@ mod bytes;
 mod consumer;
 mod delete;
 mod erased;
+pub(crate) mod estimated_size;
 mod family;
 mod fingerprint;
 mod import;
 mod nullable;
 mod origin;
-mod places;
 mod read;
 mod replica;
 mod reserve;
 mod session;
+pub(crate) mod stored;
 mod thread;
 mod update;
 mod update_content;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
-pub(crate) use self::session::SessionSubject;
 pub use self::{
     add::{Add, Added, NewMessage},
     batch::{Batch, Batched},
@@ -53,7 +51,6 @@ pub use self::{
     fingerprint::{Fingerprint, FingerprintKey},
     import::{Import, ImportRow, Imported, ImportedRow},
     origin::Origin,
-    places::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
     read::{
         Alias, AliasCursor, Aliases, Attempts, AuditFrom, AuditPage, Changes, ConsumerCursor, DamagedMessage,
         GetCursor, GetMessage, GetStanding, GetThread, Images, ListAliases, ListAttempts, ListOpen,
@@ -63,8 +60,9 @@ pub use self::{
         SessionResolved, ThreadList, Visibility,
     },
     replica::{
-        ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, EndCapture, ImagesApplied, ReplicaArgs,
-        ReplicaResult, TakeStance,
+        ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ConsumerImage, EndCapture, GoneImage, Image,
+        ImagePart, ImagesApplied, KeyImage, NameImage, ReplicaArgs, ReplicaResult, SessionImage, SessionPart,
+        TakeStance, ThreadImage,
     },
     reserve::{NewReservation, Reserve, Reserved},
     session::{
@@ -83,100 +81,15 @@ pub use self::{
     update_content::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},
 };
 pub(crate) use self::{bytes::json_len, erased::by_operation};
+pub(crate) use self::{replica::numbers, session::SessionSubject};
 use crate::{MessageId, ThreadId};
+use crate::{OpKind, message::CarriesContent};
 
 /// The lower of a limit that was set before, where one was, and another one.
 const fn lower(earlier: Option<u64>, limit: u64) -> u64 {
     match earlier {
         Some(earlier) if earlier < limit => earlier,
         _ => limit,
-    }
-}
-
-/// Which operation a call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub enum OpKind {
-    /// [`Add`]
-    Add,
-    /// [`Reserve`]
-    Reserve,
-    /// [`UpdateContent`]
-    UpdateContent,
-    /// [`Update`]
-    Update,
-    /// [`Delete`]
-    Delete,
-    /// [`Batch`]
-    Batch,
-    /// [`Import`]
-    Import,
-    /// [`ThreadArgs`]
-    Thread,
-    /// [`ReadArgs`]
-    Read,
-    /// [`ConsumerArgs`]
-    Consumer,
-    /// [`SessionArgs`]
-    Session,
-    /// [`ReplicaArgs`]
-    Replica,
-}
-
-impl OpKind {
-    /// Every kind there is.
-    pub const ALL: [Self; 12] = [
-        Self::Add,
-        Self::Reserve,
-        Self::UpdateContent,
-        Self::Update,
-        Self::Delete,
-        Self::Batch,
-        Self::Import,
-        Self::Thread,
-        Self::Read,
-        Self::Consumer,
-        Self::Session,
-        Self::Replica,
-    ];
-
-    /// The camelCase name, as on the wire and in errors, spans and reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Add => "add",
-            Self::Reserve => "reserve",
-            Self::UpdateContent => "updateContent",
-            Self::Update => "update",
-            Self::Delete => "delete",
-            Self::Batch => "batch",
-            Self::Import => "import",
-            Self::Thread => "thread",
-            Self::Read => "read",
-            Self::Consumer => "consumer",
-            Self::Session => "session",
-            Self::Replica => "replica",
-        }
-    }
-
-    /// Whether it changes the store.
-    #[must_use]
-    pub const fn is_write(self) -> bool {
-        !matches!(self, Self::Read)
-    }
-
-    /// Whether a call of it may have an idempotency key: the key is scoped to a thread, and one that is of a whole agent or
-    /// runtime speaks of none.
-    #[must_use]
-    pub const fn takes_key(self) -> bool {
-        !matches!(self, Self::Read | Self::Consumer | Self::Replica)
-    }
-}
-
-impl fmt::Display for OpKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -216,12 +129,12 @@ pub trait Operation:
 
 mod sealed {
     use super::Operation;
-    use crate::{OpKind, PersistResponse, Reply};
+    use crate::{OpKind, PersistResult};
 
     pub trait Sealed {
-        /// Reads an erased answer as one to this operation, or says what else it answers. In one move: an answer is large, and
-        /// every plugin on its way reads it.
-        fn reply(response: PersistResponse) -> Result<Reply<Self>, OpKind>
+        /// Reads an erased output as one of this operation, or says what else it is. In one move: an output is large, and every
+        /// plugin on its way reads it.
+        fn output(result: PersistResult) -> Result<Self::Output, OpKind>
         where
             Self: Operation;
     }

@@ -2,10 +2,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Addressed,
-    places::{carries_content, carries_parts},
-};
+use super::Addressed;
+use crate::message::{carries_content, carries_parts};
 use crate::{
     AttachmentKey, Content, Generation, Lease, Message, MessageId, MessageState, Metadata, Revision, Role,
     Seq, TenantId, ThreadId, Timestamp, message_lease_milliseconds as milliseconds,

@@ -1,9 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::{
-    lower,
-    places::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content},
-};
+use super::lower;
+use crate::message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content};
 use crate::{AttachmentKey, MessageId, Metadata, MetadataPatch, Revision, ThreadId};
 
 /// Patches what surrounds the content: metadata and the names of attachments. Works in every state, does not

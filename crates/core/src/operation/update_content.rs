@@ -2,11 +2,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    lower,
-    places::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content},
-};
+use super::lower;
 use crate::message::Length;
+use crate::message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content};
 use crate::{Content, Delta, MessageId, MessageState, Revision, ThreadId};
 
 /// What happens to the content.

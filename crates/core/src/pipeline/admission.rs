@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{Effect, ErrorKind, PersistError, Result, TenantId, backend::Turns};
+use crate::{Effect, ErrorKind, PersistError, Result, TenantId, keyed_queue::KeyedQueue};
 
 /// How many calls a pipeline lets in: so many run, so many more wait, the rest is refused as `Overloaded`.
 ///
@@ -42,7 +42,7 @@ pub(super) struct Gate {
 #[derive(Debug)]
 pub(super) struct Lane {
     slots: Arc<Semaphore>,
-    turns: Turns,
+    tenants: KeyedQueue<TenantId>,
     waiting: AtomicUsize,
     max_waiting: usize,
 }
@@ -54,7 +54,7 @@ impl Gate {
     pub(super) fn new(admission: Admission) -> Self {
         let lane = |slots: usize| Lane {
             slots: Arc::new(Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS))),
-            turns: Turns::new(),
+            tenants: KeyedQueue::new(),
             waiting: AtomicUsize::new(0),
             max_waiting: admission.waiting,
         };
@@ -84,7 +84,7 @@ impl Lane {
         let _waiting = Waiting(&self.waiting);
         let max = self.max_waiting;
         // A tenant who has not filled the room is let in all the same, while it has no great part of it.
-        let is_full = before >= max.saturating_mul(2) || self.turns.waiting(tenant) >= max / 8;
+        let is_full = before >= max.saturating_mul(2) || self.tenants.len_of(tenant) >= max / 8;
         if before >= max && is_full {
             return Err(PersistError::new(
                 ErrorKind::Overloaded,
@@ -93,7 +93,7 @@ impl Lane {
             .with_effect(Effect::NotApplied)
             .with_retry_after(RETRY_AFTER));
         }
-        let _turn = self.turns.take(tenant).await;
+        let _turn = self.tenants.acquire([tenant.clone()]).await;
         Ok(Arc::clone(&self.slots).acquire_owned().await.expect("the gate is never closed"))
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use super::panicked;
 use crate::{Effect, IdempotencyKey, PersistArgs, Result, TenantId};
 
-/// A write without an idempotency key, as [`Builder::auto_key`](super::Builder::auto_key) asks about it.
+/// A write without an idempotency key, as [`Builder::auto_key`](crate::Builder::auto_key) asks about it.
 #[derive(Debug, Clone, Copy)]
 pub struct Keyless<'a> {
     /// The operation, as the caller sent it.
@@ -29,7 +29,7 @@ type Derive = Arc<dyn Fn(Keyless<'_>) -> Option<IdempotencyKey> + Send + Sync>;
 pub(crate) struct AutoKey(Option<Derive>);
 
 impl AutoKey {
-    pub(super) fn new(
+    pub(crate) fn new(
         derive: impl Fn(Keyless<'_>) -> Option<IdempotencyKey> + Send + Sync + 'static,
     ) -> Self {
         Self(Some(Arc::new(derive)))

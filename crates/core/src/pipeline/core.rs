@@ -14,19 +14,17 @@ use tokio::{
 };
 
 use super::{
-    Admission, AutoKey, CallerFilter, Description, Execution, InFlight, SharedService, admission::Gate,
-    erased::BoxFuture, guard::panicked, watch::Watched,
+    Admission, AutoKey, CallerFilter, Description, Execution, InFlight, LiveDrafts, RunQueue, SharedService,
+    admission::Gate, audit_trail::AuditTrail, erased::BoxFuture, guard::panicked, watch::Watched,
 };
 use crate::change::CommitNotifications;
 use crate::{
     Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result, Site,
-    audit::{AuditNotes, AuditTrail},
+    backend::AuditNotes,
     backend::OwnerProcess,
     contain::catch_future,
     context::{Context, Facts, Shape},
-    handle::LiveDrafts,
     operation::{Fingerprint, FingerprintKey},
-    session::Lines,
 };
 
 pub(crate) struct Core {
@@ -44,7 +42,7 @@ pub(crate) struct Core {
     caller_filters: Vec<CallerFilter>,
     pub(crate) description: Description,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) lines: Lines,
+    pub(crate) runs: RunQueue,
     pub(crate) drafts: LiveDrafts,
     /// What is noted of calls that the store has not applied, where there is a log.
     trail: Option<AuditTrail>,
@@ -63,28 +61,28 @@ pub(crate) struct Core {
 type Closed = Option<Result<()>>;
 
 /// How what is noted comes to the backend.
-pub(super) type Note = Box<dyn Fn(AuditNotes) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+pub(crate) type Note = Box<dyn Fn(AuditNotes) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
-pub(super) struct Parts {
-    pub(super) stack: SharedService,
-    pub(super) sites: Arc<[Site]>,
-    pub(super) admission: Admission,
-    pub(super) in_flight: Arc<InFlight>,
-    pub(super) fingerprints: Option<FingerprintKey>,
-    pub(super) store_key: Box<dyn Fn() -> Option<FingerprintKey> + Send + Sync>,
-    pub(super) auto_key: AutoKey,
-    pub(super) caller_filters: Vec<CallerFilter>,
-    pub(super) description: Description,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) trail: Option<AuditTrail>,
-    pub(super) note: Note,
-    pub(super) commit_notifications: Box<dyn Fn() -> Option<CommitNotifications> + Send + Sync>,
-    pub(super) waits_in: Box<dyn Fn() -> Option<String> + Send + Sync>,
-    pub(super) close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
+pub(crate) struct Parts {
+    pub(crate) stack: SharedService,
+    pub(crate) sites: Arc<[Site]>,
+    pub(crate) admission: Admission,
+    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) fingerprints: Option<FingerprintKey>,
+    pub(crate) store_key: Box<dyn Fn() -> Option<FingerprintKey> + Send + Sync>,
+    pub(crate) auto_key: AutoKey,
+    pub(crate) caller_filters: Vec<CallerFilter>,
+    pub(crate) description: Description,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) trail: Option<AuditTrail>,
+    pub(crate) note: Note,
+    pub(crate) commit_notifications: Box<dyn Fn() -> Option<CommitNotifications> + Send + Sync>,
+    pub(crate) waits_in: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    pub(crate) close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
 }
 
 impl Core {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         let Parts {
             stack,
             sites,
@@ -116,7 +114,7 @@ impl Core {
             caller_filters,
             description,
             clock,
-            lines: Lines::default(),
+            runs: RunQueue::default(),
             drafts: LiveDrafts::default(),
             trail,
             note,

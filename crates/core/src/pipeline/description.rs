@@ -31,7 +31,7 @@ pub struct DescribedSite {
 }
 
 impl Description {
-    pub(super) fn new(layers: &[SiteSpec], backend: &str, capabilities: Capabilities) -> Self {
+    pub(crate) fn new(layers: &[SiteSpec], backend: &str, capabilities: Capabilities) -> Self {
         let layer = |spec: &SiteSpec| DescribedSite {
             name: spec.name.to_string(),
             phase: Some(spec.phase),

@@ -187,7 +187,7 @@ impl Execution {
         let at_work = call.cursor().load(Relaxed);
         let effect = call.effect();
         self.let_go();
-        let error = PersistError::new(kind, why).with_effect(effect).stamped(at_work, &call);
+        let error = call.stamp(PersistError::new(kind, why).with_effect(effect), at_work);
         self.core.answered(&self.context, Some(&error));
         error
     }
@@ -211,7 +211,7 @@ impl Future for Execution {
             }
             // One that has no site yet was refused here.
             Poll::Ready(Err(error)) => {
-                let error = error.stamped(CallState::EDGE, this.context.call());
+                let error = this.context.call().stamp(error, CallState::EDGE);
                 this.core.answered(&this.context, Some(&error));
                 return Poll::Ready(Err(error));
             }
@@ -237,8 +237,8 @@ impl Drop for Execution {
             let call = self.context.call();
             let error =
                 PersistError::new(ErrorKind::Cancelled, "its caller left before anything was handed over")
-                    .with_effect(Effect::NotApplied)
-                    .stamped(at_work, call);
+                    .with_effect(Effect::NotApplied);
+            let error = call.stamp(error, at_work);
             self.core.answered(&self.context, Some(&error));
         }
     }

@@ -27,7 +27,7 @@ pub struct Guard<L> {
 }
 
 impl<L> Guard<L> {
-    pub(super) const fn new(layer: L, index: u8) -> Self {
+    pub(crate) const fn new(layer: L, index: u8) -> Self {
         Self { layer, index }
     }
 }
@@ -178,7 +178,7 @@ where
             }
         };
         call.cursor().store(outer, Relaxed);
-        Poll::Ready(Err(error.stamped(index, call)))
+        Poll::Ready(Err(call.stamp(error, index)))
     }
 }
 
@@ -202,7 +202,7 @@ pub(crate) fn strange(site: u8) -> PersistError {
 /// What `site` did that it may not.
 #[cold]
 pub(crate) fn contract_violation(what: &'static str, call: &CallState, site: u8) -> PersistError {
-    PersistError::new(ErrorKind::ContractViolation, what).stamped(site, call)
+    call.stamp(PersistError::new(ErrorKind::ContractViolation, what), site)
 }
 
 /// The error for a panic. The text of the panic is not repeated where it may hold content: only a literal is.

@@ -84,12 +84,12 @@ impl LayerList {
         self.items.iter().map(|item| &*item.spec.name)
     }
 
-    pub(super) fn specs(&self) -> impl Iterator<Item = SiteSpec> {
+    pub(crate) fn specs(&self) -> impl Iterator<Item = SiteSpec> {
         self.items.iter().map(|item| item.spec.clone())
     }
 
     /// The list as a layer whose first item is the site `first`.
-    pub(super) fn at(self, first: u8) -> BoxedLayers {
+    pub(crate) fn at(self, first: u8) -> BoxedLayers {
         BoxedLayers { layers: self.items.into_iter().map(|item| item.layer).collect(), first }
     }
 }

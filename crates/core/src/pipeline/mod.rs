@@ -25,7 +25,7 @@
 //!
 //! # Order
 //! The first layer registered is the outermost. Every layer has a unique name and a [`Phase`], and a built-in one a
-//! rank inside it; [`Builder::build`] refuses an order in which a phase or a rank goes backwards, and says the right
+//! rank inside it; [`Builder::build`](crate::Builder::build) refuses an order in which a phase or a rank goes backwards, and says the right
 //! one. [`Persistence::describe`](crate::Persistence::describe) prints what was built.
 //!
 //! # What surrounds each layer
@@ -40,8 +40,9 @@
 //! inside another is named as the layer that holds that pipeline.
 
 mod admission;
+mod audit_budget;
+mod audit_trail;
 mod auto_key;
-mod builder;
 mod core;
 mod deadline;
 mod description;
@@ -51,36 +52,44 @@ mod guard;
 mod in_flight;
 mod inner;
 mod layer_list;
-mod order;
+mod live_drafts;
+pub(crate) mod order;
 mod phase;
+mod service_backend;
 #[cfg(test)]
 mod sizes;
 mod task;
-mod upstream;
+mod terminal;
 mod validate;
 #[cfg_attr(not(feature = "tracing"), path = "unwatched.rs")]
 mod watch;
 
 pub use self::{
     admission::Admission,
+    audit_budget::RejectedCallBudget,
     auto_key::Keyless,
-    builder::{Builder, NoBackend, Probe},
     description::{DescribedSite, Description},
     erased::{Oneshot, PersistService, SharedService},
     guard::{Guard, Guarded},
     inner::InnerService,
     layer_list::{BoxedLayers, LayerList},
     phase::{Described, Phase, SiteSpec},
+    service_backend::ServiceBackend,
     task::Task,
-    upstream::Upstream,
 };
 pub(crate) use self::{
+    audit_trail::{AuditTrail, Sealing},
     auto_key::AutoKey,
-    core::Core,
+    core::{Core, Parts},
     deadline::{Deadline, Expired},
     edge::Execution,
     guard::{GuardedFuture, contract_violation, panicked, put_ready, strange},
     in_flight::{InFlight, Ticket},
+    live_drafts::{LiveDraft, LiveDrafts},
     phase::CallerFilter,
+    terminal::Terminal,
     watch::AtSite,
 };
+
+/// One queue for the runs of each agent in a thread.
+pub(crate) type RunQueue = crate::keyed_queue::KeyedQueue<(crate::TenantId, crate::AgentId, crate::ThreadId)>;

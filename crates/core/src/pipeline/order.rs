@@ -6,7 +6,7 @@ use crate::{Capabilities, Effect, ErrorKind, PersistError, Result, Site};
 /// The most layers of one pipeline: the site at work is kept in one byte.
 pub(super) const MAX_LAYERS: usize = 250;
 
-pub(super) fn check(layers: &[SiteSpec], backend: &str) -> Result<()> {
+pub(crate) fn check(layers: &[SiteSpec], backend: &str) -> Result<()> {
     if layers.len() > MAX_LAYERS {
         return refuse(format!("{} layers are more than the {MAX_LAYERS} of one pipeline", layers.len()));
     }
@@ -38,7 +38,7 @@ pub(super) fn check(layers: &[SiteSpec], backend: &str) -> Result<()> {
 }
 
 /// A log that the backend does not keep in its commits would be a claim about what may not be there.
-pub(super) fn check_audit(layers: &[SiteSpec], backend: &str, claims: &Capabilities) -> Result<()> {
+pub(crate) fn check_audit(layers: &[SiteSpec], backend: &str, claims: &Capabilities) -> Result<()> {
     match layers.iter().find(|layer| layer.sealing.is_some()) {
         Some(layer) if !claims.audit => refuse(format!(
             "the layer `{}` needs a backend that keeps an audit log in its commits, and `{backend}` does not claim to",

@@ -1,6 +1,9 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use crate::audit::{AuditSealer, RejectedCallBudget, Sealing};
+use crate::{
+    context::AuditSealer,
+    pipeline::{RejectedCallBudget, Sealing},
+};
 
 /// The part of the order that a layer belongs to, from the caller to the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,7 +98,7 @@ impl SiteSpec {
     /// Has the pipeline keep an audit log: the backend writes an entry in the commit of each write whose call has an
     /// [`AuditDraft`](crate::audit::AuditDraft), and the pipeline writes records of rejected calls within `budget`.
     ///
-    /// [`Builder::build`](crate::pipeline::Builder::build) refuses it over a backend that does not claim
+    /// [`Builder::build`](crate::Builder::build) refuses it over a backend that does not claim
     /// [`Capabilities::audit`](crate::Capabilities::audit).
     #[must_use]
     pub fn with_audit(mut self, sealer: Arc<dyn AuditSealer>, budget: RejectedCallBudget) -> Self {
@@ -112,7 +115,7 @@ impl SiteSpec {
 }
 
 /// A layer that knows its name and phase. A layer that does not is added with
-/// [`Builder::layer_as`](crate::pipeline::Builder::layer_as).
+/// [`Builder::layer_as`](crate::Builder::layer_as).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say its name and phase",
     label = "a layer of a pipeline needs a name and a phase",

@@ -8,7 +8,7 @@ use crate::{
         search::{MAX_QUERY_BYTES, Query, Tokenizer},
         sessions,
     },
-    replica::numbers,
+    operation::numbers,
 };
 
 pub(super) fn check(args: &PersistArgs) -> Result<()> {

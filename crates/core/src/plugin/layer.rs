@@ -7,7 +7,7 @@ use crate::pipeline::{Described, SiteSpec};
 
 /// Mounts a [`Plugin`] as a tower layer. One allocation a call.
 ///
-/// [`Builder::plugin`](crate::pipeline::Builder::plugin) does it for you; by hand, a plugin fits any stack over
+/// [`Builder::plugin`](crate::Builder::plugin) does it for you; by hand, a plugin fits any stack over
 /// [`PersistRequest`](crate::PersistRequest).
 #[derive(Debug)]
 pub struct PluginLayer<P> {

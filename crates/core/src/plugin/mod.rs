@@ -41,14 +41,13 @@
 //! A hook that is not written forwards to [`around`](Plugin::around), which forwards to the next layer. A guard or a
 //! redirect overrides `around` first, so that no operation falls through by default.
 //!
-//! For one-liners there are [`from_fn`], [`observe`], [`respond`] and [`redirect`].
+//! For one-liners there are [`from_fn`], [`observe`], [`respond`] and [`redirect`](crate::redirect).
 
 mod from_fn;
 mod layer;
 mod list;
 mod next;
 mod observe;
-mod redirect;
 mod respond;
 mod service;
 mod tail;
@@ -61,10 +60,6 @@ pub use self::{
     list::{MountedPlugins, PluginList},
     next::{Next, NextFuture},
     observe::{Event, Observe, ObserveFuture, ObserveLayer, ObserveService, ObserverStats, Outcome, observe},
-    redirect::{
-        RedirectFuture, RedirectLayer, RedirectMessagesLayer, RedirectMessagesService, RedirectService,
-        redirect, redirect_messages,
-    },
     respond::{Respond, respond},
     service::{PluginListService, PluginService},
 };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Why a run failed: what decides whether its session may be resumed.
 ///
 /// ```
-/// use throughline_core::session::{AfterFailure, Failure};
+/// use throughline_core::sessions::{AfterFailure, Failure};
 ///
 /// assert_eq!(Failure::Network.session(), AfterFailure::Kept);
 /// assert_eq!(Failure::ContextOverflow.session(), AfterFailure::Poisoned);

@@ -1,10 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Labels, Title};
+use super::Labels;
+use crate::Title;
 use crate::message::debug_without_text;
 use crate::{
     Generation, MessageId, Metadata, OwnerId, Seq, TenantId, ThreadId, Timestamp,
-    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
+    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
 };
 
 /// A conversation as a list shows it.

@@ -11,10 +11,8 @@
 
 mod entry;
 mod labels;
-mod title;
 
 pub use self::{
     entry::{ForkPoint, Keep, ThreadCursor, ThreadEntry},
     labels::{LabelPatch, Labels},
-    title::{InvalidTitle, Title},
 };

@@ -6,7 +6,7 @@ use throughline_core::{
     Content, ContentChange, Message, MessageId, MessageState, Metadata, PersistError, Position, Revision,
     Role, Seq, ThreadId, Timestamp,
     backend::{Length, ThreadFacts},
-    replica::{ConsumerImage, GoneImage, ImagePart, NameImage, SessionImage, SessionPart, ThreadImage},
+    replication::{ConsumerImage, GoneImage, ImagePart, NameImage, SessionImage, SessionPart, ThreadImage},
 };
 
 use super::{Decided, WriteScope};

@@ -1,6 +1,6 @@
 use throughline_core::{
     Content, Seq, ThreadId,
-    replica::{GoneImage, ImagePart, ThreadImage},
+    replication::{GoneImage, ImagePart, ThreadImage},
 };
 
 use crate::rows::{MessageKey, MessageRow, ThreadKey, ThreadRow};

@@ -1,7 +1,7 @@
 use throughline_core::{
     AgentId, AttemptId, ProviderId, RuntimeId, SessionGeneration, SessionId, TenantId,
     backend::sessions::{BoundRuntime, KnownSession, Wanted},
-    session::Runtime,
+    sessions::Runtime,
 };
 
 use super::ThreadKey;

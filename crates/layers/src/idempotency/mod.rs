@@ -23,7 +23,7 @@
 //! consumer keeps, or what is done to a whole agent, never needs one.
 //!
 //! Keys are given by [`Request::key`](throughline_core::Request::key), or derived for a whole pipeline by
-//! [`Builder::auto_key`](throughline_core::pipeline::Builder::auto_key). A layer cannot give a call its key: what a key stands for is taken
+//! [`Builder::auto_key`](throughline_core::Builder::auto_key). A layer cannot give a call its key: what a key stands for is taken
 //! down over what the caller sent, before any layer. Two calls of one key at once need nothing here: the store makes one write
 //! of them and answers both.
 //!

@@ -8,7 +8,7 @@ use std::{
 use pin_project::pin_project;
 use tower_service::Service;
 
-use super::lines::Place;
+use super::Permit;
 use throughline_core::{
     Context as CallContext, PersistError, PersistRequest, PersistResponse, Result, pipeline::Oneshot,
 };
@@ -23,8 +23,8 @@ pub struct SerialiseFuture<S: Service<PersistRequest>> {
 }
 
 impl<S: Service<PersistRequest>> SerialiseFuture<S> {
-    pub(super) fn new(service: S, request: PersistRequest, place: Option<Place>) -> Self {
-        let held = place.map(|place| Held { place: Some(place), context: request.context.clone() });
+    pub(super) fn new(service: S, request: PersistRequest, permit: Option<Permit>) -> Self {
+        let held = permit.map(|permit| Held { permit: Some(permit), context: request.context.clone() });
         Self { inner: Oneshot::new(service, request), held }
     }
 }
@@ -37,23 +37,23 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Some(place) = this.held.as_mut().and_then(|held| held.place.as_mut()) {
-            ready!(place.poll_turn(cx));
+        if let Some(permit) = this.held.as_mut().and_then(|held| held.permit.as_mut()) {
+            ready!(permit.poll_acquired(cx));
         }
         this.inner.poll(cx)
     }
 }
 
-/// The place of a call, held until nothing of the call goes on.
+/// The permit of a call, held until no write of the call runs.
 struct Held {
-    place: Option<Place>,
+    permit: Option<Permit>,
     context: CallContext,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(place) = self.place.take() {
-            self.context.release_after_writes(place);
+        if let Some(permit) = self.permit.take() {
+            self.context.release_after_writes(permit);
         }
     }
 }

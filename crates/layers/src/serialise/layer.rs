@@ -1,8 +1,6 @@
-use std::sync::Arc;
-
 use tower_layer::Layer;
 
-use super::{SerialiseService, lines::Lines};
+use super::{Queue, SerialiseService};
 use throughline_core::pipeline::{Described, Phase, SiteSpec};
 
 /// Lets the writes of one thread go on one after the other. See the [module](super).
@@ -27,6 +25,6 @@ impl<S> Layer<S> for SerialiseLayer {
     type Service = SerialiseService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SerialiseService::new(inner, Arc::new(Lines::default()))
+        SerialiseService::new(inner, Queue::default())
     }
 }

@@ -32,17 +32,17 @@
 //! | a read | nothing |
 //! | a write of no thread, such as one of a consumer or of a whole agent | nothing |
 //!
-//! A call takes its place in the lines of all its threads in one step when it comes to this layer. So two batches cannot wait
+//! A call joins the queues of all its threads in one step when it comes to this layer. So two batches cannot wait
 //! for each other, and nobody overtakes. While a batch waits for one of its threads, later writes of its other threads wait
 //! behind it.
 //!
-//! # How long a place is held
+//! # How long a permit is held
 //! Until the call is answered, also when its caller left after the hand-over. A write that an attempt
 //! [timeout](super::timeout) gave up and that still goes on holds it to its end. A caller that leaves while it waits leaves
 //! its place; one whose deadline passes is told `Timeout` and `NotApplied`, with this layer as the site. A thread that nobody
 //! writes to takes no memory.
 //!
-//! Each pipeline has lines of its own: a store that two pipelines write to orders their writes itself. A layer further in must
+//! Each pipeline has queues of its own: a store that two pipelines write to orders their writes itself. A layer further in must
 //! not write to the same thread through a handle of the same pipeline and wait for the answer, because that write waits for the
 //! one it is a part of.
 //!
@@ -50,7 +50,15 @@
 
 mod future;
 mod layer;
-mod lines;
 mod service;
+
+use throughline_core::{
+    TenantId, ThreadId,
+    keyed_queue::{KeyedPermit, KeyedQueue},
+};
+
+/// One queue for each thread of a tenant.
+type Queue = KeyedQueue<(TenantId, ThreadId)>;
+type Permit = KeyedPermit<(TenantId, ThreadId)>;
 
 pub use self::{future::SerialiseFuture, layer::SerialiseLayer, service::SerialiseService};

@@ -1,23 +1,20 @@
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use tower_service::Service;
 
-use super::{SerialiseFuture, lines::Lines};
+use super::{Queue, SerialiseFuture};
 use throughline_core::{Addressed as _, PersistError, PersistRequest, PersistResponse, Result, ThreadId};
 
 /// The service of [`SerialiseLayer`](super::SerialiseLayer).
 #[derive(Debug, Clone)]
 pub struct SerialiseService<S> {
     inner: S,
-    lines: Arc<Lines>,
+    queue: Queue,
 }
 
 impl<S> SerialiseService<S> {
-    pub(super) const fn new(inner: S, lines: Arc<Lines>) -> Self {
-        Self { inner, lines }
+    pub(super) const fn new(inner: S, queue: Queue) -> Self {
+        Self { inner, queue }
     }
 }
 
@@ -37,8 +34,9 @@ where
     fn call(&mut self, request: PersistRequest) -> Self::Future {
         let threads = threads(&request);
         let tenant = request.context.tenant();
-        let place = (!threads.is_empty()).then(|| self.lines.enter(tenant, threads));
-        SerialiseFuture::new(self.inner.clone(), request, place)
+        let keys = threads.into_iter().map(|thread| (tenant.clone(), thread));
+        let permit = (keys.len() > 0).then(|| self.queue.enter(keys));
+        SerialiseFuture::new(self.inner.clone(), request, permit)
     }
 }
 

@@ -28,7 +28,7 @@
 //! backend, `Unknown` afterwards. A write that was handed over goes on to its end by itself.
 //!
 //! It bounds an *attempt* and stands inside [`retry`](super::retry); the whole call is bounded by the deadline of the
-//! [builder](throughline_core::pipeline::Builder::deadline), the handle or the call.
+//! [builder](throughline_core::Builder::deadline), the handle or the call.
 
 mod future;
 mod layer;

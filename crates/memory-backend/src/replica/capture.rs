@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use throughline_core::{
     AuditNumber, Position,
-    replica::{CaptureId, ImageCursor},
+    replication::{CaptureId, ImageCursor},
 };
 use throughline_engine::{
     rows::{AttemptKey, IdempotencyRowKey, MessageKey, SessionHeadKey, SessionKey, ThreadKey},

@@ -10,7 +10,7 @@ use throughline_core::{
     ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, ImagesApplied, PersistError,
     Position, ReplicaArgs, ReplicaResult, Result, TenantId, Timestamp,
     backend::following::{self, Present},
-    replica::Standing,
+    replication::Standing,
 };
 use throughline_engine::rows::ChangeEvent;
 

@@ -2,7 +2,7 @@
 
 use throughline_core::{
     Result,
-    replica::{Image, ImagePart},
+    replication::{Image, ImagePart},
 };
 use throughline_engine::{Limits, Transaction, rows::ThreadKey};
 

@@ -3,7 +3,9 @@
 use throughline_core::{
     Images, ReadImages, Result, Timestamp,
     backend::following,
-    replica::{ConsumerImage, Image, ImageCursor, ImagePart, KeyImage, NameImage, SessionImage, SessionPart},
+    replication::{
+        ConsumerImage, Image, ImageCursor, ImagePart, KeyImage, NameImage, SessionImage, SessionPart,
+    },
 };
 use throughline_engine::{
     read as engine_read,

@@ -7,8 +7,8 @@ use crate::link::standing;
 use throughline_core::{
     Add, Admitted, Backend, Batch, Capabilities, CommitNotifications, ConsumerArgs, Context, Delete,
     Durability, Effect, ErrorKind, Import, OpKind, Operation, PersistArgs, PersistError, PersistResponse,
-    ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
-    audit::AuditNotes, pipeline::Upstream,
+    ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, Upstream,
+    audit::AuditNotes,
 };
 
 /// The backend of a [`Switch`](super::Switch): whatever is asked of it is asked of the store that leads.

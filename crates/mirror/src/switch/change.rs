@@ -14,7 +14,7 @@ use crate::{
 };
 use throughline_core::{
     ApplyImages, BeginCapture, Effect, ErrorKind, PersistError, Position, Result,
-    replica::{Epoch, Stance},
+    replication::{Epoch, Stance},
 };
 
 /// What a change of the store that leads came to.

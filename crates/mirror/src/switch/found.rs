@@ -3,7 +3,7 @@
 use crate::link::{stand, standing};
 use throughline_core::{
     ErrorKind, PersistError, Persistence, Result,
-    replica::{Stance, Standing},
+    replication::{Stance, Standing},
 };
 
 /// How often it is looked anew where others change who leads meanwhile.

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::future::select;
 use sqlx::{Connection as _, PgConnection};
-use throughline_core::{TenantId, backend::Turns};
+use throughline_core::{TenantId, keyed_queue::KeyedQueue};
 use tokio::{
     sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore},
     time::{timeout, timeout_at},
@@ -27,7 +27,7 @@ pub(super) struct Connections {
     permits: Arc<Semaphore>,
     /// One permit more, for a tenant that has none: it never waits for the reads of one other tenant.
     additional: Arc<Semaphore>,
-    turns: Arc<Turns>,
+    waiting: KeyedQueue<TenantId>,
     /// The tenants that have a connection.
     busy: Arc<Mutex<HashMap<TenantId, Held>>>,
     idle: Arc<Mutex<Vec<Idle>>>,
@@ -91,7 +91,7 @@ impl Connections {
             settings: settings.clone(),
             permits,
             additional: Arc::new(Semaphore::new(1)),
-            turns: Arc::default(),
+            waiting: KeyedQueue::new(),
             busy: Arc::default(),
             idle: Arc::default(),
         }
@@ -111,7 +111,7 @@ impl Connections {
                 return Ok(self.count(&mut busy, tenant, permit));
             }
         }
-        let _turn = self.turns.take(tenant).await;
+        let _turn = self.waiting.acquire([tenant.clone()]).await;
         let shared = async {
             let permit = Arc::clone(&self.permits).acquire_owned().await?;
             Ok(self.count(&mut self.busy(), tenant, permit))

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use sqlx::{AssertSqlSafe, PgConnection};
-use throughline_core::replica::CaptureId;
+use throughline_core::replication::CaptureId;
 
 use super::{Key, Part, State, key::BETWEEN};
 use crate::rows::number;

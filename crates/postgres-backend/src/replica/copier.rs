@@ -5,7 +5,7 @@ use throughline_core::{
     ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, FingerprintKey, ImagesApplied,
     PersistError, Position, ReplicaArgs, ReplicaResult, TakeStance,
     backend::following::{self, Present},
-    replica::{CaptureId, ImageCursor},
+    replication::{CaptureId, ImageCursor},
 };
 use throughline_engine::Outcome;
 

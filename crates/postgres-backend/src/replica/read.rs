@@ -5,7 +5,7 @@ use throughline_core::{
     AuditNumber, Images, Position, ReadImages, Timestamp,
     audit::AuditEntry,
     backend::following,
-    replica::{Image, ImagePart, Standing},
+    replication::{Image, ImagePart, Standing},
 };
 
 use super::{

@@ -2,7 +2,7 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
     AuditNumber, Position,
     audit::{AuditDigest, AuditLink},
-    replica::{CaptureId, Epoch, ImageCursor, Role, Stance, Standing},
+    replication::{CaptureId, Epoch, ImageCursor, Role, Stance, Standing},
 };
 
 use crate::{

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, postgres::PgRow};
 use throughline_core::{
     ThreadId,
     audit::{AuditEntry, AuditLink},
-    replica::{CaptureId, Stance},
+    replication::{CaptureId, Stance},
 };
 use throughline_engine::StagedRows;
 

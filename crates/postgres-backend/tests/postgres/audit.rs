@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline_core::{
     Add, AuditFrom, AuditNumber, Batch, BeginCapture, ChangeScope, NewMessage, Persistence, ReadAudit,
-    ReadImages, replica::ImagePart,
+    ReadImages, replication::ImagePart,
 };
 use throughline_layers::audit::{AuditKey, AuditLayer, Flaw, verify};
 use throughline_postgres::PostgresBackend;

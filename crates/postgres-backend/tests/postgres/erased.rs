@@ -4,7 +4,7 @@ use std::future::IntoFuture as _;
 
 use throughline_core::{
     AttemptId, BeginRun, DeleteThread, NewMessage, PurgeThread, SessionArgs, ThreadArgs,
-    session::{Claimer, Runtime},
+    sessions::{Claimer, Runtime},
 };
 use throughline_postgres::PostgresBackend;
 

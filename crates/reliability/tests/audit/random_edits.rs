@@ -6,7 +6,7 @@ use fastrand::Rng;
 use rusqlite::{Connection, ToSql, params_from_iter, types::Value};
 use throughline_core::{
     Add, Batch, Delete, Labels, ListThreads, MetadataPatch, MoveCursor, NewMessage, NewThread, Origin, Role,
-    session::{Claimer, Runtime},
+    sessions::{Claimer, Runtime},
 };
 use throughline_layers::audit::verify;
 use throughline_reliability::{Report, scaled, worker::audit_key};

@@ -2,7 +2,7 @@
 //! store that nobody copies writes nothing more.
 
 use rusqlite::{Connection, OptionalExtension};
-use throughline_core::replica::CaptureId;
+use throughline_core::replication::CaptureId;
 
 use crate::record::number;
 

@@ -8,7 +8,7 @@ use throughline_core::{
     ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, Effect, ErrorKind, ImagesApplied,
     PersistError, Position, ReplicaArgs, ReplicaResult,
     backend::following::{self, Present},
-    replica::{ImageCursor, Stance, Standing},
+    replication::{ImageCursor, Stance, Standing},
 };
 
 pub(crate) use self::capture::{Part, is_capture_trigger, present as capture};

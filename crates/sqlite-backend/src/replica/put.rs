@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, params};
 use throughline_core::{
     Alias, EventId, Happened, ItemId, TenantId, TurnId,
-    replica::{Image, ImagePart, NameImage},
+    replication::{Image, ImagePart, NameImage},
 };
 use throughline_engine::{Limits, Transaction, rows::ThreadKey};
 

@@ -5,7 +5,7 @@
 //! commit: what a writer looks up that does not know whether its commit came true.
 
 use rusqlite::{Connection, Row, params};
-use throughline_core::replica::{Epoch, Role, Stance};
+use throughline_core::replication::{Epoch, Role, Stance};
 
 use crate::{
     error::EngineError,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 use throughline_core::{
-    Effect, ErrorKind, PersistArgs, PersistError, ReplicaArgs, backend::following, replica::Stance,
+    Effect, ErrorKind, PersistArgs, PersistError, ReplicaArgs, backend::following, replication::Stance,
 };
 use throughline_engine::{Limits, Write as Decided};
 

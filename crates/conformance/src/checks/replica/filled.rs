@@ -7,7 +7,7 @@ use throughline_core::{
     ListAttempts, ListOpen, ListPurgeable, ListQuarantined, Message, MoveCursor, NewMessage, NewReservation,
     Origin, Persistence, Position, QuarantineChange, QuarantinedChange, Reserve, ResolveId, ResolveSession,
     Role, RunReport, SessionResolved, TenantId, ThreadArgs, ThreadEntry, ThreadId, UpdateMode,
-    session::{Claimer, Runtime},
+    sessions::{Claimer, Runtime},
 };
 
 use crate::{

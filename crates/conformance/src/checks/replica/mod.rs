@@ -9,7 +9,7 @@ use throughline_core::{
     ApplyImages, Backend as _, BeginCapture, ContentChange, Delta, Durability, EndCapture, ErrorKind,
     GetStanding, ImagesApplied, MoveCursor, PersistError, Persistence, Position, PurgeThread, ReadImages,
     Result, TakeStance, UpdateMode,
-    replica::{Epoch, ImageCursor, Role, Stance},
+    replication::{Epoch, ImageCursor, Role, Stance},
 };
 
 use self::filled::{fill, look};
@@ -323,7 +323,7 @@ async fn pages(rig: Rig) {
         let changes: Vec<_> = apply.images.iter().map(|image| image.part.clone()).collect();
         to.on_replica(apply.clone()).await.unwrap();
         for part in changes {
-            if let throughline_core::replica::ImagePart::Change(change) = part {
+            if let throughline_core::replication::ImagePart::Change(change) = part {
                 let name = change.thread.as_str();
                 assert_eq!(the(&to.thread(name), name).await.id, id(name));
             }

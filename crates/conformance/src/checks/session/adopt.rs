@@ -2,7 +2,7 @@
 
 use throughline_core::{
     AdoptSession, AdoptedPointer, AdoptedRun, ErrorKind, Persistence, SessionChanged, Timestamp,
-    session::{AttemptState, Failure, Withheld},
+    sessions::{AttemptState, Failure, Withheld},
 };
 
 use super::{at, binding, dir, look, offer, place, points, ran, runtime, session};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline_core::{
     ErrorKind, RunReport, SessionGeneration,
-    session::{Failure, Withheld},
+    sessions::{Failure, Withheld},
 };
 
 use super::{at, begun, binding, claimed, gap, look, offer, place, points, ran, session};

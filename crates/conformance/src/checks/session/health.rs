@@ -2,7 +2,7 @@
 
 use throughline_core::{
     AgentThread, RunReport,
-    session::{AttemptState, Claimer, Directory, Failure, PointerState, Reach, Runtime, Withheld},
+    sessions::{AttemptState, Claimer, Directory, Failure, PointerState, Reach, Runtime, Withheld},
 };
 
 use super::{at, begun, binding, claimed, gap, look, offer, place, points, ran, runtime, session};

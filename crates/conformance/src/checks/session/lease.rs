@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline_core::{
     Clock as _, ErrorKind, RunReport,
-    session::{AttemptState, Failure, PointerState, Withheld},
+    sessions::{AttemptState, Failure, PointerState, Withheld},
 };
 
 use super::{at, begun, binding, claimed, look, offer, place, points, ran, session};

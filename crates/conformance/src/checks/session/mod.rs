@@ -13,7 +13,7 @@ pub(super) mod whole;
 
 use throughline_core::{
     AgentThread, Persistence, RunBegun, RunReport, SessionId, WorkDir,
-    session::{Binding, Claimer, Gap, Resolution, Runtime, Withheld},
+    sessions::{Binding, Claimer, Gap, Resolution, Runtime, Withheld},
 };
 
 pub(super) fn session(text: &str) -> SessionId {

@@ -8,7 +8,7 @@ use std::{
 use throughline_core::{
     AgentThread, AttemptId, ClearThread, Durability, ErrorKind, Persistence, RunReport, SessionGeneration,
     WorkDir,
-    session::{AttemptState, Failure, GenerationCause, Resolution},
+    sessions::{AttemptState, Failure, GenerationCause, Resolution},
 };
 
 use super::{at, look, place, points, session};

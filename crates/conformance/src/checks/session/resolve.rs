@@ -2,7 +2,7 @@
 
 use throughline_core::{
     AttemptId, Persistence, RunReport, SessionId, SessionRevision,
-    session::{Claimer, Directory, Failure, Reach, Runtime, Withheld},
+    sessions::{Claimer, Directory, Failure, Reach, Runtime, Withheld},
 };
 
 use super::{at, begun, binding, claimed, dir, gap, look, offer, place, points, ran, session};

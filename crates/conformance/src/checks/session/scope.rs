@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline_core::{
     Clock as _, ErrorKind, NewThread, ResetSession, RunReport, SessionGeneration,
-    session::{Failure, GenerationCause, HandOff, Withheld},
+    sessions::{Failure, GenerationCause, HandOff, Withheld},
 };
 
 use super::{at, begun, binding, claimed, look, offer, place, points, ran, session};

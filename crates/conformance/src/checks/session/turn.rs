@@ -3,7 +3,7 @@
 use throughline_core::{
     Add, AgentThread, AttemptId, Batch, BeginRun, ErrorKind, NewReservation, Persistence, Reserve, Role,
     RunReport, UpdateContent, UpdateMode,
-    session::{AttemptState, Binding, Withheld},
+    sessions::{AttemptState, Binding, Withheld},
 };
 
 use super::{at, begun, binding, dir, gap, look, offer, place, points, ran, session};

@@ -2,7 +2,7 @@
 
 use throughline_core::{
     ClearThread, ErrorKind, RunReport, SessionGeneration,
-    session::{GenerationCause, Withheld},
+    sessions::{GenerationCause, Withheld},
 };
 
 use super::{at, begun, binding, gap, look, offer, place, points, ran, session};

@@ -3,7 +3,7 @@
 use throughline_core::{
     Batch, Content, ErrorKind, MessageState, MetadataPatch, NewReservation, PersistArgs, Persistence,
     Reserve, Role, UpdateMode,
-    plugin::{redirect, redirect_messages},
+    redirect::{redirect, redirect_messages},
 };
 use throughline_memory::MemoryBackend;
 

@@ -5,7 +5,7 @@ use throughline_core::{
     ClearPointerIf, ConfirmRun, DropAgent, DropRuntime, FailRun, PinSession, RenewRun, ResetAgent,
     ResetSession, RetireSession, RunReport, SessionArgs, SessionGeneration, SessionId, ThreadId, Timestamp,
     WorkDir,
-    session::{AttemptState, Claimer, Directory, Failure, Reach, Runtime},
+    sessions::{AttemptState, Claimer, Directory, Failure, Reach, Runtime},
 };
 
 use super::step::{

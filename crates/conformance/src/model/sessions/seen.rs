@@ -2,7 +2,7 @@
 
 use throughline_core::{
     SessionId, WorkDir,
-    session::{Attempt, AttemptState, Binding, Failure, Pointer, PointerState, Resolution, Withheld},
+    sessions::{Attempt, AttemptState, Binding, Failure, Pointer, PointerState, Resolution, Withheld},
 };
 
 use super::{

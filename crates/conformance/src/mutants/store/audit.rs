@@ -11,7 +11,7 @@ use throughline_core::{
     PersistResult, Position, ReadArgs, ReadAudit, ReadImages, ReadPage, ReadResult, Result, Timestamp,
     audit::{AuditDigest, AuditEntry, AuditLink, AuditNotes, AuditTicket},
     backend::AnswerBytes,
-    replica::{Image, ImagePart},
+    replication::{Image, ImagePart},
 };
 use tokio::sync::Mutex;
 

@@ -8,7 +8,7 @@ use throughline_core::{
     PersistResponse, PersistResult, ReadArgs, ReadResult, ReplicaArgs, ReplicaResult, Reply, Reserve, Result,
     SessionArgs, ThreadArgs, Update, UpdateContent,
     audit::AuditNotes,
-    replica::{Image, ImagePart},
+    replication::{Image, ImagePart},
 };
 
 use super::{

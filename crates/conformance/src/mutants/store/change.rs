@@ -4,7 +4,7 @@ use throughline_core::{
     CarriesContent as _, Changes, Content, Delta, ListThreads, Message, MetadataPatch, PersistArgs,
     PersistResponse, PersistResult, Position, ReadArgs, ReadResult, Receipt, RunReport, SessionArgs,
     SessionResult, SlotMut, ThreadEntry, ThreadList, ThreadResult, UpdateContent,
-    session::{Binding, Claimer, Resolution},
+    sessions::{Binding, Claimer, Resolution},
 };
 
 /// Changes every change of content, in batches too.

@@ -6,7 +6,7 @@ use throughline_core::{
     AgentId, BackfillRuntime, CancelRun, ClearPointerIf, ErrorKind, ListAttempts, PersistArgs,
     PersistResponse, PersistResult, ReadArgs, ReadResult, ResetSession, ResolveSession, Result, RunReport,
     SessionArgs, SessionChanged, SessionId, SessionResult, ThreadId,
-    session::{Attempt, Binding, Claimer, Resolution, Withheld},
+    sessions::{Attempt, Binding, Claimer, Resolution, Withheld},
 };
 
 use super::{backend::Faulty, change, journal::Line, made_up, special::on_a_copy};
@@ -175,7 +175,7 @@ async fn binding(store: &Faulty, line: &Line, agent: &AgentId, thread: &ThreadId
         runtime: None,
         ..Claimer::new(
             "nobody".parse().expect("a valid id"),
-            throughline_core::session::Runtime::new(
+            throughline_core::sessions::Runtime::new(
                 "nowhere".parse().expect("a valid id"),
                 "root".parse().expect("a valid id"),
             ),

@@ -26,14 +26,13 @@ mod begin;
 mod change;
 mod decide;
 mod end;
-mod record;
 mod standing;
 
-pub use self::record::{
+use self::{decide::Decision, standing::Standing};
+pub use crate::operation::stored::{
     AgentRecord, AttemptRecord, BoundRuntime, Health, KnownSession, Running, SessionHead, SessionPlace,
     SessionValue, Wanted,
 };
-use self::{decide::Decision, standing::Standing};
 use crate::{
     AdoptSession, AttemptId, BeginRun, ErrorKind, FailRun, PersistError, RuntimeId, SessionArgs,
     SessionGeneration, SessionId, SessionResult, Timestamp,

@@ -2,7 +2,6 @@
 //! watermark, one end.
 
 mod attempt;
-mod live;
 mod pending;
 mod request;
 mod shared;
@@ -20,7 +19,6 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(crate) use self::live::LiveDrafts;
 pub use self::{
     attempt::{ReplyAttempt, ReplyAttemptRequest},
     request::DraftRequest,

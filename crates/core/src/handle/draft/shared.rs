@@ -7,8 +7,9 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
-use super::{live::LiveDraft, pending::MAX_WAITING};
+use super::pending::MAX_WAITING;
 use crate::PersistError;
+use crate::pipeline::LiveDraft;
 
 #[derive(Debug)]
 pub(super) struct Shared {

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::debug_without_text;
 use crate::{
     ConsumerName, Position, ThreadId,
-    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
+    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
 };
 
 /// Takes down that a consumer passed over a change, and why. A second time the later reason stands.

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageId, Origin, Role, ThreadId, operation::places::carries_nothing};
+use crate::{MessageId, Origin, Role, ThreadId, message::carries_nothing};
 
 /// Lists by what names the messages of a thread are known to their providers, by the bytes of the messages' ids; those of one
 /// message in the order in which they were taken down.

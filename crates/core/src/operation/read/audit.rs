@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::page;
 use crate::{
-    AuditNumber, ChangeScope, Position, ReadPage, audit::AuditEntry, operation::places::carries_nothing,
+    AuditNumber, ChangeScope, Position, ReadPage, audit_entry::AuditEntry, message::carries_nothing,
 };
 
 /// Where a page of an audit log lies.

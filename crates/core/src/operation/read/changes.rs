@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, ChangeScope, Position, operation::places::carries_nothing};
+use crate::{Change, ChangeScope, Position, message::carries_nothing};
 
 /// Reads the changes after a position, in the order of their commits. None is left out, and none that is committed later
 /// appears before one that was read: the position of an answer can be kept, and gone on from in another process.

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::debug_without_text;
 use crate::{
     ConsumerName, Position, ThreadId, Timestamp,
-    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
+    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
 };
 
 /// Reads how far a consumer has come.

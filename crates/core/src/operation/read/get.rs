@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageId, ThreadId, operation::places::carries_nothing};
+use crate::{MessageId, ThreadId, message::carries_nothing};
 
 /// Reads one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,8 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Position, Timestamp,
-    operation::places::{carries_nothing, carries_parts},
-    replica::{Image, ImageCursor},
+    message::{carries_nothing, carries_parts},
+    operation::Image,
+    replica::ImageCursor,
 };
 
 /// Reads what a store keeps as images, from a cursor on: first all that is there, then what was touched since, each as it is now.

@@ -27,7 +27,8 @@ pub use self::{
     session::{Attempts, ListAttempts, ResolveSession, SessionResolved},
     threads::{GetThread, ListPurgeable, ListThreads, PlanPrune, PrunePlan, PurgeableThreads, ThreadList},
 };
-use super::{Addressed, CarriesContent, Place, PlaceMut, family::family};
+use super::{Addressed, family::family};
+use crate::message::{CarriesContent, Place, PlaceMut};
 use crate::{ChangeScope, Message, MessageId, ThreadEntry, ThreadId, replica::Standing};
 
 family! {

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{DamagedMessage, page};
 use crate::{
     Message, ReadPage, Seq, ThreadId,
-    operation::places::{carries_nothing, carries_parts},
+    message::{carries_nothing, carries_parts},
 };
 
 /// Lists the open messages of a thread, or of every thread of the tenant, with what is committed of them.

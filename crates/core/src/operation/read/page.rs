@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::damaged::{self, DamagedMessage};
 use crate::{
     Message, Position, Result, Seq, ThreadId,
-    operation::places::{carries_nothing, carries_parts},
+    message::{carries_nothing, carries_parts},
 };
 
 /// Where a page begins. Cursors are exclusive.

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::debug_without_text;
 use crate::{
     MessageId, Position, Role, Seq, ThreadId, Timestamp,
-    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
+    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
 };
 
 /// Looks for final messages of the tenant that have certain words, the best first.

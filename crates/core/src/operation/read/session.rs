@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AgentId, ThreadId,
-    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
+    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
     session::{Attempt, Claimer, Resolution},
 };
 

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::page;
 use crate::{
     Generation, Keep, Labels, OwnerId, Position, ReadPage, Seq, ThreadCursor, ThreadEntry, ThreadId,
-    operation::places::{carries_nothing, carries_parts},
+    message::{carries_nothing, carries_parts},
 };
 
 /// Reads the entry of one thread; nothing where there is no such thread, or it was deleted. Shows threads that no list

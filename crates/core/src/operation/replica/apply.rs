@@ -2,8 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Position,
-    operation::places::{carries_nothing, carries_parts},
-    replica::{Epoch, Image, ImageCursor},
+    message::{carries_nothing, carries_parts},
+    operation::Image,
+    replica::{Epoch, ImageCursor},
 };
 
 /// Puts images of the store that is followed in their places, over what is there, and takes down how far that was: all in one commit.

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{operation::places::carries_nothing, replica::ImageCursor};
+use crate::{message::carries_nothing, replica::ImageCursor};
 
 /// Begins to note in the store which of its rows are changed, for who copies it by [`ReadImages`](crate::ReadImages). Where that is done
 /// already it goes on; the answer is where a further copy begins.

@@ -1,15 +1,21 @@
-//! What keeps one store an exact copy of another: see [`replica`](crate::replica).
+//! What keeps one store an exact copy of another: see [`replica`](crate::replication).
 //!
 //! These operations are of the store as a whole, every tenant included. None takes an idempotency key and none is an item of a batch:
 //! each done twice is as good as done once.
 
 mod apply;
 mod capture;
+mod image;
+pub(crate) mod numbers;
 mod stance;
 
 pub use self::{
     apply::{ApplyImages, ImagesApplied},
     capture::{BeginCapture, CaptureBegun, CaptureEnded, EndCapture},
+    image::{
+        ConsumerImage, GoneImage, Image, ImagePart, KeyImage, NameImage, SessionImage, SessionPart,
+        ThreadImage,
+    },
     stance::TakeStance,
 };
 use super::{Addressed, family::family};

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     FingerprintKey,
-    operation::places::carries_nothing,
+    message::carries_nothing,
     replica::{Stance, Standing},
 };
 

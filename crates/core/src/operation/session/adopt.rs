@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AgentId, AttemptId, ProviderId, SessionId, ThreadId, Timestamp, WorkDir,
-    operation::places::carries_nothing,
+    message::carries_nothing,
     session::{AttemptState, Runtime},
 };
 

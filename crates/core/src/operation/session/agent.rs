@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, RuntimeId, operation::places::carries_nothing};
+use crate::{AgentId, RuntimeId, message::carries_nothing};
 
 /// Begins another generation of the sessions of an agent in every thread, as [`ResetSession`](crate::ResetSession) does in
 /// one. However many threads there are, it is one short commit.

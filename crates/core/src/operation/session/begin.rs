@@ -3,13 +3,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, AttemptId, Lease, SessionId, SessionRevision, ThreadId, WorkDir, message_lease_milliseconds,
-    operation::places::carries_nothing,
+    AgentId, AttemptId, Lease, SessionId, SessionRevision, ThreadId, WorkDir,
+    message::carries_nothing,
+    message_lease_milliseconds,
     session::{Claimer, HandOff, Resolution},
 };
 
 /// Begins a run: takes the lease of the agent in the thread, decides in the same commit what the run resumes, and takes it down
-/// as an [`Attempt`](crate::session::Attempt).
+/// as an [`Attempt`](crate::sessions::Attempt).
 ///
 /// While the lease of another run is alive it is refused as [`Busy`](crate::ErrorKind::Busy). One that has expired is taken over: its run
 /// is over, and what it still says is refused as [`Stale`](crate::ErrorKind::Stale).

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AgentId, SessionGeneration, SessionId, ThreadId,
-    operation::places::carries_nothing,
+    message::carries_nothing,
     session::{Binding, Runtime},
 };
 

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::debug_without_text;
 use crate::{
     AgentId, AttemptId, SessionId, ThreadId, WorkDir,
-    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut, places::carries_nothing},
+    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
     session::Failure,
 };
 

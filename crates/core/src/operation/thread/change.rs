@@ -2,9 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     LabelPatch, MetadataPatch, OwnerId, ThreadId, Title,
-    operation::{
-        CarriesContent, Place, PlaceMut, Slot, SlotMut, lower, nullable::present, places::carries_nothing,
-    },
+    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
+    operation::{lower, nullable::present},
 };
 
 /// Gives a thread another title.

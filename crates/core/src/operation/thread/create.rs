@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ForkPoint, Labels, Metadata, OwnerId, ThreadId, Timestamp, Title,
-    operation::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
+    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
 };
 
 /// A conversation to come, as a caller describes it.

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AttachmentKey, Generation, ThreadId, operation::places::carries_nothing};
+use crate::{AttachmentKey, Generation, ThreadId, message::carries_nothing};
 
 /// Takes every message of a thread away, in any state, and begins another generation of it. Title and labels stay.
 ///

@@ -17,7 +17,8 @@ pub use self::{
     resolve::{Mismatch, PassedOver, ResolveId, ResolvedBy, ResolvedId},
     take::{TakeLastMessage, TakenMessage},
 };
-use super::{Addressed, family::family, places::carries_parts};
+use super::{Addressed, family::family};
+use crate::message::carries_parts;
 use crate::{MessageId, ThreadEntry, ThreadId};
 
 /// The answer to most of what is done to a thread: what it is now.

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AttachmentKey, Generation, Seq, ThreadId, operation::places::carries_nothing};
+use crate::{AttachmentKey, Generation, Seq, ThreadId, message::carries_nothing};
 
 /// Takes the oldest messages of a thread away, up to a place, as [`PlanPrune`](crate::PlanPrune) found it.
 ///

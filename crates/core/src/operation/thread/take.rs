@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Deleted, Message, Seq, ThreadId,
-    operation::{CarriesContent, Place, PlaceMut, places::carries_nothing},
+    message::{CarriesContent, Place, PlaceMut, carries_nothing},
 };
 
 /// Deletes the last message of a thread, in any state, and answers it whole: one write, so that nothing comes between reading the

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::{PgConnection, Row as _};
 use throughline_core::{
     Content, MessageId, Seq,
-    replica::{GoneImage, ImagePart},
+    replication::{GoneImage, ImagePart},
 };
 use throughline_engine::rows::{ContentBuilder, MessageRow};
 

@@ -10,7 +10,7 @@ use throughline_core::{
     ConsumerName, Fingerprint, Generation, IdempotencyKey, Position, QuarantinedChange, Seq, TenantId,
     ThreadId, Timestamp,
     backend::names::KnownName,
-    replica::{ConsumerImage, Image, ImagePart, KeyImage, NameImage, ThreadImage},
+    replication::{ConsumerImage, Image, ImagePart, KeyImage, NameImage, ThreadImage},
 };
 
 use super::{Key, Part};

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row as _};
 use throughline_core::{
     AgentId, RuntimeId, TenantId,
     backend::sessions::AgentRecord,
-    replica::{ImagePart, SessionImage, SessionPart},
+    replication::{ImagePart, SessionImage, SessionPart},
 };
 
 use super::{Found, Imaged, Key, Part, column, numbers, which, whose};

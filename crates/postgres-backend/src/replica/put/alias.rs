@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sqlx::{PgConnection, Row as _};
 use throughline_core::{
     EventId, ItemId, TurnId,
-    replica::{Image, ImagePart, NameImage},
+    replication::{Image, ImagePart, NameImage},
 };
 
 use crate::rows::number;

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use throughline_core::{
     Happened, ThreadId,
     audit::AuditEntry,
-    replica::{Image, ImagePart},
+    replication::{Image, ImagePart},
 };
 
 use super::State;

@@ -7,7 +7,7 @@ mod beside;
 use sqlx::PgConnection;
 use throughline_core::{
     PersistError,
-    replica::{Image, ImagePart},
+    replication::{Image, ImagePart},
 };
 use throughline_engine::{
     Halt, Limits, RowKey, RowSource as _, StagedRows, Transaction,

@@ -6,7 +6,7 @@ use rusqlite::params;
 use throughline_core::{
     AuditNumber, Images, Position, ReadImages, Result,
     backend::following,
-    replica::{Image, ImageCursor, ImagePart, Standing},
+    replication::{Image, ImageCursor, ImagePart, Standing},
 };
 
 use self::part::{Damaged, Found};

@@ -5,7 +5,7 @@ use throughline_core::{
     AgentId, ConsumerName, Fingerprint, Generation, IdempotencyKey, MessageId, Position, QuarantinedChange,
     RuntimeId, Seq, TenantId, ThreadId, Timestamp,
     backend::{names::KnownName, sessions::AgentRecord},
-    replica::{
+    replication::{
         ConsumerImage, GoneImage, Image, ImagePart, KeyImage, NameImage, SessionImage, SessionPart,
         ThreadImage,
     },

@@ -3,7 +3,7 @@
 use throughline_core::{
     PersistArgs, PersistResponse, PersistResult, ReadArgs, ReadResult, ReplicaArgs, ReplicaResult,
     TakeStance,
-    replica::{ImagePart, Role},
+    replication::{ImagePart, Role},
 };
 
 use crate::mutants::store::{Mutant, special::Special, store_key::KeyFault};

@@ -2,7 +2,7 @@
 
 use throughline_core::{
     PersistArgs, PersistResult, ReadResult, Reserve, SessionArgs, SessionGeneration, SessionResult,
-    session::{Failure, PointerState, Reach, Runtime, Withheld},
+    sessions::{Failure, PointerState, Reach, Runtime, Withheld},
 };
 
 use crate::mutants::store::{

@@ -1,0 +1,28 @@
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{MessageId, Revision, ThreadId};
+
+/// One operation of an audited call: the call itself, or an item of its batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuditItem {
+    /// The operation by its camelCase name, such as `add` or `renameThread`.
+    pub operation: Cow<'static, str>,
+    /// Of an `updateContent`: `partial`, `final`, `abandon` or `edit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Cow<'static, str>>,
+    /// The thread that it was about, where it was about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<ThreadId>,
+    /// The messages that it named: one, or those of an import.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<MessageId>,
+    /// The revision that the message had afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    /// The agent, the runtime or the consumer that it was of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+}

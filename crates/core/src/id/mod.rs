@@ -1,0 +1,417 @@
+//! The opaque identifiers: tenant, thread, message, idempotency key, attachment key, owner, label, and those of agent sessions.
+//!
+//! A message is named by the *tuple* `(TenantId, ThreadId, MessageId)`, never by a joined string, so that
+//! `("a:b", "c")` and `("a", "b:c")` cannot meet.
+//!
+//! ```
+//! use throughline_core::{MessageId, ThreadId};
+//!
+//! let thread: ThreadId = "telegram:42".parse()?;
+//! assert_eq!(thread.as_str(), "telegram:42");
+//! assert_eq!("".parse::<ThreadId>().unwrap_err().to_string(), "thread id: is empty");
+//! assert_eq!(MessageId::mint().as_str().len(), 36); // a UUIDv7
+//! # Ok::<(), throughline_core::InvalidId>(())
+//! ```
+
+mod call_id;
+
+pub use self::call_id::CallId;
+
+use std::{
+    borrow::Borrow,
+    convert::Infallible,
+    fmt,
+    panic::AssertUnwindSafe,
+    str::FromStr,
+    sync::{Arc, Mutex},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::{ContextV7, Uuid};
+
+/// The longest identifier, in bytes of UTF-8.
+pub const MAX_ID_BYTES: usize = 255;
+
+/// Why a text is not an identifier. The text itself is not repeated: it may be a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidId {
+    what: &'static str,
+    fault: Fault,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Empty,
+    TooLong { bytes: usize, max: usize },
+    Control(usize),
+}
+
+impl InvalidId {
+    /// Which identifier was refused: `"thread id"`, `"message id"`, …
+    #[must_use]
+    pub const fn what(&self) -> &'static str {
+        self.what
+    }
+}
+
+impl fmt::Display for InvalidId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.what;
+        match self.fault {
+            Fault::Empty => write!(f, "{what}: is empty"),
+            Fault::TooLong { bytes, max } => {
+                write!(f, "{what}: {bytes} bytes are more than the {max} allowed")
+            }
+            Fault::Control(at) => write!(f, "{what}: holds a control character at byte {at}"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidId {}
+
+impl From<Infallible> for InvalidId {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+fn check(what: &'static str, text: &str, max: usize) -> Result<(), InvalidId> {
+    let fault = if text.is_empty() {
+        Fault::Empty
+    } else if text.len() > max {
+        Fault::TooLong { bytes: text.len(), max }
+    } else if let Some((at, _)) = text.char_indices().find(|(_, c)| c.is_control()) {
+        Fault::Control(at)
+    } else {
+        return Ok(());
+    };
+    Err(InvalidId { what, fault })
+}
+
+/// Writes a fresh UUIDv7 as text without a heap allocation of its own.
+fn uuid_v7() -> Arc<str> {
+    let mut buffer = Uuid::encode_buffer();
+    Arc::from(&*mint_uuid(SystemTime::now()).hyphenated().encode_lower(&mut buffer))
+}
+
+/// Mints a UUIDv7 for this moment. A moment before 1970 counts as 1970: `Uuid::now_v7` panics there, and a clock that is
+/// wrong must not stop a host.
+pub(crate) fn mint_uuid(now: SystemTime) -> Uuid {
+    static COUNTER: Mutex<AssertUnwindSafe<ContextV7>> = Mutex::new(AssertUnwindSafe(ContextV7::new()));
+    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Uuid::new_v7(uuid::Timestamp::from_unix(&COUNTER, since_epoch.as_secs(), since_epoch.subsec_nanos()))
+}
+
+macro_rules! opaque_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        opaque_id! {
+            $(#[$doc])*
+            ///
+            /// 1 to 255 bytes of UTF-8 without control characters, compared byte for byte. Cloning is cheap.
+            $name, $what, MAX_ID_BYTES
+        }
+    };
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Eq, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                // Inside a pipeline both are nearly always the same allocation.
+                Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+            }
+        }
+
+        impl std::hash::Hash for $name {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                self.0.hash(state);
+            }
+        }
+
+        impl $name {
+            /// Checks `text` and makes the identifier.
+            ///
+            /// # Errors
+            /// [`InvalidId`] when the text is empty, too long or holds a control character.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
+                let text = text.as_ref();
+                check($what, text, $max)?;
+                Ok(Self(Arc::from(text)))
+            }
+
+            /// The identifier as it was given.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: &String) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl From<&$name> for $name {
+            fn from(id: &$name) -> Self {
+                id.clone()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::new(text).map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+opaque_id!(
+    /// Whose conversations these are. A [`Persistence`](crate::Persistence) handle is bound to one tenant.
+    TenantId,
+    "tenant id"
+);
+opaque_id!(
+    /// One conversation of a tenant. It exists from its first write.
+    ThreadId,
+    "thread id"
+);
+opaque_id!(
+    /// One entry of a thread. The same id in another thread is another message.
+    MessageId,
+    "message id"
+);
+opaque_id!(
+    /// The caller's name for one intended change, scoped to tenant and thread.
+    ///
+    /// A second operation with the same key and the same content replays the first result with
+    /// `deduplicated: true`; with other content it is refused as [`Conflict`](crate::ErrorKind::Conflict).
+    IdempotencyKey,
+    "idempotency key"
+);
+opaque_id!(
+    /// The name under which the host keeps an attachment of a message. The store keeps names, never bytes.
+    AttachmentKey,
+    "attachment key"
+);
+opaque_id!(
+    /// Who a conversation belongs to inside its tenant, in the host's own words.
+    OwnerId,
+    "owner id"
+);
+opaque_id!(
+    /// What a label of a thread says something about: `project`, `pipeline`, `channel`.
+    LabelName,
+    "label name"
+);
+opaque_id!(
+    /// What a label of a thread says.
+    LabelValue,
+    "label value"
+);
+opaque_id!(
+    /// What a provider or the host calls one turn: a question and everything that is answered to it. See
+    /// [`Origin`](crate::Origin).
+    TurnId,
+    "turn id"
+);
+opaque_id!(
+    /// What a provider calls one item of its answer: a message, a segment. Only within a turn does it name one thing.
+    ItemId,
+    "item id"
+);
+opaque_id!(
+    /// What a provider calls one event of its stream.
+    EventId,
+    "event id"
+);
+opaque_id!(
+    /// A consumer of the changes: whose cursor it is.
+    ConsumerName,
+    "consumer name"
+);
+
+opaque_id!(
+    /// An agent of the host: whose sessions these are. See [`session`](crate::sessions).
+    AgentId,
+    "agent id"
+);
+opaque_id!(
+    /// A run of an agent in a thread. The host names it before it begins, so that a repeated call is the same run.
+    AttemptId,
+    "attempt id"
+);
+opaque_id!(
+    /// Who keeps a session: the model provider or the agent program. A session of one is nothing to another.
+    ProviderId,
+    "provider id"
+);
+opaque_id!(
+    /// A session as its provider names it: what is resumed. It says nothing to the store.
+    SessionId,
+    "session id"
+);
+opaque_id!(
+    /// Where runs of agents are carried out: a machine, a daemon, an installation.
+    RuntimeId,
+    "runtime id"
+);
+opaque_id!(
+    /// Which installation or root directory stands behind a [`RuntimeId`]. One that was set up anew has another.
+    RootEpoch,
+    "root epoch"
+);
+opaque_id!(
+    /// The directory that a run works in, as its runtime spells it.
+    ///
+    /// 1 to 4 096 bytes of UTF-8 without control characters. The store compares no directories: two spellings may be one
+    /// directory, and only the runtime can tell. See [`Directory`](crate::sessions::Directory).
+    WorkDir,
+    "work directory",
+    WorkDir::MAX_BYTES
+);
+
+impl WorkDir {
+    /// The longest, in bytes of UTF-8.
+    pub const MAX_BYTES: usize = 4096;
+}
+
+/// The tenant of a handle that was not bound to one: `"default"`.
+impl Default for TenantId {
+    fn default() -> Self {
+        Self(Arc::from("default"))
+    }
+}
+
+impl ThreadId {
+    /// A fresh UUIDv7.
+    #[must_use]
+    pub fn mint() -> Self {
+        Self(uuid_v7())
+    }
+}
+
+impl AttemptId {
+    /// A fresh UUIDv7.
+    #[must_use]
+    pub fn mint() -> Self {
+        Self(uuid_v7())
+    }
+}
+
+impl IdempotencyKey {
+    /// A fresh UUIDv7: for a call that is made again by whoever made it.
+    #[must_use]
+    pub fn mint() -> Self {
+        Self(uuid_v7())
+    }
+}
+
+impl MessageId {
+    /// A fresh UUIDv7.
+    #[must_use]
+    pub fn mint() -> Self {
+        Self(uuid_v7())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_exact() {
+        assert_eq!(ThreadId::new("x".repeat(255)).unwrap().as_str().len(), 255);
+        assert_eq!(
+            ThreadId::new("x".repeat(256)).unwrap_err().to_string(),
+            "thread id: 256 bytes are more than the 255 allowed"
+        );
+        assert_eq!(
+            MessageId::new("ab\n").unwrap_err().to_string(),
+            "message id: holds a control character at byte 2"
+        );
+        assert_eq!(MessageId::new("a\u{85}").unwrap_err().what(), "message id");
+        assert_eq!(TenantId::new("naïve ✓ 日本").unwrap().as_str(), "naïve ✓ 日本");
+    }
+
+    #[test]
+    fn a_clock_before_1970_mints_distinct_ids() {
+        let before = UNIX_EPOCH - std::time::Duration::from_secs(86_400);
+        let (first, second) = (mint_uuid(before), mint_uuid(before));
+        assert_ne!(first, second);
+        assert_eq!(first.get_version_num(), 7);
+    }
+
+    #[test]
+    fn ids_minted_one_after_the_other_are_in_order() {
+        let minted: Vec<_> = (0..1000).map(|_| mint_uuid(SystemTime::now())).collect();
+        assert!(minted.is_sorted());
+    }
+
+    #[test]
+    fn wire_form_is_checked() {
+        assert_eq!(serde_json::to_string(&MessageId::new("m").unwrap()).unwrap(), "\"m\"");
+        assert_eq!(serde_json::from_str::<MessageId>("\"\\u006d\"").unwrap().as_str(), "m");
+        let refused = serde_json::from_str::<MessageId>("\"\"").unwrap_err().to_string();
+        assert!(refused.starts_with("message id: is empty"), "{refused}");
+    }
+}

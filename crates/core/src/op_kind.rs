@@ -1,0 +1,92 @@
+//! The kinds of operations, as errors, logs and capabilities name them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Which operation a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum OpKind {
+    /// [`Add`](crate::Add)
+    Add,
+    /// [`Reserve`](crate::Reserve)
+    Reserve,
+    /// [`UpdateContent`](crate::UpdateContent)
+    UpdateContent,
+    /// [`Update`](crate::Update)
+    Update,
+    /// [`Delete`](crate::Delete)
+    Delete,
+    /// [`Batch`](crate::Batch)
+    Batch,
+    /// [`Import`](crate::Import)
+    Import,
+    /// [`ThreadArgs`](crate::ThreadArgs)
+    Thread,
+    /// [`ReadArgs`](crate::ReadArgs)
+    Read,
+    /// [`ConsumerArgs`](crate::ConsumerArgs)
+    Consumer,
+    /// [`SessionArgs`](crate::SessionArgs)
+    Session,
+    /// [`ReplicaArgs`](crate::ReplicaArgs)
+    Replica,
+}
+
+impl OpKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 12] = [
+        Self::Add,
+        Self::Reserve,
+        Self::UpdateContent,
+        Self::Update,
+        Self::Delete,
+        Self::Batch,
+        Self::Import,
+        Self::Thread,
+        Self::Read,
+        Self::Consumer,
+        Self::Session,
+        Self::Replica,
+    ];
+
+    /// The camelCase name, as on the wire and in errors, spans and reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Reserve => "reserve",
+            Self::UpdateContent => "updateContent",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Batch => "batch",
+            Self::Import => "import",
+            Self::Thread => "thread",
+            Self::Read => "read",
+            Self::Consumer => "consumer",
+            Self::Session => "session",
+            Self::Replica => "replica",
+        }
+    }
+
+    /// Whether it changes the store.
+    #[must_use]
+    pub const fn is_write(self) -> bool {
+        !matches!(self, Self::Read)
+    }
+
+    /// Whether a call of it may have an idempotency key: the key is scoped to a thread, and one that is of a whole agent or
+    /// runtime speaks of none.
+    #[must_use]
+    pub const fn takes_key(self) -> bool {
+        !matches!(self, Self::Read | Self::Consumer | Self::Replica)
+    }
+}
+
+impl fmt::Display for OpKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,130 @@
+//! How much one answer may hold: the byte bound of pages and lists.
+
+use crate::{
+    AttachmentKey, Message, ThreadEntry,
+    audit_entry::{AuditEntry, AuditItem},
+};
+
+/// Ids, numbers and times of one item.
+const REST: usize = 256;
+
+/// The bytes that an answer may still take. A store asks it before it puts an item into a page, and ends the page where an
+/// item does not fit: it then says that there is more. The first item always fits, so that every page goes on.
+///
+/// Asked while the rows are read, it bounds what the store holds: the page, and the one row that did not fit.
+///
+/// ```
+/// use throughline_core::backend::AnswerBytes;
+///
+/// let mut bytes = AnswerBytes::new(1000);
+/// assert!(bytes.take(5000), "the first item always fits");
+/// assert!(!bytes.take(1), "and nothing behind one that is as large as the bound");
+///
+/// let mut bytes = AnswerBytes::new(1000);
+/// assert!(bytes.take(400) && bytes.take(600) && !bytes.take(1));
+/// ```
+#[derive(Debug, Clone)]
+pub struct AnswerBytes {
+    left: usize,
+    is_empty: bool,
+    is_full: bool,
+}
+
+impl AnswerBytes {
+    /// Of an answer of at most so many bytes.
+    #[must_use]
+    pub const fn new(max_bytes: u32) -> Self {
+        Self { left: max_bytes as usize, is_empty: true, is_full: false }
+    }
+
+    /// Takes an item of this [estimated size](EstimatedSize); says whether it fits. After one that does not, none does: a page
+    /// has no gaps.
+    pub const fn take(&mut self, size: usize) -> bool {
+        if self.is_full || (!self.is_empty && size > self.left) {
+            self.is_full = true;
+            return false;
+        }
+        self.is_empty = false;
+        self.left = self.left.saturating_sub(size);
+        true
+    }
+
+    /// Ends a list before the first item that does not fit; says whether one did not.
+    pub fn cut<T: EstimatedSize>(&mut self, items: &mut Vec<T>) -> bool {
+        let fits = items.iter().take_while(|item| self.take(item.estimated_size())).count();
+        let is_cut = fits < items.len();
+        items.truncate(fits);
+        is_cut
+    }
+
+    /// Whether an item did not fit.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.is_full
+    }
+}
+
+/// How many bytes an item of an answer takes up, near enough for a bound: what it says, and 256 for its ids, numbers and times.
+pub trait EstimatedSize {
+    /// The bytes.
+    fn estimated_size(&self) -> usize;
+}
+
+fn of_attachments(attachments: &[AttachmentKey]) -> usize {
+    attachments.iter().map(|key| key.as_str().len()).sum()
+}
+
+impl EstimatedSize for Message {
+    fn estimated_size(&self) -> usize {
+        let reason = self.abandon_reason.as_ref().map_or(0, String::len);
+        REST + self.content.byte_len() + self.metadata.byte_len() + of_attachments(&self.attachments) + reason
+    }
+}
+
+impl EstimatedSize for ThreadEntry {
+    fn estimated_size(&self) -> usize {
+        let labels: usize =
+            self.labels.iter().map(|(name, value)| name.as_str().len() + value.as_str().len()).sum();
+        let preview = self.preview.as_ref().map_or(0, String::len);
+        REST + self.title.as_str().len() + labels + self.metadata.byte_len() + preview
+    }
+}
+
+impl EstimatedSize for AuditEntry {
+    fn estimated_size(&self) -> usize {
+        let items: usize = self.record.items.iter().map(of_item).sum();
+        let named = [&self.record.actor, &self.record.call_site].into_iter().flatten().map(String::len);
+        2 * REST + items + named.sum::<usize>()
+    }
+}
+
+fn of_item(item: &AuditItem) -> usize {
+    let messages: usize = item.messages.iter().map(|id| id.as_str().len() + 4).sum();
+    let thread = item.thread.as_ref().map_or(0, |thread| thread.as_str().len());
+    64 + messages + thread + item.of.as_ref().map_or(0, String::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_ends_before_the_first_item_that_does_not_fit() {
+        struct Item(usize);
+        impl EstimatedSize for Item {
+            fn estimated_size(&self) -> usize {
+                self.0
+            }
+        }
+        let cut = |sizes: &[usize]| {
+            let mut items: Vec<Item> = sizes.iter().copied().map(Item).collect();
+            let is_cut = AnswerBytes::new(100).cut(&mut items);
+            (items.len(), is_cut)
+        };
+        assert_eq!(cut(&[]), (0, false));
+        assert_eq!(cut(&[50, 50]), (2, false));
+        assert_eq!(cut(&[50, 51, 1]), (1, true), "a small item behind a large one is not pulled forward");
+        assert_eq!(cut(&[900, 1]), (1, true));
+        assert_eq!(cut(&[900]), (1, false));
+    }
+}

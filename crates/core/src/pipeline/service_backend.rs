@@ -1,0 +1,124 @@
+use std::future::poll_fn;
+
+use tower_service::Service;
+
+use crate::backend::{Admitted, Backend, Capabilities};
+use crate::{
+    Add, Batch, ConsumerArgs, Delete, Import, Operation, PersistError, PersistRequest, PersistResponse,
+    ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    error::SiteName,
+};
+
+/// Any tower service as the end of a pipeline: a remote store behind a client stack, a test double.
+///
+/// ```
+/// use throughline_core::{
+///     Capabilities, Durability, Effect, ErrorKind, NewMessage, PersistError, PersistRequest, PersistResponse,
+///     Persistence, pipeline::ServiceBackend,
+/// };
+/// use tower::service_fn;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), PersistError> {
+/// let remote = service_fn(|request: PersistRequest| async move {
+///     let down = PersistError::new(ErrorKind::Unavailable, "no connection").with_effect(Effect::NotApplied);
+///     Err::<PersistResponse, _>(down)
+/// });
+/// let backend = ServiceBackend::new("remote", Capabilities::full(Durability::Process), remote);
+/// let db = Persistence::builder().backend(backend).build()?;
+/// let error = db.thread("t").add(NewMessage::user("hello")).await.unwrap_err();
+/// assert!(error.is_transient());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ServiceBackend<S> {
+    name: SiteName,
+    capabilities: Capabilities,
+    service: S,
+}
+
+impl<S> ServiceBackend<S> {
+    /// The service under this name, with these claims.
+    pub fn new(name: &str, capabilities: Capabilities, service: S) -> Self {
+        Self { name: name.into(), capabilities, service }
+    }
+}
+
+impl<S> ServiceBackend<S>
+where
+    S: Service<PersistRequest, Response = PersistResponse> + Clone + Send + Sync + 'static,
+    S::Error: Into<PersistError> + Send,
+    S::Future: Send,
+{
+    async fn forward<O: Operation>(&self, call: Admitted<'_, O>) -> Result<Reply<O>> {
+        let (op, context, _) = call.into_parts();
+        let mut service = self.service.clone();
+        poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
+        let response = service.call(PersistRequest { args: op.into(), context }).await.map_err(Into::into)?;
+        Reply::from_response(response)
+    }
+}
+
+impl<S> Backend for ServiceBackend<S>
+where
+    S: Service<PersistRequest, Response = PersistResponse> + Clone + Send + Sync + 'static,
+    S::Error: Into<PersistError> + Send,
+    S::Future: Send,
+{
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
+    }
+
+    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
+        self.forward(call).await
+    }
+
+    async fn reserve(&self, call: Admitted<'_, Reserve>) -> Result<Reply<Reserve>> {
+        self.forward(call).await
+    }
+
+    async fn update_content(&self, call: Admitted<'_, UpdateContent>) -> Result<Reply<UpdateContent>> {
+        self.forward(call).await
+    }
+
+    async fn update(&self, call: Admitted<'_, Update>) -> Result<Reply<Update>> {
+        self.forward(call).await
+    }
+
+    async fn delete(&self, call: Admitted<'_, Delete>) -> Result<Reply<Delete>> {
+        self.forward(call).await
+    }
+
+    async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
+        self.forward(call).await
+    }
+
+    async fn import(&self, call: Admitted<'_, Import>) -> Result<Reply<Import>> {
+        self.forward(call).await
+    }
+
+    async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
+        self.forward(call).await
+    }
+
+    async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
+        self.forward(call).await
+    }
+
+    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
+        self.forward(call).await
+    }
+
+    async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
+        self.forward(call).await
+    }
+
+    async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
+        self.forward(call).await
+    }
+}

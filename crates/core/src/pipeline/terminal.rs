@@ -1,0 +1,254 @@
+//! The service at the end of the stack: makes the ticket, calls the backend, sees every write through.
+
+use std::{
+    future::Future,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context as TaskContext, Poll},
+};
+
+use tower_service::Service;
+
+use super::{AtSite, InFlight, contract_violation, panicked, put_ready, strange};
+use crate::backend::{Admitted, AuditNotes, Backend, Capabilities, Counter};
+use crate::change::CommitNotifications;
+use crate::{
+    ContentLimit, Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, PersistResult, Result,
+    context::{AtWork, CallState, Clock},
+    operation::by_operation,
+};
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// One backend as a service. A clone is another reference.
+pub(crate) struct Terminal<B> {
+    shared: Arc<Shared<B>>,
+}
+
+struct Shared<B> {
+    backend: B,
+    capabilities: Capabilities,
+    clock: Arc<dyn Clock>,
+    in_flight: Arc<InFlight>,
+    index: u8,
+}
+
+impl<B: Backend> Terminal<B> {
+    pub(crate) fn new(backend: B, clock: Arc<dyn Clock>, in_flight: Arc<InFlight>, index: u8) -> Self {
+        let capabilities = backend.capabilities();
+        Self { shared: Arc::new(Shared { backend, capabilities, clock, in_flight, index }) }
+    }
+
+    pub(crate) fn commit_notifications(&self) -> Option<CommitNotifications> {
+        self.shared.backend.commit_notifications()
+    }
+
+    pub(crate) fn fingerprint_key(&self) -> Option<crate::FingerprintKey> {
+        self.shared.backend.fingerprint_key()
+    }
+
+    pub(crate) async fn note(&self, notes: AuditNotes) -> Result<()> {
+        self.shared.backend.note(notes).await
+    }
+
+    pub(crate) fn waits_in(&self) -> Option<String> {
+        self.shared.backend.waits_in()
+    }
+
+    pub(crate) async fn close(&self) -> Result<()> {
+        self.shared.backend.close().await
+    }
+}
+
+impl<B> Clone for Terminal<B> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<B: Backend> Service<PersistRequest> for Terminal<B> {
+    type Response = PersistResponse;
+    type Error = PersistError;
+    type Future = TerminalFuture;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: PersistRequest) -> TerminalFuture {
+        let state = Arc::clone(request.context.call());
+        TerminalFuture {
+            index: self.shared.index,
+            in_flight: Arc::clone(&self.shared.in_flight),
+            call: match self.shared.refusal(&request) {
+                _ if self.shared.index > 0 && AtWork::is_on_another(&state) => {
+                    Stage::Strange(strange(CallState::outside(self.shared.index)))
+                }
+                Some(error) => Stage::Refused(error),
+                None => Stage::Ready(Arc::clone(&self.shared).dispatch(request)),
+            },
+            state,
+        }
+    }
+}
+
+impl<B: Backend> Shared<B> {
+    /// Why the backend is not asked, where it is not.
+    fn refusal(&self, request: &PersistRequest) -> Option<PersistError> {
+        let PersistRequest { args, context } = request;
+        let call = context.call();
+        if let Err(what) = call.shape.check_args(args) {
+            return Some(contract_violation(what, call, CallState::outside(self.index)));
+        }
+        if call.is_unguarded() {
+            let detail = "the call has a credential, and no layer has accepted it";
+            return Some(PersistError::new(ErrorKind::Denied, detail).with_effect(Effect::NotApplied));
+        }
+        if call.audit().is_some() && !self.capabilities.audit {
+            return Some(PersistError::unsupported("an audit log"));
+        }
+        let unsupported =
+            context.idempotency().is_some() && args.kind().is_write() && !self.capabilities.idempotency;
+        unsupported.then(|| PersistError::unsupported("an idempotency key"))
+    }
+
+    /// Says with a reservation how long the content may become: a layer that makes content longer lowers it.
+    fn with_limit(&self, mut response: PersistResponse) -> PersistResponse {
+        if let (PersistResult::Reserve(_), Some(max)) =
+            (&response.result, self.capabilities.max_content_bytes)
+        {
+            response.extensions.insert(ContentLimit(max));
+        }
+        response
+    }
+
+    /// The call of the backend, not begun. A box for each operation: one future over all of them would be as large as
+    /// the largest, and moved as a whole.
+    fn dispatch(self: Arc<Self>, request: PersistRequest) -> BoxFuture<Result<PersistResponse>> {
+        let PersistRequest { args, context } = request;
+        let now = self.clock.now();
+        macro_rules! hand_in {
+            ($op:ident, $method:ident) => {
+                Box::pin(async move {
+                    let counter = Counter;
+                    let reply = self.backend.$method(Admitted::new($op, context, now, &counter)).await?;
+                    Ok(self.with_limit(reply.into()))
+                })
+            };
+        }
+        by_operation!(args, hand_in)
+    }
+}
+
+/// A call to the backend. Dropped after it began, a write goes on by itself: a time limit *inside* the stack drops
+/// this future, and must not abandon what was handed over.
+pub(crate) struct TerminalFuture {
+    call: Stage,
+    state: Arc<CallState>,
+    in_flight: Arc<InFlight>,
+    index: u8,
+}
+
+enum Stage {
+    Refused(PersistError),
+    /// The call is somebody else's: nothing of it is told.
+    Strange(PersistError),
+    /// Made, and handed over at the first poll.
+    Ready(BoxFuture<Result<PersistResponse>>),
+    Begun(BoxFuture<Result<PersistResponse>>),
+    /// Answered, or panicked: never polled again.
+    Done,
+}
+
+/// Takes down what became of a write.
+fn settle(state: &CallState, failure: Option<&mut PersistError>) {
+    if !state.shape.kind().is_write() {
+        return;
+    }
+    state.settle(match failure {
+        None => Effect::Applied,
+        Some(error) => {
+            let refused = error.kind().is_refusal();
+            error.effect_or(if refused { Effect::NotApplied } else { Effect::Unknown })
+        }
+    });
+}
+
+impl Future for TerminalFuture {
+    type Output = Result<PersistResponse>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if matches!(this.call, Stage::Strange(_))
+            && let Stage::Strange(error) = mem::replace(&mut this.call, Stage::Done)
+        {
+            return Poll::Ready(Err(error));
+        }
+        let state = &*this.state;
+        let outer = CallState::outside(this.index);
+        state.cursor().store(this.index, Relaxed);
+        // Taken out while it is polled, so that one that panicked is neither polled nor detached again.
+        let error = match mem::replace(&mut this.call, Stage::Done) {
+            Stage::Refused(error) => error,
+            Stage::Strange(_) => unreachable!("looked at above"),
+            Stage::Ready(_) if state.shape.kind().is_write() && !state.hand_over() => {
+                PersistError::new(ErrorKind::Cancelled, "its caller had left before it was handed over")
+                    .with_effect(Effect::NotApplied)
+            }
+            Stage::Ready(mut call) | Stage::Begun(mut call) => {
+                // Large: see the guard of a layer.
+                let mut answer = Poll::Pending;
+                let at_site = AtSite::new(state, this.index);
+                let polled =
+                    catch_unwind(AssertUnwindSafe(|| put_ready(&mut answer, call.as_mut().poll(cx))));
+                drop(at_site);
+                if let Err(payload) = polled {
+                    answer = Poll::Ready(Err(panicked(&*payload)));
+                }
+                match &mut answer {
+                    Poll::Pending => {
+                        this.call = Stage::Begun(call);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(response)) => {
+                        settle(state, None);
+                        match state.shape.check_result(&response.result, &state.facts.tenant) {
+                            Ok(()) => {
+                                state.cursor().store(outer, Relaxed);
+                                return answer;
+                            }
+                            Err(what) => PersistError::new(ErrorKind::ContractViolation, what),
+                        }
+                    }
+                    Poll::Ready(Err(error)) => {
+                        settle(state, Some(error));
+                        match answer {
+                            Poll::Ready(Err(error)) => error,
+                            _ => unreachable!("looked at just now"),
+                        }
+                    }
+                }
+            }
+            Stage::Done => panic!("polled after it was ready"),
+        };
+        state.cursor().store(outer, Relaxed);
+        Poll::Ready(Err(state.stamp(error, this.index)))
+    }
+}
+
+impl Drop for TerminalFuture {
+    fn drop(&mut self) {
+        if !self.state.shape.kind().is_write() {
+            return;
+        }
+        if let Stage::Begun(call) = mem::replace(&mut self.call, Stage::Done) {
+            let (state, lingers) = (Arc::clone(&self.state), self.state.linger());
+            self.in_flight.detach(async move {
+                settle(&state, call.await.as_mut().err());
+                drop(lingers);
+            });
+        }
+    }
+}

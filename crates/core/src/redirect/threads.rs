@@ -1,0 +1,238 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll, ready},
+};
+
+use pin_project::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{merge::merge, ownership::NO_REPLICA};
+use crate::{
+    Addressed as _, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse,
+    Persistence, Phase, ReadArgs, Result, TenantId, ThreadId,
+    error::SiteName,
+    pipeline::{Described, SiteSpec},
+};
+
+type BoxFuture = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
+
+/// A layer that sends every operation on the threads that `rule` picks to another pipeline: writes and reads alike, so
+/// that what was written there is read there.
+///
+/// The rule must be a pure function of tenant and thread, and stay the same for the life of the data. A batch over
+/// both sides is refused; a list over all threads is merged from both. The changes of one thread are read from its side;
+/// those of all threads are refused, because two stores have no common order. Agent sessions go with their thread; what is done to a whole agent
+/// or runtime is refused: each store is told by itself. It stands in [`Phase::Route`].
+///
+/// The target stays the host's: closing this pipeline does not close it, and it is closed afterwards. Where it fails, so do
+/// the reads that show what it keeps: nothing is left out of an answer.
+///
+/// ```
+/// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
+/// # struct Nowhere(&'static str);
+/// # impl Backend for Nowhere {
+/// #     fn name(&self) -> &str { self.0 }
+/// #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
+/// # }
+/// use throughline_core::{NewMessage, Persistence, redirect::redirect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> throughline_core::Result<()> {
+/// let archive = Persistence::builder().backend(Nowhere("archive")).build()?;
+/// let db = Persistence::builder()
+///     .layer(redirect("to-archive", |_tenant, thread| thread.as_str().starts_with("old:"), archive))
+///     .backend(Nowhere("live"))
+///     .build()?;
+/// let error = db.thread("old:1").add(NewMessage::user("hello")).await.unwrap_err();
+/// assert_eq!(error.site().unwrap().name(), "to-archive/archive");
+/// # Ok(())
+/// # }
+/// ```
+pub fn redirect<R>(name: &str, rule: R, target: Persistence) -> RedirectLayer<R>
+where
+    R: Fn(&TenantId, &ThreadId) -> bool + Send + Sync + 'static,
+{
+    RedirectLayer { name: name.into(), rule: Arc::new(rule), target }
+}
+
+/// The layer of [`redirect`].
+pub struct RedirectLayer<R> {
+    name: SiteName,
+    rule: Arc<R>,
+    target: Persistence,
+}
+
+impl<R> Clone for RedirectLayer<R> {
+    fn clone(&self) -> Self {
+        Self { name: Arc::clone(&self.name), rule: Arc::clone(&self.rule), target: self.target.clone() }
+    }
+}
+
+impl<R> fmt::Debug for RedirectLayer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedirectLayer")
+            .field("name", &self.name)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R> Described for RedirectLayer<R> {
+    fn site(&self) -> SiteSpec {
+        SiteSpec::new(self.name.to_string(), Phase::Route).with_rank(50)
+    }
+}
+
+impl<S, R> Layer<S> for RedirectLayer<R> {
+    type Service = RedirectService<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RedirectService { inner, rule: Arc::clone(&self.rule), target: self.target.clone() }
+    }
+}
+
+/// The service of [`redirect`].
+pub struct RedirectService<S, R> {
+    inner: S,
+    rule: Arc<R>,
+    target: Persistence,
+}
+
+impl<S: Clone, R> Clone for RedirectService<S, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), rule: Arc::clone(&self.rule), target: self.target.clone() }
+    }
+}
+
+impl<S, R> fmt::Debug for RedirectService<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedirectService").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+/// Where a request belongs.
+enum Side {
+    Here,
+    There,
+    Both(ReadArgs),
+    Refused(&'static str),
+}
+
+impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
+    fn side(&self, request: &PersistRequest) -> Side {
+        let tenant = request.context.tenant();
+        let is_there = |args: &PersistArgs| args.thread().is_some_and(|thread| (self.rule)(tenant, thread));
+        let there = match &request.args {
+            PersistArgs::Batch(batch) => {
+                let there = batch.items.iter().filter(|item| is_there(item)).count();
+                if there != 0 && there != batch.items.len() {
+                    return Side::Refused("a batch cannot be over both sides of a redirect");
+                }
+                there != 0
+            }
+            // The log is of this side, whatever it is about: each side keeps its own.
+            PersistArgs::Read(ReadArgs::Audit(_)) => return Side::Here,
+            PersistArgs::Read(read) if read.thread().is_none() => {
+                return match read {
+                    ReadArgs::Changes(_) => {
+                        Side::Refused("the changes of both sides of a redirect have no common order")
+                    }
+                    // The cursor of who follows the changes of this side.
+                    ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Side::Here,
+                    ReadArgs::Images(_) | ReadArgs::Standing(_) => Side::Refused(NO_REPLICA),
+                    _ => Side::Both(read.clone()),
+                };
+            }
+            PersistArgs::Session(session) if session.thread().is_none() => {
+                return Side::Refused("a whole agent or runtime is over both sides of a redirect");
+            }
+            args => is_there(args),
+        };
+        if there { Side::There } else { Side::Here }
+    }
+}
+
+impl<S, R> Service<PersistRequest> for RedirectService<S, R>
+where
+    S: Service<PersistRequest, Response = PersistResponse, Error = PersistError>,
+    R: Fn(&TenantId, &ThreadId) -> bool,
+{
+    type Response = PersistResponse;
+    type Error = PersistError;
+    type Future = RedirectFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<()>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: PersistRequest) -> Self::Future {
+        match self.side(&request) {
+            Side::Here => RedirectFuture::Here(self.inner.call(request)),
+            Side::There => {
+                let PersistRequest { args, context } = request;
+                RedirectFuture::There(self.target.execute_child(&context, args, true))
+            }
+            Side::Both(read) => {
+                let there = self.target.execute_child(&request.context, request.args.clone(), false);
+                RedirectFuture::Both { here: self.inner.call(request), first: None, there, read }
+            }
+            Side::Refused(why) => RedirectFuture::Refused(why),
+        }
+    }
+}
+
+/// The future of [`RedirectService`].
+#[pin_project(project = RedirectProjection)]
+pub enum RedirectFuture<F> {
+    /// This side answers.
+    Here(#[pin] F),
+    /// The other side answers.
+    There(BoxFuture),
+    /// Both sides answer, one after the other.
+    Both {
+        /// This side.
+        #[pin]
+        here: F,
+        /// What this side answered.
+        first: Option<Box<PersistResponse>>,
+        /// The other side.
+        there: BoxFuture,
+        /// What was asked.
+        read: ReadArgs,
+    },
+    /// Neither can.
+    Refused(&'static str),
+}
+
+impl<F: Future<Output = Result<PersistResponse>>> Future for RedirectFuture<F> {
+    type Output = Result<PersistResponse>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            RedirectProjection::Here(here) => here.poll(cx),
+            RedirectProjection::There(there) => there.as_mut().poll(cx),
+            RedirectProjection::Both { here, first, there, read } => {
+                if first.is_none() {
+                    *first = Some(Box::new(ready!(here.poll(cx))?));
+                }
+                let second = ready!(there.as_mut().poll(cx))?;
+                let first = first.take().expect("just answered");
+                Poll::Ready(merge(*first, second, read))
+            }
+            RedirectProjection::Refused(why) => {
+                let error = PersistError::new(ErrorKind::Unsupported, *why);
+                Poll::Ready(Err(error.with_effect(Effect::NotApplied)))
+            }
+        }
+    }
+}
+
+impl<F> fmt::Debug for RedirectFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedirectFuture")
+    }
+}
