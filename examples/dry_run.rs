@@ -4,9 +4,14 @@
 use std::error::Error;
 
 use throughline::{
-    Add, Added, Batch, Batched, ContentUpdated, Context, Delete, Deleted, MessageState, Metadata, NewMessage,
-    PageFrom, PersistArgs, PersistResult, Persistence, Reserved, Revision, Role, Seq, Timestamp,
-    UpdateContent, UpdateMode, Updated, memory::MemoryBackend, plugin::respond,
+    Context, MessageState, Metadata, NewMessage, PersistArgs, PersistResult, Persistence, Revision, Role,
+    Seq, Timestamp,
+    memory::MemoryBackend,
+    messages::{
+        Add, Added, Batch, Batched, ContentUpdated, Delete, Deleted, PageFrom, Reserved, UpdateContent,
+        UpdateMode, Updated,
+    },
+    plugin::respond,
 };
 
 /// The answer to a write; nothing for a read, which goes on to the store.

@@ -9,9 +9,9 @@ use std::{
 };
 
 use throughline::{
-    Add, Batch, BoxError, Call, Content, Delete, NewMessage, Next, Operation, Persistence, Phase, Plugin,
-    Reply, Role, Slot,
+    BoxError, Call, Content, NewMessage, Next, Operation, Persistence, Phase, Plugin, Reply, Role,
     memory::MemoryBackend,
+    messages::{Add, Batch, Delete, Slot},
     plugin::{Event, Observe, observe},
 };
 

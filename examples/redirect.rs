@@ -4,8 +4,10 @@
 use std::error::Error;
 
 use throughline::{
-    Add, Batch, ErrorKind, NewMessage, PageFrom, Persistence, Role, Site, TenantId, ThreadId,
-    memory::MemoryBackend, redirect::redirect,
+    ErrorKind, NewMessage, Persistence, Role, Site, TenantId, ThreadId,
+    memory::MemoryBackend,
+    messages::{Add, Batch, PageFrom},
+    redirect::redirect,
 };
 
 /// The rule is a pure function of tenant and thread, and stays the same as long as the data lives.

@@ -4,8 +4,9 @@
 use std::{error::Error, path::Path, time::Duration};
 
 use throughline::{
-    Coalesce, Content, MessageId, MessageState, NewMessage, NewReservation, PageFrom, Persistence,
-    ReplyAttempt, Role, Thread, Visibility, sqlite::SqliteBackend,
+    Content, MessageId, MessageState, NewMessage, NewReservation, Persistence, Role, Thread,
+    messages::{Coalesce, PageFrom, ReplyAttempt, Visibility},
+    sqlite::SqliteBackend,
 };
 
 /// How long a writer is taken to be alive without a sign. A host leaves it at a minute; this example has no patience.

@@ -17,8 +17,9 @@ use std::{
 
 use pin_project::{pin_project, pinned_drop};
 use throughline::{
-    NewMessage, PageFrom, PersistRequest, PersistResponse, Persistence, Phase,
+    NewMessage, PersistRequest, PersistResponse, Persistence, Phase,
     memory::MemoryBackend,
+    messages::PageFrom,
     plugin::{NextRequest, from_fn},
 };
 use tower::{Layer, Service};

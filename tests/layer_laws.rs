@@ -3,8 +3,9 @@
 use std::{process::ExitCode, time::Duration};
 
 use throughline::{
-    Call, Content, Delete, ErrorKind, GetCursor, NewMessage, Next, Operation, PersistArgs, PersistError,
-    PersistRequest, Phase, Plugin, Reply, Result, Role,
+    Call, Content, ErrorKind, NewMessage, Next, Operation, PersistArgs, PersistError, PersistRequest, Phase,
+    Plugin, Reply, Result, Role,
+    changes::GetCursor,
     layers::{
         audit::{AuditKey, AuditLayer},
         bulk_gate::BulkGateLayer,
@@ -25,6 +26,7 @@ use throughline::{
         transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
     },
     memory::MemoryBackend,
+    messages::Delete,
     pipeline::LayerList,
     plugin::{Event, NextRequest, PluginList, from_fn, observe, respond},
     redirect::{redirect, redirect_messages},
@@ -61,15 +63,16 @@ macro_rules! layer {
 }
 
 /// An addition of so many bytes of text.
-fn large_add(bytes: usize) -> throughline::Add {
+fn large_add(bytes: usize) -> throughline::messages::Add {
     let message = NewMessage::new(Role::User, Content::text(&"x".repeat(bytes)));
-    throughline::Add::new("t".parse().expect("a valid id"), message)
+    throughline::messages::Add::new("t".parse().expect("a valid id"), message)
 }
 
 /// The layers that come with the framework, in the order of production.
 fn built_in() -> LayerSet {
-    let refused =
-        |thread: &str| throughline::Add::new(thread.parse().expect("a valid id"), NewMessage::user("x"));
+    let refused = |thread: &str| {
+        throughline::messages::Add::new(thread.parse().expect("a valid id"), NewMessage::user("x"))
+    };
     let micros = Duration::from_micros;
     let scope = ScopeLayer::new();
     let verbs = Verb::ALL.iter().copied().filter(|verb| *verb != Verb::Consume);

@@ -3,7 +3,8 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 use tempfile::TempDir;
 use throughline::{
-    BoxError, ChangeScope, NewMessage, Persistence, Position,
+    BoxError, NewMessage, Persistence, Position,
+    changes::ChangeScope,
     effects::{Consumer, Effects, Event},
     sqlite::SqliteBackend,
 };

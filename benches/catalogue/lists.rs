@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use throughline::{ListThreads, SearchMessages};
+use throughline::{search::SearchMessages, threads::ListThreads};
 
 use crate::{
     Failure,

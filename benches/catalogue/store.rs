@@ -1,7 +1,12 @@
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use throughline::{Add, Batch, NewMessage, Persistence, Position, SearchMessages, sqlite::SqliteOptions};
+use throughline::{
+    NewMessage, Persistence, Position,
+    messages::{Add, Batch},
+    search::SearchMessages,
+    sqlite::SqliteOptions,
+};
 
 use crate::{Failure, figures::figure};
 

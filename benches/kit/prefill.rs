@@ -1,6 +1,9 @@
 use std::time::Instant;
 
-use throughline::{Add, Batch, NewMessage, Persistence, ThreadId};
+use throughline::{
+    NewMessage, Persistence, ThreadId,
+    messages::{Add, Batch},
+};
 use tokio::task::JoinSet;
 
 use crate::Failure;

@@ -14,8 +14,9 @@ use std::{
 
 use noop::{Noop, NoopBackend, NoopPlugin};
 use throughline::{
-    Add, NewMessage, Persistence, Phase, Result,
+    NewMessage, Persistence, Phase, Result,
     layers::{limits::LimitsLayer, retry::RetryLayer, timeout::TimeoutLayer, trace::TraceLayer},
+    messages::Add,
     pipeline::LayerList,
     plugin::PluginList,
 };

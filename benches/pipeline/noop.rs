@@ -6,8 +6,9 @@ use std::{
 };
 
 use throughline::{
-    Add, Added, Admitted, Backend, Call, Capabilities, Durability, Message, MessageState, Next, OpKind,
-    Operation, PersistRequest, Plugin, Position, Reply, Result, Revision, Seq,
+    Admitted, Backend, Call, Capabilities, Durability, Message, MessageState, Next, OpKind, Operation,
+    PersistRequest, Plugin, Position, Reply, Result, Revision, Seq,
+    messages::{Add, Added},
 };
 use tower::{Layer, Service};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use throughline::{NewMessage, PageFrom, Persistence, postgres::PostgresBackend};
+use throughline::{NewMessage, Persistence, messages::PageFrom, postgres::PostgresBackend};
 use throughline_postgres_cluster::{Cluster, Pooler};
 
 use crate::{

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use throughline::{PageFrom, Persistence, Seq};
+use throughline::{Persistence, Seq, messages::PageFrom};
 use throughline_postgres_cluster::Cluster;
 
 use crate::{

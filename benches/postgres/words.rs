@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use throughline::{
-    Add, Batch, NewMessage, PersistArgs, Persistence, Position, SearchMessages, postgres::PostgresBackend,
+    NewMessage, PersistArgs, Persistence, Position,
+    messages::{Add, Batch},
+    postgres::PostgresBackend,
+    search::SearchMessages,
 };
 use throughline_postgres_cluster::Cluster;
 

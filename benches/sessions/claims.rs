@@ -10,8 +10,8 @@ use std::{
 };
 
 use throughline::{
-    ErrorKind, Persistence, RunReport,
-    sessions::{Finished, SessionRunner},
+    ErrorKind, Persistence,
+    sessions::{Finished, RunReport, SessionRunner},
 };
 use tokio::sync::Barrier;
 

@@ -6,7 +6,9 @@ use std::{
 };
 
 use throughline::{
-    AgentThread, Batch, BeginRun, ConfirmRun, Persistence, RunReport, SessionArgs, sessions::Resolution,
+    Persistence,
+    messages::Batch,
+    sessions::{AgentThread, BeginRun, ConfirmRun, Resolution, RunReport, SessionArgs},
 };
 
 use crate::{

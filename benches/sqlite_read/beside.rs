@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use throughline::{NewMessage, PageFrom, Thread};
+use throughline::{NewMessage, Thread, messages::PageFrom};
 use tokio::task::JoinSet;
 
 use crate::{

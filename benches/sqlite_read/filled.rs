@@ -1,5 +1,5 @@
 use tempfile::TempDir;
-use throughline::{MessageId, PageFrom, Persistence, Seq, Thread, sqlite::SqliteBackend};
+use throughline::{MessageId, Persistence, Seq, Thread, messages::PageFrom, sqlite::SqliteBackend};
 
 use crate::{Failure, PAGE, prefill::prefill, raw::Raw, stack};
 

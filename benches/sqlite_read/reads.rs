@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use throughline::{PageFrom, Seq};
+use throughline::{Seq, messages::PageFrom};
 
 use crate::{
     Failure,

@@ -1,8 +1,9 @@
 use std::{path::Path, time::Instant};
 
 use throughline::{
-    Coalesce, Content, ContentChange, Delta, MessageId, MetadataPatch, NewReservation, Role, Thread,
-    UpdateMode, sqlite::SqliteBackend,
+    Content, Delta, MessageId, MetadataPatch, NewReservation, Role, Thread,
+    messages::{Coalesce, ContentChange, UpdateMode},
+    sqlite::SqliteBackend,
 };
 
 use crate::{

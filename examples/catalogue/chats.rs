@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 use throughline::{
-    Content, Import, ImportRow, Labels, MessageId, NewThread, Persistence, RenameThread, Role, ThreadId,
-    Timestamp, Title,
+    Content, Labels, MessageId, NewThread, Persistence, Role, ThreadId, Timestamp, Title,
+    messages::{Import, ImportRow},
+    threads::RenameThread,
 };
 
 use crate::Failure;
@@ -57,7 +58,7 @@ pub(crate) async fn import(db: &Persistence, text: &str) -> Result<Imported, Fai
         let title = chat.conversations.first().map(|said| said.value.chars().take(40).collect::<String>());
         let rename = RenameThread::new(thread.clone(), Title::new(title.unwrap_or_default())?);
         db.on_thread(rename.expecting(Title::default())).await?;
-        db.on_thread(throughline::PublishThread { thread }).await?;
+        db.on_thread(throughline::threads::PublishThread { thread }).await?;
     }
     Ok(imported)
 }

@@ -16,8 +16,12 @@ use std::{error::Error, fs, path::Path};
 
 use throughline::transfer::ChatFolder;
 use throughline::{
-    ChangeScope, Keep, ListThreads, NewMessage, NewThread, NewTurn, PageFrom, Persistence, Position,
-    SearchMessages, ThreadEntry, ThreadList, Title, sqlite::SqliteOptions,
+    NewMessage, NewThread, NewTurn, Persistence, Position, Title,
+    changes::ChangeScope,
+    messages::PageFrom,
+    search::SearchMessages,
+    sqlite::SqliteOptions,
+    threads::{Keep, ListThreads, ThreadEntry, ThreadList},
 };
 
 const SAMPLE: &str = include_str!("../quickstart/sample.jsonl");

@@ -1,6 +1,10 @@
 //! Holding two stores against each other.
 
-use throughline::{ImportRow, ListThreads, PageFrom, Persistence, ThreadEntry, Visibility};
+use throughline::{
+    Persistence,
+    messages::{ImportRow, PageFrom, Visibility},
+    threads::{ListThreads, ThreadEntry},
+};
 
 use crate::Failure;
 

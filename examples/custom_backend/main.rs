@@ -12,9 +12,13 @@ use std::{
 
 use redb::{Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
 use throughline::{
-    Add, Admitted, Backend, Batch, BoxError, Capabilities, ConsumerArgs, Context, Delete, Durability, Effect,
-    ErrorKind, FingerprintKey, Import, OpKind, Operation, PersistArgs, PersistError, Position, ReadArgs,
-    Reply, Reserve, Result, SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent, backend,
+    Admitted, Backend, BoxError, Capabilities, Context, Durability, Effect, ErrorKind, OpKind, Operation,
+    PersistArgs, PersistError, Position, ReadArgs, Reply, Result, Timestamp, backend,
+    changes::ConsumerArgs,
+    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    operations::FingerprintKey,
+    sessions::SessionArgs,
+    threads::ThreadArgs,
 };
 use throughline_conformance::{Fixture, Place, Profile};
 use throughline_engine::{

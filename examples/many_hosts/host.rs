@@ -10,8 +10,10 @@ use std::{
 };
 
 use throughline::{
-    ChangeScope, Effect, Happened, MessageId, NewMessage, NewReservation, PersistError, Persistence,
-    Position, Role, TenantId, Thread, postgres::PostgresBackend,
+    Effect, MessageId, NewMessage, NewReservation, PersistError, Persistence, Position, Role, TenantId,
+    Thread,
+    changes::{ChangeScope, Happened},
+    postgres::PostgresBackend,
 };
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -148,7 +150,7 @@ pub(crate) async fn follow(tenant: TenantId, url: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell(change: &throughline::Change) -> io::Result<()> {
+fn tell(change: &throughline::changes::Change) -> io::Result<()> {
     let what = match &change.what {
         Happened::Added(message) | Happened::Finished(message) => message.id.as_str(),
         _ => "",

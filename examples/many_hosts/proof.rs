@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use throughline::{Content, MessageState, PageFrom, Persistence, Visibility};
+use throughline::{
+    Content, MessageState, Persistence,
+    messages::{PageFrom, Visibility},
+};
 
 use crate::{Failure, host, hosts::Acknowledged};
 

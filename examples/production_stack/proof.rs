@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use aho_corasick::AhoCorasick;
-use throughline::{Message, PageFrom, Persistence, ThreadId, Visibility};
+use throughline::{
+    Message, Persistence, ThreadId,
+    messages::{PageFrom, Visibility},
+};
 
 use crate::{Failure, traffic::Acknowledged};
 

@@ -10,10 +10,11 @@ mod tests;
 use std::sync::{Arc, Mutex};
 
 use throughline::{
-    NewMessage, PersistRequest, Persistence, Phase, Result, Role, SearchMessages,
+    NewMessage, PersistRequest, Persistence, Phase, Result, Role,
     layers::transform::TransformLayer,
     memory::MemoryBackend,
     plugin::{NextRequest, from_fn},
+    search::SearchMessages,
 };
 
 use crate::layer::Pseudonyms;

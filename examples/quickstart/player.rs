@@ -9,8 +9,8 @@ use std::{
 
 use indicatif::ProgressBar;
 use throughline::{
-    Coalesce, Content, Draft, ErrorKind, MessageId, NewMessage, NewReservation, Persistence, Result, Thread,
-    ThreadId,
+    Content, Draft, ErrorKind, MessageId, NewMessage, NewReservation, Persistence, Result, Thread, ThreadId,
+    messages::Coalesce,
 };
 use tokio::task::JoinSet;
 

@@ -4,7 +4,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use serde_json::value::RawValue;
 use throughline::{
-    Content, Message, MessageId, MessageState, Page, PageFrom, Persistence, Result, ThreadId, Visibility,
+    Content, Message, MessageId, MessageState, Persistence, Result, ThreadId,
+    messages::{Page, PageFrom, Visibility},
 };
 
 use crate::{

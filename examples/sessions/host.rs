@@ -8,10 +8,11 @@ use std::{
 };
 
 use throughline::{
-    Add, BeginRun, NewMessage, Persistence, ThreadId,
+    NewMessage, Persistence, ThreadId,
+    messages::Add,
     sessions::{
-        Claimer, Directory, Failure as Why, Finished, HandOff, Reach, Run, RunError, RunFailure, Runtime,
-        SessionRunner,
+        BeginRun, Claimer, Directory, Failure as Why, Finished, HandOff, Reach, Run, RunError, RunFailure,
+        Runtime, SessionRunner,
     },
     sqlite::SqliteBackend,
 };

@@ -19,7 +19,7 @@ pub(crate) struct Row {
     pub(crate) gap: Option<Gap>,
     pub(crate) dir: Option<String>,
     pub(crate) remembers: usize,
-    pub(crate) attempt: Option<throughline::AttemptId>,
+    pub(crate) attempt: Option<throughline::ids::AttemptId>,
     pub(crate) ended: String,
 }
 

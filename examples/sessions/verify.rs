@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use throughline::{
-    PageFrom, Role,
+    Role,
+    messages::PageFrom,
     sessions::{AttemptState, Withheld},
 };
 

@@ -8,8 +8,9 @@ use std::{
 
 use pin_project::pin_project;
 use throughline::{
-    Addressed, Described, Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Phase, Result,
-    TenantId, ThreadId, pipeline::SiteSpec,
+    Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Phase, Result, TenantId, ThreadId,
+    operations::Addressed,
+    pipeline::{Described, SiteSpec},
 };
 use tower::{Layer, Service};
 

@@ -1,7 +1,8 @@
 //! What the layer does, against a backend that is told what to answer; and the laws, against a real one.
 
 use throughline::{
-    Add, Batch, Delete, ErrorKind, NewMessage, PersistError, Persistence, ReadArgs, ReadResult,
+    ErrorKind, NewMessage, PersistError, Persistence, ReadArgs, ReadResult,
+    messages::{Add, Batch, Delete},
 };
 use throughline_conformance::{FakeBackend, laws::LayerProfile, layer_laws};
 

@@ -9,9 +9,10 @@ mod recorder;
 use std::{collections::BTreeSet, error::Error as _, fmt::Debug, time::Duration};
 
 use throughline::{
-    Add, AuditFrom, Batch, BoxError, CarriesContent as _, ChangeScope, Content, Delta, ErrorKind, Metadata,
-    MetadataPatch, NewMessage, OpKind, PageFrom, PersistArgs, PersistError, PersistRequest, Persistence,
-    Phase, ReadAudit, Role, SearchMessages, Title, Update, UpdateContent, UpdateMode,
+    BoxError, Content, Delta, ErrorKind, Metadata, MetadataPatch, NewMessage, OpKind, PersistArgs,
+    PersistError, PersistRequest, Persistence, Phase, Role, Title,
+    audit::{AuditFrom, ReadAudit},
+    changes::ChangeScope,
     layers::{
         audit::{AuditKey, AuditLayer},
         bulk_gate::BulkGateLayer,
@@ -31,7 +32,9 @@ use throughline::{
         trace::{OpenTelemetry, TraceLayer},
     },
     memory::MemoryBackend,
+    messages::{Add, Batch, CarriesContent as _, PageFrom, Update, UpdateContent, UpdateMode},
     plugin::{Event, NextRequest, Observe, from_fn, observe},
+    search::SearchMessages,
     sqlite::SqliteBackend,
 };
 use throughline_conformance::{call, laws::every_operation};
@@ -157,7 +160,7 @@ fn invalid() -> Vec<PersistArgs> {
     let id = || "m".parse().unwrap();
     let deep = format!("{}\"{CANARY}\"{}", "[".repeat(100), "]".repeat(100));
     let add = |content: Content| PersistArgs::from(Add::new(t(), NewMessage::new(Role::User, content)));
-    let missing = throughline::ContentChange::Append(Delta::text(CANARY));
+    let missing = throughline::messages::ContentChange::Append(Delta::text(CANARY));
     let reserved = MetadataPatch::new().set(format!("{}x", Metadata::RESERVED), CANARY).unwrap();
     vec![
         add(Content::text(&CANARY.repeat(2000))),

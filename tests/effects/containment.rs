@@ -10,8 +10,8 @@ use std::{
 };
 
 use throughline::{
-    Call, ConsumerArgs, ErrorKind, ListQuarantined, Next, PersistError, Persistence, Plugin, Position,
-    ReadArgs, Reply, ThreadId,
+    Call, ErrorKind, Next, PersistError, Persistence, Plugin, Position, ReadArgs, Reply, ThreadId,
+    changes::{ConsumerArgs, ListQuarantined},
     effects::{Consumer, ConsumerState, Event},
     memory::MemoryBackend,
 };

@@ -1,11 +1,15 @@
 //! What a consumer keeps in the store.
 
 use throughline::{
-    Batch, Call, ConsumerArgs, ConsumerName, ConsumerResult, Effect, ErrorKind, GetCursor, ListQuarantined,
-    MoveCursor, Next, Persistence, Plugin, Position, QuarantineChange, ReadArgs, ReadResult, ReleaseChange,
-    Reply, ResetCursor, ThreadId,
+    Call, Effect, ErrorKind, Next, Persistence, Plugin, Position, ReadArgs, ReadResult, Reply, ThreadId,
+    changes::{
+        ConsumerArgs, ConsumerResult, GetCursor, ListQuarantined, MoveCursor, QuarantineChange,
+        ReleaseChange, ResetCursor,
+    },
     effects::Effects,
+    ids::ConsumerName,
     memory::MemoryBackend,
+    messages::Batch,
     redirect::{redirect, redirect_messages},
     sqlite::SqliteBackend,
 };
@@ -100,7 +104,7 @@ async fn it_is_told_to_nobody_and_takes_no_key() {
         add(&db, "t", "m", "hello").await;
         db.on_consumer(MoveCursor::new(name(), at(1))).await.unwrap();
         db.on_consumer(quarantine(1, "why")).await.unwrap();
-        let mut feed = db.changes(throughline::ChangeScope::Store, Position::ZERO);
+        let mut feed = db.changes(throughline::changes::ChangeScope::Store, Position::ZERO);
         assert!(feed.next_now().await.unwrap().is_some());
         assert_eq!(feed.next_now().await.unwrap(), None);
         let moved: ConsumerArgs = MoveCursor::new(name(), at(2)).into();

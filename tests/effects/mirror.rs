@@ -9,8 +9,9 @@ use std::{
 };
 
 use throughline::{
-    Content, Keep, MessageId, MetadataPatch, Persistence, Position, Role,
+    Content, MessageId, MetadataPatch, Persistence, Position, Role,
     effects::{Consumer as _, Effects, Event, JsonlMirror},
+    threads::Keep,
 };
 
 use crate::support::{add, consumer, effects, in_memory, stores};
@@ -221,7 +222,7 @@ async fn each_tenant_has_a_folder_of_its_own() {
         let mirror = Arc::clone(&theirs);
         async move { mirror.handle(event).await }
     });
-    whole.scope = throughline::ChangeScope::Store;
+    whole.scope = throughline::changes::ChangeScope::Store;
     let effects = effects(&db).consumer(whole).start().await.unwrap();
     let (alice, bob) = (db.for_tenant("a".parse().unwrap()), db.for_tenant("A".parse().unwrap()));
     add(&alice, "t", "m", "alice's").await;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use throughline::{
-    ChangeScope, Content, MessageId, Persistence, Position, effects::Effects, sqlite::SqliteBackend,
+    Content, MessageId, Persistence, Position, changes::ChangeScope, effects::Effects, sqlite::SqliteBackend,
 };
 use tokio::sync::Notify;
 
@@ -32,7 +32,7 @@ fn dying(after: usize, projection: &Projection, died: &Arc<Notify>) -> Closure {
 }
 
 /// Every change, of every thread, in its order.
-async fn all(db: &Persistence) -> Vec<throughline::Change> {
+async fn all(db: &Persistence) -> Vec<throughline::changes::Change> {
     let mut feed = db.changes(ChangeScope::Tenant, Position::ZERO);
     let mut all = Vec::new();
     while let Some(change) = feed.next_now().await.unwrap() {
@@ -82,7 +82,9 @@ async fn holds_what_the_store_has(db: &Persistence, projection: &Projection) {
     let texts = projection.lock().unwrap().texts.clone();
     let mut found = 0;
     for thread in ["a", "b", "c"] {
-        let mut walk = db.thread(thread).walk(throughline::PageFrom::Start, throughline::Visibility::All);
+        let mut walk = db
+            .thread(thread)
+            .walk(throughline::messages::PageFrom::Start, throughline::messages::Visibility::All);
         while let Some(message) = walk.next().await.unwrap() {
             found += 1;
             let key = format!("{thread}/{}", message.id);

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use throughline::{
-    ChangeScope, ConsumerName, GetCursor, MoveCursor, Persistence, Position, ResetCursor,
+    Persistence, Position,
+    changes::{ChangeScope, GetCursor, MoveCursor, ResetCursor},
+    ids::ConsumerName,
     sqlite::SqliteBackend,
 };
 

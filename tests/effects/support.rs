@@ -8,10 +8,11 @@ use std::{
 };
 
 use throughline::{
-    BoxError, ChangeScope, Content, Import, ImportRow, NewMessage, Persistence, Position, Role, ThreadId,
-    Timestamp,
+    BoxError, Content, NewMessage, Persistence, Position, Role, ThreadId, Timestamp,
+    changes::ChangeScope,
     effects::{Consumer, Effects, EffectsBuilder, Event},
     memory::MemoryBackend,
+    messages::{Import, ImportRow},
     sqlite::SqliteBackend,
 };
 

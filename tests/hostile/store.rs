@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use tempfile::TempDir;
 use throughline::{
-    Effect, NewMessage, PageFrom, PersistError, Persistence, Result, Thread, sqlite::SqliteBackend,
+    Effect, NewMessage, PersistError, Persistence, Result, Thread, messages::PageFrom, sqlite::SqliteBackend,
 };
 
 /// A SQLite file, and what was said of the messages that were given to it.

@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use throughline::{Described, PersistError, PersistRequest, PersistResponse, Result, pipeline::SiteSpec};
+use throughline::{
+    PersistError, PersistRequest, PersistResponse, Result,
+    pipeline::{Described, SiteSpec},
+};
 use tower::{Layer, Service};
 
 /// A layer, whole or broken.

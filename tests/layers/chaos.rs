@@ -9,12 +9,13 @@ use std::{
 };
 
 use throughline::{
-    Batch, Effect, ErrorKind, GetMessage, Message, NewMessage, OpKind, PageFrom, Persistence,
+    Effect, ErrorKind, Message, NewMessage, OpKind, Persistence,
     layers::{
         chaos::{ChaosLayer, Fault, Rule},
         retry::RetryLayer,
     },
     memory::MemoryBackend,
+    messages::{Batch, GetMessage, PageFrom},
     pipeline::LayerList,
 };
 use tokio::time::Instant;
@@ -88,7 +89,7 @@ async fn batches(how: Stack) {
         &how,
         ChaosLayer::seeded(1).rule(Rule::new("b", Fault::before(ErrorKind::Busy)).on(OpKind::Batch)),
     );
-    let add = throughline::Add::new("t".parse().unwrap(), named("m"));
+    let add = throughline::messages::Add::new("t".parse().unwrap(), named("m"));
     assert_eq!(db.batch(Batch::new().with(add)).await.unwrap_err().kind(), ErrorKind::Busy);
     assert!(stored(&db, "t").await.is_empty());
 }

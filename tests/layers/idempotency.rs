@@ -6,8 +6,11 @@ use std::sync::{
 };
 
 use throughline::{
-    Add, Batch, Delete, Effect, ErrorKind, IdempotencyKey, NewMessage, OpKind, PersistArgs, Persistence,
-    Role, Site, layers::idempotency::RequireKeyLayer, memory::MemoryBackend, pipeline::Keyless,
+    Effect, ErrorKind, IdempotencyKey, NewMessage, OpKind, PersistArgs, Persistence, Role, Site,
+    layers::idempotency::RequireKeyLayer,
+    memory::MemoryBackend,
+    messages::{Add, Batch, Delete},
+    pipeline::Keyless,
     sqlite::SqliteOptions,
 };
 

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Recorder, SharedString, Unit};
 use throughline::{
-    Batch, ErrorKind, GetMessage, IdempotencyKey, NewMessage, OpKind, Persistence, TenantId,
+    ErrorKind, IdempotencyKey, NewMessage, OpKind, Persistence, TenantId,
     layers::{
         chaos::{ChaosLayer, Fault, Rule},
         metrics::{self as table, MetricsLayer},
         retry::RetryLayer,
     },
     memory::MemoryBackend,
+    messages::{Batch, GetMessage},
 };
 
 use crate::{
@@ -61,7 +62,7 @@ async fn counts_reads(how: Stack) {
 async fn counts_batches(how: Stack) {
     let recorded = Recorded::default();
     let db = stack(&how, &recorded);
-    let add = |name: &str| throughline::Add::new("t".parse().unwrap(), message(name));
+    let add = |name: &str| throughline::messages::Add::new("t".parse().unwrap(), message(name));
     let bytes = add("a").content.byte_len() as u64;
     db.batch(Batch::new().with(add("a")).with(add("b"))).await.unwrap();
     assert_eq!(recorded.counter("throughline_calls_total{operation=batch,outcome=ok,effect=applied}"), 1);

@@ -8,9 +8,10 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use throughline::{
-    Add, Batch, NewMessage, Persistence,
+    NewMessage, Persistence,
     layers::trace::{OpenTelemetry, TraceLayer},
     memory::MemoryBackend,
+    messages::{Add, Batch},
 };
 use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::layer::SubscriberExt as _;

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use throughline::{
-    Add, Batch, NewMessage, OpKind, Persistence,
+    NewMessage, OpKind, Persistence,
     layers::{
         chaos::{ChaosLayer, Fault, Rule},
         slow_log::SlowLogLayer,
     },
     memory::MemoryBackend,
+    messages::{Add, Batch},
 };
 use tokio::time::advance;
 use tracing::instrument::WithSubscriber as _;

@@ -1,9 +1,9 @@
 //! The last message of a thread, taken through the layers: it is content, and it is a deletion.
 
 use throughline::{
-    AuditFrom, ChangeScope, ContentChange, Delta, Effect, ErrorKind, MessageState, NewMessage,
-    NewReservation, PersistArgs, Persistence, ReadAudit, Reserve, Role, TakeLastMessage, UpdateContent,
-    UpdateMode,
+    Delta, Effect, ErrorKind, MessageState, NewMessage, NewReservation, PersistArgs, Persistence, Role,
+    audit::{AuditFrom, ReadAudit},
+    changes::ChangeScope,
     layers::{
         audit::{AuditKey, AuditLayer},
         encrypt::{EncryptLayer, Key, KeyRing},
@@ -11,6 +11,7 @@ use throughline::{
         scope::{ScopeLayer, Verb},
     },
     memory::MemoryBackend,
+    messages::{ContentChange, Reserve, TakeLastMessage, UpdateContent, UpdateMode},
     redirect::redirect_messages,
 };
 

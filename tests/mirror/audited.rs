@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use throughline::{
-    AuditFrom, AuditNumber, BeginCapture, ChangeScope, GetStanding, MessageId, NewMessage, PageFrom,
-    Persistence, ReadAudit, TakeStance,
-    audit::{AuditEntry, AuditOutcome},
+    MessageId, NewMessage, Persistence,
+    audit::{AuditEntry, AuditFrom, AuditNumber, AuditOutcome, ReadAudit},
+    changes::ChangeScope,
     layers::audit::{AuditKey, AuditLayer, Flaw, anchor, verify},
     memory::MemoryBackend,
+    messages::PageFrom,
     mirror::{Differs, Switch, compare},
+    replication::{BeginCapture, GetStanding, TakeStance},
 };
 
 use super::support::{copy, equal, memory, sqlite};

@@ -1,9 +1,11 @@
 //! Differences that were planted are found and named, each of them.
 
 use throughline::{
-    ApplyImages, BeginCapture, GetStanding, Message, Persistence, Position, ReadImages, Revision, TakeStance,
+    Message, Persistence, Position, Revision,
     mirror::{Differs, compare},
-    replication::{GoneImage, Image, ImagePart},
+    replication::{
+        ApplyImages, BeginCapture, GetStanding, GoneImage, Image, ImagePart, ReadImages, TakeStance,
+    },
 };
 
 use super::support::{copy, equal, fill, memory};

@@ -11,11 +11,10 @@ use std::{
 };
 
 use throughline::{
-    Effect, ErrorKind, GetStanding, NewMessage, PersistArgs, PersistRequest, Persistence, Phase, ReplicaArgs,
-    TakeStance,
+    Effect, ErrorKind, NewMessage, PersistArgs, PersistRequest, Persistence, Phase,
     mirror::Switch,
     plugin::{NextRequest, from_fn},
-    replication::Role,
+    replication::{GetStanding, ReplicaArgs, Role, TakeStance},
     sqlite::SqliteBackend,
 };
 

@@ -1,7 +1,9 @@
 //! Copies between stores of both kinds.
 
 use throughline::{
-    ChangeScope, ErrorKind, MoveCursor, NewMessage, PageFrom, Persistence, Position, ReadChanges, UpdateMode,
+    ErrorKind, NewMessage, Persistence, Position,
+    changes::{ChangeScope, MoveCursor, ReadChanges},
+    messages::{PageFrom, UpdateMode},
     mirror::{Mirror, MirrorState},
     sqlite::SqliteBackend,
 };

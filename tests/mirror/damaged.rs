@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use throughline::{
-    BeginCapture, ReadImages,
     mirror::{Difference, Differs, compare},
-    replication::ImagePart,
+    replication::{BeginCapture, ImagePart, ReadImages},
 };
 
 use super::support::{all_ids, copy, import, memory, sqlite};

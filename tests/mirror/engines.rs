@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use throughline::{
-    ApplyImages, AuditNumber, BeginCapture, ChangeScope, Effect, EndCapture, ErrorKind, GetStanding,
-    NewMessage, PageFrom, Persistence, Position, ReadChanges, ReadImages, TakeStance,
-    audit::AuditOutcome,
+    Effect, ErrorKind, NewMessage, Persistence, Position,
+    audit::{AuditNumber, AuditOutcome},
+    changes::{ChangeScope, ReadChanges},
     layers::audit::{AuditLayer, Flaw, verify},
+    messages::PageFrom,
     mirror::{Mirror, MirrorState, Switch},
     postgres::PostgresBackend,
+    replication::{ApplyImages, BeginCapture, EndCapture, GetStanding, ReadImages, TakeStance},
 };
 
 use super::{

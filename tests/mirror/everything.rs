@@ -6,11 +6,11 @@ use std::{
 };
 
 use throughline::{
-    Attempts, Change, ChangeScope, Content, ContentChange, GetCursor, Labels, ListAliases, ListAttempts,
-    ListOpen, ListPurgeable, ListQuarantined, ListThreads, Message, MessageId, Metadata, MoveCursor,
-    NewMessage, NewThread, Origin, PageFrom, Persistence, Position, PurgeThread, QuarantineChange,
-    ReadChanges, ResolveId, ResolveSession, Role, RunReport, SessionResolved, ThreadArgs, UpdateMode,
-    sessions::{Claimer, Runtime},
+    Content, Labels, Message, MessageId, Metadata, NewMessage, NewThread, Persistence, Position, Role,
+    changes::{Change, ChangeScope, GetCursor, ListQuarantined, MoveCursor, QuarantineChange, ReadChanges},
+    messages::{ContentChange, ListAliases, ListOpen, Origin, PageFrom, ResolveId, UpdateMode},
+    sessions::{Attempts, Claimer, ListAttempts, ResolveSession, RunReport, Runtime, SessionResolved},
+    threads::{ListPurgeable, ListThreads, PurgeThread, ThreadArgs},
 };
 
 use super::support::{append, reserve};

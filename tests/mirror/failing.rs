@@ -9,11 +9,12 @@ use std::{
 };
 
 use throughline::{
-    Effect, EndCapture, ErrorKind, NewMessage, PersistArgs, PersistError, PersistRequest, Persistence, Phase,
-    Position, ReadArgs, ReplicaArgs,
+    Effect, ErrorKind, NewMessage, PersistArgs, PersistError, PersistRequest, Persistence, Phase, Position,
+    ReadArgs,
     memory::MemoryBackend,
     mirror::{Mirror, MirrorState},
     plugin::{NextRequest, from_fn},
+    replication::{EndCapture, ReplicaArgs},
 };
 use tokio::time::timeout;
 

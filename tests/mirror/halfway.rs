@@ -1,9 +1,11 @@
 //! A store that is made the first in the middle of a copy.
 
 use throughline::{
-    ApplyImages, BeginCapture, GetStanding, NewMessage, PageFrom, Persistence, Position, ReadImages, Seq,
-    TakeStance,
-    replication::{GoneImage, Image, ImagePart},
+    NewMessage, Persistence, Position, Seq,
+    messages::PageFrom,
+    replication::{
+        ApplyImages, BeginCapture, GetStanding, GoneImage, Image, ImagePart, ReadImages, TakeStance,
+    },
 };
 
 use super::support::{copy, equal, fill, memory, sqlite};

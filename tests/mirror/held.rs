@@ -9,14 +9,15 @@ use std::{
 };
 
 use throughline::{
-    Added, Effect, ErrorKind, NewMessage, OpKind, PersistArgs, PersistRequest, PersistResponse, Persistence,
-    Phase, ReplicaArgs, Result,
+    Effect, ErrorKind, NewMessage, OpKind, PersistArgs, PersistRequest, PersistResponse, Persistence, Phase,
+    Result,
     audit::AuditOutcome,
     layers::audit::AuditLayer,
     memory::MemoryBackend,
+    messages::Added,
     mirror::{Switch, Switched},
     plugin::{NextRequest, from_fn},
-    replication::Role,
+    replication::{ReplicaArgs, Role},
 };
 use tokio::{sync::Notify, task::JoinHandle};
 

@@ -10,10 +10,11 @@ use std::{
 };
 
 use throughline::{
-    Content, NewMessage, PersistArgs, PersistRequest, Persistence, Phase, Position, ReplicaArgs,
-    SearchMessages,
+    Content, NewMessage, PersistArgs, PersistRequest, Persistence, Phase, Position,
     mirror::Mirror,
     plugin::{NextRequest, from_fn},
+    replication::ReplicaArgs,
+    search::SearchMessages,
     sqlite::SqliteOptions,
 };
 use tokio::sync::Notify;

@@ -6,9 +6,9 @@ use std::{
 };
 
 use throughline::{
-    ApplyImages, BeginCapture, ErrorKind, GetStanding, NewMessage, Persistence, Position, TakeStance,
+    ErrorKind, NewMessage, Persistence, Position,
     mirror::{Mirror, MirrorState, Switch},
-    replication::Stance,
+    replication::{ApplyImages, BeginCapture, GetStanding, Stance, TakeStance},
 };
 
 use super::support::{copy, equal, fill, import, memory, position, sqlite};

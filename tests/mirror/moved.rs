@@ -9,7 +9,8 @@ use std::{
 };
 
 use throughline::{
-    GetCursor, MessageId, NewMessage, Persistence, Position, Thread,
+    MessageId, NewMessage, Persistence, Position, Thread,
+    changes::GetCursor,
     layers::audit::{AuditLayer, anchor, verify},
     mirror::{Mirror, Switch},
 };
@@ -46,7 +47,7 @@ async fn write(thread: Thread, stop: Arc<AtomicBool>) -> Vec<MessageId> {
 async fn is_as_it_was(
     db: &Persistence,
     before: &super::everything::Look,
-    half: &(Position, Vec<throughline::Change>),
+    half: &(Position, Vec<throughline::changes::Change>),
 ) {
     assert_eq!(look(db).await, *before);
     // Whoever follows the changes goes on from where it was.
@@ -120,7 +121,8 @@ async fn a_live_host_moves_from_a_file_into_postgres_and_back() {
         for (n, acknowledged) in acknowledged.iter().enumerate() {
             let mut found = Vec::new();
             let thread = store.thread(format!("w{n}"));
-            let mut walk = thread.walk(throughline::PageFrom::Start, throughline::Visibility::All);
+            let mut walk =
+                thread.walk(throughline::messages::PageFrom::Start, throughline::messages::Visibility::All);
             while let Some(message) = walk.next().await.unwrap() {
                 assert_eq!(message.seq.get(), found.len() as u64 + 1);
                 found.push(message.id);

@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 use throughline::{
-    ApplyImages, AttachmentKey, BeginCapture, ErrorKind, GetStanding, Images, NewMessage, NewReservation,
-    Origin, PageFrom, Persistence, Position, QuarantineChange, ReadImages, Reserve, Role, RunReport,
-    TakeStance,
-    replication::Image,
-    sessions::{Claimer, Runtime},
+    ErrorKind, NewMessage, NewReservation, Persistence, Position, Role,
+    changes::QuarantineChange,
+    ids::AttachmentKey,
+    messages::{Origin, PageFrom, Reserve},
+    replication::{ApplyImages, BeginCapture, GetStanding, Image, Images, ReadImages, TakeStance},
+    sessions::{Claimer, RunReport, Runtime},
     sqlite::SqliteBackend,
 };
 

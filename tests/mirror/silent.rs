@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use throughline::{
-    ChangeScope, ErrorKind, NewMessage, PageFrom, Persistence, Position, ReadChanges, ThreadArgs,
+    ErrorKind, NewMessage, Persistence, Position,
+    changes::{ChangeScope, ReadChanges},
+    messages::PageFrom,
     mirror::Switch,
+    threads::ThreadArgs,
 };
 
 use super::support::{copy, memory, position, sqlite};
@@ -14,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// So many commits of which no change tells: a thread that is gone is deleted again.
 async fn silence(db: &Persistence, commits: usize) {
     for _ in 0..commits {
-        let delete = throughline::DeleteThread { thread: "gone".parse().unwrap() };
+        let delete = throughline::threads::DeleteThread { thread: "gone".parse().unwrap() };
         db.run(ThreadArgs::from(delete)).await.unwrap();
     }
 }
@@ -63,7 +66,7 @@ pub(super) async fn page_and_feed(from: Persistence, to: Persistence) {
     from.thread("t").add(NewMessage::user("one")).await.unwrap();
     let mirror = copy(&from, &to).await;
     let page = to.thread("t").page(PageFrom::End, 10).await.unwrap();
-    let list = to.threads(throughline::ListThreads::new(10)).await.unwrap();
+    let list = to.threads(throughline::threads::ListThreads::new(10)).await.unwrap();
     assert_eq!(page.messages.len(), 1);
     from.thread("t").add(NewMessage::user("two")).await.unwrap();
     assert!(mirror.reached(position(&from).await).await, "{:?}", mirror.status());

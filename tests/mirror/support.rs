@@ -3,10 +3,12 @@
 use std::{ops::Range, path::Path};
 
 use throughline::{
-    Content, ContentChange, Delta, GetStanding, Import, ImportRow, MoveCursor, NewMessage, NewReservation,
-    PageFrom, Persistence, Position, Reserve, Role, Timestamp, UpdateContent, UpdateMode,
+    Content, Delta, NewMessage, NewReservation, Persistence, Position, Role, Timestamp,
+    changes::MoveCursor,
     memory::MemoryBackend,
+    messages::{ContentChange, Import, ImportRow, PageFrom, Reserve, UpdateContent, UpdateMode},
     mirror::{Comparison, Mirror, compare},
+    replication::GetStanding,
     sqlite::SqliteBackend,
 };
 

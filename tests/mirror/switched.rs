@@ -10,7 +10,8 @@ use std::{
 };
 
 use throughline::{
-    Content, ErrorKind, MessageState, NewMessage, PageFrom, Persistence, Role, Thread, mirror::Switch,
+    Content, ErrorKind, MessageState, NewMessage, Persistence, Role, Thread, messages::PageFrom,
+    mirror::Switch,
 };
 
 use super::support::{equal, memory, sqlite};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::Connection as _;
 use throughline::{
-    Content, NewMessage, Persistence, Position, SearchMessages, postgres::PostgresBackend,
+    Content, NewMessage, Persistence, Position, postgres::PostgresBackend, search::SearchMessages,
     sqlite::SqliteOptions,
 };
 

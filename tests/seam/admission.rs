@@ -8,8 +8,11 @@ use std::{
 };
 
 use throughline::{
-    Add, Effect, ErrorKind, NewMessage, PageFrom, Persistence, RequestFuture, layers::timeout::TimeoutLayer,
+    Effect, ErrorKind, NewMessage, Persistence,
+    layers::timeout::TimeoutLayer,
+    messages::{Add, PageFrom},
     pipeline::Admission,
+    requests::RequestFuture,
 };
 
 use tokio::task::JoinSet;

@@ -9,8 +9,8 @@ use std::{
 };
 
 use throughline::{
-    Draft, Effect, ErrorKind, IdempotencyKey, MessageState, NewReservation, Persistence, ReplyAttempt,
-    Result, Role, Timestamp, memory::MemoryBackend,
+    Draft, Effect, ErrorKind, IdempotencyKey, MessageState, NewReservation, Persistence, Result, Role,
+    Timestamp, memory::MemoryBackend, messages::ReplyAttempt,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -77,7 +77,8 @@ async fn a_reply_that_was_swept_is_begun_again_when_it_is_delivered_again() {
             other => panic!("{other:?} where the reply was finished"),
         }
     }
-    let history = host.db.thread("t").page(throughline::PageFrom::Start, 10).await.unwrap().messages;
+    let history =
+        host.db.thread("t").page(throughline::messages::PageFrom::Start, 10).await.unwrap().messages;
     assert_eq!(
         history.iter().map(|message| message.state).collect::<Vec<_>>(),
         [MessageState::Abandoned, MessageState::Final]

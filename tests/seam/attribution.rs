@@ -201,7 +201,7 @@ async fn a_malformed_call_is_refused_at_the_edge() {
     );
     let error = db.thread("t").add(NewMessage::user("hello")).key("a\nb").await.unwrap_err();
     assert_eq!(error.detail(), "idempotency key: holds a control character at byte 1");
-    let error = db.thread("t").page(throughline::PageFrom::Start, 0).await.unwrap_err();
+    let error = db.thread("t").page(throughline::messages::PageFrom::Start, 0).await.unwrap_err();
     assert_eq!(error.detail(), "a limit of 0 is not from 1 to 1000");
 }
 
@@ -222,13 +222,13 @@ async fn the_text_of_a_panic_is_repeated_only_when_it_is_a_literal() {
 #[tokio::test]
 async fn a_handle_is_a_tower_service_over_the_erased_form() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
-    let add = throughline::Add::new("t".parse().unwrap(), NewMessage::user("hello"));
+    let add = throughline::messages::Add::new("t".parse().unwrap(), NewMessage::user("hello"));
     let response = db.clone().oneshot(add.into()).await.unwrap();
     assert_eq!(response.receipt.position.map(throughline::Position::get), Some(1));
     let echo = tower::ServiceBuilder::new()
         .map_response(|response: PersistResponse| response.result.kind())
         .service(db);
-    let add = throughline::Add::new("t".parse().unwrap(), NewMessage::user("again"));
+    let add = throughline::messages::Add::new("t".parse().unwrap(), NewMessage::user("again"));
     assert_eq!(echo.oneshot(add.into()).await.unwrap(), throughline::OpKind::Add);
 }
 

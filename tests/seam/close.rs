@@ -12,8 +12,11 @@ use std::{
 };
 
 use throughline::{
-    Add, Admitted, Backend, Capabilities, Effect, ErrorKind, NewMessage, PageFrom, PersistError, Persistence,
-    Reply, Result, memory::MemoryBackend, pipeline::Admission, sqlite::SqliteBackend,
+    Admitted, Backend, Capabilities, Effect, ErrorKind, NewMessage, PersistError, Persistence, Reply, Result,
+    memory::MemoryBackend,
+    messages::{Add, PageFrom},
+    pipeline::Admission,
+    sqlite::SqliteBackend,
 };
 use tokio::{runtime::Runtime, sync::Semaphore, task::yield_now, time::timeout};
 

@@ -71,8 +71,8 @@ impl throughline::Backend for Slow {
 
     async fn add(
         &self,
-        call: throughline::Admitted<'_, throughline::Add>,
-    ) -> throughline::Result<throughline::Reply<throughline::Add>> {
+        call: throughline::Admitted<'_, throughline::messages::Add>,
+    ) -> throughline::Result<throughline::Reply<throughline::messages::Add>> {
         yield_now().await;
         let reply = self.0.add(call).await;
         yield_now().await;
@@ -128,14 +128,14 @@ async fn a_deadline_during_the_commit_is_unknown_and_a_retry_with_the_key_yields
     let first = error.message().cloned();
     // The store gets on with it, with nobody waiting.
     gates.before.add_permits(1);
-    while thread.page(throughline::PageFrom::Start, 10).await.unwrap().messages.is_empty() {
+    while thread.page(throughline::messages::PageFrom::Start, 10).await.unwrap().messages.is_empty() {
         yield_now().await;
     }
     gates.before.add_permits(OPEN);
     let again = add().await.unwrap();
     assert!(again.deduplicated);
     assert_eq!(Some(again.message.id), first);
-    assert_eq!(thread.page(throughline::PageFrom::Start, 10).await.unwrap().messages.len(), 1);
+    assert_eq!(thread.page(throughline::messages::PageFrom::Start, 10).await.unwrap().messages.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +189,7 @@ async fn a_call_dropped_on_a_thread_without_a_runtime_is_seen_through() {
     gates.before.add_permits(OPEN);
     // `close` waits for it; that it waits for nothing else is what the next call shows.
     let page = loop {
-        let page = db.thread("t").page(throughline::PageFrom::Start, 10).await.unwrap();
+        let page = db.thread("t").page(throughline::messages::PageFrom::Start, 10).await.unwrap();
         if !page.messages.is_empty() {
             break page;
         }
@@ -222,5 +222,7 @@ async fn a_deadline_that_has_passed_runs_nothing() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let error = db.thread("t").add(NewMessage::user("hello")).deadline(Duration::ZERO).await.unwrap_err();
     assert_eq!(said(&error), (ErrorKind::Timeout, Effect::NotApplied, "edge"));
-    assert!(db.thread("t").page(throughline::PageFrom::Start, 1).await.unwrap().messages.is_empty());
+    assert!(
+        db.thread("t").page(throughline::messages::PageFrom::Start, 1).await.unwrap().messages.is_empty()
+    );
 }

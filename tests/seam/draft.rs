@@ -9,8 +9,10 @@ use std::{
 };
 
 use throughline::{
-    Coalesce, Content, Draft, Effect, ErrorKind, MessageState, NewReservation, Persistence, Role, Watermark,
-    layers::limits::LimitsLayer, memory::MemoryBackend,
+    Content, Draft, Effect, ErrorKind, MessageState, NewReservation, Persistence, Role,
+    layers::limits::LimitsLayer,
+    memory::MemoryBackend,
+    messages::{Coalesce, Watermark},
 };
 use tokio::task::yield_now;
 
@@ -256,9 +258,9 @@ fn doubling() -> throughline::plugin::FromFn<impl throughline::plugin::AsyncRequ
         "doubling",
         throughline::Phase::Transform,
         |mut request: throughline::PersistRequest, next: throughline::plugin::NextRequest| {
-            use throughline::CarriesContent as _;
+            use throughline::messages::CarriesContent as _;
             for place in request.args.places_mut() {
-                if let throughline::SlotMut::Delta(throughline::Delta::Text(text)) = place.slot {
+                if let throughline::messages::SlotMut::Delta(throughline::Delta::Text(text)) = place.slot {
                     *text = text.repeat(2);
                 }
             }
@@ -436,7 +438,7 @@ async fn the_second_writer_of_a_message_is_refused_and_claims_nothing() {
 #[tokio::test(start_paused = true)]
 async fn gathered_text_that_is_too_large_for_one_write_is_written_in_its_parts() {
     let narrow = throughline::plugin::respond("narrow", |args: &throughline::PersistArgs, _: &_| {
-        use throughline::CarriesContent as _;
+        use throughline::messages::CarriesContent as _;
         let bytes: usize = args.places().iter().map(|place| place.slot.byte_len()).sum();
         let refusal = throughline::PersistError::new(ErrorKind::TooLarge, "too much in one write");
         (bytes > 1000).then(|| Err(refusal.with_effect(Effect::NotApplied)))

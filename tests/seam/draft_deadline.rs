@@ -7,8 +7,9 @@ use std::{
 };
 
 use throughline::{
-    Coalesce, Draft, Effect, ErrorKind, MessageState, PersistRequest, Persistence, Phase, Role,
+    Draft, Effect, ErrorKind, MessageState, PersistRequest, Persistence, Phase, Role,
     memory::MemoryBackend,
+    messages::Coalesce,
     plugin::{NextRequest, from_fn},
 };
 use tokio::task::yield_now;

@@ -14,11 +14,11 @@ use std::{
 };
 
 use throughline::{
-    Add, Batch, Content, ContentChange, Effect, ErrorKind, NewMessage, NewReservation, OpKind, PageFrom,
-    PersistArgs, PersistError, PersistRequest, PersistResult, Persistence, Phase, ReadArgs, Reserve, Result,
-    Role, UpdateContent, UpdateMode,
+    Content, Effect, ErrorKind, NewMessage, NewReservation, OpKind, PersistArgs, PersistError,
+    PersistRequest, PersistResult, Persistence, Phase, ReadArgs, Result, Role,
     layers::retry::RetryLayer,
     memory::MemoryBackend,
+    messages::{Add, Batch, ContentChange, PageFrom, Reserve, UpdateContent, UpdateMode},
     plugin::{NextRequest, from_fn, respond},
 };
 use tower::{Layer, Service};
@@ -208,8 +208,10 @@ async fn a_panic_while_a_call_is_given_up_does_not_reach_its_caller() {
 #[tokio::test]
 async fn a_read_takes_no_key() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
-    let read =
-        ReadArgs::Get(throughline::GetMessage { thread: "t".parse().unwrap(), id: "m".parse().unwrap() });
+    let read = ReadArgs::Get(throughline::messages::GetMessage {
+        thread: "t".parse().unwrap(),
+        id: "m".parse().unwrap(),
+    });
     let error = db.run(read).key("k").await.unwrap_err();
     assert_eq!(said(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
     assert_eq!(error.detail(), "a read takes no idempotency key");
@@ -239,7 +241,10 @@ async fn a_batch_that_speaks_of_the_ids_it_makes_up_can_be_repeated() {
     let again = db.batch(turn()).key("k").await.unwrap();
     assert!(again.deduplicated && !first.deduplicated);
     let ids = |outputs: &[PersistResult]| -> Vec<_> {
-        outputs.iter().map(|output| throughline::Addressed::message(output).cloned().unwrap()).collect()
+        outputs
+            .iter()
+            .map(|output| throughline::operations::Addressed::message(output).cloned().unwrap())
+            .collect()
     };
     assert_eq!(ids(&again.outputs), ids(&first.outputs));
     assert_eq!(ids(&first.outputs)[1], ids(&first.outputs)[2]);

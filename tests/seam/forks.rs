@@ -9,10 +9,12 @@ use std::{
 };
 
 use throughline::{
-    Content, Effect, ErrorKind, Forked, Import, ImportRow, ListThreads, NewMessage, NewThread, PersistArgs,
-    PersistError, PersistRequest, Persistence, Phase, Result, Role, Thread, ThreadArgs, ThreadId, Timestamp,
+    Content, Effect, ErrorKind, NewMessage, NewThread, PersistArgs, PersistError, PersistRequest,
+    Persistence, Phase, Result, Role, Thread, ThreadId, Timestamp,
     memory::MemoryBackend,
+    messages::{Import, ImportRow},
     plugin::{NextRequest, from_fn},
+    threads::{Forked, ListThreads, ThreadArgs},
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
 
@@ -276,7 +278,7 @@ async fn a_fork_of_more_than_is_let_in_at_once_is_made_in_smaller_steps() {
     for fails in [Fails::Never, Fails::Beyond(30), Fails::Beyond(1)] {
         let host = Host::new(fails).await;
         assert_eq!(host.thread.fork(&"m420".parse().unwrap(), named()).await.unwrap().messages, 421);
-        let first = host.made().page(throughline::PageFrom::Start, 3).await.unwrap().messages;
+        let first = host.made().page(throughline::messages::PageFrom::Start, 3).await.unwrap().messages;
         let ids: Vec<&str> = first.iter().map(|message| message.id.as_str()).collect();
         assert_eq!(ids, ["m0", "m1", "m2"], "in their order");
     }

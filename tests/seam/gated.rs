@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use throughline::{
-    Add, Admitted, Backend, Batch, Capabilities, Delete, Operation, ReadArgs, Reply, Reserve, Result, Update,
-    UpdateContent, memory::MemoryBackend,
+    Admitted, Backend, Capabilities, Operation, ReadArgs, Reply, Result,
+    memory::MemoryBackend,
+    messages::{Add, Batch, Delete, Reserve, Update, UpdateContent},
 };
 use tokio::sync::Semaphore;
 

@@ -1,12 +1,14 @@
 //! Law 4 where a handle answers by itself: its errors say their effect and their site as those of a call do.
 
 use throughline::{
-    AttemptId, Effect, ErrorKind, ForkPoint, MessageId, NewMessage, NewReservation, NewThread, OpKind,
-    PageFrom, PersistArgs, PersistError, PersistRequest, PersistResult, Persistence, Phase, Position,
-    ReadArgs, ReadResult, Role, RunReport, Visibility,
+    Effect, ErrorKind, MessageId, NewMessage, NewReservation, NewThread, OpKind, PersistArgs, PersistError,
+    PersistRequest, PersistResult, Persistence, Phase, Position, ReadArgs, ReadResult, Role,
+    ids::AttemptId,
     memory::MemoryBackend,
+    messages::{PageFrom, Visibility},
     plugin::{NextRequest, from_fn},
-    sessions::{Claimer, Runtime},
+    sessions::{Claimer, RunReport, Runtime},
+    threads::ForkPoint,
 };
 
 use crate::said;

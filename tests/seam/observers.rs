@@ -9,9 +9,10 @@ use std::{
 };
 
 use throughline::{
-    BoxError, Effect, ErrorKind, MessageId, NewMessage, OpKind, PageFrom, PersistError, PersistRequest,
-    Persistence, Phase, Position,
+    BoxError, Effect, ErrorKind, MessageId, NewMessage, OpKind, PersistError, PersistRequest, Persistence,
+    Phase, Position,
     memory::MemoryBackend,
+    messages::PageFrom,
     plugin::{Event, NextRequest, Observe, ObserverStats, Outcome, from_fn, observe},
 };
 use tokio::sync::Semaphore;

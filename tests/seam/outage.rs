@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use throughline::{
-    Coalesce, ContentChange, Draft, Effect, ErrorKind, MessageState, OpKind, Persistence, Role,
-    UpdateContent, UpdateMode, memory::MemoryBackend,
+    Draft, Effect, ErrorKind, MessageState, OpKind, Persistence, Role,
+    memory::MemoryBackend,
+    messages::{Coalesce, ContentChange, UpdateContent, UpdateMode},
 };
 
 use crate::faults::{

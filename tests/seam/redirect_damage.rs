@@ -9,9 +9,9 @@ use std::{
 };
 
 use throughline::{
-    Builder, Effect, ErrorKind, Import, ImportRow, ImportedRow, ListOpen, Message, NewMessage,
-    NewReservation, NewThread, PageFrom, PersistArgs, Persistence, Reserve, Role, TenantId, ThreadId,
-    Timestamp, Visibility,
+    Builder, Effect, ErrorKind, Message, NewMessage, NewReservation, NewThread, PersistArgs, Persistence,
+    Role, TenantId, ThreadId, Timestamp,
+    messages::{Import, ImportRow, ImportedRow, ListOpen, PageFrom, Reserve, Visibility},
     redirect::{redirect, redirect_messages},
     sqlite::SqliteBackend,
 };

@@ -6,9 +6,11 @@ use std::sync::{
 };
 
 use throughline::{
-    Content, ContentChange, Delta, Effect, ErrorKind, Message, MessageId, MessageState, NewMessage,
-    NewReservation, OpKind, PageFrom, PersistArgs, Persistence, Reserve, Role, Thread, Timestamp, UpdateMode,
-    Visibility, memory::MemoryBackend, redirect::redirect_messages,
+    Content, Delta, Effect, ErrorKind, Message, MessageId, MessageState, NewMessage, NewReservation, OpKind,
+    PersistArgs, Persistence, Role, Thread, Timestamp,
+    memory::MemoryBackend,
+    messages::{ContentChange, PageFrom, Reserve, UpdateMode, Visibility},
+    redirect::redirect_messages,
 };
 
 use tokio::task::yield_now;

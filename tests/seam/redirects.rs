@@ -1,13 +1,14 @@
 //! Law 8: a redirect owns what it took for life, reads included.
 
 use throughline::{
-    Batch, ClearThread, Content, ContentChange, Delete, DeleteThread, Effect, ErrorKind, ListOpen, MessageId,
-    MessageState, MetadataPatch, NewMessage, NewReservation, PageFrom, PersistArgs, Persistence,
-    RenameThread, Role, RunReport, TakeLastMessage, UpdateMode, Visibility,
+    Content, Effect, ErrorKind, MessageId, MessageState, MetadataPatch, NewMessage, NewReservation,
+    PersistArgs, Persistence, Role,
     memory::MemoryBackend,
+    messages::{Batch, ContentChange, Delete, ListOpen, PageFrom, TakeLastMessage, UpdateMode, Visibility},
     redirect::{redirect, redirect_messages},
-    sessions::{Claimer, Runtime},
+    sessions::{Claimer, RunReport, Runtime},
     sqlite::SqliteBackend,
+    threads::{ClearThread, DeleteThread, RenameThread},
 };
 
 use crate::said;
@@ -49,7 +50,7 @@ async fn every_operation_of_a_redirected_thread_goes_there() {
 #[tokio::test]
 async fn a_batch_over_both_sides_is_refused_and_one_over_either_is_not() {
     let (db, second) = by_thread();
-    let add = |thread: &str| throughline::Add::new(thread.parse().unwrap(), NewMessage::user("a"));
+    let add = |thread: &str| throughline::messages::Add::new(thread.parse().unwrap(), NewMessage::user("a"));
     let error = db.batch(Batch::new().with(add("there:1")).with(add("here:1"))).await.unwrap_err();
     assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "split"));
     db.batch(Batch::new().with(add("there:1")).with(add("there:2"))).await.unwrap();
@@ -65,8 +66,10 @@ async fn a_list_over_all_threads_is_merged_in_order_page_by_page() {
     let (db, _second) = by_thread();
     for thread in ["a", "there:1", "z", "there:2", "b"] {
         for _ in 0..2 {
-            let reserve =
-                throughline::Reserve::new(thread.parse().unwrap(), NewReservation::new(Role::Assistant));
+            let reserve = throughline::messages::Reserve::new(
+                thread.parse().unwrap(),
+                NewReservation::new(Role::Assistant),
+            );
             db.run(reserve).await.unwrap();
         }
     }
@@ -168,7 +171,7 @@ async fn a_batch_that_touches_a_redirected_message_is_refused() {
     stores.0.batch(Batch::new().with(delete(&here))).await.unwrap();
     assert_eq!(thread.page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
     // Nor can one be made in a batch: it would fall through to this side.
-    let add = throughline::Add::new("t".parse().unwrap(), NewMessage::assistant("c"));
+    let add = throughline::messages::Add::new("t".parse().unwrap(), NewMessage::assistant("c"));
     let error = stores.0.batch(Batch::new().with(add)).await.unwrap_err();
     assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "vault"));
     close(stores).await;

@@ -9,11 +9,11 @@ use std::{
 };
 
 use throughline::{
-    Batch, Content, ContentChange, Delete, Effect, ErrorKind, IdempotencyKey, MessageId, MetadataPatch,
-    NewMessage, NewReservation, PageFrom, PersistArgs, PersistError, PersistRequest, Persistence, Phase,
-    Reserve, Role, Update, UpdateContent, UpdateMode,
+    Content, Effect, ErrorKind, IdempotencyKey, MessageId, MetadataPatch, NewMessage, NewReservation,
+    PersistArgs, PersistError, PersistRequest, Persistence, Phase, Role,
     layers::retry::RetryLayer,
     memory::MemoryBackend,
+    messages::{Batch, ContentChange, Delete, PageFrom, Reserve, Update, UpdateContent, UpdateMode},
     plugin::{AsyncRequestFn, FromFn, NextRequest, from_fn},
 };
 
@@ -58,13 +58,13 @@ async fn every_operation_is_repeated_with_the_id_and_the_key_of_the_first_attemp
     let id = |id: &str| id.parse::<MessageId>().unwrap();
     let update = |change, mode| UpdateContent::new(thread(), id("r"), change, mode);
     let operations: Vec<PersistArgs> = vec![
-        throughline::Add::new(thread(), NewMessage::user("a")).into(),
+        throughline::messages::Add::new(thread(), NewMessage::user("a")).into(),
         Reserve::new(thread(), NewReservation::new(Role::Assistant).with_id(id("r"))).into(),
         update(ContentChange::Replace(Content::text("b")), UpdateMode::Partial).into(),
         update(ContentChange::none(), UpdateMode::Final).into(),
         Update::new(thread(), id("r"), MetadataPatch::new()).into(),
         Batch::new().with(Delete::new(thread(), id("r"))).into(),
-        throughline::GetMessage { thread: thread(), id: id("r") }.into(),
+        throughline::messages::GetMessage { thread: thread(), id: id("r") }.into(),
     ];
     for (at, args) in operations.into_iter().enumerate() {
         let kind = args.kind();

@@ -6,10 +6,11 @@ use std::sync::{
 };
 
 use throughline::{
-    ContentChange, Delta, ListOpen, NewMessage, NewReservation, NewThread, PageFrom, PersistArgs,
-    PersistRequest, Persistence, Phase, ReadArgs, ReadPage, Reserve, Role, Timestamp, UpdateMode, Visibility,
+    Delta, NewMessage, NewReservation, NewThread, PersistArgs, PersistRequest, Persistence, Phase, ReadArgs,
+    Role, Timestamp,
     backend::EstimatedSize as _,
     memory::MemoryBackend,
+    messages::{ContentChange, ListOpen, PageFrom, ReadPage, Reserve, UpdateMode, Visibility},
     plugin::{NextRequest, from_fn},
     redirect::{redirect, redirect_messages},
     sqlite::SqliteBackend,

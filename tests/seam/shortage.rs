@@ -9,8 +9,8 @@ use std::{
 };
 
 use throughline::{
-    Coalesce, Draft, Effect, ErrorKind, MessageState, NewReservation, OpKind, Persistence, Role, Timestamp,
-    memory::MemoryBackend,
+    Draft, Effect, ErrorKind, MessageState, NewReservation, OpKind, Persistence, Role, Timestamp,
+    memory::MemoryBackend, messages::Coalesce,
 };
 
 use crate::faults::{Fault, Faults};

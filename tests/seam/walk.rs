@@ -1,7 +1,9 @@
 //! A walk through a thread, page by page.
 
 use throughline::{
-    ErrorKind, NewMessage, PageFrom, PersistError, Persistence, Role, Seq, Visibility, memory::MemoryBackend,
+    ErrorKind, NewMessage, PersistError, Persistence, Role, Seq,
+    memory::MemoryBackend,
+    messages::{PageFrom, Visibility},
     plugin::respond,
 };
 

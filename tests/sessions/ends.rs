@@ -1,8 +1,9 @@
 //! How a run ends: its writes and its pointer are one, a failure says what it means, and a refused session is begun anew once.
 
 use throughline::{
-    Add, Effect, ErrorKind, NewMessage, PersistResult, RunReport, UpdateContent,
-    sessions::{AttemptState, Failure, Finished, RunError, RunFailure, Withheld},
+    Effect, ErrorKind, NewMessage, PersistResult,
+    messages::{Add, UpdateContent},
+    sessions::{AttemptState, Failure, Finished, RunError, RunFailure, RunReport, Withheld},
 };
 
 use crate::{
@@ -61,8 +62,8 @@ async fn a_stale_write_of_the_host_is_no_stale_run() {
         let edit = UpdateContent::new(
             "a".parse().unwrap(),
             message.id,
-            throughline::ContentChange::Replace(throughline::Content::text("x")),
-            throughline::UpdateMode::Edit,
+            throughline::messages::ContentChange::Replace(throughline::Content::text("x")),
+            throughline::messages::UpdateMode::Edit,
         )
         .expecting(throughline::Revision::new(99));
         let refused = prepared(&db, &place, laptop())

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use throughline::{
-    BeginRun, ErrorKind,
-    sessions::{AttemptState, Finished, RunError, Stop},
+    ErrorKind,
+    sessions::{AttemptState, BeginRun, Finished, RunError, Stop},
 };
 use tokio::{
     sync::oneshot,
@@ -108,7 +108,7 @@ async fn a_run_whose_place_was_taken_is_dropped_at_once_and_moves_nothing() {
                 tokio::time::advance(LEASE + Duration::from_secs(1)).await;
                 let begun = other.begin(other.run(laptop()).unwrap()).await.unwrap();
                 assert_eq!(begun.resolution.session.unwrap().as_str(), "slow");
-                let report = throughline::RunReport::of("quick".parse().unwrap());
+                let report = throughline::sessions::RunReport::of("quick".parse().unwrap());
                 other.confirm(begun.attempt, report).await.unwrap();
                 Ok(Finished::new("late"))
             }

@@ -3,7 +3,8 @@
 use std::{future::Future, pin::pin, task::Poll, time::Duration};
 
 use throughline::{
-    Add, ErrorKind, NewMessage,
+    ErrorKind, NewMessage,
+    messages::Add,
     sessions::{AttemptState, Finished, RunError, Stop},
 };
 use tokio::{

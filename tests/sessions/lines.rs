@@ -9,8 +9,8 @@ use std::{
 };
 
 use throughline::{
-    Effect, ErrorKind, RunReport, Site,
-    sessions::{AttemptState, Failure, Finished, RunError, RunFailure},
+    Effect, ErrorKind, Site,
+    sessions::{AttemptState, Failure, Finished, RunError, RunFailure, RunReport},
 };
 use tokio::{
     sync::{Barrier, Notify},
@@ -185,6 +185,6 @@ async fn a_run_of_another_process_is_waited_for_too() {
     place.begin(place.run(laptop()).unwrap()).await.unwrap();
     prepared(&db, &place, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap();
     let waited = at.elapsed();
-    let lease = throughline::BeginRun::DEFAULT_LEASE;
+    let lease = throughline::sessions::BeginRun::DEFAULT_LEASE;
     assert!((lease..lease + Duration::from_millis(500)).contains(&waited), "{waited:?}");
 }

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use throughline::{
-    ErrorKind, RunReport,
-    sessions::{Claimer, Directory, Finished, Gap, Reach, RunError, Withheld},
+    ErrorKind,
+    sessions::{Claimer, Directory, Finished, Gap, Reach, RunError, RunReport, Withheld},
 };
 
 use crate::support::{Provider, laptop, offered, on, prepared, resolved, stores, talk};

@@ -6,11 +6,11 @@ use std::{
 };
 
 use throughline::{
-    AgentThread, Persistence, Timestamp,
+    Persistence, Timestamp,
     memory::MemoryBackend,
     sessions::{
-        Attempt, AttemptState, Claimer, Finished, PreparedRun, Ran, Resolution, Run, RunError, RunFailure,
-        Runtime, SessionRunner,
+        AgentThread, Attempt, AttemptState, Claimer, Finished, PreparedRun, Ran, Resolution, Run, RunError,
+        RunFailure, Runtime, SessionRunner,
     },
     sqlite::SqliteBackend,
 };

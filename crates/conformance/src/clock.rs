@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use throughline_core::{Clock, Timestamp};
+use throughline_core::{Timestamp, pipeline::Clock};
 
 /// A clock that stands still until it is told otherwise. Clones are the same clock.
 #[derive(Debug, Clone)]

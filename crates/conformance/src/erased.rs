@@ -3,9 +3,14 @@
 use std::{future::Future, pin::Pin};
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, BoxError, Capabilities, CommitNotifications, ConsumerArgs, Delete,
-    FingerprintKey, Import, ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update,
-    UpdateContent, audit::AuditNotes,
+    Admitted, Backend, BoxError, Capabilities, ReadArgs, Reply, Result,
+    audit::AuditNotes,
+    changes::{CommitNotifications, ConsumerArgs},
+    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    operations::FingerprintKey,
+    replication::ReplicaArgs,
+    sessions::SessionArgs,
+    threads::ThreadArgs,
 };
 
 use crate::{Fixture, Place, Profile};

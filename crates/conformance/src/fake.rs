@@ -3,7 +3,8 @@
 //! ```
 //! use throughline_conformance::FakeBackend;
 //! use throughline_core::{
-//!     Add, Added, Call, Delete, ErrorKind, NewMessage, PersistError, Persistence, Position, Reply, Seq, Timestamp,
+//!     Call, ErrorKind, NewMessage, PersistError, Persistence, Position, Reply, Seq, Timestamp,
+//!     messages::{Add, Added, Delete},
 //! };
 //! use throughline_layers::limits::LimitsLayer;
 //!
@@ -224,7 +225,10 @@ impl Service<PersistRequest> for FakeService {
 
 #[cfg(test)]
 mod tests {
-    use throughline_core::{Add, Delete, NewMessage, Persistence, ReadArgs, ReadResult};
+    use throughline_core::{
+        NewMessage, Persistence, ReadArgs, ReadResult,
+        messages::{Add, Delete},
+    };
 
     use super::*;
 

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use throughline_core::{
-    Change, ChangeScope, Content, ContentChange, Delta, Effect, ErrorKind, ListThreads, Message, MessageId,
-    Metadata, NewMessage, NewThread, PageFrom, PersistError, Persistence, Position, ReadChanges, Result,
-    Role, Thread, ThreadEntry, ThreadId, Title,
+    Content, Delta, Effect, ErrorKind, Message, MessageId, Metadata, NewMessage, NewThread, PersistError,
+    Persistence, Position, Result, Role, Thread, ThreadId, Title,
+    changes::{Change, ChangeScope, ReadChanges},
+    messages::{ContentChange, PageFrom},
+    threads::{ListThreads, ThreadEntry},
 };
 
 /// A message id.

@@ -20,7 +20,7 @@ mod id;
 pub mod keyed_queue;
 mod message;
 mod op_kind;
-pub mod operation;
+mod operation;
 pub mod pipeline;
 pub mod plugin;
 pub mod redirect;
@@ -49,6 +49,8 @@ pub mod audit {
         audit_entry::{AuditDigest, AuditEntry, AuditItem, AuditOutcome, AuditRecord},
         backend::{AuditLink, AuditNotes, AuditTicket},
         context::{AuditDraft, AuditSealer},
+        message::AuditNumber,
+        operation::{AuditFrom, AuditPage, ReadAudit},
         pipeline::RejectedCallBudget,
     };
 }
@@ -74,8 +76,9 @@ pub mod replication {
 
     pub use crate::{
         operation::{
-            ConsumerImage, GoneImage, Image, ImagePart, KeyImage, NameImage, SessionImage, SessionPart,
-            ThreadImage,
+            ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ConsumerImage, EndCapture, GetStanding,
+            GoneImage, Image, ImagePart, Images, ImagesApplied, KeyImage, NameImage, ReadImages, ReplicaArgs,
+            ReplicaResult, SessionImage, SessionPart, TakeStance, ThreadImage,
         },
         replica::{CaptureId, Epoch, ImageCursor, Role, Stance, Standing},
     };
@@ -103,7 +106,15 @@ pub mod sessions {
     //! A host hands a run to a [`SessionRunner`], which begins it, keeps its lease and ends it, whatever becomes of it.
 
     pub use crate::{
-        handle::{Finished, PreparedRun, Ran, Run, RunError, RunFailure, SessionRunner, Stop},
+        handle::{AgentThread, Finished, PreparedRun, Ran, Run, RunError, RunFailure, SessionRunner, Stop},
+        message::{SessionGeneration, SessionRevision},
+        operation::{
+            AdoptSession, AdoptedPointer, AdoptedRun, AgentChanged, Attempts, BackfillRuntime, BeginRun,
+            CancelRun, ClearPointerIf, ConfirmRun, DropAgent, DropRuntime, FailRun, ListAttempts, PinSession,
+            RenewRun, ResetAgent, ResetSession, ResolveSession, RetireSession, RunBegun, RunRenewed,
+            RunReport, RuntimeBackfilled, RuntimeDropped, SessionArgs, SessionChanged, SessionResolved,
+            SessionResult,
+        },
         session::{
             AfterFailure, Attempt, AttemptState, Binding, Claimer, Directory, Failure, Gap, GenerationCause,
             HandOff, Pointer, PointerState, Reach, Resolution, RunLease, Runtime, Withheld,
@@ -111,52 +122,181 @@ pub mod sessions {
     };
 }
 
+pub mod changes {
+    //! The change feed of a store, and consumers that read it from a durable cursor.
+    //!
+    //! ```
+    //! use throughline_core::changes::{ChangeScope, ReadChanges};
+    //!
+    //! let read = ReadChanges::new(ChangeScope::Tenant, throughline_core::Position::ZERO, 100);
+    //! assert_eq!(read.limit, 100);
+    //! ```
+
+    pub use crate::{
+        change::{Change, ChangeScope, ChangedMessage, CommitNotifications, CommitNotifier, Happened},
+        handle::ChangeFeed,
+        operation::{
+            ChangeQuarantined, ChangeReleased, Changes, ConsumerArgs, ConsumerCursor, ConsumerResult,
+            CursorMoved, GetCursor, ListQuarantined, MoveCursor, QuarantineChange, QuarantinedChange,
+            QuarantinedChanges, ReadChanges, ReleaseChange, ResetCursor,
+        },
+    };
+}
+
+pub mod ids {
+    //! The names that hosts and providers give to things, besides those at the root of the crate.
+    //!
+    //! Each is a string of 1 to [`MAX_ID_BYTES`] bytes, validated once:
+    //!
+    //! ```
+    //! use throughline_core::ids::RuntimeId;
+    //!
+    //! let runtime: RuntimeId = "laptop".parse()?;
+    //! assert_eq!(runtime.as_str(), "laptop");
+    //! assert!("".parse::<RuntimeId>().is_err());
+    //! # Ok::<(), throughline_core::InvalidId>(())
+    //! ```
+
+    pub use crate::id::{
+        AttachmentKey, AttemptId, ConsumerName, EventId, ItemId, LabelName, LabelValue, MAX_ID_BYTES,
+        ProviderId, RootEpoch, RuntimeId, SessionId, TurnId, WorkDir,
+    };
+}
+
+pub mod messages {
+    //! The messages of a thread: the operations that write and read them, and what their handles return.
+    //!
+    //! ```
+    //! use throughline_core::{NewMessage, PersistArgs, messages::Add};
+    //!
+    //! let add = Add::new("t".parse()?, NewMessage::user("hello"));
+    //! assert!(matches!(PersistArgs::from(add), PersistArgs::Add(_)));
+    //! # Ok::<(), throughline_core::InvalidId>(())
+    //! ```
+
+    pub use crate::{
+        handle::{
+            BlockAt, Coalesce, History, Recalled, ReplyAttempt, Swept, ToolCall, Turn, Walk, Watermark,
+        },
+        message::{
+            CarriesContent, ContentBuffer, InvalidContent, InvalidMetadata, InvalidTitle, Place, PlaceMut,
+            Slot, SlotMut,
+        },
+        operation::{
+            Add, Added, Alias, AliasCursor, Aliases, Batch, Batched, ContentChange, ContentUpdated,
+            DamagedMessage, Delete, Deleted, GetMessage, Import, ImportRow, Imported, ImportedRow,
+            ListAliases, ListOpen, Mismatch, OpenCursor, OpenReservations, Origin, Page, PageFrom,
+            PassedOver, ReadPage, Reserve, Reserved, ResolveId, ResolvedBy, ResolvedId, TakeLastMessage,
+            TakenMessage, Update, UpdateContent, UpdateMode, Updated, Visibility,
+        },
+    };
+}
+
+pub mod operations {
+    //! What all operations share: the fingerprint of an operation and the address that it writes to.
+    //!
+    //! ```
+    //! use throughline_core::{NewMessage, messages::Add, operations::Addressed};
+    //!
+    //! let add = Add::new("t".parse()?, NewMessage::user("hello").with_id("m-1".parse()?));
+    //! assert_eq!(add.thread().map(|thread| thread.as_str()), Some("t"));
+    //! # Ok::<(), throughline_core::InvalidId>(())
+    //! ```
+
+    pub use crate::operation::{Addressed, Fingerprint, FingerprintKey, OperationOf};
+}
+
+pub mod requests {
+    //! The requests that handles return: a call that runs when it is awaited.
+    //!
+    //! ```
+    //! # use throughline_core::{NewMessage, Persistence, Result};
+    //! # async fn example(db: &Persistence) -> Result<()> {
+    //! // `add` returns a request; `await` sends it.
+    //! let request = db.thread("t").add(NewMessage::user("hello"));
+    //! let added = request.with_key("webhook-17").await?;
+    //! # let _ = added;
+    //! # Ok(())
+    //! # }
+    //! ```
+
+    pub use crate::handle::{
+        ConsumerRequest, DraftRequest, FamilyRequest, Probe, ReadRequest, ReplicaRequest,
+        ReplyAttemptRequest, ReplyFuture, Request, RequestFuture, SessionRequest, ThreadRequest, TurnRequest,
+    };
+}
+
+pub mod search {
+    //! Full-text search over messages.
+    //!
+    //! ```
+    //! use throughline_core::search::SearchMessages;
+    //!
+    //! let search = SearchMessages::new("invoice", 20);
+    //! assert_eq!(search.limit, 20);
+    //! ```
+
+    pub use crate::operation::{SearchHit, SearchHits, SearchMessages};
+}
+
+pub mod threads {
+    //! Threads: the operations on a whole thread, lists of threads, and what their handles return.
+    //!
+    //! ```
+    //! use throughline_core::{ReadArgs, threads::GetThread};
+    //!
+    //! let read: ReadArgs = GetThread::new("t".parse()?).into();
+    //! assert!(matches!(read, ReadArgs::GetThread(_)));
+    //! # Ok::<(), throughline_core::InvalidId>(())
+    //! ```
+
+    pub use crate::{
+        handle::Forked,
+        message::Generation,
+        operation::{
+            ArchiveThread, ClearThread, CreateThread, DeleteThread, GetThread, LabelThread, ListPurgeable,
+            ListThreads, PlanPrune, PrunePlan, PruneThread, Pruned, PublishThread, PurgeThread,
+            PurgeableThreads, Purged, RebuildThread, RenameThread, ThreadArgs, ThreadChanged, ThreadDeleted,
+            ThreadList, ThreadResult,
+        },
+        thread::{ForkPoint, Keep, LabelPatch, ThreadCursor, ThreadEntry},
+    };
+}
+
+pub mod prelude {
+    //! The names that most hosts use.
+    //!
+    //! ```
+    //! use throughline_core::prelude::*;
+    //!
+    //! async fn greet(db: &Persistence) -> Result<Message> {
+    //!     Ok(db.thread("t").add(NewMessage::user("hello")).await?.message)
+    //! }
+    //! ```
+
+    pub use crate::{
+        Agent, Content, Draft, ErrorKind, Message, MessageId, MessageState, NewMessage, NewReservation,
+        NewThread, PersistError, Persistence, Result, Role, TenantId, Thread, ThreadId,
+    };
+}
+
 pub(crate) use self::message::lease_milliseconds as message_lease_milliseconds;
 pub use self::{
     backend::{Admitted, Backend, Capabilities, Durability},
-    change::{Change, ChangeScope, ChangedMessage, CommitNotifications, CommitNotifier, Happened},
-    context::{Clock, Context, Extensions, Idempotency, SystemClock},
+    context::{Context, Idempotency},
     error::{BoxError, Effect, ErrorKind, PersistError, Result, Site},
-    handle::{
-        Agent, AgentThread, BlockAt, Builder, ChangeFeed, Coalesce, ConsumerRequest, Draft, DraftRequest,
-        FamilyRequest, Forked, History, NewTurn, NoBackend, Persistence, Probe, ReadRequest, Recalled,
-        ReplicaRequest, ReplyAttempt, ReplyAttemptRequest, ReplyFuture, Request, RequestFuture,
-        SessionRequest, Swept, Thread, ThreadRequest, ToolCall, Turn, TurnRequest, Upstream, Walk, Watermark,
-    },
-    id::{
-        AgentId, AttachmentKey, AttemptId, CallId, ConsumerName, EventId, IdempotencyKey, InvalidId, ItemId,
-        LabelName, LabelValue, MAX_ID_BYTES, MessageId, OwnerId, ProviderId, RootEpoch, RuntimeId, SessionId,
-        TenantId, ThreadId, TurnId, WorkDir,
-    },
+    handle::{Agent, Builder, Draft, NewTurn, NoBackend, Persistence, Thread},
+    id::{AgentId, CallId, IdempotencyKey, InvalidId, MessageId, OwnerId, TenantId, ThreadId},
     message::{
-        AuditNumber, CarriesContent, Content, ContentBuffer, Delta, Generation, InvalidContent,
-        InvalidMetadata, InvalidTitle, Lease, Message, MessageState, Metadata, MetadataPatch, Place,
-        PlaceMut, Position, Revision, Role, Seq, SessionGeneration, SessionRevision, Slot, SlotMut,
+        Content, Delta, Lease, Message, MessageState, Metadata, MetadataPatch, Position, Revision, Role, Seq,
         Timestamp, Title,
     },
     op_kind::OpKind,
     operation::{
-        Add, Added, Addressed, AdoptSession, AdoptedPointer, AdoptedRun, AgentChanged, Alias, AliasCursor,
-        Aliases, ApplyImages, ArchiveThread, Attempts, AuditFrom, AuditPage, BackfillRuntime, Batch, Batched,
-        BeginCapture, BeginRun, CancelRun, CaptureBegun, CaptureEnded, ChangeQuarantined, ChangeReleased,
-        Changes, ClearPointerIf, ClearThread, ConfirmRun, ConsumerArgs, ConsumerCursor, ConsumerResult,
-        ContentChange, ContentUpdated, CreateThread, CursorMoved, DamagedMessage, Delete, DeleteThread,
-        Deleted, DropAgent, DropRuntime, EndCapture, FailRun, Fingerprint, FingerprintKey, GetCursor,
-        GetMessage, GetStanding, GetThread, Images, ImagesApplied, Import, ImportRow, Imported, ImportedRow,
-        LabelThread, ListAliases, ListAttempts, ListOpen, ListPurgeable, ListQuarantined, ListThreads,
-        Mismatch, MoveCursor, NewMessage, NewReservation, NewThread, OpenCursor, OpenReservations, Operation,
-        OperationOf, Origin, Page, PageFrom, PassedOver, PersistArgs, PersistResult, PinSession, PlanPrune,
-        PrunePlan, PruneThread, Pruned, PublishThread, PurgeThread, PurgeableThreads, Purged,
-        QuarantineChange, QuarantinedChange, QuarantinedChanges, ReadArgs, ReadAudit, ReadChanges,
-        ReadImages, ReadPage, ReadResult, RebuildThread, ReleaseChange, RenameThread, RenewRun, ReplicaArgs,
-        ReplicaResult, Reserve, Reserved, ResetAgent, ResetCursor, ResetSession, ResolveId, ResolveSession,
-        ResolvedBy, ResolvedId, RetireSession, RunBegun, RunRenewed, RunReport, RuntimeBackfilled,
-        RuntimeDropped, SearchHit, SearchHits, SearchMessages, SessionArgs, SessionChanged, SessionResolved,
-        SessionResult, TakeLastMessage, TakeStance, TakenMessage, ThreadArgs, ThreadChanged, ThreadDeleted,
-        ThreadList, ThreadResult, Update, UpdateContent, UpdateMode, Updated, Visibility,
+        NewMessage, NewReservation, NewThread, Operation, PersistArgs, PersistResult, ReadArgs, ReadResult,
     },
-    pipeline::{Described, Phase},
+    pipeline::Phase,
     plugin::{Next, Plugin, PluginLayer},
-    request::{AttemptsMade, Call, ContentLimit, HeldBack, PersistRequest, PersistResponse, Receipt, Reply},
-    thread::{ForkPoint, Keep, LabelPatch, Labels, ThreadCursor, ThreadEntry},
+    request::{Call, PersistRequest, PersistResponse, Reply},
+    thread::Labels,
 };

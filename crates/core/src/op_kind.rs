@@ -9,29 +9,29 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum OpKind {
-    /// [`Add`](crate::Add)
+    /// [`Add`](crate::operation::Add)
     Add,
-    /// [`Reserve`](crate::Reserve)
+    /// [`Reserve`](crate::operation::Reserve)
     Reserve,
-    /// [`UpdateContent`](crate::UpdateContent)
+    /// [`UpdateContent`](crate::operation::UpdateContent)
     UpdateContent,
-    /// [`Update`](crate::Update)
+    /// [`Update`](crate::operation::Update)
     Update,
-    /// [`Delete`](crate::Delete)
+    /// [`Delete`](crate::operation::Delete)
     Delete,
-    /// [`Batch`](crate::Batch)
+    /// [`Batch`](crate::operation::Batch)
     Batch,
-    /// [`Import`](crate::Import)
+    /// [`Import`](crate::operation::Import)
     Import,
-    /// [`ThreadArgs`](crate::ThreadArgs)
+    /// [`ThreadArgs`](crate::operation::ThreadArgs)
     Thread,
     /// [`ReadArgs`](crate::ReadArgs)
     Read,
-    /// [`ConsumerArgs`](crate::ConsumerArgs)
+    /// [`ConsumerArgs`](crate::operation::ConsumerArgs)
     Consumer,
-    /// [`SessionArgs`](crate::SessionArgs)
+    /// [`SessionArgs`](crate::operation::SessionArgs)
     Session,
-    /// [`ReplicaArgs`](crate::ReplicaArgs)
+    /// [`ReplicaArgs`](crate::operation::ReplicaArgs)
     Replica,
 }
 

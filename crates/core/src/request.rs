@@ -1,7 +1,8 @@
 //! What goes through the layers: a request down, a response up.
 
 use crate::{
-    Context, Extensions, OpKind, Operation, PersistArgs, PersistError, PersistResult, Position, Result,
+    Context, OpKind, Operation, PersistArgs, PersistError, PersistResult, Position, Result,
+    context::Extensions,
 };
 
 /// An operation on its way down. What a `tower::Layer` of a pipeline receives.
@@ -64,7 +65,7 @@ impl Receipt {
 pub struct HeldBack(pub usize);
 
 /// The most bytes of JSON that the content of a message may have. In the [extensions](PersistResponse::extensions) of the answer to
-/// a [`Reserve`](crate::Reserve), where the backend or a layer limits it: a [`Draft`](crate::Draft) refuses the append that exceeds it. A
+/// a [`Reserve`](crate::operation::Reserve), where the backend or a layer limits it: a [`Draft`](crate::Draft) refuses the append that exceeds it. A
 /// layer that makes content longer lowers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContentLimit(pub u64);

@@ -12,8 +12,10 @@ use super::{
     worker::Worker,
 };
 use throughline_core::{
-    ChangeScope, ConsumerName, Effect, ErrorKind, GetCursor, InvalidId, OpKind, PersistError, Persistence,
-    ReadChanges, Result, contain::catch_future,
+    Effect, ErrorKind, InvalidId, OpKind, PersistError, Persistence, Result,
+    changes::{ChangeScope, GetCursor, ReadChanges},
+    contain::catch_future,
+    ids::ConsumerName,
 };
 
 /// Puts consumers together.

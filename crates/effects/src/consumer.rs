@@ -1,6 +1,9 @@
 use std::{future::Future, pin::Pin};
 
-use throughline_core::{BoxError, Change, ChangeScope, Happened, Message, Persistence};
+use throughline_core::{
+    BoxError, Message, Persistence,
+    changes::{Change, ChangeScope, Happened},
+};
 
 /// Somebody who follows the changes and does something about each: an index, a mirror, a notification.
 ///

@@ -14,9 +14,11 @@ use super::{
     status::Board,
 };
 use throughline_core::{
-    Change, ChangeScope, ConsumerName, ErrorKind, GetMessage, Happened, Message, PersistError, Persistence,
-    QuarantineChange, Result,
+    ErrorKind, Message, PersistError, Persistence, Result,
+    changes::{Change, ChangeScope, Happened, QuarantineChange},
     contain::{catch, catch_future},
+    ids::ConsumerName,
+    messages::GetMessage,
 };
 
 /// What the events of a consumer have in common.

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use throughline_core::{Change, Happened, Position, TenantId, ThreadId};
+use throughline_core::{
+    Position, TenantId, ThreadId,
+    changes::{Change, Happened},
+};
 
 /// A thread of a tenant.
 pub(super) type Key = (TenantId, ThreadId);
@@ -148,7 +151,7 @@ const fn may_settle(what: &Happened) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use throughline_core::{ChangedMessage, Revision, Seq, Timestamp};
+    use throughline_core::{Revision, Seq, Timestamp, changes::ChangedMessage};
 
     fn change(position: u64, thread: &str, what: fn(ChangedMessage) -> Happened, id: &str) -> Change {
         let message = ChangedMessage { id: id.parse().unwrap(), seq: Seq::FIRST, revision: Revision::FIRST };

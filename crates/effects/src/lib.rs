@@ -40,7 +40,7 @@
 //!   it is settled; other threads go on. The cursor waits before it.
 //! - **Contained.** An error, a panic and a call over the [time limit](EffectsBuilder::time_limit) are tried again with
 //!   growing waits. After so many attempts the change goes on the list of those that were passed over
-//!   ([`ListQuarantined`](throughline_core::ListQuarantined)), and the rest goes on. So does a change that cannot be read.
+//!   ([`ListQuarantined`](throughline_core::changes::ListQuarantined)), and the rest goes on. So does a change that cannot be read.
 //! - **Nothing is missed in silence.** Where changes are not kept any more, the consumer makes everything again
 //!   ([`rebuild`](Consumer::rebuild)), or stops and says so.
 //!

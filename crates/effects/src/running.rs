@@ -45,7 +45,7 @@ impl Effects {
     }
 
     /// Waits until every consumer has done everything up to this position of the store, which the
-    /// [receipt](throughline_core::Receipt) of a write names. Says whether they have: not, where one has stopped before.
+    /// [receipt](throughline_core::pipeline::Receipt) of a write names. Says whether they have: not, where one has stopped before.
     ///
     /// # Cancel safety
     /// Dropped, it has only waited.

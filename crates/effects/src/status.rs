@@ -1,6 +1,6 @@
 use tokio::sync::watch;
 
-use throughline_core::{ConsumerName, Position};
+use throughline_core::{Position, ids::ConsumerName};
 
 /// How it stands with a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,8 +15,10 @@ use super::{
     status::ConsumerState,
 };
 use throughline_core::{
-    Change, ChangeFeed, CommitNotifications, ErrorKind, GetCursor, ListThreads, MoveCursor, PersistError,
-    Position, ResetCursor, Result, contain::catch_future,
+    ErrorKind, PersistError, Position, Result,
+    changes::{Change, ChangeFeed, CommitNotifications, GetCursor, MoveCursor, ResetCursor},
+    contain::catch_future,
+    threads::ListThreads,
 };
 
 /// So many events may be read and not done. When they all wait for one that is open, nothing more is read for the time.

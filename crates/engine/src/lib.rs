@@ -4,7 +4,7 @@
 //! changes. The backend then writes the [`StagedRows`] in its own commit.
 //!
 //! ```
-//! use throughline_core::{Add, NewMessage, PersistResult, TenantId, Timestamp};
+//! use throughline_core::{NewMessage, PersistResult, TenantId, Timestamp, messages::Add};
 //! use throughline_engine::{EmptySource, Limits, Transaction, Write};
 //!
 //! let add = Add::new("telegram:42".parse()?, NewMessage::user("hello")).into();

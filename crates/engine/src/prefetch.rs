@@ -1,6 +1,10 @@
 use throughline_core::{
-    Addressed as _, ConsumerArgs, ContentChange, PersistArgs, SessionArgs, UpdateMode,
+    PersistArgs,
     backend::sessions::AgentRecord,
+    changes::ConsumerArgs,
+    messages::{ContentChange, UpdateMode},
+    operations::Addressed as _,
+    sessions::SessionArgs,
 };
 
 use crate::{

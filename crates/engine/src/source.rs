@@ -1,11 +1,12 @@
 use std::convert::Infallible;
 
 use throughline_core::{
-    Content, Labels, MessageId, OwnerId, QuarantinedChange,
+    Content, Labels, MessageId, OwnerId,
     backend::{
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
+    changes::QuarantinedChange,
 };
 
 use crate::{

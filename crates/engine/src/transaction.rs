@@ -1,6 +1,7 @@
 use throughline_core::{
-    Idempotency, PersistArgs, PersistResult, ResolveSession, SessionResolved, TenantId, Timestamp,
+    Idempotency, PersistArgs, PersistResult, TenantId, Timestamp,
     replication::Image,
+    sessions::{ResolveSession, SessionResolved},
 };
 
 use crate::{Halt, RowSource, StagedRows, decide::WriteScope, rows::ChangeEvent};

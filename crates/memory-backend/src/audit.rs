@@ -1,8 +1,8 @@
 //! The audit log.
 
 use throughline_core::{
-    AuditFrom, AuditNumber, AuditPage, Position, ReadAudit, TenantId,
-    audit::{AuditEntry, AuditLink},
+    Position, TenantId,
+    audit::{AuditEntry, AuditFrom, AuditLink, AuditNumber, AuditPage, ReadAudit},
 };
 use throughline_engine::read as engine_read;
 

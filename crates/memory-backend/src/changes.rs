@@ -2,7 +2,11 @@
 
 use std::collections::VecDeque;
 
-use throughline_core::{Change, Changes, Position, ReadChanges, Result, TenantId, backend::rules};
+use throughline_core::{
+    Position, Result, TenantId,
+    backend::rules,
+    changes::{Change, Changes, ReadChanges},
+};
 use throughline_engine::{read as engine_read, rows::ChangeEvent};
 
 /// How many changes are kept.

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use throughline_core::{
-    Content, Idempotency, PersistArgs, PersistResult, Position, QuarantinedChange, Result, TenantId,
-    Timestamp, backend::following,
+    Content, Idempotency, PersistArgs, PersistResult, Position, Result, TenantId, Timestamp,
+    backend::following, changes::QuarantinedChange,
 };
 use throughline_engine::{
     Halt, Limits, Outcome, StagedRows, Transaction, Write,

@@ -1,7 +1,7 @@
 //! A store in memory: for tests, and for drafts that may be lost.
 //!
 //! ```
-//! use throughline_core::{NewMessage, PageFrom, Persistence};
+//! use throughline_core::{NewMessage, Persistence, messages::PageFrom};
 //! use throughline_memory::MemoryBackend;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -34,10 +34,16 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, CommitNotifications, CommitNotifier, ConsumerArgs, Delete,
-    Durability, FingerprintKey, Import, Operation, PersistArgs, PersistError, PersistResult, ReadArgs,
-    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, audit::AuditNotes,
+    Admitted, Backend, Capabilities, Durability, Operation, PersistArgs, PersistError, PersistResult,
+    ReadArgs, Reply, Result,
+    audit::AuditNotes,
     backend::search::Tokenizer,
+    changes::{CommitNotifications, CommitNotifier, ConsumerArgs},
+    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    operations::FingerprintKey,
+    replication::ReplicaArgs,
+    sessions::SessionArgs,
+    threads::ThreadArgs,
 };
 
 use self::store::Store;

@@ -3,7 +3,8 @@
 use std::ops::Bound;
 
 use throughline_core::{
-    ListOpen, OpenCursor, OpenReservations, Page, PageFrom, Position, ReadPage, TenantId, Timestamp,
+    Position, TenantId, Timestamp,
+    messages::{ListOpen, OpenCursor, OpenReservations, Page, PageFrom, ReadPage},
 };
 use throughline_engine::read;
 

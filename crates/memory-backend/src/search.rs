@@ -1,8 +1,9 @@
 //! Search: by a look at every message of the tenant, each time.
 
 use throughline_core::{
-    MessageState, Position, Result, SearchHit, SearchHits, SearchMessages,
+    MessageState, Position, Result,
     backend::search::{MAX_CANDIDATES, Query, Tokenizer},
+    search::{SearchHit, SearchHits, SearchMessages},
 };
 
 use crate::store::Threads;

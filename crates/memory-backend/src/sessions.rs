@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use throughline_core::{
-    AttemptId, SessionGeneration, SessionId,
     backend::sessions::{AttemptRecord, KnownSession, SessionHead, SessionValue},
+    ids::{AttemptId, SessionId},
+    sessions::SessionGeneration,
 };
 use throughline_engine::rows::SessionRange;
 

@@ -3,11 +3,12 @@
 use std::convert::Infallible;
 
 use throughline_core::{
-    Content, MessageId, QuarantinedChange,
+    Content, MessageId,
     backend::{
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
+    changes::QuarantinedChange,
 };
 use throughline_engine::{
     Halt, RowSource,

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use throughline_core::{
-    ConsumerName, Effect, ErrorKind, ListAttempts, PersistError, PersistResult, Position, QuarantinedChange,
-    ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
+    Effect, ErrorKind, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, TenantId,
+    ThreadId, Timestamp,
     audit::{AuditNotes, AuditTicket},
     backend::{following, rules, search::Tokenizer, sessions::AgentRecord},
+    changes::QuarantinedChange,
+    ids::ConsumerName,
     replication::{ImageCursor, Stance},
+    sessions::ListAttempts,
 };
 use throughline_engine::{
     Limits, Transaction, read as engine_read,

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use throughline_core::{
-    AgentId, Alias, Content, Generation, IdempotencyKey, Message, MessageId, Seq, TenantId, ThreadEntry,
-    ThreadId, backend::names::KnownName,
+    AgentId, Content, IdempotencyKey, Message, MessageId, Seq, TenantId, ThreadId,
+    backend::names::KnownName,
+    messages::Alias,
+    threads::{Generation, ThreadEntry},
 };
 use throughline_engine::{
     rows::{ContentBuilder, IdempotencyRow, MessageRow, ThreadRow},

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use super::link::standing;
 use throughline_core::{
-    BeginCapture, Generation, Message, MessageId, PageFrom, Persistence, Position, ReadImages, Result, Seq,
-    TenantId, ThreadId,
-    replication::{Image, ImagePart, NameImage, ThreadImage},
+    Message, MessageId, Persistence, Position, Result, Seq, TenantId, ThreadId,
+    messages::PageFrom,
+    replication::{BeginCapture, Image, ImagePart, NameImage, ReadImages, ThreadImage},
+    threads::Generation,
 };
 
 /// How often the stores are gone through where the first was written to meanwhile.
@@ -90,7 +91,7 @@ impl fmt::Display for Difference {
 /// Compares two stores, thread by thread by the hash of everything in it, and names each message that differs. Nothing is mended.
 ///
 /// Both are gone through as a whole once, page by page; a hash is kept for each thread. Both have to be able to be copied, and note what is
-/// touched from then on ([`EndCapture`](throughline_core::EndCapture) ends that). Where the first is written to meanwhile it is done again, three times at
+/// touched from then on ([`EndCapture`](throughline_core::replication::EndCapture) ends that). Where the first is written to meanwhile it is done again, three times at
 /// most. What a store keeps of deleted threads and what it has not purged yet is its own affair, and not compared.
 ///
 /// # Errors

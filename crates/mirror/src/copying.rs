@@ -11,7 +11,7 @@ use super::{
     link::{Link, Step},
 };
 use throughline_core::{
-    CommitNotifications, ErrorKind, PersistError, Persistence, Position, Result, pipeline::Task,
+    ErrorKind, PersistError, Persistence, Position, Result, changes::CommitNotifications, pipeline::Task,
 };
 
 /// How often the mirror reads without a notification: another process may have committed.

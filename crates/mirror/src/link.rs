@@ -1,9 +1,12 @@
 //! One store and the one that follows it: page after page.
 
 use throughline_core::{
-    ApplyImages, BeginCapture, ErrorKind, GetStanding, Images, PersistError, Persistence, Position,
-    ReadImages, Result, TakeStance, Upstream,
-    replication::{Epoch, ImageCursor, Stance, Standing},
+    ErrorKind, PersistError, Persistence, Position, Result,
+    redirect::Upstream,
+    replication::{
+        ApplyImages, BeginCapture, Epoch, GetStanding, ImageCursor, Images, ReadImages, Stance, Standing,
+        TakeStance,
+    },
 };
 
 /// How many images go at once.

@@ -5,11 +5,16 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, CommitNotifications, CommitNotifier, ConsumerArgs, Delete,
-    Durability, Effect, ErrorKind, FingerprintKey, Import, Operation, PersistArgs, PersistError, ReadArgs,
-    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Timestamp, Update, UpdateContent,
+    Admitted, Backend, Capabilities, Durability, Effect, ErrorKind, Operation, PersistArgs, PersistError,
+    ReadArgs, Reply, Result, Timestamp,
     audit::AuditNotes,
     backend::{OwnerProcess, weight, weight_of_notes},
+    changes::{CommitNotifications, CommitNotifier, ConsumerArgs},
+    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    operations::FingerprintKey,
+    replication::ReplicaArgs,
+    sessions::SessionArgs,
+    threads::ThreadArgs,
 };
 use tokio::task::AbortHandle;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{Row as _, postgres::PgListener};
-use throughline_core::{CommitNotifier, Position};
+use throughline_core::{Position, changes::CommitNotifier};
 use tokio::time::{sleep, timeout};
 
 use crate::{error::Failure, options::Settings, rows::counter};

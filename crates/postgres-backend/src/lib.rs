@@ -1,7 +1,7 @@
 //! The Postgres backend of Throughline: many hosts, one store.
 //!
 //! ```no_run
-//! use throughline_core::{NewMessage, PageFrom, Persistence};
+//! use throughline_core::{NewMessage, Persistence, messages::PageFrom};
 //! use throughline_postgres::PostgresBackend;
 //!
 //! # #[tokio::main(flavor = "current_thread")]

@@ -186,7 +186,7 @@ impl PostgresOptions {
 
     /// How the index divides a text into words: [`Tokenizer::Words`]. [`Tokenizer::Cjk`] finds Chinese, Japanese and Korean inside a run
     /// of characters. A store that was indexed by another one is indexed again when it is opened with [`search`](Self::search); until
-    /// that is done [`SearchHits::indexed`](throughline_core::SearchHits::indexed) is zero. Processes that share a store choose alike:
+    /// that is done [`SearchHits::indexed`](throughline_core::search::SearchHits::indexed) is zero. Processes that share a store choose alike:
     /// the one that opened it last decides, and `indexed` stays zero for the others.
     pub fn tokenizer(mut self, tokenizer: Tokenizer) -> Self {
         self.tokenizer = tokenizer;

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use throughline_core::{
-    Batch, Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult, Position, Result,
-    TenantId, Timestamp,
+    Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult, Position, Result, TenantId,
+    Timestamp,
     audit::{AuditNotes, AuditTicket},
     backend::Slot,
+    messages::Batch,
 };
 use throughline_engine as engine;
 use tokio::sync::oneshot;

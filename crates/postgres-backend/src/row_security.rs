@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use throughline_core::{ChangeScope, ReadArgs, TenantId};
+use throughline_core::{ReadArgs, TenantId, changes::ChangeScope};
 
 use crate::{OpenError, queue::Pending};
 

@@ -15,8 +15,9 @@ use std::{
 use rusqlite::{Connection, config::DbConfig};
 use tempfile::TempDir;
 use throughline_core::{
-    Content, ContentChange, Delta, ErrorKind, ListOpen, Message, MessageId, Metadata, NewMessage,
-    NewReservation, Page, PageFrom, PersistError, Persistence, Reserve, Result, Role, Timestamp, UpdateMode,
+    Content, Delta, ErrorKind, Message, MessageId, Metadata, NewMessage, NewReservation, PersistError,
+    Persistence, Result, Role, Timestamp,
+    messages::{ContentChange, ListOpen, Page, PageFrom, Reserve, UpdateMode},
 };
 use throughline_reliability::{Report, scaled};
 use throughline_sqlite::{Maintenance, OpenError, SqliteBackend, Verification};

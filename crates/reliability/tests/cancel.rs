@@ -21,8 +21,9 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Add, Batch, Content, ContentChange, Delta, ErrorKind, MessageId, NewMessage, NewReservation, PageFrom,
-    Persistence, Reserve, Result, Role, Thread, UpdateMode, Visibility, pipeline::Admission,
+    Content, Delta, ErrorKind, MessageId, NewMessage, NewReservation, Persistence, Result, Role, Thread,
+    messages::{Add, Batch, ContentChange, PageFrom, Reserve, UpdateMode, Visibility},
+    pipeline::Admission,
 };
 use throughline_reliability::{Report, scaled};
 use throughline_sqlite::{Failpoint, SqliteBackend, SqliteOptions};

@@ -18,7 +18,7 @@ use std::{
 
 use rusqlite::ffi;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
+use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, messages::PageFrom};
 use throughline_reliability::{preload_library, skipped};
 use throughline_sqlite::{Alarm, Condition, Failpoint, SqliteBackend, SqliteOptions};
 use tokio::{runtime::Runtime, time::timeout};

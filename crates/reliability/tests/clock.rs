@@ -11,8 +11,8 @@ use std::{
 
 use rusqlite::Connection;
 use throughline_core::{
-    ContentChange, Delta, Effect, MessageId, NewMessage, NewReservation, PageFrom, Persistence, Role, Seq,
-    Thread, Timestamp, UpdateMode, Visibility,
+    Delta, Effect, MessageId, NewMessage, NewReservation, Persistence, Role, Seq, Thread, Timestamp,
+    messages::{ContentChange, PageFrom, UpdateMode, Visibility},
 };
 use throughline_reliability::{Report, scaled};
 use throughline_sqlite::{SqliteBackend, SqliteOptions};

@@ -7,7 +7,8 @@ use std::{
 };
 
 use throughline_core::{
-    Effect, ErrorKind, MessageId, NewMessage, PageFrom, PersistError, Persistence, Visibility,
+    Effect, ErrorKind, MessageId, NewMessage, PersistError, Persistence,
+    messages::{PageFrom, Visibility},
 };
 use throughline_reliability::{
     Report,

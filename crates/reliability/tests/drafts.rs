@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use throughline_core::{
-    Coalesce, Content, Draft, Effect, ErrorKind, MessageState, NewMessage, NewReservation, Persistence, Role,
+    Content, Draft, Effect, ErrorKind, MessageState, NewMessage, NewReservation, Persistence, Role,
+    messages::Coalesce,
 };
 use throughline_reliability::{
     Report,

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use throughline_core::{Backend as _, Effect, ErrorKind, NewMessage, PageFrom, PersistError, Persistence};
+use throughline_core::{
+    Backend as _, Effect, ErrorKind, NewMessage, PersistError, Persistence, messages::PageFrom,
+};
 use throughline_postgres::PostgresBackend;
 use throughline_postgres_cluster::{Cluster, Installation};
 use throughline_reliability::skipped;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
+use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, messages::PageFrom};
 use throughline_reliability::vfs::{self, Call, FileKind};
 use throughline_sqlite::{Alarm, SqliteBackend, WriterStep};
 use tokio::time::timeout;

@@ -10,8 +10,8 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Add, Batch, ContentChange, Delta, Effect, ErrorKind, MessageId, NewReservation, PageFrom, PersistError,
-    Persistence, Reserve, Role, UpdateMode, Visibility,
+    Delta, Effect, ErrorKind, MessageId, NewReservation, PersistError, Persistence, Role,
+    messages::{Add, Batch, ContentChange, PageFrom, Reserve, UpdateMode, Visibility},
 };
 use throughline_reliability::{
     Report,

@@ -13,7 +13,10 @@ use std::{
 };
 
 use tempfile::TempDir;
-use throughline_core::{Add, Batch, PageFrom, Persistence, Visibility};
+use throughline_core::{
+    Persistence,
+    messages::{Add, Batch, PageFrom, Visibility},
+};
 use throughline_reliability::{
     Report,
     acks::{AckLog, Call as Asked, Ledger, Outcome, check_store, message, name_of},

@@ -10,9 +10,9 @@ use std::{
 
 use rusqlite::ffi;
 use throughline_core::{
-    Add, Batch, Content, ContentChange, Delete, Delta, Effect, ErrorKind, MessageId, MessageState,
-    NewMessage, NewReservation, PageFrom, PersistError, Persistence, Reserve, Revision, Role, UpdateMode,
-    Visibility,
+    Content, Delta, Effect, ErrorKind, MessageId, MessageState, NewMessage, NewReservation, PersistError,
+    Persistence, Revision, Role,
+    messages::{Add, Batch, ContentChange, Delete, PageFrom, Reserve, UpdateMode, Visibility},
 };
 use throughline_reliability::{
     Report, scaled,

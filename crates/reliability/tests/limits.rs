@@ -4,9 +4,10 @@ use std::{fs, io::Write as _};
 
 use serde_json::value::RawValue;
 use throughline_core::{
-    Add, AttachmentKey, Batch, Content, ContentChange, Delta, Effect, ErrorKind, Import, ImportRow,
-    MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom, PersistArgs,
-    PersistError, Persistence, Reserve, Result, Role, Thread, Timestamp, UpdateMode,
+    Content, Delta, Effect, ErrorKind, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation,
+    NewThread, PersistArgs, PersistError, Persistence, Result, Role, Thread, Timestamp,
+    ids::AttachmentKey,
+    messages::{Add, Batch, ContentChange, Import, ImportRow, PageFrom, Reserve, UpdateMode},
 };
 use throughline_layers::limits::LimitsLayer;
 use throughline_reliability::{Report, skipped};

@@ -1,7 +1,10 @@
 //! REL-3: the power goes in the moment in which a copy was made. Whoever was told of the copy finds it, whole.
 #![cfg(unix)]
 
-use throughline_core::{Add, Batch, NewMessage, Persistence, ThreadId};
+use throughline_core::{
+    NewMessage, Persistence, ThreadId,
+    messages::{Add, Batch},
+};
 use throughline_reliability::{Report, mount::Ext4, scaled, skipped};
 use throughline_sqlite::SqliteBackend;
 use tokio::runtime::Runtime;

@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
+use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, messages::PageFrom};
 use throughline_reliability::{
     Report,
     acks::{Ledger, Outcome, check_store},

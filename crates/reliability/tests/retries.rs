@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use throughline_core::{Content, MessageState, NewReservation, PageFrom, Persistence, Role, Visibility};
+use throughline_core::{
+    Content, MessageState, NewReservation, Persistence, Role,
+    messages::{PageFrom, Visibility},
+};
 use throughline_reliability::{
     Report,
     acks::{message, name_of},

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
+use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, messages::PageFrom};
 use throughline_reliability::{SecondLibrary, skipped};
 use throughline_sqlite::{Alarm, Failpoint, Maintenance, SqliteOptions};
 use tokio::{task::spawn_blocking, time::timeout};

@@ -4,8 +4,8 @@ use std::{fs, path::Path};
 
 use rusqlite::Connection;
 use throughline_core::{
-    Content, ContentChange, Delta, Message, MessageId, MessageState, NewReservation, PageFrom, Persistence,
-    Reserve, Role, Thread, UpdateMode,
+    Content, Delta, Message, MessageId, MessageState, NewReservation, Persistence, Role, Thread,
+    messages::{ContentChange, PageFrom, Reserve, UpdateMode},
 };
 use throughline_reliability::{Report, scaled};
 use throughline_sqlite::SqliteBackend;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rusqlite::ffi;
-use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
+use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, messages::PageFrom};
 use throughline_sqlite::{Failpoint, SqliteOptions};
 use tokio::time::timeout;
 

@@ -3,7 +3,7 @@
 
 use std::{env, fs, path::Path, process::Command};
 
-use throughline_core::{NewMessage, PageFrom, Persistence};
+use throughline_core::{NewMessage, Persistence, messages::PageFrom};
 use throughline_reliability::{preload_library, skipped};
 use throughline_sqlite::SqliteBackend;
 use tokio::runtime::Runtime;

@@ -6,11 +6,16 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, CommitNotifications, ConsumerArgs, Delete, Durability,
-    Effect, ErrorKind, FingerprintKey, Import, Operation, PersistArgs, PersistError, ReadArgs, ReplicaArgs,
-    Reply, Reserve, Result, SessionArgs, TenantId, ThreadArgs, Update, UpdateContent,
+    Admitted, Backend, Capabilities, Durability, Effect, ErrorKind, Operation, PersistArgs, PersistError,
+    ReadArgs, Reply, Result, TenantId,
     audit::AuditNotes,
     backend::{OwnerProcess, weight, weight_of_notes},
+    changes::{CommitNotifications, ConsumerArgs},
+    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    operations::FingerprintKey,
+    replication::ReplicaArgs,
+    sessions::SessionArgs,
+    threads::ThreadArgs,
 };
 
 use crate::{

@@ -1,7 +1,7 @@
 //! The SQLite backend of Throughline: one file, one writer with group commit, durable.
 //!
 //! ```
-//! use throughline_core::{NewMessage, PageFrom, Persistence};
+//! use throughline_core::{NewMessage, Persistence, messages::PageFrom};
 //! use throughline_sqlite::SqliteBackend;
 //!
 //! # #[tokio::main(flavor = "current_thread")]

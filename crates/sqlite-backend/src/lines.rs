@@ -148,7 +148,7 @@ impl<T: InLine> Lines<T> {
 mod tests {
     use std::time::Instant;
 
-    use throughline_core::{Add, NewMessage, Timestamp};
+    use throughline_core::{NewMessage, Timestamp, messages::Add};
 
     use super::*;
     use crate::queue::{Pending, Times, Work, Write};

@@ -150,7 +150,7 @@ impl SqliteOptions {
 
     /// How the index divides a text into words: [`Tokenizer::Words`]. [`Tokenizer::Cjk`] finds Chinese, Japanese and Korean inside a run
     /// of characters. A store that was indexed by another one is indexed again when it is opened with [`search`](Self::search); until
-    /// that is done [`SearchHits::indexed`](throughline_core::SearchHits::indexed) is zero. Processes that share a file choose alike: the
+    /// that is done [`SearchHits::indexed`](throughline_core::search::SearchHits::indexed) is zero. Processes that share a file choose alike: the
     /// one that opened it last decides, and `indexed` stays zero for the others.
     pub const fn tokenizer(mut self, tokenizer: Tokenizer) -> Self {
         self.tokenizer = tokenizer;
@@ -158,7 +158,7 @@ impl SqliteOptions {
     }
 
     /// For how long a search looks for more messages: 1 s, and never beyond the deadline of its call. It then answers with the best of
-    /// those that it has found, and says so: [`SearchHits::terminated_early`](throughline_core::SearchHits::terminated_early).
+    /// those that it has found, and says so: [`SearchHits::terminated_early`](throughline_core::search::SearchHits::terminated_early).
     ///
     /// The search looks at the time before each shard of the index but the first, and after each 64 rows or 1 MiB that it reads. A shard has
     /// about a million terms, which is some 15 000 messages of 100 words; SQLite takes some 50 ms at the very most to look its

@@ -2,8 +2,8 @@
 
 use rusqlite::Connection;
 use throughline_core::{
-    Content, ContentChange, Delta, ErrorKind, Metadata, NewMessage, NewReservation, Persistence, Reserve,
-    Role, UpdateMode,
+    Content, Delta, ErrorKind, Metadata, NewMessage, NewReservation, Persistence, Role,
+    messages::{ContentChange, Reserve, UpdateMode},
 };
 use throughline_sqlite::{SqliteBackend, SqliteOptions};
 

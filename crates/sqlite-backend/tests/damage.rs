@@ -8,9 +8,11 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Content, ContentChange, DamagedMessage, Delta, Effect, ErrorKind, ListOpen, Message, Metadata,
-    MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom, PersistError, Persistence, Reserve, Role,
-    Seq, Timestamp, UpdateContent, UpdateMode, Visibility,
+    Content, Delta, Effect, ErrorKind, Message, Metadata, MetadataPatch, NewMessage, NewReservation,
+    NewThread, PersistError, Persistence, Role, Seq, Timestamp,
+    messages::{
+        ContentChange, DamagedMessage, ListOpen, PageFrom, Reserve, UpdateContent, UpdateMode, Visibility,
+    },
 };
 use throughline_sqlite::SqliteBackend;
 

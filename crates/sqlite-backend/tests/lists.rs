@@ -8,8 +8,9 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    DamagedMessage, Effect, ErrorKind, LabelPatch, ListOpen, ListPurgeable, ListThreads, NewMessage,
-    NewReservation, PageFrom, Persistence, Reserve, Role, Seq, ThreadId, Timestamp,
+    Effect, ErrorKind, NewMessage, NewReservation, Persistence, Role, Seq, ThreadId, Timestamp,
+    messages::{DamagedMessage, ListOpen, PageFrom, Reserve},
+    threads::{LabelPatch, ListPurgeable, ListThreads},
 };
 use throughline_sqlite::SqliteBackend;
 

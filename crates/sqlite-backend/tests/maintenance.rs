@@ -18,8 +18,9 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    ChangeScope, Content, ContentChange, Delta, ErrorKind, Metadata, NewMessage, NewReservation, PageFrom,
-    Persistence, Position, ReadChanges, Reserve, Role, UpdateMode, Visibility,
+    Content, Delta, ErrorKind, Metadata, NewMessage, NewReservation, Persistence, Position, Role,
+    changes::{ChangeScope, ReadChanges},
+    messages::{ContentChange, PageFrom, Reserve, UpdateMode, Visibility},
 };
 use throughline_sqlite::{BackupError, Damage, Maintenance, Part, SqliteBackend, Verification};
 

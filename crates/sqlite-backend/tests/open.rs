@@ -8,8 +8,8 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Backend as _, BeginCapture, Durability, ErrorKind, NewMessage, PageFrom, PersistError, Persistence,
-    Position,
+    Backend as _, Durability, ErrorKind, NewMessage, PersistError, Persistence, Position, messages::PageFrom,
+    replication::BeginCapture,
 };
 use throughline_sqlite::{OpenError, SqliteBackend, SqliteOptions};
 

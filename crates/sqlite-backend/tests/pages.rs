@@ -5,7 +5,10 @@
 use std::{fs, path::Path};
 
 use rusqlite::Connection;
-use throughline_core::{Content, Import, ImportRow, NewMessage, PageFrom, Persistence, Role, Seq, Timestamp};
+use throughline_core::{
+    Content, NewMessage, Persistence, Role, Seq, Timestamp,
+    messages::{Import, ImportRow, PageFrom},
+};
 use throughline_sqlite::SqliteBackend;
 
 /// More pages than the writer, one reader and two connections of the host keep together, one for each message.

@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
+use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, messages::PageFrom};
 use throughline_sqlite::{Condition, Maintenance, SqliteBackend};
 
 struct Store {

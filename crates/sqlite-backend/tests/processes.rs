@@ -7,7 +7,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
+use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, messages::PageFrom};
 use throughline_sqlite::{SqliteBackend, SqliteOptions};
 
 const PROCESSES: usize = 8;

@@ -12,10 +12,12 @@ use std::{
 
 use fastrand::Rng;
 use throughline_core::{
-    Add, Backend, Batch, Content, ContentChange, Delete, Delta, GetMessage, ListOpen, MessageId, Metadata,
-    MetadataPatch, NewMessage, NewReservation, OpenCursor, Operation, PageFrom, PersistArgs, PersistError,
-    Persistence, ReadArgs, ReadPage, Reserve, Revision, Role, Seq, TenantId, ThreadId, Timestamp, Update,
-    UpdateContent, UpdateMode, Visibility,
+    Backend, Content, Delta, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, Operation,
+    PersistArgs, PersistError, Persistence, ReadArgs, Revision, Role, Seq, TenantId, ThreadId, Timestamp,
+    messages::{
+        Add, Batch, ContentChange, Delete, GetMessage, ListOpen, OpenCursor, PageFrom, ReadPage, Reserve,
+        Update, UpdateContent, UpdateMode, Visibility,
+    },
 };
 use throughline_memory::MemoryBackend;
 use throughline_sqlite::{SqliteBackend, SqliteOptions};

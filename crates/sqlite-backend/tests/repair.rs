@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    ChangeScope, Content, ContentChange, Delta, Effect, ErrorKind, Happened, ImportRow, ImportedRow, Keep,
-    Message, MessageId, NewMessage, NewReservation, PageFrom, Persistence, Position, PurgeThread, Reserve,
-    Role, Seq, UpdateMode, Visibility,
+    Content, Delta, Effect, ErrorKind, Message, MessageId, NewMessage, NewReservation, Persistence, Position,
+    Role, Seq,
+    changes::{ChangeScope, Happened},
+    messages::{ContentChange, ImportRow, ImportedRow, PageFrom, Reserve, UpdateMode, Visibility},
+    threads::{Keep, PurgeThread},
 };
 use throughline_sqlite::{Maintenance, SqliteBackend};
 
@@ -113,7 +115,8 @@ async fn a_restored_message_is_the_copy_at_its_sequence_number() {
     for damage in DAMAGES {
         let (store, whole) = store(damage).await;
         let thread = store.db.thread("t");
-        let refused = store.db.run(throughline_core::Import::new("t".parse().unwrap(), vec![row(&whole)]));
+        let refused =
+            store.db.run(throughline_core::messages::Import::new("t".parse().unwrap(), vec![row(&whole)]));
         assert_eq!(refused.await.unwrap_err().kind(), ErrorKind::Corrupt, "{damage}");
         let restored = thread.restore_damaged(vec![row(&whole)]).await.unwrap();
         assert_eq!(restored.rows, [ImportedRow::Restored(Seq::new(2))], "{damage}");
@@ -277,9 +280,9 @@ async fn an_open_message_with_a_damaged_append_is_repaired_with_all_of_its_appen
 #[tokio::test]
 async fn a_repair_in_a_batch_that_is_refused_changes_nothing() {
     let (store, _) = store(DAMAGES[0]).await;
-    let batch = throughline_core::Batch::new()
-        .with(throughline_core::Delete::damaged("t".parse().unwrap(), id("b")))
-        .with(throughline_core::Delete::damaged("t".parse().unwrap(), id("a")));
+    let batch = throughline_core::messages::Batch::new()
+        .with(throughline_core::messages::Delete::damaged("t".parse().unwrap(), id("b")))
+        .with(throughline_core::messages::Delete::damaged("t".parse().unwrap(), id("a")));
     let error = store.db.batch(batch).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::NotApplied));
     assert_eq!(store.db.thread("t").get(id("b")).await.unwrap_err().kind(), ErrorKind::Corrupt);

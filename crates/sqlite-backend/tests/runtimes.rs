@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_core::{NewMessage, PageFrom, Persistence};
+use throughline_core::{NewMessage, Persistence, messages::PageFrom};
 use throughline_sqlite::SqliteBackend;
 use tokio::runtime::{Builder, Runtime};
 

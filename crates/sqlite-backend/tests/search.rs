@@ -3,8 +3,9 @@
 use std::{path::Path, time::Duration};
 
 use throughline_core::{
-    Content, ErrorKind, MessageId, NewMessage, Persistence, Position, Role, SearchHits, SearchMessages,
+    Content, ErrorKind, MessageId, NewMessage, Persistence, Position, Role,
     backend::search::Tokenizer,
+    search::{SearchHits, SearchMessages},
 };
 use throughline_sqlite::{SqliteBackend, SqliteOptions};
 

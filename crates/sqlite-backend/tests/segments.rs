@@ -4,9 +4,12 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use throughline_core::{
-    ClearThread, Content, DeleteThread, Effect, ErrorKind, Generation, GetThread, Import, ImportRow, Keep,
-    NewMessage, NewReservation, PageFrom, Persistence, PlanPrune, PruneThread, PurgeThread, ReadPage,
-    RebuildThread, Reserve, Role, Seq, ThreadId, Timestamp, Visibility,
+    Content, Effect, ErrorKind, NewMessage, NewReservation, Persistence, Role, Seq, ThreadId, Timestamp,
+    messages::{Import, ImportRow, PageFrom, ReadPage, Reserve, Visibility},
+    threads::{
+        ClearThread, DeleteThread, Generation, GetThread, Keep, PlanPrune, PruneThread, PurgeThread,
+        RebuildThread,
+    },
 };
 use throughline_sqlite::SqliteBackend;
 

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    AgentThread, Effect, ErrorKind, NewMessage, Persistence, PurgeThread, RunReport, ThreadId,
-    sessions::{AttemptState, Claimer, Runtime},
+    Effect, ErrorKind, NewMessage, Persistence, ThreadId,
+    sessions::{AgentThread, AttemptState, Claimer, RunReport, Runtime},
+    threads::PurgeThread,
 };
 use throughline_sqlite::{Maintenance, Part, SqliteBackend};
 

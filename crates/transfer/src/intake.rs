@@ -1,8 +1,9 @@
 //! What both ways in have in common: a thread reads the files, and this end writes through the pipeline.
 
 use throughline_core::{
-    ArchiveThread, Effect, ErrorKind, Import, ImportRow, ImportedRow, NewThread, PersistError, Persistence,
-    PublishThread, ThreadId,
+    Effect, ErrorKind, NewThread, PersistError, Persistence, ThreadId,
+    messages::{Import, ImportRow, ImportedRow},
+    threads::{ArchiveThread, PublishThread},
 };
 use tokio::{
     sync::mpsc,

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use throughline::{
-    Add, AuditFrom, Batch, ChangeScope, Delete, Effect, ErrorKind, Extensions, NewMessage, PersistArgs,
-    PersistRequest, Persistence, Phase, PluginLayer, ReadAudit, Role,
-    audit::{AuditEntry, AuditOutcome},
+    Effect, ErrorKind, NewMessage, PersistArgs, PersistRequest, Persistence, Phase, PluginLayer, Role,
+    audit::{AuditEntry, AuditFrom, AuditOutcome, ReadAudit},
+    changes::ChangeScope,
     layers::{
         audit::verify,
         chaos::{ChaosLayer, Fault, Rule},
@@ -12,7 +12,8 @@ use throughline::{
         scope::{ScopeLayer, Verb},
     },
     memory::MemoryBackend,
-    pipeline::LayerList,
+    messages::{Add, Batch, Delete},
+    pipeline::{Extensions, LayerList},
     plugin::{NextRequest, from_fn, respond},
     redirect::redirect,
 };

@@ -7,11 +7,13 @@ use std::{
     time::Duration,
 };
 use throughline::{
-    Add, Admitted, AuditFrom, Backend, Capabilities, ChangeScope, Durability, Effect, ErrorKind, NewMessage,
-    OpKind, PersistArgs, PersistError, Persistence, ReadArgs, ReadAudit, ReadResult, Reply, Result,
-    audit::{AuditEntry, AuditLink, AuditNotes, AuditOutcome, RejectedCallBudget},
+    Admitted, Backend, Capabilities, Durability, Effect, ErrorKind, NewMessage, OpKind, PersistArgs,
+    PersistError, Persistence, ReadArgs, ReadResult, Reply, Result,
+    audit::{AuditEntry, AuditFrom, AuditLink, AuditNotes, AuditOutcome, ReadAudit, RejectedCallBudget},
+    changes::ChangeScope,
     layers::audit::AuditLayer,
     memory::MemoryBackend,
+    messages::Add,
     plugin::respond,
     redirect::redirect,
 };

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use throughline::{
-    Add, Added, Batch, Content, Effect, ErrorKind, Import, ImportRow, Imported, NewMessage, Persistence,
-    Result, Role, Site, Timestamp,
+    Content, Effect, ErrorKind, NewMessage, Persistence, Result, Role, Site, Timestamp,
+    messages::{Add, Added, Batch, Import, ImportRow, Imported},
 };
 use tokio::{
     task::JoinHandle,

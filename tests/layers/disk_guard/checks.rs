@@ -1,8 +1,10 @@
 use std::io;
 
 use throughline::{
-    Add, Batch, ClearThread, Content, ContentChange, Delete, Delta, Effect, ErrorKind, NewMessage,
-    NewReservation, PersistError, Persistence, Role, Site, UpdateMode, layers::disk_guard::DiskChange,
+    Content, Delta, Effect, ErrorKind, NewMessage, NewReservation, PersistError, Persistence, Role, Site,
+    layers::disk_guard::DiskChange,
+    messages::{Add, Batch, ContentChange, Delete, UpdateMode},
+    threads::ClearThread,
 };
 use tokio::time::advance;
 

@@ -1,13 +1,16 @@
 //! Faults that were found by reading, each as it shows.
 
 use throughline::{
-    DamagedMessage, ErrorKind, ListQuarantined, Metadata, NewMessage, PageFrom, PersistResult, Persistence,
-    Position, QuarantineChange, ReadResult, RenameThread, Role, TenantId, ThreadId,
+    ErrorKind, Metadata, NewMessage, PersistResult, Persistence, Position, ReadResult, Role, TenantId,
+    ThreadId,
+    changes::{ListQuarantined, QuarantineChange},
     layers::encrypt::{
         EncryptLayer,
         thread_keys::{FileThreadKeys, MemoryThreadKeys, ThreadKeys as _},
     },
+    messages::{DamagedMessage, PageFrom},
     sqlite::SqliteBackend,
+    threads::RenameThread,
 };
 
 use super::support::{Tap, key, layer, over_memory, ring, stacks};
@@ -97,7 +100,7 @@ async fn a_key_is_not_retired_over_a_thread_with_a_damaged_title() {
     let db = tap.over_memory(&layer);
     db.thread("t").add(NewMessage::user("x").with_id("m".parse().unwrap())).await.unwrap();
     db.thread("t").rename("one".parse().unwrap()).await.unwrap();
-    let bad = |entry: &mut throughline::ThreadEntry| entry.title = "forged".parse().unwrap();
+    let bad = |entry: &mut throughline::threads::ThreadEntry| entry.title = "forged".parse().unwrap();
     tap.hand(move |result| match result {
         PersistResult::Read(ReadResult::Threads(list)) => list.entries.iter_mut().for_each(bad),
         PersistResult::Read(ReadResult::Thread(Some(entry))) => bad(entry),
@@ -208,7 +211,7 @@ async fn a_shredded_draft_stops_no_sweep() {
 async fn a_shredded_thread_hides_no_quarantined_change_of_another() {
     let layer = EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new());
     let db = over_memory(&layer);
-    let consumer: throughline::ConsumerName = "index".parse().unwrap();
+    let consumer: throughline::ids::ConsumerName = "index".parse().unwrap();
     for (position, name) in [(1, "a"), (2, "b")] {
         db.thread(name).add(NewMessage::user("x")).await.unwrap();
         db.on_consumer(QuarantineChange {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use throughline::{
-    Batch, Content, Metadata, MetadataPatch, NewMessage, NewThread, Persistence, Role,
-    layers::encrypt::EncryptLayer, sqlite::SqliteBackend,
+    Content, Metadata, MetadataPatch, NewMessage, NewThread, Persistence, Role,
+    layers::encrypt::EncryptLayer, messages::Batch, sqlite::SqliteBackend,
 };
 
 use super::support::layer;
@@ -39,7 +39,7 @@ async fn write(layer: Option<EncryptLayer>, path: &Path) -> Persistence {
     draft.flush().await.unwrap();
     draft.append(CANARY).await.unwrap();
     draft.abandon(CANARY).await.unwrap();
-    let add = throughline::Add::new("t".parse().unwrap(), NewMessage::user(CANARY));
+    let add = throughline::messages::Add::new("t".parse().unwrap(), NewMessage::user(CANARY));
     db.batch(Batch::new().with(add)).await.unwrap();
     db
 }

@@ -1,9 +1,10 @@
 //! A store of keys that fails: what a call leaves then.
 
 use throughline::{
-    Add, Batch, Content, Delete, Effect, ErrorKind, IdempotencyKey, NewMessage, PersistResult, Seq,
-    TakeLastMessage, ThreadResult,
+    Content, Effect, ErrorKind, IdempotencyKey, NewMessage, PersistResult, Seq,
     layers::encrypt::{EncryptLayer, thread_keys::MemoryThreadKeys},
+    messages::{Add, Batch, Delete, TakeLastMessage},
+    threads::ThreadResult,
 };
 
 use super::support::{FailingKeys, KeyCall, key, over_memory, ring, stacks};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use throughline::{
-    Coalesce, Content, Draft, Effect, ErrorKind, MessageState, Persistence, Role,
-    layers::limits::LimitsLayer, memory::MemoryBackend, sqlite::SqliteOptions,
+    Content, Draft, Effect, ErrorKind, MessageState, Persistence, Role, layers::limits::LimitsLayer,
+    memory::MemoryBackend, messages::Coalesce, sqlite::SqliteOptions,
 };
 
 use super::support::layer;
@@ -36,7 +36,7 @@ async fn assert_whole(db: &Persistence, mut draft: Draft, taken: &str) {
     assert_eq!((message.content, message.state), (Content::text(taken), MessageState::Final));
 }
 
-fn by_hand(db: &Persistence) -> throughline::DraftRequest {
+fn by_hand(db: &Persistence) -> throughline::requests::DraftRequest {
     let by_hand = Coalesce { interval: Duration::from_secs(3600), bytes: 16 << 10 };
     db.thread("t").reserve(Role::Assistant).coalesce(by_hand)
 }

@@ -1,9 +1,11 @@
 //! What somebody puts into the store who can write to it and has no key.
 
 use throughline::{
-    Content, ErrorKind, ListThreads, Message, Metadata, NewMessage, PageFrom, PersistError, PersistResult,
-    Persistence, ReadResult, Title,
+    Content, ErrorKind, Message, Metadata, NewMessage, PersistError, PersistResult, Persistence, ReadResult,
+    Title,
     layers::encrypt::{EncryptLayer, Unreadable},
+    messages::PageFrom,
+    threads::ListThreads,
 };
 
 use super::support::{Tap, layer};

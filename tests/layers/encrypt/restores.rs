@@ -1,11 +1,14 @@
 //! What callers rely on although nothing is encrypted twice alike.
 
 use throughline::{
-    Content, ContentChange, Delta, ErrorKind, Import, ImportRow, ImportedRow, ListQuarantined, ListThreads,
-    MetadataPatch, NewMessage, NewThread, PageFrom, PersistArgs, PersistResult, Phase, Plugin, Position,
-    QuarantineChange, ReadResult, RenameThread, Role, SearchMessages, Timestamp, UpdateContent, UpdateMode,
+    Content, Delta, ErrorKind, MetadataPatch, NewMessage, NewThread, PersistArgs, PersistResult, Phase,
+    Plugin, Position, ReadResult, Role, Timestamp,
+    changes::{ListQuarantined, QuarantineChange},
     layers::encrypt::{EncryptLayer, thread_keys::MemoryThreadKeys},
+    messages::{ContentChange, Import, ImportRow, ImportedRow, PageFrom, UpdateContent, UpdateMode},
     pipeline::SiteSpec,
+    search::SearchMessages,
+    threads::{ListThreads, RenameThread},
 };
 
 use super::support::{Tap, layer, over_memory, ring, stacks};
@@ -199,7 +202,7 @@ async fn reasons_of_runs_and_of_consumers_come_back_and_belong_to_their_own() {
     let tap = Tap::default();
     let db = tap.over_memory(&layer());
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
-    let consumer: throughline::ConsumerName = "index".parse().unwrap();
+    let consumer: throughline::ids::ConsumerName = "index".parse().unwrap();
     for position in [1, 2] {
         let passed_over = QuarantineChange {
             consumer: consumer.clone(),

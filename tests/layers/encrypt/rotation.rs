@@ -8,14 +8,15 @@ use std::{
 };
 
 use throughline::{
-    Content, ErrorKind, ListThreads, Metadata, MetadataPatch, NewMessage, NewThread, PageFrom, Persistence,
-    Role,
+    Content, ErrorKind, Metadata, MetadataPatch, NewMessage, NewThread, Persistence, Role,
     layers::encrypt::{
         EncryptLayer, KeyId, KeyRing,
         thread_keys::{FileThreadKeys, MemoryThreadKeys},
     },
     memory::MemoryBackend,
+    messages::PageFrom,
     sqlite::SqliteBackend,
+    threads::ListThreads,
 };
 
 use super::support::{Tap, key, layer, ring, stacks};
@@ -165,11 +166,11 @@ async fn a_store_in_the_clear_is_taken_over() {
     };
     let db = open_stack(&migrating).await;
     assert_eq!(everything(&db).await, before);
-    let end = throughline::UpdateContent::new(
+    let end = throughline::messages::UpdateContent::new(
         "t0".parse().unwrap(),
         open,
-        throughline::ContentChange::Append(throughline::Delta::text(" and ended")),
-        throughline::UpdateMode::Final,
+        throughline::messages::ContentChange::Append(throughline::Delta::text(" and ended")),
+        throughline::messages::UpdateMode::Final,
     );
     db.run(end).await.unwrap();
     let now = everything(&db).await;

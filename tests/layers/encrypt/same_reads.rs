@@ -2,12 +2,15 @@
 
 use proptest::{prelude::*, test_runner::Config};
 use throughline::{
-    Add, Batch, Content, ContentChange, Delete, Delta, Import, ImportRow, LabelThread, ListOpen, ListThreads,
-    Message, MetadataPatch, NewMessage, NewReservation, NewThread, PageFrom, PersistArgs, PersistResult,
-    Persistence, ReadArgs, ReadPage, RenameThread, Reserve, Revision, Role, ThreadEntry, ThreadResult,
-    Timestamp, Title, Update, UpdateContent, UpdateMode,
+    Content, Delta, Message, MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs,
+    PersistResult, Persistence, ReadArgs, Revision, Role, Timestamp, Title,
     layers::encrypt::{EncryptLayer, thread_keys::MemoryThreadKeys},
     memory::MemoryBackend,
+    messages::{
+        Add, Batch, ContentChange, Delete, Import, ImportRow, ListOpen, PageFrom, ReadPage, Reserve, Update,
+        UpdateContent, UpdateMode,
+    },
+    threads::{LabelThread, ListThreads, RenameThread, ThreadEntry, ThreadResult},
 };
 use tower::{Service as _, ServiceExt as _};
 
@@ -87,7 +90,7 @@ fn write() -> impl Strategy<Value = PersistArgs> {
         }),
         1 => patch().prop_map(move |patch| LabelThread::new(t()).with_metadata(patch).into()),
         1 => title().prop_map(move |title| {
-            throughline::CreateThread::new(NewThread::new().with_id(t()).with_title(title)).into()
+            throughline::threads::CreateThread::new(NewThread::new().with_id(t()).with_title(title)).into()
         }),
     ]
 }
@@ -111,7 +114,7 @@ fn reads() -> Vec<PersistArgs> {
         ReadPage::new("t".parse().unwrap(), PageFrom::Start, 10).into(),
         ListOpen::new(10).into(),
         ListThreads::new(10).into(),
-        throughline::GetThread { thread: "t".parse().unwrap() }.into(),
+        throughline::threads::GetThread { thread: "t".parse().unwrap() }.into(),
     ];
     reads.into_iter().map(PersistArgs::Read).collect()
 }

@@ -1,12 +1,13 @@
 //! One key is destroyed, and with it every copy of one thread.
 
 use throughline::{
-    CreateThread, Effect, ErrorKind, ForkPoint, Import, ImportRow, ListThreads, NewMessage, NewThread,
-    PageFrom, PersistResult, Persistence, ReadResult, ThreadEntry, ThreadId,
+    Effect, ErrorKind, NewMessage, NewThread, PersistResult, Persistence, ReadResult, ThreadId,
     layers::encrypt::{
         EncryptLayer, Unreadable,
         thread_keys::{FileThreadKeys, MemoryThreadKeys},
     },
+    messages::{Import, ImportRow, PageFrom},
+    threads::{CreateThread, ForkPoint, ListThreads, ThreadEntry},
 };
 
 use super::support::{FailingKeys, KeyCall, Tap, layer, over_memory, ring, stacks};

@@ -4,9 +4,12 @@ use std::{
 };
 
 use throughline::{
-    Add, Batch, Content, ContentChange, Delete, Delta, DropRuntime, Effect, ErrorKind, LabelPatch, Labels,
-    Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PersistError, Persistence, Position,
-    QuarantineChange, Role, Site, TenantId, UpdateContent, UpdateMode,
+    Content, Delta, Effect, ErrorKind, Labels, Metadata, MetadataPatch, NewMessage, NewReservation,
+    NewThread, PersistError, Persistence, Position, Role, Site, TenantId,
+    changes::QuarantineChange,
+    messages::{Add, Batch, ContentChange, Delete, UpdateContent, UpdateMode},
+    sessions::DropRuntime,
+    threads::LabelPatch,
 };
 use tokio::time::advance;
 

@@ -8,9 +8,10 @@ use std::sync::{
 };
 
 use throughline::{
-    CarriesContent as _, ErrorKind, OpKind, PersistError, PersistRequest, Persistence, Phase,
+    ErrorKind, OpKind, PersistError, PersistRequest, Persistence, Phase,
     layers::quota::{Quota, QuotaLayer, Stored},
     memory::MemoryBackend,
+    messages::CarriesContent as _,
     plugin::{NextRequest, from_fn},
 };
 

@@ -3,9 +3,9 @@
 use std::{future::Future, pin::Pin};
 
 use throughline::{
-    Add, Batch, Content, ContentChange, Delta, ErrorKind, IdempotencyKey, Message, MessageState,
-    MetadataPatch, NewMessage, NewReservation, PageFrom, Persistence, Revision, Role, Update, UpdateContent,
-    UpdateMode, Visibility,
+    Content, Delta, ErrorKind, IdempotencyKey, Message, MessageState, MetadataPatch, NewMessage,
+    NewReservation, Persistence, Revision, Role,
+    messages::{Add, Batch, ContentChange, PageFrom, Update, UpdateContent, UpdateMode, Visibility},
 };
 
 pub(crate) type Check = fn(Persistence) -> Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -33,7 +33,7 @@ pub(crate) fn append(id: &str, text: &str, mode: UpdateMode) -> UpdateContent {
 
 pub(crate) async fn reserve(db: &Persistence, id: &str) {
     let new = NewReservation::new(Role::Assistant).with_id(id.parse().unwrap());
-    db.run(throughline::Reserve::new("t".parse().unwrap(), new)).await.unwrap();
+    db.run(throughline::messages::Reserve::new("t".parse().unwrap(), new)).await.unwrap();
 }
 
 async fn all(db: &Persistence) -> Vec<Message> {
@@ -77,7 +77,7 @@ async fn batch(db: Persistence) {
     let reservation = NewReservation::new(Role::Assistant).with_id("b".parse().unwrap());
     let batch = Batch::new()
         .with(Add::new("t".parse().unwrap(), NewMessage::user(&secret).with_id("a".parse().unwrap())))
-        .with(throughline::Reserve::new("t".parse().unwrap(), reservation))
+        .with(throughline::messages::Reserve::new("t".parse().unwrap(), reservation))
         .with(append("b", &format!("x {}", &secret[..9]), UpdateMode::Partial))
         .with(append("b", &secret[9..], UpdateMode::Partial));
     db.batch(batch).await.unwrap();

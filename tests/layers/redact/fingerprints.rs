@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use throughline::{
-    Add, ErrorKind, IdempotencyKey, NewMessage, Persistence, layers::redact::RedactLayer,
+    ErrorKind, IdempotencyKey, NewMessage, Persistence, layers::redact::RedactLayer, messages::Add,
     sqlite::SqliteBackend,
 };
 
@@ -13,7 +13,7 @@ async fn open(path: &Path) -> Persistence {
 }
 
 /// The same call with another code: the store holds a marker in its place.
-async fn sent(db: &Persistence, code: &str) -> throughline::Result<throughline::Added> {
+async fn sent(db: &Persistence, code: &str) -> throughline::Result<throughline::messages::Added> {
     let key: IdempotencyKey = "event-1".parse().unwrap();
     let id = "m".parse().unwrap();
     let add = Add::new("t".parse().unwrap(), NewMessage::user(&format!("password=hunter{code}")).with_id(id));

@@ -6,9 +6,11 @@ use std::sync::{
 };
 
 use throughline::{
-    Batch, Call, Content, ContentChange, Delta, Effect, ErrorKind, IdempotencyKey, NewReservation, Next,
-    Operation, PersistError, Persistence, Phase, Plugin, Reply, Reserve, Result, Role, UpdateContent,
-    UpdateMode, layers::redact::RedactLayer, memory::MemoryBackend,
+    Call, Content, Delta, Effect, ErrorKind, IdempotencyKey, NewReservation, Next, Operation, PersistError,
+    Persistence, Phase, Plugin, Reply, Result, Role,
+    layers::redact::RedactLayer,
+    memory::MemoryBackend,
+    messages::{Batch, ContentChange, Reserve, UpdateContent, UpdateMode},
 };
 
 use super::checks::{append, reserve};

@@ -1,8 +1,10 @@
 //! Row images are the exact rows of a store: they do not go through a layer that changes content.
 
 use throughline::{
-    BeginCapture, Effect, ErrorKind, NewMessage, Persistence, ReadImages, Site, layers::redact::RedactLayer,
+    Effect, ErrorKind, NewMessage, Persistence, Site,
+    layers::redact::RedactLayer,
     memory::MemoryBackend,
+    replication::{BeginCapture, ReadImages},
 };
 
 #[tokio::test]

@@ -58,7 +58,7 @@ impl<S: PersistService<Error = PersistError>> Service<PersistRequest> for Broken
     }
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
-        let is_edit = |args: &PersistArgs| matches!(args, PersistArgs::UpdateContent(update) if update.mode == throughline::UpdateMode::Edit);
+        let is_edit = |args: &PersistArgs| matches!(args, PersistArgs::UpdateContent(update) if update.mode == throughline::messages::UpdateMode::Edit);
         let passes = match self.fault {
             Fault::ForgetsBatches => matches!(request.args, PersistArgs::Batch(_)),
             Fault::ForgetsEdits => is_edit(&request.args),

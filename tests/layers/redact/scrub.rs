@@ -3,13 +3,15 @@
 use std::{path::Path, sync::Arc};
 
 use throughline::{
-    Content, ContentChange, CreateThread, Delta, ErrorKind, ListThreads, MessageState, MetadataPatch,
-    NewMessage, NewReservation, NewThread, OwnerId, Persistence, Position, Reserve, Role, SearchMessages,
-    Update, UpdateContent, UpdateMode,
+    Content, Delta, ErrorKind, MessageState, MetadataPatch, NewMessage, NewReservation, NewThread, OwnerId,
+    Persistence, Position, Role,
     effects::{Effects, JsonlMirror},
     layers::redact::{RedactLayer, Redactor, Rules, Scrub, ScrubReport, WhyLeft},
     memory::MemoryBackend,
+    messages::{ContentChange, Reserve, Update, UpdateContent, UpdateMode},
+    search::SearchMessages,
     sqlite::SqliteOptions,
+    threads::{CreateThread, ListThreads},
 };
 
 const LITERAL: &str = "correct-horse-battery-staple";

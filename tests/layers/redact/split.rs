@@ -4,9 +4,9 @@ use std::{path::Path, time::Duration};
 
 use proptest::prelude::*;
 use throughline::{
-    Add, Batch, Content, ContentChange, Delta, ErrorKind, NewMessage, NewReservation, Persistence, Reserve,
-    Role, UpdateContent, UpdateMode,
+    Content, Delta, ErrorKind, NewMessage, NewReservation, Persistence, Role,
     layers::{redact::RedactLayer, trace::TraceLayer},
+    messages::{Add, Batch, ContentChange, Reserve, UpdateContent, UpdateMode},
     sqlite::SqliteBackend,
 };
 
@@ -157,7 +157,7 @@ async fn what_was_held_back_and_forgotten_is_not_joined_by_the_rest() {
                 db = open().await;
             }
         }
-        let page = db.thread("t").page(throughline::PageFrom::Start, 1000).await.unwrap();
+        let page = db.thread("t").page(throughline::messages::PageFrom::Start, 1000).await.unwrap();
         for (message, sample) in page.messages.iter().zip(&samples) {
             let stored = message.content.plain_text(10_000);
             let long = sample

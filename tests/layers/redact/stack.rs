@@ -3,9 +3,10 @@
 use std::{future::poll_fn, pin::pin, task::Poll};
 
 use throughline::{
-    Call, NewMessage, Next, Operation, Persistence, Phase, Plugin, Reply, Result, Role, UpdateMode,
+    Call, NewMessage, Next, Operation, Persistence, Phase, Plugin, Reply, Result, Role,
     layers::redact::{RedactLayer, Rules},
     memory::MemoryBackend,
+    messages::UpdateMode,
 };
 use tokio::task::yield_now;
 

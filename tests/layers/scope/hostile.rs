@@ -6,10 +6,13 @@ use std::sync::{
 };
 
 use throughline::{
-    Batch, Call, ChangeScope, ContentChange, Context, Delta, ErrorKind, ListThreads, MetadataPatch,
-    NewMessage, NewReservation, Next, Operation, PageFrom, PersistArgs, PersistError, Persistence, Phase,
-    Plugin, Position, ReadChanges, Reply, Reserve, Result, Role, ThreadId, Update, UpdateContent, UpdateMode,
-    layers::scope::ScopeLayer, memory::MemoryBackend,
+    Call, Context, Delta, ErrorKind, MetadataPatch, NewMessage, NewReservation, Next, Operation, PersistArgs,
+    PersistError, Persistence, Phase, Plugin, Position, Reply, Result, Role, ThreadId,
+    changes::{ChangeScope, ReadChanges},
+    layers::scope::ScopeLayer,
+    memory::MemoryBackend,
+    messages::{Batch, ContentChange, PageFrom, Reserve, Update, UpdateContent, UpdateMode},
+    threads::ListThreads,
 };
 
 /// Calls a second time with the context of whoever called before, now and then.
@@ -51,7 +54,7 @@ fn ask(random: &mut fastrand::Rng, mark: &str) -> PersistArgs {
     let (t, number) = (thread(random), random.u8(0..20));
     let m = || format!("m{number}").parse().unwrap();
     let change = || ContentChange::Append(Delta::text(mark));
-    let add = || throughline::Add::new(t.clone(), NewMessage::user(mark).with_id(m()));
+    let add = || throughline::messages::Add::new(t.clone(), NewMessage::user(mark).with_id(m()));
     match random.u8(0..12) {
         0 | 1 => add().into(),
         2 => Reserve::new(t.clone(), NewReservation::new(Role::Assistant).with_id(m())).into(),
@@ -59,10 +62,10 @@ fn ask(random: &mut fastrand::Rng, mark: &str) -> PersistArgs {
         4 => UpdateContent::new(t.clone(), m(), change(), UpdateMode::Final).into(),
         5 => Update::new(t.clone(), m(), MetadataPatch::new().set("note", mark).unwrap()).into(),
         6 => Batch::new().with(add()).into(),
-        7 => throughline::GetMessage { thread: t.clone(), id: m() }.into(),
-        8 => throughline::ReadPage::new(t.clone(), PageFrom::End, 10).into(),
+        7 => throughline::messages::GetMessage { thread: t.clone(), id: m() }.into(),
+        8 => throughline::messages::ReadPage::new(t.clone(), PageFrom::End, 10).into(),
         9 => ListThreads::new(10).into(),
-        10 => throughline::ListOpen::new(10).into(),
+        10 => throughline::messages::ListOpen::new(10).into(),
         _ => ReadChanges::new(ChangeScope::Tenant, Position::new(0), 5).into(),
     }
 }
@@ -110,7 +113,8 @@ async fn rel_13_no_byte_of_another_tenant_whatever_a_layer_does() {
     for (index, (_, db)) in tenants.iter().enumerate() {
         let other = tenants[1 - index].0;
         for entry in db.threads(ListThreads::new(100)).await.unwrap().entries {
-            let mut walk = db.thread(entry.thread).walk(PageFrom::Start, throughline::Visibility::All);
+            let mut walk =
+                db.thread(entry.thread).walk(PageFrom::Start, throughline::messages::Visibility::All);
             while let Some(message) = walk.next().await.unwrap() {
                 assert!(!serde_json::to_string(&message).unwrap().contains(other), "seed {seed}");
             }

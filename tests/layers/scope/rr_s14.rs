@@ -4,8 +4,10 @@
 use std::{future::Future, pin::Pin, time::Duration};
 
 use throughline::{
-    Delete, ListThreads, NewMessage, Persistence,
+    NewMessage, Persistence,
     layers::scope::{Authority, Capability, Verb},
+    messages::Delete,
+    threads::ListThreads,
 };
 
 use super::{Guarded, denied};
@@ -72,9 +74,9 @@ async fn elsewhere_is_denied(forgets: Forgets) {
     }
     let list = guest.threads(ListThreads::new(10)).await;
     denied(list, "the capability is not for every thread of the tenant");
-    let batch = throughline::Batch::new()
-        .with(throughline::Add::new(".chats/one".parse().unwrap(), said()))
-        .with(throughline::Add::new("other".parse().unwrap(), said()));
+    let batch = throughline::messages::Batch::new()
+        .with(throughline::messages::Add::new(".chats/one".parse().unwrap(), said()))
+        .with(throughline::messages::Add::new("other".parse().unwrap(), said()));
     denied(guest.batch(batch).await, "the capability is not for this thread");
     assert_eq!(host.thread(".chats/one").entry().await.unwrap(), None);
 }

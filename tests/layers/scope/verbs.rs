@@ -1,10 +1,18 @@
 //! Which operations need which verb.
 
 use throughline::{
-    Add, ArchiveThread, AuditFrom, Batch, ChangeScope, ClearThread, Content, ContentChange, CreateThread,
-    Delete, DropAgent, GetCursor, GetMessage, GetStanding, Import, ImportRow, ListAttempts, ListThreads,
-    MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs, Position, ReadAudit, ReadChanges,
-    Reserve, ResetCursor, Role, ThreadId, Timestamp, Update, UpdateContent, UpdateMode, layers::scope::Verb,
+    Content, MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs, Position, Role, ThreadId,
+    Timestamp,
+    audit::{AuditFrom, ReadAudit},
+    changes::{ChangeScope, GetCursor, ReadChanges, ResetCursor},
+    layers::scope::Verb,
+    messages::{
+        Add, Batch, ContentChange, Delete, GetMessage, Import, ImportRow, Reserve, Update, UpdateContent,
+        UpdateMode,
+    },
+    replication::GetStanding,
+    sessions::{DropAgent, ListAttempts},
+    threads::{ArchiveThread, ClearThread, CreateThread, ListThreads},
 };
 
 use super::{Guarded, denied};

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use throughline::{
-    Add, Added, Batch, Effect, ErrorKind, NewMessage, PageFrom, Persistence, Result, Site, TenantId,
+    Effect, ErrorKind, NewMessage, Persistence, Result, Site, TenantId,
+    messages::{Add, Added, Batch, PageFrom},
 };
 use tokio::task::JoinHandle;
 

@@ -6,10 +6,11 @@ mod slow;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use throughline::{
-    Addressed, NewMessage, OpKind, PageFrom, PersistRequest, PersistResponse, Persistence, Phase, Result,
-    TenantId, ThreadId,
+    NewMessage, OpKind, PersistRequest, PersistResponse, Persistence, Phase, Result, TenantId, ThreadId,
     layers::{serialise::SerialiseLayer, timeout::TimeoutLayer},
     memory::MemoryBackend,
+    messages::PageFrom,
+    operations::Addressed,
     plugin::{NextRequest, from_fn},
     sqlite::SqliteOptions,
 };

@@ -4,7 +4,8 @@ use std::sync::{
 };
 
 use throughline::{
-    Add, Admitted, Backend, Capabilities, Durability, ErrorKind, OpKind, PersistError, Reply, Result,
+    Admitted, Backend, Capabilities, Durability, ErrorKind, OpKind, PersistError, Reply, Result,
+    messages::Add,
 };
 use tokio::sync::Semaphore;
 

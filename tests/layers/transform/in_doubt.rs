@@ -7,14 +7,15 @@ use std::{
 };
 
 use throughline::{
-    Admitted, Backend, Batch, Capabilities, Coalesce, Content, ContentChange, Effect, ErrorKind, OpKind,
-    PersistError, Persistence, ReadArgs, Reply, Reserve, Result, Revision, Role, UpdateContent, UpdateMode,
-    layers::transform::TransformLayer,
+    Admitted, Backend, Capabilities, Content, Effect, ErrorKind, OpKind, PersistError, Persistence, ReadArgs,
+    Reply, Result, Revision, Role,
     layers::{
         chaos::{ChaosLayer, Fault, Rule},
         timeout::TimeoutLayer,
+        transform::TransformLayer,
     },
     memory::MemoryBackend,
+    messages::{Batch, Coalesce, ContentChange, Reserve, UpdateContent, UpdateMode},
 };
 use tokio::sync::oneshot::{self, Receiver, Sender};
 

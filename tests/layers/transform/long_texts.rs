@@ -6,9 +6,10 @@ use std::{
 };
 
 use throughline::{
-    Persistence, UpdateMode,
+    Persistence,
     layers::transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
     memory::MemoryBackend,
+    messages::UpdateMode,
 };
 
 use super::{append, blocks, new};

@@ -10,18 +10,20 @@ use std::sync::{
 };
 
 use throughline::{
-    Add, Batch, BeginCapture, Call, Content, ContentChange, Delta, Effect, ErrorKind, HeldBack,
-    IdempotencyKey, MessageState, MetadataPatch, NewMessage, NewReservation, Next, Operation, PersistArgs,
-    PersistError, PersistRequest, Persistence, Phase, Plugin, ReadImages, Reply, Reserve, Result, Role,
-    SearchMessages, Title, UpdateContent, UpdateMode,
+    Call, Content, Delta, Effect, ErrorKind, IdempotencyKey, MessageState, MetadataPatch, NewMessage,
+    NewReservation, Next, Operation, PersistArgs, PersistError, PersistRequest, Persistence, Phase, Plugin,
+    Reply, Result, Role, Title,
     layers::{
         encrypt::{EncryptLayer, Key, KeyRing},
         redact::RedactLayer,
         transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer},
     },
     memory::MemoryBackend,
+    messages::{Add, Batch, ContentChange, Reserve, UpdateContent, UpdateMode},
+    pipeline::HeldBack,
     plugin::{NextRequest, from_fn},
-    replication::ImageCursor,
+    replication::{BeginCapture, ImageCursor, ReadImages},
+    search::SearchMessages,
 };
 
 /// Stores `[p1]` for `Alice`, and `[p2]` for `Bob`.

@@ -1,8 +1,10 @@
 //! Tenants that share a pipeline share the messages that are open at one time, and lose no text to each other.
 
 use throughline::{
-    Batch, Content, ContentChange, Effect, ErrorKind, MessageState, Persistence, TakeLastMessage, UpdateMode,
-    layers::transform::TransformLayer, memory::MemoryBackend,
+    Content, Effect, ErrorKind, MessageState, Persistence,
+    layers::transform::TransformLayer,
+    memory::MemoryBackend,
+    messages::{Batch, ContentChange, TakeLastMessage, UpdateMode},
 };
 
 use super::{Names, append, change, content, in_doubt::Late, new};

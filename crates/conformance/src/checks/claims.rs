@@ -1,12 +1,17 @@
 //! Claims are tested in both directions: what is claimed is done, what is not claimed is refused and leaves no trace.
 
 use throughline_core::{
-    Add, Addressed as _, AuditFrom, Batch, ChangeScope, ClearThread, Clock as _, Content, CreateThread,
-    Delete, Effect, EndCapture, ErrorKind, GetCursor, GetStanding, GetThread, Import, ImportRow, Keep,
-    ListAttempts, ListPurgeable, ListQuarantined, ListThreads, MetadataPatch, MoveCursor, NewReservation,
-    NewThread, OpKind, PersistArgs, Persistence, PlanPrune, Position, ReadArgs, ReadAudit, ReadChanges,
-    ReadPage, Reserve, ResolveSession, Role, SearchMessages, Update, UpdateContent, UpdateMode,
-    sessions::{Claimer, Runtime},
+    Content, Effect, ErrorKind, MetadataPatch, NewReservation, NewThread, OpKind, PersistArgs, Persistence,
+    Position, ReadArgs, Role,
+    audit::{AuditFrom, ReadAudit},
+    changes::{ChangeScope, GetCursor, ListQuarantined, MoveCursor, ReadChanges},
+    messages::{Add, Batch, Delete, Import, ImportRow, ReadPage, Reserve, Update, UpdateContent, UpdateMode},
+    operations::Addressed as _,
+    pipeline::Clock as _,
+    replication::{EndCapture, GetStanding},
+    search::SearchMessages,
+    sessions::{Claimer, ListAttempts, ResolveSession, Runtime},
+    threads::{ClearThread, CreateThread, GetThread, Keep, ListPurgeable, ListThreads, PlanPrune},
 };
 use throughline_layers::audit::{AuditKey, AuditLayer};
 use tower_service::Service as _;
@@ -196,7 +201,8 @@ async fn done_or_refused(db: &Persistence, read: ReadArgs, due: bool) {
 }
 
 async fn read(rig: Rig) {
-    claim(rig, ReadPage::new("t".parse().unwrap(), throughline_core::PageFrom::Start, 1).into()).await;
+    claim(rig, ReadPage::new("t".parse().unwrap(), throughline_core::messages::PageFrom::Start, 1).into())
+        .await;
 }
 
 /// On an empty store an operation that is done answers, or says that there is no such message.

@@ -1,8 +1,8 @@
 //! Many callers at once.
 
 use throughline_core::{
-    Content, ErrorKind, MessageState, NewMessage, NewReservation, Reserve, Revision, Role, UpdateContent,
-    UpdateMode,
+    Content, ErrorKind, MessageState, NewMessage, NewReservation, Revision, Role,
+    messages::{Reserve, UpdateContent, UpdateMode},
 };
 
 use crate::{

@@ -4,9 +4,10 @@ use std::{
 };
 
 use throughline_core::{
-    Add, Batch, ContentChange, Delta, ErrorKind, FingerprintKey, NewMessage, NewReservation, NewTurn,
-    Persistence, Result, Role as Speaker, RunReport, UpdateMode,
-    sessions::{Claimer, Runtime},
+    Delta, ErrorKind, NewMessage, NewReservation, NewTurn, Persistence, Result, Role as Speaker,
+    messages::{Add, Batch, ContentChange, UpdateMode},
+    operations::FingerprintKey,
+    sessions::{Claimer, RunReport, Runtime},
 };
 
 use crate::shorthand::{id, said};
@@ -192,7 +193,7 @@ async fn runs(db: &Persistence, number: u8, count: u32) -> Result<()> {
 
 async fn appends(db: &Persistence, count: u32) -> Result<()> {
     let thread = db.thread("t");
-    let reserve = throughline_core::Reserve::new(
+    let reserve = throughline_core::messages::Reserve::new(
         "t".parse().expect("a valid id"),
         NewReservation::new(Speaker::Assistant).with_id(id("d")),
     );

@@ -9,7 +9,8 @@ use std::sync::{
 };
 
 use throughline_core::{
-    ContentChange, Delta, Effect, MessageState, Persistence, Revision, Thread, UpdateContent, UpdateMode,
+    Delta, Effect, MessageState, Persistence, Revision, Thread,
+    messages::{ContentChange, UpdateContent, UpdateMode},
 };
 use tokio::sync::Barrier;
 

@@ -1,13 +1,22 @@
 //! Answers to reads with a value in every field.
 
 use throughline_core::{
-    Alias, AliasCursor, Aliases, Attempts, AuditNumber, AuditPage, Change, ChangedMessage, Changes,
-    ConsumerCursor, DamagedMessage, ForkPoint, Generation, Happened, Images, Labels, ListThreads, OpenCursor,
-    OpenReservations, Origin, Page, PersistResult, Position, PrunePlan, PurgeableThreads, QuarantinedChange,
-    QuarantinedChanges, ReadArgs, ReadResult, Revision, Role, SearchHit, SearchHits, Seq, SessionGeneration,
-    SessionResolved, SessionRevision, TenantId, ThreadCursor, ThreadEntry, ThreadId, ThreadList, Title,
-    replication::{Image, ImagePart, Stance, Standing},
-    sessions::{Attempt, AttemptState, HandOff, Resolution},
+    Labels, PersistResult, Position, ReadArgs, ReadResult, Revision, Role, Seq, TenantId, ThreadId, Title,
+    audit::{AuditNumber, AuditPage},
+    changes::{
+        Change, ChangedMessage, Changes, ConsumerCursor, Happened, QuarantinedChange, QuarantinedChanges,
+    },
+    messages::{Alias, AliasCursor, Aliases, DamagedMessage, OpenCursor, OpenReservations, Origin, Page},
+    replication::{Image, ImagePart, Images, Stance, Standing},
+    search::{SearchHit, SearchHits},
+    sessions::{
+        Attempt, AttemptState, Attempts, HandOff, Resolution, SessionGeneration, SessionResolved,
+        SessionRevision,
+    },
+    threads::{
+        ForkPoint, Generation, ListThreads, PrunePlan, PurgeableThreads, ThreadCursor, ThreadEntry,
+        ThreadList,
+    },
 };
 
 use super::filled::{at, cursor, far, id, message, metadata, runtime};
@@ -152,7 +161,7 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
 }
 
 fn asked_thread(asked: &ReadArgs) -> ThreadId {
-    use throughline_core::Addressed as _;
+    use throughline_core::operations::Addressed as _;
     asked.thread().cloned().unwrap_or_else(far)
 }
 

@@ -4,20 +4,35 @@
 use std::{fmt::Debug, str::FromStr, time::Duration};
 
 use throughline_core::{
-    Add, AdoptSession, AdoptedPointer, AdoptedRun, AliasCursor, ApplyImages, ArchiveThread, AuditFrom,
-    AuditNumber, BackfillRuntime, Batch, BeginCapture, BeginRun, CancelRun, ChangeScope, ClearPointerIf,
-    ClearThread, ConfirmRun, Content, ContentChange, CreateThread, Delete, DeleteThread, Delta, DropAgent,
-    DropRuntime, EndCapture, FailRun, ForkPoint, Generation, GetCursor, GetMessage, GetStanding, GetThread,
-    Import, ImportRow, Keep, LabelPatch, LabelThread, Labels, ListAliases, ListAttempts, ListOpen,
-    ListPurgeable, ListQuarantined, ListThreads, Message, MessageId, MessageState, Metadata, MetadataPatch,
-    MoveCursor, NewMessage, NewReservation, NewThread, OpenCursor, Origin, PageFrom, PersistArgs, PinSession,
-    PlanPrune, Position, PruneThread, PublishThread, PurgeThread, QuarantineChange, ReadAudit, ReadChanges,
-    ReadImages, ReadPage, RebuildThread, ReleaseChange, RenameThread, RenewRun, Reserve, ResetAgent,
-    ResetCursor, ResetSession, ResolveId, ResolveSession, RetireSession, Revision, Role, RunReport,
-    SearchMessages, Seq, SessionGeneration, SessionRevision, TakeLastMessage, TakeStance, TenantId,
-    ThreadCursor, ThreadId, Timestamp, Title, Update, UpdateContent, UpdateMode, Visibility,
-    replication::{CaptureId, Epoch, Image, ImageCursor, ImagePart, Stance},
-    sessions::{AttemptState, Claimer, Directory, Failure, HandOff, Reach, Runtime},
+    Content, Delta, Labels, Message, MessageId, MessageState, Metadata, MetadataPatch, NewMessage,
+    NewReservation, NewThread, PersistArgs, Position, Revision, Role, Seq, TenantId, ThreadId, Timestamp,
+    Title,
+    audit::{AuditFrom, AuditNumber, ReadAudit},
+    changes::{
+        ChangeScope, GetCursor, ListQuarantined, MoveCursor, QuarantineChange, ReadChanges, ReleaseChange,
+        ResetCursor,
+    },
+    messages::{
+        Add, AliasCursor, Batch, ContentChange, Delete, GetMessage, Import, ImportRow, ListAliases, ListOpen,
+        OpenCursor, Origin, PageFrom, ReadPage, Reserve, ResolveId, TakeLastMessage, Update, UpdateContent,
+        UpdateMode, Visibility,
+    },
+    replication::{
+        ApplyImages, BeginCapture, CaptureId, EndCapture, Epoch, GetStanding, Image, ImageCursor, ImagePart,
+        ReadImages, Stance, TakeStance,
+    },
+    search::SearchMessages,
+    sessions::{
+        AdoptSession, AdoptedPointer, AdoptedRun, AttemptState, BackfillRuntime, BeginRun, CancelRun,
+        Claimer, ClearPointerIf, ConfirmRun, Directory, DropAgent, DropRuntime, FailRun, Failure, HandOff,
+        ListAttempts, PinSession, Reach, RenewRun, ResetAgent, ResetSession, ResolveSession, RetireSession,
+        RunReport, Runtime, SessionGeneration, SessionRevision,
+    },
+    threads::{
+        ArchiveThread, ClearThread, CreateThread, DeleteThread, ForkPoint, Generation, GetThread, Keep,
+        LabelPatch, LabelThread, ListPurgeable, ListThreads, PlanPrune, PruneThread, PublishThread,
+        PurgeThread, RebuildThread, RenameThread, ThreadCursor,
+    },
 };
 
 use super::operations::t;
@@ -59,7 +74,7 @@ pub(super) fn metadata(text: &str) -> Metadata {
     metadata
 }
 
-fn keys() -> [throughline_core::AttachmentKey; 2] {
+fn keys() -> [throughline_core::ids::AttachmentKey; 2] {
     [id("first-file"), id("second-file")]
 }
 

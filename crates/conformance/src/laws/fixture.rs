@@ -1,4 +1,4 @@
-use throughline_core::{Builder, PersistArgs, Persistence, Result, ThreadArgs, pipeline::Guard};
+use throughline_core::{Builder, PersistArgs, Persistence, Result, pipeline::Guard, threads::ThreadArgs};
 use throughline_memory::MemoryBackend;
 use tower::layer::util::{Identity, Stack};
 
@@ -150,9 +150,9 @@ impl LayerProfile {
         self
     }
 
-    /// Says that it sets or lowers [`UpdateContent::max_content_bytes`](throughline_core::UpdateContent::max_content_bytes) of appends,
-    /// [`Update::max_metadata_bytes`](throughline_core::Update::max_metadata_bytes) of patches of messages and threads, and
-    /// [`Batch::max_answer_bytes`](throughline_core::Batch::max_answer_bytes). In all else what it passes on is the same call.
+    /// Says that it sets or lowers [`UpdateContent::max_content_bytes`](throughline_core::messages::UpdateContent::max_content_bytes) of appends,
+    /// [`Update::max_metadata_bytes`](throughline_core::messages::Update::max_metadata_bytes) of patches of messages and threads, and
+    /// [`Batch::max_answer_bytes`](throughline_core::messages::Batch::max_answer_bytes). In all else what it passes on is the same call.
     #[must_use]
     pub fn limits_content(mut self) -> Self {
         self.limits_content = true;

@@ -4,8 +4,8 @@
 use std::marker::PhantomData;
 
 use throughline_core::{
-    Described, PersistError, PersistRequest, Plugin,
-    pipeline::{PersistService, SharedService},
+    PersistError, PersistRequest, Plugin,
+    pipeline::{Described, PersistService, SharedService},
 };
 use tower_layer::Layer;
 use tower_service::Service;

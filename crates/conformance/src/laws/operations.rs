@@ -1,13 +1,17 @@
 //! One call of every kind, with content in every place that holds some.
 
 use throughline_core::{
-    Add, ArchiveThread, Batch, BeginRun, ClearThread, Content, ContentChange, CreateThread, Delete, Delta,
-    FailRun, Generation, GetMessage, GetThread, Import, ImportRow, LabelPatch, LabelThread, ListAttempts,
-    ListOpen, ListPurgeable, ListThreads, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation,
-    NewThread, PageFrom, PersistArgs, ReadPage, RebuildThread, RenameThread, Reserve, ResolveSession,
-    Revision, Role, RunReport, Seq, TakeLastMessage, ThreadId, Timestamp, Title, Update, UpdateContent,
-    UpdateMode,
-    sessions::{Claimer, Failure, Runtime},
+    Content, Delta, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs,
+    Revision, Role, Seq, ThreadId, Timestamp, Title,
+    messages::{
+        Add, Batch, ContentChange, Delete, GetMessage, Import, ImportRow, ListOpen, PageFrom, ReadPage,
+        Reserve, TakeLastMessage, Update, UpdateContent, UpdateMode,
+    },
+    sessions::{BeginRun, Claimer, FailRun, Failure, ListAttempts, ResolveSession, RunReport, Runtime},
+    threads::{
+        ArchiveThread, ClearThread, CreateThread, Generation, GetThread, LabelPatch, LabelThread,
+        ListPurgeable, ListThreads, RebuildThread, RenameThread,
+    },
 };
 
 pub(super) fn t() -> ThreadId {

@@ -10,8 +10,8 @@ use std::{
 };
 
 use throughline_core::{
-    Context, Described, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, Phase,
-    Receipt, Result, pipeline::SiteSpec,
+    Context, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, Phase, Result,
+    pipeline::{Described, Receipt, SiteSpec},
 };
 use tokio::sync::Semaphore;
 use tower_layer::Layer;
@@ -328,7 +328,7 @@ where
                 (Some(Act::Answer(result)), None) => Ok(PersistResponse {
                     result: *result,
                     receipt: Receipt::default(),
-                    extensions: throughline_core::Extensions::new(),
+                    extensions: throughline_core::pipeline::Extensions::new(),
                 }),
                 (Some(Act::PanicWhenPolled), None) => panic!("{ON_PURPOSE}"),
                 (Some(Act::HoldBefore(told, error)), None) => {

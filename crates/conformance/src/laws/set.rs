@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use throughline_core::{
-    Described, PersistError, PersistRequest, Persistence, Plugin, PluginLayer, Result,
-    pipeline::{LayerList, PersistService, SharedService},
+    PersistError, PersistRequest, Persistence, Plugin, PluginLayer, Result,
+    pipeline::{Described, LayerList, PersistService, SharedService},
 };
 use tower_layer::Layer;
 use tower_service::Service;

@@ -1,9 +1,10 @@
 //! Messages that are written in parts: every carrier of the parts, and every way in which the message ends.
 
 use throughline_core::{
-    Batch, Content, ContentBuffer, ContentChange, Delta, GetMessage, HeldBack, MessageId, NewReservation,
-    OpKind, PersistArgs, PersistResponse, PersistResult, ReadResult, Reserve, Revision, Role, ThreadId,
-    UpdateContent, UpdateMode,
+    Content, Delta, MessageId, NewReservation, OpKind, PersistArgs, PersistResponse, PersistResult,
+    ReadResult, Revision, Role, ThreadId,
+    messages::{Batch, ContentBuffer, ContentChange, GetMessage, Reserve, UpdateContent, UpdateMode},
+    pipeline::HeldBack,
 };
 
 use super::{bench::Bench, operations::t, probe::Visit};
@@ -332,7 +333,7 @@ impl Bench {
     /// What a reader sees of a text that is hidden.
     async fn shown_for(&self, hidden: &str) -> String {
         let whole = throughline_core::NewMessage::user(&format!("before {hidden} after")).with_id(id("m"));
-        let add = throughline_core::Add::new(t(), whole);
+        let add = throughline_core::messages::Add::new(t(), whole);
         self.call(add.into(), None).await.unwrap_or_else(|error| panic!("a whole text: {error}"));
         let seen = Written::new(self).read().await;
         assert!(!holds(&seen.stored, hidden), "a whole text: it is stored as it was given");

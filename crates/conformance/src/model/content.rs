@@ -1,6 +1,6 @@
 //! Content as the model sees it: a list of blocks.
 
-use throughline_core::{Content, ContentChange, Delta};
+use throughline_core::{Content, Delta, messages::ContentChange};
 
 #[derive(Debug, Clone, PartialEq)]
 enum Block {

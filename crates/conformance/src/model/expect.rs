@@ -1,7 +1,9 @@
 //! What the model says is due, against what the store answered.
 
 use throughline_core::{
-    Batched, Effect, ErrorKind, Message, PersistResult, Result, TenantId, ThreadEntry, ThreadResult,
+    Effect, ErrorKind, Message, PersistResult, Result, TenantId,
+    messages::Batched,
+    threads::{ThreadEntry, ThreadResult},
 };
 
 use super::{

@@ -1,7 +1,9 @@
 //! Idempotency keys as the model sees them: the whole call and the whole first answer are kept.
 
 use throughline_core::{
-    Batched, ErrorKind, PersistResult, TakenMessage, TenantId, ThreadEntry, ThreadResult,
+    ErrorKind, PersistResult, TenantId,
+    messages::{Batched, TakenMessage},
+    threads::{ThreadEntry, ThreadResult},
 };
 
 use super::{

@@ -1,7 +1,9 @@
 //! What the reads of the model show.
 
 use throughline_core::{
-    ListOpen, ListThreads, Message, MessageState, PageFrom, Persistence, ReadPage, Seq, TenantId, Visibility,
+    Message, MessageState, Persistence, Seq, TenantId,
+    messages::{ListOpen, PageFrom, ReadPage, Visibility},
+    threads::ListThreads,
 };
 
 use super::{

@@ -1,6 +1,6 @@
 //! Plays a sequence against the store and the model at once.
 
-use throughline_core::{Clock as _, IdempotencyKey, Persistence, Position, TenantId, Timestamp};
+use throughline_core::{IdempotencyKey, Persistence, Position, TenantId, Timestamp, pipeline::Clock as _};
 
 use super::{
     expect::{Due, Model},

@@ -2,10 +2,14 @@
 
 use proptest::{collection::vec, option, prelude::*};
 use throughline_core::{
-    Add, ArchiveThread, AttachmentKey, Batch, ClearThread, CreateThread, Delete, DeleteThread, Generation,
-    MessageId, MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs, PruneThread, PublishThread,
-    RebuildThread, RenameThread, Reserve, Revision, Role, Seq, TakeLastMessage, ThreadArgs, ThreadId,
-    Timestamp, Title, Update, UpdateContent, UpdateMode,
+    MessageId, MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs, Revision, Role, Seq,
+    ThreadId, Timestamp, Title,
+    ids::AttachmentKey,
+    messages::{Add, Batch, Delete, Reserve, TakeLastMessage, Update, UpdateContent, UpdateMode},
+    threads::{
+        ArchiveThread, ClearThread, CreateThread, DeleteThread, Generation, PruneThread, PublishThread,
+        RebuildThread, RenameThread, ThreadArgs,
+    },
 };
 
 use super::content;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use throughline_core::{
-    Change, ChangeScope, Happened, MessageId, Persistence, Position, ReadChanges, Seq, ThreadId, Timestamp,
+    MessageId, Persistence, Position, Seq, ThreadId, Timestamp,
+    changes::{Change, ChangeScope, Happened, ReadChanges},
 };
 
 use super::{look::same, step::THREADS};

@@ -1,9 +1,10 @@
 //! A thread as the model sees it.
 
 use throughline_core::{
-    ChangedMessage, ErrorKind, Generation, Happened, Labels, MessageState, Metadata, PersistResult, Pruned,
-    Revision, Role, Seq, TakenMessage, TenantId, ThreadChanged, ThreadDeleted, ThreadEntry, ThreadResult,
-    Timestamp,
+    ErrorKind, Labels, MessageState, Metadata, PersistResult, Revision, Role, Seq, TenantId, Timestamp,
+    changes::{ChangedMessage, Happened},
+    messages::TakenMessage,
+    threads::{Generation, Pruned, ThreadChanged, ThreadDeleted, ThreadEntry, ThreadResult},
 };
 
 use super::{

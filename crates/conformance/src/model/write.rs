@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use throughline_core::{
-    Added, ContentUpdated, Deleted, ErrorKind, Happened, Message, MessageId, MessageState, PersistArgs,
-    PersistResult, Reserved, Revision, Role, Seq, TenantId, ThreadEntry, UpdateMode, Updated,
+    ErrorKind, Message, MessageId, MessageState, PersistArgs, PersistResult, Revision, Role, Seq, TenantId,
+    changes::Happened,
+    messages::{Added, ContentUpdated, Deleted, Reserved, UpdateMode, Updated},
+    threads::ThreadEntry,
 };
 
 use super::{

@@ -7,9 +7,14 @@ mod gate;
 use std::{future::Future, sync::Arc};
 
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, CommitNotifications, ConsumerArgs, Delete, FingerprintKey,
-    Import, OpKind, Operation as _, ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs,
-    Update, UpdateContent, audit::AuditNotes,
+    Admitted, Backend, Capabilities, OpKind, Operation as _, ReadArgs, Reply, Result,
+    audit::AuditNotes,
+    changes::{CommitNotifications, ConsumerArgs},
+    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    operations::FingerprintKey,
+    replication::ReplicaArgs,
+    sessions::SessionArgs,
+    threads::ThreadArgs,
 };
 
 pub(crate) use self::{

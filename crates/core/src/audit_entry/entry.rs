@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AuditDigest, AuditRecord};
-use crate::{AuditNumber, ChangeScope, TenantId, ThreadId};
+use crate::{TenantId, ThreadId, change::ChangeScope, message::AuditNumber};
 
 /// One entry of an audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

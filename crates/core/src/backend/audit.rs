@@ -3,9 +3,11 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    AuditNumber, Context, PersistResult, Position, Revision, TenantId, ThreadResult, Timestamp,
+    Context, PersistResult, Position, Revision, TenantId, Timestamp,
     audit_entry::{AuditDigest, AuditEntry, AuditItem, AuditOutcome, AuditRecord},
     context::{AuditDraft, AuditSealer},
+    message::AuditNumber,
+    operation::ThreadResult,
 };
 
 /// The facts of a call, with an outcome and a moment.

@@ -45,7 +45,7 @@ pub struct Capabilities {
     /// Whether it keeps idempotency keys. A call with a key is refused otherwise.
     pub idempotency: bool,
     /// Whether it keeps what was changed, in the order of the commits, to be read by
-    /// [`ReadChanges`](crate::ReadChanges).
+    /// [`ReadChanges`](crate::operation::ReadChanges).
     pub changes: bool,
     /// Whether it keeps the log of who did what, each entry in the commit of what it is about. The layer `audit` needs it.
     pub audit: bool,

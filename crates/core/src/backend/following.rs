@@ -1,7 +1,7 @@
 //! What a store that can follow another one decides, made once for every backend.
 //!
 //! ```
-//! use throughline_core::{ErrorKind, TakeStance, backend::following, replication::Stance};
+//! use throughline_core::{ErrorKind, backend::following, replication::{Stance, TakeStance}};
 //!
 //! let follower = Stance::LEADING.following();
 //! let take = TakeStance::new(Stance::LEADING, follower);
@@ -13,7 +13,8 @@
 //! ```
 
 use crate::{
-    ApplyImages, ErrorKind, PersistError, Position, Result, TakeStance,
+    ErrorKind, PersistError, Position, Result,
+    operation::{ApplyImages, TakeStance},
     replica::{CaptureId, ImageCursor, Stance},
 };
 
@@ -100,7 +101,7 @@ pub fn expect_capture(present: Option<CaptureId>, cursor: ImageCursor) -> Result
 mod tests {
     use super::*;
     use crate::{
-        AuditNumber,
+        message::AuditNumber,
         operation::{GoneImage, Image, ImagePart},
         replica::Epoch,
     };

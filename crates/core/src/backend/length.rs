@@ -1,14 +1,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Content, ContentChange, Delta,
+    Content, Delta,
     message::{bytes_between_brackets, escaped_len, text_block_len},
+    operation::ContentChange,
 };
 
 /// How long the content of an open message is, without putting it together: known from what was appended alone.
 ///
 /// ```
-/// use throughline_core::{Content, ContentChange, Delta, backend::Length};
+/// use throughline_core::{Content, Delta, backend::Length, messages::ContentChange};
 ///
 /// let mut length = Length::settled(&Content::empty());
 /// for word in ["Hel", "lo!"] {
@@ -100,7 +101,7 @@ impl Length {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ContentBuffer;
+    use crate::message::ContentBuffer;
 
     #[test]
     fn it_is_the_length_of_what_the_pieces_come_to() {

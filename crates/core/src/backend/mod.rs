@@ -5,7 +5,9 @@
 //!
 //! ```
 //! use throughline_core::{
-//!     Add, Admitted, Backend, Capabilities, Durability, ErrorKind, NewMessage, PersistError, Persistence, Reply, Result,
+//!     Admitted, Backend, Capabilities, Durability, ErrorKind, NewMessage, PersistError,
+//!     Persistence, Reply, Result,
+//!     messages::Add,
 //! };
 //!
 //! struct Refuse;
@@ -69,8 +71,11 @@ pub use crate::operation::{
 
 use crate::change::CommitNotifications;
 use crate::{
-    Add, Batch, ConsumerArgs, Delete, FingerprintKey, Import, OpKind, Operation, PersistError, ReadArgs,
-    ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    OpKind, Operation, PersistError, ReadArgs, Reply, Result,
+    operation::{
+        Add, Batch, ConsumerArgs, Delete, FingerprintKey, Import, ReplicaArgs, Reserve, SessionArgs,
+        ThreadArgs, Update, UpdateContent,
+    },
 };
 
 /// A store, as the end of a pipeline.
@@ -123,7 +128,7 @@ pub trait Backend: Send + Sync + 'static {
     /// The random key that was made with this store, which fingerprints are keyed with where the host gives no secret of its own.
     ///
     /// It is the same in every process that opens the store, and is kept apart from the idempotency keys and their fingerprints. A
-    /// store that becomes the replica of another one takes the key that comes with [`TakeStance`](crate::TakeStance). A process that
+    /// store that becomes the replica of another one takes the key that comes with [`TakeStance`](crate::operation::TakeStance). A process that
     /// had opened the replica before another process called that has the old key until it opens the store again: after a switchover,
     /// a call that it repeats is refused as [`Conflict`](crate::ErrorKind::Conflict). A store that has none answers nothing: then
     /// the key is a constant, and the guide says what a reader of the store can guess.
@@ -153,7 +158,7 @@ pub trait Backend: Send + Sync + 'static {
     /// - An unknown message, and one that was deleted, is `NotFound`, and is not made.
     /// - An append of nothing changes no byte. As a `Partial` it renews the lease and changes neither state nor revision; in every
     ///   other mode it raises the revision and does what the mode says.
-    /// - Text continues a plain text block, or opens one: [`ContentBuffer`](crate::ContentBuffer) does it. What an append costs
+    /// - Text continues a plain text block, or opens one: [`ContentBuffer`](crate::message::ContentBuffer) does it. What an append costs
     ///   depends on what it appends, and not on what is there.
     /// - An abandoned message keeps what was committed, and the reason; a settled one has no lease.
     /// - A renewal never shortens a lease ([`rules::renewed`]).
@@ -174,7 +179,7 @@ pub trait Backend: Send + Sync + 'static {
     /// - An unknown message, and one that was deleted, is `NotFound`. The replay of a patch whose message was deleted since is `Gone`.
     ///
     /// [`max_metadata_bytes`](Update::max_metadata_bytes) bounds the metadata as it would be afterwards, and so does that of a
-    /// [`LabelThread`](crate::LabelThread): a patch that makes it longer than that is `TooLarge`.
+    /// [`LabelThread`](crate::operation::LabelThread): a patch that makes it longer than that is `TooLarge`.
     fn update(&self, call: Admitted<'_, Update>) -> impl Future<Output = Result<Reply<Update>>> + Send {
         unsupported(&call)
     }
@@ -222,7 +227,7 @@ pub trait Backend: Send + Sync + 'static {
     ///   goes on.
     /// - Every later write to a deleted thread is `Gone`, before anything of it is written, and no read shows anything of it. A second
     ///   deletion succeeds. Another tenant's thread of this id is untouched.
-    /// - [`TakeLastMessage`](crate::TakeLastMessage) of an unknown thread is `NotFound`; of a thread without messages it answers nothing.
+    /// - [`TakeLastMessage`](crate::operation::TakeLastMessage) of an unknown thread is `NotFound`; of a thread without messages it answers nothing.
     ///   A replay answers what was deleted, without the message.
     /// - Only final messages count in a thread's messages, turns and bytes, and only what settled counts as activity.
     fn thread(
@@ -243,8 +248,8 @@ pub trait Backend: Send + Sync + 'static {
     /// - A page and a thread's entry answer the last sequence number that the thread has ever given (`last_seq`), also where the message
     ///   is deleted.
     /// - A search keeps the bounds of [`search`]. One that met a bound, and may have missed messages, answers
-    ///   [`terminated_early`](crate::SearchHits::terminated_early).
-    /// - A page of the audit log answers how many entries the store has [written](crate::AuditPage::written), counted apart from the
+    ///   [`terminated_early`](crate::operation::SearchHits::terminated_early).
+    /// - A page of the audit log answers how many entries the store has [written](crate::operation::AuditPage::written), counted apart from the
     ///   entries themselves.
     /// - Open messages are listed by the bytes of their thread, and then by sequence number. Threads are listed by activity, the latest
     ///   first, and then by the bytes of their ids.

@@ -4,8 +4,10 @@
 //!
 //! ```
 //! use throughline_core::{
-//!     EventId, ItemId, MessageId, Origin, PersistError, ResolveId, ResolvedBy, Role, Seq, TurnId,
+//!     MessageId, PersistError, Role, Seq,
 //!     backend::names::{KnownName, Named, Names, resolve},
+//!     ids::{EventId, ItemId, TurnId},
+//!     messages::{Origin, ResolveId, ResolvedBy},
 //! };
 //!
 //! /// A thread of which nothing is known yet.
@@ -43,8 +45,9 @@
 
 pub use crate::operation::stored::KnownName;
 use crate::{
-    Alias, ErrorKind, EventId, ItemId, Message, MessageId, MessageState, Mismatch, Origin, PassedOver,
-    PersistError, ResolveId, ResolvedBy, ResolvedId, Role, Seq, TurnId,
+    ErrorKind, Message, MessageId, MessageState, PersistError, Role, Seq,
+    id::{EventId, ItemId, TurnId},
+    operation::{Alias, Mismatch, Origin, PassedOver, ResolveId, ResolvedBy, ResolvedId},
 };
 
 /// What a thread says of the names of its messages in its present generation, to [`resolve`].

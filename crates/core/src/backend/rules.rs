@@ -2,7 +2,9 @@
 //!
 //! ```
 //! use throughline_core::{
-//!     ContentChange, Delta, MessageState, Revision, Timestamp, UpdateContent, UpdateMode, backend::rules,
+//!     Delta, MessageState, Revision, Timestamp,
+//!     backend::rules,
+//!     messages::{ContentChange, UpdateContent, UpdateMode},
 //! };
 //!
 //! let update = UpdateContent::new(
@@ -20,10 +22,11 @@
 use std::{collections::HashSet, time::Duration};
 
 use crate::{
-    Delete, ErrorKind, Generation, Import, Labels, Lease, Message, MessageState, PersistError, Position,
-    ReadPage, Reserve, Result, Revision, Seq, ThreadId, Timestamp, Title, UpdateContent, UpdateMode,
+    ErrorKind, Labels, Lease, Message, MessageState, PersistError, Position, Result, Revision, Seq, ThreadId,
+    Timestamp, Title,
     context::Idempotency,
-    operation::{Fingerprint, Visibility},
+    message::Generation,
+    operation::{Delete, Fingerprint, Import, ReadPage, Reserve, UpdateContent, UpdateMode, Visibility},
 };
 
 /// A message after an [`UpdateContent`].
@@ -240,7 +243,7 @@ pub fn expect_generation(expected: Option<Generation>, generation: Generation) -
 }
 
 /// Refuses a caller who saw another end of the thread. `last` is the last sequence number that the thread has ever given, whether
-/// its message is still there or not: what [`Page::last_seq`](crate::Page::last_seq) says.
+/// its message is still there or not: what [`Page::last_seq`](crate::operation::Page::last_seq) says.
 ///
 /// # Errors
 /// `Stale`, naming both sequence numbers.
@@ -347,7 +350,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{ContentChange, Delta, MessageState::*};
+    use crate::{Delta, MessageState::*, operation::ContentChange};
 
     fn update(mode: UpdateMode, text: &str) -> UpdateContent {
         let change = ContentChange::Append(Delta::text(text));

@@ -1,4 +1,6 @@
-use crate::{Effect, ErrorKind, MessageId, PersistArgs, PersistError, Result, SessionArgs, ThreadId};
+use crate::{
+    Effect, ErrorKind, MessageId, PersistArgs, PersistError, Result, ThreadId, operation::SessionArgs,
+};
 
 /// What a write holds beside what it carries: itself, its place, its answer.
 const FRAME: usize = 1024;
@@ -12,7 +14,7 @@ pub const fn weight_of_notes(entries: usize) -> usize {
 /// The bytes that a write is counted for, before it takes a place in the queue of a store.
 ///
 /// ```
-/// use throughline_core::{Add, ErrorKind, NewMessage, backend::weight};
+/// use throughline_core::{ErrorKind, NewMessage, backend::weight, messages::Add};
 ///
 /// let add = Add::new("t".parse()?, NewMessage::user("hello"));
 /// assert!(weight(&add.clone().into(), 1000)? > 0);
@@ -60,7 +62,10 @@ fn check_content(args: &PersistArgs, max: u64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Add, Batch, Content, NewMessage};
+    use crate::{
+        Content, NewMessage,
+        operation::{Add, Batch},
+    };
 
     #[test]
     fn the_longest_content_fits_and_one_byte_more_does_not() {

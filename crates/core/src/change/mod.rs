@@ -4,7 +4,7 @@
 //! nothing that was redacted or deleted since is shown to anybody who comes late.
 //!
 //! ```
-//! use throughline_core::{Change, Happened, Position};
+//! use throughline_core::{Position, changes::{Change, Happened}};
 //!
 //! let json = r#"{"position":7,"tenant":"default","thread":"t","at":0,
 //!     "what":{"added":{"id":"m","seq":1,"revision":1}}}"#;
@@ -19,7 +19,7 @@ mod notification;
 use serde::{Deserialize, Serialize};
 
 pub use self::notification::{CommitNotifications, CommitNotifier};
-use crate::{Generation, MessageId, Position, Revision, Seq, TenantId, ThreadId, Timestamp};
+use crate::{MessageId, Position, Revision, Seq, TenantId, ThreadId, Timestamp, message::Generation};
 
 /// One change.
 ///

@@ -9,7 +9,7 @@ use crate::Position;
 /// Sends commit notifications. A backend keeps one and notifies it after each commit.
 ///
 /// ```
-/// use throughline_core::{CommitNotifier, Position};
+/// use throughline_core::{Position, changes::CommitNotifier};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {

@@ -1,7 +1,7 @@
 //! What a call carries beside the operation: immutable facts, shared and cheap to clone, and a typed map.
 //!
 //! ```
-//! use throughline_core::Extensions;
+//! use throughline_core::pipeline::Extensions;
 //!
 //! #[derive(Debug, PartialEq)]
 //! struct Route(&'static str);
@@ -40,8 +40,8 @@ pub use self::{
 };
 use self::{lingering::Lingering, progress::Progress};
 use crate::{
-    CallId, Effect, Fingerprint, IdempotencyKey, MessageId, OpKind, PersistError, Site, TenantId, ThreadId,
-    error::Stamp,
+    CallId, Effect, IdempotencyKey, MessageId, OpKind, PersistError, Site, TenantId, ThreadId, error::Stamp,
+    operation::Fingerprint,
 };
 
 /// The idempotency key of a call, and what it stands for.

@@ -1,11 +1,13 @@
 //! What a call is about, as it was admitted: what every boundary is checked against.
 
 use crate::{
-    Add, Added, AgentId, Change, ChangeScope, ConsumerName, ContentUpdated, Delete, Deleted, Message,
-    MessageId, OpKind, ReadArgs, Reserve, Reserved, TenantId, ThreadId, Update, UpdateContent, Updated,
+    AgentId, Message, MessageId, OpKind, ReadArgs, TenantId, ThreadId,
     audit_entry::{AuditEntry, AuditItem},
+    change::{Change, ChangeScope},
+    id::ConsumerName,
     operation::{
-        Addressed, PersistArgs, PersistResult, ReadResult, SessionSubject, TakenMessage, ThreadResult,
+        Add, Added, Addressed, ContentUpdated, Delete, Deleted, PersistArgs, PersistResult, ReadResult,
+        Reserve, Reserved, SessionSubject, TakenMessage, ThreadResult, Update, UpdateContent, Updated,
     },
 };
 

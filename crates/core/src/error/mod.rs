@@ -21,7 +21,8 @@ pub use self::{
     site::{Site, SiteName},
 };
 use crate::{
-    CallId, IdempotencyKey, InvalidContent, InvalidId, InvalidMetadata, MessageId, OpKind, ThreadId,
+    CallId, IdempotencyKey, InvalidId, MessageId, OpKind, ThreadId,
+    message::{InvalidContent, InvalidMetadata},
 };
 
 /// An error that a foreign layer or a backend works with.

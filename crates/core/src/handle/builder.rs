@@ -11,8 +11,9 @@ use crate::pipeline::{
     LayerList, Parts, PersistService, Phase, SharedService, SiteSpec, Terminal, order,
 };
 use crate::{
-    Backend, Clock, Effect, ErrorKind, IdempotencyKey, PersistError, PersistRequest, PersistResponse,
-    Persistence, Plugin, PluginLayer, Result, Site, SystemClock,
+    Backend, Effect, ErrorKind, IdempotencyKey, PersistError, PersistRequest, PersistResponse, Persistence,
+    Plugin, PluginLayer, Result, Site,
+    context::{Clock, SystemClock},
     operation::FingerprintKey,
     plugin::{MountedPlugins, PluginList},
 };

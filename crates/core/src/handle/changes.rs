@@ -3,7 +3,11 @@ use std::{collections::VecDeque, fmt, time::Duration};
 use tokio::time::timeout;
 
 use super::Persistence;
-use crate::{Change, ChangeScope, Position, ReadChanges, Result, change::CommitNotifications};
+use crate::{
+    Position, Result,
+    change::{Change, ChangeScope, CommitNotifications},
+    operation::ReadChanges,
+};
 
 /// The changes after a position, one after the other, and those to come as they are committed: in the order of the
 /// commits, without a gap, of this process and of others.
@@ -12,7 +16,7 @@ use crate::{Change, ChangeScope, Position, ReadChanges, Result, change::CommitNo
 /// told at least once to who does so.
 ///
 /// ```no_run
-/// use throughline_core::{ChangeScope, Happened, Persistence, Position};
+/// use throughline_core::{Persistence, Position, changes::{ChangeScope, Happened}};
 ///
 /// # async fn example(db: Persistence, known: Position) -> throughline_core::Result<()> {
 /// let mut feed = db.changes(ChangeScope::Tenant, known);

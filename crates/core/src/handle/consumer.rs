@@ -1,12 +1,16 @@
 use super::{ConsumerRequest, Persistence};
-use crate::{ConsumerArgs, OperationOf};
+use crate::operation::{ConsumerArgs, OperationOf};
 
 impl Persistence {
     /// What a consumer of the changes keeps in the store, typed. The runner of `throughline-effects` does it by itself;
     /// a host does it to look after one.
     ///
     /// ```no_run
-    /// use throughline_core::{ConsumerName, ListQuarantined, Persistence, ReleaseChange};
+    /// use throughline_core::{
+    ///     Persistence,
+    ///     changes::{ListQuarantined, ReleaseChange},
+    ///     ids::ConsumerName,
+    /// };
     ///
     /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
     /// let consumer: ConsumerName = "search".parse().expect("a valid name");

@@ -10,8 +10,8 @@ use std::{
 
 use super::{Persistence, Request};
 use crate::{
-    ConsumerArgs, IdempotencyKey, InvalidId, Operation, OperationOf, ReadArgs, ReplicaArgs, Result,
-    SessionArgs, ThreadArgs,
+    IdempotencyKey, InvalidId, Operation, ReadArgs, Result,
+    operation::{ConsumerArgs, OperationOf, ReplicaArgs, SessionArgs, ThreadArgs},
 };
 
 /// A read that is made when it is awaited.

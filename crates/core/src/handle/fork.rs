@@ -2,9 +2,11 @@ use std::collections::VecDeque;
 
 use super::{Persistence, Thread};
 use crate::{
-    DamagedMessage, Effect, ErrorKind, ForkPoint, Import, ImportRow, ImportedRow, MessageId, NewThread,
-    OpKind, Page, PageFrom, PersistError, PublishThread, ReadPage, Result, Seq, ThreadEntry, ThreadId,
-    Visibility,
+    Effect, ErrorKind, MessageId, NewThread, OpKind, PersistError, Result, Seq, ThreadId,
+    operation::{
+        DamagedMessage, Import, ImportRow, ImportedRow, Page, PageFrom, PublishThread, ReadPage, Visibility,
+    },
+    thread::{ForkPoint, ThreadEntry},
 };
 
 /// What a fork came to.

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 
 use super::Thread;
 use crate::{
-    DamagedMessage, Message, OpKind, Page, PageFrom, ReadPage, Result, Seq, Visibility,
-    operation::estimated_size::EstimatedSize,
+    Message, OpKind, Result, Seq,
+    operation::{DamagedMessage, Page, PageFrom, ReadPage, Visibility, estimated_size::EstimatedSize},
 };
 
 /// The latest final messages of a thread, as a model may be given them.
@@ -207,7 +207,7 @@ fn size(page: &Page) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Add, Content, NewMessage, Role, TenantId, Timestamp};
+    use crate::{Content, NewMessage, Role, TenantId, Timestamp, operation::Add};
 
     fn message(json: &str) -> Message {
         let message = NewMessage::new(Role::Assistant, Content::from_json(json).unwrap());

@@ -13,10 +13,11 @@ use super::{ChangeFeed, ReadRequest, Request, Thread, ThreadRequest, request::Op
 use crate::change::CommitNotifications;
 use crate::pipeline::{LiveDrafts, RunQueue, Task};
 use crate::{
-    Batch, Builder, ChangeScope, CreateThread, Effect, InvalidId, ListThreads, NewThread, OpKind, Operation,
-    OperationOf, PersistArgs, PersistError, PersistResponse, Position, ReadArgs, Result, SearchMessages,
-    TenantId, ThreadArgs, ThreadId, Timestamp,
+    Builder, Effect, InvalidId, NewThread, OpKind, Operation, PersistArgs, PersistError, PersistResponse,
+    Position, ReadArgs, Result, TenantId, ThreadId, Timestamp,
+    change::ChangeScope,
     context::{Context, Credential, Facts, Idempotency, Shape},
+    operation::{Batch, CreateThread, ListThreads, OperationOf, SearchMessages, ThreadArgs},
     pipeline::{Core, Description, Execution, InFlight, Keyless, Ticket},
 };
 
@@ -152,7 +153,7 @@ impl Persistence {
     /// Lists threads, the latest active first.
     ///
     /// ```no_run
-    /// use throughline_core::{ListThreads, Persistence};
+    /// use throughline_core::{Persistence, threads::ListThreads};
     ///
     /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
     /// let list = db.threads(ListThreads::new(50)).await?;
@@ -170,7 +171,7 @@ impl Persistence {
     /// [`SearchMessages::in_thread`].
     ///
     /// ```no_run
-    /// use throughline_core::{Persistence, SearchMessages};
+    /// use throughline_core::{Persistence, search::SearchMessages};
     ///
     /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
     /// for hit in db.search(SearchMessages::new("lisbon train*", 20)).await?.hits {

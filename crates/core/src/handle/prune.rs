@@ -2,8 +2,10 @@
 
 use super::{Persistence, ReadRequest, Thread};
 use crate::{
-    AttachmentKey, ErrorKind, Keep, ListPurgeable, OpKind, PlanPrune, PruneThread, Pruned, PurgeThread,
-    Purged, Result, ThreadId,
+    ErrorKind, OpKind, Result, ThreadId,
+    id::AttachmentKey,
+    operation::{ListPurgeable, PlanPrune, PruneThread, Pruned, PurgeThread, Purged},
+    thread::Keep,
 };
 
 /// How many messages one operation takes away.

@@ -1,12 +1,12 @@
 use super::{Persistence, ReplicaRequest};
-use crate::{OperationOf, ReplicaArgs};
+use crate::operation::{OperationOf, ReplicaArgs};
 
 impl Persistence {
     /// What is done about exact copies of the store, typed. It is of every tenant, whoever this handle is bound to. What a host calls
     /// to copy a store is in `mirror`; this is what that is made of.
     ///
     /// ```no_run
-    /// use throughline_core::{GetStanding, Persistence, TakeStance};
+    /// use throughline_core::{Persistence, replication::{GetStanding, TakeStance}};
     ///
     /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
     /// // A store that was left following, and whose leader is gone for good, takes the writes.

@@ -1,16 +1,19 @@
 use super::{Persistence, ReadRequest, SessionRequest, request::refused};
 use crate::{
-    AgentId, AttemptId, BackfillRuntime, BeginRun, CancelRun, ClearPointerIf, ConfirmRun, DropAgent,
-    DropRuntime, FailRun, InvalidId, ListAttempts, OpKind, OperationOf, PinSession, RenewRun, ResetAgent,
-    ResetSession, ResolveSession, Result, RetireSession, RunReport, RuntimeId, SessionArgs, SessionId,
-    ThreadId, WorkDir,
+    AgentId, InvalidId, OpKind, Result, ThreadId,
+    id::{AttemptId, RuntimeId, SessionId, WorkDir},
+    operation::{
+        BackfillRuntime, BeginRun, CancelRun, ClearPointerIf, ConfirmRun, DropAgent, DropRuntime, FailRun,
+        ListAttempts, OperationOf, PinSession, RenewRun, ResetAgent, ResetSession, ResolveSession,
+        RetireSession, RunReport, SessionArgs,
+    },
     session::{Claimer, Failure, HandOff, Runtime},
 };
 
 /// An agent of the tenant, as far as its sessions go.
 ///
 /// ```no_run
-/// use throughline_core::{Persistence, RunReport, sessions::{Claimer, Runtime}};
+/// use throughline_core::{Persistence, sessions::{Claimer, RunReport, Runtime}};
 ///
 /// # async fn example(db: Persistence) -> Result<(), Box<dyn std::error::Error>> {
 /// let place = db.agent("coder").on("telegram:42");
@@ -73,7 +76,7 @@ impl Agent {
 /// The sessions of an agent in a thread: see [`Agent`].
 ///
 /// # Cancel safety
-/// Of each call as of a [`Request`](crate::Request).
+/// Of each call as of a [`Request`](crate::handle::Request).
 #[derive(Debug, Clone)]
 pub struct AgentThread {
     agent: Agent,
@@ -149,7 +152,7 @@ impl AgentThread {
         self.call(|agent, thread| PinSession { agent, thread, attempt, session, work_dir })
     }
 
-    /// What confirms a run, to be an item of a [`Batch`](crate::Batch) beside the end of its message.
+    /// What confirms a run, to be an item of a [`Batch`](crate::operation::Batch) beside the end of its message.
     ///
     /// # Errors
     /// `Invalid` where the handle was made of unusable ids.

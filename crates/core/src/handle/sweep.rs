@@ -1,7 +1,7 @@
 use super::Persistence;
 use crate::{
-    ContentChange, ErrorKind, ListOpen, MessageId, OpKind, OpenCursor, PersistError, Result, ThreadId,
-    UpdateContent, UpdateMode,
+    ErrorKind, MessageId, OpKind, PersistError, Result, ThreadId,
+    operation::{ContentChange, ListOpen, OpenCursor, UpdateContent, UpdateMode},
 };
 
 /// What a sweep did.

@@ -2,17 +2,21 @@ use super::{
     ChangeFeed, DraftRequest, Persistence, ReadRequest, Request, ThreadRequest, Walk, request::refused,
 };
 use crate::{
-    Add, ArchiveThread, ChangeScope, ClearThread, Content, ContentChange, Delete, DeleteThread, GetMessage,
-    GetThread, Import, ImportRow, InvalidId, LabelPatch, LabelThread, ListOpen, MessageId, MetadataPatch,
-    NewMessage, NewReservation, OpKind, OperationOf, Origin, PageFrom, Position, ReadPage, RebuildThread,
-    RenameThread, ResolveId, Result, TakeLastMessage, ThreadArgs, ThreadId, Title, Update, UpdateContent,
-    UpdateMode, Visibility,
+    Content, InvalidId, MessageId, MetadataPatch, NewMessage, NewReservation, OpKind, Position, Result,
+    ThreadId, Title,
+    change::ChangeScope,
+    operation::{
+        Add, ArchiveThread, ClearThread, ContentChange, Delete, DeleteThread, GetMessage, GetThread, Import,
+        ImportRow, LabelThread, ListOpen, OperationOf, Origin, PageFrom, ReadPage, RebuildThread,
+        RenameThread, ResolveId, TakeLastMessage, ThreadArgs, Update, UpdateContent, UpdateMode, Visibility,
+    },
+    thread::LabelPatch,
 };
 
 /// One conversation of a tenant. It exists from its first write.
 ///
 /// ```no_run
-/// use throughline_core::{NewMessage, PageFrom, Persistence, Role};
+/// use throughline_core::{NewMessage, Persistence, Role, messages::PageFrom};
 ///
 /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
 /// let thread = db.thread("telegram:42");
@@ -132,7 +136,7 @@ impl Thread {
     /// Overwrites damaged messages with copies of them, such as from a backup: see [`Import::restoring`].
     ///
     /// ```no_run
-    /// use throughline_core::{ImportRow, MessageId, Persistence};
+    /// use throughline_core::{MessageId, Persistence, messages::ImportRow};
     ///
     /// # async fn example(db: Persistence, backup: Persistence, id: MessageId) -> throughline_core::Result<()> {
     /// // The backup is read through the same layers, so that its content is decrypted and encrypted again.
@@ -225,7 +229,7 @@ impl Thread {
     /// else can be said, go by [`Persistence::on_thread`].
     ///
     /// ```no_run
-    /// use throughline_core::{NewReservation, Origin, Persistence, Role};
+    /// use throughline_core::{NewReservation, Persistence, Role, messages::Origin};
     ///
     /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
     /// let thread = db.thread("telegram:42");
@@ -241,7 +245,7 @@ impl Thread {
         self.on(|thread| ResolveId::new(thread, origin))
     }
 
-    /// Follows what is changed in it after a position, such as that of a [page](crate::Page::position): see [`ChangeFeed`].
+    /// Follows what is changed in it after a position, such as that of a [page](crate::operation::Page::position): see [`ChangeFeed`].
     ///
     /// # Errors
     /// `Invalid` where the handle was made of an unusable id.

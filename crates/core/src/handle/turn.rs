@@ -9,7 +9,10 @@ use std::{
 
 use super::{Request, Thread};
 use crate::PersistError;
-use crate::{Add, Batch, IdempotencyKey, InvalidId, Message, NewMessage, PersistResult, Result, Seq};
+use crate::{
+    IdempotencyKey, InvalidId, Message, NewMessage, PersistResult, Result, Seq,
+    operation::{Add, Batch},
+};
 
 /// A turn to be added: what was asked, and what was answered if that is known.
 ///

@@ -1,5 +1,6 @@
 use crate::{
-    Context, FingerprintKey, PersistArgs, PersistResponse, Persistence, Result, backend::AuditNotes,
+    Context, PersistArgs, PersistResponse, Persistence, Result, backend::AuditNotes,
+    operation::FingerprintKey,
 };
 
 /// A pipeline that the backend of another pipeline forwards its calls to, as a proxy does to its upstream.
@@ -9,7 +10,9 @@ use crate::{
 ///
 /// ```
 /// use throughline_core::{
-///     Admitted, Backend, Capabilities, Durability, PersistArgs, Persistence, ReadArgs, Reply, Result, Upstream,
+///     Admitted, Backend, Capabilities, Durability, PersistArgs, Persistence, ReadArgs, Reply,
+///     Result,
+///     redirect::Upstream,
 /// };
 ///
 /// /// A backend that reads from another pipeline, and writes nothing.

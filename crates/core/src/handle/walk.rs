@@ -1,7 +1,10 @@
 use std::{collections::VecDeque, fmt};
 
 use super::Persistence;
-use crate::{DamagedMessage, Message, OpKind, PageFrom, ReadPage, Result, Seq, ThreadId, Visibility};
+use crate::{
+    Message, OpKind, Result, Seq, ThreadId,
+    operation::{DamagedMessage, PageFrom, ReadPage, Visibility},
+};
 
 /// The messages of a thread one after the other, in the direction that the walk began in; read a page at a time.
 ///
@@ -10,7 +13,7 @@ use crate::{DamagedMessage, Message, OpKind, PageFrom, ReadPage, Result, Seq, Th
 /// time is missed. One that is damaged is met as an error at its place, and the walk goes on behind it. See [`Thread::walk`](super::Thread::walk).
 ///
 /// ```no_run
-/// use throughline_core::{PageFrom, Persistence, Visibility};
+/// use throughline_core::{Persistence, messages::{PageFrom, Visibility}};
 ///
 /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
 /// let mut history = db.thread("telegram:42").walk(PageFrom::Start, Visibility::Final);

@@ -270,7 +270,7 @@ opaque_id!(
 );
 opaque_id!(
     /// What a provider or the host calls one turn: a question and everything that is answered to it. See
-    /// [`Origin`](crate::Origin).
+    /// [`Origin`](crate::operation::Origin).
     TurnId,
     "turn id"
 );

@@ -5,7 +5,7 @@
 //! visitor and is complete by construction.
 //!
 //! ```
-//! use throughline_core::{Add, CarriesContent, Content, NewMessage, SlotMut};
+//! use throughline_core::{Content, NewMessage, messages::{Add, CarriesContent, SlotMut}};
 //!
 //! let mut add = Add::new("t".parse()?, NewMessage::user("my key is hunter2"));
 //! for place in add.places_mut() {

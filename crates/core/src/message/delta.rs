@@ -79,7 +79,7 @@ fn inner(array: &str) -> &str {
 /// The one place that knows what appending means, so that every backend folds alike:
 ///
 /// ```
-/// use throughline_core::{Content, ContentBuffer, Delta};
+/// use throughline_core::{Content, Delta, messages::ContentBuffer};
 ///
 /// let mut buffer = ContentBuffer::new(&Content::empty());
 /// buffer.push(&Delta::text("Hel"));
@@ -90,7 +90,7 @@ fn inner(array: &str) -> &str {
 ///     buffer.content().as_json(),
 ///     r#"[{"type":"text","text":"Hello"},{"type":"image"},{"type":"text","text":"!"}]"#
 /// );
-/// # Ok::<(), throughline_core::InvalidContent>(())
+/// # Ok::<(), throughline_core::messages::InvalidContent>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct ContentBuffer {

@@ -47,7 +47,7 @@ pub use self::{
     timestamp::Timestamp,
     title::{InvalidTitle, Title},
 };
-use crate::{AttachmentKey, MessageId, TenantId, ThreadId};
+use crate::{MessageId, TenantId, ThreadId, id::AttachmentKey};
 
 /// One entry of a thread, as a store answers it.
 ///

@@ -18,7 +18,7 @@ impl Content {
     /// let content = Content::from_json(r#"[{"type":"text","text":"Look:"},{"type":"image"},"a cat"]"#)?;
     /// assert_eq!(content.plain_text(100), "Look: a cat");
     /// assert_eq!(content.plain_text(7), "Look: a");
-    /// # Ok::<(), throughline_core::InvalidContent>(())
+    /// # Ok::<(), throughline_core::messages::InvalidContent>(())
     /// ```
     #[must_use]
     pub fn plain_text(&self, chars: usize) -> String {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 ///
 /// assert_eq!(Title::new("  Trip to Lisbon\n")?.as_str(), "Trip to Lisbon");
 /// assert!(Title::new(" \t ")?.is_untitled());
-/// # Ok::<(), throughline_core::InvalidTitle>(())
+/// # Ok::<(), throughline_core::messages::InvalidTitle>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Title(Arc<str>);

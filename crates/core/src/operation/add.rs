@@ -3,8 +3,8 @@ use serde::{Deserialize, Serialize};
 use super::Addressed;
 use crate::message::{carries_content, carries_parts};
 use crate::{
-    AttachmentKey, Content, Generation, Message, MessageId, MessageState, Metadata, Revision, Role, Seq,
-    TenantId, ThreadId, Timestamp,
+    Content, Message, MessageId, MessageState, Metadata, Revision, Role, Seq, TenantId, ThreadId, Timestamp,
+    id::AttachmentKey, message::Generation,
 };
 
 /// A complete message, as a caller gives it.
@@ -123,8 +123,8 @@ impl NewMessage {
         self
     }
 
-    /// Names the last sequence number that the thread had given when the caller read it: [`Page::last_seq`](crate::Page::last_seq) or
-    /// [`ThreadEntry::last_seq`](crate::ThreadEntry::last_seq), 0 in a thread that was never written to. When the thread has given
+    /// Names the last sequence number that the thread had given when the caller read it: [`Page::last_seq`](crate::operation::Page::last_seq) or
+    /// [`ThreadEntry::last_seq`](crate::thread::ThreadEntry::last_seq), 0 in a thread that was never written to. When the thread has given
     /// another one since, the message is refused as [`Stale`](crate::ErrorKind::Stale): what was said meanwhile is to be read first.
     ///
     /// A sequence number is never given again. After a deletion of the last message, or a clear, it is not the one of the last

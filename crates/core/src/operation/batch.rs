@@ -15,7 +15,7 @@ pub struct Batch {
     /// The writes in order.
     pub items: Vec<PersistArgs>,
     /// The last sequence number that the thread of the first item had given when the caller read it, as
-    /// [`Page::last_seq`](crate::Page::last_seq) says; when it has given another one since, the batch is refused as
+    /// [`Page::last_seq`](crate::operation::Page::last_seq) says; when it has given another one since, the batch is refused as
     /// [`Stale`](crate::ErrorKind::Stale). It is compared before the first item, which may give the next one. A thread that was deleted
     /// keeps its number, so that a batch which deletes it again is answered as the first one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]

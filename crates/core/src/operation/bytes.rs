@@ -8,7 +8,8 @@ use super::{
 };
 use crate::message::CarriesContent as _;
 use crate::{
-    AttachmentKey, Metadata,
+    Metadata,
+    id::AttachmentKey,
     operation::{Image, estimated_size::EstimatedSize},
 };
 
@@ -21,7 +22,7 @@ impl PersistArgs {
     /// not part of an operation.
     ///
     /// ```
-    /// use throughline_core::{Add, NewMessage, PersistArgs};
+    /// use throughline_core::{NewMessage, PersistArgs, messages::Add};
     ///
     /// let message = NewMessage::user("hello").with_id("m-1".parse()?).with_attachments(["picture.png".parse()?]);
     /// let args: PersistArgs = Add::new("t".parse()?, message).into();
@@ -104,7 +105,7 @@ impl PersistArgs {
 impl PersistResult {
     /// The bytes that it shows of what the store had before the call: metadata and attachment names after a patch, the entry of a
     /// thread, the message that was taken, the attachment names of what was deleted, pruned or purged. What
-    /// [`Batch::max_answer_bytes`](crate::Batch::max_answer_bytes) bounds: a small call may be answered by much.
+    /// [`Batch::max_answer_bytes`](crate::operation::Batch::max_answer_bytes) bounds: a small call may be answered by much.
     #[must_use]
     pub fn answer_bytes(&self) -> usize {
         match self {
@@ -174,9 +175,12 @@ pub(crate) fn json_len(value: &impl Serialize) -> usize {
 #[cfg(test)]
 mod tests {
     use crate::{
-        Add, Batch, Content, CreateThread, GetMessage, Import, ImportRow, LabelPatch, LabelThread, Labels,
-        NewMessage, NewThread, Origin, PersistArgs, Reserve, Role, ThreadArgs, Timestamp, UpdateContent,
-        UpdateMode,
+        Content, Labels, NewMessage, NewThread, PersistArgs, Role, Timestamp,
+        operation::{
+            Add, Batch, CreateThread, GetMessage, Import, ImportRow, LabelThread, Origin, Reserve,
+            ThreadArgs, UpdateContent, UpdateMode,
+        },
+        thread::LabelPatch,
     };
 
     fn of(args: impl Into<PersistArgs>) -> usize {
@@ -212,7 +216,7 @@ mod tests {
         let update = UpdateContent::new(
             "t".parse().unwrap(),
             "m".parse().unwrap(),
-            crate::ContentChange::none(),
+            crate::operation::ContentChange::none(),
             abandon,
         );
         assert_eq!(of(update), 42);

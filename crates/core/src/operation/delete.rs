@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::message::carries_content;
-use crate::{AttachmentKey, MessageId, MessageState, Revision, Seq, ThreadId};
+use crate::{MessageId, MessageState, Revision, Seq, ThreadId, id::AttachmentKey};
 
 /// Deletes one message, in any state. A tombstone keeps its id dead: it can never name another message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Delete {
     /// [`Stale`](crate::ErrorKind::Stale).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Revision>,
-    /// The last sequence number that the thread had given when the caller read it, as [`Page::last_seq`](crate::Page::last_seq) says;
+    /// The last sequence number that the thread had given when the caller read it, as [`Page::last_seq`](crate::operation::Page::last_seq) says;
     /// when it has given another one since, the deletion is refused as [`Stale`](crate::ErrorKind::Stale).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
@@ -39,7 +39,7 @@ impl Delete {
     /// [`Corrupt`](crate::ErrorKind::Corrupt): its sequence number is not known.
     ///
     /// A message that can be read is refused as [`Conflict`](crate::ErrorKind::Conflict). To put the message back from a backup
-    /// instead, import it with [`Import::restoring`](crate::Import::restoring).
+    /// instead, import it with [`Import::restoring`](crate::operation::Import::restoring).
     #[must_use]
     pub const fn damaged(thread: ThreadId, id: MessageId) -> Self {
         Self { thread, id, expected: None, after: None, only_damaged: true }

@@ -257,7 +257,7 @@ impl PersistArgs {
     /// these in it.
     ///
     /// ```
-    /// use throughline_core::{Batch, ClearThread, Delete, PersistArgs};
+    /// use throughline_core::{PersistArgs, messages::{Batch, Delete}, threads::ClearThread};
     ///
     /// let clear: PersistArgs = ClearThread::new("t".parse()?).into();
     /// let delete = Delete::new("t".parse()?, "m".parse()?);
@@ -293,7 +293,7 @@ impl PersistArgs {
     /// What refuses it leaves something open that is to be swept later.
     ///
     /// ```
-    /// use throughline_core::{ContentChange, PersistArgs, UpdateContent, UpdateMode};
+    /// use throughline_core::{PersistArgs, messages::{ContentChange, UpdateContent, UpdateMode}};
     ///
     /// let (thread, id) = ("t".parse()?, "m".parse()?);
     /// let finish: PersistArgs = UpdateContent::new(thread, id, ContentChange::none(), UpdateMode::Final).into();
@@ -328,7 +328,7 @@ impl PersistArgs {
     /// [`PersistRequest::grows`](crate::PersistRequest::grows) counts it.
     ///
     /// ```
-    /// use throughline_core::{Add, Batch, Delete, NewMessage, PersistArgs};
+    /// use throughline_core::{NewMessage, PersistArgs, messages::{Add, Batch, Delete}};
     ///
     /// let add: PersistArgs = Add::new("t".parse()?, NewMessage::user("hello")).into();
     /// let delete: PersistArgs = Delete::new("t".parse()?, "m".parse()?).into();
@@ -357,7 +357,10 @@ impl PersistArgs {
     /// Whether it brings content, or a reason of more than 4 KiB. What [settles](Self::settles) and brings neither takes no room.
     ///
     /// ```
-    /// use throughline_core::{ContentChange, Delta, PersistArgs, UpdateContent, UpdateMode};
+    /// use throughline_core::{
+    ///     Delta, PersistArgs,
+    ///     messages::{ContentChange, UpdateContent, UpdateMode},
+    /// };
     ///
     /// let end = |change| PersistArgs::from(UpdateContent::new("t".parse().unwrap(), "m".parse().unwrap(), change, UpdateMode::Final));
     /// assert!(!end(ContentChange::none()).brings_content());
@@ -389,7 +392,7 @@ impl PersistArgs {
     /// The operation itself, or each item of a batch: what a guard has to look at, since a batch can hold any write.
     ///
     /// ```
-    /// use throughline_core::{Batch, Delete, OpKind, PersistArgs};
+    /// use throughline_core::{OpKind, PersistArgs, messages::{Batch, Delete}};
     ///
     /// let delete = Delete::new("t".parse()?, "m".parse()?);
     /// let args: PersistArgs = Batch::new().with(delete).into();

@@ -1,8 +1,10 @@
 //! How much one answer may hold: the byte bound of pages and lists.
 
 use crate::{
-    AttachmentKey, Message, ThreadEntry,
+    Message,
     audit_entry::{AuditEntry, AuditItem},
+    id::AttachmentKey,
+    thread::ThreadEntry,
 };
 
 /// Ids, numbers and times of one item.

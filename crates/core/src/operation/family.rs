@@ -6,11 +6,14 @@ pub(super) mod sealed {
     pub trait Sealed {}
 }
 
-/// A member of the family `F` ([`ThreadArgs`](crate::ThreadArgs), [`ReadArgs`](crate::ReadArgs),
-/// [`ConsumerArgs`](crate::ConsumerArgs), [`SessionArgs`](crate::SessionArgs) or [`ReplicaArgs`](crate::ReplicaArgs)), with its own answer. Sealed: they are the framework's.
+/// A member of the family `F` ([`ThreadArgs`](crate::operation::ThreadArgs), [`ReadArgs`](crate::ReadArgs),
+/// [`ConsumerArgs`](crate::operation::ConsumerArgs), [`SessionArgs`](crate::operation::SessionArgs) or [`ReplicaArgs`](crate::operation::ReplicaArgs)), with its own answer. Sealed: they are the framework's.
 ///
 /// ```
-/// use throughline_core::{ClearThread, OperationOf, ThreadArgs, ThreadChanged};
+/// use throughline_core::{
+///     operations::OperationOf,
+///     threads::{ClearThread, ThreadArgs, ThreadChanged},
+/// };
 ///
 /// fn name<O: OperationOf<ThreadArgs, Output = ThreadChanged>>(_: &O) -> &'static str {
 ///     O::NAME
@@ -84,7 +87,7 @@ macro_rules! family {
         $(
             impl $crate::operation::family::sealed::Sealed for $name {}
 
-            impl $crate::OperationOf<$args> for $name {
+            impl $crate::operation::OperationOf<$args> for $name {
                 const NAME: &'static str = $code;
                 type Output = $output;
 
@@ -110,13 +113,13 @@ macro_rules! family {
         )+
     };
     (@carries $name:ident: $($variant:ident)+) => {
-        impl $crate::CarriesContent for $name {
-            fn places(&self) -> Vec<$crate::Place<'_>> {
-                match self { $(Self::$variant(inner) => $crate::CarriesContent::places(inner),)+ }
+        impl $crate::message::CarriesContent for $name {
+            fn places(&self) -> Vec<$crate::message::Place<'_>> {
+                match self { $(Self::$variant(inner) => $crate::message::CarriesContent::places(inner),)+ }
             }
 
-            fn places_mut(&mut self) -> Vec<$crate::PlaceMut<'_>> {
-                match self { $(Self::$variant(inner) => $crate::CarriesContent::places_mut(inner),)+ }
+            fn places_mut(&mut self) -> Vec<$crate::message::PlaceMut<'_>> {
+                match self { $(Self::$variant(inner) => $crate::message::CarriesContent::places_mut(inner),)+ }
             }
         }
     };

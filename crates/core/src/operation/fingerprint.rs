@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::PersistArgs;
-use crate::{MessageId, ThreadArgs};
+use crate::{MessageId, operation::ThreadArgs};
 
 /// A keyed hash of what the caller sent, without the ids that were made up for the call.
 ///
@@ -135,7 +135,10 @@ fn without_minted_ids(args: &PersistArgs) -> Option<PersistArgs> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Add, Batch, Delete, Metadata, NewMessage, NewReservation, Origin, Reserve, ResolveId, Role};
+    use crate::{
+        Metadata, NewMessage, NewReservation, Role,
+        operation::{Add, Batch, Delete, Origin, Reserve, ResolveId},
+    };
 
     fn add(text: &str) -> PersistArgs {
         Add::new("t".parse().unwrap(), NewMessage::user(text)).into()

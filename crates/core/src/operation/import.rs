@@ -4,8 +4,8 @@ use super::{Addressed, nullable::present};
 use crate::message::debug_without_text;
 use crate::message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing};
 use crate::{
-    AttachmentKey, Content, Message, MessageId, MessageState, Metadata, Origin, Revision, Role, Seq,
-    TenantId, ThreadId, Timestamp,
+    Content, Message, MessageId, MessageState, Metadata, Revision, Role, Seq, TenantId, ThreadId, Timestamp,
+    id::AttachmentKey, operation::Origin,
 };
 
 /// Brings messages into a thread that were written elsewhere: from another store, from a file, from the thread that this
@@ -83,7 +83,7 @@ pub struct ImportRow {
     /// It was abandoned, for this reason where one is known; otherwise it is final.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub abandoned: Option<Option<String>>,
-    /// What its provider calls it, for [`ResolveId`](crate::ResolveId) to find it by.
+    /// What its provider calls it, for [`ResolveId`](crate::operation::ResolveId) to find it by.
     #[serde(default, skip_serializing_if = "Origin::is_empty")]
     pub origin: Origin,
     /// When it was first written.

@@ -4,7 +4,7 @@
 //! that goes through the layers, and the wire form (externally tagged, camelCase):
 //!
 //! ```
-//! use throughline_core::{Add, NewMessage, PersistArgs, ThreadId};
+//! use throughline_core::{NewMessage, PersistArgs, ThreadId, messages::Add};
 //!
 //! let message = NewMessage::user("hello").with_id("m-1".parse()?);
 //! let args: PersistArgs = Add::new("t".parse()?, message).into();

@@ -1,11 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{EventId, ItemId, TurnId};
+use crate::id::{EventId, ItemId, TurnId};
 
 /// Where a message comes from, in the words of whoever makes it: a provider that streams events, a file that is imported.
 ///
 /// ```
-/// use throughline_core::Origin;
+/// use throughline_core::messages::Origin;
 ///
 /// let origin = Origin::new().in_turn("turn-7".parse()?).item("seg:0".parse()?);
 /// assert_eq!(origin.turn.unwrap().as_str(), "turn-7");

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::Addressed;
 use crate::message::{carries_content, carries_parts};
 use crate::{
-    AttachmentKey, Content, Generation, Lease, Message, MessageId, MessageState, Metadata, Revision, Role,
-    Seq, TenantId, ThreadId, Timestamp, message_lease_milliseconds as milliseconds,
+    Content, Lease, Message, MessageId, MessageState, Metadata, Revision, Role, Seq, TenantId, ThreadId,
+    Timestamp, id::AttachmentKey, message::Generation, message_lease_milliseconds as milliseconds,
 };
 
 /// A message that is about to be written, as a caller gives it.

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lower;
 use crate::message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content};
-use crate::{AttachmentKey, MessageId, Metadata, MetadataPatch, Revision, ThreadId};
+use crate::{MessageId, Metadata, MetadataPatch, Revision, ThreadId, id::AttachmentKey};
 
 /// Patches what surrounds the content: metadata and the names of attachments. Works in every state, does not
 /// raise the revision.

@@ -19,11 +19,10 @@ use super::{
 };
 use crate::change::CommitNotifications;
 use crate::{
-    Clock, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result, Site,
-    backend::AuditNotes,
-    backend::OwnerProcess,
+    Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result, Site,
+    backend::{AuditNotes, OwnerProcess},
     contain::catch_future,
-    context::{Context, Facts, Shape},
+    context::{Clock, Context, Facts, Shape},
     operation::{Fingerprint, FingerprintKey},
 };
 

@@ -11,7 +11,8 @@ use crate::{Context, PersistArgs, PersistError, PersistRequest, PersistResponse,
 ///
 /// ```
 /// use throughline_core::{
-///     Context, GetMessage, PersistError, PersistResult, ReadResult, Result,
+///     Context, PersistError, PersistResult, ReadResult, Result,
+///     messages::GetMessage,
 ///     pipeline::{InnerService, PersistService},
 /// };
 ///

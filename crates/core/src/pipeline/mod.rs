@@ -1,7 +1,7 @@
 //! The stack: layers in named phases, composed statically, erased once.
 //!
 //! ```
-//! # use throughline_core::{Admitted, Add, Backend, Capabilities, Durability, Reply};
+//! # use throughline_core::{Admitted, Backend, Capabilities, Durability, Reply, messages::Add};
 //! # struct Nowhere;
 //! # impl Backend for Nowhere {
 //! #     fn name(&self) -> &str { "nowhere" }
@@ -89,6 +89,10 @@ pub(crate) use self::{
     phase::CallerFilter,
     terminal::Terminal,
     watch::AtSite,
+};
+pub use crate::{
+    context::{Clock, Extensions, SystemClock},
+    request::{AttemptsMade, ContentLimit, HeldBack, Receipt},
 };
 
 /// One queue for the runs of each agent in a thread.

@@ -4,9 +4,12 @@ use tower_service::Service;
 
 use crate::backend::{Admitted, Backend, Capabilities};
 use crate::{
-    Add, Batch, ConsumerArgs, Delete, Import, Operation, PersistError, PersistRequest, PersistResponse,
-    ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    Operation, PersistError, PersistRequest, PersistResponse, ReadArgs, Reply, Result,
     error::SiteName,
+    operation::{
+        Add, Batch, ConsumerArgs, Delete, Import, ReplicaArgs, Reserve, SessionArgs, ThreadArgs, Update,
+        UpdateContent,
+    },
 };
 
 /// Any tower service as the end of a pipeline: a remote store behind a client stack, a test double.

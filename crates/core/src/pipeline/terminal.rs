@@ -15,9 +15,10 @@ use super::{AtSite, InFlight, contract_violation, panicked, put_ready, strange};
 use crate::backend::{Admitted, AuditNotes, Backend, Capabilities, Counter};
 use crate::change::CommitNotifications;
 use crate::{
-    ContentLimit, Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, PersistResult, Result,
+    Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, PersistResult, Result,
     context::{AtWork, CallState, Clock},
     operation::by_operation,
+    request::ContentLimit,
 };
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -45,7 +46,7 @@ impl<B: Backend> Terminal<B> {
         self.shared.backend.commit_notifications()
     }
 
-    pub(crate) fn fingerprint_key(&self) -> Option<crate::FingerprintKey> {
+    pub(crate) fn fingerprint_key(&self) -> Option<crate::operation::FingerprintKey> {
         self.shared.backend.fingerprint_key()
     }
 

@@ -1,14 +1,16 @@
 //! What is refused before any layer sees it, because no layer and no backend could make sense of it.
 
 use crate::{
-    Addressed as _, ApplyImages, ConsumerArgs, Effect, ErrorKind, Import, Metadata, PersistArgs,
-    PersistError, QuarantineChange, ReadArgs, ReadImages, ReplicaArgs, Result, TakeStance, ThreadArgs,
+    Effect, ErrorKind, Metadata, PersistArgs, PersistError, ReadArgs, Result,
     backend::{
         names, rules,
         search::{MAX_QUERY_BYTES, Query, Tokenizer},
         sessions,
     },
-    operation::numbers,
+    operation::{
+        Addressed as _, ApplyImages, ConsumerArgs, Import, QuarantineChange, ReadImages, ReplicaArgs,
+        TakeStance, ThreadArgs, numbers,
+    },
 };
 
 pub(super) fn check(args: &PersistArgs) -> Result<()> {
@@ -174,7 +176,7 @@ fn invalid(detail: String) -> PersistError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SearchMessages;
+    use crate::operation::SearchMessages;
 
     #[test]
     fn a_query_above_the_byte_limit_is_refused() {

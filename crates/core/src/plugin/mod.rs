@@ -8,7 +8,10 @@
 //! #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
 //! # }
 //! use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
-//! use throughline_core::{Add, Call, Next, NewMessage, Operation, Persistence, Phase, Plugin, Reply, Result};
+//! use throughline_core::{
+//!     Call, NewMessage, Next, Operation, Persistence, Phase, Plugin, Reply, Result,
+//!     messages::Add,
+//! };
 //!
 //! /// Counts every operation, and trims the text of what is added.
 //! struct Counter(Arc<AtomicU64>);
@@ -64,8 +67,11 @@ pub use self::{
     service::{PluginListService, PluginService},
 };
 use crate::{
-    Add, Batch, Call, ConsumerArgs, Delete, Import, Operation, Phase, ReadArgs, ReplicaArgs, Reply, Reserve,
-    Result, SessionArgs, ThreadArgs, Update, UpdateContent,
+    Call, Operation, Phase, ReadArgs, Reply, Result,
+    operation::{
+        Add, Batch, ConsumerArgs, Delete, Import, ReplicaArgs, Reserve, SessionArgs, ThreadArgs, Update,
+        UpdateContent,
+    },
 };
 
 /// A layer, written as hooks.
@@ -142,7 +148,7 @@ pub trait Plugin: Send + Sync + 'static {
     }
 
     /// Several writes are made as one. Their hooks are not called: a plugin that touches content uses the
-    /// [visitor](crate::CarriesContent), which goes into batches.
+    /// [visitor](crate::message::CarriesContent), which goes into batches.
     fn batch(
         &self,
         call: Call<Batch>,

@@ -11,8 +11,8 @@ use pin_project::pin_project;
 
 use super::tail::{Tail, TailFuture};
 use crate::{
-    Call, Context, Operation, OperationOf, PersistArgs, PersistRequest, ReadArgs, Reply, Result,
-    context::Shape,
+    Call, Context, Operation, PersistArgs, PersistRequest, ReadArgs, Reply, Result, context::Shape,
+    operation::OperationOf,
 };
 
 /// The rest of the stack, for one call.

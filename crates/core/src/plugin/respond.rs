@@ -1,8 +1,8 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Call, Context, Extensions, Next, Operation, PersistArgs, PersistResponse, PersistResult, Phase, Plugin,
-    Receipt, Reply, Result, error::SiteName,
+    Call, Context, Next, Operation, PersistArgs, PersistResponse, PersistResult, Phase, Plugin, Reply,
+    Result, context::Extensions, error::SiteName, request::Receipt,
 };
 
 /// A layer that may answer instead of the rest of the stack: a dry run, a cache, a refusal.

@@ -3,10 +3,14 @@
 use std::cmp::Ordering;
 
 use crate::{
-    ErrorKind, ListOpen, ListPurgeable, ListThreads, OpenCursor, OpenReservations, PersistError,
-    PersistResponse, PersistResult, Position, PurgeableThreads, ReadArgs, ReadResult, Result, SearchHits,
-    SearchMessages, ThreadCursor, ThreadId, ThreadList,
+    ErrorKind, PersistError, PersistResponse, PersistResult, Position, ReadArgs, ReadResult, Result,
+    ThreadId,
     backend::{AnswerBytes, EstimatedSize as _},
+    operation::{
+        ListOpen, ListPurgeable, ListThreads, OpenCursor, OpenReservations, PurgeableThreads, SearchHits,
+        SearchMessages, ThreadList,
+    },
+    thread::ThreadCursor,
 };
 
 /// Merges the answers of two stores to the same question. Each side has shown its first `limit` after the cursor, so

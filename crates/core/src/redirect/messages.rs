@@ -11,9 +11,9 @@ use tower_service::Service;
 
 use super::ownership::Ownership;
 use crate::{
-    Add, ImportRow, NewMessage, PersistArgs, PersistError, PersistRequest, PersistResponse, Persistence,
-    Phase, Result,
+    NewMessage, PersistArgs, PersistError, PersistRequest, PersistResponse, Persistence, Phase, Result,
     error::SiteName,
+    operation::{Add, ImportRow},
     pipeline::{Described, InnerService, PersistService, SiteSpec},
 };
 
@@ -32,7 +32,7 @@ use crate::{
 ///
 /// The target stays the host's: closing this pipeline does not close it, and it is closed afterwards. Where it fails, so do
 /// the reads that show what it keeps: nothing is left out of an answer. A message that is damaged there is told of as
-/// [`DamagedMessage`](crate::DamagedMessage), in its place here, by whoever lists it.
+/// [`DamagedMessage`](crate::operation::DamagedMessage), in its place here, by whoever lists it.
 ///
 /// ```
 /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};

@@ -9,3 +9,4 @@ pub use self::{
     messages::{RedirectMessagesLayer, RedirectMessagesService, redirect_messages},
     threads::{RedirectFuture, RedirectLayer, RedirectService, redirect},
 };
+pub use crate::handle::Upstream;

@@ -2,15 +2,19 @@
 
 use super::merge;
 use crate::{
-    Add, Addressed as _, ClearThread, Content, ContentChange, DamagedMessage, Delete, Effect, ErrorKind,
-    GetMessage, GetThread, Import, Message, MessageId, MessageState, Metadata, NewReservation, OpenCursor,
-    OpenReservations, Page, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult,
-    Persistence, ReadArgs, ReadPage, ReadResult, Receipt, Reserve, Result, Seq, ThreadArgs, ThreadChanged,
-    ThreadId, ThreadResult, UpdateContent, UpdateMode,
+    Content, Effect, ErrorKind, Message, MessageId, MessageState, Metadata, NewReservation, PersistArgs,
+    PersistError, PersistRequest, PersistResponse, PersistResult, Persistence, ReadArgs, ReadResult, Result,
+    Seq, ThreadId,
     backend::{AnswerBytes, EstimatedSize as _},
     context::Context,
     error::SiteName,
+    operation::{
+        Add, Addressed as _, ClearThread, ContentChange, DamagedMessage, Delete, GetMessage, GetThread,
+        Import, OpenCursor, OpenReservations, Page, ReadPage, Reserve, ThreadArgs, ThreadChanged,
+        ThreadResult, UpdateContent, UpdateMode,
+    },
     pipeline::{InnerService, PersistService},
+    request::Receipt,
 };
 
 /// The metadata key of the marker, inside the part of the names that callers cannot write.

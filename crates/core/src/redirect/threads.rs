@@ -12,9 +12,10 @@ use tower_service::Service;
 
 use super::{merge::merge, ownership::NO_REPLICA};
 use crate::{
-    Addressed as _, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse,
-    Persistence, Phase, ReadArgs, Result, TenantId, ThreadId,
+    Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Persistence, Phase,
+    ReadArgs, Result, TenantId, ThreadId,
     error::SiteName,
+    operation::Addressed as _,
     pipeline::{Described, SiteSpec},
 };
 

@@ -2,7 +2,7 @@ use std::{fmt, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AuditNumber, Position, id::mint_uuid};
+use crate::{Position, id::mint_uuid, message::AuditNumber};
 
 /// Which stretch of noting what is changed in a store a cursor is of: a number made up by the store when it began to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

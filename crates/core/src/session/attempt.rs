@@ -2,7 +2,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Failure, Runtime};
 use crate::message::debug_without_text;
-use crate::{AgentId, AttemptId, ProviderId, SessionGeneration, SessionId, ThreadId, Timestamp, WorkDir};
+use crate::{
+    AgentId, ThreadId, Timestamp,
+    id::{AttemptId, ProviderId, SessionId, WorkDir},
+    message::SessionGeneration,
+};
 
 /// One run of an agent in a thread, as the history tells it. Runs are kept in the order in which they began, none is taken
 /// away while its thread is there, and one that has ended keeps its end.

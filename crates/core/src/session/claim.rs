@@ -1,7 +1,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Runtime;
-use crate::{AttemptId, ProviderId, SessionGeneration};
+use crate::{
+    id::{AttemptId, ProviderId},
+    message::SessionGeneration,
+};
 
 /// Who wants to go on, and what it has found out about what it would go on with.
 ///

@@ -1,8 +1,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, AttemptId, Lease, ProviderId, RootEpoch, RuntimeId, SessionGeneration, SessionId,
-    SessionRevision, ThreadId, Timestamp, WorkDir,
+    AgentId, Lease, ThreadId, Timestamp,
+    id::{AttemptId, ProviderId, RootEpoch, RuntimeId, SessionId, WorkDir},
+    message::{SessionGeneration, SessionRevision},
 };
 
 /// Where runs are carried out, with the installation or root that stands behind the name.
@@ -101,6 +102,6 @@ pub enum GenerationCause {
 pub struct RunLease {
     /// The run.
     pub attempt: AttemptId,
-    /// Its lease, renewed by [`RenewRun`](crate::RenewRun).
+    /// Its lease, renewed by [`RenewRun`](crate::operation::RenewRun).
     pub lease: Lease,
 }

@@ -3,7 +3,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Binding, Failure};
-use crate::{SessionGeneration, SessionId, SessionRevision, WorkDir};
+use crate::{
+    id::{SessionId, WorkDir},
+    message::{SessionGeneration, SessionRevision},
+};
 
 /// What a claimer may go on with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,11 +20,11 @@ pub struct Resolution {
     /// [`session`](Self::session) all the same.
     pub withheld: Option<Withheld>,
     /// What the user has to be told: that the agent does not remember. It is delivered to exactly one run, with the answer to
-    /// [`BeginRun`](crate::BeginRun); a look by [`ResolveSession`](crate::ResolveSession) shows it and leaves it pending.
+    /// [`BeginRun`](crate::operation::BeginRun); a look by [`ResolveSession`](crate::operation::ResolveSession) shows it and leaves it pending.
     pub gap: Option<Gap>,
     /// The generation that the claim is of: what work that is queued now has to name.
     pub generation: SessionGeneration,
-    /// What it was decided on. [`BeginRun::expecting`](crate::BeginRun::expecting) refuses a claim that is not up to date.
+    /// What it was decided on. [`BeginRun::expecting`](crate::operation::BeginRun::expecting) refuses a claim that is not up to date.
     pub revision: SessionRevision,
     /// What is kept; nothing where nothing ever was.
     pub binding: Option<Binding>,

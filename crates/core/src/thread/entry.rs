@@ -4,14 +4,14 @@ use super::Labels;
 use crate::Title;
 use crate::message::debug_without_text;
 use crate::{
-    Generation, MessageId, Metadata, OwnerId, Seq, TenantId, ThreadId, Timestamp,
-    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
+    MessageId, Metadata, OwnerId, Seq, TenantId, ThreadId, Timestamp,
+    message::{CarriesContent, Generation, Place, PlaceMut, Slot, SlotMut},
 };
 
 /// A conversation as a list shows it.
 ///
 /// Title, labels, owner, metadata and the archive are what the host said. The rest follows from the messages: a store keeps it up to
-/// date with every commit, and [`RebuildThread`](crate::RebuildThread) makes the same of the messages alone. Counts,
+/// date with every commit, and [`RebuildThread`](crate::operation::RebuildThread) makes the same of the messages alone. Counts,
 /// preview and activity are of messages that are settled; one that is still being written is in none of them.
 ///
 /// Every field is public and the struct is exhaustive on purpose: a backend that builds an entry must be made to look
@@ -105,7 +105,7 @@ impl ThreadCursor {
     }
 }
 
-/// How far a prune is to go: see [`PlanPrune`](crate::PlanPrune).
+/// How far a prune is to go: see [`PlanPrune`](crate::operation::PlanPrune).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Keep {

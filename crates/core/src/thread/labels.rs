@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InvalidId, LabelName, LabelValue};
+use crate::{
+    InvalidId,
+    id::{LabelName, LabelValue},
+};
 
 /// What a host says about a conversation to find it again: the project it belongs to, the pipeline that runs it. A name
 /// has one value. Labels are looked for by their exact value; they are names like ids, and not content.
@@ -85,7 +88,7 @@ impl Labels {
 /// Changes of labels: a name that is absent keeps its value.
 ///
 /// ```
-/// use throughline_core::{LabelPatch, Labels};
+/// use throughline_core::{Labels, threads::LabelPatch};
 ///
 /// let mut labels = Labels::new().with("project", "atlas")?.with("channel", "web")?;
 /// labels.apply(&LabelPatch::new().set("project", "orion")?.clear("channel")?);

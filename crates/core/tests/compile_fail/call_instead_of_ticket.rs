@@ -1,5 +1,5 @@
 //! What a plugin holds is not a ticket: it cannot go round the layers after it.
-use throughline_core::{Add, Backend, Call, Next, Plugin, Reply, Result};
+use throughline_core::{Backend, Call, Next, Plugin, Reply, Result, messages::Add};
 
 struct Bypass<B>(B);
 

@@ -1,5 +1,5 @@
 //! A ticket has no public constructor and private fields.
-use throughline_core::{Add, Admitted, Backend, Context, NewMessage};
+use throughline_core::{Admitted, Backend, Context, NewMessage, messages::Add};
 
 fn literal(op: Add, context: Context, backend: &impl Backend) {
     let ticket = Admitted { op, context };

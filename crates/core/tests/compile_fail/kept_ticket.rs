@@ -1,7 +1,10 @@
 //! A ticket cannot be kept and shown to another backend later.
 use std::sync::Mutex;
 
-use throughline_core::{Add, Admitted, Backend, Capabilities, Durability, PersistError, Reply, Result};
+use throughline_core::{
+    Admitted, Backend, Capabilities, Durability, PersistError, Reply, Result,
+    messages::Add,
+};
 
 struct Thief {
     kept: Mutex<Option<Admitted<'static, Add>>>,

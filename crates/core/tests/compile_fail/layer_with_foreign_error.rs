@@ -2,7 +2,8 @@
 use std::task::{Context, Poll};
 
 use throughline_core::{
-    Backend, Described, PersistRequest, PersistResponse, Persistence, Phase, pipeline::SiteSpec,
+    Backend, PersistRequest, PersistResponse, Persistence, Phase,
+    pipeline::{Described, SiteSpec},
 };
 use tower::{Layer, Service};
 

@@ -2,7 +2,8 @@
 use std::task::{Context, Poll};
 
 use throughline_core::{
-    Backend, Described, PersistError, PersistRequest, Persistence, Phase, pipeline::SiteSpec,
+    Backend, PersistError, PersistRequest, Persistence, Phase,
+    pipeline::{Described, SiteSpec},
 };
 use tower::{Layer, Service};
 

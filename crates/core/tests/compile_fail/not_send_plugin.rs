@@ -1,7 +1,7 @@
 //! A plugin whose future cannot move between threads is reported on its own line, with the culprit.
 use std::rc::Rc;
 
-use throughline_core::{Add, Call, Next, Plugin, Reply, Result};
+use throughline_core::{Call, Next, Plugin, Reply, Result, messages::Add};
 
 struct Local;
 

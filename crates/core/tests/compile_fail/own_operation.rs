@@ -1,12 +1,12 @@
 //! The set of operations is the framework's.
-use throughline_core::{CarriesContent, OpKind, Operation, Place, PlaceMut};
+use throughline_core::{OpKind, Operation, messages::{CarriesContent, Place, PlaceMut}};
 
 #[derive(Debug, Clone)]
 struct Truncate;
 
 impl Operation for Truncate {
     const KIND: OpKind = OpKind::Delete;
-    type Output = throughline_core::Deleted;
+    type Output = throughline_core::messages::Deleted;
 }
 
 impl CarriesContent for Truncate {

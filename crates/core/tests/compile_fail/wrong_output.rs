@@ -1,5 +1,5 @@
 //! An answer of another operation does not compile, and the error is on the plugin's own line.
-use throughline_core::{Add, Call, Delete, Next, Plugin, Reply, Result};
+use throughline_core::{Call, Next, Plugin, Reply, Result, messages::{Add, Delete}};
 
 struct Confused(Answer);
 

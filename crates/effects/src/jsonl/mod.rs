@@ -18,7 +18,7 @@ use self::{
     name::file_name,
 };
 use super::{Consumer, Event, Rebuilt};
-use throughline_core::{BoxError, Happened, MessageState, Persistence, Result, TenantId, ThreadId};
+use throughline_core::{BoxError, MessageState, Persistence, Result, TenantId, ThreadId, changes::Happened};
 
 /// How many files are remembered as they were left. Of others the lines are read before one is added.
 const REMEMBERED: usize = 4096;

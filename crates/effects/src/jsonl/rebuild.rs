@@ -9,7 +9,11 @@ use std::{
 use tokio::task::spawn_blocking;
 
 use super::{JsonlMirror, lines, lines::Lines, make_folder_of};
-use throughline_core::{BoxError, ListThreads, PageFrom, Persistence, Result, ThreadId, Visibility};
+use throughline_core::{
+    BoxError, Persistence, Result, ThreadId,
+    messages::{PageFrom, Visibility},
+    threads::ListThreads,
+};
 
 pub(super) async fn rebuild(mirror: &JsonlMirror, db: &Persistence) -> Result<(), BoxError> {
     let folder = mirror.folder_of(db.tenant());

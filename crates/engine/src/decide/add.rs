@@ -1,9 +1,11 @@
 //! A new message: complete, or reserved.
 
 use throughline_core::{
-    Add, Added, ChangedMessage, ErrorKind, Generation, Happened, Message, MessageId, PersistError, Reserve,
-    Reserved, Seq, ThreadId, Timestamp,
+    ErrorKind, Message, MessageId, PersistError, Seq, ThreadId, Timestamp,
     backend::{ThreadFacts, rules},
+    changes::{ChangedMessage, Happened},
+    messages::{Add, Added, Reserve, Reserved},
+    threads::Generation,
 };
 
 use super::{

@@ -1,6 +1,10 @@
 //! Several writes as one.
 
-use throughline_core::{Batch, Batched, ErrorKind, PersistError, ThreadId, backend::rules};
+use throughline_core::{
+    ErrorKind, PersistError, ThreadId,
+    backend::rules,
+    messages::{Batch, Batched},
+};
 
 use super::{Decided, WriteScope, load::last_seq, refusal};
 use crate::{Halt, RowSource};

@@ -1,8 +1,12 @@
 //! Consumers of the changes: their cursors, and the changes that they quarantined.
 
 use throughline_core::{
-    ChangeQuarantined, ChangeReleased, ConsumerArgs, ConsumerResult, CursorMoved, MoveCursor, PersistError,
-    Position, QuarantineChange, QuarantinedChange, ReleaseChange, ResetCursor, backend::rules,
+    PersistError, Position,
+    backend::rules,
+    changes::{
+        ChangeQuarantined, ChangeReleased, ConsumerArgs, ConsumerResult, CursorMoved, MoveCursor,
+        QuarantineChange, QuarantinedChange, ReleaseChange, ResetCursor,
+    },
 };
 
 use super::{Decided, WriteScope};

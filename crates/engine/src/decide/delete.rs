@@ -1,6 +1,11 @@
 //! The deletion of one message.
 
-use throughline_core::{Delete, Deleted, Happened, Seq, backend::rules};
+use throughline_core::{
+    Seq,
+    backend::rules,
+    changes::Happened,
+    messages::{Delete, Deleted},
+};
 
 use super::{
     Decided, WriteScope,

@@ -1,6 +1,6 @@
 //! Change events, and the removal of messages.
 
-use throughline_core::{Happened, MessageId, Seq, ThreadId, backend::Removed};
+use throughline_core::{MessageId, Seq, ThreadId, backend::Removed, changes::Happened};
 
 use super::{Decided, WriteScope, load::summary_mut};
 use crate::{

@@ -3,9 +3,10 @@
 //! Images come in the order in which their rows were changed last. So a row that an image refers to may not be there yet, and is begun.
 
 use throughline_core::{
-    Content, ContentChange, Message, MessageId, MessageState, Metadata, PersistError, Position, Revision,
-    Role, Seq, ThreadId, Timestamp,
+    Content, Message, MessageId, MessageState, Metadata, PersistError, Position, Revision, Role, Seq,
+    ThreadId, Timestamp,
     backend::{Length, ThreadFacts},
+    messages::ContentChange,
     replication::{ConsumerImage, GoneImage, ImagePart, NameImage, SessionImage, SessionPart, ThreadImage},
 };
 

@@ -1,8 +1,10 @@
 //! Messages that were written elsewhere.
 
 use throughline_core::{
-    Alias, Happened, Import, Imported, ImportedRow, MessageId, Origin, Role, Seq, ThreadId,
+    MessageId, Role, Seq, ThreadId,
     backend::{names::KnownName, rules},
+    changes::Happened,
+    messages::{Alias, Import, Imported, ImportedRow, Origin},
 };
 
 use super::{Decided, WriteScope, load::last_seq, repair::Readable};

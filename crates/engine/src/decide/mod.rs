@@ -18,8 +18,8 @@ mod update_content;
 use std::borrow::Cow;
 
 use throughline_core::{
-    Addressed as _, Effect, ErrorKind, MessageId, PersistArgs, PersistError, PersistResult, TenantId,
-    ThreadArgs, ThreadId, Timestamp,
+    Effect, ErrorKind, MessageId, PersistArgs, PersistError, PersistResult, TenantId, ThreadId, Timestamp,
+    operations::Addressed as _, threads::ThreadArgs,
 };
 
 use crate::{

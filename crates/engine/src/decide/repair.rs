@@ -1,9 +1,11 @@
 //! The repair of one damaged message: it is deleted, or overwritten with a copy.
 
 use throughline_core::{
-    ChangedMessage, Content, Delete, Deleted, ErrorKind, Happened, ImportRow, ImportedRow, Message,
-    MessageId, MessageState, Metadata, PersistError, Role, Seq, ThreadId, Timestamp,
+    Content, ErrorKind, Message, MessageId, MessageState, Metadata, PersistError, Role, Seq, ThreadId,
+    Timestamp,
     backend::{Tally, rules},
+    changes::{ChangedMessage, Happened},
+    messages::{Delete, Deleted, ImportRow, ImportedRow},
 };
 
 use super::{

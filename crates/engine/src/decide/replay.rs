@@ -1,9 +1,9 @@
 //! Idempotency keys: a repeated call is answered as the first one was.
 
 use throughline_core::{
-    ErrorKind, Idempotency, Message, MessageId, PersistArgs, PersistError, PersistResult, Result,
-    ThreadEntry, ThreadId,
+    ErrorKind, Idempotency, Message, MessageId, PersistArgs, PersistError, PersistResult, Result, ThreadId,
     backend::{LookUp, Replay, rules},
+    threads::ThreadEntry,
 };
 
 use super::{

@@ -1,12 +1,18 @@
 //! Agent sessions, by the rules of the core.
 
 use throughline_core::{
-    Addressed as _, AgentChanged, AgentId, AttemptId, ErrorKind, Generation, PersistError, ResolveSession,
-    RuntimeDropped, RuntimeId, SessionArgs, SessionGeneration, SessionId, SessionResolved, SessionResult,
+    AgentId, ErrorKind, PersistError,
     backend::sessions::{
         self, AgentRecord, AttemptRecord, KnownSession, SessionHead, SessionPlace, SessionRows, SessionStore,
         SessionValue, Wanted,
     },
+    ids::{AttemptId, RuntimeId, SessionId},
+    operations::Addressed as _,
+    sessions::{
+        AgentChanged, ResolveSession, RuntimeDropped, SessionArgs, SessionGeneration, SessionResolved,
+        SessionResult,
+    },
+    threads::Generation,
 };
 
 use super::{Decided, WriteScope, add::implied, refusal};

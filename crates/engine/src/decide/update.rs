@@ -1,6 +1,11 @@
 //! A patch of metadata and attachments.
 
-use throughline_core::{Content, ErrorKind, Happened, PersistError, Update, Updated, backend::rules};
+use throughline_core::{
+    Content, ErrorKind, PersistError,
+    backend::rules,
+    changes::Happened,
+    messages::{Update, Updated},
+};
 
 use super::{Decided, WriteScope, load::summary_mut, refusal};
 use crate::RowSource;

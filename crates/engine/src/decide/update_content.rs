@@ -1,8 +1,10 @@
 //! A change of the content of a message, or its end.
 
 use throughline_core::{
-    ContentChange, ContentUpdated, Happened, PersistError, Revision, UpdateContent, UpdateMode,
+    PersistError, Revision,
     backend::{Length, rules},
+    changes::Happened,
+    messages::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},
 };
 
 use super::{Decided, WriteScope, add::expect_length, load::summary_mut};

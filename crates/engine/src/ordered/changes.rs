@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use throughline_core::{BoxError, Change, Position};
+use throughline_core::{BoxError, Position, changes::Change};
 
 use super::{OrderedRead, OrderedRows, OrderedWrite, keys};
 use crate::{

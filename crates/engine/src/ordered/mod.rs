@@ -7,7 +7,10 @@
 //! ```
 //! use std::collections::BTreeMap;
 //!
-//! use throughline_core::{Add, BoxError, NewMessage, PageFrom, ReadArgs, ReadPage, ReadResult, TenantId, Timestamp};
+//! use throughline_core::{
+//!     BoxError, NewMessage, ReadArgs, ReadResult, TenantId, Timestamp,
+//!     messages::{Add, PageFrom, ReadPage},
+//! };
 //! use throughline_engine::{Limits, Transaction, Write, ordered::{OrderedRead, OrderedRows, OrderedWrite, Entries}};
 //!
 //! #[derive(Default)]

@@ -3,13 +3,16 @@
 use std::cell::Cell;
 
 use throughline_core::{
-    BoxError, Change, ChangeScope, DamagedMessage, Effect, ErrorKind, ListAttempts, ListOpen, Message,
-    MessageId, OpenReservations, Page, PageFrom, PersistError, Position, QuarantinedChange, ReadArgs,
-    ReadChanges, ReadPage, ReadResult, Result, Seq, TenantId, ThreadEntry, ThreadId, Timestamp,
+    BoxError, Effect, ErrorKind, Message, MessageId, PersistError, Position, ReadArgs, ReadResult, Result,
+    Seq, TenantId, ThreadId, Timestamp,
     backend::{
         rules,
         sessions::{AgentRecord, AttemptRecord},
     },
+    changes::{Change, ChangeScope, QuarantinedChange, ReadChanges},
+    messages::{DamagedMessage, ListOpen, OpenReservations, Page, PageFrom, ReadPage},
+    sessions::ListAttempts,
+    threads::ThreadEntry,
 };
 
 use super::{OrderedRead, OrderedRows, keys};
@@ -265,7 +268,7 @@ impl<S: OrderedRead> OrderedRows<S> {
         &self,
         tenant: &TenantId,
         read: &ReadChanges,
-    ) -> Result<throughline_core::Changes, BoxError> {
+    ) -> Result<throughline_core::changes::Changes, BoxError> {
         let position = self.position()?;
         let from = keys::change(read.after.get().saturating_add(1));
         let found = self.range::<Change>(&from, &keys::change(u64::MAX))?;

@@ -2,11 +2,13 @@
 
 use serde::de::DeserializeOwned;
 use throughline_core::{
-    BoxError, Content, ContentChange, MessageId, QuarantinedChange, Seq,
+    BoxError, Content, MessageId, Seq,
     backend::{
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
+    changes::QuarantinedChange,
+    messages::ContentChange,
 };
 
 use super::{OrderedRead, OrderedRows, keys, stopped};

@@ -1,6 +1,6 @@
 use throughline_core::{
-    AuditFrom, AuditNumber, AuditPage, Position, ReadAudit, TenantId,
-    audit::AuditEntry,
+    Position, TenantId,
+    audit::{AuditEntry, AuditFrom, AuditNumber, AuditPage, ReadAudit},
     backend::{AnswerBytes, EstimatedSize as _},
 };
 

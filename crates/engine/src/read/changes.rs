@@ -1,6 +1,10 @@
 use throughline_core::{
-    Change, ChangeScope, Changes, ConsumerCursor, ConsumerName, ListQuarantined, Position, QuarantinedChange,
-    QuarantinedChanges, ReadChanges, TenantId,
+    Position, TenantId,
+    changes::{
+        Change, ChangeScope, Changes, ConsumerCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges,
+        ReadChanges,
+    },
+    ids::ConsumerName,
 };
 
 use crate::rows::ConsumerRow;

@@ -1,7 +1,7 @@
 use throughline_core::{
-    DamagedMessage, Lease, ListOpen, Message, MessageState, OpenCursor, OpenReservations, Page, Position,
-    ReadPage, Seq, Timestamp, Visibility,
+    Lease, Message, MessageState, Position, Seq, Timestamp,
     backend::{AnswerBytes, EstimatedSize as _, rules},
+    messages::{DamagedMessage, ListOpen, OpenCursor, OpenReservations, Page, ReadPage, Visibility},
 };
 
 use crate::rows::ThreadRow;
@@ -81,13 +81,16 @@ fn fit<M>(
 
 #[cfg(test)]
 mod tests {
-    use throughline_core::{Content, MessageState::*, PageFrom, Role};
+    use throughline_core::{Content, MessageState::*, Role, messages::PageFrom};
 
     use super::*;
     use crate::rows::{LastChange, MessageRow};
 
     fn message(seq: u64) -> Message {
-        let add = throughline_core::Add::new("t".parse().unwrap(), throughline_core::NewMessage::user("x"));
+        let add = throughline_core::messages::Add::new(
+            "t".parse().unwrap(),
+            throughline_core::NewMessage::user("x"),
+        );
         add.to_message(&"a".parse().unwrap(), Seq::new(seq), Timestamp::from_micros(0))
     }
 

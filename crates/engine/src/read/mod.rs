@@ -4,7 +4,7 @@
 //! shown, where the page ends, and what the next cursor is.
 //!
 //! ```
-//! use throughline_core::{PageFrom, Position, ReadPage};
+//! use throughline_core::{Position, messages::{PageFrom, ReadPage}};
 //! use throughline_engine::read;
 //!
 //! let read = ReadPage::new("t".parse()?, PageFrom::Start, 20);

@@ -1,4 +1,7 @@
-use throughline_core::{Generation, Keep, MessageState, PlanPrune, PrunePlan, Seq};
+use throughline_core::{
+    MessageState, Seq,
+    threads::{Generation, Keep, PlanPrune, PrunePlan},
+};
 
 use crate::rows::{MessageRow, ThreadRow};
 

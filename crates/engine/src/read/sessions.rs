@@ -1,4 +1,7 @@
-use throughline_core::{Attempts, ListAttempts, backend::sessions::AttemptRecord};
+use throughline_core::{
+    backend::sessions::AttemptRecord,
+    sessions::{Attempts, ListAttempts},
+};
 
 /// Attempts of an agent in a thread. `records` are those below the cursor, the latest first.
 pub fn attempts<'r>(list: &ListAttempts, records: impl Iterator<Item = &'r AttemptRecord>) -> Attempts {

@@ -1,6 +1,8 @@
 use throughline_core::{
-    Alias, AliasCursor, Aliases, ListAliases, ListPurgeable, ListThreads, MessageId, Position,
-    PurgeableThreads, ThreadCursor, ThreadEntry, ThreadId, ThreadList, backend::AnswerBytes,
+    MessageId, Position, ThreadId,
+    backend::AnswerBytes,
+    messages::{Alias, AliasCursor, Aliases, ListAliases},
+    threads::{ListPurgeable, ListThreads, PurgeableThreads, ThreadCursor, ThreadEntry, ThreadList},
 };
 
 /// A list of threads, of the summaries of all of them in any order.

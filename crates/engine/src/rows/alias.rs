@@ -1,7 +1,10 @@
 use serde::{Deserialize, Serialize};
 use throughline_core::{
-    Alias, EventId, Generation, ItemId, MessageId, Role, TurnId,
+    MessageId, Role,
     backend::names::{KnownName, NAMES_PER_MESSAGE},
+    ids::{EventId, ItemId, TurnId},
+    messages::Alias,
+    threads::Generation,
 };
 
 use super::ThreadKey;

@@ -1,4 +1,7 @@
-use throughline_core::{Content, ContentBuffer, ContentChange, Delta};
+use throughline_core::{
+    Content, Delta,
+    messages::{ContentBuffer, ContentChange},
+};
 
 /// How the text of a stored chunk is read. A chunk is what one write changed in the content of an open message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use throughline_core::{ConsumerName, Position, TenantId};
+use throughline_core::{Position, TenantId, ids::ConsumerName};
 
 /// The key of a consumer of the changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,4 +1,4 @@
-use throughline_core::{Happened, TenantId, ThreadId, Timestamp};
+use throughline_core::{TenantId, ThreadId, Timestamp, changes::Happened};
 
 /// A change event of a transaction. Each takes one position.
 #[derive(Debug, Clone, PartialEq, Eq)]

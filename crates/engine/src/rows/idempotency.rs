@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use throughline_core::{Fingerprint, Timestamp, backend::Replay};
+use throughline_core::{Timestamp, backend::Replay, operations::Fingerprint};
 
 /// What an idempotency key was used for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

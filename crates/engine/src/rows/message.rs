@@ -1,8 +1,10 @@
 use serde::{Deserialize, Serialize};
 use throughline_core::{
-    AttachmentKey, ChangedMessage, Content, Lease, Message, MessageId, MessageState, Metadata, Revision,
-    Role, Seq, TenantId, ThreadId, Timestamp,
+    Content, Lease, Message, MessageId, MessageState, Metadata, Revision, Role, Seq, TenantId, ThreadId,
+    Timestamp,
     backend::{Length, Tail},
+    changes::ChangedMessage,
+    ids::AttachmentKey,
 };
 
 /// A message without its content, or the tombstone of a deleted one.

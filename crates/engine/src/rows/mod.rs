@@ -1,7 +1,7 @@
 //! The rows that every store keeps, and the keys that they are found by.
 //!
 //! ```
-//! use throughline_core::{Add, NewMessage, Seq, TenantId, Timestamp};
+//! use throughline_core::{NewMessage, Seq, TenantId, Timestamp, messages::Add};
 //! use throughline_engine::rows::{LastChange, MessageRow};
 //!
 //! let add = Add::new("t".parse()?, NewMessage::user("hello"));

@@ -1,4 +1,4 @@
-use throughline_core::{Generation, Seq};
+use throughline_core::{Seq, threads::Generation};
 
 use super::ThreadKey;
 

@@ -1,7 +1,8 @@
 use throughline_core::{
-    AgentId, AttemptId, ProviderId, RuntimeId, SessionGeneration, SessionId, TenantId,
+    AgentId, TenantId,
     backend::sessions::{BoundRuntime, KnownSession, Wanted},
-    sessions::Runtime,
+    ids::{AttemptId, ProviderId, RuntimeId, SessionId},
+    sessions::{Runtime, SessionGeneration},
 };
 
 use super::ThreadKey;

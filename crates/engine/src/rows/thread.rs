@@ -1,5 +1,9 @@
 use serde::{Deserialize, Serialize};
-use throughline_core::{Generation, Seq, TenantId, ThreadEntry, ThreadId, Timestamp, backend::ThreadFacts};
+use throughline_core::{
+    Seq, TenantId, ThreadId, Timestamp,
+    backend::ThreadFacts,
+    threads::{Generation, ThreadEntry},
+};
 
 /// A thread as a whole, deleted or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

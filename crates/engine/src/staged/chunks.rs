@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use throughline_core::{Content, ContentChange, Delta};
+use throughline_core::{Content, Delta, messages::ContentChange};
 
 use crate::rows::{ContentBuilder, MessageKey};
 

@@ -10,11 +10,12 @@ mod table;
 use std::collections::HashMap;
 
 use throughline_core::{
-    Content, Labels, MessageId, OwnerId, Position, QuarantinedChange, Seq,
+    Content, Labels, MessageId, OwnerId, Position, Seq,
     backend::{
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
+    changes::QuarantinedChange,
 };
 
 pub use self::{
@@ -58,7 +59,7 @@ pub struct StagedRows {
     pub sessions: StagedTable<SessionKey, KnownSession>,
     /// Attempts.
     pub attempts: StagedTable<AttemptKey, AttemptRecord>,
-    /// Consumers. A changed row may be new or not: [`reset`](throughline_core::ResetCursor) writes it without a look-up.
+    /// Consumers. A changed row may be new or not: [`reset`](throughline_core::changes::ResetCursor) writes it without a look-up.
     pub consumers: StagedTable<ConsumerKey, ConsumerRow>,
     /// Quarantined changes.
     pub quarantine: StagedTable<QuarantineKey, QuarantinedChange>,

@@ -1,6 +1,7 @@
 use throughline_core::{
-    Add, Batch, ClearThread, Delete, ErrorKind, NewMessage, PersistArgs, PersistResult, Seq, TenantId,
-    ThreadArgs, Timestamp,
+    ErrorKind, NewMessage, PersistArgs, PersistResult, Seq, TenantId, Timestamp,
+    messages::{Add, Batch, Delete},
+    threads::{ClearThread, ThreadArgs},
 };
 
 use throughline_engine::{EmptySource, Limits, RowKey, Transaction, Write, prefetch};

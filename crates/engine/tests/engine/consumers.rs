@@ -1,6 +1,6 @@
 use throughline_core::{
-    ConsumerArgs, ConsumerResult, ErrorKind, MoveCursor, PersistArgs, PersistResult, Position,
-    QuarantineChange, ReleaseChange, ResetCursor,
+    ErrorKind, PersistArgs, PersistResult, Position,
+    changes::{ConsumerArgs, ConsumerResult, MoveCursor, QuarantineChange, ReleaseChange, ResetCursor},
 };
 
 use crate::store::Store;

@@ -1,7 +1,8 @@
 use throughline_core::{
-    Content, ContentChange, Delta, ErrorKind, Happened, Import, ImportRow, MessageState, NewReservation,
-    PersistArgs, PersistResult, Reserve, Role, TakeLastMessage, ThreadArgs, ThreadResult, Timestamp,
-    UpdateContent, UpdateMode,
+    Content, Delta, ErrorKind, MessageState, NewReservation, PersistArgs, PersistResult, Role, Timestamp,
+    changes::Happened,
+    messages::{ContentChange, Import, ImportRow, Reserve, TakeLastMessage, UpdateContent, UpdateMode},
+    threads::{ThreadArgs, ThreadResult},
 };
 use throughline_engine::Limits;
 

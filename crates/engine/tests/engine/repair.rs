@@ -1,6 +1,7 @@
 use throughline_core::{
-    Add, Content, Delete, ErrorKind, Generation, Import, ImportRow, ImportedRow, NewMessage, PersistResult,
-    PruneThread, RebuildThread, Role, Seq, ThreadArgs, ThreadResult, Timestamp,
+    Content, ErrorKind, NewMessage, PersistResult, Role, Seq, Timestamp,
+    messages::{Add, Delete, Import, ImportRow, ImportedRow},
+    threads::{Generation, PruneThread, RebuildThread, ThreadArgs, ThreadResult},
 };
 use throughline_engine::rows::MessageKey;
 

@@ -1,5 +1,7 @@
 use throughline_core::{
-    Add, Delete, ErrorKind, Fingerprint, Idempotency, MetadataPatch, NewMessage, PersistResult, Update,
+    ErrorKind, Idempotency, MetadataPatch, NewMessage, PersistResult,
+    messages::{Add, Delete, Update},
+    operations::Fingerprint,
 };
 
 use crate::store::Store;

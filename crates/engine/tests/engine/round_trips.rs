@@ -1,7 +1,7 @@
 use throughline_core::{
-    Add, Batch, Content, CreateThread, Delete, DeleteThread, Import, ImportRow, NewMessage, NewThread,
-    PersistArgs, PurgeThread, RebuildThread, Role, ThreadArgs, ThreadId, Timestamp, UpdateContent,
-    UpdateMode,
+    Content, NewMessage, NewThread, PersistArgs, Role, ThreadId, Timestamp,
+    messages::{Add, Batch, Delete, Import, ImportRow, UpdateContent, UpdateMode},
+    threads::{CreateThread, DeleteThread, PurgeThread, RebuildThread, ThreadArgs},
 };
 
 use crate::store::Store;
@@ -38,7 +38,7 @@ fn a_batch_of_purges_and_rebuilds_ends_over_rows_that_are_handed_out_once() {
     let mut store = Store::default();
     for thread in threads() {
         store.result(Add::new(thread.clone(), NewMessage::user("x")));
-        store.result(ThreadArgs::from(throughline_core::ClearThread::new(thread)));
+        store.result(ThreadArgs::from(throughline_core::threads::ClearThread::new(thread)));
     }
     store.threads.values_mut().for_each(|row| row.summary = None);
     let batch = threads().fold(Batch::new(), |batch, thread| {
@@ -91,8 +91,8 @@ fn a_rebuild_loads_the_content_of_the_latest_question_alone() {
 fn the_content_of_a_message_that_is_replaced_at_its_end_is_not_loaded() {
     let mut store = Store::default();
     let reserve = throughline_core::NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
-    store.result(throughline_core::Reserve::new("t".parse().unwrap(), reserve));
-    let replace = throughline_core::ContentChange::Replace(Content::text("all of it"));
+    store.result(throughline_core::messages::Reserve::new("t".parse().unwrap(), reserve));
+    let replace = throughline_core::messages::ContentChange::Replace(Content::text("all of it"));
     let end =
         UpdateContent::new("t".parse().unwrap(), "m".parse().unwrap(), replace, UpdateMode::Final).into();
     let (tenant, now) = (throughline_core::TenantId::default(), Timestamp::from_micros(0));

@@ -7,12 +7,13 @@ use std::{
 };
 
 use throughline_core::{
-    Content, ErrorKind, Happened, Idempotency, Labels, MessageId, OwnerId, PersistArgs, PersistError,
-    PersistResult, QuarantinedChange, TenantId, Timestamp,
+    Content, ErrorKind, Idempotency, Labels, MessageId, OwnerId, PersistArgs, PersistError, PersistResult,
+    TenantId, Timestamp,
     backend::{
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
+    changes::{Happened, QuarantinedChange},
 };
 use throughline_engine::{
     Halt, Limits, Outcome, RowKey, RowSource, StagedRows, Transaction, Write, prefetch,

@@ -1,7 +1,12 @@
 use throughline_core::{
-    Add, AttachmentKey, ClearThread, CreateThread, DeleteThread, ErrorKind, Generation, ItemId, Labels,
-    NewMessage, NewReservation, NewThread, Origin, PersistResult, PruneThread, PurgeThread, Purged, Reserve,
-    ResetSession, ResolveId, ResolvedBy, Role, Seq, SessionArgs, ThreadArgs, ThreadId, ThreadResult,
+    ErrorKind, Labels, NewMessage, NewReservation, NewThread, PersistResult, Role, Seq, ThreadId,
+    ids::{AttachmentKey, ItemId},
+    messages::{Add, Origin, Reserve, ResolveId, ResolvedBy},
+    sessions::{ResetSession, SessionArgs},
+    threads::{
+        ClearThread, CreateThread, DeleteThread, Generation, PruneThread, PurgeThread, Purged, ThreadArgs,
+        ThreadResult,
+    },
 };
 
 use crate::store::Store;
@@ -69,7 +74,7 @@ fn a_deleted_thread_with_sessions_alone_is_purgeable() {
 fn a_thread_whose_messages_were_deleted_one_by_one_has_nothing_to_purge() {
     let mut store = Store::default();
     store.result(Add::new(thread(), NewMessage::user("x").with_id("m".parse().unwrap())));
-    store.result(throughline_core::Delete::new(thread(), "m".parse().unwrap()));
+    store.result(throughline_core::messages::Delete::new(thread(), "m".parse().unwrap()));
     on_thread(&mut store, ClearThread::new(thread()));
     assert!(!is_purgeable(&store));
 }
@@ -83,7 +88,7 @@ fn a_prune_stops_at_the_first_open_message() {
     let open = NewReservation::new(Role::Assistant).with_id("open".parse().unwrap());
     store.result(Reserve::new(thread(), open));
     store.result(Add::new(thread(), NewMessage::user("x").with_id("c".parse().unwrap())));
-    let generation = throughline_core::Generation::FIRST;
+    let generation = throughline_core::threads::Generation::FIRST;
     let prune =
         PruneThread { thread: thread(), through: throughline_core::Seq::new(9), generation, limit: 9 };
     match on_thread(&mut store, prune) {

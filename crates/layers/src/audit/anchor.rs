@@ -2,8 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use super::AuditKey;
 use throughline_core::{
-    AuditFrom, AuditNumber, ChangeScope, Effect, ErrorKind, PersistError, Persistence, ReadAudit, Result,
-    audit::AuditDigest,
+    Effect, ErrorKind, PersistError, Persistence, Result,
+    audit::{AuditDigest, AuditFrom, AuditNumber, ReadAudit},
+    changes::ChangeScope,
 };
 
 /// How far a log had come, to be kept where who can write to the store cannot: with it [`verify`](super::verify) finds out that a

@@ -1,6 +1,8 @@
 //! What a write is about.
 
-use throughline_core::{Addressed as _, PersistArgs, SessionArgs, UpdateMode, audit::AuditItem};
+use throughline_core::{
+    PersistArgs, audit::AuditItem, messages::UpdateMode, operations::Addressed as _, sessions::SessionArgs,
+};
 
 /// One item, or those of a batch.
 pub(super) fn items(args: &PersistArgs) -> Vec<AuditItem> {

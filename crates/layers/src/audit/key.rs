@@ -3,8 +3,8 @@ use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
 
 use throughline_core::{
-    CarriesContent, Place, Slot,
     audit::{AuditDigest, AuditEntry, AuditSealer},
+    messages::{CarriesContent, Place, Slot},
 };
 
 /// The secret of an audit log. A clone is the same key. It is not shown, and wiped from memory with the last clone.
@@ -12,7 +12,7 @@ use throughline_core::{
 /// There is one key for the life of a log: what another key has sealed does not verify.
 ///
 /// ```
-/// use throughline_core::{Add, NewMessage};
+/// use throughline_core::{NewMessage, messages::Add};
 /// use throughline_layers::{audit::AuditKey};
 ///
 /// let key = AuditKey::new(&[7; 32]);
@@ -116,13 +116,17 @@ impl fmt::Debug for AuditKey {
 mod tests {
     use super::*;
     use throughline_core::{
-        Batch, Delete, Message, Metadata, NewMessage, PersistArgs, RenameThread, Seq, TenantId, ThreadArgs,
-        Timestamp,
+        Message, Metadata, NewMessage, PersistArgs, Seq, TenantId, Timestamp,
+        messages::{Batch, Delete},
+        threads::{RenameThread, ThreadArgs},
     };
 
-    fn add(text: &str, facts: &str) -> throughline_core::Add {
+    fn add(text: &str, facts: &str) -> throughline_core::messages::Add {
         let facts: Metadata = serde_json::from_str(facts).unwrap();
-        throughline_core::Add::new("t".parse().unwrap(), NewMessage::user(text).with_metadata(facts))
+        throughline_core::messages::Add::new(
+            "t".parse().unwrap(),
+            NewMessage::user(text).with_metadata(facts),
+        )
     }
 
     #[test]

@@ -25,7 +25,7 @@
 //! - **Every write that takes a position among the commits has one, in the same commit**: messages, batches (one entry with an
 //!   item for each operation), imports, threads, sessions, and the cursors of consumers. Neither can be there without the other,
 //!   whatever crashes. A replay under an idempotency key changes nothing and has none. What is done about copies
-//!   ([`ReplicaArgs`](throughline_core::ReplicaArgs)) has none either: a store that follows has the log of the one that leads.
+//!   ([`ReplicaArgs`](throughline_core::replication::ReplicaArgs)) has none either: a store that follows has the log of the one that leads.
 //! - **A write that failed** has one, wherever in the stack it failed: also one on a handle of an unusable id, and one whose caller left
 //!   before anything was handed to the store. So has a read that was denied, that broke the contract of the pipeline, or panicked. It is
 //!   written after its caller was told, in a commit of its own. A crash takes the records that were not written yet. [`write_audit_records`](throughline_core::Persistence::write_audit_records)

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Anchor;
-use throughline_core::{AuditNumber, Position};
+use throughline_core::{Position, audit::AuditNumber};
 
 /// What is wrong with a log, first of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,9 +2,10 @@ use std::collections::VecDeque;
 
 use super::{Anchor, AuditKey, AuditReport, Comparison, Flaw};
 use throughline_core::{
-    AuditFrom, AuditNumber, Change, ChangeScope, ErrorKind, Persistence, Position, ReadAudit, ReadChanges,
-    ReadPage, Result,
-    audit::{AuditDigest, AuditEntry, AuditItem, AuditOutcome},
+    ErrorKind, Persistence, Position, Result,
+    audit::{AuditDigest, AuditEntry, AuditFrom, AuditItem, AuditNumber, AuditOutcome, ReadAudit},
+    changes::{Change, ChangeScope, ReadChanges},
+    messages::ReadPage,
 };
 
 /// Holds the log against itself, against the anchors that were kept outside of the store, and against the changes that the store

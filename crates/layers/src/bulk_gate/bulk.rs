@@ -1,6 +1,8 @@
 //! What sort of work a call is.
 
-use throughline_core::{OpKind, PersistArgs, ReplicaArgs, SessionArgs, ThreadArgs};
+use throughline_core::{
+    OpKind, PersistArgs, replication::ReplicaArgs, sessions::SessionArgs, threads::ThreadArgs,
+};
 
 /// What sort of work a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,11 @@ pub(super) fn sort(args: &PersistArgs, batch_items: usize) -> Sort {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use throughline_core::{Add, Batch, Delete, GetMessage, Import, NewMessage, PurgeThread, ThreadId};
+    use throughline_core::{
+        NewMessage, ThreadId,
+        messages::{Add, Batch, Delete, GetMessage, Import},
+        threads::PurgeThread,
+    };
 
     #[test]
     fn bulk_is_told_from_live() {

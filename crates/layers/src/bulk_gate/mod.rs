@@ -8,7 +8,7 @@
 //! #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
 //! # }
 //! use std::time::Duration;
-//! use throughline_core::{NewMessage, Persistence, PurgeThread};
+//! use throughline_core::{NewMessage, Persistence, threads::PurgeThread};
 //! use throughline_layers::{bulk_gate::BulkGateLayer};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]

@@ -5,7 +5,7 @@ use std::{
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-use throughline_core::{MessageId, PersistArgs, TenantId, ThreadArgs, ThreadId};
+use throughline_core::{MessageId, PersistArgs, TenantId, ThreadId, threads::ThreadArgs};
 
 /// Keeps patches of metadata and the writing again of what they patch apart: a store compares no revision of metadata, so
 /// that what is read and written again would undo a patch in between. Patches do not wait for one another.

@@ -44,24 +44,24 @@
 //! the revision of the message, so that one that is missing, doubled or from before is seen.
 //!
 //! # What a caller notices
-//! - A thread has no [preview](throughline_core::ThreadEntry::preview), and [`SearchMessages`](throughline_core::SearchMessages) finds nothing: the
-//!   store cannot read. It is not told the words either, unless [plaintext is accepted](EncryptLayer::accept_plaintext). [`ThreadEntry::bytes`](throughline_core::ThreadEntry::bytes) and what a prune counts are sizes in the store.
+//! - A thread has no [preview](throughline_core::threads::ThreadEntry::preview), and [`SearchMessages`](throughline_core::search::SearchMessages) finds nothing: the
+//!   store cannot read. It is not told the words either, unless [plaintext is accepted](EncryptLayer::accept_plaintext). [`ThreadEntry::bytes`](throughline_core::threads::ThreadEntry::bytes) and what a prune counts are sizes in the store.
 //! - A title has 3,000 bytes or a little less, by the length of the name of its key; a longer one is `TooLarge`.
 //! - What cannot be decrypted is [`Corrupt`](throughline_core::ErrorKind::Corrupt) with [`Unreadable`] as its source, and names thread and message. A
 //!   list of threads, or of open messages, shows the others and has it among its `damaged`; a page fails, and [`Thread::delete`](throughline_core::Thread::delete) still works.
 //! - A change of content that names no revision is made on the one that is there: the layer knows it from its last write, or
 //!   reads it, has the store compare, and does it again where somebody was faster: 64 times, then `Busy`.
-//! - A [`TakeLastMessage`](throughline_core::TakeLastMessage) costs a read: the layer decrypts the message before the store deletes it. One that cannot be
+//! - A [`TakeLastMessage`](throughline_core::messages::TakeLastMessage) costs a read: the layer decrypts the message before the store deletes it. One that cannot be
 //!   decrypted is refused with the effect `NotApplied`, and stays.
-//! - An [`Import`](throughline_core::Import) that finds messages there already reads each of them, to compare.
-//! - An [`Update`](throughline_core::Update) or a [`LabelThread`](throughline_core::LabelThread) that changes nothing writes the values again that are not under the present key.
+//! - An [`Import`](throughline_core::messages::Import) that finds messages there already reads each of them, to compare.
+//! - An [`Update`](throughline_core::messages::Update) or a [`LabelThread`](throughline_core::threads::LabelThread) that changes nothing writes the values again that are not under the present key.
 //!
 //! # Cost
 //! A third more bytes, and some 125 for each change of content and 80 for each value; with keys of threads 27 more. The limits of
 //! [`limits`](crate::limits), which stands outside, count what the caller gave. The layer raises the limit of an append to the size of its
 //! ciphertext, and counts one piece for each revision of the message: after edits and snapshots, which leave fewer pieces, content may exceed
 //! the limit by some 200 bytes for each revision. A store's [`max_content_bytes`](throughline_core::Capabilities::max_content_bytes) counts what it is given. The layer
-//! answers a [`Reserve`](throughline_core::Reserve) with a [`ContentLimit`](throughline_core::ContentLimit) of 45/64 of it: three quarters, and a sixteenth
+//! answers a [`Reserve`](throughline_core::messages::Reserve) with a [`ContentLimit`](throughline_core::pipeline::ContentLimit) of 45/64 of it: three quarters, and a sixteenth
 //! less for what is around each change.
 //!
 //! # Keys

@@ -9,9 +9,12 @@ use super::{
 };
 use crate::transform::{refuse_row_images, refuse_unknown};
 use throughline_core::{
-    Attempts, Batch, CarriesContent, Content, DamagedMessage, ErrorKind, Message, MessageId, Metadata,
-    PersistArgs, PersistError, PersistResult, PlaceMut, QuarantinedChanges, ReadResult, Result, SlotMut,
-    ThreadEntry, ThreadId, ThreadResult, Title, Updated,
+    Content, ErrorKind, Message, MessageId, Metadata, PersistArgs, PersistError, PersistResult, ReadResult,
+    Result, ThreadId, Title,
+    changes::QuarantinedChanges,
+    messages::{Batch, CarriesContent, DamagedMessage, PlaceMut, SlotMut, Updated},
+    sessions::Attempts,
+    threads::{ThreadEntry, ThreadResult},
 };
 
 /// A call as the caller made it, and as it was passed on.

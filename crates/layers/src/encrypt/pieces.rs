@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use super::{Unreadable, Weakness, binding::Part, cell::Cell};
-use throughline_core::{Content, ContentBuffer, Delta, MessageState, Revision};
+use throughline_core::{Content, Delta, MessageState, Revision, messages::ContentBuffer};
 
 /// A piece as it stands in the store: a block of its own.
 #[derive(Deserialize)]

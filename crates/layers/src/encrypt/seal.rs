@@ -9,9 +9,13 @@ use super::{
 };
 use crate::transform::{FieldOwner, RewriteFields, Snippet, rewrite_args};
 use throughline_core::{
-    CarriesContent as _, ConsumerArgs, Content, Delta, Effect, ErrorKind, MessageId, Metadata, PersistArgs,
-    PersistError, Result, Revision, SessionArgs, ThreadArgs, ThreadId, Title, UpdateContent, UpdateMode,
+    Content, Delta, Effect, ErrorKind, MessageId, Metadata, PersistArgs, PersistError, Result, Revision,
+    ThreadId, Title,
     backend::search::{Query, Tokenizer},
+    changes::ConsumerArgs,
+    messages::{CarriesContent as _, UpdateContent, UpdateMode},
+    sessions::SessionArgs,
+    threads::ThreadArgs,
 };
 
 /// A message of the tenant of the call.
@@ -347,12 +351,12 @@ pub(super) fn sealed_threads(args: &PersistArgs) -> Vec<ThreadId> {
         for place in item.places() {
             let needed = always
                 || match place.slot {
-                    throughline_core::Slot::Metadata(metadata) => !metadata.is_empty(),
-                    throughline_core::Slot::Title(title) => !title.is_untitled(),
-                    throughline_core::Slot::Delta(_) => false,
-                    throughline_core::Slot::Whole(_)
-                    | throughline_core::Slot::Reason(_)
-                    | throughline_core::Slot::Preview(_) => true,
+                    throughline_core::messages::Slot::Metadata(metadata) => !metadata.is_empty(),
+                    throughline_core::messages::Slot::Title(title) => !title.is_untitled(),
+                    throughline_core::messages::Slot::Delta(_) => false,
+                    throughline_core::messages::Slot::Whole(_)
+                    | throughline_core::messages::Slot::Reason(_)
+                    | throughline_core::messages::Slot::Preview(_) => true,
                 };
             if needed && !threads.contains(place.thread) {
                 threads.push(place.thread.clone());

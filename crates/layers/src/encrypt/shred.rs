@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EncryptLayer, thread_keys::ThreadKeys};
 use throughline_core::{
-    Effect, ErrorKind, GetThread, ListThreads, PersistError, Persistence, ReadPage, Result, ThreadId,
+    Effect, ErrorKind, PersistError, Persistence, Result, ThreadId,
+    messages::ReadPage,
+    threads::{GetThread, ListThreads},
 };
 
 /// What [`EncryptLayer::shred`] has done.

@@ -8,8 +8,10 @@ use super::{
     seal::{self, Known},
 };
 use throughline_core::{
-    Add, Content, ContentChange, CreateThread, Delta, Message, Metadata, NewMessage, NewThread, PersistArgs,
-    Revision, Role, Seq, TenantId, ThreadId, Timestamp, Title, UpdateContent, UpdateMode,
+    Content, Delta, Message, Metadata, NewMessage, NewThread, PersistArgs, Revision, Role, Seq, TenantId,
+    ThreadId, Timestamp, Title,
+    messages::{Add, ContentChange, UpdateContent, UpdateMode},
+    threads::CreateThread,
 };
 
 fn cabinet(weakness: Weakness) -> Cabinet {
@@ -326,7 +328,7 @@ fn titles_and_facts_of_threads_belong_to_their_thread() {
         let mut args: PersistArgs = CreateThread::new(new.with_metadata(facts)).into();
         seal::seal(&mut args, &cabinet.bunch(&whose), &mut Known::default()).unwrap();
         match args {
-            PersistArgs::Thread(throughline_core::ThreadArgs::Create(create)) => {
+            PersistArgs::Thread(throughline_core::threads::ThreadArgs::Create(create)) => {
                 (create.title, create.metadata)
             }
             _ => unreachable!(),

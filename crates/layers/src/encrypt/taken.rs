@@ -8,9 +8,10 @@ use super::{
     work::{Work, other_answer},
 };
 use throughline_core::{
-    Add, ClearThread, Context, Delete, Effect, Import, Message, PageFrom, PersistArgs, PersistError,
-    PersistResult, ReadPage, ReadResult, Reserve, Result, Seq, TakeLastMessage, ThreadArgs, ThreadId,
+    Context, Effect, Message, PersistArgs, PersistError, PersistResult, ReadResult, Result, Seq, ThreadId,
+    messages::{Add, Delete, Import, PageFrom, ReadPage, Reserve, TakeLastMessage},
     pipeline::PersistService,
+    threads::{ClearThread, ThreadArgs},
 };
 
 /// What each [`TakeLastMessage`] of a call takes, as far as the store says before the call.

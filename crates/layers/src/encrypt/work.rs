@@ -10,11 +10,11 @@ use super::{
     seal::{self, Known, Named},
 };
 use throughline_core::{
-    CarriesContent as _, ContentLimit, Context, Effect, ErrorKind, GetMessage, GetThread, ImportedRow,
-    LabelThread, Message, Metadata, MetadataPatch, PersistArgs, PersistError, PersistRequest,
-    PersistResponse, PersistResult, ReadResult, Result, Revision, TenantId, ThreadArgs, ThreadEntry,
-    ThreadId, Update,
-    pipeline::{InnerService, PersistService},
+    Context, Effect, ErrorKind, Message, Metadata, MetadataPatch, PersistArgs, PersistError, PersistRequest,
+    PersistResponse, PersistResult, ReadResult, Result, Revision, TenantId, ThreadId,
+    messages::{CarriesContent as _, GetMessage, ImportedRow, Update},
+    pipeline::{ContentLimit, InnerService, PersistService},
+    threads::{GetThread, LabelThread, ThreadArgs, ThreadEntry},
 };
 
 /// How often a change of content is made again that was overtaken: each time somebody else has got on.

@@ -22,7 +22,7 @@
 //! A batch has one key for all of its items: it needs one where any of them does. What takes no key, such as a read, what a
 //! consumer keeps, or what is done to a whole agent, never needs one.
 //!
-//! Keys are given by [`Request::key`](throughline_core::Request::key), or derived for a whole pipeline by
+//! Keys are given by [`Request::key`](throughline_core::requests::Request::key), or derived for a whole pipeline by
 //! [`Builder::auto_key`](throughline_core::Builder::auto_key). A layer cannot give a call its key: what a key stands for is taken
 //! down over what the caller sent, before any layer. Two calls of one key at once need nothing here: the store makes one write
 //! of them and answers both.

@@ -2,8 +2,9 @@
 
 use super::{LimitsLayer, depth::depth};
 use throughline_core::{
-    CarriesContent as _, ContentChange, Delta, Effect, ErrorKind, PersistArgs, PersistError, Result, Slot,
-    ThreadArgs,
+    Delta, Effect, ErrorKind, PersistArgs, PersistError, Result,
+    messages::{CarriesContent as _, ContentChange, Slot},
+    threads::ThreadArgs,
 };
 
 impl LimitsLayer {
@@ -123,8 +124,10 @@ fn within(what: &str, is: usize, allowed: usize) -> Result<()> {
 mod tests {
     use super::*;
     use throughline_core::{
-        Add, AttachmentKey, Batch, Content, ContentChange, CreateThread, LabelThread, Metadata,
-        MetadataPatch, NewMessage, NewThread, Role, Update, UpdateContent, UpdateMode,
+        Content, Metadata, MetadataPatch, NewMessage, NewThread, Role,
+        ids::AttachmentKey,
+        messages::{Add, Batch, ContentChange, Update, UpdateContent, UpdateMode},
+        threads::{CreateThread, LabelThread},
     };
 
     const LIMITS: LimitsLayer = LimitsLayer::new()

@@ -27,12 +27,12 @@
 //! | [`metadata_bytes`](LimitsLayer::metadata_bytes) | 256 KiB | names and JSON values of one metadata, of a message or a thread, and of one that grows by patches |
 //! | [`depth`](LimitsLayer::depth) | 64 | nested arrays and objects, in content and in each metadata value |
 //! | [`attachments`](LimitsLayer::attachments) | 256 | attachment names of one message |
-//! | [`batch_items`](LimitsLayer::batch_items) | 512 | operations of one batch, rows of one [import](throughline_core::Import) |
+//! | [`batch_items`](LimitsLayer::batch_items) | 512 | operations of one batch, rows of one [import](throughline_core::messages::Import) |
 //! | [`batch_bytes`](LimitsLayer::batch_bytes) | 16 MiB | content and metadata of one batch or import together; what the answers of a batch show of the store |
 //!
 //! # Content that grows by appends
 //! The layer does not know how long the content is already, and the store does. So each append names the limit
-//! ([`UpdateContent::max_content_bytes`](throughline_core::UpdateContent::max_content_bytes)), and the store decides it in the commit: the
+//! ([`UpdateContent::max_content_bytes`](throughline_core::messages::UpdateContent::max_content_bytes)), and the store decides it in the commit: the
 //! append that exceeds it is refused as `TooLarge`, whichever process wrote what was there. The store counts the content as it
 //! keeps it. [`encrypt`](crate::encrypt) therefore raises the limit of an append to the size of
 //! its ciphertext; content of many revisions may exceed the limit there by some 200 bytes for each of them. A transform that makes
@@ -40,13 +40,13 @@
 //! is never refused.
 //!
 //! # Metadata that grows by patches, and answers of batches
-//! A patch names the limit of the whole metadata in the same way ([`Update::max_metadata_bytes`](throughline_core::Update::max_metadata_bytes),
-//! [`LabelThread::max_metadata_bytes`](throughline_core::LabelThread::max_metadata_bytes)): one that makes it longer than that is `TooLarge`, and one that does not
+//! A patch names the limit of the whole metadata in the same way ([`Update::max_metadata_bytes`](throughline_core::messages::Update::max_metadata_bytes),
+//! [`LabelThread::max_metadata_bytes`](throughline_core::threads::LabelThread::max_metadata_bytes)): one that makes it longer than that is `TooLarge`, and one that does not
 //! make it longer always passes. The store counts metadata as it keeps it. Under [`encrypt`](crate::encrypt) a value counts four thirds
 //! of its bytes and about a hundred more.
 //!
 //! A patch is answered by the whole metadata, so a batch names a limit of its answers, which is that of its bytes
-//! ([`Batch::max_answer_bytes`](throughline_core::Batch::max_answer_bytes)). With the default limits an answer to a batch shows at most 16 MiB of what was there
+//! ([`Batch::max_answer_bytes`](throughline_core::messages::Batch::max_answer_bytes)). With the default limits an answer to a batch shows at most 16 MiB of what was there
 //! before it. What the batch itself adds is answered too, and is within the same limit by itself.
 //!
 //! # Copies

@@ -9,7 +9,9 @@ use tower_service::Service;
 
 use super::LimitsLayer;
 use crate::passage::Passage;
-use throughline_core::{ContentLimit, PersistError, PersistRequest, PersistResponse, PersistResult, Result};
+use throughline_core::{
+    PersistError, PersistRequest, PersistResponse, PersistResult, Result, pipeline::ContentLimit,
+};
 
 /// The service of [`LimitsLayer`].
 #[derive(Debug, Clone)]

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Instant};
 
 use super::instruments::{Instruments, Outcome, Series};
 use throughline_core::{
-    AttemptsMade, CarriesContent as _, Context, Effect, PersistArgs, PersistRequest, PersistResponse, Result,
-    Slot, contain,
+    Context, Effect, PersistArgs, PersistRequest, PersistResponse, Result, contain,
+    messages::{CarriesContent as _, Slot},
+    pipeline::AttemptsMade,
 };
 
 /// A call between its begin and its end. Dropped without an answer, it was left.

@@ -1,7 +1,7 @@
 //! What a call takes of a quota.
 
 use super::account::Weight;
-use throughline_core::{ConsumerArgs, IdempotencyKey, PersistArgs};
+use throughline_core::{IdempotencyKey, PersistArgs, changes::ConsumerArgs};
 
 /// Every item of a batch and every row of an import is an operation; a read writes nothing. The key of a write is written with it.
 pub(super) fn weigh(args: &PersistArgs, key: Option<&IdempotencyKey>) -> Weight {
@@ -21,7 +21,10 @@ pub(super) fn weigh(args: &PersistArgs, key: Option<&IdempotencyKey>) -> Weight 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use throughline_core::{Add, Batch, Content, GetMessage, Import, ImportRow, NewMessage, Role, Timestamp};
+    use throughline_core::{
+        Content, NewMessage, Role, Timestamp,
+        messages::{Add, Batch, GetMessage, Import, ImportRow},
+    };
 
     #[test]
     fn a_key_counts() {

@@ -1,7 +1,10 @@
 //! Keeps secrets out of the store: keys, tokens and passwords are replaced by markers in the copy that is stored.
 //!
 //! ```
-//! # use throughline_core::{Added, Admitted, Add, Backend, Capabilities, Durability, OpKind, Reply, Result, Seq, Timestamp};
+//! # use throughline_core::{
+//! #     Admitted, Backend, Capabilities, Durability, OpKind, Reply, Result, Seq, Timestamp,
+//! #     messages::{Add, Added},
+//! # };
 //! # struct Shows;
 //! # impl Backend for Shows {
 //! #     fn name(&self) -> &str { "shows" }
@@ -33,7 +36,7 @@
 //! What the caller holds stays as it is: the layer changes its own copy of the operation. Answers and reads show what is stored.
 //!
 //! # What is looked at
-//! Every place of every write that holds content, by the [one visitor](throughline_core::CarriesContent): whole contents and blocks at any
+//! Every place of every write that holds content, by the [one visitor](throughline_core::messages::CarriesContent): whole contents and blocks at any
 //! depth, names of members included; appended text; metadata of messages and threads, their patches and names; titles; reasons.
 //! So batches, edits, imports and forks are covered. A secret is looked for in what a JSON string says, not in how it is
 //! written: `\u0041KIA…` is one. What holds none keeps its bytes.
@@ -80,7 +83,7 @@
 //! found, the rest is dropped as it comes; of a private key, everything up to the line that ends it, or to the end of the text.
 //! So what is stored in the end is what redacting the whole text at once would give.
 //!
-//! - Held text is not durable: a message that is never finished lacks it. The answer says how much that is, as [`HeldBack`](throughline_core::HeldBack) in
+//! - Held text is not durable: a message that is never finished lacks it. The answer says how much that is, as [`HeldBack`](throughline_core::pipeline::HeldBack) in
 //!   its extensions, and a [`Draft`](throughline_core::Draft) counts it as not committed.
 //! - Calls that change the content of one message take turns. A call that was refused, replayed or dropped before it was handed
 //!   over leaves what is held as it was. Where an outcome is unknown, the next call reads the message and goes by its revision.

@@ -1,7 +1,7 @@
 //! The owner of a thread, which is a name that is stored and filtered by.
 
 use super::{Redactions, redactor::Redactor};
-use throughline_core::{MAX_ID_BYTES, OwnerId, PersistArgs, ReadArgs, ThreadArgs};
+use throughline_core::{OwnerId, PersistArgs, ReadArgs, ids::MAX_ID_BYTES, threads::ThreadArgs};
 
 impl Redactor {
     /// Hides a secret in the owner that `args` stores, or that it asks for: a list by this owner finds the threads that were stored
@@ -37,7 +37,10 @@ impl Redactor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use throughline_core::{CreateThread, LabelThread, ListThreads, NewThread};
+    use throughline_core::{
+        NewThread,
+        threads::{CreateThread, LabelThread, ListThreads},
+    };
 
     #[test]
     fn an_owner_is_stored_and_found_without_its_secret() {

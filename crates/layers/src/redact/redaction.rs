@@ -13,7 +13,7 @@ use super::{
     stream::Stream,
 };
 use crate::transform::{EditCounts, Edits, JsonString, Rewrite, TextPart, TextStream, TooDeep, Transform};
-use throughline_core::{Context, Extensions, PersistArgs, Title};
+use throughline_core::{Context, PersistArgs, Title, pipeline::Extensions};
 
 /// What is told of each write that something was hidden of.
 pub(super) type Hook = Arc<dyn Fn(&Context, &Redactions) + Send + Sync>;
@@ -170,7 +170,7 @@ impl TextStream<Redaction> for Stream {
 mod tests {
     use super::*;
     use crate::transform::{Down, TooDeep};
-    use throughline_core::{Content, ContentBuffer, Delta, Metadata};
+    use throughline_core::{Content, Delta, Metadata, messages::ContentBuffer};
 
     fn metadata(redactor: &Redactor, metadata: &Metadata, is_patch: bool) -> (Option<Metadata>, Redactions) {
         let redaction = Redaction::new(redactor.clone());

@@ -13,7 +13,7 @@ use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::RetryLayer;
-use throughline_core::{AttemptsMade, PersistError, PersistRequest, PersistResponse, Result};
+use throughline_core::{PersistError, PersistRequest, PersistResponse, Result, pipeline::AttemptsMade};
 
 /// The future of [`RetryService`](super::RetryService).
 #[pin_project]

@@ -3,8 +3,9 @@
 //! ```
 //! # use std::sync::atomic::{AtomicU32, Ordering};
 //! # use throughline_core::{
-//! #     Admitted, Backend, Capabilities, Delete, Deleted, Durability, ErrorKind, MessageState, OpKind, PersistError,
-//! #     Reply, Result, Revision, Seq,
+//! #     Admitted, Backend, Capabilities, Durability, ErrorKind, MessageState, OpKind,
+//! #     PersistError, Reply, Result, Revision, Seq,
+//! #     messages::{Delete, Deleted},
 //! # };
 //! # struct BusyTwice(AtomicU32);
 //! # impl Backend for BusyTwice {
@@ -42,7 +43,7 @@
 //! Every operation is treated alike. Id, key and content are those of the first attempt; the timestamp and
 //! [`Context::attempt`](throughline_core::Context::attempt) are the attempt's own.
 //!
-//! An answer that took more than one attempt says so in its extensions ([`AttemptsMade`](throughline_core::AttemptsMade)).
+//! An answer that took more than one attempt says so in its extensions ([`AttemptsMade`](throughline_core::pipeline::AttemptsMade)).
 //! An error that comes out names the attempts and stays transient; another retry layer further out does not repeat it.
 //! Between attempts it waits exponentially longer, with jitter, or as long as the error asks. A wait that would end
 //! after the deadline of the call is not begun.

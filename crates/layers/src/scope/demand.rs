@@ -4,8 +4,12 @@ use std::slice;
 
 use super::Verb;
 use throughline_core::{
-    ChangeScope, PersistArgs, ReadArgs, ReadAudit, ReadChanges, ThreadArgs, ThreadId, UpdateMode,
-    operation::Addressed as _,
+    PersistArgs, ReadArgs, ThreadId,
+    audit::ReadAudit,
+    changes::{ChangeScope, ReadChanges},
+    messages::UpdateMode,
+    operations::Addressed as _,
+    threads::ThreadArgs,
 };
 
 /// One thing that a capability has to allow.

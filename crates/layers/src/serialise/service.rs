@@ -3,7 +3,9 @@ use std::task::{Context, Poll};
 use tower_service::Service;
 
 use super::{Queue, SerialiseFuture};
-use throughline_core::{Addressed as _, PersistError, PersistRequest, PersistResponse, Result, ThreadId};
+use throughline_core::{
+    PersistError, PersistRequest, PersistResponse, Result, ThreadId, operations::Addressed as _,
+};
 
 /// The service of [`SerialiseLayer`](super::SerialiseLayer).
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::SlowLogLayer;
-use throughline_core::{AttemptsMade, Context, PersistResponse, Result, Site, contain};
+use throughline_core::{Context, PersistResponse, Result, Site, contain, pipeline::AttemptsMade};
 
 /// A call between its begin and its end. Dropped without an answer, it was left.
 pub(super) struct Watched {

@@ -1,7 +1,10 @@
 //! Ends one attempt that takes too long.
 //!
 //! ```
-//! # use throughline_core::{Add, Admitted, Backend, Capabilities, Durability, OpKind, Reply, Result};
+//! # use throughline_core::{
+//! #     Admitted, Backend, Capabilities, Durability, OpKind, Reply, Result,
+//! #     messages::Add,
+//! # };
 //! # struct Hangs;
 //! # impl Backend for Hangs {
 //! #     fn name(&self) -> &str { "hangs" }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tracing::{Span, debug, debug_span, field, warn};
 
-use throughline_core::{AttemptsMade, Effect, PersistError, PersistRequest, PersistResponse};
+use throughline_core::{Effect, PersistError, PersistRequest, PersistResponse, pipeline::AttemptsMade};
 
 /// What a [`TraceLayer`](super::TraceLayer) says of a call. Every method has the behaviour of the [module](super) as its
 /// default.

@@ -3,7 +3,9 @@ use std::time::Duration;
 use tracing::{Span, field, info_span};
 
 use super::TraceHooks;
-use throughline_core::{AttemptsMade, Effect, PersistArgs, PersistError, PersistRequest, PersistResponse};
+use throughline_core::{
+    Effect, PersistArgs, PersistError, PersistRequest, PersistResponse, pipeline::AttemptsMade,
+};
 
 /// Spans named as OpenTelemetry names those of a database client, at level info and without events, for a subscriber that hands
 /// them on, such as `tracing-opentelemetry`.

@@ -1,7 +1,7 @@
 use std::{fmt::Debug, ops::Range};
 
 use super::{EditCounts, Edits, JsonString, MAX_DEPTH, TooDeep, rewrite_json};
-use throughline_core::{Context, Extensions, PersistArgs};
+use throughline_core::{Context, PersistArgs, pipeline::Extensions};
 
 /// Rewrites text on its way to the store, and back on its way to the caller.
 ///

@@ -1,9 +1,12 @@
 //! Every field of an operation or of an answer that holds content, each kind with a method of its own.
 
 use throughline_core::{
-    CarriesContent, Content, Delta, Effect, ErrorKind, MessageId, Metadata, PersistArgs, PersistError,
-    PersistResult, PlaceMut, ReadArgs, ReadResult, ReplicaArgs, Result, SearchHit, SearchHits,
-    SearchMessages, SlotMut, ThreadArgs, ThreadId, Title,
+    Content, Delta, Effect, ErrorKind, MessageId, Metadata, PersistArgs, PersistError, PersistResult,
+    ReadArgs, ReadResult, Result, ThreadId, Title,
+    messages::{CarriesContent, PlaceMut, SlotMut},
+    replication::ReplicaArgs,
+    search::{SearchHit, SearchHits, SearchMessages},
+    threads::ThreadArgs,
 };
 
 /// The answer of a layer that changes what is stored or read to a request for row images: a copy through it would differ from
@@ -144,7 +147,7 @@ pub trait RewriteFields {
 ///
 /// # Errors
 /// What `rewriter` answers, with the index of the item of a batch. [`Unsupported`](throughline_core::ErrorKind::Unsupported) for what only an exact copy
-/// does: [`ApplyImages`](throughline_core::ApplyImages) and [`ReadImages`](throughline_core::ReadImages), whose images hold fields in the form of the store.
+/// does: [`ApplyImages`](throughline_core::replication::ApplyImages) and [`ReadImages`](throughline_core::replication::ReadImages), whose images hold fields in the form of the store.
 pub fn rewrite_args(layer: &str, args: &mut PersistArgs, rewriter: &mut impl RewriteFields) -> Result<()> {
     match args {
         PersistArgs::Batch(batch) => batch.items.iter_mut().enumerate().try_for_each(|(index, item)| {

@@ -1,7 +1,10 @@
 //! Layers that change content: what is replaced is for a [`Transform`] to say, and everything else is done here.
 //!
 //! ```
-//! # use throughline_core::{Added, Admitted, Add, Backend, Capabilities, Durability, OpKind, Reply, Result, Seq, Timestamp};
+//! # use throughline_core::{
+//! #     Admitted, Backend, Capabilities, Durability, OpKind, Reply, Result, Seq, Timestamp,
+//! #     messages::{Add, Added},
+//! # };
 //! # struct Shows;
 //! # impl Backend for Shows {
 //! #     fn name(&self) -> &str { "shows" }
@@ -66,7 +69,7 @@
 //!   halves of surrogate pairs.
 //! - Ids, labels, owners, names of attachments and of idempotency keys are names, and stay.
 //! - A new kind of field does not compile until [`RewriteFields`] has a method for it. The operations of an exact copy,
-//!   [`ApplyImages`](throughline_core::ApplyImages) and [`ReadImages`](throughline_core::ReadImages), are refused.
+//!   [`ApplyImages`](throughline_core::replication::ApplyImages) and [`ReadImages`](throughline_core::replication::ReadImages), are refused.
 //! - Content that nests deeper than [`MAX_DEPTH`] levels is refused as [`TooLarge`](throughline_core::ErrorKind::TooLarge).
 //!
 //! # Text that is being written
@@ -74,7 +77,7 @@
 //! message, and is passed on with what comes next: with the next append, with further blocks, or when the message is finished or
 //! abandoned. What is stored in the end is what the transform would make of the whole text.
 //!
-//! - Held text is not durable. The answer says how much that is, as [`HeldBack`](throughline_core::HeldBack) in its extensions, and a
+//! - Held text is not durable. The answer says how much that is, as [`HeldBack`](throughline_core::pipeline::HeldBack) in its extensions, and a
 //!   [`Draft`](throughline_core::Draft) counts it as not committed.
 //! - Calls that change the content of one message wait for each other. A call that was refused, replayed, or dropped before it was handed
 //!   over leaves what is held as it was. Where an outcome is unknown, the next call reads the message and goes by its revision.

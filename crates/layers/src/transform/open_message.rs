@@ -5,8 +5,9 @@ use super::{
     open_messages::{OpenText, Slot},
 };
 use throughline_core::{
-    Content, ContentBuffer, ContentChange, Delta, Effect, ErrorKind, Idempotency, Message, MessageId,
-    PersistArgs, PersistError, Result, Revision, ThreadId, UpdateContent, UpdateMode,
+    Content, Delta, Effect, ErrorKind, Idempotency, Message, MessageId, PersistArgs, PersistError, Result,
+    Revision, ThreadId,
+    messages::{ContentBuffer, ContentChange, UpdateContent, UpdateMode},
 };
 
 /// A message whose content a call changes, perhaps several times.

@@ -11,10 +11,12 @@ use super::{
     rewrite_args,
 };
 use throughline_core::{
-    Addressed as _, CarriesContent, ContentChange, Context, Effect, ErrorKind, Extensions, GetMessage,
-    HeldBack, Message, MessageId, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult,
-    ReadResult, Reserve, Result, TenantId, ThreadArgs, ThreadId, ThreadResult, UpdateContent, UpdateMode,
-    pipeline::{InnerService, PersistService},
+    Context, Effect, ErrorKind, Message, MessageId, PersistArgs, PersistError, PersistRequest,
+    PersistResponse, PersistResult, ReadResult, Result, TenantId, ThreadId,
+    messages::{CarriesContent, ContentChange, GetMessage, Reserve, UpdateContent, UpdateMode},
+    operations::Addressed as _,
+    pipeline::{Extensions, HeldBack, InnerService, PersistService},
+    threads::{ThreadArgs, ThreadResult},
 };
 
 /// What a layer holds back of a message, in the extensions of the answer to a read of it: for transforms further out that put together

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use throughline_core::{
-    Add, Admitted, Backend, Capabilities, Content, Durability, NewMessage, OpKind, Persistence, Reply,
-    Result, Role, Seq, Timestamp,
+    Admitted, Backend, Capabilities, Content, Durability, NewMessage, OpKind, Persistence, Reply, Result,
+    Role, Seq, Timestamp, messages::Add,
 };
 use throughline_layers::redact::RedactLayer;
 
@@ -22,7 +22,7 @@ impl Backend for Echo {
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
         let (op, context, _) = call.into_parts();
         let message = op.to_message(context.tenant(), Seq::FIRST, Timestamp::from_micros(0));
-        Ok(Reply::new(throughline_core::Added { message, deduplicated: false }))
+        Ok(Reply::new(throughline_core::messages::Added { message, deduplicated: false }))
     }
 }
 

@@ -6,9 +6,9 @@ use std::{
 };
 
 use throughline_core::{
-    Admitted, Backend, Capabilities, Content, ContentBuffer, ContentChange, ContentUpdated, Delta,
-    Durability, MessageId, MessageState, NewReservation, OpKind, Persistence, Reply, Reserve, Reserved,
-    Result, Revision, Role, Seq, Timestamp, UpdateContent, UpdateMode,
+    Admitted, Backend, Capabilities, Content, Delta, Durability, MessageId, MessageState, NewReservation,
+    OpKind, Persistence, Reply, Result, Revision, Role, Seq, Timestamp,
+    messages::{ContentBuffer, ContentChange, ContentUpdated, Reserve, Reserved, UpdateContent, UpdateMode},
 };
 use throughline_layers::redact::{RedactLayer, Redactor};
 

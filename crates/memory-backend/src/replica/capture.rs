@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use throughline_core::{
-    AuditNumber, Position,
+    Position,
+    audit::AuditNumber,
     replication::{CaptureId, ImageCursor},
 };
 use throughline_engine::{

@@ -7,10 +7,13 @@ mod read;
 use std::collections::BTreeMap;
 
 use throughline_core::{
-    ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, ImagesApplied, PersistError,
-    Position, ReplicaArgs, ReplicaResult, Result, TenantId, Timestamp,
+    PersistError, Position, Result, TenantId, Timestamp,
+    audit::AuditNumber,
     backend::following::{self, Present},
-    replication::Standing,
+    replication::{
+        ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ImagesApplied, ReplicaArgs, ReplicaResult,
+        Standing,
+    },
 };
 use throughline_engine::rows::ChangeEvent;
 

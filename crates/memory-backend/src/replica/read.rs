@@ -1,10 +1,11 @@
 //! What is kept, as images.
 
 use throughline_core::{
-    Images, ReadImages, Result, Timestamp,
+    Result, Timestamp,
     backend::following,
     replication::{
-        ConsumerImage, Image, ImageCursor, ImagePart, KeyImage, NameImage, SessionImage, SessionPart,
+        ConsumerImage, Image, ImageCursor, ImagePart, Images, KeyImage, NameImage, ReadImages, SessionImage,
+        SessionPart,
     },
 };
 use throughline_engine::{

@@ -5,10 +5,15 @@ use tokio::{sync::RwLockReadGuard, time::timeout_at};
 use super::Shared;
 use crate::link::standing;
 use throughline_core::{
-    Add, Admitted, Backend, Batch, Capabilities, CommitNotifications, ConsumerArgs, Context, Delete,
-    Durability, Effect, ErrorKind, Import, OpKind, Operation, PersistArgs, PersistError, PersistResponse,
-    ReadArgs, ReplicaArgs, Reply, Reserve, Result, SessionArgs, ThreadArgs, Update, UpdateContent, Upstream,
+    Admitted, Backend, Capabilities, Context, Durability, Effect, ErrorKind, OpKind, Operation, PersistArgs,
+    PersistError, PersistResponse, ReadArgs, Reply, Result,
     audit::AuditNotes,
+    changes::{CommitNotifications, ConsumerArgs},
+    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    redirect::Upstream,
+    replication::ReplicaArgs,
+    sessions::SessionArgs,
+    threads::ThreadArgs,
 };
 
 /// The backend of a [`Switch`](super::Switch): whatever is asked of it is asked of the store that leads.
@@ -122,7 +127,7 @@ impl Backend for SwitchBackend {
     }
 
     /// Of the store that leads; the one that follows takes it.
-    fn fingerprint_key(&self) -> Option<throughline_core::FingerprintKey> {
+    fn fingerprint_key(&self) -> Option<throughline_core::operations::FingerprintKey> {
         Upstream::new(self.shared.leading()).fingerprint_key()
     }
 

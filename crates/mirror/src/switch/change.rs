@@ -13,8 +13,8 @@ use crate::{
     link::{Link, stand, standing},
 };
 use throughline_core::{
-    ApplyImages, BeginCapture, Effect, ErrorKind, PersistError, Position, Result,
-    replication::{Epoch, Stance},
+    Effect, ErrorKind, PersistError, Position, Result,
+    replication::{ApplyImages, BeginCapture, Epoch, Stance},
 };
 
 /// What a change of the store that leads came to.

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, RwLock};
 
 pub use self::{backend::SwitchBackend, change::Switched};
 use super::{Lag, Mirror, MirrorStatus};
-use throughline_core::{CommitNotifier, Effect, ErrorKind, PersistError, Persistence, Result};
+use throughline_core::{Effect, ErrorKind, PersistError, Persistence, Result, changes::CommitNotifier};
 
 /// Two stores of which one leads and the other follows, and the change between them under a host that goes on writing.
 ///

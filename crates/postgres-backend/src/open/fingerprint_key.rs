@@ -3,7 +3,7 @@
 use std::sync::{PoisonError, RwLock};
 
 use sqlx::{PgConnection, Row as _};
-use throughline_core::FingerprintKey;
+use throughline_core::operations::FingerprintKey;
 
 /// The key that was made with the schema, or that came with the store that this one follows.
 pub(crate) struct StoreKey(RwLock<FingerprintKey>);

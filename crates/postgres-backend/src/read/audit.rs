@@ -2,9 +2,10 @@
 
 use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
 use throughline_core::{
-    AuditFrom, AuditNumber, AuditPage, ChangeScope, Position, ReadAudit, TenantId,
-    audit::{AuditDigest, AuditEntry},
+    Position, TenantId,
+    audit::{AuditDigest, AuditEntry, AuditFrom, AuditNumber, AuditPage, ReadAudit},
     backend::{AnswerBytes, EstimatedSize as _, rules},
+    changes::ChangeScope,
 };
 
 use super::{

@@ -2,7 +2,9 @@
 
 use sqlx::{Row as _, postgres::PgRow};
 use throughline_core::{
-    Change, ChangeScope, Changes, Happened, Position, ReadChanges, TenantId, Timestamp, backend::rules,
+    Position, TenantId, Timestamp,
+    backend::rules,
+    changes::{Change, ChangeScope, Changes, Happened, ReadChanges},
 };
 
 use super::{Answer, Scope, thread::thread_id};

@@ -2,8 +2,9 @@
 
 use sqlx::{Row as _, postgres::PgRow};
 use throughline_core::{
-    ConsumerCursor, GetCursor, ListQuarantined, Position, QuarantinedChange, QuarantinedChanges, Timestamp,
+    Position, Timestamp,
     backend::rules,
+    changes::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
 };
 
 use super::{Answer, Scope, thread::thread_id};

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
-    Content, DamagedMessage, GetMessage, Message, MessageId, Result, Seq, TenantId, ThreadId,
+    Content, Message, MessageId, Result, Seq, TenantId, ThreadId,
+    messages::{DamagedMessage, GetMessage},
 };
 use throughline_engine::rows::{ContentBuilder, MessageRow};
 

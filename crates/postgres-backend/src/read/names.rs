@@ -1,7 +1,11 @@
 //! By what names the messages of a thread are known.
 
 use sqlx::Row as _;
-use throughline_core::{AliasCursor, Aliases, ListAliases, MessageId, backend::rules};
+use throughline_core::{
+    MessageId,
+    backend::rules,
+    messages::{AliasCursor, Aliases, ListAliases},
+};
 
 use super::{Answer, Scope};
 use crate::{

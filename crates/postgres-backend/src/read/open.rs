@@ -1,5 +1,9 @@
 use sqlx::AssertSqlSafe;
-use throughline_core::{ListOpen, OpenCursor, OpenReservations, ThreadId, backend::rules};
+use throughline_core::{
+    ThreadId,
+    backend::rules,
+    messages::{ListOpen, OpenCursor, OpenReservations},
+};
 
 use super::{
     Answer, Scope,

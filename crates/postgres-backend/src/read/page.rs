@@ -1,5 +1,9 @@
 use sqlx::{AssertSqlSafe, Row as _};
-use throughline_core::{Page, PageFrom, ReadPage, Seq, ThreadId, Visibility, backend::rules};
+use throughline_core::{
+    Seq, ThreadId,
+    backend::rules,
+    messages::{Page, PageFrom, ReadPage, Visibility},
+};
 
 use super::{
     Answer, Scope,

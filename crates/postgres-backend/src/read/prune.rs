@@ -1,7 +1,10 @@
 //! What a prune would take away.
 
 use sqlx::Row as _;
-use throughline_core::{Generation, PlanPrune, PrunePlan, Seq};
+use throughline_core::{
+    Seq,
+    threads::{Generation, PlanPrune, PrunePlan},
+};
 
 use super::{Answer, Scope};
 use crate::rows::{counter, number};

@@ -7,11 +7,12 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Row as _};
 use throughline_core::{
-    Effect, ErrorKind, Message, PersistError, Position, SearchHit, SearchHits, SearchMessages, ThreadId,
+    Effect, ErrorKind, Message, PersistError, Position, ThreadId,
     backend::{
         rules,
         search::{MAX_CANDIDATES, MAX_TEXT_BYTES, Query, Tokenizer},
     },
+    search::{SearchHit, SearchHits, SearchMessages},
 };
 
 use super::{Answer, Scope, message::Stored, thread::thread_id};

@@ -2,11 +2,11 @@
 
 use sqlx::Row as _;
 use throughline_core::{
-    Attempts, ListAttempts, ResolveSession, SessionResolved,
     backend::{
         rules,
         sessions::{AgentRecord, AttemptRecord},
     },
+    sessions::{Attempts, ListAttempts, ResolveSession, SessionResolved},
 };
 use throughline_engine::{Halt, Limits, Transaction};
 

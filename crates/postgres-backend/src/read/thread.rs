@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use sqlx::{AssertSqlSafe, Row as _};
 use throughline_core::{
-    ErrorKind, GetThread, ListPurgeable, ListThreads, PersistError, PurgeableThreads, ThreadCursor,
-    ThreadEntry, ThreadId, ThreadList, Timestamp,
+    ErrorKind, PersistError, ThreadId, Timestamp,
     backend::{AnswerBytes, EstimatedSize as _, rules},
+    threads::{
+        GetThread, ListPurgeable, ListThreads, PurgeableThreads, ThreadCursor, ThreadEntry, ThreadList,
+    },
 };
 
 use super::{

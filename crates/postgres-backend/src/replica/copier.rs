@@ -2,10 +2,14 @@
 
 use sqlx::PgConnection;
 use throughline_core::{
-    ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, FingerprintKey, ImagesApplied,
-    PersistError, Position, ReplicaArgs, ReplicaResult, TakeStance,
+    PersistError, Position,
+    audit::AuditNumber,
     backend::following::{self, Present},
-    replication::{CaptureId, ImageCursor},
+    operations::FingerprintKey,
+    replication::{
+        ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, CaptureId, ImageCursor, ImagesApplied,
+        ReplicaArgs, ReplicaResult, TakeStance,
+    },
 };
 use throughline_engine::Outcome;
 

@@ -2,10 +2,10 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
-    AuditNumber, Images, Position, ReadImages, Timestamp,
-    audit::AuditEntry,
+    Position, Timestamp,
+    audit::{AuditEntry, AuditNumber},
     backend::following,
-    replication::{Image, ImagePart, Standing},
+    replication::{Image, ImagePart, Images, ReadImages, Standing},
 };
 
 use super::{

@@ -1,7 +1,7 @@
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
-    AuditNumber, Position,
-    audit::{AuditDigest, AuditLink},
+    Position,
+    audit::{AuditDigest, AuditLink, AuditNumber},
     replication::{CaptureId, Epoch, ImageCursor, Role, Stance, Standing},
 };
 

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use throughline_core::{
-    Batch, ChangeScope, ErrorKind, LabelPatch, NewMessage, PageFrom, Persistence, Position, ReadChanges,
-    TenantId,
+    ErrorKind, NewMessage, Persistence, Position, TenantId,
+    changes::{ChangeScope, ReadChanges},
+    messages::{Batch, PageFrom},
+    threads::LabelPatch,
 };
 use throughline_postgres_cluster::{Cluster, Installation};
 
@@ -182,7 +184,8 @@ async fn tenants_share_transactions_and_what_is_of_the_whole_store_spans_them() 
         for _ in 0..EACH / 350 {
             let mut batch = Batch::new();
             for _ in 0..350 {
-                batch = batch.with(throughline_core::Add::new("t".parse().unwrap(), NewMessage::user("x")));
+                batch = batch
+                    .with(throughline_core::messages::Add::new("t".parse().unwrap(), NewMessage::user("x")));
             }
             db.run(batch).await.unwrap();
         }

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
-    Alias, EventId, ItemId, MessageId, Origin, Role, Seq, ThreadId, TurnId, backend::names::KnownName,
+    MessageId, Role, Seq, ThreadId,
+    backend::names::KnownName,
+    ids::{EventId, ItemId, TurnId},
+    messages::{Alias, Origin},
 };
 use throughline_engine::{
     StagedRows,

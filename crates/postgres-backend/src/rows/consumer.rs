@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
-use throughline_core::{PersistError, Position, QuarantinedChange, ThreadId, Timestamp};
+use throughline_core::{PersistError, Position, ThreadId, Timestamp, changes::QuarantinedChange};
 use throughline_engine::{
     StagedRows,
     rows::{ConsumerKey, ConsumerRow, QuarantineKey},

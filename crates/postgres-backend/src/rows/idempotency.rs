@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sqlx::{PgConnection, Row as _};
-use throughline_core::{Fingerprint, Timestamp};
+use throughline_core::{Timestamp, operations::Fingerprint};
 use throughline_engine::{
     StagedRows,
     rows::{IdempotencyRow, IdempotencyRowKey},

@@ -1,7 +1,7 @@
 //! Messages of a thread that are found by their sequence numbers, and the leftovers that a purge removes last.
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
-use throughline_core::{DamagedMessage, Generation, MessageId, PersistError, Seq};
+use throughline_core::{MessageId, PersistError, Seq, messages::DamagedMessage, threads::Generation};
 use throughline_engine::rows::{LeftoverQuery, MessageKey, MessageRange, MessageRow, RangeKind};
 
 use super::{

@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 use throughline_core::{
-    Content, Effect, Labels, MessageId, OwnerId, QuarantinedChange, Seq,
+    Content, Effect, Labels, MessageId, OwnerId, Seq,
     backend::{
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
+    changes::QuarantinedChange,
 };
 use throughline_engine::{
     Halt, RowKey, RowSource, StagedRows, prefetch,
@@ -108,7 +109,7 @@ impl Source {
 /// What a write is answered that needs a message that cannot be read.
 pub(super) fn damaged_message(key: &MessageKey, seq: Option<Seq>) -> throughline_core::PersistError {
     let (thread, id) = (key.thread.thread.clone(), Some(key.id.clone()));
-    let damaged = throughline_core::DamagedMessage { thread, seq, id };
+    let damaged = throughline_core::messages::DamagedMessage { thread, seq, id };
     damaged.to_error().with_effect(Effect::NotApplied)
 }
 

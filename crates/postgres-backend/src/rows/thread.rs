@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
-    ForkPoint, Generation, Labels, Metadata, OwnerId, Seq, Timestamp, Title,
+    Labels, Metadata, OwnerId, Seq, Timestamp, Title,
     backend::{Tally, ThreadFacts},
+    threads::{ForkPoint, Generation},
 };
 use throughline_engine::{
     StagedRows,

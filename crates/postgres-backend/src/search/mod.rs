@@ -12,7 +12,7 @@ mod words;
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection};
-use throughline_core::{CommitNotifications, Seq, TenantId, ThreadId, backend::search::Tokenizer};
+use throughline_core::{Seq, TenantId, ThreadId, backend::search::Tokenizer, changes::CommitNotifications};
 use tokio::time::{sleep, timeout};
 
 use self::step::Step;

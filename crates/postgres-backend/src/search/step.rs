@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
-use throughline_core::{Change, Happened, backend::search::Tokenizer};
+use throughline_core::{
+    backend::search::Tokenizer,
+    changes::{Change, Happened},
+};
 
 use super::{
     refresh::{empty, gone, how_many, refresh},

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use throughline_core::{PersistArgs, PersistError, Position, ReplicaArgs, backend::following};
+use throughline_core::{PersistArgs, PersistError, Position, backend::following, replication::ReplicaArgs};
 use throughline_engine::{Limits, StagedRows, Transaction};
 
 use super::{

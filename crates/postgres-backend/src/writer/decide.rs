@@ -1,7 +1,7 @@
 //! Decides the writes of a transaction, in their order.
 
 use sqlx::PgConnection;
-use throughline_core::{Batched, PersistError, Result};
+use throughline_core::{PersistError, Result, messages::Batched};
 use throughline_engine::{Halt, Outcome, Transaction};
 
 use super::Locks;

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use throughline_core::{Addressed as _, PersistArgs, SessionArgs};
+use throughline_core::{PersistArgs, operations::Addressed as _, sessions::SessionArgs};
 
 use crate::queue::Write;
 
@@ -98,7 +98,11 @@ impl Locks {
 
 #[cfg(test)]
 mod tests {
-    use throughline_core::{Add, Batch, Delete, NewMessage, SessionArgs, Timestamp};
+    use throughline_core::{
+        NewMessage, Timestamp,
+        messages::{Add, Batch, Delete},
+        sessions::SessionArgs,
+    };
 
     use super::*;
 
@@ -138,11 +142,14 @@ mod tests {
     fn what_is_done_to_a_whole_agent_waits_for_what_is_done_in_its_threads() {
         let retire = |thread: &str| -> SessionArgs {
             let (agent, session) = ("agent".parse().unwrap(), "s".parse().unwrap());
-            throughline_core::RetireSession { agent, thread: thread.parse().unwrap(), session }.into()
+            throughline_core::sessions::RetireSession { agent, thread: thread.parse().unwrap(), session }
+                .into()
         };
         let (begin, elsewhere) = (retire("t"), retire("u"));
-        let dropped: SessionArgs = throughline_core::DropAgent { agent: "agent".parse().unwrap() }.into();
-        let runtime: SessionArgs = throughline_core::DropRuntime { runtime: "r".parse().unwrap() }.into();
+        let dropped: SessionArgs =
+            throughline_core::sessions::DropAgent { agent: "agent".parse().unwrap() }.into();
+        let runtime: SessionArgs =
+            throughline_core::sessions::DropRuntime { runtime: "r".parse().unwrap() }.into();
         assert!(!of(begin.clone()).exclude(&of(elsewhere)));
         assert!(of(begin.clone()).exclude(&of(dropped)));
         assert!(of(begin).exclude(&of(runtime)));

@@ -18,8 +18,9 @@ use std::{
 };
 
 use throughline_core::{
-    CommitNotifier, Effect, ErrorKind, PersistArgs, PersistError, Result,
+    Effect, ErrorKind, PersistArgs, PersistError, Result,
     backend::{Admission, closed},
+    changes::CommitNotifier,
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 

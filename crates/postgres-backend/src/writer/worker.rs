@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use throughline_core::{CommitNotifier, Effect, ErrorKind, MessageId, PersistArgs, PersistError, Result};
+use throughline_core::{
+    Effect, ErrorKind, MessageId, PersistArgs, PersistError, Result, changes::CommitNotifier,
+};
 use tokio::{
     sync::mpsc,
     time::{sleep, sleep_until, timeout_at},

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Add, AuditFrom, AuditNumber, Batch, BeginCapture, ChangeScope, NewMessage, Persistence, ReadAudit,
-    ReadImages, replication::ImagePart,
+    NewMessage, Persistence,
+    audit::{AuditFrom, AuditNumber, ReadAudit},
+    changes::ChangeScope,
+    messages::{Add, Batch},
+    replication::{BeginCapture, ImagePart, ReadImages},
 };
 use throughline_layers::audit::{AuditKey, AuditLayer, Flaw, verify};
 use throughline_postgres::PostgresBackend;

@@ -3,8 +3,10 @@
 use std::future::IntoFuture as _;
 
 use throughline_core::{
-    AttemptId, BeginRun, DeleteThread, NewMessage, PurgeThread, SessionArgs, ThreadArgs,
-    sessions::{Claimer, Runtime},
+    NewMessage,
+    ids::AttemptId,
+    sessions::{BeginRun, Claimer, Runtime, SessionArgs},
+    threads::{DeleteThread, PurgeThread, ThreadArgs},
 };
 use throughline_postgres::PostgresBackend;
 

@@ -1,6 +1,10 @@
 //! The key of the fingerprints of idempotent calls, which a replica takes with its role.
 
-use throughline_core::{Backend as _, FingerprintKey, GetStanding, Persistence, TakeStance};
+use throughline_core::{
+    Backend as _, Persistence,
+    operations::FingerprintKey,
+    replication::{GetStanding, TakeStance},
+};
 use throughline_postgres::PostgresBackend;
 use tokio::runtime::Builder;
 

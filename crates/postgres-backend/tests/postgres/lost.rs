@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use throughline_core::{ChangeScope, ErrorKind, NewMessage, Persistence, Position, ReadChanges};
+use throughline_core::{
+    ErrorKind, NewMessage, Persistence, Position,
+    changes::{ChangeScope, ReadChanges},
+};
 use throughline_postgres::PostgresBackend;
 use throughline_postgres_cluster::{Cluster, Installation};
 

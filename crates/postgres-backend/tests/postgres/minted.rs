@@ -1,8 +1,8 @@
 //! Ids that were made up for a call are taken for new. They need not be.
 
 use throughline_core::{
-    Add, Batch, Content, Effect, ErrorKind, MetadataPatch, NewMessage, NewReservation, PersistError,
-    PersistResult, Reserve, Role, Update,
+    Content, Effect, ErrorKind, MetadataPatch, NewMessage, NewReservation, PersistError, PersistResult, Role,
+    messages::{Add, Batch, Reserve, Update},
 };
 use throughline_postgres::PostgresBackend;
 

@@ -7,7 +7,10 @@ use std::{
 };
 
 use sqlx::{Connection as _, PgConnection};
-use throughline_core::{Add, Batch, Effect, ErrorKind, NewMessage, Persistence};
+use throughline_core::{
+    Effect, ErrorKind, NewMessage, Persistence,
+    messages::{Add, Batch},
+};
 use throughline_postgres::PostgresBackend;
 use throughline_postgres_cluster::{Cluster, Installation};
 use tokio::time::timeout;
@@ -193,7 +196,7 @@ async fn a_lock_that_somebody_holds_is_busy_and_readers_that_are_taken_are_overl
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Busy, Effect::NotApplied), "{error}");
     let reading = {
         let thread = db.thread("t");
-        tokio::spawn(async move { thread.page(throughline_core::PageFrom::End, 10).await })
+        tokio::spawn(async move { thread.page(throughline_core::messages::PageFrom::End, 10).await })
     };
     // Until the reader waits for the lock.
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
@@ -203,7 +206,7 @@ async fn a_lock_that_somebody_holds_is_busy_and_readers_that_are_taken_are_overl
         }
     };
     timeout(FAR, reader_waits).await.expect("the reader waits for the lock");
-    let error = db.thread("t").page(throughline_core::PageFrom::End, 10).await.unwrap_err();
+    let error = db.thread("t").page(throughline_core::messages::PageFrom::End, 10).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied), "{error}");
     sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
     assert_eq!(reading.await.unwrap().unwrap().messages.len(), 1);
@@ -221,7 +224,7 @@ async fn a_tenant_without_a_connection_does_not_wait_for_the_reads_of_another() 
     sqlx::raw_sql(lock).execute(&mut blocker).await.unwrap();
     let read = |tenant: &str| {
         let thread = db.for_tenant(tenant.parse().unwrap()).thread("t");
-        tokio::spawn(async move { thread.page(throughline_core::PageFrom::End, 10).await })
+        tokio::spawn(async move { thread.page(throughline_core::messages::PageFrom::End, 10).await })
     };
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     let first = read("a");
@@ -258,7 +261,7 @@ async fn callers_who_leave_leave_no_transaction_behind() {
         let call = async move { thread.add(NewMessage::user("x")).await.map(drop) };
         let read = {
             let thread = db.thread("t");
-            async move { thread.page(throughline_core::PageFrom::End, 10).await.map(drop) }
+            async move { thread.page(throughline_core::messages::PageFrom::End, 10).await.map(drop) }
         };
         let patience = Duration::from_micros(random.u64(0..3000));
         if round % 2 == 0 {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use throughline_core::{
-    ChangeScope, Effect, ErrorKind, NewMessage, PageFrom, Persistence, Position, Result, Thread,
+    Effect, ErrorKind, NewMessage, Persistence, Position, Result, Thread, changes::ChangeScope,
+    messages::PageFrom,
 };
 use throughline_postgres::{OpenError, PostgresBackend, PostgresOptions};
 use throughline_postgres_cluster::{Cluster, Installation, Pooler};

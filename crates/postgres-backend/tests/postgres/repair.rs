@@ -1,9 +1,10 @@
 //! A message that cannot be read is refused by itself, and can be deleted or restored.
 
 use throughline_core::{
-    ClearThread, ConsumerArgs, ConsumerResult, Content, Delete, ErrorKind, GetThread, Import, ImportRow,
-    ImportedRow, LabelPatch, MoveCursor, NewMessage, Position, PurgeThread, QuarantineChange, RebuildThread,
-    ReleaseChange, ResetCursor, Role, ThreadArgs, ThreadResult, Timestamp, Update,
+    Content, ErrorKind, NewMessage, Position, Role, Timestamp,
+    changes::{ConsumerArgs, ConsumerResult, MoveCursor, QuarantineChange, ReleaseChange, ResetCursor},
+    messages::{Delete, Import, ImportRow, ImportedRow, Update},
+    threads::{ClearThread, GetThread, LabelPatch, PurgeThread, RebuildThread, ThreadArgs, ThreadResult},
 };
 use throughline_postgres::PostgresBackend;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence};
+use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, messages::PageFrom};
 use throughline_postgres::PostgresBackend;
 
 use crate::support::{Database, everything};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_core::{Effect, ErrorKind, NewMessage, PageFrom, Persistence, Result, Thread};
+use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, Result, Thread, messages::PageFrom};
 use throughline_postgres::PostgresBackend;
 use throughline_postgres_cluster::{Cluster, Installation};
 

@@ -1,7 +1,10 @@
 //! Databases of their own in the cluster of this process.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use throughline_core::{Message, PageFrom, Persistence, Visibility};
+use throughline_core::{
+    Message, Persistence,
+    messages::{PageFrom, Visibility},
+};
 use throughline_postgres::{PostgresBackend, PostgresOptions};
 use throughline_postgres_cluster::{Installation, URL_VARIABLE, shared};
 

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use throughline_core::{PageFrom, Persistence, Visibility};
+use throughline_core::{
+    Persistence,
+    messages::{PageFrom, Visibility},
+};
 use throughline_sqlite::SqliteBackend;
 
 use super::Ledger;

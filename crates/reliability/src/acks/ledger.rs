@@ -199,7 +199,7 @@ fn stage_of(message: &Message, name: &str) -> Option<Stage> {
 
 #[cfg(test)]
 mod tests {
-    use throughline_core::{Add, Seq, TenantId, Timestamp};
+    use throughline_core::{Seq, TenantId, Timestamp, messages::Add};
 
     use super::*;
     use crate::acks::message;

@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 use throughline_core::{
-    AuditNumber, NewMessage, Position,
-    audit::{AuditDigest, AuditEntry},
+    NewMessage, Position,
+    audit::{AuditDigest, AuditEntry, AuditNumber},
 };
 use throughline_layers::audit::{Anchor, AuditReport, Flaw, anchor, verify};
 use throughline_reliability::{Report, worker::audit_key};

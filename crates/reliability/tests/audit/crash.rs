@@ -2,7 +2,7 @@
 
 use std::{path::Path, thread, time::Duration};
 
-use throughline_core::{PageFrom, Position, audit::AuditOutcome};
+use throughline_core::{Position, audit::AuditOutcome, messages::PageFrom};
 use throughline_layers::audit::verify;
 use throughline_reliability::{
     Report,

@@ -7,7 +7,10 @@ mod random_edits;
 use std::path::Path;
 
 use throughline_core::{
-    AuditFrom, AuditNumber, ChangeScope, Persistence, ReadAudit, ReadPage, audit::AuditEntry,
+    Persistence,
+    audit::{AuditEntry, AuditFrom, AuditNumber, ReadAudit},
+    changes::ChangeScope,
+    messages::ReadPage,
 };
 use throughline_layers::audit::AuditLayer;
 use throughline_reliability::worker::audit_key;

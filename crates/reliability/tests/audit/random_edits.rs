@@ -5,8 +5,11 @@ use std::{fs, path::Path};
 use fastrand::Rng;
 use rusqlite::{Connection, ToSql, params_from_iter, types::Value};
 use throughline_core::{
-    Add, Batch, Delete, Labels, ListThreads, MetadataPatch, MoveCursor, NewMessage, NewThread, Origin, Role,
+    Labels, MetadataPatch, NewMessage, NewThread, Role,
+    changes::MoveCursor,
+    messages::{Add, Batch, Delete, Origin},
     sessions::{Claimer, Runtime},
+    threads::ListThreads,
 };
 use throughline_layers::audit::verify;
 use throughline_reliability::{Report, scaled, worker::audit_key};

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use throughline_core::{Effect, ErrorKind, PageFrom, Persistence, Result, Visibility};
+use throughline_core::{
+    Effect, ErrorKind, Persistence, Result,
+    messages::{PageFrom, Visibility},
+};
 use throughline_reliability::acks::{AckLog, Call, Outcome, message};
 use throughline_sqlite::{Condition, Failpoint, Maintenance, OpenError, SqliteOptions};
 use tokio::time::timeout;

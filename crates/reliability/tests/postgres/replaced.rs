@@ -45,15 +45,18 @@ async fn rel_28_nothing_is_written_to_a_primary_that_was_replaced() {
     let error = answer.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(error.to_string().contains("replaced"), "{error}");
-    let read =
-        db.thread("t0").page(throughline_core::PageFrom::End, 1).deadline(Duration::from_secs(3)).await;
+    let read = db
+        .thread("t0")
+        .page(throughline_core::messages::PageFrom::End, 1)
+        .deadline(Duration::from_secs(3))
+        .await;
     assert_eq!(read.unwrap_err().kind(), ErrorKind::Unavailable, "nor is anything read");
     report.fired("alone with the old primary", 1);
     proxy.heal();
 
     // A host that has seen nothing finds the one that was promoted last.
     let fresh = open(options(), &url).await;
-    fresh.thread("t0").page(throughline_core::PageFrom::End, 1).await.unwrap();
+    fresh.thread("t0").page(throughline_core::messages::PageFrom::End, 1).await.unwrap();
     let added = fresh.thread("fresh").add(NewMessage::user("x")).await.unwrap().message.id;
     let found = format!("SELECT count(*) FROM throughline.messages WHERE id = '{added}'");
     assert_eq!(group.primary().run("postgres", &found).unwrap(), "1");
@@ -92,7 +95,7 @@ async fn rel_28_who_finds_the_new_primary_takes_the_others_along() {
     hosts.write(&db, 4, None);
     hosts.answers(50).await;
     // One connection that reads lies idle now.
-    db.thread("t0").page(throughline_core::PageFrom::End, 1).await.unwrap();
+    db.thread("t0").page(throughline_core::messages::PageFrom::End, 1).await.unwrap();
     group.promote().unwrap();
     let before: u64 = group.primary().run("postgres", MESSAGES).unwrap().parse().unwrap();
     // Nobody has told the host: it goes on where it is connected. That is why the old one has to be fenced.

@@ -69,7 +69,7 @@ pub enum Part {
     Store,
     /// A thread: its row, or its places do not add up.
     Thread,
-    /// What lists show of a thread. It can be [made again](throughline_core::RebuildThread).
+    /// What lists show of a thread. It can be [made again](throughline_core::threads::RebuildThread).
     Entry,
     /// A change that is kept for who follows them.
     Change,

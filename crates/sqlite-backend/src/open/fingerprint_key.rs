@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use throughline_core::{Effect, ErrorKind, FingerprintKey, PersistError, Result};
+use throughline_core::{Effect, ErrorKind, PersistError, Result, operations::FingerprintKey};
 use tokio::task::spawn_blocking;
 
 use super::OpenError;

@@ -1,7 +1,11 @@
 //! By what names the messages of a thread are known.
 
 use rusqlite::params;
-use throughline_core::{AliasCursor, Aliases, ListAliases, Result, backend::rules};
+use throughline_core::{
+    Result,
+    backend::rules,
+    messages::{AliasCursor, Aliases, ListAliases},
+};
 
 use super::{
     Scope,

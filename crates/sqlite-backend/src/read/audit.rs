@@ -2,9 +2,10 @@
 
 use rusqlite::{Row, params};
 use throughline_core::{
-    AuditFrom, AuditNumber, AuditPage, ChangeScope, Position, ReadAudit, Result, TenantId,
-    audit::AuditEntry,
+    Position, Result, TenantId,
+    audit::{AuditEntry, AuditFrom, AuditNumber, AuditPage, ReadAudit},
     backend::{AnswerBytes, EstimatedSize as _, rules},
+    changes::ChangeScope,
 };
 
 use super::Scope;

@@ -2,7 +2,9 @@
 
 use rusqlite::{Row, params};
 use throughline_core::{
-    Change, ChangeScope, Changes, Position, ReadChanges, Result, TenantId, Timestamp, backend::rules,
+    Position, Result, TenantId, Timestamp,
+    backend::rules,
+    changes::{Change, ChangeScope, Changes, ReadChanges},
 };
 
 use super::{

@@ -2,8 +2,10 @@
 
 use rusqlite::{OptionalExtension, params};
 use throughline_core::{
-    ConsumerCursor, ConsumerName, GetCursor, ListQuarantined, Position, QuarantinedChange,
-    QuarantinedChanges, Result, ThreadId, Timestamp, backend::rules,
+    Position, Result, ThreadId, Timestamp,
+    backend::rules,
+    changes::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
+    ids::ConsumerName,
 };
 
 use super::{Scope, thread::corrupt};

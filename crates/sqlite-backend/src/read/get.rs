@@ -1,5 +1,5 @@
 use rusqlite::params;
-use throughline_core::{GetMessage, Message, Result};
+use throughline_core::{Message, Result, messages::GetMessage};
 
 use crate::record::{Columns as _, DELETED, Damage, Record};
 

@@ -1,7 +1,8 @@
 use rusqlite::{Row, ToSql, params};
 use throughline_core::{
-    ListOpen, Message, MessageId, OpenCursor, OpenReservations, Result, ThreadId,
+    Message, MessageId, Result, ThreadId,
     backend::{AnswerBytes, rules},
+    messages::{ListOpen, OpenCursor, OpenReservations},
 };
 
 use super::{

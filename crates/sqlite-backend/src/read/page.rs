@@ -1,7 +1,8 @@
 use rusqlite::params;
 use throughline_core::{
-    Page, PageFrom, PersistError, ReadPage, Seq, ThreadId, Visibility,
+    PersistError, Seq, ThreadId,
     backend::{AnswerBytes, rules},
+    messages::{Page, PageFrom, ReadPage, Visibility},
 };
 
 use super::{

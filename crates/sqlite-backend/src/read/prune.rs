@@ -1,7 +1,10 @@
 //! What a prune would take away.
 
 use rusqlite::params;
-use throughline_core::{Generation, Keep, PlanPrune, PrunePlan, Result, Seq};
+use throughline_core::{
+    Result, Seq,
+    threads::{Generation, Keep, PlanPrune, PrunePlan},
+};
 
 use super::{
     Scope,

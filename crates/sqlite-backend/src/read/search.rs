@@ -10,11 +10,12 @@ use std::{
 
 use rusqlite::params;
 use throughline_core::{
-    Position, Result, SearchHit, SearchHits, SearchMessages,
+    Position, Result,
     backend::{
         rules,
         search::{MAX_CANDIDATES, MAX_COUNT, MAX_TEXT_BYTES, Query, Tokenizer},
     },
+    search::{SearchHit, SearchHits, SearchMessages},
 };
 
 use super::{

@@ -1,7 +1,11 @@
 //! What a claimer may resume, and the attempts that there were.
 
 use rusqlite::params;
-use throughline_core::{Attempts, ListAttempts, ResolveSession, Result, SessionResolved, backend::rules};
+use throughline_core::{
+    Result,
+    backend::rules,
+    sessions::{Attempts, ListAttempts, ResolveSession, SessionResolved},
+};
 use throughline_engine::{
     Limits, RowSource as _, Transaction,
     rows::{AgentKey, SessionHeadKey, ThreadKey},

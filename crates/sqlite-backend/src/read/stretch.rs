@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
-use throughline_core::{DamagedMessage, Effect, ErrorKind, Message, PersistError, Result, Seq, ThreadId};
+use throughline_core::{
+    Effect, ErrorKind, Message, PersistError, Result, Seq, ThreadId, messages::DamagedMessage,
+};
 
 /// What a list shows of the rows that were found for it, one more than it was asked for where there are more.
 pub(super) struct Stretch<K> {
@@ -93,7 +95,7 @@ pub(super) fn disordered() -> PersistError {
 
 #[cfg(test)]
 mod tests {
-    use throughline_core::{Add, NewMessage, TenantId, Timestamp};
+    use throughline_core::{NewMessage, TenantId, Timestamp, messages::Add};
 
     use super::*;
 

@@ -2,7 +2,8 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 use throughline_core::{
-    Effect, ErrorKind, GetThread, PersistError, Position, Result, Seq, ThreadEntry, ThreadId,
+    Effect, ErrorKind, PersistError, Position, Result, Seq, ThreadId,
+    threads::{GetThread, ThreadEntry},
 };
 
 use super::Scope;

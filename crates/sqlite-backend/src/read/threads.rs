@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 
 use rusqlite::{Row, ToSql, params};
 use throughline_core::{
-    ListPurgeable, ListThreads, PurgeableThreads, Result, ThreadCursor, ThreadEntry, ThreadId, ThreadList,
-    Timestamp,
+    Result, ThreadId, Timestamp,
     backend::{AnswerBytes, EstimatedSize as _, rules},
+    threads::{ListPurgeable, ListThreads, PurgeableThreads, ThreadCursor, ThreadEntry, ThreadList},
 };
 
 use super::{

@@ -1,5 +1,9 @@
 use rusqlite::{Connection, params};
-use throughline_core::{Alias, EventId, ItemId, MessageId, Origin, Role, TurnId};
+use throughline_core::{
+    MessageId, Role,
+    ids::{EventId, ItemId, TurnId},
+    messages::{Alias, Origin},
+};
 
 use super::{Checksum, Columns};
 

@@ -1,7 +1,7 @@
 //! What is written to an open message, piece by piece.
 
 use rusqlite::Row;
-use throughline_core::{Content, ContentChange};
+use throughline_core::{Content, messages::ContentChange};
 use throughline_engine::rows::{ChunkKind, ContentBuilder, chunk_text};
 
 use super::{Checksum, Columns};

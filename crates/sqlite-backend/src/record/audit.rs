@@ -1,7 +1,7 @@
 use rusqlite::{Connection, Row, params};
 use throughline_core::{
-    AuditNumber, ThreadId,
-    audit::{AuditDigest, AuditEntry, AuditLink},
+    ThreadId,
+    audit::{AuditDigest, AuditEntry, AuditLink, AuditNumber},
 };
 
 use super::{Checksum, Columns, number};

@@ -1,7 +1,8 @@
 use rusqlite::{CachedStatement, Connection, ToSql};
 use throughline_core::{
-    OwnerId, Seq, TenantId, ThreadEntry, ThreadId, Timestamp, Title,
+    OwnerId, Seq, TenantId, ThreadId, Timestamp, Title,
     backend::{Tally, ThreadFacts},
+    threads::ThreadEntry,
 };
 
 use super::{Checksum, Columns, Head, IN_MEMORY, head::flag, number};

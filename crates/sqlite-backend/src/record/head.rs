@@ -1,5 +1,5 @@
 use rusqlite::{Connection, params};
-use throughline_core::Generation;
+use throughline_core::threads::Generation;
 
 use super::{Checksum, Columns};
 

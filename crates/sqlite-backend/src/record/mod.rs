@@ -19,9 +19,10 @@ use std::{borrow::Cow, time::Duration};
 
 use rusqlite::Row;
 use throughline_core::{
-    Content, DamagedMessage, Lease, Message, MessageId, MessageState, PersistError, Revision, Role, Seq,
-    TenantId, ThreadId, Timestamp,
+    Content, Lease, Message, MessageId, MessageState, PersistError, Revision, Role, Seq, TenantId, ThreadId,
+    Timestamp,
     backend::{Length, Tail},
+    messages::DamagedMessage,
 };
 use throughline_engine::rows::{MessageKey, MessageRow};
 

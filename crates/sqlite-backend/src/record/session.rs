@@ -1,7 +1,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use throughline_core::{
-    AttemptId, SessionId,
     backend::sessions::{AttemptRecord, KnownSession, SessionHead},
+    ids::{AttemptId, SessionId},
 };
 
 use super::{Checksum, Columns, number};

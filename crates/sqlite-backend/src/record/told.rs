@@ -1,5 +1,9 @@
 use rusqlite::{CachedStatement, Connection, params};
-use throughline_core::{ChangedMessage, Generation, Happened, MessageId, Revision, Seq};
+use throughline_core::{
+    MessageId, Revision, Seq,
+    changes::{ChangedMessage, Happened},
+    threads::Generation,
+};
 
 use super::{Checksum, Columns, number};
 

@@ -5,10 +5,13 @@ mod put;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use throughline_core::{
-    ApplyImages, AuditNumber, BeginCapture, CaptureBegun, CaptureEnded, Effect, ErrorKind, ImagesApplied,
-    PersistError, Position, ReplicaArgs, ReplicaResult,
+    Effect, ErrorKind, PersistError, Position,
+    audit::AuditNumber,
     backend::following::{self, Present},
-    replication::{ImageCursor, Stance, Standing},
+    replication::{
+        ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ImageCursor, ImagesApplied, ReplicaArgs,
+        ReplicaResult, Stance, Standing,
+    },
 };
 
 pub(crate) use self::capture::{Part, is_capture_trigger, present as capture};

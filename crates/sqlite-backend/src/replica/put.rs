@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use throughline_core::{
-    Alias, EventId, Happened, ItemId, TenantId, TurnId,
+    TenantId,
+    changes::Happened,
+    ids::{EventId, ItemId, TurnId},
+    messages::Alias,
     replication::{Image, ImagePart, NameImage},
 };
 use throughline_engine::{Limits, Transaction, rows::ThreadKey};

@@ -2,8 +2,9 @@
 
 use rusqlite::{Row, ToSql, params};
 use throughline_core::{
-    Seq, TurnId,
+    Seq,
     backend::names::{KnownName, NAMES_PER_MESSAGE},
+    ids::TurnId,
 };
 use throughline_engine::{
     StagedRows,

@@ -1,7 +1,7 @@
 //! Consumers of the change feed: the rows of `consumers`, and of `quarantine`.
 
 use rusqlite::{OptionalExtension, params};
-use throughline_core::{ConsumerName, Position, QuarantinedChange, ThreadId, Timestamp};
+use throughline_core::{Position, ThreadId, Timestamp, changes::QuarantinedChange, ids::ConsumerName};
 use throughline_engine::{
     StagedRows,
     rows::{ConsumerKey, ConsumerRow, QuarantineKey},

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
-use throughline_core::{Happened, MessageId, ThreadId};
+use throughline_core::{MessageId, ThreadId, changes::Happened};
 use throughline_engine::{
     StagedRows,
     rows::{ChangeEvent, ThreadKey},

@@ -1,7 +1,7 @@
 //! Idempotency keys: the rows of `idempotency`.
 
 use rusqlite::{OptionalExtension, params};
-use throughline_core::{Fingerprint, Timestamp, backend::Replay};
+use throughline_core::{Timestamp, backend::Replay, operations::Fingerprint};
 use throughline_engine::{
     StagedRows,
     rows::{IdempotencyRow, IdempotencyRowKey},

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throughline_core::{
-    AttachmentKey, Content, ErrorKind, Message, MessageId, MessageState, Metadata, PersistError, Revision,
-    Role, Seq, Timestamp,
+    Content, ErrorKind, Message, MessageId, MessageState, Metadata, PersistError, Revision, Role, Seq,
+    Timestamp,
     backend::{Length, Tail},
+    ids::AttachmentKey,
 };
 use throughline_engine::{
     StagedRows,

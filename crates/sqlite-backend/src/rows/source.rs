@@ -3,11 +3,12 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 use rusqlite::Connection;
 use throughline_core::{
-    Content, Labels, MessageId, OwnerId, QuarantinedChange,
+    Content, Labels, MessageId, OwnerId,
     backend::{
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
+    changes::QuarantinedChange,
 };
 use throughline_engine::{
     Halt, RowSource,

@@ -1,5 +1,5 @@
 use rusqlite::Connection;
-use throughline_core::{PersistArgs, TenantId, ThreadArgs, Timestamp};
+use throughline_core::{PersistArgs, TenantId, Timestamp, threads::ThreadArgs};
 use throughline_engine::{Limits, Outcome, Transaction, Write};
 
 use super::{Positions, Source, ThreadCache, flush};

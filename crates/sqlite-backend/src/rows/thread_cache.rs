@@ -85,8 +85,9 @@ impl ThreadCache {
 mod tests {
     use rusqlite::Connection;
     use throughline_core::{
-        ArchiveThread, CreateThread, Metadata, NewThread, PersistArgs, ThreadArgs, Timestamp,
+        Metadata, NewThread, PersistArgs, Timestamp,
         backend::ThreadFacts,
+        threads::{ArchiveThread, CreateThread, ThreadArgs},
     };
     use throughline_engine::{Limits, StagedRows, Transaction, Write};
 

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use throughline_core::{Happened, backend::search::Tokenizer};
+use throughline_core::{backend::search::Tokenizer, changes::Happened};
 
 use super::{State, refresh::refresh, shards::term_of_thread, state::clear};
 use crate::{

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
-use throughline_core::{CommitNotifier, Position};
+use throughline_core::{Position, changes::CommitNotifier};
 
 /// How often the writer looks for commits of other processes.
 const POLL: Duration = Duration::from_millis(25);

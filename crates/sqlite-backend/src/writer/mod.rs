@@ -28,8 +28,9 @@ use std::{
 
 use tempfile::TempDir;
 use throughline_core::{
-    CommitNotifications, CommitNotifier, Effect, ErrorKind, PersistError, Result,
+    Effect, ErrorKind, PersistError, Result,
     backend::{Admission, OwnerProcess},
+    changes::{CommitNotifications, CommitNotifier},
 };
 use tokio::sync::oneshot;
 

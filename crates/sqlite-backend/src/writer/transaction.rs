@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 use throughline_core::{
-    Effect, ErrorKind, PersistArgs, PersistError, ReplicaArgs, backend::following, replication::Stance,
+    Effect, ErrorKind, PersistArgs, PersistError,
+    backend::following,
+    replication::{ReplicaArgs, Stance},
 };
 use throughline_engine::{Limits, Write as Decided};
 

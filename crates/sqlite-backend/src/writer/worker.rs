@@ -8,7 +8,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use throughline_core::{CommitNotifier, PersistError, Result};
+use throughline_core::{PersistError, Result, changes::CommitNotifier};
 
 use super::{
     PROBE_EVERY,

@@ -8,8 +8,9 @@ use std::{
 };
 
 use throughline_core::{
-    ErrorKind, ImportRow, ListAliases, ListThreads, MessageId, Metadata, Origin, PageFrom, Persistence,
-    ReadPage, Role, TenantId, ThreadEntry, ThreadId, Visibility,
+    ErrorKind, MessageId, Metadata, Persistence, Role, TenantId, ThreadId,
+    messages::{ImportRow, ListAliases, Origin, PageFrom, ReadPage, Visibility},
+    threads::{ListThreads, ThreadEntry},
 };
 
 use super::{

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use throughline_core::{
-    ForkPoint, Labels, Metadata, NewThread, OwnerId, ThreadEntry, ThreadId, Timestamp, Title,
+    Labels, Metadata, NewThread, OwnerId, ThreadId, Timestamp, Title,
+    threads::{ForkPoint, ThreadEntry},
 };
 
 use super::{

@@ -1,6 +1,6 @@
 //! The line that messages become.
 
-use throughline_core::{Content, ImportRow, Role};
+use throughline_core::{Content, Role, messages::ImportRow};
 
 use super::{
     MARK,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use throughline_core::{Content, ImportRow};
+use throughline_core::{Content, messages::ImportRow};
 
 use super::{
     object::{Object, quoted},

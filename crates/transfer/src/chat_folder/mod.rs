@@ -77,11 +77,11 @@ const MARK: &str = "throughline";
 /// |---|---|
 /// | header | `thread`, the id; `createdAt`, microseconds |
 /// | entry | owner, labels, metadata, archive, where it branched off, and a title that the form cannot have |
-/// | turn | `messages`: each message as an [`ImportRow`](throughline_core::ImportRow), under `question` or `answer` where its content is that of the line, and under `message` otherwise; a text where its JSON has line breaks |
+/// | turn | `messages`: each message as an [`ImportRow`](throughline_core::messages::ImportRow), under `question` or `answer` where its content is that of the line, and under `message` otherwise; a text where its JSON has line breaks |
 /// | catalogue | `{"export":1,"tenant":…}`, by which a later export of this tenant knows the folder for its own |
 ///
 /// An import of it makes the same threads with the same messages. Of the names that providers gave a message
-/// ([`Origin`](throughline_core::Origin)) the first is written. Threads that no list shows are not.
+/// ([`Origin`](throughline_core::messages::Origin)) the first is written. Threads that no list shows are not.
 #[derive(Debug, Clone)]
 pub struct ChatFolder {
     dir: PathBuf,

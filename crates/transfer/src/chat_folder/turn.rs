@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
-use throughline_core::{Content, ImportRow, MessageId, Metadata, Role, Timestamp};
+use throughline_core::{Content, MessageId, Metadata, Role, Timestamp, messages::ImportRow};
 
 use super::{
     MARK, SCHEMA_VERSION,

@@ -42,7 +42,7 @@ use crate::{Report, TransferError, intake};
 /// | `is_streaming` | of a row that was being written: abandoned, or final; see [`StreamingRows`] |
 /// | `created_at`, `updated_at` | the times; ISO 8601, or whole milliseconds since 1970 |
 /// | `attachments_json` | the names of attachments, where it is an array of names; metadata `legacy.attachments` otherwise |
-/// | `turn_id` | the turn of its [`Origin`](throughline_core::Origin), by which `ResolveId` finds it; metadata `legacy.turnId` where it cannot be one |
+/// | `turn_id` | the turn of its [`Origin`](throughline_core::messages::Origin), by which `ResolveId` finds it; metadata `legacy.turnId` where it cannot be one |
 /// | any other | metadata `legacy.` and its name; `NULL` is left out, bytes are written as hexadecimal digits |
 ///
 /// The messages of a thread come in the order of `created_at`, then of `message_id`. A row that cannot be taken is named in

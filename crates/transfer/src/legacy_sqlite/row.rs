@@ -1,6 +1,10 @@
 use rusqlite::{Row, types::ValueRef};
 use serde_json::value::RawValue;
-use throughline_core::{AttachmentKey, Content, ImportRow, MessageId, Metadata, Role, Timestamp, TurnId};
+use throughline_core::{
+    Content, MessageId, Metadata, Role, Timestamp,
+    ids::{AttachmentKey, TurnId},
+    messages::ImportRow,
+};
 
 use super::StreamingRows;
 use crate::{Found, moment};

@@ -7,7 +7,7 @@ use throughline_transfer::{ChatFolder, Found, Place, TransferError};
 
 use crate::support::{ID, OTHER, catalog, chat, entry, everything, header, lines, rows, store, turn};
 
-fn ids(rows: &[throughline_core::ImportRow]) -> Vec<&str> {
+fn ids(rows: &[throughline_core::messages::ImportRow]) -> Vec<&str> {
     rows.iter().map(|row| row.id.as_str()).collect()
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 
 use throughline_core::{
-    AttachmentKey, Content, MetadataPatch, NewMessage, NewReservation, NewThread, Persistence, Role,
-    UpdateMode,
+    Content, MetadataPatch, NewMessage, NewReservation, NewThread, Persistence, Role, ids::AttachmentKey,
+    messages::UpdateMode,
 };
 use throughline_transfer::{ChatFolder, ChatId, Found, TransferError};
 
@@ -91,7 +91,7 @@ async fn what_a_turn_does_not_tell_comes_back_too() {
         let draft = thread.reserve(NewReservation::new(Role::Assistant)).await.unwrap();
         let id = draft.id().clone();
         drop(draft);
-        let change = throughline_core::ContentChange::Append(throughline_core::Delta::text("so"));
+        let change = throughline_core::messages::ContentChange::Append(throughline_core::Delta::text("so"));
         thread.update_content(id, change, UpdateMode::Abandon { reason }).await.unwrap();
     }
     thread.archive(true).await.unwrap();

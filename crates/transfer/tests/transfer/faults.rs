@@ -11,9 +11,11 @@ use std::{
 };
 
 use throughline_core::{
-    Backend, CarriesContent as _, Content, Effect, ErrorKind, ListThreads, NewMessage, PersistError,
-    PersistRequest, Persistence, Phase, Result, SlotMut,
+    Backend, Content, Effect, ErrorKind, NewMessage, PersistError, PersistRequest, Persistence, Phase,
+    Result,
+    messages::{CarriesContent as _, SlotMut},
     plugin::{NextRequest, from_fn},
+    threads::ListThreads,
 };
 use throughline_layers::limits::LimitsLayer;
 use throughline_memory::MemoryBackend;

@@ -10,8 +10,9 @@ use std::{
 
 use serde_json::value::RawValue;
 use throughline_core::{
-    Content, Import, ImportRow, Metadata, NewMessage, PersistArgs, PersistRequest, Persistence, Phase,
-    ReadArgs, Role, Timestamp,
+    Content, Metadata, NewMessage, PersistArgs, PersistRequest, Persistence, Phase, ReadArgs, Role,
+    Timestamp,
+    messages::{Import, ImportRow},
     plugin::{NextRequest, from_fn},
 };
 use throughline_memory::MemoryBackend;

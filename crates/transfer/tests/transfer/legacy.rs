@@ -2,8 +2,11 @@ use std::fs;
 
 use rusqlite::types::Value;
 use throughline_core::{
-    ChangeScope, Content, ImportRow, ItemId, ListAliases, ListThreads, Metadata, NewMessage, NewThread,
-    Origin, Persistence, ReadChanges, ResolveId, ResolvedBy, Role, Timestamp, TurnId,
+    Content, Metadata, NewMessage, NewThread, Persistence, Role, Timestamp,
+    changes::{ChangeScope, ReadChanges},
+    ids::{ItemId, TurnId},
+    messages::{ImportRow, ListAliases, Origin, ResolveId, ResolvedBy},
+    threads::ListThreads,
 };
 use throughline_transfer::{
     ChatFolder, Found, LegacySqlite, LegacySqliteOptions, Place, Report, StreamingRows, TransferError,

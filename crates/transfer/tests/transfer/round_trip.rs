@@ -2,8 +2,9 @@
 
 use proptest::{collection::vec, option, prelude::*, test_runner::Config};
 use throughline_core::{
-    ArchiveThread, Content, Import, ImportRow, Labels, MessageId, Metadata, NewThread, Persistence, Role,
-    ThreadId, Timestamp,
+    Content, Labels, MessageId, Metadata, NewThread, Persistence, Role, ThreadId, Timestamp,
+    messages::{Import, ImportRow},
+    threads::ArchiveThread,
 };
 use throughline_transfer::ChatFolder;
 

@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use throughline_core::{ImportRow, ListThreads, PageFrom, Persistence, ThreadEntry, Visibility};
+use throughline_core::{
+    Persistence,
+    messages::{ImportRow, PageFrom, Visibility},
+    threads::{ListThreads, ThreadEntry},
+};
 use throughline_memory::MemoryBackend;
 
 pub(crate) fn store() -> Persistence {

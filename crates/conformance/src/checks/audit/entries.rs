@@ -1,9 +1,13 @@
 //! What has an entry, and what it says.
 
 use throughline_core::{
-    Add, Addressed as _, AuditNumber, Batch, ChangeScope, Clock as _, Delete, Effect, ErrorKind, MoveCursor,
-    PersistArgs, PersistResult, Position, Revision, ThreadArgs, ThreadResult,
-    audit::{AuditDigest, AuditEntry, AuditOutcome},
+    Effect, ErrorKind, PersistArgs, PersistResult, Position, Revision,
+    audit::{AuditDigest, AuditEntry, AuditNumber, AuditOutcome},
+    changes::{ChangeScope, MoveCursor},
+    messages::{Add, Batch, Delete},
+    operations::Addressed as _,
+    pipeline::Clock as _,
+    threads::{ThreadArgs, ThreadResult},
 };
 use throughline_layers::audit::{Anchor, anchor, verify};
 

@@ -4,8 +4,9 @@ pub(super) mod entries;
 pub(super) mod read;
 
 use throughline_core::{
-    AuditFrom, AuditNumber, ChangeScope, Persistence, ReadAudit,
-    audit::{AuditEntry, AuditOutcome},
+    Persistence,
+    audit::{AuditEntry, AuditFrom, AuditNumber, AuditOutcome, ReadAudit},
+    changes::ChangeScope,
 };
 use throughline_layers::audit::{AuditKey, AuditLayer};
 

@@ -1,7 +1,10 @@
 //! Who is shown what of the log.
 
 use throughline_core::{
-    Add, AuditFrom, AuditNumber, Batch, ChangeScope, ErrorKind, Persistence, Position, ReadAudit, ReadPage,
+    ErrorKind, Persistence, Position,
+    audit::{AuditFrom, AuditNumber, ReadAudit},
+    changes::ChangeScope,
+    messages::{Add, Batch, ReadPage},
 };
 
 use super::{about, audited, entries};

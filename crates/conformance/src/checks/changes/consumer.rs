@@ -1,8 +1,10 @@
 //! What consumers of the changes keep in the store.
 
 use throughline_core::{
-    ConsumerName, ErrorKind, GetCursor, GetStanding, ListQuarantined, MoveCursor, Persistence, Position,
-    QuarantineChange, ReleaseChange, ResetCursor,
+    ErrorKind, Persistence, Position,
+    changes::{GetCursor, ListQuarantined, MoveCursor, QuarantineChange, ReleaseChange, ResetCursor},
+    ids::ConsumerName,
+    replication::GetStanding,
 };
 
 use crate::{

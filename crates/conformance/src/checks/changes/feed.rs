@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use throughline_core::{ChangeFeed, ChangeScope, ErrorKind, Happened, Position};
+use throughline_core::{
+    ErrorKind, Position,
+    changes::{ChangeFeed, ChangeScope, Happened},
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -18,7 +21,7 @@ checks! {
     Extended "changes.feed-many" [Add Read; changes threads] "a feed that runs beside many writers tells every change once" => many;
 }
 
-fn name(change: &throughline_core::Change) -> String {
+fn name(change: &throughline_core::changes::Change) -> String {
     let message = change.what.message().expect("of a message");
     format!("{} {}", change.thread, message.id)
 }

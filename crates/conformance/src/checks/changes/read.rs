@@ -1,8 +1,10 @@
 //! Positions and pages of changes.
 
 use throughline_core::{
-    Batch, Change, ChangeScope, Changes, ErrorKind, ListThreads, PageFrom, Persistence, Position,
-    ReadChanges, Timestamp,
+    ErrorKind, Persistence, Position, Timestamp,
+    changes::{Change, ChangeScope, Changes, ReadChanges},
+    messages::{Batch, PageFrom},
+    threads::ListThreads,
 };
 
 use crate::{
@@ -203,7 +205,7 @@ async fn back(rig: Rig) {
 async fn reopened(rig: Rig) {
     let db = rig.db().await;
     let answered = eleven(&db).await;
-    let add = |name: &str| throughline_core::Add::new(thread_id("t"), said(name, "x"));
+    let add = |name: &str| throughline_core::messages::Add::new(thread_id("t"), said(name, "x"));
     let batch = ["x", "y", "z"].into_iter().map(add).fold(Batch::new(), Batch::with);
     db.batch(batch).await.unwrap();
     let before = changes_after(&db, ChangeScope::Store, Position::ZERO).await;

@@ -1,6 +1,6 @@
 //! Whose changes are told.
 
-use throughline_core::{ChangeScope, Persistence, Position};
+use throughline_core::{Persistence, Position, changes::ChangeScope};
 
 use crate::{
     check::checks,
@@ -32,7 +32,7 @@ async fn four(rig: &Rig) -> [Persistence; 2] {
 async fn shown(db: &Persistence, scope: ChangeScope) -> Vec<String> {
     let changes = changes_after(db, scope, Position::ZERO).await;
     assert!(changes.is_sorted_by(|a, b| a.position < b.position), "{changes:?}");
-    let text = |change: &throughline_core::Change| {
+    let text = |change: &throughline_core::changes::Change| {
         let message = change.what.message().expect("of a message");
         format!("{} {} {}", change.tenant, change.thread, message.id)
     };

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Add, Batch, Change, ChangeScope, ChangedMessage, ClearThread, Content, CreateThread, Delete, ErrorKind,
-    Generation, Happened, Import, ImportRow, LabelPatch, NewReservation, PersistArgs, Persistence, Position,
-    PruneThread, PublishThread, PurgeThread, RebuildThread, Reserve, Revision, Role, Seq, Timestamp, Update,
-    UpdateContent, UpdateMode,
+    Content, ErrorKind, NewReservation, PersistArgs, Persistence, Position, Revision, Role, Seq, Timestamp,
+    changes::{Change, ChangeScope, ChangedMessage, Happened},
+    messages::{Add, Batch, Delete, Import, ImportRow, Reserve, Update, UpdateContent, UpdateMode},
+    threads::{
+        ClearThread, CreateThread, Generation, LabelPatch, PruneThread, PublishThread, PurgeThread,
+        RebuildThread,
+    },
 };
 
 use crate::{
@@ -106,10 +109,10 @@ async fn threads(rig: Rig) {
     let created = CreateThread::new(new_thread("t").hidden().created_at(Timestamp::from_micros(1)));
     assert_eq!(told.of(created, now).await, [Happened::ThreadCreated]);
     let labels = LabelPatch::new().set("k", "v").unwrap();
-    let changes: [throughline_core::ThreadArgs; 3] = [
-        throughline_core::RenameThread::new(t(), title("x")).into(),
-        throughline_core::ArchiveThread { thread: t(), archived: true }.into(),
-        throughline_core::LabelThread::new(t()).with_labels(labels).into(),
+    let changes: [throughline_core::threads::ThreadArgs; 3] = [
+        throughline_core::threads::RenameThread::new(t(), title("x")).into(),
+        throughline_core::threads::ArchiveThread { thread: t(), archived: true }.into(),
+        throughline_core::threads::LabelThread::new(t()).with_labels(labels).into(),
     ];
     for args in changes {
         assert_eq!(told.of(PersistArgs::Thread(args), now).await, [Happened::ThreadChanged]);
@@ -132,7 +135,10 @@ async fn threads(rig: Rig) {
     let next = db.thread("t").add(said("d", "x")).await.unwrap().message.seq;
     assert!(*through < next, "{through} would take away what came after it, at {next}");
     told.all().await;
-    assert_eq!(told.of(throughline_core::DeleteThread { thread: t() }, now).await, [Happened::ThreadDeleted]);
+    assert_eq!(
+        told.of(throughline_core::threads::DeleteThread { thread: t() }, now).await,
+        [Happened::ThreadDeleted]
+    );
 }
 
 async fn batch(rig: Rig) {
@@ -195,8 +201,8 @@ async fn nothing(rig: Rig) {
     ] {
         assert_eq!(told.of(args.clone(), now).await, [], "{args:?}");
     }
-    assert_eq!(told.of(throughline_core::DeleteThread { thread: t() }, now).await.len(), 1);
-    assert_eq!(told.of(throughline_core::DeleteThread { thread: t() }, now).await, []);
+    assert_eq!(told.of(throughline_core::threads::DeleteThread { thread: t() }, now).await.len(), 1);
+    assert_eq!(told.of(throughline_core::threads::DeleteThread { thread: t() }, now).await, []);
     assert_eq!(told.of(PurgeThread { thread: t(), limit: 10 }, now).await, []);
 }
 

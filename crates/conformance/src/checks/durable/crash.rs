@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use throughline_core::{Content, ErrorKind, Message, MessageState, NewMessage, UpdateMode};
+use throughline_core::{Content, ErrorKind, Message, MessageState, NewMessage, messages::UpdateMode};
 
 use crate::{
     check::checks,

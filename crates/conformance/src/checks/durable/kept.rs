@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use throughline_core::{
-    ForkPoint, LabelPatch, ListAliases, ListPurgeable, MetadataPatch, NewReservation, Origin, Reserve,
-    ResolveId, Role, SearchMessages,
+    MetadataPatch, NewReservation, Role,
+    messages::{ListAliases, Origin, Reserve, ResolveId},
+    search::SearchMessages,
+    threads::{ForkPoint, LabelPatch, ListPurgeable},
 };
 
 use crate::{

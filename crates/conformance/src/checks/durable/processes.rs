@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use throughline_core::{
-    Content, ErrorKind, LabelPatch, MessageState, NewMessage, NewReservation, Persistence, Reserve, Role,
-    Seq, UpdateMode,
+    Content, ErrorKind, MessageState, NewMessage, NewReservation, Persistence, Role, Seq,
+    messages::{Reserve, UpdateMode},
+    threads::LabelPatch,
 };
 
 use crate::{
@@ -55,7 +56,12 @@ async fn revision(rig: Rig) {
     let seen = one.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap().message.revision;
     let append = |db: &Persistence, text: &str| {
         let thread = "t".parse().unwrap();
-        let update = throughline_core::UpdateContent::new(thread, id("m"), append(text), UpdateMode::Partial);
+        let update = throughline_core::messages::UpdateContent::new(
+            thread,
+            id("m"),
+            append(text),
+            UpdateMode::Partial,
+        );
         db.run(update.expecting(seen))
     };
     append(&one, "first").await.unwrap();
@@ -129,7 +135,7 @@ async fn writers(rig: Rig) {
             assert_eq!(before, None, "the place {seq} was given twice");
         }
         loop {
-            let page = thread.page(throughline_core::PageFrom::After(cursor), 7).await.unwrap();
+            let page = thread.page(throughline_core::messages::PageFrom::After(cursor), 7).await.unwrap();
             let Some(last) = page.messages.last() else { break };
             cursor = last.seq;
             seen.extend(page.messages);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Add, ErrorKind, MetadataPatch, NewReservation, Persistence, Reserve, Role, UpdateMode,
+    ErrorKind, MetadataPatch, NewReservation, Persistence, Role,
+    messages::{Add, Reserve, UpdateMode},
 };
 
 use crate::{
@@ -104,7 +105,7 @@ async fn open(rig: Rig) {
     assert!(before.messages[0].lease.is_some());
     let db = rig.reopen(db).await;
     assert_eq!(db.open_reservations(10).await.unwrap(), before);
-    let page = db.thread("t").page(throughline_core::PageFrom::Start, 1).await.unwrap();
+    let page = db.thread("t").page(throughline_core::messages::PageFrom::Start, 1).await.unwrap();
     assert_eq!(page.first_open, Some(before.messages[0].seq));
     db.thread("t").update_content(id("m"), append("b"), UpdateMode::Final).await.unwrap();
     let db = rig.reopen(db).await;

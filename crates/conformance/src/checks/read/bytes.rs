@@ -1,9 +1,12 @@
 //! The byte bound of pages and lists.
 
 use throughline_core::{
-    Add, AuditFrom, AuditNumber, Batch, ChangeScope, Content, ErrorKind, ListOpen, ListThreads, Message,
-    NewReservation, PageFrom, Persistence, ReadAudit, ReadPage, Reserve, Role, ThreadEntry, UpdateMode,
-    Visibility, audit::AuditEntry, backend::EstimatedSize as _,
+    Content, ErrorKind, Message, NewReservation, Persistence, Role,
+    audit::{AuditEntry, AuditFrom, AuditNumber, ReadAudit},
+    backend::EstimatedSize as _,
+    changes::ChangeScope,
+    messages::{Add, Batch, ListOpen, PageFrom, ReadPage, Reserve, UpdateMode, Visibility},
+    threads::{ListThreads, ThreadEntry},
 };
 
 use crate::{

@@ -1,6 +1,6 @@
 //! `GetMessage`.
 
-use throughline_core::GetMessage;
+use throughline_core::messages::GetMessage;
 
 use crate::{
     check::checks,

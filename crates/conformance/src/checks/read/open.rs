@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use throughline_core::{
-    ListOpen, Message, NewReservation, OpenReservations, Persistence, Reserve, Role, UpdateMode,
+    Message, NewReservation, Persistence, Role,
+    messages::{ListOpen, OpenReservations, Reserve, UpdateMode},
 };
 
 use crate::{
@@ -98,7 +99,7 @@ async fn expired(rig: Rig) {
     let expired = || db.read(ListOpen::new(10).expired_only());
     rig.clock.advance(LEASE - Duration::from_micros(1));
     assert_eq!(named(&expired().await.unwrap()), [""; 0]);
-    let renewal = throughline_core::ContentChange::none();
+    let renewal = throughline_core::messages::ContentChange::none();
     db.thread("t").update_content(id("renewed"), renewal, UpdateMode::Partial).await.unwrap();
     rig.clock.advance(Duration::from_micros(1));
     assert_eq!(named(&expired().await.unwrap()), ["t/short"]);

@@ -1,6 +1,9 @@
 //! `ReadPage`: order and cursors.
 
-use throughline_core::{Batch, ErrorKind, PageFrom, Persistence, ReadPage, Seq, Thread};
+use throughline_core::{
+    ErrorKind, Persistence, Seq, Thread,
+    messages::{Batch, PageFrom, ReadPage},
+};
 
 use crate::{
     check::checks,
@@ -126,7 +129,7 @@ async fn thousand(rig: Rig) {
     let db = rig.db().await;
     let names: Vec<String> = (0..1001).map(|number| format!("m{number}")).collect();
     for some in names.chunks(200) {
-        let add = |name: &String| throughline_core::Add::new("t".parse().unwrap(), said(name, "x"));
+        let add = |name: &String| throughline_core::messages::Add::new("t".parse().unwrap(), said(name, "x"));
         db.batch(some.iter().map(add).fold(Batch::new(), Batch::with)).await.unwrap();
     }
     let thread = db.thread("t");

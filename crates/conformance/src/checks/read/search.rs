@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Content, ErrorKind, NewMessage, NewReservation, Persistence, Position, Reserve, Role, SearchHits,
-    SearchMessages, UpdateMode,
+    Content, ErrorKind, NewMessage, NewReservation, Persistence, Position, Role,
+    messages::{Reserve, UpdateMode},
+    search::{SearchHits, SearchMessages},
 };
 
 use crate::{

@@ -1,7 +1,8 @@
 //! `ReadPage`: which messages show.
 
 use throughline_core::{
-    NewReservation, Page, PageFrom, Persistence, Reserve, Role, Thread, UpdateMode, Visibility,
+    NewReservation, Persistence, Role, Thread,
+    messages::{Page, PageFrom, Reserve, UpdateMode, Visibility},
 };
 
 use crate::{

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Alias, Attempts, Change, ChangeScope, ClearThread, ConsumerCursor, DeleteThread, GetCursor, ListAliases,
-    ListAttempts, ListOpen, ListPurgeable, ListQuarantined, Message, MoveCursor, NewMessage, NewReservation,
-    Origin, Persistence, Position, QuarantineChange, QuarantinedChange, Reserve, ResolveId, ResolveSession,
-    Role, RunReport, SessionResolved, TenantId, ThreadArgs, ThreadEntry, ThreadId, UpdateMode,
-    sessions::{Claimer, Runtime},
+    Message, NewMessage, NewReservation, Persistence, Position, Role, TenantId, ThreadId,
+    changes::{
+        Change, ChangeScope, ConsumerCursor, GetCursor, ListQuarantined, MoveCursor, QuarantineChange,
+        QuarantinedChange,
+    },
+    messages::{Alias, ListAliases, ListOpen, Origin, Reserve, ResolveId, UpdateMode},
+    sessions::{Attempts, Claimer, ListAttempts, ResolveSession, RunReport, Runtime, SessionResolved},
+    threads::{ClearThread, DeleteThread, ListPurgeable, ThreadArgs, ThreadEntry},
 };
 
 use crate::{

@@ -1,6 +1,6 @@
 //! The log of who did what goes along with a copy.
 
-use throughline_core::{ChangeScope, Persistence};
+use throughline_core::{Persistence, changes::ChangeScope};
 use throughline_layers::audit::{AuditLayer, anchor, verify};
 
 use super::{copy, follow, lead};

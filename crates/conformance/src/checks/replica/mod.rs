@@ -6,10 +6,14 @@ pub(super) mod log;
 use std::time::Duration;
 
 use throughline_core::{
-    ApplyImages, Backend as _, BeginCapture, ContentChange, Delta, Durability, EndCapture, ErrorKind,
-    GetStanding, ImagesApplied, MoveCursor, PersistError, Persistence, Position, PurgeThread, ReadImages,
-    Result, TakeStance, UpdateMode,
-    replication::{Epoch, ImageCursor, Role, Stance},
+    Backend as _, Delta, Durability, ErrorKind, PersistError, Persistence, Position, Result,
+    changes::MoveCursor,
+    messages::{ContentChange, UpdateMode},
+    replication::{
+        ApplyImages, BeginCapture, EndCapture, Epoch, GetStanding, ImageCursor, ImagesApplied, ReadImages,
+        Role, Stance, TakeStance,
+    },
+    threads::PurgeThread,
 };
 
 use self::filled::{fill, look};
@@ -139,7 +143,7 @@ async fn goes_on(rig: Rig) {
     thread.add(said("a", "x")).key("first").await.unwrap();
     let kept = thread.add(said("gone", "x")).await.unwrap().message;
     thread.delete(kept.id).await.unwrap();
-    db.run(throughline_core::Reserve::new(
+    db.run(throughline_core::messages::Reserve::new(
         thread_id("t"),
         throughline_core::NewReservation::new(throughline_core::Role::Assistant).with_id(id("open")),
     ))
@@ -166,7 +170,8 @@ async fn goes_on(rig: Rig) {
         .unwrap();
     assert_eq!(the(&there, "open").await.content, throughline_core::Content::text("Hello!"));
     assert_eq!(there.add(said("c", "z")).await.unwrap().message.seq.get(), 5);
-    let last = to.run(throughline_core::Add::new(thread_id("u"), said("d", "z"))).reply().await.unwrap();
+    let last =
+        to.run(throughline_core::messages::Add::new(thread_id("u"), said("d", "z"))).reply().await.unwrap();
     let before = db.read(GetStanding {}).await.unwrap().position;
     assert!(last.receipt.position.is_some_and(|position| position > before));
     refused(db.thread("t").add(said("e", "z")).await, ErrorKind::Following);
@@ -333,5 +338,5 @@ async fn pages(rig: Rig) {
             break;
         }
     }
-    assert_eq!(crate::shorthand::listed(&to, throughline_core::ListThreads::new(2)).await.len(), 5);
+    assert_eq!(crate::shorthand::listed(&to, throughline_core::threads::ListThreads::new(2)).await.len(), 5);
 }

@@ -1,8 +1,8 @@
 //! What was kept elsewhere.
 
 use throughline_core::{
-    AdoptSession, AdoptedPointer, AdoptedRun, ErrorKind, Persistence, SessionChanged, Timestamp,
-    sessions::{AttemptState, Failure, Withheld},
+    ErrorKind, Persistence, Timestamp,
+    sessions::{AdoptSession, AdoptedPointer, AdoptedRun, AttemptState, Failure, SessionChanged, Withheld},
 };
 
 use super::{at, binding, dir, look, offer, place, points, ran, runtime, session};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use throughline_core::{
-    ErrorKind, RunReport, SessionGeneration,
-    sessions::{Failure, Withheld},
+    ErrorKind,
+    sessions::{Failure, RunReport, SessionGeneration, Withheld},
 };
 
 use super::{at, begun, binding, claimed, gap, look, offer, place, points, ran, session};

@@ -1,8 +1,7 @@
 //! Sessions that are not to be resumed, and those beside them that are.
 
-use throughline_core::{
-    AgentThread, RunReport,
-    sessions::{AttemptState, Claimer, Directory, Failure, PointerState, Reach, Runtime, Withheld},
+use throughline_core::sessions::{
+    AgentThread, AttemptState, Claimer, Directory, Failure, PointerState, Reach, RunReport, Runtime, Withheld,
 };
 
 use super::{at, begun, binding, claimed, gap, look, offer, place, points, ran, runtime, session};

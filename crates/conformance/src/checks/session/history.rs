@@ -1,6 +1,6 @@
 //! The list of the runs of an agent.
 
-use throughline_core::{FailRun, ListAttempts, sessions::Failure};
+use throughline_core::sessions::{FailRun, Failure, ListAttempts};
 
 use super::{at, begun, place, ran};
 use crate::{check::checks, rig::Rig, shorthand::thread_id};

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Clock as _, ErrorKind, RunReport,
-    sessions::{AttemptState, Failure, PointerState, Withheld},
+    ErrorKind,
+    pipeline::Clock as _,
+    sessions::{AttemptState, Failure, PointerState, RunReport, Withheld},
 };
 
 use super::{at, begun, binding, claimed, look, offer, place, points, ran, session};

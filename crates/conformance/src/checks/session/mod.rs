@@ -12,8 +12,9 @@ pub(super) mod turn;
 pub(super) mod whole;
 
 use throughline_core::{
-    AgentThread, Persistence, RunBegun, RunReport, SessionId, WorkDir,
-    sessions::{Binding, Claimer, Gap, Resolution, Runtime, Withheld},
+    Persistence,
+    ids::{SessionId, WorkDir},
+    sessions::{AgentThread, Binding, Claimer, Gap, Resolution, RunBegun, RunReport, Runtime, Withheld},
 };
 
 pub(super) fn session(text: &str) -> SessionId {

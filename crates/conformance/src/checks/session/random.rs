@@ -6,9 +6,12 @@ use std::{
 };
 
 use throughline_core::{
-    AgentThread, AttemptId, ClearThread, Durability, ErrorKind, Persistence, RunReport, SessionGeneration,
-    WorkDir,
-    sessions::{AttemptState, Failure, GenerationCause, Resolution},
+    Durability, ErrorKind, Persistence,
+    ids::{AttemptId, WorkDir},
+    sessions::{
+        AgentThread, AttemptState, Failure, GenerationCause, Resolution, RunReport, SessionGeneration,
+    },
+    threads::ClearThread,
 };
 
 use super::{at, look, place, points, session};
@@ -73,7 +76,7 @@ async fn random(rig: Rig) {
     }
 }
 
-async fn everything(place: &AgentThread) -> (Vec<Resolution>, throughline_core::Attempts) {
+async fn everything(place: &AgentThread) -> (Vec<Resolution>, throughline_core::sessions::Attempts) {
     let mut answers = Vec::new();
     for actor in 0..4 {
         answers.push(look(place, at(&format!("r{actor}"))).await);

@@ -1,8 +1,9 @@
 //! What a claimer is offered, and why not.
 
 use throughline_core::{
-    AttemptId, Persistence, RunReport, SessionId, SessionRevision,
-    sessions::{Claimer, Directory, Failure, Reach, Runtime, Withheld},
+    Persistence,
+    ids::{AttemptId, SessionId},
+    sessions::{Claimer, Directory, Failure, Reach, RunReport, Runtime, SessionRevision, Withheld},
 };
 
 use super::{at, begun, binding, claimed, dir, gap, look, offer, place, points, ran, session};

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Clock as _, ErrorKind, NewThread, ResetSession, RunReport, SessionGeneration,
-    sessions::{Failure, GenerationCause, HandOff, Withheld},
+    ErrorKind, NewThread,
+    pipeline::Clock as _,
+    sessions::{Failure, GenerationCause, HandOff, ResetSession, RunReport, SessionGeneration, Withheld},
 };
 
 use super::{at, begun, binding, claimed, look, offer, place, points, ran, session};
@@ -193,7 +194,7 @@ async fn deleted(rig: Rig) {
     // What is kept of it goes with what else is left.
     for _ in 0..100 {
         if !db
-            .on_thread(throughline_core::PurgeThread { thread: thread_id("a"), limit: 1 })
+            .on_thread(throughline_core::threads::PurgeThread { thread: thread_id("a"), limit: 1 })
             .await
             .unwrap()
             .more

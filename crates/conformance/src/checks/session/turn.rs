@@ -1,9 +1,10 @@
 //! The pair rule: the pointer moves whole, with the end of its run, and only forward.
 
 use throughline_core::{
-    Add, AgentThread, AttemptId, Batch, BeginRun, ErrorKind, NewReservation, Persistence, Reserve, Role,
-    RunReport, UpdateContent, UpdateMode,
-    sessions::{AttemptState, Binding, Withheld},
+    ErrorKind, NewReservation, Persistence, Role,
+    ids::AttemptId,
+    messages::{Add, Batch, Reserve, UpdateContent, UpdateMode},
+    sessions::{AgentThread, AttemptState, BeginRun, Binding, RunReport, Withheld},
 };
 
 use super::{at, begun, binding, dir, gap, look, offer, place, points, ran, session};
@@ -347,7 +348,7 @@ async fn whole(rig: Rig) {
     refused(agent.drop_sessions().key("k").await, ErrorKind::Invalid);
     refused(db.drop_runtime("r1".parse().unwrap()).key("k").await, ErrorKind::Invalid);
     let a = place(&db, "a");
-    let drop_agent = throughline_core::DropAgent { agent: "g".parse().unwrap() };
+    let drop_agent = throughline_core::sessions::DropAgent { agent: "g".parse().unwrap() };
     let batch = Batch::new().with(a.run(at("r1")).unwrap()).with(drop_agent);
     assert_eq!(refused(db.batch(batch).await, ErrorKind::Invalid).batch_index(), Some(1));
     assert_eq!(look(&a, at("r1")).await.binding, None);

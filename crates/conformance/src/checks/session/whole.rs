@@ -1,8 +1,9 @@
 //! What is done to a whole agent or runtime.
 
 use throughline_core::{
-    ClearThread, ErrorKind, RunReport, SessionGeneration,
-    sessions::{GenerationCause, Withheld},
+    ErrorKind,
+    sessions::{GenerationCause, RunReport, SessionGeneration, Withheld},
+    threads::ClearThread,
 };
 
 use super::{at, begun, binding, gap, look, offer, place, points, ran, session};

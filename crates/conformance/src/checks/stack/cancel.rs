@@ -3,7 +3,10 @@
 use std::{future::IntoFuture, pin::pin, time::Duration};
 
 use throughline_core::{
-    Batch, Content, MessageState, NewMessage, Persistence, Request, UpdateMode, pipeline::Admission,
+    Content, MessageState, NewMessage, Persistence,
+    messages::{Batch, UpdateMode},
+    pipeline::Admission,
+    requests::Request,
 };
 
 use crate::{
@@ -118,14 +121,14 @@ async fn batch(rig: Rig) {
         let batch = || {
             let thread: throughline_core::ThreadId = "t".parse().unwrap();
             let change = |text| {
-                throughline_core::UpdateContent::new(
+                throughline_core::messages::UpdateContent::new(
                     thread.clone(),
                     id(&name),
                     append(text),
                     UpdateMode::Edit,
                 )
             };
-            let add = throughline_core::Add::new(thread.clone(), said(&name, "a"));
+            let add = throughline_core::messages::Add::new(thread.clone(), said(&name, "a"));
             db.batch(Batch::new().with(add).with(change("b")).with(change("c"))).key(name.as_str())
         };
         leave_after(batch(), polls).await;

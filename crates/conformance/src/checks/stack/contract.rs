@@ -1,9 +1,11 @@
 //! A layer that answers what it may not.
 
 use throughline_core::{
-    Add, Effect, ErrorKind, Message, PersistArgs, PersistError, PersistRequest, PersistResult, Phase,
-    ReadResult, Reserved, Site, TakenMessage, ThreadResult,
+    Effect, ErrorKind, Message, PersistArgs, PersistError, PersistRequest, PersistResult, Phase, ReadResult,
+    Site,
+    messages::{Add, Reserved, TakenMessage},
     plugin::{NextRequest, from_fn},
+    threads::ThreadResult,
 };
 
 use crate::{
@@ -61,7 +63,7 @@ async fn answers(rig: Rig) {
     }
 }
 
-/// What the misbehaving layer does to the answer to [`TakeLastMessage`](throughline_core::TakeLastMessage).
+/// What the misbehaving layer does to the answer to [`TakeLastMessage`](throughline_core::messages::TakeLastMessage).
 type SpoilTaken = fn(&mut TakenMessage);
 
 const SPOILS_OF_TAKEN: [(&str, SpoilTaken); 6] = [
@@ -108,7 +110,7 @@ async fn passes_on(rig: Rig) {
     let add = |thread: &str, name: &str| -> PersistArgs {
         Add::new(thread.parse().unwrap(), said(name, "x")).into()
     };
-    let delete = throughline_core::Delete::new("t".parse().unwrap(), id("m")).into();
+    let delete = throughline_core::messages::Delete::new("t".parse().unwrap(), id("m")).into();
     let others: [PersistArgs; 3] = [add("other", "m"), add("t", "other"), delete];
     for (number, other) in others.into_iter().enumerate() {
         let rig = rig.beside(&number.to_string());

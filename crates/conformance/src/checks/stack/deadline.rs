@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Content, Effect, ErrorKind, IdempotencyKey, NewMessage, PageFrom, Thread, pipeline::Admission,
+    Content, Effect, ErrorKind, IdempotencyKey, NewMessage, Thread, messages::PageFrom, pipeline::Admission,
 };
 use throughline_layers::timeout::TimeoutLayer;
 

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use throughline_core::{
-    Coalesce, Content, ContentChange, Draft, Effect, ErrorKind, Message, MessageState, NewReservation,
-    Persistence, Role, Thread, UpdateContent, UpdateMode,
+    Content, Draft, Effect, ErrorKind, Message, MessageState, NewReservation, Persistence, Role, Thread,
+    messages::{Coalesce, ContentChange, UpdateContent, UpdateMode},
 };
 
 use crate::{

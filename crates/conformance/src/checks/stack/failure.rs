@@ -3,8 +3,8 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use throughline_core::{
-    Effect, ErrorKind, PageFrom, PersistError, PersistRequest, PersistResponse, Persistence, Phase, Result,
-    Site,
+    Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Persistence, Phase, Result, Site,
+    messages::PageFrom,
     plugin::{AsyncRequestFn, FromFn, NextRequest, from_fn},
 };
 use tokio::sync::Semaphore;

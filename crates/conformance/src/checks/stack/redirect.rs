@@ -1,8 +1,8 @@
 //! A redirect owns an id for life.
 
 use throughline_core::{
-    Batch, Content, ErrorKind, MessageState, MetadataPatch, NewReservation, PersistArgs, Persistence,
-    Reserve, Role, UpdateMode,
+    Content, ErrorKind, MessageState, MetadataPatch, NewReservation, PersistArgs, Persistence, Role,
+    messages::{Batch, Reserve, UpdateMode},
     redirect::{redirect, redirect_messages},
 };
 use throughline_memory::MemoryBackend;
@@ -131,8 +131,8 @@ async fn batch(rig: Rig) {
     let target = elsewhere(&rig);
     let db = with_vault(&rig, rig.open().await, &target);
     reserve(&db, "vault").await;
-    let add = |name: &str| throughline_core::Add::new("t".parse().unwrap(), said(name, "x"));
-    let delete = throughline_core::Delete::new("t".parse().unwrap(), id("vault"));
+    let add = |name: &str| throughline_core::messages::Add::new("t".parse().unwrap(), said(name, "x"));
+    let delete = throughline_core::messages::Delete::new("t".parse().unwrap(), id("vault"));
     refused(db.batch(Batch::new().with(add("a")).with(delete)).await, ErrorKind::Unsupported);
     assert_eq!(ids(&everything(&db.thread("t")).await), ["vault"]);
     db.batch(Batch::new().with(add("a")).with(add("b"))).await.expect("all of it is this side's");

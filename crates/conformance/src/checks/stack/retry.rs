@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use throughline_core::{
-    Batch, Content, Effect, ErrorKind, MetadataPatch, NewMessage, NewReservation, Persistence, Reserve, Role,
-    UpdateMode,
+    Content, Effect, ErrorKind, MetadataPatch, NewMessage, NewReservation, Persistence, Role,
+    messages::{Batch, Reserve, UpdateMode},
 };
 use throughline_layers::retry::RetryLayer;
 
@@ -59,7 +59,7 @@ async fn passes(rig: Rig) {
 async fn batch(rig: Rig) {
     let (db, faults) = stack(&rig).await;
     faults.next(Fault::Busy, 3);
-    let add = |name| throughline_core::Add::new("t".parse().unwrap(), said(name, "x"));
+    let add = |name| throughline_core::messages::Add::new("t".parse().unwrap(), said(name, "x"));
     db.batch(Batch::new().with(add("a")).with(add("b"))).await.unwrap();
     assert_eq!(faults.attempts(), 4);
     assert_eq!(ids(&everything(&db.thread("t")).await), ["a", "b"]);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Content, MessageState, MetadataPatch, NewReservation, Persistence, Phase, Reserve, Role, UpdateMode,
+    Content, MessageState, MetadataPatch, NewReservation, Persistence, Phase, Role,
+    messages::{Reserve, UpdateMode},
 };
 use throughline_layers::{limits::LimitsLayer, retry::RetryLayer, timeout::TimeoutLayer, trace::TraceLayer};
 use tower::layer::util::Identity;

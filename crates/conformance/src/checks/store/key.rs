@@ -1,6 +1,6 @@
 //! The key that a store keys its fingerprints with.
 
-use throughline_core::{Backend as _, FingerprintKey, Persistence};
+use throughline_core::{Backend as _, Persistence, operations::FingerprintKey};
 
 use crate::{
     check::checks,

@@ -1,8 +1,8 @@
 //! Places and positions.
 
 use throughline_core::{
-    Add, Content, ErrorKind, GetMessage, NewReservation, ReadArgs, Reserve, Role, Update, UpdateContent,
-    UpdateMode,
+    Content, ErrorKind, NewReservation, ReadArgs, Role,
+    messages::{Add, GetMessage, Reserve, Update, UpdateContent, UpdateMode},
 };
 
 use crate::{

@@ -1,8 +1,8 @@
 //! No operation in tenant or thread X changes or reveals anything in Y.
 
 use throughline_core::{
-    Add, Batch, Content, ErrorKind, MetadataPatch, NewReservation, Persistence, Reserve, Role, Thread,
-    UpdateMode,
+    Content, ErrorKind, MetadataPatch, NewReservation, Persistence, Role, Thread,
+    messages::{Add, Batch, Reserve, UpdateMode},
 };
 
 use crate::{

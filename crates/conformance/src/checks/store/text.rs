@@ -1,7 +1,8 @@
 //! Text survives: what is stored is what was given, byte for byte.
 
 use throughline_core::{
-    Content, ContentChange, ErrorKind, MetadataPatch, NewMessage, NewReservation, Reserve, Role, UpdateMode,
+    Content, ErrorKind, MetadataPatch, NewMessage, NewReservation, Role,
+    messages::{ContentChange, Reserve, UpdateMode},
 };
 
 use crate::{

@@ -1,7 +1,9 @@
 //! When a thread is in the lists.
 
 use throughline_core::{
-    ErrorKind, Import, ImportRow, ListThreads, NewReservation, PublishThread, Reserve, Role, UpdateMode,
+    ErrorKind, NewReservation, Role,
+    messages::{Import, ImportRow, Reserve, UpdateMode},
+    threads::{ListThreads, PublishThread},
 };
 
 use crate::{

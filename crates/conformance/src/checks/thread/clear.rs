@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Add, Batch, ClearThread, ErrorKind, Generation, Labels, NewReservation, PageFrom, Reserve, Role, Seq,
-    UpdateMode, Visibility,
+    ErrorKind, Labels, NewReservation, Role, Seq,
+    messages::{Add, Batch, PageFrom, Reserve, UpdateMode, Visibility},
+    threads::{ClearThread, Generation},
 };
 
 use crate::{
@@ -48,7 +49,7 @@ async fn clear(rig: Rig) {
     }
     assert_eq!(thread.open_reservations(10).await.unwrap().messages, []);
     assert_eq!(
-        db.run(throughline_core::ReadArgs::from(throughline_core::ListOpen::new(10)))
+        db.run(throughline_core::ReadArgs::from(throughline_core::messages::ListOpen::new(10)))
             .await
             .unwrap()
             .messages(),

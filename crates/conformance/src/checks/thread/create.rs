@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use throughline_core::{
-    CreateThread, ErrorKind, ForkPoint, Generation, Labels, NewThread, Seq, ThreadEntry, Timestamp,
+    ErrorKind, Labels, NewThread, Seq, Timestamp,
     backend::ThreadFacts,
+    threads::{CreateThread, ForkPoint, Generation, ThreadEntry},
 };
 
 use crate::{

@@ -1,9 +1,10 @@
 //! `DeleteThread`.
 
 use throughline_core::{
-    Add, Batch, ChangeScope, Content, CreateThread, Delete, ErrorKind, Import, ImportRow, Keep, ListThreads,
-    NewReservation, PageFrom, PersistArgs, Persistence, PlanPrune, Reserve, Role, ThreadArgs, Update,
-    UpdateContent, UpdateMode,
+    Content, ErrorKind, NewReservation, PersistArgs, Persistence, Role,
+    changes::ChangeScope,
+    messages::{Add, Batch, Delete, Import, ImportRow, PageFrom, Reserve, Update, UpdateContent, UpdateMode},
+    threads::{CreateThread, Keep, ListThreads, PlanPrune, ThreadArgs},
 };
 
 use super::unknown;
@@ -123,7 +124,7 @@ async fn batch(rig: Rig) {
         assert_eq!(ids(&everything(&db.thread("u")).await), ["m"]);
     }
     // Deleted by an item before it, a thread is gone for the items that follow.
-    let delete = throughline_core::DeleteThread { thread: thread_id("u") };
+    let delete = throughline_core::threads::DeleteThread { thread: thread_id("u") };
     let error = refused(db.batch(Batch::new().with(delete).with(add("u", "n"))).await, ErrorKind::Gone);
     assert_eq!(error.batch_index(), Some(1));
     assert_eq!(ids(&everything(&db.thread("u")).await), ["m"]);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Content, MessageState, NewMessage, NewReservation, Persistence, Reserve, Role, Timestamp, UpdateMode,
+    Content, MessageState, NewMessage, NewReservation, Persistence, Role, Timestamp,
+    messages::{Reserve, UpdateMode},
 };
 
 use crate::{

@@ -6,10 +6,11 @@ use std::sync::{
 };
 
 use throughline_core::{
-    Content, Effect, ErrorKind, ForkPoint, Import, ImportRow, ListThreads, Message, MetadataPatch,
-    NewReservation, NewThread, OpKind, PersistArgs, PersistError, PersistRequest, Persistence, Phase,
-    Reserve, Result, Role, UpdateMode,
+    Content, Effect, ErrorKind, Message, MetadataPatch, NewReservation, NewThread, OpKind, PersistArgs,
+    PersistError, PersistRequest, Persistence, Phase, Result, Role,
+    messages::{Import, ImportRow, Reserve, UpdateMode},
     plugin::{NextRequest, from_fn},
+    threads::{ForkPoint, ListThreads},
 };
 
 use crate::{

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Batch, Content, ErrorKind, Import, ImportRow, Imported, ImportedRow, Message, MessageState,
-    NewReservation, Persistence, Reserve, Role, Seq, Timestamp,
+    Content, ErrorKind, Message, MessageState, NewReservation, Persistence, Role, Seq, Timestamp,
+    messages::{Batch, Import, ImportRow, Imported, ImportedRow, Reserve},
 };
 
 use crate::{

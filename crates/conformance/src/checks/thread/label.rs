@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use throughline_core::{
-    CreateThread, ErrorKind, LabelPatch, LabelThread, Labels, ListThreads, Metadata, MetadataPatch, OwnerId,
-    PersistArgs, PersistRequest, Persistence, Phase, ThreadArgs, ThreadChanged,
+    ErrorKind, Labels, Metadata, MetadataPatch, OwnerId, PersistArgs, PersistRequest, Persistence, Phase,
     plugin::{NextRequest, from_fn},
+    threads::{CreateThread, LabelPatch, LabelThread, ListThreads, ThreadArgs, ThreadChanged},
 };
 
 use crate::{

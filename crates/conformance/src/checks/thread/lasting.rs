@@ -1,7 +1,8 @@
 //! Threads under many writers at once, and after the store was opened again.
 
 use throughline_core::{
-    ErrorKind, Generation, LabelPatch, ListThreads, PruneThread, PublishThread, PurgeThread,
+    ErrorKind,
+    threads::{Generation, LabelPatch, ListThreads, PruneThread, PublishThread, PurgeThread},
 };
 
 use crate::{

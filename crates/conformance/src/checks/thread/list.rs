@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use throughline_core::{
-    ErrorKind, ListPurgeable, ListThreads, Persistence, ReadPage, ThreadCursor, Timestamp,
+    ErrorKind, Persistence, Timestamp,
+    messages::ReadPage,
+    threads::{ListPurgeable, ListThreads, ThreadCursor},
 };
 
 use crate::{

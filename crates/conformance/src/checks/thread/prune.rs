@@ -1,8 +1,9 @@
 //! `PlanPrune` and `PruneThread`.
 
 use throughline_core::{
-    Content, ErrorKind, Generation, Keep, NewReservation, Persistence, PlanPrune, PrunePlan, PruneThread,
-    Pruned, Reserve, Role, Seq, Thread, Timestamp, UpdateMode,
+    Content, ErrorKind, NewReservation, Persistence, Role, Seq, Thread, Timestamp,
+    messages::{Reserve, UpdateMode},
+    threads::{Generation, Keep, PlanPrune, PrunePlan, PruneThread, Pruned},
 };
 
 use crate::{
@@ -199,7 +200,7 @@ async fn leaves(rig: Rig) {
     let kept = (everything(&db.thread("u")).await, everything(&other.thread("t")).await);
     let pruned = thread.prune(Keep::everything().messages(1)).await.unwrap();
     let attachments: Vec<&str> =
-        pruned.attachments.iter().map(throughline_core::AttachmentKey::as_str).collect();
+        pruned.attachments.iter().map(throughline_core::ids::AttachmentKey::as_str).collect();
     assert_eq!(attachments, ["a1", "a2", "b1", "b2"]);
     let now = entry(&db, "t").await;
     assert_eq!((now.messages, now.turns, now.preview.as_deref()), (1, 1, Some("c")));
@@ -220,7 +221,7 @@ async fn limit(rig: Rig) {
     let (db, thread) = thread_of(&rig, &["x"]).await;
     for limit in [0, 1001, u32::MAX] {
         refused(db.on_thread(step(Seq::FIRST, limit)).await, ErrorKind::Invalid);
-        let purge = throughline_core::PurgeThread { thread: thread_id("t"), limit };
+        let purge = throughline_core::threads::PurgeThread { thread: thread_id("t"), limit };
         refused(db.on_thread(purge).await, ErrorKind::Invalid);
     }
     assert_eq!(left(&thread).await, "m0");

@@ -1,7 +1,9 @@
 //! `PurgeThread` and `ListPurgeable`.
 
 use throughline_core::{
-    AttachmentKey, ErrorKind, ListPurgeable, NewMessage, Persistence, PurgeThread, Purged, ThreadId,
+    ErrorKind, NewMessage, Persistence, ThreadId,
+    ids::AttachmentKey,
+    threads::{ListPurgeable, PurgeThread, Purged},
 };
 
 use crate::{

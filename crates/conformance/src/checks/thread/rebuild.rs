@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Content, Import, ImportRow, NewReservation, Persistence, PruneThread, Reserve, Role, Seq, UpdateMode,
+    Content, NewReservation, Persistence, Role, Seq,
+    messages::{Import, ImportRow, Reserve, UpdateMode},
+    threads::PruneThread,
 };
 
 use crate::{

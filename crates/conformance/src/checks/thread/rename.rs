@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_core::{ErrorKind, RenameThread, Title};
+use throughline_core::{ErrorKind, Title, threads::RenameThread};
 
 use crate::{
     check::checks,

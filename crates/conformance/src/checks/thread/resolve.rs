@@ -1,9 +1,12 @@
 //! Which message a provider means.
 
 use throughline_core::{
-    Alias, AliasCursor, ContentChange, Delta, ErrorKind, Generation, Import, ImportRow, ListAliases,
-    MessageId, MessageState, Mismatch, NewReservation, Origin, PassedOver, Persistence, Reserve, ResolveId,
-    ResolvedBy, ResolvedId, Role, Timestamp, UpdateMode,
+    Delta, ErrorKind, MessageId, MessageState, NewReservation, Persistence, Role, Timestamp,
+    messages::{
+        Alias, AliasCursor, ContentChange, Import, ImportRow, ListAliases, Mismatch, Origin, PassedOver,
+        Reserve, ResolveId, ResolvedBy, ResolvedId, UpdateMode,
+    },
+    threads::Generation,
 };
 
 use crate::{

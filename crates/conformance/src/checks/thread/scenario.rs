@@ -3,8 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use throughline_core::{
-    ChangeScope, Content, ErrorKind, Happened, ListThreads, MessageId, MetadataPatch, NewMessage,
-    NewReservation, PageFrom, Position, Reserve, Role, ThreadId, Update, UpdateMode,
+    Content, ErrorKind, MessageId, MetadataPatch, NewMessage, NewReservation, Position, Role, ThreadId,
+    changes::{ChangeScope, Happened},
+    messages::{PageFrom, Reserve, Update, UpdateMode},
+    threads::ListThreads,
 };
 
 use crate::{

@@ -1,8 +1,8 @@
 //! Turns, an expected end of the thread, and what a model is told of it.
 
 use throughline_core::{
-    Add, Batch, Content, Effect, ErrorKind, MessageState, NewMessage, NewReservation, NewTurn, Recalled,
-    Reserve, Role, Seq, UpdateMode,
+    Content, Effect, ErrorKind, MessageState, NewMessage, NewReservation, NewTurn, Role, Seq,
+    messages::{Add, Batch, Recalled, Reserve, UpdateMode},
 };
 
 use crate::{

@@ -1,9 +1,11 @@
 //! Threads that there are not.
 
 use throughline_core::{
-    ArchiveThread, ClearThread, DeleteThread, ErrorKind, Generation, Keep, LabelThread, ListThreads,
-    PlanPrune, PruneThread, PublishThread, PurgeThread, RebuildThread, RenameThread, Seq, ThreadArgs,
-    ThreadId,
+    ErrorKind, Seq, ThreadId,
+    threads::{
+        ArchiveThread, ClearThread, DeleteThread, Generation, Keep, LabelThread, ListThreads, PlanPrune,
+        PruneThread, PublishThread, PurgeThread, RebuildThread, RenameThread, ThreadArgs,
+    },
 };
 
 use crate::{

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use throughline_core::{
-    ContentChange, ErrorKind, Lease, Message, MessageState, NewReservation, Persistence, Reserve, Revision,
-    Role, UpdateContent, UpdateMode,
+    ErrorKind, Lease, Message, MessageState, NewReservation, Persistence, Revision, Role,
+    messages::{ContentChange, Reserve, UpdateContent, UpdateMode},
 };
 
 use crate::{

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Add, Content, MetadataPatch, NewReservation, PageFrom, Reserve, Role, Timestamp, UpdateMode,
+    Content, MetadataPatch, NewReservation, Role, Timestamp,
+    messages::{Add, PageFrom, Reserve, UpdateMode},
 };
 
 use crate::{

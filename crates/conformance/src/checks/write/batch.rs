@@ -1,9 +1,12 @@
 //! `Batch`.
 
 use throughline_core::{
-    Add, Batch, Batched, ChangeScope, Content, ContentChange, Delete, ErrorKind, GetMessage, MessageState,
-    MetadataPatch, NewReservation, PersistArgs, PersistResult, Reserve, Revision, Role, ThreadId, Update,
-    UpdateContent, UpdateMode,
+    Content, ErrorKind, MessageState, MetadataPatch, NewReservation, PersistArgs, PersistResult, Revision,
+    Role, ThreadId,
+    changes::ChangeScope,
+    messages::{
+        Add, Batch, Batched, ContentChange, Delete, GetMessage, Reserve, Update, UpdateContent, UpdateMode,
+    },
 };
 
 use crate::{

@@ -1,8 +1,8 @@
 //! `UpdateContent`: what becomes of the content.
 
 use throughline_core::{
-    Batch, Content, ContentChange, Delta, ErrorKind, MessageState, NewReservation, OpKind, PageFrom, Reserve,
-    Revision, Role, Thread, UpdateContent, UpdateMode,
+    Content, Delta, ErrorKind, MessageState, NewReservation, OpKind, Revision, Role, Thread,
+    messages::{Batch, ContentChange, PageFrom, Reserve, UpdateContent, UpdateMode},
 };
 
 use crate::{

@@ -1,8 +1,8 @@
 //! `Delete`.
 
 use throughline_core::{
-    Delete, Deleted, ErrorKind, MessageState, MetadataPatch, NewReservation, Reserve, Revision, Role,
-    UpdateMode, Visibility,
+    ErrorKind, MessageState, MetadataPatch, NewReservation, Revision, Role,
+    messages::{Delete, Deleted, Reserve, UpdateMode, Visibility},
 };
 
 use crate::{
@@ -105,7 +105,7 @@ async fn any_state(rig: Rig) {
     }
     assert_eq!(thread.open_reservations(10).await.unwrap().messages, []);
     thread.add(said("m", "x")).await.unwrap();
-    let from = throughline_core::PageFrom::Start;
+    let from = throughline_core::messages::PageFrom::Start;
     let page = thread.page_showing(from, 10, Visibility::Settled).await.unwrap();
     assert_eq!((ids(&page.messages), page.first_open), (vec!["m"], None));
 }

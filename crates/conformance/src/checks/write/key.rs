@@ -1,8 +1,8 @@
 //! Idempotency keys: which calls are the same.
 
 use throughline_core::{
-    Add, Added, Batch, Content, Delete, ErrorKind, MessageId, MetadataPatch, NewMessage, NewReservation,
-    PersistResult, Reserve, Reserved, Role, ThreadId, Update, UpdateContent, UpdateMode,
+    Content, ErrorKind, MessageId, MetadataPatch, NewMessage, NewReservation, PersistResult, Role, ThreadId,
+    messages::{Add, Added, Batch, Delete, Reserve, Reserved, Update, UpdateContent, UpdateMode},
 };
 
 use crate::{

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use throughline_core::{Content, ContentChange, Metadata, NewReservation, Reserve, Role, UpdateMode};
+use throughline_core::{
+    Content, Metadata, NewReservation, Role,
+    messages::{ContentChange, Reserve, UpdateMode},
+};
 
 use crate::{
     check::checks,

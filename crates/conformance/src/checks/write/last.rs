@@ -1,8 +1,9 @@
 //! The end of a thread: the last sequence number that it has given, and the last message that is there.
 
 use throughline_core::{
-    Add, Batch, Content, Delete, DeleteThread, ErrorKind, NewReservation, PageFrom, PersistResult,
-    Persistence, PurgeThread, Reserve, Role, Seq, TakeLastMessage, ThreadResult, UpdateContent, UpdateMode,
+    Content, ErrorKind, NewReservation, PersistResult, Persistence, Role, Seq,
+    messages::{Add, Batch, Delete, PageFrom, Reserve, TakeLastMessage, UpdateContent, UpdateMode},
+    threads::{DeleteThread, PurgeThread, ThreadResult},
 };
 
 use crate::{
@@ -63,7 +64,7 @@ async fn summary(rig: Rig) {
     let open = db.run(Reserve::new(thread_id("t"), row)).await.unwrap().message.seq;
     let expect = async |seq: Seq| {
         assert_eq!(entry(&db, "t").await.last_seq, seq);
-        let list = db.threads(throughline_core::ListThreads::new(10)).await.unwrap();
+        let list = db.threads(throughline_core::threads::ListThreads::new(10)).await.unwrap();
         assert_eq!(list.entries[0].last_seq, seq);
         assert_eq!(last(&db, "t").await, seq);
     };

@@ -1,8 +1,8 @@
 //! Idempotency keys: what a repeated call is answered.
 
 use throughline_core::{
-    Batch, Content, ContentUpdated, ErrorKind, MessageState, MetadataPatch, NewReservation, Reserve,
-    Revision, Role, Update, UpdateMode,
+    Content, ErrorKind, MessageState, MetadataPatch, NewReservation, Revision, Role,
+    messages::{Batch, ContentUpdated, Reserve, Update, UpdateMode},
 };
 
 use crate::{
@@ -42,7 +42,7 @@ async fn first_answer(rig: Rig) {
     assert_eq!((again.1.message, again.1.deduplicated), (reserved.message, true));
     assert_eq!(again.2, ContentUpdated { deduplicated: true, ..appended.clone() });
     assert_eq!((appended.revision, appended.state), (Revision::new(2), MessageState::Streaming));
-    assert_eq!(again.3, throughline_core::Deleted { deduplicated: true, ..deleted });
+    assert_eq!(again.3, throughline_core::messages::Deleted { deduplicated: true, ..deleted });
     assert_eq!(everything(&thread).await, before);
 }
 
@@ -79,9 +79,9 @@ async fn batch(rig: Rig) {
     thread.add(said("old", "x")).await.unwrap();
     let patch = MetadataPatch::new().set("k", &1).unwrap();
     let batch = Batch::new()
-        .with(throughline_core::Add::new("t".parse().unwrap(), said("m", "x")))
+        .with(throughline_core::messages::Add::new("t".parse().unwrap(), said("m", "x")))
         .with(Update::new("t".parse().unwrap(), id("m"), patch))
-        .with(throughline_core::Delete::new("t".parse().unwrap(), id("old")));
+        .with(throughline_core::messages::Delete::new("t".parse().unwrap(), id("old")));
     let first = db.batch(batch.clone()).key("k").await.unwrap();
     let again = db.batch(batch).key("k").await.unwrap();
     assert!(again.deduplicated);

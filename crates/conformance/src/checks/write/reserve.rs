@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use throughline_core::{
-    ContentChange, ErrorKind, Lease, Message, MessageState, NewReservation, Reserve, Revision, Role,
-    UpdateMode,
+    ErrorKind, Lease, Message, MessageState, NewReservation, Revision, Role,
+    messages::{ContentChange, Reserve, UpdateMode},
 };
 
 use crate::{

@@ -1,8 +1,8 @@
 //! `UpdateContent`: the life of a message.
 
 use throughline_core::{
-    ContentChange, ErrorKind, Message, MessageState, NewReservation, Persistence, Reserve, Revision, Role,
-    UpdateContent, UpdateMode,
+    ErrorKind, Message, MessageState, NewReservation, Persistence, Revision, Role,
+    messages::{ContentChange, Reserve, UpdateContent, UpdateMode},
 };
 
 use crate::{

@@ -1,8 +1,9 @@
 //! `Update`.
 
 use throughline_core::{
-    AttachmentKey, Batch, ContentChange, ErrorKind, Message, MessageState, MetadataPatch, NewReservation,
-    OpKind, Reserve, Revision, Role, Update, UpdateMode,
+    ErrorKind, Message, MessageState, MetadataPatch, NewReservation, OpKind, Revision, Role,
+    ids::AttachmentKey,
+    messages::{Batch, ContentChange, Reserve, Update, UpdateMode},
 };
 
 use crate::{

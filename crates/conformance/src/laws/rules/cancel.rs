@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use throughline_core::{Effect, ErrorKind, NewMessage, PersistArgs, PersistError, SessionArgs, ThreadArgs};
+use throughline_core::{
+    Effect, ErrorKind, NewMessage, PersistArgs, PersistError, sessions::SessionArgs, threads::ThreadArgs,
+};
 use tokio::sync::Semaphore;
 
 use crate::{

@@ -1,9 +1,10 @@
 //! Layers that change content: everywhere, or the text gets past them.
 
 use throughline_core::{
-    CarriesContent as _, ConsumerArgs, Content, Effect, ErrorKind, ListQuarantined, NewReservation,
-    PersistArgs, PersistError, PersistResult, QuarantinedChange, QuarantinedChanges, ReadResult, Reserve,
-    Role, Slot, Timestamp,
+    Content, Effect, ErrorKind, NewReservation, PersistArgs, PersistError, PersistResult, ReadResult, Role,
+    Timestamp,
+    changes::{ConsumerArgs, ListQuarantined, QuarantinedChange, QuarantinedChanges},
+    messages::{CarriesContent as _, Reserve, Slot},
 };
 
 use crate::{

@@ -1,8 +1,9 @@
 //! What becomes of failures.
 
 use throughline_core::{
-    Add, Added, Addressed as _, Delete, Effect, ErrorKind, NewMessage, OpKind, PersistArgs, PersistError,
-    PersistResult, Site,
+    Effect, ErrorKind, NewMessage, OpKind, PersistArgs, PersistError, PersistResult, Site,
+    messages::{Add, Added, Delete},
+    operations::Addressed as _,
 };
 
 use crate::{

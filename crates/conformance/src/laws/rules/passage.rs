@@ -1,8 +1,9 @@
 //! What passes a layer, and how it is called.
 
 use throughline_core::{
-    Add, ContentChange, Effect, ErrorKind, LabelThread, NewMessage, PersistArgs, PersistError, ReadArgs,
-    Site, ThreadArgs, Update, UpdateContent, UpdateMode,
+    Effect, ErrorKind, NewMessage, PersistArgs, PersistError, ReadArgs, Site,
+    messages::{Add, ContentChange, Update, UpdateContent, UpdateMode},
+    threads::{LabelThread, ThreadArgs},
 };
 
 use crate::{
@@ -200,7 +201,10 @@ fn take_back_rescaled_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
 /// An operation as JSON with every place of content emptied: what is left is what no layer may change. One that holds back
 /// may append or replace.
 fn without_content(args: &PersistArgs, holds_back: bool) -> String {
-    use throughline_core::{CarriesContent as _, Content, Delta, Metadata, SlotMut};
+    use throughline_core::{
+        Content, Delta, Metadata,
+        messages::{CarriesContent as _, SlotMut},
+    };
     let mut args = args.clone();
     if holds_back {
         appends_nothing(&mut args);

@@ -1,6 +1,6 @@
 //! Reads that are made again.
 
-use throughline_core::{Add, Addressed as _, NewMessage, PersistArgs, TenantId};
+use throughline_core::{NewMessage, PersistArgs, TenantId, messages::Add, operations::Addressed as _};
 
 use crate::laws::{answers::answer, bench::Bench, difference::assert_same, filled, law::laws, probe::Act};
 

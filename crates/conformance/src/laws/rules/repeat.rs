@@ -1,6 +1,8 @@
 //! Layers that make calls again.
 
-use throughline_core::{Add, Addressed as _, Effect, ErrorKind, NewMessage, PersistArgs, PersistError};
+use throughline_core::{
+    Effect, ErrorKind, NewMessage, PersistArgs, PersistError, messages::Add, operations::Addressed as _,
+};
 
 use crate::laws::{bench::Bench, law::laws, operations, probe::Act};
 

@@ -1,8 +1,10 @@
 //! What is searched for, and what is found.
 
 use throughline_core::{
-    Add, NewMessage, PersistResult, ReadResult, SearchHit, SearchHits, SearchMessages,
+    NewMessage, PersistResult, ReadResult,
     backend::search::{Query, Tokenizer},
+    messages::Add,
+    search::{SearchHit, SearchHits, SearchMessages},
 };
 
 use crate::{

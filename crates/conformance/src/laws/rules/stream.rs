@@ -1,7 +1,8 @@
 //! Text that is written in parts through a layer that changes text.
 
 use throughline_core::{
-    ContentChange, Delta, Effect, ErrorKind, PersistArgs, PersistError, UpdateContent, UpdateMode,
+    Delta, Effect, ErrorKind, PersistArgs, PersistError,
+    messages::{ContentChange, UpdateContent, UpdateMode},
 };
 
 use crate::laws::{

@@ -1,11 +1,14 @@
 //! Steps as operations of the store.
 
 use throughline_core::{
-    AdoptSession, AdoptedPointer, AdoptedRun, AgentId, AttemptId, BackfillRuntime, BeginRun, CancelRun,
-    ClearPointerIf, ConfirmRun, DropAgent, DropRuntime, FailRun, PinSession, RenewRun, ResetAgent,
-    ResetSession, RetireSession, RunReport, SessionArgs, SessionGeneration, SessionId, ThreadId, Timestamp,
-    WorkDir,
-    sessions::{AttemptState, Claimer, Directory, Failure, Reach, Runtime},
+    AgentId, ThreadId, Timestamp,
+    ids::{AttemptId, SessionId, WorkDir},
+    sessions::{
+        AdoptSession, AdoptedPointer, AdoptedRun, AttemptState, BackfillRuntime, BeginRun, CancelRun,
+        Claimer, ClearPointerIf, ConfirmRun, Directory, DropAgent, DropRuntime, FailRun, Failure, PinSession,
+        Reach, RenewRun, ResetAgent, ResetSession, RetireSession, RunReport, Runtime, SessionArgs,
+        SessionGeneration,
+    },
 };
 
 use super::step::{
@@ -119,8 +122,10 @@ pub(super) fn adopt(
     of: Option<Where>,
     run: Option<(&str, How, usize)>,
 ) -> SessionArgs {
-    let (runtime, kept_by) =
-        (of.map(runtime), PROVIDERS[provider].parse::<throughline_core::ProviderId>().expect("a valid id"));
+    let (runtime, kept_by) = (
+        of.map(runtime),
+        PROVIDERS[provider].parse::<throughline_core::ids::ProviderId>().expect("a valid id"),
+    );
     let runs = run.map(|(id, how, number)| AdoptedRun {
         id: attempt(id),
         provider: kept_by.clone(),

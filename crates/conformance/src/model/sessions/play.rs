@@ -1,9 +1,12 @@
 //! Plays an interleaving against the store and the world at once.
 
 use throughline_core::{
-    Add, Batch, ClearThread, Clock as _, ErrorKind, GetThread, IdempotencyKey, ListAttempts, NewMessage,
-    PersistArgs, PersistResult, Persistence, ResolveSession, Result, SessionArgs, SessionResult, TenantId,
-    ThreadArgs, Timestamp,
+    ErrorKind, IdempotencyKey, NewMessage, PersistArgs, PersistResult, Persistence, Result, TenantId,
+    Timestamp,
+    messages::{Add, Batch},
+    pipeline::Clock as _,
+    sessions::{ListAttempts, ResolveSession, SessionArgs, SessionResult},
+    threads::{ClearThread, GetThread, ThreadArgs},
 };
 
 use super::{
@@ -176,8 +179,7 @@ impl Stage {
             }
             (PersistArgs::Thread(thread), None) => {
                 let result = called!(thread);
-                let deduplicated =
-                    matches!(&result, throughline_core::ThreadResult::Clear(changed) if changed.deduplicated);
+                let deduplicated = matches!(&result, throughline_core::threads::ThreadResult::Clear(changed) if changed.deduplicated);
                 Ok((PersistResult::Thread(result), deduplicated))
             }
             (other, None) => unreachable!("{other:?} is no step"),
@@ -351,7 +353,7 @@ fn answered(answer: &Result<(PersistResult, bool)>) -> Due {
             SessionResult::DropRuntime(dropped) => words(dropped.runtime.as_str()),
             other => words(other),
         },
-        PersistResult::Thread(throughline_core::ThreadResult::Clear(changed)) => {
+        PersistResult::Thread(throughline_core::threads::ThreadResult::Clear(changed)) => {
             words(changed.entry.messages)
         }
         other => words(other),

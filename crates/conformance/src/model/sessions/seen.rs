@@ -1,7 +1,7 @@
 //! Answers of the store and of the world, as the same words.
 
 use throughline_core::{
-    SessionId, WorkDir,
+    ids::{SessionId, WorkDir},
     sessions::{Attempt, AttemptState, Binding, Failure, Pointer, PointerState, Resolution, Withheld},
 };
 

@@ -9,11 +9,14 @@ use std::{
 };
 
 use throughline_core::{
-    CarriesContent as _, ConsumerArgs, ConsumerResult, Content, CursorMoved, Delta, Effect, ErrorKind,
-    Labels, MetadataPatch, OpKind, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult,
-    Persistence, Phase, ReadArgs, ReadResult, Receipt, Reply, Reserve, Result, RunReport, SessionArgs,
-    SlotMut, ThreadArgs,
+    Content, Delta, Effect, ErrorKind, Labels, MetadataPatch, OpKind, PersistArgs, PersistError,
+    PersistRequest, PersistResponse, PersistResult, Persistence, Phase, ReadArgs, ReadResult, Reply, Result,
+    changes::{ConsumerArgs, ConsumerResult, CursorMoved},
+    messages::{CarriesContent as _, Reserve, SlotMut},
+    pipeline::Receipt,
     plugin::{NextRequest, from_fn},
+    sessions::{RunReport, SessionArgs},
+    threads::ThreadArgs,
 };
 use tokio::sync::Semaphore;
 

@@ -1,6 +1,9 @@
 //! A cipher of single letters: what it makes of a text does not depend on where the text is cut.
 
-use throughline_core::{CarriesContent, Content, Delta, Metadata, PersistArgs, ReadArgs, SlotMut, Title};
+use throughline_core::{
+    Content, Delta, Metadata, PersistArgs, ReadArgs, Title,
+    messages::{CarriesContent, SlotMut},
+};
 
 /// Enciphers the strings of a call or of an answer, or deciphers them: twice is as if it had not been.
 pub(super) fn turn(carrier: &mut impl CarriesContent) {

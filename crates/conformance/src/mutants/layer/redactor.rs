@@ -6,10 +6,15 @@ use std::{
 };
 
 use throughline_core::{
-    Call, CarriesContent, Content, ContentBuffer, ContentChange, Context, Delta, Effect, ErrorKind,
-    GetMessage, HeldBack, Metadata, Next, OpKind, Operation, PersistArgs, PersistError, PersistResult,
-    Persistence, Phase, Plugin, ReadArgs, ReadResult, Reply, Result, Revision, SearchHit, SearchMessages,
-    SlotMut, TenantId, ThreadArgs, Title, UpdateContent, UpdateMode,
+    Call, Content, Context, Delta, Effect, ErrorKind, Metadata, Next, OpKind, Operation, PersistArgs,
+    PersistError, PersistResult, Persistence, Phase, Plugin, ReadArgs, ReadResult, Reply, Result, Revision,
+    TenantId, Title,
+    messages::{
+        CarriesContent, ContentBuffer, ContentChange, GetMessage, SlotMut, UpdateContent, UpdateMode,
+    },
+    pipeline::HeldBack,
+    search::{SearchHit, SearchMessages},
+    threads::ThreadArgs,
 };
 
 use super::{

@@ -1,8 +1,8 @@
 //! What a redaction holds back of messages that are being written.
 
 use throughline_core::{
-    Content, ContentBuffer, ContentChange, Delta, Idempotency, MessageId, PersistArgs, Revision, TenantId,
-    ThreadId,
+    Content, Delta, Idempotency, MessageId, PersistArgs, Revision, TenantId, ThreadId,
+    messages::{ContentBuffer, ContentChange},
 };
 
 /// One message.

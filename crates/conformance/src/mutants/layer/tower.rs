@@ -11,12 +11,14 @@ use std::{
 };
 
 use throughline_core::{
-    Add, CarriesContent as _, Content, ContentChange, Deleted, Delta, Effect, ErrorKind, Extensions,
-    MessageState, NewMessage, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult,
-    Persistence, Phase, ReadArgs, ReadPage, ReadResult, Receipt, Result, Revision, Role, Seq, SlotMut,
-    ThreadArgs, UpdateContent, UpdateMode,
-    pipeline::SiteSpec,
+    Content, Delta, Effect, ErrorKind, MessageState, NewMessage, PersistArgs, PersistError, PersistRequest,
+    PersistResponse, PersistResult, Persistence, Phase, ReadArgs, ReadResult, Result, Revision, Role, Seq,
+    messages::{
+        Add, CarriesContent as _, ContentChange, Deleted, ReadPage, SlotMut, UpdateContent, UpdateMode,
+    },
+    pipeline::{Extensions, Receipt, SiteSpec},
     plugin::{NextRequest, from_fn},
+    threads::ThreadArgs,
 };
 use tokio::{sync::Semaphore, task};
 use tower_layer::Layer;
@@ -137,7 +139,7 @@ impl Default for State {
     }
 }
 
-impl throughline_core::Described for FaultyLayer {
+impl throughline_core::pipeline::Described for FaultyLayer {
     fn site(&self) -> SiteSpec {
         let phase = if self.fault == Fault::SplitsEnds { Phase::Transform } else { Phase::Observe };
         SiteSpec::new(self.name, phase)

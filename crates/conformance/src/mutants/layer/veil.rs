@@ -1,8 +1,8 @@
 //! A cipher that asks on the way and names revisions, and whose store can make no previews: with a fault.
 
 use throughline_core::{
-    Call, GetMessage, Next, Operation, PersistArgs, PersistError, PersistResult, Persistence, Phase, Plugin,
-    ReadResult, Reply, Result, SearchMessages,
+    Call, Next, Operation, PersistArgs, PersistError, PersistResult, Persistence, Phase, Plugin, ReadResult,
+    Reply, Result, messages::GetMessage, search::SearchMessages,
 };
 
 use super::{letters, redactor::SECRET};

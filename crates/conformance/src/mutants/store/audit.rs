@@ -7,11 +7,14 @@ use std::{
 };
 
 use throughline_core::{
-    AuditFrom, AuditNumber, AuditPage, BoxError, Images, PageFrom, PersistArgs, PersistResponse,
-    PersistResult, Position, ReadArgs, ReadAudit, ReadImages, ReadPage, ReadResult, Result, Timestamp,
-    audit::{AuditDigest, AuditEntry, AuditLink, AuditNotes, AuditTicket},
+    BoxError, PersistArgs, PersistResponse, PersistResult, Position, ReadArgs, ReadResult, Result, Timestamp,
+    audit::{
+        AuditDigest, AuditEntry, AuditFrom, AuditLink, AuditNotes, AuditNumber, AuditPage, AuditTicket,
+        ReadAudit,
+    },
     backend::AnswerBytes,
-    replication::{Image, ImagePart},
+    messages::{PageFrom, ReadPage},
+    replication::{Image, ImagePart, Images, ReadImages},
 };
 use tokio::sync::Mutex;
 
@@ -172,8 +175,8 @@ impl Log {
         let page = AuditPage { entries, damaged: Vec::new(), reached, more, written, position };
         Ok(PersistResponse {
             result: ReadResult::Audit(page).into(),
-            receipt: throughline_core::Receipt::default(),
-            extensions: throughline_core::Extensions::new(),
+            receipt: throughline_core::pipeline::Receipt::default(),
+            extensions: throughline_core::pipeline::Extensions::new(),
         })
     }
 }

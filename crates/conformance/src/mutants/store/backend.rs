@@ -3,12 +3,15 @@
 use std::sync::atomic::AtomicUsize;
 
 use throughline_core::{
-    Add, Admitted, AuditNumber, Backend, Batch, BoxError, Capabilities, CommitNotifications, CommitNotifier,
-    ConsumerArgs, Delete, Effect, ErrorKind, FingerprintKey, Import, Operation, PersistArgs, PersistError,
-    PersistResponse, PersistResult, ReadArgs, ReadResult, ReplicaArgs, ReplicaResult, Reply, Reserve, Result,
-    SessionArgs, ThreadArgs, Update, UpdateContent,
-    audit::AuditNotes,
-    replication::{Image, ImagePart},
+    Admitted, Backend, BoxError, Capabilities, Effect, ErrorKind, Operation, PersistArgs, PersistError,
+    PersistResponse, PersistResult, ReadArgs, ReadResult, Reply, Result,
+    audit::{AuditNotes, AuditNumber},
+    changes::{CommitNotifications, CommitNotifier, ConsumerArgs},
+    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    operations::FingerprintKey,
+    replication::{Image, ImagePart, ReplicaArgs, ReplicaResult},
+    sessions::SessionArgs,
+    threads::ThreadArgs,
 };
 
 use super::{

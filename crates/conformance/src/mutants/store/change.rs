@@ -1,10 +1,13 @@
 //! Small changes of calls and answers, for the faults that need no more.
 
 use throughline_core::{
-    CarriesContent as _, Changes, Content, Delta, ListThreads, Message, MetadataPatch, PersistArgs,
-    PersistResponse, PersistResult, Position, ReadArgs, ReadResult, Receipt, RunReport, SessionArgs,
-    SessionResult, SlotMut, ThreadEntry, ThreadList, ThreadResult, UpdateContent,
-    sessions::{Binding, Claimer, Resolution},
+    Content, Delta, Message, MetadataPatch, PersistArgs, PersistResponse, PersistResult, Position, ReadArgs,
+    ReadResult,
+    changes::Changes,
+    messages::{CarriesContent as _, SlotMut, UpdateContent},
+    pipeline::Receipt,
+    sessions::{Binding, Claimer, Resolution, RunReport, SessionArgs, SessionResult},
+    threads::{ListThreads, ThreadEntry, ThreadList, ThreadResult},
 };
 
 /// Changes every change of content, in batches too.
@@ -86,7 +89,7 @@ pub(super) fn messages(response: &mut PersistResponse, change: impl Fn(&mut Mess
 pub(super) fn page<'a>(
     asked: &'a PersistArgs,
     response: &'a mut PersistResponse,
-) -> Option<(&'a throughline_core::ReadPage, &'a mut throughline_core::Page)> {
+) -> Option<(&'a throughline_core::messages::ReadPage, &'a mut throughline_core::messages::Page)> {
     match (asked, &mut response.result) {
         (PersistArgs::Read(ReadArgs::Page(read)), PersistResult::Read(ReadResult::Page(page))) => {
             Some((read, page))

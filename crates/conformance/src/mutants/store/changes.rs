@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 
 use throughline_core::{
-    Addressed as _, Change, ChangeScope, Changes, ErrorKind, Happened, PersistArgs, PersistResponse,
-    PersistResult, Position, ReadArgs, ReadChanges, ReadResult, Receipt, Result, TenantId, ThreadId,
+    ErrorKind, PersistArgs, PersistResponse, PersistResult, Position, ReadArgs, ReadResult, Result, TenantId,
+    ThreadId,
+    changes::{Change, ChangeScope, Changes, Happened, ReadChanges},
+    operations::Addressed as _,
+    pipeline::Receipt,
 };
 use tokio::task;
 

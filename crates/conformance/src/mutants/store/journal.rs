@@ -8,8 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use throughline_core::{
-    BoxError, CarriesContent, IdempotencyKey, Message, Metadata, PersistArgs, PersistResponse, Persistence,
-    Result, SlotMut, TenantId, Timestamp, backend::search::Tokenizer,
+    BoxError, IdempotencyKey, Message, Metadata, PersistArgs, PersistResponse, Persistence, Result, TenantId,
+    Timestamp,
+    backend::search::Tokenizer,
+    messages::{CarriesContent, SlotMut},
 };
 use throughline_memory::MemoryBackend;
 use tokio::sync::{Mutex, MutexGuard};

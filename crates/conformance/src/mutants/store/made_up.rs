@@ -1,10 +1,15 @@
 //! Answers that no store gave.
 
 use throughline_core::{
-    Added, Addressed as _, Batched, Content, ContentUpdated, Deleted, Extensions, Generation, GetMessage,
-    Imported, ImportedRow, Message, MessageState, Metadata, PersistArgs, PersistResponse, PersistResult,
-    Position, Receipt, Reserved, Revision, Role, Seq, TenantId, ThreadChanged, ThreadEntry, ThreadId,
-    Timestamp, Updated, backend::ThreadFacts,
+    Content, Message, MessageState, Metadata, PersistArgs, PersistResponse, PersistResult, Position,
+    Revision, Role, Seq, TenantId, ThreadId, Timestamp,
+    backend::ThreadFacts,
+    messages::{
+        Added, Batched, ContentUpdated, Deleted, GetMessage, Imported, ImportedRow, Reserved, Updated,
+    },
+    operations::Addressed as _,
+    pipeline::{Extensions, Receipt},
+    threads::{Generation, ThreadChanged, ThreadEntry},
 };
 
 pub(super) fn response(result: PersistResult, receipt: Receipt) -> PersistResponse {

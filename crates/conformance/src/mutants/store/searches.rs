@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use throughline_core::{
-    PersistArgs, PersistResponse, PersistResult, ReadArgs, ReadPage, ReadResult, Result, SearchMessages,
-    TenantId,
+    PersistArgs, PersistResponse, PersistResult, ReadArgs, ReadResult, Result, TenantId, messages::ReadPage,
+    search::SearchMessages,
 };
 
 use super::{backend::Faulty, journal::Line};

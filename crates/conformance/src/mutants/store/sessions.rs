@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use throughline_core::{
-    AgentId, BackfillRuntime, CancelRun, ClearPointerIf, ErrorKind, ListAttempts, PersistArgs,
-    PersistResponse, PersistResult, ReadArgs, ReadResult, ResetSession, ResolveSession, Result, RunReport,
-    SessionArgs, SessionChanged, SessionId, SessionResult, ThreadId,
-    sessions::{Attempt, Binding, Claimer, Resolution, Withheld},
+    AgentId, ErrorKind, PersistArgs, PersistResponse, PersistResult, ReadArgs, ReadResult, Result, ThreadId,
+    ids::SessionId,
+    sessions::{
+        Attempt, BackfillRuntime, Binding, CancelRun, Claimer, ClearPointerIf, ListAttempts, ResetSession,
+        Resolution, ResolveSession, RunReport, SessionArgs, SessionChanged, SessionResult, Withheld,
+    },
 };
 
 use super::{backend::Faulty, change, journal::Line, made_up, special::on_a_copy};
@@ -35,7 +37,7 @@ pub(super) struct Sessions {
 
 /// The agent and the thread of a call that is about sessions.
 fn whose(args: &PersistArgs) -> Option<(AgentId, ThreadId)> {
-    use throughline_core::Addressed as _;
+    use throughline_core::operations::Addressed as _;
 
     match args {
         PersistArgs::Session(session) => Some((session.agent()?.clone(), session.thread()?.clone())),

@@ -6,9 +6,12 @@ use std::{
 };
 
 use throughline_core::{
-    Addressed as _, Batched, ContentChange, Delete, ErrorKind, GetMessage, IdempotencyKey, Message,
-    MessageId, PageFrom, PersistArgs, PersistError, PersistResponse, PersistResult, ReadArgs, ReadPage,
-    ReadResult, Receipt, Result, Seq, TenantId, ThreadArgs, ThreadId, Timestamp, UpdateContent, UpdateMode,
+    ErrorKind, IdempotencyKey, Message, MessageId, PersistArgs, PersistError, PersistResponse, PersistResult,
+    ReadArgs, ReadResult, Result, Seq, TenantId, ThreadId, Timestamp,
+    messages::{Batched, ContentChange, Delete, GetMessage, PageFrom, ReadPage, UpdateContent, UpdateMode},
+    operations::Addressed as _,
+    pipeline::Receipt,
+    threads::ThreadArgs,
 };
 use tokio::task;
 

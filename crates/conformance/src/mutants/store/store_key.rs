@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use throughline_core::{BoxError, FingerprintKey};
+use throughline_core::{BoxError, operations::FingerprintKey};
 
 /// What is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

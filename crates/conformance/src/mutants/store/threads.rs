@@ -3,11 +3,15 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use throughline_core::{
-    Addressed as _, ClearThread, CreateThread, Delete, DeleteThread, ErrorKind, GetThread, ImportedRow,
-    LabelPatch, LabelThread, Labels, Message, MessageId, MessageState, MetadataPatch, NewThread, Origin,
-    PageFrom, PersistArgs, PersistResponse, PersistResult, PrunePlan, ReadArgs, ReadPage, ReadResult,
-    RenameThread, ResolveId, Result, Role, TenantId, ThreadArgs, ThreadCursor, ThreadDeleted, ThreadEntry,
-    ThreadId, ThreadResult, Timestamp, Visibility, backend::rules,
+    ErrorKind, Labels, Message, MessageId, MessageState, MetadataPatch, NewThread, PersistArgs,
+    PersistResponse, PersistResult, ReadArgs, ReadResult, Result, Role, TenantId, ThreadId, Timestamp,
+    backend::rules,
+    messages::{Delete, ImportedRow, Origin, PageFrom, ReadPage, ResolveId, Visibility},
+    operations::Addressed as _,
+    threads::{
+        ClearThread, CreateThread, DeleteThread, GetThread, LabelPatch, LabelThread, PrunePlan, RenameThread,
+        ThreadArgs, ThreadCursor, ThreadDeleted, ThreadEntry, ThreadResult,
+    },
 };
 
 use super::{backend::Faulty, change, journal::Line, made_up};
@@ -231,7 +235,7 @@ impl ThreadFault {
         // Nothing is taken away, and no write is taken any more.
         let already = !store.memory.seen(|seen| name.is_some_and(|name| seen.deleted.insert(name)));
         let deleted = ThreadDeleted { thread: delete.thread.clone(), already, deduplicated: false };
-        let position = throughline_core::Receipt::at(throughline_core::Position::new(1 << 40));
+        let position = throughline_core::pipeline::Receipt::at(throughline_core::Position::new(1 << 40));
         Ok(made_up::response(ThreadResult::Delete(deleted).into(), position))
     }
 
@@ -295,7 +299,7 @@ impl ThreadFault {
             }
             (Self::UpdatesEverywhere, PersistArgs::UpdateContent(update)) => {
                 for (tenant, thread) in others {
-                    let update = throughline_core::UpdateContent { thread, ..update.clone() };
+                    let update = throughline_core::messages::UpdateContent { thread, ..update.clone() };
                     // There may be no message of that id there.
                     drop(store.sound(Line { tenant, args: update.into(), key: None, now: line.now }).await);
                 }

@@ -15,7 +15,7 @@
 //!
 //! The work of one query has bounds, which every store with an index keeps: [`MAX_QUERY_BYTES`], [`MAX_WORDS`], [`MAX_TERMS`],
 //! [`MAX_CANDIDATES`] and [`MAX_TEXT_BYTES`]. An answer that one of the last two cut short says so:
-//! [`SearchHits::terminated_early`](crate::SearchHits::terminated_early).
+//! [`SearchHits::terminated_early`](crate::operation::SearchHits::terminated_early).
 
 mod tokens;
 

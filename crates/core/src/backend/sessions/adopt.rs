@@ -7,8 +7,10 @@ use super::{
     standing::{Verdict, is_bound, recorded, unknown},
 };
 use crate::{
-    AdoptSession, AdoptedPointer, AdoptedRun, BackfillRuntime, ErrorKind, PersistError, RuntimeBackfilled,
-    SessionChanged, Timestamp,
+    ErrorKind, PersistError, Timestamp,
+    operation::{
+        AdoptSession, AdoptedPointer, AdoptedRun, BackfillRuntime, RuntimeBackfilled, SessionChanged,
+    },
     session::{AfterFailure, Attempt, AttemptState},
 };
 

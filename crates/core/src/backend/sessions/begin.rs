@@ -2,8 +2,10 @@
 
 use super::{AttemptRecord, Decision, Running, SessionPlace, SessionStore, Standing, standing::Lapsed};
 use crate::{
-    AttemptId, BeginRun, ErrorKind, Lease, PersistError, RenewRun, RunBegun, RunRenewed, Timestamp,
+    ErrorKind, Lease, PersistError, Timestamp,
     backend::rules,
+    id::AttemptId,
+    operation::{BeginRun, RenewRun, RunBegun, RunRenewed},
     session::{Attempt, AttemptState, Directory},
 };
 

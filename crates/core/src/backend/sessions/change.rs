@@ -7,8 +7,10 @@ use super::{
     standing::{is_bound, unknown},
 };
 use crate::{
-    ClearPointerIf, ErrorKind, PersistError, ResetSession, RetireSession, SessionChanged, SessionGeneration,
-    Timestamp, session::GenerationCause,
+    ErrorKind, PersistError, Timestamp,
+    message::SessionGeneration,
+    operation::{ClearPointerIf, ResetSession, RetireSession, SessionChanged},
+    session::GenerationCause,
 };
 
 pub(super) fn reset<R: SessionStore>(

@@ -4,7 +4,8 @@ use super::{
     BoundRuntime, Health, KnownSession, SessionRows, SessionValue, Standing, Wanted, standing::is_bound,
 };
 use crate::{
-    SessionGeneration, SessionId, WorkDir,
+    id::{SessionId, WorkDir},
+    message::SessionGeneration,
     session::{AfterFailure, AttemptState, Claimer, Directory, Gap, Resolution, Withheld},
 };
 

@@ -6,7 +6,9 @@ use super::{
     standing::{Verdict, recorded, unknown},
 };
 use crate::{
-    CancelRun, ConfirmRun, FailRun, PinSession, RunReport, SessionChanged, SessionId, Timestamp,
+    Timestamp,
+    id::SessionId,
+    operation::{CancelRun, ConfirmRun, FailRun, PinSession, RunReport, SessionChanged},
     session::{AfterFailure, AttemptState},
 };
 

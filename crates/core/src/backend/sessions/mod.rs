@@ -10,7 +10,7 @@
 //! has happened since.
 //!
 //! ```
-//! use throughline_core::{Generation, backend::sessions::{AgentRecord, SessionPlace}};
+//! use throughline_core::{backend::sessions::{AgentRecord, SessionPlace}, threads::Generation};
 //!
 //! let agent = AgentRecord::default();
 //! let place = SessionPlace { agent: "a".parse()?, thread: "t".parse()?, cleared: Generation::FIRST, resets: agent.resets };
@@ -34,9 +34,11 @@ pub use crate::operation::stored::{
     SessionValue, Wanted,
 };
 use crate::{
-    AdoptSession, AttemptId, BeginRun, ErrorKind, FailRun, PersistError, RuntimeId, SessionArgs,
-    SessionGeneration, SessionId, SessionResult, Timestamp,
+    ErrorKind, PersistError, Timestamp,
     backend::rules,
+    id::{AttemptId, RuntimeId, SessionId},
+    message::SessionGeneration,
+    operation::{AdoptSession, BeginRun, FailRun, SessionArgs, SessionResult},
     session::{Claimer, Resolution, Withheld},
 };
 
@@ -136,7 +138,7 @@ pub fn resolve_nothing(place: &SessionPlace) -> Resolution {
         withheld: Some(Withheld::ThreadDeleted),
         gap: None,
         generation: place.generation(0),
-        revision: crate::SessionRevision::ZERO,
+        revision: crate::message::SessionRevision::ZERO,
         binding: None,
     }
 }

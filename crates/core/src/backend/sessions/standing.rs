@@ -5,8 +5,10 @@ use super::{
     SessionStore, SessionValue,
 };
 use crate::{
-    Generation, SessionGeneration, SessionId, SessionRevision, Timestamp,
+    Timestamp,
     backend::rules,
+    id::SessionId,
+    message::{Generation, SessionGeneration, SessionRevision},
     session::{AttemptState, Binding, Failure, GenerationCause, Pointer, PointerState},
 };
 

@@ -1,7 +1,7 @@
 //! A reply that is made once, however often its request is delivered and however many of its writers die.
 //!
 //! ```no_run
-//! use throughline_core::{ReplyAttempt, Persistence, Role};
+//! use throughline_core::{Persistence, Role, messages::ReplyAttempt};
 //!
 //! # async fn example(db: Persistence) -> throughline_core::Result<()> {
 //! match db.thread("telegram:42").reserve(Role::Assistant).key("reply-to-1007").next_attempt().await? {
@@ -25,9 +25,11 @@ use std::{
 
 use super::{Coalesce, Draft, writer};
 use crate::{
-    ContentChange, Effect, ErrorKind, GetMessage, IdempotencyKey, Message, MessageId, MessageState,
-    NewReservation, OpKind, PersistError, Persistence, ReadArgs, ReadResult, Request, Reserve, Result,
-    ThreadId, UpdateContent, UpdateMode, backend::rules,
+    Effect, ErrorKind, IdempotencyKey, Message, MessageId, MessageState, NewReservation, OpKind,
+    PersistError, Persistence, ReadArgs, ReadResult, Result, ThreadId,
+    backend::rules,
+    handle::Request,
+    operation::{ContentChange, GetMessage, Reserve, UpdateContent, UpdateMode},
 };
 
 /// What the next attempt of a reply came to.

@@ -29,9 +29,10 @@ use self::{
     writer::{Settlement, Want},
 };
 use crate::{
-    Content, ContentChange, ContentUpdated, Delta, Effect, ErrorKind, Message, MessageId, OpKind,
-    PersistError, Persistence, Result, Revision, ThreadId,
+    Content, Delta, Effect, ErrorKind, Message, MessageId, OpKind, PersistError, Persistence, Result,
+    Revision, ThreadId,
     backend::Length,
+    operation::{ContentChange, ContentUpdated},
     pipeline::{Deadline, Expired},
 };
 

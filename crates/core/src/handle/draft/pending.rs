@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, iter};
 
-use crate::{ContentChange, Delta};
+use crate::{Delta, operation::ContentChange};
 
 /// The most bytes that wait to be written before an append waits too: 4 MiB.
 pub(super) const MAX_WAITING: u32 = 4 << 20;

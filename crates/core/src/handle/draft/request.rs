@@ -6,7 +6,8 @@ use std::{
 
 use super::{Coalesce, Draft, ReplyAttemptRequest, writer};
 use crate::{
-    IdempotencyKey, InvalidId, NewReservation, PersistError, Persistence, Request, Reserve, Result, ThreadId,
+    IdempotencyKey, InvalidId, NewReservation, PersistError, Persistence, Result, ThreadId, handle::Request,
+    operation::Reserve,
 };
 
 /// A reservation that is made when it is awaited, and answers its writer.
@@ -55,7 +56,7 @@ impl DraftRequest {
 
     /// Reserves the next attempt of the reply that the [key](Self::key) names. A reply whose writer died ends abandoned, and the key
     /// alone answers with that message for ever. This begins another message, once: of two deliveries at the same time
-    /// one begins, and the other is answered [`ReplyAttempt::Open`](crate::ReplyAttempt::Open). An attempt that is open, and whose lease has expired, is
+    /// one begins, and the other is answered [`ReplyAttempt::Open`](crate::handle::ReplyAttempt::Open). An attempt that is open, and whose lease has expired, is
     /// abandoned as a [sweep](crate::Persistence::sweep_expired) would do.
     ///
     /// The attempts have keys of their own, the first one that of the reply and the others the number behind it, such as

@@ -15,9 +15,12 @@ use super::{
     pending::{Pending, Piece},
 };
 use crate::{
-    ContentChange, ContentLimit, ContentUpdated, Effect, ErrorKind, Extensions, GetMessage, HeldBack,
-    Message, MessageId, MessageState, OpKind, PersistError, Persistence, ReadArgs, ReadResult, Reserved,
-    Result, Revision, Site, ThreadId, UpdateContent, UpdateMode, backend::Length,
+    Effect, ErrorKind, Message, MessageId, MessageState, OpKind, PersistError, Persistence, ReadArgs,
+    ReadResult, Result, Revision, Site, ThreadId,
+    backend::Length,
+    context::Extensions,
+    operation::{ContentChange, ContentUpdated, GetMessage, Reserved, UpdateContent, UpdateMode},
+    request::{ContentLimit, HeldBack},
 };
 
 /// How many changes may wait for the writer before an append waits too.

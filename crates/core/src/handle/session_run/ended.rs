@@ -14,8 +14,11 @@ use super::{
     wait::Asked,
 };
 use crate::{
-    ErrorKind, PersistError, RunReport, SessionId, SessionRevision,
+    ErrorKind, PersistError,
     contain::Panicked,
+    id::SessionId,
+    message::SessionRevision,
+    operation::RunReport,
     session::{AfterFailure, Failure},
 };
 

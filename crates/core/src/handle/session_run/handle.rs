@@ -13,7 +13,9 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{again::repeated, held::Start};
 use crate::{
-    AttemptId, Persistence, PinSession, Result, RunBegun, RunReport, SessionId, WorkDir,
+    Persistence, Result,
+    id::{AttemptId, SessionId, WorkDir},
+    operation::{PinSession, RunBegun, RunReport},
     session::{Gap, Resolution, Withheld},
 };
 

@@ -19,9 +19,13 @@ use super::{
 };
 use crate::pipeline::Task;
 use crate::{
-    Batch, BeginRun, CancelRun, ConfirmRun, Effect, ErrorKind, FailRun, OpKind, PersistArgs, PersistError,
-    PersistResult, Persistence, RenewRun, Result, RunBegun, RunReport, SessionArgs, SessionChanged,
-    SessionId, SessionResult, session::Failure,
+    Effect, ErrorKind, OpKind, PersistArgs, PersistError, PersistResult, Persistence, Result,
+    id::SessionId,
+    operation::{
+        Batch, BeginRun, CancelRun, ConfirmRun, FailRun, RenewRun, RunBegun, RunReport, SessionArgs,
+        SessionChanged, SessionResult,
+    },
+    session::Failure,
 };
 
 /// A lease is renewed after this part of it.

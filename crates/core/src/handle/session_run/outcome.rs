@@ -4,8 +4,9 @@ use std::{error::Error as StdError, fmt};
 
 use super::Stop;
 use crate::{
-    AttemptId, BoxError, Effect, FailRun, InvalidId, PersistArgs, PersistError, PersistResult, RunReport,
-    SessionChanged, SessionId,
+    BoxError, Effect, InvalidId, PersistArgs, PersistError, PersistResult,
+    id::{AttemptId, SessionId},
+    operation::{FailRun, RunReport, SessionChanged},
     session::{Failure, Resolution},
 };
 

@@ -9,8 +9,10 @@ use super::{
     wait::{Asked, Way},
 };
 use crate::{
-    AttemptId, BeginRun, Persistence,
+    Persistence,
     contain::catch_future,
+    id::AttemptId,
+    operation::BeginRun,
     session::{Reach, Resolution},
 };
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::PreparedRun;
-use crate::{BeginRun, Persistence};
+use crate::{Persistence, operation::BeginRun};
 
 /// Runs agents in threads, and keeps what each goes on with.
 ///
@@ -19,7 +19,11 @@ use crate::{BeginRun, Persistence};
 ///   [was refused](super::RunFailure::session_refused) and no [tool has run](super::Run::tool_ran). Never for anything else.
 ///
 /// ```no_run
-/// use throughline_core::{Add, NewMessage, Persistence, sessions::{Claimer, Finished, Runtime, SessionRunner}};
+/// use throughline_core::{
+///     NewMessage, Persistence,
+///     messages::Add,
+///     sessions::{Claimer, Finished, Runtime, SessionRunner},
+/// };
 ///
 /// # async fn example(db: Persistence) -> Result<(), Box<dyn std::error::Error>> {
 /// let runner = SessionRunner::new(db.clone());
@@ -80,7 +84,7 @@ impl SessionRunner {
         self
     }
 
-    /// Prepares a run as [`AgentThread::run`](crate::AgentThread::run) makes it, with its generation, its lease and all that it says:
+    /// Prepares a run as [`AgentThread::run`](crate::handle::AgentThread::run) makes it, with its generation, its lease and all that it says:
     /// nothing happens before [`PreparedRun::run`].
     pub fn prepare<'a>(&self, begin: BeginRun) -> PreparedRun<'a> {
         PreparedRun::new(self.db.clone(), begin, self.wait, self.grace)

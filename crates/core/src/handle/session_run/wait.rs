@@ -9,7 +9,10 @@ use super::{
     held::{self, Held, Start},
     prepared::Looking,
 };
-use crate::{Effect, ErrorKind, OpKind, PersistError, Persistence, ResolveSession, Result, SessionRevision};
+use crate::{
+    Effect, ErrorKind, OpKind, PersistError, Persistence, Result, message::SessionRevision,
+    operation::ResolveSession,
+};
 
 /// How often it is tried whether the run of another process has ended.
 const TRIED_EVERY: Duration = Duration::from_millis(250);

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{ConsumerName, Position, message::carries_nothing};
+use crate::{Position, id::ConsumerName, message::carries_nothing};
 
 /// Moves the cursor of a consumer on: everything up to `to` is done.
 ///

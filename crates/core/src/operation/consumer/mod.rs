@@ -11,7 +11,7 @@ pub use self::{
     quarantine::{ChangeQuarantined, ChangeReleased, QuarantineChange, ReleaseChange},
 };
 use super::{Addressed, family::family};
-use crate::{ConsumerName, MessageId, ThreadId};
+use crate::{MessageId, ThreadId, id::ConsumerName};
 
 family! {
     /// What a consumer of the changes keeps in the store. It goes through the same layers as the messages.

@@ -2,7 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::debug_without_text;
 use crate::{
-    ConsumerName, Position, ThreadId,
+    Position, ThreadId,
+    id::ConsumerName,
     message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
 };
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageId, Origin, Role, ThreadId, message::carries_nothing};
+use crate::{MessageId, Role, ThreadId, message::carries_nothing, operation::Origin};
 
 /// Lists by what names the messages of a thread are known to their providers, by the bytes of the messages' ids; those of one
 /// message in the order in which they were taken down.
@@ -15,7 +15,7 @@ pub struct ListAliases {
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<AliasCursor>,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
+    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 
@@ -44,7 +44,7 @@ pub struct AliasCursor {
     pub n: u64,
 }
 
-/// By what name a message is known to its provider, as [`ResolveId`](crate::ResolveId) or an import took it down.
+/// By what name a message is known to its provider, as [`ResolveId`](crate::operation::ResolveId) or an import took it down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Alias {

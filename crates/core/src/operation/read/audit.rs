@@ -2,7 +2,11 @@ use serde::{Deserialize, Serialize};
 
 use super::page;
 use crate::{
-    AuditNumber, ChangeScope, Position, ReadPage, audit_entry::AuditEntry, message::carries_nothing,
+    Position,
+    audit_entry::AuditEntry,
+    change::ChangeScope,
+    message::{AuditNumber, carries_nothing},
+    operation::ReadPage,
 };
 
 /// Where a page of an audit log lies.
@@ -30,7 +34,7 @@ pub struct ReadAudit {
     pub scope: ChangeScope,
     /// Which of them.
     pub from: AuditFrom,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
+    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
     /// How many bytes at most: 1 to [`ReadPage::MAX_BYTES`]. A page ends before the entry that would exceed
     /// them, and says that there is more; it shows at least one.

@@ -1,6 +1,10 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, ChangeScope, Position, message::carries_nothing};
+use crate::{
+    Position,
+    change::{Change, ChangeScope},
+    message::carries_nothing,
+};
 
 /// Reads the changes after a position, in the order of their commits. None is left out, and none that is committed later
 /// appears before one that was read: the position of an answer can be kept, and gone on from in another process.
@@ -16,7 +20,7 @@ pub struct ReadChanges {
     pub scope: ChangeScope,
     /// The last change that is known: [`Position::ZERO`] for all of them.
     pub after: Position,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
+    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 

@@ -2,7 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::debug_without_text;
 use crate::{
-    ConsumerName, Position, ThreadId, Timestamp,
+    Position, ThreadId, Timestamp,
+    id::ConsumerName,
     message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
 };
 
@@ -38,7 +39,7 @@ pub struct ListQuarantined {
     pub consumer: ConsumerName,
     /// Only those after this one.
     pub after: Position,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
+    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 

@@ -5,7 +5,7 @@ use crate::{Effect, ErrorKind, Message, MessageId, PersistError, Result, Seq, Th
 /// A message that is stored and cannot be read. A list that meets one says so beside what it shows, and hides no other.
 ///
 /// ```
-/// use throughline_core::{DamagedMessage, ErrorKind, Seq};
+/// use throughline_core::{ErrorKind, Seq, messages::DamagedMessage};
 ///
 /// let damaged = DamagedMessage { thread: "t".parse()?, id: Some("m".parse()?), seq: Some(Seq::new(7)) };
 /// let error = damaged.to_error();

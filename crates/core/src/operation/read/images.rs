@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadImages {
-    /// How far was read: at first what [`BeginCapture`](crate::BeginCapture) answers.
+    /// How far was read: at first what [`BeginCapture`](crate::operation::BeginCapture) answers.
     pub after: ImageCursor,
     /// How many at most: 1 to [`ReadImages::MAX_LIMIT`]. There may be fewer where they are large.
     pub limit: u32,

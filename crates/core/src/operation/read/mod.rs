@@ -29,7 +29,7 @@ pub use self::{
 };
 use super::{Addressed, family::family};
 use crate::message::{CarriesContent, Place, PlaceMut};
-use crate::{ChangeScope, Message, MessageId, ThreadEntry, ThreadId, replica::Standing};
+use crate::{Message, MessageId, ThreadId, change::ChangeScope, replica::Standing, thread::ThreadEntry};
 
 family! {
     /// The reads. They go through the same layers as the writes: an encryption layer must decrypt, a redirect must

@@ -2,8 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DamagedMessage, page};
 use crate::{
-    Message, ReadPage, Seq, ThreadId,
+    Message, Seq, ThreadId,
     message::{carries_nothing, carries_parts},
+    operation::ReadPage,
 };
 
 /// Lists the open messages of a thread, or of every thread of the tenant, with what is committed of them.
@@ -19,7 +20,7 @@ pub struct ListOpen {
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<OpenCursor>,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
+    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
     /// How many bytes at most: 1 to [`ReadPage::MAX_BYTES`]. A list ends before the message that would exceed
     /// them, and says where the next page begins; it shows at least one.

@@ -6,7 +6,7 @@ use crate::{
     session::{Attempt, Claimer, Resolution},
 };
 
-/// Reads what a claimer may go on with. A look: it takes no lease and delivers no gap, as [`BeginRun`](crate::BeginRun)
+/// Reads what a claimer may go on with. A look: it takes no lease and delivers no gap, as [`BeginRun`](crate::operation::BeginRun)
 /// does, which decides by the same rules in its own commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -46,7 +46,7 @@ pub struct ListAttempts {
     /// Only those before this [number](Attempt::number).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
+    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 

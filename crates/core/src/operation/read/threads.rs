@@ -2,8 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use super::page;
 use crate::{
-    Generation, Keep, Labels, OwnerId, Position, ReadPage, Seq, ThreadCursor, ThreadEntry, ThreadId,
-    message::{carries_nothing, carries_parts},
+    Labels, OwnerId, Position, Seq, ThreadId,
+    message::{Generation, carries_nothing, carries_parts},
+    operation::ReadPage,
+    thread::{Keep, ThreadCursor, ThreadEntry},
 };
 
 /// Reads the entry of one thread; nothing where there is no such thread, or it was deleted. Shows threads that no list
@@ -36,7 +38,7 @@ pub struct ListThreads {
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ThreadCursor>,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
+    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
     /// How many bytes at most: 1 to [`ReadPage::MAX_BYTES`]. A list ends before the thread that would exceed
     /// them, and says where the next page begins; it shows at least one.
@@ -119,7 +121,7 @@ pub struct ThreadList {
     /// The threads, the latest active first.
     pub entries: Vec<ThreadEntry>,
     /// Threads that belong on this page and whose entry cannot be read. Nothing of their messages is lost by that:
-    /// [`RebuildThread`](crate::RebuildThread) makes the entry again. One whose id cannot be read is called `?`.
+    /// [`RebuildThread`](crate::operation::RebuildThread) makes the entry again. One whose id cannot be read is called `?`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<ThreadId>,
     /// Where the next page begins; nothing when this was the last one.
@@ -168,14 +170,14 @@ pub struct PrunePlan {
 carries_nothing!(PrunePlan { thread: _, generation: _, through: _, messages: _, bytes: _ });
 
 /// Lists threads of the tenant that were cleared or deleted and still take up room: see
-/// [`PurgeThread`](crate::PurgeThread).
+/// [`PurgeThread`](crate::operation::PurgeThread).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListPurgeable {
     /// Those after this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ThreadId>,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
+    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 

@@ -25,7 +25,7 @@ pub struct ApplyImages {
     pub from: Option<ImageCursor>,
     /// How far it has then.
     pub to: ImageCursor,
-    /// The images, in the order of the read: at most [`ReadImages::MAX_LIMIT`](crate::ReadImages::MAX_LIMIT).
+    /// The images, in the order of the read: at most [`ReadImages::MAX_LIMIT`](crate::operation::ReadImages::MAX_LIMIT).
     pub images: Vec<Image>,
     /// The position that the other store had come to, where everything up to it is carried; otherwise zero.
     #[serde(default)]

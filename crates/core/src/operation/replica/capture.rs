@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{message::carries_nothing, replica::ImageCursor};
 
-/// Begins to note in the store which of its rows are changed, for who copies it by [`ReadImages`](crate::ReadImages). Where that is done
+/// Begins to note in the store which of its rows are changed, for who copies it by [`ReadImages`](crate::operation::ReadImages). Where that is done
 /// already it goes on; the answer is where a further copy begins.
 ///
 /// A store that notes it writes a little more with each change. What is noted is one entry for each row, however often that is

@@ -3,11 +3,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, AttachmentKey, CarriesContent, Change, ConsumerName, Fingerprint, Generation, IdempotencyKey,
-    Message, MessageId, Place, PlaceMut, Position, QuarantinedChange, RuntimeId, Seq, Slot, SlotMut,
-    TenantId, ThreadId, Timestamp,
+    AgentId, IdempotencyKey, Message, MessageId, Position, Seq, TenantId, ThreadId, Timestamp,
     audit_entry::AuditEntry,
+    change::Change,
+    id::{AttachmentKey, ConsumerName, RuntimeId},
+    message::{CarriesContent, Generation, Place, PlaceMut, Slot, SlotMut},
     operation::{
+        Fingerprint, QuarantinedChange,
         estimated_size::EstimatedSize as _,
         json_len,
         stored::{AgentRecord, AttemptRecord, KnownName, KnownSession, Replay, SessionHead, ThreadFacts},

@@ -238,8 +238,8 @@ impl ser::SerializeStructVariant for &mut Walk {
 mod tests {
     use super::{LARGEST, check};
     use crate::{
-        Add, Content, MessageId, Metadata, NewMessage, Role, Seq, TenantId, Timestamp,
-        operation::{GoneImage, Image, ImagePart},
+        Content, MessageId, Metadata, NewMessage, Role, Seq, TenantId, Timestamp,
+        operation::{Add, GoneImage, Image, ImagePart},
     };
 
     #[test]

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    FingerprintKey,
     message::carries_nothing,
+    operation::FingerprintKey,
     replica::{Stance, Standing},
 };
 

@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, AttemptId, ProviderId, SessionId, ThreadId, Timestamp, WorkDir,
+    AgentId, ThreadId, Timestamp,
+    id::{AttemptId, ProviderId, SessionId, WorkDir},
     message::carries_nothing,
     session::{AttemptState, Runtime},
 };

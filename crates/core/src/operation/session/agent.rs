@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, RuntimeId, message::carries_nothing};
+use crate::{AgentId, id::RuntimeId, message::carries_nothing};
 
-/// Begins another generation of the sessions of an agent in every thread, as [`ResetSession`](crate::ResetSession) does in
+/// Begins another generation of the sessions of an agent in every thread, as [`ResetSession`](crate::operation::ResetSession) does in
 /// one. However many threads there are, it is one short commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

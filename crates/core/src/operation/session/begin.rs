@@ -3,8 +3,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, AttemptId, Lease, SessionId, SessionRevision, ThreadId, WorkDir,
-    message::carries_nothing,
+    AgentId, Lease, ThreadId,
+    id::{AttemptId, SessionId, WorkDir},
+    message::{SessionRevision, carries_nothing},
     message_lease_milliseconds,
     session::{Claimer, HandOff, Resolution},
 };
@@ -39,7 +40,7 @@ pub struct BeginRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<SessionRevision>,
     /// How long it is taken to be alive without a [`RenewRun`], in whole milliseconds:
-    /// [`Reserve::MIN_LEASE`](crate::Reserve::MIN_LEASE) to [`Reserve::MAX_LEASE`](crate::Reserve::MAX_LEASE).
+    /// [`Reserve::MIN_LEASE`](crate::operation::Reserve::MIN_LEASE) to [`Reserve::MAX_LEASE`](crate::operation::Reserve::MAX_LEASE).
     #[serde(with = "message_lease_milliseconds")]
     pub lease: Duration,
 }

@@ -1,8 +1,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, SessionGeneration, SessionId, ThreadId,
-    message::carries_nothing,
+    AgentId, ThreadId,
+    id::SessionId,
+    message::{SessionGeneration, carries_nothing},
     session::{Binding, Runtime},
 };
 

@@ -2,7 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::debug_without_text;
 use crate::{
-    AgentId, AttemptId, SessionId, ThreadId, WorkDir,
+    AgentId, ThreadId,
+    id::{AttemptId, SessionId, WorkDir},
     message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
     session::Failure,
 };
@@ -12,7 +13,7 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RunReport {
     /// The session that its provider said it ran, which may be another one than it was asked to resume. One that was said by
-    /// [`PinSession`](crate::PinSession) stands where nothing is said.
+    /// [`PinSession`](crate::operation::PinSession) stands where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
     /// The directory that it worked in; the one that it began with where nothing is said.
@@ -56,7 +57,7 @@ impl RunReport {
 }
 
 /// A run succeeded: it gives its lease back, and the pointer moves to what it ran, whole. In a
-/// [`Batch`](crate::Batch) beside the end of its message both are one commit.
+/// [`Batch`](crate::operation::Batch) beside the end of its message both are one commit.
 ///
 /// Refused as [`Stale`](crate::ErrorKind::Stale) where it has ended already, was taken over, or the sessions were reset
 /// since it began. The last of these still holds its lease: [`CancelRun`] ends it.

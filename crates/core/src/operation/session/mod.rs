@@ -17,7 +17,10 @@ pub use self::{
     end::{CancelRun, ConfirmRun, FailRun, PinSession, RunReport},
 };
 use super::{Addressed, family::family};
-use crate::{AgentId, AttemptId, MessageId, RuntimeId, ThreadId};
+use crate::{
+    AgentId, MessageId, ThreadId,
+    id::{AttemptId, RuntimeId},
+};
 
 family! {
     /// What is done to agent sessions. It goes through the same layers as the messages.

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Alias, Seq};
+use crate::{Seq, operation::Alias};
 
 /// A name that a store keeps of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

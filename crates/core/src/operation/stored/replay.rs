@@ -3,17 +3,21 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Added, Addressed as _, Batch, Batched, ContentUpdated, Deleted, ErrorKind, Imported, ImportedRow, Lease,
-    Message, MessageId, MessageState, PersistArgs, PersistError, PersistResult, Pruned, Purged, Reserved,
-    ResolvedBy, ResolvedId, Result, Revision, Seq, SessionResult, TakenMessage, TenantId, ThreadArgs,
-    ThreadChanged, ThreadDeleted, ThreadEntry, ThreadId, ThreadResult, Timestamp, Updated,
+    ErrorKind, Lease, Message, MessageId, MessageState, PersistArgs, PersistError, PersistResult, Result,
+    Revision, Seq, TenantId, ThreadId, Timestamp,
+    operation::{
+        Added, Addressed as _, Batch, Batched, ContentUpdated, Deleted, Imported, ImportedRow, Pruned,
+        Purged, Reserved, ResolvedBy, ResolvedId, SessionResult, TakenMessage, ThreadArgs, ThreadChanged,
+        ThreadDeleted, ThreadResult, Updated,
+    },
+    thread::ThreadEntry,
 };
 
 /// What a store keeps under an idempotency key, beside the fingerprint: enough to answer a repeated call as the first
 /// one was answered, and no copy of any content.
 ///
-/// The equal fingerprint says that the repeated call carries the same content, so an [`Add`](crate::Add) or a
-/// [`Reserve`](crate::Reserve) is answered from the call itself. Only the answer to an [`Update`](crate::Update),
+/// The equal fingerprint says that the repeated call carries the same content, so an [`Add`](crate::operation::Add) or a
+/// [`Reserve`](crate::operation::Reserve) is answered from the call itself. Only the answer to an [`Update`](crate::operation::Update),
 /// which is the whole metadata, is read from the message as it stands.
 ///
 /// ```
@@ -28,7 +32,7 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Replay {
-    /// Of an [`Add`](crate::Add).
+    /// Of an [`Add`](crate::operation::Add).
     Add {
         /// The id of the first call.
         id: MessageId,
@@ -37,7 +41,7 @@ pub enum Replay {
         /// When it was created.
         at: Timestamp,
     },
-    /// Of a [`Reserve`](crate::Reserve).
+    /// Of a [`Reserve`](crate::operation::Reserve).
     Reserve {
         /// The id of the first call.
         id: MessageId,
@@ -48,34 +52,34 @@ pub enum Replay {
         /// When its first lease was to expire.
         expires_at: Timestamp,
     },
-    /// Of an [`UpdateContent`](crate::UpdateContent).
+    /// Of an [`UpdateContent`](crate::operation::UpdateContent).
     UpdateContent {
         /// The revision after it.
         revision: Revision,
         /// The state after it.
         state: MessageState,
     },
-    /// Of an [`Update`](crate::Update).
+    /// Of an [`Update`](crate::operation::Update).
     Update,
-    /// Of a [`Delete`](crate::Delete).
+    /// Of a [`Delete`](crate::operation::Delete).
     Delete(Deleted),
-    /// Of an [`Import`](crate::Import).
+    /// Of an [`Import`](crate::operation::Import).
     Import(Vec<ImportedRow>),
     /// Of what answers with the entry of a thread.
     Thread,
-    /// Of a [`PruneThread`](crate::PruneThread).
+    /// Of a [`PruneThread`](crate::operation::PruneThread).
     Prune(Pruned),
-    /// Of a [`DeleteThread`](crate::DeleteThread).
+    /// Of a [`DeleteThread`](crate::operation::DeleteThread).
     DeleteThread(ThreadDeleted),
-    /// Of a [`PurgeThread`](crate::PurgeThread).
+    /// Of a [`PurgeThread`](crate::operation::PurgeThread).
     Purge(Purged),
-    /// Of a [`ResolveId`](crate::ResolveId).
+    /// Of a [`ResolveId`](crate::operation::ResolveId).
     Resolve(ResolvedId),
-    /// Of a [`TakeLastMessage`](crate::TakeLastMessage): what was deleted, without the message.
+    /// Of a [`TakeLastMessage`](crate::operation::TakeLastMessage): what was deleted, without the message.
     TakeLast(Option<Deleted>),
     /// Of what was done to agent sessions. Its answer says ids and times, and no content.
     Session(Box<SessionResult>),
-    /// Of a [`Batch`](crate::Batch), item by item.
+    /// Of a [`Batch`](crate::operation::Batch), item by item.
     Batch(Vec<Self>),
 }
 

@@ -1,8 +1,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, AttemptId, Generation, Lease, ProviderId, SessionGeneration, SessionId, SessionRevision,
-    ThreadId, Timestamp, WorkDir,
+    AgentId, Lease, ThreadId, Timestamp,
+    id::{AttemptId, ProviderId, SessionId, WorkDir},
+    message::{Generation, SessionGeneration, SessionRevision},
     session::{Attempt, Failure, GenerationCause, RunLease, Runtime},
 };
 

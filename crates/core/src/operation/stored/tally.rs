@@ -1,11 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Content, Message, MessageState, Role, Seq, ThreadEntry, Timestamp};
+use crate::{Content, Message, MessageState, Role, Seq, Timestamp, thread::ThreadEntry};
 
 /// What the entry of a thread says of its messages, kept up to date message by message. Every backend counts alike by it.
 ///
 /// ```
-/// use throughline_core::{Add, NewMessage, Seq, TenantId, Timestamp, backend::Tally};
+/// use throughline_core::{NewMessage, Seq, TenantId, Timestamp, backend::Tally, messages::Add};
 ///
 /// let add = Add::new("t".parse()?, NewMessage::user("Where is Lisbon?"));
 /// let message = add.to_message(&TenantId::default(), Seq::FIRST, Timestamp::from_micros(7));

@@ -2,20 +2,26 @@ use serde::{Deserialize, Serialize};
 
 use super::Tally;
 use crate::{
-    CreateThread, ForkPoint, Generation, Labels, Message, Metadata, OwnerId, Seq, TenantId, ThreadEntry,
-    ThreadId, Timestamp, Title,
+    Labels, Message, Metadata, OwnerId, Seq, TenantId, ThreadId, Timestamp, Title,
+    message::Generation,
+    operation::CreateThread,
+    thread::{ForkPoint, ThreadEntry},
 };
 
 /// What a store keeps of a thread for its entry: what the host said, and the [`Tally`] of its messages.
 ///
 /// ```
-/// use throughline_core::{CreateThread, Generation, NewThread, Seq, TenantId, Timestamp, backend::ThreadFacts};
+/// use throughline_core::{
+///     NewThread, Seq, TenantId, Timestamp,
+///     backend::ThreadFacts,
+///     threads::{CreateThread, Generation},
+/// };
 ///
 /// let create = CreateThread::new(NewThread::new().with_title("Trip to Lisbon".parse()?));
 /// let facts = ThreadFacts::created(&create, Timestamp::from_micros(7));
 /// let entry = facts.entry(&TenantId::default(), &create.thread, Generation::FIRST, Seq::ZERO);
 /// assert!(entry.title.as_str() == "Trip to Lisbon" && !entry.listed);
-/// # Ok::<(), throughline_core::InvalidTitle>(())
+/// # Ok::<(), throughline_core::messages::InvalidTitle>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,9 +1,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    LabelPatch, MetadataPatch, OwnerId, ThreadId, Title,
+    MetadataPatch, OwnerId, ThreadId, Title,
     message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
     operation::{lower, nullable::present},
+    thread::LabelPatch,
 };
 
 /// Gives a thread another title.

@@ -1,8 +1,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ForkPoint, Labels, Metadata, OwnerId, ThreadId, Timestamp, Title,
+    Labels, Metadata, OwnerId, ThreadId, Timestamp, Title,
     message::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
+    thread::ForkPoint,
 };
 
 /// A conversation to come, as a caller describes it.
@@ -94,7 +95,7 @@ impl NewThread {
         self
     }
 
-    /// Keeps it out of every list until [`PublishThread`](crate::PublishThread), for an import in several steps.
+    /// Keeps it out of every list until [`PublishThread`](crate::operation::PublishThread), for an import in several steps.
     #[must_use]
     pub const fn hidden(mut self) -> Self {
         self.hidden = true;

@@ -1,6 +1,10 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AttachmentKey, Generation, ThreadId, message::carries_nothing};
+use crate::{
+    ThreadId,
+    id::AttachmentKey,
+    message::{Generation, carries_nothing},
+};
 
 /// Takes every message of a thread away, in any state, and begins another generation of it. Title and labels stay.
 ///
@@ -68,8 +72,8 @@ carries_nothing!(ThreadDeleted { thread: _, already: _, deduplicated: _ });
 pub struct PurgeThread {
     /// The thread.
     pub thread: ThreadId,
-    /// How many messages at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT). There may be fewer: a call ends where the
-    /// names of their attachments come to [`ReadPage::DEFAULT_BYTES`](crate::ReadPage::DEFAULT_BYTES).
+    /// How many messages at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT). There may be fewer: a call ends where the
+    /// names of their attachments come to [`ReadPage::DEFAULT_BYTES`](crate::operation::ReadPage::DEFAULT_BYTES).
     pub limit: u32,
 }
 

@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{Addressed, family::family};
 use crate::message::carries_parts;
-use crate::{MessageId, ThreadEntry, ThreadId};
+use crate::{MessageId, ThreadId, thread::ThreadEntry};
 
 /// The answer to most of what is done to a thread: what it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,12 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AttachmentKey, Generation, Seq, ThreadId, message::carries_nothing};
+use crate::{
+    Seq, ThreadId,
+    id::AttachmentKey,
+    message::{Generation, carries_nothing},
+};
 
-/// Takes the oldest messages of a thread away, up to a place, as [`PlanPrune`](crate::PlanPrune) found it.
+/// Takes the oldest messages of a thread away, up to a place, as [`PlanPrune`](crate::operation::PlanPrune) found it.
 ///
 /// It never goes beyond the first open message. Their ids stay dead. To be repeated while there is more; each call is
 /// short. With nothing there it answers so.
@@ -16,7 +20,7 @@ pub struct PruneThread {
     /// The generation that the plan was made in; in another one it is refused as
     /// [`Stale`](crate::ErrorKind::Stale).
     pub generation: Generation,
-    /// How many messages at most: 1 to [`ReadPage::MAX_LIMIT`](crate::ReadPage::MAX_LIMIT).
+    /// How many messages at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 

@@ -1,6 +1,10 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Generation, MessageId, MessageState, Origin, Role, ThreadId, message::carries_nothing};
+use crate::{
+    MessageId, MessageState, Role, ThreadId,
+    message::{Generation, carries_nothing},
+    operation::Origin,
+};
 
 /// Asks under which id the thread has, or is to have, the message that a provider speaks of. What it answers is taken down
 /// in the same commit: whoever asks again, from any process, is answered the same id.

@@ -1,15 +1,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Deleted, Message, Seq, ThreadId,
+    Message, Seq, ThreadId,
     message::{CarriesContent, Place, PlaceMut, carries_nothing},
+    operation::Deleted,
 };
 
 /// Deletes the last message of a thread, in any state, and answers it whole: one write, so that nothing comes between reading the
 /// message and deleting it. A thread without messages answers that there is none; an unknown thread is
 /// [`NotFound`](crate::ErrorKind::NotFound).
 ///
-/// Its id stays dead, as after [`Delete`](crate::Delete).
+/// Its id stays dead, as after [`Delete`](crate::operation::Delete).
 ///
 /// ```no_run
 /// use throughline_core::{NewMessage, Persistence};

@@ -1,6 +1,6 @@
 //! What the host says of a thread.
 
-use throughline_core::{Happened, PersistError, ThreadArgs, ThreadId, backend::rules};
+use throughline_core::{PersistError, ThreadId, backend::rules, changes::Happened, threads::ThreadArgs};
 
 use crate::{
     RowSource,

@@ -1,6 +1,6 @@
 //! The removal of every message of a thread.
 
-use throughline_core::{Happened, ThreadId};
+use throughline_core::{ThreadId, changes::Happened};
 
 use crate::{
     RowSource,

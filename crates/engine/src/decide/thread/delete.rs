@@ -1,6 +1,6 @@
 //! The deletion of a thread.
 
-use throughline_core::{Happened, ThreadDeleted, ThreadId, backend::rules};
+use throughline_core::{ThreadId, backend::rules, changes::Happened, threads::ThreadDeleted};
 
 use crate::{
     RowSource,

@@ -10,9 +10,12 @@ mod resolve;
 mod take_last;
 
 use throughline_core::{
-    Addressed as _, ErrorKind, Happened, MessageId, PersistError, ReadPage, Seq, ThreadArgs, ThreadChanged,
-    ThreadId, ThreadResult,
+    ErrorKind, MessageId, PersistError, Seq, ThreadId,
     backend::{AnswerBytes, ThreadFacts, rules},
+    changes::Happened,
+    messages::ReadPage,
+    operations::Addressed as _,
+    threads::{ThreadArgs, ThreadChanged, ThreadResult},
 };
 
 use super::{Decided, WriteScope, load::summary_mut, refusal};

@@ -1,6 +1,11 @@
 //! The removal of the oldest messages of a thread.
 
-use throughline_core::{Happened, PruneThread, Pruned, Seq, backend::rules};
+use throughline_core::{
+    Seq,
+    backend::rules,
+    changes::Happened,
+    threads::{PruneThread, Pruned},
+};
 
 use crate::{
     RowSource,

@@ -1,6 +1,9 @@
 //! The removal of what a clear or a deletion has left, step by step.
 
-use throughline_core::{PurgeThread, Purged, backend::rules};
+use throughline_core::{
+    backend::rules,
+    threads::{PurgeThread, Purged},
+};
 
 use crate::{
     RowSource,

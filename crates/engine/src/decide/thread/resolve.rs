@@ -1,11 +1,14 @@
 //! Which message a provider means.
 
 use throughline_core::{
-    EventId, Generation, ItemId, MessageId, Origin, ResolveId, ResolvedId, Role, Seq, ThreadId, TurnId,
+    MessageId, Role, Seq, ThreadId,
     backend::{
         names::{self, KnownName, Named as NamedMessage, Names},
         rules,
     },
+    ids::{EventId, ItemId, TurnId},
+    messages::{Origin, ResolveId, ResolvedId},
+    threads::Generation,
 };
 
 use crate::{

@@ -1,6 +1,9 @@
 //! The deletion of the last message of a thread.
 
-use throughline_core::{Delete, TakeLastMessage, TakenMessage, backend::rules};
+use throughline_core::{
+    backend::rules,
+    messages::{Delete, TakeLastMessage, TakenMessage},
+};
 
 use crate::{
     RowSource,

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use throughline_core::{Position, Seq, TenantId, ThreadCursor, ThreadId};
+use throughline_core::{Position, Seq, TenantId, ThreadId, threads::ThreadCursor};
 
 /// How far a [`Rewrite`](super::Rewrite) is. It holds ids and no content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

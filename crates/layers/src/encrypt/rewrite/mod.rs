@@ -18,7 +18,7 @@ use throughline_core::{Effect, ErrorKind, PersistError, Persistence, Result};
 /// It works on pages of messages through the pipeline like any caller, while others read and write:
 ///
 /// - the content of a final message is edited to what it is, if its revision is still the one that was read. So its revision
-///   rises by one and it counts as changed now, as after any [edit](throughline_core::UpdateMode::Edit);
+///   rises by one and it counts as changed now, as after any [edit](throughline_core::messages::UpdateMode::Edit);
 /// - metadata is patched with what it is, while no patch of this process comes between: the store compares no revision of
 ///   metadata, so that **other processes must not patch metadata meanwhile**. Its time of change is now;
 /// - a title is renamed to what it is, if it is still that.

@@ -3,8 +3,8 @@ use super::{
     walk::Walk,
 };
 use throughline_core::{
-    ContentChange, GetMessage, Message, MessageState, MetadataPatch, Result, Update, UpdateContent,
-    UpdateMode,
+    Message, MessageState, MetadataPatch, Result,
+    messages::{ContentChange, GetMessage, Update, UpdateContent, UpdateMode},
 };
 
 /// How often a message is looked at again that somebody else has changed.

@@ -10,8 +10,11 @@ use super::{
     cursor::Stage,
 };
 use throughline_core::{
-    ChangeScope, ErrorKind, GetThread, LabelThread, ListThreads, OperationOf, PageFrom, PersistError,
-    Persistence, Position, ReadArgs, ReadChanges, ReadPage, RenameThread, Reply, Result, Seq, ThreadId,
+    ErrorKind, PersistError, Persistence, Position, ReadArgs, Reply, Result, Seq, ThreadId,
+    changes::{ChangeScope, ReadChanges},
+    messages::{PageFrom, ReadPage},
+    operations::OperationOf,
+    threads::{GetThread, LabelThread, ListThreads, RenameThread},
 };
 
 /// One pass over a store, page by page.

@@ -6,9 +6,10 @@ pub use self::report::{Left, ScrubCursor, ScrubReport, WhyLeft};
 use super::{Redactions, Redactor, redaction::Redaction};
 use crate::transform::Down;
 use throughline_core::{
-    Delete, ErrorKind, LabelThread, ListThreads, Message, MessageId, MessageState, Metadata, MetadataPatch,
-    PageFrom, PersistError, Persistence, ReadPage, RenameThread, Result, ThreadEntry, ThreadId, Update,
-    UpdateContent, UpdateMode, Visibility, operation::ContentChange,
+    ErrorKind, Message, MessageId, MessageState, Metadata, MetadataPatch, PersistError, Persistence, Result,
+    ThreadId,
+    messages::{ContentChange, Delete, PageFrom, ReadPage, Update, UpdateContent, UpdateMode, Visibility},
+    threads::{LabelThread, ListThreads, RenameThread, ThreadEntry},
 };
 
 /// Goes through the threads of a tenant, through the pipeline, and hides what the rules find: in content, metadata, titles

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::redact::Redactions;
-use throughline_core::{ErrorKind, MessageId, PageFrom, ThreadCursor, ThreadId};
+use throughline_core::{ErrorKind, MessageId, ThreadId, messages::PageFrom, threads::ThreadCursor};
 
 /// Where a [`Scrub`](super::Scrub) goes on. It can be kept, and gone on with by another process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

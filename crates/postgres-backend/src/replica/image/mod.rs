@@ -7,10 +7,13 @@ use std::collections::HashMap;
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
-    ConsumerName, Fingerprint, Generation, IdempotencyKey, Position, QuarantinedChange, Seq, TenantId,
-    ThreadId, Timestamp,
+    IdempotencyKey, Position, Seq, TenantId, ThreadId, Timestamp,
     backend::names::KnownName,
+    changes::QuarantinedChange,
+    ids::ConsumerName,
+    operations::Fingerprint,
     replication::{ConsumerImage, Image, ImagePart, KeyImage, NameImage, ThreadImage},
+    threads::Generation,
 };
 
 use super::{Key, Part};

@@ -3,8 +3,9 @@
 use serde::de::DeserializeOwned;
 use sqlx::{PgConnection, Row as _};
 use throughline_core::{
-    AgentId, RuntimeId, TenantId,
+    AgentId, TenantId,
     backend::sessions::AgentRecord,
+    ids::RuntimeId,
     replication::{ImagePart, SessionImage, SessionPart},
 };
 

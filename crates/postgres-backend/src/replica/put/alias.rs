@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sqlx::{PgConnection, Row as _};
 use throughline_core::{
-    EventId, ItemId, TurnId,
+    ids::{EventId, ItemId, TurnId},
     replication::{Image, ImagePart, NameImage},
 };
 

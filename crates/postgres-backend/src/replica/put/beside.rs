@@ -2,8 +2,9 @@
 
 use sqlx::PgConnection;
 use throughline_core::{
-    Happened, ThreadId,
+    ThreadId,
     audit::AuditEntry,
+    changes::Happened,
     replication::{Image, ImagePart},
 };
 

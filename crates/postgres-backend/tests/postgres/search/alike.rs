@@ -2,8 +2,10 @@
 
 use fastrand::Rng;
 use throughline_core::{
-    Content, Import, ImportRow, Keep, Persistence, Position, Role, SearchHits, SearchMessages, TenantId,
-    Timestamp,
+    Content, Persistence, Position, Role, TenantId, Timestamp,
+    messages::{Import, ImportRow},
+    search::{SearchHits, SearchMessages},
+    threads::Keep,
 };
 use throughline_memory::MemoryBackend;
 use throughline_postgres::PostgresBackend;
@@ -96,7 +98,7 @@ async fn alike(memory: &Persistence, postgres: &Persistence, read: SearchMessage
     let SearchHits { hits, damaged, indexed: _, terminated_early } =
         search(postgres, read.clone(), last).await;
     assert_eq!((damaged, terminated_early), (vec![], due.terminated_early), "{of}");
-    let ids = |hits: &[throughline_core::SearchHit]| {
+    let ids = |hits: &[throughline_core::search::SearchHit]| {
         hits.iter().map(|hit| (hit.thread.clone(), hit.id.clone())).collect::<Vec<_>>()
     };
     assert_eq!(ids(&hits), ids(&due.hits), "{of}: {}", read.query);

@@ -1,6 +1,6 @@
 //! The index follows the store: through other processes, lost connections, and times in which nobody kept it.
 
-use throughline_core::{Content, ErrorKind, Position, Role, SearchMessages};
+use throughline_core::{Content, ErrorKind, Position, Role, search::SearchMessages};
 use throughline_postgres::PostgresBackend;
 
 use super::{add, id, ids, kept, rows, search};
@@ -57,7 +57,7 @@ async fn what_goes_from_the_store_goes_from_the_index_kept_or_not() {
     db.thread("deleted").delete_thread().await.unwrap();
     db.thread("cleared").clear().await.unwrap();
     db.thread("pruned")
-        .prune(throughline_core::Keep { messages: Some(3), ..Default::default() })
+        .prune(throughline_core::threads::Keep { messages: Some(3), ..Default::default() })
         .await
         .unwrap();
     db.thread("left").delete(id("m3")).await.unwrap();
@@ -114,7 +114,7 @@ async fn an_index_is_made_of_what_there_is_and_made_up_for_where_changes_are_mis
     let db = database.db().await;
     let adds = (0..700).map(|n| add_of(&format!("t{}", n % 3), &format!("m{n}")).into());
     for chunk in adds.collect::<Vec<throughline_core::PersistArgs>>().chunks(256) {
-        db.batch(throughline_core::Batch::of(chunk.to_vec())).await.unwrap();
+        db.batch(throughline_core::messages::Batch::of(chunk.to_vec())).await.unwrap();
     }
     add(&db, "cleared", "c", "a word that went").await;
     db.thread("cleared").clear().await.unwrap();
@@ -159,9 +159,9 @@ async fn an_index_is_made_of_what_there_is_and_made_up_for_where_changes_are_mis
     db.close().await.unwrap();
 }
 
-fn add_of(thread: &str, name: &str) -> throughline_core::Add {
+fn add_of(thread: &str, name: &str) -> throughline_core::messages::Add {
     let message = throughline_core::NewMessage::user("a word like any other").with_id(id(name));
-    throughline_core::Add::new(thread.parse().unwrap(), message)
+    throughline_core::messages::Add::new(thread.parse().unwrap(), message)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,10 @@ mod time;
 
 use std::time::Duration;
 
-use throughline_core::{MessageId, NewMessage, Persistence, Position, SearchHits, SearchMessages};
+use throughline_core::{
+    MessageId, NewMessage, Persistence, Position,
+    search::{SearchHits, SearchMessages},
+};
 use throughline_postgres::{PostgresBackend, PostgresOptions};
 
 use crate::support::Database;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_core::{Effect, ErrorKind, SearchMessages};
+use throughline_core::{Effect, ErrorKind, search::SearchMessages};
 
 use super::{add, ids, kept};
 use crate::support::Database;

@@ -8,8 +8,8 @@ use std::{
 
 use fastrand::Rng;
 use throughline_core::{
-    Add, Batch, Content, ContentChange, Delta, MessageId, NewReservation, PersistError, PersistResult,
-    Persistence, Role, UpdateMode,
+    Content, Delta, MessageId, NewReservation, PersistError, PersistResult, Persistence, Role,
+    messages::{Add, Batch, ContentChange, UpdateMode},
 };
 use throughline_reliability::{
     acks::{message, metadata},
@@ -83,7 +83,7 @@ async fn call(db: &Persistence, number: u64) -> Result<(String, bool), PersistEr
             (batched.clone().into(), batched.deduplicated)
         }
         2 => {
-            let reserve = throughline_core::Reserve::new(thread.id()?.clone(), reservation());
+            let reserve = throughline_core::messages::Reserve::new(thread.id()?.clone(), reservation());
             let reserved = db.run(reserve).key(&key[..]).await?;
             (reserved.clone().into(), reserved.deduplicated)
         }

@@ -8,7 +8,8 @@ use std::{
 
 use fastrand::Rng;
 use throughline_core::{
-    Add, Batch, Coalesce, MessageId, NewReservation, PersistError, Persistence, Role, Thread,
+    MessageId, NewReservation, PersistError, Persistence, Role, Thread,
+    messages::{Add, Batch, Coalesce},
 };
 use throughline_reliability::{
     acks::{AckLog, Call, Outcome as Answer, halves, message, metadata},

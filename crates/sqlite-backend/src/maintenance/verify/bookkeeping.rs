@@ -2,8 +2,8 @@
 
 use rusqlite::Row;
 use throughline_core::{
-    Happened,
     backend::{Replay, ThreadFacts},
+    changes::Happened,
 };
 
 use super::{

@@ -2,8 +2,9 @@
 
 use rusqlite::{OptionalExtension, Row};
 use throughline_core::{
-    ContentChange, MessageState, Role,
+    MessageState, Role,
     backend::{Length, Tail},
+    messages::ContentChange,
 };
 
 use super::{

@@ -4,9 +4,10 @@ mod part;
 
 use rusqlite::params;
 use throughline_core::{
-    AuditNumber, Images, Position, ReadImages, Result,
+    Position, Result,
+    audit::AuditNumber,
     backend::following,
-    replication::{Image, ImageCursor, ImagePart, Standing},
+    replication::{Image, ImageCursor, ImagePart, Images, ReadImages, Standing},
 };
 
 use self::part::{Damaged, Found};

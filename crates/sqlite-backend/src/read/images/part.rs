@@ -2,13 +2,16 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use throughline_core::{
-    AgentId, ConsumerName, Fingerprint, Generation, IdempotencyKey, MessageId, Position, QuarantinedChange,
-    RuntimeId, Seq, TenantId, ThreadId, Timestamp,
+    AgentId, IdempotencyKey, MessageId, Position, Seq, TenantId, ThreadId, Timestamp,
     backend::{names::KnownName, sessions::AgentRecord},
+    changes::QuarantinedChange,
+    ids::{ConsumerName, RuntimeId},
+    operations::Fingerprint,
     replication::{
         ConsumerImage, GoneImage, Image, ImagePart, KeyImage, NameImage, SessionImage, SessionPart,
         ThreadImage,
     },
+    threads::Generation,
 };
 
 use crate::{

@@ -1,7 +1,8 @@
 //! Partial writes to one message that share a transaction.
 
 use throughline_core::{
-    Content, ContentChange, Delta, NewReservation, PersistResult, Role, UpdateContent, UpdateMode,
+    Content, Delta, NewReservation, PersistResult, Role,
+    messages::{ContentChange, UpdateContent, UpdateMode},
 };
 
 use super::*;

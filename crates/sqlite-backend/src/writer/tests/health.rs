@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32};
 
-use throughline_core::SearchMessages;
+use throughline_core::search::SearchMessages;
 
 use super::*;
 use crate::{Alarm, Condition, Maintenance};
@@ -108,7 +108,14 @@ async fn below_the_floor_nothing_is_written_and_everything_read() {
     assert_eq!(told(&error), (ErrorKind::StorageFull, Effect::NotApplied));
     assert_eq!(maintenance.health().alarms, [Alarm::SpaceLow]);
     assert_eq!(maintenance.health().condition, Condition::Writable);
-    assert!(db.thread("t").page(throughline_core::PageFrom::Start, 10).await.unwrap().messages.is_empty());
+    assert!(
+        db.thread("t")
+            .page(throughline_core::messages::PageFrom::Start, 10)
+            .await
+            .unwrap()
+            .messages
+            .is_empty()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,8 +14,11 @@ use std::{
 
 use rusqlite::ffi;
 use throughline_core::{
-    Add, Batch, ChangeScope, Effect, ErrorKind, Fingerprint, Idempotency, MessageId, NewMessage, PersistArgs,
-    PersistError, Persistence, Position, ReadChanges, Result, Timestamp,
+    Effect, ErrorKind, Idempotency, MessageId, NewMessage, PersistArgs, PersistError, Persistence, Position,
+    Result, Timestamp,
+    changes::{ChangeScope, ReadChanges},
+    messages::{Add, Batch},
+    operations::Fingerprint,
 };
 
 use super::fault::{CommitFault, Faults};
@@ -62,7 +65,7 @@ impl Store {
     }
 
     async fn ids(&self) -> Vec<String> {
-        let page = self.db.thread("t").page(throughline_core::PageFrom::Start, 1000).await.unwrap();
+        let page = self.db.thread("t").page(throughline_core::messages::PageFrom::Start, 1000).await.unwrap();
         page.messages.iter().map(|message| message.id.as_str().to_owned()).collect()
     }
 
@@ -204,7 +207,7 @@ async fn what_follows_a_batch_that_was_refused_goes_on_where_the_thread_was() {
     first.await.unwrap().unwrap();
     assert_eq!(refused.await.unwrap().unwrap_err().kind(), ErrorKind::AlreadyExists);
     last.await.unwrap().unwrap();
-    let page = store.db.thread("t").page(throughline_core::PageFrom::Start, 10).await.unwrap();
+    let page = store.db.thread("t").page(throughline_core::messages::PageFrom::Start, 10).await.unwrap();
     let places: Vec<_> =
         page.messages.iter().map(|message| (message.id.as_str(), message.seq.get())).collect();
     assert_eq!(places, [("a", 1), ("c", 2)]);
@@ -506,7 +509,7 @@ async fn dropping_applies_what_was_admitted() {
     }
     assert_eq!(maintenance.health_other_than(&open).await.condition, crate::Condition::Closed);
     let db = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();
-    let page = db.thread("t").page(throughline_core::PageFrom::Start, 10).await.unwrap();
+    let page = db.thread("t").page(throughline_core::messages::PageFrom::Start, 10).await.unwrap();
     assert_eq!(page.messages.len(), 3);
 }
 

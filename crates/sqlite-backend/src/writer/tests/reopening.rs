@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use throughline_core::CommitNotifications;
+use throughline_core::changes::CommitNotifications;
 use tokio::time::timeout;
 
 use super::*;

@@ -1,6 +1,10 @@
 //! Faults of the log of who did what.
 
-use throughline_core::{AuditFrom, AuditNumber, ChangeScope, PersistArgs, ReadArgs};
+use throughline_core::{
+    PersistArgs, ReadArgs,
+    audit::{AuditFrom, AuditNumber},
+    changes::ChangeScope,
+};
 
 use crate::mutants::store::{Mutant, audit::AuditFault, special::Special};
 

@@ -1,6 +1,9 @@
 //! Faults of what is told of changes.
 
-use throughline_core::{ChangeScope, Happened, PersistArgs, PersistResult, Position, ReadArgs, ReadResult};
+use throughline_core::{
+    PersistArgs, PersistResult, Position, ReadArgs, ReadResult,
+    changes::{ChangeScope, Happened},
+};
 
 use crate::mutants::store::{Mutant, change, changes::ChangeFault, special::Special};
 

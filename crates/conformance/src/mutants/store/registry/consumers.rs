@@ -1,7 +1,8 @@
 //! Faults of what consumers keep, of searches, and of what a caller expects of the end of a thread.
 
 use throughline_core::{
-    ConsumerArgs, PersistArgs, PersistResult, Position, ReadArgs, ReadResult, ResetCursor,
+    PersistArgs, PersistResult, Position, ReadArgs, ReadResult,
+    changes::{ConsumerArgs, ResetCursor},
 };
 
 use crate::mutants::store::{Mutant, searches::SearchFault, special::Special};

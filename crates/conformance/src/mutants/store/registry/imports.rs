@@ -1,6 +1,6 @@
 //! Faults of what is imported.
 
-use throughline_core::{ImportedRow, Metadata, PersistArgs, PersistResult};
+use throughline_core::{Metadata, PersistArgs, PersistResult, messages::ImportedRow};
 
 use crate::mutants::store::{Mutant, special::Special, threads::ThreadFault};
 

@@ -3,8 +3,13 @@
 use std::time::Duration;
 
 use throughline_core::{
-    ConsumerArgs, ConsumerName, Content, Labels, ListAttempts, Metadata, PersistArgs, PersistError,
-    PersistResult, Position, ReadArgs, ReadResult, Role, SessionArgs, ThreadArgs, Timestamp, UpdateMode,
+    Content, Labels, Metadata, PersistArgs, PersistError, PersistResult, Position, ReadArgs, ReadResult,
+    Role, Timestamp,
+    changes::ConsumerArgs,
+    ids::ConsumerName,
+    messages::UpdateMode,
+    sessions::{ListAttempts, SessionArgs},
+    threads::ThreadArgs,
 };
 
 use crate::mutants::store::{Mutant, change};

@@ -1,6 +1,6 @@
 //! Faults of the limits that a call names.
 
-use throughline_core::{Batch, PersistArgs, ThreadArgs};
+use throughline_core::{PersistArgs, messages::Batch, threads::ThreadArgs};
 
 use crate::mutants::store::{Mutant, change};
 

@@ -1,8 +1,10 @@
 //! Faults of who is meant by a provider's names.
 
 use throughline_core::{
-    ItemId, ListAliases, Mismatch, Origin, PassedOver, PersistArgs, PersistResult, ReadArgs, ResolveId,
-    ResolvedBy, ResolvedId, Role, ThreadArgs, ThreadResult, TurnId,
+    PersistArgs, PersistResult, ReadArgs, Role,
+    ids::{ItemId, TurnId},
+    messages::{ListAliases, Mismatch, Origin, PassedOver, ResolveId, ResolvedBy, ResolvedId},
+    threads::{ThreadArgs, ThreadResult},
 };
 
 use crate::mutants::store::{Mutant, special::Special, threads::ThreadFault};

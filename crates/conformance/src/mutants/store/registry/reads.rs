@@ -1,7 +1,8 @@
 //! Faults of what is shown.
 
 use throughline_core::{
-    ListOpen, PageFrom, PersistArgs, PersistResult, ReadArgs, ReadPage, ReadResult, Seq, Visibility,
+    PersistArgs, PersistResult, ReadArgs, ReadResult, Seq,
+    messages::{ListOpen, PageFrom, ReadPage, Visibility},
 };
 
 use crate::mutants::store::{Mutant, change, made_up, special::Special};

@@ -1,9 +1,8 @@
 //! Faults of exact copies.
 
 use throughline_core::{
-    PersistArgs, PersistResponse, PersistResult, ReadArgs, ReadResult, ReplicaArgs, ReplicaResult,
-    TakeStance,
-    replication::{ImagePart, Role},
+    PersistArgs, PersistResponse, PersistResult, ReadArgs, ReadResult,
+    replication::{ImagePart, ReplicaArgs, ReplicaResult, Role, TakeStance},
 };
 
 use crate::mutants::store::{Mutant, special::Special, store_key::KeyFault};
@@ -165,7 +164,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     Mutant::new("captures-for-ever", "does not end a capture", &["replica.capture"]).before(|args, _| {
         if let PersistArgs::Replica(end @ ReplicaArgs::End(_)) = args {
-            *end = throughline_core::BeginCapture::WHOLE.into();
+            *end = throughline_core::replication::BeginCapture::WHOLE.into();
         }
     }),
     Mutant::new("begins-anywhere", "takes a copy into a store with something in it", &["replica.empty"])

@@ -1,8 +1,11 @@
 //! Faults of agent sessions. The ones that stores have had stand first.
 
 use throughline_core::{
-    PersistArgs, PersistResult, ReadResult, Reserve, SessionArgs, SessionGeneration, SessionResult,
-    sessions::{Failure, PointerState, Reach, Runtime, Withheld},
+    PersistArgs, PersistResult, ReadResult,
+    messages::Reserve,
+    sessions::{
+        Failure, PointerState, Reach, Runtime, SessionArgs, SessionGeneration, SessionResult, Withheld,
+    },
 };
 
 use crate::mutants::store::{

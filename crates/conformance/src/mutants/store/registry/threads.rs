@@ -1,8 +1,9 @@
 //! Faults of threads as a whole, and of what is shown of them.
 
 use throughline_core::{
-    LabelPatch, Labels, Metadata, MetadataPatch, PersistArgs, PersistResult, ReadArgs, ReadResult,
-    ThreadArgs, ThreadCursor, ThreadId, ThreadResult, Timestamp, Title,
+    Labels, Metadata, MetadataPatch, PersistArgs, PersistResult, ReadArgs, ReadResult, ThreadId, Timestamp,
+    Title,
+    threads::{LabelPatch, ThreadArgs, ThreadCursor, ThreadResult},
 };
 
 use crate::mutants::store::{Mutant, change, special::Special, threads::ThreadFault};

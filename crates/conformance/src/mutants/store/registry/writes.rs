@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use throughline_core::{
-    Content, ContentChange, Delta, MessageState, Metadata, MetadataPatch, PageFrom, PersistArgs,
-    PersistResult, Receipt, Seq, ThreadArgs, ThreadResult, Timestamp, UpdateMode,
+    Content, Delta, MessageState, Metadata, MetadataPatch, PersistArgs, PersistResult, Seq, Timestamp,
+    messages::{ContentChange, PageFrom, UpdateMode},
+    pipeline::Receipt,
+    threads::{ThreadArgs, ThreadResult},
 };
 
 use crate::mutants::store::{Mutant, change, special::Special, threads::ThreadFault};
