@@ -11,7 +11,7 @@ use std::{
 use throughline::{
     BoxError, Call, Content, NewMessage, Next, Operation, Persistence, Phase, Plugin, Reply, Role,
     memory::MemoryBackend,
-    messages::{Add, Batch, Delete, Slot},
+    messages::{Add, Batch, Delete, FieldValue},
     plugin::{Event, Observe, observe},
 };
 
@@ -37,7 +37,7 @@ impl Plugin for Usage {
     // One hook for every operation, and one visitor over every place that carries content: whole messages, deltas, and
     // the items of a batch. An operation that is added later is counted without a change here.
     async fn around<O: Operation>(&self, call: Call<O>, next: Next<'_, O>) -> throughline::Result<Reply<O>> {
-        let bytes: usize = call.op.places().iter().map(|place| size(&place.slot)).sum();
+        let bytes: usize = call.op.content_fields().iter().map(|field| size(&field.value)).sum();
         let tenant = call.context.tenant().to_string();
         let reply = next.run(call).await?;
         // Only what was answered counts: a refused write has used nothing.
@@ -46,10 +46,10 @@ impl Plugin for Usage {
     }
 }
 
-fn size(slot: &Slot<'_>) -> usize {
-    match slot {
-        Slot::Whole(content) => content.byte_len(),
-        Slot::Delta(delta) => delta.byte_len(),
+fn size(value: &FieldValue<'_>) -> usize {
+    match value {
+        FieldValue::Whole(content) => content.byte_len(),
+        FieldValue::Delta(delta) => delta.byte_len(),
         _ => 0,
     }
 }
@@ -91,8 +91,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!((usage.of("alice"), usage.of("bob")), (expected, 0));
 
     // The observer follows in its own time; here it is waited for.
-    let patience = Instant::now() + Duration::from_secs(10);
-    while stats().observed < 5 && Instant::now() < patience {
+    let timeout = Instant::now() + Duration::from_secs(10);
+    while stats().observed < 5 && Instant::now() < timeout {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     println!("the observer was told of {} calls and failed on {}", stats().observed, stats().failed);

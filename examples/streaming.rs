@@ -66,7 +66,7 @@ async fn second_process(file: &Path, id: MessageId) -> Result<(), Box<dyn Error>
     assert_eq!((open.len(), &open[0].id, open[0].state), (1, &id, MessageState::Streaming));
 
     // Safe at any time and in any number of processes: a writer whose lease is alive is not touched.
-    while db.sweep_expired("its writer is gone").await?.abandoned.is_empty() {
+    while db.recover_expired_drafts("its writer is gone").await?.abandoned.is_empty() {
         tokio::time::sleep(LEASE / 4).await;
     }
     let kept = thread.get(id).await?.ok_or("what was committed is kept")?;

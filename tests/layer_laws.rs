@@ -19,7 +19,7 @@ use throughline::{
         redact::RedactLayer,
         retry::RetryLayer,
         scope::{ScopeLayer, Verb},
-        serialise::SerialiseLayer,
+        serialize::SerializeLayer,
         slow_log::SlowLogLayer,
         timeout::TimeoutLayer,
         trace::TraceLayer,
@@ -79,7 +79,7 @@ fn built_in() -> LayerSet {
     let capability = scope.authority().everything().only(verbs);
     // In two parts, so that nobody takes this file for a leak.
     let secret = format!("{}{}", "ghp_", "a1B2c3D4e5F6".repeat(3));
-    let ring = || KeyRing::new(Key::new("k".parse().expect("a valid name"), &[7; 32]));
+    let key_ring = || KeyRing::new(Key::new("k".parse().expect("a valid name"), &[7; 32]));
     let encrypted = LayerProfile::transform("encrypt", "hunter2").restores().hides_previews();
     LayerSet::new()
         .with(LayerProfile::transparent("limits").limits_content().refuses(large_add(30_000)), || {
@@ -102,7 +102,7 @@ fn built_in() -> LayerSet {
                 |args| matches!(args, PersistArgs::Add(add) if add.thread.as_str() == "keyless"),
             )
         })
-        .with(LayerProfile::transparent("serialise"), SerialiseLayer::new)
+        .with(LayerProfile::transparent("serialize"), SerializeLayer::new)
         .with(LayerProfile::transparent("audit"), || AuditLayer::new(AuditKey::new(&[7; 32])))
         .with(LayerProfile::transparent("trace"), TraceLayer::new)
         .with(LayerProfile::transparent("metrics"), MetricsLayer::new)
@@ -110,10 +110,10 @@ fn built_in() -> LayerSet {
         .with(LayerProfile::transparent("slow-log"), || {
             SlowLogLayer::new(Duration::ZERO).at_most(u32::MAX, Duration::ZERO)
         })
-        .with(LayerProfile::transform("redact", secret).holds_back(), RedactLayer::secrets)
+        .with(LayerProfile::transform("redact", secret).buffers(), RedactLayer::secrets)
         // Under keys of threads, which is what it does under the ring alone and more.
         .with(encrypted.names_revisions().reads_on_the_way(), move || {
-            EncryptLayer::new(ring()).with_thread_keys(MemoryThreadKeys::new())
+            EncryptLayer::new(key_ring()).with_thread_keys(MemoryThreadKeys::new())
         })
         .with(LayerProfile::transparent("retry").repeats(), move || {
             RetryLayer::new().backoff(micros(1), micros(2)).budget(1000, 1000)
@@ -238,10 +238,8 @@ fn renamed(text: &str, start: usize, from: &str, to: &'static str) -> Edits {
 fn transforms() -> Vec<Box<dyn LayerFixture>> {
     let secret = format!("{}{}", "ghp_", "a1B2c3D4e5F6".repeat(3));
     let mut every_way = LayerSet::new()
-        .with(LayerProfile::transform("redact", secret).holds_back(), RedactLayer::secrets)
-        .with(LayerProfile::transform("alias", ALIAS.0).restores().holds_back(), || {
-            TransformLayer::new(Alias)
-        })
+        .with(LayerProfile::transform("redact", secret).buffers(), RedactLayer::secrets)
+        .with(LayerProfile::transform("alias", ALIAS.0).restores().buffers(), || TransformLayer::new(Alias))
         .every_way();
     // The first alone is one of those that come with the framework.
     every_way.remove(0);

@@ -40,21 +40,21 @@ macro_rules! contenders {
                 redact::RedactLayer,
                 retry::RetryLayer,
                 scope::ScopeLayer,
-                serialise::SerialiseLayer,
+                serialize::SerializeLayer,
                 slow_log::SlowLogLayer,
                 timeout::TimeoutLayer,
                 trace::TraceLayer,
             },
         };
         let plenty = Quota::new().operations(1 << 40, 1 << 40).bytes(1 << 50, 1 << 50);
-        let ring = || KeyRing::new(Key::new("k".parse().expect("a valid name"), &[7; 32]));
+        let key_ring = || KeyRing::new(Key::new("k".parse().expect("a valid name"), &[7; 32]));
         let mut stacks = contenders!(@each $store;
             "limits" => LimitsLayer::new(),
             "quota" => QuotaLayer::new(plenty),
             "disk-guard" => DiskGuardLayer::new(Directory::new("."), 0, 0),
             "bulk-gate" => BulkGateLayer::new(),
             "require-key" => RequireKeyLayer::of([OpKind::Import]),
-            "serialise" => SerialiseLayer::new(),
+            "serialize" => SerializeLayer::new(),
             "audit" => AuditLayer::new(AuditKey::new(&[7; 32])),
             "trace" => TraceLayer::new(),
             "retry" => RetryLayer::new(),
@@ -62,7 +62,7 @@ macro_rules! contenders {
             "metrics" => MetricsLayer::new(),
             "slow-log" => SlowLogLayer::new(Duration::from_secs(3600)),
             "redact" => RedactLayer::secrets(),
-            "encrypt" => EncryptLayer::new(ring()),
+            "encrypt" => EncryptLayer::new(key_ring()),
             "chaos" => ChaosLayer::seeded(1),
         );
         let scope = ScopeLayer::new();
@@ -79,7 +79,7 @@ macro_rules! contenders {
             .layer(TraceLayer::new())
             .layer(MetricsLayer::new())
             .layer(RedactLayer::secrets())
-            .layer(EncryptLayer::new(ring()))
+            .layer(EncryptLayer::new(key_ring()))
             .backend($store)
             .build()?;
         stacks.push(("production", stack.with_credential(capability)));

@@ -12,7 +12,7 @@ use std::{
 use throughline::{
     Effect, MessageId, NewMessage, NewReservation, PersistError, Persistence, Position, Role, TenantId,
     Thread,
-    changes::{ChangeScope, Happened},
+    changes::{ChangeKind, ChangeScope},
     postgres::PostgresBackend,
 };
 use tokio::task::{JoinSet, spawn_blocking};
@@ -152,7 +152,7 @@ pub(crate) async fn follow(tenant: TenantId, url: &str) -> Result<(), Failure> {
 
 fn tell(change: &throughline::changes::Change) -> io::Result<()> {
     let what = match &change.what {
-        Happened::Added(message) | Happened::Finished(message) => message.id.as_str(),
+        ChangeKind::Added(message) | ChangeKind::Finished(message) => message.id.as_str(),
         _ => "",
     };
     say(&format!("told\t{}\t{what}", change.position.get()))

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The longest that anything may take that has to come.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A message that a host was told is stored.
 pub(crate) struct Acknowledged {
@@ -44,7 +44,7 @@ struct Host {
 
 pub(crate) struct Hosts {
     writers: Vec<Host>,
-    follower: Host,
+    replica: Host,
     /// What was said before all were ready.
     early: VecDeque<(usize, String)>,
     lines: mpsc::UnboundedReceiver<(usize, String)>,
@@ -61,18 +61,18 @@ impl Hosts {
             let name = format!("host-{number}");
             hosts.push(start(number, &["write", &name, tenant, url], &say)?);
         }
-        let follower = start(writers, &["follow", tenant, url], &say)?;
+        let replica = start(writers, &["follow", tenant, url], &say)?;
         // The first may write before the last is ready.
         let (mut early, mut ready) = (VecDeque::new(), 0);
         while ready <= writers {
-            match timeout(PATIENCE, lines.recv()).await? {
+            match timeout(TIMEOUT, lines.recv()).await? {
                 Some((_, line)) if line == "ready" => ready += 1,
                 Some(said) => early.push_back(said),
                 None => return Err("every host has ended".into()),
             }
         }
         let done = Done { acknowledged: Vec::new(), told: Vec::new(), failed: 0 };
-        Ok(Self { writers: hosts, follower, early, lines, open: HashSet::new(), done })
+        Ok(Self { writers: hosts, replica, early, lines, open: HashSet::new(), done })
     }
 
     /// How many messages were begun to be streamed, and not acknowledged yet.
@@ -116,7 +116,7 @@ impl Hosts {
     async fn next(&mut self) -> Result<Option<(usize, String)>, Failure> {
         match self.early.pop_front() {
             Some(said) => Ok(Some(said)),
-            None => Ok(timeout(PATIENCE, self.lines.recv()).await?),
+            None => Ok(timeout(TIMEOUT, self.lines.recv()).await?),
         }
     }
 
@@ -150,7 +150,7 @@ impl Hosts {
         for writer in &mut self.writers {
             end(writer).await?;
         }
-        end(&mut self.follower).await?;
+        end(&mut self.replica).await?;
         while let Some((_, line)) = self.next().await? {
             self.take(&line, latencies, phase)?;
         }
@@ -185,6 +185,6 @@ fn start(
 
 async fn end(host: &mut Host) -> Result<(), Failure> {
     drop(host.input.take());
-    let status = timeout(PATIENCE, host.process.wait()).await??;
+    let status = timeout(TIMEOUT, host.process.wait()).await??;
     if status.success() { Ok(()) } else { Err(format!("a host has failed: {status}").into()) }
 }

@@ -51,7 +51,7 @@ const SAMPLE: &str = include_str!("../quickstart/sample.jsonl");
 const MESSAGES: usize = 400;
 
 /// How long writes may be held while the store changes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -77,8 +77,8 @@ async fn main() -> Result<(), Failure> {
     traffic.goes_on_for(MESSAGES).await?;
     let mut anchors = vec![anchor(&stack.db, &audit).await?];
 
-    let old = stack.encrypt.ring().write_key();
-    stack.encrypt.ring().rotate(stack::key("2026-12")?)?;
+    let old = stack.encrypt.key_ring().write_key();
+    stack.encrypt.key_ring().rotate(stack::key("2026-12")?)?;
     let rewritten = stack.encrypt.rewrite(&stack.db).run().await?;
     println!(
         "key rotated while writing: {} contents, {} titles written anew",
@@ -87,10 +87,10 @@ async fn main() -> Result<(), Failure> {
     traffic.goes_on_for(MESSAGES).await?;
 
     stack.switch.follow().await?;
-    report("second", &stack.switch.cut_over(PATIENCE).await?);
+    report("second", &stack.switch.switch_over(TIMEOUT).await?);
     traffic.goes_on_for(MESSAGES).await?;
     anchors.push(anchor(&stack.db, &audit).await?);
-    report("first", &stack.switch.cut_back(PATIENCE).await?);
+    report("first", &stack.switch.switch_back(TIMEOUT).await?);
     traffic.goes_on_for(MESSAGES).await?;
 
     let done = traffic.stop().await?;

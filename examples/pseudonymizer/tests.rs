@@ -8,7 +8,7 @@ use throughline_conformance::{laws::LayerProfile, layer_laws};
 use crate::layer::Pseudonyms;
 
 layer_laws!(
-    LayerProfile::transform("pseudonyms", "Ada Lovelace").restores().holds_back() =>
+    LayerProfile::transform("pseudonyms", "Ada Lovelace").restores().buffers() =>
         TransformLayer::new(Pseudonyms::new(["Ada", "Ada Lovelace"]))
 );
 

@@ -124,7 +124,7 @@ fn expected() -> Vec<Expected> {
         ("-", "server-1", 0, OK, Some(Withheld::RuntimeMismatch)),
         ("server-1", "server-1", 1, OK, None),
         ("laptop-1", "laptop-1", 3, OK, Some(Withheld::RuntimeMismatch)),
-        ("-", "laptop-6", 0, OK, Some(Withheld::ArtefactMissing)),
+        ("-", "laptop-6", 0, OK, Some(Withheld::ArtifactMissing)),
         ("laptop-6", "laptop-6", 1, OK, None),
         ("laptop-5", "-", 0, "failed (runtimeOffline)", None),
         ("laptop-5", "laptop-5", 2, OK, None),

@@ -26,7 +26,7 @@ use throughline::{
         redact::RedactLayer,
         retry::RetryLayer,
         scope::ScopeLayer,
-        serialise::SerialiseLayer,
+        serialize::SerializeLayer,
         slow_log::SlowLogLayer,
         timeout::TimeoutLayer,
         trace::{OpenTelemetry, TraceLayer},
@@ -65,11 +65,11 @@ impl Shown {
     /// Everything of a call: what went down, what came up, and each place of content in it.
     fn call(&mut self, args: &PersistArgs, answer: &throughline::Result<throughline::PersistResponse>) {
         self.debug(args);
-        self.debug(&args.places());
+        self.debug(&args.content_fields());
         match answer {
             Ok(response) => {
                 self.debug(response);
-                self.debug(&response.result.places());
+                self.debug(&response.result.content_fields());
             }
             Err(error) => self.error(error),
         }
@@ -104,7 +104,7 @@ macro_rules! stack {
             .layer(BulkGateLayer::new())
             .layer(scope)
             .layer(RequireKeyLayer::of([OpKind::Import]))
-            .layer(SerialiseLayer::new())
+            .layer(SerializeLayer::new())
             .layer(AuditLayer::new(AuditKey::new(&bytes)))
             .layer(TraceLayer::new())
             .layer_as("otel", Phase::Observe, TraceLayer::with_hooks(OpenTelemetry))

@@ -55,7 +55,7 @@ fn obeying(projection: &Projection) -> impl Consumer {
     })
 }
 
-async fn passed_over(db: &Persistence, name: &str) -> Vec<(ThreadId, String)> {
+async fn skipped(db: &Persistence, name: &str) -> Vec<(ThreadId, String)> {
     let list = ListQuarantined::new(name.parse().unwrap(), 100);
     let found = db.read(list).await.unwrap().changes;
     found.into_iter().map(|change| (change.thread, change.why)).collect()
@@ -97,7 +97,7 @@ async fn poison_is_passed_over_and_listed_and_the_rest_goes_on() {
     assert_eq!((status.quarantined, status.waiting), (3, 0));
     assert!(status.cursor >= last, "{status:?}");
     let why: HashMap<String, String> =
-        passed_over(&db, "obeys").await.into_iter().map(|(thread, why)| (thread.to_string(), why)).collect();
+        skipped(&db, "obeys").await.into_iter().map(|(thread, why)| (thread.to_string(), why)).collect();
     assert_eq!(why["a"], "it failed (3 attempts)");
     assert_eq!(why["b"], "it panicked: as it was told (3 attempts)");
     assert_eq!(why["c"], "it took longer than 30s (3 attempts)");
@@ -270,7 +270,7 @@ async fn a_change_that_cannot_be_read_is_listed_and_never_skipped_in_silence() {
     assert!(started.reached(last).await);
     let status = started.stop().await.remove(0);
     assert_eq!((status.quarantined, status.waiting), (2, 0), "{status:?}");
-    for (_, why) in passed_over(&db, "index").await {
+    for (_, why) in skipped(&db, "index").await {
         assert!(why.starts_with("the change cannot be read: "), "{why}");
     }
     {

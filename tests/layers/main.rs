@@ -15,7 +15,7 @@ mod quota;
 mod recorder;
 mod redact;
 mod scope;
-mod serialise;
+mod serialize;
 mod slow_log;
 mod take_last;
 mod transform;

@@ -89,7 +89,7 @@ async fn tells_batches(how: Stack) {
 }
 
 /// A flood is held back and counted, and the next line says how much of it.
-async fn holds_back(how: Stack) {
+async fn buffers(how: Stack) {
     let log = Captured::default();
     let slow = layer().at_most(2, 60 * SECOND);
     let db = stack(&how, slow.clone());
@@ -106,7 +106,7 @@ async fn holds_back(how: Stack) {
     assert!(lines.len() == 3 && lines[2].ends_with(" suppressed=3"), "{lines:?}");
 }
 
-const CHECKS: &[Check<SlowLogLayer>] = checks![tells_writes, tells_reads, tells_batches, holds_back];
+const CHECKS: &[Check<SlowLogLayer>] = checks![tells_writes, tells_reads, tells_batches, buffers];
 
 #[tokio::test(start_paused = true)]
 async fn the_layer_passes_its_checks() {
@@ -125,7 +125,7 @@ async fn one_that_skips_batches_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_forgets_what_it_wrote_floods_and_is_found() {
-    found(CHECKS, &How::Forgets(Arc::new(layer)), &["holds_back"]).await;
+    found(CHECKS, &How::Forgets(Arc::new(layer)), &["buffers"]).await;
 }
 
 #[tokio::test(start_paused = true)]

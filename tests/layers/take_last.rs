@@ -24,8 +24,8 @@ async fn with_two(db: &Persistence) {
 
 #[tokio::test]
 async fn a_taken_message_is_decrypted() {
-    let ring = KeyRing::new(Key::new("k1".parse().unwrap(), &[7; 32]));
-    let layer = EncryptLayer::new(ring);
+    let key_ring = KeyRing::new(Key::new("k1".parse().unwrap(), &[7; 32]));
+    let layer = EncryptLayer::new(key_ring);
     let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
     with_two(&db).await;
     let taken = db.thread("t").take_last().await.unwrap().message.unwrap();

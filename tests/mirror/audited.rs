@@ -10,12 +10,12 @@ use throughline::{
     memory::MemoryBackend,
     messages::PageFrom,
     mirror::{Differs, Switch, compare},
-    replication::{BeginCapture, GetStanding, TakeStance},
+    replication::{BeginCapture, GetReplicationStatus, SetReplicationState},
 };
 
 use super::support::{copy, equal, memory, sqlite};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn key() -> AuditKey {
     AuditKey::new(&[3; 32])
@@ -43,9 +43,9 @@ pub(super) async fn over(first: Persistence, second: Persistence) {
     switch.follow().await.unwrap();
     for (round, id) in ["b", "c", "d"].into_iter().enumerate() {
         if round % 2 == 0 {
-            switch.cut_over(PATIENCE).await.unwrap();
+            switch.switch_over(TIMEOUT).await.unwrap();
         } else {
-            switch.cut_back(PATIENCE).await.unwrap();
+            switch.switch_back(TIMEOUT).await.unwrap();
         }
         work(&db, id).await;
         anchors.push(anchor(&db, &key()).await.unwrap());
@@ -63,8 +63,8 @@ pub(super) async fn over(first: Persistence, second: Persistence) {
         .collect();
     assert_eq!(outcomes, [true, false].repeat(4));
     // The one that follows has the same, and so says who asks it.
-    switch.cut_back(PATIENCE).await.unwrap();
-    switch.cut_over(PATIENCE).await.unwrap();
+    switch.switch_back(TIMEOUT).await.unwrap();
+    switch.switch_over(TIMEOUT).await.unwrap();
     assert_eq!((log(&first).await, log(&second).await), (log(&db).await, log(&db).await));
     switch.stop().await;
     equal(&first, &second).await;
@@ -165,8 +165,8 @@ async fn what_is_done_about_copies_has_no_entry() {
     let stack = Persistence::builder().layer(AuditLayer::new(key()));
     let db = stack.backend(MemoryBackend::new()).build().unwrap();
     db.on_replica(BeginCapture::WHOLE).await.unwrap();
-    let stance = db.read(GetStanding {}).await.unwrap().stance;
-    db.on_replica(TakeStance::new(stance, stance.following())).await.unwrap();
+    let replication_state = db.read(GetReplicationStatus {}).await.unwrap().replication_state;
+    db.on_replica(SetReplicationState::new(replication_state, replication_state.as_replica())).await.unwrap();
     db.write_audit_records().await.unwrap();
     assert_eq!(log(&db).await, []);
 }
@@ -188,7 +188,7 @@ async fn notes_of_a_process_that_has_not_heard_go_to_the_store_that_leads() {
     // Refused before any store is asked, so nothing has told this process of the change when the note is brought.
     let refused =
         NewMessage::user("x").with_metadata(serde_json::from_str(r#"{"throughline.x":1}"#).unwrap());
-    here.cut_over(PATIENCE).await.unwrap();
+    here.switch_over(TIMEOUT).await.unwrap();
     late.thread("t").add(refused).await.unwrap_err();
     late.write_audit_records().await.unwrap();
     let second = sqlite(&paths[1]).await;

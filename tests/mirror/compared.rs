@@ -4,7 +4,8 @@ use throughline::{
     Message, Persistence, Position, Revision,
     mirror::{Differs, compare},
     replication::{
-        ApplyImages, BeginCapture, GetStanding, GoneImage, Image, ImagePart, ReadImages, TakeStance,
+        ApplyImages, BeginCapture, GetReplicationStatus, GoneImage, Image, ImagePart, ReadImages,
+        SetReplicationState,
     },
 };
 
@@ -12,11 +13,11 @@ use super::support::{copy, equal, fill, memory};
 
 /// Puts images into a follower as they should never be.
 async fn plant(from: &Persistence, to: &Persistence, images: Vec<Image>) {
-    let standing = to.read(GetStanding {}).await.unwrap();
+    let standing = to.read(GetReplicationStatus {}).await.unwrap();
     let cursor = standing.cursor.unwrap();
     let next = from.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor;
     let apply = ApplyImages {
-        epoch: standing.stance.epoch,
+        epoch: standing.replication_state.epoch,
         from: Some(cursor),
         to: next,
         images,
@@ -115,7 +116,7 @@ async fn a_key_that_is_missing() {
     drop(copy(&from, &to).await.stop().await);
     from.thread("t0").rename("Trip".parse().unwrap()).key("late").await.unwrap();
     // All but the key of what came after is carried.
-    let cursor = to.read(GetStanding {}).await.unwrap().cursor.unwrap();
+    let cursor = to.read(GetReplicationStatus {}).await.unwrap().cursor.unwrap();
     let page = from.read(ReadImages::new(cursor, 100)).await.unwrap();
     let images = page.images.into_iter().filter(|image| !matches!(image.part, ImagePart::Key(_))).collect();
     plant(&from, &to, images).await;
@@ -136,8 +137,13 @@ async fn without(is_left_out: fn(&ImagePart) -> bool) -> Vec<Differs> {
     from.agent("g").reset_all().await.unwrap();
     from.agent("g").on("t0").reset().await.unwrap();
     from.drop_runtime("r".parse().unwrap()).await.unwrap();
-    let stance = to.read(GetStanding {}).await.unwrap().stance;
-    let epoch = to.on_replica(TakeStance::new(stance, stance.following())).await.unwrap().stance.epoch;
+    let replication_state = to.read(GetReplicationStatus {}).await.unwrap().replication_state;
+    let epoch = to
+        .on_replica(SetReplicationState::new(replication_state, replication_state.as_replica()))
+        .await
+        .unwrap()
+        .replication_state
+        .epoch;
     let (mut done, mut left_out) = (None, 0);
     let mut after = from.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
     loop {

@@ -14,13 +14,13 @@ use throughline::{
     Effect, ErrorKind, NewMessage, PersistArgs, PersistRequest, Persistence, Phase,
     mirror::Switch,
     plugin::{NextRequest, from_fn},
-    replication::{GetStanding, ReplicaArgs, Role, TakeStance},
+    replication::{GetReplicationStatus, ReplicaArgs, ReplicationRole, SetReplicationState},
     sqlite::SqliteBackend,
 };
 
 use super::support::{all_ids, copy, fill, sqlite};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where in a change somebody else comes in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +48,8 @@ where
         let (other, done) = (Arc::clone(&other), Arc::clone(&done));
         async move {
             let is_it = match &request.args {
-                PersistArgs::Replica(ReplicaArgs::Stand(take)) => {
-                    at != Between::Equal && take.to.role == Role::Following
+                PersistArgs::Replica(ReplicaArgs::SetState(take)) => {
+                    at != Between::Equal && take.to.role == ReplicationRole::Replica
                 }
                 PersistArgs::Replica(ReplicaArgs::Apply(_)) => at == Between::Equal,
                 _ => false,
@@ -69,8 +69,8 @@ where
     Persistence::builder().layer(layer).backend(backend).build().unwrap()
 }
 
-async fn leads(db: &Persistence) -> bool {
-    db.read(GetStanding {}).await.unwrap().stance.leads()
+async fn is_primary(db: &Persistence) -> bool {
+    db.read(GetReplicationStatus {}).await.unwrap().replication_state.is_primary()
 }
 
 async fn a_process_that_starts(at: Between) {
@@ -96,13 +96,13 @@ async fn a_process_that_starts(at: Between) {
     };
     let switch = Switch::open(interrupted(&paths[0], at, other).await, new.clone()).await.unwrap();
     switch.follow().await.unwrap();
-    let answer = switch.cut_over(PATIENCE).await;
+    let answer = switch.switch_over(TIMEOUT).await;
     assert_eq!(written.load(SeqCst), 1, "{at:?}");
-    let found = [leads(&old).await, leads(&new).await];
-    assert_ne!(found[0], found[1], "{at:?}: one leads, and only one: {answer:?}");
-    let leader = if found[0] { &old } else { &new };
+    let found = [is_primary(&old).await, is_primary(&new).await];
+    assert_ne!(found[0], found[1], "{at:?}: one is_primary, and only one: {answer:?}");
+    let primary = if found[0] { &old } else { &new };
     assert!(
-        leader.thread("t0").get("between".parse().unwrap()).await.unwrap().is_some(),
+        primary.thread("t0").get("between".parse().unwrap()).await.unwrap().is_some(),
         "{at:?}: {answer:?}"
     );
     let is_changed = answer.is_ok();
@@ -131,7 +131,9 @@ async fn a_step_that_comes_too_late_is_refused() {
         let held = Arc::clone(&held);
         from_fn("late", Phase::Route, move |request: PersistRequest, next: NextRequest| {
             let is_held = match &request.args {
-                PersistArgs::Replica(ReplicaArgs::Stand(take)) if take.to.role == Role::Following => {
+                PersistArgs::Replica(ReplicaArgs::SetState(take))
+                    if take.to.role == ReplicationRole::Replica =>
+                {
                     let mut held = held.lock().unwrap();
                     let is_first = held.is_none();
                     held.get_or_insert(*take);
@@ -146,18 +148,18 @@ async fn a_step_that_comes_too_late_is_refused() {
     let slow = Persistence::builder().layer(layer).backend(backend).build().unwrap();
     let switch = Switch::open(slow, new.clone()).await.unwrap();
     switch.follow().await.unwrap();
-    let error = switch.cut_over(Duration::from_secs(3)).await.unwrap_err();
+    let error = switch.switch_over(Duration::from_secs(3)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied), "{error}");
     let late = held.lock().unwrap().take().expect("it was on its way");
     assert_eq!(old.on_replica(late).await.unwrap_err().kind(), ErrorKind::Stale);
     // The next one is not held.
     *held.lock().unwrap() = Some(late);
-    assert!(leads(&old).await && !leads(&new).await);
+    assert!(is_primary(&old).await && !is_primary(&new).await);
     // What went back has raised the epoch of the old store; the next one comes after that.
-    let raised = old.read(GetStanding {}).await.unwrap().stance.epoch;
-    let switched = switch.cut_over(PATIENCE).await.unwrap();
+    let raised = old.read(GetReplicationStatus {}).await.unwrap().replication_state.epoch;
+    let switched = switch.switch_over(TIMEOUT).await.unwrap();
     assert!(switched.epoch > raised, "{} comes after {raised}", switched.epoch);
-    assert!(!leads(&old).await && leads(&new).await);
+    assert!(!is_primary(&old).await && is_primary(&new).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,11 +172,11 @@ async fn one_that_only_reads_reads_what_leads() {
         [&here, &there].map(|switch| Persistence::builder().backend(switch.backend()).build().unwrap());
     writer.thread("t").add(NewMessage::user("one").with_id("one".parse().unwrap())).await.unwrap();
     here.follow().await.unwrap();
-    here.cut_over(PATIENCE).await.unwrap();
+    here.switch_over(TIMEOUT).await.unwrap();
     here.stop().await;
     writer.thread("t").add(NewMessage::user("two").with_id("two".parse().unwrap())).await.unwrap();
     assert!(reader.thread("t").get("two".parse().unwrap()).await.unwrap().is_some());
-    assert_eq!(there.leader(), 1);
+    assert_eq!(there.primary(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,22 +187,22 @@ async fn those_who_start_at_once_agree() {
         let (old, new) = (sqlite(&paths[0]).await, sqlite(&paths[1]).await);
         fill(&old, 1, 2).await;
         drop(copy(&old, &new).await.stop().await);
-        let led = old.read(GetStanding {}).await.unwrap().stance;
-        old.on_replica(TakeStance::new(led, led.following())).await.unwrap();
+        let led = old.read(GetReplicationStatus {}).await.unwrap().replication_state;
+        old.on_replica(SetReplicationState::new(led, led.as_replica())).await.unwrap();
         let openers: Vec<_> = (0..6)
             .map(|_| {
                 let (old, new) = (old.clone(), new.clone());
-                tokio::spawn(async move { Switch::open(old, new).await.map(|switch| switch.leader()) })
+                tokio::spawn(async move { Switch::open(old, new).await.map(|switch| switch.primary()) })
             })
             .collect();
         for opener in openers {
             assert_eq!(opener.await.unwrap().unwrap(), 0, "round {round}");
         }
-        assert!(leads(&old).await && !leads(&new).await);
+        assert!(is_primary(&old).await && !is_primary(&new).await);
     }
 }
 
-/// Adds until it is told to stop; what is refused because nobody leads is asked again. Answers how many were acknowledged.
+/// Adds until it is told to stop; what is refused because nobody is_primary is asked again. Answers how many were acknowledged.
 async fn write(db: Persistence, thread: String, stop: Arc<AtomicBool>) -> usize {
     let thread = db.thread(thread);
     let mut n = 0;
@@ -212,7 +214,7 @@ async fn write(db: Persistence, thread: String, stop: Arc<AtomicBool>) -> usize 
             Err(error) => {
                 assert_eq!(
                     (error.kind(), error.effect()),
-                    (ErrorKind::Following, Effect::NotApplied),
+                    (ErrorKind::NotPrimary, Effect::NotApplied),
                     "{error}"
                 );
                 tokio::task::yield_now().await;
@@ -253,15 +255,15 @@ async fn two_who_change_the_leader_at_once_lose_nothing() {
                 let mut changed = 0;
                 for _ in 0..40 {
                     drop(switch.follow().await);
-                    let patience = if random.u8(..4) == 0 {
+                    let timeout = if random.u8(..4) == 0 {
                         Duration::from_millis(random.u64(0..20))
                     } else {
                         Duration::from_secs(10)
                     };
                     let answer = if random.bool() {
-                        switch.cut_over(patience).await
+                        switch.switch_over(timeout).await
                     } else {
-                        switch.cut_back(patience).await
+                        switch.switch_back(timeout).await
                     };
                     match answer {
                         Ok(_) => changed += 1,
@@ -285,11 +287,11 @@ async fn two_who_change_the_leader_at_once_lose_nothing() {
     }
     assert!(changed > 0 && written.iter().all(|written| *written > 0), "{changed} {written:?}");
     let stores = [sqlite(&paths[0]).await, sqlite(&paths[1]).await];
-    let leading = [leads(&stores[0]).await, leads(&stores[1]).await];
+    let leading = [is_primary(&stores[0]).await, is_primary(&stores[1]).await];
     assert_ne!(leading[0], leading[1], "{leading:?}");
-    let leader = &stores[usize::from(leading[1])];
+    let primary = &stores[usize::from(leading[1])];
     for (n, written) in written.iter().enumerate() {
-        let found = all_ids(leader, &format!("t{n}")).await;
+        let found = all_ids(primary, &format!("t{n}")).await;
         let due: Vec<String> = (0..*written).map(|n| format!("q{n}")).collect();
         assert_eq!(found, due, "t{n}");
     }
@@ -304,10 +306,10 @@ async fn who_followed_before_another_process_changed_the_leader_follows_the_othe
     let (here, there) = (open().await, open().await);
     here.follow().await.unwrap();
     there.follow().await.unwrap();
-    here.cut_over(PATIENCE).await.unwrap();
+    here.switch_over(TIMEOUT).await.unwrap();
     here.stop().await;
-    assert_eq!(there.cut_back(PATIENCE).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(there.switch_back(TIMEOUT).await.unwrap_err().kind(), ErrorKind::Conflict);
     there.follow().await.unwrap();
-    there.cut_back(PATIENCE).await.unwrap();
-    assert_eq!(there.leader(), 0);
+    there.switch_back(TIMEOUT).await.unwrap();
+    assert_eq!(there.primary(), 0);
 }

@@ -26,7 +26,7 @@ pub(super) async fn copies(from: Persistence, to: Persistence) {
     assert!(matches!(status.state, MirrorState::Stopped { why: None }), "{status:?}");
     assert_eq!((status.failures, status.damaged.len(), status.lag().changes), (0, 0, 0));
     let error = to.thread("t1").add(NewMessage::user("not here")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Following);
+    assert_eq!(error.kind(), ErrorKind::NotPrimary);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,9 @@ use throughline::{
     messages::PageFrom,
     mirror::{Mirror, MirrorState, Switch},
     postgres::PostgresBackend,
-    replication::{ApplyImages, BeginCapture, EndCapture, GetStanding, ReadImages, TakeStance},
+    replication::{
+        ApplyImages, BeginCapture, EndCapture, GetReplicationStatus, ReadImages, SetReplicationState,
+    },
 };
 
 use super::{
@@ -78,8 +80,8 @@ async fn seen_alike(chain: &[Persistence], databases: &[&Database]) {
     }
     // Names keep their order on the way through all of them.
     let last = chain.last().unwrap();
-    let stance = last.read(GetStanding {}).await.unwrap().stance;
-    last.on_replica(TakeStance::new(stance, stance.leading_next())).await.unwrap();
+    let replication_state = last.read(GetReplicationStatus {}).await.unwrap().replication_state;
+    last.on_replica(SetReplicationState::new(replication_state, replication_state.promoted())).await.unwrap();
     for tenant in TENANTS {
         assert_eq!(latest(&last.for_tenant(tenant.parse().unwrap())).await.as_str(), "m");
     }
@@ -159,7 +161,7 @@ async fn a_copy_into_postgres_that_is_killed_again_and_again_goes_on_where_it_wa
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
-    for (steps, leader) in [(0, 0), (1, 0), (2, 0), (3, 1)] {
+    for (steps, primary) in [(0, 0), (1, 0), (2, 0), (3, 1)] {
         let Some(database) = Database::fresh().await else { return };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
@@ -170,16 +172,16 @@ async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
         new.close().await.unwrap();
         let (old, new) = (sqlite(&path).await, database.db().await);
         let switch = Switch::open(old.clone(), new.clone()).await.unwrap();
-        assert_eq!(switch.leader(), leader, "after {steps} steps");
+        assert_eq!(switch.primary(), primary, "after {steps} steps");
         let db = Persistence::builder().backend(switch.backend()).build().unwrap();
         switch.follow().await.unwrap();
         db.thread("t0").add(NewMessage::user("after the crash")).await.unwrap();
-        let (first, second) = if leader == 0 { (&old, &new) } else { (&new, &old) };
+        let (first, second) = if primary == 0 { (&old, &new) } else { (&new, &old) };
         let error = second.thread("t0").add(NewMessage::user("beside")).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Following);
-        let patience = Duration::from_secs(60);
+        assert_eq!(error.kind(), ErrorKind::NotPrimary);
+        let timeout = Duration::from_secs(60);
         let changed =
-            if leader == 0 { switch.cut_over(patience).await } else { switch.cut_back(patience).await };
+            if primary == 0 { switch.switch_over(timeout).await } else { switch.switch_back(timeout).await };
         changed.unwrap();
         db.thread("t0").add(NewMessage::user("after the change")).await.unwrap();
         let target = position(second).await;
@@ -282,7 +284,7 @@ async fn a_write_that_is_under_way_when_the_store_is_told_to_follow_is_refused()
     let Some(database) = Database::fresh().await else { return };
     let db = database.db().await;
     db.thread("t").add(NewMessage::user("before")).await.unwrap();
-    let stance = db.read(GetStanding {}).await.unwrap().stance;
+    let replication_state = db.read(GetReplicationStatus {}).await.unwrap().replication_state;
     let mut blocker = database.connect().await;
     sqlx::raw_sql("BEGIN; SELECT 1 FROM throughline.store FOR UPDATE").execute(&mut blocker).await.unwrap();
     let write = {
@@ -298,8 +300,11 @@ async fn a_write_that_is_under_way_when_the_store_is_told_to_follow_is_refused()
         .await
         .unwrap();
     let error = write.await.unwrap().unwrap_err();
-    assert_eq!((error.kind(), error.effect()), (ErrorKind::Following, Effect::NotApplied));
-    assert_eq!(db.read(GetStanding {}).await.unwrap().stance, stance.following());
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::NotPrimary, Effect::NotApplied));
+    assert_eq!(
+        db.read(GetReplicationStatus {}).await.unwrap().replication_state,
+        replication_state.as_replica()
+    );
     assert_eq!(db.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
     assert_eq!(database.count("SELECT count(*) FROM throughline.keys").await, 0);
 }
@@ -331,8 +336,13 @@ async fn what_comes_twice_is_put_once() {
     let (from, to) = (sqlite(&folder.path().join("a.db")).await, database.db().await);
     let mut cursor = from.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
     fill(&from).await;
-    let stance = to.read(GetStanding {}).await.unwrap().stance;
-    let epoch = to.on_replica(TakeStance::new(stance, stance.following())).await.unwrap().stance.epoch;
+    let replication_state = to.read(GetReplicationStatus {}).await.unwrap().replication_state;
+    let epoch = to
+        .on_replica(SetReplicationState::new(replication_state, replication_state.as_replica()))
+        .await
+        .unwrap()
+        .replication_state
+        .epoch;
     let (mut done, mut more, mut images) = (None, true, 0);
     while more {
         let page = from.read(ReadImages::new(cursor, 7)).await.unwrap();
@@ -455,6 +465,6 @@ async fn commits_that_tell_nothing_are_known_to_a_follower_of_another_engine() {
     let (Some(one), Some(other)) = (Database::fresh().await, Database::fresh().await) else { return };
     super::silent::over(memory("a"), one.db().await).await;
     super::silent::over(other.db().await, memory("b")).await;
-    let Some(follower) = Database::fresh().await else { return };
-    super::silent::page_and_feed(memory("a"), follower.db().await).await;
+    let Some(replica) = Database::fresh().await else { return };
+    super::silent::page_and_feed(memory("a"), replica.db().await).await;
 }

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::support::{copy, equal, fill, memory, position};
 
 /// Longer than anything takes here that comes to an end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A store that answers so many of what a mirror asks of it with an error, without doing it.
 fn fails(times: usize, kind: ErrorKind, is_asked: fn(&PersistArgs) -> bool) -> Persistence {
@@ -42,7 +42,7 @@ fn fails(times: usize, kind: ErrorKind, is_asked: fn(&PersistArgs) -> bool) -> P
 async fn is_tried_again(from: Persistence, to: Persistence, kind: ErrorKind) {
     fill(&from, 2, 5).await;
     let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
-    let goes_on = timeout(PATIENCE, mirror.reached(position(&from).await)).await;
+    let goes_on = timeout(TIMEOUT, mirror.reached(position(&from).await)).await;
     assert_eq!(goes_on, Ok(true), "{:?}", mirror.status());
     let status = mirror.stop().await;
     assert_eq!((status.failures, status.last_failure.map(|error| error.kind())), (2, Some(kind)));
@@ -66,7 +66,7 @@ async fn what_is_refused_for_good_stops_it_and_says_why() {
         let (from, to) = (memory("from"), fails(1, kind, puts));
         fill(&from, 1, 5).await;
         let mirror = Mirror::start(from.clone(), to).await.unwrap();
-        let goes_on = timeout(PATIENCE, mirror.reached(position(&from).await)).await;
+        let goes_on = timeout(TIMEOUT, mirror.reached(position(&from).await)).await;
         assert_eq!(goes_on, Ok(false), "{kind}");
         stopped_for(&mirror, kind);
     }
@@ -81,7 +81,7 @@ async fn a_copy_that_was_ended_under_it_is_too_old() {
     from.on_replica(EndCapture {}).await.unwrap();
     from.thread("t0").add(NewMessage::user("unseen")).await.unwrap();
     let never = Position::new(u64::MAX);
-    assert_eq!(timeout(PATIENCE, mirror.reached(never)).await, Ok(false));
+    assert_eq!(timeout(TIMEOUT, mirror.reached(never)).await, Ok(false));
     stopped_for(&mirror, ErrorKind::TooOld);
 }
 

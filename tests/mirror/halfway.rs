@@ -4,7 +4,8 @@ use throughline::{
     NewMessage, Persistence, Position, Seq,
     messages::PageFrom,
     replication::{
-        ApplyImages, BeginCapture, GetStanding, GoneImage, Image, ImagePart, ReadImages, TakeStance,
+        ApplyImages, BeginCapture, GetReplicationStatus, GoneImage, Image, ImagePart, ReadImages,
+        SetReplicationState,
     },
 };
 
@@ -21,13 +22,13 @@ async fn no_place_is_given_twice(to: Persistence) {
     equal(&from, &to).await;
     let last = to.thread("t0").get("last".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(last.seq, Seq::new(22));
-    let standing = to.read(GetStanding {}).await.unwrap();
+    let standing = to.read(GetReplicationStatus {}).await.unwrap();
     let whole = from.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
     let images = from.read(ReadImages::new(whole, 100)).await.unwrap().images;
     let said = images.into_iter().find(|image| matches!(image.part, ImagePart::Thread(_))).unwrap();
     let gone = GoneImage { thread: "t0".parse().unwrap(), id: "last".parse().unwrap(), left: None };
     let apply = ApplyImages {
-        epoch: standing.stance.epoch,
+        epoch: standing.replication_state.epoch,
         from: standing.cursor,
         to: from.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor,
         images: vec![Image::new(last.tenant, ImagePart::Gone(gone)), said],
@@ -35,8 +36,8 @@ async fn no_place_is_given_twice(to: Persistence) {
         kept_after: Position::ZERO,
     };
     to.on_replica(apply).await.unwrap();
-    let stance = to.read(GetStanding {}).await.unwrap().stance;
-    to.on_replica(TakeStance::new(stance, stance.leading_next())).await.unwrap();
+    let replication_state = to.read(GetReplicationStatus {}).await.unwrap().replication_state;
+    to.on_replica(SetReplicationState::new(replication_state, replication_state.promoted())).await.unwrap();
     let added = to.thread("t0").add(NewMessage::user("on")).await.unwrap();
     assert_eq!(added.message.seq, Seq::new(23));
     let page = to.thread("t0").page(PageFrom::End, 3).await.unwrap();

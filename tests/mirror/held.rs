@@ -17,7 +17,7 @@ use throughline::{
     messages::Added,
     mirror::{Switch, Switched},
     plugin::{NextRequest, from_fn},
-    replication::{ReplicaArgs, Role},
+    replication::{ReplicaArgs, ReplicationRole},
 };
 use tokio::{sync::Notify, task::JoinHandle};
 
@@ -26,7 +26,7 @@ use super::{
     support::{all_ids, fill, memory},
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A change that stands still once its old store follows.
 struct Held {
@@ -52,7 +52,7 @@ struct Old {
 
 impl Old {
     async fn serve(self: Arc<Self>, request: PersistRequest, next: NextRequest) -> Result<PersistResponse> {
-        let is_told = matches!(&request.args, PersistArgs::Replica(ReplicaArgs::Stand(take)) if take.to.role == Role::Following);
+        let is_told = matches!(&request.args, PersistArgs::Replica(ReplicaArgs::SetState(take)) if take.to.role == ReplicationRole::Replica);
         if request.kind() == OpKind::Add {
             self.additions.fetch_add(1, SeqCst);
             if self.holds_additions.load(SeqCst) {
@@ -93,7 +93,7 @@ impl Held {
 
     fn change(&self) -> JoinHandle<Result<Switched>> {
         let switch = self.switch.clone();
-        tokio::spawn(async move { switch.cut_over(PATIENCE).await })
+        tokio::spawn(async move { switch.switch_over(TIMEOUT).await })
     }
 
     fn add(&self, id: &str) -> JoinHandle<Result<Added>> {

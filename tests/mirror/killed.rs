@@ -8,7 +8,7 @@ use std::{
 use throughline::{
     ErrorKind, NewMessage, Persistence, Position,
     mirror::{Mirror, MirrorState, Switch},
-    replication::{ApplyImages, BeginCapture, GetStanding, Stance, TakeStance},
+    replication::{ApplyImages, BeginCapture, GetReplicationStatus, ReplicationState, SetReplicationState},
 };
 
 use super::support::{copy, equal, fill, import, memory, position, sqlite};
@@ -71,7 +71,7 @@ async fn a_process_that_copies_and_is_killed_leaves_nothing_out() {
     let (from, to) = (sqlite(&folder.path().join("a.db")).await, sqlite(&folder.path().join("b.db")).await);
     import(&from, "large", 0..MESSAGES).await;
     fill(&from, 2, 20).await;
-    let cursor = async || to.read(GetStanding {}).await.unwrap().cursor;
+    let cursor = async || to.read(GetReplicationStatus {}).await.unwrap().cursor;
     let mut killed = 0;
     let mut written = 0;
     loop {
@@ -116,10 +116,11 @@ async fn a_process_that_copies_and_is_killed_leaves_nothing_out() {
 /// The stores as a change of who leads leaves them that ends after so many of its steps.
 pub(super) async fn cut_short(old: &Persistence, new: &Persistence, steps: usize) {
     drop(copy(old, new).await.stop().await);
-    let stance = async |db: &Persistence| db.read(GetStanding {}).await.unwrap().stance;
-    let led = stance(old).await;
+    let replication_state =
+        async |db: &Persistence| db.read(GetReplicationStatus {}).await.unwrap().replication_state;
+    let led = replication_state(old).await;
     if steps > 0 {
-        old.on_replica(TakeStance::new(led, led.following())).await.unwrap();
+        old.on_replica(SetReplicationState::new(led, led.as_replica())).await.unwrap();
     }
     if steps > 1 {
         let next = new.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor;
@@ -134,40 +135,42 @@ pub(super) async fn cut_short(old: &Persistence, new: &Persistence, steps: usize
         old.on_replica(equal).await.unwrap();
     }
     if steps > 2 {
-        let followed = stance(new).await;
+        let followed = replication_state(new).await;
         let epoch = led.epoch.max(followed.epoch).next();
-        new.on_replica(TakeStance::new(followed, Stance { epoch, ..followed.leading_next() })).await.unwrap();
+        new.on_replica(SetReplicationState::new(followed, ReplicationState { epoch, ..followed.promoted() }))
+            .await
+            .unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
-    for (steps, leader) in [(0, 0), (1, 0), (2, 0), (3, 1)] {
+    for (steps, primary) in [(0, 0), (1, 0), (2, 0), (3, 1)] {
         let folder = tempfile::tempdir().unwrap();
         let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
         let (old, new) = (sqlite(&paths[0]).await, sqlite(&paths[1]).await);
         fill(&old, 2, 20).await;
         cut_short(&old, &new, steps).await;
-        let asked = new.read(GetStanding {}).await.unwrap().stance;
+        let asked = new.read(GetReplicationStatus {}).await.unwrap().replication_state;
         old.close().await.unwrap();
         new.close().await.unwrap();
         let (old, new) = (sqlite(&paths[0]).await, sqlite(&paths[1]).await);
         let switch = Switch::open(old.clone(), new.clone()).await.unwrap();
-        assert_eq!(switch.leader(), leader, "after {steps} steps");
+        assert_eq!(switch.primary(), primary, "after {steps} steps");
         let db = Persistence::builder().backend(switch.backend()).build().unwrap();
         switch.follow().await.unwrap();
         db.thread("t0").add(NewMessage::user("after the crash")).await.unwrap();
-        let (first, second) = if leader == 0 { (&old, &new) } else { (&new, &old) };
+        let (first, second) = if primary == 0 { (&old, &new) } else { (&new, &old) };
         let error = second.thread("t0").add(NewMessage::user("beside")).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Following);
-        if leader == 0 && steps > 0 {
+        assert_eq!(error.kind(), ErrorKind::NotPrimary);
+        if primary == 0 && steps > 0 {
             // Whoever still wanted to end the change is late.
-            let late = TakeStance::new(asked, asked.leading_next());
+            let late = SetReplicationState::new(asked, asked.promoted());
             assert_eq!(new.on_replica(late).await.unwrap_err().kind(), ErrorKind::Stale);
         }
-        let patience = std::time::Duration::from_secs(30);
+        let timeout = std::time::Duration::from_secs(30);
         let changed =
-            if leader == 0 { switch.cut_over(patience).await } else { switch.cut_back(patience).await };
+            if primary == 0 { switch.switch_over(timeout).await } else { switch.switch_back(timeout).await };
         changed.unwrap();
         db.thread("t0").add(NewMessage::user("after the change")).await.unwrap();
         let target = position(second).await;
@@ -188,9 +191,9 @@ async fn a_change_back_that_is_killed_leaves_the_second_store_leading() {
     cut_short(&first, &second, 3).await;
     drop(copy(&second, &first).await.stop().await);
     second.thread("t0").add(NewMessage::user("not carried yet")).await.unwrap();
-    let led = second.read(GetStanding {}).await.unwrap().stance;
-    second.on_replica(TakeStance::new(led, led.following())).await.unwrap();
-    assert_eq!(Switch::open(first, second).await.unwrap().leader(), 1);
+    let led = second.read(GetReplicationStatus {}).await.unwrap().replication_state;
+    second.on_replica(SetReplicationState::new(led, led.as_replica())).await.unwrap();
+    assert_eq!(Switch::open(first, second).await.unwrap().primary(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

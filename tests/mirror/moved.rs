@@ -22,7 +22,7 @@ use super::{
     support::{self, equal, position, sqlite},
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Adds under keys until it is told to stop, each twice; answers what was acknowledged, in order.
 async fn write(thread: Thread, stop: Arc<AtomicBool>) -> Vec<MessageId> {
@@ -94,13 +94,13 @@ async fn a_live_host_moves_from_a_file_into_postgres_and_back() {
     let writers: Vec<_> =
         (0..4).map(|n| tokio::spawn(write(db.thread(format!("w{n}")), Arc::clone(&stop)))).collect();
     switch.follow().await.unwrap();
-    switch.cut_over(PATIENCE).await.unwrap();
-    assert_eq!(switch.leader(), 1);
+    switch.switch_over(TIMEOUT).await.unwrap();
+    assert_eq!(switch.primary(), 1);
     is_as_it_was(&new, &before, &half).await;
     is_as_it_was(&db, &before, &half).await;
     let anchored = anchor(&db, &key()).await.unwrap();
-    switch.cut_back(PATIENCE).await.unwrap();
-    assert_eq!(switch.leader(), 0);
+    switch.switch_back(TIMEOUT).await.unwrap();
+    assert_eq!(switch.primary(), 0);
     is_as_it_was(&old, &before, &half).await;
     stop.store(true, SeqCst);
     let mut acknowledged = Vec::new();
@@ -108,7 +108,7 @@ async fn a_live_host_moves_from_a_file_into_postgres_and_back() {
         acknowledged.push(writer.await.unwrap());
     }
     // What is left is carried by one change more.
-    switch.cut_over(PATIENCE).await.unwrap();
+    switch.switch_over(TIMEOUT).await.unwrap();
     switch.stop().await;
     equal(&new, &old).await;
     let report = verify(&db, &key(), &[anchored]).await.unwrap();

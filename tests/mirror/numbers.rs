@@ -6,7 +6,9 @@ use throughline::{
     changes::QuarantineChange,
     ids::AttachmentKey,
     messages::{Origin, PageFrom, Reserve},
-    replication::{ApplyImages, BeginCapture, GetStanding, Image, Images, ReadImages, TakeStance},
+    replication::{
+        ApplyImages, BeginCapture, GetReplicationStatus, Image, Images, ReadImages, SetReplicationState,
+    },
     sessions::{Claimer, RunReport, Runtime},
     sqlite::SqliteBackend,
 };
@@ -71,11 +73,11 @@ fn with(page: &Images, at: usize, path: &str, number: Value) -> Option<Vec<Image
 
 /// Brings a store the images, and makes it take writes. What the images were answered.
 async fn lead(db: &Persistence, page: &Images, images: Vec<Image>) -> Option<ErrorKind> {
-    let leading = db.read(GetStanding {}).await.unwrap().stance;
-    if leading.leads() {
-        db.on_replica(TakeStance::new(leading, leading.following())).await.unwrap();
+    let leading = db.read(GetReplicationStatus {}).await.unwrap().replication_state;
+    if leading.is_primary() {
+        db.on_replica(SetReplicationState::new(leading, leading.as_replica())).await.unwrap();
     }
-    let following = leading.following();
+    let following = leading.as_replica();
     let apply = ApplyImages {
         epoch: following.epoch,
         from: None,
@@ -86,7 +88,7 @@ async fn lead(db: &Persistence, page: &Images, images: Vec<Image>) -> Option<Err
     };
     match db.on_replica(apply).await {
         Ok(_) => {
-            db.on_replica(TakeStance::new(following, following.leading_next())).await.unwrap();
+            db.on_replica(SetReplicationState::new(following, following.promoted())).await.unwrap();
             None
         }
         Err(error) => {
@@ -167,7 +169,7 @@ async fn each_number(open: impl AsyncFn() -> Persistence, taken: &[u64], moments
 
 #[tokio::test]
 async fn a_memory_store_refuses_numbers_that_it_cannot_count_on_from() {
-    each_number(async || memory("follower"), &[0, LARGEST], &[i64::MIN, i64::MAX]).await;
+    each_number(async || memory("replica"), &[0, LARGEST], &[i64::MIN, i64::MAX]).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use throughline::{
 
 use super::support::{copy, memory, position, sqlite};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// So many commits of which no change tells: a thread that is gone is deleted again.
 async fn silence(db: &Persistence, commits: usize) {
@@ -42,7 +42,7 @@ pub(super) async fn over(first: Persistence, second: Persistence) {
     silence(&db, 20).await;
     let seen = position(&first).await;
     assert_eq!(after(&db, seen).await, Ok(vec![]));
-    switch.cut_over(PATIENCE).await.unwrap();
+    switch.switch_over(TIMEOUT).await.unwrap();
     assert_eq!(after(&db, seen).await, Ok(vec![]));
     db.thread("t").add(NewMessage::user("after")).await.unwrap();
     assert_eq!(after(&db, seen).await.map(|told| told.len()), Ok(1));

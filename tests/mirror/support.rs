@@ -8,7 +8,7 @@ use throughline::{
     memory::MemoryBackend,
     messages::{ContentChange, Import, ImportRow, PageFrom, Reserve, UpdateContent, UpdateMode},
     mirror::{Comparison, Mirror, compare},
-    replication::GetStanding,
+    replication::GetReplicationStatus,
     sqlite::SqliteBackend,
 };
 
@@ -62,7 +62,7 @@ pub(crate) async fn append(db: &Persistence, thread: &str, id: &str, text: &str,
 }
 
 pub(crate) async fn position(db: &Persistence) -> Position {
-    db.read(GetStanding {}).await.unwrap().position
+    db.read(GetReplicationStatus {}).await.unwrap().position
 }
 
 /// Copies until both are equal.

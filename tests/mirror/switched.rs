@@ -16,7 +16,7 @@ use throughline::{
 
 use super::support::{equal, memory, sqlite};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Adds and streams until it is told to stop; answers what was acknowledged, in order.
 async fn write(thread: Thread, stop: Arc<AtomicBool>) -> Vec<(String, String)> {
@@ -52,13 +52,13 @@ pub(super) async fn under_writers(first: Persistence, second: Persistence) {
         (0..16).map(|n| tokio::spawn(write(db.thread(format!("t{n}")), Arc::clone(&stop)))).collect();
     let mut epochs = Vec::new();
     for _ in 0..3 {
-        epochs.push(switch.cut_over(PATIENCE).await.unwrap().epoch.get());
-        assert_eq!(switch.leader(), 1);
-        assert_eq!(switch.cut_over(PATIENCE).await.unwrap_err().kind(), ErrorKind::Conflict);
+        epochs.push(switch.switch_over(TIMEOUT).await.unwrap().epoch.get());
+        assert_eq!(switch.primary(), 1);
+        assert_eq!(switch.switch_over(TIMEOUT).await.unwrap_err().kind(), ErrorKind::Conflict);
         let error = first.thread("t0").add(NewMessage::user("beside")).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Following);
-        epochs.push(switch.cut_back(PATIENCE).await.unwrap().epoch.get());
-        assert_eq!(switch.leader(), 0);
+        assert_eq!(error.kind(), ErrorKind::NotPrimary);
+        epochs.push(switch.switch_back(TIMEOUT).await.unwrap().epoch.get());
+        assert_eq!(switch.primary(), 0);
     }
     assert!(epochs.is_sorted_by(|a, b| a < b), "{epochs:?}");
     stop.store(true, SeqCst);
@@ -67,7 +67,7 @@ pub(super) async fn under_writers(first: Persistence, second: Persistence) {
         acknowledged.insert(format!("t{n}"), writer.await.unwrap());
     }
     // The last change carries what is left.
-    switch.cut_over(PATIENCE).await.unwrap();
+    switch.switch_over(TIMEOUT).await.unwrap();
     switch.stop().await;
     equal(&second, &first).await;
     for store in [&first, &second] {
@@ -110,19 +110,19 @@ async fn without_a_follower_and_without_time_nothing_is_changed() {
     let switch = Switch::open(first.clone(), second.clone()).await.unwrap();
     let db = Persistence::builder().backend(switch.backend()).build().unwrap();
     db.thread("t").add(NewMessage::user("one")).await.unwrap();
-    assert_eq!(switch.cut_over(PATIENCE).await.unwrap_err().kind(), ErrorKind::Conflict);
-    assert_eq!(switch.cut_back(PATIENCE).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(switch.switch_over(TIMEOUT).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(switch.switch_back(TIMEOUT).await.unwrap_err().kind(), ErrorKind::Conflict);
     switch.follow().await.unwrap();
-    let late = switch.cut_over(Duration::ZERO).await;
+    let late = switch.switch_over(Duration::ZERO).await;
     // With no time at all it may only have been equal already.
     if let Err(error) = late {
         assert_eq!(error.kind(), ErrorKind::Timeout);
-        assert_eq!(switch.leader(), 0);
+        assert_eq!(switch.primary(), 0);
     }
     db.thread("t").add(NewMessage::user("two")).await.unwrap();
-    if switch.leader() == 0 {
+    if switch.primary() == 0 {
         switch.follow().await.unwrap();
-        switch.cut_over(PATIENCE).await.unwrap();
+        switch.switch_over(TIMEOUT).await.unwrap();
     }
     db.thread("t").add(NewMessage::user("three")).await.unwrap();
     assert_eq!(second.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 3);

@@ -61,7 +61,7 @@ async fn a_reply_that_was_swept_is_begun_again_when_it_is_delivered_again() {
     let first = draft.id().clone();
     drop(draft);
     host.expire();
-    assert_eq!(host.db.sweep_expired("its writer is gone").await.unwrap().abandoned.len(), 1);
+    assert_eq!(host.db.recover_expired_drafts("its writer is gone").await.unwrap().abandoned.len(), 1);
 
     let (mut draft, number) = host.begin().await;
     assert_eq!((number, draft.deduplicated()), (2, false));

@@ -207,16 +207,16 @@ async fn a_living_draft_renews_its_lease_and_a_sweep_spares_it() {
         for _ in 0..20 {
             yield_now().await;
         }
-        let swept = db.sweep_expired("crashed").await.unwrap();
-        assert_eq!(swept.abandoned.len(), 0, "after {second} s");
+        let recovered = db.recover_expired_drafts("crashed").await.unwrap();
+        assert_eq!(recovered.abandoned.len(), 0, "after {second} s");
     }
     assert_eq!(stored(&db, &draft).await, ("[]".to_owned(), MessageState::Reserved, 1));
     let id = draft.id().clone();
     drop(draft);
     now.store(131 * 1_000_000, Ordering::SeqCst);
-    let swept = db.sweep_expired("crashed").await.unwrap();
-    assert_eq!(swept.abandoned, [("t".parse().unwrap(), id)]);
-    assert!(db.sweep_expired("crashed").await.unwrap().abandoned.is_empty());
+    let recovered = db.recover_expired_drafts("crashed").await.unwrap();
+    assert_eq!(recovered.abandoned, [("t".parse().unwrap(), id)]);
+    assert!(db.recover_expired_drafts("crashed").await.unwrap().abandoned.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,8 +259,10 @@ fn doubling() -> throughline::plugin::FromFn<impl throughline::plugin::AsyncRequ
         throughline::Phase::Transform,
         |mut request: throughline::PersistRequest, next: throughline::plugin::NextRequest| {
             use throughline::messages::CarriesContent as _;
-            for place in request.args.places_mut() {
-                if let throughline::messages::SlotMut::Delta(throughline::Delta::Text(text)) = place.slot {
+            for field in request.args.content_fields_mut() {
+                if let throughline::messages::FieldValueMut::Delta(throughline::Delta::Text(text)) =
+                    field.value
+                {
                     *text = text.repeat(2);
                 }
             }
@@ -439,7 +441,7 @@ async fn the_second_writer_of_a_message_is_refused_and_claims_nothing() {
 async fn gathered_text_that_is_too_large_for_one_write_is_written_in_its_parts() {
     let narrow = throughline::plugin::respond("narrow", |args: &throughline::PersistArgs, _: &_| {
         use throughline::messages::CarriesContent as _;
-        let bytes: usize = args.places().iter().map(|place| place.slot.byte_len()).sum();
+        let bytes: usize = args.content_fields().iter().map(|field| field.value.byte_len()).sum();
         let refusal = throughline::PersistError::new(ErrorKind::TooLarge, "too much in one write");
         (bytes > 1000).then(|| Err(refusal.with_effect(Effect::NotApplied)))
     });

@@ -120,7 +120,7 @@ async fn a_follower_of_the_watermark_is_never_ahead_of_the_store() {
     let mut draft = draft(&db, Coalesce { interval: Duration::from_millis(250), bytes: 1 << 20 }).await;
     let mut followed = draft.watch();
     let (thread, id) = (db.thread("t"), draft.id().clone());
-    let follower = tokio::spawn(async move {
+    let replica = tokio::spawn(async move {
         let mut marks = vec![*followed.borrow_and_update()];
         while followed.changed().await.is_ok() {
             let mark = *followed.borrow_and_update();
@@ -139,7 +139,7 @@ async fn a_follower_of_the_watermark_is_never_ahead_of_the_store() {
     }
     draft.finish().await.unwrap();
     drop(draft);
-    let marks = follower.await.unwrap();
+    let marks = replica.await.unwrap();
     assert!(marks.is_sorted_by(|a, b| a.bytes <= b.bytes && a.revision < b.revision), "{marks:?}");
     assert_eq!(marks.last().map(|mark| mark.bytes), Some(100));
 }
@@ -176,7 +176,7 @@ async fn a_refusal_does_not_settle_what_an_earlier_attempt_came_to() {
 }
 
 /// Another process sweeps the message: it knows nothing of the draft.
-async fn swept_elsewhere(db: &Persistence, draft: &Draft) {
+async fn recovered_elsewhere(db: &Persistence, draft: &Draft) {
     let mode = UpdateMode::Abandon { reason: Some("its writer is gone".to_owned()) };
     let (thread, id) = (draft.thread().clone(), draft.id().clone());
     let sweep = UpdateContent::new(thread, id, ContentChange::none(), mode).only_if_expired();
@@ -199,7 +199,7 @@ async fn a_sweep_is_not_taken_for_its_own_end() {
     faults.next(OpKind::UpdateContent, &[NeverArrived, NeverArrived]);
     assert_eq!(draft.abandon("stopped").await.unwrap_err().effect(), Effect::Unknown);
     now.store(3_600_000_000, std::sync::atomic::Ordering::SeqCst);
-    swept_elsewhere(&db, &draft).await;
+    recovered_elsewhere(&db, &draft).await;
     let ended = draft.abandon("stopped").await;
     assert_eq!(stored(&db, &draft).await, (String::new(), MessageState::Abandoned));
     assert_eq!(draft.committed().bytes, 0, "nothing of it is stored");

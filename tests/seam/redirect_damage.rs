@@ -95,13 +95,13 @@ async fn a_sweep_settles_what_is_sound_on_both_sides_and_tells_of_the_rest() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::default());
     let db = by_thread(folder.path(), &clock).await;
     clock.store(HOUR, Ordering::SeqCst);
-    let swept = db.sweep_expired("its writer is gone").await.unwrap();
-    let abandoned: Vec<_> = swept.abandoned.iter().map(|(thread, _)| thread.as_str()).collect();
+    let recovered = db.recover_expired_drafts("its writer is gone").await.unwrap();
+    let abandoned: Vec<_> = recovered.abandoned.iter().map(|(thread, _)| thread.as_str()).collect();
     assert_eq!(abandoned, ["a", "there:1", "there:2", "z"]);
-    let failed: Vec<_> = swept.failed.iter().map(|error| error.thread().unwrap().as_str()).collect();
+    let failed: Vec<_> = recovered.failed.iter().map(|error| error.thread().unwrap().as_str()).collect();
     assert_eq!(failed, ["a", "there:1"]);
     let of_edge = (ErrorKind::Corrupt, Effect::NotApplied, "edge");
-    assert!(swept.failed.iter().all(|error| said(error) == of_edge), "{swept:?}");
+    assert!(recovered.failed.iter().all(|error| said(error) == of_edge), "{recovered:?}");
     // A walk and a fork tell of it alike.
     let thread = db.thread("b");
     thread.add(NewMessage::user("first")).await.unwrap();
@@ -144,8 +144,8 @@ async fn a_message_that_is_damaged_where_it_is_kept_hides_no_other() {
         assert_eq!((&sound[..], damaged), (&[1, 3][..], 1), "by {limit}");
     }
     clock.store(HOUR, Ordering::SeqCst);
-    let swept = db.sweep_expired("its writer is gone").await.unwrap();
-    assert_eq!((swept.abandoned.len(), swept.failed.len()), (1, 1));
+    let recovered = db.recover_expired_drafts("its writer is gone").await.unwrap();
+    assert_eq!((recovered.abandoned.len(), recovered.failed.len()), (1, 1));
 }
 
 #[tokio::test]

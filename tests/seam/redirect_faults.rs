@@ -81,8 +81,8 @@ impl Sides {
     /// Sweeps after the lease has expired: nothing fails, and nothing is abandoned.
     async fn sweep(&self) {
         self.clock.fetch_add(3_600_000_000, Ordering::SeqCst);
-        let swept = self.db.sweep_expired("its writer is gone").await.unwrap();
-        assert!(swept.failed.is_empty() && swept.abandoned.is_empty(), "{swept:?}");
+        let recovered = self.db.recover_expired_drafts("its writer is gone").await.unwrap();
+        assert!(recovered.failed.is_empty() && recovered.abandoned.is_empty(), "{recovered:?}");
         assert!(self.db.open_reservations(10).await.unwrap().messages.is_empty());
     }
 }
@@ -100,7 +100,7 @@ async fn an_addition_whose_row_here_was_not_settled_is_answered_shown_and_settle
         // Later ones stand behind it, whatever became of its row.
         sides.thread().add(NewMessage::user("next")).await.unwrap();
         sides.sweep().await;
-        assert_eq!(sides.read().await, added.message, "{fault:?}, swept");
+        assert_eq!(sides.read().await, added.message, "{fault:?}, recovered");
         let history = history(&sides.thread()).await;
         assert_eq!((history.len(), &history[0]), (2, &added.message), "{fault:?}");
     }
@@ -236,8 +236,8 @@ async fn a_row_whose_message_never_arrived_is_settled_by_the_sweep() {
     let later = sides.thread().add(NewMessage::user("later")).await.unwrap().message;
     assert_eq!(sides.db.open_reservations(10).await.unwrap().messages.len(), 1);
     sides.clock.store(3_600_000_000, Ordering::SeqCst);
-    let swept = sides.db.sweep_expired("its writer is gone").await.unwrap();
-    assert_eq!((swept.abandoned.len(), swept.failed.len()), (1, 0));
+    let recovered = sides.db.recover_expired_drafts("its writer is gone").await.unwrap();
+    assert_eq!((recovered.abandoned.len(), recovered.failed.len()), (1, 0));
     assert!(sides.db.open_reservations(10).await.unwrap().messages.is_empty());
     let settled = sides.thread().page_showing(PageFrom::Start, 10, Visibility::Settled).await.unwrap();
     assert_eq!(settled.messages, [later]);

@@ -84,7 +84,7 @@ async fn a_sweep_settles_every_expired_message_over_short_lists() {
     }
     assert_eq!(db.read(ListOpen::new(10)).await.unwrap().messages.len(), 1);
     clock.store(1_000_000, Ordering::SeqCst);
-    assert_eq!(db.sweep_expired("lost").await.unwrap().abandoned.len(), 5);
+    assert_eq!(db.recover_expired_drafts("lost").await.unwrap().abandoned.len(), 5);
 }
 
 #[tokio::test]

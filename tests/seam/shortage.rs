@@ -99,8 +99,8 @@ async fn an_idle_draft_whose_lease_cannot_be_renewed_is_not_swept_while_it_is_he
         host.pass(Duration::from_secs(1)).await;
     }
     host.faults.full(false);
-    let swept = host.db.sweep_expired("its writer is gone").await.unwrap();
-    assert!(swept.abandoned.is_empty() && swept.failed.is_empty(), "{swept:?}");
+    let recovered = host.db.recover_expired_drafts("its writer is gone").await.unwrap();
+    assert!(recovered.abandoned.is_empty() && recovered.failed.is_empty(), "{recovered:?}");
     // Within a second of the shortage the lease is alive again, for other processes too.
     host.pass(Duration::from_secs(1)).await;
     let open = &host.db.open_reservations(10).await.unwrap().messages[0];
@@ -119,7 +119,7 @@ async fn a_draft_that_was_dropped_or_that_failed_for_good_is_swept() {
     assert_eq!(failed.flush().await.unwrap_err().kind(), ErrorKind::Denied);
     drop(dropped);
     host.now.fetch_add(31_000_000, Ordering::SeqCst);
-    assert_eq!(host.db.sweep_expired("its writer is gone").await.unwrap().abandoned.len(), 2);
+    assert_eq!(host.db.recover_expired_drafts("its writer is gone").await.unwrap().abandoned.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

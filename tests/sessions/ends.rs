@@ -180,7 +180,7 @@ async fn a_refused_session_is_begun_anew_once() {
             seen.into_inner().unwrap(),
             [
                 (Some("s1".to_owned()), dir(), None),
-                (None, dir(), Some(("s1".to_owned(), Withheld::ArtefactMissing)))
+                (None, dir(), Some(("s1".to_owned(), Withheld::ArtifactMissing)))
             ]
         );
         assert_eq!(

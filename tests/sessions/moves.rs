@@ -80,14 +80,14 @@ async fn mu_s5_a_run_without_a_session_wipes_no_pointer() {
 }
 
 #[tokio::test]
-async fn mu_s10_a_session_without_its_artefact_is_told_to_exactly_one_run() {
+async fn mu_s10_a_session_without_its_artifact_is_told_to_exactly_one_run() {
     for db in stores().await {
         let (provider, place) = (Provider::default(), db.agent("g").on("a"));
         talk(&db, &place, laptop(), &provider).await;
         prepared(&db, &place, laptop())
             .run(|run| async move {
                 run.learned("lost".parse().unwrap()).await?;
-                Ok(Finished::new(()).reporting(RunReport::default().without_artefact()))
+                Ok(Finished::new(()).reporting(RunReport::default().without_artifact()))
             })
             .await
             .unwrap();
@@ -98,7 +98,7 @@ async fn mu_s10_a_session_without_its_artefact_is_told_to_exactly_one_run() {
             assert_eq!(ran.output, "s1");
             gaps.push(ran.resolution.gap.map(|gap| (gap.session.unwrap().to_string(), gap.reason)));
         }
-        assert_eq!(gaps, [Some(("lost".to_owned(), Withheld::ArtefactMissing)), None]);
+        assert_eq!(gaps, [Some(("lost".to_owned(), Withheld::ArtifactMissing)), None]);
     }
 }
 

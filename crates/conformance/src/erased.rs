@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use throughline_core::{
     Admitted, Backend, BoxError, Capabilities, ReadArgs, Reply, Result,
-    audit::AuditNotes,
+    audit::RejectedCallRecords,
     changes::{CommitNotifications, ConsumerArgs},
     messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
     operations::FingerprintKey,
@@ -50,7 +50,7 @@ macro_rules! erase {
             fn close(&self) -> BoxFuture<'_, Result<()>>;
             fn waits_in(&self) -> Option<String>;
             fn commit_notifications(&self) -> Option<CommitNotifications>;
-            fn note(&self, notes: AuditNotes) -> BoxFuture<'_, Result<()>>;
+            fn record_rejected_calls(&self, records: RejectedCallRecords) -> BoxFuture<'_, Result<()>>;
             $(
                 fn $method<'a, 't: 'a>(
                     &'a self,
@@ -84,8 +84,8 @@ macro_rules! erase {
                 Backend::commit_notifications(self)
             }
 
-            fn note(&self, notes: AuditNotes) -> BoxFuture<'_, Result<()>> {
-                Box::pin(Backend::note(self, notes))
+            fn record_rejected_calls(&self, records: RejectedCallRecords) -> BoxFuture<'_, Result<()>> {
+                Box::pin(Backend::record_rejected_calls(self, records))
             }
 
             $(
@@ -123,8 +123,8 @@ macro_rules! erase {
                 self.0.commit_notifications()
             }
 
-            async fn note(&self, notes: AuditNotes) -> Result<()> {
-                self.0.note(notes).await
+            async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
+                self.0.record_rejected_calls(records).await
             }
 
             $(

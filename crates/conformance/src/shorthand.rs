@@ -7,7 +7,7 @@ use throughline_core::{
     Persistence, Position, Result, Role, Thread, ThreadId, Title,
     changes::{Change, ChangeScope, ReadChanges},
     messages::{ContentChange, PageFrom},
-    threads::{ListThreads, ThreadEntry},
+    threads::{ListThreads, ThreadSummary},
 };
 
 /// A message id.
@@ -32,7 +32,7 @@ pub(crate) fn facts(json: &str) -> Metadata {
 
 /// The JSON of metadata.
 pub(crate) fn shown(metadata: &Metadata) -> String {
-    serde_json::to_string(metadata).expect("metadata serialises")
+    serde_json::to_string(metadata).expect("metadata serializes")
 }
 
 /// More text.
@@ -107,13 +107,13 @@ pub(crate) fn new_thread(name: &str) -> NewThread {
 }
 
 /// The entry of a thread that is there.
-pub(crate) async fn entry(db: &Persistence, name: &str) -> ThreadEntry {
+pub(crate) async fn entry(db: &Persistence, name: &str) -> ThreadSummary {
     let read = db.thread(name).entry().await.expect("a read");
     read.unwrap_or_else(|| panic!("there is no thread `{name}`"))
 }
 
 /// The threads of a list, page by page.
-pub(crate) async fn listed(db: &Persistence, mut list: ListThreads) -> Vec<ThreadEntry> {
+pub(crate) async fn listed(db: &Persistence, mut list: ListThreads) -> Vec<ThreadSummary> {
     let mut entries = Vec::new();
     loop {
         let page = db.threads(list.clone()).await.expect("a list");
@@ -127,7 +127,7 @@ pub(crate) async fn listed(db: &Persistence, mut list: ListThreads) -> Vec<Threa
 }
 
 /// The ids of entries, in order.
-pub(crate) fn names(entries: &[ThreadEntry]) -> Vec<&str> {
+pub(crate) fn names(entries: &[ThreadSummary]) -> Vec<&str> {
     entries.iter().map(|entry| entry.thread.as_str()).collect()
 }
 

@@ -34,10 +34,10 @@ pub(crate) fn run(
     let rig = Rig::new(Arc::clone(subject), Place::fresh(directory.path()), claims.clone(), seed);
     let threads = check.needs.wants_threads();
     let (run, checked) = (check.run, rig.clone());
-    let patience = if check.needs.is_long() { LONG_HANGS_AFTER } else { HANGS_AFTER };
+    let timeout = if check.needs.is_long() { LONG_HANGS_AFTER } else { HANGS_AFTER };
     // A second more for each sequence that was asked for.
-    let patience = patience + Duration::from_secs(model::cases());
-    let outcome = isolated_until(after(patience), check.id, threads, move || run(checked));
+    let timeout = timeout + Duration::from_secs(model::cases());
+    let outcome = isolated_until(after(timeout), check.id, threads, move || run(checked));
     // Also after a failure: the next run of the suite should not find it.
     let cleaned = isolated(check.id, false, move || async move { rig.clean().await });
     outcome.and(cleaned)
@@ -56,8 +56,8 @@ where
 }
 
 /// Ends what takes longer than this.
-pub(crate) fn after(patience: Duration) -> impl Fn(Duration) -> Option<String> {
-    move |took| (took >= patience).then(|| format!("it hangs: no end after {patience:?}"))
+pub(crate) fn after(timeout: Duration) -> impl Fn(Duration) -> Option<String> {
+    move |took| (took >= timeout).then(|| format!("it hangs: no end after {timeout:?}"))
 }
 
 /// How often is looked whether work that has not ended is to be waited for.

@@ -307,23 +307,23 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             usize::try_from(state >> 33).unwrap() % below
         };
-        let mut places: Vec<(Vec<&str>, KeyedPermit<&str>)> = Vec::new();
+        let mut content_fields: Vec<(Vec<&str>, KeyedPermit<&str>)> = Vec::new();
         for _ in 0..3000 {
-            if places.len() < 12 && random(2) == 0 {
+            if content_fields.len() < 12 && random(2) == 0 {
                 let first = random(5);
                 let threads = &["a", "b", "c", "d", "e", "a", "b"][first..first + 1 + random(3)];
-                places.push((threads.to_vec(), enter(&queue, threads)));
-            } else if !places.is_empty() {
-                drop(places.remove(random(places.len())));
+                content_fields.push((threads.to_vec(), enter(&queue, threads)));
+            } else if !content_fields.is_empty() {
+                drop(content_fields.remove(random(content_fields.len())));
             }
-            for at in 0..places.len() {
-                let (before, rest) = places.split_at_mut(at);
+            for at in 0..content_fields.len() {
+                let (before, rest) = content_fields.split_at_mut(at);
                 let (threads, place) = &mut rest[0];
                 let is_free = before.iter().all(|(other, _)| !other.iter().any(|one| threads.contains(one)));
                 assert_eq!(place.is_acquired(), is_free);
             }
         }
-        drop(places);
+        drop(content_fields);
         assert!(is_empty(&queue));
     }
 }

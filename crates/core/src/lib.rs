@@ -34,7 +34,7 @@ pub mod audit {
     //!
     //! Each entry names the one before it by its hash, and the hash is keyed: whoever can write to the store cannot make an entry that
     //! passes for one of the log. The key belongs to the host, and stands in the layer that the feature `audit` brings; what is here has
-    //! no key. A store makes an entry from the [`AuditTicket`] that came with a write, in the commit of that write, and keeps it as it is:
+    //! no key. A store makes an entry from the [`PendingAuditEntry`] that came with a write, in the commit of that write, and keeps it as it is:
     //!
     //! ```
     //! use throughline_core::{AuditNumber, audit::AuditLink};
@@ -47,7 +47,7 @@ pub mod audit {
 
     pub use crate::{
         audit_entry::{AuditDigest, AuditEntry, AuditItem, AuditOutcome, AuditRecord},
-        backend::{AuditLink, AuditNotes, AuditTicket},
+        backend::{AuditLink, PendingAuditEntry, RejectedCallRecords},
         context::{AuditDraft, AuditSealer},
         message::AuditNumber,
         operation::{AuditFrom, AuditPage, ReadAudit},
@@ -58,29 +58,30 @@ pub mod audit {
 pub mod replication {
     //! Exact copies of a store: what is carried from one that leads to one that follows, and how far it has come.
     //!
-    //! A store [leads](Role::Leading) unless it was told to follow. One that [follows](Role::Following) takes nothing but images from
-    //! the store that it follows, and refuses every other write as [`Following`](crate::ErrorKind::Following), so that no two stores
+    //! A store [leads](ReplicationRole::Primary) unless it was told to follow. One that [follows](ReplicationRole::Replica) takes nothing but images from
+    //! the store that it follows, and refuses every other write as [`Following`](crate::ErrorKind::NotPrimary), so that no two stores
     //! can take writes side by side. Each change of who leads raises the [`Epoch`].
     //!
     //! ```
-    //! use throughline_core::replication::{Epoch, Role, Stance};
+    //! use throughline_core::replication::{Epoch, ReplicationRole, ReplicationState};
     //!
-    //! let fresh = Stance::LEADING;
-    //! assert_eq!((fresh.role, fresh.epoch), (Role::Leading, Epoch::ZERO));
-    //! assert_eq!(fresh.following().role, Role::Following);
-    //! assert_eq!(fresh.following().leading_next().epoch, Epoch::FIRST);
+    //! let fresh = ReplicationState::PRIMARY;
+    //! assert_eq!((fresh.role, fresh.epoch), (ReplicationRole::Primary, Epoch::ZERO));
+    //! assert_eq!(fresh.as_replica().role, ReplicationRole::Replica);
+    //! assert_eq!(fresh.as_replica().promoted().epoch, Epoch::FIRST);
     //! ```
     //!
-    //! The operations are [`BeginCapture`](crate::BeginCapture), [`ApplyImages`](crate::ApplyImages) and [`TakeStance`](crate::TakeStance), the
-    //! reads [`ReadImages`](crate::ReadImages) and [`GetStanding`](crate::GetStanding). What a host calls is in `mirror`.
+    //! The operations are [`BeginCapture`](crate::BeginCapture), [`ApplyImages`](crate::ApplyImages) and [`SetReplicationState`](crate::SetReplicationState), the
+    //! reads [`ReadImages`](crate::ReadImages) and [`GetReplicationStatus`](crate::GetReplicationStatus). What a host calls is in `mirror`.
 
     pub use crate::{
         operation::{
-            ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ConsumerImage, EndCapture, GetStanding,
-            GoneImage, Image, ImagePart, Images, ImagesApplied, KeyImage, NameImage, ReadImages, ReplicaArgs,
-            ReplicaResult, SessionImage, SessionPart, TakeStance, ThreadImage,
+            ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ConsumerImage, EndCapture,
+            GetReplicationStatus, GoneImage, Image, ImagePart, Images, ImagesApplied, KeyImage, NameImage,
+            ReadImages, ReplicaArgs, ReplicaResult, SessionImage, SessionPart, SetReplicationState,
+            ThreadImage,
         },
-        replica::{CaptureId, Epoch, ImageCursor, Role, Stance, Standing},
+        replica::{CaptureId, Epoch, ImageCursor, ReplicationRole, ReplicationState, ReplicationStatus},
     };
 }
 
@@ -133,7 +134,7 @@ pub mod changes {
     //! ```
 
     pub use crate::{
-        change::{Change, ChangeScope, ChangedMessage, CommitNotifications, CommitNotifier, Happened},
+        change::{Change, ChangeKind, ChangeScope, ChangedMessage, CommitNotifications, CommitNotifier},
         handle::ChangeFeed,
         operation::{
             ChangeQuarantined, ChangeReleased, Changes, ConsumerArgs, ConsumerCursor, ConsumerResult,
@@ -176,18 +177,19 @@ pub mod messages {
 
     pub use crate::{
         handle::{
-            BlockAt, Coalesce, History, Recalled, ReplyAttempt, Swept, ToolCall, Turn, Walk, Watermark,
+            BlockAt, Coalesce, History, Recalled, RecoveredDrafts, ReplyAttempt, ToolCall, Turn, Walk,
+            Watermark,
         },
         message::{
-            CarriesContent, ContentBuffer, InvalidContent, InvalidMetadata, InvalidTitle, Place, PlaceMut,
-            Slot, SlotMut,
+            CarriesContent, ContentBuffer, ContentField, ContentFieldMut, FieldValue, FieldValueMut,
+            InvalidContent, InvalidMetadata, InvalidTitle,
         },
         operation::{
             Add, Added, Alias, AliasCursor, Aliases, Batch, Batched, ContentChange, ContentUpdated,
             DamagedMessage, Delete, Deleted, GetMessage, Import, ImportRow, Imported, ImportedRow,
-            ListAliases, ListOpen, Mismatch, OpenCursor, OpenReservations, Origin, Page, PageFrom,
-            PassedOver, ReadPage, Reserve, Reserved, ResolveId, ResolvedBy, ResolvedId, TakeLastMessage,
-            TakenMessage, Update, UpdateContent, UpdateMode, Updated, Visibility,
+            ListAliases, ListOpen, Mismatch, OpenCursor, OpenReservations, Origin, Page, PageFrom, ReadPage,
+            Reserve, Reserved, ResolveId, ResolvedBy, ResolvedId, SkippedId, TakeLastMessage, TakenMessage,
+            Update, UpdateContent, UpdateMode, Updated, Visibility,
         },
     };
 }
@@ -259,7 +261,7 @@ pub mod threads {
             PurgeableThreads, Purged, RebuildThread, RenameThread, ThreadArgs, ThreadChanged, ThreadDeleted,
             ThreadList, ThreadResult,
         },
-        thread::{ForkPoint, Keep, LabelPatch, ThreadCursor, ThreadEntry},
+        thread::{ForkPoint, Keep, LabelPatch, ThreadCursor, ThreadSummary},
     };
 }
 

@@ -62,7 +62,7 @@ impl Receipt {
 /// layer keeps them back and gives them on with what comes next. In the [extensions](PersistResponse::extensions) of the answer to a
 /// write, and to a read of that one message, where there are any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeldBack(pub usize);
+pub struct BufferedBytes(pub usize);
 
 /// The most bytes of JSON that the content of a message may have. In the [extensions](PersistResponse::extensions) of the answer to
 /// a [`Reserve`](crate::operation::Reserve), where the backend or a layer limits it: a [`Draft`](crate::Draft) refuses the append that exceeds it. A

@@ -2,7 +2,7 @@ use std::{future::Future, pin::Pin};
 
 use throughline_core::{
     BoxError, Message, Persistence,
-    changes::{Change, ChangeScope, Happened},
+    changes::{Change, ChangeKind, ChangeScope},
 };
 
 /// Somebody who follows the changes and does something about each: an index, a mirror, a notification.
@@ -76,13 +76,13 @@ impl Event {
     }
 }
 
-pub(super) const fn takes_away(what: &Happened) -> bool {
+pub(super) const fn takes_away(what: &ChangeKind) -> bool {
     matches!(
         what,
-        Happened::Deleted(_)
-            | Happened::ThreadCleared { .. }
-            | Happened::ThreadPruned { .. }
-            | Happened::ThreadDeleted
+        ChangeKind::Deleted(_)
+            | ChangeKind::ThreadCleared { .. }
+            | ChangeKind::ThreadPruned { .. }
+            | ChangeKind::ThreadDeleted
     )
 }
 

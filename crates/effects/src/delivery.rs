@@ -15,7 +15,7 @@ use super::{
 };
 use throughline_core::{
     ErrorKind, Message, PersistError, Persistence, Result,
-    changes::{Change, ChangeScope, Happened, QuarantineChange},
+    changes::{Change, ChangeKind, ChangeScope, QuarantineChange},
     contain::{catch, catch_future},
     ids::ConsumerName,
     messages::GetMessage,
@@ -72,13 +72,13 @@ impl Delivery {
                     made += 1;
                     if made >= self.settings.attempts {
                         self.board.failed(&why);
-                        return self.pass_over(&change, &format!("{why} ({made} attempts)")).await;
+                        return self.skip(&change, &format!("{why} ({made} attempts)")).await;
                     }
                     why
                 }
                 Trouble::Hopeless(why) => {
                     self.board.failed(&why);
-                    return self.pass_over(&change, &why).await;
+                    return self.skip(&change, &why).await;
                 }
             };
             self.board.failed(&why);
@@ -94,7 +94,7 @@ impl Delivery {
         }
         // It is closed by nobody.
         let _permit = self.permits.acquire().await;
-        if let Happened::Unreadable { why } = &change.what {
+        if let ChangeKind::Unreadable { why } = &change.what {
             return Err(Trouble::Hopeless(format!("the change cannot be read: {why}")));
         }
         if !takes_away(&change.what) && !self.is_on() {
@@ -131,7 +131,7 @@ impl Delivery {
     }
 
     /// Puts it on the list. Until it stands there, it is not passed over.
-    async fn pass_over(&self, change: &Change, why: &str) -> Outcome {
+    async fn skip(&self, change: &Change, why: &str) -> Outcome {
         let mut waits = self.settings.waits();
         let (name, thread) = (self.name.clone(), change.thread.clone());
         let quarantine = QuarantineChange::new(name, change.position, thread, cut(why));

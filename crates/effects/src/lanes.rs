@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use throughline_core::{
     Position, TenantId, ThreadId,
-    changes::{Change, Happened},
+    changes::{Change, ChangeKind},
 };
 
 /// A thread of a tenant.
@@ -41,7 +41,7 @@ impl Lanes {
     /// Takes an event in, behind those of its thread.
     pub(super) fn push(&mut self, change: Change) {
         let settles = may_settle(&change.what);
-        if matches!(change.what, Happened::Unreadable { .. }) {
+        if matches!(change.what, ChangeKind::Unreadable { .. }) {
             // It may have been the end of any message.
             self.look_again();
         }
@@ -132,7 +132,7 @@ impl Lane {
         let is_free = self.events.len() > 1 || !matches!(self.state, State::AtWork { .. });
         if is_free
             && let Some(last) = self.events.back_mut()
-            && let (Happened::Written(before), Happened::Written(after)) = (&last.what, &change.what)
+            && let (ChangeKind::Written(before), ChangeKind::Written(after)) = (&last.what, &change.what)
             && before.id == after.id
         {
             undone.remove(&last.position);
@@ -144,8 +144,11 @@ impl Lane {
 }
 
 /// Whether this may end the wait for a message.
-const fn may_settle(what: &Happened) -> bool {
-    !matches!(what, Happened::Added(_) | Happened::Reserved(_) | Happened::Written(_) | Happened::Edited(_))
+const fn may_settle(what: &ChangeKind) -> bool {
+    !matches!(
+        what,
+        ChangeKind::Added(_) | ChangeKind::Reserved(_) | ChangeKind::Written(_) | ChangeKind::Edited(_)
+    )
 }
 
 #[cfg(test)]
@@ -153,7 +156,7 @@ mod tests {
     use super::*;
     use throughline_core::{Revision, Seq, Timestamp, changes::ChangedMessage};
 
-    fn change(position: u64, thread: &str, what: fn(ChangedMessage) -> Happened, id: &str) -> Change {
+    fn change(position: u64, thread: &str, what: fn(ChangedMessage) -> ChangeKind, id: &str) -> Change {
         let message = ChangedMessage { id: id.parse().unwrap(), seq: Seq::FIRST, revision: Revision::FIRST };
         Change {
             position: Position::new(position),
@@ -176,7 +179,7 @@ mod tests {
     fn a_thread_is_in_order_and_others_go_on() {
         let mut lanes = Lanes::default();
         for (at, thread) in [(1, "a"), (2, "b"), (3, "a"), (4, "b")] {
-            lanes.push(change(at, thread, Happened::Added, "m"));
+            lanes.push(change(at, thread, ChangeKind::Added, "m"));
         }
         let first = begun(&mut lanes);
         assert_eq!(first.iter().map(|(_, at)| *at).collect::<Vec<_>>(), [1, 2]);
@@ -194,21 +197,21 @@ mod tests {
     #[test]
     fn a_lane_waits_for_the_end_of_its_message() {
         let mut lanes = Lanes::default();
-        lanes.push(change(1, "a", Happened::Reserved, "m"));
+        lanes.push(change(1, "a", ChangeKind::Reserved, "m"));
         let (key, _) = lanes.begin().unwrap();
         lanes.open(&key);
-        lanes.push(change(2, "a", Happened::Added, "n"));
+        lanes.push(change(2, "a", ChangeKind::Added, "n"));
         assert!(begun(&mut lanes).is_empty());
-        lanes.push(change(3, "a", Happened::Finished, "m"));
+        lanes.push(change(3, "a", ChangeKind::Finished, "m"));
         assert_eq!(begun(&mut lanes)[0].1, 1);
     }
 
     #[test]
     fn an_end_that_comes_while_it_is_looked_is_not_missed() {
         let mut lanes = Lanes::default();
-        lanes.push(change(1, "a", Happened::Reserved, "m"));
+        lanes.push(change(1, "a", ChangeKind::Reserved, "m"));
         let (key, _) = lanes.begin().unwrap();
-        lanes.push(change(2, "a", Happened::Finished, "m"));
+        lanes.push(change(2, "a", ChangeKind::Finished, "m"));
         lanes.open(&key);
         assert_eq!(begun(&mut lanes)[0].1, 1);
     }
@@ -216,14 +219,14 @@ mod tests {
     #[test]
     fn pieces_that_wait_are_one() {
         let mut lanes = Lanes::default();
-        lanes.push(change(1, "a", Happened::Written, "m"));
+        lanes.push(change(1, "a", ChangeKind::Written, "m"));
         let (key, _) = lanes.begin().unwrap();
         for at in 2..5 {
-            lanes.push(change(at, "a", Happened::Written, "m"));
+            lanes.push(change(at, "a", ChangeKind::Written, "m"));
         }
         assert_eq!(lanes.len(), 2, "the one at work, and the last");
         lanes.open(&key);
-        lanes.push(change(5, "a", Happened::Written, "n"));
+        lanes.push(change(5, "a", ChangeKind::Written, "n"));
         assert_eq!(lanes.len(), 3);
         assert_eq!(done(&lanes), 0);
     }

@@ -8,7 +8,7 @@
 //! | [`bulk_gate`] | Admit | lets live turns go before bulk work | closed |
 //! | [`scope`] | Guard | refuses what the capability of a call does not allow | closed |
 //! | [`idempotency`] | Guard | refuses writes that need a key and have none | closed |
-//! | [`serialise`] | Guard | lets the writes of one thread go on one after the other | closed |
+//! | [`serialize`] | Guard | lets the writes of one thread go on one after the other | closed |
 //! | [`audit`] | Observe | has the store keep a log of who did what, that nobody can change unseen | closed |
 //! | [`trace`] | Observe | a span and events for each call | open |
 //! | [`metrics`] | Observe | counters, gauges and histograms of calls | open |
@@ -49,8 +49,8 @@ pub mod redact;
 pub mod retry;
 #[cfg(feature = "scope")]
 pub mod scope;
-#[cfg(feature = "serialise")]
-pub mod serialise;
+#[cfg(feature = "serialize")]
+pub mod serialize;
 #[cfg(feature = "slow-log")]
 pub mod slow_log;
 #[cfg(feature = "timeout")]

@@ -53,14 +53,14 @@ impl Journal {
         self.changes.range(begin..)
     }
 
-    /// Reads changes of a store that has emitted every change up to `reached`; `leads` says whether it is a primary.
+    /// Reads changes of a store that has emitted every change up to `reached`; `is_primary` says whether it is a primary.
     pub(crate) fn read(
         &self,
         tenant: &TenantId,
         read: &ReadChanges,
-        (reached, leads): (Position, bool),
+        (reached, is_primary): (Position, bool),
     ) -> Result<Changes> {
-        rules::check_after(read.after, self.kept_after, leads.then_some(self.position))?;
+        rules::check_after(read.after, self.kept_after, is_primary.then_some(self.position))?;
         Ok(engine_read::changes(read, tenant, self.after(read.after), reached))
     }
 }

@@ -28,7 +28,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(PersistResult, Option<Position>)> {
         self.check_open()?;
-        following::expect_leading(self.stance)?;
+        following::expect_primary(self.replication_state)?;
         let mut transaction = Transaction::new(&*self, Limits::default());
         let outcome = decided(transaction.apply(&Write { tenant, args, idempotency, now }))?;
         let (_, staged) = transaction.into_parts();

@@ -36,7 +36,7 @@ use std::{
 use throughline_core::{
     Admitted, Backend, Capabilities, Durability, Operation, PersistArgs, PersistError, PersistResult,
     ReadArgs, Reply, Result,
-    audit::AuditNotes,
+    audit::RejectedCallRecords,
     backend::search::Tokenizer,
     changes::{CommitNotifications, CommitNotifier, ConsumerArgs},
     messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
@@ -182,14 +182,14 @@ impl Backend for MemoryBackend {
         self.write(call)
     }
 
-    async fn note(&self, notes: AuditNotes) -> Result<()> {
-        self.lock().note(&notes)
+    async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
+        self.lock().record_rejected_calls(&records)
     }
 
     async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
         let (op, _, now) = call.into_parts();
         let key = match &op {
-            ReplicaArgs::Stand(take) => take.taken_key(),
+            ReplicaArgs::SetState(take) => take.taken_key(),
             _ => None,
         };
         let (output, position) = self.lock().replicate(op, now)?;

@@ -6,11 +6,11 @@ use std::ops::Bound;
 use throughline_core::{
     Effect, ErrorKind, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, TenantId,
     ThreadId, Timestamp,
-    audit::{AuditNotes, AuditTicket},
+    audit::{PendingAuditEntry, RejectedCallRecords},
     backend::{following, rules, search::Tokenizer, sessions::AgentRecord},
     changes::QuarantinedChange,
     ids::ConsumerName,
-    replication::{ImageCursor, Stance},
+    replication::{ImageCursor, ReplicationState},
     sessions::ListAttempts,
 };
 use throughline_engine::{
@@ -32,7 +32,7 @@ pub(crate) struct Store {
     pub(crate) runtimes: HashMap<RuntimeKey, u64>,
     pub(crate) consumers: HashMap<ConsumerKey, Consumer>,
     /// Whether it leads or follows another store.
-    pub(crate) stance: Stance,
+    pub(crate) replication_state: ReplicationState,
     /// How far it has followed.
     pub(crate) followed: Option<ImageCursor>,
     pub(crate) capture: Option<Capture>,
@@ -59,7 +59,7 @@ impl Default for Store {
             agents: HashMap::new(),
             runtimes: HashMap::new(),
             consumers: HashMap::new(),
-            stance: Stance::LEADING,
+            replication_state: ReplicationState::PRIMARY,
             followed: None,
             capture: None,
             tokenizer: Tokenizer::default(),
@@ -75,7 +75,7 @@ impl Store {
     /// Applies one write, and records in the audit log who made it.
     pub(crate) fn audited<T: Clone + Into<PersistResult>>(
         &mut self,
-        audit: Option<&AuditTicket>,
+        audit: Option<&PendingAuditEntry>,
         now: Timestamp,
         apply: impl FnOnce(&mut Self) -> Result<(T, Option<Position>)>,
     ) -> Result<(T, Option<Position>)> {
@@ -90,10 +90,10 @@ impl Store {
     }
 
     /// Records in the audit log what was not applied.
-    pub(crate) fn note(&mut self, notes: &AuditNotes) -> Result<()> {
+    pub(crate) fn record_rejected_calls(&mut self, records: &RejectedCallRecords) -> Result<()> {
         self.check_open()?;
-        following::expect_leading(self.stance)?;
-        let entries = notes.entries(&mut self.audit.link());
+        following::expect_primary(self.replication_state)?;
+        let entries = records.entries(&mut self.audit.link());
         self.audit.extend(entries);
         Ok(())
     }
@@ -142,7 +142,11 @@ impl Store {
             }
             ReadArgs::Changes(read) => {
                 rules::check_limit(read.limit)?;
-                ReadResult::Changes(self.journal.read(tenant, read, (self.emitted(), self.stance.leads()))?)
+                ReadResult::Changes(self.journal.read(
+                    tenant,
+                    read,
+                    (self.emitted(), self.replication_state.is_primary()),
+                )?)
             }
             ReadArgs::Audit(read) => {
                 rules::check_page(read.limit, read.max_bytes)?;
@@ -178,7 +182,7 @@ impl Store {
                 ReadResult::Attempts(engine_read::attempts(list, records.map(|(_, record)| record)))
             }
             ReadArgs::Images(read) => ReadResult::Images(self.images(read, now)?),
-            ReadArgs::Standing(_) => ReadResult::Standing(self.standing()),
+            ReadArgs::ReplicationStatus(_) => ReadResult::ReplicationStatus(self.standing()),
             other => return Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
         })
     }

@@ -7,7 +7,7 @@ use throughline_core::{
     AgentId, Content, IdempotencyKey, Message, MessageId, Seq, TenantId, ThreadId,
     backend::names::KnownName,
     messages::Alias,
-    threads::{Generation, ThreadEntry},
+    threads::{Generation, ThreadSummary},
 };
 use throughline_engine::{
     rows::{ContentBuilder, IdempotencyRow, MessageRow, ThreadRow},
@@ -105,7 +105,7 @@ impl Thread {
     }
 
     /// The thread as lists show it; nothing of a deleted one.
-    pub(crate) fn entry(&self, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadEntry> {
+    pub(crate) fn entry(&self, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadSummary> {
         self.row.entry(tenant, thread)
     }
 

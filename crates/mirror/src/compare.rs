@@ -255,7 +255,7 @@ impl Sums {
 
     fn sum_of(&mut self, key: Key, what: &impl Serialize) {
         let mut hasher = blake3::Hasher::new();
-        serde_json::to_writer(&mut hasher, what).expect("images serialise into memory");
+        serde_json::to_writer(&mut hasher, what).expect("images serialize into memory");
         let mut half = [0; 16];
         half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         let sum = self.sums.entry(key).or_default();

@@ -194,7 +194,7 @@ fn is_lasting(error: &PersistError) -> bool {
         ErrorKind::TooOld
             | ErrorKind::Stale
             | ErrorKind::Conflict
-            | ErrorKind::Following
+            | ErrorKind::NotPrimary
             | ErrorKind::Invalid
             | ErrorKind::TooLarge
             | ErrorKind::Denied

@@ -2,10 +2,10 @@
 //!
 //! - [`Mirror`] copies a store into an empty one and follows it: messages with ids, places, states, revisions, content, leases and
 //!   times, dead ids, what is said of threads, agent sessions, the names of providers, idempotency keys, the cursors of consumers, the
-//!   changes at their positions and the log of who did what. It goes on where it was after a crash, because the follower says how far it is.
+//!   changes at their positions and the log of who did what. It goes on where it was after a crash, because the replica says how far it is.
 //! - [`compare`] names every difference between two stores, and mends none.
-//! - [`Switch`] is a backend over two stores of which one leads: [`cut_over`](Switch::cut_over) changes which, and
-//!   [`cut_back`](Switch::cut_back) changes it again.
+//! - [`Switch`] is a backend over two stores of which one leads: [`switch_over`](Switch::switch_over) changes which, and
+//!   [`switch_back`](Switch::switch_back) changes it again.
 //!
 //! Both stores are pipelines on a backend alone. A layer that encrypts or redacts stands before the switch, so that both stores have
 //! the same bytes.

@@ -4,8 +4,8 @@ use throughline_core::{
     ErrorKind, PersistError, Persistence, Position, Result,
     redirect::Upstream,
     replication::{
-        ApplyImages, BeginCapture, Epoch, GetStanding, ImageCursor, Images, ReadImages, Stance, Standing,
-        TakeStance,
+        ApplyImages, BeginCapture, Epoch, GetReplicationStatus, ImageCursor, Images, ReadImages,
+        ReplicationState, ReplicationStatus, SetReplicationState,
     },
 };
 
@@ -13,17 +13,17 @@ use throughline_core::{
 const PAGE: u32 = 500;
 
 /// How one store stands.
-pub(super) async fn standing(db: &Persistence) -> Result<Standing> {
-    db.read(GetStanding {}).await
+pub(super) async fn standing(db: &Persistence) -> Result<ReplicationStatus> {
+    db.read(GetReplicationStatus {}).await
 }
 
 /// Changes what a store is. An outcome that is not known is found out by asking once more, which does no harm.
-pub(super) async fn stand(db: &Persistence, expected: Stance, to: Stance) -> Result<()> {
-    take(db, TakeStance::new(expected, to)).await
+pub(super) async fn stand(db: &Persistence, expected: ReplicationState, to: ReplicationState) -> Result<()> {
+    take(db, SetReplicationState::new(expected, to)).await
 }
 
-async fn take(db: &Persistence, stance: TakeStance) -> Result<()> {
-    let take = || db.on_replica(stance);
+async fn take(db: &Persistence, replication_state: SetReplicationState) -> Result<()> {
+    let take = || db.on_replica(replication_state);
     match take().await {
         Err(error) if error.effect() == throughline_core::Effect::Unknown => take().await.map(drop),
         answer => answer.map(drop),
@@ -55,31 +55,34 @@ impl Link {
     pub(super) async fn open(from: Persistence, to: Persistence) -> Result<Self> {
         let (here, mut there) = (standing(&from).await?, standing(&to).await?);
         let key = Upstream::new(&from).fingerprint_key();
-        if there.stance.leads() {
+        if there.replication_state.is_primary() {
             if !there.is_empty {
-                let detail = "the store that is to follow leads, and has something in it";
+                let detail = "the store that is to be the replica is a primary, and is not empty";
                 return Err(PersistError::new(ErrorKind::Conflict, detail));
             }
-            let epoch = here.stance.epoch.max(there.stance.epoch);
-            let follow = TakeStance::new(there.stance, Stance { epoch, ..there.stance }.following());
+            let epoch = here.replication_state.epoch.max(there.replication_state.epoch);
+            let follow = SetReplicationState::new(
+                there.replication_state,
+                ReplicationState { epoch, ..there.replication_state }.as_replica(),
+            );
             take(&to, follow.with_fingerprint_key(key)).await?;
             there = standing(&to).await?;
         } else if key.is_some() && key != Upstream::new(&to).fingerprint_key() {
             // It stopped before it had taken the key, or was told to follow by something else than a mirror.
-            let follow = TakeStance::new(there.stance, there.stance);
+            let follow = SetReplicationState::new(there.replication_state, there.replication_state);
             take(&to, follow.with_fingerprint_key(key)).await?;
         }
         let next = match there.cursor {
             Some(cursor) => cursor,
             None => from.on_replica(BeginCapture::WHOLE).await?.cursor,
         };
-        Ok(Self { from, to, epoch: there.stance.epoch, done: there.cursor, next })
+        Ok(Self { from, to, epoch: there.replication_state.epoch, done: there.cursor, next })
     }
 
     /// Asks the follower anew how far it is.
     pub(super) async fn find(&mut self) -> Result<()> {
         let there = standing(&self.to).await?;
-        self.epoch = there.stance.epoch;
+        self.epoch = there.replication_state.epoch;
         if there.cursor.is_some() {
             self.done = there.cursor;
             self.next = there.cursor.unwrap_or(self.next);

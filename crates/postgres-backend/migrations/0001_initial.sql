@@ -284,7 +284,7 @@ CREATE TABLE throughline.search (
 CREATE INDEX search_words ON throughline.search USING gin (words) WITH (fastupdate = on, gin_pending_list_limit = 1024);
 
 -- How far the index is; who goes on with it holds the row. It has every change up to `indexed`, if it is `complete`: otherwise the
--- messages are being gone through, up to the one that was `swept` last. What went from the store up to `cleaned` has gone from it.
+-- messages are being gone through, up to the one that was `recovered` last. What went from the store up to `cleaned` has gone from it.
 -- `tokenizer` says how it divides a text into terms; `key` makes the prefixes of the tenants, so that no caller can name two tenants that
 -- have the same one.
 CREATE TABLE throughline.search_state (
@@ -292,9 +292,9 @@ CREATE TABLE throughline.search_state (
     indexed      bigint  NOT NULL,
     cleaned      bigint  NOT NULL,
     complete     boolean NOT NULL,
-    swept_tenant text    COLLATE "C",
-    swept_thread text    COLLATE "C",
-    swept_id     text    COLLATE "C",
+    recovered_tenant text    COLLATE "C",
+    recovered_thread text    COLLATE "C",
+    recovered_id     text    COLLATE "C",
     tokenizer    text    COLLATE "C" NOT NULL,
     key          bytea   NOT NULL
 );

@@ -7,8 +7,8 @@ use std::{
 use throughline_core::{
     Admitted, Backend, Capabilities, Durability, Effect, ErrorKind, Operation, PersistArgs, PersistError,
     ReadArgs, Reply, Result, Timestamp,
-    audit::AuditNotes,
-    backend::{OwnerProcess, weight, weight_of_notes},
+    audit::RejectedCallRecords,
+    backend::{OwnerProcess, size_of_rejected_call_records, weight},
     changes::{CommitNotifications, CommitNotifier, ConsumerArgs},
     messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
     operations::FingerprintKey,
@@ -216,7 +216,7 @@ impl Backend for PostgresBackend {
 
     async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
         let key = match call.op() {
-            ReplicaArgs::Stand(take) => take.taken_key(),
+            ReplicaArgs::SetState(take) => take.taken_key(),
             _ => None,
         };
         let reply = self.write(call).await?;
@@ -226,10 +226,10 @@ impl Backend for PostgresBackend {
         Ok(reply)
     }
 
-    async fn note(&self, notes: AuditNotes) -> Result<()> {
-        let bytes = weight_of_notes(notes.len());
+    async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
+        let bytes = size_of_rejected_call_records(records.len());
         // Their moments are those of the calls that they are about.
-        let write = Write::of_notes(notes, Timestamp::from_micros(0));
+        let write = Write::of_notes(records, Timestamp::from_micros(0));
         self.commit(write, bytes, self.give_up(None)).await.map(drop)
     }
 

@@ -20,7 +20,7 @@ pub(crate) enum Reach {
     Operation,
     /// Every operation of the transaction fails alike, and may succeed in another one.
     Transaction,
-    /// The connection is of no use any more, or leads to a server that takes no writes.
+    /// The connection is of no use any more, or is_primary to a server that takes no writes.
     Connection,
 }
 
@@ -189,7 +189,7 @@ fn meaning(code: &str) -> (ErrorKind, Reach, bool) {
     };
     use Reach::{Connection, Operation, Transaction};
     match code {
-        // Serialisation, deadlock: begun again, they pass.
+        // Serialization, deadlock: begun again, they pass.
         "40001" | "40P01" => (Busy, Transaction, true),
         COMPLETION_UNKNOWN => (Unavailable, Connection, false),
         // A lock that somebody else holds: perhaps of one thread alone.

@@ -37,7 +37,7 @@
 //! `throughline`, of which a database has one.
 //!
 //! # What it does not do
-//! - A primary that was replaced and comes back is recognised by whoever has seen the new one, or can reach it. Who has not, and
+//! - A primary that was replaced and comes back is recognized by whoever has seen the new one, or can reach it. Who has not, and
 //!   cannot, takes it for the primary: keep it fenced.
 //! - What is damaged is noticed where it cannot be decoded. Checksums of pages are the server's (`initdb --data-checksums`).
 

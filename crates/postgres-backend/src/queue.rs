@@ -5,8 +5,8 @@ use std::time::Instant;
 use throughline_core::{
     Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult, Position, Result, TenantId,
     Timestamp,
-    audit::{AuditNotes, AuditTicket},
-    backend::Slot,
+    audit::{PendingAuditEntry, RejectedCallRecords},
+    backend::QueuePermit,
     messages::Batch,
 };
 use throughline_engine as engine;
@@ -27,20 +27,20 @@ pub(crate) struct Write {
 pub(crate) enum Audit {
     Nothing,
     /// An entry of the write itself, in its commit.
-    Entry(AuditTicket),
+    Entry(PendingAuditEntry),
     /// Entries about what was not applied. The write that brings them is an empty batch, and does nothing else.
-    Notes(AuditNotes),
+    Notes(RejectedCallRecords),
 }
 
-impl From<Option<AuditTicket>> for Audit {
-    fn from(ticket: Option<AuditTicket>) -> Self {
+impl From<Option<PendingAuditEntry>> for Audit {
+    fn from(ticket: Option<PendingAuditEntry>) -> Self {
         ticket.map_or(Self::Nothing, Self::Entry)
     }
 }
 
 impl Write {
     /// One that brings notes.
-    pub(crate) fn of_notes(notes: AuditNotes, now: Timestamp) -> Self {
+    pub(crate) fn of_notes(notes: RejectedCallRecords, now: Timestamp) -> Self {
         let (tenant, args) = (notes.tenant(), Batch::new().into());
         Self { tenant, args, idempotency: None, now, audit: Audit::Notes(notes) }
     }
@@ -94,7 +94,7 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 struct Reply {
     answer: oneshot::Sender<Result<Committed>>,
-    slot: Slot,
+    slot: QueuePermit,
 }
 
 impl Pending {
@@ -102,7 +102,7 @@ impl Pending {
         write: Write,
         give_up: Instant,
         bytes: usize,
-        slot: Slot,
+        slot: QueuePermit,
     ) -> (Self, oneshot::Receiver<Result<Committed>>) {
         let (answer, receiver) = oneshot::channel();
         let reply = Some(Reply { answer, slot });

@@ -1,7 +1,7 @@
 //! Which server takes the writes: of several hosts one at a time, and not for ever the same.
 //!
 //! Each promotion begins a timeline with a higher number. Whoever has seen one talks to no server of an earlier one any more: that is a
-//! primary that was replaced, and came back. `docs/decisions/0041` tells what that recognises and what it cannot.
+//! primary that was replaced, and came back. `docs/decisions/0041` tells what that recognizes and what it cannot.
 
 use std::{
     io,

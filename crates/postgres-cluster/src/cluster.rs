@@ -67,7 +67,7 @@ impl Cluster {
     fn make(installation: &Installation, network: Option<&Network>) -> Result<Self, StartError> {
         in_a_folder(|user, folder| {
             let password = random()?;
-            initialise(installation, user.as_ref(), folder, &password)?;
+            initialize(installation, user.as_ref(), folder, &password)?;
             if network.is_some() {
                 let hba = folder.join("data").join("pg_hba.conf");
                 let opened = fs::OpenOptions::new().append(true).open(hba);
@@ -240,7 +240,7 @@ pub(crate) fn in_a_folder<T>(
     made
 }
 
-fn initialise(
+fn initialize(
     installation: &Installation,
     user: Option<&User>,
     folder: &Path,

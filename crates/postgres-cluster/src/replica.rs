@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long a standby may take until it streams.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long one may take that has nothing to make up for.
 const SOON: Duration = Duration::from_secs(3);
@@ -139,7 +139,7 @@ impl Cluster {
             if answered == answer {
                 return Ok(());
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > TIMEOUT {
                 return Err(StartError::new(format!("`{sql}` answers `{answered}` and not `{answer}`")));
             }
             sleep(Duration::from_millis(20));

@@ -14,7 +14,7 @@ use std::{
 use crate::StartError;
 
 /// How long a server may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What stands between: it starts the server for each line of the pipe, and waits for the end of the pipe; then it ends the server and
 /// removes the folder.
@@ -116,7 +116,7 @@ impl Server {
             if self.kind.is_ready(&state) {
                 return Ok(());
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > TIMEOUT {
                 return Err(StartError::new(format!("the server does not answer: {}", self.log())));
             }
             if state.is_empty() && begun.elapsed() > Duration::from_secs(5) {
@@ -182,7 +182,7 @@ impl Server {
     /// Waits until these have ended, and whatever they had begun.
     pub(crate) fn wait_for_the_end(&self, pids: &[u32]) -> Result<(), StartError> {
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < TIMEOUT {
             let runs = |process: &Process| {
                 let is_one = pids.contains(&process.pid) || pids.contains(&process.parent);
                 is_one && process.state != 'Z'

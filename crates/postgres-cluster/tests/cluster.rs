@@ -82,8 +82,8 @@ fn a_network_can_be_cut_and_healed() {
     for cut in [Network::cut, Network::mute] {
         cut(&network).unwrap();
         let place = cluster.place().parse().unwrap();
-        let patience = std::time::Duration::from_millis(300);
-        assert!(std::net::TcpStream::connect_timeout(&place, patience).is_err());
+        let timeout = std::time::Duration::from_millis(300);
+        assert!(std::net::TcpStream::connect_timeout(&place, timeout).is_err());
         network.heal().unwrap();
         assert_eq!(cluster.run("postgres", "SELECT 1").unwrap(), "1");
     }

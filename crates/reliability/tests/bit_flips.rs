@@ -32,7 +32,7 @@ const THREADS: usize = 10;
 const MESSAGES: usize = 7;
 
 /// Whatever a bit does, the store answers within that.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 fn thread_name(thread: usize) -> String {
     format!("thread-{thread:02}")
@@ -291,7 +291,7 @@ async fn tried(path: &Path) -> Outcome {
         drop(db.close().await);
         Outcome::Opened { answers, verified }
     };
-    timeout(PATIENCE, all).await.expect("the store hangs")
+    timeout(TIMEOUT, all).await.expect("the store hangs")
 }
 
 /// A copy of a file with one bit turned over.

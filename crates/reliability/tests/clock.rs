@@ -112,8 +112,8 @@ async fn rel_33_jumps_of_the_clock_change_no_order_no_key_and_no_living_lease() 
         let now = renew(&thread, "draft").await;
         assert!(now >= changed, "{fault}");
         changed = now;
-        let swept = db.sweep_expired("its writer is gone").await.unwrap();
-        assert_eq!((swept.abandoned.len(), swept.failed.len()), (0, 0), "{fault}");
+        let recovered = db.recover_expired_drafts("its writer is gone").await.unwrap();
+        assert_eq!((recovered.abandoned.len(), recovered.failed.len()), (0, 0), "{fault}");
 
         db.close().await.unwrap();
         db = hand.open(&path).await;
@@ -122,10 +122,10 @@ async fn rel_33_jumps_of_the_clock_change_no_order_no_key_and_no_living_lease() 
     // And whoever gives none is found. No lease is ever cut short, so one that was renewed in a wrong future lasts until
     // then, whatever the clock says meanwhile.
     hand.jump(HOUR);
-    assert_eq!(db.sweep_expired("its writer is gone").await.unwrap().abandoned.len(), 0);
+    assert_eq!(db.recover_expired_drafts("its writer is gone").await.unwrap().abandoned.len(), 0);
     hand.jump(TEN_YEARS + HOUR);
-    let swept = db.sweep_expired("its writer is gone").await.unwrap();
-    assert_eq!(swept.abandoned.len(), 1);
+    let recovered = db.recover_expired_drafts("its writer is gone").await.unwrap();
+    assert_eq!(recovered.abandoned.len(), 1);
     db.close().await.unwrap();
     report.count("messages", expected.len());
     report.finish();

@@ -99,8 +99,8 @@ async fn drafts_outlive_a_shortage_of_space_and_are_not_swept_in_it() {
     drop(ballast);
     let begun = Instant::now();
     // Sweeps go on all the time.
-    let swept = db.sweep_expired("its writer is gone").await.unwrap();
-    assert!(swept.abandoned.is_empty(), "{swept:?}");
+    let recovered = db.recover_expired_drafts("its writer is gone").await.unwrap();
+    assert!(recovered.abandoned.is_empty(), "{recovered:?}");
     for stream in &mut streams {
         let given = stream.given.len() as u64;
         let mut mark = stream.draft.watch();

@@ -146,8 +146,8 @@ impl Scene {
         self.store.path().join("chat.db")
     }
 
-    async fn open(&self, patience: Duration) -> Result<(Persistence, Maintenance), OpenError> {
-        let backend = SqliteOptions::new().wait_limit(patience).open(self.path()).await?;
+    async fn open(&self, timeout: Duration) -> Result<(Persistence, Maintenance), OpenError> {
+        let backend = SqliteOptions::new().wait_limit(timeout).open(self.path()).await?;
         let maintenance = backend.maintenance();
         Ok((Persistence::builder().backend(backend).build().unwrap(), maintenance))
     }
@@ -155,8 +155,8 @@ impl Scene {
     /// Opens the store, works, and closes it, with a failure on the way; checks what is there afterwards.
     async fn run(self, faults: &Faults, plan: Plan, sticky: bool) -> Ledger {
         faults.plan(plan);
-        let patience = if sticky { IMPATIENT } else { PATIENT };
-        let opened = match self.open(patience).await {
+        let timeout = if sticky { IMPATIENT } else { PATIENT };
+        let opened = match self.open(timeout).await {
             Ok(opened) => opened,
             Err(error) => {
                 is_of_the_disk(error.kind(), &error.to_string());

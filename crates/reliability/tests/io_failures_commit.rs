@@ -27,7 +27,7 @@ use throughline_sqlite::{Failpoint, SqliteOptions};
 use tokio::task::JoinSet;
 
 /// How long a commit is asked after: a disk that is broken for longer leaves it unknown.
-const PATIENCE: Duration = Duration::from_millis(50);
+const TIMEOUT: Duration = Duration::from_millis(50);
 
 /// So often another store is begun.
 const ROUNDS_OF_A_STORE: u64 = 20;
@@ -212,7 +212,7 @@ async fn is_as_told(db: &Persistence, answers: &BTreeMap<String, Outcome>) {
 }
 
 fn options() -> SqliteOptions {
-    SqliteOptions::new().wait_limit(PATIENCE)
+    SqliteOptions::new().wait_limit(TIMEOUT)
 }
 
 async fn open(options: SqliteOptions, path: &Path) -> Persistence {

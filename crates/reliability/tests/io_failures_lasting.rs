@@ -12,7 +12,7 @@ use throughline_sqlite::{Condition, SqliteOptions};
 use tokio::time::timeout;
 
 /// How long a write is retried.
-const PATIENCE: Duration = Duration::from_millis(50);
+const TIMEOUT: Duration = Duration::from_millis(50);
 
 /// How soon a store says that its disk stays broken, and how soon it is written to when that is over.
 const SOON: Duration = Duration::from_secs(20);
@@ -24,7 +24,7 @@ async fn rel_5_a_disk_that_stays_broken_is_told_and_survived() {
     for call in [Call::Sync, Call::Write, Call::ShortWrite] {
         let (store, acks) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = store.path().join("chat.db");
-        let backend = SqliteOptions::new().wait_limit(PATIENCE).open(&path).await.unwrap();
+        let backend = SqliteOptions::new().wait_limit(TIMEOUT).open(&path).await.unwrap();
         let maintenance = backend.maintenance();
         let db = Persistence::builder().backend(backend).build().unwrap();
         let log = AckLog::create(acks.path().join("1.acks")).unwrap();

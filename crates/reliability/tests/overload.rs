@@ -43,7 +43,7 @@ const SHORT: usize = 16 << 10;
 const GROWTH: usize = 64 << 20;
 
 /// All of it is over within that.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the process has in memory, where the system says so.
 fn resident() -> Option<usize> {
@@ -174,7 +174,7 @@ async fn every_place_is_back(thread: &Thread, hold: &Hold) -> usize {
         let answer = calls.join_next().await.expect("more writes wait than there are places").unwrap();
         refused.push(answer.expect_err("a write was applied while the writer was held"));
     }
-    hold.held.recv_timeout(PATIENCE).expect("the writer was not held");
+    hold.held.recv_timeout(TIMEOUT).expect("the writer was not held");
     hold.let_go.send(()).unwrap();
     for error in &refused {
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied), "{error}");
@@ -226,18 +226,17 @@ async fn rel_19_an_overload_is_refused_and_costs_no_memory() {
     // Thirty seconds in a long run: ten are enough to fill every place several times over.
     sleep(Duration::from_secs(scaled(10))).await;
     over.store(true, Relaxed);
-    timeout(PATIENCE, callers.join_all()).await.expect("a caller was never answered");
+    timeout(TIMEOUT, callers.join_all()).await.expect("a caller was never answered");
     let (applied, lasted) = (tally.applied.load(Relaxed) - warmed, begun.elapsed());
     watching.abort();
 
     let begun = Instant::now();
-    let answers =
-        timeout(PATIENCE, writes(&thread, PLACES).join_all()).await.expect("the writer has stopped");
+    let answers = timeout(TIMEOUT, writes(&thread, PLACES).join_all()).await.expect("the writer has stopped");
     answers.into_iter().for_each(|answer| answer.expect("a write after the overload"));
     let after = begun.elapsed();
     let all = every_place_is_back(&thread, &hold);
-    let filled = timeout(PATIENCE, all).await.expect("a place never came back");
-    timeout(PATIENCE, db.close()).await.expect("a call is still in flight").unwrap();
+    let filled = timeout(TIMEOUT, all).await.expect("a place never came back");
+    timeout(TIMEOUT, db.close()).await.expect("a call is still in flight").unwrap();
 
     let refused = tally.refused_at_the_edge.load(Relaxed);
     let growth = (highest.load(Relaxed) as usize).saturating_sub(baseline);

@@ -33,7 +33,7 @@ fn rel_9_four_processes_with_sixty_four_writers_each_all_get_their_turn() {
     const PROCESSES: u64 = 4;
     const WRITERS: u64 = 64;
     /// Turns are what is checked, not how long a busy disk takes for one.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_secs(60);
     let mut report = Report::new("REL-9");
     let operations = scaled(500);
     let (store, acks) = directories();
@@ -42,7 +42,7 @@ fn rel_9_four_processes_with_sixty_four_writers_each_all_get_their_turn() {
         .map(|process| {
             let job = Job::new(&path, acks.path(), process.to_string());
             let operations = Some(operations);
-            let deadline = Some(PATIENCE);
+            let deadline = Some(TIMEOUT);
             let job = Job { tasks: WRITERS, operations, mix: Mix::Adds, waits: true, deadline, ..job };
             Worker::start(WORKER, &job).unwrap()
         })

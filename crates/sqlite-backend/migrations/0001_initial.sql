@@ -44,7 +44,7 @@ CREATE INDEX threads_purgeable ON threads (tenant, thread) WHERE purgeable = 1;
 -- change. It can be made again from the messages. `last_seq` is the last sequence number that the thread has given: a list that
 -- looked it up in `messages` took twice the time. A deleted thread has no row here. `active_slot` is the 16 ms in which `active_at`
 -- lies: a thread that is written to again within them changes nothing that the index has.
-CREATE TABLE catalogue (
+CREATE TABLE catalog (
     thread_pk   INTEGER PRIMARY KEY REFERENCES threads (thread_pk),
     tenant      TEXT    NOT NULL,
     listed      INTEGER NOT NULL,
@@ -69,7 +69,7 @@ CREATE TABLE catalogue (
     preview     TEXT
 ) STRICT;
 
-CREATE INDEX catalogue_by_activity ON catalogue (tenant, archived, active_slot DESC) WHERE listed = 1;
+CREATE INDEX catalog_by_activity ON catalog (tenant, archived, active_slot DESC) WHERE listed = 1;
 
 -- The labels once more, to find threads by them; the owner stands here under the empty name.
 CREATE TABLE labels (
@@ -219,12 +219,12 @@ CREATE INDEX search_shards_of_tenant ON search_shards (tenant, first_pk);
 CREATE TABLE search_state (
     id        INTEGER PRIMARY KEY CHECK (id = 1),
     indexed   INTEGER NOT NULL,
-    swept     INTEGER,
+    recovered     INTEGER,
     complete  INTEGER NOT NULL,
     tokenizer TEXT    NOT NULL
 ) STRICT;
 
-INSERT INTO search_state (id, indexed, swept, complete, tokenizer) VALUES (1, 0, NULL, 0, 'words');
+INSERT INTO search_state (id, indexed, recovered, complete, tokenizer) VALUES (1, 0, NULL, 0, 'words');
 
 -- How far this store has followed another one, in the words of that.
 CREATE TABLE followed (

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use rusqlite::Connection;
 use throughline_core::{
     PersistResult, Position, Timestamp,
-    audit::{AuditEntry, AuditLink, AuditNotes, AuditTicket},
+    audit::{AuditEntry, AuditLink, PendingAuditEntry, RejectedCallRecords},
 };
 
 use crate::record::AuditRow;
@@ -19,7 +19,7 @@ impl AuditLog {
     pub(crate) fn write(
         &self,
         db: &Connection,
-        ticket: &AuditTicket,
+        ticket: &PendingAuditEntry,
         now: Timestamp,
         (after, position): (i64, i64),
         result: &PersistResult,
@@ -29,8 +29,12 @@ impl AuditLog {
     }
 
     /// Takes down what was not applied.
-    pub(crate) fn note(&self, db: &Connection, notes: &AuditNotes) -> rusqlite::Result<()> {
-        self.append(db, |link| notes.entries(link))
+    pub(crate) fn record_rejected_calls(
+        &self,
+        db: &Connection,
+        records: &RejectedCallRecords,
+    ) -> rusqlite::Result<()> {
+        self.append(db, |link| records.entries(link))
     }
 
     fn append<E: IntoIterator<Item = AuditEntry>>(

@@ -8,8 +8,8 @@ use std::{
 use throughline_core::{
     Admitted, Backend, Capabilities, Durability, Effect, ErrorKind, Operation, PersistArgs, PersistError,
     ReadArgs, Reply, Result, TenantId,
-    audit::AuditNotes,
-    backend::{OwnerProcess, weight, weight_of_notes},
+    audit::RejectedCallRecords,
+    backend::{OwnerProcess, size_of_rejected_call_records, weight},
     changes::{CommitNotifications, ConsumerArgs},
     messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
     operations::FingerprintKey,
@@ -228,14 +228,14 @@ impl Backend for SqliteBackend {
         self.write(call).await
     }
 
-    async fn note(&self, notes: AuditNotes) -> Result<()> {
-        let (tenant, bytes) = (notes.tenant(), weight_of_notes(notes.len()));
-        self.commit(&tenant, Work::Notes(notes), bytes, self.times(None)).await.map(drop)
+    async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
+        let (tenant, bytes) = (records.tenant(), size_of_rejected_call_records(records.len()));
+        self.commit(&tenant, Work::Notes(records), bytes, self.times(None)).await.map(drop)
     }
 
     async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
         let key = match call.op() {
-            ReplicaArgs::Stand(take) => take.taken_key(),
+            ReplicaArgs::SetState(take) => take.taken_key(),
             _ => None,
         };
         let reply = self.write(call).await?;

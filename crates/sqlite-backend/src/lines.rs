@@ -152,12 +152,12 @@ mod tests {
 
     use super::*;
     use crate::queue::{Pending, Times, Work, Write};
-    use throughline_core::backend::Admission;
+    use throughline_core::backend::QueueCapacity;
 
     async fn write(tenant: &str, text: &str) -> Pending {
         let tenant: TenantId = tenant.parse().unwrap();
         let give_up = Instant::now();
-        let slot = Admission::new(1, 1).enter(&tenant, 1, give_up).await.unwrap();
+        let slot = QueueCapacity::new(1, 1).enter(&tenant, 1, give_up).await.unwrap();
         let message = NewMessage::user(text).with_id(text.parse().unwrap());
         let args = Add::new("t".parse().unwrap(), message).into();
         let write = Write { tenant, args, idempotency: None, audit: None, now: Timestamp::from_micros(0) };

@@ -260,10 +260,10 @@ async fn damage_in_one_thread_hides_no_open_message_of_another() {
     let in_an_hour = || Timestamp::now().plus(Duration::from_secs(3600));
     let later = Persistence::builder().clock(in_an_hour);
     let later = later.backend(SqliteBackend::open(&store.path).await.unwrap()).build().unwrap();
-    let swept = later.sweep_expired("gone").await.unwrap();
-    assert_eq!(swept.abandoned, [("u".parse().unwrap(), "x".parse().unwrap())]);
-    assert_eq!(swept.failed.len(), 1);
-    is_damage_of_b(&swept.failed[0]);
+    let recovered = later.recover_expired_drafts("gone").await.unwrap();
+    assert_eq!(recovered.abandoned, [("u".parse().unwrap(), "x".parse().unwrap())]);
+    assert_eq!(recovered.failed.len(), 1);
+    is_damage_of_b(&recovered.failed[0]);
 }
 
 #[tokio::test]

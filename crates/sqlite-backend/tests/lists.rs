@@ -145,22 +145,22 @@ async fn each_is_isolated(damages: &[(&str, &[(usize, &str)])]) {
 async fn a_damaged_time_ends_no_list_and_no_page() {
     each_is_isolated(&[
         ("SELECT 1", &[]),
-        ("UPDATE catalogue SET active_at = active_at | (1 << 55) WHERE thread_pk = 15", &[(14, "t14")]),
-        ("UPDATE catalogue SET active_at = active_at & ~(1 << 50) WHERE thread_pk = 15", &[(14, "t14")]),
-        ("UPDATE catalogue SET active_at = active_at & ~(1 << 50) WHERE thread_pk IN (24, 25)", &[
+        ("UPDATE catalog SET active_at = active_at | (1 << 55) WHERE thread_pk = 15", &[(14, "t14")]),
+        ("UPDATE catalog SET active_at = active_at & ~(1 << 50) WHERE thread_pk = 15", &[(14, "t14")]),
+        ("UPDATE catalog SET active_at = active_at & ~(1 << 50) WHERE thread_pk IN (24, 25)", &[
             (23, "t23"),
             (24, "t24"),
         ]),
-        ("UPDATE catalogue SET active_at = -active_at WHERE thread_pk IN (1, 2, 30)", &[
+        ("UPDATE catalog SET active_at = -active_at WHERE thread_pk IN (1, 2, 30)", &[
             (0, "t00"),
             (1, "t01"),
             (29, "t29"),
         ]),
         // Still in its slot.
-        ("UPDATE catalogue SET active_at = active_at / 16384 * 16384 + (active_at + 1) % 16384 WHERE thread_pk = 8", &[
+        ("UPDATE catalog SET active_at = active_at / 16384 * 16384 + (active_at + 1) % 16384 WHERE thread_pk = 8", &[
             (7, "t07"),
         ]),
-        ("UPDATE catalogue SET title = 'other' WHERE thread_pk IN (3, 4)", &[(2, "t02"), (3, "t03")]),
+        ("UPDATE catalog SET title = 'other' WHERE thread_pk IN (3, 4)", &[(2, "t02"), (3, "t03")]),
     ])
     .await;
 }
@@ -168,21 +168,21 @@ async fn a_damaged_time_ends_no_list_and_no_page() {
 #[tokio::test]
 async fn a_damaged_slot_ends_no_list_and_no_page() {
     each_is_isolated(&[
-        ("UPDATE catalogue SET active_slot = active_slot + 64 WHERE thread_pk = 15", &[(14, "t14")]),
+        ("UPDATE catalog SET active_slot = active_slot + 64 WHERE thread_pk = 15", &[(14, "t14")]),
         (
-            "UPDATE catalogue SET active_slot = active_slot & ~(1 << 36) WHERE thread_pk IN (24, 25)",
+            "UPDATE catalog SET active_slot = active_slot & ~(1 << 36) WHERE thread_pk IN (24, 25)",
             &[(23, "t23"), (24, "t24")],
         ),
         // Later than any time, and earlier.
         (
-            "UPDATE catalogue SET active_slot = active_slot | (1 << 55) WHERE thread_pk IN (14, 15, 16)",
+            "UPDATE catalog SET active_slot = active_slot | (1 << 55) WHERE thread_pk IN (14, 15, 16)",
             &[(13, "t13"), (14, "t14"), (15, "t15")],
         ),
         (
-            "UPDATE catalogue SET active_slot = active_slot | (1 << 63) WHERE thread_pk IN (14, 15, 16)",
+            "UPDATE catalog SET active_slot = active_slot | (1 << 63) WHERE thread_pk IN (14, 15, 16)",
             &[(13, "t13"), (14, "t14"), (15, "t15")],
         ),
-        ("UPDATE catalogue SET active_slot = 9223372036854775807 WHERE thread_pk = 15", &[(14, "t14")]),
+        ("UPDATE catalog SET active_slot = 9223372036854775807 WHERE thread_pk = 15", &[(14, "t14")]),
     ])
     .await;
 }
@@ -191,7 +191,7 @@ async fn a_damaged_slot_ends_no_list_and_no_page() {
 #[tokio::test]
 async fn damaged_entries_fill_a_page() {
     let (_directory, path) = store(1_000_000).await;
-    execute(&path, "UPDATE catalogue SET active_at = -active_at");
+    execute(&path, "UPDATE catalog SET active_at = -active_at");
     let db = open(&path).await;
     let (mut list, mut last) = (ListThreads::new(7).archived_too(), THREADS);
     while last > 0 {
@@ -260,12 +260,12 @@ async fn a_name_that_is_a_blob_leads_past_itself() {
 #[tokio::test]
 async fn a_row_that_the_index_does_not_know_of_stands_where_that_has_it() {
     for (sql, damaged) in [
-        ("UPDATE catalogue SET active_at = active_at & ~(1 << 50) WHERE thread_pk = 15", &[(14, "t14")][..]),
+        ("UPDATE catalog SET active_at = active_at & ~(1 << 50) WHERE thread_pk = 15", &[(14, "t14")][..]),
         // Nobody reads it in the row, and the index has it right.
-        ("UPDATE catalogue SET active_slot = 0 WHERE thread_pk = 14", &[]),
+        ("UPDATE catalog SET active_slot = 0 WHERE thread_pk = 14", &[]),
     ] {
         let (_directory, path) = store(1_000_000).await;
-        damage_rows(&path, &["catalogue_by_activity"], sql);
+        damage_rows(&path, &["catalog_by_activity"], sql);
         let db = open(&path).await;
         for limit in LIMITS {
             let (seen, met) = walk(&db, &ListThreads::new(limit)).await;

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use throughline_core::{
     Content, Delta, Effect, ErrorKind, Message, MessageId, NewMessage, NewReservation, Persistence, Position,
     Role, Seq,
-    changes::{ChangeScope, Happened},
+    changes::{ChangeKind, ChangeScope},
     messages::{ContentChange, ImportRow, ImportedRow, PageFrom, Reserve, UpdateMode, Visibility},
     threads::{Keep, PurgeThread},
 };
@@ -102,7 +102,9 @@ async fn a_deleted_damaged_message_leaves_a_sound_store() {
         let again = thread.add(NewMessage::user("b").with_id(id("b"))).await.unwrap_err();
         assert_eq!((again.kind(), again.effect()), (ErrorKind::Gone, Effect::NotApplied), "{damage}");
         let mut changes = store.db.changes(ChangeScope::Tenant, Position::new(3));
-        assert!(matches!(changes.next().await.unwrap().what, Happened::Deleted(gone) if gone.id == id("b")));
+        assert!(
+            matches!(changes.next().await.unwrap().what, ChangeKind::Deleted(gone) if gone.id == id("b"))
+        );
         let found = store.maintenance.verify().await.unwrap();
         assert_eq!(found.damaged, [], "{damage}");
         thread.prune(Keep::everything().messages(1)).await.unwrap();

@@ -27,7 +27,7 @@ pub struct Report {
     pub unknown_fields: BTreeMap<String, u64>,
     /// What was written by a newer version of its program, kept as it stands and not looked into.
     pub newer: Vec<Place>,
-    /// The fields of a catalogue that are not known here, byte for byte: see
+    /// The fields of a catalog that are not known here, byte for byte: see
     /// [`ChatFolder::with_catalog_fields`](crate::ChatFolder::with_catalog_fields).
     pub catalog_fields: Metadata,
 }
@@ -215,11 +215,11 @@ pub enum Found {
     /// A file beside a transcript.
     #[error("it is no transcript")]
     OtherFile,
-    /// A folder without a transcript, or an entry of a catalogue without a folder.
+    /// A folder without a transcript, or an entry of a catalog without a folder.
     #[error("there is no transcript")]
     NoTranscript,
-    /// A chat that the catalogue does not name.
-    #[error("the catalogue does not name it")]
+    /// A chat that the catalog does not name.
+    #[error("the catalog does not name it")]
     NotInCatalog,
     /// A title that is too long; the thread is untitled.
     #[error("its title is too long")]

@@ -79,8 +79,8 @@ async fn each_write(stacks: Stacks) {
 }
 
 async fn as_sent(stacks: Stacks) {
-    let ring = KeyRing::new(Key::new("k".parse().unwrap(), &[7; 32]));
-    let db = (stacks.stack)(None, LayerList::new().with(EncryptLayer::new(ring)));
+    let key_ring = KeyRing::new(Key::new("k".parse().unwrap(), &[7; 32]));
+    let db = (stacks.stack)(None, LayerList::new().with(EncryptLayer::new(key_ring)));
     db.thread("t").add(said("a")).await.unwrap();
     let sent = key().content_digest(&Add::new("t".parse().unwrap(), said("a")));
     assert_eq!(log(&db).await[0].record.content, sent);

@@ -9,7 +9,9 @@ use std::{
 use throughline::{
     Admitted, Backend, Capabilities, Durability, Effect, ErrorKind, NewMessage, OpKind, PersistArgs,
     PersistError, Persistence, ReadArgs, ReadResult, Reply, Result,
-    audit::{AuditEntry, AuditFrom, AuditLink, AuditNotes, AuditOutcome, ReadAudit, RejectedCallBudget},
+    audit::{
+        AuditEntry, AuditFrom, AuditLink, AuditOutcome, ReadAudit, RejectedCallBudget, RejectedCallRecords,
+    },
     changes::ChangeScope,
     layers::audit::AuditLayer,
     memory::MemoryBackend,
@@ -75,7 +77,7 @@ impl Backend for Refuses {
         Err(PersistError::new(ErrorKind::Denied, "not here"))
     }
 
-    async fn note(&self, notes: AuditNotes) -> Result<()> {
+    async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
         assert!(!self.panics.load(Ordering::SeqCst), "on purpose");
         while self.slow.load(Ordering::SeqCst) {
             tokio::task::yield_now().await;
@@ -86,7 +88,7 @@ impl Backend for Refuses {
         let mut log = self.log.lock().unwrap();
         let mut link =
             log.last().map_or_else(AuditLink::first, |last| AuditLink::after(last.number, last.hash));
-        log.extend(notes.entries(&mut link));
+        log.extend(records.entries(&mut link));
         Ok(())
     }
 

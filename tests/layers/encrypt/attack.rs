@@ -13,13 +13,13 @@ use throughline::{
     threads::RenameThread,
 };
 
-use super::support::{Tap, key, layer, over_memory, ring, stacks};
+use super::support::{Tap, key, key_ring, layer, over_memory, stacks};
 
 #[tokio::test]
 async fn null_in_metadata_survives_a_rewriting() {
     let layer = layer();
     for db in stacks(&layer).await {
-        let old = layer.ring().write_key();
+        let old = layer.key_ring().write_key();
         let mut facts = Metadata::new();
         facts.set("a", &()).unwrap();
         facts.set("b", &1).unwrap();
@@ -27,7 +27,7 @@ async fn null_in_metadata_survives_a_rewriting() {
             db.thread("t").add(NewMessage::user("x").with_metadata(facts.clone())).await.unwrap().message.id;
         let before = db.thread("t").get(id.clone()).await.unwrap().unwrap().metadata;
         assert_eq!(before, facts);
-        layer.ring().rotate(key(&format!("{old}x"))).unwrap();
+        layer.key_ring().rotate(key(&format!("{old}x"))).unwrap();
         layer.rewrite(&db).run().await.unwrap();
         let after = db.thread("t").get(id).await.unwrap().unwrap().metadata;
         assert_eq!(after, before);
@@ -88,7 +88,7 @@ async fn a_longer_key_name_does_not_stop_a_rewriting() {
     let db = over_memory(&layer);
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
     db.thread("t").rename("x".repeat(3000).parse().unwrap()).await.unwrap();
-    layer.ring().rotate(key(&"k".repeat(32))).unwrap();
+    layer.key_ring().rotate(key(&"k".repeat(32))).unwrap();
     let report = layer.rewrite(&db).run().await;
     assert!(report.is_ok(), "{report:?}");
 }
@@ -100,7 +100,7 @@ async fn a_key_is_not_retired_over_a_thread_with_a_damaged_title() {
     let db = tap.over_memory(&layer);
     db.thread("t").add(NewMessage::user("x").with_id("m".parse().unwrap())).await.unwrap();
     db.thread("t").rename("one".parse().unwrap()).await.unwrap();
-    let bad = |entry: &mut throughline::threads::ThreadEntry| entry.title = "forged".parse().unwrap();
+    let bad = |entry: &mut throughline::threads::ThreadSummary| entry.title = "forged".parse().unwrap();
     tap.hand(move |result| match result {
         PersistResult::Read(ReadResult::Threads(list)) => list.entries.iter_mut().for_each(bad),
         PersistResult::Read(ReadResult::Thread(Some(entry))) => bad(entry),
@@ -108,7 +108,7 @@ async fn a_key_is_not_retired_over_a_thread_with_a_damaged_title() {
     });
     // The message itself is sound.
     db.thread("t").get("m".parse().unwrap()).await.unwrap().unwrap();
-    layer.ring().rotate(key("k2")).unwrap();
+    layer.key_ring().rotate(key("k2")).unwrap();
     let report = layer.rewrite(&db).run().await;
     let retired = layer.retire(&"k1".parse().unwrap(), std::slice::from_ref(&db)).await;
     let read = db.thread("t").get("m".parse().unwrap()).await;
@@ -121,7 +121,7 @@ async fn a_key_is_not_retired_over_a_thread_with_a_damaged_title() {
 async fn while_a_key_is_destroyed_a_read_is_answered_as_before_or_after() {
     let folder = tempfile::tempdir().unwrap();
     let keys = FileThreadKeys::open(folder.path().join("keys")).unwrap();
-    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(keys);
+    let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(keys);
     let db = over_memory(&layer);
     for round in 0..20 {
         let named: ThreadId = format!("t{round}").parse().unwrap();
@@ -148,7 +148,7 @@ async fn nobody_else_looks_into_a_folder_that_was_there() {
     std::fs::create_dir(&path).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     let keys = FileThreadKeys::open(&path).unwrap();
-    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(keys);
+    let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(keys);
     over_memory(&layer).thread("t").add(NewMessage::user("x")).await.unwrap();
     let folder_mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
     for entry in std::fs::read_dir(&path).unwrap() {
@@ -163,7 +163,7 @@ async fn the_block_that_a_rotation_left_is_overwritten_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
     let keys = FileThreadKeys::open(&path).unwrap();
-    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(keys.clone());
+    let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(keys.clone());
     let db = over_memory(&layer);
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
     let file = std::fs::read_dir(&path)
@@ -174,7 +174,7 @@ async fn the_block_that_a_rotation_left_is_overwritten_too() {
     // A name for the blocks, so that a test can look at them.
     let blocks = folder.path().join("blocks");
     std::fs::hard_link(&file, &blocks).unwrap();
-    layer.ring().rotate(key("k2")).unwrap();
+    layer.key_ring().rotate(key("k2")).unwrap();
     layer.rewrite(&db).run().await.unwrap();
     layer.shred(&db, &"t".parse().unwrap()).await.unwrap();
     assert_eq!(
@@ -187,7 +187,7 @@ async fn the_block_that_a_rotation_left_is_overwritten_too() {
 
 #[tokio::test]
 async fn a_shredded_draft_stops_no_sweep() {
-    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new());
+    let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new());
     for (number, db) in stacks(&layer).await.into_iter().enumerate() {
         let (a, b) = (format!("a{number}"), format!("b{number}"));
         let mut drafts = Vec::new();
@@ -202,14 +202,14 @@ async fn a_shredded_draft_stops_no_sweep() {
         assert!(open.is_ok(), "{open:?}");
         let open = open.unwrap();
         assert_eq!((open.messages.len(), open.damaged.len()), (1, 1));
-        assert_eq!(db.sweep_expired("late").await.unwrap().failed.len(), 0);
+        assert_eq!(db.recover_expired_drafts("late").await.unwrap().failed.len(), 0);
         db.close().await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_shredded_thread_hides_no_quarantined_change_of_another() {
-    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new());
+    let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new());
     let db = over_memory(&layer);
     let consumer: throughline::ids::ConsumerName = "index".parse().unwrap();
     for (position, name) in [(1, "a"), (2, "b")] {
@@ -253,7 +253,7 @@ async fn a_message_that_the_store_cannot_read_ends_no_rewriting_and_keeps_its_ke
                 .collect();
         }
     });
-    layer.ring().rotate(key("k2")).unwrap();
+    layer.key_ring().rotate(key("k2")).unwrap();
     let report = layer.rewrite(&db).page(1).run().await.unwrap();
     assert_eq!(report.contents, 2, "{report:?}");
     assert!(report.damaged > 0, "{report:?}");

@@ -7,12 +7,12 @@ use throughline::{
     threads::ThreadResult,
 };
 
-use super::support::{FailingKeys, KeyCall, key, over_memory, ring, stacks};
+use super::support::{FailingKeys, KeyCall, key, key_ring, over_memory, stacks};
 
 #[tokio::test]
 async fn a_message_whose_key_cannot_be_read_is_not_taken() {
     let keys = FailingKeys::new(MemoryThreadKeys::new());
-    let db = over_memory(&EncryptLayer::new(ring("k1")).with_thread_keys(keys.clone()));
+    let db = over_memory(&EncryptLayer::new(key_ring("k1")).with_thread_keys(keys.clone()));
     let thread = db.thread("t");
     thread.add(NewMessage::user("said").with_id("m".parse().unwrap())).await.unwrap();
     keys.fail(KeyCall::Get, 1);
@@ -27,7 +27,7 @@ async fn a_message_whose_key_cannot_be_read_is_not_taken() {
 
 /// Takes `k1` away from a ring, whatever is under it.
 async fn lose_k1(layer: &EncryptLayer) {
-    layer.ring().rotate(key("k2")).unwrap();
+    layer.key_ring().rotate(key("k2")).unwrap();
     layer.retire(&"k1".parse().unwrap(), &[]).await.unwrap();
 }
 
@@ -35,8 +35,8 @@ async fn lose_k1(layer: &EncryptLayer) {
 async fn a_message_that_cannot_be_decrypted_is_not_taken() {
     for index in 0..4 {
         let layer = match index % 2 {
-            0 => EncryptLayer::new(ring("k1")),
-            _ => EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new()),
+            0 => EncryptLayer::new(key_ring("k1")),
+            _ => EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new()),
         };
         let db = stacks(&layer).await.swap_remove(index / 2);
         let thread = db.thread("t");
@@ -57,7 +57,7 @@ async fn a_message_that_cannot_be_decrypted_is_not_taken() {
             let error = db.batch(Batch::new().with(take)).await.unwrap_err();
             assert_eq!((error.kind(), error.batch_index()), (ErrorKind::Corrupt, Some(0)));
         }
-        layer.ring().add(key("k1")).unwrap();
+        layer.key_ring().add(key("k1")).unwrap();
         let taken = thread.take_last().await.unwrap().message.unwrap();
         assert_eq!((taken.id.as_str(), taken.content), ("b", Content::text("said")));
     }
@@ -65,7 +65,7 @@ async fn a_message_that_cannot_be_decrypted_is_not_taken() {
 
 #[tokio::test]
 async fn a_batch_takes_what_it_adds_and_what_was_there() {
-    for db in stacks(&EncryptLayer::new(ring("k1"))).await {
+    for db in stacks(&EncryptLayer::new(key_ring("k1"))).await {
         let thread = db.thread("t");
         for id in ["a", "b", "c"] {
             thread.add(NewMessage::user(id).with_id(id.parse().unwrap())).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_batch_takes_what_it_adds_and_what_was_there() {
 
 #[tokio::test]
 async fn a_replayed_take_is_answered_although_the_message_before_cannot_be_decrypted() {
-    let layer = EncryptLayer::new(ring("k1"));
+    let layer = EncryptLayer::new(key_ring("k1"));
     let db = over_memory(&layer);
     let thread = db.thread("t");
     thread.add(NewMessage::user("old").with_id("a".parse().unwrap())).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_replayed_take_is_answered_although_the_message_before_cannot_be_decry
 #[tokio::test]
 async fn a_write_whose_answer_cannot_be_decrypted_is_answered_as_applied() {
     let keys = FailingKeys::new(MemoryThreadKeys::new());
-    let db = over_memory(&EncryptLayer::new(ring("k1")).with_thread_keys(keys.clone()));
+    let db = over_memory(&EncryptLayer::new(key_ring("k1")).with_thread_keys(keys.clone()));
     let thread = db.thread("t");
     thread.add(NewMessage::user("said")).await.unwrap();
     keys.fail(KeyCall::Get, 1);

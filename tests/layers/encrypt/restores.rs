@@ -11,10 +11,10 @@ use throughline::{
     threads::{ListThreads, RenameThread},
 };
 
-use super::support::{Tap, layer, over_memory, ring, stacks};
+use super::support::{Tap, key_ring, layer, over_memory, stacks};
 
 fn layers() -> [EncryptLayer; 2] {
-    [layer(), EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new())]
+    [layer(), EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new())]
 }
 
 #[tokio::test]
@@ -204,13 +204,13 @@ async fn reasons_of_runs_and_of_consumers_come_back_and_belong_to_their_own() {
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
     let consumer: throughline::ids::ConsumerName = "index".parse().unwrap();
     for position in [1, 2] {
-        let passed_over = QuarantineChange {
+        let skipped = QuarantineChange {
             consumer: consumer.clone(),
             position: Position::new(position),
             thread: "t".parse().unwrap(),
             why: format!("why {position}"),
         };
-        db.on_consumer(passed_over).await.unwrap();
+        db.on_consumer(skipped).await.unwrap();
     }
     assert!(!format!("{:?}", serde_json::to_string(&tap.passed()).unwrap()).contains("why 1"));
     let list = || db.read(ListQuarantined::new(consumer.clone(), 10));

@@ -19,7 +19,7 @@ use throughline::{
     threads::ListThreads,
 };
 
-use super::support::{Tap, key, layer, ring, stacks};
+use super::support::{Tap, key, key_ring, layer, stacks};
 
 fn id(name: &str) -> KeyId {
     name.parse().unwrap()
@@ -66,8 +66,8 @@ async fn it_ends_while_others_write_without_end() {
     let layer = layer();
     for db in stacks(&layer).await {
         fill(&db, 3, 2).await;
-        let old = layer.ring().write_key();
-        layer.ring().rotate(key(&format!("{old}x"))).unwrap();
+        let old = layer.key_ring().write_key();
+        layer.key_ring().rotate(key(&format!("{old}x"))).unwrap();
         let mut rewrite = layer.rewrite(&db).page(1);
         let mut steps = 0;
         // More is written in each step than a step goes through.
@@ -84,12 +84,12 @@ async fn it_ends_while_others_write_without_end() {
 
 #[tokio::test]
 async fn a_key_is_retired_once_nothing_is_under_it() {
-    for layer in [layer(), EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new())] {
+    for layer in [layer(), EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new())] {
         for db in stacks(&layer).await {
-            let old = layer.ring().write_key();
+            let old = layer.key_ring().write_key();
             fill(&db, 3, 5).await;
             let before = everything(&db).await;
-            layer.ring().rotate(key(&format!("{old}x"))).unwrap();
+            layer.key_ring().rotate(key(&format!("{old}x"))).unwrap();
             let stores = [db.clone()];
             assert_eq!(layer.retire(&old, &stores).await.unwrap_err().kind(), ErrorKind::Conflict);
             let report = layer.rewrite(&db).page(2).run().await.unwrap();
@@ -107,13 +107,13 @@ async fn a_key_is_retired_once_nothing_is_under_it() {
 
 #[tokio::test]
 async fn with_keys_of_threads_a_rotation_leaves_every_row_alone() {
-    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new());
+    let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new());
     let tap = Tap::default();
     let db = tap.over_memory(&layer);
     fill(&db, 3, 2).await;
     let mut given_up = db.thread("t0").reserve(Role::Assistant).await.unwrap();
     given_up.abandon("it stays").await.unwrap();
-    layer.ring().rotate(key("k2")).unwrap();
+    layer.key_ring().rotate(key("k2")).unwrap();
     tap.passed();
     let report = layer.rewrite(&db).run().await.unwrap();
     assert_eq!((report.thread_keys, report.contents, report.abandoned), (3, 0, 0));
@@ -134,7 +134,7 @@ async fn what_cannot_be_written_anew_is_counted_and_keeps_its_key() {
     open.flush().await.unwrap();
     let mut given_up = thread.reserve(Role::Assistant).await.unwrap();
     given_up.abandon("it stays").await.unwrap();
-    layer.ring().rotate(key("k2")).unwrap();
+    layer.key_ring().rotate(key("k2")).unwrap();
     let report = layer.rewrite(&db).run().await.unwrap();
     // The thread was changed by the rewriting itself and is looked at once more.
     assert!(report.open >= 1 && report.abandoned >= 1, "{report:?}");
@@ -187,7 +187,7 @@ async fn patches_that_come_while_metadata_is_written_anew_are_not_undone() {
     let layer = layer();
     let db = Persistence::builder().layer(layer.clone()).backend(MemoryBackend::new()).build().unwrap();
     fill(&db, 1, 1).await;
-    layer.ring().rotate(key("k2")).unwrap();
+    layer.key_ring().rotate(key("k2")).unwrap();
     let patches = (0..50).map(|n| {
         let db = db.clone();
         tokio::spawn(async move {
@@ -208,7 +208,7 @@ async fn a_rewriting_goes_on_where_another_was() {
     let layer = layer();
     let db = Persistence::builder().layer(layer.clone()).backend(MemoryBackend::new()).build().unwrap();
     fill(&db, 3, 4).await;
-    layer.ring().rotate(key("k2")).unwrap();
+    layer.key_ring().rotate(key("k2")).unwrap();
     let mut cursor = throughline::layers::encrypt::RewriteCursor::default();
     let mut contents = 0;
     loop {
@@ -232,9 +232,9 @@ const THREAD_KEYS: &str = "THROUGHLINE_ENCRYPT_THREAD_KEYS";
 
 /// A ring with these keys, of which the last is written under.
 fn ring_of(keys: &[String]) -> KeyRing {
-    let ring = ring(&keys[0]);
-    keys[1..].iter().for_each(|name| ring.rotate(key(name)).unwrap());
-    ring
+    let key_ring = key_ring(&keys[0]);
+    keys[1..].iter().for_each(|name| key_ring.rotate(key(name)).unwrap());
+    key_ring
 }
 
 fn layer_of(keys: &[String], thread_keys: Option<&Path>) -> EncryptLayer {

@@ -10,11 +10,11 @@ use throughline::{
         Add, Batch, ContentChange, Delete, Import, ImportRow, ListOpen, PageFrom, ReadPage, Reserve, Update,
         UpdateContent, UpdateMode,
     },
-    threads::{LabelThread, ListThreads, RenameThread, ThreadEntry, ThreadResult},
+    threads::{LabelThread, ListThreads, RenameThread, ThreadResult, ThreadSummary},
 };
 use tower::{Service as _, ServiceExt as _};
 
-use super::support::{layer, over_memory, ring};
+use super::support::{key_ring, layer, over_memory};
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![Just(String::new()), "[a-c\"\\\\\u{0}é]{1,6}", Just("sealed:1:xc20p:k1:AA".to_owned())]
@@ -125,7 +125,7 @@ fn without_times(message: &mut Message) {
 }
 
 /// What a store cannot say of what it cannot read: its size and how it begins.
-fn without_sizes(entry: &mut ThreadEntry) {
+fn without_sizes(entry: &mut ThreadSummary) {
     let never = Timestamp::from_micros(0);
     (entry.created_at, entry.active_at, entry.updated_at) = (never, never, never);
     (entry.bytes, entry.preview) = (0, None);
@@ -176,7 +176,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let layer = if thread_keys {
-                EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new())
+                EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new())
             } else {
                 layer()
             };

@@ -7,17 +7,17 @@ use throughline::{
         thread_keys::{FileThreadKeys, MemoryThreadKeys},
     },
     messages::{Import, ImportRow, PageFrom},
-    threads::{CreateThread, ForkPoint, ListThreads, ThreadEntry},
+    threads::{CreateThread, ForkPoint, ListThreads, ThreadSummary},
 };
 
-use super::support::{FailingKeys, KeyCall, Tap, layer, over_memory, ring, stacks};
+use super::support::{FailingKeys, KeyCall, Tap, key_ring, layer, over_memory, stacks};
 
 #[tokio::test]
 async fn a_shredded_thread_is_gone_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     for (number, layer) in [
-        EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new()),
-        EncryptLayer::new(ring("k1")).with_thread_keys(FileThreadKeys::open(folder.path()).unwrap()),
+        EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new()),
+        EncryptLayer::new(key_ring("k1")).with_thread_keys(FileThreadKeys::open(folder.path()).unwrap()),
     ]
     .into_iter()
     .enumerate()
@@ -96,7 +96,7 @@ fn ids(names: &[&str]) -> Vec<ThreadId> {
 
 #[tokio::test]
 async fn shredding_names_the_forks_that_stay_readable() {
-    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new());
+    let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new());
     for db in stacks(&layer).await {
         // Each store has threads of a tenant of its own, since both share the keys.
         let db = db.for_tenant(db.describe().names().last().unwrap().parse().unwrap());
@@ -113,7 +113,7 @@ async fn shredding_names_the_forks_that_stay_readable() {
 
 #[tokio::test]
 async fn shredding_with_forks_leaves_no_copy_readable() {
-    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new());
+    let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new());
     for db in stacks(&layer).await {
         let db = db.for_tenant(db.describe().names().last().unwrap().parse().unwrap());
         family(&db).await;
@@ -128,7 +128,7 @@ async fn shredding_with_forks_leaves_no_copy_readable() {
 async fn a_damaged_key_record_keeps_no_fork_from_being_named_and_shredded() {
     let folder = tempfile::tempdir().unwrap();
     let keys = FileThreadKeys::open(folder.path()).unwrap();
-    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(keys);
+    let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(keys);
     let db = over_memory(&layer);
     family(&db).await;
     // A crash has left the record of another tenant's key wiped.
@@ -154,12 +154,12 @@ async fn a_damaged_key_record_keeps_no_fork_from_being_named_and_shredded() {
 
 #[tokio::test]
 async fn a_fork_whose_entry_is_damaged_is_named_as_unread() {
-    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(MemoryThreadKeys::new());
+    let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new());
     let tap = Tap::default();
     let db = tap.over_memory(&layer);
     family(&db).await;
     tap.hand(|result| {
-        let damage = |entry: &mut ThreadEntry| {
+        let damage = |entry: &mut ThreadSummary| {
             if entry.thread.as_str() == "fork" {
                 entry.title = "not encrypted".parse().unwrap();
             }
@@ -179,7 +179,7 @@ async fn a_fork_whose_entry_is_damaged_is_named_as_unread() {
 #[tokio::test]
 async fn a_failure_while_forks_are_looked_for_leaves_the_key_destroyed_and_the_call_repeatable() {
     let keys = FailingKeys::new(MemoryThreadKeys::new());
-    let layer = EncryptLayer::new(ring("k1")).with_thread_keys(keys.clone());
+    let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(keys.clone());
     let db = over_memory(&layer);
     family(&db).await;
     let source: ThreadId = "source".parse().unwrap();
@@ -203,7 +203,7 @@ async fn a_failure_while_forks_are_looked_for_leaves_the_key_destroyed_and_the_c
 async fn a_call_that_fails_at_any_key_can_be_made_again_and_finds_the_others() {
     for nth in 1..=3 {
         let keys = FailingKeys::new(MemoryThreadKeys::new());
-        let layer = EncryptLayer::new(ring("k1")).with_thread_keys(keys.clone());
+        let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(keys.clone());
         let db = over_memory(&layer);
         family(&db).await;
         keys.fail(KeyCall::Destroy, nth);

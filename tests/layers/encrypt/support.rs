@@ -20,12 +20,12 @@ pub(crate) fn key(name: &str) -> Key {
     Key::new(name.parse().unwrap(), &secret)
 }
 
-pub(crate) fn ring(name: &str) -> KeyRing {
+pub(crate) fn key_ring(name: &str) -> KeyRing {
     KeyRing::new(key(name))
 }
 
 pub(crate) fn layer() -> EncryptLayer {
-    EncryptLayer::new(ring("k1"))
+    EncryptLayer::new(key_ring("k1"))
 }
 
 pub(crate) fn over_memory(layer: &EncryptLayer) -> Persistence {

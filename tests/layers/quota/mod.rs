@@ -110,7 +110,8 @@ fn one_that_only_looks_at_what_is_stored_is_caught() {
         from_fn("quota", Phase::Admit, move |request: PersistRequest, next: NextRequest| {
             let count = count.clone();
             async move {
-                let bytes: usize = request.args.places().iter().map(|place| place.slot.byte_len()).sum();
+                let bytes: usize =
+                    request.args.content_fields().iter().map(|field| field.value.byte_len()).sum();
                 if count.0.load(Ordering::Relaxed) + bytes as u64 > ALLOWED {
                     return Err(PersistError::new(ErrorKind::StorageFull, "full"));
                 }

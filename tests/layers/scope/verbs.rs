@@ -10,7 +10,7 @@ use throughline::{
         Add, Batch, ContentChange, Delete, GetMessage, Import, ImportRow, Reserve, Update, UpdateContent,
         UpdateMode,
     },
-    replication::GetStanding,
+    replication::GetReplicationStatus,
     sessions::{DropAgent, ListAttempts},
     threads::{ArchiveThread, ClearThread, CreateThread, ListThreads},
 };
@@ -52,7 +52,7 @@ fn operations() -> Vec<(Verb, PersistArgs)> {
         (Verb::Sessions, DropAgent { agent: agent() }.into()),
         (Verb::Consume, GetCursor { consumer: "c".parse().unwrap() }.into()),
         (Verb::Audit, ReadAudit::new(ChangeScope::Thread(t()), AuditFrom::End, 1).into()),
-        (Verb::Replicate, GetStanding {}.into()),
+        (Verb::Replicate, GetReplicationStatus {}.into()),
         (Verb::Consume, ResetCursor { consumer: "c".parse().unwrap(), to: Position::new(0) }.into()),
     ]
 }

@@ -20,7 +20,7 @@ use throughline::{
     },
     memory::MemoryBackend,
     messages::{Add, Batch, ContentChange, Reserve, UpdateContent, UpdateMode},
-    pipeline::HeldBack,
+    pipeline::BufferedBytes,
     plugin::{NextRequest, from_fn},
     replication::{BeginCapture, ImageCursor, ReadImages},
     search::SearchMessages,
@@ -212,9 +212,9 @@ async fn the_words_of_a_search_pass_no_redaction_and_no_encryption() {
         writes.lock().unwrap().push_str(&serde_json::to_string(&request.args).unwrap());
         next.run(request)
     });
-    let ring = KeyRing::new(Key::new("k".parse().unwrap(), &[7; 32]));
+    let key_ring = KeyRing::new(Key::new("k".parse().unwrap(), &[7; 32]));
     let db = Persistence::builder()
-        .layer(EncryptLayer::new(ring))
+        .layer(EncryptLayer::new(key_ring))
         .layer(tap)
         .backend(MemoryBackend::new())
         .build()
@@ -230,8 +230,8 @@ async fn reading_images_is_refused_before_the_store_is_asked() {
     let store = Store::default();
     let plain = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let cursor: ImageCursor = plain.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
-    let ring = KeyRing::new(Key::new("k".parse().unwrap(), &[7; 32]));
-    let (redact, encrypt) = (RedactLayer::secrets(), EncryptLayer::new(ring));
+    let key_ring = KeyRing::new(Key::new("k".parse().unwrap(), &[7; 32]));
+    let (redact, encrypt) = (RedactLayer::secrets(), EncryptLayer::new(key_ring));
     for (name, db) in [
         ("names", store.open(false)),
         ("redact", Persistence::builder().layer(redact).backend(MemoryBackend::new()).build().unwrap()),
@@ -268,7 +268,7 @@ async fn what_two_layers_hold_back_is_added_up() {
     db.run(new("m")).await.unwrap();
     let held = async |text: &str| {
         let answer = db.run(append("m", text, UpdateMode::Partial)).reply().await.unwrap();
-        answer.extensions.get::<HeldBack>().map_or(0, |held| held.0)
+        answer.extensions.get::<BufferedBytes>().map_or(0, |held| held.0)
     };
     assert_eq!(held("x Ali").await, 3);
     assert!(held("ce AKIA").await >= 4);
@@ -367,7 +367,7 @@ async fn a_text_cut_anywhere_is_stored_as_the_whole_text() {
 
 #[tokio::test]
 async fn more_than_may_be_held_back_is_refused_and_nothing_is_lost() {
-    let layer = TransformLayer::new(Holds).hold_back_at_most(8);
+    let layer = TransformLayer::new(Holds).max_buffered_bytes(8);
     let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
     db.run(new("m")).await.unwrap();
     db.run(append("m", "12345678", UpdateMode::Partial)).await.unwrap();

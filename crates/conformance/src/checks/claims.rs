@@ -8,7 +8,7 @@ use throughline_core::{
     messages::{Add, Batch, Delete, Import, ImportRow, ReadPage, Reserve, Update, UpdateContent, UpdateMode},
     operations::Addressed as _,
     pipeline::Clock as _,
-    replication::{EndCapture, GetStanding},
+    replication::{EndCapture, GetReplicationStatus},
     search::SearchMessages,
     sessions::{Claimer, ListAttempts, ResolveSession, Runtime},
     threads::{ClearThread, CreateThread, GetThread, Keep, ListPurgeable, ListThreads, PlanPrune},
@@ -31,7 +31,7 @@ checks! {
     Core "claims.batch" [] "`batch` is done if it is claimed, and refused without a trace if it is not" => batch;
     Core "claims.import" [] "`import` is done if it is claimed, and refused without a trace if it is not" => import;
     Core "claims.thread" [] "`thread` is done if it is claimed, and refused without a trace if it is not" => thread;
-    Core "claims.catalogue" [] "threads are shown if operations on them are claimed, and the reads of them refused if not" => catalogue;
+    Core "claims.catalog" [] "threads are shown if operations on them are claimed, and the reads of them refused if not" => catalog;
     Core "claims.changes" [] "changes are told if that is claimed, and reading them is refused if it is not" => changes;
     Core "claims.consumer" [] "what consumers keep is kept if that is claimed, and refused, the reads of it too, if it is not" => consumer;
     Core "claims.session" [] "what is done to agent sessions is done if that is claimed, and refused, the reads of it too, if it is not" => session;
@@ -80,7 +80,7 @@ async fn thread(rig: Rig) {
     claim(rig.beside("clear"), ClearThread::new("t".parse().unwrap()).into()).await;
 }
 
-async fn catalogue(rig: Rig) {
+async fn catalog(rig: Rig) {
     let db = rig.db().await;
     let t = || "t".parse().unwrap();
     let reads: [ReadArgs; 4] = [
@@ -137,7 +137,8 @@ async fn replica(rig: Rig) {
             );
         }
     }
-    done_or_refused(&db, GetStanding {}.into(), rig.capabilities.supports(OpKind::Read) && claimed).await;
+    done_or_refused(&db, GetReplicationStatus {}.into(), rig.capabilities.supports(OpKind::Read) && claimed)
+        .await;
 }
 
 async fn session(rig: Rig) {

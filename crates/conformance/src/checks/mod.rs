@@ -47,7 +47,7 @@ pub fn all() -> &'static [&'static Check] {
             store::text::CHECKS,
             store::order::CHECKS,
             thread::create::CHECKS,
-            thread::catalogue::CHECKS,
+            thread::catalog::CHECKS,
             thread::rename::CHECKS,
             thread::label::CHECKS,
             thread::list::CHECKS,

@@ -4,18 +4,18 @@ use throughline_core::{
     Labels, PersistResult, Position, ReadArgs, ReadResult, Revision, Role, Seq, TenantId, ThreadId, Title,
     audit::{AuditNumber, AuditPage},
     changes::{
-        Change, ChangedMessage, Changes, ConsumerCursor, Happened, QuarantinedChange, QuarantinedChanges,
+        Change, ChangeKind, ChangedMessage, Changes, ConsumerCursor, QuarantinedChange, QuarantinedChanges,
     },
     messages::{Alias, AliasCursor, Aliases, DamagedMessage, OpenCursor, OpenReservations, Origin, Page},
-    replication::{Image, ImagePart, Images, Stance, Standing},
+    replication::{Image, ImagePart, Images, ReplicationState, ReplicationStatus},
     search::{SearchHit, SearchHits},
     sessions::{
         Attempt, AttemptState, Attempts, HandOff, Resolution, SessionGeneration, SessionResolved,
         SessionRevision,
     },
     threads::{
-        ForkPoint, Generation, ListThreads, PrunePlan, PurgeableThreads, ThreadCursor, ThreadEntry,
-        ThreadList,
+        ForkPoint, Generation, ListThreads, PrunePlan, PurgeableThreads, ThreadCursor, ThreadList,
+        ThreadSummary,
     },
 };
 
@@ -74,7 +74,7 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
                     tenant: tenant.clone(),
                     thread: thread(),
                     at: at(7),
-                    what: Happened::Added(what),
+                    what: ChangeKind::Added(what),
                 }],
                 position,
                 more: true,
@@ -149,8 +149,8 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
             damaged: vec!["a row".to_owned()],
             at: at(7),
         }),
-        ReadArgs::Standing(_) => ReadResult::Standing(Standing {
-            stance: Stance::LEADING,
+        ReadArgs::ReplicationStatus(_) => ReadResult::ReplicationStatus(ReplicationStatus {
+            replication_state: ReplicationState::PRIMARY,
             cursor: Some(cursor(8)),
             position,
             is_empty: false,
@@ -165,8 +165,8 @@ fn asked_thread(asked: &ReadArgs) -> ThreadId {
     asked.thread().cloned().unwrap_or_else(far)
 }
 
-fn entry(tenant: &TenantId, thread: ThreadId, text: &str, number: u64) -> ThreadEntry {
-    ThreadEntry {
+fn entry(tenant: &TenantId, thread: ThreadId, text: &str, number: u64) -> ThreadSummary {
+    ThreadSummary {
         tenant: tenant.clone(),
         thread,
         title: Title::new(text).expect("a short title"),

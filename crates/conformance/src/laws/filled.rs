@@ -18,8 +18,8 @@ use throughline_core::{
         UpdateMode, Visibility,
     },
     replication::{
-        ApplyImages, BeginCapture, CaptureId, EndCapture, Epoch, GetStanding, Image, ImageCursor, ImagePart,
-        ReadImages, Stance, TakeStance,
+        ApplyImages, BeginCapture, CaptureId, EndCapture, Epoch, GetReplicationStatus, Image, ImageCursor,
+        ImagePart, ReadImages, ReplicationState, SetReplicationState,
     },
     search::SearchMessages,
     sessions::{
@@ -83,7 +83,7 @@ pub(super) fn runtime() -> Runtime {
 }
 
 fn report() -> RunReport {
-    RunReport::of(id("session")).in_directory(id("/work")).without_artefact().retiring(id("retired"))
+    RunReport::of(id("session")).in_directory(id("/work")).without_artifact().retiring(id("retired"))
 }
 
 pub(super) const fn cursor(row: u64) -> ImageCursor {
@@ -340,7 +340,7 @@ fn of_the_store(text: &str) -> Vec<(&'static str, PersistArgs)> {
         position: Position::new(9),
         kept_after: Position::new(2),
     };
-    let (leading, following) = (Stance::LEADING, Stance::LEADING.following());
+    let (leading, following) = (ReplicationState::PRIMARY, ReplicationState::PRIMARY.as_replica());
     vec![
         ("a full move of a cursor", moved.into()),
         ("a reset of a cursor", ResetCursor::new(id("mailer"), Position::new(3)).into()),
@@ -348,7 +348,7 @@ fn of_the_store(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ("a release", ReleaseChange { consumer: id("mailer"), position: Position::new(9) }.into()),
         ("the begin of a capture", BeginCapture { whole: true }.into()),
         ("a full apply", applied.into()),
-        ("a change of stance", TakeStance::new(leading, following).into()),
+        ("a change of the replication state", SetReplicationState::new(leading, following).into()),
         ("the end of a capture", EndCapture {}.into()),
     ]
 }
@@ -393,7 +393,7 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
         ("a resolution", ResolveSession { agent: id("g"), thread: far(), claimer: claimer() }.into()),
         ("attempts", attempts.into()),
         ("images", ReadImages::new(cursor(7), 7).into()),
-        ("the standing", GetStanding {}.into()),
+        ("the standing", GetReplicationStatus {}.into()),
     ]
 }
 

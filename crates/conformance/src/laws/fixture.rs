@@ -47,7 +47,7 @@ pub struct LayerProfile {
     pub(super) asks: bool,
     pub(super) names_revisions: bool,
     pub(super) hides_previews: bool,
-    pub(super) holds_back: bool,
+    pub(super) buffers: bool,
     pub(super) limits_content: bool,
     pub(super) keeps_elsewhere: bool,
     /// Each takes what a layer adds out of a call again.
@@ -70,7 +70,7 @@ impl LayerProfile {
             asks: false,
             names_revisions: false,
             hides_previews: false,
-            holds_back: false,
+            buffers: false,
             limits_content: false,
             keeps_elsewhere: false,
             adds: Vec::new(),
@@ -144,8 +144,8 @@ impl LayerProfile {
     /// Says that it holds the end of a text back that goes on, and gives it on with what comes next: it may then replace what is
     /// stored where it was asked to append. In all else what it passes on is the same call.
     #[must_use]
-    pub fn holds_back(mut self) -> Self {
-        self.holds_back = true;
+    pub fn buffers(mut self) -> Self {
+        self.buffers = true;
         self.asks = true;
         self
     }
@@ -235,7 +235,7 @@ impl LayerProfile {
             all.asks |= profile.asks;
             all.names_revisions |= profile.names_revisions;
             all.hides_previews |= profile.hides_previews;
-            all.holds_back |= profile.holds_back;
+            all.buffers |= profile.buffers;
             all.limits_content |= profile.limits_content;
             all.keeps_elsewhere |= profile.keeps_elsewhere;
             all.adds.extend(profile.adds);

@@ -4,7 +4,7 @@ use throughline_core::{
     Content, Delta, MessageId, NewReservation, OpKind, PersistArgs, PersistResponse, PersistResult,
     ReadResult, Revision, Role, ThreadId,
     messages::{Batch, ContentBuffer, ContentChange, GetMessage, Reserve, UpdateContent, UpdateMode},
-    pipeline::HeldBack,
+    pipeline::BufferedBytes,
 };
 
 use super::{bench::Bench, operations::t, probe::Visit};
@@ -276,7 +276,7 @@ impl<'a> Written<'a> {
     /// which raises no revision, and an update without text as one with the text that it held back.
     pub(super) fn assert_revision(&self, revision: Revision) {
         let after = |updates| Revision::new(Revision::FIRST.get() + updates);
-        if self.bench.profile.holds_back {
+        if self.bench.profile.buffers {
             let most = after(self.updates);
             assert!(
                 revision <= most,
@@ -312,7 +312,7 @@ pub(super) struct Seen {
 
 /// How much an answer says is held back.
 pub(super) fn held_back(answer: &PersistResponse) -> usize {
-    answer.extensions.get::<HeldBack>().map_or(0, |held| held.0)
+    answer.extensions.get::<BufferedBytes>().map_or(0, |held| held.0)
 }
 
 impl Bench {

@@ -3,7 +3,7 @@
 use throughline_core::{
     Effect, ErrorKind, Message, PersistResult, Result, TenantId,
     messages::Batched,
-    threads::{ThreadEntry, ThreadResult},
+    threads::{ThreadResult, ThreadSummary},
 };
 
 use super::{
@@ -104,7 +104,7 @@ fn taken(answer: &PersistResult) -> Vec<Message> {
 }
 
 /// The entries of threads in an answer.
-fn entries(answer: &PersistResult) -> Vec<ThreadEntry> {
+fn entries(answer: &PersistResult) -> Vec<ThreadSummary> {
     match answer {
         PersistResult::Thread(
             ThreadResult::Create(changed)
@@ -150,5 +150,5 @@ fn shown(answer: &Result<PersistResult>) -> String {
 }
 
 fn json(result: &PersistResult) -> String {
-    serde_json::to_string(result).expect("an answer serialises")
+    serde_json::to_string(result).expect("an answer serializes")
 }

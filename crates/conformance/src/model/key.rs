@@ -3,7 +3,7 @@
 use throughline_core::{
     ErrorKind, PersistResult, TenantId,
     messages::{Batched, TakenMessage},
-    threads::{ThreadEntry, ThreadResult},
+    threads::{ThreadResult, ThreadSummary},
 };
 
 use super::{
@@ -25,7 +25,13 @@ pub(super) struct Used {
 
 impl Used {
     /// What the same key is answered for `call`.
-    pub(super) fn again(&self, call: &WriteCall, rows: &Rows, name: &TenantId, seen: &[ThreadEntry]) -> Due {
+    pub(super) fn again(
+        &self,
+        call: &WriteCall,
+        rows: &Rows,
+        name: &TenantId,
+        seen: &[ThreadSummary],
+    ) -> Due {
         if *call != self.call {
             return Due::Refused(ErrorKind::Conflict);
         }
@@ -41,7 +47,7 @@ fn repeated(
     ops: &[Op],
     first: &PersistResult,
     rows: &Rows,
-    seen: &[ThreadEntry],
+    seen: &[ThreadSummary],
 ) -> Result<PersistResult, ErrorKind> {
     Ok(match (first.clone(), ops) {
         (PersistResult::Add(mut added), _) => {

@@ -179,6 +179,6 @@ pub(super) fn same<T: PartialEq + serde::Serialize>(what: &str, read: &T, due: &
     if read == due {
         return Ok(());
     }
-    let json = |value: &T| serde_json::to_string(value).expect("it serialises");
+    let json = |value: &T| serde_json::to_string(value).expect("it serializes");
     Err(format!("{what} answered {}\n     due {}", json(read), json(due)))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use throughline_core::{
     MessageId, Persistence, Position, Seq, ThreadId, Timestamp,
-    changes::{Change, ChangeScope, Happened, ReadChanges},
+    changes::{Change, ChangeKind, ChangeScope, ReadChanges},
 };
 
 use super::{look::same, step::THREADS};
@@ -14,7 +14,7 @@ use super::{look::same, step::THREADS};
 struct Write {
     position: Position,
     at: Timestamp,
-    what: Vec<(ThreadId, Happened)>,
+    what: Vec<(ThreadId, ChangeKind)>,
 }
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Told {
         Self { since, writes: Vec::new() }
     }
 
-    pub(super) fn wrote(&mut self, position: Position, now: i64, what: Vec<(usize, Happened)>) {
+    pub(super) fn wrote(&mut self, position: Position, now: i64, what: Vec<(usize, ChangeKind)>) {
         let what =
             what.into_iter().map(|(thread, what)| (THREADS[thread].parse().expect("a valid id"), what));
         self.writes.push(Write { position, at: Timestamp::from_micros(now), what: what.collect() });
@@ -78,22 +78,23 @@ impl Told {
 
 /// What every store tells alike: of writes to one open message in one commit it may tell the last alone, and how far the
 /// places go that are cleared is its own to say.
-fn plain(told: Vec<(ThreadId, Happened)>) -> Vec<(ThreadId, Happened)> {
+fn plain(told: Vec<(ThreadId, ChangeKind)>) -> Vec<(ThreadId, ChangeKind)> {
     let mut later = BTreeSet::<(ThreadId, MessageId)>::new();
     let mut plain = Vec::with_capacity(told.len());
     for (thread, what) in told.into_iter().rev() {
         let name = what.message().map(|message| (thread.clone(), message.id.clone()));
-        let is_write = matches!(what, Happened::Written(_) | Happened::Finished(_) | Happened::Abandoned(_));
+        let is_write =
+            matches!(what, ChangeKind::Written(_) | ChangeKind::Finished(_) | ChangeKind::Abandoned(_));
         match (what, name) {
-            (Happened::Written(_), Some(name)) if later.contains(&name) => {}
+            (ChangeKind::Written(_), Some(name)) if later.contains(&name) => {}
             (what, Some(name)) => {
                 if is_write {
                     later.insert(name);
                 }
                 plain.push((thread, what));
             }
-            (Happened::ThreadCleared { generation, .. }, _) => {
-                plain.push((thread, Happened::ThreadCleared { generation, through: Seq::ZERO }));
+            (ChangeKind::ThreadCleared { generation, .. }, _) => {
+                plain.push((thread, ChangeKind::ThreadCleared { generation, through: Seq::ZERO }));
             }
             (what, None) => plain.push((thread, what)),
         }

@@ -2,9 +2,9 @@
 
 use throughline_core::{
     ErrorKind, Labels, MessageState, Metadata, PersistResult, Revision, Role, Seq, TenantId, Timestamp,
-    changes::{ChangedMessage, Happened},
+    changes::{ChangeKind, ChangedMessage},
     messages::TakenMessage,
-    threads::{Generation, Pruned, ThreadChanged, ThreadDeleted, ThreadEntry, ThreadResult},
+    threads::{Generation, Pruned, ThreadChanged, ThreadDeleted, ThreadResult, ThreadSummary},
 };
 
 use super::{
@@ -53,7 +53,7 @@ impl Thread {
 }
 
 /// What a deed is answered.
-pub(super) fn answered(deed: Deed, entry: ThreadEntry, deduplicated: bool) -> PersistResult {
+pub(super) fn answered(deed: Deed, entry: ThreadSummary, deduplicated: bool) -> PersistResult {
     let changed = ThreadChanged { entry, deduplicated };
     let result = match deed {
         Deed::Create { .. } => ThreadResult::Create(changed),
@@ -120,7 +120,7 @@ impl Rows {
         known.changed = known.changed.max(at.now);
     }
 
-    pub(super) fn tell(&mut self, row: &Row, what: fn(ChangedMessage) -> Happened) {
+    pub(super) fn tell(&mut self, row: &Row, what: fn(ChangedMessage) -> ChangeKind) {
         let (id, seq, revision) = (row.id.clone(), Seq::new(row.seq), Revision::new(row.revision));
         self.told.push((row.thread, what(ChangedMessage { id, seq, revision })));
     }
@@ -130,8 +130,8 @@ impl Rows {
         &self,
         (tenant, name): (usize, &TenantId),
         thread: usize,
-        seen: &[ThreadEntry],
-    ) -> Option<ThreadEntry> {
+        seen: &[ThreadSummary],
+    ) -> Option<ThreadSummary> {
         let known = self.known(tenant, thread).filter(|known| !known.deleted)?;
         let finals = || {
             let rows = self
@@ -142,13 +142,13 @@ impl Rows {
         };
         let users = || finals().filter(|row| row.role == Role::User);
         let is_stores = |at: &i64| {
-            let same = |entry: &&ThreadEntry| entry.thread.as_str() == THREADS[thread];
+            let same = |entry: &&ThreadSummary| entry.thread.as_str() == THREADS[thread];
             seen.iter().filter(same).any(|entry| entry.active_at.as_micros() == *at)
         };
         let perhaps = known.perhaps_active.iter().copied().filter(is_stores).max();
         let active = perhaps.map_or(known.active, |at| at.max(known.active));
         let latest = users().max_by_key(|row| row.seq);
-        Some(ThreadEntry {
+        Some(ThreadSummary {
             tenant: name.clone(),
             thread: THREADS[thread].parse().expect("a valid id"),
             title: TITLES[known.title].parse().expect("a title"),
@@ -181,7 +181,7 @@ impl Rows {
                     return Err(ErrorKind::AlreadyExists);
                 }
                 self.threads.push(Thread { title, hidden, ..Thread::new(tenant, thread, at.now) });
-                Some(Happened::ThreadCreated)
+                Some(ChangeKind::ThreadCreated)
             }
             deed => {
                 self.alive(tenant, thread)?;
@@ -192,17 +192,17 @@ impl Rows {
                             return Err(ErrorKind::Stale);
                         }
                         known.title = title;
-                        Some(Happened::ThreadChanged)
+                        Some(ChangeKind::ThreadChanged)
                     }
                     Deed::Archive(archived) => {
                         known.archived = archived;
-                        Some(Happened::ThreadChanged)
+                        Some(ChangeKind::ThreadChanged)
                     }
                     Deed::Publish => {
                         let was_hidden = std::mem::take(&mut known.hidden);
                         // It is listed from here on, whether anything was said in it or not.
                         known.begun |= was_hidden;
-                        was_hidden.then_some(Happened::ThreadPublished)
+                        was_hidden.then_some(ChangeKind::ThreadPublished)
                     }
                     Deed::Clear { expected } => {
                         if expected.is_some_and(|expected| expected != known.generation) {
@@ -211,7 +211,7 @@ impl Rows {
                         known.generation += 1;
                         let generation = Generation::new(known.generation);
                         self.rows_of(tenant, thread).for_each(|row| row.dead = true);
-                        Some(Happened::ThreadCleared { generation, through: Seq::ZERO })
+                        Some(ChangeKind::ThreadCleared { generation, through: Seq::ZERO })
                     }
                     Deed::Prune { through, generation, limit } => {
                         self.expect_generation(tenant, thread, Some(generation))?;
@@ -242,7 +242,7 @@ impl Rows {
         let already = std::mem::replace(&mut known.deleted, true);
         if !already {
             self.rows_of(at.tenant, op.thread).for_each(|row| row.dead = true);
-            self.told.push((op.thread, Happened::ThreadDeleted));
+            self.told.push((op.thread, ChangeKind::ThreadDeleted));
         }
         Ok(ThreadResult::Delete(ThreadDeleted { thread: op.thread(), already, deduplicated: false }).into())
     }
@@ -268,7 +268,7 @@ impl Rows {
             row.dead = true;
             let row = row.clone();
             self.changed(at, op.thread);
-            self.tell(&row, Happened::Deleted);
+            self.tell(&row, ChangeKind::Deleted);
             taken.message = Some(settle(&row, at.name, at.taken));
             taken.deleted = Some(deleted(&row, op));
         }
@@ -297,7 +297,7 @@ impl Rows {
         }
         if let Some(last) = last {
             self.changed(at, op.thread);
-            self.told.push((op.thread, Happened::ThreadPruned { through: Seq::new(last) }));
+            self.told.push((op.thread, ChangeKind::ThreadPruned { through: Seq::new(last) }));
         }
         ThreadResult::Prune(pruned).into()
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use throughline_core::{
     ErrorKind, Message, MessageId, MessageState, PersistArgs, PersistResult, Revision, Role, Seq, TenantId,
-    changes::Happened,
+    changes::ChangeKind,
     messages::{Added, ContentUpdated, Deleted, Reserved, UpdateMode, Updated},
-    threads::ThreadEntry,
+    threads::ThreadSummary,
 };
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
 pub(super) struct Rows {
     pub(super) messages: Vec<Row>,
     pub(super) threads: Vec<Thread>,
-    pub(super) told: Vec<(usize, Happened)>,
+    pub(super) told: Vec<(usize, ChangeKind)>,
 }
 
 /// Why the model refuses.
@@ -36,7 +36,7 @@ pub(super) struct At<'a> {
     /// The places that the store gave to new rows, which are its own to choose; the next one is the first.
     pub(super) seqs: &'a mut Vec<u64>,
     /// The entries in the answer.
-    pub(super) seen: &'a [ThreadEntry],
+    pub(super) seen: &'a [ThreadSummary],
     /// The messages in the answer that were taken.
     pub(super) taken: &'a [Message],
 }
@@ -81,7 +81,7 @@ impl Rows {
                 };
                 let row = self.insert(at, row)?.clone();
                 self.settled(&row);
-                self.tell(&row, Happened::Added);
+                self.tell(&row, ChangeKind::Added);
                 let message = row.message(at.name);
                 Ok(Added { message, deduplicated: false }.into())
             }
@@ -91,7 +91,7 @@ impl Rows {
                     ..blank(at, op, &reserve.id, Role::Assistant, *metadata, at.now)
                 };
                 let row = self.insert(at, row)?.clone();
-                self.tell(&row, Happened::Reserved);
+                self.tell(&row, ChangeKind::Reserved);
                 let message = row.message(at.name);
                 Ok(Reserved { message, deduplicated: false }.into())
             }
@@ -115,7 +115,7 @@ impl Rows {
                 if !row.is_open() {
                     self.active(&row);
                 }
-                self.tell(&row, Happened::Patched);
+                self.tell(&row, ChangeKind::Patched);
                 Ok(updated(&row, op).into())
             }
             (What::Delete { id, expected, after }, _) => {
@@ -128,7 +128,7 @@ impl Rows {
                 row.dead = true;
                 let row = row.clone();
                 self.changed(at, op.thread);
-                self.tell(&row, Happened::Deleted);
+                self.tell(&row, ChangeKind::Deleted);
                 Ok(deleted(&row, op).into())
             }
             (what, args) => unreachable!("{what:?} is sent as {:?}", args.kind()),
@@ -191,10 +191,10 @@ impl Rows {
         }
         let row = row.clone();
         let what = match &mode {
-            UpdateMode::Partial => Happened::Written,
-            UpdateMode::Final => Happened::Finished,
-            UpdateMode::Abandon { .. } => Happened::Abandoned,
-            UpdateMode::Edit => Happened::Edited,
+            UpdateMode::Partial => ChangeKind::Written,
+            UpdateMode::Final => ChangeKind::Finished,
+            UpdateMode::Abandon { .. } => ChangeKind::Abandoned,
+            UpdateMode::Edit => ChangeKind::Edited,
         };
         if !row.is_open() {
             self.settled(&row);

@@ -136,10 +136,10 @@ impl Report {
     /// The report as JSON.
     ///
     /// # Panics
-    /// Never: it serialises.
+    /// Never: it serializes.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a report serialises")
+        serde_json::to_string_pretty(self).expect("a report serializes")
     }
 
     /// Brings columns and entries in order, and drops what was found twice.

@@ -8,7 +8,7 @@ use std::{future::Future, sync::Arc};
 
 use throughline_core::{
     Admitted, Backend, Capabilities, OpKind, Operation as _, ReadArgs, Reply, Result,
-    audit::AuditNotes,
+    audit::RejectedCallRecords,
     changes::{CommitNotifications, ConsumerArgs},
     messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
     operations::FingerprintKey,
@@ -72,8 +72,8 @@ macro_rules! hand_on {
                 self.inner.commit_notifications()
             }
 
-            async fn note(&self, notes: AuditNotes) -> Result<()> {
-                self.inner.note(notes).await
+            async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
+                self.inner.record_rejected_calls(records).await
             }
 
             $(

@@ -51,7 +51,7 @@ impl AuditEntry {
     }
 
     pub(crate) fn text(number: AuditNumber, previous: AuditDigest, record: &AuditRecord) -> String {
-        serde_json::to_string(&Sealed { number, previous, record }).expect("a record serialises into memory")
+        serde_json::to_string(&Sealed { number, previous, record }).expect("a record serializes into memory")
     }
 
     /// Reads what a store kept: the [`body`](Self::body) and the hash. Whether the one is that of the other only the host can

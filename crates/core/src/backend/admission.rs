@@ -15,9 +15,9 @@ use crate::{Effect, ErrorKind, PersistError, Result, TenantId};
 /// # async fn main() -> throughline_core::Result<()> {
 /// use std::time::{Duration, Instant};
 ///
-/// use throughline_core::{ErrorKind, TenantId, backend::Admission};
+/// use throughline_core::{ErrorKind, TenantId, backend::QueueCapacity};
 ///
-/// let (admission, tenant) = (Admission::new(1, 1 << 20), TenantId::default());
+/// let (admission, tenant) = (QueueCapacity::new(1, 1 << 20), TenantId::default());
 /// let soon = || Instant::now() + Duration::from_millis(1);
 /// let slot = admission.enter(&tenant, 100, soon()).await?;
 /// let error = admission.enter(&tenant, 100, soon()).await.unwrap_err();
@@ -27,7 +27,7 @@ use crate::{Effect, ErrorKind, PersistError, Result, TenantId};
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Admission {
+pub struct QueueCapacity {
     operations: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     operation_limit: usize,
@@ -38,12 +38,12 @@ pub struct Admission {
 /// A place among what waits for a writer. Dropping it gives it back.
 #[derive(Debug)]
 #[must_use = "the place is given back when this is dropped"]
-pub struct Slot {
+pub struct QueuePermit {
     _operation: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
 }
 
-impl Admission {
+impl QueueCapacity {
     /// Lets so many operations in at once, and so many bytes.
     #[must_use]
     pub fn new(operations: usize, bytes: usize) -> Self {
@@ -63,7 +63,7 @@ impl Admission {
     ///
     /// # Errors
     /// `Overloaded` when there was no place in time; `Unavailable` once it was [closed](Self::close). Nothing was applied.
-    pub async fn enter(&self, tenant: &TenantId, bytes: usize, give_up: Instant) -> Result<Slot> {
+    pub async fn enter(&self, tenant: &TenantId, bytes: usize, give_up: Instant) -> Result<QueuePermit> {
         // What is larger than the queue waits until it has the queue for itself.
         let bytes = u32::try_from(bytes.min(self.byte_limit)).unwrap_or(u32::MAX);
         match self.try_enter(bytes) {
@@ -74,7 +74,7 @@ impl Admission {
             let _front = self.tenants.acquire([tenant.clone()]).await;
             let operation = Arc::clone(&self.operations).acquire_owned().await?;
             let bytes = Arc::clone(&self.bytes).acquire_many_owned(bytes).await?;
-            Ok(Slot { _operation: operation, _bytes: bytes })
+            Ok(QueuePermit { _operation: operation, _bytes: bytes })
         };
         match timeout_at(give_up.into(), waiting).await {
             Ok(entered) => entered.map_err(|_: AcquireError| closed()),
@@ -83,10 +83,10 @@ impl Admission {
         }
     }
 
-    fn try_enter(&self, bytes: u32) -> Result<Slot, TryAcquireError> {
+    fn try_enter(&self, bytes: u32) -> Result<QueuePermit, TryAcquireError> {
         let operation = Arc::clone(&self.operations).try_acquire_owned()?;
         let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(bytes)?;
-        Ok(Slot { _operation: operation, _bytes: bytes })
+        Ok(QueuePermit { _operation: operation, _bytes: bytes })
     }
 
     /// Whether no more than one operation is inside.
@@ -130,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn both_bounds_hold_and_are_given_back() {
-        let admission = Admission::new(2, 100);
+        let admission = QueueCapacity::new(2, 100);
         let first = admission.enter(&tenant(), 60, soon()).await.unwrap();
         let error = admission.enter(&tenant(), 60, soon()).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied));
@@ -146,7 +146,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_larger_than_the_queue_has_it_for_itself() {
-        let admission = Admission::new(2, 100);
+        let admission = QueueCapacity::new(2, 100);
         let all = admission.enter(&tenant(), 1 << 40, soon()).await.unwrap();
         assert_eq!(admission.free(), (1, 0));
         drop(all);
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_let_in_by_who_leaves_and_sent_away_by_the_end() {
-        let admission = Arc::new(Admission::new(1, 100));
+        let admission = Arc::new(QueueCapacity::new(1, 100));
         let first = admission.enter(&tenant(), 1, soon()).await.unwrap();
         let far = Instant::now() + Duration::from_secs(60);
         let waiting = tokio::spawn({
@@ -177,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_tenant_with_many_waiting_holds_no_other_up() {
-        let admission = Arc::new(Admission::new(1, 100));
+        let admission = Arc::new(QueueCapacity::new(1, 100));
         let far = Instant::now() + Duration::from_secs(60);
         let order = Arc::new(std::sync::Mutex::new(Vec::new()));
         let first = admission.enter(&tenant(), 1, soon()).await.unwrap();

@@ -1,6 +1,6 @@
 use std::marker::PhantomData;
 
-use crate::{Context, Operation, Timestamp, backend::AuditTicket, context::Idempotency};
+use crate::{Context, Operation, Timestamp, backend::PendingAuditEntry, context::Idempotency};
 
 /// The pipeline's ticket: this operation, once, to this backend, now.
 ///
@@ -12,7 +12,7 @@ pub struct Admitted<'t, O> {
     op: O,
     context: Context,
     now: Timestamp,
-    audit: Option<AuditTicket>,
+    audit: Option<PendingAuditEntry>,
     /// Invariant in `'t`: a ticket can neither be stretched nor shrunk into another call.
     ticket: PhantomData<fn(&'t ()) -> &'t ()>,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Counter;
 impl<'t, O: Operation> Admitted<'t, O> {
     pub(crate) fn new(op: O, context: Context, now: Timestamp, _counter: &'t Counter) -> Self {
         let audit = if O::KIND.is_write() {
-            context.call().audit().map(|draft| AuditTicket::new(draft, &context))
+            context.call().audit().map(|draft| PendingAuditEntry::new(draft, &context))
         } else {
             None
         };
@@ -55,7 +55,7 @@ impl<'t, O: Operation> Admitted<'t, O> {
     /// Takes what the log of who did what is to say of it, where it is to say something: for a backend that claims
     /// [`Capabilities::audit`](crate::Capabilities::audit), before it takes the ticket apart.
     #[must_use]
-    pub const fn take_audit(&mut self) -> Option<AuditTicket> {
+    pub const fn take_audit(&mut self) -> Option<PendingAuditEntry> {
         self.audit.take()
     }
 

@@ -70,12 +70,12 @@ impl AuditLink {
 /// of the write from it, and keeps the entry in the same commit.
 ///
 /// Only a pipeline makes one, with the [`Admitted`](crate::Admitted) ticket of the call.
-pub struct AuditTicket {
+pub struct PendingAuditEntry {
     draft: Arc<AuditDraft>,
     context: Context,
 }
 
-impl AuditTicket {
+impl PendingAuditEntry {
     /// The ticket of one attempt.
     pub(crate) fn new(draft: &Arc<AuditDraft>, context: &Context) -> Self {
         draft.hand_over();
@@ -100,9 +100,9 @@ impl AuditTicket {
     }
 }
 
-impl fmt::Debug for AuditTicket {
+impl fmt::Debug for PendingAuditEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AuditTicket").field(&self.context.call_id()).finish()
+        f.debug_tuple("PendingAuditEntry").field(&self.context.call_id()).finish()
     }
 }
 
@@ -110,12 +110,12 @@ impl fmt::Debug for AuditTicket {
 /// [`Capabilities::audit`](crate::Capabilities::audit) appends them in one commit.
 ///
 /// Only a pipeline makes one, and nothing but entries can be made of it.
-pub struct AuditNotes {
+pub struct RejectedCallRecords {
     sealer: Arc<dyn AuditSealer>,
     records: Vec<AuditRecord>,
 }
 
-impl AuditNotes {
+impl RejectedCallRecords {
     pub(crate) fn new(sealer: &Arc<dyn AuditSealer>, records: Vec<AuditRecord>) -> Self {
         Self { sealer: Arc::clone(sealer), records }
     }
@@ -145,9 +145,9 @@ impl AuditNotes {
     }
 }
 
-impl fmt::Debug for AuditNotes {
+impl fmt::Debug for RejectedCallRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuditNotes").field("records", &self.records.len()).finish_non_exhaustive()
+        f.debug_struct("RejectedCallRecords").field("records", &self.records.len()).finish_non_exhaustive()
     }
 }
 

@@ -1,40 +1,43 @@
 //! What a store that can follow another one decides, made once for every backend.
 //!
 //! ```
-//! use throughline_core::{ErrorKind, backend::following, replication::{Stance, TakeStance}};
+//! use throughline_core::{ErrorKind, backend::following, replication::{ReplicationState, SetReplicationState}};
 //!
-//! let follower = Stance::LEADING.following();
-//! let take = TakeStance::new(Stance::LEADING, follower);
-//! assert_eq!(following::take_stance(Stance::LEADING, &take)?, Some(follower));
+//! let follower = ReplicationState::PRIMARY.as_replica();
+//! let take = SetReplicationState::new(ReplicationState::PRIMARY, follower);
+//! assert_eq!(following::set_replication_state(ReplicationState::PRIMARY, &take)?, Some(follower));
 //! // Made again, it has been done.
-//! assert_eq!(following::take_stance(follower, &take)?, None);
-//! assert_eq!(following::expect_leading(follower).unwrap_err().kind(), ErrorKind::Following);
+//! assert_eq!(following::set_replication_state(follower, &take)?, None);
+//! assert_eq!(following::expect_primary(follower).unwrap_err().kind(), ErrorKind::NotPrimary);
 //! # Ok::<(), throughline_core::PersistError>(())
 //! ```
 
 use crate::{
     ErrorKind, PersistError, Position, Result,
-    operation::{ApplyImages, TakeStance},
-    replica::{CaptureId, ImageCursor, Stance},
+    operation::{ApplyImages, SetReplicationState},
+    replica::{CaptureId, ImageCursor, ReplicationState},
 };
 
 /// Refuses a write to a store that follows another one.
 ///
 /// # Errors
 /// `Following`.
-pub fn expect_leading(stance: Stance) -> Result<()> {
-    if stance.leads() {
+pub fn expect_primary(replication_state: ReplicationState) -> Result<()> {
+    if replication_state.is_primary() {
         return Ok(());
     }
-    let detail = format!("the store is {stance}: another one takes the writes");
-    Err(PersistError::new(ErrorKind::Following, detail))
+    let detail = format!("the store is {replication_state}: another one takes the writes");
+    Err(PersistError::new(ErrorKind::NotPrimary, detail))
 }
 
 /// What a store is to be; nothing where it is that already.
 ///
 /// # Errors
 /// `Stale` when it is something else than was expected.
-pub fn take_stance(present: Stance, take: &TakeStance) -> Result<Option<Stance>> {
+pub fn set_replication_state(
+    present: ReplicationState,
+    take: &SetReplicationState,
+) -> Result<Option<ReplicationState>> {
     if present == take.to {
         return Ok(None);
     }
@@ -49,7 +52,7 @@ pub fn take_stance(present: Stance, take: &TakeStance) -> Result<Option<Stance>>
 #[derive(Debug, Clone, Copy)]
 pub struct Present {
     /// What it is.
-    pub stance: Stance,
+    pub replication_state: ReplicationState,
     /// How far it has followed.
     pub cursor: Option<ImageCursor>,
     /// Whether anything was ever written to it.
@@ -58,15 +61,16 @@ pub struct Present {
     pub last_change: Position,
 }
 
-/// Whether images are to be put in their places; not where that was done already.
+/// Whether images are to be put in their content_fields; not where that was done already.
 ///
 /// # Errors
 /// `Stale` where the store leads, is in another epoch, or has followed to another place. `Conflict` where a copy begins in a store with
 /// something in it, or with changes that the other one has not.
 pub fn may_apply(present: Present, apply: &ApplyImages) -> Result<bool> {
-    let Present { stance, cursor, is_empty, last_change } = present;
-    if stance.leads() || stance.epoch != apply.epoch {
-        let detail = format!("the store is {stance}, and does not follow in epoch {}", apply.epoch);
+    let Present { replication_state, cursor, is_empty, last_change } = present;
+    if replication_state.is_primary() || replication_state.epoch != apply.epoch {
+        let detail =
+            format!("the store is {replication_state}, and does not follow in epoch {}", apply.epoch);
         return Err(PersistError::new(ErrorKind::Stale, detail));
     }
     if cursor == Some(apply.to) {
@@ -120,14 +124,19 @@ mod tests {
 
     /// A follower of the first epoch that has come to the first row.
     fn present() -> Present {
-        let stance = Stance::LEADING.following();
-        Present { stance, cursor: Some(cursor(1)), is_empty: false, last_change: Position::new(10) }
+        let replication_state = ReplicationState::PRIMARY.as_replica();
+        Present {
+            replication_state,
+            cursor: Some(cursor(1)),
+            is_empty: false,
+            last_change: Position::new(10),
+        }
     }
 
     /// What brings it to the second.
     fn apply() -> ApplyImages {
         ApplyImages {
-            epoch: Stance::LEADING.epoch,
+            epoch: ReplicationState::PRIMARY.epoch,
             from: Some(cursor(1)),
             to: cursor(2),
             images: vec![gone()],
@@ -158,9 +167,9 @@ mod tests {
 
     #[test]
     fn a_store_that_leads_or_follows_in_another_epoch_takes_nothing() {
-        let leads = Present { stance: Stance::LEADING, ..present() };
-        assert_eq!(answer(leads, &apply()), Err(ErrorKind::Stale));
-        let later = ApplyImages { epoch: Stance::LEADING.epoch.next(), ..apply() };
+        let is_primary = Present { replication_state: ReplicationState::PRIMARY, ..present() };
+        assert_eq!(answer(is_primary, &apply()), Err(ErrorKind::Stale));
+        let later = ApplyImages { epoch: ReplicationState::PRIMARY.epoch.next(), ..apply() };
         assert_eq!(answer(present(), &later), Err(ErrorKind::Stale));
         // Even what was put before: it was put for somebody else.
         let put = Present { cursor: Some(cursor(2)), ..present() };
@@ -182,14 +191,14 @@ mod tests {
 
     #[test]
     fn a_stance_is_taken_from_the_one_that_was_expected_and_once() {
-        let (leads, follows) = (Stance::LEADING, Stance::LEADING.following());
-        let take = TakeStance::new(leads, follows);
-        assert_eq!(take_stance(leads, &take).unwrap(), Some(follows));
-        assert_eq!(take_stance(follows, &take).unwrap(), None);
-        let other = Stance { epoch: Epoch::new(7), ..leads };
-        assert_eq!(take_stance(other, &take).unwrap_err().kind(), ErrorKind::Stale);
-        assert!(expect_leading(leads).is_ok());
-        assert_eq!(expect_leading(follows).unwrap_err().kind(), ErrorKind::Following);
+        let (is_primary, follows) = (ReplicationState::PRIMARY, ReplicationState::PRIMARY.as_replica());
+        let take = SetReplicationState::new(is_primary, follows);
+        assert_eq!(set_replication_state(is_primary, &take).unwrap(), Some(follows));
+        assert_eq!(set_replication_state(follows, &take).unwrap(), None);
+        let other = ReplicationState { epoch: Epoch::new(7), ..is_primary };
+        assert_eq!(set_replication_state(other, &take).unwrap_err().kind(), ErrorKind::Stale);
+        assert!(expect_primary(is_primary).is_ok());
+        assert_eq!(expect_primary(follows).unwrap_err().kind(), ErrorKind::NotPrimary);
     }
 
     #[test]

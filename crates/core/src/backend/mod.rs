@@ -55,18 +55,18 @@ mod weight;
 use std::future::{Future, ready};
 
 pub use self::{
-    admission::{Admission, Slot, closed},
+    admission::{QueueCapacity, QueuePermit, closed},
     admitted::Admitted,
-    audit::{AuditLink, AuditNotes, AuditTicket},
+    audit::{AuditLink, PendingAuditEntry, RejectedCallRecords},
     capabilities::{Capabilities, Durability},
     length::{Length, Tail},
     owner_process::OwnerProcess,
-    weight::{weight, weight_of_notes},
+    weight::{size_of_rejected_call_records, weight},
 };
 pub(crate) use self::{admitted::Counter, audit::record};
 pub use crate::operation::{
     estimated_size::{AnswerBytes, EstimatedSize},
-    stored::{LookUp, Removed, Replay, Tally, ThreadFacts},
+    stored::{LookUp, Removed, Replay, ThreadCounters, ThreadStats},
 };
 
 use crate::change::CommitNotifications;
@@ -128,7 +128,7 @@ pub trait Backend: Send + Sync + 'static {
     /// The random key that was made with this store, which fingerprints are keyed with where the host gives no secret of its own.
     ///
     /// It is the same in every process that opens the store, and is kept apart from the idempotency keys and their fingerprints. A
-    /// store that becomes the replica of another one takes the key that comes with [`TakeStance`](crate::operation::TakeStance). A process that
+    /// store that becomes the replica of another one takes the key that comes with [`SetReplicationState`](crate::operation::SetReplicationState). A process that
     /// had opened the replica before another process called that has the old key until it opens the store again: after a switchover,
     /// a call that it repeats is refused as [`Conflict`](crate::ErrorKind::Conflict). A store that has none answers nothing: then
     /// the key is a constant, and the guide says what a reader of the store can guess.
@@ -241,7 +241,7 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// - A read that begins after a write was answered sees it.
     /// - What is not there is answered as nothing, and not as an error; one row that cannot be read is reported, and hides no other.
-    /// - Cursors are exclusive, and need not be the place of anything. A page that ends with the last item says that there are
+    /// - Cursors are exclusive, and need not be the field of anything. A page that ends with the last item says that there are
     ///   no more. The pipeline checks limits and byte bounds by [`rules::check_page`], and those without bytes by [`rules::check_limit`].
     /// - Pages and lists with a `max_bytes` end where the next item would exceed it, hold one item at least, and say that there are more.
     ///   [`AnswerBytes`] counts them.
@@ -276,8 +276,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Appends to the log of who did what: entries about calls that were refused, or that a layer or another pipeline answered. They come from
     /// the pipeline itself, and not through its layers, which have refused what they are about. In one commit; an error leaves
     /// nothing of them, or says that the outcome is unknown, and they come again.
-    fn note(&self, notes: AuditNotes) -> impl Future<Output = Result<()>> + Send {
-        drop(notes);
+    fn record_rejected_calls(&self, records: RejectedCallRecords) -> impl Future<Output = Result<()>> + Send {
+        drop(records);
         ready(Err(PersistError::unsupported("an audit log")))
     }
 

@@ -47,7 +47,7 @@ pub use crate::operation::stored::KnownName;
 use crate::{
     ErrorKind, Message, MessageId, MessageState, PersistError, Role, Seq,
     id::{EventId, ItemId, TurnId},
-    operation::{Alias, Mismatch, Origin, PassedOver, ResolveId, ResolvedBy, ResolvedId},
+    operation::{Alias, Mismatch, Origin, ResolveId, ResolvedBy, ResolvedId, SkippedId},
 };
 
 /// What a thread says of the names of its messages in its present generation, to [`resolve`].
@@ -145,7 +145,7 @@ impl Named {
 /// look-up fails with.
 pub fn resolve<N: Names>(asked: &ResolveId, names: &mut N) -> Result<(ResolvedId, Option<Alias>), N::Error> {
     check(asked)?;
-    let mut search = Search { asked, names, passed_over: Vec::new() };
+    let mut search = Search { asked, names, skipped: Vec::new() };
     let known = search.by_name()?;
     if let Some((id, by)) = known {
         return Ok((search.found(id, by)?, None));
@@ -177,7 +177,7 @@ pub(crate) fn check(asked: &ResolveId) -> Result<(), PersistError> {
 struct Search<'a, N> {
     asked: &'a ResolveId,
     names: &'a mut N,
-    passed_over: Vec<PassedOver>,
+    skipped: Vec<SkippedId>,
 }
 
 impl<N: Names> Search<'_, N> {
@@ -189,7 +189,7 @@ impl<N: Names> Search<'_, N> {
                 if let (Some(known), None) = (&known, turn)
                     && self.is_over(known.seen)?
                 {
-                    self.pass_over(&known.alias.message, Mismatch::TurnIsOver);
+                    self.skip(&known.alias.message, Mismatch::TurnIsOver);
                     return Ok(None);
                 }
                 (known, ResolvedBy::Item)
@@ -205,7 +205,7 @@ impl<N: Names> Search<'_, N> {
         for id in &self.asked.legacy {
             match self.why_not(id)? {
                 None => return Ok(Some(id.clone())),
-                Some(why) => self.pass_over(id, why),
+                Some(why) => self.skip(id, why),
             }
         }
         Ok(None)
@@ -247,8 +247,8 @@ impl<N: Names> Search<'_, N> {
         Ok(self.names.latest_question()?.is_some_and(|question| question > seq))
     }
 
-    fn pass_over(&mut self, id: &MessageId, why: Mismatch) {
-        self.passed_over.push(PassedOver { id: id.clone(), why });
+    fn skip(&mut self, id: &MessageId, why: Mismatch) {
+        self.skipped.push(SkippedId { id: id.clone(), why });
     }
 
     fn found(self, id: MessageId, by: ResolvedBy) -> Result<ResolvedId, N::Error> {
@@ -259,6 +259,6 @@ impl<N: Names> Search<'_, N> {
             return Err(error.about(&thread, &id).into());
         }
         let state = named.state();
-        Ok(ResolvedId { thread, id, by, state, passed_over: self.passed_over, deduplicated: false })
+        Ok(ResolvedId { thread, id, by, state, skipped: self.skipped, deduplicated: false })
     }
 }

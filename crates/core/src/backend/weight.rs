@@ -7,7 +7,7 @@ const FRAME: usize = 1024;
 
 /// The bytes that so many entries about what was not applied are counted for.
 #[must_use]
-pub const fn weight_of_notes(entries: usize) -> usize {
+pub const fn size_of_rejected_call_records(entries: usize) -> usize {
     entries * FRAME
 }
 

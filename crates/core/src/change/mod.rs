@@ -4,13 +4,13 @@
 //! nothing that was redacted or deleted since is shown to anybody who comes late.
 //!
 //! ```
-//! use throughline_core::{Position, changes::{Change, Happened}};
+//! use throughline_core::{Position, changes::{Change, ChangeKind}};
 //!
 //! let json = r#"{"position":7,"tenant":"default","thread":"t","at":0,
 //!     "what":{"added":{"id":"m","seq":1,"revision":1}}}"#;
 //! let change: Change = serde_json::from_str(json)?;
 //! assert_eq!(change.position, Position::new(7));
-//! assert!(matches!(change.what, Happened::Added(added) if added.id.as_str() == "m"));
+//! assert!(matches!(change.what, ChangeKind::Added(added) if added.id.as_str() == "m"));
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
@@ -36,14 +36,14 @@ pub struct Change {
     /// When it was made.
     pub at: Timestamp,
     /// What happened.
-    pub what: Happened,
+    pub what: ChangeKind,
 }
 
 /// What a [`Change`] did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub enum Happened {
+pub enum ChangeKind {
     /// A complete message was added, or imported.
     Added(ChangedMessage),
     /// A message was reserved.
@@ -99,7 +99,7 @@ pub struct ChangedMessage {
     pub revision: Revision,
 }
 
-impl Happened {
+impl ChangeKind {
     /// The message that it is about, where it is about one.
     #[must_use]
     pub const fn message(&self) -> Option<&ChangedMessage> {

@@ -367,7 +367,7 @@ impl Shape {
             | ReadResult::Threads(_)
             | ReadResult::Purgeable(_)
             | ReadResult::Images(_)
-            | ReadResult::Standing(_) => {}
+            | ReadResult::ReplicationStatus(_) => {}
         }
         if !result.entries().iter().all(|entry| entry.tenant == *tenant && is_asked_for(&entry.thread)) {
             return Err("answered with a thread of another tenant or id than it was asked");

@@ -58,7 +58,7 @@ kinds! {
     /// The caller may not do this.
     Denied = "denied", passes: false, refusal: true;
     /// The store follows another one, which takes the writes.
-    Following = "following", passes: false, refusal: true;
+    NotPrimary = "not_primary", passes: false, refusal: true;
     /// The backend or a layer does not do this.
     Unsupported = "unsupported", passes: false, refusal: true;
     /// Too much is waiting already.

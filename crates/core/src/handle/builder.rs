@@ -141,7 +141,7 @@ impl<L, B> Builder<L, B> {
     }
 
     /// Keys the fingerprints of idempotent calls with a secret of the host, so that who reads the store cannot test
-    /// guesses at content. It has to stay the same as long as keys are to be recognised: with another secret every
+    /// guesses at content. It has to stay the same as long as keys are to be recognized: with another secret every
     /// replay is a conflict. It is kept nowhere. Without it they are keyed with the random key that the store made for itself,
     /// which a copy of all of the store's files may hold.
     pub fn fingerprint_secret(mut self, secret: &[u8]) -> Self {
@@ -270,9 +270,9 @@ impl<L, B> Builder<L, B> {
             trail,
             note: Box::new({
                 let terminal = terminal.clone();
-                move |notes| {
+                move |records| {
                     let terminal = terminal.clone();
-                    Box::pin(async move { terminal.note(notes).await })
+                    Box::pin(async move { terminal.record_rejected_calls(records).await })
                 }
             }),
             store_key: Box::new({

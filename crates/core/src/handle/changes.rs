@@ -16,13 +16,13 @@ use crate::{
 /// told at least once to who does so.
 ///
 /// ```no_run
-/// use throughline_core::{Persistence, Position, changes::{ChangeScope, Happened}};
+/// use throughline_core::{Persistence, Position, changes::{ChangeScope, ChangeKind}};
 ///
 /// # async fn example(db: Persistence, known: Position) -> throughline_core::Result<()> {
 /// let mut feed = db.changes(ChangeScope::Tenant, known);
 /// loop {
 ///     let change = feed.next().await?;
-///     if let Happened::Finished(message) = &change.what {
+///     if let ChangeKind::Finished(message) = &change.what {
 ///         println!("{}: {} is complete", change.thread, message.id);
 ///     }
 /// }

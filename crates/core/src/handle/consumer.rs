@@ -14,8 +14,8 @@ impl Persistence {
     ///
     /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
     /// let consumer: ConsumerName = "search".parse().expect("a valid name");
-    /// let passed_over = db.read(ListQuarantined::new(consumer.clone(), 100)).await?;
-    /// for change in passed_over.changes {
+    /// let skipped = db.read(ListQuarantined::new(consumer.clone(), 100)).await?;
+    /// for change in skipped.changes {
     ///     println!("{} in {}: {}", change.position, change.thread, change.why);
     ///     db.on_consumer(ReleaseChange { consumer: consumer.clone(), position: change.position }).await?;
     /// }

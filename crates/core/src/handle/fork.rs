@@ -6,14 +6,14 @@ use crate::{
     operation::{
         DamagedMessage, Import, ImportRow, ImportedRow, Page, PageFrom, PublishThread, ReadPage, Visibility,
     },
-    thread::{ForkPoint, ThreadEntry},
+    thread::{ForkPoint, ThreadSummary},
 };
 
 /// What a fork came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forked {
     /// The new thread.
-    pub entry: ThreadEntry,
+    pub entry: ThreadSummary,
     /// How many messages it has of the other.
     pub messages: u64,
 }
@@ -209,7 +209,7 @@ impl Partial {
     }
 
     /// Whether the thread has what this fork has copied, and nothing else.
-    fn is_all_of(&self, entry: Result<&Option<ThreadEntry>, &PersistError>) -> bool {
+    fn is_all_of(&self, entry: Result<&Option<ThreadSummary>, &PersistError>) -> bool {
         match entry {
             Ok(Some(entry)) => entry.last_seq == self.last_copy,
             Ok(None) => true,
@@ -275,7 +275,7 @@ enum Begun {
     /// Another call has made it, and it is to be filled.
     Found,
     /// It is there.
-    Whole(Box<ThreadEntry>),
+    Whole(Box<ThreadSummary>),
 }
 
 /// Whether the same fork succeeds later: the failure passes with time, or the store has space again.

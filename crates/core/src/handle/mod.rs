@@ -9,11 +9,11 @@ mod fork;
 mod history;
 mod persistence;
 mod prune;
+mod recovery;
 mod replica;
 mod request;
 mod session;
 mod session_run;
-mod sweep;
 mod thread;
 mod turn;
 mod upstream;
@@ -29,10 +29,10 @@ pub use self::{
     fork::Forked,
     history::{BlockAt, History, Recalled, ToolCall},
     persistence::Persistence,
+    recovery::RecoveredDrafts,
     request::{ReplyFuture, Request, RequestFuture},
     session::{Agent, AgentThread},
     session_run::{Finished, PreparedRun, Ran, Run, RunError, RunFailure, SessionRunner, Stop},
-    sweep::Swept,
     thread::Thread,
     turn::{NewTurn, Turn, TurnRequest},
     upstream::Upstream,

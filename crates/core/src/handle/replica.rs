@@ -6,12 +6,12 @@ impl Persistence {
     /// to copy a store is in `mirror`; this is what that is made of.
     ///
     /// ```no_run
-    /// use throughline_core::{Persistence, replication::{GetStanding, TakeStance}};
+    /// use throughline_core::{Persistence, replication::{GetReplicationStatus, SetReplicationState}};
     ///
     /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
     /// // A store that was left following, and whose leader is gone for good, takes the writes.
-    /// let standing = db.read(GetStanding {}).await?;
-    /// db.on_replica(TakeStance::new(standing.stance, standing.stance.leading_next())).await?;
+    /// let standing = db.read(GetReplicationStatus {}).await?;
+    /// db.on_replica(SetReplicationState::new(standing.replication_state, standing.replication_state.promoted())).await?;
     /// # Ok(())
     /// # }
     /// ```

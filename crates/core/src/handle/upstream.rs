@@ -1,5 +1,5 @@
 use crate::{
-    Context, PersistArgs, PersistResponse, Persistence, Result, backend::AuditNotes,
+    Context, PersistArgs, PersistResponse, Persistence, Result, backend::RejectedCallRecords,
     operation::FingerprintKey,
 };
 
@@ -60,8 +60,8 @@ impl<'a> Upstream<'a> {
     ///
     /// # Errors
     /// What the backend of the pipeline answers.
-    pub async fn write_audit_notes(&self, notes: AuditNotes) -> Result<()> {
-        self.db.core().note(notes).await
+    pub async fn write_rejected_call_records(&self, records: RejectedCallRecords) -> Result<()> {
+        self.db.core().record_rejected_calls(records).await
     }
 
     /// The key of the store: what a backend answers to [`Backend::fingerprint_key`](crate::Backend::fingerprint_key).

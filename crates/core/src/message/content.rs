@@ -53,13 +53,13 @@ impl Content {
         Self::from_raw(raw)
     }
 
-    /// Serialises `blocks`, which must come out as a JSON array.
+    /// Serializes `blocks`, which must come out as a JSON array.
     ///
     /// # Errors
-    /// [`InvalidContent`] when it does not serialise, or not as an array.
+    /// [`InvalidContent`] when it does not serialize, or not as an array.
     pub fn from_blocks<T: Serialize + ?Sized>(blocks: &T) -> Result<Self, InvalidContent> {
         let raw = serde_json::value::to_raw_value(blocks)
-            .map_err(|_| InvalidContent("does not serialise as JSON".to_owned()))?;
+            .map_err(|_| InvalidContent("does not serialize as JSON".to_owned()))?;
         Self::from_raw(raw)
     }
 

@@ -5,11 +5,11 @@
 //! visitor and is complete by construction.
 //!
 //! ```
-//! use throughline_core::{Content, NewMessage, messages::{Add, CarriesContent, SlotMut}};
+//! use throughline_core::{Content, NewMessage, messages::{Add, CarriesContent, FieldValueMut}};
 //!
 //! let mut add = Add::new("t".parse()?, NewMessage::user("my key is hunter2"));
-//! for place in add.places_mut() {
-//!     if let SlotMut::Whole(content) = place.slot {
+//! for field in add.content_fields_mut() {
+//!     if let FieldValueMut::Whole(content) = field.value {
 //!         *content = Content::from_json(content.as_json().replace("hunter2", "***"))?;
 //!     }
 //! }
@@ -23,18 +23,18 @@ use crate::{Content, Delta, MessageId, Metadata, ThreadId, Title, message::Lengt
 
 /// One place that holds content.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct ContentField<'a> {
     /// The thread it belongs to.
     pub thread: &'a ThreadId,
     /// The message it belongs to; none where it belongs to the thread as a whole.
     pub message: Option<&'a MessageId>,
     /// What is there.
-    pub slot: Slot<'a>,
+    pub value: FieldValue<'a>,
 }
 
-/// What a [`Place`] holds. Exhaustive, so that a layer that rewrites content does not compile before it handles a new kind.
+/// What a [`ContentField`] holds. Exhaustive, so that a layer that rewrites content does not compile before it handles a new kind.
 #[derive(Clone, Copy)]
-pub enum Slot<'a> {
+pub enum FieldValue<'a> {
     /// The whole content of a message.
     Whole(&'a Content),
     /// Content that is appended: a secret may be split over two of these.
@@ -50,7 +50,7 @@ pub enum Slot<'a> {
 }
 
 /// Text shows as its length: content does not belong into logs.
-impl fmt::Debug for Slot<'_> {
+impl fmt::Debug for FieldValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(content) => f.debug_tuple("Whole").field(content).finish(),
@@ -63,7 +63,7 @@ impl fmt::Debug for Slot<'_> {
     }
 }
 
-impl Slot<'_> {
+impl FieldValue<'_> {
     /// The bytes that it holds: of content and metadata as JSON, the names of metadata included.
     #[must_use]
     pub fn byte_len(&self) -> usize {
@@ -79,17 +79,17 @@ impl Slot<'_> {
 
 /// One place that holds content, to be changed.
 #[derive(Debug)]
-pub struct PlaceMut<'a> {
+pub struct ContentFieldMut<'a> {
     /// The thread it belongs to.
     pub thread: &'a ThreadId,
     /// The message it belongs to; none where it belongs to the thread as a whole.
     pub message: Option<&'a MessageId>,
     /// What is there.
-    pub slot: SlotMut<'a>,
+    pub value: FieldValueMut<'a>,
 }
 
-/// What a [`PlaceMut`] holds. Exhaustive, as [`Slot`] is.
-pub enum SlotMut<'a> {
+/// What a [`ContentFieldMut`] holds. Exhaustive, as [`FieldValue`] is.
+pub enum FieldValueMut<'a> {
     /// The whole content of a message.
     Whole(&'a mut Content),
     /// Content that is appended: a secret may be split over two of these.
@@ -105,7 +105,7 @@ pub enum SlotMut<'a> {
 }
 
 /// Text shows as its length: content does not belong into logs.
-impl fmt::Debug for SlotMut<'_> {
+impl fmt::Debug for FieldValueMut<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(content) => f.debug_tuple("Whole").field(content).finish(),
@@ -121,35 +121,35 @@ impl fmt::Debug for SlotMut<'_> {
 /// Says where content is.
 pub trait CarriesContent {
     /// Every place that holds content, to be read.
-    fn places(&self) -> Vec<Place<'_>>;
+    fn content_fields(&self) -> Vec<ContentField<'_>>;
 
     /// Every place that holds content, to be changed. A list, so that a layer may await at each place.
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>>;
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>>;
 }
 
 /// Implements [`CarriesContent`] from one pattern without `..`; the bound fields are then named as slots.
 ///
-/// `Type { pattern } for (thread, message) => [Slot(field), …]`
+/// `Type { pattern } for (thread, message) => [FieldValue(field), …]`
 macro_rules! carries_content {
-    ($name:ident { $($pattern:tt)* } for ($thread:ident, $message:ident) => [$($slot:ident($field:ident)),* $(,)?]) => {
+    ($name:ident { $($pattern:tt)* } for ($thread:ident, $message:ident) => [$($value:ident($field:ident)),* $(,)?]) => {
         impl $crate::message::CarriesContent for $name {
-            fn places(&self) -> Vec<$crate::message::Place<'_>> {
+            fn content_fields(&self) -> Vec<$crate::message::ContentField<'_>> {
                 let Self { $($pattern)* } = self;
                 let _ = ($thread, $message);
-                vec![$($crate::message::Place {
+                vec![$($crate::message::ContentField {
                     thread: $thread,
                     message: Some($message),
-                    slot: $crate::message::Slot::$slot($field),
+                    value: $crate::message::FieldValue::$value($field),
                 }),*]
             }
 
-            fn places_mut(&mut self) -> Vec<$crate::message::PlaceMut<'_>> {
+            fn content_fields_mut(&mut self) -> Vec<$crate::message::ContentFieldMut<'_>> {
                 let Self { $($pattern)* } = self;
                 let _ = (&$thread, &$message);
-                vec![$($crate::message::PlaceMut {
+                vec![$($crate::message::ContentFieldMut {
                     thread: $thread,
                     message: Some($message),
-                    slot: $crate::message::SlotMut::$slot($field),
+                    value: $crate::message::FieldValueMut::$value($field),
                 }),*]
             }
         }
@@ -161,12 +161,12 @@ pub(crate) use carries_content;
 macro_rules! carries_nothing {
     ($name:ident { $($pattern:tt)* }) => {
         impl $crate::message::CarriesContent for $name {
-            fn places(&self) -> Vec<$crate::message::Place<'_>> {
+            fn content_fields(&self) -> Vec<$crate::message::ContentField<'_>> {
                 let Self { $($pattern)* } = self;
                 Vec::new()
             }
 
-            fn places_mut(&mut self) -> Vec<$crate::message::PlaceMut<'_>> {
+            fn content_fields_mut(&mut self) -> Vec<$crate::message::ContentFieldMut<'_>> {
                 let Self { $($pattern)* } = self;
                 Vec::new()
             }
@@ -179,21 +179,21 @@ pub(crate) use carries_nothing;
 macro_rules! carries_parts {
     ($name:ident, $self:ident => $shared:expr, $exclusive:expr) => {
         impl $crate::message::CarriesContent for $name {
-            fn places(&$self) -> Vec<$crate::message::Place<'_>> {
-                $shared.into_iter().flat_map($crate::message::CarriesContent::places).collect()
+            fn content_fields(&$self) -> Vec<$crate::message::ContentField<'_>> {
+                $shared.into_iter().flat_map($crate::message::CarriesContent::content_fields).collect()
             }
 
-            fn places_mut(&mut $self) -> Vec<$crate::message::PlaceMut<'_>> {
-                $exclusive.into_iter().flat_map($crate::message::CarriesContent::places_mut).collect()
+            fn content_fields_mut(&mut $self) -> Vec<$crate::message::ContentFieldMut<'_>> {
+                $exclusive.into_iter().flat_map($crate::message::CarriesContent::content_fields_mut).collect()
             }
         }
     };
 }
 pub(crate) use carries_parts;
 
-/// A message's own places, for every output that holds one.
+/// A message's own content fields, for every output that holds one.
 impl CarriesContent for crate::Message {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self {
             tenant: _,
             thread,
@@ -210,13 +210,13 @@ impl CarriesContent for crate::Message {
             created_at: _,
             updated_at: _,
         } = self;
-        let at = |slot| Place { thread, message: Some(message), slot };
-        let mut places = vec![at(Slot::Whole(content)), at(Slot::Metadata(metadata))];
-        places.extend(abandon_reason.as_deref().map(|reason| at(Slot::Reason(reason))));
-        places
+        let at = |value| ContentField { thread, message: Some(message), value };
+        let mut content_fields = vec![at(FieldValue::Whole(content)), at(FieldValue::Metadata(metadata))];
+        content_fields.extend(abandon_reason.as_deref().map(|reason| at(FieldValue::Reason(reason))));
+        content_fields
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self {
             tenant: _,
             thread,
@@ -234,9 +234,10 @@ impl CarriesContent for crate::Message {
             updated_at: _,
         } = self;
         let (thread, message) = (&*thread, &*message);
-        let at = |slot| PlaceMut { thread, message: Some(message), slot };
-        let mut places = vec![at(SlotMut::Whole(content)), at(SlotMut::Metadata(metadata))];
-        places.extend(abandon_reason.as_mut().map(|reason| at(SlotMut::Reason(reason))));
-        places
+        let at = |value| ContentFieldMut { thread, message: Some(message), value };
+        let mut content_fields =
+            vec![at(FieldValueMut::Whole(content)), at(FieldValueMut::Metadata(metadata))];
+        content_fields.extend(abandon_reason.as_mut().map(|reason| at(FieldValueMut::Reason(reason))));
+        content_fields
     }
 }

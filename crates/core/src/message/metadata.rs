@@ -34,10 +34,10 @@ impl Metadata {
         serde_json::from_str(self.get(key)?.get()).ok()
     }
 
-    /// Sets `key` to `value`, serialised as JSON.
+    /// Sets `key` to `value`, serialized as JSON.
     ///
     /// # Errors
-    /// [`InvalidMetadata`] when the value does not serialise.
+    /// [`InvalidMetadata`] when the value does not serialize.
     pub fn set<T: Serialize + ?Sized>(
         &mut self,
         key: impl Into<String>,
@@ -166,10 +166,10 @@ impl MetadataPatch {
         Self(Metadata::new())
     }
 
-    /// Sets `key` to `value`; a value that serialises as `null` clears it.
+    /// Sets `key` to `value`; a value that serializes as `null` clears it.
     ///
     /// # Errors
-    /// [`InvalidMetadata`] when the value does not serialise.
+    /// [`InvalidMetadata`] when the value does not serialize.
     pub fn set<T: Serialize + ?Sized>(
         mut self,
         key: impl Into<String>,
@@ -215,7 +215,7 @@ impl From<Metadata> for MetadataPatch {
     }
 }
 
-/// A value could not be serialised as JSON.
+/// A value could not be serialized as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidMetadata {
     key: String,
@@ -223,7 +223,7 @@ pub struct InvalidMetadata {
 
 impl fmt::Display for InvalidMetadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "metadata: the value of `{}` does not serialise as JSON", self.key)
+        write!(f, "metadata: the value of `{}` does not serialize as JSON", self.key)
     }
 }
 

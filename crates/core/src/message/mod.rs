@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     content::{Content, InvalidContent},
-    content_field::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
+    content_field::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut},
     delta::{ContentBuffer, Delta},
     metadata::{InvalidMetadata, Metadata, MetadataPatch},
     number::{AuditNumber, Generation, Position, Revision, Seq, SessionGeneration, SessionRevision},

@@ -6,7 +6,7 @@ use super::Timestamp;
 
 /// Where a message is in its life: `Reserved → Streaming → Final | Abandoned`.
 ///
-/// An explicit column of every store: the placeholder content `[]` is never used to *recognise* anything.
+/// An explicit column of every store: the placeholder content `[]` is never used to *recognize* anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MessageState {

@@ -124,7 +124,7 @@ impl NewMessage {
     }
 
     /// Names the last sequence number that the thread had given when the caller read it: [`Page::last_seq`](crate::operation::Page::last_seq) or
-    /// [`ThreadEntry::last_seq`](crate::thread::ThreadEntry::last_seq), 0 in a thread that was never written to. When the thread has given
+    /// [`ThreadSummary::last_seq`](crate::thread::ThreadSummary::last_seq), 0 in a thread that was never written to. When the thread has given
     /// another one since, the message is refused as [`Stale`](crate::ErrorKind::Stale): what was said meanwhile is to be read first.
     ///
     /// A sequence number is never given again. After a deletion of the last message, or a clear, it is not the one of the last

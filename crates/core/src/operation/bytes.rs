@@ -116,7 +116,7 @@ impl PersistResult {
             Self::Thread(ThreadResult::TakeLast(taken)) => {
                 taken.message.as_ref().map_or(0, EstimatedSize::estimated_size)
             }
-            Self::Thread(thread) => thread.places().iter().map(|place| place.slot.byte_len()).sum(),
+            Self::Thread(thread) => thread.content_fields().iter().map(|field| field.value.byte_len()).sum(),
             Self::Batch(batched) => batched.outputs.iter().map(Self::answer_bytes).sum(),
             Self::Add(_)
             | Self::Reserve(_)

@@ -10,7 +10,7 @@ use super::{
 use crate::{MessageId, MetadataPatch, ThreadId};
 use crate::{
     OpKind,
-    message::{CarriesContent, Place, PlaceMut},
+    message::{CarriesContent, ContentField, ContentFieldMut},
 };
 
 /// Any operation: what goes down through the layers, and the wire form.
@@ -174,15 +174,15 @@ macro_rules! erased {
     };
     (@delegate $name:ident: $($variant:ident)+) => {
         impl CarriesContent for $name {
-            fn places(&self) -> Vec<Place<'_>> {
+            fn content_fields(&self) -> Vec<ContentField<'_>> {
                 match self {
-                    $(Self::$variant(inner) => inner.places(),)+
+                    $(Self::$variant(inner) => inner.content_fields(),)+
                 }
             }
 
-            fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+            fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
                 match self {
-                    $(Self::$variant(inner) => inner.places_mut(),)+
+                    $(Self::$variant(inner) => inner.content_fields_mut(),)+
                 }
             }
         }

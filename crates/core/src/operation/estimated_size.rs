@@ -4,7 +4,7 @@ use crate::{
     Message,
     audit_entry::{AuditEntry, AuditItem},
     id::AttachmentKey,
-    thread::ThreadEntry,
+    thread::ThreadSummary,
 };
 
 /// Ids, numbers and times of one item.
@@ -83,7 +83,7 @@ impl EstimatedSize for Message {
     }
 }
 
-impl EstimatedSize for ThreadEntry {
+impl EstimatedSize for ThreadSummary {
     fn estimated_size(&self) -> usize {
         let labels: usize =
             self.labels.iter().map(|(name, value)| name.as_str().len() + value.as_str().len()).sum();

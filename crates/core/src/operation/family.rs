@@ -114,12 +114,12 @@ macro_rules! family {
     };
     (@carries $name:ident: $($variant:ident)+) => {
         impl $crate::message::CarriesContent for $name {
-            fn places(&self) -> Vec<$crate::message::Place<'_>> {
-                match self { $(Self::$variant(inner) => $crate::message::CarriesContent::places(inner),)+ }
+            fn content_fields(&self) -> Vec<$crate::message::ContentField<'_>> {
+                match self { $(Self::$variant(inner) => $crate::message::CarriesContent::content_fields(inner),)+ }
             }
 
-            fn places_mut(&mut self) -> Vec<$crate::message::PlaceMut<'_>> {
-                match self { $(Self::$variant(inner) => $crate::message::CarriesContent::places_mut(inner),)+ }
+            fn content_fields_mut(&mut self) -> Vec<$crate::message::ContentFieldMut<'_>> {
+                match self { $(Self::$variant(inner) => $crate::message::CarriesContent::content_fields_mut(inner),)+ }
             }
         }
     };

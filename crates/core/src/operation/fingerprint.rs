@@ -85,7 +85,7 @@ impl FingerprintKey {
             Some(args) => serde_json::to_writer(&mut hasher, &args),
             None => serde_json::to_writer(&mut hasher, args),
         };
-        written.expect("operations serialise into memory");
+        written.expect("operations serialize into memory");
         Fingerprint(*hasher.finalize().as_bytes())
     }
 }

@@ -2,7 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Addressed, nullable::present};
 use crate::message::debug_without_text;
-use crate::message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing};
+use crate::message::{
+    CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
+};
 use crate::{
     Content, Message, MessageId, MessageState, Metadata, Revision, Role, Seq, TenantId, ThreadId, Timestamp,
     id::AttachmentKey, operation::Origin,
@@ -177,9 +179,9 @@ impl ImportRow {
 }
 
 impl CarriesContent for Import {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { thread, rows, restores_damaged: _, is_copy: _ } = self;
-        let mut places = Vec::with_capacity(2 * rows.len());
+        let mut content_fields = Vec::with_capacity(2 * rows.len());
         for row in rows {
             let ImportRow {
                 id,
@@ -192,17 +194,17 @@ impl CarriesContent for Import {
                 created_at: _,
                 updated_at: _,
             } = row;
-            let at = |slot| Place { thread, message: Some(id), slot };
-            places.extend([at(Slot::Whole(content)), at(Slot::Metadata(metadata))]);
-            places.extend(abandoned.iter().flatten().map(|reason| at(Slot::Reason(reason))));
+            let at = |value| ContentField { thread, message: Some(id), value };
+            content_fields.extend([at(FieldValue::Whole(content)), at(FieldValue::Metadata(metadata))]);
+            content_fields.extend(abandoned.iter().flatten().map(|reason| at(FieldValue::Reason(reason))));
         }
-        places
+        content_fields
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { thread, rows, restores_damaged: _, is_copy: _ } = self;
         let thread = &*thread;
-        let mut places = Vec::with_capacity(2 * rows.len());
+        let mut content_fields = Vec::with_capacity(2 * rows.len());
         for row in rows {
             let ImportRow {
                 id,
@@ -216,11 +218,12 @@ impl CarriesContent for Import {
                 updated_at: _,
             } = row;
             let id = &*id;
-            let at = |slot| PlaceMut { thread, message: Some(id), slot };
-            places.extend([at(SlotMut::Whole(content)), at(SlotMut::Metadata(metadata))]);
-            places.extend(abandoned.iter_mut().flatten().map(|reason| at(SlotMut::Reason(reason))));
+            let at = |value| ContentFieldMut { thread, message: Some(id), value };
+            content_fields.extend([at(FieldValueMut::Whole(content)), at(FieldValueMut::Metadata(metadata))]);
+            content_fields
+                .extend(abandoned.iter_mut().flatten().map(|reason| at(FieldValueMut::Reason(reason))));
         }
-        places
+        content_fields
     }
 }
 

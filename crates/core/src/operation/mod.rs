@@ -53,7 +53,7 @@ pub use self::{
     origin::Origin,
     read::{
         Alias, AliasCursor, Aliases, Attempts, AuditFrom, AuditPage, Changes, ConsumerCursor, DamagedMessage,
-        GetCursor, GetMessage, GetStanding, GetThread, Images, ListAliases, ListAttempts, ListOpen,
+        GetCursor, GetMessage, GetReplicationStatus, GetThread, Images, ListAliases, ListAttempts, ListOpen,
         ListPurgeable, ListQuarantined, ListThreads, OpenCursor, OpenReservations, Page, PageFrom, PlanPrune,
         PrunePlan, PurgeableThreads, QuarantinedChange, QuarantinedChanges, ReadArgs, ReadAudit, ReadChanges,
         ReadImages, ReadPage, ReadResult, ResolveSession, SearchHit, SearchHits, SearchMessages,
@@ -62,7 +62,7 @@ pub use self::{
     replica::{
         ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ConsumerImage, EndCapture, GoneImage, Image,
         ImagePart, ImagesApplied, KeyImage, NameImage, ReplicaArgs, ReplicaResult, SessionImage, SessionPart,
-        TakeStance, ThreadImage,
+        SetReplicationState, ThreadImage,
     },
     reserve::{NewReservation, Reserve, Reserved},
     session::{
@@ -72,10 +72,10 @@ pub use self::{
         SessionArgs, SessionChanged, SessionResult,
     },
     thread::{
-        ArchiveThread, ClearThread, CreateThread, DeleteThread, LabelThread, Mismatch, NewThread, PassedOver,
+        ArchiveThread, ClearThread, CreateThread, DeleteThread, LabelThread, Mismatch, NewThread,
         PruneThread, Pruned, PublishThread, PurgeThread, Purged, RebuildThread, RenameThread, ResolveId,
-        ResolvedBy, ResolvedId, TakeLastMessage, TakenMessage, ThreadArgs, ThreadChanged, ThreadDeleted,
-        ThreadResult,
+        ResolvedBy, ResolvedId, SkippedId, TakeLastMessage, TakenMessage, ThreadArgs, ThreadChanged,
+        ThreadDeleted, ThreadResult,
     },
     update::{Update, Updated},
     update_content::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},

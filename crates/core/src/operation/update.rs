@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::lower;
-use crate::message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content};
+use crate::message::{
+    CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_content,
+};
 use crate::{MessageId, Metadata, MetadataPatch, Revision, ThreadId, id::AttachmentKey};
 
 /// Patches what surrounds the content: metadata and the names of attachments. Works in every state, does not
@@ -60,14 +62,22 @@ impl Update {
 }
 
 impl CarriesContent for Update {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { thread, id: message, metadata, attachments: _, expected: _, max_metadata_bytes: _ } = self;
-        vec![Place { thread, message: Some(message), slot: Slot::Metadata(metadata.as_metadata()) }]
+        vec![ContentField {
+            thread,
+            message: Some(message),
+            value: FieldValue::Metadata(metadata.as_metadata()),
+        }]
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { thread, id: message, metadata, attachments: _, expected: _, max_metadata_bytes: _ } = self;
-        vec![PlaceMut { thread, message: Some(message), slot: SlotMut::Metadata(metadata.as_metadata_mut()) }]
+        vec![ContentFieldMut {
+            thread,
+            message: Some(message),
+            value: FieldValueMut::Metadata(metadata.as_metadata_mut()),
+        }]
     }
 }
 

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::lower;
 use crate::message::Length;
-use crate::message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_content};
+use crate::message::{
+    CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_content,
+};
 use crate::{Content, Delta, MessageId, MessageState, Revision, ThreadId};
 
 /// What happens to the content.
@@ -151,39 +153,39 @@ impl UpdateContent {
 }
 
 impl CarriesContent for UpdateContent {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { thread, id: message, change, mode, expected: _, only_if_expired: _, max_content_bytes: _ } =
             self;
-        let at = |slot| Place { thread, message: Some(message), slot };
-        let mut places = vec![at(match change {
-            ContentChange::Replace(content) => Slot::Whole(content),
-            ContentChange::Append(delta) => Slot::Delta(delta),
+        let at = |value| ContentField { thread, message: Some(message), value };
+        let mut content_fields = vec![at(match change {
+            ContentChange::Replace(content) => FieldValue::Whole(content),
+            ContentChange::Append(delta) => FieldValue::Delta(delta),
         })];
         match mode {
             UpdateMode::Abandon { reason } => {
-                places.extend(reason.as_deref().map(|reason| at(Slot::Reason(reason))));
+                content_fields.extend(reason.as_deref().map(|reason| at(FieldValue::Reason(reason))));
             }
             UpdateMode::Partial | UpdateMode::Final | UpdateMode::Edit => {}
         }
-        places
+        content_fields
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { thread, id: message, change, mode, expected: _, only_if_expired: _, max_content_bytes: _ } =
             self;
         let (thread, message) = (&*thread, &*message);
-        let at = |slot| PlaceMut { thread, message: Some(message), slot };
-        let mut places = vec![at(match change {
-            ContentChange::Replace(content) => SlotMut::Whole(content),
-            ContentChange::Append(delta) => SlotMut::Delta(delta),
+        let at = |value| ContentFieldMut { thread, message: Some(message), value };
+        let mut content_fields = vec![at(match change {
+            ContentChange::Replace(content) => FieldValueMut::Whole(content),
+            ContentChange::Append(delta) => FieldValueMut::Delta(delta),
         })];
         match mode {
             UpdateMode::Abandon { reason } => {
-                places.extend(reason.as_mut().map(|reason| at(SlotMut::Reason(reason))));
+                content_fields.extend(reason.as_mut().map(|reason| at(FieldValueMut::Reason(reason))));
             }
             UpdateMode::Partial | UpdateMode::Final | UpdateMode::Edit => {}
         }
-        places
+        content_fields
     }
 }
 

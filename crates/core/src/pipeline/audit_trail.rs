@@ -10,7 +10,7 @@ use super::audit_budget::{Bucket, RejectedCallBudget};
 use crate::{
     Context, Effect, ErrorKind, OpKind, PersistError, TenantId, Timestamp,
     audit_entry::{AuditItem, AuditOutcome, AuditRecord},
-    backend::{AuditNotes, record},
+    backend::{RejectedCallRecords, record},
     context::AuditSealer,
 };
 
@@ -182,14 +182,14 @@ impl AuditTrail {
 
     /// The records that are due, or `all` of them whether due or not, and what has to be kept until they have
     /// [arrived](Carried::arrived). Nothing where nothing is due.
-    pub(crate) fn take(&self, at: Timestamp, all: bool) -> Option<(AuditNotes, Carried<'_>)> {
+    pub(crate) fn take(&self, at: Timestamp, all: bool) -> Option<(RejectedCallRecords, Carried<'_>)> {
         let now = Instant::now();
         let taken = self.lock().take(at, now, all, self.budget);
         if taken.is_empty() {
             return None;
         }
         let records = taken.iter().map(|taken| taken.record.clone()).collect();
-        Some((AuditNotes::new(&self.sealer, records), Carried { trail: self, taken }))
+        Some((RejectedCallRecords::new(&self.sealer, records), Carried { trail: self, taken }))
     }
 
     /// Has `start` start a timer that fires when records are due next, unless a task writes them or a timer fires by then. It replaces

@@ -20,7 +20,7 @@ use super::{
 use crate::change::CommitNotifications;
 use crate::{
     Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result, Site,
-    backend::{AuditNotes, OwnerProcess},
+    backend::{OwnerProcess, RejectedCallRecords},
     contain::catch_future,
     context::{Clock, Context, Facts, Shape},
     operation::{Fingerprint, FingerprintKey},
@@ -60,7 +60,7 @@ pub(crate) struct Core {
 type Closed = Option<Result<()>>;
 
 /// How what is noted comes to the backend.
-pub(crate) type Note = Box<dyn Fn(AuditNotes) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+pub(crate) type Note = Box<dyn Fn(RejectedCallRecords) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
 pub(crate) struct Parts {
     pub(crate) stack: SharedService,
@@ -264,12 +264,12 @@ impl Core {
 
     async fn write_records_unless(&self, is_closed: bool, all: bool) -> Result<()> {
         let Some(trail) = &self.trail else { return Ok(()) };
-        while let Some((notes, carried)) = trail.take(self.clock.now(), all) {
+        while let Some((records, carried)) = trail.take(self.clock.now(), all) {
             if is_closed {
                 return Err(closed());
             }
             // Whatever ends this before the store has answered, a panic of its or a caller who leaves, they wait again.
-            self.note(notes).await?;
+            self.record_rejected_calls(records).await?;
             carried.arrived();
             if all {
                 break;
@@ -278,9 +278,9 @@ impl Core {
         Ok(())
     }
 
-    /// Brings notes to the backend.
-    pub(crate) async fn note(&self, notes: AuditNotes) -> Result<()> {
-        (self.note)(notes).await
+    /// Brings records to the backend.
+    pub(crate) async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
+        (self.note)(records).await
     }
 
     /// The calls that have begun and not ended, and the runtime that they have.

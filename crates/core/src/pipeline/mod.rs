@@ -92,7 +92,7 @@ pub(crate) use self::{
 };
 pub use crate::{
     context::{Clock, Extensions, SystemClock},
-    request::{AttemptsMade, ContentLimit, HeldBack, Receipt},
+    request::{AttemptsMade, BufferedBytes, ContentLimit, Receipt},
 };
 
 /// One queue for the runs of each agent in a thread.

@@ -12,7 +12,7 @@ use std::{
 use tower_service::Service;
 
 use super::{AtSite, InFlight, contract_violation, panicked, put_ready, strange};
-use crate::backend::{Admitted, AuditNotes, Backend, Capabilities, Counter};
+use crate::backend::{Admitted, Backend, Capabilities, Counter, RejectedCallRecords};
 use crate::change::CommitNotifications;
 use crate::{
     Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, PersistResult, Result,
@@ -50,8 +50,8 @@ impl<B: Backend> Terminal<B> {
         self.shared.backend.fingerprint_key()
     }
 
-    pub(crate) async fn note(&self, notes: AuditNotes) -> Result<()> {
-        self.shared.backend.note(notes).await
+    pub(crate) async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
+        self.shared.backend.record_rejected_calls(records).await
     }
 
     pub(crate) fn waits_in(&self) -> Option<String> {

@@ -9,7 +9,7 @@ use crate::{
     },
     operation::{
         Addressed as _, ApplyImages, ConsumerArgs, Import, QuarantineChange, ReadImages, ReplicaArgs,
-        TakeStance, ThreadArgs, numbers,
+        SetReplicationState, ThreadArgs, numbers,
     },
 };
 
@@ -98,7 +98,7 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Consumer(_) => Ok(()),
         PersistArgs::Replica(replica) => check_replica(replica),
         PersistArgs::Read(ReadArgs::Images(read)) => check_images(read.limit as usize),
-        PersistArgs::Read(ReadArgs::Standing(_)) => Ok(()),
+        PersistArgs::Read(ReadArgs::ReplicationStatus(_)) => Ok(()),
         PersistArgs::Session(session) => {
             sessions::check(session).map_err(|error| error.with_effect(Effect::NotApplied))
         }
@@ -113,10 +113,10 @@ fn check_replica(args: &ReplicaArgs) -> Result<()> {
             }
             check_numbers(apply).map_err(|why| invalid(format!("the images are not applied: {why}")))
         }
-        ReplicaArgs::Stand(TakeStance { expected, to, fingerprint_key: _ }) => {
+        ReplicaArgs::SetState(SetReplicationState { expected, to, fingerprint_key: _ }) => {
             numbers::check("epoch", &to.epoch)
                 .map_err(|why| invalid(format!("the role is not taken: {why}")))?;
-            let rises = to.epoch > expected.epoch || to.epoch == expected.epoch && !to.leads();
+            let rises = to.epoch > expected.epoch || to.epoch == expected.epoch && !to.is_primary();
             if rises || to == expected {
                 return Ok(());
             }

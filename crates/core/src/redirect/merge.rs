@@ -58,9 +58,9 @@ fn open(here: &mut OpenReservations, there: OpenReservations, list: &ListOpen) {
     let place = |thread: &ThreadId, seq| OpenCursor { thread: thread.clone(), seq };
     let sound = here.messages.iter().map(|message| place(&message.thread, message.seq));
     let damaged = here.damaged.iter().filter_map(|damaged| Some(place(&damaged.thread, damaged.seq?)));
-    let mut places: Vec<OpenCursor> = sound.chain(damaged).collect();
-    places.sort_unstable();
-    let full = if cut(&mut places, list.limit) { places.pop() } else { None };
+    let mut content_fields: Vec<OpenCursor> = sound.chain(damaged).collect();
+    content_fields.sort_unstable();
+    let full = if cut(&mut content_fields, list.limit) { content_fields.pop() } else { None };
     let mut bytes = AnswerBytes::new(list.max_bytes);
     let fitting = here.messages.iter().take_while(|message| bytes.take(message.estimated_size())).last();
     let last = fitting.filter(|_| bytes.is_full()).map(|last| place(&last.thread, last.seq));

@@ -94,7 +94,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             }
             // Of who follows the changes of this side.
             PersistArgs::Consumer(_) => self.here.forward(PersistRequest { args, context }).await,
-            PersistArgs::Replica(_) | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::Standing(_)) => {
+            PersistArgs::Replica(_)
+            | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_)) => {
                 Err(refuse(NO_REPLICA))
             }
             // Whichever side keeps the words, what is said of the thread as a whole is here.
@@ -417,7 +418,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 | ReadResult::Resolve(_)
                 | ReadResult::Attempts(_)
                 | ReadResult::Images(_)
-                | ReadResult::Standing(_) => {}
+                | ReadResult::ReplicationStatus(_) => {}
             }
             return Ok(response);
         }

@@ -144,7 +144,7 @@ impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
                     }
                     // The cursor of who follows the changes of this side.
                     ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Side::Here,
-                    ReadArgs::Images(_) | ReadArgs::Standing(_) => Side::Refused(NO_REPLICA),
+                    ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_) => Side::Refused(NO_REPLICA),
                     _ => Side::Both(read.clone()),
                 };
             }

@@ -1,9 +1,9 @@
 //! The cursor of a copy, and which of two stores is the primary.
 
 mod cursor;
-mod standing;
+mod status;
 
 pub use self::{
     cursor::{CaptureId, ImageCursor},
-    standing::{Epoch, Role, Stance, Standing},
+    status::{Epoch, ReplicationRole, ReplicationState, ReplicationStatus},
 };

@@ -52,7 +52,7 @@ pub enum Withheld {
     /// The last run on it failed in a way that it would fail again.
     Poisoned(Failure),
     /// What it is made of is missing where it was run.
-    ArtefactMissing,
+    ArtifactMissing,
     /// The pointer to it was cleared.
     Cleared,
     /// Its directory is not there any more.
@@ -82,7 +82,7 @@ impl Withheld {
             Self::Generation => "generation",
             Self::Retired => "retired",
             Self::Poisoned(_) => "poisoned",
-            Self::ArtefactMissing => "artefactMissing",
+            Self::ArtifactMissing => "artifactMissing",
             Self::Cleared => "cleared",
             Self::WorkDirGone => "workDirGone",
             Self::WorkDirElsewhere => "workDirElsewhere",

@@ -9,10 +9,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod entry;
 mod labels;
+mod summary;
 
 pub use self::{
-    entry::{ForkPoint, Keep, ThreadCursor, ThreadEntry},
     labels::{LabelPatch, Labels},
+    summary::{ForkPoint, Keep, ThreadCursor, ThreadSummary},
 };

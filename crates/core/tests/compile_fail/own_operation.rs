@@ -1,5 +1,5 @@
 //! The set of operations is the framework's.
-use throughline_core::{OpKind, Operation, messages::{CarriesContent, Place, PlaceMut}};
+use throughline_core::{OpKind, Operation, messages::{CarriesContent, ContentField, ContentFieldMut}};
 
 #[derive(Debug, Clone)]
 struct Truncate;
@@ -10,11 +10,11 @@ impl Operation for Truncate {
 }
 
 impl CarriesContent for Truncate {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         Vec::new()
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         Vec::new()
     }
 }

@@ -18,7 +18,9 @@ use self::{
     name::file_name,
 };
 use super::{Consumer, Event, Rebuilt};
-use throughline_core::{BoxError, MessageState, Persistence, Result, TenantId, ThreadId, changes::Happened};
+use throughline_core::{
+    BoxError, MessageState, Persistence, Result, TenantId, ThreadId, changes::ChangeKind,
+};
 
 /// How many files are remembered as they were left. Of others the lines are read before one is added.
 const REMEMBERED: usize = 4096;
@@ -135,10 +137,10 @@ impl Consumer for JsonlMirror {
 
     async fn handle(&self, event: Event) -> Result<(), BoxError> {
         let act = match (&event.change.what, event.message) {
-            (Happened::ThreadCleared { through, .. } | Happened::ThreadPruned { through }, _) => {
+            (ChangeKind::ThreadCleared { through, .. } | ChangeKind::ThreadPruned { through }, _) => {
                 Act::RemoveThrough(through.get())
             }
-            (Happened::ThreadDeleted, _) => Act::RemoveAll,
+            (ChangeKind::ThreadDeleted, _) => Act::RemoveAll,
             // Whatever happened to it: what counts is what it is now.
             (_, Some(message)) if message.state == MessageState::Final => {
                 Act::Put { seq: message.seq.get(), json: lines::line(&message)?, id: message.id.to_string() }

@@ -2,8 +2,8 @@
 
 use throughline_core::{
     ErrorKind, Message, MessageId, PersistError, Seq, ThreadId, Timestamp,
-    backend::{ThreadFacts, rules},
-    changes::{ChangedMessage, Happened},
+    backend::{ThreadStats, rules},
+    changes::{ChangeKind, ChangedMessage},
     messages::{Add, Added, Reserve, Reserved},
     threads::Generation,
 };
@@ -23,14 +23,14 @@ impl<S: RowSource> WriteScope<'_, S> {
         let (state, seq) = self.next_seq(&add.thread, &add.id, add.generation, add.after)?;
         self.check_length(add.content.byte_len() as u64, &add.thread, &add.id)?;
         let message = add.to_message(self.tenant, seq, self.now);
-        self.insert(state, &message, Happened::Added)?;
+        self.insert(state, &message, ChangeKind::Added)?;
         Ok(Added { message, deduplicated: false })
     }
 
     pub(super) fn reserve(&mut self, reserve: &Reserve) -> Decided<Reserved, S> {
         let (state, seq) = self.next_seq(&reserve.thread, &reserve.id, reserve.generation, reserve.after)?;
         let message = reserve.to_message(self.tenant, seq, self.now);
-        self.insert(state, &message, Happened::Reserved)?;
+        self.insert(state, &message, ChangeKind::Reserved)?;
         Ok(Reserved { message, deduplicated: false })
     }
 
@@ -63,7 +63,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         &mut self,
         state: Option<ThreadRow>,
         message: &Message,
-        event: fn(ChangedMessage) -> Happened,
+        event: fn(ChangedMessage) -> ChangeKind,
     ) -> Decided<(), S> {
         let Message { thread, id, .. } = message;
         let mut state = state.unwrap_or_else(|| implied(message.created_at));
@@ -109,5 +109,5 @@ pub(super) fn expect_length(
 
 /// A thread that begins with its first write.
 pub(super) fn implied(created_at: Timestamp) -> ThreadRow {
-    ThreadRow::new(ThreadFacts::implied(created_at))
+    ThreadRow::new(ThreadStats::implied(created_at))
 }

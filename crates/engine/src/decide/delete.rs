@@ -3,7 +3,7 @@
 use throughline_core::{
     Seq,
     backend::rules,
-    changes::Happened,
+    changes::ChangeKind,
     messages::{Delete, Deleted},
 };
 
@@ -31,7 +31,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.remove_from_counters(&mut state, thread, &row, seq)?;
         summary_mut(&mut state, thread)?.changed(self.now);
         self.put_thread(thread, state);
-        self.emit(thread, Happened::Deleted(row.changed(id)));
+        self.emit(thread, ChangeKind::Deleted(row.changed(id)));
         Ok(Deleted {
             thread: thread.clone(),
             id: id.clone(),

@@ -1,6 +1,6 @@
 //! Change events, and the removal of messages.
 
-use throughline_core::{MessageId, Seq, ThreadId, backend::Removed, changes::Happened};
+use throughline_core::{MessageId, Seq, ThreadId, backend::Removed, changes::ChangeKind};
 
 use super::{Decided, WriteScope, load::summary_mut};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 
 impl<S: RowSource> WriteScope<'_, S> {
     /// Emits a change event.
-    pub(super) fn emit(&mut self, thread: &ThreadId, what: Happened) {
+    pub(super) fn emit(&mut self, thread: &ThreadId, what: ChangeKind) {
         let change = Some((thread.clone(), what));
         self.rows.events.push(ChangeEvent { tenant: self.tenant.clone(), at: self.now, change });
     }
@@ -47,12 +47,12 @@ impl<S: RowSource> WriteScope<'_, S> {
             state.removed_question = state.removed_question.max(Some(seq));
         }
         let floor = state.floor;
-        let tally = &mut summary_mut(state, thread)?.tally;
+        let counters = &mut summary_mut(state, thread)?.counters;
         let MessageRow { role, state: was, length, updated_at, .. } = removed;
-        if tally.removed(seq, *role, *was, length.bytes, *updated_at) == Removed::PreviewIsDue {
+        if counters.removed(seq, *role, *was, length.bytes, *updated_at) == Removed::PreviewIsDue {
             match self.latest_question(thread, RangeKind::Questions, floor)? {
-                Some(question) => tally.show(&question),
-                None => tally.show_none(),
+                Some(question) => counters.show(&question),
+                None => counters.show_none(),
             }
         }
         Ok(())

@@ -5,7 +5,7 @@
 use throughline_core::{
     Content, Message, MessageId, MessageState, Metadata, PersistError, Position, Revision, Role, Seq,
     ThreadId, Timestamp,
-    backend::{Length, ThreadFacts},
+    backend::{Length, ThreadStats},
     messages::ContentChange,
     replication::{ConsumerImage, GoneImage, ImagePart, NameImage, SessionImage, SessionPart, ThreadImage},
 };
@@ -63,7 +63,7 @@ impl<S: RowSource> WriteScope<'_, S> {
     /// The thread, which begins with nothing said of it where there is none.
     fn thread_or_new(&mut self, thread: &ThreadId, at: Timestamp) -> Decided<ThreadRow, S> {
         let found = self.thread(thread)?;
-        Ok(found.unwrap_or_else(|| ThreadRow::new(ThreadFacts::implied(at))))
+        Ok(found.unwrap_or_else(|| ThreadRow::new(ThreadStats::implied(at))))
     }
 
     fn begin_thread(&mut self, thread: &ThreadId, at: Timestamp) -> Decided<(), S> {
@@ -97,7 +97,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             self.rows.leftover_purges.push(LeftoverPurge { thread, limit: u64::MAX });
         }
         let labels =
-            |facts: Option<&ThreadFacts>| facts.map(|facts| (facts.labels.clone(), facts.owner.clone()));
+            |facts: Option<&ThreadStats>| facts.map(|facts| (facts.labels.clone(), facts.owner.clone()));
         if labels(before.summary.as_ref()) != labels(facts.as_ref()) {
             let thread = self.thread_key(thread);
             self.rows.relabeled.push(thread);

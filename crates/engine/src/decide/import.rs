@@ -3,7 +3,7 @@
 use throughline_core::{
     MessageId, Role, Seq, ThreadId,
     backend::{names::KnownName, rules},
-    changes::Happened,
+    changes::ChangeKind,
     messages::{Alias, Import, Imported, ImportedRow, Origin},
 };
 
@@ -36,7 +36,7 @@ impl<S: RowSource> WriteScope<'_, S> {
                     let state = self.living(thread)?;
                     let seq = last_seq(state.as_ref(), thread)?.next();
                     let message = row.to_message(self.tenant, thread, seq);
-                    self.insert(state, &message, Happened::Added)?;
+                    self.insert(state, &message, ChangeKind::Added)?;
                     self.record_alias(thread, &row.id, row.role, &row.origin)?;
                     ImportedRow::Added(seq)
                 }

@@ -2,7 +2,7 @@
 
 use throughline_core::{
     Content, ErrorKind, Message, MessageId, PersistError, Seq, ThreadId,
-    backend::{ThreadFacts, rules},
+    backend::{ThreadStats, rules},
 };
 
 use super::{Decided, WriteScope, refusal};
@@ -243,7 +243,7 @@ impl<S: RowSource> WriteScope<'_, S> {
 pub(super) fn summary_mut<'r>(
     row: &'r mut ThreadRow,
     thread: &ThreadId,
-) -> Result<&'r mut ThreadFacts, PersistError> {
+) -> Result<&'r mut ThreadStats, PersistError> {
     row.summary.as_mut().ok_or_else(|| {
         let detail = format!("the summary of the thread `{thread}` is damaged: rebuild the thread");
         refusal(ErrorKind::Corrupt, detail)

@@ -3,8 +3,8 @@
 use throughline_core::{
     Content, ErrorKind, Message, MessageId, MessageState, Metadata, PersistError, Role, Seq, ThreadId,
     Timestamp,
-    backend::{Tally, rules},
-    changes::{ChangedMessage, Happened},
+    backend::{ThreadCounters, rules},
+    changes::{ChangeKind, ChangedMessage},
     messages::{Delete, Deleted, ImportRow, ImportedRow},
 };
 
@@ -80,7 +80,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let DamagedRow { seq, revision, .. } = damaged;
         let summary = summary_mut(&mut state, thread)?;
         summary.changed(self.now);
-        let active_at = summary.tally.active_at;
+        let active_at = summary.counters.active_at;
         // Neither its time nor its role is known: the thread keeps its own time, and no earlier question becomes the latest.
         state.removed_at = state.removed_at.max(active_at);
         state.removed_question = state.removed_question.max((seq > Seq::ZERO).then_some(seq));
@@ -91,7 +91,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.rows.contents.remove(key.clone());
         self.rows.messages.put_over_stored(key, row.tombstone(self.next_change()));
         self.recount(thread)?;
-        self.emit(thread, Happened::Deleted(ChangedMessage { id: id.clone(), seq, revision }));
+        self.emit(thread, ChangeKind::Deleted(ChangedMessage { id: id.clone(), seq, revision }));
         Ok(Deleted {
             thread: thread.clone(),
             id: id.clone(),
@@ -113,7 +113,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let message = copy.to_message(self.tenant, thread, damaged.seq);
         self.drop_damaged(thread, &copy.id, damaged);
         let row = MessageRow::new(&message, self.next_change());
-        self.emit(thread, Happened::Edited(row.changed(&copy.id)));
+        self.emit(thread, ChangeKind::Edited(row.changed(&copy.id)));
         let key = self.message_key(thread, &copy.id);
         self.rows.contents.put(key.clone(), message.content);
         self.rows.messages.put_over_stored(key, row);
@@ -147,8 +147,8 @@ impl<S: RowSource> WriteScope<'_, S> {
     pub(super) fn recount(&mut self, thread: &ThreadId) -> Decided<(), S> {
         let mut state = self.existing(thread)?;
         let created_at = summary_mut(&mut state, thread)?.created_at;
-        let tally = self.count_messages(thread, &state, created_at)?.tally;
-        summary_mut(&mut state, thread)?.tally = tally;
+        let counters = self.count_messages(thread, &state, created_at)?.counters;
+        summary_mut(&mut state, thread)?.counters = counters;
         self.put_thread(thread, state);
         Ok(())
     }
@@ -163,22 +163,22 @@ impl<S: RowSource> WriteScope<'_, S> {
     ) -> Decided<Counted, S> {
         let rows = self.range(thread, RangeKind::All, state.floor, u64::MAX)?;
         let settled = rows.iter().filter(|(.., row)| !row.state.is_open());
-        let mut tally = Tally::new(created_at.max(state.removed_at));
+        let mut counters = ThreadCounters::new(created_at.max(state.removed_at));
         for (.., row) in settled.clone() {
-            tally.counted(row.role, row.state, row.length.bytes, row.updated_at);
+            counters.counted(row.role, row.state, row.length.bytes, row.updated_at);
         }
         let first = settled.map(|(.., row)| row.created_at).next();
         let messages = rows.len() as u64;
         if let Some(question) = self.latest_question(thread, RangeKind::All, state.floor)? {
-            tally.show(&question);
+            counters.show(&question);
         }
-        Ok(Counted { tally, first, messages })
+        Ok(Counted { counters, first, messages })
     }
 }
 
 /// What the messages of a thread come to.
 pub(super) struct Counted {
-    pub(super) tally: Tally,
+    pub(super) counters: ThreadCounters,
     /// When the first settled one was added.
     pub(super) first: Option<Timestamp>,
     /// How many there are, open ones included.

@@ -3,7 +3,7 @@
 use throughline_core::{
     ErrorKind, Idempotency, Message, MessageId, PersistArgs, PersistError, PersistResult, Result, ThreadId,
     backend::{LookUp, Replay, rules},
-    threads::ThreadEntry,
+    threads::ThreadSummary,
 };
 
 use super::{
@@ -80,7 +80,7 @@ impl<S: RowSource> LookUp for Present<'_, '_, S> {
         self.answer(found)
     }
 
-    fn thread(&mut self, thread: &ThreadId) -> Result<Option<ThreadEntry>> {
+    fn thread(&mut self, thread: &ThreadId) -> Result<Option<ThreadSummary>> {
         let scope = &mut *self.scope;
         let found = scope.thread(thread).and_then(|state| match state {
             Some(mut state) if !state.deleted => {

@@ -3,8 +3,8 @@
 use throughline_core::{
     AgentId, ErrorKind, PersistError,
     backend::sessions::{
-        self, AgentRecord, AttemptRecord, KnownSession, SessionHead, SessionPlace, SessionRows, SessionStore,
-        SessionValue, Wanted,
+        self, AgentRecord, AttemptRecord, KnownSession, SessionAddress, SessionHead, SessionRows,
+        SessionStore, SessionValue, Wanted,
     },
     ids::{AttemptId, RuntimeId, SessionId},
     operations::Addressed as _,
@@ -31,7 +31,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let state = self.living(thread)?;
         let cleared = state.as_ref().map_or(Generation::FIRST, |state| state.generation);
         let AgentRecord { incarnation, resets } = self.agent(agent)?;
-        let place = SessionPlace { agent: agent.clone(), thread: thread.clone(), cleared, resets };
+        let place = SessionAddress { agent: agent.clone(), thread: thread.clone(), cleared, resets };
         let key = SessionHeadKey { thread: self.thread_key(thread), agent: agent.clone(), incarnation };
         let now = self.now;
         let result = sessions::apply(&mut AgentRows { scope: self, key }, &place, args, now)?;
@@ -93,7 +93,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let state = self.thread(thread)?;
         let cleared = state.as_ref().map_or(Generation::FIRST, |state| state.generation);
         let AgentRecord { incarnation, resets } = self.agent(agent)?;
-        let place = SessionPlace { agent: agent.clone(), thread: thread.clone(), cleared, resets };
+        let place = SessionAddress { agent: agent.clone(), thread: thread.clone(), cleared, resets };
         let resolution = if state.is_some_and(|state| state.deleted) {
             sessions::resolve_nothing(&place)
         } else {

@@ -3,7 +3,7 @@
 use throughline_core::{
     Content, ErrorKind, PersistError,
     backend::rules,
-    changes::Happened,
+    changes::ChangeKind,
     messages::{Update, Updated},
 };
 
@@ -28,10 +28,10 @@ impl<S: RowSource> WriteScope<'_, S> {
         let summary = summary_mut(&mut state, thread)?;
         if !row.state.is_open() {
             // The tally asks when the message was changed, and not what it says.
-            summary.tally.touched(&row.message(self.tenant, thread, id, Content::empty()));
+            summary.counters.touched(&row.message(self.tenant, thread, id, Content::empty()));
             self.put_thread(thread, state);
         }
-        self.emit(thread, Happened::Patched(row.changed(id)));
+        self.emit(thread, ChangeKind::Patched(row.changed(id)));
         let updated = Updated {
             thread: thread.clone(),
             id: id.clone(),

@@ -3,7 +3,7 @@
 use throughline_core::{
     PersistError, Revision,
     backend::{Length, rules},
-    changes::Happened,
+    changes::ChangeKind,
     messages::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},
 };
 
@@ -32,7 +32,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             // A heartbeat emits nothing.
             if next.revision != before.revision {
                 row.last_change = self.next_change();
-                self.emit(&update.thread, Happened::Written(row.changed(&update.id)));
+                self.emit(&update.thread, ChangeKind::Written(row.changed(&update.id)));
             }
             let key = self.message_key(&update.thread, &update.id);
             self.rows.messages.put(key, row);
@@ -104,16 +104,16 @@ impl<S: RowSource> WriteScope<'_, S> {
         let summary = summary_mut(&mut state, thread)?;
         let event = match &update.mode {
             UpdateMode::Edit => {
-                summary.tally.edited(before.length.bytes, &message);
-                Happened::Edited
+                summary.counters.edited(before.length.bytes, &message);
+                ChangeKind::Edited
             }
             UpdateMode::Abandon { .. } => {
                 summary.count(&message);
-                Happened::Abandoned
+                ChangeKind::Abandoned
             }
             UpdateMode::Final | UpdateMode::Partial => {
                 summary.count(&message);
-                Happened::Finished
+                ChangeKind::Finished
             }
         };
         self.emit(thread, event(row.changed(id)));

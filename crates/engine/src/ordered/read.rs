@@ -12,7 +12,7 @@ use throughline_core::{
     changes::{Change, ChangeScope, QuarantinedChange, ReadChanges},
     messages::{DamagedMessage, ListOpen, OpenReservations, Page, PageFrom, ReadPage},
     sessions::ListAttempts,
-    threads::ThreadEntry,
+    threads::ThreadSummary,
 };
 
 use super::{OrderedRead, OrderedRows, keys};
@@ -105,7 +105,7 @@ impl<S: OrderedRead> OrderedRows<S> {
             }
             ReadArgs::Threads(list) => {
                 let rows = self.threads(tenant)?;
-                let entries: Vec<ThreadEntry> =
+                let entries: Vec<ThreadSummary> =
                     rows.iter().filter_map(|(id, row)| row.entry(tenant, id)).collect();
                 ReadResult::Threads(read::threads(list, entries.into_iter(), self.position()?))
             }

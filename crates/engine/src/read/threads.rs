@@ -2,17 +2,17 @@ use throughline_core::{
     MessageId, Position, ThreadId,
     backend::AnswerBytes,
     messages::{Alias, AliasCursor, Aliases, ListAliases},
-    threads::{ListPurgeable, ListThreads, PurgeableThreads, ThreadCursor, ThreadEntry, ThreadList},
+    threads::{ListPurgeable, ListThreads, PurgeableThreads, ThreadCursor, ThreadList, ThreadSummary},
 };
 
 /// A list of threads, of the summaries of all of them in any order.
 pub fn threads(
     list: &ListThreads,
-    entries: impl Iterator<Item = ThreadEntry>,
+    entries: impl Iterator<Item = ThreadSummary>,
     position: Position,
 ) -> ThreadList {
     let limit = list.limit as usize;
-    let mut entries: Vec<ThreadEntry> = entries
+    let mut entries: Vec<ThreadSummary> = entries
         .filter(|entry| list.shows(entry))
         .filter(|entry| list.after.as_ref().is_none_or(|after| after.is_before(&ThreadCursor::of(entry))))
         .collect();

@@ -1,4 +1,4 @@
-use throughline_core::{TenantId, ThreadId, Timestamp, changes::Happened};
+use throughline_core::{TenantId, ThreadId, Timestamp, changes::ChangeKind};
 
 /// A change event of a transaction. Each takes one position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,5 +8,5 @@ pub struct ChangeEvent {
     /// When the change was made.
     pub at: Timestamp,
     /// What changed. None of a write that takes a position and emits nothing, such as a heartbeat.
-    pub change: Option<(ThreadId, Happened)>,
+    pub change: Option<(ThreadId, ChangeKind)>,
 }

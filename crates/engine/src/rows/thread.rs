@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 use throughline_core::{
     Seq, TenantId, ThreadId, Timestamp,
-    backend::ThreadFacts,
-    threads::{Generation, ThreadEntry},
+    backend::ThreadStats,
+    threads::{Generation, ThreadSummary},
 };
 
 /// A thread as a whole, deleted or not.
@@ -28,7 +28,7 @@ pub struct ThreadRow {
     /// Whether a purge has rows to remove.
     pub purgeable: bool,
     /// What lists show of the thread, and its counters. None of a deleted thread, and none where the store cannot read it.
-    pub summary: Option<ThreadFacts>,
+    pub summary: Option<ThreadStats>,
     /// Whether the store cannot tell the order of the messages: `last_seq` is not known then, and nothing that needs it is decided.
     pub order_is_damaged: bool,
 }
@@ -36,7 +36,7 @@ pub struct ThreadRow {
 impl ThreadRow {
     /// The row of a thread that begins.
     #[must_use]
-    pub const fn new(summary: ThreadFacts) -> Self {
+    pub const fn new(summary: ThreadStats) -> Self {
         Self {
             last_seq: Seq::ZERO,
             floor: Seq::ZERO,
@@ -54,7 +54,7 @@ impl ThreadRow {
 
     /// The thread as lists show it. None of a deleted thread, and none where the summary cannot be read.
     #[must_use]
-    pub fn entry(&self, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadEntry> {
+    pub fn entry(&self, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadSummary> {
         self.summary.as_ref().map(|summary| summary.entry(tenant, thread, self.generation, self.last_seq))
     }
 

@@ -1,6 +1,6 @@
 use throughline_core::{
     Content, Delta, ErrorKind, MessageState, NewReservation, PersistArgs, PersistResult, Role, Timestamp,
-    changes::Happened,
+    changes::ChangeKind,
     messages::{ContentChange, Import, ImportRow, Reserve, TakeLastMessage, UpdateContent, UpdateMode},
     threads::{ThreadArgs, ThreadResult},
 };
@@ -114,17 +114,17 @@ fn each_end_emits_its_event_and_is_counted() {
         .events
         .iter()
         .map(|event| match event {
-            Happened::Reserved(_) => "reserved",
-            Happened::Written(_) => "written",
-            Happened::Finished(_) => "finished",
-            Happened::Edited(_) => "edited",
+            ChangeKind::Reserved(_) => "reserved",
+            ChangeKind::Written(_) => "written",
+            ChangeKind::Finished(_) => "finished",
+            ChangeKind::Edited(_) => "edited",
             other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(names, ["reserved", "written", "finished", "edited"]);
     let thread = store.threads.values().next().unwrap();
-    let tally = &thread.summary.as_ref().unwrap().tally;
-    assert_eq!((tally.messages, tally.bytes), (1, Content::text("other").byte_len() as u64));
+    let counters = &thread.summary.as_ref().unwrap().counters;
+    assert_eq!((counters.messages, counters.bytes), (1, Content::text("other").byte_len() as u64));
     let row = store.messages.values().next().unwrap();
     assert_eq!((row.state, row.chunks, row.revision.get()), (MessageState::Final, 0, 4));
 }

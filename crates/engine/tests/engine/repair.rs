@@ -23,8 +23,8 @@ fn copy() -> ImportRow {
 }
 
 fn preview(store: &Store) -> (u64, Option<String>) {
-    let tally = &store.threads.values().next().unwrap().summary.as_ref().unwrap().tally;
-    (tally.messages, tally.preview.clone())
+    let counters = &store.threads.values().next().unwrap().summary.as_ref().unwrap().counters;
+    (counters.messages, counters.preview.clone())
 }
 
 #[test]
@@ -90,8 +90,8 @@ fn the_damaged_content_of_a_question_does_not_hide_the_one_before_it() {
     for id in ["a", "b", "c"] {
         store.result(Delete::new(thread.clone(), id.parse().unwrap()));
     }
-    let tally = &store.threads.values().next().unwrap().summary.as_ref().unwrap().tally;
-    assert_eq!((tally.messages, tally.turns, tally.bytes, &tally.preview), (0, 0, 0, &None));
+    let counters = &store.threads.values().next().unwrap().summary.as_ref().unwrap().counters;
+    assert_eq!((counters.messages, counters.turns, counters.bytes, &counters.preview), (0, 0, 0, &None));
 }
 
 #[test]

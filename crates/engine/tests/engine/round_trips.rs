@@ -71,8 +71,8 @@ fn deletions_of_the_latest_questions_load_ranges_and_contents_in_doubling_steps(
     let batch = last_32.fold(Batch::new(), |batch, id| batch.with(Delete::new("t".parse().unwrap(), id)));
     let round_trips = round_trips(&mut store, batch);
     assert!(round_trips <= 16, "{round_trips}");
-    let tally = &store.threads.values().next().unwrap().summary.as_ref().unwrap().tally;
-    assert_eq!((tally.messages, tally.preview.as_deref()), (8, Some("m7")));
+    let counters = &store.threads.values().next().unwrap().summary.as_ref().unwrap().counters;
+    assert_eq!((counters.messages, counters.preview.as_deref()), (8, Some("m7")));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use throughline_core::{
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
-    changes::{Happened, QuarantinedChange},
+    changes::{ChangeKind, QuarantinedChange},
 };
 use throughline_engine::{
     Halt, Limits, Outcome, RowKey, RowSource, StagedRows, Transaction, Write, prefetch,
@@ -42,7 +42,7 @@ pub(crate) struct Store {
     pub(crate) heads: HashMap<SessionHeadKey, SessionHead>,
     pub(crate) consumers: HashMap<ConsumerKey, ConsumerRow>,
     pub(crate) quarantine: BTreeMap<QuarantineKey, QuarantinedChange>,
-    pub(crate) events: Vec<Happened>,
+    pub(crate) events: Vec<ChangeKind>,
     pub(crate) positions: usize,
     /// Messages that cannot be read.
     pub(crate) damaged: HashSet<MessageKey>,

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use throughline_core::{
     audit::{AuditDigest, AuditEntry, AuditSealer},
-    messages::{CarriesContent, Place, Slot},
+    messages::{CarriesContent, ContentField, FieldValue},
 };
 
 /// The secret of an audit log. A clone is the same key. It is not shown, and wiped from memory with the last clone.
@@ -49,12 +49,12 @@ impl AuditKey {
     /// message as it was read it is the hash in the entry of its addition, where no layer further in had changed it.
     #[must_use]
     pub fn content_digest(&self, of: &impl CarriesContent) -> Option<AuditDigest> {
-        let places = of.places();
+        let content_fields = of.content_fields();
         let mut hasher = blake3::Hasher::new_keyed(&self.0.content);
         let mut is_empty = true;
-        for Place { slot, .. } in places {
-            // What a place is, how long, and what it holds, so that no two lists of places are hashed alike.
-            let (tag, bytes) = bytes(&slot);
+        for ContentField { value, .. } in content_fields {
+            // What a place is, how long, and what it holds, so that no two lists of content fields are hashed alike.
+            let (tag, bytes) = bytes(&value);
             if bytes.is_empty() {
                 continue;
             }
@@ -91,18 +91,20 @@ fn digest(hash: blake3::Hash) -> AuditDigest {
     AuditDigest::from_bytes(*hash.as_bytes())
 }
 
-fn bytes<'a>(slot: &Slot<'a>) -> (u8, std::borrow::Cow<'a, [u8]>) {
-    match slot {
-        Slot::Whole(content) => (1, content.as_json().as_bytes().into()),
-        Slot::Delta(delta) if delta.is_empty() => (2, [].as_slice().into()),
-        Slot::Delta(delta) => (2, serde_json::to_vec(delta).expect("a delta serialises into memory").into()),
-        Slot::Metadata(metadata) if metadata.is_empty() => (3, [].as_slice().into()),
-        Slot::Metadata(metadata) => {
-            (3, serde_json::to_vec(metadata).expect("metadata serialises into memory").into())
+fn bytes<'a>(value: &FieldValue<'a>) -> (u8, std::borrow::Cow<'a, [u8]>) {
+    match value {
+        FieldValue::Whole(content) => (1, content.as_json().as_bytes().into()),
+        FieldValue::Delta(delta) if delta.is_empty() => (2, [].as_slice().into()),
+        FieldValue::Delta(delta) => {
+            (2, serde_json::to_vec(delta).expect("a delta serializes into memory").into())
         }
-        Slot::Reason(text) => (4, text.as_bytes().into()),
-        Slot::Title(title) => (5, title.as_str().as_bytes().into()),
-        Slot::Preview(text) => (6, text.as_bytes().into()),
+        FieldValue::Metadata(metadata) if metadata.is_empty() => (3, [].as_slice().into()),
+        FieldValue::Metadata(metadata) => {
+            (3, serde_json::to_vec(metadata).expect("metadata serializes into memory").into())
+        }
+        FieldValue::Reason(text) => (4, text.as_bytes().into()),
+        FieldValue::Title(title) => (5, title.as_str().as_bytes().into()),
+        FieldValue::Preview(text) => (6, text.as_bytes().into()),
     }
 }
 

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
 use super::{
-    EncryptService, KeyRing, Weakness, bunch::Cabinet, cell, in_turn::InTurn, revisions::Revisions,
+    EncryptService, KeyRing, Weakness, cell, in_turn::InTurn, key_set::Cabinet, revisions::Revisions,
     thread_keys::ThreadKeys,
 };
 use throughline_core::{
@@ -29,11 +29,11 @@ pub(super) struct Shared {
 }
 
 impl EncryptLayer {
-    /// Encrypts under the keys of `ring` themselves.
+    /// Encrypts under the keys of `key_ring` themselves.
     #[must_use]
-    pub fn new(ring: KeyRing) -> Self {
+    pub fn new(key_ring: KeyRing) -> Self {
         let cabinet = Cabinet {
-            ring,
+            key_ring,
             threads: None,
             accepts_plaintext: false,
             random: cell::of_the_system,
@@ -61,8 +61,8 @@ impl EncryptLayer {
 
     /// The ring.
     #[must_use]
-    pub fn ring(&self) -> &KeyRing {
-        &self.shared.cabinet.ring
+    pub fn key_ring(&self) -> &KeyRing {
+        &self.shared.cabinet.key_ring
     }
 
     pub(super) fn cabinet(&self) -> &Cabinet {
@@ -79,9 +79,9 @@ impl EncryptLayer {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cabinet { ring, threads, accepts_plaintext, random: _, weakness: _ } = &self.cabinet;
+        let Cabinet { key_ring, threads, accepts_plaintext, random: _, weakness: _ } = &self.cabinet;
         f.debug_struct("Encrypt")
-            .field("ring", ring)
+            .field("key_ring", key_ring)
             .field("thread_keys", threads)
             .field("accepts_plaintext", accepts_plaintext)
             .finish_non_exhaustive()

@@ -13,10 +13,10 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> throughline_core::Result<()> {
 //! # let (secret, other_secret) = ([7; 32], [8; 32]);
-//! let ring = KeyRing::new(Key::new("2026-11".parse()?, &secret)); // 32 random bytes from the host's key service
+//! let key_ring = KeyRing::new(Key::new("2026-11".parse()?, &secret)); // 32 random bytes from the host's key service
 //! let db = Persistence::builder()
 //!     .fingerprint_secret(&other_secret) // or idempotency keys leave something to test guesses with
-//!     .layer(EncryptLayer::new(ring))
+//!     .layer(EncryptLayer::new(key_ring))
 //!     .backend(Nowhere)
 //!     .build()?;
 //! assert_eq!(db.describe().names().next(), Some("encrypt"));
@@ -44,8 +44,8 @@
 //! the revision of the message, so that one that is missing, doubled or from before is seen.
 //!
 //! # What a caller notices
-//! - A thread has no [preview](throughline_core::threads::ThreadEntry::preview), and [`SearchMessages`](throughline_core::search::SearchMessages) finds nothing: the
-//!   store cannot read. It is not told the words either, unless [plaintext is accepted](EncryptLayer::accept_plaintext). [`ThreadEntry::bytes`](throughline_core::threads::ThreadEntry::bytes) and what a prune counts are sizes in the store.
+//! - A thread has no [preview](throughline_core::threads::ThreadSummary::preview), and [`SearchMessages`](throughline_core::search::SearchMessages) finds nothing: the
+//!   store cannot read. It is not told the words either, unless [plaintext is accepted](EncryptLayer::accept_plaintext). [`ThreadSummary::bytes`](throughline_core::threads::ThreadSummary::bytes) and what a prune counts are sizes in the store.
 //! - A title has 3,000 bytes or a little less, by the length of the name of its key; a longer one is `TooLarge`.
 //! - What cannot be decrypted is [`Corrupt`](throughline_core::ErrorKind::Corrupt) with [`Unreadable`] as its source, and names thread and message. A
 //!   list of threads, or of open messages, shows the others and has it among its `damaged`; a page fails, and [`Thread::delete`](throughline_core::Thread::delete) still works.
@@ -74,16 +74,16 @@
 //! A call that is dropped before it was handed to the store leaves nothing, but for a key that was made for a new thread.
 
 mod binding;
-mod bunch;
 mod cell;
 mod in_turn;
 mod key;
+mod key_ring;
+mod key_set;
 mod layer;
 mod open;
 mod pieces;
 mod revisions;
 mod rewrite;
-mod ring;
 mod seal;
 mod service;
 mod shred;
@@ -98,9 +98,9 @@ mod work;
 use self::weakness::Weakness;
 pub use self::{
     key::{Key, KeyId},
+    key_ring::KeyRing,
     layer::EncryptLayer,
     rewrite::{Rewrite, RewriteCursor, Rewritten},
-    ring::KeyRing,
     service::EncryptService,
     shred::Shredded,
     unreadable::Unreadable,

@@ -3,8 +3,8 @@
 use super::{
     Unreadable,
     binding::Field,
-    bunch::Bunch,
     cell::Cell,
+    key_set::KeySet,
     pieces::{self, Whose},
 };
 use crate::transform::{refuse_row_images, refuse_unknown};
@@ -12,9 +12,9 @@ use throughline_core::{
     Content, ErrorKind, Message, MessageId, Metadata, PersistArgs, PersistError, PersistResult, ReadResult,
     Result, ThreadId, Title,
     changes::QuarantinedChanges,
-    messages::{Batch, CarriesContent, DamagedMessage, PlaceMut, SlotMut, Updated},
+    messages::{Batch, CarriesContent, ContentFieldMut, DamagedMessage, FieldValueMut, Updated},
     sessions::Attempts,
-    threads::{ThreadEntry, ThreadResult},
+    threads::{ThreadResult, ThreadSummary},
 };
 
 /// A call as the caller made it, and as it was passed on.
@@ -25,18 +25,22 @@ pub(super) struct Sent<'a> {
 }
 
 /// Opens every place of an answer.
-pub(super) fn open(result: &mut PersistResult, sent: Option<Sent<'_>>, bunch: &mut Bunch<'_>) -> Result<()> {
+pub(super) fn open(
+    result: &mut PersistResult,
+    sent: Option<Sent<'_>>,
+    key_set: &mut KeySet<'_>,
+) -> Result<()> {
     match result {
-        PersistResult::Add(added) => open_written(&mut added.message, sent, bunch),
-        PersistResult::Reserve(reserved) => open_written(&mut reserved.message, sent, bunch),
-        PersistResult::Update(updated) => open_updated(updated, bunch),
+        PersistResult::Add(added) => open_written(&mut added.message, sent, key_set),
+        PersistResult::Reserve(reserved) => open_written(&mut reserved.message, sent, key_set),
+        PersistResult::Update(updated) => open_updated(updated, key_set),
         PersistResult::Batch(batched) => {
             let (asked, passed) =
                 sent.map_or((&[][..], &[][..]), |sent| (items(sent.asked), items(sent.passed)));
             for (index, output) in batched.outputs.iter_mut().enumerate() {
                 // An answer of another length is for the check of the boundary to refuse.
                 let (Some(asked), Some(passed)) = (asked.get(index), passed.get(index)) else { continue };
-                open(output, Some(Sent { asked, passed }), bunch)
+                open(output, Some(Sent { asked, passed }), key_set)
                     .map_err(|error| error.with_batch_index(index))?;
             }
             Ok(())
@@ -48,9 +52,9 @@ pub(super) fn open(result: &mut PersistResult, sent: Option<Sent<'_>>, bunch: &m
             | ThreadResult::Label(changed)
             | ThreadResult::Publish(changed)
             | ThreadResult::Rebuild(changed)
-            | ThreadResult::Clear(changed) => open_entry(&mut changed.entry, bunch),
+            | ThreadResult::Clear(changed) => open_entry(&mut changed.entry, key_set),
             ThreadResult::TakeLast(taken) => {
-                taken.message.iter_mut().try_for_each(|message| open_message(message, bunch))
+                taken.message.iter_mut().try_for_each(|message| open_message(message, key_set))
             }
             ThreadResult::Prune(_)
             | ThreadResult::Delete(_)
@@ -58,7 +62,7 @@ pub(super) fn open(result: &mut PersistResult, sent: Option<Sent<'_>>, bunch: &m
             | ThreadResult::Resolve(_) => carries_none(result),
             unknown => Err(refuse_unknown("encrypt", unknown.as_str())),
         },
-        PersistResult::Read(result) => open_read(result, bunch),
+        PersistResult::Read(result) => open_read(result, key_set),
         PersistResult::UpdateContent(_)
         | PersistResult::Delete(_)
         | PersistResult::Import(_)
@@ -78,23 +82,23 @@ fn items(args: &PersistArgs) -> &[PersistArgs] {
 
 /// An answer that is to carry nothing must not begin to carry something that nobody opens.
 fn carries_none(result: &impl CarriesContent) -> Result<()> {
-    if result.places().is_empty() {
+    if result.content_fields().is_empty() {
         return Ok(());
     }
-    let detail = "an answer carries content in a place that the layer does not know";
+    let detail = "an answer carries content in a field that the layer does not know";
     Err(PersistError::new(ErrorKind::Internal, detail))
 }
 
-fn open_read(result: &mut ReadResult, bunch: &mut Bunch<'_>) -> Result<()> {
+fn open_read(result: &mut ReadResult, key_set: &mut KeySet<'_>) -> Result<()> {
     match result {
-        ReadResult::Get(message) => message.iter_mut().try_for_each(|message| open_message(message, bunch)),
+        ReadResult::Get(message) => message.iter_mut().try_for_each(|message| open_message(message, key_set)),
         ReadResult::Page(page) => {
-            page.messages.iter_mut().try_for_each(|message| open_message(message, bunch))
+            page.messages.iter_mut().try_for_each(|message| open_message(message, key_set))
         }
         ReadResult::OpenReservations(open) => {
             // As in a list of threads: who sweeps goes on with the others.
             for mut message in std::mem::take(&mut open.messages) {
-                match open_message(&mut message, bunch) {
+                match open_message(&mut message, key_set) {
                     Ok(()) => open.messages.push(message),
                     Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Gone) => {
                         let Message { thread, seq, id, .. } = message;
@@ -106,11 +110,11 @@ fn open_read(result: &mut ReadResult, bunch: &mut Bunch<'_>) -> Result<()> {
             open.damaged.sort_unstable();
             Ok(())
         }
-        ReadResult::Thread(entry) => entry.iter_mut().try_for_each(|entry| open_entry(entry, bunch)),
+        ReadResult::Thread(entry) => entry.iter_mut().try_for_each(|entry| open_entry(entry, key_set)),
         ReadResult::Threads(list) => {
             // The list has a place for what cannot be read: one entry hides no other.
             for mut entry in std::mem::take(&mut list.entries) {
-                match open_entry(&mut entry, bunch) {
+                match open_entry(&mut entry, key_set) {
                     Ok(()) => list.entries.push(entry),
                     Err(_) => list.damaged.push(entry.thread),
                 }
@@ -119,21 +123,21 @@ fn open_read(result: &mut ReadResult, bunch: &mut Bunch<'_>) -> Result<()> {
         }
         ReadResult::Search(found) => {
             // Nothing encrypted is in an index of words: what is found there was put there in the clear.
-            if !bunch.accepts_plaintext() {
+            if !key_set.accepts_plaintext() {
                 let planted = std::mem::take(&mut found.hits);
                 found.damaged.extend(planted.into_iter().map(|hit| hit.thread));
             }
             Ok(())
         }
-        ReadResult::Attempts(list) => open_attempts(list, bunch),
+        ReadResult::Attempts(list) => open_attempts(list, key_set),
         ReadResult::Images(_) => Err(refuse_row_images("encrypt")),
-        ReadResult::Quarantined(list) => open_quarantined(list, bunch),
+        ReadResult::Quarantined(list) => open_quarantined(list, key_set),
         ReadResult::PlanPrune(_)
         | ReadResult::Purgeable(_)
         | ReadResult::Changes(_)
         | ReadResult::Audit(_)
         | ReadResult::Cursor(_)
-        | ReadResult::Standing(_)
+        | ReadResult::ReplicationStatus(_)
         | ReadResult::Aliases(_)
         | ReadResult::Resolve(_) => carries_none(result),
         unknown => Err(refuse_unknown("encrypt", unknown.as_str())),
@@ -142,8 +146,8 @@ fn open_read(result: &mut ReadResult, bunch: &mut Bunch<'_>) -> Result<()> {
 
 /// A message that the call itself has written is what the caller gave. A replay answers with what was passed on now under
 /// the id of the first call, for which it was not sealed; so it is known by its bytes.
-fn open_written(message: &mut Message, sent: Option<Sent<'_>>, bunch: &mut Bunch<'_>) -> Result<()> {
-    let Some(sent) = sent else { return open_message(message, bunch) };
+fn open_written(message: &mut Message, sent: Option<Sent<'_>>, key_set: &mut KeySet<'_>) -> Result<()> {
+    let Some(sent) = sent else { return open_message(message, key_set) };
     let (asked, passed) = match (sent.asked, sent.passed) {
         (PersistArgs::Add(asked), PersistArgs::Add(passed)) => {
             ((asked.content.clone(), &asked.metadata), (passed.content.clone(), &passed.metadata))
@@ -151,10 +155,10 @@ fn open_written(message: &mut Message, sent: Option<Sent<'_>>, bunch: &mut Bunch
         (PersistArgs::Reserve(asked), PersistArgs::Reserve(passed)) => {
             ((Content::empty(), &asked.metadata), (Content::empty(), &passed.metadata))
         }
-        _ => return open_message(message, bunch),
+        _ => return open_message(message, key_set),
     };
     if (&message.content, &message.metadata) != (&passed.0, passed.1) || message.abandon_reason.is_some() {
-        return open_message(message, bunch);
+        return open_message(message, key_set);
     }
     message.content = asked.0;
     message.metadata = asked.1.clone();
@@ -162,27 +166,29 @@ fn open_written(message: &mut Message, sent: Option<Sent<'_>>, bunch: &mut Bunch
 }
 
 /// Opens a message, whole or not at all.
-pub(super) fn open_message(message: &mut Message, bunch: &mut Bunch<'_>) -> Result<()> {
+pub(super) fn open_message(message: &mut Message, key_set: &mut KeySet<'_>) -> Result<()> {
     let whose = Whose {
         revision: message.revision.get(),
         state: message.state,
-        accepts_plaintext: bunch.accepts_plaintext(),
-        weakness: bunch.weakness(),
+        accepts_plaintext: key_set.accepts_plaintext(),
+        weakness: key_set.weakness(),
     };
-    for PlaceMut { thread, message, slot } in message.places_mut() {
-        match slot {
-            SlotMut::Whole(content) => {
-                *content = open_content(content, whose, thread, message, bunch)
+    for ContentFieldMut { thread, message, value } in message.content_fields_mut() {
+        match value {
+            FieldValueMut::Whole(content) => {
+                *content = open_content(content, whose, thread, message, key_set)
                     .map_err(|why| why.at("content", thread, message))?;
             }
-            SlotMut::Metadata(metadata) => open_facts(metadata, thread, message, bunch)?,
-            SlotMut::Reason(reason) => {
+            FieldValueMut::Metadata(metadata) => open_facts(metadata, thread, message, key_set)?,
+            FieldValueMut::Reason(reason) => {
                 let field = Field::Reason { revision: whose.revision };
-                *reason = bunch
+                *reason = key_set
                     .open(thread, message, field, reason)
                     .map_err(|why| why.at("reason", thread, message))?;
             }
-            SlotMut::Delta(_) | SlotMut::Title(_) | SlotMut::Preview(_) => return Err(unknown_place()),
+            FieldValueMut::Delta(_) | FieldValueMut::Title(_) | FieldValueMut::Preview(_) => {
+                return Err(unknown_place());
+            }
         }
     }
     Ok(())
@@ -197,7 +203,7 @@ fn open_content(
     whose: Whose,
     thread: &ThreadId,
     message: Option<&MessageId>,
-    bunch: &mut Bunch<'_>,
+    key_set: &mut KeySet<'_>,
 ) -> Result<Content, Unreadable> {
     let mut plain = false;
     let opened = pieces::assemble(
@@ -205,13 +211,13 @@ fn open_content(
         whose,
         |piece| {
             let field = Field::Content { part: piece.part, revision: piece.revision };
-            bunch.open_cell(thread, message, field, &piece.cell)
+            key_set.open_cell(thread, message, field, &piece.cell)
         },
         || plain = true,
     )?;
     if plain {
         let field = Field::Reason { revision: whose.revision };
-        bunch.met_plaintext(thread, message, field)?;
+        key_set.met_plaintext(thread, message, field)?;
     }
     Ok(opened)
 }
@@ -220,15 +226,15 @@ pub(super) fn open_facts(
     metadata: &mut Metadata,
     thread: &ThreadId,
     message: Option<&MessageId>,
-    bunch: &mut Bunch<'_>,
+    key_set: &mut KeySet<'_>,
 ) -> Result<()> {
     let mut opened = Metadata::new();
     for (name, value) in metadata.iter() {
         let field = Field::Fact(name);
         let text = match serde_json::from_str::<&str>(value.get()) {
-            Ok(text) if !matches!(Cell::parse(text), Ok(None)) => bunch.open(thread, message, field, text),
-            _ if bunch.accepts_plaintext() => {
-                bunch.met_plaintext(thread, message, field).map(|()| value.get().to_owned())
+            Ok(text) if !matches!(Cell::parse(text), Ok(None)) => key_set.open(thread, message, field, text),
+            _ if key_set.accepts_plaintext() => {
+                key_set.met_plaintext(thread, message, field).map(|()| value.get().to_owned())
             }
             _ => Err(Unreadable::Plaintext),
         };
@@ -241,69 +247,71 @@ pub(super) fn open_facts(
     Ok(())
 }
 
-pub(super) fn open_title(title: &Title, thread: &ThreadId, bunch: &mut Bunch<'_>) -> Result<Title> {
+pub(super) fn open_title(title: &Title, thread: &ThreadId, key_set: &mut KeySet<'_>) -> Result<Title> {
     if title.is_untitled() {
         return Ok(title.clone());
     }
-    let opened = bunch.open(thread, None, Field::Title, title.as_str());
+    let opened = key_set.open(thread, None, Field::Title, title.as_str());
     opened
         .and_then(|text| Title::new(text).map_err(|_| Unreadable::Malformed))
         .map_err(|why| why.at("title", thread, None))
 }
 
-fn open_entry(entry: &mut ThreadEntry, bunch: &mut Bunch<'_>) -> Result<()> {
-    for PlaceMut { thread, message, slot } in entry.places_mut() {
-        match slot {
-            SlotMut::Title(title) => *title = open_title(title, thread, bunch)?,
-            SlotMut::Metadata(metadata) => open_facts(metadata, thread, message, bunch)?,
+fn open_entry(entry: &mut ThreadSummary, key_set: &mut KeySet<'_>) -> Result<()> {
+    for ContentFieldMut { thread, message, value } in entry.content_fields_mut() {
+        match value {
+            FieldValueMut::Title(title) => *title = open_title(title, thread, key_set)?,
+            FieldValueMut::Metadata(metadata) => open_facts(metadata, thread, message, key_set)?,
             // A store makes a preview of text that it can read.
-            SlotMut::Preview(_) if bunch.accepts_plaintext() => {}
-            SlotMut::Preview(_) => return Err(Unreadable::Plaintext.at("preview", thread, None)),
-            SlotMut::Whole(_) | SlotMut::Delta(_) | SlotMut::Reason(_) => return Err(unknown_place()),
+            FieldValueMut::Preview(_) if key_set.accepts_plaintext() => {}
+            FieldValueMut::Preview(_) => return Err(Unreadable::Plaintext.at("preview", thread, None)),
+            FieldValueMut::Whole(_) | FieldValueMut::Delta(_) | FieldValueMut::Reason(_) => {
+                return Err(unknown_place());
+            }
         }
     }
     Ok(())
 }
 
-fn open_updated(updated: &mut Updated, bunch: &mut Bunch<'_>) -> Result<()> {
-    for PlaceMut { thread, message, slot } in updated.places_mut() {
-        match slot {
-            SlotMut::Metadata(metadata) => open_facts(metadata, thread, message, bunch)?,
+fn open_updated(updated: &mut Updated, key_set: &mut KeySet<'_>) -> Result<()> {
+    for ContentFieldMut { thread, message, value } in updated.content_fields_mut() {
+        match value {
+            FieldValueMut::Metadata(metadata) => open_facts(metadata, thread, message, key_set)?,
             _ => return Err(unknown_place()),
         }
     }
     Ok(())
 }
 
-fn open_attempts(list: &mut Attempts, bunch: &mut Bunch<'_>) -> Result<()> {
+fn open_attempts(list: &mut Attempts, key_set: &mut KeySet<'_>) -> Result<()> {
     let agent = list.agent.clone();
     let told = list.attempts.iter().filter(|attempt| attempt.detail.is_some());
     let runs: Vec<_> = told.map(|attempt| attempt.id.clone()).collect();
-    let places = list.places_mut();
-    if places.len() != runs.len() {
+    let content_fields = list.content_fields_mut();
+    if content_fields.len() != runs.len() {
         return Err(unknown_place());
     }
-    for (PlaceMut { thread, message, slot }, run) in places.into_iter().zip(&runs) {
-        let SlotMut::Reason(detail) = slot else { return Err(unknown_place()) };
+    for (ContentFieldMut { thread, message, value }, run) in content_fields.into_iter().zip(&runs) {
+        let FieldValueMut::Reason(detail) = value else { return Err(unknown_place()) };
         let field = Field::RunDetail { agent: agent.as_str(), attempt: run.as_str() };
-        *detail = bunch
+        *detail = key_set
             .open(thread, message, field, detail)
             .map_err(|why| why.at("detail of a run", thread, message))?;
     }
     Ok(())
 }
 
-fn open_quarantined(list: &mut QuarantinedChanges, bunch: &mut Bunch<'_>) -> Result<()> {
+fn open_quarantined(list: &mut QuarantinedChanges, key_set: &mut KeySet<'_>) -> Result<()> {
     let consumer = list.consumer.clone();
     let positions: Vec<_> = list.changes.iter().map(|change| change.position.get()).collect();
-    let places = list.places_mut();
-    if places.len() != positions.len() {
+    let content_fields = list.content_fields_mut();
+    if content_fields.len() != positions.len() {
         return Err(unknown_place());
     }
-    for (PlaceMut { thread, message, slot }, position) in places.into_iter().zip(positions) {
-        let SlotMut::Reason(why) = slot else { return Err(unknown_place()) };
+    for (ContentFieldMut { thread, message, value }, position) in content_fields.into_iter().zip(positions) {
+        let FieldValueMut::Reason(why) = value else { return Err(unknown_place()) };
         let field = Field::Quarantine { consumer: consumer.as_str(), position };
-        *why = match bunch.open(thread, message, field, why) {
+        *why = match key_set.open(thread, message, field, why) {
             // The list is of many threads, and outlives them: what was destroyed on purpose hides none of the others.
             Err(gone @ Unreadable::Shredded) => gone.to_string(),
             opened => opened.map_err(|error| error.at("reason of a change", thread, message))?,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     binding::{Field, Part},
-    bunch::Bunch,
+    key_set::KeySet,
     pieces,
 };
 use crate::transform::{FieldOwner, RewriteFields, Snippet, rewrite_args};
@@ -32,7 +32,7 @@ pub(super) struct Known {
     pub(super) writes_anew: bool,
 }
 
-/// What the places of one operation are of.
+/// What the content fields of one operation are of.
 enum Subject<'a> {
     /// A message that is made whole, or changed to this revision. With `begins` there is no content of it yet.
     Message {
@@ -60,10 +60,10 @@ pub(super) fn leaves_a_piece(update: &UpdateContent) -> bool {
 }
 
 /// Seals every place of `args`. Each change of content then says which revision it is made on.
-pub(super) fn seal(args: &mut PersistArgs, bunch: &Bunch<'_>, known: &mut Known) -> Result<()> {
+pub(super) fn seal(args: &mut PersistArgs, key_set: &KeySet<'_>, known: &mut Known) -> Result<()> {
     if let PersistArgs::Batch(batch) = args {
         for (index, item) in batch.items.iter_mut().enumerate() {
-            seal(item, bunch, known).map_err(|error| error.with_batch_index(index))?;
+            seal(item, key_set, known).map_err(|error| error.with_batch_index(index))?;
         }
         return Ok(());
     }
@@ -89,10 +89,10 @@ pub(super) fn seal(args: &mut PersistArgs, bunch: &Bunch<'_>, known: &mut Known)
                     Some((title, stored)) if title == expected => *expected = stored.clone(),
                     _ if expected.is_untitled() => {}
                     // Called otherwise. A title that nothing can equal, and a short one, leaves the answer to the store.
-                    _ => *expected = seal_title(&Title::new("-").unwrap_or_default(), bunch, thread)?,
+                    _ => *expected = seal_title(&Title::new("-").unwrap_or_default(), key_set, thread)?,
                 }
             }
-            let title = seal_title(&rename.title, bunch, &rename.thread)?;
+            let title = seal_title(&rename.title, key_set, &rename.thread)?;
             let plain = std::mem::replace(&mut rename.title, title.clone());
             known.titles.insert(rename.thread.clone(), (plain, title));
             return Ok(());
@@ -101,7 +101,7 @@ pub(super) fn seal(args: &mut PersistArgs, bunch: &Bunch<'_>, known: &mut Known)
     }
     let copy = args.clone();
     let subject = subject(&copy, known);
-    rewrite_args("encrypt", args, &mut Sealer { subject, bunch })?;
+    rewrite_args("encrypt", args, &mut Sealer { subject, key_set })?;
     if let (PersistArgs::UpdateContent(plain), PersistArgs::UpdateContent(update)) = (&copy, &mut *args)
         && let Some(max) = plain.max_content_bytes
     {
@@ -124,7 +124,7 @@ impl Known {
     }
 }
 
-/// What the places of `args` are of; nothing where it carries none.
+/// What the content_fields of `args` are of; nothing where it carries none.
 fn subject<'a>(args: &'a PersistArgs, known: &Known) -> Option<Subject<'a>> {
     Some(match args {
         PersistArgs::Add(_) | PersistArgs::Reserve(_) | PersistArgs::Import(_) => {
@@ -162,7 +162,7 @@ fn subject<'a>(args: &'a PersistArgs, known: &Known) -> Option<Subject<'a>> {
 struct Sealer<'a> {
     /// What they are of; none where the operation carries none.
     subject: Option<Subject<'a>>,
-    bunch: &'a Bunch<'a>,
+    key_set: &'a KeySet<'a>,
 }
 
 impl Sealer<'_> {
@@ -170,12 +170,12 @@ impl Sealer<'_> {
     fn chunk(&self, owner: FieldOwner<'_>, part: Part, plain: &str, revision: Revision) -> Result<Content> {
         let revision = revision.get();
         let field = Field::Content { part, revision };
-        let cell = self.bunch.seal(owner.thread, owner.message, field, plain)?;
+        let cell = self.key_set.seal(owner.thread, owner.message, field, plain)?;
         Ok(pieces::block(part, revision, &cell))
     }
 
     fn any_metadata(&self, owner: FieldOwner<'_>, metadata: &mut Metadata, null_clears: bool) -> Result<()> {
-        *metadata = seal_facts(metadata, null_clears, self.bunch, owner.thread, owner.message)?;
+        *metadata = seal_facts(metadata, null_clears, self.key_set, owner.thread, owner.message)?;
         Ok(())
     }
 }
@@ -220,7 +220,7 @@ impl RewriteFields for Sealer<'_> {
             }
             Some(Subject::Patch { .. } | Subject::Thread) | None => return Err(unknown_place()),
         };
-        *reason = self.bunch.seal(owner.thread, owner.message, field, reason)?;
+        *reason = self.key_set.seal(owner.thread, owner.message, field, reason)?;
         Ok(())
     }
 
@@ -228,7 +228,7 @@ impl RewriteFields for Sealer<'_> {
         if self.subject.is_none() {
             return Err(unknown_place());
         }
-        *title = seal_title(title, self.bunch, owner.thread)?;
+        *title = seal_title(title, self.key_set, owner.thread)?;
         Ok(())
     }
 
@@ -243,7 +243,7 @@ impl RewriteFields for Sealer<'_> {
     /// Nothing encrypted is in an index of words: the store is asked for a word that no text has, and not for those of the caller. A
     /// store that may hold text from before the encryption is asked for the words.
     fn query(&mut self, query: &mut String) -> Result<()> {
-        if !self.bunch.accepts_plaintext() {
+        if !self.key_set.accepts_plaintext() {
             // A query that a store refuses is refused here.
             Query::parse(query, Tokenizer::default())?;
             *query = MessageId::mint().as_str().replace('-', "");
@@ -253,8 +253,8 @@ impl RewriteFields for Sealer<'_> {
 }
 
 /// Seals what a read says: a search query.
-pub(super) fn seal_read(args: &mut PersistArgs, bunch: &Bunch<'_>) -> Result<()> {
-    rewrite_args("encrypt", args, &mut Sealer { subject: None, bunch })
+pub(super) fn seal_read(args: &mut PersistArgs, key_set: &KeySet<'_>) -> Result<()> {
+    rewrite_args("encrypt", args, &mut Sealer { subject: None, key_set })
 }
 
 fn unknown_place() -> PersistError {
@@ -266,7 +266,7 @@ fn unknown_place() -> PersistError {
 pub(super) fn seal_facts(
     metadata: &Metadata,
     null_clears: bool,
-    bunch: &Bunch<'_>,
+    key_set: &KeySet<'_>,
     thread: &ThreadId,
     message: Option<&MessageId>,
 ) -> Result<Metadata> {
@@ -275,7 +275,7 @@ pub(super) fn seal_facts(
         if null_clears && value.get() == "null" {
             sealed.set_raw(name, value.to_owned());
         } else {
-            let cell = bunch.seal(thread, message, Field::Fact(name), value.get())?;
+            let cell = key_set.seal(thread, message, Field::Fact(name), value.get())?;
             sealed.set(name, &cell)?;
         }
     }
@@ -283,11 +283,11 @@ pub(super) fn seal_facts(
 }
 
 /// That a thread has no title is no secret, and lists rely on it.
-pub(super) fn seal_title(title: &Title, bunch: &Bunch<'_>, thread: &ThreadId) -> Result<Title> {
+pub(super) fn seal_title(title: &Title, key_set: &KeySet<'_>, thread: &ThreadId) -> Result<Title> {
     if title.is_untitled() {
         return Ok(title.clone());
     }
-    let cell = bunch.seal(thread, None, Field::Title, title.as_str())?;
+    let cell = key_set.seal(thread, None, Field::Title, title.as_str())?;
     Title::new(&cell).map_err(|_| {
         let (bytes, room) = (title.as_str().len(), room_for_a_title(&cell, title));
         let detail = format!("a title of {bytes} bytes is more than the {room} that can be encrypted");
@@ -348,18 +348,18 @@ pub(super) fn sealed_threads(args: &PersistArgs) -> Vec<ThreadId> {
             PersistArgs::UpdateContent(update) => leaves_a_piece(update),
             _ => false,
         };
-        for place in item.places() {
+        for field in item.content_fields() {
             let needed = always
-                || match place.slot {
-                    throughline_core::messages::Slot::Metadata(metadata) => !metadata.is_empty(),
-                    throughline_core::messages::Slot::Title(title) => !title.is_untitled(),
-                    throughline_core::messages::Slot::Delta(_) => false,
-                    throughline_core::messages::Slot::Whole(_)
-                    | throughline_core::messages::Slot::Reason(_)
-                    | throughline_core::messages::Slot::Preview(_) => true,
+                || match field.value {
+                    throughline_core::messages::FieldValue::Metadata(metadata) => !metadata.is_empty(),
+                    throughline_core::messages::FieldValue::Title(title) => !title.is_untitled(),
+                    throughline_core::messages::FieldValue::Delta(_) => false,
+                    throughline_core::messages::FieldValue::Whole(_)
+                    | throughline_core::messages::FieldValue::Reason(_)
+                    | throughline_core::messages::FieldValue::Preview(_) => true,
                 };
-            if needed && !threads.contains(place.thread) {
-                threads.push(place.thread.clone());
+            if needed && !threads.contains(field.thread) {
+                threads.push(field.thread.clone());
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use super::{
     EncryptLayer, Key, KeyRing, Weakness,
-    bunch::Cabinet,
+    key_set::Cabinet,
     open,
     seal::{self, Known},
 };
@@ -15,9 +15,9 @@ use throughline_core::{
 };
 
 fn cabinet(weakness: Weakness) -> Cabinet {
-    let ring = KeyRing::new(Key::new("k1".parse().unwrap(), &[1; 32]));
-    ring.rotate(Key::new("k2".parse().unwrap(), &[2; 32])).unwrap();
-    EncryptLayer::new(ring).changed(|cabinet| cabinet.weakness = weakness).cabinet().clone()
+    let key_ring = KeyRing::new(Key::new("k1".parse().unwrap(), &[1; 32]));
+    key_ring.rotate(Key::new("k2".parse().unwrap(), &[2; 32])).unwrap();
+    EncryptLayer::new(key_ring).changed(|cabinet| cabinet.weakness = weakness).cabinet().clone()
 }
 
 fn tenant(name: &str) -> TenantId {
@@ -45,10 +45,10 @@ fn row(cabinet: &Cabinet, whose: &TenantId, thread: &str, id: &str) -> Message {
     let new = NewMessage::new(Role::User, Content::text("the same")).with_id(id.parse().unwrap());
     let add = Add::new(thread.parse().unwrap(), new.with_metadata(facts));
     let mut row = add.to_message(whose, Seq::FIRST, Timestamp::from_micros(7));
-    let bunch = cabinet.bunch(whose);
+    let key_set = cabinet.key_set(whose);
     let mut args: PersistArgs = add.into();
     let mut known = Known::default();
-    seal::seal(&mut args, &bunch, &mut known).unwrap();
+    seal::seal(&mut args, &key_set, &mut known).unwrap();
     let PersistArgs::Add(sealed) = args else { unreachable!() };
     let mut blocks = vec![sealed.content.as_json().to_owned()];
     row.metadata = sealed.metadata;
@@ -56,7 +56,7 @@ fn row(cabinet: &Cabinet, whose: &TenantId, thread: &str, id: &str) -> Message {
         let change = ContentChange::Append(Delta::text("the same"));
         let update = UpdateContent::new(row.thread.clone(), row.id.clone(), change, UpdateMode::Edit);
         let mut args: PersistArgs = update.into();
-        seal::seal(&mut args, &bunch, &mut known).unwrap();
+        seal::seal(&mut args, &key_set, &mut known).unwrap();
         let PersistArgs::UpdateContent(update) = args else { unreachable!() };
         let ContentChange::Append(Delta::Blocks(piece)) = update.change else { unreachable!() };
         blocks.push(piece.as_json().to_owned());
@@ -78,7 +78,7 @@ fn pieces(content: &Content) -> Vec<String> {
 
 fn opens(cabinet: &Cabinet, row: &Message) -> bool {
     let mut opened = row.clone();
-    open::open_message(&mut opened, &mut cabinet.bunch(&row.tenant)).is_ok()
+    open::open_message(&mut opened, &mut cabinet.key_set(&row.tenant)).is_ok()
 }
 
 /// A row with one of its cells exchanged: piece by number, or fact by name.
@@ -326,7 +326,7 @@ fn titles_and_facts_of_threads_belong_to_their_thread() {
         facts.set("title", "the same").unwrap();
         let new = NewThread::new().with_id(thread.parse().unwrap()).with_title("the same".parse().unwrap());
         let mut args: PersistArgs = CreateThread::new(new.with_metadata(facts)).into();
-        seal::seal(&mut args, &cabinet.bunch(&whose), &mut Known::default()).unwrap();
+        seal::seal(&mut args, &cabinet.key_set(&whose), &mut Known::default()).unwrap();
         match args {
             PersistArgs::Thread(throughline_core::threads::ThreadArgs::Create(create)) => {
                 (create.title, create.metadata)
@@ -336,13 +336,13 @@ fn titles_and_facts_of_threads_belong_to_their_thread() {
     };
     let (t, u): (ThreadId, ThreadId) = ("t".parse().unwrap(), "u".parse().unwrap());
     let (title, facts) = sealed("t");
-    let mut bunch = cabinet.bunch(&whose);
-    assert_eq!(open::open_title(&title, &t, &mut bunch).unwrap().as_str(), "the same");
-    assert!(open::open_title(&title, &u, &mut bunch).is_err());
-    assert!(open::open_facts(&mut facts.clone(), &t, None, &mut bunch).is_ok());
-    assert!(open::open_facts(&mut facts.clone(), &u, None, &mut bunch).is_err());
+    let mut key_set = cabinet.key_set(&whose);
+    assert_eq!(open::open_title(&title, &t, &mut key_set).unwrap().as_str(), "the same");
+    assert!(open::open_title(&title, &u, &mut key_set).is_err());
+    assert!(open::open_facts(&mut facts.clone(), &t, None, &mut key_set).is_ok());
+    assert!(open::open_facts(&mut facts.clone(), &u, None, &mut key_set).is_err());
     // A title is no fact of that name, nor a fact of a message.
     let fact = Title::new(facts.get_as::<String>("title").unwrap()).unwrap();
-    assert!(open::open_title(&fact, &t, &mut bunch).is_err());
-    assert!(open::open_facts(&mut facts.clone(), &t, Some(&"m".parse().unwrap()), &mut bunch).is_err());
+    assert!(open::open_title(&fact, &t, &mut key_set).is_err());
+    assert!(open::open_facts(&mut facts.clone(), &t, Some(&"m".parse().unwrap()), &mut key_set).is_err());
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    bunch::Bunch,
+    key_set::KeySet,
     open,
     work::{Work, other_answer},
 };
@@ -65,7 +65,7 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         &self,
         context: &Context,
         args: &PersistArgs,
-        bunch: &mut Bunch<'_>,
+        key_set: &mut KeySet<'_>,
     ) -> Result<Taken> {
         let mut taken = Taken::default();
         let mut threads: HashMap<&ThreadId, Last> = HashMap::new();
@@ -73,7 +73,7 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
             if let Some(take) = take_of(item)
                 && !threads.contains_key(&take.thread)
             {
-                bunch.fetch([take.thread.clone()], false).await?;
+                key_set.fetch([take.thread.clone()], false).await?;
                 let last = self.last_messages(context, take, removals(args, &take.thread)).await?;
                 threads.insert(&take.thread, last);
             }
@@ -101,7 +101,7 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
                 // The store refuses it.
                 continue;
             }
-            let seq = match open::open_message(&mut message, bunch) {
+            let seq = match open::open_message(&mut message, key_set) {
                 Ok(()) => message.seq,
                 Err(error) => {
                     let error = error.with_effect(Effect::NotApplied);

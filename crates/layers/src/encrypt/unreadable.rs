@@ -38,7 +38,7 @@ impl fmt::Display for Unreadable {
             }
             Self::Malformed => f.write_str("it looks encrypted, and is not well-formed"),
             Self::Pieces => f.write_str("pieces are missing, doubled, or in another order"),
-            Self::UnknownKey(id) => write!(f, "it is under the key `{id}`, which the ring does not have"),
+            Self::UnknownKey(id) => write!(f, "it is under the key `{id}`, which the key ring does not have"),
             Self::Shredded => f.write_str("the key of the thread was destroyed"),
             Self::NoThreadKey => f.write_str("there is no key of the thread"),
         }

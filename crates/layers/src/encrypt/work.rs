@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    bunch::Bunch,
+    key_set::KeySet,
     layer::Shared,
     open::{self, Sent},
     pieces,
@@ -14,7 +14,7 @@ use throughline_core::{
     PersistResponse, PersistResult, ReadResult, Result, Revision, TenantId, ThreadId,
     messages::{CarriesContent as _, GetMessage, ImportedRow, Update},
     pipeline::{ContentLimit, InnerService, PersistService},
-    threads::{GetThread, LabelThread, ThreadArgs, ThreadEntry},
+    threads::{GetThread, LabelThread, ThreadArgs, ThreadSummary},
 };
 
 /// How often a change of content is made again that was overtaken: each time somebody else has got on.
@@ -28,18 +28,18 @@ pub(super) struct Work<S> {
 impl<S: PersistService<Error = PersistError>> Work<S> {
     pub(super) async fn serve(self, mut request: PersistRequest) -> Result<PersistResponse> {
         let tenant = request.context.tenant().clone();
-        let mut bunch = self.shared.cabinet.bunch(&tenant);
+        let mut key_set = self.shared.cabinet.key_set(&tenant);
         if let PersistArgs::Read(_) = request.args {
-            seal::seal_read(&mut request.args, &bunch)?;
+            seal::seal_read(&mut request.args, &key_set)?;
             let mut response = self.here.forward(request).await?;
-            self.open(&mut response, None, &mut bunch).await?;
-            response.extensions.insert(bunch.found);
+            self.open(&mut response, None, &mut key_set).await?;
+            response.extensions.insert(key_set.found);
             return Ok(response);
         }
-        self.write(request, &mut bunch).await
+        self.write(request, &mut key_set).await
     }
 
-    async fn write(&self, request: PersistRequest, bunch: &mut Bunch<'_>) -> Result<PersistResponse> {
+    async fn write(&self, request: PersistRequest, key_set: &mut KeySet<'_>) -> Result<PersistResponse> {
         let PersistRequest { args: mut asked, context } = request;
         let tenant = context.tenant();
         let writes_anew = is_empty_patch(&asked);
@@ -49,13 +49,13 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
             self.shared.in_turn.shared(tenant, &asked).await
         };
         if writes_anew {
-            self.take_up_stale_facts(&context, &mut asked, bunch).await?;
+            self.take_up_stale_facts(&context, &mut asked, key_set).await?;
         }
-        bunch.fetch(seal::sealed_threads(&asked), true).await?;
-        let (passed, mut response) = self.pass_on(&asked, &context, writes_anew, bunch).await?;
+        key_set.fetch(seal::sealed_threads(&asked), true).await?;
+        let (passed, mut response) = self.pass_on(&asked, &context, writes_anew, key_set).await?;
         self.learn(tenant, &response.result);
-        self.open(&mut response, Some(Sent { asked: &asked, passed: &passed }), bunch).await?;
-        self.compare_imported(&context, &asked, &mut response.result, bunch).await?;
+        self.open(&mut response, Some(Sent { asked: &asked, passed: &passed }), key_set).await?;
+        self.compare_imported(&context, &asked, &mut response.result, key_set).await?;
         if matches!(response.result, PersistResult::Reserve(_))
             && let Some(ContentLimit(sealed)) = response.extensions.get().copied()
         {
@@ -71,7 +71,7 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         asked: &PersistArgs,
         context: &Context,
         writes_anew: bool,
-        bunch: &mut Bunch<'_>,
+        key_set: &mut KeySet<'_>,
     ) -> Result<(PersistArgs, PersistResponse)> {
         let (mut revisions, mut titles) = (Vec::new(), Vec::new());
         seal::unknown_revisions(asked, &mut Vec::new(), &mut revisions);
@@ -84,11 +84,11 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
             };
             known.revisions.extend(revision.map(|revision| (named.clone(), revision)));
         }
-        self.look_at_titles(context, &titles, &mut known, bunch).await?;
-        let mut taken = self.read_taken(context, asked, bunch).await?;
+        self.look_at_titles(context, &titles, &mut known, key_set).await?;
+        let mut taken = self.read_taken(context, asked, key_set).await?;
         for _ in 0..TRIES {
             let mut passed = asked.clone();
-            seal::seal(&mut passed, bunch, &mut known.clone())?;
+            seal::seal(&mut passed, key_set, &mut known.clone())?;
             taken.pin(&mut passed);
             let request = PersistRequest { args: passed.clone(), context: context.clone() };
             let refusal = match self.here.forward(request).await {
@@ -108,8 +108,8 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
                 self.shared.revisions.set(context.tenant(), named.clone(), revision);
                 now.revisions.extend(revision.map(|revision| (named.clone(), revision)));
             }
-            self.look_at_titles(context, &titles, &mut now, bunch).await?;
-            let taken_now = self.read_taken(context, asked, bunch).await?;
+            self.look_at_titles(context, &titles, &mut now, key_set).await?;
+            let taken_now = self.read_taken(context, asked, key_set).await?;
             if (&now.revisions, &now.titles) == (&known.revisions, &known.titles) && taken_now.is_as(&taken) {
                 return Err(refusal);
             }
@@ -134,7 +134,7 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
     }
 
     /// An entry as it stands in the store.
-    async fn entry(&self, context: &Context, thread: &ThreadId) -> Result<Option<ThreadEntry>> {
+    async fn entry(&self, context: &Context, thread: &ThreadId) -> Result<Option<ThreadSummary>> {
         let get = GetThread { thread: thread.clone() };
         match self.here.call(context, get).await?.result {
             PersistResult::Read(ReadResult::Thread(entry)) => Ok(entry),
@@ -147,13 +147,13 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         context: &Context,
         threads: &[ThreadId],
         known: &mut Known,
-        bunch: &mut Bunch<'_>,
+        key_set: &mut KeySet<'_>,
     ) -> Result<()> {
         for thread in threads {
             let Some(entry) = self.entry(context, thread).await? else { continue };
-            bunch.fetch([thread.clone()], false).await?;
+            key_set.fetch([thread.clone()], false).await?;
             // What cannot be read is called otherwise than anybody expects.
-            if let Ok(title) = open::open_title(&entry.title, thread, bunch) {
+            if let Ok(title) = open::open_title(&entry.title, thread, key_set) {
                 known.titles.insert(thread.clone(), (title, entry.title));
             }
         }
@@ -165,7 +165,7 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         &self,
         context: &Context,
         asked: &mut PersistArgs,
-        bunch: &mut Bunch<'_>,
+        key_set: &mut KeySet<'_>,
     ) -> Result<()> {
         let (thread, message) = match &*asked {
             PersistArgs::Update(update) => (update.thread.clone(), Some(update.id.clone())),
@@ -179,15 +179,15 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
             None => self.entry(context, &thread).await?.map(|entry| entry.metadata),
         };
         let Some(stored) = stored.filter(|stored| !stored.is_empty()) else { return Ok(()) };
-        bunch.fetch([thread.clone()], true).await?;
+        key_set.fetch([thread.clone()], true).await?;
         let mut stale = Metadata::new();
         for (name, value) in stored.iter() {
             let cell = serde_json::from_str::<&str>(value.get()).unwrap_or_default();
-            if !bunch.is_present(&thread, cell) {
+            if !key_set.is_present(&thread, cell) {
                 stale.set_raw(name, value.to_owned());
             }
         }
-        open::open_facts(&mut stale, &thread, message.as_ref(), bunch)?;
+        open::open_facts(&mut stale, &thread, message.as_ref(), key_set)?;
         let patch = MetadataPatch::from(stale);
         match asked {
             PersistArgs::Update(update) => update.metadata = patch,
@@ -224,12 +224,12 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         &self,
         response: &mut PersistResponse,
         sent: Option<Sent<'_>>,
-        bunch: &mut Bunch<'_>,
+        key_set: &mut KeySet<'_>,
     ) -> Result<()> {
         let threads: HashSet<ThreadId> =
-            response.result.places().into_iter().map(|place| place.thread.clone()).collect();
-        bunch.fetch(threads, false).await?;
-        open::open(&mut response.result, sent, bunch)
+            response.result.content_fields().into_iter().map(|place| place.thread.clone()).collect();
+        key_set.fetch(threads, false).await?;
+        open::open(&mut response.result, sent, key_set)
     }
 
     /// A store that compares what is imported with what it has finds every message another one, since nothing is encrypted
@@ -239,7 +239,7 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         context: &Context,
         asked: &PersistArgs,
         result: &mut PersistResult,
-        bunch: &mut Bunch<'_>,
+        key_set: &mut KeySet<'_>,
     ) -> Result<()> {
         let (PersistArgs::Import(import), PersistResult::Import(imported)) = (asked, result) else {
             return Ok(());
@@ -249,7 +249,7 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
             let named = (import.thread.clone(), row.id.clone());
             let Some(mut stored) = self.message(context, &named).await? else { continue };
             // What cannot be read is certainly not the same.
-            if open::open_message(&mut stored, bunch).is_ok() && row.is_same_as(&stored) {
+            if open::open_message(&mut stored, key_set).is_ok() && row.is_same_as(&stored) {
                 *became = ImportedRow::Present(seq);
             }
         }

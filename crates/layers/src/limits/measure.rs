@@ -3,7 +3,7 @@
 use super::{LimitsLayer, depth::depth};
 use throughline_core::{
     Delta, Effect, ErrorKind, PersistArgs, PersistError, Result,
-    messages::{CarriesContent as _, ContentChange, Slot},
+    messages::{CarriesContent as _, ContentChange, FieldValue},
     threads::ThreadArgs,
 };
 
@@ -76,25 +76,25 @@ impl LimitsLayer {
         };
         within("attachments", attachments, self.attachments)?;
         let mut total = 0_usize;
-        for place in args.places() {
-            let bytes = place.slot.byte_len();
-            match place.slot {
-                Slot::Whole(content) => {
+        for field in args.content_fields() {
+            let bytes = field.value.byte_len();
+            match field.value {
+                FieldValue::Whole(content) => {
                     within("bytes of content", bytes, self.content_bytes)?;
                     self.not_deeper("content", content.as_json())?;
                 }
-                Slot::Delta(delta) => {
+                FieldValue::Delta(delta) => {
                     within("bytes of content", bytes, self.content_bytes)?;
                     if let Delta::Blocks(blocks) = delta {
                         self.not_deeper("content", blocks.as_json())?;
                     }
                 }
-                Slot::Metadata(metadata) => {
+                FieldValue::Metadata(metadata) => {
                     within("bytes of metadata", bytes, self.metadata_bytes)?;
                     metadata.iter().try_for_each(|(_, value)| self.not_deeper("metadata", value.get()))?;
                 }
-                Slot::Reason(_) => within("bytes of a reason", bytes, self.metadata_bytes)?,
-                Slot::Title(_) | Slot::Preview(_) => {}
+                FieldValue::Reason(_) => within("bytes of a reason", bytes, self.metadata_bytes)?,
+                FieldValue::Title(_) | FieldValue::Preview(_) => {}
             }
             total = total.saturating_add(bytes);
         }

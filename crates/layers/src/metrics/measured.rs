@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::instruments::{Instruments, Outcome, Series};
 use throughline_core::{
     Context, Effect, PersistArgs, PersistRequest, PersistResponse, Result, contain,
-    messages::{CarriesContent as _, Slot},
+    messages::{CarriesContent as _, FieldValue},
     pipeline::AttemptsMade,
 };
 
@@ -81,9 +81,9 @@ fn content_bytes(args: &PersistArgs) -> u64 {
         return 0;
     }
     let bytes = |slot| match slot {
-        Slot::Whole(content) => content.byte_len(),
-        Slot::Delta(delta) => delta.byte_len(),
-        Slot::Metadata(_) | Slot::Reason(_) | Slot::Title(_) | Slot::Preview(_) => 0,
+        FieldValue::Whole(content) => content.byte_len(),
+        FieldValue::Delta(delta) => delta.byte_len(),
+        FieldValue::Metadata(_) | FieldValue::Reason(_) | FieldValue::Title(_) | FieldValue::Preview(_) => 0,
     };
-    args.places().into_iter().map(|place| bytes(place.slot) as u64).sum()
+    args.content_fields().into_iter().map(|field| bytes(field.value) as u64).sum()
 }

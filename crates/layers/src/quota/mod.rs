@@ -48,7 +48,7 @@
 //!
 //! What a tenant stores is not counted here. A layer sees what is written and not what it replaces, and other processes write as
 //! well, so a count of its own would be wrong by and by. The host says it, for example from the bytes of
-//! [the entries of the threads](throughline_core::threads::ThreadEntry::bytes), added up now and then: a lower bound, of final messages alone. The guide
+//! [the entries of the threads](throughline_core::threads::ThreadSummary::bytes), added up now and then: a lower bound, of final messages alone. The guide
 //! `limits-and-guards` says what it leaves out. Between two counts a tenant can go over the
 //! limit by what it writes in that time; the rate of bytes bounds that.
 //!

@@ -26,7 +26,7 @@ struct State {
     accounts: HashMap<TenantId, Account>,
     /// Those who are full again are looked for when there are so many.
     sweep_at: usize,
-    swept: Option<Instant>,
+    recovered: Option<Instant>,
 }
 
 /// Fewer than this are not worth a look.
@@ -94,13 +94,13 @@ impl State {
         if self.accounts.len() < self.sweep_at.max(FEW).min(max) {
             return;
         }
-        if self.swept.is_some_and(|swept| now < swept + AGAIN) && self.accounts.len() >= max {
+        if self.recovered.is_some_and(|recovered| now < recovered + AGAIN) && self.accounts.len() >= max {
             return;
         }
         self.accounts.retain(|_, account| !account.is_full(now));
         self.sweep_at = self.accounts.len().saturating_mul(2);
         self.accounts.shrink_to(self.sweep_at.max(FEW));
-        self.swept = Some(now);
+        self.recovered = Some(now);
     }
 }
 

@@ -83,7 +83,7 @@
 //! found, the rest is dropped as it comes; of a private key, everything up to the line that ends it, or to the end of the text.
 //! So what is stored in the end is what redacting the whole text at once would give.
 //!
-//! - Held text is not durable: a message that is never finished lacks it. The answer says how much that is, as [`HeldBack`](throughline_core::pipeline::HeldBack) in
+//! - Held text is not durable: a message that is never finished lacks it. The answer says how much that is, as [`BufferedBytes`](throughline_core::pipeline::BufferedBytes) in
 //!   its extensions, and a [`Draft`](throughline_core::Draft) counts it as not committed.
 //! - Calls that change the content of one message take turns. A call that was refused, replayed or dropped before it was handed
 //!   over leaves what is held as it was. Where an outcome is unknown, the next call reads the message and goes by its revision.

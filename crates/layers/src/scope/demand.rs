@@ -81,7 +81,7 @@ impl<'a> Demand<'a> {
             PersistArgs::Read(read) => match read {
                 ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Verb::Consume,
                 ReadArgs::Audit(_) => Verb::Audit,
-                ReadArgs::Images(_) | ReadArgs::Standing(_) => Verb::Replicate,
+                ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_) => Verb::Replicate,
                 ReadArgs::Get(_)
                 | ReadArgs::Page(_)
                 | ReadArgs::OpenReservations(_)
@@ -103,9 +103,8 @@ impl<'a> Demand<'a> {
                 ReadArgs::Changes(ReadChanges { scope: ChangeScope::Store, .. })
                 | ReadArgs::Audit(ReadAudit { scope: ChangeScope::Store, .. }),
             ) => Subject::Store,
-            PersistArgs::Replica(_) | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::Standing(_)) => {
-                Subject::Store
-            }
+            PersistArgs::Replica(_)
+            | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_)) => Subject::Store,
             args => args.thread().map_or(Subject::Tenant, Subject::Thread),
         };
         Some(Self { verb, subject })

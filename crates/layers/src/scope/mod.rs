@@ -33,7 +33,7 @@
 //! A [`Capability`] is a value that nobody can make up: the first one, which allows everything, comes from the [`Authority`] of
 //! the layer, and every other one is narrowed from another. It can be narrowed to a tenant, to a thread or the threads under a
 //! prefix, to some [verbs](Verb), and in time; never widened. [`Authority::revoke`] ends one, with all that were narrowed from it.
-//! It holds for one process, and is not serialised.
+//! It holds for one process, and is not serialized.
 //!
 //! [`Persistence::with_credential`](throughline_core::Persistence::with_credential) makes a handle whose calls bear one. Such a handle, and what
 //! is made of it (a thread, a draft, a feed of changes, a session), can be given away. Its holder may put another capability in

@@ -4,7 +4,7 @@ use tracing::{Span, debug, debug_span, field, warn};
 
 use throughline_core::{Effect, PersistError, PersistRequest, PersistResponse, pipeline::AttemptsMade};
 
-/// What a [`TraceLayer`](super::TraceLayer) says of a call. Every method has the behaviour of the [module](super) as its
+/// What a [`TraceLayer`](super::TraceLayer) says of a call. Every method has the behavior of the [module](super) as its
 /// default.
 pub trait TraceHooks: Send + Sync + 'static {
     /// Makes the span of a call.

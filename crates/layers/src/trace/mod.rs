@@ -43,7 +43,7 @@
 //! Content, metadata and the detail of errors stand in none of them.
 //!
 //! # Customisation
-//! Implement [`TraceHooks`], each of whose methods has the behaviour above as its default, and give it to
+//! Implement [`TraceHooks`], each of whose methods has the behavior above as its default, and give it to
 //! [`TraceLayer::with_hooks`].
 //!
 //! ```

@@ -3,7 +3,7 @@
 use throughline_core::{
     Content, Delta, Effect, ErrorKind, MessageId, Metadata, PersistArgs, PersistError, PersistResult,
     ReadArgs, ReadResult, Result, ThreadId, Title,
-    messages::{CarriesContent, PlaceMut, SlotMut},
+    messages::{CarriesContent, ContentFieldMut, FieldValueMut},
     replication::ReplicaArgs,
     search::{SearchHit, SearchHits, SearchMessages},
     threads::ThreadArgs,
@@ -228,16 +228,16 @@ fn rewrite(
     is_patch: bool,
     rewriter: &mut impl RewriteFields,
 ) -> Result<()> {
-    for PlaceMut { thread, message, slot } in carrier.places_mut() {
+    for ContentFieldMut { thread, message, value } in carrier.content_fields_mut() {
         let owner = FieldOwner { thread, message };
-        match slot {
-            SlotMut::Whole(content) => rewriter.content(owner, content)?,
-            SlotMut::Delta(delta) => rewriter.delta(owner, delta)?,
-            SlotMut::Metadata(patch) if is_patch => rewriter.metadata_patch(owner, patch)?,
-            SlotMut::Metadata(metadata) => rewriter.metadata(owner, metadata)?,
-            SlotMut::Reason(reason) => rewriter.reason(owner, reason)?,
-            SlotMut::Title(title) => rewriter.title(owner, title)?,
-            SlotMut::Preview(preview) => rewriter.preview(owner, preview)?,
+        match value {
+            FieldValueMut::Whole(content) => rewriter.content(owner, content)?,
+            FieldValueMut::Delta(delta) => rewriter.delta(owner, delta)?,
+            FieldValueMut::Metadata(patch) if is_patch => rewriter.metadata_patch(owner, patch)?,
+            FieldValueMut::Metadata(metadata) => rewriter.metadata(owner, metadata)?,
+            FieldValueMut::Reason(reason) => rewriter.reason(owner, reason)?,
+            FieldValueMut::Title(title) => rewriter.title(owner, title)?,
+            FieldValueMut::Preview(preview) => rewriter.preview(owner, preview)?,
         }
     }
     Ok(())

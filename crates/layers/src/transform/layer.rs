@@ -72,7 +72,7 @@ impl<T: Transform> TransformLayer<T> {
     /// At most so many bytes of one message are held back. A call that would hold back more is refused as
     /// [`TooLarge`](throughline_core::ErrorKind::TooLarge). 64 KiB by default.
     #[must_use]
-    pub const fn hold_back_at_most(mut self, bytes: usize) -> Self {
+    pub const fn max_buffered_bytes(mut self, bytes: usize) -> Self {
         self.most_held = bytes;
         self
     }

@@ -77,7 +77,7 @@
 //! message, and is passed on with what comes next: with the next append, with further blocks, or when the message is finished or
 //! abandoned. What is stored in the end is what the transform would make of the whole text.
 //!
-//! - Held text is not durable. The answer says how much that is, as [`HeldBack`](throughline_core::pipeline::HeldBack) in its extensions, and a
+//! - Held text is not durable. The answer says how much that is, as [`BufferedBytes`](throughline_core::pipeline::BufferedBytes) in its extensions, and a
 //!   [`Draft`](throughline_core::Draft) counts it as not committed.
 //! - Calls that change the content of one message wait for each other. A call that was refused, replayed, or dropped before it was handed
 //!   over leaves what is held as it was. Where an outcome is unknown, the next call reads the message and goes by its revision.

@@ -2,7 +2,7 @@
 
 use super::{
     Down, JsonString, TextStream as _, Transform,
-    open_messages::{OpenText, Slot},
+    open_messages::{OpenText, TextState},
 };
 use throughline_core::{
     Content, Delta, Effect, ErrorKind, Idempotency, Message, MessageId, PersistArgs, PersistError, Result,
@@ -34,12 +34,12 @@ pub(super) struct OpenMessage<T: Transform> {
 }
 
 impl<T: Transform> OpenMessage<T> {
-    /// What a slot says; none where the store has to be asked first.
-    pub(super) fn of(slot: &Slot<T::Stream>) -> Option<Self> {
-        match slot {
-            Slot::Unknown => Some(Self::new(None)),
-            Slot::Known(known) => Some(Self::new(Some(known.clone()))),
-            Slot::InDoubt { .. } => None,
+    /// What a state says; none where the store has to be asked first.
+    pub(super) fn of(state: &TextState<T::Stream>) -> Option<Self> {
+        match state {
+            TextState::Unknown => Some(Self::new(None)),
+            TextState::Known(known) => Some(Self::new(Some(known.clone()))),
+            TextState::InDoubt { .. } => None,
         }
     }
 
@@ -57,13 +57,13 @@ impl<T: Transform> OpenMessage<T> {
         }
     }
 
-    /// What a slot in doubt comes to, now that the message was read. What is in doubt is for one revision, and pinned to it.
+    /// What a state in doubt comes to, now that the message was read. What is in doubt is for one revision, and pinned to it.
     pub(super) fn resolve(
-        slot: &Slot<T::Stream>,
+        state: &TextState<T::Stream>,
         stored: Option<&Message>,
         key: Option<&Idempotency>,
     ) -> Self {
-        let Slot::InDoubt { before, after, key: doubtful } = slot else { return Self::new(None) };
+        let TextState::InDoubt { before, after, key: doubtful } = state else { return Self::new(None) };
         let Some(stored) = stored else {
             return Self { is_in_doubt: before.is_none(), ..Self::new(None) };
         };
@@ -251,17 +251,21 @@ impl<T: Transform> OpenMessage<T> {
         known.rewritten = known.rewritten.saturating_add(rewritten);
     }
 
-    /// What a slot holds while the call is under way: it makes `raises` changes of the message that raise its revision.
-    pub(super) fn in_doubt(&mut self, raises: u64, key: Option<&Idempotency>) -> Slot<T::Stream> {
+    /// What a state holds while the call is under way: it makes `raises` changes of the message that raise its revision.
+    pub(super) fn in_doubt(&mut self, raises: u64, key: Option<&Idempotency>) -> TextState<T::Stream> {
         if let (Some(known), Some(key)) = (&mut self.known, key) {
             known.last_key = Some(key.clone());
         }
         let before = self.before.clone();
         let first = before.as_ref().filter(|_| !self.is_new).map(|before| before.revision);
-        let Some(first) = first.or(self.is_new.then_some(Revision::FIRST)) else { return Slot::Unknown };
+        let Some(first) = first.or(self.is_new.then_some(Revision::FIRST)) else { return TextState::Unknown };
         let revision = Revision::new(first.get() + raises);
         let after = self.known.clone().filter(|_| !self.is_settled);
-        Slot::InDoubt { before, after: after.map(|known| OpenText { revision, ..known }), key: key.cloned() }
+        TextState::InDoubt {
+            before,
+            after: after.map(|known| OpenText { revision, ..known }),
+            key: key.cloned(),
+        }
     }
 
     /// Whether the call is known to have been applied before: it changes nothing more.
@@ -269,36 +273,40 @@ impl<T: Transform> OpenMessage<T> {
         key.is_some() && self.before.as_ref().is_some_and(|before| before.last_key.as_ref() == key)
     }
 
-    /// What a slot holds after a call that leaves the text at `known`, and what it held before: `was`.
-    pub(super) fn applied(&self, known: OpenText<T::Stream>, was: Slot<T::Stream>) -> Slot<T::Stream> {
+    /// What a state holds after a call that leaves the text at `known`, and what it held before: `was`.
+    pub(super) fn applied(
+        &self,
+        known: OpenText<T::Stream>,
+        was: TextState<T::Stream>,
+    ) -> TextState<T::Stream> {
         let before = self.before.as_ref().map(|before| before.revision);
         let raises =
             |after: &Option<OpenText<_>>| after.as_ref().is_none_or(|after| Some(after.revision) != before);
         match was {
             // A call that raises no revision, as one that renews the lease: the write before it may still be applied.
-            Slot::InDoubt { after, key, .. }
+            TextState::InDoubt { after, key, .. }
                 if self.is_in_doubt && Some(known.revision) == before && raises(&after) =>
             {
-                Slot::InDoubt { before: Some(known), after, key }
+                TextState::InDoubt { before: Some(known), after, key }
             }
-            _ => Slot::Known(known),
+            _ => TextState::Known(known),
         }
     }
 
-    /// What a slot holds after a call that the store has applied without an answer. Meanwhile it held `doubt`, and before it `was`.
+    /// What a state holds after a call that the store has applied without an answer. Meanwhile it held `doubt`, and before it `was`.
     pub(super) fn applied_without_answer(
         &self,
-        doubt: Slot<T::Stream>,
-        was: Slot<T::Stream>,
-    ) -> Slot<T::Stream> {
-        let Slot::InDoubt { before, after: Some(after), .. } = doubt else { return Slot::Unknown };
+        doubt: TextState<T::Stream>,
+        was: TextState<T::Stream>,
+    ) -> TextState<T::Stream> {
+        let TextState::InDoubt { before, after: Some(after), .. } = doubt else { return TextState::Unknown };
         let revision = before.map_or(Revision::FIRST, |before| before.revision);
         if revision == after.revision {
             return self.applied(after, was);
         }
         // Layers further in may have passed it on as a change that raises no revision.
         let before = Some(OpenText { revision, ..after.clone() });
-        Slot::InDoubt { before, after: Some(after), key: None }
+        TextState::InDoubt { before, after: Some(after), key: None }
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) struct HeldBytes {
 
 /// What is known of a message between two calls.
 #[derive(Debug, Clone, Default)]
-pub(super) enum Slot<St> {
+pub(super) enum TextState<St> {
     /// Nothing: it was begun before a restart, or was not continued for long.
     #[default]
     Unknown,
@@ -60,7 +60,7 @@ pub(super) enum Slot<St> {
 
 /// Why a message cannot be locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoSlot {
+pub(super) enum NoState {
     /// Text of too many messages is held back.
     Full,
     /// Text of the message was held back, and was dropped. Answered until the message is read.
@@ -81,45 +81,45 @@ impl Effects {
     pub(super) const OF_A_NEW_MESSAGE: Self = Self { is_empty: false, goes_on: false };
 }
 
-/// A message that no other call changes meanwhile. Dropping the guard removes the entry if the slot is `Unknown`.
+/// A message that no other call changes meanwhile. Dropping the guard removes the entry if the state is `Unknown`.
 pub(super) struct Locked<St> {
-    slot: OwnedMutexGuard<Slot<St>>,
+    state: OwnedMutexGuard<TextState<St>>,
     key: Key,
     open: Arc<OpenMessages<St>>,
 }
 
 impl<St> Deref for Locked<St> {
-    type Target = Slot<St>;
+    type Target = TextState<St>;
 
-    fn deref(&self) -> &Slot<St> {
-        &self.slot
+    fn deref(&self) -> &TextState<St> {
+        &self.state
     }
 }
 
 impl<St> DerefMut for Locked<St> {
-    fn deref_mut(&mut self) -> &mut Slot<St> {
-        &mut self.slot
+    fn deref_mut(&mut self) -> &mut TextState<St> {
+        &mut self.state
     }
 }
 
 impl<St> Drop for Locked<St> {
     fn drop(&mut self) {
         let mut table = self.open.table();
-        let slot = OwnedMutexGuard::mutex(&self.slot);
-        if table.get(&self.key).is_none_or(|entry| !Arc::ptr_eq(entry, slot)) {
+        let state = OwnedMutexGuard::mutex(&self.state);
+        if table.get(&self.key).is_none_or(|entry| !Arc::ptr_eq(entry, state)) {
             return;
         }
-        if matches!(*self.slot, Slot::Unknown) {
+        if matches!(*self.state, TextState::Unknown) {
             table.remove_open(&self.key);
         } else {
-            table.set_holds(&self.key, self.slot.holds(self.open.holds));
+            table.set_holds(&self.key, self.state.holds(self.open.holds));
         }
     }
 }
 
-pub(super) type Shared<St> = Arc<tokio::sync::Mutex<Slot<St>>>;
+pub(super) type Shared<St> = Arc<tokio::sync::Mutex<TextState<St>>>;
 
-impl<St> Slot<St> {
+impl<St> TextState<St> {
     fn holds(&self, holds: fn(&St) -> bool) -> bool {
         let any = |open: &Option<OpenText<St>>| open.as_ref().is_some_and(|open| holds(&open.stream));
         match self {
@@ -153,36 +153,36 @@ impl<St> OpenMessages<St> {
     }
 
     /// Waits until no other call changes the message.
-    pub(super) async fn lock(self: &Arc<Self>, key: &Key, effects: Effects) -> Result<Locked<St>, NoSlot> {
+    pub(super) async fn lock(self: &Arc<Self>, key: &Key, effects: Effects) -> Result<Locked<St>, NoState> {
         loop {
-            let (slot, is_entry) = self.slot(key, effects)?;
-            let guard = Arc::clone(&slot).lock_owned().await;
+            let (state, is_entry) = self.state(key, effects)?;
+            let guard = Arc::clone(&state).lock_owned().await;
             // It may have been removed meanwhile, and others wait for a new one.
-            if !is_entry || self.table().get(key).is_some_and(|entry| Arc::ptr_eq(entry, &slot)) {
-                return Ok(Locked { slot: guard, key: key.clone(), open: Arc::clone(self) });
+            if !is_entry || self.table().get(key).is_some_and(|entry| Arc::ptr_eq(entry, &state)) {
+                return Ok(Locked { state: guard, key: key.clone(), open: Arc::clone(self) });
             }
         }
     }
 
-    /// The slot of a message, and whether the table has it.
-    fn slot(&self, key: &Key, effects: Effects) -> Result<(Shared<St>, bool), NoSlot> {
+    /// The state of a message, and whether the table has it.
+    fn state(&self, key: &Key, effects: Effects) -> Result<(Shared<St>, bool), NoState> {
         let mut table = self.table();
         let now = Instant::now();
         if effects.goes_on && table.refuse_dropped(key) {
-            return Err(NoSlot::Dropped);
+            return Err(NoState::Dropped);
         }
-        if let Some(slot) = table.touch(key, now) {
-            return Ok((slot, true));
+        if let Some(state) = table.touch(key, now) {
+            return Ok((state, true));
         }
-        let slot = Shared::default();
+        let state = Shared::default();
         let has_room = table.make_room(&key.0, now, !effects.is_empty);
         match (has_room, effects.is_empty) {
             (true, _) => {
-                table.insert(key, &slot, now);
-                Ok((slot, true))
+                table.insert(key, &state, now);
+                Ok((state, true))
             }
-            (false, true) => Ok((slot, false)),
-            (false, false) => Err(NoSlot::Full),
+            (false, true) => Ok((state, false)),
+            (false, false) => Err(NoState::Full),
         }
     }
 
@@ -208,16 +208,16 @@ impl<St> OpenMessages<St> {
         T: Transform<Stream = St>,
         St: TextStream<T>,
     {
-        // Under the lock of all, so that no two readers meet at a slot: one of them would take the other for a write.
+        // Under the lock of all, so that no two readers meet at a state: one of them would take the other for a write.
         let table = self.table();
-        let Some(slot) = table.get(key) else { return Default::default() };
+        let Some(state) = table.get(key) else { return Default::default() };
         let held = |open: &OpenText<St>| TextStream::<T>::held(&open.stream).into_owned();
         let bytes = |open: &OpenText<St>| HeldBytes { here: held(open).len(), rewritten: open.rewritten };
-        match slot.try_lock().as_deref() {
+        match state.try_lock().as_deref() {
             Err(_) => (HeldBytes { here: usize::MAX, rewritten: 0 }, None),
-            Ok(Slot::Unknown) => Default::default(),
-            Ok(Slot::Known(open)) => (bytes(open), Some(held(open))),
-            Ok(Slot::InDoubt { before, after, .. }) => {
+            Ok(TextState::Unknown) => Default::default(),
+            Ok(TextState::Known(open)) => (bytes(open), Some(held(open))),
+            Ok(TextState::InDoubt { before, after, .. }) => {
                 let is_at = |open: &&OpenText<St>| Some(open.revision) == revision;
                 let stored = before.as_ref().filter(is_at).or(after.as_ref().filter(is_at));
                 let [before, after] =
@@ -238,18 +238,18 @@ impl<St> OpenMessages<St> {
     {
         let mut table = self.table();
         let now = Instant::now();
-        let slot = match table.touch(key, now) {
-            Some(slot) => slot,
+        let state = match table.touch(key, now) {
+            Some(state) => state,
             None if table.make_room(&key.0, now, false) => {
-                let slot = Shared::default();
-                table.insert(key, &slot, now);
-                slot
+                let state = Shared::default();
+                table.insert(key, &state, now);
+                state
             }
             None => return,
         };
         // A call that changes it knows better.
-        if let Ok(mut slot) = slot.try_lock() {
-            *slot = Slot::Known(OpenText::new(St::default(), revision));
+        if let Ok(mut state) = state.try_lock() {
+            *state = TextState::Known(OpenText::new(St::default(), revision));
             table.set_holds(key, false);
         }
     }
@@ -287,26 +287,26 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    async fn hold(open: &Arc<OpenMessages<String>>, key: &Key) -> Result<(), NoSlot> {
-        *open.lock(key, GOES_ON).await? = Slot::Known(OpenText::new("tail".to_owned(), Revision::FIRST));
+    async fn hold(open: &Arc<OpenMessages<String>>, key: &Key) -> Result<(), NoState> {
+        *open.lock(key, GOES_ON).await? = TextState::Known(OpenText::new("tail".to_owned(), Revision::FIRST));
         Ok(())
     }
 
     async fn holds(open: &Arc<OpenMessages<String>>, key: &Key) -> bool {
-        matches!(open.lock(key, GOES_ON).await.as_deref(), Ok(Slot::Known(open)) if open.stream == "tail")
+        matches!(open.lock(key, GOES_ON).await.as_deref(), Ok(TextState::Known(open)) if open.stream == "tail")
     }
 
     #[tokio::test]
     async fn the_least_recently_used_messages_are_evicted_and_none_that_is_locked() {
         let open = eight(HOUR);
         let mut locked = open.lock(&key(0), GOES_ON).await.ok().unwrap();
-        *locked = Slot::Known(OpenText::new(String::new(), Revision::FIRST));
+        *locked = TextState::Known(OpenText::new(String::new(), Revision::FIRST));
         for id in 1..100 {
             open.begin(&key(id), Revision::FIRST);
             assert!(open.len() <= 8);
         }
-        assert!(matches!(open.lock(&key(99), GOES_ON).await.as_deref(), Ok(Slot::Known(_))));
-        assert!(matches!(open.lock(&key(1), GOES_ON).await.as_deref(), Ok(Slot::Unknown)));
+        assert!(matches!(open.lock(&key(99), GOES_ON).await.as_deref(), Ok(TextState::Known(_))));
+        assert!(matches!(open.lock(&key(1), GOES_ON).await.as_deref(), Ok(TextState::Unknown)));
         assert!(open.table().get(&key(0)).is_some());
         drop(locked);
         open.remove_thread(&"a".parse().unwrap(), &"t".parse().unwrap());
@@ -328,12 +328,12 @@ mod tests {
         }
         for id in 0..100 {
             open.begin(&of("a", id), Revision::FIRST);
-            assert!(matches!(hold(&open, &of("a", id)).await, Ok(()) | Err(NoSlot::Full)));
+            assert!(matches!(hold(&open, &of("a", id)).await, Ok(()) | Err(NoState::Full)));
         }
         for id in 0..3 {
             assert!(holds(&open, &of("b", id)).await);
         }
-        assert_eq!(hold(&open, &of("a", 100)).await, Err(NoSlot::Full));
+        assert_eq!(hold(&open, &of("a", 100)).await, Err(NoState::Full));
         assert_eq!(open.len(), 8);
     }
 
@@ -346,15 +346,15 @@ mod tests {
         for id in 0..4 {
             hold(&open, &of("a", id)).await.unwrap();
         }
-        assert_eq!(hold(&open, &of("a", 4)).await, Err(NoSlot::Full));
+        assert_eq!(hold(&open, &of("a", 4)).await, Err(NoState::Full));
         for id in 0..4 {
-            assert_eq!(open.lock(&of("b", id), GOES_ON).await.err(), Some(NoSlot::Dropped));
+            assert_eq!(open.lock(&of("b", id), GOES_ON).await.err(), Some(NoState::Dropped));
             assert!(holds(&open, &of("b", id + 4)).await && holds(&open, &of("a", id)).await);
         }
         // Answered until the message is read: then it is as full as for any other message.
-        assert_eq!(open.lock(&of("b", 0), GOES_ON).await.err(), Some(NoSlot::Dropped));
+        assert_eq!(open.lock(&of("b", 0), GOES_ON).await.err(), Some(NoState::Dropped));
         open.table().read(&of("b", 0));
-        assert_eq!(open.lock(&of("b", 0), GOES_ON).await.err(), Some(NoSlot::Full));
+        assert_eq!(open.lock(&of("b", 0), GOES_ON).await.err(), Some(NoState::Full));
         open.table().check_counts();
     }
 
@@ -367,13 +367,13 @@ mod tests {
         // A reader that is not the writer comes before the refusal.
         open.table().read(&key(0));
         for effects in [RENEWS, REPLACES] {
-            assert!(matches!(open.lock(&key(0), effects).await.as_deref(), Ok(Slot::Unknown)));
+            assert!(matches!(open.lock(&key(0), effects).await.as_deref(), Ok(TextState::Unknown)));
         }
         for _ in 0..2 {
-            assert_eq!(open.lock(&key(0), GOES_ON).await.err(), Some(NoSlot::Dropped));
+            assert_eq!(open.lock(&key(0), GOES_ON).await.err(), Some(NoState::Dropped));
         }
         open.table().read(&key(0));
-        assert!(matches!(open.lock(&key(0), GOES_ON).await.as_deref(), Ok(Slot::Unknown)));
+        assert!(matches!(open.lock(&key(0), GOES_ON).await.as_deref(), Ok(TextState::Unknown)));
         open.table().check_counts();
     }
 
@@ -383,10 +383,10 @@ mod tests {
         for id in 0..8 {
             hold(&open, &key(id)).await.unwrap();
         }
-        assert_eq!(open.lock(&key(8), REPLACES).await.err(), Some(NoSlot::Full));
-        assert!(matches!(open.lock(&key(8), RENEWS).await.as_deref(), Ok(Slot::Unknown)));
+        assert_eq!(open.lock(&key(8), REPLACES).await.err(), Some(NoState::Full));
+        assert!(matches!(open.lock(&key(8), RENEWS).await.as_deref(), Ok(TextState::Unknown)));
         // Neither does it drop the held text of another tenant.
-        assert!(matches!(open.lock(&of("b", 0), RENEWS).await.as_deref(), Ok(Slot::Unknown)));
+        assert!(matches!(open.lock(&of("b", 0), RENEWS).await.as_deref(), Ok(TextState::Unknown)));
         assert_eq!((open.len(), open.table().dropped_len()), (8, 0));
     }
 
@@ -415,8 +415,8 @@ mod tests {
             hold(&open, &key(id)).await.unwrap();
         }
         assert_eq!(open.len(), 1);
-        assert_eq!(open.lock(&key(0), GOES_ON).await.err(), Some(NoSlot::Dropped));
+        assert_eq!(open.lock(&key(0), GOES_ON).await.err(), Some(NoState::Dropped));
         open.table().read(&key(0));
-        assert!(matches!(open.lock(&key(0), GOES_ON).await.as_deref(), Ok(Slot::Unknown)));
+        assert!(matches!(open.lock(&key(0), GOES_ON).await.as_deref(), Ok(TextState::Unknown)));
     }
 }

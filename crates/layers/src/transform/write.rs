@@ -7,7 +7,7 @@ use super::{
     layer::Shared,
     off_runtime,
     open_message::{OpenMessage, change_of, raises},
-    open_messages::{Effects, HeldBytes, Key, Locked, NoSlot, Slot},
+    open_messages::{Effects, HeldBytes, Key, Locked, NoState, TextState},
     rewrite_args,
 };
 use throughline_core::{
@@ -15,7 +15,7 @@ use throughline_core::{
     PersistResponse, PersistResult, ReadResult, Result, TenantId, ThreadId,
     messages::{CarriesContent, ContentChange, GetMessage, Reserve, UpdateContent, UpdateMode},
     operations::Addressed as _,
-    pipeline::{Extensions, HeldBack, InnerService, PersistService},
+    pipeline::{BufferedBytes, Extensions, InnerService, PersistService},
     threads::{ThreadArgs, ThreadResult},
 };
 
@@ -26,7 +26,7 @@ pub(super) struct HeldText(pub(super) String);
 
 /// How much layers further in say that they hold back.
 fn held_inside(extensions: &Extensions) -> usize {
-    extensions.get::<HeldBack>().map_or(0, |held| held.0)
+    extensions.get::<BufferedBytes>().map_or(0, |held| held.0)
 }
 
 /// Adds what this layer holds back to what layers further in do. They count bytes of what they were given, which may stand for more
@@ -36,7 +36,7 @@ pub(super) fn tell_held(extensions: &mut Extensions, held: HeldBytes) {
     let rewritten = if inside > 0 { held.rewritten } else { 0 };
     let bytes = held.here.saturating_add(rewritten);
     if bytes > 0 {
-        extensions.insert(HeldBack(inside.saturating_add(bytes)));
+        extensions.insert(BufferedBytes(inside.saturating_add(bytes)));
     }
 }
 
@@ -49,9 +49,9 @@ pub(super) struct Write<S, T: Transform> {
 type Messages<T> = BTreeMap<Key, Target<T>>;
 
 struct Target<T: Transform> {
-    slot: Locked<T::Stream>,
-    /// The slot as it was before the call.
-    was: Slot<T::Stream>,
+    state: Locked<T::Stream>,
+    /// The state as it was before the call.
+    was: TextState<T::Stream>,
     message: OpenMessage<T>,
     stored: Option<Stored>,
     /// Whether the call gives all of the content.
@@ -103,9 +103,9 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
         } else {
             Vec::new()
         };
-        for (key, Target { slot, was, message, .. }) in &mut messages {
+        for (key, Target { state, was, message, .. }) in &mut messages {
             let raises = subjects.iter().filter(|subject| subject.raises(key)).count() as u64;
-            *was = std::mem::replace(&mut **slot, message.in_doubt(raises, context.idempotency()));
+            *was = std::mem::replace(&mut **state, message.in_doubt(raises, context.idempotency()));
         }
         let answer = self.inner.forward(PersistRequest { args, context: context.clone() }).await;
         match answer {
@@ -145,23 +145,23 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                 args.each().filter_map(change_of).filter(mine)
             };
             let effects = if is_new { Effects::OF_A_NEW_MESSAGE } else { effects(changes()) };
-            let slot = self.shared.open.lock(&key, effects).await.map_err(|why| {
+            let state = self.shared.open.lock(&key, effects).await.map_err(|why| {
                 let index = match args {
                     PersistArgs::Batch(batch) => batch.items.iter().position(|item| {
                         change_of(item).is_some_and(|update| update.thread == key.1 && update.id == key.2)
                     }),
                     _ => None,
                 };
-                let error = self.no_slot(why, &key);
+                let error = self.no_state(why, &key);
                 index.into_iter().fold(error, PersistError::with_batch_index)
             })?;
-            let known = OpenMessage::of(&slot);
+            let known = OpenMessage::of(&state);
             let mut read = None;
             let mut message = match known {
                 Some(message) => message,
                 None => {
                     let stored = read.insert(self.read(context, &key).await?);
-                    OpenMessage::resolve(&slot, stored.message.as_ref(), context.idempotency())
+                    OpenMessage::resolve(&state, stored.message.as_ref(), context.idempotency())
                 }
             };
             message.before = message.known.clone();
@@ -177,22 +177,22 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
             }
             let is_replace = |update: &UpdateContent| matches!(update.change, ContentChange::Replace(_));
             let replaces = changes().any(is_replace);
-            messages.insert(key, Target { slot, was: Slot::Unknown, message, stored, replaces });
+            messages.insert(key, Target { state, was: TextState::Unknown, message, stored, replaces });
         }
         Ok(messages)
     }
 
     /// Refuses a call of a message that cannot be locked.
-    fn no_slot(&self, why: NoSlot, (_, thread, id): &Key) -> PersistError {
+    fn no_state(&self, why: NoState, (_, thread, id): &Key) -> PersistError {
         let name = self.shared.transform.name();
         let (kind, detail) = match why {
-            NoSlot::Full => {
+            NoState::Full => {
                 let detail = format!(
                     "`{name}` holds back text of as many open messages as it may: finish others first"
                 );
                 (ErrorKind::Busy, detail)
             }
-            NoSlot::Dropped => {
+            NoState::Dropped => {
                 let detail = format!(
                     "`{name}` dropped text that it held back of the message: read the message, and go on from what is stored"
                 );
@@ -263,7 +263,7 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
         }
         let is_all_passed_on = held_inside(extensions) == 0;
         let mut held = HeldBytes::default();
-        for (key, Target { mut slot, was, mut message, replaces, .. }) in messages {
+        for (key, Target { mut state, was, mut message, replaces, .. }) in messages {
             if message.is_settled || (replaces && !is_replay) {
                 self.shared.open.forget_dropped(&key);
             }
@@ -276,9 +276,9 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                     }
                     held.here += known.stream.held().len();
                     held.rewritten = held.rewritten.saturating_add(known.rewritten);
-                    *slot = message.applied(known, was);
+                    *state = message.applied(known, was);
                 }
-                None => *slot = Slot::Unknown,
+                None => *state = TextState::Unknown,
             }
         }
         tell_held(extensions, held);
@@ -287,9 +287,9 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
 
 /// The store has applied the write, and the answer is lost.
 fn applied_without_answer<T: Transform>(context: &Context, messages: Messages<T>) {
-    for Target { mut slot, was, message, .. } in messages.into_values() {
-        let doubt = std::mem::take(&mut *slot);
-        *slot = match &message.before {
+    for Target { mut state, was, message, .. } in messages.into_values() {
+        let doubt = std::mem::take(&mut *state);
+        *state = match &message.before {
             Some(before) if message.is_replay(context.idempotency()) => message.applied(before.clone(), was),
             _ => message.applied_without_answer(doubt, was),
         };
@@ -301,17 +301,17 @@ fn not_applied<T: Transform>(error: &PersistError, messages: Messages<T>) {
     let is_gone = |id: &MessageId| {
         matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Gone) && error.message() == Some(id)
     };
-    for ((.., id), Target { mut slot, was, message, .. }) in messages {
-        *slot = match message.before {
-            Some(_) if is_gone(&id) => Slot::Unknown,
+    for ((.., id), Target { mut state, was, message, .. }) in messages {
+        *state = match message.before {
+            Some(_) if is_gone(&id) => TextState::Unknown,
             // The write before this one may still be applied, and may be what has made this one stale.
             _ if message.is_in_doubt => was,
             // Another writer has changed it: the next call goes by the revision.
             Some(before) if error.kind() == ErrorKind::Stale => {
-                Slot::InDoubt { before: Some(before), after: None, key: None }
+                TextState::InDoubt { before: Some(before), after: None, key: None }
             }
-            Some(before) => Slot::Known(before),
-            None => Slot::Unknown,
+            Some(before) => TextState::Known(before),
+            None => TextState::Unknown,
         };
     }
 }
@@ -369,7 +369,7 @@ fn effects<'a>(changes: impl Iterator<Item = &'a UpdateContent>) -> Effects {
 
 /// The bytes of content in it.
 pub(super) fn content_bytes(carrier: &impl CarriesContent) -> usize {
-    carrier.places().iter().map(|place| place.slot.byte_len()).sum()
+    carrier.content_fields().iter().map(|field| field.value.byte_len()).sum()
 }
 
 fn key(tenant: &TenantId, update: &UpdateContent) -> Key {

@@ -12,7 +12,7 @@ use throughline_core::{
     backend::following::{self, Present},
     replication::{
         ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ImagesApplied, ReplicaArgs, ReplicaResult,
-        Standing,
+        ReplicationStatus,
     },
 };
 use throughline_engine::rows::ChangeEvent;
@@ -34,12 +34,13 @@ impl Store {
                 let was_on = self.capture.take().is_some();
                 (ReplicaResult::End(CaptureEnded { was_on }), was_on)
             }
-            ReplicaArgs::Stand(take) => {
-                let to = following::take_stance(self.stance, &take)?;
+            ReplicaArgs::SetState(take) => {
+                let to = following::set_replication_state(self.replication_state, &take)?;
                 if let Some(to) = to {
-                    (self.stance, self.followed) = (to, self.followed.filter(|_| !to.leads()));
+                    (self.replication_state, self.followed) =
+                        (to, self.followed.filter(|_| !to.is_primary()));
                 }
-                (ReplicaResult::Stand(self.standing()), to.is_some())
+                (ReplicaResult::SetState(self.standing()), to.is_some())
             }
             ReplicaArgs::Apply(apply) => {
                 let (applied, changed) = self.apply_images(apply)?;
@@ -69,7 +70,7 @@ impl Store {
 
     fn apply_images(&mut self, apply: ApplyImages) -> Result<(ImagesApplied, bool)> {
         let present = Present {
-            stance: self.stance,
+            replication_state: self.replication_state,
             cursor: self.followed,
             is_empty: self.is_empty(),
             last_change: self.journal.last_change(),
@@ -85,9 +86,9 @@ impl Store {
         Ok((ImagesApplied { cursor, already: false }, true))
     }
 
-    pub(crate) fn standing(&self) -> Standing {
-        Standing {
-            stance: self.stance,
+    pub(crate) fn standing(&self) -> ReplicationStatus {
+        ReplicationStatus {
+            replication_state: self.replication_state,
             cursor: self.followed,
             position: self.journal.position,
             is_empty: self.is_empty(),
@@ -96,7 +97,7 @@ impl Store {
 
     /// The position up to which every change was emitted: of a replica, which commits by itself too, the last one that was copied.
     pub(crate) fn emitted(&self) -> Position {
-        if self.stance.leads() { self.journal.position } else { self.journal.last_change() }
+        if self.replication_state.is_primary() { self.journal.position } else { self.journal.last_change() }
     }
 
     fn is_empty(&self) -> bool {

@@ -50,7 +50,7 @@ impl Store {
             self.capture.iter().any(|capture| capture.touched.range(cursor.touched + 1..).next().is_some())
                 || self.journal.after(cursor.changes).next().is_some()
                 || !self.audit.after(cursor.audit).is_empty();
-        if !more && self.stance.leads() {
+        if !more && self.replication_state.is_primary() {
             // A commit that emits nothing takes a position too.
             cursor.changes = self.journal.position;
         }

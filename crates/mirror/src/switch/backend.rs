@@ -7,7 +7,7 @@ use crate::link::standing;
 use throughline_core::{
     Admitted, Backend, Capabilities, Context, Durability, Effect, ErrorKind, OpKind, Operation, PersistArgs,
     PersistError, PersistResponse, ReadArgs, Reply, Result,
-    audit::AuditNotes,
+    audit::RejectedCallRecords,
     changes::{CommitNotifications, ConsumerArgs},
     messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
     redirect::Upstream,
@@ -71,7 +71,7 @@ impl SwitchBackend {
     async fn pass(&self, context: &Context) -> Result<RwLockReadGuard<'_, ()>> {
         let Some(deadline) = context.deadline() else { return Ok(self.shared.gate.read().await) };
         timeout_at(deadline.into(), self.shared.gate.read()).await.map_err(|_| {
-            let detail = "the deadline passed while the store that leads was being changed";
+            let detail = "the deadline passed during a switchover";
             PersistError::new(ErrorKind::Timeout, detail).with_effect(Effect::NotApplied)
         })
     }
@@ -79,7 +79,7 @@ impl SwitchBackend {
     /// A store that was told to follow by another process refuses no reads, and would be read as it once was.
     async fn look_before_reading(&self) -> Result<()> {
         match standing(self.shared.leading()).await {
-            Ok(standing) if !standing.stance.leads() => self.shared.look().await.map(drop),
+            Ok(standing) if !standing.replication_state.is_primary() => self.shared.look().await.map(drop),
             // What cannot be asked for that will say so when it is read.
             Ok(_) | Err(_) => Ok(()),
         }
@@ -90,7 +90,7 @@ impl SwitchBackend {
         let answer = Upstream::new(asked).forward(context, args.clone()).await;
         match answer {
             // Another process has changed which store leads. Nothing was applied, so it is asked of the right one.
-            Err(error) if error.kind() == ErrorKind::Following && error.effect() == Effect::NotApplied => {
+            Err(error) if error.kind() == ErrorKind::NotPrimary && error.effect() == Effect::NotApplied => {
                 self.shared.look().await?;
                 Upstream::new(self.shared.leading()).forward(context, args).await
             }
@@ -164,7 +164,7 @@ impl Backend for SwitchBackend {
     }
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
-        if matches!(call.op(), ReadArgs::Images(_) | ReadArgs::Standing(_)) {
+        if matches!(call.op(), ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_)) {
             return Err(PersistError::unsupported(format_args!("the read `{}`", call.op().as_str())));
         }
         self.forward(call).await
@@ -182,11 +182,11 @@ impl Backend for SwitchBackend {
         Err(PersistError::unsupported(format_args!("`{}`", OpKind::Replica)))
     }
 
-    async fn note(&self, notes: AuditNotes) -> Result<()> {
+    async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
         let _pass = self.shared.gate.read().await;
         // Another process may have changed which store leads, and nobody would be asked a second time.
         self.shared.look().await?;
-        Upstream::new(self.shared.leading()).write_audit_notes(notes).await
+        Upstream::new(self.shared.leading()).write_rejected_call_records(records).await
     }
 
     fn commit_notifications(&self) -> Option<CommitNotifications> {

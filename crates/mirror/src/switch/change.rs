@@ -5,8 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::timeout;
-
 use super::{Following, Shared, found};
 use crate::{
     Mirror,
@@ -14,7 +12,7 @@ use crate::{
 };
 use throughline_core::{
     Effect, ErrorKind, PersistError, Position, Result,
-    replication::{ApplyImages, BeginCapture, Epoch, Stance},
+    replication::{ApplyImages, BeginCapture, Epoch, ReplicationState},
 };
 
 /// What a change of the store that leads came to.
@@ -34,21 +32,19 @@ fn late(what: &'static str) -> PersistError {
 }
 
 impl Shared {
-    pub(super) async fn change(&self, from: usize, patience: Duration) -> Result<Switched> {
+    pub(super) async fn change(&self, from: usize, timeout: Duration) -> Result<Switched> {
         let Ok(mut mirror) = self.mirror.try_lock() else {
-            let error =
-                PersistError::new(ErrorKind::Busy, "another change of the store that leads is under way");
+            let error = PersistError::new(ErrorKind::Busy, "another switchover is in progress");
             return Err(error.with_effect(Effect::NotApplied));
         };
         match self.look().await.map_err(|error| error.with_effect(Effect::NotApplied))? {
-            Some(leader) if leader == from => {}
+            Some(primary) if primary == from => {}
             Some(_) => {
-                let error = PersistError::new(ErrorKind::Conflict, "the other store leads already");
+                let error = PersistError::new(ErrorKind::Conflict, "the other store is the primary already");
                 return Err(error.with_effect(Effect::NotApplied));
             }
             None => {
-                let detail =
-                    "neither store leads: another process is changing that, or has ended while it did";
+                let detail = "neither store is the primary: another process is changing that, or has ended while it did";
                 return Err(PersistError::new(ErrorKind::Busy, detail).with_effect(Effect::NotApplied));
             }
         }
@@ -59,7 +55,7 @@ impl Shared {
             return Err(error.with_effect(Effect::NotApplied));
         };
         let position = standing(&self.stores[from]).await?.position;
-        match timeout(patience, following.reached(position)).await {
+        match tokio::time::timeout(timeout, following.reached(position)).await {
             Ok(true) => {}
             Ok(false) => {
                 let why = following.status().last_failure;
@@ -67,16 +63,16 @@ impl Shared {
                     why.unwrap_or_else(|| PersistError::new(ErrorKind::Conflict, "the mirror has stopped"));
                 return Err(error.with_effect(Effect::NotApplied));
             }
-            Err(_) => return Err(late("the follower is too far behind")),
+            Err(_) => return Err(late("the replica is too far behind")),
         }
-        let Ok(gate) = timeout(patience, self.gate.write()).await else {
+        let Ok(gate) = tokio::time::timeout(timeout, self.gate.write()).await else {
             return Err(late("the writes that are under way do not end"));
         };
         let begun = Instant::now();
         if let Some(following) = mirror.take() {
             following.mirror.stop().await;
         }
-        let changed = timeout(patience, self.hand_over(from)).await;
+        let changed = tokio::time::timeout(timeout, self.hand_over(from)).await;
         let changed = match changed {
             Ok(Ok(changed)) => Ok(changed),
             Ok(Err(error)) => Err(error),
@@ -85,16 +81,16 @@ impl Shared {
         // Whatever failed, and wherever: the stores say what became of it.
         let answer = match changed {
             Ok((epoch, position)) => {
-                self.leader.store(1 - from, SeqCst);
+                self.primary.store(1 - from, SeqCst);
                 Ok(Switched { epoch, position, held: begun.elapsed() })
             }
             Err(error) => self.go_back(from, error).await,
         };
         drop(gate);
         // What cannot be followed now is begun again by the host, who sees it by the status.
-        let leader = self.leader.load(SeqCst);
-        let link = Link::open(self.stores[leader].clone(), self.stores[1 - leader].clone()).await;
-        *mirror = link.ok().map(|link| Following { from: leader, mirror: Mirror::run(link) });
+        let primary = self.primary.load(SeqCst);
+        let link = Link::open(self.stores[primary].clone(), self.stores[1 - primary].clone()).await;
+        *mirror = link.ok().map(|link| Following { from: primary, mirror: Mirror::run(link) });
         answer
     }
 
@@ -104,14 +100,14 @@ impl Shared {
         let mut link = Link::open(old.clone(), new.clone()).await?;
         // Before the old store is told to follow: whoever makes that lead again raises the epoch of this one first, and the last
         // step, which expects what is seen here, is refused then.
-        let followed = standing(new).await?.stance;
+        let followed = standing(new).await?.replication_state;
         link.drain().await?;
-        let led = standing(old).await?.stance;
-        if !led.leads() {
-            let error = PersistError::new(ErrorKind::Stale, "somebody else changes the store that leads");
+        let led = standing(old).await?.replication_state;
+        if !led.is_primary() {
+            let error = PersistError::new(ErrorKind::Stale, "another process switches the primary");
             return Err(error.with_effect(Effect::NotApplied));
         }
-        stand(old, led, led.following()).await?;
+        stand(old, led, led.as_replica()).await?;
         // From here on nobody writes to the old store, another process neither.
         link.drain().await?;
         let next = new.on_replica(BeginCapture::FROM_NOW).await?.cursor;
@@ -125,19 +121,19 @@ impl Shared {
         };
         old.on_replica(equal).await?;
         let epoch = led.epoch.max(followed.epoch).next();
-        stand(new, followed, Stance { epoch, ..followed.leading_next() }).await?;
+        stand(new, followed, ReplicationState { epoch, ..followed.promoted() }).await?;
         Ok((epoch, standing(new).await?.position))
     }
 
     /// What a change that failed has left, by what the stores say: where neither leads, the old one does again.
     async fn go_back(&self, from: usize, error: PersistError) -> Result<Switched> {
         match found::settle_after(&self.stores, from).await {
-            Ok(leader) if leader != from => {
+            Ok(primary) if primary != from => {
                 // It was done, and only its answer was lost.
-                self.leader.store(leader, SeqCst);
-                let standing = standing(&self.stores[leader]).await?;
+                self.primary.store(primary, SeqCst);
+                let standing = standing(&self.stores[primary]).await?;
                 Ok(Switched {
-                    epoch: standing.stance.epoch,
+                    epoch: standing.replication_state.epoch,
                     position: standing.position,
                     held: Duration::ZERO,
                 })

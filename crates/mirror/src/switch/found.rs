@@ -3,34 +3,34 @@
 use crate::link::{stand, standing};
 use throughline_core::{
     ErrorKind, PersistError, Persistence, Result,
-    replication::{Stance, Standing},
+    replication::{ReplicationState, ReplicationStatus},
 };
 
 /// How often it is looked anew where others change who leads meanwhile.
 const TRIES: usize = 64;
 
 /// The store that leads; nothing where neither does.
-pub(super) async fn leader(stores: &[Persistence; 2]) -> Result<Option<usize>> {
+pub(super) async fn primary(stores: &[Persistence; 2]) -> Result<Option<usize>> {
     decide(&standings(stores).await?)
 }
 
 /// How both stand at one moment. A stance that was left never comes back, so what the first is before the second was asked and
 /// after that, it was all the time.
-async fn standings(stores: &[Persistence; 2]) -> Result<[Standing; 2]> {
-    let mut before = standing(&stores[0]).await?.stance;
+async fn standings(stores: &[Persistence; 2]) -> Result<[ReplicationStatus; 2]> {
+    let mut before = standing(&stores[0]).await?.replication_state;
     loop {
         let second = standing(&stores[1]).await?;
         let first = standing(&stores[0]).await?;
-        if first.stance == before {
+        if first.replication_state == before {
             return Ok([first, second]);
         }
-        before = first.stance;
+        before = first.replication_state;
     }
 }
 
-fn decide(standings: &[Standing; 2]) -> Result<Option<usize>> {
-    let leads = [0, 1].map(|store: usize| standings[store].stance.leads());
-    match leads {
+fn decide(standings: &[ReplicationStatus; 2]) -> Result<Option<usize>> {
+    let is_primary = [0, 1].map(|store: usize| standings[store].replication_state.is_primary());
+    match is_primary {
         [true, false] => Ok(Some(0)),
         [false, true] => Ok(Some(1)),
         [false, false] => Ok(None),
@@ -61,7 +61,7 @@ pub(super) async fn settle(stores: &[Persistence; 2], preferred: usize) -> Resul
 async fn settle_once(stores: &[Persistence; 2], preferred: usize) -> Result<usize> {
     let standings = standings(stores).await?;
     match decide(&standings)? {
-        Some(leader) => Ok(leader),
+        Some(primary) => Ok(primary),
         None => give_back(stores, &standings, preferred).await,
     }
 }
@@ -80,11 +80,11 @@ pub(super) async fn settle_after(stores: &[Persistence; 2], from: usize) -> Resu
 async fn settle_after_once(stores: &[Persistence; 2], from: usize) -> Result<usize> {
     let standings = standings(stores).await?;
     match decide(&standings)? {
-        Some(leader) if leader != from => Ok(leader),
+        Some(primary) if primary != from => Ok(primary),
         Some(_) => {
             // What tells it to follow may be under way still, and comes too late then.
-            let led = standings[from].stance;
-            stand(&stores[from], led, Stance { epoch: led.epoch.next(), ..led }).await?;
+            let led = standings[from].replication_state;
+            stand(&stores[from], led, ReplicationState { epoch: led.epoch.next(), ..led }).await?;
             Ok(from)
         }
         None => give_back(stores, &standings, from).await,
@@ -95,15 +95,19 @@ async fn settle_after_once(stores: &[Persistence; 2], from: usize) -> Result<usi
 ///
 /// Neither led since the one before was told to follow, so that has everything. It is the one that has followed nothing since; where both have,
 /// they are equal. The other one is raised to the next epoch beforehand: whoever is still about to make that lead is refused.
-async fn give_back(stores: &[Persistence; 2], standings: &[Standing; 2], preferred: usize) -> Result<usize> {
+async fn give_back(
+    stores: &[Persistence; 2],
+    standings: &[ReplicationStatus; 2],
+    preferred: usize,
+) -> Result<usize> {
     let led = match [0, 1].map(|store: usize| standings[store].cursor.is_some()) {
         [false, true] => 0,
         [true, false] => 1,
         _ => preferred,
     };
-    let (old, new) = (standings[led].stance, standings[1 - led].stance);
+    let (old, new) = (standings[led].replication_state, standings[1 - led].replication_state);
     let epoch = old.epoch.max(new.epoch).next();
-    stand(&stores[1 - led], new, Stance { epoch, ..new }).await?;
-    stand(&stores[led], old, Stance { epoch, ..old.leading_next() }).await?;
+    stand(&stores[1 - led], new, ReplicationState { epoch, ..new }).await?;
+    stand(&stores[led], old, ReplicationState { epoch, ..old.promoted() }).await?;
     Ok(led)
 }

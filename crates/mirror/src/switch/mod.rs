@@ -24,7 +24,7 @@ use throughline_core::{Effect, ErrorKind, PersistError, Persistence, Result, cha
 /// The host mounts [`backend`](Self::backend) once and keeps its one pipeline; layers that encrypt or redact stand in that. The stores
 /// are pipelines on a backend alone, and stay the host's: it closes them after its own.
 ///
-/// Which store leads is kept in the stores. A process that still writes to the other one is refused as [`Following`](ErrorKind::Following), so
+/// Which store leads is kept in the stores. A process that still writes to the other one is refused as [`Following`](ErrorKind::NotPrimary), so
 /// that nothing is written beside; one that has a switch of its own finds out and writes to the right one.
 ///
 /// ```
@@ -53,7 +53,7 @@ pub struct Switch {
 
 struct Shared {
     stores: [Persistence; 2],
-    leader: AtomicUsize,
+    primary: AtomicUsize,
     /// Writes hold it shared, and a change of the leader alone.
     gate: RwLock<()>,
     mirror: Mutex<Option<Following>>,
@@ -67,7 +67,7 @@ struct Following {
 }
 
 impl Switch {
-    /// Finds out which store leads. Where neither does, because a process ended in the middle of a change, nothing was written since, and
+    /// Finds out which store is_primary. Where neither does, because a process ended in the middle of a change, nothing was written since, and
     /// the one that led before leads again.
     ///
     /// # Errors
@@ -75,10 +75,10 @@ impl Switch {
     /// copied; what the stores answer.
     pub async fn open(first: Persistence, second: Persistence) -> Result<Self> {
         let stores = [first, second];
-        let leader = found::settle(&stores, 0).await?;
+        let primary = found::settle(&stores, 0).await?;
         let shared = Shared {
             stores,
-            leader: AtomicUsize::new(leader),
+            primary: AtomicUsize::new(primary),
             gate: RwLock::new(()),
             mirror: Mutex::new(None),
             commits: CommitNotifier::new(),
@@ -94,8 +94,8 @@ impl Switch {
 
     /// The store that leads: 0 for the first, 1 for the second.
     #[must_use]
-    pub fn leader(&self) -> usize {
-        self.shared.leader.load(SeqCst)
+    pub fn primary(&self) -> usize {
+        self.shared.primary.load(SeqCst)
     }
 
     /// Begins to copy the store that leads into the other, which has to be empty or to have followed before. Where that is done
@@ -126,13 +126,13 @@ impl Switch {
         }
     }
 
-    /// Makes the second store lead: see [`cut_back`](Self::cut_back) for the way back.
+    /// Makes the second store lead: see [`switch_back`](Self::switch_back) for the way back.
     ///
     /// It waits until the follower is equal; holds new writes; lets those that are under way end; carries what is left; tells the first store
     /// to follow and the second to lead, which both keep; lets the writes go on; and follows in the other direction. Reads go on
     /// all the time. Messages that are open stay open, and their writers notice nothing.
     ///
-    /// `patience` is how long it waits for the follower, and how long it holds writes, each. Where that does not do, or a store
+    /// `timeout` is how long it waits for the follower, and how long it holds writes, each. Where that does not do, or a store
     /// fails before the second one leads, it goes back: the first goes on leading, and is followed.
     ///
     /// # Errors
@@ -144,29 +144,28 @@ impl Switch {
     ///
     /// # Cancel safety
     /// Dropped, it runs to its end all the same.
-    pub async fn cut_over(&self, patience: Duration) -> Result<Switched> {
-        self.change(0, patience).await
+    pub async fn switch_over(&self, timeout: Duration) -> Result<Switched> {
+        self.change(0, timeout).await
     }
 
     /// Makes the first store lead again, in the same way.
     ///
     /// # Errors
-    /// As for [`cut_over`](Self::cut_over), with the stores the other way round.
+    /// As for [`switch_over`](Self::switch_over), with the stores the other way round.
     ///
     /// # Cancel safety
     /// Dropped, it runs to its end all the same.
-    pub async fn cut_back(&self, patience: Duration) -> Result<Switched> {
-        self.change(1, patience).await
+    pub async fn switch_back(&self, timeout: Duration) -> Result<Switched> {
+        self.change(1, timeout).await
     }
 
-    async fn change(&self, from: usize, patience: Duration) -> Result<Switched> {
+    async fn change(&self, from: usize, timeout: Duration) -> Result<Switched> {
         let shared = Arc::clone(&self.shared);
         let (answer, answered) = tokio::sync::oneshot::channel();
-        let work = async move { drop(answer.send(shared.change(from, patience).await)) };
+        let work = async move { drop(answer.send(shared.change(from, timeout).await)) };
         drop(self.shared.stores[0].spawn(work));
         answered.await.unwrap_or_else(|_| {
-            let error =
-                PersistError::new(ErrorKind::Internal, "the change of the store that leads has ended early");
+            let error = PersistError::new(ErrorKind::Internal, "the switchover has ended early");
             Err(error.with_effect(Effect::Unknown))
         })
     }
@@ -174,22 +173,22 @@ impl Switch {
 
 impl Shared {
     fn leading(&self) -> &Persistence {
-        &self.stores[self.leader.load(SeqCst)]
+        &self.stores[self.primary.load(SeqCst)]
     }
 
     /// Finds out which store leads by now: another process may have changed it. Nothing where neither does for the moment.
     async fn look(&self) -> Result<Option<usize>> {
-        let leader = found::leader(&self.stores).await?;
-        if let Some(leader) = leader {
-            self.leader.store(leader, SeqCst);
+        let primary = found::primary(&self.stores).await?;
+        if let Some(primary) = primary {
+            self.primary.store(primary, SeqCst);
         }
-        Ok(leader)
+        Ok(primary)
     }
 
     /// Begins to follow the store that leads, unless that is done.
     async fn follow(&self, mirror: &mut Option<Following>) -> Result<()> {
         self.look().await?;
-        let from = self.leader.load(SeqCst);
+        let from = self.primary.load(SeqCst);
         if mirror.as_ref().is_some_and(|has| has.from == from && !has.mirror.status().is_stopped()) {
             return Ok(());
         }
@@ -205,6 +204,6 @@ impl Shared {
 
 impl fmt::Debug for Switch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Switch").field("leader", &self.leader()).finish_non_exhaustive()
+        f.debug_struct("Switch").field("primary", &self.primary()).finish_non_exhaustive()
     }
 }

@@ -4,7 +4,7 @@ use sqlx::{Row as _, postgres::PgRow};
 use throughline_core::{
     Position, TenantId, Timestamp,
     backend::rules,
-    changes::{Change, ChangeScope, Changes, Happened, ReadChanges},
+    changes::{Change, ChangeKind, ChangeScope, Changes, ReadChanges},
 };
 
 use super::{Answer, Scope, thread::thread_id};
@@ -51,8 +51,8 @@ impl Scope<'_> {
     /// Reads the changes after a position.
     pub(super) async fn changes(&mut self, read: &ReadChanges) -> Answer<Changes> {
         rules::check_limit(read.limit)?;
-        let (position, kept_after, leads) = self.told().await?;
-        rules::check_after(read.after, kept_after, leads.then_some(position))?;
+        let (position, kept_after, is_primary) = self.told().await?;
+        rules::check_after(read.after, kept_after, is_primary.then_some(position))?;
         let (after, tenant) = (number(read.after.get()), self.tenant.as_str());
         let asked = sqlx::query(match read.scope {
             ChangeScope::Store => changes!(""),
@@ -89,7 +89,8 @@ pub(crate) fn change(row: &PgRow) -> sqlx::Result<Change> {
     let broken = || damaged("a stored change".to_owned());
     let position = counter(row.try_get("position")?).map(Position::new).ok_or_else(broken)?;
     let what: &str = row.try_get("what")?;
-    let unreadable = || Happened::Unreadable { why: "it is damaged, or a newer version wrote it".to_owned() };
+    let unreadable =
+        || ChangeKind::Unreadable { why: "it is damaged, or a newer version wrote it".to_owned() };
     Ok(Change {
         position,
         tenant: TenantId::new(row.try_get::<&str, _>("tenant")?).map_err(|_| broken())?,

@@ -46,12 +46,12 @@ impl Scope<'_> {
         .fetch_all(&mut *self.db)
         .await?;
         let limit = list.limit as usize;
-        let changes = rows.iter().take(limit).map(passed_over).collect::<sqlx::Result<_>>()?;
+        let changes = rows.iter().take(limit).map(skipped).collect::<sqlx::Result<_>>()?;
         Ok(QuarantinedChanges { consumer: list.consumer.clone(), changes, more: rows.len() > limit })
     }
 }
 
-fn passed_over(row: &PgRow) -> sqlx::Result<QuarantinedChange> {
+fn skipped(row: &PgRow) -> sqlx::Result<QuarantinedChange> {
     let broken = || damaged("what a consumer has passed over".to_owned());
     Ok(QuarantinedChange {
         position: counter(row.try_get("position")?).map(Position::new).ok_or_else(broken)?,

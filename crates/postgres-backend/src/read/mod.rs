@@ -152,9 +152,9 @@ async fn attempt_to(
     read: &ReadArgs,
     (now, give_up): (Timestamp, Instant),
 ) -> std::result::Result<Result<ReadResult>, Failure> {
-    let patience = give_up.saturating_duration_since(Instant::now());
+    let time_left = give_up.saturating_duration_since(Instant::now());
     let begun =
-        begin(settings, connection.connection(), Of::Reads, || Reach::of_read(tenant, read), patience)
+        begin(settings, connection.connection(), Of::Reads, || Reach::of_read(tenant, read), time_left)
             .await?;
     connection.leads_to(begun.timeline);
     // The server ends a search before its connection is given up for lost.
@@ -231,7 +231,9 @@ async fn answer(
         },
         ReadArgs::Audit(read) => scope.audit(read).await.map(ReadResult::Audit),
         ReadArgs::Images(read) => Ok(ReadResult::Images(replica::images(scope.db, read, now).await?)),
-        ReadArgs::Standing(_) => Ok(ReadResult::Standing(replica::standing(scope.db).await?)),
+        ReadArgs::ReplicationStatus(_) => {
+            Ok(ReadResult::ReplicationStatus(replica::standing(scope.db).await?))
+        }
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str())).into()),
     }?;
     Ok((answer, true))

@@ -7,7 +7,7 @@ use throughline_core::{
     ErrorKind, PersistError, ThreadId, Timestamp,
     backend::{AnswerBytes, EstimatedSize as _, rules},
     threads::{
-        GetThread, ListPurgeable, ListThreads, PurgeableThreads, ThreadCursor, ThreadEntry, ThreadList,
+        GetThread, ListPurgeable, ListThreads, PurgeableThreads, ThreadCursor, ThreadList, ThreadSummary,
     },
 };
 
@@ -24,7 +24,7 @@ use crate::{
 struct Found {
     cursor: ThreadCursor,
     /// Nothing where it cannot be read.
-    entry: Option<ThreadEntry>,
+    entry: Option<ThreadSummary>,
     /// Whether more threads of its kind, archived or not, stand behind it and were not read.
     is_cut_behind: bool,
 }
@@ -34,7 +34,7 @@ const LABELS: usize = 7;
 
 impl Scope<'_> {
     /// Reads what lists show of a thread.
-    pub(super) async fn entry(&mut self, get: &GetThread) -> Answer<Option<ThreadEntry>> {
+    pub(super) async fn entry(&mut self, get: &GetThread) -> Answer<Option<ThreadSummary>> {
         let Some(state) = self.living(&get.thread).await? else { return Ok(None) };
         let entry = state.entry(self.tenant, &get.thread);
         entry.map(Some).ok_or_else(|| {

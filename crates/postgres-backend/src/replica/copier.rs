@@ -8,7 +8,7 @@ use throughline_core::{
     operations::FingerprintKey,
     replication::{
         ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, CaptureId, ImageCursor, ImagesApplied,
-        ReplicaArgs, ReplicaResult, TakeStance,
+        ReplicaArgs, ReplicaResult, SetReplicationState,
     },
 };
 use throughline_engine::Outcome;
@@ -82,7 +82,7 @@ async fn run(
             }
             Ok((ReplicaResult::End(CaptureEnded { was_on }), was_on))
         }
-        ReplicaArgs::Stand(take) => stand(db, &mut state, take).await?,
+        ReplicaArgs::SetState(take) => stand(db, &mut state, take).await?,
         ReplicaArgs::Apply(apply) => apply_images(db, &mut state, apply).await?,
         other => Err(PersistError::unsupported(format_args!("`{}`", other.as_str()))),
     };
@@ -109,8 +109,8 @@ fn begin_capture(state: &mut State, begin: BeginCapture) -> CaptureBegun {
     CaptureBegun { cursor }
 }
 
-async fn stand(db: &mut PgConnection, state: &mut State, take: &TakeStance) -> Done {
-    let to = match following::take_stance(state.stance, take) {
+async fn stand(db: &mut PgConnection, state: &mut State, take: &SetReplicationState) -> Done {
+    let to = match following::set_replication_state(state.replication_state, take) {
         Ok(to) => to,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -119,8 +119,8 @@ async fn stand(db: &mut PgConnection, state: &mut State, take: &TakeStance) -> D
         None => false,
     };
     if let Some(to) = to {
-        state.stance = to;
-        if to.leads() {
+        state.replication_state = to;
+        if to.is_primary() {
             sqlx::raw_sql("DELETE FROM throughline.followed").execute(&mut *db).await?;
         }
     }
@@ -130,7 +130,7 @@ async fn stand(db: &mut PgConnection, state: &mut State, take: &TakeStance) -> D
     if changed {
         standing.position = Position::new(state.position.get() + 1);
     }
-    Ok(Ok((ReplicaResult::Stand(standing), changed)))
+    Ok(Ok((ReplicaResult::SetState(standing), changed)))
 }
 
 /// Keys the fingerprints of the store with this one from now on. Says whether it had another one.
@@ -146,7 +146,7 @@ async fn take_key(db: &mut PgConnection, key: &FingerprintKey) -> sqlx::Result<b
 
 async fn apply_images(db: &mut PgConnection, state: &mut State, apply: &ApplyImages) -> Done {
     let Followed { cursor, is_empty, last_change } = Followed::read(db, state).await?;
-    let present = Present { stance: state.stance, cursor, is_empty, last_change };
+    let present = Present { replication_state: state.replication_state, cursor, is_empty, last_change };
     let applied = |already| ReplicaResult::Apply(ImagesApplied { cursor: apply.to, already });
     match following::may_apply(present, apply) {
         Ok(true) => {}
@@ -156,7 +156,7 @@ async fn apply_images(db: &mut PgConnection, state: &mut State, apply: &ApplyIma
     if let Err(refusal) = put(db, state, &apply.images).await? {
         return Ok(Err(refusal));
     }
-    let json = serde_json::to_string(&apply.to).expect("numbers serialise into memory");
+    let json = serde_json::to_string(&apply.to).expect("numbers serialize into memory");
     sqlx::query(
         "INSERT INTO throughline.followed (id, cursor) VALUES (1, $1) \
          ON CONFLICT (id) DO UPDATE SET cursor = excluded.cursor",

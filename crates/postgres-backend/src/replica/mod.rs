@@ -18,5 +18,5 @@ pub(crate) use self::{
     key::Key,
     part::Part,
     read::{images, standing},
-    state::{Followed, State, capture, link, stance},
+    state::{Followed, State, capture, link, replication_state},
 };

@@ -5,7 +5,7 @@ use throughline_core::{
     Position, Timestamp,
     audit::{AuditEntry, AuditNumber},
     backend::following,
-    replication::{Image, ImagePart, Images, ReadImages, Standing},
+    replication::{Image, ImagePart, Images, ReadImages, ReplicationStatus},
 };
 
 use super::{
@@ -34,7 +34,7 @@ const TOUCHED: &str =
     "SELECT t.n, t.kind, t.key FROM throughline.touched t WHERE t.n > $1 ORDER BY t.n LIMIT $2";
 
 /// How the store stands to the one beside it.
-pub(crate) async fn standing(db: &mut PgConnection) -> Answer<Standing> {
+pub(crate) async fn standing(db: &mut PgConnection) -> Answer<ReplicationStatus> {
     let state = State::read(db).await?;
     let followed = Followed::read(db, &state).await?;
     Ok(state.standing(&followed))
@@ -60,7 +60,7 @@ pub(crate) async fn images(db: &mut PgConnection, read: &ReadImages, now: Timest
         && page.log(&mut cursor.audit).await?;
     let Page { images, damaged, .. } = page;
     let (position, kept_after) = (state.position, state.kept_after);
-    if is_whole && state.stance.leads() {
+    if is_whole && state.replication_state.is_primary() {
         // Also what tells nothing has its place among the commits.
         cursor.changes = position;
     }

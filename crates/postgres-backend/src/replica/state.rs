@@ -2,7 +2,7 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
     Position,
     audit::{AuditDigest, AuditLink, AuditNumber},
-    replication::{CaptureId, Epoch, ImageCursor, Role, Stance, Standing},
+    replication::{CaptureId, Epoch, ImageCursor, ReplicationRole, ReplicationState, ReplicationStatus},
 };
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 pub(crate) struct State {
     pub(crate) position: Position,
     pub(crate) kept_after: Position,
-    pub(crate) stance: Stance,
+    pub(crate) replication_state: ReplicationState,
     /// The last entry of the log of who did what, and its hash.
     pub(crate) audit: (AuditNumber, AuditDigest),
     /// While somebody copies the store.
@@ -61,7 +61,7 @@ impl State {
         Ok(Self {
             position: Position::new(count("position")?),
             kept_after: Position::new(count("kept_after")?),
-            stance: stance(row)?,
+            replication_state: replication_state(row)?,
             audit: (last, hash),
             capture: capture(row)?,
             listed: row.try_get("listed")?,
@@ -76,8 +76,8 @@ impl State {
         )
         .bind(number(self.position.get()))
         .bind(number(self.kept_after.get()))
-        .bind(number(self.stance.epoch.get()))
-        .bind(!self.stance.leads())
+        .bind(number(self.replication_state.epoch.get()))
+        .bind(!self.replication_state.is_primary())
         .bind(number(self.audit.0.get()))
         .bind(self.audit.1.as_bytes().as_slice())
         .bind(self.capture.map(|capture| number(capture.get())))
@@ -88,9 +88,14 @@ impl State {
         .map(drop)
     }
 
-    pub(crate) fn standing(&self, followed: &Followed) -> Standing {
+    pub(crate) fn standing(&self, followed: &Followed) -> ReplicationStatus {
         let Followed { cursor, is_empty, last_change: _ } = *followed;
-        Standing { stance: self.stance, cursor, position: self.position, is_empty }
+        ReplicationStatus {
+            replication_state: self.replication_state,
+            cursor,
+            position: self.position,
+            is_empty,
+        }
     }
 }
 
@@ -120,10 +125,10 @@ impl Followed {
 }
 
 /// What the store is, of a row with `epoch` and `following`.
-pub(crate) fn stance(row: &PgRow) -> sqlx::Result<Stance> {
-    let role = if row.try_get("following")? { Role::Following } else { Role::Leading };
+pub(crate) fn replication_state(row: &PgRow) -> sqlx::Result<ReplicationState> {
+    let role = if row.try_get("following")? { ReplicationRole::Replica } else { ReplicationRole::Primary };
     let epoch = counter(row.try_get("epoch")?).ok_or_else(|| damaged("the row of the store".to_owned()))?;
-    Ok(Stance { role, epoch: Epoch::new(epoch) })
+    Ok(ReplicationState { role, epoch: Epoch::new(epoch) })
 }
 
 /// Whether somebody copies the store, of a row with `capture`.

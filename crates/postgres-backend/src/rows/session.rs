@@ -18,7 +18,7 @@ use crate::error::damaged;
 
 /// A record of ids and numbers as JSON.
 pub(crate) fn json<T: Serialize + ?Sized>(record: &T) -> String {
-    serde_json::to_string(record).expect("what is in memory serialises")
+    serde_json::to_string(record).expect("what is in memory serializes")
 }
 
 /// A record from a column.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
     Labels, Metadata, OwnerId, Seq, Timestamp, Title,
-    backend::{Tally, ThreadFacts},
+    backend::{ThreadCounters, ThreadStats},
     threads::{ForkPoint, Generation},
 };
 use throughline_engine::{
@@ -82,8 +82,8 @@ struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn of(facts: &'a ThreadFacts) -> Self {
-        let tally = &facts.tally;
+    fn of(facts: &'a ThreadStats) -> Self {
+        let counters = &facts.counters;
         Self {
             title: facts.title.as_str().to_owned(),
             owner: facts.owner.clone(),
@@ -95,17 +95,17 @@ impl<'a> Entry<'a> {
             forked_from: facts.forked_from.clone(),
             created_at: facts.created_at,
             changed_at: facts.changed_at,
-            messages: tally.messages,
-            turns: tally.turns,
-            bytes: tally.bytes,
-            preview_seq: tally.preview_seq,
-            preview: tally.preview.as_deref().map(Into::into),
-            active_at: tally.active_at,
+            messages: counters.messages,
+            turns: counters.turns,
+            bytes: counters.bytes,
+            preview_seq: counters.preview_seq,
+            preview: counters.preview.as_deref().map(Into::into),
+            active_at: counters.active_at,
         }
     }
 
-    fn into_facts(self) -> Option<ThreadFacts> {
-        Some(ThreadFacts {
+    fn into_facts(self) -> Option<ThreadStats> {
+        Some(ThreadStats {
             title: Title::new(self.title).ok()?,
             owner: self.owner,
             labels: self.labels,
@@ -116,7 +116,7 @@ impl<'a> Entry<'a> {
             forked_from: self.forked_from,
             created_at: self.created_at,
             changed_at: self.changed_at,
-            tally: Tally {
+            counters: ThreadCounters {
                 messages: self.messages,
                 turns: self.turns,
                 bytes: self.bytes,
@@ -228,7 +228,7 @@ fn bind(changed: &[(&ThreadKey, &ThreadRow)], part: &mut Writing) {
         .map(|(_, row)| row.summary.as_ref().map(|summary| json(&Entry::of(summary))))
         .collect();
     let active_at =
-        |row: &ThreadRow| row.summary.as_ref().map_or(0, |summary| summary.tally.active_at.as_micros());
+        |row: &ThreadRow| row.summary.as_ref().map_or(0, |summary| summary.counters.active_at.as_micros());
     let (tenants, threads) = columns(changed.iter().map(|(key, _)| *key));
     part.bind(tenants)
         .bind(threads)
@@ -241,7 +241,7 @@ fn bind(changed: &[(&ThreadKey, &ThreadRow)], part: &mut Writing) {
         .bind(count(|row| row.removed_question.map_or(0, Seq::get)))
         .bind(flag(|row| row.deleted))
         .bind(flag(|row| row.purgeable))
-        .bind(flag(|row| row.summary.as_ref().is_some_and(ThreadFacts::is_listed)))
+        .bind(flag(|row| row.summary.as_ref().is_some_and(ThreadStats::is_listed)))
         .bind(flag(|row| row.summary.as_ref().is_some_and(|summary| summary.archived)))
         .bind(changed.iter().map(|(_, row)| active_at(row)).collect::<Vec<_>>())
         .bind(entries);

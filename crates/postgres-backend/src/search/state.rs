@@ -29,13 +29,13 @@ pub(crate) struct State {
     /// Whether it holds every message that there was before those changes.
     pub(super) complete: bool,
     /// While the messages are gone through anew: the last one.
-    pub(super) swept: Option<Names>,
+    pub(super) recovered: Option<Names>,
 }
 
 macro_rules! state {
     ($rest:literal) => {
         concat!(
-            "SELECT indexed, cleaned, complete, swept_tenant, swept_thread, swept_id, tokenizer, key \
+            "SELECT indexed, cleaned, complete, recovered_tenant, recovered_thread, recovered_id, tokenizer, key \
              FROM throughline.search_state WHERE id = 1",
             $rest
         )
@@ -45,7 +45,7 @@ macro_rules! state {
 impl State {
     /// Up to which change a search with this tokenizer finds everything.
     pub(crate) fn found_up_to(&self, tokenizer: Tokenizer) -> u64 {
-        let is_whole = self.complete && self.swept.is_none() && self.making.tokenizer == tokenizer;
+        let is_whole = self.complete && self.recovered.is_none() && self.making.tokenizer == tokenizer;
         if is_whole { self.indexed } else { 0 }
     }
 
@@ -80,9 +80,9 @@ impl State {
 
     fn of(row: &PgRow) -> sqlx::Result<Self> {
         let names = (
-            row.try_get::<Option<_>, _>("swept_tenant")?,
-            row.try_get::<Option<_>, _>("swept_thread")?,
-            row.try_get::<Option<_>, _>("swept_id")?,
+            row.try_get::<Option<_>, _>("recovered_tenant")?,
+            row.try_get::<Option<_>, _>("recovered_thread")?,
+            row.try_get::<Option<_>, _>("recovered_id")?,
         );
         let tokenizer = Tokenizer::from_name(row.try_get("tokenizer")?).ok_or_else(broken)?;
         let key = <[u8; 32]>::try_from(row.try_get::<&[u8], _>("key")?).map_err(|_| broken())?;
@@ -91,7 +91,7 @@ impl State {
             indexed: counter(row.try_get("indexed")?).ok_or_else(broken)?,
             cleaned: counter(row.try_get("cleaned")?).ok_or_else(broken)?,
             complete: row.try_get("complete")?,
-            swept: match names {
+            recovered: match names {
                 (Some(tenant), Some(thread), Some(id)) => Some((tenant, thread, id)),
                 _ => None,
             },
@@ -99,17 +99,17 @@ impl State {
     }
 
     pub(super) async fn write(&self, db: &mut PgConnection) -> sqlx::Result<()> {
-        let swept = self.swept.as_ref();
+        let recovered = self.recovered.as_ref();
         sqlx::query(
-            "UPDATE throughline.search_state SET indexed = $1, cleaned = $2, complete = $3, swept_tenant = $4, \
-             swept_thread = $5, swept_id = $6, tokenizer = $7 WHERE id = 1",
+            "UPDATE throughline.search_state SET indexed = $1, cleaned = $2, complete = $3, recovered_tenant = $4, \
+             recovered_thread = $5, recovered_id = $6, tokenizer = $7 WHERE id = 1",
         )
         .bind(number(self.indexed))
         .bind(number(self.cleaned))
         .bind(self.complete)
-        .bind(swept.map(|(tenant, ..)| tenant))
-        .bind(swept.map(|(_, thread, _)| thread))
-        .bind(swept.map(|(.., id)| id))
+        .bind(recovered.map(|(tenant, ..)| tenant))
+        .bind(recovered.map(|(_, thread, _)| thread))
+        .bind(recovered.map(|(.., id)| id))
         .bind(self.making.tokenizer.as_str())
         .execute(db)
         .await

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
     backend::search::Tokenizer,
-    changes::{Change, Happened},
+    changes::{Change, ChangeKind},
 };
 
 use super::{
@@ -83,20 +83,20 @@ impl Step {
         let mut state = before.clone();
         if let Some(tokenizer) = makes.filter(|tokenizer| adds && state.making.tokenizer != *tokenizer) {
             state.making.tokenizer = tokenizer;
-            (state.complete, state.swept) = (false, None);
+            (state.complete, state.recovered) = (false, None);
         }
         if !adds && state.is_nothing() {
             let wrote = empty(db).await?;
             return Ok(if wrote { Self::Taken { wrote, more: true, told: 0 } } else { Self::Absent });
         }
         let after = if adds { state.indexed } else { state.cleaned.max(state.indexed) };
-        let told = Told::read(db, after, if state.swept.is_some() && adds { 0 } else { CHANGES }).await?;
+        let told = Told::read(db, after, if state.recovered.is_some() && adds { 0 } else { CHANGES }).await?;
         let is_missing_changes = after < told.kept_after;
         let more = if !adds && is_missing_changes {
             // Which messages have to go is unknown. A process that keeps an index makes it again.
             state = State::empty(state.making);
             true
-        } else if adds && state.swept.is_none() && (is_missing_changes || !state.complete) {
+        } else if adds && state.recovered.is_none() && (is_missing_changes || !state.complete) {
             // Every message is gone through, and what comes meanwhile is among the changes.
             let from = told.last.max(told.kept_after);
             let making = state.making;
@@ -105,11 +105,11 @@ impl Step {
                 indexed: from,
                 cleaned: from,
                 complete: false,
-                swept: Some(Names::default()),
+                recovered: Some(Names::default()),
             };
             true
-        } else if let (true, Some(swept)) = (adds, state.swept.clone()) {
-            sweep(db, &mut state, swept).await?;
+        } else if let (true, Some(recovered)) = (adds, state.recovered.clone()) {
+            sweep(db, &mut state, recovered).await?;
             // What was committed meanwhile is still to be followed.
             true
         } else {
@@ -129,9 +129,9 @@ impl Step {
     }
 }
 
-/// Goes through the messages, from the one after `swept` on. What is gone by now has left a row, too.
-async fn sweep(db: &mut PgConnection, state: &mut State, swept: Names) -> sqlx::Result<()> {
-    let (tenant, thread, id) = swept;
+/// Goes through the messages, from the one after `recovered` on. What is gone by now has left a row, too.
+async fn sweep(db: &mut PgConnection, state: &mut State, recovered: Names) -> sqlx::Result<()> {
+    let (tenant, thread, id) = recovered;
     let rows = sqlx::query(SWEEP)
         .bind(tenant)
         .bind(thread)
@@ -142,12 +142,12 @@ async fn sweep(db: &mut PgConnection, state: &mut State, swept: Names) -> sqlx::
     let names = |row: &PgRow| Ok((row.try_get("tenant")?, row.try_get("thread")?, row.try_get("id")?));
     let mut keys = rows.iter().map(names).collect::<sqlx::Result<Vec<Names>>>()?;
     if keys.is_empty() {
-        (state.swept, state.complete) = (None, true);
+        (state.recovered, state.complete) = (None, true);
         return Ok(());
     }
     keys.truncate(how_many(db, &keys).await?);
     refresh(db, &keys, Some(state.making)).await?;
-    state.swept = keys.pop();
+    state.recovered = keys.pop();
     Ok(())
 }
 
@@ -199,21 +199,23 @@ async fn follow(
     Ok((through.max(told.last), false))
 }
 
-fn about_words(what: &Happened) -> Option<&str> {
+fn about_words(what: &ChangeKind) -> Option<&str> {
     match what {
-        Happened::Added(message)
-        | Happened::Finished(message)
-        | Happened::Edited(message)
-        | Happened::Deleted(message) => Some(message.id.as_str()),
+        ChangeKind::Added(message)
+        | ChangeKind::Finished(message)
+        | ChangeKind::Edited(message)
+        | ChangeKind::Deleted(message) => Some(message.id.as_str()),
         _ => None,
     }
 }
 
 /// Up to which place messages of the thread went.
-fn takes_away(what: &Happened) -> Option<u64> {
+fn takes_away(what: &ChangeKind) -> Option<u64> {
     match what {
-        Happened::ThreadCleared { through, .. } | Happened::ThreadPruned { through } => Some(through.get()),
-        Happened::ThreadDeleted => Some(u64::MAX),
+        ChangeKind::ThreadCleared { through, .. } | ChangeKind::ThreadPruned { through } => {
+            Some(through.get())
+        }
+        ChangeKind::ThreadDeleted => Some(u64::MAX),
         _ => None,
     }
 }

@@ -102,7 +102,7 @@ pub(super) async fn prepare(
         let locked = sqlx::raw_sql(AssertSqlSafe(locked)).fetch_all(&mut *db).await?;
         let found = locked.last().ok_or_else(|| damaged("the row of the store".to_owned()))?;
         // Checked again where the row is held. A replica decides nothing.
-        if let Err(refusal) = following::expect_leading(replica::stance(found)?) {
+        if let Err(refusal) = following::expect_primary(replica::replication_state(found)?) {
             return Ok(Some(Prepared::refused(batch, &refusal)));
         }
         let limits = Limits::default().with_max_content_bytes(settings.options.max_content_bytes);
@@ -114,7 +114,7 @@ pub(super) async fn prepare(
         }
         let written = if decided.iter().any(|decided| decided.events.is_some()) {
             let (written, held) = finish(settings, db, &staged, writer, number_of_batch).await?;
-            if let Err(refusal) = following::expect_leading(held.stance) {
+            if let Err(refusal) = following::expect_primary(held.replication_state) {
                 return Ok(Some(Prepared::refused(batch, &refusal)));
             }
             held.behind(db, batch, (&decided, &staged), &written).await?;
@@ -218,7 +218,7 @@ async fn finish(
             tenants.push(event.tenant.as_str());
             threads.push(thread.as_str());
             times.push(event.at.as_micros());
-            what.push(serde_json::to_string(happened).expect("what is in memory serialises"));
+            what.push(serde_json::to_string(happened).expect("what is in memory serializes"));
         }
     }
     let mut writing = writing(staged);

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, postgres::PgRow};
 use throughline_core::{
     ThreadId,
     audit::{AuditEntry, AuditLink},
-    replication::{CaptureId, Stance},
+    replication::{CaptureId, ReplicationState},
 };
 use throughline_engine::StagedRows;
 
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Held {
     /// What the store is by now, whatever it was when the transaction began.
-    pub(super) stance: Stance,
+    pub(super) replication_state: ReplicationState,
     capture: Option<CaptureId>,
     link: AuditLink,
 }
@@ -30,7 +30,11 @@ pub(super) struct Held {
 impl Held {
     /// Reads the columns that the last statement of a transaction answers.
     pub(super) fn read(row: &PgRow) -> sqlx::Result<Self> {
-        Ok(Self { stance: replica::stance(row)?, capture: replica::capture(row)?, link: replica::link(row)? })
+        Ok(Self {
+            replication_state: replica::replication_state(row)?,
+            capture: replica::capture(row)?,
+            link: replica::link(row)?,
+        })
     }
 
     /// Writes what the batch is still to leave. One that leaves nothing more costs nothing more.

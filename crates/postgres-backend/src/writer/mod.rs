@@ -19,7 +19,7 @@ use std::{
 
 use throughline_core::{
     Effect, ErrorKind, PersistArgs, PersistError, Result,
-    backend::{Admission, closed},
+    backend::{QueueCapacity, closed},
     changes::CommitNotifier,
 };
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -38,7 +38,7 @@ use crate::{
 /// The hold on the writers.
 #[derive(Debug)]
 pub(crate) struct Writers {
-    pub(crate) admission: Admission,
+    pub(crate) admission: QueueCapacity,
     /// Nothing once the store is closed.
     shards: Mutex<Vec<mpsc::UnboundedSender<Pending>>>,
     tasks: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -47,7 +47,7 @@ pub(crate) struct Writers {
 impl Writers {
     /// Starts the writers; each connects when it has something to write.
     pub(crate) fn start(settings: &Settings, commits: &CommitNotifier, engine: &Engine) -> Self {
-        let admission = Admission::new(settings.options.queue_operations, settings.options.queue_bytes);
+        let admission = QueueCapacity::new(settings.options.queue_operations, settings.options.queue_bytes);
         let (mut shards, mut tasks) = (Vec::new(), Vec::new());
         // The last one is for what is done about copies: nobody else waits for that.
         for _ in 0..=settings.options.writers {

@@ -3,7 +3,7 @@
 use throughline_core::{
     Backend as _, Persistence,
     operations::FingerprintKey,
-    replication::{GetStanding, TakeStance},
+    replication::{GetReplicationStatus, SetReplicationState},
 };
 use throughline_postgres::PostgresBackend;
 use tokio::runtime::Builder;
@@ -24,15 +24,16 @@ fn a_replica_takes_its_key_on_a_runtime_without_io() {
     let db: Persistence = whole.block_on(database.db());
     let [first, second] = [7, 8].map(|byte| FingerprintKey::from_bytes([byte; 32]));
     let (leading, taken) = bare.block_on(async {
-        let leading = db.read(GetStanding {}).await.unwrap();
-        let follow = TakeStance::new(leading.stance, leading.stance.following());
+        let leading = db.read(GetReplicationStatus {}).await.unwrap();
+        let follow =
+            SetReplicationState::new(leading.replication_state, leading.replication_state.as_replica());
         (leading, db.on_replica(follow.with_fingerprint_key(Some(first))).await.unwrap())
     });
     // The role and the key are one commit.
     assert_eq!(taken.position.get(), leading.position.get() + 1);
     assert!(whole.block_on(key(&database)) == Some(first));
 
-    let again = TakeStance::new(taken.stance, taken.stance);
+    let again = SetReplicationState::new(taken.replication_state, taken.replication_state);
     let take = async |key| db.on_replica(again.with_fingerprint_key(Some(key))).await.unwrap();
     assert_eq!(bare.block_on(take(first)), taken);
     let rekeyed = bare.block_on(take(second));

@@ -263,11 +263,11 @@ async fn callers_who_leave_leave_no_transaction_behind() {
             let thread = db.thread("t");
             async move { thread.page(throughline_core::messages::PageFrom::End, 10).await.map(drop) }
         };
-        let patience = Duration::from_micros(random.u64(0..3000));
+        let timeout = Duration::from_micros(random.u64(0..3000));
         if round % 2 == 0 {
-            drop(timeout(patience, call).await);
+            drop(tokio::time::timeout(timeout, call).await);
         } else {
-            drop(timeout(patience, read).await);
+            drop(tokio::time::timeout(timeout, read).await);
         }
     }
     db.thread("t").add(NewMessage::user("after")).await.unwrap();

@@ -19,7 +19,7 @@ pub fn message(name: &str) -> NewMessage {
 #[must_use]
 pub fn metadata(name: &str) -> Metadata {
     let mut metadata = Metadata::new();
-    metadata.set(NAME, name).expect("a string serialises");
+    metadata.set(NAME, name).expect("a string serializes");
     metadata
 }
 

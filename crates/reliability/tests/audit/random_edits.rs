@@ -30,7 +30,7 @@ const NOT_PROMISED: &[&str] = &[
     "session_attempts",
     "session_attempts.attempt_pk",
     // What lists are filtered and ordered by. A message has its own checksum, and a thread its own entry.
-    "catalogue.tenant",
+    "catalog.tenant",
     "labels.tenant",
     // The change of an append, which its entry does not promise.
     "changes of an append",

@@ -27,7 +27,7 @@ use tokio::{
 const THREADS: u64 = 4;
 
 /// The longest that anything may take that has to come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Between two writes of a task: the store is to be written to all the time, and read in the end.
 const PACE: Duration = Duration::from_millis(4);
@@ -54,7 +54,7 @@ pub(crate) fn options() -> PostgresOptions {
 /// # Panics
 /// When it does not open.
 pub(crate) async fn open(options: PostgresOptions, url: &str) -> Persistence {
-    let opening = timeout(PATIENCE, options.open(url));
+    let opening = timeout(TIMEOUT, options.open(url));
     let backend = opening.await.expect("the store opens in time").expect("the store opens");
     Persistence::builder().backend(backend).build().unwrap()
 }
@@ -121,7 +121,7 @@ impl Hosts {
         let begun = Instant::now();
         let mut applied = self.applied.subscribe();
         let wanted = *applied.borrow() + more;
-        let waited = timeout(PATIENCE, applied.wait_for(|applied| *applied >= wanted)).await;
+        let waited = timeout(TIMEOUT, applied.wait_for(|applied| *applied >= wanted)).await;
         waited.expect("the store takes writes again").unwrap();
         begun.elapsed()
     }
@@ -129,7 +129,7 @@ impl Hosts {
     /// Ends the writers, once each knows what became of its last write.
     pub(crate) async fn stop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        while let Some(ended) = timeout(PATIENCE, self.tasks.join_next()).await.expect("all writers end") {
+        while let Some(ended) = timeout(TIMEOUT, self.tasks.join_next()).await.expect("all writers end") {
             ended.unwrap();
         }
     }

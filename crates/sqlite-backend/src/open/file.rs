@@ -46,7 +46,7 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
         },
         Ok(_) => Ok(path),
         Err(error) if path.is_symlink() && error.kind() != io::ErrorKind::PermissionDenied => {
-            fault("it is a symbolic link that leads nowhere")
+            fault("it is a symbolic link that leads to nothing")
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path),
         Err(source) => Err(OpenError::Io { path, source }),
@@ -183,7 +183,7 @@ mod tests {
             fs::remove_file(&link).unwrap();
             std::os::unix::fs::symlink(&dangling, &link).unwrap();
             let told = resolve(&link).unwrap_err().to_string();
-            let expected = "cannot be a store: it is a symbolic link that leads nowhere";
+            let expected = "cannot be a store: it is a symbolic link that leads to nothing";
             assert_eq!(told, format!("`{}` {expected}", link.display()));
         }
     }

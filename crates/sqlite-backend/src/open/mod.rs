@@ -68,7 +68,7 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
     }
     file::expect_space(path, options.free_space_floor)?;
     file::create(path)?;
-    let patience = Patience { path, begun: Instant::now(), limit: options.wait_limit };
+    let timeout = Patience { path, begun: Instant::now(), limit: options.wait_limit };
     if is_inherited(path) {
         return Err(OpenError::Forked { path: path.to_owned() });
     }
@@ -77,7 +77,7 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(|error| OpenError::sqlite(path, error))?;
-    let identity = patience.retry(|| {
+    let identity = timeout.retry(|| {
         let snapshot = connection.transaction()?;
         let identity = identity::examine(&snapshot, path)?;
         snapshot.finish()?;
@@ -91,7 +91,7 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .map_err(|error| OpenError::sqlite(path, error))?;
-    let mode = patience.retry(|| {
+    let mode = timeout.retry(|| {
         let mut change = connection.prepare("PRAGMA journal_mode = wal")?;
         // To its end: it answers first, and commits the change then.
         let answers = change.query_map([], |row| row.get(0))?;
@@ -103,7 +103,7 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
     }
     configure(&connection, path)?;
     if identity != Some(Identity::Store(migration::LATEST)) {
-        patience.retry(|| {
+        timeout.retry(|| {
             let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             if options.repair_ledger {
                 migration::repair(&change, path)?;

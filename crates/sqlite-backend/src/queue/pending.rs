@@ -3,8 +3,8 @@ use std::time::Instant;
 use throughline_core::{
     Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult, Position, Result, TenantId,
     Timestamp,
-    audit::{AuditNotes, AuditTicket},
-    backend::Slot,
+    audit::{PendingAuditEntry, RejectedCallRecords},
+    backend::QueuePermit,
 };
 use tokio::sync::oneshot;
 
@@ -17,7 +17,7 @@ pub(crate) struct Write {
     pub(crate) args: PersistArgs,
     pub(crate) idempotency: Option<Idempotency>,
     /// What the log of who did what is to say of it.
-    pub(crate) audit: Option<AuditTicket>,
+    pub(crate) audit: Option<PendingAuditEntry>,
     pub(crate) now: Timestamp,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Write {
 pub(crate) enum Work {
     Write(Write),
     /// Entries of the log of who did what, about what was not applied.
-    Notes(AuditNotes),
+    Notes(RejectedCallRecords),
 }
 
 impl From<Write> for Work {
@@ -88,7 +88,7 @@ pub(crate) struct Pending {
 struct Reply {
     answer: oneshot::Sender<Result<Committed>>,
     /// Its place in the queue, given up with the answer.
-    slot: Slot,
+    slot: QueuePermit,
 }
 
 impl Pending {
@@ -96,7 +96,7 @@ impl Pending {
         work: impl Into<Work>,
         times: Times,
         bytes: usize,
-        slot: Slot,
+        slot: QueuePermit,
     ) -> (Self, oneshot::Receiver<Result<Committed>>) {
         let (answer, receiver) = oneshot::channel();
         let reply = Reply { answer, slot };

@@ -35,7 +35,7 @@ pub(super) fn changes(scope: Scope<'_>, read: &ReadChanges) -> Result<Changes> {
     let progress = progress(scope)?;
     let reached = reached(scope, &progress)?;
     let kept_after = Position::new(u64::try_from(progress.kept_after).unwrap_or_default());
-    let end = progress.stance().leads().then(|| position(&progress));
+    let end = progress.replication_state().is_primary().then(|| position(&progress));
     rules::check_after(read.after, kept_after, end)?;
     let limit = read.limit as usize;
     let mut answer = Changes { changes: Vec::new(), position: reached.max(read.after), more: false };
@@ -76,7 +76,7 @@ pub(super) fn every_change(scope: Scope<'_>, after: Position, limit: i64) -> Res
 /// The position up to which every change is told: of a store that follows another, which commits by itself as well, that of the
 /// last one that was carried.
 pub(super) fn reached(scope: Scope<'_>, progress: &Progress) -> Result<Position> {
-    if progress.stance().leads() {
+    if progress.replication_state().is_primary() {
         return Ok(position(progress));
     }
     let last: i64 = scope

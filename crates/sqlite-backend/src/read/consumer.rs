@@ -11,7 +11,7 @@ use throughline_core::{
 use super::{Scope, thread::corrupt};
 use crate::{
     error::EngineError,
-    record::{Cursor, PassedOver, cursor_columns, number, passed_over_columns},
+    record::{Cursor, SkippedId, cursor_columns, number, passed_over_columns},
     rows::damaged_consumer,
 };
 
@@ -71,7 +71,7 @@ pub(super) fn quarantined(scope: Scope<'_>, list: &ListQuarantined) -> Result<Qu
             answer.more = true;
             break;
         }
-        let change = PassedOver::read(row, 0, cursor.consumer_pk).and_then(|passed| {
+        let change = SkippedId::read(row, 0, cursor.consumer_pk).and_then(|passed| {
             Some(QuarantinedChange {
                 position: position(passed.position),
                 thread: ThreadId::new(passed.thread).ok()?,

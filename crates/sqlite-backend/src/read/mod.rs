@@ -116,7 +116,7 @@ fn answer(scope: Scope<'_>, searching: Option<Searching>, read: &ReadArgs) -> Re
         ReadArgs::Quarantined(list) => consumer::quarantined(scope, list).map(ReadResult::Quarantined),
         ReadArgs::Resolve(read) => session::resolve(scope, read).map(ReadResult::Resolve),
         ReadArgs::Images(read) => images::images(scope, read).map(ReadResult::Images),
-        ReadArgs::Standing(_) => images::standing(scope).map(ReadResult::Standing),
+        ReadArgs::ReplicationStatus(_) => images::standing(scope).map(ReadResult::ReplicationStatus),
         ReadArgs::Attempts(list) => session::attempts(scope, list).map(ReadResult::Attempts),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
     }

@@ -34,7 +34,7 @@ fn store(messages: i64) -> Connection {
              (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < {messages}) SELECT n FROM n;
              INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, gone_question, deleted, \
              purgeable, last_segment, checksum) SELECT 'a', printf('t%06d', n), 0, 0, 1, 0, 0, 0, n <= 20, 0, 0 FROM numbers;
-             INSERT INTO catalogue (thread_pk, tenant, listed, archived, active_at, active_slot, hidden, has_begun, \
+             INSERT INTO catalog (thread_pk, tenant, listed, archived, active_at, active_slot, hidden, has_begun, \
              created_at, changed_at, messages, turns, bytes, last_seq, checksum, title, labels, metadata) \
              SELECT n, 'a', n % 2, n % 3 = 0, n / 5 << 14, n / 5, 0, 1, 0, 0, 1, 1, 1, 1, 0, 'x', '{{}}', '{{}}' FROM numbers;
              INSERT INTO labels SELECT 'a', 'k', iif(n <= 60, 'few', 'many'), n FROM numbers;

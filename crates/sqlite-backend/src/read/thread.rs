@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 use throughline_core::{
     Effect, ErrorKind, PersistError, Position, Result, Seq, ThreadId,
-    threads::{GetThread, ThreadEntry},
+    threads::{GetThread, ThreadSummary},
 };
 
 use super::Scope;
@@ -92,11 +92,10 @@ pub(super) fn position(progress: &Progress) -> Position {
     Position::new(u64::try_from(progress.position).unwrap_or_default())
 }
 
-pub(super) const ENTRY: &str =
-    concat!("SELECT ", entry_columns!(), " FROM catalogue c WHERE c.thread_pk = ?1");
+pub(super) const ENTRY: &str = concat!("SELECT ", entry_columns!(), " FROM catalog c WHERE c.thread_pk = ?1");
 
 /// Reads the entry of one thread.
-pub(super) fn entry(scope: Scope<'_>, read: &GetThread) -> Result<Option<ThreadEntry>> {
+pub(super) fn entry(scope: Scope<'_>, read: &GetThread) -> Result<Option<ThreadSummary>> {
     let thread = &read.thread;
     let Some(Known { thread_pk, head }) = living(scope, thread)? else { return Ok(None) };
     let found = scope

@@ -6,7 +6,7 @@ use rusqlite::{Row, ToSql, params};
 use throughline_core::{
     Result, ThreadId, Timestamp,
     backend::{AnswerBytes, EstimatedSize as _, rules},
-    threads::{ListPurgeable, ListThreads, PurgeableThreads, ThreadCursor, ThreadEntry, ThreadList},
+    threads::{ListPurgeable, ListThreads, PurgeableThreads, ThreadCursor, ThreadList, ThreadSummary},
 };
 
 use super::{
@@ -42,10 +42,10 @@ const CALLED: usize = STANDS_AT + 1;
 const SLOT: usize = STANDS_AT - 2;
 
 /// From the latest active thread on.
-const BY_ACTIVITY: &str = "FROM catalogue c INDEXED BY catalogue_by_activity \
+const BY_ACTIVITY: &str = "FROM catalog c INDEXED BY catalog_by_activity \
     CROSS JOIN threads t ON t.thread_pk = c.thread_pk";
 /// From the threads with a label on: the first of the labels that are asked for.
-const BY_LABEL: &str = "FROM labels l CROSS JOIN catalogue c ON c.thread_pk = l.thread_pk \
+const BY_LABEL: &str = "FROM labels l CROSS JOIN catalog c ON c.thread_pk = l.thread_pk \
     CROSS JOIN threads t ON t.thread_pk = c.thread_pk";
 const SHOWN: &str = " WHERE c.tenant = ?1 AND c.listed = 1 AND c.archived = ?2 AND c.active_slot <= ?6 \
     AND (c.active_slot < ?6 OR (stands_at <= ?3 AND (stands_at < ?3 OR called > ?4)))";
@@ -68,7 +68,7 @@ struct Found {
     /// The bytes that stand there where it cannot be read.
     thread: Result<ThreadId, Option<Vec<u8>>>,
     /// Nothing where it cannot be read.
-    entry: Option<ThreadEntry>,
+    entry: Option<ThreadSummary>,
     /// Whether more threads of its kind, archived or not, stand behind it and were not read.
     is_cut_behind: bool,
 }

@@ -9,7 +9,7 @@ pub(crate) struct Cursor {
 
 /// What a consumer has passed over: a row of `quarantine`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PassedOver<'a> {
+pub(crate) struct SkippedId<'a> {
     pub(crate) position: i64,
     pub(crate) at: i64,
     pub(crate) thread: &'a str,
@@ -24,7 +24,7 @@ macro_rules! cursor_columns {
 }
 pub(crate) use cursor_columns;
 
-/// The columns of what was passed over in the order in which [`PassedOver::read`] takes them, as `q`.
+/// The columns of what was passed over in the order in which [`SkippedId::read`] takes them, as `q`.
 macro_rules! passed_over_columns {
     () => {
         "q.position, q.at, q.checksum, q.thread, q.why"
@@ -44,7 +44,7 @@ impl Cursor {
     }
 }
 
-impl<'a> PassedOver<'a> {
+impl<'a> SkippedId<'a> {
     /// Reads the columns of [`passed_over_columns!`] from `at` on; nothing when they are not what their checksum was made
     /// for.
     pub(crate) fn read(row: &'a impl Columns, at: usize, consumer_pk: i64) -> Option<Self> {

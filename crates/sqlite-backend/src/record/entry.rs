@@ -1,16 +1,16 @@
 use rusqlite::{CachedStatement, Connection, ToSql};
 use throughline_core::{
     OwnerId, Seq, TenantId, ThreadId, Timestamp, Title,
-    backend::{Tally, ThreadFacts},
-    threads::ThreadEntry,
+    backend::{ThreadCounters, ThreadStats},
+    threads::ThreadSummary,
 };
 
 use super::{Checksum, Columns, Head, IN_MEMORY, head::flag, number};
 
-/// What lists show of a thread, and what the store keeps beside it: the row of `catalogue`.
+/// What lists show of a thread, and what the store keeps beside it: the row of `catalog`.
 #[derive(Debug)]
 pub(crate) struct EntryRow {
-    pub(crate) facts: ThreadFacts,
+    pub(crate) facts: ThreadStats,
     /// The last sequence number that the thread has given.
     pub(crate) last_seq: i64,
 }
@@ -30,8 +30,8 @@ impl Listed {
         active_at >> 14
     }
 
-    pub(crate) fn of(facts: &ThreadFacts) -> Self {
-        let slot = Self::slot(facts.tally.active_at.as_micros());
+    pub(crate) fn of(facts: &ThreadStats) -> Self {
+        let slot = Self::slot(facts.counters.active_at.as_micros());
         Self { listed: facts.is_listed(), archived: facts.archived, slot }
     }
 }
@@ -57,10 +57,10 @@ macro_rules! set_unindexed {
     };
 }
 
-const WRITE_UNMOVED: &str = concat!("UPDATE catalogue SET ", set_unindexed!(), " WHERE thread_pk = ?1");
+const WRITE_UNMOVED: &str = concat!("UPDATE catalog SET ", set_unindexed!(), " WHERE thread_pk = ?1");
 const UNMOVED_PARAMETERS: usize = 18;
 const WRITE: &str = concat!(
-    "INSERT INTO catalogue (thread_pk, active_at, hidden, has_begun, created_at, changed_at, messages, turns, bytes, \
+    "INSERT INTO catalog (thread_pk, active_at, hidden, has_begun, created_at, changed_at, messages, turns, bytes, \
      preview_seq, checksum, title, owner, labels, metadata, forked_from, preview, last_seq, tenant, listed, archived, active_slot) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
      ON CONFLICT (thread_pk) DO UPDATE SET listed = ?20, archived = ?21, active_slot = ?22, ",
@@ -90,7 +90,7 @@ impl EntryRow {
         if row.integer(at)? != fields.checksum() {
             return None;
         }
-        let facts = ThreadFacts {
+        let facts = ThreadStats {
             title: Title::new(fields.title).ok()?,
             owner: match fields.owner {
                 Some(owner) => Some(OwnerId::new(owner).ok()?),
@@ -107,7 +107,7 @@ impl EntryRow {
             },
             created_at: time(6)?,
             changed_at: time(7)?,
-            tally: Tally {
+            counters: ThreadCounters {
                 messages: count(8)?,
                 turns: count(9)?,
                 bytes: count(10)?,
@@ -125,7 +125,7 @@ impl EntryRow {
     }
 
     /// What lists show of the thread.
-    pub(crate) fn summary(&self, tenant: &TenantId, thread: &ThreadId, head: &Head) -> ThreadEntry {
+    pub(crate) fn summary(&self, tenant: &TenantId, thread: &ThreadId, head: &Head) -> ThreadSummary {
         let last_seq = Seq::new(u64::try_from(self.last_seq).unwrap_or_default());
         self.facts.entry(tenant, thread, head.generation(), last_seq)
     }
@@ -136,7 +136,7 @@ impl EntryRow {
     }
 }
 
-/// Writes rows of `catalogue`.
+/// Writes rows of `catalog`.
 pub(crate) struct EntryWriter<'db> {
     unmoved: CachedStatement<'db>,
     moved: CachedStatement<'db>,
@@ -147,7 +147,7 @@ impl EntryWriter<'_> {
     /// is let alone: to set a column, also to what it is, writes the indexes that it is in.
     pub(crate) fn write(
         &mut self,
-        (facts, last_seq): (&ThreadFacts, i64),
+        (facts, last_seq): (&ThreadStats, i64),
         thread_pk: i64,
         (tenant, thread): (&str, &str),
         stands: Option<Listed>,
@@ -156,7 +156,7 @@ impl EntryWriter<'_> {
         let metadata = serde_json::to_string(&facts.metadata).expect(IN_MEMORY);
         let forked_from =
             facts.forked_from.as_ref().map(|point| serde_json::to_string(point).expect(IN_MEMORY));
-        let tally = &facts.tally;
+        let counters = &facts.counters;
         let fields = Fields {
             tenant,
             thread,
@@ -166,19 +166,19 @@ impl EntryWriter<'_> {
             labels: &labels,
             metadata: &metadata,
             forked_from: forked_from.as_deref(),
-            preview: tally.preview.as_deref(),
-            preview_seq: tally.preview_seq.map(|seq| number(seq.get())),
+            preview: counters.preview.as_deref(),
+            preview_seq: counters.preview_seq.map(|seq| number(seq.get())),
             last_seq,
             numbers: [
                 facts.archived.into(),
-                tally.active_at.as_micros(),
+                counters.active_at.as_micros(),
                 facts.hidden.into(),
                 facts.has_begun.into(),
                 facts.created_at.as_micros(),
                 facts.changed_at.as_micros(),
-                number(tally.messages),
-                number(tally.turns),
-                number(tally.bytes),
+                number(counters.messages),
+                number(counters.turns),
+                number(counters.bytes),
             ],
         };
         let [archived, active_at, hidden, has_begun, created_at, changed_at, messages, turns, bytes] =

@@ -32,7 +32,7 @@ pub(crate) use self::{
     audit::{AuditRow, audit_columns},
     checksum::Checksum,
     columns::Columns,
-    consumer::{Cursor, PassedOver, cursor_columns, passed_over_columns},
+    consumer::{Cursor, SkippedId, cursor_columns, passed_over_columns},
     entry::{ENTRY_COLUMNS, EntryRow, Listed, entry_columns},
     head::{HEAD_COLUMNS, Head, head_columns},
     segment::{ThreadSegment, by_place, messages_behind},
@@ -154,7 +154,7 @@ impl Record {
     }
 }
 
-const IN_MEMORY: &str = "raw values and names serialise into memory";
+const IN_MEMORY: &str = "raw values and names serialize into memory";
 
 /// A message as the columns hold it.
 #[derive(Debug)]

@@ -45,7 +45,7 @@ impl SessionOwner<'_> {
 
 /// A value of a row, as it is written.
 pub(crate) fn session_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("ids, counts and names serialise into memory")
+    serde_json::to_string(value).expect("ids, counts and names serialize into memory")
 }
 
 /// What a session is found by.

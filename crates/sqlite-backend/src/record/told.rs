@@ -1,7 +1,7 @@
 use rusqlite::{CachedStatement, Connection, params};
 use throughline_core::{
     MessageId, Revision, Seq,
-    changes::{ChangedMessage, Happened},
+    changes::{ChangeKind, ChangedMessage},
     threads::Generation,
 };
 
@@ -45,24 +45,24 @@ const THREAD_PRUNED: i64 = 24;
 const THREAD_DELETED: i64 = 25;
 
 impl<'a> Told<'a> {
-    pub(crate) fn new(position: i64, thread_pk: i64, at: i64, what: &'a Happened) -> Option<Self> {
+    pub(crate) fn new(position: i64, thread_pk: i64, at: i64, what: &'a ChangeKind) -> Option<Self> {
         let (kind, seq, figure, message_id) = match what {
-            Happened::Added(message) => of(ADDED, message),
-            Happened::Reserved(message) => of(RESERVED, message),
-            Happened::Written(message) => of(WRITTEN, message),
-            Happened::Finished(message) => of(FINISHED, message),
-            Happened::Abandoned(message) => of(ABANDONED, message),
-            Happened::Edited(message) => of(EDITED, message),
-            Happened::Patched(message) => of(PATCHED, message),
-            Happened::Deleted(message) => of(DELETED, message),
-            Happened::ThreadCreated => (THREAD_CREATED, None, None, None),
-            Happened::ThreadChanged => (THREAD_CHANGED, None, None, None),
-            Happened::ThreadPublished => (THREAD_PUBLISHED, None, None, None),
-            Happened::ThreadCleared { generation, through } => {
+            ChangeKind::Added(message) => of(ADDED, message),
+            ChangeKind::Reserved(message) => of(RESERVED, message),
+            ChangeKind::Written(message) => of(WRITTEN, message),
+            ChangeKind::Finished(message) => of(FINISHED, message),
+            ChangeKind::Abandoned(message) => of(ABANDONED, message),
+            ChangeKind::Edited(message) => of(EDITED, message),
+            ChangeKind::Patched(message) => of(PATCHED, message),
+            ChangeKind::Deleted(message) => of(DELETED, message),
+            ChangeKind::ThreadCreated => (THREAD_CREATED, None, None, None),
+            ChangeKind::ThreadChanged => (THREAD_CHANGED, None, None, None),
+            ChangeKind::ThreadPublished => (THREAD_PUBLISHED, None, None, None),
+            ChangeKind::ThreadCleared { generation, through } => {
                 (THREAD_CLEARED, Some(number(through.get())), Some(number(generation.get())), None)
             }
-            Happened::ThreadPruned { through } => (THREAD_PRUNED, Some(number(through.get())), None, None),
-            Happened::ThreadDeleted => (THREAD_DELETED, None, None, None),
+            ChangeKind::ThreadPruned { through } => (THREAD_PRUNED, Some(number(through.get())), None, None),
+            ChangeKind::ThreadDeleted => (THREAD_DELETED, None, None, None),
             // Nothing that is written: it is what a reader says of a row that it cannot read.
             _ => return None,
         };
@@ -106,22 +106,22 @@ impl<'a> Told<'a> {
     }
 
     /// What it says; why not, where it cannot be told.
-    pub(crate) fn what(&self) -> Happened {
+    pub(crate) fn what(&self) -> ChangeKind {
         let told = match self.kind {
-            ADDED => self.message().map(Happened::Added),
-            RESERVED => self.message().map(Happened::Reserved),
-            WRITTEN => self.message().map(Happened::Written),
-            FINISHED => self.message().map(Happened::Finished),
-            ABANDONED => self.message().map(Happened::Abandoned),
-            EDITED => self.message().map(Happened::Edited),
-            PATCHED => self.message().map(Happened::Patched),
-            DELETED => self.message().map(Happened::Deleted),
-            THREAD_CREATED => Some(Happened::ThreadCreated),
-            THREAD_CHANGED => Some(Happened::ThreadChanged),
-            THREAD_PUBLISHED => Some(Happened::ThreadPublished),
+            ADDED => self.message().map(ChangeKind::Added),
+            RESERVED => self.message().map(ChangeKind::Reserved),
+            WRITTEN => self.message().map(ChangeKind::Written),
+            FINISHED => self.message().map(ChangeKind::Finished),
+            ABANDONED => self.message().map(ChangeKind::Abandoned),
+            EDITED => self.message().map(ChangeKind::Edited),
+            PATCHED => self.message().map(ChangeKind::Patched),
+            DELETED => self.message().map(ChangeKind::Deleted),
+            THREAD_CREATED => Some(ChangeKind::ThreadCreated),
+            THREAD_CHANGED => Some(ChangeKind::ThreadChanged),
+            THREAD_PUBLISHED => Some(ChangeKind::ThreadPublished),
             THREAD_CLEARED => self.cleared(),
-            THREAD_PRUNED => self.through().map(|through| Happened::ThreadPruned { through }),
-            THREAD_DELETED => Some(Happened::ThreadDeleted),
+            THREAD_PRUNED => self.through().map(|through| ChangeKind::ThreadPruned { through }),
+            THREAD_DELETED => Some(ChangeKind::ThreadDeleted),
             kind => return unreadable(format!("it is of kind {kind}, which this version does not know")),
         };
         told.unwrap_or_else(|| unreadable("it does not say what it is about".to_owned()))
@@ -135,9 +135,9 @@ impl<'a> Told<'a> {
         })
     }
 
-    fn cleared(&self) -> Option<Happened> {
+    fn cleared(&self) -> Option<ChangeKind> {
         let generation = Generation::new(u64::try_from(self.number?).ok()?);
-        Some(Happened::ThreadCleared { generation, through: self.through()? })
+        Some(ChangeKind::ThreadCleared { generation, through: self.through()? })
     }
 
     fn through(&self) -> Option<Seq> {
@@ -164,6 +164,6 @@ fn of(kind: i64, message: &ChangedMessage) -> (i64, Option<i64>, Option<i64>, Op
 }
 
 /// What is told of a row that cannot be read.
-pub(crate) fn unreadable(why: String) -> Happened {
-    Happened::Unreadable { why }
+pub(crate) fn unreadable(why: String) -> ChangeKind {
+    ChangeKind::Unreadable { why }
 }

@@ -65,7 +65,7 @@ impl Part {
     /// The table whose rows are copied with those of this one.
     const fn beside(self) -> Option<&'static str> {
         match self {
-            Self::Threads => Some("catalogue"),
+            Self::Threads => Some("catalog"),
             Self::Consumers => Some("quarantine"),
             _ => None,
         }

@@ -10,7 +10,7 @@ use throughline_core::{
     backend::following::{self, Present},
     replication::{
         ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ImageCursor, ImagesApplied, ReplicaArgs,
-        ReplicaResult, Stance, Standing,
+        ReplicaResult, ReplicationState, ReplicationStatus,
     },
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct CopyScope<'a> {
     pub(crate) position: &'a mut i64,
     /// The last change that is not kept any more.
     pub(crate) kept_after: &'a mut i64,
-    pub(crate) stance: &'a mut Stance,
+    pub(crate) replication_state: &'a mut ReplicationState,
 }
 
 /// Applies an operation on copies. Answers its result, and whether it changed anything.
@@ -44,15 +44,15 @@ pub(crate) fn apply(scope: CopyScope<'_>, args: &ReplicaArgs) -> Applied<(Replic
             let was_on = capture::end(scope.db)?;
             (ReplicaResult::End(CaptureEnded { was_on }), was_on)
         }
-        ReplicaArgs::Stand(take) => {
-            let to = following::take_stance(*scope.stance, take)?;
+        ReplicaArgs::SetState(take) => {
+            let to = following::set_replication_state(*scope.replication_state, take)?;
             if let Some(to) = to {
-                *scope.stance = to;
-                if to.leads() {
+                *scope.replication_state = to;
+                if to.is_primary() {
                     scope.db.execute("DELETE FROM followed", [])?;
                 }
             }
-            (ReplicaResult::Stand(standing(&scope)?), to.is_some())
+            (ReplicaResult::SetState(standing(&scope)?), to.is_some())
         }
         ReplicaArgs::Apply(apply) => {
             let (applied, changed) = apply_images(scope, apply)?;
@@ -76,7 +76,7 @@ fn begin_capture(scope: &CopyScope<'_>, begin: BeginCapture) -> Applied<CaptureB
 
 fn apply_images(scope: CopyScope<'_>, apply: &ApplyImages) -> Applied<(ImagesApplied, bool)> {
     let present = Present {
-        stance: *scope.stance,
+        replication_state: *scope.replication_state,
         cursor: followed(scope.db)?,
         is_empty: is_empty(scope.db)?,
         last_change: last_change(&scope)?,
@@ -94,9 +94,9 @@ fn apply_images(scope: CopyScope<'_>, apply: &ApplyImages) -> Applied<(ImagesApp
     Ok((ImagesApplied { cursor, already: false }, true))
 }
 
-fn standing(scope: &CopyScope<'_>) -> Applied<Standing> {
-    Ok(Standing {
-        stance: *scope.stance,
+fn standing(scope: &CopyScope<'_>) -> Applied<ReplicationStatus> {
+    Ok(ReplicationStatus {
+        replication_state: *scope.replication_state,
         cursor: followed(scope.db)?,
         position: position(*scope.position),
         is_empty: is_empty(scope.db)?,
@@ -141,7 +141,7 @@ pub(crate) fn followed(db: &Connection) -> Applied<Option<ImageCursor>> {
 }
 
 fn write_followed(db: &Connection, cursor: ImageCursor) -> Applied<()> {
-    let json = serde_json::to_string(&cursor).expect("numbers serialise into memory");
+    let json = serde_json::to_string(&cursor).expect("numbers serialize into memory");
     db.prepare_cached("INSERT OR REPLACE INTO followed (id, checksum, cursor) VALUES (1, ?1, ?2)")?
         .execute(params![checksum(&json), json])?;
     Ok(())

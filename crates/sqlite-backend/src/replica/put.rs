@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, params};
 use throughline_core::{
     TenantId,
-    changes::Happened,
+    changes::ChangeKind,
     ids::{EventId, ItemId, TurnId},
     messages::Alias,
     replication::{Image, ImagePart, NameImage},
@@ -65,14 +65,14 @@ pub(super) fn put(
 }
 
 fn json(name: &NameImage) -> String {
-    serde_json::to_string(name).expect("names serialise into memory")
+    serde_json::to_string(name).expect("names serialize into memory")
 }
 
 /// Puts what the engine does not decide: a change of the feed, or an entry of the audit log.
 fn put_beside(source: &mut Source<'_>, db: &Connection, image: &Image) -> Applied<()> {
     match &image.part {
         // What the other store could not read it is for that store to report.
-        ImagePart::Change(change) if !matches!(change.what, Happened::Unreadable { .. }) => {
+        ImagePart::Change(change) if !matches!(change.what, ChangeKind::Unreadable { .. }) => {
             let key = ThreadKey::new(&image.tenant, &change.thread);
             // The image of the thread may come later.
             let thread_pk = source.thread_pk_or_begin(&key)?;

@@ -10,7 +10,7 @@ use throughline_engine::{
 use super::{Source, corrupt};
 use crate::{
     failure::Applied,
-    record::{Cursor, PassedOver, cursor_columns, number, passed_over_columns},
+    record::{Cursor, SkippedId, cursor_columns, number, passed_over_columns},
 };
 
 const FIND: &str =
@@ -52,7 +52,7 @@ impl Source<'_> {
             .prepare_cached(FIND_QUARANTINED)?
             .query_row(params![tenant.as_str(), consumer.as_str(), number(key.position.get())], |row| {
                 let consumer_pk = row.get(5)?;
-                Ok(PassedOver::read(row, 0, consumer_pk).and_then(|passed| {
+                Ok(SkippedId::read(row, 0, consumer_pk).and_then(|passed| {
                     Some(QuarantinedChange {
                         position: key.position,
                         thread: ThreadId::new(passed.thread).ok()?,
@@ -103,7 +103,7 @@ pub(super) fn write(source: &mut Source<'_>, staged: &StagedRows) -> Applied<()>
     }
     for (key, change) in staged.quarantine.changed() {
         let Some(consumer_pk) = source.consumer_pk(&key.consumer)? else { continue };
-        let passed = PassedOver {
+        let passed = SkippedId {
             position: number(change.position.get()),
             at: change.at.as_micros(),
             thread: change.thread.as_str(),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
-use throughline_core::{MessageId, ThreadId, changes::Happened};
+use throughline_core::{MessageId, ThreadId, changes::ChangeKind};
 use throughline_engine::{
     StagedRows,
     rows::{ChangeEvent, ThreadKey},
@@ -34,7 +34,7 @@ pub(super) fn write(source: &mut Source<'_>, staged: &StagedRows, at: &Positions
 fn obsolete_appends(events: &[ChangeEvent]) -> HashSet<usize, RandomState> {
     let mut seen: HashSet<(&str, &ThreadId, &MessageId), RandomState> = HashSet::default();
     let appends = events.iter().enumerate().rev().filter_map(|(index, event)| match &event.change {
-        Some((thread, Happened::Written(message))) => {
+        Some((thread, ChangeKind::Written(message))) => {
             Some((index, (event.tenant.as_str(), thread, &message.id)))
         }
         _ => None,

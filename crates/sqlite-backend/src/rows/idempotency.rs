@@ -46,7 +46,7 @@ impl Source<'_> {
 pub(super) fn write(source: &mut Source<'_>, staged: &StagedRows) -> Applied<()> {
     for (key, row) in staged.idempotency.changed() {
         let thread_pk = source.thread_pk(&key.thread)?;
-        let replay = serde_json::to_string(&row.replay).expect("a record of ids and numbers serialises");
+        let replay = serde_json::to_string(&row.replay).expect("a record of ids and numbers serializes");
         let (created_at, fingerprint) = (row.created_at.as_micros(), row.fingerprint.as_bytes());
         let sum = checksum(owner(key), created_at, fingerprint, replay.as_bytes());
         source

@@ -1,4 +1,4 @@
-//! Threads: a row of `threads`, one of `catalogue` unless the thread was deleted, and where its last segment begins.
+//! Threads: a row of `threads`, one of `catalog` unless the thread was deleted, and where its last segment begins.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throughline_core::{Seq, Timestamp};
@@ -26,7 +26,7 @@ pub(crate) const FIND_THREAD: &str = concat!(
     messages_behind!("t.thread_pk", "t.floor"),
     by_place!("DESC"),
     " LIMIT 1), 0), coalesce(e.first_seq, 0)), e.first_seq, e.segment, e.previous, e.checksum, EXISTS (SELECT 1 FROM aliases a WHERE a.thread_pk = t.thread_pk) \
-     FROM threads t LEFT JOIN catalogue c ON c.thread_pk = t.thread_pk \
+     FROM threads t LEFT JOIN catalog c ON c.thread_pk = t.thread_pk \
      LEFT JOIN thread_segments e ON e.thread_pk = t.thread_pk AND e.first_seq = \
      (SELECT max(l.first_seq) FROM thread_segments l WHERE l.thread_pk = t.thread_pk) \
      WHERE t.tenant = ?1 AND t.thread = ?2"
@@ -197,7 +197,7 @@ pub(super) fn write(
                 (thread.listed, thread.summary_last_seq) = (Some(Listed::of(facts)), last_seq);
             }
             None if row.deleted && !thread.head.deleted => {
-                db.prepare_cached("DELETE FROM catalogue WHERE thread_pk = ?1")?.execute([thread_pk])?;
+                db.prepare_cached("DELETE FROM catalog WHERE thread_pk = ?1")?.execute([thread_pk])?;
                 thread.listed = None;
             }
             _ => {}

@@ -86,7 +86,7 @@ mod tests {
     use rusqlite::Connection;
     use throughline_core::{
         Metadata, NewThread, PersistArgs, Timestamp,
-        backend::ThreadFacts,
+        backend::ThreadStats,
         threads::{ArchiveThread, CreateThread, ThreadArgs},
     };
     use throughline_engine::{Limits, StagedRows, Transaction, Write};
@@ -134,7 +134,7 @@ mod tests {
             }
         });
         cache.committed(2);
-        let count: i64 = db.query_row("SELECT count(*) FROM catalogue", [], |row| row.get(0)).unwrap();
+        let count: i64 = db.query_row("SELECT count(*) FROM catalog", [], |row| row.get(0)).unwrap();
         assert_eq!(count, 2);
         assert_eq!(kept(&cache), ["small"]);
 
@@ -146,10 +146,10 @@ mod tests {
             }
         });
         cache.committed(4);
-        let archived = "SELECT count(*) FROM catalogue WHERE archived";
+        let archived = "SELECT count(*) FROM catalog WHERE archived";
         assert_eq!(db.query_row(archived, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
         assert_eq!(kept(&cache), ["small"]);
-        let facts: Option<ThreadFacts> = cache.get_mut(&key("small")).unwrap().row.summary.clone();
+        let facts: Option<ThreadStats> = cache.get_mut(&key("small")).unwrap().row.summary.clone();
         assert!(facts.unwrap().archived);
 
         cache.begin(5);

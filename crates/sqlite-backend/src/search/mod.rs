@@ -65,7 +65,7 @@ impl Index {
     }
 
     /// How long the writer waits for a write before it goes [on](Self::go_on) with the index.
-    pub(crate) fn patience(&self) -> Option<Duration> {
+    pub(crate) fn timeout(&self) -> Option<Duration> {
         self.is_behind.then_some(IDLE)
     }
 

@@ -7,7 +7,7 @@ pub(crate) struct State {
     /// The changes that it holds: all up to this one.
     pub(crate) indexed: i64,
     /// While the messages are gone through again: the last one.
-    pub(crate) swept: Option<i64>,
+    pub(crate) recovered: Option<i64>,
     /// Whether it holds every message that there was before those changes.
     pub(crate) complete: bool,
     /// How it divides a text. None that this version knows, where a newer one has made it.
@@ -15,11 +15,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    const SELECT: &str = "SELECT indexed, swept, complete, tokenizer FROM search_state WHERE id = 1";
+    const SELECT: &str = "SELECT indexed, recovered, complete, tokenizer FROM search_state WHERE id = 1";
 
     /// No index.
     pub(super) const fn empty(tokenizer: Option<Tokenizer>) -> Self {
-        Self { indexed: 0, swept: None, complete: false, tokenizer }
+        Self { indexed: 0, recovered: None, complete: false, tokenizer }
     }
 
     /// Whether there is no index.
@@ -29,7 +29,7 @@ impl State {
 
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
         let tokenizer = Tokenizer::from_name(row.get_ref(3)?.as_str()?);
-        Ok(Self { indexed: row.get(0)?, swept: row.get(1)?, complete: row.get(2)?, tokenizer })
+        Ok(Self { indexed: row.get(0)?, recovered: row.get(1)?, complete: row.get(2)?, tokenizer })
     }
 
     pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Self> {
@@ -38,7 +38,7 @@ impl State {
 
     /// Up to which change a search with this tokenizer finds everything.
     pub(crate) fn found_up_to(&self, tokenizer: Tokenizer) -> u64 {
-        let is_whole = self.complete && self.swept.is_none() && self.tokenizer == Some(tokenizer);
+        let is_whole = self.complete && self.recovered.is_none() && self.tokenizer == Some(tokenizer);
         if is_whole { u64::try_from(self.indexed).unwrap_or_default() } else { 0 }
     }
 
@@ -47,9 +47,9 @@ impl State {
         let tokenizer = self.tokenizer.map(Tokenizer::as_str);
         connection
             .prepare_cached(
-                "UPDATE search_state SET indexed = ?1, swept = ?2, complete = ?3, tokenizer = coalesce(?4, tokenizer) WHERE id = 1",
+                "UPDATE search_state SET indexed = ?1, recovered = ?2, complete = ?3, tokenizer = coalesce(?4, tokenizer) WHERE id = 1",
             )?
-            .execute(params![self.indexed, self.swept, self.complete, tokenizer])?;
+            .execute(params![self.indexed, self.recovered, self.complete, tokenizer])?;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use throughline_core::{backend::search::Tokenizer, changes::Happened};
+use throughline_core::{backend::search::Tokenizer, changes::ChangeKind};
 
 use super::{State, refresh::refresh, shards::term_of_thread, state::clear};
 use crate::{
@@ -53,7 +53,7 @@ impl Step {
         let is_missing_changes = state.indexed < progress.kept_after;
         if !adds {
             let has_words = has_words(db)?;
-            if has_words && (state.swept.is_some() || is_missing_changes) {
+            if has_words && (state.recovered.is_some() || is_missing_changes) {
                 // Which messages have to go is unknown. A process that keeps an index makes it again.
                 clear(db, state.tokenizer)?;
                 return Ok(Self { wrote: true, more: false, is_absent: true });
@@ -66,14 +66,14 @@ impl Step {
                 return Ok(Self { wrote, more: false, is_absent: true });
             }
         }
-        if adds && state.swept.is_none() && (is_missing_changes || !state.complete) {
+        if adds && state.recovered.is_none() && (is_missing_changes || !state.complete) {
             // Every message is gone through, and what comes meanwhile is among the changes.
             state.indexed = last_change(db, progress.kept_after)?;
-            (state.swept, state.complete) = (Some(0), false);
+            (state.recovered, state.complete) = (Some(0), false);
         }
         let changes = db.total_changes();
-        let more = match state.swept {
-            Some(swept) => sweep(db, &mut state, swept)?,
+        let more = match state.recovered {
+            Some(recovered) => sweep(db, &mut state, recovered)?,
             None => follow(db, &mut state, adds)?,
         };
         if !adds {
@@ -98,22 +98,22 @@ fn has_words(db: &Connection) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM search)")?.query_row([], |row| row.get(0))
 }
 
-/// Goes through the messages, from the one after `swept` on. Says whether there are more.
-fn sweep(db: &Connection, state: &mut State, swept: i64) -> rusqlite::Result<bool> {
+/// Goes through the messages, from the one after `recovered` on. Says whether there are more.
+fn sweep(db: &Connection, state: &mut State, recovered: i64) -> rusqlite::Result<bool> {
     let begun = Instant::now();
     let messages: Vec<i64> = db
         .prepare_cached("SELECT message_pk FROM messages WHERE message_pk > ?1 ORDER BY message_pk LIMIT ?2")?
-        .query_map(params![swept, MESSAGES], |row| row.get(0))?
+        .query_map(params![recovered, MESSAGES], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for message_pk in &messages {
         refresh(db, *message_pk, state.tokenizer)?;
-        state.swept = Some(*message_pk);
+        state.recovered = Some(*message_pk);
         if begun.elapsed() >= SPAN {
             return Ok(true);
         }
     }
     if messages.is_empty() {
-        (state.swept, state.complete) = (None, true);
+        (state.recovered, state.complete) = (None, true);
     }
     // What was committed meanwhile is still to be followed.
     Ok(true)
@@ -158,12 +158,18 @@ fn follow(db: &Connection, state: &mut State, adds: bool) -> rusqlite::Result<bo
     }
 }
 
-const fn is_about_words(what: &Happened) -> bool {
-    matches!(what, Happened::Added(_) | Happened::Finished(_) | Happened::Edited(_) | Happened::Deleted(_))
+const fn is_about_words(what: &ChangeKind) -> bool {
+    matches!(
+        what,
+        ChangeKind::Added(_) | ChangeKind::Finished(_) | ChangeKind::Edited(_) | ChangeKind::Deleted(_)
+    )
 }
 
-const fn takes_away(what: &Happened) -> bool {
-    matches!(what, Happened::ThreadCleared { .. } | Happened::ThreadPruned { .. } | Happened::ThreadDeleted)
+const fn takes_away(what: &ChangeKind) -> bool {
+    matches!(
+        what,
+        ChangeKind::ThreadCleared { .. } | ChangeKind::ThreadPruned { .. } | ChangeKind::ThreadDeleted
+    )
 }
 
 /// Those messages, so many at most.

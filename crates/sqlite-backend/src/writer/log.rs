@@ -95,7 +95,7 @@ impl Log {
     }
 
     /// How long the writer waits for a write before [`is_idle`](Self::is_idle) is to be called.
-    pub(super) fn patience(&self) -> Option<Duration> {
+    pub(super) fn timeout(&self) -> Option<Duration> {
         if !self.is_folded {
             Some(IDLE)
         } else if self.too_long_since.is_some() {

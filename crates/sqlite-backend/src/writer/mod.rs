@@ -29,7 +29,7 @@ use std::{
 use tempfile::TempDir;
 use throughline_core::{
     Effect, ErrorKind, PersistError, Result,
-    backend::{Admission, OwnerProcess},
+    backend::{OwnerProcess, QueueCapacity},
     changes::{CommitNotifications, CommitNotifier},
 };
 use tokio::sync::oneshot;
@@ -48,7 +48,7 @@ use crate::{OpenError, SqliteOptions, gate::Gate, health::Board, open, queue::Qu
 pub(crate) struct Writer {
     pub(crate) owner: OwnerProcess,
     pub(crate) queue: Arc<Queue>,
-    pub(crate) admission: Admission,
+    pub(crate) admission: QueueCapacity,
     pub(crate) board: Arc<Board>,
     commits: CommitNotifier,
     ended: Mutex<Option<oneshot::Receiver<Result<()>>>>,
@@ -114,7 +114,7 @@ impl Writer {
             queue,
             board,
             commits,
-            admission: Admission::new(options.queue_operations, options.queue_bytes),
+            admission: QueueCapacity::new(options.queue_operations, options.queue_bytes),
             ended: Mutex::new(Some(ended)),
             thread: Some(thread.map_err(failed)?),
             is_temporary,

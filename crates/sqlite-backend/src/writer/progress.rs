@@ -5,7 +5,7 @@
 //! commit: what a writer looks up that does not know whether its commit came true.
 
 use rusqlite::{Connection, Row, params};
-use throughline_core::replication::{Epoch, Role, Stance};
+use throughline_core::replication::{Epoch, ReplicationRole, ReplicationState};
 
 use crate::{
     error::EngineError,
@@ -85,13 +85,14 @@ impl Progress {
     }
 
     /// What the store is beside another one.
-    pub(crate) fn stance(&self) -> Stance {
-        let role = if self.following { Role::Following } else { Role::Leading };
-        Stance { role, epoch: Epoch::new(u64::try_from(self.epoch).unwrap_or_default()) }
+    pub(crate) fn replication_state(&self) -> ReplicationState {
+        let role = if self.following { ReplicationRole::Replica } else { ReplicationRole::Primary };
+        ReplicationState { role, epoch: Epoch::new(u64::try_from(self.epoch).unwrap_or_default()) }
     }
 
-    pub(crate) fn set_stance(&mut self, stance: Stance) {
-        (self.epoch, self.following) = (number(stance.epoch.get()), !stance.leads());
+    pub(crate) fn set_stance(&mut self, replication_state: ReplicationState) {
+        (self.epoch, self.following) =
+            (number(replication_state.epoch.get()), !replication_state.is_primary());
     }
 
     /// Notes that `writer` commits up to `position`.
@@ -184,7 +185,7 @@ mod tests {
         progress.advance(7, 3);
         progress.advance(i64::MAX, 9);
         progress.fence();
-        progress.set_stance(Stance { role: Role::Following, epoch: Epoch::new(3) });
+        progress.set_stance(ReplicationState { role: ReplicationRole::Replica, epoch: Epoch::new(3) });
         progress.write(&connection).unwrap();
         assert_eq!(Progress::read(&connection).unwrap(), progress);
         for change in [

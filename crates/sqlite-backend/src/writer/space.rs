@@ -34,7 +34,7 @@ impl Space {
     }
 
     /// How long the writer waits for a write before it measures again.
-    pub(super) fn patience(&self) -> Option<Duration> {
+    pub(super) fn timeout(&self) -> Option<Duration> {
         self.is_low.then_some(AGAIN)
     }
 
@@ -76,11 +76,11 @@ mod tests {
     fn while_there_is_too_little_it_is_measured_again_and_again() {
         let (directory, board) = (tempfile::tempdir().unwrap(), Board::new());
         let mut space = Space::new(&directory.path().join("f.db"), u64::MAX);
-        assert_eq!(space.patience(), None);
+        assert_eq!(space.timeout(), None);
         assert_eq!(space.check(&board).unwrap_err().kind(), ErrorKind::StorageFull);
-        assert_eq!(space.patience(), Some(AGAIN));
+        assert_eq!(space.timeout(), Some(AGAIN));
         space.floor = 1;
         space.check(&board).unwrap();
-        assert_eq!((space.patience(), board.health().alarms), (None, vec![]));
+        assert_eq!((space.timeout(), board.health().alarms), (None, vec![]));
     }
 }

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use throughline_core::{
     Effect, ErrorKind, PersistArgs, PersistError,
     backend::following,
-    replication::{ReplicaArgs, Stance},
+    replication::{ReplicaArgs, ReplicationState},
 };
 use throughline_engine::{Limits, Write as Decided};
 
@@ -32,7 +32,7 @@ use crate::{
 struct Filling<'a> {
     connection: &'a Connection,
     staging: Staging<'a>,
-    stance: Stance,
+    replication_state: ReplicationState,
     kept_after: i64,
     log: AuditLog,
 }
@@ -43,7 +43,7 @@ impl Filling<'_> {
         if let PersistArgs::Replica(args) = args {
             return self.copy(args);
         }
-        following::expect_leading(self.stance)?;
+        following::expect_primary(self.replication_state)?;
         if Staging::has_to_flush_before(args) {
             self.staging.flush()?;
         }
@@ -63,7 +63,7 @@ impl Filling<'_> {
             threads: self.staging.threads(),
             position: &mut position,
             kept_after: &mut self.kept_after,
-            stance: &mut self.stance,
+            replication_state: &mut self.replication_state,
         };
         let (result, changed) = replica::apply(scope, args)?;
         if changed && position == before {
@@ -126,7 +126,7 @@ impl Worker {
         let mut filling = Filling {
             connection,
             staging: Staging::new(connection, threads, limits, self.limits.segment, progress.position),
-            stance: progress.stance(),
+            replication_state: progress.replication_state(),
             kept_after: progress.kept_after,
             log: AuditLog::default(),
         };
@@ -170,7 +170,7 @@ impl Worker {
         }
         filling.staging.flush()?;
         let position = filling.staging.position();
-        progress.set_stance(filling.stance);
+        progress.set_stance(filling.replication_state);
         progress.kept_after = filling.kept_after;
         let brought = position - progress.position;
         progress.advance(self.id, position);
@@ -199,10 +199,10 @@ impl Worker {
         let before = filling.staging.position();
         let outcome = match &pending.work {
             Work::Write(write) => filling.write(write, pending.looks_up_ids)?,
-            Work::Notes(notes) => {
-                following::expect_leading(filling.stance)?;
-                filling.log.note(connection, notes)?;
-                filling.staging.take_position(&notes.tenant());
+            Work::Notes(records) => {
+                following::expect_primary(filling.replication_state)?;
+                filling.log.record_rejected_calls(connection, records)?;
+                filling.staging.take_position(&records.tenant());
                 Outcome { result: None, changed: true }
             }
         };

@@ -9,7 +9,7 @@ use crate::health::{Board, Condition};
 
 /// So often and for so long in a row the writer may fail before the store is read-only.
 const FAILURES: u32 = 3;
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often the writer of a read-only store tries whether it can commit.
 pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(250);
@@ -28,7 +28,7 @@ impl Trouble {
         self.failures = self.failures.saturating_add(1);
         let since = *self.since.get_or_insert_with(Instant::now);
         board.set_failures(self.failures, Some(failure.to_string()));
-        if self.failures >= FAILURES && since.elapsed() >= PATIENCE {
+        if self.failures >= FAILURES && since.elapsed() >= TIMEOUT {
             board.set_condition(Condition::ReadOnly);
         }
     }

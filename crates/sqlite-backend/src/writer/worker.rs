@@ -152,7 +152,7 @@ impl Worker {
         }
         // What was deleted a moment ago is not to be left in the index.
         let begun = Instant::now();
-        while self.index.patience().is_some()
+        while self.index.timeout().is_some()
             && self.connection.is_some()
             && begun.elapsed() < INDEX_AT_THE_END
         {
@@ -166,15 +166,15 @@ impl Worker {
         loop {
             // Without a connection there is no log to look after.
             let log = match (&self.connection, self.place.lost) {
-                (Some(_), None) => self.log.patience(),
+                (Some(_), None) => self.log.timeout(),
                 _ => None,
             };
             let is_kept = self.index.is_kept();
             let commits = self.connection.as_ref().and_then(|_| self.commits.timeout(is_kept));
-            let index = self.connection.as_ref().and_then(|_| self.index.patience());
+            let index = self.connection.as_ref().and_then(|_| self.index.timeout());
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
             let reopens = self.reopens().then_some(PROBE_EVERY);
-            let idle = [log, self.space.patience(), self.probes(), commits, index, second, reopens]
+            let idle = [log, self.space.timeout(), self.probes(), commits, index, second, reopens]
                 .into_iter()
                 .flatten()
                 .min();
@@ -263,7 +263,7 @@ impl Worker {
         if self.reopens() {
             self.reopen();
         }
-        if self.index.patience().is_some() {
+        if self.index.timeout().is_some() {
             self.go_on_with_the_index();
         }
         if let Some(connection) = &self.connection {

@@ -19,7 +19,7 @@ use crate::{Finding, Found, Place, TransferError};
 /// The name of the file.
 pub(super) const FILE: &str = "catalog.json";
 
-/// What an export says in its catalogue beside what any catalogue says.
+/// What an export says in its catalog beside what any catalog says.
 #[derive(Debug, Serialize, Deserialize)]
 struct Export {
     export: u8,
@@ -27,7 +27,7 @@ struct Export {
     tenant: TenantId,
 }
 
-/// A catalogue that was read.
+/// A catalog that was read.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     /// The entry of each chat as it was written, and its line.
@@ -78,7 +78,7 @@ fn expect_file(path: &Path) -> Result<(), TransferError> {
 }
 
 impl Catalog {
-    /// Reads the catalogue of a folder; nothing where there is none.
+    /// Reads the catalog of a folder; nothing where there is none.
     pub(super) fn read(dir: &Path) -> Result<Option<Self>, TransferError> {
         let path = path(dir);
         if !is_there(&path)? {
@@ -142,7 +142,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// The text of a catalogue with these entries, in this order.
+    /// The text of a catalog with these entries, in this order.
     pub(super) fn text(tenant: &TenantId, version: u64, entries: &[String], fields: &Metadata) -> String {
         let mut text =
             format!("{{\n  \"schema_version\": {SCHEMA_VERSION},\n  \"version\": {version},\n  \"chats\": [");
@@ -155,7 +155,7 @@ impl Catalog {
             text.push_str(&format!(",\n  {}: {}", quoted(name), value.get()));
         }
         let mark = serde_json::to_string(&Export { export: 1, tenant: tenant.clone() });
-        let mark = mark.expect("a number and a name serialise");
+        let mark = mark.expect("a number and a name serialize");
         text.push_str(&format!(",\n  \"{MARK}\": {mark}\n}}\n"));
         text
     }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 /// The name of a chat: a UUID in its canonical form, lower-case.
 ///
-/// Every way in parses it here: the name of a folder, an entry of the catalogue, a header.
+/// Every way in parses it here: the name of a folder, an entry of the catalog, a header.
 ///
 /// ```
 /// use throughline_transfer::ChatId;

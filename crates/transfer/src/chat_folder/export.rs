@@ -10,7 +10,7 @@ use std::{
 use throughline_core::{
     ErrorKind, MessageId, Metadata, Persistence, Role, TenantId, ThreadId,
     messages::{ImportRow, ListAliases, Origin, PageFrom, ReadPage, Visibility},
-    threads::{ListThreads, ThreadEntry},
+    threads::{ListThreads, ThreadSummary},
 };
 
 use super::{
@@ -115,7 +115,7 @@ fn prepare(dir: &Path, tenant: &TenantId) -> Result<Catalog, TransferError> {
 }
 
 /// Every thread that a list shows, the oldest first.
-async fn every_thread(db: &Persistence, report: &mut Report) -> Result<Vec<ThreadEntry>, TransferError> {
+async fn every_thread(db: &Persistence, report: &mut Report) -> Result<Vec<ThreadSummary>, TransferError> {
     // One that becomes active meanwhile goes to the front, behind where the list has come to: it is found there when all is
     // listed again.
     let (mut entries, mut damaged) = (BTreeMap::new(), BTreeSet::new());
@@ -139,17 +139,17 @@ async fn every_thread(db: &Persistence, report: &mut Report) -> Result<Vec<Threa
     for thread in damaged {
         report.skip(&Place::Thread(thread), Found::Damaged);
     }
-    let mut entries: Vec<ThreadEntry> = entries.into_values().collect();
+    let mut entries: Vec<ThreadSummary> = entries.into_values().collect();
     entries.sort_by_key(|entry| entry.created_at);
     Ok(entries)
 }
 
-/// Writes the transcript of a thread; answers its entry in the catalogue, unless it was deleted meanwhile or something of it
+/// Writes the transcript of a thread; answers its entry in the catalog, unless it was deleted meanwhile or something of it
 /// cannot be read.
 async fn write(
     dir: &Path,
     id: ChatId,
-    mut thread: ThreadEntry,
+    mut thread: ThreadSummary,
     db: &Persistence,
     report: &mut Report,
 ) -> Result<Option<String>, TransferError> {
@@ -262,7 +262,7 @@ struct Transcript {
 }
 
 impl Transcript {
-    async fn begin(folder: PathBuf, thread: &ThreadEntry) -> Result<Self, TransferError> {
+    async fn begin(folder: PathBuf, thread: &ThreadSummary) -> Result<Self, TransferError> {
         let output = blocking(move || {
             if !catalog::is_there(&folder)? {
                 fs::create_dir(&folder).map_err(TransferError::io(&folder, "made"))?;
@@ -299,7 +299,7 @@ impl Transcript {
     }
 }
 
-/// Writes the catalogue, where it would be another one.
+/// Writes the catalog, where it would be another one.
 fn finish(
     dir: &Path,
     tenant: &TenantId,

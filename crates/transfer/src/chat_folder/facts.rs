@@ -1,10 +1,10 @@
-//! What a header and an entry of the catalogue say of a chat as a whole, and the thread that it is.
+//! What a header and an entry of the catalog say of a chat as a whole, and the thread that it is.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use throughline_core::{
     Labels, Metadata, NewThread, OwnerId, ThreadId, Timestamp, Title,
-    threads::{ForkPoint, ThreadEntry},
+    threads::{ForkPoint, ThreadSummary},
 };
 
 use super::{
@@ -16,9 +16,9 @@ use crate::{Found, moment};
 
 /// The header of a chat, in the metadata of its thread, as it was written.
 const HEADER: &str = "chat.header";
-/// The entry of a chat in the catalogue, in the metadata of its thread, as it was written.
+/// The entry of a chat in the catalog, in the metadata of its thread, as it was written.
 const ENTRY: &str = "chat.entry";
-/// What a chat without a title is called in the catalogue.
+/// What a chat without a title is called in the catalog.
 const UNTITLED: &str = "Untitled chat";
 
 const HEADER_FIELDS: [&str; 6] = ["type", "schema_version", "guid", "created", "pipeline_id", MARK];
@@ -112,7 +112,7 @@ impl Facts {
     }
 
     /// Of a thread of the store.
-    pub(super) fn of(entry: &ThreadEntry) -> Self {
+    pub(super) fn of(entry: &ThreadSummary) -> Self {
         Self {
             thread: entry.thread.clone(),
             title: entry.title.clone(),
@@ -175,7 +175,7 @@ impl Facts {
 
     /// The entry that says this and what follows from the messages; of one that was imported, with its bytes where they say
     /// it.
-    pub(super) fn entry(&self, id: ChatId, header: &str, entry: &ThreadEntry, turns: u64) -> String {
+    pub(super) fn entry(&self, id: ChatId, header: &str, entry: &ThreadSummary, turns: u64) -> String {
         let base = object_in(&self.metadata, ENTRY).unwrap_or("{}");
         let there = Object::parse(base).expect("it was read as an object");
         let mut text = Patched::of(base);
@@ -219,7 +219,7 @@ impl Facts {
 }
 
 fn json<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("it holds nothing that does not serialise")
+    serde_json::to_string(value).expect("it holds nothing that does not serialize")
 }
 
 /// The title that an entry has: blanks alone, and what a chat without one is called, are none.

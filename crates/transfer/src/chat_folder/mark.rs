@@ -55,7 +55,7 @@ pub(super) fn mark_of(rows: &[ImportRow], question: Option<usize>, answer: Optio
         } else {
             Kept::Message(row.clone())
         };
-        let json = serde_json::to_string(&kept).expect("a message serialises");
+        let json = serde_json::to_string(&kept).expect("a message serializes");
         // A line has no line breaks, and JSON may have some.
         if json.contains(['\n', '\r']) { quoted(&json) } else { json }
     });

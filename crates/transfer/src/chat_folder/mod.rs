@@ -54,7 +54,7 @@ const MARK: &str = "throughline";
 /// ```
 ///
 /// # What becomes of a chat
-/// The chat is the thread of its UUID, lower-case. Its title is that of its entry in the catalogue. Header and entry stand as they
+/// The chat is the thread of its UUID, lower-case. Its title is that of its entry in the catalog. Header and entry stand as they
 /// are in the metadata of the thread, `chat.header` and `chat.entry`, so that fields that are not known here are kept to the
 /// byte. The counts, the preview and the activity follow from the messages.
 ///
@@ -78,7 +78,7 @@ const MARK: &str = "throughline";
 /// | header | `thread`, the id; `createdAt`, microseconds |
 /// | entry | owner, labels, metadata, archive, where it branched off, and a title that the form cannot have |
 /// | turn | `messages`: each message as an [`ImportRow`](throughline_core::messages::ImportRow), under `question` or `answer` where its content is that of the line, and under `message` otherwise; a text where its JSON has line breaks |
-/// | catalogue | `{"export":1,"tenant":…}`, by which a later export of this tenant knows the folder for its own |
+/// | catalog | `{"export":1,"tenant":…}`, by which a later export of this tenant knows the folder for its own |
 ///
 /// An import of it makes the same threads with the same messages. Of the names that providers gave a message
 /// ([`Origin`](throughline_core::messages::Origin)) the first is written. Threads that no list shows are not.
@@ -118,7 +118,7 @@ impl ChatFolder {
         Self::open(dir)
     }
 
-    /// Reads the transcripts alone: for a catalogue that is corrupt. Titles are lost with it; all else follows from the
+    /// Reads the transcripts alone: for a catalog that is corrupt. Titles are lost with it; all else follows from the
     /// transcripts.
     #[must_use]
     pub const fn without_catalog(mut self) -> Self {
@@ -134,7 +134,7 @@ impl ChatFolder {
         self
     }
 
-    /// Writes these fields into the catalogue of an export: what [`Report::catalog_fields`] has of another folder.
+    /// Writes these fields into the catalog of an export: what [`Report::catalog_fields`] has of another folder.
     #[must_use]
     pub fn with_catalog_fields(mut self, fields: Metadata) -> Self {
         self.fields = fields;
@@ -144,8 +144,8 @@ impl ChatFolder {
     /// Reads everything and writes nothing: what an import into a store with none of it would come to.
     ///
     /// # Errors
-    /// [`TransferError::Io`]; [`TransferError::Corrupt`] where the catalogue is, and [`TransferError::SymbolicLink`] where it is
-    /// a link. A catalogue that is not there is no error.
+    /// [`TransferError::Io`]; [`TransferError::Corrupt`] where the catalog is, and [`TransferError::SymbolicLink`] where it is
+    /// a link. A catalog that is not there is no error.
     ///
     /// # Cancel safety
     /// It only reads; dropped, it reads on by itself and answers nobody.
@@ -166,7 +166,7 @@ impl ChatFolder {
         intake::import(self.clone(), db).await
     }
 
-    /// Writes every listed thread of the tenant into the folder, and the catalogue at the end. Each file is written beside its
+    /// Writes every listed thread of the tenant into the folder, and the catalog at the end. Each file is written beside its
     /// place, synced and then put there, so that a reader finds the old one or the new one. Files are readable by
     /// their owner alone.
     ///
@@ -176,7 +176,7 @@ impl ChatFolder {
     ///
     /// # Errors
     /// [`TransferError::ExportUnderWay`], [`TransferError::NotAnExport`] where the folder holds anything else, [`TransferError::NewerSchema`] and
-    /// [`TransferError::Corrupt`] for its catalogue, [`TransferError::SymbolicLink`], [`TransferError::Io`], and
+    /// [`TransferError::Corrupt`] for its catalog, [`TransferError::SymbolicLink`], [`TransferError::Io`], and
     /// [`TransferError::Store`] where a read fails.
     ///
     /// # Cancel safety

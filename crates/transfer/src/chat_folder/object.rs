@@ -74,7 +74,7 @@ impl<'a> Object<'a> {
             None => {
                 let inside = self.text[..self.text.len() - 1].trim_end();
                 let comma = if self.fields.is_empty() { "" } else { "," };
-                let name = serde_json::to_string(name).expect("a text serialises");
+                let name = serde_json::to_string(name).expect("a text serializes");
                 format!("{inside}{comma}{name}:{value}}}")
             }
         }
@@ -103,7 +103,7 @@ impl Patched {
 
 /// A text as JSON.
 pub(super) fn quoted(text: &str) -> String {
-    serde_json::to_string(text).expect("a text serialises")
+    serde_json::to_string(text).expect("a text serializes")
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ fn attach(row: &mut ImportRow, value: ValueRef<'_>) -> Result<(), Found> {
 }
 
 fn keep_text(metadata: &mut Metadata, key: &str, text: &str) {
-    metadata.set(key, text).expect("a text serialises");
+    metadata.set(key, text).expect("a text serializes");
 }
 
 /// A value as JSON; nothing for `NULL`. Bytes, and a text that is not UTF-8, are an object with their hexadecimal digits.
@@ -127,5 +127,5 @@ fn json(value: ValueRef<'_>) -> Option<Box<RawValue>> {
         },
         ValueRef::Blob(bytes) => serde_json::value::to_raw_value(&hex(bytes)),
     };
-    Some(raw.expect("a value serialises"))
+    Some(raw.expect("a value serializes"))
 }

@@ -1,4 +1,4 @@
-//! Transcripts and catalogues as they are found: torn, corrupt, newer, with fields that nobody here knows.
+//! Transcripts and catalogs as they are found: torn, corrupt, newer, with fields that nobody here knows.
 
 use std::fs;
 
@@ -192,7 +192,7 @@ async fn cut_off_at_any_byte_a_transcript_has_every_whole_line() {
 
 /// RR-S8
 #[tokio::test]
-async fn a_corrupt_catalogue_is_told_and_transcripts_alone_tell_the_rest() {
+async fn a_corrupt_catalog_is_told_and_transcripts_alone_tell_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     catalog(folder.path(), &[entry(ID, "one", 2, "q2"), entry(OTHER, "two", 1, "q1")]);
     chat(folder.path(), ID, lines(&[header(ID), turn(1, "q1", "a1"), turn(2, &"é".repeat(100), "a2")]));

@@ -13,7 +13,7 @@ use std::{
 use throughline_core::{
     Backend, Content, Effect, ErrorKind, NewMessage, PersistError, PersistRequest, Persistence, Phase,
     Result,
-    messages::{CarriesContent as _, SlotMut},
+    messages::{CarriesContent as _, FieldValueMut},
     plugin::{NextRequest, from_fn},
     threads::ListThreads,
 };
@@ -257,8 +257,8 @@ async fn what_a_layer_redacts_comes_over_redacted_and_is_there_the_next_time() {
     legacy.put(crate::legacy_rows::Row { text: text("my key is hunter2"), ..row("t", "a", 1) });
     let redact =
         from_fn("redact", Phase::Transform, |mut request: PersistRequest, next: NextRequest| async {
-            for place in request.args.places_mut() {
-                if let SlotMut::Whole(content) = place.slot {
+            for field in request.args.content_fields_mut() {
+                if let FieldValueMut::Whole(content) = field.value {
                     *content =
                         Content::from_json(content.as_json().replace("hunter2", "***")).expect("an array");
                 }

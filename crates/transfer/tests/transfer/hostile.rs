@@ -130,7 +130,7 @@ async fn a_folder_that_is_refused_keeps_every_file() {
 }
 
 #[tokio::test]
-async fn a_catalogue_at_its_last_version_is_written() {
+async fn a_catalog_at_its_last_version_is_written() {
     let db = store();
     db.thread("t").add(NewMessage::user("hello")).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -193,7 +193,7 @@ async fn a_column_does_not_take_the_place_of_what_another_one_held() {
 async fn what_is_damaged_in_one_thread_keeps_no_other_back() {
     for damage in [
         "UPDATE messages SET content = '[1]' WHERE message_id = 'a1'",
-        "UPDATE catalogue SET title = 'damage' WHERE thread_pk = (SELECT thread_pk FROM threads WHERE thread = 'a')",
+        "UPDATE catalog SET title = 'damage' WHERE thread_pk = (SELECT thread_pk FROM threads WHERE thread = 'a')",
     ] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store.db");
@@ -249,7 +249,7 @@ async fn an_export_goes_over_no_export_of_another_tenant() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_catalogue_that_is_no_file_is_refused_and_not_waited_for() {
+async fn a_catalog_that_is_no_file_is_refused_and_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("catalog.json");
     let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();

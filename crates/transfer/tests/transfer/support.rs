@@ -9,7 +9,7 @@ use std::{
 use throughline_core::{
     Persistence,
     messages::{ImportRow, PageFrom, Visibility},
-    threads::{ListThreads, ThreadEntry},
+    threads::{ListThreads, ThreadSummary},
 };
 use throughline_memory::MemoryBackend;
 
@@ -18,7 +18,7 @@ pub(crate) fn store() -> Persistence {
 }
 
 /// Every listed thread with its messages, by ids. When entries were changed is of the store, not of what is in it.
-pub(crate) async fn everything(db: &Persistence) -> BTreeMap<String, (ThreadEntry, Vec<ImportRow>)> {
+pub(crate) async fn everything(db: &Persistence) -> BTreeMap<String, (ThreadSummary, Vec<ImportRow>)> {
     let list = db.threads(ListThreads::new(1000).archived_too()).await.unwrap();
     assert!(list.next.is_none() && list.damaged.is_empty());
     let mut all = BTreeMap::new();

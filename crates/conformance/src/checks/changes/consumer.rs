@@ -4,7 +4,7 @@ use throughline_core::{
     ErrorKind, Persistence, Position,
     changes::{GetCursor, ListQuarantined, MoveCursor, QuarantineChange, ReleaseChange, ResetCursor},
     ids::ConsumerName,
-    replication::GetStanding,
+    replication::GetReplicationStatus,
 };
 
 use crate::{
@@ -37,7 +37,7 @@ async fn state(db: &Persistence, consumer: &str) -> (u64, u64) {
     (cursor.position.get(), cursor.quarantined)
 }
 
-async fn pass_over(db: &Persistence, consumer: &str, position: u64, why: &str) {
+async fn skip(db: &Persistence, consumer: &str, position: u64, why: &str) {
     let change = QuarantineChange {
         consumer: name(consumer),
         position: at(position),
@@ -67,7 +67,7 @@ async fn refused_move(rig: Rig) {
     refused(db.on_consumer(moved).await, ErrorKind::Stale);
     let release = ReleaseChange { consumer: name("a"), position: at(3) };
     assert!(!db.on_consumer(release).await.expect("nothing is released").was_listed);
-    assert!(db.read(GetStanding {}).await.expect("a read").is_empty);
+    assert!(db.read(GetReplicationStatus {}).await.expect("a read").is_empty);
 }
 
 async fn cursor(rig: Rig) {
@@ -92,7 +92,7 @@ async fn reset(rig: Rig) {
     let db = rig.db().await;
     db.on_consumer(MoveCursor::new(name("index"), at(9))).await.unwrap();
     for position in [3, 4, 5] {
-        pass_over(&db, "index", position, "broken").await;
+        skip(&db, "index", position, "broken").await;
     }
     let answer = db.on_consumer(ResetCursor::new(name("index"), at(4))).await.unwrap();
     assert_eq!(answer.position, at(4));
@@ -106,9 +106,9 @@ async fn reset(rig: Rig) {
 async fn quarantine(rig: Rig) {
     let db = rig.db().await;
     for position in [7, 3, 5, 9, 1] {
-        pass_over(&db, "index", position, &format!("why {position}")).await;
+        skip(&db, "index", position, &format!("why {position}")).await;
     }
-    pass_over(&db, "index", 5, "another \u{0} reason").await;
+    skip(&db, "index", 5, "another \u{0} reason").await;
     let why = |at: u64| if at == 5 { "another \u{0} reason".to_owned() } else { format!("why {at}") };
     assert_eq!(listed(&db, "index").await, [1, 3, 5, 7, 9].map(|at| (at, why(at))));
     assert_eq!(state(&db, "index").await, (0, 5));
@@ -123,7 +123,7 @@ async fn apart(rig: Rig) {
     let db = rig.db().await;
     let other = db.for_tenant("other".parse().unwrap());
     db.on_consumer(MoveCursor::new(name("index"), at(3))).await.unwrap();
-    pass_over(&db, "index", 2, "x").await;
+    skip(&db, "index", 2, "x").await;
     assert_eq!((state(&db, "mirror").await, state(&other, "index").await), ((0, 0), (0, 0)));
     other.on_consumer(MoveCursor::new(name("index"), at(7))).await.unwrap();
     db.on_consumer(ResetCursor::new(name("mirror"), Position::ZERO)).await.unwrap();
@@ -141,7 +141,7 @@ async fn case(rig: Rig) {
 async fn reopened(rig: Rig) {
     let db = rig.db().await;
     db.on_consumer(MoveCursor::new(name("index"), at(3))).await.unwrap();
-    pass_over(&db, "index", 2, "x").await;
+    skip(&db, "index", 2, "x").await;
     let db = rig.reopen(db).await;
     assert_eq!(state(&db, "index").await, (3, 1));
     assert_eq!(listed(&db, "index").await, [(2, "x".to_owned())]);

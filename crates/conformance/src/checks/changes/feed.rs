@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline_core::{
     ErrorKind, Position,
-    changes::{ChangeFeed, ChangeScope, Happened},
+    changes::{ChangeFeed, ChangeKind, ChangeScope},
 };
 use tokio::time::timeout;
 
@@ -58,7 +58,7 @@ async fn feed(rig: Rig) {
     db.thread("t").delete(id("m0")).await.unwrap();
     assert_eq!(one.next_now().await.unwrap(), None);
     let change = feed.next().await.unwrap();
-    assert!(matches!(change.what, Happened::Deleted(_)), "{change:?}");
+    assert!(matches!(change.what, ChangeKind::Deleted(_)), "{change:?}");
     assert_eq!(feed.position(), change.position);
     // At the end everything up to the last commit is known.
     assert_eq!(feed.next_now().await.unwrap(), None);
@@ -73,7 +73,7 @@ async fn woken(rig: Rig) {
     db.thread("t").add(said("before", "x")).await.unwrap();
     let (tx, mut rx) = tokio::sync::mpsc::channel(8);
     let mut feed = db.changes(ChangeScope::Tenant, Position::ZERO);
-    let follower = tokio::spawn(async move {
+    let replica = tokio::spawn(async move {
         while let Ok(change) = feed.next().await {
             if tx.send(name(&change)).await.is_err() {
                 break;
@@ -102,7 +102,7 @@ async fn woken(rig: Rig) {
         told = timeout(Duration::from_secs(10), rx.recv()).await.expect("it is not woken");
     }
     assert_eq!(told.as_deref(), Some("t after"));
-    follower.abort();
+    replica.abort();
 }
 
 async fn many(rig: Rig) {

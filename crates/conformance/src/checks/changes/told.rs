@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline_core::{
     Content, ErrorKind, NewReservation, PersistArgs, Persistence, Position, Revision, Role, Seq, Timestamp,
-    changes::{Change, ChangeScope, ChangedMessage, Happened},
+    changes::{Change, ChangeKind, ChangeScope, ChangedMessage},
     messages::{Add, Batch, Delete, Import, ImportRow, Reserve, Update, UpdateContent, UpdateMode},
     threads::{
         ClearThread, CreateThread, Generation, LabelPatch, PruneThread, PublishThread, PurgeThread,
@@ -48,7 +48,7 @@ impl Told {
     }
 
     /// What is told of this write, whose position is that of the last of it.
-    async fn of(&mut self, args: impl Into<PersistArgs>, now: Timestamp) -> Vec<Happened> {
+    async fn of(&mut self, args: impl Into<PersistArgs>, now: Timestamp) -> Vec<ChangeKind> {
         let args = args.into();
         let what = format!("{args:?}");
         let response = call(&self.db, args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -79,24 +79,24 @@ async fn messages(rig: Rig) {
     let update = |name: &str, mode| UpdateContent::new(t(), id(name), append("x"), mode);
     let added = told.of(Add::new(t(), said("m", "x").created_at(Timestamp::from_micros(1))), now).await;
     let m = the(&told.db.thread("t"), "m").await.seq;
-    assert_eq!(added, [Happened::Added(message("m", m, 1))]);
+    assert_eq!(added, [ChangeKind::Added(message("m", m, 1))]);
     let reserved = told.of(reserve("r"), now).await;
     let r = the(&told.db.thread("t"), "r").await.seq;
-    assert_eq!(reserved, [Happened::Reserved(message("r", r, 1))]);
+    assert_eq!(reserved, [ChangeKind::Reserved(message("r", r, 1))]);
     let written = told.of(update("r", UpdateMode::Partial), now).await;
-    assert_eq!(written, [Happened::Written(message("r", r, 2))]);
+    assert_eq!(written, [ChangeKind::Written(message("r", r, 2))]);
     let patched = told.of(Update::new(t(), id("r"), Default::default()), now).await;
-    assert_eq!(patched, [Happened::Patched(message("r", r, 2))]);
+    assert_eq!(patched, [ChangeKind::Patched(message("r", r, 2))]);
     let finished = told.of(update("r", UpdateMode::Final), now).await;
-    assert_eq!(finished, [Happened::Finished(message("r", r, 3))]);
+    assert_eq!(finished, [ChangeKind::Finished(message("r", r, 3))]);
     let edited = told.of(update("r", UpdateMode::Edit), now).await;
-    assert_eq!(edited, [Happened::Edited(message("r", r, 4))]);
+    assert_eq!(edited, [ChangeKind::Edited(message("r", r, 4))]);
     told.of(reserve("s"), now).await;
     let s = the(&told.db.thread("t"), "s").await.seq;
     let abandoned = told.of(update("s", UpdateMode::Abandon { reason: None }), now).await;
-    assert_eq!(abandoned, [Happened::Abandoned(message("s", s, 2))]);
+    assert_eq!(abandoned, [ChangeKind::Abandoned(message("s", s, 2))]);
     let deleted = told.of(Delete::new(t(), id("r")), now).await;
-    assert_eq!(deleted, [Happened::Deleted(message("r", r, 4))]);
+    assert_eq!(deleted, [ChangeKind::Deleted(message("r", r, 4))]);
     let all = changes_after(&told.db, ChangeScope::Tenant, Position::ZERO).await;
     assert_eq!(all.len(), 9);
     assert!(all.iter().all(|change| change.thread == t()));
@@ -107,7 +107,7 @@ async fn threads(rig: Rig) {
     let db = told.db.clone();
     let now = rig.clock.advance(Duration::from_secs(1));
     let created = CreateThread::new(new_thread("t").hidden().created_at(Timestamp::from_micros(1)));
-    assert_eq!(told.of(created, now).await, [Happened::ThreadCreated]);
+    assert_eq!(told.of(created, now).await, [ChangeKind::ThreadCreated]);
     let labels = LabelPatch::new().set("k", "v").unwrap();
     let changes: [throughline_core::threads::ThreadArgs; 3] = [
         throughline_core::threads::RenameThread::new(t(), title("x")).into(),
@@ -115,9 +115,9 @@ async fn threads(rig: Rig) {
         throughline_core::threads::LabelThread::new(t()).with_labels(labels).into(),
     ];
     for args in changes {
-        assert_eq!(told.of(PersistArgs::Thread(args), now).await, [Happened::ThreadChanged]);
+        assert_eq!(told.of(PersistArgs::Thread(args), now).await, [ChangeKind::ThreadChanged]);
     }
-    assert_eq!(told.of(PublishThread { thread: t() }, now).await, [Happened::ThreadPublished]);
+    assert_eq!(told.of(PublishThread { thread: t() }, now).await, [ChangeKind::ThreadPublished]);
     let mut seqs = vec![];
     for name in ["a", "b", "c"] {
         told.of(Add::new(t(), said(name, "x")), now).await;
@@ -125,11 +125,13 @@ async fn threads(rig: Rig) {
     }
     let prune = |limit| PruneThread { thread: t(), through: seqs[1], generation: Generation::FIRST, limit };
     for seq in &seqs[..2] {
-        assert_eq!(told.of(prune(1), now).await, [Happened::ThreadPruned { through: *seq }]);
+        assert_eq!(told.of(prune(1), now).await, [ChangeKind::ThreadPruned { through: *seq }]);
     }
     assert_eq!(told.of(prune(1), now).await, []);
     let cleared = told.of(ClearThread::new(t()), now).await;
-    let [Happened::ThreadCleared { generation, through }] = cleared.as_slice() else { panic!("{cleared:?}") };
+    let [ChangeKind::ThreadCleared { generation, through }] = cleared.as_slice() else {
+        panic!("{cleared:?}")
+    };
     assert_eq!(*generation, Generation::new(2));
     assert!(*through >= seqs[2]);
     let next = db.thread("t").add(said("d", "x")).await.unwrap().message.seq;
@@ -137,7 +139,7 @@ async fn threads(rig: Rig) {
     told.all().await;
     assert_eq!(
         told.of(throughline_core::threads::DeleteThread { thread: t() }, now).await,
-        [Happened::ThreadDeleted]
+        [ChangeKind::ThreadDeleted]
     );
 }
 
@@ -156,11 +158,11 @@ async fn batch(rig: Rig) {
     let seqs: Vec<Seq> = changes.iter().filter_map(|change| change.what.message()).map(|m| m.seq).collect();
     let n = the(&told.db.thread("t"), "n").await.seq;
     let due = [
-        ("t", Happened::Added(message("m", seqs[0], 1))),
-        ("u", Happened::Reserved(message("m", seqs[1], 1))),
-        ("u", Happened::Finished(message("m", seqs[1], 2))),
-        ("t", Happened::Added(message("n", n, 1))),
-        ("t", Happened::Deleted(message("m", seqs[0], 1))),
+        ("t", ChangeKind::Added(message("m", seqs[0], 1))),
+        ("u", ChangeKind::Reserved(message("m", seqs[1], 1))),
+        ("u", ChangeKind::Finished(message("m", seqs[1], 2))),
+        ("t", ChangeKind::Added(message("n", n, 1))),
+        ("t", ChangeKind::Deleted(message("m", seqs[0], 1))),
     ];
     let read: Vec<_> = changes.iter().map(|change| (change.thread.as_str(), change.what.clone())).collect();
     assert_eq!(read, due);
@@ -182,7 +184,7 @@ async fn import(rig: Rig) {
     let seqs = [the(&told.db.thread("t"), "a").await.seq, the(&told.db.thread("t"), "c").await.seq];
     assert_eq!(
         changes,
-        [Happened::Added(message("a", seqs[0], 1)), Happened::Added(message("c", seqs[1], 1))]
+        [ChangeKind::Added(message("a", seqs[0], 1)), ChangeKind::Added(message("c", seqs[1], 1))]
     );
     assert_eq!(told.of(Import::new(t(), rows), now).await, []);
 }

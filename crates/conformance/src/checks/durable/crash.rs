@@ -137,19 +137,19 @@ async fn draft(rig: Rig) {
     assert_eq!(row.state, MessageState::Streaming);
     assert_eq!(the(&thread, "d").await, row);
     // Its lease is alive: nobody may touch it.
-    assert!(db.sweep_expired("too early").await.unwrap().abandoned.is_empty());
+    assert!(db.recover_expired_drafts("too early").await.unwrap().abandoned.is_empty());
     assert_eq!(the(&thread, "d").await, row);
     let ends = row.lease.expect("an open row has a lease").expires_at;
     assert!(ends > ManualClock::START);
     rig.clock.set(ends.plus(Duration::from_micros(1)));
     let sweepers = [db.clone(), db.clone()];
-    let sweepers =
-        sweepers.map(|db| tokio::spawn(async move { db.sweep_expired("its process died").await.unwrap() }));
+    let sweepers = sweepers
+        .map(|db| tokio::spawn(async move { db.recover_expired_drafts("its process died").await.unwrap() }));
     let mut settled = 0;
     for sweeper in sweepers {
-        let swept = sweeper.await.expect("a sweep");
-        assert!(swept.failed.is_empty(), "{:?}", swept.failed);
-        settled += swept.abandoned.len();
+        let recovered = sweeper.await.expect("a sweep");
+        assert!(recovered.failed.is_empty(), "{:?}", recovered.failed);
+        settled += recovered.abandoned.len();
     }
     assert_eq!(settled, 1, "settled exactly once");
     let after = the(&thread, "d").await;

@@ -96,13 +96,14 @@ async fn sweepers(rig: Rig) {
         handles[number % 2].run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
     }
     rig.clock.advance(Duration::from_secs(3600));
-    let sweeps =
-        handles.clone().map(|db| tokio::spawn(async move { db.sweep_expired("swept").await.unwrap() }));
+    let sweeps = handles
+        .clone()
+        .map(|db| tokio::spawn(async move { db.recover_expired_drafts("recovered").await.unwrap() }));
     let mut settled = 0;
     for sweep in sweeps {
-        let swept = sweep.await.expect("no panic");
-        assert!(swept.failed.is_empty(), "{:?}", swept.failed);
-        settled += swept.abandoned.len();
+        let recovered = sweep.await.expect("no panic");
+        assert!(recovered.failed.is_empty(), "{:?}", recovered.failed);
+        settled += recovered.abandoned.len();
     }
     assert_eq!(settled, MESSAGES);
     let read = everything(&handles[1].thread("t")).await;

@@ -16,7 +16,7 @@ use crate::{
 checks! {
     Extended "reopen.everything" [Add Reserve UpdateContent Update Delete Read; durable] "every row is what it was, in every state, of every thread and tenant" => all;
     Extended "reopen.tombstones" [Add Reserve Delete Read; durable] "dead ids stay dead" => tombstones;
-    Extended "reopen.counters" [Add Delete Read; durable] "places and positions go on where they were, and are not given again" => counters;
+    Extended "reopen.counters" [Add Delete Read; durable] "sequence numbers and positions go on where they were, and are not given again" => counters;
     Extended "reopen.open" [Reserve UpdateContent Read; durable] "an open message is still open, with its lease, and can be finished" => open;
     Extended "reopen.often" [Add UpdateContent Read; durable] "a store that is opened after every write loses nothing" => often;
 }

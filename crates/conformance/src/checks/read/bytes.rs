@@ -6,7 +6,7 @@ use throughline_core::{
     backend::EstimatedSize as _,
     changes::ChangeScope,
     messages::{Add, Batch, ListOpen, PageFrom, ReadPage, Reserve, UpdateMode, Visibility},
-    threads::{ListThreads, ThreadEntry},
+    threads::{ListThreads, ThreadSummary},
 };
 
 use crate::{
@@ -182,7 +182,7 @@ async fn threads(rig: Rig) {
         let (mut shown, mut sizes) = (Vec::new(), Vec::new());
         loop {
             let page = db.threads(next.clone()).await.unwrap();
-            sizes.push(page.entries.iter().map(ThreadEntry::estimated_size).collect());
+            sizes.push(page.entries.iter().map(ThreadSummary::estimated_size).collect());
             shown.extend(page.entries.into_iter().map(|entry| entry.thread.to_string()));
             match page.next {
                 Some(cursor) => next = next.after(cursor),

@@ -10,7 +10,7 @@ use throughline_core::{
     },
     messages::{Alias, ListAliases, ListOpen, Origin, Reserve, ResolveId, UpdateMode},
     sessions::{Attempts, Claimer, ListAttempts, ResolveSession, RunReport, Runtime, SessionResolved},
-    threads::{ClearThread, DeleteThread, ListPurgeable, ThreadArgs, ThreadEntry},
+    threads::{ClearThread, DeleteThread, ListPurgeable, ThreadArgs, ThreadSummary},
 };
 
 use crate::{
@@ -110,7 +110,7 @@ pub(super) async fn end(db: &Persistence) {
 #[derive(Debug, PartialEq)]
 struct Thread {
     id: ThreadId,
-    entry: Option<ThreadEntry>,
+    entry: Option<ThreadSummary>,
     messages: Vec<Message>,
     names: Vec<Alias>,
     attempts: Attempts,

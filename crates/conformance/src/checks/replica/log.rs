@@ -12,7 +12,7 @@ use crate::{
 };
 
 checks! {
-    Extended "replica.log" [Replica Add Delete Read; audit changes] "a copy has the log of who did what entry for entry, and the chain goes on in whichever store leads" => log;
+    Extended "replica.log" [Replica Add Delete Read; audit changes] "a copy has the audit log entry for entry, and the chain goes on in whichever store is the primary" => log;
 }
 
 /// Adds a message and takes it back, and tries what is refused.
@@ -50,5 +50,5 @@ async fn log(rig: Rig) {
     let report = verify(&to, &key(), &[kept]).await.unwrap();
     assert!(report.is_intact(), "{report:?}");
     assert_eq!((report.intact.get(), report.anchored.get()), (12, 6));
-    refused(db.thread("t").add(said("e", "x")).await, throughline_core::ErrorKind::Following);
+    refused(db.thread("t").add(said("e", "x")).await, throughline_core::ErrorKind::NotPrimary);
 }

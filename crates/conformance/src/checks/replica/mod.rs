@@ -10,8 +10,8 @@ use throughline_core::{
     changes::MoveCursor,
     messages::{ContentChange, UpdateMode},
     replication::{
-        ApplyImages, BeginCapture, EndCapture, Epoch, GetStanding, ImageCursor, ImagesApplied, ReadImages,
-        Role, Stance, TakeStance,
+        ApplyImages, BeginCapture, EndCapture, Epoch, GetReplicationStatus, ImageCursor, ImagesApplied,
+        ReadImages, ReplicationRole, ReplicationState, SetReplicationState,
     },
     threads::PurgeThread,
 };
@@ -26,11 +26,11 @@ use crate::{
 checks! {
     Extended "replica.exact" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "a copy has everything that the store has, as it has it, for every tenant" => exact;
     Extended "replica.follows" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "what is changed after it was copied is copied, and nothing else is" => follows;
-    Extended "replica.goes-on" [Replica Add Reserve UpdateContent Delete Thread Read; keys changes] "who writes to a copy that leads goes on where the store was" => goes_on;
-    Extended "replica.store-key" [Replica Add Read; keys changes] "a copy takes the key of the store that it follows, and recognizes a repeated call when it leads" => store_key;
+    Extended "replica.goes-on" [Replica Add Reserve UpdateContent Delete Thread Read; keys changes] "a writer continues in a copy that is the primary where the store was" => goes_on;
+    Extended "replica.store-key" [Replica Add Read; keys changes] "a copy takes the key of the store that it follows, and recognizes a repeated call when it is_primary" => store_key;
     Extended "replica.once" [Replica Add Read; changes] "images are put in their places once and in their order, and the copy says how far it is" => once;
-    Extended "replica.refuses" [Replica Add Consumer Session Read; changes] "a store that follows is read and takes no other write, and takes them when it leads" => refuses;
-    Extended "replica.stance" [Replica Read] "who leads is changed by who saw what the store is, and an epoch never comes back" => stance;
+    Extended "replica.refuses" [Replica Add Consumer Session Read; changes] "a store that follows is read and takes no other write, and takes them when it is_primary" => refuses;
+    Extended "replica.state" [Replica Read] "the replication state changes only from the expected one, and an epoch never comes back" => replication_state;
     Extended "replica.empty" [Replica Add Read; changes] "a copy begins in an empty store, or in one that is equal" => empty;
     Extended "replica.capture" [Replica Add Read; changes] "the cursor of a capture that has ended is too old" => capture;
     Extended "replica.pages" [Replica Add Read; changes] "images are read so many at once, and what is read of a change is at least as new as that" => pages;
@@ -43,20 +43,26 @@ async fn opened(rig: &Rig) -> Persistence {
 }
 
 /// The other store, which follows in the first epoch.
-async fn follower(rig: &Rig) -> Persistence {
+async fn replica(rig: &Rig) -> Persistence {
     let copy = opened(&rig.beside("copy")).await;
     follow(&copy).await.expect("it follows");
     copy
 }
 
-async fn follow(db: &Persistence) -> Result<Stance> {
-    let stance = db.read(GetStanding {}).await?.stance;
-    Ok(db.on_replica(TakeStance::new(stance, stance.following())).await?.stance)
+async fn follow(db: &Persistence) -> Result<ReplicationState> {
+    let replication_state = db.read(GetReplicationStatus {}).await?.replication_state;
+    Ok(db
+        .on_replica(SetReplicationState::new(replication_state, replication_state.as_replica()))
+        .await?
+        .replication_state)
 }
 
-async fn lead(db: &Persistence) -> Stance {
-    let stance = db.read(GetStanding {}).await.expect("a read").stance;
-    db.on_replica(TakeStance::new(stance, stance.leading_next())).await.expect("it leads").stance
+async fn lead(db: &Persistence) -> ReplicationState {
+    let replication_state = db.read(GetReplicationStatus {}).await.expect("a read").replication_state;
+    db.on_replica(SetReplicationState::new(replication_state, replication_state.promoted()))
+        .await
+        .expect("it is_primary")
+        .replication_state
 }
 
 /// What a page came to.
@@ -70,9 +76,9 @@ async fn step(
     let page = from.read(ReadImages::new(after, limit)).await.expect("images");
     assert_eq!(page.damaged, Vec::<String>::new());
     let position = if page.more { Position::ZERO } else { page.position };
-    let standing = to.read(GetStanding {}).await.expect("a read");
+    let standing = to.read(GetReplicationStatus {}).await.expect("a read");
     let apply = ApplyImages {
-        epoch: standing.stance.epoch,
+        epoch: standing.replication_state.epoch,
         from: done,
         to: page.cursor,
         images: page.images,
@@ -84,7 +90,7 @@ async fn step(
 
 /// Copies all that there is; says how many images that were.
 async fn copy(from: &Persistence, to: &Persistence, limit: u32) -> usize {
-    let mut done = to.read(GetStanding {}).await.expect("a read").cursor;
+    let mut done = to.read(GetReplicationStatus {}).await.expect("a read").cursor;
     let mut after = match done {
         Some(cursor) => cursor,
         None => from.on_replica(BeginCapture::WHOLE).await.expect("it begins").cursor,
@@ -106,7 +112,7 @@ async fn copy(from: &Persistence, to: &Persistence, limit: u32) -> usize {
 async fn exact(rig: Rig) {
     let db = opened(&rig).await;
     let filled = fill(&rig, &db).await;
-    let to = follower(&rig).await;
+    let to = replica(&rig).await;
     copy(&db, &to, 7).await;
     assert_eq!(look(&to, &filled).await, look(&db, &filled).await);
     // What is left of cleared threads is asked for once, in whichever store.
@@ -122,7 +128,7 @@ async fn exact(rig: Rig) {
 async fn follows(rig: Rig) {
     let db = opened(&rig).await;
     db.thread("untouched").add(said("m", "x")).await.unwrap();
-    let to = follower(&rig).await;
+    let to = replica(&rig).await;
     copy(&db, &to, 100).await;
     assert_eq!(copy(&db, &to, 100).await, 0);
     let filled = fill(&rig, &db).await;
@@ -151,7 +157,7 @@ async fn goes_on(rig: Rig) {
     .unwrap();
     thread.update_content(id("open"), append("Hel"), UpdateMode::Partial).await.unwrap();
     thread.delete(thread.add(said("last", "x")).await.unwrap().message.id).await.unwrap();
-    let to = follower(&rig).await;
+    let to = replica(&rig).await;
     copy(&db, &to, 100).await;
     follow(&db).await.unwrap();
     lead(&to).await;
@@ -172,9 +178,9 @@ async fn goes_on(rig: Rig) {
     assert_eq!(there.add(said("c", "z")).await.unwrap().message.seq.get(), 5);
     let last =
         to.run(throughline_core::messages::Add::new(thread_id("u"), said("d", "z"))).reply().await.unwrap();
-    let before = db.read(GetStanding {}).await.unwrap().position;
+    let before = db.read(GetReplicationStatus {}).await.unwrap().position;
     assert!(last.receipt.position.is_some_and(|position| position > before));
-    refused(db.thread("t").add(said("e", "z")).await, ErrorKind::Following);
+    refused(db.thread("t").add(said("e", "z")).await, ErrorKind::NotPrimary);
     assert_eq!(ids(&everything(&db.thread("t")).await), ["a", "open"]);
 }
 
@@ -186,8 +192,9 @@ async fn store_key(rig: Rig) {
     db.thread("t").add(said("a", "x")).key("first").await.unwrap();
     let beside = rig.beside("copy");
     let to = beside.db().await;
-    let stance = to.read(GetStanding {}).await.unwrap().stance;
-    let take = TakeStance::new(stance, stance.following()).with_fingerprint_key(key);
+    let replication_state = to.read(GetReplicationStatus {}).await.unwrap().replication_state;
+    let take =
+        SetReplicationState::new(replication_state, replication_state.as_replica()).with_fingerprint_key(key);
     to.on_replica(take).await.expect("it follows");
     copy(&db, &to, 100).await;
     lead(&to).await;
@@ -211,15 +218,15 @@ async fn once(rig: Rig) {
     for name in ["a", "b", "c"] {
         db.thread("t").add(said(name, "x")).await.unwrap();
     }
-    let to = follower(&rig).await;
-    assert_eq!(to.read(GetStanding {}).await.unwrap().cursor, None);
+    let to = replica(&rig).await;
+    assert_eq!(to.read(GetReplicationStatus {}).await.unwrap().cursor, None);
     let begin = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
     let (first, more) = step(&db, &to, None, begin, 2).await;
     assert!(more && first.images.len() == 2);
     let answer = ImagesApplied { cursor: first.to, already: false };
     assert_eq!(to.on_replica(first.clone()).await.unwrap(), answer);
     assert_eq!(to.on_replica(first.clone()).await.unwrap(), ImagesApplied { already: true, ..answer });
-    assert_eq!(to.read(GetStanding {}).await.unwrap().cursor, Some(first.to));
+    assert_eq!(to.read(GetReplicationStatus {}).await.unwrap().cursor, Some(first.to));
     let (second, _) = step(&db, &to, Some(first.to), first.to, 2).await;
     // Not on from somewhere else, not in another epoch.
     refused(to.on_replica(ApplyImages { from: None, ..second.clone() }).await, ErrorKind::Stale);
@@ -236,35 +243,38 @@ async fn refuses(rig: Rig) {
     let db = opened(&rig).await;
     db.thread("t").add(said("m", "x")).await.unwrap();
     let consumer = || MoveCursor::new("c".parse().unwrap(), Position::FIRST);
-    assert_eq!(follow(&db).await.unwrap().role, Role::Following);
-    refused(db.thread("t").add(said("n", "x")).await, ErrorKind::Following);
-    refused(db.on_consumer(consumer()).await, ErrorKind::Following);
-    refused(db.agent("g").reset_all().await, ErrorKind::Following);
-    refused(db.agent("g").on("t").reset().await, ErrorKind::Following);
+    assert_eq!(follow(&db).await.unwrap().role, ReplicationRole::Replica);
+    refused(db.thread("t").add(said("n", "x")).await, ErrorKind::NotPrimary);
+    refused(db.on_consumer(consumer()).await, ErrorKind::NotPrimary);
+    refused(db.agent("g").reset_all().await, ErrorKind::NotPrimary);
+    refused(db.agent("g").on("t").reset().await, ErrorKind::NotPrimary);
     assert_eq!(ids(&everything(&db.thread("t")).await), ["m"]);
-    assert_eq!(lead(&db).await, Stance { role: Role::Leading, epoch: Epoch::FIRST });
+    assert_eq!(lead(&db).await, ReplicationState { role: ReplicationRole::Primary, epoch: Epoch::FIRST });
     db.on_consumer(consumer()).await.unwrap();
     db.thread("t").add(said("n", "x")).await.unwrap();
     assert_eq!(ids(&everything(&db.thread("t")).await), ["m", "n"]);
 }
 
-async fn stance(rig: Rig) {
+async fn replication_state(rig: Rig) {
     let db = opened(&rig).await;
-    let standing = db.read(GetStanding {}).await.unwrap();
-    assert_eq!((standing.stance, standing.cursor, standing.is_empty), (Stance::LEADING, None, true));
-    let follower = Stance::LEADING.following();
-    let leader = follower.leading_next();
-    let take = |expected, to| db.on_replica(TakeStance::new(expected, to));
-    refused(take(leader, leader.following()).await, ErrorKind::Stale);
+    let standing = db.read(GetReplicationStatus {}).await.unwrap();
+    assert_eq!(
+        (standing.replication_state, standing.cursor, standing.is_empty),
+        (ReplicationState::PRIMARY, None, true)
+    );
+    let replica = ReplicationState::PRIMARY.as_replica();
+    let primary = replica.promoted();
+    let take = |expected, to| db.on_replica(SetReplicationState::new(expected, to));
+    refused(take(primary, primary.as_replica()).await, ErrorKind::Stale);
     for _again in 0..2 {
-        assert_eq!(take(Stance::LEADING, follower).await.unwrap().stance, follower);
+        assert_eq!(take(ReplicationState::PRIMARY, replica).await.unwrap().replication_state, replica);
     }
-    refused(take(follower, Stance::LEADING).await, ErrorKind::Invalid);
-    assert_eq!(take(follower, leader).await.unwrap().stance, leader);
+    refused(take(replica, ReplicationState::PRIMARY).await, ErrorKind::Invalid);
+    assert_eq!(take(replica, primary).await.unwrap().replication_state, primary);
     // Who saw what was before is late, and so is who wants it again.
-    refused(take(follower, leader.leading_next()).await, ErrorKind::Stale);
-    refused(take(Stance::LEADING, follower).await, ErrorKind::Stale);
-    assert_eq!(db.read(GetStanding {}).await.unwrap().stance, leader);
+    refused(take(replica, primary.promoted()).await, ErrorKind::Stale);
+    refused(take(ReplicationState::PRIMARY, replica).await, ErrorKind::Stale);
+    assert_eq!(db.read(GetReplicationStatus {}).await.unwrap().replication_state, primary);
 }
 
 async fn empty(rig: Rig) {
@@ -272,14 +282,14 @@ async fn empty(rig: Rig) {
     db.thread("t").add(said("m", "x")).await.unwrap();
     let other = opened(&rig.beside("other")).await;
     other.thread("t").add(said("n", "y")).await.unwrap();
-    assert!(!other.read(GetStanding {}).await.unwrap().is_empty);
+    assert!(!other.read(GetReplicationStatus {}).await.unwrap().is_empty);
     follow(&other).await.unwrap();
     let begin = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
     let (apply, _) = step(&db, &other, None, begin, 100).await;
     refused(other.on_replica(apply).await, ErrorKind::Conflict);
     assert_eq!(ids(&everything(&other.thread("t")).await), ["n"]);
     // One that was copied, and whose copy leads now, follows that from here on without being copied anew.
-    let to = follower(&rig).await;
+    let to = replica(&rig).await;
     copy(&db, &to, 100).await;
     let was = follow(&db).await.unwrap();
     lead(&to).await;
@@ -315,7 +325,7 @@ async fn pages(rig: Rig) {
         let begin = db.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor;
         refused(db.read(ReadImages::new(begin, limit)).await, ErrorKind::Invalid);
     }
-    let to = follower(&rig).await;
+    let to = replica(&rig).await;
     for name in ["a", "b", "c", "d", "e"] {
         db.thread(name).add(said(name, "x")).await.unwrap();
         rig.clock.advance(Duration::from_secs(1));

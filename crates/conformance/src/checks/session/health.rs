@@ -13,7 +13,7 @@ checks! {
     Extended "MU-S7.every-failure" [Session Read] "each failure poisons, misses or keeps the session as it says" => every_failure;
     Extended "MU-S8.retired" [Session Read] "a retired session is offered on no path, and clearing the pointer to it leaves one that has moved on" => retired;
     Extended "session.clear-if" [Session Read] "a pointer is cleared if it points there, from there, and not otherwise" => clear_if;
-    Extended "MU-S10.artefact" [Session Read] "a session without its artefact is not offered, the older good one is, and exactly one run is told" => artefact;
+    Extended "MU-S10.artifact" [Session Read] "a session without its artifact is not offered, the older good one is, and exactly one run is told" => artifact;
     Extended "MU-S16.reasons" [Session Read] "each session that is dropped is dropped for a reason, and told exactly once" => reasons;
     Extended "MU-S16.again" [Session Read] "a session that went on since is told of again" => told_again;
 }
@@ -89,7 +89,7 @@ async fn every_failure(rig: Rig) {
     ];
     let expected = poisons.into_iter().map(|failure| (failure, Some(Withheld::Poisoned(failure))));
     let expected = expected.chain(keeps.into_iter().map(|failure| (failure, None)));
-    for (failure, reason) in expected.chain([(Failure::SessionNotFound, Some(Withheld::ArtefactMissing))]) {
+    for (failure, reason) in expected.chain([(Failure::SessionNotFound, Some(Withheld::ArtifactMissing))]) {
         let here = place(&db, failure.as_str());
         ran(&here, at("r1"), "s1").await;
         failed(&here, failure, RunReport::default()).await;
@@ -144,18 +144,18 @@ async fn clear_if(rig: Rig) {
     assert_eq!(look(&a, at("r1")).await.session, Some(session("s1")));
 }
 
-async fn artefact(rig: Rig) {
+async fn artifact(rig: Rig) {
     let db = rig.db().await;
     let a = place(&db, "a");
     ran(&a, at("r1"), "s0").await;
     let run = begun(&a, at("r1")).await.attempt;
-    let changed = a.confirm(run, RunReport::of(session("s1")).without_artefact()).await.unwrap();
+    let changed = a.confirm(run, RunReport::of(session("s1")).without_artifact()).await.unwrap();
     assert_eq!((changed.moved, points(&changed.binding)), (false, Some(("s0", Some("r1"), Some("/s0")))));
     for _ in 0..2 {
         // A look delivers nothing.
         let seen = look(&a, at("r1")).await;
-        assert_eq!(offer(&seen), (Some("s0"), Some("/s0"), Some(Withheld::ArtefactMissing)));
-        assert_eq!(gap(&seen), Some((Some("s1"), Withheld::ArtefactMissing)));
+        assert_eq!(offer(&seen), (Some("s0"), Some("/s0"), Some(Withheld::ArtifactMissing)));
+        assert_eq!(gap(&seen), Some((Some("s1"), Withheld::ArtifactMissing)));
     }
     let mut told = Vec::new();
     for _ in 0..3 {
@@ -167,8 +167,8 @@ async fn artefact(rig: Rig) {
     // A run that says nothing else speaks of the session that it resumed.
     let run = begun(&a, at("r1")).await;
     assert_eq!(run.resolution.session, Some(session("s0")));
-    a.confirm(run.attempt, RunReport::default().without_artefact()).await.unwrap();
-    assert_eq!(offer(&look(&a, at("r1")).await), (None, Some("/s0"), Some(Withheld::ArtefactMissing)));
+    a.confirm(run.attempt, RunReport::default().without_artifact()).await.unwrap();
+    assert_eq!(offer(&look(&a, at("r1")).await), (None, Some("/s0"), Some(Withheld::ArtifactMissing)));
 }
 
 async fn reasons(rig: Rig) {
@@ -184,7 +184,7 @@ async fn reasons(rig: Rig) {
         ("generation", at("r1"), Withheld::Generation),
         ("retired", at("r1"), Withheld::Retired),
         ("poisoned", at("r1"), Withheld::Poisoned(poison)),
-        ("artefact", at("r1"), Withheld::ArtefactMissing),
+        ("artifact", at("r1"), Withheld::ArtifactMissing),
         ("cleared", at("r1"), Withheld::Cleared),
         ("gone", at("r1").reaching(gone), Withheld::WorkDirGone),
         ("fresh", at("r1").fresh(), Withheld::ForcedFresh),
@@ -196,7 +196,7 @@ async fn reasons(rig: Rig) {
             Withheld::Generation => drop(here.reset().await.unwrap()),
             Withheld::Retired => drop(here.retire(session("s1")).await.unwrap()),
             Withheld::Poisoned(failure) => failed(&here, failure, RunReport::default()).await,
-            Withheld::ArtefactMissing => failed(&here, Failure::SessionNotFound, RunReport::default()).await,
+            Withheld::ArtifactMissing => failed(&here, Failure::SessionNotFound, RunReport::default()).await,
             Withheld::Cleared => drop(here.clear_if(session("s1"), None).await.unwrap()),
             _ => {}
         }

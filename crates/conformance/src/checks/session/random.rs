@@ -136,7 +136,7 @@ async fn step(rig: &Rig, db: &Persistence, thread: &str, dice: &mut Dice, seen: 
                 4 => ("pins", here.pin(id, session(&name), report.work_dir).await.map(drop)),
                 5 => ("confirms", here.confirm(id, report).await.map(drop)),
                 6 => {
-                    ("confirms without artefact", here.confirm(id, report.without_artefact()).await.map(drop))
+                    ("confirms without artifact", here.confirm(id, report.without_artifact()).await.map(drop))
                 }
                 7 => ("fails", here.fail(id, Failure::ContextOverflow, report).await.map(drop)),
                 _ => ("cancels", here.cancel(id, report).await.map(drop)),

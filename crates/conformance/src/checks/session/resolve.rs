@@ -135,7 +135,7 @@ async fn reach(rig: Rig) {
     let found = |directory, session_missing| at("r1").reaching(Reach { directory, session_missing });
     for (thread, claimer, left, reason, after) in [
         ("gone", found(Directory::Gone, false), None, Withheld::WorkDirGone, None),
-        ("missing", found(Directory::Same, true), Some("/s1"), Withheld::ArtefactMissing, None),
+        ("missing", found(Directory::Same, true), Some("/s1"), Withheld::ArtifactMissing, None),
         (
             "elsewhere",
             found(Directory::Elsewhere, false),

@@ -155,7 +155,7 @@ async fn pin_after_missing(rig: Rig) {
         ran(&place, at("r1"), resumed).await;
         let run = begun(&place, at("r1")).await;
         assert_eq!(run.resolution.session, Some(session(resumed)));
-        place.cancel(run.attempt.clone(), RunReport::default().without_artefact()).await.unwrap();
+        place.cancel(run.attempt.clone(), RunReport::default().without_artifact()).await.unwrap();
         assert!(place.pin(run.attempt, session(pinned), Some(dir("/late"))).await.unwrap().moved);
         let seen = look(&place, at("r1")).await;
         assert_eq!(

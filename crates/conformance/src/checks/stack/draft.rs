@@ -156,7 +156,7 @@ async fn answer_lost(rig: Rig) {
 
 async fn settled_elsewhere(rig: Rig) {
     for delete in [false, true] {
-        let rig = rig.beside(if delete { "deleted" } else { "swept" });
+        let rig = rig.beside(if delete { "deleted" } else { "recovered" });
         let db = rig.db().await;
         let thread = db.thread("t");
         let mut draft = draft(&db, NEVER).await;
@@ -169,7 +169,7 @@ async fn settled_elsewhere(rig: Rig) {
             // As another process sweeps, which does not know that the draft is held.
             let mode = UpdateMode::Abandon { reason: Some("gone".to_owned()) };
             let sweep = UpdateContent::new(thread_id("t"), id("m"), ContentChange::none(), mode);
-            assert!(db.sweep_expired("gone").await.unwrap().abandoned.is_empty());
+            assert!(db.recover_expired_drafts("gone").await.unwrap().abandoned.is_empty());
             db.run(sweep.only_if_expired()).await.unwrap();
         }
         let before = thread.get(id("m")).await.unwrap();

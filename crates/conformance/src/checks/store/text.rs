@@ -22,7 +22,7 @@ checks! {
     Extended "content.limit-by-appends" [Reserve UpdateContent Read; content_limit] "content that is appended piece by piece is limited to the byte, too" => limit_by_appends;
 }
 
-/// JSON arrays that a detour over a tree, a float, a C string or a Unicode normalisation would change.
+/// JSON arrays that a detour over a tree, a float, a C string or a Unicode normalization would change.
 pub(crate) const ODD: [&str; 12] = [
     r#"["\u0000 and \u0001"]"#,
     r#"["\ud800", "\udfff\ud800"]"#,

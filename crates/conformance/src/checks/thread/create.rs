@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use throughline_core::{
     ErrorKind, Labels, NewThread, Seq, Timestamp,
-    backend::ThreadFacts,
-    threads::{CreateThread, ForkPoint, Generation, ThreadEntry},
+    backend::ThreadStats,
+    threads::{CreateThread, ForkPoint, Generation, ThreadSummary},
 };
 
 use crate::{
@@ -37,7 +37,7 @@ async fn created(rig: Rig) {
         .created_at(began)
         .forked_from(point.clone());
     let answer = db.create_thread(new).await.unwrap();
-    let expected = ThreadEntry {
+    let expected = ThreadSummary {
         tenant: db.tenant().clone(),
         thread: thread_id("t"),
         title: title("Trip to \u{0} Lisbon é"),
@@ -68,7 +68,7 @@ async fn plain(rig: Rig) {
     let answer = db.on_thread(create.clone()).await.unwrap();
     assert_eq!(
         answer.entry,
-        ThreadFacts::created(&create, now).entry(db.tenant(), &create.thread, Generation::FIRST, Seq::ZERO)
+        ThreadStats::created(&create, now).entry(db.tenant(), &create.thread, Generation::FIRST, Seq::ZERO)
     );
     assert!(answer.entry.title.is_untitled());
     rig.clock.advance(Duration::from_secs(1));

@@ -1,6 +1,6 @@
 //! What is done to threads as a whole, what is brought into them, and what is shown of them.
 
-pub(super) mod catalogue;
+pub(super) mod catalog;
 pub(super) mod clear;
 pub(super) mod create;
 pub(super) mod delete;

@@ -3,8 +3,8 @@
 use throughline_core::{
     Delta, ErrorKind, MessageId, MessageState, NewReservation, Persistence, Role, Timestamp,
     messages::{
-        Alias, AliasCursor, ContentChange, Import, ImportRow, ListAliases, Mismatch, Origin, PassedOver,
-        Reserve, ResolveId, ResolvedBy, ResolvedId, UpdateMode,
+        Alias, AliasCursor, ContentChange, Import, ImportRow, ListAliases, Mismatch, Origin, Reserve,
+        ResolveId, ResolvedBy, ResolvedId, SkippedId, UpdateMode,
     },
     threads::Generation,
 };
@@ -64,8 +64,8 @@ fn fresh(name: &str) -> (String, ResolvedBy) {
     (name.to_owned(), ResolvedBy::Fresh)
 }
 
-fn passed_over(name: &str, why: Mismatch) -> PassedOver {
-    PassedOver { id: id(name), why }
+fn skipped(name: &str, why: Mismatch) -> SkippedId {
+    SkippedId { id: id(name), why }
 }
 
 fn row(name: &str, role: Role, origin: Origin) -> ImportRow {
@@ -84,7 +84,7 @@ async fn of_old(rig: Rig) {
     let here = || asked("a", origin("turn-1", "item-1"), "new-a").or_legacy(legacy.clone());
     let resolved = resolve(&db, here()).await;
     assert_eq!(
-        (resolved.id.as_str(), resolved.by, resolved.state, &*resolved.passed_over),
+        (resolved.id.as_str(), resolved.by, resolved.state, &*resolved.skipped),
         ("assistant:item-1", ResolvedBy::Legacy, Some(MessageState::Final), &[][..])
     );
     let more = ContentChange::Append(Delta::text("world"));
@@ -99,10 +99,10 @@ async fn of_old(rig: Rig) {
     let resolved = resolve(&db, there).await;
     assert_eq!((resolved.id.as_str(), resolved.by, resolved.state), ("new-b", ResolvedBy::Fresh, None));
     assert_eq!(
-        resolved.passed_over,
+        resolved.skipped,
         [
-            passed_over("assistant:item-1", Mismatch::NoSuchMessage),
-            passed_over("assistant:turn-1", Mismatch::NoSuchMessage)
+            skipped("assistant:item-1", Mismatch::NoSuchMessage),
+            skipped("assistant:turn-1", Mismatch::NoSuchMessage)
         ]
     );
     assert_eq!(everything(&db.thread("a")).await, rows);
@@ -126,7 +126,7 @@ async fn two_items(rig: Rig) {
     assert_eq!(found(&db, old("i1", "x")).await, ("assistant:old".to_owned(), ResolvedBy::Legacy));
     let other = resolve(&db, old("i2", "y")).await;
     assert_eq!((other.id.as_str(), other.by), ("y", ResolvedBy::Fresh));
-    assert_eq!(other.passed_over, [passed_over("assistant:old", Mismatch::OtherItem)]);
+    assert_eq!(other.skipped, [skipped("assistant:old", Mismatch::OtherItem)]);
 }
 
 async fn later_turn(rig: Rig) {
@@ -205,14 +205,14 @@ async fn no_turn(rig: Rig) {
     thread.add(said("q2", "and?")).await.unwrap();
     let next = resolve(&db, asked("a", origin("", "i"), "m2")).await;
     assert_eq!((next.id.as_str(), next.by), ("m2", ResolvedBy::Fresh));
-    assert_eq!(next.passed_over, [passed_over("m1", Mismatch::TurnIsOver)]);
+    assert_eq!(next.skipped, [skipped("m1", Mismatch::TurnIsOver)]);
     // An id of old is bound likewise: `m1` stands before the question.
     let of_old = asked("a", origin("", "j"), "m3").or_legacy([id("m1")]);
-    assert_eq!(resolve(&db, of_old).await.passed_over, [passed_over("m1", Mismatch::OtherItem)]);
+    assert_eq!(resolve(&db, of_old).await.skipped, [skipped("m1", Mismatch::OtherItem)]);
     thread.add(throughline_core::NewMessage::assistant("old").with_id(id("m4"))).await.unwrap();
     thread.add(said("q3", "but?")).await.unwrap();
     let of_old = asked("a", origin("", "k"), "m5").or_legacy([id("m4")]);
-    assert_eq!(resolve(&db, of_old).await.passed_over, [passed_over("m4", Mismatch::TurnIsOver)]);
+    assert_eq!(resolve(&db, of_old).await.skipped, [skipped("m4", Mismatch::TurnIsOver)]);
 }
 
 async fn question_gone(rig: Rig) {
@@ -226,7 +226,7 @@ async fn question_gone(rig: Rig) {
     thread.delete(id("q2")).await.unwrap();
     let next = resolve(&db, asked("a", origin("", "i"), "m2")).await;
     assert_eq!((next.id.as_str(), next.by), ("m2", ResolvedBy::Fresh));
-    assert_eq!(next.passed_over, [passed_over("m1", Mismatch::TurnIsOver)]);
+    assert_eq!(next.skipped, [skipped("m1", Mismatch::TurnIsOver)]);
     thread.add(answer("m2")).await.unwrap();
     // What is deleted of an answer, and a question from before, end nothing.
     thread.delete(id("m1")).await.unwrap();
@@ -251,18 +251,18 @@ async fn not_it(rig: Rig) {
     let resolved = resolve(&db, asked("a", origin("turn-2", "seg:0"), "x").or_legacy(legacy)).await;
     assert_eq!((resolved.id.as_str(), resolved.by), ("mine", ResolvedBy::Legacy));
     assert_eq!(
-        resolved.passed_over,
+        resolved.skipped,
         [
-            passed_over("first", Mismatch::OtherTurn),
-            passed_over("named", Mismatch::OtherItem),
-            passed_over("user", Mismatch::OtherRole),
-            passed_over("nobody", Mismatch::NoSuchMessage),
+            skipped("first", Mismatch::OtherTurn),
+            skipped("named", Mismatch::OtherItem),
+            skipped("user", Mismatch::OtherRole),
+            skipped("nobody", Mismatch::NoSuchMessage),
         ]
     );
     db.thread("a").delete(id("first")).await.unwrap();
     let resolved = resolve(&db, asked("a", origin("turn-1", "seg:0"), "y").or_legacy([id("first")])).await;
     assert_eq!((resolved.id.as_str(), resolved.by), ("y", ResolvedBy::Fresh));
-    assert_eq!(resolved.passed_over, [passed_over("first", Mismatch::Deleted)]);
+    assert_eq!(resolved.skipped, [skipped("first", Mismatch::Deleted)]);
 }
 
 async fn gone(rig: Rig) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use throughline_core::{
     Content, ErrorKind, MessageId, MetadataPatch, NewMessage, NewReservation, Position, Role, ThreadId,
-    changes::{ChangeScope, Happened},
+    changes::{ChangeKind, ChangeScope},
     messages::{PageFrom, Reserve, Update, UpdateMode},
     threads::ListThreads,
 };
@@ -180,7 +180,7 @@ async fn clients(rig: Rig) {
         // Every mutation counts, once each.
         let changes = changes_after(&db, ChangeScope::Store, Position::ZERO).await;
         assert_eq!(changes.len(), CLIENTS * THREADS * 4);
-        let renamed = changes.iter().filter(|change| change.what == Happened::ThreadChanged).count();
+        let renamed = changes.iter().filter(|change| change.what == ChangeKind::ThreadChanged).count();
         assert_eq!(renamed, CLIENTS * THREADS * 2);
     }
 }

@@ -78,12 +78,12 @@ async fn never_shorter(rig: Rig) {
     // Nor does it make one live for ever: the lease ends when it was to end.
     assert!(now < ManualClock::START);
     rig.clock.set(ManualClock::START.plus(LEASE));
-    assert_eq!(db.sweep_expired("gone").await.unwrap().abandoned.len(), 1);
+    assert_eq!(db.recover_expired_drafts("gone").await.unwrap().abandoned.len(), 1);
 }
 
 /// What a sweep does to one message.
 fn settle(message: &Message) -> UpdateContent {
-    let mode = UpdateMode::Abandon { reason: Some("swept".to_owned()) };
+    let mode = UpdateMode::Abandon { reason: Some("recovered".to_owned()) };
     UpdateContent::new(message.thread.clone(), message.id.clone(), ContentChange::none(), mode)
         .expecting(message.revision)
         .only_if_expired()
@@ -95,8 +95,8 @@ async fn live(rig: Rig) {
     let before = reserve(&db, "m").await;
     rig.clock.advance(LEASE - Duration::from_micros(1));
     refused(db.run(settle(&before)).await, ErrorKind::Conflict);
-    let swept = db.sweep_expired("gone").await.unwrap();
-    assert!(swept.abandoned.is_empty() && swept.failed.is_empty(), "{swept:?}");
+    let recovered = db.recover_expired_drafts("gone").await.unwrap();
+    assert!(recovered.abandoned.is_empty() && recovered.failed.is_empty(), "{recovered:?}");
     assert_eq!(the(&thread, "m").await, before);
     // A moment later it is not alive any more.
     rig.clock.advance(Duration::from_micros(1));
@@ -115,9 +115,9 @@ async fn sweep(rig: Rig) {
     thread.update_content(id("renewed"), append("alive"), UpdateMode::Partial).await.unwrap();
     let before = the(&thread, "streaming").await;
     let now = rig.clock.advance(LEASE / 2);
-    let swept = db.sweep_expired("its writer is gone").await.unwrap();
-    let abandoned: Vec<_> = swept.abandoned.iter().map(|(_, id)| id.as_str()).collect();
-    assert_eq!((abandoned, swept.failed.len()), (vec!["reserved", "streaming"], 0));
+    let recovered = db.recover_expired_drafts("its writer is gone").await.unwrap();
+    let abandoned: Vec<_> = recovered.abandoned.iter().map(|(_, id)| id.as_str()).collect();
+    assert_eq!((abandoned, recovered.failed.len()), (vec!["reserved", "streaming"], 0));
     let expected = Message {
         state: MessageState::Abandoned,
         revision: before.revision.next(),
@@ -130,7 +130,7 @@ async fn sweep(rig: Rig) {
     assert_eq!(the(&thread, "finished").await.state, MessageState::Final);
     assert_eq!(the(&thread, "renewed").await.state, MessageState::Streaming);
     // What is settled is settled: the next sweep finds nothing to do.
-    let again = db.sweep_expired("again").await.unwrap();
+    let again = db.recover_expired_drafts("again").await.unwrap();
     assert!(again.abandoned.is_empty() && again.failed.is_empty(), "{again:?}");
     assert_eq!(the(&thread, "streaming").await, expected);
 }
@@ -143,12 +143,13 @@ async fn two_sweepers(rig: Rig) {
     }
     rig.clock.advance(LEASE);
     let sweepers = [db.clone(), db.clone(), db.clone()];
-    let sweepers = sweepers.map(|db| tokio::spawn(async move { db.sweep_expired("swept").await.unwrap() }));
+    let sweepers =
+        sweepers.map(|db| tokio::spawn(async move { db.recover_expired_drafts("recovered").await.unwrap() }));
     let mut abandoned = Vec::new();
     for sweeper in sweepers {
-        let swept = sweeper.await.expect("a sweep");
-        assert!(swept.failed.is_empty(), "{:?}", swept.failed);
-        abandoned.extend(swept.abandoned.into_iter().map(|(_, id)| id));
+        let recovered = sweeper.await.expect("a sweep");
+        assert!(recovered.failed.is_empty(), "{:?}", recovered.failed);
+        abandoned.extend(recovered.abandoned.into_iter().map(|(_, id)| id));
     }
     abandoned.sort();
     let count = abandoned.len();
@@ -172,8 +173,8 @@ async fn came_back(rig: Rig) {
         .await
         .expect("nobody was there first");
     refused(db.run(settle(&in_time)).await, ErrorKind::Stale);
-    let swept = db.sweep_expired("gone").await.unwrap().abandoned;
-    assert_eq!(swept.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), ["late"]);
+    let recovered = db.recover_expired_drafts("gone").await.unwrap().abandoned;
+    assert_eq!(recovered.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), ["late"]);
     let late = thread.update_content(id("late"), append("x"), UpdateMode::Partial);
     refused(late.await, ErrorKind::Stale);
     thread.update_content(id("in-time"), append("y"), UpdateMode::Final).await.expect("it goes on");

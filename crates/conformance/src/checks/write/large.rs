@@ -58,5 +58,5 @@ async fn lease(rig: Rig) {
     let lease = the(&db.thread("t"), "m").await.lease.expect("it is open");
     assert_eq!(lease.duration, Reserve::MAX_LEASE);
     rig.clock.advance(Reserve::MAX_LEASE - Duration::from_secs(1));
-    assert_eq!(db.sweep_expired("gone").await.unwrap().abandoned, []);
+    assert_eq!(db.recover_expired_drafts("gone").await.unwrap().abandoned, []);
 }

@@ -4,7 +4,7 @@ use throughline_core::{
     Content, Effect, ErrorKind, NewReservation, PersistArgs, PersistError, PersistResult, ReadResult, Role,
     Timestamp,
     changes::{ConsumerArgs, ListQuarantined, QuarantinedChange, QuarantinedChanges},
-    messages::{CarriesContent as _, Reserve, Slot},
+    messages::{CarriesContent as _, FieldValue, Reserve},
 };
 
 use crate::{
@@ -21,23 +21,23 @@ laws! {
 
 /// Whether anything in it holds `text`.
 fn holds(json: &impl serde::Serialize, text: &str) -> bool {
-    serde_json::to_string(json).expect("it serialises").contains(text)
+    serde_json::to_string(json).expect("it serializes").contains(text)
 }
 
 async fn coverage(bench: Bench) {
     let hidden = bench.profile.hides.join(" ");
     let text = format!("before {hidden} after");
     for (what, args) in bench.writes(&text) {
-        let carries = !args.places().is_empty();
+        let carries = !args.content_fields().is_empty();
         bench.call(args.clone(), None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let mut passed = bench.inside.visits().into_iter().map(|visit| visit.args).collect::<Vec<_>>();
         for hidden in &bench.profile.hides {
             assert!(!holds(&passed, hidden), "{what}: the text passed");
         }
-        // What the layer reads on the way is looked at as well, and is none of the call's places.
+        // What the layer reads on the way is looked at as well, and is none of the call's content fields.
         passed.retain(|passed| !bench.profile.asks || passed.kind() == args.kind());
         assert_eq!(passed.len(), 1, "{what}");
-        assert_eq!(passed[0].places().len(), args.places().len(), "{what}: a place is gone");
+        assert_eq!(passed[0].content_fields().len(), args.content_fields().len(), "{what}: a field is gone");
         assert!(!carries || holds(&args, &hidden), "{what} was to hold the text");
     }
     for (what, args) in filled::writes(&text) {
@@ -77,14 +77,14 @@ async fn agrees(bench: Bench) {
 
 /// Every text of an answer is the one that was given, and not what is stored for it.
 fn assert_restored(bench: &Bench, what: &str, answer: &PersistResult) {
-    for place in answer.places() {
+    for field in answer.content_fields() {
         // What is hidden is in each of the kit's texts, but for those that a layer leaves out.
-        let shown = match place.slot {
-            Slot::Whole(content) => content.as_json().to_owned(),
-            Slot::Metadata(metadata) => shown(metadata),
-            Slot::Title(title) => title.as_str().to_owned(),
-            Slot::Reason(text) | Slot::Preview(text) => text.to_owned(),
-            Slot::Delta(_) => continue,
+        let shown = match field.value {
+            FieldValue::Whole(content) => content.as_json().to_owned(),
+            FieldValue::Metadata(metadata) => shown(metadata),
+            FieldValue::Title(title) => title.as_str().to_owned(),
+            FieldValue::Reason(text) | FieldValue::Preview(text) => text.to_owned(),
+            FieldValue::Delta(_) => continue,
         };
         let is_empty = ["", "[]", "{}"].contains(&&*shown);
         for hidden in &bench.profile.hides {

@@ -95,10 +95,10 @@ fn take_back_additions(bench: &Bench, passed: &mut PersistArgs, asked: &PersistA
 }
 
 async fn arguments(bench: Bench) {
-    let (names_revisions, holds_back) = (bench.profile.names_revisions, bench.profile.holds_back);
+    let (names_revisions, buffers) = (bench.profile.names_revisions, bench.profile.buffers);
     for (what, asked, mut passed) in passed_on(&bench).await {
         assert_eq!(passed.len(), 1, "{what}");
-        if names_revisions || holds_back {
+        if names_revisions || buffers {
             take_back_revisions(&mut passed[0], &asked);
         }
         if bench.profile.limits_content {
@@ -109,7 +109,7 @@ async fn arguments(bench: Bench) {
             take_back_rescaled_limits(&mut passed[0], &asked);
         }
         take_back_additions(&bench, &mut passed[0], &asked);
-        let (came, due) = (without_content(&passed[0], holds_back), without_content(&asked, holds_back));
+        let (came, due) = (without_content(&passed[0], buffers), without_content(&asked, buffers));
         assert!(came == due, "{what}: {}", difference(&came, &due));
     }
 }
@@ -200,29 +200,29 @@ fn take_back_rescaled_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
 
 /// An operation as JSON with every place of content emptied: what is left is what no layer may change. One that holds back
 /// may append or replace.
-fn without_content(args: &PersistArgs, holds_back: bool) -> String {
+fn without_content(args: &PersistArgs, buffers: bool) -> String {
     use throughline_core::{
         Content, Delta, Metadata,
-        messages::{CarriesContent as _, SlotMut},
+        messages::{CarriesContent as _, FieldValueMut},
     };
     let mut args = args.clone();
-    if holds_back {
+    if buffers {
         appends_nothing(&mut args);
     }
     // The words of a search are those of what is stored.
     if let PersistArgs::Read(ReadArgs::Search(search)) = &mut args {
         search.query.clear();
     }
-    for place in args.places_mut() {
-        match place.slot {
-            SlotMut::Whole(content) => *content = Content::empty(),
-            SlotMut::Delta(delta) => *delta = Delta::empty(),
-            SlotMut::Metadata(metadata) => *metadata = Metadata::new(),
-            SlotMut::Reason(text) | SlotMut::Preview(text) => text.clear(),
-            SlotMut::Title(title) => *title = throughline_core::Title::default(),
+    for field in args.content_fields_mut() {
+        match field.value {
+            FieldValueMut::Whole(content) => *content = Content::empty(),
+            FieldValueMut::Delta(delta) => *delta = Delta::empty(),
+            FieldValueMut::Metadata(metadata) => *metadata = Metadata::new(),
+            FieldValueMut::Reason(text) | FieldValueMut::Preview(text) => text.clear(),
+            FieldValueMut::Title(title) => *title = throughline_core::Title::default(),
         }
     }
-    serde_json::to_string(&args).expect("it serialises")
+    serde_json::to_string(&args).expect("it serializes")
 }
 
 /// Takes away how the content of messages that are written changes.

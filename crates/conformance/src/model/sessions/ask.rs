@@ -85,7 +85,7 @@ pub(super) fn end(at: At, id: &str, how: How, report: &Report) -> SessionArgs {
     let report = RunReport {
         session: report.session.map(session),
         work_dir: report.dir.map(dir),
-        artefact_missing: report.artefact_missing,
+        artifact_missing: report.artifact_missing,
         retires: report.retires.map(session),
     };
     let failure = match how {

@@ -230,7 +230,7 @@ fn why(withheld: Withheld) -> Why {
         Withheld::Generation => Why::Generation,
         Withheld::Retired => Why::Retired,
         Withheld::Poisoned(_) => Why::Poisoned,
-        Withheld::ArtefactMissing => Why::Missing,
+        Withheld::ArtifactMissing => Why::Missing,
         Withheld::Cleared => Why::Cleared,
         Withheld::WorkDirGone => Why::DirectoryGone,
         Withheld::WorkDirElsewhere => Why::Elsewhere,

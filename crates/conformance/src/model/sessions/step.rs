@@ -64,7 +64,7 @@ pub(super) enum How {
 pub(super) struct Report {
     pub(super) session: Option<usize>,
     pub(super) dir: Option<usize>,
-    pub(super) artefact_missing: bool,
+    pub(super) artifact_missing: bool,
     pub(super) retires: Option<usize>,
 }
 
@@ -214,7 +214,7 @@ impl Bits {
         let report = Report {
             session: if self.is(3) { None } else { Some(self.session()) },
             dir: self.dir(),
-            artefact_missing: self.is(10),
+            artifact_missing: self.is(10),
             retires: if self.is(12) { Some(self.session()) } else { None },
         };
         Deed::End { actor, how, report, says: self.is(4) }

@@ -308,7 +308,7 @@ impl World {
             return Err(Refusal::Stale);
         }
         let fault = match how {
-            _ if report.artefact_missing => Some(Some(Fault::Missing)),
+            _ if report.artifact_missing => Some(Some(Fault::Missing)),
             How::Confirm => Some(None),
             How::Cancel | How::FailKept => None,
             How::FailPoisoned => Some(Some(Fault::Poisoned)),
@@ -321,7 +321,7 @@ impl World {
         row.session = report.session.or(row.session);
         row.dir = report.dir.or(row.dir);
         let blamed = matches!(how, How::FailPoisoned | How::FailMissing);
-        let about = row.session.or(if blamed || report.artefact_missing { row.resumes } else { None });
+        let about = row.session.or(if blamed || report.artifact_missing { row.resumes } else { None });
         let value = about.map(|session| row.value(session));
         if let Some(session) = report.retires {
             place.said.push(Said::Retired(session));

@@ -12,7 +12,7 @@ use throughline_core::{
     Content, Delta, Effect, ErrorKind, Labels, MetadataPatch, OpKind, PersistArgs, PersistError,
     PersistRequest, PersistResponse, PersistResult, Persistence, Phase, ReadArgs, ReadResult, Reply, Result,
     changes::{ConsumerArgs, ConsumerResult, CursorMoved},
-    messages::{CarriesContent as _, Reserve, SlotMut},
+    messages::{CarriesContent as _, FieldValueMut, Reserve},
     pipeline::Receipt,
     plugin::{NextRequest, from_fn},
     sessions::{RunReport, SessionArgs},
@@ -151,8 +151,8 @@ fn items(args: &mut PersistArgs, each: &mut impl FnMut(&mut PersistArgs)) {
 
 /// Each content of a call that is given as a whole.
 fn contents(args: &mut PersistArgs, change: fn(&Content) -> Option<Content>) {
-    for place in args.places_mut() {
-        if let SlotMut::Whole(content) | SlotMut::Delta(Delta::Blocks(content)) = place.slot
+    for field in args.content_fields_mut() {
+        if let FieldValueMut::Whole(content) | FieldValueMut::Delta(Delta::Blocks(content)) = field.value
             && let Some(changed) = change(content)
         {
             *content = changed;

@@ -2,22 +2,26 @@
 
 use throughline_core::{
     Content, Delta, Metadata, PersistArgs, ReadArgs, Title,
-    messages::{CarriesContent, SlotMut},
+    messages::{CarriesContent, FieldValueMut},
 };
 
 /// Enciphers the strings of a call or of an answer, or deciphers them: twice is as if it had not been.
 pub(super) fn turn(carrier: &mut impl CarriesContent) {
-    for place in carrier.places_mut() {
-        match place.slot {
-            SlotMut::Whole(content) | SlotMut::Delta(Delta::Blocks(content)) => *content = blocks(content),
-            SlotMut::Delta(Delta::Text(text)) | SlotMut::Reason(text) | SlotMut::Preview(text) => {
+    for field in carrier.content_fields_mut() {
+        match field.value {
+            FieldValueMut::Whole(content) | FieldValueMut::Delta(Delta::Blocks(content)) => {
+                *content = blocks(content);
+            }
+            FieldValueMut::Delta(Delta::Text(text))
+            | FieldValueMut::Reason(text)
+            | FieldValueMut::Preview(text) => {
                 *text = letters(text);
             }
-            SlotMut::Metadata(metadata) => {
+            FieldValueMut::Metadata(metadata) => {
                 let json = serde_json::to_string(metadata).expect("metadata serializes");
                 *metadata = serde_json::from_str::<Metadata>(&in_values(&json)).expect("metadata");
             }
-            SlotMut::Title(title) => *title = Title::new(letters(title.as_str())).expect("a title"),
+            FieldValueMut::Title(title) => *title = Title::new(letters(title.as_str())).expect("a title"),
         }
     }
 }

@@ -57,14 +57,14 @@ fn subject(name: &'static str, kind: Kind) -> LayerSubject {
         Kind::AddsLabels(stack) => Arc::new((LayerProfile::transparent(name).adds_labels(), stack)),
         Kind::Repeats(stack) => Arc::new((LayerProfile::transparent(name).repeats(), stack)),
         Kind::Limits(stack) => Arc::new((LayerProfile::transparent(name).limits_content(), stack)),
-        Kind::HoldsBack(stack) => Arc::new((LayerProfile::transparent(name).holds_back(), stack)),
+        Kind::HoldsBack(stack) => Arc::new((LayerProfile::transparent(name).buffers(), stack)),
         Kind::Refuses(stack) => Arc::new((LayerProfile::transparent(name).refuses(tower::refused()), stack)),
         Kind::Redactor(forgets) => {
-            let profile = LayerProfile::transform(name, redactor::SECRET).shows(redactor::STARS).holds_back();
+            let profile = LayerProfile::transform(name, redactor::SECRET).shows(redactor::STARS).buffers();
             Arc::new((profile, move |around: &Around| redactor::redacting(name, forgets, around)))
         }
         Kind::Alias(forgets) => {
-            let profile = LayerProfile::transform(name, redactor::SECRET).restores().holds_back();
+            let profile = LayerProfile::transform(name, redactor::SECRET).restores().buffers();
             Arc::new((profile, move |around: &Around| redactor::aliasing(name, forgets, around)))
         }
         Kind::Veil(fault) => {

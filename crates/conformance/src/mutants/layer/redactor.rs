@@ -10,9 +10,9 @@ use throughline_core::{
     PersistError, PersistResult, Persistence, Phase, Plugin, ReadArgs, ReadResult, Reply, Result, Revision,
     TenantId, Title,
     messages::{
-        CarriesContent, ContentBuffer, ContentChange, GetMessage, SlotMut, UpdateContent, UpdateMode,
+        CarriesContent, ContentBuffer, ContentChange, FieldValueMut, GetMessage, UpdateContent, UpdateMode,
     },
-    pipeline::HeldBack,
+    pipeline::BufferedBytes,
     search::{SearchHit, SearchMessages},
     threads::ThreadArgs,
 };
@@ -71,9 +71,9 @@ pub(super) enum Forgets {
     /// That a replay changed nothing.
     Replays,
     /// To say how much is held back.
-    HeldBack,
+    BufferedBytes,
     /// To say how much is held back where the message is read.
-    HeldBackInReads,
+    BufferedBytesInReads,
     /// What is searched for.
     Queries,
     /// That words move in a snippet.
@@ -213,7 +213,7 @@ impl Plugin for Swap {
         }
         let held = self.held(&context, &asked, &open);
         if held > 0 {
-            extensions.insert(HeldBack(held));
+            extensions.insert(BufferedBytes(held));
         }
         if self.back && !self.forgets_back(&asked) {
             self.up(&mut result);
@@ -343,8 +343,8 @@ impl Swap {
         let tails = self.tails();
         let of = |key: &Key| tails.get(&self.kept_under(key)).map_or(0, String::len);
         match asked {
-            _ if self.forgets == Forgets::HeldBack => 0,
-            PersistArgs::Read(ReadArgs::Get(_)) if self.forgets == Forgets::HeldBackInReads => 0,
+            _ if self.forgets == Forgets::BufferedBytes => 0,
+            PersistArgs::Read(ReadArgs::Get(_)) if self.forgets == Forgets::BufferedBytesInReads => 0,
             PersistArgs::Read(ReadArgs::Get(get)) => {
                 of(&(context.tenant().clone(), get.thread.clone(), get.id.clone()))
             }
@@ -359,7 +359,9 @@ impl Swap {
             | (Forgets::Imports, PersistArgs::Import(_))
             | (Forgets::Reservations, PersistArgs::Reserve(_)) => true,
             (Forgets::Quarantines, PersistArgs::Consumer(_)) => true,
-            (Forgets::Large, args) => args.places().iter().any(|place| place.slot.byte_len() > 64 << 10),
+            (Forgets::Large, args) => {
+                args.content_fields().iter().any(|field| field.value.byte_len() > 64 << 10)
+            }
             (Forgets::Edits, PersistArgs::UpdateContent(update)) => update.mode == UpdateMode::Edit,
             _ => false,
         }
@@ -535,7 +537,7 @@ impl Swap {
         // Every word that stood whole before a place has moved it; no mark begins or ends inside of one.
         let moved = |at: u32| {
             let before = stored[..at as usize].matches(self.into).count();
-            u32::try_from(at as usize + before * SECRET.len() - before * self.into.len()).expect("a place")
+            u32::try_from(at as usize + before * SECRET.len() - before * self.into.len()).expect("a field")
         };
         for (from, to) in &mut hit.marks {
             (*from, *to) = (moved(*from), moved(*to));
@@ -543,27 +545,27 @@ impl Swap {
     }
 
     fn swap(&self, carrier: &mut impl CarriesContent, from: &str, into: &str) {
-        for place in carrier.places_mut() {
-            let is_of_a_thread = place.message.is_none();
-            match place.slot {
-                SlotMut::Whole(content) => *content = self.content(content, from, into),
-                SlotMut::Delta(Delta::Text(text)) => *text = text.replace(from, into),
-                SlotMut::Delta(Delta::Blocks(blocks)) => *blocks = self.content(blocks, from, into),
-                SlotMut::Metadata(_) if self.forgets == Forgets::Metadata => {}
-                SlotMut::Metadata(_) if is_of_a_thread && self.forgets == Forgets::Annotations => {}
-                SlotMut::Metadata(metadata) => {
+        for field in carrier.content_fields_mut() {
+            let is_of_a_thread = field.message.is_none();
+            match field.value {
+                FieldValueMut::Whole(content) => *content = self.content(content, from, into),
+                FieldValueMut::Delta(Delta::Text(text)) => *text = text.replace(from, into),
+                FieldValueMut::Delta(Delta::Blocks(blocks)) => *blocks = self.content(blocks, from, into),
+                FieldValueMut::Metadata(_) if self.forgets == Forgets::Metadata => {}
+                FieldValueMut::Metadata(_) if is_of_a_thread && self.forgets == Forgets::Annotations => {}
+                FieldValueMut::Metadata(metadata) => {
                     let json = serde_json::to_string(metadata).expect("metadata serializes");
                     *metadata =
                         serde_json::from_str::<Metadata>(&json.replace(from, into)).expect("metadata");
                 }
-                SlotMut::Reason(_) if self.forgets == Forgets::Reasons => {}
-                SlotMut::Reason(reason) => *reason = reason.replace(from, into),
-                SlotMut::Title(_) if self.forgets == Forgets::Titles => {}
-                SlotMut::Title(title) => {
+                FieldValueMut::Reason(_) if self.forgets == Forgets::Reasons => {}
+                FieldValueMut::Reason(reason) => *reason = reason.replace(from, into),
+                FieldValueMut::Title(_) if self.forgets == Forgets::Titles => {}
+                FieldValueMut::Title(title) => {
                     *title = Title::new(title.as_str().replace(from, into)).expect("a title");
                 }
-                SlotMut::Preview(_) if self.forgets == Forgets::Previews => {}
-                SlotMut::Preview(preview) => *preview = preview.replace(from, into),
+                FieldValueMut::Preview(_) if self.forgets == Forgets::Previews => {}
+                FieldValueMut::Preview(preview) => *preview = preview.replace(from, into),
             }
         }
     }

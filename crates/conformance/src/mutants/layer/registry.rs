@@ -156,8 +156,8 @@ mutants! {
     Redactor(RawReasons) "redactor-explains-itself" "stores the text that it hides as the reason of an abandonment" ["law.stream-deltas" "law.stream-blocks" "law.stream-snapshots" "law.stream-batches"];
     Redactor(Questions) "redactor-asks-aloud" "searches the store for what it has found in a stream" ["law.stream-deltas" "law.stream-apart"];
     Redactor(Ordinary) "redactor-holds-everything" "holds back all of a text until the message ends" ["law.held-back"];
-    Redactor(HeldBack) "redactor-forgets-held-back" "answers nowhere how much it holds back" ["law.held-back"];
-    Alias(HeldBackInReads) "alias-forgets-held-back-in-reads" "answers a read without how much it holds back" ["law.held-back"];
+    Redactor(BufferedBytes) "redactor-forgets-held-back" "answers nowhere how much it holds back" ["law.held-back"];
+    Alias(BufferedBytesInReads) "alias-forgets-held-back-in-reads" "answers a read without how much it holds back" ["law.held-back"];
     Redactor(Queries) "redactor-forgets-queries" "passes on what is searched for as it is" ["law.query"];
     Alias(Queries) "alias-forgets-queries" "searches for the name where its alias is stored" ["law.query" "law.marks"];
     Alias(Marks) "alias-forgets-marks" "leaves marks where they were in the stored snippet" ["law.marks"];

@@ -14,7 +14,7 @@ use throughline_core::{
     Content, Delta, Effect, ErrorKind, MessageState, NewMessage, PersistArgs, PersistError, PersistRequest,
     PersistResponse, PersistResult, Persistence, Phase, ReadArgs, ReadResult, Result, Revision, Role, Seq,
     messages::{
-        Add, CarriesContent as _, ContentChange, Deleted, ReadPage, SlotMut, UpdateContent, UpdateMode,
+        Add, CarriesContent as _, ContentChange, Deleted, FieldValueMut, ReadPage, UpdateContent, UpdateMode,
     },
     pipeline::{Extensions, Receipt, SiteSpec},
     plugin::{NextRequest, from_fn},
@@ -310,8 +310,8 @@ impl Fault {
             }
             (Self::ForgetsTaken, PersistArgs::Thread(ThreadArgs::TakeLast(take))) => take.expected = None,
             (Self::TrimsContent, args) => {
-                for place in args.places_mut() {
-                    if let SlotMut::Whole(content) = place.slot {
+                for field in args.content_fields_mut() {
+                    if let FieldValueMut::Whole(content) = field.value {
                         *content = Content::empty();
                     }
                 }

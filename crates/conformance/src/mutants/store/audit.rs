@@ -9,8 +9,8 @@ use std::{
 use throughline_core::{
     BoxError, PersistArgs, PersistResponse, PersistResult, Position, ReadArgs, ReadResult, Result, Timestamp,
     audit::{
-        AuditDigest, AuditEntry, AuditFrom, AuditLink, AuditNotes, AuditNumber, AuditPage, AuditTicket,
-        ReadAudit,
+        AuditDigest, AuditEntry, AuditFrom, AuditLink, AuditNumber, AuditPage, PendingAuditEntry, ReadAudit,
+        RejectedCallRecords,
     },
     backend::AnswerBytes,
     messages::{PageFrom, ReadPage},
@@ -62,7 +62,7 @@ impl Log {
     /// Makes a write that is to have an entry, with nothing between the two.
     pub(super) async fn audited(
         &self,
-        ticket: &AuditTicket,
+        ticket: &PendingAuditEntry,
         store: &Faulty,
         line: Line,
         write: impl Future<Output = Result<PersistResponse>>,
@@ -92,7 +92,7 @@ impl Log {
         Ok(response)
     }
 
-    pub(super) async fn note(&self, notes: &AuditNotes) {
+    pub(super) async fn note(&self, notes: &RejectedCallRecords) {
         if self.fault == Some(AuditFault::ForgetsNotes) {
             return;
         }
@@ -188,7 +188,7 @@ impl Kept {
 
     fn extend(&mut self, entries: impl IntoIterator<Item = AuditEntry>) {
         for entry in entries {
-            let line = serde_json::to_string(&entry).expect("an entry serialises");
+            let line = serde_json::to_string(&entry).expect("an entry serializes");
             writeln!(self.file, "{line}").expect("the log can be written");
             self.entries.push(entry);
         }

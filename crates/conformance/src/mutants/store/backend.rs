@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use throughline_core::{
     Admitted, Backend, BoxError, Capabilities, Effect, ErrorKind, Operation, PersistArgs, PersistError,
     PersistResponse, PersistResult, ReadArgs, ReadResult, Reply, Result,
-    audit::{AuditNotes, AuditNumber},
+    audit::{AuditNumber, RejectedCallRecords},
     changes::{CommitNotifications, CommitNotifier, ConsumerArgs},
     messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
     operations::FingerprintKey,
@@ -149,7 +149,7 @@ impl Faulty {
                 }
                 Ok(response)
             }
-            ReplicaArgs::Stand(take) => {
+            ReplicaArgs::SetState(take) => {
                 let response = self.written(line).await?;
                 if let Some(key) = take.taken_key() {
                     self.key.take(key).expect("the key can be written");
@@ -239,8 +239,8 @@ impl Backend for Faulty {
         self.serve(call).await
     }
 
-    async fn note(&self, notes: AuditNotes) -> Result<()> {
-        self.log.note(&notes).await;
+    async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
+        self.log.note(&records).await;
         Ok(())
     }
 

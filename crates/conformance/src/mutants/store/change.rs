@@ -4,10 +4,10 @@ use throughline_core::{
     Content, Delta, Message, MetadataPatch, PersistArgs, PersistResponse, PersistResult, Position, ReadArgs,
     ReadResult,
     changes::Changes,
-    messages::{CarriesContent as _, SlotMut, UpdateContent},
+    messages::{CarriesContent as _, FieldValueMut, UpdateContent},
     pipeline::Receipt,
     sessions::{Binding, Claimer, Resolution, RunReport, SessionArgs, SessionResult},
-    threads::{ListThreads, ThreadEntry, ThreadList, ThreadResult},
+    threads::{ListThreads, ThreadList, ThreadResult, ThreadSummary},
 };
 
 /// Changes every change of content, in batches too.
@@ -21,9 +21,11 @@ pub(super) fn contents(args: &mut PersistArgs, change: fn(&mut UpdateContent)) {
 
 /// Changes every JSON of content.
 pub(super) fn json(args: &mut PersistArgs, change: fn(&Content) -> Content) {
-    for place in args.places_mut() {
-        match place.slot {
-            SlotMut::Whole(content) | SlotMut::Delta(Delta::Blocks(content)) => *content = change(content),
+    for field in args.content_fields_mut() {
+        match field.value {
+            FieldValueMut::Whole(content) | FieldValueMut::Delta(Delta::Blocks(content)) => {
+                *content = change(content);
+            }
             _ => {}
         }
     }
@@ -38,8 +40,8 @@ pub(super) fn by_way_of_a_tree(content: &Content) -> Content {
 
 /// Metadata by way of a tree of values.
 pub(super) fn metadata_by_way_of_a_tree(args: &mut PersistArgs) {
-    for place in args.places_mut() {
-        let SlotMut::Metadata(metadata) = place.slot else { continue };
+    for field in args.content_fields_mut() {
+        let FieldValueMut::Metadata(metadata) = field.value else { continue };
         let values: Vec<_> =
             metadata.iter().map(|(name, value)| (name.to_owned(), tree(value.get()))).collect();
         for (name, value) in values {
@@ -110,7 +112,7 @@ pub(super) fn max_bytes(args: &mut PersistArgs) -> Option<&mut u32> {
 }
 
 /// Changes every entry of a thread, read or answered to what was done to it.
-pub(super) fn entries(response: &mut PersistResponse, change: impl Fn(&mut ThreadEntry)) {
+pub(super) fn entries(response: &mut PersistResponse, change: impl Fn(&mut ThreadSummary)) {
     match &mut response.result {
         PersistResult::Read(ReadResult::Thread(entry)) => entry.iter_mut().for_each(change),
         PersistResult::Read(ReadResult::Threads(list)) => list.entries.iter_mut().for_each(change),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use throughline_core::{
     ErrorKind, PersistArgs, PersistResponse, PersistResult, Position, ReadArgs, ReadResult, Result, TenantId,
     ThreadId,
-    changes::{Change, ChangeScope, Changes, Happened, ReadChanges},
+    changes::{Change, ChangeKind, ChangeScope, Changes, ReadChanges},
     operations::Addressed as _,
     pipeline::Receipt,
 };
@@ -105,7 +105,7 @@ impl ChangeFault {
                 tenant: line.tenant.clone(),
                 thread: thread.clone(),
                 at: line.now,
-                what: Happened::ThreadChanged,
+                what: ChangeKind::ThreadChanged,
             };
             match (self, answer) {
                 (Self::TellsRefusals, Err(_)) => known.made_up.push(change(before.next())),

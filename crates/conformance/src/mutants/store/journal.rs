@@ -11,7 +11,7 @@ use throughline_core::{
     BoxError, IdempotencyKey, Message, Metadata, PersistArgs, PersistResponse, Persistence, Result, TenantId,
     Timestamp,
     backend::search::Tokenizer,
-    messages::{CarriesContent, SlotMut},
+    messages::{CarriesContent, FieldValueMut},
 };
 use throughline_memory::MemoryBackend;
 use tokio::sync::{Mutex, MutexGuard};
@@ -95,7 +95,7 @@ impl Journal {
     /// Writes a message to another file, which nobody reads.
     pub(super) fn write_beside(&self, message: &Message) {
         let file = OpenOptions::new().create(true).append(true).open(self.path.with_extension("beside"));
-        let json = serde_json::to_vec(message).expect("a message serialises");
+        let json = serde_json::to_vec(message).expect("a message serializes");
         file.and_then(|mut file| file.write_all(&json)).expect("a file beside");
     }
 
@@ -112,7 +112,7 @@ pub(super) struct Pending<'a> {
 
 impl Pending<'_> {
     pub(super) fn write(&mut self, line: &Line) {
-        let line = serde_json::to_string(line).expect("a line serialises");
+        let line = serde_json::to_string(line).expect("a line serializes");
         // JSON may hold line breaks, so its length stands before it.
         write!(self.file, "{}\n{line}", line.len()).expect("the journal can be written");
     }
@@ -148,8 +148,8 @@ const RESERVED: &str = "inside: throughline.";
 
 /// Renames what begins with `from` in all metadata.
 fn rename(carrier: &mut impl CarriesContent, from: &str, to: &str) {
-    for place in carrier.places_mut() {
-        let SlotMut::Metadata(metadata) = place.slot else { continue };
+    for field in carrier.content_fields_mut() {
+        let FieldValueMut::Metadata(metadata) = field.value else { continue };
         let names: Vec<String> = metadata.iter().map(|(name, _)| name.to_owned()).collect();
         for name in names.iter().filter(|name| name.starts_with(from)) {
             let value = metadata.get(name).map(ToOwned::to_owned).expect("a name that is there");

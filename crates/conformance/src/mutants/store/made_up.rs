@@ -3,13 +3,13 @@
 use throughline_core::{
     Content, Message, MessageState, Metadata, PersistArgs, PersistResponse, PersistResult, Position,
     Revision, Role, Seq, TenantId, ThreadId, Timestamp,
-    backend::ThreadFacts,
+    backend::ThreadStats,
     messages::{
         Added, Batched, ContentUpdated, Deleted, GetMessage, Imported, ImportedRow, Reserved, Updated,
     },
     operations::Addressed as _,
     pipeline::{Extensions, Receipt},
-    threads::{Generation, ThreadChanged, ThreadEntry},
+    threads::{Generation, ThreadChanged, ThreadSummary},
 };
 
 pub(super) fn response(result: PersistResult, receipt: Receipt) -> PersistResponse {
@@ -55,8 +55,8 @@ pub(super) fn done(asked: &PersistArgs) -> Option<PersistResponse> {
 }
 
 /// An entry of a thread that was just created.
-pub(super) fn entry(tenant: &TenantId, thread: &ThreadId, now: Timestamp) -> ThreadEntry {
-    ThreadFacts::implied(now).entry(tenant, thread, Generation::FIRST, Seq::ZERO)
+pub(super) fn entry(tenant: &TenantId, thread: &ThreadId, now: Timestamp) -> ThreadSummary {
+    ThreadStats::implied(now).entry(tenant, thread, Generation::FIRST, Seq::ZERO)
 }
 
 /// A write to a thread that takes none, as if it did.

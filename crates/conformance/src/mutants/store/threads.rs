@@ -10,7 +10,7 @@ use throughline_core::{
     operations::Addressed as _,
     threads::{
         ClearThread, CreateThread, DeleteThread, GetThread, LabelPatch, LabelThread, PrunePlan, RenameThread,
-        ThreadArgs, ThreadCursor, ThreadDeleted, ThreadEntry, ThreadResult,
+        ThreadArgs, ThreadCursor, ThreadDeleted, ThreadResult, ThreadSummary,
     },
 };
 
@@ -332,11 +332,11 @@ impl ThreadFault {
                     entries.extend(entry(store, &line, &thread).await?);
                 }
                 entries.sort_by(|a, b| b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread)));
-                let after = |entry: &ThreadEntry| {
+                let after = |entry: &ThreadSummary| {
                     read.after.as_ref().is_none_or(|after| after.is_before(&ThreadCursor::of(entry)))
                 };
                 entries.retain(|entry| {
-                    after(entry) && read.shows(&ThreadEntry { listed: true, ..entry.clone() })
+                    after(entry) && read.shows(&ThreadSummary { listed: true, ..entry.clone() })
                 });
                 if let PersistResult::Read(ReadResult::Threads(list)) = &mut response.result {
                     entries.truncate(read.limit as usize);
@@ -403,7 +403,7 @@ fn others(store: &Faulty, line: &Line) -> Vec<Name> {
     threads.into_iter().filter(|name| Some(name) != here.as_ref()).collect()
 }
 
-async fn entry(store: &Faulty, line: &Line, thread: &ThreadId) -> Result<Option<ThreadEntry>> {
+async fn entry(store: &Faulty, line: &Line, thread: &ThreadId) -> Result<Option<ThreadSummary>> {
     let get = GetThread { thread: thread.clone() };
     let line = Line { args: get.into(), key: None, ..line.clone() };
     match store.journal.read(&line).await?.result {

@@ -1,7 +1,7 @@
 //! What was kept elsewhere, and what can be made of it.
 
 use super::{
-    AttemptRecord, BoundRuntime, KnownSession, SessionPlace, SessionStore, SessionValue, Standing,
+    AttemptRecord, BoundRuntime, KnownSession, SessionAddress, SessionStore, SessionValue, Standing,
     begin::whose,
     end,
     standing::{Verdict, is_bound, recorded, unknown},
@@ -16,7 +16,7 @@ use crate::{
 
 pub(super) fn adopt<R: SessionStore>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     adopt: &AdoptSession,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
@@ -115,7 +115,7 @@ fn value_of<R: SessionStore>(
 
 pub(super) fn backfill<R: SessionStore>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     fill: &BackfillRuntime,
     now: Timestamp,
 ) -> Result<RuntimeBackfilled, R::Error> {

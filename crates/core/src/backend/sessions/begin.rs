@@ -1,6 +1,6 @@
 //! The beginning of a run, and its heartbeat.
 
-use super::{AttemptRecord, Decision, Running, SessionPlace, SessionStore, Standing, standing::Lapsed};
+use super::{AttemptRecord, Decision, Running, SessionAddress, SessionStore, Standing, standing::Lapsed};
 use crate::{
     ErrorKind, Lease, PersistError, Timestamp,
     backend::rules,
@@ -11,7 +11,7 @@ use crate::{
 
 pub(super) fn begin<R: SessionStore>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     begin: &BeginRun,
     now: Timestamp,
 ) -> Result<RunBegun, R::Error> {
@@ -127,7 +127,7 @@ fn record<R: SessionStore>(
 
 pub(super) fn renew<R: SessionStore>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     renew: &RenewRun,
     now: Timestamp,
 ) -> Result<RunRenewed, R::Error> {
@@ -177,7 +177,7 @@ pub(super) fn known<R: SessionStore>(
 }
 
 /// What is answered to a run that is over.
-fn is_over(record: &AttemptRecord, place: &SessionPlace) -> PersistError {
+fn is_over(record: &AttemptRecord, place: &SessionAddress) -> PersistError {
     came_late(
         record,
         place,
@@ -189,15 +189,15 @@ fn is_over(record: &AttemptRecord, place: &SessionPlace) -> PersistError {
 }
 
 /// What is answered to a run of an earlier generation.
-pub(super) fn superseded(record: &AttemptRecord, place: &SessionPlace) -> PersistError {
+pub(super) fn superseded(record: &AttemptRecord, place: &SessionAddress) -> PersistError {
     came_late(record, place, "the sessions were reset since it began")
 }
 
-fn came_late(record: &AttemptRecord, place: &SessionPlace, why: &str) -> PersistError {
+fn came_late(record: &AttemptRecord, place: &SessionAddress, why: &str) -> PersistError {
     let id = &record.attempt.id;
     PersistError::new(ErrorKind::Stale, format!("the run `{id}` of {} came late: {why}", whose(place)))
 }
 
-pub(super) fn whose(place: &SessionPlace) -> String {
+pub(super) fn whose(place: &SessionAddress) -> String {
     format!("the agent `{}` in the thread `{}`", place.agent, place.thread)
 }

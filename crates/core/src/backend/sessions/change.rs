@@ -1,7 +1,7 @@
 //! What is done to the sessions of an agent in a thread from outside its runs.
 
 use super::{
-    Health, SessionPlace, SessionStore, Standing,
+    Health, SessionAddress, SessionStore, Standing,
     begin::whose,
     end,
     standing::{is_bound, unknown},
@@ -15,7 +15,7 @@ use crate::{
 
 pub(super) fn reset<R: SessionStore>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     reset: &ResetSession,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
@@ -34,7 +34,7 @@ pub(super) fn reset<R: SessionStore>(
 
 pub(super) fn retire<R: SessionStore>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     retire: &RetireSession,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
@@ -48,7 +48,7 @@ pub(super) fn retire<R: SessionStore>(
 
 pub(super) fn clear_if<R: SessionStore>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     clear: &ClearPointerIf,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {

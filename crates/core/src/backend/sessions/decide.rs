@@ -110,7 +110,7 @@ impl Decision {
             AttemptState::Failed(failure) => match failure.session() {
                 AfterFailure::Kept => None,
                 AfterFailure::Poisoned => Some(Withheld::Poisoned(failure)),
-                AfterFailure::Missing => Some(Withheld::ArtefactMissing),
+                AfterFailure::Missing => Some(Withheld::ArtifactMissing),
             },
             _ => None,
         };
@@ -178,7 +178,7 @@ impl Decision {
         claimer: &Claimer,
     ) -> Result<Option<Lost>, R::Error> {
         let reason = match claimer.reach.directory {
-            _ if claimer.reach.session_missing => Withheld::ArtefactMissing,
+            _ if claimer.reach.session_missing => Withheld::ArtifactMissing,
             Directory::Gone => Withheld::WorkDirGone,
             Directory::Elsewhere => Withheld::WorkDirElsewhere,
             Directory::Same => return Ok(None),
@@ -194,7 +194,7 @@ impl Decision {
             .as_ref()
             .and_then(|session| session.value.as_ref())
             .is_some_and(|latest| latest.work_dir == value.work_dir && latest.runtime == value.runtime);
-        self.is_missing = reason == Withheld::ArtefactMissing || reason == Withheld::WorkDirGone && is_where;
+        self.is_missing = reason == Withheld::ArtifactMissing || reason == Withheld::WorkDirGone && is_where;
         Ok(session.map(|session| Lost { session, reason }))
     }
 
@@ -284,7 +284,7 @@ fn judge<R: SessionRows>(
     match known.health {
         Health::Good => {}
         Health::Poisoned(failure) => return Ok(Some(Withheld::Poisoned(failure))),
-        Health::Missing => return Ok(Some(Withheld::ArtefactMissing)),
+        Health::Missing => return Ok(Some(Withheld::ArtifactMissing)),
         Health::Cleared => return Ok(Some(Withheld::Cleared)),
     }
     if value.generation != generation {

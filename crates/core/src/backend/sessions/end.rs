@@ -1,7 +1,7 @@
 //! What a run says of its session, in its midst and at its end.
 
 use super::{
-    AttemptRecord, SessionPlace, SessionStore, Standing,
+    AttemptRecord, SessionAddress, SessionStore, Standing,
     begin::{known, superseded, under_way},
     standing::{Verdict, recorded, unknown},
 };
@@ -14,7 +14,7 @@ use crate::{
 
 pub(super) fn confirm<R: SessionStore>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     confirm: &ConfirmRun,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
@@ -29,7 +29,7 @@ pub(super) fn confirm<R: SessionStore>(
 
 pub(super) fn fail<R: SessionStore>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     fail: &FailRun,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
@@ -48,7 +48,7 @@ pub(super) fn fail<R: SessionStore>(
 
 pub(super) fn cancel<R: SessionStore>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     cancel: &CancelRun,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
@@ -84,9 +84,9 @@ fn finish<R: SessionStore>(
     if let Some(work_dir) = &report.work_dir {
         attempt.work_dir = Some(work_dir.clone());
     }
-    let resumed = attempt.resumes.clone().filter(|_| end.blames_resumed || report.artefact_missing);
+    let resumed = attempt.resumes.clone().filter(|_| end.blames_resumed || report.artifact_missing);
     let about = attempt.session.clone().or(resumed);
-    let verdict = if report.artefact_missing { Verdict::Missing } else { end.verdict };
+    let verdict = if report.artifact_missing { Verdict::Missing } else { end.verdict };
     rows.put_attempt(&record)?;
     if let Some(session) = &report.retires {
         retire(rows, session)?;
@@ -104,7 +104,7 @@ fn finish<R: SessionStore>(
 
 pub(super) fn pin<R: SessionStore>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     pin: &PinSession,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {

@@ -6,17 +6,17 @@
 //! however many runs there were.
 //!
 //! What ends the sessions of many threads or agents at once is not written into each of them: a row of an agent, of a thread
-//! and of a runtime counts how often that was done, a head knows the counts that it was written under ([`SessionPlace`]), and the difference says what
+//! and of a runtime counts how often that was done, a head knows the counts that it was written under ([`SessionAddress`]), and the difference says what
 //! has happened since.
 //!
 //! ```
-//! use throughline_core::{backend::sessions::{AgentRecord, SessionPlace}, threads::Generation};
+//! use throughline_core::{backend::sessions::{AgentRecord, SessionAddress}, threads::Generation};
 //!
 //! let agent = AgentRecord::default();
-//! let place = SessionPlace { agent: "a".parse()?, thread: "t".parse()?, cleared: Generation::FIRST, resets: agent.resets };
+//! let place = SessionAddress { agent: "a".parse()?, thread: "t".parse()?, cleared: Generation::FIRST, resets: agent.resets };
 //! assert_eq!(place.generation(0).get(), 1);
 //! // Every reset of the agent begins a generation in each of its threads.
-//! let place = SessionPlace { resets: agent.reset().resets, ..place };
+//! let place = SessionAddress { resets: agent.reset().resets, ..place };
 //! assert_eq!(place.generation(0).get(), 2);
 //! # Ok::<(), throughline_core::InvalidId>(())
 //! ```
@@ -30,7 +30,7 @@ mod standing;
 
 use self::{decide::Decision, standing::Standing};
 pub use crate::operation::stored::{
-    AgentRecord, AttemptRecord, BoundRuntime, Health, KnownSession, Running, SessionHead, SessionPlace,
+    AgentRecord, AttemptRecord, BoundRuntime, Health, KnownSession, Running, SessionAddress, SessionHead,
     SessionValue, Wanted,
 };
 use crate::{
@@ -116,7 +116,7 @@ pub trait SessionStore: SessionRows {
 /// What a look-up fails with.
 pub fn resolve<R: SessionRows>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     claimer: &Claimer,
     now: Timestamp,
 ) -> Result<Resolution, R::Error> {
@@ -131,7 +131,7 @@ pub fn resolve<R: SessionRows>(
 
 /// What a claimer may go on with in a thread that was deleted.
 #[must_use]
-pub fn resolve_nothing(place: &SessionPlace) -> Resolution {
+pub fn resolve_nothing(place: &SessionAddress) -> Resolution {
     Resolution {
         session: None,
         work_dir: None,
@@ -150,7 +150,7 @@ pub fn resolve_nothing(place: &SessionPlace) -> Resolution {
 /// [`AgentRecord`]'s; what a look-up or a write fails with.
 pub fn apply<R: SessionStore>(
     rows: &mut R,
-    place: &SessionPlace,
+    place: &SessionAddress,
     args: &SessionArgs,
     now: Timestamp,
 ) -> Result<SessionResult, R::Error> {

@@ -1,7 +1,7 @@
 //! A head as it stands now, whatever has happened to its thread and its agent since it was written.
 
 use super::{
-    AttemptRecord, BoundRuntime, Health, KnownSession, Running, SessionHead, SessionPlace, SessionRows,
+    AttemptRecord, BoundRuntime, Health, KnownSession, Running, SessionAddress, SessionHead, SessionRows,
     SessionStore, SessionValue,
 };
 use crate::{
@@ -30,7 +30,7 @@ const STEP: u64 = 2;
 /// A head, up to date.
 #[derive(Debug, Clone)]
 pub(super) struct Standing {
-    pub(super) place: SessionPlace,
+    pub(super) place: SessionAddress,
     pub(super) head: SessionHead,
     pub(super) generation: SessionGeneration,
     is_new: bool,
@@ -49,7 +49,7 @@ impl Standing {
     /// As it stands.
     pub(super) fn read<R: SessionRows>(
         rows: &mut R,
-        place: &SessionPlace,
+        place: &SessionAddress,
         now: Timestamp,
     ) -> Result<Self, R::Error> {
         let found = rows.head()?;
@@ -75,7 +75,7 @@ impl Standing {
     /// runs until then.
     pub(super) fn read_as_if_taken_over<R: SessionRows>(
         rows: &mut R,
-        place: &SessionPlace,
+        place: &SessionAddress,
         now: Timestamp,
     ) -> Result<(Self, Option<Running>), R::Error> {
         let mut standing = Self::read(rows, place, now)?;
@@ -180,7 +180,7 @@ impl Standing {
     }
 }
 
-fn begun(place: &SessionPlace, now: Timestamp) -> SessionHead {
+fn begun(place: &SessionAddress, now: Timestamp) -> SessionHead {
     let was_cleared = place.cleared > Generation::FIRST;
     SessionHead {
         own: 0,

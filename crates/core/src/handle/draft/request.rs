@@ -57,7 +57,7 @@ impl DraftRequest {
     /// Reserves the next attempt of the reply that the [key](Self::key) names. A reply whose writer died ends abandoned, and the key
     /// alone answers with that message for ever. This begins another message, once: of two deliveries at the same time
     /// one begins, and the other is answered [`ReplyAttempt::Open`](crate::handle::ReplyAttempt::Open). An attempt that is open, and whose lease has expired, is
-    /// abandoned as a [sweep](crate::Persistence::sweep_expired) would do.
+    /// abandoned as a [sweep](crate::Persistence::recover_expired_drafts) would do.
     ///
     /// The attempts have keys of their own, the first one that of the reply and the others the number behind it, such as
     /// `reply-1007 (attempt 2)`. The reservation has to be the same each time. It costs a call or two for each earlier attempt.

@@ -20,7 +20,7 @@ use crate::{
     backend::Length,
     context::Extensions,
     operation::{ContentChange, ContentUpdated, GetMessage, Reserved, UpdateContent, UpdateMode},
-    request::{ContentLimit, HeldBack},
+    request::{BufferedBytes, ContentLimit},
 };
 
 /// How many changes may wait for the writer before an append waits too.
@@ -487,7 +487,7 @@ impl Writer {
 }
 
 fn held_back(extensions: &Extensions) -> u64 {
-    extensions.get::<HeldBack>().map_or(0, |held| held.0 as u64)
+    extensions.get::<BufferedBytes>().map_or(0, |held| held.0 as u64)
 }
 
 /// What a write was answered with.

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use crate::{ErrorKind, IdempotencyKey, PersistError, Result, Site};
 
 /// How long a call is made again before its error is answered.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The first wait before a call is made again, and the longest: each is twice the one before.
 const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -30,7 +30,7 @@ where
 {
     let key = IdempotencyKey::mint();
     let (mut wait, longest) = WAITS;
-    let give_up = Instant::now() + PATIENCE;
+    let give_up = Instant::now() + TIMEOUT;
     loop {
         let error = match call(key.clone()).await {
             Ok(answer) => return Ok(answer),

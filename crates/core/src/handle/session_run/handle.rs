@@ -69,7 +69,7 @@ impl Shared {
         let mut gap = resolution.gap.clone();
         // It was forced because the session was refused, which the store was told of the run before.
         if let Some(gap) = gap.as_mut().filter(|gap| gap.session.is_some() && gap.session == *refused) {
-            gap.reason = Withheld::ArtefactMissing;
+            gap.reason = Withheld::ArtifactMissing;
         }
         Self {
             db,

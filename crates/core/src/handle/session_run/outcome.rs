@@ -22,7 +22,7 @@ impl<T> Finished<T> {
     /// It is done, and this came out of it.
     #[must_use]
     pub const fn new(output: T) -> Self {
-        let report = RunReport { session: None, work_dir: None, artefact_missing: false, retires: None };
+        let report = RunReport { session: None, work_dir: None, artifact_missing: false, retires: None };
         Self { output, report, writes: Vec::new() }
     }
 
@@ -63,7 +63,7 @@ impl RunFailure {
     /// It has failed in this way.
     #[must_use]
     pub const fn new(failure: Failure) -> Self {
-        let report = RunReport { session: None, work_dir: None, artefact_missing: false, retires: None };
+        let report = RunReport { session: None, work_dir: None, artifact_missing: false, retires: None };
         Self { failure, report, writes: Vec::new(), cause: None }
     }
 

@@ -4,7 +4,7 @@ use crate::message::debug_without_text;
 use crate::{
     Position, ThreadId,
     id::ConsumerName,
-    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
+    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
 };
 
 /// Takes down that a consumer passed over a change, and why. A second time the later reason stands.
@@ -34,14 +34,14 @@ impl QuarantineChange {
 }
 
 impl CarriesContent for QuarantineChange {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { consumer: _, position: _, thread, why } = self;
-        vec![Place { thread, message: None, slot: Slot::Reason(why) }]
+        vec![ContentField { thread, message: None, value: FieldValue::Reason(why) }]
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { consumer: _, position: _, thread, why } = self;
-        vec![PlaceMut { thread, message: None, slot: SlotMut::Reason(why) }]
+        vec![ContentFieldMut { thread, message: None, value: FieldValueMut::Reason(why) }]
     }
 }
 

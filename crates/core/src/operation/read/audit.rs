@@ -76,7 +76,7 @@ pub struct AuditPage {
     /// The entries, in the order in which they stand. There may be none although there are more: of a narrow scope a store looks
     /// at so many entries of others in one call.
     pub entries: Vec<AuditEntry>,
-    /// The places of what cannot be read as an entry. It may be anybody's, and is told to everybody who asks for more than one thread.
+    /// The content fields of what cannot be read as an entry. It may be anybody's, and is told to everybody who asks for more than one thread.
     pub damaged: Vec<AuditNumber>,
     /// How far was read, in the direction of the read.
     pub reached: AuditNumber,

@@ -4,7 +4,7 @@ use crate::message::debug_without_text;
 use crate::{
     Position, ThreadId, Timestamp,
     id::ConsumerName,
-    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
+    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
 };
 
 /// Reads how far a consumer has come.
@@ -82,21 +82,21 @@ pub struct QuarantinedChange {
 debug_without_text!(QuarantinedChange { position, thread, at } unshown { why });
 
 impl CarriesContent for QuarantinedChanges {
-    fn places(&self) -> Vec<Place<'_>> {
-        fn place(change: &QuarantinedChange) -> Place<'_> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
+        fn field(change: &QuarantinedChange) -> ContentField<'_> {
             let QuarantinedChange { position: _, thread, at: _, why } = change;
-            Place { thread, message: None, slot: Slot::Reason(why) }
+            ContentField { thread, message: None, value: FieldValue::Reason(why) }
         }
         let Self { consumer: _, changes, more: _ } = self;
-        changes.iter().map(place).collect()
+        changes.iter().map(field).collect()
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-        fn place(change: &mut QuarantinedChange) -> PlaceMut<'_> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
+        fn field(change: &mut QuarantinedChange) -> ContentFieldMut<'_> {
             let QuarantinedChange { position: _, thread, at: _, why } = change;
-            PlaceMut { thread: &*thread, message: None, slot: SlotMut::Reason(why) }
+            ContentFieldMut { thread: &*thread, message: None, value: FieldValueMut::Reason(why) }
         }
         let Self { consumer: _, changes, more: _ } = self;
-        changes.iter_mut().map(place).collect()
+        changes.iter_mut().map(field).collect()
     }
 }

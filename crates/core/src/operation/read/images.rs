@@ -67,6 +67,6 @@ carries_parts!(Images, self => {
 /// Reads how a store stands to the one beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct GetStanding {}
+pub struct GetReplicationStatus {}
 
-carries_nothing!(GetStanding {});
+carries_nothing!(GetReplicationStatus {});

@@ -20,7 +20,7 @@ pub use self::{
     consumer::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
     damaged::DamagedMessage,
     get::GetMessage,
-    images::{GetStanding, Images, ReadImages},
+    images::{GetReplicationStatus, Images, ReadImages},
     open::{ListOpen, OpenCursor, OpenReservations},
     page::{Page, PageFrom, ReadPage, Visibility},
     search::{SearchHit, SearchHits, SearchMessages},
@@ -28,8 +28,10 @@ pub use self::{
     threads::{GetThread, ListPurgeable, ListThreads, PlanPrune, PrunePlan, PurgeableThreads, ThreadList},
 };
 use super::{Addressed, family::family};
-use crate::message::{CarriesContent, Place, PlaceMut};
-use crate::{Message, MessageId, ThreadId, change::ChangeScope, replica::Standing, thread::ThreadEntry};
+use crate::message::{CarriesContent, ContentField, ContentFieldMut};
+use crate::{
+    Message, MessageId, ThreadId, change::ChangeScope, replica::ReplicationStatus, thread::ThreadSummary,
+};
 
 family! {
     /// The reads. They go through the same layers as the writes: an encryption layer must decrypt, a redirect must
@@ -46,7 +48,7 @@ family! {
     /// The messages that a writer may still be at work on.
     OpenReservations: ListOpen -> OpenReservations as "openReservations";
     /// One thread.
-    Thread: GetThread -> Option<ThreadEntry> as "thread";
+    Thread: GetThread -> Option<ThreadSummary> as "thread";
     /// The threads of the tenant.
     Threads: ListThreads -> ThreadList as "threads";
     /// What a prune would take away.
@@ -72,7 +74,7 @@ family! {
     /// What the store keeps, as images.
     Images: ReadImages -> Images as "images";
     /// How the store stands to the one beside it.
-    Standing: GetStanding -> Standing as "standing";
+    ReplicationStatus: GetReplicationStatus -> ReplicationStatus as "replicationStatus";
 }
 
 impl ReadResult {
@@ -96,13 +98,13 @@ impl ReadResult {
             | Self::Resolve(_)
             | Self::Attempts(_)
             | Self::Images(_)
-            | Self::Standing(_) => &[],
+            | Self::ReplicationStatus(_) => &[],
         }
     }
 
     /// The entries of threads it holds.
     #[must_use]
-    pub fn entries(&self) -> &[ThreadEntry] {
+    pub fn entries(&self) -> &[ThreadSummary] {
         match self {
             Self::Thread(entry) => entry.as_slice(),
             Self::Threads(list) => &list.entries,
@@ -120,19 +122,19 @@ impl ReadResult {
             | Self::Resolve(_)
             | Self::Attempts(_)
             | Self::Images(_)
-            | Self::Standing(_) => &[],
+            | Self::ReplicationStatus(_) => &[],
         }
     }
 }
 
 /// A read of one thing that may not be there.
 impl<T: CarriesContent> CarriesContent for Option<T> {
-    fn places(&self) -> Vec<Place<'_>> {
-        self.iter().flat_map(CarriesContent::places).collect()
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
+        self.iter().flat_map(CarriesContent::content_fields).collect()
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
-        self.iter_mut().flat_map(CarriesContent::places_mut).collect()
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
+        self.iter_mut().flat_map(CarriesContent::content_fields_mut).collect()
     }
 }
 
@@ -157,7 +159,7 @@ impl Addressed for ReadArgs {
             | Self::Cursor(_)
             | Self::Quarantined(_)
             | Self::Images(_)
-            | Self::Standing(_) => None,
+            | Self::ReplicationStatus(_) => None,
         }
     }
 
@@ -179,7 +181,7 @@ impl Addressed for ReadArgs {
             | Self::Resolve(_)
             | Self::Attempts(_)
             | Self::Images(_)
-            | Self::Standing(_) => None,
+            | Self::ReplicationStatus(_) => None,
         }
     }
 }
@@ -203,7 +205,7 @@ impl Addressed for ReadResult {
             | Self::Cursor(_)
             | Self::Quarantined(_)
             | Self::Images(_)
-            | Self::Standing(_) => None,
+            | Self::ReplicationStatus(_) => None,
         }
     }
 
@@ -225,7 +227,7 @@ impl Addressed for ReadResult {
             | Self::Resolve(_)
             | Self::Attempts(_)
             | Self::Images(_)
-            | Self::Standing(_) => None,
+            | Self::ReplicationStatus(_) => None,
         }
     }
 }

@@ -136,8 +136,12 @@ impl Page {
             return None;
         }
         let healthy = self.messages.iter().map(|message| message.seq);
-        let places = healthy.chain(self.damaged.iter().filter_map(|damaged| damaged.seq));
-        if from.is_forward() { places.max().map(PageFrom::After) } else { places.min().map(PageFrom::Before) }
+        let content_fields = healthy.chain(self.damaged.iter().filter_map(|damaged| damaged.seq));
+        if from.is_forward() {
+            content_fields.max().map(PageFrom::After)
+        } else {
+            content_fields.min().map(PageFrom::Before)
+        }
     }
 
     /// The messages, for who cannot do without any of them.

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::debug_without_text;
 use crate::{
     MessageId, Position, Role, Seq, ThreadId, Timestamp,
-    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
+    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
 };
 
 /// Looks for final messages of the tenant that have certain words, the best first.
@@ -91,21 +91,21 @@ pub struct SearchHit {
 debug_without_text!(SearchHit { thread, id, seq, role, created_at, marks } unshown { snippet });
 
 impl CarriesContent for SearchHits {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { hits, damaged: _, indexed: _, terminated_early: _ } = self;
-        fn place(hit: &SearchHit) -> Place<'_> {
+        fn field(hit: &SearchHit) -> ContentField<'_> {
             let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } = hit;
-            Place { thread, message: Some(id), slot: Slot::Preview(snippet) }
+            ContentField { thread, message: Some(id), value: FieldValue::Preview(snippet) }
         }
-        hits.iter().map(place).collect()
+        hits.iter().map(field).collect()
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { hits, damaged: _, indexed: _, terminated_early: _ } = self;
-        fn place(hit: &mut SearchHit) -> PlaceMut<'_> {
+        fn field(hit: &mut SearchHit) -> ContentFieldMut<'_> {
             let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } = hit;
-            PlaceMut { thread, message: Some(id), slot: SlotMut::Preview(snippet) }
+            ContentFieldMut { thread, message: Some(id), value: FieldValueMut::Preview(snippet) }
         }
-        hits.iter_mut().map(place).collect()
+        hits.iter_mut().map(field).collect()
     }
 }

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AgentId, ThreadId,
-    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
+    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
     session::{Attempt, Claimer, Resolution},
 };
 
@@ -75,17 +75,19 @@ pub struct Attempts {
 }
 
 impl CarriesContent for Attempts {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { agent: _, thread, attempts, more: _ } = self;
         let details = attempts.iter().filter_map(|attempt| detail(attempt).as_deref());
-        details.map(|why| Place { thread, message: None, slot: Slot::Reason(why) }).collect()
+        details.map(|why| ContentField { thread, message: None, value: FieldValue::Reason(why) }).collect()
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { agent: _, thread, attempts, more: _ } = self;
         let thread = &*thread;
         let details = attempts.iter_mut().filter_map(|attempt| detail_mut(attempt).as_mut());
-        details.map(|why| PlaceMut { thread, message: None, slot: SlotMut::Reason(why) }).collect()
+        details
+            .map(|why| ContentFieldMut { thread, message: None, value: FieldValueMut::Reason(why) })
+            .collect()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     Labels, OwnerId, Position, Seq, ThreadId,
     message::{Generation, carries_nothing, carries_parts},
     operation::ReadPage,
-    thread::{Keep, ThreadCursor, ThreadEntry},
+    thread::{Keep, ThreadCursor, ThreadSummary},
 };
 
 /// Reads the entry of one thread; nothing where there is no such thread, or it was deleted. Shows threads that no list
@@ -104,7 +104,7 @@ impl ListThreads {
 
     /// Whether the list shows this thread, wherever it begins.
     #[must_use]
-    pub fn shows(&self, entry: &ThreadEntry) -> bool {
+    pub fn shows(&self, entry: &ThreadSummary) -> bool {
         entry.listed
             && self.archived.is_none_or(|archived| archived == entry.archived)
             && self.owner.as_ref().is_none_or(|owner| entry.owner.as_ref() == Some(owner))
@@ -119,7 +119,7 @@ carries_nothing!(ListThreads { owner: _, labels: _, archived: _, after: _, limit
 #[serde(rename_all = "camelCase")]
 pub struct ThreadList {
     /// The threads, the latest active first.
-    pub entries: Vec<ThreadEntry>,
+    pub entries: Vec<ThreadSummary>,
     /// Threads that belong on this page and whose entry cannot be read. Nothing of their messages is lost by that:
     /// [`RebuildThread`](crate::operation::RebuildThread) makes the entry again. One whose id cannot be read is called `?`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

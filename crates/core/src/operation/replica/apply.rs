@@ -7,7 +7,7 @@ use crate::{
     replica::{Epoch, ImageCursor},
 };
 
-/// Puts images of the store that is followed in their places, over what is there, and takes down how far that was: all in one commit.
+/// Puts images of the store that is followed in their content fields, over what is there, and takes down how far that was: all in one commit.
 ///
 /// It is refused as [`Stale`](crate::ErrorKind::Stale) by a store that leads, that is in another epoch, or that has followed to another
 /// place than `from`. Where it has come to `to` already nothing is done: a call that was made twice has done what it should. So

@@ -7,12 +7,12 @@ use crate::{
     audit_entry::AuditEntry,
     change::Change,
     id::{AttachmentKey, ConsumerName, RuntimeId},
-    message::{CarriesContent, Generation, Place, PlaceMut, Slot, SlotMut},
+    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, Generation},
     operation::{
         Fingerprint, QuarantinedChange,
         estimated_size::EstimatedSize as _,
         json_len,
-        stored::{AgentRecord, AttemptRecord, KnownName, KnownSession, Replay, SessionHead, ThreadFacts},
+        stored::{AgentRecord, AttemptRecord, KnownName, KnownSession, Replay, SessionHead, ThreadStats},
     },
 };
 
@@ -106,7 +106,7 @@ pub struct ThreadImage {
     /// Whether something up to the floor is still to be purged.
     pub purgeable: bool,
     /// What the host said and what follows from the messages; none of a deleted thread.
-    pub facts: Option<ThreadFacts>,
+    pub facts: Option<ThreadStats>,
 }
 
 /// An id whose message is gone.
@@ -227,7 +227,7 @@ impl fmt::Debug for ThreadImage {
 }
 
 impl CarriesContent for Image {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { tenant: _, part } = self;
         match part {
             ImagePart::Thread(image) => {
@@ -242,29 +242,33 @@ impl CarriesContent for Image {
                     purgeable: _,
                     facts,
                 } = &**image;
-                let Some(ThreadFacts { title, metadata, tally, .. }) = facts else { return Vec::new() };
-                let at = |slot| Place { thread, message: None, slot };
-                let mut places = vec![at(Slot::Title(title)), at(Slot::Metadata(metadata))];
-                places.extend(tally.preview.as_deref().map(|preview| at(Slot::Preview(preview))));
-                places
+                let Some(ThreadStats { title, metadata, counters, .. }) = facts else { return Vec::new() };
+                let at = |value| ContentField { thread, message: None, value };
+                let mut content_fields =
+                    vec![at(FieldValue::Title(title)), at(FieldValue::Metadata(metadata))];
+                content_fields
+                    .extend(counters.preview.as_deref().map(|preview| at(FieldValue::Preview(preview))));
+                content_fields
             }
-            ImagePart::Message(message) => message.places(),
+            ImagePart::Message(message) => message.content_fields(),
             ImagePart::Session(image) => {
                 let SessionImage { thread, agent: _, incarnation: _, part } = &**image;
                 match part {
                     SessionPart::Attempt(record) => {
                         let detail = record.attempt.detail.iter();
-                        detail.map(|why| Place { thread, message: None, slot: Slot::Reason(why) }).collect()
+                        detail
+                            .map(|why| ContentField { thread, message: None, value: FieldValue::Reason(why) })
+                            .collect()
                     }
                     SessionPart::Head(_) | SessionPart::Known(_) => Vec::new(),
                 }
             }
             ImagePart::Consumer(ConsumerImage { consumer: _, position: _, quarantined }) => {
-                fn place(change: &QuarantinedChange) -> Place<'_> {
+                fn field(change: &QuarantinedChange) -> ContentField<'_> {
                     let QuarantinedChange { position: _, thread, at: _, why } = change;
-                    Place { thread, message: None, slot: Slot::Reason(why) }
+                    ContentField { thread, message: None, value: FieldValue::Reason(why) }
                 }
-                quarantined.iter().map(place).collect()
+                quarantined.iter().map(field).collect()
             }
             ImagePart::Gone(_)
             | ImagePart::Name(_)
@@ -276,7 +280,7 @@ impl CarriesContent for Image {
         }
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { tenant: _, part } = self;
         match part {
             ImagePart::Thread(image) => {
@@ -292,13 +296,15 @@ impl CarriesContent for Image {
                     facts,
                 } = &mut **image;
                 let thread = &*thread;
-                let Some(ThreadFacts { title, metadata, tally, .. }) = facts else { return Vec::new() };
-                let at = |slot| PlaceMut { thread, message: None, slot };
-                let mut places = vec![at(SlotMut::Title(title)), at(SlotMut::Metadata(metadata))];
-                places.extend(tally.preview.as_mut().map(|preview| at(SlotMut::Preview(preview))));
-                places
+                let Some(ThreadStats { title, metadata, counters, .. }) = facts else { return Vec::new() };
+                let at = |value| ContentFieldMut { thread, message: None, value };
+                let mut content_fields =
+                    vec![at(FieldValueMut::Title(title)), at(FieldValueMut::Metadata(metadata))];
+                content_fields
+                    .extend(counters.preview.as_mut().map(|preview| at(FieldValueMut::Preview(preview))));
+                content_fields
             }
-            ImagePart::Message(message) => message.places_mut(),
+            ImagePart::Message(message) => message.content_fields_mut(),
             ImagePart::Session(image) => {
                 let SessionImage { thread, agent: _, incarnation: _, part } = &mut **image;
                 let thread = &*thread;
@@ -306,18 +312,22 @@ impl CarriesContent for Image {
                     SessionPart::Attempt(record) => {
                         let detail = record.attempt.detail.iter_mut();
                         detail
-                            .map(|why| PlaceMut { thread, message: None, slot: SlotMut::Reason(why) })
+                            .map(|why| ContentFieldMut {
+                                thread,
+                                message: None,
+                                value: FieldValueMut::Reason(why),
+                            })
                             .collect()
                     }
                     SessionPart::Head(_) | SessionPart::Known(_) => Vec::new(),
                 }
             }
             ImagePart::Consumer(ConsumerImage { consumer: _, position: _, quarantined }) => {
-                fn place(change: &mut QuarantinedChange) -> PlaceMut<'_> {
+                fn field(change: &mut QuarantinedChange) -> ContentFieldMut<'_> {
                     let QuarantinedChange { position: _, thread, at: _, why } = change;
-                    PlaceMut { thread: &*thread, message: None, slot: SlotMut::Reason(why) }
+                    ContentFieldMut { thread: &*thread, message: None, value: FieldValueMut::Reason(why) }
                 }
-                quarantined.iter_mut().map(place).collect()
+                quarantined.iter_mut().map(field).collect()
             }
             ImagePart::Gone(_)
             | ImagePart::Name(_)

@@ -7,7 +7,7 @@ mod apply;
 mod capture;
 mod image;
 pub(crate) mod numbers;
-mod stance;
+mod set_replication_state;
 
 pub use self::{
     apply::{ApplyImages, ImagesApplied},
@@ -16,10 +16,10 @@ pub use self::{
         ConsumerImage, GoneImage, Image, ImagePart, KeyImage, NameImage, SessionImage, SessionPart,
         ThreadImage,
     },
-    stance::TakeStance,
+    set_replication_state::SetReplicationState,
 };
 use super::{Addressed, family::family};
-use crate::{MessageId, ThreadId, replica::Standing};
+use crate::{MessageId, ThreadId, replica::ReplicationStatus};
 
 family! {
     /// What keeps one store an exact copy of another. It is of every tenant.
@@ -34,7 +34,7 @@ family! {
     /// Puts images in their places.
     Apply: ApplyImages -> ImagesApplied as "applyImages";
     /// Changes whether the store leads.
-    Stand: TakeStance -> Standing as "takeStance";
+    SetState: SetReplicationState -> ReplicationStatus as "setReplicationState";
 }
 
 impl Addressed for ReplicaArgs {

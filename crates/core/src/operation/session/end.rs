@@ -4,7 +4,7 @@ use crate::message::debug_without_text;
 use crate::{
     AgentId, ThreadId,
     id::{AttemptId, SessionId, WorkDir},
-    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
+    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
     session::Failure,
 };
 
@@ -21,7 +21,7 @@ pub struct RunReport {
     pub work_dir: Option<WorkDir>,
     /// Whether what the session is made of was looked for and is missing: it is known then and not offered.
     #[serde(default)]
-    pub artefact_missing: bool,
+    pub artifact_missing: bool,
     /// A session that is never to be offered again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retires: Option<SessionId>,
@@ -43,8 +43,8 @@ impl RunReport {
 
     /// What the session is made of is missing.
     #[must_use]
-    pub const fn without_artefact(mut self) -> Self {
-        self.artefact_missing = true;
+    pub const fn without_artifact(mut self) -> Self {
+        self.artifact_missing = true;
         self
     }
 
@@ -128,15 +128,21 @@ impl FailRun {
 }
 
 impl CarriesContent for FailRun {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { agent: _, thread, attempt: _, failure: _, detail, report: _ } = self;
-        detail.iter().map(|why| Place { thread, message: None, slot: Slot::Reason(why) }).collect()
+        detail
+            .iter()
+            .map(|why| ContentField { thread, message: None, value: FieldValue::Reason(why) })
+            .collect()
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { agent: _, thread, attempt: _, failure: _, detail, report: _ } = self;
         let thread = &*thread;
-        detail.iter_mut().map(|why| PlaceMut { thread, message: None, slot: SlotMut::Reason(why) }).collect()
+        detail
+            .iter_mut()
+            .map(|why| ContentFieldMut { thread, message: None, value: FieldValueMut::Reason(why) })
+            .collect()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
         Purged, Reserved, ResolvedBy, ResolvedId, SessionResult, TakenMessage, ThreadArgs, ThreadChanged,
         ThreadDeleted, ThreadResult, Updated,
     },
-    thread::ThreadEntry,
+    thread::ThreadSummary,
 };
 
 /// What a store keeps under an idempotency key, beside the fingerprint: enough to answer a repeated call as the first
@@ -95,7 +95,7 @@ pub trait LookUp {
     ///
     /// # Errors
     /// What the store answers to a read.
-    fn thread(&mut self, thread: &ThreadId) -> Result<Option<ThreadEntry>>;
+    fn thread(&mut self, thread: &ThreadId) -> Result<Option<ThreadSummary>>;
 }
 
 fn misfit() -> PersistError {

@@ -9,7 +9,7 @@ use crate::{
 
 /// Where an agent and a thread stand, as their own rows say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionPlace {
+pub struct SessionAddress {
     /// The agent.
     pub agent: AgentId,
     /// The thread.
@@ -20,7 +20,7 @@ pub struct SessionPlace {
     pub resets: u64,
 }
 
-impl SessionPlace {
+impl SessionAddress {
     /// The generation of sessions that were reset by themselves so often.
     #[must_use]
     pub const fn generation(&self, own: u64) -> SessionGeneration {

@@ -1,31 +1,31 @@
 use serde::{Deserialize, Serialize};
 
-use super::Tally;
+use super::ThreadCounters;
 use crate::{
     Labels, Message, Metadata, OwnerId, Seq, TenantId, ThreadId, Timestamp, Title,
     message::Generation,
     operation::CreateThread,
-    thread::{ForkPoint, ThreadEntry},
+    thread::{ForkPoint, ThreadSummary},
 };
 
-/// What a store keeps of a thread for its entry: what the host said, and the [`Tally`] of its messages.
+/// What a store keeps of a thread for its entry: what the host said, and the [`ThreadCounters`] of its messages.
 ///
 /// ```
 /// use throughline_core::{
 ///     NewThread, Seq, TenantId, Timestamp,
-///     backend::ThreadFacts,
+///     backend::ThreadStats,
 ///     threads::{CreateThread, Generation},
 /// };
 ///
 /// let create = CreateThread::new(NewThread::new().with_title("Trip to Lisbon".parse()?));
-/// let facts = ThreadFacts::created(&create, Timestamp::from_micros(7));
+/// let facts = ThreadStats::created(&create, Timestamp::from_micros(7));
 /// let entry = facts.entry(&TenantId::default(), &create.thread, Generation::FIRST, Seq::ZERO);
 /// assert!(entry.title.as_str() == "Trip to Lisbon" && !entry.listed);
 /// # Ok::<(), throughline_core::messages::InvalidTitle>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ThreadFacts {
+pub struct ThreadStats {
     /// What it is called.
     pub title: Title,
     /// Who it belongs to inside the tenant.
@@ -47,10 +47,10 @@ pub struct ThreadFacts {
     /// When anything was changed that its messages do not tell.
     pub changed_at: Timestamp,
     /// What follows from its messages.
-    pub tally: Tally,
+    pub counters: ThreadCounters,
 }
 
-impl ThreadFacts {
+impl ThreadStats {
     /// Of a thread that begins with its first write.
     #[must_use]
     pub fn implied(created_at: Timestamp) -> Self {
@@ -65,7 +65,7 @@ impl ThreadFacts {
             forked_from: None,
             created_at,
             changed_at: created_at,
-            tally: Tally::new(created_at),
+            counters: ThreadCounters::new(created_at),
         }
     }
 
@@ -109,7 +109,7 @@ impl ThreadFacts {
     /// Counts a message that was added or became settled.
     pub fn count(&mut self, message: &Message) {
         self.has_begun = true;
-        self.tally.settled(message);
+        self.counters.settled(message);
     }
 
     /// The entry, of a thread in this generation that has given sequence numbers up to `last_seq`.
@@ -120,7 +120,7 @@ impl ThreadFacts {
         thread: &ThreadId,
         generation: Generation,
         last_seq: Seq,
-    ) -> ThreadEntry {
+    ) -> ThreadSummary {
         let Self {
             title,
             owner,
@@ -132,10 +132,10 @@ impl ThreadFacts {
             forked_from,
             created_at,
             changed_at,
-            tally,
+            counters,
         } = self;
-        let Tally { messages, turns, bytes, preview_seq: _, preview, active_at } = tally;
-        ThreadEntry {
+        let ThreadCounters { messages, turns, bytes, preview_seq: _, preview, active_at } = counters;
+        ThreadSummary {
             tenant: tenant.clone(),
             thread: thread.clone(),
             title: title.clone(),

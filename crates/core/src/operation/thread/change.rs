@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     MetadataPatch, OwnerId, ThreadId, Title,
-    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut, carries_nothing},
+    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
     operation::{lower, nullable::present},
     thread::LabelPatch,
 };
@@ -39,16 +39,16 @@ impl RenameThread {
 }
 
 impl CarriesContent for RenameThread {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { thread, title, expected } = self;
-        let at = |title| Place { thread, message: None, slot: Slot::Title(title) };
+        let at = |title| ContentField { thread, message: None, value: FieldValue::Title(title) };
         std::iter::once(title).chain(expected).map(at).collect()
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { thread, title, expected } = self;
         let thread = &*thread;
-        let at = |title| PlaceMut { thread, message: None, slot: SlotMut::Title(title) };
+        let at = |title| ContentFieldMut { thread, message: None, value: FieldValueMut::Title(title) };
         std::iter::once(title).chain(expected).map(at).collect()
     }
 }
@@ -132,14 +132,18 @@ impl LabelThread {
 }
 
 impl CarriesContent for LabelThread {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { thread, labels: _, owner: _, metadata, max_metadata_bytes: _ } = self;
-        vec![Place { thread, message: None, slot: Slot::Metadata(metadata.as_metadata()) }]
+        vec![ContentField { thread, message: None, value: FieldValue::Metadata(metadata.as_metadata()) }]
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { thread, labels: _, owner: _, metadata, max_metadata_bytes: _ } = self;
-        vec![PlaceMut { thread, message: None, slot: SlotMut::Metadata(metadata.as_metadata_mut()) }]
+        vec![ContentFieldMut {
+            thread,
+            message: None,
+            value: FieldValueMut::Metadata(metadata.as_metadata_mut()),
+        }]
     }
 }
 

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Labels, Metadata, OwnerId, ThreadId, Timestamp, Title,
-    message::{CarriesContent, Place, PlaceMut, Slot, SlotMut},
+    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut},
     thread::ForkPoint,
 };
 
@@ -147,18 +147,18 @@ impl CreateThread {
 }
 
 impl CarriesContent for CreateThread {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { thread, title, owner: _, labels: _, metadata, created_at: _, forked_from: _, hidden: _ } =
             self;
-        let at = |slot| Place { thread, message: None, slot };
-        vec![at(Slot::Title(title)), at(Slot::Metadata(metadata))]
+        let at = |value| ContentField { thread, message: None, value };
+        vec![at(FieldValue::Title(title)), at(FieldValue::Metadata(metadata))]
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { thread, title, owner: _, labels: _, metadata, created_at: _, forked_from: _, hidden: _ } =
             self;
         let thread = &*thread;
-        let at = |slot| PlaceMut { thread, message: None, slot };
-        vec![at(SlotMut::Title(title)), at(SlotMut::Metadata(metadata))]
+        let at = |value| ContentFieldMut { thread, message: None, value };
+        vec![at(FieldValueMut::Title(title)), at(FieldValueMut::Metadata(metadata))]
     }
 }

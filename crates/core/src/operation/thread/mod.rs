@@ -14,19 +14,19 @@ pub use self::{
     create::{CreateThread, NewThread},
     end::{ClearThread, DeleteThread, PurgeThread, Purged, ThreadDeleted},
     prune::{PruneThread, Pruned},
-    resolve::{Mismatch, PassedOver, ResolveId, ResolvedBy, ResolvedId},
+    resolve::{Mismatch, ResolveId, ResolvedBy, ResolvedId, SkippedId},
     take::{TakeLastMessage, TakenMessage},
 };
 use super::{Addressed, family::family};
 use crate::message::carries_parts;
-use crate::{MessageId, ThreadId, thread::ThreadEntry};
+use crate::{MessageId, ThreadId, thread::ThreadSummary};
 
 /// The answer to most of what is done to a thread: what it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadChanged {
     /// The thread.
-    pub entry: ThreadEntry,
+    pub entry: ThreadSummary,
     /// Whether an earlier call with the same idempotency key had done it. The entry is then what it is by now.
     pub deduplicated: bool,
 }

@@ -98,12 +98,12 @@ pub struct ResolvedId {
     pub state: Option<MessageState>,
     /// Which messages were looked at before, and why they are not it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub passed_over: Vec<PassedOver>,
+    pub skipped: Vec<SkippedId>,
     /// Whether an earlier call with the same idempotency key had done it.
     pub deduplicated: bool,
 }
 
-carries_nothing!(ResolvedId { thread: _, id: _, by: _, state: _, passed_over: _, deduplicated: _ });
+carries_nothing!(ResolvedId { thread: _, id: _, by: _, state: _, skipped: _, deduplicated: _ });
 
 /// What a message was found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -125,7 +125,7 @@ pub enum ResolvedBy {
 /// A message that is not the one that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PassedOver {
+pub struct SkippedId {
     /// Its id.
     pub id: MessageId,
     /// Why it is not.

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Message, Seq, ThreadId,
-    message::{CarriesContent, Place, PlaceMut, carries_nothing},
+    message::{CarriesContent, ContentField, ContentFieldMut, carries_nothing},
     operation::Deleted,
 };
 
@@ -72,13 +72,13 @@ pub struct TakenMessage {
 
 /// What was deleted carries no content.
 impl CarriesContent for TakenMessage {
-    fn places(&self) -> Vec<Place<'_>> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { thread: _, deleted: _, message, deduplicated: _ } = self;
-        message.iter().flat_map(CarriesContent::places).collect()
+        message.iter().flat_map(CarriesContent::content_fields).collect()
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { thread: _, deleted: _, message, deduplicated: _ } = self;
-        message.iter_mut().flat_map(CarriesContent::places_mut).collect()
+        message.iter_mut().flat_map(CarriesContent::content_fields_mut).collect()
     }
 }

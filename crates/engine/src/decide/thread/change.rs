@@ -1,6 +1,6 @@
 //! What the host says of a thread.
 
-use throughline_core::{PersistError, ThreadId, backend::rules, changes::Happened, threads::ThreadArgs};
+use throughline_core::{PersistError, ThreadId, backend::rules, changes::ChangeKind, threads::ThreadArgs};
 
 use crate::{
     RowSource,
@@ -15,17 +15,17 @@ impl<S: RowSource> WriteScope<'_, S> {
         state: &mut ThreadRow,
         thread: &ThreadId,
         args: &ThreadArgs,
-    ) -> Decided<Option<Happened>, S> {
+    ) -> Decided<Option<ChangeKind>, S> {
         let summary = summary_mut(state, thread)?;
         Ok(Some(match args {
             ThreadArgs::Rename(rename) => {
                 rules::expect_title(rename.expected.as_ref(), &summary.title)?;
                 summary.title = rename.title.clone();
-                Happened::ThreadChanged
+                ChangeKind::ThreadChanged
             }
             ThreadArgs::Archive(archive) => {
                 summary.archived = archive.archived;
-                Happened::ThreadChanged
+                ChangeKind::ThreadChanged
             }
             ThreadArgs::Label(label) => {
                 let mut labels = summary.labels.clone();
@@ -39,13 +39,13 @@ impl<S: RowSource> WriteScope<'_, S> {
                     summary.owner.clone_from(owner);
                 }
                 self.relabel(thread);
-                Happened::ThreadChanged
+                ChangeKind::ThreadChanged
             }
             ThreadArgs::Publish(_) => {
                 if !summary.publish() {
                     return Ok(None);
                 }
-                Happened::ThreadPublished
+                ChangeKind::ThreadPublished
             }
             other => return Err(PersistError::unsupported(format_args!("`{}`", other.as_str())).into()),
         }))

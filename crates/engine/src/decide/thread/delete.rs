@@ -1,6 +1,6 @@
 //! The deletion of a thread.
 
-use throughline_core::{ThreadId, backend::rules, changes::Happened, threads::ThreadDeleted};
+use throughline_core::{ThreadId, backend::rules, changes::ChangeKind, threads::ThreadDeleted};
 
 use crate::{
     RowSource,
@@ -20,7 +20,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             (state.deleted, state.floor, state.summary) = (true, state.last_seq, None);
             self.put_thread(thread, state);
             self.relabel(thread);
-            self.emit(thread, Happened::ThreadDeleted);
+            self.emit(thread, ChangeKind::ThreadDeleted);
         }
         Ok(ThreadDeleted { thread: thread.clone(), already, deduplicated: false })
     }

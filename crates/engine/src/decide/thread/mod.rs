@@ -11,8 +11,8 @@ mod take_last;
 
 use throughline_core::{
     ErrorKind, MessageId, PersistError, Seq, ThreadId,
-    backend::{AnswerBytes, ThreadFacts, rules},
-    changes::Happened,
+    backend::{AnswerBytes, ThreadStats, rules},
+    changes::ChangeKind,
     messages::ReadPage,
     operations::Addressed as _,
     threads::{ThreadArgs, ThreadChanged, ThreadResult},
@@ -48,16 +48,16 @@ impl<S: RowSource> WriteScope<'_, S> {
     }
 
     /// Applies what leaves the thread in existence. Answers the change event, where there is one.
-    fn change(&mut self, thread: &ThreadId, args: &ThreadArgs) -> Decided<Option<Happened>, S> {
+    fn change(&mut self, thread: &ThreadId, args: &ThreadArgs) -> Decided<Option<ChangeKind>, S> {
         if let ThreadArgs::Create(create) = args {
             if self.living(thread)?.is_some() {
                 let detail = format!("there is a thread `{thread}`");
                 return Err(refusal(ErrorKind::AlreadyExists, detail).into());
             }
             rules::check_labels(&create.labels)?;
-            self.put_thread(thread, ThreadRow::new(ThreadFacts::created(create, self.now)));
+            self.put_thread(thread, ThreadRow::new(ThreadStats::created(create, self.now)));
             self.relabel(thread);
-            return Ok(Some(Happened::ThreadCreated));
+            return Ok(Some(ChangeKind::ThreadCreated));
         }
         if matches!(args, ThreadArgs::Rebuild(_)) {
             self.rebuild(thread)?;

@@ -3,7 +3,7 @@
 use throughline_core::{
     Seq,
     backend::rules,
-    changes::Happened,
+    changes::ChangeKind,
     threads::{PruneThread, Pruned},
 };
 
@@ -64,7 +64,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
         summary_mut(&mut state, thread)?.changed(self.now);
         self.put_thread(thread, state);
-        self.emit(thread, Happened::ThreadPruned { through });
+        self.emit(thread, ChangeKind::ThreadPruned { through });
         Ok(pruned)
     }
 }

@@ -1,6 +1,6 @@
 //! A thread summary that is made again of the messages.
 
-use throughline_core::{ThreadId, backend::ThreadFacts};
+use throughline_core::{ThreadId, backend::ThreadStats};
 
 use crate::{
     RowSource,
@@ -14,7 +14,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.repair_order(thread)?;
         let mut state = self.existing(thread)?;
         let is_damaged = state.summary.is_none();
-        let count_before = state.summary.as_ref().map(|summary| summary.tally.messages);
+        let count_before = state.summary.as_ref().map(|summary| summary.counters.messages);
         let mut summary = match state.summary.take() {
             Some(summary) => summary,
             None => {
@@ -23,12 +23,12 @@ impl<S: RowSource> WriteScope<'_, S> {
                 let load = || source.recovered_labels(&key).map(Some);
                 let recovered = self.rows.recovered_labels.get_or_load(&key, load)?;
                 let (labels, owner) = recovered.cloned().unwrap_or_default();
-                ThreadFacts { labels, owner, ..ThreadFacts::implied(state.removed_at) }
+                ThreadStats { labels, owner, ..ThreadStats::implied(state.removed_at) }
             }
         };
         let mut counted = self.count_messages(thread, &state, summary.created_at)?;
         let key = self.thread_key(thread);
-        if count_before != Some(counted.tally.messages) && self.source.rebuild_order(&key)? {
+        if count_before != Some(counted.counters.messages) && self.source.rebuild_order(&key)? {
             self.rows.message_ranges.retain(|(thread, ..), _| *thread != key);
             counted = self.count_messages(thread, &state, summary.created_at)?;
         }
@@ -40,7 +40,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             summary.changed(self.now);
             self.relabel(thread);
         }
-        summary.tally = counted.tally;
+        summary.counters = counted.counters;
         state.summary = Some(summary);
         self.put_thread(thread, state);
         Ok(())

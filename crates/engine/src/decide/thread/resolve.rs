@@ -29,7 +29,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             state.as_ref().map_or((Generation::FIRST, Seq::ZERO), |state| (state.generation, state.floor));
         rules::expect_generation(asked.generation, generation)?;
         let latest_question = match &mut state {
-            Some(state) => summary_mut(state, thread)?.tally.preview_seq.max(state.removed_question),
+            Some(state) => summary_mut(state, thread)?.counters.preview_seq.max(state.removed_question),
             None => None,
         };
         let exists = state.is_some();

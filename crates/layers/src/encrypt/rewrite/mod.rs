@@ -35,7 +35,7 @@ use throughline_core::{Effect, ErrorKind, PersistError, Persistence, Result};
 /// use throughline_layers::{encrypt::{EncryptLayer, Key}};
 ///
 /// # async fn example(db: Persistence, layer: EncryptLayer, secret: [u8; 32]) -> throughline_core::Result<()> {
-/// layer.ring().rotate(Key::new("2027".parse()?, &secret))?;
+/// layer.key_ring().rotate(Key::new("2027".parse()?, &secret))?;
 /// let report = layer.rewrite(&db).run().await?;
 /// assert_eq!((report.open, report.abandoned), (0, 0));
 /// layer.retire(&"2026".parse()?, &[db]).await?; // refused while anything is under it
@@ -112,7 +112,7 @@ impl EncryptLayer {
                 return Err(PersistError::new(ErrorKind::Conflict, detail).with_effect(Effect::NotApplied));
             }
         }
-        self.ring().remove(key)
+        self.key_ring().remove(key)
     }
 }
 

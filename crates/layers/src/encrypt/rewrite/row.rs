@@ -1,5 +1,5 @@
 use super::{
-    super::bunch::{Found, Stale},
+    super::key_set::{Found, Stale},
     walk::Walk,
 };
 use throughline_core::{

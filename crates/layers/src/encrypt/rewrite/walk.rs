@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::{
     super::{
         EncryptLayer, KeyId, Unreadable,
-        bunch::{Found, Stale},
+        key_set::{Found, Stale},
         thread_keys::ThreadKeys,
     },
     RewriteCursor, Rewritten,
@@ -105,9 +105,9 @@ impl Walk {
             let under = wrapped.under().ok_or_else(|| Unreadable::Malformed.at("key", &thread, None))?;
             if !self.writes {
                 *self.met.entry(under).or_default() += 1;
-            } else if under != cabinet.ring.write_key() {
+            } else if under != cabinet.key_ring.write_key() {
                 let secret = cabinet
-                    .unwrap(&cabinet.ring.now(), &tenant, &thread, &wrapped)
+                    .unwrap(&cabinet.key_ring.now(), &tenant, &thread, &wrapped)
                     .map_err(|why| why.at("key", &thread, None))?;
                 let anew = cabinet.wrap(&tenant, &thread, &wrapped.id(), &secret)?;
                 // Where it is another one by now, somebody else has sealed or destroyed it.
@@ -144,7 +144,7 @@ impl Walk {
             let answer = self.db.on_thread(rename).await;
             self.report.titles += self.done(answer)?;
         }
-        if found.stale.contains(&Stale::ThreadFacts(thread.clone())) {
+        if found.stale.contains(&Stale::ThreadStats(thread.clone())) {
             // An empty patch: the layer puts into it what is not under the present key.
             let answer = self.db.on_thread(LabelThread::new(thread.clone())).await;
             self.report.metadata += self.done(answer)?;

@@ -10,7 +10,7 @@ mod services;
 
 use super::rule::Rule;
 
-/// A pattern that begins where a word does, also behind what a text writes for a line break, a percent escape or a colour.
+/// A pattern that begins where a word does, also behind what a text writes for a line break, a percent escape or a color.
 /// What stands before the word is not part of the secret.
 macro_rules! word {
     ($pattern:literal) => {

@@ -9,7 +9,7 @@ use throughline_core::{
     ErrorKind, Message, MessageId, MessageState, Metadata, MetadataPatch, PersistError, Persistence, Result,
     ThreadId,
     messages::{ContentChange, Delete, PageFrom, ReadPage, Update, UpdateContent, UpdateMode, Visibility},
-    threads::{LabelThread, ListThreads, RenameThread, ThreadEntry},
+    threads::{LabelThread, ListThreads, RenameThread, ThreadSummary},
 };
 
 /// Goes through the threads of a tenant, through the pipeline, and hides what the rules find: in content, metadata, titles
@@ -150,7 +150,7 @@ impl Scrub {
         Ok(report)
     }
 
-    async fn entry(&self, entry: &ThreadEntry, report: &mut ScrubReport) -> Result<()> {
+    async fn entry(&self, entry: &ThreadSummary, report: &mut ScrubReport) -> Result<()> {
         report.looked_at += 1;
         let redaction = Redaction::new(self.redactor.clone());
         let mut down = Down::new(&redaction);

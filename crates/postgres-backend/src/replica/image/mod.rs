@@ -188,7 +188,7 @@ async fn consumers(db: &mut PgConnection, keys: &[&Key], found: &mut Found) -> s
         if row.try_get::<Option<i64>, _>("position")?.is_none() {
             continue;
         }
-        match (passed_over(row)?, &mut *passed) {
+        match (skipped(row)?, &mut *passed) {
             (Some(change), Some(passed)) => passed.push(change),
             _ => *passed = None,
         }
@@ -207,7 +207,7 @@ async fn consumers(db: &mut PgConnection, keys: &[&Key], found: &mut Found) -> s
     Ok(())
 }
 
-fn passed_over(row: &PgRow) -> sqlx::Result<Option<QuarantinedChange>> {
+fn skipped(row: &PgRow) -> sqlx::Result<Option<QuarantinedChange>> {
     let position = counter(row.try_get("position")?);
     let (thread, why): (&str, &[u8]) = (row.try_get("thread")?, row.try_get("why")?);
     let at = Timestamp::from_micros(row.try_get("at")?);

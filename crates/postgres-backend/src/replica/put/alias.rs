@@ -29,7 +29,7 @@ pub(super) async fn missing(db: &mut PgConnection, images: &[Image]) -> sqlx::Re
             _ => None,
         })
         .filter(|(_, image, name)| {
-            let json = serde_json::to_string(name).expect("names serialise into memory");
+            let json = serde_json::to_string(name).expect("names serialize into memory");
             seen.insert((image.tenant.clone(), json))
         })
         .collect();

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use throughline_core::{
     ThreadId,
     audit::AuditEntry,
-    changes::Happened,
+    changes::ChangeKind,
     replication::{Image, ImagePart},
 };
 
@@ -17,7 +17,9 @@ pub(super) async fn put_changes(db: &mut PgConnection, images: &[Image]) -> sqlx
         .iter()
         .filter_map(|image| match &image.part {
             // What the other store could not read it is for that store to tell.
-            ImagePart::Change(change) if !matches!(change.what, Happened::Unreadable { .. }) => Some(change),
+            ImagePart::Change(change) if !matches!(change.what, ChangeKind::Unreadable { .. }) => {
+                Some(change)
+            }
             _ => None,
         })
         .collect();

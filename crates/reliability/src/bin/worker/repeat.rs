@@ -97,5 +97,5 @@ async fn call(db: &Persistence, number: u64) -> Result<(String, bool), PersistEr
             (deleted.clone().into(), deleted.deduplicated)
         }
     };
-    Ok((serde_json::to_string(&result).expect("an answer serialises"), deduplicated))
+    Ok((serde_json::to_string(&result).expect("an answer serializes"), deduplicated))
 }

@@ -2,8 +2,8 @@
 
 use rusqlite::Row;
 use throughline_core::{
-    backend::{Replay, ThreadFacts},
-    changes::Happened,
+    backend::{Replay, ThreadStats},
+    changes::ChangeKind,
 };
 
 use super::{
@@ -29,7 +29,7 @@ const THREADS: Table = Table {
         messages_behind!("t.thread_pk", "0"),
         "), c.thread_pk, ",
         entry_columns!(),
-        " FROM threads t LEFT JOIN catalogue c ON c.thread_pk = t.thread_pk \
+        " FROM threads t LEFT JOIN catalog c ON c.thread_pk = t.thread_pk \
          WHERE t.thread_pk >= ?1 ORDER BY t.thread_pk"
     ),
     next: "SELECT thread_pk FROM threads WHERE thread_pk >= ?1 ORDER BY thread_pk LIMIT 1",
@@ -136,10 +136,10 @@ impl Check<'_> {
     }
 
     /// What an entry says that is as it was written, against the messages.
-    fn entry(&mut self, owner: &Owner, thread_pk: i64, entry: &ThreadFacts) {
-        let tally = &entry.tally;
+    fn entry(&mut self, owner: &Owner, thread_pk: i64, entry: &ThreadStats) {
+        let counters = &entry.counters;
         let counted = self.counted.get(&thread_pk).copied().unwrap_or_default();
-        let told = Counted { messages: tally.messages, turns: tally.turns, bytes: tally.bytes };
+        let told = Counted { messages: counters.messages, turns: counters.turns, bytes: counters.bytes };
         if self.counts && !self.uncounted.contains(&thread_pk) && told != counted {
             let what = format!("its entry counts {told}, and it has {counted}");
             self.report(owner, Part::Entry, what);
@@ -167,7 +167,7 @@ impl Check<'_> {
                     let position = row.integer(1).unwrap_or_default();
                     let is_ahead = check.position.is_some_and(|last| position > last);
                     let is_told = Told::read(row, TOLD)
-                        .is_some_and(|told| !matches!(told.what(), Happened::Unreadable { .. }));
+                        .is_some_and(|told| !matches!(told.what(), ChangeKind::Unreadable { .. }));
                     if !is_told || is_ahead || row.is_null(2) {
                         let what = format!("the change at position {position} is damaged");
                         check.report(&Owner::read(row, 2), Part::Change, what);

@@ -4,7 +4,7 @@ use super::{
     Check, Owner, Part, text,
     walk::{Met, Table},
 };
-use crate::record::{Columns as _, Cursor, PassedOver, cursor_columns, passed_over_columns};
+use crate::record::{Columns as _, Cursor, SkippedId, cursor_columns, passed_over_columns};
 
 const CURSORS: Table = Table {
     name: "consumers",
@@ -65,7 +65,7 @@ impl Check<'_> {
             match met {
                 Met::Row(row) => {
                     let is_whole =
-                        row.integer(OF).is_some_and(|of| PassedOver::read(row, PASSED_OVER, of).is_some());
+                        row.integer(OF).is_some_and(|of| SkippedId::read(row, PASSED_OVER, of).is_some());
                     if !is_whole || row.is_null(2) {
                         let position = row.integer(PASSED_OVER).unwrap_or_default();
                         let what =

@@ -80,7 +80,7 @@ impl Check<'_> {
                     Ok(record) => {
                         self.agree(&record, &pieces, &mut faults);
                         if row.integer(IS_IN_ORDER) != Some(1) {
-                            faults.push("it is not where the order of its thread leads".to_owned());
+                            faults.push("it is not where the order of its thread says".to_owned());
                         }
                         self.count(row, &record);
                     }

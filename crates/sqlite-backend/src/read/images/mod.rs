@@ -7,7 +7,7 @@ use throughline_core::{
     Position, Result,
     audit::AuditNumber,
     backend::following,
-    replication::{Image, ImageCursor, ImagePart, Images, ReadImages, Standing},
+    replication::{Image, ImageCursor, ImagePart, Images, ReadImages, ReplicationStatus},
 };
 
 use self::part::{Damaged, Found};
@@ -45,7 +45,7 @@ pub(super) fn images(scope: Scope<'_>, read: &ReadImages) -> Result<Images> {
         && page.log(&mut cursor)?;
     let Page { images, damaged, .. } = page;
     let position = position(&progress);
-    if is_whole && progress.stance().leads() {
+    if is_whole && progress.replication_state().is_primary() {
         // Also what tells nothing has its place among the commits.
         cursor.changes = position;
     }
@@ -53,11 +53,16 @@ pub(super) fn images(scope: Scope<'_>, read: &ReadImages) -> Result<Images> {
 }
 
 /// How the store stands to the one beside it.
-pub(super) fn standing(scope: Scope<'_>) -> Result<Standing> {
+pub(super) fn standing(scope: Scope<'_>) -> Result<ReplicationStatus> {
     let progress = progress(scope)?;
     let cursor = followed(scope.db)?;
     let is_empty = is_empty(scope.db).map_err(EngineError::from)?;
-    Ok(Standing { stance: progress.stance(), cursor, position: position(&progress), is_empty })
+    Ok(ReplicationStatus {
+        replication_state: progress.replication_state(),
+        cursor,
+        position: position(&progress),
+        is_empty,
+    })
 }
 
 /// Whether there are no rows behind these: fewer than were asked for. How many images came of them says nothing about that: a row

@@ -17,7 +17,7 @@ use throughline_core::{
 use crate::{
     read::rows::whole,
     record::{
-        AliasRow, Columns as _, Cursor, EntryRow, HEAD_COLUMNS, Head, PassedOver, Record, alias_columns,
+        AliasRow, Columns as _, Cursor, EntryRow, HEAD_COLUMNS, Head, Record, SkippedId, alias_columns,
         cursor_columns, entry_columns, head_columns, message_columns, passed_over_columns, read_attempt,
         read_head, read_known, whole_checksum,
     },
@@ -88,7 +88,7 @@ fn thread(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
         head_columns!(),
         ", c.thread_pk, ",
         entry_columns!(),
-        " FROM threads t LEFT JOIN catalogue c ON c.thread_pk = t.thread_pk WHERE t.thread_pk = ?1"
+        " FROM threads t LEFT JOIN catalog c ON c.thread_pk = t.thread_pk WHERE t.thread_pk = ?1"
     );
     const HAS_ENTRY: usize = 2 + HEAD_COLUMNS;
     let read = |row: &Row<'_>| -> Made {
@@ -282,7 +282,7 @@ fn consumer(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
         let mut statement = db.prepare_cached(PASSED)?;
         let mut rows = statement.query([number])?;
         while let Some(row) = rows.next()? {
-            let change = PassedOver::read(row, 0, number).and_then(|passed| {
+            let change = SkippedId::read(row, 0, number).and_then(|passed| {
                 Some(QuarantinedChange {
                     position: Position::new(count(passed.position)?),
                     thread: ThreadId::new(passed.thread).ok()?,

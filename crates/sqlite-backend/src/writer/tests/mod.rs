@@ -92,7 +92,7 @@ impl Store {
         let fingerprint = Fingerprint::from_bytes([7; 32]);
         let idempotency = key.map(|key| Idempotency { key: key.parse().unwrap(), fingerprint });
         let tenant = self.db.tenant().clone();
-        let admission = throughline_core::backend::Admission::new(1, 1);
+        let admission = throughline_core::backend::QueueCapacity::new(1, 1);
         let slot = at_once(admission.enter(&tenant, 1, times.give_up)).unwrap();
         let write = Write { tenant, args, idempotency, audit: None, now: Timestamp::from_micros(0) };
         let (pending, answer) = Pending::new(write, times, 1, slot);

@@ -2,13 +2,13 @@
 
 use throughline_core::{
     PersistArgs, PersistResult, Position, ReadArgs, ReadResult,
-    changes::{ChangeScope, Happened},
+    changes::{ChangeKind, ChangeScope},
 };
 
 use crate::mutants::store::{Mutant, change, changes::ChangeFault, special::Special};
 
 /// Changes what happened, wherever it is told.
-fn happened(response: &mut throughline_core::PersistResponse, change: fn(Happened) -> Happened) {
+fn happened(response: &mut throughline_core::PersistResponse, change: fn(ChangeKind) -> ChangeKind) {
     if let Some(told) = change::told(response) {
         told.changes.iter_mut().for_each(|told| told.what = change(told.what.clone()));
     }
@@ -28,7 +28,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .after(|_, response| {
         happened(response, |what| match what {
-            Happened::Edited(message) => Happened::Written(message),
+            ChangeKind::Edited(message) => ChangeKind::Written(message),
             what => what,
         });
     }),
@@ -39,7 +39,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .after(|_, response| {
         happened(response, |what| match what {
-            Happened::ThreadPublished => Happened::ThreadChanged,
+            ChangeKind::ThreadPublished => ChangeKind::ThreadChanged,
             what => what,
         });
     }),

@@ -18,7 +18,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "claims.delete",
             "claims.import",
             "claims.thread",
-            "claims.catalogue",
+            "claims.catalog",
             "claims.changes",
             "claims.consumer",
             "claims.session",

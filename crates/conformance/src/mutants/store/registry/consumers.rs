@@ -29,10 +29,10 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "is-never-empty",
         "says of an empty store that something was written to it",
-        &["consumer.refused-leaves-nothing", "replica.stance"],
+        &["consumer.refused-leaves-nothing", "replica.state"],
     )
     .after(|_, response| {
-        if let PersistResult::Read(ReadResult::Standing(standing)) = &mut response.result {
+        if let PersistResult::Read(ReadResult::ReplicationStatus(standing)) = &mut response.result {
             standing.is_empty = false;
         }
     }),

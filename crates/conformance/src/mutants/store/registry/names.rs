@@ -3,7 +3,7 @@
 use throughline_core::{
     PersistArgs, PersistResult, ReadArgs, Role,
     ids::{ItemId, TurnId},
-    messages::{ListAliases, Mismatch, Origin, PassedOver, ResolveId, ResolvedBy, ResolvedId},
+    messages::{ListAliases, Mismatch, Origin, ResolveId, ResolvedBy, ResolvedId, SkippedId},
     threads::{ThreadArgs, ThreadResult},
 };
 
@@ -140,7 +140,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .after(|_, response| {
         if let Some(resolved) = resolved(&mut response.result) {
-            resolved.passed_over.clear();
+            resolved.skipped.clear();
         }
     }),
     Mutant::new(
@@ -150,10 +150,10 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .after(|_, response| {
         if let Some(resolved) = resolved(&mut response.result)
-            && let [PassedOver { id, why: Mismatch::TurnIsOver }] = &*resolved.passed_over
+            && let [SkippedId { id, why: Mismatch::TurnIsOver }] = &*resolved.skipped
         {
             (resolved.id, resolved.by) = (id.clone(), ResolvedBy::Item);
-            resolved.passed_over.clear();
+            resolved.skipped.clear();
         }
     }),
     Mutant::new("resolves-the-dead", "makes a new message of a deleted one", &["resolve.gone"])

@@ -2,7 +2,7 @@
 
 use throughline_core::{
     PersistArgs, PersistResponse, PersistResult, ReadArgs, ReadResult,
-    replication::{ImagePart, ReplicaArgs, ReplicaResult, Role, TakeStance},
+    replication::{ImagePart, ReplicaArgs, ReplicaResult, ReplicationRole, SetReplicationState},
 };
 
 use crate::mutants::store::{Mutant, special::Special, store_key::KeyFault};
@@ -21,9 +21,9 @@ fn parts(args: &mut PersistArgs, change: fn(&mut ImagePart)) {
     }
 }
 
-fn stance(args: &mut PersistArgs) -> Option<&mut TakeStance> {
+fn replication_state(args: &mut PersistArgs) -> Option<&mut SetReplicationState> {
     match args {
-        PersistArgs::Replica(ReplicaArgs::Stand(take)) => Some(take),
+        PersistArgs::Replica(ReplicaArgs::SetState(take)) => Some(take),
         _ => None,
     }
 }
@@ -35,7 +35,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .special(Special::Key(KeyFault::OneForAll)),
     Mutant::new("keeps-its-store-key", "follows another store under its own key", &["replica.store-key"])
         .before(|args, _| {
-            if let Some(take) = stance(args) {
+            if let Some(take) = replication_state(args) {
                 take.fingerprint_key = None;
             }
         }),
@@ -145,20 +145,20 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
         }),
     Mutant::new(
-        "leads-always",
+        "is_primary-always",
         "answers that it is a replica, and accepts writes",
         &["replica.goes-on", "replica.refuses"],
     )
     .before(|args, _| {
-        if let Some(take) = stance(args)
-            && take.to.role == Role::Following
+        if let Some(take) = replication_state(args)
+            && take.to.role == ReplicationRole::Replica
         {
             take.to = take.expected;
         }
     }),
-    Mutant::new("stands-anyhow", "accepts every replication role as the expected one", &["replica.stance"])
+    Mutant::new("stands-anyhow", "accepts every replication role as the expected one", &["replica.state"])
         .before(|args, _| {
-            if let Some(take) = stance(args) {
+            if let Some(take) = replication_state(args) {
                 take.to = take.expected;
             }
         }),
@@ -169,7 +169,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     }),
     Mutant::new("begins-anywhere", "takes a copy into a store with something in it", &["replica.empty"])
         .after(|_, response| {
-            if let PersistResult::Read(ReadResult::Standing(standing)) = &mut response.result {
+            if let PersistResult::Read(ReadResult::ReplicationStatus(standing)) = &mut response.result {
                 standing.is_empty = true;
             }
         }),

@@ -65,7 +65,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     .after(|_, response| {
         resolution(response, |resolution| {
             if resolution.session.is_some() {
-                resolution.withheld = Some(Withheld::ArtefactMissing);
+                resolution.withheld = Some(Withheld::ArtifactMissing);
             }
         });
     }),
@@ -269,12 +269,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 clear.runtime = None;
             }
         }),
-    Mutant::new("misses-no-artefact", "offers a session of which nothing is there", &["MU-S10.artefact"])
-        .before(|args, _| ends(args, |report| report.artefact_missing = false)),
+    Mutant::new("misses-no-artifact", "offers a session of which nothing is there", &["MU-S10.artifact"])
+        .before(|args, _| ends(args, |report| report.artifact_missing = false)),
     Mutant::new(
         "tells-no-gap",
         "drops a session without a word",
-        &["MU-S16.reasons", "MU-S16.again", "MU-S16.reopened", "MU-S10.artefact"],
+        &["MU-S16.reasons", "MU-S16.again", "MU-S16.reopened", "MU-S10.artifact"],
     )
     .after(|_, response| {
         if let PersistResult::Session(SessionResult::Begin(begun)) = &mut response.result {

@@ -118,7 +118,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .before(|args, _| {
         if let Some(ThreadArgs::Label(label)) = thread(args) {
-            let patch = serde_json::to_value(&label.labels).expect("labels serialise");
+            let patch = serde_json::to_value(&label.labels).expect("labels serialize");
             let set = patch
                 .as_object()
                 .expect("an object")

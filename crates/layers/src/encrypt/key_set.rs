@@ -9,7 +9,7 @@ use super::{
     Key, KeyId, KeyRing, Unreadable, Weakness,
     binding::{Binding, Field},
     cell::{self, Cell, Random},
-    ring::Keys,
+    key_ring::Keys,
     thread_keys::{ThreadKey, ThreadKeys, WrappedKey},
 };
 use throughline_core::{Effect, MessageId, Result, TenantId, ThreadId};
@@ -17,7 +17,7 @@ use throughline_core::{Effect, MessageId, Result, TenantId, ThreadId};
 /// Where keys come from.
 #[derive(Debug, Clone)]
 pub(super) struct Cabinet {
-    pub(super) ring: KeyRing,
+    pub(super) key_ring: KeyRing,
     /// None: everything is under the keys of the ring.
     pub(super) threads: Option<Arc<dyn ThreadKeys>>,
     pub(super) accepts_plaintext: bool,
@@ -26,10 +26,10 @@ pub(super) struct Cabinet {
 }
 
 /// The keys for one call, and what was met with them.
-pub(super) struct Bunch<'a> {
+pub(super) struct KeySet<'a> {
     cabinet: &'a Cabinet,
     tenant: &'a TenantId,
-    ring: Arc<Keys>,
+    key_ring: Arc<Keys>,
     threads: HashMap<ThreadId, Held>,
     pub(super) found: Found,
 }
@@ -59,7 +59,7 @@ pub(super) enum Stale {
     Content(ThreadId, MessageId),
     Facts(ThreadId, MessageId),
     Title(ThreadId),
-    ThreadFacts(ThreadId),
+    ThreadStats(ThreadId),
 }
 
 impl Stale {
@@ -69,7 +69,7 @@ impl Stale {
                 Some(Self::Content(thread.clone(), id.clone()))
             }
             (Field::Fact(_), Some(id)) => Some(Self::Facts(thread.clone(), id.clone())),
-            (Field::Fact(_), None) => Some(Self::ThreadFacts(thread.clone())),
+            (Field::Fact(_), None) => Some(Self::ThreadStats(thread.clone())),
             (Field::Title, _) => Some(Self::Title(thread.clone())),
             _ => None,
         }
@@ -78,11 +78,11 @@ impl Stale {
 
 impl Cabinet {
     /// The keys of this moment, without those of threads.
-    pub(super) fn bunch<'a>(&'a self, tenant: &'a TenantId) -> Bunch<'a> {
-        Bunch {
+    pub(super) fn key_set<'a>(&'a self, tenant: &'a TenantId) -> KeySet<'a> {
+        KeySet {
             cabinet: self,
             tenant,
-            ring: self.ring.now(),
+            key_ring: self.key_ring.now(),
             threads: HashMap::new(),
             found: Found::default(),
         }
@@ -97,7 +97,7 @@ impl Cabinet {
         secret: &[u8; 32],
     ) -> Result<WrappedKey> {
         let place = place_of_key(tenant, thread, id);
-        let cell = cell::seal(secret, &self.ring.now().write, &place, self.random, self.weakness)?;
+        let cell = cell::seal(secret, &self.key_ring.now().write, &place, self.random, self.weakness)?;
         Ok(WrappedKey::new(id, cell))
     }
 
@@ -135,7 +135,7 @@ fn place_of_key<'a>(tenant: &'a TenantId, thread: &'a ThreadId, id: &'a KeyId) -
     }
 }
 
-impl Bunch<'_> {
+impl KeySet<'_> {
     /// Fetches the keys of these threads, where threads have keys and they are not at hand. With `make`, one is made where
     /// there is none.
     ///
@@ -162,7 +162,7 @@ impl Bunch<'_> {
                 ThreadKey::Missing => Held::Missing,
                 ThreadKey::Destroyed => Held::Destroyed,
                 ThreadKey::Kept(wrapped) => {
-                    match self.cabinet.unwrap(&self.ring, self.tenant, &thread, &wrapped) {
+                    match self.cabinet.unwrap(&self.key_ring, self.tenant, &thread, &wrapped) {
                         Ok(secret) => Held::Open(Arc::new(Key::new(wrapped.id(), &secret))),
                         Err(why) => Held::Unusable(why),
                     }
@@ -175,7 +175,7 @@ impl Bunch<'_> {
 
     fn present(&self, thread: &ThreadId) -> Result<&Key, Unreadable> {
         if self.cabinet.threads.is_none() {
-            return Ok(&self.ring.write);
+            return Ok(&self.key_ring.write);
         }
         match self.threads.get(thread) {
             Some(Held::Open(key)) => Ok(key),
@@ -246,7 +246,7 @@ impl Bunch<'_> {
             // A thread has one key: one of another name is none of this thread's.
             if *key.id() == id { key } else { return Err(Unreadable::UnknownKey(id)) }
         } else {
-            self.ring.all.get(&id).ok_or_else(|| Unreadable::UnknownKey(id.clone()))?
+            self.key_ring.all.get(&id).ok_or_else(|| Unreadable::UnknownKey(id.clone()))?
         };
         let plain = cell.open(key, &self.place(thread, message, field), self.cabinet.weakness)?;
         if self.present(thread).is_ok_and(|present| *present.id() != id)

@@ -1,7 +1,7 @@
 //! Lists of threads, the changes and the search, of stores of two sizes, all in one run and by turns.
 //!
 //! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same
-//! round. `cargo bench -p throughline-benches --bench catalogue [-- [--rounds N] [--threads N]]`.
+//! round. `cargo bench -p throughline-benches --bench catalog [-- [--rounds N] [--threads N]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]

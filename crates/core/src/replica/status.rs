@@ -44,49 +44,49 @@ impl fmt::Display for Epoch {
 /// Whether a store takes writes of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Role {
-    /// It does.
-    Leading,
-    /// It takes images of another store, and nothing else.
-    Following,
+pub enum ReplicationRole {
+    /// It accepts writes.
+    Primary,
+    /// It applies row images of a primary and refuses other writes.
+    Replica,
 }
 
 /// What a store is in which epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Stance {
+pub struct ReplicationState {
     /// Whether it leads.
-    pub role: Role,
+    pub role: ReplicationRole,
     /// Since which change.
     pub epoch: Epoch,
 }
 
-impl Stance {
+impl ReplicationState {
     /// Of a store that was told nothing.
-    pub const LEADING: Self = Self { role: Role::Leading, epoch: Epoch::ZERO };
+    pub const PRIMARY: Self = Self { role: ReplicationRole::Primary, epoch: Epoch::ZERO };
 
     /// The same epoch, following.
     #[must_use]
-    pub const fn following(self) -> Self {
-        Self { role: Role::Following, ..self }
+    pub const fn as_replica(self) -> Self {
+        Self { role: ReplicationRole::Replica, ..self }
     }
 
     /// Leading, in the next epoch.
     #[must_use]
-    pub const fn leading_next(self) -> Self {
-        Self { role: Role::Leading, epoch: self.epoch.next() }
+    pub const fn promoted(self) -> Self {
+        Self { role: ReplicationRole::Primary, epoch: self.epoch.next() }
     }
 
     /// Whether it leads.
     #[must_use]
-    pub const fn leads(self) -> bool {
-        matches!(self.role, Role::Leading)
+    pub const fn is_primary(self) -> bool {
+        matches!(self.role, ReplicationRole::Primary)
     }
 }
 
-impl fmt::Display for Stance {
+impl fmt::Display for ReplicationState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let role = if self.leads() { "leading" } else { "following" };
+        let role = if self.is_primary() { "leading" } else { "following" };
         write!(f, "{role} in epoch {}", self.epoch)
     }
 }
@@ -94,9 +94,9 @@ impl fmt::Display for Stance {
 /// How a store stands to the one beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Standing {
+pub struct ReplicationStatus {
     /// What it is.
-    pub stance: Stance,
+    pub replication_state: ReplicationState,
     /// How far it has followed: none where it never has since it was told to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<ImageCursor>,

@@ -2,7 +2,7 @@
 //! imports that folder into a second file that proves to be equal.
 //!
 //! ```text
-//! cargo run --release -p catalogue [-- [FILE] [WORD]]
+//! cargo run --release -p catalog [-- [FILE] [WORD]]
 //! ```
 //!
 //! `FILE` holds one ShareGPT-style chat a line; without one a small sample is read. `WORD` is what is looked for.
@@ -21,7 +21,7 @@ use throughline::{
     messages::PageFrom,
     search::SearchMessages,
     sqlite::SqliteOptions,
-    threads::{Keep, ListThreads, ThreadEntry, ThreadList},
+    threads::{Keep, ListThreads, ThreadList, ThreadSummary},
 };
 
 const SAMPLE: &str = include_str!("../quickstart/sample.jsonl");
@@ -77,7 +77,7 @@ async fn out_and_in_again(chats: &Path, db: &Persistence, other: &Persistence) -
 }
 
 fn show(list: &ThreadList) {
-    for ThreadEntry { title, messages, turns, preview, .. } in &list.entries {
+    for ThreadSummary { title, messages, turns, preview, .. } in &list.entries {
         let preview = preview.as_deref().unwrap_or("").replace('\n', " ");
         println!("  {title}: {messages} messages in {turns} turns, {preview}");
     }

@@ -13,23 +13,23 @@ use throughline_core::{
     Context as CallContext, PersistError, PersistRequest, PersistResponse, Result, pipeline::Oneshot,
 };
 
-/// The future of [`SerialiseService`](super::SerialiseService).
+/// The future of [`SerializeService`](super::SerializeService).
 #[pin_project]
-pub struct SerialiseFuture<S: Service<PersistRequest>> {
+pub struct SerializeFuture<S: Service<PersistRequest>> {
     #[pin]
     inner: Oneshot<S>,
     // After what is inside: an attempt that is dropped says then that its write goes on.
     held: Option<Held>,
 }
 
-impl<S: Service<PersistRequest>> SerialiseFuture<S> {
+impl<S: Service<PersistRequest>> SerializeFuture<S> {
     pub(super) fn new(service: S, request: PersistRequest, permit: Option<Permit>) -> Self {
         let held = permit.map(|permit| Held { permit: Some(permit), context: request.context.clone() });
         Self { inner: Oneshot::new(service, request), held }
     }
 }
 
-impl<S> Future for SerialiseFuture<S>
+impl<S> Future for SerializeFuture<S>
 where
     S: Service<PersistRequest, Response = PersistResponse, Error = PersistError>,
 {
@@ -58,8 +58,8 @@ impl Drop for Held {
     }
 }
 
-impl<S: Service<PersistRequest>> fmt::Debug for SerialiseFuture<S> {
+impl<S: Service<PersistRequest>> fmt::Debug for SerializeFuture<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SerialiseFuture").finish_non_exhaustive()
+        f.debug_struct("SerializeFuture").finish_non_exhaustive()
     }
 }

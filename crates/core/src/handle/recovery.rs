@@ -7,7 +7,7 @@ use crate::{
 /// What a sweep did.
 #[derive(Debug, Default)]
 #[must_use]
-pub struct Swept {
+pub struct RecoveredDrafts {
     /// The messages that it settled as abandoned.
     pub abandoned: Vec<(ThreadId, MessageId)>,
     /// The messages that it could not settle, and why. What another sweeper or a returned writer did first is not
@@ -29,17 +29,17 @@ impl Persistence {
     /// renewed: the store may have had no space for that. Another process knows the lease only.
     ///
     /// # Errors
-    /// What reading the list answers. What goes wrong with one message stands in [`Swept::failed`] and stops no other.
+    /// What reading the list answers. What goes wrong with one message stands in [`RecoveredDrafts::failed`] and stops no other.
     ///
     /// # Cancel safety
     /// Dropping it stops between two messages.
-    pub async fn sweep_expired(&self, reason: &str) -> Result<Swept> {
-        let mut swept = Swept::default();
+    pub async fn recover_expired_drafts(&self, reason: &str) -> Result<RecoveredDrafts> {
+        let mut recovered = RecoveredDrafts::default();
         let mut after: Option<OpenCursor> = None;
         loop {
             let list = ListOpen { after, ..ListOpen::new(256).expired_only() };
             let open = self.read(list).await?;
-            swept
+            recovered
                 .failed
                 .extend(open.damaged.iter().map(|damaged| damaged.to_error().at_the_edge(OpKind::Read)));
             let drafts = self.live_drafts();
@@ -50,17 +50,17 @@ impl Persistence {
                     .expecting(message.revision)
                     .only_if_expired();
                 match self.run(settle).await {
-                    Ok(_) => swept.abandoned.push((thread, id)),
+                    Ok(_) => recovered.abandoned.push((thread, id)),
                     Err(error) => match error.kind() {
                         // Somebody was there first: another sweeper, or the writer came back.
                         ErrorKind::Stale | ErrorKind::Conflict | ErrorKind::NotFound => {}
-                        _ => swept.failed.push(error),
+                        _ => recovered.failed.push(error),
                     },
                 }
             }
             match open.next {
                 Some(next) => after = Some(next),
-                None => return Ok(swept),
+                None => return Ok(recovered),
             }
         }
     }

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     message::carries_nothing,
     operation::FingerprintKey,
-    replica::{Stance, Standing},
+    replica::{ReplicationState, ReplicationStatus},
 };
 
 /// Changes whether a store leads, if it is what the caller saw; where it is what is asked for already it is fine, so that a
@@ -16,21 +16,21 @@ use crate::{
 /// the epoch would go back, or would not rise with a follower that is to lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TakeStance {
+pub struct SetReplicationState {
     /// What the caller saw.
-    pub expected: Stance,
+    pub expected: ReplicationState,
     /// What it is to be.
-    pub to: Stance,
+    pub to: ReplicationState,
     /// What a follower keys its fingerprints with from then on: the key of the store that it follows, so that a call is
     /// recognized after a switchover. Nothing where it keeps its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint_key: Option<FingerprintKey>,
 }
 
-impl TakeStance {
+impl SetReplicationState {
     /// From `expected` to `to`.
     #[must_use]
-    pub const fn new(expected: Stance, to: Stance) -> Self {
+    pub const fn new(expected: ReplicationState, to: ReplicationState) -> Self {
         Self { expected, to, fingerprint_key: None }
     }
 
@@ -44,10 +44,10 @@ impl TakeStance {
     /// The key that a store takes with this stance: a follower's alone.
     #[must_use]
     pub fn taken_key(&self) -> Option<FingerprintKey> {
-        self.fingerprint_key.filter(|_| !self.to.leads())
+        self.fingerprint_key.filter(|_| !self.to.is_primary())
     }
 }
 
-carries_nothing!(TakeStance { expected: _, to: _, fingerprint_key: _ });
+carries_nothing!(SetReplicationState { expected: _, to: _, fingerprint_key: _ });
 
-carries_nothing!(Standing { stance: _, cursor: _, position: _, is_empty: _ });
+carries_nothing!(ReplicationStatus { replication_state: _, cursor: _, position: _, is_empty: _ });

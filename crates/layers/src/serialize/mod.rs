@@ -8,11 +8,11 @@
 //! #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
 //! # }
 //! use throughline_core::{NewMessage, Persistence};
-//! use throughline_layers::{serialise::SerialiseLayer};
+//! use throughline_layers::{serialize::SerializeLayer};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> throughline_core::Result<()> {
-//! let db = Persistence::builder().layer(SerialiseLayer::new()).backend(Nowhere).build()?;
+//! let db = Persistence::builder().layer(SerializeLayer::new()).backend(Nowhere).build()?;
 //! let thread = db.thread("t");
 //! // The second one goes on when the first one is answered.
 //! let (first, second) = tokio::join!(
@@ -61,4 +61,4 @@ use throughline_core::{
 type Queue = KeyedQueue<(TenantId, ThreadId)>;
 type Permit = KeyedPermit<(TenantId, ThreadId)>;
 
-pub use self::{future::SerialiseFuture, layer::SerialiseLayer, service::SerialiseService};
+pub use self::{future::SerializeFuture, layer::SerializeLayer, service::SerializeService};

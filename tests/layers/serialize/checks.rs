@@ -180,7 +180,7 @@ async fn out_of_time(stacks: Stacks) {
     let waits = db.thread("t").add(said("second")).deadline(Duration::from_secs(1));
     let error = waits.await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied));
-    assert_eq!(error.site(), Some(&Site::Layer("serialise".into())));
+    assert_eq!(error.site(), Some(&Site::Layer("serialize".into())));
     valve.let_on(1);
     first.await.unwrap().unwrap();
     settle().await;

@@ -9,16 +9,16 @@ use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
 /// The keys of a host: one that is written under, and any number that are only read under.
 ///
-/// A clone is the same ring. It may be changed while pipelines use it: a call works with the keys that were there when it
+/// A clone is the same key_ring. It may be changed while pipelines use it: a call works with the keys that were there when it
 /// came to the layer.
 ///
 /// ```
 /// use throughline_layers::encrypt::{Key, KeyRing};
 ///
-/// let ring = KeyRing::new(Key::new("2025".parse()?, &[1; 32]));
-/// ring.rotate(Key::new("2026".parse()?, &[2; 32]))?; // written under from now on; the old one still reads
-/// assert_eq!(ring.write_key().as_str(), "2026");
-/// assert_eq!(ring.keys().len(), 2);
+/// let key_ring = KeyRing::new(Key::new("2025".parse()?, &[1; 32]));
+/// key_ring.rotate(Key::new("2026".parse()?, &[2; 32]))?; // written under from now on; the old one still reads
+/// assert_eq!(key_ring.write_key().as_str(), "2026");
+/// assert_eq!(key_ring.keys().len(), 2);
 /// # Ok::<(), throughline_core::PersistError>(())
 /// ```
 #[derive(Clone)]
@@ -82,7 +82,7 @@ impl KeyRing {
             }
             match keys.all.remove(id) {
                 Some(_) => Ok(()),
-                None => Err(refuse(format!("the ring has no key `{id}`"))),
+                None => Err(refuse(format!("the key ring has no key `{id}`"))),
             }
         })
     }
@@ -92,7 +92,7 @@ impl KeyRing {
             let id = key.id().clone();
             // Under a name that is there already, rows of the one key would be looked up under the other.
             if keys.all.contains_key(&id) {
-                return Err(refuse(format!("the ring has a key `{id}` already")));
+                return Err(refuse(format!("the key ring has a key `{id}` already")));
             }
             let key = Arc::new(key);
             if writes {
@@ -137,12 +137,12 @@ mod tests {
 
     #[test]
     fn a_name_is_used_once_and_the_write_key_stays() {
-        let ring = KeyRing::new(key("a"));
-        assert!(ring.add(key("a")).is_err() && ring.rotate(key("a")).is_err());
-        ring.rotate(key("b")).unwrap();
-        assert!(ring.remove(&ring.write_key()).is_err());
-        ring.remove(&"a".parse().unwrap()).unwrap();
-        assert!(ring.remove(&"a".parse().unwrap()).is_err());
-        assert_eq!(ring.keys(), ["b".parse().unwrap()]);
+        let key_ring = KeyRing::new(key("a"));
+        assert!(key_ring.add(key("a")).is_err() && key_ring.rotate(key("a")).is_err());
+        key_ring.rotate(key("b")).unwrap();
+        assert!(key_ring.remove(&key_ring.write_key()).is_err());
+        key_ring.remove(&"a".parse().unwrap()).unwrap();
+        assert!(key_ring.remove(&"a".parse().unwrap()).is_err());
+        assert_eq!(key_ring.keys(), ["b".parse().unwrap()]);
     }
 }

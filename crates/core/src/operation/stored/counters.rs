@@ -1,24 +1,24 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Content, Message, MessageState, Role, Seq, Timestamp, thread::ThreadEntry};
+use crate::{Content, Message, MessageState, Role, Seq, Timestamp, thread::ThreadSummary};
 
 /// What the entry of a thread says of its messages, kept up to date message by message. Every backend counts alike by it.
 ///
 /// ```
-/// use throughline_core::{NewMessage, Seq, TenantId, Timestamp, backend::Tally, messages::Add};
+/// use throughline_core::{NewMessage, Seq, TenantId, Timestamp, backend::ThreadCounters, messages::Add};
 ///
 /// let add = Add::new("t".parse()?, NewMessage::user("Where is Lisbon?"));
 /// let message = add.to_message(&TenantId::default(), Seq::FIRST, Timestamp::from_micros(7));
-/// let mut tally = Tally::new(Timestamp::from_micros(0));
-/// tally.settled(&message);
-/// assert_eq!((tally.messages, tally.turns), (1, 1));
-/// assert_eq!(tally.preview.as_deref(), Some("Where is Lisbon?"));
-/// assert_eq!(tally.active_at, Timestamp::from_micros(7));
+/// let mut counters = ThreadCounters::new(Timestamp::from_micros(0));
+/// counters.settled(&message);
+/// assert_eq!((counters.messages, counters.turns), (1, 1));
+/// assert_eq!(counters.preview.as_deref(), Some("Where is Lisbon?"));
+/// assert_eq!(counters.active_at, Timestamp::from_micros(7));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Tally {
+pub struct ThreadCounters {
     /// How many final messages there are.
     pub messages: u64,
     /// How many of them are the user's.
@@ -33,18 +33,18 @@ pub struct Tally {
     pub active_at: Timestamp,
 }
 
-/// What is missing in a [`Tally`] after a message went.
+/// What is missing in a [`ThreadCounters`] after a message went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Removed {
     /// Nothing.
     Complete,
     /// The message was the one in the preview: the latest final message of the user before it has to be
-    /// [shown](Tally::show), or [none](Tally::show_none).
+    /// [shown](ThreadCounters::show), or [none](ThreadCounters::show_none).
     PreviewIsDue,
 }
 
-impl Tally {
+impl ThreadCounters {
     /// Of a thread without messages that began then.
     #[must_use]
     pub const fn new(created_at: Timestamp) -> Self {
@@ -133,6 +133,6 @@ impl Tally {
 
 /// The beginning of the text in `content`.
 fn preview(content: &Content) -> Option<String> {
-    let preview = content.plain_text(ThreadEntry::PREVIEW_CHARS);
+    let preview = content.plain_text(ThreadSummary::PREVIEW_CHARS);
     (!preview.is_empty()).then_some(preview)
 }

@@ -1,13 +1,13 @@
 use tower_layer::Layer;
 
-use super::{Queue, SerialiseService};
+use super::{Queue, SerializeService};
 use throughline_core::pipeline::{Described, Phase, SiteSpec};
 
 /// Lets the writes of one thread go on one after the other. See the [module](super).
 #[derive(Debug, Clone, Copy, Default)]
-pub struct SerialiseLayer(());
+pub struct SerializeLayer(());
 
-impl SerialiseLayer {
+impl SerializeLayer {
     /// It needs to be told nothing.
     #[must_use]
     pub const fn new() -> Self {
@@ -15,16 +15,16 @@ impl SerialiseLayer {
     }
 }
 
-impl Described for SerialiseLayer {
+impl Described for SerializeLayer {
     fn site(&self) -> SiteSpec {
-        SiteSpec::new("serialise", Phase::Guard).with_rank(90)
+        SiteSpec::new("serialize", Phase::Guard).with_rank(90)
     }
 }
 
-impl<S> Layer<S> for SerialiseLayer {
-    type Service = SerialiseService<S>;
+impl<S> Layer<S> for SerializeLayer {
+    type Service = SerializeService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SerialiseService::new(inner, Queue::default())
+        SerializeService::new(inner, Queue::default())
     }
 }

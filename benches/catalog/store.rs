@@ -27,7 +27,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) async fn filled(folder: &TempDir, threads: usize) -> Result<Self, Failure> {
-        let path = folder.path().join(format!("catalogue{threads}.db"));
+        let path = folder.path().join(format!("catalog{threads}.db"));
         let backend = SqliteOptions::new().search(true).open(path).await?;
         let db = Persistence::builder().backend(backend).build()?;
         let begun = Instant::now();
@@ -42,8 +42,8 @@ impl Store {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let lag = begun.elapsed().saturating_sub(written);
-        figure(format_args!("catalogue.burst.{threads}"), written.as_secs_f64() * 1e3, "ms");
-        figure(format_args!("catalogue.index_lag.{threads}"), lag.as_secs_f64() * 1e3, "ms");
+        figure(format_args!("catalog.burst.{threads}"), written.as_secs_f64() * 1e3, "ms");
+        figure(format_args!("catalog.index_lag.{threads}"), lag.as_secs_f64() * 1e3, "ms");
         Ok(Self { threads, db, last })
     }
 }

@@ -49,13 +49,13 @@ pub(crate) async fn compare(stores: &[Store; 2], rounds: usize) -> Result<(), Fa
     let [few, many] = &took;
     for (store, took) in stores.iter().zip(&took) {
         let threads = store.threads;
-        figure(format_args!("catalogue.list50.{threads}"), median(&took.list), "us");
-        figure(format_args!("catalogue.list50_middle.{threads}"), median(&took.middle), "us");
-        figure(format_args!("catalogue.search_rare.{threads}"), median(&took.rare), "us");
-        figure(format_args!("catalogue.search_common.{threads}"), median(&took.common), "us");
+        figure(format_args!("catalog.list50.{threads}"), median(&took.list), "us");
+        figure(format_args!("catalog.list50_middle.{threads}"), median(&took.middle), "us");
+        figure(format_args!("catalog.search_rare.{threads}"), median(&took.rare), "us");
+        figure(format_args!("catalog.search_common.{threads}"), median(&took.common), "us");
     }
-    figure("catalogue.list50_growth", ratio(&many.list, &few.list), "x");
-    figure("catalogue.list50_middle_growth", ratio(&many.middle, &few.middle), "x");
+    figure("catalog.list50_growth", ratio(&many.list, &few.list), "x");
+    figure("catalog.list50_middle_growth", ratio(&many.middle, &few.middle), "x");
     Ok(())
 }
 

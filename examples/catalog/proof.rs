@@ -3,13 +3,13 @@
 use throughline::{
     Persistence,
     messages::{ImportRow, PageFrom, Visibility},
-    threads::{ListThreads, ThreadEntry},
+    threads::{ListThreads, ThreadSummary},
 };
 
 use crate::Failure;
 
 /// Every thread that a list shows.
-async fn every_thread(db: &Persistence) -> Result<Vec<ThreadEntry>, Failure> {
+async fn every_thread(db: &Persistence) -> Result<Vec<ThreadSummary>, Failure> {
     let mut entries = Vec::new();
     let mut list = ListThreads::new(100).archived_too();
     loop {
@@ -29,7 +29,7 @@ pub(crate) async fn compare(one: &Persistence, other: &Persistence) -> Result<(u
     for (entry, copy) in threads.iter().zip(&copies) {
         // The copy was changed when it was made, and gives no sequence numbers to messages that were pruned before; everything
         // else is the same.
-        let copied = ThreadEntry { updated_at: entry.updated_at, last_seq: entry.last_seq, ..copy.clone() };
+        let copied = ThreadSummary { updated_at: entry.updated_at, last_seq: entry.last_seq, ..copy.clone() };
         if *entry != copied {
             return Err(format!("the entries of {} differ", entry.thread).into());
         }

@@ -5,7 +5,7 @@ use crate::Title;
 use crate::message::debug_without_text;
 use crate::{
     MessageId, Metadata, OwnerId, Seq, TenantId, ThreadId, Timestamp,
-    message::{CarriesContent, Generation, Place, PlaceMut, Slot, SlotMut},
+    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, Generation},
 };
 
 /// A conversation as a list shows it.
@@ -18,7 +18,7 @@ use crate::{
 /// again when a field is added.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ThreadEntry {
+pub struct ThreadSummary {
     /// Whose conversation it is.
     pub tenant: TenantId,
     /// Its id.
@@ -46,7 +46,7 @@ pub struct ThreadEntry {
     /// Where it branched off, if it is a fork.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<ForkPoint>,
-    /// The first [`ThreadEntry::PREVIEW_CHARS`] characters of the latest message of the user, if that has text.
+    /// The first [`ThreadSummary::PREVIEW_CHARS`] characters of the latest message of the user, if that has text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<String>,
     /// How many final messages it has.
@@ -64,9 +64,9 @@ pub struct ThreadEntry {
     pub updated_at: Timestamp,
 }
 
-debug_without_text!(ThreadEntry { tenant, thread, title, owner, labels, metadata, archived, listed, generation, last_seq, forked_from, messages, turns, bytes, created_at, active_at, updated_at } unshown { preview });
+debug_without_text!(ThreadSummary { tenant, thread, title, owner, labels, metadata, archived, listed, generation, last_seq, forked_from, messages, turns, bytes, created_at, active_at, updated_at } unshown { preview });
 
-impl ThreadEntry {
+impl ThreadSummary {
     /// How many characters a preview has at most.
     pub const PREVIEW_CHARS: usize = 80;
 }
@@ -94,7 +94,7 @@ pub struct ThreadCursor {
 impl ThreadCursor {
     /// The place of `entry`.
     #[must_use]
-    pub fn of(entry: &ThreadEntry) -> Self {
+    pub fn of(entry: &ThreadSummary) -> Self {
         Self { active_at: entry.active_at, thread: entry.thread.clone() }
     }
 
@@ -149,8 +149,8 @@ impl Keep {
     }
 }
 
-impl CarriesContent for ThreadEntry {
-    fn places(&self) -> Vec<Place<'_>> {
+impl CarriesContent for ThreadSummary {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self {
             tenant: _,
             thread,
@@ -171,13 +171,13 @@ impl CarriesContent for ThreadEntry {
             active_at: _,
             updated_at: _,
         } = self;
-        let at = |slot| Place { thread, message: None, slot };
-        let mut places = vec![at(Slot::Title(title)), at(Slot::Metadata(metadata))];
-        places.extend(preview.as_deref().map(|preview| at(Slot::Preview(preview))));
-        places
+        let at = |value| ContentField { thread, message: None, value };
+        let mut content_fields = vec![at(FieldValue::Title(title)), at(FieldValue::Metadata(metadata))];
+        content_fields.extend(preview.as_deref().map(|preview| at(FieldValue::Preview(preview))));
+        content_fields
     }
 
-    fn places_mut(&mut self) -> Vec<PlaceMut<'_>> {
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self {
             tenant: _,
             thread,
@@ -199,9 +199,9 @@ impl CarriesContent for ThreadEntry {
             updated_at: _,
         } = self;
         let thread = &*thread;
-        let at = |slot| PlaceMut { thread, message: None, slot };
-        let mut places = vec![at(SlotMut::Title(title)), at(SlotMut::Metadata(metadata))];
-        places.extend(preview.as_mut().map(|preview| at(SlotMut::Preview(preview))));
-        places
+        let at = |value| ContentFieldMut { thread, message: None, value };
+        let mut content_fields = vec![at(FieldValueMut::Title(title)), at(FieldValueMut::Metadata(metadata))];
+        content_fields.extend(preview.as_mut().map(|preview| at(FieldValueMut::Preview(preview))));
+        content_fields
     }
 }

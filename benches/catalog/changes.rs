@@ -19,7 +19,7 @@ pub(crate) async fn latency(folder: &TempDir) -> Result<(), Failure> {
     let backend = SqliteBackend::open(folder.path().join("followed.db")).await?;
     let db = Persistence::builder().backend(backend).build()?;
     let (tell, mut told) = mpsc::channel(1);
-    let follower = tokio::spawn({
+    let replica = tokio::spawn({
         let mut feed = db.changes(ChangeScope::Tenant, Position::ZERO);
         async move {
             for _ in 0..WRITES {
@@ -34,14 +34,14 @@ pub(crate) async fn latency(folder: &TempDir) -> Result<(), Failure> {
     for _ in 0..WRITES {
         thread.add(NewMessage::user("hello")).await?;
         let answered = Instant::now();
-        let seen = told.recv().await.ok_or("the follower has ended")?;
+        let seen = told.recv().await.ok_or("the replica has ended")?;
         // Told before its writer was answered, it came at once.
         latencies.record(u64::try_from(seen.saturating_duration_since(answered).as_nanos())?)?;
     }
-    follower.await??;
+    replica.await??;
     let micros = |quantile| latencies.value_at_quantile(quantile) as f64 / 1000.0;
-    figure("catalogue.feed_latency_p50", micros(0.5), "us");
-    figure("catalogue.feed_latency_p99", micros(0.99), "us");
+    figure("catalog.feed_latency_p50", micros(0.5), "us");
+    figure("catalog.feed_latency_p99", micros(0.99), "us");
     Ok(db.close().await?)
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn throughput(store: &Store) -> Result<(), Failure> {
     while feed.next_now().await?.is_some() {
         count += 1;
     }
-    figure("catalogue.feed_rate", count as f64 / begun.elapsed().as_secs_f64(), "changes/s");
+    figure("catalog.feed_rate", count as f64 / begun.elapsed().as_secs_f64(), "changes/s");
     Ok(())
 }
 
@@ -78,6 +78,6 @@ pub(crate) async fn effects(store: &Store) -> Result<(), Failure> {
     }
     let seconds = begun.elapsed().as_secs_f64();
     let done = effects.stop().await.iter().map(|status| status.done.get()).sum::<u64>();
-    figure("catalogue.effect_rate", done as f64 / seconds, "changes/s");
+    figure("catalog.effect_rate", done as f64 / seconds, "changes/s");
     Ok(())
 }

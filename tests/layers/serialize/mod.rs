@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use throughline::{
     NewMessage, OpKind, PersistRequest, PersistResponse, Persistence, Phase, Result, TenantId, ThreadId,
-    layers::{serialise::SerialiseLayer, timeout::TimeoutLayer},
+    layers::{serialize::SerializeLayer, timeout::TimeoutLayer},
     memory::MemoryBackend,
     messages::PageFrom,
     operations::Addressed,
@@ -47,19 +47,19 @@ macro_rules! stacks {
 
 #[test]
 fn it_keeps_all_its_promises() {
-    assert_eq!(failing(CHECKS, &stacks!(SerialiseLayer::new())), [""; 0]);
+    assert_eq!(failing(CHECKS, &stacks!(SerializeLayer::new())), [""; 0]);
 }
 
 #[test]
 fn one_that_forgets_batches_is_caught() {
     let forgets =
-        stacks!(Skips { layer: SerialiseLayer::new(), skips: |request| request.kind() == OpKind::Batch });
+        stacks!(Skips { layer: SerializeLayer::new(), skips: |request| request.kind() == OpKind::Batch });
     assert_eq!(failing(CHECKS, &forgets), ["batches-wait-for-all", "batches-are-waited-for"]);
 }
 
 #[test]
 fn one_that_forgets_who_is_before_is_caught() {
-    let forgets = stacks!(Forgets(SerialiseLayer::new));
+    let forgets = stacks!(Forgets(SerializeLayer::new));
     let waits = [
         "in-order",
         "batches-wait-for-all",
@@ -76,7 +76,7 @@ fn one_that_forgets_who_is_before_is_caught() {
 fn one_with_a_single_line_is_caught() {
     let single = stacks!({
         let line = Arc::new(Mutex::new(()));
-        from_fn("serialise", Phase::Guard, move |request: PersistRequest, next: NextRequest| {
+        from_fn("serialize", Phase::Guard, move |request: PersistRequest, next: NextRequest| {
             let line = Arc::clone(&line);
             async move {
                 let _first = line.lock().await;
@@ -114,7 +114,7 @@ type Locks = Arc<Mutex<HashMap<(TenantId, ThreadId), Arc<Mutex<()>>>>>;
 fn one_of_plain_locks_is_caught() {
     let locks = stacks!({
         let locks = Locks::default();
-        from_fn("serialise", Phase::Guard, move |request: PersistRequest, next: NextRequest| {
+        from_fn("serialize", Phase::Guard, move |request: PersistRequest, next: NextRequest| {
             locked(Arc::clone(&locks), request, next)
         })
     });
@@ -126,7 +126,7 @@ fn one_of_plain_locks_is_caught() {
 #[tokio::test]
 async fn over_sqlite_messages_stand_in_the_order_in_which_they_came() {
     let db = Persistence::builder()
-        .layer(SerialiseLayer::new())
+        .layer(SerializeLayer::new())
         .backend(SqliteOptions::new().temporary().await.unwrap())
         .build()
         .unwrap();

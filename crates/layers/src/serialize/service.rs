@@ -2,31 +2,31 @@ use std::task::{Context, Poll};
 
 use tower_service::Service;
 
-use super::{Queue, SerialiseFuture};
+use super::{Queue, SerializeFuture};
 use throughline_core::{
     PersistError, PersistRequest, PersistResponse, Result, ThreadId, operations::Addressed as _,
 };
 
-/// The service of [`SerialiseLayer`](super::SerialiseLayer).
+/// The service of [`SerializeLayer`](super::SerializeLayer).
 #[derive(Debug, Clone)]
-pub struct SerialiseService<S> {
+pub struct SerializeService<S> {
     inner: S,
     queue: Queue,
 }
 
-impl<S> SerialiseService<S> {
+impl<S> SerializeService<S> {
     pub(super) const fn new(inner: S, queue: Queue) -> Self {
         Self { inner, queue }
     }
 }
 
-impl<S> Service<PersistRequest> for SerialiseService<S>
+impl<S> Service<PersistRequest> for SerializeService<S>
 where
     S: Service<PersistRequest, Response = PersistResponse, Error = PersistError> + Clone,
 {
     type Response = PersistResponse;
     type Error = PersistError;
-    type Future = SerialiseFuture<S>;
+    type Future = SerializeFuture<S>;
 
     /// What is inside is made ready when the turn of the call has come: what is ready holds something that others may need.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
@@ -38,7 +38,7 @@ where
         let tenant = request.context.tenant();
         let keys = threads.into_iter().map(|thread| (tenant.clone(), thread));
         let permit = (keys.len() > 0).then(|| self.queue.enter(keys));
-        SerialiseFuture::new(self.inner.clone(), request, permit)
+        SerializeFuture::new(self.inner.clone(), request, permit)
     }
 }
 
