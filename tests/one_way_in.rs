@@ -12,8 +12,8 @@ fn tickets_and_terminals_are_made_at_one_place() {
     let sources = rust_sources(&workspace().join("crates"));
     assert!(sources.len() > 50, "the sources were not found");
     for (call, only) in [
-        ("Admitted::new(", "crates/core/src/backend/terminal.rs"),
-        ("Terminal::new(", "crates/core/src/pipeline/builder.rs"),
+        ("Admitted::new(", "crates/core/src/pipeline/terminal.rs"),
+        ("Terminal::new(", "crates/core/src/handle/builder.rs"),
     ] {
         let callers: Vec<String> = sources
             .iter()
