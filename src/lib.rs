@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use throughline_core::*;
 /// Consumers that follow the changes, each from a durable cursor of its own.

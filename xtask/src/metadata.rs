@@ -18,12 +18,16 @@ pub(crate) struct Metadata {
 }
 
 /// A member of the workspace.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Package {
     /// Its name.
     pub(crate) name: String,
+    /// Its version.
+    pub(crate) version: String,
     /// Its manifest.
     pub(crate) manifest: PathBuf,
+    /// Whether it is for a registry.
+    pub(crate) is_published: bool,
     /// The names of its features, sorted; `default` is one if the manifest has it.
     pub(crate) features: Vec<String>,
     /// The products of its build.
@@ -68,7 +72,10 @@ impl Package {
         features.sort();
         Ok(Self {
             name: text(value, "name")?.to_owned(),
+            version: text(value, "version")?.to_owned(),
             manifest: text(value, "manifest_path")?.into(),
+            // The registries that it may go to: any, if there is no list.
+            is_published: value.get("publish").is_none_or(Value::is_null),
             features,
             targets: list(value, "targets")?.iter().map(Target::parse).collect::<Result<_>>()?,
         })
@@ -108,10 +115,10 @@ mod tests {
 
     const SAMPLE: &str = r#"{
         "packages": [
-            {"name": "stream", "manifest_path": "/w/Cargo.toml", "features": {"wide": [], "default": ["wide"]},
+            {"name": "stream", "version": "1.2.3", "publish": null, "manifest_path": "/w/Cargo.toml", "features": {"wide": [], "default": ["wide"]},
              "targets": [{"name": "stream", "kind": ["lib"]}, {"name": "b", "kind": ["example"]},
                          {"name": "a", "kind": ["example"]}, {"name": "laws", "kind": ["test"]}]},
-            {"name": "brook", "manifest_path": "/w/brook/Cargo.toml", "features": {}, "targets": []}
+            {"name": "brook", "version": "0.1.0", "publish": [], "manifest_path": "/w/brook/Cargo.toml", "features": {}, "targets": []}
         ],
         "workspace_root": "/w", "target_directory": "/t", "version": 1
     }"#;

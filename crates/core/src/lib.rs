@@ -9,6 +9,8 @@
 //!
 //! The crate `throughline` puts this one together with the backends.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod audit_entry;
 pub mod backend;
 mod change;
@@ -37,7 +39,7 @@ pub mod audit {
     //! no key. A store makes an entry from the [`PendingAuditEntry`] that came with a write, in the commit of that write, and keeps it as it is:
     //!
     //! ```
-    //! use throughline_core::{AuditNumber, audit::AuditLink};
+    //! use throughline_core::audit::{AuditLink, AuditNumber};
     //!
     //! let link = AuditLink::first();
     //! assert_eq!(link.number(), AuditNumber::FIRST);
@@ -71,8 +73,8 @@ pub mod replication {
     //! assert_eq!(fresh.as_replica().promoted().epoch, Epoch::FIRST);
     //! ```
     //!
-    //! The operations are [`BeginCapture`](crate::BeginCapture), [`ApplyImages`](crate::ApplyImages) and [`SetReplicationState`](crate::SetReplicationState), the
-    //! reads [`ReadImages`](crate::ReadImages) and [`GetReplicationStatus`](crate::GetReplicationStatus). What a host calls is in `mirror`.
+    //! The operations are [`BeginCapture`], [`ApplyImages`] and [`SetReplicationState`], the
+    //! reads [`ReadImages`] and [`GetReplicationStatus`]. What a host calls is in `mirror`.
 
     pub use crate::{
         operation::{
@@ -216,7 +218,7 @@ pub mod requests {
     //! # async fn example(db: &Persistence) -> Result<()> {
     //! // `add` returns a request; `await` sends it.
     //! let request = db.thread("t").add(NewMessage::user("hello"));
-    //! let added = request.with_key("webhook-17").await?;
+    //! let added = request.key("webhook-17").await?;
     //! # let _ = added;
     //! # Ok(())
     //! # }
@@ -245,11 +247,11 @@ pub mod threads {
     //! Threads: the operations on a whole thread, lists of threads, and what their handles return.
     //!
     //! ```
-    //! use throughline_core::{ReadArgs, threads::GetThread};
+    //! use throughline_core::{PersistArgs, threads::{RenameThread, ThreadArgs}};
     //!
-    //! let read: ReadArgs = GetThread::new("t".parse()?).into();
-    //! assert!(matches!(read, ReadArgs::GetThread(_)));
-    //! # Ok::<(), throughline_core::InvalidId>(())
+    //! let rename: ThreadArgs = RenameThread::new("t".parse()?, "Lisbon".parse()?).into();
+    //! assert_eq!(serde_json::to_string(&PersistArgs::from(rename))?, r#"{"thread":{"rename":{"thread":"t","title":"Lisbon"}}}"#);
+    //! # Ok::<(), Box<dyn std::error::Error>>(())
     //! ```
 
     pub use crate::{

@@ -48,6 +48,8 @@
 //! A change costs a read of its message and a task; a consumer reads the changes for itself. The cursor is a write to the
 //! store: at most five a second for each consumer, and none while nothing happens. Writes of the host wait for none of this.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod builder;
 mod consumer;
 mod delivery;

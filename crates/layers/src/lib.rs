@@ -21,6 +21,8 @@
 //!
 //! The order of the phases puts them right: limits outside trace, retry outside the timeout of an attempt.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "audit")]
 pub mod audit;
 #[cfg(feature = "bulk-gate")]

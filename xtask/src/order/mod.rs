@@ -214,12 +214,8 @@ not resolved: crate::X, src/a.rs:4
 
     #[test]
     fn a_member_is_found_by_its_short_name() {
-        let packages = ["throughline-core", "xtask"].map(|name| Package {
-            name: name.into(),
-            manifest: "Cargo.toml".into(),
-            features: vec![],
-            targets: vec![],
-        });
+        let packages =
+            ["throughline-core", "xtask"].map(|name| Package { name: name.into(), ..Package::default() });
         assert_eq!(find(&packages, "core").expect("a member").name, "throughline-core");
         assert_eq!(find(&packages, "xtask").expect("a member").name, "xtask");
         assert!(find(&packages, "brook").is_err());

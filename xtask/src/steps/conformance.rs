@@ -94,11 +94,11 @@ mod tests {
     fn backends_mutants_and_laws_are_found_by_name() {
         let json = r#"{
             "packages": [
-                {"name": "a", "manifest_path": "/w/Cargo.toml", "features": {}, "targets": [
+                {"name": "a", "version": "0.1.0", "manifest_path": "/w/Cargo.toml", "features": {}, "targets": [
                     {"name": "a", "kind": ["lib"]}, {"name": "conformance_far", "kind": ["test"]},
                     {"name": "mutants", "kind": ["test"]}, {"name": "crash", "kind": ["test"]},
                     {"name": "conformance_of_an_example", "kind": ["example"]}]},
-                {"name": "b", "manifest_path": "/w/b/Cargo.toml", "features": {}, "targets": [
+                {"name": "b", "version": "0.1.0", "manifest_path": "/w/b/Cargo.toml", "features": {}, "targets": [
                     {"name": "layer_laws", "kind": ["test"]}]}
             ],
             "workspace_root": "/w", "target_directory": "/t"

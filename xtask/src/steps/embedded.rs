@@ -60,12 +60,12 @@ mod tests {
     fn the_test_targets_of_the_embedded_packages_are_chosen_without_those_of_ci() {
         let json = r#"{
             "packages": [
-                {"name": "throughline-tests", "manifest_path": "/w/tests/Cargo.toml", "features": {}, "targets": [
+                {"name": "throughline-tests", "version": "0.1.0", "manifest_path": "/w/tests/Cargo.toml", "features": {}, "targets": [
                     {"name": "mutants", "kind": ["test"]}, {"name": "seam", "kind": ["test"]},
                     {"name": "conformance_postgres", "kind": ["test"]}]},
-                {"name": "throughline-core", "manifest_path": "/w/core/Cargo.toml", "features": {}, "targets": [
+                {"name": "throughline-core", "version": "0.1.0", "manifest_path": "/w/core/Cargo.toml", "features": {}, "targets": [
                     {"name": "throughline_core", "kind": ["lib"]}, {"name": "secrets", "kind": ["test"]}]},
-                {"name": "throughline-postgres", "manifest_path": "/w/pg/Cargo.toml", "features": {}, "targets": [
+                {"name": "throughline-postgres", "version": "0.1.0", "manifest_path": "/w/pg/Cargo.toml", "features": {}, "targets": [
                     {"name": "postgres", "kind": ["test"]}]}
             ],
             "workspace_root": "/w", "target_directory": "/t"

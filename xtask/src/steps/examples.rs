@@ -42,37 +42,7 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     for example in &examples {
         start(workspace, example, &example.name, &[])?;
     }
-    template(workspace)?;
     real_transcripts(workspace, &examples, skips)
-}
-
-/// The folder of the example that is there to be copied.
-const TEMPLATE: &str = "examples/template_layer";
-
-/// Copies the template out of the workspace, says in the copy where the workspace is, and runs its tests there.
-fn template(workspace: &Workspace) -> Result {
-    let (root, target) = (workspace.root(), &workspace.metadata().target);
-    let copy = target.join("xtask").join("template_layer");
-    if copy.exists() {
-        fs::remove_dir_all(&copy)?;
-    }
-    fs::create_dir_all(&copy)?;
-    for file in fs::read_dir(root.join(TEMPLATE))? {
-        let file = file?;
-        fs::copy(file.path(), copy.join(file.file_name()))?;
-    }
-    let manifest = copy.join("Cargo.toml");
-    fs::write(&manifest, found_at(&fs::read_to_string(&manifest)?, root))?;
-    // The versions of the workspace, so that nothing else is fetched.
-    fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;
-    let test = workspace.cargo(["test", "--manifest-path"]).args([&manifest]);
-    test.args(["--target-dir"]).args([&target.join("template_layer")]).run()
-}
-
-/// The manifest with the paths that a copy needs. The copy lies in the folder of this workspace, and is no member of it.
-fn found_at(manifest: &str, root: &Path) -> String {
-    let found = manifest.replace("path = \"../..", &format!("path = \"{}", root.display()));
-    format!("{found}\n[workspace]\n")
 }
 
 /// Builds all of them, optimized, and without the optimization at link time that README's release profile has.
@@ -173,27 +143,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_of_the_template_finds_both_crates() {
-        let manifest = include_str!("../../../examples/template_layer/Cargo.toml");
-        let copied = found_at(manifest, Path::new("/w"));
-        assert!(copied.contains(r#"throughline = { path = "/w","#), "{copied}");
-        assert!(
-            copied.contains(r#"throughline-conformance = { path = "/w/crates/conformance" }"#),
-            "{copied}"
-        );
-        assert!(!copied.contains("..") && copied.ends_with("[workspace]\n"), "{copied}");
-    }
-
-    #[test]
     fn an_example_that_cargo_left_out_is_named() {
         let json = r#"{
             "packages": [
-                {"name": "throughline", "manifest_path": "/w/Cargo.toml", "features": {}, "targets": [
+                {"name": "throughline", "version": "0.1.0", "manifest_path": "/w/Cargo.toml", "features": {}, "targets": [
                     {"name": "throughline", "kind": ["lib"]}, {"name": "redact", "kind": ["example"]},
                     {"name": "needs_postgres", "kind": ["example"]}]},
-                {"name": "stack", "manifest_path": "/w/examples/stack/Cargo.toml", "features": {}, "targets": [
+                {"name": "stack", "version": "0.1.0", "manifest_path": "/w/examples/stack/Cargo.toml", "features": {}, "targets": [
                     {"name": "stack", "kind": ["bin"]}]},
-                {"name": "xtask", "manifest_path": "/w/xtask/Cargo.toml", "features": {}, "targets": [
+                {"name": "xtask", "version": "0.1.0", "manifest_path": "/w/xtask/Cargo.toml", "features": {}, "targets": [
                     {"name": "xtask", "kind": ["bin"]}]}
             ],
             "workspace_root": "/w", "target_directory": "/t"

@@ -51,8 +51,7 @@ mod tests {
 
     fn lines(features: &[&str]) -> Vec<String> {
         let features = features.iter().map(|&feature| feature.to_owned()).collect();
-        let package =
-            Package { name: "p".into(), manifest: "Cargo.toml".into(), features, targets: Vec::new() };
+        let package = Package { name: "p".into(), features, ..Package::default() };
         calls(&package).iter().map(|args| args.join(" ")).collect()
     }
 

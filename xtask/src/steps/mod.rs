@@ -10,6 +10,7 @@ mod embedded;
 mod examples;
 mod features;
 mod guard;
+mod package;
 pub(crate) mod postgres;
 mod reliability;
 mod tools;
@@ -85,6 +86,12 @@ pub(crate) const STEPS: &[Step] = &[
         summary: "the failures that the stores survive",
         quick: false,
         run: reliability::run,
+    },
+    Step {
+        name: "package",
+        summary: "the packages compile, and a project outside builds on them",
+        quick: false,
+        run: package::run,
     },
     Step { name: "guard", summary: "the rules of the source", quick: false, run: guard::run },
     Step { name: "order", summary: "the modules of the core form no circle", quick: false, run: order },

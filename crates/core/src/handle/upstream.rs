@@ -56,7 +56,7 @@ impl<'a> Upstream<'a> {
         self.db.core().execute_forwarded(context, args).await
     }
 
-    /// Writes records of rejected calls of the outer pipeline: what a backend answers to [`Backend::note`](crate::Backend::note).
+    /// Writes records of rejected calls of the outer pipeline: what a backend answers to [`Backend::record_rejected_calls`](crate::Backend::record_rejected_calls).
     ///
     /// # Errors
     /// What the backend of the pipeline answers.

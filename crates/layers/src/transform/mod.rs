@@ -109,6 +109,7 @@ mod write;
 
 #[cfg(feature = "encrypt")]
 pub(crate) use self::fields::refuse_row_images;
+#[cfg(feature = "encrypt")]
 pub(crate) use self::fields::refuse_unknown;
 pub use self::{
     definition::{Rewrite, TextPart, TextStream, Transform},
