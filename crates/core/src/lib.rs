@@ -259,9 +259,9 @@ pub mod threads {
         message::Generation,
         operation::{
             ArchiveThread, ClearThread, CreateThread, DeleteThread, GetThread, LabelThread, ListPurgeable,
-            ListThreads, PlanPrune, PrunePlan, PruneThread, Pruned, PublishThread, PurgeThread,
-            PurgeableThreads, Purged, RebuildThread, RenameThread, ThreadArgs, ThreadChanged, ThreadDeleted,
-            ThreadList, ThreadResult,
+            ListTenants, ListThreads, PlanPrune, PrunePlan, PruneThread, Pruned, PublishThread, PurgeThread,
+            PurgeableThreads, Purged, RebuildThread, RenameThread, Tenants, ThreadArgs, ThreadChanged,
+            ThreadDeleted, ThreadList, ThreadResult,
         },
         thread::{ForkPoint, Keep, LabelPatch, ThreadCursor, ThreadSummary},
     };

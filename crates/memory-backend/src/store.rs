@@ -136,6 +136,11 @@ impl Store {
                 let purgeable = threads.iter().filter(|(_, thread)| thread.row.purgeable);
                 ReadResult::Purgeable(engine_read::purgeable(read, purgeable.map(|(id, _)| id)))
             }
+            ReadArgs::Tenants(list) => {
+                rules::check_limit(list.limit)?;
+                let with_threads = self.tenants.iter().filter(|(_, threads)| !threads.is_empty());
+                ReadResult::Tenants(engine_read::tenants(list, with_threads.map(|(tenant, _)| tenant)))
+            }
             ReadArgs::Search(read) => {
                 rules::check_limit(read.limit)?;
                 ReadResult::Search(search::search(threads, read, self.tokenizer, self.emitted())?)

@@ -33,7 +33,7 @@ impl Reach {
         let spans = match read {
             ReadArgs::Changes(read) => matches!(read.scope, ChangeScope::Store),
             ReadArgs::Audit(read) => matches!(read.scope, ChangeScope::Store),
-            ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_) => true,
+            ReadArgs::Tenants(_) | ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_) => true,
             _ => false,
         };
         if spans { Self::Store } else { Self::Tenants(BTreeSet::from([tenant.clone()])) }

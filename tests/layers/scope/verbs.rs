@@ -112,3 +112,14 @@ async fn the_changes_of_the_store_are_for_who_may_see_every_tenant() {
     of_thread.read(read(ChangeScope::Thread(t()))).await.unwrap();
     guarded.db.with_credential(everything).read(read(ChangeScope::Store)).await.unwrap();
 }
+
+#[tokio::test]
+async fn only_a_capability_for_the_whole_store_lists_its_tenants() {
+    let guarded = Guarded::new();
+    let everything = guarded.authority.everything();
+    let of_tenant = guarded.db.with_credential(everything.of_tenant("default".parse().unwrap()));
+    denied(of_tenant.tenants(None, 10).await, "the capability is not for the store as a whole");
+    let of_thread = guarded.db.with_credential(everything.in_thread(t()));
+    denied(of_thread.tenants(None, 10).await, "the capability is not for every thread of the tenant");
+    guarded.db.with_credential(everything.read_only()).tenants(None, 10).await.unwrap();
+}

@@ -11,7 +11,9 @@ use throughline_core::{
     replication::{EndCapture, GetReplicationStatus},
     search::SearchMessages,
     sessions::{Claimer, ListAttempts, ResolveSession, Runtime},
-    threads::{ClearThread, CreateThread, GetThread, Keep, ListPurgeable, ListThreads, PlanPrune},
+    threads::{
+        ClearThread, CreateThread, GetThread, Keep, ListPurgeable, ListTenants, ListThreads, PlanPrune,
+    },
 };
 use throughline_layers::audit::{AuditKey, AuditLayer};
 use tower_service::Service as _;
@@ -83,11 +85,12 @@ async fn thread(rig: Rig) {
 async fn catalog(rig: Rig) {
     let db = rig.db().await;
     let t = || "t".parse().unwrap();
-    let reads: [ReadArgs; 4] = [
+    let reads: [ReadArgs; 5] = [
         GetThread { thread: t() }.into(),
         ListThreads::new(1).into(),
         PlanPrune { thread: t(), keep: Keep::everything() }.into(),
         ListPurgeable { after: None, limit: 1 }.into(),
+        ListTenants { after: None, limit: 1 }.into(),
     ];
     for read in reads {
         let due = rig.capabilities.supports(OpKind::Read) && rig.capabilities.supports(OpKind::Thread);

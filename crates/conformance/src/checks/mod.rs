@@ -57,6 +57,7 @@ pub fn all() -> &'static [&'static Check] {
             thread::delete::CHECKS,
             thread::prune::CHECKS,
             thread::purge::CHECKS,
+            thread::tenants::CHECKS,
             thread::import::CHECKS,
             thread::fork::CHECKS,
             thread::unknown::CHECKS,

@@ -14,7 +14,7 @@ use throughline_core::{
         SessionRevision,
     },
     threads::{
-        ForkPoint, Generation, ListThreads, PrunePlan, PurgeableThreads, ThreadCursor, ThreadList,
+        ForkPoint, Generation, ListThreads, PrunePlan, PurgeableThreads, Tenants, ThreadCursor, ThreadList,
         ThreadSummary,
     },
 };
@@ -66,6 +66,7 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
         ReadArgs::Purgeable(_) => {
             ReadResult::Purgeable(PurgeableThreads { threads: vec![id(&format!("p{number}"))] })
         }
+        ReadArgs::Tenants(_) => ReadResult::Tenants(Tenants { tenants: vec![id(&format!("t{number}"))] }),
         ReadArgs::Changes(_) => {
             let what = ChangedMessage { id: id("m"), seq: Seq::new(4), revision: Revision::new(number) };
             ReadResult::Changes(Changes {

@@ -30,8 +30,8 @@ use throughline_core::{
     },
     threads::{
         ArchiveThread, ClearThread, CreateThread, DeleteThread, ForkPoint, Generation, GetThread, Keep,
-        LabelPatch, LabelThread, ListPurgeable, ListThreads, PlanPrune, PruneThread, PublishThread,
-        PurgeThread, RebuildThread, RenameThread, ThreadCursor,
+        LabelPatch, LabelThread, ListPurgeable, ListTenants, ListThreads, PlanPrune, PruneThread,
+        PublishThread, PurgeThread, RebuildThread, RenameThread, ThreadCursor,
     },
 };
 
@@ -382,6 +382,7 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
             PlanPrune { thread: far(), keep: Keep::everything().messages(3).bytes(9).since(at(7)) }.into(),
         ),
         ("purgeable threads", ListPurgeable { after: Some(t()), limit: 7 }.into()),
+        ("tenants", ListTenants { after: Some(id("acme")), limit: 7 }.into()),
         ("changes of a thread", ReadChanges::new(ChangeScope::Thread(far()), Position::new(3), 7).into()),
         ("changes of a tenant", ReadChanges::new(ChangeScope::Tenant, Position::new(3), 7).into()),
         ("audit entries", audit.with_max_bytes(1 << 16).into()),

@@ -10,7 +10,7 @@ use throughline_core::{
     sessions::{BeginRun, Claimer, FailRun, Failure, ListAttempts, ResolveSession, RunReport, Runtime},
     threads::{
         ArchiveThread, ClearThread, CreateThread, Generation, GetThread, LabelPatch, LabelThread,
-        ListPurgeable, ListThreads, RebuildThread, RenameThread,
+        ListPurgeable, ListTenants, ListThreads, RebuildThread, RenameThread,
     },
 };
 
@@ -182,6 +182,7 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
             ResolveSession { agent: run().agent, thread: t(), claimer: *run().claimer }.into(),
         ),
         ("purgeable", ListPurgeable { after: None, limit: 10 }.into()),
+        ("tenants", ListTenants { after: None, limit: 10 }.into()),
     ]
 }
 

@@ -366,6 +366,7 @@ impl Shape {
             | ReadResult::Thread(_)
             | ReadResult::Threads(_)
             | ReadResult::Purgeable(_)
+            | ReadResult::Tenants(_)
             | ReadResult::Images(_)
             | ReadResult::ReplicationStatus(_) => {}
         }
@@ -420,6 +421,7 @@ fn is_of_every_tenant(args: &PersistArgs) -> bool {
     match args {
         PersistArgs::Read(ReadArgs::Changes(read)) => read.scope == ChangeScope::Store,
         PersistArgs::Read(ReadArgs::Audit(read)) => read.scope == ChangeScope::Store,
+        PersistArgs::Read(ReadArgs::Tenants(_)) => true,
         _ => false,
     }
 }

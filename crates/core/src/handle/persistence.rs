@@ -17,7 +17,7 @@ use crate::{
     Position, ReadArgs, Result, TenantId, ThreadId, Timestamp,
     change::ChangeScope,
     context::{Context, Credential, Facts, Idempotency, Shape},
-    operation::{Batch, CreateThread, ListThreads, OperationOf, SearchMessages, ThreadArgs},
+    operation::{Batch, CreateThread, ListTenants, ListThreads, OperationOf, SearchMessages, ThreadArgs},
     pipeline::{Core, Description, Execution, InFlight, Keyless, Ticket},
 };
 
@@ -165,6 +165,38 @@ impl Persistence {
     /// ```
     pub fn threads(&self, list: ListThreads) -> ReadRequest<ListThreads> {
         self.read(list)
+    }
+
+    /// Lists the tenants of the store, up to `limit` of them after `after`: 1 to [`ReadPage::MAX_LIMIT`](crate::messages::ReadPage::MAX_LIMIT).
+    /// The list includes every tenant for which a thread was ever created. A page with fewer than `limit` tenants is the last one.
+    ///
+    /// A host lists the tenants to run its background work for each of them:
+    ///
+    /// ```
+    /// use throughline_core::{Persistence, Result};
+    ///
+    /// async fn recover_drafts_and_free_space(db: &Persistence) -> Result<()> {
+    ///     let mut after = None;
+    ///     loop {
+    ///         let page = db.tenants(after, 100).await?.tenants;
+    ///         for tenant in &page {
+    ///             let db = db.for_tenant(tenant.clone());
+    ///             let recovered = db.recover_expired_drafts("the lease expired").await?;
+    ///             println!("{tenant}: {} drafts", recovered.abandoned.len());
+    ///             db.purge().await?;
+    ///         }
+    ///         after = page.last().cloned();
+    ///         if page.len() < 100 {
+    ///             return Ok(());
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// `Invalid` if `limit` is out of range. `Denied` by the layer `scope` if the capability does not cover the whole store.
+    pub fn tenants(&self, after: Option<TenantId>, limit: u32) -> ReadRequest<ListTenants> {
+        self.read(ListTenants { after, limit })
     }
 
     /// Looks for messages with certain words, in every thread of the tenant; one thread is named by

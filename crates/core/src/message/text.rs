@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Content;
+use super::{Content, Message};
 
 impl Content {
     /// The text of the blocks that are text, one after the other with a blank between them: at most the first `chars`
@@ -26,6 +26,24 @@ impl Content {
         // It is a checked array: an error says only that it was not read to its end.
         drop(serde_json::Deserializer::from_str(self.as_json()).deserialize_seq(&mut plain));
         plain.text
+    }
+}
+
+impl Message {
+    /// Returns the text of the message: that of its text blocks, with a space between two blocks. Blocks of other kinds, such as tool
+    /// calls and images, have none.
+    ///
+    /// ```
+    /// # use throughline_core::{NewMessage, Persistence, Result};
+    /// # async fn example(db: &Persistence) -> Result<()> {
+    /// let message = db.thread("t").add(NewMessage::user("hello")).await?.message;
+    /// assert_eq!(message.text(), "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.content.plain_text(usize::MAX)
     }
 }
 

@@ -54,10 +54,10 @@ pub use self::{
     read::{
         Alias, AliasCursor, Aliases, Attempts, AuditFrom, AuditPage, Changes, ConsumerCursor, DamagedMessage,
         GetCursor, GetMessage, GetReplicationStatus, GetThread, Images, ListAliases, ListAttempts, ListOpen,
-        ListPurgeable, ListQuarantined, ListThreads, OpenCursor, OpenReservations, Page, PageFrom, PlanPrune,
-        PrunePlan, PurgeableThreads, QuarantinedChange, QuarantinedChanges, ReadArgs, ReadAudit, ReadChanges,
-        ReadImages, ReadPage, ReadResult, ResolveSession, SearchHit, SearchHits, SearchMessages,
-        SessionResolved, ThreadList, Visibility,
+        ListPurgeable, ListQuarantined, ListTenants, ListThreads, OpenCursor, OpenReservations, Page,
+        PageFrom, PlanPrune, PrunePlan, PurgeableThreads, QuarantinedChange, QuarantinedChanges, ReadArgs,
+        ReadAudit, ReadChanges, ReadImages, ReadPage, ReadResult, ResolveSession, SearchHit, SearchHits,
+        SearchMessages, SessionResolved, Tenants, ThreadList, Visibility,
     },
     replica::{
         ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ConsumerImage, EndCapture, GoneImage, Image,

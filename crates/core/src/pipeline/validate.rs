@@ -71,6 +71,7 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Read(ReadArgs::OpenReservations(list)) => rules::check_page(list.limit, list.max_bytes),
         PersistArgs::Read(ReadArgs::Threads(list)) => rules::check_page(list.limit, list.max_bytes),
         PersistArgs::Read(ReadArgs::Purgeable(list)) => rules::check_limit(list.limit),
+        PersistArgs::Read(ReadArgs::Tenants(list)) => rules::check_limit(list.limit),
         PersistArgs::Read(ReadArgs::Changes(read)) => rules::check_limit(read.limit),
         PersistArgs::Read(ReadArgs::Audit(read)) => rules::check_page(read.limit, read.max_bytes),
         PersistArgs::Read(ReadArgs::Search(read)) => {

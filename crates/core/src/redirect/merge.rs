@@ -40,6 +40,12 @@ pub(super) fn merge(
         (ReadArgs::Purgeable(list), ReadResult::Purgeable(here), ReadResult::Purgeable(there)) => {
             purgeable(here, there, list);
         }
+        (ReadArgs::Tenants(list), ReadResult::Tenants(here), ReadResult::Tenants(there)) => {
+            here.tenants.extend(there.tenants);
+            here.tenants.sort_unstable();
+            here.tenants.dedup();
+            cut(&mut here.tenants, list.limit);
+        }
         _ => return Err(misfit()),
     }
     Ok(here)

@@ -408,6 +408,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 }
                 ReadResult::Thread(_)
                 | ReadResult::Threads(_)
+                | ReadResult::Tenants(_)
                 | ReadResult::PlanPrune(_)
                 | ReadResult::Changes(_)
                 | ReadResult::Audit(_)

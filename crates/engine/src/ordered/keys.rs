@@ -28,6 +28,11 @@ pub(super) fn of_thread(kind: &str, thread: &ThreadKey) -> String {
     key(kind, &[thread.tenant.as_str(), thread.thread.as_str()])
 }
 
+/// The beginning of the key of each row of a kind.
+pub(super) fn of_kind(kind: &str) -> String {
+    key(kind, &[])
+}
+
 pub(super) fn of_tenant(kind: &str, tenant: &str) -> String {
     key(kind, &[tenant])
 }

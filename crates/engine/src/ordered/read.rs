@@ -12,7 +12,7 @@ use throughline_core::{
     changes::{Change, ChangeScope, QuarantinedChange, ReadChanges},
     messages::{DamagedMessage, ListOpen, OpenReservations, Page, PageFrom, ReadPage},
     sessions::ListAttempts,
-    threads::ThreadSummary,
+    threads::{ListTenants, Tenants, ThreadSummary},
 };
 
 use super::{OrderedRead, OrderedRows, keys};
@@ -54,6 +54,7 @@ impl<S: OrderedRead> OrderedRows<S> {
             ReadArgs::OpenReservations(list) => rules::check_page(list.limit, list.max_bytes)?,
             ReadArgs::Threads(list) => rules::check_page(list.limit, list.max_bytes)?,
             ReadArgs::Purgeable(list) => rules::check_limit(list.limit)?,
+            ReadArgs::Tenants(list) => rules::check_limit(list.limit)?,
             ReadArgs::Quarantined(list) => rules::check_limit(list.limit)?,
             ReadArgs::Aliases(list) => rules::check_limit(list.limit)?,
             ReadArgs::Attempts(list) => rules::check_limit(list.limit)?,
@@ -126,6 +127,7 @@ impl<S: OrderedRead> OrderedRows<S> {
                 let purgeable = rows.iter().filter(|(_, row)| row.purgeable).map(|(id, _)| id);
                 ReadResult::Purgeable(read::purgeable(list, purgeable))
             }
+            ReadArgs::Tenants(list) => ReadResult::Tenants(self.tenants(list)?),
             ReadArgs::Changes(read) => ReadResult::Changes(self.changes_after(tenant, read)?),
             ReadArgs::Cursor(read) => {
                 let key = ConsumerKey { tenant: tenant.clone(), consumer: read.consumer.clone() };
@@ -159,6 +161,26 @@ impl<S: OrderedRead> OrderedRows<S> {
     }
 
     /// The threads of a tenant, deleted ones as well, in the order of their ids.
+    /// The tenants of a page. It reads one thread of each.
+    fn tenants(&self, list: &ListTenants) -> Result<Tenants, BoxError> {
+        let prefix = keys::of_kind("thread");
+        let mut from = match &list.after {
+            Some(after) => keys::end(&keys::of_tenant("thread", after.as_str())),
+            None => prefix.clone(),
+        };
+        let mut tenants = Vec::new();
+        while tenants.len() < list.limit as usize
+            && let Some(entry) = self.store.range(&from, &keys::end(&prefix))?.next()
+        {
+            let (key, _) = entry?;
+            let names = key.strip_prefix(&prefix).unwrap_or_default();
+            let tenant = TenantId::new(names.split('\0').next().unwrap_or_default())?;
+            from = keys::end(&keys::of_tenant("thread", tenant.as_str()));
+            tenants.push(tenant);
+        }
+        Ok(Tenants { tenants })
+    }
+
     fn threads(&self, tenant: &TenantId) -> Result<Vec<(ThreadId, ThreadRow)>, BoxError> {
         let prefix = keys::of_tenant("thread", tenant.as_str());
         let entries = self.store.range(&prefix, &keys::end(&prefix))?;

@@ -29,5 +29,5 @@ pub use self::{
     messages::{open_messages, page},
     prune::plan_prune,
     sessions::attempts,
-    threads::{aliases, purgeable, threads},
+    threads::{aliases, purgeable, tenants, threads},
 };

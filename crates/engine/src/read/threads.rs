@@ -1,8 +1,11 @@
 use throughline_core::{
-    MessageId, Position, ThreadId,
+    MessageId, Position, TenantId, ThreadId,
     backend::AnswerBytes,
     messages::{Alias, AliasCursor, Aliases, ListAliases},
-    threads::{ListPurgeable, ListThreads, PurgeableThreads, ThreadCursor, ThreadList, ThreadSummary},
+    threads::{
+        ListPurgeable, ListTenants, ListThreads, PurgeableThreads, Tenants, ThreadCursor, ThreadList,
+        ThreadSummary,
+    },
 };
 
 /// A list of threads, of the summaries of all of them in any order.
@@ -22,6 +25,12 @@ pub fn threads(
     more |= AnswerBytes::new(list.max_bytes).cut(&mut entries);
     let next = if more { entries.last().map(ThreadCursor::of) } else { None };
     ThreadList { entries, damaged: Vec::new(), next, position }
+}
+
+/// Answers [`ListTenants`]: the page of the tenants with a thread, given in the order of their ids.
+pub fn tenants<'t>(list: &ListTenants, tenants: impl Iterator<Item = &'t TenantId>) -> Tenants {
+    let after = tenants.skip_while(|&tenant| list.after.as_ref().is_some_and(|after| tenant <= after));
+    Tenants { tenants: after.take(list.limit as usize).cloned().collect() }
 }
 
 /// The purgeable threads of these, which are in the order of their ids.

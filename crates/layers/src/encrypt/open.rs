@@ -134,6 +134,7 @@ fn open_read(result: &mut ReadResult, key_set: &mut KeySet<'_>) -> Result<()> {
         ReadResult::Quarantined(list) => open_quarantined(list, key_set),
         ReadResult::PlanPrune(_)
         | ReadResult::Purgeable(_)
+        | ReadResult::Tenants(_)
         | ReadResult::Changes(_)
         | ReadResult::Audit(_)
         | ReadResult::Cursor(_)

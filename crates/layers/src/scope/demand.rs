@@ -89,6 +89,7 @@ impl<'a> Demand<'a> {
                 | ReadArgs::Threads(_)
                 | ReadArgs::PlanPrune(_)
                 | ReadArgs::Purgeable(_)
+                | ReadArgs::Tenants(_)
                 | ReadArgs::Changes(_)
                 | ReadArgs::Search(_)
                 | ReadArgs::Aliases(_)
@@ -101,7 +102,8 @@ impl<'a> Demand<'a> {
         let subject = match args {
             PersistArgs::Read(
                 ReadArgs::Changes(ReadChanges { scope: ChangeScope::Store, .. })
-                | ReadArgs::Audit(ReadAudit { scope: ChangeScope::Store, .. }),
+                | ReadArgs::Audit(ReadAudit { scope: ChangeScope::Store, .. })
+                | ReadArgs::Tenants(_),
             ) => Subject::Store,
             PersistArgs::Replica(_)
             | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_)) => Subject::Store,

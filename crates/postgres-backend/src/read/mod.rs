@@ -215,6 +215,7 @@ async fn answer(
         ReadArgs::Thread(get) => scope.entry(get).await.map(ReadResult::Thread),
         ReadArgs::Threads(list) => scope.threads(list).await.map(ReadResult::Threads),
         ReadArgs::PlanPrune(plan) => scope.plan_prune(plan).await.map(ReadResult::PlanPrune),
+        ReadArgs::Tenants(list) => scope.tenants(list).await.map(ReadResult::Tenants),
         ReadArgs::Purgeable(list) => scope.purgeable(list).await.map(ReadResult::Purgeable),
         ReadArgs::Changes(read) => scope.changes(read).await.map(ReadResult::Changes),
         ReadArgs::Cursor(read) => scope.cursor(read).await.map(ReadResult::Cursor),

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
 use throughline_core::{
-    ErrorKind, PersistError, ThreadId, Timestamp,
+    ErrorKind, PersistError, TenantId, ThreadId, Timestamp,
     backend::{AnswerBytes, EstimatedSize as _, rules},
     threads::{
-        GetThread, ListPurgeable, ListThreads, PurgeableThreads, ThreadCursor, ThreadList, ThreadSummary,
+        GetThread, ListPurgeable, ListTenants, ListThreads, PurgeableThreads, Tenants, ThreadCursor,
+        ThreadList, ThreadSummary,
     },
 };
 
@@ -128,6 +129,29 @@ impl Scope<'_> {
             last.is_cut_behind = left_out(&rows)? > 0;
         }
         Ok(())
+    }
+
+    /// Lists the tenants that have a thread. The recursion visits one thread of each tenant.
+    pub(super) async fn tenants(&mut self, list: &ListTenants) -> Answer<Tenants> {
+        rules::check_limit(list.limit)?;
+        let rows = sqlx::query(
+            "WITH RECURSIVE found (tenant) AS ( \
+                 (SELECT tenant FROM throughline.threads WHERE tenant > $1 ORDER BY tenant LIMIT 1) \
+                 UNION ALL \
+                 SELECT (SELECT t.tenant FROM throughline.threads t WHERE t.tenant > found.tenant \
+                         ORDER BY t.tenant LIMIT 1) FROM found WHERE found.tenant IS NOT NULL) \
+             SELECT tenant FROM found WHERE tenant IS NOT NULL LIMIT $2",
+        )
+        .bind(list.after.as_ref().map_or("", TenantId::as_str))
+        .bind(i64::from(list.limit))
+        .fetch_all(&mut *self.db)
+        .await?;
+        let tenant = |row: &PgRow| -> sqlx::Result<TenantId> {
+            let stored: &str = row.try_get("tenant")?;
+            TenantId::new(stored).map_err(|_| damaged("the tenant of a stored thread".to_owned()))
+        };
+        let tenants = rows.iter().map(tenant).collect::<sqlx::Result<_>>()?;
+        Ok(Tenants { tenants })
     }
 
     /// Lists threads that take up room for messages that are gone.

@@ -104,6 +104,7 @@ fn answer(scope: Scope<'_>, searching: Option<Searching>, read: &ReadArgs) -> Re
         ReadArgs::Thread(read) => thread::entry(scope, read).map(ReadResult::Thread),
         ReadArgs::Threads(read) => threads::threads(scope, read).map(ReadResult::Threads),
         ReadArgs::PlanPrune(read) => prune::plan(scope, read).map(ReadResult::PlanPrune),
+        ReadArgs::Tenants(read) => threads::tenants(scope, read).map(ReadResult::Tenants),
         ReadArgs::Purgeable(read) => threads::purgeable(scope, read).map(ReadResult::Purgeable),
         ReadArgs::Changes(read) => changes::changes(scope, read).map(ReadResult::Changes),
         ReadArgs::Audit(read) => audit::audit(scope, read).map(ReadResult::Audit),

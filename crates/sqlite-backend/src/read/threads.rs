@@ -2,11 +2,14 @@
 
 use std::cmp::Reverse;
 
-use rusqlite::{Row, ToSql, params};
+use rusqlite::{OptionalExtension as _, Row, ToSql, params, types::Value};
 use throughline_core::{
-    Result, ThreadId, Timestamp,
+    Result, TenantId, ThreadId, Timestamp,
     backend::{AnswerBytes, EstimatedSize as _, rules},
-    threads::{ListPurgeable, ListThreads, PurgeableThreads, ThreadCursor, ThreadList, ThreadSummary},
+    threads::{
+        ListPurgeable, ListTenants, ListThreads, PurgeableThreads, Tenants, ThreadCursor, ThreadList,
+        ThreadSummary,
+    },
 };
 
 use super::{
@@ -226,6 +229,43 @@ impl Found {
         let thread = self.thread.as_ref().ok()?.clone();
         Some(ThreadCursor { active_at: Timestamp::from_micros(self.stands_at), thread })
     }
+}
+
+/// One tenant of each call: the index finds it without a visit to the threads of the one before.
+const NEXT_TENANT: &str = "SELECT tenant FROM threads WHERE tenant > ?1 ORDER BY tenant LIMIT 1";
+
+/// Lists the tenants that have a thread.
+///
+/// # Errors
+/// `Corrupt` at the end of the list, if the tenant of a thread cannot be read: no page can show it.
+pub(super) fn tenants(scope: Scope<'_>, read: &ListTenants) -> Result<Tenants> {
+    rules::check_limit(read.limit)?;
+    let after = read.after.as_ref().map_or("", TenantId::as_str);
+    let (tenants, _) = tenants_after(scope, after, read.limit as usize)?;
+    // A damaged tenant can be anywhere in the order, also before the page.
+    if tenants.is_empty() && tenants_after(scope, "", usize::MAX)?.1 {
+        return Err(corrupt("the tenant of a stored thread is damaged".to_owned()));
+    }
+    Ok(Tenants { tenants })
+}
+
+/// The tenants after a name, and whether there is one among them that cannot be read.
+fn tenants_after(scope: Scope<'_>, after: &str, limit: usize) -> Result<(Vec<TenantId>, bool)> {
+    let mut statement = scope.db.prepare_cached(NEXT_TENANT).map_err(EngineError::from)?;
+    let (mut tenants, mut is_damaged, mut after) = (Vec::new(), false, Value::Text(after.to_owned()));
+    while tenants.len() < limit
+        && let Some(tenant) = statement
+            .query_row([&after], |row| row.get::<_, Value>(0))
+            .optional()
+            .map_err(EngineError::from)?
+    {
+        match &tenant {
+            Value::Text(text) if TenantId::new(text).is_ok() => tenants.extend(TenantId::new(text)),
+            _ => is_damaged = true,
+        }
+        after = tenant;
+    }
+    Ok((tenants, is_damaged))
 }
 
 pub(super) const PURGEABLE: &str = "SELECT thread FROM threads INDEXED BY threads_purgeable \

@@ -16,5 +16,6 @@ pub(super) mod rebuild;
 pub(super) mod rename;
 pub(super) mod resolve;
 pub(super) mod scenario;
+pub(super) mod tenants;
 pub(super) mod turn;
 pub(super) mod unknown;

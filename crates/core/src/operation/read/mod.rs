@@ -11,6 +11,7 @@ mod open;
 mod page;
 mod search;
 mod session;
+mod tenants;
 mod threads;
 
 pub use self::{
@@ -25,6 +26,7 @@ pub use self::{
     page::{Page, PageFrom, ReadPage, Visibility},
     search::{SearchHit, SearchHits, SearchMessages},
     session::{Attempts, ListAttempts, ResolveSession, SessionResolved},
+    tenants::{ListTenants, Tenants},
     threads::{GetThread, ListPurgeable, ListThreads, PlanPrune, PrunePlan, PurgeableThreads, ThreadList},
 };
 use super::{Addressed, family::family};
@@ -55,6 +57,8 @@ family! {
     PlanPrune: PlanPrune -> PrunePlan as "planPrune";
     /// The threads that take up room for nothing.
     Purgeable: ListPurgeable -> PurgeableThreads as "purgeable";
+    /// The tenants of the store.
+    Tenants: ListTenants -> Tenants as "tenants";
     /// What was changed, in the order of the commits.
     Changes: ReadChanges -> Changes as "changes";
     /// Who did what.
@@ -89,6 +93,7 @@ impl ReadResult {
             | Self::Threads(_)
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
+            | Self::Tenants(_)
             | Self::Changes(_)
             | Self::Audit(_)
             | Self::Search(_)
@@ -113,6 +118,7 @@ impl ReadResult {
             | Self::OpenReservations(_)
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
+            | Self::Tenants(_)
             | Self::Changes(_)
             | Self::Audit(_)
             | Self::Search(_)
@@ -156,6 +162,7 @@ impl Addressed for ReadArgs {
             },
             Self::Threads(_)
             | Self::Purgeable(_)
+            | Self::Tenants(_)
             | Self::Cursor(_)
             | Self::Quarantined(_)
             | Self::Images(_)
@@ -172,6 +179,7 @@ impl Addressed for ReadArgs {
             | Self::Threads(_)
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
+            | Self::Tenants(_)
             | Self::Changes(_)
             | Self::Audit(_)
             | Self::Search(_)
@@ -199,6 +207,7 @@ impl Addressed for ReadResult {
             Self::OpenReservations(_)
             | Self::Threads(_)
             | Self::Purgeable(_)
+            | Self::Tenants(_)
             | Self::Changes(_)
             | Self::Audit(_)
             | Self::Search(_)
@@ -218,6 +227,7 @@ impl Addressed for ReadResult {
             | Self::Threads(_)
             | Self::PlanPrune(_)
             | Self::Purgeable(_)
+            | Self::Tenants(_)
             | Self::Changes(_)
             | Self::Audit(_)
             | Self::Search(_)

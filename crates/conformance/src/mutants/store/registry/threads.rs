@@ -441,6 +441,28 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["purge.narrow", "purge.attachments"],
     )
     .special(Special::Thread(ThreadFault::PurgesTheLiving)),
+    Mutant::new(
+        "skips-a-tenant",
+        "leaves the last tenant out of each page of tenants",
+        &["threads.tenants_are_listed_in_order", "threads.tenants_of_purged_threads_are_listed"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Read(ReadResult::Tenants(list)) = &mut response.result {
+            list.tenants.pop();
+        }
+    }),
+    Mutant::new(
+        "repeats-a-tenant",
+        "begins each page of tenants with the tenant before it",
+        &["threads.tenants_are_listed_in_order", "threads.tenants_without_a_thread_are_not_listed"],
+    )
+    .after(|asked, response| {
+        if let PersistArgs::Read(ReadArgs::Tenants(list)) = asked
+            && let PersistResult::Read(ReadResult::Tenants(found)) = &mut response.result
+        {
+            found.tenants.splice(0..0, list.after.clone());
+        }
+    }),
     Mutant::new("lists-nothing-to-purge", "lists no thread that can be purged", &["purge.listed"]).after(
         |_, response| {
             if let PersistResult::Read(ReadResult::Purgeable(list)) = &mut response.result {
