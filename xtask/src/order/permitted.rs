@@ -25,7 +25,22 @@ const CORE: Order = &[
     Group { name: "plugins", modules: &["plugin"] },
     Group { name: "handles", modules: &["handle", "redirect"] },
     // Modules of re-exports: nothing in the crate uses them.
-    Group { name: "public surface", modules: &["audit", "replication", "sessions"] },
+    Group {
+        name: "public surface",
+        modules: &[
+            "audit",
+            "changes",
+            "ids",
+            "messages",
+            "operations",
+            "prelude",
+            "replication",
+            "requests",
+            "search",
+            "sessions",
+            "threads",
+        ],
+    },
 ];
 
 /// The order of a crate, if it has one.

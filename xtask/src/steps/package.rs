@@ -23,7 +23,7 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     let (published, others): (Vec<&Package>, Vec<&Package>) =
         workspace.metadata().packages.iter().partition(|package| package.is_published);
     let excluded = others.iter().flat_map(|package| ["--exclude", &package.name]);
-    // What is not yet committed is checked too: a check must speak before the commit.
+    // Uncommitted changes are checked too: a check must speak before the commit.
     workspace.cargo(["package", "--workspace", "--allow-dirty"]).args(excluded).run()?;
 
     let target = &workspace.metadata().target;
