@@ -6,9 +6,13 @@ use super::vocabulary::PAGE;
 const CLEAN: &[&str] = &[
     ".cargo/",
     ".config/",
+    "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "Cargo.toml",
     "examples/redact.rs",
     "examples/template_layer/layer.rs",
+    "deny.toml",
+    "docs/releases.md",
     "rustfmt.toml",
     "src/",
     "xtask/",
