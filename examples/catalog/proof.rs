@@ -35,7 +35,8 @@ pub(crate) async fn compare(one: &Persistence, other: &Persistence) -> Result<(u
             return Err(format!("the summaries of {} differ", summary.thread).into());
         }
         let mut messages = one.thread(summary.thread.clone()).walk(PageFrom::Start, Visibility::Final);
-        let mut copied_messages = other.thread(summary.thread.clone()).walk(PageFrom::Start, Visibility::Final);
+        let mut copied_messages =
+            other.thread(summary.thread.clone()).walk(PageFrom::Start, Visibility::Final);
         loop {
             let (message, copy) = (messages.next().await?, copied_messages.next().await?);
             if message.clone().and_then(ImportRow::of) != copy.and_then(ImportRow::of) {
