@@ -102,7 +102,7 @@ impl Appends {
     }
 
     /// Returns the text of append `n`: its number, padded or truncated to the length.
-    fn text(self, n: usize) -> String {
+    fn text_of(self, n: usize) -> String {
         let mut text = format!("{n} and so on, and on, and on, and on, and on");
         text.truncate(self.bytes);
         text

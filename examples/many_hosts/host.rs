@@ -151,9 +151,9 @@ pub(crate) async fn subscribe(tenant: TenantId, url: &str) -> Result<(), Failure
 }
 
 fn report(change: &throughline::changes::Change) -> io::Result<()> {
-    let operation = match &change.operation {
+    let id = match &change.what {
         ChangeKind::Added(message) | ChangeKind::Finished(message) => message.id.as_str(),
         _ => "",
     };
-    print_event(&format!("change\t{}\t{operation}", change.position.get()))
+    print_event(&format!("change\t{}\t{id}", change.position.get()))
 }
