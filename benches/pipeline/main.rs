@@ -9,7 +9,7 @@ mod noop;
 
 use std::{
     hint::black_box,
-    time_calls::{Duration, Instant},
+    time::{Duration, Instant},
 };
 
 use noop::{Noop, NoopBackend, NoopPlugin};

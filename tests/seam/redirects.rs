@@ -223,8 +223,11 @@ fn by_fault() -> (Persistence, std::sync::Arc<std::sync::Mutex<Vec<&'static str>
             }
         }
     });
-    let target =
-        Persistence::builder().layer(fault).backend(MemoryBackend::new().with_name("target")).build().unwrap();
+    let target = Persistence::builder()
+        .layer(fault)
+        .backend(MemoryBackend::new().with_name("target"))
+        .build()
+        .unwrap();
     let rule = |args: &PersistArgs| matches!(args, PersistArgs::Add(add) if add.role == Role::Assistant);
     let db = Persistence::builder()
         .layer(throughline::layers::retry::RetryLayer::new())
