@@ -14,7 +14,7 @@ use throughline::{
     sqlite::SqliteOptions,
 };
 
-use crate::kit::{Skips, checks, failing};
+use crate::kit::{Bypassed, checks, failing};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Stacks {
@@ -71,9 +71,9 @@ fn it_keeps_all_its_promises() {
 
 #[test]
 fn one_that_forgets_batches_is_caught() {
-    let forgets = stacks!(Skips {
+    let forgets = stacks!(Bypassed {
         layer: RequireKeyLayer::of([OpKind::Add]),
-        skips: |request| request.kind() == OpKind::Batch
+        bypasses: |request| request.kind() == OpKind::Batch
     });
     assert_eq!(failing(required::CHECKS, &forgets), ["items-need-a-key"]);
 }

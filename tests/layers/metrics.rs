@@ -15,11 +15,11 @@ use throughline::{
 };
 
 use crate::{
-    broken::{Check, How, checks, found},
+    broken::{Check, Defect, assert_failing_checks, checks},
     recorder::Recorded,
 };
 
-type Stack = How<MetricsLayer>;
+type Stack = Defect<MetricsLayer>;
 
 fn stack(how: &Stack, recorded: &Recorded) -> Persistence {
     let layer = how.make(MetricsLayer::with_recorder(recorded.clone()));
@@ -100,28 +100,43 @@ const CHECKS: &[Check<MetricsLayer>] =
 
 #[tokio::test]
 async fn the_layer_passes_its_checks() {
-    found(CHECKS, &How::Whole, &[]).await;
+    assert_failing_checks(CHECKS, &Defect::Whole, &[]).await;
 }
 
 #[tokio::test]
 async fn one_that_forgets_batches_is_found() {
-    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Batch), &["counts_batches"]).await;
+    assert_failing_checks(
+        CHECKS,
+        &Defect::Bypassed(|request| request.kind() == OpKind::Batch),
+        &["counts_batches"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn one_that_forgets_reads_is_found() {
-    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Read), &["counts_reads"]).await;
+    assert_failing_checks(
+        CHECKS,
+        &Defect::Bypassed(|request| request.kind() == OpKind::Read),
+        &["counts_reads"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn one_that_forgets_deletions_is_found() {
-    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Delete), &["counts_calls"]).await;
+    assert_failing_checks(
+        CHECKS,
+        &Defect::Bypassed(|request| request.kind() == OpKind::Delete),
+        &["counts_calls"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn one_that_forgets_calls_with_a_key_is_found() {
-    let skips = How::Skips(|request| request.context.idempotency().is_some());
-    found(CHECKS, &skips, &["counts_replays"]).await;
+    let bypasses = Defect::Bypassed(|request| request.context.idempotency().is_some());
+    assert_failing_checks(CHECKS, &bypasses, &["counts_replays"]).await;
 }
 
 #[tokio::test]
@@ -147,7 +162,7 @@ async fn the_documentation_says_what_the_code_has() {
 #[tokio::test]
 async fn every_metric_is_described_with_its_unit() {
     let recorded = Recorded::default();
-    drop(stack(&How::Whole, &recorded));
+    drop(stack(&Defect::Whole, &recorded));
     let described = table::ALL.iter().map(|metric| (metric.name.to_owned(), Some(metric.unit))).collect();
     assert_eq!(recorded.described(), described);
 }

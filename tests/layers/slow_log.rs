@@ -15,11 +15,11 @@ use tokio::time::advance;
 use tracing::instrument::WithSubscriber as _;
 
 use crate::{
-    broken::{Check, How, checks, found},
+    broken::{Check, Defect, assert_failing_checks, checks},
     captured::Captured,
 };
 
-type Stack = How<SlowLogLayer>;
+type Stack = Defect<SlowLogLayer>;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -110,28 +110,39 @@ const CHECKS: &[Check<SlowLogLayer>] = checks![tells_writes, tells_reads, tells_
 
 #[tokio::test(start_paused = true)]
 async fn the_layer_passes_its_checks() {
-    found(CHECKS, &How::Whole, &[]).await;
+    assert_failing_checks(CHECKS, &Defect::Whole, &[]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_skips_reads_is_found() {
-    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Read), &["tells_reads"]).await;
+    assert_failing_checks(
+        CHECKS,
+        &Defect::Bypassed(|request| request.kind() == OpKind::Read),
+        &["tells_reads"],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_skips_batches_is_found() {
-    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Batch), &["tells_batches"]).await;
+    assert_failing_checks(
+        CHECKS,
+        &Defect::Bypassed(|request| request.kind() == OpKind::Batch),
+        &["tells_batches"],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_forgets_what_it_wrote_floods_and_is_found() {
-    found(CHECKS, &How::Forgets(Arc::new(layer)), &["buffers"]).await;
+    assert_failing_checks(CHECKS, &Defect::Stateless(Arc::new(layer)), &["buffers"]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_kind_has_a_threshold_of_its_own() {
     let log = Captured::default();
-    let db = stack(&How::Whole, layer().threshold(OpKind::Read, 2 * SECOND).threshold(OpKind::Add, SECOND));
+    let db =
+        stack(&Defect::Whole, layer().threshold(OpKind::Read, 2 * SECOND).threshold(OpKind::Add, SECOND));
     let calls = async {
         db.thread("slow").get("m".parse().unwrap()).await.unwrap();
         db.thread("slow").add(message("m")).await.unwrap();

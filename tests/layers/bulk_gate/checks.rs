@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{ITEMS, LONGEST, QUIET, Stacks};
-use crate::kit::{Valve, checks, settle};
+use crate::kit::{BlockingLayer, checks, settle};
 
 checks! {
     Stacks;
@@ -42,29 +42,29 @@ async fn live(db: &Persistence) -> JoinHandle<Result<Added>> {
 }
 
 async fn live_writes_never_wait(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.stack)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.stack)(&blocking_layer);
     import(&db).await;
     live(&db).await;
     db.thread("t").entry().await.unwrap();
-    assert_eq!(valve.came(), ["import", "m", "read"]);
+    assert_eq!(blocking_layer.received(), ["import", "m", "read"]);
 }
 
 async fn waits_for_live_writes(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.stack)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.stack)(&blocking_layer);
     let adding = live(&db).await;
     let importing = import(&db).await;
     sleep(LONGEST / 2).await;
-    assert_eq!(valve.came(), ["m"]);
-    valve.let_on(2);
+    assert_eq!(blocking_layer.received(), ["m"]);
+    blocking_layer.release(2);
     adding.await.unwrap().unwrap();
     importing.await.unwrap().unwrap();
 }
 
 async fn waits_for_quiet(stacks: Stacks) {
-    let valve = Valve::open();
-    let db = (stacks.stack)(&valve);
+    let blocking_layer = BlockingLayer::open();
+    let db = (stacks.stack)(&blocking_layer);
     live(&db).await.await.unwrap().unwrap();
     let begun = Instant::now();
     import(&db).await.await.unwrap().unwrap();
@@ -80,49 +80,49 @@ async fn waits_for_quiet(stacks: Stacks) {
 }
 
 async fn goes_ahead_in_the_end(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.stack)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.stack)(&blocking_layer);
     live(&db).await;
     import(&db).await;
     sleep(LONGEST - Duration::from_millis(1)).await;
-    assert_eq!(valve.came(), ["m"]);
+    assert_eq!(blocking_layer.received(), ["m"]);
     sleep(Duration::from_millis(2)).await;
     settle().await;
-    assert_eq!(valve.came(), ["m", "import"]);
+    assert_eq!(blocking_layer.received(), ["m", "import"]);
 }
 
 async fn so_many_at_once(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.stack)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.stack)(&blocking_layer);
     let imports = [import(&db).await, import(&db).await, import(&db).await, import(&db).await];
-    assert_eq!(valve.came().len(), 2);
+    assert_eq!(blocking_layer.received().len(), 2);
     sleep(2 * LONGEST).await;
-    assert_eq!(valve.came().len(), 2, "there are no more places after the longest wait");
-    valve.let_on(1);
+    assert_eq!(blocking_layer.received().len(), 2, "there are no more places after the longest wait");
+    blocking_layer.release(1);
     settle().await;
-    assert_eq!(valve.came().len(), 3);
-    valve.let_on(3);
+    assert_eq!(blocking_layer.received().len(), 3);
+    blocking_layer.release(3);
     for import in imports {
         import.await.unwrap().unwrap();
     }
 }
 
 async fn held_when_its_caller_left(stacks: Stacks) {
-    let valve = Valve::answers();
-    let db = (stacks.stack)(&valve);
+    let blocking_layer = BlockingLayer::answers();
+    let db = (stacks.stack)(&blocking_layer);
     for importing in [import(&db).await, import(&db).await] {
         importing.abort();
         assert!(importing.await.unwrap_err().is_cancelled());
     }
     let third = import(&db).await;
-    assert_eq!(valve.came().len(), 2);
-    valve.let_on(3);
+    assert_eq!(blocking_layer.received().len(), 2);
+    blocking_layer.release(3);
     third.await.unwrap().unwrap();
 }
 
 async fn too_many_waiting(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.stack)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.stack)(&blocking_layer);
     let mut imports = Vec::new();
     for _ in 0..2 + 8 {
         imports.push(import(&db).await);
@@ -135,24 +135,24 @@ async fn too_many_waiting(stacks: Stacks) {
     settle().await;
     let last = import(&db).await;
     assert!(!last.is_finished());
-    valve.let_on(10);
+    blocking_layer.release(10);
     last.await.unwrap().unwrap();
 }
 
 async fn out_of_time(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.stack)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.stack)(&blocking_layer);
     live(&db).await;
     let late = import(&db.with_deadline(Duration::from_secs(1))).await;
     let error = late.await.unwrap().unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied));
     assert_eq!(error.site(), Some(&Site::Layer("bulk-gate".into())));
-    assert_eq!(valve.came(), ["m"]);
+    assert_eq!(blocking_layer.received(), ["m"]);
 }
 
 async fn large_batches_wait(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.stack)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.stack)(&blocking_layer);
     let batch = |items: usize| {
         let add = || Add::new("b".parse().unwrap(), NewMessage::user("x"));
         (0..items).fold(Batch::new(), |batch, _| batch.with(add()))
@@ -160,11 +160,11 @@ async fn large_batches_wait(stacks: Stacks) {
     live(&db).await;
     let large = tokio::spawn(db.batch(batch(ITEMS + 1)).into_future());
     settle().await;
-    assert_eq!(valve.came(), ["m"]);
+    assert_eq!(blocking_layer.received(), ["m"]);
     let small = tokio::spawn(db.batch(batch(ITEMS)).into_future());
     settle().await;
-    assert_eq!(valve.came(), ["m", "batch"]);
-    valve.let_on(3);
+    assert_eq!(blocking_layer.received(), ["m", "batch"]);
+    blocking_layer.release(3);
     small.await.unwrap().unwrap();
     large.await.unwrap().unwrap();
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use throughline::{OpKind, Persistence, layers::bulk_gate::BulkGateLayer, memory::MemoryBackend};
 
 use self::checks::CHECKS;
-use crate::kit::{Forgets, Skips, Valve, failing};
+use crate::kit::{BlockingLayer, Bypassed, Stateless, failing};
 
 const QUIET: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const WAITS: [&str; 5] = [
 
 #[derive(Clone, Copy)]
 pub(crate) struct Stacks {
-    stack: fn(&Valve) -> Persistence,
+    stack: fn(&BlockingLayer) -> Persistence,
 }
 
 fn layer() -> BulkGateLayer {
@@ -35,8 +35,8 @@ fn layer() -> BulkGateLayer {
 macro_rules! stacks {
     ($layer:expr) => {
         Stacks {
-            stack: |valve| {
-                let stack = Persistence::builder().layer($layer).layer(valve.layer());
+            stack: |blocking_layer| {
+                let stack = Persistence::builder().layer($layer).layer(blocking_layer.layer());
                 stack.backend(MemoryBackend::new()).build().unwrap()
             },
         }
@@ -50,19 +50,19 @@ fn it_keeps_all_its_promises() {
 
 #[test]
 fn one_that_takes_a_large_batch_for_live_is_caught() {
-    let forgets = stacks!(Skips { layer: layer(), skips: |request| request.kind() == OpKind::Batch });
+    let forgets = stacks!(Bypassed { layer: layer(), bypasses: |request| request.kind() == OpKind::Batch });
     assert_eq!(failing(CHECKS, &forgets), ["large-batches-wait"]);
 }
 
 #[test]
 fn one_that_forgets_live_writes_is_caught() {
-    let forgets = stacks!(Skips { layer: layer(), skips: |request| request.kind() == OpKind::Add });
+    let forgets = stacks!(Bypassed { layer: layer(), bypasses: |request| request.kind() == OpKind::Add });
     assert_eq!(failing(CHECKS, &forgets), WAITS);
 }
 
 #[test]
 fn one_that_forgets_what_goes_on_is_caught() {
-    let forgets = stacks!(Forgets(layer));
+    let forgets = stacks!(Stateless(layer));
     let waits = [
         "waits-for-live-writes",
         "waits-for-quiet",

@@ -19,7 +19,7 @@ use throughline::{
 };
 
 use self::checks::CHECKS;
-use crate::kit::{Skips, failing};
+use crate::kit::{Bypassed, failing};
 
 const LOW: u64 = 1000;
 const HIGH: u64 = 2000;
@@ -95,9 +95,9 @@ fn it_keeps_all_its_promises() {
 
 #[test]
 fn one_that_forgets_batches_is_caught() {
-    let forgets = stacks!(|disk| Skips {
+    let forgets = stacks!(|disk| Bypassed {
         layer: layer(disk, HIGH, EVERY),
-        skips: |request| request.kind() == OpKind::Batch
+        bypasses: |request| request.kind() == OpKind::Batch
     });
     assert_eq!(failing(CHECKS, &forgets), ["all-that-grows-is-refused"]);
 }

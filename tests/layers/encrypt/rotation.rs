@@ -19,7 +19,7 @@ use throughline::{
     threads::ListThreads,
 };
 
-use super::support::{Tap, key, key_ring, layer, stacks};
+use super::support::{StoreProxy, key, key_ring, layer, stacks};
 
 fn id(name: &str) -> KeyId {
     name.parse().unwrap()
@@ -62,7 +62,7 @@ async fn everything(db: &Persistence) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn it_ends_while_others_write_without_end() {
+async fn re_encryption_ends_during_continuous_writes() {
     let layer = layer();
     for db in stacks(&layer).await {
         fill(&db, 3, 2).await;
@@ -83,7 +83,7 @@ async fn it_ends_while_others_write_without_end() {
 }
 
 #[tokio::test]
-async fn a_key_is_retired_once_nothing_is_under_it() {
+async fn a_key_is_retired_only_when_no_row_uses_it() {
     for layer in [layer(), EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new())] {
         for db in stacks(&layer).await {
             let old = layer.key_ring().write_key();
@@ -106,27 +106,27 @@ async fn a_key_is_retired_once_nothing_is_under_it() {
 }
 
 #[tokio::test]
-async fn with_keys_of_threads_a_rotation_leaves_every_row_alone() {
+async fn a_rotation_with_thread_keys_rewrites_no_message() {
     let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new());
-    let tap = Tap::default();
-    let db = tap.over_memory(&layer);
+    let proxy = StoreProxy::default();
+    let db = proxy.over_memory(&layer);
     fill(&db, 3, 2).await;
     let mut given_up = db.thread("t0").reserve(Role::Assistant).await.unwrap();
     given_up.abandon("it stays").await.unwrap();
     layer.key_ring().rotate(key("k2")).unwrap();
-    tap.passed();
+    proxy.passed();
     let report = layer.rewrite(&db).run().await.unwrap();
     assert_eq!((report.thread_keys, report.contents, report.abandoned), (3, 0, 0));
-    assert!(tap.passed().iter().all(|args| !args.kind().is_write()));
+    assert!(proxy.passed().iter().all(|args| !args.kind().is_write()));
     layer.retire(&id("k1"), std::slice::from_ref(&db)).await.unwrap();
     assert_eq!(db.thread("t0").page(PageFrom::Start, 10).await.unwrap().messages.len(), 4);
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_anew_is_counted_and_keeps_its_key() {
+async fn rows_that_cannot_be_re_encrypted_are_counted_and_keep_their_key() {
     let layer = layer();
-    let tap = Tap::default();
-    let db = tap.over_memory(&layer);
+    let proxy = StoreProxy::default();
+    let db = proxy.over_memory(&layer);
     let thread = db.thread("t");
     thread.add(NewMessage::user("x")).await.unwrap();
     let mut open = thread.reserve(Role::Assistant).await.unwrap();
@@ -148,7 +148,7 @@ async fn what_cannot_be_written_anew_is_counted_and_keeps_its_key() {
 }
 
 #[tokio::test]
-async fn a_store_in_the_clear_is_taken_over() {
+async fn an_unencrypted_store_is_encrypted_by_a_rewrite() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.db");
     let plain = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();
@@ -183,7 +183,7 @@ async fn a_store_in_the_clear_is_taken_over() {
 }
 
 #[tokio::test]
-async fn patches_that_come_while_metadata_is_written_anew_are_not_undone() {
+async fn concurrent_metadata_patches_survive_re_encryption() {
     let layer = layer();
     let db = Persistence::builder().layer(layer.clone()).backend(MemoryBackend::new()).build().unwrap();
     fill(&db, 1, 1).await;
@@ -204,7 +204,7 @@ async fn patches_that_come_while_metadata_is_written_anew_are_not_undone() {
 }
 
 #[tokio::test]
-async fn a_rewriting_goes_on_where_another_was() {
+async fn a_rewrite_continues_from_the_cursor_of_another() {
     let layer = layer();
     let db = Persistence::builder().layer(layer.clone()).backend(MemoryBackend::new()).build().unwrap();
     fill(&db, 3, 4).await;
@@ -231,14 +231,14 @@ const KEYS: &str = "THROUGHLINE_ENCRYPT_KEYS";
 const THREAD_KEYS: &str = "THROUGHLINE_ENCRYPT_THREAD_KEYS";
 
 /// A ring with these keys, of which the last is written under.
-fn ring_of(keys: &[String]) -> KeyRing {
+fn key_ring_of(keys: &[String]) -> KeyRing {
     let key_ring = key_ring(&keys[0]);
     keys[1..].iter().for_each(|name| key_ring.rotate(key(name)).unwrap());
     key_ring
 }
 
 fn layer_of(keys: &[String], thread_keys: Option<&Path>) -> EncryptLayer {
-    let layer = EncryptLayer::new(ring_of(keys));
+    let layer = EncryptLayer::new(key_ring_of(keys));
     match thread_keys {
         Some(folder) => layer.with_thread_keys(FileThreadKeys::open(folder).unwrap()),
         None => layer,
@@ -327,11 +327,11 @@ async fn killed(kills: usize, thread_keys: bool) -> usize {
 }
 
 #[tokio::test]
-async fn rel_30_fifty_kills_in_the_middle_leave_every_row_readable() {
+async fn rel_30_fifty_kills_during_a_rewrite_leave_every_row_readable() {
     assert_eq!(killed(50, false).await, 50);
 }
 
 #[tokio::test]
-async fn kills_while_keys_of_threads_are_sealed_anew_leave_every_row_readable() {
+async fn kills_during_the_rewrap_of_thread_keys_leave_every_row_readable() {
     assert!(killed(10, true).await > 0);
 }

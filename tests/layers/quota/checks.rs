@@ -14,7 +14,7 @@ use throughline::{
 use tokio::time::advance;
 
 use super::{ALLOWED, Count, OPERATIONS, Stacks};
-use crate::kit::{Valve, checks, settle};
+use crate::kit::{BlockingLayer, checks, settle};
 
 checks! {
     Stacks;
@@ -47,7 +47,7 @@ fn of(bytes: usize) -> NewMessage {
 const LEAST: usize = 9;
 
 fn open(stacks: Stacks) -> Persistence {
-    (stacks.stack)(&Valve::open(), Count::default())
+    (stacks.stack)(&BlockingLayer::open(), Count::default())
 }
 
 #[track_caller]
@@ -130,22 +130,22 @@ async fn ends_pass_and_are_paid_for(stacks: Stacks) {
 }
 
 async fn who_leaves_is_given_back(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.stack)(&valve, Count::default());
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.stack)(&blocking_layer, Count::default());
     for _ in 0..10 * OPERATIONS.1 {
         let adding = tokio::spawn(db.thread("t").add(of(300)).into_future());
         settle().await;
         adding.abort();
         assert!(adding.await.unwrap_err().is_cancelled());
     }
-    assert_eq!(valve.came().len() as u64, 10 * OPERATIONS.1);
-    valve.let_on(5);
+    assert_eq!(blocking_layer.received().len() as u64, 10 * OPERATIONS.1);
+    blocking_layer.release(5);
     spend(&db).await;
 }
 
 async fn stored_bytes(stacks: Stacks) {
     let count = Count::default();
-    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let db = (stacks.stack)(&BlockingLayer::open(), count.clone());
     count.set(ALLOWED - 10);
     db.thread("t").add(of(10)).await.unwrap();
     let error = db.thread("t").add(of(11)).await.unwrap_err();
@@ -158,14 +158,14 @@ async fn stored_bytes(stacks: Stacks) {
 
 async fn batches_are_stored(stacks: Stacks) {
     let count = Count::default();
-    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let db = (stacks.stack)(&BlockingLayer::open(), count.clone());
     count.set(ALLOWED - 10);
     refused(&db.batch(batch(2, 12)).await.unwrap_err(), ErrorKind::StorageFull);
 }
 
 async fn stored_bytes_stop_no_end(stacks: Stacks) {
     let count = Count::default();
-    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let db = (stacks.stack)(&BlockingLayer::open(), count.clone());
     let thread = db.thread("t");
     let added = thread.add(of(LEAST)).await.unwrap();
     let open = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
@@ -180,7 +180,7 @@ async fn stored_bytes_stop_no_end(stacks: Stacks) {
 /// Everything that is written counts, not content alone.
 async fn names_count(stacks: Stacks) {
     let count = Count::default();
-    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let db = (stacks.stack)(&BlockingLayer::open(), count.clone());
     let thread = db.thread("t");
     count.set(ALLOWED - 200);
     let long = "n".repeat(200);
@@ -254,7 +254,7 @@ async fn quarantined_changes_count(stacks: Stacks) {
 /// Whatever can add a row is stored, a key that is recorded included.
 async fn rows_are_stored(stacks: Stacks) {
     let count = Count::default();
-    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let db = (stacks.stack)(&BlockingLayer::open(), count.clone());
     let added = db.thread("t").add(of(LEAST)).await.unwrap().message.id;
     count.set(2 * ALLOWED);
     let full = |error: PersistError| refused(&error, ErrorKind::StorageFull);

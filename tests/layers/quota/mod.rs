@@ -16,7 +16,7 @@ use throughline::{
 };
 
 use self::checks::CHECKS;
-use crate::kit::{Forgets, Skips, Stays, Valve, failing};
+use crate::kit::{BlockingLayer, Bypassed, Detached, Stateless, failing};
 
 /// What every tenant may do, and how much each may store.
 const OPERATIONS: (u64, u64) = (10, 5);
@@ -35,7 +35,7 @@ impl Count {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Stacks {
-    stack: fn(&Valve, Count) -> Persistence,
+    stack: fn(&BlockingLayer, Count) -> Persistence,
 }
 
 fn layer(count: Count) -> QuotaLayer {
@@ -48,8 +48,8 @@ fn layer(count: Count) -> QuotaLayer {
 macro_rules! stacks {
     ($layer:expr) => {
         Stacks {
-            stack: |valve, count| {
-                let stack = Persistence::builder().layer($layer(count)).layer(valve.layer());
+            stack: |blocking_layer, count| {
+                let stack = Persistence::builder().layer($layer(count)).layer(blocking_layer.layer());
                 stack.backend(MemoryBackend::new()).build().unwrap()
             },
         }
@@ -63,8 +63,10 @@ fn it_keeps_all_its_promises() {
 
 #[test]
 fn one_that_forgets_batches_is_caught() {
-    let forgets =
-        stacks!(|count| Skips { layer: layer(count), skips: |request| request.kind() == OpKind::Batch });
+    let forgets = stacks!(|count| Bypassed {
+        layer: layer(count),
+        bypasses: |request| request.kind() == OpKind::Batch
+    });
     assert_eq!(
         failing(CHECKS, &forgets),
         ["items-count", "batches-are-stored", "ends-with-content-are-writes"]
@@ -74,13 +76,13 @@ fn one_that_forgets_batches_is_caught() {
 #[test]
 fn one_that_forgets_reads_is_caught() {
     let forgets =
-        stacks!(|count| Skips { layer: layer(count), skips: |request| request.kind() == OpKind::Read });
+        stacks!(|count| Bypassed { layer: layer(count), bypasses: |request| request.kind() == OpKind::Read });
     assert_eq!(failing(CHECKS, &forgets), ["reads-count"]);
 }
 
 #[test]
 fn one_that_forgets_what_was_taken_is_caught() {
-    let forgets = stacks!(|_| Forgets(|| layer(Count::default())));
+    let forgets = stacks!(|_| Stateless(|| layer(Count::default())));
     let counts = [
         "operations-a-second",
         "bytes-a-second",
@@ -100,7 +102,7 @@ fn one_that_forgets_what_was_taken_is_caught() {
 
 #[test]
 fn one_that_charges_callers_who_left_is_caught() {
-    let charges = stacks!(|count| Stays(layer(count)));
+    let charges = stacks!(|count| Detached(layer(count)));
     assert_eq!(failing(CHECKS, &charges), ["who-leaves-is-given-back"]);
 }
 

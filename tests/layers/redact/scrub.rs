@@ -58,7 +58,7 @@ async fn fill(db: &Persistence) {
 }
 
 /// Whether the secret stands in any file below the folder.
-fn stands_in(folder: &Path) -> Vec<String> {
+fn files_with_secret(folder: &Path) -> Vec<String> {
     let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -120,11 +120,11 @@ async fn afterwards_it_is_in_no_byte_of_the_file_its_log_the_index_or_the_mirror
     let (store, files) = (folder.path().join("store"), folder.path().join("mirror"));
     std::fs::create_dir_all(&store).unwrap();
     let open = async || SqliteOptions::new().search(true).open(store.join("chat.db")).await.unwrap();
-    // Before it was known.
+    // Write before the redact layer exists.
     let before = Persistence::builder().backend(open().await).build().unwrap();
     fill(&before).await;
     before.close().await.unwrap();
-    assert_eq!(stands_in(&store), ["chat.db"]);
+    assert_eq!(files_with_secret(&store), ["chat.db"]);
 
     let layer = RedactLayer::new(redactor());
     let db = Persistence::builder().layer(layer).backend(open().await).build().unwrap();
@@ -133,7 +133,7 @@ async fn afterwards_it_is_in_no_byte_of_the_file_its_log_the_index_or_the_mirror
     let scrub = Scrub::new(&db, redactor()).deleting_abandoned();
     for left in scrub.run().await.unwrap().left {
         assert_eq!(left.why, WhyLeft::Open);
-        // Whoever writes it settles it, and then it can be changed.
+        // When the writer has finished the message, the scrub can change it.
         let (thread, message) = (left.thread, left.message.unwrap());
         let settle = UpdateContent::new(thread.clone(), message, ContentChange::none(), UpdateMode::Final);
         assert_eq!(db.run(settle).await.unwrap().state, MessageState::Final);
@@ -148,10 +148,10 @@ async fn afterwards_it_is_in_no_byte_of_the_file_its_log_the_index_or_the_mirror
     }
     assert_eq!(db.search(SearchMessages::new("staple", 5)).await.unwrap().hits, []);
     assert_eq!(db.thread("t0").get(id("left")).await.unwrap(), None);
-    assert_eq!(stands_in(&files), Vec::<String>::new(), "the mirror");
-    // Closing folds the log into the file.
+    assert_eq!(files_with_secret(&files), Vec::<String>::new(), "the mirror");
+    // Closing checkpoints the WAL into the file.
     db.close().await.unwrap();
-    assert_eq!(stands_in(&store), Vec::<String>::new(), "the file and its log");
+    assert_eq!(files_with_secret(&store), Vec::<String>::new(), "the file and its WAL");
     let refused = Rules::none().pattern("endless", "a+").compile().unwrap_err();
     assert_eq!(throughline::PersistError::from(refused).kind(), ErrorKind::Invalid);
 }
@@ -164,7 +164,7 @@ async fn threads_of_an_owner_with_a_secret_are_listed_again_after_a_scrub() {
     let before = Persistence::builder().backend(open().await).build().unwrap();
     let new = NewThread::new().with_id(id("t")).with_owner(owner.clone());
     before.on_thread(CreateThread::new(new)).await.unwrap();
-    // Lists show a thread once it has a message.
+    // Lists show a thread only if it has a message.
     before.thread("t").add(NewMessage::user("hello")).await.unwrap();
     before.close().await.unwrap();
 

@@ -7,7 +7,7 @@ use throughline::{
 use tokio::task::JoinHandle;
 
 use super::{ATTEMPT, Stacks, slow::Slow};
-use crate::kit::{Valve, checks, settle};
+use crate::kit::{BlockingLayer, checks, settle};
 
 checks! {
     Stacks;
@@ -36,15 +36,15 @@ async fn add(db: &Persistence, thread: &str, id: &str) -> JoinHandle<Result<Adde
 }
 
 async fn in_order(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.memory)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.memory)(&blocking_layer);
     let ids = ["0", "1", "2", "3", "4", "5", "6", "7"];
     for id in ids {
         add(&db, "t", id).await;
     }
     for passed in 1..=ids.len() {
-        assert_eq!(valve.came(), ids[..passed]);
-        valve.let_on(1);
+        assert_eq!(blocking_layer.received(), ids[..passed]);
+        blocking_layer.release(1);
         settle().await;
     }
     let page = db.thread("t").page(PageFrom::Start, 10).await.unwrap();
@@ -52,25 +52,25 @@ async fn in_order(stacks: Stacks) {
 }
 
 async fn threads_at_once(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.memory)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.memory)(&blocking_layer);
     for thread in ["a", "b", "c"] {
         add(&db, thread, thread).await;
     }
-    assert_eq!(valve.came(), ["a", "b", "c"]);
+    assert_eq!(blocking_layer.received(), ["a", "b", "c"]);
 }
 
 async fn tenants_at_once(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.memory)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.memory)(&blocking_layer);
     add(&db, "t", "one").await;
     add(&db.for_tenant(TenantId::new("other").unwrap()), "t", "two").await;
-    assert_eq!(valve.came(), ["one", "two"]);
+    assert_eq!(blocking_layer.received(), ["one", "two"]);
 }
 
 async fn reads_pass(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.memory)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.memory)(&blocking_layer);
     let adding = add(&db, "t", "m").await;
     assert!(db.thread("t").get("m".parse().unwrap()).await.unwrap().is_none());
     assert!(!adding.is_finished());
@@ -82,40 +82,40 @@ fn batch(adds: &[(&str, &str)]) -> Batch {
 }
 
 async fn batches_wait_for_all(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.memory)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.memory)(&blocking_layer);
     add(&db, "a", "a1").await;
     add(&db, "b", "b1").await;
     let both = tokio::spawn(db.batch(batch(&[("a", "a2"), ("b", "b2"), ("a", "a3")])).into_future());
     settle().await;
-    assert_eq!(valve.came(), ["a1", "b1"]);
-    valve.let_on(1);
+    assert_eq!(blocking_layer.received(), ["a1", "b1"]);
+    blocking_layer.release(1);
     settle().await;
-    assert_eq!(valve.came(), ["a1", "b1"], "one of its threads is still written to");
-    valve.let_on(2);
+    assert_eq!(blocking_layer.received(), ["a1", "b1"], "one of its threads is still written to");
+    blocking_layer.release(2);
     both.await.unwrap().unwrap();
-    assert_eq!(valve.came(), ["a1", "b1", "batch"]);
+    assert_eq!(blocking_layer.received(), ["a1", "b1", "batch"]);
 }
 
 async fn batches_are_waited_for(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.memory)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.memory)(&blocking_layer);
     let both = tokio::spawn(db.batch(batch(&[("b", "b1"), ("a", "a1")])).into_future());
     settle().await;
     add(&db, "a", "a2").await;
     add(&db, "b", "b2").await;
-    assert_eq!(valve.came(), ["batch"]);
-    valve.let_on(1);
+    assert_eq!(blocking_layer.received(), ["batch"]);
+    blocking_layer.release(1);
     both.await.unwrap().unwrap();
     settle().await;
-    let mut others = valve.came().split_off(1);
+    let mut others = blocking_layer.received().split_off(1);
     others.sort_unstable();
     assert_eq!(others, ["a2", "b2"]);
 }
 
 async fn crossed_batches_end(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.memory)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.memory)(&blocking_layer);
     let mut calls = Vec::new();
     for n in 0..60 {
         let [one, two] = [["a", "b"], ["b", "c"], ["c", "a"]][n % 3];
@@ -124,21 +124,21 @@ async fn crossed_batches_end(stacks: Stacks) {
         calls.push(tokio::spawn(db.batch(both).into_future()));
         settle().await;
     }
-    valve.let_on(calls.len());
+    blocking_layer.release(calls.len());
     for call in calls {
         call.await.unwrap().unwrap();
     }
 }
 
 async fn held_when_its_caller_left(stacks: Stacks) {
-    let valve = Valve::answers();
-    let db = (stacks.memory)(&valve);
+    let blocking_layer = BlockingLayer::answers();
+    let db = (stacks.memory)(&blocking_layer);
     let first = add(&db, "t", "first").await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     let second = add(&db, "t", "second").await;
-    assert_eq!(valve.came(), ["first"], "the first one goes on by itself");
-    valve.let_on(2);
+    assert_eq!(blocking_layer.received(), ["first"], "the first one goes on by itself");
+    blocking_layer.release(2);
     second.await.unwrap().unwrap();
 }
 
@@ -159,30 +159,30 @@ async fn held_while_the_write_goes_on(stacks: Stacks) {
 }
 
 async fn who_leaves_frees_the_place(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.memory)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.memory)(&blocking_layer);
     let first = add(&db, "t", "first").await;
     let second = add(&db, "t", "second").await;
     let third = add(&db, "t", "third").await;
     second.abort();
     assert!(second.await.unwrap_err().is_cancelled());
-    assert_eq!(valve.came(), ["first"]);
-    valve.let_on(2);
+    assert_eq!(blocking_layer.received(), ["first"]);
+    blocking_layer.release(2);
     first.await.unwrap().unwrap();
     third.await.unwrap().unwrap();
-    assert_eq!(valve.came(), ["first", "third"]);
+    assert_eq!(blocking_layer.received(), ["first", "third"]);
 }
 
 async fn out_of_time(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.memory)(&valve);
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.memory)(&blocking_layer);
     let first = add(&db, "t", "first").await;
     let waits = db.thread("t").add(said("second")).deadline(Duration::from_secs(1));
     let error = waits.await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied));
     assert_eq!(error.site(), Some(&Site::Layer("serialize".into())));
-    valve.let_on(1);
+    blocking_layer.release(1);
     first.await.unwrap().unwrap();
     settle().await;
-    assert_eq!(valve.came(), ["first"]);
+    assert_eq!(blocking_layer.received(), ["first"]);
 }

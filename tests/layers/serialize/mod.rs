@@ -17,7 +17,7 @@ use throughline::{
 use tokio::sync::Mutex;
 
 use self::{checks::CHECKS, slow::Slow};
-use crate::kit::{Forgets, Skips, Valve, failing};
+use crate::kit::{BlockingLayer, Bypassed, Stateless, failing};
 
 /// How long an attempt may take over the store that answers when it is told to.
 const ATTEMPT: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 /// What the stacks are made with: over a store in memory, and over one that answers when it is told to.
 #[derive(Clone, Copy)]
 pub(crate) struct Stacks {
-    memory: fn(&Valve) -> Persistence,
+    memory: fn(&BlockingLayer) -> Persistence,
     slow: fn(Slow) -> Persistence,
 }
 
@@ -33,8 +33,8 @@ pub(crate) struct Stacks {
 macro_rules! stacks {
     ($layer:expr) => {
         Stacks {
-            memory: |valve| {
-                let stack = Persistence::builder().layer($layer).layer(valve.layer());
+            memory: |blocking_layer| {
+                let stack = Persistence::builder().layer($layer).layer(blocking_layer.layer());
                 stack.backend(MemoryBackend::new()).build().unwrap()
             },
             slow: |store| {
@@ -52,14 +52,16 @@ fn it_keeps_all_its_promises() {
 
 #[test]
 fn one_that_forgets_batches_is_caught() {
-    let forgets =
-        stacks!(Skips { layer: SerializeLayer::new(), skips: |request| request.kind() == OpKind::Batch });
+    let forgets = stacks!(Bypassed {
+        layer: SerializeLayer::new(),
+        bypasses: |request| request.kind() == OpKind::Batch
+    });
     assert_eq!(failing(CHECKS, &forgets), ["batches-wait-for-all", "batches-are-waited-for"]);
 }
 
 #[test]
 fn one_that_forgets_who_is_before_is_caught() {
-    let forgets = stacks!(Forgets(SerializeLayer::new));
+    let forgets = stacks!(Stateless(SerializeLayer::new));
     let waits = [
         "in-order",
         "batches-wait-for-all",
