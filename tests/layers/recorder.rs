@@ -1,4 +1,4 @@
-//! A recorder of metrics that can be asked.
+//! A metrics recorder whose values tests can read.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use metrics::{
     SharedString, Unit,
 };
 
-/// Keeps what it was told. Clones share it.
+/// The recorded metrics. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recorded(Arc<Mutex<Inner>>);
 

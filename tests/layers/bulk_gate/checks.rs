@@ -15,17 +15,17 @@ use crate::kit::{BlockingLayer, checks, settle};
 checks! {
     Stacks;
     "live-writes-never-wait" => live_writes_never_wait;
-    "waits-for-live-writes" => waits_for_live_writes;
-    "waits-for-quiet" => waits_for_quiet;
-    "goes-ahead-in-the-end" => goes_ahead_in_the_end;
-    "so-many-at-once" => so_many_at_once;
-    "held-when-its-caller-left" => held_when_its_caller_left;
-    "too-many-waiting" => too_many_waiting;
-    "out-of-time" => out_of_time;
-    "large-batches-wait" => large_batches_wait;
+    "bulk-waits-for-live-writes" => bulk_waits_for_live_writes;
+    "bulk-waits-for-a-quiet-period" => bulk_waits_for_a_quiet_period;
+    "bulk-runs-after-the-longest-wait" => bulk_runs_after_the_longest_wait;
+    "bulk-concurrency-is-limited" => bulk_concurrency_is_limited;
+    "a-dropped-running-bulk-call-holds-its-permit" => a_dropped_running_bulk_call_holds_its_permit;
+    "the-bulk-queue-is-limited" => the_bulk_queue_is_limited;
+    "a-waiting-bulk-call-times-out" => a_waiting_bulk_call_times_out;
+    "a-large-batch-counts-as-bulk" => a_large_batch_counts_as_bulk;
 }
 
-/// Begins bulk work.
+/// Starts bulk work.
 async fn import(db: &Persistence) -> JoinHandle<Result<Imported>> {
     let row = ImportRow::new("i".parse().unwrap(), Role::User, Content::text("x"), Timestamp::from_micros(1));
     let importing = tokio::spawn(db.run(Import::new("old".parse().unwrap(), vec![row])).into_future());
@@ -33,7 +33,7 @@ async fn import(db: &Persistence) -> JoinHandle<Result<Imported>> {
     importing
 }
 
-/// Begins a live write.
+/// Starts a live write.
 async fn live(db: &Persistence) -> JoinHandle<Result<Added>> {
     let adding =
         tokio::spawn(db.thread("t").add(NewMessage::user("x").with_id("m".parse().unwrap())).into_future());
@@ -50,7 +50,7 @@ async fn live_writes_never_wait(stacks: Stacks) {
     assert_eq!(blocking_layer.received(), ["import", "m", "read"]);
 }
 
-async fn waits_for_live_writes(stacks: Stacks) {
+async fn bulk_waits_for_live_writes(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.stack)(&blocking_layer);
     let adding = live(&db).await;
@@ -62,24 +62,24 @@ async fn waits_for_live_writes(stacks: Stacks) {
     importing.await.unwrap().unwrap();
 }
 
-async fn waits_for_quiet(stacks: Stacks) {
+async fn bulk_waits_for_a_quiet_period(stacks: Stacks) {
     let blocking_layer = BlockingLayer::open();
     let db = (stacks.stack)(&blocking_layer);
     live(&db).await.await.unwrap().unwrap();
     let begun = Instant::now();
     import(&db).await.await.unwrap().unwrap();
     assert_eq!(begun.elapsed().as_millis(), QUIET.as_millis());
-    // The handle for a part of the host that the host called bulk.
+    // A handle for a part of the host that the host marked as bulk.
     live(&db).await.await.unwrap().unwrap_err();
     let begun = Instant::now();
     db.with_call_site("export").thread("t").entry().await.unwrap();
     assert_eq!(begun.elapsed().as_millis(), QUIET.as_millis());
     let begun = Instant::now();
     import(&db).await.await.unwrap().unwrap();
-    assert_eq!(begun.elapsed(), Duration::ZERO, "it is quiet still");
+    assert_eq!(begun.elapsed(), Duration::ZERO, "no live write is running");
 }
 
-async fn goes_ahead_in_the_end(stacks: Stacks) {
+async fn bulk_runs_after_the_longest_wait(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.stack)(&blocking_layer);
     live(&db).await;
@@ -91,13 +91,13 @@ async fn goes_ahead_in_the_end(stacks: Stacks) {
     assert_eq!(blocking_layer.received(), ["m", "import"]);
 }
 
-async fn so_many_at_once(stacks: Stacks) {
+async fn bulk_concurrency_is_limited(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.stack)(&blocking_layer);
     let imports = [import(&db).await, import(&db).await, import(&db).await, import(&db).await];
     assert_eq!(blocking_layer.received().len(), 2);
     sleep(2 * LONGEST).await;
-    assert_eq!(blocking_layer.received().len(), 2, "there are no more places after the longest wait");
+    assert_eq!(blocking_layer.received().len(), 2, "the longest wait grants no additional permits");
     blocking_layer.release(1);
     settle().await;
     assert_eq!(blocking_layer.received().len(), 3);
@@ -107,7 +107,7 @@ async fn so_many_at_once(stacks: Stacks) {
     }
 }
 
-async fn held_when_its_caller_left(stacks: Stacks) {
+async fn a_dropped_running_bulk_call_holds_its_permit(stacks: Stacks) {
     let blocking_layer = BlockingLayer::answers();
     let db = (stacks.stack)(&blocking_layer);
     for importing in [import(&db).await, import(&db).await] {
@@ -120,7 +120,7 @@ async fn held_when_its_caller_left(stacks: Stacks) {
     third.await.unwrap().unwrap();
 }
 
-async fn too_many_waiting(stacks: Stacks) {
+async fn the_bulk_queue_is_limited(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.stack)(&blocking_layer);
     let mut imports = Vec::new();
@@ -130,7 +130,7 @@ async fn too_many_waiting(stacks: Stacks) {
     let error = import(&db).await.await.unwrap().unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied));
     assert!(error.retry_after().is_some());
-    // Those who leave make room for others.
+    // Dropped calls return their permits.
     imports.pop().unwrap().abort();
     settle().await;
     let last = import(&db).await;
@@ -139,7 +139,7 @@ async fn too_many_waiting(stacks: Stacks) {
     last.await.unwrap().unwrap();
 }
 
-async fn out_of_time(stacks: Stacks) {
+async fn a_waiting_bulk_call_times_out(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.stack)(&blocking_layer);
     live(&db).await;
@@ -150,7 +150,7 @@ async fn out_of_time(stacks: Stacks) {
     assert_eq!(blocking_layer.received(), ["m"]);
 }
 
-async fn large_batches_wait(stacks: Stacks) {
+async fn a_large_batch_counts_as_bulk(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.stack)(&blocking_layer);
     let batch = |items: usize| {

@@ -25,7 +25,7 @@ async fn take_last_fails_when_the_key_cannot_be_read() {
     assert_eq!(thread.take_last().await.unwrap().message.unwrap().content, Content::text("said"));
 }
 
-/// Removes `k1` from the ring, even if data is under it.
+/// Removes `k1` from the key ring, even if data is under it.
 async fn remove_k1(layer: &EncryptLayer) {
     layer.key_ring().rotate(key("k2")).unwrap();
     layer.retire(&"k1".parse().unwrap(), &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! Another key, while the store is in use and while the process is killed.
+//! Key rotation during writes, and with processes that are killed.
 
 use std::{
     env,
@@ -25,7 +25,7 @@ fn id(name: &str) -> KeyId {
     name.parse().unwrap()
 }
 
-/// Threads with content in pieces, metadata and titles.
+/// Writes threads with chunked content, metadata and titles.
 async fn fill(db: &Persistence, threads: usize, messages: usize) {
     for thread in 0..threads {
         let mut facts = Metadata::new();
@@ -45,8 +45,8 @@ async fn fill(db: &Persistence, threads: usize, messages: usize) {
     }
 }
 
-/// What every row says, or why one cannot be read.
-async fn everything(db: &Persistence) -> Vec<String> {
+/// Returns the content of every row, or the error of a row that cannot be read.
+async fn all_rows(db: &Persistence) -> Vec<String> {
     let list = db.threads(ListThreads::new(1000)).await.unwrap();
     assert_eq!(list.damaged, []);
     let mut said = Vec::new();
@@ -70,13 +70,13 @@ async fn re_encryption_ends_during_continuous_writes() {
         layer.key_ring().rotate(key(&format!("{old}x"))).unwrap();
         let mut rewrite = layer.rewrite(&db).page(1);
         let mut steps = 0;
-        // More is written in each step than a step goes through.
+        // Each step of the rewrite is slower than the writers.
         while rewrite.step().await.unwrap() {
             for _ in 0..3 {
                 db.thread(format!("new {steps}")).add(NewMessage::user("x")).await.unwrap();
             }
             steps += 1;
-            assert!(steps < 400, "it runs after what is written");
+            assert!(steps < 400, "the rewrite never catches up");
         }
         layer.retire(&old, std::slice::from_ref(&db)).await.unwrap();
     }
@@ -88,16 +88,16 @@ async fn a_key_is_retired_only_when_no_row_uses_it() {
         for db in stacks(&layer).await {
             let old = layer.key_ring().write_key();
             fill(&db, 3, 5).await;
-            let before = everything(&db).await;
+            let before = all_rows(&db).await;
             layer.key_ring().rotate(key(&format!("{old}x"))).unwrap();
             let stores = [db.clone()];
             assert_eq!(layer.retire(&old, &stores).await.unwrap_err().kind(), ErrorKind::Conflict);
             let report = layer.rewrite(&db).page(2).run().await.unwrap();
             assert_eq!((report.open, report.abandoned, report.damaged, report.overtaken), (0, 0, 0, 0));
-            assert_eq!(everything(&db).await, before);
+            assert_eq!(all_rows(&db).await, before);
             layer.retire(&old, &stores).await.unwrap();
-            assert_eq!(everything(&db).await, before);
-            // A second time there is nothing to do.
+            assert_eq!(all_rows(&db).await, before);
+            // A second pass finds nothing to do.
             let mut again = layer.rewrite(&db);
             assert_eq!(again.run().await.unwrap(), throughline::layers::encrypt::Rewritten::default());
             db.close().await.unwrap();
@@ -111,8 +111,8 @@ async fn a_rotation_with_thread_keys_rewrites_no_message() {
     let proxy = StoreProxy::default();
     let db = proxy.over_memory(&layer);
     fill(&db, 3, 2).await;
-    let mut given_up = db.thread("t0").reserve(Role::Assistant).await.unwrap();
-    given_up.abandon("it stays").await.unwrap();
+    let mut abandoned = db.thread("t0").reserve(Role::Assistant).await.unwrap();
+    abandoned.abandon("it stays").await.unwrap();
     layer.key_ring().rotate(key("k2")).unwrap();
     proxy.passed();
     let report = layer.rewrite(&db).run().await.unwrap();
@@ -132,14 +132,14 @@ async fn rows_that_cannot_be_re_encrypted_are_counted_and_keep_their_key() {
     let mut open = thread.reserve(Role::Assistant).await.unwrap();
     open.append("under way").await.unwrap();
     open.flush().await.unwrap();
-    let mut given_up = thread.reserve(Role::Assistant).await.unwrap();
-    given_up.abandon("it stays").await.unwrap();
+    let mut abandoned = thread.reserve(Role::Assistant).await.unwrap();
+    abandoned.abandon("it stays").await.unwrap();
     layer.key_ring().rotate(key("k2")).unwrap();
     let report = layer.rewrite(&db).run().await.unwrap();
-    // The thread was changed by the rewriting itself and is looked at once more.
+    // The rewrite changed the thread, so the next pass visits it again.
     assert!(report.open >= 1 && report.abandoned >= 1, "{report:?}");
     assert_eq!(report.contents, 1);
-    // The writer goes on, under both keys.
+    // The writer continues with both keys.
     open.append(" still").await.unwrap();
     let done = open.finish().await.unwrap();
     let read = thread.get(done.id).await.unwrap().unwrap();
@@ -157,7 +157,7 @@ async fn an_unencrypted_store_is_encrypted_by_a_rewrite() {
     open.append("begun").await.unwrap();
     open.flush().await.unwrap();
     let open = open.id().clone();
-    let before = everything(&plain).await;
+    let before = all_rows(&plain).await;
     plain.close().await.unwrap();
     let migrating = layer().accept_plaintext();
     let open_stack = async |layer: &EncryptLayer| {
@@ -165,7 +165,7 @@ async fn an_unencrypted_store_is_encrypted_by_a_rewrite() {
         Persistence::builder().layer(layer.clone()).backend(backend).build().unwrap()
     };
     let db = open_stack(&migrating).await;
-    assert_eq!(everything(&db).await, before);
+    assert_eq!(all_rows(&db).await, before);
     let end = throughline::messages::UpdateContent::new(
         "t0".parse().unwrap(),
         open,
@@ -173,12 +173,12 @@ async fn an_unencrypted_store_is_encrypted_by_a_rewrite() {
         throughline::messages::UpdateMode::Final,
     );
     db.run(end).await.unwrap();
-    let now = everything(&db).await;
+    let now = all_rows(&db).await;
     assert!(now.iter().any(|said| said.contains("begun and ended")));
     migrating.rewrite(&db).run().await.unwrap();
     db.close().await.unwrap();
     let db = open_stack(&layer()).await;
-    assert_eq!(everything(&db).await, now);
+    assert_eq!(all_rows(&db).await, now);
     db.close().await.unwrap();
 }
 
@@ -212,7 +212,7 @@ async fn a_rewrite_continues_from_the_cursor_of_another() {
     let mut cursor = throughline::layers::encrypt::RewriteCursor::default();
     let mut contents = 0;
     loop {
-        // Each step by another one, which knows of the last what was written down.
+        // Each step runs in a new rewrite, which knows only the stored cursor.
         let kept = serde_json::to_string(&cursor).unwrap();
         let mut rewrite = layer.rewrite(&db).page(2).resume(serde_json::from_str(&kept).unwrap());
         let more = rewrite.step().await.unwrap();
@@ -230,7 +230,7 @@ const PATH: &str = "THROUGHLINE_ENCRYPT_PATH";
 const KEYS: &str = "THROUGHLINE_ENCRYPT_KEYS";
 const THREAD_KEYS: &str = "THROUGHLINE_ENCRYPT_THREAD_KEYS";
 
-/// A ring with these keys, of which the last is written under.
+/// Returns a key ring with these keys; the last one encrypts.
 fn key_ring_of(keys: &[String]) -> KeyRing {
     let key_ring = key_ring(&keys[0]);
     keys[1..].iter().for_each(|name| key_ring.rotate(key(name)).unwrap());
@@ -250,7 +250,7 @@ async fn opened(path: &Path, layer: &EncryptLayer) -> Persistence {
     Persistence::builder().layer(layer.clone()).backend(backend).build().unwrap()
 }
 
-/// What each process does: it writes anew, and says so of each step. Nothing, where it was not started by the test below.
+/// The child process: it rewrites the store and prints each step. It does nothing unless the test below starts it.
 #[tokio::test]
 async fn one_process_rewrites() {
     let (Ok(path), Ok(keys)) = (env::var(PATH), env::var(KEYS)) else { return };
@@ -278,7 +278,7 @@ fn start(path: &Path, keys: &[String], thread_keys: Option<&Path>) -> Child {
     command.spawn().unwrap()
 }
 
-/// Kills a process in the middle of rewriting, so many times; answers how often it was not done yet.
+/// Kills processes during a rewrite. Returns how many of them had not finished.
 async fn killed(kills: usize, thread_keys: bool) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.db");
@@ -286,11 +286,11 @@ async fn killed(kills: usize, thread_keys: bool) -> usize {
     let mut keys = vec!["k0".to_owned()];
     let db = opened(&path, &layer_of(&keys, kept.as_deref())).await;
     fill(&db, 5, 6).await;
-    let before = everything(&db).await;
+    let before = all_rows(&db).await;
     db.close().await.unwrap();
-    let mut in_the_middle = 0;
+    let mut unfinished = 0;
     for kill in 0..kills {
-        // Every few kills another key, so that there is always something left to do.
+        // Rotate the key after every few kills, so that there is always something to rewrite.
         if kill % 5 == 0 {
             keys.push(format!("k{}", keys.len()));
         }
@@ -309,21 +309,21 @@ async fn killed(kills: usize, thread_keys: bool) -> usize {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        in_the_middle += usize::from(!whole);
+        unfinished += usize::from(!whole);
         let db = opened(&path, &layer_of(&keys, kept.as_deref())).await;
-        assert_eq!(everything(&db).await, before, "after kill {kill}");
+        assert_eq!(all_rows(&db).await, before, "after kill {kill}");
         db.close().await.unwrap();
     }
     let layer = layer_of(&keys, kept.as_deref());
     let db = opened(&path, &layer).await;
     layer.rewrite(&db).run().await.unwrap();
-    assert_eq!(everything(&db).await, before);
+    assert_eq!(all_rows(&db).await, before);
     for old in &keys[..keys.len() - 1] {
         layer.retire(&id(old), std::slice::from_ref(&db)).await.unwrap();
     }
-    assert_eq!(everything(&db).await, before);
+    assert_eq!(all_rows(&db).await, before);
     db.close().await.unwrap();
-    in_the_middle
+    unfinished
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Whatever is done, a stack with the layer answers as one without.
+//! An encrypted stack returns the same answers as a plain one, for random calls.
 
 use proptest::{prelude::*, test_runner::Config};
 use throughline::{
@@ -124,7 +124,7 @@ fn without_times(message: &mut Message) {
     message.lease = None;
 }
 
-/// What a store cannot say of what it cannot read: its size and how it begins.
+/// Removes what a store cannot derive from ciphertext: the size and the preview.
 fn without_sizes(entry: &mut ThreadSummary) {
     let never = Timestamp::from_micros(0);
     (entry.created_at, entry.active_at, entry.updated_at) = (never, never, never);

@@ -140,7 +140,7 @@ async fn a_damaged_key_record_does_not_prevent_forks_from_being_listed_and_shred
     let shredded = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap();
     assert_eq!((shredded.threads, shredded.unread_keys), (ids(&["source", "half", "fork"]), damaged.clone()));
     assert_eq!(readable(&db).await, ["own"]);
-    // The data under the damaged key is unknown, so no key of the ring can be removed.
+    // The data under the damaged key is unknown, so no key of the key ring can be removed.
     let error = layer.keys_in_use(&db).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     let first = &damaged[0];

@@ -1,4 +1,4 @@
-//! Each tenant keeps to what it may do.
+//! The layer `quota`: each tenant stays within its limits.
 
 mod checks;
 
@@ -18,12 +18,12 @@ use throughline::{
 use self::checks::CHECKS;
 use crate::kit::{BlockingLayer, Bypassed, Detached, Stateless, failing};
 
-/// What every tenant may do, and how much each may store.
+/// The limits of every tenant: operations, bytes, and stored bytes.
 const OPERATIONS: (u64, u64) = (10, 5);
 const BYTES: (u64, u64) = (100, 1000);
 const ALLOWED: u64 = 10_000;
 
-/// What is stored already, as a host would count it.
+/// The stored bytes of a tenant, as a host would count them.
 #[derive(Clone, Default)]
 pub(crate) struct Count(Arc<AtomicU64>);
 
@@ -44,7 +44,7 @@ fn layer(count: Count) -> QuotaLayer {
     QuotaLayer::new(quota).stored(move |_| Stored { used: used(), allowed: ALLOWED })
 }
 
-/// Stacks with the layer that `$layer` makes of a count.
+/// Declares stacks with the layer that `$layer` creates for a count.
 macro_rules! stacks {
     ($layer:expr) => {
         Stacks {
@@ -57,57 +57,57 @@ macro_rules! stacks {
 }
 
 #[test]
-fn it_keeps_all_its_promises() {
+fn the_quota_layer_passes_all_checks() {
     assert_eq!(failing(CHECKS, &stacks!(layer)), [""; 0]);
 }
 
 #[test]
-fn one_that_forgets_batches_is_caught() {
+fn a_quota_layer_that_skips_batches_fails_its_checks() {
     let forgets = stacks!(|count| Bypassed {
         layer: layer(count),
         bypasses: |request| request.kind() == OpKind::Batch
     });
     assert_eq!(
         failing(CHECKS, &forgets),
-        ["items-count", "batches-are-stored", "ends-with-content-are-writes"]
+        ["batch-items-count", "batches-count-as-stored", "finishes-with-content-count"]
     );
 }
 
 #[test]
-fn one_that_forgets_reads_is_caught() {
+fn a_quota_layer_that_skips_reads_fails_its_check() {
     let forgets =
         stacks!(|count| Bypassed { layer: layer(count), bypasses: |request| request.kind() == OpKind::Read });
-    assert_eq!(failing(CHECKS, &forgets), ["reads-count"]);
+    assert_eq!(failing(CHECKS, &forgets), ["reads-count-as-operations"]);
 }
 
 #[test]
-fn one_that_forgets_what_was_taken_is_caught() {
+fn a_quota_layer_without_state_fails_its_checks() {
     let forgets = stacks!(|_| Stateless(|| layer(Count::default())));
     let counts = [
-        "operations-a-second",
-        "bytes-a-second",
-        "items-count",
-        "reads-count",
-        "tenants-apart",
-        "ends-pass-and-are-paid-for",
-        "stored-bytes",
-        "batches-are-stored",
-        "names-count",
-        "ends-with-content-are-writes",
+        "operations-per-second-are-limited",
+        "bytes-per-second-are-limited",
+        "batch-items-count",
+        "reads-count-as-operations",
+        "tenants-have-separate-limits",
+        "finishes-are-accepted-and-counted",
+        "stored-bytes-are-limited",
+        "batches-count-as-stored",
+        "names-and-metadata-count",
+        "finishes-with-content-count",
         "quarantined-changes-count",
-        "rows-are-stored",
+        "added-rows-count",
     ];
     assert_eq!(failing(CHECKS, &forgets), counts);
 }
 
 #[test]
-fn one_that_charges_callers_who_left_is_caught() {
+fn a_quota_layer_that_charges_dropped_calls_fails_its_check() {
     let charges = stacks!(|count| Detached(layer(count)));
-    assert_eq!(failing(CHECKS, &charges), ["who-leaves-is-given-back"]);
+    assert_eq!(failing(CHECKS, &charges), ["a-dropped-call-returns-its-share"]);
 }
 
 #[test]
-fn one_that_only_looks_at_what_is_stored_is_caught() {
+fn a_quota_layer_that_checks_only_stored_bytes_fails_its_checks() {
     let looks = stacks!(|count: Count| {
         from_fn("quota", Phase::Admit, move |request: PersistRequest, next: NextRequest| {
             let count = count.clone();
@@ -122,19 +122,19 @@ fn one_that_only_looks_at_what_is_stored_is_caught() {
         })
     });
     let broken = [
-        "operations-a-second",
-        "bytes-a-second",
-        "items-count",
-        "reads-count",
-        "tenants-apart",
-        "ends-pass-and-are-paid-for",
-        "stored-bytes",
-        "stored-bytes-stop-no-end",
-        "names-count",
-        "ends-with-content-are-writes",
-        "escapes-count",
+        "operations-per-second-are-limited",
+        "bytes-per-second-are-limited",
+        "batch-items-count",
+        "reads-count-as-operations",
+        "tenants-have-separate-limits",
+        "finishes-are-accepted-and-counted",
+        "stored-bytes-are-limited",
+        "stored-bytes-refuse-no-finish",
+        "names-and-metadata-count",
+        "finishes-with-content-count",
+        "escaped-characters-count",
         "quarantined-changes-count",
-        "rows-are-stored",
+        "added-rows-count",
     ];
     assert_eq!(failing(CHECKS, &looks), broken);
 }

@@ -1,4 +1,4 @@
-//! A secret that becomes known later: taken out of everything that is kept.
+//! A scrub removes a secret that becomes known later from everything that the store keeps.
 
 use std::{path::Path, sync::Arc};
 
@@ -24,7 +24,7 @@ fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(id: &str) -> T {
     id.parse().unwrap()
 }
 
-/// Every place, in several threads, with and without the secret.
+/// Writes the secret into every field, in several threads, and text without it.
 async fn fill(db: &Persistence) {
     for thread in 0..3 {
         let name = format!("t{thread}");
@@ -57,7 +57,7 @@ async fn fill(db: &Persistence) {
     }
 }
 
-/// Whether the secret stands in any file below the folder.
+/// Returns the files below a folder that contain the secret.
 fn files_with_secret(folder: &Path) -> Vec<String> {
     let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
@@ -76,7 +76,7 @@ fn files_with_secret(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+async fn a_dry_run_reports_the_changes_and_makes_none() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     fill(&db).await;
     let scrub = Scrub::new(&db, redactor());
@@ -84,7 +84,7 @@ async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     assert_eq!(planned.looked_at, 3 * (132 + 1));
     let done = scrub.run().await.unwrap();
     assert_eq!(done, planned);
-    // In each: the thread, 13 texts, a name in metadata, a nested one with its name.
+    // Each thread contains the secret in itself, in 13 texts, in a metadata name, and in a nested name.
     assert_eq!((done.changed, done.redactions.get("leaked")), (3 * 16, 3 * (2 + 13 + 1 + 2)));
     let whys: Vec<WhyLeft> = done.left.iter().map(|left| left.why).collect();
     assert_eq!(whys, [WhyLeft::Open, WhyLeft::Abandoned].repeat(3));
@@ -99,12 +99,12 @@ async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn it_goes_on_where_a_cursor_says_and_reports_what_it_met() {
+async fn a_scrub_continues_from_a_cursor_and_reports_what_it_left() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     fill(&db).await;
     let (mut next, mut changed, mut steps) = (Some(Default::default()), 0, 0);
     while let Some(cursor) = next {
-        // As another process would: from what was kept.
+        // Continue from a stored cursor, as another process would.
         let kept = serde_json::to_string(&cursor).unwrap();
         let scrub = Scrub::new(&db, redactor());
         let report: ScrubReport = scrub.step(serde_json::from_str(&kept).unwrap()).await.unwrap();
@@ -115,7 +115,7 @@ async fn it_goes_on_where_a_cursor_says_and_reports_what_it_met() {
 }
 
 #[tokio::test]
-async fn afterwards_it_is_in_no_byte_of_the_file_its_log_the_index_or_the_mirror() {
+async fn after_a_scrub_no_byte_of_the_file_its_wal_the_index_or_the_mirror_contains_the_secret() {
     let folder = tempfile::tempdir().unwrap();
     let (store, files) = (folder.path().join("store"), folder.path().join("mirror"));
     std::fs::create_dir_all(&store).unwrap();

@@ -89,7 +89,7 @@ async fn write_split(db: Persistence, number: usize, sample: Sample) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vl_s22_no_part_of_a_split_secret_is_in_the_file_its_wal_or_a_log() {
-    logged::begin();
+    logged::install();
     let folder = tempfile::tempdir().unwrap();
     let db = open(&folder.path().join("chat.db")).await;
     let samples = samples();
@@ -109,7 +109,7 @@ async fn vl_s22_no_part_of_a_split_secret_is_in_the_file_its_wal_or_a_log() {
             panic!("{name} holds a part of a {rule}");
         }
     }
-    let logged = logged::so_far();
+    let logged = logged::captured();
     assert!(logged.contains("op=updateContent") || logged.contains("op=batch"), "calls are logged");
     assert_eq!(leak(&samples, logged.as_bytes()), None);
     db.close().await.unwrap();

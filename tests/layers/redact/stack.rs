@@ -16,7 +16,7 @@ fn open(layer: RedactLayer) -> Persistence {
     Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap()
 }
 
-/// Lets others go first, before the store is asked and before its answer is passed on.
+/// Yields before the store is called and before its answer returns.
 struct Slow;
 
 impl Plugin for Slow {
@@ -47,7 +47,7 @@ async fn concurrent_appends_store_no_part_of_a_split_secret() {
     for at in 0..20 {
         let db = open(RedactLayer::secrets());
         reserve(&db, "m").await;
-        // Polled in this order, they come to the layer in this order, and to the store in this order.
+        // The calls are polled in this order, so they reach the layer and the store in this order.
         let first = pin!(async { db.run(append("m", &format!("{at} {begin}"), UpdateMode::Partial)).await });
         let second = pin!(async { db.run(append("m", &format!("{end} two"), UpdateMode::Partial)).await });
         let third = pin!(async { db.run(append("m", " three", UpdateMode::Final)).await });

@@ -11,31 +11,31 @@ use crate::kit::{BlockingLayer, checks, settle};
 
 checks! {
     Stacks;
-    "in-order" => in_order;
-    "threads-at-once" => threads_at_once;
-    "tenants-at-once" => tenants_at_once;
-    "reads-pass" => reads_pass;
-    "batches-wait-for-all" => batches_wait_for_all;
-    "batches-are-waited-for" => batches_are_waited_for;
-    "crossed-batches-end" => crossed_batches_end;
-    "held-when-its-caller-left" => held_when_its_caller_left;
-    "held-while-the-write-goes-on" => held_while_the_write_goes_on;
-    "who-leaves-frees-the-place" => who_leaves_frees_the_place;
-    "out-of-time" => out_of_time;
+    "writes-run-in-arrival-order" => writes_run_in_arrival_order;
+    "threads-run-concurrently" => threads_run_concurrently;
+    "tenants-run-concurrently" => tenants_run_concurrently;
+    "reads-do-not-wait" => reads_do_not_wait;
+    "a-batch-waits-for-all-its-threads" => a_batch_waits_for_all_its_threads;
+    "writes-wait-for-a-batch" => writes_wait_for_a_batch;
+    "crossed-batches-do-not-deadlock" => crossed_batches_do_not_deadlock;
+    "a-dropped-running-write-blocks-the-next" => a_dropped_running_write_blocks_the_next;
+    "a-timed-out-running-write-blocks-the-next" => a_timed_out_running_write_blocks_the_next;
+    "a-dropped-waiting-write-leaves-the-queue" => a_dropped_waiting_write_leaves_the_queue;
+    "a-waiting-write-times-out" => a_waiting_write_times_out;
 }
 
-fn said(id: &str) -> NewMessage {
+fn message(id: &str) -> NewMessage {
     NewMessage::user("x").with_id(id.parse().unwrap())
 }
 
-/// Begins an addition that comes after all that were begun before.
+/// Starts an add that arrives after all earlier ones.
 async fn add(db: &Persistence, thread: &str, id: &str) -> JoinHandle<Result<Added>> {
-    let adding = tokio::spawn(db.thread(thread).add(said(id)).into_future());
+    let adding = tokio::spawn(db.thread(thread).add(message(id)).into_future());
     settle().await;
     adding
 }
 
-async fn in_order(stacks: Stacks) {
+async fn writes_run_in_arrival_order(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.memory)(&blocking_layer);
     let ids = ["0", "1", "2", "3", "4", "5", "6", "7"];
@@ -51,7 +51,7 @@ async fn in_order(stacks: Stacks) {
     assert_eq!(page.messages.iter().map(|message| message.id.as_str()).collect::<Vec<_>>(), ids);
 }
 
-async fn threads_at_once(stacks: Stacks) {
+async fn threads_run_concurrently(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.memory)(&blocking_layer);
     for thread in ["a", "b", "c"] {
@@ -60,7 +60,7 @@ async fn threads_at_once(stacks: Stacks) {
     assert_eq!(blocking_layer.received(), ["a", "b", "c"]);
 }
 
-async fn tenants_at_once(stacks: Stacks) {
+async fn tenants_run_concurrently(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.memory)(&blocking_layer);
     add(&db, "t", "one").await;
@@ -68,7 +68,7 @@ async fn tenants_at_once(stacks: Stacks) {
     assert_eq!(blocking_layer.received(), ["one", "two"]);
 }
 
-async fn reads_pass(stacks: Stacks) {
+async fn reads_do_not_wait(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.memory)(&blocking_layer);
     let adding = add(&db, "t", "m").await;
@@ -78,10 +78,10 @@ async fn reads_pass(stacks: Stacks) {
 
 fn batch(adds: &[(&str, &str)]) -> Batch {
     adds.iter()
-        .fold(Batch::new(), |batch, (thread, id)| batch.with(Add::new(thread.parse().unwrap(), said(id))))
+        .fold(Batch::new(), |batch, (thread, id)| batch.with(Add::new(thread.parse().unwrap(), message(id))))
 }
 
-async fn batches_wait_for_all(stacks: Stacks) {
+async fn a_batch_waits_for_all_its_threads(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.memory)(&blocking_layer);
     add(&db, "a", "a1").await;
@@ -91,13 +91,13 @@ async fn batches_wait_for_all(stacks: Stacks) {
     assert_eq!(blocking_layer.received(), ["a1", "b1"]);
     blocking_layer.release(1);
     settle().await;
-    assert_eq!(blocking_layer.received(), ["a1", "b1"], "one of its threads is still written to");
+    assert_eq!(blocking_layer.received(), ["a1", "b1"], "one of its threads still has a running write");
     blocking_layer.release(2);
     both.await.unwrap().unwrap();
     assert_eq!(blocking_layer.received(), ["a1", "b1", "batch"]);
 }
 
-async fn batches_are_waited_for(stacks: Stacks) {
+async fn writes_wait_for_a_batch(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.memory)(&blocking_layer);
     let both = tokio::spawn(db.batch(batch(&[("b", "b1"), ("a", "a1")])).into_future());
@@ -113,7 +113,7 @@ async fn batches_are_waited_for(stacks: Stacks) {
     assert_eq!(others, ["a2", "b2"]);
 }
 
-async fn crossed_batches_end(stacks: Stacks) {
+async fn crossed_batches_do_not_deadlock(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.memory)(&blocking_layer);
     let mut calls = Vec::new();
@@ -130,35 +130,35 @@ async fn crossed_batches_end(stacks: Stacks) {
     }
 }
 
-async fn held_when_its_caller_left(stacks: Stacks) {
+async fn a_dropped_running_write_blocks_the_next(stacks: Stacks) {
     let blocking_layer = BlockingLayer::answers();
     let db = (stacks.memory)(&blocking_layer);
     let first = add(&db, "t", "first").await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     let second = add(&db, "t", "second").await;
-    assert_eq!(blocking_layer.received(), ["first"], "the first one goes on by itself");
+    assert_eq!(blocking_layer.received(), ["first"], "the first write continues without its caller");
     blocking_layer.release(2);
     second.await.unwrap().unwrap();
 }
 
-async fn held_while_the_write_goes_on(stacks: Stacks) {
+async fn a_timed_out_running_write_blocks_the_next(stacks: Stacks) {
     let store = Slow::new();
     let db = (stacks.slow)(store.clone());
-    let gave_up = db.thread("t").add(said("first")).await.unwrap_err();
-    assert_eq!((gave_up.kind(), gave_up.effect()), (ErrorKind::Timeout, Effect::Unknown));
+    let timed_out = db.thread("t").add(message("first")).await.unwrap_err();
+    assert_eq!((timed_out.kind(), timed_out.effect()), (ErrorKind::Timeout, Effect::Unknown));
     let second = add(&db, "t", "second").await;
     tokio::time::sleep(2 * ATTEMPT).await;
-    assert_eq!(store.came(), 1, "the first one has not ended in the store");
-    assert!(!second.is_finished(), "an attempt has not begun before its turn");
+    assert_eq!(store.received(), 1, "the first write is still in the store");
+    assert!(!second.is_finished(), "the second write must wait");
     store.answer();
     settle().await;
-    assert_eq!(store.came(), 2);
+    assert_eq!(store.received(), 2);
     store.answer();
     assert_eq!(second.await.unwrap().unwrap_err().kind(), ErrorKind::Denied);
 }
 
-async fn who_leaves_frees_the_place(stacks: Stacks) {
+async fn a_dropped_waiting_write_leaves_the_queue(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.memory)(&blocking_layer);
     let first = add(&db, "t", "first").await;
@@ -173,11 +173,11 @@ async fn who_leaves_frees_the_place(stacks: Stacks) {
     assert_eq!(blocking_layer.received(), ["first", "third"]);
 }
 
-async fn out_of_time(stacks: Stacks) {
+async fn a_waiting_write_times_out(stacks: Stacks) {
     let blocking_layer = BlockingLayer::shut();
     let db = (stacks.memory)(&blocking_layer);
     let first = add(&db, "t", "first").await;
-    let waits = db.thread("t").add(said("second")).deadline(Duration::from_secs(1));
+    let waits = db.thread("t").add(message("second")).deadline(Duration::from_secs(1));
     let error = waits.await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied));
     assert_eq!(error.site(), Some(&Site::Layer("serialize".into())));
